@@ -57,6 +57,8 @@ class Step:
         cost: what it would cost, if known.
         cause: declared or observed.
         needs: the field to set before it is done ("spec.updatePolicy.powerCycle: Allow"); empty: nothing.
+        inside: it writes to Kubernetes only (a child object, a generated Secret): also done in Observe mode and while
+            paused, since nothing outside changes.
     """
 
     action: Action
@@ -66,6 +68,7 @@ class Step:
     cost: str = ""
     cause: Cause = Cause.DECLARED
     needs: str = ""
+    inside: bool = False
 
     @property
     def dangerous(self) -> bool:
@@ -84,11 +87,14 @@ class Plan:
         drift: every difference, also those that are not acted upon.
         steps: what would be done, in order; the loop does the first ones it may and looks again.
         outcome: what the observation itself says when there is nothing (more) to do: done, waiting, stalled.
+        absent: something recorded outside is missing in the view, which is a hint and no proof. The brakes count it
+            before anything is asked by id.
     """
 
     drift: tuple[Drift, ...] = ()
     steps: tuple[Step, ...] = ()
     outcome: Outcome = DONE
+    absent: bool = False
 
     @property
     def hash(self) -> str:

@@ -28,10 +28,9 @@ class Uses:
     """What an object refers to, declared once: the engine waits for it, watches it and guards its deletion.
 
     Attributes:
-        cloud: the SovereignCloud it lives in: it must be Ready (its endpoint answering) first.
+        cloud: the SovereignCloud it lives in: its endpoint must have answered once before anything else is looked at.
         objects: other objects that must not go before this one.
         secrets: Secrets in the object's namespace.
-        owner: the cloud that composed it: this one goes when that one's finalizer went.
     """
 
     cloud: Key | None = None
@@ -48,6 +47,15 @@ class World(Protocol):
     def kubernetes(self) -> Kubernetes: ...
     @property
     def installer(self) -> Installer: ...
+
+    @property
+    def admitted(self) -> bool:
+        """Whether the brakes let this object be asked about by id, after it was missing in the last view."""
+        ...
+
+    def clouds(self, namespace: str) -> tuple[Key, ...]:
+        """The SovereignClouds of a namespace that are not being deleted."""
+        ...
 
     def mark(self, resource: AnyResource) -> Mark:
         """The mark that objects made for this resource carry."""

@@ -51,6 +51,8 @@ class Vm:
     host: str
     scheduler_message: str
     error: str
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """Other SOVEREIGNCLOUD_* attributes of its user template: requests remembered outside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -433,6 +435,11 @@ class Kubernetes(Protocol):
         self, namespace: str, name: str, values: Mapping[str, str], labels: Mapping[str, str]
     ) -> bool:
         """False when one of that name is there already: a generated Secret is never overwritten."""
+        ...
+
+    async def generate_credentials(self, namespace: str, name: str, username: str, labels: Mapping[str, str]) -> bool:
+        """Make a Secret with username, a generated password and an SSH key pair (password, sshPrivateKey,
+        sshPublicKey). False when one of that name is there already: it is never overwritten."""
         ...
 
     async def delete_secret(self, namespace: str, name: str) -> None: ...
