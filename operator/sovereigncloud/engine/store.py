@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
@@ -39,7 +39,7 @@ class Stored:
     version: str
     trigger: tuple[Any, ...]
     text: bytes
-    uses: Uses = Uses()
+    uses: Uses = field(default_factory=Uses)
 
     def body(self) -> Json:
         found: Json = json.loads(self.text)

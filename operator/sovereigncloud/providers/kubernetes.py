@@ -7,13 +7,14 @@ client costs 1.1 ms of CPU per PATCH more and 30 MB (docs/adr/0001-one-session-t
 from __future__ import annotations
 
 import base64
+import os
 import secrets
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 import kubernetes
@@ -67,12 +68,10 @@ class Connection:
     def load(context: str | None = None) -> Connection:
         """From the pod's service account, else from the kubeconfig. Raises kubernetes.config.ConfigException."""
         configuration = kubernetes.client.Configuration()
-        try:
-            if context:
-                raise kubernetes.config.ConfigException("a context was named")
+        token_file = kubernetes.config.incluster_config.SERVICE_TOKEN_FILENAME
+        if not context and Path(token_file).exists() and not os.environ.get("KUBECONFIG"):
             kubernetes.config.load_incluster_config(client_configuration=configuration)
-            token_file = kubernetes.config.incluster_config.SERVICE_TOKEN_FILENAME
-        except kubernetes.config.ConfigException:
+        else:
             kubernetes.config.load_kube_config(context=context, client_configuration=configuration)
             token_file = ""
         tls: ssl.SSLContext | None = None
@@ -99,7 +98,7 @@ class KubernetesApi:
         self.requests: dict[tuple[str, str], int] = {}
         """Requests by verb and resource, for metrics and the RBAC test."""
 
-    async def __aenter__(self) -> KubernetesApi:
+    async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(ssl=self._connection.tls or True, limit=64)
         auth = aiohttp.BasicAuth(*self._connection.basic) if self._connection.basic else None
         self._session = aiohttp.ClientSession(connector=connector, timeout=self._timeout, auth=auth)
@@ -111,7 +110,7 @@ class KubernetesApi:
 
     # --- our own kinds -------------------------------------------------------------------------------------------
 
-    async def list(self, kind: str, *, limit: int = 500) -> AsyncIterator[Json]:
+    async def objects(self, kind: str, *, limit: int = 500) -> AsyncIterator[Json]:
         """Every object of a kind in all namespaces, in pages."""
         token = ""
         while True:
@@ -336,7 +335,11 @@ def _error(status: int, answer: Json, retry_after: str | None, where: str) -> Ou
         case 400 | 405 | 413 | 415 | 422:
             return Rejected(message, where=where)
         case _:
-            return Retry(message, where=where, after=float(retry_after) if (retry_after or "").isdigit() else None)
+            return Retry(message, where=where, after=_seconds(retry_after))
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    return float(retry_after) if retry_after and retry_after.isdigit() else None
 
 
 def _path(kind: str, namespace: str, name: str) -> str:
