@@ -70,9 +70,9 @@ class Connection:
         configuration = kubernetes.client.Configuration()
         token_file = kubernetes.config.incluster_config.SERVICE_TOKEN_FILENAME
         if not context and Path(token_file).exists() and not os.environ.get("KUBECONFIG"):
-            kubernetes.config.load_incluster_config(client_configuration=configuration)
+            kubernetes.config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
         else:
-            kubernetes.config.load_kube_config(context=context, client_configuration=configuration)
+            kubernetes.config.load_kube_config(context=context, client_configuration=configuration)  # type: ignore[no-untyped-call]
             token_file = ""
         tls: ssl.SSLContext | None = None
         if configuration.host.startswith("https"):
@@ -82,7 +82,7 @@ class Connection:
             if configuration.cert_file:
                 tls.load_cert_chain(configuration.cert_file, configuration.key_file)
         bearer = (configuration.api_key or {}).get("authorization", "").removeprefix("Bearer ")
-        basic = (configuration.username, configuration.password) if configuration.username else None
+        basic = (configuration.username, configuration.password or "") if configuration.username else None
         return Connection(configuration.host, tls, "" if token_file else bearer, token_file, basic)
 
 
