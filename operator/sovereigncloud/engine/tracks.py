@@ -24,6 +24,7 @@ class Track:
         attempted: whether this process wrote outside for it.
         facts: ids that a write brought and that are not in status yet.
         repeats: how often in a row the steps with this hash were done.
+        asked: the last reconcile-requested-at that was seen.
     """
 
     uid: str
@@ -32,6 +33,7 @@ class Track:
     facts: dict[str, str] = field(default_factory=dict)
     repeated: str = ""
     repeats: int = 0
+    asked: str = ""
 
     def repeat(self, digest: str) -> bool:
         """Count the same steps in a row; whether that is too often."""

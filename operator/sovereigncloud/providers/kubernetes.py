@@ -46,6 +46,7 @@ RBAC = (
     *(RbacRule(GROUP, kind.crd.plural, ("get", "list", "watch", "patch")) for kind in KINDS),
     *(RbacRule(GROUP, f"{kind.crd.plural}/status", ("patch",)) for kind in KINDS),
     *(RbacRule(GROUP, f"{plural}", ("create", "delete")) for plural in ("baremetalservers", "virtualnetworks")),
+    RbacRule("apiextensions.k8s.io", "customresourcedefinitions", ("get",)),
     RbacRule("", "secrets", ("get", "create", "patch", "delete")),
     RbacRule("", "configmaps", ("get", "create")),
     RbacRule("", "events", ("create",)),
@@ -154,6 +155,15 @@ class KubernetesApi:
             await self._request("DELETE", _path(kind, namespace, name), counted=("delete", PLURALS[kind]))
         except NotFound:
             return
+
+    async def kind_is_going(self, kind: str) -> bool:
+        """Whether the CRD of a kind is itself being deleted."""
+        path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{PLURALS[kind]}.{GROUP}"
+        try:
+            found = await self._request("GET", path, counted=("get", "customresourcedefinitions"))
+        except NotFound:
+            return True
+        return "deletionTimestamp" in found["metadata"]
 
     # --- Secrets ---------------------------------------------------------------------------------------------------
 
