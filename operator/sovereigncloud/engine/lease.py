@@ -60,7 +60,7 @@ class Lease:
 
     async def acquire(self) -> None:
         """Return when it is held; from then on it is renewed."""
-        while not await self._try():
+        while not await self._try():  # noqa: ASYNC110 - it polls the API server, nothing in here could set an event
             await asyncio.sleep(min(2.0, self._seconds / 4))
         logger.info("holding Lease %s as %s", self._name, self._identity)
         self._task = asyncio.create_task(self._renew(), name="lease")
