@@ -17,7 +17,7 @@ from sovereigncloud.sandbox.toolchain import Toolchain
 _TIMEOUT = 60.0
 
 
-class CommandFailed(Exception):
+class CommandError(Exception):
     """kubectl or helm ended with an error; the message is the command and what it said."""
 
     def __init__(self, finished: subprocess.CompletedProcess[str]) -> None:
@@ -43,8 +43,8 @@ class Cluster:
         kubeconfig: Path | None = None,
         timeout: float = _TIMEOUT,
     ) -> subprocess.CompletedProcess[str]:
-        """Run kubectl. Raises `CommandFailed` unless `check=False`, for what is meant to be refused."""
-        return self._execute("kubectl", arguments, input, check, kubeconfig, timeout)
+        """Run kubectl. Raises `CommandError` unless `check=False`, for what is meant to be refused."""
+        return self._execute("kubectl", arguments, given=input, check=check, kubeconfig=kubeconfig, timeout=timeout)
 
     def helm(
         self,
@@ -55,7 +55,7 @@ class Cluster:
         timeout: float = _TIMEOUT,
     ) -> subprocess.CompletedProcess[str]:
         """Run helm, under the same rules."""
-        return self._execute("helm", arguments, input, check, kubeconfig, timeout)
+        return self._execute("helm", arguments, given=input, check=check, kubeconfig=kubeconfig, timeout=timeout)
 
     def get(self, *arguments: str) -> Any:
         """What `kubectl get ... -o json` answers, decoded."""
@@ -79,6 +79,7 @@ class Cluster:
         self,
         name: str,
         arguments: tuple[str, ...],
+        *,
         given: str | None,
         check: bool,
         kubeconfig: Path | None,
@@ -97,7 +98,7 @@ class Cluster:
             env=self.environment(kubeconfig),
         )
         if check and finished.returncode:
-            raise CommandFailed(finished)
+            raise CommandError(finished)
         return finished
 
 

