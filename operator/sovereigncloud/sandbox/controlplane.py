@@ -286,7 +286,7 @@ class ControlPlane(Cluster):
 def _reserve_port() -> socket.socket:
     """A port of loopback that is ours as long as the socket is open; it never listens, so it takes no connection.
 
-    The kernel gives no port twice to those that ask for any, and none that is bound like this to an outgoing connection.
+    The kernel gives no port twice to those that ask for any, and none that is bound so to an outgoing connection.
     """
     reservation = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

@@ -64,12 +64,17 @@ class Sandbox:
             status = self.status()
             if status and status.is_up:
                 return status
-            self._clean()
+            self._end(status)
             existing = self._existing_cluster()
             if existing is None:
                 Toolchain(self.environ).resolve_all()  # here and not in the background, where nobody sees the progress
             self._files.write_request(Request(tuple(services), existing))
-            return self._await_start(self._start_supervisor())
+            supervisor = self._start_supervisor()
+            try:
+                return self._await_start(supervisor)
+            except BaseException:
+                supervisor.end(_DOWN_GRACE)  # also after Ctrl-C: a person who gave up wants nothing left behind
+                raise
 
     def down(self) -> bool:
         """End everything and forget the cluster; tell whether something was up."""
@@ -77,11 +82,7 @@ class Sandbox:
             return False
         with self._alone():
             status = self.status()
-            if status and status.is_up:
-                status.state.supervisor.end(_DOWN_GRACE)
-                for process in status.state.processes.values():
-                    process.wait(_DOWN_GRACE)  # by themselves: their guards saw the supervisor go
-            self._clean()
+            self._end(status)
             return status is not None and status.is_up
 
     def status(self) -> Status | None:
@@ -103,7 +104,11 @@ class Sandbox:
             fcntl.flock(lock.fileno(), fcntl.LOCK_EX)
             yield
 
-    def _clean(self) -> None:
+    def _end(self, status: Status | None) -> None:
+        if status:
+            status.state.supervisor.end(_DOWN_GRACE)
+            for process in status.state.processes.values():
+                process.wait(_DOWN_GRACE)  # they end by themselves: their guards saw the supervisor go
         for path in (self._files.control_plane, self._files.services):
             shutil.rmtree(path, ignore_errors=True)
         for path in (self._files.state, self._files.request, self._files.log):
@@ -147,14 +152,12 @@ class Sandbox:
             lives = supervisor.is_alive()  # asked before the state is read: what it wrote last is there then
             status = self.status()
             if status and status.state.phase is Phase.FAILED:
-                supervisor.wait(_DOWN_GRACE)
                 raise SandboxError(status.state.message)
             if status and status.state.phase is Phase.RUNNING:
                 return status
             if not lives:
                 raise self._failure("the background process ended")
             time.sleep(_POLL)
-        supervisor.end(_DOWN_GRACE)
         raise self._failure(f"not ready in {_UP_WITHIN:.0f} s")
 
     def _failure(self, what: str) -> SandboxError:
