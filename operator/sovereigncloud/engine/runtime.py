@@ -145,7 +145,7 @@ class Engine:
             self.queue.add(user, Lane.RECHECK)
         for owner in stored.body()["metadata"].get("ownerReferences") or ():
             self.queue.add(Key(owner["kind"], key.namespace, owner["name"]), Lane.RECHECK)
-        for watch in (*self._clouds.values(), *self._accounts.values()):
+        for watch in self._watches:
             watch.rest(key)
         if watch_of_it := self._clouds.pop(key, None):
             watch_of_it.stop()
@@ -169,6 +169,10 @@ class Engine:
     def _uses_of(self, key: Key) -> tuple[Key, ...]:
         stored = self.store.stored(key)
         return ((stored.uses.cloud,) if stored.uses.cloud else ()) + stored.uses.objects if stored else ()
+
+    @property
+    def _watches(self) -> tuple[ViewWatch[Any], ...]:
+        return (*self._clouds.values(), *self._accounts.values())
 
     # --- watches -----------------------------------------------------------------------------------------------------
 
@@ -244,7 +248,7 @@ class Engine:
     async def stop(self, patience: float) -> bool:
         """No new step; wait for calls in flight at most so many seconds. Whether all of them ended."""
         self.queue.stop()
-        for watch in (*self._clouds.values(), *self._accounts.values()):
+        for watch in self._watches:
             watch.stop()
         deadline = monotonic() + patience
         while self.queue.running and monotonic() < deadline:  # noqa: ASYNC110 - bounded by the deadline
