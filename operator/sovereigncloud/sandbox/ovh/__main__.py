@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from sovereigncloud.sandbox.ovh.command import run
+from sovereigncloud.sandbox.ovh.alone import run
 
 
 def main() -> None:

@@ -132,8 +132,10 @@ class Simulator:
                 wake.clear()
                 due = self.world.due()
                 wait = None if due is None else max(_SHORTEST_WAIT, due - self.world.clock())
+                # Not wait_for: in Python 3.11 it swallows a cancellation that comes together with its timeout.
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(wake.wait(), wait)
+                    async with asyncio.timeout(wait):
+                        await wake.wait()
                 self.world.advance()
                 self._save()
         finally:
