@@ -1,0 +1,103 @@
+"""The mark that every object made outside carries, so that no name is an identity."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+# OpenNebula upper-cases template keys and allows neither '-' nor '/' in them (observed).
+ONE_INSTALLATION = "SOVEREIGNCLOUD_INSTALLATION"
+ONE_OBJECT = "SOVEREIGNCLOUD_OBJECT"
+ONE_UID = "SOVEREIGNCLOUD_UID"
+# OVHcloud IAM tag keys: ^[a-zA-Z0-9_.:/=+@-]{1,128}$, value <= 256.
+OVH_INSTALLATION = "sovereigncloud.io/installation"
+OVH_OBJECT = "sovereigncloud.io/object"
+OVH_UID = "sovereigncloud.io/uid"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Whose an object outside is.
+
+    Attributes:
+        installation: the id of the operator's installation, kept across clusters.
+        object: "Kind/namespace/name".
+        uid: UID of the custom resource that made it; another UID under the same name is a rebuilt cluster.
+    """
+
+    installation: str
+    object: str
+    uid: str
+
+    def for_opennebula(self) -> dict[str, str]:
+        return {ONE_INSTALLATION: self.installation, ONE_OBJECT: self.object, ONE_UID: self.uid}
+
+    def for_ovh(self) -> dict[str, str]:
+        return {OVH_INSTALLATION: self.installation, OVH_OBJECT: self.object, OVH_UID: self.uid}
+
+
+def mark_from_opennebula(attributes: Mapping[str, str]) -> Mark | None:
+    return _read(attributes, ONE_INSTALLATION, ONE_OBJECT, ONE_UID)
+
+
+def mark_from_ovh(tags: Mapping[str, str]) -> Mark | None:
+    return _read(tags, OVH_INSTALLATION, OVH_OBJECT, OVH_UID)
+
+
+def _read(attributes: Mapping[str, str], installation: str, name: str, uid: str) -> Mark | None:
+    if not attributes.get(installation) or not attributes.get(name):
+        return None
+    return Mark(attributes[installation], attributes[name], attributes.get(uid, ""))
+
+
+class Ownership(StrEnum):
+    """What a mark found outside says about an object of ours."""
+
+    NONE = "None"  # unmarked
+    OURS = "Ours"  # made by this very resource
+    PREDECESSOR = "Predecessor"  # same installation and name, another UID: a rebuilt cluster; taken over
+    SIBLING = "Sibling"  # same installation, another object of it
+    FOREIGN = "Foreign"  # another installation: read-only
+
+
+def ownership(found: Mark | None, ours: Mark) -> Ownership:
+    """Compare a mark found outside with the mark of the resource at hand."""
+    if found is None:
+        return Ownership.NONE
+    if found.installation != ours.installation:
+        return Ownership.FOREIGN
+    if found.object != ours.object:
+        return Ownership.SIBLING
+    return Ownership.OURS if found.uid == ours.uid else Ownership.PREDECESSOR
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Found(Generic[T]):
+    """What a search by mark brought: nothing (create), one (adopt), several (a person must choose)."""
+
+    ours: tuple[T, ...] = ()
+    predecessors: tuple[T, ...] = ()
+
+    @property
+    def candidates(self) -> tuple[T, ...]:
+        return self.ours or self.predecessors
+
+
+def find(candidates: Iterable[tuple[Mark | None, T]], ours: Mark) -> Found[T]:
+    """Objects outside that carry this resource's mark, or its predecessor's from before the cluster was rebuilt."""
+    mine: list[T] = []
+    before: list[T] = []
+    for mark, value in candidates:
+        match ownership(mark, ours):
+            case Ownership.OURS:
+                mine.append(value)
+            case Ownership.PREDECESSOR:
+                before.append(value)
+            case _:
+                pass
+    return Found(tuple(mine), tuple(before))

@@ -1,0 +1,110 @@
+"""What a plan is: differences, and the ordered, typed steps that would remove them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sovereigncloud.core.outcome import DONE, Outcome
+
+
+class Action(StrEnum):
+    CREATE = "Create"
+    UPDATE = "Update"
+    REPLACE = "Replace"
+    DELETE = "Delete"
+    ATTACH = "Attach"
+    DETACH = "Detach"
+    REINSTALL = "Reinstall"
+    INSTALL = "Install"
+    MARK = "Mark"
+
+
+class Disruption(StrEnum):
+    NONE = "None"
+    RESTART = "Restart"
+    REBUILD = "Rebuild"
+    DATA_LOSS = "DataLoss"
+
+
+class Cause(StrEnum):
+    """Why a step is there. The brakes hold only what an observation asked for."""
+
+    DECLARED = "Declared"  # spec asks for something that is not there yet, or was changed
+    OBSERVED = "Observed"  # reality changed behind the operator's back
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """One field in which reality differs. Values are for people: short, secrets redacted."""
+
+    path: str
+    desired: str
+    observed: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One external write. Each kind derives its own steps with what the write needs; `perform` matches on the class.
+
+    Attributes:
+        action: what is done.
+        target: what it is done to, for people: "VM web", "interface 5c3c of ns3012345".
+        fields: the paths of spec that ask for it; a step all of whose fields are only reported is not done.
+        disruption: what it does to what runs.
+        cost: what it would cost, if known.
+        cause: declared or observed.
+        needs: the field to set before it is done ("spec.updatePolicy.powerCycle: Allow"); empty: nothing.
+        inside: it writes to Kubernetes only (a child object, a generated Secret): also done in Observe mode and while
+            paused, since nothing outside changes.
+    """
+
+    action: Action
+    target: str
+    fields: tuple[str, ...] = ()
+    disruption: Disruption = Disruption.NONE
+    cost: str = ""
+    cause: Cause = Cause.DECLARED
+    needs: str = ""
+    inside: bool = False
+
+    @property
+    def dangerous(self) -> bool:
+        """Whether the brakes count it: it recreates, deletes or disrupts because of what was observed."""
+        return self.cause is Cause.OBSERVED and (
+            self.action in {Action.CREATE, Action.REPLACE, Action.DELETE, Action.REINSTALL, Action.INSTALL}
+            or self.disruption is not Disruption.NONE
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The pure answer to (resource, observed, now).
+
+    Attributes:
+        drift: every difference, also those that are not acted upon.
+        steps: what would be done, in order; the loop does the first ones it may and looks again.
+        outcome: what the observation itself says when there is nothing (more) to do: done, waiting, stalled.
+        absent: something recorded outside is missing in the view, which is a hint and no proof. The brakes count it
+            before anything is asked by id.
+    """
+
+    drift: tuple[Drift, ...] = ()
+    steps: tuple[Step, ...] = ()
+    outcome: Outcome = DONE
+    absent: bool = False
+
+    @property
+    def hash(self) -> str:
+        """Names exactly these steps; changed reality gives another hash and so voids an approval."""
+        return plan_hash(self.steps)
+
+
+def plan_hash(steps: tuple[Step, ...]) -> str:
+    """Sixteen hex digits over what a person sees of the steps."""
+    if not steps:
+        return ""
+    seen = [[s.action, s.target, sorted(s.fields), s.disruption, s.cost] for s in steps]
+    return hashlib.sha256(json.dumps(seen).encode()).hexdigest()[:16]

@@ -1,0 +1,1 @@
+"""The Kopf handlers: a few lines each."""
