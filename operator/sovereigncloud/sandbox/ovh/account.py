@@ -217,9 +217,9 @@ def _resources(call: Call) -> Reply:
     found = [
         _resource_document(account, resource)
         for account, resource in sorted(_mine(call), key=lambda one: one[1].urn)
-        if query.get("resourceURN") in (None, resource.urn)
-        and query.get("resourceName") in (None, resource.name)
-        and query.get("resourceType") in (None, resource.type)
+        if resource.urn in query.getall("resourceURN", [resource.urn])
+        and resource.name in query.getall("resourceName", [resource.name])
+        and resource.type in query.getall("resourceType", [resource.type])
         and tags_match(resource.tags, wanted)
     ]
     return _page(call, found)

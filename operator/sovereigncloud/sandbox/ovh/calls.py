@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 from urllib.parse import unquote
 
+from multidict import MultiMapping
+
 from sovereigncloud.sandbox.ovh.state import AccessRule, Grant, IpBlock, Resource, Server, Vrack
 from sovereigncloud.sandbox.ovh.wire import (
     Json,
@@ -66,7 +68,7 @@ class Call:
     route: "Route"
     caller: Caller
     given: Mapping[str, str]
-    query: Mapping[str, str]
+    query: MultiMapping[str]
     headers: Mapping[str, str]
     raw: bytes
     now: float  # the server's clock, which may be skewed

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from aiohttp import web
+from multidict import MultiMapping
 
 from sovereigncloud.sandbox.faults import Canned, Dropped, FaultPlan
 from sovereigncloud.sandbox.journal import Journal
@@ -152,7 +153,7 @@ class Simulator:
             headers=request.headers,
             body=await request.read(),
         )
-        exchange = _Exchange(self, sent, dict(request.query), request.raw_path.partition("?")[0])
+        exchange = _Exchange(self, sent, request.query, request.raw_path.partition("?")[0])
         struck = self.faults.strike(sent.method, sent.path)
         outcome = await self.faults.inflict(struck, exchange.perform)
         response = _response(request, outcome)
@@ -178,7 +179,7 @@ def _logical(raw_path: str) -> str:
 class _Exchange:
     """One request on its way through the API itself."""
 
-    def __init__(self, simulator: Simulator, sent: Request, query: dict[str, str], raw_path: str) -> None:
+    def __init__(self, simulator: Simulator, sent: Request, query: MultiMapping[str], raw_path: str) -> None:
         self._simulator = simulator
         self._sent = sent
         self._query = query

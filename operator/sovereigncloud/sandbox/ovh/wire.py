@@ -42,7 +42,7 @@ class Reply:
         return json.dumps(self.body, separators=(",", ":"))
 
 
-class Refusal(Exception):  # noqa: N818 - an answer of the API, not a failure of the simulator
+class Refusal(Exception):
     """An error answer.
 
     Newer parts of the API answer ``{"class", "message"}``, authentication ``{"message", "errorCode", "httpCode"}``.
