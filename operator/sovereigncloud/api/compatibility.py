@@ -23,13 +23,8 @@ def incompatibilities(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[st
     """Sentences that begin with the path of the field, for two CustomResourceDefinitions of one kind; empty: the new one
     accepts whatever the old one did.
     """
-    found: list[str] = []
-    for key in ("group", "scope"):
-        if old["spec"][key] != new["spec"][key]:
-            found.append(f"{key}: {old['spec'][key]} became {new['spec'][key]}")
-    for key in ("kind", "plural"):
-        if old["spec"]["names"][key] != new["spec"]["names"][key]:
-            found.append(f"{key}: {old['spec']['names'][key]} became {new['spec']['names'][key]}")
+    before, after = _identity(old), _identity(new)
+    found = [f"{key}: {before[key]} became {after[key]}" for key in before if before[key] != after[key]]
     versions = {version["name"]: version for version in new["spec"]["versions"]}
     for version in old["spec"]["versions"]:
         name = version["name"]
@@ -39,6 +34,16 @@ def incompatibilities(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[st
         schemas = (version["schema"]["openAPIV3Schema"], versions[name]["schema"]["openAPIV3Schema"])
         found.extend(_narrowed(*schemas, path=""))
     return found
+
+
+def _identity(crd: Mapping[str, Any]) -> dict[str, str]:
+    spec = crd["spec"]
+    return {
+        "group": spec["group"],
+        "scope": spec["scope"],
+        "kind": spec["names"]["kind"],
+        "plural": spec["names"]["plural"],
+    }
 
 
 def _narrowed(old: Mapping[str, Any], new: Mapping[str, Any], *, path: str) -> Iterator[str]:
