@@ -11,7 +11,11 @@ from sovereigncloud.sandbox.lifecycle import Sandbox
         ({"SOVEREIGN_SANDBOX_DIR": "/var/box", "XDG_STATE_HOME": "/var/x"}, "/var/box", "named for this very thing"),
         ({"XDG_STATE_HOME": "/var/x", "HOME": "/home/a"}, "/var/x/sovereign-cloud/sandbox", "the user's choice"),
         ({"HOME": "/home/a"}, "/home/a/.local/state/sovereign-cloud/sandbox", "the default of the XDG specification"),
-        ({"XDG_STATE_HOME": "x", "HOME": "/home/a"}, "/home/a/.local/state/sovereign-cloud/sandbox", "relative: ignored"),
+        (
+            {"XDG_STATE_HOME": "x", "HOME": "/home/a"},
+            "/home/a/.local/state/sovereign-cloud/sandbox",
+            "relative: ignored",
+        ),
     ],
 )
 def test_the_sandbox_lives_where_the_environment_says(environ, expected, why):

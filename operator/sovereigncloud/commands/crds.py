@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated
 
@@ -15,23 +16,23 @@ def stale(directory: Path) -> list[str]:
     """Names of the files in the directory that are missing, differ from the models, or belong to no kind any more."""
     wanted = manifests()
     differing = [name for name, text in wanted.items() if _read(directory / name) != text]
-    return sorted([*differing, *_left_over(directory)])
+    return sorted([*differing, *_left_over(directory, wanted)])
 
 
 def write(directory: Path) -> list[str]:
     """Makes the directory what the models say; the names of the files that changed."""
-    changed = stale(directory)
+    wanted, changed = manifests(), stale(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    for name in _left_over(directory):
-        (directory / name).unlink()
-    for name, text in manifests().items():
-        if name in changed:
-            (directory / name).write_text(text, encoding="utf-8")
+    for name in changed:
+        if name in wanted:
+            (directory / name).write_text(wanted[name], encoding="utf-8")
+        else:
+            (directory / name).unlink()
     return changed
 
 
-def _left_over(directory: Path) -> list[str]:
-    return sorted(path.name for path in directory.glob(f"{GROUP}_*.yaml") if path.name not in manifests())
+def _left_over(directory: Path, wanted: Collection[str]) -> list[str]:
+    return [path.name for path in directory.glob(f"{GROUP}_*.yaml") if path.name not in wanted]
 
 
 def _read(path: Path) -> str | None:
