@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from sovereigncloud.api.base import DriftAction, DriftPolicy, Management
-from sovereigncloud.core.outcome import Outcome, approval
+from sovereigncloud.api.base import PAUSED, DriftAction, DriftPolicy, Management
+from sovereigncloud.core.outcome import Outcome, Phase, approval, waiting
 from sovereigncloud.core.plan import Action, Drift, Plan, Step, plan_hash
 
 
@@ -26,12 +26,14 @@ class Decision:
         published: what `status.plan` shows: the steps outside that are not simply being done.
         drift: for `status.drift`.
         outcome: what to say when no step is performed, or beside those that are.
+        release: the object is being deleted and nothing is left to do outside: its finalizer may go.
     """
 
     steps: tuple[Step, ...]
     published: tuple[Step, ...]
     drift: tuple[DriftVerdict, ...]
     outcome: Outcome
+    release: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +43,18 @@ class Policy:
     Attributes:
         management: the stricter of the object's own and its cloud's.
         settled: this generation was reality once, so a difference is drift.
+        deleting: the object is being deleted.
     """
 
     management: Management = Management.MANAGE
     approved_plan: str = ""
     paused: bool = False
     settled: bool = False
+    deleting: bool = False
     drift_policy: DriftPolicy | None = None
 
 
+_MAKES = frozenset({Action.CREATE, Action.REPLACE, Action.INSTALL, Action.REINSTALL})
 _STRICTNESS = {Management.MANAGE: 0, Management.APPROVE: 1, Management.OBSERVE: 2}
 
 
@@ -68,12 +73,29 @@ def decide(plan: Plan, policy: Policy) -> Decision:
     inside = tuple(s for s in wanted if s.inside)
     outside = tuple(s for s in wanted if not s.inside)
     if policy.management is Management.OBSERVE or policy.paused:
-        shown = tuple(s for s in plan.steps if not s.inside)
-        return Decision(inside, shown, drift, plan.outcome)
+        return _only_look(plan, policy, inside, drift)
     if policy.management is Management.APPROVE and outside and plan_hash(outside) != policy.approved_plan:
         wait = approval(f"plan {plan_hash(outside)} waits: set spec.approvedPlan to its hash to carry it out")
         return Decision(inside, outside, drift, plan.outcome.merge(wait))
-    return _with_consent(wanted, drift, plan.outcome)
+    decision = _with_consent(wanted, drift, plan.outcome)
+    return replace(decision, release=policy.deleting and not wanted and plan.outcome.phase is Phase.DONE)
+
+
+def _only_look(plan: Plan, policy: Policy, inside: tuple[Step, ...], drift: tuple[DriftVerdict, ...]) -> Decision:
+    """Observe or paused: nothing outside is written. A deletion in Observe leaves everything; paused, it waits."""
+    shown = tuple(s for s in plan.steps if not s.inside)
+    outcome = plan.outcome
+    if policy.deleting:
+        leaves = policy.management is Management.OBSERVE or not shown
+        if not leaves:
+            outcome = waiting("PausedDeletion", f"deletion waits: remove the annotation {PAUSED}")
+        return Decision(inside, shown, drift, outcome, release=leaves and not inside and outcome.phase is Phase.DONE)
+    missing = [s for s in shown if s.action in _MAKES]
+    if missing and outcome.phase is Phase.DONE:
+        why = "management is Observe" if policy.management is Management.OBSERVE else "it is paused"
+        first = missing[0]
+        outcome = waiting("NotActing", f"{first.action} {first.target} would be done, but {why}", available=True)
+    return Decision(inside, shown, drift, outcome)
 
 
 def _with_consent(wanted: tuple[Step, ...], drift: tuple[DriftVerdict, ...], outcome: Outcome) -> Decision:

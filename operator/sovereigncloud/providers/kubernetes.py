@@ -46,6 +46,7 @@ RBAC = (
     *(RbacRule(GROUP, kind.crd.plural, ("get", "list", "watch", "patch")) for kind in KINDS),
     *(RbacRule(GROUP, f"{kind.crd.plural}/status", ("patch",)) for kind in KINDS),
     *(RbacRule(GROUP, f"{plural}", ("create", "delete")) for plural in ("baremetalservers", "virtualnetworks")),
+    RbacRule("apiextensions.k8s.io", "customresourcedefinitions", ("get",)),
     RbacRule("", "secrets", ("get", "create", "patch", "delete")),
     RbacRule("", "configmaps", ("get", "create")),
     RbacRule("", "events", ("create",)),
@@ -70,9 +71,9 @@ class Connection:
         configuration = kubernetes.client.Configuration()
         token_file = kubernetes.config.incluster_config.SERVICE_TOKEN_FILENAME
         if not context and Path(token_file).exists() and not os.environ.get("KUBECONFIG"):
-            kubernetes.config.load_incluster_config(client_configuration=configuration)
+            kubernetes.config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
         else:
-            kubernetes.config.load_kube_config(context=context, client_configuration=configuration)
+            kubernetes.config.load_kube_config(context=context, client_configuration=configuration)  # type: ignore[no-untyped-call]
             token_file = ""
         tls: ssl.SSLContext | None = None
         if configuration.host.startswith("https"):
@@ -82,7 +83,7 @@ class Connection:
             if configuration.cert_file:
                 tls.load_cert_chain(configuration.cert_file, configuration.key_file)
         bearer = (configuration.api_key or {}).get("authorization", "").removeprefix("Bearer ")
-        basic = (configuration.username, configuration.password) if configuration.username else None
+        basic = (configuration.username, configuration.password or "") if configuration.username else None
         return Connection(configuration.host, tls, "" if token_file else bearer, token_file, basic)
 
 
@@ -154,6 +155,15 @@ class KubernetesApi:
             await self._request("DELETE", _path(kind, namespace, name), counted=("delete", PLURALS[kind]))
         except NotFound:
             return
+
+    async def kind_is_going(self, kind: str) -> bool:
+        """Whether the CRD of a kind is itself being deleted."""
+        path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{PLURALS[kind]}.{GROUP}"
+        try:
+            found = await self._request("GET", path, counted=("get", "customresourcedefinitions"))
+        except NotFound:
+            return True
+        return "deletionTimestamp" in found["metadata"]
 
     # --- Secrets ---------------------------------------------------------------------------------------------------
 

@@ -96,9 +96,11 @@ class ControlPlane(Cluster):
     def without_api_server(self) -> Iterator[None]:
         """The API server is down for the length of the block, and back with everything stored after it."""
         self._end("kube-controller-manager", "kube-apiserver")
-        yield
-        self._run_api_server()
-        self._run_controller_manager()
+        try:
+            yield
+        finally:
+            self._run_api_server()
+            self._run_controller_manager()
 
     def install_crds(self, *files: Path) -> None:
         """Apply CRDs, wait until they are served, and let the garbage collector know of them.
