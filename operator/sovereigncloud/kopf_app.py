@@ -31,7 +31,9 @@ from sovereigncloud.kinds.errors import Conflict
 from sovereigncloud.providers.installer.job import JobInstaller
 from sovereigncloud.providers.kubernetes import Connection, KubernetesApi
 from sovereigncloud.providers.opennebula.client import open_nebula_factory
-from sovereigncloud.providers.ovh.client import ovh_factory
+from sovereigncloud.providers.ovh.account import Limits as OvhLimits
+from sovereigncloud.providers.ovh.account import ovh_factory
+from sovereigncloud.providers.ovh.client import KNOWN, Endpoint
 
 logger = logging.getLogger(__name__)
 INSTALLATION = "sovereign-installation"
@@ -113,7 +115,10 @@ async def run(settings: Settings, context: str | None = None) -> int:
             clients=Clients(
                 api,
                 open_nebula_factory(rate=settings.opennebula_rate, burst=settings.opennebula_burst),
-                ovh_factory(rate=settings.ovh_rate, burst=settings.ovh_burst),
+                ovh_factory(
+                    OvhLimits(rate=settings.ovh_rate, burst=settings.ovh_burst),
+                    {**KNOWN, **{name: Endpoint(urls.api, urls.token) for name, urls in settings.ovh_endpoints.items()}},
+                ),
             ),
             kubernetes=api,
             writer=api,
