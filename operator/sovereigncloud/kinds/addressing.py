@@ -21,7 +21,9 @@ def parse_block(text: str) -> IPv4Network:
     except ValueError as error:
         raise ValueError(f"{text} is not an IPv4 block: {error}") from error
     if block.prefixlen > _SMALLEST_BLOCK:
-        raise ValueError(f"{text} has no address left for a machine beside network, gateway and broadcast; /30 at least")
+        raise ValueError(
+            f"{text} has no address left for a machine beside network, gateway and broadcast; /30 at least"
+        )
     return block
 
 

@@ -42,7 +42,9 @@ def wanted(spec: VirtualNetworkSpec, *, adopted: bool) -> Wanted:
     block = None
     attributes: dict[str, dict[str, str]] = {}
     gateway, dns, device = spec.gateway, spec.dns, spec.physical_device
-    ranges = None
+    ranges: tuple[AddressRange, ...] | None = None
+    if (spec.public_block is None) == (spec.vlan_id is None):
+        raise ValueError("spec: set exactly one of publicBlock and vlanID")
     if spec.public_block is not None:
         block = _named("spec.publicBlock", parse_block, spec.public_block)
         attributes["spec.publicBlock"] = {
@@ -119,4 +121,3 @@ def _named(field: str, read: Callable[[T], U], value: T) -> U:
 
 def _range(pair: tuple[str, int]) -> AddressRange:
     return parse_range(*pair)
-
