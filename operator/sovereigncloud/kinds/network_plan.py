@@ -68,7 +68,7 @@ def plan(resource: VirtualNetwork, observed: NetworkObservation) -> Plan:
     cloud, network = observed.cloud, observed.found.thing
     if cloud is None:
         return Plan()
-    if observed.found.missing is not None and not _may_be_gone(resource, observed):
+    if observed.found.missing is not None and not observed.admitted:
         what = f"network {observed.found.missing} in {where(cloud)}"
         outcome = waiting("ConfirmingAbsence", f"{what} is missing in the last view; it is looked for again")
         return Plan(absent=True, outcome=outcome)
@@ -81,10 +81,6 @@ def plan(resource: VirtualNetwork, observed: NetworkObservation) -> Plan:
         return _making(resource, observed, cloud)
     except ValueError as error:
         return Plan(outcome=stalled("InvalidSpec", str(error)))
-
-
-def _may_be_gone(resource: VirtualNetwork, observed: NetworkObservation) -> bool:
-    return observed.admitted or resource.external.get("deleting") == str(observed.found.missing)
 
 
 def _making(resource: VirtualNetwork, observed: NetworkObservation, cloud: Key) -> Plan:

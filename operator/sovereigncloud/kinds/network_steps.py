@@ -65,11 +65,14 @@ async def perform(step: Step, resource: VirtualNetwork, world: World) -> Outcome
         client = await world.open_nebula(step.cloud)
         made = await client.create_network(template(resource, world.mark(resource)), _DEFAULT_CLUSTER)
         message = f'network {made} "{resource.outside_name}" created in {where(step.cloud)}'
-        return done("Created", message, network=str(made), deleting="")
+        return done("Created", message, network=str(made), adopted="")
     if not isinstance(step, NetworkStep):
         raise TypeError(f"not a step of a VirtualNetwork: {step!r}")
     client = await world.open_nebula(step.cloud)
-    return (await _perform(step, resource, world, client)).with_facts(network=str(step.network))
+    outcome = await _perform(step, resource, world, client)
+    # One that was told to go is forgotten at once: while it goes it is found by its mark, and then its absence is no
+    # loss to be looked into.
+    return outcome.with_facts(network="" if isinstance(step, DeleteNetwork) else str(step.network))
 
 
 async def _perform(step: NetworkStep, resource: VirtualNetwork, world: World, client: OpenNebula) -> Outcome:
@@ -95,6 +98,6 @@ async def _perform(step: NetworkStep, resource: VirtualNetwork, world: World, cl
             return done("RangeRemoved", f"{what}: address range {range_id} removed")
         case DeleteNetwork():
             await client.delete_network(step.network)
-            return waiting("Deleting", f"{what} is being deleted").with_facts(deleting=str(step.network))
+            return waiting("Deleting", f"{what} is being deleted")
         case _:
             raise TypeError(f"not a step that can be done: {step!r}")
