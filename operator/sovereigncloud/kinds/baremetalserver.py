@@ -10,16 +10,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sovereigncloud.api import BareMetalServer, SovereignCloud
-from sovereigncloud.api.base import FINALIZER, DeletionPolicy, Key
-from sovereigncloud.core.identity import OVH_INSTALLATION, OVH_OBJECT, OVH_UID, Mark, Ownership, mark_from_ovh, ownership
+from sovereigncloud.api import BareMetalServer
+from sovereigncloud.api.base import DeletionPolicy
+from sovereigncloud.core.identity import (
+    OVH_INSTALLATION,
+    OVH_OBJECT,
+    OVH_UID,
+    Mark,
+    Ownership,
+    mark_from_ovh,
+    ownership,
+)
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, blocked, done, stalled, waiting
 from sovereigncloud.core.plan import Action, Cause, Drift, Plan, Step
 from sovereigncloud.kinds import endpoint
 from sovereigncloud.kinds.controller import SecretUse, Uses, World
-from sovereigncloud.kinds.errors import NotFound
 from sovereigncloud.kinds.installation import INSTALLED_TAG
-from sovereigncloud.kinds.pending import asked, join, pending
+from sovereigncloud.kinds.pending import Asked, asked, join, pending
 from sovereigncloud.kinds.ports import Ovh, ServerSummary, VrackView
 from sovereigncloud.kinds.private_interface import (
     ASKED,
@@ -27,17 +34,16 @@ from sovereigncloud.kinds.private_interface import (
     LOOK_AGAIN,
     AttachInterface,
     DetachInterface,
-    attached,
     plan_detach,
     plan_interface,
 )
 from sovereigncloud.kinds.reinstall import (
+    HISTORY_TAG,
     QUIET_TAG,
     RECORD_TAG,
-    HISTORY_TAG,
-    Details,
     RecordReinstall,
     ReinstallServer,
+    Situation,
     Stage,
     carried_out,
     is_open,
@@ -45,6 +51,7 @@ from sovereigncloud.kinds.reinstall import (
     read_record,
     system_drift,
 )
+from sovereigncloud.kinds.server_observation import Observed, look_closer, observe_server
 
 _NAME_PATH = "spec.name"
 _RENAME_ASKED = "renamed"
@@ -67,29 +74,6 @@ class RenameServer(Step):
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Observed:
-    """What was read for one server.
-
-    Attributes:
-        summary: None where the account's view does not show the server (or, being deleted, nothing was asked).
-        details: None at rest.
-        holder: another object of this installation that the server is marked for and that exists.
-        held: who still uses a server that is being deleted.
-        ssh_key: the public key that a reinstallation lets in.
-        admitted: whether absence in the view may be followed up.
-    """
-
-    mark: Mark
-    summary: ServerSummary | None = None
-    vrack: VrackView | None = None
-    details: Details | None = None
-    holder: str = ""
-    held: tuple[str, ...] = ()
-    ssh_key: str = ""
-    admitted: bool = True
-
-
 class BareMetalServerController:
     """What a BareMetalServer does."""
 
@@ -103,32 +87,8 @@ class BareMetalServerController:
             secrets=(SecretUse(ovh.credentials_secret_ref.name),) if ovh else (),
         )
 
-    # -- observing
-
     async def observe(self, resource: BareMetalServer, world: World) -> Observed:
-        mark, ovh = world.mark(resource), resource.spec.ovh
-        if resource.deleting:
-            held = await _held(resource, world)
-            if held or resource.deletion_policy is DeletionPolicy.RETAIN:
-                return Observed(mark, held=held)
-        if ovh is None:
-            return Observed(mark)
-        namespace, secret = resource.metadata.namespace, ovh.credentials_secret_ref.name
-        view = await world.account(ovh.endpoint, namespace, secret, ovh.vrack or "")
-        summary, vrack = view.servers.get(ovh.service_name), view.vracks.get(ovh.vrack or "")
-        observed = Observed(mark, summary, vrack, admitted=world.admitted)
-        if resource.deleting or (summary is None and resource.settled and not world.admitted):
-            return observed
-        if summary is None or _look_closer(resource, summary, vrack):
-            client = await world.ovh(ovh.endpoint, namespace, secret)
-            observed = replace(observed, details=await _details(client, resource, summary))
-        if observed.summary is None and observed.details is not None:
-            server = observed.details.server
-            known = ServerSummary(server.service_name, server.urn, server.display_name, server.tags)
-            observed = replace(observed, summary=known)
-        if observed.details is not None and observed.details.systems:
-            observed = replace(observed, ssh_key=await _ssh_key(resource, world))
-        return replace(observed, holder=_holder(observed, world))
+        return await observe_server(resource, world)
 
     # -- planning
 
@@ -174,7 +134,9 @@ class BareMetalServerController:
                 return done("Released", f"server {name} no longer carries the mark of this installation")
             case RenameServer():
                 await client.rename(name, step.name)
-                return done("Renamed", f"server {name} is called {step.name}", **{_RENAME_ASKED: asked(step.name, world.now)})
+                return done(
+                    "Renamed", f"server {name} is called {step.name}", **{_RENAME_ASKED: asked(step.name, world.now)}
+                )
             case AttachInterface():
                 await client.attach_interface(step.vrack, step.uuid)
                 message = f"interface {step.uuid} is being attached to vRack {step.vrack}"
@@ -183,7 +145,9 @@ class BareMetalServerController:
             case DetachInterface():
                 await client.detach_interface(step.vrack, step.uuid)
                 message = f"interface {step.uuid} is being detached from vRack {step.vrack}"
-                return _under_way("DetachingInterface", message, {DETACH_ASKED: asked(step.uuid, world.now)}, LOOK_AGAIN)
+                return _under_way(
+                    "DetachingInterface", message, {DETACH_ASKED: asked(step.uuid, world.now)}, LOOK_AGAIN
+                )
             case ReinstallServer():
                 return await _reinstall(client, name, step)
             case RecordReinstall():
@@ -219,89 +183,6 @@ class BareMetalServerController:
             ]
             or None,
         }
-
-
-# --- observing -------------------------------------------------------------------------------------------------------
-
-
-def _look_closer(resource: BareMetalServer, summary: ServerSummary, vrack: VrackView | None) -> bool:
-    """Whether the view and status leave something open that only the server itself can tell."""
-    ovh = resource.spec.ovh
-    if not resource.settled or is_open(summary.tags) or not carried_out(resource, summary.tags):
-        return True
-    record, request = read_record(summary.tags), resource.spec.reinstall
-    if request is not None and record is None:
-        return True
-    return (ovh is not None and bool(ovh.vrack) and not attached(resource, vrack)) or resource.status.address is None
-
-
-async def _details(client: Ovh, resource: BareMetalServer, summary: ServerSummary | None) -> Details | None:
-    """One server in detail; None: there is none of that name."""
-    ovh = resource.spec.ovh
-    if ovh is None:
-        return None
-    name = ovh.service_name
-    try:
-        server = await client.server(name)
-    except NotFound:
-        return None
-    tags = summary.tags if summary else server.tags
-    details = Details(
-        server=server, interfaces=await client.interfaces(name), tasks=await client.reinstall_tasks(name)
-    )
-    if details.active is not None or is_open(tags):
-        details = replace(details, progress=await client.install_progress(name))
-    if not carried_out(resource, tags):
-        details = replace(
-            details, disk_groups=await client.disk_groups(name), systems=await client.compatible_systems(name)
-        )
-    return details
-
-
-async def _ssh_key(resource: BareMetalServer, world: World) -> str:
-    """The public key of the cloud's installer, made before its servers; a server on its own has none."""
-    owner = endpoint.owner_of(resource)
-    cloud = world.get(owner) if owner else None
-    if not isinstance(cloud, SovereignCloud) or cloud.spec.hosted is None or not cloud.spec.hosted.open_nebula.install:
-        return ""
-    secret = await world.kubernetes.secret(cloud.metadata.namespace, endpoint.generated_secret(cloud))
-    return secret.get("sshPublicKey", "")
-
-
-def _holder(observed: Observed, world: World) -> str:
-    """The other object that the server is marked for, if there is such an object."""
-    found = mark_from_ovh(observed.summary.tags) if observed.summary else None
-    if found is None or ownership(found, observed.mark) is not Ownership.SIBLING:
-        return ""
-    kind, _, rest = found.object.partition("/")
-    namespace, _, name = rest.rpartition("/")
-    return found.object if world.get(Key(kind, namespace, name)) is not None else ""
-
-
-async def _held(resource: BareMetalServer, world: World) -> tuple[str, ...]:
-    """Who still needs a server that is being deleted: its cloud, or what is in that cloud.
-
-    Foreground deletion gives the cloud and its children their deletionTimestamp in the same second; the server then
-    waits until nothing but servers refers to the cloud, and the cloud waits until its servers are gone.
-    """
-    key = endpoint.owner_of(resource)
-    cloud = world.get(key) if key else None
-    if key is None or not isinstance(cloud, SovereignCloud) or FINALIZER not in cloud.metadata.finalizers:
-        return ()
-    if cloud.deleting:
-        return tuple(str(user.key) for user in world.users(key) if not isinstance(user, BareMetalServer))
-    hosted = cloud.spec.hosted.ovh if cloud.spec.hosted else None
-    service = resource.spec.ovh.service_name if resource.spec.ovh else ""
-    if hosted is not None and any(s.service_name == service for s in hosted.servers):
-        return (f"{key} lists it in spec.hosted.ovh.servers",)
-    if not cloud.status.endpoint or not resource.status.address:
-        return ()
-    view = await world.view(key)
-    return tuple(
-        f"host {host.id} ({host.name}) of {key} is on it: drain and delete that host in OpenNebula"
-        for host in view.hosts.values()
-        if host.name == resource.status.address
-    )
 
 
 # --- planning --------------------------------------------------------------------------------------------------------
@@ -344,13 +225,13 @@ def _differences(resource: BareMetalServer, observed: Observed, now: datetime) -
     interface = plan_interface(resource, observed.vrack, details.interfaces if details else None, now)
     name = _plan_name(resource, summary, now)
     drift = interface.drift + name.drift
-    if details is None and _look_closer(resource, summary, observed.vrack):
+    if details is None and look_closer(resource, summary, observed.vrack):
         return Plan(drift=drift, outcome=_no_such_server(summary.service_name))
     if details is None:
         return join((interface, name, Plan(drift=_system(resource, summary, resource.status.operating_system))))
     if interface.outcome.phase is Phase.STALLED:
         return Plan(drift=drift, outcome=interface.outcome)
-    reinstall = plan_reinstall(resource, summary.urn, summary.tags, details, now, observed.ssh_key)
+    reinstall = plan_reinstall(Situation(resource, summary.urn, summary.tags, details, now, observed.ssh_key))
     if reinstall.outcome.phase is not Phase.DONE:
         return Plan(drift=drift, outcome=reinstall.outcome)
     system = Plan(drift=_system(resource, summary, details.server.os))
@@ -368,7 +249,7 @@ def _plan_name(resource: BareMetalServer, summary: ServerSummary, now: datetime)
     if not wanted or summary.display_name == wanted:
         return Plan()
     drift = (Drift(_NAME_PATH, wanted, summary.display_name),)
-    if pending(resource, _RENAME_ASKED, wanted, _NAME_PATH, now, _RENAME_WITHIN):
+    if pending(resource, Asked(_RENAME_ASKED, wanted, _NAME_PATH, _RENAME_WITHIN), now):
         if not resource.settled:
             return Plan()  # cosmetic: a server is not held up by a name that shows up minutes later
         message = f"{summary.service_name} was renamed to {wanted}; OVHcloud shows it after up to ten minutes"

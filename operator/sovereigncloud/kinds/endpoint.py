@@ -59,7 +59,11 @@ def server_key(cloud: SovereignCloud, server: HostedServer) -> Key:
 def owner_of(resource: AnyResource) -> Key | None:
     """The SovereignCloud that composed an object."""
     for reference in resource.metadata.owner_references:
-        if reference.controller and reference.kind == "SovereignCloud" and reference.api_version.startswith(f"{GROUP}/"):
+        if (
+            reference.controller
+            and reference.kind == "SovereignCloud"
+            and reference.api_version.startswith(f"{GROUP}/")
+        ):
             return Key("SovereignCloud", resource.metadata.namespace, reference.name)
     return None
 

@@ -63,7 +63,7 @@ class InstallOpenNebula(Step):
     """Records the run on all its servers, starts it, records that it was started.
 
     Attributes:
-        urns: of the servers, the front-end's last.
+        urns: of the servers, the front-end's first: its record is what a crash is recovered from.
     """
 
     installation: Installation
@@ -113,6 +113,12 @@ def uncovered(cloud: SovereignCloud, servers: Mapping[str, ServerSummary]) -> tu
         for s in (ovh.servers if ovh else ())
         if s.name not in servers or read_record(servers[s.name].tags) is None
     )
+
+
+def unseen(cloud: SovereignCloud, servers: Mapping[str, ServerSummary]) -> tuple[str, ...]:
+    """Names of declared servers that the account's view does not show."""
+    ovh = cloud.spec.hosted.ovh if cloud.spec.hosted else None
+    return tuple(s.name for s in (ovh.servers if ovh else ()) if s.name not in servers)
 
 
 def due(cloud: SovereignCloud, known: Known) -> bool:
@@ -173,14 +179,12 @@ def _covered(cloud: SovereignCloud, known: Known, digest: str) -> Plan:
     return Plan(outcome=_unknown(cloud, known))
 
 
-def _begin(
-    cloud: SovereignCloud, children: Mapping[str, BareMetalServer], known: Known, now: datetime
-) -> Plan:
+def _begin(cloud: SovereignCloud, children: Mapping[str, BareMetalServer], known: Known, now: datetime) -> Plan:
     installation, front = installation_of(cloud, children), front_end(cloud)
     if installation is None or front is None or front.name not in known.servers:
         message = "an installation by the operator needs exactly one server with the role Frontend"
         return Plan(outcome=stalled("ArchitectureMismatch", message))
-    names = sorted((t.name for t in installation.targets if t.name in known.servers), key=lambda n: n == front.name)
+    names = sorted((t.name for t in installation.targets if t.name in known.servers), key=lambda n: n != front.name)
     step = InstallOpenNebula(
         action=Action.INSTALL,
         target=f"OpenNebula {installation.version} on {', '.join(t.name for t in installation.targets)}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sovereigncloud.core.outcome import Outcome, merge
@@ -18,20 +19,37 @@ def asked(value: str, now: datetime) -> str:
     return f"{value}@{int(now.timestamp())}"
 
 
-def pending(resource: AnyResource, fact: str, value: str, path: str, now: datetime, within: float) -> bool:
-    """Whether this very value was asked for less than `within` seconds ago and may still take effect.
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request that takes effect late.
+
+    Attributes:
+        fact: the key in `status.external` that remembers it.
+        value: what is asked for.
+        path: the field of spec that asks for it.
+        within: seconds after which it is asked for again.
+    """
+
+    fact: str
+    value: str
+    path: str
+    within: float
+
+
+def pending(resource: AnyResource, request: Asked, now: datetime) -> bool:
+    """Whether this very value was asked for a moment ago and may still take effect.
 
     On a settled object a request is younger than the difference that it answers (`status.drift[].since`): a second
     difference of the same field, soon after the first was mended, is a new one and must be acted upon at once.
     """
-    what, _, at = resource.external.get(fact, "").rpartition("@")
-    if what != value or not at.isdigit():
+    what, _, at = resource.external.get(request.fact, "").rpartition("@")
+    if what != request.value or not at.isdigit():
         return False
-    if not int(at) <= now.timestamp() + _SLACK or now.timestamp() - int(at) > within:
+    if not int(at) <= now.timestamp() + _SLACK or now.timestamp() - int(at) > request.within:
         return False
     if not resource.settled:
         return True
-    entry = next((e for e in resource.status.drift or () if e.path == path), None)
+    entry = next((e for e in resource.status.drift or () if e.path == request.path), None)
     return entry is not None and int(at) >= _unix(entry.since) - _SLACK
 
 

@@ -13,7 +13,7 @@ from datetime import datetime
 from sovereigncloud.api import BareMetalServer
 from sovereigncloud.core.outcome import Outcome, stalled, waiting
 from sovereigncloud.core.plan import Action, Cause, Drift, Plan, Step
-from sovereigncloud.kinds.pending import pending
+from sovereigncloud.kinds.pending import Asked, pending
 from sovereigncloud.kinds.ports import Interface, VrackView
 
 PRIVATE_MODES = frozenset({"vrack", "vrack_aggregation"})
@@ -78,12 +78,10 @@ def plan_interface(
     if not free:
         return Plan(drift=(Drift(PATH, ovh.vrack, private[0].vrack),), outcome=_elsewhere(private[0], ovh.vrack))
     uuid = free[0].uuid
-    if pending(resource, ASKED, f"{ovh.vrack} {uuid}", PATH, now, _WITHIN):
+    if pending(resource, Asked(ASKED, f"{ovh.vrack} {uuid}", PATH, _WITHIN), now):
         message = f"interface {uuid} is being attached to vRack {ovh.vrack}"
         available = resource.settled
-        return Plan(
-            drift=drift, outcome=waiting("AttachingInterface", message, after=LOOK_AGAIN, available=available)
-        )
+        return Plan(drift=drift, outcome=waiting("AttachingInterface", message, after=LOOK_AGAIN, available=available))
     step = AttachInterface(
         action=Action.ATTACH,
         target=f"interface {uuid} of {ovh.service_name} to vRack {ovh.vrack}",

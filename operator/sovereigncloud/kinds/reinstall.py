@@ -167,34 +167,43 @@ class RecordReinstall(Step):
     unmute: bool = False
 
 
-def plan_reinstall(
-    resource: BareMetalServer, urn: str, tags: Mapping[str, str], details: Details, now: datetime, ssh_key: str
-) -> Plan:
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What a decision about a reinstallation is made from. `ssh_key`: the public key that is to be let in."""
+
+    resource: BareMetalServer
+    urn: str
+    tags: Mapping[str, str]
+    details: Details
+    now: datetime
+    ssh_key: str = ""
+
+    @property
+    def record(self) -> Record | None:
+        return read_record(self.tags)
+
+    @property
+    def name(self) -> str:
+        return self.details.server.service_name
+
+
+def plan_reinstall(at: Situation) -> Plan:
     """What to do about the reinstallation, if anything. Empty and done: nothing is open."""
-    record = read_record(tags)
+    record, request = at.record, at.resource.spec.reinstall
     if record is not None and record.stage is not Stage.DONE:
-        under_way = _follow(resource, urn, record, tags, details, now)
+        under_way = _follow(at, record)
         if under_way is not None:
             return under_way
-    if details.active is not None:
-        task = details.active
-        return Plan(
-            outcome=waiting(
-                "TaskRunning",
-                f"reinstall task {task.id} of {details.server.service_name} is running and was not begun here;"
-                " waiting for its end",
-                after=_LOOK_AGAIN,
-            )
+    if at.details.active is not None:
+        message = (
+            f"reinstall task {at.details.active.id} of {at.name} is running and was not begun here; waiting for its end"
         )
-    request = resource.spec.reinstall
+        return Plan(outcome=waiting("TaskRunning", message, after=_LOOK_AGAIN))
     if request is None:
         return Plan()
-    if carried_out(resource, tags):
-        return _after(resource, request, urn, record, tags, details)
-    refusal = _refusal(request, details)
-    if refusal is not None:
-        return refusal
-    return Plan(steps=(_begin(resource, request, urn, record, tags, details, now, ssh_key),))
+    if carried_out(at.resource, at.tags):
+        return _after(at, request)
+    return _refusal(request, at.details) or Plan(steps=(_begin(at, request),))
 
 
 def system_drift(resource: BareMetalServer, system: str | None) -> tuple[Drift, ...]:
@@ -205,16 +214,14 @@ def system_drift(resource: BareMetalServer, system: str | None) -> tuple[Drift, 
     return (Drift("spec.reinstall.operatingSystem", request.operating_system, system),)
 
 
-def _follow(
-    resource: BareMetalServer, urn: str, record: Record, tags: Mapping[str, str], details: Details, now: datetime
-) -> Plan | None:
+def _follow(at: Situation, record: Record) -> Plan | None:
     """What an open record asks for; None: it is over, or it never began."""
-    age = max(0.0, now.timestamp() - record.at)
-    ours = resource.spec.reinstall is not None and resource.spec.reinstall.request == record.token
+    request, details, name = at.resource.spec.reinstall, at.details, at.name
+    age = max(0.0, at.now.timestamp() - record.at)
+    ours = request is not None and request.request == record.token
     if record.stage is Stage.REQUESTED:
-        return _follow_request(urn, record, details, age, ours=ours)
+        return _follow_request(at, record, age, ours=ours)
     task = next((t for t in details.tasks if t.id == record.task), None)
-    name = details.server.service_name
     if task is not None and task.status in FAILED:
         if not ours:
             return None
@@ -230,11 +237,11 @@ def _follow(
     if task is None and any(s.status in {"todo", "doing"} for s in details.progress):
         return _installing(name, details, record.task)
     # The task is over or no longer known. Only the server tells whether the system is there.
-    lagging = task is None and resource.status.install_step is None and age < _TASK_LAG
+    lagging = task is None and at.resource.status.install_step is None and age < _TASK_LAG
     if lagging:
         return _installing(name, details, record.task)
     if details.server.os == record.system or not record.system:
-        return Plan(steps=(_finish(urn, record, tags, details),))
+        return Plan(steps=(_finish(at, record),))
     if age < _CERTAIN:
         message = f"task {record.task} of {name} is over; waiting until the server shows {record.system}"
         return Plan(outcome=waiting("VerifyingSystem", message, after=_LOOK_AGAIN))
@@ -250,31 +257,33 @@ def _follow(
     )
 
 
-def _follow_request(urn: str, record: Record, details: Details, age: float, *, ours: bool) -> Plan | None:
+def _follow_request(at: Situation, record: Record, age: float, *, ours: bool) -> Plan | None:
     """Recorded, and nobody knows whether the API took it: its tasks tell."""
-    since = [t for t in details.tasks if t.id > record.task]
+    since = [t for t in at.details.tasks if t.id > record.task]
     if since:
         task = max(t.id for t in since)
         return Plan(
             steps=(
                 RecordReinstall(
                     action=Action.MARK,
-                    target=f"reinstall task {task} of {details.server.service_name}",
+                    target=f"reinstall task {task} of {at.name}",
                     fields=("spec.reinstall.request",),
-                    urn=urn,
+                    urn=at.urn,
                     record=replace(record, stage=Stage.RUNNING, task=task),
                 ),
             )
         )
     if age < _LATE_WRITE:
-        message = "a reinstallation was recorded and no task is known yet; waiting until it is certain that it was not begun"
+        message = (
+            "a reinstallation was recorded and no task is known yet; waiting until it is certain that it was not begun"
+        )
         return Plan(outcome=waiting("ConfirmingReinstall", message, after=_LATE_WRITE - age))
     if age < _CERTAIN or not ours:
         return None
     return Plan(
         outcome=stalled(
             "ReinstallUnknown",
-            f"a reinstallation of {details.server.service_name} was recorded more than an hour ago and no task of it"
+            f"a reinstallation of {at.name} was recorded more than an hour ago and no task of it"
             " is known; look at the server, and set a new spec.reinstall.request if it is still wanted",
         )
     )
@@ -286,38 +295,32 @@ def _installing(name: str, details: Details, task: int) -> Plan:
     return Plan(outcome=waiting("Reinstalling", message, after=_LOOK_AGAIN))
 
 
-def _finish(urn: str, record: Record, tags: Mapping[str, str], details: Details) -> RecordReinstall:
+def _finish(at: Situation, record: Record) -> RecordReinstall:
     return RecordReinstall(
         action=Action.MARK,
-        target=f"end of the reinstallation of {details.server.service_name}",
+        target=f"end of the reinstallation of {at.name}",
         fields=("spec.reinstall.request",),
-        urn=urn,
+        urn=at.urn,
         record=replace(record, stage=Stage.DONE, task=0),
-        monitoring=details.server.monitoring,
-        unmute=QUIET_TAG in tags,
+        monitoring=at.details.server.monitoring,
+        unmute=QUIET_TAG in at.tags,
     )
 
 
-def _after(
-    resource: BareMetalServer,
-    request: Reinstall,
-    urn: str,
-    record: Record | None,
-    tags: Mapping[str, str],
-    details: Details,
-) -> Plan:
+def _after(at: Situation, request: Reinstall) -> Plan:
     """Carried out. Where only status remembers it (someone removed the tag) the server gets its record back."""
-    earlier = _digest(request.request) in tags.get(HISTORY_TAG, "").split(".")
+    record = at.record
+    earlier = _digest(request.request) in at.tags.get(HISTORY_TAG, "").split(".")
     if record is not None and (record.token == request.request or earlier):
         return Plan()
     return Plan(
         steps=(
             RecordReinstall(
                 action=Action.MARK,
-                target=f"record of the reinstallation of {resource.metadata.name}",
+                target=f"record of the reinstallation of {at.name}",
                 fields=("spec.reinstall.request",),
-                urn=urn,
-                record=Record(request.request, Stage.DONE, 0, 0, details.server.os),
+                urn=at.urn,
+                record=Record(request.request, Stage.DONE, 0, 0, at.details.server.os),
             ),
         )
     )
@@ -356,29 +359,20 @@ def _refusal(request: Reinstall, details: Details) -> Plan | None:
     return None
 
 
-def _begin(
-    resource: BareMetalServer,
-    request: Reinstall,
-    urn: str,
-    record: Record | None,
-    tags: Mapping[str, str],
-    details: Details,
-    now: datetime,
-    ssh_key: str,
-) -> ReinstallServer:
+def _begin(at: Situation, request: Reinstall) -> ReinstallServer:
+    record, server = at.record, at.details.server
     again = record is not None and record.token == request.request and record.stage is Stage.REQUESTED
-    newest = record.task if again and record is not None else max((t.id for t in details.tasks), default=0)
-    server = details.server
+    newest = record.task if again and record is not None else max((t.id for t in at.details.tasks), default=0)
     return ReinstallServer(
         action=Action.REINSTALL,
-        target=f"server {server.service_name} with {request.operating_system}, request {request.request}",
+        target=f"server {at.name} with {request.operating_system}, request {request.request}",
         fields=("spec.reinstall.request",),
         disruption=Disruption.DATA_LOSS,
-        urn=urn,
-        record=Record(request.request, Stage.REQUESTED, int(now.timestamp()), newest, request.operating_system),
-        history=history(tags, None if again else record),
+        urn=at.urn,
+        record=Record(request.request, Stage.REQUESTED, int(at.now.timestamp()), newest, request.operating_system),
+        history=history(at.tags, None if again else record),
         payload=Reinstallation(
-            operating_system=request.operating_system, hostname=_hostname(resource), ssh_key=ssh_key
+            operating_system=request.operating_system, hostname=_hostname(at.resource), ssh_key=at.ssh_key
         ),
         monitoring=server.monitoring,
         mute=server.monitoring and not server.no_intervention,
