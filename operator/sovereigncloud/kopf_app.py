@@ -117,7 +117,10 @@ async def run(settings: Settings, context: str | None = None) -> int:
                 open_nebula_factory(rate=settings.opennebula_rate, burst=settings.opennebula_burst),
                 ovh_factory(
                     OvhLimits(rate=settings.ovh_rate, burst=settings.ovh_burst),
-                    {**KNOWN, **{name: Endpoint(urls.api, urls.token) for name, urls in settings.ovh_endpoints.items()}},
+                    {
+                        **KNOWN,
+                        **{name: Endpoint(urls.api, urls.token) for name, urls in settings.ovh_endpoints.items()},
+                    },
                 ),
             ),
             kubernetes=api,

@@ -97,7 +97,9 @@ class Stage:
     def install(self, *values: str) -> None:
         """Install the chart as a person would; there are no nodes, so its Deployment stays at 0 of 1."""
         given = [f"--set={value}" for value in values]
-        self.cluster.helm("upgrade", "--install", RELEASE, str(CHART), f"--namespace={SYSTEM}", "--create-namespace", *given)
+        self.cluster.helm(
+            "upgrade", "--install", RELEASE, str(CHART), f"--namespace={SYSTEM}", "--create-namespace", *given
+        )
         self.cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
         self.cluster.settle_garbage_collector()
 
@@ -165,7 +167,14 @@ class Stage:
         return json.loads(found.stdout) if found.stdout.strip() else {}
 
     def wait(
-        self, kind: str, name: str, what: str, test: Callable[[Json], object], *, namespace: str = "platform", seconds: float = 60
+        self,
+        kind: str,
+        name: str,
+        what: str,
+        test: Callable[[Json], object],
+        *,
+        namespace: str = "platform",
+        seconds: float = 60,
     ) -> Json:
         """The object as soon as the test holds. Raises StageError with what it was instead."""
         deadline = time.monotonic() + seconds
