@@ -82,7 +82,9 @@ async def installation_id(settings: Settings, api: KubernetesApi) -> str:
             )
         except Conflict:
             continue
-        logger.warning("made installation id %s in ConfigMap %s/%s: back it up", made, settings.namespace, INSTALLATION_CONFIG_MAP)
+        logger.warning(
+            "made installation id %s in ConfigMap %s/%s: back it up", made, settings.namespace, INSTALLATION_CONFIG_MAP
+        )
         return made
     raise RuntimeError(f"ConfigMap {settings.namespace}/{INSTALLATION_CONFIG_MAP} holds no id")
 

@@ -27,7 +27,7 @@ from sovereigncloud.sandbox.controlplane import ControlPlane
 Json = dict[str, Any]
 
 SYSTEM = "sovereign-system"
-RELEASE = "sovereign"
+RELEASE = "sovereign-cloud-operator"
 SERVICE_ACCOUNT = "sovereign-cloud-operator"
 _ROOT = Path(sovereigncloud.__file__).resolve().parents[2]
 CHART = _ROOT / "charts" / "sovereign-cloud-operator"
