@@ -52,6 +52,7 @@ class Transport:
     ) -> None:
         self._pool, self._deadline = pool, deadline
         self.bucket, self._breaker = bucket, breaker
+        self._last_failure = ""
         self._limiter = anyio.CapacityLimiter(threads)
         # Number and time are limited here; a thread that was given up ends by its own timeouts.
         self._threads = anyio.CapacityLimiter(math.inf)
@@ -68,7 +69,8 @@ class Transport:
         """One request. `where` is a path made with path(). Raises the errors of kinds.errors."""
         told = f"OVHcloud {method} {unquote(where)}"
         if wait := self._breaker.wait():
-            raise Retry("not asked: the API failed repeatedly", where=told, after=wait, maybe_done=False)
+            # In the words of the last failure: a message that changes at every try would be a write to status.
+            raise Retry(self._last_failure, where=told, after=wait, maybe_done=False)
         target = f"{where}?{urlencode(query)}" if query else where
         write = method != "GET"
         async with self._limiter:
@@ -133,6 +135,7 @@ class Transport:
 
     def _ill(self, error: Retry) -> Retry:
         self._breaker.failed()
+        self._last_failure = error.message
         return error
 
     def close(self) -> None:
