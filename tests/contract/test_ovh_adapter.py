@@ -17,7 +17,7 @@ import pytest
 
 from sovereigncloud.kinds.errors import Auth, Conflict, NotFound, OutsideError, Rejected, Retry
 from sovereigncloud.kinds.ports import IpBlock, Reinstallation
-from sovereigncloud.providers.ovh import Endpoint, Limits, ovh_factory
+from sovereigncloud.providers.ovh import Endpoint, Limits, endpoint_at, ovh_factory
 from sovereigncloud.providers.ovh.account import credentials, transport
 from sovereigncloud.providers.ovh.client import KNOWN, Client, ClientPool, ServerClock
 from sovereigncloud.sandbox.ovh import tamper
@@ -66,8 +66,7 @@ def secret(simulator, way="keys"):
 
 
 def endpoint(simulator):
-    connection = simulator.connection()
-    return Endpoint(connection["endpoint"], connection["tokenURL"])
+    return endpoint_at(simulator.url)
 
 
 def open_account(simulator, way="keys", limits=FAST, **changed):
@@ -571,6 +570,19 @@ async def test_retry_after_holds_everything(simulator, account):
     began = time.monotonic()
     await account.server(SPARE)
     assert elapsed(began) > 0.9
+
+
+async def test_a_long_retry_after_is_the_objects_to_wait(simulator, account):
+    await account.server(SERVER)
+    simulator.faults.add(fault({"preset": "rate-limited", "count": 1, "headers": {"Retry-After": "30"}}))
+    first = await failure(account.server(SERVER))
+    simulator.journal.reset()
+    began = time.monotonic()
+    again = await failure(account.server(SERVER))
+    assert (type(again), str(again), again.maybe_done) == (Retry, str(first), False)
+    assert 29 < again.after <= 30
+    assert simulator.journal.count() == 0
+    assert elapsed(began) < 1
 
 
 async def test_an_api_that_is_down_is_left_alone(simulator, account):
