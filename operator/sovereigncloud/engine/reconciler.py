@@ -135,6 +135,9 @@ class Reconciler:
                 await self._release(scope)
                 return Result(gone=True)
             outcome = await self._act(scope, examination)
+            verdict = self._shared.verdicts.get(scope.resource.key)
+            if verdict is not None and verdict.held:
+                outcome = outcome.merge(stalled("TooManyChanges", verdict.message))
         await self._write_status(scope, outcome, examination)
         self._settle(scope, outcome)
         return Result(outcome)
@@ -147,9 +150,9 @@ class Reconciler:
         held = self._brake(scope, examination)
         if held is not None:
             return held
-        if scope.track.repeat(plan_hash(steps)):
-            names = ", ".join(f"{s.action} {s.target}" for s in steps)
-            times = scope.track.repeats - 1
+        if scope.track.stuck(plan_hash(steps)):
+            names, times = ", ".join(f"{s.action} {s.target}" for s in steps), scope.track.repeats
+            scope.track.repeats = 0
             return stalled("NotConverging", f"{names} was done {times} times and reality did not follow", after=300.0)
         if any(not s.inside for s in steps):
             if not self._may_write():
@@ -183,6 +186,7 @@ class Reconciler:
             scope.track.facts.update(result.facts)
             if result.phase is not Phase.DONE:
                 return total
+        scope.track.did(plan_hash(steps))
         names = ", ".join(f"{s.action} {s.target}" for s in steps)
         going = waiting(_progress(steps), f"{names}: done, waiting for it to show", available=_keeps_working(steps))
         total = replace(going, facts=total.facts, events=total.events, after=total.after)

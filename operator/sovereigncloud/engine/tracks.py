@@ -35,11 +35,14 @@ class Track:
     repeats: int = 0
     asked: str = ""
 
-    def repeat(self, digest: str) -> bool:
-        """Count the same steps in a row; whether that is too often."""
+    def stuck(self, digest: str) -> bool:
+        """Whether these steps were done too often in a row without effect."""
+        return self.repeated == digest and self.repeats >= MAX_REPEATS
+
+    def did(self, digest: str) -> None:
+        """These steps were done without an error."""
         self.repeats = self.repeats + 1 if digest == self.repeated else 1
         self.repeated = digest
-        return self.repeats > MAX_REPEATS
 
 
 class Tracks:
