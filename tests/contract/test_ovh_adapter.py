@@ -17,7 +17,7 @@ import pytest
 
 from sovereigncloud.kinds.errors import Auth, Conflict, NotFound, OutsideError, Rejected, Retry
 from sovereigncloud.kinds.ports import IpBlock, Reinstallation
-from sovereigncloud.providers.ovh import Endpoint, Limits, endpoint_at, ovh_factory
+from sovereigncloud.providers.ovh import Endpoint, Limits, ovh_factory
 from sovereigncloud.providers.ovh.account import credentials, transport
 from sovereigncloud.providers.ovh.client import KNOWN, Client, ClientPool, ServerClock
 from sovereigncloud.sandbox.ovh import tamper
@@ -66,7 +66,8 @@ def secret(simulator, way="keys"):
 
 
 def endpoint(simulator):
-    return endpoint_at(simulator.url)
+    connection = simulator.connection()
+    return Endpoint(connection["endpoint"], connection["tokenURL"])
 
 
 def open_account(simulator, way="keys", limits=FAST, **changed):
@@ -334,7 +335,7 @@ WRONG_BLOCKS = [
 
 
 @pytest.mark.parametrize(("why", "block", "kind", "reason"), WRONG_BLOCKS, ids=[row[0] for row in WRONG_BLOCKS])
-async def test_blocks_that_cannot_join(simulator, account, why, block, kind, reason):
+async def test_blocks_that_cannot_join(simulator, account, *, why, block, kind, reason):
     add_block(simulator.world.state, "198.51.100.0/31")
     error = await failure(account.attach_block(VRACK, block))
     assert (type(error), error.reason) == (kind, reason), why

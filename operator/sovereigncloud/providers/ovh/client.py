@@ -37,12 +37,6 @@ class Endpoint:
     token: str
 
 
-def endpoint_at(url: str) -> Endpoint:
-    """An endpoint whose API and token service are at one base URL: a gateway before OVHcloud."""
-    base = url.rstrip("/")
-    return Endpoint(f"{base}/1.0", f"{base}/auth/oauth2/token")
-
-
 KNOWN: Final[Mapping[str, Endpoint]] = {
     name: Endpoint(ENDPOINTS[name], OAUTH2_TOKEN_URLS[name]) for name in ("ovh-eu", "ovh-ca", "ovh-us")
 }
