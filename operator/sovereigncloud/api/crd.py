@@ -37,8 +37,8 @@ def resource_schema(model: type[AnyResource]) -> dict[str, Any]:
         "description": prose(model.__doc__ or ""),
         "required": ["spec"],
         "properties": {
-            "apiVersion": {"type": "string", "description": f"{GROUP}/{VERSION}"},
-            "kind": {"type": "string", "description": model.crd.kind},
+            "apiVersion": {"type": "string"},  # the server describes these three itself
+            "kind": {"type": "string"},
             "metadata": {"type": "object"},
             **parts,
         },

@@ -38,12 +38,16 @@ def immutable(field: str, remedy: str) -> Rule:
 
 
 def whole_mebibytes(least: str, most: str) -> Rule:
-    """A quantity of whole MiB, as OpenNebula counts memory and disks (`core.quantity.mebibytes`)."""
+    """A quantity of whole MiB, as OpenNebula counts memory and disks (`core.quantity.mebibytes`).
+
+    `quantity().isInteger()` is false for 1.5Gi, which is 1536Mi: so the nearest number of MiB is taken away.
+    """
     number = "quantity(string(self))"
+    nearest = f"int({number}.asApproximateFloat() / 1048576.0 + 0.001)"  # right whether int() cuts or rounds
     return Rule(
-        f"{number}.isInteger() && {number}.asInteger() % 1048576 == 0"
-        f" && {number}.compareTo(quantity('{least}')) >= 0 && {number}.compareTo(quantity('{most}')) <= 0",
-        f"must be a whole number of MiB from {least} to {most}: write for example 4Gi or 512Mi (4G and 0.3Gi are not whole MiB)",
+        f"{number}.compareTo(quantity('{least}')) >= 0 && {number}.compareTo(quantity('{most}')) <= 0"
+        f" && {number}.sub({nearest} * 1048576).compareTo(quantity('0')) == 0",
+        f"must be a whole number of MiB from {least} to {most}: write for example 4Gi or 512Mi (4G is not whole MiB)",
     )
 
 
