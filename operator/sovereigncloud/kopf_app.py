@@ -29,14 +29,13 @@ from sovereigncloud.engine.settings import Settings
 from sovereigncloud.kinds import CONTROLLERS
 from sovereigncloud.kinds.errors import Conflict
 from sovereigncloud.providers.installer.job import JobInstaller
-from sovereigncloud.providers.kubernetes import Connection, KubernetesApi
+from sovereigncloud.providers.kubernetes import INSTALLATION_CONFIG_MAP, Connection, KubernetesApi
 from sovereigncloud.providers.opennebula.client import open_nebula_factory
 from sovereigncloud.providers.ovh.account import Limits as OvhLimits
 from sovereigncloud.providers.ovh.account import ovh_factory
 from sovereigncloud.providers.ovh.client import KNOWN, Endpoint
 
 logger = logging.getLogger(__name__)
-INSTALLATION = "sovereign-installation"
 _PATIENCE = 4.0
 """Seconds that calls in flight get after SIGTERM; a thread in a call cannot be stopped, so the process then ends hard."""
 _STUCK = 900.0
@@ -70,22 +69,24 @@ async def installation_id(settings: Settings, api: KubernetesApi) -> str:
     if settings.installation_id:
         return settings.installation_id
     for _ in range(3):
-        kept = await api.config_map(settings.namespace, INSTALLATION)
+        kept = await api.config_map(settings.namespace, INSTALLATION_CONFIG_MAP)
         if kept and kept.get("id"):
             return kept["id"]
         made = secrets.token_hex(6)
         try:
             await api.create_config_map(
                 settings.namespace,
-                INSTALLATION,
+                INSTALLATION_CONFIG_MAP,
                 {"id": made},
                 {"app.kubernetes.io/part-of": "sovereign-cloud-operator"},
             )
         except Conflict:
             continue
-        logger.warning("made installation id %s in ConfigMap %s/%s: back it up", made, settings.namespace, INSTALLATION)
+        logger.warning(
+            "made installation id %s in ConfigMap %s/%s: back it up", made, settings.namespace, INSTALLATION_CONFIG_MAP
+        )
         return made
-    raise RuntimeError(f"ConfigMap {settings.namespace}/{INSTALLATION} holds no id")
+    raise RuntimeError(f"ConfigMap {settings.namespace}/{INSTALLATION_CONFIG_MAP} holds no id")
 
 
 async def run(settings: Settings, context: str | None = None) -> int:

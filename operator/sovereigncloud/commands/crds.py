@@ -1,54 +1,39 @@
-"""`sovereign crds`: print, write or check the CustomResourceDefinitions."""
+"""`sovereign crds`: print, write or check the CustomResourceDefinitions, and what else is generated from the code."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sovereigncloud.api.base import GROUP
 from sovereigncloud.api.crd import KUSTOMIZATION, manifests
+from sovereigncloud.commands.generated import folders
 
 
-def stale(directory: Path) -> list[str]:
-    """Names of the files in the directory that are missing, differ from the models, or belong to no kind any more."""
-    wanted = manifests()
-    differing = [name for name, text in wanted.items() if _read(directory / name) != text]
-    return sorted([*differing, *_left_over(directory, wanted)])
+def stale(directory: Path) -> list[Path]:
+    """Files in the directory, and in the chart beside it, that are not what the code says."""
+    return [path for folder in folders(directory) for path in folder.stale()]
 
 
-def write(directory: Path) -> list[str]:
-    """Makes the directory what the models say; the names of the files that changed."""
-    wanted, changed = manifests(), stale(directory)
-    directory.mkdir(parents=True, exist_ok=True)
-    for name in changed:
-        if name in wanted:
-            (directory / name).write_text(wanted[name], encoding="utf-8")
-        else:
-            (directory / name).unlink()
-    return changed
-
-
-def _left_over(directory: Path, wanted: Collection[str]) -> list[str]:
-    return [path.name for path in directory.glob(f"{GROUP}_*.yaml") if path.name not in wanted]
-
-
-def _read(path: Path) -> str | None:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None
+def write(directory: Path) -> list[Path]:
+    """Makes the directory, and the chart beside it, what the code says; the files that changed."""
+    return [path for folder in folders(directory) for path in folder.write()]
 
 
 def crds(
     *,
     write_files: Annotated[
-        bool, typer.Option("--write", help="Write one file per kind and a kustomization into the directory.")
+        bool,
+        typer.Option(
+            "--write",
+            help="Write one file per kind and a kustomization into the directory; and into a chart beside it, at"
+            " ../charts/sovereign-cloud-operator, its copies and its RBAC rules.",
+        ),
     ] = False,
     check: Annotated[
-        bool, typer.Option("--check", help="Exit with 1 if the directory is not what the models say.")
+        bool,
+        typer.Option("--check", help="Exit with 1 if the directory or the chart beside it is not what the code says."),
     ] = False,
     directory: Annotated[Path, typer.Option(help="Where the files are.")] = Path("crds"),
 ) -> None:
@@ -56,12 +41,12 @@ def crds(
     if write_files and check:
         raise typer.BadParameter("--write and --check exclude each other")
     if write_files:
-        for name in write(directory):
-            typer.echo(f"written: {directory / name}")
+        for path in write(directory):
+            typer.echo(f"written: {path}")
     elif check:
         if differing := stale(directory):
-            for name in differing:
-                typer.echo(f"stale: {directory / name}", err=True)
+            for path in differing:
+                typer.echo(f"stale: {path}", err=True)
             typer.echo("write them anew with: sovereign crds --write", err=True)
             raise typer.Exit(1)
     else:

@@ -35,23 +35,42 @@ _TOKEN_AGE = 60.0
 
 @dataclass(frozen=True, slots=True)
 class RbacRule:
-    """A right that this module needs; the chart's ClusterRole is generated from these."""
+    """A right that the operator needs; the roles of the Helm chart are generated from these (`commands/generated.py`).
+
+    Attributes:
+        group: API group, empty for the core one.
+        resource: plural, with its subresource.
+        verbs: on it.
+        own_namespace: only in the namespace that the operator runs in.
+        names: only on objects of these names; not possible for list, watch and create.
+    """
 
     group: str
     resource: str
     verbs: tuple[str, ...]
+    own_namespace: bool = False
+    names: tuple[str, ...] = ()
 
+
+INSTALLATION_CONFIG_MAP = "sovereign-installation"
+"""Keeps the installation id, in the operator's namespace; outlives the release."""
 
 RBAC = (
-    *(RbacRule(GROUP, kind.crd.plural, ("get", "list", "watch", "patch")) for kind in KINDS),
+    *(RbacRule(GROUP, kind.crd.plural, ("list", "watch", "patch")) for kind in KINDS),
     *(RbacRule(GROUP, f"{kind.crd.plural}/status", ("patch",)) for kind in KINDS),
-    *(RbacRule(GROUP, f"{plural}", ("create", "delete")) for plural in ("baremetalservers", "virtualnetworks")),
-    RbacRule("apiextensions.k8s.io", "customresourcedefinitions", ("get",)),
+    *(RbacRule(GROUP, plural, ("create", "delete")) for plural in ("baremetalservers", "virtualnetworks")),
+    # Children carry blockOwnerDeletion: where the admission plugin OwnerReferencesPermissionEnforcement is on (OpenShift),
+    # that takes the right to set the owner's finalizers.
+    RbacRule(GROUP, "sovereignclouds/finalizers", ("update",)),
+    # Kopf watches them to end the watch of a kind that is deleted; without that its 404 ends the operator, while objects of
+    # other kinds still wait for their finalizers (kopf/_core/reactor/observation.py, 1.45).
+    RbacRule("apiextensions.k8s.io", "customresourcedefinitions", ("get", "list", "watch")),
     RbacRule("", "secrets", ("get", "create", "patch", "delete")),
-    RbacRule("", "configmaps", ("get", "create")),
     RbacRule("", "events", ("create",)),
     RbacRule("batch", "jobs", ("get", "list", "create")),
-    RbacRule("coordination.k8s.io", "leases", ("get", "create", "update")),
+    RbacRule("", "configmaps", ("get",), own_namespace=True, names=(INSTALLATION_CONFIG_MAP,)),
+    RbacRule("", "configmaps", ("create",), own_namespace=True),
+    RbacRule("coordination.k8s.io", "leases", ("get", "create", "update"), own_namespace=True),
 )
 
 

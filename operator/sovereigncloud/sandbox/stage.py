@@ -27,7 +27,7 @@ from sovereigncloud.sandbox.controlplane import ControlPlane
 Json = dict[str, Any]
 
 SYSTEM = "sovereign-system"
-RELEASE = "sovereign"
+RELEASE = "sovereign-cloud-operator"
 SERVICE_ACCOUNT = "sovereign-cloud-operator"
 _ROOT = Path(sovereigncloud.__file__).resolve().parents[2]
 CHART = _ROOT / "charts" / "sovereign-cloud-operator"
@@ -157,7 +157,7 @@ class Stage:
     # --- what a user does -------------------------------------------------------------------------------------------
 
     def apply(self, manifest: str | Json | list[Json]) -> None:
-        """kubectl apply."""
+        """Kubectl apply."""
         text = manifest if isinstance(manifest, str) else yaml.safe_dump_all(_documents(manifest))
         self.cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=text)
 
@@ -196,7 +196,7 @@ class Stage:
 
     # --- what happens behind the operator's back ----------------------------------------------------------------------
 
-    def make_cloud(self, name: str, address: str, *, password: str = "opennebula", hosts: tuple[str, ...] = ()) -> str:  # noqa: S107
+    def make_cloud(self, name: str, address: str, *, password: str = "opennebula", hosts: tuple[str, ...] = ()) -> str:
         """A cloud that somebody else runs; returns its endpoint."""
         body = {
             "name": name,
