@@ -81,6 +81,8 @@ async def look(resource: HostedInstance, world: World) -> InstanceObservation:
     destination: InstanceObservation | None = None
     for cloud in _places(resource, world, bound, target, recorded):
         required = cloud in {bound, target}
+        if resource.deleting and not recorded and world.get(cloud) is None:
+            continue  # nothing was recorded there, and there is nothing to look in
         try:
             here = await _look_in(cloud, seen, resource, world, recorded if cloud == (bound or target) else None)
         except (OutsideError, MissingSecret):
