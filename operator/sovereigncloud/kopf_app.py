@@ -1,1 +1,193 @@
-"""The Kopf handlers: a few lines each."""
+"""The Kopf handlers - a few lines each - and the process around them.
+
+Kopf is the informer: it lists, watches, re-lists and re-authenticates. Everything else is the engine's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+from typing import Any
+
+import kopf
+from aiohttp import web
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
+
+from sovereigncloud.api import KINDS
+from sovereigncloud.api.base import GROUP, VERSION
+from sovereigncloud.engine.clients import Clients
+from sovereigncloud.engine.lease import Lease
+from sovereigncloud.engine.logs import configure
+from sovereigncloud.engine.metrics import Metrics
+from sovereigncloud.engine.runtime import Engine
+from sovereigncloud.engine.settings import Settings
+from sovereigncloud.kinds import CONTROLLERS
+from sovereigncloud.kinds.errors import Conflict
+from sovereigncloud.providers.installer.job import JobInstaller
+from sovereigncloud.providers.kubernetes import INSTALLATION_CONFIG_MAP, Connection, KubernetesApi
+from sovereigncloud.providers.opennebula.client import open_nebula_factory
+from sovereigncloud.providers.ovh.account import Limits as OvhLimits
+from sovereigncloud.providers.ovh.account import ovh_factory
+from sovereigncloud.providers.ovh.client import KNOWN, Endpoint
+
+logger = logging.getLogger(__name__)
+_PATIENCE = 4.0
+"""Seconds that calls in flight get after SIGTERM; a thread in a call cannot be stopped, so the process then ends hard."""
+_STUCK = 900.0
+"""Seconds after which a reconcile counts as stuck and the process as not alive."""
+
+
+def registry_of(engine: Engine) -> kopf.OperatorRegistry:
+    """One thin handler per kind."""
+    registry = kopf.OperatorRegistry()
+    for kind in KINDS:
+
+        @kopf.on.event(GROUP, VERSION, kind.crd.plural, registry=registry, id="told")
+        async def told(event: Any, kind_name: str = kind.crd.kind, **_: Any) -> None:
+            engine.told(event["type"], {"kind": kind_name, **event["object"]})
+
+    @kopf.on.startup(registry=registry)
+    async def startup(settings: kopf.OperatorSettings, **_: Any) -> None:
+        settings.persistence.finalizer = f"{GROUP}/kopf-unused"
+        settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=GROUP)
+        settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=GROUP)
+        settings.networking.request_timeout = 30
+        settings.networking.connect_timeout = 5
+        settings.posting.enabled = False
+        settings.peering.standalone = True
+
+    return registry
+
+
+async def installation_id(settings: Settings, api: KubernetesApi) -> str:
+    """The id on everything made outside: from the settings, else from the ConfigMap, else made now and kept there."""
+    if settings.installation_id:
+        return settings.installation_id
+    for _ in range(3):
+        kept = await api.config_map(settings.namespace, INSTALLATION_CONFIG_MAP)
+        if kept and kept.get("id"):
+            return kept["id"]
+        made = secrets.token_hex(6)
+        try:
+            await api.create_config_map(
+                settings.namespace,
+                INSTALLATION_CONFIG_MAP,
+                {"id": made},
+                {"app.kubernetes.io/part-of": "sovereign-cloud-operator"},
+            )
+        except Conflict:
+            continue
+        logger.warning("made installation id %s in ConfigMap %s/%s: back it up", made, settings.namespace, INSTALLATION_CONFIG_MAP)
+        return made
+    raise RuntimeError(f"ConfigMap {settings.namespace}/{INSTALLATION_CONFIG_MAP} holds no id")
+
+
+async def run(settings: Settings, context: str | None = None) -> int:
+    """Run the operator until SIGTERM or SIGINT; returns the exit code."""
+    configure(settings)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    metrics = Metrics(CollectorRegistry())
+    for collector in (ProcessCollector, PlatformCollector, GCCollector):
+        collector(registry=metrics.registry)
+    async with KubernetesApi(Connection.load(context)) as api:
+        installation = await installation_id(settings, api)
+        lease = Lease(
+            api,
+            namespace=settings.namespace,
+            name=f"sovereign-{installation}",
+            identity=f"{socket.gethostname()}_{os.getpid()}_{secrets.token_hex(3)}",
+            seconds=settings.lease_seconds,
+            lost=lambda: leave(1),
+        )
+        engine = Engine(
+            settings,
+            installation,
+            CONTROLLERS,
+            clients=Clients(
+                api,
+                open_nebula_factory(rate=settings.opennebula_rate, burst=settings.opennebula_burst),
+                ovh_factory(
+                    OvhLimits(rate=settings.ovh_rate, burst=settings.ovh_burst),
+                    {
+                        **KNOWN,
+                        **{name: Endpoint(urls.api, urls.token) for name, urls in settings.ovh_endpoints.items()},
+                    },
+                ),
+            ),
+            kubernetes=api,
+            writer=api,
+            installer=JobInstaller(api, image=settings.installer_image),
+            metrics=metrics,
+            may_write=lambda: lease.held,
+        )
+        server = await serve(settings, engine, lease, metrics)
+        waiting = asyncio.create_task(lease.acquire())
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not stop.is_set():
+            await waiting
+            await _reconcile_until(stop, engine, api)
+        ended = await engine.stop(_PATIENCE)
+        await asyncio.wait({asyncio.create_task(lease.release())}, timeout=0.5)
+        await server.cleanup()
+        logger.info(
+            "stopped%s", "" if ended else " with calls in flight: the next start finds their results by their marks"
+        )
+    leave(0)
+    return 0
+
+
+async def _reconcile_until(stop: asyncio.Event, engine: Engine, api: KubernetesApi) -> None:
+    """List everything, start the workers, then watch."""
+    for kind in KINDS:
+        async for body in api.objects(kind.crd.kind):
+            engine.told(None, body)
+    engine.synced = True
+    engine.start()
+    watching = asyncio.create_task(
+        kopf.operator(registry=registry_of(engine), clusterwide=True, standalone=True, stop_flag=stop)
+    )
+    stopping = asyncio.create_task(stop.wait())
+    done, _ = await asyncio.wait({watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if watching in done:
+        watching.result()
+        raise RuntimeError("the watch ended by itself")
+
+
+async def serve(settings: Settings, engine: Engine, lease: Lease, metrics: Metrics) -> web.AppRunner:
+    """/healthz, /readyz and /metrics. A process that waits for the Lease is ready: it is there to take over."""
+
+    async def healthz(_: web.Request) -> web.Response:
+        stuck = engine.oldest_in_flight > _STUCK
+        return web.Response(status=500 if stuck else 200, text="stuck\n" if stuck else "ok\n")
+
+    async def readyz(_: web.Request) -> web.Response:
+        ready = engine.synced or not lease.held
+        return web.Response(status=200 if ready else 503, text="ok\n" if ready else "listing\n")
+
+    async def exposed(_: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(metrics.registry), content_type="text/plain")
+
+    app = web.Application()
+    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", exposed)])
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, settings.http_host, settings.http_port).start()
+    logger.info("serving probes and metrics on %s", ", ".join(str(a) for a in runner.addresses))
+    return runner
+
+
+def leave(code: int) -> None:
+    """End the process now: threads in calls outside cannot be stopped, and would keep it for as long as they take."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

@@ -20,11 +20,18 @@ class OutsideError(Exception):
 
 
 class Retry(OutsideError):
-    """It passes: timeouts, 429, 5xx, no raft leader. The write may have been done: look before doing it again."""
+    """It passes: timeouts, 429, 5xx, no raft leader.
 
-    def __init__(self, message: str, *, where: str = "", after: float | None = None) -> None:
+    Attributes:
+        after: seconds to wait, where the API said so.
+        maybe_done: the write may have been done, or may yet be: look before doing it again. False only where the
+            request surely never arrived (connection refused, 429).
+    """
+
+    def __init__(self, message: str, *, where: str = "", after: float | None = None, maybe_done: bool = True) -> None:
         super().__init__(message, where=where)
         self.after = after
+        self.maybe_done = maybe_done
 
 
 class Rejected(OutsideError):

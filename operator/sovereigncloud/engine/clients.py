@@ -1,0 +1,98 @@
+"""Clients of clouds and accounts: one per endpoint and credential, made anew when the Secret changes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from time import monotonic
+
+from sovereigncloud.kinds.errors import MissingSecret
+from sovereigncloud.kinds.ports import Kubernetes, OpenNebula, Ovh
+
+SECRET_AGE = 60.0
+"""Seconds that a Secret read from the API server is used: rotation takes effect within this, without a restart."""
+
+OpenNebulaFactory = Callable[[str, str, str, str], OpenNebula]
+"""(endpoint, username, password, CA certificate or empty)"""
+OvhFactory = Callable[[str, Mapping[str, str]], Ovh]
+"""(endpoint, values of the Secret)"""
+
+_OVH_KEYS = (("clientId", "clientSecret"), ("applicationKey", "applicationSecret", "consumerKey"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Cached:
+    values: Mapping[str, str]
+    read: float
+
+
+class Clients:
+    """Finds the client for an endpoint and a Secret."""
+
+    def __init__(
+        self,
+        kubernetes: Kubernetes,
+        open_nebula: OpenNebulaFactory,
+        ovh: OvhFactory,
+        *,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self._kubernetes, self._make_open_nebula, self._make_ovh, self._clock = kubernetes, open_nebula, ovh, clock
+        self._secrets: dict[tuple[str, str], _Cached] = {}
+        self._open_nebula: dict[tuple[str, str], tuple[str, OpenNebula]] = {}
+        self._ovh: dict[tuple[str, str, str], tuple[str, Ovh]] = {}
+
+    async def secret(self, namespace: str, name: str) -> Mapping[str, str]:
+        """Values of a Secret, at most SECRET_AGE old. Raises MissingSecret."""
+        cached = self._secrets.get((namespace, name))
+        if cached is None or self._clock() - cached.read > SECRET_AGE:
+            cached = _Cached(await self._kubernetes.secret(namespace, name), self._clock())
+            self._secrets[namespace, name] = cached
+        return cached.values
+
+    def forget(self, namespace: str, name: str) -> None:
+        """A credential was refused: read the Secret again the next time."""
+        self._secrets.pop((namespace, name), None)
+
+    async def open_nebula(self, endpoint: str, namespace: str, secret: str, ca_secret: str = "") -> OpenNebula:
+        """Raises MissingSecret when the Secret or a key in it is missing."""
+        values = await self.secret(namespace, secret)
+        username, password = (_need(values, key, namespace, secret) for key in ("username", "password"))
+        authority = ""
+        if ca_secret:
+            authority = _need(await self.secret(namespace, ca_secret), "ca.crt", namespace, ca_secret)
+        digest = _digest({"u": username, "p": password, "c": authority})
+        known = self._open_nebula.get((endpoint, f"{namespace}/{secret}"))
+        if known is None or known[0] != digest:
+            known = (digest, self._make_open_nebula(endpoint, username, password, authority))
+            self._open_nebula[endpoint, f"{namespace}/{secret}"] = known
+        return known[1]
+
+    async def ovh(self, endpoint: str, namespace: str, secret: str) -> Ovh:
+        """Raises MissingSecret when the Secret holds neither an OAuth2 client nor application keys."""
+        values = await self.secret(namespace, secret)
+        chosen = next((keys for keys in _OVH_KEYS if all(values.get(k) for k in keys)), None)
+        if chosen is None:
+            wanted = " or ".join(", ".join(keys) for keys in _OVH_KEYS)
+            raise MissingSecret(
+                f"Secret {namespace}/{secret} must hold {wanted}; it holds {sorted(values) or 'nothing'}"
+            )
+        credentials = {k: values[k].strip() for k in chosen}
+        digest = _digest(credentials)
+        known = self._ovh.get((endpoint, namespace, secret))
+        if known is None or known[0] != digest:
+            known = (digest, self._make_ovh(endpoint, credentials))
+            self._ovh[endpoint, namespace, secret] = known
+        return known[1]
+
+
+def _need(values: Mapping[str, str], key: str, namespace: str, secret: str) -> str:
+    if not values.get(key):
+        raise MissingSecret(f"Secret {namespace}/{secret} has no {key}; it holds {sorted(values) or 'nothing'}")
+    return values[key].strip()
+
+
+def _digest(values: Mapping[str, str]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

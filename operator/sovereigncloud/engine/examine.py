@@ -1,0 +1,167 @@
+"""Look at one object: observe, plan, decide. The reconcile and the sweep do exactly this; only one of them acts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from sovereigncloud.api.base import PAUSED, RECONCILE_REQUESTED_AT, Key
+from sovereigncloud.core.conditions import conditions, drift_entries, merge_patch, plan_status, timestamp
+from sovereigncloud.core.outcome import DONE, Outcome, Phase, blocked
+from sovereigncloud.core.plan import Plan
+from sovereigncloud.core.policy import Decision, Policy, decide, stricter
+from sovereigncloud.engine.store import AnyResource, Store
+from sovereigncloud.kinds.controller import Controller, Uses, World
+
+Json = dict[str, Any]
+AnyController = Controller[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """What looking at an object brought.
+
+    Attributes:
+        plan: what its kind says.
+        decision: what may be done of it.
+        fields: the kind's own status fields.
+    """
+
+    plan: Plan
+    decision: Decision
+    fields: Mapping[str, object]
+
+
+async def examine(controller: AnyController, resource: AnyResource, world: World, store: Store) -> Examination:
+    """Observe, plan, decide. Raises what the observation raises."""
+    observed = await controller.observe(resource, world)
+    plan = controller.plan(resource, observed, world.now)
+    decision = decide(plan, policy_of(resource, controller.uses(resource), store))
+    return Examination(plan, decision, controller.status(resource, observed))
+
+
+def policy_of(resource: AnyResource, uses: Uses, store: Store) -> Policy:
+    """What spec, annotations and the cloud that it is in say about acting."""
+    above = [store.get(uses.cloud) if uses.cloud else None, owner_of(resource, store)]
+    wishes = [resource.spec.management, *(a.spec.management for a in above if a is not None)]
+    return Policy(
+        management=stricter(*wishes),
+        approved_plan=resource.spec.approved_plan or "",
+        paused=resource.paused,
+        settled=resource.settled,
+        deleting=resource.deleting,
+        drift_policy=resource.spec.drift_policy,
+    )
+
+
+def owner_of(resource: AnyResource, store: Store) -> AnyResource | None:
+    """The object of ours that composed this one, while it is there under that uid."""
+    for reference in resource.metadata.owner_references:
+        if reference.controller:
+            owner = store.get(Key(reference.kind, resource.metadata.namespace, reference.name))
+            if owner is not None and owner.metadata.uid == reference.uid:
+                return owner
+    return None
+
+
+def gate(resource: AnyResource, uses: Uses, store: Store) -> Outcome:
+    """Whether what the object refers to lets it be looked at. DONE: go on."""
+    if resource.deleting:
+        return _in_use(resource, store)
+    if uses.cloud is None:
+        return DONE
+    cloud = store.get(uses.cloud)
+    if cloud is None:
+        return blocked(f"{uses.cloud} does not exist: create it, or correct the reference")
+    if not getattr(cloud.status, "endpoint", None):
+        ready = cloud.status.condition("Ready")
+        why = f" ({ready.reason}: {ready.message})" if ready and ready.message else ""
+        return blocked(f"waits for {uses.cloud} to answer{why}")
+    return DONE
+
+
+def _in_use(resource: AnyResource, store: Store) -> Outcome:
+    """Order belongs to what is used: it stays until nobody that may still need it outside refers to it."""
+    users = (store.get(key) for key in store.users(resource.key))
+    names = sorted(
+        str(u.key) for u in users if u is not None and (u.finalized or not u.deleting) and not _composed_by(u, resource)
+    )
+    if not names:
+        return DONE
+    shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+    return blocked(f"in use by {shown}: delete or move them first", reason="InUse")
+
+
+def _composed_by(user: AnyResource, owner: AnyResource) -> bool:
+    return any(r.uid == owner.metadata.uid for r in user.metadata.owner_references)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What the status writer must know of an object, also of one that cannot be parsed."""
+
+    generation: int
+    paused: bool
+    asked: str
+    external: Mapping[str, str]
+
+    @staticmethod
+    def of(body: Json) -> Subject:
+        metadata = body["metadata"]
+        annotations = metadata.get("annotations") or {}
+        return Subject(
+            generation=metadata.get("generation", 0),
+            paused=annotations.get(PAUSED) == "true",
+            asked=annotations.get(RECONCILE_REQUESTED_AT, ""),
+            external=(body.get("status") or {}).get("external") or {},
+        )
+
+
+def status_patch(
+    subject: Subject,
+    previous: Json,
+    outcome: Outcome,
+    *,
+    now: datetime,
+    examination: Examination | None = None,
+    facts: Mapping[str, str] | None = None,
+) -> Json:
+    """The merge patch from the status that was written before to the one that is true now; empty: nothing changed.
+
+    Without an examination (reality could not be looked at) drift, plan and the kind's own fields stay as they were.
+    """
+    stamp = timestamp(now)
+    drift = examination.decision.drift if examination else None
+    wanted: Json = {**previous, "observedGeneration": subject.generation}
+    wanted["conditions"] = conditions(
+        outcome,
+        drift,
+        previous,
+        generation=subject.generation,
+        paused=subject.paused,
+        now=stamp,
+    )
+    if examination is not None:
+        entries = drift_entries(examination.decision.drift, previous, stamp)
+        wanted["drift"] = entries or None
+        wanted["driftCount"] = sum(1 for e in entries if e["action"] != "Ignored") or None
+        wanted["plan"] = plan_status(examination.decision.published)
+        wanted.update(examination.fields)
+    external = {**subject.external, **(facts or {})}
+    wanted["external"] = {k: v for k, v in external.items() if v} or None
+    if subject.asked:
+        wanted["lastHandledReconcileAt"] = subject.asked
+    return merge_patch(previous, {k: v for k, v in wanted.items() if v is not None})
+
+
+def said(examination: Examination) -> Outcome:
+    """What to say of an examination after which nothing was done."""
+    outcome = examination.decision.outcome
+    drift = [v for v in examination.decision.drift if v.action == "Reported"]
+    if outcome.phase is Phase.DONE and drift:
+        return replace(
+            outcome, reason=outcome.reason or "AsDeclared", message=f"{len(drift)} fields differ, reported only"
+        )
+    return outcome

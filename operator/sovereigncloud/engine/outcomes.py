@@ -1,0 +1,48 @@
+"""From an error outside to an outcome: one table for every kind."""
+
+from __future__ import annotations
+
+from sovereigncloud.core.outcome import Outcome, blocked, retry, stalled, waiting
+from sovereigncloud.kinds.errors import (
+    Auth,
+    Conflict,
+    MissingSecret,
+    NotFound,
+    NotYet,
+    OutsideError,
+    Quota,
+    Rejected,
+    Retry,
+)
+
+LOOK_AGAIN = 60.0
+"""Seconds until something is tried again that a person may have mended outside meanwhile."""
+REJECTED_AGAIN = 300.0
+
+
+def outcome_of(error: Exception) -> Outcome:
+    """What an error means for the object. An unknown error is retried with backoff; its type is told, not its text,
+    which may hold anything."""
+    match error:
+        case NotYet():
+            return waiting("Observing", str(error), after=error.after, available=True)
+        case MissingSecret():
+            return blocked(str(error), reason="SecretMissing")
+        case Retry():
+            return retry(str(error), after=error.after)
+        case Conflict():
+            return retry(str(error), reason="Conflict")
+        case Quota():
+            return waiting("QuotaExceeded", str(error), after=LOOK_AGAIN)
+        case Auth():
+            return stalled(
+                "CredentialsRejected", f"{error}: check the Secret and the rights of its user", after=LOOK_AGAIN
+            )
+        case NotFound():
+            return stalled("NotFound", str(error), after=LOOK_AGAIN)
+        case Rejected():
+            return stalled(error.reason, str(error), after=REJECTED_AGAIN)
+        case OutsideError():
+            return retry(str(error))
+        case _:
+            return retry(f"unexpected {type(error).__name__}, see the operator's log", reason="InternalError")

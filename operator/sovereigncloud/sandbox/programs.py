@@ -1,0 +1,70 @@
+"""The programs of the local control plane: where each is built from, and which of a machine's own will do."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+# Without these a server reports v0.0.0, and clients and feature gates misbehave.
+_KUBERNETES_STAMPS = MappingProxyType(
+    {
+        f"{package}.{variable}": text
+        for package in ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
+        for variable, text in (("gitMajor", "{major}"), ("gitMinor", "{minor}"), ("gitVersion", "{version}"))
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One program and its Go package.
+
+    `group` is the folder under `tools/` whose go.mod pins it, `released_as` the module there whose version it bears;
+    `stamps` are the link-time variables for that version. `oldest` is the oldest one accepted from PATH, `ask` the
+    arguments that make it tell its version.
+    """
+
+    name: str
+    group: str
+    package: str
+    released_as: str
+    ask: Sequence[str]
+    oldest: tuple[int, int]
+    stamps: Mapping[str, str] = field(default_factory=dict)
+
+
+def _kubernetes(name: str, *ask: str) -> Program:
+    return Program(
+        name=name,
+        group="kubernetes",
+        package=f"k8s.io/kubernetes/cmd/{name}",
+        released_as="k8s.io/kubernetes",
+        ask=ask,
+        oldest=(1, 30),  # ValidatingAdmissionPolicy is on and CRD validation ratchets from here
+        stamps=_KUBERNETES_STAMPS,
+    )
+
+
+_ALL = (
+    Program(
+        name="etcd",
+        group="etcd",
+        package="go.etcd.io/etcd/server/v3",
+        released_as="go.etcd.io/etcd/server/v3",
+        ask=("--version",),
+        oldest=(3, 5),  # --socket-reuse-port
+    ),
+    _kubernetes("kube-apiserver", "--version"),
+    _kubernetes("kube-controller-manager", "--version"),
+    _kubernetes("kubectl", "version", "--client", "--output=json"),
+    Program(
+        name="helm",
+        group="helm",
+        package="helm.sh/helm/v4/cmd/helm",
+        released_as="helm.sh/helm/v4",
+        ask=("version", "--short"),
+        oldest=(3, 16),
+        stamps=MappingProxyType({"helm.sh/helm/v4/internal/version.version": "{version}"}),
+    ),
+)
+
+PROGRAMS: Mapping[str, Program] = MappingProxyType({program.name: program for program in _ALL})

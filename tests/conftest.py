@@ -1,0 +1,48 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from sovereigncloud.sandbox.cluster import Cluster
+from sovereigncloud.sandbox.controlplane import ControlPlane
+from sovereigncloud.sandbox.toolchain import BuildError, Toolchain
+
+NEED_PROGRAMS = {"control_plane", "own_control_plane"}
+BUILD_FAILURE = pytest.StashKey[str]()
+
+
+def pytest_collection_finish(session):
+    """Build the programs before the first test: the minutes that it may take belong to no test's time limit."""
+    if session.config.option.collectonly or not any(NEED_PROGRAMS & set(item.fixturenames) for item in session.items):
+        return
+    capture = session.config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        try:
+            Toolchain().resolve_all()
+        except BuildError as failure:
+            session.config.stash[BUILD_FAILURE] = str(failure)
+
+
+@pytest.fixture(scope="session")
+def programs(pytestconfig):
+    if failure := pytestconfig.stash.get(BUILD_FAILURE, None):
+        pytest.fail(failure, pytrace=False)
+    return Toolchain()
+
+
+@pytest.fixture(scope="session")
+def control_plane(tmp_path_factory, programs):
+    """The cluster that all tests share: the one of SOVEREIGN_KUBECONFIG, else a control plane of our own."""
+    directory = tmp_path_factory.mktemp("control-plane")
+    if existing := os.environ.get("SOVEREIGN_KUBECONFIG"):
+        yield Cluster(Path(existing).absolute(), directory, programs)
+    else:
+        with ControlPlane(directory, programs) as plane:
+            yield plane
+
+
+@pytest.fixture(scope="module")
+def own_control_plane(tmp_path_factory, programs):
+    """A control plane for the tests of one module, which may empty it, stop it and start it again."""
+    with ControlPlane(tmp_path_factory.mktemp("own-control-plane"), programs) as plane:
+        yield plane
