@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import zipfile
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -452,6 +453,23 @@ def test_a_stale_directory_is_named_and_mended(tmp_path, why, damage, named):
 
 def append(path: Path) -> None:
     path.write_text(path.read_text() + "# edited\n")
+
+
+def test_an_installed_package_carries_the_files(tmp_path):
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)],
+        cwd=REPOSITORY,
+        capture_output=True,
+        check=True,
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        carried = {
+            name.removeprefix("sovereigncloud/_crds/"): archive.read(name).decode()
+            for name in archive.namelist()
+            if name.startswith("sovereigncloud/_crds/")
+        }
+    assert carried == manifests()
 
 
 def test_write_and_check_exclude_each_other(tmp_path):

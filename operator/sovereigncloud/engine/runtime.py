@@ -183,7 +183,7 @@ class Engine:
         if cloud not in self._clouds:
 
             async def read(began: float) -> CloudView:
-                client = await open_nebula_of(self._clients, self.store.get(cloud))
+                client = await open_nebula_of(self._clients, self.store.get(cloud), self.store.get)
                 return await client.view(began)
 
             async def swept(_: CloudView) -> None:

@@ -15,6 +15,7 @@ from sovereigncloud.engine.clients import Clients
 from sovereigncloud.engine.store import AnyResource, Store
 from sovereigncloud.engine.tracks import Tracks
 from sovereigncloud.engine.watch import ViewWatch
+from sovereigncloud.kinds.endpoint import endpoint_of
 from sovereigncloud.kinds.errors import Auth, MissingSecret
 from sovereigncloud.kinds.ports import AccountView, CloudView, Installer, Kubernetes, OpenNebula, Ovh
 
@@ -63,7 +64,11 @@ class ObjectWorld:
 
     @property
     def admitted(self) -> bool:
-        """Whether the brakes let this object go on, in the last sweep of its cloud."""
+        """Whether the brakes let this object go on, in the last sweep of its cloud. A cloud may go on where nothing in
+        it is held; what its own plan asks for is counted again before it is done."""
+        own = self._shared.verdicts.get(self._resource.key)
+        if own is not None:
+            return not own.held
         stored = self._shared.store.stored(self._resource.key)
         cloud = stored.uses.cloud if stored else None
         verdict = self._shared.verdicts.get(cloud) if cloud else None
@@ -86,7 +91,7 @@ class ObjectWorld:
 
     async def open_nebula(self, cloud: Key) -> OpenNebula:
         resource = self._resource if self._resource.key == cloud else self._shared.store.get(cloud)
-        return await open_nebula_of(self._shared.clients, resource)
+        return await open_nebula_of(self._shared.clients, resource, self._shared.store.get)
 
     async def view(self, cloud: Key) -> CloudView:
         return self._shared.watch_of_cloud(cloud).get(self._resource.key, self._trust_after)
@@ -124,27 +129,18 @@ class SweepWorld(ObjectWorld):
         raise BeyondSweepError
 
 
-async def open_nebula_of(clients: Clients, cloud: AnyResource | None) -> OpenNebula:
-    """The client of a SovereignCloud by what its spec, or for an installed one its status, says.
-
-    Raises MissingSecret, also where the endpoint is not known yet.
-    """
+async def open_nebula_of(
+    clients: Clients, cloud: AnyResource | None, get: Callable[[Key], AnyResource | None]
+) -> OpenNebula:
+    """The client of a SovereignCloud. Raises MissingSecret, also where its endpoint cannot be known yet."""
     if not isinstance(cloud, SovereignCloud):
         raise MissingSecret("the SovereignCloud is not there")
+    endpoint = endpoint_of(cloud, get)
+    if endpoint is None:
+        raise MissingSecret(f"where {cloud.key} answers is not known yet")
     namespace = cloud.metadata.namespace
-    if existing := cloud.spec.existing:
-        authority = existing.ca_secret_ref.name if existing.ca_secret_ref else ""
-        return await _client(clients, existing.endpoint, namespace, existing.credentials_secret_ref.name, authority)
-    if cloud.spec.hosted and (adopt := cloud.spec.hosted.open_nebula.adopt):
-        return await _client(clients, adopt.endpoint, namespace, adopt.credentials_secret_ref.name)
-    if not cloud.status.endpoint or not cloud.status.credentials_secret:
-        raise MissingSecret("the endpoint of the cloud is not known yet")
-    return await _client(clients, cloud.status.endpoint, namespace, cloud.status.credentials_secret)
-
-
-async def _client(clients: Clients, endpoint: str, namespace: str, secret: str, authority: str = "") -> OpenNebula:
     try:
-        return await clients.open_nebula(endpoint, namespace, secret, authority)
+        return await clients.open_nebula(endpoint.url, namespace, endpoint.secret, endpoint.ca_secret)
     except Auth:
-        clients.forget(namespace, secret)
+        clients.forget(namespace, endpoint.secret)
         raise

@@ -111,6 +111,10 @@ class ControlPlane(Cluster):
         arguments = [f"--filename={file}" for file in files]
         self.kubectl("apply", "--server-side", *arguments)
         self.kubectl("wait", "--for=condition=Established", "--timeout=30s", *arguments)
+        self.settle_garbage_collector()
+
+    def settle_garbage_collector(self) -> None:
+        """Let the garbage collector know of kinds that were added just now."""
         self._end("kube-controller-manager")
         self._run_controller_manager()
 

@@ -1,0 +1,292 @@
+"""The port `Ovh` over the OVHcloud API: few verbs, each idempotent as far as the API lets it be."""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from sovereigncloud.kinds.errors import Conflict, NotFound, Rejected, Retry
+from sovereigncloud.kinds.ports import (
+    AccountView,
+    InstallStep,
+    Interface,
+    IpBlock,
+    Ovh,
+    Reinstallation,
+    Server,
+    ServerSummary,
+    Task,
+    VrackView,
+)
+from sovereigncloud.providers.limits import CircuitBreaker, TokenBucket
+from sovereigncloud.providers.ovh.client import (
+    KNOWN,
+    TIMEOUT,
+    ApplicationKeys,
+    ClientPool,
+    Credentials,
+    Endpoint,
+    ServiceAccount,
+    Timeout,
+)
+from sovereigncloud.providers.ovh.replies import (
+    PARSER,
+    Dedicated,
+    Hardware,
+    Ip,
+    Member,
+    Progress,
+    Resource,
+    ServerTask,
+    Systems,
+    VirtualInterface,
+)
+from sovereigncloud.providers.ovh.transport import Transport, path
+
+T = TypeVar("T")
+
+_SERVER: Final = "/v1/dedicated/server/{}"
+_VRACK: Final = "/v1/vrack/{}"
+_PAGE: Final = "100"
+_MAX_PAGES: Final = 100
+_REINSTALL: Final = "reinstallServer"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one credential may use. Rate in calls per second; OVHcloud staff: 60 a minute are fine (python-ovh#81)."""
+
+    rate: float = 0.8
+    burst: int = 20
+    threads: int = 4
+    timeout: Timeout = TIMEOUT
+
+
+def ovh_factory(
+    limits: Limits = Limits(), endpoints: Mapping[str, Endpoint] = KNOWN
+) -> Callable[[str, Mapping[str, str]], Ovh]:
+    """What the engine makes accounts with: (endpoint, values of the Secret) -> account.
+
+    `endpoints` may name other base URLs, for a gateway that stands before the API.
+    """
+
+    def make(endpoint: str, secret: Mapping[str, str]) -> Ovh:
+        if endpoint not in endpoints:
+            raise Rejected(f"no such endpoint {endpoint}; there are {', '.join(endpoints)}", reason="UnknownEndpoint")
+        return Account(transport(endpoints[endpoint], credentials(secret), limits))
+
+    return make
+
+
+def credentials(secret: Mapping[str, str]) -> Credentials:
+    """The way in that a Secret's values give; OAuth2 first, which OVHcloud recommends."""
+    if "clientId" in secret:
+        return ServiceAccount(secret["clientId"], secret["clientSecret"])
+    return ApplicationKeys(secret["applicationKey"], secret["applicationSecret"], secret["consumerKey"])
+
+
+def transport(endpoint: Endpoint, way_in: Credentials, limits: Limits = Limits()) -> Transport:
+    """The calls of one credential under its limits."""
+    return Transport(
+        ClientPool(endpoint, way_in, limits.timeout),
+        bucket=TokenBucket(limits.rate, limits.burst),
+        breaker=CircuitBreaker(),
+        threads=limits.threads,
+        # A call and what must come before it; silence within each ends by the timeouts.
+        deadline=2 * sum(limits.timeout),
+    )
+
+
+class Account:
+    """One OVHcloud account under one credential."""
+
+    def __init__(self, calls: Transport) -> None:
+        self._calls = calls
+
+    @property
+    def budget(self) -> float:
+        """Calls that could be made at once: a metric."""
+        return self._calls.bucket.left
+
+    async def _read(self, kind: type[T], where: str, query: Mapping[str, str] | None = None) -> T:
+        reply = await self._calls.call("GET", where, query=query)
+        return PARSER.read(kind, reply, what=f"OVHcloud GET {where}")
+
+    # -- the bulk read
+
+    async def view(self, began: float, vracks: frozenset[str]) -> AccountView:
+        """One read of all servers, one of all vRacks with names and tags, and two per vRack for what is in it.
+
+        A vRack that the credential does not see is absent. How several types go into one query is not documented.
+        """
+        servers = {
+            one.name: ServerSummary(one.name, one.urn, one.display_name, one.tags)
+            for one in await self._resources("dedicatedServer")
+        }
+        known = {one.name: one for one in await self._resources("vrack")} if vracks else {}
+        views = [await self._vrack(known[name]) for name in sorted(vracks) if name in known]
+        return AccountView(began, servers, {one.name: one for one in views})
+
+    async def _resources(self, kind: str) -> list[Resource]:
+        found: list[Resource] = []
+        headers = {"X-Pagination-Size": _PAGE}
+        where = "/v2/iam/resource"
+        for _ in range(_MAX_PAGES):
+            reply = await self._calls.call("GET", where, query={"resourceType": kind}, headers=headers)
+            found += PARSER.read(list[Resource], reply, what=f"OVHcloud GET {where}")
+            cursor = reply.headers.get("X-Pagination-Cursor-Next")
+            if not cursor:
+                return found
+            headers = {"X-Pagination-Size": _PAGE, "X-Pagination-Cursor": cursor}
+        raise Retry(f"more than {_MAX_PAGES} pages", where=f"OVHcloud GET {where}", maybe_done=False)
+
+    async def _vrack(self, resource: Resource) -> VrackView:
+        root = path(_VRACK, resource.name)
+        members = await self._read(list[Member], f"{root}/dedicatedServerInterfaceDetails")
+        blocks = await self._read(list[str], f"{root}/ip")
+        return VrackView(
+            name=resource.name,
+            urn=resource.urn,
+            tags=resource.tags,
+            interfaces={one.interface: one.server for one in members},
+            blocks=frozenset(_block(one) for one in blocks),
+        )
+
+    # -- servers
+
+    async def server(self, service_name: str) -> Server:
+        found = await self._read(Dedicated, path(_SERVER, service_name))
+        return Server(
+            service_name=found.name,
+            urn=found.iam.urn if found.iam else f"urn:v1:eu:resource:dedicatedServer:{found.name}",
+            display_name=(found.iam.display_name if found.iam else "") or found.name,
+            tags=found.iam.tags if found.iam else {},
+            ip=found.ip,
+            region=found.region,
+            availability_zone=found.availability_zone,
+            datacenter=found.datacenter,
+            os=found.os,
+            state=found.state,
+            power_state=found.power_state,
+            monitoring=found.monitoring,
+            no_intervention=found.no_intervention,
+            commercial_range=found.commercial_range,
+        )
+
+    async def interfaces(self, service_name: str) -> tuple[Interface, ...]:
+        """Eco servers have none."""
+        root = path(f"{_SERVER}/virtualNetworkInterface", service_name)
+        ids = await self._read(list[str], root)
+        found = [await self._read(VirtualInterface, path(f"{root}/{{}}", uuid)) for uuid in ids]
+        return tuple(Interface(one.uuid, one.name, one.mode, one.enabled, one.vrack, one.macs) for one in found)
+
+    async def disk_groups(self, service_name: str) -> int:
+        found = await self._read(Hardware, path(f"{_SERVER}/specifications/hardware", service_name))
+        return len(found.disk_groups or ())
+
+    async def compatible_systems(self, service_name: str) -> frozenset[str]:
+        found = await self._read(Systems, path(f"{_SERVER}/install/compatibleTemplates", service_name))
+        return frozenset(found.ovh or ())
+
+    async def reinstall(self, service_name: str, request: Reinstallation) -> int:
+        customizations: dict[str, Any] = {"hostname": request.hostname}
+        if request.ssh_key:
+            customizations["sshKey"] = request.ssh_key
+        if request.post_installation_script:
+            script = request.post_installation_script.encode()
+            customizations["postInstallationScript"] = base64.b64encode(script).decode()
+        order = {"operatingSystem": request.operating_system, "customizations": customizations}
+        where = path(f"{_SERVER}/reinstall", service_name)
+        reply = await self._calls.call("POST", where, order)
+        return PARSER.read(ServerTask, reply, what=f"OVHcloud POST {where}").id
+
+    async def reinstall_tasks(self, service_name: str) -> tuple[Task, ...]:
+        root = path(f"{_SERVER}/task", service_name)
+        ids = await self._read(list[int], root, {"function": _REINSTALL})
+        found: list[Task] = []
+        for number in sorted(ids):
+            try:
+                task = await self._read(ServerTask, f"{root}/{number}")
+            except NotFound:
+                # Listed but not readable: purged between the two calls, or made a moment ago in another region.
+                continue
+            found.append(Task(task.id, task.function, task.status, task.comment))
+        return tuple(found)
+
+    async def install_progress(self, service_name: str) -> tuple[InstallStep, ...]:
+        try:
+            found = await self._read(Progress, path(f"{_SERVER}/install/status", service_name))
+        except (NotFound, Rejected, Conflict):
+            # The API answers with an error when no installation runs; which one is not documented.
+            return ()
+        return tuple(InstallStep(one.comment, one.status, one.error) for one in found.progress or ())
+
+    async def rename(self, service_name: str, display_name: str) -> None:
+        query = {"resourceName": service_name, "routes": "/dedicated/server/{serviceName}"}
+        ids = await self._read(list[int], "/v1/services", query)
+        if not ids:
+            raise NotFound(f"no service is named {service_name}", where="OVHcloud GET /v1/services")
+        await self._calls.call("PUT", f"/v1/services/{ids[0]}", {"displayName": display_name})
+
+    async def set_monitoring(self, service_name: str, *, monitoring: bool, no_intervention: bool) -> None:
+        wanted = {"monitoring": monitoring, "noIntervention": no_intervention}
+        await self._calls.call("PUT", path(_SERVER, service_name), wanted)
+
+    # -- tags
+
+    async def tag(self, urn: str, tags: Mapping[str, str]) -> None:
+        for key, value in tags.items():
+            await self._calls.call("POST", path("/v2/iam/resource/{}/tag", urn), {"key": key, "value": value})
+
+    async def untag(self, urn: str, keys: frozenset[str]) -> None:
+        for key in sorted(keys):
+            await self._gone(path("/v2/iam/resource/{}/tag/{}", urn, key))
+
+    # -- vRack
+
+    async def attach_interface(self, vrack: str, uuid: str) -> None:
+        where = path(f"{_VRACK}/dedicatedServerInterface", vrack)
+        await self._joined(vrack, where, {"dedicatedServerInterface": uuid})
+
+    async def detach_interface(self, vrack: str, uuid: str) -> None:
+        await self._gone(path(f"{_VRACK}/dedicatedServerInterface/{{}}", vrack, uuid))
+
+    async def block(self, block: str) -> IpBlock:
+        found = await self._read(Ip, path("/v1/ip/{}", _block(block)))
+        return IpBlock(
+            block=_block(found.ip),
+            routed_to=found.routed_to.service if found.routed_to else "",
+            urn=found.iam.urn if found.iam else f"urn:v1:eu:resource:ip:{found.ip}",
+            tags=found.iam.tags if found.iam else {},
+        )
+
+    async def attach_block(self, vrack: str, block: str) -> None:
+        await self._joined(vrack, path(f"{_VRACK}/ip", vrack), {"block": _block(block)})
+
+    async def detach_block(self, vrack: str, block: str) -> None:
+        await self._gone(path(f"{_VRACK}/ip/{{}}", vrack, _block(block)))
+
+    async def _joined(self, vrack: str, where: str, body: Mapping[str, Any]) -> None:
+        try:
+            await self._calls.call("POST", where, body)
+        except Conflict as error:
+            # "Server is already on vRack pn-123456": an earlier call whose answer was lost did it.
+            if not error.message.lower().endswith(f"already on vrack {vrack}".lower()):
+                raise
+
+    async def _gone(self, where: str) -> None:
+        try:
+            await self._calls.call("DELETE", where)
+        except NotFound:
+            return
+
+
+def _block(text: str) -> str:
+    """A block as the API names it: canonical, with a mask also for one address. Raises Rejected."""
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError as error:
+        raise Rejected(f"{text} is no block of addresses: {error}", reason="InvalidBlock") from None

@@ -1,0 +1,146 @@
+"""The fields of OVHcloud's replies that the operator reads. Unknown fields and unknown words of enums are let through:
+the schema changed dozens of both within six months, and null is allowed almost everywhere.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+
+from sovereigncloud.kinds.errors import Retry
+from sovereigncloud.providers.ovh.transport import Reply
+
+Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
+"""A string; null counts as empty."""
+Tags = Annotated[dict[str, str], BeforeValidator(lambda value: {} if value is None else value)]
+
+
+class _Reply(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+
+class Iam(_Reply):
+    """``iam.ResourceMetadata``."""
+
+    urn: str
+    display_name: Text = Field(default="", alias="displayName")
+    tags: Tags = {}
+
+
+class Resource(_Reply):
+    """``iam.resource.Resource``."""
+
+    urn: str
+    name: str
+    type: str
+    display_name: Text = Field(default="", alias="displayName")
+    tags: Tags = {}
+
+
+class Dedicated(_Reply):
+    """``dedicated.server.DedicatedWithIAM``."""
+
+    name: str
+    ip: str
+    region: Text = ""
+    availability_zone: Text = Field(default="", alias="availabilityZone")
+    datacenter: Text = ""
+    os: Text = ""
+    state: Text = ""
+    power_state: Text = Field(default="", alias="powerState")
+    monitoring: bool
+    no_intervention: bool = Field(alias="noIntervention")
+    commercial_range: Text = Field(default="", alias="commercialRange")
+    iam: Iam | None = None
+
+
+class VirtualInterface(_Reply):
+    """``dedicated.virtualNetworkInterface.VirtualNetworkInterface``."""
+
+    uuid: str
+    name: Text = ""
+    mode: Text = ""
+    enabled: bool = True
+    vrack: Text = ""
+    macs: tuple[str, ...] = Field(default=(), alias="networkInterfaceController")
+
+
+class ServerTask(_Reply):
+    """``dedicated.server.Task`` and the shorter ``task.Response``."""
+
+    id: int = Field(alias="taskId")
+    function: Text = ""
+    status: Text = ""
+    comment: Text = ""
+
+
+class Step(_Reply):
+    """``dedicated.server.InstallationProgressSteps``."""
+
+    comment: Text = ""
+    status: Text = ""
+    error: Text = ""
+
+
+class Progress(_Reply):
+    """``dedicated.server.InstallationProgressStatus``."""
+
+    progress: tuple[Step, ...] | None = None
+
+
+class Hardware(_Reply):
+    """``dedicated.server.HardwareSpecifications``."""
+
+    disk_groups: tuple[Any, ...] | None = Field(default=None, alias="diskGroups")
+
+
+class Systems(_Reply):
+    """``dedicated.server.InstallTemplate``."""
+
+    ovh: tuple[str, ...] | None = None
+
+
+class Member(_Reply):
+    """``vrack.AllowedDedicatedServerInterfaces``: an interface in a vRack."""
+
+    server: str = Field(alias="dedicatedServer")
+    interface: str = Field(alias="dedicatedServerInterface")
+
+
+class Route(_Reply):
+    """``ip.RoutedTo``."""
+
+    service: Text = Field(default="", alias="serviceName")
+
+
+class Ip(_Reply):
+    """``ip.IpWithIAM``."""
+
+    ip: str
+    routed_to: Route | None = Field(default=None, alias="routedTo")
+    iam: Iam | None = None
+
+
+T = TypeVar("T")
+
+
+class Parser:
+    """Readers by type, each built once."""
+
+    def __init__(self) -> None:
+        self._adapters: dict[Any, TypeAdapter[Any]] = {}
+
+    def read(self, kind: type[T], reply: Reply, *, what: str) -> T:
+        """The body as `kind`. An answer of another shape is an ill API, not the user's fault. Raises Retry."""
+        adapter = self._adapters.setdefault(kind, TypeAdapter(kind))
+        try:
+            value: T = adapter.validate_python(reply.body)
+        except ValidationError as error:
+            first = error.errors(include_input=False, include_url=False)[0]
+            place = ".".join(str(one) for one in first["loc"]) or "body"
+            raise Retry(f"unexpected answer: {place}: {first['msg']}", where=what) from None
+        return value
+
+
+PARSER: Final = Parser()

@@ -1,0 +1,1 @@
+"""What each XML-RPC method does, one file per family of objects."""

@@ -1,0 +1,428 @@
+"""The objects that a cloud holds."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import IntEnum
+from ipaddress import IPv4Address
+from typing import ClassVar
+
+from sovereigncloud.sandbox.opennebula.lifecycle import Action, Lcm, State, Where
+from sovereigncloud.sandbox.opennebula.template import Template, Vector
+
+ONEADMIN = 0
+ONEADMIN_GROUP = 0
+USERS_GROUP = 1
+
+
+class HostState(IntEnum):
+    """HOST STATE."""
+
+    INIT = 0
+    MONITORED = 2
+    ERROR = 3
+    DISABLED = 4
+    OFFLINE = 8
+
+
+class NetState(IntEnum):
+    """VNET STATE."""
+
+    INIT = 0
+    READY = 1
+    LOCK_CREATE = 2
+    LOCK_DELETE = 3
+    DONE = 4
+    ERROR = 5
+
+
+class ImageState(IntEnum):
+    """IMAGE STATE."""
+
+    INIT = 0
+    READY = 1
+    USED = 2
+    DISABLED = 3
+    LOCKED = 4
+    ERROR = 5
+    CLONE = 6
+    DELETE = 7
+    USED_PERS = 8
+
+
+IMAGE_TYPES = ("OS", "CDROM", "DATABLOCK", "KERNEL", "RAMDISK", "CONTEXT", "BACKUP", "FILESYSTEM")
+IMAGE, SYSTEM, FILE, BACKUP = range(4)
+DATASTORE_TYPES = {"IMAGE_DS": IMAGE, "SYSTEM_DS": SYSTEM, "FILE_DS": FILE, "BACKUP_DS": BACKUP}
+
+
+@dataclass(slots=True)
+class Permissions:
+    """Nine bits, in the order of one.*.chmod."""
+
+    owner_u: int = 1
+    owner_m: int = 1
+    owner_a: int = 0
+    group_u: int = 0
+    group_m: int = 0
+    group_a: int = 0
+    other_u: int = 0
+    other_m: int = 0
+    other_a: int = 0
+
+
+PERMISSION_BITS = tuple(Permissions.__dataclass_fields__)
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """Level 1 USE, 2 MANAGE, 3 ADMIN."""
+
+    level: int
+    owner: int
+    since: int
+
+
+@dataclass(slots=True)
+class PoolObject:
+    """What all objects share. The names of owner and group are kept as oned keeps them: users go, their objects stay."""
+
+    kind: ClassVar[str] = ""
+
+    oid: int
+    name: str
+    uid: int = ONEADMIN
+    gid: int = ONEADMIN_GROUP
+    uname: str = "oneadmin"
+    gname: str = "oneadmin"
+    template: Template = field(default_factory=Template)
+    permissions: Permissions = field(default_factory=Permissions)
+    lock: Lock | None = None
+
+
+@dataclass(slots=True)
+class Cluster(PoolObject):
+    kind: ClassVar[str] = "CLUSTER"
+
+    hosts: set[int] = field(default_factory=set)
+    datastores: set[int] = field(default_factory=set)
+    vnets: set[int] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Host(PoolObject):
+    """Memory in KiB and CPU in hundredths, as oned reports them; 0 until the first monitoring."""
+
+    kind: ClassVar[str] = "HOST"
+
+    im_mad: str = "kvm"
+    vm_mad: str = "kvm"
+    cluster_id: int = 0
+    state: HostState = HostState.INIT
+    real_cpu: int = 3200
+    real_memory: int = 128 * 1024 * 1024
+    real_disk: int = 900_000
+    total_cpu: int = 0
+    total_memory: int = 0
+    max_disk: int = 0
+    cpu_usage: int = 0
+    mem_usage: int = 0
+    disk_usage: int = 0
+    vms: set[int] = field(default_factory=set)
+    monitored_at: int = 0
+    dispatched: int = 0
+
+
+@dataclass(slots=True)
+class Datastore(PoolObject):
+    """Sizes in MB; 0 until the first monitoring."""
+
+    kind: ClassVar[str] = "DATASTORE"
+
+    ds_mad: str = "fs"
+    tm_mad: str = "ssh"
+    type: int = IMAGE
+    enabled: bool = True
+    clusters: set[int] = field(default_factory=lambda: {0})
+    images: set[int] = field(default_factory=set)
+    capacity: int = 900_000
+    total_mb: int = 0
+    used_mb: int = 0
+
+    @property
+    def free_mb(self) -> int:
+        return max(0, self.total_mb - self.used_mb)
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Who holds an address: a VM, or a reservation (NET). VM -1 is an address on hold."""
+
+    holder: str
+    oid: int
+
+
+@dataclass(slots=True)
+class AddressRange:
+    """A range of addresses; leases by index."""
+
+    ar_id: int
+    type: str
+    size: int
+    mac: int
+    ip: int | None = None
+    extra: Vector = field(default_factory=dict)
+    leases: dict[int, Lease] = field(default_factory=dict)
+    next_index: int = 0
+    parent_ar: int | None = None
+
+    def ip_at(self, index: int) -> str:
+        return str(IPv4Address(self.ip + index)) if self.ip is not None else ""
+
+    def mac_at(self, index: int) -> str:
+        digits = f"{self.mac + index:012x}"
+        return ":".join(digits[at : at + 2] for at in range(0, 12, 2))
+
+    def index_of(self, *, ip: str = "", mac: str = "") -> int | None:
+        """The index of an address; None where it is not in this range."""
+        if ip:
+            if self.ip is None:
+                return None
+            index = int(IPv4Address(ip)) - self.ip
+        else:
+            index = int(mac.replace(":", ""), 16) - self.mac
+        return index if 0 <= index < self.size else None
+
+
+@dataclass(slots=True)
+class VNet(PoolObject):
+    kind: ClassVar[str] = "NET"
+
+    state: NetState = NetState.LOCK_CREATE
+    vn_mad: str = "bridge"
+    bridge: str = ""
+    bridge_type: str = "linux"
+    phydev: str = ""
+    vlan_id: str = ""
+    outer_vlan_id: str = ""
+    vlan_automatic: bool = False
+    parent: int | None = None
+    clusters: set[int] = field(default_factory=set)
+    ranges: list[AddressRange] = field(default_factory=list)
+    next_ar: int = 0
+
+    @property
+    def used_leases(self) -> int:
+        return sum(len(one.leases) for one in self.ranges)
+
+    def vms(self) -> list[int]:
+        holders = {lease.oid for one in self.ranges for lease in one.leases.values() if lease.holder == "VM"}
+        return sorted(holders - {-1})
+
+
+@dataclass(slots=True)
+class Image(PoolObject):
+    kind: ClassVar[str] = "IMAGE"
+
+    type: int = 0
+    persistent: bool = False
+    regtime: int = 0
+    modtime: int = 0
+    source: str = ""
+    path: str = ""
+    format: str = "raw"
+    fs: str = ""
+    size: int = 0
+    state: ImageState = ImageState.LOCKED
+    datastore_id: int = 1
+    datastore: str = "default"
+    vms: set[int] = field(default_factory=set)
+    clones: set[int] = field(default_factory=set)
+    cloning_id: int = -1
+    waiting: list[Callable[[], None]] = field(default_factory=list)  # until it is copied, or broken
+
+
+@dataclass(slots=True)
+class VmTemplate(PoolObject):
+    kind: ClassVar[str] = "TEMPLATE"
+
+    regtime: int = 0
+
+
+@dataclass(slots=True)
+class SecurityGroup(PoolObject):
+    kind: ClassVar[str] = "SECGROUP"
+
+    vms: set[int] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A login token; -1 never expires."""
+
+    token: str
+    expires: int
+    egid: int
+
+
+Quotas = dict[str, list[Vector]]  # DATASTORE, NETWORK, VM, IMAGE -> limits
+
+
+@dataclass(slots=True)
+class User(PoolObject):
+    kind: ClassVar[str] = "USER"
+
+    password: str = ""  # hexadecimal SHA-256
+    driver: str = "core"
+    enabled: bool = True
+    groups: set[int] = field(default_factory=set)
+    tokens: list[Token] = field(default_factory=list)
+    quotas: Quotas = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Group(PoolObject):
+    kind: ClassVar[str] = "GROUP"
+
+    admins: set[int] = field(default_factory=set)
+    quotas: Quotas = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Zone(PoolObject):
+    kind: ClassVar[str] = "ZONE"
+
+    enabled: bool = True
+
+
+@dataclass(slots=True)
+class Vdc(PoolObject):
+    """Resources are pairs (zone id, object id); -10 means all."""
+
+    kind: ClassVar[str] = "VDC"
+
+    groups: set[int] = field(default_factory=set)
+    clusters: set[tuple[int, int]] = field(default_factory=set)
+    hosts: set[tuple[int, int]] = field(default_factory=set)
+    datastores: set[tuple[int, int]] = field(default_factory=set)
+    vnets: set[tuple[int, int]] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Marketplace(PoolObject):
+    kind: ClassVar[str] = "MARKETPLACE"
+
+    market_mad: str = "one"
+    apps: set[int] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class MarketApp(PoolObject):
+    kind: ClassVar[str] = "MARKETPLACEAPP"
+
+    market_id: int = 0
+    regtime: int = 0
+    source: str = ""
+    md5: str = ""
+    size: int = 0
+    description: str = ""
+    version: str = ""
+    format: str = "qcow2"
+    app_template: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AclRule:
+    """A rule as three numbers, in OpenNebula's own encoding."""
+
+    user: int
+    resource: int
+    rights: int
+    zone: int
+
+
+@dataclass(slots=True)
+class History:
+    """One stay of a machine on a host."""
+
+    seq: int
+    hid: int
+    hostname: str
+    cluster_id: int
+    ds_id: int
+    vm_mad: str
+    tm_mad: str
+    stime: int
+    etime: int = 0
+    pstime: int = 0
+    petime: int = 0
+    rstime: int = 0
+    retime: int = 0
+    estime: int = 0
+    eetime: int = 0
+    action: Action = Action.NONE
+    uid: int = -1
+    gid: int = -1
+    request_id: int = -1
+
+
+@dataclass(slots=True)
+class DiskSnapshots:
+    """SNAPSHOTS of one disk."""
+
+    disk_id: int
+    next_id: int = 0
+    current: int = -1
+    snapshots: list[Vector] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Vm(PoolObject):
+    """A virtual machine. `template` is what oned works with, `user_template` what users write."""
+
+    kind: ClassVar[str] = "VM"
+
+    state: State = State.PENDING
+    lcm: Lcm = Lcm.LCM_INIT
+    stime: int = 0
+    etime: int = 0
+    deploy_id: str = ""
+    resched: bool = False
+    on_hold: bool = False
+    user_template: Template = field(default_factory=Template)
+    history: list[History] = field(default_factory=list)
+    sched_actions: list[Vector] = field(default_factory=list)
+    disk_snapshots: dict[int, DiskSnapshots] = field(default_factory=dict)
+    pending_since: float = 0
+    flow: int = 0  # serial of the flow under way: the timers of an older one are void
+    charged: tuple[int, int, int, int] | None = None  # host id, CPU, memory, disk taken there
+    xml: bytes | None = None  # rendered and escaped, until something changes
+    short_xml: bytes | None = None
+
+    @property
+    def where(self) -> Where:
+        return (self.state, self.lcm)
+
+    @property
+    def last(self) -> History | None:
+        return self.history[-1] if self.history else None
+
+    @property
+    def disks(self) -> list[Vector]:
+        return self.template.vectors("DISK")
+
+    @property
+    def nics(self) -> list[Vector]:
+        return self.template.vectors("NIC")
+
+    @property
+    def cpu(self) -> float:
+        return float(self.template.get("CPU", "0"))
+
+    @property
+    def memory(self) -> int:
+        """MB."""
+        return int(self.template.get("MEMORY", "0"))
+
+    def touch(self) -> None:
+        """Something changed: what was rendered is stale."""
+        self.xml = None
+        self.short_xml = None

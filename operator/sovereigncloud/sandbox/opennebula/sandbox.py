@@ -1,0 +1,233 @@
+"""Clouds at their addresses: the servers, and the doors to them from inside the process."""
+
+import asyncio
+import contextlib
+import ssl
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from sovereigncloud.sandbox.faults import Canned, Dropped
+from sovereigncloud.sandbox.opennebula.cloud import Cloud
+from sovereigncloud.sandbox.opennebula.errors import RpcFault
+from sovereigncloud.sandbox.opennebula.install import CloudSpec, TlsSpec, install, set_endpoint
+from sovereigncloud.sandbox.opennebula.methods import METHODS, serve
+from sovereigncloud.sandbox.opennebula.wire import decode_call, encode_fault
+
+CALL = "CALL"  # the method of a fault rule that means XML-RPC calls; its path is the name of the XML-RPC method
+_LARGEST_CALL = 8 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class _Running:
+    cloud: Cloud
+    spec: CloudSpec
+    runner: web.AppRunner
+    host: str
+    port: int
+
+    @property
+    def endpoint(self) -> str:
+        scheme = "https" if self.spec.tls else "http"
+        return f"{scheme}://{self.host}:{self.port}/RPC2"
+
+
+class OneSandbox:
+    """The clouds of one process. Everything happens in the event loop in which it was started."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._running: dict[str, _Running] = {}
+
+    async def create(self, spec: CloudSpec) -> str:
+        """Make a cloud and let it listen; gives its endpoint.
+
+        Raises:
+            ValueError: the name is in use, or the specification is wrong.
+            OSError: the address is in use.
+        """
+        if spec.name in self._running:
+            raise ValueError(f"there is a cloud {spec.name!r} already")
+        host, _, port = spec.listen.rpartition(":")
+        cloud = install(spec, self._clock)
+        runner = web.AppRunner(_application(cloud), access_log=None, shutdown_timeout=0.2)
+        await runner.setup()
+        site = web.TCPSite(runner, host, int(port), ssl_context=_tls(spec.tls))
+        try:
+            await site.start()
+        except OSError:
+            await runner.cleanup()
+            raise
+        bound = runner.addresses[0][1]
+        self._running[spec.name] = _Running(cloud, spec, runner, host, bound)
+        set_endpoint(cloud, self._running[spec.name].endpoint)
+        return self._running[spec.name].endpoint
+
+    def __getitem__(self, name: str) -> Cloud:
+        return self._running[name].cloud
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._running
+
+    def names(self) -> list[str]:
+        return sorted(self._running)
+
+    def endpoint(self, name: str) -> str:
+        """Where a cloud listens: "http://127.57.131.160:2633/RPC2"."""
+        return self._running[name].endpoint
+
+    async def destroy(self, name: str) -> None:
+        """A cloud and all that was in it is gone; its address is free.
+
+        Raises:
+            KeyError: there is no such cloud.
+        """
+        running = self._running.pop(name)
+        await running.cloud.faults.close()
+        await running.runner.cleanup()
+
+    async def close(self) -> None:
+        """Stop everything."""
+        for name in self.names():
+            await self.destroy(name)
+
+
+@contextlib.asynccontextmanager
+async def open_sandbox(*specs: CloudSpec, clock: Callable[[], float] = time.time) -> AsyncIterator[OneSandbox]:
+    """A sandbox with these clouds, stopped at the end."""
+    sandbox = OneSandbox(clock)
+    try:
+        for spec in specs:
+            await sandbox.create(spec)
+        yield sandbox
+    finally:
+        await sandbox.close()
+
+
+def _tls(spec: TlsSpec | None) -> ssl.SSLContext | None:
+    if spec is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with tempfile.TemporaryDirectory() as folder:  # the ssl module reads certificates from files only
+        certificate, key = Path(folder, "certificate.pem"), Path(folder, "key.pem")
+        certificate.write_text(spec.certificate)
+        key.touch(mode=0o600)
+        key.write_text(spec.key)
+        context.load_cert_chain(certificate, key)
+    return context
+
+
+# --------------------------------------------------------------------------------------------------------- one server
+
+
+def _application(cloud: Cloud) -> web.Application:
+    application = web.Application(client_max_size=_LARGEST_CALL)
+
+    async def rpc(request: web.Request) -> web.StreamResponse:
+        return await _serve(cloud, request)
+
+    application.router.add_post("/RPC2", rpc)
+    return application
+
+
+async def _serve(cloud: Cloud, request: web.Request) -> web.StreamResponse:
+    started = time.monotonic()
+    body = await request.read()
+    if cloud.down:
+        return await _drop(request)
+    try:
+        name, arguments = decode_call(body)
+    except RpcFault as fault:
+        return _xml(encode_fault(fault))
+    rules = cloud.faults.strike(CALL, name)
+    code = 0
+
+    async def perform() -> bytes:
+        nonlocal code
+        reply, code = serve(cloud, name, arguments)
+        return reply
+
+    outcome = await cloud.faults.inflict(rules, perform)
+    status = code if isinstance(outcome, bytes) else outcome.status if isinstance(outcome, Canned) else 0
+    call = METHODS.get(name)
+    cloud.journal.record(
+        method="GET" if call is not None and call.reads else CALL,  # so that the journal knows reads from writes
+        path=name,
+        route=name,
+        status=status,
+        started=started,
+        account=_user(arguments),
+        faults=tuple(rule.name for rule in rules),
+    )
+    match outcome:
+        case Canned():
+            return web.Response(
+                status=outcome.status,
+                headers=dict(outcome.headers),
+                content_type=outcome.content_type,
+                text=outcome.body,
+            )
+        case Dropped():
+            return await _drop(request)
+        case _:
+            return _xml(outcome)
+
+
+def _user(arguments: list[Any]) -> str:
+    session = arguments[0] if arguments else ""
+    return session.partition(":")[0] if isinstance(session, str) and ":" in session else ""
+
+
+def _xml(body: bytes) -> web.Response:
+    return web.Response(body=body, content_type="text/xml", charset="utf-8")
+
+
+async def _drop(request: web.Request) -> web.StreamResponse:
+    if request.transport is not None:
+        request.transport.abort()
+    await asyncio.sleep(0)
+    return web.Response(status=500)
+
+
+def describe(sandbox: OneSandbox, name: str) -> Mapping[str, Any]:
+    """The state of a cloud as JSON, without secrets."""
+    cloud = sandbox[name]
+    cloud.advance()
+    return {
+        "name": name,
+        "endpoint": sandbox.endpoint(name),
+        "zone": cloud.zone_name,
+        "version": cloud.version,
+        "down": cloud.down,
+        "hosts": [
+            {"id": one.oid, "name": one.name, "state": one.state.name, "vms": sorted(one.vms)}
+            for one in cloud.hosts.values()
+        ],
+        "vms": [
+            {
+                "id": one.oid,
+                "name": one.name,
+                "state": one.state.name,
+                "lcm": one.lcm.name,
+                "cpu": one.cpu,
+                "memory": one.memory,
+                "host": one.last.hostname if one.last else None,
+                "addresses": [nic.get("IP", "") for nic in one.nics],
+            }
+            for one in cloud.vms.values()
+        ],
+        "vnets": [
+            {"id": one.oid, "name": one.name, "state": one.state.name, "leases": one.used_leases}
+            for one in cloud.vnets.values()
+        ],
+        "images": [
+            {"id": one.oid, "name": one.name, "state": one.state.name, "size": one.size}
+            for one in cloud.images.values()
+        ],
+        "users": [{"id": one.oid, "name": one.name, "enabled": one.enabled} for one in cloud.users.values()],
+    }

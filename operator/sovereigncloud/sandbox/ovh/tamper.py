@@ -1,0 +1,123 @@
+"""Changing the world behind everybody's back, as a colleague in the control panel does. At once, without a task."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sovereigncloud.sandbox.ovh.state import Timing
+from sovereigncloud.sandbox.ovh.wire import Json
+from sovereigncloud.sandbox.ovh.world import World
+
+
+def patch_server(world: World, name: str, changes: Mapping[str, Any]) -> None:
+    """Set fields of a server; a new ``ip`` moves its main address too.
+
+    Raises:
+        KeyError: no such server, no such field.
+    """
+    with world.lock:
+        server = world.state.servers[name]
+        _set(server.document, changes)
+        if "ip" in changes:
+            state = world.state
+            main = next(
+                one for one in state.ips.values() if one.routed_to == name and one.document["type"] == "dedicated"
+            )
+            del state.ips[main.block]
+            main.resource.name = main.document["ip"] = f"{changes['ip']}/32"
+            main.resource.urn = f"urn:v1:eu:resource:ip:{main.block}"
+            main.resource.display_name = main.block
+            state.ips[main.block] = main
+            server.network["routing"]["ipv4"]["ip"] = changes["ip"]
+
+
+def patch_vni(world: World, uuid: str, changes: Mapping[str, Any]) -> None:
+    """Set fields of a virtual network interface; ``{"vrack": None}`` detaches it.
+
+    Raises:
+        KeyError: no such interface, no such field.
+    """
+    with world.lock:
+        _set(world.vni(uuid), changes)
+
+
+def patch_vrack(world: World, name: str, changes: Mapping[str, Any]) -> None:
+    """Set fields of a vRack.
+
+    Raises:
+        KeyError: no such vRack, no such field.
+    """
+    with world.lock:
+        _set(world.state.vracks[name].document, changes)
+
+
+def patch_ip(world: World, block: str, changes: Mapping[str, Any]) -> None:
+    """Set fields of a block; ``routedTo`` may be the name of a service.
+
+    Raises:
+        KeyError: no such block, no such field.
+    """
+    with world.lock:
+        thing = world.state.ips[block]
+        plain = {name: value for name, value in changes.items() if name != "routedTo"}
+        _set(thing.document, plain)
+        if "routedTo" in changes:
+            routed = changes["routedTo"]
+            world.route(block, routed["serviceName"] if isinstance(routed, Mapping) else routed)
+
+
+def rename(world: World, urn: str, display_name: str) -> None:
+    """Give a service another display name, visible at once.
+
+    Raises:
+        KeyError: no such resource.
+    """
+    with world.lock:
+        world.resource(urn).display_name = display_name
+
+
+def tag(world: World, urn: str, tags: Mapping[str, str | None]) -> None:
+    """Set tags of a service; None removes one.
+
+    Raises:
+        KeyError: no such resource.
+    """
+    with world.lock:
+        mine = world.resource(urn).tags
+        for key, value in tags.items():
+            if value is None:
+                mine.pop(key, None)
+            else:
+                mine[key] = value
+
+
+def finish_task(world: World, task: int, status: str = "done") -> None:
+    """End a task now, well or badly (``customerError``, ``ovhError``, ``cancelled``).
+
+    Raises:
+        KeyError: no such task under way.
+    """
+    with world.lock:
+        found = world.state.tasks[task]
+        if not found.active:
+            raise KeyError(task)
+        world.finish(found, status)
+
+
+def set_timing(world: World, changes: Mapping[str, float]) -> None:
+    """Change how long things take from now on; tasks under way keep their end.
+
+    Raises:
+        KeyError: no such duration.
+    """
+    with world.lock:
+        for name, seconds in changes.items():
+            if name not in Timing.__dataclass_fields__:
+                raise KeyError(name)
+            setattr(world.state.timing, name, float(seconds))
+
+
+def _set(document: Json, changes: Mapping[str, Any]) -> None:
+    unknown = set(changes) - set(document)
+    if unknown:
+        raise KeyError(", ".join(sorted(unknown)))
+    document.update(changes)
