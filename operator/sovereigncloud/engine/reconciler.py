@@ -36,6 +36,9 @@ from sovereigncloud.kinds.errors import Conflict, MissingSecret, NotFound, NotYe
 logger = logging.getLogger(__name__)
 Json = dict[str, Any]
 
+# A create must not be done twice, and a record of a one-time request must not be overwritten by an older one that is late.
+_LASTING = frozenset({Action.CREATE, Action.REINSTALL, Action.INSTALL})
+
 
 class ObjectWriter(Protocol):
     """The one writer of status and finalizers."""
@@ -202,8 +205,8 @@ class Reconciler:
         try:
             result = await scope.controller.perform(step, scope.resource, scope.world)
         except (NotYet, MissingSecret, OutsideError) as error:
-            # The answer was lost: a create may have been done, or be done later than the client waited.
-            lost = step.action is Action.CREATE and isinstance(error, Retry) and error.maybe_done
+            # The answer was lost: it may have been done, or be done later than the client waited.
+            lost = step.action in _LASTING and isinstance(error, Retry) and error.maybe_done
             logger.warning("%s %s failed: %s", step.action, step.target, error, extra={"object": name})
             outcome = outcome_of(error)
         except Exception as error:
