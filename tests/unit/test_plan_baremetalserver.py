@@ -5,11 +5,7 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-<<<<<<< HEAD
 from tests.unit.cloud_fakes import GRACE, INSTALLATION, NOON, FakeWorld, Loop, interfaces, run
-=======
-from tests.unit.cloud_fakes import INSTALLATION, NOON, FakeWorld, Loop, interfaces, run
->>>>>>> main
 
 from sovereigncloud.core.plan import Action, Cause, Disruption
 from sovereigncloud.kinds.baremetalserver import BareMetalServerController
