@@ -339,7 +339,7 @@ ANSWERS = [
 @pytest.mark.parametrize(("why", "answers", "passes"), ANSWERS)
 def test_the_test_pod_judges_what_the_operator_answers(render, why, answers, passes):
     class Operator(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
+        def do_GET(self):  # noqa: N802 - the name is http.server's
             status, text = answers.get(self.path, (404, ""))
             self.send_response(status)
             self.end_headers()
