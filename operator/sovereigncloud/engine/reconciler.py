@@ -327,7 +327,9 @@ class Reconciler:
         under_way = outcome.phase is Phase.WAITING and outcome.after is None
         is_cloud = resource.crd.kind == "SovereignCloud"
         cloud = resource.key if is_cloud else scope.controller.uses(resource).cloud
-        if cloud is not None and (not is_cloud or getattr(resource.status, "endpoint", None)):
+        holder = resource if is_cloud else self._shared.store.get(cloud) if cloud else None
+        # Read on behalf of those who wait for it, a front-end that is not installed yet would open its circuit breaker.
+        if cloud is not None and holder is not None and getattr(holder.status, "endpoint", None):
             watch = self._shared.watch_of_cloud(cloud)
             (watch.settle if under_way else watch.rest)(resource.key)
         if scope.world.used_account is not None:
