@@ -112,9 +112,9 @@ class Stage:
         self.cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
         self.cluster.settle_garbage_collector()
 
-    def start_operator(self, name: str = "operator", **settings: str) -> Child:
-        """The container's command as a process, under the chart's own ServiceAccount and rights."""
-        kubeconfig = self.cluster.kubeconfig_for_service_account(SYSTEM, SERVICE_ACCOUNT, seconds=6 * 3600)
+    def start_operator(self, name: str = "operator", *, account: str = SERVICE_ACCOUNT, **settings: str) -> Child:
+        """The container's command as a process, under the chart's own ServiceAccount and rights, or under another one."""
+        kubeconfig = self.cluster.kubeconfig_for_service_account(SYSTEM, account, seconds=6 * 3600)
         urls = {"ovh-eu": {"api": self.ovh_connection["endpoint"], "token": self.ovh_connection["tokenURL"]}}
         wanted = {
             "namespace": SYSTEM,
@@ -125,9 +125,16 @@ class Stage:
             **self.settings,
             **settings,
         }
-        environment = {f"SOVEREIGN_{key.upper()}": value for key, value in wanted.items()}
+        environment = self._of_the_chart() | {f"SOVEREIGN_{key.upper()}": value for key, value in wanted.items()}
         self._said[name] = len(self.log(name))
         return self._start(name, ["-m", "sovereigncloud.cli", "run"], KUBECONFIG=str(kubeconfig), **environment)
+
+    def _of_the_chart(self) -> dict[str, str]:
+        """What the values that it was installed with say to the operator."""
+        deployment = self.cluster.get("deployment", SERVICE_ACCOUNT, f"--namespace={SYSTEM}")
+        (container,) = deployment["spec"]["template"]["spec"]["containers"]
+        told = {entry["name"]: entry.get("value", "") for entry in container["env"]}
+        return {name: value for name, value in told.items() if value and name.startswith("SOVEREIGN_")}
 
     def stop_operator(self, name: str = "operator") -> float:
         """SIGTERM, as a kubelet does; the seconds that it took to end."""
