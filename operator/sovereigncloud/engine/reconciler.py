@@ -166,7 +166,7 @@ class Reconciler:
             metadata = resource.metadata
             try:
                 written = await self._writer.patch_status(
-                    resource.crd.kind, metadata.namespace, metadata.name, metadata.uid, patch
+                    resource.crd.kind, metadata.namespace, metadata.name, stored.version, patch
                 )
             except NotFound:
                 self._vanished(resource.key, metadata.uid)
@@ -233,7 +233,7 @@ class Reconciler:
         outcome = stalled("InvalidSpec", wrong)
         patch = status_patch(Subject.of(body), body.get("status") or {}, outcome, now=self._shared.now())
         if patch:
-            self._ingest(await self._writer.patch_status(key.kind, key.namespace, key.name, stored.uid, patch))
+            self._ingest(await self._writer.patch_status(key.kind, key.namespace, key.name, stored.version, patch))
         return Result(outcome)
 
 
