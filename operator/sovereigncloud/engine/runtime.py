@@ -238,8 +238,11 @@ class Engine:
                         self._shared.distrust(resource, Uses())
                     raise
 
-            async def swept(_: CloudView) -> None:
+            async def swept(_: CloudView, keys: frozenset[Key] | None) -> bool:
+                if keys is not None:
+                    return await self._sweeper.some(cloud, keys)
                 await self._sweeper.cloud(cloud)
+                return False
 
             self._clouds[cloud] = ViewWatch(
                 str(cloud),
@@ -267,11 +270,12 @@ class Engine:
                     self._clients.forget(namespace, secret)
                     raise
 
-            async def swept(_: AccountView) -> None:
+            async def swept(_: AccountView, __: frozenset[Key] | None) -> bool:
                 if members := self._account_members(account):
                     await self._sweeper.account(members)
                 else:
                     self._leave(account)
+                return False
 
             def failed() -> None:
                 for key in (members := self._account_members(account)):
