@@ -38,11 +38,16 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """One field in which reality differs. Values are for people: short, secrets redacted."""
+    """One field in which reality differs. Values are for people: short, secrets redacted.
+
+    Attributes:
+        mendable: False where no step ever mends it, whatever driftPolicy says: it is reported.
+    """
 
     path: str
     desired: str
     observed: str
+    mendable: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

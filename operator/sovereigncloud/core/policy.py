@@ -111,13 +111,13 @@ def _with_consent(wanted: tuple[Step, ...], drift: tuple[DriftVerdict, ...], out
 def _judge_drift(found: tuple[Drift, ...], policy: Policy, *, settled: bool) -> tuple[DriftVerdict, ...]:
     if not settled and policy.management is not Management.OBSERVE:
         return ()
-    return tuple(DriftVerdict(d, _drift_action(d.path, policy)) for d in found)
+    return tuple(DriftVerdict(d, _drift_action(d, policy)) for d in found)
 
 
-def _drift_action(path: str, policy: Policy) -> str:
-    wish = (policy.drift_policy or DriftPolicy()).action_for(path)
+def _drift_action(drift: Drift, policy: Policy) -> str:
+    wish = (policy.drift_policy or DriftPolicy()).action_for(drift.path)
     if wish is DriftAction.IGNORE:
         return "Ignored"
-    if wish is DriftAction.REPORT or policy.paused or policy.management is Management.OBSERVE:
+    if not drift.mendable or wish is DriftAction.REPORT or policy.paused or policy.management is Management.OBSERVE:
         return "Reported"
     return "Correcting"

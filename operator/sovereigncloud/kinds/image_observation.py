@@ -96,7 +96,13 @@ def _clouds(resource: MachineImage, world: World) -> list[tuple[Key, bool]]:
         for key in resource.external
         if key.startswith(_RECORD) and key.removeprefix(_RECORD) not in names
     ]
-    return [*((cloud, True) for cloud in named), *((cloud, False) for cloud in before if world.get(cloud) is not None)]
+    clouds = [*((cloud, True) for cloud in named), *((cloud, False) for cloud in before)]
+    # Where the cloud itself is not there, nothing was made, or nothing more can be done.
+    return [
+        (cloud, wanted)
+        for cloud, wanted in clouds
+        if (wanted and not resource.deleting) or world.get(cloud) is not None
+    ]
 
 
 async def _look_in(start: CloudImage, seen: ImageObservation, resource: MachineImage, world: World) -> CloudImage:

@@ -26,7 +26,7 @@ class Asked:
     Attributes:
         fact: the key in `status.external` that remembers it.
         value: what is asked for.
-        path: the field of spec that asks for it.
+        path: the field of spec that asks for it; empty where `value` alone tells one difference from the next.
         within: seconds after which it is asked for again.
     """
 
@@ -47,7 +47,7 @@ def pending(resource: AnyResource, request: Asked, now: datetime) -> bool:
         return False
     if not int(at) <= now.timestamp() + _SLACK or now.timestamp() - int(at) > request.within:
         return False
-    if not resource.settled:
+    if not request.path or not resource.settled:
         return True
     entry = next((e for e in resource.status.drift or () if e.path == request.path), None)
     return entry is not None and int(at) >= _unix(entry.since) - _SLACK

@@ -211,7 +211,7 @@ def system_drift(resource: BareMetalServer, system: str | None) -> tuple[Drift, 
     request = resource.spec.reinstall
     if request is None or not system or system == request.operating_system:
         return ()
-    return (Drift("spec.reinstall.operatingSystem", request.operating_system, system),)
+    return (Drift("spec.reinstall.operatingSystem", request.operating_system, system, mendable=False),)
 
 
 def _follow(at: Situation, record: Record) -> Plan | None:
@@ -242,11 +242,11 @@ def _follow(at: Situation, record: Record) -> Plan | None:
         return _installing(name, details, record.task)
     if details.server.os == record.system or not record.system:
         return Plan(steps=(_finish(at, record),))
+    if not ours:
+        return None  # spec asks for something else by now
     if age < _CERTAIN:
         message = f"task {record.task} of {name} is over; waiting until the server shows {record.system}"
         return Plan(outcome=waiting("VerifyingSystem", message, after=_LOOK_AGAIN))
-    if not ours:
-        return None
     return Plan(
         outcome=stalled(
             "ReinstallUnknown",
@@ -265,7 +265,7 @@ def _follow_request(at: Situation, record: Record, age: float, *, ours: bool) ->
         return Plan(
             steps=(
                 RecordReinstall(
-                    action=Action.MARK,
+                    action=Action.UPDATE,
                     target=f"reinstall task {task} of {at.name}",
                     fields=("spec.reinstall.request",),
                     urn=at.urn,
@@ -297,7 +297,7 @@ def _installing(name: str, details: Details, task: int) -> Plan:
 
 def _finish(at: Situation, record: Record) -> RecordReinstall:
     return RecordReinstall(
-        action=Action.MARK,
+        action=Action.UPDATE,
         target=f"end of the reinstallation of {at.name}",
         fields=("spec.reinstall.request",),
         urn=at.urn,
@@ -316,7 +316,7 @@ def _after(at: Situation, request: Reinstall) -> Plan:
     return Plan(
         steps=(
             RecordReinstall(
-                action=Action.MARK,
+                action=Action.UPDATE,
                 target=f"record of the reinstallation of {at.name}",
                 fields=("spec.reinstall.request",),
                 urn=at.urn,

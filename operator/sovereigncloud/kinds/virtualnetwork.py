@@ -42,7 +42,8 @@ class VirtualNetworkController:
             return seen if resource.deleting else replace(seen, problem=problem)
         problem = not_answering_yet(cloud, world)
         if problem is not None:
-            return replace(seen, cloud=cloud, problem=problem)
+            never_made = resource.deleting and world.get(cloud) is None and "network" not in resource.external
+            return seen if never_made else replace(seen, cloud=cloud, problem=problem)
         client = await world.open_nebula(cloud)
         view = await world.view(cloud)
         owner = await owner_of(view, client)

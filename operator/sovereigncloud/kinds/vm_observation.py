@@ -80,7 +80,9 @@ async def look(resource: HostedInstance, world: World) -> InstanceObservation:
     seen = _for_spec(nothing, resource, world)
     destination: InstanceObservation | None = None
     for cloud in _places(resource, world, bound, target, recorded):
-        required = cloud in {bound, target}
+        required = cloud in (bound, target)  # target may be no cloud but the reason why there is none
+        if resource.deleting and not recorded and world.get(cloud) is None:
+            continue  # nothing was recorded there, and there is nothing to look in
         try:
             here = await _look_in(cloud, seen, resource, world, recorded if cloud == (bound or target) else None)
         except (OutsideError, MissingSecret):

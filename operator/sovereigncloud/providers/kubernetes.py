@@ -83,6 +83,10 @@ class Connection:
     token: str
     token_file: str
     basic: tuple[str, str] | None
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+    verify: bool = True
 
     @staticmethod
     def load(context: str | None = None) -> Connection:
@@ -101,9 +105,24 @@ class Connection:
                 tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
             if configuration.cert_file:
                 tls.load_cert_chain(configuration.cert_file, configuration.key_file)
-        bearer = (configuration.api_key or {}).get("authorization", "").removeprefix("Bearer ")
+        keys = configuration.api_key or {}
+        bearer = keys.get("BearerToken", keys.get("authorization", "")).removeprefix("Bearer ")
         basic = (configuration.username, configuration.password or "") if configuration.username else None
-        return Connection(configuration.host, tls, "" if token_file else bearer, token_file, basic)
+        return Connection(
+            configuration.host,
+            tls,
+            "" if token_file else bearer,
+            token_file,
+            basic,
+            ca_file=configuration.ssl_ca_cert or "",
+            cert_file=configuration.cert_file or "",
+            key_file=configuration.key_file or "",
+            verify=bool(configuration.verify_ssl),
+        )
+
+    def bearer(self) -> str:
+        """The token as it is now: projected tokens are rotated in their file."""
+        return Path(self.token_file).read_text().strip() if self.token_file else self.token
 
 
 class KubernetesApi:
@@ -347,7 +366,7 @@ class KubernetesApi:
     def _bearer(self) -> str:
         file = self._connection.token_file
         if file and monotonic() - self._token_read > _TOKEN_AGE:
-            self._token = Path(file).read_text().strip()
+            self._token = self._connection.bearer()
             self._token_read = monotonic()
         return self._token
 
