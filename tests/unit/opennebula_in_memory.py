@@ -102,6 +102,7 @@ class OpenNebula:
         self.lost: set[str] = set()
         self.refuse_resize: Exception | None = None
         self.hidden = False
+        self.tells_owner = True
         self.next_id = 100
 
     # -- reads
@@ -120,6 +121,7 @@ class OpenNebula:
             hosts={},
             datastores=dict(self.datastores),
             templates=dict(self.templates),
+            owner=US if self.tells_owner else None,
         )
 
     async def vm(self, vm_id: int) -> Vm:
@@ -363,6 +365,7 @@ class World:
     def __init__(self, resources: tuple[Any, ...] = (), **clouds: OpenNebula | Exception | None) -> None:
         self.now = NOW
         self.admitted = False
+        self.sweeping = False
         self.fronts = {Key("SovereignCloud", "team", name): front for name, front in clouds.items()}
         self.resources = {r.key: r for r in resources}
         self.built: dict[str, dict[str, Any]] = {}
@@ -395,13 +398,17 @@ class World:
         return list(self.resources.values())
 
     async def open_nebula(self, cloud: Key) -> OpenNebula:
+        assert not self.sweeping, "a sweep has nothing but the view"
+        return await self._front(cloud)
+
+    async def _front(self, cloud: Key) -> OpenNebula:
         front = self.fronts[cloud]
         if isinstance(front, Exception):
             raise front
         return front
 
     async def view(self, cloud: Key) -> CloudView:
-        return await (await self.open_nebula(cloud)).view(0.0)
+        return await (await self._front(cloud)).view(0.0)
 
 
 _KINDS = {"HostedInstance": HostedInstance, "VirtualNetwork": VirtualNetwork, "MachineImage": MachineImage}
