@@ -17,7 +17,7 @@ from sovereigncloud.api.virtualnetwork import VirtualNetwork
 from sovereigncloud.core.identity import Mark, mark_from_opennebula
 from sovereigncloud.core.outcome import DONE, Outcome, Phase
 from sovereigncloud.core.plan import Plan
-from sovereigncloud.kinds.addressing import contains
+from sovereigncloud.kinds.addressing import contains, overlap
 from sovereigncloud.kinds.errors import Conflict, MissingSecret, NotFound, Quota, Rejected, Retry
 from sovereigncloud.kinds.ports import (
     AddressRange,
@@ -103,6 +103,7 @@ class OpenNebula:
         self.refuse_resize: Exception | None = None
         self.hidden = False
         self.tells_owner = True
+        self.overlapped = False
         self.next_id = 100
 
     # -- reads
@@ -308,6 +309,7 @@ class OpenNebula:
     async def add_range(self, network_id: int, range_: AddressRange) -> None:
         found = self.networks[network_id]
         number = 1 + max((r.id for r in found.ranges), default=-1)
+        self.overlapped |= any(overlap(range_, r) for r in found.ranges if r.ip)
         self.networks[network_id] = replace(found, ranges=(*found.ranges, replace(range_, id=number)))
         self._wrote("add_range", network_id, range_.ip, range_.size)
         self._answer("add_range")
@@ -315,6 +317,8 @@ class OpenNebula:
     async def resize_range(self, network_id: int, range_: AddressRange) -> None:
         found = self.networks[network_id]
         ranges = tuple(replace(r, size=range_.size) if r.id == range_.id else r for r in found.ranges)
+        grows = any(r.id == range_.id and r.size < range_.size for r in found.ranges)
+        self.overlapped |= grows and any(overlap(range_, r) for r in found.ranges if r.ip and r.id != range_.id)
         self.networks[network_id] = replace(found, ranges=ranges)
         self._wrote("resize_range", network_id, range_.id, range_.size)
         self._answer("resize_range")
