@@ -36,6 +36,9 @@ from sovereigncloud.kinds.errors import Conflict, MissingSecret, NotFound, NotYe
 logger = logging.getLogger(__name__)
 Json = dict[str, Any]
 
+# A create must not be done twice, and a record of a one-time request must not be overwritten by an older one that is late.
+_LASTING = frozenset({Action.CREATE, Action.REINSTALL, Action.INSTALL})
+
 
 class ObjectWriter(Protocol):
     """The one writer of status and finalizers."""
@@ -202,8 +205,8 @@ class Reconciler:
         try:
             result = await scope.controller.perform(step, scope.resource, scope.world)
         except (NotYet, MissingSecret, OutsideError) as error:
-            # The answer was lost: a create may have been done, or be done later than the client waited.
-            lost = step.action is Action.CREATE and isinstance(error, Retry) and error.maybe_done
+            # The answer was lost: it may have been done, or be done later than the client waited.
+            lost = step.action in _LASTING and isinstance(error, Retry) and error.maybe_done
             logger.warning("%s %s failed: %s", step.action, step.target, error, extra={"object": name})
             outcome = outcome_of(error)
         except Exception as error:
@@ -324,7 +327,9 @@ class Reconciler:
         under_way = outcome.phase is Phase.WAITING and outcome.after is None
         is_cloud = resource.crd.kind == "SovereignCloud"
         cloud = resource.key if is_cloud else scope.controller.uses(resource).cloud
-        if cloud is not None and (not is_cloud or getattr(resource.status, "endpoint", None)):
+        holder = resource if is_cloud else self._shared.store.get(cloud) if cloud else None
+        # Read on behalf of those who wait for it, a front-end that is not installed yet would open its circuit breaker.
+        if cloud is not None and holder is not None and getattr(holder.status, "endpoint", None):
             watch = self._shared.watch_of_cloud(cloud)
             (watch.settle if under_way else watch.rest)(resource.key)
         if scope.world.used_account is not None:

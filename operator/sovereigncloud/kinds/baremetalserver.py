@@ -41,6 +41,7 @@ from sovereigncloud.kinds.reinstall import (
     HISTORY_TAG,
     QUIET_TAG,
     RECORD_TAG,
+    TASK_FACT,
     RecordReinstall,
     ReinstallServer,
     Situation,
@@ -307,7 +308,7 @@ async def _reinstall(client: Ovh, name: str, step: ReinstallServer) -> Outcome:
     task = await client.reinstall(name, step.payload)
     await client.tag(step.urn, {RECORD_TAG: replace(step.record, stage=Stage.RUNNING, task=task).text})
     message = f"reinstallation of {name} with {step.record.system} was begun, task {task}"
-    return _under_way("Reinstalling", message, {"reinstallTask": str(task)}, LOOK_AGAIN)
+    return _under_way("Reinstalling", message, {TASK_FACT: f"{step.record.token} {task}"}, LOOK_AGAIN)
 
 
 async def _record(client: Ovh, name: str, step: RecordReinstall) -> Outcome:
@@ -316,10 +317,10 @@ async def _record(client: Ovh, name: str, step: RecordReinstall) -> Outcome:
         await client.untag(step.urn, frozenset({QUIET_TAG}))
     await client.tag(step.urn, {RECORD_TAG: step.record.text})
     if step.record.stage is Stage.DONE:
-        return done("Reinstalled", f"{name} runs {step.record.system}, request {step.record.token}", reinstallTask="")
+        return done("Reinstalled", f"{name} runs {step.record.system}, request {step.record.token}", **{TASK_FACT: ""})
     return replace(
         waiting("Reinstalling", f"reinstall task {step.record.task} of {name} is under way", after=LOOK_AGAIN),
-        facts={"reinstallTask": str(step.record.task)},
+        facts={TASK_FACT: f"{step.record.token} {step.record.task}"},
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from sovereigncloud.core.outcome import Outcome, merge
@@ -65,6 +65,8 @@ def join(plans: Iterable[Plan]) -> Plan:
     """Several aspects of one object as one plan: steps in the order given, outcomes merged."""
     parts = tuple(plans)
     outcome: Outcome = merge(p.outcome for p in parts)
+    if not outcome.reason:  # of outcomes that are all done, one may still have something to say
+        outcome = replace(outcome, reason=next((p.outcome.reason for p in parts if p.outcome.reason), ""))
     return Plan(
         drift=tuple(d for p in parts for d in p.drift),
         steps=tuple(s for p in parts for s in p.steps),
