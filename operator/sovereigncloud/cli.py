@@ -108,3 +108,7 @@ def sovereign(
 def main() -> None:
     """The entry point, under both of its names."""
     app(prog_name="kubectl sovereign" if Path(sys.argv[0]).name == "kubectl-sovereign" else "sovereign")
+
+
+if __name__ == "__main__":
+    main()

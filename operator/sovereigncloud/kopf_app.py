@@ -30,10 +30,7 @@ from sovereigncloud.kinds import CONTROLLERS
 from sovereigncloud.kinds.errors import Conflict
 from sovereigncloud.providers.installer.job import JobInstaller
 from sovereigncloud.providers.kubernetes import INSTALLATION_CONFIG_MAP, Connection, KubernetesApi
-from sovereigncloud.providers.opennebula.client import open_nebula_factory
-from sovereigncloud.providers.ovh.account import Limits as OvhLimits
-from sovereigncloud.providers.ovh.account import ovh_factory
-from sovereigncloud.providers.ovh.client import KNOWN, Endpoint
+from sovereigncloud.wiring import open_nebula_clients, ovh_clients
 
 logger = logging.getLogger(__name__)
 _PATIENCE = 4.0
@@ -47,7 +44,7 @@ def registry_of(engine: Engine, connection: Connection) -> kopf.OperatorRegistry
     registry = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=registry)
-    async def login(**_: Any) -> kopf.ConnectionInfo:  # noqa: RUF029 - Kopf runs sync ones in threads
+    async def login(**_: Any) -> kopf.ConnectionInfo:
         return kopf.ConnectionInfo(
             server=connection.host,
             ca_path=connection.ca_file or None,
@@ -128,17 +125,7 @@ async def run(settings: Settings, context: str | None = None) -> int:
             settings,
             installation,
             CONTROLLERS,
-            clients=Clients(
-                api,
-                open_nebula_factory(rate=settings.opennebula_rate, burst=settings.opennebula_burst),
-                ovh_factory(
-                    OvhLimits(rate=settings.ovh_rate, burst=settings.ovh_burst),
-                    {
-                        **KNOWN,
-                        **{name: Endpoint(urls.api, urls.token) for name, urls in settings.ovh_endpoints.items()},
-                    },
-                ),
-            ),
+            clients=Clients(api, open_nebula_clients(settings), ovh_clients(settings)),
             kubernetes=api,
             writer=api,
             installer=JobInstaller(api, image=settings.installer_image),

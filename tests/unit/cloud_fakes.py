@@ -179,7 +179,7 @@ class FakeOvh:
         return tuple(
             Task(t[0], "reinstallServer", t[4] if t[3] <= now else "doing", "Start bare metal OS installation")
             for t in server.tasks
-            if t[2] + self.task_lag <= now and now < t[3] + self.purged_after
+            if t[2] + self.task_lag <= now < t[3] + self.purged_after
         )
 
     async def install_progress(self, name):
@@ -529,5 +529,3 @@ class Loop:
 
 def run(coroutine):
     return asyncio.run(coroutine)
-
-

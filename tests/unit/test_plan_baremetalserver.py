@@ -1,15 +1,15 @@
 """BareMetalServer: what it does in which situation, and that no crash, loss or delay makes it wipe a disk twice."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.unit.cloud_fakes import INSTALLATION, NOON, FakeWorld, Loop, interfaces, run
 
 from sovereigncloud.core.plan import Action, Cause, Disruption
 from sovereigncloud.kinds.baremetalserver import BareMetalServerController
 from sovereigncloud.kinds.reinstall import HISTORY_TAG, QUIET_TAG, RECORD_TAG, Record, Stage, read_record
-from tests.unit.cloud_fakes import INSTALLATION, NOON, FakeWorld, Loop, interfaces, run
 
 KEY = ("BareMetalServer", "platform", "one-1")
 UNIX = int(NOON.timestamp())
@@ -110,9 +110,7 @@ CASES = [
         drift=("spec.name",),
         says="other",
     ),
-    Case(
-        "a mark of an object of ours that is no more is replaced", {"tags": marked(name="one-9")}, ("MarkServer",)
-    ),
+    Case("a mark of an object of ours that is no more is replaced", {"tags": marked(name="one-9")}, ("MarkServer",)),
     Case(
         "a declared reinstallation wipes, so it says so",
         {"spec": FIRST},

@@ -104,12 +104,10 @@ def real_doors() -> Doors:
     from kubernetes.config import ConfigException  # noqa: PLC0415
 
     from sovereigncloud.kinds import CONTROLLERS  # noqa: PLC0415
-    from sovereigncloud.kopf_app import INSTALLATION  # noqa: PLC0415
     from sovereigncloud.providers.installer.job import JobInstaller  # noqa: PLC0415
-    from sovereigncloud.providers.kubernetes import Connection  # noqa: PLC0415
+    from sovereigncloud.providers.kubernetes import INSTALLATION_CONFIG_MAP, Connection  # noqa: PLC0415
     from sovereigncloud.providers.kubernetes_reads import ReadingKubernetesApi, namespace_of  # noqa: PLC0415
-    from sovereigncloud.providers.opennebula.client import open_nebula_factory  # noqa: PLC0415
-    from sovereigncloud.providers.ovh.client import ovh_factory  # noqa: PLC0415
+    from sovereigncloud.wiring import open_nebula_clients, ovh_clients  # noqa: PLC0415
 
     @asynccontextmanager
     async def cluster(context: str | None) -> AsyncIterator[Cluster]:
@@ -124,8 +122,8 @@ def real_doors() -> Doors:
     return Doors(
         settings=wanted,
         controllers=CONTROLLERS,
-        open_nebula=open_nebula_factory(rate=wanted.opennebula_rate, burst=wanted.opennebula_burst),
-        ovh=ovh_factory(rate=wanted.ovh_rate, burst=wanted.ovh_burst),
+        open_nebula=open_nebula_clients(wanted),
+        ovh=ovh_clients(wanted),
         cluster=cluster,
-        installation_map=INSTALLATION,
+        installation_map=INSTALLATION_CONFIG_MAP,
     )

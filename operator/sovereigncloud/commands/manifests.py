@@ -52,8 +52,7 @@ class Document:
 
     def line(self, location: Location) -> str:
         """file:line of a field, or of what is nearest around it."""
-        name = "standard input" if self.file == STDIN else self.file
-        return f"{name}:{self.position(location)[0] + 1}"
+        return f"{_shown(self.file)}:{self.position(location)[0] + 1}"
 
     def position(self, location: Location) -> tuple[int, int]:
         """Line and column, from 0."""
@@ -120,22 +119,20 @@ def _documents(file: str, text: str) -> Iterator[Document]:
     try:
         while loader.check_node() and (node := loader.get_node()) is not None:
             number += 1
-            _refuse_duplicates(node, set())
+            _check_nodes(node, set(), set())
             body = loader.construct_document(node)
             if body is None:
                 continue
             if not isinstance(body, dict):
-                raise CommandError(f"{file}:{node.start_mark.line + 1}: document {number} is not an object")
+                raise CommandError(f"{_shown(file)}:{node.start_mark.line + 1}: document {number} is not an object")
             yield from _items(Document(file, number, body, node))
     except yaml.MarkedYAMLError as error:
         # Only the problem and its place: the snippet that yaml would add could be a line of a Secret.
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
-        raise CommandError(f"{file}:{line}: not valid YAML: {error.problem or 'syntax'}") from None
+        raise CommandError(f"{_shown(file)}:{line}: not valid YAML: {error.problem or 'syntax'}") from None
     except yaml.YAMLError:
-        raise CommandError(f"{file}: not valid YAML: it holds characters that YAML does not allow") from None
-    except RecursionError:
-        raise CommandError(f"{file}: not valid YAML: an alias refers to what it stands in") from None
+        raise CommandError(f"{_shown(file)}: not valid YAML: it holds characters that YAML does not allow") from None
     finally:
         loader.dispose()
 
@@ -153,18 +150,25 @@ def _items(document: Document) -> Iterator[Document]:
             yield Document(document.file, document.number, item, node or document.node)
 
 
-def _refuse_duplicates(node: yaml.Node, seen: set[int]) -> None:
-    """A key given twice: YAML's last one would win silently, the API server refuses it."""
-    if id(node) in seen:
+def _check_nodes(node: yaml.Node, checked: set[int], around: set[int]) -> None:
+    """Refuse what the API server would: a key given twice (YAML's last one would win silently), and an alias to what it
+    stands in.
+    """
+    if id(node) in around:
+        raise yaml.MarkedYAMLError(problem="an alias refers to what it stands in", problem_mark=node.start_mark)
+    if id(node) in checked or not isinstance(node, yaml.CollectionNode):
         return
-    seen.add(id(node))
+    checked.add(id(node))
+    inside = {*around, id(node)}
     if isinstance(node, yaml.MappingNode):
         keys: set[str] = set()
-        for key, value in node.value:
+        for key, _ in node.value:
             if key.value in keys and key.tag != "tag:yaml.org,2002:merge":
                 raise yaml.MarkedYAMLError(problem=f"the key {key.value} is given twice", problem_mark=key.start_mark)
             keys.add(key.value)
-            _refuse_duplicates(value, seen)
-    elif isinstance(node, yaml.SequenceNode):
-        for value in node.value:
-            _refuse_duplicates(value, seen)
+    for child in node.value:
+        _check_nodes(child[1] if isinstance(child, tuple) else child, checked, inside)
+
+
+def _shown(file: str) -> str:
+    return "standard input" if file == STDIN else file

@@ -23,6 +23,7 @@ class Presence(StrEnum):
     NEW = "New"
     CHANGED = "Changed"
     UNCHANGED = "Unchanged"
+    UNKNOWN = "Unknown"  # no cluster was asked
 
 
 class Verdict(StrEnum):

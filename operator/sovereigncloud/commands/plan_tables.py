@@ -23,7 +23,6 @@ _DISRUPTION = {
     Disruption.DATA_LOSS: "bold red",
 }
 _VERDICT = {Verdict.NOTHING: "green", Verdict.CHANGES: "yellow", Verdict.ERROR: "red"}
-_PRESENCE = {Presence.NEW: "new", Presence.CHANGED: "changed", Presence.UNCHANGED: "unchanged"}
 
 
 def show(report: Report, out: Console) -> None:
@@ -70,9 +69,8 @@ def _object(plan: ObjectPlan) -> RenderableType:
 def _heading(plan: ObjectPlan) -> Text:
     line = text(plan.key.kind + " ", "bold") + text(f"{plan.key.namespace}/{plan.key.name}", "bold cyan")
     origin = f"composed by {plan.composed_by}" if plan.composed_by else plan.source
-    return line + text(
-        f"  ({_PRESENCE[plan.presence]}, {origin})" if origin else f"  ({_PRESENCE[plan.presence]})", "dim"
-    )
+    presence = "" if plan.presence is Presence.UNKNOWN else plan.presence.lower()
+    return line + text(f"  ({', '.join(filter(None, (presence, origin)))})", "dim")
 
 
 def _steps(plan: ObjectPlan) -> Table:
@@ -130,4 +128,4 @@ def _unchecked(report: Report) -> Text:
 
 
 def _in(inner: RenderableType) -> Padding:
-    return Padding(inner, (0, 0, 0, 2))
+    return Padding(inner, (0, 0, 0, 2), expand=False)

@@ -223,6 +223,8 @@ class Planner:
         document, live, stored = self._contents.objects.get(key), self._live.get(key), self._store.stored(key)
         changed = changes(live.get("spec"), stored.body()["spec"]) if live and stored else []
         presence = Presence.NEW if live is None else Presence.CHANGED if changed else Presence.UNCHANGED
+        if self._cluster is None:
+            presence = Presence.UNKNOWN
         owner = self._owner(key)
         return ObjectPlan(
             key,
@@ -250,7 +252,7 @@ class Planner:
             steps=tuple(steps),
             differences=examination.plan.drift,
             drift=decision.drift,
-            failed=outcome.phase is Phase.STALLED,
+            failed=outcome.phase in {Phase.STALLED, Phase.RETRY},
         )
 
     def _why_held(self, resource: AnyResource, digest: str) -> str:
@@ -283,7 +285,8 @@ class Planner:
         body = stored.body()
         outcome, spoke_of = said(examination), body["status"].get("observedGeneration")
         if examination.decision.steps and outcome.phase is Phase.DONE:
-            outcome = waiting("Planned", "something is still to be done", available=True)
+            first = examination.decision.steps[0]
+            outcome = waiting("Planned", f"{first.action} {first.target} comes first", available=True)
         patch = status_patch(
             Subject.of(body), body["status"], outcome, now=self._doors.now(), examination=examination, facts=facts
         )

@@ -107,7 +107,7 @@ class Machine:
 
     def note(self, why: str, notes: dict[str, str], *fields: str, needs: str = "") -> NoteOnVm:
         return NoteOnVm(
-            action=Action.MARK,
+            action=Action.UPDATE,
             target=f"{self.target}: {why}",
             fields=fields,
             needs=needs,

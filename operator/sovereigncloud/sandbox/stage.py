@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import requests
 import yaml
@@ -210,6 +211,34 @@ class Stage:
     def mischief(self, cloud: str, what: str, **arguments: object) -> Any:
         """Break something in a cloud."""
         return self.one.call("POST", f"/clouds/{cloud}/mischief", {"what": what, **arguments})
+
+    def server(self, service_name: str) -> Json:
+        """A dedicated server as the simulated OVHcloud has it."""
+        found: Json = self.ovh.call("GET", "/state")["servers"][service_name]
+        return found
+
+    def private_interface(self, service_name: str) -> Json:
+        """Its interface for the vRack: uuid, vrack, ..."""
+        vnis: list[Json] = self.server(service_name)["vnis"]
+        return next(vni for vni in vnis if str(vni["mode"]).startswith("vrack"))
+
+    def detach_from_vrack(self, service_name: str) -> None:
+        """Somebody takes the private interface out of its vRack."""
+        self.ovh.call("PATCH", f"/vnis/{self.private_interface(service_name)['uuid']}", {"vrack": None})
+
+    def rename_server(self, service_name: str, name: str) -> None:
+        """Somebody gives a server another display name."""
+        urn = self.server(service_name)["resource"]["urn"]
+        self.ovh.call("PATCH", f"/resources/{quote(urn, safe='')}", {"displayName": name})
+
+    def block(self, block: str) -> Json:
+        """An IP block as the simulated OVHcloud has it."""
+        found: Json = self.ovh.call("GET", "/state")["ips"][block]
+        return found
+
+    def park_block(self, block: str) -> None:
+        """Somebody takes an IP block off the vRack."""
+        self.ovh.call("PATCH", f"/ips/{quote(block, safe='')}", {"routedTo": None})
 
     def cloud(self, name: str) -> Json:
         """What is in a cloud."""
