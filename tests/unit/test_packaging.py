@@ -37,7 +37,12 @@ def test_python_starts_in_the_repository_with_both_roots_on_the_path():
     roots = f"{REPOSITORY}:{REPOSITORY / 'operator'}"
     script = "import operator, sovereigncloud; print(operator.add(1, 1), operator.__file__)"
     finished = subprocess.run(
-        [sys.executable, "-c", script], env={"PYTHONPATH": roots}, cwd=REPOSITORY, capture_output=True, text=True, check=True
+        [sys.executable, "-c", script],
+        env={"PYTHONPATH": roots},
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert finished.stdout.split() == ["2", operator.__file__]
 
@@ -128,7 +133,9 @@ def test_the_image_runs_as_nobody_in_particular_and_starts_the_operator():
 
 
 def test_every_install_is_from_a_lock_by_hash_or_from_the_wheel_just_built():
-    commands = [part for run in instructions("RUN") for part in run.split("&&") if re.search(r"\bpip\b.*\binstall\b", part)]
+    commands = [
+        part for run in instructions("RUN") for part in run.split("&&") if re.search(r"\bpip\b.*\binstall\b", part)
+    ]
     assert len(commands) == 3
     for command in commands:
         locked = "--require-hashes" in command and "--only-binary :all:" in command and ".lock" in command
@@ -153,7 +160,9 @@ def test_the_image_copies_what_is_there_and_what_docker_may_see():
 
 def pins(name):
     text = (REPOSITORY / name).read_text()
-    blocks = re.findall(r"^([a-z0-9.\-_]+)==(\S+) \\\n((?: +--hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", text, re.MULTILINE)
+    blocks = re.findall(
+        r"^([a-z0-9.\-_]+)==(\S+) \\\n((?: +--hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", text, re.MULTILINE
+    )
     assert len(blocks) == len(re.findall(r"^\S+==", text, re.MULTILINE)), f"{name}: a pin without a hash"
     return {package: version for package, version, _ in blocks}
 
@@ -172,7 +181,11 @@ def test_the_runtime_lock_has_what_runs_and_not_what_tests():
     runtime = pins("requirements.runtime.lock")
     assert {canonical(one) for one in PROJECT["project"]["dependencies"]} <= runtime.keys()
     for group in PROJECT["project"]["optional-dependencies"].values():
-        assert not {"pytest", "mypy", "ruff", "hypothesis", "pip-tools"} & {canonical(one) for one in group} & runtime.keys()
+        assert (
+            not {"pytest", "mypy", "ruff", "hypothesis", "pip-tools"}
+            & {canonical(one) for one in group}
+            & runtime.keys()
+        )
     assert "hatchling" in pins("requirements.build.lock")
     for requirement in PROJECT["project"]["dependencies"]:
         assert Requirement(requirement).specifier.contains(runtime[canonical(requirement)]), requirement
@@ -201,7 +214,11 @@ def test_the_wheel_holds_what_runs_without_a_checkout(wheel):
     assert len(crds) > 5
     assert crds <= names
     package = REPOSITORY / "operator" / "sovereigncloud"
-    data = {path.relative_to(package.parent).as_posix() for path in package.rglob("*") if path.suffix in {".mod", ".sum", ".py"}}
+    data = {
+        path.relative_to(package.parent).as_posix()
+        for path in package.rglob("*")
+        if path.suffix in {".mod", ".sum", ".py"}
+    }
     assert any(name.endswith("tools/kubernetes/go.mod") for name in data)
     assert data <= names
     (entry_points,) = [name for name in names if name.endswith(".dist-info/entry_points.txt")]
