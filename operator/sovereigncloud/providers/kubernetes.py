@@ -96,7 +96,10 @@ class Connection:
         if not context and Path(token_file).exists() and not os.environ.get("KUBECONFIG"):
             kubernetes.config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
         else:
-            kubernetes.config.load_kube_config(context=context, client_configuration=configuration)  # type: ignore[no-untyped-call]
+            # The library reads KUBECONFIG once, when it is imported.
+            kubernetes.config.load_kube_config(  # type: ignore[no-untyped-call]
+                os.environ.get("KUBECONFIG"), context=context, client_configuration=configuration
+            )
             token_file = ""
         tls: ssl.SSLContext | None = None
         if configuration.host.startswith("https"):
