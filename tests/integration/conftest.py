@@ -41,7 +41,7 @@ def stage(bare_stage):
 
 
 @pytest.fixture(scope="module")
-def chronicle(own_control_plane, bare_stage):  # noqa: ARG001 - the chart brings the kinds that are followed
+def chronicle(own_control_plane, bare_stage):
     """Every version of every object of ours, from before the operator starts."""
     told = Chronicle(own_control_plane.kubeconfig).start()
     yield told
