@@ -104,9 +104,7 @@ async def run(settings: Settings, context: str | None = None) -> int:
     """Run the operator until SIGTERM or SIGINT; returns the exit code."""
     configure(settings)
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    _stop_on_signals(stop)
     metrics = Metrics(CollectorRegistry())
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=metrics.registry)
@@ -156,14 +154,24 @@ async def _reconcile_until(stop: asyncio.Event, engine: Engine, api: KubernetesA
             engine.told(None, body)
     engine.synced = True
     engine.start()
+    ready = asyncio.Event()
+    registry = registry_of(engine, connection)
     watching = asyncio.create_task(
-        kopf.operator(registry=registry_of(engine, connection), clusterwide=True, standalone=True, stop_flag=stop)
+        kopf.operator(registry=registry, clusterwide=True, standalone=True, stop_flag=stop, ready_flag=ready)
     )
-    stopping = asyncio.create_task(stop.wait())
+    stopping, watches = asyncio.create_task(stop.wait()), asyncio.create_task(ready.wait())
+    await asyncio.wait({watching, stopping, watches}, return_when=asyncio.FIRST_COMPLETED)
+    # Kopf takes SIGTERM for itself, and then waits 5 s for tasks that are not its own (running.py, 1.45): back again.
+    _stop_on_signals(stop)
     done, _ = await asyncio.wait({watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
     if watching in done:
         watching.result()
         raise RuntimeError("the watch ended by itself")
+
+
+def _stop_on_signals(stop: asyncio.Event) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
 
 async def serve(settings: Settings, engine: Engine, lease: Lease, metrics: Metrics) -> web.AppRunner:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from sovereigncloud.sandbox.chronicle import Chronicle
 from sovereigncloud.sandbox.stage import Stage
 
 QUICK = {
@@ -37,3 +38,11 @@ def stage(bare_stage):
     bare_stage.start_operator()
     yield bare_stage
     print(bare_stage.log()[-8000:])
+
+
+@pytest.fixture(scope="module")
+def chronicle(own_control_plane, bare_stage):
+    """Every version of every object of ours, from before the operator starts."""
+    told = Chronicle(own_control_plane.kubeconfig).start()
+    yield told
+    told.stop()

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+from sovereigncloud.api.base import Key
 from sovereigncloud.core.identity import Mark, Ownership, find, ownership
 from sovereigncloud.core.outcome import Outcome, stalled
-from sovereigncloud.kinds.ports import CloudView, OpenNebula
+from sovereigncloud.kinds.controller import World
+from sovereigncloud.kinds.ports import CloudView
 
 
 class Marked(Protocol):
@@ -114,9 +116,11 @@ def written(mark: Mark) -> str:
     return ", ".join(f'{key}="{value}"' for key, value in mark.for_opennebula().items())
 
 
-async def owner_of(view: CloudView, client: OpenNebula) -> int:
-    """The user under whose name this credential creates."""
-    return view.owner if view.owner is not None else (await client.front()).user_id
+async def owner_of(view: CloudView, cloud: Key, world: World) -> int:
+    """The user under whose name the cloud's credential creates. A sweep has nothing but the view, so it is asked only
+    where the view does not tell.
+    """
+    return view.owner if view.owner is not None else (await (await world.open_nebula(cloud)).front()).user_id
 
 
 def _several(things: tuple[T, ...], noun: str) -> Outcome:
