@@ -23,7 +23,7 @@ from sovereigncloud.kinds.cloud_observation import Observed, observe_cloud
 from sovereigncloud.kinds.cloud_status import cloud_status
 from sovereigncloud.kinds.composition import CLOUD_LABEL, ApplyChild, DeleteChild, plan_children
 from sovereigncloud.kinds.controller import SecretUse, Uses, World
-from sovereigncloud.kinds.dismantling import DeleteCredentials, plan_dismantling
+from sovereigncloud.kinds.dismantling import DELETED_FACT, DeleteCredentials, plan_dismantling
 from sovereigncloud.kinds.endpoint import generated_secret
 from sovereigncloud.kinds.pending import asked, join
 from sovereigncloud.kinds.ports import Ovh
@@ -159,7 +159,7 @@ async def _inside(
             return done("CredentialsGenerated", f"Secret {step.name} was made; keep a copy of it") if made else DONE
         case DeleteCredentials():
             await world.kubernetes.delete_secret(cloud.metadata.namespace, step.name)
-            return done("CredentialsDeleted", f"Secret {step.name} was deleted")
+            return done("CredentialsDeleted", f"Secret {step.name} was deleted", **{DELETED_FACT: "true"})
 
 
 async def _host(
