@@ -25,10 +25,13 @@ def account(stage):
     return secret | {"stringData": {k: service[k] for k in ("clientId", "clientSecret")}}
 
 
-def hosted(**spec):
+def hosted(name="ovh-rbx", networks=None, **spec):
     """The hosted cloud of the guide: two servers, a vRack, a block, an 802.1Q network."""
     cloud = example("11-hosted-cloud.yaml", "SovereignCloud", "ovh-rbx")
+    cloud["metadata"]["name"] = name
     cloud["spec"] |= spec
+    if networks is not None:
+        cloud["spec"]["hosted"]["networks"] = networks
     return cloud
 
 

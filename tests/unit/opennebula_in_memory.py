@@ -327,7 +327,7 @@ class OpenNebula:
         found = self._with_leases(self.networks[network_id])
         if any(r.id == range_id and r.used for r in found.ranges):
             raise Rejected("Address Range has leases in use")
-        ranges = tuple(r for r in found.ranges if r.id != range_id)
+        ranges = tuple(r for r in self.networks[network_id].ranges if r.id != range_id)
         self.networks[network_id] = replace(self.networks[network_id], ranges=ranges)
         self._wrote("remove_range", network_id, range_id)
         self._answer("remove_range")

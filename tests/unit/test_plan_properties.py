@@ -226,8 +226,7 @@ class Instance(RuleBasedStateMachine):
         self.change(updatePolicy={"powerCycle": "Allow", "replace": "Allow"})
         if self.mine() and (self.mine()[0].state, self.mine()[0].lcm_state) == HOLD and self.spec.get("power") is None:
             self.change(power="Running")  # held by a person, and nothing is said: a person must say
-        if self.spec.get("power") is None:
-            self._free_from_rest()
+        self._free_from_rest()
         plan = None
         quiet = 0
         for _ in range(QUIET_AFTER):
@@ -246,7 +245,7 @@ class Instance(RuleBasedStateMachine):
         self._goes()
 
     def _free_from_rest(self) -> None:
-        """Cards and sizes of a machine that rests suspended are changed only when spec speaks of power."""
+        """Cards and sizes of a machine that rests off its host are changed only once it is to run: it says so."""
         for machine in self.mine():
             if (machine.state, machine.lcm_state) in {SUSPENDED, STOPPED, UNDEPLOYED, (3, 6)}:
                 self.change(power="Running")

@@ -20,7 +20,7 @@ Where = tuple[str, str, str]
 """(kind, namespace, name)"""
 
 _AFTER_ERROR = 0.2
-_SILENCE = 5.0
+_SILENCE = 1.5
 """Seconds without news after which a watch is begun anew; so long may `stop` take at most."""
 
 
