@@ -19,6 +19,8 @@ from sovereigncloud.kinds.controller import AnyResource
 from sovereigncloud.kinds.endpoint import child_name, owner_of, server_key
 
 CLOUD_LABEL = f"{GROUP}/cloud"
+GENERATED_LABEL = f"{GROUP}/generated"
+"""On generated Secrets, so that a backup finds them (docs/adr/0005)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
