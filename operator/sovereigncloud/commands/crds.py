@@ -32,7 +32,8 @@ def crds(
         ),
     ] = False,
     check: Annotated[
-        bool, typer.Option("--check", help="Exit with 1 if the directory or the chart beside it is not what the code says.")
+        bool,
+        typer.Option("--check", help="Exit with 1 if the directory or the chart beside it is not what the code says."),
     ] = False,
     directory: Annotated[Path, typer.Option(help="Where the files are.")] = Path("crds"),
 ) -> None:

@@ -18,9 +18,7 @@ from sovereigncloud.api.crd import KUSTOMIZATION, manifests
 from sovereigncloud.providers.kubernetes import RBAC, RbacRule
 
 CHART = Path("charts") / "sovereign-cloud-operator"
-_RBAC_HEADER = (
-    "# Generated from RBAC in operator/sovereigncloud/providers/kubernetes.py by `sovereign crds --write`. Do not edit.\n"
-)
+_RBAC_HEADER = "# Generated from RBAC in operator/sovereigncloud/providers/kubernetes.py by `sovereign crds --write`. Do not edit.\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +31,9 @@ class Folder:
 
     def stale(self) -> list[Path]:
         """Files that are missing, differ from the code, or belong to nothing any more."""
-        differing = [self.directory / name for name, text in self.wanted.items() if _read(self.directory / name) != text]
+        differing = [
+            self.directory / name for name, text in self.wanted.items() if _read(self.directory / name) != text
+        ]
         left_over = [path for path in self.directory.glob(self.pattern) if path.name not in self.wanted]
         return sorted([*differing, *left_over])
 

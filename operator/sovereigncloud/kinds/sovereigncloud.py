@@ -60,7 +60,7 @@ class SovereignCloudController:
             return Plan(outcome=observed.insecure)
         if observed.front is None:
             return Plan(outcome=observed.unreachable)
-        return Plan()
+        return Plan() if observed.view else _first_answer()
 
     async def perform(self, step: Step, resource: SovereignCloud, world: World) -> Outcome:
         match step:
@@ -117,10 +117,15 @@ def _bootstrap(cloud: SovereignCloud, observed: Observed, now: datetime) -> Plan
     return installation.plan_installation(cloud, observed.servers, known, now)
 
 
+def _first_answer() -> Plan:
+    """The endpoint is written to status; what is in the cloud is read next."""
+    return Plan(outcome=waiting("FirstAnswer", "the front-end answers; reading what is in the cloud", after=0.5))
+
+
 def _running(cloud: SovereignCloud, observed: Observed) -> tuple[Plan, ...]:
     """The front-end answers: hosts, version, networks."""
     if observed.view is None:
-        return (Plan(outcome=waiting("ReadingCloud", "reading what is in the cloud", after=5.0)),)
+        return (_first_answer(),)
     registered = hosts.plan_hosts(
         cloud, observed.node_addresses, observed.view.hosts.values(), observed.mark, admitted=observed.admitted
     )

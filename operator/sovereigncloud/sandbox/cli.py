@@ -2,13 +2,19 @@
 
 import typer
 
+from sovereigncloud.sandbox.demo import demo
 from sovereigncloud.sandbox.lifecycle import Sandbox, SandboxError, Status
+from sovereigncloud.sandbox.ovh.command import ovh
 from sovereigncloud.sandbox.toolchain import BuildError
 
 app = typer.Typer(
     help="A local control plane to play with: a real Kubernetes API on loopback, no nodes, nothing to buy.",
     no_args_is_help=True,
 )
+
+
+app.command("ovh")(ovh)
+app.command("demo")(demo)
 
 
 @app.command()

@@ -10,11 +10,14 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
+import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import requests
 import yaml
@@ -27,12 +30,17 @@ from sovereigncloud.sandbox.controlplane import ControlPlane
 Json = dict[str, Any]
 
 SYSTEM = "sovereign-system"
-RELEASE = "sovereign"
+RELEASE = "sovereign-cloud-operator"
 SERVICE_ACCOUNT = "sovereign-cloud-operator"
 _ROOT = Path(sovereigncloud.__file__).resolve().parents[2]
 CHART = _ROOT / "charts" / "sovereign-cloud-operator"
 EXAMPLES = _ROOT / "manifests" / "examples"
 _STARTED_WITHIN = 30.0
+_NEVER = 1 << 60
+"""A number that no request has: only the counters are wanted."""
+_GRACE = 10.0
+"""Seconds that a process gets after SIGTERM: a kubelet gives 30."""
+_SERVES = re.compile(r"serving probes and metrics on \('127\.0\.0\.1', (\d+)\)")
 
 
 class StageError(Exception):
@@ -73,6 +81,7 @@ class Stage:
         self.ovh = Door("")
         self.one = Door("")
         self.ovh_connection: Json = {}
+        self._said: dict[str, int] = {}
 
     def address(self, number: int) -> str:
         """A loopback address of this stage."""
@@ -117,7 +126,38 @@ class Stage:
             **settings,
         }
         environment = {f"SOVEREIGN_{key.upper()}": value for key, value in wanted.items()}
+        self._said[name] = len(self.log(name))
         return self._start(name, ["-m", "sovereigncloud.cli", "run"], KUBECONFIG=str(kubeconfig), **environment)
+
+    def stop_operator(self, name: str = "operator") -> float:
+        """SIGTERM, as a kubelet does; the seconds that it took to end."""
+        begun = time.monotonic()
+        self.children.pop(name).stop()
+        return time.monotonic() - begun
+
+    def kill_operator(self, name: str = "operator") -> None:
+        """SIGKILL: it has no time for anything."""
+        child = self.children.pop(name)
+        os.kill(child.pid, signal.SIGKILL)
+        child.stop()
+
+    def probe(self, path: str, name: str = "operator") -> requests.Response:
+        """What the running operator answers over http: /healthz, /readyz, /metrics."""
+        said = self.until(lambda: _SERVES.findall(self.log_since_start(name)), f"port of {name}", seconds=30)
+        return requests.get(f"http://127.0.0.1:{said[-1]}{path}", timeout=10)
+
+    def log_since_start(self, name: str = "operator") -> str:
+        """What the operator said since it was started last."""
+        return self.log(name)[self._said[name] :]
+
+    def until(self, test: Callable[[], Any], what: str, *, seconds: float) -> Any:
+        """What the test says as soon as that is true. Raises StageError."""
+        deadline = time.monotonic() + seconds
+        while not (found := test()):
+            if time.monotonic() > deadline:
+                raise StageError(f"not {what} within {seconds:.0f} s, but {found!r}")
+            time.sleep(0.1)
+        return found
 
     def stop(self) -> None:
         """End what was started, last first."""
@@ -126,8 +166,9 @@ class Stage:
         self.children.clear()
 
     def log(self, name: str = "operator") -> str:
-        """What a process said."""
-        return (self.directory / f"{name}.log").read_text(errors="replace")
+        """What a process said, also before it was started anew."""
+        log = self.directory / f"{name}.log"
+        return log.read_text(errors="replace") if log.exists() else ""
 
     def _start(self, name: str, arguments: list[str], **environment: str) -> Child:
         source = str(Path(sovereigncloud.__file__).resolve().parents[1])
@@ -136,6 +177,7 @@ class Stage:
             [sys.executable, *arguments],
             log=self.directory / f"{name}.log",
             env={**_clean_environment(), "PYTHONPATH": source, "PYTHONUNBUFFERED": "1", **environment},
+            grace=_GRACE,
         )
         self.children[name] = child
         return child
@@ -210,6 +252,58 @@ class Stage:
     def mischief(self, cloud: str, what: str, **arguments: object) -> Any:
         """Break something in a cloud."""
         return self.one.call("POST", f"/clouds/{cloud}/mischief", {"what": what, **arguments})
+
+    def server(self, service_name: str) -> Json:
+        """A dedicated server as the simulated OVHcloud has it."""
+        found: Json = self.ovh.call("GET", "/state")["servers"][service_name]
+        return found
+
+    def private_interface(self, service_name: str) -> Json:
+        """Its interface for the vRack: uuid, vrack, ..."""
+        vnis: list[Json] = self.server(service_name)["vnis"]
+        return next(vni for vni in vnis if str(vni["mode"]).startswith("vrack"))
+
+    def detach_from_vrack(self, service_name: str) -> None:
+        """Somebody takes the private interface out of its vRack."""
+        self.ovh.call("PATCH", f"/vnis/{self.private_interface(service_name)['uuid']}", {"vrack": None})
+
+    def rename_server(self, service_name: str, name: str) -> None:
+        """Somebody gives a server another display name."""
+        urn = self.server(service_name)["resource"]["urn"]
+        self.ovh.call("PATCH", f"/resources/{quote(urn, safe='')}", {"displayName": name})
+
+    def block(self, block: str) -> Json:
+        """An IP block as the simulated OVHcloud has it."""
+        found: Json = self.ovh.call("GET", "/state")["ips"][block]
+        return found
+
+    def park_block(self, block: str) -> None:
+        """Somebody takes an IP block off the vRack."""
+        self.ovh.call("PATCH", f"/ips/{quote(block, safe='')}", {"routedTo": None})
+
+    def ovh_requests(self, method: str, route: str = "", *, since: int = 0) -> list[Json]:
+        """Answered requests to OVHcloud after number `since` whose method is this and whose route ends so."""
+        told: list[Json] = self.ovh.call("GET", f"/log?since={since}")["entries"]
+        return [e for e in told if e["method"] == method and e["route"].endswith(route) and 200 <= e["status"] < 300]
+
+    def ovh_writes(self, since: int = 0) -> list[Json]:
+        """Every request to OVHcloud after number `since` that was no GET."""
+        told: list[Json] = self.ovh.call("GET", f"/log?since={since}")["entries"]
+        return [e for e in told if e["method"] != "GET" and "/auth/" not in e["route"]]
+
+    @property
+    def ovh_mark(self) -> int:
+        """The number of the last request to OVHcloud."""
+        return int(self.ovh.call("GET", f"/log?since={_NEVER}")["total"])
+
+    def one_calls(self, cloud: str, method: str = "", *, since: int = 0) -> list[Json]:
+        """Calls to a cloud after number `since` that are no reads, of one method or of all."""
+        told: list[Json] = self.one.call("GET", f"/log?cloud={cloud}&since={since}")[cloud]["entries"]
+        return [e for e in told if e["method"] != "GET" and method in {"", e["path"]}]
+
+    def one_mark(self, cloud: str) -> int:
+        """The number of the last call to a cloud."""
+        return int(self.one.call("GET", f"/log?cloud={cloud}&since={_NEVER}")[cloud]["total"])
 
     def cloud(self, name: str) -> Json:
         """What is in a cloud."""
