@@ -7,8 +7,6 @@ import re
 
 import pyone
 import pytest
-
-from sovereigncloud.sandbox.stage import condition, is_ready
 from tests.integration.hosted_scenes import (
     BLOCK,
     FRONT,
@@ -21,6 +19,8 @@ from tests.integration.hosted_scenes import (
     instance,
     server_named,
 )
+
+from sovereigncloud.sandbox.stage import condition, is_ready
 
 REINSTALL = "/dedicated/server/{serviceName}/reinstall"
 NAMES = {"one-1": FRONT, "one-2": NODE}
@@ -48,7 +48,7 @@ def reinstalls(stage, server=None):
 
 
 def vnet(one, name):
-    return next(v for v in one.vnpool.info(-2, -1, -1).VNET if v.NAME == name)
+    return next(v for v in one.vnpool.info(-2, -1, -1).VNET if name == v.NAME)
 
 
 def jobs(stage):
@@ -167,7 +167,9 @@ def test_an_instance_runs_with_an_address_of_the_block(stage, built, chronicle, 
 def test_a_second_apply_asks_for_nothing(stage, built, chronicle):
     writes, calls, versions = stage.ovh_mark, stage.one_mark("ovh-rbx"), chronicle.mark
     stage.apply([account(stage), hosted()])
-    stage.cluster.kubectl("annotate", "scloud", "ovh-rbx", "-n", "platform", "sovereigncloud.io/reconcile-requested-at=1")
+    stage.cluster.kubectl(
+        "annotate", "scloud", "ovh-rbx", "-n", "platform", "sovereigncloud.io/reconcile-requested-at=1"
+    )
     handled = lambda: chronicle.get("SovereignCloud", "ovh-rbx")["status"].get("lastHandledReconcileAt")  # noqa: E731
     assert chronicle.wait(lambda: handled() == "1", 20)
     assert stage.ovh_writes(writes) == []

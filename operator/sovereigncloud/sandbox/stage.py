@@ -72,7 +72,7 @@ class Stage:
         settings: SOVEREIGN_* settings of the operator, without the prefix.
     """
 
-    def __init__(self, cluster: ControlPlane, directory: Path, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(self, cluster: Cluster, directory: Path, settings: Mapping[str, str] | None = None) -> None:
         self.cluster, self.directory = cluster, directory
         self.settings = dict(settings or {})
         self.children: dict[str, Child] = {}
@@ -110,11 +110,12 @@ class Stage:
             "upgrade", "--install", RELEASE, str(CHART), f"--namespace={SYSTEM}", "--create-namespace", *given
         )
         self.cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
-        self.cluster.settle_garbage_collector()
+        if isinstance(self.cluster, ControlPlane):
+            self.cluster.settle_garbage_collector()
 
     def start_operator(self, name: str = "operator", **settings: str) -> Child:
         """The container's command as a process, under the chart's own ServiceAccount and rights."""
-        kubeconfig = self.cluster.kubeconfig_for_service_account(SYSTEM, SERVICE_ACCOUNT, seconds=6 * 3600)
+        kubeconfig = self._kubeconfig_of_the_pod()
         urls = {"ovh-eu": {"api": self.ovh_connection["endpoint"], "token": self.ovh_connection["tokenURL"]}}
         wanted = {
             "namespace": SYSTEM,
@@ -158,6 +159,16 @@ class Stage:
                 raise StageError(f"not {what} within {seconds:.0f} s, but {found!r}")
             time.sleep(0.1)
         return found
+
+    def _kubeconfig_of_the_pod(self) -> Path:
+        """A kubeconfig with a token of the chart's ServiceAccount, as the kubelet would mount one."""
+        created = self.cluster.kubectl("create", "token", SERVICE_ACCOUNT, "-n", SYSTEM, "--duration=12h")
+        config = json.loads(self.cluster.kubectl("config", "view", "--raw", "--minify", "-o", "json").stdout)
+        config["users"][0]["user"] = {"token": created.stdout.strip()}
+        path = self.directory / "operator.kubeconfig"
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(config))
+        return path
 
     def stop(self) -> None:
         """End what was started, last first."""
