@@ -87,14 +87,11 @@ def test_opennebula_cli_is_healthy_against_it(cli):
     assert cli("doctor")["healthy"] is True
 
 
-@pytest.mark.parametrize(
-    "kind", ["vm", "host", "image", "template", "vnet", "datastore", "cluster", "user", "group", "acl"]
-)
-def test_opennebula_cli_lists(cli, kind):
+@pytest.mark.parametrize(("kind", "empty"), [("host", False), ("datastore", False), ("user", False), ("vm", True)])
+def test_opennebula_cli_lists(cli, kind, empty):
     listed = cli(kind, "list")
     assert isinstance(listed, list)
-    if kind in {"host", "datastore", "cluster", "user", "group", "acl"}:
-        assert listed
+    assert empty or listed
 
 
 def test_opennebula_cli_makes_shows_and_acts(cli, tmp_path):
@@ -104,7 +101,7 @@ def test_opennebula_cli_makes_shows_and_acts(cli, tmp_path):
     net = cli("vnet", "create", str(network))["id"]
     image = cli("image", "create", "-d", "1", "--name", "clidata", "--type", "DATABLOCK", "--size", "8")["id"]
     until(lambda: cli("vnet", "show", str(net)), lambda shown: shown["name"] == "clinet")
-    until(lambda: cli("image", "show", str(image)), lambda shown: "READY" in str(shown))
+    until(lambda: cli("image", "show", str(image)), lambda shown: shown["state_id"] == 1)
     vm = cli("vm", "create", str(machine))["id"]
     until(lambda: cli("vm", "show", str(vm)), lambda shown: shown["lcm_state"] == "RUNNING")
     assert cli("vm", "show", str(vm))["ips"] == ["10.9.0.10"]
@@ -204,7 +201,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("why", "path", "document", "status", "words"), REFUSED, ids=[row[0] for row in REFUSED])
-def test_what_the_admin_door_refuses(admin, why, path, document, status, words):
+def test_what_the_admin_door_refuses(admin, why, path, document, status, words):  # noqa: PLR0917 - a row
     reply = post(f"{admin}/{path}", document)
     assert reply.status_code == status, why
     assert words in reply.json()["error"]
