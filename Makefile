@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check bench faults crds lock format clean
+.PHONY: demo test check bench faults crds manifests lock format clean
 
 $(STAMP): requirements.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -35,13 +35,24 @@ faults: $(STAMP)
 crds: $(STAMP)
 	$(BIN)/sovereign crds --write
 
+# The kustomize base is the chart, rendered. Helm comes from PATH or is built once; tests/integration/chart/test_manifests.py compares.
+manifests: crds
+	helm=$$($(BIN)/python -c "from sovereigncloud.sandbox.toolchain import Toolchain; print(Toolchain().resolve('helm'))") && \
+	{ echo "# Generated from charts/sovereign-cloud-operator by \`make manifests\`. Do not edit."; \
+	  $$helm template sovereign-cloud-operator charts/sovereign-cloud-operator --namespace sovereign-system \
+	    --set crds.install=false --skip-tests; } > manifests/base/operator.yaml
+
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Three locks of the same versions: everything (this Makefile), what the image runs, what builds its wheel (Dockerfile).
+PIP_COMPILE := $(BIN)/pip-compile --quiet --strip-extras --generate-hashes --allow-unsafe --no-emit-index-url \
+  --no-emit-find-links --no-emit-trusted-host --no-header
 lock: $(STAMP)
-	$(BIN)/pip-compile --quiet --strip-extras --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header \
-	  --all-extras --all-build-deps --output-file requirements.lock pyproject.toml
+	$(PIP_COMPILE) --all-extras --all-build-deps --output-file requirements.lock pyproject.toml
+	$(PIP_COMPILE) --constraint requirements.lock --output-file requirements.runtime.lock pyproject.toml
+	$(PIP_COMPILE) --constraint requirements.lock --only-build-deps --all-build-deps --output-file requirements.build.lock pyproject.toml
 
 clean:
 	rm -rf $(VENV) dist build

@@ -362,7 +362,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("why", "more", "error", "words"), REFUSED, ids=[row[0] for row in REFUSED])
-async def test_what_makes_no_machine_is_refused(one, name, why, more, error, words):  # noqa: PLR0917 - a row
+async def test_what_makes_no_machine_is_refused(one, name, why, more, error, words):
     with pytest.raises(error, match=words):
         await one.create_vm(small(name, **more))
     assert not [vm for vm in (await one.view(0)).vms.values() if vm.name == name], why

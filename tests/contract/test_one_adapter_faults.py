@@ -72,7 +72,7 @@ ANSWERS = [
 
 
 @pytest.mark.parametrize(("why", "rule", "error", "maybe_done"), ANSWERS, ids=[row[0] for row in ANSWERS])
-async def test_what_an_answer_means_for_a_write(cloud, one, why, rule, error, maybe_done):  # noqa: PLR0917 - a row
+async def test_what_an_answer_means_for_a_write(cloud, one, why, rule, error, maybe_done):
     cloud.faults.add(parse_rule({"path": "one.vm.allocate", "count": 1, **rule}))
     with pytest.raises(error) as failed:
         await one.create_vm(VM)

@@ -2,7 +2,6 @@
 
 Time is a clock that the tests move: a flow of states takes no waiting, and each state in it is seen.
 """
-# ruff: noqa: PLR0917 - fixtures, and the fields of a row
 
 import threading
 import time

@@ -6,7 +6,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from sovereigncloud.api.base import Column, Crd, DeletionPolicy, Managed, Model, Resource, SecretRef, Status
+from sovereigncloud.api.base import Column, Crd, DeletionPolicy, Managed, Model, Resource, Rule, SecretRef, Status
+from sovereigncloud.api.rules import NAME_FITS_OUTSIDE, immutable
 from sovereigncloud.api.sovereigncloud import Reinstall, Role
 
 
@@ -24,6 +25,11 @@ class OvhServer(Model):
         default=None, description="vRack that its private interface is attached to; absent: left as it is."
     )
 
+    cel_rules: ClassVar[tuple[Rule, ...]] = (
+        immutable("serviceName", "make another BareMetalServer; deleting this one leaves the server as it is"),
+        immutable("endpoint", "the server is known to that API only; make another BareMetalServer"),
+    )
+
 
 class BareMetalServerSpec(Managed):
     """A server, its operating system on request, its place in a vRack."""
@@ -35,6 +41,8 @@ class BareMetalServerSpec(Managed):
         default=None, description="What it does in its cloud.", json_schema_extra={"x-kubernetes-list-type": "set"}
     )
     reinstall: Reinstall | None = Field(default=None, description="A one-time request to install an operating system.")
+
+    cel_rules: ClassVar[tuple[Rule, ...]] = (Rule("has(self.ovh)", "exactly one provider must be set: set ovh"),)
 
 
 class InterfaceStatus(Model):
@@ -73,4 +81,5 @@ class BareMetalServer(Resource[BareMetalServerSpec, BareMetalServerStatus]):
             Column(name="Message", json_path='.status.conditions[?(@.type=="Ready")].message', priority=1),
         ),
     )
+    cel_rules: ClassVar[tuple[Rule, ...]] = (NAME_FITS_OUTSIDE,)
     default_deletion_policy: ClassVar[DeletionPolicy] = DeletionPolicy.RETAIN

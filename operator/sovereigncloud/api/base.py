@@ -6,6 +6,7 @@ cluster ignore unknown fields, so that an older operator can read newer objects;
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, ClassVar, Generic, Literal, NamedTuple, TypeVar
@@ -23,12 +24,34 @@ RECONCILE_REQUESTED_AT = f"{GROUP}/reconcile-requested-at"
 INSTALLATION_LABEL = f"{GROUP}/installation"
 
 
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A CEL rule that the API server checks at apply.
+
+    Attributes:
+        rule: the expression; `self` is the object it stands on, `oldSelf` the same before an update.
+        message: what is wrong and what to do.
+        field: path below `self` that an error names, for example .publicBlock; empty: `self`.
+    """
+
+    rule: str
+    message: str
+    field: str = ""
+
+    def as_validation(self) -> dict[str, str]:
+        """As an entry of `x-kubernetes-validations`."""
+        place = {"fieldPath": self.field} if self.field else {}
+        return {"rule": self.rule, "message": self.message, **place}
+
+
 class Model(BaseModel):
     """A part of the language: camelCase outside, immutable inside."""
 
     model_config = ConfigDict(
         alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True, use_enum_values=False
     )
+
+    cel_rules: ClassVar[tuple[Rule, ...]] = ()
 
 
 Name = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
@@ -41,8 +64,9 @@ Token = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9]
 """A one-time request: done once per token, remembered outside."""
 
 Quantity = Annotated[
-    int | str,
-    Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$", json_schema_extra={"x-quantity": True}),
+    Annotated[int, Field(ge=0)]
+    | Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$", max_length=32)],
+    Field(json_schema_extra={"x-quantity": True}),
 ]
 """A Kubernetes quantity: 4Gi, 500m, 2. Parsed by `core.quantity`."""
 
@@ -172,10 +196,9 @@ class ConditionStatus(StrEnum):
 
 
 class Condition(Model):
-    """One aspect of the observed state, as Kubernetes conditions are; without an observedGeneration of its own,
-    since `kubectl wait` prefers it over the top-level one and times out if it is stale.
-    """
+    """One aspect of the observed state."""
 
+    # No observedGeneration of its own: `kubectl wait` prefers it over the top-level one and times out if it is stale.
     type: Annotated[str, Field(max_length=64)] = Field(description="Ready, Reconciling, Stalled, Drifted, Paused, ...")
     status: Literal[ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN] = Field(
         description="True, False or Unknown."
@@ -246,6 +269,9 @@ class Status(Model):
     last_handled_reconcile_at: Annotated[str, Field(max_length=253)] | None = Field(
         default=None, description="The last value of the annotation reconcile-requested-at that was acted upon."
     )
+    last_approved_plan: Annotated[str, Field(max_length=64)] | None = Field(
+        default=None, description="The last value of spec.approvedPlan that was carried out; it does not count twice."
+    )
     drift_count: int | None = Field(
         default=None, description="For the DRIFT column: the number of drifted fields, absent when none."
     )
@@ -297,13 +323,6 @@ class Column(Model):
     type: str = "string"
     description: str = ""
     priority: int = 0
-
-
-class Rule(Model):
-    """A CEL rule of the API server, checked at apply."""
-
-    rule: str
-    message: str
 
 
 class Crd(Model):

@@ -18,8 +18,15 @@ from sovereigncloud.api.base import (
     OutsideName,
     Quantity,
     Resource,
+    Rule,
     SecretKeyRef,
     Status,
+)
+from sovereigncloud.api.rules import NAME_FITS_OUTSIDE, NEVER_SMALLER, checked, exactly_one, whole_mebibytes
+
+CPU_SHARE = Rule(
+    "quantity(string(self)).compareTo(quantity('10m')) >= 0 && quantity(string(self)).compareTo(quantity('512')) <= 0",
+    "must be from 10m to 512 processors: write for example 500m or 2",
 )
 
 
@@ -35,6 +42,10 @@ class Source(Model):
     image: OutsideName | None = Field(default=None, description="An image of the cloud.")
     template: OutsideName | None = Field(default=None, description="A VM template of the cloud.")
 
+    cel_rules: ClassVar[tuple[Rule, ...]] = (
+        exactly_one("image", "template", remedy="image for a disk image, template for a VM template of the cloud"),
+    )
+
 
 class InstanceNetwork(Model):
     """A network card."""
@@ -46,7 +57,10 @@ class InstanceDisk(Model):
     """A disk. `root` is the one that the image brings."""
 
     name: Literal["root"] = Field(description="root: the disk that the image brings.")
-    size: Quantity = Field(description="Its size, for example 20Gi. It can grow, never shrink.")
+    size: Quantity = Field(
+        description="Its size in whole MiB, for example 20Gi. It can grow, never shrink.",
+        json_schema_extra=checked(whole_mebibytes("1Mi", "64Ti"), NEVER_SMALLER),
+    )
 
 
 class CloudInit(Model):
@@ -76,9 +90,15 @@ class HostedInstanceSpec(Managed):
     source: Source = Field(description="What it is made from.")
     vcpu: Annotated[int, Field(ge=1, le=512)] | None = Field(default=None, description="Virtual processors.")
     cpu: Quantity | None = Field(
-        default=None, description="Share of physical processors, for example 1 or 500m. Default at creation: vcpu."
+        default=None,
+        description="Share of physical processors, for example 1 or 500m. Default at creation: vcpu.",
+        json_schema_extra=checked(CPU_SHARE),
     )
-    memory: Quantity | None = Field(default=None, description="Memory, for example 4Gi.")
+    memory: Quantity | None = Field(
+        default=None,
+        description="Memory in whole MiB, for example 4Gi.",
+        json_schema_extra=checked(whole_mebibytes("16Mi", "16Ti")),
+    )
     power: Literal[Power.RUNNING, Power.STOPPED, Power.SUSPENDED] | None = Field(
         default=None, description="Running, Stopped or Suspended. Absent: started once, then the guest's own business."
     )
@@ -100,6 +120,20 @@ class HostedInstanceSpec(Managed):
         default=None, description="Where it may run. Absent: the only SovereignCloud of its namespace."
     )
     update_policy: UpdatePolicy | None = Field(default=None, description="What may happen to it to follow spec.")
+
+    cel_rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "!has(self.source.image) || (has(self.vcpu) && has(self.memory))",
+            "a machine made from an image needs vcpu and memory: set both (a template brings its own)",
+        ),
+        Rule(
+            "self.source == oldSelf.source || (has(self.updatePolicy) && has(self.updatePolicy.replace)"
+            " && self.updatePolicy.replace == 'Allow')",
+            "source cannot be changed on a machine that exists: set updatePolicy.replace: Allow to have it made anew, which"
+            " loses the data of its root disk, or make another HostedInstance",
+            field=".source",
+        ),
+    )
 
 
 class PlacementStatus(Model):
@@ -134,4 +168,5 @@ class HostedInstance(Resource[HostedInstanceSpec, HostedInstanceStatus]):
             Column(name="Message", json_path='.status.conditions[?(@.type=="Ready")].message', priority=1),
         ),
     )
+    cel_rules: ClassVar[tuple[Rule, ...]] = (NAME_FITS_OUTSIDE,)
     default_deletion_policy: ClassVar[DeletionPolicy] = DeletionPolicy.DELETE

@@ -6,7 +6,19 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from sovereigncloud.api.base import CloudRef, Column, Crd, DeletionPolicy, Managed, Model, OutsideName, Resource, Status
+from sovereigncloud.api.base import (
+    CloudRef,
+    Column,
+    Crd,
+    DeletionPolicy,
+    Managed,
+    Model,
+    OutsideName,
+    Resource,
+    Rule,
+    Status,
+)
+from sovereigncloud.api.rules import NAME_FITS_OUTSIDE, exactly_one, immutable
 
 
 class ImageSource(Model):
@@ -19,6 +31,12 @@ class ImageSource(Model):
         default=None, description="Where OpenNebula downloads it from."
     )
 
+    cel_rules: ClassVar[tuple[Rule, ...]] = (
+        exactly_one(
+            "marketplaceApp", "url", remedy="marketplaceApp for an appliance of a marketplace, url for a download"
+        ),
+    )
+
 
 class MachineImageSpec(Managed):
     """An image by name, in each of the clouds."""
@@ -29,6 +47,10 @@ class MachineImageSpec(Managed):
     )
     source: ImageSource = Field(description="Where it comes from. Cannot be changed: a new version is a new name.")
     datastore: OutsideName | None = Field(default=None, description="Image datastore. Default: default.")
+
+    cel_rules: ClassVar[tuple[Rule, ...]] = (
+        immutable("source", "a new version of an image is a new MachineImage of another name"),
+    )
 
 
 class ImageCloudStatus(Model):
@@ -58,4 +80,5 @@ class MachineImage(Resource[MachineImageSpec, MachineImageStatus]):
             Column(name="Message", json_path='.status.conditions[?(@.type=="Ready")].message', priority=1),
         ),
     )
+    cel_rules: ClassVar[tuple[Rule, ...]] = (NAME_FITS_OUTSIDE,)
     default_deletion_policy: ClassVar[DeletionPolicy] = DeletionPolicy.DELETE

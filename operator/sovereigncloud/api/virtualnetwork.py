@@ -6,7 +6,8 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from sovereigncloud.api.base import CloudRef, Column, Crd, DeletionPolicy, Managed, Resource, Status
+from sovereigncloud.api.base import CloudRef, Column, Crd, DeletionPolicy, Managed, Resource, Rule, Status
+from sovereigncloud.api.rules import IP, IPV4, NAME_FITS_OUTSIDE, NETWORK_RULES, PUBLIC_BLOCK, checked, immutable
 from sovereigncloud.api.sovereigncloud import AddressRangeSpec
 
 
@@ -18,6 +19,7 @@ class VirtualNetworkSpec(Managed):
         default=None,
         description="An IP block routed to the vRack, for example 57.131.167.176/28. First address: network;"
         " penultimate: gateway; last: broadcast; the others are given to machines. Cannot be changed.",
+        json_schema_extra=checked(PUBLIC_BLOCK),
     )
     vlan_id: Annotated[int, Field(ge=1, le=4094)] | None = Field(
         default=None, alias="vlanID", description="802.1Q VLAN on the physical device. Cannot be changed."
@@ -28,15 +30,28 @@ class VirtualNetworkSpec(Managed):
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["ip"]},
     )
     gateway: Annotated[str, Field(pattern=r"^[0-9.]+$", max_length=15)] | None = Field(
-        default=None, description="Default gateway of the machines. With a publicBlock: computed."
+        default=None,
+        description="Default gateway of the machines. With a publicBlock: computed.",
+        json_schema_extra=checked(IPV4),
     )
-    dns: Annotated[list[Annotated[str, Field(max_length=45)]], Field(max_length=8)] | None = Field(
-        default=None, description="Name servers. With a publicBlock: OVHcloud's resolver unless said."
-    )
+    dns: (
+        Annotated[list[Annotated[str, Field(max_length=45, json_schema_extra=checked(IP))]], Field(max_length=8)] | None
+    ) = Field(default=None, description="Name servers. With a publicBlock: OVHcloud's resolver unless said.")
     physical_device: Annotated[str, Field(min_length=1, max_length=15)] | None = Field(
         default=None, description="Network device of the hosts. Default: vrack_bond, as in OVHcloud's guide."
     )
     mtu: Annotated[int, Field(ge=576, le=9216)] | None = Field(default=None, description="MTU. Absent: left alone.")
+
+    cel_rules: ClassVar[tuple[Rule, ...]] = (
+        *NETWORK_RULES,
+        immutable("cloudRef", "a network cannot move; delete it and make one in the other cloud"),
+        Rule(
+            "!has(self.gateway) || !has(self.publicBlock) || !isIP(self.gateway) || !isCIDR(self.publicBlock)"
+            " || cidr(self.publicBlock).containsIP(self.gateway)",
+            "gateway lies outside publicBlock: leave it out, the penultimate address of the block is the gateway",
+            field=".gateway",
+        ),
+    )
 
 
 class VirtualNetworkStatus(Status):
@@ -63,4 +78,5 @@ class VirtualNetwork(Resource[VirtualNetworkSpec, VirtualNetworkStatus]):
             Column(name="Message", json_path='.status.conditions[?(@.type=="Ready")].message', priority=1),
         ),
     )
+    cel_rules: ClassVar[tuple[Rule, ...]] = (NAME_FITS_OUTSIDE,)
     default_deletion_policy: ClassVar[DeletionPolicy] = DeletionPolicy.DELETE

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -12,6 +13,15 @@ PREFIX = "SOVEREIGN_"
 
 class SettingsError(Exception):
     """A setting is wrong; the message names it."""
+
+
+class OvhUrls(BaseModel):
+    """Where the API and its token endpoint are."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    api: str
+    token: str
 
 
 class Settings(BaseModel):
@@ -36,6 +46,8 @@ class Settings(BaseModel):
     ovh_rate: float = Field(default=0.8, gt=0)
     """OVHcloud staff: 60 requests a minute per credential are fine (python-ovh#81)."""
     ovh_burst: int = Field(default=20, ge=1)
+    ovh_endpoints: dict[str, OvhUrls] = {}
+    """Other base URLs for ovh-eu, ovh-ca, ovh-us: a gateway that stands before the API. JSON."""
     opennebula_rate: float = Field(default=30.0, gt=0)
     opennebula_burst: int = Field(default=30, ge=1)
     lease_seconds: float = Field(default=15.0, gt=1)
@@ -46,12 +58,26 @@ class Settings(BaseModel):
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
 
 
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, (part.strip() for part in text.split(","))))
+
+
+def _json(text: str) -> object:
+    try:
+        return json.loads(text or "{}")
+    except ValueError:
+        return text  # pydantic says which setting is no mapping
+
+
+_READERS: Mapping[str, Callable[[str], object]] = {"plain_http_hosts": _list, "ovh_endpoints": _json}
+
+
 def settings(environment: Mapping[str, str] = os.environ) -> Settings:
-    """Settings from SOVEREIGN_* variables; lists are comma-separated. Raises SettingsError."""
+    """Settings from SOVEREIGN_* variables; lists are comma-separated, mappings JSON. Raises SettingsError."""
     values: dict[str, object] = {}
     for name in Settings.model_fields:
         if (text := environment.get(f"{PREFIX}{name.upper()}")) is not None:
-            values[name] = tuple(filter(None, text.split(","))) if name == "plain_http_hosts" else text
+            values[name] = _READERS.get(name, str)(text)
     try:
         return Settings.model_validate(values)
     except ValidationError as error:

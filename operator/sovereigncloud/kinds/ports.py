@@ -52,7 +52,7 @@ class Vm:
     scheduler_message: str
     error: str
     notes: Mapping[str, str] = field(default_factory=dict)
-    """Other SOVEREIGNCLOUD_* attributes of its user template: requests remembered outside."""
+    """Other SOVEREIGNCLOUD_* attributes of its user template, by full name: requests remembered outside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,8 @@ class AddressRange:
 @dataclass(frozen=True, slots=True)
 class Network:
     """A virtual network. `attributes`: the template keys by name as oned keeps them (VN_MAD, PHYDEV, VLAN_ID, MTU,
-    GATEWAY, DNS, NETWORK_ADDRESS, NETWORK_MASK, FILTER_IP_SPOOFING, ...), the mark left out.
+    GATEWAY, DNS, NETWORK_ADDRESS, NETWORK_MASK, FILTER_IP_SPOOFING, ...), the three of the mark left out; other
+    SOVEREIGNCLOUD_* ones are among them.
     """
 
     id: int
@@ -154,6 +155,8 @@ class CloudView:
     Attributes:
         began: when the read began (monotonic clock of the engine, seconds): only what was written before counts.
         vms: by id, DONE ones left out.
+        owner: id of the credential's user, the owner of what it creates; None: not read along, ask `front`. A sweep
+            over a thousand machines must not ask a thousand times.
     """
 
     began: float
@@ -163,6 +166,7 @@ class CloudView:
     hosts: Mapping[int, Host]
     datastores: Mapping[int, Datastore]
     templates: Mapping[int, Template] = field(default_factory=dict)
+    owner: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +205,10 @@ class OpenNebula(Protocol):
 
     async def resize(self, vm_id: int, *, cpu: str, vcpu: int, memory: int) -> None: ...
     async def resize_disk(self, vm_id: int, disk_id: int, size: int) -> None: ...
-    async def attach_nic(self, vm_id: int, nic: Attributes) -> None: ...
+    async def attach_nic(self, vm_id: int, nic: Attributes) -> None:
+        """`nic` is what stands inside NIC=[...]."""
+        ...
+
     async def detach_nic(self, vm_id: int, nic_id: int) -> None: ...
     async def update_vm(self, vm_id: int, attributes: Attributes) -> None:
         """Merge into USER_TEMPLATE by top-level key."""

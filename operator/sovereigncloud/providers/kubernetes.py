@@ -35,23 +35,41 @@ _TOKEN_AGE = 60.0
 
 @dataclass(frozen=True, slots=True)
 class RbacRule:
-    """A right that this module needs; the chart's ClusterRole is generated from these."""
+    """A right that the operator needs; the roles of the Helm chart are generated from these (`commands/generated.py`).
+
+    Attributes:
+        group: API group, empty for the core one.
+        resource: plural, with its subresource.
+        verbs: on it.
+        own_namespace: only in the namespace that the operator runs in.
+        names: only on objects of these names; not possible for list, watch and create.
+    """
 
     group: str
     resource: str
     verbs: tuple[str, ...]
+    own_namespace: bool = False
+    names: tuple[str, ...] = ()
 
+
+INSTALLATION_CONFIG_MAP = "sovereign-installation"
+"""Keeps the installation id, in the operator's namespace; outlives the release."""
 
 RBAC = (
-    *(RbacRule(GROUP, kind.crd.plural, ("get", "list", "watch", "patch")) for kind in KINDS),
+    *(RbacRule(GROUP, kind.crd.plural, ("list", "watch", "patch")) for kind in KINDS),
     *(RbacRule(GROUP, f"{kind.crd.plural}/status", ("patch",)) for kind in KINDS),
-    *(RbacRule(GROUP, f"{plural}", ("create", "delete")) for plural in ("baremetalservers", "virtualnetworks")),
-    RbacRule("apiextensions.k8s.io", "customresourcedefinitions", ("get",)),
+    *(RbacRule(GROUP, plural, ("create", "delete")) for plural in ("baremetalservers", "virtualnetworks")),
+    # Children carry blockOwnerDeletion: where the admission plugin OwnerReferencesPermissionEnforcement is on (OpenShift),
+    # that takes the right to set the owner's finalizers.
+    RbacRule(GROUP, "sovereignclouds/finalizers", ("update",)),
+    # Kopf watches them: a kind whose CRD comes later is taken up without a restart (kopf/_core/reactor/observation.py, 1.45).
+    RbacRule("apiextensions.k8s.io", "customresourcedefinitions", ("get", "list", "watch")),
     RbacRule("", "secrets", ("get", "create", "patch", "delete")),
-    RbacRule("", "configmaps", ("get", "create")),
     RbacRule("", "events", ("create",)),
     RbacRule("batch", "jobs", ("get", "list", "create")),
-    RbacRule("coordination.k8s.io", "leases", ("get", "create", "update")),
+    RbacRule("", "configmaps", ("get",), own_namespace=True, names=(INSTALLATION_CONFIG_MAP,)),
+    RbacRule("", "configmaps", ("create",), own_namespace=True),
+    RbacRule("coordination.k8s.io", "leases", ("get", "create", "update"), own_namespace=True),
 )
 
 
@@ -64,6 +82,10 @@ class Connection:
     token: str
     token_file: str
     basic: tuple[str, str] | None
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+    verify: bool = True
 
     @staticmethod
     def load(context: str | None = None) -> Connection:
@@ -73,7 +95,10 @@ class Connection:
         if not context and Path(token_file).exists() and not os.environ.get("KUBECONFIG"):
             kubernetes.config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
         else:
-            kubernetes.config.load_kube_config(context=context, client_configuration=configuration)  # type: ignore[no-untyped-call]
+            # The library reads KUBECONFIG once, when it is imported.
+            kubernetes.config.load_kube_config(  # type: ignore[no-untyped-call]
+                os.environ.get("KUBECONFIG"), context=context, client_configuration=configuration
+            )
             token_file = ""
         tls: ssl.SSLContext | None = None
         if configuration.host.startswith("https"):
@@ -82,9 +107,24 @@ class Connection:
                 tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
             if configuration.cert_file:
                 tls.load_cert_chain(configuration.cert_file, configuration.key_file)
-        bearer = (configuration.api_key or {}).get("authorization", "").removeprefix("Bearer ")
+        keys = configuration.api_key or {}
+        bearer = keys.get("BearerToken", keys.get("authorization", "")).removeprefix("Bearer ")
         basic = (configuration.username, configuration.password or "") if configuration.username else None
-        return Connection(configuration.host, tls, "" if token_file else bearer, token_file, basic)
+        return Connection(
+            configuration.host,
+            tls,
+            "" if token_file else bearer,
+            token_file,
+            basic,
+            ca_file=configuration.ssl_ca_cert or "",
+            cert_file=configuration.cert_file or "",
+            key_file=configuration.key_file or "",
+            verify=bool(configuration.verify_ssl),
+        )
+
+    def bearer(self) -> str:
+        """The token as it is now: projected tokens are rotated in their file."""
+        return Path(self.token_file).read_text().strip() if self.token_file else self.token
 
 
 class KubernetesApi:
@@ -328,7 +368,7 @@ class KubernetesApi:
     def _bearer(self) -> str:
         file = self._connection.token_file
         if file and monotonic() - self._token_read > _TOKEN_AGE:
-            self._token = Path(file).read_text().strip()
+            self._token = self._connection.bearer()
             self._token_read = monotonic()
         return self._token
 

@@ -23,6 +23,11 @@ class TokenBucket:
         """Calls that could be made at once. Negative: so many callers are waiting."""
         return min(self._burst, self._tokens + (self._clock() - self._counted) * self._rate)
 
+    @property
+    def closed(self) -> float:
+        """Seconds that nobody is let through."""
+        return max(0.0, self._closed_until - self._clock())
+
     def close(self, seconds: float) -> None:
         """Let nobody through for so long: the API said when to come back (Retry-After)."""
         self._closed_until = max(self._closed_until, self._clock() + seconds)
@@ -34,7 +39,7 @@ class TokenBucket:
         self._counted = now
         # The token is taken at once and may be owed: that is the queue, first come, first served.
         owed = -self._tokens / self._rate if self._tokens < 0 else 0.0
-        if (wait := max(owed, self._closed_until - now)) > 0:
+        if (wait := max(owed, self.closed)) > 0:
             await asyncio.sleep(wait)
 
 

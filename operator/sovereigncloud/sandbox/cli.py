@@ -2,13 +2,19 @@
 
 import typer
 
+from sovereigncloud.sandbox.demo import demo
 from sovereigncloud.sandbox.lifecycle import Sandbox, SandboxError, Status
+from sovereigncloud.sandbox.ovh.command import ovh
 from sovereigncloud.sandbox.toolchain import BuildError
 
 app = typer.Typer(
     help="A local control plane to play with: a real Kubernetes API on loopback, no nodes, nothing to buy.",
     no_args_is_help=True,
 )
+
+
+app.command("ovh")(ovh)
+app.command("demo")(demo)
 
 
 @app.command()
@@ -24,8 +30,12 @@ def up() -> None:
         typer.echo(f"The sandbox did not start: {failure}", err=True)
         raise typer.Exit(1) from failure
     _print(status)
-    typer.echo("\nThe Kubernetes API is real. There are no nodes: no pod ever runs.")
-    typer.echo("Use it:  export KUBECONFIG=" + str(status.state.kubeconfig))
+    typer.echo("\nReal: the Kubernetes API, Helm, the operator. Simulated: OVHcloud, OpenNebula, the installer's pod.")
+    typer.echo("There are no nodes: no pod ever runs, the operator is a process beside the API server.")
+    typer.echo(f"Use it:  export KUBECONFIG={status.state.kubeconfig}")
+    if examples := status.state.announced.get("playground", {}).get("examples"):
+        typer.echo(f"         kubectl apply -k {examples}")
+        typer.echo("         kubectl get sovereign -n platform")
     typer.echo("End it:  sovereign sandbox down")
 
 

@@ -23,6 +23,8 @@ _REFUSED_AT_THE_DOOR: Final = frozenset({(400, "QUERY_TIME_OUT"), (400, "INVALID
 """Answers that a stale difference of clocks was seen to cause; nothing was done, so the call may be signed anew."""
 _RATE_LIMIT_PAUSE: Final = 5.0
 """Seconds without calls after a 429 that does not say when to come back."""
+_PATIENCE: Final = 5.0
+"""Seconds that a call waits for the API to be asked again; longer, the object waits and the worker does something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class Transport:
     ) -> None:
         self._pool, self._deadline = pool, deadline
         self.bucket, self._breaker = bucket, breaker
+        self._last_failure = ""
         self._limiter = anyio.CapacityLimiter(threads)
         # Number and time are limited here; a thread that was given up ends by its own timeouts.
         self._threads = anyio.CapacityLimiter(math.inf)
@@ -67,8 +70,10 @@ class Transport:
     ) -> Reply:
         """One request. `where` is a path made with path(). Raises the errors of kinds.errors."""
         told = f"OVHcloud {method} {unquote(where)}"
-        if wait := self._breaker.wait():
-            raise Retry("not asked: the API failed repeatedly", where=told, after=wait, maybe_done=False)
+        closed = self.bucket.closed
+        if wait := closed if closed > _PATIENCE else self._breaker.wait():
+            # In the words of the last failure: a message that changes at every try would be a write to status.
+            raise Retry(self._last_failure, where=told, after=wait, maybe_done=False)
         target = f"{where}?{urlencode(query)}" if query else where
         write = method != "GET"
         async with self._limiter:
@@ -126,6 +131,7 @@ class Transport:
         error = entry_error(answer, what=entry, where=told) if entry else error_of(answer, where=told, write=write)
         if answer.status == requests.codes.too_many_requests:
             self.bucket.close(answer.retry_after or _RATE_LIMIT_PAUSE)
+            self._last_failure = error.message
         elif isinstance(error, Retry):
             return self._ill(error)
         self._breaker.succeeded()
@@ -133,6 +139,7 @@ class Transport:
 
     def _ill(self, error: Retry) -> Retry:
         self._breaker.failed()
+        self._last_failure = error.message
         return error
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ _TASK: Final = r"/task/\d+$"
 
 PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
     "slow": {"kind": "latency", "seconds": 1.0},
-    # Nobody has shown the body of a 429 (facts, section 16).
+    # No source shows the body of a 429; the class is invented.
     "rate-limited": {
         "kind": "reply",
         "status": 429,

@@ -15,7 +15,9 @@ from sovereigncloud.sandbox.ovh.wire import Json
 
 @dataclass(slots=True)
 class Timing:
-    """How long things take, in seconds. The real API: 11 minutes, minutes, one minute, 10 minutes (shared facts)."""
+    """How long things take, in seconds. Of the real API: a reinstallation 11 minutes (ovhcloud-cli issue 253), a vRack
+    task minutes, moving a block one minute, a display name up to ten (Terraform provider, services.go).
+    """
 
     reinstall: float = 2.0
     vrack_task: float = 0.3

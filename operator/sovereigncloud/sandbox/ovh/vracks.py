@@ -63,7 +63,7 @@ def _attach(call: Call) -> Json:
     vrack = call.vrack()
     uuid = call.required("dedicatedServerInterface")
     vni, server = _own_interface(call, uuid)
-    # Two actions, one on each side (facts, section 5).
+    # Two actions, one on each side (iamActions of this operation in OVHcloud's schema).
     call.demand(_ATTACH_SERVER, server.resource.urn)
     if vni["vrack"] == vrack.name:
         raise conflict(f"Server is already on vRack {vrack.name}")
@@ -130,7 +130,8 @@ def _member_block(call: Call, vrack: Vrack) -> IpBlock:
 def _block(call: Call) -> Json:
     block = _member_block(call, call.vrack())
     network = ipaddress.ip_network(block.block)
-    # First = network, penultimate = gateway, last = broadcast (facts, section 6); the type is ipBlock, so with a mask.
+    # First = network, penultimate = gateway, last = broadcast (guide "Configuring an IP block in a vRack").
+    # The schema's type is ipBlock, so with a mask.
     gateway = f"{network.broadcast_address - 1}/32" if network.version == 4 else None
     return {
         "ip": block.block,
@@ -192,7 +193,7 @@ def _eligible_services(call: Call) -> Json:
     ready = now - since >= world.state.timing.eligible_services
     if ready:
         del world.state.eligible_since[vrack.name]
-    # The states are undocumented; that the answer must be polled is not (facts, section 10).
+    # The schema has status, result and errors and no words for status; that it must be polled follows from them.
     return {
         "createdAt": timestamp(since),
         "status": "done" if ready else "pending",

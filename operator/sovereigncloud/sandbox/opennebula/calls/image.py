@@ -205,9 +205,7 @@ def template_info(context: Context, oid: int, _extended: bool, _decrypt: bool) -
     return render.vm_template(TEMPLATE.find(context, oid, USE, locks=False))
 
 
-def template_instantiate(  # noqa: PLR0917 - the parameters of the method
-    context: Context, oid: int, name: str, hold: bool, extra: str, persistent: bool
-) -> Reply:
+def template_instantiate(context: Context, oid: int, name: str, hold: bool, extra: str, persistent: bool) -> Reply:
     one: VmTemplate = TEMPLATE.find(context, oid, USE)
     template = one.template.copy()
     change = parse(extra) if extra else Template()

@@ -84,15 +84,11 @@ def _listed(context: Context, listing: Listing, state: int, query: str) -> list[
     return members if state == _ANY else [vm for vm in members if vm.state == state]
 
 
-def pool_info(  # noqa: PLR0917 - the parameters of the method
-    context: Context, flag: int, start: int, end: int, state: int, query: str
-) -> Reply:
+def pool_info(context: Context, flag: int, start: int, end: int, state: int, query: str) -> Reply:
     return _pool([render_vm.short(vm) for vm in _listed(context, Listing(flag, start, end), state, query)])
 
 
-def pool_infoextended(  # noqa: PLR0917 - the parameters of the method
-    context: Context, flag: int, start: int, end: int, state: int, query: str
-) -> Reply:
+def pool_infoextended(context: Context, flag: int, start: int, end: int, state: int, query: str) -> Reply:
     return _pool([render_vm.extended(vm) for vm in _listed(context, Listing(flag, start, end), state, query)])
 
 
@@ -307,9 +303,7 @@ def deploy(context: Context, oid: int, hid: int, enforce: bool, ds_id: int, _tem
     return oid
 
 
-def migrate(  # noqa: PLR0917 - the parameters of the method
-    context: Context, oid: int, hid: int, live: bool, enforce: bool, ds_id: int, _type: int
-) -> Reply:
+def migrate(context: Context, oid: int, hid: int, live: bool, enforce: bool, ds_id: int, _type: int) -> Reply:
     cloud = context.cloud
     host = cloud.find(cloud.hosts, hid, "HOST")
     vm: Vm = VM.find(context, oid, ADMIN)

@@ -1,0 +1,336 @@
+"""BareMetalServer: adopted by service name, reinstalled on request, its private interface in the vRack.
+
+At rest nothing is asked per server: the account's view (tags, display name, members of the vRack) and the facts kept in
+status are enough. Only while something is open is one server read in detail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from sovereigncloud.api import BareMetalServer
+from sovereigncloud.api.base import DeletionPolicy
+from sovereigncloud.core.identity import (
+    OVH_INSTALLATION,
+    OVH_OBJECT,
+    OVH_UID,
+    Mark,
+    Ownership,
+    mark_from_ovh,
+    ownership,
+)
+from sovereigncloud.core.outcome import DONE, Outcome, Phase, blocked, done, stalled, waiting
+from sovereigncloud.core.plan import Action, Cause, Drift, Plan, Step
+from sovereigncloud.kinds import endpoint
+from sovereigncloud.kinds.controller import SecretUse, Uses, World
+from sovereigncloud.kinds.installation import INSTALLED_TAG
+from sovereigncloud.kinds.pending import Asked, asked, join, pending
+from sovereigncloud.kinds.ports import Ovh, ServerSummary, VrackView
+from sovereigncloud.kinds.private_interface import (
+    ASKED,
+    DETACH_ASKED,
+    LOOK_AGAIN,
+    AttachInterface,
+    DetachInterface,
+    plan_detach,
+    plan_interface,
+)
+from sovereigncloud.kinds.reinstall import (
+    HISTORY_TAG,
+    QUIET_TAG,
+    RECORD_TAG,
+    TASK_FACT,
+    RecordReinstall,
+    ReinstallServer,
+    Situation,
+    Stage,
+    carried_out,
+    is_open,
+    plan_reinstall,
+    read_record,
+    system_drift,
+)
+from sovereigncloud.kinds.server_observation import Observed, look_closer, observe_server
+
+_NAME_PATH = "spec.name"
+_RENAME_ASKED = "renamed"
+_RENAME_WITHIN = 900.0  # a display name shows up after up to ten minutes (Terraform provider, services.go)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarkServer(Step):
+    urn: str
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UntagServer(Step):
+    urn: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenameServer(Step):
+    name: str
+    change: str
+
+
+class BareMetalServerController:
+    """What a BareMetalServer does."""
+
+    resource = BareMetalServer
+
+    def uses(self, resource: BareMetalServer) -> Uses:
+        owner = endpoint.owner_of(resource)
+        ovh = resource.spec.ovh
+        return Uses(
+            objects=(owner,) if owner else (),
+            secrets=(SecretUse(ovh.credentials_secret_ref.name),) if ovh else (),
+        )
+
+    async def observe(self, resource: BareMetalServer, world: World) -> Observed:
+        return await observe_server(resource, world)
+
+    # -- planning
+
+    def plan(self, resource: BareMetalServer, observed: Observed, now: datetime) -> Plan:
+        if resource.deleting:
+            return _deletion(resource, observed, now)
+        ovh, summary = resource.spec.ovh, observed.summary
+        if ovh is None:
+            return Plan(outcome=stalled("NoProvider", "spec has no provider; set spec.ovh"))
+        if summary is None:
+            return Plan(outcome=_no_such_server(ovh.service_name))
+        found = mark_from_ovh(summary.tags)
+        differences = _differences(resource, observed, now)
+        match ownership(found, observed.mark):
+            case Ownership.FOREIGN if found is not None:
+                return Plan(drift=differences.drift, outcome=_foreign(ovh.service_name, found))
+            case Ownership.SIBLING if observed.holder:
+                message = (
+                    f"server {ovh.service_name} belongs to {observed.holder} of this installation; one server has one"
+                    " object: delete one of the two"
+                )
+                return Plan(drift=differences.drift, outcome=stalled("OwnedByAnotherObject", message, after=60.0))
+            case Ownership.OURS:
+                marking = Plan()
+            case _:
+                marking = Plan(steps=(_marking(ovh.service_name, summary, observed.mark),))
+        return join((marking, differences))
+
+    # -- performing
+
+    async def perform(self, step: Step, resource: BareMetalServer, world: World) -> Outcome:
+        ovh = resource.spec.ovh
+        if ovh is None:
+            return DONE
+        client = await world.ovh(ovh.endpoint, resource.metadata.namespace, ovh.credentials_secret_ref.name)
+        name = ovh.service_name
+        match step:
+            case MarkServer():
+                await client.tag(step.urn, step.mark.for_ovh())
+                return done("Marked", f"server {name} carries the mark of this installation")
+            case UntagServer():
+                await client.untag(step.urn, frozenset({OVH_INSTALLATION, OVH_OBJECT, OVH_UID, INSTALLED_TAG}))
+                return done("Released", f"server {name} no longer carries the mark of this installation")
+            case RenameServer():
+                await client.rename(name, step.name)
+                return done(
+                    "Renamed", f"server {name} is called {step.name}", **{_RENAME_ASKED: asked(step.change, world.now)}
+                )
+            case AttachInterface():
+                await client.attach_interface(step.vrack, step.uuid)
+                message = f"interface {step.uuid} is being attached to vRack {step.vrack}"
+                fact = {ASKED: asked(f"{step.vrack} {step.uuid}", world.now)}
+                return _under_way("AttachingInterface", message, fact, LOOK_AGAIN, available=resource.settled)
+            case DetachInterface():
+                await client.detach_interface(step.vrack, step.uuid)
+                message = f"interface {step.uuid} is being detached from vRack {step.vrack}"
+                return _under_way(
+                    "DetachingInterface", message, {DETACH_ASKED: asked(step.uuid, world.now)}, LOOK_AGAIN
+                )
+            case ReinstallServer():
+                return await _reinstall(client, name, step)
+            case RecordReinstall():
+                return await _record(client, name, step)
+            case _:
+                raise TypeError(f"not a step of a BareMetalServer: {type(step).__name__}")
+
+    # -- telling
+
+    def status(self, resource: BareMetalServer, observed: Observed) -> Mapping[str, object]:
+        before, details = resource.status, observed.details
+        record = read_record(observed.summary.tags) if observed.summary else None
+        reinstalled = record.token if record and record.stage is Stage.DONE else before.reinstalled
+        if details is None:
+            interfaces = [i.model_dump(by_alias=True, exclude_none=True) for i in before.interfaces or ()]
+            return {
+                "address": before.address,
+                "region": before.region,
+                "operatingSystem": before.operating_system,
+                "reinstalled": reinstalled,
+                "installStep": None,
+                "interfaces": _with_vrack(interfaces, observed.vrack) or None,
+            }
+        return {
+            "address": details.server.ip or None,
+            "region": details.server.region or None,
+            "operatingSystem": details.server.os or None,
+            "reinstalled": reinstalled,
+            "installStep": details.install_step,
+            "interfaces": [
+                {"uuid": i.uuid, "mode": i.mode, "macs": list(i.macs)} | ({"vrack": i.vrack} if i.vrack else {})
+                for i in details.interfaces
+            ]
+            or None,
+        }
+
+
+# --- planning --------------------------------------------------------------------------------------------------------
+
+
+def _no_such_server(name: str) -> Outcome:
+    message = (
+        f"the account has no server {name}, or the credential may not see it; check ovh.serviceName and the rights of"
+        " the credential"
+    )
+    return stalled("NoSuchServer", message, after=300.0)
+
+
+def _foreign(service: str, found: Mark) -> Outcome:
+    return stalled(
+        "OwnedByAnotherInstallation",
+        f"server {service} carries the mark of installation {found.installation} ({found.object}); nothing is written"
+        f" there. Remove the tags {OVH_INSTALLATION}, {OVH_OBJECT} and {OVH_UID} from it if that installation is gone",
+        after=300.0,
+    )
+
+
+def _marking(service: str, summary: ServerSummary, mark: Mark) -> MarkServer:
+    """Action Mark says that it is taken over from a predecessor: what differs then is drift, not work."""
+    action = Action.UPDATE if mark_from_ovh(summary.tags) is None else Action.MARK
+    return MarkServer(action=action, target=f"mark of server {service}", urn=summary.urn, mark=mark)
+
+
+def _differences(resource: BareMetalServer, observed: Observed, now: datetime) -> Plan:
+    """Everything but whose it is. A reinstallation under way comes first: nothing else is touched meanwhile."""
+    summary, details = observed.summary, observed.details
+    if summary is None:
+        return Plan()
+    interface = plan_interface(resource, observed.vrack, details.interfaces if details else None, now)
+    name = _plan_name(resource, summary, now)
+    drift = interface.drift + name.drift
+    if details is None and look_closer(resource, summary, observed.vrack):
+        return Plan(drift=drift, outcome=_no_such_server(summary.service_name))
+    if details is None:
+        return join((interface, name, Plan(drift=_system(resource, summary, resource.status.operating_system))))
+    if interface.outcome.phase is Phase.STALLED:
+        return Plan(drift=drift, outcome=interface.outcome)
+    reinstall = plan_reinstall(Situation(resource, summary.urn, summary.tags, details, now, observed.ssh_key))
+    if reinstall.outcome.phase is not Phase.DONE:
+        return Plan(drift=drift, outcome=reinstall.outcome)
+    system = Plan(drift=_system(resource, summary, details.server.os))
+    return join((reinstall, interface, name, system))
+
+
+def _system(resource: BareMetalServer, summary: ServerSummary, system: str | None) -> tuple[Drift, ...]:
+    over = carried_out(resource, summary.tags) and not is_open(summary.tags)
+    return system_drift(resource, system) if over else ()
+
+
+def _plan_name(resource: BareMetalServer, summary: ServerSummary, now: datetime) -> Plan:
+    """The display name, where spec declares one."""
+    wanted = resource.spec.name
+    if not wanted or summary.display_name == wanted:
+        return Plan()
+    drift = (Drift(_NAME_PATH, wanted, summary.display_name),)
+    # The name that is shown still is part of what was asked: another one is a new difference.
+    change = f"{summary.display_name} to {wanted}"
+    if pending(resource, Asked(_RENAME_ASKED, change, "", _RENAME_WITHIN), now):
+        # Cosmetic, and up to ten minutes late: nothing is held up by it, and the usual sweep is quick enough to see it.
+        message = f"{summary.service_name} was renamed to {wanted}, which OVHcloud shows after up to ten minutes"
+        return Plan(drift=drift, outcome=Outcome(reason="Renaming", message=message))
+    step = RenameServer(
+        action=Action.UPDATE,
+        target=f"display name of server {summary.service_name}",
+        fields=(_NAME_PATH,),
+        cause=Cause.OBSERVED if resource.settled else Cause.DECLARED,
+        name=wanted,
+        change=change,
+    )
+    return Plan(drift=drift, steps=(step,))
+
+
+def _deletion(resource: BareMetalServer, observed: Observed, now: datetime) -> Plan:
+    if observed.held:
+        held = blocked(f"still in use: {'; '.join(observed.held)}", reason="InUse")
+        return Plan(outcome=replace(held, after=10.0))
+    summary = observed.summary
+    if resource.deletion_policy is DeletionPolicy.RETAIN or summary is None:
+        return Plan()
+    found = mark_from_ovh(summary.tags)
+    if ownership(found, observed.mark) not in {Ownership.OURS, Ownership.PREDECESSOR}:
+        return Plan()
+    detach = plan_detach(resource, observed.vrack, now)
+    if detach.steps or detach.outcome.phase is not Phase.DONE:
+        return detach
+    untag = UntagServer(
+        action=Action.DELETE,
+        target=f"mark of server {summary.service_name}",
+        fields=("spec.deletionPolicy",),
+        urn=summary.urn,
+    )
+    return Plan(steps=(untag,))
+
+
+# --- performing ------------------------------------------------------------------------------------------------------
+
+
+def _under_way(
+    reason: str, message: str, facts: Mapping[str, str], after: float, *, available: bool = False
+) -> Outcome:
+    outcome = waiting(reason, message, after=after, available=available)
+    return replace(outcome, facts=facts, events=((reason, message),))
+
+
+async def _reinstall(client: Ovh, name: str, step: ReinstallServer) -> Outcome:
+    """The record first: whatever happens to the answer, the server tells what was asked."""
+    tags = {RECORD_TAG: step.record.text}
+    if step.history:
+        tags[HISTORY_TAG] = step.history
+    if step.mute:
+        tags[QUIET_TAG] = "true"
+    await client.tag(step.urn, tags)
+    if step.mute:
+        # Else a technician may touch a machine that stops answering pings (facts, monitoring).
+        await client.set_monitoring(name, monitoring=step.monitoring, no_intervention=True)
+    task = await client.reinstall(name, step.payload)
+    await client.tag(step.urn, {RECORD_TAG: replace(step.record, stage=Stage.RUNNING, task=task).text})
+    message = f"reinstallation of {name} with {step.record.system} was begun, task {task}"
+    return _under_way("Reinstalling", message, {TASK_FACT: f"{step.record.token} {task}"}, LOOK_AGAIN)
+
+
+async def _record(client: Ovh, name: str, step: RecordReinstall) -> Outcome:
+    if step.unmute:
+        await client.set_monitoring(name, monitoring=step.monitoring, no_intervention=False)
+        await client.untag(step.urn, frozenset({QUIET_TAG}))
+    await client.tag(step.urn, {RECORD_TAG: step.record.text})
+    if step.record.stage is Stage.DONE:
+        return done("Reinstalled", f"{name} runs {step.record.system}, request {step.record.token}", **{TASK_FACT: ""})
+    return replace(
+        waiting("Reinstalling", f"reinstall task {step.record.task} of {name} is under way", after=LOOK_AGAIN),
+        facts={TASK_FACT: f"{step.record.token} {step.record.task}"},
+    )
+
+
+def _with_vrack(interfaces: list[dict[str, object]], vrack: VrackView | None) -> list[dict[str, object]]:
+    """The recorded interfaces, with the membership that the view shows."""
+    for interface in interfaces:
+        if vrack is not None and str(interface.get("mode", "")).startswith("vrack"):
+            inside = interface.get("uuid") in vrack.interfaces
+            if inside:
+                interface["vrack"] = vrack.name
+            elif interface.get("vrack") == vrack.name:
+                interface.pop("vrack")
+    return interfaces

@@ -1,0 +1,192 @@
+"""What is read for a SovereignCloud: the store, the account's view, and OpenNebula once something may answer there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from sovereigncloud.api import BareMetalServer, SovereignCloud, VirtualNetwork
+from sovereigncloud.api.base import DeletionPolicy
+from sovereigncloud.api.sovereigncloud import Role
+from sovereigncloud.core.identity import Mark
+from sovereigncloud.core.outcome import Outcome, retry, stalled
+from sovereigncloud.kinds.composition import is_composed, network_key
+from sovereigncloud.kinds.controller import AnyResource, World
+from sovereigncloud.kinds.dismantling import Remains
+from sovereigncloud.kinds.endpoint import Endpoint, endpoint_of, generated_secret, server_key
+from sovereigncloud.kinds.errors import MissingSecret, NotFound, Retry
+from sovereigncloud.kinds.installation import Known, installation_of, record_of
+from sovereigncloud.kinds.ports import CloudView, Front, InstallState, IpBlock, ServerSummary, VrackView
+from sovereigncloud.kinds.routing import astray
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What was read for one cloud.
+
+    Attributes:
+        servers, networks: the children that spec lists, by their names there.
+        dropped: children that spec no longer lists.
+        summaries: the servers in the account's view, by their names in spec.
+        blocks: declared blocks that the view does not show in the vRack; None: the account has no such block.
+        credentials: whether the generated Secret is there.
+        insecure: why the endpoint is not even asked.
+        error: why nothing answered, and after how many seconds to ask again.
+    """
+
+    mark: Mark
+    servers: Mapping[str, BareMetalServer] = field(default_factory=dict)
+    networks: Mapping[str, VirtualNetwork] = field(default_factory=dict)
+    dropped: tuple[AnyResource, ...] = ()
+    summaries: Mapping[str, ServerSummary] = field(default_factory=dict)
+    vrack: VrackView | None = None
+    blocks: Mapping[str, IpBlock | None] = field(default_factory=dict)
+    endpoint: Endpoint | None = None
+    credentials: bool = True
+    insecure: Outcome | None = None
+    job: InstallState | None = None
+    front: Front | None = None
+    view: CloudView | None = None
+    error: str = ""
+    after: float | None = None
+    remains: Remains = field(default_factory=Remains)
+    node_addresses: Mapping[str, str] = field(default_factory=dict)
+    admitted: bool = True
+
+    @property
+    def known(self) -> Known:
+        return Known(self.summaries, self.job, self.front is not None, self.error, self.credentials)
+
+    @property
+    def unreachable(self) -> Outcome:
+        where = self.endpoint.url if self.endpoint else "the front-end"
+        return retry(self.error or f"{where} does not answer", after=self.after)
+
+
+async def observe_cloud(cloud: SovereignCloud, world: World) -> Observed:
+    """Reads only."""
+    observed = _children(cloud, world, Observed(world.mark(cloud), admitted=world.admitted))
+    if cloud.deleting:
+        return await _last_look(cloud, world, observed)
+    endpoint = endpoint_of(cloud, world.get)
+    observed = replace(observed, endpoint=endpoint, insecure=_insecure(endpoint, world))
+    if cloud.spec.hosted is not None:
+        observed = await _account(cloud, world, observed)
+        observed = await _installation(cloud, world, observed)
+    if _may_answer(cloud, observed):
+        observed = await _ask(cloud, world, observed)
+    return observed
+
+
+def _children(cloud: SovereignCloud, world: World, observed: Observed) -> Observed:
+    """The children from the store: those that spec lists by name, the others since they refer to the cloud."""
+    servers: dict[str, BareMetalServer] = {}
+    networks: dict[str, VirtualNetwork] = {}
+    hosted = cloud.spec.hosted
+    for server in hosted.ovh.servers if hosted and hosted.ovh else ():
+        child = world.get(server_key(cloud, server))
+        if isinstance(child, BareMetalServer):
+            servers[server.name] = child
+    for network in (hosted.networks if hosted else None) or ():
+        child = world.get(network_key(cloud, network))
+        if isinstance(child, VirtualNetwork):
+            networks[network.name] = child
+    listed = {c.key for c in (*servers.values(), *networks.values())}
+    dropped = tuple(u for u in world.users(cloud.key) if is_composed(cloud, u) and u.key not in listed)
+    nodes = {s.name for s in (hosted.ovh.servers if hosted and hosted.ovh else ()) if Role.NODE in s.roles}
+    addresses = {n: c.status.address for n, c in servers.items() if n in nodes and c.status.address}
+    return replace(observed, servers=servers, networks=networks, dropped=dropped, node_addresses=addresses)
+
+
+async def _account(cloud: SovereignCloud, world: World, observed: Observed) -> Observed:
+    """Tags of the servers, blocks of the vRack; single blocks only where one is astray."""
+    ovh = cloud.spec.hosted.ovh if cloud.spec.hosted else None
+    if ovh is None:
+        return observed
+    namespace, secret = cloud.metadata.namespace, ovh.credentials_secret_ref.name
+    account = await world.account(ovh.endpoint, namespace, secret, ovh.vrack)
+    vrack = account.vracks.get(ovh.vrack)
+    summaries = {s.name: account.servers[s.service_name] for s in ovh.servers if s.service_name in account.servers}
+    blocks: dict[str, IpBlock | None] = {}
+    missing = astray(cloud, vrack) if vrack is not None else {}
+    if missing:
+        client = await world.ovh(ovh.endpoint, namespace, secret)
+        for block in missing.values():
+            try:
+                blocks[block] = await client.block(block)
+            except NotFound:
+                blocks[block] = None
+    return replace(observed, vrack=vrack, summaries=summaries, blocks=blocks)
+
+
+async def _installation(cloud: SovereignCloud, world: World, observed: Observed) -> Observed:
+    """The generated Secret and the Job, while the cloud is not settled: at rest the front-end's answer is enough."""
+    wanted = installation_of(cloud, observed.servers)
+    if wanted is None or cloud.settled:
+        return observed
+    job = await world.installer.state(wanted)
+    return replace(observed, credentials=await _has_credentials(cloud, world), job=job)
+
+
+async def _has_credentials(cloud: SovereignCloud, world: World) -> bool:
+    try:
+        await world.kubernetes.secret(cloud.metadata.namespace, generated_secret(cloud))
+    except MissingSecret:
+        return False
+    return True
+
+
+def _may_answer(cloud: SovereignCloud, observed: Observed) -> bool:
+    """Whether there is somebody to ask: not before an installation, not while it runs, never in clear in public."""
+    if observed.endpoint is None or observed.insecure is not None or not observed.credentials:
+        return False
+    if cloud.spec.hosted is None or cloud.spec.hosted.open_nebula.install is None or cloud.status.endpoint:
+        return True
+    begun = record_of(cloud, observed.summaries) is not None
+    return begun and (observed.job is None or observed.job.state != "Running")
+
+
+async def _ask(cloud: SovereignCloud, world: World, observed: Observed) -> Observed:
+    generated = cloud.spec.hosted is not None and cloud.spec.hosted.open_nebula.install is not None
+    try:
+        client = await world.open_nebula(cloud.key)
+        observed = replace(observed, front=await client.front())
+        if not cloud.status.endpoint:
+            # Its first answer: it is told before anything in it is read, since all that lives there waits for it.
+            return observed
+        return replace(observed, view=await world.view(cloud.key))
+    except Retry as error:
+        return replace(observed, front=None, error=str(error), after=error.after)
+    except MissingSecret:
+        if not generated:
+            raise
+        return replace(observed, credentials=False)
+
+
+def _insecure(endpoint: Endpoint | None, world: World) -> Outcome | None:
+    if endpoint is None or not endpoint.insecure(world.allows_plain_http):
+        return None
+    return stalled(
+        "InsecureEndpoint",
+        f"{endpoint.url} would carry the administrator's password in clear over a public network; use https, or allow"
+        f" plain http to {endpoint.host} by name in the operator's settings",
+    )
+
+
+async def _last_look(cloud: SovereignCloud, world: World, observed: Observed) -> Observed:
+    """What is still there of a cloud that is being deleted. With Retain nothing outside is asked."""
+    users = [u for u in world.users(cloud.key) if not is_composed(cloud, u)]
+    composed = (*observed.servers.values(), *observed.networks.values(), *observed.dropped)
+    remains = Remains(
+        users=tuple(str(u.key) for u in users), composed=tuple(c for c in composed if is_composed(cloud, c))
+    )
+    if cloud.deletion_policy is DeletionPolicy.DELETE and cloud.spec.hosted is not None and not users:
+        credentials = await _has_credentials(cloud, world)
+        remains = replace(remains, credentials=credentials)
+        if cloud.status.endpoint and credentials:
+            try:
+                view = await world.view(cloud.key)
+                remains = replace(remains, machines=tuple(view.vms.values()))
+            except Retry as error:
+                remains = replace(remains, error=str(error))
+    return replace(observed, remains=remains)

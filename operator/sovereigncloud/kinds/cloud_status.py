@@ -1,0 +1,86 @@
+"""The status of a SovereignCloud: what is observed, and what was, while nothing answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sovereigncloud.api import SovereignCloud
+from sovereigncloud.kinds.building import is_ready
+from sovereigncloud.kinds.cloud_observation import Observed
+from sovereigncloud.kinds.controller import AnyResource
+from sovereigncloud.kinds.hosts import MONITORED, word
+from sovereigncloud.kinds.routing import astray
+
+_OF_A_VRACK = frozenset({"AttachingInterface", "InterfaceInOtherVrack", "NoSuchVrack", "VrackIncompatible"})
+
+
+def cloud_status(cloud: SovereignCloud, observed: Observed) -> Mapping[str, object]:
+    """Without an answer from OpenNebula everything stays as it was, but for the phase of a first building."""
+    before = cloud.status
+    kept: dict[str, object] = {
+        "endpoint": before.endpoint,
+        "version": before.version,
+        "zone": before.zone,
+        "credentialsSecret": before.credentials_secret,
+        "phase": before.phase,
+        "hostsReady": before.hosts_ready,
+        "hosts": [h.model_dump(by_alias=True, exclude_none=True) for h in before.hosts or ()] or None,
+    }
+    if cloud.deleting:
+        return kept
+    endpoint, front, view = observed.endpoint, observed.front, observed.view
+    if endpoint is not None:
+        kept["credentialsSecret"] = endpoint.secret
+    if front is None or endpoint is None:
+        return kept if before.endpoint else {**kept, "phase": _phase(cloud, observed)}
+    kept.update(endpoint=endpoint.url, version=front.version, zone=front.zone_name, phase=_phase(cloud, observed))
+    if view is None:
+        return kept
+    declared = set(observed.node_addresses.values())
+    ours = [h for h in view.hosts.values() if cloud.spec.hosted is None or h.name in declared]
+    monitored = len({h.name for h in ours if h.state in MONITORED})
+    wanted = _nodes(cloud) if cloud.spec.hosted is not None else len(ours)
+    kept["hostsReady"] = f"{monitored}/{wanted}"
+    kept["hosts"] = [
+        {"name": h.name, "id": str(h.id), "state": word(h.state)}
+        for h in sorted(view.hosts.values(), key=lambda h: h.id)
+    ] or None
+    return kept
+
+
+def _nodes(cloud: SovereignCloud) -> int:
+    ovh = cloud.spec.hosted.ovh if cloud.spec.hosted else None
+    return sum("Node" in s.roles for s in (ovh.servers if ovh else ()))
+
+
+def _phase(cloud: SovereignCloud, observed: Observed) -> str | None:
+    """Where the building is."""
+    hosted = cloud.spec.hosted
+    if hosted is None:
+        return "Running" if observed.front else None
+    if observed.front is None:
+        return _before_it_answers(cloud, observed)
+    hosts = observed.view.hosts.values() if observed.view else ()
+    monitored = {h.name for h in hosts if h.state in MONITORED}
+    if len(observed.node_addresses) < _nodes(cloud) or not set(observed.node_addresses.values()) <= monitored:
+        return "Hosts"
+    networks = hosted.networks or ()
+    if any(n.name not in observed.networks or not is_ready(observed.networks[n.name]) for n in networks):
+        return "Networks"
+    return "Running"
+
+
+def _before_it_answers(cloud: SovereignCloud, observed: Observed) -> str:
+    ovh = cloud.spec.hosted.ovh if cloud.spec.hosted else None
+    names = [s.name for s in (ovh.servers if ovh else ())]
+    unready = [observed.servers.get(n) for n in names if n not in observed.servers or not is_ready(observed.servers[n])]
+    if unready:
+        return "vRack" if all(_only_vrack(child) for child in unready) else "Servers"
+    if observed.vrack is None or astray(cloud, observed.vrack):
+        return "vRack"
+    return "Installing"
+
+
+def _only_vrack(child: AnyResource | None) -> bool:
+    ready = child.status.condition("Ready") if child is not None else None
+    return ready is not None and ready.reason in _OF_A_VRACK

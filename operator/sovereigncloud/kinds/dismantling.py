@@ -1,0 +1,95 @@
+"""The end of a SovereignCloud: nobody uses it, its networks go, its servers go, and only then it goes itself.
+
+Foreground deletion gives the cloud and what it composed their deletionTimestamp at once, so order cannot be left to the
+garbage collector. With Retain nothing outside changes, and an unreachable OpenNebula holds nothing up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from sovereigncloud.api import BareMetalServer, SovereignCloud
+from sovereigncloud.api.base import DeletionPolicy
+from sovereigncloud.core.outcome import blocked, retry, waiting
+from sovereigncloud.core.plan import Action, Plan, Step
+from sovereigncloud.kinds.composition import remove
+from sovereigncloud.kinds.controller import AnyResource
+from sovereigncloud.kinds.endpoint import generated_secret
+from sovereigncloud.kinds.ports import Vm
+
+_SHOWN = 10
+_LOOK_AGAIN = 5.0
+_ORPHAN = "orphan"  # the garbage collector's own finalizer for --cascade=orphan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteCredentials(Step):
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Remains:
+    """What is still there.
+
+    Attributes:
+        users: names of objects, not composed by the cloud, that refer to it.
+        composed: objects that it made.
+        machines: every machine in its OpenNebula, ours or not; None: nobody asked (Retain).
+        error: why nobody could be asked.
+        credentials: whether its generated Secret is there.
+    """
+
+    users: tuple[str, ...] = ()
+    composed: tuple[AnyResource, ...] = ()
+    machines: tuple[Vm, ...] | None = None
+    error: str = ""
+    credentials: bool = False
+
+
+def plan_dismantling(cloud: SovereignCloud, remains: Remains) -> Plan:
+    """The next steps; empty and done: the finalizer may go."""
+    if remains.users:
+        return Plan(outcome=blocked(f"still in use: {_listed(remains.users)}", reason="InUse"))
+    if _ORPHAN in cloud.metadata.finalizers:
+        return Plan()  # what it composed is to live on
+    if cloud.deletion_policy is DeletionPolicy.DELETE and cloud.spec.hosted is not None:
+        if remains.error:
+            return Plan(outcome=retry(f"cannot tell whether machines are in the cloud: {remains.error}"))
+        if remains.machines:
+            names = _listed(f"VM {vm.id} ({vm.name})" for vm in remains.machines)
+            message = (
+                f"{len(remains.machines)} machines are in the cloud, which deletionPolicy Delete would lose: {names}"
+            )
+            return Plan(outcome=replace(blocked(message, reason="InUse"), after=30.0))
+    networks = [c for c in remains.composed if not isinstance(c, BareMetalServer)]
+    servers: list[AnyResource] = [c for c in remains.composed if isinstance(c, BareMetalServer)]
+    if networks:
+        return _remove(cloud, networks)
+    if servers:
+        return _remove(cloud, servers)
+    return _credentials(cloud, remains)
+
+
+def _remove(cloud: SovereignCloud, children: list[AnyResource]) -> Plan:
+    steps = tuple(s for child in children for s in remove(cloud, child, cloud.deletion_policy))
+    message = f"waiting until they are gone: {_listed(str(c.key) for c in children)}"
+    return Plan(steps=steps, outcome=waiting("DeletingChildren", message, after=_LOOK_AGAIN))
+
+
+def _credentials(cloud: SovereignCloud, remains: Remains) -> Plan:
+    """The generated Secret outlives a retained cloud: it holds the only password of its administrator."""
+    hosted = cloud.spec.hosted
+    generated = hosted is not None and hosted.open_nebula.install is not None and remains.credentials
+    if not generated or cloud.deletion_policy is DeletionPolicy.RETAIN:
+        return Plan()
+    name = generated_secret(cloud)
+    return Plan(
+        steps=(DeleteCredentials(action=Action.DELETE, target=f"generated Secret {name}", inside=True, name=name),)
+    )
+
+
+def _listed(names: Iterable[str]) -> str:
+    all_names = sorted(names)
+    more = len(all_names) - _SHOWN
+    return ", ".join(all_names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,198 @@
+"""Looking for the image of a MachineImage in each of its clouds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from sovereigncloud.api.base import DeletionPolicy, Key, Management
+from sovereigncloud.api.hostedinstance import HostedInstance
+from sovereigncloud.api.machineimage import MachineImage
+from sovereigncloud.core.identity import Mark
+from sovereigncloud.core.outcome import Outcome, blocked, retry, stalled, waiting
+from sovereigncloud.kinds.clouds import cloud_key, not_allowed, not_answering_yet, referred, where
+from sovereigncloud.kinds.controller import World
+from sovereigncloud.kinds.errors import MissingSecret, OutsideError
+from sovereigncloud.kinds.identification import Identified, identify, owner_of
+from sovereigncloud.kinds.ports import CloudView, Datastore, Image, MarketplaceApp
+
+_RECORD = "image."
+_APP_READY = 1
+_APP_LOCKED = 2
+_APP_STATES = {0: "Init", 3: "Error", 4: "Disabled"}
+_IMAGE_DATASTORE = 0
+_DEFAULT_DATASTORE = "default"
+_SHOWN = 10
+_APPS_ARE_LISTED_EVERY = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class CloudImage:
+    """The image in one cloud.
+
+    Attributes:
+        cloud: the cloud.
+        wanted: whether spec names the cloud; it was named once if not.
+        problem: why nothing can be looked at there.
+        needs: what lets the cloud be written to, where it is only observed; the engine knows the management of one
+            cloud that an object lives in, not of several.
+        found: the image that was made there.
+        namesake: another image of that name under the same owner: no second one can be made.
+        app: the marketplace app to make it from, looked up only when it is to be made; or why not.
+        datastore: where it is to be made; or why not.
+        named_by: the instances whose spec names it.
+        machines: the machines that use it.
+    """
+
+    cloud: Key
+    wanted: bool
+    problem: Outcome | None = None
+    needs: str = ""
+    found: Identified[Image] = field(default_factory=Identified)
+    namesake: Image | None = None
+    app: MarketplaceApp | Outcome | None = None
+    datastore: Datastore | Outcome | None = None
+    named_by: tuple[str, ...] = ()
+    machines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ImageObservation:
+    mark: Mark
+    admitted: bool = False
+    clouds: tuple[CloudImage, ...] = ()
+
+
+def is_left_alone(resource: MachineImage) -> bool:
+    """Whether it goes without anything being done outside."""
+    return resource.deleting and resource.deletion_policy is DeletionPolicy.RETAIN
+
+
+def record(cloud: Key) -> str:
+    """The key of `status.external` for the id there; spec.cloudRefs is a map by name."""
+    return f"{_RECORD}{cloud.name}"
+
+
+async def look(resource: MachineImage, world: World) -> ImageObservation:
+    """In each cloud by itself: one that does not answer must not hold up the others."""
+    seen = ImageObservation(mark=world.mark(resource), admitted=world.admitted)
+    if is_left_alone(resource):
+        return seen
+    found: list[CloudImage] = []
+    for cloud, is_wanted in _clouds(resource, world):
+        start = CloudImage(cloud=cloud, wanted=is_wanted, needs=_needs(cloud, world))
+        try:
+            found.append(await _look_in(start, seen, resource, world))
+        except OutsideError as error:
+            found.append(replace(start, problem=retry(f"cloud {where(cloud)}: {error}")))
+        except MissingSecret as error:
+            found.append(replace(start, problem=blocked(f"cloud {where(cloud)}: {error}")))
+    return replace(seen, clouds=tuple(found))
+
+
+def _needs(cloud: Key, world: World) -> str:
+    found = world.get(cloud)
+    management = found.spec.management if found is not None else None
+    if management in {None, Management.MANAGE}:
+        return ""
+    return f"spec.management: Manage on SovereignCloud {where(cloud)} (it is {management})"
+
+
+def _clouds(resource: MachineImage, world: World) -> list[tuple[Key, bool]]:
+    """Those that spec names, and those where it was made when spec named them."""
+    namespace = resource.metadata.namespace
+    named = [referred(ref, namespace) for ref in resource.spec.cloud_refs]
+    names = {cloud.name for cloud in named}
+    before = [
+        cloud_key(key.removeprefix(_RECORD), namespace)
+        for key in resource.external
+        if key.startswith(_RECORD) and key.removeprefix(_RECORD) not in names
+    ]
+    clouds = [*((cloud, True) for cloud in named), *((cloud, False) for cloud in before)]
+    # Where the cloud itself is not there, nothing was made, or nothing more can be done.
+    return [
+        (cloud, wanted)
+        for cloud, wanted in clouds
+        if (wanted and not resource.deleting) or world.get(cloud) is not None
+    ]
+
+
+async def _look_in(start: CloudImage, seen: ImageObservation, resource: MachineImage, world: World) -> CloudImage:
+    cloud = start.cloud
+    problem = not_allowed(cloud, resource.metadata.namespace, "spec.cloudRefs") or not_answering_yet(cloud, world)
+    if problem is not None:
+        return replace(start, problem=problem)
+    view = await world.view(cloud)
+    owner = await owner_of(view, cloud, world)
+    here = replace(start, found=identify(resource.external.get(record(cloud)), view.images, owner, seen.mark, "image"))
+    image = here.found.thing
+    if image is not None:
+        going = resource.deleting or not start.wanted
+        named_by = _named_by(resource, cloud, world) if going else ()
+        return replace(here, machines=_machines(image, view) if going else (), named_by=named_by)
+    same_name = (i for i in view.images.values() if i.name == resource.outside_name and i.owner == owner)
+    here = replace(here, namesake=next(same_name, None))
+    if here.namesake is not None or resource.deleting or not start.wanted:
+        return here
+    app = resource.spec.source.marketplace_app
+    return replace(
+        here,
+        datastore=_datastore(resource.spec.datastore or _DEFAULT_DATASTORE, view, where(cloud)),
+        app=None if app is None else _app(app, await (await world.open_nebula(cloud)).apps(), where(cloud)),
+    )
+
+
+def _datastore(name: str, view: CloudView, place: str) -> Datastore | Outcome:
+    images = [store for store in view.datastores.values() if store.type == _IMAGE_DATASTORE]
+    matching = [store for store in images if store.name == name]  # names of datastores are unique
+    if matching:
+        return matching[0]
+    known = ", ".join(sorted(store.name for store in images)) or "none"
+    return stalled(
+        "DatastoreNotFound", f'{place} has no image datastore called "{name}"; set spec.datastore to one of: {known}'
+    )
+
+
+def _app(name: str, apps: tuple[MarketplaceApp, ...], place: str) -> MarketplaceApp | Outcome:
+    if not apps:
+        return waiting(
+            "MarketplaceEmpty",
+            f"{place} knows no marketplace app yet; OpenNebula lists its marketplaces every few minutes",
+            after=_APPS_ARE_LISTED_EVERY,
+        )
+    matching = sorted((app for app in apps if app.name == name), key=lambda app: app.id)
+    match matching:
+        case []:
+            word = name.split(maxsplit=1)[0].lower()
+            close = sorted({app.name for app in apps if word in app.name.lower()} or {app.name for app in apps})
+            return stalled(
+                "AppNotFound",
+                f'{place} has no marketplace app called "{name}"; there are {", ".join(close[:_SHOWN])}'
+                + (" and others" if len(close) > _SHOWN else ""),
+            )
+        case [app] if app.state == _APP_READY:
+            return app
+        case [app] if app.state == _APP_LOCKED:
+            return waiting("AppNotReady", f'marketplace app {app.id} "{name}" in {place} is being uploaded')
+        case [app]:
+            state = _APP_STATES.get(app.state, str(app.state))
+            return stalled("AppNotReady", f'marketplace app {app.id} "{name}" in {place} is in state {state}')
+        case _:
+            ids = ", ".join(f"{app.id} in {app.marketplace}" for app in matching)
+            return stalled(
+                "SeveralFound", f'{place} has several marketplace apps called "{name}": {ids}; use spec.source.url'
+            )
+
+
+def _machines(image: Image, view: CloudView) -> tuple[str, ...]:
+    known = (view.vms.get(number) for number in image.vms)
+    named = tuple(f'VM {vm.id} "{vm.name}"' for vm in known if vm is not None)
+    unseen = max(image.running_vms, len(image.vms)) - len(named)
+    return (*named, f"{unseen} machines that this credential may not see") if unseen > 0 else named
+
+
+def _named_by(resource: MachineImage, cloud: Key, world: World) -> tuple[str, ...]:
+    return tuple(
+        str(user.key)
+        for user in world.users(cloud)
+        if isinstance(user, HostedInstance) and not user.deleting and user.spec.source.image == resource.outside_name
+    )

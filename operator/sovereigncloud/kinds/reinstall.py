@@ -1,0 +1,390 @@
+"""The reinstallation of a server: asked for by a word in spec, recorded on the server before it is begun, done once.
+
+OVHcloud's API has no idempotency key and forgets its tasks (facts: a purged task answers 404, a new one does so too for
+up to five minutes), so the server itself carries the record, as IAM tags:
+
+    sovereigncloud.io/reinstall   <token>:requested:<unix>:<newest task before>:<system>   about to ask
+                                  <token>:<task>:<unix>:<system>                           asked
+                                  <token>:done:<unix>:<system>                             the server runs the system
+    sovereigncloud.io/reinstalled digests of earlier tokens, so that a revert in Git wipes nothing
+    sovereigncloud.io/quiet       the server had no_intervention off before; it is put back at the end
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+from sovereigncloud.api import BareMetalServer
+from sovereigncloud.api.sovereigncloud import Reinstall
+from sovereigncloud.core.outcome import stalled, waiting
+from sovereigncloud.core.plan import Action, Disruption, Drift, Plan, Step
+from sovereigncloud.kinds.ports import InstallStep, Interface, Reinstallation, Server, Task
+
+RECORD_TAG = "sovereigncloud.io/reinstall"
+HISTORY_TAG = "sovereigncloud.io/reinstalled"
+QUIET_TAG = "sovereigncloud.io/quiet"
+
+TASK_FACT = "reinstallTask"
+"""In `status.external`: the word and the task that carries it out; a copy of the record."""
+
+ACTIVE = frozenset({"init", "todo", "doing"})
+FAILED = frozenset({"cancelled", "customerError", "ovhError"})
+PUBLIC_MODES = frozenset({"public", "public_aggregation"})
+
+_LATE_WRITE = 60.0  # a POST may take effect this long after the client gave up
+_TASK_LAG = 300.0  # a new task may answer 404 this long (Terraform provider, dedicated_server_task.go)
+_CERTAIN = 3600.0  # within this a task that was begun is still known; afterwards it may have been purged
+_LOOK_AGAIN = 10.0
+_HISTORY = 28  # digests of 8 characters and a dot fit into a tag of 256
+
+
+class Stage(StrEnum):
+    REQUESTED = "requested"
+    RUNNING = "running"
+    DONE = "done"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What the server's tag says.
+
+    Attributes:
+        at: seconds since the epoch, of the last attempt.
+        task: the task (RUNNING), or the newest reinstall task known before the attempt (REQUESTED).
+    """
+
+    token: str
+    stage: Stage
+    at: int = 0
+    task: int = 0
+    system: str = ""
+
+    @property
+    def text(self) -> str:
+        match self.stage:
+            case Stage.REQUESTED:
+                return f"{self.token}:requested:{self.at}:{self.task}:{self.system}"
+            case Stage.RUNNING:
+                return f"{self.token}:{self.task}:{self.at}:{self.system}"
+            case Stage.DONE:
+                return f"{self.token}:done:{self.at}:{self.system}"
+
+
+def read_record(tags: Mapping[str, str]) -> Record | None:
+    """The record on a server. What nobody of ours wrote counts as done: it never leads to a reinstallation."""
+    token, _, rest = tags.get(RECORD_TAG, "").partition(":")
+    if not token:
+        return None
+    stage, _, rest = rest.partition(":")
+    at, _, rest = rest.partition(":")
+    when = int(at) if at.isdigit() else 0
+    if stage == "requested":
+        task, _, system = rest.partition(":")
+        return Record(token, Stage.REQUESTED, when, int(task) if task.isdigit() else 0, system)
+    if stage.isdigit():
+        return Record(token, Stage.RUNNING, when, int(stage), rest)
+    return Record(token, Stage.DONE, when, 0, rest)
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()[:8]
+
+
+def history(tags: Mapping[str, str], superseded: Record | None) -> str:
+    """The digests of earlier tokens, with the one that is about to be overwritten."""
+    known = [d for d in tags.get(HISTORY_TAG, "").split(".") if d]
+    if superseded is not None and _digest(superseded.token) not in known:
+        known.append(_digest(superseded.token))
+    return ".".join(known[-_HISTORY:])
+
+
+def carried_out(resource: BareMetalServer, tags: Mapping[str, str]) -> bool:
+    """Whether the word in spec was already carried out, as far as the server or status remembers."""
+    request = resource.spec.reinstall
+    if request is None:
+        return True
+    record = read_record(tags)
+    if record is not None and record.token == request.request:
+        return record.stage is Stage.DONE
+    return _digest(request.request) in tags.get(HISTORY_TAG, "").split(".") or (
+        resource.status.reinstalled == request.request
+    )
+
+
+def is_open(tags: Mapping[str, str]) -> bool:
+    """Whether a reinstallation was begun and not yet seen to end."""
+    record = read_record(tags)
+    return record is not None and record.stage is not Stage.DONE
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What is read of one server, only while something about it is open: each is a call per server.
+
+    `disk_groups` and `systems` are asked for only before a reinstallation (0 and empty otherwise).
+    """
+
+    server: Server
+    interfaces: tuple[Interface, ...]
+    tasks: tuple[Task, ...] = ()
+    progress: tuple[InstallStep, ...] = ()
+    disk_groups: int = 0
+    systems: frozenset[str] = frozenset()
+
+    @property
+    def active(self) -> Task | None:
+        return next((t for t in reversed(self.tasks) if t.status in ACTIVE), None)
+
+    @property
+    def install_step(self) -> str | None:
+        """The step under way, for people."""
+        doing = [s.comment for s in self.progress if s.status in {"doing", "error"}]
+        return doing[-1] if doing else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReinstallServer(Step):
+    """Asks for it: record, mute OVHcloud's technicians, POST, record the task."""
+
+    urn: str
+    record: Record
+    history: str
+    payload: Reinstallation
+    monitoring: bool
+    mute: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordReinstall(Step):
+    """Writes what became of it; at the end technicians are let back in where they were."""
+
+    urn: str
+    record: Record
+    monitoring: bool = False
+    unmute: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What a decision about a reinstallation is made from. `ssh_key`: the public key that is to be let in."""
+
+    resource: BareMetalServer
+    urn: str
+    tags: Mapping[str, str]
+    details: Details
+    now: datetime
+    ssh_key: str = ""
+
+    @property
+    def record(self) -> Record | None:
+        return read_record(self.tags)
+
+    @property
+    def name(self) -> str:
+        return self.details.server.service_name
+
+
+def plan_reinstall(at: Situation) -> Plan:
+    """What to do about the reinstallation, if anything. Empty and done: nothing is open."""
+    record, request = at.record, at.resource.spec.reinstall
+    if record is not None and record.stage is not Stage.DONE:
+        under_way = _follow(at, record)
+        if under_way is not None:
+            return under_way
+    if at.details.active is not None:
+        message = (
+            f"reinstall task {at.details.active.id} of {at.name} is running and was not begun here; waiting for its end"
+        )
+        return Plan(outcome=waiting("TaskRunning", message, after=_LOOK_AGAIN))
+    if request is None:
+        return Plan()
+    if carried_out(at.resource, at.tags):
+        return _after(at, request)
+    return _begun(at, request) or _refusal(request, at.details) or Plan(steps=(_begin(at, request),))
+
+
+def _begun(at: Situation, request: Reinstall) -> Plan | None:
+    """Status knows a task of this word and the server's record does not: it gets its record back.
+
+    A write of an earlier record can take effect after a later one, when the client gave up on it.
+    """
+    token, _, task = at.resource.external.get(TASK_FACT, "").rpartition(" ")
+    record = at.record
+    if token != request.request or not task.isdigit() or (record is not None and record.token == token):
+        return None
+    again = Record(token, Stage.RUNNING, int(at.now.timestamp()), int(task), request.operating_system)
+    return Plan(steps=(_write(at, f"record of reinstall task {task} of {at.name}", again),))
+
+
+def _write(at: Situation, target: str, record: Record, *, unmute: bool = False) -> RecordReinstall:
+    # Action Reinstall: after a lost answer the engine then trusts only what is read when no late write is to be feared.
+    return RecordReinstall(
+        action=Action.REINSTALL,
+        target=target,
+        fields=("spec.reinstall.request",),
+        urn=at.urn,
+        record=record,
+        monitoring=at.details.server.monitoring,
+        unmute=unmute,
+    )
+
+
+def system_drift(resource: BareMetalServer, system: str | None) -> tuple[Drift, ...]:
+    """Another system than declared is told, never mended: only a new word in spec reinstalls."""
+    request = resource.spec.reinstall
+    if request is None or not system or system == request.operating_system:
+        return ()
+    return (Drift("spec.reinstall.operatingSystem", request.operating_system, system, mendable=False),)
+
+
+def _follow(at: Situation, record: Record) -> Plan | None:
+    """What an open record asks for; None: it is over, or it never began."""
+    request, details, name = at.resource.spec.reinstall, at.details, at.name
+    age = max(0.0, at.now.timestamp() - record.at)
+    ours = request is not None and request.request == record.token
+    if record.stage is Stage.REQUESTED:
+        return _follow_request(at, record, age, ours=ours)
+    task = next((t for t in details.tasks if t.id == record.task), None)
+    if task is not None and task.status in FAILED:
+        if not ours:
+            return None
+        return Plan(
+            outcome=stalled(
+                "ReinstallFailed",
+                f"reinstall task {task.id} of {name} ended as {task.status}: {task.comment or 'no comment'};"
+                " set a new spec.reinstall.request to try again",
+            )
+        )
+    if task is not None and task.status in ACTIVE:
+        return _installing(name, details, task.id)
+    if task is None and any(s.status in {"todo", "doing"} for s in details.progress):
+        return _installing(name, details, record.task)
+    # The task is over or no longer known. Only the server tells whether the system is there.
+    lagging = task is None and at.resource.status.install_step is None and age < _TASK_LAG
+    if lagging:
+        return _installing(name, details, record.task)
+    if details.server.os == record.system or not record.system:
+        return Plan(steps=(_finish(at, record),))
+    if not ours:
+        return None  # spec asks for something else by now
+    if age < _CERTAIN:
+        message = f"task {record.task} of {name} is over; waiting until the server shows {record.system}"
+        return Plan(outcome=waiting("VerifyingSystem", message, after=_LOOK_AGAIN))
+    return Plan(
+        outcome=stalled(
+            "ReinstallUnknown",
+            f"reinstall task {record.task} of {name} is over, and the server runs {details.server.os} instead of"
+            f" {record.system}; set a new spec.reinstall.request to try again",
+            after=300.0,
+        )
+    )
+
+
+def _follow_request(at: Situation, record: Record, age: float, *, ours: bool) -> Plan | None:
+    """Recorded, and nobody knows whether the API took it: its tasks tell."""
+    since = [t for t in at.details.tasks if t.id > record.task]
+    if since:
+        task = max(t.id for t in since)
+        under_way = replace(record, stage=Stage.RUNNING, task=task)
+        return Plan(steps=(_write(at, f"record of reinstall task {task} of {at.name}", under_way),))
+    if age < _LATE_WRITE:
+        message = (
+            "a reinstallation was recorded and no task is known yet; waiting until it is certain that it was not begun"
+        )
+        return Plan(outcome=waiting("ConfirmingReinstall", message, after=_LATE_WRITE - age))
+    if age < _CERTAIN or not ours:
+        return None
+    return Plan(
+        outcome=stalled(
+            "ReinstallUnknown",
+            f"a reinstallation of {at.name} was recorded more than an hour ago and no task of it"
+            " is known; look at the server, and set a new spec.reinstall.request if it is still wanted",
+        )
+    )
+
+
+def _installing(name: str, details: Details, task: int) -> Plan:
+    step = details.install_step
+    message = f"{name} is being reinstalled, task {task}" + (f": {step}" if step else "")
+    return Plan(outcome=waiting("Reinstalling", message, after=_LOOK_AGAIN))
+
+
+def _finish(at: Situation, record: Record) -> RecordReinstall:
+    over = replace(record, stage=Stage.DONE, task=0)
+    return _write(at, f"end of the reinstallation of {at.name}", over, unmute=QUIET_TAG in at.tags)
+
+
+def _after(at: Situation, request: Reinstall) -> Plan:
+    """Carried out. Where only status remembers it (someone removed the tag) the server gets its record back."""
+    record = at.record
+    earlier = _digest(request.request) in at.tags.get(HISTORY_TAG, "").split(".")
+    if record is not None and (record.token == request.request or earlier):
+        return Plan()
+    carried = Record(request.request, Stage.DONE, 0, 0, at.details.server.os)
+    return Plan(steps=(_write(at, f"record of the reinstallation of {at.name}", carried),))
+
+
+def _refusal(request: Reinstall, details: Details) -> Plan | None:
+    """What speaks against it before anything is wiped."""
+    name, system = details.server.service_name, request.operating_system
+    if system not in details.systems:
+        near = difflib.get_close_matches(system, details.systems, n=5, cutoff=0.3) or sorted(details.systems)[:5]
+        return Plan(
+            outcome=stalled(
+                "UnknownOperatingSystem",
+                f"{name} cannot be installed with {system!r}; among what it can: {', '.join(near) or 'nothing'};"
+                " change reinstall.operatingSystem",
+                after=300.0,
+            )
+        )
+    if details.disk_groups > 1 and not request.wipe_all_disks:
+        return Plan(
+            outcome=stalled(
+                "WipeAllDisksRequired",
+                f"{name} has {details.disk_groups} disk groups and a reinstallation erases all of them; set"
+                " reinstall.wipeAllDisks: true if that is meant",
+            )
+        )
+    if details.interfaces and not any(i.enabled and i.mode in PUBLIC_MODES for i in details.interfaces):
+        return Plan(
+            outcome=stalled(
+                "NoPublicInterface",
+                f"all network cards of {name} are in a private aggregation (OLA): it cannot boot from the network, so"
+                " OVHcloud cannot reinstall it; reset OLA in OVHcloud's console first",
+                after=300.0,
+            )
+        )
+    return None
+
+
+def _begin(at: Situation, request: Reinstall) -> ReinstallServer:
+    record, server = at.record, at.details.server
+    again = record is not None and record.token == request.request and record.stage is Stage.REQUESTED
+    newest = record.task if again and record is not None else max((t.id for t in at.details.tasks), default=0)
+    return ReinstallServer(
+        action=Action.REINSTALL,
+        target=f"server {at.name} with {request.operating_system}, request {request.request}",
+        fields=("spec.reinstall.request",),
+        disruption=Disruption.DATA_LOSS,
+        urn=at.urn,
+        record=Record(request.request, Stage.REQUESTED, int(at.now.timestamp()), newest, request.operating_system),
+        history=history(at.tags, None if again else record),
+        payload=Reinstallation(
+            operating_system=request.operating_system, hostname=_hostname(at.resource), ssh_key=at.ssh_key
+        ),
+        monitoring=server.monitoring,
+        mute=server.monitoring and not server.no_intervention,
+    )
+
+
+def _hostname(resource: BareMetalServer) -> str:
+    """`spec.name` is free text at OVHcloud; a host name is not."""
+    name = resource.outside_name
+    valid = re.fullmatch(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?", name)
+    return (name if valid else resource.metadata.name)[:63].rstrip("-.")

@@ -1,0 +1,140 @@
+"""What is read for a BareMetalServer: the account's view at rest, one server in detail while something is open."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from sovereigncloud.api import BareMetalServer, SovereignCloud
+from sovereigncloud.api.base import FINALIZER, DeletionPolicy, Key
+from sovereigncloud.core.identity import Mark, Ownership, mark_from_ovh, ownership
+from sovereigncloud.kinds import endpoint
+from sovereigncloud.kinds.controller import World
+from sovereigncloud.kinds.errors import NotFound
+from sovereigncloud.kinds.ports import Ovh, ServerSummary, VrackView
+from sovereigncloud.kinds.private_interface import attached
+from sovereigncloud.kinds.reinstall import Details, carried_out, is_open, read_record
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What was read for one server.
+
+    Attributes:
+        summary: None where the account's view does not show the server (or, being deleted, nothing was asked).
+        details: None at rest.
+        holder: another object of this installation that the server is marked for and that exists.
+        held: who still uses a server that is being deleted.
+        ssh_key: the public key that a reinstallation lets in.
+    """
+
+    mark: Mark
+    summary: ServerSummary | None = None
+    vrack: VrackView | None = None
+    details: Details | None = None
+    holder: str = ""
+    held: tuple[str, ...] = ()
+    ssh_key: str = ""
+
+
+async def observe_server(resource: BareMetalServer, world: World) -> Observed:
+    mark, ovh = world.mark(resource), resource.spec.ovh
+    if resource.deleting:
+        held = await _held(resource, world)
+        if held or resource.deletion_policy is DeletionPolicy.RETAIN:
+            return Observed(mark, held=held)
+    if ovh is None:
+        return Observed(mark)
+    namespace, secret = resource.metadata.namespace, ovh.credentials_secret_ref.name
+    view = await world.account(ovh.endpoint, namespace, secret, ovh.vrack or "")
+    summary, vrack = view.servers.get(ovh.service_name), view.vracks.get(ovh.vrack or "")
+    observed = Observed(mark, summary, vrack)
+    if resource.deleting:
+        return observed
+    if summary is None or look_closer(resource, summary, vrack):
+        client = await world.ovh(ovh.endpoint, namespace, secret)
+        observed = replace(observed, details=await _details(client, resource, summary))
+    if observed.summary is None and observed.details is not None:
+        server = observed.details.server
+        known = ServerSummary(server.service_name, server.urn, server.display_name, server.tags)
+        observed = replace(observed, summary=known)
+    if observed.details is not None and observed.details.systems:
+        observed = replace(observed, ssh_key=await _ssh_key(resource, world))
+    return replace(observed, holder=_holder(observed, world))
+
+
+def look_closer(resource: BareMetalServer, summary: ServerSummary, vrack: VrackView | None) -> bool:
+    """Whether the view and status leave something open that only the server itself can tell."""
+    ovh = resource.spec.ovh
+    if not resource.settled or is_open(summary.tags) or not carried_out(resource, summary.tags):
+        return True
+    record, request = read_record(summary.tags), resource.spec.reinstall
+    if request is not None and record is None:
+        return True
+    return (ovh is not None and bool(ovh.vrack) and not attached(resource, vrack)) or resource.status.address is None
+
+
+async def _details(client: Ovh, resource: BareMetalServer, summary: ServerSummary | None) -> Details | None:
+    """One server in detail; None: there is none of that name."""
+    ovh = resource.spec.ovh
+    if ovh is None:
+        return None
+    name = ovh.service_name
+    try:
+        server = await client.server(name)
+    except NotFound:
+        return None
+    tags = summary.tags if summary else server.tags
+    details = Details(server=server, interfaces=await client.interfaces(name), tasks=await client.reinstall_tasks(name))
+    if details.active is not None or is_open(tags):
+        details = replace(details, progress=await client.install_progress(name))
+    if not carried_out(resource, tags):
+        details = replace(
+            details, disk_groups=await client.disk_groups(name), systems=await client.compatible_systems(name)
+        )
+    return details
+
+
+async def _ssh_key(resource: BareMetalServer, world: World) -> str:
+    """The public key of the cloud's installer, made before its servers; a server on its own has none."""
+    owner = endpoint.owner_of(resource)
+    cloud = world.get(owner) if owner else None
+    if not isinstance(cloud, SovereignCloud) or cloud.spec.hosted is None or not cloud.spec.hosted.open_nebula.install:
+        return ""
+    secret = await world.kubernetes.secret(cloud.metadata.namespace, endpoint.generated_secret(cloud))
+    return secret.get("sshPublicKey", "")
+
+
+def _holder(observed: Observed, world: World) -> str:
+    """The other object that the server is marked for, if there is such an object."""
+    found = mark_from_ovh(observed.summary.tags) if observed.summary else None
+    if found is None or ownership(found, observed.mark) is not Ownership.SIBLING:
+        return ""
+    kind, _, rest = found.object.partition("/")
+    namespace, _, name = rest.rpartition("/")
+    return found.object if world.get(Key(kind, namespace, name)) is not None else ""
+
+
+async def _held(resource: BareMetalServer, world: World) -> tuple[str, ...]:
+    """Who still needs a server that is being deleted: its cloud, or what is in that cloud.
+
+    Foreground deletion gives the cloud and its children their deletionTimestamp in the same second; the server then
+    waits until nothing but servers refers to the cloud, and the cloud waits until its servers are gone.
+    """
+    key = endpoint.owner_of(resource)
+    cloud = world.get(key) if key else None
+    if key is None or not isinstance(cloud, SovereignCloud) or FINALIZER not in cloud.metadata.finalizers:
+        return ()
+    if cloud.deleting:
+        return tuple(str(user.key) for user in world.users(key) if not isinstance(user, BareMetalServer))
+    hosted = cloud.spec.hosted.ovh if cloud.spec.hosted else None
+    service = resource.spec.ovh.service_name if resource.spec.ovh else ""
+    if hosted is not None and any(s.service_name == service for s in hosted.servers):
+        return (f"{key} lists it in spec.hosted.ovh.servers",)
+    if not cloud.status.endpoint or not resource.status.address:
+        return ()
+    view = await world.view(key)
+    return tuple(
+        f"host {host.id} ({host.name}) of {key} is on it: drain and delete that host in OpenNebula"
+        for host in view.hosts.values()
+        if host.name == resource.status.address
+    )

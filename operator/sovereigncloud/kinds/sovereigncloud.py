@@ -1,0 +1,230 @@
+"""SovereignCloud: composes servers and networks, routes blocks, has OpenNebula installed, keeps its hosts.
+
+Everything that lives in the cloud waits for `status.endpoint`, which is set once the front-end answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from sovereigncloud.api import SovereignCloud
+from sovereigncloud.core.outcome import DONE, Outcome, Phase, done, stalled, waiting
+from sovereigncloud.core.plan import Plan, Step
+from sovereigncloud.kinds import hosts, installation, routing
+from sovereigncloud.kinds.building import (
+    GenerateCredentials,
+    plan_credentials,
+    plan_version,
+    waiting_for_networks,
+    waiting_for_servers,
+)
+from sovereigncloud.kinds.cloud_observation import Observed, observe_cloud
+from sovereigncloud.kinds.cloud_status import cloud_status
+from sovereigncloud.kinds.composition import CLOUD_LABEL, ApplyChild, DeleteChild, plan_children
+from sovereigncloud.kinds.controller import SecretUse, Uses, World
+from sovereigncloud.kinds.dismantling import DeleteCredentials, plan_dismantling
+from sovereigncloud.kinds.endpoint import generated_secret
+from sovereigncloud.kinds.pending import asked, join
+from sovereigncloud.kinds.ports import Ovh
+
+_ADMINISTRATOR = "oneadmin"
+
+
+class SovereignCloudController:
+    """What a SovereignCloud does."""
+
+    resource = SovereignCloud
+
+    def uses(self, resource: SovereignCloud) -> Uses:
+        names: list[str] = []
+        existing, hosted = resource.spec.existing, resource.spec.hosted
+        if existing is not None:
+            names.append(existing.credentials_secret_ref.name)
+            names += [existing.ca_secret_ref.name] if existing.ca_secret_ref else []
+        if hosted is not None:
+            names += [hosted.ovh.credentials_secret_ref.name] if hosted.ovh else []
+            adopt = hosted.open_nebula.adopt
+            names.append(adopt.credentials_secret_ref.name if adopt else generated_secret(resource))
+        return Uses(secrets=tuple(SecretUse(n) for n in dict.fromkeys(names)))
+
+    async def observe(self, resource: SovereignCloud, world: World) -> Observed:
+        return await observe_cloud(resource, world)
+
+    def plan(self, resource: SovereignCloud, observed: Observed, now: datetime) -> Plan:
+        if resource.deleting:
+            return plan_dismantling(resource, observed.remains)
+        if resource.spec.hosted is not None:
+            return _hosted(resource, observed, now)
+        if observed.insecure is not None:
+            return Plan(outcome=observed.insecure)
+        if observed.front is None:
+            return Plan(outcome=observed.unreachable)
+        return Plan() if observed.view else _first_answer()
+
+    async def perform(self, step: Step, resource: SovereignCloud, world: World) -> Outcome:
+        match step:
+            case ApplyChild() | DeleteChild() | GenerateCredentials() | DeleteCredentials():
+                return await _inside(step, resource, world)
+            case hosts.CreateHost() | hosts.EnableHost() | hosts.MarkHost():
+                return await _host(step, resource, world)
+            case routing.AttachBlock() | installation.InstallOpenNebula() | installation.RecordInstallation():
+                return await _at_ovh(step, resource, world)
+            case _:
+                raise TypeError(f"not a step of a SovereignCloud: {type(step).__name__}")
+
+    def status(self, resource: SovereignCloud, observed: Observed) -> Mapping[str, object]:
+        return cloud_status(resource, observed)
+
+
+# --- planning --------------------------------------------------------------------------------------------------------
+
+
+def _hosted(cloud: SovereignCloud, observed: Observed, now: datetime) -> Plan:
+    """Children and credentials first, then what is outside; each aspect speaks for itself."""
+    if cloud.spec.hosted is None or cloud.spec.hosted.ovh is None:
+        return Plan(outcome=stalled("NoProvider", "spec.hosted has no provider; set spec.hosted.ovh"))
+    children = plan_children(cloud, observed.servers, observed.networks, observed.dropped)
+    if children.outcome.phase is Phase.STALLED:
+        return children
+    parts = [plan_credentials(cloud, observed), children]
+    parts.append(routing.plan_routing(cloud, observed.vrack, observed.blocks, now))
+    if observed.insecure is not None:
+        parts += [waiting_for_servers(cloud, observed), Plan(outcome=observed.insecure)]
+        return join(parts)
+    bootstrap = _bootstrap(cloud, observed, now)
+    parts.append(bootstrap)
+    if bootstrap.steps or bootstrap.outcome.phase is not Phase.DONE or observed.front is None:
+        return join(parts)
+    return join((*parts, *_running(cloud, observed)))
+
+
+def _bootstrap(cloud: SovereignCloud, observed: Observed, now: datetime) -> Plan:
+    """What brings a front-end that answers; empty and done: it is there."""
+    if cloud.spec.hosted is None or cloud.spec.hosted.open_nebula.install is None:
+        return Plan() if observed.front else Plan(outcome=observed.unreachable)
+    known = observed.known
+    lost = not observed.credentials and installation.record_of(cloud, known.servers) is not None
+    unseen = installation.unseen(cloud, known.servers)
+    if unseen:
+        # Without its tags nobody knows whether a server was installed: an answer is enough, else nothing is begun.
+        message = f"the account's list does not show server {', '.join(unseen)}; without its tags nothing is installed"
+        return Plan() if observed.front else Plan(outcome=waiting("WaitingForServers", message, after=5.0))
+    if (installation.due(cloud, known) or observed.endpoint is None) and not lost:
+        unready = waiting_for_servers(cloud, observed)
+        if unready.outcome.phase is not Phase.DONE:
+            return unready
+    return installation.plan_installation(cloud, observed.servers, known, now)
+
+
+def _first_answer() -> Plan:
+    """The endpoint is written to status; what is in the cloud is read next."""
+    return Plan(outcome=waiting("FirstAnswer", "the front-end answers; reading what is in the cloud", after=0.5))
+
+
+def _running(cloud: SovereignCloud, observed: Observed) -> tuple[Plan, ...]:
+    """The front-end answers: hosts, version, networks."""
+    if observed.view is None:
+        return (_first_answer(),)
+    registered = hosts.plan_hosts(
+        cloud, observed.node_addresses, observed.view.hosts.values(), observed.mark, admitted=observed.admitted
+    )
+    return (
+        plan_version(cloud, observed),
+        registered,
+        waiting_for_servers(cloud, observed),
+        waiting_for_networks(cloud, observed),
+    )
+
+
+# --- performing ------------------------------------------------------------------------------------------------------
+
+
+async def _inside(
+    step: ApplyChild | DeleteChild | GenerateCredentials | DeleteCredentials, cloud: SovereignCloud, world: World
+) -> Outcome:
+    """Writes to Kubernetes only."""
+    match step:
+        case ApplyChild():
+            await world.kubernetes.apply(step.manifest)
+            return done("Composed", f"{step.target} was applied")
+        case DeleteChild():
+            await world.kubernetes.delete(*step.key)
+            return done("Deleting", f"{step.target} is being deleted")
+        case GenerateCredentials():
+            labels = {CLOUD_LABEL: cloud.metadata.name}
+            made = await world.kubernetes.generate_credentials(
+                cloud.metadata.namespace, step.name, _ADMINISTRATOR, labels
+            )
+            return done("CredentialsGenerated", f"Secret {step.name} was made; keep a copy of it") if made else DONE
+        case DeleteCredentials():
+            await world.kubernetes.delete_secret(cloud.metadata.namespace, step.name)
+            return done("CredentialsDeleted", f"Secret {step.name} was deleted")
+
+
+async def _host(
+    step: hosts.CreateHost | hosts.EnableHost | hosts.MarkHost, cloud: SovereignCloud, world: World
+) -> Outcome:
+    client = await world.open_nebula(cloud.key)
+    match step:
+        case hosts.CreateHost():
+            # A host takes no template: allocate, then mark. Unmarked, its address still says that it is this one.
+            made = await client.create_host(step.name, hosts.DRIVER, hosts.DRIVER, hosts.DEFAULT_CLUSTER)
+            await client.update_host(made, step.mark.for_opennebula())
+            return done("HostRegistered", f"host {made} ({step.name}) was registered")
+        case hosts.EnableHost():
+            await client.enable_host(step.host_id)
+            return done("HostEnabled", f"{step.target}")
+        case hosts.MarkHost():
+            await client.update_host(step.host_id, step.mark.for_opennebula())
+            return done("HostMarked", f"{step.target} carries the mark of this installation")
+
+
+async def _at_ovh(
+    step: routing.AttachBlock | installation.InstallOpenNebula | installation.RecordInstallation,
+    cloud: SovereignCloud,
+    world: World,
+) -> Outcome:
+    ovh = cloud.spec.hosted.ovh if cloud.spec.hosted else None
+    if ovh is None:
+        return DONE
+    client = await world.ovh(ovh.endpoint, cloud.metadata.namespace, ovh.credentials_secret_ref.name)
+    match step:
+        case routing.AttachBlock():
+            await client.attach_block(step.vrack, step.block)
+            message = f"IP block {step.block} is being routed to vRack {step.vrack}"
+            return Outcome(
+                Phase.WAITING,
+                "RoutingBlock",
+                message,
+                after=routing.LOOK_AGAIN,
+                available=cloud.settled,
+                facts={routing.ASKED: asked(step.block, world.now)},
+                events=(("RoutingBlock", message),),
+            )
+        case installation.RecordInstallation():
+            for urn in step.urns:
+                await client.tag(urn, {installation.INSTALLED_TAG: step.hash})
+            return done("InstallationRecorded", f"{step.target} was written to its servers")
+        case installation.InstallOpenNebula():
+            return await _install(step, client, cloud, world)
+
+
+async def _install(step: installation.InstallOpenNebula, client: Ovh, cloud: SovereignCloud, world: World) -> Outcome:
+    """The record first, the front-end's before all: whatever becomes of the Job, the servers tell that it was begun."""
+    digest, (front, *others) = step.installation.hash, step.urns
+    await client.tag(front, {installation.INSTALLED_TAG: installation.Record(digest, step.requested).text})
+    for urn in others:
+        await client.tag(urn, {installation.INSTALLED_TAG: digest})
+    await world.installer.start(step.installation)
+    await client.tag(front, {installation.INSTALLED_TAG: digest})
+    message = f"the installation of {step.target} was begun"
+    return Outcome(
+        Phase.WAITING,
+        "Installing",
+        message,
+        after=5.0,
+        available=cloud.settled,
+        facts={"inventory": digest},
+        events=(("InstallationStarted", message),),
+    )

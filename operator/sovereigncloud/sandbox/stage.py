@@ -1,0 +1,350 @@
+"""The whole system on one machine: control plane, simulators, installer, operator. The demo, the tests and the bench
+stand on it; each breaks things through the admin doors of the simulators.
+
+The Kubernetes API, Helm and the operator are real. OVHcloud and OpenNebula are simulated over their real wire formats,
+and so is the pod of the installer, since there are no nodes. The operator does not know.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import requests
+import yaml
+
+import sovereigncloud
+from sovereigncloud.sandbox.child import Child
+from sovereigncloud.sandbox.cluster import Cluster
+from sovereigncloud.sandbox.controlplane import ControlPlane
+
+Json = dict[str, Any]
+
+SYSTEM = "sovereign-system"
+RELEASE = "sovereign-cloud-operator"
+SERVICE_ACCOUNT = "sovereign-cloud-operator"
+_ROOT = Path(sovereigncloud.__file__).resolve().parents[2]
+CHART = _ROOT / "charts" / "sovereign-cloud-operator"
+EXAMPLES = _ROOT / "manifests" / "examples"
+_STARTED_WITHIN = 30.0
+_NEVER = 1 << 60
+"""A number that no request has: only the counters are wanted."""
+_GRACE = 10.0
+"""Seconds that a process gets after SIGTERM: a kubelet gives 30."""
+_SERVES = re.compile(r"serving probes and metrics on \('127\.0\.0\.1', (\d+)\)")
+
+
+class StageError(Exception):
+    """Something on the stage did not happen; the message says what was there instead."""
+
+
+class Door:
+    """The admin door of a simulator."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._session = requests.Session()
+        self._session.trust_env = False  # loopback only, whatever proxies the machine has
+
+    def call(self, method: str, path: str, body: object = None) -> Any:
+        """Answer of the door, decoded. Raises StageError."""
+        reply = self._session.request(method, f"{self.url}{path}", json=body, timeout=30)
+        if reply.status_code >= 400:
+            raise StageError(f"{method} {path}: {reply.status_code} {reply.text[:500]}")
+        return reply.json() if reply.content else None
+
+
+class Stage:
+    """Everything, on one control plane.
+
+    Args:
+        cluster: the control plane, started.
+        directory: for logs and files of this stage.
+        settings: SOVEREIGN_* settings of the operator, without the prefix.
+    """
+
+    def __init__(self, cluster: Cluster, directory: Path, settings: Mapping[str, str] | None = None) -> None:
+        self.cluster, self.directory = cluster, directory
+        self.settings = dict(settings or {})
+        self.children: dict[str, Child] = {}
+        # Servers answer on loopback addresses of their own, so that a front-end has the port that it has in reality.
+        self._network = f"127.{random.randint(64, 250)}.{random.randint(1, 250)}"
+        self.ovh = Door("")
+        self.one = Door("")
+        self.ovh_connection: Json = {}
+        self._said: dict[str, int] = {}
+
+    def address(self, number: int) -> str:
+        """A loopback address of this stage."""
+        return f"{self._network}.{number}"
+
+    # --- start and stop ---------------------------------------------------------------------------------------------
+
+    def start_simulators(self) -> None:
+        """OVHcloud with the two servers of its guide and two more, OpenNebula with no cloud yet, and the installer."""
+        servers = {"ns3012345.ip-57-131-167.eu": 10, "ns3012346.ip-57-131-167.eu": 11}
+        ips = [f"--server-ip={name}={self.address(number)}" for name, number in servers.items()]
+        self.ovh_connection = self._announced("ovh", ["--port", "0", *ips])
+        self.ovh = Door(self.ovh_connection["admin"])
+        self.one = Door(self._announced("opennebula", ["--empty"])["admin"])
+        self._start(
+            "installer",
+            ["-m", "sovereigncloud.sandbox.installer_player"],
+            SOVEREIGN_SANDBOX_ONE=self.one.url,
+            KUBECONFIG=str(self.cluster.kubeconfig),
+        )
+
+    def install(self, *values: str) -> None:
+        """Install the chart as a person would; there are no nodes, so its Deployment stays at 0 of 1."""
+        given = [f"--set={value}" for value in values]
+        self.cluster.helm(
+            "upgrade", "--install", RELEASE, str(CHART), f"--namespace={SYSTEM}", "--create-namespace", *given
+        )
+        self.cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
+        if isinstance(self.cluster, ControlPlane):
+            self.cluster.settle_garbage_collector()
+
+    def start_operator(self, name: str = "operator", **settings: str) -> Child:
+        """The container's command as a process, under the chart's own ServiceAccount and rights."""
+        kubeconfig = self._kubeconfig_of_the_pod()
+        urls = {"ovh-eu": {"api": self.ovh_connection["endpoint"], "token": self.ovh_connection["tokenURL"]}}
+        wanted = {
+            "namespace": SYSTEM,
+            "ovh_endpoints": json.dumps(urls),
+            "http_host": "127.0.0.1",
+            "http_port": "0",
+            "log_format": "text",
+            **self.settings,
+            **settings,
+        }
+        environment = {f"SOVEREIGN_{key.upper()}": value for key, value in wanted.items()}
+        self._said[name] = len(self.log(name))
+        return self._start(name, ["-m", "sovereigncloud.cli", "run"], KUBECONFIG=str(kubeconfig), **environment)
+
+    def stop_operator(self, name: str = "operator") -> float:
+        """SIGTERM, as a kubelet does; the seconds that it took to end."""
+        begun = time.monotonic()
+        self.children.pop(name).stop()
+        return time.monotonic() - begun
+
+    def kill_operator(self, name: str = "operator") -> None:
+        """SIGKILL: it has no time for anything."""
+        child = self.children.pop(name)
+        os.kill(child.pid, signal.SIGKILL)
+        child.stop()
+
+    def probe(self, path: str, name: str = "operator") -> requests.Response:
+        """What the running operator answers over http: /healthz, /readyz, /metrics."""
+        said = self.until(lambda: _SERVES.findall(self.log_since_start(name)), f"port of {name}", seconds=30)
+        return requests.get(f"http://127.0.0.1:{said[-1]}{path}", timeout=10)
+
+    def log_since_start(self, name: str = "operator") -> str:
+        """What the operator said since it was started last."""
+        return self.log(name)[self._said[name] :]
+
+    def until(self, test: Callable[[], Any], what: str, *, seconds: float) -> Any:
+        """What the test says as soon as that is true. Raises StageError."""
+        deadline = time.monotonic() + seconds
+        while not (found := test()):
+            if time.monotonic() > deadline:
+                raise StageError(f"not {what} within {seconds:.0f} s, but {found!r}")
+            time.sleep(0.1)
+        return found
+
+    def _kubeconfig_of_the_pod(self) -> Path:
+        """A kubeconfig with a token of the chart's ServiceAccount, as the kubelet would mount one."""
+        created = self.cluster.kubectl("create", "token", SERVICE_ACCOUNT, "-n", SYSTEM, "--duration=12h")
+        config = json.loads(self.cluster.kubectl("config", "view", "--raw", "--minify", "-o", "json").stdout)
+        config["users"][0]["user"] = {"token": created.stdout.strip()}
+        path = self.directory / "operator.kubeconfig"
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(config))
+        return path
+
+    def stop(self) -> None:
+        """End what was started, last first."""
+        for child in reversed(list(self.children.values())):
+            child.stop()
+        self.children.clear()
+
+    def log(self, name: str = "operator") -> str:
+        """What a process said, also before it was started anew."""
+        log = self.directory / f"{name}.log"
+        return log.read_text(errors="replace") if log.exists() else ""
+
+    def _start(self, name: str, arguments: list[str], **environment: str) -> Child:
+        source = str(Path(sovereigncloud.__file__).resolve().parents[1])
+        child = Child(
+            name,
+            [sys.executable, *arguments],
+            log=self.directory / f"{name}.log",
+            env={**_clean_environment(), "PYTHONPATH": source, "PYTHONUNBUFFERED": "1", **environment},
+            grace=_GRACE,
+        )
+        self.children[name] = child
+        return child
+
+    def _announced(self, name: str, arguments: list[str]) -> Json:
+        child = self._start(name, ["-m", f"sovereigncloud.sandbox.{name}", *arguments])
+        log = self.directory / f"{name}.log"
+        deadline = time.monotonic() + _STARTED_WITHIN
+        while time.monotonic() < deadline:
+            for line in log.read_text().splitlines() if log.exists() else ():
+                if line.startswith("{"):
+                    found: Json = json.loads(line)
+                    return found
+            if child.poll() is not None:
+                break
+            time.sleep(0.05)
+        raise StageError(f"{name} did not start: {log.read_text()[-2000:] if log.exists() else ''}")
+
+    # --- what a user does -------------------------------------------------------------------------------------------
+
+    def apply(self, manifest: str | Json | list[Json]) -> None:
+        """Kubectl apply."""
+        text = manifest if isinstance(manifest, str) else yaml.safe_dump_all(_documents(manifest))
+        self.cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=text)
+
+    def get(self, kind: str, name: str, namespace: str = "platform") -> Json:
+        """An object, or {} when it is not there."""
+        found = self.cluster.kubectl("get", kind, name, "-n", namespace, "-o", "json", "--ignore-not-found")
+        return json.loads(found.stdout) if found.stdout.strip() else {}
+
+    def wait(
+        self,
+        kind: str,
+        name: str,
+        what: str,
+        test: Callable[[Json], object],
+        *,
+        namespace: str = "platform",
+        seconds: float = 60,
+    ) -> Json:
+        """The object as soon as the test holds. Raises StageError with what it was instead."""
+        deadline = time.monotonic() + seconds
+        while True:
+            found = self.get(kind, name, namespace)
+            if test(found):
+                return found
+            if time.monotonic() > deadline:
+                shown = yaml.safe_dump({k: found.get(k) for k in ("spec", "status")}) if found else "not there"
+                raise StageError(f"{kind} {namespace}/{name}: not {what} within {seconds:.0f} s but:\n{shown}")
+            time.sleep(0.25)
+
+    def wait_ready(self, kind: str, name: str, *, namespace: str = "platform", seconds: float = 60) -> Json:
+        """Ready, and for the generation that is there."""
+        return self.wait(kind, name, "ready", is_ready, namespace=namespace, seconds=seconds)
+
+    def wait_gone(self, kind: str, name: str, *, namespace: str = "platform", seconds: float = 60) -> None:
+        self.wait(kind, name, "gone", lambda found: not found, namespace=namespace, seconds=seconds)
+
+    # --- what happens behind the operator's back ----------------------------------------------------------------------
+
+    def make_cloud(self, name: str, address: str, *, password: str = "opennebula", hosts: tuple[str, ...] = ()) -> str:
+        """A cloud that somebody else runs; returns its endpoint."""
+        body = {
+            "name": name,
+            "listen": f"{address}:2633",
+            "oneadmin_password": password,
+            "hosts": [{"name": host} for host in hosts],
+        }
+        self.one.call("POST", "/clouds", body)
+        return f"http://{address}:2633/RPC2"
+
+    def mischief(self, cloud: str, what: str, **arguments: object) -> Any:
+        """Break something in a cloud."""
+        return self.one.call("POST", f"/clouds/{cloud}/mischief", {"what": what, **arguments})
+
+    def server(self, service_name: str) -> Json:
+        """A dedicated server as the simulated OVHcloud has it."""
+        found: Json = self.ovh.call("GET", "/state")["servers"][service_name]
+        return found
+
+    def private_interface(self, service_name: str) -> Json:
+        """Its interface for the vRack: uuid, vrack, ..."""
+        vnis: list[Json] = self.server(service_name)["vnis"]
+        return next(vni for vni in vnis if str(vni["mode"]).startswith("vrack"))
+
+    def detach_from_vrack(self, service_name: str) -> None:
+        """Somebody takes the private interface out of its vRack."""
+        self.ovh.call("PATCH", f"/vnis/{self.private_interface(service_name)['uuid']}", {"vrack": None})
+
+    def rename_server(self, service_name: str, name: str) -> None:
+        """Somebody gives a server another display name."""
+        urn = self.server(service_name)["resource"]["urn"]
+        self.ovh.call("PATCH", f"/resources/{quote(urn, safe='')}", {"displayName": name})
+
+    def block(self, block: str) -> Json:
+        """An IP block as the simulated OVHcloud has it."""
+        found: Json = self.ovh.call("GET", "/state")["ips"][block]
+        return found
+
+    def park_block(self, block: str) -> None:
+        """Somebody takes an IP block off the vRack."""
+        self.ovh.call("PATCH", f"/ips/{quote(block, safe='')}", {"routedTo": None})
+
+    def ovh_requests(self, method: str, route: str = "", *, since: int = 0) -> list[Json]:
+        """Answered requests to OVHcloud after number `since` whose method is this and whose route ends so."""
+        told: list[Json] = self.ovh.call("GET", f"/log?since={since}")["entries"]
+        return [e for e in told if e["method"] == method and e["route"].endswith(route) and 200 <= e["status"] < 300]
+
+    def ovh_writes(self, since: int = 0) -> list[Json]:
+        """Every request to OVHcloud after number `since` that was no GET."""
+        told: list[Json] = self.ovh.call("GET", f"/log?since={since}")["entries"]
+        return [e for e in told if e["method"] != "GET" and "/auth/" not in e["route"]]
+
+    @property
+    def ovh_mark(self) -> int:
+        """The number of the last request to OVHcloud."""
+        return int(self.ovh.call("GET", f"/log?since={_NEVER}")["total"])
+
+    def one_calls(self, cloud: str, method: str = "", *, since: int = 0) -> list[Json]:
+        """Calls to a cloud after number `since` that are no reads, of one method or of all."""
+        told: list[Json] = self.one.call("GET", f"/log?cloud={cloud}&since={since}")[cloud]["entries"]
+        return [e for e in told if e["method"] != "GET" and method in {"", e["path"]}]
+
+    def one_mark(self, cloud: str) -> int:
+        """The number of the last call to a cloud."""
+        return int(self.one.call("GET", f"/log?cloud={cloud}&since={_NEVER}")[cloud]["total"])
+
+    def cloud(self, name: str) -> Json:
+        """What is in a cloud."""
+        found: Json = self.one.call("GET", f"/clouds/{name}")
+        return found
+
+
+def is_ready(found: Json) -> bool:
+    """Ready=True for the generation that is there, and nothing under way."""
+    status = found.get("status") or {}
+    return (
+        status.get("observedGeneration") == found.get("metadata", {}).get("generation")
+        and condition(found, "Ready").get("status") == "True"
+        and not condition(found, "Reconciling")
+    )
+
+
+def condition(found: Json, kind: str) -> Json:
+    """A condition of an object, or {}."""
+    conditions = (found.get("status") or {}).get("conditions") or []
+    return next((c for c in conditions if c["type"] == kind), {})
+
+
+def _documents(manifest: Json | list[Json]) -> list[Json]:
+    return manifest if isinstance(manifest, list) else [manifest]
+
+
+def _clean_environment() -> dict[str, str]:
+    """Without the settings and credentials of the person who starts it."""
+    return {k: v for k, v in os.environ.items() if not k.startswith(("SOVEREIGN_", "OVH_", "KUBE", "ONE_"))}
+
+
+__all__ = ["CHART", "EXAMPLES", "Cluster", "Door", "Stage", "StageError", "condition", "is_ready"]

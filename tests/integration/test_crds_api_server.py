@@ -1,0 +1,610 @@
+"""The CRDs on a real API server: what it accepts, what it refuses and in which words, and what kubectl shows."""
+
+import copy
+import json
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from sovereigncloud.api import KINDS
+from sovereigncloud.api.crd import resource_schema
+from sovereigncloud.cli import app
+
+REPOSITORY = Path(__file__).parents[2]
+CRDS = REPOSITORY / "crds"
+SHARED = Path(os.environ.get("SOVEREIGN_SHARED", REPOSITORY / "../shared"))
+NAMESPACE = "language"
+GONE = object()
+
+# Each kind as a user would write it: OVHcloud's guide in one manifest, the same adopted, an endpoint elsewhere, self-service.
+MANIFESTS = """
+hosted:
+  kind: SovereignCloud
+  metadata: {name: ovh-rbx}
+  spec:
+    hosted:
+      ovh:
+        endpoint: ovh-eu
+        credentialsSecretRef: {name: ovh-account}
+        vrack: pn-123456
+        servers:
+        - name: one-1
+          serviceName: ns3012345.ip-57-131-167.eu
+          roles: [Frontend, Node]
+          reinstall: {request: first, operatingSystem: ubuntu2404-server_64, wipeAllDisks: true}
+        - name: one-2
+          serviceName: ns3012346.ip-57-131-167.eu
+          roles: [Node]
+          reinstall: {request: first, operatingSystem: ubuntu2404-server_64, wipeAllDisks: true}
+      openNebula:
+        install: {architecture: Basic, version: "7.0"}
+      networks:
+      - {name: vm_public, publicBlock: 57.131.167.176/28}
+      - {name: vm_vlan100, vlanID: 100, addressRanges: [{ip: 10.100.0.10, size: 200}]}
+adopted:
+  kind: SovereignCloud
+  metadata: {name: ovh-gra}
+  spec:
+    management: Observe
+    hosted:
+      ovh:
+        endpoint: ovh-eu
+        credentialsSecretRef: {name: ovh-account}
+        vrack: pn-123457
+        servers:
+        - {name: one-1, serviceName: ns3012347.ip-57-131-167.eu, roles: [Frontend]}
+        - {name: one-2, serviceName: ns3012348.ip-57-131-167.eu, roles: [Node]}
+      openNebula:
+        adopt: {endpoint: "https://one-gra.example.fr/RPC2", credentialsSecretRef: {name: one-admin}}
+existing:
+  kind: SovereignCloud
+  metadata: {name: onprem-paris}
+  spec:
+    management: Observe
+    existing:
+      endpoint: https://one.example.gouv.fr/RPC2
+      credentialsSecretRef: {name: onprem-one}
+      caSecretRef: {name: ministry-ca}
+server:
+  kind: BareMetalServer
+  metadata: {name: one-1}
+  spec:
+    ovh:
+      endpoint: ovh-eu
+      credentialsSecretRef: {name: ovh-account}
+      serviceName: ns3012345.ip-57-131-167.eu
+      vrack: pn-123456
+    roles: [Frontend, Node]
+    reinstall: {request: first, operatingSystem: ubuntu2404-server_64}
+public:
+  kind: VirtualNetwork
+  metadata: {name: vm-public}
+  spec:
+    name: vm_public
+    cloudRef: {name: ovh-rbx}
+    publicBlock: 57.131.167.176/28
+    addressRanges: [{ip: 57.131.167.177, size: 13}]
+    gateway: 57.131.167.190
+    dns: [213.186.33.99]
+vlan:
+  kind: VirtualNetwork
+  metadata: {name: vm-vlan100}
+  spec:
+    cloudRef: {name: ovh-rbx}
+    vlanID: 100
+    addressRanges: [{ip: 10.100.0.10, size: 200}, {ip: 10.100.1.10, size: 20}]
+    mtu: 9000
+image:
+  kind: MachineImage
+  metadata: {name: ubuntu}
+  spec:
+    name: ubuntu-24.04
+    cloudRefs: [{name: ovh-rbx}, {name: onprem-paris}]
+    source: {marketplaceApp: Ubuntu 24.04}
+instance:
+  kind: HostedInstance
+  metadata: {name: web}
+  spec:
+    source: {image: ubuntu-24.04}
+    vcpu: 2
+    cpu: "1"
+    memory: 4Gi
+    power: Running
+    networks: [{name: vm_public}]
+    sshAuthorizedKeys: ["ssh-ed25519 AAAA me@prefecture"]
+    cloudInit: {userDataSecretRef: {name: web-user-data}}
+    disks: [{name: root, size: 20Gi}]
+    placement: {cloudRef: {name: ovh-rbx}}
+    updatePolicy: {powerCycle: Allow}
+    driftPolicy: {default: Report, fields: [{path: spec.memory, action: Correct}]}
+least:
+  kind: HostedInstance
+  metadata: {name: least}
+  spec:
+    source: {template: small}
+"""
+BASES = {
+    name: {
+        "apiVersion": "sovereigncloud.io/v1alpha1",
+        **manifest,
+        "metadata": manifest["metadata"] | {"namespace": NAMESPACE},
+    }
+    for name, manifest in yaml.safe_load(MANIFESTS).items()
+}
+
+
+def changed(base, **changes):
+    """A manifest with values set or taken away (GONE); `__` separates the steps of a path, numbers index lists."""
+    manifest = copy.deepcopy(BASES[base])
+    for path, value in changes.items():
+        *parents, last = [int(step) if step.isdigit() else step for step in path.split("__")]
+        node = manifest
+        for step in parents:
+            node = node.setdefault(step, {}) if isinstance(node, dict) else node[step]
+        if value is GONE:
+            del node[last]
+        else:
+            node[last] = value
+    return manifest
+
+
+@pytest.fixture(scope="module")
+def api(control_plane):
+    """The control plane with the CRDs and the namespaces of the examples."""
+    files = [f"--filename={path}" for path in sorted(CRDS.glob("sovereigncloud.io_*.yaml"))]
+    control_plane.kubectl("apply", "--server-side", *files)
+    control_plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", *files)
+    for namespace in (NAMESPACE, "platform", "prefecture"):
+        manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
+        control_plane.kubectl("apply", "--server-side", "--filename=-", input=json.dumps(manifest))
+    return control_plane
+
+
+@pytest.fixture(scope="module")
+def stored(api):
+    """One object of each manifest, for transitions; tests change none of them for good."""
+    items = {"apiVersion": "v1", "kind": "List", "items": list(BASES.values())}
+    api.kubectl("create", "--filename=-", input=json.dumps(items))
+    yield api
+    api.kubectl("delete", "--filename=-", input=json.dumps(items))
+
+
+def asked(api, verb, manifest):
+    return api.kubectl(verb, "--dry-run=server", "--filename=-", input=json.dumps(manifest), check=False)
+
+
+def assert_refused(result, why, field, words):
+    assert result.returncode != 0, f"accepted: {why}"
+    assert words in result.stderr, why
+    assert any(words in line and f" {field}: " in line for line in result.stderr.splitlines()), why
+
+
+# --- the definitions -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_the_server_takes_the_definition_without_a_warning(api, kind):
+    file = CRDS / f"sovereigncloud.io_{kind.crd.plural}.yaml"
+    for command in (("apply", "--server-side"), ("replace",)):  # the second compiles and prices every rule anew
+        result = api.kubectl(*command, f"--filename={file}")
+        assert "Warning" not in result.stderr
+    conditions = {
+        c["type"]: c["status"] for c in api.get("crd", f"{kind.crd.plural}.sovereigncloud.io")["status"]["conditions"]
+    }
+    assert conditions["Established"] == conditions["NamesAccepted"] == "True"
+    assert "NonStructuralSchema" not in conditions
+    assert "KubernetesAPIApprovalPolicyConformant" not in conditions
+
+
+def test_the_directory_is_a_kustomization(api):
+    result = api.kubectl("apply", "--server-side", "--dry-run=server", f"--kustomize={CRDS}")
+    assert result.stdout.count("serverside-applied") == len(KINDS)
+
+
+def test_what_the_command_prints_can_be_applied(api):
+    printed = CliRunner().invoke(app, ["crds"]).stdout
+    result = api.kubectl("apply", "--server-side", "--dry-run=server", "--filename=-", input=printed)
+    assert result.stdout.count("serverside-applied") == len(KINDS)
+
+
+# --- creation --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_what_a_user_writes_is_accepted(api, base):
+    assert asked(api, "create", BASES[base]).stderr == ""
+
+
+HOSTED = "spec__hosted__"
+SERVERS = HOSTED + "ovh__servers__"
+EXISTING = {"endpoint": "https://one.example.fr/RPC2", "credentialsSecretRef": {"name": "one"}}
+ADOPT = {"adopt": EXISTING}
+WHOLE_MIB = "must be a whole number of MiB from"
+IN_BLOCK = "every range must lie inside publicBlock"
+BLOCK = "must be an IPv4 block from /24 to /30 that begins with its first address"
+
+
+@pytest.mark.parametrize(
+    ("why", "manifest"),
+    [
+        ("memory in bytes", changed("instance", spec__memory=4294967296)),
+        ("1.5Gi is 1536Mi", changed("instance", spec__memory="1.5Gi")),
+        ("the least memory", changed("instance", spec__memory="16Mi")),
+        ("the most memory", changed("instance", spec__memory="16Ti")),
+        ("the smallest share of a processor", changed("instance", spec__cpu="10m")),
+        ("a share as a number", changed("instance", spec__cpu=4)),
+        ("a large disk", changed("instance", spec__disks__0__size="64Ti")),
+        (
+            "all of a /24",
+            changed(
+                "public",
+                spec__publicBlock="57.131.167.0/24",
+                spec__addressRanges__0={"ip": "57.131.167.1", "size": 253},
+            ),
+        ),
+        (
+            "the one address of a /30",
+            changed(
+                "public",
+                spec__publicBlock="57.131.167.176/30",
+                spec__gateway=GONE,
+                spec__addressRanges__0={"ip": "57.131.167.177", "size": 1},
+            ),
+        ),
+        ("ranges follow from the block", changed("public", spec__addressRanges=GONE)),
+        (
+            "up to the end of all addresses",
+            changed("vlan", spec__addressRanges__0={"ip": "255.255.255.250", "size": 6}),
+        ),
+        (
+            "the front-end alone",
+            changed("hosted", **{HOSTED + "ovh__servers": [BASES["hosted"]["spec"]["hosted"]["ovh"]["servers"][0]]}),
+        ),
+        ("no networks yet", changed("hosted", **{HOSTED + "networks": GONE})),
+        ("an image by address", changed("image", spec__source={"url": "https://images.example.fr/a.qcow2"})),
+        ("a long name with another outside", changed("least", metadata__name="a" * 200, spec__name="least")),
+    ],
+)
+def test_the_edge_of_what_is_accepted(api, why, manifest):
+    assert asked(api, "create", manifest).stderr == "", why
+
+
+@pytest.mark.parametrize(
+    ("why", "manifest", "field", "words"),
+    [
+        ("two kinds of cloud", changed("hosted", spec__existing=EXISTING), "spec", "exactly one of hosted and existing must be set"),
+        ("no kind of cloud", changed("existing", spec__existing=GONE), "spec", "exactly one of hosted and existing must be set"),
+        ("no provider", changed("hosted", **{HOSTED + "ovh": GONE}), "spec.hosted", "exactly one provider must be set: set ovh"),
+        ("install and adopt", changed("hosted", **{HOSTED + "openNebula__adopt": EXISTING}), "spec.hosted.openNebula", "exactly one of install and adopt must be set"),
+        ("neither of them", changed("hosted", **{HOSTED + "openNebula": {}}), "spec.hosted.openNebula", "exactly one of install and adopt must be set"),
+        ("an adopted server reinstalled", changed("hosted", **{HOSTED + "openNebula": ADOPT}), "spec.hosted.ovh.servers", "a server of an adopted cloud is never reinstalled: remove reinstall"),
+        ("no front-end", changed("hosted", **{SERVERS + "0__roles": ["Node"]}), "spec.hosted.ovh.servers", "exactly one front-end: give the role Frontend to one server"),
+        ("two front-ends", changed("hosted", **{SERVERS + "1__roles": ["Frontend"]}), "spec.hosted.ovh.servers", "exactly one front-end: give the role Frontend to one server"),
+        ("one machine twice", changed("hosted", **{SERVERS + "1__serviceName": "ns3012345.ip-57-131-167.eu"}), "spec.hosted.ovh.servers", "two servers have the same serviceName: name each machine once"),
+        ("one name for two machines", changed("hosted", **{SERVERS + "1__name": "one-1"}), "spec.hosted.ovh.servers[1]", "Duplicate value"),
+        ("a role twice", changed("hosted", **{SERVERS + "1__roles": ["Node", "Node"]}), "spec.hosted.ovh.servers[1].roles[1]", "Duplicate value"),
+        ("no servers", changed("hosted", **{HOSTED + "ovh__servers": []}), "spec.hosted.ovh.servers", "should have at least 1 items"),
+        ("networks that become one object", changed("hosted", **{HOSTED + "networks__1__name": "vm-Public"}), "spec.hosted.networks", "two names are the same once written as the name of a VirtualNetwork"),
+        ("a network of no kind", changed("hosted", **{HOSTED + "networks__0__publicBlock": GONE}), "spec.hosted.networks[0]", "exactly one of publicBlock and vlanID must be set"),
+        ("a range outside the block of a hosted network", changed("hosted", **{HOSTED + "networks__0__addressRanges": [{"ip": "57.131.168.1", "size": 1}]}), "spec.hosted.networks[0].addressRanges", IN_BLOCK),
+        ("user and password in an address", changed("existing", spec__existing__endpoint="https://oneadmin:secret@one.example.fr/RPC2"), "spec.existing.endpoint", "should match"),
+        ("a cloud name too long for its children", changed("hosted", metadata__name="a" * 129, spec__name="short"), "<nil>", "metadata.name is longer than 128 characters"),
+        ("a name too long outside", changed("least", metadata__name="a" * 129), "<nil>", "set spec.name or use a shorter name"),
+        ("a server of no provider", changed("server", spec__ovh=GONE), "spec", "exactly one provider must be set: set ovh"),
+        ("an unknown API", changed("server", spec__ovh__endpoint="kimsufi-eu"), "spec.ovh.endpoint", 'supported values: "ovh-eu", "ovh-ca", "ovh-us"'),
+        ("a block and a VLAN", changed("public", spec__vlanID=5), "spec", "exactly one of publicBlock and vlanID must be set"),
+        ("neither", changed("public", spec__publicBlock=GONE), "spec", "exactly one of publicBlock and vlanID must be set"),
+        ("a VLAN without ranges", changed("vlan", spec__addressRanges=GONE), "spec", "a network with vlanID needs addressRanges"),
+        ("a VLAN with no range", changed("vlan", spec__addressRanges=[]), "spec", "a network with vlanID needs addressRanges"),
+        ("a VLAN that does not exist", changed("vlan", spec__vlanID=4095), "spec.vlanID", "should be less than or equal to 4094"),
+        ("the network's own address", changed("public", spec__addressRanges__0={"ip": "57.131.167.176", "size": 1}), "spec.addressRanges", IN_BLOCK),
+        ("up to the gateway", changed("public", spec__addressRanges__0={"ip": "57.131.167.177", "size": 14}), "spec.addressRanges", IN_BLOCK),
+        ("the same last number in another block", changed("public", spec__addressRanges__0={"ip": "57.131.168.177", "size": 2}), "spec.addressRanges", IN_BLOCK),
+        ("the second range alone", changed("public", spec__addressRanges=[{"ip": "57.131.167.177", "size": 2}, {"ip": "57.131.167.188", "size": 5}]), "spec.addressRanges", IN_BLOCK),
+        ("a block that begins elsewhere", changed("public", spec__publicBlock="57.131.167.177/28"), "spec.publicBlock", BLOCK),
+        ("a block that OVHcloud does not route", changed("public", spec__publicBlock="57.131.167.0/23"), "spec.publicBlock", BLOCK),
+        ("a block of two", changed("public", spec__publicBlock="57.131.167.176/31"), "spec.publicBlock", BLOCK),
+        ("no block at all", changed("public", spec__publicBlock="57.131.167/28"), "spec.publicBlock", BLOCK),
+        ("no number of an address", changed("public", spec__publicBlock="57.131.467.176/28"), "spec.publicBlock", BLOCK),
+        ("no address in a range", changed("vlan", spec__addressRanges__0__ip="10.100.0.300"), "spec.addressRanges[0].ip", "must be an IPv4 address"),
+        ("beyond all addresses", changed("vlan", spec__addressRanges__0={"ip": "255.255.255.250", "size": 7}), "spec.addressRanges[0]", "size reaches beyond 255.255.255.255"),
+        ("one first address twice", changed("vlan", spec__addressRanges__1__ip="10.100.0.10"), "spec.addressRanges[1]", "Duplicate value"),
+        ("a gateway elsewhere", changed("public", spec__gateway="10.0.0.1"), "spec.gateway", "gateway lies outside publicBlock: leave it out"),
+        ("no gateway address", changed("vlan", spec__gateway="10.0.0.300"), "spec.gateway", "must be an IPv4 address"),
+        ("a resolver by name", changed("public", spec__dns=["dns.example.fr"]), "spec.dns[0]", "must be an IP address"),
+        ("an image from two places", changed("image", spec__source__url="https://x.example.fr/a"), "spec.source", "exactly one of marketplaceApp and url must be set"),
+        ("an image from nowhere", changed("image", spec__source={}), "spec.source", "exactly one of marketplaceApp and url must be set"),
+        ("an image for no cloud", changed("image", spec__cloudRefs=[]), "spec.cloudRefs", "should have at least 1 items"),
+        ("a cloud twice", changed("image", spec__cloudRefs__1__name="ovh-rbx"), "spec.cloudRefs[1]", "Duplicate value"),
+        ("two sources", changed("instance", spec__source__template="x"), "spec.source", "exactly one of image and template must be set"),
+        ("no source", changed("instance", spec__source={}), "spec.source", "exactly one of image and template must be set"),
+        ("source forgotten", changed("instance", spec__source=GONE), "spec.source", "Required value"),
+        ("an image without memory", changed("instance", spec__memory=GONE), "spec", "a machine made from an image needs vcpu and memory: set both"),
+        ("an image without processors", changed("instance", spec__vcpu=GONE), "spec", "a machine made from an image needs vcpu and memory: set both"),
+        ("no processors", changed("instance", spec__vcpu=0), "spec.vcpu", "should be greater than or equal to 1"),
+        ("no memory", changed("instance", spec__memory=0), "spec.memory", WHOLE_MIB),
+        ("no memory in words", changed("instance", spec__memory="0"), "spec.memory", WHOLE_MIB),
+        ("a thousandth of a byte", changed("instance", spec__memory="1m"), "spec.memory", WHOLE_MIB),
+        ("4 that were meant as Gi", changed("instance", spec__memory=4), "spec.memory", WHOLE_MIB),
+        ("not whole MiB", changed("instance", spec__memory="4G"), "spec.memory", WHOLE_MIB),
+        ("not whole MiB by one byte", changed("instance", spec__memory=4294967297), "spec.memory", WHOLE_MIB),
+        ("too little to start", changed("instance", spec__memory="15Mi"), "spec.memory", WHOLE_MIB),
+        ("more than there is", changed("instance", spec__memory="17Ti"), "spec.memory", WHOLE_MIB),
+        ("more than a number holds", changed("instance", spec__memory="99999999999999999999P"), "spec.memory", WHOLE_MIB),
+        ("less than nothing", changed("instance", spec__memory="-4Gi"), "spec.memory", WHOLE_MIB),
+        ("no quantity", changed("instance", spec__memory="4 GB"), "spec.memory", "should match"),
+        ("no share", changed("instance", spec__cpu="0"), "spec.cpu", "must be from 10m to 512 processors"),
+        ("too much of a share", changed("instance", spec__cpu="4Gi"), "spec.cpu", "must be from 10m to 512 processors"),
+        ("no disk", changed("instance", spec__disks__0__size="0"), "spec.disks[0].size", WHOLE_MIB),
+        ("half a MiB", changed("instance", spec__disks__0__size="512Ki"), "spec.disks[0].size", WHOLE_MIB),
+        ("more than a disk", changed("instance", spec__disks__0__size="65Ti"), "spec.disks[0].size", WHOLE_MIB),
+        ("one network twice", changed("instance", spec__networks=[{"name": "a"}, {"name": "a"}]), "spec.networks[1]", "Duplicate value"),
+        ("a wrong word", changed("instance", spec__power="On"), "spec.power", 'supported values: "Running", "Stopped", "Suspended"'),
+        ("a wrong type", changed("instance", spec__vcpu="two"), "spec.vcpu", "must be of type integer"),
+        ("a truth for a size", changed("instance", spec__memory=True), "spec.memory", "must be of type integer,string"),
+        ("two policies for one field", changed("instance", spec__driftPolicy__fields=[{"path": "spec.vcpu", "action": "Report"}] * 2), "spec.driftPolicy.fields[1]", "Duplicate value"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_refused_with_the_field_and_the_remedy(api, why, manifest, field, words):
+    assert_refused(asked(api, "create", manifest), why, field, words)
+
+
+@pytest.mark.parametrize(
+    ("why", "manifest", "field", "server_side"),
+    [
+        ("a typing error", changed("instance", spec__memmory="4Gi"), "spec.memmory", ".spec.memmory"),
+        (
+            "deep inside",
+            changed("hosted", **{SERVERS + "0__role": "Node"}),
+            "spec.hosted.ovh.servers[0].role",
+            '.spec.hosted.ovh.servers[name="one-1"].role',
+        ),
+        (
+            "of a later version",
+            changed("instance", spec__placement__countries=["FR"]),
+            "spec.placement.countries",
+            ".spec.placement.countries",
+        ),
+    ],
+)
+def test_unknown_fields_are_refused_in_the_servers_own_words(api, why, manifest, field, server_side):
+    result = asked(api, "apply", manifest)
+    assert result.returncode != 0, why
+    assert f'unknown field "{field}"' in result.stderr
+    declared = api.kubectl(
+        "apply", "--server-side", "--dry-run=server", "--filename=-", input=json.dumps(manifest), check=False
+    )
+    assert declared.returncode != 0, why
+    assert f"{server_side}: field not declared in schema" in declared.stderr
+
+
+# --- changes ---------------------------------------------------------------------------------------------------------
+
+ONE_SERVER = changed("hosted", **{SERVERS + "1": GONE})
+CANNOT = "cannot be changed"
+
+
+@pytest.mark.parametrize(
+    ("why", "manifest", "field", "words"),
+    [
+        ("from hosted to existing", changed("hosted", spec__hosted=GONE, spec__existing=EXISTING), "spec", "hosted and existing cannot be exchanged: make a new SovereignCloud"),
+        ("from existing to hosted", changed("existing", spec__existing=GONE, spec__hosted=BASES["hosted"]["spec"]["hosted"]), "spec", "hosted and existing cannot be exchanged"),
+        ("from installed to adopted", changed("hosted", **{HOSTED + "openNebula": ADOPT, SERVERS + "0__reinstall": GONE, SERVERS + "1__reinstall": GONE}), "spec.hosted.openNebula", "install and adopt cannot be exchanged"),
+        ("from adopted to installed", changed("adopted", **{HOSTED + "openNebula": {"install": {"architecture": "Basic", "version": "7.0"}}}), "spec.hosted.openNebula", "install and adopt cannot be exchanged"),
+        ("another version", changed("hosted", **{HOSTED + "openNebula__install__version": "7.2"}), "spec.hosted.openNebula.install.version", CANNOT),
+        ("another API", changed("hosted", **{HOSTED + "ovh__endpoint": "ovh-ca"}), "spec.hosted.ovh.endpoint", CANNOT),
+        ("the provider taken away", changed("hosted", **{HOSTED + "ovh": GONE}), "spec.hosted", "exactly one provider must be set"),
+        ("another machine of the same name", changed("hosted", **{SERVERS + "1__serviceName": "ns9.eu"}), "spec.hosted.ovh.servers[1].serviceName", CANNOT),
+        ("another block", changed("hosted", **{HOSTED + "networks__0__publicBlock": "57.131.167.192/28"}), "spec.hosted.networks[0].publicBlock", CANNOT),
+        ("another VLAN", changed("hosted", **{HOSTED + "networks__1__vlanID": 101}), "spec.hosted.networks[1].vlanID", CANNOT),
+        ("another machine", changed("server", spec__ovh__serviceName="ns9.eu"), "spec.ovh.serviceName", CANNOT),
+        ("another API of a server", changed("server", spec__ovh__endpoint="ovh-ca"), "spec.ovh.endpoint", CANNOT),
+        ("the machine taken away, to be set anew", changed("server", spec__ovh=GONE), "spec", "exactly one provider must be set"),
+        ("a network in another cloud", changed("public", spec__cloudRef__name="other"), "spec.cloudRef", CANNOT),
+        ("a network in the cloud of another namespace", changed("public", spec__cloudRef__namespace="platform"), "spec.cloudRef", CANNOT),
+        ("another block of a network", changed("public", spec__publicBlock="57.131.167.192/28", spec__addressRanges=GONE, spec__gateway=GONE), "spec.publicBlock", CANNOT),
+        ("the block taken away, to be set anew", changed("public", spec__publicBlock=GONE, spec__addressRanges=GONE), "spec.publicBlock", CANNOT),
+        ("the VLAN taken away, to be set anew", changed("vlan", spec__vlanID=GONE), "spec.vlanID", CANNOT),
+        ("a block becomes a VLAN", changed("public", spec__publicBlock=GONE, spec__vlanID=5), "spec.vlanID", CANNOT),
+        ("another VLAN of a network", changed("vlan", spec__vlanID=101), "spec.vlanID", CANNOT),
+        ("another source of an image", changed("image", spec__source={"marketplaceApp": "Debian 13"}), "spec.source", CANNOT),
+        ("the source of an image taken away", changed("image", spec__source=GONE), "spec.source", "Required value"),
+        ("another image of an instance", changed("instance", spec__source__image="debian-13"), "spec.source", "set updatePolicy.replace: Allow"),
+        ("a template instead of an image", changed("instance", spec__source={"template": "x"}), "spec.source", "set updatePolicy.replace: Allow"),
+        ("another image, replacing denied", changed("instance", spec__source__image="debian-13", spec__updatePolicy__replace="Deny"), "spec.source", "set updatePolicy.replace: Allow"),
+        ("a disk shrinks", changed("instance", spec__disks__0__size="19Gi"), "spec.disks[0].size", "a disk can grow, never shrink"),
+    ],
+)  # fmt: skip
+def test_what_never_changes(stored, why, manifest, field, words):
+    assert_refused(asked(stored, "replace", manifest), why, field, words)
+
+
+@pytest.mark.parametrize(
+    ("why", "manifest"),
+    [
+        ("the same again", changed("instance")),
+        ("the name outside", changed("instance", spec__name="www")),
+        ("more memory", changed("instance", spec__memory="8Gi")),
+        ("less memory", changed("instance", spec__memory="2Gi")),
+        ("a field that is no longer declared", changed("instance", spec__power=GONE)),
+        ("a larger disk", changed("instance", spec__disks__0__size="21Gi")),
+        ("the same disk in other words", changed("instance", spec__disks__0__size="20480Mi")),
+        ("a disk that is no longer declared", changed("instance", spec__disks=GONE)),
+        ("another image with consent", changed("instance", spec__source__image="x", spec__updatePolicy__replace="Allow")),
+        ("placement is a constraint, never a record", changed("instance", spec__placement__cloudRef__name="other")),
+        ("a server less", ONE_SERVER),
+        ("a server more", changed("hosted", **{SERVERS + "1__name": "one-3", SERVERS + "1__serviceName": "ns9.eu"})),
+        ("servers in another order", changed("hosted", **{HOSTED + "ovh__servers": BASES["hosted"]["spec"]["hosted"]["ovh"]["servers"][::-1]})),
+        ("another request to reinstall", changed("hosted", **{SERVERS + "0__reinstall__request": "second"})),
+        ("other ranges", changed("vlan", spec__addressRanges=[{"ip": "10.100.0.10", "size": 100}])),
+        ("other credentials", changed("server", spec__ovh__credentialsSecretRef__name="other")),
+        ("another vRack", changed("server", spec__ovh__vrack="pn-9")),
+        ("a cloud more for an image", changed("image", spec__cloudRefs=[{"name": "ovh-rbx"}, {"name": "third"}])),
+        ("an endpoint that moved", changed("existing", spec__existing__endpoint="https://two.example.fr/RPC2")),
+        ("from Observe to Manage", changed("existing", spec__management="Manage")),
+    ],
+)  # fmt: skip
+def test_what_may_change(stored, why, manifest):
+    assert asked(stored, "replace", manifest).stderr == "", why
+
+
+def test_every_rule_is_broken_by_a_row_above():
+    rows = [
+        row
+        for test in (test_bad_input_is_refused_with_the_field_and_the_remedy, test_what_never_changes)
+        for row in test.pytestmark[0].args[1]
+    ]
+    words = [row[-1] for row in rows]
+    untested = [
+        message for kind in KINDS for message in messages(resource_schema(kind)) if not any(w in message for w in words)
+    ]
+    assert untested == []
+
+
+def messages(schema):
+    """Those of all rules in a schema."""
+    yield from (rule["message"] for rule in schema.get("x-kubernetes-validations", ()))
+    for child in [*schema.get("properties", {}).values(), *([schema["items"]] if "items" in schema else [])]:
+        yield from messages(child)
+
+
+# --- what a person sees ----------------------------------------------------------------------------------------------
+
+
+def test_a_new_object_says_that_nobody_has_looked_at_it(stored):
+    assert stored.get("hostedinstance", "web", f"--namespace={NAMESPACE}")["status"] == {"observedGeneration": -1}
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_short_names(stored, kind):
+    for name in kind.crd.short_names:
+        names = stored.kubectl("get", name, f"--namespace={NAMESPACE}", "--output=name").stdout.split()
+        assert names
+        assert {line.split("/")[0] for line in names} == {f"{kind.crd.kind.lower()}.sovereigncloud.io"}
+
+
+def test_one_word_for_all_kinds(stored):
+    lines = stored.kubectl("get", "sovereign", f"--namespace={NAMESPACE}", "--output=name").stdout.split()
+    assert len(lines) == len(BASES)
+
+
+STATUS = {
+    "observedGeneration": 1,
+    "conditions": [
+        {"type": "Ready", "status": "False", "reason": "Drifted", "message": "spec.memory is 2Gi, not 4Gi"},
+        {"type": "Stalled", "status": "True", "reason": "Consent", "message": "other"},
+    ],
+    "driftCount": 1,
+    "drift": [{"path": "spec.memory", "desired": "4Gi", "observed": "2Gi", "action": "Reported", "since": "now"}],
+    "plan": {"hash": "abc", "steps": [{"action": "Update", "target": "VM 12", "disruption": "Restart"}]},
+    "external": {"vm": "12"},
+}
+OWN_STATUS = {
+    "instance": {"state": "Running", "primaryAddress": "57.131.167.177", "placement": {"cloud": "a/b", "host": "h"}},
+    "hosted": {"hostsReady": "2/2", "version": "7.0.1", "endpoint": "https://one/RPC2"},
+    "server": {"address": "57.131.167.2", "operatingSystem": "ubuntu2404-server_64", "region": "eu-west-rbx"},
+    "public": {"addresses": "57.131.167.177-189", "id": "7"},
+    "image": {"cloudsReady": "1/2"},
+}
+COLUMNS = {
+    "instance": (["READY", "REASON", "STATE", "ADDRESS", "DRIFT", "AGE"], ["CLOUD", "HOST", "MESSAGE"]),
+    "hosted": (["READY", "REASON", "HOSTS", "VERSION", "DRIFT", "AGE"], ["ENDPOINT", "MESSAGE"]),
+    "server": (["READY", "REASON", "ADDRESS", "OS", "DRIFT", "AGE"], ["REGION", "MESSAGE"]),
+    "public": (["READY", "REASON", "CLOUD", "ADDRESSES", "DRIFT", "AGE"], ["ID", "MESSAGE"]),
+    "image": (["READY", "REASON", "CLOUDS", "DRIFT", "AGE"], ["MESSAGE"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("base", COLUMNS)
+def test_columns(api, base):
+    manifest = changed(base, metadata__name=f"{base}-columns")
+    resource = f"{manifest['kind'].lower()}.sovereigncloud.io/{base}-columns"
+    api.kubectl("create", "--filename=-", input=json.dumps(manifest))
+    patch = json.dumps({"status": STATUS | OWN_STATUS[base]})
+    at = f"--namespace={NAMESPACE}"
+    api.kubectl("patch", resource, at, "--subresource=status", "--type=merge", f"--patch={patch}")
+    usual, wide = COLUMNS[base]
+    header, row = api.kubectl("get", resource, at).stdout.splitlines()
+    assert header.split() == ["NAME", *usual]
+    assert row.split()[1:3] == ["False", "Drifted"]
+    assert row.split()[-2] == "1", "the number of drifted fields"
+    header, row = api.kubectl("get", resource, at, "--output=wide").stdout.splitlines()
+    assert header.split() == ["NAME", *usual, *wide]
+    assert row.endswith("spec.memory is 2Gi, not 4Gi"), "the message of Ready, not of another condition"
+    assert all(str(value) in row for value in OWN_STATUS[base].values() if isinstance(value, str))
+    kept = api.get(resource, at)["status"]
+    assert kept == STATUS | OWN_STATUS[base], "the schema of status knows every field"
+    api.kubectl("delete", resource, at)
+
+
+def test_status_is_written_only_through_its_subresource(stored):
+    """Else a user's apply of a manifest with a stale status would undo what the operator found."""
+    at = f"--namespace={NAMESPACE}"
+    stored.kubectl("patch", "hinst", "web", at, "--type=merge", '--patch={"status": {"state": "Running"}}')
+    assert "state" not in stored.get("hinst", "web", at)["status"]
+
+
+def test_a_required_condition_field_is_missed_in_the_servers_words(stored):
+    patch = json.dumps({"status": {"conditions": [{"type": "Ready", "status": "Maybe", "reason": "x"}]}})
+    result = stored.kubectl(
+        "patch", "hinst", "web", f"--namespace={NAMESPACE}", "--subresource=status", "--type=merge", f"--patch={patch}",
+        check=False,
+    )  # fmt: skip
+    assert_refused(result, "an unknown status", "status.conditions[0].status", "Unsupported value")
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("hostedinstance", "A virtual machine in a SovereignCloud"),
+        ("hinst.spec.memory", "Memory in whole MiB, for example 4Gi."),
+        ("hinst.spec.management", "Approve: a plan waits until spec.approvedPlan"),
+        ("scloud.spec", "Exactly one of hosted and existing."),
+        ("scloud.spec.hosted.ovh.servers", "A server of the cloud; it becomes a BareMetalServer"),
+        ("scloud.spec.hosted.openNebula.install.version", "Refused if changed."),
+        ("onevnet.spec.publicBlock", "penultimate: gateway; last: broadcast"),
+        ("bms.status.interfaces.mode", "vrack_aggregation"),
+        ("mimg.status", "What the operator found and did."),
+        ("mimg.status.drift.observed", "What was found."),
+    ],
+)
+def test_kubectl_explain(api, path, words):
+    text = " ".join(api.kubectl("explain", path).stdout.split())
+    assert words in text
+
+
+# --- the language as it is meant to become ---------------------------------------------------------------------------
+
+
+def known(schema, value):
+    """The part of a value that the schema knows: later issues add the rest."""
+    if isinstance(value, dict) and "properties" in schema:
+        fields = schema["properties"]
+        return {
+            name: known(fields[name], child)
+            for name, child in value.items()
+            if name in fields and ("enum" not in fields[name] or child in fields[name]["enum"])
+        }
+    if isinstance(value, list) and "items" in schema:
+        items = [known(schema["items"], child) for child in value]
+        required = schema["items"].get("required", ())
+        return [item for item in items if not isinstance(item, dict) or all(name in item for name in required)]
+    return value
+
+
+def test_the_examples_of_the_language(api):
+    """Their fields that exist are accepted under the names and in the shapes that the examples give them."""
+    file = SHARED / "api-examples.yaml"
+    if not file.exists():
+        pytest.skip("the examples of the language are not beside the repository: set SOVEREIGN_SHARED")
+    models = {kind.crd.kind: kind for kind in KINDS}
+    ours = [document for document in yaml.safe_load_all(file.read_text()) if document["kind"] in models]
+    assert {document["kind"] for document in ours} >= {"SovereignCloud", "HostedInstance"}
+    for document in ours:
+        schema = resource_schema(models[document["kind"]])
+        kept = document | {"spec": known(schema["properties"]["spec"], document["spec"])}
+        assert kept["spec"], document["metadata"]["name"]
+        assert asked(api, "create", kept).stderr == "", document["metadata"]["name"]
