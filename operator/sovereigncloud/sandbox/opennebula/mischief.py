@@ -109,6 +109,7 @@ def edit_user_template(cloud: Cloud, vm: Which, attributes: Mapping[str, str]) -
 def fail_next(cloud: Cloud, step: str, message: str = "injected", count: int = 1, name: str = "") -> None:
     """The driver will fail: `step` is the name of an LCM state (PROLOG, BOOT, EPILOG, SHUTDOWN_POWEROFF, HOTPLUG, ...)
     or IMAGE."""
+    cloud.advance()
     if step != "IMAGE":
         _ = Lcm[step]  # refuses what is no state
     cloud.sabotage.append(Sabotage(step, message, count, name))
