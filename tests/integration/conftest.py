@@ -3,6 +3,7 @@
 import pytest
 
 from sovereigncloud.sandbox.stage import Stage
+from tests.integration.existing_cloud import ExistingCloud
 
 QUICK = {
     "sweep_interval": "3",
@@ -37,3 +38,30 @@ def stage(bare_stage):
     bare_stage.start_operator()
     yield bare_stage
     print(bare_stage.log()[-8000:])
+
+
+@pytest.fixture(scope="module")
+def paris(stage):
+    """An OpenNebula that somebody else runs, with an image and a network, shared by the tests of a module."""
+    cloud = ExistingCloud(stage, "paris")
+    stage.apply([*cloud.foundation(), cloud.image("alpine"), cloud.network("lan")])
+    stage.wait_ready("machineimage", "alpine")
+    stage.wait_ready("virtualnetwork", "lan")
+    return cloud
+
+
+@pytest.fixture
+def make_cloud(stage):
+    """Makes clouds of one test, each in a namespace of its name, which goes with the test."""
+    made = []
+
+    def make(name, **options):
+        cloud = ExistingCloud(stage, name, name, **options)
+        made.append(cloud)
+        stage.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+        return cloud
+
+    yield make
+    for cloud in made:
+        stage.heal(cloud.name)
+        stage.delete("namespace", cloud.namespace)
