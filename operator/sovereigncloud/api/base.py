@@ -269,6 +269,9 @@ class Status(Model):
     last_handled_reconcile_at: Annotated[str, Field(max_length=253)] | None = Field(
         default=None, description="The last value of the annotation reconcile-requested-at that was acted upon."
     )
+    last_approved_plan: Annotated[str, Field(max_length=64)] | None = Field(
+        default=None, description="The last value of spec.approvedPlan that was carried out; it does not count twice."
+    )
     drift_count: int | None = Field(
         default=None, description="For the DRIFT column: the number of drifted fields, absent when none."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -19,7 +20,8 @@ class Limits:
     fraction: float = 0.10
 
     def allowed(self, total: int) -> int:
-        return min(self.objects, max(1, int(total * self.fraction)))
+        # Rounded before it is cut: 100 * 0.29 is 28.999... in binary.
+        return min(self.objects, max(1, int(round(total * self.fraction, 6))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +32,15 @@ class Verdict:
         admitted: what may go on.
         held: what is held, in words; empty when nothing is.
         hash: names what is held: `spec.approvedPlan` of the cloud lets exactly this go on.
+        approved: the approval under which some of it goes on.
+        released: what goes on under it, until it was done: one by one it must not need another approval.
     """
 
     admitted: frozenset[str]
     held: tuple[str, ...] = ()
     hash: str = ""
+    approved: str = ""
+    released: frozenset[str] = frozenset()
 
     @property
     def message(self) -> str:
@@ -47,7 +53,12 @@ class Verdict:
         )
 
 
-def judge(changes: dict[str, str], total: int, limits: Limits, approved: str) -> Verdict:
+NOTHING = Verdict(frozenset())
+
+
+def judge(
+    changes: Mapping[str, str], total: int, limits: Limits, approved: str, *, before: Verdict = NOTHING, spent: str = ""
+) -> Verdict:
     """Whether what a sweep found may be done.
 
     Args:
@@ -55,11 +66,17 @@ def judge(changes: dict[str, str], total: int, limits: Limits, approved: str) ->
         total: objects of the cloud.
         limits: how much at once is normal.
         approved: the hash that a person approved on the cloud.
+        before: the verdict of the sweep before.
+        spent: the last approval that was used. It is part of the hash, so that the same loss a second time is another
+            question.
     """
-    if len(changes) <= limits.allowed(total):
-        return Verdict(frozenset(changes))
-    listed = tuple(f"{name}: {what}" for name, what in sorted(changes.items()))
-    digest = hashlib.sha256("\n".join(listed).encode()).hexdigest()[:16]
+    goes_on = before.released & changes.keys() if before.approved == approved else frozenset()
+    fresh = {name: what for name, what in changes.items() if name not in goes_on}
+    going = before.approved if goes_on else ""
+    if len(fresh) <= limits.allowed(total):
+        return Verdict(frozenset(changes), approved=going, released=goes_on)
+    listed = tuple(f"{name}: {what}" for name, what in sorted(fresh.items()))
+    digest = hashlib.sha256("\n".join((spent, *listed)).encode()).hexdigest()[:16]
     if digest == approved:
-        return Verdict(frozenset(changes))
-    return Verdict(frozenset(), listed, digest)
+        return Verdict(frozenset(changes), approved=approved, released=frozenset(changes))
+    return Verdict(goes_on, listed, digest, approved=going, released=goes_on)

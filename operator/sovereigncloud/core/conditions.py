@@ -7,13 +7,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sovereigncloud.core.outcome import Outcome, Phase
-from sovereigncloud.core.plan import Step, plan_hash
+from sovereigncloud.core.plan import Step
 from sovereigncloud.core.policy import DriftVerdict
 
 MAX_DRIFT = 64
 MAX_STEPS = 64
+MAX_TEXT = 253
 MAX_VALUE = 1024
 MAX_MESSAGE = 4096
+MAX_REASON = 128
+MAX_COST = 128
 
 Json = dict[str, Any]
 
@@ -46,7 +49,7 @@ def conditions(
         wanted.append(_condition("Stalled", "True", outcome.reason, outcome.message))
     elif outcome.phase is not Phase.DONE:
         wanted.append(_condition("Reconciling", "True", outcome.reason, outcome.message))
-    wanted.extend(_drifted(drift, before))
+    wanted.extend(_drifted(drift, before, same_generation=previous.get("observedGeneration") == generation))
     if paused:
         wanted.append(
             _condition(
@@ -71,9 +74,16 @@ def _ready(outcome: Outcome, old: Json, *, was_ready: bool) -> Json:
     return _condition("Ready", "False", outcome.reason, outcome.message)
 
 
-def _drifted(drift: tuple[DriftVerdict, ...] | None, before: Mapping[str, Json]) -> list[Json]:
+def _drifted(
+    drift: tuple[DriftVerdict, ...] | None, before: Mapping[str, Json], *, same_generation: bool
+) -> list[Json]:
     if drift is None:
-        return [dict(before["Drifted"])] if "Drifted" in before else []
+        if "Drifted" not in before:
+            return []
+        if not same_generation:
+            # What was said of the spec before says nothing of this one, which was never compared with reality.
+            return [_condition("Drifted", "Unknown", "NotObserved", "reality was not compared with this spec yet")]
+        return [dict(before["Drifted"])]
     counted = [v for v in drift if v.action != "Ignored"]
     if not counted:
         return [_condition("Drifted", "False", "InSync", "reality is as declared")]
@@ -87,51 +97,96 @@ def _drifted(drift: tuple[DriftVerdict, ...] | None, before: Mapping[str, Json])
 
 
 def _condition(kind: str, status: str, reason: str, message: str) -> Json:
-    return {"type": kind, "status": status, "reason": reason or "Unknown", "message": message[:MAX_MESSAGE]}
+    return {
+        "type": kind,
+        "status": status,
+        "reason": (reason or "Unknown")[:MAX_REASON],
+        "message": message[:MAX_MESSAGE],
+    }
 
 
 def drift_entries(drift: tuple[DriftVerdict, ...], previous: Json, now: str) -> list[Json]:
-    """For `status.drift`: bounded, with the time since when each field differs."""
+    """For `status.drift`: bounded, one per path since it is a map, with the time since when each field differs."""
     since = {d["path"]: d.get("since") for d in previous.get("drift") or []}
-    return [
-        {
-            "path": v.drift.path[:253],
-            "desired": v.drift.desired[:MAX_VALUE],
-            "observed": v.drift.observed[:MAX_VALUE],
-            "action": v.action,
-            "since": since.get(v.drift.path) or now,
+    entries: dict[str, Json] = {}
+    for verdict in drift:
+        path = verdict.drift.path[:MAX_TEXT]
+        known = entries.get(path)
+        if known is not None:
+            known["observed"] = f"{known['observed']}; {verdict.drift.observed}"[:MAX_VALUE]
+            continue
+        if len(entries) == MAX_DRIFT:
+            break
+        entries[path] = {
+            "path": path,
+            "desired": verdict.drift.desired[:MAX_VALUE],
+            "observed": verdict.drift.observed[:MAX_VALUE],
+            "action": verdict.action,
+            "since": since.get(path) or now,
         }
-        for v in drift[:MAX_DRIFT]
-    ]
+    return list(entries.values())
 
 
-def plan_status(steps: tuple[Step, ...]) -> Json | None:
+def drift_count(drift: tuple[DriftVerdict, ...]) -> int:
+    """For the DRIFT column: fields that differ and are not ignored, also those that the list has no room for."""
+    return len({v.drift.path for v in drift if v.action != "Ignored"})
+
+
+def plan_status(steps: tuple[Step, ...], digest: str) -> Json | None:
     """For `status.plan`; None when there is nothing to show."""
     if not steps:
         return None
-    return {"hash": plan_hash(steps), "steps": [_step(s) for s in steps[:MAX_STEPS]]}
+    return {"hash": digest, "steps": [_step(s) for s in steps[:MAX_STEPS]]}
 
 
 def _step(step: Step) -> Json:
-    shown: Json = {"action": str(step.action), "target": step.target[:253], "disruption": str(step.disruption)}
+    shown: Json = {
+        "action": str(step.action),
+        "target": step.target[:MAX_TEXT],
+        "disruption": str(step.disruption),
+    }
     if step.fields:
-        shown["fields"] = list(step.fields[:MAX_STEPS])
+        shown["fields"] = [field[:MAX_TEXT] for field in step.fields[:MAX_STEPS]]
     if step.cost:
-        shown["cost"] = step.cost
+        shown["cost"] = step.cost[:MAX_COST]
     if step.needs:
-        shown["needs"] = step.needs
+        shown["needs"] = step.needs[:MAX_TEXT]
     return shown
 
 
+def plain(value: object) -> Any:
+    """A value as JSON holds it: lists for tuples, texts for enumerations, and nothing where there is None. What the API
+    server would store otherwise would differ from it for ever.
+    """
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items() if v is not None}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value if v is not None]
+    return str(value) if isinstance(value, str) else value
+
+
 def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> Json:
-    """The JSON merge patch (RFC 7386) that turns old into new: null for keys that went, lists whole."""
+    """The JSON merge patch (RFC 7386) that turns old into new: null for keys that went, lists whole. `new` holds no
+    null, which such a patch could not write.
+    """
     patch: Json = {}
     for key in old.keys() | new.keys():
-        before, after = old.get(key), new.get(key)
-        if before == after:
-            continue
-        if isinstance(before, Mapping) and isinstance(after, Mapping):
-            patch[key] = merge_patch(before, after)
-        else:
-            patch[key] = after
+        if key not in new:
+            patch[key] = None
+        elif key not in old:
+            patch[key] = new[key]
+        elif isinstance(old[key], Mapping) and isinstance(new[key], Mapping):
+            if below := merge_patch(old[key], new[key]):
+                patch[key] = below
+        elif not _same(old[key], new[key]):
+            patch[key] = new[key]
     return patch
+
+
+def _same(old: object, new: object) -> bool:
+    """Equal as JSON: Python's true equals 1."""
+    if isinstance(old, list) and isinstance(new, list):
+        return len(old) == len(new) and all(map(_same, old, new))
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        return old.keys() == new.keys() and all(_same(value, new[key]) for key, value in old.items())
+    return old == new and isinstance(old, bool) == isinstance(new, bool)

@@ -84,6 +84,11 @@ def approval(message: str) -> Outcome:
     return Outcome(Phase.APPROVAL, "ApprovalRequired", message, available=True)
 
 
+def held(reason: str, message: str, *, available: bool = True) -> Outcome:
+    """Nothing is under way: it waits for a person's word in spec or in an annotation."""
+    return Outcome(Phase.APPROVAL, reason, message, available=available)
+
+
 def blocked(message: str, *, reason: str = "WaitingForDependency") -> Outcome:
     return Outcome(Phase.BLOCKED, reason, message)
 

@@ -76,6 +76,13 @@ class Step:
     inside: bool = False
 
     @property
+    def takes_over(self) -> bool:
+        """Whether it re-marks what a predecessor made: what differs then was reality before, so it is drift. A note on
+        behalf of a field is no take-over.
+        """
+        return self.action is Action.MARK and not self.fields
+
+    @property
     def dangerous(self) -> bool:
         """Whether the brakes count it: it recreates, deletes or disrupts because of what was observed."""
         return self.cause is Cause.OBSERVED and (
@@ -104,12 +111,21 @@ class Plan:
     @property
     def hash(self) -> str:
         """Names exactly these steps; changed reality gives another hash and so voids an approval."""
-        return plan_hash(self.steps)
+        return plan_hash(self.steps, self.drift)
 
 
-def plan_hash(steps: tuple[Step, ...]) -> str:
-    """Sixteen hex digits over what a person sees of the steps."""
+def plan_hash(steps: tuple[Step, ...], drift: tuple[Drift, ...] = (), *, salt: str = "") -> str:
+    """Sixteen hex digits over what a person sees of the steps.
+
+    Args:
+        steps: in order.
+        drift: the values that the steps would change; with other values it is another plan.
+        salt: what else the plan depends on, see `Policy.salt`.
+    """
     if not steps:
         return ""
-    seen = [[s.action, s.target, sorted(s.fields), s.disruption, s.cost] for s in steps]
-    return hashlib.sha256(json.dumps(seen).encode()).hexdigest()[:16]
+    values = {d.path: [d.desired, d.observed] for d in drift}
+    seen = [
+        [s.action, s.target, [[f, *values.get(f, ())] for f in sorted(s.fields)], s.disruption, s.cost] for s in steps
+    ]
+    return hashlib.sha256(json.dumps([salt, seen]).encode()).hexdigest()[:16]

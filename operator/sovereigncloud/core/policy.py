@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from sovereigncloud.api.base import PAUSED, DriftAction, DriftPolicy, Management
-from sovereigncloud.core.outcome import Outcome, Phase, approval, waiting
+from sovereigncloud.core.outcome import Outcome, Phase, approval, held
 from sovereigncloud.core.plan import Action, Drift, Plan, Step, plan_hash
 
 
@@ -24,6 +24,8 @@ class Decision:
     Attributes:
         steps: to be performed now, in order.
         published: what `status.plan` shows: the steps outside that are not simply being done.
+        hash: of what is published; `spec.approvedPlan` with it lets it go on.
+        approved: the approval under which the steps are done, empty where none was needed.
         drift: for `status.drift`.
         outcome: what to say when no step is performed, or beside those that are.
         release: the object is being deleted and nothing is left to do outside: its finalizer may go.
@@ -34,6 +36,8 @@ class Decision:
     drift: tuple[DriftVerdict, ...]
     outcome: Outcome
     release: bool = False
+    hash: str = ""
+    approved: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +46,19 @@ class Policy:
 
     Attributes:
         management: the stricter of the object's own and its cloud's.
+        approved_plan: `spec.approvedPlan`.
+        salt: what an approval holds for beside the steps: this spec, and approvals not used before. So an approval
+            counts once, and not for a spec that was changed after it.
+        begun: hashes of single steps of the approved plan, while it is being carried out: what is left of it after a
+            step, or after one that failed, needs no further approval.
         settled: this generation was reality once, so a difference is drift.
         deleting: the object is being deleted.
     """
 
     management: Management = Management.MANAGE
     approved_plan: str = ""
+    salt: str = ""
+    begun: frozenset[str] = frozenset()
     paused: bool = False
     settled: bool = False
     deleting: bool = False
@@ -55,6 +66,7 @@ class Policy:
 
 
 _MAKES = frozenset({Action.CREATE, Action.REPLACE, Action.INSTALL, Action.REINSTALL})
+_ABSENT_BEFORE = frozenset({Action.CREATE, Action.INSTALL})
 _STRICTNESS = {Management.MANAGE: 0, Management.APPROVE: 1, Management.OBSERVE: 2}
 
 
@@ -66,46 +78,71 @@ def stricter(*wishes: Management | None) -> Management:
 def decide(plan: Plan, policy: Policy) -> Decision:
     """What may be done now, what is only shown, and what to say."""
     # A take-over after a rebuilt cluster has no status yet, but what it finds was reality before: drift, not work.
-    settled = policy.settled or any(s.action is Action.MARK for s in plan.steps)
+    settled = policy.settled or any(s.takes_over for s in plan.steps)
     drift = _judge_drift(plan.drift, policy, settled=settled)
     left_alone = frozenset(v.drift.path for v in drift if v.action != "Correcting") if settled else frozenset()
     wanted = tuple(s for s in plan.steps if not (s.fields and left_alone.issuperset(s.fields)))
-    inside = tuple(s for s in wanted if s.inside)
     outside = tuple(s for s in wanted if not s.inside)
     if policy.management is Management.OBSERVE or policy.paused:
-        return _only_look(plan, policy, inside, drift)
-    if policy.management is Management.APPROVE and outside and plan_hash(outside) != policy.approved_plan:
-        wait = approval(f"plan {plan_hash(outside)} waits: set spec.approvedPlan to its hash to carry it out")
-        return Decision(inside, outside, drift, plan.outcome.merge(wait))
-    decision = _with_consent(wanted, drift, plan.outcome)
+        return _only_look(plan, policy, drift)
+    if policy.management is Management.APPROVE and outside:
+        return _approved(plan, policy, wanted, outside, drift)
+    decision = _with_consent(plan, policy, wanted, drift)
     return replace(decision, release=policy.deleting and not wanted and plan.outcome.phase is Phase.DONE)
 
 
-def _only_look(plan: Plan, policy: Policy, inside: tuple[Step, ...], drift: tuple[DriftVerdict, ...]) -> Decision:
+def _approved(
+    plan: Plan, policy: Policy, wanted: tuple[Step, ...], outside: tuple[Step, ...], drift: tuple[DriftVerdict, ...]
+) -> Decision:
+    """Approve: nothing outside without a person's word for exactly this."""
+    digest = plan_hash(outside, plan.drift, salt=policy.salt)
+    if digest == policy.approved_plan or all(plan_hash((s,)) in policy.begun for s in outside):
+        return replace(_with_consent(plan, policy, wanted, drift), approved=policy.approved_plan)
+    wait = approval(f"plan {digest} waits: set spec.approvedPlan to its hash to carry it out")
+    inside = tuple(s for s in wanted if s.inside)
+    return Decision(inside, outside, drift, plan.outcome.merge(wait), hash=digest)
+
+
+def _only_look(plan: Plan, policy: Policy, drift: tuple[DriftVerdict, ...]) -> Decision:
     """Observe or paused: nothing outside is written. A deletion in Observe leaves everything; paused, it waits."""
+    inside = tuple(s for s in plan.steps if s.inside)
     shown = tuple(s for s in plan.steps if not s.inside)
-    outcome = plan.outcome
+    digest = plan_hash(shown, plan.drift, salt=policy.salt)
+    outcome = _undone(plan.outcome) if shown else plan.outcome
+    observes = policy.management is Management.OBSERVE
     if policy.deleting:
-        leaves = policy.management is Management.OBSERVE or not shown
+        leaves = observes or not shown
         if not leaves:
-            outcome = waiting("PausedDeletion", f"deletion waits: remove the annotation {PAUSED}")
-        return Decision(inside, shown, drift, outcome, release=leaves and not inside and outcome.phase is Phase.DONE)
-    missing = [s for s in shown if s.action in _MAKES]
-    if missing and outcome.phase is Phase.DONE:
-        why = "management is Observe" if policy.management is Management.OBSERVE else "it is paused"
-        first = missing[0]
-        outcome = waiting("NotActing", f"{first.action} {first.target} would be done, but {why}", available=True)
-    return Decision(inside, shown, drift, outcome)
+            outcome = held("PausedDeletion", f"deletion waits: remove the annotation {PAUSED}")
+        release = leaves and not inside and outcome.phase is Phase.DONE
+        return Decision(inside, shown, drift, outcome, release=release, hash=digest)
+    makes = [s for s in shown if s.action in _MAKES]
+    if makes and outcome.phase is Phase.DONE:
+        why = "management is Observe" if observes else "it is paused"
+        there = all(s.action not in _ABSENT_BEFORE for s in makes)
+        outcome = held("NotActing", f"{makes[0].action} {makes[0].target} would be done, but {why}", available=there)
+    return Decision(inside, shown, drift, outcome, hash=digest)
 
 
-def _with_consent(wanted: tuple[Step, ...], drift: tuple[DriftVerdict, ...], outcome: Outcome) -> Decision:
+def _undone(outcome: Outcome) -> Outcome:
+    """What a plan says beside steps that nobody does: "is being made" is not true then."""
+    if outcome.phase is Phase.WAITING:
+        return replace(outcome, phase=Phase.DONE, reason="", message="")
+    return outcome
+
+
+def _with_consent(plan: Plan, policy: Policy, wanted: tuple[Step, ...], drift: tuple[DriftVerdict, ...]) -> Decision:
     """Steps up to the first that needs a consent which spec does not give."""
-    held = next((i for i, s in enumerate(wanted) if s.needs), len(wanted))
-    if held == len(wanted):
+    first = next((i for i, s in enumerate(wanted) if s.needs), len(wanted))
+    if first == len(wanted):
+        # Without any step left a plan may still speak of one that driftPolicy leaves alone.
+        outcome = plan.outcome if wanted or not plan.steps else _undone(plan.outcome)
         return Decision(wanted, (), drift, outcome)
-    first = wanted[held]
-    wait = approval(f"{first.action} {first.target} ({first.disruption}) waits for consent: set {first.needs}")
-    return Decision(wanted[:held], tuple(s for s in wanted if not s.inside), drift, outcome.merge(wait))
+    asks = wanted[first]
+    wait = approval(f"{asks.action} {asks.target} ({asks.disruption}) waits for consent: set {asks.needs}")
+    outside = tuple(s for s in wanted if not s.inside)
+    digest = plan_hash(outside, plan.drift, salt=policy.salt)
+    return Decision(wanted[:first], outside, drift, plan.outcome.merge(wait), hash=digest)
 
 
 def _judge_drift(found: tuple[Drift, ...], policy: Policy, *, settled: bool) -> tuple[DriftVerdict, ...]:

@@ -53,7 +53,7 @@ class Clients:
         return cached.values
 
     def forget(self, namespace: str, name: str) -> None:
-        """A credential was refused: read the Secret again the next time."""
+        """A credential was refused: read the Secret again the next time, it may have been rotated."""
         self._secrets.pop((namespace, name), None)
 
     async def open_nebula(self, endpoint: str, namespace: str, secret: str, ca_secret: str = "") -> OpenNebula:

@@ -63,3 +63,5 @@ class EventPoster:
                 await self._create(namespace, body)
             except OutsideError as error:
                 logger.warning("an event was dropped: %s", error)
+            except Exception:  # whatever it is, the next event is not to be lost for it
+                logger.exception("an event was dropped")

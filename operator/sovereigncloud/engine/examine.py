@@ -7,8 +7,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sovereigncloud.api.base import PAUSED, RECONCILE_REQUESTED_AT, Key
-from sovereigncloud.core.conditions import conditions, drift_entries, merge_patch, plan_status, timestamp
+from sovereigncloud.api.base import PAUSED, RECONCILE_REQUESTED_AT, Key, Management
+from sovereigncloud.core.conditions import (
+    conditions,
+    drift_count,
+    drift_entries,
+    merge_patch,
+    plain,
+    plan_status,
+    timestamp,
+)
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, blocked
 from sovereigncloud.core.plan import Plan
 from sovereigncloud.core.policy import Decision, Policy, decide, stricter
@@ -34,26 +42,46 @@ class Examination:
     fields: Mapping[str, object]
 
 
-async def examine(controller: AnyController, resource: AnyResource, world: World, store: Store) -> Examination:
-    """Observe, plan, decide. Raises what the observation raises."""
+async def examine(
+    controller: AnyController, resource: AnyResource, world: World, store: Store, *, begun: frozenset[str] = frozenset()
+) -> Examination:
+    """Observe, plan, decide. Raises what the observation raises.
+
+    Args:
+        controller: of the kind.
+        resource: looked at.
+        world: what the controller may see.
+        store: for what it refers to.
+        begun: hashes of the steps of an approved plan that is being carried out.
+    """
     observed = await controller.observe(resource, world)
     plan = controller.plan(resource, observed, world.now)
-    decision = decide(plan, policy_of(resource, controller.uses(resource), store))
-    return Examination(plan, decision, controller.status(resource, observed))
+    policy = policy_of(resource, controller.uses(resource), store)
+    if begun:
+        policy = replace(policy, begun=begun)
+    return Examination(plan, decide(plan, policy), controller.status(resource, observed))
 
 
 def policy_of(resource: AnyResource, uses: Uses, store: Store) -> Policy:
     """What spec, annotations and the cloud that it is in say about acting."""
     above = [store.get(uses.cloud) if uses.cloud else None, owner_of(resource, store)]
     wishes = [resource.spec.management, *(a.spec.management for a in above if a is not None)]
+    management = stricter(*wishes)
     return Policy(
-        management=stricter(*wishes),
+        management=management,
         approved_plan=resource.spec.approved_plan or "",
+        salt="" if management is Management.MANAGE and not resource.paused else _salt(resource),
         paused=resource.paused,
         settled=resource.settled,
         deleting=resource.deleting,
         drift_policy=resource.spec.drift_policy,
     )
+
+
+def _salt(resource: AnyResource) -> str:
+    """An approval holds for this spec, and once."""
+    spec = resource.spec.model_dump_json(exclude={"approved_plan", "management"}, exclude_none=True)
+    return f"{resource.status.last_approved_plan or ''} {spec}"
 
 
 def owner_of(resource: AnyResource, store: Store) -> AnyResource | None:
@@ -74,7 +102,11 @@ def gate(resource: AnyResource, uses: Uses, store: Store) -> Outcome:
         return DONE
     cloud = store.get(uses.cloud)
     if cloud is None:
-        return blocked(f"{uses.cloud} does not exist: create it, or correct the reference")
+        there = store.stored(uses.cloud) is not None
+        remedy = "has a spec that cannot be read" if there else "does not exist: create it, or correct the reference"
+        return blocked(f"{uses.cloud} {remedy}")
+    if cloud.deleting and not resource.finalized:
+        return blocked(f"{uses.cloud} is being deleted: nothing new is made in it")
     if not getattr(cloud.status, "endpoint", None):
         ready = cloud.status.condition("Ready")
         why = f" ({ready.reason}: {ready.message})" if ready and ready.message else ""
@@ -83,19 +115,19 @@ def gate(resource: AnyResource, uses: Uses, store: Store) -> Outcome:
 
 
 def _in_use(resource: AnyResource, store: Store) -> Outcome:
-    """Order belongs to what is used: it stays until nobody that may still need it outside refers to it."""
-    users = (store.get(key) for key in store.users(resource.key))
+    """Order belongs to what is used: it stays until nobody that may still need it outside refers to it. Asked for each
+    of a thousand users that go, so none of them is parsed.
+    """
+    users = ((key, store.stored(key)) for key in store.users(resource.key))
     names = sorted(
-        str(u.key) for u in users if u is not None and (u.finalized or not u.deleting) and not _composed_by(u, resource)
+        str(key)
+        for key, user in users
+        if user is not None and (user.finalized or not user.deleting) and resource.metadata.uid not in user.owners
     )
     if not names:
         return DONE
     shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
     return blocked(f"in use by {shown}: delete or move them first", reason="InUse")
-
-
-def _composed_by(user: AnyResource, owner: AnyResource) -> bool:
-    return any(r.uid == owner.metadata.uid for r in user.metadata.owner_references)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +150,18 @@ class Subject:
             external=(body.get("status") or {}).get("external") or {},
         )
 
+    @staticmethod
+    def looked_at(resource: AnyResource, previous: Json) -> Subject:
+        """As it was looked at: while that took its time, somebody may have changed it, and a status must not claim to
+        speak of a spec that nobody has read.
+        """
+        return Subject(
+            generation=resource.metadata.generation,
+            paused=resource.paused,
+            asked=resource.metadata.annotations.get(RECONCILE_REQUESTED_AT, ""),
+            external=previous.get("external") or {},
+        )
+
 
 def status_patch(
     subject: Subject,
@@ -127,33 +171,44 @@ def status_patch(
     now: datetime,
     examination: Examination | None = None,
     facts: Mapping[str, str] | None = None,
+    approved: str = "",
 ) -> Json:
     """The merge patch from the status that was written before to the one that is true now; empty: nothing changed.
 
     Without an examination (reality could not be looked at) drift, plan and the kind's own fields stay as they were.
+
+    Args:
+        subject: what it speaks of.
+        previous: the status written before.
+        outcome: what the loop came to; its facts are ids outside.
+        now: for what changes now.
+        examination: what was seen.
+        facts: further ids; an empty one removes the key.
+        approved: the approval that is being used up.
     """
     stamp = timestamp(now)
-    drift = examination.decision.drift if examination else None
     wanted: Json = {**previous, "observedGeneration": subject.generation}
     wanted["conditions"] = conditions(
         outcome,
-        drift,
+        examination.decision.drift if examination else None,
         previous,
         generation=subject.generation,
         paused=subject.paused,
         now=stamp,
     )
     if examination is not None:
-        entries = drift_entries(examination.decision.drift, previous, stamp)
-        wanted["drift"] = entries or None
-        wanted["driftCount"] = sum(1 for e in entries if e["action"] != "Ignored") or None
-        wanted["plan"] = plan_status(examination.decision.published)
+        decision = examination.decision
+        wanted["drift"] = drift_entries(decision.drift, previous, stamp) or None
+        wanted["driftCount"] = drift_count(decision.drift) or None
+        wanted["plan"] = plan_status(decision.published, decision.hash)
         wanted.update(examination.fields)
-    external = {**subject.external, **(facts or {})}
+    external = {**subject.external, **outcome.facts, **(facts or {})}
     wanted["external"] = {k: v for k, v in external.items() if v} or None
     if subject.asked:
         wanted["lastHandledReconcileAt"] = subject.asked
-    return merge_patch(previous, {k: v for k, v in wanted.items() if v is not None})
+    if approved:
+        wanted["lastApprovedPlan"] = approved
+    return merge_patch(previous, plain(wanted))
 
 
 def said(examination: Examination) -> Outcome:

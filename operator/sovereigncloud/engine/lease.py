@@ -83,15 +83,15 @@ class Lease:
     async def _renew(self) -> None:
         while True:
             await asyncio.sleep(self._seconds / 3)
-            if not await self._try() and not self.held:
+            if not await self._try(renews=True) and not self.held:
                 logger.critical("the Lease %s was lost: exit, another operator may write", self._name)
                 self._lost()
                 return
 
-    async def _try(self) -> bool:
+    async def _try(self, *, renews: bool = False) -> bool:
         begun = self._clock()
         try:
-            taken = await self._take()
+            taken = await self._take(renews=renews)
         except OutsideError as error:
             logger.warning("Lease %s: %s", self._name, error)
             return False
@@ -99,13 +99,17 @@ class Lease:
             self._renewed = begun
         return taken
 
-    async def _take(self) -> bool:
+    async def _take(self, *, renews: bool) -> bool:
         current = await self._api.lease(self._namespace, self._name)
         if current is None:
             await self._api.write_lease(self._namespace, self._name, self._body({}, {}), create=True)
             return True
-        spec = current.get("spec", {})
+        spec = current.get("spec") or {}
         holder = spec.get("holderIdentity") or ""
+        if holder != self._identity and renews:
+            # Somebody else took it, or may at once: whatever time is left, this process is not the writer any more.
+            self._renewed = float("-inf")
+            return False
         if holder and holder != self._identity and not self._expired(current):
             return False
         await self._api.write_lease(
@@ -120,7 +124,8 @@ class Lease:
         version = current["metadata"]["resourceVersion"]
         if version != self._seen[0]:
             self._seen = (version, self._clock())
-        return self._clock() - self._seen[1] > float(current["spec"].get("leaseDurationSeconds", self._seconds))
+        seconds = float((current.get("spec") or {}).get("leaseDurationSeconds") or self._seconds)
+        return self._clock() - self._seen[1] > seconds
 
     def _body(self, metadata: Json, spec: Json, *, takes: bool = True) -> Json:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
@@ -133,6 +138,6 @@ class Lease:
                 "leaseDurationSeconds": max(1, round(self._seconds)),
                 "acquireTime": now if takes else spec.get("acquireTime", now),
                 "renewTime": now,
-                "leaseTransitions": int(spec.get("leaseTransitions", 0)) + int(takes),
+                "leaseTransitions": int(spec.get("leaseTransitions") or 0) + int(takes),
             },
         }

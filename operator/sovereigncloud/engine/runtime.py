@@ -12,19 +12,22 @@ from typing import Any
 from sovereigncloud.api.base import Key
 from sovereigncloud.core.brakes import Limits
 from sovereigncloud.core.outcome import Phase
+from sovereigncloud.engine.actor import Actor
 from sovereigncloud.engine.clients import Clients
 from sovereigncloud.engine.events import EventPoster
 from sovereigncloud.engine.examine import AnyController, owner_of
+from sovereigncloud.engine.guards import Guards, ObjectWriter
 from sovereigncloud.engine.metrics import Metrics
-from sovereigncloud.engine.reconciler import ObjectWriter, Reconciler, Result
+from sovereigncloud.engine.reconciler import Reconciler, Result
 from sovereigncloud.engine.settings import Settings
-from sovereigncloud.engine.store import AnyResource, Store, key_of
+from sovereigncloud.engine.store import Store, Stored, key_of, targets
 from sovereigncloud.engine.sweep import Sweeper
 from sovereigncloud.engine.tracks import Tracks
 from sovereigncloud.engine.watch import ViewWatch
-from sovereigncloud.engine.workqueue import Lane, Workqueue
+from sovereigncloud.engine.workqueue import Backoff, Lane, Workqueue
 from sovereigncloud.engine.world import Shared, open_nebula_of
-from sovereigncloud.kinds.errors import OutsideError
+from sovereigncloud.kinds.controller import Uses
+from sovereigncloud.kinds.errors import Auth, OutsideError
 from sovereigncloud.kinds.ports import AccountView, CloudView, Installer, Kubernetes
 
 logger = logging.getLogger(__name__)
@@ -32,8 +35,8 @@ Json = dict[str, Any]
 Account = tuple[str, str, str]
 """(endpoint, namespace, Secret)"""
 
-BLOCKED_AGAIN = 60.0
-"""Seconds until a blocked object is looked at again, should the event that frees it be missed."""
+_AGAIN = {Phase.BLOCKED: 60.0, Phase.STALLED: 300.0}
+"""Seconds until an object is looked at again, should no event and no sweep tell that its cause went."""
 
 
 class Engine:
@@ -49,6 +52,9 @@ class Engine:
         installer: of OpenNebula.
         metrics: counted.
         may_write: whether this process holds the Lease.
+        clock: monotonic seconds.
+        now: the time of day, for status.
+        backoff: after failures.
     """
 
     def __init__(
@@ -63,10 +69,15 @@ class Engine:
         installer: Installer,
         metrics: Metrics,
         may_write: Callable[[], bool],
+        clock: Callable[[], float] = monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        backoff: Backoff | None = None,
     ) -> None:
         self._settings, self._controllers, self._clients, self._metrics = settings, controllers, clients, metrics
+        self._clock = clock
+        backoff = backoff or Backoff()
         self.store = Store()
-        self.queue: Workqueue[Key] = Workqueue()
+        self.queue: Workqueue[Key] = Workqueue(backoff=backoff, clock=clock)
         self._clouds: dict[Key, ViewWatch[CloudView]] = {}
         self._accounts: dict[Account, ViewWatch[AccountView]] = {}
         self._vracks: dict[Account, set[str]] = {}
@@ -74,31 +85,42 @@ class Engine:
         self._tasks: list[asyncio.Task[None]] = []
         self._since: dict[Key, float] = {}
         self.synced = False
-        tracks = Tracks(started=monotonic(), grace=settings.late_write_grace)
         self._shared = Shared(
             store=self.store,
-            tracks=tracks,
+            tracks=Tracks(grace=settings.late_write_grace, clock=clock),
             clients=clients,
             kubernetes=kubernetes,
             installer=installer,
             installation=installation,
             plain_http_hosts=frozenset(settings.plain_http_hosts),
-            now=lambda: datetime.now(UTC),
+            now=now,
+            clock=clock,
             watch_of_cloud=self._watch_of_cloud,
             watch_of_account=self._watch_of_account,
         )
         limits = Limits(settings.brake_objects, settings.brake_fraction)
         self._sweeper = Sweeper(self._shared, controllers, self._recheck, limits, metrics)
-        self._reconciler = Reconciler(
-            controllers,
+        guards = Guards(controllers, self.store, writer, self.ingest)
+        actor = Actor(
             self._shared,
-            writer,
+            guards,
             metrics,
             limits=limits,
             grace=settings.late_write_grace,
+            may_begin=lambda: may_write() and not self.queue.stopped,
+            backoff=backoff,
+        )
+        self._reconciler = Reconciler(
+            controllers,
+            self._shared,
+            actor,
+            guards,
+            writer,
+            metrics,
             may_write=may_write,
             event=self._events.post,
             ingest=self.ingest,
+            vanished=self._gone,
         )
         metrics.watch_queue(lambda: len(self.queue))
 
@@ -110,23 +132,51 @@ class Engine:
         if event == "DELETED":
             self._gone(key_of(body), body["metadata"].get("uid", ""))
             return
-        before = self.store.get(key_of(body))
+        before = self.store.stored(key_of(body))
         key, news = self.store.put(body)
-        self._refer(key)
-        if news or event is None:
+        if before is not None and (watch := self._clouds.get(key)) and self._respecified(key, before):
+            watch.invalidate()  # it may have another endpoint now: what was read before says nothing
+        if news:
+            self._refer(key)
             self.queue.add(key, Lane.USER)
             self._tell_others(key, before)
+        elif event is None:
+            self.queue.add(key, Lane.RECHECK)
+
+    def listed(self, kind: str, before: Mapping[Key, str], found: Mapping[Key, str]) -> None:
+        """A complete list of a kind: what the store held before it was asked for and what is not in it, went unseen.
+
+        A watch that begins anew tells what is there, never what went meanwhile.
+
+        Args:
+            kind: that was listed.
+            before: keys and uids in the store before the list was asked for (`held_now`).
+            found: keys and uids in the list.
+        """
+        for key, uid in before.items():
+            if key.kind == kind and found.get(key) != uid:
+                self._gone(key, uid)
+
+    def held_now(self, kind: str) -> dict[Key, str]:
+        """Keys and uids of a kind in the store."""
+        found = ((key, self.store.stored(key)) for key in self.store.keys(kind))
+        return {key: stored.uid for key, stored in found if stored is not None}
 
     def ingest(self, body: Json) -> None:
         """The reply to a PATCH of ours."""
-        before = self.store.get(key_of(body))
+        key = key_of(body)
+        before = self.store.stored(key)
         metadata = body["metadata"]
         if metadata.get("deletionTimestamp") and not metadata.get("finalizers"):
-            self._gone(key_of(body), metadata.get("uid", ""))
+            self._gone(key, metadata.get("uid", ""))
             return
-        key = self.store.put_own(body)
-        self._refer(key)
-        self._tell_others(key, before)
+        if self.store.put_own(body) is not None:
+            self._refer(key)
+            self._tell_others(key, before)
+
+    def _respecified(self, key: Key, before: Stored) -> bool:
+        after = self.store.stored(key)
+        return after is not None and (after.uid, after.trigger[0]) != (before.uid, before.trigger[0])
 
     def _refer(self, key: Key) -> None:
         resource = self.store.get(key)
@@ -139,52 +189,54 @@ class Engine:
             return
         self.queue.forget(key)
         self._shared.tracks.forget(key)
-        for used in (*((stored.uses.cloud,) if stored.uses.cloud else ()), *stored.uses.objects):
-            self.queue.add(used, Lane.RECHECK)
-        for user in self.store.users(key):
-            self.queue.add(user, Lane.RECHECK)
-        for owner in stored.body()["metadata"].get("ownerReferences") or ():
-            self.queue.add(Key(owner["kind"], key.namespace, owner["name"]), Lane.RECHECK)
         for watch in self._watches:
             watch.rest(key)
         if watch_of_it := self._clouds.pop(key, None):
             watch_of_it.stop()
-            self._shared.verdicts.pop(key, None)
+        self._shared.verdicts.pop(key, None)
+        self._shared.account_verdicts.pop(key, None)
+        for other in (*targets(stored.uses), *self.store.users(key)):
+            self._recheck(other)
+        for owner in stored.body()["metadata"].get("ownerReferences") or ():
+            self._recheck(Key(owner["kind"], key.namespace, owner["name"]))
 
-    def _tell_others(self, key: Key, before: AnyResource | None) -> None:
-        """Who refers to an object, and who composed it, look again when its readiness or deletion changed."""
-        after = self.store.get(key)
-        if after is None:
+    def _tell_others(self, key: Key, before: Stored | None) -> None:
+        """Who refers to an object, and who composed it, look again when something changed that they act upon."""
+        after = self.store.stored(key)
+        if after is None or (before is not None and before.uid == after.uid and before.others == after.others):
             return
-        if before is None or _matters(before) != _matters(after):
-            for user in self.store.users(key):
-                self.queue.add(user, Lane.RECHECK)
-            owner = owner_of(after, self.store)
-            if owner is not None:
-                self.queue.add(owner.key, Lane.RECHECK)
-            if after.deleting:
-                for used in self._uses_of(key):
-                    self.queue.add(used, Lane.RECHECK)
-
-    def _uses_of(self, key: Key) -> tuple[Key, ...]:
-        stored = self.store.stored(key)
-        return ((stored.uses.cloud,) if stored.uses.cloud else ()) + stored.uses.objects if stored else ()
+        for user in self.store.users(key):
+            self._recheck(user)
+        resource = self.store.get(key)
+        owner = owner_of(resource, self.store) if resource is not None else None
+        if owner is not None:
+            self._recheck(owner.key)
+        if after.deleting:
+            for used in targets(after.uses):
+                self._recheck(used)
 
     @property
     def _watches(self) -> tuple[ViewWatch[Any], ...]:
         return (*self._clouds.values(), *self._accounts.values())
 
-    # --- watches -----------------------------------------------------------------------------------------------------
-
     def _recheck(self, key: Key) -> None:
-        self.queue.add(key, Lane.RECHECK)
+        if self.store.stored(key) is not None:
+            self.queue.add(key, Lane.RECHECK)
+
+    # --- watches -----------------------------------------------------------------------------------------------------
 
     def _watch_of_cloud(self, cloud: Key) -> ViewWatch[CloudView]:
         if cloud not in self._clouds:
 
             async def read(began: float) -> CloudView:
-                client = await open_nebula_of(self._clients, self.store.get(cloud), self.store.get)
-                return await client.view(began)
+                resource = self.store.get(cloud)
+                try:
+                    client = await open_nebula_of(self._clients, resource, self.store.get)
+                    return await client.view(began)
+                except Auth:
+                    if resource is not None:
+                        self._shared.distrust(resource, Uses())
+                    raise
 
             async def swept(_: CloudView) -> None:
                 await self._sweeper.cloud(cloud)
@@ -194,8 +246,10 @@ class Engine:
                 read=read,
                 swept=swept,
                 enqueue=self._recheck,
+                failed=lambda: self._recheck(cloud),
                 interval=self._settings.sweep_interval,
                 settle=self._settings.settle_interval,
+                clock=self._clock,
             )
             self._clouds[cloud].start()
         return self._clouds[cloud]
@@ -206,25 +260,46 @@ class Engine:
         if account not in self._accounts:
 
             async def read(began: float) -> AccountView:
-                client = await self._clients.ovh(endpoint, namespace, secret)
-                return await client.view(began, frozenset(self._vracks[account]))
+                try:
+                    client = await self._clients.ovh(endpoint, namespace, secret)
+                    return await client.view(began, frozenset(self._vracks[account]))
+                except Auth:
+                    self._clients.forget(namespace, secret)
+                    raise
 
             async def swept(_: AccountView) -> None:
-                await self._sweeper.account(self._account_members(account))
+                if members := self._account_members(account):
+                    await self._sweeper.account(members)
+                else:
+                    self._leave(account)
+
+            def failed() -> None:
+                for key in (members := self._account_members(account)):
+                    self._recheck(key)
+                if not members:
+                    self._leave(account)
 
             self._accounts[account] = ViewWatch(
                 f"OVHcloud account of Secret {namespace}/{secret}",
                 read=read,
                 swept=swept,
                 enqueue=self._recheck,
+                failed=failed,
                 interval=self._settings.sweep_interval,
                 settle=self._settings.settle_interval * 2,
+                clock=self._clock,
             )
             self._accounts[account].start()
         if vrack and vrack not in vracks:
             vracks.add(vrack)
-            self._accounts[account].refresh()
+            self._accounts[account].invalidate()
         return self._accounts[account]
+
+    def _leave(self, account: Account) -> None:
+        """Nobody names the account any more: it is not read for nobody."""
+        if watch := self._accounts.pop(account, None):
+            watch.stop()
+        self._vracks.pop(account, None)
 
     def _account_members(self, account: Account) -> tuple[Key, ...]:
         """Servers, and clouds on servers, of the namespace of the account's Secret."""
@@ -240,6 +315,7 @@ class Engine:
 
     def start(self) -> None:
         """Start the workers. Before Kopf: it cancels what is started after it (facts of Kopf 1.45, running.py)."""
+        self._shared.tracks.start()
         self._tasks = [
             asyncio.create_task(self._work(), name=f"worker {number}") for number in range(self._settings.workers)
         ]
@@ -250,19 +326,22 @@ class Engine:
         self.queue.stop()
         for watch in self._watches:
             watch.stop()
-        deadline = monotonic() + patience
-        while self.queue.running and monotonic() < deadline:  # noqa: ASYNC110 - bounded by the deadline
+        deadline = self._clock() + patience
+        while self.queue.running and self._clock() < deadline:  # noqa: ASYNC110 - bounded by the deadline
             await asyncio.sleep(0.02)
-        return not self.queue.running
+        if ended := not self.queue.running:
+            for task in self._tasks:
+                task.cancel()
+        return ended
 
     @property
     def oldest_in_flight(self) -> float:
         """Seconds that the oldest running reconcile has taken."""
-        return max((monotonic() - since for since in self._since.values()), default=0.0)
+        return max((self._clock() - since for since in self._since.values()), default=0.0)
 
     async def _work(self) -> None:
         while (key := await self.queue.get()) is not None:
-            begun = self._since[key] = monotonic()
+            begun = self._since[key] = self._clock()
             try:
                 self._requeue(key, await self._reconciler.reconcile(key))
             except OutsideError as error:
@@ -273,33 +352,18 @@ class Engine:
                 self.queue.add_rate_limited(key)
             finally:
                 del self._since[key]
-                self._metrics.reconciled(key.kind, monotonic() - begun)
+                self._metrics.reconciled(key.kind, self._clock() - begun)
                 self.queue.done(key)
 
     def _requeue(self, key: Key, result: Result) -> None:
         outcome = result.outcome
         if outcome.phase is Phase.RETRY and not result.gone:
-            if outcome.after is not None:
-                self.queue.add_after(key, outcome.after)
-            else:
-                self.queue.add_rate_limited(key)
+            self.queue.add_rate_limited(key, at_least=outcome.after or 0.0)
             return
         self.queue.forget(key)
         if result.gone:
             return
         if outcome.after is not None:
             self.queue.add_after(key, outcome.after)
-        elif outcome.phase is Phase.BLOCKED:
-            self.queue.add_after(key, BLOCKED_AGAIN)
-
-
-def _matters(resource: AnyResource) -> tuple[object, ...]:
-    ready = resource.status.condition("Ready")
-    return (
-        resource.deleting,
-        resource.finalized,
-        ready.status if ready else None,
-        getattr(resource.status, "endpoint", None),
-        getattr(resource.status, "address", None),
-        resource.spec.management,
-    )
+        elif outcome.phase in _AGAIN:
+            self.queue.add_after(key, _AGAIN[outcome.phase])

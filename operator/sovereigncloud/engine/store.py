@@ -1,8 +1,8 @@
 """The store: what the API server told, kept small.
 
 One object is kept as compact JSON and parsed when needed (a Python dict of it is five times as large); what is asked
-for often - references and generations - is kept beside it. The store holds our own PATCH replies too, so that their
-echoes in the watch are recognised and dropped.
+for often - references, generations, whether it is going - is kept beside it. The store holds our own PATCH replies too,
+so that their echoes in the watch are recognised and dropped.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
 
 from sovereigncloud.api import KINDS
-from sovereigncloud.api.base import PAUSED, RECONCILE_REQUESTED_AT, Key, Resource
+from sovereigncloud.api.base import FINALIZER, PAUSED, RECONCILE_REQUESTED_AT, Key, Resource
 from sovereigncloud.kinds.controller import Uses
 
 Json = dict[str, Any]
@@ -29,17 +29,35 @@ _METADATA = (
     "finalizers", "labels", "annotations", "ownerReferences",
 )  # fmt: skip
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+_NOTHING = Uses()
 
 
 @dataclass(slots=True)
 class Stored:
-    """One object. `trigger` is what makes a change worth a reconcile; status is compared apart."""
+    """One object.
+
+    Attributes:
+        trigger: what makes a change worth a reconcile; status is compared apart.
+        others: what makes a change worth a look for the objects beside it, see `_others`.
+        owners: uids of its owners.
+    """
 
     uid: str
     version: str
     trigger: tuple[Any, ...]
+    others: tuple[Any, ...]
+    owners: tuple[str, ...]
     text: bytes
-    uses: Uses = field(default_factory=Uses)
+    uses: Uses = _NOTHING
+
+    @property
+    def deleting(self) -> bool:
+        return self.trigger[1] is not None
+
+    @property
+    def finalized(self) -> bool:
+        """Whether it carries our finalizer."""
+        return FINALIZER in self.trigger[2]
 
     def body(self) -> Json:
         found: Json = json.loads(self.text)
@@ -51,6 +69,7 @@ class Store:
 
     def __init__(self) -> None:
         self._objects: dict[Key, Stored] = {}
+        self._kinds: dict[str, set[Key]] = {}
         self._users: dict[Key, set[Key]] = {}
         self._parsed: OrderedDict[tuple[Key, str], AnyResource] = OrderedDict()
 
@@ -58,29 +77,33 @@ class Store:
         """Keep what the API server told; returns the key and whether it is news that asks for a reconcile."""
         key = key_of(body)
         slim = _slim(body)
+        uid, version = slim["metadata"].get("uid", ""), slim["metadata"].get("resourceVersion", "")
         known = self._objects.get(key)
-        if known is not None and known.uid == slim["metadata"].get("uid"):
-            if _older(slim["metadata"].get("resourceVersion", ""), known.version):
-                return key, False
-            if slim["metadata"].get("resourceVersion") == known.version:
-                return key, False
+        anew = known is None or known.uid != uid
+        if known is not None and not anew and (version == known.version or _older(version, known.version)):
+            return key, False
         trigger = _trigger(slim)
-        news = known is None or known.uid != slim["metadata"].get("uid") or known.trigger != trigger
-        text = json.dumps(slim, separators=(",", ":")).encode()
+        news = known is None or anew or known.trigger != trigger
         if known is not None and not news:
             # somebody else's edit of status is news too: it is put right again
             news = known.body().get("status") != slim.get("status")
-        self._objects[key] = Stored(
-            slim["metadata"].get("uid", ""), slim["metadata"].get("resourceVersion", ""), trigger, text
-        )
-        if known is not None:
-            self._objects[key].uses = known.uses
+        if known is not None and anew:
+            self._unlink(key, known.uses)
+        owners = tuple(r.get("uid", "") for r in slim["metadata"].get("ownerReferences") or ())
+        text = json.dumps(slim, separators=(",", ":")).encode()
+        uses = known.uses if known is not None and not anew else _NOTHING
+        self._objects[key] = Stored(uid, version, trigger, _others(slim), owners, text, uses)
+        self._kinds.setdefault(key.kind, set()).add(key)
         return key, news
 
-    def put_own(self, body: Mapping[str, Any]) -> Key:
-        """Keep the reply to a PATCH of ours: its echo in the watch is no news."""
-        key, _ = self.put(body)
-        return key
+    def put_own(self, body: Mapping[str, Any]) -> Key | None:
+        """Keep the reply to a PATCH of ours: its echo in the watch is no news. The reply may come after the object went,
+        or was made anew: then it is about nothing that is there.
+        """
+        known = self._objects.get(key_of(body))
+        if known is None or known.uid != body["metadata"].get("uid", ""):
+            return None
+        return self.put(body)[0]
 
     def set_uses(self, key: Key, uses: Uses) -> None:
         """Remember what an object refers to, and so who refers to whom."""
@@ -89,7 +112,7 @@ class Store:
             return
         self._unlink(key, stored.uses)
         stored.uses = uses
-        for used in _targets(uses):
+        for used in _targets(key, uses):
             self._users.setdefault(used, set()).add(key)
 
     def remove(self, key: Key, uid: str = "") -> Stored | None:
@@ -98,6 +121,8 @@ class Store:
         if stored is None or (uid and stored.uid != uid):
             return None
         del self._objects[key]
+        self._kinds[key.kind].discard(key)
+        self._parsed.pop((key, stored.version), None)
         self._unlink(key, stored.uses)
         return stored
 
@@ -127,20 +152,20 @@ class Store:
         return resource
 
     def users(self, key: Key) -> Iterator[Key]:
-        """Keys of the objects that refer to this one."""
+        """Keys of the objects that refer to this one, or to a Secret (`secret_key`)."""
         yield from tuple(self._users.get(key, ()))
 
     def keys(self, kind: str = "", namespace: str = "") -> Iterator[Key]:
         """All keys, or those of a kind, or of a namespace."""
-        for key in tuple(self._objects):
-            if (not kind or key.kind == kind) and (not namespace or key.namespace == namespace):
+        for key in tuple(self._kinds.get(kind, ()) if kind else self._objects):
+            if not namespace or key.namespace == namespace:
                 yield key
 
     def __len__(self) -> int:
         return len(self._objects)
 
     def _unlink(self, key: Key, uses: Uses) -> None:
-        for used in _targets(uses):
+        for used in _targets(key, uses):
             users = self._users.get(used)
             if users is not None:
                 users.discard(key)
@@ -154,14 +179,24 @@ def key_of(body: Mapping[str, Any]) -> Key:
     return Key(body["kind"], metadata.get("namespace", ""), metadata["name"])
 
 
-def _targets(uses: Uses) -> tuple[Key, ...]:
+def secret_key(namespace: str, name: str) -> Key:
+    """Under which the users of a Secret are found."""
+    return Key("Secret", namespace, name)
+
+
+def targets(uses: Uses) -> tuple[Key, ...]:
+    """The objects of ours that are referred to."""
     return (*((uses.cloud,) if uses.cloud else ()), *uses.objects)
+
+
+def _targets(key: Key, uses: Uses) -> tuple[Key, ...]:
+    return (*targets(uses), *(secret_key(key.namespace, s.name) for s in uses.secrets))
 
 
 def _slim(body: Mapping[str, Any]) -> Json:
     """What is kept: no managedFields, no copy of the last applied manifest."""
     metadata = {k: body["metadata"][k] for k in _METADATA if k in body["metadata"]}
-    if _LAST_APPLIED in metadata.get("annotations", {}):
+    if _LAST_APPLIED in (metadata.get("annotations") or {}):
         metadata["annotations"] = {k: v for k, v in metadata["annotations"].items() if k != _LAST_APPLIED}
     return {
         "kind": body["kind"],
@@ -181,6 +216,24 @@ def _trigger(slim: Json) -> tuple[Any, ...]:
         annotations.get(PAUSED),
         annotations.get(RECONCILE_REQUESTED_AT),
         tuple(sorted((metadata.get("labels") or {}).items())),
+    )
+
+
+def _others(slim: Json) -> tuple[Any, ...]:
+    """What objects that use this one, or composed it, act upon. A cloud's readiness is left out: a thousand machines need
+    its endpoint, and need not look again each time that one of its hosts is busy.
+    """
+    spec, status = slim["spec"], slim["status"]
+    ready = None
+    if slim["kind"] != "SovereignCloud":
+        ready = next((c.get("status") for c in status.get("conditions") or () if c.get("type") == "Ready"), None)
+    return (
+        slim["metadata"].get("deletionTimestamp") is not None,
+        ready,
+        status.get("endpoint"),
+        status.get("credentialsSecret"),
+        status.get("address"),
+        spec.get("management"),
     )
 
 

@@ -11,16 +11,28 @@ from time import monotonic, time
 from pydantic import ValidationError
 
 from sovereigncloud.api.base import Key
-from sovereigncloud.core.brakes import Limits, Verdict, judge
+from sovereigncloud.core.brakes import NOTHING, Limits, Verdict, judge
 from sovereigncloud.core.outcome import Phase
-from sovereigncloud.engine.examine import AnyController, Subject, examine, gate, said, status_patch
+from sovereigncloud.engine.actor import signature_of
+from sovereigncloud.engine.examine import (
+    AnyController,
+    Examination,
+    Subject,
+    examine,
+    gate,
+    said,
+    status_patch,
+)
 from sovereigncloud.engine.metrics import Metrics
+from sovereigncloud.engine.store import AnyResource
+from sovereigncloud.engine.tracks import Track
 from sovereigncloud.engine.world import BeyondSweepError, Shared, SweepWorld
 from sovereigncloud.kinds.errors import MissingSecret, NotYet, OutsideError
 
 logger = logging.getLogger(__name__)
 _SLICE = 25
 """Objects between two turns of the event loop: a sweep over thousands must not hold up an answer to a person."""
+_ADMITTED = "it is being looked into"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,31 +75,50 @@ class Sweeper:
         begun = monotonic()
         members = tuple(self._shared.store.users(cloud))
         differences = await self._compare(members)
-        changes = {str(k): d.change for k, d in differences.items() if d.change}
-        verdict = judge(changes, max(len(members), 1), self._limits, self._approved(cloud))
-        if verdict.held != self._shared.verdicts.get(cloud, Verdict(frozenset())).held:
-            self._enqueue(cloud)
-        self._shared.verdicts[cloud] = verdict
-        for key, difference in differences.items():
-            if difference.change and str(key) not in verdict.admitted:
-                continue
-            if difference.differs:
-                self._enqueue(key)
+        verdict = self._judge(cloud, differences, len(members), self._shared.verdicts)
+        self._queue(differences, verdict)
         if (await self._difference(cloud)).differs:
             self._enqueue(cloud)
         self._metrics.swept(monotonic() - begun, time())
 
     async def account(self, members: Iterable[Key]) -> None:
-        """Sweep the objects that live in an OVHcloud account."""
+        """Sweep the objects that live in an OVHcloud account: what a cloud composed counts for that cloud."""
         begun = monotonic()
-        for key, difference in (await self._compare(members)).items():
-            if difference.differs:
-                self._enqueue(key)
+        groups: dict[Key, list[Key]] = {}
+        for key in members:
+            resource = self._shared.store.get(key)
+            groups.setdefault(self._shared.group(resource) if resource else key, []).append(key)
+        for group, keys in groups.items():
+            differences = await self._compare(keys)
+            own = differences.pop(group, None) if group.kind == "SovereignCloud" else None
+            self._queue(differences, self._judge(group, differences, len(keys), self._shared.account_verdicts))
+            if own is not None and own.differs:
+                self._enqueue(group)
         self._metrics.swept(monotonic() - begun, time())
 
-    def _approved(self, cloud: Key) -> str:
+    def _judge(
+        self, cloud: Key, differences: Mapping[Key, Difference], total: int, verdicts: dict[Key, Verdict]
+    ) -> Verdict:
+        """What the brakes say; the cloud is told when that changes."""
+        changes = {str(k): d.change for k, d in differences.items() if d.change}
+        before = verdicts.get(cloud, NOTHING)
         resource = self._shared.store.get(cloud)
-        return (resource.spec.approved_plan or "") if resource else ""
+        approved = (resource.spec.approved_plan or "") if resource else ""
+        spent = (resource.status.last_approved_plan or "") if resource else ""
+        verdict = judge(changes, max(total, 1), self._limits, approved, before=before, spent=spent)
+        verdicts[cloud] = verdict
+        if verdict.held != before.held or verdict.approved != before.approved:
+            self._enqueue(cloud)
+        return verdict
+
+    def _queue(self, differences: Mapping[Key, Difference], verdict: Verdict) -> None:
+        for key, difference in differences.items():
+            if difference.change and str(key) not in verdict.admitted:
+                continue
+            if difference.change and (resource := self._shared.store.get(key)) is not None:
+                self._shared.tracks.of(resource).admitted = True
+            if difference.differs:
+                self._enqueue(key)
 
     async def _compare(self, keys: Iterable[Key]) -> dict[Key, Difference]:
         found: dict[Key, Difference] = {}
@@ -109,28 +140,38 @@ class Sweeper:
         controller = self._controllers[key.kind]
         if gate(resource, controller.uses(resource), self._shared.store).phase is not Phase.DONE:
             return Difference()  # what it waits for will queue it
+        track = self._shared.tracks.of(resource)
         try:
             examination = await examine(controller, resource, SweepWorld(self._shared, resource), self._shared.store)
         except BeyondSweepError:
-            return Difference(differs=True)
+            # What a reconcile found and may not do yet, or was admitted to do and has not begun, still counts: else it
+            # would be admitted in every second sweep.
+            return Difference(differs=True, change=track.dangerous or (_ADMITTED if track.admitted else ""))
         except (NotYet, MissingSecret, OutsideError):
             return Difference()  # it is queued by the view or by its backoff
         except Exception:
             logger.exception("comparing failed", extra={"object": str(key)})
             return Difference(differs=True)
-        stored = self._shared.store.stored(key)
+        return self._found(resource, track, examination)
+
+    def _found(self, resource: AnyResource, track: Track, examination: Examination) -> Difference:
+        stored = self._shared.store.stored(resource.key)
         if stored is None:
             return Difference()
-        body = stored.body()
+        decision, failed = examination.decision, None
+        if decision.steps and track.failure is not None:
+            # What failed a moment ago is left alone until its time, however often a sweep comes by.
+            failed = track.held_back(signature_of(resource, decision.steps), self._shared.clock())
+        previous = stored.body().get("status") or {}
         patch = status_patch(
-            Subject.of(body),
-            body.get("status") or {},
-            said(examination),
+            Subject.looked_at(resource, previous),
+            previous,
+            failed or said(examination),
             now=self._shared.now(),
             examination=examination,
         )
-        decision = examination.decision
         change = "; ".join(f"{s.action} {s.target}" for s in decision.steps if s.dangerous)
         if examination.plan.absent:
             change = change or "it is missing in the cloud"
-        return Difference(bool(decision.steps or patch or decision.release or examination.plan.absent), change)
+        acts = bool(decision.steps) and failed is None
+        return Difference(bool(acts or patch or decision.release or examination.plan.absent), change)

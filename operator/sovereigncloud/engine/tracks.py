@@ -1,17 +1,32 @@
-"""What the engine remembers of an object beside the store: when it wrote for it, and what it must still tell."""
+"""What the engine remembers of an object beside the store: when it wrote for it, what failed, what it must still tell."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from time import monotonic
 from typing import Any
 
 from sovereigncloud.api.base import Key, Resource
+from sovereigncloud.core.outcome import Outcome
+from sovereigncloud.core.plan import Action, Step
+from sovereigncloud.engine.watch import ViewWatch
 
 # OpenNebula keeps no machine name unique, so a lost answer could lead to a second machine; every other object that is
 # made has a name that its API refuses a second time.
 _NAMES_NOT_UNIQUE = frozenset({"HostedInstance"})
 MAX_REPEATS = 6
 """So often in a row may the same steps be done without reality following, before a person is asked."""
+_REMEMBERED = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Steps that failed, and until when they are not tried again: sweeps come more often than that."""
+
+    signature: str
+    until: float
+    outcome: Outcome
 
 
 @dataclass(slots=True)
@@ -21,47 +36,105 @@ class Track:
     Attributes:
         uid: a new uid under the same name starts anew.
         trust_after: only a view that began after this (monotonic seconds) is believed.
-        attempted: whether this process wrote outside for it.
+        uncertain_until: until then a create that was asked for before this process may still take effect.
         facts: ids that a write brought and that are not in status yet.
-        repeats: how often in a row the steps with this hash were done.
+        events: what was done and not told yet, since the status write failed.
+        failure: the last steps that failed.
+        failures: how often in a row.
+        repeats: how often each of the last steps was done since reality was as declared.
         asked: the last reconcile-requested-at that was seen.
+        dangerous: what an observation asks for and the brakes did not admit yet, in words.
+        admitted: whether the brakes let go on what a sweep found, and no reconcile has looked since.
+        guarded: Secrets that it is known to hold.
+        approval: the approved plan that is being carried out, and hashes of its steps.
+        watches: which are read often on its behalf.
     """
 
     uid: str
     trust_after: float = float("-inf")
-    attempted: bool = False
+    uncertain_until: float = float("-inf")
     facts: dict[str, str] = field(default_factory=dict)
-    repeated: str = ""
-    repeats: int = 0
+    events: tuple[tuple[str, str], ...] = ()
+    failure: Failure | None = None
+    failures: int = 0
+    repeats: dict[str, int] = field(default_factory=dict)
     asked: str = ""
+    dangerous: str = ""
+    admitted: bool = False
+    guarded: frozenset[str] = frozenset()
+    approval: tuple[str, frozenset[str]] = ("", frozenset())
+    watches: tuple[ViewWatch[Any], ...] = ()
 
-    def stuck(self, digest: str) -> bool:
-        """Whether these steps were done too often in a row without effect."""
-        return self.repeated == digest and self.repeats >= MAX_REPEATS
+    def held_back(self, signature: str, now: float) -> Outcome | None:
+        """What these very steps failed with, as long as they are not to be tried again."""
+        known = self.failure
+        if known is None or known.signature != signature or now >= known.until:
+            return None
+        return replace(known.outcome, after=known.until - now, events=(), facts={})
 
-    def did(self, digest: str) -> None:
-        """These steps were done without an error."""
-        self.repeats = self.repeats + 1 if digest == self.repeated else 1
-        self.repeated = digest
+    def failed(self, signature: str, outcome: Outcome, until: float) -> None:
+        """These steps failed; they are tried again at that time, others at once."""
+        self.failures = self.failures + 1 if self.failure and self.failure.signature == signature else 1
+        self.failure = Failure(signature, until, outcome)
+
+    def did(self, signature: str) -> int:
+        """These steps were done without an error; returns how often since reality was as declared."""
+        self.failure, self.failures = None, 0
+        times = self.repeats.pop(signature, 0) + 1
+        self.repeats[signature] = times
+        if len(self.repeats) > _REMEMBERED:
+            del self.repeats[next(iter(self.repeats))]
+        return times
+
+    def converged(self) -> None:
+        """Reality is as declared."""
+        self.failure, self.failures = None, 0
+        self.repeats.clear()
+
+    def must_look_again(self, steps: tuple[Step, ...]) -> bool:
+        """Whether one of the steps makes what a process before this one may have asked for, and what was looked at may be
+        from before that took effect. From then on only a later view is believed.
+        """
+        if self.trust_after >= self.uncertain_until or not any(
+            s.action is Action.CREATE and not s.inside for s in steps
+        ):
+            return False
+        self.trust_after = self.uncertain_until
+        return True
 
 
 class Tracks:
-    """Tracks by key."""
+    """Tracks by key.
 
-    def __init__(self, *, started: float, grace: float) -> None:
-        self._started, self._grace = started, grace
+    Args:
+        grace: seconds that a write with a lost answer may still take effect.
+        clock: monotonic seconds.
+        started: when this process began to be the one that writes, on that clock; None: now.
+    """
+
+    def __init__(self, *, grace: float, clock: Callable[[], float] = monotonic, started: float | None = None) -> None:
+        self._grace, self._clock = grace, clock
+        self._started = clock() if started is None else started
         self._tracks: dict[Key, Track] = {}
+
+    def start(self) -> None:
+        """This process is the one that writes, from now on. It may have waited for that for hours, while another wrote."""
+        self._started = self._clock()
+        self._tracks.clear()
 
     def of(self, resource: Resource[Any, Any]) -> Track:
         """The track of an object, made anew for a new uid."""
         known = self._tracks.get(resource.key)
         if known is None or known.uid != resource.metadata.uid:
             known = Track(resource.metadata.uid)
-            if resource.finalized and not resource.external and resource.crd.kind in _NAMES_NOT_UNIQUE:
-                # A finalizer without an id: a create may be under way since before this process started.
-                known.trust_after = self._started + self._grace
+            if resource.finalized and resource.crd.kind in _NAMES_NOT_UNIQUE:
+                # Something may have been attempted before this process: no id in status is a proof that nothing was.
+                known.uncertain_until = self._started + self._grace
             self._tracks[resource.key] = known
         return known
 
     def forget(self, key: Key) -> None:
         self._tracks.pop(key, None)
+
+    def __len__(self) -> int:
+        return len(self._tracks)

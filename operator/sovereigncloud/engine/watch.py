@@ -27,6 +27,12 @@ ViewT = TypeVar("ViewT", bound=Began)
 _LONGEST_BACKOFF = 60.0
 _AT_LEAST_BETWEEN = 0.2
 """Seconds between two reads, however many wait: those that come meanwhile share the next one."""
+_UNANSWERED = 3
+"""So many reads in a row must fail before the last view counts as old: a blip is nobody's business."""
+
+
+class BeingReadError(NotYet):
+    """A view is on its way; who waits for it is queued when it is there."""
 
 
 class ViewWatch(Generic[ViewT]):
@@ -37,6 +43,7 @@ class ViewWatch(Generic[ViewT]):
         read: reads a view; given the time it begins.
         swept: called with each new view.
         enqueue: queues a key that waited for a view, or for the news that there is none.
+        failed: called when the last view became too old to be believed.
         interval: seconds between reads at rest.
         settle: seconds between reads while something is under way.
         clock: monotonic seconds.
@@ -51,9 +58,10 @@ class ViewWatch(Generic[ViewT]):
         enqueue: Callable[[Key], None],
         interval: float,
         settle: float,
+        failed: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        self._name, self._read, self._swept, self._enqueue = name, read, swept, enqueue
+        self._name, self._read, self._swept, self._enqueue, self._failed = name, read, swept, enqueue, failed
         self._interval, self._settle, self._clock = interval, settle, clock
         self._view: ViewT | None = None
         self._error: Exception | None = None
@@ -61,6 +69,8 @@ class ViewWatch(Generic[ViewT]):
         self._ended = float("-inf")
         self._took = 0.0
         self._failures = 0
+        self._soon = False
+        self._valid_from = float("-inf")
         self._waiting: set[Key] = set()
         self._settling: set[Key] = set()
         self._wake = asyncio.Event()
@@ -72,19 +82,22 @@ class ViewWatch(Generic[ViewT]):
 
     def get(self, key: Key, newer_than: float) -> ViewT:
         """A view that began after `newer_than`. Raises NotYet (the key is queued when there is one) or the error of
-        the last read when that read was late enough and failed."""
-        if self._view is not None and self._view.began >= newer_than:
+        the last read, when that read was late enough and failed or when reads have failed for a while: then what was
+        read before them says nothing of now."""
+        newer_than = max(newer_than, self._valid_from)
+        if self._failures < _UNANSWERED and self._view is not None and self._view.began > newer_than:
             return self._view
-        if self._error is not None and self._tried >= newer_than:
+        if self._error is not None and (self._failures >= _UNANSWERED or self._tried > newer_than):
             self._waiting.add(key)
-            raise self._error
+            # One error is raised for all who wait, and each raise would lengthen its traceback.
+            raise self._error.with_traceback(None)
         early = newer_than - self._clock()
         if early > 0:
             raise NotYet(f"a write for it may still take effect in {self._name}", after=early + 0.01)
         self._waiting.add(key)
         self._start()
         self._wake.set()
-        raise NotYet(f"{self._name} is being read", after=_LONGEST_BACKOFF)
+        raise BeingReadError(f"{self._name} is being read", after=_LONGEST_BACKOFF)
 
     def settle(self, key: Key) -> None:
         """Something is under way for this object: read often until `rest`."""
@@ -102,9 +115,15 @@ class ViewWatch(Generic[ViewT]):
 
     def refresh(self) -> None:
         """Read as soon as may be."""
-        self._ended = float("-inf")
+        self._soon = True
         self._start()
         self._wake.set()
+
+    def invalidate(self) -> None:
+        """What is read changed (another endpoint): no view from before counts."""
+        self._valid_from = self._clock()
+        self._failures = 0
+        self.refresh()
 
     def start(self) -> None:
         """Begin to read at the interval."""
@@ -136,6 +155,8 @@ class ViewWatch(Generic[ViewT]):
                 return
 
     def _due(self) -> float:
+        if self._soon:
+            return self._ended + _AT_LEAST_BETWEEN
         if self._failures:
             return self._ended + min(_LONGEST_BACKOFF, 2.0 ** min(self._failures - 1, 6))
         if self._waiting:
@@ -146,6 +167,7 @@ class ViewWatch(Generic[ViewT]):
 
     async def _once(self) -> None:
         began = self._clock()
+        self._soon = False
         try:
             self._view = await self._read(began)
             self._error, self._failures = None, 0
@@ -162,7 +184,11 @@ class ViewWatch(Generic[ViewT]):
         waited, self._waiting = self._waiting, set()
         for key in waited:
             self._enqueue(key)
-        if self._error is None and self._view is not None:
+        if self._error is not None:
+            if self._failures == _UNANSWERED:
+                logger.warning("%s does not answer: %s", self._name, self._error)
+                self._failed()
+        elif self._view is not None:
             try:
                 await self._swept(self._view)
             except Exception:

@@ -24,25 +24,35 @@ class Lane(IntEnum):
     RECHECK = 1
 
 
+class Backoff:
+    """Delays that double with each failure in a row, spread between half of it and all of it.
+
+    Args:
+        base: first delay after a failure, seconds.
+        ceiling: longest delay, seconds.
+        jitter: a number in [0, 1) per call; injected so that tests are exact.
+    """
+
+    def __init__(
+        self, *, base: float = 0.5, ceiling: float = 60.0, jitter: Callable[[], float] = random.random
+    ) -> None:
+        self._base, self._ceiling, self._jitter = base, ceiling, jitter
+
+    def delay(self, failures: int) -> float:
+        """Seconds to wait after so many failures before this one."""
+        return min(self._ceiling, self._base * 2.0 ** min(failures, 16)) * (0.5 + 0.5 * self._jitter())
+
+
 class Workqueue(Generic[KeyT]):
     """Keys to be reconciled.
 
     Args:
-        base: first delay after a failure, seconds.
-        ceiling: longest delay after failures, seconds.
-        jitter: a number in [0, 1) per call; injected so that tests are exact.
+        backoff: after failures.
         clock: monotonic seconds.
     """
 
-    def __init__(
-        self,
-        *,
-        base: float = 0.5,
-        ceiling: float = 60.0,
-        jitter: Callable[[], float] = random.random,
-        clock: Callable[[], float] = monotonic,
-    ) -> None:
-        self._base, self._ceiling, self._jitter, self._clock = base, ceiling, jitter, clock
+    def __init__(self, *, backoff: Backoff | None = None, clock: Callable[[], float] = monotonic) -> None:
+        self._backoff, self._clock = backoff or Backoff(), clock
         self._lanes: tuple[deque[KeyT], deque[KeyT]] = (deque(), deque())
         self._queued: dict[KeyT, Lane] = {}
         self._running: set[KeyT] = set()
@@ -79,11 +89,13 @@ class Workqueue(Generic[KeyT]):
         heapq.heappush(self._later, (due, self._sequence, key))
         self._wake.set()
 
-    def add_rate_limited(self, key: KeyT) -> float:
-        """Queue a key after a delay that doubles with each failure in a row; returns the delay."""
+    def add_rate_limited(self, key: KeyT, *, at_least: float = 0.0) -> float:
+        """Queue a key after a delay that doubles with each failure in a row; returns the delay. `at_least`: seconds that
+        somebody else asked for (Retry-After); zero of them do not make a hot loop.
+        """
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
-        delay = min(self._ceiling, self._base * 2.0 ** min(failures, 16)) * (0.75 + 0.5 * self._jitter())
+        delay = max(at_least, self._backoff.delay(failures))
         self.add_after(key, delay)
         return delay
 
@@ -130,6 +142,10 @@ class Workqueue(Generic[KeyT]):
     @property
     def running(self) -> frozenset[KeyT]:
         return frozenset(self._running)
+
+    @property
+    def stopped(self) -> bool:
+        return self._stopped
 
     def _promote(self) -> None:
         now = self._clock()

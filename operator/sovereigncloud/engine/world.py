@@ -6,17 +6,21 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from time import monotonic
+from typing import Any, cast
 
 from sovereigncloud.api import SovereignCloud
 from sovereigncloud.api.base import Key
 from sovereigncloud.core.brakes import Verdict
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.engine.clients import Clients
-from sovereigncloud.engine.store import AnyResource, Store
+from sovereigncloud.engine.examine import owner_of
+from sovereigncloud.engine.store import AnyResource, Store, targets
 from sovereigncloud.engine.tracks import Tracks
 from sovereigncloud.engine.watch import ViewWatch
+from sovereigncloud.kinds.controller import Uses
 from sovereigncloud.kinds.endpoint import endpoint_of
-from sovereigncloud.kinds.errors import Auth, MissingSecret
+from sovereigncloud.kinds.errors import MissingSecret
 from sovereigncloud.kinds.ports import AccountView, CloudView, Installer, Kubernetes, OpenNebula, Ovh
 
 logger = logging.getLogger(__name__)
@@ -28,7 +32,13 @@ class BeyondSweepError(Exception):
 
 @dataclass(slots=True)
 class Shared:
-    """What all objects share. `watch_of_cloud` and `watch_of_account` make a watch on first need."""
+    """What all objects share.
+
+    Attributes:
+        watch_of_cloud, watch_of_account: make a watch on first need.
+        verdicts: of the brakes, by the cloud that was swept.
+        account_verdicts: of the sweeps of accounts, by the cloud on the account's servers, else by the object itself.
+    """
 
     store: Store
     tracks: Tracks
@@ -41,6 +51,25 @@ class Shared:
     watch_of_cloud: Callable[[Key], ViewWatch[CloudView]]
     watch_of_account: Callable[[str, str, str, str], ViewWatch[AccountView]]
     verdicts: dict[Key, Verdict] = field(default_factory=dict)
+    account_verdicts: dict[Key, Verdict] = field(default_factory=dict)
+    clock: Callable[[], float] = monotonic
+
+    def group(self, resource: AnyResource) -> Key:
+        """For whom an object counts in the sweep of an account: for the cloud that composed it, else for itself."""
+        owner = owner_of(resource, self.store)
+        return owner.key if owner is not None else resource.key
+
+    def held(self, key: Key) -> tuple[Verdict, ...]:
+        """The verdicts on a cloud that hold something."""
+        found = (self.verdicts.get(key), self.account_verdicts.get(key))
+        return tuple(v for v in found if v is not None and v.held)
+
+    def distrust(self, resource: AnyResource, uses: Uses) -> None:
+        """A credential was refused: read the Secrets of an object and of its clouds again."""
+        for key in (resource.key, *targets(uses)):
+            stored = self.store.stored(key)
+            for secret in stored.uses.secrets if stored else ():
+                self.clients.forget(key.namespace, secret.name)
 
 
 class ObjectWorld:
@@ -48,7 +77,8 @@ class ObjectWorld:
 
     def __init__(self, shared: Shared, resource: AnyResource) -> None:
         self._shared, self._resource = shared, resource
-        self.used_account: ViewWatch[AccountView] | None = None
+        self.watches: list[ViewWatch[Any]] = []
+        """What was read from: while something is under way, it is read often."""
 
     @property
     def now(self) -> datetime:
@@ -64,15 +94,17 @@ class ObjectWorld:
 
     @property
     def admitted(self) -> bool:
-        """Whether the brakes let this object go on, in the last sweep of its cloud. A cloud may go on where nothing in
-        it is held; what its own plan asks for is counted again before it is done."""
-        own = self._shared.verdicts.get(self._resource.key)
+        """Whether the brakes let this object go on, in the last sweeps of its clouds and its account. A cloud may go on
+        where nothing in it is held; what its own plan asks for is counted again before it is done."""
+        key, shared = self._resource.key, self._shared
+        own = shared.verdicts.get(key)
         if own is not None:
             return not own.held
-        stored = self._shared.store.stored(self._resource.key)
-        cloud = stored.uses.cloud if stored else None
-        verdict = self._shared.verdicts.get(cloud) if cloud else None
-        return verdict is not None and str(self._resource.key) in verdict.admitted
+        stored = shared.store.stored(key)
+        found = [shared.verdicts.get(cloud) for cloud in (targets(stored.uses) if stored else ())]
+        found.append(shared.account_verdicts.get(shared.group(self._resource)))
+        verdicts = [v for v in found if v is not None]
+        return bool(verdicts) and all(str(key) in v.admitted for v in verdicts)
 
     def clouds(self, namespace: str) -> tuple[Key, ...]:
         found = (self._shared.store.get(k) for k in self._shared.store.keys("SovereignCloud", namespace))
@@ -94,14 +126,19 @@ class ObjectWorld:
         return await open_nebula_of(self._shared.clients, resource, self._shared.store.get)
 
     async def view(self, cloud: Key) -> CloudView:
-        return self._shared.watch_of_cloud(cloud).get(self._resource.key, self._trust_after)
+        if self._shared.store.stored(cloud) is None:
+            raise MissingSecret(f"{cloud} does not exist")  # no watch is made for what nobody could stop again
+        watch = self._shared.watch_of_cloud(cloud)
+        self.watches.append(watch)
+        return watch.get(self._resource.key, self._trust_after)
 
     async def ovh(self, endpoint: str, namespace: str, secret: str) -> Ovh:
         return await self._shared.clients.ovh(endpoint, namespace, secret)
 
     async def account(self, endpoint: str, namespace: str, secret: str, vrack: str) -> AccountView:
-        self.used_account = self._shared.watch_of_account(endpoint, namespace, secret, vrack)
-        return self.used_account.get(self._resource.key, self._trust_after)
+        watch = self._shared.watch_of_account(endpoint, namespace, secret, vrack)
+        self.watches.append(watch)
+        return watch.get(self._resource.key, self._trust_after)
 
     def allows_plain_http(self, host: str) -> bool:
         return host in self._shared.plain_http_hosts
@@ -116,17 +153,27 @@ class SweepWorld(ObjectWorld):
 
     @property
     def kubernetes(self) -> Kubernetes:
-        raise BeyondSweepError
+        return cast("Kubernetes", _BEYOND)
 
     @property
     def installer(self) -> Installer:
-        raise BeyondSweepError
+        return cast("Installer", _BEYOND)
 
     async def open_nebula(self, cloud: Key) -> OpenNebula:  # noqa: ARG002 - refused whatever is asked
-        raise BeyondSweepError
+        return cast("OpenNebula", _BEYOND)
 
     async def ovh(self, endpoint: str, namespace: str, secret: str) -> Ovh:  # noqa: ARG002 - as above
-        raise BeyondSweepError
+        return cast("Ovh", _BEYOND)
+
+
+class _Beyond:
+    """Stands for every client: to have one costs nothing and says nothing, the first call is more than a sweep does."""
+
+    def __getattr__(self, verb: str) -> object:
+        raise BeyondSweepError(verb)
+
+
+_BEYOND = _Beyond()
 
 
 async def open_nebula_of(
@@ -138,9 +185,4 @@ async def open_nebula_of(
     endpoint = endpoint_of(cloud, get)
     if endpoint is None:
         raise MissingSecret(f"where {cloud.key} answers is not known yet")
-    namespace = cloud.metadata.namespace
-    try:
-        return await clients.open_nebula(endpoint.url, namespace, endpoint.secret, endpoint.ca_secret)
-    except Auth:
-        clients.forget(namespace, endpoint.secret)
-        raise
+    return await clients.open_nebula(endpoint.url, cloud.metadata.namespace, endpoint.secret, endpoint.ca_secret)

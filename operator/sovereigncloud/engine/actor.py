@@ -1,0 +1,241 @@
+"""Acting: what stands in the way of a decision, the steps themselves, and what to say of them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from time import monotonic
+
+from sovereigncloud.api.base import RECONCILE_REQUESTED_AT
+from sovereigncloud.core.brakes import Limits, judge
+from sovereigncloud.core.outcome import DONE, Outcome, Phase, held, stalled, waiting
+from sovereigncloud.core.plan import Action, Step, plan_hash
+from sovereigncloud.engine.examine import AnyController, Examination, said
+from sovereigncloud.engine.guards import Guards
+from sovereigncloud.engine.metrics import Metrics
+from sovereigncloud.engine.outcomes import outcome_of
+from sovereigncloud.engine.store import AnyResource
+from sovereigncloud.engine.tracks import MAX_REPEATS, Track
+from sovereigncloud.engine.workqueue import Backoff
+from sovereigncloud.engine.world import ObjectWorld, Shared
+from sovereigncloud.kinds.controller import Uses
+from sovereigncloud.kinds.errors import Auth, MissingSecret, NotYet, OutsideError, Retry
+
+logger = logging.getLogger(__name__)
+
+NOT_THE_WRITER = "NotTheWriter"
+_NOT_CONVERGING_AGAIN = 300.0
+_BLOCKED_AGAIN = 10.0
+_SHOWS_INSIDE = 0.5
+"""Seconds after which a write to Kubernetes shows in the store, should no event tell of it."""
+_NO_STEP = waiting(NOT_THE_WRITER, "no step is begun: the Lease is not held", after=5.0, available=True)
+_MAY_HAVE_MADE = frozenset({Action.CREATE, Action.ATTACH})
+"""What would be there twice if it was done again before a lost one took effect."""
+_MAKES = frozenset({Action.CREATE, Action.DELETE})
+_PROGRESS = {
+    Action.CREATE: "Creating", Action.DELETE: "Deleting", Action.REPLACE: "Replacing",
+    Action.REINSTALL: "Reinstalling", Action.INSTALL: "Installing",
+}  # fmt: skip
+
+
+@dataclass(slots=True)
+class Scope:
+    """One reconcile: what is worked on, and with what.
+
+    Attributes:
+        approved: the approved plan that was begun in it.
+    """
+
+    controller: AnyController
+    resource: AnyResource
+    uses: Uses
+    world: ObjectWorld
+    track: Track
+    approved: str = ""
+
+
+class Actor:
+    """Performs what was decided.
+
+    Args:
+        shared: what all objects share.
+        guards: of finalizers.
+        metrics: of steps.
+        limits: of the brakes.
+        grace: seconds that a write with a lost answer may still take effect.
+        may_begin: whether a step may be begun: this process holds the Lease and is not about to end.
+        backoff: after steps that failed.
+    """
+
+    def __init__(
+        self,
+        shared: Shared,
+        guards: Guards,
+        metrics: Metrics,
+        *,
+        limits: Limits,
+        grace: float,
+        may_begin: Callable[[], bool],
+        backoff: Backoff,
+    ) -> None:
+        self._shared, self._guards, self._metrics = shared, guards, metrics
+        self._limits, self._grace, self._may_begin, self._backoff = limits, grace, may_begin, backoff
+
+    async def act(self, scope: Scope, examination: Examination) -> Outcome:
+        """Perform what may be done, and what to say of it."""
+        decision, track = examination.decision, scope.track
+        track.dangerous, track.admitted = "", False
+        if not decision.approved:
+            track.approval = ("", frozenset())
+        if not decision.steps:
+            if decision.outcome.phase is Phase.DONE:
+                track.converged()
+            return said(examination)
+        # Where a person approved exactly these steps there is nothing left to ask.
+        steps, brake = (decision.steps, DONE) if decision.approved else self._before_the_brakes(scope, decision.steps)
+        if not steps:
+            return decision.outcome.merge(brake)
+        signature = signature_of(scope.resource, steps)
+        if (failed := self._not_now(track, steps, signature)) is not None:
+            return failed.merge(brake)
+        if track.must_look_again(steps):
+            after = max(track.trust_after - self._shared.clock(), 0.0) + 0.05
+            message = "what was asked for before the operator started may still take effect"
+            return waiting("Observing", message, after=after, available=True)
+        if any(not s.inside for s in steps):
+            if not self._may_begin():
+                return _NO_STEP
+            await self._guards.hold(scope.resource, scope.uses, track)
+        if decision.approved:
+            self._begin_approved(scope, examination)
+        return (await self._perform(scope, examination, steps, signature)).merge(brake)
+
+    def _not_now(self, track: Track, steps: tuple[Step, ...], signature: str) -> Outcome | None:
+        """Why these steps are not tried now: they failed a moment ago, or they were done often and changed nothing."""
+        now, times = self._shared.clock(), track.repeats.get(signature, 0)
+        if times >= MAX_REPEATS:
+            names = ", ".join(f"{s.action} {s.target}" for s in steps)
+            stuck = stalled("NotConverging", f"{names} was done {times} times and reality did not follow")
+            track.converged()
+            track.failed(signature, stuck, now + _NOT_CONVERGING_AGAIN)
+        return track.held_back(signature, now)
+
+    def _begin_approved(self, scope: Scope, examination: Examination) -> None:
+        """From here on the approval is used up; what is left of the plan goes on under it."""
+        decision, track = examination.decision, scope.track
+        scope.approved = decision.approved
+        if track.approval[0] != decision.approved:
+            steps = frozenset(plan_hash((s,)) for s in decision.steps if not s.inside)
+            track.approval = (decision.approved, steps)
+
+    def _before_the_brakes(self, scope: Scope, steps: tuple[Step, ...]) -> tuple[tuple[Step, ...], Outcome]:
+        """The steps up to the first that the brakes hold, and what they say.
+
+        What an observation asks for goes through the sweep's verdict; a cloud's own plan is judged by itself.
+        """
+        scope.track.dangerous = "; ".join(f"{s.action} {s.target}" for s in steps if s.dangerous)
+        if not scope.track.dangerous:
+            return steps, DONE
+        first = next(i for i, s in enumerate(steps) if s.dangerous)
+        resource = scope.resource
+        if resource.crd.kind != "SovereignCloud" and scope.world.watches:
+            if scope.world.admitted:
+                return steps, DONE
+            for watch in scope.world.watches:
+                watch.refresh()
+            return steps[:first], held("TooManyChanges", "waits for what the next sweep says of all that was lost")
+        dangerous = {s.target: f"{s.action} {s.target}" for s in steps if s.dangerous}
+        total = sum(1 for _ in self._shared.store.users(resource.key)) + len(dangerous)
+        spent = resource.status.last_approved_plan or ""
+        verdict = judge(dangerous, total, self._limits, resource.spec.approved_plan or "", spent=spent)
+        if verdict.held:
+            return steps[:first], stalled("TooManyChanges", verdict.message)
+        scope.approved = verdict.approved
+        return steps, DONE
+
+    async def _perform(
+        self, scope: Scope, examination: Examination, steps: tuple[Step, ...], signature: str
+    ) -> Outcome:
+        track, total, result = scope.track, DONE, DONE
+        for step in steps:
+            if not step.inside and not self._may_begin():
+                return total.merge(_NO_STEP)
+            result, failed = await self._one_step(scope, step)
+            track.facts.update(result.facts)
+            track.events += result.events
+            if failed:
+                result = self._failed(track, signature, result)
+            total = total.merge(result)
+            if failed:
+                return total
+            if result.phase is not Phase.DONE or result.after is not None:
+                break  # it must be seen before the next one
+        track.did(signature)
+        return self._under_way(examination, steps, total)
+
+    def _failed(self, track: Track, signature: str, result: Outcome) -> Outcome:
+        """The same steps are not tried again before their time, however often a sweep comes by."""
+        delay = result.after
+        if result.phase is Phase.RETRY:
+            delay = max(delay or 0.0, self._backoff.delay(track.failures))
+            result = replace(result, after=delay)
+        elif delay is None:
+            delay = _BLOCKED_AGAIN
+        track.failed(signature, result, self._shared.clock() + delay)
+        return result
+
+    def _under_way(self, examination: Examination, steps: tuple[Step, ...], total: Outcome) -> Outcome:
+        """What is said while it is not seen yet."""
+        plan, decision = examination.plan, examination.decision
+        if total.phase is Phase.DONE:
+            names = ", ".join(f"{s.action} {s.target}" for s in steps)
+            works = all(s.disruption == "None" and s.action not in _MAKES for s in steps)
+            meanwhile = plan.outcome.phase is Phase.DONE or plan.outcome.available
+            after = total.after
+            if after is None and all(s.inside for s in steps):
+                after = _SHOWS_INSIDE
+            total = replace(
+                waiting(_progress(steps), f"{names}: done, waiting for it to show", available=works and meanwhile),
+                facts={**plan.outcome.facts, **total.facts},
+                after=after,
+            )
+        # A step further on may wait for consent: that is said, too.
+        return total.merge(decision.outcome) if decision.published else total
+
+    async def _one_step(self, scope: Scope, step: Step) -> tuple[Outcome, bool]:
+        """Its outcome, and whether it failed."""
+        track, name = scope.track, str(scope.resource.key)
+        begun = monotonic()
+        failed = lost = False
+        try:
+            result = await scope.controller.perform(step, scope.resource, scope.world)
+        except (NotYet, MissingSecret, OutsideError) as error:
+            # The answer was lost: it may have been made, or be made later than the client waited.
+            lost = step.action in _MAY_HAVE_MADE and isinstance(error, Retry) and error.maybe_done
+            logger.warning("%s %s failed: %s", step.action, step.target, error, extra={"object": name})
+            if isinstance(error, Auth):
+                self._shared.distrust(scope.resource, scope.uses)
+            result, failed = outcome_of(error), True
+        except Exception as error:
+            lost = step.action in _MAY_HAVE_MADE
+            logger.exception("%s %s failed", step.action, step.target, extra={"object": name})
+            result, failed = outcome_of(error), True
+        if not step.inside:
+            now = self._shared.clock()
+            track.trust_after = max(track.trust_after, now + (self._grace if lost else 0.0))
+        outcome = "failed" if failed else "done"
+        self._metrics.step(scope.resource.crd.kind, step.action, outcome, monotonic() - begun)
+        if not failed:
+            logger.info("%s %s", step.action, step.target, extra={"object": name})
+        return result, failed
+
+
+def signature_of(resource: AnyResource, steps: tuple[Step, ...]) -> str:
+    """Names an attempt: these steps, for this spec, as often as somebody asks for it anew."""
+    asked = resource.metadata.annotations.get(RECONCILE_REQUESTED_AT, "")
+    return f"{plan_hash(steps)} {resource.metadata.generation} {asked}"
+
+
+def _progress(steps: tuple[Step, ...]) -> str:
+    return next((_PROGRESS[s.action] for s in steps if s.action in _PROGRESS), "Updating")
