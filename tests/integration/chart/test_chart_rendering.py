@@ -81,7 +81,11 @@ WITHOUT = [
         {"rbac": {"create": False}},
         {"ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"},
     ),
-    ("the test asks the Service, without one it has nobody to ask", {"metrics": {"service": {"enabled": False}}}, {"Service", "Pod"}),
+    (
+        "the test asks the Service, without one it has nobody to ask",
+        {"metrics": {"service": {"enabled": False}}},
+        {"Service", "Pod"},
+    ),
 ]
 
 
@@ -285,7 +289,9 @@ def test_the_deployment_is_one_writer_that_is_probed_and_leaves_in_time(render):
         "liveness": "/healthz",
         "readiness": "/readyz",
     }
-    assert str(port["containerPort"]) == {one["name"]: one.get("value") for one in container["env"]}["SOVEREIGN_HTTP_PORT"]
+    assert (
+        str(port["containerPort"]) == {one["name"]: one.get("value") for one in container["env"]}["SOVEREIGN_HTTP_PORT"]
+    )
 
 
 def test_crds_are_the_generated_ones_and_are_kept(render):
@@ -306,12 +312,19 @@ def test_the_same_values_render_the_same_without_a_cluster(helm_template):
     assert helm_template().stdout == helm_template().stdout
     for template in (CHART / "templates").rglob("*"):
         if template.is_file():
-            found = re.findall(r"\b(lookup|rand\w+|uuidv4|gen\w+|now|derivePassword)\b", " ".join(re.findall(r"\{\{.*?\}\}", template.read_text())))
+            found = re.findall(
+                r"\b(lookup|rand\w+|uuidv4|gen\w+|now|derivePassword)\b",
+                " ".join(re.findall(r"\{\{.*?\}\}", template.read_text())),
+            )
             assert found == [], f"{template.name}: Argo CD renders at every sync and would never be in sync"
 
 
 def test_only_hooks_are_tests_since_argo_cd_runs_all_others_at_every_sync(render):
-    hooks = [d["metadata"]["annotations"]["helm.sh/hook"] for d in render() if "helm.sh/hook" in (d["metadata"].get("annotations") or {})]
+    hooks = [
+        d["metadata"]["annotations"]["helm.sh/hook"]
+        for d in render()
+        if "helm.sh/hook" in (d["metadata"].get("annotations") or {})
+    ]
     assert hooks == ["test"]
 
 

@@ -202,7 +202,10 @@ async def test_every_verb_of_the_code_works_with_these_rights_and_no_right_is_id
             going = [body async for body in api.objects(kind)][0]["metadata"]["resourceVersion"]  # noqa: RUF015
             await api.patch_finalizers(kind, OTHER, "made", going, [])
         for kind in ("SovereignCloud", "MachineImage", "HostedInstance"):
-            for patch in (api.patch_status(kind, OTHER, "none", "u", {}), api.patch_finalizers(kind, OTHER, "none", "1", [])):
+            for patch in (
+                api.patch_status(kind, OTHER, "none", "u", {}),
+                api.patch_finalizers(kind, OTHER, "none", "1", []),
+            ):
                 with pytest.raises(Exception, match="not found"):
                     await patch
         assert await api.generate_credentials(OTHER, "generated", "oneadmin", {})
@@ -234,7 +237,9 @@ async def test_every_verb_of_the_code_works_with_these_rights_and_no_right_is_id
     used["customresourcedefinitions"] |= {"list", "watch"}
     for plural in ("baremetalservers", "virtualnetworks"):
         used[plural].add("create")  # a server-side apply of what is not there yet
-    used["sovereignclouds/finalizers"].add("update")  # asked by the admission plugin OwnerReferencesPermissionEnforcement
+    used["sovereignclouds/finalizers"].add(
+        "update"
+    )  # asked by the admission plugin OwnerReferencesPermissionEnforcement
     allowed = defaultdict(set)
     for rule in RBAC:
         allowed[rule.resource] |= set(rule.verbs)
