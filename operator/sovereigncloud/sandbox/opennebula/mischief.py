@@ -11,8 +11,8 @@ from sovereigncloud.sandbox.opennebula.access import digest
 from sovereigncloud.sandbox.opennebula.calls.infrastructure import set_host_status
 from sovereigncloud.sandbox.opennebula.calls.network import remove
 from sovereigncloud.sandbox.opennebula.cloud import Cloud, Sabotage
+from sovereigncloud.sandbox.opennebula.context import set_network_context
 from sovereigncloud.sandbox.opennebula.lifecycle import Lcm, State
-from sovereigncloud.sandbox.opennebula.machines import set_network_context
 from sovereigncloud.sandbox.opennebula.methods import POOLS
 from sovereigncloud.sandbox.opennebula.model import Host, HostState, Image, PoolObject, User, Vm, VNet
 
