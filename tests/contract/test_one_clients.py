@@ -201,7 +201,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("why", "path", "document", "status", "words"), REFUSED, ids=[row[0] for row in REFUSED])
-def test_what_the_admin_door_refuses(admin, why, path, document, status, words):  # noqa: PLR0917 - a row
+def test_what_the_admin_door_refuses(admin, why, path, document, status, words):
     reply = post(f"{admin}/{path}", document)
     assert reply.status_code == status, why
     assert words in reply.json()["error"]
