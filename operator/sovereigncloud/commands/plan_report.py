@@ -11,7 +11,7 @@ from typing import Any
 from sovereigncloud.api.base import Key
 from sovereigncloud.commands.strictness import ServerRule
 from sovereigncloud.core.outcome import Outcome
-from sovereigncloud.core.plan import Drift, Step, plan_hash
+from sovereigncloud.core.plan import Drift, Step
 from sovereigncloud.core.policy import DriftVerdict
 
 Json = dict[str, Any]
@@ -56,6 +56,7 @@ class ObjectPlan:
         changed: paths of spec in which the file differs from the cluster.
         differences: every difference that was found, also where nothing is done about it.
         drift: differences that came from outside, with what is done about each.
+        hash: what `spec.approvedPlan` would have to be, as `status.plan.hash`.
         failed: what kept it from being looked at, or needs a person; then `outcome` says it.
     """
 
@@ -68,6 +69,7 @@ class ObjectPlan:
     steps: tuple[PlannedStep, ...] = ()
     differences: tuple[Drift, ...] = ()
     drift: tuple[DriftVerdict, ...] = ()
+    hash: str = ""
     failed: bool = False
 
     @property
@@ -75,11 +77,6 @@ class ObjectPlan:
         if self.failed:
             return Verdict.ERROR
         return Verdict.CHANGES if self.steps or self.outcome.phase else Verdict.NOTHING
-
-    @property
-    def hash(self) -> str:
-        """What `spec.approvedPlan` would have to be; over the steps outside, as `status.plan.hash`."""
-        return plan_hash(tuple(s.step for s in self.steps if not s.step.inside))
 
 
 @dataclass(frozen=True, slots=True)

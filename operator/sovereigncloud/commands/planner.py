@@ -240,7 +240,7 @@ class Planner:
         composing = self._composing.get(base.key, {})
         outside = [s for s in decision.steps if not s.inside]
         steps = [PlannedStep(s, now=True) for s in (*composing.values(), *outside)]
-        why = self._why_held(resource, plan_hash(decision.published))
+        why = self._why_held(resource, decision.hash)
         steps += [
             PlannedStep(s, now=False, held=s.needs or why)
             for s in decision.published
@@ -252,6 +252,7 @@ class Planner:
             steps=tuple(steps),
             differences=examination.plan.drift,
             drift=decision.drift,
+            hash=decision.hash or plan_hash(tuple(s.step for s in steps if not s.step.inside)),
             failed=outcome.phase in {Phase.STALLED, Phase.RETRY},
         )
 
