@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from tests.integration.hosted_scenes import BLOCK, NODE, VRACK, account, hosted
 
 from sovereigncloud.sandbox.stage import condition, is_ready
-from tests.integration.hosted_scenes import BLOCK, NODE, VRACK, account, hosted
 
 CLOUD = ("SovereignCloud", "ovh-rbx")
 SERVER = ("BareMetalServer", "ovh-rbx-one-2")
@@ -137,7 +137,14 @@ def test_with_report_it_is_named_and_left_alone(stage, reporting, chronicle, cha
 def test_with_report_nothing_was_written_outside(stage, reporting, chronicle):
     """All of it stands, several sweeps later; the cloud is Ready and says how much differs."""
     writes, calls = reporting
-    asked = ("annotate", "scloud,bms,onevnet", "--all", "-n", "platform", "sovereigncloud.io/reconcile-requested-at=report")
+    asked = (
+        "annotate",
+        "scloud,bms,onevnet",
+        "--all",
+        "-n",
+        "platform",
+        "sovereigncloud.io/reconcile-requested-at=report",
+    )
     stage.cluster.kubectl(*asked)
     handled = lambda: {o["status"].get("lastHandledReconcileAt") for o in chronicle.objects("platform")}  # noqa: E731
     assert chronicle.wait(lambda: handled() == {"report"}, 30)
