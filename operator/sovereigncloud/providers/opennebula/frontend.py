@@ -63,10 +63,14 @@ class FrontEnd:
 
     async def front(self) -> Front:
         version = str(await self._calls.read("one.system.version"))
-        user_id = await self._one("one.user.info", "USER", lambda one: int(one.findtext("ID") or -1), -1)
+        user_id = await self._user_id()
         zones = dict(await self._pool("one.zonepool.info", "ZONE", _zone))
         zone_id = await self._zone_id(frozenset(zones))
         return Front(version=version, zone_id=zone_id, zone_name=zones.get(zone_id, ""), user_id=user_id)
+
+    async def _user_id(self) -> int:
+        """Under whose name this credential creates."""
+        return await self._one("one.user.info", "USER", lambda one: int(one.findtext("ID") or -1), -1)
 
     async def _zone_id(self, zones: frozenset[int]) -> int:
         if len(zones) == 1:
@@ -81,6 +85,7 @@ class FrontEnd:
     async def view(self, began: float) -> CloudView:
         try:
             async with asyncio.TaskGroup() as group:
+                owner = group.create_task(self._user_id())
                 vms = group.create_task(self._machines())
                 networks = group.create_task(
                     self._pool("one.vnpool.info", "VNET", reading.network, _ALL, _WHOLE, _WHOLE)
@@ -98,6 +103,7 @@ class FrontEnd:
             raise failures.exceptions[0] from None
         return CloudView(
             began=began,
+            owner=owner.result(),
             vms={one.id: one for one in vms.result()},
             networks={one.id: one for one in networks.result()},
             images={one.id: one for one in images.result()},
