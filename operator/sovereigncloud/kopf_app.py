@@ -20,6 +20,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from sovereigncloud.api import KINDS
 from sovereigncloud.api.base import GROUP, VERSION
+from sovereigncloud.engine.audit import Audit
 from sovereigncloud.engine.clients import Clients
 from sovereigncloud.engine.lease import Lease
 from sovereigncloud.engine.logs import configure
@@ -27,7 +28,7 @@ from sovereigncloud.engine.metrics import Metrics
 from sovereigncloud.engine.runtime import Engine
 from sovereigncloud.engine.settings import Settings
 from sovereigncloud.kinds import CONTROLLERS
-from sovereigncloud.kinds.errors import Conflict
+from sovereigncloud.kinds.errors import Conflict, NotFound, Retry
 from sovereigncloud.providers.installer.job import JobInstaller
 from sovereigncloud.providers.kubernetes import INSTALLATION_CONFIG_MAP, Connection, KubernetesApi
 from sovereigncloud.wiring import open_nebula_clients, ovh_clients
@@ -35,6 +36,7 @@ from sovereigncloud.wiring import open_nebula_clients, ovh_clients
 logger = logging.getLogger(__name__)
 _PATIENCE = 4.0
 """Seconds that calls in flight get after SIGTERM; a thread in a call cannot be stopped, so the process then ends hard."""
+_LIST_ATTEMPTS = 30
 _STUCK = 900.0
 """Seconds after which a reconcile counts as stuck and the process as not alive."""
 
@@ -104,9 +106,7 @@ async def run(settings: Settings, context: str | None = None) -> int:
     """Run the operator until SIGTERM or SIGINT; returns the exit code."""
     configure(settings)
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    _stop_on_signals(stop)
     metrics = Metrics(CollectorRegistry())
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=metrics.registry)
@@ -151,19 +151,49 @@ async def run(settings: Settings, context: str | None = None) -> int:
 
 async def _reconcile_until(stop: asyncio.Event, engine: Engine, api: KubernetesApi, connection: Connection) -> None:
     """List everything, start the workers, then watch."""
-    for kind in KINDS:
-        async for body in api.objects(kind.crd.kind):
-            engine.told(None, body)
+    kinds = tuple(kind.crd.kind for kind in KINDS)
+    for kind in kinds:
+        await _list(kind, engine, api)
     engine.synced = True
     engine.start()
+    audit = Audit(api, engine.store, engine.told, kinds, dead=lambda: leave(1))
+    auditing = asyncio.create_task(audit.run(), name="audit")
+    ready = asyncio.Event()
+    registry = registry_of(engine, connection)
     watching = asyncio.create_task(
-        kopf.operator(registry=registry_of(engine, connection), clusterwide=True, standalone=True, stop_flag=stop)
+        kopf.operator(registry=registry, clusterwide=True, standalone=True, stop_flag=stop, ready_flag=ready)
     )
-    stopping = asyncio.create_task(stop.wait())
+    stopping, watches = asyncio.create_task(stop.wait()), asyncio.create_task(ready.wait())
+    await asyncio.wait({watching, stopping, watches}, return_when=asyncio.FIRST_COMPLETED)
+    # Kopf takes SIGTERM for itself, and then waits 5 s for tasks that are not its own (running.py, 1.45): back again.
+    _stop_on_signals(stop)
     done, _ = await asyncio.wait({watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    auditing.cancel()
     if watching in done:
         watching.result()
         raise RuntimeError("the watch ended by itself")
+
+
+async def _list(kind: str, engine: Engine, api: KubernetesApi) -> None:
+    """All objects of a kind. Just after its CRD was made the API server answers 429 for a while."""
+    for attempt in range(_LIST_ATTEMPTS):
+        try:
+            async for body in api.objects(kind):
+                engine.told(None, body)
+        except NotFound:
+            logger.warning("the API server does not know %s: install the CRDs", kind)
+        except Retry as error:
+            if attempt == _LIST_ATTEMPTS - 1:
+                raise
+            logger.warning("listing %s: %s", kind, error)
+            await asyncio.sleep(error.after or 1.0)
+            continue
+        return
+
+
+def _stop_on_signals(stop: asyncio.Event) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
 
 async def serve(settings: Settings, engine: Engine, lease: Lease, metrics: Metrics) -> web.AppRunner:

@@ -1,9 +1,10 @@
 """The whole system, once per module: a control plane of its own, both simulators, the chart, the operator."""
 
 import pytest
-
-from sovereigncloud.sandbox.stage import Stage
 from tests.integration.existing_cloud import ExistingCloud
+
+from sovereigncloud.sandbox.chronicle import Chronicle
+from sovereigncloud.sandbox.stage import Stage
 
 QUICK = {
     "sweep_interval": "3",
@@ -38,6 +39,14 @@ def stage(bare_stage):
     bare_stage.start_operator()
     yield bare_stage
     print(bare_stage.log()[-8000:])
+
+
+@pytest.fixture(scope="module")
+def chronicle(own_control_plane, bare_stage):
+    """Every version of every object of ours, from before the operator starts."""
+    told = Chronicle(own_control_plane.kubeconfig).start()
+    yield told
+    told.stop()
 
 
 @pytest.fixture(scope="module")

@@ -4,10 +4,10 @@ import base64
 from itertools import pairwise
 
 import pytest
+from tests.integration.existing_cloud import KEY
 
 from sovereigncloud.api.base import FINALIZER
 from sovereigncloud.sandbox.stage import condition, is_ready
-from tests.integration.existing_cloud import KEY
 
 POWERED_OFF, SUSPENDED = 8, 5
 

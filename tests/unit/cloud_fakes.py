@@ -1,6 +1,7 @@
 """In-memory stand-ins for the ports, tiny but unkind, and a loop that does to one object what the engine does."""
 
 import asyncio
+import contextlib
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -8,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from sovereigncloud.api import BareMetalServer, SovereignCloud, VirtualNetwork
 from sovereigncloud.core.identity import Mark, mark_from_opennebula
 from sovereigncloud.core.outcome import Phase
+from sovereigncloud.core.plan import Action
 from sovereigncloud.kinds.errors import Conflict, MissingSecret, NotFound, Retry
 from sovereigncloud.kinds.ports import (
     AccountView,
@@ -30,6 +32,8 @@ REINSTALL_TAKES = 660.0
 VRACK_TAKES = 60.0
 RENAME_TAKES = 600.0
 SYSTEMS = frozenset({"debian12_64", "ubuntu2204-server_64", "ubuntu2404-server_64"})
+GRACE = 60.0  # the engine's: how long a write with a lost answer may still take effect
+LASTING = {Action.CREATE, Action.REINSTALL, Action.INSTALL}
 PARSE = {c.crd.kind: c for c in (SovereignCloud, BareMetalServer, VirtualNetwork)}
 
 
@@ -67,8 +71,16 @@ def interfaces(name, *, vrack="", ola=False):
     return (private,) if ola else (public, private)
 
 
+class CrashError(Exception):
+    """The operator ends here; the next one knows what was written, and nothing else."""
+
+
 class FakeOvh:
-    """An account. Writes fail as `faults` says, one word for each write: ok, before, lost, late."""
+    """An account. Writes fail as `faults` says, one word for each write.
+
+    before: it never arrives; lost: done, the answer is lost; late: the client gives up, it is done half a minute later;
+    crash: the operator ends while it is sent, a reinstallation is begun half a minute later, anything else never.
+    """
 
     def __init__(self, clock):
         self.clock = clock
@@ -101,8 +113,9 @@ class FakeOvh:
             effect()
         for server in self.servers.values():
             for task in server.tasks:
-                if task[3] <= now and task[4] == "done" and not task[5]:
-                    server.os, task[5] = task[1].operating_system, True
+                _, payload, _, ends, final, applied = task
+                if ends <= now and final == "done" and not applied:
+                    server.os, task[5] = payload.operating_system, True
 
     def later(self, seconds, effect):
         self.due.append((self.clock.now.timestamp() + seconds, effect))
@@ -112,6 +125,10 @@ class FakeOvh:
         fault = self.faults.pop(0) if self.faults else "ok"
         if fault == "before":
             raise Retry("connection reset")
+        if fault == "crash":
+            if what.startswith("reinstall"):
+                self.later(30.0, lambda: _quietly(effect))
+            raise CrashError
         self.writes.append(what)
         if fault == "late":
             self.later(30.0, lambda: _quietly(effect))
@@ -254,10 +271,8 @@ class FakeOvh:
 
 
 def _quietly(effect):
-    try:
+    with contextlib.suppress(Conflict):
         effect()
-    except Conflict:
-        pass
 
 
 class FakeOne:
@@ -467,7 +482,7 @@ class Loop:
     async def once(self):
         world, raw = self.world, self.raw
         resource = self.controller.resource.model_validate(raw)
-        performed = []
+        performed, step = [], None
         try:
             observed = await self.controller.observe(resource, world)
             plan = self.controller.plan(resource, observed, world.now)
@@ -479,7 +494,11 @@ class Loop:
                 self._facts(outcome.facts)
                 if outcome.phase is not Phase.DONE:
                     break
-        except Retry as error:
+        except (Retry, Conflict) as error:
+            if isinstance(error, Retry) and step is not None and step.action in LASTING:
+                world.clock.pass_(GRACE)  # what was read before this is not trusted any more
+            return Looked(None, error, performed)
+        except CrashError as error:
             return Looked(None, error, performed)
         self._status(resource, observed, plan, outcome)
         return Looked(plan, outcome, performed)
@@ -516,7 +535,7 @@ class Loop:
             )
         status.update(conditions=conditions, drift=drift, observedGeneration=resource.metadata.generation)
 
-    async def until_quiet(self, limit=400):
+    async def until_quiet(self, limit=1500):
         """Look again as the outcomes say until nothing is to be done; the last look."""
         for _ in range(limit):
             looked = await self.once()

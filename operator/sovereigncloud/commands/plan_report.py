@@ -56,8 +56,8 @@ class ObjectPlan:
         changed: paths of spec in which the file differs from the cluster.
         differences: every difference that was found, also where nothing is done about it.
         drift: differences that came from outside, with what is done about each.
-        hash: what `spec.approvedPlan` would have to be, as `status.plan.hash`.
         failed: what kept it from being looked at, or needs a person; then `outcome` says it.
+        hash: what `spec.approvedPlan` would have to be, as `status.plan.hash`; empty where nothing waits.
     """
 
     key: Key
@@ -69,8 +69,8 @@ class ObjectPlan:
     steps: tuple[PlannedStep, ...] = ()
     differences: tuple[Drift, ...] = ()
     drift: tuple[DriftVerdict, ...] = ()
-    hash: str = ""
     failed: bool = False
+    hash: str = ""
 
     @property
     def verdict(self) -> Verdict:

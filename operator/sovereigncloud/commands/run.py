@@ -9,6 +9,7 @@ import typer
 
 from sovereigncloud.commands.errors import CommandError
 from sovereigncloud.engine.settings import SettingsError, settings
+from sovereigncloud.kinds.errors import OutsideError
 
 
 def run(
@@ -31,4 +32,6 @@ def run(
         code = asyncio.run(kopf_app.run(wanted, context))
     except ConfigException as error:
         raise CommandError(f"no cluster to run against: {error}: set KUBECONFIG or --context") from error
+    except OutsideError as error:
+        raise CommandError(f"{error}: the operator ends, and is started again") from error
     raise typer.Exit(code)

@@ -30,8 +30,9 @@ _BLOCKED_AGAIN = 10.0
 _SHOWS_INSIDE = 0.5
 """Seconds after which a write to Kubernetes shows in the store, should no event tell of it."""
 _NO_STEP = waiting(NOT_THE_WRITER, "no step is begun: the Lease is not held", after=5.0, available=True)
-_MAY_HAVE_MADE = frozenset({Action.CREATE, Action.ATTACH})
-"""What would be there twice if it was done again before a lost one took effect."""
+_MAY_HAVE_MADE = frozenset({Action.CREATE, Action.ATTACH, Action.REINSTALL, Action.INSTALL})
+"""What would be there twice if it was done again before a lost one took effect; the record of a one-time request would
+be overwritten by an older one that is late."""
 _MAKES = frozenset({Action.CREATE, Action.DELETE})
 _PROGRESS = {
     Action.CREATE: "Creating", Action.DELETE: "Deleting", Action.REPLACE: "Replacing",

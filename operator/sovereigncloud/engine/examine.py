@@ -64,7 +64,8 @@ async def examine(
 
 def policy_of(resource: AnyResource, uses: Uses, store: Store) -> Policy:
     """What spec, annotations and the cloud that it is in say about acting."""
-    above = [store.get(uses.cloud) if uses.cloud else None, owner_of(resource, store)]
+    owner = owner_of(resource, store)
+    above = [store.get(uses.cloud) if uses.cloud else None, owner]
     wishes = [resource.spec.management, *(a.spec.management for a in above if a is not None)]
     management = stricter(*wishes)
     return Policy(
@@ -74,7 +75,8 @@ def policy_of(resource: AnyResource, uses: Uses, store: Store) -> Policy:
         paused=resource.paused,
         settled=resource.settled,
         deleting=resource.deleting,
-        drift_policy=resource.spec.drift_policy,
+        # What a cloud says of drift holds for what it composed, which has no manifest of its own to say it in.
+        drift_policy=resource.spec.drift_policy or (owner.spec.drift_policy if owner else None),
     )
 
 

@@ -26,7 +26,7 @@ from sovereigncloud.core.plan import Action, Cause, Drift, Plan, Step
 from sovereigncloud.kinds import endpoint
 from sovereigncloud.kinds.controller import SecretUse, Uses, World
 from sovereigncloud.kinds.installation import INSTALLED_TAG
-from sovereigncloud.kinds.pending import Asked, asked, join, pending
+from sovereigncloud.kinds.pending import Asked, answered, asked, join, pending
 from sovereigncloud.kinds.ports import Ovh, ServerSummary, VrackView
 from sovereigncloud.kinds.private_interface import (
     ASKED,
@@ -41,6 +41,7 @@ from sovereigncloud.kinds.reinstall import (
     HISTORY_TAG,
     QUIET_TAG,
     RECORD_TAG,
+    TASK_FACT,
     RecordReinstall,
     ReinstallServer,
     Situation,
@@ -242,7 +243,7 @@ def _plan_name(resource: BareMetalServer, summary: ServerSummary, now: datetime)
     """The display name, where spec declares one."""
     wanted = resource.spec.name
     if not wanted or summary.display_name == wanted:
-        return Plan()
+        return answered(resource, _RENAME_ASKED)
     drift = (Drift(_NAME_PATH, wanted, summary.display_name),)
     # The name that is shown still is part of what was asked: another one is a new difference.
     change = f"{summary.display_name} to {wanted}"
@@ -307,7 +308,7 @@ async def _reinstall(client: Ovh, name: str, step: ReinstallServer) -> Outcome:
     task = await client.reinstall(name, step.payload)
     await client.tag(step.urn, {RECORD_TAG: replace(step.record, stage=Stage.RUNNING, task=task).text})
     message = f"reinstallation of {name} with {step.record.system} was begun, task {task}"
-    return _under_way("Reinstalling", message, {"reinstallTask": str(task)}, LOOK_AGAIN)
+    return _under_way("Reinstalling", message, {TASK_FACT: f"{step.record.token} {task}"}, LOOK_AGAIN)
 
 
 async def _record(client: Ovh, name: str, step: RecordReinstall) -> Outcome:
@@ -316,10 +317,10 @@ async def _record(client: Ovh, name: str, step: RecordReinstall) -> Outcome:
         await client.untag(step.urn, frozenset({QUIET_TAG}))
     await client.tag(step.urn, {RECORD_TAG: step.record.text})
     if step.record.stage is Stage.DONE:
-        return done("Reinstalled", f"{name} runs {step.record.system}, request {step.record.token}", reinstallTask="")
+        return done("Reinstalled", f"{name} runs {step.record.system}, request {step.record.token}", **{TASK_FACT: ""})
     return replace(
         waiting("Reinstalling", f"reinstall task {step.record.task} of {name} is under way", after=LOOK_AGAIN),
-        facts={"reinstallTask": str(step.record.task)},
+        facts={TASK_FACT: f"{step.record.token} {step.record.task}"},
     )
 
 

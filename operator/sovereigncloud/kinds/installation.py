@@ -246,7 +246,7 @@ def _remember(cloud: SovereignCloud, known: Known, digest: str) -> RecordInstall
     if front is not None and front.name in known.servers and front.name not in names:
         names.append(front.name)
     return RecordInstallation(
-        action=Action.UPDATE,
+        action=Action.INSTALL,
         target=f"record of the installation of {cloud.metadata.name}",
         fields=(PATH,),
         urns=tuple(known.servers[n].urn for n in names),

@@ -62,8 +62,7 @@ RBAC = (
     # Children carry blockOwnerDeletion: where the admission plugin OwnerReferencesPermissionEnforcement is on (OpenShift),
     # that takes the right to set the owner's finalizers.
     RbacRule(GROUP, "sovereignclouds/finalizers", ("update",)),
-    # Kopf watches them to end the watch of a kind that is deleted; without that its 404 ends the operator, while objects of
-    # other kinds still wait for their finalizers (kopf/_core/reactor/observation.py, 1.45).
+    # Kopf watches them: a kind whose CRD comes later is taken up without a restart (kopf/_core/reactor/observation.py, 1.45).
     RbacRule("apiextensions.k8s.io", "customresourcedefinitions", ("get", "list", "watch")),
     RbacRule("", "secrets", ("get", "create", "patch", "delete")),
     RbacRule("", "events", ("create",)),
@@ -96,7 +95,10 @@ class Connection:
         if not context and Path(token_file).exists() and not os.environ.get("KUBECONFIG"):
             kubernetes.config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
         else:
-            kubernetes.config.load_kube_config(context=context, client_configuration=configuration)  # type: ignore[no-untyped-call]
+            # The library reads KUBECONFIG once, when it is imported.
+            kubernetes.config.load_kube_config(  # type: ignore[no-untyped-call]
+                os.environ.get("KUBECONFIG"), context=context, client_configuration=configuration
+            )
             token_file = ""
         tls: ssl.SSLContext | None = None
         if configuration.host.startswith("https"):

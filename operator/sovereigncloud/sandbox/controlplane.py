@@ -26,6 +26,16 @@ _SERVICES_FIRST = "10.0.0.1"  # the address of the Service `kubernetes`, which t
 _READY_WITHIN = 60.0  # seconds; 3 are usual
 _GRACE = 1.0  # seconds; kube-apiserver would wait for its watches to drain, and nothing here is worth that
 _POLL = 0.05
+_AUDIT_POLICY = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    "rules": [
+        {"level": "None", "userGroups": ["system:serviceaccounts:kube-system"]},
+        {"level": "Metadata", "userGroups": ["system:serviceaccounts"]},
+    ],
+}
+Json = dict[str, Any]
 
 
 class ControlPlaneError(Exception):
@@ -40,9 +50,11 @@ class ControlPlane(Cluster):
     The programs end with this process, however it ends. `directory` is made if need be and keeps the logs.
     """
 
-    def __init__(self, directory: Path, toolchain: Toolchain | None = None) -> None:
+    def __init__(self, directory: Path, toolchain: Toolchain | None = None, *, audited: bool = False) -> None:
+        """`audited`: what ServiceAccounts other than Kubernetes' own ask for is logged, see `audit()`."""
         directory = directory.absolute()
         super().__init__(directory / "kubeconfig", directory, toolchain)
+        self._audited = audited
         self._authority = Authority.create("sovereign-sandbox")
         self._admin: ssl.SSLContext | None = None
         self._ports: dict[str, socket.socket] = {}
@@ -140,17 +152,11 @@ class ControlPlane(Cluster):
         path = self._file(f"serviceaccount-{namespace}-{name}.kubeconfig")
         return write_kubeconfig(path, self.endpoint, self._authority.pem, name, str(answer["status"]["token"]))
 
-    def request(self, method: str, path: str, body: object = None, content_type: str = "application/json") -> Any:
-        """Ask the API server as its administrator, for those who ask often: kubectl takes a tenth of a second.
-
-        The decoded answer; text where it is no JSON, None where there is no such thing. Raises `ControlPlaneError`.
-        """
-        status, answer = self._request(method, path, body, content_type)
-        if status == http.HTTPStatus.NOT_FOUND:
-            return None
-        if status >= http.HTTPStatus.BAD_REQUEST:
-            raise ControlPlaneError(f"{method} {path}: {status} {answer}")
-        return answer
+    def audit(self) -> list[Json]:
+        """What ServiceAccounts asked for so far, as the API server's audit log has it (level Metadata)."""
+        log = self._file("audit.log")
+        complete = log.read_text().rpartition("\n")[0] if log.exists() else ""
+        return [json.loads(line) for line in complete.splitlines()]
 
     def __enter__(self) -> Self:
         return self.start()
@@ -171,6 +177,7 @@ class ControlPlane(Cluster):
         )
         etcd = issue("etcd", names=["localhost", LOOPBACK])
         self._file("ca.crt").write_bytes(self._authority.pem)
+        self._file("audit-policy.json").write_text(json.dumps(_AUDIT_POLICY))
         for name, pair in {"admin": admin, "api": server, "etcd": etcd}.items():
             write_private(self._file(f"{name}.crt"), pair.certificate)
             write_private(self._file(f"{name}.key"), pair.key)
@@ -215,6 +222,7 @@ class ControlPlane(Cluster):
 
     def _run_api_server(self) -> None:
         key = self._file("serviceaccount.key")
+        audit = {"audit-policy-file": self._file("audit-policy.json"), "audit-log-path": self._file("audit.log")}
         self._run(
             "kube-apiserver",
             {
@@ -236,6 +244,7 @@ class ControlPlane(Cluster):
                 "service-cluster-ip-range": _SERVICES,
                 "authorization-mode": "Node,RBAC",
                 "allow-privileged": "true",
+                **(audit if self._audited else {}),
             },
         )
         self._await("kube-apiserver", lambda: self._request("GET", "/readyz")[0] == http.HTTPStatus.OK)

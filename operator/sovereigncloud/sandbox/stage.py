@@ -11,6 +11,7 @@ import json
 import os
 import random
 import re
+import signal
 import sys
 import time
 from collections import Counter
@@ -38,6 +39,11 @@ _ROOT = Path(sovereigncloud.__file__).resolve().parents[2]
 CHART = _ROOT / "charts" / "sovereign-cloud-operator"
 EXAMPLES = _ROOT / "manifests" / "examples"
 _STARTED_WITHIN = 30.0
+_NEVER = 1 << 60
+"""A number that no request has: only the counters are wanted."""
+_GRACE = 10.0
+"""Seconds that a process gets after SIGTERM: a kubelet gives 30."""
+_SERVES = re.compile(r"serving probes and metrics on \('127\.0\.0\.1', (\d+)\)")
 _CORE = {"namespaces", "secrets", "events", "configmaps"}
 _PLURALS = {kind.crd.kind.lower(): kind.crd.plural for kind in KINDS} | {plural[:-1]: plural for plural in _CORE}
 _WRITES = {"POST", "PUT", "PATCH", "APPLY", "DELETE", "DELETECOLLECTION"}
@@ -73,7 +79,7 @@ class Stage:
         settings: SOVEREIGN_* settings of the operator, without the prefix.
     """
 
-    def __init__(self, cluster: ControlPlane, directory: Path, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(self, cluster: Cluster, directory: Path, settings: Mapping[str, str] | None = None) -> None:
         self.cluster, self.directory = cluster, directory
         self.settings = dict(settings or {})
         self.children: dict[str, Child] = {}
@@ -82,6 +88,7 @@ class Stage:
         self.ovh = Door("")
         self.one = Door("")
         self.ovh_connection: Json = {}
+        self._said: dict[str, int] = {}
 
     def address(self, number: int) -> str:
         """A loopback address of this stage."""
@@ -110,11 +117,12 @@ class Stage:
             "upgrade", "--install", RELEASE, str(CHART), f"--namespace={SYSTEM}", "--create-namespace", *given
         )
         self.cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
-        self.cluster.settle_garbage_collector()
+        if isinstance(self.cluster, ControlPlane):
+            self.cluster.settle_garbage_collector()
 
     def start_operator(self, name: str = "operator", **settings: str) -> Child:
         """The container's command as a process, under the chart's own ServiceAccount and rights."""
-        kubeconfig = self.cluster.kubeconfig_for_service_account(SYSTEM, SERVICE_ACCOUNT, seconds=6 * 3600)
+        kubeconfig = self._kubeconfig_of_the_pod()
         urls = {"ovh-eu": {"api": self.ovh_connection["endpoint"], "token": self.ovh_connection["tokenURL"]}}
         wanted = {
             "namespace": SYSTEM,
@@ -126,7 +134,48 @@ class Stage:
             **settings,
         }
         environment = {f"SOVEREIGN_{key.upper()}": value for key, value in wanted.items()}
+        self._said[name] = len(self.log(name))
         return self._start(name, ["-m", "sovereigncloud.cli", "run"], KUBECONFIG=str(kubeconfig), **environment)
+
+    def stop_operator(self, name: str = "operator") -> float:
+        """SIGTERM, as a kubelet does; the seconds that it took to end."""
+        begun = time.monotonic()
+        self.children.pop(name).stop()
+        return time.monotonic() - begun
+
+    def kill_operator(self, name: str = "operator") -> None:
+        """SIGKILL: it has no time for anything."""
+        child = self.children.pop(name)
+        os.kill(child.pid, signal.SIGKILL)
+        child.stop()
+
+    def probe(self, path: str, name: str = "operator") -> requests.Response:
+        """What the running operator answers over http: /healthz, /readyz, /metrics."""
+        said = self.until(lambda: _SERVES.findall(self.log_since_start(name)), f"port of {name}", seconds=30)
+        return requests.get(f"http://127.0.0.1:{said[-1]}{path}", timeout=10)
+
+    def log_since_start(self, name: str = "operator") -> str:
+        """What the operator said since it was started last."""
+        return self.log(name)[self._said[name] :]
+
+    def until(self, test: Callable[[], Any], what: str, *, seconds: float) -> Any:
+        """What the test says as soon as that is true. Raises StageError."""
+        deadline = time.monotonic() + seconds
+        while not (found := test()):
+            if time.monotonic() > deadline:
+                raise StageError(f"not {what} within {seconds:.0f} s, but {found!r}")
+            time.sleep(0.1)
+        return found
+
+    def _kubeconfig_of_the_pod(self) -> Path:
+        """A kubeconfig with a token of the chart's ServiceAccount, as the kubelet would mount one."""
+        created = self.cluster.kubectl("create", "token", SERVICE_ACCOUNT, "-n", SYSTEM, "--duration=12h")
+        config = json.loads(self.cluster.kubectl("config", "view", "--raw", "--minify", "-o", "json").stdout)
+        config["users"][0]["user"] = {"token": created.stdout.strip()}
+        path = self.directory / "operator.kubeconfig"
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(config))
+        return path
 
     def stop(self) -> None:
         """End what was started, last first."""
@@ -135,8 +184,9 @@ class Stage:
         self.children.clear()
 
     def log(self, name: str = "operator") -> str:
-        """What a process said."""
-        return (self.directory / f"{name}.log").read_text(errors="replace")
+        """What a process said, also before it was started anew."""
+        log = self.directory / f"{name}.log"
+        return log.read_text(errors="replace") if log.exists() else ""
 
     def _start(self, name: str, arguments: list[str], **environment: str) -> Child:
         source = str(Path(sovereigncloud.__file__).resolve().parents[1])
@@ -145,6 +195,7 @@ class Stage:
             [sys.executable, *arguments],
             log=self.directory / f"{name}.log",
             env={**_clean_environment(), "PYTHONPATH": source, "PYTHONUNBUFFERED": "1", **environment},
+            grace=_GRACE,
         )
         self.children[name] = child
         return child
@@ -313,6 +364,30 @@ class Stage:
     def park_block(self, block: str) -> None:
         """Somebody takes an IP block off the vRack."""
         self.ovh.call("PATCH", f"/ips/{quote(block, safe='')}", {"routedTo": None})
+
+    def ovh_requests(self, method: str, route: str = "", *, since: int = 0) -> list[Json]:
+        """Answered requests to OVHcloud after number `since` whose method is this and whose route ends so."""
+        told: list[Json] = self.ovh.call("GET", f"/log?since={since}")["entries"]
+        return [e for e in told if e["method"] == method and e["route"].endswith(route) and 200 <= e["status"] < 300]
+
+    def ovh_writes(self, since: int = 0) -> list[Json]:
+        """Every request to OVHcloud after number `since` that was no GET."""
+        told: list[Json] = self.ovh.call("GET", f"/log?since={since}")["entries"]
+        return [e for e in told if e["method"] != "GET" and "/auth/" not in e["route"]]
+
+    @property
+    def ovh_mark(self) -> int:
+        """The number of the last request to OVHcloud."""
+        return int(self.ovh.call("GET", f"/log?since={_NEVER}")["total"])
+
+    def one_calls(self, cloud: str, method: str = "", *, since: int = 0) -> list[Json]:
+        """Calls to a cloud after number `since` that are no reads, of one method or of all."""
+        told: list[Json] = self.one.call("GET", f"/log?cloud={cloud}&since={since}")[cloud]["entries"]
+        return [e for e in told if e["method"] != "GET" and method in {"", e["path"]}]
+
+    def one_mark(self, cloud: str) -> int:
+        """The number of the last call to a cloud."""
+        return int(self.one.call("GET", f"/log?cloud={cloud}&since={_NEVER}")[cloud]["total"])
 
     def cloud(self, name: str) -> Json:
         """What is in a cloud."""
