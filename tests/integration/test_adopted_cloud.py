@@ -4,9 +4,6 @@ from pprint import pformat
 
 import pyone
 import pytest
-
-from sovereigncloud.sandbox.cluster import CommandError
-from sovereigncloud.sandbox.stage import condition, is_ready
 from tests.integration.hosted_scenes import (
     ADOPTED,
     ADOPTED_ADDRESS,
@@ -20,10 +17,15 @@ from tests.integration.hosted_scenes import (
     server_named,
 )
 
+from sovereigncloud.sandbox.cluster import CommandError
+from sovereigncloud.sandbox.stage import is_ready
+
 CLOUD = ("SovereignCloud", "ovh-adopted")
 SERVER = ("BareMetalServer", "ovh-adopted-one-adopted")
 NETWORK = ("VirtualNetwork", "ovh-adopted-vm-vlan200")
-BY_HAND = 'NAME="vm_vlan200"\nVN_MAD="802.1Q"\nPHYDEV="bond1"\nVLAN_ID="200"\nAR=[TYPE="IP4",IP="10.200.0.10",SIZE="80"]'
+BY_HAND = (
+    'NAME="vm_vlan200"\nVN_MAD="802.1Q"\nPHYDEV="bond1"\nVLAN_ID="200"\nAR=[TYPE="IP4",IP="10.200.0.10",SIZE="80"]'
+)
 BLOCK = "57.131.168.16/28"
 TOLD = {
     (*SERVER, "spec.name"): ("one-adopted", ADOPTED),
@@ -88,7 +90,9 @@ def test_the_differences_are_shown(taken_over, chronicle):
 def test_nothing_was_installed_reinstalled_or_changed(stage, taken_over, by_hand):
     """Its things are marked, and the network that was missing is made: nothing else was written."""
     writes, calls = taken_over
-    assert {(e["method"], e["route"]) for e in stage.ovh_writes(writes)} == {("POST", "/iam/resource/{resourceURN}/tag")}
+    assert {(e["method"], e["route"]) for e in stage.ovh_writes(writes)} == {
+        ("POST", "/iam/resource/{resourceURN}/tag")
+    }
     assert {e["path"] for e in stage.one_calls("ovh-adopted", since=calls)} <= {
         "one.host.update", "one.vn.update", "one.vn.allocate",
     }  # fmt: skip
