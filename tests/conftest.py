@@ -44,5 +44,5 @@ def control_plane(tmp_path_factory, programs):
 @pytest.fixture(scope="module")
 def own_control_plane(tmp_path_factory, programs):
     """A control plane for the tests of one module, which may empty it, stop it and start it again."""
-    with ControlPlane(tmp_path_factory.mktemp("own-control-plane"), programs) as plane:
+    with ControlPlane(tmp_path_factory.mktemp("own-control-plane"), programs, audited=True) as plane:
         yield plane

@@ -20,31 +20,45 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from sovereigncloud.api import KINDS
 from sovereigncloud.api.base import GROUP, VERSION
+from sovereigncloud.engine.audit import Audit
 from sovereigncloud.engine.clients import Clients
 from sovereigncloud.engine.lease import Lease
 from sovereigncloud.engine.logs import configure
+from sovereigncloud.engine.memory import few_arenas, keep_small
 from sovereigncloud.engine.metrics import Metrics
 from sovereigncloud.engine.runtime import Engine
 from sovereigncloud.engine.settings import Settings
 from sovereigncloud.kinds import CONTROLLERS
-from sovereigncloud.kinds.errors import Conflict
+from sovereigncloud.kinds.errors import Conflict, NotFound, Retry
 from sovereigncloud.providers.installer.job import JobInstaller
 from sovereigncloud.providers.kubernetes import INSTALLATION_CONFIG_MAP, Connection, KubernetesApi
-from sovereigncloud.providers.opennebula.client import open_nebula_factory
-from sovereigncloud.providers.ovh.account import Limits as OvhLimits
-from sovereigncloud.providers.ovh.account import ovh_factory
-from sovereigncloud.providers.ovh.client import KNOWN, Endpoint
+from sovereigncloud.wiring import open_nebula_clients, ovh_clients
 
 logger = logging.getLogger(__name__)
 _PATIENCE = 4.0
 """Seconds that calls in flight get after SIGTERM; a thread in a call cannot be stopped, so the process then ends hard."""
+_LIST_ATTEMPTS = 30
 _STUCK = 900.0
 """Seconds after which a reconcile counts as stuck and the process as not alive."""
 
 
-def registry_of(engine: Engine) -> kopf.OperatorRegistry:
-    """One thin handler per kind."""
+def registry_of(engine: Engine, connection: Connection) -> kopf.OperatorRegistry:
+    """One thin handler per kind, and the credentials that the rest uses."""
     registry = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=registry)
+    async def login(**_: Any) -> kopf.ConnectionInfo:
+        return kopf.ConnectionInfo(
+            server=connection.host,
+            ca_path=connection.ca_file or None,
+            insecure=not connection.verify,
+            username=connection.basic[0] if connection.basic else None,
+            password=connection.basic[1] if connection.basic else None,
+            token=connection.bearer() or None,
+            certificate_path=connection.cert_file or None,
+            private_key_path=connection.key_file or None,
+        )
+
     for kind in KINDS:
 
         @kopf.on.event(GROUP, VERSION, kind.crd.plural, registry=registry, id="told")
@@ -92,14 +106,14 @@ async def installation_id(settings: Settings, api: KubernetesApi) -> str:
 async def run(settings: Settings, context: str | None = None) -> int:
     """Run the operator until SIGTERM or SIGINT; returns the exit code."""
     configure(settings)
+    few_arenas()
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    _stop_on_signals(stop)
     metrics = Metrics(CollectorRegistry())
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=metrics.registry)
-    async with KubernetesApi(Connection.load(context)) as api:
+    connection = Connection.load(context)
+    async with KubernetesApi(connection) as api:
         installation = await installation_id(settings, api)
         lease = Lease(
             api,
@@ -113,17 +127,7 @@ async def run(settings: Settings, context: str | None = None) -> int:
             settings,
             installation,
             CONTROLLERS,
-            clients=Clients(
-                api,
-                open_nebula_factory(rate=settings.opennebula_rate, burst=settings.opennebula_burst),
-                ovh_factory(
-                    OvhLimits(rate=settings.ovh_rate, burst=settings.ovh_burst),
-                    {
-                        **KNOWN,
-                        **{name: Endpoint(urls.api, urls.token) for name, urls in settings.ovh_endpoints.items()},
-                    },
-                ),
-            ),
+            clients=Clients(api, open_nebula_clients(settings), ovh_clients(settings)),
             kubernetes=api,
             writer=api,
             installer=JobInstaller(api, image=settings.installer_image),
@@ -136,7 +140,7 @@ async def run(settings: Settings, context: str | None = None) -> int:
         await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if not stop.is_set():
             await waiting
-            await _reconcile_until(stop, engine, api)
+            await _reconcile_until(stop, engine, api, connection)
         ended = await engine.stop(_PATIENCE)
         await asyncio.wait({asyncio.create_task(lease.release())}, timeout=0.5)
         await server.cleanup()
@@ -147,21 +151,52 @@ async def run(settings: Settings, context: str | None = None) -> int:
     return 0
 
 
-async def _reconcile_until(stop: asyncio.Event, engine: Engine, api: KubernetesApi) -> None:
+async def _reconcile_until(stop: asyncio.Event, engine: Engine, api: KubernetesApi, connection: Connection) -> None:
     """List everything, start the workers, then watch."""
-    for kind in KINDS:
-        async for body in api.objects(kind.crd.kind):
-            engine.told(None, body)
+    kinds = tuple(kind.crd.kind for kind in KINDS)
+    for kind in kinds:
+        await _list(kind, engine, api)
     engine.synced = True
     engine.start()
+    audit = Audit(api, engine.store, engine.told, kinds, dead=lambda: leave(1))
+    beside = [asyncio.create_task(audit.run(), name="audit"), asyncio.create_task(keep_small(), name="memory")]
+    ready = asyncio.Event()
+    registry = registry_of(engine, connection)
     watching = asyncio.create_task(
-        kopf.operator(registry=registry_of(engine), clusterwide=True, standalone=True, stop_flag=stop)
+        kopf.operator(registry=registry, clusterwide=True, standalone=True, stop_flag=stop, ready_flag=ready)
     )
-    stopping = asyncio.create_task(stop.wait())
+    stopping, watches = asyncio.create_task(stop.wait()), asyncio.create_task(ready.wait())
+    await asyncio.wait({watching, stopping, watches}, return_when=asyncio.FIRST_COMPLETED)
+    # Kopf takes SIGTERM for itself, and then waits 5 s for tasks that are not its own (running.py, 1.45): back again.
+    _stop_on_signals(stop)
     done, _ = await asyncio.wait({watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    for task in beside:
+        task.cancel()
     if watching in done:
         watching.result()
         raise RuntimeError("the watch ended by itself")
+
+
+async def _list(kind: str, engine: Engine, api: KubernetesApi) -> None:
+    """All objects of a kind. Just after its CRD was made the API server answers 429 for a while."""
+    for attempt in range(_LIST_ATTEMPTS):
+        try:
+            async for body in api.objects(kind):
+                engine.told(None, body)
+        except NotFound:
+            logger.warning("the API server does not know %s: install the CRDs", kind)
+        except Retry as error:
+            if attempt == _LIST_ATTEMPTS - 1:
+                raise
+            logger.warning("listing %s: %s", kind, error)
+            await asyncio.sleep(error.after or 1.0)
+            continue
+        return
+
+
+def _stop_on_signals(stop: asyncio.Event) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
 
 async def serve(settings: Settings, engine: Engine, lease: Lease, metrics: Metrics) -> web.AppRunner:

@@ -92,6 +92,8 @@ seccompProfile:
   value: {{ .Values.limits.openNebula.burst | int64 | quote }}
 - name: SOVEREIGN_PLAIN_HTTP_HOSTS
   value: {{ join "," .Values.plainHttpHosts | quote }}
+- name: SOVEREIGN_OVH_ENDPOINTS
+  value: {{ toJson .Values.ovhEndpoints | quote }}
 - name: SOVEREIGN_INSTALLER_IMAGE
   value: {{ .Values.installer.image | quote }}
 - name: SOVEREIGN_LOG_FORMAT

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from sovereigncloud.api.base import PAUSED, DriftAction, DriftPolicy, Management
 from sovereigncloud.core.outcome import Outcome, Phase, approval, held, waiting
-from sovereigncloud.core.plan import Action, Drift, Plan, Step, plan_hash
+from sovereigncloud.core.plan import Action, Drift, Plan, Step, is_part_of, plan_hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,8 @@ class Policy:
         approved_plan: `spec.approvedPlan`.
         salt: what an approval holds for beside the steps: this spec, and approvals not used before. So an approval
             counts once, and not for a spec that was changed after it.
-        begun: hashes of single steps of the approved plan, while it is being carried out: what is left of it after a
-            step, or after one that failed, needs no further approval.
+        begun: the steps of the approved plan, while it is being carried out: what is left of it after a step, or after
+            one that failed, needs no further approval.
         settled: this generation was reality once, so a difference is drift.
         deleting: the object is being deleted.
     """
@@ -58,7 +58,7 @@ class Policy:
     management: Management = Management.MANAGE
     approved_plan: str = ""
     salt: str = ""
-    begun: frozenset[str] = frozenset()
+    begun: tuple[Step, ...] = ()
     paused: bool = False
     settled: bool = False
     deleting: bool = False
@@ -89,7 +89,7 @@ def decide(plan: Plan, policy: Policy) -> Decision:
     decision = Decision((), (), drift, plan.outcome)
     if policy.management is Management.APPROVE and outside:
         digest = plan_hash(outside, plan.drift, salt=policy.salt)
-        if digest != policy.approved_plan and not all(plan_hash((s,)) in policy.begun for s in outside):
+        if digest != policy.approved_plan and not all(is_part_of(s, policy.begun) for s in outside):
             wait = approval(f"plan {digest} waits: set spec.approvedPlan to its hash to carry it out")
             inside = tuple(s for s in wanted if s.inside)
             return replace(decision, steps=inside, published=outside, outcome=plan.outcome.merge(wait), hash=digest)
@@ -160,13 +160,13 @@ def _with_consent(decision: Decision, plan: Plan, policy: Policy, wanted: tuple[
 def _judge_drift(found: tuple[Drift, ...], policy: Policy, *, settled: bool) -> tuple[DriftVerdict, ...]:
     if not settled and policy.management is not Management.OBSERVE:
         return ()
-    return tuple(DriftVerdict(d, _drift_action(d.path, policy)) for d in found)
+    return tuple(DriftVerdict(d, _drift_action(d, policy)) for d in found)
 
 
-def _drift_action(path: str, policy: Policy) -> str:
-    wish = (policy.drift_policy or DriftPolicy()).action_for(path)
+def _drift_action(drift: Drift, policy: Policy) -> str:
+    wish = (policy.drift_policy or DriftPolicy()).action_for(drift.path)
     if wish is DriftAction.IGNORE:
         return "Ignored"
-    if wish is DriftAction.REPORT or policy.paused or policy.management is Management.OBSERVE:
+    if not drift.mendable or wish is DriftAction.REPORT or policy.paused or policy.management is Management.OBSERVE:
         return "Reported"
     return "Correcting"

@@ -16,7 +16,7 @@ from sovereigncloud.engine.guards import Guards
 from sovereigncloud.engine.metrics import Metrics
 from sovereigncloud.engine.outcomes import outcome_of
 from sovereigncloud.engine.store import AnyResource
-from sovereigncloud.engine.tracks import MAX_REPEATS, Track
+from sovereigncloud.engine.tracks import MAX_REPEATS, NO_APPROVAL, Track
 from sovereigncloud.engine.workqueue import Backoff
 from sovereigncloud.engine.world import ObjectWorld, Shared
 from sovereigncloud.kinds.controller import Uses
@@ -32,8 +32,9 @@ _SHOWS_INSIDE = 0.5
 LOOK_FIRST = waiting("Observing", "looks once more before what was approved is carried out", after=0.01, available=True)
 """Nothing new is known: nothing is written."""
 _NO_STEP = waiting(NOT_THE_WRITER, "no step is begun: the Lease is not held", after=5.0, available=True)
-_MAY_HAVE_MADE = frozenset({Action.CREATE, Action.ATTACH})
-"""What would be there twice if it was done again before a lost one took effect."""
+_MAY_HAVE_MADE = frozenset({Action.CREATE, Action.ATTACH, Action.REINSTALL, Action.INSTALL})
+"""What would be there twice if it was done again before a lost one took effect; the record of a one-time request would
+be overwritten by an older one that is late."""
 _MAKES = frozenset({Action.CREATE, Action.DELETE})
 _PROGRESS = {
     Action.CREATE: "Creating", Action.DELETE: "Deleting", Action.REPLACE: "Replacing",
@@ -88,11 +89,12 @@ class Actor:
         """Perform what may be done, and what to say of it."""
         decision, track = examination.decision, scope.track
         track.dangerous, track.admitted = "", False
-        if not decision.approved:
-            track.approval = ("", frozenset())
+        if not decision.approved and decision.published:
+            track.approval = NO_APPROVAL  # what is to be done now is not what was approved
         if not decision.steps:
             if decision.outcome.phase is Phase.DONE:
                 track.converged()
+                track.approval = NO_APPROVAL
             return said(examination)
         # Where a person approved exactly these steps there is nothing left to ask.
         steps, brake = (decision.steps, DONE) if decision.approved else self._before_the_brakes(scope, decision.steps)
@@ -141,9 +143,9 @@ class Actor:
         """From here on the approval is used up; what is left of the plan goes on under it."""
         decision, track = examination.decision, scope.track
         scope.approved = decision.approved
-        if track.approval[0] != decision.approved:
-            steps = frozenset(plan_hash((s,)) for s in decision.steps if not s.inside)
-            track.approval = (decision.approved, steps)
+        begun = (decision.approved, scope.resource.metadata.generation)
+        if track.approval[:2] != begun:
+            track.approval = (*begun, tuple(s for s in examination.plan.steps if not s.inside))
 
     def _before_the_brakes(self, scope: Scope, steps: tuple[Step, ...]) -> tuple[tuple[Step, ...], Outcome]:
         """The steps up to the first that the brakes hold, and what they say.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from sovereigncloud.api import SovereignCloud
 from sovereigncloud.api.base import PAUSED, RECONCILE_REQUESTED_AT, Key, Management
 from sovereigncloud.core.conditions import (
     conditions,
@@ -18,13 +19,16 @@ from sovereigncloud.core.conditions import (
     timestamp,
 )
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, blocked
-from sovereigncloud.core.plan import Plan
+from sovereigncloud.core.plan import Plan, Step
 from sovereigncloud.core.policy import Decision, Policy, decide, stricter
 from sovereigncloud.engine.store import AnyResource, Store
 from sovereigncloud.kinds.controller import Controller, Uses, World
 
 Json = dict[str, Any]
 AnyController = Controller[Any, Any]
+
+TAKEN_OVER = "takenOver"
+"""In `status.external` of what an adopted cloud consists of, once it was as its manifest says or the differences told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,7 @@ class Examination:
 
 
 async def examine(
-    controller: AnyController, resource: AnyResource, world: World, store: Store, *, begun: frozenset[str] = frozenset()
+    controller: AnyController, resource: AnyResource, world: World, store: Store, *, begun: tuple[Step, ...] = ()
 ) -> Examination:
     """Observe, plan, decide. Raises what the observation raises.
 
@@ -52,19 +56,23 @@ async def examine(
         resource: looked at.
         world: what the controller may see.
         store: for what it refers to.
-        begun: hashes of the steps of an approved plan that is being carried out.
+        begun: the steps of an approved plan that is being carried out.
     """
     observed = await controller.observe(resource, world)
     plan = controller.plan(resource, observed, world.now)
     policy = policy_of(resource, controller.uses(resource), store)
     if begun:
         policy = replace(policy, begun=begun)
-    return Examination(plan, decide(plan, policy), controller.status(resource, observed))
+    decision = decide(plan, policy)
+    if decision.outcome.phase is Phase.DONE and not decision.steps and is_being_taken_over(resource, store):
+        decision = replace(decision, outcome=decision.outcome.with_facts(**{TAKEN_OVER: "yes"}))
+    return Examination(plan, decision, controller.status(resource, observed))
 
 
 def policy_of(resource: AnyResource, uses: Uses, store: Store) -> Policy:
     """What spec, annotations and the cloud that it is in say about acting."""
-    above = [store.get(uses.cloud) if uses.cloud else None, owner_of(resource, store)]
+    owner = owner_of(resource, store)
+    above = [store.get(uses.cloud) if uses.cloud else None, owner]
     wishes = [resource.spec.management, *(a.spec.management for a in above if a is not None)]
     management = stricter(*wishes)
     return Policy(
@@ -72,10 +80,25 @@ def policy_of(resource: AnyResource, uses: Uses, store: Store) -> Policy:
         approved_plan=resource.spec.approved_plan or "",
         salt="" if management is Management.MANAGE and not resource.paused else _salt(resource),
         paused=resource.paused,
-        settled=resource.settled,
+        settled=resource.settled or is_being_taken_over(resource, store),
         deleting=resource.deleting,
-        drift_policy=resource.spec.drift_policy,
+        # What a cloud says of drift holds for what it composed, which has no manifest of its own to say it in.
+        drift_policy=resource.spec.drift_policy or (owner.spec.drift_policy if owner else None),
     )
+
+
+def is_being_taken_over(resource: AnyResource, store: Store) -> bool:
+    """Whether it is an adopted cloud, or composed by one, that was never as declared yet: it stood before its manifest,
+    so what differs is drift from the first look on, and driftPolicy says what becomes of it.
+    """
+    owner = owner_of(resource, store)
+    adopts = any(_adopts(one) for one in (resource, owner))
+    return adopts and not resource.deleting and TAKEN_OVER not in resource.external
+
+
+def _adopts(resource: AnyResource | None) -> bool:
+    hosted = resource.spec.hosted if isinstance(resource, SovereignCloud) else None
+    return hosted is not None and hosted.open_nebula.adopt is not None
 
 
 def _salt(resource: AnyResource) -> str:

@@ -127,8 +127,9 @@ class Reconciler:
         return Result(outcome)
 
     async def _examine(self, scope: Scope) -> Examination:
-        approval, steps = scope.track.approval
-        begun = steps if approval and approval == scope.resource.spec.approved_plan else frozenset[str]()
+        approval, generation, steps = scope.track.approval
+        same = (approval, generation) == (scope.resource.spec.approved_plan, scope.resource.metadata.generation)
+        begun = steps if approval and same else ()
         return await examine(scope.controller, scope.resource, scope.world, self._shared.store, begun=begun)
 
     async def _release(self, scope: Scope) -> Result:

@@ -26,7 +26,7 @@ from sovereigncloud.core.plan import Action, Cause, Drift, Plan, Step
 from sovereigncloud.kinds import endpoint
 from sovereigncloud.kinds.controller import SecretUse, Uses, World
 from sovereigncloud.kinds.installation import INSTALLED_TAG
-from sovereigncloud.kinds.pending import Asked, asked, join, pending
+from sovereigncloud.kinds.pending import Asked, answered, asked, join, pending
 from sovereigncloud.kinds.ports import Ovh, ServerSummary, VrackView
 from sovereigncloud.kinds.private_interface import (
     ASKED,
@@ -41,6 +41,7 @@ from sovereigncloud.kinds.reinstall import (
     HISTORY_TAG,
     QUIET_TAG,
     RECORD_TAG,
+    TASK_FACT,
     RecordReinstall,
     ReinstallServer,
     Situation,
@@ -72,6 +73,7 @@ class UntagServer(Step):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenameServer(Step):
     name: str
+    change: str
 
 
 class BareMetalServerController:
@@ -99,7 +101,7 @@ class BareMetalServerController:
         if ovh is None:
             return Plan(outcome=stalled("NoProvider", "spec has no provider; set spec.ovh"))
         if summary is None:
-            return _absent(resource, observed)
+            return Plan(outcome=_no_such_server(ovh.service_name))
         found = mark_from_ovh(summary.tags)
         differences = _differences(resource, observed, now)
         match ownership(found, observed.mark):
@@ -135,7 +137,7 @@ class BareMetalServerController:
             case RenameServer():
                 await client.rename(name, step.name)
                 return done(
-                    "Renamed", f"server {name} is called {step.name}", **{_RENAME_ASKED: asked(step.name, world.now)}
+                    "Renamed", f"server {name} is called {step.name}", **{_RENAME_ASKED: asked(step.change, world.now)}
                 )
             case AttachInterface():
                 await client.attach_interface(step.vrack, step.uuid)
@@ -188,14 +190,6 @@ class BareMetalServerController:
 # --- planning --------------------------------------------------------------------------------------------------------
 
 
-def _absent(resource: BareMetalServer, observed: Observed) -> Plan:
-    name = resource.spec.ovh.service_name if resource.spec.ovh else ""
-    if resource.settled and not observed.admitted:
-        message = f"server {name} is missing in the account's list; asking for it by name"
-        return Plan(absent=True, outcome=waiting("ConfirmingAbsence", message, available=True))
-    return Plan(outcome=_no_such_server(name))
-
-
 def _no_such_server(name: str) -> Outcome:
     message = (
         f"the account has no server {name}, or the credential may not see it; check ovh.serviceName and the rights of"
@@ -214,7 +208,9 @@ def _foreign(service: str, found: Mark) -> Outcome:
 
 
 def _marking(service: str, summary: ServerSummary, mark: Mark) -> MarkServer:
-    return MarkServer(action=Action.MARK, target=f"server {service}", urn=summary.urn, mark=mark)
+    """Action Mark says that it is taken over from a predecessor: what differs then is drift, not work."""
+    action = Action.UPDATE if mark_from_ovh(summary.tags) is None else Action.MARK
+    return MarkServer(action=action, target=f"mark of server {service}", urn=summary.urn, mark=mark)
 
 
 def _differences(resource: BareMetalServer, observed: Observed, now: datetime) -> Plan:
@@ -247,19 +243,21 @@ def _plan_name(resource: BareMetalServer, summary: ServerSummary, now: datetime)
     """The display name, where spec declares one."""
     wanted = resource.spec.name
     if not wanted or summary.display_name == wanted:
-        return Plan()
+        return answered(resource, _RENAME_ASKED)
     drift = (Drift(_NAME_PATH, wanted, summary.display_name),)
-    if pending(resource, Asked(_RENAME_ASKED, wanted, _NAME_PATH, _RENAME_WITHIN), now):
-        if not resource.settled:
-            return Plan()  # cosmetic: a server is not held up by a name that shows up minutes later
-        message = f"{summary.service_name} was renamed to {wanted}; OVHcloud shows it after up to ten minutes"
-        return Plan(drift=drift, outcome=waiting("Renaming", message, after=15.0, available=True))
+    # The name that is shown still is part of what was asked: another one is a new difference.
+    change = f"{summary.display_name} to {wanted}"
+    if pending(resource, Asked(_RENAME_ASKED, change, "", _RENAME_WITHIN), now):
+        # Cosmetic, and up to ten minutes late: nothing is held up by it, and the usual sweep is quick enough to see it.
+        message = f"{summary.service_name} was renamed to {wanted}, which OVHcloud shows after up to ten minutes"
+        return Plan(drift=drift, outcome=Outcome(reason="Renaming", message=message))
     step = RenameServer(
         action=Action.UPDATE,
         target=f"display name of server {summary.service_name}",
         fields=(_NAME_PATH,),
         cause=Cause.OBSERVED if resource.settled else Cause.DECLARED,
         name=wanted,
+        change=change,
     )
     return Plan(drift=drift, steps=(step,))
 
@@ -310,7 +308,7 @@ async def _reinstall(client: Ovh, name: str, step: ReinstallServer) -> Outcome:
     task = await client.reinstall(name, step.payload)
     await client.tag(step.urn, {RECORD_TAG: replace(step.record, stage=Stage.RUNNING, task=task).text})
     message = f"reinstallation of {name} with {step.record.system} was begun, task {task}"
-    return _under_way("Reinstalling", message, {"reinstallTask": str(task)}, LOOK_AGAIN)
+    return _under_way("Reinstalling", message, {TASK_FACT: f"{step.record.token} {task}"}, LOOK_AGAIN)
 
 
 async def _record(client: Ovh, name: str, step: RecordReinstall) -> Outcome:
@@ -319,10 +317,10 @@ async def _record(client: Ovh, name: str, step: RecordReinstall) -> Outcome:
         await client.untag(step.urn, frozenset({QUIET_TAG}))
     await client.tag(step.urn, {RECORD_TAG: step.record.text})
     if step.record.stage is Stage.DONE:
-        return done("Reinstalled", f"{name} runs {step.record.system}, request {step.record.token}", reinstallTask="")
+        return done("Reinstalled", f"{name} runs {step.record.system}, request {step.record.token}", **{TASK_FACT: ""})
     return replace(
         waiting("Reinstalling", f"reinstall task {step.record.task} of {name} is under way", after=LOOK_AGAIN),
-        facts={"reinstallTask": str(step.record.task)},
+        facts={TASK_FACT: f"{step.record.token} {step.record.task}"},
     )
 
 

@@ -14,7 +14,7 @@ from sovereigncloud.kinds.controller import AnyResource
 from sovereigncloud.kinds.endpoint import generated_secret
 from sovereigncloud.kinds.installation import PATH, record_of
 
-_LOOK_AGAIN = 5.0
+_LOOK_AGAIN = 15.0  # only in case the news of a child was missed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,4 +88,4 @@ def plan_version(cloud: SovereignCloud, observed: Observed) -> Plan:
     found = observed.front.version
     if not found or found == install.version or found.startswith(f"{install.version}."):
         return Plan()
-    return Plan(drift=(Drift(f"{PATH}.version", install.version, found),))
+    return Plan(drift=(Drift(f"{PATH}.version", install.version, found, mendable=False),))

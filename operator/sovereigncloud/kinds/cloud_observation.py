@@ -150,8 +150,11 @@ async def _ask(cloud: SovereignCloud, world: World, observed: Observed) -> Obser
     generated = cloud.spec.hosted is not None and cloud.spec.hosted.open_nebula.install is not None
     try:
         client = await world.open_nebula(cloud.key)
-        front = await client.front()
-        return replace(observed, front=front, view=await world.view(cloud.key))
+        observed = replace(observed, front=await client.front())
+        if not cloud.status.endpoint:
+            # Its first answer: it is told before anything in it is read, since all that lives there waits for it.
+            return observed
+        return replace(observed, view=await world.view(cloud.key))
     except Retry as error:
         return replace(observed, front=None, error=str(error), after=error.after)
     except MissingSecret:

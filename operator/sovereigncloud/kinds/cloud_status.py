@@ -31,25 +31,21 @@ def cloud_status(cloud: SovereignCloud, observed: Observed) -> Mapping[str, obje
     endpoint, front, view = observed.endpoint, observed.front, observed.view
     if endpoint is not None:
         kept["credentialsSecret"] = endpoint.secret
-    if front is None or view is None or endpoint is None:
+    if front is None or endpoint is None:
         return kept if before.endpoint else {**kept, "phase": _phase(cloud, observed)}
+    kept.update(endpoint=endpoint.url, version=front.version, zone=front.zone_name, phase=_phase(cloud, observed))
+    if view is None:
+        return kept
     declared = set(observed.node_addresses.values())
     ours = [h for h in view.hosts.values() if cloud.spec.hosted is None or h.name in declared]
     monitored = len({h.name for h in ours if h.state in MONITORED})
     wanted = _nodes(cloud) if cloud.spec.hosted is not None else len(ours)
-    return {
-        "endpoint": endpoint.url,
-        "version": front.version,
-        "zone": front.zone_name,
-        "credentialsSecret": endpoint.secret,
-        "phase": _phase(cloud, observed),
-        "hostsReady": f"{monitored}/{wanted}",
-        "hosts": [
-            {"name": h.name, "id": str(h.id), "state": word(h.state)}
-            for h in sorted(view.hosts.values(), key=lambda h: h.id)
-        ]
-        or None,
-    }
+    kept["hostsReady"] = f"{monitored}/{wanted}"
+    kept["hosts"] = [
+        {"name": h.name, "id": str(h.id), "state": word(h.state)}
+        for h in sorted(view.hosts.values(), key=lambda h: h.id)
+    ] or None
+    return kept
 
 
 def _nodes(cloud: SovereignCloud) -> int:

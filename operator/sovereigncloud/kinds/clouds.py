@@ -43,7 +43,9 @@ def not_answering_yet(cloud: Key, world: World) -> Outcome | None:
     """Why nothing in the cloud can be looked at: no such object, or its endpoint has not answered yet."""
     found = world.get(cloud)
     if not isinstance(found, SovereignCloud):
-        return blocked(f"there is no SovereignCloud {where(cloud)}")
+        return blocked(
+            f"there is no SovereignCloud {where(cloud)}; make it, or delete this object with spec.deletionPolicy: Retain"
+        )
     if not found.status.endpoint:
         return blocked(f"SovereignCloud {where(cloud)} has no endpoint that answered yet")
     return None

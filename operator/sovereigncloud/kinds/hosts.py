@@ -83,8 +83,10 @@ def _one(path: str, host: Host, mark: Mark, cause: Cause, *, settled: bool) -> P
         case Ownership.FOREIGN if host.mark is not None:
             return Plan(outcome=_foreign(host, host.mark))
         case Ownership.NONE | Ownership.PREDECESSOR:
-            target = f"host {host.id} ({host.name})"
-            steps.append(MarkHost(action=Action.MARK, target=target, cause=cause, host_id=host.id, mark=mark))
+            # Action Mark says that it is taken over from a predecessor: what differs then is drift, not work.
+            action = Action.UPDATE if host.mark is None else Action.MARK
+            target = f"mark of host {host.id} ({host.name})"
+            steps.append(MarkHost(action=action, target=target, cause=cause, host_id=host.id, mark=mark))
         case _:
             pass
     if host.state in DISABLED:

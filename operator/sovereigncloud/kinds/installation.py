@@ -24,7 +24,7 @@ INSTALLED_TAG = "sovereigncloud.io/installed"
 PATH = "spec.hosted.openNebula.install"
 
 _CERTAIN = 3600.0
-_LOOK_AGAIN = 10.0
+_LOOK_AGAIN = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +246,7 @@ def _remember(cloud: SovereignCloud, known: Known, digest: str) -> RecordInstall
     if front is not None and front.name in known.servers and front.name not in names:
         names.append(front.name)
     return RecordInstallation(
-        action=Action.MARK,
+        action=Action.INSTALL,
         target=f"record of the installation of {cloud.metadata.name}",
         fields=(PATH,),
         urns=tuple(known.servers[n].urn for n in names),

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from sovereigncloud.core.outcome import Outcome, merge
+from sovereigncloud.core.outcome import DONE, Outcome, merge
 from sovereigncloud.core.plan import Plan
 from sovereigncloud.kinds.controller import AnyResource
 
@@ -26,7 +26,7 @@ class Asked:
     Attributes:
         fact: the key in `status.external` that remembers it.
         value: what is asked for.
-        path: the field of spec that asks for it.
+        path: the field of spec that asks for it; empty where `value` alone tells one difference from the next.
         within: seconds after which it is asked for again.
     """
 
@@ -47,10 +47,17 @@ def pending(resource: AnyResource, request: Asked, now: datetime) -> bool:
         return False
     if not int(at) <= now.timestamp() + _SLACK or now.timestamp() - int(at) > request.within:
         return False
-    if not resource.settled:
+    if not request.path or not resource.settled:
         return True
     entry = next((e for e in resource.status.drift or () if e.path == request.path), None)
     return entry is not None and int(at) >= _unix(entry.since) - _SLACK
+
+
+def answered(resource: AnyResource, fact: str) -> Plan:
+    """Nothing to do, since what was asked for is seen. The request is forgotten: the same difference once more is a new
+    one, also where it was only reported for a while.
+    """
+    return Plan(outcome=DONE.with_facts(**{fact: ""}) if resource.external.get(fact) else DONE)
 
 
 def _unix(stamp: str) -> float:
@@ -65,6 +72,8 @@ def join(plans: Iterable[Plan]) -> Plan:
     """Several aspects of one object as one plan: steps in the order given, outcomes merged."""
     parts = tuple(plans)
     outcome: Outcome = merge(p.outcome for p in parts)
+    if not outcome.reason:  # of outcomes that are all done, one may still have something to say
+        outcome = replace(outcome, reason=next((p.outcome.reason for p in parts if p.outcome.reason), ""))
     return Plan(
         drift=tuple(d for p in parts for d in p.drift),
         steps=tuple(s for p in parts for s in p.steps),

@@ -30,6 +30,9 @@ RECORD_TAG = "sovereigncloud.io/reinstall"
 HISTORY_TAG = "sovereigncloud.io/reinstalled"
 QUIET_TAG = "sovereigncloud.io/quiet"
 
+TASK_FACT = "reinstallTask"
+"""In `status.external`: the word and the task that carries it out; a copy of the record."""
+
 ACTIVE = frozenset({"init", "todo", "doing"})
 FAILED = frozenset({"cancelled", "customerError", "ovhError"})
 PUBLIC_MODES = frozenset({"public", "public_aggregation"})
@@ -203,7 +206,33 @@ def plan_reinstall(at: Situation) -> Plan:
         return Plan()
     if carried_out(at.resource, at.tags):
         return _after(at, request)
-    return _refusal(request, at.details) or Plan(steps=(_begin(at, request),))
+    return _begun(at, request) or _refusal(request, at.details) or Plan(steps=(_begin(at, request),))
+
+
+def _begun(at: Situation, request: Reinstall) -> Plan | None:
+    """Status knows a task of this word and the server's record does not: it gets its record back.
+
+    A write of an earlier record can take effect after a later one, when the client gave up on it.
+    """
+    token, _, task = at.resource.external.get(TASK_FACT, "").rpartition(" ")
+    record = at.record
+    if token != request.request or not task.isdigit() or (record is not None and record.token == token):
+        return None
+    again = Record(token, Stage.RUNNING, int(at.now.timestamp()), int(task), request.operating_system)
+    return Plan(steps=(_write(at, f"record of reinstall task {task} of {at.name}", again),))
+
+
+def _write(at: Situation, target: str, record: Record, *, unmute: bool = False) -> RecordReinstall:
+    # Action Reinstall: after a lost answer the engine then trusts only what is read when no late write is to be feared.
+    return RecordReinstall(
+        action=Action.REINSTALL,
+        target=target,
+        fields=("spec.reinstall.request",),
+        urn=at.urn,
+        record=record,
+        monitoring=at.details.server.monitoring,
+        unmute=unmute,
+    )
 
 
 def system_drift(resource: BareMetalServer, system: str | None) -> tuple[Drift, ...]:
@@ -211,7 +240,7 @@ def system_drift(resource: BareMetalServer, system: str | None) -> tuple[Drift, 
     request = resource.spec.reinstall
     if request is None or not system or system == request.operating_system:
         return ()
-    return (Drift("spec.reinstall.operatingSystem", request.operating_system, system),)
+    return (Drift("spec.reinstall.operatingSystem", request.operating_system, system, mendable=False),)
 
 
 def _follow(at: Situation, record: Record) -> Plan | None:
@@ -242,11 +271,11 @@ def _follow(at: Situation, record: Record) -> Plan | None:
         return _installing(name, details, record.task)
     if details.server.os == record.system or not record.system:
         return Plan(steps=(_finish(at, record),))
+    if not ours:
+        return None  # spec asks for something else by now
     if age < _CERTAIN:
         message = f"task {record.task} of {name} is over; waiting until the server shows {record.system}"
         return Plan(outcome=waiting("VerifyingSystem", message, after=_LOOK_AGAIN))
-    if not ours:
-        return None
     return Plan(
         outcome=stalled(
             "ReinstallUnknown",
@@ -262,17 +291,8 @@ def _follow_request(at: Situation, record: Record, age: float, *, ours: bool) ->
     since = [t for t in at.details.tasks if t.id > record.task]
     if since:
         task = max(t.id for t in since)
-        return Plan(
-            steps=(
-                RecordReinstall(
-                    action=Action.MARK,
-                    target=f"reinstall task {task} of {at.name}",
-                    fields=("spec.reinstall.request",),
-                    urn=at.urn,
-                    record=replace(record, stage=Stage.RUNNING, task=task),
-                ),
-            )
-        )
+        under_way = replace(record, stage=Stage.RUNNING, task=task)
+        return Plan(steps=(_write(at, f"record of reinstall task {task} of {at.name}", under_way),))
     if age < _LATE_WRITE:
         message = (
             "a reinstallation was recorded and no task is known yet; waiting until it is certain that it was not begun"
@@ -296,15 +316,8 @@ def _installing(name: str, details: Details, task: int) -> Plan:
 
 
 def _finish(at: Situation, record: Record) -> RecordReinstall:
-    return RecordReinstall(
-        action=Action.MARK,
-        target=f"end of the reinstallation of {at.name}",
-        fields=("spec.reinstall.request",),
-        urn=at.urn,
-        record=replace(record, stage=Stage.DONE, task=0),
-        monitoring=at.details.server.monitoring,
-        unmute=QUIET_TAG in at.tags,
-    )
+    over = replace(record, stage=Stage.DONE, task=0)
+    return _write(at, f"end of the reinstallation of {at.name}", over, unmute=QUIET_TAG in at.tags)
 
 
 def _after(at: Situation, request: Reinstall) -> Plan:
@@ -313,17 +326,8 @@ def _after(at: Situation, request: Reinstall) -> Plan:
     earlier = _digest(request.request) in at.tags.get(HISTORY_TAG, "").split(".")
     if record is not None and (record.token == request.request or earlier):
         return Plan()
-    return Plan(
-        steps=(
-            RecordReinstall(
-                action=Action.MARK,
-                target=f"record of the reinstallation of {at.name}",
-                fields=("spec.reinstall.request",),
-                urn=at.urn,
-                record=Record(request.request, Stage.DONE, 0, 0, at.details.server.os),
-            ),
-        )
-    )
+    carried = Record(request.request, Stage.DONE, 0, 0, at.details.server.os)
+    return Plan(steps=(_write(at, f"record of the reinstallation of {at.name}", carried),))
 
 
 def _refusal(request: Reinstall, details: Details) -> Plan | None:

@@ -25,7 +25,6 @@ class Observed:
         holder: another object of this installation that the server is marked for and that exists.
         held: who still uses a server that is being deleted.
         ssh_key: the public key that a reinstallation lets in.
-        admitted: whether absence in the view may be followed up.
     """
 
     mark: Mark
@@ -35,7 +34,6 @@ class Observed:
     holder: str = ""
     held: tuple[str, ...] = ()
     ssh_key: str = ""
-    admitted: bool = True
 
 
 async def observe_server(resource: BareMetalServer, world: World) -> Observed:
@@ -49,8 +47,8 @@ async def observe_server(resource: BareMetalServer, world: World) -> Observed:
     namespace, secret = resource.metadata.namespace, ovh.credentials_secret_ref.name
     view = await world.account(ovh.endpoint, namespace, secret, ovh.vrack or "")
     summary, vrack = view.servers.get(ovh.service_name), view.vracks.get(ovh.vrack or "")
-    observed = Observed(mark, summary, vrack, admitted=world.admitted)
-    if resource.deleting or (summary is None and resource.settled and not world.admitted):
+    observed = Observed(mark, summary, vrack)
+    if resource.deleting:
         return observed
     if summary is None or look_closer(resource, summary, vrack):
         client = await world.ovh(ovh.endpoint, namespace, secret)

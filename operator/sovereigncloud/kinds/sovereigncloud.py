@@ -21,9 +21,9 @@ from sovereigncloud.kinds.building import (
 )
 from sovereigncloud.kinds.cloud_observation import Observed, observe_cloud
 from sovereigncloud.kinds.cloud_status import cloud_status
-from sovereigncloud.kinds.composition import CLOUD_LABEL, ApplyChild, DeleteChild, plan_children
+from sovereigncloud.kinds.composition import CLOUD_LABEL, GENERATED_LABEL, ApplyChild, DeleteChild, plan_children
 from sovereigncloud.kinds.controller import SecretUse, Uses, World
-from sovereigncloud.kinds.dismantling import DeleteCredentials, plan_dismantling
+from sovereigncloud.kinds.dismantling import DELETED_FACT, DeleteCredentials, plan_dismantling
 from sovereigncloud.kinds.endpoint import generated_secret
 from sovereigncloud.kinds.pending import asked, join
 from sovereigncloud.kinds.ports import Ovh
@@ -60,7 +60,7 @@ class SovereignCloudController:
             return Plan(outcome=observed.insecure)
         if observed.front is None:
             return Plan(outcome=observed.unreachable)
-        return Plan()
+        return Plan() if observed.view else _first_answer()
 
     async def perform(self, step: Step, resource: SovereignCloud, world: World) -> Outcome:
         match step:
@@ -117,10 +117,15 @@ def _bootstrap(cloud: SovereignCloud, observed: Observed, now: datetime) -> Plan
     return installation.plan_installation(cloud, observed.servers, known, now)
 
 
+def _first_answer() -> Plan:
+    """The endpoint is written to status; what is in the cloud is read next."""
+    return Plan(outcome=waiting("FirstAnswer", "the front-end answers; reading what is in the cloud", after=0.5))
+
+
 def _running(cloud: SovereignCloud, observed: Observed) -> tuple[Plan, ...]:
     """The front-end answers: hosts, version, networks."""
     if observed.view is None:
-        return (Plan(outcome=waiting("ReadingCloud", "reading what is in the cloud", after=5.0)),)
+        return (_first_answer(),)
     registered = hosts.plan_hosts(
         cloud, observed.node_addresses, observed.view.hosts.values(), observed.mark, admitted=observed.admitted
     )
@@ -147,14 +152,14 @@ async def _inside(
             await world.kubernetes.delete(*step.key)
             return done("Deleting", f"{step.target} is being deleted")
         case GenerateCredentials():
-            labels = {CLOUD_LABEL: cloud.metadata.name}
+            labels = {CLOUD_LABEL: cloud.metadata.name, GENERATED_LABEL: "true"}
             made = await world.kubernetes.generate_credentials(
                 cloud.metadata.namespace, step.name, _ADMINISTRATOR, labels
             )
             return done("CredentialsGenerated", f"Secret {step.name} was made; keep a copy of it") if made else DONE
         case DeleteCredentials():
             await world.kubernetes.delete_secret(cloud.metadata.namespace, step.name)
-            return done("CredentialsDeleted", f"Secret {step.name} was deleted")
+            return done("CredentialsDeleted", f"Secret {step.name} was deleted", **{DELETED_FACT: "true"})
 
 
 async def _host(

@@ -42,10 +42,10 @@ class VirtualNetworkController:
             return seen if resource.deleting else replace(seen, problem=problem)
         problem = not_answering_yet(cloud, world)
         if problem is not None:
-            return replace(seen, cloud=cloud, problem=problem)
-        client = await world.open_nebula(cloud)
+            never_made = resource.deleting and world.get(cloud) is None and "network" not in resource.external
+            return seen if never_made else replace(seen, cloud=cloud, problem=problem)
         view = await world.view(cloud)
-        owner = await owner_of(view, client)
+        owner = await owner_of(view, cloud, world)
         found = identify(resource.external.get("network"), view.networks, owner, seen.mark, "network")
         same_name = (n for n in view.networks.values() if n.name == resource.outside_name and n.owner == owner)
         return replace(

@@ -67,8 +67,7 @@ RBAC = (
     # Children carry blockOwnerDeletion: where the admission plugin OwnerReferencesPermissionEnforcement is on (OpenShift),
     # that takes the right to set the owner's finalizers.
     RbacRule(GROUP, "sovereignclouds/finalizers", ("update",)),
-    # Kopf watches them to end the watch of a kind that is deleted; without that its 404 ends the operator, while objects of
-    # other kinds still wait for their finalizers (kopf/_core/reactor/observation.py, 1.45).
+    # Kopf watches them: a kind whose CRD comes later is taken up without a restart (kopf/_core/reactor/observation.py, 1.45).
     RbacRule("apiextensions.k8s.io", "customresourcedefinitions", ("get", "list", "watch")),
     RbacRule("", "secrets", ("get", "create", "patch", "delete")),
     RbacRule("", "events", ("create",)),
@@ -88,6 +87,10 @@ class Connection:
     token: str
     token_file: str
     basic: tuple[str, str] | None
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+    verify: bool = True
 
     @staticmethod
     def load(context: str | None = None) -> Connection:
@@ -97,9 +100,9 @@ class Connection:
         if not context and Path(token_file).exists() and not os.environ.get("KUBECONFIG"):
             kubernetes.config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
         else:
-            # The package looks at KUBECONFIG only once, when it is imported.
+            # The library reads KUBECONFIG once, when it is imported.
             kubernetes.config.load_kube_config(  # type: ignore[no-untyped-call]
-                config_file=os.environ.get("KUBECONFIG"), context=context, client_configuration=configuration
+                os.environ.get("KUBECONFIG"), context=context, client_configuration=configuration
             )
             token_file = ""
         tls: ssl.SSLContext | None = None
@@ -109,9 +112,24 @@ class Connection:
                 tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
             if configuration.cert_file:
                 tls.load_cert_chain(configuration.cert_file, configuration.key_file)
-        bearer = (configuration.api_key or {}).get("authorization", "").removeprefix("Bearer ")
+        keys = configuration.api_key or {}
+        bearer = keys.get("BearerToken", keys.get("authorization", "")).removeprefix("Bearer ")
         basic = (configuration.username, configuration.password or "") if configuration.username else None
-        return Connection(configuration.host, tls, "" if token_file else bearer, token_file, basic)
+        return Connection(
+            configuration.host,
+            tls,
+            "" if token_file else bearer,
+            token_file,
+            basic,
+            ca_file=configuration.ssl_ca_cert or "",
+            cert_file=configuration.cert_file or "",
+            key_file=configuration.key_file or "",
+            verify=bool(configuration.verify_ssl),
+        )
+
+    def bearer(self) -> str:
+        """The token as it is now: projected tokens are rotated in their file."""
+        return Path(self.token_file).read_text().strip() if self.token_file else self.token
 
 
 class KubernetesApi:
@@ -369,7 +387,7 @@ class KubernetesApi:
         file = self._connection.token_file
         if file and monotonic() - self._token_read > _TOKEN_AGE:
             try:
-                self._token = Path(file).read_text(encoding="utf-8").strip()
+                self._token = self._connection.bearer()
             except OSError as error:  # it is being exchanged; the one before is still good for a while
                 logger.warning("the token file cannot be read: %s", error)
             self._token_read = monotonic()

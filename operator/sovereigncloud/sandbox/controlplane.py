@@ -26,6 +26,16 @@ _SERVICES_FIRST = "10.0.0.1"  # the address of the Service `kubernetes`, which t
 _READY_WITHIN = 60.0  # seconds; 3 are usual
 _GRACE = 1.0  # seconds; kube-apiserver would wait for its watches to drain, and nothing here is worth that
 _POLL = 0.05
+_AUDIT_POLICY = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    "rules": [
+        {"level": "None", "userGroups": ["system:serviceaccounts:kube-system"]},
+        {"level": "Metadata", "userGroups": ["system:serviceaccounts"]},
+    ],
+}
+Json = dict[str, Any]
 
 
 class ControlPlaneError(Exception):
@@ -40,9 +50,11 @@ class ControlPlane(Cluster):
     The programs end with this process, however it ends. `directory` is made if need be and keeps the logs.
     """
 
-    def __init__(self, directory: Path, toolchain: Toolchain | None = None) -> None:
+    def __init__(self, directory: Path, toolchain: Toolchain | None = None, *, audited: bool = False) -> None:
+        """`audited`: what ServiceAccounts other than Kubernetes' own ask for is logged, see `audit()`."""
         directory = directory.absolute()
         super().__init__(directory / "kubeconfig", directory, toolchain)
+        self._audited = audited
         self._authority = Authority.create("sovereign-sandbox")
         self._admin: ssl.SSLContext | None = None
         self._ports: dict[str, socket.socket] = {}
@@ -136,9 +148,15 @@ class ControlPlane(Cluster):
             },
         )
         if status != http.HTTPStatus.CREATED:
-            raise ControlPlaneError(f"no token for ServiceAccount {namespace}/{name}: {answer.get('message', status)}")
+            raise ControlPlaneError(f"no token for ServiceAccount {namespace}/{name}: {status} {answer}")
         path = self._file(f"serviceaccount-{namespace}-{name}.kubeconfig")
         return write_kubeconfig(path, self.endpoint, self._authority.pem, name, str(answer["status"]["token"]))
+
+    def audit(self) -> list[Json]:
+        """What ServiceAccounts asked for so far, as the API server's audit log has it (level Metadata)."""
+        log = self._file("audit.log")
+        complete = log.read_text().rpartition("\n")[0] if log.exists() else ""
+        return [json.loads(line) for line in complete.splitlines()]
 
     def __enter__(self) -> Self:
         return self.start()
@@ -159,6 +177,7 @@ class ControlPlane(Cluster):
         )
         etcd = issue("etcd", names=["localhost", LOOPBACK])
         self._file("ca.crt").write_bytes(self._authority.pem)
+        self._file("audit-policy.json").write_text(json.dumps(_AUDIT_POLICY))
         for name, pair in {"admin": admin, "api": server, "etcd": etcd}.items():
             write_private(self._file(f"{name}.crt"), pair.certificate)
             write_private(self._file(f"{name}.key"), pair.key)
@@ -203,6 +222,7 @@ class ControlPlane(Cluster):
 
     def _run_api_server(self) -> None:
         key = self._file("serviceaccount.key")
+        audit = {"audit-policy-file": self._file("audit-policy.json"), "audit-log-path": self._file("audit.log")}
         self._run(
             "kube-apiserver",
             {
@@ -224,6 +244,7 @@ class ControlPlane(Cluster):
                 "service-cluster-ip-range": _SERVICES,
                 "authorization-mode": "Node,RBAC",
                 "allow-privileged": "true",
+                **(audit if self._audited else {}),
             },
         )
         self._await("kube-apiserver", lambda: self._request("GET", "/readyz")[0] == http.HTTPStatus.OK)
@@ -264,14 +285,19 @@ class ControlPlane(Cluster):
                 raise ControlPlaneError(f"{name} not ready in {_READY_WITHIN:.0f} s:\n{self._children[name].tail()}")
             time.sleep(_POLL)
 
-    def _request(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
-        connection = http.client.HTTPSConnection(LOOPBACK, self._port("api"), timeout=5, context=self._admin)
+    def _request(
+        self, method: str, path: str, body: object = None, content_type: str = "application/json"
+    ) -> tuple[int, Any]:
+        connection = http.client.HTTPSConnection(LOOPBACK, self._port("api"), timeout=30, context=self._admin)
         with contextlib.closing(connection):
-            headers = {"Content-Type": "application/json", "Accept": "application/json"}
+            headers = {"Content-Type": content_type, "Accept": "application/json, */*"}
             connection.request(method, path, json.dumps(body) if body is not None else None, headers)
             answer = connection.getresponse()
-            content = answer.read()
-        return answer.status, json.loads(content) if answer.headers.get_content_type() == "application/json" else {}
+            content = answer.read().decode()
+        if not content or answer.headers.get_content_type() != "application/json":
+            return answer.status, content
+        lines = content.splitlines()  # a watch answers one object a line
+        return answer.status, [json.loads(line) for line in lines] if len(lines) > 1 else json.loads(content)
 
     def _end(self, *names: str) -> None:
         children = [self._children.pop(name) for name in names if name in self._children]

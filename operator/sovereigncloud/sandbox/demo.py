@@ -8,10 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 from sovereigncloud.sandbox.controlplane import ControlPlane
 from sovereigncloud.sandbox.overlay import prepare
-from sovereigncloud.sandbox.stage import SYSTEM, Json, Stage, condition, is_ready
+from sovereigncloud.sandbox.stage import SYSTEM, Json, Stage, StageError, condition, is_ready
 
 _KINDS = "sovereignclouds,baremetalservers,virtualnetworks,machineimages,hostedinstances"
 # The simulated account has no limit worth keeping, and nobody wants to watch a minute of waiting for a sweep.
@@ -84,12 +85,13 @@ def _break(stage: Stage) -> None:
     console.print(
         "- in OVHcloud's manager: the private interface of one-2 leaves the vRack, and the server gets another name"
     )
-    interface = next(uuid for uuid, vni in stage.ovh.call("GET", "/state")["vnis"].items() if _private(vni, server))
-    stage.ovh.call("PATCH", f"/vnis/{interface}", {"vrack": None})
-    stage.ovh.call("PATCH", f"/servers/{server}", {"displayName": "do-not-touch"})
+    stage.detach_from_vrack(server)
+    stage.rename_server(server, "do-not-touch")
+    console.print("- and IP block 57.131.167.176/28 is taken off the vRack")
+    stage.park_block("57.131.167.176/28")
     seen: dict[str, Json] = {}
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and len(seen) < 6:
+    while time.monotonic() < deadline and len(seen) < 7:
         for item in stage.cluster.get(_KINDS, "-n", "platform")["items"]:
             for entry in (item.get("status") or {}).get("drift") or []:
                 seen.setdefault(f"{item['kind']}/{item['metadata']['name']} {entry['path']}", entry)
@@ -97,13 +99,9 @@ def _break(stage: Stage) -> None:
     console.print("\nWhat the operator wrote on the objects (status.drift):")
     for where, entry in seen.items():
         console.print(
-            f"  {where}: [green]{entry.get('desired')}[/] declared, [red]{entry.get('observed')}[/] found, {entry['action']}"
+            f"  {escape(where)}: [green]{escape(entry.get('desired', ''))}[/] declared,"
+            f" [red]{escape(entry.get('observed', ''))}[/] found, {entry['action']}"
         )
-
-
-def _private(vni: Json, server: str) -> bool:
-    name = vni.get("serverName") or vni.get("server")
-    return name == server and str(vni.get("mode", "")).startswith("vrack")
 
 
 def _everything_ready(items: list[Json]) -> bool:
@@ -129,11 +127,11 @@ def _watch_until(stage: Stage, what: str, test: Callable[[list[Json]], bool], *,
             line = _line(item)
             if told.get(name) != line:
                 told[name] = line
-                console.print(f"[dim]{time.monotonic() - begun:5.1f} s[/]  {name:<42} {line}")
+                console.print(f"[dim]{time.monotonic() - begun:5.1f} s[/]  {name:<42} {escape(line)}")
         if test(items):
             return
         if time.monotonic() - begun > seconds:
-            raise TimeoutError(f"not {what} within {seconds:.0f} s; the operator said:\n{stage.log()[-3000:]}")
+            raise StageError(f"not {what} within {seconds:.0f} s; the operator said:\n{stage.log()[-3000:]}")
         time.sleep(0.3)
 
 
@@ -148,13 +146,13 @@ def _line(item: Json) -> str:
 
 def _table(stage: Stage) -> None:
     _shown(f"kubectl get {_KINDS} -n platform")
-    console.print(stage.cluster.kubectl("get", _KINDS, "-n", "platform").stdout.rstrip())
+    console.print(escape(stage.cluster.kubectl("get", _KINDS, "-n", "platform").stdout.rstrip()))
 
 
 def _events(stage: Stage) -> None:
     _shown("kubectl get events -n platform --field-selector type=Warning")
     shown = stage.cluster.kubectl("get", "events", "-n", "platform", "--field-selector", "type=Warning").stdout
-    console.print("\n".join(shown.splitlines()[:12]))
+    console.print(escape("\n".join(shown.splitlines()[:12])))
 
 
 def _chapter(title: str) -> None:

@@ -10,16 +10,22 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
+import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import requests
 import yaml
 
 import sovereigncloud
+from sovereigncloud.api import KINDS
+from sovereigncloud.api.base import GROUP, VERSION
 from sovereigncloud.sandbox.child import Child
 from sovereigncloud.sandbox.cluster import Cluster
 from sovereigncloud.sandbox.controlplane import ControlPlane
@@ -33,6 +39,15 @@ _ROOT = Path(sovereigncloud.__file__).resolve().parents[2]
 CHART = _ROOT / "charts" / "sovereign-cloud-operator"
 EXAMPLES = _ROOT / "manifests" / "examples"
 _STARTED_WITHIN = 30.0
+_NEVER = 1 << 60
+"""A number that no request has: only the counters are wanted."""
+_GRACE = 10.0
+"""Seconds that a process gets after SIGTERM: a kubelet gives 30."""
+_SERVES = re.compile(r"serving probes and metrics on \('127\.0\.0\.1', (\d+)\)")
+_CORE = {"namespaces", "secrets", "events", "configmaps"}
+_PLURALS = {kind.crd.kind.lower(): kind.crd.plural for kind in KINDS} | {plural[:-1]: plural for plural in _CORE}
+_WRITES = {"POST", "PUT", "PATCH", "APPLY", "DELETE", "DELETECOLLECTION"}
+_LABEL = re.compile(r'(\w+)="([^"]*)"')
 
 
 class StageError(Exception):
@@ -64,7 +79,7 @@ class Stage:
         settings: SOVEREIGN_* settings of the operator, without the prefix.
     """
 
-    def __init__(self, cluster: ControlPlane, directory: Path, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(self, cluster: Cluster, directory: Path, settings: Mapping[str, str] | None = None) -> None:
         self.cluster, self.directory = cluster, directory
         self.settings = dict(settings or {})
         self.children: dict[str, Child] = {}
@@ -73,6 +88,7 @@ class Stage:
         self.ovh = Door("")
         self.one = Door("")
         self.ovh_connection: Json = {}
+        self._said: dict[str, int] = {}
 
     def address(self, number: int) -> str:
         """A loopback address of this stage."""
@@ -101,11 +117,12 @@ class Stage:
             "upgrade", "--install", RELEASE, str(CHART), f"--namespace={SYSTEM}", "--create-namespace", *given
         )
         self.cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
-        self.cluster.settle_garbage_collector()
+        if isinstance(self.cluster, ControlPlane):
+            self.cluster.settle_garbage_collector()
 
     def start_operator(self, name: str = "operator", **settings: str) -> Child:
         """The container's command as a process, under the chart's own ServiceAccount and rights."""
-        kubeconfig = self.cluster.kubeconfig_for_service_account(SYSTEM, SERVICE_ACCOUNT, seconds=6 * 3600)
+        kubeconfig = self._kubeconfig_of_the_pod()
         urls = {"ovh-eu": {"api": self.ovh_connection["endpoint"], "token": self.ovh_connection["tokenURL"]}}
         wanted = {
             "namespace": SYSTEM,
@@ -117,7 +134,48 @@ class Stage:
             **settings,
         }
         environment = {f"SOVEREIGN_{key.upper()}": value for key, value in wanted.items()}
+        self._said[name] = len(self.log(name))
         return self._start(name, ["-m", "sovereigncloud.cli", "run"], KUBECONFIG=str(kubeconfig), **environment)
+
+    def stop_operator(self, name: str = "operator") -> float:
+        """SIGTERM, as a kubelet does; the seconds that it took to end."""
+        begun = time.monotonic()
+        self.children.pop(name).stop()
+        return time.monotonic() - begun
+
+    def kill_operator(self, name: str = "operator") -> None:
+        """SIGKILL: it has no time for anything."""
+        child = self.children.pop(name)
+        os.kill(child.pid, signal.SIGKILL)
+        child.stop()
+
+    def probe(self, path: str, name: str = "operator") -> requests.Response:
+        """What the running operator answers over http: /healthz, /readyz, /metrics."""
+        said = self.until(lambda: _SERVES.findall(self.log_since_start(name)), f"port of {name}", seconds=30)
+        return requests.get(f"http://127.0.0.1:{said[-1]}{path}", timeout=10)
+
+    def log_since_start(self, name: str = "operator") -> str:
+        """What the operator said since it was started last."""
+        return self.log(name)[self._said[name] :]
+
+    def until(self, test: Callable[[], Any], what: str, *, seconds: float) -> Any:
+        """What the test says as soon as that is true. Raises StageError."""
+        deadline = time.monotonic() + seconds
+        while not (found := test()):
+            if time.monotonic() > deadline:
+                raise StageError(f"not {what} within {seconds:.0f} s, but {found!r}")
+            time.sleep(0.1)
+        return found
+
+    def _kubeconfig_of_the_pod(self) -> Path:
+        """A kubeconfig with a token of the chart's ServiceAccount, as the kubelet would mount one."""
+        created = self.cluster.kubectl("create", "token", SERVICE_ACCOUNT, "-n", SYSTEM, "--duration=12h")
+        config = json.loads(self.cluster.kubectl("config", "view", "--raw", "--minify", "-o", "json").stdout)
+        config["users"][0]["user"] = {"token": created.stdout.strip()}
+        path = self.directory / "operator.kubeconfig"
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(config))
+        return path
 
     def stop(self) -> None:
         """End what was started, last first."""
@@ -126,8 +184,9 @@ class Stage:
         self.children.clear()
 
     def log(self, name: str = "operator") -> str:
-        """What a process said."""
-        return (self.directory / f"{name}.log").read_text(errors="replace")
+        """What a process said, also before it was started anew."""
+        log = self.directory / f"{name}.log"
+        return log.read_text(errors="replace") if log.exists() else ""
 
     def _start(self, name: str, arguments: list[str], **environment: str) -> Child:
         source = str(Path(sovereigncloud.__file__).resolve().parents[1])
@@ -136,6 +195,7 @@ class Stage:
             [sys.executable, *arguments],
             log=self.directory / f"{name}.log",
             env={**_clean_environment(), "PYTHONPATH": source, "PYTHONUNBUFFERED": "1", **environment},
+            grace=_GRACE,
         )
         self.children[name] = child
         return child
@@ -163,8 +223,25 @@ class Stage:
 
     def get(self, kind: str, name: str, namespace: str = "platform") -> Json:
         """An object, or {} when it is not there."""
-        found = self.cluster.kubectl("get", kind, name, "-n", namespace, "-o", "json", "--ignore-not-found")
-        return json.loads(found.stdout) if found.stdout.strip() else {}
+        found: Json = self.cluster.request("GET", _path(kind, name, namespace)) or {}
+        return found
+
+    def patch(self, kind: str, name: str, change: Json, namespace: str = "platform") -> Json:
+        """Kubectl patch --type=merge; the object as it is then."""
+        path = _path(kind, name, namespace)
+        changed: Json = self.cluster.request("PATCH", path, change, "application/merge-patch+json")
+        if not changed:
+            raise StageError(f"there is no {kind} {namespace}/{name}")
+        return changed
+
+    def annotate(self, kind: str, name: str, namespace: str = "platform", **annotations: str | None) -> Json:
+        """Annotations of the group sovereigncloud.io; _ stands for -, None removes."""
+        wanted = {f"{GROUP}/{key.replace('_', '-')}": value for key, value in annotations.items()}
+        return self.patch(kind, name, {"metadata": {"annotations": wanted}}, namespace)
+
+    def delete(self, kind: str, name: str, namespace: str = "platform") -> None:
+        """Kubectl delete --wait=false; not being there is fine."""
+        self.cluster.request("DELETE", _path(kind, name, namespace))
 
     def wait(
         self,
@@ -194,6 +271,42 @@ class Stage:
     def wait_gone(self, kind: str, name: str, *, namespace: str = "platform", seconds: float = 60) -> None:
         self.wait(kind, name, "gone", lambda found: not found, namespace=namespace, seconds=seconds)
 
+    # --- what the API server and the simulators saw ------------------------------------------------------------------
+
+    def versions(self, first: Json) -> list[Json]:
+        """An object as it was after each of its changes, from `first` on, as a watch tells it."""
+        metadata = first["metadata"]
+        path = _path(first["kind"], "", metadata["namespace"])
+        since = f"watch=1&resourceVersion={metadata['resourceVersion']}&timeoutSeconds=1"
+        told = self.cluster.request("GET", f"{path}?fieldSelector=metadata.name={metadata['name']}&{since}")
+        events = told if isinstance(told, list) else [told] if told else []
+        return [first, *(event["object"] for event in events if event["type"] in {"MODIFIED", "DELETED"})]
+
+    def kubernetes_writes(self) -> Counter[str]:
+        """Writes to the API server since it started, by "VERB resource/subresource", whoever made them; no Leases."""
+        counted: Counter[str] = Counter()
+        for line in self.cluster.request("GET", "/metrics").splitlines():
+            if line.startswith("apiserver_request_total{"):
+                labels = dict(_LABEL.findall(line))
+                if labels["verb"] in _WRITES and labels["resource"] != "leases":
+                    where = "/".join(filter(None, (labels["resource"], labels["subresource"])))
+                    counted[f"{labels['verb']} {where}"] += int(float(line.rpartition(" ")[2]))
+        return counted
+
+    def events(self, kind: str, name: str, namespace: str = "platform") -> list[Json]:
+        """Kubernetes events about an object, oldest first."""
+        found = self.cluster.request("GET", f"/api/v1/namespaces/{namespace}/events?limit=5000")["items"]
+        about = [e for e in found if (e["involvedObject"]["kind"], e["involvedObject"]["name"]) == (kind, name)]
+        return sorted(about, key=lambda event: int(event["metadata"]["resourceVersion"]))
+
+    def calls(self, cloud: str) -> Counter[str]:
+        """Calls that a cloud was asked since it stands, by method."""
+        return Counter(self.one.call("GET", f"/counts?cloud={cloud}")[cloud]["methods"])
+
+    def writing_calls(self, cloud: str) -> int:
+        """How many of them were no reads."""
+        return int(self.one.call("GET", f"/counts?cloud={cloud}")[cloud]["writes"])
+
     # --- what happens behind the operator's back ----------------------------------------------------------------------
 
     def make_cloud(self, name: str, address: str, *, password: str = "opennebula", hosts: tuple[str, ...] = ()) -> str:
@@ -210,6 +323,71 @@ class Stage:
     def mischief(self, cloud: str, what: str, **arguments: object) -> Any:
         """Break something in a cloud."""
         return self.one.call("POST", f"/clouds/{cloud}/mischief", {"what": what, **arguments})
+
+    def fault(self, cloud: str, kind: str, path: str, **rule: object) -> str:
+        """Put a fault (sandbox.faults.Rule) before the calls of a cloud whose method matches `path`; its name."""
+        added: Json = self.one.call("POST", f"/clouds/{cloud}/faults", {"kind": kind, "path": path, **rule})
+        return str(added["name"])
+
+    def struck(self, cloud: str) -> dict[str, int]:
+        """How often each fault of a cloud struck."""
+        return {fault["name"]: fault["struck"] for fault in self.one.call("GET", f"/clouds/{cloud}/faults")}
+
+    def heal(self, cloud: str) -> None:
+        """Take all faults of a cloud away."""
+        self.one.call("DELETE", f"/clouds/{cloud}/faults")
+
+    def server(self, service_name: str) -> Json:
+        """A dedicated server as the simulated OVHcloud has it."""
+        found: Json = self.ovh.call("GET", "/state")["servers"][service_name]
+        return found
+
+    def private_interface(self, service_name: str) -> Json:
+        """Its interface for the vRack: uuid, vrack, ..."""
+        vnis: list[Json] = self.server(service_name)["vnis"]
+        return next(vni for vni in vnis if str(vni["mode"]).startswith("vrack"))
+
+    def detach_from_vrack(self, service_name: str) -> None:
+        """Somebody takes the private interface out of its vRack."""
+        self.ovh.call("PATCH", f"/vnis/{self.private_interface(service_name)['uuid']}", {"vrack": None})
+
+    def rename_server(self, service_name: str, name: str) -> None:
+        """Somebody gives a server another display name."""
+        urn = self.server(service_name)["resource"]["urn"]
+        self.ovh.call("PATCH", f"/resources/{quote(urn, safe='')}", {"displayName": name})
+
+    def block(self, block: str) -> Json:
+        """An IP block as the simulated OVHcloud has it."""
+        found: Json = self.ovh.call("GET", "/state")["ips"][block]
+        return found
+
+    def park_block(self, block: str) -> None:
+        """Somebody takes an IP block off the vRack."""
+        self.ovh.call("PATCH", f"/ips/{quote(block, safe='')}", {"routedTo": None})
+
+    def ovh_requests(self, method: str, route: str = "", *, since: int = 0) -> list[Json]:
+        """Answered requests to OVHcloud after number `since` whose method is this and whose route ends so."""
+        told: list[Json] = self.ovh.call("GET", f"/log?since={since}")["entries"]
+        return [e for e in told if e["method"] == method and e["route"].endswith(route) and 200 <= e["status"] < 300]
+
+    def ovh_writes(self, since: int = 0) -> list[Json]:
+        """Every request to OVHcloud after number `since` that was no GET."""
+        told: list[Json] = self.ovh.call("GET", f"/log?since={since}")["entries"]
+        return [e for e in told if e["method"] != "GET" and "/auth/" not in e["route"]]
+
+    @property
+    def ovh_mark(self) -> int:
+        """The number of the last request to OVHcloud."""
+        return int(self.ovh.call("GET", f"/log?since={_NEVER}")["total"])
+
+    def one_calls(self, cloud: str, method: str = "", *, since: int = 0) -> list[Json]:
+        """Calls to a cloud after number `since` that are no reads, of one method or of all."""
+        told: list[Json] = self.one.call("GET", f"/log?cloud={cloud}&since={since}")[cloud]["entries"]
+        return [e for e in told if e["method"] != "GET" and method in {"", e["path"]}]
+
+    def one_mark(self, cloud: str) -> int:
+        """The number of the last call to a cloud."""
+        return int(self.one.call("GET", f"/log?cloud={cloud}&since={_NEVER}")[cloud]["total"])
 
     def cloud(self, name: str) -> Json:
         """What is in a cloud."""
@@ -231,6 +409,14 @@ def condition(found: Json, kind: str) -> Json:
     """A condition of an object, or {}."""
     conditions = (found.get("status") or {}).get("conditions") or []
     return next((c for c in conditions if c["type"] == kind), {})
+
+
+def _path(kind: str, name: str, namespace: str) -> str:
+    """Where the API server has an object, or all of a kind; `kind` as kubectl takes it."""
+    plural = _PLURALS.get(kind.lower(), kind.lower())
+    if plural in _CORE:
+        return f"/api/v1/{'' if plural == 'namespaces' else f'namespaces/{namespace}/'}{plural}/{name}".rstrip("/")
+    return f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{plural}/{name}".rstrip("/")
 
 
 def _documents(manifest: Json | list[Json]) -> list[Json]:

@@ -1,0 +1,37 @@
+"""`sovereign run`: the operator."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from sovereigncloud.commands.errors import CommandError
+from sovereigncloud.engine.settings import SettingsError, settings
+from sovereigncloud.kinds.errors import OutsideError
+
+
+def run(
+    *,
+    context: Annotated[
+        str | None,
+        typer.Option(help="Context of the kubeconfig. Default: the pod's service account, else the current one."),
+    ] = None,
+) -> None:
+    """Run the operator until SIGTERM. Settings come from SOVEREIGN_* environment variables, as the chart sets them."""
+    try:
+        wanted = settings()
+    except SettingsError as error:
+        raise CommandError(f"{error}: correct the environment variable") from error
+    from kubernetes.config import ConfigException  # noqa: PLC0415 - half a second that no other command should pay
+
+    from sovereigncloud import kopf_app  # noqa: PLC0415 - as above, Kopf and both bindings
+
+    try:
+        code = asyncio.run(kopf_app.run(wanted, context))
+    except ConfigException as error:
+        raise CommandError(f"no cluster to run against: {error}: set KUBECONFIG or --context") from error
+    except OutsideError as error:
+        raise CommandError(f"{error}: the operator ends, and is started again") from error
+    raise typer.Exit(code)

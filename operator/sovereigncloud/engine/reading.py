@@ -1,0 +1,116 @@
+"""A world that only reads: for the CLI, which shows what the operator would do.
+
+Reads are listed, everything else is refused, so that a verb that a port gains later is refused until it is listed here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic
+from typing import Any, TypeVar, cast
+
+from sovereigncloud.api.base import Key
+from sovereigncloud.engine.clients import OpenNebulaFactory, OvhFactory
+from sovereigncloud.engine.store import AnyResource
+from sovereigncloud.engine.world import ObjectWorld, Shared
+from sovereigncloud.kinds.errors import OutsideError
+from sovereigncloud.kinds.ports import AccountView, CloudView, Installer, Kubernetes, OpenNebula, Ovh
+
+OPENNEBULA_READS = frozenset({"front", "view", "vm", "apps"})
+OVH_READS = frozenset(
+    {
+        "view", "server", "interfaces", "disk_groups", "compatible_systems", "reinstall_tasks", "install_progress", "block",
+    }
+)  # fmt: skip
+INSTALLER_READS = frozenset({"state"})
+KUBERNETES_READS = frozenset({"secret"})
+
+ViewT = TypeVar("ViewT", CloudView, AccountView)
+PortT = TypeVar("PortT")
+
+
+class WriteRefusedError(Exception):
+    """Something tried to write where only looking is allowed."""
+
+
+class _OnlyReads:
+    """A port of which only the listed verbs can be used."""
+
+    __slots__ = ("_name", "_port", "_reads")
+
+    def __init__(self, port: object, reads: frozenset[str], name: str) -> None:
+        self._port, self._reads, self._name = port, reads, name
+
+    def __getattr__(self, verb: str) -> Any:
+        if verb not in self._reads:
+            raise WriteRefusedError(f"{self._name}: {verb} is not a read: nothing is written here")
+        return getattr(self._port, verb)
+
+
+def only_reads(port: PortT, reads: frozenset[str], name: str) -> PortT:
+    """The port, every verb but these refused with WriteRefusedError."""
+    return cast(PortT, _OnlyReads(port, reads, name))
+
+
+def reading_open_nebula(factory: OpenNebulaFactory) -> OpenNebulaFactory:
+    """Clients that only read."""
+    return lambda *where: only_reads(factory(*where), OPENNEBULA_READS, "OpenNebula")
+
+
+def reading_ovh(factory: OvhFactory) -> OvhFactory:
+    """As above, of OVHcloud."""
+    return lambda *where: only_reads(factory(*where), OVH_READS, "OVHcloud")
+
+
+class Views:
+    """Reads each cloud and account once, and remembers also that it could not be read."""
+
+    def __init__(self) -> None:
+        self._known: dict[object, CloudView | AccountView | Exception] = {}
+
+    async def get(self, name: object, read: Callable[[float], Any], kind: type[ViewT]) -> ViewT:
+        """Raises what the read raised."""
+        if name not in self._known:
+            try:
+                self._known[name] = await read(monotonic())
+            except OutsideError as error:
+                self._known[name] = error
+        found = self._known[name]
+        if isinstance(found, kind):
+            return found
+        raise cast(Exception, found)
+
+
+class ReadingWorld(ObjectWorld):
+    """The world of one object for one look."""
+
+    def __init__(self, shared: Shared, resource: AnyResource, views: Views) -> None:
+        super().__init__(shared, resource)
+        self._views = views
+
+    @property
+    def kubernetes(self) -> Kubernetes:
+        return only_reads(self._shared.kubernetes, KUBERNETES_READS, "Kubernetes")
+
+    @property
+    def installer(self) -> Installer:
+        return only_reads(self._shared.installer, INSTALLER_READS, "the installer")
+
+    @property
+    def admitted(self) -> bool:
+        """Always: asking by id is a read, and the brakes hold only what would be done about the answer."""
+        return True
+
+    async def view(self, cloud: Key) -> CloudView:
+        async def read(began: float) -> CloudView:
+            client: OpenNebula = await self.open_nebula(cloud)
+            return await client.view(began)
+
+        return await self._views.get(cloud, read, CloudView)
+
+    async def account(self, endpoint: str, namespace: str, secret: str, vrack: str) -> AccountView:
+        async def read(began: float) -> AccountView:
+            client: Ovh = await self.ovh(endpoint, namespace, secret)
+            return await client.view(began, frozenset({vrack} if vrack else ()))
+
+        return await self._views.get((endpoint, namespace, secret, vrack), read, AccountView)

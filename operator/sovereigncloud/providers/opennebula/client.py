@@ -1,0 +1,45 @@
+"""What the engine makes clients of front-ends with."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from sovereigncloud.kinds.errors import Rejected
+from sovereigncloud.kinds.ports import OpenNebula
+from sovereigncloud.providers.limits import CircuitBreaker, TokenBucket
+from sovereigncloud.providers.opennebula.frontend import FrontEnd
+from sovereigncloud.providers.opennebula.session import Connections, Login, Timeout
+from sovereigncloud.providers.opennebula.transport import Transport
+
+_TIMEOUT = Timeout()
+_DEADLINE = 120.0
+"""Seconds for one call in all: a page of 5 MB over a slow line is no failure."""
+
+
+def open_nebula_factory(
+    *, rate: float = 30.0, burst: int = 30, threads: int = 4, timeout: Timeout = _TIMEOUT, deadline: float = _DEADLINE
+) -> Callable[[str, str, str, str], OpenNebula]:
+    """A maker of clients: (endpoint, username, password, PEM of the CA or "") -> client.
+
+    `rate` and `burst` are calls per second and at once, `threads` calls at the same time, all per credential. oned
+    answers about 230 calls a second however many threads ask (facts: oned-observed).
+    """
+    hosts: dict[str, asyncio.Lock] = {}
+
+    def make(endpoint: str, username: str, password: str, authority: str) -> OpenNebula:
+        parts = urlsplit(endpoint)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise Rejected("the endpoint is no URL such as https://one.example.org/RPC2", reason="NotOpenNebula")
+        connections = Connections(Login(endpoint, username, password, authority), timeout)
+        transport = Transport(
+            connections,
+            bucket=TokenBucket(rate, burst),
+            breaker=CircuitBreaker(),
+            threads=threads,
+            deadline=deadline,
+        )
+        return FrontEnd(transport, hosts.setdefault(endpoint, asyncio.Lock()))
+
+    return make

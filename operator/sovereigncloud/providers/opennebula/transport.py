@@ -1,0 +1,96 @@
+"""One call to a front-end: whether it may be made now, in which thread, with which deadline, and what its failure means."""
+
+from __future__ import annotations
+
+import math
+import xmlrpc.client
+from typing import Any
+
+import anyio
+import requests
+
+from sovereigncloud.kinds.errors import OutsideError, Rejected, Retry
+from sovereigncloud.providers.limits import CircuitBreaker, TokenBucket
+from sovereigncloud.providers.opennebula.errors import error_of, http_error, silence
+from sovereigncloud.providers.opennebula.session import Answer, Connections, HttpStatus, NotXmlRpc
+
+_TOO_MANY = 429
+_RATE_LIMIT_PAUSE = 5.0
+"""Seconds without calls after a 429 that does not say when to come back."""
+
+
+class Transport:
+    """Calls under one credential, limited in number, rate and time. Used in one event loop."""
+
+    def __init__(
+        self,
+        connections: Connections,
+        *,
+        bucket: TokenBucket,
+        breaker: CircuitBreaker,
+        threads: int,
+        deadline: float,
+    ) -> None:
+        self._connections, self._deadline = connections, deadline
+        self.bucket, self._breaker = bucket, breaker
+        self._limiter = anyio.CapacityLimiter(threads)
+        # Number and time are limited here; a thread that was given up ends by its own timeouts.
+        self._threads = anyio.CapacityLimiter(math.inf)
+
+    async def read(self, method: str, *arguments: Any) -> Any:
+        """A call that changes nothing. Raises the errors of kinds.errors."""
+        return await self._call(method, arguments, write=False)
+
+    async def write(self, method: str, *arguments: Any) -> Any:
+        """A call that changes something: a Retry says whether it may have been done."""
+        return await self._call(method, arguments, write=True)
+
+    async def _call(self, method: str, arguments: tuple[Any, ...], *, write: bool) -> Any:
+        where = f"OpenNebula {method}"
+        if wait := self._breaker.wait():
+            raise Retry("not asked: the front-end failed repeatedly", where=where, after=wait, maybe_done=False)
+        async with self._limiter:
+            await self.bucket.acquire()
+            try:
+                # The read timeout counts silence only; a server that trickles ends here.
+                with anyio.fail_after(self._deadline):
+                    answer = await anyio.to_thread.run_sync(
+                        self._send, method, arguments, limiter=self._threads, abandon_on_cancel=True
+                    )
+            except TimeoutError:
+                raise self._ill(Retry("no answer in time", where=where, maybe_done=write)) from None
+            except requests.RequestException as error:
+                raise self._ill(silence(error, where=where, write=write)) from None
+            except NotXmlRpc as error:
+                raise self._ill(Retry(str(error), where=where, maybe_done=write)) from None
+            except HttpStatus as error:
+                raise self._http(error, where, write=write) from None
+            except xmlrpc.client.Fault as fault:
+                self._breaker.succeeded()
+                raise error_of(fault.faultCode, fault.faultString, where=where) from None
+            except (UnicodeError, OverflowError) as error:
+                raise Rejected(f"cannot be sent: {type(error).__name__}", where=where) from None
+        self._breaker.succeeded()
+        if not answer.ok:
+            raise error_of(answer.code, str(answer.value), where=where)
+        return answer.value
+
+    def _send(self, method: str, arguments: tuple[Any, ...]) -> Answer:
+        with self._connections.lend() as connection:
+            return connection.call(method, *arguments)
+
+    def _http(self, status: HttpStatus, where: str, *, write: bool) -> OutsideError:
+        error = http_error(status.status, status.retry_after, where=where, write=write)
+        if status.status == _TOO_MANY:
+            self.bucket.close(getattr(error, "after", None) or _RATE_LIMIT_PAUSE)
+            return error
+        return self._ill(error)
+
+    def _ill(self, error: OutsideError) -> OutsideError:
+        if isinstance(error, Retry):
+            self._breaker.failed()
+        return error
+
+    def close(self) -> None:
+        """Close idle connections."""
+        self._connections.close()

@@ -1,0 +1,183 @@
+"""What the API server told of our objects, version by version: a drift that is mended within a second is seen, too."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import kubernetes
+import requests
+
+from sovereigncloud.api import KINDS
+from sovereigncloud.api.base import GROUP, VERSION
+
+Json = dict[str, Any]
+Where = tuple[str, str, str]
+"""(kind, namespace, name)"""
+
+_AFTER_ERROR = 0.2
+_SILENCE = 1.5
+"""Seconds without news after which a watch is begun anew; so long may `stop` take at most."""
+
+
+class Chronicle:
+    """Follows every kind of ours in all namespaces, from `start()` to `stop()`; survives an API server that is away.
+
+    Args:
+        kubeconfig: of somebody who may list and watch.
+    """
+
+    def __init__(self, kubeconfig: Path) -> None:
+        configuration = kubernetes.client.Configuration()
+        kubernetes.config.load_kube_config(str(kubeconfig), client_configuration=configuration)  # type: ignore[no-untyped-call]
+        self._host = str(configuration.host)
+        self._verify = configuration.ssl_ca_cert
+        self._pair = (configuration.cert_file or "", configuration.key_file or "")
+        self._news = threading.Condition()
+        self._now: dict[Where, Json] = {}
+        self._versions: list[Json] = []
+        self._stopping = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._relists = 0
+
+    def start(self) -> Self:
+        """Begin; returns when everything that is there was listed."""
+        listed = [threading.Event() for _ in KINDS]
+        for kind, done in zip(KINDS, listed, strict=True):
+            thread = threading.Thread(target=self._follow, args=(kind.crd.kind, kind.crd.plural, done), daemon=True)
+            thread.start()
+            self._threads.append(thread)
+        for done in listed:
+            done.wait(30)
+        return self
+
+    def stop(self) -> None:
+        """End the watches."""
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join(_SILENCE + 1)
+
+    def get(self, kind: str, name: str, namespace: str = "platform") -> Json:
+        """An object as it was told last, {} when it is not there."""
+        with self._news:
+            return self._now.get((kind, namespace, name), {})
+
+    def objects(self, namespace: str = "") -> list[Json]:
+        """All that are there."""
+        with self._news:
+            return [o for (_, where, _), o in sorted(self._now.items()) if namespace in {"", where}]
+
+    @property
+    def mark(self) -> int:
+        """Where the chronicle is now, for `since` of `versions`."""
+        with self._news:
+            return len(self._versions)
+
+    def versions(self, kind: str, name: str, since: int = 0) -> list[Json]:
+        """Every version of an object, in order."""
+        with self._news:
+            told = self._versions[since:]
+        return [o for o in told if o["kind"] == kind and o["metadata"]["name"] == name]
+
+    def drifts(self, since: int = 0) -> dict[tuple[str, str, str], Json]:
+        """Entries of `status.drift` that were ever written: (kind, name, path) -> the newest of it."""
+        with self._news:
+            told = self._versions[since:]
+        return {
+            (o["kind"], o["metadata"]["name"], entry["path"]): entry
+            for o in told
+            for entry in (o.get("status") or {}).get("drift") or ()
+        }
+
+    def wait(self, test: Callable[[], Any], seconds: float) -> Any:
+        """What the test says as soon as that is true, asked with each news; what it said last when time is up."""
+        deadline = time.monotonic() + seconds
+        while True:
+            with self._news:
+                seen = len(self._versions), self._relists
+            if found := test():
+                return found
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return found
+            with self._news:
+                if (len(self._versions), self._relists) == seen:
+                    self._news.wait(min(left, 0.5))
+
+    def _follow(self, kind: str, plural: str, listed: threading.Event) -> None:
+        url = f"{self._host}/apis/{GROUP}/{VERSION}/{plural}"
+        with requests.Session() as session:
+            session.trust_env = False
+            session.verify, session.cert = self._verify, self._pair
+            while not self._stopping.is_set():
+                try:
+                    version = self._list(session, kind, url)
+                    listed.set()
+                    self._watch(session, kind, url, version)
+                except (requests.RequestException, ValueError, KeyError):
+                    self._stopping.wait(_AFTER_ERROR)
+
+    def _list(self, session: requests.Session, kind: str, url: str) -> str:
+        page = self._answer(session, url)
+        found = {where_of(kind, o): o for o in page["items"]}
+        with self._news:
+            for gone in [w for w in self._now if w[0] == kind and w not in found]:
+                del self._now[gone]
+            self._relists += 1
+            for item in found.values():
+                self._put("ADDED", kind, item)
+        version: str = page["metadata"]["resourceVersion"]
+        return version
+
+    def _watch(self, session: requests.Session, kind: str, url: str, version: str) -> None:
+        while not self._stopping.is_set():
+            try:
+                for event in self._events(session, f"{url}?watch=true&resourceVersion={version}"):
+                    if event["type"] == "ERROR":
+                        return
+                    version = event["object"]["metadata"]["resourceVersion"]
+                    with self._news:
+                        self._put(event["type"], kind, event["object"])
+            except requests.exceptions.ConnectionError as error:
+                if "Read timed out" not in str(error):  # else: silence, which is no error
+                    raise
+
+    def _events(self, session: requests.Session, url: str) -> Iterator[Json]:
+        with session.get(url, stream=True, timeout=(2, _SILENCE)) as reply:
+            reply.raise_for_status()
+            for line in reply.iter_lines(chunk_size=None):
+                if line:
+                    yield json.loads(line)
+
+    def _answer(self, session: requests.Session, url: str) -> Json:
+        reply = session.get(url, timeout=(2, 10))
+        reply.raise_for_status()
+        answer: Json = reply.json()
+        return answer
+
+    def _put(self, event: str, kind: str, item: Json) -> None:
+        """Called with the lock held."""
+        item.setdefault("kind", kind)
+        where = where_of(kind, item)
+        if event == "DELETED":
+            self._now.pop(where, None)
+        else:
+            if self._now.get(where, {}).get("metadata", {}).get("resourceVersion") == _version(item):
+                return
+            self._now[where] = item
+        self._versions.append(item)
+        self._news.notify_all()
+
+
+def where_of(kind: str, item: Json) -> Where:
+    """Kind, namespace and name of a raw object."""
+    return kind, item["metadata"].get("namespace", ""), item["metadata"]["name"]
+
+
+def _version(item: Json) -> str:
+    version: str = item["metadata"]["resourceVersion"]
+    return version

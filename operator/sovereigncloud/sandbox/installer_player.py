@@ -1,0 +1,249 @@
+"""Plays the pod of the installer, since a control plane without nodes runs none.
+
+It waits for the Jobs that would run one-deploy, reads the inventory that they carry and the Secret that they mount, has
+the simulator of OpenNebula bring up a cloud at the front-end's address, and writes the Job's status as the Job
+controller would. `python -m sovereigncloud.sandbox.installer_player`, with KUBECONFIG and
+
+    SOVEREIGN_SANDBOX_ONE      admin door of the simulator, for example http://127.0.0.1:40123/_admin
+    SOVEREIGN_SANDBOX_INSTALL  seconds that an installation takes (default 1)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import logging
+import os
+import signal
+import ssl
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+import kubernetes
+import yaml
+
+logger = logging.getLogger("installer")
+Json = dict[str, Any]
+
+_LABEL = "sovereigncloud.io/installer=one-deploy"
+_CLOUD = "sovereigncloud.io/cloud"
+_WATCH_SECONDS = 60
+_AFTER_ERROR = 0.5
+_PORT = 2633
+
+
+class PlayError(Exception):
+    """An installation that fails; the message is what its Job says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """The API server, as the kubeconfig tells it."""
+
+    session: aiohttp.ClientSession
+    host: str
+    headers: dict[str, str]
+
+    async def call(self, method: str, path: str, body: Json | None = None) -> Json:
+        """One request. Raises aiohttp.ClientError."""
+        kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
+        headers = {**self.headers, "Content-Type": kind}
+        async with self.session.request(method, f"{self.host}{path}", json=body, headers=headers) as reply:
+            if reply.status >= 400:
+                raise aiohttp.ClientResponseError(
+                    reply.request_info, (), status=reply.status, message=(await reply.text())[:500]
+                )
+            found: Json = await reply.json()
+            return found
+
+
+def connection() -> tuple[str, ssl.SSLContext | bool, dict[str, str]]:
+    """Address, TLS and headers from the kubeconfig."""
+    configuration = kubernetes.client.Configuration()
+    kubernetes.config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+    headers: dict[str, str] = {}
+    token = (configuration.api_key or {}).get("authorization", "")
+    if token:
+        headers["Authorization"] = token
+    tls: ssl.SSLContext | bool = True
+    if configuration.host.startswith("https"):
+        tls = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
+        if configuration.cert_file:
+            tls.load_cert_chain(configuration.cert_file, configuration.key_file)
+    return configuration.host, tls, headers
+
+
+class Player:
+    """Plays every Job once."""
+
+    def __init__(self, cluster: Cluster, door: str, seconds: float) -> None:
+        self._cluster, self._door, self._seconds = cluster, door.rstrip("/"), seconds
+        self._playing: dict[str, asyncio.Task[None]] = {}
+
+    async def run(self) -> None:
+        """Follow the Jobs until cancelled."""
+        while True:
+            try:
+                page = await self._cluster.call("GET", f"/apis/batch/v1/jobs?labelSelector={_LABEL}")
+                for job in page.get("items", []):
+                    self._take(job)
+                await self._watch(page["metadata"]["resourceVersion"])
+            except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+                logger.warning("Kubernetes: %s", error)
+                await asyncio.sleep(_AFTER_ERROR)
+
+    async def _watch(self, version: str) -> None:
+        path = f"/apis/batch/v1/jobs?watch=true&labelSelector={_LABEL}&resourceVersion={version}"
+        url = f"{self._cluster.host}{path}&timeoutSeconds={_WATCH_SECONDS}"
+        timeout = aiohttp.ClientTimeout(total=None, sock_read=_WATCH_SECONDS + 10)
+        async with self._cluster.session.get(url, headers=self._cluster.headers, timeout=timeout) as reply:
+            async for line in reply.content:
+                event: Json = json.loads(line)
+                if event.get("type") in {"ADDED", "MODIFIED"}:
+                    self._take(event["object"])
+                elif event.get("type") == "ERROR":
+                    return
+
+    def _take(self, job: Json) -> None:
+        uid = job["metadata"]["uid"]
+        if uid not in self._playing and not is_over(job):
+            self._playing[uid] = asyncio.create_task(self._play(job))
+
+    async def _play(self, job: Json) -> None:
+        """What goes wrong in the simulator fails the Job; what goes wrong in Kubernetes is tried again."""
+        name = f"{job['metadata']['namespace']}/{job['metadata']['name']}"
+        while True:
+            try:
+                await self._status(job, running())
+                await asyncio.sleep(self._seconds)
+                outcome = await self._outcome(job)
+                await self._status(job, outcome)
+            except (aiohttp.ClientError, TimeoutError) as error:
+                if isinstance(error, aiohttp.ClientResponseError) and error.status == 404:
+                    return  # the Job is gone
+                logger.warning("%s: %s", name, error)
+                await asyncio.sleep(_AFTER_ERROR)
+            else:
+                logger.info("%s: %s", name, outcome["conditions"][-1]["type"])
+                return
+
+    async def _outcome(self, job: Json) -> Json:
+        try:
+            await self._install(job)
+        except PlayError as error:
+            return failed(str(error))
+        return succeeded()
+
+    async def _status(self, job: Json, status: Json) -> None:
+        metadata = job["metadata"]
+        path = f"/apis/batch/v1/namespaces/{metadata['namespace']}/jobs/{metadata['name']}/status"
+        await self._cluster.call("PATCH", path, {"metadata": {"uid": metadata["uid"]}, "status": status})
+
+    async def _install(self, job: Json) -> None:
+        body = cloud_of(job, await self._password(job))
+        async with self._cluster.session.get(f"{self._door}/clouds/{body['name']}") as found:
+            if found.status == 200:
+                return  # one-deploy changes nothing on what stands; the operator registers new hosts itself
+        async with self._cluster.session.post(f"{self._door}/clouds", json=body) as reply:
+            if reply.status >= 400:
+                raise PlayError(f"one-deploy ended with 2: {(await reply.text())[:300]}")
+
+    async def _password(self, job: Json) -> str:
+        """From the Secret that the pod would mount."""
+        volumes = job["spec"]["template"]["spec"]["volumes"]
+        name = next(v["secret"]["secretName"] for v in volumes if "secret" in v)
+        path = f"/api/v1/namespaces/{job['metadata']['namespace']}/secrets/{name}"
+        try:
+            secret = await self._cluster.call("GET", path)
+        except aiohttp.ClientResponseError as error:
+            raise PlayError(f"MountVolume.SetUp failed: Secret {name}: {error.status}") from error
+        return base64.b64decode(secret["data"]["password"]).decode()
+
+
+def cloud_of(job: Json, password: str) -> Json:
+    """What the admin door is asked for: the cloud that one-deploy would leave, as the inventory says."""
+    container = job["spec"]["template"]["spec"]["containers"][0]
+    text = next(e["value"] for e in container["env"] if e["name"] == "INVENTORY")
+    inventory = yaml.safe_load(text)
+    front = next(iter(inventory["frontend"]["hosts"].values()))
+    version = str(inventory["all"]["vars"]["one_version"])
+    return {
+        "name": job["metadata"]["labels"][_CLOUD],
+        "listen": f"{front['ansible_host']}:{_PORT}",
+        "version": version if version.count(".") > 1 else f"{version}.0",
+        "oneadmin_password": password,
+        "hosts": [{"name": host["ansible_host"]} for host in inventory["node"]["hosts"].values()],
+    }
+
+
+def is_over(job: Json) -> bool:
+    """Whether the Job already ended, or is being deleted."""
+    conditions = (job.get("status") or {}).get("conditions") or ()
+    ended = any(c["type"] in {"Complete", "Failed"} and c["status"] == "True" for c in conditions)
+    return ended or "deletionTimestamp" in job["metadata"]
+
+
+def running() -> Json:
+    """The status of a Job whose pod runs."""
+    return {"active": 1, "ready": 1, "startTime": _now()}
+
+
+def succeeded() -> Json:
+    """The status of a Job that ended well. The API server checks it: no active pod, and the two conditions in order."""
+    conditions = [_condition("SuccessCriteriaMet", "CompletionsReached"), _condition("Complete", "CompletionsReached")]
+    return {"active": None, "ready": 0, "succeeded": 1, "completionTime": _now(), "conditions": conditions}
+
+
+def failed(message: str) -> Json:
+    """The status of a Job whose pod failed, which is not tried again."""
+    conditions = [
+        _condition("FailureTarget", "BackoffLimitExceeded", message),
+        _condition("Failed", "BackoffLimitExceeded", message),
+    ]
+    return {"active": None, "ready": 0, "failed": 1, "conditions": conditions}
+
+
+def _condition(kind: str, reason: str, message: str = "") -> Json:
+    now = _now()
+    return {
+        "type": kind,
+        "status": "True",
+        "reason": reason,
+        "message": message,
+        "lastProbeTime": now,
+        "lastTransitionTime": now,
+    }
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+async def play(door: str, seconds: float) -> None:
+    """Play until SIGTERM or SIGINT."""
+    host, tls, headers = connection()
+    connector = aiohttp.TCPConnector(ssl=tls)
+    async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=30)) as session:
+        playing = asyncio.create_task(Player(Cluster(session, host, headers), door, seconds).run())
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, playing.cancel)
+        try:
+            await playing
+        except asyncio.CancelledError:
+            return
+
+
+def main() -> None:
+    door = os.environ.get("SOVEREIGN_SANDBOX_ONE", "")
+    if not door:
+        sys.exit("SOVEREIGN_SANDBOX_ONE names no admin door")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    asyncio.run(play(door, float(os.environ.get("SOVEREIGN_SANDBOX_INSTALL", "1"))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,374 @@
+import http.server
+import json
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sovereigncloud.api.crd import KUSTOMIZATION, manifests
+from sovereigncloud.engine.settings import PREFIX, Settings, settings
+
+REPOSITORY = Path(__file__).parents[3]
+CHART = REPOSITORY / "charts" / "sovereign-cloud-operator"
+VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
+SCHEMA = json.loads((CHART / "values.schema.json").read_text())
+
+# Which value of the chart becomes which setting of the operator.
+VALUE_OF = {
+    "installation_id": "installationId",
+    "workers": "workers",
+    "sweep_interval": "sweepInterval",
+    "settle_interval": "settleInterval",
+    "late_write_grace": "lateWriteGrace",
+    "lease_seconds": "leaseSeconds",
+    "brake_objects": "brakes.objects",
+    "brake_fraction": "brakes.fraction",
+    "ovh_rate": "limits.ovh.rate",
+    "ovh_burst": "limits.ovh.burst",
+    "opennebula_rate": "limits.openNebula.rate",
+    "opennebula_burst": "limits.openNebula.burst",
+    "plain_http_hosts": "plainHttpHosts",
+    "ovh_endpoints": "ovhEndpoints",
+    "installer_image": "installer.image",
+    "log_format": "logs.format",
+    "log_level": "logs.level",
+}
+# Not a person's choice in a pod: its own namespace, and where the probes and the Service ask.
+FIXED = {"namespace", "http_port", "http_host"}
+
+
+def nested(path, value):
+    for part in reversed(path.split(".")):
+        value = {part: value}
+    return value
+
+
+def part_of_schema(path):
+    node = SCHEMA
+    for part in path.split("."):
+        node = node["properties"][part]
+    return node
+
+
+def value_at(path):
+    node = VALUES
+    for part in path.split("."):
+        node = node[part]
+    return node
+
+
+def image(rendered):
+    return rendered.container["image"]
+
+
+def pod(rendered):
+    return rendered.one("Deployment")["spec"]["template"]
+
+
+DIGEST = "sha256:" + "a" * 64
+KINDS = {"CustomResourceDefinition", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
+KINDS |= {"Deployment", "Service", "Pod"}
+WITHOUT = [
+    ("CRDs come from elsewhere", {"crds": {"install": False}}, {"CustomResourceDefinition"}),
+    ("the account is somebody else's", {"serviceAccount": {"create": False, "name": "theirs"}}, {"ServiceAccount"}),
+    (
+        "rights are given by somebody else",
+        {"rbac": {"create": False}},
+        {"ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"},
+    ),
+    (
+        "the test asks the Service, without one it has nobody to ask",
+        {"metrics": {"service": {"enabled": False}}},
+        {"Service", "Pod"},
+    ),
+]
+
+
+def test_the_default_makes_these_kinds(render):
+    assert {document["kind"] for document in render()} == KINDS
+
+
+@pytest.mark.parametrize(("why", "values", "missing"), WITHOUT)
+def test_switches_leave_out_what_they_name_and_nothing_else(render, why, values, missing):
+    assert {document["kind"] for document in render(values)} == KINDS - missing, why
+
+
+FORMS = [
+    ("the tag is the chart's appVersion", {}, lambda r: image(r).endswith(f":{yaml.safe_load((CHART / 'Chart.yaml').read_text())['appVersion']}")),
+    ("a tag may be chosen", {"image": {"tag": "edge"}}, lambda r: image(r).endswith(":edge")),
+    ("a digest wins over the tag", {"image": {"tag": "x", "digest": DIGEST}}, lambda r: image(r).endswith(f"@{DIGEST}")),
+    ("hosts are a list", {"plainHttpHosts": ["a.example", "b.example"]}, lambda r: r.environment["SOVEREIGN_PLAIN_HTTP_HOSTS"] == "a.example,b.example"),
+    ("Helm would write 1e+06, which is no whole number", {"limits": {"openNebula": {"burst": 1000000}}}, lambda r: r.environment["SOVEREIGN_OPENNEBULA_BURST"] == "1000000"),
+    ("a number with a point stays one", {"limits": {"ovh": {"rate": 0.25}}}, lambda r: r.environment["SOVEREIGN_OVH_RATE"] == "0.25"),
+    ("an id of digits stays a text", {"installationId": "007"}, lambda r: r.environment["SOVEREIGN_INSTALLATION_ID"] == "007"),
+    ("a proxy is environment", {"extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}]}, lambda r: r.environment["HTTPS_PROXY"] == "http://proxy:3128"),
+    ("one from a Secret", {"extraEnv": [{"name": "X", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]}, lambda r: r.container["env"][-1]["valueFrom"]["secretKeyRef"] == {"name": "s", "key": "k"}),
+    ("an account of another name is used everywhere", {"serviceAccount": {"name": "mine"}}, lambda r: {s["name"] for k in ("RoleBinding", "ClusterRoleBinding") for s in r.one(k)["subjects"]} == {"mine"} and pod(r)["spec"]["serviceAccountName"] == "mine"),
+    ("labels of a person never break the selector", {"commonLabels": {"app.kubernetes.io/name": "x", "team": "t"}, "podLabels": {"app.kubernetes.io/instance": "y"}}, lambda r: r.one("Deployment")["spec"]["selector"]["matchLabels"].items() <= pod(r)["metadata"]["labels"].items() and pod(r)["metadata"]["labels"]["team"] == "t"),
+    ("Prometheus finds the Service", {"metrics": {"serviceMonitor": {"enabled": True, "labels": {"release": "p"}}}}, lambda r: r.one("ServiceMonitor")["spec"]["selector"]["matchLabels"].items() <= r.one("Service")["metadata"]["labels"].items()),
+    ("where it runs", {"nodeSelector": {"a": "b"}, "tolerations": [{"key": "k", "operator": "Exists"}], "affinity": {"nodeAffinity": {}}, "priorityClassName": "high"}, lambda r: {"nodeSelector", "tolerations", "affinity", "priorityClassName"} <= set(pod(r)["spec"])),
+    ("a private registry", {"imagePullSecrets": [{"name": "registry"}]}, lambda r: all(spec["imagePullSecrets"] == [{"name": "registry"}] for spec in (pod(r)["spec"], r.one("Pod")["spec"]))),
+    ("an umbrella chart sends these to all its charts", {"global": {"anything": {"goes": 1}}, "enabled": True}, bool),
+    ("a long name leaves room for suffixes", {"fullnameOverride": "n" * 50}, lambda r: all(len(d["metadata"]["name"]) <= 63 for d in r if d["kind"] in {"Service", "Pod"})),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("why", "values", "holds"), FORMS)
+def test_a_value_has_its_effect(render, why, values, holds):
+    assert holds(render(values)), why
+
+
+REFUSED = [
+    ("a misspelt value", {"workrs": 4}, "workrs"),
+    ("a misspelt value further down", {"image": {"tagg": "1"}}, "tagg"),
+    ("and deeper still", {"limits": {"openNebula": {"rates": 1}}}, "rates"),
+    ("a misspelt part of a list", {"tolerations": [{"keys": "a"}]}, "keys"),
+    ("a text where a number belongs", {"workers": "many"}, "workers"),
+    ("no worker", {"workers": 0}, "workers"),
+    ("an id that is no label", {"installationId": "My Cloud"}, "installationId"),
+    ("a level that does not exist", {"logs": {"level": "LOUD"}}, "level"),
+    ("a digest cut short", {"image": {"digest": "sha256:abc"}}, "digest"),
+    ("a host with its scheme", {"plainHttpHosts": ["http://a.example"]}, "plainHttpHosts"),
+    ("a setting past its value", {"extraEnv": [{"name": "SOVEREIGN_WORKERS", "value": "1"}]}, "extraEnv"),
+    ("a ServiceMonitor without a Service", {"metrics": {"serviceMonitor": {"enabled": True}, "service": {"enabled": False}}}, "metrics.service.enabled"),
+    ("a memory limit under a wrong name", {"resources": {"limits": {"mem": "1Gi"}}}, "mem"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("why", "values", "named"), REFUSED)
+def test_a_wrong_value_is_refused_and_named(helm_template, why, values, named):
+    finished = helm_template(values, check=False)
+    assert finished.returncode != 0, why
+    assert named in finished.stderr
+
+
+@pytest.mark.parametrize("values", [{}, *(values for _, values, *_ in FORMS)], ids=str)
+def test_lint_has_nothing_to_say(control_plane, values):
+    control_plane.helm("lint", "--strict", str(CHART), "--values=-", input=json.dumps(values))
+
+
+def parts(node, path=""):
+    """Every object of the schema with its path."""
+    if isinstance(node, dict):
+        if "object" in (node.get("type") or ""):
+            yield path, node
+        for key, child in node.items():
+            yield from parts(child, f"{path}/{key}")
+
+
+def test_the_schema_is_strict_everywhere_but_where_kubernetes_checks():
+    open_ended = {path for path, node in parts(SCHEMA) if node.get("additionalProperties", True) is True}
+    kinds = {f"/properties/affinity/properties/{kind}" for kind in ("nodeAffinity", "podAffinity", "podAntiAffinity")}
+    assert open_ended == {"/properties/global", *kinds}
+
+
+def leaves(node, path=()):
+    for key, value in node.items():
+        if isinstance(value, dict) and value:
+            yield from leaves(value, (*path, key))
+        else:
+            yield ".".join((*path, key)), value
+
+
+def leaves_of_schema(node, path=()):
+    for key, value in node["properties"].items():
+        if "properties" in value and key not in {"affinity", "ovhEndpoints"}:
+            yield from leaves_of_schema(value, (*path, key))
+        else:
+            yield ".".join((*path, key)), value
+
+
+def test_every_value_is_described_and_every_description_has_a_value():
+    of_values = {path for path, _ in leaves(VALUES)}
+    of_schema = {path for path, _ in leaves_of_schema(SCHEMA)} - {"global", "enabled"}
+    assert of_schema - of_values == {"resources.requests.ephemeral-storage", "resources.limits.ephemeral-storage"}
+    assert of_values <= of_schema
+    undescribed = [path for path, node in leaves_of_schema(SCHEMA) if "description" not in node]
+    assert [path for path in undescribed if not path.startswith("resources.")] == []
+
+
+def test_the_readme_lists_every_value_with_its_default():
+    rows = []
+    described = dict(leaves_of_schema(SCHEMA))
+    for path, default in leaves(VALUES):
+        words = described[path].get("description") or part_of_schema(path.rsplit(".", 1)[0])["description"]
+        rows.append(f"| `{path}` | `{json.dumps(default)}` | {words} |")
+    table = "\n".join(["| value | default | meaning |", "| --- | --- | --- |", *rows])
+    assert table in (CHART / "README.md").read_text(), f"the table in the chart's README must be:\n{table}"
+
+
+def test_every_setting_is_a_value_and_every_variable_a_setting(render):
+    environment = render().environment
+    assert set(VALUE_OF) | FIXED == set(Settings.model_fields)
+    assert {name for name in environment if name.startswith(PREFIX)} == {
+        f"{PREFIX}{name.upper()}" for name in {*VALUE_OF, "namespace", "http_port"}
+    }
+    assert {name for name in environment if not name.startswith(PREFIX)} == set()
+
+
+def test_defaults_of_the_chart_are_those_of_the_operator(render):
+    rendered = render()
+    (namespace,) = [one for one in rendered.container["env"] if one["name"] == "SOVEREIGN_NAMESPACE"]
+    assert namespace["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.namespace"}}
+    told = {name: text for name, text in rendered.environment.items() if text is not None}
+    assert settings(told) == Settings()
+    for name, path in VALUE_OF.items():
+        default = Settings.model_fields[name].get_default()
+        assert value_at(path) == (list(default) if isinstance(default, tuple) else default), path
+
+
+CHANGED = {
+    "installation_id": "prod-1",
+    "plain_http_hosts": ["one.example"],
+    "ovh_endpoints": {"ovh-eu": {"api": "https://a.example/1.0", "token": "https://a.example/token"}},
+    "installer_image": "registry.example/runner:1",
+    "log_format": "text",
+    "log_level": "DEBUG",
+    "brake_fraction": 0.5,
+}
+
+
+@pytest.mark.parametrize("name", VALUE_OF)
+def test_a_value_reaches_its_setting(render, name):
+    value = CHANGED[name] if name in CHANGED else value_at(VALUE_OF[name]) + 1
+    told = {key: text for key, text in render(nested(VALUE_OF[name], value)).environment.items() if text is not None}
+    assert settings(told) == Settings.model_validate({name: value}) != Settings()
+
+
+@pytest.mark.parametrize("name", VALUE_OF)
+def test_bounds_of_a_value_are_those_of_its_setting(name):
+    bounds = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
+    of_setting, of_value = Settings.model_json_schema()["properties"][name], part_of_schema(VALUE_OF[name])
+    assert {key: of_value[key] for key in bounds if key in of_value} == {
+        key: of_setting[key] for key in bounds if key in of_setting
+    }
+    if "enum" in of_value:
+        assert of_setting["pattern"] == f"^({'|'.join(of_value['enum'])})$"
+    elif "pattern" in of_setting:
+        assert of_value["pattern"] == of_setting["pattern"]
+
+
+def test_no_container_may_do_anything(render):
+    rendered = render({"extraEnv": [{"name": "A", "value": "b"}]})
+    specs = [pod(rendered)["spec"], rendered.one("Pod")["spec"]]
+    for spec in specs:
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert spec["securityContext"]["runAsUser"] >= 10000
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & set(spec)
+        for container in spec["containers"]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "runAsNonRoot": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+            for kind in ("requests", "limits"):
+                assert set(container["resources"][kind]) == {"cpu", "memory"}
+    assert rendered.one("Pod")["spec"]["automountServiceAccountToken"] is False
+
+
+def test_the_deployment_is_one_writer_that_is_probed_and_leaves_in_time(render):
+    deployment = render().one("Deployment")["spec"]
+    assert (deployment["replicas"], deployment["strategy"]) == (1, {"type": "Recreate"})
+    spec = deployment["template"]["spec"]
+    assert spec["terminationGracePeriodSeconds"] == 10
+    assert spec["volumes"] == [{"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}]
+    (container,) = spec["containers"]
+    assert container["volumeMounts"] == [{"name": "tmp", "mountPath": "/tmp"}]
+    (port,) = container["ports"]
+    probes = {kind: container[f"{kind}Probe"]["httpGet"] for kind in ("startup", "liveness", "readiness")}
+    assert {probe["port"] for probe in probes.values()} == {port["name"]}
+    assert {kind: probe["path"] for kind, probe in probes.items()} == {
+        "startup": "/healthz",
+        "liveness": "/healthz",
+        "readiness": "/readyz",
+    }
+    assert (
+        str(port["containerPort"]) == {one["name"]: one.get("value") for one in container["env"]}["SOVEREIGN_HTTP_PORT"]
+    )
+
+
+def test_crds_are_the_generated_ones_and_are_kept(render):
+    wanted = {}
+    for name, text in manifests().items():
+        if name != KUSTOMIZATION:
+            document = yaml.safe_load(text)
+            wanted[document["metadata"]["name"]] = document
+    found = {document["metadata"]["name"]: document for document in render().all("CustomResourceDefinition")}
+    assert found.keys() == wanted.keys()
+    for name, document in found.items():
+        assert document["metadata"].pop("annotations") == {"helm.sh/resource-policy": "keep"}
+        assert document["metadata"].pop("labels")["app.kubernetes.io/instance"] == "demo"
+        assert document == wanted[name], "Helm's way through JSON changes no number and no text"
+
+
+def test_the_same_values_render_the_same_without_a_cluster(helm_template):
+    assert helm_template().stdout == helm_template().stdout
+    for template in (CHART / "templates").rglob("*"):
+        if template.is_file():
+            found = re.findall(
+                r"\b(lookup|rand\w+|uuidv4|gen\w+|now|derivePassword)\b",
+                " ".join(re.findall(r"\{\{.*?\}\}", template.read_text())),
+            )
+            assert found == [], f"{template.name}: Argo CD renders at every sync and would never be in sync"
+
+
+def test_only_hooks_are_tests_since_argo_cd_runs_all_others_at_every_sync(render):
+    hooks = [
+        d["metadata"]["annotations"]["helm.sh/hook"]
+        for d in render()
+        if "helm.sh/hook" in (d["metadata"].get("annotations") or {})
+    ]
+    assert hooks == ["test"]
+
+
+def test_an_umbrella_chart_may_carry_it_under_another_name(control_plane, tmp_path):
+    umbrella = tmp_path / "umbrella"
+    shutil.copytree(CHART, umbrella / "charts" / "sovereign-cloud-operator")
+    dependency = {"name": "sovereign-cloud-operator", "version": "*", "alias": "clouds", "condition": "clouds.enabled"}
+    chart = {"apiVersion": "v2", "name": "umbrella", "version": "1.0.0", "dependencies": [dependency]}
+    (umbrella / "Chart.yaml").write_text(yaml.safe_dump(chart))
+    for enabled, kinds in ((True, KINDS), (False, set())):
+        values = json.dumps({"global": {"a": 1}, "clouds": {"enabled": enabled, "workers": 3}})
+        text = control_plane.helm("template", "u", str(umbrella), "--values=-", input=values).stdout
+        assert {document["kind"] for document in yaml.safe_load_all(text) if document} == kinds
+
+
+METRICS = "# HELP sovereign_queue_depth Keys.\nsovereign_queue_depth 0.0\n"
+ANSWERS = [
+    ("a healthy operator", {"/readyz": (200, "ok\n"), "/metrics": (200, METRICS)}, True),
+    ("it still lists", {"/readyz": (503, "listing\n"), "/metrics": (200, METRICS)}, False),
+    ("no metrics", {"/readyz": (200, "ok\n"), "/metrics": (500, "")}, False),
+    ("another program's metrics", {"/readyz": (200, "ok\n"), "/metrics": (200, "go_threads 7\n")}, False),
+]
+
+
+@pytest.mark.parametrize(("why", "answers", "passes"), ANSWERS)
+def test_the_test_pod_judges_what_the_operator_answers(render, why, answers, passes):
+    class Operator(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            status, text = answers.get(self.path, (404, ""))
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def log_message(self, *_):
+            pass
+
+    (container,) = render().one("Pod")["spec"]["containers"]
+    python, option, script, url = container["command"]
+    assert (python, option) == ("python", "-c")
+    service = render().one("Service")
+    assert url == f"http://{service['metadata']['name']}.clouds.svc:{service['spec']['ports'][0]['port']}"
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Operator) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        at = f"http://127.0.0.1:{server.server_port}"
+        finished = subprocess.run([sys.executable, "-c", script, at], capture_output=True, timeout=30, check=False)
+        server.shutdown()
+    assert (finished.returncode == 0) is passes, why

@@ -1,0 +1,83 @@
+"""The examples of manifests/, turned to a stage, one by one: tests change them before they apply them."""
+
+import yaml
+
+from sovereigncloud.sandbox.stage import EXAMPLES
+
+FRONT, NODE, ADOPTED = (f"ns301234{number}.ip-57-131-167.eu" for number in (5, 6, 7))
+BLOCK, VRACK, OTHER_VRACK = "57.131.167.176/28", "pn-123456", "pn-654321"
+SYSTEM = "ubuntu2404-server_64"
+PASSWORD = "adopted"
+ADOPTED_ADDRESS = 20
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOshSFOnTEAaOhM5ct5FYU+EI6q3+0OrkpRHpFrN5MMX you@example"
+
+
+def example(file, kind, name):
+    """One object of the examples."""
+    documents = yaml.safe_load_all((EXAMPLES / file).read_text())
+    return next(d for d in documents if d and (d["kind"], d["metadata"]["name"]) == (kind, name))
+
+
+def account(stage):
+    """The Secret with the credentials of the simulated OVHcloud account."""
+    service = stage.ovh_connection["accounts"][0]["serviceAccounts"][0]
+    secret = example("01-secrets.yaml", "Secret", "ovh-account")
+    return secret | {"stringData": {k: service[k] for k in ("clientId", "clientSecret")}}
+
+
+def hosted(name="ovh-rbx", networks=None, **spec):
+    """The hosted cloud of the guide: two servers, a vRack, a block, an 802.1Q network."""
+    cloud = example("11-hosted-cloud.yaml", "SovereignCloud", "ovh-rbx")
+    cloud["metadata"]["name"] = name
+    cloud["spec"] |= spec
+    if networks is not None:
+        cloud["spec"]["hosted"]["networks"] = networks
+    return cloud
+
+
+def image(*clouds):
+    """An image of the marketplace in these clouds."""
+    found = example("20-image.yaml", "MachineImage", "ubuntu-24.04")
+    found["spec"]["cloudRefs"] = [{"name": cloud} for cloud in clouds]
+    return found
+
+
+def instance(name, cloud, network, **spec):
+    """A machine."""
+    return {
+        "apiVersion": "sovereigncloud.io/v1alpha1",
+        "kind": "HostedInstance",
+        "metadata": {"name": name, "namespace": "platform"},
+        "spec": {
+            "placement": {"cloudRef": {"name": cloud}},
+            "source": {"image": "ubuntu-24.04"},
+            "vcpu": 1,
+            "memory": "1Gi",
+            "power": "Running",
+            "networks": [{"name": network}],
+            "sshAuthorizedKeys": [KEY],
+            **spec,
+        },
+    }
+
+
+def build_by_hand(stage, name="ovh-adopted"):
+    """A cloud that somebody built by the guide on the third server; returns its endpoint."""
+    address = stage.address(ADOPTED_ADDRESS)
+    stage.ovh.call("PATCH", f"/servers/{ADOPTED}", {"ip": address})
+    return stage.make_cloud(name, address, password=PASSWORD, hosts=(address,))
+
+
+def adopted(endpoint, **spec):
+    """The cloud that somebody built, and the Secret of its administrator."""
+    secret = example("01-secrets.yaml", "Secret", "ovh-adopted-one")
+    secret["stringData"] = {"username": "oneadmin", "password": PASSWORD}
+    cloud = example("12-adopted-cloud.yaml", "SovereignCloud", "ovh-adopted")
+    cloud["spec"]["hosted"]["openNebula"]["adopt"]["endpoint"] = endpoint
+    cloud["spec"] |= spec
+    return [secret, cloud]
+
+
+def server_named(cloud, name):
+    """The entry of a server in a hosted cloud's manifest."""
+    return next(s for s in cloud["spec"]["hosted"]["ovh"]["servers"] if s["name"] == name)

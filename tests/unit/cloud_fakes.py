@@ -1,0 +1,550 @@
+"""In-memory stand-ins for the ports, tiny but unkind, and a loop that does to one object what the engine does."""
+
+import asyncio
+import contextlib
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from sovereigncloud.api import BareMetalServer, SovereignCloud, VirtualNetwork
+from sovereigncloud.core.identity import Mark, mark_from_opennebula
+from sovereigncloud.core.outcome import Phase
+from sovereigncloud.core.plan import Action
+from sovereigncloud.kinds.errors import Conflict, MissingSecret, NotFound, Retry
+from sovereigncloud.kinds.ports import (
+    AccountView,
+    CloudView,
+    Front,
+    Host,
+    InstallState,
+    InstallStep,
+    Interface,
+    IpBlock,
+    Server,
+    ServerSummary,
+    Task,
+    VrackView,
+)
+
+NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+INSTALLATION = "prod"
+REINSTALL_TAKES = 660.0
+VRACK_TAKES = 60.0
+RENAME_TAKES = 600.0
+SYSTEMS = frozenset({"debian12_64", "ubuntu2204-server_64", "ubuntu2404-server_64"})
+GRACE = 60.0  # the engine's: how long a write with a lost answer may still take effect
+LASTING = {Action.CREATE, Action.REINSTALL, Action.INSTALL}
+PARSE = {c.crd.kind: c for c in (SovereignCloud, BareMetalServer, VirtualNetwork)}
+
+
+class Clock:
+    def __init__(self):
+        self.now = NOON
+
+    def pass_(self, seconds):
+        self.now += timedelta(seconds=seconds)
+
+
+@dataclass
+class FakeServer:
+    """One server: two aggregations of two cards, as the Scale range has them."""
+
+    name: str
+    ip: str = "127.0.0.11"
+    display_name: str = ""
+    os: str = "none_64"
+    tags: dict = field(default_factory=dict)
+    interfaces: tuple = ()
+    tasks: list = field(default_factory=list)  # [id, payload, begun, ends, final status]
+    disk_groups: int = 1
+    monitoring: bool = True
+    no_intervention: bool = False
+
+    @property
+    def urn(self):
+        return f"urn:v1:eu:resource:dedicatedServer:{self.name}"
+
+
+def interfaces(name, *, vrack="", ola=False):
+    public = Interface(f"{name}-pub", "public", "public_aggregation", not ola, "", ("aa:00", "aa:01"))
+    private = Interface(f"{name}-priv", "private", "vrack_aggregation", True, vrack, ("bb:00", "bb:01"))
+    return (private,) if ola else (public, private)
+
+
+class CrashError(Exception):
+    """The operator ends here; the next one knows what was written, and nothing else."""
+
+
+class FakeOvh:
+    """An account. Writes fail as `faults` says, one word for each write.
+
+    before: it never arrives; lost: done, the answer is lost; late: the client gives up, it is done half a minute later;
+    crash: the operator ends while it is sent, a reinstallation is begun half a minute later, anything else never.
+    """
+
+    def __init__(self, clock):
+        self.clock = clock
+        self.servers = {}
+        self.vracks = {"pn-1": set(), "pn-2": set()}
+        self.blocks = {}
+        self.systems = SYSTEMS
+        self.task_lag = 0.0
+        self.purged_after = 3600.0
+        self.faults = []
+        self.due = []  # (when, function): writes and effects that come later
+        self.writes = []
+        self.reads = Counter()
+        self.reinstalled = Counter()  # by operating system
+        self.final = "done"
+        self._ids = 100
+
+    def add(self, name="ns1", **values):
+        made = FakeServer(name, **values)
+        if not made.interfaces and "interfaces" not in values:
+            made.interfaces = interfaces(name)
+        self.servers[name] = made
+        return made
+
+    def settle(self):
+        """Let happen what is due."""
+        now = self.clock.now.timestamp()
+        for when, effect in sorted((d for d in self.due if d[0] <= now), key=lambda d: d[0]):
+            self.due.remove((when, effect))
+            effect()
+        for server in self.servers.values():
+            for task in server.tasks:
+                _, payload, _, ends, final, applied = task
+                if ends <= now and final == "done" and not applied:
+                    server.os, task[5] = payload.operating_system, True
+
+    def later(self, seconds, effect):
+        self.due.append((self.clock.now.timestamp() + seconds, effect))
+
+    def _write(self, what, effect):
+        self.settle()
+        fault = self.faults.pop(0) if self.faults else "ok"
+        if fault == "before":
+            raise Retry("connection reset")
+        if fault == "crash":
+            if what.startswith("reinstall"):
+                self.later(30.0, lambda: _quietly(effect))
+            raise CrashError
+        self.writes.append(what)
+        if fault == "late":
+            self.later(30.0, lambda: _quietly(effect))
+            raise Retry("timed out")
+        result = effect()
+        if fault == "lost":
+            raise Retry("timed out")
+        return result
+
+    # -- reads
+
+    async def view(self, began=0.0, vracks=frozenset()):
+        self.settle()
+        self.reads["view"] += 1
+        servers = {
+            s.name: ServerSummary(s.name, s.urn, s.display_name or s.name, dict(s.tags)) for s in self.servers.values()
+        }
+        members = {
+            v: {i.uuid: s.name for s in self.servers.values() for i in s.interfaces if i.vrack == v}
+            for v in self.vracks
+        }
+        routed = {v: frozenset(b for b, to in self.blocks.items() if to == v) for v in self.vracks}
+        return AccountView(
+            began, servers, {v: VrackView(v, f"urn:{v}", {}, members[v], routed[v]) for v in self.vracks}
+        )
+
+    def _server(self, name):
+        self.settle()
+        self.reads["server"] += 1
+        if name not in self.servers:
+            raise NotFound("This service does not exist")
+        return self.servers[name]
+
+    async def server(self, name):
+        s = self._server(name)
+        return Server(
+            service_name=s.name,
+            urn=s.urn,
+            display_name=s.display_name or s.name,
+            tags=dict(s.tags),
+            ip=s.ip,
+            region="eu-west-rbx",
+            availability_zone="eu-west-rbx-a",
+            datacenter="rbx8",
+            os=s.os,
+            state="ok",
+            power_state="poweron",
+            monitoring=s.monitoring,
+            no_intervention=s.no_intervention,
+            commercial_range="SCALE-i1",
+        )
+
+    async def interfaces(self, name):
+        return self._server(name).interfaces
+
+    async def disk_groups(self, name):
+        return self._server(name).disk_groups
+
+    async def compatible_systems(self, name):
+        self._server(name)
+        return self.systems
+
+    async def reinstall_tasks(self, name):
+        server, now = self._server(name), self.clock.now.timestamp()
+        return tuple(
+            Task(t[0], "reinstallServer", t[4] if t[3] <= now else "doing", "Start bare metal OS installation")
+            for t in server.tasks
+            if t[2] + self.task_lag <= now < t[3] + self.purged_after
+        )
+
+    async def install_progress(self, name):
+        server, now = self._server(name), self.clock.now.timestamp()
+        running = any(t[3] > now for t in server.tasks)
+        return (InstallStep("Partitioning", "doing", ""), InstallStep("Reboot", "todo", "")) if running else ()
+
+    async def block(self, block):
+        self.settle()
+        if block not in self.blocks:
+            raise NotFound("This service does not exist")
+        return IpBlock(block, self.blocks[block], f"urn:{block}", {})
+
+    # -- writes
+
+    async def reinstall(self, name, request):
+        return self._write(f"reinstall {name} {request.operating_system}", lambda: self._begin(name, request))
+
+    def _begin(self, name, request):
+        server, now = self.servers[name], self.clock.now.timestamp()
+        running = [t for t in server.tasks if t[3] > now]
+        if running:
+            raise Conflict(f"Task {running[0][0]} of type reinstallServer with status doing is already running")
+        self._ids += 1
+        server.tasks.append([self._ids, request, now, now + REINSTALL_TAKES, self.final, False])
+        self.reinstalled[request.operating_system] += 1
+        return self._ids
+
+    async def rename(self, name, display_name):
+        server = self.servers[name]
+        self._write(
+            f"rename {name}", lambda: self.later(RENAME_TAKES, lambda: setattr(server, "display_name", display_name))
+        )
+
+    async def set_monitoring(self, name, *, monitoring, no_intervention):
+        server = self.servers[name]
+
+        def effect():
+            server.monitoring, server.no_intervention = monitoring, no_intervention
+
+        self._write(f"monitoring {name}", effect)
+
+    def _of(self, urn):
+        return next(s for s in self.servers.values() if s.urn == urn)
+
+    async def tag(self, urn, tags):
+        for key, value in tags.items():
+            assert len(value) <= 256
+            self._write(f"tag {key}={value}", lambda k=key, v=value: self._of(urn).tags.update({k: v}))
+
+    async def untag(self, urn, keys):
+        for key in sorted(keys):
+            self._write(f"untag {key}", lambda k=key: self._of(urn).tags.pop(k, None))
+
+    def move(self, uuid, vrack):
+        for server in self.servers.values():
+            server.interfaces = tuple(replace(i, vrack=vrack) if i.uuid == uuid else i for i in server.interfaces)
+
+    async def attach_interface(self, vrack, uuid):
+        self._write(f"attach {uuid} {vrack}", lambda: self.later(VRACK_TAKES, lambda: self.move(uuid, vrack)))
+
+    async def detach_interface(self, vrack, uuid):
+        self._write(f"detach {uuid} {vrack}", lambda: self.later(VRACK_TAKES, lambda: self.move(uuid, "")))
+
+    async def attach_block(self, vrack, block):
+        self._write(
+            f"attach {block} {vrack}", lambda: self.later(VRACK_TAKES, lambda: self.blocks.update({block: vrack}))
+        )
+
+    async def detach_block(self, vrack, block):
+        self._write(f"detach {block} {vrack}", lambda: self.blocks.update({block: ""}))
+
+
+def _quietly(effect):
+    with contextlib.suppress(Conflict):
+        effect()
+
+
+class FakeOne:
+    """A front-end; None as its version: nobody answers."""
+
+    def __init__(self):
+        self.version = None
+        self.hosts = {}
+        self.vms = {}
+        self.writes = []
+
+    def host(self, name, state=2, *, mark=None):
+        id_ = len(self.hosts)
+        self.hosts[id_] = Host(id_, name, state, 0, "kvm", "kvm", 0, 3200, 134217728, mark)
+        return id_
+
+    def _answer(self):
+        if self.version is None:
+            raise Retry("connection refused", where="OpenNebula")
+
+    async def front(self):
+        self._answer()
+        return Front(self.version, 0, "OpenNebula", 0)
+
+    async def view(self, began=0.0):
+        self._answer()
+        return CloudView(began, dict(self.vms), {}, {}, dict(self.hosts), {})
+
+    async def create_host(self, name, im_mad, vm_mad, cluster_id):
+        self._answer()
+        self.writes.append(f"create host {name}")
+        return self.host(name)
+
+    async def update_host(self, host_id, attributes):
+        self._answer()
+        self.writes.append(f"update host {host_id}")
+        self.hosts[host_id] = replace(self.hosts[host_id], mark=mark_from_opennebula(attributes))
+
+    async def enable_host(self, host_id):
+        self._answer()
+        self.writes.append(f"enable host {host_id}")
+        self.hosts[host_id] = replace(self.hosts[host_id], state=2)
+
+
+class FakeInstaller:
+    """Jobs by hash."""
+
+    def __init__(self):
+        self.jobs = {}
+        self.started = Counter()
+        self.faults = []
+
+    async def state(self, installation):
+        return self.jobs.get(installation.hash, InstallState("Absent"))
+
+    async def start(self, installation):
+        fault = self.faults.pop(0) if self.faults else "ok"
+        if fault == "before":
+            raise Retry("API server away")
+        if installation.hash not in self.jobs:
+            self.started[installation.hash] += 1
+            self.jobs[installation.hash] = InstallState("Running")
+            self.last = installation
+        if fault == "lost":
+            raise Retry("API server away")
+
+
+class FakeKubernetes:
+    def __init__(self, world):
+        self.world = world
+        self.secrets = {}
+        self.applied = []
+        self.deleted = []
+
+    async def secret(self, namespace, name):
+        if (namespace, name) not in self.secrets:
+            raise MissingSecret(f"Secret {namespace}/{name} is not there")
+        return self.secrets[namespace, name]
+
+    async def generate_credentials(self, namespace, name, username, labels):
+        if (namespace, name) in self.secrets:
+            return False
+        self.secrets[namespace, name] = {"username": username, "password": "x", "sshPublicKey": "ssh-ed25519 AAAA"}
+        return True
+
+    async def delete_secret(self, namespace, name):
+        self.secrets.pop((namespace, name), None)
+
+    async def apply(self, manifest):
+        self.applied.append(manifest)
+        self.world.put(manifest)
+
+    async def delete(self, kind, namespace, name):
+        self.deleted.append(name)
+        raw = self.world.raw.get((kind, namespace, name))
+        if raw is not None:
+            raw["metadata"]["deletionTimestamp"] = NOON.isoformat()
+
+
+class FakeWorld:
+    """The store and the doors."""
+
+    def __init__(self):
+        self.clock = Clock()
+        self.account_ = FakeOvh(self.clock)
+        self.one = FakeOne()
+        self.installer = FakeInstaller()
+        self.kubernetes = FakeKubernetes(self)
+        self.admitted = True
+        self.allowed = set()
+        self.raw = {}
+        self.controllers = {}
+
+    @property
+    def now(self):
+        return self.clock.now
+
+    def put(self, manifest):
+        """Apply: spec is replaced, status stays."""
+        meta = manifest["metadata"]
+        key = (manifest["kind"], meta["namespace"], meta["name"])
+        before = self.raw.get(key)
+        generation = 1
+        if before is not None:
+            generation = before["metadata"]["generation"] + (before["spec"] != manifest["spec"])
+        uid = before["metadata"]["uid"] if before else meta.get("uid", f"uid-{len(self.raw)}")
+        self.raw[key] = {
+            **manifest,
+            "metadata": {
+                "finalizers": ["sovereigncloud.io/finalizer"],
+                **(before["metadata"] if before else {}),
+                **meta,
+                "generation": generation,
+                "uid": uid,
+            },
+            "status": before["status"] if before else {"observedGeneration": -1},
+        }
+        return self.raw[key]
+
+    def get(self, key):
+        raw = self.raw.get(tuple(key))
+        return PARSE[key[0]].model_validate(raw) if raw else None
+
+    def users(self, key):
+        everything = [self.get(_key(k)) for k in self.raw]
+        return [r for r in everything if key in _uses(r)]
+
+    def mark(self, resource):
+        key = resource.key
+        return Mark(INSTALLATION, f"{key.kind}/{key.namespace}/{key.name}", resource.metadata.uid)
+
+    def clouds(self, namespace):
+        return ()
+
+    async def open_nebula(self, cloud):
+        return self.one
+
+    async def view(self, cloud):
+        return await self.one.view()
+
+    async def ovh(self, endpoint, namespace, secret):
+        return self.account_
+
+    async def account(self, endpoint, namespace, secret, vrack):
+        return await self.account_.view()
+
+    def allows_plain_http(self, host):
+        return host in self.allowed
+
+
+def _key(raw_key):
+    from sovereigncloud.api.base import Key  # noqa: PLC0415
+
+    return Key(*raw_key)
+
+
+def _uses(resource):
+    from sovereigncloud.kinds.baremetalserver import BareMetalServerController  # noqa: PLC0415
+
+    if isinstance(resource, BareMetalServer):
+        return BareMetalServerController().uses(resource).objects
+    if isinstance(resource, VirtualNetwork):
+        ref = resource.spec.cloud_ref
+        return (_key(("SovereignCloud", ref.namespace or resource.metadata.namespace, ref.name)),)
+    return ()
+
+
+@dataclass
+class Looked:
+    """What one look at one object gave."""
+
+    plan: object
+    outcome: object
+    performed: list
+
+
+class Loop:
+    """What the engine does to one object: observe, plan, perform, write status."""
+
+    def __init__(self, world, controller, key):
+        self.world, self.controller, self.key = world, controller, key
+
+    @property
+    def raw(self):
+        return self.world.raw[self.key]
+
+    async def once(self):
+        world, raw = self.world, self.raw
+        resource = self.controller.resource.model_validate(raw)
+        performed, step = [], None
+        try:
+            observed = await self.controller.observe(resource, world)
+            plan = self.controller.plan(resource, observed, world.now)
+            assert plan == self.controller.plan(resource, observed, world.now), "plan is not pure"
+            outcome = plan.outcome
+            for step in plan.steps:
+                outcome = await self.controller.perform(step, resource, world)
+                performed.append(step)
+                self._facts(outcome.facts)
+                if outcome.phase is not Phase.DONE:
+                    break
+        except (Retry, Conflict) as error:
+            if isinstance(error, Retry) and step is not None and step.action in LASTING:
+                world.clock.pass_(GRACE)  # what was read before this is not trusted any more
+            return Looked(None, error, performed)
+        except CrashError as error:
+            return Looked(None, error, performed)
+        self._status(resource, observed, plan, outcome)
+        return Looked(plan, outcome, performed)
+
+    def _facts(self, facts):
+        external = {**(self.raw["status"].get("external") or {}), **facts}
+        self.raw["status"]["external"] = {k: v for k, v in external.items() if v}
+
+    def _status(self, resource, observed, plan, outcome):
+        status = self.raw["status"]
+        for key, value in self.controller.status(resource, observed).items():
+            status.pop(key, None) if value is None else status.update({key: value})
+        now = self.world.now.isoformat()
+        before = {d["path"]: d["since"] for d in status.get("drift", ())}
+        settled = resource.settled
+        drift = [
+            {"path": d.path, "desired": d.desired, "observed": d.observed, "since": before.get(d.path, now)}
+            for d in plan.drift
+            if settled
+        ]
+        ready = any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions", ()))
+        if outcome.phase is Phase.DONE and not plan.steps:
+            ready = True
+        elif not outcome.available:
+            ready = False
+        conditions = [
+            {"type": "Ready", "status": str(ready), "reason": outcome.reason or "Ready", "message": outcome.message}
+        ]
+        if drift:
+            conditions.append({"type": "Drifted", "status": "True", "reason": "Drifted"})
+        if outcome.phase is Phase.STALLED:
+            conditions.append(
+                {"type": "Stalled", "status": "True", "reason": outcome.reason, "message": outcome.message}
+            )
+        status.update(conditions=conditions, drift=drift, observedGeneration=resource.metadata.generation)
+
+    async def until_quiet(self, limit=1500):
+        """Look again as the outcomes say until nothing is to be done; the last look."""
+        for _ in range(limit):
+            looked = await self.once()
+            quiet = looked.plan is not None and not looked.performed
+            if quiet and looked.outcome.phase in {Phase.DONE, Phase.STALLED, Phase.BLOCKED}:
+                return looked
+            self.world.clock.pass_(getattr(looked.outcome, "after", None) or 5.0)
+        raise AssertionError(f"not quiet after {limit} looks: {looked}")
+
+
+def run(coroutine):
+    return asyncio.run(coroutine)
