@@ -29,6 +29,8 @@ _NOT_CONVERGING_AGAIN = 300.0
 _BLOCKED_AGAIN = 10.0
 _SHOWS_INSIDE = 0.5
 """Seconds after which a write to Kubernetes shows in the store, should no event tell of it."""
+LOOK_FIRST = waiting("Observing", "looks once more before what was approved is carried out", after=0.01, available=True)
+"""Nothing new is known: nothing is written."""
 _NO_STEP = waiting(NOT_THE_WRITER, "no step is begun: the Lease is not held", after=5.0, available=True)
 _MAY_HAVE_MADE = frozenset({Action.CREATE, Action.ATTACH, Action.REINSTALL, Action.INSTALL})
 """What would be there twice if it was done again before a lost one took effect; the record of a one-time request would
@@ -97,10 +99,17 @@ class Actor:
         # Where a person approved exactly these steps there is nothing left to ask.
         steps, brake = (decision.steps, DONE) if decision.approved else self._before_the_brakes(scope, decision.steps)
         if not steps:
-            return decision.outcome.merge(brake)
+            return brake if brake is LOOK_FIRST else decision.outcome.merge(brake)
+        if decision.approved and self._looks_first(track, decision.approved):
+            return LOOK_FIRST
+        return (await self._attempt(scope, examination, steps)).merge(brake)
+
+    async def _attempt(self, scope: Scope, examination: Examination, steps: tuple[Step, ...]) -> Outcome:
+        """What nobody forbids: unless it was tried a moment ago, or may be on its way already."""
+        track = scope.track
         signature = signature_of(scope.resource, steps)
         if (failed := self._not_now(track, steps, signature)) is not None:
-            return failed.merge(brake)
+            return failed
         if track.must_look_again(steps):
             after = max(track.trust_after - self._shared.clock(), 0.0) + 0.05
             message = "what was asked for before the operator started may still take effect"
@@ -109,9 +118,9 @@ class Actor:
             if not self._may_begin():
                 return _NO_STEP
             await self._guards.hold(scope.resource, scope.uses, track)
-        if decision.approved:
+        if examination.decision.approved:
             self._begin_approved(scope, examination)
-        return (await self._perform(scope, examination, steps, signature)).merge(brake)
+        return await self._perform(scope, examination, steps, signature)
 
     def _not_now(self, track: Track, steps: tuple[Step, ...], signature: str) -> Outcome | None:
         """Why these steps are not tried now: they failed a moment ago, or they were done often and changed nothing."""
@@ -122,6 +131,13 @@ class Actor:
             track.converged()
             track.failed(signature, stuck, now + _NOT_CONVERGING_AGAIN)
         return track.held_back(signature, now)
+
+    def _looks_first(self, track: Track, approved: str) -> bool:
+        """An approval is for what a person saw. What is carried out must still be that, so it is looked at once more."""
+        if approved in {track.confirmed, track.approval[0]}:
+            return False
+        track.confirmed, track.trust_after = approved, max(track.trust_after, self._shared.clock())
+        return True
 
     def _begin_approved(self, scope: Scope, examination: Examination) -> None:
         """From here on the approval is used up; what is left of the plan goes on under it."""
@@ -152,6 +168,8 @@ class Actor:
         verdict = judge(dangerous, total, self._limits, resource.spec.approved_plan or "", spent=spent)
         if verdict.held:
             return steps[:first], stalled("TooManyChanges", verdict.message)
+        if verdict.approved and self._looks_first(scope.track, verdict.approved):
+            return (), LOOK_FIRST
         scope.approved = verdict.approved
         return steps, DONE
 
@@ -189,7 +207,10 @@ class Actor:
     def _under_way(self, examination: Examination, steps: tuple[Step, ...], total: Outcome) -> Outcome:
         """What is said while it is not seen yet."""
         plan, decision = examination.plan, examination.decision
-        if total.phase is Phase.DONE:
+        if total.phase is Phase.DONE and all(s.takes_over for s in steps) and total.after is None:
+            # Nothing changed but whose it is: what it was before, it is now.
+            total = replace(plan.outcome, facts={**plan.outcome.facts, **total.facts})
+        elif total.phase is Phase.DONE:
             names = ", ".join(f"{s.action} {s.target}" for s in steps)
             works = all(s.disruption == "None" and s.action not in _MAKES for s in steps)
             meanwhile = plan.outcome.phase is Phase.DONE or plan.outcome.available

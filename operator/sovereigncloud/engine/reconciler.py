@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from sovereigncloud.api.base import RECONCILE_REQUESTED_AT, DeletionPolicy, Key
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, stalled, waiting
-from sovereigncloud.engine.actor import NOT_THE_WRITER, Actor, Scope
+from sovereigncloud.engine.actor import LOOK_FIRST, NOT_THE_WRITER, Actor, Scope
 from sovereigncloud.engine.examine import AnyController, Examination, Subject, examine, gate, status_patch
 from sovereigncloud.engine.guards import Guards, ObjectWriter
 from sovereigncloud.engine.metrics import Metrics
@@ -117,7 +117,7 @@ class Reconciler:
             if examination.decision.release:
                 return await self._release(scope)
             outcome = await self._actor.act(scope, examination)
-            if outcome.reason == NOT_THE_WRITER and not scope.track.facts:
+            if outcome is LOOK_FIRST or (outcome.reason == NOT_THE_WRITER and not scope.track.facts):
                 return Result(outcome)
         for verdict in self._shared.held(key):
             outcome = outcome.merge(stalled("TooManyChanges", verdict.message))

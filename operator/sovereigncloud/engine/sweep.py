@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic, time
 
 from pydantic import ValidationError
@@ -32,6 +32,7 @@ from sovereigncloud.kinds.errors import MissingSecret, NotYet, OutsideError
 logger = logging.getLogger(__name__)
 _SLICE = 25
 """Objects between two turns of the event loop: a sweep over thousands must not hold up an answer to a person."""
+EXTERNALLY_DELETED = "ExternallyDeleted"
 _ADMITTED = "it is being looked into"
 
 
@@ -42,10 +43,12 @@ class Difference:
     Attributes:
         differs: there is something to do or to say.
         change: what would be recreated, deleted or disrupted because of what was observed, in words; empty: nothing.
+        known: its loss was confirmed before: it goes on being asked about, and counts no more.
     """
 
     differs: bool = False
     change: str = ""
+    known: bool = False
 
 
 class Sweeper:
@@ -106,7 +109,8 @@ class Sweeper:
         approved = (resource.spec.approved_plan or "") if resource else ""
         spent = (resource.status.last_approved_plan or "") if resource else ""
         verdict = judge(changes, max(total, 1), self._limits, approved, before=before, spent=spent)
-        verdicts[cloud] = verdict
+        known = frozenset(str(k) for k, d in differences.items() if d.known)
+        verdict = verdicts[cloud] = replace(verdict, admitted=verdict.admitted | known)
         if verdict.held != before.held or verdict.approved != before.approved:
             self._enqueue(cloud)
         return verdict
@@ -146,7 +150,8 @@ class Sweeper:
         except BeyondSweepError:
             # What a reconcile found and may not do yet, or was admitted to do and has not begun, still counts: else it
             # would be admitted in every second sweep.
-            return Difference(differs=True, change=track.dangerous or (_ADMITTED if track.admitted else ""))
+            change = track.dangerous or (_ADMITTED if track.admitted else "")
+            return Difference(differs=True, change=change, known=track.lost and not change)
         except (NotYet, MissingSecret, OutsideError):
             return Difference()  # it is queued by the view or by its backoff
         except Exception:
@@ -171,7 +176,19 @@ class Sweeper:
             examination=examination,
         )
         change = "; ".join(f"{s.action} {s.target}" for s in decision.steps if s.dangerous)
-        if examination.plan.absent:
-            change = change or "it is missing in the cloud"
+        track.lost = examination.plan.absent
+        if examination.plan.absent and not change:
+            if _reported(resource):
+                return Difference(differs=True, known=True)
+            change = "it is missing in the cloud"
         acts = bool(decision.steps) and failed is None
         return Difference(bool(acts or patch or decision.release or examination.plan.absent), change)
+
+
+def _reported(resource: AnyResource) -> bool:
+    """Whether its loss was confirmed, perhaps by a process before this one, and only a person can do something about it:
+    then it is no news that counts.
+    """
+    stalled = resource.status.condition("Stalled")
+    same = resource.status.observed_generation == resource.metadata.generation
+    return same and stalled is not None and stalled.reason == EXTERNALLY_DELETED

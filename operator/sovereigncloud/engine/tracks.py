@@ -45,8 +45,10 @@ class Track:
         asked: the last reconcile-requested-at that was seen.
         dangerous: what an observation asks for and the brakes did not admit yet, in words.
         admitted: whether the brakes let go on what a sweep found, and no reconcile has looked since.
+        lost: what it recorded was missing when a sweep last could tell.
         guarded: Secrets that it is known to hold.
         approval: the approved plan that is being carried out, and its steps.
+        confirmed: the approval for which reality was looked at once more.
         watches: which are read often on its behalf.
     """
 
@@ -61,8 +63,10 @@ class Track:
     asked: str = ""
     dangerous: str = ""
     admitted: bool = False
+    lost: bool = False
     guarded: frozenset[str] = frozenset()
     approval: tuple[str, tuple[Step, ...]] = ("", ())
+    confirmed: str = ""
     watches: tuple[ViewWatch[Any], ...] = ()
 
     def held_back(self, signature: str, now: float) -> Outcome | None:
