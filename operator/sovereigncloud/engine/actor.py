@@ -196,12 +196,13 @@ class Actor:
 
     def _failed(self, track: Track, signature: str, result: Outcome) -> Outcome:
         """The same steps are not tried again before their time, however often a sweep comes by."""
-        delay = result.after
+        failures = track.failures if track.failure is not None and track.failure.signature == signature else 0
         if result.phase is Phase.RETRY:
-            delay = max(delay or 0.0, self._backoff.delay(track.failures))
-            result = replace(result, after=delay)
-        elif delay is None:
-            delay = _BLOCKED_AGAIN
+            delay = max(result.after or 0.0, self._backoff.delay(failures))
+        else:
+            # Who has just made a mistake mends it now: tried again soon, then as seldom as the table of errors says.
+            delay = self._backoff.delay(failures, ceiling=result.after or _BLOCKED_AGAIN)
+        result = replace(result, after=delay)
         track.failed(signature, result, self._shared.clock() + delay)
         return result
 

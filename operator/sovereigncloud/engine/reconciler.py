@@ -34,10 +34,15 @@ _LOOK_AGAIN = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What the queue should do with the key: nothing, look again after a time, or back off."""
+    """What the queue should do with the key: nothing, look again after a time, or back off.
+
+    Attributes:
+        failed: it could not be looked at.
+    """
 
     outcome: Outcome = DONE
     gone: bool = False
+    failed: bool = False
 
 
 class Reconciler:
@@ -99,20 +104,21 @@ class Reconciler:
         key = scope.resource.key
         outcome = gate(scope.resource, scope.uses, self._shared.store)
         examination: Examination | None = None
+        failed = False
         if outcome.phase is Phase.DONE:
             try:
                 examination = await self._examine(scope)
             except (NotYet, MissingSecret, OutsideError) as error:
                 if isinstance(error, Auth):
                     self._shared.distrust(scope.resource, scope.uses)
-                outcome = outcome_of(error)
+                outcome, failed = outcome_of(error), not isinstance(error, NotYet)
                 if isinstance(error, BeingReadError) or (
                     isinstance(error, NotYet) and scope.resource.status.condition("Ready")
                 ):
                     return Result(outcome)  # nothing new is known: nothing is written
             except Exception as error:  # a bug in a kind must not end the worker
                 logger.exception("observing failed", extra={"object": str(key)})
-                outcome = outcome_of(error)
+                outcome, failed = outcome_of(error), True
         if examination is not None:
             if examination.decision.release:
                 return await self._release(scope)
@@ -124,7 +130,7 @@ class Reconciler:
         outcome = self._settle(scope, outcome)
         await self._write_status(scope, outcome, examination)
         await self._guards.drop(scope.resource, scope.uses, scope.track)
-        return Result(outcome)
+        return Result(outcome, failed=failed)
 
     async def _examine(self, scope: Scope) -> Examination:
         approval, generation, steps = scope.track.approval
