@@ -149,11 +149,11 @@ class ApiServer:
 
     # --- what the engine writes ------------------------------------------------------------------------------------------
 
-    async def patch_status(self, kind, namespace, name, uid, patch):
+    async def patch_status(self, kind, namespace, name, version, patch):
         def effect():
             known = self._get(kind, namespace, name)
-            if known["metadata"]["uid"] != uid:
-                raise Conflict("uid in precondition")
+            if known["metadata"]["resourceVersion"] != version:
+                raise Conflict("the object has been modified")
             changed = copy.deepcopy(known)
             changed["status"] = apply_patch(changed["status"], patch)
             paths = [d["path"] for d in changed["status"].get("drift") or []]

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 from tests.fakes import objects
 from tests.fakes.api_server import ApiServer
 from tests.fakes.objects import CLOUD, NAMESPACE, key
-from tests.fakes.outside import CloudController, MachineController, Outside
+from tests.fakes.outside import Account, CloudController, MachineController, Outside, ServerController
 from tests.fakes.virtual_time import now, run
 
 from sovereigncloud.engine.clients import Clients
@@ -25,7 +25,7 @@ class Bench:
 
     def __init__(self, **settings):
         self.settings = Settings(namespace="sovereign-system", **settings)
-        self.api, self.outside = ApiServer(), Outside()
+        self.api, self.outside, self.account = ApiServer(), Outside(), Account()
         self.machines, self.clouds = MachineController(), CloudController()
         self.leader, self.engine, self.installation = True, None, "installation"
         self.api.create(NAMESPACE, "one", {"username": "oneadmin", "password": "secret"})
@@ -34,12 +34,12 @@ class Bench:
         """A process that is not started yet."""
         self.metrics = Metrics(CollectorRegistry())
         self.clients = Clients(
-            self.api, lambda *credentials: self.outside.client(credentials[2]), lambda *_: None, clock=now
+            self.api, lambda *credentials: self.outside.client(credentials[2]), lambda *_: self.account, clock=now
         )
         return Engine(
             self.settings,
             self.installation,
-            {"HostedInstance": self.machines, "SovereignCloud": self.clouds},
+            {"HostedInstance": self.machines, "SovereignCloud": self.clouds, "BareMetalServer": ServerController()},
             clients=self.clients,
             kubernetes=self.api,
             writer=self.api,

@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 
 from tests.fakes.virtual_time import now
 
-from sovereigncloud.api import HostedInstance, SovereignCloud
+from sovereigncloud.api import BareMetalServer, HostedInstance, SovereignCloud
 from sovereigncloud.api.base import DeletionPolicy, Key
 from sovereigncloud.core.identity import Mark, find, mark_from_opennebula
 from sovereigncloud.core.outcome import DONE, blocked, done, stalled, waiting
 from sovereigncloud.core.plan import Action, Cause, Disruption, Drift, Plan, Step
 from sovereigncloud.kinds.controller import SecretUse, Uses
 from sovereigncloud.kinds.errors import NotFound, Retry
-from sovereigncloud.kinds.ports import CloudView, Front, Vm
+from sovereigncloud.kinds.ports import AccountView, CloudView, Front, ServerSummary, Vm
 
 PENDING, RUNNING, DONE_STATE = 1, 3, 6
 
@@ -329,6 +329,69 @@ class CloudController:
         if observed is None:
             return {}
         return {"endpoint": resource.spec.existing.endpoint, "version": observed[0].version}
+
+
+class Account:
+    """An OVHcloud account: servers by name, and how often it was read."""
+
+    def __init__(self):
+        self.servers, self.views, self.asked, self.error, self.vracks = set(), 0, [], None, []
+
+    async def view(self, began, vracks):
+        self.views += 1
+        self.vracks.append(set(vracks))
+        await asyncio.sleep(0.05)
+        if self.error:
+            raise self.error
+        return AccountView(
+            began, {name: ServerSummary(name, name, name, {}) for name in self.servers}, dict.fromkeys(vracks)
+        )
+
+    async def server(self, name):
+        self.asked.append(name)
+        await asyncio.sleep(0.05)
+        if name not in self.servers:
+            raise NotFound(f"no server {name}")
+
+
+class ServerController:
+    """A BareMetalServer that is there or not."""
+
+    resource = BareMetalServer
+
+    def uses(self, resource):
+        owners = tuple(
+            Key("SovereignCloud", resource.metadata.namespace, r.name) for r in resource.metadata.owner_references
+        )
+        return Uses(objects=owners, secrets=(SecretUse(resource.spec.ovh.credentials_secret_ref.name),))
+
+    async def observe(self, resource, world):
+        ovh = resource.spec.ovh
+        view = await world.account(ovh.endpoint, resource.metadata.namespace, "ovh", ovh.vrack or "")
+        if ovh.vrack and ovh.vrack not in view.vracks:
+            return "no vRack"
+        if ovh.service_name in view.servers:
+            return "there"
+        if resource.settled and not world.admitted:
+            return "missing"
+        client = await world.ovh(ovh.endpoint, resource.metadata.namespace, "ovh")
+        try:
+            await client.server(ovh.service_name)
+        except NotFound:
+            return "gone"
+        return "there"
+
+    def plan(self, resource, observed, now):
+        match observed:
+            case "there":
+                return Plan()
+            case "missing":
+                return Plan(absent=True, outcome=waiting("ConfirmingAbsence", "it is missing", available=True))
+            case _:
+                return Plan(outcome=stalled("ExternallyDeleted" if observed == "gone" else "NoSuchVrack", observed))
+
+    def status(self, resource, observed):
+        return {}
 
 
 LOST_ANSWER = Retry("timed out", where="OpenNebula one.vm.allocate")

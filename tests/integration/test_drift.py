@@ -7,9 +7,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 import pytest
+from tests.integration.existing_cloud import ExistingCloud
 
 from sovereigncloud.sandbox.stage import condition, is_ready
-from tests.integration.existing_cloud import ExistingCloud
 
 CORRECT, REPORT, IGNORE = "correct", "report", "ignore"
 POWERED_OFF = 8

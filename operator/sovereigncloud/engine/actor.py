@@ -16,7 +16,7 @@ from sovereigncloud.engine.guards import Guards
 from sovereigncloud.engine.metrics import Metrics
 from sovereigncloud.engine.outcomes import outcome_of
 from sovereigncloud.engine.store import AnyResource
-from sovereigncloud.engine.tracks import MAX_REPEATS, Track
+from sovereigncloud.engine.tracks import MAX_REPEATS, NO_APPROVAL, Track
 from sovereigncloud.engine.workqueue import Backoff
 from sovereigncloud.engine.world import ObjectWorld, Shared
 from sovereigncloud.kinds.controller import Uses
@@ -90,11 +90,11 @@ class Actor:
         decision, track = examination.decision, scope.track
         track.dangerous, track.admitted = "", False
         if not decision.approved and decision.published:
-            track.approval = ("", ())  # what is to be done now is not what was approved
+            track.approval = NO_APPROVAL  # what is to be done now is not what was approved
         if not decision.steps:
             if decision.outcome.phase is Phase.DONE:
                 track.converged()
-                track.approval = ("", ())
+                track.approval = NO_APPROVAL
             return said(examination)
         # Where a person approved exactly these steps there is nothing left to ask.
         steps, brake = (decision.steps, DONE) if decision.approved else self._before_the_brakes(scope, decision.steps)
@@ -143,8 +143,9 @@ class Actor:
         """From here on the approval is used up; what is left of the plan goes on under it."""
         decision, track = examination.decision, scope.track
         scope.approved = decision.approved
-        if track.approval[0] != decision.approved:
-            track.approval = (decision.approved, tuple(s for s in decision.steps if not s.inside))
+        begun = (decision.approved, scope.resource.metadata.generation)
+        if track.approval[:2] != begun:
+            track.approval = (*begun, tuple(s for s in examination.plan.steps if not s.inside))
 
     def _before_the_brakes(self, scope: Scope, steps: tuple[Step, ...]) -> tuple[tuple[Step, ...], Outcome]:
         """The steps up to the first that the brakes hold, and what they say.

@@ -133,8 +133,9 @@ class Reconciler:
         return Result(outcome, failed=failed)
 
     async def _examine(self, scope: Scope) -> Examination:
-        approval, steps = scope.track.approval
-        begun = steps if approval and approval == scope.resource.spec.approved_plan else ()
+        approval, generation, steps = scope.track.approval
+        same = (approval, generation) == (scope.resource.spec.approved_plan, scope.resource.metadata.generation)
+        begun = steps if approval and same else ()
         return await examine(scope.controller, scope.resource, scope.world, self._shared.store, begun=begun)
 
     async def _release(self, scope: Scope) -> Result:
@@ -172,7 +173,7 @@ class Reconciler:
             metadata = resource.metadata
             try:
                 written = await self._writer.patch_status(
-                    resource.crd.kind, metadata.namespace, metadata.name, metadata.uid, patch
+                    resource.crd.kind, metadata.namespace, metadata.name, stored.version, patch
                 )
             except NotFound:
                 self._vanished(resource.key, metadata.uid)
@@ -239,7 +240,7 @@ class Reconciler:
         outcome = stalled("InvalidSpec", wrong)
         patch = status_patch(Subject.of(body), body.get("status") or {}, outcome, now=self._shared.now())
         if patch:
-            self._ingest(await self._writer.patch_status(key.kind, key.namespace, key.name, stored.uid, patch))
+            self._ingest(await self._writer.patch_status(key.kind, key.namespace, key.name, stored.version, patch))
         return Result(outcome)
 
 

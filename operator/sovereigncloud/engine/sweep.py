@@ -73,6 +73,13 @@ class Sweeper:
         self._shared, self._controllers, self._enqueue = shared, controllers, enqueue
         self._limits, self._metrics = limits, metrics
 
+    async def some(self, cloud: Key, keys: frozenset[Key]) -> bool:
+        """Look what became of what is under way. Whether something was lost that only a sweep of everything may judge."""
+        verdict = self._shared.verdicts.get(cloud, NOTHING)
+        differences = await self._compare(keys)
+        self._queue(differences, verdict)
+        return not verdict.held and any(d.change and str(k) not in verdict.admitted for k, d in differences.items())
+
     async def cloud(self, cloud: Key) -> None:
         """Sweep a cloud: its members, then the brakes, then the cloud itself."""
         begun = monotonic()

@@ -20,6 +20,10 @@ MAX_REPEATS = 6
 _REMEMBERED = 16
 
 
+Approval = tuple[str, int, tuple[Step, ...]]
+NO_APPROVAL: Approval = ("", 0, ())
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """Steps that failed, and until when they are not tried again: sweeps come more often than that."""
@@ -47,7 +51,7 @@ class Track:
         admitted: whether the brakes let go on what a sweep found, and no reconcile has looked since.
         lost: what it recorded was missing when a sweep last could tell.
         guarded: Secrets that it is known to hold.
-        approval: the approved plan that is being carried out, and its steps.
+        approval: the approved plan that is being carried out, for which generation, and its steps.
         confirmed: the approval for which reality was looked at once more.
         watches: which are read often on its behalf.
     """
@@ -65,7 +69,7 @@ class Track:
     admitted: bool = False
     lost: bool = False
     guarded: frozenset[str] = frozenset()
-    approval: tuple[str, tuple[Step, ...]] = ("", ())
+    approval: Approval = NO_APPROVAL
     confirmed: str = ""
     watches: tuple[ViewWatch[Any], ...] = ()
 
