@@ -268,22 +268,23 @@ class KubernetesApi:
         return await self.create_secret(namespace, name, values, labels)
 
     async def delete_secret(self, namespace: str, name: str) -> None:
-        """Delete a generated Secret; not being there is fine."""
+        """Delete a generated Secret, and let it go: who held it is whom it was for. Not being there is fine."""
         try:
             await self._request("DELETE", _core(namespace, "secrets", name), counted=("delete", "secrets"))
         except NotFound:
             return
+        await self.guard_secret(namespace, name, hold=False)
 
-    async def guard_secret(self, namespace: str, name: str, *, hold: bool) -> None:
-        """Hold a Secret in use by our finalizer, or let it go; nothing else on it is touched."""
+    async def guard_secret(self, namespace: str, name: str, *, hold: bool) -> bool:
+        """Hold a Secret in use by our finalizer, or let it go; nothing else on it is touched. False: it is not there."""
         try:
             found = await self._request("GET", _core(namespace, "secrets", name), counted=("get", "secrets"))
         except NotFound:
-            return
+            return False
         metadata = found["metadata"]
         finalizers = [f for f in metadata.get("finalizers", []) if f != FINALIZER]
         if hold == (FINALIZER in metadata.get("finalizers", [])) or (hold and metadata.get("deletionTimestamp")):
-            return
+            return True
         body = {
             "metadata": {
                 "resourceVersion": metadata["resourceVersion"],
@@ -291,6 +292,7 @@ class KubernetesApi:
             }
         }
         await self._request("PATCH", _core(namespace, "secrets", name), body, counted=("patch", "secrets"))
+        return True
 
     # --- the rest ----------------------------------------------------------------------------------------------------
 
