@@ -183,6 +183,11 @@ KEEPING = [
         {"memory": "8Gi"}, {}, MEMORY, CYCLE, needs="spec.updatePolicy.powerCycle: Allow",
     ),
     Row(
+        "what waits for consent comes last, so that it does not hold up what needs none",
+        {"memory": "8Gi", "power": "Suspended"}, {}, MEMORY | {"spec.power": ("Suspended", "Running")},
+        ("suspend", *CYCLE), needs="spec.updatePolicy.powerCycle: Allow",
+    ),
+    Row(
         "several differences share one power cycle",
         {"memory": "8Gi", "vcpu": 4, "cpu": "1500m", **POWER_CYCLE}, {},
         MEMORY | {"spec.vcpu": ("4", "2"), "spec.cpu": ("1.5", "2")},

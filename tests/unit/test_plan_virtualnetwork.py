@@ -469,6 +469,7 @@ async def test_deletion_from_the_order_to_the_end() -> None:
     going = wanted(VLAN, deleting=True)
     going, plan, _ = await run(CONTROLLER, going, made)
     assert [told(step) for step in plan.steps] == ["delete"]
+    assert going.external == {}, "forgotten at once: from here on its absence is no loss"
     going, plan, outcome = await run(CONTROLLER, going, made)
     assert (plan.steps, plan.absent, outcome.reason) == ((), False, "Deleting")
     (front,) = made.fronts.values()

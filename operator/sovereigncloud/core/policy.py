@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from sovereigncloud.api.base import PAUSED, DriftAction, DriftPolicy, Management
 from sovereigncloud.core.outcome import Outcome, Phase, approval, held
-from sovereigncloud.core.plan import Action, Drift, Plan, Step, plan_hash
+from sovereigncloud.core.plan import Action, Drift, Plan, Step, is_part_of, plan_hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,8 @@ class Policy:
         approved_plan: `spec.approvedPlan`.
         salt: what an approval holds for beside the steps: this spec, and approvals not used before. So an approval
             counts once, and not for a spec that was changed after it.
-        begun: hashes of single steps of the approved plan, while it is being carried out: what is left of it after a
-            step, or after one that failed, needs no further approval.
+        begun: the steps of the approved plan, while it is being carried out: what is left of it after a step, or after
+            one that failed, needs no further approval.
         settled: this generation was reality once, so a difference is drift.
         deleting: the object is being deleted.
     """
@@ -58,7 +58,7 @@ class Policy:
     management: Management = Management.MANAGE
     approved_plan: str = ""
     salt: str = ""
-    begun: frozenset[str] = frozenset()
+    begun: tuple[Step, ...] = ()
     paused: bool = False
     settled: bool = False
     deleting: bool = False
@@ -96,7 +96,7 @@ def _approved(
 ) -> Decision:
     """Approve: nothing outside without a person's word for exactly this."""
     digest = plan_hash(outside, plan.drift, salt=policy.salt)
-    if digest == policy.approved_plan or all(plan_hash((s,)) in policy.begun for s in outside):
+    if digest == policy.approved_plan or all(is_part_of(s, policy.begun) for s in outside):
         return replace(_with_consent(plan, policy, wanted, drift), approved=policy.approved_plan)
     wait = approval(f"plan {digest} waits: set spec.approvedPlan to its hash to carry it out")
     inside = tuple(s for s in wanted if s.inside)

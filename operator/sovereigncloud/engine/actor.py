@@ -31,7 +31,8 @@ _SHOWS_INSIDE = 0.5
 """Seconds after which a write to Kubernetes shows in the store, should no event tell of it."""
 _NO_STEP = waiting(NOT_THE_WRITER, "no step is begun: the Lease is not held", after=5.0, available=True)
 _MAY_HAVE_MADE = frozenset({Action.CREATE, Action.ATTACH, Action.REINSTALL, Action.INSTALL})
-"""What would be there twice if it was done again before a lost one took effect."""
+"""What would be there twice if it was done again before a lost one took effect; the record of a one-time request would
+be overwritten by an older one that is late."""
 _MAKES = frozenset({Action.CREATE, Action.DELETE})
 _PROGRESS = {
     Action.CREATE: "Creating", Action.DELETE: "Deleting", Action.REPLACE: "Replacing",
@@ -86,11 +87,12 @@ class Actor:
         """Perform what may be done, and what to say of it."""
         decision, track = examination.decision, scope.track
         track.dangerous, track.admitted = "", False
-        if not decision.approved:
-            track.approval = ("", frozenset())
+        if not decision.approved and decision.published:
+            track.approval = ("", ())  # what is to be done now is not what was approved
         if not decision.steps:
             if decision.outcome.phase is Phase.DONE:
                 track.converged()
+                track.approval = ("", ())
             return said(examination)
         # Where a person approved exactly these steps there is nothing left to ask.
         steps, brake = (decision.steps, DONE) if decision.approved else self._before_the_brakes(scope, decision.steps)
@@ -126,8 +128,7 @@ class Actor:
         decision, track = examination.decision, scope.track
         scope.approved = decision.approved
         if track.approval[0] != decision.approved:
-            steps = frozenset(plan_hash((s,)) for s in decision.steps if not s.inside)
-            track.approval = (decision.approved, steps)
+            track.approval = (decision.approved, tuple(s for s in decision.steps if not s.inside))
 
     def _before_the_brakes(self, scope: Scope, steps: tuple[Step, ...]) -> tuple[tuple[Step, ...], Outcome]:
         """The steps up to the first that the brakes hold, and what they say.

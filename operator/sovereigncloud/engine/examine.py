@@ -18,7 +18,7 @@ from sovereigncloud.core.conditions import (
     timestamp,
 )
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, blocked
-from sovereigncloud.core.plan import Plan
+from sovereigncloud.core.plan import Plan, Step
 from sovereigncloud.core.policy import Decision, Policy, decide, stricter
 from sovereigncloud.engine.store import AnyResource, Store
 from sovereigncloud.kinds.controller import Controller, Uses, World
@@ -43,7 +43,7 @@ class Examination:
 
 
 async def examine(
-    controller: AnyController, resource: AnyResource, world: World, store: Store, *, begun: frozenset[str] = frozenset()
+    controller: AnyController, resource: AnyResource, world: World, store: Store, *, begun: tuple[Step, ...] = ()
 ) -> Examination:
     """Observe, plan, decide. Raises what the observation raises.
 
@@ -52,7 +52,7 @@ async def examine(
         resource: looked at.
         world: what the controller may see.
         store: for what it refers to.
-        begun: hashes of the steps of an approved plan that is being carried out.
+        begun: the steps of an approved plan that is being carried out.
     """
     observed = await controller.observe(resource, world)
     plan = controller.plan(resource, observed, world.now)
@@ -64,7 +64,8 @@ async def examine(
 
 def policy_of(resource: AnyResource, uses: Uses, store: Store) -> Policy:
     """What spec, annotations and the cloud that it is in say about acting."""
-    above = [store.get(uses.cloud) if uses.cloud else None, owner_of(resource, store)]
+    owner = owner_of(resource, store)
+    above = [store.get(uses.cloud) if uses.cloud else None, owner]
     wishes = [resource.spec.management, *(a.spec.management for a in above if a is not None)]
     management = stricter(*wishes)
     return Policy(
@@ -74,7 +75,8 @@ def policy_of(resource: AnyResource, uses: Uses, store: Store) -> Policy:
         paused=resource.paused,
         settled=resource.settled,
         deleting=resource.deleting,
-        drift_policy=resource.spec.drift_policy,
+        # What a cloud says of drift holds for what it composed, which has no manifest of its own to say it in.
+        drift_policy=resource.spec.drift_policy or (owner.spec.drift_policy if owner else None),
     )
 
 

@@ -128,7 +128,7 @@ class Reconciler:
 
     async def _examine(self, scope: Scope) -> Examination:
         approval, steps = scope.track.approval
-        begun = steps if approval and approval == scope.resource.spec.approved_plan else frozenset[str]()
+        begun = steps if approval and approval == scope.resource.spec.approved_plan else ()
         return await examine(scope.controller, scope.resource, scope.world, self._shared.store, begun=begun)
 
     async def _release(self, scope: Scope) -> Result:

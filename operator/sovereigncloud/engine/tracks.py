@@ -46,7 +46,7 @@ class Track:
         dangerous: what an observation asks for and the brakes did not admit yet, in words.
         admitted: whether the brakes let go on what a sweep found, and no reconcile has looked since.
         guarded: Secrets that it is known to hold.
-        approval: the approved plan that is being carried out, and hashes of its steps.
+        approval: the approved plan that is being carried out, and its steps.
         watches: which are read often on its behalf.
     """
 
@@ -62,7 +62,7 @@ class Track:
     dangerous: str = ""
     admitted: bool = False
     guarded: frozenset[str] = frozenset()
-    approval: tuple[str, frozenset[str]] = ("", frozenset())
+    approval: tuple[str, tuple[Step, ...]] = ("", ())
     watches: tuple[ViewWatch[Any], ...] = ()
 
     def held_back(self, signature: str, now: float) -> Outcome | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Generic, Protocol, TypeVar
@@ -121,7 +122,7 @@ class ViewWatch(Generic[ViewT]):
 
     def invalidate(self) -> None:
         """What is read changed (another endpoint): no view from before counts."""
-        self._valid_from = self._clock()
+        self._valid_from = math.nextafter(self._clock(), 0.0)  # a read that begins now counts
         self._failures = 0
         self.refresh()
 
@@ -150,7 +151,9 @@ class ViewWatch(Generic[ViewT]):
             if wait <= 0:
                 return
             try:
-                await asyncio.wait_for(self._wake.wait(), wait)
+                # asyncio.wait_for of Python 3.11 loses a cancellation that comes together with the event.
+                async with asyncio.timeout(wait):
+                    await self._wake.wait()
             except TimeoutError:
                 return
 

@@ -120,7 +120,8 @@ class Workqueue(Generic[KeyT]):
             self._wake.clear()
             wait = self._later[0][0] - self._clock() if self._later else None
             try:
-                await asyncio.wait_for(self._wake.wait(), max(wait, 0.001) if wait is not None else None)
+                async with asyncio.timeout(max(wait, 0.001) if wait is not None else None):
+                    await self._wake.wait()
             except TimeoutError:
                 continue
         return None

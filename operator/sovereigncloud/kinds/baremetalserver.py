@@ -26,7 +26,7 @@ from sovereigncloud.core.plan import Action, Cause, Drift, Plan, Step
 from sovereigncloud.kinds import endpoint
 from sovereigncloud.kinds.controller import SecretUse, Uses, World
 from sovereigncloud.kinds.installation import INSTALLED_TAG
-from sovereigncloud.kinds.pending import Asked, asked, join, pending
+from sovereigncloud.kinds.pending import Asked, answered, asked, join, pending
 from sovereigncloud.kinds.ports import Ovh, ServerSummary, VrackView
 from sovereigncloud.kinds.private_interface import (
     ASKED,
@@ -243,7 +243,7 @@ def _plan_name(resource: BareMetalServer, summary: ServerSummary, now: datetime)
     """The display name, where spec declares one."""
     wanted = resource.spec.name
     if not wanted or summary.display_name == wanted:
-        return Plan()
+        return answered(resource, _RENAME_ASKED)
     drift = (Drift(_NAME_PATH, wanted, summary.display_name),)
     # The name that is shown still is part of what was asked: another one is a new difference.
     change = f"{summary.display_name} to {wanted}"

@@ -54,7 +54,12 @@ def identify(recorded: str | None, pool: Mapping[int, T], owner: int, mark: Mark
     number = int(recorded) if recorded and recorded.isdigit() else None
     if number is not None and number in pool:
         return check(pool[number], owner, mark, noun)
-    found = find(((thing.mark, thing) for thing in pool.values() if thing.owner == owner), mark)
+    candidates = (
+        (thing.mark, thing)
+        for thing in pool.values()
+        if thing.owner == owner and thing.mark is not None and thing.mark.object == mark.object
+    )
+    found = find(candidates, mark)
     match found.candidates:
         case ():
             return Identified(missing=number)

@@ -144,6 +144,13 @@ async def _look_in(start: CloudImage, seen: ImageObservation, resource: MachineI
 def _datastore(name: str, view: CloudView, place: str) -> Datastore | Outcome:
     images = [store for store in view.datastores.values() if store.type == _IMAGE_DATASTORE]
     matching = [store for store in images if store.name == name]  # names of datastores are unique
+    if matching and matching[0].total == 0:
+        # After a first host it takes oned a while to look at its datastores; until then it takes no image (observed).
+        return waiting(
+            "DatastoreNotMonitored",
+            f'datastore {matching[0].id} "{name}" in {place} reports no capacity yet; OpenNebula looks at it every few'
+            f" minutes. If it stays so, see onedatastore show {matching[0].id}",
+        )
     if matching:
         return matching[0]
     known = ", ".join(sorted(store.name for store in images)) or "none"

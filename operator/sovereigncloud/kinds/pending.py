@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from sovereigncloud.core.outcome import Outcome, merge
+from sovereigncloud.core.outcome import DONE, Outcome, merge
 from sovereigncloud.core.plan import Plan
 from sovereigncloud.kinds.controller import AnyResource
 
@@ -51,6 +51,13 @@ def pending(resource: AnyResource, request: Asked, now: datetime) -> bool:
         return True
     entry = next((e for e in resource.status.drift or () if e.path == request.path), None)
     return entry is not None and int(at) >= _unix(entry.since) - _SLACK
+
+
+def answered(resource: AnyResource, fact: str) -> Plan:
+    """Nothing to do, since what was asked for is seen. The request is forgotten: the same difference once more is a new
+    one, also where it was only reported for a while.
+    """
+    return Plan(outcome=DONE.with_facts(**{fact: ""}) if resource.external.get(fact) else DONE)
 
 
 def _unix(stamp: str) -> float:

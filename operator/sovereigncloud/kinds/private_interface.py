@@ -13,7 +13,7 @@ from datetime import datetime
 from sovereigncloud.api import BareMetalServer
 from sovereigncloud.core.outcome import Outcome, stalled, waiting
 from sovereigncloud.core.plan import Action, Cause, Drift, Plan, Step
-from sovereigncloud.kinds.pending import Asked, pending
+from sovereigncloud.kinds.pending import Asked, answered, pending
 from sovereigncloud.kinds.ports import Interface, VrackView
 
 PRIVATE_MODES = frozenset({"vrack", "vrack_aggregation"})
@@ -65,7 +65,7 @@ def plan_interface(
     if found is not None and not found:
         return Plan(outcome=_incompatible(ovh.service_name, "it has no virtual network interface"))
     if attached(resource, vrack):
-        return Plan()
+        return answered(resource, ASKED)
     drift = (Drift(PATH, ovh.vrack, "not attached"),)
     if found is None:
         return Plan(drift=drift, outcome=waiting("ReadingInterfaces", f"reading the interfaces of {ovh.service_name}"))

@@ -10,7 +10,7 @@ from datetime import datetime
 from sovereigncloud.api import SovereignCloud
 from sovereigncloud.core.outcome import Outcome, stalled, waiting
 from sovereigncloud.core.plan import Action, Cause, Drift, Plan, Step
-from sovereigncloud.kinds.pending import Asked, pending
+from sovereigncloud.kinds.pending import Asked, answered, pending
 from sovereigncloud.kinds.ports import IpBlock, VrackView
 
 ASKED = "blockAsked"
@@ -53,9 +53,12 @@ def plan_routing(
         name = ovh.vrack if ovh else ""
         message = f"the account has no vRack {name}, or the credential may not see it; check spec.hosted.ovh.vrack"
         return Plan(outcome=stalled("NoSuchVrack", message, after=300.0))
+    missing = astray(cloud, vrack)
+    if not missing:
+        return answered(cloud, ASKED)
     drift, steps = [], []
     outcome = Outcome()
-    for name, block in astray(cloud, vrack).items():
+    for name, block in missing.items():
         path = f"spec.hosted.networks[{name}].publicBlock"
         found = blocks.get(block)
         if found is None:

@@ -79,7 +79,8 @@ class Machine:
 
     @property
     def target(self) -> str:
-        return f'VM {self.vm.id} "{self.vm.name}"'
+        # The declared name, so that a step of an approved plan keeps its hash when another step renamed the machine.
+        return f'VM {self.vm.id} "{self.resource.outside_name}"'
 
     @property
     def cause(self) -> Cause:

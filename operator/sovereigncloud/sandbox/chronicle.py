@@ -35,7 +35,8 @@ class Chronicle:
         configuration = kubernetes.client.Configuration()
         kubernetes.config.load_kube_config(str(kubeconfig), client_configuration=configuration)  # type: ignore[no-untyped-call]
         self._host = str(configuration.host)
-        self._verify, self._pair = configuration.ssl_ca_cert, (configuration.cert_file, configuration.key_file)
+        self._verify = configuration.ssl_ca_cert
+        self._pair = (configuration.cert_file or "", configuration.key_file or "")
         self._news = threading.Condition()
         self._now: dict[Where, Json] = {}
         self._versions: list[Json] = []

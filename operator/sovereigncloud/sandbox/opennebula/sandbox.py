@@ -222,7 +222,13 @@ def describe(sandbox: OneSandbox, name: str) -> Mapping[str, Any]:
             for one in cloud.vms.values()
         ],
         "vnets": [
-            {"id": one.oid, "name": one.name, "state": one.state.name, "leases": one.used_leases}
+            {
+                "id": one.oid,
+                "name": one.name,
+                "state": one.state.name,
+                "leases": one.used_leases,
+                "attributes": {name: value for name, value in one.template if isinstance(value, str)},
+            }
             for one in cloud.vnets.values()
         ],
         "images": [

@@ -54,7 +54,7 @@ def _place(cloud: Cloud, vm: Vm, hosts: list[Host]) -> None:
     if best is not None:
         best.dispatched += 1
         flows.deploy(cloud, vm, best, system_datastore(cloud, best))
-    elif cloud.now - vm.pending_since >= cloud.speeds.scheduler * (cloud.speeds.sched_message_cycles - 1):
+    elif cloud.now - vm.pending_since >= cloud.speeds.scheduler * cloud.speeds.sched_message_cycles:
         _say(cloud, vm, rejected)
 
 
