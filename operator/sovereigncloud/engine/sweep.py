@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic, time
 
 from pydantic import ValidationError
@@ -42,10 +42,13 @@ class Difference:
     Attributes:
         differs: there is something to do or to say.
         change: what would be recreated, deleted or disrupted because of what was observed, in words; empty: nothing.
+        going: a person deletes it. That it is missing is then no loss that the brakes count: its own deletion took
+            effect, and the answer was lost.
     """
 
     differs: bool = False
     change: str = ""
+    going: bool = False
 
 
 class Sweeper:
@@ -100,12 +103,15 @@ class Sweeper:
         self, cloud: Key, differences: Mapping[Key, Difference], total: int, verdicts: dict[Key, Verdict]
     ) -> Verdict:
         """What the brakes say; the cloud is told when that changes."""
-        changes = {str(k): d.change for k, d in differences.items() if d.change}
+        changes = {str(k): d.change for k, d in differences.items() if d.change and not d.going}
         before = verdicts.get(cloud, NOTHING)
         resource = self._shared.store.get(cloud)
         approved = (resource.spec.approved_plan or "") if resource else ""
         spent = (resource.status.last_approved_plan or "") if resource else ""
         verdict = judge(changes, max(total, 1), self._limits, approved, before=before, spent=spent)
+        if not verdict.held:  # else the whole view may be wrong: what goes waits, too
+            going = {str(k) for k, d in differences.items() if d.change and d.going}
+            verdict = replace(verdict, admitted=verdict.admitted | going)
         verdicts[cloud] = verdict
         if verdict.held != before.held or verdict.approved != before.approved:
             self._enqueue(cloud)
@@ -146,7 +152,8 @@ class Sweeper:
         except BeyondSweepError:
             # What a reconcile found and may not do yet, or was admitted to do and has not begun, still counts: else it
             # would be admitted in every second sweep.
-            return Difference(differs=True, change=track.dangerous or (_ADMITTED if track.admitted else ""))
+            change = track.dangerous or (_ADMITTED if track.admitted else "")
+            return Difference(differs=True, change=change, going=resource.deleting)
         except (NotYet, MissingSecret, OutsideError):
             return Difference()  # it is queued by the view or by its backoff
         except Exception:
@@ -174,4 +181,5 @@ class Sweeper:
         if examination.plan.absent:
             change = change or "it is missing in the cloud"
         acts = bool(decision.steps) and failed is None
-        return Difference(bool(acts or patch or decision.release or examination.plan.absent), change)
+        differs = bool(acts or patch or decision.release or examination.plan.absent)
+        return Difference(differs, change, going=resource.deleting)
