@@ -78,29 +78,42 @@ class Life:
         self.died.set()
 
 
+_INSIDE = (Fate.BEFORE, Fate.AFTER, Fate.LOST, Fate.UNSENT)
+_NEWS = "/events"
+"""Kubernetes events are posted by the way: at one of them a crash is a crash at any moment."""
+
+
 class Writes:
-    """Every write, in order. `plan`: what happens to the n-th (from 1)."""
+    """Every write, in order.
+
+    Attributes:
+        choose: the fate of a write or None: (its number from 1, what it is, the fates that it can have).
+        struck: what met a fate, and when.
+        told: called whenever something did, before anything else can happen.
+        late_by: seconds until a late one is done.
+    """
 
     def __init__(self, late_by=30.0):
         self.log = []
-        self.plan = {}
+        self.choose = lambda *_: None
         self.struck = []
+        self.told = lambda: None
         self.late_by = late_by
 
     def through(self, life, label, perform, *, late=True):
         """Do a write, or what its fate makes of it. Raises Crashed, ConnectionError."""
         life.check()
         self.log.append(label)
-        fate = self.plan.get(len(self.log))
-        if fate is not None and fate.late and not late:
-            fate = None
+        fates = tuple(Fate) if late else _INSIDE[:1] if label.endswith(_NEWS) else _INSIDE
+        fate = self.choose(len(self.log), label, fates)
         if fate is None:
             return perform()
-        self.struck.append(label)
+        self.struck.append((label, asyncio.get_running_loop().time()))
         if fate.late:
             asyncio.get_running_loop().call_later(self.late_by, perform)
         elif fate not in {Fate.BEFORE, Fate.UNSENT}:
             perform()
+        asyncio.get_running_loop().call_soon(self.told)
         if fate.crashes:
             life.end()
             raise Crashed
