@@ -24,6 +24,7 @@ from sovereigncloud.engine.audit import Audit
 from sovereigncloud.engine.clients import Clients
 from sovereigncloud.engine.lease import Lease
 from sovereigncloud.engine.logs import configure
+from sovereigncloud.engine.memory import few_arenas, keep_small
 from sovereigncloud.engine.metrics import Metrics
 from sovereigncloud.engine.runtime import Engine
 from sovereigncloud.engine.settings import Settings
@@ -105,6 +106,7 @@ async def installation_id(settings: Settings, api: KubernetesApi) -> str:
 async def run(settings: Settings, context: str | None = None) -> int:
     """Run the operator until SIGTERM or SIGINT; returns the exit code."""
     configure(settings)
+    few_arenas()
     stop = asyncio.Event()
     _stop_on_signals(stop)
     metrics = Metrics(CollectorRegistry())
@@ -157,7 +159,7 @@ async def _reconcile_until(stop: asyncio.Event, engine: Engine, api: KubernetesA
     engine.synced = True
     engine.start()
     audit = Audit(api, engine.store, engine.told, kinds, dead=lambda: leave(1))
-    auditing = asyncio.create_task(audit.run(), name="audit")
+    beside = [asyncio.create_task(audit.run(), name="audit"), asyncio.create_task(keep_small(), name="memory")]
     ready = asyncio.Event()
     registry = registry_of(engine, connection)
     watching = asyncio.create_task(
@@ -168,7 +170,8 @@ async def _reconcile_until(stop: asyncio.Event, engine: Engine, api: KubernetesA
     # Kopf takes SIGTERM for itself, and then waits 5 s for tasks that are not its own (running.py, 1.45): back again.
     _stop_on_signals(stop)
     done, _ = await asyncio.wait({watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    auditing.cancel()
+    for task in beside:
+        task.cancel()
     if watching in done:
         watching.result()
         raise RuntimeError("the watch ended by itself")

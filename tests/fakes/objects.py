@@ -47,6 +47,11 @@ def instance(name="web", *, spec=None, **more):
     return body("HostedInstance", name, {k: v for k, v in wanted.items() if v is not None}, **more)
 
 
+def server(name="one-1", *, secret="ovh", vrack=None, **more):
+    ovh = {"endpoint": "ovh-eu", "credentialsSecretRef": {"name": secret}, "serviceName": f"{name}.eu"}
+    return body("BareMetalServer", name, {"ovh": {**ovh, **({"vrack": vrack} if vrack else {})}}, **more)
+
+
 def typical_instance(number):
     """One that runs, with what kubectl and the operator leave on it."""
     name = f"web-{number:04}"
@@ -83,7 +88,7 @@ def typical_instance(number):
             "observedGeneration": 1,
             "conditions": [
                 condition("Ready", "True", "AsDeclared", "as declared"),
-                condition("Drifted", "False", "InSync", "reality is as declared"),
+                condition("Drifted", "False", "InSync", "nothing was changed from outside"),
             ],
             "external": {"vm": str(number), "cloud": f"{NAMESPACE}/paris"},
             "id": str(number),

@@ -156,8 +156,6 @@ class ApiServer:
     def _patch(self, where, subresource, body):
         known = self._found(where)
         given = body.get("metadata") or {}
-        if given.get("uid", known["metadata"]["uid"]) != known["metadata"]["uid"]:
-            raise Refused(409, "the UID in the precondition does not match")
         if given.get("resourceVersion", known["metadata"]["resourceVersion"]) != known["metadata"]["resourceVersion"]:
             raise Refused(409, "the object has been modified; please apply your changes to the latest version")
         if subresource == "status":

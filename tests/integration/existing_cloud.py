@@ -38,16 +38,16 @@ class ExistingCloud:
     def foundation(self, **spec):
         return [self.credentials(), self.cloud(**spec)]
 
-    def image(self, name, app="Alpine Linux 3.21", **spec):
+    def image(self, name, /, app="Alpine Linux 3.21", **spec):
         spec = {"cloudRefs": [{"name": self.name}], "source": {"marketplaceApp": app}, **spec}
         return self.object("MachineImage", name, spec)
 
-    def network(self, name, number=31, size=200, **spec):
+    def network(self, name, /, number=31, size=200, **spec):
         ranges = [{"ip": f"10.{number}.0.10", "size": size}]
         plan = {"vlanID": 300 + number, "gateway": f"10.{number}.0.1", "addressRanges": ranges}
         return self.object("VirtualNetwork", name, {"cloudRef": {"name": self.name}, **plan, **spec})
 
-    def instance(self, name, **spec):
+    def instance(self, name, /, **spec):
         """Running, on network lan, of image alpine; None takes a field out."""
         wanted = {
             "placement": {"cloudRef": {"name": self.name}},

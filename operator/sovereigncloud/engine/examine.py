@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from sovereigncloud.api import SovereignCloud
 from sovereigncloud.api.base import PAUSED, RECONCILE_REQUESTED_AT, Key, Management
 from sovereigncloud.core.conditions import (
     conditions,
@@ -25,6 +26,9 @@ from sovereigncloud.kinds.controller import Controller, Uses, World
 
 Json = dict[str, Any]
 AnyController = Controller[Any, Any]
+
+TAKEN_OVER = "takenOver"
+"""In `status.external` of what an adopted cloud consists of, once it was as its manifest says or the differences told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,10 @@ async def examine(
     policy = policy_of(resource, controller.uses(resource), store)
     if begun:
         policy = replace(policy, begun=begun)
-    return Examination(plan, decide(plan, policy), controller.status(resource, observed))
+    decision = decide(plan, policy)
+    if decision.outcome.phase is Phase.DONE and not decision.steps and is_being_taken_over(resource, store):
+        decision = replace(decision, outcome=decision.outcome.with_facts(**{TAKEN_OVER: "yes"}))
+    return Examination(plan, decision, controller.status(resource, observed))
 
 
 def policy_of(resource: AnyResource, uses: Uses, store: Store) -> Policy:
@@ -73,11 +80,25 @@ def policy_of(resource: AnyResource, uses: Uses, store: Store) -> Policy:
         approved_plan=resource.spec.approved_plan or "",
         salt="" if management is Management.MANAGE and not resource.paused else _salt(resource),
         paused=resource.paused,
-        settled=resource.settled,
+        settled=resource.settled or is_being_taken_over(resource, store),
         deleting=resource.deleting,
         # What a cloud says of drift holds for what it composed, which has no manifest of its own to say it in.
         drift_policy=resource.spec.drift_policy or (owner.spec.drift_policy if owner else None),
     )
+
+
+def is_being_taken_over(resource: AnyResource, store: Store) -> bool:
+    """Whether it is an adopted cloud, or composed by one, that was never as declared yet: it stood before its manifest,
+    so what differs is drift from the first look on, and driftPolicy says what becomes of it.
+    """
+    owner = owner_of(resource, store)
+    adopts = any(_adopts(one) for one in (resource, owner))
+    return adopts and not resource.deleting and TAKEN_OVER not in resource.external
+
+
+def _adopts(resource: AnyResource | None) -> bool:
+    hosted = resource.spec.hosted if isinstance(resource, SovereignCloud) else None
+    return hosted is not None and hosted.open_nebula.adopt is not None
 
 
 def _salt(resource: AnyResource) -> str:

@@ -87,8 +87,10 @@ class Store:
         if known is not None and not news:
             # somebody else's edit of status is news too: it is put right again
             news = known.body().get("status") != slim.get("status")
-        if known is not None and anew:
-            self._unlink(key, known.uses)
+        if known is not None:
+            self._parsed.pop((key, known.version), None)
+            if anew:
+                self._unlink(key, known.uses)
         owners = tuple(r.get("uid", "") for r in slim["metadata"].get("ownerReferences") or ())
         text = json.dumps(slim, separators=(",", ":")).encode()
         uses = known.uses if known is not None and not anew else _NOTHING

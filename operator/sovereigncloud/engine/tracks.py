@@ -21,6 +21,10 @@ MAX_REPEATS = 6
 _REMEMBERED = 16
 
 
+Approval = tuple[str, int, tuple[Step, ...]]
+NO_APPROVAL: Approval = ("", 0, ())
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """Steps that failed, and until when they are not tried again: sweeps come more often than that."""
@@ -49,8 +53,10 @@ class Track:
         asked: the last reconcile-requested-at that was seen.
         dangerous: what an observation asks for and the brakes did not admit yet, in words.
         admitted: whether the brakes let go on what a sweep found, and no reconcile has looked since.
+        lost: what it recorded was missing when a sweep last could tell.
         guarded: Secrets that it is known to hold.
-        approval: the approved plan that is being carried out, and its steps.
+        approval: the approved plan that is being carried out, for which generation, and its steps.
+        confirmed: the approval for which reality was looked at once more.
         watches: which are read often on its behalf.
     """
 
@@ -67,8 +73,10 @@ class Track:
     asked: str = ""
     dangerous: str = ""
     admitted: bool = False
+    lost: bool = False
     guarded: frozenset[str] = frozenset()
-    approval: tuple[str, tuple[Step, ...]] = ("", ())
+    approval: Approval = NO_APPROVAL
+    confirmed: str = ""
     watches: tuple[ViewWatch[Any], ...] = ()
 
     def held_back(self, signature: str, now: float) -> Outcome | None:

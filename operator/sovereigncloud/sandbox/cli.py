@@ -4,6 +4,7 @@ import typer
 
 from sovereigncloud.sandbox.demo import demo
 from sovereigncloud.sandbox.lifecycle import Sandbox, SandboxError, Status
+from sovereigncloud.sandbox.opennebula.command import opennebula
 from sovereigncloud.sandbox.ovh.command import ovh
 from sovereigncloud.sandbox.toolchain import BuildError
 
@@ -14,6 +15,7 @@ app = typer.Typer(
 
 
 app.command("ovh")(ovh)
+app.command("opennebula")(opennebula)
 app.command("demo")(demo)
 
 

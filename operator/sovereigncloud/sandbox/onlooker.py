@@ -22,7 +22,9 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """An object of a pool, as its XML says: single attributes, and vectors, of TEMPLATE and of USER_TEMPLATE."""
+    """An object of a pool, as its XML says: single attributes, and vectors, of TEMPLATE and of USER_TEMPLATE;
+    the address ranges of a network are vectors AR.
+    """
 
     id: int
     name: str
@@ -96,7 +98,7 @@ class Onlooker:
 def _thing(element: Any) -> Thing:
     template = element.find("TEMPLATE")
     vectors: dict[str, list[Mapping[str, str]]] = {}
-    for child in template if template is not None else ():
+    for child in (*element.iterfind("TEMPLATE/*"), *element.iterfind("AR_POOL/AR")):
         if len(child):
             vectors.setdefault(child.tag, []).append({inner.tag: inner.text or "" for inner in child})
     return Thing(
