@@ -120,9 +120,12 @@ class Reconciler:
                 logger.exception("observing failed", extra={"object": str(key)})
                 outcome, failed = outcome_of(error), True
         if examination is not None:
-            if examination.decision.release:
+            if not examination.decision.release:
+                outcome = await self._actor.act(scope, examination)
+            elif self._may_still_appear(scope):
+                outcome = self._waits_to_release(scope)
+            else:
                 return await self._release(scope)
-            outcome = await self._actor.act(scope, examination)
             if outcome is LOOK_FIRST or (outcome.reason == NOT_THE_WRITER and not scope.track.facts):
                 return Result(outcome)
         for verdict in self._shared.held(key):
@@ -137,6 +140,14 @@ class Reconciler:
         same = (approval, generation) == (scope.resource.spec.approved_plan, scope.resource.metadata.generation)
         begun = steps if approval and same else ()
         return await examine(scope.controller, scope.resource, scope.world, self._shared.store, begun=begun)
+
+    def _may_still_appear(self, scope: Scope) -> bool:
+        """Whether what a process before this one asked for may still be made, so that nobody would end it."""
+        return scope.resource.deletion_policy is DeletionPolicy.DELETE and scope.track.looked_too_early()
+
+    def _waits_to_release(self, scope: Scope) -> Outcome:
+        after = max(scope.track.trust_after - self._shared.clock(), 0.0) + 0.05
+        return waiting("Deleting", "what was asked for before the operator started may still take effect", after=after)
 
     async def _release(self, scope: Scope) -> Result:
         try:
