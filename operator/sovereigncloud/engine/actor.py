@@ -118,7 +118,7 @@ class Actor:
             return waiting("Observing", message, after=after, available=True)
         if track.must_not_interrupt(steps, self._shared.clock()):
             message = "an interruption that was asked for before may still take effect: it is not asked for again yet"
-            return waiting("Observing", message, available=True).merge(brake)
+            return waiting("Observing", message, available=True)
         if any(not s.inside for s in steps):
             if not self._may_begin():
                 return _NO_STEP
