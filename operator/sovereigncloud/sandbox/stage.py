@@ -135,7 +135,9 @@ class Stage:
         }
         environment = {f"SOVEREIGN_{key.upper()}": value for key, value in wanted.items()}
         self._said[name] = len(self.log(name))
-        return self._start(name, ["-m", "sovereigncloud.cli", "run"], KUBECONFIG=str(kubeconfig), **environment)
+        return self._start(
+            name, ["-m", "sovereigncloud.cli", "run"], KUBECONFIG=str(kubeconfig), PYTHONMALLOC="malloc", **environment
+        )
 
     def stop_operator(self, name: str = "operator") -> float:
         """SIGTERM, as a kubelet does; the seconds that it took to end."""
@@ -194,7 +196,7 @@ class Stage:
             name,
             [sys.executable, *arguments],
             log=self.directory / f"{name}.log",
-            env={**_clean_environment(), "PYTHONPATH": source, "PYTHONUNBUFFERED": "1", "PYTHONMALLOC": os.environ.get("XMALLOC", "pymalloc"), **environment},
+            env={**_clean_environment(), "PYTHONPATH": source, "PYTHONUNBUFFERED": "1", **environment},
             grace=_GRACE,
         )
         self.children[name] = child
