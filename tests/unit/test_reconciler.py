@@ -455,10 +455,10 @@ async def test_a_missing_secret_waits_and_heals(b):
     assert b.reason(CLOUD) == "Reconciling/SecretMissing"
     assert "prefecture/one" in b.message(CLOUD)
     b.api.create(NAMESPACE, "one", {"username": "oneadmin"})
-    await b.after(130)
+    await b.after(65)
     assert "has no password" in b.message(CLOUD)
     b.api.secrets[NAMESPACE, "one"]["data"]["password"] = "secret"
-    await b.after(200)
+    await b.after(65)
     assert b.ready(CLOUD)
     assert b.ready()
 
@@ -494,9 +494,9 @@ async def test_another_endpoint_is_asked_at_once(b):
 @pytest.mark.parametrize(
     ("why", "error", "reason", "at_most"),
     [
-        ("no capacity is asked for each minute", Quota("no host has enough memory"), "Reconciling/QuotaExceeded", 11),
-        ("refused input is tried each five minutes", Rejected("bad name", reason="NameTaken"), "Stalled/NameTaken", 3),
-        ("wrong credentials each minute", Auth("not authorized"), "Stalled/CredentialsRejected", 11),
+        ("no capacity: soon, then each minute", Quota("no host has enough memory"), "Reconciling/QuotaExceeded", 18),
+        ("refused input: soon, then seldom", Rejected("bad name", reason="NameTaken"), "Stalled/NameTaken", 12),
+        ("wrong credentials: soon, then each minute", Auth("not authorized"), "Stalled/CredentialsRejected", 18),
         ("a conflict backs off to a minute", Conflict("locked"), "Reconciling/Conflict", 20),
         (
             "an error that passes backs off to a minute",
@@ -539,8 +539,11 @@ def test_an_error_is_said_and_tried_again_without_a_hot_loop(why, error, reason,
 @scenario
 async def test_what_a_person_changed_is_tried_at_once(b):
     await b.running("busy")
-    b.outside.fail("create", Rejected("bad memory"))
+    b.outside.fail("create", Rejected("bad memory"), times=100)
     b.api.apply(objects.instance())
+    await b.after(300)  # the next try is minutes away
+    assert b.reason() == "Stalled/Rejected"
+    b.outside.failing.clear()
     await b.after(10)
     assert b.reason() == "Stalled/Rejected"
     b.api.edit(WEB, spec={"memory": "2Gi"})
@@ -551,8 +554,11 @@ async def test_what_a_person_changed_is_tried_at_once(b):
 @scenario
 async def test_what_a_person_asks_for_anew_is_tried_at_once(b):
     await b.running("busy")
-    b.outside.fail("create", Rejected("no such host"))
+    b.outside.fail("create", Rejected("no such host"), times=100)
     b.api.apply(objects.instance())
+    await b.after(300)  # the next try is minutes away
+    assert b.reason() == "Stalled/Rejected"
+    b.outside.failing.clear()
     await b.after(10)
     assert b.reason() == "Stalled/Rejected"
     b.api.edit(WEB, annotations={"sovereigncloud.io/reconcile-requested-at": "now"})

@@ -34,10 +34,15 @@ _LOOK_AGAIN = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What the queue should do with the key: nothing, look again after a time, or back off."""
+    """What the queue should do with the key: nothing, look again after a time, or back off.
+
+    Attributes:
+        failed: it could not be looked at.
+    """
 
     outcome: Outcome = DONE
     gone: bool = False
+    failed: bool = False
 
 
 class Reconciler:
@@ -99,24 +104,28 @@ class Reconciler:
         key = scope.resource.key
         outcome = gate(scope.resource, scope.uses, self._shared.store)
         examination: Examination | None = None
+        failed = False
         if outcome.phase is Phase.DONE:
             try:
                 examination = await self._examine(scope)
             except (NotYet, MissingSecret, OutsideError) as error:
                 if isinstance(error, Auth):
                     self._shared.distrust(scope.resource, scope.uses)
-                outcome = outcome_of(error)
+                outcome, failed = outcome_of(error), not isinstance(error, NotYet)
                 if isinstance(error, BeingReadError) or (
                     isinstance(error, NotYet) and scope.resource.status.condition("Ready")
                 ):
                     return Result(outcome)  # nothing new is known: nothing is written
             except Exception as error:  # a bug in a kind must not end the worker
                 logger.exception("observing failed", extra={"object": str(key)})
-                outcome = outcome_of(error)
+                outcome, failed = outcome_of(error), True
         if examination is not None:
-            if examination.decision.release:
+            if not examination.decision.release:
+                outcome = await self._actor.act(scope, examination)
+            elif self._may_still_appear(scope):
+                outcome = self._waits_to_release(scope)
+            else:
                 return await self._release(scope)
-            outcome = await self._actor.act(scope, examination)
             if outcome is LOOK_FIRST or (outcome.reason == NOT_THE_WRITER and not scope.track.facts):
                 return Result(outcome)
         for verdict in self._shared.held(key):
@@ -124,13 +133,21 @@ class Reconciler:
         outcome = self._settle(scope, outcome)
         await self._write_status(scope, outcome, examination)
         await self._guards.drop(scope.resource, scope.uses, scope.track)
-        return Result(outcome)
+        return Result(outcome, failed=failed)
 
     async def _examine(self, scope: Scope) -> Examination:
         approval, generation, steps = scope.track.approval
         same = (approval, generation) == (scope.resource.spec.approved_plan, scope.resource.metadata.generation)
         begun = steps if approval and same else ()
         return await examine(scope.controller, scope.resource, scope.world, self._shared.store, begun=begun)
+
+    def _may_still_appear(self, scope: Scope) -> bool:
+        """Whether what a process before this one asked for may still be made, so that nobody would end it."""
+        return scope.resource.deletion_policy is DeletionPolicy.DELETE and scope.track.looked_too_early()
+
+    def _waits_to_release(self, scope: Scope) -> Outcome:
+        after = max(scope.track.trust_after - self._shared.clock(), 0.0) + 0.05
+        return waiting("Deleting", "what was asked for before the operator started may still take effect", after=after)
 
     async def _release(self, scope: Scope) -> Result:
         try:

@@ -345,6 +345,10 @@ class Engine:
         if outcome.phase is Phase.RETRY and not result.gone:
             self.queue.add_rate_limited(key, at_least=outcome.after or 0.0)
             return
+        if result.failed and not result.gone:
+            # Who has just made a mistake mends it now: looked at again soon, then as seldom as the table of errors says.
+            self.queue.add_rate_limited(key, at_most=outcome.after or _AGAIN.get(outcome.phase))
+            return
         self.queue.forget(key)
         if result.gone:
             return

@@ -102,7 +102,8 @@ class ObjectWorld:
             return not own.held
         stored = shared.store.stored(key)
         found = [shared.verdicts.get(cloud) for cloud in (targets(stored.uses) if stored else ())]
-        found.append(shared.account_verdicts.get(shared.group(self._resource)))
+        if key.kind == "BareMetalServer":  # the sweep of an account knows nothing of what else its cloud composed
+            found.append(shared.account_verdicts.get(shared.group(self._resource)))
         verdicts = [v for v in found if v is not None]
         return bool(verdicts) and all(str(key) in v.admitted for v in verdicts)
 
