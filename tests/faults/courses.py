@@ -412,7 +412,7 @@ async def _go(course, scene):
 def _until_rest(scene):
     """Events are still to be posted; what is late is still to come, and to be seen by a sweep."""
     late = max((at + scene.writes.late_by for _, at in scene.writes.struck), default=0.0)
-    return max(5.0, late + 70.0 - clock())
+    return max(65.0, late + 70.0 - clock())
 
 
 @dataclass

@@ -118,7 +118,7 @@ class Actor:
             return waiting("Observing", message, after=after, available=True)
         if track.must_not_interrupt(steps, self._shared.clock()):
             message = "an interruption that was asked for before may still take effect: it is not asked for again yet"
-            return waiting("Observing", message, available=True).merge(brake)
+            return waiting("Observing", message, available=True)
         if any(not s.inside for s in steps):
             if not self._may_begin():
                 return _NO_STEP
@@ -214,7 +214,8 @@ class Actor:
     def _under_way(self, examination: Examination, steps: tuple[Step, ...], total: Outcome) -> Outcome:
         """What is said while it is not seen yet."""
         plan, decision = examination.plan, examination.decision
-        if total.phase is Phase.DONE and all(s.takes_over for s in steps) and total.after is None:
+        only_taken_over = all(s.takes_over for s in steps) and len(steps) == len(plan.steps)
+        if total.phase is Phase.DONE and only_taken_over and total.after is None:
             # Nothing changed but whose it is: what it was before, it is now.
             total = replace(plan.outcome, facts={**plan.outcome.facts, **total.facts})
         elif total.phase is Phase.DONE:
