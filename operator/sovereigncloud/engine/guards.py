@@ -27,7 +27,7 @@ class ObjectWriter(Protocol):
     async def patch_finalizers(
         self, kind: str, namespace: str, name: str, version: str, finalizers: list[str]
     ) -> Json: ...
-    async def guard_secret(self, namespace: str, name: str, *, hold: bool) -> None: ...
+    async def guard_secret(self, namespace: str, name: str, *, hold: bool) -> bool: ...
     async def kind_is_going(self, kind: str) -> bool: ...
     async def create_event(self, namespace: str, body: Json) -> None: ...
 
@@ -107,8 +107,8 @@ class Guards:
     async def _hold_secrets(self, resource: AnyResource, secrets: tuple[SecretUse, ...]) -> None:
         for secret in secrets:
             place = (resource.metadata.namespace, secret.name)
-            if place not in self._held:
-                await self._writer.guard_secret(*place, hold=True)
+            # One that is generated in this very visit is not there yet, and held before the next step outside.
+            if place not in self._held and await self._writer.guard_secret(*place, hold=True):
                 self._held.add(place)
 
     async def _let_go(self, resource: AnyResource, names: set[str] | frozenset[str]) -> None:

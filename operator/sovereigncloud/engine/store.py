@@ -23,7 +23,7 @@ Json = dict[str, Any]
 AnyResource = Resource[Any, Any]
 
 _MODELS: Mapping[str, type[AnyResource]] = {kind.crd.kind: kind for kind in KINDS}
-_PARSED = 256
+_PARSED = 64
 _METADATA = (
     "name", "namespace", "uid", "generation", "resourceVersion", "creationTimestamp", "deletionTimestamp",
     "finalizers", "labels", "annotations", "ownerReferences",

@@ -194,7 +194,7 @@ class Stage:
             name,
             [sys.executable, *arguments],
             log=self.directory / f"{name}.log",
-            env={**_clean_environment(), "PYTHONPATH": source, "PYTHONUNBUFFERED": "1", **environment},
+            env={**_clean_environment(), "PYTHONPATH": source, "PYTHONUNBUFFERED": "1", "PYTHONMALLOC": os.environ.get("XMALLOC", "pymalloc"), **environment},
             grace=_GRACE,
         )
         self.children[name] = child
