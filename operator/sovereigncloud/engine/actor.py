@@ -214,7 +214,8 @@ class Actor:
     def _under_way(self, examination: Examination, steps: tuple[Step, ...], total: Outcome) -> Outcome:
         """What is said while it is not seen yet."""
         plan, decision = examination.plan, examination.decision
-        if total.phase is Phase.DONE and all(s.takes_over for s in steps) and total.after is None:
+        only_taken_over = all(s.takes_over for s in steps) and len(steps) == len(plan.steps)
+        if total.phase is Phase.DONE and only_taken_over and total.after is None:
             # Nothing changed but whose it is: what it was before, it is now.
             total = replace(plan.outcome, facts={**plan.outcome.facts, **total.facts})
         elif total.phase is Phase.DONE:

@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from sovereigncloud.api import KINDS
-from sovereigncloud.api.base import FINALIZER, PAUSED, RECONCILE_REQUESTED_AT, Key, Resource
+from sovereigncloud.api.base import FINALIZER, PAUSED, RECONCILE_REQUESTED_AT, ConditionStatus, Key, Resource
 from sovereigncloud.kinds.controller import Uses
 
 Json = dict[str, Any]
@@ -58,6 +58,10 @@ class Stored:
     def finalized(self) -> bool:
         """Whether it carries our finalizer."""
         return FINALIZER in self.trigger[2]
+
+    @property
+    def ready(self) -> bool:
+        return self.others[1] == ConditionStatus.TRUE
 
     def body(self) -> Json:
         found: Json = json.loads(self.text)
