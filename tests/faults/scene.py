@@ -47,7 +47,10 @@ class Process:
             INSTALLATION,
             CONTROLLERS,
             clients=Clients(
-                api, scene.wire.open_nebula(self.life), scene.wire.account(self.life), clock=asyncio.get_running_loop().time
+                api,
+                scene.wire.open_nebula(self.life),
+                scene.wire.account(self.life),
+                clock=asyncio.get_running_loop().time,
             ),
             kubernetes=api,
             writer=api,
@@ -114,9 +117,14 @@ class Scene:
 
     # --- what is outside ---------------------------------------------------------------------------------------------
 
-    def add_cloud(self, name, address, *, password="one", hosts=("10.0.0.1", "10.0.0.2")):  # noqa: S107
+    def add_cloud(self, name, address, *, password="one", hosts=("10.0.0.1", "10.0.0.2")):
         spec = parse_spec(
-            {"name": name, "listen": f"{address}:2633", "oneadmin_password": password, "hosts": [{"name": h} for h in hosts]}
+            {
+                "name": name,
+                "listen": f"{address}:2633",
+                "oneadmin_password": password,
+                "hosts": [{"name": h} for h in hosts],
+            }
         )
         return self._install(spec)
 
@@ -178,4 +186,3 @@ class Scene:
 def quiet_logs():
     """Failures are what is tested: thousands of lines about them help nobody."""
     logging.getLogger("sovereigncloud").setLevel(logging.CRITICAL)
-

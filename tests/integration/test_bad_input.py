@@ -6,9 +6,9 @@ import time
 from collections import Counter
 
 import pytest
+from tests.integration.existing_cloud import ExistingCloud
 
 from sovereigncloud.sandbox.stage import condition, is_ready
-from tests.integration.existing_cloud import ExistingCloud
 
 ALLOCATE = "one.vm.allocate"
 FAILED = {"count": 3, "status": 500, "body": "<html>Internal Server Error</html>", "content_type": "text/html"}

@@ -8,8 +8,6 @@ from pprint import pformat
 
 import pytest
 import yaml
-
-from sovereigncloud.sandbox.stage import SYSTEM, condition, is_ready
 from tests.integration.hosted_scenes import (
     FRONT,
     NODE,
@@ -22,6 +20,8 @@ from tests.integration.hosted_scenes import (
     make_paris,
     paris,
 )
+
+from sovereigncloud.sandbox.stage import SYSTEM, condition, is_ready
 
 OBJECTS = 14
 MARKS = {"one.vm.update", "one.vn.update", "one.image.update", "one.host.update"}
@@ -62,7 +62,9 @@ def everything_ready(chronicle):
 
 
 def unready(chronicle):
-    return pformat([(o["kind"], o["metadata"]["name"], o.get("status")) for o in chronicle.objects() if not is_ready(o)])
+    return pformat(
+        [(o["kind"], o["metadata"]["name"], o.get("status")) for o in chronicle.objects() if not is_ready(o)]
+    )
 
 
 def outside(stage):
@@ -155,7 +157,9 @@ def test_without_the_secret_nobody_gets_a_new_password(stage, rebuilt, git, back
     assert stage.one_calls("ovh-rbx", since=one) == []
     assert {e["route"] for e in stage.ovh_writes(ovh)} <= {"/iam/resource/{resourceURN}/tag"}
     stage.apply(backup["secret"])
-    stage.cluster.kubectl("annotate", "scloud/ovh-rbx", "-n", "platform", "sovereigncloud.io/reconcile-requested-at=now")
+    stage.cluster.kubectl(
+        "annotate", "scloud/ovh-rbx", "-n", "platform", "sovereigncloud.io/reconcile-requested-at=now"
+    )
     assert chronicle.wait(lambda: everything_ready(chronicle), 60), unready(chronicle)
     assert outside(stage) == backup["outside"]
 
@@ -166,7 +170,11 @@ def test_another_installation_id_leaves_all_of_it_alone(stage, rebuilt, git, bac
     ovh, ones = stage.ovh_mark, {name: stage.one_mark(name) for name in backup["outside"][0]}
     rebuild(stage, git, backup | {"installation": "somebody-else"})
     stalled = lambda kind, name: condition(chronicle.get(kind, name), "Stalled").get("reason")  # noqa: E731
-    theirs = [("BareMetalServer", "ovh-rbx-one-1"), ("VirtualNetwork", "lan-apps"), ("VirtualNetwork", "ovh-adopted-vm-vlan200")]
+    theirs = [
+        ("BareMetalServer", "ovh-rbx-one-1"),
+        ("VirtualNetwork", "lan-apps"),
+        ("VirtualNetwork", "ovh-adopted-vm-vlan200"),
+    ]
     for one in theirs:
         told = chronicle.wait(lambda one=one: stalled(*one) == "OwnedByAnotherInstallation", 60)
         assert told, pformat((one, chronicle.get(*one).get("status")))
