@@ -61,7 +61,7 @@ class Stored:
 
     @property
     def ready(self) -> bool:
-        return self.others[1] == ConditionStatus.TRUE
+        return bool(self.others[1] == ConditionStatus.TRUE)
 
     def body(self) -> Json:
         found: Json = json.loads(self.text)
