@@ -126,12 +126,11 @@ def test_what_is_used_waits_and_names_its_users(stage, endpoint, chronicle):
     assert [vm["lcm"] for vm in stage.cloud("paris")["vms"] if vm["state"] != "DONE"] == ["RUNNING"]
     stage.cluster.kubectl("delete", "hinst/app", "mimg/ubuntu-24.04", "-n", "platform", "--wait=false")
     stage.cluster.kubectl("delete", "hinst/web", "-n", "platform", "--wait=false")
-    gone = lambda: (
-        not any(  # noqa: E731
-            chronicle.get(*one)
-            for one in (("SovereignCloud", "paris"), ("VirtualNetwork", "lan-apps"), ("MachineImage", "ubuntu-24.04"))
-        )
-    )
+
+    def gone():
+        ones = (("SovereignCloud", "paris"), ("VirtualNetwork", "lan-apps"), ("MachineImage", "ubuntu-24.04"))
+        return not any(chronicle.get(*one) for one in ones)
+
     assert chronicle.wait(gone, 60), pformat(chronicle.objects("platform"))
 
 
