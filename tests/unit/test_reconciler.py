@@ -822,6 +822,30 @@ async def test_an_event_of_a_step_is_not_lost_with_the_status_write(b):
     assert ("web", "Normal", "Created") in [e[:3] for e in b.api.events]
 
 
+def sample(b, name, **labels):
+    return b.metrics.registry.get_sample_value(name, labels)
+
+
+@scenario
+async def test_metrics_tell_what_is_there_and_what_was_done(b):
+    await b.running("web", "db", driftPolicy={"default": "Report"})
+    b.outside.change(10, name="renamed")
+    b.api.apply(objects.instance("new", spec={"placement": {"cloudRef": {"name": "nowhere"}}}))
+    await b.after(70)
+    assert sample(b, "sovereign_objects", kind="HostedInstance", ready="True") == 2
+    assert sample(b, "sovereign_objects", kind="HostedInstance", ready="False") == 1
+    assert sample(b, "sovereign_objects", kind="SovereignCloud", ready="True") == 1
+    assert sample(b, "sovereign_drifted_objects", kind="HostedInstance") == 1
+    assert sample(b, "sovereign_steps_total", kind="HostedInstance", action="Create", result="done") == 2
+    assert sample(b, "sovereign_queue_depth") == 0
+    writes = sample(b, "sovereign_status_writes_total", kind="HostedInstance")
+    assert writes == len([w for w in b.api.writes if w[0] == "status" and w[1].kind == "HostedInstance"]), (
+        "counted once written"
+    )
+    await b.after(200)
+    assert sample(b, "sovereign_status_writes_total", kind="HostedInstance") == writes
+
+
 # --- the API server --------------------------------------------------------------------------------------------------
 
 
