@@ -126,12 +126,8 @@ def test_what_is_used_waits_and_names_its_users(stage, endpoint, chronicle):
     assert [vm["lcm"] for vm in stage.cloud("paris")["vms"] if vm["state"] != "DONE"] == ["RUNNING"]
     stage.cluster.kubectl("delete", "hinst/app", "mimg/ubuntu-24.04", "-n", "platform", "--wait=false")
     stage.cluster.kubectl("delete", "hinst/web", "-n", "platform", "--wait=false")
-
-    def gone():
-        ones = (("SovereignCloud", "paris"), ("VirtualNetwork", "lan-apps"), ("MachineImage", "ubuntu-24.04"))
-        return not any(chronicle.get(*one) for one in ones)
-
-    assert chronicle.wait(gone, 60), pformat(chronicle.objects("platform"))
+    left = (("SovereignCloud", "paris"), ("VirtualNetwork", "lan-apps"), ("MachineImage", "ubuntu-24.04"))
+    assert chronicle.wait(lambda: not any(chronicle.get(*one) for one in left), 60), pformat(chronicle.objects("platform"))
 
 
 def test_a_cloud_with_machines_is_not_deleted(stage, endpoint, chronicle):
