@@ -6,9 +6,8 @@ finalizers, owner references, and a watch that tells changes a little later than
 
 import asyncio
 import base64
-import copy
 import itertools
-import json
+import pickle
 from urllib.parse import parse_qs, urlsplit
 
 from tests.faults.simulated_time import now
@@ -62,11 +61,11 @@ class ApiServer:
 
     def get(self, kind, name, namespace="platform"):
         """A copy of an object, or {}."""
-        return copy.deepcopy(self.objects.get((PLURALS.get(kind, f"{kind.lower()}s"), namespace, name), {}))
+        return _copy(self.objects.get((PLURALS.get(kind, f"{kind.lower()}s"), namespace, name), {}))
 
     def all(self, kind):
         plural = PLURALS.get(kind, f"{kind.lower()}s")
-        return [copy.deepcopy(found) for (p, _, _), found in sorted(self.objects.items()) if p == plural]
+        return [_copy(found) for (p, _, _), found in sorted(self.objects.items()) if p == plural]
 
     # --- requests ----------------------------------------------------------------------------------------------------
 
@@ -75,18 +74,18 @@ class ApiServer:
         parts = urlsplit(url)
         query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
         where, subresource = _where(parts.path)
-        body = copy.deepcopy(body)
+        body = _copy(body)
         match method:
             case "GET" if where[2]:
-                return copy.deepcopy(self._found(where))
+                return _copy(self._found(where))
             case "GET":
                 return {"metadata": {}, "items": self._list(where, query)}
             case "POST":
-                return copy.deepcopy(self._create(where, body))
+                return _copy(self._create(where, body))
             case "PATCH" if "fieldManager" in query:
-                return copy.deepcopy(self._apply(body))
+                return _copy(self._apply(body))
             case "PATCH":
-                return copy.deepcopy(self._patch(where, subresource, body))
+                return _copy(self._patch(where, subresource, body))
             case "DELETE":
                 self._found(where)
                 self._delete(where)
@@ -108,7 +107,7 @@ class ApiServer:
     def _list(self, where, query):
         wanted = dict(part.split("=") for part in query.get("labelSelector", "").split(",") if part)
         return [
-            copy.deepcopy(found)
+            _copy(found)
             for (plural, namespace, _), found in sorted(self.objects.items())
             if plural == where[0]
             and where[1] in ("", namespace)
@@ -146,10 +145,10 @@ class ApiServer:
         where = (plural, metadata["namespace"], metadata["name"])
         known = self.objects.get(where)
         if known is None:
-            return self._create(where, copy.deepcopy(dict(manifest)))
-        changed = _merged(known, {"metadata": copy.deepcopy(dict(metadata))})
+            return self._create(where, _copy(dict(manifest)))
+        changed = _merged(known, {"metadata": _copy(dict(metadata))})
         if plural in KINDS:
-            changed["spec"] = copy.deepcopy(manifest["spec"])
+            changed["spec"] = _copy(manifest["spec"])
         self._store(where, changed)
         return self.objects[where]
 
@@ -177,7 +176,7 @@ class ApiServer:
 
     def _store(self, where, body, event="MODIFIED"):
         known = self.objects.get(where)
-        body = copy.deepcopy(body)
+        body = _copy(body)
         metadata = body["metadata"]
         if known is not None:
             if _same(known, body):
@@ -208,10 +207,9 @@ class ApiServer:
     def _tell(self, event, where, body):
         if where[0] not in KINDS:
             return
-        told = json.dumps(body)
         loop = asyncio.get_running_loop()
         for watcher in self.watchers:
-            loop.call_later(TOLD_AFTER, watcher, event, json.loads(told))
+            loop.call_later(TOLD_AFTER, watcher, event, _copy(body))
 
 
 class Client(KubernetesApi):
@@ -270,6 +268,10 @@ def secret(name, namespace="platform", **values):
         "metadata": {"name": name, "namespace": namespace},
         "stringData": values,
     }
+
+
+def _copy(body):
+    return pickle.loads(pickle.dumps(body))
 
 
 def _where(path):

@@ -8,6 +8,7 @@ one branch alone, to see what happens in it.
 import asyncio
 import contextlib
 import ctypes
+import gc
 import os
 import pickle
 import signal
@@ -48,11 +49,15 @@ class Forks:
 
     def explore(self, course):
         """The course itself without a fault, and all its branches."""
+        run(travel(course()))  # what is made on first use - patterns, validators - is not made anew in each branch
+        gc.collect()
+        gc.freeze()  # nor are the pages of what is there already copied to look for garbage
         try:
-            trunk = run(travel(course, self._choose, ended=self._ended))
+            trunk = run(travel(course(), self._choose, ended=self._ended))
             while self._running:
                 self._collect()
         finally:
+            gc.unfreeze()
             for pid, *_ in self._running:
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)

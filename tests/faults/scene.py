@@ -20,6 +20,7 @@ from sovereigncloud.engine.runtime import Engine
 from sovereigncloud.engine.settings import Settings
 from sovereigncloud.engine.workqueue import Backoff
 from sovereigncloud.kinds import CONTROLLERS
+from sovereigncloud.providers.kubernetes import PLURALS
 from sovereigncloud.providers.installer.job import JobInstaller
 from sovereigncloud.sandbox.installer_player import cloud_of, succeeded
 from sovereigncloud.sandbox.opennebula.install import CloudSpec, install, parse_spec
@@ -159,6 +160,15 @@ class Scene:
         self.restarts += 1
         self.process = Process(self)
         self.process.start()
+
+    async def lose_the_cluster(self, keep=()):
+        """Everything in the API server is gone, but for one object of which there is a backup; another process starts."""
+        kept = self.api.get(*keep) if keep else None
+        self.api.objects.clear()
+        if kept:
+            kept["metadata"].pop("finalizers", None)
+            self.api.objects[PLURALS.get(keep[0], "secrets"), "platform", keep[1]] = kept
+        await self.restart()
 
     async def run(self, seconds, done=None, every=1.0):
         """Let time pass, starting a new process whenever one ended; until `done()`. Whether that came."""

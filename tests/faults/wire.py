@@ -168,7 +168,7 @@ class Wire:
 
         def perform():
             reply = _at_once(exchange.perform())
-            if prepared.method != "GET" and reply.status < 300:
+            if prepared.method != "GET" and path != TOKEN_PATH and reply.status < 300:
                 self.done.append(("ovh", prepared.method, path))
             return reply.status, {"Content-Type": "application/json", **reply.headers}, reply.text().encode()
 
