@@ -20,8 +20,8 @@ from sovereigncloud.engine.runtime import Engine
 from sovereigncloud.engine.settings import Settings
 from sovereigncloud.engine.workqueue import Backoff
 from sovereigncloud.kinds import CONTROLLERS
-from sovereigncloud.providers.kubernetes import PLURALS
 from sovereigncloud.providers.installer.job import JobInstaller
+from sovereigncloud.providers.kubernetes import PLURALS
 from sovereigncloud.sandbox.installer_player import cloud_of, succeeded
 from sovereigncloud.sandbox.opennebula.install import CloudSpec, install, parse_spec
 from sovereigncloud.sandbox.ovh.seed import SERVERS, SPARE
