@@ -127,7 +127,9 @@ def test_what_is_used_waits_and_names_its_users(stage, endpoint, chronicle):
     stage.cluster.kubectl("delete", "hinst/app", "mimg/ubuntu-24.04", "-n", "platform", "--wait=false")
     stage.cluster.kubectl("delete", "hinst/web", "-n", "platform", "--wait=false")
     left = (("SovereignCloud", "paris"), ("VirtualNetwork", "lan-apps"), ("MachineImage", "ubuntu-24.04"))
-    assert chronicle.wait(lambda: not any(chronicle.get(*one) for one in left), 60), pformat(chronicle.objects("platform"))
+    assert chronicle.wait(lambda: not any(chronicle.get(*one) for one in left), 60), pformat(
+        chronicle.objects("platform")
+    )
 
 
 def test_a_cloud_with_machines_is_not_deleted(stage, endpoint, chronicle):
