@@ -126,6 +126,13 @@ def trios(stage, paris):
     return {trio.change.thing: trio for trio in made}
 
 
+def sweeps(stage, cloud, number):
+    wanted = stage.calls(cloud.name)["one.vmpool.infoextended"] + number
+    cloud.wait(
+        "sovereigncloud", cloud.name, "swept", lambda _: stage.calls(cloud.name)["one.vmpool.infoextended"] >= wanted
+    )
+
+
 def entries(found):
     return [{key: value for key, value in one.items() if key != "since"} for one in found["status"].get("drift", [])]
 
@@ -287,6 +294,46 @@ def test_with_consent_it_is_made_again_once(stage, paris, trios):
     assert len(paris.onlooker.machines("hydra", even_done=True)) == 2
 
 
+def test_a_network_and_an_image_that_somebody_deleted_are_made_again(stage, paris):
+    stage.apply([paris.network("lost-lan", 60), paris.image("lost-image")])
+    network = stage.wait_ready("virtualnetwork", "lost-lan")["status"]["id"]
+    stage.wait_ready("machineimage", "lost-image")
+    (image,) = paris.onlooker.images("lost-image")
+
+    paris.mischief("vnet-delete", vnet="lost-lan")
+    found = stage.wait(
+        "virtualnetwork", "lost-lan", "made again", lambda f: is_ready(f) and f["status"]["id"] != network
+    )
+    assert [str(one.id) for one in paris.onlooker.networks("lost-lan")] == [found["status"]["id"]]
+
+    paris.mischief("image-delete", image=image.id)
+    stage.wait(
+        "machineimage",
+        "lost-image",
+        "made again",
+        lambda f: is_ready(f) and f["status"]["clouds"][0]["id"] != str(image.id),
+    )
+    assert len(paris.onlooker.images("lost-image")) == 1
+
+
+def test_a_size_that_needs_a_restart_to_be_mended_waits_for_consent(stage, paris):
+    stage.apply(paris.instance("shrunk"))
+    stage.wait_ready("hostedinstance", "shrunk")
+    paris.mischief("vm-resize", vm="shrunk", memory=256)
+
+    found = paris.says(
+        "hostedinstance", "shrunk", "Reconciling", "ApprovalRequired", "spec.updatePolicy.powerCycle: Allow"
+    )
+    assert [(d["path"], d["observed"]) for d in found["status"]["drift"]] == [("spec.memory", "256Mi")]
+    assert condition(found, "Ready")["status"] == "True", "it runs, and nothing of spec was changed"
+    sweeps(stage, paris, 2)
+    assert (paris.vm("shrunk").running, paris.vm("shrunk").template["MEMORY"]) == (True, "256")
+
+    stage.patch("hostedinstance", "shrunk", {"spec": {"updatePolicy": {"powerCycle": "Allow"}}})
+    stage.wait("hostedinstance", "shrunk", "mended", lambda f: is_ready(f) and not entries(f))
+    assert (paris.vm("shrunk").running, paris.vm("shrunk").template["MEMORY"]) == (True, "512")
+
+
 # --- the brakes
 
 MANY = 50
@@ -304,13 +351,6 @@ def crowded(stage):
     for name in names:
         stage.wait_ready("hostedinstance", name)
     return cloud, names
-
-
-def sweeps(stage, cloud, number):
-    wanted = stage.calls(cloud.name)["one.vmpool.infoextended"] + number
-    cloud.wait(
-        "sovereigncloud", cloud.name, "swept", lambda _: stage.calls(cloud.name)["one.vmpool.infoextended"] >= wanted
-    )
 
 
 def test_a_pool_that_answers_empty_is_believed_by_nobody_and_heals_by_itself(stage, crowded):
@@ -360,3 +400,7 @@ def test_fifty_terminated_at_once_wait_for_a_persons_word(stage, crowded):
     assert not condition(found, "Stalled")
     machines = cloud.onlooker.machines()
     assert sorted(vm.name for vm in machines) == sorted(names)
+
+
+def test_the_operator_met_nothing_that_it_did_not_expect(stage):
+    assert "Traceback" not in stage.log()

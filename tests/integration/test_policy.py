@@ -294,3 +294,7 @@ def test_events_tell_what_was_done_and_found_each_once(stage, paris):
         ("Normal", "Starting", f"starting VM {vm.id}"),
         ("Normal", "Ready", "as declared"),
     ]
+
+
+def test_the_operator_met_nothing_that_it_did_not_expect(stage):
+    assert "Traceback" not in stage.log()
