@@ -73,6 +73,8 @@ def registry_of(engine: Engine, connection: Connection) -> kopf.OperatorRegistry
         settings.networking.request_timeout = 30
         settings.networking.connect_timeout = 5
         settings.posting.enabled = False
+        # Kopf keeps a task per object for as long as this after each event of it.
+        settings.queueing.idle_timeout = 1.0
         settings.peering.standalone = True
 
     return registry

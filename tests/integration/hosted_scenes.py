@@ -61,11 +61,12 @@ def instance(name, cloud, network, **spec):
     }
 
 
-def build_by_hand(stage, name="ovh-adopted"):
+def build_by_hand(stage, display_name="one-adopted"):
     """A cloud that somebody built by the guide on the third server; returns its endpoint."""
     address = stage.address(ADOPTED_ADDRESS)
     stage.ovh.call("PATCH", f"/servers/{ADOPTED}", {"ip": address})
-    return stage.make_cloud(name, address, password=PASSWORD, hosts=(address,))
+    stage.rename_server(ADOPTED, display_name)
+    return stage.make_cloud("ovh-adopted", address, password=PASSWORD, hosts=(address,))
 
 
 def adopted(endpoint, **spec):
@@ -81,3 +82,29 @@ def adopted(endpoint, **spec):
 def server_named(cloud, name):
     """The entry of a server in a hosted cloud's manifest."""
     return next(s for s in cloud["spec"]["hosted"]["ovh"]["servers"] if s["name"] == name)
+
+
+PARIS_PASSWORD = "existing"
+PARIS_ADDRESS = 30
+
+
+def make_paris(stage):
+    """An OpenNebula of somebody's own, on a host that is monitored; its endpoint."""
+    hosts = (stage.address(31),)
+    endpoint = stage.make_cloud("paris", stage.address(PARIS_ADDRESS), password=PARIS_PASSWORD, hosts=hosts)
+    stage.one.call("POST", "/clouds/paris/speeds", {"datastore_monitor": 0})
+    stage.until(lambda: stage.cloud("paris")["hosts"][0]["state"] == "MONITORED", "monitored", seconds=10)
+    return endpoint
+
+
+def paris(endpoint, **spec):
+    """The Secret and the SovereignCloud of that OpenNebula, and a network in it."""
+    secret = example("01-secrets.yaml", "Secret", "onprem-one")
+    secret["stringData"] = {"username": "oneadmin", "password": PARIS_PASSWORD}
+    cloud = example("10-existing-cloud.yaml", "SovereignCloud", "onprem-paris")
+    cloud["metadata"]["name"] = "paris"
+    cloud["spec"]["existing"]["endpoint"] = endpoint
+    cloud["spec"] |= spec
+    network = example("21-network.yaml", "VirtualNetwork", "lan-apps")
+    network["spec"]["cloudRef"] = {"name": "paris"}
+    return [secret, cloud, network]

@@ -6,10 +6,10 @@ import time
 from collections import Counter
 
 import pytest
+from tests.integration.existing_cloud import ExistingCloud
 
 from sovereigncloud.sandbox.onlooker import Onlooker
 from sovereigncloud.sandbox.stage import condition, is_ready
-from tests.integration.existing_cloud import ExistingCloud
 
 SETTINGS = {"sweep_interval": "1.5", "late_write_grace": "3"}
 

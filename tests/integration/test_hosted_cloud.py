@@ -90,6 +90,12 @@ def test_the_installer_runs_in_one_job_that_holds_no_secret(stage, built):
     assert base64.b64decode(password).decode() not in json.dumps(job)
 
 
+def test_the_generated_secret_does_not_go_before_its_cloud(stage, built):
+    metadata = stage.cluster.get("secret", "ovh-rbx-oneadmin", "-n", "platform")["metadata"]
+    assert metadata["finalizers"] == ["sovereigncloud.io/finalizer"]
+    assert "ownerReferences" not in metadata, "else the cluster's garbage collector would take the only password"
+
+
 def test_the_front_end_answers_where_status_says(stage, built, one):
     status = built["status"]
     assert status["endpoint"] == f"http://{stage.address(10)}:2633/RPC2"

@@ -16,7 +16,7 @@ from sovereigncloud.engine.guards import Guards
 from sovereigncloud.engine.metrics import Metrics
 from sovereigncloud.engine.outcomes import outcome_of
 from sovereigncloud.engine.store import AnyResource
-from sovereigncloud.engine.tracks import MAX_REPEATS, NO_APPROVAL, Track
+from sovereigncloud.engine.tracks import INTERRUPTS, MAX_REPEATS, NO_APPROVAL, Track
 from sovereigncloud.engine.workqueue import Backoff
 from sovereigncloud.engine.world import ObjectWorld, Shared
 from sovereigncloud.kinds.controller import Uses
@@ -32,6 +32,8 @@ _SHOWS_INSIDE = 0.5
 LOOK_FIRST = waiting("Observing", "looks once more before what was approved is carried out", after=0.01, available=True)
 """Nothing new is known: nothing is written."""
 _NO_STEP = waiting(NOT_THE_WRITER, "no step is begun: the Lease is not held", after=5.0, available=True)
+_SHOWS_OUTSIDE = 0.1
+"""Seconds in which a read may still show what was before a write (oned: up to 40 ms, observed)."""
 _MAY_HAVE_MADE = frozenset({Action.CREATE, Action.ATTACH, Action.REINSTALL, Action.INSTALL})
 """What would be there twice if it was done again before a lost one took effect; the record of a one-time request would
 be overwritten by an older one that is late."""
@@ -114,6 +116,9 @@ class Actor:
             after = max(track.trust_after - self._shared.clock(), 0.0) + 0.05
             message = "what was asked for before the operator started may still take effect"
             return waiting("Observing", message, after=after, available=True)
+        if track.must_not_interrupt(steps, self._shared.clock()):
+            message = "an interruption that was asked for before may still take effect: it is not asked for again yet"
+            return waiting("Observing", message, available=True)
         if any(not s.inside for s in steps):
             if not self._may_begin():
                 return _NO_STEP
@@ -209,7 +214,8 @@ class Actor:
     def _under_way(self, examination: Examination, steps: tuple[Step, ...], total: Outcome) -> Outcome:
         """What is said while it is not seen yet."""
         plan, decision = examination.plan, examination.decision
-        if total.phase is Phase.DONE and all(s.takes_over for s in steps) and total.after is None:
+        only_taken_over = all(s.takes_over for s in steps) and len(steps) == len(plan.steps)
+        if total.phase is Phase.DONE and only_taken_over and total.after is None:
             # Nothing changed but whose it is: what it was before, it is now.
             total = replace(plan.outcome, facts={**plan.outcome.facts, **total.facts})
         elif total.phase is Phase.DONE:
@@ -231,23 +237,26 @@ class Actor:
         """Its outcome, and whether it failed."""
         track, name = scope.track, str(scope.resource.key)
         begun = monotonic()
-        failed = lost = False
+        failed = unanswered = False
         try:
             result = await scope.controller.perform(step, scope.resource, scope.world)
         except (NotYet, MissingSecret, OutsideError) as error:
-            # The answer was lost: it may have been made, or be made later than the client waited.
-            lost = step.action in _MAY_HAVE_MADE and isinstance(error, Retry) and error.maybe_done
+            unanswered = isinstance(error, Retry) and error.maybe_done
             logger.warning("%s %s failed: %s", step.action, step.target, error, extra={"object": name})
             if isinstance(error, Auth):
                 self._shared.distrust(scope.resource, scope.uses)
             result, failed = outcome_of(error), True
         except Exception as error:
-            lost = step.action in _MAY_HAVE_MADE
+            unanswered = True
             logger.exception("%s %s failed", step.action, step.target, extra={"object": name})
             result, failed = outcome_of(error), True
         if not step.inside:
+            # Without an answer it may have been done, or be done later than the client waited.
             now = self._shared.clock()
-            track.trust_after = max(track.trust_after, now + (self._grace if lost else 0.0))
+            lost = unanswered and step.action in _MAY_HAVE_MADE
+            track.trust_after = max(track.trust_after, now + (self._grace if lost else _SHOWS_OUTSIDE))
+            if unanswered and step.disruption in INTERRUPTS:
+                track.interrupts_from = now + self._grace
         outcome = "failed" if failed else "done"
         self._metrics.step(scope.resource.crd.kind, step.action, outcome, monotonic() - begun)
         if not failed:

@@ -27,7 +27,7 @@ class ObjectWriter(Protocol):
     async def patch_finalizers(
         self, kind: str, namespace: str, name: str, version: str, finalizers: list[str]
     ) -> Json: ...
-    async def guard_secret(self, namespace: str, name: str, *, hold: bool) -> None: ...
+    async def guard_secret(self, namespace: str, name: str, *, hold: bool) -> bool: ...
     async def kind_is_going(self, kind: str) -> bool: ...
     async def create_event(self, namespace: str, body: Json) -> None: ...
 
@@ -54,17 +54,22 @@ class Guards:
         self._one_at_a_time = asyncio.Lock()
 
     async def hold(self, resource: AnyResource, uses: Uses, track: Track) -> None:
-        """Before the first write outside. Raises Conflict where somebody changed an object meanwhile."""
+        """Before the first write outside. Raises Conflict where somebody changed an object meanwhile.
+
+        An object before its Secrets: one that is held and whose user carries no finalizer is let go by nobody.
+        """
         for used in targets(uses):
             async with self._one_at_a_time:  # many begin at once in one cloud, which is held once
                 other = self._store.get(used)
-                if other is not None and not other.finalized and not other.deleting:
-                    await self._hold_secrets(other, self._controllers[used.kind].uses(other).secrets)
+                if other is None or other.deleting:
+                    continue
+                if not other.finalized:
                     await self._finalize(other)
-        await self._hold_secrets(resource, uses.secrets)
-        track.guarded |= {s.name for s in uses.secrets}
+                await self._hold_secrets(other, self._controllers[used.kind].uses(other).secrets)
         if not resource.finalized:
             await self._finalize(resource)
+        await self._hold_secrets(resource, uses.secrets)
+        track.guarded |= {s.name for s in uses.secrets}
 
     async def release(self, resource: AnyResource, track: Track) -> None:
         """Nothing is left to do outside: the finalizer goes, and the Secrets are let go by their last user."""
@@ -102,8 +107,8 @@ class Guards:
     async def _hold_secrets(self, resource: AnyResource, secrets: tuple[SecretUse, ...]) -> None:
         for secret in secrets:
             place = (resource.metadata.namespace, secret.name)
-            if place not in self._held:
-                await self._writer.guard_secret(*place, hold=True)
+            # One that is generated in this very visit is not there yet, and held before the next step outside.
+            if place not in self._held and await self._writer.guard_secret(*place, hold=True):
                 self._held.add(place)
 
     async def _let_go(self, resource: AnyResource, names: set[str] | frozenset[str]) -> None:

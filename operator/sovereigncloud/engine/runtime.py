@@ -35,6 +35,7 @@ Json = dict[str, Any]
 Account = tuple[str, str, str]
 """(endpoint, namespace, Secret)"""
 
+_NAMED = frozenset({"MachineImage", "VirtualNetwork"})
 _AGAIN = {Phase.BLOCKED: 60.0, Phase.STALLED: 300.0}
 """Seconds until an object is looked at again, should no event and no sweep tell that its cause went."""
 
@@ -123,6 +124,7 @@ class Engine:
             vanished=self._gone,
         )
         metrics.watch_queue(lambda: len(self.queue))
+        metrics.watch_objects(self.store.counts)
 
     # --- what the API server tells -----------------------------------------------------------------------------------
 
@@ -195,6 +197,16 @@ class Engine:
         if after.deleting:
             for used in targets(after.uses):
                 self._recheck(used)
+        if key.kind in _NAMED and after.ready and not (before is not None and before.ready):
+            self._tell_who_waits_for_a_name(after)
+
+    def _tell_who_waits_for_a_name(self, named: Stored) -> None:
+        """A machine names images and networks as OpenNebula does, so nothing refers to what it waits for."""
+        for cloud in targets(named.uses):
+            for user in self.store.users(cloud):
+                waits = self.store.stored(user)
+                if user.kind == "HostedInstance" and waits is not None and not waits.ready:
+                    self._recheck(user)
 
     @property
     def _watches(self) -> tuple[ViewWatch[Any], ...]:

@@ -44,11 +44,14 @@ class Difference:
         differs: there is something to do or to say.
         change: what would be recreated, deleted or disrupted because of what was observed, in words; empty: nothing.
         known: its loss was confirmed before: it goes on being asked about, and counts no more.
+        going: a person deletes it. That it is missing is then no loss that the brakes count: its own deletion took
+            effect, and the answer was lost.
     """
 
     differs: bool = False
     change: str = ""
     known: bool = False
+    going: bool = False
 
 
 class Sweeper:
@@ -110,14 +113,15 @@ class Sweeper:
         self, cloud: Key, differences: Mapping[Key, Difference], total: int, verdicts: dict[Key, Verdict]
     ) -> Verdict:
         """What the brakes say; the cloud is told when that changes."""
-        changes = {str(k): d.change for k, d in differences.items() if d.change}
+        changes = {str(k): d.change for k, d in differences.items() if d.change and not d.going}
         before = verdicts.get(cloud, NOTHING)
         resource = self._shared.store.get(cloud)
         approved = (resource.spec.approved_plan or "") if resource else ""
         spent = (resource.status.last_approved_plan or "") if resource else ""
         verdict = judge(changes, max(total, 1), self._limits, approved, before=before, spent=spent)
-        known = frozenset(str(k) for k, d in differences.items() if d.known)
-        verdict = verdicts[cloud] = replace(verdict, admitted=verdict.admitted | known)
+        # Where anything is held the whole view may be wrong: then what goes waits, too.
+        uncounted = {str(k) for k, d in differences.items() if d.known or (d.going and d.change and not verdict.held)}
+        verdict = verdicts[cloud] = replace(verdict, admitted=verdict.admitted | uncounted)
         if verdict.held != before.held or verdict.approved != before.approved:
             self._enqueue(cloud)
         return verdict
@@ -158,7 +162,7 @@ class Sweeper:
             # What a reconcile found and may not do yet, or was admitted to do and has not begun, still counts: else it
             # would be admitted in every second sweep.
             change = track.dangerous or (_ADMITTED if track.admitted else "")
-            return Difference(differs=True, change=change, known=track.lost and not change)
+            return Difference(True, change, known=track.lost and not change, going=resource.deleting)
         except (NotYet, MissingSecret, OutsideError):
             return Difference()  # it is queued by the view or by its backoff
         except Exception:
@@ -189,7 +193,8 @@ class Sweeper:
                 return Difference(differs=True, known=True)
             change = "it is missing in the cloud"
         acts = bool(decision.steps) and failed is None
-        return Difference(bool(acts or patch or decision.release or examination.plan.absent), change)
+        differs = bool(acts or patch or decision.release or examination.plan.absent)
+        return Difference(differs, change, going=resource.deleting)
 
 
 def _reported(resource: AnyResource) -> bool:

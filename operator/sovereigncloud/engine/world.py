@@ -102,7 +102,8 @@ class ObjectWorld:
             return not own.held
         stored = shared.store.stored(key)
         found = [shared.verdicts.get(cloud) for cloud in (targets(stored.uses) if stored else ())]
-        found.append(shared.account_verdicts.get(shared.group(self._resource)))
+        if key.kind == "BareMetalServer":  # the sweep of an account knows nothing of what else its cloud composed
+            found.append(shared.account_verdicts.get(shared.group(self._resource)))
         verdicts = [v for v in found if v is not None]
         return bool(verdicts) and all(str(key) in v.admitted for v in verdicts)
 
@@ -117,8 +118,9 @@ class ObjectWorld:
     def get(self, key: Key) -> AnyResource | None:
         return self._shared.store.get(key)
 
-    def users(self, key: Key) -> Iterable[AnyResource]:
-        found = (self._shared.store.get(user) for user in self._shared.store.users(key))
+    def users(self, key: Key, *kinds: str) -> Iterable[AnyResource]:
+        keys = (user for user in self._shared.store.users(key) if not kinds or user.kind in kinds)
+        found = (self._shared.store.get(user) for user in keys)
         return tuple(u for u in found if u is not None)
 
     async def open_nebula(self, cloud: Key) -> OpenNebula:

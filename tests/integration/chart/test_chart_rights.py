@@ -189,8 +189,8 @@ async def try_objects(api):
         assert len([body async for body in api.objects(kind.crd.kind)]) == (kind.crd.kind in CHILDREN)
     for kind in CHILDREN:
         (stored,) = [body async for body in api.objects(kind)]
-        uid = stored["metadata"]["uid"]
-        patched = await api.patch_status(kind, OTHER, "made", uid, {"observedGeneration": 1})
+        version = stored["metadata"]["resourceVersion"]
+        patched = await api.patch_status(kind, OTHER, "made", version, {"observedGeneration": 1})
         held = patched["metadata"]["resourceVersion"]
         await api.patch_finalizers(kind, OTHER, "made", held, [FINALIZER])
         await api.delete(kind, OTHER, "made")
