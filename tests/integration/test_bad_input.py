@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 from tests.integration.existing_cloud import ExistingCloud
 
+from sovereigncloud.sandbox.certificates import Authority
 from sovereigncloud.sandbox.onlooker import Onlooker
 from sovereigncloud.sandbox.stage import condition, is_ready
 
@@ -115,6 +116,20 @@ def test_an_endpoint_in_clear_over_a_public_network_is_not_even_asked(stage, mak
     sete.ready("sovereigncloud", "sete")
 
 
+def test_a_certificate_that_nobody_vouches_for_is_refused_until_its_authority_is_named(stage, make_cloud):
+    authority = Authority.create("a ministry")
+    blois = make_cloud("blois", authority=authority)
+    secret, cloud = blois.foundation()
+    assert cloud["spec"]["existing"]["endpoint"].startswith("https://")
+    stage.apply([secret, cloud])
+    blois.says("sovereigncloud", "blois", "Stalled", "CertificateInvalid", "certificate verify failed")
+
+    stage.apply(blois.secret("ministry-ca", **{"ca.crt": authority.pem.decode()}))
+    blois.patch("sovereigncloud", "blois", existing={"caSecretRef": {"name": "ministry-ca"}})
+
+    blois.ready("sovereigncloud", "blois")
+
+
 # --- an API that is down
 
 
@@ -211,6 +226,7 @@ def test_several_machines_with_the_mark_are_listed_and_none_is_made(stage, paris
     installation = stage.cluster.request("GET", config)["data"]["id"]
     mark = f'SOVEREIGNCLOUD_INSTALLATION={installation} SOVEREIGNCLOUD_OBJECT="HostedInstance/platform/twin" SOVEREIGNCLOUD_UID=before'
     ids = [paris.onlooker.call(ALLOCATE, f"NAME=twin CPU=1 MEMORY=64 {mark}", False) for _ in range(2)]
+    paris.swept()
 
     stage.apply(paris.instance("twin", networks=None))
     paris.says("hostedinstance", "twin", "Stalled", "SeveralFound", f"{ids[0]}, {ids[1]}")
@@ -390,12 +406,9 @@ def test_a_driver_that_fails_is_said_in_its_words_and_a_person_recovers_it(stage
 
 
 def test_after_all_that_nothing_is_left_to_do(stage, shaky):
-    pool = "one.vmpool.infoextended"
-    wanted = stage.calls("shaky")[pool] + 3
-    stage.wait("sovereigncloud", "shaky", "quiet", lambda _: stage.calls("shaky")[pool] >= wanted)
+    shaky.swept(3)
     before, wrote = stage.kubernetes_writes(), stage.writing_calls("shaky")
-    wanted = stage.calls("shaky")[pool] + 2
-    stage.wait("sovereigncloud", "shaky", "swept", lambda _: stage.calls("shaky")[pool] >= wanted)
+    shaky.swept()
     assert stage.writing_calls("shaky") == wrote
     mine = {key: value for key, value in (stage.kubernetes_writes() - before).items() if "hostedinstances" in key}
     assert Counter(mine) == Counter()
