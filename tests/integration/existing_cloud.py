@@ -11,10 +11,12 @@ _addresses = iter(range(40, 250))
 class ExistingCloud:
     """One cloud in the simulator and the manifests that speak of it, all in one namespace."""
 
-    def __init__(self, stage, name, namespace="platform", *, password="sesame", hosts=2):
+    def __init__(self, stage, name, namespace="platform", *, password="sesame", hosts=2, authority=None):
         self.stage, self.name, self.namespace, self.password = stage, name, namespace, password
         self.hosts = tuple(f"{name}-host-{number}" for number in range(hosts))
-        self.endpoint = stage.make_cloud(name, stage.address(next(_addresses)), password=password, hosts=self.hosts)
+        address = stage.address(next(_addresses))
+        tls = authority.issue(name, names=[address]) if authority else None
+        self.endpoint = stage.make_cloud(name, address, password=password, hosts=self.hosts, tls=tls)
         self.onlooker = Onlooker(self.endpoint, password)
 
     # --- manifests
@@ -89,6 +91,12 @@ class ExistingCloud:
             return about and all(word in told["message"] for word in words)
 
         return self.wait(kind, name, f"{condition_type}/{reason} {words}", holds, **options)
+
+    def swept(self, times=2):
+        """Wait until the cloud was read so often again: what is not done by then is not done by a sweep."""
+        pool = "one.vmpool.infoextended"
+        wanted = self.stage.calls(self.name)[pool] + times
+        self.wait("sovereigncloud", self.name, "swept", lambda _: self.stage.calls(self.name)[pool] >= wanted)
 
     # --- in OpenNebula
 

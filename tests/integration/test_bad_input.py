@@ -8,12 +8,14 @@ from collections import Counter
 import pytest
 from tests.integration.existing_cloud import ExistingCloud
 
+from sovereigncloud.sandbox.certificates import Authority
+from sovereigncloud.sandbox.onlooker import Onlooker
 from sovereigncloud.sandbox.stage import condition, is_ready
 
-SETTINGS = {"sweep_interval": "1.5"}
+SETTINGS = {"sweep_interval": "1.5", "late_write_grace": "3"}
 
 ALLOCATE = "one.vm.allocate"
-FAILED = {"count": 3, "status": 500, "body": "<html>Internal Server Error</html>", "content_type": "text/html"}
+FAILED = {"count": 2, "status": 500, "body": "<html>Internal Server Error</html>", "content_type": "text/html"}
 
 
 def quiet_for(stage, cloud, seconds=3):
@@ -114,6 +116,20 @@ def test_an_endpoint_in_clear_over_a_public_network_is_not_even_asked(stage, mak
     sete.ready("sovereigncloud", "sete")
 
 
+def test_a_certificate_that_nobody_vouches_for_is_refused_until_its_authority_is_named(stage, make_cloud):
+    authority = Authority.create("a ministry")
+    blois = make_cloud("blois", authority=authority)
+    secret, cloud = blois.foundation()
+    assert cloud["spec"]["existing"]["endpoint"].startswith("https://")
+    stage.apply([secret, cloud])
+    blois.says("sovereigncloud", "blois", "Stalled", "CertificateInvalid", "certificate verify failed")
+
+    stage.apply(blois.secret("ministry-ca", **{"ca.crt": authority.pem.decode()}))
+    blois.patch("sovereigncloud", "blois", existing={"caSecretRef": {"name": "ministry-ca"}})
+
+    blois.ready("sovereigncloud", "blois")
+
+
 # --- an API that is down
 
 
@@ -185,6 +201,56 @@ def test_another_installations_network_is_left_alone(stage, paris):
     stage.wait_gone("virtualnetwork", "theirs")
     (after,) = paris.onlooker.networks("theirs")
     assert (after.id, after.template) == (number, before.template)
+
+
+def test_of_two_clouds_one_must_be_named_and_one_elsewhere_needs_a_tenant(stage, make_cloud):
+    metz, other = make_cloud("metz"), make_cloud("elsewhere")
+    second = metz.cloud()
+    second["metadata"]["name"] = "second"
+    stage.apply([*metz.foundation(), second, metz.image("alpine"), metz.network("lan"), *other.foundation()])
+    other.ready("sovereigncloud", "elsewhere")
+
+    stage.apply(metz.instance("web", placement=None))
+    metz.says("hostedinstance", "web", "Stalled", "PlacementAmbiguous", "metz, second", "spec.placement.cloudRef.name")
+    metz.patch("hostedinstance", "web", placement={"cloudRef": {"name": "elsewhere", "namespace": "elsewhere"}})
+    metz.says("hostedinstance", "web", "Stalled", "NamespaceNotAllowed", "elsewhere/elsewhere", "Tenant")
+    assert stage.writing_calls("elsewhere") == 0
+
+    metz.patch("hostedinstance", "web", placement={"cloudRef": {"name": "metz", "namespace": None}})
+    metz.ready("hostedinstance", "web")
+    assert metz.vm("web").running
+
+
+def test_several_machines_with_the_mark_are_listed_and_none_is_made(stage, paris):
+    config = "/api/v1/namespaces/sovereign-system/configmaps/sovereign-installation"
+    installation = stage.cluster.request("GET", config)["data"]["id"]
+    mark = f'SOVEREIGNCLOUD_INSTALLATION={installation} SOVEREIGNCLOUD_OBJECT="HostedInstance/platform/twin" SOVEREIGNCLOUD_UID=before'
+    ids = [paris.onlooker.call(ALLOCATE, f"NAME=twin CPU=1 MEMORY=64 {mark}", False) for _ in range(2)]
+    paris.swept()
+
+    stage.apply(paris.instance("twin", networks=None))
+    paris.says("hostedinstance", "twin", "Stalled", "SeveralFound", f"{ids[0]}, {ids[1]}")
+    assert [vm.id for vm in paris.onlooker.machines("twin")] == ids
+
+    paris.mischief("vm-terminate", vm=ids[0])
+    found = paris.wait("hostedinstance", "twin", "one", lambda f: f["status"].get("id") == str(ids[1]))
+    assert [vm.id for vm in paris.onlooker.machines("twin")] == ids[1:]
+    assert paris.vm("twin").user_template["SOVEREIGNCLOUD_UID"] == found["metadata"]["uid"]
+
+
+def test_a_tenant_that_writes_the_mark_on_its_own_machine_gains_nothing(stage, paris):
+    paris.onlooker.call("one.user.allocate", "mallory", "pw-of-mallory", "core", [])
+    config = "/api/v1/namespaces/sovereign-system/configmaps/sovereign-installation"
+    installation = stage.cluster.request("GET", config)["data"]["id"]
+    mark = f'SOVEREIGNCLOUD_INSTALLATION={installation} SOVEREIGNCLOUD_OBJECT="HostedInstance/platform/coveted" SOVEREIGNCLOUD_UID=u'
+    mallory = Onlooker(paris.endpoint, "pw-of-mallory", "mallory")
+    theirs = mallory.call(ALLOCATE, f"NAME=coveted CPU=1 MEMORY=64 {mark}", False)
+
+    stage.apply(paris.instance("coveted"))
+    found = stage.wait_ready("hostedinstance", "coveted")
+
+    assert found["status"]["id"] != str(theirs)
+    assert paris.onlooker.machine(theirs).user_template["SOVEREIGNCLOUD_UID"] == "u", "touched"
 
 
 # --- sizes
@@ -340,12 +406,13 @@ def test_a_driver_that_fails_is_said_in_its_words_and_a_person_recovers_it(stage
 
 
 def test_after_all_that_nothing_is_left_to_do(stage, shaky):
-    pool = "one.vmpool.infoextended"
-    wanted = stage.calls("shaky")[pool] + 3
-    stage.wait("sovereigncloud", "shaky", "quiet", lambda _: stage.calls("shaky")[pool] >= wanted)
+    shaky.swept(3)
     before, wrote = stage.kubernetes_writes(), stage.writing_calls("shaky")
-    wanted = stage.calls("shaky")[pool] + 2
-    stage.wait("sovereigncloud", "shaky", "swept", lambda _: stage.calls("shaky")[pool] >= wanted)
+    shaky.swept()
     assert stage.writing_calls("shaky") == wrote
     mine = {key: value for key, value in (stage.kubernetes_writes() - before).items() if "hostedinstances" in key}
     assert Counter(mine) == Counter()
+
+
+def test_the_operator_met_nothing_that_it_did_not_expect(stage):
+    assert "Traceback" not in stage.log()

@@ -131,13 +131,10 @@ def entries(found):
 
 
 def test_at_rest_nothing_is_written_and_nothing_is_asked_per_object(stage, paris, trios):
-    # What was under way has ended: two reads in a row come at the interval of rest.
-    pool = "one.vmpool.infoextended"
-    quiet = stage.calls("paris")[pool] + 2
-    stage.wait("sovereigncloud", "paris", "quiet", lambda _: stage.calls("paris")[pool] >= quiet)
+    paris.swept()  # what was under way has ended: reads come at the interval of rest
     before, asked = stage.kubernetes_writes(), stage.calls("paris")
 
-    stage.wait("sovereigncloud", "paris", "swept thrice", lambda _: stage.calls("paris")[pool] >= asked[pool] + 3)
+    paris.swept(3)
 
     told = stage.calls("paris") - asked
     assert stage.kubernetes_writes() - before == Counter()
@@ -221,10 +218,7 @@ def test_where_spec_says_nothing_the_guest_does_as_it_likes(stage, paris):
 
     assert is_ready(found)
     assert not entries(found)
-    asked = stage.calls("paris")["one.vmpool.infoextended"]
-    stage.wait(
-        "sovereigncloud", "paris", "swept", lambda _: stage.calls("paris")["one.vmpool.infoextended"] > asked + 1
-    )
+    paris.swept()
     assert paris.vm("free").state == POWERED_OFF
 
 
@@ -262,13 +256,10 @@ def test_a_machine_that_somebody_terminated_is_reported_and_not_made_again(stage
     assert condition(found, "Ready")["status"] == "False"
     assert found["status"]["state"] == "Terminated"
     assert [entry["path"] for entry in entries(found)] == ["spec"]
-    sweeps = stage.calls("paris")["one.vmpool.infoextended"] + 2
-    stage.wait("sovereigncloud", "paris", "swept", lambda _: stage.calls("paris")["one.vmpool.infoextended"] >= sweeps)
+    paris.swept()
     assert paris.onlooker.machines("victim") == []
     asked = stage.calls("paris")["one.vm.info"]
-    stage.wait(
-        "sovereigncloud", "paris", "swept", lambda _: stage.calls("paris")["one.vmpool.infoextended"] >= sweeps + 3
-    )
+    paris.swept(3)
     assert stage.calls("paris")["one.vm.info"] - asked <= 4, "asked for it more often than once per sweep"
 
     stage.patch("hostedinstance", "victim", {"spec": {"updatePolicy": {"replace": "Allow"}}})
@@ -285,6 +276,46 @@ def test_with_consent_it_is_made_again_once(stage, paris, trios):
 
     stage.wait("hostedinstance", "hydra", "another", lambda f: is_ready(f) and f["status"]["id"] != str(vm.id))
     assert len(paris.onlooker.machines("hydra", even_done=True)) == 2
+
+
+def test_a_network_and_an_image_that_somebody_deleted_are_made_again(stage, paris):
+    stage.apply([paris.network("lost-lan", 60), paris.image("lost-image")])
+    network = stage.wait_ready("virtualnetwork", "lost-lan")["status"]["id"]
+    stage.wait_ready("machineimage", "lost-image")
+    (image,) = paris.onlooker.images("lost-image")
+
+    paris.mischief("vnet-delete", vnet="lost-lan")
+    found = stage.wait(
+        "virtualnetwork", "lost-lan", "made again", lambda f: is_ready(f) and f["status"]["id"] != network
+    )
+    assert [str(one.id) for one in paris.onlooker.networks("lost-lan")] == [found["status"]["id"]]
+
+    paris.mischief("image-delete", image=image.id)
+    stage.wait(
+        "machineimage",
+        "lost-image",
+        "made again",
+        lambda f: is_ready(f) and f["status"]["clouds"][0]["id"] != str(image.id),
+    )
+    assert len(paris.onlooker.images("lost-image")) == 1
+
+
+def test_a_size_that_needs_a_restart_to_be_mended_waits_for_consent(stage, paris):
+    stage.apply(paris.instance("shrunk"))
+    stage.wait_ready("hostedinstance", "shrunk")
+    paris.mischief("vm-resize", vm="shrunk", memory=256)
+
+    found = paris.says(
+        "hostedinstance", "shrunk", "Reconciling", "ApprovalRequired", "spec.updatePolicy.powerCycle: Allow"
+    )
+    assert [(d["path"], d["observed"]) for d in found["status"]["drift"]] == [("spec.memory", "256Mi")]
+    assert condition(found, "Ready")["status"] == "True", "it runs, and nothing of spec was changed"
+    paris.swept()
+    assert (paris.vm("shrunk").running, paris.vm("shrunk").template["MEMORY"]) == (True, "256")
+
+    stage.patch("hostedinstance", "shrunk", {"spec": {"updatePolicy": {"powerCycle": "Allow"}}})
+    stage.wait("hostedinstance", "shrunk", "mended", lambda f: is_ready(f) and not entries(f))
+    assert (paris.vm("shrunk").running, paris.vm("shrunk").template["MEMORY"]) == (True, "512")
 
 
 # --- the brakes
@@ -306,13 +337,6 @@ def crowded(stage):
     return cloud, names
 
 
-def sweeps(stage, cloud, number):
-    wanted = stage.calls(cloud.name)["one.vmpool.infoextended"] + number
-    cloud.wait(
-        "sovereigncloud", cloud.name, "swept", lambda _: stage.calls(cloud.name)["one.vmpool.infoextended"] >= wanted
-    )
-
-
 def test_a_pool_that_answers_empty_is_believed_by_nobody_and_heals_by_itself(stage, crowded):
     cloud, names = crowded
     before = cloud.onlooker.machines()
@@ -323,7 +347,7 @@ def test_a_pool_that_answers_empty_is_believed_by_nobody_and_heals_by_itself(sta
     try:
         words = (f"{MANY} changes", "HostedInstance platform/many-0", "spec.approvedPlan")
         cloud.says("sovereigncloud", "crowded", "Stalled", "TooManyChanges", *words)
-        sweeps(stage, cloud, 2)
+        cloud.swept()
         assert stage.writing_calls("crowded") == wrote, "something was done"
         assert {name: stage.get("hostedinstance", name)["status"]["id"] for name in names} == ids
     finally:
@@ -344,12 +368,12 @@ def test_fifty_terminated_at_once_wait_for_a_persons_word(stage, crowded):
 
     cloud.mischief("vm-terminate-all")
     found = cloud.says("sovereigncloud", "crowded", "Stalled", "TooManyChanges", f"{MANY} changes", "spec.approvedPlan")
-    sweeps(stage, cloud, 2)
+    cloud.swept()
     assert stage.writing_calls("crowded") == wrote, "something was done"
     assert cloud.onlooker.machines() == []
 
     stage.patch("sovereigncloud", "crowded", {"spec": {"approvedPlan": "not-it"}})
-    sweeps(stage, cloud, 2)
+    cloud.swept()
     assert stage.writing_calls("crowded") == wrote, "another word let it go on"
 
     digest = condition(stage.get("sovereigncloud", "crowded"), "Stalled")["message"].rpartition(" ")[2]
@@ -360,3 +384,7 @@ def test_fifty_terminated_at_once_wait_for_a_persons_word(stage, crowded):
     assert not condition(found, "Stalled")
     machines = cloud.onlooker.machines()
     assert sorted(vm.name for vm in machines) == sorted(names)
+
+
+def test_the_operator_met_nothing_that_it_did_not_expect(stage):
+    assert "Traceback" not in stage.log()

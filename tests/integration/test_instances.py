@@ -277,3 +277,7 @@ def test_a_deleted_namespace_ends_with_all_that_is_in_it(stage, make_cloud):
     assert metz.onlooker.machines("web") == []
     assert metz.onlooker.networks("lan") == []
     assert metz.onlooker.images("alpine") == []
+
+
+def test_the_operator_met_nothing_that_it_did_not_expect(stage):
+    assert "Traceback" not in stage.log()

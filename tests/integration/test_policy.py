@@ -18,13 +18,6 @@ def seen(found):
     return found["status"].get("observedGeneration") == found["metadata"]["generation"]
 
 
-def swept(stage, cloud, times=2):
-    """Wait until the cloud was read so often again."""
-    pool = "one.vmpool.infoextended"
-    wanted = stage.calls(cloud.name)[pool] + times
-    cloud.wait("sovereigncloud", cloud.name, "swept", lambda _: stage.calls(cloud.name)[pool] >= wanted)
-
-
 # --- pause
 
 
@@ -46,7 +39,7 @@ def test_paused_nothing_outside_is_written_and_all_else_goes_on(stage, paris):
 
     assert {entry["action"] for entry in found["status"]["drift"]} == {"Reported"}
     assert "Restart" in {step["disruption"] for step in found["status"]["plan"]["steps"]}
-    swept(stage, paris)
+    paris.swept()
     still = paris.onlooker.machine(vm.id)
     assert (still.name, still.template["MEMORY"], still.running) == ("other", "512", True)
 
@@ -64,7 +57,7 @@ def test_a_deletion_while_paused_says_at_once_that_it_waits(stage, paris):
 
     stage.delete("hostedinstance", "pausing")
     paris.says("hostedinstance", "pausing", "Reconciling", "PausedDeletion", "sovereigncloud.io/paused", seconds=2)
-    swept(stage, paris)
+    paris.swept()
     assert paris.vm("pausing") == vm
 
     stage.annotate("hostedinstance", "pausing", paused=None)
@@ -83,7 +76,7 @@ def test_observed_a_machine_is_planned_and_not_made(stage, paris):
     assert steps(found) == [("Create", 'VM "imagined" in platform/paris')]
     assert (condition(found, "Ready")["status"], condition(found, "Ready")["reason"]) == ("False", "NotActing")
     assert "management is Observe" in condition(found, "Ready")["message"]
-    swept(stage, paris)
+    paris.swept()
     assert stage.writing_calls("paris") == wrote
     assert "finalizers" not in stage.get("hostedinstance", "imagined")["metadata"]
 
@@ -106,7 +99,7 @@ def test_observed_it_is_compared_and_left_also_when_it_is_deleted(stage, paris):
         ("spec.power", "PoweredOff", "Reported")
     ]
     assert steps(found) == [("Update", f'VM {vm.id} "watched": resume')]
-    swept(stage, paris)
+    paris.swept()
     assert paris.vm("watched").state == POWERED_OFF
 
     stage.delete("hostedinstance", "watched")
@@ -126,7 +119,7 @@ def test_a_cloud_that_is_observed_holds_everything_in_it(stage, make_cloud):
     brest.says("hostedinstance", "web", "Reconciling", "WaitingForDependency", "MachineImage brest/alpine")
     assert steps(image) == [("Create", 'image "alpine" in brest/brest')]
     assert steps(network) == [("Create", 'network "lan" in brest/brest')]
-    swept(stage, brest)
+    brest.swept()
     assert stage.writing_calls("brest") == 0
     assert not any("finalizers" in brest.get(kind, name)["metadata"] for kind, name in everything)
 
@@ -284,7 +277,7 @@ def test_events_tell_what_was_done_and_found_each_once(stage, paris):
     paris.mischief("vm-power-off", vm="told")
     stage.wait("hostedinstance", "told", "drifted", lambda f: f["status"].get("drift"))
     stage.wait("hostedinstance", "told", "mended", lambda f: is_ready(f) and not f["status"].get("drift"))
-    swept(stage, paris)
+    paris.swept()
 
     told = [(event["type"], event["reason"], event["message"]) for event in stage.events("HostedInstance", "told")]
     assert told == [
@@ -294,3 +287,7 @@ def test_events_tell_what_was_done_and_found_each_once(stage, paris):
         ("Normal", "Starting", f"starting VM {vm.id}"),
         ("Normal", "Ready", "as declared"),
     ]
+
+
+def test_the_operator_met_nothing_that_it_did_not_expect(stage):
+    assert "Traceback" not in stage.log()

@@ -139,6 +139,7 @@ class Tracks:
         self._grace, self._clock = grace, clock
         self._started = clock() if started is None else started
         self._tracks: dict[Key, Track] = {}
+        self._floor = float("-inf")
 
     def start(self) -> None:
         """This process is the one that writes, from now on. It may have waited for that for hours, while another wrote."""
@@ -149,7 +150,8 @@ class Tracks:
         """The track of an object, made anew for a new uid."""
         known = self._tracks.get(resource.key)
         if known is None or known.uid != resource.metadata.uid:
-            known = Track(resource.metadata.uid)
+            self.forget(resource.key)
+            known = Track(resource.metadata.uid, trust_after=self._floor)
             known.nameless = resource.crd.kind in _NAMES_NOT_UNIQUE
             if resource.finalized:
                 # Something may have been attempted before this process: no id in status is a proof that nothing was.
@@ -158,7 +160,12 @@ class Tracks:
         return known
 
     def forget(self, key: Key) -> None:
-        self._tracks.pop(key, None)
+        """The object went. What was made for it a moment ago and stays may be in no view yet; whoever comes under its name
+        must find it.
+        """
+        known = self._tracks.pop(key, None)
+        if known is not None:
+            self._floor = max(self._floor, min(known.trust_after, self._clock()))
 
     def __len__(self) -> int:
         return len(self._tracks)

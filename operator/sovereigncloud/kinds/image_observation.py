@@ -133,6 +133,8 @@ async def _look_in(start: CloudImage, seen: ImageObservation, resource: MachineI
     here = replace(here, namesake=next(same_name, None))
     if here.namesake is not None or resource.deleting or not start.wanted:
         return here
+    if here.found.missing is not None and not seen.admitted:
+        return here  # nothing is to be made yet, and a sweep that asked for more would never tell that it is missing
     app = resource.spec.source.marketplace_app
     return replace(
         here,

@@ -26,6 +26,7 @@ import yaml
 import sovereigncloud
 from sovereigncloud.api import KINDS
 from sovereigncloud.api.base import GROUP, VERSION
+from sovereigncloud.sandbox.certificates import KeyPair
 from sovereigncloud.sandbox.child import Child
 from sovereigncloud.sandbox.cluster import Cluster
 from sovereigncloud.sandbox.controlplane import ControlPlane
@@ -318,16 +319,26 @@ class Stage:
 
     # --- what happens behind the operator's back ----------------------------------------------------------------------
 
-    def make_cloud(self, name: str, address: str, *, password: str = "opennebula", hosts: tuple[str, ...] = ()) -> str:
+    def make_cloud(
+        self,
+        name: str,
+        address: str,
+        *,
+        password: str = "opennebula",
+        hosts: tuple[str, ...] = (),
+        tls: KeyPair | None = None,
+    ) -> str:
         """A cloud that somebody else runs; returns its endpoint."""
-        body = {
+        body: Json = {
             "name": name,
             "listen": f"{address}:2633",
             "oneadmin_password": password,
             "hosts": [{"name": host} for host in hosts],
         }
+        if tls is not None:
+            body["tls"] = {"certificate": tls.certificate.decode(), "key": tls.key.decode()}
         self.one.call("POST", "/clouds", body)
-        return f"http://{address}:2633/RPC2"
+        return f"{'https' if tls else 'http'}://{address}:2633/RPC2"
 
     def mischief(self, cloud: str, what: str, **arguments: object) -> Any:
         """Break something in a cloud."""
