@@ -16,7 +16,7 @@ demo: $(STAMP)
 	$(BIN)/sovereign sandbox demo
 
 test: check
-	$(BIN)/python -m pytest tests --ignore=tests/bench --ignore=tests/faults
+	SOVEREIGN_FAULTS_EVERY=5 $(BIN)/python -m pytest tests --ignore=tests/bench
 
 check: $(STAMP)
 	$(BIN)/ruff check .
@@ -24,7 +24,6 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/sovereign crds --check
-	$(BIN)/python -m pytest -q tests/unit
 
 bench: $(STAMP)
 	$(BIN)/python -m pytest -q -s tests/bench
@@ -35,7 +34,7 @@ faults: $(STAMP)
 crds: $(STAMP)
 	$(BIN)/sovereign crds --write
 
-# The kustomize base is the chart, rendered. Helm comes from PATH or is built once; tests/integration/test_chart.py compares.
+# The kustomize base is the chart, rendered. Helm comes from PATH or is built once; tests/integration/chart/test_manifests.py compares.
 manifests: crds
 	helm=$$($(BIN)/python -c "from sovereigncloud.sandbox.toolchain import Toolchain; print(Toolchain().resolve('helm'))") && \
 	{ echo "# Generated from charts/sovereign-cloud-operator by \`make manifests\`. Do not edit."; \

@@ -20,14 +20,16 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from sovereigncloud.api import KINDS
 from sovereigncloud.api.base import GROUP, VERSION
+from sovereigncloud.engine.audit import Audit
 from sovereigncloud.engine.clients import Clients
 from sovereigncloud.engine.lease import Lease
 from sovereigncloud.engine.logs import configure
+from sovereigncloud.engine.memory import few_arenas, keep_small
 from sovereigncloud.engine.metrics import Metrics
 from sovereigncloud.engine.runtime import Engine
 from sovereigncloud.engine.settings import Settings
 from sovereigncloud.kinds import CONTROLLERS
-from sovereigncloud.kinds.errors import Conflict
+from sovereigncloud.kinds.errors import Conflict, NotFound, Retry
 from sovereigncloud.providers.installer.job import JobInstaller
 from sovereigncloud.providers.kubernetes import INSTALLATION_CONFIG_MAP, Connection, KubernetesApi
 from sovereigncloud.wiring import open_nebula_clients, ovh_clients
@@ -35,6 +37,7 @@ from sovereigncloud.wiring import open_nebula_clients, ovh_clients
 logger = logging.getLogger(__name__)
 _PATIENCE = 4.0
 """Seconds that calls in flight get after SIGTERM; a thread in a call cannot be stopped, so the process then ends hard."""
+_LIST_ATTEMPTS = 30
 _STUCK = 900.0
 """Seconds after which a reconcile counts as stuck and the process as not alive."""
 
@@ -70,6 +73,8 @@ def registry_of(engine: Engine, connection: Connection) -> kopf.OperatorRegistry
         settings.networking.request_timeout = 30
         settings.networking.connect_timeout = 5
         settings.posting.enabled = False
+        # Kopf keeps a task per object for as long as this after each event of it.
+        settings.queueing.idle_timeout = 1.0
         settings.peering.standalone = True
 
     return registry
@@ -103,6 +108,7 @@ async def installation_id(settings: Settings, api: KubernetesApi) -> str:
 async def run(settings: Settings, context: str | None = None) -> int:
     """Run the operator until SIGTERM or SIGINT; returns the exit code."""
     configure(settings)
+    few_arenas()
     stop = asyncio.Event()
     _stop_on_signals(stop)
     metrics = Metrics(CollectorRegistry())
@@ -149,11 +155,13 @@ async def run(settings: Settings, context: str | None = None) -> int:
 
 async def _reconcile_until(stop: asyncio.Event, engine: Engine, api: KubernetesApi, connection: Connection) -> None:
     """List everything, start the workers, then watch."""
-    for kind in KINDS:
-        async for body in api.objects(kind.crd.kind):
-            engine.told(None, body)
+    kinds = tuple(kind.crd.kind for kind in KINDS)
+    for kind in kinds:
+        await _list(kind, engine, api)
     engine.synced = True
     engine.start()
+    audit = Audit(api, engine.store, engine.told, kinds, dead=lambda: leave(1))
+    beside = [asyncio.create_task(audit.run(), name="audit"), asyncio.create_task(keep_small(), name="memory")]
     ready = asyncio.Event()
     registry = registry_of(engine, connection)
     watching = asyncio.create_task(
@@ -164,9 +172,28 @@ async def _reconcile_until(stop: asyncio.Event, engine: Engine, api: KubernetesA
     # Kopf takes SIGTERM for itself, and then waits 5 s for tasks that are not its own (running.py, 1.45): back again.
     _stop_on_signals(stop)
     done, _ = await asyncio.wait({watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    for task in beside:
+        task.cancel()
     if watching in done:
         watching.result()
         raise RuntimeError("the watch ended by itself")
+
+
+async def _list(kind: str, engine: Engine, api: KubernetesApi) -> None:
+    """All objects of a kind. Just after its CRD was made the API server answers 429 for a while."""
+    for attempt in range(_LIST_ATTEMPTS):
+        try:
+            async for body in api.objects(kind):
+                engine.told(None, body)
+        except NotFound:
+            logger.warning("the API server does not know %s: install the CRDs", kind)
+        except Retry as error:
+            if attempt == _LIST_ATTEMPTS - 1:
+                raise
+            logger.warning("listing %s: %s", kind, error)
+            await asyncio.sleep(error.after or 1.0)
+            continue
+        return
 
 
 def _stop_on_signals(stop: asyncio.Event) -> None:

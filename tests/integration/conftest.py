@@ -1,6 +1,7 @@
 """The whole system, once per module: a control plane of its own, both simulators, the chart, the operator."""
 
 import pytest
+from tests.integration.existing_cloud import ExistingCloud
 
 from sovereigncloud.sandbox.chronicle import Chronicle
 from sovereigncloud.sandbox.stage import Stage
@@ -20,9 +21,10 @@ QUICK = {
 
 
 @pytest.fixture(scope="module")
-def bare_stage(own_control_plane, tmp_path_factory):
-    """Control plane, simulators and chart; no operator yet."""
-    stage = Stage(own_control_plane, tmp_path_factory.mktemp("stage"), QUICK)
+def bare_stage(request, own_control_plane, tmp_path_factory):
+    """Control plane, simulators and chart; no operator yet. A module's SETTINGS go before QUICK."""
+    settings = {**QUICK, **getattr(request.module, "SETTINGS", {})}
+    stage = Stage(own_control_plane, tmp_path_factory.mktemp("stage"), settings)
     try:
         stage.start_simulators()
         stage.install()
@@ -46,3 +48,30 @@ def chronicle(own_control_plane, bare_stage):
     told = Chronicle(own_control_plane.kubeconfig).start()
     yield told
     told.stop()
+
+
+@pytest.fixture(scope="module")
+def paris(stage):
+    """An OpenNebula that somebody else runs, with an image and a network, shared by the tests of a module."""
+    cloud = ExistingCloud(stage, "paris")
+    stage.apply([*cloud.foundation(), cloud.image("alpine"), cloud.network("lan")])
+    stage.wait_ready("machineimage", "alpine")
+    stage.wait_ready("virtualnetwork", "lan")
+    return cloud
+
+
+@pytest.fixture
+def make_cloud(stage):
+    """Makes clouds of one test, each in a namespace of its name, which goes with the test."""
+    made = []
+
+    def make(name, **options):
+        cloud = ExistingCloud(stage, name, name, **options)
+        made.append(cloud)
+        stage.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+        return cloud
+
+    yield make
+    for cloud in made:
+        stage.heal(cloud.name)
+        stage.delete("namespace", cloud.namespace)

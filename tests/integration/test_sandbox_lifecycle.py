@@ -63,7 +63,9 @@ def test_up_status_down_as_a_person_types_them(sandbox, programs):
     )
     assert answer.stdout == "ok"
     running = sandbox.status()
-    assert running.living == {"etcd": True, "kube-apiserver": True, "kube-controller-manager": True}
+    names = ("etcd", "kube-apiserver", "kube-controller-manager", "playground")
+    assert running.living == dict.fromkeys(names, True)
+    assert Path(running.state.announced["playground"]["examples"], "kustomization.yaml").is_file()
     processes = [running.state.supervisor, *running.state.processes.values()]
 
     shown = sovereign_sandbox("status")

@@ -71,8 +71,16 @@ def interfaces(name, *, vrack="", ola=False):
     return (private,) if ola else (public, private)
 
 
+class CrashError(Exception):
+    """The operator ends here; the next one knows what was written, and nothing else."""
+
+
 class FakeOvh:
-    """An account. Writes fail as `faults` says, one word for each write: ok, before, lost, late."""
+    """An account. Writes fail as `faults` says, one word for each write.
+
+    before: it never arrives; lost: done, the answer is lost; late: the client gives up, it is done half a minute later;
+    crash: the operator ends while it is sent, a reinstallation is begun half a minute later, anything else never.
+    """
 
     def __init__(self, clock):
         self.clock = clock
@@ -117,6 +125,10 @@ class FakeOvh:
         fault = self.faults.pop(0) if self.faults else "ok"
         if fault == "before":
             raise Retry("connection reset")
+        if fault == "crash":
+            if what.startswith("reinstall"):
+                self.later(30.0, lambda: _quietly(effect))
+            raise CrashError
         self.writes.append(what)
         if fault == "late":
             self.later(30.0, lambda: _quietly(effect))
@@ -404,8 +416,8 @@ class FakeWorld:
         raw = self.raw.get(tuple(key))
         return PARSE[key[0]].model_validate(raw) if raw else None
 
-    def users(self, key):
-        everything = [self.get(_key(k)) for k in self.raw]
+    def users(self, key, *kinds):
+        everything = [self.get(_key(k)) for k in self.raw if not kinds or _key(k).kind in kinds]
         return [r for r in everything if key in _uses(r)]
 
     def mark(self, resource):
@@ -485,6 +497,8 @@ class Loop:
         except (Retry, Conflict) as error:
             if isinstance(error, Retry) and step is not None and step.action in LASTING:
                 world.clock.pass_(GRACE)  # what was read before this is not trusted any more
+            return Looked(None, error, performed)
+        except CrashError as error:
             return Looked(None, error, performed)
         self._status(resource, observed, plan, outcome)
         return Looked(plan, outcome, performed)

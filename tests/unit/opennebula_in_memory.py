@@ -17,7 +17,7 @@ from sovereigncloud.api.virtualnetwork import VirtualNetwork
 from sovereigncloud.core.identity import Mark, mark_from_opennebula
 from sovereigncloud.core.outcome import DONE, Outcome, Phase
 from sovereigncloud.core.plan import Plan
-from sovereigncloud.kinds.addressing import contains
+from sovereigncloud.kinds.addressing import contains, overlap
 from sovereigncloud.kinds.errors import Conflict, MissingSecret, NotFound, Quota, Rejected, Retry
 from sovereigncloud.kinds.ports import (
     AddressRange,
@@ -102,6 +102,8 @@ class OpenNebula:
         self.lost: set[str] = set()
         self.refuse_resize: Exception | None = None
         self.hidden = False
+        self.tells_owner = True
+        self.overlapped = False
         self.next_id = 100
 
     # -- reads
@@ -120,6 +122,7 @@ class OpenNebula:
             hosts={},
             datastores=dict(self.datastores),
             templates=dict(self.templates),
+            owner=US if self.tells_owner else None,
         )
 
     async def vm(self, vm_id: int) -> Vm:
@@ -306,6 +309,7 @@ class OpenNebula:
     async def add_range(self, network_id: int, range_: AddressRange) -> None:
         found = self.networks[network_id]
         number = 1 + max((r.id for r in found.ranges), default=-1)
+        self.overlapped |= any(overlap(range_, r) for r in found.ranges if r.ip)
         self.networks[network_id] = replace(found, ranges=(*found.ranges, replace(range_, id=number)))
         self._wrote("add_range", network_id, range_.ip, range_.size)
         self._answer("add_range")
@@ -313,6 +317,8 @@ class OpenNebula:
     async def resize_range(self, network_id: int, range_: AddressRange) -> None:
         found = self.networks[network_id]
         ranges = tuple(replace(r, size=range_.size) if r.id == range_.id else r for r in found.ranges)
+        grows = any(r.id == range_.id and r.size < range_.size for r in found.ranges)
+        self.overlapped |= grows and any(overlap(range_, r) for r in found.ranges if r.ip and r.id != range_.id)
         self.networks[network_id] = replace(found, ranges=ranges)
         self._wrote("resize_range", network_id, range_.id, range_.size)
         self._answer("resize_range")
@@ -321,7 +327,7 @@ class OpenNebula:
         found = self._with_leases(self.networks[network_id])
         if any(r.id == range_id and r.used for r in found.ranges):
             raise Rejected("Address Range has leases in use")
-        ranges = tuple(r for r in found.ranges if r.id != range_id)
+        ranges = tuple(r for r in self.networks[network_id].ranges if r.id != range_id)
         self.networks[network_id] = replace(self.networks[network_id], ranges=ranges)
         self._wrote("remove_range", network_id, range_id)
         self._answer("remove_range")
@@ -363,6 +369,7 @@ class World:
     def __init__(self, resources: tuple[Any, ...] = (), **clouds: OpenNebula | Exception | None) -> None:
         self.now = NOW
         self.admitted = False
+        self.sweeping = False
         self.fronts = {Key("SovereignCloud", "team", name): front for name, front in clouds.items()}
         self.resources = {r.key: r for r in resources}
         self.built: dict[str, dict[str, Any]] = {}
@@ -391,17 +398,21 @@ class World:
             return SovereignCloud.model_validate({"metadata": meta, "spec": spec, "status": {"endpoint": endpoint}})
         return self.resources.get(key)
 
-    def users(self, key: Key) -> list[Any]:
-        return list(self.resources.values())
+    def users(self, key: Key, *kinds: str) -> list[Any]:
+        return [r for r in self.resources.values() if not kinds or r.key.kind in kinds]
 
     async def open_nebula(self, cloud: Key) -> OpenNebula:
+        assert not self.sweeping, "a sweep has nothing but the view"
+        return await self._front(cloud)
+
+    async def _front(self, cloud: Key) -> OpenNebula:
         front = self.fronts[cloud]
         if isinstance(front, Exception):
             raise front
         return front
 
     async def view(self, cloud: Key) -> CloudView:
-        return await (await self.open_nebula(cloud)).view(0.0)
+        return await (await self._front(cloud)).view(0.0)
 
 
 _KINDS = {"HostedInstance": HostedInstance, "VirtualNetwork": VirtualNetwork, "MachineImage": MachineImage}

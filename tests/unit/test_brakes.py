@@ -68,7 +68,7 @@ def test_an_approval_lasts_until_all_of_it_is_done():
     assert len(first.admitted) == 50
     assert first.approved == asked.hash
     # the next sweeps come while it is being done, and see it in other words
-    halfway = {name: 'Create VM "x"' for name in list(lost(50))[20:]}
+    halfway = dict.fromkeys(list(lost(50))[20:], 'Create VM "x"')
     second = judge(halfway, 1000, LIMITS, asked.hash, before=first, spent=asked.hash)
     assert not second.held
     assert second.admitted == frozenset(halfway)

@@ -271,6 +271,7 @@ def test_a_hosted_cloud_shows_the_plans_of_what_it_composes():
     reinstall = next(s for s in server["steps"] if s["action"] == "Reinstall")
     assert (reinstall["disruption"], reinstall["fields"]) == ("DataLoss", ["spec.reinstall.request"])
     assert by_name["rbx-vm-public"]["reason"] == "WaitingForDependency"
+    assert "Secret default/rbx-oneadmin, which the operator makes for it, is not in the files" in report["notes"][0]
     assert run.exit_code == 2
     assert outside.writes == []
     assert PASSWORD not in run.output

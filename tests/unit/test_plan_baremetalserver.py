@@ -513,8 +513,8 @@ def test_records_are_read_as_they_were_written(text, expected):
 
 # --- never twice
 
-EVENTS = ("word", "revert", "rebuilt", "forgot", "detached", "renamed", "minute", "hour")
-FAULTS = ("ok", "ok", "before", "lost", "late")
+EVENTS = ("word", "word", "revert", "rebuilt", "forgot", "detached", "renamed", "minute", "hour", "over", "over")
+FAULTS = ("ok", "ok", "before", "lost", "late", "crash")
 
 
 class Story:
@@ -565,7 +565,10 @@ class Story:
         for event in events:
             looked = await self.loop.once()
             self.world.clock.pass_(getattr(looked.outcome, "after", None) or 5.0)
-            getattr(self, event)()
+            if event == "over":
+                await self.loop.until_quiet()
+            else:
+                getattr(self, event)()
         self.account.faults.clear()
         last = await self.loop.until_quiet()
         self.world.clock.pass_(120)

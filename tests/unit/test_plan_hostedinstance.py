@@ -27,6 +27,7 @@ from tests.unit.opennebula_in_memory import (
     vm,
 )
 
+from sovereigncloud.api.base import Condition, Key
 from sovereigncloud.core.outcome import Phase
 from sovereigncloud.core.plan import Action, Cause, Disruption, Step
 from sovereigncloud.kinds.errors import Auth, Quota, Rejected
@@ -35,12 +36,14 @@ from sovereigncloud.kinds.ports import Disk, Nic, Vm
 from sovereigncloud.kinds.vm_steps import (
     ActOnVm,
     AttachNic,
+    BindInstance,
     CreateVm,
     DetachNic,
     GrowDisk,
     MarkVm,
     MoveVm,
     NoteOnVm,
+    RecordVm,
     RenameVm,
     ResizeVm,
 )
@@ -85,6 +88,8 @@ WORDS = {
     AttachNic: lambda step: f"attach {step.name}",
     DetachNic: lambda step: f"detach {step.name} {step.nic}",
     RenameVm: lambda step: f"rename {step.name}",
+    BindInstance: lambda _: "bind",
+    RecordVm: lambda _: "record",
     CreateVm: lambda _: "create",
     MarkVm: lambda _: "mark",
     MoveVm: lambda _: "move",
@@ -110,7 +115,8 @@ class Row:
     available: bool | None = None
 
 
-CYCLE = ("note RESUME=YES", "poweroff", "resize 2/2/8192", "resume")
+CYCLE = ("note RESUME=spec.memory", "poweroff", "resize 2/2/8192", "resume", "note RESUME=NO")
+NOTED = {"SOVEREIGNCLOUD_RESUME": "spec.memory"}
 MEMORY = {"spec.memory": ("8Gi", "4Gi")}
 
 KEEPING = [
@@ -177,41 +183,48 @@ KEEPING = [
         {"memory": "8Gi"}, {}, MEMORY, CYCLE, needs="spec.updatePolicy.powerCycle: Allow",
     ),
     Row(
+        "what waits for consent comes last, so that it does not hold up what needs none",
+        {"memory": "8Gi", "power": "Suspended"}, {}, MEMORY | {"spec.power": ("Suspended", "Running")},
+        ("suspend", *CYCLE), needs="spec.updatePolicy.powerCycle: Allow",
+    ),
+    Row(
         "several differences share one power cycle",
         {"memory": "8Gi", "vcpu": 4, "cpu": "1500m", **POWER_CYCLE}, {},
         MEMORY | {"spec.vcpu": ("4", "2"), "spec.cpu": ("1.5", "2")},
-        ("note RESUME=YES", "poweroff", "resize 1.5/4/8192", "resume"),
+        (
+            "note RESUME=spec.memory,spec.vcpu,spec.cpu", "poweroff", "resize 1.5/4/8192", "resume", "note RESUME=NO",
+        ),
     ),
     Row(
         "it was noted already before a crash: not twice",
-        {"memory": "8Gi", **POWER_CYCLE}, {"notes": {"SOVEREIGNCLOUD_RESUME": "YES"}}, MEMORY, CYCLE[1:],
+        {"memory": "8Gi", **POWER_CYCLE}, {"notes": NOTED}, MEMORY, CYCLE[1:],
     ),
     Row(
         "in the middle of a power cycle it is resized and started, which is no drift of power",
         {"memory": "8Gi", "power": "Running", **POWER_CYCLE},
-        {"at": POWEROFF, "notes": {"SOVEREIGNCLOUD_RESUME": "YES"}}, MEMORY, ("resize 2/2/8192", "resume"),
+        {"at": POWEROFF, "notes": NOTED}, MEMORY, CYCLE[2:],
     ),
     Row(
         "consent was taken back in the middle: it is off anyway, and is not left off",
-        {"memory": "8Gi"}, {"at": POWEROFF, "notes": {"SOVEREIGNCLOUD_RESUME": "YES"}},
-        MEMORY, ("resize 2/2/8192", "resume"),
+        {"memory": "8Gi"}, {"at": POWEROFF, "notes": NOTED},
+        MEMORY, CYCLE[2:],
     ),
     Row(
         "resized, and the operator died: it is started again although spec does not speak of power",
-        {}, {"at": POWEROFF, "notes": {"SOVEREIGNCLOUD_RESUME": "YES"}}, steps=("resume",),
+        {}, {"at": POWEROFF, "notes": NOTED}, steps=CYCLE[3:],
     ),
     Row(
         "it runs again: the note is cleared, or the guest's own shutdown would be undone one day",
-        {}, {"notes": {"SOVEREIGNCLOUD_RESUME": "YES"}}, steps=("note RESUME=NO",),
+        {}, {"notes": NOTED}, steps=("note RESUME=NO",),
     ),
     Row(
         "declared off in the middle of a power cycle: it stays off",
-        {"power": "Stopped"}, {"at": POWEROFF, "notes": {"SOVEREIGNCLOUD_RESUME": "YES"}}, steps=("note RESUME=NO",),
+        {"power": "Stopped"}, {"at": POWEROFF, "notes": NOTED}, steps=("note RESUME=NO",),
     ),
     Row(
         "consent was taken back before it was powered off: it is not to be started again later",
-        {"memory": "8Gi"}, {"notes": {"SOVEREIGNCLOUD_RESUME": "YES"}},
-        MEMORY, (*CYCLE[1:], "note RESUME=NO"), needs="spec.updatePolicy.powerCycle: Allow",
+        {"memory": "8Gi"}, {"notes": NOTED},
+        MEMORY, ("note RESUME=NO", *CYCLE), needs="spec.updatePolicy.powerCycle: Allow",
     ),
     Row(
         "off and to be off: resized without consent",
@@ -261,9 +274,9 @@ KEEPING = [
         {"memory": "8Gi", **POWER_CYCLE},
         {
             "at": POWEROFF,
-            "notes": {"SOVEREIGNCLOUD_RESIZE_REFUSED": "2/2/8192/", "SOVEREIGNCLOUD_RESUME": "YES"},
+            "notes": {"SOVEREIGNCLOUD_RESIZE_REFUSED": "2/2/8192/", **NOTED},
         },
-        MEMORY, ("resume",), phase=Phase.STALLED, reason="ResizeRefused",
+        MEMORY, CYCLE[3:], phase=Phase.STALLED, reason="ResizeRefused",
     ),
     Row(
         "another size was refused: this one is tried",
@@ -410,15 +423,15 @@ async def test_a_machine_that_is_there(row: Row) -> None:
 
     assert {d.path: (d.desired, d.observed) for d in plan.drift} == row.drift, row.why
     assert tuple(told(step) for step in plan.steps) == row.steps, row.why
-    consenting = {step.needs for step in plan.steps if not isinstance(step, NoteOnVm) or "YES" in told(step)}
-    assert consenting <= {row.needs}, row.why
+    needing = [step.needs for step in plan.steps]
+    assert set(needing) - {""} == ({row.needs} if row.needs else set()), row.why
+    assert needing == sorted(needing, key=bool), "nothing is done beyond the first step that waits for consent"
     assert (plan.outcome.phase, plan.outcome.reason) == (row.phase, row.reason), row.why
     assert row.says in plan.outcome.message, row.why
     if row.available is not None:
         assert plan.outcome.available is row.available, row.why
-    assert all(set(step.fields) <= {d.path for d in plan.drift} for step in plan.steps), (
-        "a step names fields that differ"
-    )
+    differing = {d.path for d in plan.drift} | ({"spec.memory"} if "notes" in row.vm else set())
+    assert all(set(step.fields) <= differing for step in plan.steps), "a step names fields that differ, or differed"
 
 
 async def test_what_differs_after_it_was_reality_once_was_observed_not_declared() -> None:
@@ -609,7 +622,19 @@ async def test_made_from_a_template(spec: dict[str, Any], given: dict[str, Any],
 
 async def test_without_a_cloud_ref_the_only_cloud_of_the_namespace_is_taken() -> None:
     plan = await look(CONTROLLER, new_instance({"placement": None}), World(rbx=cloud()))
-    assert [told(step) for step in plan.steps] == ["create"]
+    assert [told(step) for step in plan.steps] == ["bind", "create"]
+    assert [step.inside for step in plan.steps] == [True, False]
+
+
+async def test_the_chosen_cloud_is_recorded_before_anything_can_be_made_in_it() -> None:
+    world = World(rbx=OpenNebula(network()))
+    wanted, plan, _ = await run(CONTROLLER, new_instance({"placement": None}), world)
+    assert [told(step) for step in plan.steps] == ["bind"]
+    assert wanted.external == {"cloud": "team/rbx"}
+    assert CONTROLLER.uses(wanted).cloud == Key("SovereignCloud", "team", "rbx"), "the cloud is watched for it"
+    world.fronts |= World(sbg=cloud()).fronts
+    plan = await look(CONTROLLER, wanted, world)
+    assert plan.outcome.reason == "ImageNotFound", "a second cloud does not make it ambiguous any more"
 
 
 @pytest.mark.parametrize(
@@ -647,6 +672,7 @@ async def test_another_cloud_in_spec_moves_nothing_and_never_makes_a_second_mach
     elsewhere = instance({"placement": {"cloudRef": {"name": "sbg"}}, "power": "Running"})
     plan = await look(CONTROLLER, elsewhere, World(rbx=cloud(vm(at=POWEROFF)), sbg=cloud()))
     assert [told(step) for step in plan.steps] == ["resume", "move"], "the machine is kept as declared meanwhile"
+    assert "spec.placement.cloudRef.name: rbx" in plan.steps[1].needs
     assert "InstanceMigration" in plan.steps[1].needs
     assert ("spec.placement.cloudRef", "team/sbg", "team/rbx") in {(d.path, d.desired, d.observed) for d in plan.drift}
 
@@ -654,8 +680,7 @@ async def test_another_cloud_in_spec_moves_nothing_and_never_makes_a_second_mach
 async def test_a_lost_record_and_another_cloud_in_spec_still_find_the_machine() -> None:
     forgotten = new_instance({"placement": {"cloudRef": {"name": "sbg"}}})
     plan = await look(CONTROLLER, forgotten, World(rbx=cloud(vm()), sbg=cloud()))
-    assert [told(step) for step in plan.steps] == ["move"]
-    assert plan.outcome.facts == {"vm": "12", "cloud": "team/rbx"}
+    assert [told(step) for step in plan.steps] == ["record", "move"]
 
 
 async def test_a_cloud_that_is_down_and_not_meant_does_not_hold_up_a_creation() -> None:
@@ -763,7 +788,32 @@ async def test_a_machine_that_somebody_terminated(
     assert (plan.outcome.phase, plan.outcome.reason) == (phase, reason)
     assert [(d.path, d.observed) for d in plan.drift] == [("spec", "VM 12 was terminated")]
     assert all(step.dangerous for step in plan.steps), "the brakes count what is made again because it was lost"
-    assert CONTROLLER.status(wanted, observed)["state"] == "Terminated"
+    assert {k: v for k, v in CONTROLLER.status(wanted, observed).items() if v} == {"id": "12", "state": "Terminated"}
+
+
+@pytest.mark.parametrize(
+    ("machines", "reason"), [((vm(at=DONE_STATE),), "ExternallyDeleted"), ((), "NotOurOpenNebula")]
+)
+async def test_what_became_of_a_lost_machine_is_asked_once_and_then_known(
+    machines: tuple[Vm, ...], reason: str
+) -> None:
+    front = cloud(*machines)
+    world = World(rbx=front)
+    wanted, _, first = await run(CONTROLLER, instance(), world)
+    assert (front.reads.count("vm 12"), first.reason) == (1, reason)
+    said = [Condition(type="Stalled", status="True", reason=first.reason, message=first.message)]
+    wanted = wanted.model_copy(update={"status": wanted.status.model_copy(update={"conditions": said})})
+    world.admitted, world.sweeping = False, True
+    again = await look(CONTROLLER, wanted, world)
+    assert (again.absent, again.outcome, front.reads.count("vm 12")) == (False, first, 1)
+
+
+async def test_an_answer_about_one_machine_says_nothing_of_the_next() -> None:
+    """Made again, its id recorded, its status still that of the one before: no third one may be made of that."""
+    front = cloud()
+    status = {"id": "12", "state": "Terminated", "external": {"vm": "101", "cloud": "team/rbx"}}
+    plan = await look(CONTROLLER, instance(REPLACE, status=status), World(rbx=front))
+    assert (plan.absent, plan.steps) == (True, ())
 
 
 async def test_an_id_that_the_cloud_does_not_know_is_another_opennebula() -> None:
@@ -938,7 +988,16 @@ async def test_status_keeps_what_was_known_while_the_absence_is_unconfirmed() ->
     assert CONTROLLER.status(wanted, observed) == known | {"placement": placement}
 
 
-async def test_a_sweep_over_settled_machines_asks_nothing_by_id() -> None:
+async def test_a_sweep_needs_the_view_and_nothing_else() -> None:
     front = cloud(vm())
+    world = World(rbx=front)
+    world.sweeping = True
+    plan = await look(CONTROLLER, instance(), world)
+    assert (plan.steps, plan.outcome.phase, front.reads) == ((), Phase.DONE, [])
+
+
+async def test_where_the_view_does_not_tell_its_owner_the_front_end_is_asked() -> None:
+    front = cloud(vm())
+    front.tells_owner = False
     await look(CONTROLLER, instance(), World(rbx=front))
-    assert [read for read in front.reads if read != "front"] == []
+    assert front.reads == ["front"]

@@ -4,7 +4,7 @@ import pytest
 
 from sovereigncloud.api.base import DriftAction, DriftPolicy, FieldDriftPolicy, Management
 from sovereigncloud.core.outcome import DONE, Phase, stalled, waiting
-from sovereigncloud.core.plan import Action, Cause, Disruption, Drift, Plan, Step, plan_hash
+from sovereigncloud.core.plan import Action, Cause, Disruption, Drift, Plan, Step
 from sovereigncloud.core.policy import Policy, decide, stricter
 
 MEMORY = Drift("spec.memory", "4Gi", "2Gi")
@@ -131,12 +131,37 @@ PAUSED = Policy(paused=True, settled=True)
             ["Reported"],
         ),
         (
-            "a take-over after a rebuilt cluster has no status: what it finds was reality, so it is drift",
+            "a take-over after a rebuilt cluster has no status: what it finds was reality, and is written down as drift first",
             Plan((MEMORY,), (MARK, RESIZE)),
-            replace(FRESH, drift_policy=report("spec.memory")),
+            FRESH,
+            (),
+            (),
+            ["Correcting"],
+        ),
+        (
+            "once written down it is marked, and nothing else is done with the same look",
+            Plan((MEMORY,), (MARK, RESIZE)),
+            SETTLED,
             (MARK,),
             (),
-            ["Reported"],
+            ["Correcting"],
+        ),
+        ("a take-over without a difference is marked at once", Plan((), (MARK,)), FRESH, (MARK,), (), []),
+        (
+            "ignored differences need not be written down",
+            Plan((MEMORY,), (MARK, RESIZE)),
+            replace(FRESH, drift_policy=ignore("spec.memory")),
+            (MARK,),
+            (),
+            ["Ignored"],
+        ),
+        (
+            "children are composed all the same",
+            Plan((), (CHILD, MARK, RESIZE)),
+            FRESH,
+            (CHILD, MARK),
+            (),
+            [],
         ),
         (
             "a note on behalf of a field is no take-over: a new spec stays work",
@@ -373,7 +398,7 @@ def test_an_approved_plan_is_carried_out_and_names_its_approval():
 
 
 def test_the_rest_of_an_approved_plan_needs_no_second_approval():
-    begun = frozenset(plan_hash((s,)) for s in PLAN.steps)
+    begun = PLAN.steps
     rest = replace(PLAN, steps=(RESUME,), drift=())
     decision = decide(rest, replace(APPROVE, approved_plan=digest(), begun=begun))
     assert decision.steps == (RESUME,)

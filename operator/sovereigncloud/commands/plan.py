@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from sovereigncloud.commands.declared import Declared, declared
+from sovereigncloud.commands.declared import declared
 from sovereigncloud.commands.doors import Cluster, Doors, NoClusterError, real_doors
 from sovereigncloud.commands.errors import CommandError
 from sovereigncloud.commands.manifests import Document, read
@@ -56,7 +58,7 @@ def plan(
     declared(documents, namespace or "default")
     doors = ctx.obj if isinstance(ctx.obj, Doors) else real_doors()
     debug = bool(ctx.find_root().params.get("debug"))
-    request = _Request(documents, namespace, context, no_cluster=no_cluster, strict=debug)
+    request = _Request(documents=documents, namespace=namespace, context=context, no_cluster=no_cluster, strict=debug)
     report, ignored = asyncio.run(_report(doors, request))
     if output is Output.JSON:
         typer.echo(json.dumps(as_json(report), indent=2))
@@ -70,15 +72,15 @@ def plan(
     raise typer.Exit(report.exit_code)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Request:
-    def __init__(
-        self, documents: list[Document], namespace: str, context: str | None, *, no_cluster: bool, strict: bool
-    ) -> None:
-        self.documents, self.namespace, self.context = documents, namespace, context
-        self.no_cluster, self.strict = no_cluster, strict
+    """What was asked for on the command line."""
 
-    def contents(self, default: str) -> Declared:
-        return declared(self.documents, self.namespace or default)
+    documents: Sequence[Document]
+    namespace: str
+    context: str | None
+    no_cluster: bool
+    strict: bool
 
 
 async def _report(doors: Doors, request: _Request) -> tuple[Report, tuple[str, ...]]:
@@ -97,6 +99,6 @@ async def _report(doors: Doors, request: _Request) -> tuple[Report, tuple[str, .
 
 
 async def _planned(doors: Doors, cluster: Cluster | None, request: _Request) -> tuple[Report, tuple[str, ...]]:
-    contents = request.contents(cluster.namespace if cluster else "default")
+    contents = declared(request.documents, request.namespace or (cluster.namespace if cluster else "default"))
     report = await Planner(doors, cluster, contents, strict=request.strict).report()
     return report, contents.ignored

@@ -11,7 +11,7 @@ from typing import Any
 from sovereigncloud.api.base import Key
 from sovereigncloud.commands.strictness import ServerRule
 from sovereigncloud.core.outcome import Outcome
-from sovereigncloud.core.plan import Drift, Step, plan_hash
+from sovereigncloud.core.plan import Drift, Step
 from sovereigncloud.core.policy import DriftVerdict
 
 Json = dict[str, Any]
@@ -57,6 +57,7 @@ class ObjectPlan:
         differences: every difference that was found, also where nothing is done about it.
         drift: differences that came from outside, with what is done about each.
         failed: what kept it from being looked at, or needs a person; then `outcome` says it.
+        hash: what `spec.approvedPlan` would have to be, as `status.plan.hash`; empty where nothing waits.
     """
 
     key: Key
@@ -69,17 +70,13 @@ class ObjectPlan:
     differences: tuple[Drift, ...] = ()
     drift: tuple[DriftVerdict, ...] = ()
     failed: bool = False
+    hash: str = ""
 
     @property
     def verdict(self) -> Verdict:
         if self.failed:
             return Verdict.ERROR
         return Verdict.CHANGES if self.steps or self.outcome.phase else Verdict.NOTHING
-
-    @property
-    def hash(self) -> str:
-        """What `spec.approvedPlan` would have to be; over the steps outside, as `status.plan.hash`."""
-        return plan_hash(tuple(s.step for s in self.steps if not s.step.inside))
 
 
 @dataclass(frozen=True, slots=True)

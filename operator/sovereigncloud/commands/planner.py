@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from sovereigncloud.api import KINDS
+from sovereigncloud.api import KINDS, SovereignCloud
 from sovereigncloud.api.base import Key, Management
 from sovereigncloud.commands.applying import applied, changes
 from sovereigncloud.commands.declared import Declared
@@ -33,6 +33,7 @@ from sovereigncloud.engine.store import AnyResource, Store
 from sovereigncloud.engine.tracks import Tracks
 from sovereigncloud.engine.watch import ViewWatch
 from sovereigncloud.engine.world import Shared
+from sovereigncloud.kinds.endpoint import generated_secret
 from sovereigncloud.kinds.errors import MissingSecret, NotYet, OutsideError
 from sovereigncloud.kinds.ports import Installation, Installer, InstallState
 
@@ -87,6 +88,7 @@ class Planner:
             if self._state() == before:
                 break
         kinds = dict.fromkeys(k.kind for k in self._contents.objects)
+        self._note_generated_secrets()
         self._note_brakes()
         return Report(
             cluster=self._cluster.host if self._cluster else "",
@@ -179,9 +181,9 @@ class Planner:
         return next((Key(r["kind"], key.namespace, r["name"]) for r in references if r.get("controller")), None)
 
     def _state(self) -> dict[Key, Json]:
-        """What is known of everything. Versions do not count: they change with each imagined write."""
+        """What is known of what is planned. Versions do not count: they change with each imagined write."""
         found = {}
-        for key in self._store.keys(""):
+        for key in self._keys():
             stored = self._store.stored(key)
             if stored is not None:
                 body = stored.body()
@@ -240,7 +242,7 @@ class Planner:
         composing = self._composing.get(base.key, {})
         outside = [s for s in decision.steps if not s.inside]
         steps = [PlannedStep(s, now=True) for s in (*composing.values(), *outside)]
-        why = self._why_held(resource, plan_hash(decision.published))
+        why = self._why_held(resource, decision.hash)
         steps += [
             PlannedStep(s, now=False, held=s.needs or why)
             for s in decision.published
@@ -252,6 +254,7 @@ class Planner:
             steps=tuple(steps),
             differences=examination.plan.drift,
             drift=decision.drift,
+            hash=decision.hash,
             failed=outcome.phase in {Phase.STALLED, Phase.RETRY},
         )
 
@@ -299,7 +302,21 @@ class Planner:
             body["metadata"]["resourceVersion"] = f"{stored.version}+"
             self._put(body)
 
-    # --- brakes ------------------------------------------------------------------------------------------------------
+    # --- notes ------------------------------------------------------------------------------------------------------
+
+    def _note_generated_secrets(self) -> None:
+        """What the operator generated is in the cluster alone: without it a cloud that stands looks bereft of it."""
+        for key in self._contents.objects if self._cluster is None else ():
+            cloud = self._store.get(key)
+            hosted = cloud.spec.hosted if isinstance(cloud, SovereignCloud) else None
+            if not isinstance(cloud, SovereignCloud) or hosted is None or hosted.open_nebula.install is None:
+                continue
+            name = generated_secret(cloud)
+            if (key.namespace, name) not in self._contents.secrets:
+                self._notes.append(
+                    f"{key}: Secret {key.namespace}/{name}, which the operator makes for it, is not in the files:"
+                    " if the cloud is installed already, add it, or plan against the cluster"
+                )
 
     def _note_brakes(self) -> None:
         """Whether what was observed asks for more at once than the operator would do without being asked to."""

@@ -86,7 +86,7 @@ def _drifted(
         return [dict(before["Drifted"])]
     counted = [v for v in drift if v.action != "Ignored"]
     if not counted:
-        return [_condition("Drifted", "False", "InSync", "reality is as declared")]
+        return [_condition("Drifted", "False", "InSync", "nothing was changed from outside")]
     reason = "Correcting" if any(v.action == "Correcting" for v in counted) else "ReportOnly"
     shown = ", ".join(
         f"{v.drift.path} is {v.drift.observed or 'absent'} instead of {v.drift.desired or 'absent'}"

@@ -35,7 +35,10 @@ class Mark:
         return {ONE_INSTALLATION: self.installation, ONE_OBJECT: self.object, ONE_UID: self.uid}
 
     def for_ovh(self) -> dict[str, str]:
-        return {OVH_INSTALLATION: self.installation, OVH_OBJECT: self.object, OVH_UID: self.uid}
+        """Written one by one, in this order: until the last is there it is no mark, so half of one is not taken for a
+        predecessor's.
+        """
+        return {OVH_UID: self.uid, OVH_OBJECT: self.object, OVH_INSTALLATION: self.installation}
 
 
 def mark_from_opennebula(attributes: Mapping[str, str]) -> Mark | None:

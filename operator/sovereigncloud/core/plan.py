@@ -129,3 +129,12 @@ def plan_hash(steps: tuple[Step, ...], drift: tuple[Drift, ...] = (), *, salt: s
         [s.action, s.target, [[f, *values.get(f, ())] for f in sorted(s.fields)], s.disruption, s.cost] for s in steps
     ]
     return hashlib.sha256(json.dumps([salt, seen]).encode()).hexdigest()[:16]
+
+
+def is_part_of(step: Step, steps: tuple[Step, ...]) -> bool:
+    """Whether a step is one of these, or what is left of one: on behalf of fewer fields, since some are reality already."""
+    return any(
+        (step.action, step.target, step.disruption, step.cost) == (s.action, s.target, s.disruption, s.cost)
+        and set(step.fields) <= set(s.fields)
+        for s in steps
+    )

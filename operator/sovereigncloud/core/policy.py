@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from sovereigncloud.api.base import PAUSED, DriftAction, DriftPolicy, Management
-from sovereigncloud.core.outcome import Outcome, Phase, approval, held
-from sovereigncloud.core.plan import Action, Drift, Plan, Step, plan_hash
+from sovereigncloud.core.outcome import Outcome, Phase, approval, held, waiting
+from sovereigncloud.core.plan import Action, Drift, Plan, Step, is_part_of, plan_hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,8 @@ class Policy:
         approved_plan: `spec.approvedPlan`.
         salt: what an approval holds for beside the steps: this spec, and approvals not used before. So an approval
             counts once, and not for a spec that was changed after it.
-        begun: hashes of single steps of the approved plan, while it is being carried out: what is left of it after a
-            step, or after one that failed, needs no further approval.
+        begun: the steps of the approved plan, while it is being carried out: what is left of it after a step, or after
+            one that failed, needs no further approval.
         settled: this generation was reality once, so a difference is drift.
         deleting: the object is being deleted.
     """
@@ -58,7 +58,7 @@ class Policy:
     management: Management = Management.MANAGE
     approved_plan: str = ""
     salt: str = ""
-    begun: frozenset[str] = frozenset()
+    begun: tuple[Step, ...] = ()
     paused: bool = False
     settled: bool = False
     deleting: bool = False
@@ -78,29 +78,36 @@ def stricter(*wishes: Management | None) -> Management:
 def decide(plan: Plan, policy: Policy) -> Decision:
     """What may be done now, what is only shown, and what to say."""
     # A take-over after a rebuilt cluster has no status yet, but what it finds was reality before: drift, not work.
-    settled = policy.settled or any(s.takes_over for s in plan.steps)
+    takes_over = any(s.takes_over for s in plan.steps)
+    settled = policy.settled or takes_over
     drift = _judge_drift(plan.drift, policy, settled=settled)
     left_alone = frozenset(v.drift.path for v in drift if v.action != "Correcting") if settled else frozenset()
     wanted = tuple(s for s in plan.steps if not (s.fields and left_alone.issuperset(s.fields)))
     outside = tuple(s for s in wanted if not s.inside)
     if policy.management is Management.OBSERVE or policy.paused:
         return _only_look(plan, policy, drift)
+    decision = Decision((), (), drift, plan.outcome)
     if policy.management is Management.APPROVE and outside:
-        return _approved(plan, policy, wanted, outside, drift)
-    decision = _with_consent(plan, policy, wanted, drift)
+        digest = plan_hash(outside, plan.drift, salt=policy.salt)
+        if digest != policy.approved_plan and not all(is_part_of(s, policy.begun) for s in outside):
+            wait = approval(f"plan {digest} waits: set spec.approvedPlan to its hash to carry it out")
+            inside = tuple(s for s in wanted if s.inside)
+            return replace(decision, steps=inside, published=outside, outcome=plan.outcome.merge(wait), hash=digest)
+        decision = replace(decision, approved=policy.approved_plan)
+    if takes_over:
+        return _take_over(decision, wanted, policy)
+    decision = _with_consent(decision, plan, policy, wanted)
     return replace(decision, release=policy.deleting and not wanted and plan.outcome.phase is Phase.DONE)
 
 
-def _approved(
-    plan: Plan, policy: Policy, wanted: tuple[Step, ...], outside: tuple[Step, ...], drift: tuple[DriftVerdict, ...]
-) -> Decision:
-    """Approve: nothing outside without a person's word for exactly this."""
-    digest = plan_hash(outside, plan.drift, salt=policy.salt)
-    if digest == policy.approved_plan or all(plan_hash((s,)) in policy.begun for s in outside):
-        return replace(_with_consent(plan, policy, wanted, drift), approved=policy.approved_plan)
-    wait = approval(f"plan {digest} waits: set spec.approvedPlan to its hash to carry it out")
-    inside = tuple(s for s in wanted if s.inside)
-    return Decision(inside, outside, drift, plan.outcome.merge(wait), hash=digest)
+def _take_over(decision: Decision, wanted: tuple[Step, ...], policy: Policy) -> Decision:
+    """What differs at a take-over is written down as drift before the mark says that it is taken over; else a crash
+    between the two would turn it into work, which neither driftPolicy nor the brakes would hold.
+    """
+    if not policy.settled and any(v.action != "Ignored" for v in decision.drift):
+        note = "what differs is written down before it is taken over"
+        return replace(decision, outcome=waiting("TakingOver", note, after=0.05, available=True), approved="")
+    return replace(decision, steps=tuple(s for s in wanted if s.inside or s.takes_over))
 
 
 def _only_look(plan: Plan, policy: Policy, drift: tuple[DriftVerdict, ...]) -> Decision:
@@ -131,18 +138,23 @@ def _undone(outcome: Outcome) -> Outcome:
     return outcome
 
 
-def _with_consent(plan: Plan, policy: Policy, wanted: tuple[Step, ...], drift: tuple[DriftVerdict, ...]) -> Decision:
+def _with_consent(decision: Decision, plan: Plan, policy: Policy, wanted: tuple[Step, ...]) -> Decision:
     """Steps up to the first that needs a consent which spec does not give."""
     first = next((i for i, s in enumerate(wanted) if s.needs), len(wanted))
     if first == len(wanted):
         # Without any step left a plan may still speak of one that driftPolicy leaves alone.
         outcome = plan.outcome if wanted or not plan.steps else _undone(plan.outcome)
-        return Decision(wanted, (), drift, outcome)
+        return replace(decision, steps=wanted, outcome=outcome)
     asks = wanted[first]
     wait = approval(f"{asks.action} {asks.target} ({asks.disruption}) waits for consent: set {asks.needs}")
     outside = tuple(s for s in wanted if not s.inside)
-    digest = plan_hash(outside, plan.drift, salt=policy.salt)
-    return Decision(wanted[:first], outside, drift, plan.outcome.merge(wait), hash=digest)
+    return replace(
+        decision,
+        steps=wanted[:first],
+        published=outside,
+        outcome=plan.outcome.merge(wait),
+        hash=plan_hash(outside, plan.drift, salt=policy.salt),
+    )
 
 
 def _judge_drift(found: tuple[Drift, ...], policy: Policy, *, settled: bool) -> tuple[DriftVerdict, ...]:

@@ -16,7 +16,7 @@ from sovereigncloud.engine.guards import Guards
 from sovereigncloud.engine.metrics import Metrics
 from sovereigncloud.engine.outcomes import outcome_of
 from sovereigncloud.engine.store import AnyResource
-from sovereigncloud.engine.tracks import MAX_REPEATS, Track
+from sovereigncloud.engine.tracks import INTERRUPTS, MAX_REPEATS, NO_APPROVAL, Track
 from sovereigncloud.engine.workqueue import Backoff
 from sovereigncloud.engine.world import ObjectWorld, Shared
 from sovereigncloud.kinds.controller import Uses
@@ -29,7 +29,11 @@ _NOT_CONVERGING_AGAIN = 300.0
 _BLOCKED_AGAIN = 10.0
 _SHOWS_INSIDE = 0.5
 """Seconds after which a write to Kubernetes shows in the store, should no event tell of it."""
+LOOK_FIRST = waiting("Observing", "looks once more before what was approved is carried out", after=0.01, available=True)
+"""Nothing new is known: nothing is written."""
 _NO_STEP = waiting(NOT_THE_WRITER, "no step is begun: the Lease is not held", after=5.0, available=True)
+_SHOWS_OUTSIDE = 0.1
+"""Seconds in which a read may still show what was before a write (oned: up to 40 ms, observed)."""
 _MAY_HAVE_MADE = frozenset({Action.CREATE, Action.ATTACH, Action.REINSTALL, Action.INSTALL})
 """What would be there twice if it was done again before a lost one took effect; the record of a one-time request would
 be overwritten by an older one that is late."""
@@ -87,30 +91,41 @@ class Actor:
         """Perform what may be done, and what to say of it."""
         decision, track = examination.decision, scope.track
         track.dangerous, track.admitted = "", False
-        if not decision.approved:
-            track.approval = ("", frozenset())
+        if not decision.approved and decision.published:
+            track.approval = NO_APPROVAL  # what is to be done now is not what was approved
         if not decision.steps:
             if decision.outcome.phase is Phase.DONE:
                 track.converged()
+                track.approval = NO_APPROVAL
             return said(examination)
         # Where a person approved exactly these steps there is nothing left to ask.
         steps, brake = (decision.steps, DONE) if decision.approved else self._before_the_brakes(scope, decision.steps)
         if not steps:
-            return decision.outcome.merge(brake)
+            return brake if brake is LOOK_FIRST else decision.outcome.merge(brake)
+        if decision.approved and self._looks_first(track, decision.approved):
+            return LOOK_FIRST
+        return (await self._attempt(scope, examination, steps)).merge(brake)
+
+    async def _attempt(self, scope: Scope, examination: Examination, steps: tuple[Step, ...]) -> Outcome:
+        """What nobody forbids: unless it was tried a moment ago, or may be on its way already."""
+        track = scope.track
         signature = signature_of(scope.resource, steps)
         if (failed := self._not_now(track, steps, signature)) is not None:
-            return failed.merge(brake)
+            return failed
         if track.must_look_again(steps):
             after = max(track.trust_after - self._shared.clock(), 0.0) + 0.05
             message = "what was asked for before the operator started may still take effect"
             return waiting("Observing", message, after=after, available=True)
+        if track.must_not_interrupt(steps, self._shared.clock()):
+            message = "an interruption that was asked for before may still take effect: it is not asked for again yet"
+            return waiting("Observing", message, available=True)
         if any(not s.inside for s in steps):
             if not self._may_begin():
                 return _NO_STEP
             await self._guards.hold(scope.resource, scope.uses, track)
-        if decision.approved:
+        if examination.decision.approved:
             self._begin_approved(scope, examination)
-        return (await self._perform(scope, examination, steps, signature)).merge(brake)
+        return await self._perform(scope, examination, steps, signature)
 
     def _not_now(self, track: Track, steps: tuple[Step, ...], signature: str) -> Outcome | None:
         """Why these steps are not tried now: they failed a moment ago, or they were done often and changed nothing."""
@@ -122,13 +137,20 @@ class Actor:
             track.failed(signature, stuck, now + _NOT_CONVERGING_AGAIN)
         return track.held_back(signature, now)
 
+    def _looks_first(self, track: Track, approved: str) -> bool:
+        """An approval is for what a person saw. What is carried out must still be that, so it is looked at once more."""
+        if approved in {track.confirmed, track.approval[0]}:
+            return False
+        track.confirmed, track.trust_after = approved, max(track.trust_after, self._shared.clock())
+        return True
+
     def _begin_approved(self, scope: Scope, examination: Examination) -> None:
         """From here on the approval is used up; what is left of the plan goes on under it."""
         decision, track = examination.decision, scope.track
         scope.approved = decision.approved
-        if track.approval[0] != decision.approved:
-            steps = frozenset(plan_hash((s,)) for s in decision.steps if not s.inside)
-            track.approval = (decision.approved, steps)
+        begun = (decision.approved, scope.resource.metadata.generation)
+        if track.approval[:2] != begun:
+            track.approval = (*begun, tuple(s for s in examination.plan.steps if not s.inside))
 
     def _before_the_brakes(self, scope: Scope, steps: tuple[Step, ...]) -> tuple[tuple[Step, ...], Outcome]:
         """The steps up to the first that the brakes hold, and what they say.
@@ -152,6 +174,8 @@ class Actor:
         verdict = judge(dangerous, total, self._limits, resource.spec.approved_plan or "", spent=spent)
         if verdict.held:
             return steps[:first], stalled("TooManyChanges", verdict.message)
+        if verdict.approved and self._looks_first(scope.track, verdict.approved):
+            return (), LOOK_FIRST
         scope.approved = verdict.approved
         return steps, DONE
 
@@ -177,19 +201,24 @@ class Actor:
 
     def _failed(self, track: Track, signature: str, result: Outcome) -> Outcome:
         """The same steps are not tried again before their time, however often a sweep comes by."""
-        delay = result.after
+        failures = track.failures if track.failure is not None and track.failure.signature == signature else 0
         if result.phase is Phase.RETRY:
-            delay = max(delay or 0.0, self._backoff.delay(track.failures))
-            result = replace(result, after=delay)
-        elif delay is None:
-            delay = _BLOCKED_AGAIN
+            delay = max(result.after or 0.0, self._backoff.delay(failures))
+        else:
+            # Who has just made a mistake mends it now: tried again soon, then as seldom as the table of errors says.
+            delay = self._backoff.delay(failures, ceiling=result.after or _BLOCKED_AGAIN)
+        result = replace(result, after=delay)
         track.failed(signature, result, self._shared.clock() + delay)
         return result
 
     def _under_way(self, examination: Examination, steps: tuple[Step, ...], total: Outcome) -> Outcome:
         """What is said while it is not seen yet."""
         plan, decision = examination.plan, examination.decision
-        if total.phase is Phase.DONE:
+        only_taken_over = all(s.takes_over for s in steps) and len(steps) == len(plan.steps)
+        if total.phase is Phase.DONE and only_taken_over and total.after is None:
+            # Nothing changed but whose it is: what it was before, it is now.
+            total = replace(plan.outcome, facts={**plan.outcome.facts, **total.facts})
+        elif total.phase is Phase.DONE:
             names = ", ".join(f"{s.action} {s.target}" for s in steps)
             works = all(s.disruption == "None" and s.action not in _MAKES for s in steps)
             meanwhile = plan.outcome.phase is Phase.DONE or plan.outcome.available
@@ -208,23 +237,26 @@ class Actor:
         """Its outcome, and whether it failed."""
         track, name = scope.track, str(scope.resource.key)
         begun = monotonic()
-        failed = lost = False
+        failed = unanswered = False
         try:
             result = await scope.controller.perform(step, scope.resource, scope.world)
         except (NotYet, MissingSecret, OutsideError) as error:
-            # The answer was lost: it may have been made, or be made later than the client waited.
-            lost = step.action in _MAY_HAVE_MADE and isinstance(error, Retry) and error.maybe_done
+            unanswered = isinstance(error, Retry) and error.maybe_done
             logger.warning("%s %s failed: %s", step.action, step.target, error, extra={"object": name})
             if isinstance(error, Auth):
                 self._shared.distrust(scope.resource, scope.uses)
             result, failed = outcome_of(error), True
         except Exception as error:
-            lost = step.action in _MAY_HAVE_MADE
+            unanswered = True
             logger.exception("%s %s failed", step.action, step.target, extra={"object": name})
             result, failed = outcome_of(error), True
         if not step.inside:
+            # Without an answer it may have been done, or be done later than the client waited.
             now = self._shared.clock()
-            track.trust_after = max(track.trust_after, now + (self._grace if lost else 0.0))
+            lost = unanswered and step.action in _MAY_HAVE_MADE
+            track.trust_after = max(track.trust_after, now + (self._grace if lost else _SHOWS_OUTSIDE))
+            if unanswered and step.disruption in INTERRUPTS:
+                track.interrupts_from = now + self._grace
         outcome = "failed" if failed else "done"
         self._metrics.step(scope.resource.crd.kind, step.action, outcome, monotonic() - begun)
         if not failed:

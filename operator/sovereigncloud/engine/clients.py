@@ -59,10 +59,10 @@ class Clients:
     async def open_nebula(self, endpoint: str, namespace: str, secret: str, ca_secret: str = "") -> OpenNebula:
         """Raises MissingSecret when the Secret or a key in it is missing."""
         values = await self.secret(namespace, secret)
-        username, password = (_need(values, key, namespace, secret) for key in ("username", "password"))
+        username, password = (self._need(values, key, namespace, secret) for key in ("username", "password"))
         authority = ""
         if ca_secret:
-            authority = _need(await self.secret(namespace, ca_secret), "ca.crt", namespace, ca_secret)
+            authority = self._need(await self.secret(namespace, ca_secret), "ca.crt", namespace, ca_secret)
         digest = _digest({"u": username, "p": password, "c": authority})
         known = self._open_nebula.get((endpoint, f"{namespace}/{secret}"))
         if known is None or known[0] != digest:
@@ -76,6 +76,7 @@ class Clients:
         chosen = next((keys for keys in _OVH_KEYS if all(values.get(k) for k in keys)), None)
         if chosen is None:
             wanted = " or ".join(", ".join(keys) for keys in _OVH_KEYS)
+            self.forget(namespace, secret)
             raise MissingSecret(
                 f"Secret {namespace}/{secret} must hold {wanted}; it holds {sorted(values) or 'nothing'}"
             )
@@ -87,11 +88,11 @@ class Clients:
             self._ovh[endpoint, namespace, secret] = known
         return known[1]
 
-
-def _need(values: Mapping[str, str], key: str, namespace: str, secret: str) -> str:
-    if not values.get(key):
-        raise MissingSecret(f"Secret {namespace}/{secret} has no {key}; it holds {sorted(values) or 'nothing'}")
-    return values[key].strip()
+    def _need(self, values: Mapping[str, str], key: str, namespace: str, secret: str) -> str:
+        if not values.get(key):
+            self.forget(namespace, secret)  # who mends it does so now
+            raise MissingSecret(f"Secret {namespace}/{secret} has no {key}; it holds {sorted(values) or 'nothing'}")
+        return values[key].strip()
 
 
 def _digest(values: Mapping[str, str]) -> str:

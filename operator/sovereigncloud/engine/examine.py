@@ -19,7 +19,7 @@ from sovereigncloud.core.conditions import (
     timestamp,
 )
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, blocked
-from sovereigncloud.core.plan import Plan
+from sovereigncloud.core.plan import Plan, Step
 from sovereigncloud.core.policy import Decision, Policy, decide, stricter
 from sovereigncloud.engine.store import AnyResource, Store
 from sovereigncloud.kinds.controller import Controller, Uses, World
@@ -47,7 +47,7 @@ class Examination:
 
 
 async def examine(
-    controller: AnyController, resource: AnyResource, world: World, store: Store, *, begun: frozenset[str] = frozenset()
+    controller: AnyController, resource: AnyResource, world: World, store: Store, *, begun: tuple[Step, ...] = ()
 ) -> Examination:
     """Observe, plan, decide. Raises what the observation raises.
 
@@ -56,7 +56,7 @@ async def examine(
         resource: looked at.
         world: what the controller may see.
         store: for what it refers to.
-        begun: hashes of the steps of an approved plan that is being carried out.
+        begun: the steps of an approved plan that is being carried out.
     """
     observed = await controller.observe(resource, world)
     plan = controller.plan(resource, observed, world.now)

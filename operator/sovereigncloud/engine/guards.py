@@ -23,7 +23,7 @@ Json = dict[str, Any]
 class ObjectWriter(Protocol):
     """The one writer of status and finalizers."""
 
-    async def patch_status(self, kind: str, namespace: str, name: str, uid: str, patch: Json) -> Json: ...
+    async def patch_status(self, kind: str, namespace: str, name: str, version: str, patch: Json) -> Json: ...
     async def patch_finalizers(
         self, kind: str, namespace: str, name: str, version: str, finalizers: list[str]
     ) -> Json: ...
@@ -54,17 +54,22 @@ class Guards:
         self._one_at_a_time = asyncio.Lock()
 
     async def hold(self, resource: AnyResource, uses: Uses, track: Track) -> None:
-        """Before the first write outside. Raises Conflict where somebody changed an object meanwhile."""
+        """Before the first write outside. Raises Conflict where somebody changed an object meanwhile.
+
+        An object before its Secrets: one that is held and whose user carries no finalizer is let go by nobody.
+        """
         for used in targets(uses):
             async with self._one_at_a_time:  # many begin at once in one cloud, which is held once
                 other = self._store.get(used)
-                if other is not None and not other.finalized and not other.deleting:
-                    await self._hold_secrets(other, self._controllers[used.kind].uses(other).secrets)
+                if other is None or other.deleting:
+                    continue
+                if not other.finalized:
                     await self._finalize(other)
-        await self._hold_secrets(resource, uses.secrets)
-        track.guarded |= {s.name for s in uses.secrets}
+                await self._hold_secrets(other, self._controllers[used.kind].uses(other).secrets)
         if not resource.finalized:
             await self._finalize(resource)
+        await self._hold_secrets(resource, uses.secrets)
+        track.guarded |= {s.name for s in uses.secrets}
 
     async def release(self, resource: AnyResource, track: Track) -> None:
         """Nothing is left to do outside: the finalizer goes, and the Secrets are let go by their last user."""

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from sovereigncloud.api.base import RECONCILE_REQUESTED_AT, DeletionPolicy, Key
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, stalled, waiting
-from sovereigncloud.engine.actor import NOT_THE_WRITER, Actor, Scope
+from sovereigncloud.engine.actor import LOOK_FIRST, NOT_THE_WRITER, Actor, Scope
 from sovereigncloud.engine.examine import AnyController, Examination, Subject, examine, gate, status_patch
 from sovereigncloud.engine.guards import Guards, ObjectWriter
 from sovereigncloud.engine.metrics import Metrics
@@ -34,10 +34,15 @@ _LOOK_AGAIN = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What the queue should do with the key: nothing, look again after a time, or back off."""
+    """What the queue should do with the key: nothing, look again after a time, or back off.
+
+    Attributes:
+        failed: it could not be looked at.
+    """
 
     outcome: Outcome = DONE
     gone: bool = False
+    failed: bool = False
 
 
 class Reconciler:
@@ -99,37 +104,51 @@ class Reconciler:
         key = scope.resource.key
         outcome = gate(scope.resource, scope.uses, self._shared.store)
         examination: Examination | None = None
+        failed = False
         if outcome.phase is Phase.DONE:
             try:
                 examination = await self._examine(scope)
             except (NotYet, MissingSecret, OutsideError) as error:
                 if isinstance(error, Auth):
                     self._shared.distrust(scope.resource, scope.uses)
-                outcome = outcome_of(error)
+                outcome, failed = outcome_of(error), not isinstance(error, NotYet)
                 if isinstance(error, BeingReadError) or (
                     isinstance(error, NotYet) and scope.resource.status.condition("Ready")
                 ):
                     return Result(outcome)  # nothing new is known: nothing is written
             except Exception as error:  # a bug in a kind must not end the worker
                 logger.exception("observing failed", extra={"object": str(key)})
-                outcome = outcome_of(error)
+                outcome, failed = outcome_of(error), True
         if examination is not None:
-            if examination.decision.release:
+            if examination.decision.release and not self._may_still_appear(scope):
                 return await self._release(scope)
-            outcome = await self._actor.act(scope, examination)
-            if outcome.reason == NOT_THE_WRITER and not scope.track.facts:
+            outcome = await self._follow(scope, examination)
+            if outcome is LOOK_FIRST or (outcome.reason == NOT_THE_WRITER and not scope.track.facts):
                 return Result(outcome)
         for verdict in self._shared.held(key):
             outcome = outcome.merge(stalled("TooManyChanges", verdict.message))
         outcome = self._settle(scope, outcome)
         await self._write_status(scope, outcome, examination)
         await self._guards.drop(scope.resource, scope.uses, scope.track)
-        return Result(outcome)
+        return Result(outcome, failed=failed)
 
     async def _examine(self, scope: Scope) -> Examination:
-        approval, steps = scope.track.approval
-        begun = steps if approval and approval == scope.resource.spec.approved_plan else frozenset[str]()
+        approval, generation, steps = scope.track.approval
+        same = (approval, generation) == (scope.resource.spec.approved_plan, scope.resource.metadata.generation)
+        begun = steps if approval and same else ()
         return await examine(scope.controller, scope.resource, scope.world, self._shared.store, begun=begun)
+
+    def _may_still_appear(self, scope: Scope) -> bool:
+        """Whether what a process before this one asked for may still be made, so that nobody would end it."""
+        return scope.resource.deletion_policy is DeletionPolicy.DELETE and scope.track.looked_too_early()
+
+    async def _follow(self, scope: Scope, examination: Examination) -> Outcome:
+        """Do what was decided."""
+        if not examination.decision.release:
+            return await self._actor.act(scope, examination)
+        after = max(scope.track.trust_after - self._shared.clock(), 0.0) + 0.05
+        message = "what was asked for before the operator started may still take effect"
+        return waiting("Deleting", message, after=after)
 
     async def _release(self, scope: Scope) -> Result:
         try:
@@ -166,7 +185,7 @@ class Reconciler:
             metadata = resource.metadata
             try:
                 written = await self._writer.patch_status(
-                    resource.crd.kind, metadata.namespace, metadata.name, metadata.uid, patch
+                    resource.crd.kind, metadata.namespace, metadata.name, stored.version, patch
                 )
             except NotFound:
                 self._vanished(resource.key, metadata.uid)
@@ -233,7 +252,7 @@ class Reconciler:
         outcome = stalled("InvalidSpec", wrong)
         patch = status_patch(Subject.of(body), body.get("status") or {}, outcome, now=self._shared.now())
         if patch:
-            self._ingest(await self._writer.patch_status(key.kind, key.namespace, key.name, stored.uid, patch))
+            self._ingest(await self._writer.patch_status(key.kind, key.namespace, key.name, stored.version, patch))
         return Result(outcome)
 
 

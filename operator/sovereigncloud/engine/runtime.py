@@ -35,6 +35,7 @@ Json = dict[str, Any]
 Account = tuple[str, str, str]
 """(endpoint, namespace, Secret)"""
 
+_NAMED = frozenset({"MachineImage", "VirtualNetwork"})
 _AGAIN = {Phase.BLOCKED: 60.0, Phase.STALLED: 300.0}
 """Seconds until an object is looked at again, should no event and no sweep tell that its cause went."""
 
@@ -123,6 +124,7 @@ class Engine:
             vanished=self._gone,
         )
         metrics.watch_queue(lambda: len(self.queue))
+        metrics.watch_objects(self.store.counts)
 
     # --- what the API server tells -----------------------------------------------------------------------------------
 
@@ -142,25 +144,6 @@ class Engine:
             self._tell_others(key, before)
         elif event is None:
             self.queue.add(key, Lane.RECHECK)
-
-    def listed(self, kind: str, before: Mapping[Key, str], found: Mapping[Key, str]) -> None:
-        """A complete list of a kind: what the store held before it was asked for and what is not in it, went unseen.
-
-        A watch that begins anew tells what is there, never what went meanwhile.
-
-        Args:
-            kind: that was listed.
-            before: keys and uids in the store before the list was asked for (`held_now`).
-            found: keys and uids in the list.
-        """
-        for key, uid in before.items():
-            if key.kind == kind and found.get(key) != uid:
-                self._gone(key, uid)
-
-    def held_now(self, kind: str) -> dict[Key, str]:
-        """Keys and uids of a kind in the store."""
-        found = ((key, self.store.stored(key)) for key in self.store.keys(kind))
-        return {key: stored.uid for key, stored in found if stored is not None}
 
     def ingest(self, body: Json) -> None:
         """The reply to a PATCH of ours."""
@@ -214,6 +197,16 @@ class Engine:
         if after.deleting:
             for used in targets(after.uses):
                 self._recheck(used)
+        if key.kind in _NAMED and after.ready and not (before is not None and before.ready):
+            self._tell_who_waits_for_a_name(after)
+
+    def _tell_who_waits_for_a_name(self, named: Stored) -> None:
+        """A machine names images and networks as OpenNebula does, so nothing refers to what it waits for."""
+        for cloud in targets(named.uses):
+            for user in self.store.users(cloud):
+                waits = self.store.stored(user)
+                if user.kind == "HostedInstance" and waits is not None and not waits.ready:
+                    self._recheck(user)
 
     @property
     def _watches(self) -> tuple[ViewWatch[Any], ...]:
@@ -238,8 +231,11 @@ class Engine:
                         self._shared.distrust(resource, Uses())
                     raise
 
-            async def swept(_: CloudView) -> None:
+            async def swept(_: CloudView, keys: frozenset[Key] | None) -> bool:
+                if keys is not None:
+                    return await self._sweeper.some(cloud, keys)
                 await self._sweeper.cloud(cloud)
+                return False
 
             self._clouds[cloud] = ViewWatch(
                 str(cloud),
@@ -267,11 +263,12 @@ class Engine:
                     self._clients.forget(namespace, secret)
                     raise
 
-            async def swept(_: AccountView) -> None:
+            async def swept(_: AccountView, __: frozenset[Key] | None) -> bool:
                 if members := self._account_members(account):
                     await self._sweeper.account(members)
                 else:
                     self._leave(account)
+                return False
 
             def failed() -> None:
                 for key in (members := self._account_members(account)):
@@ -359,6 +356,10 @@ class Engine:
         outcome = result.outcome
         if outcome.phase is Phase.RETRY and not result.gone:
             self.queue.add_rate_limited(key, at_least=outcome.after or 0.0)
+            return
+        if result.failed and not result.gone:
+            # Who has just made a mistake mends it now: looked at again soon, then as seldom as the table of errors says.
+            self.queue.add_rate_limited(key, at_most=outcome.after or _AGAIN.get(outcome.phase))
             return
         self.queue.forget(key)
         if result.gone:

@@ -8,7 +8,8 @@ so that their echoes in the watch are recognised and dropped.
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
+import sys
+from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,14 +17,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from sovereigncloud.api import KINDS
-from sovereigncloud.api.base import FINALIZER, PAUSED, RECONCILE_REQUESTED_AT, Key, Resource
+from sovereigncloud.api.base import FINALIZER, PAUSED, RECONCILE_REQUESTED_AT, ConditionStatus, Key, Resource
 from sovereigncloud.kinds.controller import Uses
 
 Json = dict[str, Any]
 AnyResource = Resource[Any, Any]
 
 _MODELS: Mapping[str, type[AnyResource]] = {kind.crd.kind: kind for kind in KINDS}
-_PARSED = 256
+_PARSED = 64
 _METADATA = (
     "name", "namespace", "uid", "generation", "resourceVersion", "creationTimestamp", "deletionTimestamp",
     "finalizers", "labels", "annotations", "ownerReferences",
@@ -40,6 +41,8 @@ class Stored:
         trigger: what makes a change worth a reconcile; status is compared apart.
         others: what makes a change worth a look for the objects beside it, see `_others`.
         owners: uids of its owners.
+        readiness: the status of its condition Ready, empty before there is one.
+        drifted: whether its condition Drifted is True.
     """
 
     uid: str
@@ -48,6 +51,8 @@ class Stored:
     others: tuple[Any, ...]
     owners: tuple[str, ...]
     text: bytes
+    readiness: str = ""
+    drifted: bool = False
     uses: Uses = _NOTHING
 
     @property
@@ -58,6 +63,10 @@ class Stored:
     def finalized(self) -> bool:
         """Whether it carries our finalizer."""
         return FINALIZER in self.trigger[2]
+
+    @property
+    def ready(self) -> bool:
+        return self.readiness == ConditionStatus.TRUE
 
     def body(self) -> Json:
         found: Json = json.loads(self.text)
@@ -87,12 +96,15 @@ class Store:
         if known is not None and not news:
             # somebody else's edit of status is news too: it is put right again
             news = known.body().get("status") != slim.get("status")
-        if known is not None and anew:
-            self._unlink(key, known.uses)
+        if known is not None:
+            self._parsed.pop((key, known.version), None)
+            if anew:
+                self._unlink(key, known.uses)
         owners = tuple(r.get("uid", "") for r in slim["metadata"].get("ownerReferences") or ())
         text = json.dumps(slim, separators=(",", ":")).encode()
         uses = known.uses if known is not None and not anew else _NOTHING
-        self._objects[key] = Stored(uid, version, trigger, _others(slim), owners, text, uses)
+        ready, drifted = _says(slim, "Ready"), _says(slim, "Drifted") == ConditionStatus.TRUE
+        self._objects[key] = Stored(uid, version, trigger, _others(slim, ready), owners, text, ready, drifted, uses)
         self._kinds.setdefault(key.kind, set()).add(key)
         return key, news
 
@@ -161,6 +173,12 @@ class Store:
             if not namespace or key.namespace == namespace:
                 yield key
 
+    def counts(self) -> Counter[tuple[str, str, bool]]:
+        """Objects by kind, Ready, and whether they drifted."""
+        return Counter(
+            (key.kind, stored.readiness or "Unknown", stored.drifted) for key, stored in self._objects.items()
+        )
+
     def __len__(self) -> int:
         return len(self._objects)
 
@@ -219,17 +237,20 @@ def _trigger(slim: Json) -> tuple[Any, ...]:
     )
 
 
-def _others(slim: Json) -> tuple[Any, ...]:
+def _says(slim: Json, kind: str) -> str:
+    """The status of a condition, empty where there is none."""
+    found = next((c.get("status") for c in slim["status"].get("conditions") or () if c.get("type") == kind), None)
+    return sys.intern(str(found)) if found else ""
+
+
+def _others(slim: Json, ready: str) -> tuple[Any, ...]:
     """What objects that use this one, or composed it, act upon. A cloud's readiness is left out: a thousand machines need
     its endpoint, and need not look again each time that one of its hosts is busy.
     """
     spec, status = slim["spec"], slim["status"]
-    ready = None
-    if slim["kind"] != "SovereignCloud":
-        ready = next((c.get("status") for c in status.get("conditions") or () if c.get("type") == "Ready"), None)
     return (
         slim["metadata"].get("deletionTimestamp") is not None,
-        ready,
+        ready if slim["kind"] != "SovereignCloud" else "",
         status.get("endpoint"),
         status.get("credentialsSecret"),
         status.get("address"),

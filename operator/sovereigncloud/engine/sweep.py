@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic, time
 
 from pydantic import ValidationError
@@ -32,6 +32,7 @@ from sovereigncloud.kinds.errors import MissingSecret, NotYet, OutsideError
 logger = logging.getLogger(__name__)
 _SLICE = 25
 """Objects between two turns of the event loop: a sweep over thousands must not hold up an answer to a person."""
+EXTERNALLY_DELETED = "ExternallyDeleted"
 _ADMITTED = "it is being looked into"
 
 
@@ -42,10 +43,15 @@ class Difference:
     Attributes:
         differs: there is something to do or to say.
         change: what would be recreated, deleted or disrupted because of what was observed, in words; empty: nothing.
+        known: its loss was confirmed before: it goes on being asked about, and counts no more.
+        going: a person deletes it. That it is missing is then no loss that the brakes count: its own deletion took
+            effect, and the answer was lost.
     """
 
     differs: bool = False
     change: str = ""
+    known: bool = False
+    going: bool = False
 
 
 class Sweeper:
@@ -69,6 +75,13 @@ class Sweeper:
     ) -> None:
         self._shared, self._controllers, self._enqueue = shared, controllers, enqueue
         self._limits, self._metrics = limits, metrics
+
+    async def some(self, cloud: Key, keys: frozenset[Key]) -> bool:
+        """Look what became of what is under way. Whether something was lost that only a sweep of everything may judge."""
+        verdict = self._shared.verdicts.get(cloud, NOTHING)
+        differences = await self._compare(keys)
+        self._queue(differences, verdict)
+        return not verdict.held and any(d.change and str(k) not in verdict.admitted for k, d in differences.items())
 
     async def cloud(self, cloud: Key) -> None:
         """Sweep a cloud: its members, then the brakes, then the cloud itself."""
@@ -100,13 +113,15 @@ class Sweeper:
         self, cloud: Key, differences: Mapping[Key, Difference], total: int, verdicts: dict[Key, Verdict]
     ) -> Verdict:
         """What the brakes say; the cloud is told when that changes."""
-        changes = {str(k): d.change for k, d in differences.items() if d.change}
+        changes = {str(k): d.change for k, d in differences.items() if d.change and not d.going}
         before = verdicts.get(cloud, NOTHING)
         resource = self._shared.store.get(cloud)
         approved = (resource.spec.approved_plan or "") if resource else ""
         spent = (resource.status.last_approved_plan or "") if resource else ""
         verdict = judge(changes, max(total, 1), self._limits, approved, before=before, spent=spent)
-        verdicts[cloud] = verdict
+        # Where anything is held the whole view may be wrong: then what goes waits, too.
+        uncounted = {str(k) for k, d in differences.items() if d.known or (d.going and d.change and not verdict.held)}
+        verdict = verdicts[cloud] = replace(verdict, admitted=verdict.admitted | uncounted)
         if verdict.held != before.held or verdict.approved != before.approved:
             self._enqueue(cloud)
         return verdict
@@ -146,7 +161,8 @@ class Sweeper:
         except BeyondSweepError:
             # What a reconcile found and may not do yet, or was admitted to do and has not begun, still counts: else it
             # would be admitted in every second sweep.
-            return Difference(differs=True, change=track.dangerous or (_ADMITTED if track.admitted else ""))
+            change = track.dangerous or (_ADMITTED if track.admitted else "")
+            return Difference(True, change, known=track.lost and not change, going=resource.deleting)
         except (NotYet, MissingSecret, OutsideError):
             return Difference()  # it is queued by the view or by its backoff
         except Exception:
@@ -171,7 +187,20 @@ class Sweeper:
             examination=examination,
         )
         change = "; ".join(f"{s.action} {s.target}" for s in decision.steps if s.dangerous)
-        if examination.plan.absent:
-            change = change or "it is missing in the cloud"
+        track.lost = examination.plan.absent
+        if examination.plan.absent and not change:
+            if _reported(resource):
+                return Difference(differs=True, known=True)
+            change = "it is missing in the cloud"
         acts = bool(decision.steps) and failed is None
-        return Difference(bool(acts or patch or decision.release or examination.plan.absent), change)
+        differs = bool(acts or patch or decision.release or examination.plan.absent)
+        return Difference(differs, change, going=resource.deleting)
+
+
+def _reported(resource: AnyResource) -> bool:
+    """Whether its loss was confirmed, perhaps by a process before this one, and only a person can do something about it:
+    then it is no news that counts.
+    """
+    stalled = resource.status.condition("Stalled")
+    same = resource.status.observed_generation == resource.metadata.generation
+    return same and stalled is not None and stalled.reason == EXTERNALLY_DELETED

@@ -9,15 +9,20 @@ from typing import Any
 
 from sovereigncloud.api.base import Key, Resource
 from sovereigncloud.core.outcome import Outcome
-from sovereigncloud.core.plan import Action, Step
+from sovereigncloud.core.plan import Action, Disruption, Step
 from sovereigncloud.engine.watch import ViewWatch
 
 # OpenNebula keeps no machine name unique, so a lost answer could lead to a second machine; every other object that is
 # made has a name that its API refuses a second time.
 _NAMES_NOT_UNIQUE = frozenset({"HostedInstance"})
+INTERRUPTS = frozenset({Disruption.RESTART, Disruption.REBUILD})
 MAX_REPEATS = 6
 """So often in a row may the same steps be done without reality following, before a person is asked."""
 _REMEMBERED = 16
+
+
+Approval = tuple[str, int, tuple[Step, ...]]
+NO_APPROVAL: Approval = ("", 0, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +41,10 @@ class Track:
     Attributes:
         uid: a new uid under the same name starts anew.
         trust_after: only a view that began after this (monotonic seconds) is believed.
-        uncertain_until: until then a create that was asked for before this process may still take effect.
+        uncertain_until: until then what was asked for before this process may still take effect.
+        nameless: its name outside is not unique, so that a lost answer could lead to a second one.
+        interrupts_from: until then a machine may still be interrupted by what was asked for before, so it is not asked
+            for again: it would be interrupted twice.
         facts: ids that a write brought and that are not in status yet.
         events: what was done and not told yet, since the status write failed.
         failure: the last steps that failed.
@@ -45,14 +53,18 @@ class Track:
         asked: the last reconcile-requested-at that was seen.
         dangerous: what an observation asks for and the brakes did not admit yet, in words.
         admitted: whether the brakes let go on what a sweep found, and no reconcile has looked since.
+        lost: what it recorded was missing when a sweep last could tell.
         guarded: Secrets that it is known to hold.
-        approval: the approved plan that is being carried out, and hashes of its steps.
+        approval: the approved plan that is being carried out, for which generation, and its steps.
+        confirmed: the approval for which reality was looked at once more.
         watches: which are read often on its behalf.
     """
 
     uid: str
     trust_after: float = float("-inf")
     uncertain_until: float = float("-inf")
+    nameless: bool = False
+    interrupts_from: float = float("-inf")
     facts: dict[str, str] = field(default_factory=dict)
     events: tuple[tuple[str, str], ...] = ()
     failure: Failure | None = None
@@ -61,8 +73,10 @@ class Track:
     asked: str = ""
     dangerous: str = ""
     admitted: bool = False
+    lost: bool = False
     guarded: frozenset[str] = frozenset()
-    approval: tuple[str, frozenset[str]] = ("", frozenset())
+    approval: Approval = NO_APPROVAL
+    confirmed: str = ""
     watches: tuple[ViewWatch[Any], ...] = ()
 
     def held_back(self, signature: str, now: float) -> Outcome | None:
@@ -95,12 +109,21 @@ class Track:
         """Whether one of the steps makes what a process before this one may have asked for, and what was looked at may be
         from before that took effect. From then on only a later view is believed.
         """
-        if self.trust_after >= self.uncertain_until or not any(
-            s.action is Action.CREATE and not s.inside for s in steps
-        ):
+        makes = self.nameless and any(s.action is Action.CREATE and not s.inside for s in steps)
+        return makes and self.looked_too_early()
+
+    def looked_too_early(self) -> bool:
+        """Whether what was looked at may be from before something took effect that a process before this one asked for.
+        From then on only a later view is believed.
+        """
+        if self.trust_after >= self.uncertain_until:
             return False
         self.trust_after = self.uncertain_until
         return True
+
+    def must_not_interrupt(self, steps: tuple[Step, ...], now: float) -> bool:
+        """Whether one of the steps interrupts a machine that may be interrupted anyway, by an earlier request."""
+        return now < self.interrupts_from and any(s.disruption in INTERRUPTS for s in steps)
 
 
 class Tracks:
@@ -116,6 +139,7 @@ class Tracks:
         self._grace, self._clock = grace, clock
         self._started = clock() if started is None else started
         self._tracks: dict[Key, Track] = {}
+        self._floor = float("-inf")
 
     def start(self) -> None:
         """This process is the one that writes, from now on. It may have waited for that for hours, while another wrote."""
@@ -126,15 +150,22 @@ class Tracks:
         """The track of an object, made anew for a new uid."""
         known = self._tracks.get(resource.key)
         if known is None or known.uid != resource.metadata.uid:
-            known = Track(resource.metadata.uid)
-            if resource.finalized and resource.crd.kind in _NAMES_NOT_UNIQUE:
+            self.forget(resource.key)
+            known = Track(resource.metadata.uid, trust_after=self._floor)
+            known.nameless = resource.crd.kind in _NAMES_NOT_UNIQUE
+            if resource.finalized:
                 # Something may have been attempted before this process: no id in status is a proof that nothing was.
-                known.uncertain_until = self._started + self._grace
+                known.uncertain_until = known.interrupts_from = self._started + self._grace
             self._tracks[resource.key] = known
         return known
 
     def forget(self, key: Key) -> None:
-        self._tracks.pop(key, None)
+        """The object went. What was made for it a moment ago and stays may be in no view yet; whoever comes under its name
+        must find it.
+        """
+        known = self._tracks.pop(key, None)
+        if known is not None:
+            self._floor = max(self._floor, min(known.trust_after, self._clock()))
 
     def __len__(self) -> int:
         return len(self._tracks)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Generic, Protocol, TypeVar
@@ -41,7 +42,7 @@ class ViewWatch(Generic[ViewT]):
     Args:
         name: for logs.
         read: reads a view; given the time it begins.
-        swept: called with each new view.
+        swept: called with each new view and the keys to compare with it, None for all; says whether all are needed soon.
         enqueue: queues a key that waited for a view, or for the news that there is none.
         failed: called when the last view became too old to be believed.
         interval: seconds between reads at rest.
@@ -54,7 +55,7 @@ class ViewWatch(Generic[ViewT]):
         name: str,
         *,
         read: Callable[[float], Awaitable[ViewT]],
-        swept: Callable[[ViewT], Awaitable[None]],
+        swept: Callable[[ViewT, frozenset[Key] | None], Awaitable[bool]],
         enqueue: Callable[[Key], None],
         interval: float,
         settle: float,
@@ -69,7 +70,8 @@ class ViewWatch(Generic[ViewT]):
         self._ended = float("-inf")
         self._took = 0.0
         self._failures = 0
-        self._soon = False
+        self._soon = self._all_soon = False
+        self._all_swept = float("-inf")
         self._valid_from = float("-inf")
         self._waiting: set[Key] = set()
         self._settling: set[Key] = set()
@@ -99,6 +101,12 @@ class ViewWatch(Generic[ViewT]):
         self._wake.set()
         raise BeingReadError(f"{self._name} is being read", after=_LONGEST_BACKOFF)
 
+    def peek(self, newer_than: float) -> ViewT:
+        """As `get`, for who only compares: nobody is queued, and nothing is read on its behalf."""
+        if self._view is None or self._view.began <= max(newer_than, self._valid_from):
+            raise NotYet(f"{self._name} was not read since", after=self._interval)
+        return self._view
+
     def settle(self, key: Key) -> None:
         """Something is under way for this object: read often until `rest`."""
         if key not in self._settling:
@@ -114,14 +122,14 @@ class ViewWatch(Generic[ViewT]):
         return key in self._settling
 
     def refresh(self) -> None:
-        """Read as soon as may be."""
-        self._soon = True
+        """Read as soon as may be, and compare everything with it."""
+        self._soon = self._all_soon = True
         self._start()
         self._wake.set()
 
     def invalidate(self) -> None:
         """What is read changed (another endpoint): no view from before counts."""
-        self._valid_from = self._clock()
+        self._valid_from = math.nextafter(self._clock(), 0.0)  # a read that begins now counts
         self._failures = 0
         self.refresh()
 
@@ -150,7 +158,9 @@ class ViewWatch(Generic[ViewT]):
             if wait <= 0:
                 return
             try:
-                await asyncio.wait_for(self._wake.wait(), wait)
+                # asyncio.wait_for of Python 3.11 loses a cancellation that comes together with the event.
+                async with asyncio.timeout(wait):
+                    await self._wake.wait()
             except TimeoutError:
                 return
 
@@ -163,7 +173,8 @@ class ViewWatch(Generic[ViewT]):
             return self._ended + _AT_LEAST_BETWEEN
         if self._settling:
             return self._ended + max(self._settle, 2 * self._took)
-        return self._ended + self._interval
+        # From the last time that everything was compared: reads for the sake of one must not put that off.
+        return max(self._ended + 2 * self._took, self._all_swept + self._interval)
 
     async def _once(self) -> None:
         began = self._clock()
@@ -189,8 +200,19 @@ class ViewWatch(Generic[ViewT]):
                 logger.warning("%s does not answer: %s", self._name, self._error)
                 self._failed()
         elif self._view is not None:
-            try:
-                await self._swept(self._view)
-            except Exception:
-                logger.exception("the sweep of %s failed", self._name)
-            self._ended = self._clock()
+            await self._sweep(self._view)
+
+    async def _sweep(self, view: ViewT) -> None:
+        """Everything once per interval; what is under way, with each view. A cloud that builds a thousand machines is read
+        every two seconds, and most of them have nothing to tell each time.
+        """
+        everything = self._all_soon or self._clock() - self._all_swept >= self._interval
+        self._all_soon = False
+        if everything:
+            self._all_swept = self._clock()
+        try:
+            if await self._swept(view, None if everything else frozenset(self._settling)):
+                self.refresh()
+        except Exception:
+            logger.exception("the sweep of %s failed", self._name)
+        self._ended = self._clock()

@@ -38,9 +38,11 @@ class Backoff:
     ) -> None:
         self._base, self._ceiling, self._jitter = base, ceiling, jitter
 
-    def delay(self, failures: int) -> float:
-        """Seconds to wait after so many failures before this one."""
-        return min(self._ceiling, self._base * 2.0 ** min(failures, 16)) * (0.5 + 0.5 * self._jitter())
+    def delay(self, failures: int, *, ceiling: float | None = None) -> float:
+        """Seconds to wait after so many failures before this one. A `ceiling` that is said is reached exactly."""
+        spread = 0.5 + 0.5 * self._jitter()
+        doubled = self._base * 2.0 ** min(failures, 16)
+        return min(self._ceiling, doubled) * spread if ceiling is None else min(ceiling, doubled * spread)
 
 
 class Workqueue(Generic[KeyT]):
@@ -89,13 +91,13 @@ class Workqueue(Generic[KeyT]):
         heapq.heappush(self._later, (due, self._sequence, key))
         self._wake.set()
 
-    def add_rate_limited(self, key: KeyT, *, at_least: float = 0.0) -> float:
+    def add_rate_limited(self, key: KeyT, *, at_least: float = 0.0, at_most: float | None = None) -> float:
         """Queue a key after a delay that doubles with each failure in a row; returns the delay. `at_least`: seconds that
-        somebody else asked for (Retry-After); zero of them do not make a hot loop.
+        somebody else asked for (Retry-After); zero of them do not make a hot loop. `at_most`: the longest delay.
         """
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
-        delay = max(at_least, self._backoff.delay(failures))
+        delay = max(at_least, self._backoff.delay(failures, ceiling=at_most))
         self.add_after(key, delay)
         return delay
 
@@ -120,7 +122,8 @@ class Workqueue(Generic[KeyT]):
             self._wake.clear()
             wait = self._later[0][0] - self._clock() if self._later else None
             try:
-                await asyncio.wait_for(self._wake.wait(), max(wait, 0.001) if wait is not None else None)
+                async with asyncio.timeout(max(wait, 0.001) if wait is not None else None):
+                    await self._wake.wait()
             except TimeoutError:
                 continue
         return None

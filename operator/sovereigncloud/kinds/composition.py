@@ -19,6 +19,8 @@ from sovereigncloud.kinds.controller import AnyResource
 from sovereigncloud.kinds.endpoint import child_name, owner_of, server_key
 
 CLOUD_LABEL = f"{GROUP}/cloud"
+GENERATED_LABEL = f"{GROUP}/generated"
+"""On generated Secrets, so that a backup finds them (docs/adr/0005)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +85,8 @@ def differs(manifest: Mapping[str, object], child: AnyResource) -> bool:
     found = child.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
     fields = _SERVER_FIELDS if isinstance(child, BareMetalServer) else _NETWORK_FIELDS
     assert isinstance(wanted, Mapping)  # noqa: S101 - written a few lines below
+    if wanted.get("driftPolicy") and wanted["driftPolicy"]["default"] != found.get("driftPolicy", {}).get("default"):
+        return True
     return owner_of(child) is None or any(wanted.get(f) != found.get(f) for f in fields)
 
 
@@ -135,6 +139,9 @@ def _manifest(cloud: SovereignCloud, key: Key, spec: Mapping[str, object]) -> di
     shared: dict[str, object] = {"deletionPolicy": str(cloud.deletion_policy)}
     if cloud.spec.management is not None:
         shared["management"] = str(cloud.spec.management)
+    if cloud.spec.drift_policy and cloud.spec.drift_policy.default:
+        # What to do about drift in general holds for all of the cloud; its list of fields speaks of its own spec.
+        shared["driftPolicy"] = {"default": str(cloud.spec.drift_policy.default)}
     return {
         "apiVersion": API_VERSION,
         "kind": key.kind,

@@ -18,6 +18,7 @@ from sovereigncloud.kinds.controller import AnyResource
 from sovereigncloud.kinds.endpoint import generated_secret
 from sovereigncloud.kinds.ports import Vm
 
+DELETED_FACT = "credentialsDeleted"
 _SHOWN = 10
 _LOOK_AGAIN = 5.0
 _ORPHAN = "orphan"  # the garbage collector's own finalizer for --cascade=orphan
@@ -81,7 +82,9 @@ def _credentials(cloud: SovereignCloud, remains: Remains) -> Plan:
     """The generated Secret outlives a retained cloud: it holds the only password of its administrator."""
     hosted = cloud.spec.hosted
     generated = hosted is not None and hosted.open_nebula.install is not None and remains.credentials
-    if not generated or cloud.deletion_policy is DeletionPolicy.RETAIN:
+    # The finalizer that guards a Secret in use keeps it until the cloud itself is released: it is asked to go once.
+    asked = DELETED_FACT in cloud.external
+    if not generated or asked or cloud.deletion_policy is DeletionPolicy.RETAIN:
         return Plan()
     name = generated_secret(cloud)
     return Plan(

@@ -19,7 +19,7 @@ from sovereigncloud.kinds.vm_observation import (
     is_left_alone,
     look,
 )
-from sovereigncloud.kinds.vm_states import state_of
+from sovereigncloud.kinds.vm_states import DENIED, TERMINATED, state_of
 
 
 class HostedInstanceController:
@@ -31,10 +31,9 @@ class HostedInstanceController:
         """Its cloud and the Secret with its user data. Without a cloudRef the cloud is found while observing."""
         if is_left_alone(resource):
             return Uses()
-        cloud = bound_cloud(resource)
-        declared = declared_cloud(resource)
-        if cloud is None and declared is not None and declared.namespace == resource.metadata.namespace:
-            cloud = declared
+        cloud, declared = bound_cloud(resource), declared_cloud(resource)
+        if declared is not None and not resource.external.get("vm"):
+            cloud = declared if declared.namespace == resource.metadata.namespace else None
         init = resource.spec.cloud_init
         secrets = (SecretUse(init.user_data_secret_ref.name),) if init is not None and not resource.deleting else ()
         return Uses(cloud=cloud, secrets=secrets)
@@ -54,8 +53,9 @@ class HostedInstanceController:
         """
         vm = observed.found.thing
         if vm is None or observed.cloud is None:
-            if observed.terminated is not None:
-                return {**dict.fromkeys(_FIELDS), "state": state_of(observed.terminated).words}
+            if observed.terminated or observed.denied:
+                answer = TERMINATED if observed.terminated else DENIED
+                return {**dict.fromkeys(_FIELDS), "id": str(observed.found.missing), "state": answer}
             if observed.problem is None and observed.found.problem is None and observed.found.missing is None:
                 return dict.fromkeys(_FIELDS)
             known = resource.status.model_dump(by_alias=True, exclude_none=True)

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+from sovereigncloud.api.base import Key
 from sovereigncloud.core.identity import Mark, Ownership, find, ownership
 from sovereigncloud.core.outcome import Outcome, stalled
-from sovereigncloud.kinds.ports import CloudView, OpenNebula
+from sovereigncloud.kinds.controller import World
+from sovereigncloud.kinds.ports import CloudView
 
 
 class Marked(Protocol):
@@ -52,7 +54,12 @@ def identify(recorded: str | None, pool: Mapping[int, T], owner: int, mark: Mark
     number = int(recorded) if recorded and recorded.isdigit() else None
     if number is not None and number in pool:
         return check(pool[number], owner, mark, noun)
-    found = find(((thing.mark, thing) for thing in pool.values() if thing.owner == owner), mark)
+    candidates = (
+        (thing.mark, thing)
+        for thing in pool.values()
+        if thing.owner == owner and thing.mark is not None and thing.mark.object == mark.object
+    )
+    found = find(candidates, mark)
     match found.candidates:
         case ():
             return Identified(missing=number)
@@ -114,9 +121,11 @@ def written(mark: Mark) -> str:
     return ", ".join(f'{key}="{value}"' for key, value in mark.for_opennebula().items())
 
 
-async def owner_of(view: CloudView, client: OpenNebula) -> int:
-    """The user under whose name this credential creates."""
-    return view.owner if view.owner is not None else (await client.front()).user_id
+async def owner_of(view: CloudView, cloud: Key, world: World) -> int:
+    """The user under whose name the cloud's credential creates. A sweep has nothing but the view, so it is asked only
+    where the view does not tell.
+    """
+    return view.owner if view.owner is not None else (await (await world.open_nebula(cloud)).front()).user_id
 
 
 def _several(things: tuple[T, ...], noun: str) -> Outcome:

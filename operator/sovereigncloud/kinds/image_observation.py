@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from sovereigncloud.api.base import DeletionPolicy, Key
+from sovereigncloud.api.base import DeletionPolicy, Key, Management
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.api.machineimage import MachineImage
 from sovereigncloud.core.identity import Mark
@@ -33,6 +33,8 @@ class CloudImage:
         cloud: the cloud.
         wanted: whether spec names the cloud; it was named once if not.
         problem: why nothing can be looked at there.
+        needs: what lets the cloud be written to, where it is only observed; the engine knows the management of one
+            cloud that an object lives in, not of several.
         found: the image that was made there.
         namesake: another image of that name under the same owner: no second one can be made.
         app: the marketplace app to make it from, looked up only when it is to be made; or why not.
@@ -44,6 +46,7 @@ class CloudImage:
     cloud: Key
     wanted: bool
     problem: Outcome | None = None
+    needs: str = ""
     found: Identified[Image] = field(default_factory=Identified)
     namesake: Image | None = None
     app: MarketplaceApp | Outcome | None = None
@@ -76,7 +79,7 @@ async def look(resource: MachineImage, world: World) -> ImageObservation:
         return seen
     found: list[CloudImage] = []
     for cloud, is_wanted in _clouds(resource, world):
-        start = CloudImage(cloud=cloud, wanted=is_wanted)
+        start = CloudImage(cloud=cloud, wanted=is_wanted, needs=_needs(cloud, world))
         try:
             found.append(await _look_in(start, seen, resource, world))
         except OutsideError as error:
@@ -84,6 +87,14 @@ async def look(resource: MachineImage, world: World) -> ImageObservation:
         except MissingSecret as error:
             found.append(replace(start, problem=blocked(f"cloud {where(cloud)}: {error}")))
     return replace(seen, clouds=tuple(found))
+
+
+def _needs(cloud: Key, world: World) -> str:
+    found = world.get(cloud)
+    management = found.spec.management if found is not None else None
+    if management in {None, Management.MANAGE}:
+        return ""
+    return f"spec.management: Manage on SovereignCloud {where(cloud)} (it is {management})"
 
 
 def _clouds(resource: MachineImage, world: World) -> list[tuple[Key, bool]]:
@@ -110,9 +121,8 @@ async def _look_in(start: CloudImage, seen: ImageObservation, resource: MachineI
     problem = not_allowed(cloud, resource.metadata.namespace, "spec.cloudRefs") or not_answering_yet(cloud, world)
     if problem is not None:
         return replace(start, problem=problem)
-    client = await world.open_nebula(cloud)
     view = await world.view(cloud)
-    owner = await owner_of(view, client)
+    owner = await owner_of(view, cloud, world)
     here = replace(start, found=identify(resource.external.get(record(cloud)), view.images, owner, seen.mark, "image"))
     image = here.found.thing
     if image is not None:
@@ -123,17 +133,26 @@ async def _look_in(start: CloudImage, seen: ImageObservation, resource: MachineI
     here = replace(here, namesake=next(same_name, None))
     if here.namesake is not None or resource.deleting or not start.wanted:
         return here
+    if here.found.missing is not None and not seen.admitted:
+        return here  # nothing is to be made yet, and a sweep that asked for more would never tell that it is missing
     app = resource.spec.source.marketplace_app
     return replace(
         here,
         datastore=_datastore(resource.spec.datastore or _DEFAULT_DATASTORE, view, where(cloud)),
-        app=None if app is None else _app(app, await client.apps(), where(cloud)),
+        app=None if app is None else _app(app, await (await world.open_nebula(cloud)).apps(), where(cloud)),
     )
 
 
 def _datastore(name: str, view: CloudView, place: str) -> Datastore | Outcome:
     images = [store for store in view.datastores.values() if store.type == _IMAGE_DATASTORE]
     matching = [store for store in images if store.name == name]  # names of datastores are unique
+    if matching and matching[0].total == 0:
+        # After a first host it takes oned a while to look at its datastores; until then it takes no image (observed).
+        return waiting(
+            "DatastoreNotMonitored",
+            f'datastore {matching[0].id} "{name}" in {place} reports no capacity yet; OpenNebula looks at it every few'
+            f" minutes. If it stays so, see onedatastore show {matching[0].id}",
+        )
     if matching:
         return matching[0]
     known = ", ".join(sorted(store.name for store in images)) or "none"
@@ -183,6 +202,6 @@ def _machines(image: Image, view: CloudView) -> tuple[str, ...]:
 def _named_by(resource: MachineImage, cloud: Key, world: World) -> tuple[str, ...]:
     return tuple(
         str(user.key)
-        for user in world.users(cloud)
+        for user in world.users(cloud, HostedInstance.crd.kind)
         if isinstance(user, HostedInstance) and not user.deleting and user.spec.source.image == resource.outside_name
     )

@@ -37,6 +37,14 @@ class MarkImage(Step):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecordImage(Step):
+    """Record the image that was found by its mark: the answer to its creation was lost. Nothing outside."""
+
+    cloud: Key
+    image: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteImage(Step):
     cloud: Key
     image: int
@@ -50,17 +58,22 @@ class MachineImageController:
     def uses(self, resource: MachineImage) -> Uses:
         if is_left_alone(resource):
             return Uses()
-        clouds = (referred(ref, resource.metadata.namespace) for ref in resource.spec.cloud_refs)
-        return Uses(objects=tuple(cloud for cloud in clouds if cloud.namespace == resource.metadata.namespace))
+        namespace = resource.metadata.namespace
+        clouds = tuple(
+            c for c in (referred(r, namespace) for r in resource.spec.cloud_refs) if c.namespace == namespace
+        )
+        return Uses(cloud=clouds[0]) if len(resource.spec.cloud_refs) == len(clouds) == 1 else Uses(objects=clouds)
 
     async def observe(self, resource: MachineImage, world: World) -> ImageObservation:
         return await look(resource, world)
 
     def plan(self, resource: MachineImage, observed: ImageObservation, now: datetime) -> Plan:  # noqa: ARG002  part of the seam
         plans = [_plan_in(here, resource, observed) for here in observed.clouds]
+        steps = [step for part in plans for step in part.steps]
         return Plan(
             drift=tuple(drift for part in plans for drift in part.drift),
-            steps=tuple(step for part in plans for step in part.steps),
+            # What waits for consent comes last: nothing is done beyond the first such step.
+            steps=(*(s for s in steps if not s.needs), *(s for s in steps if s.needs)),
             outcome=merge(part.outcome for part in plans),
             absent=any(part.absent for part in plans),
         )
@@ -68,6 +81,8 @@ class MachineImageController:
     async def perform(self, step: Step, resource: MachineImage, world: World) -> Outcome:
         """Do one step. Its outcome records which image it was, where."""
         match step:
+            case RecordImage(cloud=cloud, image=image):
+                return done(**{record(cloud): str(image)})
             case CreateImage(cloud=cloud):
                 client = await world.open_nebula(cloud)
                 made = await client.create_image(_template(step, resource, world.mark(resource)), step.datastore)
@@ -120,7 +135,8 @@ def _plan_in(here: CloudImage, resource: MachineImage, observed: ImageObservatio
         outcome = waiting("ConfirmingAbsence", f"{what} is missing in the last view; it is looked for again")
         return Plan(absent=True, outcome=outcome)
     if going:
-        keeps = resource.deletion_policy is DeletionPolicy.RETAIN
+        # A cloud that is only observed keeps what is in it, as it would if this object were in that cloud alone.
+        keeps = resource.deletion_policy is DeletionPolicy.RETAIN or here.needs
         return Plan() if image is None or keeps else _deletion(here, image)
     if image is not None:
         return _keeping(here, image, resource, observed.mark)
@@ -144,6 +160,7 @@ def _making(here: CloudImage, resource: MachineImage) -> Plan:
         target=f"{name} in {where(here.cloud)}",
         fields=(_field(here),),
         cause=Cause.DECLARED if lost is None else Cause.OBSERVED,
+        needs=here.needs,
         cloud=here.cloud,
         datastore=here.datastore.id,
         app=here.app.id if isinstance(here.app, MarketplaceApp) else None,
@@ -163,11 +180,11 @@ def _keeping(here: CloudImage, image: Image, resource: MachineImage, mark: Mark)
         )
         outcome = outcome.merge(stalled("Renamed", message))
     steps: tuple[Step, ...] = ()
+    target = f'image {image.id} "{image.name}" in {where(here.cloud)}'
     if here.found.predecessor:
-        target = f'image {image.id} "{image.name}" in {where(here.cloud)}'
-        steps = (MarkImage(action=Action.MARK, target=target, cloud=here.cloud, image=image.id),)
-    if resource.external.get(record(here.cloud)) != str(image.id) and image.state != DELETING:
-        outcome = outcome.with_facts(**{record(here.cloud): str(image.id)})
+        steps = (MarkImage(action=Action.MARK, target=target, needs=here.needs, cloud=here.cloud, image=image.id),)
+    elif resource.external.get(record(here.cloud)) != str(image.id) and image.state != DELETING:
+        steps = (RecordImage(action=Action.UPDATE, target=target, inside=True, cloud=here.cloud, image=image.id),)
     return Plan(drift=drift, steps=steps, outcome=outcome)
 
 

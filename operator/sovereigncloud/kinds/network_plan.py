@@ -12,7 +12,7 @@ from sovereigncloud.core.plan import Action, Cause, Drift, Plan, Step
 from sovereigncloud.kinds.clouds import where
 from sovereigncloud.kinds.identification import Identified, foreign, written
 from sovereigncloud.kinds.network_ranges import ranges
-from sovereigncloud.kinds.network_steps import CreateNetwork, DeleteNetwork, MarkNetwork, UpdateNetwork
+from sovereigncloud.kinds.network_steps import CreateNetwork, DeleteNetwork, MarkNetwork, RecordNetwork, UpdateNetwork
 from sovereigncloud.kinds.network_template import Wanted, is_the_same, wanted, was_adopted
 from sovereigncloud.kinds.ports import CloudView, Network
 
@@ -139,12 +139,12 @@ def _keeping(
     first: tuple[Step, ...] = ()
     if observed.found.predecessor:
         first = (MarkNetwork(action=Action.MARK, target=what, cloud=cloud, network=network.id),)
+    elif resource.external.get("network") != str(network.id):
+        first = (RecordNetwork(action=Action.UPDATE, target=what, inside=True, cloud=cloud, network=network.id),)
     drift, updates = _attributes(resource, network, asked, cloud)
     changed = ranges(resource, network, asked, cloud, observed.view)
     renamed = _renamed(resource, network, what)
     outcome = outcome.merge(changed.outcome).merge(renamed.outcome)
-    if resource.external.get("network") != str(network.id):
-        outcome = outcome.with_facts(network=str(network.id))
     return Plan(
         drift=(*drift, *changed.drift, *renamed.drift),
         steps=(*first, *updates, *changed.steps),

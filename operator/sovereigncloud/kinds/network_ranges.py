@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypedDict
+
 from sovereigncloud.api.base import Key
 from sovereigncloud.api.virtualnetwork import VirtualNetwork
-from sovereigncloud.core.outcome import DONE, Outcome, stalled
+from sovereigncloud.core.outcome import Outcome, merge, stalled
 from sovereigncloud.core.plan import Action, Cause, Drift, Plan, Step
 from sovereigncloud.kinds.addressing import contains, overlap, shown
 from sovereigncloud.kinds.clouds import where
@@ -15,81 +19,93 @@ from sovereigncloud.kinds.ports import AddressRange, CloudView, Network
 _SHOWN = 10
 
 
+@dataclass(frozen=True, slots=True)
+class _Changes:
+    """Of one network: where it is, and why the steps are made."""
+
+    cloud: Key
+    network: Network
+    cause: Cause
+
+    def remove(self, range_: AddressRange) -> RemoveRange:
+        return RemoveRange(action=Action.DELETE, range_id=range_.id, **self._common(range_))
+
+    def resize(self, range_: AddressRange, aim: AddressRange) -> ResizeRange:
+        to = AddressRange(ip=aim.ip, size=aim.size, id=range_.id)
+        return ResizeRange(action=Action.UPDATE, range_=to, **self._common(range_))
+
+    def add(self, aim: AddressRange) -> AddRange:
+        return AddRange(action=Action.ATTACH, range_=aim, **self._common(aim))
+
+    def _common(self, range_: AddressRange) -> _Common:
+        network = f'network {self.network.id} "{self.network.name}" in {where(self.cloud)}'
+        return _Common(
+            target=f"range {shown(range_)} of {network}",
+            fields=(_path(range_),),
+            cause=self.cause,
+            cloud=self.cloud,
+            network=self.network.id,
+        )
+
+
+class _Common(TypedDict):
+    target: str
+    fields: tuple[str, ...]
+    cause: Cause
+    cloud: Key
+    network: int
+
+
 def ranges(resource: VirtualNetwork, network: Network, asked: Wanted, cloud: Key, view: CloudView | None) -> Plan:
-    """Removals come first, since OpenNebula takes overlapping ranges and would give one address twice. A range
-    without IPv4 addresses (Ethernet, IPv6) is nothing that spec can name; it is left alone.
+    """OpenNebula takes overlapping ranges and would give one address twice, so what goes goes first, what shrinks
+    shrinks before others grow, and nothing is added over a range that has to stay. A range without IPv4 addresses
+    (Ethernet, IPv6) is nothing that spec can name; it is left alone.
     """
     if asked.ranges is None:
         return Plan()
-    cause = Cause.OBSERVED if resource.settled else Cause.DECLARED
-    target = f'network {network.id} "{network.name}" in {where(cloud)}'
+    changes = _Changes(cloud, network, Cause.OBSERVED if resource.settled else Cause.DECLARED)
     found = {range_.ip: range_ for range_ in network.ranges if range_.ip}
     planned = {range_.ip: range_ for range_ in asked.ranges}
-    drift: list[Drift] = []
+    troubles = {ip: _in_use(network, range_, planned.get(ip), view) for ip, range_ in found.items()}
+    staying = [range_ for ip, range_ in found.items() if troubles[ip] is not None]
     removed: list[Step] = []
-    resized: list[Step] = []
-    added: list[Step] = []
-    outcome = DONE
-    kept: list[AddressRange] = []
+    shrunk: list[Step] = []
+    grown: list[Step] = []
     for ip, range_ in found.items():
         aim = planned.get(ip)
-        if aim is not None and aim.size == range_.size:
-            kept.append(range_)
+        if range_ in staying or (aim is not None and aim.size == range_.size):
             continue
-        path = f"spec.addressRanges[{ip}]"
-        drift.append(Drift(path, shown(aim) if aim else "absent", shown(range_)))
-        trouble = _in_use(network, range_, aim, view)
-        if trouble is not None:
-            kept.append(range_)
-            outcome = outcome.merge(trouble)
-        elif aim is None:
-            removed.append(
-                RemoveRange(
-                    action=Action.DELETE,
-                    target=f"range {shown(range_)} of {target}",
-                    fields=(path,),
-                    cause=cause,
-                    cloud=cloud,
-                    network=network.id,
-                    range_id=range_.id,
-                )
-            )
-        else:
-            kept.append(aim)
-            resized.append(
-                ResizeRange(
-                    action=Action.UPDATE,
-                    target=f"range {shown(range_)} of {target}",
-                    fields=(path,),
-                    cause=cause,
-                    cloud=cloud,
-                    network=network.id,
-                    range_=AddressRange(ip=ip, size=aim.size, id=range_.id),
-                )
-            )
+        if aim is None:
+            removed.append(changes.remove(range_))
+        elif aim.size < range_.size:
+            shrunk.append(changes.resize(range_, aim))
+        elif not any(overlap(aim, other) for other in staying):
+            grown.append(changes.resize(range_, aim))
+    missing = [aim for ip, aim in planned.items() if ip not in found]
+    added = [changes.add(aim) for aim in missing if not any(overlap(aim, other) for other in staying)]
+    return Plan(
+        drift=tuple(_drift(found, planned)),
+        steps=(*removed, *shrunk, *grown, *added),
+        outcome=merge(trouble for trouble in troubles.values() if trouble is not None),
+    )
+
+
+def _path(range_: AddressRange) -> str:
+    return f"spec.addressRanges[{range_.ip}]"
+
+
+def _drift(found: dict[str, AddressRange], planned: dict[str, AddressRange]) -> Iterator[Drift]:
+    for ip, range_ in found.items():
+        aim = planned.get(ip)
+        if aim is None or aim.size != range_.size:
+            yield Drift(_path(range_), shown(aim) if aim else "absent", shown(range_))
     for ip, aim in planned.items():
-        if ip in found:
-            continue
-        path = f"spec.addressRanges[{ip}]"
-        drift.append(Drift(path, shown(aim), "absent"))
-        if any(overlap(aim, other) for other in kept):
-            continue  # the one that it overlaps is in use, which is said already
-        added.append(
-            AddRange(
-                action=Action.ATTACH,
-                target=f"range {shown(aim)} to {target}",
-                fields=(path,),
-                cause=cause,
-                cloud=cloud,
-                network=network.id,
-                range_=aim,
-            )
-        )
-    return Plan(drift=tuple(drift), steps=(*removed, *resized, *added), outcome=outcome)
+        if ip not in found:
+            yield Drift(_path(aim), shown(aim), "absent")
 
 
 def _in_use(network: Network, range_: AddressRange, aim: AddressRange | None, view: CloudView | None) -> Outcome | None:
-    """Why the range cannot be removed or cut. Leases that no machine explains are held or reserved by somebody."""
+    """Why the range cannot be removed or cut, where spec asks for that. Leases that no machine explains are held or reserved by somebody."""
     if not range_.used or (aim is not None and aim.size >= range_.size):
         return None
     machines = [

@@ -28,6 +28,11 @@ class NetworkStep(Step):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecordNetwork(NetworkStep):
+    """Record the network that was found by its mark: the answer to its creation was lost. Nothing outside."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MarkNetwork(NetworkStep):
     """Take it over: from before the cluster was rebuilt, or, `adopting`, as what a person made."""
 
@@ -68,8 +73,9 @@ async def perform(step: Step, resource: VirtualNetwork, world: World) -> Outcome
         return done("Created", message, network=str(made), adopted="")
     if not isinstance(step, NetworkStep):
         raise TypeError(f"not a step of a VirtualNetwork: {step!r}")
-    client = await world.open_nebula(step.cloud)
-    outcome = await _perform(step, resource, world, client)
+    if isinstance(step, RecordNetwork):
+        return done(network=str(step.network))
+    outcome = await _perform(step, resource, world, await world.open_nebula(step.cloud))
     # One that was told to go is forgotten at once: while it goes it is found by its mark, and then its absence is no
     # loss to be looked into.
     return outcome.with_facts(network="" if isinstance(step, DeleteNetwork) else str(step.network))

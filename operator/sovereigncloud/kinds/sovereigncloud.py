@@ -21,9 +21,9 @@ from sovereigncloud.kinds.building import (
 )
 from sovereigncloud.kinds.cloud_observation import Observed, observe_cloud
 from sovereigncloud.kinds.cloud_status import cloud_status
-from sovereigncloud.kinds.composition import CLOUD_LABEL, ApplyChild, DeleteChild, plan_children
+from sovereigncloud.kinds.composition import CLOUD_LABEL, GENERATED_LABEL, ApplyChild, DeleteChild, plan_children
 from sovereigncloud.kinds.controller import SecretUse, Uses, World
-from sovereigncloud.kinds.dismantling import DeleteCredentials, plan_dismantling
+from sovereigncloud.kinds.dismantling import DELETED_FACT, DeleteCredentials, plan_dismantling
 from sovereigncloud.kinds.endpoint import generated_secret
 from sovereigncloud.kinds.pending import asked, join
 from sovereigncloud.kinds.ports import Ovh
@@ -152,14 +152,14 @@ async def _inside(
             await world.kubernetes.delete(*step.key)
             return done("Deleting", f"{step.target} is being deleted")
         case GenerateCredentials():
-            labels = {CLOUD_LABEL: cloud.metadata.name}
+            labels = {CLOUD_LABEL: cloud.metadata.name, GENERATED_LABEL: "true"}
             made = await world.kubernetes.generate_credentials(
                 cloud.metadata.namespace, step.name, _ADMINISTRATOR, labels
             )
             return done("CredentialsGenerated", f"Secret {step.name} was made; keep a copy of it") if made else DONE
         case DeleteCredentials():
             await world.kubernetes.delete_secret(cloud.metadata.namespace, step.name)
-            return done("CredentialsDeleted", f"Secret {step.name} was deleted")
+            return done("CredentialsDeleted", f"Secret {step.name} was deleted", **{DELETED_FACT: "true"})
 
 
 async def _host(

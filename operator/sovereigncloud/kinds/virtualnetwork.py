@@ -44,9 +44,8 @@ class VirtualNetworkController:
         if problem is not None:
             never_made = resource.deleting and world.get(cloud) is None and "network" not in resource.external
             return seen if never_made else replace(seen, cloud=cloud, problem=problem)
-        client = await world.open_nebula(cloud)
         view = await world.view(cloud)
-        owner = await owner_of(view, client)
+        owner = await owner_of(view, cloud, world)
         found = identify(resource.external.get("network"), view.networks, owner, seen.mark, "network")
         same_name = (n for n in view.networks.values() if n.name == resource.outside_name and n.owner == owner)
         return replace(
@@ -94,7 +93,7 @@ def _built_by_a_person(cloud: Key, world: World) -> bool:
 def _named_by(resource: VirtualNetwork, cloud: Key, world: World) -> tuple[str, ...]:
     return tuple(
         str(user.key)
-        for user in world.users(cloud)
+        for user in world.users(cloud, HostedInstance.crd.kind)
         if isinstance(user, HostedInstance)
         and not user.deleting
         and any(network.name == resource.outside_name for network in user.spec.networks or ())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sovereigncloud.api.base import Consent
+from sovereigncloud.api.base import Consent, Key
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, merge, stalled, waiting
 from sovereigncloud.core.plan import Action, Cause, Drift, Plan
@@ -11,8 +11,8 @@ from sovereigncloud.kinds.image_states import BOOTABLE_TYPES, ready_for_a_machin
 from sovereigncloud.kinds.names import resolve
 from sovereigncloud.kinds.ports import CloudView, Image, Network
 from sovereigncloud.kinds.vm_capacity import Declared, size
-from sovereigncloud.kinds.vm_observation import InstanceObservation
-from sovereigncloud.kinds.vm_steps import CreateVm
+from sovereigncloud.kinds.vm_observation import InstanceObservation, bound_cloud, declared_cloud
+from sovereigncloud.kinds.vm_steps import BindInstance, CreateVm
 
 _NETWORK_READY = 1
 _NETWORK_BROKEN = {5: "Error", 6: "UpdateFailure"}
@@ -23,11 +23,13 @@ def creation(resource: HostedInstance, observed: InstanceObservation, sizes: Dec
     cloud, view = observed.cloud, observed.view
     if cloud is None or view is None:
         return Plan(outcome=observed.problem or DONE)
+    # Decided once and recorded, so that the cloud is watched for it, and a second cloud in the namespace changes nothing.
+    bind = () if bound_cloud(resource) == cloud or declared_cloud(resource) is not None else (_bind(cloud),)
     source, trouble = _source(resource, observed, view, where(cloud), sizes)
     networks, network_trouble = _networks(resource, observed, view, where(cloud))
     trouble = merge((trouble, network_trouble))
     if trouble.phase is not Phase.DONE:
-        return Plan(outcome=trouble)
+        return Plan(steps=bind, outcome=trouble)
     step = CreateVm(
         action=Action.CREATE,
         target=f'VM "{resource.outside_name}" in {where(cloud)}',
@@ -37,15 +39,19 @@ def creation(resource: HostedInstance, observed: InstanceObservation, sizes: Dec
         template=None if resource.spec.source.image else source,
         networks=networks,
     )
-    return Plan(steps=(step,), outcome=waiting("Creating", f"{step.target} is to be made"))
+    return Plan(steps=(*bind, step), outcome=waiting("Creating", f"{step.target} is to be made"))
+
+
+def _bind(cloud: Key) -> BindInstance:
+    return BindInstance(action=Action.UPDATE, target=f"placement in {where(cloud)}", inside=True, cloud=cloud)
 
 
 def lost(resource: HostedInstance, observed: InstanceObservation, sizes: Declared, missing: int) -> Plan:
     """The recorded machine is not in the view."""
     what = f"VM {missing}" + (f" in {where(observed.cloud)}" if observed.cloud else "")
     if observed.denied:
-        return Plan(outcome=not_ours(what, observed.denied))
-    if observed.terminated is None:
+        return Plan(outcome=stalled("NotOurOpenNebula", observed.denied))
+    if not observed.terminated:
         return Plan(
             absent=True,
             outcome=waiting(
@@ -65,15 +71,6 @@ def lost(resource: HostedInstance, observed: InstanceObservation, sizes: Declare
         )
     again = creation(resource, observed, sizes, Cause.OBSERVED)
     return Plan(drift=drift, steps=again.steps, outcome=again.outcome)
-
-
-def not_ours(what: str, answer: str) -> Outcome:
-    """An id that was recorded and that the cloud denies: the wrong user, or another OpenNebula than before."""
-    return stalled(
-        "NotOurOpenNebula",
-        f"{what} was recorded, but the cloud answers: {answer} Has the user changed, or is it another OpenNebula or one"
-        " restored from a backup? Nothing is made or deleted; spec.deletionPolicy: Retain lets this object be deleted",
-    )
 
 
 def _source(

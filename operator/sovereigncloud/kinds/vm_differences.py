@@ -25,7 +25,6 @@ from sovereigncloud.kinds.vm_steps import (
     REFUSED_BECAUSE,
     RESUME,
     TERMINATE,
-    YES,
     ActOnVm,
     AttachNic,
     DetachNic,
@@ -39,6 +38,8 @@ from sovereigncloud.kinds.vm_steps import (
 _RESIZABLE_COLD = frozenset({Situation.POWERED_OFF, Situation.UNDEPLOYED, Situation.QUEUED, Situation.HELD})
 _NETWORK_STATES = frozenset({Situation.RUNNING, Situation.POWERED_OFF})
 _DISK_STATES = frozenset({Situation.RUNNING, Situation.POWERED_OFF, Situation.UNDEPLOYED})
+_NOTED = "note to start it again"
+_ENDED = "note that its power cycle ended"
 _NEEDS_POWER = "spec.power: Running"
 _NEEDS_POWER_CYCLE = "spec.updatePolicy.powerCycle: Allow"
 _NEEDS_REPLACE = "spec.updatePolicy.replace: Allow"
@@ -78,7 +79,8 @@ class Machine:
 
     @property
     def target(self) -> str:
-        return f'VM {self.vm.id} "{self.vm.name}"'
+        # The declared name, so that a step of an approved plan keeps its hash when another step renamed the machine.
+        return f'VM {self.vm.id} "{self.resource.outside_name}"'
 
     @property
     def cause(self) -> Cause:
@@ -87,7 +89,13 @@ class Machine:
     @property
     def to_be_resumed(self) -> bool:
         """Whether it was powered off only for a change, and ran before."""
-        return self.vm.notes.get(RESUME) == YES
+        return bool(self.powered_off_for)
+
+    @property
+    def powered_off_for(self) -> tuple[str, ...]:
+        """The fields of spec that the power cycle is for."""
+        noted = self.vm.notes.get(RESUME, CLEARED)
+        return () if noted in {"", CLEARED} else tuple(noted.split(","))
 
     def wants(self, *power: Power) -> bool:
         return self.resource.spec.power in power
@@ -157,14 +165,16 @@ def capacity(m: Machine) -> Part:
     if m.situation is Situation.RUNNING:
         if m.wants(Power.STOPPED):
             return Part(drift=drift)
-        noted = (m.note("to be started again", {RESUME: YES}, *fields, needs=needs),) if not m.to_be_resumed else ()
         steps = (
-            *noted,
+            m.note(_NOTED, {RESUME: ",".join(fields)}, *fields, needs=needs),
             m.act("poweroff", *fields, needs=needs, disruption=Disruption.RESTART),
             _resize(m, wanted, fields, needs=needs, attempt=attempt),
             m.act("resume", *fields, needs=needs),
+            m.note(_ENDED, {RESUME: CLEARED}, *fields, needs=needs),
         )
-        return Part(drift=drift, steps=steps if allowed else (*steps, *_clear_resume(m)))
+        if m.to_be_resumed:
+            return Part(drift=drift, steps=steps[1:] if allowed else (*_clear_resume(m), *steps))
+        return Part(drift=drift, steps=steps)
     if m.situation in _RESIZABLE_COLD:
         started_next = m.to_be_resumed or m.wants(Power.RUNNING, Power.SUSPENDED)
         return Part(drift=drift, steps=(_resize(m, wanted, fields, attempt=attempt if started_next else ""),))
@@ -203,18 +213,19 @@ def _refused(m: Machine) -> Outcome:
 def _clear_notes(m: Machine) -> tuple[NoteOnVm, ...]:
     """Once it has the size that is declared, and runs again where it ran before."""
     stale = {key: CLEARED for key in (REFUSED, REFUSED_BECAUSE) if m.vm.notes.get(key, CLEARED) not in {"", CLEARED}}
-    if m.to_be_resumed and (m.situation is Situation.RUNNING or _rests_as_declared(m)):
+    if _cycle_is_over(m):
         stale[RESUME] = CLEARED
-    return (m.note("power cycle ended", stale),) if stale and m.situation in AT_REST else ()
+    return (m.note(_ENDED, stale, *m.powered_off_for),) if stale and m.situation in AT_REST else ()
 
 
 def _clear_resume(m: Machine) -> tuple[NoteOnVm, ...]:
-    over = m.to_be_resumed and (m.situation is Situation.RUNNING or _rests_as_declared(m))
-    return (m.note("power cycle ended", {RESUME: CLEARED}),) if over else ()
+    return (m.note(_ENDED, {RESUME: CLEARED}, *m.powered_off_for),) if _cycle_is_over(m) else ()
 
 
-def _rests_as_declared(m: Machine) -> bool:
-    return m.wants(Power.STOPPED) and m.situation in _OFF
+def _cycle_is_over(m: Machine) -> bool:
+    """It runs again, or it was declared off meanwhile."""
+    ended = m.situation is Situation.RUNNING or (m.wants(Power.STOPPED) and m.situation in _OFF)
+    return m.to_be_resumed and ended
 
 
 def root_disk(m: Machine) -> Part:
@@ -317,8 +328,10 @@ def power(m: Machine) -> Part:
     """Where `spec.power` is absent, running is the guest's own business, but a power cycle of ours ends running."""
     wanted = m.resource.spec.power
     if wanted is None or (m.situation is Situation.POWERED_OFF and m.to_be_resumed and wanted is not Power.STOPPED):
-        resume = m.situation is Situation.POWERED_OFF and m.to_be_resumed
-        return Part(steps=(m.act("resume"),) if resume else ())
+        if m.situation is not Situation.POWERED_OFF or not m.to_be_resumed:
+            return Part()
+        fields = m.powered_off_for
+        return Part(steps=(m.act("resume", *fields), m.note(_ENDED, {RESUME: CLEARED}, *fields)))
     if m.situation not in AT_REST | {Situation.HELD} or m.situation in _SATISFIES[wanted]:
         return Part()
     drift = Drift("spec.power", wanted, m.state.words)
@@ -381,8 +394,8 @@ def placement(m: Machine) -> Part:
         fields=(drift.path,),
         disruption=Disruption.RESTART,
         cause=m.cause,
-        needs=f"an InstanceMigration, which is not available yet; until then set spec.placement.cloudRef to"
-        f" {where(m.cloud)}",
+        needs=f"spec.placement.cloudRef.name: {m.cloud.name} (moving it needs an InstanceMigration, which is not available"
+        " yet)",
         cloud=m.cloud,
         vm=m.vm.id,
     )

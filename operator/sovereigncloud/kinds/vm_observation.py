@@ -12,9 +12,9 @@ from sovereigncloud.kinds.clouds import not_allowed, not_answering_yet, referred
 from sovereigncloud.kinds.controller import World
 from sovereigncloud.kinds.errors import Auth, MissingSecret, NotFound, OutsideError
 from sovereigncloud.kinds.identification import Identified, check, identify, owner_of
-from sovereigncloud.kinds.names import Coming, coming
+from sovereigncloud.kinds.names import COMING_KINDS, Coming, coming
 from sovereigncloud.kinds.ports import CloudView, Vm
-from sovereigncloud.kinds.vm_states import Situation, state_of
+from sovereigncloud.kinds.vm_states import DENIED, TERMINATED, Situation, state_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,8 @@ class InstanceObservation:
         problem: why nothing can be looked at or made.
         view: of `cloud`.
         found: the machine.
-        terminated: the recorded machine, where it was asked for by id and is DONE.
-        denied: what the cloud answered, where it knows no such id or gives it to nobody of ours.
+        terminated: the recorded machine was asked for by id and is DONE.
+        denied: the cloud knows no such id or gives it to nobody of ours; what it answered.
         on_their_way: custom resources that are to bring what the view lacks.
     """
 
@@ -41,7 +41,7 @@ class InstanceObservation:
     problem: Outcome | None = None
     view: CloudView | None = None
     found: Identified[Vm] = field(default_factory=Identified)
-    terminated: Vm | None = None
+    terminated: bool = False
     denied: str = ""
     on_their_way: tuple[Coming, ...] = ()
 
@@ -52,7 +52,7 @@ def is_left_alone(resource: HostedInstance) -> bool:
 
 
 def bound_cloud(resource: HostedInstance) -> Key | None:
-    """Where its machine is known to be. Recorded with its id; a status may be lost, then the search finds it."""
+    """Where its machine is known to be, or is to be made as was decided once."""
     recorded = resource.external.get("cloud")
     if not recorded and resource.status.placement is not None:
         recorded = resource.status.placement.cloud
@@ -108,11 +108,14 @@ def _places(
 
 
 def _target(resource: HostedInstance, world: World) -> Key | Outcome:
-    """Where it is to be made: the cloud that it names, else the only one of its namespace."""
+    """Where it is to be made: the cloud that it names, else as was decided once, else the only one of its namespace."""
     namespace = resource.metadata.namespace
     declared = declared_cloud(resource)
     if declared is not None:
         return not_allowed(declared, namespace, "spec.placement.cloudRef") or declared
+    bound = bound_cloud(resource)
+    if bound is not None:
+        return bound
     match world.clouds(namespace):
         case ():
             return blocked(
@@ -144,25 +147,47 @@ async def _look_in(
     problem = not_answering_yet(cloud, world)
     if problem is not None:
         return replace(seen, cloud=cloud, problem=problem)
-    client = await world.open_nebula(cloud)
     view = await world.view(cloud)
-    owner = await owner_of(view, client)
+    owner = await owner_of(view, cloud, world)
     here = replace(seen, cloud=cloud, view=view, found=identify(recorded, view.vms, owner, seen.mark, "VM"))
-    missing = here.found.missing
-    if missing is not None and (world.admitted or resource.deleting):
-        # Absence in a view is a hint; what became of the id is asked. DONE machines are in no view.
-        try:
-            vm = await client.vm(missing)
-        except (NotFound, Auth) as error:
-            return replace(here, denied=error.message)
-        checked = check(vm, owner, seen.mark, "VM")
-        if checked.problem is not None or state_of(vm).situation is not Situation.GONE:
-            here = replace(here, found=checked)
-        else:
-            here = replace(here, terminated=vm)
+    if here.found.missing is not None:
+        here = await _ask_for(here.found.missing, here, resource, world, owner)
     if _lacks(resource, here):
-        here = replace(here, on_their_way=coming(world.users(cloud)))
+        here = replace(here, on_their_way=coming(world.users(cloud, *COMING_KINDS)))
     return here
+
+
+async def _ask_for(
+    missing: int, here: InstanceObservation, resource: HostedInstance, world: World, owner: int
+) -> InstanceObservation:
+    """What became of the recorded machine that the view lacks. Absence in a view is a hint, and DONE machines are in
+    no view, so it is asked for by id; the answer is kept in the status, since a DONE machine never comes back and
+    nothing is asked twice at rest.
+    """
+    told = resource.status.state if resource.status.id == str(missing) else None
+    if told == TERMINATED:
+        return replace(here, terminated=True)
+    if told == DENIED and not resource.deleting:
+        stalled_before = resource.status.condition("Stalled")
+        return replace(here, denied=stalled_before.message if stalled_before else DENIED)
+    if here.cloud is None or not (world.admitted or resource.deleting):
+        return here
+    try:
+        vm = await (await world.open_nebula(here.cloud)).vm(missing)
+    except (NotFound, Auth) as error:
+        return replace(here, denied=not_ours(f"VM {missing} in {where(here.cloud)}", error.message))
+    checked = check(vm, owner, here.mark, "VM")
+    if checked.problem is not None or state_of(vm).situation is not Situation.GONE:
+        return replace(here, found=checked)
+    return replace(here, terminated=True)
+
+
+def not_ours(what: str, answer: str) -> str:
+    """An id that was recorded and that the cloud denies: the wrong user, or another OpenNebula than before."""
+    return (
+        f"{what} was recorded, but the cloud answers: {answer} Has the user changed, or is it another OpenNebula or one"
+        " restored from a backup? Nothing is made or deleted; spec.deletionPolicy: Retain lets this object be deleted"
+    )
 
 
 def _lacks(resource: HostedInstance, here: InstanceObservation) -> bool:

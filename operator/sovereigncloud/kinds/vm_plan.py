@@ -6,14 +6,14 @@ from collections.abc import Iterable
 
 from sovereigncloud.api.hostedinstance import HostedInstance, Power
 from sovereigncloud.core.outcome import DONE, Outcome, merge, stalled, waiting
-from sovereigncloud.core.plan import Action, Cause, Disruption, Drift, Plan
+from sovereigncloud.core.plan import Action, Cause, Disruption, Drift, Plan, Step
 from sovereigncloud.kinds import vm_capacity, vm_differences
 from sovereigncloud.kinds.clouds import where
-from sovereigncloud.kinds.vm_creation import creation, lost, not_ours
+from sovereigncloud.kinds.vm_creation import creation, lost
 from sovereigncloud.kinds.vm_differences import Machine
 from sovereigncloud.kinds.vm_observation import InstanceObservation, is_left_alone
 from sovereigncloud.kinds.vm_states import Situation, state_of
-from sovereigncloud.kinds.vm_steps import TERMINATE, ActOnVm, MarkVm
+from sovereigncloud.kinds.vm_steps import TERMINATE, ActOnVm, MarkVm, RecordVm
 
 # In this order: what a running machine does not notice, what happens in one power cycle, power itself, and last what
 # waits for a person anyway.
@@ -56,14 +56,12 @@ def _keeping(resource: HostedInstance, observed: InstanceObservation, sizes: vm_
         return Plan(outcome=waiting(state.words, f"VM {vm.id} in {where(cloud)} is being terminated"))
     m = Machine(resource=resource, observed=observed, cloud=cloud, view=view, vm=vm, state=state, sizes=sizes)
     parts = [part(m) for part in _PARTS]
-    taken_over = (_mark(m),) if observed.found.predecessor else ()
-    outcome = merge((_says(m), *(part.outcome for part in parts)))
-    if resource.external.get("vm") != str(vm.id) or resource.external.get("cloud") != where(cloud):
-        outcome = outcome.with_facts(vm=str(vm.id), cloud=where(cloud))
+    steps = [step for part in parts for step in part.steps]
     return Plan(
         drift=_one_per_path(drift for part in parts for drift in part.drift),
-        steps=(*taken_over, *(step for part in parts for step in part.steps)),
-        outcome=outcome,
+        # What waits for consent comes last: nothing is done beyond the first such step.
+        steps=(*_to_record(m), *(s for s in steps if not s.needs), *(s for s in steps if s.needs)),
+        outcome=merge((_says(m), *(part.outcome for part in parts))),
     )
 
 
@@ -74,8 +72,10 @@ def deletion(resource: HostedInstance, observed: InstanceObservation) -> Plan:
     problem = observed.problem or observed.found.problem
     if problem is not None:
         return Plan(outcome=problem)
-    if observed.found.missing is not None and observed.terminated is None:
-        return Plan(outcome=not_ours(f"VM {observed.found.missing}", observed.denied or "it is not there."))
+    if observed.denied:
+        return Plan(outcome=stalled("NotOurOpenNebula", observed.denied))
+    if observed.found.missing is not None and not observed.terminated:
+        return Plan(outcome=waiting("ConfirmingAbsence", f"VM {observed.found.missing} is asked for"))
     vm, cloud = observed.found.thing, observed.cloud
     if vm is None or cloud is None:
         return Plan()
@@ -98,8 +98,14 @@ def deletion(resource: HostedInstance, observed: InstanceObservation) -> Plan:
     return Plan(steps=(step,), outcome=waiting("Terminating", f"{name} is to be terminated"))
 
 
-def _mark(m: Machine) -> MarkVm:
-    return MarkVm(action=Action.MARK, target=m.target, cloud=m.cloud, vm=m.vm.id)
+def _to_record(m: Machine) -> tuple[Step, ...]:
+    """What makes it ours for good: the mark of this cluster, and its id in the status."""
+    if m.observed.found.predecessor:
+        return (MarkVm(action=Action.MARK, target=m.target, cloud=m.cloud, vm=m.vm.id),)
+    external = m.resource.external
+    if (external.get("vm"), external.get("cloud")) == (str(m.vm.id), where(m.cloud)):
+        return ()
+    return (RecordVm(action=Action.UPDATE, target=m.target, inside=True, cloud=m.cloud, vm=m.vm.id),)
 
 
 def _says(m: Machine) -> Outcome:

@@ -29,6 +29,9 @@ class Situation(StrEnum):
     GONE = "Gone"
 
 
+TERMINATED = "Terminated"
+DENIED = "Denied"  # no state of OpenNebula: it denies the recorded machine
+
 AT_REST = frozenset(
     {
         Situation.RUNNING,
@@ -63,7 +66,7 @@ _STATES = {
     2: VmState("OnHold", Situation.HELD),
     4: VmState("Stopped", Situation.STOPPED),
     5: VmState("Suspended", Situation.SUSPENDED),
-    6: VmState("Terminated", Situation.GONE),
+    6: VmState(TERMINATED, Situation.GONE),
     8: VmState("PoweredOff", Situation.POWERED_OFF),
     9: VmState("Undeployed", Situation.UNDEPLOYED),
     10: VmState("CloningDisks", Situation.QUEUED),

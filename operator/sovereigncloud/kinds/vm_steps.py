@@ -19,10 +19,9 @@ from sovereigncloud.kinds.ports import OpenNebula
 from sovereigncloud.kinds.vm_template import beside_template, from_image, user_data
 
 # Remembered on the machine itself: a status can be lost, and then nobody would know that it is to be started again.
-RESUME = "SOVEREIGNCLOUD_RESUME"
+RESUME = "SOVEREIGNCLOUD_RESUME"  # the fields of spec for which it was powered off
 REFUSED = "SOVEREIGNCLOUD_RESIZE_REFUSED"
 REFUSED_BECAUSE = "SOVEREIGNCLOUD_RESIZE_REFUSED_BECAUSE"
-YES = "YES"
 CLEARED = "NO"  # a merge cannot take an attribute away
 
 TERMINATE = "terminate-hard"
@@ -46,9 +45,21 @@ class CreateVm(Step):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BindInstance(Step):
+    """Record the cloud that was chosen. Nothing outside."""
+
+    cloud: Key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VmStep(Step):
     cloud: Key
     vm: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordVm(VmStep):
+    """Record the machine that was found by its mark: the answer to its creation was lost. Nothing outside."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,17 +126,21 @@ class MoveVm(VmStep):
 
 async def perform(step: Step, resource: HostedInstance, world: World) -> Outcome:
     """Do one step. Its outcome records which machine it was."""
-    if isinstance(step, CreateVm):
-        return await _create(step, resource, world)
-    if not isinstance(step, VmStep):
-        raise TypeError(f"not a step of a HostedInstance: {step!r}")
-    client = await world.open_nebula(step.cloud)
-    outcome = await _perform(step, resource, world, client)
-    if isinstance(step, ActOnVm) and step.replacing:
-        # The one that goes is forgotten at once: from here on it is found by its mark while it ends, and its absence
-        # afterwards is no loss but the moment to make the next one.
-        return outcome.with_facts(vm="", cloud="")
-    return outcome.with_facts(vm=str(step.vm), cloud=where(step.cloud))
+    match step:
+        case CreateVm():
+            return await _create(step, resource, world)
+        case BindInstance(cloud=cloud):
+            return done(cloud=where(cloud))
+        case RecordVm():
+            outcome = done()
+        case VmStep():
+            outcome = await _perform(step, resource, world, await world.open_nebula(step.cloud))
+        case _:
+            raise TypeError(f"not a step of a HostedInstance: {step!r}")
+    # One that goes to be replaced is forgotten at once: from here on it is found by its mark while it ends, and its
+    # absence afterwards is no loss but the moment to make the next one.
+    gone = isinstance(step, ActOnVm) and step.replacing
+    return outcome.with_facts(vm="" if gone else str(step.vm), cloud=where(step.cloud))
 
 
 async def _create(step: CreateVm, resource: HostedInstance, world: World) -> Outcome:

@@ -7,6 +7,9 @@ client costs 1.1 ms of CPU per PATCH more and 30 MB (docs/adr/0001-one-session-t
 from __future__ import annotations
 
 import base64
+import contextlib
+import json
+import logging
 import os
 import secrets
 import ssl
@@ -25,10 +28,12 @@ from sovereigncloud.api import KINDS
 from sovereigncloud.api.base import FINALIZER, GROUP, VERSION
 from sovereigncloud.kinds.errors import Auth, Conflict, MissingSecret, NotFound, OutsideError, Rejected, Retry
 
+logger = logging.getLogger(__name__)
 Json = dict[str, Any]
 
 PLURALS = {kind.crd.kind: kind.crd.plural for kind in KINDS}
 FIELD_MANAGER = "sovereign-cloud-operator"
+_SHOWN = 200
 _TOKEN_AGE = 60.0
 """Seconds after which a token file is read again: projected tokens rotate."""
 
@@ -62,8 +67,7 @@ RBAC = (
     # Children carry blockOwnerDeletion: where the admission plugin OwnerReferencesPermissionEnforcement is on (OpenShift),
     # that takes the right to set the owner's finalizers.
     RbacRule(GROUP, "sovereignclouds/finalizers", ("update",)),
-    # Kopf watches them to end the watch of a kind that is deleted; without that its 404 ends the operator, while objects of
-    # other kinds still wait for their finalizers (kopf/_core/reactor/observation.py, 1.45).
+    # Kopf watches them: a kind whose CRD comes later is taken up without a restart (kopf/_core/reactor/observation.py, 1.45).
     RbacRule("apiextensions.k8s.io", "customresourcedefinitions", ("get", "list", "watch")),
     RbacRule("", "secrets", ("get", "create", "patch", "delete")),
     RbacRule("", "events", ("create",)),
@@ -133,7 +137,7 @@ class KubernetesApi:
 
     def __init__(self, connection: Connection, *, timeout: float = 30.0) -> None:
         self._connection = connection
-        self._timeout = aiohttp.ClientTimeout(total=timeout, connect=5)
+        self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=5)
         self._session: aiohttp.ClientSession | None = None
         self._token = connection.token
         self._token_read = float("-inf")
@@ -141,7 +145,8 @@ class KubernetesApi:
         """Requests by verb and resource, for metrics and the RBAC test."""
 
     async def __aenter__(self) -> Self:
-        connector = aiohttp.TCPConnector(ssl=self._connection.tls or True, limit=64)
+        # asyncio keeps 256 KiB of buffers per TLS connection; eight carry a thousand PATCHes a second.
+        connector = aiohttp.TCPConnector(ssl=self._connection.tls or True, limit=8)
         auth = aiohttp.BasicAuth(*self._connection.basic) if self._connection.basic else None
         self._session = aiohttp.ClientSession(connector=connector, timeout=self._timeout, auth=auth)
         return self
@@ -153,11 +158,17 @@ class KubernetesApi:
     # --- our own kinds -------------------------------------------------------------------------------------------
 
     async def objects(self, kind: str, *, limit: int = 500) -> AsyncIterator[Json]:
-        """Every object of a kind in all namespaces, in pages."""
+        """Every object of a kind in all namespaces, in pages. Some come twice where the list expired half way through."""
         token = ""
         while True:
             path = f"/apis/{GROUP}/{VERSION}/{PLURALS[kind]}?limit={limit}" + (f"&continue={token}" if token else "")
-            page = await self._request("GET", path, counted=("list", PLURALS[kind]))
+            try:
+                page = await self._request("GET", path, counted=("list", PLURALS[kind]))
+            except _ExpiredError:
+                if not token:
+                    raise
+                token = ""
+                continue
             for item in page.get("items", []):
                 item.setdefault("kind", kind)
                 yield item
@@ -165,9 +176,11 @@ class KubernetesApi:
             if not token:
                 return
 
-    async def patch_status(self, kind: str, namespace: str, name: str, uid: str, patch: Json) -> Json:
-        """One merge patch on /status. The uid makes it fail on an object that was deleted and created anew."""
-        body = {"metadata": {"uid": uid}, "status": patch}
+    async def patch_status(self, kind: str, namespace: str, name: str, version: str, patch: Json) -> Json:
+        """One merge patch on /status, from what was known at that resourceVersion. Raises Conflict where the object is
+        another by now. (A uid in it would not help: on /status of a custom resource the API server ignores metadata.)
+        """
+        body = {"metadata": {"resourceVersion": version}, "status": patch}
         return await self._request(
             "PATCH", f"{_path(kind, namespace, name)}/status", body, counted=("patch", f"{PLURALS[kind]}/status")
         )
@@ -214,10 +227,12 @@ class KubernetesApi:
             found = await self._request("GET", _core(namespace, "secrets", name), counted=("get", "secrets"))
         except NotFound as error:
             raise MissingSecret(f"Secret {namespace}/{name} does not exist: create it") from error
-        try:
-            return {k: base64.b64decode(v, validate=True).decode() for k, v in (found.get("data") or {}).items()}
-        except ValueError as error:
-            raise MissingSecret(f"Secret {namespace}/{name} holds a value that is not text") from error
+        values: dict[str, str] = {}
+        for key, value in (found.get("data") or {}).items():
+            # A key that is not text is none of ours: a keystore beside the password harms nobody.
+            with contextlib.suppress(ValueError):
+                values[key] = base64.b64decode(value, validate=True).decode()
+        return values
 
     async def create_secret(
         self, namespace: str, name: str, values: Mapping[str, str], labels: Mapping[str, str]
@@ -358,22 +373,41 @@ class KubernetesApi:
             async with self._session.request(
                 method, f"{self._connection.host}{path}", json=body, headers=headers
             ) as reply:
+                text = await reply.text()
                 if reply.status == 401 and again and self._connection.token_file:
                     self._token_read = float("-inf")
                     return await self._request(method, path, body, content=content, counted=counted, again=False)
-                answer: Json = await reply.json(content_type=None) if reply.status != 204 else {}
                 if reply.status >= 400:
-                    raise _error(reply.status, answer, reply.headers.get("Retry-After"), where)
+                    raise _error(reply.status, _read(text), reply.headers.get("Retry-After"), where)
+                answer: Json = json.loads(text) if text else {}
                 return answer
+        except aiohttp.ClientConnectorError as error:
+            raise Retry(f"{type(error).__name__}: {error}", where=where, maybe_done=False) from error
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise Retry(f"{type(error).__name__}: {error}", where=where) from error
 
     def _bearer(self) -> str:
         file = self._connection.token_file
         if file and monotonic() - self._token_read > _TOKEN_AGE:
-            self._token = self._connection.bearer()
+            try:
+                self._token = self._connection.bearer()
+            except OSError as error:  # it is being exchanged; the one before is still good for a while
+                logger.warning("the token file cannot be read: %s", error)
             self._token_read = monotonic()
         return self._token
+
+
+class _ExpiredError(Retry):
+    """A continue token, or a resourceVersion, is too old: begin anew."""
+
+
+def _read(text: str) -> Json:
+    """What an error says: a Status, or whatever stands between here and the API server has to say."""
+    try:
+        answer = json.loads(text)
+    except ValueError:
+        answer = None
+    return answer if isinstance(answer, dict) else {"message": text.strip()[:_SHOWN]}
 
 
 def _error(status: int, answer: Json, retry_after: str | None, where: str) -> OutsideError:
@@ -381,8 +415,10 @@ def _error(status: int, answer: Json, retry_after: str | None, where: str) -> Ou
     match status:
         case 401 | 403:
             return Auth(message, where=where)
-        case 404 | 410:
+        case 404:
             return NotFound(message, where=where)
+        case 410:
+            return _ExpiredError(message, where=where, maybe_done=False)
         case 409:
             return Conflict(message, where=where)
         case 400 | 405 | 413 | 415 | 422:

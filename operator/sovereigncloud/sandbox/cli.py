@@ -4,6 +4,7 @@ import typer
 
 from sovereigncloud.sandbox.demo import demo
 from sovereigncloud.sandbox.lifecycle import Sandbox, SandboxError, Status
+from sovereigncloud.sandbox.opennebula.command import opennebula
 from sovereigncloud.sandbox.ovh.command import ovh
 from sovereigncloud.sandbox.toolchain import BuildError
 
@@ -14,6 +15,7 @@ app = typer.Typer(
 
 
 app.command("ovh")(ovh)
+app.command("opennebula")(opennebula)
 app.command("demo")(demo)
 
 
@@ -30,8 +32,12 @@ def up() -> None:
         typer.echo(f"The sandbox did not start: {failure}", err=True)
         raise typer.Exit(1) from failure
     _print(status)
-    typer.echo("\nThe Kubernetes API is real. There are no nodes: no pod ever runs.")
-    typer.echo("Use it:  export KUBECONFIG=" + str(status.state.kubeconfig))
+    typer.echo("\nReal: the Kubernetes API, Helm, the operator. Simulated: OVHcloud, OpenNebula, the installer's pod.")
+    typer.echo("There are no nodes: no pod ever runs, the operator is a process beside the API server.")
+    typer.echo(f"Use it:  export KUBECONFIG={status.state.kubeconfig}")
+    if examples := status.state.announced.get("playground", {}).get("examples"):
+        typer.echo(f"         kubectl apply -k {examples}")
+        typer.echo("         kubectl get sovereign -n platform")
     typer.echo("End it:  sovereign sandbox down")
 
 

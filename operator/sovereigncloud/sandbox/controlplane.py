@@ -148,7 +148,7 @@ class ControlPlane(Cluster):
             },
         )
         if status != http.HTTPStatus.CREATED:
-            raise ControlPlaneError(f"no token for ServiceAccount {namespace}/{name}: {answer.get('message', status)}")
+            raise ControlPlaneError(f"no token for ServiceAccount {namespace}/{name}: {status} {answer}")
         path = self._file(f"serviceaccount-{namespace}-{name}.kubeconfig")
         return write_kubeconfig(path, self.endpoint, self._authority.pem, name, str(answer["status"]["token"]))
 
@@ -285,14 +285,19 @@ class ControlPlane(Cluster):
                 raise ControlPlaneError(f"{name} not ready in {_READY_WITHIN:.0f} s:\n{self._children[name].tail()}")
             time.sleep(_POLL)
 
-    def _request(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
-        connection = http.client.HTTPSConnection(LOOPBACK, self._port("api"), timeout=5, context=self._admin)
+    def _request(
+        self, method: str, path: str, body: object = None, content_type: str = "application/json"
+    ) -> tuple[int, Any]:
+        connection = http.client.HTTPSConnection(LOOPBACK, self._port("api"), timeout=30, context=self._admin)
         with contextlib.closing(connection):
-            headers = {"Content-Type": "application/json", "Accept": "application/json"}
+            headers = {"Content-Type": content_type, "Accept": "application/json, */*"}
             connection.request(method, path, json.dumps(body) if body is not None else None, headers)
             answer = connection.getresponse()
-            content = answer.read()
-        return answer.status, json.loads(content) if answer.headers.get_content_type() == "application/json" else {}
+            content = answer.read().decode()
+        if not content or answer.headers.get_content_type() != "application/json":
+            return answer.status, content
+        lines = content.splitlines()  # a watch answers one object a line
+        return answer.status, [json.loads(line) for line in lines] if len(lines) > 1 else json.loads(content)
 
     def _end(self, *names: str) -> None:
         children = [self._children.pop(name) for name in names if name in self._children]

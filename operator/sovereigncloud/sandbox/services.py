@@ -1,5 +1,6 @@
 """What runs beside the control plane for as long as the sandbox is up."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -22,5 +23,7 @@ class Service:
     announces: bool = False
 
 
-SERVICES: Sequence[Service] = ()
+SERVICES: Sequence[Service] = (
+    Service("playground", [sys.executable, "-m", "sovereigncloud.sandbox.playground"], announces=True),
+)
 """Those that `sovereign sandbox up` starts."""

@@ -14,6 +14,7 @@ import re
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ import requests
 import yaml
 
 import sovereigncloud
+from sovereigncloud.api import KINDS
+from sovereigncloud.api.base import GROUP, VERSION
+from sovereigncloud.sandbox.certificates import KeyPair
 from sovereigncloud.sandbox.child import Child
 from sovereigncloud.sandbox.cluster import Cluster
 from sovereigncloud.sandbox.controlplane import ControlPlane
@@ -41,6 +45,10 @@ _NEVER = 1 << 60
 _GRACE = 10.0
 """Seconds that a process gets after SIGTERM: a kubelet gives 30."""
 _SERVES = re.compile(r"serving probes and metrics on \('127\.0\.0\.1', (\d+)\)")
+_CORE = {"namespaces", "secrets", "events", "configmaps"}
+_PLURALS = {kind.crd.kind.lower(): kind.crd.plural for kind in KINDS} | {plural[:-1]: plural for plural in _CORE}
+_WRITES = {"POST", "PUT", "PATCH", "APPLY", "DELETE", "DELETECOLLECTION"}
+_LABEL = re.compile(r'(\w+)="([^"]*)"')
 
 
 class StageError(Exception):
@@ -72,7 +80,7 @@ class Stage:
         settings: SOVEREIGN_* settings of the operator, without the prefix.
     """
 
-    def __init__(self, cluster: ControlPlane, directory: Path, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(self, cluster: Cluster, directory: Path, settings: Mapping[str, str] | None = None) -> None:
         self.cluster, self.directory = cluster, directory
         self.settings = dict(settings or {})
         self.children: dict[str, Child] = {}
@@ -110,11 +118,12 @@ class Stage:
             "upgrade", "--install", RELEASE, str(CHART), f"--namespace={SYSTEM}", "--create-namespace", *given
         )
         self.cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
-        self.cluster.settle_garbage_collector()
+        if isinstance(self.cluster, ControlPlane):
+            self.cluster.settle_garbage_collector()
 
     def start_operator(self, name: str = "operator", *, account: str = SERVICE_ACCOUNT, **settings: str) -> Child:
         """The container's command as a process, under the chart's own ServiceAccount and rights, or under another one."""
-        kubeconfig = self.cluster.kubeconfig_for_service_account(SYSTEM, account, seconds=6 * 3600)
+        kubeconfig = self._kubeconfig_of_the_pod(account)
         urls = {"ovh-eu": {"api": self.ovh_connection["endpoint"], "token": self.ovh_connection["tokenURL"]}}
         wanted = {
             "namespace": SYSTEM,
@@ -127,7 +136,9 @@ class Stage:
         }
         environment = self._of_the_chart() | {f"SOVEREIGN_{key.upper()}": value for key, value in wanted.items()}
         self._said[name] = len(self.log(name))
-        return self._start(name, ["-m", "sovereigncloud.cli", "run"], KUBECONFIG=str(kubeconfig), **environment)
+        return self._start(
+            name, ["-m", "sovereigncloud.cli", "run"], KUBECONFIG=str(kubeconfig), PYTHONMALLOC="malloc", **environment
+        )
 
     def _of_the_chart(self) -> dict[str, str]:
         """What the values that it was installed with say to the operator."""
@@ -165,6 +176,16 @@ class Stage:
                 raise StageError(f"not {what} within {seconds:.0f} s, but {found!r}")
             time.sleep(0.1)
         return found
+
+    def _kubeconfig_of_the_pod(self, account: str) -> Path:
+        """A kubeconfig with a token of a ServiceAccount, as the kubelet would mount one."""
+        created = self.cluster.kubectl("create", "token", account, "-n", SYSTEM, "--duration=12h")
+        config = json.loads(self.cluster.kubectl("config", "view", "--raw", "--minify", "-o", "json").stdout)
+        config["users"][0]["user"] = {"token": created.stdout.strip()}
+        path = self.directory / f"{account}.kubeconfig"
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(config))
+        return path
 
     def stop(self) -> None:
         """End what was started, last first."""
@@ -212,8 +233,25 @@ class Stage:
 
     def get(self, kind: str, name: str, namespace: str = "platform") -> Json:
         """An object, or {} when it is not there."""
-        found = self.cluster.kubectl("get", kind, name, "-n", namespace, "-o", "json", "--ignore-not-found")
-        return json.loads(found.stdout) if found.stdout.strip() else {}
+        found: Json = self.cluster.request("GET", _path(kind, name, namespace)) or {}
+        return found
+
+    def patch(self, kind: str, name: str, change: Json, namespace: str = "platform") -> Json:
+        """Kubectl patch --type=merge; the object as it is then."""
+        path = _path(kind, name, namespace)
+        changed: Json = self.cluster.request("PATCH", path, change, "application/merge-patch+json")
+        if not changed:
+            raise StageError(f"there is no {kind} {namespace}/{name}")
+        return changed
+
+    def annotate(self, kind: str, name: str, namespace: str = "platform", **annotations: str | None) -> Json:
+        """Annotations of the group sovereigncloud.io; _ stands for -, None removes."""
+        wanted = {f"{GROUP}/{key.replace('_', '-')}": value for key, value in annotations.items()}
+        return self.patch(kind, name, {"metadata": {"annotations": wanted}}, namespace)
+
+    def delete(self, kind: str, name: str, namespace: str = "platform") -> None:
+        """Kubectl delete --wait=false; not being there is fine."""
+        self.cluster.request("DELETE", _path(kind, name, namespace))
 
     def wait(
         self,
@@ -243,22 +281,81 @@ class Stage:
     def wait_gone(self, kind: str, name: str, *, namespace: str = "platform", seconds: float = 60) -> None:
         self.wait(kind, name, "gone", lambda found: not found, namespace=namespace, seconds=seconds)
 
+    # --- what the API server and the simulators saw ------------------------------------------------------------------
+
+    def versions(self, first: Json) -> list[Json]:
+        """An object as it was after each of its changes, from `first` on, as a watch tells it."""
+        metadata = first["metadata"]
+        path = _path(first["kind"], "", metadata["namespace"])
+        since = f"watch=1&resourceVersion={metadata['resourceVersion']}&timeoutSeconds=1"
+        told = self.cluster.request("GET", f"{path}?fieldSelector=metadata.name={metadata['name']}&{since}")
+        events = told if isinstance(told, list) else [told] if told else []
+        return [first, *(event["object"] for event in events if event["type"] in {"MODIFIED", "DELETED"})]
+
+    def kubernetes_writes(self) -> Counter[str]:
+        """Writes to the API server since it started, by "VERB resource/subresource", whoever made them; no Leases."""
+        counted: Counter[str] = Counter()
+        for line in self.cluster.request("GET", "/metrics").splitlines():
+            if line.startswith("apiserver_request_total{"):
+                labels = dict(_LABEL.findall(line))
+                if labels["verb"] in _WRITES and labels["resource"] != "leases":
+                    where = "/".join(filter(None, (labels["resource"], labels["subresource"])))
+                    counted[f"{labels['verb']} {where}"] += int(float(line.rpartition(" ")[2]))
+        return counted
+
+    def events(self, kind: str, name: str, namespace: str = "platform") -> list[Json]:
+        """Kubernetes events about an object, oldest first."""
+        found = self.cluster.request("GET", f"/api/v1/namespaces/{namespace}/events?limit=5000")["items"]
+        about = [e for e in found if (e["involvedObject"]["kind"], e["involvedObject"]["name"]) == (kind, name)]
+        return sorted(about, key=lambda event: int(event["metadata"]["resourceVersion"]))
+
+    def calls(self, cloud: str) -> Counter[str]:
+        """Calls that a cloud was asked since it stands, by method."""
+        return Counter(self.one.call("GET", f"/counts?cloud={cloud}")[cloud]["methods"])
+
+    def writing_calls(self, cloud: str) -> int:
+        """How many of them were no reads."""
+        return int(self.one.call("GET", f"/counts?cloud={cloud}")[cloud]["writes"])
+
     # --- what happens behind the operator's back ----------------------------------------------------------------------
 
-    def make_cloud(self, name: str, address: str, *, password: str = "opennebula", hosts: tuple[str, ...] = ()) -> str:
+    def make_cloud(
+        self,
+        name: str,
+        address: str,
+        *,
+        password: str = "opennebula",
+        hosts: tuple[str, ...] = (),
+        tls: KeyPair | None = None,
+    ) -> str:
         """A cloud that somebody else runs; returns its endpoint."""
-        body = {
+        body: Json = {
             "name": name,
             "listen": f"{address}:2633",
             "oneadmin_password": password,
             "hosts": [{"name": host} for host in hosts],
         }
+        if tls is not None:
+            body["tls"] = {"certificate": tls.certificate.decode(), "key": tls.key.decode()}
         self.one.call("POST", "/clouds", body)
-        return f"http://{address}:2633/RPC2"
+        return f"{'https' if tls else 'http'}://{address}:2633/RPC2"
 
     def mischief(self, cloud: str, what: str, **arguments: object) -> Any:
         """Break something in a cloud."""
         return self.one.call("POST", f"/clouds/{cloud}/mischief", {"what": what, **arguments})
+
+    def fault(self, cloud: str, kind: str, path: str, **rule: object) -> str:
+        """Put a fault (sandbox.faults.Rule) before the calls of a cloud whose method matches `path`; its name."""
+        added: Json = self.one.call("POST", f"/clouds/{cloud}/faults", {"kind": kind, "path": path, **rule})
+        return str(added["name"])
+
+    def struck(self, cloud: str) -> dict[str, int]:
+        """How often each fault of a cloud struck."""
+        return {fault["name"]: fault["struck"] for fault in self.one.call("GET", f"/clouds/{cloud}/faults")}
+
+    def heal(self, cloud: str) -> None:
+        """Take all faults of a cloud away."""
+        self.one.call("DELETE", f"/clouds/{cloud}/faults")
 
     def server(self, service_name: str) -> Json:
         """A dedicated server as the simulated OVHcloud has it."""
@@ -332,6 +429,14 @@ def condition(found: Json, kind: str) -> Json:
     """A condition of an object, or {}."""
     conditions = (found.get("status") or {}).get("conditions") or []
     return next((c for c in conditions if c["type"] == kind), {})
+
+
+def _path(kind: str, name: str, namespace: str) -> str:
+    """Where the API server has an object, or all of a kind; `kind` as kubectl takes it."""
+    plural = _PLURALS.get(kind.lower(), kind.lower())
+    if plural in _CORE:
+        return f"/api/v1/{'' if plural == 'namespaces' else f'namespaces/{namespace}/'}{plural}/{name}".rstrip("/")
+    return f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{plural}/{name}".rstrip("/")
 
 
 def _documents(manifest: Json | list[Json]) -> list[Json]:

@@ -61,7 +61,9 @@ def installed(own_control_plane):
 def test_every_object_is_there(installed):
     manifest = helm(installed, "get", "manifest", RELEASE).stdout
     rendered = {(d["kind"], d["metadata"]["name"]) for d in yaml.safe_load_all(manifest) if d}
-    stored = installed.kubectl("get", "--filename=-", "--output=json", f"--namespace={NAMESPACE}", input=manifest).stdout
+    stored = installed.kubectl(
+        "get", "--filename=-", "--output=json", f"--namespace={NAMESPACE}", input=manifest
+    ).stdout
     assert {(i["kind"], i["metadata"]["name"]) for i in json.loads(stored)["items"]} == rendered
     assert {kind for kind, _ in rendered} >= {"Deployment", "ClusterRole", "Role", "Service", "ServiceAccount"}
     assert {name for kind, name in rendered if kind == "CustomResourceDefinition"} == CRDS
@@ -72,7 +74,10 @@ def test_the_notes_say_what_next_what_to_back_up_and_how_to_leave(installed):
     assert f"kubectl get configmap {INSTALLATION_CONFIG_MAP} --namespace {NAMESPACE}" in notes
     assert "kubectl get secrets --all-namespaces --selector sovereigncloud.io/cloud" in notes
     assert "status.drift" in notes
-    order = [notes.index(text) for text in ("delete hostedinstances", "delete sovereignclouds", f"helm uninstall {RELEASE}", "delete crd")]
+    order = [
+        notes.index(text)
+        for text in ("delete hostedinstances", "delete sovereignclouds", f"helm uninstall {RELEASE}", "delete crd")
+    ]
     assert order == sorted(order)
     assert all(name in notes for name in CRDS)
 
@@ -98,7 +103,9 @@ def test_helm_test_runs_the_pod_and_believes_its_end(installed):
 
         until(there, "the test pod")
         patch = json.dumps({"status": {"phase": phase}})
-        installed.kubectl("patch", "pod", name, "--subresource=status", "--type=merge", f"--patch={patch}", f"--namespace={NAMESPACE}")
+        installed.kubectl(
+            "patch", "pod", name, "--subresource=status", "--type=merge", f"--patch={patch}", f"--namespace={NAMESPACE}"
+        )
 
     for phase, succeeds in (("Failed", False), ("Succeeded", True)):
         installed.kubectl("delete", "pod", name, "--ignore-not-found", "--now", f"--namespace={NAMESPACE}")

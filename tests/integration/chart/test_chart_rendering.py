@@ -81,7 +81,11 @@ WITHOUT = [
         {"rbac": {"create": False}},
         {"ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"},
     ),
-    ("the test asks the Service, without one it has nobody to ask", {"metrics": {"service": {"enabled": False}}}, {"Service", "Pod"}),
+    (
+        "the test asks the Service, without one it has nobody to ask",
+        {"metrics": {"service": {"enabled": False}}},
+        {"Service", "Pod"},
+    ),
 ]
 
 
@@ -109,7 +113,7 @@ FORMS = [
     ("Prometheus finds the Service", {"metrics": {"serviceMonitor": {"enabled": True, "labels": {"release": "p"}}}}, lambda r: r.one("ServiceMonitor")["spec"]["selector"]["matchLabels"].items() <= r.one("Service")["metadata"]["labels"].items()),
     ("where it runs", {"nodeSelector": {"a": "b"}, "tolerations": [{"key": "k", "operator": "Exists"}], "affinity": {"nodeAffinity": {}}, "priorityClassName": "high"}, lambda r: {"nodeSelector", "tolerations", "affinity", "priorityClassName"} <= set(pod(r)["spec"])),
     ("a private registry", {"imagePullSecrets": [{"name": "registry"}]}, lambda r: all(spec["imagePullSecrets"] == [{"name": "registry"}] for spec in (pod(r)["spec"], r.one("Pod")["spec"]))),
-    ("an umbrella chart sends these to all its charts", {"global": {"anything": {"goes": 1}}, "enabled": True}, lambda r: bool(r)),
+    ("an umbrella chart sends these to all its charts", {"global": {"anything": {"goes": 1}}, "enabled": True}, bool),
     ("a long name leaves room for suffixes", {"fullnameOverride": "n" * 50}, lambda r: all(len(d["metadata"]["name"]) <= 63 for d in r if d["kind"] in {"Service", "Pod"})),
 ]  # fmt: skip
 
@@ -285,7 +289,9 @@ def test_the_deployment_is_one_writer_that_is_probed_and_leaves_in_time(render):
         "liveness": "/healthz",
         "readiness": "/readyz",
     }
-    assert str(port["containerPort"]) == {one["name"]: one.get("value") for one in container["env"]}["SOVEREIGN_HTTP_PORT"]
+    assert (
+        str(port["containerPort"]) == {one["name"]: one.get("value") for one in container["env"]}["SOVEREIGN_HTTP_PORT"]
+    )
 
 
 def test_crds_are_the_generated_ones_and_are_kept(render):
@@ -306,12 +312,19 @@ def test_the_same_values_render_the_same_without_a_cluster(helm_template):
     assert helm_template().stdout == helm_template().stdout
     for template in (CHART / "templates").rglob("*"):
         if template.is_file():
-            found = re.findall(r"\b(lookup|rand\w+|uuidv4|gen\w+|now|derivePassword)\b", " ".join(re.findall(r"\{\{.*?\}\}", template.read_text())))
+            found = re.findall(
+                r"\b(lookup|rand\w+|uuidv4|gen\w+|now|derivePassword)\b",
+                " ".join(re.findall(r"\{\{.*?\}\}", template.read_text())),
+            )
             assert found == [], f"{template.name}: Argo CD renders at every sync and would never be in sync"
 
 
 def test_only_hooks_are_tests_since_argo_cd_runs_all_others_at_every_sync(render):
-    hooks = [d["metadata"]["annotations"]["helm.sh/hook"] for d in render() if "helm.sh/hook" in (d["metadata"].get("annotations") or {})]
+    hooks = [
+        d["metadata"]["annotations"]["helm.sh/hook"]
+        for d in render()
+        if "helm.sh/hook" in (d["metadata"].get("annotations") or {})
+    ]
     assert hooks == ["test"]
 
 
@@ -339,7 +352,7 @@ ANSWERS = [
 @pytest.mark.parametrize(("why", "answers", "passes"), ANSWERS)
 def test_the_test_pod_judges_what_the_operator_answers(render, why, answers, passes):
     class Operator(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):  # noqa: N802 - the name is http.server's
+        def do_GET(self):
             status, text = answers.get(self.path, (404, ""))
             self.send_response(status)
             self.end_headers()

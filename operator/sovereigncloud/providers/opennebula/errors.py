@@ -156,5 +156,5 @@ def _never_connected(error: requests.RequestException) -> bool:
 
 
 def _tls_reason(error: Exception) -> str:
-    found = re.search(r"(certificate verify failed: [^(\]]+|[A-Z_]{6,})", str(error))
+    found = re.search(r"certificate verify failed: [^(\]]+", str(error)) or re.search(r"[A-Z]+_[A-Z_]+", str(error))
     return found.group().strip() if found else "the handshake failed"

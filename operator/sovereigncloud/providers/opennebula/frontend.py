@@ -34,6 +34,7 @@ class FrontEnd:
 
     def __init__(self, calls: Transport, hosts: asyncio.Lock) -> None:
         self._calls, self._hosts = calls, hosts
+        self._user: int | None = None
 
     @property
     def budget(self) -> float:
@@ -63,10 +64,16 @@ class FrontEnd:
 
     async def front(self) -> Front:
         version = str(await self._calls.read("one.system.version"))
-        user_id = await self._one("one.user.info", "USER", lambda one: int(one.findtext("ID") or -1), -1)
+        user_id = await self._who()
         zones = dict(await self._pool("one.zonepool.info", "ZONE", _zone))
         zone_id = await self._zone_id(frozenset(zones))
         return Front(version=version, zone_id=zone_id, zone_name=zones.get(zone_id, ""), user_id=user_id)
+
+    async def _who(self) -> int:
+        """The id of the credential's user: asked once, a user keeps it."""
+        if self._user is None:
+            self._user = await self._one("one.user.info", "USER", lambda one: int(one.findtext("ID") or -1), -1)
+        return self._user
 
     async def _zone_id(self, zones: frozenset[int]) -> int:
         if len(zones) == 1:
@@ -79,6 +86,7 @@ class FrontEnd:
         return read_one(xml, "OPENNEBULA_CONFIGURATION", lambda one: int(one.findtext("FEDERATION/ZONE_ID") or 0))
 
     async def view(self, began: float) -> CloudView:
+        owner = await self._who()
         try:
             async with asyncio.TaskGroup() as group:
                 vms = group.create_task(self._machines())
@@ -98,6 +106,7 @@ class FrontEnd:
             raise failures.exceptions[0] from None
         return CloudView(
             began=began,
+            owner=owner,
             vms={one.id: one for one in vms.result()},
             networks={one.id: one for one in networks.result()},
             images={one.id: one for one in images.result()},

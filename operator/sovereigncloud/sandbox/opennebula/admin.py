@@ -120,6 +120,7 @@ class _Door:
 
     async def speeds(self, request: web.Request) -> web.StreamResponse:
         cloud = self._cloud(request)
+        cloud.advance()
         cloud.speeds.update(await _document(request))
         return web.json_response(asdict(cloud.speeds))
 

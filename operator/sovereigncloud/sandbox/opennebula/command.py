@@ -6,9 +6,11 @@ import ctypes
 import json
 import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Annotated
 
+import typer
 from aiohttp import web
 
 from sovereigncloud.sandbox.opennebula.admin import admin_application
@@ -68,20 +70,46 @@ async def started(options: Options) -> AsyncIterator[tuple[OneSandbox, Started]]
         await sandbox.close()
 
 
-def run(options: Options) -> None:
+def run(options: Options, announce: Callable[[Started], str] = Started.json) -> None:
     """Serve until SIGINT, SIGTERM, or the death of the process that started this one."""
     _die_with_parent()
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve(options))
+        asyncio.run(_serve(options, announce))
 
 
-async def _serve(options: Options) -> None:
+def opennebula(
+    listen: Annotated[str, typer.Option(help="Address of the front-end; port 0 takes a free one.")] = "127.0.0.1:2633",
+    admin: Annotated[str, typer.Option(help="Address of the admin door.")] = "127.0.0.1:0",
+    password: Annotated[str, typer.Option(help="Password of oneadmin.")] = "opennebula",
+    host: Annotated[list[str] | None, typer.Option(help="Name of a host, repeatable. Default: two hosts.")] = None,
+) -> None:
+    """Run a simulated OpenNebula front-end. Nothing in it is real; no machine runs."""
+    hosts = tuple(host) if host else Options().hosts
+    run(Options(listen=listen, admin_listen=admin, password=password, hosts=hosts), explain)
+
+
+def explain(where: Started) -> str:
+    """How to point unmodified clients at the simulator."""
+    return f"""\
+A simulated OpenNebula listens on {where.endpoint}. Nothing here is real.
+
+With the unmodified Python binding (pip install pyone):
+
+    import pyone
+    one = pyone.OneServer("{where.endpoint}", session="{where.username}:{where.password}")
+    print([host.NAME for host in one.hostpool.info().HOST])
+
+Look and break things:  curl {where.admin}/clouds
+Stop it with Ctrl-C."""
+
+
+async def _serve(options: Options, announce: Callable[[Started], str]) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     async with started(options) as (_, where):
-        sys.stdout.write(where.json() + "\n")
+        sys.stdout.write(announce(where) + "\n")
         sys.stdout.flush()
         await stop.wait()
 

@@ -9,7 +9,8 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from sovereigncloud.sandbox.opennebula import hosts
 from sovereigncloud.sandbox.opennebula.access import ALL, RESOURCES, RIGHTS, digest
-from sovereigncloud.sandbox.opennebula.calls.people import add_rule, new_group
+from sovereigncloud.sandbox.opennebula.calls.people import new_group
+from sovereigncloud.sandbox.opennebula.calls.rights import add_rule
 from sovereigncloud.sandbox.opennebula.cloud import Cloud, Speeds
 from sovereigncloud.sandbox.opennebula.model import (
     DATASTORE_TYPES,

@@ -243,7 +243,7 @@ TRIGGERED: Mapping[str, tuple[Action, Mapping[Where, str]]] = {
         {
             _RUN: "terminate",
             _LOST: "terminate",
-            (State.ACTIVE, Lcm.SHUTDOWN): "terminate",
+            (State.ACTIVE, Lcm.SHUTDOWN): "epilog",  # the guest is not waited for any longer
             **{_at(state): "epilog" for state in (State.POWEROFF, State.SUSPENDED, State.STOPPED, State.UNDEPLOYED)},
             **{(State.ACTIVE, failure): "done" for failure in FAILURES},
         },

@@ -5,7 +5,17 @@ from itertools import count
 
 from sovereigncloud.sandbox.opennebula import render
 from sovereigncloud.sandbox.opennebula.access import authenticate
-from sovereigncloud.sandbox.opennebula.calls import image, infrastructure, network, people, system, vm, vm_devices
+from sovereigncloud.sandbox.opennebula.calls import (
+    image,
+    infrastructure,
+    network,
+    people,
+    rights,
+    system,
+    vm,
+    vm_devices,
+    vm_reads,
+)
 from sovereigncloud.sandbox.opennebula.calls.call import Call, Context
 from sovereigncloud.sandbox.opennebula.cloud import Cloud
 from sovereigncloud.sandbox.opennebula.errors import OneError, RpcFault, internal
@@ -18,7 +28,7 @@ from sovereigncloud.sandbox.opennebula.wire import (
     encode_success,
 )
 
-_FAMILIES = (system, vm, vm_devices, network, image, infrastructure, people)
+_FAMILIES = (system, vm_reads, vm, vm_devices, network, image, infrastructure, people, rights)
 METHODS: Mapping[str, Call] = {call.name: call for family in _FAMILIES for call in family.CALLS}
 
 _EMPTY = {

@@ -11,8 +11,8 @@ from sovereigncloud.sandbox.opennebula.access import digest
 from sovereigncloud.sandbox.opennebula.calls.infrastructure import set_host_status
 from sovereigncloud.sandbox.opennebula.calls.network import remove
 from sovereigncloud.sandbox.opennebula.cloud import Cloud, Sabotage
+from sovereigncloud.sandbox.opennebula.context import set_network_context
 from sovereigncloud.sandbox.opennebula.lifecycle import Lcm, State
-from sovereigncloud.sandbox.opennebula.machines import set_network_context
 from sovereigncloud.sandbox.opennebula.methods import POOLS
 from sovereigncloud.sandbox.opennebula.model import Host, HostState, Image, PoolObject, User, Vm, VNet
 
@@ -109,6 +109,7 @@ def edit_user_template(cloud: Cloud, vm: Which, attributes: Mapping[str, str]) -
 def fail_next(cloud: Cloud, step: str, message: str = "injected", count: int = 1, name: str = "") -> None:
     """The driver will fail: `step` is the name of an LCM state (PROLOG, BOOT, EPILOG, SHUTDOWN_POWEROFF, HOTPLUG, ...)
     or IMAGE."""
+    cloud.advance()
     if step != "IMAGE":
         _ = Lcm[step]  # refuses what is no state
     cloud.sabotage.append(Sabotage(step, message, count, name))

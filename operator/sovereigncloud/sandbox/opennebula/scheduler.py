@@ -1,5 +1,6 @@
 """Placement: each cycle, the machines that wait are matched with hosts, oldest first."""
 
+import math
 import re
 
 from sovereigncloud.sandbox.opennebula import flows
@@ -24,8 +25,9 @@ def arm(cloud: Cloud) -> None:
         return
     cloud.scheduler_armed = True
     period = max(cloud.speeds.scheduler, 0.01)
-    beat = cloud.now - cloud.now % period + period
-    beat = max(beat, cloud.quiet_until - cloud.quiet_until % period)
+    # Half a period of distance: a beat computed from floating seconds may be the one that just was.
+    beat = math.floor(cloud.now / period + 1.5) * period
+    beat = max(beat, math.floor(cloud.quiet_until / period) * period)
     cloud.after(beat - cloud.now, lambda: _cycle(cloud))
 
 
@@ -52,7 +54,7 @@ def _place(cloud: Cloud, vm: Vm, hosts: list[Host]) -> None:
     if best is not None:
         best.dispatched += 1
         flows.deploy(cloud, vm, best, system_datastore(cloud, best))
-    elif cloud.now - vm.pending_since >= cloud.speeds.scheduler * (cloud.speeds.sched_message_cycles - 1):
+    elif cloud.now - vm.pending_since >= cloud.speeds.scheduler * cloud.speeds.sched_message_cycles:
         _say(cloud, vm, rejected)
 
 

@@ -15,7 +15,7 @@ Vector = dict[str, str]
 Value = str | Vector
 
 _KEY = re.compile(r"\w+", re.ASCII)
-_BLANK = re.compile(r"(?:[ \t\n\r]|(?:(?<=\n)|^)[ \t]*#[^\n]*(?:\n|$))*", re.ASCII)
+_BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*(?:\n|$))*")
 _EQUAL = re.compile(r"[ \t]*=[ \t]*")
 _QUOTED = re.compile(r'"((?:\\"|[^"])*)"')  # \" is the only escape
 _BARE = re.compile(r"[^=#\s,\[\]\"]+")

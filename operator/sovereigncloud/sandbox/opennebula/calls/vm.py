@@ -1,20 +1,19 @@
-"""one.vm.* but what concerns disks, NICs and snapshots, and one.vmpool.*."""
+"""one.vm.* that change a machine, but what concerns disks, NICs and snapshots."""
 
 from collections.abc import Mapping
 
-from sovereigncloud.sandbox.opennebula import flows, machines, quota, render, render_vm, scheduler
-from sovereigncloud.sandbox.opennebula.access import ADMIN, MANAGE, USE, authorize
+from sovereigncloud.sandbox.opennebula import context as guest_context
+from sovereigncloud.sandbox.opennebula import flows, machines, quota, scheduler
+from sovereigncloud.sandbox.opennebula.access import ADMIN, MANAGE, authorize
 from sovereigncloud.sandbox.opennebula.calls.call import Call, Context, Reply
 from sovereigncloud.sandbox.opennebula.calls.shared import (
-    Kind,
-    Listing,
     chmod_call,
     chown_call,
     lock_calls,
-    page,
     rename_call,
     updated,
 )
+from sovereigncloud.sandbox.opennebula.calls.vm_reads import VM
 from sovereigncloud.sandbox.opennebula.cloud import Cloud
 from sovereigncloud.sandbox.opennebula.errors import Code, OneError, internal, refused
 from sovereigncloud.sandbox.opennebula.lifecycle import (
@@ -31,16 +30,6 @@ from sovereigncloud.sandbox.opennebula.lifecycle import (
 from sovereigncloud.sandbox.opennebula.model import Host, Vm
 from sovereigncloud.sandbox.opennebula.template import Template, parse
 
-VM = Kind(
-    kind="VM",
-    prefix="one.vm",
-    root="VM_POOL",
-    pool=lambda cloud: cloud.vms,
-    show=lambda _, vm: render_vm.render(vm, vm.history),
-    row=lambda _, vm: render_vm.render(vm, vm.history[-1:]),
-    unique="",
-)
-_ANY, _NOT_DONE = -2, -1
 _RUNNING: Where = (State.ACTIVE, Lcm.RUNNING)
 _UNKNOWN: Where = (State.ACTIVE, Lcm.UNKNOWN)
 _UNPLACED = frozenset({State.PENDING, State.HOLD, State.STOPPED, State.UNDEPLOYED})
@@ -62,63 +51,12 @@ def not_available(vm: Vm) -> OneError:
     return refused(f"This action is not available for state {state_name(*vm.where)}")
 
 
-# ----------------------------------------------------------------------------------------------------- read, create
-
-
-def info(context: Context, oid: int, _decrypt: bool) -> Reply:
-    vm: Vm = VM.find(context, oid, USE, locks=False)
-    return render_vm.render(vm, vm.history)
+# ----------------------------------------------------------------------------------------------------------- create
 
 
 def allocate(context: Context, text: str, hold: bool) -> Reply:
     vm = machines.allocate(context.cloud, context.caller, machines.Request(parse(text), hold=hold))
     return vm.oid
-
-
-def _listed(context: Context, listing: Listing, state: int, query: str) -> list[Vm]:
-    if query:
-        raise internal("JSON query search is not supported")
-    members: list[Vm] = page(context.cloud, context.caller, context.cloud.vms.values(), listing)
-    if state == _NOT_DONE:
-        return [vm for vm in members if vm.state is not State.DONE]
-    return members if state == _ANY else [vm for vm in members if vm.state == state]
-
-
-def pool_info(context: Context, flag: int, start: int, end: int, state: int, query: str) -> Reply:
-    return _pool([render_vm.short(vm) for vm in _listed(context, Listing(flag, start, end), state, query)])
-
-
-def pool_infoextended(context: Context, flag: int, start: int, end: int, state: int, query: str) -> Reply:
-    return _pool([render_vm.extended(vm) for vm in _listed(context, Listing(flag, start, end), state, query)])
-
-
-def pool_infoset(context: Context, oids: str, extended: bool) -> Reply:
-    wanted = {int(oid) for oid in oids.split(",") if oid.strip().isdecimal()}
-    chosen = [vm for vm in _listed(context, Listing(-2, -1, -1), _ANY, "") if vm.oid in wanted]
-    return _pool([render_vm.extended(vm) if extended else render_vm.short(vm) for vm in chosen])
-
-
-def _pool(members: list[bytes]) -> bytes:
-    return b"&lt;VM_POOL&gt;" + b"".join(members) + b"&lt;/VM_POOL&gt;"
-
-
-def monitoring(context: Context, oid: int) -> Reply:
-    vm: Vm = VM.find(context, oid, USE, locks=False)
-    return f"<MONITORING_DATA>{_monitoring(context.cloud, vm)}</MONITORING_DATA>"
-
-
-def pool_monitoring(context: Context, flag: int, _seconds: int) -> Reply:
-    members = _listed(context, Listing(flag, -1, -1), _NOT_DONE, "")
-    return render.pool("MONITORING_DATA", [_monitoring(context.cloud, vm) for vm in members])
-
-
-def _monitoring(cloud: Cloud, vm: Vm) -> str:
-    if vm.where != _RUNNING:
-        return ""
-    return (
-        f"<MONITORING><CPU><![CDATA[0.0]]></CPU><ID>{vm.oid}</ID><MEMORY><![CDATA[{vm.memory * 1024}]]></MEMORY>"
-        f"<STATE><![CDATA[a]]></STATE><TIMESTAMP>{cloud.second}</TIMESTAMP></MONITORING>"
-    )
 
 
 # ----------------------------------------------------------------------------------------------------------- update
@@ -156,7 +94,7 @@ def updateconf(context: Context, oid: int, text: str, append: int) -> Reply:
     if context_vector is not None:
         current = vm.template.vector("CONTEXT") or {}
         merged = {**current, **context_vector} if append else context_vector
-        machines.set_context(context.cloud, context.caller, vm, merged)
+        guest_context.set_context(context.cloud, context.caller, vm, merged)
     vm.touch()
     return oid
 
@@ -416,7 +354,6 @@ def scheddelete(context: Context, oid: int, sched_id: int) -> Reply:
 
 
 CALLS = (
-    Call("one.vm.info", "i b=0", info),
     Call("one.vm.allocate", "s b=0", allocate),
     Call("one.vm.update", "i s i=0", update),
     Call("one.vm.updateconf", "i s i=0", updateconf),
@@ -425,14 +362,9 @@ CALLS = (
     Call("one.vm.deploy", "i i b=0 i=-1 s=", deploy),
     Call("one.vm.migrate", "i i b b=0 i=-1 i=0", migrate),
     Call("one.vm.recover", "i i", recover),
-    Call("one.vm.monitoring", "i", monitoring),
     Call("one.vm.schedadd", "i s", schedadd),
     Call("one.vm.schedupdate", "i i s", schedupdate),
     Call("one.vm.scheddelete", "i i", scheddelete),
-    Call("one.vmpool.info", "i i i i s=", pool_info),
-    Call("one.vmpool.infoextended", "i i i i s=", pool_infoextended),
-    Call("one.vmpool.infoset", "s b", pool_infoset),
-    Call("one.vmpool.monitoring", "i i=-1", pool_monitoring),
     rename_call(VM),
     chmod_call(VM),
     chown_call(VM),

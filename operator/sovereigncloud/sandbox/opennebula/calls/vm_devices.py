@@ -1,9 +1,10 @@
 """one.vm.* on disks, NICs and snapshots."""
 
+from sovereigncloud.sandbox.opennebula import context as guest_context
 from sovereigncloud.sandbox.opennebula import flows, machines, networking, quota, storage
 from sovereigncloud.sandbox.opennebula.access import MANAGE, authorize_create
 from sovereigncloud.sandbox.opennebula.calls.call import Call, Context, Reply
-from sovereigncloud.sandbox.opennebula.calls.vm import VM
+from sovereigncloud.sandbox.opennebula.calls.vm_reads import VM
 from sovereigncloud.sandbox.opennebula.errors import internal, refused
 from sovereigncloud.sandbox.opennebula.flows import Then
 from sovereigncloud.sandbox.opennebula.lifecycle import Action, Lcm, State, Where, state_name
@@ -180,7 +181,7 @@ def _drop_nic(context: Context, vm: Vm, nic: Vector) -> None:
 
 
 def _nics_changed(context: Context, vm: Vm) -> None:
-    machines.set_network_context(context.cloud, vm)
+    guest_context.set_network_context(context.cloud, vm)
     machines.set_security_rules(context.cloud, vm)
     vm.touch()
 

@@ -1,0 +1,198 @@
+"""The operator's real engine, kinds and adapters between an API server in memory and the simulators, in simulated time.
+
+A crash drops the whole process: its engine and everything it remembers. The next one starts from the API server's state.
+"""
+
+import asyncio
+import base64
+import contextlib
+import logging
+import random
+
+from prometheus_client import CollectorRegistry
+from tests.faults.api_server import KINDS, ApiServer, Client
+from tests.faults.simulated_time import clock, now, wall
+from tests.faults.wire import Life, Wire, Writes, without_threads
+
+from sovereigncloud.engine.clients import Clients
+from sovereigncloud.engine.metrics import Metrics
+from sovereigncloud.engine.runtime import Engine
+from sovereigncloud.engine.settings import Settings
+from sovereigncloud.engine.workqueue import Backoff
+from sovereigncloud.kinds import CONTROLLERS
+from sovereigncloud.providers.installer.job import JobInstaller
+from sovereigncloud.providers.kubernetes import PLURALS
+from sovereigncloud.sandbox.installer_player import cloud_of, succeeded
+from sovereigncloud.sandbox.opennebula.install import CloudSpec, install, parse_spec
+from sovereigncloud.sandbox.ovh.seed import SERVERS, SPARE
+from sovereigncloud.sandbox.ovh.server import Simulator
+from sovereigncloud.sandbox.ovh.world import World
+from sovereigncloud.sandbox.stage import is_ready
+
+INSTALLATION = "test-1"
+INSTALL_TAKES = 20.0
+RESTART_TAKES = 0.5
+"""Seconds from the end of a process until the next one has listed everything: about the least there can be."""
+
+
+class Process:
+    """One process of the operator."""
+
+    def __init__(self, scene):
+        self.life = Life()
+        self._scene = scene
+        api = Client(scene.api, scene.writes, self.life)
+        settings = scene.settings
+        self.engine = Engine(
+            settings,
+            INSTALLATION,
+            CONTROLLERS,
+            clients=Clients(
+                api,
+                scene.wire.open_nebula(self.life),
+                scene.wire.account(self.life),
+                clock=asyncio.get_running_loop().time,
+            ),
+            kubernetes=api,
+            writer=api,
+            installer=JobInstaller(api, image="installer"),
+            metrics=Metrics(CollectorRegistry()),
+            may_write=lambda: not self.life.dead,
+            clock=asyncio.get_running_loop().time,
+            now=now,
+            backoff=Backoff(jitter=random.Random(7).random),
+        )
+
+    def start(self):
+        for kind in KINDS.values():
+            for body in self._scene.api.all(kind):
+                self.engine.told(None, body)
+        self.engine.synced = True
+        self.engine.start()
+        self._scene.api.watchers.append(self._told)
+
+    def _told(self, event, body):
+        if not self.life.dead:
+            self.engine.told(event, body)
+
+    async def end(self):
+        """Whatever it was about to do, it does not."""
+        self.life.end()
+        self._scene.api.watchers.remove(self._told)
+        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class Scene:
+    """A whole installation. Use `async with`."""
+
+    def __init__(self, **settings):
+        self.settings = Settings(installation_id=INSTALLATION, **settings)
+        self.writes = Writes()
+        self.api = ApiServer()
+        world = World(clock=wall)
+        timing = world.state.timing
+        timing.reinstall, timing.vrack_task, timing.ip_task, timing.token = 60.0, 10.0, 10.0, 1e9
+        for number, name in enumerate((*SERVERS, SPARE)):
+            world.state.servers[name].document["ip"] = f"127.0.0.{10 + number}"
+        self.ovh = world
+        self.wire = Wire(Simulator(world), self.writes)
+        self.clouds = {}
+        self.restarts = 0
+        self.installs = []
+        self.process = None
+        self._open = contextlib.ExitStack()
+        self.api.on_job.append(self._play)
+
+    async def __aenter__(self):
+        self._open.enter_context(without_threads())
+        self.process = Process(self)
+        self.process.start()
+        return self
+
+    async def __aexit__(self, *_):
+        await self.process.end()
+        self._open.close()
+
+    # --- what is outside ---------------------------------------------------------------------------------------------
+
+    def add_cloud(self, name, address, *, password="one", hosts=("10.0.0.1", "10.0.0.2")):
+        spec = parse_spec(
+            {
+                "name": name,
+                "listen": f"{address}:2633",
+                "oneadmin_password": password,
+                "hosts": [{"name": h} for h in hosts],
+            }
+        )
+        return self._install(spec)
+
+    def _install(self, spec: CloudSpec):
+        cloud = install(spec, wall)
+        self.clouds[spec.name] = self.wire.clouds[spec.listen] = cloud
+        return cloud
+
+    def _play(self, where):
+        """The pod of the installer."""
+        self.installs.append(where)
+        asyncio.get_running_loop().call_later(INSTALL_TAKES, self._installed, where)
+
+    def _installed(self, where):
+        job = self.api.objects.get(where)
+        if job is None:
+            return
+        volumes = job["spec"]["template"]["spec"]["volumes"]
+        name = next(v["secret"]["secretName"] for v in volumes if "secret" in v)
+        password = self.api.get("Secret", name, where[1])["data"]["password"]
+        wanted = parse_spec(cloud_of(job, base64.b64decode(password).decode()))
+        if wanted.name not in self.clouds:
+            self._install(wanted)
+        self.api.status(where, succeeded())
+
+    # --- time --------------------------------------------------------------------------------------------------------
+
+    async def restart(self):
+        """The process ends at once, wherever it is; the next one starts."""
+        await self.process.end()
+        await asyncio.sleep(RESTART_TAKES)
+        self.restarts += 1
+        self.process = Process(self)
+        self.process.start()
+
+    async def lose_the_cluster(self, keep=()):
+        """Everything in the API server is gone, but for one object of which there is a backup; another process starts."""
+        kept = self.api.get(*keep) if keep else None
+        self.api.objects.clear()
+        if kept:
+            kept["metadata"].pop("finalizers", None)
+            self.api.objects[PLURALS.get(keep[0], "secrets"), "platform", keep[1]] = kept
+        await self.restart()
+
+    async def run(self, seconds, done=None, every=1.0):
+        """Let time pass, starting a new process whenever one ended; until `done()`. Whether that came."""
+        deadline = clock() + seconds
+        while clock() < deadline:
+            if done is not None and done():
+                return True
+            try:
+                async with asyncio.timeout(min(every, deadline - clock())):
+                    await self.process.life.died.wait()
+            except TimeoutError:
+                continue
+            await self.restart()
+        return done is not None and done()
+
+    def settled(self):
+        """Everything that is there is ready, nothing is on its way to be deleted, and the watch has told it all."""
+        return all(
+            is_ready(body) and not body["metadata"].get("deletionTimestamp")
+            for kind in KINDS.values()
+            for body in self.api.all(kind)
+        )
+
+
+def quiet_logs():
+    """Failures are what is tested: thousands of lines about them help nobody."""
+    logging.getLogger("sovereigncloud").setLevel(logging.CRITICAL)

@@ -1,0 +1,240 @@
+"""The command line on a real API server, against the simulators over their wires, beside a running operator.
+
+One story in order: before anything is applied, as a tenant, built, changed in the file, broken behind the operator's back.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sovereigncloud.sandbox.overlay import prepare
+from sovereigncloud.sandbox.stage import SYSTEM
+
+KINDS = "sovereignclouds,baremetalservers,virtualnetworks,machineimages,hostedinstances"
+PARIS = {
+    ("Namespace", "platform"), ("Secret", "onprem-one"), ("SovereignCloud", "onprem-paris"), ("VirtualNetwork", "lan-apps"),
+    ("MachineImage", "ubuntu-24.04"), ("HostedInstance", "app-paris"),
+}  # fmt: skip
+PROGRAMS = Path(sys.executable).parent
+
+
+class Shop:
+    """The stage, the examples turned to its simulators, and the commands as a person runs them."""
+
+    def __init__(self, stage):
+        self.stage = stage
+        documents = list(yaml.safe_load_all(stage.cluster.kubectl("kustomize", str(prepare(stage))).stdout))
+        self.everything = self.file("everything.yaml", documents)
+        image = next(d for d in documents if d["kind"] == "MachineImage")
+        self.of_paris = [d for d in documents if (d["kind"], d["metadata"]["name"]) in PARIS]
+        image["spec"]["cloudRefs"] = [{"name": "onprem-paris"}]
+        self.paris = self.file("paris.yaml", self.of_paris)
+
+    def file(self, name, documents):
+        path = self.stage.directory / name
+        path.write_text(yaml.safe_dump_all(documents))
+        return str(path)
+
+    def with_memory(self, memory):
+        changed = json.loads(json.dumps(self.of_paris))
+        next(d for d in changed if d["kind"] == "HostedInstance")["spec"]["memory"] = memory
+        return self.file(f"paris-{memory}.yaml", changed)
+
+    def sovereign(self, *arguments, kubeconfig=None, **settings):
+        connection = self.stage.ovh_connection
+        endpoints = {"ovh-eu": {"api": connection["endpoint"], "token": connection["tokenURL"]}}
+        environment = self.stage.cluster.environment(kubeconfig) | {
+            "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+            "SOVEREIGN_NAMESPACE": SYSTEM,
+            "SOVEREIGN_OVH_ENDPOINTS": json.dumps(endpoints),
+            "SOVEREIGN_OVH_RATE": "100",
+            "COLUMNS": "160",
+        }
+        environment |= settings
+        command = [sys.executable, "-m", "sovereigncloud.cli", *arguments]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+    def plan(self, *arguments, **more):
+        """Exit code, and the objects of the JSON by kind and name."""
+        done = self.sovereign("plan", *arguments, "-o", "json", **more)
+        assert done.stdout, done.stderr
+        report = json.loads(done.stdout)
+        return done.returncode, {(o["kind"], o["name"]): o for o in report["objects"]}
+
+    def writes(self):
+        """What the simulators were asked to change since they were started."""
+        clouds = self.stage.one.call("GET", "/counts")
+        account = self.stage.ovh.call("GET", "/log")["counts"]
+        changing = {k: n for k, n in account.items() if not k.startswith("GET") and "token" not in k.lower()}
+        return {name: c["writes"] for name, c in clouds.items()}, changing
+
+    def objects(self):
+        """Every object of ours, Secret and ConfigMap with its version."""
+        listed = self.stage.cluster.get(f"{KINDS},secrets,configmaps", "--all-namespaces")["items"]
+        return {(o["kind"], o["metadata"]["name"]): o["metadata"]["resourceVersion"] for o in listed}
+
+
+@pytest.fixture(scope="module")
+def shop(bare_stage):
+    return Shop(bare_stage)
+
+
+@pytest.fixture(scope="module")
+def built(shop):
+    """The existing cloud and what is in it, applied and built by the operator."""
+    shop.stage.apply(Path(shop.paris).read_text())
+    shop.stage.start_operator()
+    shop.stage.wait_ready("hostedinstance", "app-paris", seconds=120)
+    shop.stage.wait_ready("virtualnetwork", "lan-apps")
+    return shop
+
+
+def steps(found):
+    return [(s["action"], s["target"]) for s in found["steps"] if s["where"] == "Outside"]
+
+
+def test_before_anything_is_applied_the_plan_shows_everything_and_nothing_is_written(shop):
+    objects, writes = shop.objects(), shop.writes()
+    code, against = shop.plan("-f", shop.everything)
+    assert code == 2
+    assert {o["presence"] for o in against.values()} == {"New"}
+    assert ("Reinstall", "DataLoss") in {
+        (s["action"], s["disruption"]) for s in against["BareMetalServer", "ovh-rbx-one-1"]["steps"]
+    }
+    assert any(
+        action == "Attach" and "57.131.167.176/28" in what
+        for action, what in steps(against["SovereignCloud", "ovh-rbx"])
+    )
+    assert "Reinstall" not in json.dumps([o for (kind, name), o in against.items() if "adopted" in name])
+    assert [action for action, _ in steps(against["VirtualNetwork", "lan-apps"])] == ["Create"]
+    code, straight = shop.plan("-f", shop.everything, "--no-cluster")
+    assert code == 2
+    assert {key: steps(o) for key, o in straight.items()} == {key: steps(o) for key, o in against.items()}
+    assert shop.objects() == objects
+    assert shop.writes() == writes
+
+
+def test_what_was_built_is_nothing_to_do_and_describes_itself(built):
+    objects, writes = built.objects(), built.writes()
+    code, found = built.plan("-f", built.paris)
+    assert (code, {o["result"] for o in found.values()}) == (0, {"NothingToDo"}), json.dumps(found, indent=1)
+    assert {o["presence"] for o in found.values()} == {"Unchanged"}
+    shown = built.sovereign("describe", "hinst/app-paris", "-n", "platform")
+    assert shown.returncode == 0, shown.stderr
+    said = " ".join(shown.stdout.split())
+    for words in (
+        "HostedInstance app-paris Ready",
+        "SovereignCloud onprem-paris Ready",
+        "state Running",
+        "outside: vm",
+        "Created",
+    ):
+        assert words in said
+    cloud = built.sovereign("describe", "SovereignCloud", "onprem-paris", "-n", "platform").stdout
+    assert "Secret onprem-one  there" in cloud
+    assert "used by (3/3 ready)" in cloud
+    assert "existing" not in shown.stdout + cloud.split("Conditions")[1], "the password of the simulator"
+    assert built.objects() == objects
+    assert built.writes() == writes
+
+
+def test_a_changed_file_is_compared_with_the_cluster(built):
+    code, found = built.plan("-f", built.with_memory("3Gi"))
+    instance = found["HostedInstance", "app-paris"]
+    assert (code, instance["presence"], instance["changedFields"]) == (2, "Changed", ["spec.memory"])
+    assert {"path": "spec.memory", "desired": "3Gi", "observed": "2Gi"} in instance["differences"]
+    assert "Restart" in {s["disruption"] for s in instance["steps"]}
+
+
+def test_what_was_broken_while_it_is_paused_is_planned_and_described(built):
+    stage = built.stage
+    stage.cluster.kubectl("annotate", "hinst/app-paris", "-n", "platform", "sovereigncloud.io/paused=true")
+    stage.mischief("onprem-paris", "vm-power-off", vm="app-paris")
+    stage.wait("hostedinstance", "app-paris", "drifted", lambda o: (o.get("status") or {}).get("driftCount"))
+    code, found = built.plan("-f", built.paris)
+    instance = found["HostedInstance", "app-paris"]
+    assert code == 2
+    assert [d["path"] for d in instance["drift"]] == ["spec.power"]
+    assert {(s["now"], s["held"]) for s in instance["steps"]} == {(False, "paused")}
+    shown = built.sovereign("describe", "hinst/app-paris", "-n", "platform").stdout
+    assert "let it go on: kubectl annotate hinst/app-paris -n platform sovereigncloud.io/paused-" in shown
+    assert "spec.power" in shown.split("Drift")[1]
+    stage.cluster.kubectl("annotate", "hinst/app-paris", "-n", "platform", "sovereigncloud.io/paused-")
+    stage.wait_ready("hostedinstance", "app-paris")
+
+
+def test_a_tenant_plans_with_the_rights_of_a_namespace(built):
+    cluster = built.stage.cluster
+    role = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "Role",
+        "metadata": {"name": "tenant", "namespace": "platform"},
+        "rules": [
+            {"apiGroups": ["sovereigncloud.io"], "resources": ["*"], "verbs": ["get", "list"]},
+            {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]},
+        ],
+    }
+    built.stage.apply(role)
+    cluster.kubectl("create", "serviceaccount", "tenant", "-n", "platform")
+    cluster.kubectl(
+        "create", "rolebinding", "tenant", "-n", "platform", "--role=tenant", "--serviceaccount=platform:tenant"
+    )
+    kubeconfig = cluster.kubeconfig_for_service_account("platform", "tenant")
+    file = built.file("instance.yaml", [d for d in built.of_paris if d["kind"] == "HostedInstance"])
+    blind = built.sovereign("plan", "-f", file, kubeconfig=kubeconfig)
+    assert "the installation id is not known" in " ".join(blind.stdout.split())
+    known = cluster.get("configmap", "sovereign-installation", "-n", SYSTEM)["data"]["id"]
+    code, found = built.plan("-f", file, kubeconfig=kubeconfig, SOVEREIGN_INSTALLATION_ID=known)
+    assert (code, [o["result"] for o in found.values()]) == (0, ["NothingToDo"])
+    shown = built.sovereign("describe", "hinst/app-paris", "-n", "platform", kubeconfig=kubeconfig)
+    assert shown.returncode == 0, shown.stderr
+    assert "events may not be read" in shown.stdout
+    nobody = built.sovereign("describe", "hinst/app-paris", "-n", SYSTEM, kubeconfig=kubeconfig)
+    assert nobody.returncode == 1
+    assert "cannot read sovereignclouds from the cluster" in nobody.stderr
+    assert nobody.stderr.count("\n") == 1
+
+
+def test_kubectl_finds_it_as_a_plugin(shop):
+    environment = shop.stage.cluster.environment()
+    environment["PATH"] = os.pathsep.join([str(PROGRAMS), environment["PATH"]])
+    kubectl = shop.stage.cluster.toolchain.find("kubectl")
+    called = subprocess.run(
+        [str(kubectl), "sovereign", "version"], env=environment, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert called.stdout.startswith("sovereign ")
+    wrong = subprocess.run(
+        [str(kubectl), "sovereign", "nonsense"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert wrong.returncode == 1
+    assert "(see kubectl sovereign --help)" in wrong.stderr
+
+
+def test_a_cluster_that_is_down_is_said_in_one_line(shop, tmp_path):
+    kubeconfig = tmp_path / "kubeconfig"
+    nowhere = {"name": "nowhere", "cluster": {"server": "https://127.0.0.1:1"}}
+    context = {"name": "nowhere", "context": {"cluster": "nowhere", "user": "nobody"}}
+    kubeconfig.write_text(
+        yaml.safe_dump(
+            {"apiVersion": "v1", "kind": "Config", "current-context": "nowhere", "clusters": [nowhere], "contexts": [context],
+             "users": [{"name": "nobody", "user": {}}]}
+        )
+    )  # fmt: skip
+    for arguments in (["describe", "hinst/web"], ["plan", "-f", shop.paris, "--context", "nowhere"]):
+        done = shop.sovereign(*arguments, kubeconfig=kubeconfig)
+        assert done.returncode == 1
+        assert done.stderr.startswith("error: no answer from the cluster at https://127.0.0.1:1")
+        assert done.stderr.count("\n") == 1
+    wrong = shop.sovereign("describe", "hinst/web", "--context", "elsewhere")
+    assert (wrong.returncode, wrong.stderr.count("\n")) == (1, 1)
+    assert "no cluster to look into" in wrong.stderr

@@ -1,0 +1,225 @@
+import copy
+import gc
+import tracemalloc
+from types import SimpleNamespace
+
+import pytest
+from pydantic import ValidationError
+from tests.fakes import objects
+from tests.fakes.objects import CLOUD, NAMESPACE, READY, condition, instance, key, typical_instance
+
+from sovereigncloud.engine.store import Store, secret_key
+from sovereigncloud.engine.world import ObjectWorld
+from sovereigncloud.kinds import CONTROLLERS
+from sovereigncloud.kinds.controller import SecretUse, Uses
+
+WEB = key("web")
+
+
+def store_with(*bodies):
+    store = Store()
+    for body in bodies:
+        store.put(body)
+    return store
+
+
+def changed(body, *, version=2, metadata=None, **parts):
+    body = copy.deepcopy(body) | parts
+    body["metadata"] |= {"resourceVersion": str(version), **(metadata or {})}
+    return body
+
+
+@pytest.mark.parametrize(
+    ("why", "change", "news"),
+    [
+        ("the same again, as a re-list tells it", {"version": 1}, False),
+        ("an annotation of somebody's", {"metadata": {"annotations": {"team": "web"}}}, False),
+        ("another spec", {"metadata": {"generation": 2}}, True),
+        ("it is being deleted", {"metadata": {"deletionTimestamp": "2026-11-24T10:00:00Z"}}, True),
+        ("a finalizer came", {"metadata": {"finalizers": ["foregroundDeletion"]}}, True),
+        ("a label, which selectors read", {"metadata": {"labels": {"tier": "db"}}}, True),
+        ("paused", {"metadata": {"annotations": {"sovereigncloud.io/paused": "true"}}}, True),
+        ("asked to look", {"metadata": {"annotations": {"sovereigncloud.io/reconcile-requested-at": "1"}}}, True),
+        ("somebody else wrote status: it is put right again", {"status": READY}, True),
+        ("somebody else took status away", {"status": {}}, True),
+        ("made anew under its name", {"metadata": {"uid": "another"}}, True),
+        ("made anew in a cluster whose versions begin anew", {"version": 1, "metadata": {"uid": "another"}}, True),
+        ("an older version, from a watch that lags behind", {"version": 0, "metadata": {"generation": 9}}, False),
+    ],
+)
+def test_what_is_news(why, change, news):
+    store = store_with(instance(version=1))
+    assert store.put(changed(instance(version=1), **change)) == (WEB, news), why
+
+
+def test_the_echo_of_an_own_patch_is_no_news():
+    store = store_with(instance(version=1))
+    reply = changed(
+        instance(version=1), version=5, status=READY, metadata={"finalizers": ["sovereigncloud.io/finalizer"]}
+    )
+    assert store.put_own(reply) == WEB
+    assert store.put(reply) == (WEB, False)
+    assert store.put(changed(instance(version=1), version=4)) == (WEB, False), "nor what came before it"
+    assert store.get(WEB).finalized
+
+
+def test_an_older_version_is_dropped():
+    store = store_with(instance(version=10, generation=3))
+    store.put(instance(version=9, generation=2))
+    assert store.get(WEB).metadata.generation == 3
+
+
+def test_versions_that_are_no_numbers_are_compared_for_equality_only():
+    store = store_with(instance(version="a9"))
+    assert store.put(instance(version="a9", generation=2)) == (WEB, False)
+    assert store.put(instance(version="a10", generation=2)) == (WEB, True)
+
+
+def test_a_reply_that_comes_after_its_object_went_makes_no_ghost():
+    store = store_with(instance(version=1, uid="first"))
+    store.remove(WEB, "first")
+    assert store.put_own(instance(version=2, uid="first")) is None
+    assert len(store) == 0
+    store.put(instance(version=5, uid="second"))
+    assert store.put_own(instance(version=6, uid="first")) is None, "nor does it replace the one made anew"
+    assert store.stored(WEB).uid == "second"
+
+
+def test_removing_leaves_one_that_was_made_anew():
+    store = store_with(instance(uid="second"))
+    assert store.remove(WEB, "first") is None
+    assert store.get(WEB) is not None
+    assert store.remove(WEB, "second") is not None
+    assert store.get(WEB) is None
+    assert list(store.keys("HostedInstance")) == []
+    assert store.remove(WEB, "second") is None
+
+
+def test_who_uses_what_follows_spec():
+    store = store_with(instance(), instance("db"))
+    other = key("lyon", "SovereignCloud")
+    store.set_uses(WEB, Uses(cloud=CLOUD, objects=(other,), secrets=(SecretUse("user-data"),)))
+    store.set_uses(key("db"), Uses(cloud=CLOUD))
+    assert set(store.users(CLOUD)) == {WEB, key("db")}
+    assert set(store.users(secret_key(NAMESPACE, "user-data"))) == {WEB}
+    store.set_uses(WEB, Uses(cloud=other))
+    assert set(store.users(CLOUD)) == {key("db")}
+    assert set(store.users(other)) == {WEB}
+    assert set(store.users(secret_key(NAMESPACE, "user-data"))) == set()
+    store.remove(WEB)
+    assert set(store.users(other)) == set()
+
+
+def test_what_it_uses_outlives_a_change_of_the_object_but_not_of_its_uid():
+    store = store_with(instance(uid="first"))
+    store.set_uses(WEB, Uses(cloud=CLOUD))
+    store.put(instance(uid="first", version=2, generation=2))
+    assert set(store.users(CLOUD)) == {WEB}, "until it is said anew; a spec that cannot be read still holds its cloud"
+    store.put(instance(uid="second", version=3))
+    assert set(store.users(CLOUD)) == set()
+
+
+def test_an_object_may_be_asked_for_while_its_users_change():
+    store = store_with(instance(), instance("db"))
+    for name in ("web", "db"):
+        store.set_uses(key(name), Uses(cloud=CLOUD))
+    for user in store.users(CLOUD):
+        store.remove(user)
+    assert list(store.users(CLOUD)) == []
+
+
+def test_keys_by_kind_and_namespace():
+    store = store_with(instance(), instance("db", namespace="other"), objects.cloud())
+    assert set(store.keys()) == {WEB, key("db", namespace="other"), CLOUD}
+    assert set(store.keys("HostedInstance")) == {WEB, key("db", namespace="other")}
+    assert set(store.keys("HostedInstance", NAMESPACE)) == {WEB}
+    assert set(store.keys(namespace=NAMESPACE)) == {WEB, CLOUD}
+    assert list(store.keys("Unheard")) == []
+
+
+def test_a_spec_that_cannot_be_read_is_an_error_only_where_it_is_asked_for():
+    store = store_with(instance(spec={"memory": ["much"]}))
+    with pytest.raises(ValidationError):
+        store.parse(WEB)
+    assert store.get(WEB) is None
+    assert store.stored(WEB) is not None
+
+
+def test_a_parsed_object_is_that_of_the_last_version():
+    store = store_with(instance(version=1))
+    assert store.get(WEB) is store.get(WEB), "parsed once"
+    store.put(instance(version=2, generation=2))
+    assert store.get(WEB).metadata.generation == 2
+
+
+def test_fields_of_a_newer_operator_are_ignored_and_kept():
+    store = store_with(instance(spec={"fromTheFuture": 1}))
+    assert store.get(WEB) is not None
+    assert store.stored(WEB).body()["spec"]["fromTheFuture"] == 1
+
+
+def test_what_is_known_without_parsing():
+    store = store_with(instance(ownerReferences=[{"uid": "owner"}], finalizers=["sovereigncloud.io/finalizer"]))
+    stored = store.stored(WEB)
+    assert (stored.deleting, stored.finalized, stored.owners) == (False, True, ("owner",))
+    store.put(instance(version=2, deletionTimestamp="2026-11-24T10:00:00Z"))
+    assert (store.stored(WEB).deleting, store.stored(WEB).finalized) == (True, False)
+
+
+READY_FALSE = {"observedGeneration": 1, "conditions": [condition("Ready", "False")]}
+
+
+@pytest.mark.parametrize(
+    ("why", "before", "after", "matters"),
+    [
+        ("a network became ready: who waits for it looks", instance(), instance(status=READY), True),
+        ("its message changed", instance(status=READY), instance(status={**READY, "state": "x"}), False),
+        ("a cloud has an endpoint now", objects.cloud(endpoint=None), objects.cloud(), True),
+        (
+            "a cloud is not quite ready: a thousand machines in it do not care",
+            objects.cloud(status=READY),
+            objects.cloud(status=READY_FALSE),
+            False,
+        ),
+        ("a cloud is going", objects.cloud(), objects.cloud(deletionTimestamp="2026-11-24T10:00:00Z"), True),
+        ("a cloud is only observed now", objects.cloud(), objects.cloud(spec={"management": "Observe"}), True),
+    ],
+)
+def test_what_matters_to_others(why, before, after, matters):
+    one, other = store_with(before), store_with(after)
+    name = next(one.keys())
+    assert (one.stored(name).others != other.stored(name).others) is matters, why
+
+
+def test_a_thousand_typical_instances_cost_less_than_6_kb_each():
+    store = Store()
+    bodies = (typical_instance(number) for number in range(1000))
+    gc.collect()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for body in bodies:
+            name, _ = store.put(body)
+            store.set_uses(name, CONTROLLERS["HostedInstance"].uses(store.get(name)))
+        store._parsed.clear()  # bounded, and measured by the bench of the whole process
+        del body
+        gc.collect()
+        cost = (tracemalloc.get_traced_memory()[0] - before) / 1000
+    finally:
+        tracemalloc.stop()
+    assert len(store) == 1000
+    assert cost < 6_000, f"{cost:.0f} bytes each"
+
+
+def test_who_asks_for_users_of_a_kind_does_not_pay_for_a_thousand_others():
+    store = store_with(objects.cloud(), *(instance(f"web-{i:03}") for i in range(300)))
+    for name in store.keys("HostedInstance"):
+        store.set_uses(name, Uses(cloud=CLOUD))
+    store.put(objects.server("one-1"))
+    store.set_uses(key("one-1", "BareMetalServer"), Uses(objects=(CLOUD,)))
+    world = ObjectWorld(SimpleNamespace(store=store), store.get(CLOUD))
+    parsed = []
+    store.parse, parse = lambda k: parsed.append(k) or parse(k), store.parse
+    assert [u.key.name for u in world.users(CLOUD, "BareMetalServer", "VirtualNetwork")] == ["one-1"]
+    assert parsed == [key("one-1", "BareMetalServer")]
+    assert len(world.users(CLOUD)) == 301
