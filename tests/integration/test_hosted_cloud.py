@@ -227,6 +227,12 @@ def test_a_new_word_reinstalls_that_server_once(stage, built, chronicle):
     chronicle.until("reinstalled", lambda: node(chronicle)["status"].get("reinstalled") == "second")
     chronicle.ready("SovereignCloud", "ovh-rbx")
     assert (len(reinstalls(stage, NODE)), len(reinstalls(stage, FRONT))) == (before[0] + 1, before[1])
+    first, again = sorted(jobs(stage), key=lambda job: job["metadata"]["creationTimestamp"])
+    assert again["status"]["succeeded"] == 1, "what was wiped is a node again"
+    assert again["metadata"]["name"] != first["metadata"]["name"]
+    told = {stage.server(name)["resource"]["tags"]["sovereigncloud.io/installed"] for name in (FRONT, NODE)}
+    assert len(told) == 1
+    assert "wiped" not in told
 
 
 def test_an_earlier_word_in_spec_again_wipes_nothing(stage, built, chronicle):
@@ -235,7 +241,9 @@ def test_an_earlier_word_in_spec_again_wipes_nothing(stage, built, chronicle):
     stage.apply(hosted())
     chronicle.until("in spec again", lambda: node(chronicle)["spec"]["reinstall"]["request"] == "first")
     chronicle.ready("BareMetalServer", "ovh-rbx-one-2")
+    chronicle.ready("SovereignCloud", "ovh-rbx")
     assert len(reinstalls(stage)) == before
+    assert len(jobs(stage)) == 2, "nothing was wiped, so nothing is installed"
 
 
 def test_a_lost_answer_to_the_request_leads_to_no_second(stage, built, chronicle):

@@ -25,7 +25,7 @@ from sovereigncloud.core.outcome import DONE, Outcome, Phase, blocked, done, sta
 from sovereigncloud.core.plan import Action, Cause, Drift, Plan, Step
 from sovereigncloud.kinds import endpoint
 from sovereigncloud.kinds.controller import SecretUse, Uses, World
-from sovereigncloud.kinds.installation import INSTALLED_TAG
+from sovereigncloud.kinds.installation import INSTALLED_TAG, WIPED
 from sovereigncloud.kinds.pending import Asked, answered, asked, join, pending
 from sovereigncloud.kinds.ports import Ovh, ServerSummary, VrackView
 from sovereigncloud.kinds.private_interface import (
@@ -301,6 +301,8 @@ async def _reinstall(client: Ovh, name: str, step: ReinstallServer) -> Outcome:
         tags[HISTORY_TAG] = step.history
     if step.mute:
         tags[QUIET_TAG] = "true"
+    if step.installed:
+        tags[INSTALLED_TAG] = WIPED
     await client.tag(step.urn, tags)
     if step.mute:
         # Else a technician may touch a machine that stops answering pings (facts, monitoring).

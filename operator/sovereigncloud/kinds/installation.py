@@ -2,7 +2,9 @@
 
 Every server that an installer run covers carries `sovereigncloud.io/installed: <hash of the inventory>`; on the
 front-end it says `<hash>:requested:<unix>` from before the Job is made until it is known to exist. A missing Job
-therefore never means that there was none, and a server without the tag was never covered.
+therefore never means that there was none, and a server without the tag was never covered. A server that is reinstalled
+says `wiped` instead, from before its disks are: the next run covers it, and nothing else ever makes a run of what was
+covered before.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from sovereigncloud.kinds.endpoint import front_end, generated_secret
 from sovereigncloud.kinds.ports import Installation, InstallState, InstallTarget, ServerSummary
 
 INSTALLED_TAG = "sovereigncloud.io/installed"
+WIPED = "wiped"
 PATH = "spec.hosted.openNebula.install"
 
 _CERTAIN = 3600.0
@@ -41,19 +44,23 @@ class Record:
 
 def read_record(tags: Mapping[str, str]) -> Record | None:
     digest, _, rest = tags.get(INSTALLED_TAG, "").partition(":")
-    if not digest:
+    if digest in {"", WIPED}:
         return None
     at = rest.partition(":")[2]
     return Record(digest, int(at) if rest.startswith("requested:") and at.isdigit() else 0)
 
 
 def inventory_hash(cloud: SovereignCloud) -> str:
-    """Names what spec declares to be installed. Nothing observed is in it, so that no drift ever runs the installer."""
+    """Names what spec declares to be installed. Nothing observed is in it, so that no drift ever runs the installer; the
+    requests to reinstall are, since a server that was wiped is to be covered by another run.
+    """
     hosted = cloud.spec.hosted
     if hosted is None or hosted.ovh is None or hosted.open_nebula.install is None:
         return ""
     install = hosted.open_nebula.install
-    servers = sorted([s.name, s.service_name, sorted(s.roles)] for s in hosted.ovh.servers)
+    servers = sorted(
+        [s.name, s.service_name, sorted(s.roles), s.reinstall.request if s.reinstall else ""] for s in hosted.ovh.servers
+    )
     text = json.dumps([install.architecture, install.version, servers])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -115,6 +122,16 @@ def uncovered(cloud: SovereignCloud, servers: Mapping[str, ServerSummary]) -> tu
     )
 
 
+def wiped(cloud: SovereignCloud, servers: Mapping[str, ServerSummary]) -> tuple[str, ...]:
+    """Names of declared servers that were reinstalled after a run had covered them."""
+    ovh = cloud.spec.hosted.ovh if cloud.spec.hosted else None
+    return tuple(
+        s.name
+        for s in (ovh.servers if ovh else ())
+        if s.name in servers and servers[s.name].tags.get(INSTALLED_TAG) == WIPED
+    )
+
+
 def unseen(cloud: SovereignCloud, servers: Mapping[str, ServerSummary]) -> tuple[str, ...]:
     """Names of declared servers that the account's view does not show."""
     ovh = cloud.spec.hosted.ovh if cloud.spec.hosted else None
@@ -122,10 +139,11 @@ def unseen(cloud: SovereignCloud, servers: Mapping[str, ServerSummary]) -> tuple
 
 
 def due(cloud: SovereignCloud, known: Known) -> bool:
-    """Whether spec declares something that no run covered: nothing was installed, or a server was added."""
+    """Whether spec declares something that no run covered: nothing was installed, a server was added or wiped."""
     record = record_of(cloud, known.servers)
-    missing = uncovered(cloud, known.servers)
-    return record is None or (record.hash != inventory_hash(cloud) and bool(missing))
+    if record is None or wiped(cloud, known.servers):
+        return True
+    return record.hash != inventory_hash(cloud) and bool(uncovered(cloud, known.servers))
 
 
 def plan_installation(
@@ -141,7 +159,7 @@ def plan_installation(
     if job is not None and job.state == "Failed" and not known.answers and (record is None or record.hash == digest):
         return Plan(outcome=_failed(cloud, job))
     if due(cloud, known):
-        if record is None and known.answers and cloud.status.endpoint:
+        if record is None and known.answers and cloud.status.endpoint and not wiped(cloud, known.servers):
             # It was running and someone removed our tag: a record is given back, nothing is installed.
             return Plan(steps=(_remember(cloud, known, digest),))
         return _begin(cloud, children, known, now)

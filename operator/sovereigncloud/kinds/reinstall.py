@@ -24,6 +24,7 @@ from sovereigncloud.api import BareMetalServer
 from sovereigncloud.api.sovereigncloud import Reinstall
 from sovereigncloud.core.outcome import stalled, waiting
 from sovereigncloud.core.plan import Action, Disruption, Drift, Plan, Step
+from sovereigncloud.kinds.installation import INSTALLED_TAG
 from sovereigncloud.kinds.ports import InstallStep, Interface, Reinstallation, Server, Task
 
 RECORD_TAG = "sovereigncloud.io/reinstall"
@@ -150,7 +151,11 @@ class Details:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReinstallServer(Step):
-    """Asks for it: record, mute OVHcloud's technicians, POST, record the task."""
+    """Asks for it: record, mute OVHcloud's technicians, POST, record the task.
+
+    Attributes:
+        installed: a run of the installer covered the server; that is over with its disks.
+    """
 
     urn: str
     record: Record
@@ -158,6 +163,7 @@ class ReinstallServer(Step):
     payload: Reinstallation
     monitoring: bool
     mute: bool
+    installed: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -380,6 +386,7 @@ def _begin(at: Situation, request: Reinstall) -> ReinstallServer:
         ),
         monitoring=server.monitoring,
         mute=server.monitoring and not server.no_intervention,
+        installed=bool(at.tags.get(INSTALLED_TAG)),
     )
 
 
