@@ -10,7 +10,7 @@ from sovereigncloud.api.base import Key
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, blocked, retry, stalled, waiting
 from sovereigncloud.core.plan import Action, Cause, Drift, Plan, Step
 from sovereigncloud.core.policy import Decision, DriftVerdict
-from sovereigncloud.engine.examine import Examination, Subject, gate, policy_of, said, status_patch
+from sovereigncloud.engine.examine import TAKEN_OVER, Examination, Subject, gate, policy_of, said, status_patch
 from sovereigncloud.engine.store import Store
 from sovereigncloud.kinds.controller import Uses
 
@@ -266,6 +266,41 @@ def test_management_of_the_owner_holds_for_what_it_composed():
     assert policy(child, owner, uses=Uses()).management == "Approve"
     stranger = instance(ownerReferences=[owned("uid-of-one-before")])
     assert policy(stranger, owner, uses=Uses()).management == "Manage", "an owner of that name, made anew, is another"
+
+
+def composed_by(owner, **more):
+    reference = {"apiVersion": "v1", "kind": "SovereignCloud", "name": owner["metadata"]["name"], "controller": True}
+    return objects.server(ownerReferences=[{**reference, "uid": owner["metadata"]["uid"]}], **more)
+
+
+def test_what_a_cloud_says_of_drift_holds_for_what_it_composed():
+    report = {"driftPolicy": {"default": "Report"}}
+    owner = objects.cloud("lyon", spec=report)
+    assert policy(composed_by(owner), owner, uses=Uses()).drift_policy.default == "Report"
+    assert policy(composed_by(objects.cloud("lyon")), objects.cloud("lyon"), uses=Uses()).drift_policy is None
+    assert policy(instance(), objects.cloud(spec=report)).drift_policy is None, "a tenant's own business"
+
+
+def hosted(mode):
+    adopt = {"endpoint": "https://one.example.fr/RPC2", "credentialsSecretRef": {"name": "admin"}}
+    modes = {"adopt": adopt, "install": {"architecture": "Basic", "version": "7.0"}}
+    return objects.body("SovereignCloud", "lyon", {"hosted": {"openNebula": {mode: modes[mode]}}})
+
+
+@pytest.mark.parametrize(
+    ("why", "mode", "external", "settled"),
+    [
+        ("what a person built stood before its manifest: what differs is drift", "adopt", {}, True),
+        ("once it was taken over, a change of spec is work to do", "adopt", {TAKEN_OVER: "yes"}, False),
+        ("what is built from its manifest is work to do", "install", {}, False),
+    ],
+)
+def test_an_adopted_cloud_differs_by_drift_from_the_first_look_on(why, mode, external, settled):
+    cloud = hosted(mode)
+    child = composed_by(cloud, status={"observedGeneration": -1, "external": external})
+    assert policy(child, cloud, uses=Uses()).settled is settled, why
+    cloud["status"]["external"] = external
+    assert policy(cloud, uses=Uses()).settled is settled, why
 
 
 def test_an_approval_depends_on_spec_and_on_the_approvals_before():

@@ -9,6 +9,7 @@ from tests.unit.cloud_fakes import GRACE, INSTALLATION, NOON, FakeWorld, Loop, i
 
 from sovereigncloud.core.plan import Action, Cause, Disruption
 from sovereigncloud.kinds.baremetalserver import BareMetalServerController
+from sovereigncloud.kinds.installation import INSTALLED_TAG, WIPED
 from sovereigncloud.kinds.reinstall import HISTORY_TAG, QUIET_TAG, RECORD_TAG, Record, Stage, read_record
 
 KEY = ("BareMetalServer", "platform", "one-1")
@@ -375,6 +376,23 @@ def test_from_apply_to_ready():
     assert world.account_.reinstalled == {UBUNTU: 1}
     assert (server.monitoring, server.no_intervention) == (True, False), "technicians are let back in"
     assert QUIET_TAG not in server.tags
+
+
+@pytest.mark.parametrize(("before", "after"), [("ab12", WIPED), ("", "")])
+def test_what_was_installed_on_it_is_over_once_it_is_reinstalled(before, after):
+    world = world_with(spec=FIRST, tags={**marked(), **({INSTALLED_TAG: before} if before else {})})
+    look(world)
+    assert sum(world.account_.reinstalled.values()) == 1
+    assert world.account_.servers["ns1"].tags.get(INSTALLED_TAG, "") == after
+
+
+@pytest.mark.parametrize(
+    ("fact", "asked"), [("renamed", f"junk to one-1@{UNIX}"), ("attachAsked", f"pn-1 ns1-priv@{UNIX}")]
+)
+def test_a_request_is_forgotten_once_it_is_seen(fact, asked):
+    """Else the same change by somebody else, minutes later, would pass for a request on its way."""
+    world = world_with(status={"external": {fact: asked}}, age=60)
+    assert plan_of(world).outcome.facts == {fact: ""}
 
 
 def test_technicians_are_kept_out_while_it_is_reinstalled():

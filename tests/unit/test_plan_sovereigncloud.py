@@ -12,7 +12,7 @@ from sovereigncloud.core.outcome import Phase
 from sovereigncloud.core.plan import Action, Cause
 from sovereigncloud.kinds.baremetalserver import BareMetalServerController
 from sovereigncloud.kinds.endpoint import Endpoint, endpoint_of
-from sovereigncloud.kinds.installation import INSTALLED_TAG, Record, inventory_hash, read_record
+from sovereigncloud.kinds.installation import INSTALLED_TAG, WIPED, Record, inventory_hash, read_record
 from sovereigncloud.kinds.ports import InstallState, Vm
 from sovereigncloud.kinds.sovereigncloud import SovereignCloudController
 
@@ -320,6 +320,27 @@ CASES = [
         steps=("InstallOpenNebula",),
     ),
     Case(
+        "a node was reinstalled: its disks were wiped, so the installer runs for it",
+        make={"settled": True},
+        change=lambda scene: scene.account.servers["ns2"].tags.update({INSTALLED_TAG: WIPED}),
+        steps=("InstallOpenNebula",),
+    ),
+    Case(
+        "the front-end was reinstalled and something still answers: nothing that stood there is remembered",
+        make={"settled": True},
+        change=lambda scene: scene.account.servers["ns1"].tags.update({INSTALLED_TAG: WIPED}),
+        steps=("InstallOpenNebula",),
+    ),
+    Case(
+        "a node is being reinstalled: installed only when it is ready",
+        make={"settled": True},
+        change=both(
+            lambda scene: scene.account.servers["ns2"].tags.update({INSTALLED_TAG: WIPED}), unready("rbx-one-2")
+        ),
+        reason="WaitingForServers",
+        says="step 3",
+    ),
+    Case(
         "a server was taken off: its child goes, and nothing is installed",
         change=drop_server,
         steps=("ApplyChild", "DeleteChild"),
@@ -614,9 +635,26 @@ def test_the_hash_names_what_is_declared_and_nothing_observed():
     assert inventory_hash(scene.cloud) != before
 
 
+def test_a_request_to_reinstall_makes_another_inventory():
+    """Else the Job of the first run would stand for the second, too."""
+    scene = Scene("nothing")
+    before = inventory_hash(scene.cloud)
+    scene.raw["spec"]["hosted"]["ovh"]["servers"][1]["reinstall"] = {
+        "request": "second",
+        "operatingSystem": "debian12_64",
+    }
+    assert inventory_hash(scene.cloud) != before
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("", None), ("ab12", Record("ab12")), ("ab12:requested:17", Record("ab12", 17)), ("ab12:what", Record("ab12"))],
+    [
+        ("", None),
+        ("ab12", Record("ab12")),
+        ("ab12:requested:17", Record("ab12", 17)),
+        ("ab12:what", Record("ab12")),
+        (WIPED, None),
+    ],
 )
 def test_installation_records(text, expected):
     assert read_record({INSTALLED_TAG: text}) == expected

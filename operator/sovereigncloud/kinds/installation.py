@@ -59,7 +59,8 @@ def inventory_hash(cloud: SovereignCloud) -> str:
         return ""
     install = hosted.open_nebula.install
     servers = sorted(
-        [s.name, s.service_name, sorted(s.roles), s.reinstall.request if s.reinstall else ""] for s in hosted.ovh.servers
+        [s.name, s.service_name, sorted(s.roles), s.reinstall.request if s.reinstall else ""]
+        for s in hosted.ovh.servers
     )
     text = json.dumps([install.architecture, install.version, servers])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
