@@ -7,7 +7,7 @@ from sovereigncloud.sandbox.stage import EXAMPLES
 FRONT, NODE, ADOPTED = (f"ns301234{number}.ip-57-131-167.eu" for number in (5, 6, 7))
 BLOCK, VRACK, OTHER_VRACK = "57.131.167.176/28", "pn-123456", "pn-654321"
 SYSTEM = "ubuntu2404-server_64"
-PASSWORD = "adopted"
+PASSWORD = "nobody-knows-adopted"
 ADOPTED_ADDRESS = 20
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOshSFOnTEAaOhM5ct5FYU+EI6q3+0OrkpRHpFrN5MMX you@example"
 
@@ -84,7 +84,7 @@ def server_named(cloud, name):
     return next(s for s in cloud["spec"]["hosted"]["ovh"]["servers"] if s["name"] == name)
 
 
-PARIS_PASSWORD = "existing"
+PARIS_PASSWORD = "nobody-knows-paris"
 PARIS_ADDRESS = 30
 
 

@@ -1,7 +1,5 @@
 """A cloud that somebody built by the guide, by hand: taken over as it stands, differences shown, nothing installed."""
 
-from pprint import pformat
-
 import pyone
 import pytest
 from tests.integration.hosted_scenes import (
@@ -62,8 +60,8 @@ def taken_over(stage, chronicle, by_hand):
     """The example says driftPolicy Report: look first."""
     marks = stage.ovh_mark, stage.one_mark("ovh-adopted")
     stage.apply([account(stage), *manifests(by_hand)])
-    assert chronicle.wait(lambda: is_ready(chronicle.get(*CLOUD)), 60), chronicle.get(*CLOUD)
-    assert chronicle.wait(lambda: is_ready(chronicle.get(*SERVER)) and is_ready(chronicle.get(*NETWORK)), 30)
+    for one in (CLOUD, SERVER, NETWORK):
+        chronicle.ready(*one)
     return marks
 
 
@@ -84,7 +82,8 @@ def test_it_is_ready_at_its_endpoint(taken_over, by_hand, chronicle):
 
 def test_the_differences_are_shown(taken_over, chronicle):
     wanted = {where: (*values, "Reported") for where, values in TOLD.items()}
-    assert chronicle.wait(lambda: drift(chronicle) == wanted, 20), pformat(drift(chronicle))
+    assert chronicle.until("everything that differs told", lambda: len(drift(chronicle)) == len(wanted), 20)
+    assert drift(chronicle) == wanted
 
 
 def test_nothing_was_installed_reinstalled_or_changed(stage, taken_over, by_hand):
@@ -117,11 +116,9 @@ def test_a_request_to_reinstall_is_refused_at_apply(stage, taken_over, by_hand):
 
 def test_a_machine_runs_in_it(stage, taken_over, chronicle):
     stage.mischief("ovh-adopted", "host-enable", host=stage.address(ADOPTED_ADDRESS))
-    running = lambda: chronicle.get(*CLOUD)["status"]["phase"] == "Running"  # noqa: E731
-    assert chronicle.wait(running, 20), "its host is monitored"
+    chronicle.until("its host monitored", lambda: chronicle.get(*CLOUD)["status"]["phase"] == "Running", 20)
     stage.apply([image("ovh-adopted"), instance("batch", "ovh-adopted", "vm_vlan200")])
-    ready = chronicle.wait(lambda: is_ready(chronicle.get("HostedInstance", "batch")), 60)
-    assert ready, pformat(chronicle.get("HostedInstance", "batch")["status"])
+    chronicle.ready("HostedInstance", "batch")
     (machine,) = stage.cloud("ovh-adopted")["vms"]
     assert machine["lcm"] == "RUNNING"
     assert machine["addresses"] == ["10.200.0.10"]
@@ -133,7 +130,7 @@ def test_trusted_it_is_corrected_and_still_nothing_is_installed(stage, taken_ove
     objects[1]["spec"]["driftPolicy"] = {"default": "Correct"}
     stage.mischief("ovh-adopted", "host-disable", host=stage.address(ADOPTED_ADDRESS))
     stage.apply(objects)
-    assert chronicle.wait(lambda: is_ready(chronicle.get(*CLOUD)) and not drift(chronicle), 60), drift(chronicle)
+    chronicle.until("as declared", lambda: is_ready(chronicle.get(*CLOUD)) and not drift(chronicle))
     assert stage.private_interface(ADOPTED)["vrack"] == OTHER_VRACK
     assert stage.block(BLOCK)["document"]["routedTo"] == {"serviceName": OTHER_VRACK}
     assert stage.server(ADOPTED)["resource"]["display_name"] == "one-adopted"
@@ -148,7 +145,7 @@ def test_deleted_it_stays_as_it_is(stage, taken_over, chronicle):
     stage.cluster.kubectl("delete", "hinst,mimg", "--all", "-n", "platform", "--timeout=60s")
     before = stage.ovh_mark
     stage.cluster.kubectl("delete", "scloud", "ovh-adopted", "-n", "platform", "--timeout=60s")
-    assert chronicle.wait(lambda: not chronicle.objects("platform"), 30), chronicle.objects("platform")
+    chronicle.gone()
     assert stage.ovh_writes(before) == []
     cloud = stage.cloud("ovh-adopted")
     assert len(cloud["hosts"]) == 1

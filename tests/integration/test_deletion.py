@@ -1,7 +1,6 @@
 """Everything is deleted, in any order and in every way that Kubernetes has: all of it ends, and Retain leaves what stands."""
 
 import random
-from pprint import pformat
 
 import pytest
 from tests.integration.hosted_scenes import (
@@ -18,7 +17,6 @@ from tests.integration.hosted_scenes import (
 )
 
 from sovereigncloud.providers.kubernetes import RBAC
-from sovereigncloud.sandbox.stage import condition, is_ready
 
 KINDS = "scloud,bms,onevnet,mimg,hinst"
 
@@ -42,8 +40,7 @@ def manifests(stage, endpoint):
 def build(stage, endpoint, chronicle):
     """Everything, Ready: from nothing the first time, by taking over what was retained the next."""
     stage.apply(manifests(stage, endpoint))
-    everything = lambda: len(chronicle.objects("platform")) == 10 and all(map(is_ready, chronicle.objects("platform")))  # noqa: E731
-    assert chronicle.wait(everything, 120), pformat([o.get("status") for o in chronicle.objects() if not is_ready(o)])
+    chronicle.all_ready(10, 120)
 
 
 def standing(stage):
@@ -67,6 +64,22 @@ def names(stage):
     """Everything that was applied and composed, as kubectl names it."""
     found = stage.cluster.kubectl("get", KINDS, "-n", "platform", "-o", "name").stdout.split()
     return [*found, "secret/ovh-account", "secret/onprem-one"]
+
+
+def in_use(chronicle, kind, name):
+    """What it says of its users while it waits for them."""
+
+    def waits():
+        found = chronicle.condition(kind, name, "Reconciling")
+        return found if found.get("reason") == "InUse" else None
+
+    return chronicle.until(f"{name} waiting for its users", waits, 30)["message"]
+
+
+def secrets(stage):
+    """Names and finalizers of the Secrets that are there."""
+    found = stage.cluster.get("secrets", "-n", "platform")["items"]
+    return {s["metadata"]["name"]: s["metadata"].get("finalizers", []) for s in found}
 
 
 def machines(stage):
@@ -96,18 +109,12 @@ def test_deleted_in_any_order_all_of_it_ends(stage, endpoint, chronicle, seed, c
         )
     if cascade in {"orphan", "mixed"}:
         # What was composed anew, or released, between its own deletion and that of its cloud is nobody's.
-        gone = lambda: not chronicle.get("SovereignCloud", "ovh-rbx") and not chronicle.get("SovereignCloud", "paris")  # noqa: E731
-        assert chronicle.wait(gone, 60), (why, order)
+        for cloud in ("ovh-rbx", "paris"):
+            chronicle.until(f"{cloud} gone", lambda cloud=cloud: not chronicle.get("SovereignCloud", cloud))
         stage.cluster.kubectl("delete", KINDS, "--all", "-n", "platform", "--wait=false")
-    ended = chronicle.wait(lambda: not chronicle.objects("platform"), 60)
-    assert ended, (why, order, pformat([(o["kind"], o["metadata"], o["status"]) for o in chronicle.objects()]))
-    left = lambda: [  # noqa: E731
-        (s["metadata"]["name"], s["metadata"].get("finalizers"))
-        for s in stage.cluster.get("secrets", "-n", "platform")["items"]
-    ]
-    stage.until(
-        lambda: left() == [("ovh-rbx-oneadmin", None)], "only the generated Secret, which nobody holds", seconds=20
-    )
+    chronicle.gone()
+    left = {"ovh-rbx-oneadmin": []}
+    stage.until(lambda: secrets(stage) == left, "only the generated Secret, held by nobody", seconds=20)
     assert standing(stage) == before
     assert {e["method"] for e in stage.ovh_writes(writes)} <= {"POST"}
     assert machines(stage) == [], "what can be made again was deleted"
@@ -119,17 +126,13 @@ def test_what_is_used_waits_and_names_its_users(stage, endpoint, chronicle):
     build(stage, endpoint, chronicle)
     for name in ("scloud/paris", "onevnet/lan-apps", "secret/onprem-one"):
         stage.cluster.kubectl("delete", name, "-n", "platform", "--wait=false")
-    in_use = lambda kind, name: condition(chronicle.get(kind, name), "Reconciling")  # noqa: E731
     for kind, name in (("SovereignCloud", "paris"), ("VirtualNetwork", "lan-apps")):
-        assert chronicle.wait(lambda k=kind, n=name: in_use(k, n).get("reason") == "InUse", 20), in_use(kind, name)
-        assert "HostedInstance platform/app" in in_use(kind, name)["message"]
+        assert "HostedInstance platform/app" in in_use(chronicle, kind, name)
     assert [vm["lcm"] for vm in stage.cloud("paris")["vms"] if vm["state"] != "DONE"] == ["RUNNING"]
     stage.cluster.kubectl("delete", "hinst/app", "mimg/ubuntu-24.04", "-n", "platform", "--wait=false")
     stage.cluster.kubectl("delete", "hinst/web", "-n", "platform", "--wait=false")
-    left = (("SovereignCloud", "paris"), ("VirtualNetwork", "lan-apps"), ("MachineImage", "ubuntu-24.04"))
-    assert chronicle.wait(lambda: not any(chronicle.get(*one) for one in left), 60), pformat(
-        chronicle.objects("platform")
-    )
+    for kind, name in (("VirtualNetwork", "lan-apps"), ("SovereignCloud", "paris"), ("MachineImage", "ubuntu-24.04")):
+        chronicle.until(f"{name} gone", lambda kind=kind, name=name: not chronicle.get(kind, name))
 
 
 def test_a_cloud_with_machines_is_not_deleted(stage, endpoint, chronicle):
@@ -137,34 +140,30 @@ def test_a_cloud_with_machines_is_not_deleted(stage, endpoint, chronicle):
     kept = image("ovh-rbx")
     kept["spec"]["deletionPolicy"] = "Retain"  # it has a copy in the machine's disk, which holds it
     stage.apply([account(stage), hosted(deletionPolicy="Delete"), kept])
-    child = lambda: chronicle.get("BareMetalServer", "ovh-rbx-one-2")  # noqa: E731
-    assert chronicle.wait(lambda: child() and child()["spec"]["deletionPolicy"] == "Delete" and is_ready(child()), 60)
     stage.apply(instance("kept", "ovh-rbx", "vm_vlan100", deletionPolicy="Retain"))
-    assert chronicle.wait(lambda: is_ready(chronicle.get("HostedInstance", "kept")), 60)
+    chronicle.ready("HostedInstance", "kept")
+    child = chronicle.ready("BareMetalServer", "ovh-rbx-one-2")
+    assert child["spec"]["deletionPolicy"] == "Delete", "what a cloud composed goes as it goes"
     stage.cluster.kubectl("delete", "hinst/kept", "mimg/ubuntu-24.04", "-n", "platform", "--timeout=30s")
     (machine,) = [vm for vm in stage.cloud("ovh-rbx")["vms"] if vm["state"] != "DONE"]
     stage.cluster.kubectl("delete", "scloud/ovh-rbx", "-n", "platform", "--wait=false")
-    waits = lambda: condition(chronicle.get("SovereignCloud", "ovh-rbx"), "Reconciling")  # noqa: E731
-    assert chronicle.wait(lambda: waits().get("reason") == "InUse", 30), waits()
-    assert f"VM {machine['id']} (kept)" in waits()["message"]
+    assert f"VM {machine['id']} (kept)" in in_use(chronicle, "SovereignCloud", "ovh-rbx")
     assert stage.private_interface(NODE)["vrack"] == VRACK
     stage.mischief("ovh-rbx", "vm-terminate", vm="kept")
-    assert chronicle.wait(lambda: not chronicle.objects("platform"), 60), pformat(chronicle.objects("platform"))
+    chronicle.gone()
     assert [stage.private_interface(name)["vrack"] for name in (FRONT, NODE)] == [None, None]
     ours = [t for name in (FRONT, NODE) for t in stage.server(name)["resource"]["tags"] if t.endswith("/object")]
     assert ours == [], "another object may have the servers now"
-    secrets = [s["metadata"]["name"] for s in stage.cluster.get("secrets", "-n", "platform")["items"]]
-    assert secrets == ["ovh-account"]
+    assert secrets(stage) == {"ovh-account": []}
 
 
 def test_a_namespace_deleted_ends_with_everything_in_it(stage, endpoint, chronicle):
     objects = [*paris(endpoint), image("paris"), instance("app", "paris", "lan-apps")]
     stage.apply(objects)
-    assert chronicle.wait(lambda: is_ready(chronicle.get("HostedInstance", "app")), 60)
+    chronicle.ready("HostedInstance", "app")
     stage.cluster.kubectl("delete", "namespace", "platform", "--wait=false")
-    assert chronicle.wait(lambda: not chronicle.objects("platform"), 60), pformat(chronicle.objects("platform"))
-    gone = lambda: not stage.cluster.kubectl("get", "namespace", "platform", "--ignore-not-found").stdout  # noqa: E731
-    stage.until(gone, "the namespace is gone", seconds=60)
+    chronicle.gone()
+    stage.cluster.kubectl("wait", "--for=delete", "namespace/platform", "--timeout=60s")
     assert machines(stage) == []
 
 
@@ -172,7 +171,7 @@ def test_a_kind_deleted_takes_nothing_outside_with_it(stage, endpoint, chronicle
     """Nobody meant each of the machines who deletes their CRD: everything counts as Retain."""
     stage.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "platform"}})
     stage.apply([*paris(endpoint), image("paris"), instance("app", "paris", "lan-apps")])
-    assert chronicle.wait(lambda: is_ready(chronicle.get("HostedInstance", "app")), 60)
+    chronicle.ready("HostedInstance", "app")
     stage.cluster.kubectl("delete", "crd", "hostedinstances.sovereigncloud.io", "--timeout=60s")
     (machine,) = machines(stage)
     assert (machine["name"], machine["lcm"]) == ("app", "RUNNING")

@@ -3,7 +3,6 @@
 import base64
 import ipaddress
 import json
-import re
 
 import pyone
 import pytest
@@ -31,8 +30,7 @@ def built(stage, chronicle):
     """The example, applied once to an account in which nothing was done yet, until it is Ready."""
     assert stage.server(FRONT)["document"]["os"] == "none_64.en"
     stage.apply([account(stage), hosted()])
-    assert chronicle.wait(lambda: is_ready(chronicle.get("SovereignCloud", "ovh-rbx")), 120), stage.log()[-3000:]
-    return chronicle.get("SovereignCloud", "ovh-rbx")
+    return chronicle.ready("SovereignCloud", "ovh-rbx", 120)
 
 
 @pytest.fixture
@@ -49,6 +47,15 @@ def reinstalls(stage, server=None):
 
 def vnet(one, name):
     return next(v for v in one.vnpool.info(-2, -1, -1).VNET if name == v.NAME)
+
+
+def node(chronicle):
+    return chronicle.get("BareMetalServer", "ovh-rbx-one-2")
+
+
+def handled(chronicle, kind):
+    """The requests to look anew that objects of this kind acknowledged."""
+    return {o["status"].get("lastHandledReconcileAt") for o in chronicle.objects() if o["kind"] == kind}
 
 
 def jobs(stage):
@@ -154,10 +161,7 @@ def test_each_server_and_network_has_a_status_of_its_own(built, chronicle):
 
 def test_an_instance_runs_with_an_address_of_the_block(stage, built, chronicle, one):
     stage.apply([image("ovh-rbx"), instance("web", "ovh-rbx", "vm_public")])
-    assert chronicle.wait(lambda: is_ready(chronicle.get("HostedInstance", "web")), 60), chronicle.get(
-        "HostedInstance", "web"
-    )
-    status = chronicle.get("HostedInstance", "web")["status"]
+    status = chronicle.ready("HostedInstance", "web")["status"]
     (machine,) = stage.cloud("ovh-rbx")["vms"]
     assert (machine["state"], machine["lcm"]) == ("ACTIVE", "RUNNING")
     assert machine["addresses"] == [status["primaryAddress"]]
@@ -176,8 +180,7 @@ def test_a_second_apply_asks_for_nothing(stage, built, chronicle):
     stage.cluster.kubectl(
         "annotate", "scloud", "ovh-rbx", "-n", "platform", "sovereigncloud.io/reconcile-requested-at=1"
     )
-    handled = lambda: chronicle.get("SovereignCloud", "ovh-rbx")["status"].get("lastHandledReconcileAt")  # noqa: E731
-    assert chronicle.wait(lambda: handled() == "1", 20)
+    chronicle.until("asked to look", lambda: handled(chronicle, "SovereignCloud") == {"1"}, 20)
     assert stage.ovh_writes(writes) == []
     assert stage.one_calls("ovh-rbx", since=calls) == []
     assert len(jobs(stage)) == 1
@@ -192,16 +195,11 @@ def test_a_restart_of_the_operator_asks_for_nothing(stage, built, chronicle):
     stage.cluster.kubectl(
         "annotate", "--overwrite", "scloud,bms", "--all", "-n", "platform", "sovereigncloud.io/reconcile-requested-at=2"
     )
-    everything = lambda: [  # noqa: E731
-        o["status"].get("lastHandledReconcileAt") for o in chronicle.objects() if o["kind"] in KINDS_ASKED
-    ]
-    assert chronicle.wait(lambda: set(everything()) == {"2"}, 40)
+    for kind in ("SovereignCloud", "BareMetalServer"):
+        chronicle.until("asked to look", lambda kind=kind: handled(chronicle, kind) == {"2"}, 40)
     assert stage.ovh_writes(writes) == []
     assert stage.one_calls("ovh-rbx", since=calls) == []
     assert len(jobs(stage)) == 1
-
-
-KINDS_ASKED = {"SovereignCloud", "BareMetalServer"}
 
 
 def test_drift_of_a_server_never_reinstalls_it(stage, built, chronicle):
@@ -212,12 +210,11 @@ def test_drift_of_a_server_never_reinstalls_it(stage, built, chronicle):
     tags = {key: None for key in stage.server(NODE)["resource"]["tags"] if "reinstall" in key}
     assert tags
     stage.ovh.call("PATCH", f"/resources/{urn}", {"tags": tags})
-    told = lambda: chronicle.drifts(seen).get(("BareMetalServer", "ovh-rbx-one-2", "spec.reinstall.operatingSystem"))  # noqa: E731
-    drift = chronicle.wait(told, 30)
-    assert drift, chronicle.get("BareMetalServer", "ovh-rbx-one-2")
+    where = ("BareMetalServer", "ovh-rbx-one-2", "spec.reinstall.operatingSystem")
+    drift = chronicle.until("told", lambda: chronicle.drifts(seen).get(where), 30)
     assert (drift["desired"], drift["observed"], drift["action"]) == (SYSTEM, "debian12_64", "Reported")
-    back = lambda: "sovereigncloud.io/reinstall" in stage.server(NODE)["resource"]["tags"]  # noqa: E731
-    stage.until(back, "remembered on the server again", seconds=30)
+    remembered = "sovereigncloud.io/reinstall"
+    stage.until(lambda: remembered in stage.server(NODE)["resource"]["tags"], "given back", seconds=30)
     stage.ovh.call("PATCH", f"/servers/{NODE}", {"os": SYSTEM})
     assert len(reinstalls(stage)) == before
 
@@ -227,9 +224,8 @@ def test_a_new_word_reinstalls_that_server_once(stage, built, chronicle):
     cloud = hosted()
     server_named(cloud, "one-2")["reinstall"]["request"] = "second"
     stage.apply(cloud)
-    again = lambda: chronicle.get("BareMetalServer", "ovh-rbx-one-2")["status"].get("reinstalled") == "second"  # noqa: E731
-    assert chronicle.wait(again, 60), chronicle.get("BareMetalServer", "ovh-rbx-one-2")
-    assert chronicle.wait(lambda: is_ready(chronicle.get("SovereignCloud", "ovh-rbx")), 60)
+    chronicle.until("reinstalled", lambda: node(chronicle)["status"].get("reinstalled") == "second")
+    chronicle.ready("SovereignCloud", "ovh-rbx")
     assert (len(reinstalls(stage, NODE)), len(reinstalls(stage, FRONT))) == (before[0] + 1, before[1])
 
 
@@ -237,8 +233,8 @@ def test_an_earlier_word_in_spec_again_wipes_nothing(stage, built, chronicle):
     """A revert in Git."""
     before = len(reinstalls(stage))
     stage.apply(hosted())
-    child = lambda: chronicle.get("BareMetalServer", "ovh-rbx-one-2")  # noqa: E731
-    assert chronicle.wait(lambda: child()["spec"]["reinstall"]["request"] == "first" and is_ready(child()), 30), child()
+    chronicle.until("in spec again", lambda: node(chronicle)["spec"]["reinstall"]["request"] == "first")
+    chronicle.ready("BareMetalServer", "ovh-rbx-one-2")
     assert len(reinstalls(stage)) == before
 
 
@@ -249,8 +245,7 @@ def test_a_lost_answer_to_the_request_leads_to_no_second(stage, built, chronicle
     cloud = hosted()
     server_named(cloud, "one-2")["reinstall"]["request"] = "third"
     stage.apply(cloud)
-    again = lambda: chronicle.get("BareMetalServer", "ovh-rbx-one-2")["status"].get("reinstalled") == "third"  # noqa: E731
-    assert chronicle.wait(again, 60), chronicle.get("BareMetalServer", "ovh-rbx-one-2")
+    chronicle.until("reinstalled", lambda: node(chronicle)["status"].get("reinstalled") == "third")
     stage.ovh.call("DELETE", "/faults")
     installed = [i for i in stage.ovh.call("GET", "/installed") if i["server"] == NODE]
     assert len(installed) == before + 1
@@ -275,9 +270,13 @@ def refused(stage, built):
 
 
 def stalled(chronicle, kind, name, reason):
-    found = chronicle.wait(lambda: condition(chronicle.get(kind, name), "Stalled").get("reason") == reason, 40)
-    assert found, chronicle.get(kind, name)
-    return condition(chronicle.get(kind, name), "Stalled")["message"]
+    """What it says of it."""
+
+    def told():
+        found = chronicle.condition(kind, name, "Stalled")
+        return found if found.get("reason") == reason else None
+
+    return chronicle.until(f"{name} stalled, {reason}", told, 40)["message"]
 
 
 def test_an_unknown_system_is_told_with_those_that_resemble_it(stage, refused, chronicle):
@@ -297,8 +296,9 @@ def test_several_disk_groups_are_wiped_only_where_spec_says_so(stage, refused, c
 def test_an_unknown_server_is_told_on_the_server_and_on_its_cloud(refused, chronicle):
     message = stalled(chronicle, "BareMetalServer", "refused-one-2", "NoSuchServer")
     assert "ns1.nowhere.example" in message
-    said = lambda: condition(chronicle.get("SovereignCloud", "refused"), "Ready").get("message", "")  # noqa: E731
-    assert chronicle.wait(lambda: re.search("one-[12]", said()), 30), said()
+    said = chronicle.condition("SovereignCloud", "refused", "Ready")
+    assert said["reason"] == "WaitingForDependency"
+    assert "one-1 (and 1 more): WipeAllDisksRequired" in said["message"]
 
 
 def test_a_change_of_spec_heals_them(stage, refused, chronicle):
@@ -307,9 +307,7 @@ def test_a_change_of_spec_heals_them(stage, refused, chronicle):
     servers[0]["reinstall"]["wipeAllDisks"] = True
     servers[1] |= {"name": "one-3", "serviceName": FAR, "reinstall": dict(servers[0]["reinstall"])}
     stage.apply(refused)
-    assert chronicle.wait(lambda: is_ready(chronicle.get("SovereignCloud", "refused")), 90), chronicle.get(
-        "SovereignCloud", "refused"
-    )
+    chronicle.ready("SovereignCloud", "refused", 90)
     assert (len(reinstalls(stage, BIG)), len(reinstalls(stage, FAR))) == (1, 1)
     assert not chronicle.get("BareMetalServer", "refused-one-2"), "what spec no longer lists is gone"
 
@@ -355,5 +353,5 @@ def test_plain_http_to_a_name_is_not_spoken_unless_it_is_allowed(stage, built, c
     assert stage.one_mark("named") == 0, "not one request reached it"
     stage.stop_operator()
     stage.start_operator(plain_http_hosts=named)
-    assert chronicle.wait(lambda: is_ready(chronicle.get("SovereignCloud", "named")), 30)
+    chronicle.ready("SovereignCloud", "named")
     assert stage.one_mark("named") > 0

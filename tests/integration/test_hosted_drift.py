@@ -78,27 +78,41 @@ CHANGES = [
 @pytest.fixture(scope="module")
 def built(stage, chronicle):
     stage.apply([account(stage), hosted()])
-    assert chronicle.wait(lambda: is_ready(chronicle.get(*CLOUD)), 120), stage.log()[-3000:]
+    chronicle.ready(*CLOUD, 120)
+
+
+def handled(chronicle):
+    """The requests to look anew that were acknowledged."""
+    return {o["status"].get("lastHandledReconcileAt") for o in chronicle.objects()}
+
+
+def drifting(chronicle):
+    """Paths of the cloud that differ now."""
+    return [d["path"] for d in chronicle.get(*CLOUD)["status"].get("drift") or ()]
 
 
 def told(chronicle, change, since):
     return chronicle.drifts(since).get((*change.object, change.path))
 
 
-def at_rest(chronicle):
-    return all(is_ready(o) and not o["status"].get("drift") for o in chronicle.objects("platform"))
+def rests(chronicle):
+    """Everything is as declared, also for a moment that was not looked at."""
+
+    def test():
+        return all(is_ready(o) and not o["status"].get("drift") for o in chronicle.objects())
+
+    chronicle.until("everything as declared", test)
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=str)
 def test_what_somebody_changed_is_named_and_brought_back(stage, built, chronicle, change):
-    assert chronicle.wait(lambda: at_rest(chronicle), 30)
+    rests(chronicle)
     since = chronicle.mark
     change.do(stage)
-    drift = chronicle.wait(lambda: told(chronicle, change, since), 30)
-    assert drift, chronicle.get(*change.object)["status"]
+    drift = chronicle.until("told", lambda: told(chronicle, change, since), 30)
     assert (drift["desired"], drift["observed"], drift["action"]) == (change.desired, change.observed, "Correcting")
     stage.until(lambda: change.back(stage), "back as declared", seconds=30)
-    assert chronicle.wait(lambda: at_rest(chronicle), 30), chronicle.get(*change.object)["status"]
+    rests(chronicle)
     drifted = [condition(o, "Drifted") for o in chronicle.versions(*change.object, since)]
     assert [c["status"] for c in drifted][-1] == "False"
     others = {k: d for k, d in chronicle.drifts(since).items() if k[:2] != change.object}
@@ -110,18 +124,18 @@ def test_all_at_once_each_is_named_and_brought_back(stage, built, chronicle):
     since = chronicle.mark
     for change in changes:
         change.do(stage)
-    assert chronicle.wait(lambda: all(told(chronicle, c, since) for c in changes), 40), chronicle.drifts(since)
+    chronicle.until("all of it told", lambda: all(told(chronicle, c, since) for c in changes), 40)
     for change in changes:
         stage.until(lambda change=change: change.back(stage), f"{change.why}: back as declared", seconds=40)
-    assert chronicle.wait(lambda: at_rest(chronicle), 40)
+    rests(chronicle)
 
 
 @pytest.fixture(scope="module")
 def reporting(stage, built, chronicle):
     """The cloud, and with it what it composes, only reports."""
-    assert chronicle.wait(lambda: at_rest(chronicle), 30)
+    rests(chronicle)
     stage.apply(hosted(driftPolicy={"default": "Report"}))
-    assert chronicle.wait(lambda: is_ready(chronicle.get(*CLOUD)), 30)
+    chronicle.ready(*CLOUD)
     return stage.ovh_mark, stage.one_mark("ovh-rbx")
 
 
@@ -129,8 +143,7 @@ def reporting(stage, built, chronicle):
 def test_with_report_it_is_named_and_left_alone(stage, reporting, chronicle, change):
     since = chronicle.mark
     change.do(stage)
-    drift = chronicle.wait(lambda: told(chronicle, change, since), 30)
-    assert drift, chronicle.get(*change.object)["status"]
+    drift = chronicle.until("told", lambda: told(chronicle, change, since), 30)
     assert (drift["desired"], drift["observed"], drift["action"]) == (change.desired, change.observed, "Reported")
 
 
@@ -146,8 +159,7 @@ def test_with_report_nothing_was_written_outside(stage, reporting, chronicle):
         "sovereigncloud.io/reconcile-requested-at=report",
     )
     stage.cluster.kubectl(*asked)
-    handled = lambda: {o["status"].get("lastHandledReconcileAt") for o in chronicle.objects("platform")}  # noqa: E731
-    assert chronicle.wait(lambda: handled() == {"report"}, 30)
+    chronicle.until("asked to look", lambda: handled(chronicle) == {"report"})
     assert stage.ovh_writes(writes) == []
     assert stage.one_calls("ovh-rbx", since=calls) == []
     cloud = chronicle.get(*CLOUD)
@@ -159,7 +171,7 @@ def test_with_report_nothing_was_written_outside(stage, reporting, chronicle):
 
 def test_correct_again_brings_everything_back(stage, reporting, chronicle):
     stage.apply(hosted(driftPolicy={"default": "Correct"}))
-    assert chronicle.wait(lambda: at_rest(chronicle), 60), [o["status"].get("drift") for o in chronicle.objects()]
+    rests(chronicle)
     for change in CHANGES:
         assert change.back(stage), change.why
 
@@ -167,15 +179,14 @@ def test_correct_again_brings_everything_back(stage, reporting, chronicle):
 def test_one_field_may_be_ignored_while_the_others_are_corrected(stage, built, chronicle):
     fields = [{"path": HOST, "action": "Ignore"}]
     stage.apply(hosted(driftPolicy={"fields": fields}))
-    assert chronicle.wait(lambda: at_rest(chronicle), 30)
+    rests(chronicle)
     since, calls = chronicle.mark, stage.one_mark("ovh-rbx")
     disabled, parked = CHANGES[0], CHANGES[4]
     disabled.do(stage)
     parked.do(stage)
-    assert chronicle.wait(lambda: told(chronicle, disabled, since) and told(chronicle, parked, since), 30)
+    chronicle.until("both told", lambda: all(told(chronicle, c, since) for c in (disabled, parked)), 30)
     assert told(chronicle, disabled, since)["action"] == "Ignored"
     stage.until(lambda: parked.back(stage), "routed again", seconds=30)
-    only = lambda: [d["path"] for d in chronicle.get(*CLOUD)["status"].get("drift") or ()] == [HOST]  # noqa: E731
-    assert chronicle.wait(only, 30), chronicle.get(*CLOUD)["status"].get("drift")
+    chronicle.until("only the ignored left", lambda: drifting(chronicle) == [HOST])
     assert "driftCount" not in chronicle.get(*CLOUD)["status"], "what is ignored is not counted"
     assert stage.one_calls("ovh-rbx", "one.host.status", since=calls) == []

@@ -2,12 +2,9 @@
 is made, reinstalled or deleted, and everything is Ready again (docs/adr/0005).
 """
 
-import json
 from collections import Counter
-from pprint import pformat
 
 import pytest
-import yaml
 from tests.integration.hosted_scenes import (
     FRONT,
     NODE,
@@ -21,7 +18,7 @@ from tests.integration.hosted_scenes import (
     paris,
 )
 
-from sovereigncloud.sandbox.stage import SYSTEM, condition, is_ready
+from sovereigncloud.sandbox.stage import SYSTEM, condition
 
 OBJECTS = 14
 MARKS = {"one.vm.update", "one.vn.update", "one.image.update", "one.host.update"}
@@ -48,7 +45,7 @@ def git(bare_stage):
 def backup(stage, chronicle, git):
     """Everything is built; what docs/adr/0005 says is to be kept: the installation id and the generated Secret."""
     stage.apply(git)
-    assert chronicle.wait(lambda: everything_ready(chronicle), 120), unready(chronicle)
+    chronicle.all_ready(OBJECTS, 120)
     secret = stage.cluster.get("secret", "ovh-rbx-oneadmin", "-n", "platform")
     kept = {key: secret[key] for key in ("apiVersion", "kind", "data", "type")}
     kept["metadata"] = {key: secret["metadata"][key] for key in ("name", "namespace", "labels")}
@@ -56,15 +53,14 @@ def backup(stage, chronicle, git):
     return {"secret": kept, "installation": config["data"]["id"], "outside": outside(stage)}
 
 
-def everything_ready(chronicle):
-    objects = chronicle.objects("platform")
-    return len(objects) == OBJECTS and all(map(is_ready, objects))
+def stalled(chronicle, kind, name, reason):
+    """What it says of it."""
 
+    def told():
+        found = chronicle.condition(kind, name, "Stalled")
+        return found if found.get("reason") == reason else None
 
-def unready(chronicle):
-    return pformat(
-        [(o["kind"], o["metadata"]["name"], o.get("status")) for o in chronicle.objects() if not is_ready(o)]
-    )
+    return chronicle.until(f"{name} stalled, {reason}", told)["message"]
 
 
 def outside(stage):
@@ -98,15 +94,13 @@ def rebuilt(stage, chronicle, git, backup):
     lose_the_cluster(stage)
     marks = stage.ovh_mark, {name: stage.one_mark(name) for name in backup["outside"][0]}
     rebuild(stage, git, backup)
-    assert chronicle.wait(lambda: everything_ready(chronicle), 120), unready(chronicle)
+    chronicle.all_ready(OBJECTS, 120)
     return marks
 
 
 def test_everything_is_ready_again(rebuilt, chronicle):
-    assert everything_ready(chronicle)
-    assert {o["metadata"]["name"]: condition(o, "Drifted")["status"] for o in chronicle.objects()} == {
-        o["metadata"]["name"]: "False" for o in chronicle.objects()
-    }
+    drifted = {o["metadata"]["name"]: condition(o, "Drifted")["status"] for o in chronicle.objects()}
+    assert set(drifted.values()) == {"False"}, drifted
 
 
 def test_nothing_outside_was_made_reinstalled_or_deleted(stage, rebuilt, backup):
@@ -136,9 +130,9 @@ def test_it_works_on_as_before(stage, rebuilt, chronicle):
     """What is lost after the rebuild is mended, what is declared is made."""
     stage.mischief("paris", "vm-power-off", vm="app")
     stage.apply(instance("second", "ovh-rbx", "vm_public"))
-    assert chronicle.wait(lambda: is_ready(chronicle.get("HostedInstance", "second")), 60)
-    running = lambda: [vm["lcm"] for vm in stage.cloud("paris")["vms"] if vm["state"] != "DONE"] == ["RUNNING"]  # noqa: E731
-    stage.until(running, "app runs again", seconds=30)
+    chronicle.ready("HostedInstance", "second")
+    (app,) = (vm["id"] for vm in stage.cloud("paris")["vms"])
+    stage.until(lambda: stage.cloud("paris")["vms"][app]["lcm"] == "RUNNING", "running again", seconds=30)
     stage.cluster.kubectl("delete", "hinst", "second", "-n", "platform", "--timeout=30s")
 
 
@@ -147,11 +141,9 @@ def test_without_the_secret_nobody_gets_a_new_password(stage, rebuilt, git, back
     lose_the_cluster(stage)
     ovh, one = stage.ovh_mark, stage.one_mark("ovh-rbx")
     rebuild(stage, git, backup, secret=False)
-    lost = lambda: condition(chronicle.get("SovereignCloud", "ovh-rbx"), "Stalled")  # noqa: E731
-    assert chronicle.wait(lambda: lost().get("reason") == "CredentialsLost", 60), unready(chronicle)
-    assert "ovh-rbx-oneadmin" in lost()["message"]
-    others = lambda: all(is_ready(chronicle.get("HostedInstance", name)) for name in ("app", "batch"))  # noqa: E731
-    assert chronicle.wait(others, 60), "what lives in other clouds is taken over meanwhile"
+    assert "ovh-rbx-oneadmin" in stalled(chronicle, "SovereignCloud", "ovh-rbx", "CredentialsLost")
+    for name in ("app", "batch"):
+        chronicle.ready("HostedInstance", name)  # what lives in other clouds is taken over meanwhile
     secrets = {s["metadata"]["name"] for s in stage.cluster.get("secrets", "-n", "platform")["items"]}
     assert "ovh-rbx-oneadmin" not in secrets
     assert stage.one_calls("ovh-rbx", since=one) == []
@@ -160,7 +152,7 @@ def test_without_the_secret_nobody_gets_a_new_password(stage, rebuilt, git, back
     stage.cluster.kubectl(
         "annotate", "scloud/ovh-rbx", "-n", "platform", "sovereigncloud.io/reconcile-requested-at=now"
     )
-    assert chronicle.wait(lambda: everything_ready(chronicle), 60), unready(chronicle)
+    chronicle.all_ready(OBJECTS)
     assert outside(stage) == backup["outside"]
 
 
@@ -169,20 +161,15 @@ def test_another_installation_id_leaves_all_of_it_alone(stage, rebuilt, git, bac
     lose_the_cluster(stage)
     ovh, ones = stage.ovh_mark, {name: stage.one_mark(name) for name in backup["outside"][0]}
     rebuild(stage, git, backup | {"installation": "somebody-else"})
-    stalled = lambda kind, name: condition(chronicle.get(kind, name), "Stalled").get("reason")  # noqa: E731
-    theirs = [
+    for kind, name in (
         ("BareMetalServer", "ovh-rbx-one-1"),
         ("VirtualNetwork", "lan-apps"),
         ("VirtualNetwork", "ovh-adopted-vm-vlan200"),
-    ]
-    for one in theirs:
-        told = chronicle.wait(lambda one=one: stalled(*one) == "OwnedByAnotherInstallation", 60)
-        assert told, pformat((one, chronicle.get(*one).get("status")))
-        assert backup["installation"] in condition(chronicle.get(*one), "Stalled")["message"]
+    ):
+        assert backup["installation"] in stalled(chronicle, kind, name, "OwnedByAnotherInstallation")
     assert stage.ovh_writes(ovh) == []
     for name, since in ones.items():
         assert stage.one_calls(name, since=since) == [], name
-    assert json.dumps(outside(stage)) == json.dumps(backup["outside"])
-    assert yaml.safe_dump(backup["secret"]["data"]) == yaml.safe_dump(
-        stage.cluster.get("secret", "ovh-rbx-oneadmin", "-n", "platform")["data"]
-    )
+    assert outside(stage) == backup["outside"]
+    secret = stage.cluster.get("secret", "ovh-rbx-oneadmin", "-n", "platform")
+    assert secret["data"] == backup["secret"]["data"]

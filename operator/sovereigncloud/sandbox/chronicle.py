@@ -11,9 +11,11 @@ from typing import Any, Self
 
 import kubernetes
 import requests
+import yaml
 
 from sovereigncloud.api import KINDS
 from sovereigncloud.api.base import GROUP, VERSION
+from sovereigncloud.sandbox.stage import condition, is_ready
 
 Json = dict[str, Any]
 Where = tuple[str, str, str]
@@ -22,6 +24,10 @@ Where = tuple[str, str, str]
 _AFTER_ERROR = 0.2
 _SILENCE = 1.5
 """Seconds without news after which a watch is begun anew; so long may `stop` take at most."""
+
+
+class ChronicleError(Exception):
+    """Something was not told in time; the message says what was there instead."""
 
 
 class Chronicle:
@@ -35,8 +41,8 @@ class Chronicle:
         configuration = kubernetes.client.Configuration()
         kubernetes.config.load_kube_config(str(kubeconfig), client_configuration=configuration)  # type: ignore[no-untyped-call]
         self._host = str(configuration.host)
-        self._verify = configuration.ssl_ca_cert
-        self._pair = (configuration.cert_file or "", configuration.key_file or "")
+        self._authority = str(configuration.ssl_ca_cert)
+        self._pair = (str(configuration.cert_file), str(configuration.key_file))
         self._news = threading.Condition()
         self._now: dict[Where, Json] = {}
         self._versions: list[Json] = []
@@ -93,7 +99,36 @@ class Chronicle:
             for entry in (o.get("status") or {}).get("drift") or ()
         }
 
-    def wait(self, test: Callable[[], Any], seconds: float) -> Any:
+    def condition(self, kind: str, name: str, what: str, namespace: str = "platform") -> Json:
+        """A condition of an object as it was told last, or {}."""
+        return condition(self.get(kind, name, namespace), what)
+
+    def until(self, what: str, test: Callable[[], Any], seconds: float = 60) -> Any:
+        """What the test says as soon as that is true. Raises ChronicleError with all that is not Ready."""
+        if found := self._wait(test, seconds):
+            return found
+        unready = {f"{o['kind']}/{o['metadata']['name']}": o.get("status") for o in self.objects() if not is_ready(o)}
+        raise ChronicleError(f"not {what} within {seconds:.0f} s; not ready:\n{yaml.safe_dump(unready)}")
+
+    def ready(self, kind: str, name: str, seconds: float = 60) -> Json:
+        """The object as soon as it is Ready for the generation that is there. Raises ChronicleError."""
+        self.until(f"{kind} {name} ready", lambda: is_ready(self.get(kind, name)), seconds)
+        return self.get(kind, name)
+
+    def all_ready(self, number: int, seconds: float = 60) -> None:
+        """So many objects are there and all of them are Ready. Raises ChronicleError."""
+
+        def test() -> bool:
+            objects = self.objects()
+            return len(objects) == number and all(map(is_ready, objects))
+
+        self.until(f"{number} objects, all of them ready", test, seconds)
+
+    def gone(self, seconds: float = 60) -> None:
+        """No object is there any more. Raises ChronicleError."""
+        self.until("all of them gone", lambda: not self.objects(), seconds)
+
+    def _wait(self, test: Callable[[], Any], seconds: float) -> Any:
         """What the test says as soon as that is true, asked with each news; what it said last when time is up."""
         deadline = time.monotonic() + seconds
         while True:
@@ -112,7 +147,7 @@ class Chronicle:
         url = f"{self._host}/apis/{GROUP}/{VERSION}/{plural}"
         with requests.Session() as session:
             session.trust_env = False
-            session.verify, session.cert = self._verify, self._pair
+            session.verify, session.cert = self._authority, self._pair
             while not self._stopping.is_set():
                 try:
                     version = self._list(session, kind, url)
