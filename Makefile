@@ -16,7 +16,7 @@ demo: $(STAMP)
 	$(BIN)/sovereign sandbox demo
 
 test: check
-	$(BIN)/python -m pytest tests --ignore=tests/bench --ignore=tests/faults
+	SOVEREIGN_FAULTS_EVERY=5 $(BIN)/python -m pytest tests --ignore=tests/bench
 
 check: $(STAMP)
 	$(BIN)/ruff check .

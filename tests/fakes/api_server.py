@@ -183,11 +183,13 @@ class ApiServer:
     async def guard_secret(self, namespace, name, *, hold):
         def effect():
             secret = self.secrets.get((namespace, name))
-            if secret is None or hold == (FINALIZER in secret["finalizers"]) or (hold and secret["going"]):
-                return
-            self.writes.append(("secret", (namespace, name), hold))
-            secret["finalizers"] = [FINALIZER] if hold else []
-            self._end_secret((namespace, name))
+            if secret is None:
+                return False
+            if hold != (FINALIZER in secret["finalizers"]) and not (hold and secret["going"]):
+                self.writes.append(("secret", (namespace, name), hold))
+                secret["finalizers"] = [FINALIZER] if hold else []
+                self._end_secret((namespace, name))
+            return True
 
         return await self._call("secret", effect)
 

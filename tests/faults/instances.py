@@ -19,7 +19,9 @@ CLOUD = manifest(
     {"existing": {"endpoint": "http://127.0.0.50:2633/RPC2", "credentialsSecretRef": {"name": "one"}}},
     labels={"team": "platform"},
 )
-IMAGE = manifest("MachineImage", "ubuntu", {"cloudRefs": [{"name": "paris"}], "source": {"marketplaceApp": "Ubuntu 24.04"}})
+IMAGE = manifest(
+    "MachineImage", "ubuntu", {"cloudRefs": [{"name": "paris"}], "source": {"marketplaceApp": "Ubuntu 24.04"}}
+)
 NETWORK = manifest(
     "VirtualNetwork",
     "lan",

@@ -20,8 +20,8 @@ from sovereigncloud.engine.runtime import Engine
 from sovereigncloud.engine.settings import Settings
 from sovereigncloud.engine.workqueue import Backoff
 from sovereigncloud.kinds import CONTROLLERS
-from sovereigncloud.providers.kubernetes import PLURALS
 from sovereigncloud.providers.installer.job import JobInstaller
+from sovereigncloud.providers.kubernetes import PLURALS
 from sovereigncloud.sandbox.installer_player import cloud_of, succeeded
 from sovereigncloud.sandbox.opennebula.install import CloudSpec, install, parse_spec
 from sovereigncloud.sandbox.ovh.seed import SERVERS, SPARE
@@ -48,7 +48,10 @@ class Process:
             INSTALLATION,
             CONTROLLERS,
             clients=Clients(
-                api, scene.wire.open_nebula(self.life), scene.wire.account(self.life), clock=asyncio.get_running_loop().time
+                api,
+                scene.wire.open_nebula(self.life),
+                scene.wire.account(self.life),
+                clock=asyncio.get_running_loop().time,
             ),
             kubernetes=api,
             writer=api,
@@ -115,9 +118,14 @@ class Scene:
 
     # --- what is outside ---------------------------------------------------------------------------------------------
 
-    def add_cloud(self, name, address, *, password="one", hosts=("10.0.0.1", "10.0.0.2")):  # noqa: S107
+    def add_cloud(self, name, address, *, password="one", hosts=("10.0.0.1", "10.0.0.2")):
         spec = parse_spec(
-            {"name": name, "listen": f"{address}:2633", "oneadmin_password": password, "hosts": [{"name": h} for h in hosts]}
+            {
+                "name": name,
+                "listen": f"{address}:2633",
+                "oneadmin_password": password,
+                "hosts": [{"name": h} for h in hosts],
+            }
         )
         return self._install(spec)
 
@@ -188,4 +196,3 @@ class Scene:
 def quiet_logs():
     """Failures are what is tested: thousands of lines about them help nobody."""
     logging.getLogger("sovereigncloud").setLevel(logging.CRITICAL)
-

@@ -21,9 +21,10 @@ QUICK = {
 
 
 @pytest.fixture(scope="module")
-def bare_stage(own_control_plane, tmp_path_factory):
-    """Control plane, simulators and chart; no operator yet."""
-    stage = Stage(own_control_plane, tmp_path_factory.mktemp("stage"), QUICK)
+def bare_stage(request, own_control_plane, tmp_path_factory):
+    """Control plane, simulators and chart; no operator yet. A module's SETTINGS go before QUICK."""
+    settings = {**QUICK, **getattr(request.module, "SETTINGS", {})}
+    stage = Stage(own_control_plane, tmp_path_factory.mktemp("stage"), settings)
     try:
         stage.start_simulators()
         stage.install()

@@ -61,11 +61,12 @@ def instance(name, cloud, network, **spec):
     }
 
 
-def build_by_hand(stage, name="ovh-adopted"):
+def build_by_hand(stage, display_name="one-adopted"):
     """A cloud that somebody built by the guide on the third server; returns its endpoint."""
     address = stage.address(ADOPTED_ADDRESS)
     stage.ovh.call("PATCH", f"/servers/{ADOPTED}", {"ip": address})
-    return stage.make_cloud(name, address, password=PASSWORD, hosts=(address,))
+    stage.rename_server(ADOPTED, display_name)
+    return stage.make_cloud("ovh-adopted", address, password=PASSWORD, hosts=(address,))
 
 
 def adopted(endpoint, **spec):

@@ -39,7 +39,7 @@ TOLD = {
 @pytest.fixture(scope="module")
 def by_hand(stage):
     """What stands: not quite as the manifest will say."""
-    endpoint = build_by_hand(stage)
+    endpoint = build_by_hand(stage, display_name=ADOPTED)
     stage.one.call("POST", "/clouds/ovh-adopted/speeds", {"datastore_monitor": 0})
     stage.until(lambda: stage.cloud("ovh-adopted")["hosts"][0]["state"] == "MONITORED", "monitored", seconds=10)
     one = pyone.OneServer(endpoint, session=f"oneadmin:{PASSWORD}")

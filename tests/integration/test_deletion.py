@@ -4,9 +4,6 @@ import random
 from pprint import pformat
 
 import pytest
-
-from sovereigncloud.providers.kubernetes import RBAC
-from sovereigncloud.sandbox.stage import condition, is_ready
 from tests.integration.hosted_scenes import (
     BLOCK,
     FRONT,
@@ -19,6 +16,9 @@ from tests.integration.hosted_scenes import (
     make_paris,
     paris,
 )
+
+from sovereigncloud.providers.kubernetes import RBAC
+from sovereigncloud.sandbox.stage import condition, is_ready
 
 KINDS = "scloud,bms,onevnet,mimg,hinst"
 
@@ -91,7 +91,9 @@ def test_deleted_in_any_order_all_of_it_ends(stage, endpoint, chronicle, seed, c
     chance.shuffle(order)
     for name in order:
         way = chance.choice(["background", "foreground", "orphan"]) if cascade == "mixed" else cascade
-        stage.cluster.kubectl("delete", name, "-n", "platform", "--wait=false", f"--cascade={way}", "--ignore-not-found")
+        stage.cluster.kubectl(
+            "delete", name, "-n", "platform", "--wait=false", f"--cascade={way}", "--ignore-not-found"
+        )
     if cascade in {"orphan", "mixed"}:
         # What was composed anew, or released, between its own deletion and that of its cloud is nobody's.
         gone = lambda: not chronicle.get("SovereignCloud", "ovh-rbx") and not chronicle.get("SovereignCloud", "paris")  # noqa: E731
@@ -103,7 +105,9 @@ def test_deleted_in_any_order_all_of_it_ends(stage, endpoint, chronicle, seed, c
         (s["metadata"]["name"], s["metadata"].get("finalizers"))
         for s in stage.cluster.get("secrets", "-n", "platform")["items"]
     ]
-    stage.until(lambda: left() == [("ovh-rbx-oneadmin", None)], "only the generated Secret, which nobody holds", seconds=20)
+    stage.until(
+        lambda: left() == [("ovh-rbx-oneadmin", None)], "only the generated Secret, which nobody holds", seconds=20
+    )
     assert standing(stage) == before
     assert {e["method"] for e in stage.ovh_writes(writes)} <= {"POST"}
     assert machines(stage) == [], "what can be made again was deleted"
@@ -122,11 +126,10 @@ def test_what_is_used_waits_and_names_its_users(stage, endpoint, chronicle):
     assert [vm["lcm"] for vm in stage.cloud("paris")["vms"] if vm["state"] != "DONE"] == ["RUNNING"]
     stage.cluster.kubectl("delete", "hinst/app", "mimg/ubuntu-24.04", "-n", "platform", "--wait=false")
     stage.cluster.kubectl("delete", "hinst/web", "-n", "platform", "--wait=false")
-    gone = lambda: not any(  # noqa: E731
-        chronicle.get(*one)
-        for one in (("SovereignCloud", "paris"), ("VirtualNetwork", "lan-apps"), ("MachineImage", "ubuntu-24.04"))
+    left = (("SovereignCloud", "paris"), ("VirtualNetwork", "lan-apps"), ("MachineImage", "ubuntu-24.04"))
+    assert chronicle.wait(lambda: not any(chronicle.get(*one) for one in left), 60), pformat(
+        chronicle.objects("platform")
     )
-    assert chronicle.wait(gone, 60), pformat(chronicle.objects("platform"))
 
 
 def test_a_cloud_with_machines_is_not_deleted(stage, endpoint, chronicle):

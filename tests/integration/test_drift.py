@@ -11,6 +11,8 @@ from tests.integration.existing_cloud import ExistingCloud
 
 from sovereigncloud.sandbox.stage import condition, is_ready
 
+SETTINGS = {"sweep_interval": "1.5"}
+
 CORRECT, REPORT, IGNORE = "correct", "report", "ignore"
 POWERED_OFF = 8
 

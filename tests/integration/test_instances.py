@@ -9,6 +9,8 @@ from tests.integration.existing_cloud import KEY
 from sovereigncloud.api.base import FINALIZER
 from sovereigncloud.sandbox.stage import condition, is_ready
 
+SETTINGS = {"sweep_interval": "1.5"}
+
 POWERED_OFF, SUSPENDED = 8, 5
 
 

@@ -4,6 +4,8 @@ import pytest
 
 from sovereigncloud.sandbox.stage import condition, is_ready
 
+SETTINGS = {"sweep_interval": "1.5"}
+
 POWERED_OFF = 8
 
 

@@ -416,8 +416,8 @@ class FakeWorld:
         raw = self.raw.get(tuple(key))
         return PARSE[key[0]].model_validate(raw) if raw else None
 
-    def users(self, key):
-        everything = [self.get(_key(k)) for k in self.raw]
+    def users(self, key, *kinds):
+        everything = [self.get(_key(k)) for k in self.raw if not kinds or _key(k).kind in kinds]
         return [r for r in everything if key in _uses(r)]
 
     def mark(self, resource):

@@ -398,8 +398,8 @@ class World:
             return SovereignCloud.model_validate({"metadata": meta, "spec": spec, "status": {"endpoint": endpoint}})
         return self.resources.get(key)
 
-    def users(self, key: Key) -> list[Any]:
-        return list(self.resources.values())
+    def users(self, key: Key, *kinds: str) -> list[Any]:
+        return [r for r in self.resources.values() if not kinds or r.key.kind in kinds]
 
     async def open_nebula(self, cloud: Key) -> OpenNebula:
         assert not self.sweeping, "a sweep has nothing but the view"

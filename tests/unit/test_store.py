@@ -1,6 +1,7 @@
 import copy
 import gc
 import tracemalloc
+from types import SimpleNamespace
 
 import pytest
 from pydantic import ValidationError
@@ -8,6 +9,7 @@ from tests.fakes import objects
 from tests.fakes.objects import CLOUD, NAMESPACE, READY, condition, instance, key, typical_instance
 
 from sovereigncloud.engine.store import Store, secret_key
+from sovereigncloud.engine.world import ObjectWorld
 from sovereigncloud.kinds import CONTROLLERS
 from sovereigncloud.kinds.controller import SecretUse, Uses
 
@@ -207,3 +209,17 @@ def test_a_thousand_typical_instances_cost_less_than_6_kb_each():
         tracemalloc.stop()
     assert len(store) == 1000
     assert cost < 6_000, f"{cost:.0f} bytes each"
+
+
+def test_who_asks_for_users_of_a_kind_does_not_pay_for_a_thousand_others():
+    store = store_with(objects.cloud(), *(instance(f"web-{i:03}") for i in range(300)))
+    for name in store.keys("HostedInstance"):
+        store.set_uses(name, Uses(cloud=CLOUD))
+    store.put(objects.server("one-1"))
+    store.set_uses(key("one-1", "BareMetalServer"), Uses(objects=(CLOUD,)))
+    world = ObjectWorld(SimpleNamespace(store=store), store.get(CLOUD))
+    parsed = []
+    store.parse, parse = lambda k: parsed.append(k) or parse(k), store.parse
+    assert [u.key.name for u in world.users(CLOUD, "BareMetalServer", "VirtualNetwork")] == ["one-1"]
+    assert parsed == [key("one-1", "BareMetalServer")]
+    assert len(world.users(CLOUD)) == 301

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter as Count
+from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 from sovereigncloud.core.outcome import Phase
 
@@ -35,8 +38,6 @@ class Metrics:
             registry=registry,
         )
         self._writes = Counter("sovereign_status_writes", "Status PATCHes.", ["kind"], registry=registry)
-        self.drifted = Gauge("sovereign_drifted_objects", "Objects with drift, by kind.", ["kind"], registry=registry)
-        self.ready = Gauge("sovereign_objects", "Objects by kind and Ready.", ["kind", "ready"], registry=registry)
         self._sweeps = Histogram(
             "sovereign_sweep_seconds", "Time of one sweep.", buckets=(0.01, 0.1, 0.5, 2, 10, 60), registry=registry
         )
@@ -66,5 +67,30 @@ class Metrics:
     def told(self, at: float) -> None:
         self._events.set(at)
 
+    def watch_objects(self, counts: Callable[[], Mapping[tuple[str, str, bool], int]]) -> None:
+        """Count objects by (kind, Ready, drifted) when somebody asks."""
+        self.registry.register(_Objects(counts))
+
     def watch_queue(self, depth: Callable[[], int]) -> None:
         self._queue.set_function(depth)
+
+
+class _Objects(Collector):
+    """What the store holds, counted when it is asked for."""
+
+    def __init__(self, counts: Callable[[], Mapping[tuple[str, str, bool], int]]) -> None:
+        self._counts = counts
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        objects = GaugeMetricFamily("sovereign_objects", "Objects by kind and Ready.", labels=["kind", "ready"])
+        drifted = GaugeMetricFamily("sovereign_drifted_objects", "Objects with drift, by kind.", labels=["kind"])
+        by_ready, by_drift = Count[tuple[str, str]](), Count[str]()
+        for (kind, ready, differs), number in self._counts().items():
+            by_ready[kind, ready] += number
+            by_drift[kind] += number if differs else 0
+        for labels, number in sorted(by_ready.items()):
+            objects.add_metric(labels, number)
+        for kind, number in sorted(by_drift.items()):
+            drifted.add_metric([kind], number)
+        yield objects
+        yield drifted

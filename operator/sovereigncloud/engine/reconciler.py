@@ -120,12 +120,9 @@ class Reconciler:
                 logger.exception("observing failed", extra={"object": str(key)})
                 outcome, failed = outcome_of(error), True
         if examination is not None:
-            if not examination.decision.release:
-                outcome = await self._actor.act(scope, examination)
-            elif self._may_still_appear(scope):
-                outcome = self._waits_to_release(scope)
-            else:
+            if examination.decision.release and not self._may_still_appear(scope):
                 return await self._release(scope)
+            outcome = await self._follow(scope, examination)
             if outcome is LOOK_FIRST or (outcome.reason == NOT_THE_WRITER and not scope.track.facts):
                 return Result(outcome)
         for verdict in self._shared.held(key):
@@ -145,9 +142,13 @@ class Reconciler:
         """Whether what a process before this one asked for may still be made, so that nobody would end it."""
         return scope.resource.deletion_policy is DeletionPolicy.DELETE and scope.track.looked_too_early()
 
-    def _waits_to_release(self, scope: Scope) -> Outcome:
+    async def _follow(self, scope: Scope, examination: Examination) -> Outcome:
+        """Do what was decided."""
+        if not examination.decision.release:
+            return await self._actor.act(scope, examination)
         after = max(scope.track.trust_after - self._shared.clock(), 0.0) + 0.05
-        return waiting("Deleting", "what was asked for before the operator started may still take effect", after=after)
+        message = "what was asked for before the operator started may still take effect"
+        return waiting("Deleting", message, after=after)
 
     async def _release(self, scope: Scope) -> Result:
         try:

@@ -124,6 +124,7 @@ class Engine:
             vanished=self._gone,
         )
         metrics.watch_queue(lambda: len(self.queue))
+        metrics.watch_objects(self.store.counts)
 
     # --- what the API server tells -----------------------------------------------------------------------------------
 

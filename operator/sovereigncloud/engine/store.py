@@ -8,7 +8,8 @@ so that their echoes in the watch are recognised and dropped.
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
+import sys
+from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -40,6 +41,8 @@ class Stored:
         trigger: what makes a change worth a reconcile; status is compared apart.
         others: what makes a change worth a look for the objects beside it, see `_others`.
         owners: uids of its owners.
+        readiness: the status of its condition Ready, empty before there is one.
+        drifted: whether its condition Drifted is True.
     """
 
     uid: str
@@ -48,6 +51,8 @@ class Stored:
     others: tuple[Any, ...]
     owners: tuple[str, ...]
     text: bytes
+    readiness: str = ""
+    drifted: bool = False
     uses: Uses = _NOTHING
 
     @property
@@ -61,7 +66,7 @@ class Stored:
 
     @property
     def ready(self) -> bool:
-        return self.others[1] == ConditionStatus.TRUE
+        return self.readiness == ConditionStatus.TRUE
 
     def body(self) -> Json:
         found: Json = json.loads(self.text)
@@ -98,7 +103,8 @@ class Store:
         owners = tuple(r.get("uid", "") for r in slim["metadata"].get("ownerReferences") or ())
         text = json.dumps(slim, separators=(",", ":")).encode()
         uses = known.uses if known is not None and not anew else _NOTHING
-        self._objects[key] = Stored(uid, version, trigger, _others(slim), owners, text, uses)
+        ready, drifted = _says(slim, "Ready"), _says(slim, "Drifted") == ConditionStatus.TRUE
+        self._objects[key] = Stored(uid, version, trigger, _others(slim, ready), owners, text, ready, drifted, uses)
         self._kinds.setdefault(key.kind, set()).add(key)
         return key, news
 
@@ -167,6 +173,12 @@ class Store:
             if not namespace or key.namespace == namespace:
                 yield key
 
+    def counts(self) -> Counter[tuple[str, str, bool]]:
+        """Objects by kind, Ready, and whether they drifted."""
+        return Counter(
+            (key.kind, stored.readiness or "Unknown", stored.drifted) for key, stored in self._objects.items()
+        )
+
     def __len__(self) -> int:
         return len(self._objects)
 
@@ -225,17 +237,20 @@ def _trigger(slim: Json) -> tuple[Any, ...]:
     )
 
 
-def _others(slim: Json) -> tuple[Any, ...]:
+def _says(slim: Json, kind: str) -> str:
+    """The status of a condition, empty where there is none."""
+    found = next((c.get("status") for c in slim["status"].get("conditions") or () if c.get("type") == kind), None)
+    return sys.intern(str(found)) if found else ""
+
+
+def _others(slim: Json, ready: str) -> tuple[Any, ...]:
     """What objects that use this one, or composed it, act upon. A cloud's readiness is left out: a thousand machines need
     its endpoint, and need not look again each time that one of its hosts is busy.
     """
     spec, status = slim["spec"], slim["status"]
-    ready = None
-    if slim["kind"] != "SovereignCloud":
-        ready = next((c.get("status") for c in status.get("conditions") or () if c.get("type") == "Ready"), None)
     return (
         slim["metadata"].get("deletionTimestamp") is not None,
-        ready,
+        ready if slim["kind"] != "SovereignCloud" else "",
         status.get("endpoint"),
         status.get("credentialsSecret"),
         status.get("address"),

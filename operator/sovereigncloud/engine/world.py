@@ -118,8 +118,9 @@ class ObjectWorld:
     def get(self, key: Key) -> AnyResource | None:
         return self._shared.store.get(key)
 
-    def users(self, key: Key) -> Iterable[AnyResource]:
-        found = (self._shared.store.get(user) for user in self._shared.store.users(key))
+    def users(self, key: Key, *kinds: str) -> Iterable[AnyResource]:
+        keys = (user for user in self._shared.store.users(key) if not kinds or user.kind in kinds)
+        found = (self._shared.store.get(user) for user in keys)
         return tuple(u for u in found if u is not None)
 
     async def open_nebula(self, cloud: Key) -> OpenNebula:

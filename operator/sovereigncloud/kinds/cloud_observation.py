@@ -92,7 +92,8 @@ def _children(cloud: SovereignCloud, world: World, observed: Observed) -> Observ
         if isinstance(child, VirtualNetwork):
             networks[network.name] = child
     listed = {c.key for c in (*servers.values(), *networks.values())}
-    dropped = tuple(u for u in world.users(cloud.key) if is_composed(cloud, u) and u.key not in listed)
+    composed = world.users(cloud.key, BareMetalServer.crd.kind, VirtualNetwork.crd.kind)
+    dropped = tuple(u for u in composed if is_composed(cloud, u) and u.key not in listed)
     nodes = {s.name for s in (hosted.ovh.servers if hosted and hosted.ovh else ()) if Role.NODE in s.roles}
     addresses = {n: c.status.address for n, c in servers.items() if n in nodes and c.status.address}
     return replace(observed, servers=servers, networks=networks, dropped=dropped, node_addresses=addresses)

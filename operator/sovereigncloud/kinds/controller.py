@@ -65,8 +65,10 @@ class World(Protocol):
         """An object of ours from the store."""
         ...
 
-    def users(self, key: Key) -> Iterable[AnyResource]:
-        """Objects of ours that refer to this one (their `uses`), deleting ones included."""
+    def users(self, key: Key, *kinds: str) -> Iterable[AnyResource]:
+        """Objects of ours that refer to this one (their `uses`), deleting ones included; all kinds, or only these. A cloud
+        may have thousands of users, and each one that is given is parsed.
+        """
         ...
 
     async def open_nebula(self, cloud: Key) -> OpenNebula:

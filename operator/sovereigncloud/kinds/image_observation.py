@@ -200,6 +200,6 @@ def _machines(image: Image, view: CloudView) -> tuple[str, ...]:
 def _named_by(resource: MachineImage, cloud: Key, world: World) -> tuple[str, ...]:
     return tuple(
         str(user.key)
-        for user in world.users(cloud)
+        for user in world.users(cloud, HostedInstance.crd.kind)
         if isinstance(user, HostedInstance) and not user.deleting and user.spec.source.image == resource.outside_name
     )

@@ -13,6 +13,8 @@ from sovereigncloud.core.outcome import Outcome, blocked, stalled
 from sovereigncloud.kinds.controller import AnyResource
 
 _SHOWN = 10
+_NOUNS = {MachineImage.crd.kind: "image", VirtualNetwork.crd.kind: "network"}
+COMING_KINDS = tuple(_NOUNS)
 
 
 class Named(Protocol):
@@ -37,11 +39,10 @@ class Coming:
 
 def coming(users: Iterable[AnyResource]) -> tuple[Coming, ...]:
     """What is on its way, of the objects that refer to a cloud."""
-    nouns = {MachineImage.crd.kind: "image", VirtualNetwork.crd.kind: "network"}
     return tuple(
-        Coming(nouns[user.key.kind], user.outside_name, user.key, _says(user))
+        Coming(_NOUNS[user.key.kind], user.outside_name, user.key, _says(user))
         for user in users
-        if user.key.kind in nouns and not user.deleting
+        if user.key.kind in _NOUNS and not user.deleting
     )
 
 

@@ -93,7 +93,7 @@ def _built_by_a_person(cloud: Key, world: World) -> bool:
 def _named_by(resource: VirtualNetwork, cloud: Key, world: World) -> tuple[str, ...]:
     return tuple(
         str(user.key)
-        for user in world.users(cloud)
+        for user in world.users(cloud, HostedInstance.crd.kind)
         if isinstance(user, HostedInstance)
         and not user.deleting
         and any(network.name == resource.outside_name for network in user.spec.networks or ())

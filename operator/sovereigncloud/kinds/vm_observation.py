@@ -12,7 +12,7 @@ from sovereigncloud.kinds.clouds import not_allowed, not_answering_yet, referred
 from sovereigncloud.kinds.controller import World
 from sovereigncloud.kinds.errors import Auth, MissingSecret, NotFound, OutsideError
 from sovereigncloud.kinds.identification import Identified, check, identify, owner_of
-from sovereigncloud.kinds.names import Coming, coming
+from sovereigncloud.kinds.names import COMING_KINDS, Coming, coming
 from sovereigncloud.kinds.ports import CloudView, Vm
 from sovereigncloud.kinds.vm_states import DENIED, TERMINATED, Situation, state_of
 
@@ -153,7 +153,7 @@ async def _look_in(
     if here.found.missing is not None:
         here = await _ask_for(here.found.missing, here, resource, world, owner)
     if _lacks(resource, here):
-        here = replace(here, on_their_way=coming(world.users(cloud)))
+        here = replace(here, on_their_way=coming(world.users(cloud, *COMING_KINDS)))
     return here
 
 

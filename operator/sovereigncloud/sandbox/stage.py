@@ -120,9 +120,9 @@ class Stage:
         if isinstance(self.cluster, ControlPlane):
             self.cluster.settle_garbage_collector()
 
-    def start_operator(self, name: str = "operator", **settings: str) -> Child:
-        """The container's command as a process, under the chart's own ServiceAccount and rights."""
-        kubeconfig = self._kubeconfig_of_the_pod()
+    def start_operator(self, name: str = "operator", *, account: str = SERVICE_ACCOUNT, **settings: str) -> Child:
+        """The container's command as a process, under the chart's own ServiceAccount and rights, or under another one."""
+        kubeconfig = self._kubeconfig_of_the_pod(account)
         urls = {"ovh-eu": {"api": self.ovh_connection["endpoint"], "token": self.ovh_connection["tokenURL"]}}
         wanted = {
             "namespace": SYSTEM,
@@ -133,9 +133,18 @@ class Stage:
             **self.settings,
             **settings,
         }
-        environment = {f"SOVEREIGN_{key.upper()}": value for key, value in wanted.items()}
+        environment = self._of_the_chart() | {f"SOVEREIGN_{key.upper()}": value for key, value in wanted.items()}
         self._said[name] = len(self.log(name))
-        return self._start(name, ["-m", "sovereigncloud.cli", "run"], KUBECONFIG=str(kubeconfig), **environment)
+        return self._start(
+            name, ["-m", "sovereigncloud.cli", "run"], KUBECONFIG=str(kubeconfig), PYTHONMALLOC="malloc", **environment
+        )
+
+    def _of_the_chart(self) -> dict[str, str]:
+        """What the values that it was installed with say to the operator."""
+        deployment = self.cluster.get("deployment", SERVICE_ACCOUNT, f"--namespace={SYSTEM}")
+        (container,) = deployment["spec"]["template"]["spec"]["containers"]
+        told = {entry["name"]: entry.get("value", "") for entry in container["env"]}
+        return {name: value for name, value in told.items() if value and name.startswith("SOVEREIGN_")}
 
     def stop_operator(self, name: str = "operator") -> float:
         """SIGTERM, as a kubelet does; the seconds that it took to end."""
@@ -167,12 +176,12 @@ class Stage:
             time.sleep(0.1)
         return found
 
-    def _kubeconfig_of_the_pod(self) -> Path:
-        """A kubeconfig with a token of the chart's ServiceAccount, as the kubelet would mount one."""
-        created = self.cluster.kubectl("create", "token", SERVICE_ACCOUNT, "-n", SYSTEM, "--duration=12h")
+    def _kubeconfig_of_the_pod(self, account: str) -> Path:
+        """A kubeconfig with a token of a ServiceAccount, as the kubelet would mount one."""
+        created = self.cluster.kubectl("create", "token", account, "-n", SYSTEM, "--duration=12h")
         config = json.loads(self.cluster.kubectl("config", "view", "--raw", "--minify", "-o", "json").stdout)
         config["users"][0]["user"] = {"token": created.stdout.strip()}
-        path = self.directory / "operator.kubeconfig"
+        path = self.directory / f"{account}.kubeconfig"
         path.touch(mode=0o600)
         path.write_text(json.dumps(config))
         return path
@@ -194,7 +203,7 @@ class Stage:
             name,
             [sys.executable, *arguments],
             log=self.directory / f"{name}.log",
-            env={**_clean_environment(), "PYTHONPATH": source, "PYTHONUNBUFFERED": "1", "PYTHONMALLOC": os.environ.get("XMALLOC", "pymalloc"), **environment},
+            env={**_clean_environment(), "PYTHONPATH": source, "PYTHONUNBUFFERED": "1", **environment},
             grace=_GRACE,
         )
         self.children[name] = child
