@@ -164,6 +164,7 @@ def test_another_installation_id_leaves_all_of_it_alone(stage, rebuilt, git, bac
     for kind, name in (
         ("BareMetalServer", "ovh-rbx-one-1"),
         ("VirtualNetwork", "lan-apps"),
+        ("HostedInstance", "app"),
         ("VirtualNetwork", "ovh-adopted-vm-vlan200"),
     ):
         assert backup["installation"] in stalled(chronicle, kind, name, "OwnedByAnotherInstallation")
