@@ -109,7 +109,12 @@ def _bootstrap(cloud: SovereignCloud, observed: Observed, now: datetime) -> Plan
     if unseen:
         # Without its tags nobody knows whether a server was installed: an answer is enough, else nothing is begun.
         message = f"the account's list does not show server {', '.join(unseen)}; without its tags nothing is installed"
-        return Plan() if observed.front else Plan(outcome=waiting("WaitingForServers", message, after=5.0))
+        if observed.front:
+            return Plan()
+        # Its own object knows better why: no such server, for one.
+        told = waiting_for_servers(cloud, observed)
+        stuck = told.outcome.phase is Phase.BLOCKED
+        return told if stuck else Plan(outcome=waiting("WaitingForServers", message, after=5.0))
     if (installation.due(cloud, known) or observed.endpoint is None) and not lost:
         unready = waiting_for_servers(cloud, observed)
         if unready.outcome.phase is not Phase.DONE:
