@@ -30,7 +30,7 @@ from sovereigncloud.sandbox.ovh.world import World
 from sovereigncloud.sandbox.stage import is_ready
 
 INSTALLATION = "test-1"
-INSTALL_TAKES = 20.0
+INSTALL_TAKES = 6.0
 RESTART_TAKES = 0.5
 """Seconds from the end of a process until the next one has listed everything: about the least there can be."""
 
@@ -94,7 +94,7 @@ class Scene:
         self.api = ApiServer()
         world = World(clock=wall)
         timing = world.state.timing
-        timing.reinstall, timing.vrack_task, timing.ip_task, timing.token = 60.0, 10.0, 10.0, 1e9
+        timing.reinstall, timing.vrack_task, timing.ip_task, timing.token = 15.0, 4.0, 4.0, 1e9
         for number, name in enumerate((*SERVERS, SPARE)):
             world.state.servers[name].document["ip"] = f"127.0.0.{10 + number}"
         self.ovh = world

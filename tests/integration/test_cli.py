@@ -91,6 +91,7 @@ def built(shop):
     shop.stage.start_operator()
     shop.stage.wait_ready("hostedinstance", "app-paris", seconds=120)
     shop.stage.wait_ready("virtualnetwork", "lan-apps")
+    shop.stage.wait_ready("machineimage", "ubuntu-24.04")
     return shop
 
 

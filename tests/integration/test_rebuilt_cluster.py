@@ -160,11 +160,11 @@ def test_another_installation_id_leaves_all_of_it_alone(stage, rebuilt, git, bac
     """Somebody applies the manifests with an operator of their own: read-only, and told whose it is."""
     lose_the_cluster(stage)
     ovh, ones = stage.ovh_mark, {name: stage.one_mark(name) for name in backup["outside"][0]}
-    # Names of machines are not unique: an installation of its own makes its own. Everything else has one name.
-    rebuild(stage, [o for o in git if o["kind"] != "HostedInstance"], backup | {"installation": "somebody-else"})
+    rebuild(stage, git, backup | {"installation": "somebody-else"})
     for kind, name in (
         ("BareMetalServer", "ovh-rbx-one-1"),
         ("VirtualNetwork", "lan-apps"),
+        ("HostedInstance", "app"),
         ("VirtualNetwork", "ovh-adopted-vm-vlan200"),
     ):
         assert backup["installation"] in stalled(chronicle, kind, name, "OwnedByAnotherInstallation")

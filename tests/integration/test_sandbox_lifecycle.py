@@ -126,7 +126,7 @@ def test_an_existing_cluster_that_is_not_there_is_said_before_anything_starts(sa
 
 def test_down_never_ends_a_process_that_has_the_pid_by_chance(sandbox, control_plane):
     sandbox = on_existing(sandbox, control_plane)
-    state = sandbox.up().state
+    state = sandbox.up([]).state
     os.kill(state.supervisor.pid, 9)
     assert state.supervisor.wait(5)
     with subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"]) as stranger:

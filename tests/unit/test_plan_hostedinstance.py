@@ -701,9 +701,9 @@ async def test_a_cloud_that_is_down_and_meant_does() -> None:
         ((vm(owner=9),), "", "", "tenants can write the mark: only what our own user owns counts"),
         (
             (vm(mark=mark("HostedInstance", "web", installation="other")),),
-            "",
-            "",
-            "names of machines are not unique: another installation's is none of ours",
+            "OwnedByAnotherInstallation",
+            "of installation other",
+            "the same object of another installation, or of this one whose id was lost: a second one is never made",
         ),
         ((vm(mark=mark("HostedInstance", "db")),), "", "", "another object's machine"),
     ],

@@ -57,7 +57,7 @@ BASE = settings(
 STRANGERS = (
     vm(id=1, mark=None),
     vm(id=2, owner=9),
-    vm(id=3, mark=mark("HostedInstance", "web", installation="other")),
+    vm(id=3, mark=mark("HostedInstance", "elsewhere", installation="other")),
     vm(id=4, mark=mark("HostedInstance", "web", namespace="elsewhere")),
 )
 

@@ -32,6 +32,6 @@ def run(
         code = asyncio.run(kopf_app.run(wanted, context))
     except ConfigException as error:
         raise CommandError(f"no cluster to run against: {error}: set KUBECONFIG or --context") from error
-    except OutsideError as error:
-        raise CommandError(f"{error}: the operator ends, and is started again") from error
+    except OutsideError as error:  # while it begins; later on the API server may be away
+        raise CommandError(f"the operator cannot begin: {error}") from error
     raise typer.Exit(code)

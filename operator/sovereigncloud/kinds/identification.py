@@ -54,13 +54,12 @@ def identify(recorded: str | None, pool: Mapping[int, T], owner: int, mark: Mark
     number = int(recorded) if recorded and recorded.isdigit() else None
     if number is not None and number in pool:
         return check(pool[number], owner, mark, noun)
-    candidates = (
-        (thing.mark, thing)
-        for thing in pool.values()
-        if thing.owner == owner and thing.mark is not None and thing.mark.object == mark.object
-    )
-    found = find(candidates, mark)
+    named = [t for t in pool.values() if t.owner == owner and t.mark is not None and t.mark.object == mark.object]
+    found = find(((thing.mark, thing) for thing in named), mark)
     match found.candidates:
+        case () if named and number is None:
+            # The very object of another installation, or of this one whose id was lost: a second one is never made.
+            return Identified(problem=foreign(named[0], noun))
         case ():
             return Identified(missing=number)
         case (thing,):

@@ -148,7 +148,7 @@ class ControlPlane(Cluster):
             },
         )
         if status != http.HTTPStatus.CREATED:
-            raise ControlPlaneError(f"no token for ServiceAccount {namespace}/{name}: {status} {answer}")
+            raise ControlPlaneError(f"no token for ServiceAccount {namespace}/{name}: {answer.get('message', status)}")
         path = self._file(f"serviceaccount-{namespace}-{name}.kubeconfig")
         return write_kubeconfig(path, self.endpoint, self._authority.pem, name, str(answer["status"]["token"]))
 
