@@ -185,7 +185,9 @@ class Managed(Model):
         default=None, description="Delete or Retain what exists outside when this object is deleted."
     )
     drift_policy: DriftPolicy | None = Field(
-        default=None, description="What happens when reality was changed behind the operator's back. Default: Correct."
+        default=None,
+        description="What happens when reality was changed behind the operator's back. Default: Correct. On a"
+        " SovereignCloud it holds for its servers and networks, too.",
     )
 
 

@@ -99,6 +99,12 @@ class Chronicle:
             for entry in (o.get("status") or {}).get("drift") or ()
         }
 
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
     def condition(self, kind: str, name: str, what: str, namespace: str = "platform") -> Json:
         """A condition of an object as it was told last, or {}."""
         return condition(self.get(kind, name, namespace), what)

@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
+from sovereigncloud.sandbox.chronicle import Chronicle
 from sovereigncloud.sandbox.controlplane import ControlPlane
 from sovereigncloud.sandbox.overlay import prepare
 from sovereigncloud.sandbox.stage import SYSTEM, Json, Stage, StageError, condition, is_ready
@@ -17,6 +18,8 @@ from sovereigncloud.sandbox.stage import SYSTEM, Json, Stage, StageError, condit
 _KINDS = "sovereignclouds,baremetalservers,virtualnetworks,machineimages,hostedinstances"
 # The simulated account has no limit worth keeping, and nobody wants to watch a minute of waiting for a sweep.
 _SETTINGS = {"sweep_interval": "4", "settle_interval": "1", "ovh_rate": "50", "ovh_burst": "100"}
+
+_BROKEN = 7  # fields
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -55,7 +58,8 @@ def _play(stage: Stage) -> None:
     _chapter("A machine is given more memory, in its manifest")
     _scale(stage)
     _chapter("Reality is changed behind the operator's back")
-    _break(stage)
+    with Chronicle(stage.cluster.kubeconfig) as told:
+        _break(stage, told)
     _chapter("And again as declared")
     _watch_until(stage, "everything is as declared", _everything_as_declared, seconds=90)
     _table(stage)
@@ -71,7 +75,7 @@ def _scale(stage: Stage) -> None:
     console.print(f"In OpenNebula, machine {machine['id']} now has {machine['memory']} MiB.")
 
 
-def _break(stage: Stage) -> None:
+def _break(stage: Stage, told: Chronicle) -> None:
     """Each of these is seen by a sweep, named on the object, and mended as its driftPolicy says."""
     server = "ns3012346.ip-57-131-167.eu"
     console.print("- in the guest of app-paris: shutdown")
@@ -89,17 +93,12 @@ def _break(stage: Stage) -> None:
     stage.rename_server(server, "do-not-touch")
     console.print("- and IP block 57.131.167.176/28 is taken off the vRack")
     stage.park_block("57.131.167.176/28")
-    seen: dict[str, Json] = {}
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and len(seen) < 7:
-        for item in stage.cluster.get(_KINDS, "-n", "platform")["items"]:
-            for entry in (item.get("status") or {}).get("drift") or []:
-                seen.setdefault(f"{item['kind']}/{item['metadata']['name']} {entry['path']}", entry)
-        time.sleep(0.2)
+    # The adopted cloud tells of a difference of its own, which its driftPolicy leaves alone.
+    told.until("all told", lambda: sum(d["action"] == "Correcting" for d in told.drifts().values()) >= _BROKEN)
     console.print("\nWhat the operator wrote on the objects (status.drift):")
-    for where, entry in seen.items():
+    for (kind, name, path), entry in told.drifts().items():
         console.print(
-            f"  {escape(where)}: [green]{escape(entry.get('desired', ''))}[/] declared,"
+            f"  {kind}/{name} {escape(path)}: [green]{escape(entry.get('desired', ''))}[/] declared,"
             f" [red]{escape(entry.get('observed', ''))}[/] found, {entry['action']}"
         )
 
