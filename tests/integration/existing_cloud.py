@@ -5,6 +5,16 @@ from sovereigncloud.sandbox.onlooker import Onlooker
 from sovereigncloud.sandbox.stage import condition
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOshSFOnTEAaOhM5ct5FYU+EI6q3+0OrkpRHpFrN5MMX you@example"
+QUICK = {
+    "scheduler": 0.2,
+    "prolog": 0.1,
+    "boot": 0.1,
+    "shutdown": 0.1,
+    "image": 0.2,
+    "host_monitor": 0.1,
+    "datastore_monitor": 0.1,
+}
+"""How long things take there, in seconds: the stories wait for them a hundred times."""
 _addresses = iter(range(40, 250))
 
 
@@ -16,7 +26,7 @@ class ExistingCloud:
         self.hosts = tuple(f"{name}-host-{number}" for number in range(hosts))
         address = stage.address(next(_addresses))
         tls = authority.issue(name, names=[address]) if authority else None
-        self.endpoint = stage.make_cloud(name, address, password=password, hosts=self.hosts, tls=tls)
+        self.endpoint = stage.make_cloud(name, address, password=password, hosts=self.hosts, tls=tls, speeds=QUICK)
         self.onlooker = Onlooker(self.endpoint, password)
 
     # --- manifests

@@ -12,7 +12,7 @@ from sovereigncloud.sandbox.certificates import Authority
 from sovereigncloud.sandbox.onlooker import Onlooker
 from sovereigncloud.sandbox.stage import condition, is_ready
 
-SETTINGS = {"sweep_interval": "1.5", "late_write_grace": "3"}
+SETTINGS = {"sweep_interval": "1", "settle_interval": "0.3", "late_write_grace": "3"}
 
 ALLOCATE = "one.vm.allocate"
 FAILED = {"count": 2, "status": 500, "body": "<html>Internal Server Error</html>", "content_type": "text/html"}

@@ -11,7 +11,7 @@ from tests.integration.existing_cloud import ExistingCloud
 
 from sovereigncloud.sandbox.stage import condition, is_ready
 
-SETTINGS = {"sweep_interval": "1.5"}
+SETTINGS = {"sweep_interval": "1", "settle_interval": "0.3"}
 
 CORRECT, REPORT, IGNORE = "correct", "report", "ignore"
 POWERED_OFF = 8

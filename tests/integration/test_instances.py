@@ -9,7 +9,7 @@ from tests.integration.existing_cloud import KEY
 from sovereigncloud.api.base import FINALIZER
 from sovereigncloud.sandbox.stage import condition, is_ready
 
-SETTINGS = {"sweep_interval": "1.5"}
+SETTINGS = {"sweep_interval": "1", "settle_interval": "0.3"}
 
 POWERED_OFF, SUSPENDED = 8, 5
 

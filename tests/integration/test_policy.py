@@ -4,7 +4,7 @@ import pytest
 
 from sovereigncloud.sandbox.stage import condition, is_ready
 
-SETTINGS = {"sweep_interval": "1.5"}
+SETTINGS = {"sweep_interval": "1", "settle_interval": "0.3"}
 
 POWERED_OFF = 8
 

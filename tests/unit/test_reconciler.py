@@ -340,6 +340,42 @@ async def test_deleted_it_goes_outside_and_then_here(b):
     assert b.outside.wrote() == [("terminate", 10)]
 
 
+@pytest.mark.parametrize("when", ["the finalizer is on it", "it is made", "its id is in status"])
+def test_let_go_by_the_api_server_in_spite_of_the_finalizer_nothing_of_it_stays(when):
+    @scenario
+    async def story(b):
+        await b.running("busy")
+        b.api.apply(objects.instance())
+        happened = {
+            "the finalizer is on it": lambda: b.api.objects[WEB]["metadata"].get("finalizers"),
+            "it is made": lambda: b.outside.marked("web"),
+            "its id is in status": lambda: b.api.objects[WEB]["status"].get("external"),
+        }[when]
+        while not happened():
+            await b.after(0.001)
+        b.api.lose(WEB)
+        await b.after(90)
+        assert b.outside.marked("web") == []
+        assert len(b.outside.wrote("create")) == 2, "it was made"
+        assert b.engine.store.stored(WEB) is None
+        assert b.ready(key("busy"))
+
+    story()
+
+
+@scenario
+async def test_let_go_too_early_and_applied_anew_it_is_taken_over(b):
+    await b.running("busy")
+    b.api.apply(objects.instance())
+    while not b.outside.marked("web"):
+        await b.after(0.001)
+    b.api.lose(WEB)
+    b.api.apply(objects.instance())
+    await b.after(30)
+    assert b.ready()
+    assert len(b.outside.marked("web")) == 1
+
+
 @scenario
 async def test_retain_leaves_it(b):
     await b.running("web", deletionPolicy="Retain")

@@ -63,7 +63,8 @@ class Audit:
         suspects: dict[Key, Json] = {}
         ghosts: list[tuple[Key, str]] = []
         for kind in self._kinds:
-            before = {key: stored.uid for key in self._store.keys(kind) if (stored := self._store.stored(key))}
+            held = {key: stored for key in self._store.keys(kind) if (stored := self._store.stored(key))}
+            before = {key: stored.uid for key, stored in held.items() if not stored.lingers}
             listed = await self._list(kind)
             suspects |= {key: body for key, body in listed.items() if self._is_news(key, body)}
             ghosts += [(key, uid) for key, uid in before.items() if key not in listed]

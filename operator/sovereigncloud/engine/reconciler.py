@@ -168,7 +168,7 @@ class Reconciler:
         resource, track = scope.resource, scope.track
         stored = self._shared.store.stored(resource.key)
         track.facts.update(outcome.facts)
-        if stored is None or stored.uid != resource.metadata.uid or not self._may_write():
+        if stored is None or stored.uid != resource.metadata.uid or stored.lingers or not self._may_write():
             return
         previous: Json = stored.body().get("status") or {}
         patch = status_patch(
@@ -188,7 +188,9 @@ class Reconciler:
                     resource.crd.kind, metadata.namespace, metadata.name, stored.version, patch
                 )
             except NotFound:
-                self._vanished(resource.key, metadata.uid)
+                now = self._shared.store.stored(resource.key)
+                if now is not None and not now.lingers:
+                    self._vanished(resource.key, metadata.uid)
                 return
             self._metrics.wrote(resource.crd.kind)
             self._ingest(written)

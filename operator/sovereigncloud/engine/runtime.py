@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from time import monotonic, time
 from typing import Any
 
-from sovereigncloud.api.base import Key
+from sovereigncloud.api.base import FINALIZER, Key
 from sovereigncloud.core.brakes import Limits
+from sovereigncloud.core.conditions import timestamp
 from sovereigncloud.core.outcome import Phase
 from sovereigncloud.engine.actor import Actor
 from sovereigncloud.engine.clients import Clients
@@ -131,6 +132,9 @@ class Engine:
     def told(self, event: str | None, body: Json) -> None:
         """An event of the watch (None: listed)."""
         self._metrics.told(time())
+        if event == "DELETED" and _let_go_too_early(body):
+            self._linger(body)
+            return
         if event == "DELETED":
             self._gone(key_of(body), body["metadata"].get("uid", ""))
             return
@@ -160,6 +164,16 @@ class Engine:
     def _respecified(self, key: Key, before: Stored) -> bool:
         after = self.store.stored(key)
         return after is not None and (after.uid, after.trigger[0]) != (before.uid, before.trigger[0])
+
+    def _linger(self, body: Json) -> None:
+        """What was made for it has to be ended all the same, as if it was still there."""
+        before = self.store.stored(key_of(body))
+        key = self.store.linger(body, timestamp(self._shared.now()))
+        if key is not None:
+            logger.warning("let go by the API server in spite of the finalizer", extra={"object": str(key)})
+            self._refer(key)
+            self.queue.add(key, Lane.USER)
+            self._tell_others(key, before)
 
     def _refer(self, key: Key) -> None:
         resource = self.store.get(key)
@@ -368,3 +382,12 @@ class Engine:
             self.queue.add_after(key, outcome.after)
         elif outcome.phase in _AGAIN:
             self.queue.add_after(key, _AGAIN[outcome.phase])
+
+
+def _let_go_too_early(body: Json) -> bool:
+    """Whether an object went with our finalizer on it. Where a deletion and the PATCH of the finalizer meet within a few
+    milliseconds the API server deletes it at once (observed on 1.36 in 8 of 100: its conditional delete looks at the
+    finalizers only before the first try). Such an object never was "being deleted".
+    """
+    metadata = body["metadata"]
+    return FINALIZER in (metadata.get("finalizers") or ()) and "deletionTimestamp" not in metadata

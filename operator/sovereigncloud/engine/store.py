@@ -43,6 +43,7 @@ class Stored:
         owners: uids of its owners.
         readiness: the status of its condition Ready, empty before there is one.
         drifted: whether its condition Drifted is True.
+        lingers: it is not in the API server any more, and what is outside for it has to be ended.
     """
 
     uid: str
@@ -54,6 +55,7 @@ class Stored:
     readiness: str = ""
     drifted: bool = False
     uses: Uses = _NOTHING
+    lingers: bool = False
 
     @property
     def deleting(self) -> bool:
@@ -116,6 +118,17 @@ class Store:
         if known is None or known.uid != body["metadata"].get("uid", ""):
             return None
         return self.put(body)[0]
+
+    def linger(self, body: Mapping[str, Any], now: str) -> Key | None:
+        """Keep an object that the API server let go too early, as one that is being deleted; None where another one has
+        its name by now.
+        """
+        known = self._objects.get(key_of(body))
+        if known is not None and known.uid != body["metadata"].get("uid", ""):
+            return None
+        key, _ = self.put({**body, "metadata": {**body["metadata"], "deletionTimestamp": now}})
+        self._objects[key].lingers = True
+        return key
 
     def set_uses(self, key: Key, uses: Uses) -> None:
         """Remember what an object refers to, and so who refers to whom."""

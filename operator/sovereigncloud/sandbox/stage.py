@@ -327,13 +327,15 @@ class Stage:
         password: str = "opennebula",
         hosts: tuple[str, ...] = (),
         tls: KeyPair | None = None,
+        speeds: Mapping[str, float] | None = None,
     ) -> str:
-        """A cloud that somebody else runs; returns its endpoint."""
+        """A cloud that somebody else runs; returns its endpoint. `speeds`: see sandbox.opennebula.cloud.Speeds."""
         body: Json = {
             "name": name,
             "listen": f"{address}:2633",
             "oneadmin_password": password,
             "hosts": [{"name": host} for host in hosts],
+            "speeds": dict(speeds or {}),
         }
         if tls is not None:
             body["tls"] = {"certificate": tls.certificate.decode(), "key": tls.key.decode()}
