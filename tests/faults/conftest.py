@@ -1,3 +1,4 @@
+import logging
 import os
 
 import pytest
@@ -5,6 +6,12 @@ import pytest
 EVERY = max(1, int(os.environ.get("SOVEREIGN_FAULTS_EVERY", "1")))
 """Of the writes of a course every so many-th is struck: `make faults` strikes all, `make test` every fifth."""
 TABLE = pytest.StashKey[list]()
+
+
+@pytest.fixture(autouse=True)
+def quiet(caplog):
+    """Failures are what is tested: thousands of lines about them help nobody."""
+    caplog.set_level(logging.CRITICAL, logger="sovereigncloud")
 
 
 @pytest.fixture

@@ -86,7 +86,7 @@ async def travel(course, choose=None, *, ended=lambda _: None, scene=Scene):
 
 
 async def _go(course, scene):
-    began, reads = clock(), scene.wire.reads
+    began, asked = clock(), scene.wire.asked
     course.act(scene)
     over, wrongs = await _to_the_end(course, scene)
     if scene.writes.struck and scene.writes.struck[-1][1] > over:
@@ -97,7 +97,7 @@ async def _go(course, scene):
         orphans=list(orphans),
         wrongs=[*wrongs, *more],
         writes=len(scene.writes.log),
-        reads=scene.wire.reads - reads,
+        asked=scene.wire.asked - asked,
         took=over - began,
         log=tuple(scene.writes.log),
     )
@@ -129,7 +129,7 @@ class Report:
     orphans: list[str] = field(default_factory=list)
     wrongs: list[str] = field(default_factory=list)
     writes: int = 0
-    reads: int = 0
+    asked: int = 0
     took: float = 0.0
     log: tuple[str, ...] = ()
 

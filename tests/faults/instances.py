@@ -11,7 +11,7 @@ from sovereigncloud.providers.kubernetes import PLURALS
 from sovereigncloud.sandbox.opennebula import mischief
 from sovereigncloud.sandbox.opennebula.lifecycle import Lcm, State
 
-_ONE = secret("one", username="oneadmin", password="one")
+ONE = secret("one", username="oneadmin", password="one")
 
 CLOUD = manifest(
     "SovereignCloud",
@@ -57,7 +57,7 @@ class Creation(Course):
         await scene.run(5)
 
     def act(self, scene):
-        self.apply(scene, _ONE, CLOUD, NETWORK, IMAGE, instance())
+        self.apply(scene, ONE, CLOUD, NETWORK, IMAGE, instance())
 
     def judge(self, scene):
         cloud = scene.clouds["paris"]
@@ -144,7 +144,7 @@ class Recreation(Creation):
 
     async def prepare(self, scene):
         await super().prepare(scene)
-        self.apply(scene, _ONE, CLOUD, NETWORK, IMAGE, instance(updatePolicy={"replace": "Allow"}))
+        self.apply(scene, ONE, CLOUD, NETWORK, IMAGE, instance(updatePolicy={"replace": "Allow"}))
         assert await scene.run(600, scene.settled)
         scene.wire.done.clear()
 

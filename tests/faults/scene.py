@@ -6,11 +6,10 @@ A crash drops the whole process: its engine and everything it remembers. The nex
 import asyncio
 import base64
 import contextlib
-import logging
 import random
 
 from prometheus_client import CollectorRegistry
-from tests.faults.api_server import KINDS, ApiServer, Client
+from tests.faults.api_server import KINDS, ApiServer, Client, secret
 from tests.faults.simulated_time import clock, now, wall
 from tests.faults.wire import Life, Wire, Writes, without_threads
 
@@ -49,8 +48,8 @@ class Process:
             CONTROLLERS,
             clients=Clients(
                 api,
-                scene.wire.open_nebula(self.life),
-                scene.wire.account(self.life),
+                scene.open_nebula(self.life),
+                scene.account(self.life),
                 clock=asyncio.get_running_loop().time,
             ),
             kubernetes=api,
@@ -59,7 +58,7 @@ class Process:
             metrics=Metrics(CollectorRegistry()),
             may_write=lambda: not self.life.dead,
             clock=asyncio.get_running_loop().time,
-            now=now,
+            now=scene.now,
             backoff=Backoff(jitter=random.Random(7).random),
         )
 
@@ -86,13 +85,21 @@ class Process:
 
 
 class Scene:
-    """A whole installation. Use `async with`."""
+    """A whole installation in simulated time. Use `async with`.
 
-    def __init__(self, **settings):
+    Attributes:
+        way_in: "OAuth2" or "keys": how the OVHcloud account is entered.
+    """
+
+    now = staticmethod(now)
+    wall = staticmethod(wall)
+
+    def __init__(self, *, way_in="OAuth2", **settings):
+        self.way_in = way_in
         self.settings = Settings(installation_id=INSTALLATION, **settings)
         self.writes = Writes()
         self.api = ApiServer()
-        world = World(clock=wall)
+        world = World(clock=self.wall)
         timing = world.state.timing
         timing.reinstall, timing.vrack_task, timing.ip_task, timing.token = 15.0, 4.0, 4.0, 1e9
         for number, name in enumerate((*SERVERS, SPARE)):
@@ -116,6 +123,12 @@ class Scene:
         await self.process.end()
         self._open.close()
 
+    def open_nebula(self, life):
+        return self.wire.open_nebula(life)
+
+    def account(self, life):
+        return self.wire.account(life)
+
     # --- what is outside ---------------------------------------------------------------------------------------------
 
     def add_cloud(self, name, address, *, password="one", hosts=("10.0.0.1", "10.0.0.2")):
@@ -130,9 +143,23 @@ class Scene:
         return self._install(spec)
 
     def _install(self, spec: CloudSpec):
-        cloud = install(spec, wall)
+        cloud = install(spec, self.wall)
         self.clouds[spec.name] = self.wire.clouds[spec.listen] = cloud
         return cloud
+
+    def account_secret(self, name):
+        """The Secret with the credentials of the OVHcloud account."""
+        state = self.ovh.state
+        if self.way_in == "OAuth2":
+            client = state.service_accounts[0]
+            return secret(name, clientId=client.client_id, clientSecret=client.client_secret)
+        key = state.application_keys[0]
+        return secret(
+            name,
+            applicationKey=key.application_key,
+            applicationSecret=key.application_secret,
+            consumerKey=key.consumer_key,
+        )
 
     def _play(self, where):
         """The pod of the installer."""
@@ -191,8 +218,3 @@ class Scene:
             for kind in KINDS.values()
             for body in self.api.all(kind)
         )
-
-
-def quiet_logs():
-    """Failures are what is tested: thousands of lines about them help nobody."""
-    logging.getLogger("sovereigncloud").setLevel(logging.CRITICAL)

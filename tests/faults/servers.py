@@ -2,7 +2,7 @@
 
 import copy
 
-from tests.faults.api_server import manifest, secret
+from tests.faults.api_server import manifest
 from tests.faults.courses import Course
 from tests.faults.verdicts import SYSTEM, made_twice, reinstalled_twice, server_wrongs, several, unknown
 from tests.integration.hosted_scenes import example
@@ -20,10 +20,9 @@ class Reinstallation(Course):
     within = 3 * 3600.0
 
     def act(self, scene):
-        account = scene.ovh.state.service_accounts[0]
         self.apply(
             scene,
-            secret("ovh", clientId=account.client_id, clientSecret=account.client_secret),
+            scene.account_secret("ovh"),
             manifest(
                 "BareMetalServer",
                 "one-3",
@@ -54,10 +53,9 @@ class Hosted(Course):
     cloud = example("11-hosted-cloud.yaml", "SovereignCloud", "ovh-rbx")
 
     def act(self, scene):
-        account = scene.ovh.state.service_accounts[0]
         self.apply(
             scene,
-            secret("ovh-account", clientId=account.client_id, clientSecret=account.client_secret),
+            scene.account_secret("ovh-account"),
             self.cloud,
         )
 

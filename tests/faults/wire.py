@@ -17,6 +17,7 @@ import anyio
 import requests
 from multidict import CIMultiDict, MultiDict
 from requests.adapters import BaseAdapter
+from urllib3.exceptions import MaxRetryError, NewConnectionError
 
 from sovereigncloud.providers.limits import CircuitBreaker, TokenBucket
 from sovereigncloud.providers.opennebula import session as one_session
@@ -126,20 +127,21 @@ class Wire:
     Attributes:
         ovh: the simulated OVHcloud.
         clouds: simulated front-ends by address, "127.0.0.10:2633".
-        reads: how many requests read something.
+        asked: how many requests were sent, also to where nobody answers.
         done: writes that took effect, however much was lost of their answers: (where, method, arguments or path).
     """
 
     def __init__(self, ovh, writes):
         self.ovh, self.writes = ovh, writes
         self.clouds = {}
-        self.reads = 0
+        self.asked = 0
         self.done = []
 
     # --- one request -------------------------------------------------------------------------------------------------
 
     def one(self, life, prepared):
         """XML-RPC. Raises requests.ConnectionError."""
+        self.asked += 1
         cloud = self.clouds.get(urlsplit(prepared.url).netloc)
         if cloud is None or cloud.down:
             raise _refused()
@@ -154,11 +156,13 @@ class Wire:
 
         acting = functools.partial(self._inflict, cloud.faults, CALL, name, perform)
         if call.reads:
-            return self._read(life, acting)
+            life.check()
+            return acting()
         return self.writes.through(life, f"{cloud.name} {name} {_shown(arguments)}", acting)
 
     def rest(self, life, prepared):
         """Signed REST. Raises requests.ConnectionError."""
+        self.asked += 1
         parts = urlsplit(prepared.url)
         path = _logical(parts.path)
         body = prepared.body or b""
@@ -174,13 +178,9 @@ class Wire:
 
         acting = functools.partial(self._inflict, self.ovh.faults, prepared.method, path, perform)
         if prepared.method == "GET" or path == TOKEN_PATH:
-            return self._read(life, acting)
+            life.check()
+            return acting()
         return self.writes.through(life, f"ovh {prepared.method} {path} {body.decode()[:100]}", acting)
-
-    def _read(self, life, acting):
-        life.check()
-        self.reads += 1
-        return acting()
 
     def _inflict(self, faults, method, path, perform):
         """The simulator's own plan of faults, without waiting."""
@@ -308,9 +308,8 @@ def _at_once(coroutine):
 
 
 def _refused():
-    from urllib3.exceptions import NewConnectionError  # noqa: PLC0415
-
-    return requests.ConnectionError(NewConnectionError(None, "connection refused"))
+    """As `requests` tells that nobody listens."""
+    return requests.ConnectionError(MaxRetryError(None, "", NewConnectionError(None, "connection refused")))
 
 
 def _shown(arguments):

@@ -87,9 +87,11 @@ class FrontEnd:
 
     async def view(self, began: float) -> CloudView:
         owner = await self._who()
+        # One call first and alone: after an outage it is the one that tries whether the front-end is back. Beside others,
+        # which are not let through meanwhile and fail at once, it would be cancelled before its answer was there.
+        vms = await self._machines()
         try:
             async with asyncio.TaskGroup() as group:
-                vms = group.create_task(self._machines())
                 networks = group.create_task(
                     self._pool("one.vnpool.info", "VNET", reading.network, _ALL, _WHOLE, _WHOLE)
                 )
@@ -107,7 +109,7 @@ class FrontEnd:
         return CloudView(
             began=began,
             owner=owner,
-            vms={one.id: one for one in vms.result()},
+            vms={one.id: one for one in vms},
             networks={one.id: one for one in networks.result()},
             images={one.id: one for one in images.result()},
             hosts={one.id: one for one in hosts.result()},

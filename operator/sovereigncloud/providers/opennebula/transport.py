@@ -33,6 +33,7 @@ class Transport:
     ) -> None:
         self._connections, self._deadline = connections, deadline
         self.bucket, self._breaker = bucket, breaker
+        self._last_failure = ""
         self._limiter = anyio.CapacityLimiter(threads)
         # Number and time are limited here; a thread that was given up ends by its own timeouts.
         self._threads = anyio.CapacityLimiter(math.inf)
@@ -48,7 +49,8 @@ class Transport:
     async def _call(self, method: str, arguments: tuple[Any, ...], *, write: bool) -> Any:
         where = f"OpenNebula {method}"
         if wait := self._breaker.wait():
-            raise Retry("not asked: the front-end failed repeatedly", where=where, after=wait, maybe_done=False)
+            # In the words of the last failure: a message that changes at every try would be a write to status.
+            raise Retry(self._last_failure, where=where, after=wait, maybe_done=False)
         async with self._limiter:
             await self.bucket.acquire()
             try:
@@ -89,6 +91,7 @@ class Transport:
     def _ill(self, error: OutsideError) -> OutsideError:
         if isinstance(error, Retry):
             self._breaker.failed()
+            self._last_failure = error.message
         return error
 
     def close(self) -> None:
