@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,9 @@ class Shop:
         return {(o["kind"], o["metadata"]["name"]): o["metadata"]["resourceVersion"] for o in listed}
 
 
+QUIET = 8.0  # seconds: two sweeps and a half of these stages
+
+
 @pytest.fixture(scope="module")
 def shop(bare_stage):
     return Shop(bare_stage)
@@ -92,6 +96,12 @@ def built(shop):
     shop.stage.wait_ready("hostedinstance", "app-paris", seconds=120)
     shop.stage.wait_ready("virtualnetwork", "lan-apps")
     shop.stage.wait_ready("machineimage", "ubuntu-24.04")
+    # Its image is told as used by a later sweep: built is what does not change any more.
+    quiet, known = time.monotonic(), shop.objects()
+    while time.monotonic() - quiet < QUIET:
+        time.sleep(0.5)
+        if (now := shop.objects()) != known:
+            quiet, known = time.monotonic(), now
     return shop
 
 
