@@ -42,6 +42,11 @@ class SimulatedTimeLoop(asyncio.SelectorEventLoop):
     def _pass(self, seconds):
         self._simulated += seconds
 
+    def call_exception_handler(self, context):
+        """Nobody asks what became of the tasks of a process that crashed."""
+        if isinstance(context.get("exception"), Exception):
+            super().call_exception_handler(context)
+
     def run_in_executor(self, executor, func, *args):
         done = self.create_future()
         try:
