@@ -132,7 +132,7 @@ def test_asked_to_end_with_a_call_in_flight_it_ends_in_time_and_makes_nothing_tw
 
 
 def test_at_rest_it_ends_at_once(world, chronicle):
-    chronicle.all_ready(11, 30)
+    chronicle.all_ready(len(chronicle.objects()), 30)
     assert world.stop_operator() < 2.0
     assert "calls in flight" not in world.log_since_start()
     lease = world.cluster.get("leases", "-n", SYSTEM)["items"][0]
@@ -142,6 +142,7 @@ def test_at_rest_it_ends_at_once(world, chronicle):
 
 def test_restarted_at_random_moments_it_makes_twenty_machines_and_no_more(world, chronicle):
     chance, wanted = random.Random(20), [f"many-{number:02}" for number in range(20)]
+    before = len(chronicle.objects())
     # Slow enough that something is in flight whenever it ends.
     with fault(world, kind="latency", path="one.vm.allocate", seconds=0.4, name="slow"):
         world.apply([small(name) for name in wanted])
@@ -150,7 +151,7 @@ def test_restarted_at_random_moments_it_makes_twenty_machines_and_no_more(world,
             time.sleep(chance.uniform(0.3, 1.8))
             ending()
             world.start_operator()
-        chronicle.all_ready(31, 90)
+        chronicle.all_ready(before + len(wanted), 90)
     assert machines(world, "many-") == dict.fromkeys(wanted, 1)
     calls = world.one_mark("paris")
     world.cluster.kubectl("delete", "hinst", *wanted, "-n", "platform", "--timeout=60s")
@@ -191,9 +192,10 @@ def writes_of_the_second(stage):
 
 def test_a_second_operator_is_ready_and_never_writes(second, chronicle):
     second.until(lambda: second.probe("/readyz", SECOND).status_code == 200, "ready", seconds=20)
+    before = len(chronicle.objects())
     for number in range(3):
         second.apply(small(f"beside-{number}"))
-    chronicle.all_ready(14, 60)
+    chronicle.all_ready(before + 3)
     second.mischief("paris", "vm-power-off", vm="beside-0")
     second.until(lambda: running(second, "beside-0"), "mended by the first", seconds=30)
     assert second.log_since_start(SECOND).count("holding Lease") == 0
@@ -205,7 +207,7 @@ def test_a_second_operator_is_ready_and_never_writes(second, chronicle):
 
 
 def test_the_first_killed_the_second_takes_over_and_makes_nothing_twice(second, chronicle):
-    wanted = [f"taken-{number}" for number in range(6)]
+    before, wanted = len(chronicle.objects()), [f"taken-{number}" for number in range(6)]
     with fault(second, kind="latency", path="one.vm.allocate", seconds=1.5, name="slow"):
         second.apply([small(name) for name in wanted])
         second.until(lambda: struck(second, "slow") >= 2, "asked for", seconds=20)
@@ -213,7 +215,7 @@ def test_the_first_killed_the_second_takes_over_and_makes_nothing_twice(second, 
         begun = time.monotonic()
         second.until(lambda: "holding Lease" in second.log_since_start(SECOND), "taken over", seconds=30)
         assert time.monotonic() - begun > 2.0, "not before the first one's time is up"
-        chronicle.all_ready(20, 60)
+        chronicle.all_ready(before + len(wanted))
     assert machines(second, "taken-") == dict.fromkeys(wanted, 1)
     assert writes_of_the_second(second) != []
     second.stop_operator(SECOND)
@@ -244,8 +246,9 @@ def test_it_ran_under_the_account_of_the_chart_and_nothing_was_forbidden(world):
 def test_without_an_api_server_for_a_while_it_goes_on_afterwards(world, chronicle):
     world.stop_operator()
     child = world.start_operator(lease_seconds="60")
-    world.until(lambda: "holding Lease" in world.log_since_start(), "the writer", seconds=30)
-    chronicle.all_ready(20, 60)
+    world.apply(small("before"))  # made once it has begun and watches; one that cannot begin ends, and is begun again
+    chronicle.ready("HostedInstance", "before")
+    chronicle.all_ready(before := len(chronicle.objects()))
     calls = world.one_mark("paris")
     with world.cluster.without_api_server():
         world.mischief("paris", "vm-power-off", vm="app")
@@ -253,7 +256,7 @@ def test_without_an_api_server_for_a_while_it_goes_on_afterwards(world, chronicl
     world.apply(small("afterwards"))
     chronicle.ready("HostedInstance", "afterwards")
     world.until(lambda: running(world, "app"), "what happened meanwhile is mended", seconds=30)
-    chronicle.all_ready(21, 30)
+    chronicle.all_ready(before + 1)
     assert child.poll() is None, "the same process"
     assert len(world.one_calls("paris", "one.vm.allocate", since=calls)) == 1
 
@@ -268,6 +271,6 @@ def test_a_lease_that_cannot_be_renewed_ends_the_process_and_the_next_one_goes_o
         world.mischief("paris", "vm-power-off", vm="app")
     world.start_operator()  # as a kubelet does
     world.until(lambda: running(world, "app"), "mended by the next", seconds=40)
-    chronicle.all_ready(21, 60)
+    chronicle.all_ready(len(chronicle.objects()))
     assert world.ovh_writes(writes) == []
     assert world.one_calls("paris", "one.vm.allocate", since=calls) == []
