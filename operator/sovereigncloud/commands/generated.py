@@ -1,4 +1,5 @@
-"""The files of the project that are made from the code: `crds/`, and in the Helm chart the same CRDs and the RBAC rules.
+"""The files of the project that are made from the code: `crds/`, in the Helm chart the same CRDs and the RBAC rules, and
+Argo CD's health check of every kind.
 
 The chart keeps them under `files/`, which Helm does not render, so nothing in them needs escaping; its templates take them
 from there. `manifests/base/operator.yaml` is the rendered chart (`make manifests`).
@@ -13,12 +14,23 @@ from typing import Any
 
 import yaml
 
+from sovereigncloud.api import KINDS
 from sovereigncloud.api.base import GROUP
 from sovereigncloud.api.crd import KUSTOMIZATION, manifests
 from sovereigncloud.providers.kubernetes import RBAC, RbacRule
 
 CHART = Path("charts") / "sovereign-cloud-operator"
 _RBAC_HEADER = "# Generated from RBAC in operator/sovereigncloud/providers/kubernetes.py by `sovereign crds --write`. Do not edit.\n"
+ARGOCD = Path("manifests") / "argocd"
+HEALTH = Path("resource_customizations") / GROUP / "_" / "health.lua"
+"""Where Argo CD's own source has the health check of every kind of a group."""
+_ARGOCD_HEADER = f"""\
+# How Argo CD judges the health of every kind of {GROUP}, for its ConfigMap argocd-cm:
+#
+#   kubectl patch configmap argocd-cm --namespace argocd --type merge --patch-file argocd-cm.yaml
+#
+# Generated from {HEALTH} by `sovereign crds --write`. Do not edit.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +73,19 @@ def folders(crds: Path) -> list[Folder]:
             Folder(files / "crds", definitions, "*"),
             Folder(files, {"rbac.yaml": rbac()}, "*.yaml"),
         ]
+    argocd = crds.absolute().parent / ARGOCD
+    if argocd.is_dir():
+        script = (argocd / HEALTH).read_text(encoding="utf-8")
+        found.append(Folder(_relative(argocd), {"argocd-cm.yaml": argocd_cm(script)}, "argocd-cm.yaml"))
     return found
+
+
+def argocd_cm(script: str) -> str:
+    """The script once, and an alias of it for each further kind: the keys of a ConfigMap know no wildcard."""
+    first, *others = (f"resource.customizations.health.{GROUP}_{kind.crd.kind}" for kind in KINDS)
+    text = "".join(f"    {line}\n" if line else "\n" for line in script.splitlines())
+    aliases = "".join(f"  {key}: *health\n" for key in others)
+    return f"{_ARGOCD_HEADER}data:\n  {first}: &health |\n{text}{aliases}"
 
 
 def rbac(rules: Sequence[RbacRule] = RBAC) -> str:
