@@ -28,8 +28,6 @@ from sovereigncloud.sandbox.kubelet.images import Image, operator_images
 from sovereigncloud.sandbox.toolchain import Toolchain
 
 LOOPBACK = "127.0.0.1"
-_SERVICES = "10.0.0.0/24"
-_SERVICES_FIRST = "10.0.0.1"  # the address of the Service `kubernetes`, which the API server's certificate names
 _READY_WITHIN = 60.0  # seconds; 3 are usual
 _NODE = "sandbox"
 _KUBELET_GRACE = 5.0  # seconds; its pods get 2 of them
@@ -65,6 +63,8 @@ class ControlPlane(Cluster):
         super().__init__(directory / "kubeconfig", directory, toolchain)
         self._audited = audited
         self._authority = Authority.create("sovereign-sandbox")
+        # The kubelet listens on the addresses of Services, and other control planes on the machine have some, too.
+        self._services = f"127.{random.randint(32, 63)}.{random.randint(0, 255)}"
         self._admin: ssl.SSLContext | None = None
         self._ports: dict[str, socket.socket] = {}
         self._children: dict[str, Child] = {}
@@ -220,7 +220,7 @@ class ControlPlane(Cluster):
         server = issue(
             "kube-apiserver",
             names=[
-                *("localhost", LOOPBACK, _SERVICES_FIRST),
+                *("localhost", LOOPBACK, f"{self._services}.1"),  # the first is that of the Service `kubernetes`
                 *("kubernetes", "kubernetes.default", "kubernetes.default.svc"),
             ],
         )
@@ -291,7 +291,7 @@ class ControlPlane(Cluster):
                 "service-account-key-file": key,
                 "service-account-signing-key-file": key,
                 "service-account-issuer": "https://kubernetes.default.svc",
-                "service-cluster-ip-range": _SERVICES,
+                "service-cluster-ip-range": f"{self._services}.0/24",
                 "authorization-mode": "Node,RBAC",
                 "allow-privileged": "true",
                 "kubelet-client-certificate": self._file("kubelet-client.crt"),
@@ -313,6 +313,8 @@ class ControlPlane(Cluster):
                 "use-service-account-credentials": "true",
                 "secure-port": 0,  # nobody reads its metrics
                 "leader-elect": "false",
+                # Their addresses would be on loopback, which the API server refuses in Endpoints: see kubelet.services.
+                "controllers": "*,-endpoints-controller,-endpointslice-controller,-endpointslice-mirroring-controller",
                 "kube-api-qps": 500,  # the default of 20 makes the deletion of a thousand objects take a minute
                 "kube-api-burst": 1000,
             },

@@ -20,6 +20,7 @@ from sovereigncloud.sandbox.kubelet.container import Runner
 from sovereigncloud.sandbox.kubelet.node import Node, utc_now
 from sovereigncloud.sandbox.kubelet.pod import PodWorker
 from sovereigncloud.sandbox.kubelet.root import entries_of_root
+from sovereigncloud.sandbox.kubelet.services import Services
 from sovereigncloud.sandbox.kubelet.trial import what_the_machine_grants
 
 logger = logging.getLogger("kubelet")
@@ -39,6 +40,7 @@ class Kubelet:
         self._pods: dict[str, PodWorker] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
         self._told: dict[str, str] = {}
+        self._services = Services(self._api, lambda: [one.backend for one in self._pods.values()], self._names_changed)
         self._port = 0
 
     async def run(self) -> None:
@@ -47,6 +49,7 @@ class Kubelet:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._be_there())
+                group.create_task(self._services.run())
                 group.create_task(self._follow())
         finally:
             await asyncio.gather(*(pod.stop(_STOP_GRACE) for pod in self._pods.values()), return_exceptions=True)
@@ -58,6 +61,10 @@ class Kubelet:
         """A container of a pod that is here."""
         named = [worker for worker in self._pods.values() if worker.name == f"{namespace}/{pod}"]
         return named[-1].runner(container) if named else None
+
+    def _names_changed(self) -> None:
+        for worker in self._pods.values():
+            worker.write_hosts()
 
     # --- the node -----------------------------------------------------------------------------------------------------
 
@@ -146,7 +153,7 @@ class Kubelet:
             "metadata"
         ]:
             return  # it ended under an earlier kubelet
-        worker = self._pods[uid] = PodWorker(self._node, pod)
+        worker = self._pods[uid] = PodWorker(self._node, pod, self._services.hosts)
         if "deletionTimestamp" in pod["metadata"]:
             worker.told(pod)
         task = self._running[uid] = asyncio.create_task(worker.run(), name=worker.name)

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from sovereigncloud.sandbox.kubelet.environment import ConfigError
 from sovereigncloud.sandbox.kubelet.images import Image
 from sovereigncloud.sandbox.kubelet.node import Node, utc_now
 from sovereigncloud.sandbox.kubelet.root import Isolation, Mount, Plan, identity_of
+from sovereigncloud.sandbox.kubelet.services import Backend
 from sovereigncloud.sandbox.kubelet.status import Container, Pod, Waiting, status_of
 from sovereigncloud.sandbox.kubelet.tokens import Tokens
 from sovereigncloud.sandbox.kubelet.unisolated import in_the_open
@@ -32,8 +33,9 @@ _GRACE = 30
 class PodWorker:
     """Runs a pod; `told()` brings each new version of it, `run()` ends when it is gone."""
 
-    def __init__(self, node: Node, pod: Json) -> None:
-        self.node, self.pod = node, pod
+    def __init__(self, node: Node, pod: Json, hosts: Callable[[str], str]) -> None:
+        """`hosts` gives the lines of /etc/hosts for a namespace."""
+        self.node, self.pod, self._hosts = node, pod, hosts
         self.name = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
         self.address = node.take_address()
         pod.setdefault("status", {}).update({"podIP": self.address, "hostIP": HOST})
@@ -66,6 +68,19 @@ class PodWorker:
     def runner(self, container: str) -> Runner | None:
         """The container of that name."""
         return next((one for one in (*self._init, *self._containers) if one.spec["name"] == container), None)
+
+    @property
+    def backend(self) -> Backend:
+        """What a Service sees of it."""
+        ready = all(runner.now.ready for runner in self._containers) and not self._deleted.is_set()
+        return Backend(self.pod, self.address, ready)
+
+    def write_hosts(self) -> None:
+        """Bring /etc/hosts up to date, in place: containers have the file itself bound into their root."""
+        if self._directory.is_dir():
+            metadata = self.pod["metadata"]
+            own = f"127.0.0.1 localhost\n{self.address} {metadata['name']}\n"
+            (self._directory / "hosts").write_text(own + self._hosts(metadata["namespace"]))
 
     async def run(self) -> None:
         """From its first status to its deletion."""
@@ -183,11 +198,10 @@ class PodWorker:
         env = environment.environment_of(spec, self.pod, image, sources, given)
         command = environment.argv(spec, image, env)
         identity = identity_of(self.pod, spec, image)
-        hosts = self._directory / "hosts"
         self._directory.mkdir(parents=True, exist_ok=True)
-        hosts.write_text(f"127.0.0.1 localhost\n{self.address} {self.pod['metadata']['name']}\n")
+        self.write_hosts()
         mounts = [Mount(Path(source), target) for target, source in image.files.items()]
-        mounts.append(Mount(hosts, "/etc/hosts"))
+        mounts.append(Mount(self._directory / "hosts", "/etc/hosts"))
         mounts += [self._mount_of(mount, env) for mount in spec.get("volumeMounts") or ()]
         plan = Plan(
             scratch=self._directory / "roots" / spec["name"],
