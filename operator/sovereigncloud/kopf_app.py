@@ -21,6 +21,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from sovereigncloud.api import KINDS
 from sovereigncloud.api.base import GROUP, VERSION
 from sovereigncloud.engine.audit import Audit
+from sovereigncloud.engine.calls import Calls
 from sovereigncloud.engine.clients import Clients
 from sovereigncloud.engine.lease import Lease
 from sovereigncloud.engine.logs import configure
@@ -115,7 +116,8 @@ async def run(settings: Settings, context: str | None = None) -> int:
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=metrics.registry)
     connection = Connection.load(context)
-    async with KubernetesApi(connection) as api:
+    calls = Calls(metrics)
+    async with KubernetesApi(connection, observer=calls) as api:
         installation = await installation_id(settings, api)
         lease = Lease(
             api,
@@ -129,7 +131,7 @@ async def run(settings: Settings, context: str | None = None) -> int:
             settings,
             installation,
             CONTROLLERS,
-            clients=Clients(api, open_nebula_clients(settings), ovh_clients(settings)),
+            clients=Clients(api, open_nebula_clients(settings, calls), ovh_clients(settings, calls)),
             kubernetes=api,
             writer=api,
             installer=JobInstaller(api, image=settings.installer_image),

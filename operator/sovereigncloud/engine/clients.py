@@ -88,6 +88,22 @@ class Clients:
             self._ovh[endpoint, namespace, secret] = known
         return known[1]
 
+    def known_open_nebula(self, endpoint: str, namespace: str, secret: str) -> OpenNebula | None:
+        """The client that is there, if one was made."""
+        return self._open_nebula.get((endpoint, f"{namespace}/{secret}"), (None, None))[1]
+
+    def known_ovh(self, endpoint: str, namespace: str, secret: str) -> Ovh | None:
+        """The client that is there, if one was made."""
+        return self._ovh.get((endpoint, namespace, secret), (None, None))[1]
+
+    def drop(self, namespace: str, secret: str) -> None:
+        """Nobody refers to a Secret any more: neither its values nor its clients are kept."""
+        self.forget(namespace, secret)
+        for endpoint, name in [key for key in self._open_nebula if key[1] == f"{namespace}/{secret}"]:
+            del self._open_nebula[endpoint, name]
+        for key in [key for key in self._ovh if key[1:] == (namespace, secret)]:
+            del self._ovh[key]
+
     def _need(self, values: Mapping[str, str], key: str, namespace: str, secret: str) -> str:
         if not values.get(key):
             self.forget(namespace, secret)  # who mends it does so now
