@@ -9,6 +9,7 @@ from typing import Protocol
 
 from sovereigncloud.engine.catalogue import Api
 from sovereigncloud.engine.metrics import Metrics
+from sovereigncloud.engine.tracing import Tracer
 
 
 class Call(Protocol):
@@ -27,13 +28,26 @@ class Call(Protocol):
 class Calls:
     """Stands behind the port `providers.calls.Observer`."""
 
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
+    def __init__(self, metrics: Metrics, tracer: Tracer) -> None:
+        self._metrics, self._tracer = metrics, tracer
 
     @contextmanager
     def during(self, call: Call) -> Iterator[None]:
         begun = monotonic()
-        try:
-            yield
-        finally:
-            self._metrics.asked(Api(call.api), call.endpoint, call.code, monotonic() - begun, retries=call.retries)
+        with self._tracer.call(f"{call.api} {call.endpoint}") as span:
+            try:
+                yield
+            finally:
+                self._metrics.asked(Api(call.api), call.endpoint, call.code, monotonic() - begun, retries=call.retries)
+                told: dict[str, str | int] = {
+                    "sovereign.api": call.api,
+                    "sovereign.endpoint": call.endpoint,
+                    "sovereign.code": call.code,
+                    "sovereign.retries": call.retries,
+                }
+                span.tell(told, failed=not _well(call.code))
+
+
+def _well(code: str) -> bool:
+    """Whether a call was answered as one hopes. Not being there, and being changed by another, are answers as well."""
+    return code in {"success", "no_exists", "404", "409"} or code.startswith(("2", "3"))

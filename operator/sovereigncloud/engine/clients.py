@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import monotonic
 
+from sovereigncloud.engine.redaction import redact
 from sovereigncloud.kinds.errors import MissingSecret
 from sovereigncloud.kinds.ports import Kubernetes, OpenNebula, Ovh
 
@@ -49,6 +50,7 @@ class Clients:
         cached = self._secrets.get((namespace, name))
         if cached is None or self._clock() - cached.read > SECRET_AGE:
             cached = _Cached(await self._kubernetes.secret(namespace, name), self._clock())
+            redact.learn(cached.values)
             self._secrets[namespace, name] = cached
         return cached.values
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from secrets import token_hex
 from time import monotonic, time
 from typing import Any
 
@@ -25,7 +26,9 @@ from sovereigncloud.engine.metrics import Metrics
 from sovereigncloud.engine.reconciler import Reconciler, Result
 from sovereigncloud.engine.settings import Settings
 from sovereigncloud.engine.store import Store, Stored, key_of, secret_key, targets
+from sovereigncloud.engine.subject import Subject, busy_with
 from sovereigncloud.engine.sweep import Sweeper
+from sovereigncloud.engine.tracing import Tracer, Untraced
 from sovereigncloud.engine.tracks import Tracks
 from sovereigncloud.engine.watch import ViewWatch
 from sovereigncloud.engine.workqueue import Backoff, Lane, Workqueue
@@ -57,6 +60,7 @@ class Engine:
         writer: of status and finalizers.
         installer: of OpenNebula.
         metrics: counted.
+        tracer: of reconciles and of reading clouds and accounts; None: nobody.
         may_write: whether this process holds the Lease.
         clock: monotonic seconds.
         now: the time of day, for status.
@@ -74,6 +78,7 @@ class Engine:
         writer: ObjectWriter,
         installer: Installer,
         metrics: Metrics,
+        tracer: Tracer | None = None,
         may_write: Callable[[], bool],
         clock: Callable[[], float] = monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -89,7 +94,7 @@ class Engine:
         self._clouds: dict[Key, ViewWatch[CloudView]] = {}
         self._accounts: dict[Account, ViewWatch[AccountView]] = {}
         self._vracks: dict[Account, set[str]] = {}
-        self._events = EventPoster(writer.create_event)
+        self._events = EventPoster(writer, clock=clock)
         self._tasks: list[asyncio.Task[None]] = []
         self._since: dict[Key, float] = {}
         self.synced = False
@@ -129,7 +134,7 @@ class Engine:
             ingest=self.ingest,
             vanished=self._gone,
         )
-        self._may_write = may_write
+        self._may_write, self._tracer = may_write, tracer or Untraced()
         metrics.show(exposed.gauges(self._now))
 
     # --- what the API server tells -----------------------------------------------------------------------------------
@@ -246,8 +251,9 @@ class Engine:
             async def read(began: float) -> CloudView:
                 resource = self.store.get(cloud)
                 try:
-                    client = await open_nebula_of(self._clients, resource, self.store.get)
-                    return await client.view(began)
+                    with self._tracer.trace("read OpenNebula", _named(f"{cloud.namespace}/{cloud.name}")):
+                        client = await open_nebula_of(self._clients, resource, self.store.get)
+                        return await client.view(began)
                 except Auth:
                     if resource is not None:
                         self._shared.distrust(resource, Uses())
@@ -279,8 +285,9 @@ class Engine:
 
             async def read(began: float) -> AccountView:
                 try:
-                    client = await self._clients.ovh(endpoint, namespace, secret)
-                    return await client.view(began, frozenset(self._vracks[account]))
+                    with self._tracer.trace("read OVHcloud", _named(f"{namespace}/{secret}")):
+                        client = await self._clients.ovh(endpoint, namespace, secret)
+                        return await client.view(began, frozenset(self._vracks[account]))
                 except Auth:
                     self._clients.forget(namespace, secret)
                     raise
@@ -388,19 +395,43 @@ class Engine:
             begun = self._since[key] = self._clock()
             outcome: Phase | str = "error"
             try:
-                result = await self._reconciler.reconcile(key)
-                self._requeue(key, result)
-                outcome = "gone" if result.gone else result.outcome.phase
-            except OutsideError as error:
-                logger.warning("Kubernetes: %s", error, extra={"object": str(key)})
-                self.queue.add_rate_limited(key)
-            except Exception:
-                logger.exception("reconcile failed", extra={"object": str(key)})
-                self.queue.add_rate_limited(key)
+                outcome = await self._traced(key)
             finally:
                 del self._since[key]
                 self._metrics.reconciled(key.kind, outcome, self._clock() - begun)
                 self.queue.done(key)
+
+    async def _traced(self, key: Key) -> Phase | str:
+        """One reconcile, as a trace and with its lines of the log."""
+        stored, reconcile_id = self.store.stored(key), token_hex(8)
+        uid, generation = (stored.uid, int(stored.trigger[0] or 0)) if stored else ("", 0)
+        attributes: dict[str, str | int] = {
+            "sovereign.kind": key.kind,
+            "sovereign.namespace": key.namespace,
+            "sovereign.name": key.name,
+            "sovereign.generation": generation,
+        }
+        with self._tracer.trace(f"reconcile {key.kind}", attributes) as span:
+            with busy_with(Subject(key, uid, generation, reconcile_id, *span.ids)):
+                outcome = await self._reconcile(key)
+            told = outcome.name.lower() if isinstance(outcome, Phase) else outcome
+            ended = {"sovereign.outcome": told, "sovereign.reconcile_id": reconcile_id}
+            span.tell(ended, failed=outcome in {Phase.RETRY, "error"})
+        return outcome
+
+    async def _reconcile(self, key: Key) -> Phase | str:
+        try:
+            result = await self._reconciler.reconcile(key)
+            self._requeue(key, result)
+        except OutsideError as error:
+            logger.warning("Kubernetes: %s", error, extra={"object": str(key)})
+            self.queue.add_rate_limited(key)
+        except Exception:
+            logger.exception("reconcile failed", extra={"object": str(key)})
+            self.queue.add_rate_limited(key)
+        else:
+            return "gone" if result.gone else result.outcome.phase
+        return "error"
 
     def _requeue(self, key: Key, result: Result) -> None:
         outcome = result.outcome
@@ -418,6 +449,11 @@ class Engine:
             self.queue.add_after(key, outcome.after)
         elif outcome.phase in _AGAIN:
             self.queue.add_after(key, _AGAIN[outcome.phase])
+
+
+def _named(account: str) -> Mapping[str, str]:
+    """Attributes of a trace in which an account is read."""
+    return {"sovereign.account": account}
 
 
 def _let_go_too_early(body: Json) -> bool:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 from time import monotonic, time
 from typing import Generic, Protocol, TypeVar
 
@@ -153,7 +154,8 @@ class ViewWatch(Generic[ViewT]):
 
     def _start(self) -> None:
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._run(), name=f"watch {self._name}")
+            # A context of its own: else it would belong for ever to the trace of whoever needed it first.
+            self._task = asyncio.create_task(self._run(), name=f"watch {self._name}", context=Context())
 
     async def _run(self) -> None:
         while True:

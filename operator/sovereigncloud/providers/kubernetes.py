@@ -71,7 +71,7 @@ RBAC = (
     # Kopf watches them: a kind whose CRD comes later is taken up without a restart (kopf/_core/reactor/observation.py, 1.45).
     RbacRule("apiextensions.k8s.io", "customresourcedefinitions", ("get", "list", "watch")),
     RbacRule("", "secrets", ("get", "create", "patch", "delete")),
-    RbacRule("", "events", ("create",)),
+    RbacRule("", "events", ("create", "patch")),  # patch: what is said again counts up
     RbacRule("batch", "jobs", ("get", "list", "create")),
     RbacRule("", "configmaps", ("get",), own_namespace=True, names=(INSTALLATION_CONFIG_MAP,)),
     RbacRule("", "configmaps", ("create",), own_namespace=True),
@@ -301,6 +301,11 @@ class KubernetesApi:
     async def create_event(self, namespace: str, body: Json) -> None:
         """A Kubernetes event."""
         await self._request("POST", _core(namespace or "default", "events"), body, counted=("create", "events"))
+
+    async def patch_event(self, namespace: str, name: str, patch: Json) -> None:
+        """Count up what is said again. Raises NotFound where the API server has forgotten it: it keeps events for an hour."""
+        where = _core(namespace or "default", "events", name)
+        await self._request("PATCH", where, patch, counted=("patch", "events"))
 
     async def config_map(self, namespace: str, name: str) -> Mapping[str, str] | None:
         """Its data, or None."""
