@@ -16,6 +16,7 @@ from typing import Any
 
 import kopf
 from aiohttp import web
+from kopf._core.engines.peering import Identity
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
 
 from sovereigncloud.api import KINDS
@@ -171,7 +172,15 @@ async def _reconcile_until(stop: asyncio.Event, engine: Engine, api: KubernetesA
     ready = asyncio.Event()
     registry = registry_of(engine, connection)
     watching = asyncio.create_task(
-        kopf.operator(registry=registry, clusterwide=True, standalone=True, stop_flag=stop, ready_flag=ready)
+        kopf.operator(
+            registry=registry,
+            clusterwide=True,
+            standalone=True,
+            # Kopf would name itself after the user, and in the pod the user has no name (peering.py, 1.45).
+            identity=Identity(socket.gethostname()),
+            stop_flag=stop,
+            ready_flag=ready,
+        )
     )
     stopping, watches = asyncio.create_task(stop.wait()), asyncio.create_task(ready.wait())
     await asyncio.wait({watching, stopping, watches}, return_when=asyncio.FIRST_COMPLETED)

@@ -1,4 +1,5 @@
-"""The files of the project that are made from the code: `crds/`, and in the Helm chart the same CRDs and the RBAC rules.
+"""The files of the project that are made from the code: `crds/`, in the Helm chart the same CRDs and the RBAC rules, and in
+the documentation the reference of each kind.
 
 The chart keeps them under `files/`, which Helm does not render, so nothing in them needs escaping; its templates take them
 from there. `manifests/base/operator.yaml` is the rendered chart (`make manifests`).
@@ -15,9 +16,12 @@ import yaml
 
 from sovereigncloud.api.base import GROUP
 from sovereigncloud.api.crd import KUSTOMIZATION, manifests
+from sovereigncloud.commands.reference import pages
 from sovereigncloud.providers.kubernetes import RBAC, RbacRule
 
 CHART = Path("charts") / "sovereign-cloud-operator"
+REFERENCE = Path("docs") / "reference"
+"""Its pages are partly written by hand, and stand beside others that are so wholly: none is left over."""
 _RBAC_HEADER = "# Generated from RBAC in operator/sovereigncloud/providers/kubernetes.py by `sovereign crds --write`. Do not edit.\n"
 
 
@@ -50,7 +54,7 @@ class Folder:
 
 
 def folders(crds: Path) -> list[Folder]:
-    """The directory of the CRDs, and the chart beside it where there is one."""
+    """The directory of the CRDs, and beside it the chart and the reference, where they are."""
     documents = manifests()
     found = [Folder(crds, documents, f"{GROUP}_*.yaml")]
     chart = crds.absolute().parent / CHART
@@ -61,6 +65,9 @@ def folders(crds: Path) -> list[Folder]:
             Folder(files / "crds", definitions, "*"),
             Folder(files, {"rbac.yaml": rbac()}, "*.yaml"),
         ]
+    reference = crds.absolute().parent / REFERENCE
+    if reference.is_dir():
+        found.append(Folder(_relative(reference), pages(reference), "*.generated"))
     return found
 
 

@@ -62,13 +62,6 @@ CONDITIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "Paused": ("True", "False"),
     }
 )
-STALLED_REASONS = (
-    "CertificateInvalid", "CredentialsLost", "CredentialsRejected", "ExternallyDeleted", "InsecureEndpoint",
-    "InstallationFailed", "InvalidSpec", "NameTaken", "NotConverging", "NotFound", "NotOurOpenNebula",
-    "OwnedByAnotherInstallation", "Rejected", "ReinstallFailed", "SeveralFound", "TooManyChanges", OTHER,
-)  # fmt: skip
-"""What is told apart: reasons that somebody on call wants to know without looking at the object. The rest is Other."""
-
 LABELS: Mapping[str, str] = MappingProxyType(
     {
         "account": "Whose calls: the SovereignCloud (OpenNebula) or the Secret (OVHcloud), as namespace/name; "
@@ -83,7 +76,7 @@ LABELS: Mapping[str, str] = MappingProxyType(
         "kind": "A kind of this group: " + ", ".join(kind.crd.kind for kind in KINDS) + ".",
         "lane": "user (somebody changed an object) or recheck.",
         "outcome": "What a reconcile came to: " + ", ".join(OUTCOMES) + ".",
-        "reason": "Of the condition Stalled: " + ", ".join(STALLED_REASONS) + ".",
+        "reason": "Of the condition Stalled: one of those in Troubleshooting, or Other.",
         "resource": "A resource of Kubernetes, with its subresource.",
         "result": "done or failed.",
         "status": "Of a condition: True, False or Unknown. A condition that is not there counts as False.",

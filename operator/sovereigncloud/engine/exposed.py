@@ -9,15 +9,17 @@ from typing import Any, Protocol, runtime_checkable
 
 from sovereigncloud.api import KINDS
 from sovereigncloud.api.base import Key
+from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.brakes import Verdict
 from sovereigncloud.engine import catalogue
-from sovereigncloud.engine.catalogue import CONDITIONS, OTHER, STALLED_REASONS, Api, Family
+from sovereigncloud.engine.catalogue import CONDITIONS, OTHER, Api, Family
 from sovereigncloud.engine.metrics import Sample
 from sovereigncloud.engine.store import Standing
 from sovereigncloud.engine.watch import ViewWatch
 from sovereigncloud.engine.workqueue import Lane
 
 _KINDS = tuple(kind.crd.kind for kind in KINDS)
+_REASONS = frozenset(Reason)
 
 
 class Allowance(Protocol):
@@ -129,7 +131,7 @@ def _objects(standings: Counter[tuple[str, Standing]]) -> Mapping[Family, Iterab
         if standing.since:
             since[kind] = min(standing.since, since.get(kind, standing.since))
         if standing.stalled:
-            reasons[kind, standing.stalled if standing.stalled in STALLED_REASONS else OTHER] += number
+            reasons[kind, standing.stalled if standing.stalled in _REASONS else OTHER] += number
         for condition, status in _conditions(standing):
             conditions[kind, condition, status] += number
     return {
@@ -140,7 +142,7 @@ def _objects(standings: Counter[tuple[str, Standing]]) -> Mapping[Family, Iterab
             for condition, statuses in CONDITIONS.items()
             for status in statuses
         ],
-        catalogue.STALLED: [((kind, reason), reasons[kind, reason]) for kind in _KINDS for reason in STALLED_REASONS],
+        catalogue.STALLED: sorted(reasons.items()),
         catalogue.DRIFT: [((kind,), fields[kind]) for kind in _KINDS],
         catalogue.DRIFT_SINCE: [((kind,), at) for kind, at in sorted(since.items())],
     }

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
+from sovereigncloud.api.reasons import Reason
 from sovereigncloud.kinds.errors import Rejected
 from sovereigncloud.kinds.ports import OpenNebula
 from sovereigncloud.providers.calls import Observer
@@ -38,7 +39,7 @@ def open_nebula_factory(
     def make(endpoint: str, username: str, password: str, authority: str) -> OpenNebula:
         parts = urlsplit(endpoint)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise Rejected("the endpoint is no URL such as https://one.example.org/RPC2", reason="NotOpenNebula")
+            raise Rejected("the endpoint is no URL such as https://one.example.org/RPC2", reason=Reason.NOT_OPEN_NEBULA)
         connections = Connections(Login(endpoint, username, password, authority), timeout)
         transport = Transport(
             connections,

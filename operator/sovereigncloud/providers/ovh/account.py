@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+from sovereigncloud.api.reasons import Reason
 from sovereigncloud.kinds.errors import Conflict, NotFound, Rejected, Retry
 from sovereigncloud.kinds.ports import (
     AccountView,
@@ -76,7 +77,9 @@ def ovh_factory(
 
     def make(endpoint: str, secret: Mapping[str, str]) -> Ovh:
         if endpoint not in endpoints:
-            raise Rejected(f"no such endpoint {endpoint}; there are {', '.join(endpoints)}", reason="UnknownEndpoint")
+            raise Rejected(
+                f"no such endpoint {endpoint}; there are {', '.join(endpoints)}", reason=Reason.UNKNOWN_ENDPOINT
+            )
         return Account(transport(endpoints[endpoint], credentials(secret), limits, observer))
 
     return make
@@ -293,4 +296,4 @@ def _block(text: str) -> str:
     try:
         return str(ipaddress.ip_network(text))
     except ValueError as error:
-        raise Rejected(f"{text} is no block of addresses: {error}", reason="InvalidBlock") from None
+        raise Rejected(f"{text} is no block of addresses: {error}", reason=Reason.INVALID_BLOCK) from None
