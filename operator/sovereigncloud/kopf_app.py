@@ -21,7 +21,9 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from sovereigncloud.api import KINDS
 from sovereigncloud.api.base import GROUP, VERSION
+from sovereigncloud.engine import tracing
 from sovereigncloud.engine.audit import Audit
+from sovereigncloud.engine.calls import Calls
 from sovereigncloud.engine.clients import Clients
 from sovereigncloud.engine.lease import Lease
 from sovereigncloud.engine.logs import configure
@@ -116,7 +118,9 @@ async def run(settings: Settings, context: str | None = None) -> int:
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=metrics.registry)
     connection = Connection.load(context)
-    async with KubernetesApi(connection) as api:
+    tracer = await asyncio.to_thread(tracing.tracer, settings.tracing_endpoint)
+    calls = Calls(metrics, tracer)
+    async with KubernetesApi(connection, observer=calls) as api:
         installation = await installation_id(settings, api)
         lease = Lease(
             api,
@@ -130,11 +134,12 @@ async def run(settings: Settings, context: str | None = None) -> int:
             settings,
             installation,
             CONTROLLERS,
-            clients=Clients(api, open_nebula_clients(settings), ovh_clients(settings)),
+            clients=Clients(api, open_nebula_clients(settings, calls), ovh_clients(settings, calls)),
             kubernetes=api,
             writer=api,
             installer=JobInstaller(api, image=settings.installer_image),
             metrics=metrics,
+            tracer=tracer,
             may_write=lambda: lease.held,
         )
         server = await serve(settings, engine, lease, metrics)
@@ -145,7 +150,8 @@ async def run(settings: Settings, context: str | None = None) -> int:
             await waiting
             await _reconcile_until(stop, engine, api, connection)
         ended = await engine.stop(_PATIENCE)
-        await asyncio.wait({asyncio.create_task(lease.release())}, timeout=0.5)
+        last = {asyncio.create_task(lease.release()), asyncio.create_task(asyncio.to_thread(tracer.shutdown))}
+        await asyncio.wait(last, timeout=0.5)
         await server.cleanup()
         logger.info(
             "stopped%s", "" if ended else " with calls in flight: the next start finds their results by their marks"

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from sovereigncloud.api.reasons import Reason
 from sovereigncloud.kinds.errors import Rejected
 from sovereigncloud.kinds.ports import OpenNebula
+from sovereigncloud.providers.calls import Observer
 from sovereigncloud.providers.limits import CircuitBreaker, TokenBucket
 from sovereigncloud.providers.opennebula.frontend import FrontEnd
 from sovereigncloud.providers.opennebula.session import Connections, Login, Timeout
@@ -20,7 +21,13 @@ _DEADLINE = 120.0
 
 
 def open_nebula_factory(
-    *, rate: float = 30.0, burst: int = 30, threads: int = 4, timeout: Timeout = _TIMEOUT, deadline: float = _DEADLINE
+    *,
+    rate: float = 30.0,
+    burst: int = 30,
+    threads: int = 4,
+    timeout: Timeout = _TIMEOUT,
+    deadline: float = _DEADLINE,
+    observer: Observer | None = None,
 ) -> Callable[[str, str, str, str], OpenNebula]:
     """A maker of clients: (endpoint, username, password, PEM of the CA or "") -> client.
 
@@ -40,6 +47,7 @@ def open_nebula_factory(
             breaker=CircuitBreaker(),
             threads=threads,
             deadline=deadline,
+            observer=observer,
         )
         return FrontEnd(transport, hosts.setdefault(endpoint, asyncio.Lock()))
 
