@@ -56,3 +56,10 @@ def own_control_plane(tmp_path_factory, programs):
     """A control plane for the tests of one module, which may empty it, stop it and start it again."""
     with ControlPlane(tmp_path_factory.mktemp("own-control-plane"), programs, audited=True) as plane:
         yield plane
+
+
+@pytest.fixture(scope="module")
+def own_node(own_control_plane):
+    """The module's control plane with a node: pods of the operator's image run, `helm --wait` and `helm test` work."""
+    own_control_plane.start_kubelet()
+    return own_control_plane
