@@ -1,4 +1,5 @@
-"""The files of the project that are made from the code: `crds/`, and in the Helm chart the same CRDs and the RBAC rules.
+"""The files of the project that are made from the code: `crds/`, and in the Helm chart the same CRDs, the rights of the operator
+and of people, and what documents its values.
 
 The chart keeps them under `files/`, which Helm does not render, so nothing in them needs escaping; its templates take them
 from there. `manifests/base/operator.yaml` is the rendered chart (`make manifests`).
@@ -15,6 +16,7 @@ import yaml
 
 from sovereigncloud.api.base import GROUP
 from sovereigncloud.api.crd import KUSTOMIZATION, manifests
+from sovereigncloud.commands import chart_values, user_roles
 from sovereigncloud.providers.kubernetes import RBAC, RbacRule
 
 CHART = Path("charts") / "sovereign-cloud-operator"
@@ -59,9 +61,18 @@ def folders(crds: Path) -> list[Folder]:
         definitions = {name: text for name, text in documents.items() if name != KUSTOMIZATION}
         found += [
             Folder(files / "crds", definitions, "*"),
-            Folder(files, {"rbac.yaml": rbac()}, "*.yaml"),
+            Folder(files, {"rbac.yaml": rbac(), "user-roles.yaml": user_roles.document()}, "*.yaml"),
         ]
+        if (chart / "values.yaml").exists():
+            found.append(Folder(chart, _documentation(chart), "values.schema.json"))
     return found
+
+
+def _documentation(chart: Path) -> dict[str, str]:
+    """What is said about the values in other files than values.yaml."""
+    values = chart_values.documented((chart / "values.yaml").read_text(encoding="utf-8"))
+    makers = {"README.md": chart_values.readme, "values.schema.json": chart_values.schema}
+    return {name: make((chart / name).read_text(encoding="utf-8"), values) for name, make in makers.items()}
 
 
 def rbac(rules: Sequence[RbacRule] = RBAC) -> str:

@@ -19,12 +19,19 @@ _DEADLINE = 120.0
 
 
 def open_nebula_factory(
-    *, rate: float = 30.0, burst: int = 30, threads: int = 4, timeout: Timeout = _TIMEOUT, deadline: float = _DEADLINE
+    *,
+    rate: float = 30.0,
+    burst: int = 30,
+    threads: int = 4,
+    timeout: Timeout = _TIMEOUT,
+    deadline: float = _DEADLINE,
+    ca_file: str = "",
 ) -> Callable[[str, str, str, str], OpenNebula]:
     """A maker of clients: (endpoint, username, password, PEM of the CA or "") -> client.
 
     `rate` and `burst` are calls per second and at once, `threads` calls at the same time, all per credential. oned
-    answers about 230 calls a second however many threads ask (facts: oned-observed).
+    answers about 230 calls a second however many threads ask (facts: oned-observed). `ca_file` has authorities that are
+    believed beside the public ones, where a front-end has no CA of its own.
     """
     hosts: dict[str, asyncio.Lock] = {}
 
@@ -32,7 +39,7 @@ def open_nebula_factory(
         parts = urlsplit(endpoint)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise Rejected("the endpoint is no URL such as https://one.example.org/RPC2", reason="NotOpenNebula")
-        connections = Connections(Login(endpoint, username, password, authority), timeout)
+        connections = Connections(Login(endpoint, username, password, authority, ca_file), timeout)
         transport = Transport(
             connections,
             bucket=TokenBucket(rate, burst),

@@ -66,17 +66,18 @@ class Limits:
 
 
 def ovh_factory(
-    limits: Limits = Limits(), endpoints: Mapping[str, Endpoint] = KNOWN
+    limits: Limits = Limits(), endpoints: Mapping[str, Endpoint] = KNOWN, ca_file: str = ""
 ) -> Callable[[str, Mapping[str, str]], Ovh]:
     """What the engine makes accounts with: (endpoint, values of the Secret) -> account.
 
-    `endpoints` may name other base URLs, for a gateway that stands before the API.
+    `endpoints` may name other base URLs, for a gateway that stands before the API; `ca_file` has authorities that are
+    believed beside the public ones.
     """
 
     def make(endpoint: str, secret: Mapping[str, str]) -> Ovh:
         if endpoint not in endpoints:
             raise Rejected(f"no such endpoint {endpoint}; there are {', '.join(endpoints)}", reason="UnknownEndpoint")
-        return Account(transport(endpoints[endpoint], credentials(secret), limits))
+        return Account(transport(endpoints[endpoint], credentials(secret), limits, ca_file))
 
     return make
 
@@ -88,10 +89,10 @@ def credentials(secret: Mapping[str, str]) -> Credentials:
     return ApplicationKeys(secret["applicationKey"], secret["applicationSecret"], secret["consumerKey"])
 
 
-def transport(endpoint: Endpoint, way_in: Credentials, limits: Limits = Limits()) -> Transport:
+def transport(endpoint: Endpoint, way_in: Credentials, limits: Limits = Limits(), ca_file: str = "") -> Transport:
     """The calls of one credential under its limits."""
     return Transport(
-        ClientPool(endpoint, way_in, limits.timeout),
+        ClientPool(endpoint, way_in, limits.timeout, ca_file),
         bucket=TokenBucket(limits.rate, limits.burst),
         breaker=CircuitBreaker(),
         threads=limits.threads,
