@@ -117,9 +117,9 @@ capabilities:
 - name: SOVEREIGN_OPENNEBULA_BURST
   value: {{ .Values.limits.openNebula.burst | int64 | quote }}
 - name: SOVEREIGN_PLAIN_HTTP_HOSTS
-  value: {{ join "," .Values.plainHttpHosts | quote }}
+  value: {{ include "sovereign.plainHttpHosts" . | quote }}
 - name: SOVEREIGN_OVH_ENDPOINTS
-  value: {{ toJson .Values.ovhEndpoints | quote }}
+  value: {{ include "sovereign.ovhEndpoints" . | quote }}
 - name: SOVEREIGN_INSTALLER_IMAGE
   value: {{ include "sovereign.imageOf" (list . .Values.installer.image) | quote }}
 - name: SOVEREIGN_CA_FILE
@@ -171,4 +171,33 @@ the kubelet sets KUBERNETES_SERVICE_HOST and puts it in here. */}}
 {{- $found = append $found (merge (dict) . (dict "labelSelector" $selector)) -}}
 {{- end -}}
 {{- toYaml $found -}}
+{{- end -}}
+
+{{/* Another name than the operator's: its Service and its policies are not theirs. */}}
+{{- define "sovereign.sandboxSelector" -}}
+app.kubernetes.io/name: {{ printf "%s-sandbox" (default .Chart.Name .Values.nameOverride | trunc 55 | trimSuffix "-") }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "sovereign.sandboxLabels" -}}
+{{- merge (include "sovereign.sandboxSelector" . | fromYaml) (include "sovereign.labels" . | fromYaml) | toYaml -}}
+{{- end -}}
+
+{{/* OVHcloud's addresses: those of the values, and in the sandbox the simulator's for what they leave open. */}}
+{{- define "sovereign.ovhEndpoints" -}}
+{{- $found := deepCopy .Values.ovhEndpoints -}}
+{{- if .Values.sandbox.enabled -}}
+{{- $url := printf "http://ovhcloud-sandbox.%s.svc:8200" .Release.Namespace -}}
+{{- $simulator := dict "api" (printf "%s/1.0" $url) "token" (printf "%s/auth/oauth2/token" $url) -}}
+{{- $found = merge $found (dict "ovh-eu" $simulator) -}}
+{{- end -}}
+{{- toJson $found -}}
+{{- end -}}
+
+{{- define "sovereign.plainHttpHosts" -}}
+{{- $found := .Values.plainHttpHosts -}}
+{{- if .Values.sandbox.enabled -}}
+{{- $found = append $found (printf "opennebula-sandbox.%s.svc" .Release.Namespace) -}}
+{{- end -}}
+{{- join "," $found -}}
 {{- end -}}
