@@ -1,8 +1,10 @@
-"""The files of the project that are made from the code: `crds/`, and in the Helm chart the same CRDs, the rights of the operator
-and of people, and what documents its values.
+"""The files of the project that are made from the code: `crds/`, and in the Helm charts the same CRDs, the rights of the operator
+and of people, and what documents the values.
 
-The chart keeps them under `files/`, which Helm does not render, so nothing in them needs escaping; its templates take them
-from there. `manifests/base/operator.yaml` is the rendered chart (`make manifests`).
+The charts keep them under `files/`, which Helm does not render, so nothing in them needs escaping; their templates take them
+from there. The chart of the operator has a copy of the chart of the CRDs inside: Helm takes it from the checkout as it is, and
+no symbolic link has to survive a download (docs/adr/0009-crds-in-a-chart-of-their-own.md). `manifests/base/operator.yaml` is
+the rendered chart (`make manifests`).
 """
 
 from __future__ import annotations
@@ -20,12 +22,15 @@ from sovereigncloud.commands import chart_values, user_roles
 from sovereigncloud.providers.kubernetes import RBAC, RbacRule
 
 CHART = Path("charts") / "sovereign-cloud-operator"
+CRDS_CHART = Path("charts") / "sovereign-cloud-crds"
 _RBAC_HEADER = "# Generated from RBAC in operator/sovereigncloud/providers/kubernetes.py by `sovereign crds --write`. Do not edit.\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A directory and what is to be in it. Files there that match `pattern` and are not wanted are left over."""
+    """A directory and what is to be in it, by relative path. Files there that match `pattern` and are not wanted are left
+    over.
+    """
 
     directory: Path
     wanted: Mapping[str, str]
@@ -36,35 +41,40 @@ class Folder:
         differing = [
             self.directory / name for name, text in self.wanted.items() if _read(self.directory / name) != text
         ]
-        left_over = [path for path in self.directory.glob(self.pattern) if path.name not in self.wanted]
+        there = (path for path in self.directory.glob(self.pattern) if path.is_file())
+        left_over = [path for path in there if self._name(path) not in self.wanted]
         return sorted([*differing, *left_over])
 
     def write(self) -> list[Path]:
         """Make it so; the files that changed."""
         changed = self.stale()
-        self.directory.mkdir(parents=True, exist_ok=True)
         for path in changed:
-            if path.name in self.wanted:
-                path.write_text(self.wanted[path.name], encoding="utf-8")
+            if self._name(path) in self.wanted:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(self.wanted[self._name(path)], encoding="utf-8")
             else:
                 path.unlink()
         return changed
 
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self.directory).as_posix()
+
 
 def folders(crds: Path) -> list[Folder]:
-    """The directory of the CRDs, and the chart beside it where there is one."""
+    """The directory of the CRDs, and the charts beside it where they are."""
     documents = manifests()
     found = [Folder(crds, documents, f"{GROUP}_*.yaml")]
-    chart = crds.absolute().parent / CHART
-    if chart.is_dir():
-        files = _relative(chart) / "files"
-        definitions = {name: text for name, text in documents.items() if name != KUSTOMIZATION}
-        found += [
-            Folder(files / "crds", definitions, "*"),
-            Folder(files, {"rbac.yaml": rbac(), "user-roles.yaml": user_roles.document()}, "*.yaml"),
-        ]
-        if (chart / "values.yaml").exists():
-            found.append(Folder(chart, _documentation(chart), "values.schema.json"))
+    root = crds.absolute().parent
+    definitions = {name: text for name, text in documents.items() if name != KUSTOMIZATION}
+    if (chart := root / CRDS_CHART).is_dir():
+        found.append(Folder(_relative(chart) / "files", definitions, "*"))
+    if (operator := root / CHART).is_dir():
+        rights = {"rbac.yaml": rbac(), "user-roles.yaml": user_roles.document()}
+        found.append(Folder(_relative(operator) / "files", rights, "*.yaml"))
+        inside = _relative(operator) / "charts" / CRDS_CHART.name
+        found.append(Folder(inside, _written_by_hand(chart) | _below("files", definitions), "**/*"))
+        if (operator / "values.yaml").exists():
+            found.append(Folder(_relative(operator), _documentation(operator), "values.schema.json"))
     return found
 
 
@@ -73,6 +83,16 @@ def _documentation(chart: Path) -> dict[str, str]:
     values = chart_values.documented((chart / "values.yaml").read_text(encoding="utf-8"))
     makers = {"README.md": chart_values.readme, "values.schema.json": chart_values.schema}
     return {name: make((chart / name).read_text(encoding="utf-8"), values) for name, make in makers.items()}
+
+
+def _written_by_hand(chart: Path) -> dict[str, str]:
+    """Everything of a chart but its generated files."""
+    paths = (path for path in chart.glob("**/*") if path.is_file() and path.parent != chart / "files")
+    return {path.relative_to(chart).as_posix(): path.read_text(encoding="utf-8") for path in paths}
+
+
+def _below(directory: str, files: Mapping[str, str]) -> dict[str, str]:
+    return {f"{directory}/{name}": text for name, text in files.items()}
 
 
 def rbac(rules: Sequence[RbacRule] = RBAC) -> str:
