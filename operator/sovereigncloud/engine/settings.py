@@ -48,12 +48,14 @@ class Settings(BaseModel):
     ovh_burst: int = Field(default=20, ge=1)
     ovh_endpoints: dict[str, OvhUrls] = {}
     """Other base URLs for ovh-eu, ovh-ca, ovh-us: a gateway that stands before the API. JSON."""
+    ca_file: str = ""
+    """Certificates of authorities (PEM) that are trusted beside the public ones."""
     opennebula_rate: float = Field(default=30.0, gt=0)
     opennebula_burst: int = Field(default=30, ge=1)
     lease_seconds: float = Field(default=15.0, gt=1)
     http_port: int = Field(default=8080, ge=0, le=65535)
     http_host: str = "0.0.0.0"  # noqa: S104 - probes and metrics come from outside the pod
-    installer_image: str = "ghcr.io/ansible/ansible-runner:latest"
+    installer_image: str = "quay.io/ansible/awx-ee:24.6.1"
     tracing_endpoint: str = Field(default="", pattern=r"^(https?://\S+)?$")
     """Base URL of an OTLP collector over http; empty: no traces. The standard OTEL_EXPORTER_OTLP_ENDPOINT will do, too."""
     log_format: str = Field(default="json", pattern="^(json|text)$")

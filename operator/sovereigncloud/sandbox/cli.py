@@ -6,6 +6,7 @@ import typer
 
 from sovereigncloud.sandbox import demo as played
 from sovereigncloud.sandbox.argocd_demo import argocd_demo
+from sovereigncloud.sandbox.installer_player import installer
 from sovereigncloud.sandbox.lifecycle import Sandbox, SandboxError, Status
 from sovereigncloud.sandbox.opennebula.command import opennebula
 from sovereigncloud.sandbox.ovh.command import ovh
@@ -19,6 +20,7 @@ app = typer.Typer(
 
 app.command("ovh")(ovh)
 app.command("opennebula")(opennebula)
+app.command("installer")(installer)
 
 
 @app.command()
