@@ -63,6 +63,7 @@ class Runner:
         self.started = asyncio.Event()
         self._node, self._pod, self._prepare, self._changed = node, pod, prepare, changed
         self._process: Process | None = None
+        self._starting = asyncio.Lock()
         self._prepared: Prepared | None = None
         self._stopping = False
         self._policy = pod()["spec"].get("restartPolicy", "Always")
@@ -90,8 +91,10 @@ class Runner:
     async def stop(self, grace: float) -> None:
         """End it for good."""
         self._stopping = True
-        if self._process is not None:
-            await self._process.stop(grace)
+        async with self._starting:
+            process = self._process
+        if process is not None:
+            await process.stop(grace)
 
     async def _once(self) -> int:
         """One start to its end."""
@@ -108,14 +111,17 @@ class Runner:
             await asyncio.sleep(_CONFIG_RETRY)
         begun = utc_now()
         identity = f"sandbox://{os.urandom(16).hex()}"
-        try:
-            process = await self._start(prepared)
-        except OSError as error:
-            self._node.event(self._pod(), "Warning", "Failed", f"Error: {error}", self.now.name)
-            self._set(state=Terminated(_CANNOT_RUN, begun, utc_now(), str(error), identity))
-            return _CANNOT_RUN
+        async with self._starting:
+            if self._stopping:
+                return _CANNOT_RUN
+            try:
+                process = self._process = await self._start(prepared)
+            except OSError as error:
+                self._node.event(self._pod(), "Warning", "Failed", f"Error: {error}", self.now.name)
+                self._set(state=Terminated(_CANNOT_RUN, begun, utc_now(), str(error), identity))
+                return _CANNOT_RUN
         self._node.event(self._pod(), "Normal", "Started", f"Container started: {self.now.name}", self.now.name)
-        self._process, self._prepared = process, prepared
+        self._prepared = prepared
         startup, readiness = Probe.of(self.spec.get("startupProbe")), Probe.of(self.spec.get("readinessProbe"))
         self._set(
             state=Running(begun),
