@@ -36,7 +36,9 @@ def outcome_of(error: Exception) -> Outcome:
             return waiting("QuotaExceeded", str(error), after=LOOK_AGAIN)
         case Auth():
             return stalled(
-                "CredentialsRejected", f"{error}: check the Secret and the rights of its user", after=LOOK_AGAIN
+                "CredentialsRejected",
+                f"{str(error).rstrip('.')}; check the Secret that spec names and the rights of its user",
+                after=LOOK_AGAIN,
             )
         case NotFound():
             return stalled("NotFound", str(error), after=LOOK_AGAIN)

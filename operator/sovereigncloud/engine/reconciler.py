@@ -220,7 +220,7 @@ class Reconciler:
                     self._event(resource, "Warning", "DriftDetected", condition["message"])
                 case "Stalled", "True":
                     self._event(resource, "Warning", condition["reason"], condition["message"])
-                case "Ready", "True":
+                case "Ready", "True" if old.get("status") != "True":
                     self._event(resource, "Normal", "Ready", condition["message"])
                 case _:
                     pass

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from sovereigncloud.api.base import Key
 from sovereigncloud.core.brakes import NOTHING, Limits, Verdict, judge
 from sovereigncloud.core.outcome import Phase
+from sovereigncloud.core.policy import EXTERNALLY_DELETED
 from sovereigncloud.engine.actor import signature_of
 from sovereigncloud.engine.examine import (
     AnyController,
@@ -32,7 +33,6 @@ from sovereigncloud.kinds.errors import MissingSecret, NotYet, OutsideError
 logger = logging.getLogger(__name__)
 _SLICE = 25
 """Objects between two turns of the event loop: a sweep over thousands must not hold up an answer to a person."""
-EXTERNALLY_DELETED = "ExternallyDeleted"
 _ADMITTED = "it is being looked into"
 
 
