@@ -2,7 +2,6 @@
 situation, each situation brought about for real, and every version of a status from an object's first second on."""
 
 import re
-import subprocess
 import time
 
 import pytest
@@ -10,8 +9,6 @@ import yaml
 from tests.integration.kstatus import CURRENT, FAILED, IN_PROGRESS, TERMINATING, judge
 from tests.integration.status_scenes import (
     AGES,
-    EXISTING,
-    HOSTED,
     IMAGE,
     INSTANCE,
     NETWORK,
@@ -22,7 +19,6 @@ from tests.integration.status_scenes import (
 )
 
 from sovereigncloud.api import KINDS
-from sovereigncloud.sandbox.stage import condition, is_ready
 
 SETTINGS = {"sweep_interval": "1", "settle_interval": "0.3", "late_write_grace": "2"}
 

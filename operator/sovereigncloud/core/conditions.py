@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sovereigncloud.api.base import PAUSED
+from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.outcome import Outcome, Phase
 from sovereigncloud.core.plan import Step
 from sovereigncloud.core.policy import DriftVerdict
@@ -17,7 +18,6 @@ MAX_STEPS = 64
 MAX_TEXT = 253
 MAX_VALUE = 1024
 MAX_MESSAGE = 4096
-MAX_REASON = 128
 MAX_COST = 128
 _TOLD = 5
 
@@ -60,7 +60,7 @@ def conditions(
             _condition(
                 "Paused",
                 "True",
-                "PausedByAnnotation",
+                Reason.PAUSED_BY_ANNOTATION,
                 f"nothing outside is written; remove the annotation {PAUSED} to go on",
             )
         )
@@ -73,7 +73,7 @@ def conditions(
 
 def _ready(outcome: Outcome, *, was_ready: bool) -> Json:
     if outcome.phase is Phase.DONE:
-        return _condition("Ready", "True", outcome.reason or "AsDeclared", outcome.message or "as declared")
+        return _condition("Ready", "True", outcome.reason or Reason.AS_DECLARED, outcome.message or "as declared")
     if was_ready and outcome.phase is not Phase.STALLED and outcome.available:
         # True as before; the one line that `kubectl get` has for it tells what is going on meanwhile.
         return _condition("Ready", "True", outcome.reason, outcome.message)
@@ -88,12 +88,14 @@ def _drifted(
             return []
         if not same_generation:
             # What was said of the spec before says nothing of this one, which was never compared with reality.
-            return [_condition("Drifted", "Unknown", "NotObserved", "reality was not compared with this spec yet")]
+            return [
+                _condition("Drifted", "Unknown", Reason.NOT_OBSERVED, "reality was not compared with this spec yet")
+            ]
         return [dict(before["Drifted"])]
     counted = [v for v in drift if v.action != "Ignored"]
     if not counted:
-        return [_condition("Drifted", "False", "InSync", "nothing was changed from outside")]
-    reason = "Correcting" if any(v.action == "Correcting" for v in counted) else "ReportOnly"
+        return [_condition("Drifted", "False", Reason.IN_SYNC, "nothing was changed from outside")]
+    reason = Reason.CORRECTING if any(v.action == "Correcting" for v in counted) else Reason.REPORT_ONLY
     return [_condition("Drifted", "True", reason, differences(counted))]
 
 
@@ -113,7 +115,7 @@ def _condition(kind: str, status: str, reason: str, message: str) -> Json:
     return {
         "type": kind,
         "status": status,
-        "reason": (reason or "Unknown")[:MAX_REASON],
+        "reason": str(reason or Reason.OBSERVING),
         "message": message[:MAX_MESSAGE],
     }
 

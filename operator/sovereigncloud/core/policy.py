@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from sovereigncloud.api.base import PAUSED, DriftAction, DriftPolicy, Management
+from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.outcome import Outcome, Phase, approval, held, stalled, waiting
 from sovereigncloud.core.plan import Action, Disruption, Drift, Plan, Step, is_part_of, plan_hash
 
@@ -72,7 +73,6 @@ class Policy:
     drift_policy: DriftPolicy | None = None
 
 
-EXTERNALLY_DELETED = "ExternallyDeleted"
 _NAMED = 3
 _MAKES = frozenset({Action.CREATE, Action.REPLACE, Action.INSTALL, Action.REINSTALL})
 _ABSENT_BEFORE = frozenset({Action.CREATE, Action.INSTALL})
@@ -117,7 +117,7 @@ def _not_made_anew(absent: list[Step]) -> Outcome:
     """What was taken away and is only reported is not there, so nothing that says Ready may say so of it."""
     paths = ", ".join(dict.fromkeys(path for step in absent for path in step.fields))
     return stalled(
-        EXTERNALLY_DELETED,
+        Reason.EXTERNALLY_DELETED,
         f"not done: {_listed(tuple(absent))}, since driftPolicy only reports it: set it to Correct for {paths} to have it"
         " made anew, or delete this object",
     )
@@ -135,7 +135,7 @@ def _take_over(decision: Decision, wanted: tuple[Step, ...], policy: Policy) -> 
     """
     if not policy.settled and any(v.action != "Ignored" for v in decision.drift):
         note = "what differs is written down before it is taken over"
-        return replace(decision, outcome=waiting("TakingOver", note, after=0.05, available=True), approved="")
+        return replace(decision, outcome=waiting(Reason.TAKING_OVER, note, after=0.05, available=True), approved="")
     return replace(decision, steps=tuple(s for s in wanted if s.inside or s.takes_over))
 
 
@@ -149,7 +149,7 @@ def _only_look(plan: Plan, policy: Policy, drift: tuple[DriftVerdict, ...]) -> D
     if policy.deleting:
         leaves = observes or not shown
         if not leaves:
-            outcome = held("PausedDeletion", f"deletion waits: remove the annotation {PAUSED}")
+            outcome = held(Reason.PAUSED_DELETION, f"deletion waits: remove the annotation {PAUSED}")
         release = leaves and not inside and outcome.phase is Phase.DONE
         return Decision(inside, shown, drift, outcome, release=release, hash=digest)
     # While it is paused a change of spec does not become reality, and nothing may say that it did: it is no drift either,
@@ -158,7 +158,7 @@ def _only_look(plan: Plan, policy: Policy, drift: tuple[DriftVerdict, ...]) -> D
     if undone and outcome.phase is Phase.DONE:
         why = "management is Observe: set it to Manage" if observes else f"it is paused: remove the annotation {PAUSED}"
         there = all(s.action not in _ABSENT_BEFORE for s in undone)
-        outcome = held("NotActing", f"not done: {_listed(undone)}, since {why}", available=there)
+        outcome = held(Reason.NOT_ACTING, f"not done: {_listed(undone)}, since {why}", available=there)
     return Decision(inside, shown, drift, outcome, hash=digest)
 
 
