@@ -22,6 +22,7 @@ from sovereigncloud.api import KINDS
 from sovereigncloud.api.base import GROUP, VERSION
 from sovereigncloud.engine.audit import Audit
 from sovereigncloud.engine.clients import Clients
+from sovereigncloud.engine.holdings import Holdings
 from sovereigncloud.engine.lease import Lease
 from sovereigncloud.engine.logs import configure
 from sovereigncloud.engine.memory import few_arenas, keep_small
@@ -31,7 +32,7 @@ from sovereigncloud.engine.settings import Settings
 from sovereigncloud.kinds import CONTROLLERS
 from sovereigncloud.kinds.errors import Conflict, NotFound, Retry
 from sovereigncloud.providers.installer.job import JobInstaller
-from sovereigncloud.providers.kubernetes import INSTALLATION_CONFIG_MAP, Connection, KubernetesApi
+from sovereigncloud.providers.kubernetes import INSTALLATION_CONFIG_MAP, PART_OF, Connection, KubernetesApi
 from sovereigncloud.wiring import open_nebula_clients, ovh_clients
 
 logger = logging.getLogger(__name__)
@@ -90,12 +91,7 @@ async def installation_id(settings: Settings, api: KubernetesApi) -> str:
             return kept["id"]
         made = secrets.token_hex(6)
         try:
-            await api.create_config_map(
-                settings.namespace,
-                INSTALLATION_CONFIG_MAP,
-                {"id": made},
-                {"app.kubernetes.io/part-of": "sovereign-cloud-operator"},
-            )
+            await api.create_config_map(settings.namespace, INSTALLATION_CONFIG_MAP, {"id": made}, PART_OF)
         except Conflict:
             continue
         logger.warning(
@@ -115,7 +111,7 @@ async def run(settings: Settings, context: str | None = None) -> int:
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=metrics.registry)
     connection = Connection.load(context)
-    async with KubernetesApi(connection) as api:
+    async with KubernetesApi(connection, namespaces=settings.watch_namespaces) as api:
         installation = await installation_id(settings, api)
         lease = Lease(
             api,
@@ -142,7 +138,7 @@ async def run(settings: Settings, context: str | None = None) -> int:
         await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if not stop.is_set():
             await waiting
-            await _reconcile_until(stop, engine, api, connection)
+            await _reconcile_until(stop, engine, api, connection, settings)
         ended = await engine.stop(_PATIENCE)
         await asyncio.wait({asyncio.create_task(lease.release())}, timeout=0.5)
         await server.cleanup()
@@ -153,7 +149,9 @@ async def run(settings: Settings, context: str | None = None) -> int:
     return 0
 
 
-async def _reconcile_until(stop: asyncio.Event, engine: Engine, api: KubernetesApi, connection: Connection) -> None:
+async def _reconcile_until(
+    stop: asyncio.Event, engine: Engine, api: KubernetesApi, connection: Connection, settings: Settings
+) -> None:
     """List everything, start the workers, then watch."""
     kinds = tuple(kind.crd.kind for kind in KINDS)
     for kind in kinds:
@@ -162,10 +160,19 @@ async def _reconcile_until(stop: asyncio.Event, engine: Engine, api: KubernetesA
     engine.start()
     audit = Audit(api, engine.store, engine.told, kinds, dead=lambda: leave(1))
     beside = [asyncio.create_task(audit.run(), name="audit"), asyncio.create_task(keep_small(), name="memory")]
+    if settings.holdings:
+        beside.append(asyncio.create_task(Holdings(api, engine.store, settings.namespace).run(), name="holdings"))
     ready = asyncio.Event()
     registry = registry_of(engine, connection)
     watching = asyncio.create_task(
-        kopf.operator(registry=registry, clusterwide=True, standalone=True, stop_flag=stop, ready_flag=ready)
+        kopf.operator(
+            registry=registry,
+            namespaces=settings.watch_namespaces,
+            clusterwide=not settings.watch_namespaces,
+            standalone=True,
+            stop_flag=stop,
+            ready_flag=ready,
+        )
     )
     stopping, watches = asyncio.create_task(stop.wait()), asyncio.create_task(ready.wait())
     await asyncio.wait({watching, stopping, watches}, return_when=asyncio.FIRST_COMPLETED)

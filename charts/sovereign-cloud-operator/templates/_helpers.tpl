@@ -32,6 +32,33 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 {{- end -}}
 
+{{/* The namespaces that it watches, as JSON; none: the whole cluster. */}}
+{{- define "sovereign.watchNamespaces" -}}
+{{- if eq .Values.scope "Namespaced" -}}
+{{- default (list .Release.Namespace) .Values.watchNamespaces | uniq | sortAlpha | toJson -}}
+{{- else if .Values.watchNamespaces -}}
+{{- fail "watchNamespaces needs scope: Namespaced; with scope: Cluster every namespace is watched" -}}
+{{- else -}}
+[]
+{{- end -}}
+{{- end -}}
+
+{{/* Of an admission policy, which is a cluster's: by the installation, or where no value names one by what else is unique. */}}
+{{- define "sovereign.policyName" -}}
+{{- $root := index . 0 -}}
+{{- $installation := default (printf "%s-%s" $root.Release.Namespace (include "sovereign.fullname" $root)) $root.Values.installationId -}}
+{{- printf "sovereign-%s-%s" $installation (index . 1) -}}
+{{- end -}}
+
+{{/* What happens before an uninstallation: Policy (an admission policy refuses), Check (a Job refuses) or Release (a Job lets go). */}}
+{{- define "sovereign.uninstallGuard" -}}
+{{- if eq .Values.uninstall.policy "Release" -}}
+Release
+{{- else -}}
+{{- ternary "Policy" "Check" .Values.policies.enforce -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "sovereign.image" -}}
 {{- if .Values.image.digest -}}
 {{- printf "%s@%s" .Values.image.repository .Values.image.digest -}}
@@ -68,6 +95,10 @@ seccompProfile:
   value: "8080"
 - name: SOVEREIGN_INSTALLATION_ID
   value: {{ .Values.installationId | quote }}
+- name: SOVEREIGN_WATCH_NAMESPACES
+  value: {{ include "sovereign.watchNamespaces" . | fromJsonArray | join "," | quote }}
+- name: SOVEREIGN_HOLDINGS
+  value: {{ eq (include "sovereign.uninstallGuard" .) "Policy" | quote }}
 - name: SOVEREIGN_WORKERS
   value: {{ .Values.workers | int64 | quote }}
 - name: SOVEREIGN_SWEEP_INTERVAL
