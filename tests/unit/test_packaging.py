@@ -86,15 +86,19 @@ def test_rules_share_what_they_can_and_keep_names_and_namespace_apart():
         RbacRule("x", "a", ("get",)),
         RbacRule("", "c", ("get",), names=("one",)),
         RbacRule("", "d", ("get",), own_namespace=True),
+        RbacRule("", "e", ("get",), cluster_kind=True),
+        RbacRule("", "f", ("get",), cluster_kind=True, narrowed=True),
     ]
     assert yaml.safe_load(rbac(rules)) == {
-        "cluster": [
+        "watched": [
             {"apiGroups": [""], "resources": ["a", "b"], "verbs": ["get"]},
             {"apiGroups": [""], "resources": ["b"], "verbs": ["create"]},
             {"apiGroups": ["x"], "resources": ["a"], "verbs": ["get"]},
             {"apiGroups": [""], "resources": ["c"], "resourceNames": ["one"], "verbs": ["get"]},
         ],
-        "namespace": [{"apiGroups": [""], "resources": ["d"], "verbs": ["get"]}],
+        "cluster": [{"apiGroups": [""], "resources": ["e"], "verbs": ["get"]}],
+        "narrowed": [{"apiGroups": [""], "resources": ["f"], "verbs": ["get"]}],
+        "own": [{"apiGroups": [""], "resources": ["d"], "verbs": ["get"]}],
     }
 
 
