@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.outcome import DONE, Outcome, stalled, waiting
 from sovereigncloud.kinds.ports import Image
 
@@ -20,6 +21,8 @@ _WORDS = {
 }
 DELETING = 7
 _IN_ORDER = frozenset({1, 2, 6, 8})
+WORDS_IN_ORDER = frozenset(_WORDS[state] for state in _IN_ORDER)
+"""The same, as status tells them."""
 
 BOOTABLE_TYPES = frozenset({0, 1, 2})
 """OS, CDROM and DATABLOCK; kernels, ramdisks, files and backups (named by VM and time) share the pool of names."""
@@ -44,12 +47,12 @@ def ready_for_a_machine(image: Image, where: str) -> Outcome:
             return DONE
         case 8:
             return waiting(
-                "ImageBusy",
+                Reason.IMAGE_BUSY,
                 f'image {image.id} "{image.name}" in {where} is persistent and another machine uses it; it is free when'
                 " that machine goes",
             )
         case 6:
-            return waiting("ImageNotReady", f'image {image.id} "{image.name}" in {where} is being cloned')
+            return waiting(Reason.IMAGE_NOT_READY, f'image {image.id} "{image.name}" in {where} is being cloned')
         case _:
             return _trouble(image, where)
 
@@ -60,11 +63,13 @@ def _trouble(image: Image, where: str) -> Outcome:
         case 5:
             told = f": {image.error}" if image.error else ""
             return stalled(
-                "ImageError",
+                Reason.IMAGE_ERROR,
                 f"{name} is in state Error{told}; delete it there (oneimage delete {image.id}) once its source is mended,"
                 " it is then made again",
             )
         case 3:
-            return stalled("ImageDisabled", f"{name} is disabled; enable it there (oneimage enable {image.id})")
+            return stalled(Reason.IMAGE_DISABLED, f"{name} is disabled; enable it there (oneimage enable {image.id})")
+        case 4 | 9 | 10:
+            return waiting(Reason.IMAGE_NOT_READY, f"{name} is {words(image)}: OpenNebula is copying it")
         case _:
-            return waiting("ImageNotReady", f"{name} is {words(image)}")
+            return waiting(Reason.IMAGE_NOT_READY, f"{name} is {words(image)}")

@@ -1,8 +1,12 @@
 """`sovereign sandbox`: the whole system on one machine, to play with."""
 
+from typing import Annotated
+
 import typer
 
-from sovereigncloud.sandbox.demo import demo
+from sovereigncloud.sandbox import demo as played
+from sovereigncloud.sandbox.argocd_demo import argocd_demo
+from sovereigncloud.sandbox.installer_player import installer
 from sovereigncloud.sandbox.lifecycle import Sandbox, SandboxError, Status
 from sovereigncloud.sandbox.opennebula.command import opennebula
 from sovereigncloud.sandbox.ovh.command import ovh
@@ -16,7 +20,18 @@ app = typer.Typer(
 
 app.command("ovh")(ovh)
 app.command("opennebula")(opennebula)
-app.command("demo")(demo)
+app.command("installer")(installer)
+
+
+@app.command()
+def demo(
+    *, argocd: Annotated[bool, typer.Option("--argocd", help="Fed by a real Argo CD from a Git repository.")] = False
+) -> None:
+    """Play a scene: clouds from YAML, broken behind the operator's back, and mended; everything is ended afterwards."""
+    if argocd:
+        argocd_demo()
+    else:
+        played.demo()
 
 
 @app.command()
