@@ -4,24 +4,28 @@ from __future__ import annotations
 
 from sovereigncloud.engine.clients import OpenNebulaFactory, OvhFactory
 from sovereigncloud.engine.settings import PREFIX, Settings, SettingsError
+from sovereigncloud.providers.calls import Observer
 from sovereigncloud.providers.opennebula.client import open_nebula_factory
 from sovereigncloud.providers.ovh.account import Limits, ovh_factory
 from sovereigncloud.providers.ovh.client import KNOWN, Endpoint
 from sovereigncloud.providers.trust import TrustError, public_and
 
 
-def open_nebula_clients(settings: Settings) -> OpenNebulaFactory:
+def open_nebula_clients(settings: Settings, observer: Observer | None = None) -> OpenNebulaFactory:
     """Makes clients of front-ends under the limits of the settings. Raises SettingsError."""
-    ca_file = _authorities(settings)
-    return open_nebula_factory(rate=settings.opennebula_rate, burst=settings.opennebula_burst, ca_file=ca_file)
+    return open_nebula_factory(
+        rate=settings.opennebula_rate,
+        burst=settings.opennebula_burst,
+        observer=observer,
+        ca_file=_authorities(settings),
+    )
 
 
-def ovh_clients(settings: Settings) -> OvhFactory:
+def ovh_clients(settings: Settings, observer: Observer | None = None) -> OvhFactory:
     """Makes clients of OVHcloud accounts under the limits, and at the addresses, of the settings. Raises SettingsError."""
     others = {name: Endpoint(urls.api, urls.token) for name, urls in settings.ovh_endpoints.items()}
-    return ovh_factory(
-        Limits(rate=settings.ovh_rate, burst=settings.ovh_burst), {**KNOWN, **others}, _authorities(settings)
-    )
+    limits = Limits(rate=settings.ovh_rate, burst=settings.ovh_burst)
+    return ovh_factory(limits, {**KNOWN, **others}, observer, _authorities(settings))
 
 
 def _authorities(settings: Settings) -> str:

@@ -173,7 +173,7 @@ def test_the_image_copies_what_is_there_and_what_docker_may_see():
 def pins(name):
     text = (REPOSITORY / name).read_text()
     blocks = re.findall(
-        r"^([a-z0-9.\-_]+)==(\S+) \\\n((?: +--hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", text, re.MULTILINE
+        r"^([a-z0-9.\-_]+)==(\S+)(?: ; [^\\\n]+)? \\\n((?: +--hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", text, re.MULTILINE
     )
     assert len(blocks) == len(re.findall(r"^\S+==", text, re.MULTILINE)), f"{name}: a pin without a hash"
     return {package: version for package, version, _ in blocks}

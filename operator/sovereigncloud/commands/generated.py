@@ -1,5 +1,6 @@
-"""The files of the project that are made from the code: `crds/`, and in the Helm charts the same CRDs, the rights of the operator
-and of people, and what documents the values.
+"""The files of the project that are made from the code: `crds/`, in the Helm charts the same CRDs, the rights of the operator
+and of people, and what documents the values, Argo CD's health check of every kind, and in the documentation the reference of
+each kind.
 
 The charts keep them under `files/`, which Helm does not render, so nothing in them needs escaping; their templates take them
 from there. The chart of the operator has a copy of the chart of the CRDs inside: Helm takes it from the checkout as it is, and
@@ -16,14 +17,28 @@ from typing import Any
 
 import yaml
 
+from sovereigncloud.api import KINDS
 from sovereigncloud.api.base import GROUP
 from sovereigncloud.api.crd import KUSTOMIZATION, manifests
 from sovereigncloud.commands import chart_values, user_roles
+from sovereigncloud.commands.reference import pages
 from sovereigncloud.providers.kubernetes import RBAC, RbacRule
 
 CHART = Path("charts") / "sovereign-cloud-operator"
 CRDS_CHART = Path("charts") / "sovereign-cloud-crds"
+REFERENCE = Path("docs") / "reference"
+"""Its pages are partly written by hand, and stand beside others that are so wholly: none is left over."""
 _RBAC_HEADER = "# Generated from RBAC in operator/sovereigncloud/providers/kubernetes.py by `sovereign crds --write`. Do not edit.\n"
+ARGOCD = Path("manifests") / "argocd"
+HEALTH = Path("resource_customizations") / GROUP / "_" / "health.lua"
+"""Where Argo CD's own source has the health check of every kind of a group."""
+_ARGOCD_HEADER = f"""\
+# How Argo CD judges the health of every kind of {GROUP}, for its ConfigMap argocd-cm:
+#
+#   kubectl patch configmap argocd-cm --namespace argocd --type merge --patch-file argocd-cm.yaml
+#
+# Generated from {HEALTH} by `sovereign crds --write`. Do not edit.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +76,7 @@ class Folder:
 
 
 def folders(crds: Path) -> list[Folder]:
-    """The directory of the CRDs, and the charts beside it where they are."""
+    """The directory of the CRDs, and beside it the charts and the reference, where they are."""
     documents = manifests()
     found = [Folder(crds, documents, f"{GROUP}_*.yaml")]
     root = crds.absolute().parent
@@ -70,11 +85,17 @@ def folders(crds: Path) -> list[Folder]:
         found.append(Folder(_relative(chart) / "files", definitions, "*"))
     if (operator := root / CHART).is_dir():
         rights = {"rbac.yaml": rbac(), "user-roles.yaml": user_roles.document()}
-        found.append(Folder(_relative(operator) / "files", rights, "*.yaml"))
+        for name, text in rights.items():  # other files there are written by hand
+            found.append(Folder(_relative(operator) / "files", {name: text}, name))
         inside = _relative(operator) / "charts" / CRDS_CHART.name
         found.append(Folder(inside, _written_by_hand(chart) | _below("files", definitions), "**/*"))
         if (operator / "values.yaml").exists():
             found.append(Folder(_relative(operator), _documentation(operator), "values.schema.json"))
+    if (argocd := root / ARGOCD).is_dir():
+        script = (argocd / HEALTH).read_text(encoding="utf-8")
+        found.append(Folder(_relative(argocd), {"argocd-cm.yaml": argocd_cm(script)}, "argocd-cm.yaml"))
+    if (reference := root / REFERENCE).is_dir():
+        found.append(Folder(_relative(reference), pages(reference), "*.generated"))
     return found
 
 
@@ -93,6 +114,14 @@ def _written_by_hand(chart: Path) -> dict[str, str]:
 
 def _below(directory: str, files: Mapping[str, str]) -> dict[str, str]:
     return {f"{directory}/{name}": text for name, text in files.items()}
+
+
+def argocd_cm(script: str) -> str:
+    """The script once, and an alias of it for each further kind: the keys of a ConfigMap know no wildcard."""
+    first, *others = (f"resource.customizations.health.{GROUP}_{kind.crd.kind}" for kind in KINDS)
+    text = "".join(f"    {line}\n" if line else "\n" for line in script.splitlines())
+    aliases = "".join(f"  {key}: *health\n" for key in others)
+    return f"{_ARGOCD_HEADER}data:\n  {first}: &health |\n{text}{aliases}"
 
 
 def rbac(rules: Sequence[RbacRule] = RBAC) -> str:

@@ -56,6 +56,8 @@ class Settings(BaseModel):
     http_port: int = Field(default=8080, ge=0, le=65535)
     http_host: str = "0.0.0.0"  # noqa: S104 - probes and metrics come from outside the pod
     installer_image: str = "quay.io/ansible/awx-ee:24.6.1"
+    tracing_endpoint: str = Field(default="", pattern=r"^(https?://\S+)?$")
+    """Base URL of an OTLP collector over http; empty: no traces. The standard OTEL_EXPORTER_OTLP_ENDPOINT will do, too."""
     log_format: str = Field(default="json", pattern="^(json|text)$")
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
 
@@ -80,6 +82,7 @@ def settings(environment: Mapping[str, str] = os.environ) -> Settings:
     for name in Settings.model_fields:
         if (text := environment.get(f"{PREFIX}{name.upper()}")) is not None:
             values[name] = _READERS.get(name, str)(text)
+    values["tracing_endpoint"] = values.get("tracing_endpoint") or environment.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
     try:
         return Settings.model_validate(values)
     except ValidationError as error:

@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
+from sovereigncloud.api.reasons import Reason
 from sovereigncloud.kinds.errors import Rejected
 from sovereigncloud.kinds.ports import OpenNebula
+from sovereigncloud.providers.calls import Observer
 from sovereigncloud.providers.limits import CircuitBreaker, TokenBucket
 from sovereigncloud.providers.opennebula.frontend import FrontEnd
 from sovereigncloud.providers.opennebula.session import Connections, Login, Timeout
@@ -25,6 +27,7 @@ def open_nebula_factory(
     threads: int = 4,
     timeout: Timeout = _TIMEOUT,
     deadline: float = _DEADLINE,
+    observer: Observer | None = None,
     ca_file: str = "",
 ) -> Callable[[str, str, str, str], OpenNebula]:
     """A maker of clients: (endpoint, username, password, PEM of the CA or "") -> client.
@@ -38,7 +41,7 @@ def open_nebula_factory(
     def make(endpoint: str, username: str, password: str, authority: str) -> OpenNebula:
         parts = urlsplit(endpoint)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise Rejected("the endpoint is no URL such as https://one.example.org/RPC2", reason="NotOpenNebula")
+            raise Rejected("the endpoint is no URL such as https://one.example.org/RPC2", reason=Reason.NOT_OPEN_NEBULA)
         connections = Connections(Login(endpoint, username, password, authority, ca_file), timeout)
         transport = Transport(
             connections,
@@ -46,6 +49,7 @@ def open_nebula_factory(
             breaker=CircuitBreaker(),
             threads=threads,
             deadline=deadline,
+            observer=observer,
         )
         return FrontEnd(transport, hosts.setdefault(endpoint, asyncio.Lock()))
 
