@@ -16,11 +16,14 @@ from typing import Any
 
 import kopf
 from aiohttp import web
+from kopf._core.engines.peering import Identity
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
 
 from sovereigncloud.api import KINDS
 from sovereigncloud.api.base import GROUP, VERSION
+from sovereigncloud.engine import tracing
 from sovereigncloud.engine.audit import Audit
+from sovereigncloud.engine.calls import Calls
 from sovereigncloud.engine.clients import Clients
 from sovereigncloud.engine.lease import Lease
 from sovereigncloud.engine.logs import configure
@@ -115,7 +118,9 @@ async def run(settings: Settings, context: str | None = None) -> int:
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=metrics.registry)
     connection = Connection.load(context)
-    async with KubernetesApi(connection) as api:
+    tracer = await asyncio.to_thread(tracing.tracer, settings.tracing_endpoint)
+    calls = Calls(metrics, tracer)
+    async with KubernetesApi(connection, observer=calls) as api:
         installation = await installation_id(settings, api)
         lease = Lease(
             api,
@@ -129,11 +134,12 @@ async def run(settings: Settings, context: str | None = None) -> int:
             settings,
             installation,
             CONTROLLERS,
-            clients=Clients(api, open_nebula_clients(settings), ovh_clients(settings)),
+            clients=Clients(api, open_nebula_clients(settings, calls), ovh_clients(settings, calls)),
             kubernetes=api,
             writer=api,
             installer=JobInstaller(api, image=settings.installer_image),
             metrics=metrics,
+            tracer=tracer,
             may_write=lambda: lease.held,
         )
         server = await serve(settings, engine, lease, metrics)
@@ -144,7 +150,8 @@ async def run(settings: Settings, context: str | None = None) -> int:
             await waiting
             await _reconcile_until(stop, engine, api, connection)
         ended = await engine.stop(_PATIENCE)
-        await asyncio.wait({asyncio.create_task(lease.release())}, timeout=0.5)
+        last = {asyncio.create_task(lease.release()), asyncio.create_task(asyncio.to_thread(tracer.shutdown))}
+        await asyncio.wait(last, timeout=0.5)
         await server.cleanup()
         logger.info(
             "stopped%s", "" if ended else " with calls in flight: the next start finds their results by their marks"
@@ -165,7 +172,15 @@ async def _reconcile_until(stop: asyncio.Event, engine: Engine, api: KubernetesA
     ready = asyncio.Event()
     registry = registry_of(engine, connection)
     watching = asyncio.create_task(
-        kopf.operator(registry=registry, clusterwide=True, standalone=True, stop_flag=stop, ready_flag=ready)
+        kopf.operator(
+            registry=registry,
+            clusterwide=True,
+            standalone=True,
+            # Kopf would name itself after the user, and in the pod the user has no name (peering.py, 1.45).
+            identity=Identity(socket.gethostname()),
+            stop_flag=stop,
+            ready_flag=ready,
+        )
     )
     stopping, watches = asyncio.create_task(stop.wait()), asyncio.create_task(ready.wait())
     await asyncio.wait({watching, stopping, watches}, return_when=asyncio.FIRST_COMPLETED)

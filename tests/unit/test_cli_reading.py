@@ -113,7 +113,7 @@ async def test_a_write_never_leaves_the_process(api_server, verb, arguments):
 
 
 def test_the_writes_above_are_all_there_are():
-    known = {verb for verb, _ in WRITES} | {"write_lease", "guard_secret"}
+    known = {verb for verb, _ in WRITES} | {"write_lease", "guard_secret", "patch_event"}
     reads = {
         "objects",
         "objects_in",

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.conditions import (
     MAX_DRIFT,
     conditions,
@@ -232,8 +233,8 @@ def test_a_condition_that_was_gone_begins_anew():
 
 
 def test_texts_are_cut_to_what_the_schema_takes():
-    found = by_type(status_of(stalled("R" * 200, "m" * 5000)))["Stalled"]
-    assert (len(found["reason"]), len(found["message"])) == (128, 4096)
+    found = by_type(status_of(stalled(Reason.REJECTED, "m" * 5000)))["Stalled"]
+    assert (found["reason"], len(found["message"])) == ("Rejected", 4096)
 
 
 def test_drift_entries_keep_since_when():

@@ -412,7 +412,7 @@ KEEPING = [
     ),
     Row(
         "a state that this version does not know is waited for",
-        {"memory": "8Gi"}, {"at": (3, 99)}, MEMORY, phase=Phase.WAITING, reason="LcmState99",
+        {"memory": "8Gi"}, {"at": (3, 99)}, MEMORY, phase=Phase.WAITING, reason="UnknownState",
     ),
 ]  # fmt: skip
 

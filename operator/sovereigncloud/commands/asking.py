@@ -38,11 +38,13 @@ class Where:
         return ALL if self.everywhere else self.namespace or cluster.namespace
 
 
-def asked(ctx: typer.Context, where: Where, what: Callable[[Doors, Cluster], Awaitable[T]]) -> T:
-    """What a coroutine finds in the cluster. Raises CommandError."""
+def asked(
+    ctx: typer.Context, where: Where, what: Callable[[Doors, Cluster], Awaitable[T]], *, outside: bool = False
+) -> T:
+    """What a coroutine finds in the cluster; with `outside`, also at the APIs of the clouds. Raises CommandError."""
     if where.namespace and where.everywhere:
         raise CommandError("-n and -A exclude each other: give one of them")
-    doors = ctx.obj if isinstance(ctx.obj, Doors) else real_doors()
+    doors = ctx.obj if isinstance(ctx.obj, Doors) else real_doors(outside=outside)
 
     async def ask() -> T:
         async with _opened(doors, where) as cluster:

@@ -6,11 +6,9 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-import click
+import typer
 
 if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
-
     from sovereigncloud.commands.doors import Cluster
 
 _WITHIN = 3.0
@@ -18,12 +16,12 @@ _WITHIN = 3.0
 _INSTANCE = "HostedInstance"
 
 
-def complete_object(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem | str]:
+def complete_object(ctx: typer.Context, incomplete: str) -> list[str]:
     """Kinds, then names after KIND/ or after a word that is a kind; bare names, too."""
     from sovereigncloud.commands.kind_names import known_kinds, short_name  # noqa: PLC0415 - the models take a while
 
     kinds = known_kinds()
-    before = [str(word) for word in ctx.params.get(param.name or "") or ()]
+    before = [str(word) for word in ctx.params.get("objects") or ()]
     if "/" in incomplete:
         typed = incomplete.partition("/")[0]
         kind = kinds.get(typed.lower())
@@ -42,15 +40,13 @@ def complete_object(ctx: click.Context, param: click.Parameter, incomplete: str)
     ]
 
 
-def complete_instance(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem | str]:
+def complete_instance(ctx: typer.Context, incomplete: str) -> list[str]:
     """Names of instances."""
-    del param
     return [name for name in _names(ctx, _INSTANCE) if name.startswith(incomplete)]
 
 
-def complete_namespace(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem | str]:
+def complete_namespace(ctx: typer.Context, incomplete: str) -> list[str]:
     """Namespaces that hold objects of ours."""
-    del param
 
     async def ask(cluster: Cluster) -> list[str]:
         from sovereigncloud.api import KINDS  # noqa: PLC0415 - as above
@@ -61,14 +57,14 @@ def complete_namespace(ctx: click.Context, param: click.Parameter, incomplete: s
     return [name for name in _asked(ctx, ask) if name.startswith(incomplete)]
 
 
-def _names(ctx: click.Context, kind: str) -> list[str]:
+def _names(ctx: typer.Context, kind: str) -> list[str]:
     everything: dict[str, list[str]] = ctx.meta.setdefault("sovereigncloud.names", {})
     if not everything:
         everything.update(_all_names(ctx))
     return everything.get(kind, [])
 
 
-def _all_names(ctx: click.Context) -> dict[str, list[str]]:
+def _all_names(ctx: typer.Context) -> dict[str, list[str]]:
     async def ask(cluster: Cluster) -> dict[str, list[str]]:
         from sovereigncloud.api import KINDS  # noqa: PLC0415 - as above
 
@@ -80,7 +76,7 @@ def _all_names(ctx: click.Context) -> dict[str, list[str]]:
     return _asked(ctx, ask) or {}
 
 
-def _asked(ctx: click.Context, ask: Any) -> Any:
+def _asked(ctx: typer.Context, ask: Any) -> Any:
     """What the cluster says; nothing where it is away, says no or takes too long."""
     from sovereigncloud.commands.doors import Doors, NoClusterError, real_cluster  # noqa: PLC0415 - as above
     from sovereigncloud.kinds.errors import OutsideError  # noqa: PLC0415 - as above

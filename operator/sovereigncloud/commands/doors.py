@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from yaml import YAMLError
 
@@ -142,34 +142,39 @@ def settings_or_error() -> Settings:
         raise CommandError(f"{error}: correct the environment variable") from error
 
 
-def real_doors() -> Doors:
-    """The real outside. Raises CommandError for wrong settings."""
+def real_doors(*, outside: bool = True) -> Doors:
+    """The real outside. Raises CommandError for wrong settings.
+
+    Args:
+        outside: False: for commands that ask the cluster alone; the two bindings take half a second to import.
+    """
     wanted = settings_or_error()
-    # The Kubernetes client takes half a second to import, the two bindings more: only who goes there pays for them.
-    from sovereigncloud.kinds import CONTROLLERS  # noqa: PLC0415
-    from sovereigncloud.providers.kubernetes import INSTALLATION_CONFIG_MAP  # noqa: PLC0415
+    from sovereigncloud.kinds import CONTROLLERS  # noqa: PLC0415 - only who opens a door pays for it
+    from sovereigncloud.providers.kubernetes import INSTALLATION_CONFIG_MAP  # noqa: PLC0415 - as above
 
-    @cache
-    def open_nebula() -> OpenNebulaFactory:
-        from sovereigncloud.wiring import open_nebula_clients  # noqa: PLC0415
-
-        return open_nebula_clients(wanted)
-
-    @cache
-    def ovh() -> OvhFactory:
-        from sovereigncloud.wiring import ovh_clients  # noqa: PLC0415
-
-        return ovh_clients(wanted)
-
+    open_nebula, ovh = _clients(wanted) if outside else (_closed, _closed)
     return Doors(
         settings=wanted,
         controllers=CONTROLLERS,
-        open_nebula=lambda *where: open_nebula()(*where),  # noqa: PLW0108 - the binding is imported at the first call
-        ovh=lambda *where: ovh()(*where),  # noqa: PLW0108 - as above
+        open_nebula=open_nebula,
+        ovh=ovh,
         cluster=partial(real_cluster, wanted.installer_image),
         installation_map=INSTALLATION_CONFIG_MAP,
         reaches=_reaches,
     )
+
+
+def _clients(wanted: Settings) -> tuple[OpenNebulaFactory, OvhFactory]:
+    from sovereigncloud.wiring import open_nebula_clients, ovh_clients  # noqa: PLC0415 - as in real_doors
+
+    try:
+        return open_nebula_clients(wanted), ovh_clients(wanted)
+    except SettingsError as error:
+        raise CommandError(f"{error}: correct the environment variable") from error
+
+
+def _closed(*_: object) -> NoReturn:
+    raise RuntimeError("this command asks the cluster alone")
 
 
 @asynccontextmanager

@@ -23,7 +23,7 @@ Objects = Annotated[
     typer.Argument(
         metavar="[KIND/NAME | KIND NAME | NAME]...",
         help="For example hinst/web, hinst web, or web alone where it is the only one of that name.",
-        shell_complete=complete_object,
+        autocompletion=complete_object,
     ),
 ]
 """Any number of objects."""
@@ -32,19 +32,19 @@ SomeObjects = Annotated[
     typer.Argument(
         metavar="KIND/NAME | KIND NAME | NAME...",
         help="For example hinst/web, hinst web, or web alone where it is the only one of that name.",
-        shell_complete=complete_object,
+        autocompletion=complete_object,
     ),
 ]
 """At least one object."""
 Instance = Annotated[
     str,
     typer.Argument(
-        metavar="INSTANCE", help="Name of a HostedInstance: web or hinst/web.", shell_complete=complete_instance
+        metavar="INSTANCE", help="Name of a HostedInstance: web or hinst/web.", autocompletion=complete_instance
     ),
 ]
 Namespace = Annotated[
     str,
-    typer.Option("-n", "--namespace", help="Default: the context's, or default.", shell_complete=complete_namespace),
+    typer.Option("-n", "--namespace", help="Default: the context's, or default.", autocompletion=complete_namespace),
 ]
 AllNamespaces = Annotated[bool, typer.Option("-A", "--all-namespaces", help="In all namespaces.")]
 Context = Annotated[str | None, typer.Option(help="Context of the kubeconfig. Default: the current one.")]

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from sovereigncloud.api import KINDS, SovereignCloud
 from sovereigncloud.api.base import Key, Management
+from sovereigncloud.api.reasons import Reason
 from sovereigncloud.commands.applying import applied, changes
 from sovereigncloud.commands.declared import Declared
 from sovereigncloud.commands.doors import Cluster, Doors
@@ -94,7 +95,7 @@ class Planner:
             cluster=self._cluster.host if self._cluster else "",
             objects=tuple(self._plans[k] for k in self._keys()),
             notes=tuple(self._notes),
-            unchecked=tuple(rule for kind in kinds for rule in server_rules(kind)),
+            unchecked=() if self._contents.live else tuple(rule for kind in kinds for rule in server_rules(kind)),
         )
 
     # --- what is there -----------------------------------------------------------------------------------------------
@@ -198,7 +199,7 @@ class Planner:
             resource = self._store.parse(key)
         except ValidationError as error:
             fields = "; ".join(f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors()[:5])
-            return replace(base, outcome=stalled("InvalidSpec", fields), failed=True)
+            return replace(base, outcome=stalled(Reason.INVALID_SPEC, fields), failed=True)
         if resource is None:
             return replace(base, outcome=blocked(f"{key} would be gone"))
         controller = self._doors.controllers[key.kind]
@@ -289,7 +290,7 @@ class Planner:
         outcome, spoke_of = said(examination), body["status"].get("observedGeneration")
         if examination.decision.steps and outcome.phase is Phase.DONE:
             first = examination.decision.steps[0]
-            outcome = waiting("Planned", f"{first.action} {first.target} comes first", available=True)
+            outcome = waiting(Reason.PLANNED, f"{first.action} {first.target} comes first", available=True)
         patch = status_patch(
             Subject.of(body), body["status"], outcome, now=self._doors.now(), examination=examination, facts=facts
         )
@@ -352,7 +353,7 @@ def _unexpected(error: Exception) -> Outcome:
     # A ValueError of ours says which value is wrong; any other text may hold anything.
     text = f": {error}" if type(error) is ValueError else ""
     return stalled(
-        "CannotPlan",
+        Reason.CANNOT_PLAN,
         f"{type(error).__name__}{text}: perhaps a rule is broken that only the API server checks"
         " (kubectl apply --dry-run=server); sovereign --debug plan shows where",
     )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.outcome import Outcome, Phase
 from sovereigncloud.core.plan import Step
 from sovereigncloud.core.policy import DriftVerdict
@@ -15,7 +16,6 @@ MAX_STEPS = 64
 MAX_TEXT = 253
 MAX_VALUE = 1024
 MAX_MESSAGE = 4096
-MAX_REASON = 128
 MAX_COST = 128
 
 Json = dict[str, Any]
@@ -55,7 +55,7 @@ def conditions(
             _condition(
                 "Paused",
                 "True",
-                "PausedByAnnotation",
+                Reason.PAUSED_BY_ANNOTATION,
                 "nothing outside is written while sovereigncloud.io/paused is true",
             )
         )
@@ -68,7 +68,7 @@ def conditions(
 
 def _ready(outcome: Outcome, old: Json, *, was_ready: bool) -> Json:
     if outcome.phase is Phase.DONE:
-        return _condition("Ready", "True", outcome.reason or "AsDeclared", outcome.message or "as declared")
+        return _condition("Ready", "True", outcome.reason or Reason.AS_DECLARED, outcome.message or "as declared")
     if was_ready and outcome.phase is not Phase.STALLED and outcome.available:
         return _condition("Ready", "True", old["reason"], old.get("message", ""))
     return _condition("Ready", "False", outcome.reason, outcome.message)
@@ -82,12 +82,14 @@ def _drifted(
             return []
         if not same_generation:
             # What was said of the spec before says nothing of this one, which was never compared with reality.
-            return [_condition("Drifted", "Unknown", "NotObserved", "reality was not compared with this spec yet")]
+            return [
+                _condition("Drifted", "Unknown", Reason.NOT_OBSERVED, "reality was not compared with this spec yet")
+            ]
         return [dict(before["Drifted"])]
     counted = [v for v in drift if v.action != "Ignored"]
     if not counted:
-        return [_condition("Drifted", "False", "InSync", "nothing was changed from outside")]
-    reason = "Correcting" if any(v.action == "Correcting" for v in counted) else "ReportOnly"
+        return [_condition("Drifted", "False", Reason.IN_SYNC, "nothing was changed from outside")]
+    reason = Reason.CORRECTING if any(v.action == "Correcting" for v in counted) else Reason.REPORT_ONLY
     shown = ", ".join(
         f"{v.drift.path} is {v.drift.observed or 'absent'} instead of {v.drift.desired or 'absent'}"
         for v in counted[:5]
@@ -100,7 +102,7 @@ def _condition(kind: str, status: str, reason: str, message: str) -> Json:
     return {
         "type": kind,
         "status": status,
-        "reason": (reason or "Unknown")[:MAX_REASON],
+        "reason": str(reason or Reason.OBSERVING),
         "message": message[:MAX_MESSAGE],
     }
 

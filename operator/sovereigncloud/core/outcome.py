@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
+from typing import Literal
+
+from sovereigncloud.api.reasons import Reason
 
 
 class Phase(IntEnum):
@@ -24,7 +27,7 @@ class Outcome:
 
     Attributes:
         phase: how far it is.
-        reason: one CamelCase word; empty only for DONE.
+        reason: empty only for DONE.
         message: a sentence a person can act on.
         after: seconds until it is worth looking again; None: wait for an event or the sweep.
         available: whether the thing outside does its job meanwhile (Ready stays as it was).
@@ -33,12 +36,12 @@ class Outcome:
     """
 
     phase: Phase = Phase.DONE
-    reason: str = ""
+    reason: Reason | Literal[""] = ""
     message: str = ""
     after: float | None = None
     available: bool = False
     facts: Mapping[str, str] = field(default_factory=dict)
-    events: tuple[tuple[str, str], ...] = ()
+    events: tuple[tuple[Reason, str], ...] = ()
 
     def merge(self, other: Outcome) -> Outcome:
         """The worse phase names the reason, the earlier time wins, messages and facts are joined."""
@@ -70,34 +73,34 @@ def merge(outcomes: Iterable[Outcome]) -> Outcome:
 DONE = Outcome()
 
 
-def done(event: str = "", message: str = "", **facts: str) -> Outcome:
+def done(event: Reason | Literal[""] = "", message: str = "", **facts: str) -> Outcome:
     """A step was done; with an event it is told to the user."""
     return Outcome(facts=facts, events=((event, message),) if event else ())
 
 
-def waiting(reason: str, message: str, *, after: float | None = None, available: bool = False) -> Outcome:
+def waiting(reason: Reason, message: str, *, after: float | None = None, available: bool = False) -> Outcome:
     return Outcome(Phase.WAITING, reason, message, after=after, available=available)
 
 
 def approval(message: str) -> Outcome:
     """Waiting for consent; the message names the field to set."""
-    return Outcome(Phase.APPROVAL, "ApprovalRequired", message, available=True)
+    return Outcome(Phase.APPROVAL, Reason.APPROVAL_REQUIRED, message, available=True)
 
 
-def held(reason: str, message: str, *, available: bool = True) -> Outcome:
+def held(reason: Reason, message: str, *, available: bool = True) -> Outcome:
     """Nothing is under way: it waits for a person's word in spec or in an annotation."""
     return Outcome(Phase.APPROVAL, reason, message, available=available)
 
 
-def blocked(message: str, *, reason: str = "WaitingForDependency") -> Outcome:
+def blocked(message: str, *, reason: Reason = Reason.WAITING_FOR_DEPENDENCY) -> Outcome:
     return Outcome(Phase.BLOCKED, reason, message)
 
 
-def retry(message: str, *, after: float | None = None, reason: str = "RetryingAfterError") -> Outcome:
+def retry(message: str, *, after: float | None = None, reason: Reason = Reason.RETRYING_AFTER_ERROR) -> Outcome:
     """A call failed in a way that passes. Without `after` the queue's backoff decides."""
     return Outcome(Phase.RETRY, reason, message, after=after, available=True)
 
 
-def stalled(reason: str, message: str, *, after: float | None = None) -> Outcome:
+def stalled(reason: Reason, message: str, *, after: float | None = None) -> Outcome:
     """A person must act. With `after` it is looked at again, since the cause may go by itself."""
     return Outcome(Phase.STALLED, reason, message, after=after)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from sovereigncloud.api.base import PAUSED, DriftAction, DriftPolicy, Management
+from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.outcome import Outcome, Phase, approval, held, waiting
 from sovereigncloud.core.plan import Action, Drift, Plan, Step, is_part_of, plan_hash
 
@@ -106,7 +107,7 @@ def _take_over(decision: Decision, wanted: tuple[Step, ...], policy: Policy) -> 
     """
     if not policy.settled and any(v.action != "Ignored" for v in decision.drift):
         note = "what differs is written down before it is taken over"
-        return replace(decision, outcome=waiting("TakingOver", note, after=0.05, available=True), approved="")
+        return replace(decision, outcome=waiting(Reason.TAKING_OVER, note, after=0.05, available=True), approved="")
     return replace(decision, steps=tuple(s for s in wanted if s.inside or s.takes_over))
 
 
@@ -120,14 +121,16 @@ def _only_look(plan: Plan, policy: Policy, drift: tuple[DriftVerdict, ...]) -> D
     if policy.deleting:
         leaves = observes or not shown
         if not leaves:
-            outcome = held("PausedDeletion", f"deletion waits: remove the annotation {PAUSED}")
+            outcome = held(Reason.PAUSED_DELETION, f"deletion waits: remove the annotation {PAUSED}")
         release = leaves and not inside and outcome.phase is Phase.DONE
         return Decision(inside, shown, drift, outcome, release=release, hash=digest)
     makes = [s for s in shown if s.action in _MAKES]
     if makes and outcome.phase is Phase.DONE:
         why = "management is Observe" if observes else "it is paused"
         there = all(s.action not in _ABSENT_BEFORE for s in makes)
-        outcome = held("NotActing", f"{makes[0].action} {makes[0].target} would be done, but {why}", available=there)
+        outcome = held(
+            Reason.NOT_ACTING, f"{makes[0].action} {makes[0].target} would be done, but {why}", available=there
+        )
     return Decision(inside, shown, drift, outcome, hash=digest)
 
 

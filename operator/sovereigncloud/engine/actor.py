@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from time import monotonic
 
 from sovereigncloud.api.base import RECONCILE_REQUESTED_AT
+from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.brakes import Limits, judge
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, held, stalled, waiting
 from sovereigncloud.core.plan import Action, Step, plan_hash
@@ -24,14 +25,15 @@ from sovereigncloud.kinds.errors import Auth, MissingSecret, NotYet, OutsideErro
 
 logger = logging.getLogger(__name__)
 
-NOT_THE_WRITER = "NotTheWriter"
 _NOT_CONVERGING_AGAIN = 300.0
 _BLOCKED_AGAIN = 10.0
 _SHOWS_INSIDE = 0.5
 """Seconds after which a write to Kubernetes shows in the store, should no event tell of it."""
-LOOK_FIRST = waiting("Observing", "looks once more before what was approved is carried out", after=0.01, available=True)
+LOOK_FIRST = waiting(
+    Reason.OBSERVING, "looks once more before what was approved is carried out", after=0.01, available=True
+)
 """Nothing new is known: nothing is written."""
-_NO_STEP = waiting(NOT_THE_WRITER, "no step is begun: the Lease is not held", after=5.0, available=True)
+_NO_STEP = waiting(Reason.NOT_THE_WRITER, "no step is begun: the Lease is not held", after=5.0, available=True)
 _SHOWS_OUTSIDE = 0.1
 """Seconds in which a read may still show what was before a write (oned: up to 40 ms, observed)."""
 _MAY_HAVE_MADE = frozenset({Action.CREATE, Action.ATTACH, Action.REINSTALL, Action.INSTALL})
@@ -39,8 +41,8 @@ _MAY_HAVE_MADE = frozenset({Action.CREATE, Action.ATTACH, Action.REINSTALL, Acti
 be overwritten by an older one that is late."""
 _MAKES = frozenset({Action.CREATE, Action.DELETE})
 _PROGRESS = {
-    Action.CREATE: "Creating", Action.DELETE: "Deleting", Action.REPLACE: "Replacing",
-    Action.REINSTALL: "Reinstalling", Action.INSTALL: "Installing",
+    Action.CREATE: Reason.CREATING, Action.DELETE: Reason.DELETING, Action.REPLACE: Reason.REPLACING,
+    Action.REINSTALL: Reason.REINSTALLING, Action.INSTALL: Reason.INSTALLING,
 }  # fmt: skip
 
 
@@ -115,10 +117,10 @@ class Actor:
         if track.must_look_again(steps):
             after = max(track.trust_after - self._shared.clock(), 0.0) + 0.05
             message = "what was asked for before the operator started may still take effect"
-            return waiting("Observing", message, after=after, available=True)
+            return waiting(Reason.OBSERVING, message, after=after, available=True)
         if track.must_not_interrupt(steps, self._shared.clock()):
             message = "an interruption that was asked for before may still take effect: it is not asked for again yet"
-            return waiting("Observing", message, available=True)
+            return waiting(Reason.OBSERVING, message, available=True)
         if any(not s.inside for s in steps):
             if not self._may_begin():
                 return _NO_STEP
@@ -132,7 +134,7 @@ class Actor:
         now, times = self._shared.clock(), track.repeats.get(signature, 0)
         if times >= MAX_REPEATS:
             names = ", ".join(f"{s.action} {s.target}" for s in steps)
-            stuck = stalled("NotConverging", f"{names} was done {times} times and reality did not follow")
+            stuck = stalled(Reason.NOT_CONVERGING, f"{names} was done {times} times and reality did not follow")
             track.converged()
             track.failed(signature, stuck, now + _NOT_CONVERGING_AGAIN)
         return track.held_back(signature, now)
@@ -167,13 +169,15 @@ class Actor:
                 return steps, DONE
             for watch in scope.world.watches:
                 watch.refresh()
-            return steps[:first], held("TooManyChanges", "waits for what the next sweep says of all that was lost")
+            return steps[:first], held(
+                Reason.TOO_MANY_CHANGES, "waits for what the next sweep says of all that was lost"
+            )
         dangerous = {s.target: f"{s.action} {s.target}" for s in steps if s.dangerous}
         total = sum(1 for _ in self._shared.store.users(resource.key)) + len(dangerous)
         spent = resource.status.last_approved_plan or ""
         verdict = judge(dangerous, total, self._limits, resource.spec.approved_plan or "", spent=spent)
         if verdict.held:
-            return steps[:first], stalled("TooManyChanges", verdict.message)
+            return steps[:first], stalled(Reason.TOO_MANY_CHANGES, verdict.message)
         if verdict.approved and self._looks_first(scope.track, verdict.approved):
             return (), LOOK_FIRST
         scope.approved = verdict.approved
@@ -270,5 +274,5 @@ def signature_of(resource: AnyResource, steps: tuple[Step, ...]) -> str:
     return f"{plan_hash(steps)} {resource.metadata.generation} {asked}"
 
 
-def _progress(steps: tuple[Step, ...]) -> str:
-    return next((_PROGRESS[s.action] for s in steps if s.action in _PROGRESS), "Updating")
+def _progress(steps: tuple[Step, ...]) -> Reason:
+    return next((_PROGRESS[s.action] for s in steps if s.action in _PROGRESS), Reason.UPDATING)

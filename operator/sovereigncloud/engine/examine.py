@@ -9,6 +9,7 @@ from typing import Any
 
 from sovereigncloud.api import SovereignCloud
 from sovereigncloud.api.base import PAUSED, RECONCILE_REQUESTED_AT, Key, Management
+from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.conditions import (
     conditions,
     drift_count,
@@ -150,7 +151,7 @@ def _in_use(resource: AnyResource, store: Store) -> Outcome:
     if not names:
         return DONE
     shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
-    return blocked(f"in use by {shown}: delete or move them first", reason="InUse")
+    return blocked(f"in use by {shown}: delete or move them first", reason=Reason.IN_USE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +241,6 @@ def said(examination: Examination) -> Outcome:
     drift = [v for v in examination.decision.drift if v.action == "Reported"]
     if outcome.phase is Phase.DONE and drift:
         return replace(
-            outcome, reason=outcome.reason or "AsDeclared", message=f"{len(drift)} fields differ, reported only"
+            outcome, reason=outcome.reason or Reason.AS_DECLARED, message=f"{len(drift)} fields differ, reported only"
         )
     return outcome

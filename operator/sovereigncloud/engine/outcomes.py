@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.outcome import Outcome, blocked, retry, stalled, waiting
 from sovereigncloud.kinds.errors import (
     Auth,
@@ -25,24 +26,24 @@ def outcome_of(error: Exception) -> Outcome:
     which may hold anything."""
     match error:
         case NotYet():
-            return waiting("Observing", str(error), after=error.after, available=True)
+            return waiting(Reason.OBSERVING, str(error), after=error.after, available=True)
         case MissingSecret():
-            return blocked(str(error), reason="SecretMissing")
+            return blocked(str(error), reason=Reason.SECRET_MISSING)
         case Retry():
             return retry(str(error), after=error.after)
         case Conflict():
-            return retry(str(error), reason="Conflict")
+            return retry(str(error), reason=Reason.CONFLICT)
         case Quota():
-            return waiting("QuotaExceeded", str(error), after=LOOK_AGAIN)
+            return waiting(Reason.QUOTA_EXCEEDED, str(error), after=LOOK_AGAIN)
         case Auth():
             return stalled(
-                "CredentialsRejected", f"{error}: check the Secret and the rights of its user", after=LOOK_AGAIN
+                Reason.CREDENTIALS_REJECTED, f"{error}: check the Secret and the rights of its user", after=LOOK_AGAIN
             )
         case NotFound():
-            return stalled("NotFound", str(error), after=LOOK_AGAIN)
+            return stalled(Reason.NOT_FOUND, str(error), after=LOOK_AGAIN)
         case Rejected():
             return stalled(error.reason, str(error), after=REJECTED_AGAIN)
         case OutsideError():
             return retry(str(error))
         case _:
-            return retry(f"unexpected {type(error).__name__}, see the operator's log", reason="InternalError")
+            return retry(f"unexpected {type(error).__name__}, see the operator's log", reason=Reason.INTERNAL_ERROR)

@@ -13,11 +13,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from sovereigncloud.api.base import RECONCILE_REQUESTED_AT, DeletionPolicy, Key
+from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, stalled, waiting
-from sovereigncloud.engine.actor import LOOK_FIRST, NOT_THE_WRITER, Actor, Scope
+from sovereigncloud.engine.actor import LOOK_FIRST, Actor, Scope
 from sovereigncloud.engine.examine import AnyController, Examination, Subject, examine, gate, status_patch
 from sovereigncloud.engine.guards import Guards, ObjectWriter
-from sovereigncloud.engine.metrics import Metrics
 from sovereigncloud.engine.outcomes import outcome_of
 from sovereigncloud.engine.store import AnyResource
 from sovereigncloud.engine.tracks import Track
@@ -54,7 +54,6 @@ class Reconciler:
         actor: performs steps.
         guards: lets objects go.
         writer: of status.
-        metrics: counted after the write.
         may_write: whether this process holds the Lease; without it nothing is written anywhere.
         event: posts a Kubernetes event: (resource, type, reason, message).
         ingest: keeps the reply to a PATCH of ours in the store.
@@ -68,7 +67,6 @@ class Reconciler:
         actor: Actor,
         guards: Guards,
         writer: ObjectWriter,
-        metrics: Metrics,
         *,
         may_write: Callable[[], bool],
         event: Callable[[AnyResource, str, str, str], None],
@@ -76,13 +74,13 @@ class Reconciler:
         vanished: Callable[[Key, str], None],
     ) -> None:
         self._controllers, self._shared, self._actor, self._guards = controllers, shared, actor, guards
-        self._writer, self._metrics, self._may_write = writer, metrics, may_write
+        self._writer, self._may_write = writer, may_write
         self._event, self._ingest, self._vanished = event, ingest, vanished
 
     async def reconcile(self, key: Key) -> Result:
         """Bring one object one step nearer. Raises Retry or Conflict when Kubernetes itself fails."""
         if not self._may_write():
-            return Result(waiting(NOT_THE_WRITER, "another operator holds the Lease", after=5.0))
+            return Result(waiting(Reason.NOT_THE_WRITER, "another operator holds the Lease", after=5.0))
         if self._shared.store.stored(key) is None:
             self._shared.tracks.forget(key)
             return Result(gone=True)
@@ -123,10 +121,10 @@ class Reconciler:
             if examination.decision.release and not self._may_still_appear(scope):
                 return await self._release(scope)
             outcome = await self._follow(scope, examination)
-            if outcome is LOOK_FIRST or (outcome.reason == NOT_THE_WRITER and not scope.track.facts):
+            if outcome is LOOK_FIRST or (outcome.reason == Reason.NOT_THE_WRITER and not scope.track.facts):
                 return Result(outcome)
         for verdict in self._shared.held(key):
-            outcome = outcome.merge(stalled("TooManyChanges", verdict.message))
+            outcome = outcome.merge(stalled(Reason.TOO_MANY_CHANGES, verdict.message))
         outcome = self._settle(scope, outcome)
         await self._write_status(scope, outcome, examination)
         await self._guards.drop(scope.resource, scope.uses, scope.track)
@@ -148,7 +146,7 @@ class Reconciler:
             return await self._actor.act(scope, examination)
         after = max(scope.track.trust_after - self._shared.clock(), 0.0) + 0.05
         message = "what was asked for before the operator started may still take effect"
-        return waiting("Deleting", message, after=after)
+        return waiting(Reason.DELETING, message, after=after)
 
     async def _release(self, scope: Scope) -> Result:
         try:
@@ -180,7 +178,6 @@ class Reconciler:
             facts=track.facts,
             approved=scope.approved or self._used_up(resource.key),
         )
-        self._metrics.outcome(resource.crd.kind, outcome.phase)
         if patch:
             metadata = resource.metadata
             try:
@@ -192,7 +189,6 @@ class Reconciler:
                 if now is not None and not now.lingers:
                     self._vanished(resource.key, metadata.uid)
                 return
-            self._metrics.wrote(resource.crd.kind)
             self._ingest(written)
             self._tell(resource, previous, patch)
         track.facts.clear()
@@ -217,11 +213,11 @@ class Reconciler:
                 continue
             match condition["type"], condition["status"]:
                 case "Drifted", "True":
-                    self._event(resource, "Warning", "DriftDetected", condition["message"])
+                    self._event(resource, "Warning", Reason.DRIFT_DETECTED, condition["message"])
                 case "Stalled", "True":
                     self._event(resource, "Warning", condition["reason"], condition["message"])
                 case "Ready", "True":
-                    self._event(resource, "Normal", "Ready", condition["message"])
+                    self._event(resource, "Normal", Reason.READY, condition["message"])
                 case _:
                     pass
 
@@ -251,7 +247,7 @@ class Reconciler:
             return Result(gone=True)
         body = stored.body()
         wrong = "; ".join(f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors()[:5])
-        outcome = stalled("InvalidSpec", wrong)
+        outcome = stalled(Reason.INVALID_SPEC, wrong)
         patch = status_patch(Subject.of(body), body.get("status") or {}, outcome, now=self._shared.now())
         if patch:
             self._ingest(await self._writer.patch_status(key.kind, key.namespace, key.name, stored.version, patch))

@@ -48,12 +48,16 @@ class Settings(BaseModel):
     ovh_burst: int = Field(default=20, ge=1)
     ovh_endpoints: dict[str, OvhUrls] = {}
     """Other base URLs for ovh-eu, ovh-ca, ovh-us: a gateway that stands before the API. JSON."""
+    ca_file: str = ""
+    """Certificates of authorities (PEM) that are trusted beside the public ones."""
     opennebula_rate: float = Field(default=30.0, gt=0)
     opennebula_burst: int = Field(default=30, ge=1)
     lease_seconds: float = Field(default=15.0, gt=1)
     http_port: int = Field(default=8080, ge=0, le=65535)
     http_host: str = "0.0.0.0"  # noqa: S104 - probes and metrics come from outside the pod
-    installer_image: str = "ghcr.io/ansible/ansible-runner:latest"
+    installer_image: str = "quay.io/ansible/awx-ee:24.6.1"
+    tracing_endpoint: str = Field(default="", pattern=r"^(https?://\S+)?$")
+    """Base URL of an OTLP collector over http; empty: no traces. The standard OTEL_EXPORTER_OTLP_ENDPOINT will do, too."""
     log_format: str = Field(default="json", pattern="^(json|text)$")
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
 
@@ -78,6 +82,7 @@ def settings(environment: Mapping[str, str] = os.environ) -> Settings:
     for name in Settings.model_fields:
         if (text := environment.get(f"{PREFIX}{name.upper()}")) is not None:
             values[name] = _READERS.get(name, str)(text)
+    values["tracing_endpoint"] = values.get("tracing_endpoint") or environment.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
     try:
         return Settings.model_validate(values)
     except ValidationError as error:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from time import monotonic, time
+from time import monotonic
 
 from pydantic import ValidationError
 
@@ -14,6 +14,7 @@ from sovereigncloud.api.base import Key
 from sovereigncloud.core.brakes import NOTHING, Limits, Verdict, judge
 from sovereigncloud.core.outcome import Phase
 from sovereigncloud.engine.actor import signature_of
+from sovereigncloud.engine.catalogue import Api
 from sovereigncloud.engine.examine import (
     AnyController,
     Examination,
@@ -92,7 +93,7 @@ class Sweeper:
         self._queue(differences, verdict)
         if (await self._difference(cloud)).differs:
             self._enqueue(cloud)
-        self._metrics.swept(monotonic() - begun, time())
+        self._metrics.swept(Api.OPENNEBULA, monotonic() - begun)
 
     async def account(self, members: Iterable[Key]) -> None:
         """Sweep the objects that live in an OVHcloud account: what a cloud composed counts for that cloud."""
@@ -107,7 +108,7 @@ class Sweeper:
             self._queue(differences, self._judge(group, differences, len(keys), self._shared.account_verdicts))
             if own is not None and own.differs:
                 self._enqueue(group)
-        self._metrics.swept(monotonic() - begun, time())
+        self._metrics.swept(Api.OVH, monotonic() - begun)
 
     def _judge(
         self, cloud: Key, differences: Mapping[Key, Difference], total: int, verdicts: dict[Key, Verdict]

@@ -8,6 +8,7 @@ from time import monotonic
 from typing import Any
 
 from sovereigncloud.api.base import Key, Resource
+from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.outcome import Outcome
 from sovereigncloud.core.plan import Action, Disruption, Step
 from sovereigncloud.engine.watch import ViewWatch
@@ -66,7 +67,7 @@ class Track:
     nameless: bool = False
     interrupts_from: float = float("-inf")
     facts: dict[str, str] = field(default_factory=dict)
-    events: tuple[tuple[str, str], ...] = ()
+    events: tuple[tuple[Reason, str], ...] = ()
     failure: Failure | None = None
     failures: int = 0
     repeats: dict[str, int] = field(default_factory=dict)

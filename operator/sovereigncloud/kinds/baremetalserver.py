@@ -12,6 +12,7 @@ from datetime import datetime
 
 from sovereigncloud.api import BareMetalServer
 from sovereigncloud.api.base import DeletionPolicy
+from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.identity import (
     OVH_INSTALLATION,
     OVH_OBJECT,
@@ -99,7 +100,7 @@ class BareMetalServerController:
             return _deletion(resource, observed, now)
         ovh, summary = resource.spec.ovh, observed.summary
         if ovh is None:
-            return Plan(outcome=stalled("NoProvider", "spec has no provider; set spec.ovh"))
+            return Plan(outcome=stalled(Reason.NO_PROVIDER, "spec has no provider; set spec.ovh"))
         if summary is None:
             return Plan(outcome=_no_such_server(ovh.service_name))
         found = mark_from_ovh(summary.tags)
@@ -112,7 +113,9 @@ class BareMetalServerController:
                     f"server {ovh.service_name} belongs to {observed.holder} of this installation; one server has one"
                     " object: delete one of the two"
                 )
-                return Plan(drift=differences.drift, outcome=stalled("OwnedByAnotherObject", message, after=60.0))
+                return Plan(
+                    drift=differences.drift, outcome=stalled(Reason.OWNED_BY_ANOTHER_OBJECT, message, after=60.0)
+                )
             case Ownership.OURS:
                 marking = Plan()
             case _:
@@ -130,25 +133,27 @@ class BareMetalServerController:
         match step:
             case MarkServer():
                 await client.tag(step.urn, step.mark.for_ovh())
-                return done("Marked", f"server {name} carries the mark of this installation")
+                return done(Reason.MARKED, f"server {name} carries the mark of this installation")
             case UntagServer():
                 await client.untag(step.urn, frozenset({OVH_INSTALLATION, OVH_OBJECT, OVH_UID, INSTALLED_TAG}))
-                return done("Released", f"server {name} no longer carries the mark of this installation")
+                return done(Reason.RELEASED, f"server {name} no longer carries the mark of this installation")
             case RenameServer():
                 await client.rename(name, step.name)
                 return done(
-                    "Renamed", f"server {name} is called {step.name}", **{_RENAME_ASKED: asked(step.change, world.now)}
+                    Reason.RENAMED,
+                    f"server {name} is called {step.name}",
+                    **{_RENAME_ASKED: asked(step.change, world.now)},
                 )
             case AttachInterface():
                 await client.attach_interface(step.vrack, step.uuid)
                 message = f"interface {step.uuid} is being attached to vRack {step.vrack}"
                 fact = {ASKED: asked(f"{step.vrack} {step.uuid}", world.now)}
-                return _under_way("AttachingInterface", message, fact, LOOK_AGAIN, available=resource.settled)
+                return _under_way(Reason.ATTACHING_INTERFACE, message, fact, LOOK_AGAIN, available=resource.settled)
             case DetachInterface():
                 await client.detach_interface(step.vrack, step.uuid)
                 message = f"interface {step.uuid} is being detached from vRack {step.vrack}"
                 return _under_way(
-                    "DetachingInterface", message, {DETACH_ASKED: asked(step.uuid, world.now)}, LOOK_AGAIN
+                    Reason.DETACHING_INTERFACE, message, {DETACH_ASKED: asked(step.uuid, world.now)}, LOOK_AGAIN
                 )
             case ReinstallServer():
                 return await _reinstall(client, name, step)
@@ -195,12 +200,12 @@ def _no_such_server(name: str) -> Outcome:
         f"the account has no server {name}, or the credential may not see it; check ovh.serviceName and the rights of"
         " the credential"
     )
-    return stalled("NoSuchServer", message, after=300.0)
+    return stalled(Reason.NO_SUCH_SERVER, message, after=300.0)
 
 
 def _foreign(service: str, found: Mark) -> Outcome:
     return stalled(
-        "OwnedByAnotherInstallation",
+        Reason.OWNED_BY_ANOTHER_INSTALLATION,
         f"server {service} carries the mark of installation {found.installation} ({found.object}); nothing is written"
         f" there. Remove the tags {OVH_INSTALLATION}, {OVH_OBJECT} and {OVH_UID} from it if that installation is gone",
         after=300.0,
@@ -250,7 +255,7 @@ def _plan_name(resource: BareMetalServer, summary: ServerSummary, now: datetime)
     if pending(resource, Asked(_RENAME_ASKED, change, "", _RENAME_WITHIN), now):
         # Cosmetic, and up to ten minutes late: nothing is held up by it, and the usual sweep is quick enough to see it.
         message = f"{summary.service_name} was renamed to {wanted}, which OVHcloud shows after up to ten minutes"
-        return Plan(drift=drift, outcome=Outcome(reason="Renaming", message=message))
+        return Plan(drift=drift, outcome=Outcome(reason=Reason.RENAMING, message=message))
     step = RenameServer(
         action=Action.UPDATE,
         target=f"display name of server {summary.service_name}",
@@ -264,7 +269,7 @@ def _plan_name(resource: BareMetalServer, summary: ServerSummary, now: datetime)
 
 def _deletion(resource: BareMetalServer, observed: Observed, now: datetime) -> Plan:
     if observed.held:
-        held = blocked(f"still in use: {'; '.join(observed.held)}", reason="InUse")
+        held = blocked(f"still in use: {'; '.join(observed.held)}", reason=Reason.IN_USE)
         return Plan(outcome=replace(held, after=10.0))
     summary = observed.summary
     if resource.deletion_policy is DeletionPolicy.RETAIN or summary is None:
@@ -288,7 +293,7 @@ def _deletion(resource: BareMetalServer, observed: Observed, now: datetime) -> P
 
 
 def _under_way(
-    reason: str, message: str, facts: Mapping[str, str], after: float, *, available: bool = False
+    reason: Reason, message: str, facts: Mapping[str, str], after: float, *, available: bool = False
 ) -> Outcome:
     outcome = waiting(reason, message, after=after, available=available)
     return replace(outcome, facts=facts, events=((reason, message),))
@@ -310,7 +315,7 @@ async def _reinstall(client: Ovh, name: str, step: ReinstallServer) -> Outcome:
     task = await client.reinstall(name, step.payload)
     await client.tag(step.urn, {RECORD_TAG: replace(step.record, stage=Stage.RUNNING, task=task).text})
     message = f"reinstallation of {name} with {step.record.system} was begun, task {task}"
-    return _under_way("Reinstalling", message, {TASK_FACT: f"{step.record.token} {task}"}, LOOK_AGAIN)
+    return _under_way(Reason.REINSTALLING, message, {TASK_FACT: f"{step.record.token} {task}"}, LOOK_AGAIN)
 
 
 async def _record(client: Ovh, name: str, step: RecordReinstall) -> Outcome:
@@ -319,9 +324,11 @@ async def _record(client: Ovh, name: str, step: RecordReinstall) -> Outcome:
         await client.untag(step.urn, frozenset({QUIET_TAG}))
     await client.tag(step.urn, {RECORD_TAG: step.record.text})
     if step.record.stage is Stage.DONE:
-        return done("Reinstalled", f"{name} runs {step.record.system}, request {step.record.token}", **{TASK_FACT: ""})
+        return done(
+            Reason.REINSTALLED, f"{name} runs {step.record.system}, request {step.record.token}", **{TASK_FACT: ""}
+        )
     return replace(
-        waiting("Reinstalling", f"reinstall task {step.record.task} of {name} is under way", after=LOOK_AGAIN),
+        waiting(Reason.REINSTALLING, f"reinstall task {step.record.task} of {name} is under way", after=LOOK_AGAIN),
         facts={TASK_FACT: f"{step.record.token} {step.record.task}"},
     )
 

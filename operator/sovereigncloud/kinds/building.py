@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from sovereigncloud.api import SovereignCloud
 from sovereigncloud.api.base import Status
+from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.outcome import Outcome, blocked, waiting
 from sovereigncloud.core.plan import Action, Drift, Plan, Step
 from sovereigncloud.kinds.cloud_observation import Observed
@@ -45,16 +46,16 @@ def is_ready(child: AnyResource) -> bool:
 def waiting_for_servers(cloud: SovereignCloud, observed: Observed) -> Plan:
     ovh = cloud.spec.hosted.ovh if cloud.spec.hosted else None
     names = [s.name for s in ovh.servers] if ovh else []
-    return Plan(outcome=_unready(cloud, "server", names, observed.servers, "WaitingForServers"))
+    return Plan(outcome=_unready(cloud, "server", names, observed.servers, Reason.WAITING_FOR_SERVERS))
 
 
 def waiting_for_networks(cloud: SovereignCloud, observed: Observed) -> Plan:
     names = [n.name for n in (cloud.spec.hosted.networks if cloud.spec.hosted else None) or ()]
-    return Plan(outcome=_unready(cloud, "network", names, observed.networks, "WaitingForNetworks"))
+    return Plan(outcome=_unready(cloud, "network", names, observed.networks, Reason.WAITING_FOR_NETWORKS))
 
 
 def _unready(
-    cloud: SovereignCloud, what: str, names: list[str], children: Mapping[str, AnyResource], reason: str
+    cloud: SovereignCloud, what: str, names: list[str], children: Mapping[str, AnyResource], reason: Reason
 ) -> Outcome:
     """The first that is not ready, in its own words. One that needs a person blocks; the others are on their way."""
     unready = [n for n in names if n not in children or not is_ready(children[n])]

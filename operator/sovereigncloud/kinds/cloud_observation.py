@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from sovereigncloud.api import BareMetalServer, SovereignCloud, VirtualNetwork
 from sovereigncloud.api.base import DeletionPolicy
+from sovereigncloud.api.reasons import Reason
 from sovereigncloud.api.sovereigncloud import Role
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Outcome, retry, stalled
@@ -168,7 +169,7 @@ def _insecure(endpoint: Endpoint | None, world: World) -> Outcome | None:
     if endpoint is None or not endpoint.insecure(world.allows_plain_http):
         return None
     return stalled(
-        "InsecureEndpoint",
+        Reason.INSECURE_ENDPOINT,
         f"{endpoint.url} would carry the administrator's password in clear over a public network; use https, or allow"
         f" plain http to {endpoint.host} by name in the operator's settings",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sovereigncloud.api.base import CloudRef, Key
+from sovereigncloud.api.reasons import Reason
 from sovereigncloud.api.sovereigncloud import SovereignCloud
 from sovereigncloud.core.outcome import Outcome, blocked, stalled
 from sovereigncloud.kinds.controller import World
@@ -33,7 +34,7 @@ def not_allowed(cloud: Key, namespace: str, field: str) -> Outcome | None:
     if cloud.namespace == namespace:
         return None
     return stalled(
-        "NamespaceNotAllowed",
+        Reason.NAMESPACE_NOT_ALLOWED,
         f"{field} names {where(cloud)}, which is in another namespace: that needs a Tenant that lists namespace"
         f" {namespace} and this cloud; or name a SovereignCloud of namespace {namespace}",
     )

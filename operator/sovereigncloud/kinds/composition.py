@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from sovereigncloud.api import BareMetalServer, SovereignCloud, VirtualNetwork
 from sovereigncloud.api.base import API_VERSION, GROUP, DeletionPolicy, Key
+from sovereigncloud.api.reasons import Reason
 from sovereigncloud.api.sovereigncloud import HostedNetwork, HostedServer
 from sovereigncloud.core.outcome import stalled
 from sovereigncloud.core.plan import Action, Plan, Step
@@ -55,12 +56,12 @@ def plan_children(
     twice = [n for n, count in Counter(_name(m) for m, _ in wanted).items() if count > 1]
     if twice:
         message = f"two entries of spec.hosted would become one object {twice[0]}; choose names that differ in more than _ and -"
-        return Plan(outcome=stalled("AmbiguousNames", message))
+        return Plan(outcome=stalled(Reason.AMBIGUOUS_NAMES, message))
     steps: list[Step] = []
     for manifest, child in wanted:
         if child is not None and owner_of(child) not in {None, cloud.key}:
             message = f"{child.key} belongs to {owner_of(child)}; rename the entry in spec.hosted"
-            return Plan(outcome=stalled("NameTaken", message, after=60.0))
+            return Plan(outcome=stalled(Reason.NAME_TAKEN, message, after=60.0))
         if child is None or (not child.deleting and differs(manifest, child)):
             steps.append(_apply(manifest, Action.CREATE if child is None else Action.UPDATE))
     for gone in dropped:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from sovereigncloud.api import BareMetalServer, SovereignCloud
 from sovereigncloud.api.base import DeletionPolicy
+from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.outcome import blocked, retry, waiting
 from sovereigncloud.core.plan import Action, Plan, Step
 from sovereigncloud.kinds.composition import remove
@@ -51,7 +52,7 @@ class Remains:
 def plan_dismantling(cloud: SovereignCloud, remains: Remains) -> Plan:
     """The next steps; empty and done: the finalizer may go."""
     if remains.users:
-        return Plan(outcome=blocked(f"still in use: {_listed(remains.users)}", reason="InUse"))
+        return Plan(outcome=blocked(f"still in use: {_listed(remains.users)}", reason=Reason.IN_USE))
     if _ORPHAN in cloud.metadata.finalizers:
         return Plan()  # what it composed is to live on
     if cloud.deletion_policy is DeletionPolicy.DELETE and cloud.spec.hosted is not None:
@@ -62,7 +63,7 @@ def plan_dismantling(cloud: SovereignCloud, remains: Remains) -> Plan:
             message = (
                 f"{len(remains.machines)} machines are in the cloud, which deletionPolicy Delete would lose: {names}"
             )
-            return Plan(outcome=replace(blocked(message, reason="InUse"), after=30.0))
+            return Plan(outcome=replace(blocked(message, reason=Reason.IN_USE), after=30.0))
     networks = [c for c in remains.composed if not isinstance(c, BareMetalServer)]
     servers: list[AnyResource] = [c for c in remains.composed if isinstance(c, BareMetalServer)]
     if networks:
@@ -75,7 +76,7 @@ def plan_dismantling(cloud: SovereignCloud, remains: Remains) -> Plan:
 def _remove(cloud: SovereignCloud, children: list[AnyResource]) -> Plan:
     steps = tuple(s for child in children for s in remove(cloud, child, cloud.deletion_policy))
     message = f"waiting until they are gone: {_listed(str(c.key) for c in children)}"
-    return Plan(steps=steps, outcome=waiting("DeletingChildren", message, after=_LOOK_AGAIN))
+    return Plan(steps=steps, outcome=waiting(Reason.DELETING_CHILDREN, message, after=_LOOK_AGAIN))
 
 
 def _credentials(cloud: SovereignCloud, remains: Remains) -> Plan:

@@ -4,6 +4,8 @@ engine turns these into outcomes. No adapter error carries a secret in its text.
 
 from __future__ import annotations
 
+from sovereigncloud.api.reasons import Reason
+
 
 class OutsideError(Exception):
     """A call outside failed.
@@ -37,7 +39,7 @@ class Retry(OutsideError):
 class Rejected(OutsideError):
     """The API refuses this input or state; asking again changes nothing until something else changes."""
 
-    def __init__(self, message: str, *, where: str = "", reason: str = "Rejected") -> None:
+    def __init__(self, message: str, *, where: str = "", reason: Reason = Reason.REJECTED) -> None:
         super().__init__(message, where=where)
         self.reason = reason
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from sovereigncloud.api import SovereignCloud
+from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.identity import Mark, Ownership, ownership
 from sovereigncloud.core.outcome import Outcome, stalled, waiting
 from sovereigncloud.core.plan import Action, Cause, Drift, Plan, Step
@@ -63,7 +64,7 @@ def plan_hosts(
             if cloud.settled and not admitted:
                 absent = True
                 message = f"host {address} is missing in OpenNebula's list"
-                outcome = outcome.merge(waiting("ConfirmingAbsence", message, available=True))
+                outcome = outcome.merge(waiting(Reason.CONFIRMING_ABSENCE, message, available=True))
             else:
                 steps.append(_create(path, address, mark, cause))
         else:
@@ -96,7 +97,7 @@ def _one(path: str, host: Host, mark: Mark, cause: Cause, *, settled: bool) -> P
     elif host.state not in MONITORED:
         remedy = "look at its monitoring in OpenNebula" if host.state in _ERROR else "waiting for its monitoring"
         message = f"host {host.id} ({host.name}) is in state {word(host.state)}: {remedy}"
-        outcome = waiting("HostNotMonitored", message, available=settled)
+        outcome = waiting(Reason.HOST_NOT_MONITORED, message, available=settled)
     return Plan(drift, tuple(steps), outcome)
 
 
@@ -109,12 +110,12 @@ def _create(path: str, address: str, mark: Mark, cause: Cause) -> CreateHost:
 def _several(address: str, found: list[Host]) -> Outcome:
     ids = ", ".join(str(h.id) for h in sorted(found, key=lambda h: h.id))
     message = f"OpenNebula has several hosts named {address}: ids {ids}; delete all but one"
-    return stalled("SeveralFound", message, after=60.0)
+    return stalled(Reason.SEVERAL_FOUND, message, after=60.0)
 
 
 def _foreign(host: Host, found: Mark) -> Outcome:
     return stalled(
-        "OwnedByAnotherInstallation",
+        Reason.OWNED_BY_ANOTHER_INSTALLATION,
         f"host {host.id} ({host.name}) carries the mark of installation {found.installation} ({found.object}); nothing"
         " is written there. Remove its SOVEREIGNCLOUD_ attributes if that installation is gone",
         after=300.0,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from sovereigncloud.api.base import Key
+from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.identity import Mark, Ownership, find, ownership
 from sovereigncloud.core.outcome import Outcome, stalled
 from sovereigncloud.kinds.controller import World
@@ -75,7 +76,7 @@ def check(thing: T, owner: int, mark: Mark, noun: str) -> Identified[T]:
     if thing.owner != owner and whose in {Ownership.OURS, Ownership.PREDECESSOR}:
         return Identified(
             problem=stalled(
-                "OwnerChanged",
+                Reason.OWNER_CHANGED,
                 f"{what} now belongs to user {thing.owner}; give it back to user {owner} to have it managed, or release"
                 " it with spec.deletionPolicy: Retain and delete this object",
             )
@@ -88,7 +89,7 @@ def check(thing: T, owner: int, mark: Mark, noun: str) -> Identified[T]:
         case Ownership.NONE:
             return Identified(
                 problem=stalled(
-                    "MarkLost",
+                    Reason.MARK_LOST,
                     f"{what} has the id that was recorded but not this object's mark, so it may be another one and is"
                     f" left alone; if it is the right one, add to its template: {written(mark)}",
                 )
@@ -96,7 +97,7 @@ def check(thing: T, owner: int, mark: Mark, noun: str) -> Identified[T]:
         case Ownership.SIBLING:
             return Identified(
                 problem=stalled(
-                    "NotOurOpenNebula",
+                    Reason.NOT_OUR_OPEN_NEBULA,
                     f"{what} has the id that was recorded but belongs to {_name(thing.mark)}: is this another OpenNebula"
                     " than before, or was it restored from a backup?",
                 )
@@ -109,7 +110,7 @@ def foreign(thing: Marked, noun: str) -> Outcome:
     """Another installation of the operator manages it: read-only."""
     whose = thing.mark.installation if thing.mark else "unknown"
     return stalled(
-        "OwnedByAnotherInstallation",
+        Reason.OWNED_BY_ANOTHER_INSTALLATION,
         f'{noun} {thing.id} "{thing.name}" belongs to {_name(thing.mark)} of installation {whose}; delete it there with'
         " spec.deletionPolicy: Retain and remove its SOVEREIGNCLOUD_* attributes to hand it over",
     )
@@ -130,7 +131,7 @@ async def owner_of(view: CloudView, cloud: Key, world: World) -> int:
 def _several(things: tuple[T, ...], noun: str) -> Outcome:
     ids = ", ".join(str(thing.id) for thing in sorted(things, key=lambda t: t.id))
     return stalled(
-        "SeveralFound",
+        Reason.SEVERAL_FOUND,
         f"{noun}s {ids} all carry this object's mark; keep one, and delete the others in OpenNebula or remove their"
         " SOVEREIGNCLOUD_* attributes",
     )

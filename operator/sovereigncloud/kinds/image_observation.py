@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from sovereigncloud.api.base import DeletionPolicy, Key, Management
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.api.machineimage import MachineImage
+from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Outcome, blocked, retry, stalled, waiting
 from sovereigncloud.kinds.clouds import cloud_key, not_allowed, not_answering_yet, referred, where
@@ -149,7 +150,7 @@ def _datastore(name: str, view: CloudView, place: str) -> Datastore | Outcome:
     if matching and matching[0].total == 0:
         # After a first host it takes oned a while to look at its datastores; until then it takes no image (observed).
         return waiting(
-            "DatastoreNotMonitored",
+            Reason.DATASTORE_NOT_MONITORED,
             f'datastore {matching[0].id} "{name}" in {place} reports no capacity yet; OpenNebula looks at it every few'
             f" minutes. If it stays so, see onedatastore show {matching[0].id}",
         )
@@ -157,14 +158,15 @@ def _datastore(name: str, view: CloudView, place: str) -> Datastore | Outcome:
         return matching[0]
     known = ", ".join(sorted(store.name for store in images)) or "none"
     return stalled(
-        "DatastoreNotFound", f'{place} has no image datastore called "{name}"; set spec.datastore to one of: {known}'
+        Reason.DATASTORE_NOT_FOUND,
+        f'{place} has no image datastore called "{name}"; set spec.datastore to one of: {known}',
     )
 
 
 def _app(name: str, apps: tuple[MarketplaceApp, ...], place: str) -> MarketplaceApp | Outcome:
     if not apps:
         return waiting(
-            "MarketplaceEmpty",
+            Reason.MARKETPLACE_EMPTY,
             f"{place} knows no marketplace app yet; OpenNebula lists its marketplaces every few minutes",
             after=_APPS_ARE_LISTED_EVERY,
         )
@@ -174,21 +176,22 @@ def _app(name: str, apps: tuple[MarketplaceApp, ...], place: str) -> Marketplace
             word = name.split(maxsplit=1)[0].lower()
             close = sorted({app.name for app in apps if word in app.name.lower()} or {app.name for app in apps})
             return stalled(
-                "AppNotFound",
+                Reason.APP_NOT_FOUND,
                 f'{place} has no marketplace app called "{name}"; there are {", ".join(close[:_SHOWN])}'
                 + (" and others" if len(close) > _SHOWN else ""),
             )
         case [app] if app.state == _APP_READY:
             return app
         case [app] if app.state == _APP_LOCKED:
-            return waiting("AppNotReady", f'marketplace app {app.id} "{name}" in {place} is being uploaded')
+            return waiting(Reason.APP_NOT_READY, f'marketplace app {app.id} "{name}" in {place} is being uploaded')
         case [app]:
             state = _APP_STATES.get(app.state, str(app.state))
-            return stalled("AppNotReady", f'marketplace app {app.id} "{name}" in {place} is in state {state}')
+            return stalled(Reason.APP_NOT_READY, f'marketplace app {app.id} "{name}" in {place} is in state {state}')
         case _:
             ids = ", ".join(f"{app.id} in {app.marketplace}" for app in matching)
             return stalled(
-                "SeveralFound", f'{place} has several marketplace apps called "{name}": {ids}; use spec.source.url'
+                Reason.SEVERAL_FOUND,
+                f'{place} has several marketplace apps called "{name}": {ids}; use spec.source.url',
             )
 
 

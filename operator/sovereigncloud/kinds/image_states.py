@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.outcome import DONE, Outcome, stalled, waiting
 from sovereigncloud.kinds.ports import Image
 
@@ -44,12 +45,12 @@ def ready_for_a_machine(image: Image, where: str) -> Outcome:
             return DONE
         case 8:
             return waiting(
-                "ImageBusy",
+                Reason.IMAGE_BUSY,
                 f'image {image.id} "{image.name}" in {where} is persistent and another machine uses it; it is free when'
                 " that machine goes",
             )
         case 6:
-            return waiting("ImageNotReady", f'image {image.id} "{image.name}" in {where} is being cloned')
+            return waiting(Reason.IMAGE_NOT_READY, f'image {image.id} "{image.name}" in {where} is being cloned')
         case _:
             return _trouble(image, where)
 
@@ -60,11 +61,11 @@ def _trouble(image: Image, where: str) -> Outcome:
         case 5:
             told = f": {image.error}" if image.error else ""
             return stalled(
-                "ImageError",
+                Reason.IMAGE_ERROR,
                 f"{name} is in state Error{told}; delete it there (oneimage delete {image.id}) once its source is mended,"
                 " it is then made again",
             )
         case 3:
-            return stalled("ImageDisabled", f"{name} is disabled; enable it there (oneimage enable {image.id})")
+            return stalled(Reason.IMAGE_DISABLED, f"{name} is disabled; enable it there (oneimage enable {image.id})")
         case _:
-            return waiting("ImageNotReady", f"{name} is {words(image)}")
+            return waiting(Reason.IMAGE_NOT_READY, f"{name} is {words(image)}")

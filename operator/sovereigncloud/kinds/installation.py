@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sovereigncloud.api import BareMetalServer, SovereignCloud
+from sovereigncloud.api.reasons import Reason
 from sovereigncloud.api.sovereigncloud import HostedServer, Install
 from sovereigncloud.core.outcome import Outcome, retry, stalled, waiting
 from sovereigncloud.core.plan import Action, Disruption, Plan, Step
@@ -194,7 +195,7 @@ def _covered(cloud: SovereignCloud, known: Known, digest: str) -> Plan:
         return Plan(outcome=retry(known.error or "the front-end does not answer", after=None))
     if job is not None and job.state == "Succeeded":
         message = f"OpenNebula was installed; waiting until its front-end answers ({known.error or 'not asked yet'})"
-        return Plan(outcome=waiting("WaitingForFrontend", message, after=5.0))
+        return Plan(outcome=waiting(Reason.WAITING_FOR_FRONTEND, message, after=5.0))
     return Plan(outcome=_unknown(cloud, known))
 
 
@@ -202,7 +203,7 @@ def _begin(cloud: SovereignCloud, children: Mapping[str, BareMetalServer], known
     installation, front = installation_of(cloud, children), front_end(cloud)
     if installation is None or front is None or front.name not in known.servers:
         message = "an installation by the operator needs exactly one server with the role Frontend"
-        return Plan(outcome=stalled("ArchitectureMismatch", message))
+        return Plan(outcome=stalled(Reason.ARCHITECTURE_MISMATCH, message))
     names = sorted((t.name for t in installation.targets if t.name in known.servers), key=lambda n: n != front.name)
     step = InstallOpenNebula(
         action=Action.INSTALL,
@@ -219,7 +220,7 @@ def _begin(cloud: SovereignCloud, children: Mapping[str, BareMetalServer], known
 def _running(cloud: SovereignCloud, job: InstallState) -> Outcome:
     message = f"OpenNebula is being installed on the servers of {cloud.metadata.name}"
     return waiting(
-        "Installing",
+        Reason.INSTALLING,
         f"{message}: {job.message}" if job.message else message,
         after=_LOOK_AGAIN,
         available=cloud.settled,
@@ -229,7 +230,7 @@ def _running(cloud: SovereignCloud, job: InstallState) -> Outcome:
 def _failed(cloud: SovereignCloud, job: InstallState) -> Outcome:
     front = front_end(cloud)
     return stalled(
-        "InstallationFailed",
+        Reason.INSTALLATION_FAILED,
         f"the installation of OpenNebula failed: {job.message or 'see the log of its pod'}. To try again: mend the"
         f" cause, delete the Job, and remove the tag {INSTALLED_TAG} from server"
         f" {front.service_name if front else ''}; if it was finished by hand, delete the Job only",
@@ -240,7 +241,7 @@ def _failed(cloud: SovereignCloud, job: InstallState) -> Outcome:
 def _unknown(cloud: SovereignCloud, known: Known) -> Outcome:
     front = front_end(cloud)
     return stalled(
-        "InstallationUnknown",
+        Reason.INSTALLATION_UNKNOWN,
         f"server {front.service_name if front else ''} says that OpenNebula was installed, there is no Job of it, and"
         f" nothing answers ({known.error or 'no answer'}). Start its front-end; or, to install it anew, remove the tag"
         f" {INSTALLED_TAG} from that server",
@@ -251,7 +252,7 @@ def _unknown(cloud: SovereignCloud, known: Known) -> Outcome:
 def _lost(cloud: SovereignCloud) -> Outcome:
     name = generated_secret(cloud)
     return stalled(
-        "CredentialsLost",
+        Reason.CREDENTIALS_LOST,
         f"OpenNebula was installed, and the Secret {name} with its administrator's password is gone; it is not"
         f" replaced, since a new password would not be OpenNebula's. Restore {name} (username, password,"
         " sshPrivateKey, sshPublicKey) from a backup, or make it with the password that OpenNebula has",

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from sovereigncloud.api.base import DeletionPolicy, Key
 from sovereigncloud.api.machineimage import MachineImage
+from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.identity import Mark, Ownership, ownership
 from sovereigncloud.core.outcome import Outcome, Phase, blocked, done, merge, stalled, waiting
 from sovereigncloud.core.plan import Action, Cause, Drift, Plan, Step
@@ -82,23 +83,23 @@ class MachineImageController:
         """Do one step. Its outcome records which image it was, where."""
         match step:
             case RecordImage(cloud=cloud, image=image):
-                return done(**{record(cloud): str(image)})
+                return done().with_facts(**{record(cloud): str(image)})
             case CreateImage(cloud=cloud):
                 client = await world.open_nebula(cloud)
                 made = await client.create_image(_template(step, resource, world.mark(resource)), step.datastore)
                 message = f'image {made} "{resource.outside_name}" created in {where(cloud)}'
-                return done("Created", message, **{record(cloud): str(made)})
+                return done(Reason.CREATED, message, **{record(cloud): str(made)})
             case MarkImage(cloud=cloud, image=image):
                 client = await world.open_nebula(cloud)
                 await client.update_image(image, world.mark(resource).for_opennebula())
                 message = f"image {image} in {where(cloud)} taken over from before the cluster was rebuilt"
-                return done("TakenOver", message, **{record(cloud): str(image)})
+                return done(Reason.TAKEN_OVER, message, **{record(cloud): str(image)})
             case DeleteImage(cloud=cloud, image=image):
                 client = await world.open_nebula(cloud)
                 await client.delete_image(image)
                 # Forgotten at once: while it goes it is found by its mark, and then its absence is no loss.
                 message = f"image {image} in {where(cloud)} is being deleted"
-                return waiting("Deleting", message).with_facts(**{record(cloud): ""})
+                return waiting(Reason.DELETING, message).with_facts(**{record(cloud): ""})
             case _:
                 raise TypeError(f"not a step of a MachineImage: {step!r}")
 
@@ -132,7 +133,7 @@ def _plan_in(here: CloudImage, resource: MachineImage, observed: ImageObservatio
     image = here.found.thing
     if here.found.missing is not None and not observed.admitted:
         what = f"image {here.found.missing} in {where(here.cloud)}"
-        outcome = waiting("ConfirmingAbsence", f"{what} is missing in the last view; it is looked for again")
+        outcome = waiting(Reason.CONFIRMING_ABSENCE, f"{what} is missing in the last view; it is looked for again")
         return Plan(absent=True, outcome=outcome)
     if going:
         # A cloud that is only observed keeps what is in it, as it would if this object were in that cloud alone.
@@ -166,7 +167,7 @@ def _making(here: CloudImage, resource: MachineImage) -> Plan:
         app=here.app.id if isinstance(here.app, MarketplaceApp) else None,
     )
     drift = () if lost is None else (Drift(_field(here), name, f"image {lost} is gone"),)
-    return Plan(drift=drift, steps=(step,), outcome=waiting("Creating", f"{step.target} is to be made"))
+    return Plan(drift=drift, steps=(step,), outcome=waiting(Reason.CREATING, f"{step.target} is to be made"))
 
 
 def _keeping(here: CloudImage, image: Image, resource: MachineImage, mark: Mark) -> Plan:
@@ -178,7 +179,7 @@ def _keeping(here: CloudImage, image: Image, resource: MachineImage, mark: Mark)
             f'image {image.id} in {where(here.cloud)} should be called "{resource.outside_name}", so that instances find'
             f" it; rename it there (oneimage rename {image.id}), or set spec.name"
         )
-        outcome = outcome.merge(stalled("Renamed", message))
+        outcome = outcome.merge(stalled(Reason.RENAMED, message))
     steps: tuple[Step, ...] = ()
     target = f'image {image.id} "{image.name}" in {where(here.cloud)}'
     if here.found.predecessor:
@@ -200,7 +201,7 @@ def _verdict(here: CloudImage, mark: Mark, image: Image) -> Outcome:
             message = (
                 f'image {image.id} "{image.name}" in {where(here.cloud)} belongs to {whose}; set another spec.name'
             )
-            return stalled("NameTaken", message)
+            return stalled(Reason.NAME_TAKEN, message)
         case _:
             return exists_in_order(image, where(here.cloud))
 
@@ -209,13 +210,13 @@ def _deletion(here: CloudImage, image: Image) -> Plan:
     """It waits until nobody uses it, then it goes."""
     what = f'image {image.id} "{image.name}" in {where(here.cloud)}'
     if image.state == DELETING:
-        return Plan(outcome=waiting("Deleting", f"{what} is being deleted"))
+        return Plan(outcome=waiting(Reason.DELETING, f"{what} is being deleted"))
     users = (*here.named_by, *here.machines)
     if users:
         more = f" and {len(users) - _SHOWN} more" if len(users) > _SHOWN else ""
-        return Plan(outcome=blocked(f"{what} is in use by {', '.join(users[:_SHOWN])}{more}", reason="InUse"))
+        return Plan(outcome=blocked(f"{what} is in use by {', '.join(users[:_SHOWN])}{more}", reason=Reason.IN_USE))
     step = DeleteImage(action=Action.DELETE, target=what, fields=(_field(here),), cloud=here.cloud, image=image.id)
-    return Plan(steps=(step,), outcome=waiting("Deleting", f"{what} is to be deleted"))
+    return Plan(steps=(step,), outcome=waiting(Reason.DELETING, f"{what} is to be deleted"))
 
 
 def _template(step: CreateImage, resource: MachineImage, mark: Mark) -> Attributes:

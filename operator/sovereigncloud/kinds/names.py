@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 
 from sovereigncloud.api.base import Key
 from sovereigncloud.api.machineimage import MachineImage
+from sovereigncloud.api.reasons import Reason
 from sovereigncloud.api.virtualnetwork import VirtualNetwork
 from sovereigncloud.core.outcome import Outcome, blocked, stalled
 from sovereigncloud.kinds.controller import AnyResource
@@ -15,6 +16,11 @@ from sovereigncloud.kinds.controller import AnyResource
 _SHOWN = 10
 _NOUNS = {MachineImage.crd.kind: "image", VirtualNetwork.crd.kind: "network"}
 COMING_KINDS = tuple(_NOUNS)
+_NOT_FOUND = {
+    "image": Reason.IMAGE_NOT_FOUND,
+    "network": Reason.NETWORK_NOT_FOUND,
+    "template": Reason.TEMPLATE_NOT_FOUND,
+}
 
 
 class Named(Protocol):
@@ -55,12 +61,13 @@ def resolve(noun: str, name: str, candidates: Iterable[T], on_their_way: Iterabl
     if matching:
         ids = ", ".join(str(thing.id) for thing in sorted(matching, key=lambda t: t.id))
         return stalled(
-            "SeveralFound", f'{where} has several {noun}s called "{name}": {ids}; rename all but one of them there'
+            Reason.SEVERAL_FOUND,
+            f'{where} has several {noun}s called "{name}": {ids}; rename all but one of them there',
         )
     for awaited in on_their_way:
         if awaited.noun == noun and awaited.name == name:
             return blocked(f'{noun} "{name}" is not in {where} yet: {awaited.key} {awaited.says}')
-    return stalled(f"{noun.capitalize()}NotFound", f'{where} has no {noun} called "{name}"; {_existing(everything)}')
+    return stalled(_NOT_FOUND[noun], f'{where} has no {noun} called "{name}"; {_existing(everything)}')
 
 
 def _existing(things: list[T]) -> str:

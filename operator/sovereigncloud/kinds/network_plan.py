@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from sovereigncloud.api.base import DeletionPolicy, Key
+from sovereigncloud.api.reasons import Reason
 from sovereigncloud.api.virtualnetwork import VirtualNetwork
 from sovereigncloud.core.identity import Mark, Ownership, ownership
 from sovereigncloud.core.outcome import DONE, Outcome, blocked, stalled, waiting
@@ -70,7 +71,7 @@ def plan(resource: VirtualNetwork, observed: NetworkObservation) -> Plan:
         return Plan()
     if observed.found.missing is not None and not observed.admitted:
         what = f"network {observed.found.missing} in {where(cloud)}"
-        outcome = waiting("ConfirmingAbsence", f"{what} is missing in the last view; it is looked for again")
+        outcome = waiting(Reason.CONFIRMING_ABSENCE, f"{what} is missing in the last view; it is looked for again")
         return Plan(absent=True, outcome=outcome)
     if resource.deleting:
         return Plan() if network is None else _deletion(resource, observed, cloud, network)
@@ -80,7 +81,7 @@ def plan(resource: VirtualNetwork, observed: NetworkObservation) -> Plan:
             return _keeping(resource, observed, cloud, network, asked)
         return _making(resource, observed, cloud)
     except ValueError as error:
-        return Plan(outcome=stalled("InvalidSpec", str(error)))
+        return Plan(outcome=stalled(Reason.INVALID_SPEC, str(error)))
 
 
 def _making(resource: VirtualNetwork, observed: NetworkObservation, cloud: Key) -> Plan:
@@ -96,7 +97,7 @@ def _making(resource: VirtualNetwork, observed: NetworkObservation, cloud: Key) 
         cloud=cloud,
     )
     drift = () if lost is None else (Drift("spec", name, f"network {lost} is gone"),)
-    return Plan(drift=drift, steps=(step,), outcome=waiting("Creating", f"{step.target} is to be made"))
+    return Plan(drift=drift, steps=(step,), outcome=waiting(Reason.CREATING, f"{step.target} is to be made"))
 
 
 def _namesake(resource: VirtualNetwork, observed: NetworkObservation, cloud: Key, found: Network) -> Plan:
@@ -108,7 +109,7 @@ def _namesake(resource: VirtualNetwork, observed: NetworkObservation, cloud: Key
             step = MarkNetwork(action=Action.MARK, target=what, cloud=cloud, network=found.id, adopting=True)
             asked = wanted(resource.spec, adopted=True)
             drift = _attributes(resource, found, asked, cloud)[0]
-            return Plan(drift=drift, steps=(step,), outcome=waiting("Adopting", f"{what} is to be adopted"))
+            return Plan(drift=drift, steps=(step,), outcome=waiting(Reason.ADOPTING, f"{what} is to be adopted"))
         case Ownership.NONE if observed.adopting:
             remedy = "it has another VLAN or other addresses than spec says, so it is not the one that spec means"
         case Ownership.NONE:
@@ -116,7 +117,7 @@ def _namesake(resource: VirtualNetwork, observed: NetworkObservation, cloud: Key
         case _:
             remedy = f"it belongs to {found.mark.object.replace('/', ' ', 1) if found.mark else 'nobody'}"
     message = f"{what} has the name already; {remedy}; else set another spec.name, or rename it there"
-    return Plan(outcome=stalled("NameTaken", message))
+    return Plan(outcome=stalled(Reason.NAME_TAKEN, message))
 
 
 def _keeping(
@@ -124,18 +125,18 @@ def _keeping(
 ) -> Plan:
     what = f'network {network.id} "{network.name}" in {where(cloud)}'
     if network.state in _BEING_DELETED:
-        return Plan(outcome=waiting("Deleting", f"{what} is being deleted"))
+        return Plan(outcome=waiting(Reason.DELETING, f"{what} is being deleted"))
     if network.state == _ERROR:
         return Plan(
             outcome=stalled(
-                "NetworkError", f"{what} is in state Error; recover it there (onevnet recover {network.id})"
+                Reason.NETWORK_ERROR, f"{what} is in state Error; recover it there (onevnet recover {network.id})"
             )
         )
     if network.state not in {_READY, _UPDATE_FAILURE}:
-        return Plan(outcome=waiting("NetworkNotReady", f"{what} is not ready yet"))
+        return Plan(outcome=waiting(Reason.NETWORK_NOT_READY, f"{what} is not ready yet"))
     outcome = DONE
     if network.state == _UPDATE_FAILURE:
-        outcome = stalled("UpdateFailure", f"{what}: an update of machines failed (onevnet recover {network.id})")
+        outcome = stalled(Reason.UPDATE_FAILURE, f"{what}: an update of machines failed (onevnet recover {network.id})")
     first: tuple[Step, ...] = ()
     if observed.found.predecessor:
         first = (MarkNetwork(action=Action.MARK, target=what, cloud=cloud, network=network.id),)
@@ -193,7 +194,7 @@ def _renamed(resource: VirtualNetwork, network: Network, what: str) -> Plan:
     return Plan(
         drift=(Drift("spec.name", name, network.name),),
         outcome=stalled(
-            "Renamed",
+            Reason.RENAMED,
             f'{what} should be called "{name}"; rename it there (onevnet rename {network.id}), or set spec.name',
         ),
     )
@@ -203,16 +204,16 @@ def _deletion(resource: VirtualNetwork, observed: NetworkObservation, cloud: Key
     """It waits until nobody uses it, then it goes."""
     what = f'network {network.id} "{network.name}" in {where(cloud)}'
     if network.state in _BEING_DELETED:
-        return Plan(outcome=waiting("Deleting", f"{what} is being deleted"))
+        return Plan(outcome=waiting(Reason.DELETING, f"{what} is being deleted"))
     if was_adopted(resource, network) and resource.spec.deletion_policy is None:
         return Plan()
     users = (*observed.named_by, *_machines(observed, network))
     if users or network.used_leases:
         named = ", ".join(users[:_SHOWN]) or f"{network.used_leases} addresses held or reserved there"
         more = f" and {len(users) - _SHOWN} more" if len(users) > _SHOWN else ""
-        return Plan(outcome=blocked(f"{what} is in use by {named}{more}", reason="InUse"))
+        return Plan(outcome=blocked(f"{what} is in use by {named}{more}", reason=Reason.IN_USE))
     step = DeleteNetwork(action=Action.DELETE, target=what, cloud=cloud, network=network.id)
-    return Plan(steps=(step,), outcome=waiting("Deleting", f"{what} is to be deleted"))
+    return Plan(steps=(step,), outcome=waiting(Reason.DELETING, f"{what} is to be deleted"))
 
 
 def _machines(observed: NetworkObservation, network: Network) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 from sovereigncloud.api.base import Key
+from sovereigncloud.api.reasons import Reason
 from sovereigncloud.api.virtualnetwork import VirtualNetwork
 from sovereigncloud.core.outcome import Outcome, merge, stalled
 from sovereigncloud.core.plan import Action, Cause, Drift, Plan, Step
@@ -123,7 +124,7 @@ def _in_use(network: Network, range_: AddressRange, aim: AddressRange | None, vi
         users.append(f"{unexplained} addresses held or reserved")
     wish = "removed" if aim is None else f"cut to {shown(aim)}"
     return stalled(
-        "InUse",
+        Reason.IN_USE,
         f"range {shown(range_)} of network {network.id} is not {wish}: in use by {', '.join(users)}; free the addresses,"
         " or put the range back into spec.addressRanges",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sovereigncloud.api.base import Key
+from sovereigncloud.api.reasons import Reason
 from sovereigncloud.api.virtualnetwork import VirtualNetwork
 from sovereigncloud.core.outcome import Outcome, done, waiting
 from sovereigncloud.core.plan import Step
@@ -70,7 +71,7 @@ async def perform(step: Step, resource: VirtualNetwork, world: World) -> Outcome
         client = await world.open_nebula(step.cloud)
         made = await client.create_network(template(resource, world.mark(resource)), _DEFAULT_CLUSTER)
         message = f'network {made} "{resource.outside_name}" created in {where(step.cloud)}'
-        return done("Created", message, network=str(made), adopted="")
+        return done(Reason.CREATED, message, network=str(made), adopted="")
     if not isinstance(step, NetworkStep):
         raise TypeError(f"not a step of a VirtualNetwork: {step!r}")
     if isinstance(step, RecordNetwork):
@@ -88,22 +89,22 @@ async def _perform(step: NetworkStep, resource: VirtualNetwork, world: World, cl
             note = {ADOPTED: "YES"} if adopting else {}
             await client.update_network(step.network, {**world.mark(resource).for_opennebula(), **note})
             if adopting:
-                return done("Adopted", f"{what} adopted as it was made by a person", adopted="yes")
-            return done("TakenOver", f"{what} taken over from before the cluster was rebuilt")
+                return done(Reason.ADOPTED, f"{what} adopted as it was made by a person", adopted="yes")
+            return done(Reason.TAKEN_OVER, f"{what} taken over from before the cluster was rebuilt")
         case UpdateNetwork(attributes=attributes):
             await client.update_network(step.network, dict(attributes))
-            return done("Updated", f"{what}: {', '.join(f'{key}={value}' for key, value in attributes)}")
+            return done(Reason.UPDATED, f"{what}: {', '.join(f'{key}={value}' for key, value in attributes)}")
         case AddRange(range_=range_):
             await client.add_range(step.network, range_)
-            return done("RangeAdded", f"{what}: {range_.size} addresses from {range_.ip} added")
+            return done(Reason.RANGE_ADDED, f"{what}: {range_.size} addresses from {range_.ip} added")
         case ResizeRange(range_=range_):
             await client.resize_range(step.network, range_)
-            return done("RangeResized", f"{what}: {range_.size} addresses from {range_.ip} now")
+            return done(Reason.RANGE_RESIZED, f"{what}: {range_.size} addresses from {range_.ip} now")
         case RemoveRange(range_id=range_id):
             await client.remove_range(step.network, range_id)
-            return done("RangeRemoved", f"{what}: address range {range_id} removed")
+            return done(Reason.RANGE_REMOVED, f"{what}: address range {range_id} removed")
         case DeleteNetwork():
             await client.delete_network(step.network)
-            return waiting("Deleting", f"{what} is being deleted")
+            return waiting(Reason.DELETING, f"{what} is being deleted")
         case _:
             raise TypeError(f"not a step that can be done: {step!r}")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sovereigncloud.api import BareMetalServer
+from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.outcome import Outcome, stalled, waiting
 from sovereigncloud.core.plan import Action, Cause, Drift, Plan, Step
 from sovereigncloud.kinds.pending import Asked, answered, pending
@@ -60,7 +61,7 @@ def plan_interface(
         return Plan()
     if vrack is None:
         message = f"the account has no vRack {ovh.vrack}, or the credential may not see it; check ovh.vrack"
-        return Plan(outcome=stalled("NoSuchVrack", message, after=300.0))
+        return Plan(outcome=stalled(Reason.NO_SUCH_VRACK, message, after=300.0))
     found = tuple(interfaces) if interfaces is not None else None
     if found is not None and not found:
         return Plan(outcome=_incompatible(ovh.service_name, "it has no virtual network interface"))
@@ -68,7 +69,9 @@ def plan_interface(
         return answered(resource, ASKED)
     drift = (Drift(PATH, ovh.vrack, "not attached"),)
     if found is None:
-        return Plan(drift=drift, outcome=waiting("ReadingInterfaces", f"reading the interfaces of {ovh.service_name}"))
+        return Plan(
+            drift=drift, outcome=waiting(Reason.READING_INTERFACES, f"reading the interfaces of {ovh.service_name}")
+        )
     private = sorted((i for i in found if i.enabled and i.mode in PRIVATE_MODES), key=lambda i: i.uuid)
     if not private:
         return Plan(outcome=_incompatible(ovh.service_name, "it has no enabled private interface"))
@@ -81,7 +84,9 @@ def plan_interface(
     if pending(resource, Asked(ASKED, f"{ovh.vrack} {uuid}", PATH, _WITHIN), now):
         message = f"interface {uuid} is being attached to vRack {ovh.vrack}"
         available = resource.settled
-        return Plan(drift=drift, outcome=waiting("AttachingInterface", message, after=LOOK_AGAIN, available=available))
+        return Plan(
+            drift=drift, outcome=waiting(Reason.ATTACHING_INTERFACE, message, after=LOOK_AGAIN, available=available)
+        )
     step = AttachInterface(
         action=Action.ATTACH,
         target=f"interface {uuid} of {ovh.service_name} to vRack {ovh.vrack}",
@@ -116,13 +121,13 @@ def plan_detach(resource: BareMetalServer, vrack: VrackView | None, now: datetim
             )
     if waits:
         message = f"interface {waits[0]} is being detached from vRack {vrack.name}"
-        return Plan(outcome=waiting("DetachingInterface", message, after=LOOK_AGAIN))
+        return Plan(outcome=waiting(Reason.DETACHING_INTERFACE, message, after=LOOK_AGAIN))
     return Plan(steps=tuple(steps[:1]))
 
 
 def _incompatible(service: str, why: str) -> Outcome:
     message = f"{service} cannot join a vRack: {why} (Eco ranges have none); choose another server"
-    return stalled("VrackIncompatible", message, after=300.0)
+    return stalled(Reason.VRACK_INCOMPATIBLE, message, after=300.0)
 
 
 def _elsewhere(interface: Interface, wanted: str) -> Outcome:
@@ -130,4 +135,4 @@ def _elsewhere(interface: Interface, wanted: str) -> Outcome:
         f"interface {interface.uuid} is in vRack {interface.vrack}, which is not declared; detach it there, or set"
         f" ovh.vrack to {interface.vrack} instead of {wanted}"
     )
-    return stalled("InterfaceInOtherVrack", message, after=60.0)
+    return stalled(Reason.INTERFACE_IN_OTHER_VRACK, message, after=60.0)

@@ -21,6 +21,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from sovereigncloud.api import BareMetalServer
+from sovereigncloud.api.reasons import Reason
 from sovereigncloud.api.sovereigncloud import Reinstall
 from sovereigncloud.core.outcome import stalled, waiting
 from sovereigncloud.core.plan import Action, Disruption, Drift, Plan, Step
@@ -207,7 +208,7 @@ def plan_reinstall(at: Situation) -> Plan:
         message = (
             f"reinstall task {at.details.active.id} of {at.name} is running and was not begun here; waiting for its end"
         )
-        return Plan(outcome=waiting("TaskRunning", message, after=_LOOK_AGAIN))
+        return Plan(outcome=waiting(Reason.TASK_RUNNING, message, after=_LOOK_AGAIN))
     if request is None:
         return Plan()
     if carried_out(at.resource, at.tags):
@@ -262,7 +263,7 @@ def _follow(at: Situation, record: Record) -> Plan | None:
             return None
         return Plan(
             outcome=stalled(
-                "ReinstallFailed",
+                Reason.REINSTALL_FAILED,
                 f"reinstall task {task.id} of {name} ended as {task.status}: {task.comment or 'no comment'};"
                 " set a new spec.reinstall.request to try again",
             )
@@ -281,10 +282,10 @@ def _follow(at: Situation, record: Record) -> Plan | None:
         return None  # spec asks for something else by now
     if age < _CERTAIN:
         message = f"task {record.task} of {name} is over; waiting until the server shows {record.system}"
-        return Plan(outcome=waiting("VerifyingSystem", message, after=_LOOK_AGAIN))
+        return Plan(outcome=waiting(Reason.VERIFYING_SYSTEM, message, after=_LOOK_AGAIN))
     return Plan(
         outcome=stalled(
-            "ReinstallUnknown",
+            Reason.REINSTALL_UNKNOWN,
             f"reinstall task {record.task} of {name} is over, and the server runs {details.server.os} instead of"
             f" {record.system}; set a new spec.reinstall.request to try again",
             after=300.0,
@@ -303,12 +304,12 @@ def _follow_request(at: Situation, record: Record, age: float, *, ours: bool) ->
         message = (
             "a reinstallation was recorded and no task is known yet; waiting until it is certain that it was not begun"
         )
-        return Plan(outcome=waiting("ConfirmingReinstall", message, after=_LATE_WRITE - age))
+        return Plan(outcome=waiting(Reason.CONFIRMING_REINSTALL, message, after=_LATE_WRITE - age))
     if age < _CERTAIN or not ours:
         return None
     return Plan(
         outcome=stalled(
-            "ReinstallUnknown",
+            Reason.REINSTALL_UNKNOWN,
             f"a reinstallation of {at.name} was recorded more than an hour ago and no task of it"
             " is known; look at the server, and set a new spec.reinstall.request if it is still wanted",
         )
@@ -318,7 +319,7 @@ def _follow_request(at: Situation, record: Record, age: float, *, ours: bool) ->
 def _installing(name: str, details: Details, task: int) -> Plan:
     step = details.install_step
     message = f"{name} is being reinstalled, task {task}" + (f": {step}" if step else "")
-    return Plan(outcome=waiting("Reinstalling", message, after=_LOOK_AGAIN))
+    return Plan(outcome=waiting(Reason.REINSTALLING, message, after=_LOOK_AGAIN))
 
 
 def _finish(at: Situation, record: Record) -> RecordReinstall:
@@ -343,7 +344,7 @@ def _refusal(request: Reinstall, details: Details) -> Plan | None:
         near = difflib.get_close_matches(system, details.systems, n=5, cutoff=0.3) or sorted(details.systems)[:5]
         return Plan(
             outcome=stalled(
-                "UnknownOperatingSystem",
+                Reason.UNKNOWN_OPERATING_SYSTEM,
                 f"{name} cannot be installed with {system!r}; among what it can: {', '.join(near) or 'nothing'};"
                 " change reinstall.operatingSystem",
                 after=300.0,
@@ -352,7 +353,7 @@ def _refusal(request: Reinstall, details: Details) -> Plan | None:
     if details.disk_groups > 1 and not request.wipe_all_disks:
         return Plan(
             outcome=stalled(
-                "WipeAllDisksRequired",
+                Reason.WIPE_ALL_DISKS_REQUIRED,
                 f"{name} has {details.disk_groups} disk groups and a reinstallation erases all of them; set"
                 " reinstall.wipeAllDisks: true if that is meant",
             )
@@ -360,7 +361,7 @@ def _refusal(request: Reinstall, details: Details) -> Plan | None:
     if details.interfaces and not any(i.enabled and i.mode in PUBLIC_MODES for i in details.interfaces):
         return Plan(
             outcome=stalled(
-                "NoPublicInterface",
+                Reason.NO_PUBLIC_INTERFACE,
                 f"all network cards of {name} are in a private aggregation (OLA): it cannot boot from the network, so"
                 " OVHcloud cannot reinstall it; reset OLA in OVHcloud's console first",
                 after=300.0,

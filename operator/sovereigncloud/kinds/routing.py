@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sovereigncloud.api import SovereignCloud
+from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.outcome import Outcome, stalled, waiting
 from sovereigncloud.core.plan import Action, Cause, Drift, Plan, Step
 from sovereigncloud.kinds.pending import Asked, answered, pending
@@ -52,7 +53,7 @@ def plan_routing(
     if ovh is None or vrack is None:
         name = ovh.vrack if ovh else ""
         message = f"the account has no vRack {name}, or the credential may not see it; check spec.hosted.ovh.vrack"
-        return Plan(outcome=stalled("NoSuchVrack", message, after=300.0))
+        return Plan(outcome=stalled(Reason.NO_SUCH_VRACK, message, after=300.0))
     missing = astray(cloud, vrack)
     if not missing:
         return answered(cloud, ASKED)
@@ -75,7 +76,7 @@ def plan_routing(
                 message = f"block {block} is being routed to vRack {vrack.name}"
                 return Plan(
                     drift=tuple(drift),
-                    outcome=waiting("RoutingBlock", message, after=LOOK_AGAIN, available=cloud.settled),
+                    outcome=waiting(Reason.ROUTING_BLOCK, message, after=LOOK_AGAIN, available=cloud.settled),
                 )
             steps.append(_attach(cloud, path, vrack.name, block))
     return Plan(drift=tuple(drift), steps=tuple(steps), outcome=outcome)
@@ -98,7 +99,7 @@ def _attach(cloud: SovereignCloud, path: str, vrack: str, block: str) -> AttachB
 
 def _no_such_block(network: str, block: str) -> Outcome:
     message = f"the account has no IP block {block}, or the credential may not see it; check publicBlock of {network}"
-    return stalled("NoSuchBlock", message, after=300.0)
+    return stalled(Reason.NO_SUCH_BLOCK, message, after=300.0)
 
 
 def _elsewhere(block: str, vrack: str, wanted: str) -> Outcome:
@@ -106,4 +107,4 @@ def _elsewhere(block: str, vrack: str, wanted: str) -> Outcome:
         f"IP block {block} is routed to vRack {vrack}, which is not this cloud's ({wanted}); detach it there first, since"
         " whatever uses it there would lose its addresses"
     )
-    return stalled("BlockInOtherVrack", message, after=60.0)
+    return stalled(Reason.BLOCK_IN_OTHER_VRACK, message, after=60.0)

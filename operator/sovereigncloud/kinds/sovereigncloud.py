@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from sovereigncloud.api import SovereignCloud
+from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, done, stalled, waiting
 from sovereigncloud.core.plan import Plan, Step
 from sovereigncloud.kinds import hosts, installation, routing
@@ -83,7 +84,7 @@ class SovereignCloudController:
 def _hosted(cloud: SovereignCloud, observed: Observed, now: datetime) -> Plan:
     """Children and credentials first, then what is outside; each aspect speaks for itself."""
     if cloud.spec.hosted is None or cloud.spec.hosted.ovh is None:
-        return Plan(outcome=stalled("NoProvider", "spec.hosted has no provider; set spec.hosted.ovh"))
+        return Plan(outcome=stalled(Reason.NO_PROVIDER, "spec.hosted has no provider; set spec.hosted.ovh"))
     children = plan_children(cloud, observed.servers, observed.networks, observed.dropped)
     if children.outcome.phase is Phase.STALLED:
         return children
@@ -114,7 +115,7 @@ def _bootstrap(cloud: SovereignCloud, observed: Observed, now: datetime) -> Plan
         # Its own object knows better why: no such server, for one.
         told = waiting_for_servers(cloud, observed)
         stuck = told.outcome.phase is Phase.BLOCKED
-        return told if stuck else Plan(outcome=waiting("WaitingForServers", message, after=5.0))
+        return told if stuck else Plan(outcome=waiting(Reason.WAITING_FOR_SERVERS, message, after=5.0))
     if (installation.due(cloud, known) or observed.endpoint is None) and not lost:
         unready = waiting_for_servers(cloud, observed)
         if unready.outcome.phase is not Phase.DONE:
@@ -124,7 +125,7 @@ def _bootstrap(cloud: SovereignCloud, observed: Observed, now: datetime) -> Plan
 
 def _first_answer() -> Plan:
     """The endpoint is written to status; what is in the cloud is read next."""
-    return Plan(outcome=waiting("FirstAnswer", "the front-end answers; reading what is in the cloud", after=0.5))
+    return Plan(outcome=waiting(Reason.FIRST_ANSWER, "the front-end answers; reading what is in the cloud", after=0.5))
 
 
 def _running(cloud: SovereignCloud, observed: Observed) -> tuple[Plan, ...]:
@@ -152,19 +153,21 @@ async def _inside(
     match step:
         case ApplyChild():
             await world.kubernetes.apply(step.manifest)
-            return done("Composed", f"{step.target} was applied")
+            return done(Reason.COMPOSED, f"{step.target} was applied")
         case DeleteChild():
             await world.kubernetes.delete(*step.key)
-            return done("Deleting", f"{step.target} is being deleted")
+            return done(Reason.DELETING, f"{step.target} is being deleted")
         case GenerateCredentials():
             labels = {CLOUD_LABEL: cloud.metadata.name, GENERATED_LABEL: "true"}
             made = await world.kubernetes.generate_credentials(
                 cloud.metadata.namespace, step.name, _ADMINISTRATOR, labels
             )
-            return done("CredentialsGenerated", f"Secret {step.name} was made; keep a copy of it") if made else DONE
+            return (
+                done(Reason.CREDENTIALS_GENERATED, f"Secret {step.name} was made; keep a copy of it") if made else DONE
+            )
         case DeleteCredentials():
             await world.kubernetes.delete_secret(cloud.metadata.namespace, step.name)
-            return done("CredentialsDeleted", f"Secret {step.name} was deleted", **{DELETED_FACT: "true"})
+            return done(Reason.CREDENTIALS_DELETED, f"Secret {step.name} was deleted", **{DELETED_FACT: "true"})
 
 
 async def _host(
@@ -176,13 +179,13 @@ async def _host(
             # A host takes no template: allocate, then mark. Unmarked, its address still says that it is this one.
             made = await client.create_host(step.name, hosts.DRIVER, hosts.DRIVER, hosts.DEFAULT_CLUSTER)
             await client.update_host(made, step.mark.for_opennebula())
-            return done("HostRegistered", f"host {made} ({step.name}) was registered")
+            return done(Reason.HOST_REGISTERED, f"host {made} ({step.name}) was registered")
         case hosts.EnableHost():
             await client.enable_host(step.host_id)
-            return done("HostEnabled", f"{step.target}")
+            return done(Reason.HOST_ENABLED, f"{step.target}")
         case hosts.MarkHost():
             await client.update_host(step.host_id, step.mark.for_opennebula())
-            return done("HostMarked", f"{step.target} carries the mark of this installation")
+            return done(Reason.HOST_MARKED, f"{step.target} carries the mark of this installation")
 
 
 async def _at_ovh(
@@ -200,17 +203,17 @@ async def _at_ovh(
             message = f"IP block {step.block} is being routed to vRack {step.vrack}"
             return Outcome(
                 Phase.WAITING,
-                "RoutingBlock",
+                Reason.ROUTING_BLOCK,
                 message,
                 after=routing.LOOK_AGAIN,
                 available=cloud.settled,
                 facts={routing.ASKED: asked(step.block, world.now)},
-                events=(("RoutingBlock", message),),
+                events=((Reason.ROUTING_BLOCK, message),),
             )
         case installation.RecordInstallation():
             for urn in step.urns:
                 await client.tag(urn, {installation.INSTALLED_TAG: step.hash})
-            return done("InstallationRecorded", f"{step.target} was written to its servers")
+            return done(Reason.INSTALLATION_RECORDED, f"{step.target} was written to its servers")
         case installation.InstallOpenNebula():
             return await _install(step, client, cloud, world)
 
@@ -226,10 +229,10 @@ async def _install(step: installation.InstallOpenNebula, client: Ovh, cloud: Sov
     message = f"the installation of {step.target} was begun"
     return Outcome(
         Phase.WAITING,
-        "Installing",
+        Reason.INSTALLING,
         message,
         after=5.0,
         available=cloud.settled,
         facts={"inventory": digest},
-        events=(("InstallationStarted", message),),
+        events=((Reason.INSTALLATION_STARTED, message),),
     )

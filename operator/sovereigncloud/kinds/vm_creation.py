@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sovereigncloud.api.base import Consent, Key
 from sovereigncloud.api.hostedinstance import HostedInstance
+from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, merge, stalled, waiting
 from sovereigncloud.core.plan import Action, Cause, Drift, Plan
 from sovereigncloud.kinds.clouds import where
@@ -39,7 +40,7 @@ def creation(resource: HostedInstance, observed: InstanceObservation, sizes: Dec
         template=None if resource.spec.source.image else source,
         networks=networks,
     )
-    return Plan(steps=(*bind, step), outcome=waiting("Creating", f"{step.target} is to be made"))
+    return Plan(steps=(*bind, step), outcome=waiting(Reason.CREATING, f"{step.target} is to be made"))
 
 
 def _bind(cloud: Key) -> BindInstance:
@@ -50,12 +51,12 @@ def lost(resource: HostedInstance, observed: InstanceObservation, sizes: Declare
     """The recorded machine is not in the view."""
     what = f"VM {missing}" + (f" in {where(observed.cloud)}" if observed.cloud else "")
     if observed.denied:
-        return Plan(outcome=stalled("NotOurOpenNebula", observed.denied))
+        return Plan(outcome=stalled(Reason.NOT_OUR_OPEN_NEBULA, observed.denied))
     if not observed.terminated:
         return Plan(
             absent=True,
             outcome=waiting(
-                "ConfirmingAbsence", f"{what} is missing in the last view; it is asked for", available=True
+                Reason.CONFIRMING_ABSENCE, f"{what} is missing in the last view; it is asked for", available=True
             ),
         )
     drift = (Drift("spec", f'VM "{resource.outside_name}"', f"VM {missing} was terminated"),)
@@ -64,7 +65,7 @@ def lost(resource: HostedInstance, observed: InstanceObservation, sizes: Declare
         return Plan(
             drift=drift,
             outcome=stalled(
-                "ExternallyDeleted",
+                Reason.EXTERNALLY_DELETED,
                 f"{what} was terminated by somebody; set spec.updatePolicy.replace: Allow to have it made anew with empty"
                 " disks, or delete this object",
             ),
@@ -89,10 +90,10 @@ def _source(
 
 def _fits(image: Image, sizes: Declared) -> Outcome:
     if sizes.memory is None:
-        return stalled("InvalidSpec", "spec.memory is needed with spec.source.image, for example 4Gi")
+        return stalled(Reason.INVALID_SPEC, "spec.memory is needed with spec.source.image, for example 4Gi")
     if sizes.root_size is not None and sizes.root_size < image.size:
         return stalled(
-            "CannotShrink",
+            Reason.CANNOT_SHRINK,
             f'spec.disks[root].size {size(sizes.root_size)} is less than image "{image.name}" needs, {size(image.size)};'
             " set at least that, or take it out",
         )
@@ -122,5 +123,7 @@ def usable(network: Network, place: str) -> Outcome:
     if network.state == _NETWORK_READY:
         return DONE
     if broken := _NETWORK_BROKEN.get(network.state):
-        return stalled("NetworkError", f"{what} is in state {broken}; recover it there (onevnet recover {network.id})")
-    return waiting("NetworkNotReady", f"{what} is not ready yet")
+        return stalled(
+            Reason.NETWORK_ERROR, f"{what} is in state {broken}; recover it there (onevnet recover {network.id})"
+        )
+    return waiting(Reason.NETWORK_NOT_READY, f"{what} is not ready yet")

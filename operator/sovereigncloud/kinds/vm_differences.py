@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from sovereigncloud.api.base import RECONCILE_REQUESTED_AT, Consent, Key
 from sovereigncloud.api.hostedinstance import HostedInstance, Power
+from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, merge, stalled
 from sovereigncloud.core.plan import Action, Cause, Disruption, Drift, Step
 from sovereigncloud.kinds import vm_capacity
@@ -203,7 +204,7 @@ def _resize(
 
 def _refused(m: Machine) -> Outcome:
     return stalled(
-        "ResizeRefused",
+        Reason.RESIZE_REFUSED,
         f"OpenNebula refused the size that spec asks for: {m.vm.notes.get(REFUSED_BECAUSE, 'no reason given')}; it is not"
         f" powered off again for it. Change spec, or free capacity and set annotation {RECONCILE_REQUESTED_AT} to try"
         " again",
@@ -235,13 +236,13 @@ def root_disk(m: Machine) -> Part:
         return Part()
     root = min(m.vm.disks, key=lambda disk: disk.id, default=None)
     if root is None:
-        return Part(outcome=stalled("NoRootDisk", f"{m.target} has no disk; take spec.disks out"))
+        return Part(outcome=stalled(Reason.NO_ROOT_DISK, f"{m.target} has no disk; take spec.disks out"))
     if root.size == wanted:
         return Part()
     drift = Drift("spec.disks[root].size", vm_capacity.size(wanted), vm_capacity.size(root.size))
     if root.size > wanted:
         trouble = stalled(
-            "CannotShrink",
+            Reason.CANNOT_SHRINK,
             f"the root disk of {m.target} has {drift.observed} and cannot shrink to {drift.desired};"
             f" set spec.disks[root].size to {drift.observed}",
         )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from sovereigncloud.api.base import DeletionPolicy, Key
 from sovereigncloud.api.hostedinstance import HostedInstance
+from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Outcome, blocked, stalled
 from sovereigncloud.kinds.clouds import not_allowed, not_answering_yet, referred, where, written_cloud
@@ -126,7 +127,7 @@ def _target(resource: HostedInstance, world: World) -> Key | Outcome:
         case several:
             names = ", ".join(sorted(cloud.name for cloud in several))
             return stalled(
-                "PlacementAmbiguous",
+                Reason.PLACEMENT_AMBIGUOUS,
                 f"namespace {namespace} has several SovereignClouds ({names}); name one in spec.placement.cloudRef.name",
             )
 

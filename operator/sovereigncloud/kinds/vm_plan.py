@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sovereigncloud.api.hostedinstance import HostedInstance, Power
+from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.outcome import DONE, Outcome, merge, stalled, waiting
 from sovereigncloud.core.plan import Action, Cause, Disruption, Drift, Plan, Step
 from sovereigncloud.kinds import vm_capacity, vm_differences
@@ -38,7 +39,7 @@ def plan(resource: HostedInstance, observed: InstanceObservation) -> Plan:
     try:
         sizes = vm_capacity.declared(resource.spec)
     except ValueError as error:
-        return Plan(outcome=stalled("InvalidSpec", str(error)))
+        return Plan(outcome=stalled(Reason.INVALID_SPEC, str(error)))
     if observed.found.missing is not None:
         return lost(resource, observed, sizes, observed.found.missing)
     if observed.found.thing is None:
@@ -53,7 +54,7 @@ def _keeping(resource: HostedInstance, observed: InstanceObservation, sizes: vm_
     state = state_of(vm)
     if state.situation in {Situation.ENDING, Situation.GONE}:
         # Nothing is recorded of a machine that ends: if it ends so that another can be made, its absence is no loss.
-        return Plan(outcome=waiting(state.words, f"VM {vm.id} in {where(cloud)} is being terminated"))
+        return Plan(outcome=waiting(state.reason, f"VM {vm.id} in {where(cloud)} is being terminated"))
     m = Machine(resource=resource, observed=observed, cloud=cloud, view=view, vm=vm, state=state, sizes=sizes)
     parts = [part(m) for part in _PARTS]
     steps = [step for part in parts for step in part.steps]
@@ -73,9 +74,9 @@ def deletion(resource: HostedInstance, observed: InstanceObservation) -> Plan:
     if problem is not None:
         return Plan(outcome=problem)
     if observed.denied:
-        return Plan(outcome=stalled("NotOurOpenNebula", observed.denied))
+        return Plan(outcome=stalled(Reason.NOT_OUR_OPEN_NEBULA, observed.denied))
     if observed.found.missing is not None and not observed.terminated:
-        return Plan(outcome=waiting("ConfirmingAbsence", f"VM {observed.found.missing} is asked for"))
+        return Plan(outcome=waiting(Reason.CONFIRMING_ABSENCE, f"VM {observed.found.missing} is asked for"))
     vm, cloud = observed.found.thing, observed.cloud
     if vm is None or cloud is None:
         return Plan()
@@ -84,9 +85,9 @@ def deletion(resource: HostedInstance, observed: InstanceObservation) -> Plan:
         return Plan()
     name = f'VM {vm.id} "{vm.name}" in {where(cloud)}'
     if state.situation is Situation.ENDING:
-        return Plan(outcome=waiting("Terminating", f"{name} is being terminated"))
+        return Plan(outcome=waiting(Reason.TERMINATING, f"{name} is being terminated"))
     if state.situation is Situation.BUSY:
-        return Plan(outcome=waiting(state.words, f"{name} is {state.words}; OpenNebula terminates it only after that"))
+        return Plan(outcome=waiting(state.reason, f"{name} is {state.words}; OpenNebula terminates it only after that"))
     step = ActOnVm(
         action=Action.DELETE,
         target=name,
@@ -95,7 +96,7 @@ def deletion(resource: HostedInstance, observed: InstanceObservation) -> Plan:
         vm=vm.id,
         verb=TERMINATE,
     )
-    return Plan(steps=(step,), outcome=waiting("Terminating", f"{name} is to be terminated"))
+    return Plan(steps=(step,), outcome=waiting(Reason.TERMINATING, f"{name} is to be terminated"))
 
 
 def _to_record(m: Machine) -> tuple[Step, ...]:
@@ -113,22 +114,22 @@ def _says(m: Machine) -> Outcome:
     what = f"VM {m.vm.id} in {where(m.cloud)}"
     match m.situation:
         case Situation.QUEUED if m.vm.scheduler_message:
-            return waiting("NoCapacity", f"OpenNebula finds no place for {what}: {m.vm.scheduler_message}")
+            return waiting(Reason.NO_CAPACITY, f"OpenNebula finds no place for {what}: {m.vm.scheduler_message}")
         case Situation.QUEUED | Situation.BUSY:
             off = m.situation is Situation.BUSY and m.wants(Power.STOPPED, Power.SUSPENDED)
-            return waiting(m.state.words, f"{what} is {m.state.words}", available=m.state.guest_runs or off)
+            return waiting(m.state.reason, f"{what} is {m.state.words}", available=m.state.guest_runs or off)
         case Situation.HELD if m.resource.spec.power is None:
-            return stalled("OnHold", f"{what} is held back by somebody; release it (onevm release {m.vm.id})")
+            return stalled(Reason.ON_HOLD, f"{what} is held back by somebody; release it (onevm release {m.vm.id})")
         case Situation.LOST:
             host = f" {m.vm.host}" if m.vm.host else ""
             return waiting(
-                "HostNotReporting",
+                Reason.HOST_NOT_REPORTING,
                 f"{what}: its host{host} does not report; it is seen again when the host answers, or see onehost list",
             )
         case Situation.FAILED:
             told = f": {m.vm.error}" if m.vm.error else ""
             return stalled(
-                m.state.words,
+                m.state.reason,
                 f"{what} is in state {m.state.words}{told}; mend the cause and recover it there"
                 f" (onevm recover --retry {m.vm.id}), or delete this object",
             )

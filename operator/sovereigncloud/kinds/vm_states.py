@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from sovereigncloud.api.reasons import Reason
 from sovereigncloud.kinds.ports import Vm
 
 
@@ -48,7 +49,7 @@ class VmState:
     """A state in words.
 
     Attributes:
-        words: CamelCase, for `status.state` and as a reason.
+        words: CamelCase, for `status.state`.
         situation: what it allows.
         guest_runs: whether the guest runs meanwhile.
     """
@@ -57,7 +58,13 @@ class VmState:
     situation: Situation
     guest_runs: bool = False
 
+    @property
+    def reason(self) -> Reason:
+        """Why nothing is done to the machine now; for a state that is not one of rest."""
+        return Reason(self.words) if self.words in _REASONS else Reason.UNKNOWN_STATE
 
+
+_REASONS = frozenset(Reason)
 _ACTIVE = 3
 
 _STATES = {

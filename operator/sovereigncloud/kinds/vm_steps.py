@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from sovereigncloud.api.base import Key
 from sovereigncloud.api.hostedinstance import HostedInstance
+from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.outcome import Outcome, Phase, done, waiting
 from sovereigncloud.core.plan import Step
 from sovereigncloud.kinds.clouds import where
@@ -26,11 +27,11 @@ CLEARED = "NO"  # a merge cannot take an attribute away
 
 TERMINATE = "terminate-hard"
 _DOING = {
-    "poweroff": ("PoweringOff", "powering off"),
-    "resume": ("Starting", "starting"),
-    "suspend": ("Suspending", "suspending"),
-    "release": ("Releasing", "releasing"),
-    TERMINATE: ("Terminating", "terminating"),
+    "poweroff": (Reason.POWERING_OFF, "powering off"),
+    "resume": (Reason.STARTING, "starting"),
+    "suspend": (Reason.SUSPENDING, "suspending"),
+    "release": (Reason.RELEASING, "releasing"),
+    TERMINATE: (Reason.TERMINATING, "terminating"),
 }
 
 
@@ -155,20 +156,20 @@ async def _create(step: CreateVm, resource: HostedInstance, world: World) -> Out
     else:
         raise TypeError("a machine is made from an image or from a template")
     message = f'VM {made} "{resource.outside_name}" created in {where(step.cloud)}'
-    return under_way("Created", message).with_facts(vm=str(made), cloud=where(step.cloud))
+    return under_way(Reason.CREATED, message).with_facts(vm=str(made), cloud=where(step.cloud))
 
 
 async def _perform(step: VmStep, resource: HostedInstance, world: World, client: OpenNebula) -> Outcome:
     match step:
         case MarkVm():
             await client.update_vm(step.vm, world.mark(resource).for_opennebula())
-            return done("TakenOver", f"VM {step.vm} taken over from before the cluster was rebuilt")
+            return done(Reason.TAKEN_OVER, f"VM {step.vm} taken over from before the cluster was rebuilt")
         case NoteOnVm():
             await client.update_vm(step.vm, dict(step.notes))
             return done()
         case RenameVm():
             await client.rename_vm(step.vm, step.name)
-            return done("Renamed", f'VM {step.vm} is called "{step.name}" again')
+            return done(Reason.RENAMED, f'VM {step.vm} is called "{step.name}" again')
         case ActOnVm():
             await client.act(step.vm, step.verb)
             reason, words = _DOING[step.verb]
@@ -177,13 +178,15 @@ async def _perform(step: VmStep, resource: HostedInstance, world: World, client:
             return await _resize(step, client)
         case GrowDisk():
             await client.resize_disk(step.vm, step.disk, step.size)
-            return under_way("ResizingDisk", f"growing disk {step.disk} of VM {step.vm} to {step.size} MiB", alive=True)
+            return under_way(
+                Reason.RESIZING_DISK, f"growing disk {step.disk} of VM {step.vm} to {step.size} MiB", alive=True
+            )
         case AttachNic():
             await client.attach_nic(step.vm, {"NETWORK_ID": str(step.network)})
-            return under_way("AttachingNetwork", f'attaching VM {step.vm} to network "{step.name}"', alive=True)
+            return under_way(Reason.ATTACHING_NETWORK, f'attaching VM {step.vm} to network "{step.name}"', alive=True)
         case DetachNic():
             await client.detach_nic(step.vm, step.nic)
-            return under_way("DetachingNetwork", f'detaching VM {step.vm} from network "{step.name}"', alive=True)
+            return under_way(Reason.DETACHING_NETWORK, f'detaching VM {step.vm} from network "{step.name}"', alive=True)
         case _:
             raise TypeError(f"not a step that can be done: {step!r}")
 
@@ -196,10 +199,12 @@ async def _resize(step: ResizeVm, client: OpenNebula) -> Outcome:
             raise
         notes = {REFUSED: step.attempt, REFUSED_BECAUSE: refusal.message}
         await client.update_vm(step.vm, notes)
-        return waiting("ResizeRefused", f"OpenNebula refused to resize VM {step.vm}: {refusal.message}", after=1.0)
-    return done("Resized", f"VM {step.vm} has {step.vcpu} vcpu, {step.cpu} cpu, {step.memory} MiB now")
+        return waiting(
+            Reason.RESIZE_REFUSED, f"OpenNebula refused to resize VM {step.vm}: {refusal.message}", after=1.0
+        )
+    return done(Reason.RESIZED, f"VM {step.vm} has {step.vcpu} vcpu, {step.cpu} cpu, {step.memory} MiB now")
 
 
-def under_way(reason: str, message: str, *, alive: bool = False) -> Outcome:
+def under_way(reason: Reason, message: str, *, alive: bool = False) -> Outcome:
     """The request was taken; what became of it is seen in the next view."""
     return replace(done(reason, message), phase=Phase.WAITING, reason=reason, message=message, available=alive)

@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sovereigncloud.api import KINDS
 from sovereigncloud.api.base import FINALIZER, GROUP, VERSION
 from sovereigncloud.kinds.errors import Auth, Conflict, MissingSecret, NotFound, OutsideError, Rejected, Retry
+from sovereigncloud.providers.calls import Call, Observer, Unobserved
 
 logger = logging.getLogger(__name__)
 Json = dict[str, Any]
@@ -70,7 +71,7 @@ RBAC = (
     # Kopf watches them: a kind whose CRD comes later is taken up without a restart (kopf/_core/reactor/observation.py, 1.45).
     RbacRule("apiextensions.k8s.io", "customresourcedefinitions", ("get", "list", "watch")),
     RbacRule("", "secrets", ("get", "create", "patch", "delete")),
-    RbacRule("", "events", ("create",)),
+    RbacRule("", "events", ("create", "patch")),  # patch: what is said again counts up
     RbacRule("batch", "jobs", ("get", "list", "create")),
     RbacRule("", "configmaps", ("get",), own_namespace=True, names=(INSTALLATION_CONFIG_MAP,)),
     RbacRule("", "configmaps", ("create",), own_namespace=True),
@@ -139,14 +140,15 @@ class Connection:
 class KubernetesApi:
     """Verbs on the API server. Raises the errors of `kinds.errors`."""
 
-    def __init__(self, connection: Connection, *, timeout: float = 30.0) -> None:
+    def __init__(self, connection: Connection, *, timeout: float = 30.0, observer: Observer | None = None) -> None:
         self._connection = connection
+        self._observer = observer or Unobserved()
         self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=5)
         self._session: aiohttp.ClientSession | None = None
         self._token = connection.token
         self._token_read = float("-inf")
         self.requests: dict[tuple[str, str], int] = {}
-        """Requests by verb and resource, for metrics and the RBAC test."""
+        """Requests by verb and resource."""
 
     async def __aenter__(self) -> Self:
         # asyncio keeps 256 KiB of buffers per TLS connection; eight carry a thousand PATCHes a second.
@@ -304,6 +306,11 @@ class KubernetesApi:
         """A Kubernetes event."""
         await self._request("POST", _core(namespace or "default", "events"), body, counted=("create", "events"))
 
+    async def patch_event(self, namespace: str, name: str, patch: Json) -> None:
+        """Count up what is said again. Raises NotFound where the API server has forgotten it: it keeps events for an hour."""
+        where = _core(namespace or "default", "events", name)
+        await self._request("PATCH", where, patch, counted=("patch", "events"))
+
     async def config_map(self, namespace: str, name: str) -> Mapping[str, str] | None:
         """Its data, or None."""
         try:
@@ -373,22 +380,24 @@ class KubernetesApi:
         if token := self._bearer():
             headers["Authorization"] = f"Bearer {token}"
         where = f"Kubernetes {method} {path.split('?', maxsplit=1)[0]}"
-        try:
-            async with self._session.request(
-                method, f"{self._connection.host}{path}", json=body, headers=headers
-            ) as reply:
-                text = await reply.text()
-                if reply.status == 401 and again and self._connection.token_file:
-                    self._token_read = float("-inf")
-                    return await self._request(method, path, body, content=content, counted=counted, again=False)
-                if reply.status >= 400:
-                    raise _error(reply.status, _read(text), reply.headers.get("Retry-After"), where)
-                answer: Json = json.loads(text) if text else {}
-                return answer
-        except aiohttp.ClientConnectorError as error:
-            raise Retry(f"{type(error).__name__}: {error}", where=where, maybe_done=False) from error
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            raise Retry(f"{type(error).__name__}: {error}", where=where) from error
+        with self._observer.during(call := Call("kubernetes", " ".join(counted))):
+            try:
+                async with self._session.request(
+                    method, f"{self._connection.host}{path}", json=body, headers=headers
+                ) as reply:
+                    text = await reply.text()
+                    call.code = str(reply.status)
+                    if reply.status == 401 and again and self._connection.token_file:
+                        self._token_read = float("-inf")
+                        return await self._request(method, path, body, content=content, counted=counted, again=False)
+                    if reply.status >= 400:
+                        raise _error(reply.status, _read(text), reply.headers.get("Retry-After"), where)
+                    answer: Json = json.loads(text) if text else {}
+                    return answer
+            except aiohttp.ClientConnectorError as error:
+                raise Retry(f"{type(error).__name__}: {error}", where=where, maybe_done=False) from error
+            except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+                raise Retry(f"{type(error).__name__}: {error}", where=where) from error
 
     async def _refusal(self, reply: aiohttp.ClientResponse, where: str) -> OutsideError:
         """The error that a reply of 400 and above stands for."""

@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 import kubernetes
 
 from sovereigncloud.api.base import GROUP, VERSION, Key
+from sovereigncloud.api.reasons import Reason
 from sovereigncloud.kinds.errors import NotFound, OutsideError, Rejected, Retry
 from sovereigncloud.providers.kubernetes import PLURALS, Connection, KubernetesApi
 
@@ -73,7 +74,7 @@ class ReadingKubernetesApi(KubernetesApi):
         again: bool = True,
     ) -> Json:
         if method != "GET":
-            raise Rejected("this command only reads", where=f"Kubernetes {method} {path}", reason="ReadOnly")
+            raise Rejected("this command only reads", where=f"Kubernetes {method} {path}", reason=Reason.READ_ONLY)
         return await super()._request(method, path, body, content=content, counted=counted, again=again)
 
 

@@ -3,6 +3,7 @@
 import typer
 
 from sovereigncloud.sandbox.demo import demo
+from sovereigncloud.sandbox.installer_player import installer
 from sovereigncloud.sandbox.lifecycle import Sandbox, SandboxError, Status
 from sovereigncloud.sandbox.opennebula.command import opennebula
 from sovereigncloud.sandbox.ovh.command import ovh
@@ -16,6 +17,7 @@ app = typer.Typer(
 
 app.command("ovh")(ovh)
 app.command("opennebula")(opennebula)
+app.command("installer")(installer)
 app.command("demo")(demo)
 
 

@@ -13,12 +13,25 @@ from dataclasses import dataclass
 import requests
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
+from sovereigncloud.api.reasons import Reason
 from sovereigncloud.kinds.errors import Auth, Conflict, NotFound, OutsideError, Quota, Rejected, Retry
 
 AUTHENTICATION, AUTHORIZATION, NO_EXISTS = 0x100, 0x200, 0x400
 ACTION, RPC_API, INTERNAL, ALLOCATE = 0x800, 0x1000, 0x2000, 0x4000
 WRONG_TYPE, NO_SUCH_METHOD = -501, -506
 _ANY = 0
+_WORDS = {
+    0: "success",
+    AUTHENTICATION: "authentication",
+    AUTHORIZATION: "authorization",
+    NO_EXISTS: "no_exists",
+    ACTION: "action",
+    RPC_API: "xml_rpc_api",
+    INTERNAL: "internal",
+    ALLOCATE: "allocate",
+    0x8000: "locked",
+    0x10000: "replication",
+}
 _A_MINUTE = 60.0
 
 Meaning = Callable[[str, str], OutsideError]
@@ -48,7 +61,7 @@ def _in_a_minute(message: str, where: str) -> OutsideError:
     return Retry(message, where=where, after=_A_MINUTE, maybe_done=False)
 
 
-def _rejected(reason: str) -> Meaning:
+def _rejected(reason: Reason) -> Meaning:
     def meaning(message: str, where: str) -> OutsideError:
         return Rejected(message, where=where, reason=reason)
 
@@ -81,8 +94,8 @@ TABLE = (
     ),
     Row("somebody uses it", ACTION, r"in use|VMs using it|running VMs|is not empty|has VMs", _conflict),
     Row("a rename collides", ACTION, r"collides with", _conflict),
-    Row("the action is refused", ACTION, "", _rejected("Rejected")),
-    Row("wrong use of a call", RPC_API, "", _rejected("Rejected")),
+    Row("the action is refused", ACTION, "", _rejected(Reason.REJECTED)),
+    Row("wrong use of a call", RPC_API, "", _rejected(Reason.REJECTED)),
     Row("the name is taken: vnet, template, user, zone", INTERNAL, r"NAME is already taken by", _conflict),
     Row("the name is taken: host, cluster, image", ALLOCATE, r"NAME is already taken by", _conflict),
     Row("no raft leader, election, replication", INTERNAL, r"no leader found|election mode|replicating log", _not_now),
@@ -95,18 +108,27 @@ TABLE = (
         "an image or network that is not there",
         INTERNAL,
         r"does not (exist|own)|was not found",
-        _rejected("UnknownReference"),
+        _rejected(Reason.UNKNOWN_REFERENCE),
     ),
     Row(
-        "a template that oned cannot read or store", INTERNAL, r"Parse error|transforming", _rejected("InvalidTemplate")
+        "a template that oned cannot read or store",
+        INTERNAL,
+        r"Parse error|transforming",
+        _rejected(Reason.INVALID_TEMPLATE),
     ),
-    Row("oned refuses the input", INTERNAL, "", _rejected("Rejected")),
-    Row("oned refuses to make it", ALLOCATE, "", _rejected("Rejected")),
-    Row("the call exists in another version only", NO_SUCH_METHOD, "", _rejected("NotSupported")),
-    Row("the call has other parameters in this version", WRONG_TYPE, "", _rejected("NotSupported")),
+    Row("oned refuses the input", INTERNAL, "", _rejected(Reason.REJECTED)),
+    Row("oned refuses to make it", ALLOCATE, "", _rejected(Reason.REJECTED)),
+    Row("the call exists in another version only", NO_SUCH_METHOD, "", _rejected(Reason.NOT_SUPPORTED)),
+    Row("the call has other parameters in this version", WRONG_TYPE, "", _rejected(Reason.NOT_SUPPORTED)),
     Row("0x8000 LOCKED, 0x10000 REPLICATION: in the source, never seen", _ANY, r"locked", _conflict),
     Row("anything else may pass", _ANY, "", _not_now),
 )
+
+
+def code_word(code: int) -> str:
+    """What a code of oned is called (include/RequestManager.h of its source); "fault" for those of XML-RPC itself."""
+    return _WORDS.get(code, "fault")
+
 
 # "[one.vm.info] " stands before each message; its text is not stable between versions (7.2: one.vm.nicattach).
 _PREFIX = re.compile(r"^\[[^\]]*\] ")
@@ -132,15 +154,15 @@ def http_error(status: int, retry_after: str, *, where: str, write: bool) -> Out
         return Retry(message, where=where, after=after, maybe_done=write)
     if status in {401, 403}:
         return Auth(message, where=where)
-    return Rejected(message, where=where, reason="NotOpenNebula")
+    return Rejected(message, where=where, reason=Reason.NOT_OPEN_NEBULA)
 
 
 def silence(error: requests.RequestException, *, where: str, write: bool) -> OutsideError:
     """No answer. Only a connection that never came about proves that nothing was done."""
     if isinstance(error, requests.exceptions.SSLError):
-        return Rejected(f"TLS: {_tls_reason(error)}", where=where, reason="CertificateInvalid")
+        return Rejected(f"TLS: {_tls_reason(error)}", where=where, reason=Reason.CERTIFICATE_INVALID)
     if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.MissingSchema):
-        return Rejected("the endpoint is no URL", where=where, reason="NotOpenNebula")
+        return Rejected("the endpoint is no URL", where=where, reason=Reason.NOT_OPEN_NEBULA)
     if _never_connected(error):
         return Retry("no connection", where=where, maybe_done=False)
     if isinstance(error, requests.exceptions.Timeout):

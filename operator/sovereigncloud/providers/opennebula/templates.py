@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from sovereigncloud.api.reasons import Reason
 from sovereigncloud.kinds.errors import Rejected
 from sovereigncloud.kinds.ports import Attributes
 
@@ -37,18 +38,20 @@ def _attribute(key: str, value: str | Attributes | list[Attributes]) -> str:
 
 def _key(key: str) -> str:
     if not _KEY.fullmatch(key):
-        raise Rejected(f"{key!r} cannot be the name of an OpenNebula attribute", reason="InvalidTemplate")
+        raise Rejected(f"{key!r} cannot be the name of an OpenNebula attribute", reason=Reason.INVALID_TEMPLATE)
     return key.upper()
 
 
 def _text(vector: str, key: str, value: object) -> str:
     name = f"{vector}/{key}" if vector else key
     if not isinstance(value, str):
-        raise Rejected(f"{name} must be text: OpenNebula nests attributes one level deep", reason="InvalidTemplate")
+        raise Rejected(
+            f"{name} must be text: OpenNebula nests attributes one level deep", reason=Reason.INVALID_TEMPLATE
+        )
     found = _NOT_STORABLE.search(value)
     if found:
         # Not the value itself: it may be a secret.
         raise Rejected(
-            f"{name} holds {found.group()!r}, which OpenNebula cannot store: encode it", reason="InvalidTemplate"
+            f"{name} holds {found.group()!r}, which OpenNebula cannot store: encode it", reason=Reason.INVALID_TEMPLATE
         )
     return value.translate(_ESCAPED)

@@ -14,6 +14,7 @@ from typing import Any, Final
 import requests
 from urllib3.exceptions import NewConnectionError
 
+from sovereigncloud.api.reasons import Reason
 from sovereigncloud.kinds.errors import Auth, Conflict, NotFound, OutsideError, Rejected, Retry
 
 
@@ -44,7 +45,7 @@ class Row:
     klass: str = ""
     code: str = ""
     text: str = ""
-    reason: str = "Rejected"
+    reason: Reason = Reason.REJECTED
     done: bool = True
 
     def matches(self, answer: Answer) -> bool:
@@ -73,23 +74,23 @@ ERRORS: Final[tuple[Row, ...]] = (
     # vRack membership; the status is not documented (synthesio/infra-ovh-ansible-module #43, #55).
     Row(_ANY_4XX, Conflict, text="is already on a private network"),
     Row(_ANY_4XX, Conflict, text="is already on vrack"),
-    Row(_only(403), Rejected, klass="Client::Forbidden::OperatingSystemLicenseMissing", reason="LicenseMissing"),
+    Row(_only(403), Rejected, klass="Client::Forbidden::OperatingSystemLicenseMissing", reason=Reason.LICENSE_MISSING),
     Row(_only(403), Auth),
     # What the person asked for does not exist: asking again is no use, the service itself is there.
-    Row(_only(404), Rejected, klass="Client::NotFound::OperatingSystem", reason="UnknownOperatingSystem"),
-    Row(_only(404), Rejected, klass="Client::NotFound::DiskGroup", reason="UnknownDiskGroup"),
-    Row(_only(404), Rejected, klass="Client::NotFound::SchemeName", reason="UnknownPartitionScheme"),
+    Row(_only(404), Rejected, klass="Client::NotFound::OperatingSystem", reason=Reason.UNKNOWN_OPERATING_SYSTEM),
+    Row(_only(404), Rejected, klass="Client::NotFound::DiskGroup", reason=Reason.UNKNOWN_DISK_GROUP),
+    Row(_only(404), Rejected, klass="Client::NotFound::SchemeName", reason=Reason.UNKNOWN_PARTITION_SCHEME),
     Row(_only(404), NotFound),
     Row(_only(408), Retry),
-    Row(_only(409), Rejected, klass="Client::Conflict::NetworkingNoPublicInterface", reason="NoPublicInterface"),
-    Row(_only(409), Rejected, klass="Client::Conflict::OperatingSystemIncompatible", reason="IncompatibleSystem"),
-    Row(_only(409), Rejected, klass="Client::Conflict::Partitioning", reason="IncompatiblePartitioning"),
-    Row(_only(409), Rejected, klass="Client::Conflict::HardwareRaid", reason="IncompatiblePartitioning"),
+    Row(_only(409), Rejected, klass="Client::Conflict::NetworkingNoPublicInterface", reason=Reason.NO_PUBLIC_INTERFACE),
+    Row(_only(409), Rejected, klass="Client::Conflict::OperatingSystemIncompatible", reason=Reason.INCOMPATIBLE_SYSTEM),
+    Row(_only(409), Rejected, klass="Client::Conflict::Partitioning", reason=Reason.INCOMPATIBLE_PARTITIONING),
+    Row(_only(409), Rejected, klass="Client::Conflict::HardwareRaid", reason=Reason.INCOMPATIBLE_PARTITIONING),
     Row(_only(409), Conflict),
     Row(_only(429), Retry, done=False),
-    Row(_only(460), Rejected, reason="ServiceExpired"),
+    Row(_only(460), Rejected, reason=Reason.SERVICE_EXPIRED),
     Row(_ANY_4XX, Rejected),
-    Row(_only(501), Rejected, klass="Server::NotImplemented", reason="NotImplemented"),
+    Row(_only(501), Rejected, klass="Server::NotImplemented", reason=Reason.NOT_IMPLEMENTED),
     Row(_UNAVAILABLE, Retry),
 )
 
