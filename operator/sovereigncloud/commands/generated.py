@@ -1,5 +1,5 @@
 """The files of the project that are made from the code: `crds/`, in the Helm chart the same CRDs and the RBAC rules, and in
-the documentation the reference of each kind.
+the documentation the reference of each kind; Argo CD's health check of every kind.
 
 The chart keeps them under `files/`, which Helm does not render, so nothing in them needs escaping; its templates take them
 from there. `manifests/base/operator.yaml` is the rendered chart (`make manifests`).
@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from sovereigncloud.api import KINDS
 from sovereigncloud.api.base import GROUP
 from sovereigncloud.api.crd import KUSTOMIZATION, manifests
 from sovereigncloud.commands.reference import pages
@@ -23,6 +24,16 @@ CHART = Path("charts") / "sovereign-cloud-operator"
 REFERENCE = Path("docs") / "reference"
 """Its pages are partly written by hand, and stand beside others that are so wholly: none is left over."""
 _RBAC_HEADER = "# Generated from RBAC in operator/sovereigncloud/providers/kubernetes.py by `sovereign crds --write`. Do not edit.\n"
+ARGOCD = Path("manifests") / "argocd"
+HEALTH = Path("resource_customizations") / GROUP / "_" / "health.lua"
+"""Where Argo CD's own source has the health check of every kind of a group."""
+_ARGOCD_HEADER = f"""\
+# How Argo CD judges the health of every kind of {GROUP}, for its ConfigMap argocd-cm:
+#
+#   kubectl patch configmap argocd-cm --namespace argocd --type merge --patch-file argocd-cm.yaml
+#
+# Generated from {HEALTH} by `sovereign crds --write`. Do not edit.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +79,19 @@ def folders(crds: Path) -> list[Folder]:
     reference = crds.absolute().parent / REFERENCE
     if reference.is_dir():
         found.append(Folder(_relative(reference), pages(reference), "*.generated"))
+    argocd = crds.absolute().parent / ARGOCD
+    if argocd.is_dir():
+        script = (argocd / HEALTH).read_text(encoding="utf-8")
+        found.append(Folder(_relative(argocd), {"argocd-cm.yaml": argocd_cm(script)}, "argocd-cm.yaml"))
     return found
+
+
+def argocd_cm(script: str) -> str:
+    """The script once, and an alias of it for each further kind: the keys of a ConfigMap know no wildcard."""
+    first, *others = (f"resource.customizations.health.{GROUP}_{kind.crd.kind}" for kind in KINDS)
+    text = "".join(f"    {line}\n" if line else "\n" for line in script.splitlines())
+    aliases = "".join(f"  {key}: *health\n" for key in others)
+    return f"{_ARGOCD_HEADER}data:\n  {first}: &health |\n{text}{aliases}"
 
 
 def rbac(rules: Sequence[RbacRule] = RBAC) -> str:
