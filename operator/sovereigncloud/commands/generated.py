@@ -1,5 +1,5 @@
 """The files of the project that are made from the code: `crds/`, in the Helm chart the same CRDs and the RBAC rules, and in
-the documentation the reference of each kind; Argo CD's health check of every kind.
+the documentation the reference of each kind and of the metrics; Argo CD's health check of every kind; Grafana's dashboard.
 
 The chart keeps them under `files/`, which Helm does not render, so nothing in them needs escaping; its templates take them
 from there. `manifests/base/operator.yaml` is the rendered chart (`make manifests`).
@@ -17,6 +17,8 @@ import yaml
 from sovereigncloud.api import KINDS
 from sovereigncloud.api.base import GROUP
 from sovereigncloud.api.crd import KUSTOMIZATION, manifests
+from sovereigncloud.commands import metrics_page
+from sovereigncloud.commands.dashboard import dashboard
 from sovereigncloud.commands.reference import pages
 from sovereigncloud.providers.kubernetes import RBAC, RbacRule
 
@@ -75,10 +77,12 @@ def folders(crds: Path) -> list[Folder]:
         found += [
             Folder(files / "crds", definitions, "*"),
             Folder(files, {"rbac.yaml": rbac()}, "*.yaml"),
+            Folder(files / "dashboards", {"sovereign-clouds.json": dashboard()}, "*.json"),
         ]
     reference = crds.absolute().parent / REFERENCE
     if reference.is_dir():
-        found.append(Folder(_relative(reference), pages(reference), "*.generated"))
+        made = pages(reference) | {"metrics.md": metrics_page.page()}
+        found.append(Folder(_relative(reference), made, "*.generated"))
     argocd = crds.absolute().parent / ARGOCD
     if argocd.is_dir():
         script = (argocd / HEALTH).read_text(encoding="utf-8")
