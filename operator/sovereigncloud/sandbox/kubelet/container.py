@@ -14,6 +14,7 @@ import aiohttp
 
 from sovereigncloud.sandbox.kubelet.asking import answer
 from sovereigncloud.sandbox.kubelet.environment import ConfigError
+from sovereigncloud.sandbox.kubelet.images import executable_path
 from sovereigncloud.sandbox.kubelet.node import Node, utc_now
 from sovereigncloud.sandbox.kubelet.probes import Judgement, Probe
 from sovereigncloud.sandbox.kubelet.processes import Process
@@ -214,8 +215,10 @@ class Runner:
         return await answer(self._node.api.session, probe, self.spec, ip, inside, prepared.environment)
 
     def _inside(self, process: Process) -> list[str]:
+        # The program is still in the namespaces that it made; of the inner user namespace only its child is.
         user = ["--user", "--preserve-credentials"] if self._node.isolation is Isolation.USER else []
-        return ["nsenter", "--target", str(process.first()), "--mount", "--pid", "--uts", *user, "--"]
+        spaces = ["--mount", "--uts", f"--pid=/proc/{process.first()}/ns/pid", *user]
+        return [executable_path("nsenter"), f"--target={process.pid}", *spaces, "--"]
 
     async def _unhealthy(self, which: str, probe: Probe | None = None) -> None:
         message = f"Container {self.now.name} failed {which} probe, will be restarted"

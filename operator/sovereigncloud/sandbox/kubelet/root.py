@@ -120,7 +120,7 @@ def script(plan: Plan, how: Isolation, top: Mapping[str, str | None]) -> str:
         covered = {mount.target.strip("/") for mount in plan.mounts}
         open_ones = [name for name in ("", *overlays) if name not in covered]
         lines += [_line("mount", "-o", "remount,bind,ro", root / name) for name in open_ones]
-    lines.append(f"{_line('echo', plan.hostname)} >/proc/sys/kernel/hostname 2>/dev/null || true")
+    lines.append(f"{_line('hostname', plan.hostname)} 2>/dev/null || true")
     lines += [_line("cd", root), "pivot_root . .", "umount -l .", _line("cd", plan.working_dir)]
     as_container = _line(*become(plan.identity, how), executable_path("env"), "-u", "PWD", "-u", "OLDPWD")
     lines += ["PATH=$container_path", f'exec {as_container} "$@"']
