@@ -119,11 +119,15 @@ def real_doors() -> Doors:
         async with ReadingKubernetesApi(connection) as api:
             yield Cluster(api.host, namespace, api, JobInstaller(api, image=wanted.installer_image))
 
+    try:
+        clouds, accounts = open_nebula_clients(wanted), ovh_clients(wanted)
+    except SettingsError as error:
+        raise CommandError(f"{error}: correct the environment variable") from error
     return Doors(
         settings=wanted,
         controllers=CONTROLLERS,
-        open_nebula=open_nebula_clients(wanted),
-        ovh=ovh_clients(wanted),
+        open_nebula=clouds,
+        ovh=accounts,
         cluster=cluster,
         installation_map=INSTALLATION_CONFIG_MAP,
     )

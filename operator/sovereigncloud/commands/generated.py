@@ -1,5 +1,6 @@
-"""The files of the project that are made from the code: `crds/`, in the Helm charts the same CRDs and the RBAC rules, Argo
-CD's health check of every kind, and in the documentation the reference of each kind.
+"""The files of the project that are made from the code: `crds/`, in the Helm charts the same CRDs, the rights of the operator
+and of people, and what documents the values, Argo CD's health check of every kind, and in the documentation the reference of
+each kind.
 
 The charts keep them under `files/`, which Helm does not render, so nothing in them needs escaping; their templates take them
 from there. The chart of the operator has a copy of the chart of the CRDs inside: Helm takes it from the checkout as it is, and
@@ -19,6 +20,7 @@ import yaml
 from sovereigncloud.api import KINDS
 from sovereigncloud.api.base import GROUP
 from sovereigncloud.api.crd import KUSTOMIZATION, manifests
+from sovereigncloud.commands import chart_values, user_roles
 from sovereigncloud.commands.reference import pages
 from sovereigncloud.providers.kubernetes import RBAC, RbacRule
 
@@ -82,16 +84,26 @@ def folders(crds: Path) -> list[Folder]:
     if (chart := root / CRDS_CHART).is_dir():
         found.append(Folder(_relative(chart) / "files", definitions, "*"))
     if (operator := root / CHART).is_dir():
-        # Other files there are written by hand.
-        found.append(Folder(_relative(operator) / "files", {"rbac.yaml": rbac()}, "rbac.yaml"))
+        rights = {"rbac.yaml": rbac(), "user-roles.yaml": user_roles.document()}
+        for name, text in rights.items():  # other files there are written by hand
+            found.append(Folder(_relative(operator) / "files", {name: text}, name))
         inside = _relative(operator) / "charts" / CRDS_CHART.name
         found.append(Folder(inside, _written_by_hand(chart) | _below("files", definitions), "**/*"))
+        if (operator / "values.yaml").exists():
+            found.append(Folder(_relative(operator), _documentation(operator), "values.schema.json"))
     if (argocd := root / ARGOCD).is_dir():
         script = (argocd / HEALTH).read_text(encoding="utf-8")
         found.append(Folder(_relative(argocd), {"argocd-cm.yaml": argocd_cm(script)}, "argocd-cm.yaml"))
     if (reference := root / REFERENCE).is_dir():
         found.append(Folder(_relative(reference), pages(reference), "*.generated"))
     return found
+
+
+def _documentation(chart: Path) -> dict[str, str]:
+    """What is said about the values in other files than values.yaml."""
+    values = chart_values.documented((chart / "values.yaml").read_text(encoding="utf-8"))
+    makers = {"README.md": chart_values.readme, "values.schema.json": chart_values.schema}
+    return {name: make((chart / name).read_text(encoding="utf-8"), values) for name, make in makers.items()}
 
 
 def _written_by_hand(chart: Path) -> dict[str, str]:
@@ -113,10 +125,16 @@ def argocd_cm(script: str) -> str:
 
 
 def rbac(rules: Sequence[RbacRule] = RBAC) -> str:
-    """The rules as the chart wants them: `cluster` for the ClusterRole, `namespace` for the Role beside the operator."""
+    """The rules as the chart wants them, by where they are granted:
+
+    `watched` for all namespaces, or each that is watched; `cluster` for kinds without a namespace; `narrowed` for such kinds
+    where only some namespaces are watched; `own` for the namespace of the operator.
+    """
     parts = {
-        "cluster": _rules([rule for rule in rules if not rule.own_namespace]),
-        "namespace": _rules([rule for rule in rules if rule.own_namespace]),
+        "watched": _rules([rule for rule in rules if not rule.own_namespace and not rule.cluster_kind]),
+        "cluster": _rules([rule for rule in rules if rule.cluster_kind and not rule.narrowed]),
+        "narrowed": _rules([rule for rule in rules if rule.cluster_kind and rule.narrowed]),
+        "own": _rules([rule for rule in rules if rule.own_namespace]),
     }
     return _RBAC_HEADER + yaml.safe_dump(parts, sort_keys=False, width=120)
 

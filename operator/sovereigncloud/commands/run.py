@@ -34,6 +34,8 @@ def run(
     try:
         try:
             code = asyncio.run(kopf_app.run(wanted, context))
+        except SettingsError as error:  # a file that a setting names
+            raise CommandError(f"{error}: correct it") from error
         except ConfigException as error:
             raise CommandError(f"no cluster to run against: {error}: set KUBECONFIG or --context") from error
         except OutsideError as error:  # while it begins; later on the API server may be away

@@ -28,11 +28,13 @@ def open_nebula_factory(
     timeout: Timeout = _TIMEOUT,
     deadline: float = _DEADLINE,
     observer: Observer | None = None,
+    ca_file: str = "",
 ) -> Callable[[str, str, str, str], OpenNebula]:
     """A maker of clients: (endpoint, username, password, PEM of the CA or "") -> client.
 
     `rate` and `burst` are calls per second and at once, `threads` calls at the same time, all per credential. oned
-    answers about 230 calls a second however many threads ask (facts: oned-observed).
+    answers about 230 calls a second however many threads ask (facts: oned-observed). `ca_file` has authorities that are
+    believed beside the public ones, where a front-end has no CA of its own.
     """
     hosts: dict[str, asyncio.Lock] = {}
 
@@ -40,7 +42,7 @@ def open_nebula_factory(
         parts = urlsplit(endpoint)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise Rejected("the endpoint is no URL such as https://one.example.org/RPC2", reason=Reason.NOT_OPEN_NEBULA)
-        connections = Connections(Login(endpoint, username, password, authority), timeout)
+        connections = Connections(Login(endpoint, username, password, authority, ca_file), timeout)
         transport = Transport(
             connections,
             bucket=TokenBucket(rate, burst),

@@ -68,11 +68,15 @@ class Limits:
 
 
 def ovh_factory(
-    limits: Limits = Limits(), endpoints: Mapping[str, Endpoint] = KNOWN, observer: Observer | None = None
+    limits: Limits = Limits(),
+    endpoints: Mapping[str, Endpoint] = KNOWN,
+    observer: Observer | None = None,
+    ca_file: str = "",
 ) -> Callable[[str, Mapping[str, str]], Ovh]:
     """What the engine makes accounts with: (endpoint, values of the Secret) -> account.
 
-    `endpoints` may name other base URLs, for a gateway that stands before the API.
+    `endpoints` may name other base URLs, for a gateway that stands before the API; `ca_file` has authorities that are
+    believed beside the public ones.
     """
 
     def make(endpoint: str, secret: Mapping[str, str]) -> Ovh:
@@ -80,7 +84,7 @@ def ovh_factory(
             raise Rejected(
                 f"no such endpoint {endpoint}; there are {', '.join(endpoints)}", reason=Reason.UNKNOWN_ENDPOINT
             )
-        return Account(transport(endpoints[endpoint], credentials(secret), limits, observer))
+        return Account(transport(endpoints[endpoint], credentials(secret), limits, observer, ca_file))
 
     return make
 
@@ -93,11 +97,15 @@ def credentials(secret: Mapping[str, str]) -> Credentials:
 
 
 def transport(
-    endpoint: Endpoint, way_in: Credentials, limits: Limits = Limits(), observer: Observer | None = None
+    endpoint: Endpoint,
+    way_in: Credentials,
+    limits: Limits = Limits(),
+    observer: Observer | None = None,
+    ca_file: str = "",
 ) -> Transport:
     """The calls of one credential under its limits."""
     return Transport(
-        ClientPool(endpoint, way_in, limits.timeout),
+        ClientPool(endpoint, way_in, limits.timeout, ca_file),
         bucket=TokenBucket(limits.rate, limits.burst),
         breaker=CircuitBreaker(),
         threads=limits.threads,
