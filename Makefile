@@ -13,7 +13,7 @@ $(STAMP): requirements.lock pyproject.toml
 	touch $@
 
 demo: $(STAMP)
-	$(BIN)/sovereign sandbox demo
+	$(BIN)/sovereign sandbox demo $(if $(ARGOCD),--argocd)
 
 test: check
 	SOVEREIGN_FAULTS_EVERY=5 $(BIN)/python -m pytest tests --ignore=tests/bench

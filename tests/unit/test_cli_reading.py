@@ -99,6 +99,7 @@ WRITES = [
     ("generate_credentials", ("team", "s", "u", {})),
     ("delete_secret", ("team", "s")),
     ("create_event", ("team", {})),
+    ("patch_event", ("team", "e", {})),
     ("create_config_map", ("team", "c", {}, {})),
     ("create_job", ("team", {})),
 ]

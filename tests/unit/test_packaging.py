@@ -67,11 +67,11 @@ def test_a_stale_chart_is_found(tmp_path):
     """`sovereign crds --check` looks beside the directory of the CRDs."""
     files = tmp_path / CHART / "files"
     files.mkdir(parents=True)
-    (files / "left-over.yaml").write_text("a: 1\n")
+    (files / "rbac.yaml").write_text("a: 1\n")
     (tmp_path / CRDS_CHART).mkdir()
     (tmp_path / CRDS_CHART / "Chart.yaml").write_text("name: sovereign-cloud-crds\n")
     found = {str(path.relative_to(tmp_path)) for path in stale(tmp_path / "crds")}
-    assert {f"{CHART}/files/left-over.yaml", f"{CHART}/files/rbac.yaml"} <= found
+    assert {f"{CHART}/files/user-roles.yaml", f"{CHART}/files/rbac.yaml"} <= found
     crd, inside = "files/sovereigncloud.io_machineimages.yaml", f"{CHART}/charts/sovereign-cloud-crds"
     assert {f"{CRDS_CHART}/{crd}", f"{inside}/{crd}", f"{inside}/Chart.yaml"} <= found
     assert write(tmp_path / "crds")
