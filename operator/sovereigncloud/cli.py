@@ -23,6 +23,7 @@ _COMMANDS = {
     "run": "sovereigncloud.commands.run:run",
     "plan": "sovereigncloud.commands.plan:plan",
     "describe": "sovereigncloud.commands.describe:describe",
+    "release": "sovereigncloud.commands.release:release",
     "crds": "sovereigncloud.commands.crds:crds",
     "sandbox": "sovereigncloud.sandbox.cli:app",
     "version": "sovereigncloud.commands.version:version",

@@ -125,10 +125,16 @@ def argocd_cm(script: str) -> str:
 
 
 def rbac(rules: Sequence[RbacRule] = RBAC) -> str:
-    """The rules as the chart wants them: `cluster` for the ClusterRole, `namespace` for the Role beside the operator."""
+    """The rules as the chart wants them, by where they are granted:
+
+    `watched` for all namespaces, or each that is watched; `cluster` for kinds without a namespace; `narrowed` for such kinds
+    where only some namespaces are watched; `own` for the namespace of the operator.
+    """
     parts = {
-        "cluster": _rules([rule for rule in rules if not rule.own_namespace]),
-        "namespace": _rules([rule for rule in rules if rule.own_namespace]),
+        "watched": _rules([rule for rule in rules if not rule.own_namespace and not rule.cluster_kind]),
+        "cluster": _rules([rule for rule in rules if rule.cluster_kind and not rule.narrowed]),
+        "narrowed": _rules([rule for rule in rules if rule.cluster_kind and rule.narrowed]),
+        "own": _rules([rule for rule in rules if rule.own_namespace]),
     }
     return _RBAC_HEADER + yaml.safe_dump(parts, sort_keys=False, width=120)
 

@@ -39,9 +39,10 @@ VALUE_OF = {
     "log_format": "logs.format",
     "log_level": "logs.level",
 }
-# Not a person's choice in a pod: its own namespace, and where the probes and the Service ask. Made from several values: an
-# image, and where authorities are mounted.
-FIXED = {"namespace", "http_port", "http_host", "installer_image", "ca_file"}
+# Not a person's choice in a pod: its own namespace, and where the probes and the Service ask.
+FIXED = {"namespace", "http_port", "http_host"}
+# Several values together: tests of their own.
+COMPOSED = {"watch_namespaces", "holdings", "installer_image", "ca_file"}
 
 
 def nested(path, value):
@@ -85,8 +86,13 @@ def authorities(rendered):
 
 DIGEST = "sha256:" + "a" * 64
 KINDS = {"CustomResourceDefinition", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
-KINDS |= {"Deployment", "Service", "Pod"}
+KINDS |= {"Deployment", "Service", "Pod", "ConfigMap", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
 WITHOUT = [
+    (
+        "admission policies are another release's; a Job refuses to uninstall",
+        {"policies": {"enforce": False}},
+        {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"},
+    ),
     ("CRDs come from elsewhere", {"crds": {"install": False}}, {"CustomResourceDefinition"}),
     ("the account is somebody else's", {"serviceAccount": {"create": False, "name": "theirs"}}, {"ServiceAccount"}),
     (
@@ -113,7 +119,7 @@ def test_the_default_makes_these_kinds(render):
 
 @pytest.mark.parametrize(("why", "values", "missing"), WITHOUT)
 def test_switches_leave_out_what_they_name_and_nothing_else(render, why, values, missing):
-    assert {document["kind"] for document in render(values)} == KINDS - missing, why
+    assert {document["kind"] for document in render(values)} - {"Job"} == KINDS - missing, why
 
 
 FORMS = [
@@ -174,6 +180,8 @@ REFUSED = [
     ("a volume that is ours", {"extraVolumes": [{"name": "tmp", "emptyDir": {}}]}, "extraVolumes"),
     ("a mount over ours", {"extraVolumeMounts": [{"name": "x", "mountPath": "/tmp"}]}, "extraVolumeMounts"),
     ("a proxy that is no URL", {"proxy": {"httpsProxy": "proxy:3128"}}, "httpsProxy"),
+    ("namespaces of a release for the whole cluster", {"watchNamespaces": ["a"]}, "scope: Namespaced"),
+    ("a pattern of namespaces", {"scope": "Namespaced", "watchNamespaces": ["team-*"]}, "watchNamespaces"),
     ("a memory limit under a wrong name", {"resources": {"limits": {"mem": "1Gi"}}}, "mem"),
 ]  # fmt: skip
 
@@ -187,9 +195,9 @@ def test_a_wrong_value_is_refused_and_named(helm_template, why, values, named):
 
 def test_every_setting_is_a_value_and_every_variable_a_setting(render):
     environment = render().environment
-    assert set(VALUE_OF) | FIXED == set(Settings.model_fields)
+    assert set(VALUE_OF) | FIXED | COMPOSED == set(Settings.model_fields)
     assert {name for name in environment if name.startswith(PREFIX)} == {
-        f"{PREFIX}{name.upper()}" for name in {*VALUE_OF, *FIXED} - {"http_host"}
+        f"{PREFIX}{name.upper()}" for name in {*VALUE_OF, *COMPOSED, "namespace", "http_port"}
     }
     assert {name for name in environment if not name.startswith(PREFIX)} == set()
 
@@ -199,10 +207,38 @@ def test_defaults_of_the_chart_are_those_of_the_operator(render):
     (namespace,) = [one for one in rendered.container["env"] if one["name"] == "SOVEREIGN_NAMESPACE"]
     assert namespace["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.namespace"}}
     told = {name: text for name, text in rendered.environment.items() if text is not None}
-    assert settings(told) == Settings()
+    assert settings(told) == Settings(holdings=True)
     for name, path in VALUE_OF.items():
         default = Settings.model_fields[name].get_default()
         assert value_at(path) == (list(default) if isinstance(default, tuple) else default), path
+
+
+SCOPES = [
+    ("its own namespace unless told", {}, ["clouds"]),
+    ("those that it is told, and not its own", {"watchNamespaces": ["b", "a"]}, ["a", "b"]),
+]
+
+
+@pytest.mark.parametrize(("why", "values", "watched"), SCOPES)
+def test_a_namespaced_release_watches_and_may_write_only_there(render, why, values, watched):
+    rendered = render({"scope": "Namespaced", **values})
+    assert rendered.environment["SOVEREIGN_WATCH_NAMESPACES"] == ",".join(watched), why
+    everywhere = {
+        (r, v) for rule in rendered.one("ClusterRole")["rules"] for r in rule["resources"] for v in rule["verbs"]
+    }
+    assert everywhere == {
+        *((resource, verb) for resource in ("namespaces", "customresourcedefinitions") for verb in ("list", "watch")),
+        ("customresourcedefinitions", "get"),
+    }
+    roles = {role["metadata"]["namespace"] for role in rendered.all("Role") if "watched" in role["metadata"]["name"]}
+    assert roles == set(watched)
+    everybody = {
+        one["name"]
+        for kind in ("RoleBinding", "ClusterRoleBinding")
+        for b in rendered.all(kind)
+        for one in b["subjects"]
+    }
+    assert everybody == {rendered.one("ServiceAccount")["metadata"]["name"]}
 
 
 CHANGED = {
@@ -220,7 +256,7 @@ CHANGED = {
 def test_a_value_reaches_its_setting(render, name):
     value = CHANGED[name] if name in CHANGED else value_at(VALUE_OF[name]) + 1
     told = {key: text for key, text in render(nested(VALUE_OF[name], value)).environment.items() if text is not None}
-    assert settings(told) == Settings.model_validate({name: value}) != Settings()
+    assert settings(told) == Settings.model_validate({name: value, "holdings": True}) != Settings(holdings=True)
 
 
 @pytest.mark.parametrize("name", VALUE_OF)
@@ -238,7 +274,8 @@ def test_bounds_of_a_value_are_those_of_its_setting(name):
 
 def test_no_container_may_do_anything(render):
     rendered = render({"extraEnv": [{"name": "A", "value": "b"}]})
-    specs = [pod(rendered)["spec"], rendered.one("Pod")["spec"]]
+    released = render({"uninstall": {"policy": "Release"}})
+    specs = [pod(rendered)["spec"], rendered.one("Pod")["spec"], released.one("Job")["spec"]["template"]["spec"]]
     for spec in specs:
         assert spec["securityContext"]["runAsNonRoot"] is True
         assert spec["securityContext"]["runAsUser"] >= 10000
@@ -302,13 +339,39 @@ def test_the_same_values_render_the_same_without_a_cluster(helm_template):
             assert found == [], f"{template.name}: Argo CD renders at every sync and would never be in sync"
 
 
-def test_only_hooks_are_tests_since_argo_cd_runs_all_others_at_every_sync(render):
-    hooks = [
-        d["metadata"]["annotations"]["helm.sh/hook"]
-        for d in render()
-        if "helm.sh/hook" in (d["metadata"].get("annotations") or {})
-    ]
-    assert hooks == ["test"]
+UNINSTALLS = [
+    ("an admission policy refuses", {}, {"ConfigMap"}, []),
+    ("without one a Job does", {"policies": {"enforce": False}}, {"ConfigMap", "Job"}, ["release", "--check"]),
+    ("or it lets go", {"uninstall": {"policy": "Release"}}, {"ConfigMap", "Job"}, ["release", "--force"]),
+]
+
+
+@pytest.mark.parametrize(("why", "values", "kinds", "arguments"), UNINSTALLS)
+def test_what_happens_before_an_uninstallation(render, why, values, kinds, arguments):
+    """Beside the test no other hooks: Argo CD would run them at every sync."""
+    rendered = render(values)
+    hooks = [(d, d["metadata"]["annotations"]["helm.sh/hook"]) for d in rendered if is_hook(d)]
+    assert {document["kind"] for document, hook in hooks if hook == "pre-delete"} == kinds, why
+    assert [document["kind"] for document, hook in hooks if hook != "pre-delete"] == ["Pod"]
+    for job in rendered.all("Job"):
+        spec = job["spec"]["template"]["spec"]
+        (container,) = spec["containers"]
+        assert container["args"] == arguments
+        assert container["env"] == rendered.container["env"], "it asks as the operator does"
+        assert spec["serviceAccountName"] == rendered.one("ServiceAccount")["metadata"]["name"]
+    assert rendered.environment["SOVEREIGN_HOLDINGS"] == str(not arguments).lower(), "the list is kept for the policy"
+
+
+def is_hook(document):
+    return "helm.sh/hook" in (document["metadata"].get("annotations") or {})
+
+
+def test_an_admission_policy_is_named_with_its_installation(render):
+    for values, name in (({"installationId": "prod-1"}, "prod-1"), ({}, "clouds-demo-sovereign-cloud-operator")):
+        rendered = render(values)
+        policy, binding = rendered.one("ValidatingAdmissionPolicy"), rendered.one("ValidatingAdmissionPolicyBinding")
+        assert policy["metadata"]["name"] == binding["metadata"]["name"] == f"sovereign-{name}-uninstall"
+        assert binding["spec"]["policyName"] == policy["metadata"]["name"]
 
 
 def test_an_umbrella_chart_may_carry_it_under_another_name(control_plane, tmp_path):
