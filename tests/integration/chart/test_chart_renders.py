@@ -90,6 +90,8 @@ def plane(own_control_plane):
     labels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn", "audit")}
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}}
     own_control_plane.kubectl("apply", "--filename=-", input=json.dumps(namespace))
+    for watched in ("team-1", "team-1-test"):
+        own_control_plane.kubectl("create", "namespace", watched)
     return own_control_plane
 
 
@@ -106,7 +108,7 @@ def test_the_api_server_takes_it(plane, renders, name):
 def pods_of(rendered):
     """Every pod that a rendering makes, as its controller would."""
     for document in rendered:
-        if document["kind"] == "Deployment":
+        if document["kind"] in {"Deployment", "Job"}:
             template = document["spec"]["template"]
             metadata = {**template["metadata"], "name": document["metadata"]["name"], "namespace": NAMESPACE}
             yield {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
