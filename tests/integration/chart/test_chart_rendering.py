@@ -39,10 +39,11 @@ VALUE_OF = {
     "log_format": "logs.format",
     "log_level": "logs.level",
 }
-# Not a person's choice in a pod: its own namespace, and where the probes and the Service ask.
-FIXED = {"namespace", "http_port", "http_host"}
+# Not a person's choice in a pod: its own namespace, and where the probes and the Service ask. Made from several values: an
+# image, and where authorities are mounted.
+FIXED = {"namespace", "http_port", "http_host", "installer_image", "ca_file"}
 # Several values together: tests of their own.
-COMPOSED = {"watch_namespaces", "holdings", "installer_image", "ca_file"}
+COMPOSED = {"watch_namespaces", "holdings"}
 
 
 def nested(path, value):
@@ -173,6 +174,8 @@ REFUSED = [
     ("a host with its scheme", {"plainHttpHosts": ["http://a.example"]}, "plainHttpHosts"),
     ("a setting past its value", {"extraEnv": [{"name": "SOVEREIGN_WORKERS", "value": "1"}]}, "extraEnv"),
     ("a ServiceMonitor without a Service", {"metrics": {"serviceMonitor": {"enabled": True}, "service": {"enabled": False}}}, "metrics.service.enabled"),
+    ("namespaces of a release for the whole cluster", {"watchNamespaces": ["a"]}, "scope: Namespaced"),
+    ("a pattern of namespaces", {"scope": "Namespaced", "watchNamespaces": ["team-*"]}, "watchNamespaces"),
     ("both kinds of monitors", {"metrics": {"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}}}, "choose one"),
     ("authorities from two places", {"privateCA": {"configMap": "a", "secret": "b"}}, "privateCA"),
     ("a pod that may be root", {"podSecurityContext": {"runAsNonRoot": False}}, "runAsNonRoot"),
@@ -180,8 +183,6 @@ REFUSED = [
     ("a volume that is ours", {"extraVolumes": [{"name": "tmp", "emptyDir": {}}]}, "extraVolumes"),
     ("a mount over ours", {"extraVolumeMounts": [{"name": "x", "mountPath": "/tmp"}]}, "extraVolumeMounts"),
     ("a proxy that is no URL", {"proxy": {"httpsProxy": "proxy:3128"}}, "httpsProxy"),
-    ("namespaces of a release for the whole cluster", {"watchNamespaces": ["a"]}, "scope: Namespaced"),
-    ("a pattern of namespaces", {"scope": "Namespaced", "watchNamespaces": ["team-*"]}, "watchNamespaces"),
     ("a memory limit under a wrong name", {"resources": {"limits": {"mem": "1Gi"}}}, "mem"),
 ]  # fmt: skip
 
@@ -197,7 +198,7 @@ def test_every_setting_is_a_value_and_every_variable_a_setting(render):
     environment = render().environment
     assert set(VALUE_OF) | FIXED | COMPOSED == set(Settings.model_fields)
     assert {name for name in environment if name.startswith(PREFIX)} == {
-        f"{PREFIX}{name.upper()}" for name in {*VALUE_OF, *COMPOSED, "namespace", "http_port"}
+        f"{PREFIX}{name.upper()}" for name in {*VALUE_OF, *COMPOSED, *FIXED} - {"http_host"}
     }
     assert {name for name in environment if not name.startswith(PREFIX)} == set()
 
@@ -221,7 +222,7 @@ SCOPES = [
 
 @pytest.mark.parametrize(("why", "values", "watched"), SCOPES)
 def test_a_namespaced_release_watches_and_may_write_only_there(render, why, values, watched):
-    rendered = render({"scope": "Namespaced", **values})
+    rendered = render({"scope": "Namespaced", "userRoles": {"create": False}, **values})
     assert rendered.environment["SOVEREIGN_WATCH_NAMESPACES"] == ",".join(watched), why
     everywhere = {
         (r, v) for rule in rendered.one("ClusterRole")["rules"] for r in rule["resources"] for v in rule["verbs"]
