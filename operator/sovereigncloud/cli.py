@@ -82,11 +82,16 @@ _COMMANDS = {
         _RUN,
         "Run the operator until SIGTERM. Settings come from SOVEREIGN_* environment variables, as the chart sets them.",
     ),
+    "release": _Entry(
+        "release:release",
+        _RUN,
+        "Take the operator's finalizers off, where no operator is left. What stands outside stays as it is.",
+    ),
     "crds": _Entry("crds:crds", _RUN, "Print the CustomResourceDefinitions, for `kubectl apply --server-side -f -`."),
     "sandbox": _Entry(
         "sovereigncloud.sandbox.cli:app",
         _RUN,
-        "A local control plane to play with: a real Kubernetes API on loopback, no nodes, nothing to buy.",
+        "A local control plane to play with: a real Kubernetes API on loopback, one small node, nothing to buy.",
     ),
     "completion": _Entry(
         "completion:completion", _RUN, "Print the script that completes commands, kinds and names in a shell."

@@ -67,11 +67,11 @@ def test_a_stale_chart_is_found(tmp_path):
     """`sovereign crds --check` looks beside the directory of the CRDs."""
     files = tmp_path / CHART / "files"
     files.mkdir(parents=True)
-    (files / "left-over.yaml").write_text("a: 1\n")
+    (files / "rbac.yaml").write_text("a: 1\n")
     (tmp_path / CRDS_CHART).mkdir()
     (tmp_path / CRDS_CHART / "Chart.yaml").write_text("name: sovereign-cloud-crds\n")
     found = {str(path.relative_to(tmp_path)) for path in stale(tmp_path / "crds")}
-    assert {f"{CHART}/files/left-over.yaml", f"{CHART}/files/rbac.yaml"} <= found
+    assert {f"{CHART}/files/user-roles.yaml", f"{CHART}/files/rbac.yaml"} <= found
     crd, inside = "files/sovereigncloud.io_machineimages.yaml", f"{CHART}/charts/sovereign-cloud-crds"
     assert {f"{CRDS_CHART}/{crd}", f"{inside}/{crd}", f"{inside}/Chart.yaml"} <= found
     assert write(tmp_path / "crds")
@@ -86,15 +86,19 @@ def test_rules_share_what_they_can_and_keep_names_and_namespace_apart():
         RbacRule("x", "a", ("get",)),
         RbacRule("", "c", ("get",), names=("one",)),
         RbacRule("", "d", ("get",), own_namespace=True),
+        RbacRule("", "e", ("get",), cluster_kind=True),
+        RbacRule("", "f", ("get",), cluster_kind=True, narrowed=True),
     ]
     assert yaml.safe_load(rbac(rules)) == {
-        "cluster": [
+        "watched": [
             {"apiGroups": [""], "resources": ["a", "b"], "verbs": ["get"]},
             {"apiGroups": [""], "resources": ["b"], "verbs": ["create"]},
             {"apiGroups": ["x"], "resources": ["a"], "verbs": ["get"]},
             {"apiGroups": [""], "resources": ["c"], "resourceNames": ["one"], "verbs": ["get"]},
         ],
-        "namespace": [{"apiGroups": [""], "resources": ["d"], "verbs": ["get"]}],
+        "cluster": [{"apiGroups": [""], "resources": ["e"], "verbs": ["get"]}],
+        "narrowed": [{"apiGroups": [""], "resources": ["f"], "verbs": ["get"]}],
+        "own": [{"apiGroups": [""], "resources": ["d"], "verbs": ["get"]}],
     }
 
 

@@ -216,7 +216,7 @@ class Reconciler:
                     self._event(resource, "Warning", Reason.DRIFT_DETECTED, condition["message"])
                 case "Stalled", "True":
                     self._event(resource, "Warning", condition["reason"], condition["message"])
-                case "Ready", "True":
+                case "Ready", "True" if old.get("status") != "True":
                     self._event(resource, "Normal", Reason.READY, condition["message"])
                 case _:
                     pass

@@ -72,10 +72,11 @@ class ReadingKubernetesApi(KubernetesApi):
         content: str = "",
         counted: tuple[str, str],
         again: bool = True,
+        accept: str = "application/json",
     ) -> Json:
         if method != "GET":
             raise Rejected("this command only reads", where=f"Kubernetes {method} {path}", reason=Reason.READ_ONLY)
-        return await super()._request(method, path, body, content=content, counted=counted, again=again)
+        return await super()._request(method, path, body, content=content, counted=counted, again=again, accept=accept)
 
 
 def namespace_of(context: str | None, kubeconfig: str | None = None) -> str:

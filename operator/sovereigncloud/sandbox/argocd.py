@@ -24,6 +24,7 @@ from typing import Any, Self
 import sovereigncloud
 from sovereigncloud.sandbox.child import Child
 from sovereigncloud.sandbox.cluster import Cluster, CommandError
+from sovereigncloud.sandbox.controlplane import ControlPlane
 
 Json = dict[str, Any]
 
@@ -185,6 +186,8 @@ class ArgoCD:
         kubectl("apply", "--server-side", "--filename=-", input=_NAMESPACE)
         kubectl("apply", "--server-side", "--kustomize", str(source / "crds"))
         kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd", "applications.argoproj.io")
+        if isinstance(self.cluster, ControlPlane):
+            self.cluster.settle_garbage_collector()  # an ApplicationSet is gone once its Applications are
         in_argocd = f"--namespace={NAMESPACE}"
         kubectl("apply", "--server-side", in_argocd, "--kustomize", str(source / "base" / "config"))
         # argocd-server would make it, and without it changed settings are ignored.

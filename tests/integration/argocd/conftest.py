@@ -1,42 +1,74 @@
-"""One stage for all tests here: control plane, simulators, operator, a real Argo CD and a Git repository that it reads."""
+"""One stage for all tests here, and beside it another one that rests for ten minutes (at_rest.py)."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
-from tests.integration.argocd.gitops import Folder, GitOps, namespace
+from tests.integration.argocd.gitops import Folder, namespace
+from tests.integration.argocd.started import started
 from tests.integration.conftest import QUICK
 
-from sovereigncloud.sandbox.argocd import ArgoCD
-from sovereigncloud.sandbox.controlplane import ControlPlane
-from sovereigncloud.sandbox.git_repository import GitRepository
-from sovereigncloud.sandbox.stage import Stage
+from sovereigncloud.sandbox.chronicle import Chronicle
 
-NO_TIMER = {"ARGOCD_RECONCILIATION_TIMEOUT": "24h", "ARGOCD_RECONCILIATION_JITTER": "0s"}
-"""Argo CD looks at Git when it is told to, and at an application when something in the cluster changed; never because
-two minutes are over. So every refresh that nobody asked for was caused by the operator."""
+HERE = Path(__file__).parent
+ROOT = HERE.parents[2]
+RESTING = pytest.StashKey[Path]()
+PROCESS = pytest.StashKey[subprocess.Popen]()
+RESTS = "resting"
+"""The fixture of the test that judges the ten minutes."""
 
 
 def pytest_collection_modifyitems(items):
+    """That test comes last: by then the ten minutes are over."""
     for item in items:
-        if "argocd" in item.path.parent.parts:
+        if HERE in item.path.parents:
             item.add_marker(pytest.mark.argocd)
+    items.sort(key=lambda item: RESTS in getattr(item, "fixturenames", ()))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish(session):
+    """Begin to rest before the first test, once everything is built; with several workers the first one begins."""
+    config = session.config
+    if config.option.collectonly or not any(RESTS in getattr(item, "fixturenames", ()) for item in session.items):
+        return
+    worker = hasattr(config, "workerinput")
+    base = config._tmp_path_factory.getbasetemp()
+    directory = (base.parent if worker else base) / "at-rest"
+    config.stash[RESTING] = directory
+    try:
+        directory.mkdir()
+    except FileExistsError:
+        return
+    with (directory / "log").open("wb") as log:
+        config.stash[PROCESS] = subprocess.Popen(
+            [sys.executable, str(HERE / "at_rest.py"), str(directory), str(os.getppid() if worker else os.getpid())],
+            stdout=log,
+            stderr=log,
+            env={**os.environ, "PYTHONPATH": f"{ROOT / 'operator'}{os.pathsep}{ROOT}"},
+            start_new_session=True,
+        )
+
+
+@pytest.fixture(scope="session")
+def resting(pytestconfig):
+    """Where the process that rests writes its report."""
+    return pytestconfig.stash[RESTING]
 
 
 @pytest.fixture(scope="session")
 def gitops(tmp_path_factory, argocd_programs):
-    """Started once for the session: after the tests here it rests, and the last test of all judges that."""
-    directory = tmp_path_factory.mktemp("argocd")
-    with ControlPlane(directory / "control-plane", argocd_programs) as plane:
-        # The machine is shared with other tests while it rests: a Lease of six seconds could be lost to them.
-        stage = Stage(plane, directory, {**QUICK, "lease_seconds": "30"})
-        argo = ArgoCD(plane, directory / "argocd", environment=NO_TIMER)
-        try:
-            stage.start_simulators()
-            stage.install()
-            stage.start_operator()
-            argo.start()
-            yield GitOps(stage, argo, GitRepository(directory / "git"))
-        finally:
-            argo.stop()
-            stage.stop()
+    with started(tmp_path_factory.mktemp("argocd"), argocd_programs, QUICK) as everything:
+        yield everything
+
+
+@pytest.fixture(scope="session")
+def chronicle(gitops):
+    """Every version of every object of ours."""
+    with Chronicle(gitops.stage.cluster.kubeconfig) as told:
+        yield told
 
 
 @pytest.fixture

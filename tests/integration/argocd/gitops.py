@@ -2,14 +2,11 @@
 
 import copy
 
-import yaml
 from tests.integration.existing_cloud import ExistingCloud
 
-from sovereigncloud.sandbox.argocd import MANIFESTS, NAMESPACE, ArgoCD, is_settled
+from sovereigncloud.sandbox.argocd import ArgoCD, is_settled
+from sovereigncloud.sandbox.argocd_repository import application, folder, publish
 from sovereigncloud.sandbox.git_repository import GitRepository
-
-PLACEHOLDER = "https://git.example.org/platform.git"
-"""What the manifests of manifests/argocd call the repository."""
 
 
 class GitOps:
@@ -17,15 +14,8 @@ class GitOps:
 
     def __init__(self, stage, argo: ArgoCD, repository: GitRepository):
         self.stage, self.argo, self.repository = stage, argo, repository
-        repository.copy(MANIFESTS / "waves", "manifests/argocd/waves")
-
-    def application(self, name):
-        """manifests/argocd/application.yaml, turned to this repository and one of its folders."""
-        document = yaml.safe_load((MANIFESTS / "application.yaml").read_text())
-        document["metadata"]["name"] = name
-        assert document["spec"]["source"]["repoURL"] == PLACEHOLDER
-        document["spec"]["source"] |= {"repoURL": self.repository.url, "path": f"clouds/{name}"}
-        return document
+        publish(repository, stage)
+        repository.commit("The operator")
 
     def cloud(self, name, **options):
         """A cloud that somebody else runs, in a namespace of its name."""
@@ -35,8 +25,8 @@ class GitOps:
 class Folder:
     """One folder of the repository and the Application that keeps it."""
 
-    def __init__(self, gitops: GitOps, name: str):
-        self.gitops, self.name = gitops, name
+    def __init__(self, gitops: GitOps, name: str, above: str = "trials"):
+        self.gitops, self.name, self.path = gitops, name, f"{above}/{name}"
         self.argo, self.repository = gitops.argo, gitops.repository
         self._documents = {}
 
@@ -58,14 +48,9 @@ class Folder:
 
     def commit(self, message):
         """What is in the folder now, to Git; Argo CD is told, as by a webhook. The revision."""
-        folder = f"clouds/{self.name}"
-        files = {path.name: None for path in (self.repository.directory / folder).glob("*.yaml")}
-        for (kind, name), document in self._documents.items():
-            files[f"{kind.lower()}-{name}.yaml"] = yaml.safe_dump(document, sort_keys=False)
-        resources = sorted(file for file, text in files.items() if text is not None)
-        kustomization = {"resources": resources, "components": ["../../manifests/argocd/waves"]}
-        files["kustomization.yaml"] = yaml.safe_dump(kustomization)
-        revision = self.repository.commit(message, {f"{folder}/{file}": text for file, text in files.items()})
+        files = {path.name: None for path in (self.repository.directory / self.path).glob("*.yaml")}
+        files |= folder({f"{kind.lower()}-{name}.yaml": one for (kind, name), one in self._documents.items()})
+        revision = self.repository.commit(message, {f"{self.path}/{file}": text for file, text in files.items()})
         self.refresh()
         return revision
 
@@ -82,7 +67,7 @@ class Folder:
     def create(self, message="A cloud from Git"):
         """Commit, and create the Application."""
         revision = self.commit(message)
-        self.argo.apply(self.gitops.application(self.name))
+        self.argo.apply(application(self.repository, self.name, self.path))
         return revision
 
     # --- what Argo CD says
@@ -115,6 +100,3 @@ class Folder:
 
 def namespace(name):
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-
-
-__all__ = ["NAMESPACE", "Folder", "GitOps", "namespace"]

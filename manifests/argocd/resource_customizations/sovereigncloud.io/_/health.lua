@@ -6,8 +6,10 @@
 --   Reconciling, Stalled       there only while true, never both; Stalled: no retry mends it, a person must act
 --   Paused                     there only while the annotation sovereigncloud.io/paused is "true"
 --   Drifted                    what was found to differ outside; does not take Ready away
--- Two states wait for a person who knows about it, and so are Suspended, which holds the sync waves behind them: paused,
--- and Reconciling/ApprovalRequired, where a restart, a payment or a plan waits for a field of spec that the message names.
+-- Nothing is under way where only a person's word is missing, and so it is Suspended, which holds the sync waves behind it:
+-- Paused; Reconciling/ApprovalRequired, where a restart, a payment or a plan waits for a field of spec that the message
+-- names; and Reconciling/NotActing, where spec.management is Observe.
+local waits_for_a_person = {ApprovalRequired = true, NotActing = true}
 local status = obj.status or {}
 local is = {}
 for _, condition in ipairs(status.conditions or {}) do
@@ -28,7 +30,7 @@ elseif is.Paused then
   return health("Suspended", is.Paused)
 elseif is.Stalled then
   return health("Degraded", is.Stalled)
-elseif is.Reconciling and is.Reconciling.reason == "ApprovalRequired" then
+elseif is.Reconciling and waits_for_a_person[is.Reconciling.reason] then
   return health("Suspended", is.Reconciling)
 elseif is.Reconciling then
   return health("Progressing", is.Reconciling)
