@@ -13,7 +13,7 @@ $(STAMP): requirements.lock pyproject.toml
 	touch $@
 
 demo: $(STAMP)
-	$(BIN)/sovereign sandbox demo
+	$(BIN)/sovereign sandbox demo $(if $(ARGOCD),--argocd)
 
 test: check
 	SOVEREIGN_FAULTS_EVERY=5 $(BIN)/python -m pytest tests --ignore=tests/bench
@@ -39,12 +39,12 @@ crds: $(STAMP)
 docs: crds
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-# The kustomize base is the chart, rendered. Helm comes from PATH or is built once; tests/integration/chart/test_manifests.py compares.
+# The kustomize base is the chart, rendered, without what only `helm uninstall` asks. Helm comes from PATH or is built once; tests/integration/chart/test_manifests.py compares.
 manifests: crds
 	helm=$$($(BIN)/python -c "from sovereigncloud.sandbox.toolchain import Toolchain; print(Toolchain().resolve('helm'))") && \
 	{ echo "# Generated from charts/sovereign-cloud-operator by \`make manifests\`. Do not edit."; \
 	  $$helm template sovereign-cloud-operator charts/sovereign-cloud-operator --namespace sovereign-system \
-	    --set crds.install=false --skip-tests; } > manifests/base/operator.yaml
+	    --set crds.install=false --set uninstall.policy=Release --no-hooks; } > manifests/base/operator.yaml
 
 # The files of a release (docs/releases.md): the same commit gives the same bytes.
 dist: $(STAMP)

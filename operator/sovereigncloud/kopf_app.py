@@ -16,12 +16,16 @@ from typing import Any
 
 import kopf
 from aiohttp import web
+from kopf._core.engines.peering import Identity
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
 
 from sovereigncloud.api import KINDS
 from sovereigncloud.api.base import GROUP, VERSION
+from sovereigncloud.engine import tracing
 from sovereigncloud.engine.audit import Audit
+from sovereigncloud.engine.calls import Calls
 from sovereigncloud.engine.clients import Clients
+from sovereigncloud.engine.holdings import Holdings
 from sovereigncloud.engine.lease import Lease
 from sovereigncloud.engine.logs import configure
 from sovereigncloud.engine.memory import few_arenas, keep_small
@@ -31,7 +35,7 @@ from sovereigncloud.engine.settings import Settings
 from sovereigncloud.kinds import CONTROLLERS
 from sovereigncloud.kinds.errors import Conflict, NotFound, Retry
 from sovereigncloud.providers.installer.job import JobInstaller
-from sovereigncloud.providers.kubernetes import INSTALLATION_CONFIG_MAP, Connection, KubernetesApi
+from sovereigncloud.providers.kubernetes import INSTALLATION_CONFIG_MAP, PART_OF, Connection, KubernetesApi
 from sovereigncloud.wiring import open_nebula_clients, ovh_clients
 
 logger = logging.getLogger(__name__)
@@ -90,12 +94,7 @@ async def installation_id(settings: Settings, api: KubernetesApi) -> str:
             return kept["id"]
         made = secrets.token_hex(6)
         try:
-            await api.create_config_map(
-                settings.namespace,
-                INSTALLATION_CONFIG_MAP,
-                {"id": made},
-                {"app.kubernetes.io/part-of": "sovereign-cloud-operator"},
-            )
+            await api.create_config_map(settings.namespace, INSTALLATION_CONFIG_MAP, {"id": made}, PART_OF)
         except Conflict:
             continue
         logger.warning(
@@ -115,7 +114,9 @@ async def run(settings: Settings, context: str | None = None) -> int:
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=metrics.registry)
     connection = Connection.load(context)
-    async with KubernetesApi(connection) as api:
+    tracer = await asyncio.to_thread(tracing.tracer, settings.tracing_endpoint)
+    calls = Calls(metrics, tracer)
+    async with KubernetesApi(connection, observer=calls, namespaces=settings.watch_namespaces) as api:
         installation = await installation_id(settings, api)
         lease = Lease(
             api,
@@ -129,11 +130,12 @@ async def run(settings: Settings, context: str | None = None) -> int:
             settings,
             installation,
             CONTROLLERS,
-            clients=Clients(api, open_nebula_clients(settings), ovh_clients(settings)),
+            clients=Clients(api, open_nebula_clients(settings, calls), ovh_clients(settings, calls)),
             kubernetes=api,
             writer=api,
             installer=JobInstaller(api, image=settings.installer_image),
             metrics=metrics,
+            tracer=tracer,
             may_write=lambda: lease.held,
         )
         server = await serve(settings, engine, lease, metrics)
@@ -142,9 +144,10 @@ async def run(settings: Settings, context: str | None = None) -> int:
         await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if not stop.is_set():
             await waiting
-            await _reconcile_until(stop, engine, api, connection)
+            await _reconcile_until(stop, engine, api, connection, settings)
         ended = await engine.stop(_PATIENCE)
-        await asyncio.wait({asyncio.create_task(lease.release())}, timeout=0.5)
+        last = {asyncio.create_task(lease.release()), asyncio.create_task(asyncio.to_thread(tracer.shutdown))}
+        await asyncio.wait(last, timeout=0.5)
         await server.cleanup()
         logger.info(
             "stopped%s", "" if ended else " with calls in flight: the next start finds their results by their marks"
@@ -153,7 +156,9 @@ async def run(settings: Settings, context: str | None = None) -> int:
     return 0
 
 
-async def _reconcile_until(stop: asyncio.Event, engine: Engine, api: KubernetesApi, connection: Connection) -> None:
+async def _reconcile_until(
+    stop: asyncio.Event, engine: Engine, api: KubernetesApi, connection: Connection, settings: Settings
+) -> None:
     """List everything, start the workers, then watch."""
     kinds = tuple(kind.crd.kind for kind in KINDS)
     for kind in kinds:
@@ -162,10 +167,21 @@ async def _reconcile_until(stop: asyncio.Event, engine: Engine, api: KubernetesA
     engine.start()
     audit = Audit(api, engine.store, engine.told, kinds, dead=lambda: leave(1))
     beside = [asyncio.create_task(audit.run(), name="audit"), asyncio.create_task(keep_small(), name="memory")]
+    if settings.holdings:
+        beside.append(asyncio.create_task(Holdings(api, engine.store, settings.namespace).run(), name="holdings"))
     ready = asyncio.Event()
     registry = registry_of(engine, connection)
     watching = asyncio.create_task(
-        kopf.operator(registry=registry, clusterwide=True, standalone=True, stop_flag=stop, ready_flag=ready)
+        kopf.operator(
+            registry=registry,
+            namespaces=settings.watch_namespaces,
+            clusterwide=not settings.watch_namespaces,
+            standalone=True,
+            # Kopf would name itself after the user, and in the pod the user has no name (peering.py, 1.45).
+            identity=Identity(socket.gethostname()),
+            stop_flag=stop,
+            ready_flag=ready,
+        )
     )
     stopping, watches = asyncio.create_task(stop.wait()), asyncio.create_task(ready.wait())
     await asyncio.wait({watching, stopping, watches}, return_when=asyncio.FIRST_COMPLETED)

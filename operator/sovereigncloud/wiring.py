@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 from sovereigncloud.engine.clients import OpenNebulaFactory, OvhFactory
-from sovereigncloud.engine.settings import Settings
+from sovereigncloud.engine.settings import PREFIX, Settings, SettingsError
+from sovereigncloud.providers.calls import Observer
 from sovereigncloud.providers.opennebula.client import open_nebula_factory
 from sovereigncloud.providers.ovh.account import Limits, ovh_factory
 from sovereigncloud.providers.ovh.client import KNOWN, Endpoint
+from sovereigncloud.providers.trust import TrustError, public_and
 
 
-def open_nebula_clients(settings: Settings) -> OpenNebulaFactory:
-    """Makes clients of front-ends under the limits of the settings."""
-    return open_nebula_factory(rate=settings.opennebula_rate, burst=settings.opennebula_burst)
+def open_nebula_clients(settings: Settings, observer: Observer | None = None) -> OpenNebulaFactory:
+    """Makes clients of front-ends under the limits of the settings. Raises SettingsError."""
+    return open_nebula_factory(
+        rate=settings.opennebula_rate,
+        burst=settings.opennebula_burst,
+        observer=observer,
+        ca_file=_authorities(settings),
+    )
 
 
-def ovh_clients(settings: Settings) -> OvhFactory:
-    """Makes clients of OVHcloud accounts under the limits, and at the addresses, of the settings."""
+def ovh_clients(settings: Settings, observer: Observer | None = None) -> OvhFactory:
+    """Makes clients of OVHcloud accounts under the limits, and at the addresses, of the settings. Raises SettingsError."""
     others = {name: Endpoint(urls.api, urls.token) for name, urls in settings.ovh_endpoints.items()}
-    return ovh_factory(Limits(rate=settings.ovh_rate, burst=settings.ovh_burst), {**KNOWN, **others})
+    limits = Limits(rate=settings.ovh_rate, burst=settings.ovh_burst)
+    return ovh_factory(limits, {**KNOWN, **others}, observer, _authorities(settings))
+
+
+def _authorities(settings: Settings) -> str:
+    """The file of further authorities, looked at now: at the first call it would be an error of the cloud that is called."""
+    try:
+        public_and(settings.ca_file)
+    except TrustError as error:
+        raise SettingsError(f"{PREFIX}CA_FILE: {error}") from error
+    return settings.ca_file

@@ -560,7 +560,7 @@ async def test_calls_keep_the_rate(simulator):
     began = time.monotonic()
     await asyncio.gather(*(account.server(SERVER) for _ in range(6)))
     assert elapsed(began) >= 0.19, "two at once, four more at twenty a second"
-    assert account.budget < 2
+    assert account.allowance.left < 2
 
 
 async def test_retry_after_holds_everything(simulator, account):

@@ -35,7 +35,7 @@ class ApiServer:
     """
 
     def __init__(self, lag=0.01):
-        self.objects, self.secrets, self.events = {}, {}, []
+        self.objects, self.secrets, self.events, self.counted_up = {}, {}, [], []
         self.writes, self.failing, self.going = [], {}, set()
         self.lag, self.listeners, self.version = lag, [], 100
         self.point = None
@@ -202,6 +202,9 @@ class ApiServer:
 
     async def kind_is_going(self, kind):
         return await self._call("crd", lambda: kind in self.going)
+
+    async def patch_event(self, namespace, name, patch):
+        self.counted_up.append((namespace, name, patch))
 
     async def create_event(self, namespace, body):
         self.events.append((body["involvedObject"]["name"], body["type"], body["reason"], body["message"]))

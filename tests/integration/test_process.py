@@ -67,7 +67,12 @@ def test_probes_and_metrics_answer(world):
     assert (world.probe("/healthz").status_code, world.probe("/healthz").text) == (200, "ok\n")
     assert world.probe("/readyz").status_code == 200
     told = {f.name: f for f in text_string_to_metric_families(world.probe("/metrics").text)}
-    assert {"sovereign_reconciles", "sovereign_steps", "sovereign_status_writes", "sovereign_queue_depth"} <= set(told)
+    assert {
+        "sovereign_reconcile_duration_seconds",
+        "sovereign_steps",
+        "sovereign_kubernetes_writes",
+        "sovereign_queue_depth",
+    } <= set(told)
     done = {
         (s.labels["kind"], s.labels["action"]): s.value
         for s in told["sovereign_steps"].samples

@@ -104,6 +104,23 @@ def test_every_decision_is_in_the_index():
     assert [path.name for path in DOCS.glob("adr/0*.md") if f"({path.name})" not in index] == []
 
 
+def speaking():
+    """Sources and files of the chart that people read and that may send them to a page."""
+    for folder, suffixes in (
+        ("operator", {".py"}),
+        ("charts", {".yaml", ".txt", ".md", ".tpl", ".json"}),
+        ("manifests", {".yaml"}),
+    ):
+        yield from (path for path in (REPOSITORY / folder).rglob("*") if path.suffix in suffixes)
+
+
+def test_every_page_that_the_code_or_the_chart_names_exists():
+    for source in speaking():
+        for page, anchor in re.findall(r"\b(docs/[\w/.-]+\.md)(?:#([\w-]+))?", source.read_text()):
+            assert (REPOSITORY / page).is_file(), f"{named(source)} names {page}"
+            assert not anchor or anchor in anchors(REPOSITORY / page), f"{named(source)} names {page}#{anchor}"
+
+
 # -- kinds
 
 

@@ -12,8 +12,8 @@ import yaml
 from packaging.requirements import Requirement
 
 import sovereigncloud
-from sovereigncloud.commands.crds import stale
-from sovereigncloud.commands.generated import CHART, rbac
+from sovereigncloud.commands.crds import stale, write
+from sovereigncloud.commands.generated import CHART, CRDS_CHART, rbac
 from sovereigncloud.providers.kubernetes import RBAC, RbacRule
 
 REPOSITORY = Path(__file__).parents[2]
@@ -47,8 +47,15 @@ def test_python_starts_in_the_repository_with_both_roots_on_the_path():
     assert finished.stdout.split() == ["2", operator.__file__]
 
 
-def test_package_chart_and_image_have_one_version():
-    assert CHART_YAML["version"] == CHART_YAML["appVersion"] == sovereigncloud.__version__
+def test_package_charts_and_image_have_one_version():
+    crds = yaml.safe_load((REPOSITORY / CRDS_CHART / "Chart.yaml").read_text())
+    (dependency,) = CHART_YAML["dependencies"]
+    versions = {
+        dependency["version"],
+        *(chart[key] for chart in (CHART_YAML, crds) for key in ("version", "appVersion")),
+    }
+    assert versions == {sovereigncloud.__version__}
+    assert (dependency["name"], crds["kubeVersion"]) == (crds["name"], CHART_YAML["kubeVersion"])
 
 
 def test_generated_files_are_fresh_also_in_the_chart():
@@ -60,10 +67,15 @@ def test_a_stale_chart_is_found(tmp_path):
     """`sovereign crds --check` looks beside the directory of the CRDs."""
     files = tmp_path / CHART / "files"
     files.mkdir(parents=True)
-    (files / "left-over.yaml").write_text("a: 1\n")
+    (files / "rbac.yaml").write_text("a: 1\n")
+    (tmp_path / CRDS_CHART).mkdir()
+    (tmp_path / CRDS_CHART / "Chart.yaml").write_text("name: sovereign-cloud-crds\n")
     found = {str(path.relative_to(tmp_path)) for path in stale(tmp_path / "crds")}
-    assert {f"{CHART}/files/left-over.yaml", f"{CHART}/files/rbac.yaml"} <= found
-    assert f"{CHART}/files/crds/sovereigncloud.io_machineimages.yaml" in found
+    assert {f"{CHART}/files/user-roles.yaml", f"{CHART}/files/rbac.yaml"} <= found
+    crd, inside = "files/sovereigncloud.io_machineimages.yaml", f"{CHART}/charts/sovereign-cloud-crds"
+    assert {f"{CRDS_CHART}/{crd}", f"{inside}/{crd}", f"{inside}/Chart.yaml"} <= found
+    assert write(tmp_path / "crds")
+    assert stale(tmp_path / "crds") == []
 
 
 def test_rules_share_what_they_can_and_keep_names_and_namespace_apart():
@@ -74,15 +86,19 @@ def test_rules_share_what_they_can_and_keep_names_and_namespace_apart():
         RbacRule("x", "a", ("get",)),
         RbacRule("", "c", ("get",), names=("one",)),
         RbacRule("", "d", ("get",), own_namespace=True),
+        RbacRule("", "e", ("get",), cluster_kind=True),
+        RbacRule("", "f", ("get",), cluster_kind=True, narrowed=True),
     ]
     assert yaml.safe_load(rbac(rules)) == {
-        "cluster": [
+        "watched": [
             {"apiGroups": [""], "resources": ["a", "b"], "verbs": ["get"]},
             {"apiGroups": [""], "resources": ["b"], "verbs": ["create"]},
             {"apiGroups": ["x"], "resources": ["a"], "verbs": ["get"]},
             {"apiGroups": [""], "resources": ["c"], "resourceNames": ["one"], "verbs": ["get"]},
         ],
-        "namespace": [{"apiGroups": [""], "resources": ["d"], "verbs": ["get"]}],
+        "cluster": [{"apiGroups": [""], "resources": ["e"], "verbs": ["get"]}],
+        "narrowed": [{"apiGroups": [""], "resources": ["f"], "verbs": ["get"]}],
+        "own": [{"apiGroups": [""], "resources": ["d"], "verbs": ["get"]}],
     }
 
 

@@ -868,18 +868,18 @@ async def test_metrics_tell_what_is_there_and_what_was_done(b):
     b.outside.change(10, name="renamed")
     b.api.apply(objects.instance("new", spec={"placement": {"cloudRef": {"name": "nowhere"}}}))
     await b.after(70)
-    assert sample(b, "sovereign_objects", kind="HostedInstance", ready="True") == 2
-    assert sample(b, "sovereign_objects", kind="HostedInstance", ready="False") == 1
-    assert sample(b, "sovereign_objects", kind="SovereignCloud", ready="True") == 1
-    assert sample(b, "sovereign_drifted_objects", kind="HostedInstance") == 1
+    told = {(c, s): sample(b, "sovereign_object_conditions", kind="HostedInstance", condition=c, status=s)
+            for c in ("Ready", "Drifted", "Reconciling") for s in ("True", "False")}  # fmt: skip
+    assert (told["Ready", "True"], told["Ready", "False"]) == (2, 1)
+    assert (told["Drifted", "True"], told["Reconciling", "True"]) == (1, 1)
+    assert sample(b, "sovereign_objects", kind="HostedInstance") == 3
+    assert sample(b, "sovereign_object_conditions", kind="SovereignCloud", condition="Ready", status="True") == 1
+    assert sample(b, "sovereign_drift_fields", kind="HostedInstance") == 1
     assert sample(b, "sovereign_steps_total", kind="HostedInstance", action="Create", result="done") == 2
-    assert sample(b, "sovereign_queue_depth") == 0
-    writes = sample(b, "sovereign_status_writes_total", kind="HostedInstance")
-    assert writes == len([w for w in b.api.writes if w[0] == "status" and w[1].kind == "HostedInstance"]), (
-        "counted once written"
-    )
-    await b.after(200)
-    assert sample(b, "sovereign_status_writes_total", kind="HostedInstance") == writes
+    assert sample(b, "sovereign_queue_depth", lane="user") == 0
+    done = sample(b, "sovereign_reconcile_duration_seconds_count", kind="HostedInstance", outcome="done")
+    assert done >= 2
+    assert sample(b, "sovereign_reconcile_duration_seconds_count", kind="HostedInstance", outcome="blocked") >= 1
 
 
 # --- the API server --------------------------------------------------------------------------------------------------

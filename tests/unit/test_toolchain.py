@@ -21,6 +21,10 @@ ANSWERS = {
     "kube-controller-manager": "Kubernetes v{}.3",
     "kubectl": '{{"clientVersion": {{"major": "1", "minor": "32+", "gitVersion": "v{}.4-dispatcher"}}}}',
     "helm": "v{}",
+    "argocd": "argocd: v{}.11",
+    "kustomize": "v{}.1",
+    "prometheus": "prometheus, version {}.0 (branch: , revision: unknown)",
+    "promtool": "promtool, version {}.0 (branch: , revision: unknown)",
 }
 
 
@@ -32,6 +36,8 @@ def executable(path, text):
 
 
 def program(folder, name, version="99.0"):
+    for carried in PROGRAMS[name].carries:
+        (folder / f"{name}-source" / carried).mkdir(parents=True)
     return executable(folder / name, f"cat <<'END'\n{ANSWERS[name].format(version)}\nEND")
 
 
@@ -99,6 +105,15 @@ def test_a_file_that_cannot_be_executed_is_no_program(machine, tmp_path):
     )
 
 
+@pytest.mark.parametrize("place", ["path", "assets"])
+def test_a_program_whose_source_does_not_lie_beside_it_is_not_used(machine, tmp_path, place):
+    toolchain = replace(machine, environ={**machine.environ, "KUBEBUILDER_ASSETS": str(tmp_path / "assets")})
+    made = program(tmp_path / place, "argocd")
+    assert toolchain.find("argocd") == made
+    (tmp_path / place / "argocd-source" / "manifests" / "crds").rmdir()
+    assert toolchain.find("argocd") is None, "its manifests could not be applied"
+
+
 @pytest.mark.parametrize(
     ("environ", "expected", "why"),
     [
@@ -136,11 +151,16 @@ def test_every_program_is_pinned_and_bears_its_version():
             assert f"-X {package}.gitMinor={minor} " in flags[name]
     assert flags["etcd"] == "-s -w"
     assert "-X helm.sh/helm/v4/internal/version.version=v4." in flags["helm"]
+    assert "-X github.com/argoproj/argo-cd/v3/common.version=3." in flags["argocd"]
+    assert "-X sigs.k8s.io/kustomize/api/provenance.version=kustomize/v5." in flags["kustomize"]
 
 
 # A stand-in for Go: writes down how it was called, and makes a program of what it was given.
 FAKE_GO = """
-case "$1" in version) echo "go version go{version} linux/amd64"; exit 0;; esac
+case "$1" in
+version) echo "go version go{version} linux/amd64"; exit 0;;
+list) echo "{module}"; exit 0;;
+esac
 echo "$PWD|CGO_ENABLED=$CGO_ENABLED|GOFLAGS=$GOFLAGS|GOTOOLCHAIN=$GOTOOLCHAIN|$*" >> {calls}
 {then}
 while [ "$1" != -o ]; do shift; done
@@ -150,7 +170,8 @@ while [ "$1" != -o ]; do shift; done
 
 def fake_go(tmp_path, *, version="1.26.8", then=":", folder=None):
     calls = tmp_path / "calls"
-    executable((folder or tmp_path / "path") / "go", FAKE_GO.format(version=version, calls=calls, then=then))
+    text = FAKE_GO.format(version=version, calls=calls, then=then, module=tmp_path / "module")
+    executable((folder or tmp_path / "path") / "go", text)
     return lambda: calls.read_text().splitlines() if calls.exists() else []
 
 
@@ -169,6 +190,28 @@ def test_a_missing_program_is_built_from_a_copy_of_its_module(machine, tmp_path,
     assert toolchain.resolve("etcd") == path
     assert len(calls()) == 1, "built once"
     assert {entry.name for entry in toolchain.cache.iterdir()} == {path.parent.name, "build.lock"}, "nothing left over"
+
+
+def test_folders_of_the_source_are_kept_beside_a_program_and_can_be_removed_again(machine, tmp_path):
+    fake_go(tmp_path)
+    for folder in PROGRAMS["argocd"].carries:
+        (tmp_path / "module" / folder / "below").mkdir(parents=True)
+        (tmp_path / "module" / folder / "below" / "one.yaml").write_text("kind: One\n")
+        for read_only in (tmp_path / "module" / folder).rglob("*"):
+            read_only.chmod(0o555 if read_only.is_dir() else 0o444)
+    source = machine.source("argocd")
+    assert source == machine.cached("argocd").with_name("argocd-source")
+    for folder in PROGRAMS["argocd"].carries:
+        assert (source / folder / "below" / "one.yaml").read_text() == "kind: One\n"
+        assert (source / folder / "below").stat().st_mode & 0o200, "Go's module cache is read-only"
+
+
+def test_what_is_not_part_of_the_control_plane_is_built_only_when_it_is_asked_for(machine, tmp_path):
+    for name in PROGRAMS:
+        program(tmp_path / "path", name)
+    always = {"etcd", "kube-apiserver", "kube-controller-manager", "kubectl", "helm"}
+    assert set(machine.resolve_all()) == always
+    assert set(machine.resolve_all("kustomize")) == always | {"kustomize"}
 
 
 def test_two_that_need_the_same_program_at_once_build_it_once(machine, tmp_path):

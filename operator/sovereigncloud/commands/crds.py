@@ -17,7 +17,7 @@ def stale(directory: Path) -> list[Path]:
 
 
 def write(directory: Path) -> list[Path]:
-    """Makes the directory, and the chart beside it, what the code says; the files that changed."""
+    """Makes the directory, and the charts beside it, what the code says; the files that changed."""
     return [path for folder in folders(directory) for path in folder.write()]
 
 
@@ -27,13 +27,13 @@ def crds(
         bool,
         typer.Option(
             "--write",
-            help="Write one file per kind and a kustomization into the directory; and into a chart beside it, at"
-            " ../charts/sovereign-cloud-operator, its copies and its RBAC rules.",
+            help="Write one file per kind and a kustomization into the directory; and into the charts beside it, at"
+            " ../charts, their copies and the operator's RBAC rules.",
         ),
     ] = False,
     check: Annotated[
         bool,
-        typer.Option("--check", help="Exit with 1 if the directory or the chart beside it is not what the code says."),
+        typer.Option("--check", help="Exit with 1 if the directory or a chart beside it is not what the code says."),
     ] = False,
     directory: Annotated[Path, typer.Option(help="Where the files are.")] = Path("crds"),
 ) -> None:

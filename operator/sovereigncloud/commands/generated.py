@@ -1,8 +1,11 @@
-"""The files of the project that are made from the code: `crds/`, in the Helm chart the same CRDs and the RBAC rules, and in
-the documentation the reference of each kind.
+"""The files of the project that are made from the code: `crds/`; in the Helm charts the same CRDs, the rights of the operator
+and of people, what documents the values, and Grafana's dashboard; Argo CD's health check of every kind; in the documentation
+the reference of each kind and of the metrics.
 
-The chart keeps them under `files/`, which Helm does not render, so nothing in them needs escaping; its templates take them
-from there. `manifests/base/operator.yaml` is the rendered chart (`make manifests`).
+The charts keep them under `files/`, which Helm does not render, so nothing in them needs escaping; their templates take them
+from there. The chart of the operator has a copy of the chart of the CRDs inside: Helm takes it from the checkout as it is, and
+no symbolic link has to survive a download (docs/adr/0009-crds-in-a-chart-of-their-own.md). `manifests/base/operator.yaml` is
+the rendered chart (`make manifests`).
 """
 
 from __future__ import annotations
@@ -14,20 +17,36 @@ from typing import Any
 
 import yaml
 
+from sovereigncloud.api import KINDS
 from sovereigncloud.api.base import GROUP
 from sovereigncloud.api.crd import KUSTOMIZATION, manifests
+from sovereigncloud.commands import chart_values, metrics_page, user_roles
+from sovereigncloud.commands.dashboard import dashboard
 from sovereigncloud.commands.reference import pages
 from sovereigncloud.providers.kubernetes import RBAC, RbacRule
 
 CHART = Path("charts") / "sovereign-cloud-operator"
+CRDS_CHART = Path("charts") / "sovereign-cloud-crds"
 REFERENCE = Path("docs") / "reference"
 """Its pages are partly written by hand, and stand beside others that are so wholly: none is left over."""
 _RBAC_HEADER = "# Generated from RBAC in operator/sovereigncloud/providers/kubernetes.py by `sovereign crds --write`. Do not edit.\n"
+ARGOCD = Path("manifests") / "argocd"
+HEALTH = Path("resource_customizations") / GROUP / "_" / "health.lua"
+"""Where Argo CD's own source has the health check of every kind of a group."""
+_ARGOCD_HEADER = f"""\
+# How Argo CD judges the health of every kind of {GROUP}, for its ConfigMap argocd-cm:
+#
+#   kubectl patch configmap argocd-cm --namespace argocd --type merge --patch-file argocd-cm.yaml
+#
+# Generated from {HEALTH} by `sovereign crds --write`. Do not edit.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A directory and what is to be in it. Files there that match `pattern` and are not wanted are left over."""
+    """A directory and what is to be in it, by relative path. Files there that match `pattern` and are not wanted are left
+    over.
+    """
 
     directory: Path
     wanted: Mapping[str, str]
@@ -38,44 +57,87 @@ class Folder:
         differing = [
             self.directory / name for name, text in self.wanted.items() if _read(self.directory / name) != text
         ]
-        left_over = [path for path in self.directory.glob(self.pattern) if path.name not in self.wanted]
+        there = (path for path in self.directory.glob(self.pattern) if path.is_file())
+        left_over = [path for path in there if self._name(path) not in self.wanted]
         return sorted([*differing, *left_over])
 
     def write(self) -> list[Path]:
         """Make it so; the files that changed."""
         changed = self.stale()
-        self.directory.mkdir(parents=True, exist_ok=True)
         for path in changed:
-            if path.name in self.wanted:
-                path.write_text(self.wanted[path.name], encoding="utf-8")
+            if self._name(path) in self.wanted:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(self.wanted[self._name(path)], encoding="utf-8")
             else:
                 path.unlink()
         return changed
 
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self.directory).as_posix()
+
 
 def folders(crds: Path) -> list[Folder]:
-    """The directory of the CRDs, and beside it the chart and the reference, where they are."""
+    """The directory of the CRDs, and beside it the charts and the reference, where they are."""
     documents = manifests()
     found = [Folder(crds, documents, f"{GROUP}_*.yaml")]
-    chart = crds.absolute().parent / CHART
-    if chart.is_dir():
-        files = _relative(chart) / "files"
-        definitions = {name: text for name, text in documents.items() if name != KUSTOMIZATION}
-        found += [
-            Folder(files / "crds", definitions, "*"),
-            Folder(files, {"rbac.yaml": rbac()}, "*.yaml"),
-        ]
-    reference = crds.absolute().parent / REFERENCE
-    if reference.is_dir():
-        found.append(Folder(_relative(reference), pages(reference), "*.generated"))
+    root = crds.absolute().parent
+    definitions = {name: text for name, text in documents.items() if name != KUSTOMIZATION}
+    if (chart := root / CRDS_CHART).is_dir():
+        found.append(Folder(_relative(chart) / "files", definitions, "*"))
+    if (operator := root / CHART).is_dir():
+        files = _relative(operator) / "files"
+        rights = {"rbac.yaml": rbac(), "user-roles.yaml": user_roles.document()}
+        found += [Folder(files, {name: text}, name) for name, text in rights.items()]  # others are written by hand
+        found.append(Folder(files / "dashboards", {"sovereign-clouds.json": dashboard()}, "*.json"))
+        inside = _relative(operator) / "charts" / CRDS_CHART.name
+        found.append(Folder(inside, _written_by_hand(chart) | _below("files", definitions), "**/*"))
+        if (operator / "values.yaml").exists():
+            found.append(Folder(_relative(operator), _documentation(operator), "values.schema.json"))
+    if (argocd := root / ARGOCD).is_dir():
+        script = (argocd / HEALTH).read_text(encoding="utf-8")
+        found.append(Folder(_relative(argocd), {"argocd-cm.yaml": argocd_cm(script)}, "argocd-cm.yaml"))
+    if (reference := root / REFERENCE).is_dir():
+        made = pages(reference) | {"metrics.md": metrics_page.page()}
+        found.append(Folder(_relative(reference), made, "*.generated"))
     return found
 
 
+def _documentation(chart: Path) -> dict[str, str]:
+    """What is said about the values in other files than values.yaml."""
+    values = chart_values.documented((chart / "values.yaml").read_text(encoding="utf-8"))
+    makers = {"README.md": chart_values.readme, "values.schema.json": chart_values.schema}
+    return {name: make((chart / name).read_text(encoding="utf-8"), values) for name, make in makers.items()}
+
+
+def _written_by_hand(chart: Path) -> dict[str, str]:
+    """Everything of a chart but its generated files."""
+    paths = (path for path in chart.glob("**/*") if path.is_file() and path.parent != chart / "files")
+    return {path.relative_to(chart).as_posix(): path.read_text(encoding="utf-8") for path in paths}
+
+
+def _below(directory: str, files: Mapping[str, str]) -> dict[str, str]:
+    return {f"{directory}/{name}": text for name, text in files.items()}
+
+
+def argocd_cm(script: str) -> str:
+    """The script once, and an alias of it for each further kind: the keys of a ConfigMap know no wildcard."""
+    first, *others = (f"resource.customizations.health.{GROUP}_{kind.crd.kind}" for kind in KINDS)
+    text = "".join(f"    {line}\n" if line else "\n" for line in script.splitlines())
+    aliases = "".join(f"  {key}: *health\n" for key in others)
+    return f"{_ARGOCD_HEADER}data:\n  {first}: &health |\n{text}{aliases}"
+
+
 def rbac(rules: Sequence[RbacRule] = RBAC) -> str:
-    """The rules as the chart wants them: `cluster` for the ClusterRole, `namespace` for the Role beside the operator."""
+    """The rules as the chart wants them, by where they are granted:
+
+    `watched` for all namespaces, or each that is watched; `cluster` for kinds without a namespace; `narrowed` for such kinds
+    where only some namespaces are watched; `own` for the namespace of the operator.
+    """
     parts = {
-        "cluster": _rules([rule for rule in rules if not rule.own_namespace]),
-        "namespace": _rules([rule for rule in rules if rule.own_namespace]),
+        "watched": _rules([rule for rule in rules if not rule.own_namespace and not rule.cluster_kind]),
+        "cluster": _rules([rule for rule in rules if rule.cluster_kind and not rule.narrowed]),
+        "narrowed": _rules([rule for rule in rules if rule.cluster_kind and rule.narrowed]),
+        "own": _rules([rule for rule in rules if rule.own_namespace]),
     }
     return _RBAC_HEADER + yaml.safe_dump(parts, sort_keys=False, width=120)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import monotonic
 
+from sovereigncloud.engine.redaction import redact
 from sovereigncloud.kinds.errors import MissingSecret
 from sovereigncloud.kinds.ports import Kubernetes, OpenNebula, Ovh
 
@@ -49,6 +50,7 @@ class Clients:
         cached = self._secrets.get((namespace, name))
         if cached is None or self._clock() - cached.read > SECRET_AGE:
             cached = _Cached(await self._kubernetes.secret(namespace, name), self._clock())
+            redact.learn(cached.values)
             self._secrets[namespace, name] = cached
         return cached.values
 
@@ -87,6 +89,22 @@ class Clients:
             known = (digest, self._make_ovh(endpoint, credentials))
             self._ovh[endpoint, namespace, secret] = known
         return known[1]
+
+    def known_open_nebula(self, endpoint: str, namespace: str, secret: str) -> OpenNebula | None:
+        """The client that is there, if one was made."""
+        return self._open_nebula.get((endpoint, f"{namespace}/{secret}"), (None, None))[1]
+
+    def known_ovh(self, endpoint: str, namespace: str, secret: str) -> Ovh | None:
+        """The client that is there, if one was made."""
+        return self._ovh.get((endpoint, namespace, secret), (None, None))[1]
+
+    def drop(self, namespace: str, secret: str) -> None:
+        """Nobody refers to a Secret any more: neither its values nor its clients are kept."""
+        self.forget(namespace, secret)
+        for endpoint, name in [key for key in self._open_nebula if key[1] == f"{namespace}/{secret}"]:
+            del self._open_nebula[endpoint, name]
+        for key in [key for key in self._ovh if key[1:] == (namespace, secret)]:
+            del self._ovh[key]
 
     def _need(self, values: Mapping[str, str], key: str, namespace: str, secret: str) -> str:
         if not values.get(key):

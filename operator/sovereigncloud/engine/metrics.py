@@ -1,15 +1,28 @@
-"""Prometheus metrics. No label holds the name of an object, so that their number stays bounded."""
+"""Prometheus metrics: what is counted when it happens (`Metrics`), and what is looked up when somebody asks (`Shown`).
+
+What each means stands in `engine/catalogue.py`.
+"""
 
 from __future__ import annotations
 
-from collections import Counter as Count
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+import sovereigncloud
 from sovereigncloud.core.outcome import Phase
+from sovereigncloud.engine import catalogue
+from sovereigncloud.engine.catalogue import Api, Family
+
+# A second series for each counter and histogram, which says since when it counts: process_start_time_seconds does.
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
+READS = frozenset({"get", "list", "watch"})
+Sample = tuple[tuple[str, ...], float]
+"""(values of the labels, value)"""
+Look = Callable[[], Mapping[Family, Iterable[Sample]]]
 
 
 class Metrics:
@@ -17,80 +30,67 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
-        self._reconciles = Counter(
-            "sovereign_reconciles", "Reconciles by kind and what they came to.", ["kind", "result"], registry=registry
-        )
-        self._seconds = Histogram(
-            "sovereign_reconcile_seconds",
-            "Time of one reconcile.",
-            ["kind"],
-            buckets=(0.005, 0.02, 0.1, 0.5, 2, 10, 60),
-            registry=registry,
-        )
-        self._steps = Counter(
-            "sovereign_steps", "Steps performed outside.", ["kind", "action", "result"], registry=registry
-        )
-        self._step_seconds = Histogram(
-            "sovereign_step_seconds",
-            "Time of one step outside.",
-            ["kind", "action"],
-            buckets=(0.01, 0.05, 0.2, 1, 5, 30, 120),
-            registry=registry,
-        )
-        self._writes = Counter("sovereign_status_writes", "Status PATCHes.", ["kind"], registry=registry)
-        self._sweeps = Histogram(
-            "sovereign_sweep_seconds", "Time of one sweep.", buckets=(0.01, 0.1, 0.5, 2, 10, 60), registry=registry
-        )
-        self._swept = Gauge("sovereign_last_sweep_timestamp_seconds", "When the last sweep ended.", registry=registry)
-        self._queue = Gauge("sovereign_queue_depth", "Keys that wait to be reconciled.", registry=registry)
-        self._events = Gauge(
-            "sovereign_last_event_timestamp_seconds", "When the API server last told something.", registry=registry
-        )
+        self._reconciles = self._histogram(catalogue.RECONCILES)
+        self._queue_wait = self._histogram(catalogue.QUEUE_WAIT)
+        self._steps, self._step_time = self._counter(catalogue.STEPS), self._histogram(catalogue.STEP_TIME)
+        self._requests, self._retries = self._counter(catalogue.REQUESTS), self._counter(catalogue.RETRIES)
+        self._request_time = self._histogram(catalogue.REQUEST_TIME)
+        self._writes = self._counter(catalogue.WRITES)
+        self._sweeps = self._histogram(catalogue.SWEEPS)
+        self._watched = Gauge(catalogue.WATCHED.name, catalogue.WATCHED.help, registry=registry)
+        build = Gauge(catalogue.BUILD.name, catalogue.BUILD.help, catalogue.BUILD.labels, registry=registry)
+        build.labels(sovereigncloud.__version__).set(1)
 
-    def outcome(self, kind: str, phase: Phase) -> None:
-        self._reconciles.labels(kind, phase.name.lower()).inc()
+    def reconciled(self, kind: str, outcome: Phase | str, seconds: float) -> None:
+        """A reconcile ended: with a phase, or gone, or error."""
+        said = outcome.name.lower() if isinstance(outcome, Phase) else outcome
+        self._reconciles.labels(kind, said).observe(seconds)
 
-    def reconciled(self, kind: str, seconds: float) -> None:
-        self._seconds.labels(kind).observe(seconds)
+    def waited(self, lane: str, seconds: float) -> None:
+        """A key came out of the queue."""
+        self._queue_wait.labels(lane).observe(seconds)
 
     def step(self, kind: str, action: str, result: str, seconds: float) -> None:
         self._steps.labels(kind, action, result).inc()
-        self._step_seconds.labels(kind, action).observe(seconds)
+        self._step_time.labels(kind, action).observe(seconds)
 
-    def wrote(self, kind: str) -> None:
-        self._writes.labels(kind).inc()
+    def asked(self, api: Api, endpoint: str, code: str, seconds: float, *, retries: int = 0) -> None:
+        """A request was answered, or nobody did."""
+        self._requests.labels(api, endpoint, code).inc()
+        self._request_time.labels(api, endpoint).observe(seconds)
+        if retries:
+            self._retries.labels(api).inc(retries)
+        if api is Api.KUBERNETES and code.startswith("2"):
+            verb, _, resource = endpoint.partition(" ")
+            if verb not in READS:
+                self._writes.labels(verb, resource).inc()
 
-    def swept(self, seconds: float, at: float) -> None:
-        self._sweeps.observe(seconds)
-        self._swept.set(at)
+    def swept(self, api: Api, seconds: float) -> None:
+        self._sweeps.labels(api).observe(seconds)
 
     def told(self, at: float) -> None:
-        self._events.set(at)
+        self._watched.set(at)
 
-    def watch_objects(self, counts: Callable[[], Mapping[tuple[str, str, bool], int]]) -> None:
-        """Count objects by (kind, Ready, drifted) when somebody asks."""
-        self.registry.register(_Objects(counts))
+    def show(self, look: Look) -> None:
+        """Expose gauges that are looked up when somebody asks."""
+        self.registry.register(Shown(look))
 
-    def watch_queue(self, depth: Callable[[], int]) -> None:
-        self._queue.set_function(depth)
+    def _counter(self, family: Family) -> Counter:
+        return Counter(family.name, family.help, family.labels, registry=self.registry)
+
+    def _histogram(self, family: Family) -> Histogram:
+        return Histogram(family.name, family.help, family.labels, buckets=family.buckets, registry=self.registry)
 
 
-class _Objects(Collector):
-    """What the store holds, counted when it is asked for."""
+class Shown(Collector):
+    """Gauges as they are at the moment of asking: what went away has no series any more."""
 
-    def __init__(self, counts: Callable[[], Mapping[tuple[str, str, bool], int]]) -> None:
-        self._counts = counts
+    def __init__(self, look: Look) -> None:
+        self._look = look
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        objects = GaugeMetricFamily("sovereign_objects", "Objects by kind and Ready.", labels=["kind", "ready"])
-        drifted = GaugeMetricFamily("sovereign_drifted_objects", "Objects with drift, by kind.", labels=["kind"])
-        by_ready, by_drift = Count[tuple[str, str]](), Count[str]()
-        for (kind, ready, differs), number in self._counts().items():
-            by_ready[kind, ready] += number
-            by_drift[kind] += number if differs else 0
-        for labels, number in sorted(by_ready.items()):
-            objects.add_metric(labels, number)
-        for kind, number in sorted(by_drift.items()):
-            drifted.add_metric([kind], number)
-        yield objects
-        yield drifted
+        for family, samples in self._look().items():
+            gauge = GaugeMetricFamily(family.name, family.help, labels=family.labels)
+            for labels, value in samples:
+                gauge.add_metric(labels, value)
+            yield gauge

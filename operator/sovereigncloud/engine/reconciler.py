@@ -18,7 +18,6 @@ from sovereigncloud.core.outcome import DONE, Outcome, Phase, stalled, waiting
 from sovereigncloud.engine.actor import LOOK_FIRST, Actor, Scope
 from sovereigncloud.engine.examine import AnyController, Examination, Subject, examine, gate, status_patch
 from sovereigncloud.engine.guards import Guards, ObjectWriter
-from sovereigncloud.engine.metrics import Metrics
 from sovereigncloud.engine.outcomes import outcome_of
 from sovereigncloud.engine.store import AnyResource
 from sovereigncloud.engine.tracks import Track
@@ -55,7 +54,6 @@ class Reconciler:
         actor: performs steps.
         guards: lets objects go.
         writer: of status.
-        metrics: counted after the write.
         may_write: whether this process holds the Lease; without it nothing is written anywhere.
         event: posts a Kubernetes event: (resource, type, reason, message).
         ingest: keeps the reply to a PATCH of ours in the store.
@@ -69,7 +67,6 @@ class Reconciler:
         actor: Actor,
         guards: Guards,
         writer: ObjectWriter,
-        metrics: Metrics,
         *,
         may_write: Callable[[], bool],
         event: Callable[[AnyResource, str, str, str], None],
@@ -77,7 +74,7 @@ class Reconciler:
         vanished: Callable[[Key, str], None],
     ) -> None:
         self._controllers, self._shared, self._actor, self._guards = controllers, shared, actor, guards
-        self._writer, self._metrics, self._may_write = writer, metrics, may_write
+        self._writer, self._may_write = writer, may_write
         self._event, self._ingest, self._vanished = event, ingest, vanished
 
     async def reconcile(self, key: Key) -> Result:
@@ -181,7 +178,6 @@ class Reconciler:
             facts=track.facts,
             approved=scope.approved or self._used_up(resource.key),
         )
-        self._metrics.outcome(resource.crd.kind, outcome.phase)
         if patch:
             metadata = resource.metadata
             try:
@@ -193,7 +189,6 @@ class Reconciler:
                 if now is not None and not now.lingers:
                     self._vanished(resource.key, metadata.uid)
                 return
-            self._metrics.wrote(resource.crd.kind)
             self._ingest(written)
             self._tell(resource, previous, patch)
         track.facts.clear()
@@ -221,7 +216,7 @@ class Reconciler:
                     self._event(resource, "Warning", Reason.DRIFT_DETECTED, condition["message"])
                 case "Stalled", "True":
                     self._event(resource, "Warning", condition["reason"], condition["message"])
-                case "Ready", "True":
+                case "Ready", "True" if old.get("status") != "True":
                     self._event(resource, "Normal", Reason.READY, condition["message"])
                 case _:
                     pass

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from secrets import token_hex
 from time import monotonic, time
 from typing import Any
 
+from sovereigncloud.api import SovereignCloud
 from sovereigncloud.api.base import FINALIZER, Key
 from sovereigncloud.core.brakes import Limits
 from sovereigncloud.core.conditions import timestamp
 from sovereigncloud.core.outcome import Phase
+from sovereigncloud.engine import exposed
 from sovereigncloud.engine.actor import Actor
+from sovereigncloud.engine.catalogue import Api
 from sovereigncloud.engine.clients import Clients
 from sovereigncloud.engine.events import EventPoster
 from sovereigncloud.engine.examine import AnyController, owner_of
@@ -21,13 +25,16 @@ from sovereigncloud.engine.guards import Guards, ObjectWriter
 from sovereigncloud.engine.metrics import Metrics
 from sovereigncloud.engine.reconciler import Reconciler, Result
 from sovereigncloud.engine.settings import Settings
-from sovereigncloud.engine.store import Store, Stored, key_of, targets
+from sovereigncloud.engine.store import Store, Stored, key_of, secret_key, targets
+from sovereigncloud.engine.subject import Subject, busy_with
 from sovereigncloud.engine.sweep import Sweeper
+from sovereigncloud.engine.tracing import Tracer, Untraced
 from sovereigncloud.engine.tracks import Tracks
 from sovereigncloud.engine.watch import ViewWatch
 from sovereigncloud.engine.workqueue import Backoff, Lane, Workqueue
 from sovereigncloud.engine.world import Shared, open_nebula_of
 from sovereigncloud.kinds.controller import Uses
+from sovereigncloud.kinds.endpoint import endpoint_of
 from sovereigncloud.kinds.errors import Auth, OutsideError
 from sovereigncloud.kinds.ports import AccountView, CloudView, Installer, Kubernetes
 
@@ -53,6 +60,7 @@ class Engine:
         writer: of status and finalizers.
         installer: of OpenNebula.
         metrics: counted.
+        tracer: of reconciles and of reading clouds and accounts; None: nobody.
         may_write: whether this process holds the Lease.
         clock: monotonic seconds.
         now: the time of day, for status.
@@ -70,6 +78,7 @@ class Engine:
         writer: ObjectWriter,
         installer: Installer,
         metrics: Metrics,
+        tracer: Tracer | None = None,
         may_write: Callable[[], bool],
         clock: Callable[[], float] = monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -79,11 +88,13 @@ class Engine:
         self._clock = clock
         backoff = backoff or Backoff()
         self.store = Store()
-        self.queue: Workqueue[Key] = Workqueue(backoff=backoff, clock=clock)
+        self.queue: Workqueue[Key] = Workqueue(
+            backoff=backoff, clock=clock, waited=lambda lane, seconds: metrics.waited(lane.name.lower(), seconds)
+        )
         self._clouds: dict[Key, ViewWatch[CloudView]] = {}
         self._accounts: dict[Account, ViewWatch[AccountView]] = {}
         self._vracks: dict[Account, set[str]] = {}
-        self._events = EventPoster(writer.create_event)
+        self._events = EventPoster(writer, clock=clock)
         self._tasks: list[asyncio.Task[None]] = []
         self._since: dict[Key, float] = {}
         self.synced = False
@@ -118,14 +129,13 @@ class Engine:
             actor,
             guards,
             writer,
-            metrics,
             may_write=may_write,
             event=self._events.post,
             ingest=self.ingest,
             vanished=self._gone,
         )
-        metrics.watch_queue(lambda: len(self.queue))
-        metrics.watch_objects(self.store.counts)
+        self._may_write, self._tracer = may_write, tracer or Untraced()
+        metrics.show(exposed.gauges(self._now))
 
     # --- what the API server tells -----------------------------------------------------------------------------------
 
@@ -192,6 +202,9 @@ class Engine:
             watch_of_it.stop()
         self._shared.verdicts.pop(key, None)
         self._shared.account_verdicts.pop(key, None)
+        for secret in stored.uses.secrets:
+            if next(self.store.users(secret_key(key.namespace, secret.name)), None) is None:
+                self._clients.drop(key.namespace, secret.name)
         for other in (*targets(stored.uses), *self.store.users(key)):
             self._recheck(other)
         for owner in stored.body()["metadata"].get("ownerReferences") or ():
@@ -238,8 +251,9 @@ class Engine:
             async def read(began: float) -> CloudView:
                 resource = self.store.get(cloud)
                 try:
-                    client = await open_nebula_of(self._clients, resource, self.store.get)
-                    return await client.view(began)
+                    with self._tracer.trace("read OpenNebula", _named(f"{cloud.namespace}/{cloud.name}")):
+                        client = await open_nebula_of(self._clients, resource, self.store.get)
+                        return await client.view(began)
                 except Auth:
                     if resource is not None:
                         self._shared.distrust(resource, Uses())
@@ -271,8 +285,9 @@ class Engine:
 
             async def read(began: float) -> AccountView:
                 try:
-                    client = await self._clients.ovh(endpoint, namespace, secret)
-                    return await client.view(began, frozenset(self._vracks[account]))
+                    with self._tracer.trace("read OVHcloud", _named(f"{namespace}/{secret}")):
+                        client = await self._clients.ovh(endpoint, namespace, secret)
+                        return await client.view(began, frozenset(self._vracks[account]))
                 except Auth:
                     self._clients.forget(namespace, secret)
                     raise
@@ -350,21 +365,73 @@ class Engine:
         """Seconds that the oldest running reconcile has taken."""
         return max((self._clock() - since for since in self._since.values()), default=0.0)
 
+    def _now(self) -> exposed.Now:
+        """What is to be seen in the metrics."""
+        shared = self._shared
+        return exposed.Now(
+            holds_lease=self._may_write(),
+            waiting=self.queue.depth,
+            in_flight=len(self._since),
+            oldest=self.oldest_in_flight,
+            accounts=(*self._exposed_clouds(), *self._exposed_accounts()),
+            verdicts=(*shared.verdicts.items(), *shared.account_verdicts.items()),
+            standings=self.store.standings(),
+        )
+
+    def _exposed_clouds(self) -> Iterator[exposed.Account]:
+        for key, watch in self._clouds.items():
+            cloud = self.store.get(key)
+            endpoint = endpoint_of(cloud, self.store.get) if isinstance(cloud, SovereignCloud) else None
+            client = self._clients.known_open_nebula(endpoint.url, key.namespace, endpoint.secret) if endpoint else None
+            yield exposed.Account(Api.OPENNEBULA, f"{key.namespace}/{key.name}", watch, client)
+
+    def _exposed_accounts(self) -> Iterator[exposed.Account]:
+        for (endpoint, namespace, secret), watch in self._accounts.items():
+            client = self._clients.known_ovh(endpoint, namespace, secret)
+            yield exposed.Account(Api.OVH, f"{namespace}/{secret}", watch, client)
+
     async def _work(self) -> None:
         while (key := await self.queue.get()) is not None:
             begun = self._since[key] = self._clock()
+            outcome: Phase | str = "error"
             try:
-                self._requeue(key, await self._reconciler.reconcile(key))
-            except OutsideError as error:
-                logger.warning("Kubernetes: %s", error, extra={"object": str(key)})
-                self.queue.add_rate_limited(key)
-            except Exception:
-                logger.exception("reconcile failed", extra={"object": str(key)})
-                self.queue.add_rate_limited(key)
+                outcome = await self._traced(key)
             finally:
                 del self._since[key]
-                self._metrics.reconciled(key.kind, self._clock() - begun)
+                self._metrics.reconciled(key.kind, outcome, self._clock() - begun)
                 self.queue.done(key)
+
+    async def _traced(self, key: Key) -> Phase | str:
+        """One reconcile, as a trace and with its lines of the log."""
+        stored, reconcile_id = self.store.stored(key), token_hex(8)
+        uid, generation = (stored.uid, int(stored.trigger[0] or 0)) if stored else ("", 0)
+        attributes: dict[str, str | int] = {
+            "sovereign.kind": key.kind,
+            "sovereign.namespace": key.namespace,
+            "sovereign.name": key.name,
+            "sovereign.generation": generation,
+        }
+        with self._tracer.trace(f"reconcile {key.kind}", attributes) as span:
+            with busy_with(Subject(key, uid, generation, reconcile_id, *span.ids)):
+                outcome = await self._reconcile(key)
+            told = outcome.name.lower() if isinstance(outcome, Phase) else outcome
+            ended = {"sovereign.outcome": told, "sovereign.reconcile_id": reconcile_id}
+            span.tell(ended, failed=outcome in {Phase.RETRY, "error"})
+        return outcome
+
+    async def _reconcile(self, key: Key) -> Phase | str:
+        try:
+            result = await self._reconciler.reconcile(key)
+            self._requeue(key, result)
+        except OutsideError as error:
+            logger.warning("Kubernetes: %s", error, extra={"object": str(key)})
+            self.queue.add_rate_limited(key)
+        except Exception:
+            logger.exception("reconcile failed", extra={"object": str(key)})
+            self.queue.add_rate_limited(key)
+        else:
+            return "gone" if result.gone else result.outcome.phase
+        return "error"
 
     def _requeue(self, key: Key, result: Result) -> None:
         outcome = result.outcome
@@ -382,6 +449,11 @@ class Engine:
             self.queue.add_after(key, outcome.after)
         elif outcome.phase in _AGAIN:
             self.queue.add_after(key, _AGAIN[outcome.phase])
+
+
+def _named(account: str) -> Mapping[str, str]:
+    """Attributes of a trace in which an account is read."""
+    return {"sovereign.account": account}
 
 
 def _let_go_too_early(body: Json) -> bool:

@@ -31,8 +31,12 @@ class Settings(BaseModel):
 
     namespace: str = "sovereign-system"
     """Where the operator keeps its Lease and its ConfigMap."""
+    watch_namespaces: tuple[str, ...] = ()
+    """The namespaces whose objects it works for; empty: the whole cluster."""
     installation_id: str = Field(default="", pattern=r"^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?$")
     """Names this installation on everything made outside; empty: made at first start and kept in a ConfigMap."""
+    holdings: bool = False
+    """Keep a ConfigMap that says what is held by a finalizer, for the policy that refuses to uninstall."""
     workers: int = Field(default=16, ge=1, le=256)
     sweep_interval: float = Field(default=60.0, gt=0)
     settle_interval: float = Field(default=2.0, gt=0)
@@ -48,12 +52,16 @@ class Settings(BaseModel):
     ovh_burst: int = Field(default=20, ge=1)
     ovh_endpoints: dict[str, OvhUrls] = {}
     """Other base URLs for ovh-eu, ovh-ca, ovh-us: a gateway that stands before the API. JSON."""
+    ca_file: str = ""
+    """Certificates of authorities (PEM) that are trusted beside the public ones."""
     opennebula_rate: float = Field(default=30.0, gt=0)
     opennebula_burst: int = Field(default=30, ge=1)
     lease_seconds: float = Field(default=15.0, gt=1)
     http_port: int = Field(default=8080, ge=0, le=65535)
     http_host: str = "0.0.0.0"  # noqa: S104 - probes and metrics come from outside the pod
-    installer_image: str = "ghcr.io/ansible/ansible-runner:latest"
+    installer_image: str = "quay.io/ansible/awx-ee:24.6.1"
+    tracing_endpoint: str = Field(default="", pattern=r"^(https?://\S+)?$")
+    """Base URL of an OTLP collector over http; empty: no traces. The standard OTEL_EXPORTER_OTLP_ENDPOINT will do, too."""
     log_format: str = Field(default="json", pattern="^(json|text)$")
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
 
@@ -69,7 +77,11 @@ def _json(text: str) -> object:
         return text  # pydantic says which setting is no mapping
 
 
-_READERS: Mapping[str, Callable[[str], object]] = {"plain_http_hosts": _list, "ovh_endpoints": _json}
+_READERS: Mapping[str, Callable[[str], object]] = {
+    "watch_namespaces": _list,
+    "plain_http_hosts": _list,
+    "ovh_endpoints": _json,
+}
 
 
 def settings(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -78,6 +90,7 @@ def settings(environment: Mapping[str, str] = os.environ) -> Settings:
     for name in Settings.model_fields:
         if (text := environment.get(f"{PREFIX}{name.upper()}")) is not None:
             values[name] = _READERS.get(name, str)(text)
+    values["tracing_endpoint"] = values.get("tracing_endpoint") or environment.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
     try:
         return Settings.model_validate(values)
     except ValidationError as error:

@@ -8,10 +8,10 @@ so that their echoes in the watch are recognised and dropped.
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
@@ -31,6 +31,44 @@ _METADATA = (
 )  # fmt: skip
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _NOTHING = Uses()
+_CORRECTING = "Correcting"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the status of an object says, for those who count.
+
+    Attributes:
+        ready, drifted: the status of the condition, empty where there is none.
+        stalled: the reason of the condition Stalled, empty where there is none.
+        reconciling, paused: whether the condition is True.
+        fields: how many fields differ and are not ignored.
+        since: when the oldest of those that are to be corrected was found, seconds of Unix time; 0: none.
+    """
+
+    ready: str = ""
+    drifted: str = ""
+    stalled: str = ""
+    reconciling: bool = False
+    paused: bool = False
+    fields: int = 0
+    since: float = 0.0
+
+    @staticmethod
+    def of(status: Mapping[str, Any]) -> Standing:
+        told = {c.get("type"): c for c in status.get("conditions") or ()}
+        says = {kind: str(condition.get("status") or "") for kind, condition in told.items()}
+        stalled = told["Stalled"].get("reason") or "" if says.get("Stalled") == ConditionStatus.TRUE else ""
+        times = [d.get("since") or "" for d in status.get("drift") or () if d.get("action") == _CORRECTING]
+        return Standing(
+            ready=says.get("Ready", ""),
+            drifted=says.get("Drifted", ""),
+            stalled=str(stalled),
+            reconciling=says.get("Reconciling") == ConditionStatus.TRUE,
+            paused=says.get("Paused") == ConditionStatus.TRUE,
+            fields=int(status.get("driftCount") or 0),
+            since=min((at for at in map(_seconds, times) if at), default=0.0),
+        )
 
 
 @dataclass(slots=True)
@@ -41,8 +79,7 @@ class Stored:
         trigger: what makes a change worth a reconcile; status is compared apart.
         others: what makes a change worth a look for the objects beside it, see `_others`.
         owners: uids of its owners.
-        readiness: the status of its condition Ready, empty before there is one.
-        drifted: whether its condition Drifted is True.
+        standing: what its status says.
         lingers: it is not in the API server any more, and what is outside for it has to be ended.
     """
 
@@ -52,8 +89,7 @@ class Stored:
     others: tuple[Any, ...]
     owners: tuple[str, ...]
     text: bytes
-    readiness: str = ""
-    drifted: bool = False
+    standing: Standing
     uses: Uses = _NOTHING
     lingers: bool = False
 
@@ -68,7 +104,7 @@ class Stored:
 
     @property
     def ready(self) -> bool:
-        return self.readiness == ConditionStatus.TRUE
+        return self.standing.ready == ConditionStatus.TRUE
 
     def body(self) -> Json:
         found: Json = json.loads(self.text)
@@ -83,6 +119,7 @@ class Store:
         self._kinds: dict[str, set[Key]] = {}
         self._users: dict[Key, set[Key]] = {}
         self._parsed: OrderedDict[tuple[Key, str], AnyResource] = OrderedDict()
+        self._standings: dict[Standing, Standing] = {}
 
     def put(self, body: Mapping[str, Any]) -> tuple[Key, bool]:
         """Keep what the API server told; returns the key and whether it is news that asks for a reconcile."""
@@ -105,8 +142,9 @@ class Store:
         owners = tuple(r.get("uid", "") for r in slim["metadata"].get("ownerReferences") or ())
         text = json.dumps(slim, separators=(",", ":")).encode()
         uses = known.uses if known is not None and not anew else _NOTHING
-        ready, drifted = _says(slim, "Ready"), _says(slim, "Drifted") == ConditionStatus.TRUE
-        self._objects[key] = Stored(uid, version, trigger, _others(slim, ready), owners, text, ready, drifted, uses)
+        standing = self._shared(Standing.of(slim["status"]))
+        others = _others(slim, standing.ready)
+        self._objects[key] = Stored(uid, version, trigger, others, owners, text, standing, uses)
         self._kinds.setdefault(key.kind, set()).add(key)
         return key, news
 
@@ -186,11 +224,13 @@ class Store:
             if not namespace or key.namespace == namespace:
                 yield key
 
-    def counts(self) -> Counter[tuple[str, str, bool]]:
-        """Objects by kind, Ready, and whether they drifted."""
-        return Counter(
-            (key.kind, stored.readiness or "Unknown", stored.drifted) for key, stored in self._objects.items()
-        )
+    def standings(self) -> Counter[tuple[str, Standing]]:
+        """How many objects of a kind stand how."""
+        return Counter((key.kind, stored.standing) for key, stored in self._objects.items())
+
+    def _shared(self, standing: Standing) -> Standing:
+        """One for all that stand so: a thousand objects do in a handful of ways. Drift has its own time each."""
+        return standing if standing.since else self._standings.setdefault(standing, standing)
 
     def __len__(self) -> int:
         return len(self._objects)
@@ -250,10 +290,12 @@ def _trigger(slim: Json) -> tuple[Any, ...]:
     )
 
 
-def _says(slim: Json, kind: str) -> str:
-    """The status of a condition, empty where there is none."""
-    found = next((c.get("status") for c in slim["status"].get("conditions") or () if c.get("type") == kind), None)
-    return sys.intern(str(found)) if found else ""
+def _seconds(text: str) -> float:
+    """A timestamp of Kubernetes as Unix time; 0 for what is none, since anybody may have written it."""
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        return 0.0
 
 
 def _others(slim: Json, ready: str) -> tuple[Any, ...]:

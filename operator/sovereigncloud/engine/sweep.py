@@ -6,14 +6,16 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from time import monotonic, time
+from time import monotonic
 
 from pydantic import ValidationError
 
 from sovereigncloud.api.base import Key
+from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.brakes import NOTHING, Limits, Verdict, judge
 from sovereigncloud.core.outcome import Phase
 from sovereigncloud.engine.actor import signature_of
+from sovereigncloud.engine.catalogue import Api
 from sovereigncloud.engine.examine import (
     AnyController,
     Examination,
@@ -32,7 +34,6 @@ from sovereigncloud.kinds.errors import MissingSecret, NotYet, OutsideError
 logger = logging.getLogger(__name__)
 _SLICE = 25
 """Objects between two turns of the event loop: a sweep over thousands must not hold up an answer to a person."""
-EXTERNALLY_DELETED = "ExternallyDeleted"
 _ADMITTED = "it is being looked into"
 
 
@@ -92,7 +93,7 @@ class Sweeper:
         self._queue(differences, verdict)
         if (await self._difference(cloud)).differs:
             self._enqueue(cloud)
-        self._metrics.swept(monotonic() - begun, time())
+        self._metrics.swept(Api.OPENNEBULA, monotonic() - begun)
 
     async def account(self, members: Iterable[Key]) -> None:
         """Sweep the objects that live in an OVHcloud account: what a cloud composed counts for that cloud."""
@@ -107,7 +108,7 @@ class Sweeper:
             self._queue(differences, self._judge(group, differences, len(keys), self._shared.account_verdicts))
             if own is not None and own.differs:
                 self._enqueue(group)
-        self._metrics.swept(monotonic() - begun, time())
+        self._metrics.swept(Api.OVH, monotonic() - begun)
 
     def _judge(
         self, cloud: Key, differences: Mapping[Key, Difference], total: int, verdicts: dict[Key, Verdict]
@@ -203,4 +204,4 @@ def _reported(resource: AnyResource) -> bool:
     """
     stalled = resource.status.condition("Stalled")
     same = resource.status.observed_generation == resource.metadata.generation
-    return same and stalled is not None and stalled.reason == EXTERNALLY_DELETED
+    return same and stalled is not None and stalled.reason == Reason.EXTERNALLY_DELETED

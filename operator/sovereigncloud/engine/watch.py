@@ -10,7 +10,8 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable
-from time import monotonic
+from contextvars import Context
+from time import monotonic, time
 from typing import Generic, Protocol, TypeVar
 
 from sovereigncloud.api.base import Key
@@ -48,6 +49,7 @@ class ViewWatch(Generic[ViewT]):
         interval: seconds between reads at rest.
         settle: seconds between reads while something is under way.
         clock: monotonic seconds.
+        wall: Unix time.
     """
 
     def __init__(
@@ -61,9 +63,10 @@ class ViewWatch(Generic[ViewT]):
         settle: float,
         failed: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = monotonic,
+        wall: Callable[[], float] = time,
     ) -> None:
         self._name, self._read, self._swept, self._enqueue, self._failed = name, read, swept, enqueue, failed
-        self._interval, self._settle, self._clock = interval, settle, clock
+        self._interval, self._settle, self._clock, self._wall = interval, settle, clock, wall
         self._view: ViewT | None = None
         self._error: Exception | None = None
         self._tried = float("-inf")
@@ -73,6 +76,8 @@ class ViewWatch(Generic[ViewT]):
         self._soon = self._all_soon = False
         self._all_swept = float("-inf")
         self._valid_from = float("-inf")
+        self.swept_at = wall()
+        """When everything was last compared with a view, seconds of Unix time; when it began, until then."""
         self._waiting: set[Key] = set()
         self._settling: set[Key] = set()
         self._wake = asyncio.Event()
@@ -81,6 +86,11 @@ class ViewWatch(Generic[ViewT]):
     @property
     def view(self) -> ViewT | None:
         return self._view
+
+    @property
+    def failures(self) -> int:
+        """Reads that failed in a row."""
+        return self._failures
 
     def get(self, key: Key, newer_than: float) -> ViewT:
         """A view that began after `newer_than`. Raises NotYet (the key is queued when there is one) or the error of
@@ -144,7 +154,8 @@ class ViewWatch(Generic[ViewT]):
 
     def _start(self) -> None:
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._run(), name=f"watch {self._name}")
+            # A context of its own: else it would belong for ever to the trace of whoever needed it first.
+            self._task = asyncio.create_task(self._run(), name=f"watch {self._name}", context=Context())
 
     async def _run(self) -> None:
         while True:
@@ -213,6 +224,8 @@ class ViewWatch(Generic[ViewT]):
         try:
             if await self._swept(view, None if everything else frozenset(self._settling)):
                 self.refresh()
+            if everything:
+                self.swept_at = self._wall()
         except Exception:
             logger.exception("the sweep of %s failed", self._name)
         self._ended = self._clock()

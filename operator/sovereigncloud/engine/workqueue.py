@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from enum import IntEnum
 from time import monotonic
@@ -51,12 +51,20 @@ class Workqueue(Generic[KeyT]):
     Args:
         backoff: after failures.
         clock: monotonic seconds.
+        waited: told how long a key of a lane waited, when it is handed out.
     """
 
-    def __init__(self, *, backoff: Backoff | None = None, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self,
+        *,
+        backoff: Backoff | None = None,
+        clock: Callable[[], float] = monotonic,
+        waited: Callable[[Lane, float], None] = lambda _lane, _seconds: None,
+    ) -> None:
+        self._waited = waited
         self._backoff, self._clock = backoff or Backoff(), clock
         self._lanes: tuple[deque[KeyT], deque[KeyT]] = (deque(), deque())
-        self._queued: dict[KeyT, Lane] = {}
+        self._queued: dict[KeyT, tuple[Lane, float]] = {}
         self._running: set[KeyT] = set()
         self._again: dict[KeyT, Lane] = {}
         self._later: list[tuple[float, int, KeyT]] = []
@@ -71,10 +79,10 @@ class Workqueue(Generic[KeyT]):
         if key in self._running:
             self._again[key] = min(lane, self._again.get(key, lane))
             return
-        queued = self._queued.get(key)
+        queued, since = self._queued.get(key, (None, self._clock()))
         if queued is not None and queued <= lane:
             return
-        self._queued[key] = lane
+        self._queued[key] = lane, since
         self._lanes[lane].append(key)
         self._wake.set()
 
@@ -115,9 +123,11 @@ class Workqueue(Generic[KeyT]):
             for lane in Lane:
                 while self._lanes[lane]:
                     key = self._lanes[lane].popleft()
-                    if self._queued.get(key) == lane:  # else it moved to the other lane
+                    queued, since = self._queued.get(key, (None, 0.0))
+                    if queued == lane:  # else it moved to the other lane
                         del self._queued[key]
                         self._running.add(key)
+                        self._waited(lane, self._clock() - since)
                         return key
             self._wake.clear()
             wait = self._later[0][0] - self._clock() if self._later else None
@@ -141,6 +151,11 @@ class Workqueue(Generic[KeyT]):
 
     def __len__(self) -> int:
         return len(self._queued)
+
+    @property
+    def depth(self) -> Counter[Lane]:
+        """Keys that wait, by lane."""
+        return Counter(lane for lane, _ in self._queued.values())
 
     @property
     def running(self) -> frozenset[KeyT]:

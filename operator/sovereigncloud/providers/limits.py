@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from time import monotonic
 
 
@@ -17,6 +18,11 @@ class TokenBucket:
         self._rate, self._burst, self._clock = rate, float(burst), clock
         self._tokens, self._counted = float(burst), clock()
         self._closed_until = 0.0
+
+    @property
+    def size(self) -> float:
+        """Calls at most at once."""
+        return self._burst
 
     @property
     def left(self) -> float:
@@ -62,6 +68,11 @@ class CircuitBreaker:
         self._open_for = cooldown
         self._opened: float | None = None
 
+    @property
+    def opened(self) -> bool:
+        """Whether calls are refused for now."""
+        return self._opened is not None
+
     def wait(self) -> float:
         """Seconds until a call may be tried; 0: now. Whoever gets 0 from an open breaker is the one that tries."""
         if self._opened is None:
@@ -84,3 +95,24 @@ class CircuitBreaker:
             self._opened, self._open_for = self._clock(), min(self._longest, self._open_for * 2)
         elif self._failed >= self._limit:
             self._opened = self._clock()
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What one credential may still ask.
+
+    Attributes:
+        left: calls that could be made at once; negative: so many wait.
+        size: calls at most at once.
+        paused: seconds that nobody is let through, since the API said so.
+        refused: whether calls are refused without being made, since the API is down.
+    """
+
+    left: float
+    size: float
+    paused: float
+    refused: bool
+
+    @staticmethod
+    def of(bucket: TokenBucket, breaker: CircuitBreaker) -> Allowance:
+        return Allowance(bucket.left, bucket.size, bucket.closed, breaker.opened)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-_GUARD = Path(__file__).with_name("guard.py")
+GUARD = Path(__file__).with_name("guard.py")
 _KILL_AFTER = 8.0  # seconds that a guard may need beyond the grace of its program
 
 
@@ -33,7 +33,7 @@ class Child:
         self._grace = grace
         with log.open("ab") as output:
             self._guard = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(_GUARD), str(os.getpid()), str(grace), *map(str, command)],
+                [sys.executable, "-I", "-S", str(GUARD), str(os.getpid()), str(grace), *map(str, command)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=output,

@@ -1,22 +1,37 @@
 """`sovereign sandbox`: the whole system on one machine, to play with."""
 
+from typing import Annotated
+
 import typer
 
-from sovereigncloud.sandbox.demo import demo
+from sovereigncloud.sandbox import demo as played
+from sovereigncloud.sandbox.argocd_demo import argocd_demo
+from sovereigncloud.sandbox.installer_player import installer
 from sovereigncloud.sandbox.lifecycle import Sandbox, SandboxError, Status
 from sovereigncloud.sandbox.opennebula.command import opennebula
 from sovereigncloud.sandbox.ovh.command import ovh
 from sovereigncloud.sandbox.toolchain import BuildError
 
 app = typer.Typer(
-    help="A local control plane to play with: a real Kubernetes API on loopback, no nodes, nothing to buy.",
+    help="A local control plane to play with: a real Kubernetes API on loopback, one small node, nothing to buy.",
     no_args_is_help=True,
 )
 
 
 app.command("ovh")(ovh)
 app.command("opennebula")(opennebula)
-app.command("demo")(demo)
+app.command("installer")(installer)
+
+
+@app.command()
+def demo(
+    *, argocd: Annotated[bool, typer.Option("--argocd", help="Fed by a real Argo CD from a Git repository.")] = False
+) -> None:
+    """Play a scene: clouds from YAML, broken behind the operator's back, and mended; everything is ended afterwards."""
+    if argocd:
+        argocd_demo()
+    else:
+        played.demo()
 
 
 @app.command()
@@ -33,7 +48,7 @@ def up() -> None:
         raise typer.Exit(1) from failure
     _print(status)
     typer.echo("\nReal: the Kubernetes API, Helm, the operator. Simulated: OVHcloud, OpenNebula, the installer's pod.")
-    typer.echo("There are no nodes: no pod ever runs, the operator is a process beside the API server.")
+    typer.echo("The one node runs pods of the operator's image, from the sources here; all others stay Pending.")
     typer.echo(f"Use it:  export KUBECONFIG={status.state.kubeconfig}")
     if examples := status.state.announced.get("playground", {}).get("examples"):
         typer.echo(f"         kubectl apply -k {examples}")

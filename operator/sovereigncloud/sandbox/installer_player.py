@@ -1,8 +1,9 @@
-"""Plays the pod of the installer, since a control plane without nodes runs none.
+"""Plays the pod of the installer, since there is nothing that one-deploy could install OpenNebula on.
 
 It waits for the Jobs that would run one-deploy, reads the inventory that they carry and the Secret that they mount, has
 the simulator of OpenNebula bring up a cloud at the front-end's address, and writes the Job's status as the Job
-controller would. `python -m sovereigncloud.sandbox.installer_player`, with KUBECONFIG and
+controller would; where a node would run the pod, the Job is over before its image is there. In a pod of its own it is
+`sovereign sandbox installer`; beside a control plane `python -m sovereigncloud.sandbox.installer_player`, with KUBECONFIG and
 
     SOVEREIGN_SANDBOX_ONE      admin door of the simulator, for example http://127.0.0.1:40123/_admin
     SOVEREIGN_SANDBOX_INSTALL  seconds that an installation takes (default 1)
@@ -20,10 +21,12 @@ import ssl
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import aiohttp
 import kubernetes
+import typer
 import yaml
 
 logger = logging.getLogger("installer")
@@ -62,13 +65,18 @@ class Cluster:
 
 
 def connection() -> tuple[str, ssl.SSLContext | bool, dict[str, str]]:
-    """Address, TLS and headers from the kubeconfig."""
+    """Address, TLS and headers from the kubeconfig, else from the pod's ServiceAccount.
+
+    The token is read once: API servers take one for a year that a kubelet renews after an hour.
+    """
     configuration = kubernetes.client.Configuration()
-    kubernetes.config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-    headers: dict[str, str] = {}
-    token = (configuration.api_key or {}).get("authorization", "")
-    if token:
-        headers["Authorization"] = token
+    if not os.environ.get("KUBECONFIG") and Path(kubernetes.config.incluster_config.SERVICE_TOKEN_FILENAME).exists():
+        kubernetes.config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+    else:
+        kubernetes.config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+    keys = configuration.api_key or {}
+    token = keys.get("BearerToken", keys.get("authorization", ""))
+    headers = {"Authorization": token} if token else {}
     tls: ssl.SSLContext | bool = True
     if configuration.host.startswith("https"):
         tls = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
@@ -235,6 +243,15 @@ async def play(door: str, seconds: float) -> None:
             await playing
         except asyncio.CancelledError:
             return
+
+
+def installer(
+    door: Annotated[str, typer.Option(help="Admin door of the simulated OpenNebula.")],
+    seconds: Annotated[float, typer.Option(help="Seconds that an installation takes.")] = 1.0,
+) -> None:
+    """Play the pods that would install OpenNebula, in the cluster of the kubeconfig or of the pod."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    asyncio.run(play(door, seconds))
 
 
 def main() -> None:

@@ -20,7 +20,9 @@ class Program:
 
     `group` is the folder under `tools/` whose go.mod pins it, `released_as` the module there whose version it bears;
     `stamps` are the link-time variables for that version. `oldest` is the oldest one accepted from PATH, `ask` the
-    arguments that make it tell its version.
+    arguments that make it tell its version. `carries` are folders of the module's source that are kept beside the
+    build, in `<name>-source`; a program that needs them is not taken from elsewhere. `on_demand`: not part of the
+    control plane, so only built when it is asked for.
     """
 
     name: str
@@ -30,6 +32,8 @@ class Program:
     ask: Sequence[str]
     oldest: tuple[int, int]
     stamps: Mapping[str, str] = field(default_factory=dict)
+    carries: Sequence[str] = ()
+    on_demand: bool = False
 
 
 def _kubernetes(name: str, *ask: str) -> Program:
@@ -64,6 +68,39 @@ _ALL = (
         ask=("version", "--short"),
         oldest=(3, 16),
         stamps=MappingProxyType({"helm.sh/helm/v4/internal/version.version": "{version}"}),
+    ),
+    Program(
+        name="argocd",  # every part of Argo CD is this one binary; the name that it is called by chooses the part
+        group="argocd",
+        package="github.com/argoproj/argo-cd/v3/cmd",
+        released_as="github.com/argoproj/argo-cd/v3",
+        ask=("version", "--client", "--short"),
+        oldest=(3, 2),
+        stamps=MappingProxyType({"github.com/argoproj/argo-cd/v3/common.version": "{number}"}),
+        carries=("manifests/crds", "manifests/base/config"),
+        on_demand=True,
+    ),
+    Program(
+        name="kustomize",  # what Argo CD's repo-server renders a kustomization with
+        group="kustomize",
+        package="sigs.k8s.io/kustomize/kustomize/v5",
+        released_as="sigs.k8s.io/kustomize/kustomize/v5",
+        ask=("version",),
+        oldest=(5, 4),
+        stamps=MappingProxyType({"sigs.k8s.io/kustomize/api/provenance.version": "kustomize/{version}"}),
+        on_demand=True,
+    ),
+    *(
+        Program(
+            name=name,
+            group="prometheus",
+            package=f"github.com/prometheus/prometheus/cmd/{name}",
+            released_as="github.com/prometheus/prometheus",
+            ask=("--version",),
+            oldest=(3, 0),
+            on_demand=True,
+        )
+        for name in ("prometheus", "promtool")
     ),
 )
 

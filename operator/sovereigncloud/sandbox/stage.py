@@ -30,6 +30,7 @@ from sovereigncloud.sandbox.certificates import KeyPair
 from sovereigncloud.sandbox.child import Child
 from sovereigncloud.sandbox.cluster import Cluster
 from sovereigncloud.sandbox.controlplane import ControlPlane
+from sovereigncloud.sandbox.kubelet.node import RUNTIME
 
 Json = dict[str, Any]
 
@@ -39,6 +40,19 @@ SERVICE_ACCOUNT = "sovereign-cloud-operator"
 _ROOT = Path(sovereigncloud.__file__).resolve().parents[2]
 CHART = _ROOT / "charts" / "sovereign-cloud-operator"
 EXAMPLES = _ROOT / "manifests" / "examples"
+_VALUES = {
+    "sweep_interval": "sweepInterval",
+    "settle_interval": "settleInterval",
+    "late_write_grace": "lateWriteGrace",
+    "lease_seconds": "leaseSeconds",
+    "ovh_rate": "limits.ovh.rate",
+    "ovh_burst": "limits.ovh.burst",
+    "opennebula_rate": "limits.openNebula.rate",
+    "opennebula_burst": "limits.openNebula.burst",
+    "log_level": "logs.level",
+    "log_format": "logs.format",
+}
+"""Values of the chart by setting of the operator."""
 _STARTED_WITHIN = 30.0
 _NEVER = 1 << 60
 """A number that no request has: only the counters are wanted."""
@@ -112,14 +126,50 @@ class Stage:
         )
 
     def install(self, *values: str) -> None:
-        """Install the chart as a person would; there are no nodes, so its Deployment stays at 0 of 1."""
+        """Install the chart as a person would, and do not wait for its pod: where no node is, none ever runs."""
         given = [f"--set={value}" for value in values]
-        self.cluster.helm(
-            "upgrade", "--install", RELEASE, str(CHART), f"--namespace={SYSTEM}", "--create-namespace", *given
-        )
+        self._helm_upgrade(*given)
         self.cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
         if isinstance(self.cluster, ControlPlane):
             self.cluster.settle_garbage_collector()
+
+    def deploy(self, *arguments: str) -> None:
+        """Install the chart with this stage's settings as values, and wait until its pod is ready: this is the operator.
+
+        Needs a node (`ControlPlane.start_kubelet`). `arguments` are further ones of `helm upgrade`.
+        """
+        self._helm_upgrade(f"--values={self.write_values()}", "--wait", "--timeout=90s", *arguments)
+        if isinstance(self.cluster, ControlPlane):
+            self.cluster.settle_garbage_collector()
+
+    @property
+    def has_node(self) -> bool:
+        """Whether the cluster has a node that runs the operator's pod from the sources here."""
+        nodes = self.cluster.get("nodes")["items"]
+        return any(node["status"]["nodeInfo"]["containerRuntimeVersion"] == RUNTIME for node in nodes)
+
+    def write_values(self) -> Path:
+        """A file of values: the settings of this stage, and where the simulated OVHcloud is."""
+        urls = {"ovh-eu": {"api": self.ovh_connection["endpoint"], "token": self.ovh_connection["tokenURL"]}}
+        values: Json = {"ovhEndpoints": urls}
+        for setting, given in self.settings.items():
+            *above, last = _VALUES[setting].split(".")
+            inner = values
+            for name in above:
+                inner = inner.setdefault(name, {})
+            inner[last] = yaml.safe_load(given)
+        path = self.directory / "values.yaml"
+        path.write_text(yaml.safe_dump(values))
+        return path
+
+    def pod_log(self) -> str:
+        """What the operator's pod says."""
+        selector = f"--selector=app.kubernetes.io/instance={RELEASE}"
+        return self.cluster.kubectl("logs", selector, f"--namespace={SYSTEM}", "--tail=-1").stdout
+
+    def _helm_upgrade(self, *arguments: str) -> None:
+        where = (f"--namespace={SYSTEM}", "--create-namespace")
+        self.cluster.helm("upgrade", "--install", RELEASE, str(CHART), *where, *arguments, timeout=120)
 
     def start_operator(self, name: str = "operator", *, account: str = SERVICE_ACCOUNT, **settings: str) -> Child:
         """The container's command as a process, under the chart's own ServiceAccount and rights, or under another one."""

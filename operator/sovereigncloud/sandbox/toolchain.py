@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sovereigncloud.sandbox.go_build import Builder, BuildError
+from sovereigncloud.sandbox.go_build import Builder, BuildError, source_beside
 from sovereigncloud.sandbox.programs import PROGRAMS, Program
 
 __all__ = ["BuildError", "Toolchain"]
@@ -50,9 +50,13 @@ class Toolchain:
         """The program if it is there without a build."""
         assets = self.environ.get("KUBEBUILDER_ASSETS")
         for path in (*([Path(assets) / name] if assets else []), self.cached(name)):
-            if _is_executable(path):
+            if _is_executable(path) and self._has_source(name, path):
                 return path.absolute()
         return self._on_path(name)
+
+    def source(self, name: str) -> Path:
+        """The folders of its module that a program carries, see `Program.carries`; built if need be."""
+        return source_beside(self.resolve(name))
 
     def resolve(self, name: str) -> Path:
         """The program, built if need be: minutes, once, with a progress line on stderr.
@@ -61,9 +65,10 @@ class Toolchain:
         """
         return self.find(name) or self._build(name)
 
-    def resolve_all(self) -> dict[str, Path]:
-        """Every program; for whoever wants all waiting done before the work begins."""
-        return {name: self.resolve(name) for name in self.programs}
+    def resolve_all(self, *on_demand: str) -> dict[str, Path]:
+        """Every program of the control plane and those asked for; for whoever wants all waiting done beforehand."""
+        wanted = (name for name, one in self.programs.items() if name in on_demand or not one.on_demand)
+        return {name: self.resolve(name) for name in wanted}
 
     def _build(self, name: str) -> Path:
         program = self.programs[name]
@@ -75,8 +80,13 @@ class Toolchain:
         if not found:
             return None
         path = Path(found).absolute()
+        if not self._has_source(name, path):
+            return None
         version = _version(path, self.programs[name].ask)
         return path if version and version >= self.programs[name].oldest else None
+
+    def _has_source(self, name: str, path: Path) -> bool:
+        return all((source_beside(path) / folder).is_dir() for folder in self.programs[name].carries)
 
 
 def _is_executable(path: Path) -> bool:

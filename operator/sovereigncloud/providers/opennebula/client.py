@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from sovereigncloud.api.reasons import Reason
 from sovereigncloud.kinds.errors import Rejected
 from sovereigncloud.kinds.ports import OpenNebula
+from sovereigncloud.providers.calls import Observer
 from sovereigncloud.providers.limits import CircuitBreaker, TokenBucket
 from sovereigncloud.providers.opennebula.frontend import FrontEnd
 from sovereigncloud.providers.opennebula.session import Connections, Login, Timeout
@@ -20,12 +21,20 @@ _DEADLINE = 120.0
 
 
 def open_nebula_factory(
-    *, rate: float = 30.0, burst: int = 30, threads: int = 4, timeout: Timeout = _TIMEOUT, deadline: float = _DEADLINE
+    *,
+    rate: float = 30.0,
+    burst: int = 30,
+    threads: int = 4,
+    timeout: Timeout = _TIMEOUT,
+    deadline: float = _DEADLINE,
+    observer: Observer | None = None,
+    ca_file: str = "",
 ) -> Callable[[str, str, str, str], OpenNebula]:
     """A maker of clients: (endpoint, username, password, PEM of the CA or "") -> client.
 
     `rate` and `burst` are calls per second and at once, `threads` calls at the same time, all per credential. oned
-    answers about 230 calls a second however many threads ask (facts: oned-observed).
+    answers about 230 calls a second however many threads ask (facts: oned-observed). `ca_file` has authorities that are
+    believed beside the public ones, where a front-end has no CA of its own.
     """
     hosts: dict[str, asyncio.Lock] = {}
 
@@ -33,13 +42,14 @@ def open_nebula_factory(
         parts = urlsplit(endpoint)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise Rejected("the endpoint is no URL such as https://one.example.org/RPC2", reason=Reason.NOT_OPEN_NEBULA)
-        connections = Connections(Login(endpoint, username, password, authority), timeout)
+        connections = Connections(Login(endpoint, username, password, authority, ca_file), timeout)
         transport = Transport(
             connections,
             bucket=TokenBucket(rate, burst),
             breaker=CircuitBreaker(),
             threads=threads,
             deadline=deadline,
+            observer=observer,
         )
         return FrontEnd(transport, hosts.setdefault(endpoint, asyncio.Lock()))
 

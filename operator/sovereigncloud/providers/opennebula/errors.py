@@ -20,6 +20,18 @@ AUTHENTICATION, AUTHORIZATION, NO_EXISTS = 0x100, 0x200, 0x400
 ACTION, RPC_API, INTERNAL, ALLOCATE = 0x800, 0x1000, 0x2000, 0x4000
 WRONG_TYPE, NO_SUCH_METHOD = -501, -506
 _ANY = 0
+_WORDS = {
+    0: "success",
+    AUTHENTICATION: "authentication",
+    AUTHORIZATION: "authorization",
+    NO_EXISTS: "no_exists",
+    ACTION: "action",
+    RPC_API: "xml_rpc_api",
+    INTERNAL: "internal",
+    ALLOCATE: "allocate",
+    0x8000: "locked",
+    0x10000: "replication",
+}
 _A_MINUTE = 60.0
 
 Meaning = Callable[[str, str], OutsideError]
@@ -111,6 +123,12 @@ TABLE = (
     Row("0x8000 LOCKED, 0x10000 REPLICATION: in the source, never seen", _ANY, r"locked", _conflict),
     Row("anything else may pass", _ANY, "", _not_now),
 )
+
+
+def code_word(code: int) -> str:
+    """What a code of oned is called (include/RequestManager.h of its source); "fault" for those of XML-RPC itself."""
+    return _WORDS.get(code, "fault")
+
 
 # "[one.vm.info] " stands before each message; its text is not stable between versions (7.2: one.vm.nicattach).
 _PREFIX = re.compile(r"^\[[^\]]*\] ")

@@ -15,6 +15,7 @@ from sovereigncloud.kinds.ports import (
     MarketplaceApp,
     Vm,
 )
+from sovereigncloud.providers.limits import Allowance
 from sovereigncloud.providers.opennebula import reading
 from sovereigncloud.providers.opennebula.reading import Element, Malformed, read_one, read_pool
 from sovereigncloud.providers.opennebula.templates import template_xml
@@ -37,9 +38,9 @@ class FrontEnd:
         self._user: int | None = None
 
     @property
-    def budget(self) -> float:
-        """Calls that could be made at once: a metric."""
-        return self._calls.bucket.left
+    def allowance(self) -> Allowance:
+        """What may still be asked: a metric."""
+        return Allowance.of(self._calls.bucket, self._calls.breaker)
 
     def close(self) -> None:
         """Close idle connections."""

@@ -7,7 +7,6 @@ failure are dropped).
 
 from __future__ import annotations
 
-import ssl
 import xmlrpc.client
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -18,8 +17,9 @@ from typing import Any, NamedTuple
 import requests
 from lxml import etree
 from pyone.server_xrpc import OneServerXRPC, RequestsTransport
-from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
+
+from sovereigncloud.providers.trust import Trusting, only, public_and
 
 
 class Timeout(NamedTuple):
@@ -31,12 +31,15 @@ class Timeout(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """Where a front-end is and who asks. `authority` is a PEM certificate, empty for the public ones."""
+    """Where a front-end is and who asks. `authority` is a PEM certificate that alone is believed; empty: the public ones
+    and those of `ca_file`.
+    """
 
     endpoint: str
     username: str
     password: str = field(repr=False)
     authority: str = field(default="", repr=False)
+    ca_file: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,24 +62,6 @@ class HttpStatus(Exception):
 
 class NotXmlRpc(Exception):
     """The answer is no XML-RPC: cut off, or from something else than oned."""
-
-
-class _Trusting(HTTPAdapter):
-    """Trusts the given authority and no other."""
-
-    def __init__(self, authority: str) -> None:
-        self._context = ssl.create_default_context(cadata=authority)
-        super().__init__()
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs, ssl_context=self._context)
-
-    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-        return super().proxy_manager_for(*args, **kwargs, ssl_context=self._context)
-
-    def cert_verify(self, conn: Any, *_: Any, **__: Any) -> None:
-        # The public authorities that requests would add here stay out.
-        conn.cert_reqs = "CERT_REQUIRED"
 
 
 class _Transport(RequestsTransport):  # type: ignore[misc]  # pyone ships no types
@@ -108,8 +93,8 @@ class Connection(OneServerXRPC):  # type: ignore[misc]  # pyone ships no types
         session = requests.Session()
         session.trust_env = False  # a .netrc would add an Authorization header; proxies are taken over here
         session.proxies = dict(get_environ_proxies(login.endpoint))
-        if login.authority:
-            session.mount("https://", _Trusting(login.authority))
+        trusted = only(login.authority) if login.authority else public_and(login.ca_file)
+        session.mount("https://", Trusting(trusted))
         self._session = session
         transport = _Transport(session, timeout)
         transport.set_https(login.endpoint.startswith("https"))

@@ -10,8 +10,9 @@ import anyio
 import requests
 
 from sovereigncloud.kinds.errors import OutsideError, Rejected, Retry
+from sovereigncloud.providers.calls import Call, Observer, Unobserved
 from sovereigncloud.providers.limits import CircuitBreaker, TokenBucket
-from sovereigncloud.providers.opennebula.errors import error_of, http_error, silence
+from sovereigncloud.providers.opennebula.errors import code_word, error_of, http_error, silence
 from sovereigncloud.providers.opennebula.session import Answer, Connections, HttpStatus, NotXmlRpc
 
 _TOO_MANY = 429
@@ -30,9 +31,11 @@ class Transport:
         breaker: CircuitBreaker,
         threads: int,
         deadline: float,
+        observer: Observer | None = None,
     ) -> None:
         self._connections, self._deadline = connections, deadline
-        self.bucket, self._breaker = bucket, breaker
+        self.bucket, self.breaker = bucket, breaker
+        self._observer = observer or Unobserved()
         self._last_failure = ""
         self._limiter = anyio.CapacityLimiter(threads)
         # Number and time are limited here; a thread that was given up ends by its own timeouts.
@@ -48,34 +51,43 @@ class Transport:
 
     async def _call(self, method: str, arguments: tuple[Any, ...], *, write: bool) -> Any:
         where = f"OpenNebula {method}"
-        if wait := self._breaker.wait():
+        if wait := self.breaker.wait():
             # In the words of the last failure: a message that changes at every try would be a write to status.
             raise Retry(self._last_failure, where=where, after=wait, maybe_done=False)
         async with self._limiter:
             await self.bucket.acquire()
-            try:
-                # The read timeout counts silence only; a server that trickles ends here.
-                with anyio.fail_after(self._deadline):
-                    answer = await anyio.to_thread.run_sync(
-                        self._send, method, arguments, limiter=self._threads, abandon_on_cancel=True
-                    )
-            except TimeoutError:
-                raise self._ill(Retry("no answer in time", where=where, maybe_done=write)) from None
-            except requests.RequestException as error:
-                raise self._ill(silence(error, where=where, write=write)) from None
-            except NotXmlRpc as error:
-                raise self._ill(Retry(str(error), where=where, maybe_done=write)) from None
-            except HttpStatus as error:
-                raise self._http(error, where, write=write) from None
-            except xmlrpc.client.Fault as fault:
-                self._breaker.succeeded()
-                raise error_of(fault.faultCode, fault.faultString, where=where) from None
-            except (UnicodeError, OverflowError) as error:
-                raise Rejected(f"cannot be sent: {type(error).__name__}", where=where) from None
-        self._breaker.succeeded()
+            with self._observer.during(call := Call("opennebula", method)):
+                answer = await self._answer(call, method, arguments, write=write)
+        self.breaker.succeeded()
         if not answer.ok:
             raise error_of(answer.code, str(answer.value), where=where)
         return answer.value
+
+    async def _answer(self, call: Call, method: str, arguments: tuple[Any, ...], *, write: bool) -> Answer:
+        where = f"OpenNebula {method}"
+        try:
+            # The read timeout counts silence only; a server that trickles ends here.
+            with anyio.fail_after(self._deadline):
+                answer = await anyio.to_thread.run_sync(
+                    self._send, method, arguments, limiter=self._threads, abandon_on_cancel=True
+                )
+        except TimeoutError:
+            raise self._ill(Retry("no answer in time", where=where, maybe_done=write)) from None
+        except requests.RequestException as error:
+            raise self._ill(silence(error, where=where, write=write)) from None
+        except NotXmlRpc as error:
+            raise self._ill(Retry(str(error), where=where, maybe_done=write)) from None
+        except HttpStatus as error:
+            call.code = str(error.status)
+            raise self._http(error, where, write=write) from None
+        except xmlrpc.client.Fault as fault:
+            self.breaker.succeeded()
+            call.code = code_word(fault.faultCode)
+            raise error_of(fault.faultCode, fault.faultString, where=where) from None
+        except (UnicodeError, OverflowError) as error:
+            raise Rejected(f"cannot be sent: {type(error).__name__}", where=where) from None
+        call.code = code_word(0 if answer.ok else answer.code)
+        return answer
 
     def _send(self, method: str, arguments: tuple[Any, ...]) -> Answer:
         with self._connections.lend() as connection:
@@ -90,7 +102,7 @@ class Transport:
 
     def _ill(self, error: OutsideError) -> OutsideError:
         if isinstance(error, Retry):
-            self._breaker.failed()
+            self.breaker.failed()
             self._last_failure = error.message
         return error
 

@@ -22,7 +22,8 @@ from sovereigncloud.kinds.ports import (
     Task,
     VrackView,
 )
-from sovereigncloud.providers.limits import CircuitBreaker, TokenBucket
+from sovereigncloud.providers.calls import Observer
+from sovereigncloud.providers.limits import Allowance, CircuitBreaker, TokenBucket
 from sovereigncloud.providers.ovh.client import (
     KNOWN,
     TIMEOUT,
@@ -67,11 +68,15 @@ class Limits:
 
 
 def ovh_factory(
-    limits: Limits = Limits(), endpoints: Mapping[str, Endpoint] = KNOWN
+    limits: Limits = Limits(),
+    endpoints: Mapping[str, Endpoint] = KNOWN,
+    observer: Observer | None = None,
+    ca_file: str = "",
 ) -> Callable[[str, Mapping[str, str]], Ovh]:
     """What the engine makes accounts with: (endpoint, values of the Secret) -> account.
 
-    `endpoints` may name other base URLs, for a gateway that stands before the API.
+    `endpoints` may name other base URLs, for a gateway that stands before the API; `ca_file` has authorities that are
+    believed beside the public ones.
     """
 
     def make(endpoint: str, secret: Mapping[str, str]) -> Ovh:
@@ -79,7 +84,7 @@ def ovh_factory(
             raise Rejected(
                 f"no such endpoint {endpoint}; there are {', '.join(endpoints)}", reason=Reason.UNKNOWN_ENDPOINT
             )
-        return Account(transport(endpoints[endpoint], credentials(secret), limits))
+        return Account(transport(endpoints[endpoint], credentials(secret), limits, observer, ca_file))
 
     return make
 
@@ -91,15 +96,22 @@ def credentials(secret: Mapping[str, str]) -> Credentials:
     return ApplicationKeys(secret["applicationKey"], secret["applicationSecret"], secret["consumerKey"])
 
 
-def transport(endpoint: Endpoint, way_in: Credentials, limits: Limits = Limits()) -> Transport:
+def transport(
+    endpoint: Endpoint,
+    way_in: Credentials,
+    limits: Limits = Limits(),
+    observer: Observer | None = None,
+    ca_file: str = "",
+) -> Transport:
     """The calls of one credential under its limits."""
     return Transport(
-        ClientPool(endpoint, way_in, limits.timeout),
+        ClientPool(endpoint, way_in, limits.timeout, ca_file),
         bucket=TokenBucket(limits.rate, limits.burst),
         breaker=CircuitBreaker(),
         threads=limits.threads,
         # A call and what must come before it; silence within each ends by the timeouts.
         deadline=2 * sum(limits.timeout),
+        observer=observer,
     )
 
 
@@ -110,9 +122,9 @@ class Account:
         self._calls = calls
 
     @property
-    def budget(self) -> float:
-        """Calls that could be made at once: a metric."""
-        return self._calls.bucket.left
+    def allowance(self) -> Allowance:
+        """What may still be asked: a metric."""
+        return Allowance.of(self._calls.bucket, self._calls.breaker)
 
     async def _read(self, kind: type[T], where: str, query: Mapping[str, str] | None = None) -> T:
         reply = await self._calls.call("GET", where, query=query)

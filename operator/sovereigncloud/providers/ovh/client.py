@@ -8,7 +8,6 @@ requests.Session, which is not thread-safe. Signing and sending are its own.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections import deque
@@ -21,6 +20,8 @@ import ovh
 import requests
 from ovh.client import ENDPOINTS, OAUTH2_TOKEN_URLS
 from requests.utils import get_environ_proxies
+
+from sovereigncloud.providers.trust import Trusting, public_and
 
 Timeout = tuple[float, float]
 TIMEOUT: Final[Timeout] = (5.0, 60.0)
@@ -162,7 +163,13 @@ class Client(ovh.Client):  # type: ignore[misc]  # `ovh` ships no types
     """One client, used by one thread at a time. Only what it is given decides; nothing is read from outside."""
 
     def __init__(  # the base class's own __init__ is what reads environment and files, so it is not called
-        self, endpoint: Endpoint, credentials: Credentials, clock: ServerClock, tokens: Tokens | None, timeout: Timeout
+        self,
+        endpoint: Endpoint,
+        credentials: Credentials,
+        clock: ServerClock,
+        tokens: Tokens | None,
+        timeout: Timeout,
+        ca_file: str = "",
     ) -> None:
         self._endpoint = endpoint.api
         self._application_key = self._application_secret = self._consumer_key = None
@@ -170,7 +177,7 @@ class Client(ovh.Client):  # type: ignore[misc]  # `ovh` ships no types
         self._timeout = timeout
         self._time_delta = None
         self._clock = clock
-        self._session = quiet_session(endpoint.api)
+        self._session = quiet_session(endpoint.api, ca_file)
         if isinstance(credentials, ApplicationKeys):
             self._application_key = credentials.application_key
             self._application_secret = credentials.application_secret
@@ -208,8 +215,8 @@ class Client(ovh.Client):  # type: ignore[misc]  # `ovh` ships no types
         self._session.close()
 
 
-def quiet_session(url: str) -> requests.Session:
-    """A session that takes proxies and certificates from the environment, but no passwords.
+def quiet_session(url: str, ca_file: str = "") -> requests.Session:
+    """A session that takes proxies and authorities from the environment, but no passwords. `ca_file` has more authorities.
 
     With `trust_env`, requests would look for the host in ~/.netrc and overwrite our Authorization header.
     """
@@ -217,15 +224,17 @@ def quiet_session(url: str) -> requests.Session:
     session.trust_env = False
     session.max_redirects = 0
     session.proxies.update(get_environ_proxies(url, no_proxy=None))
-    session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+    session.mount("https://", Trusting(public_and(ca_file)))
     return session
 
 
 class ClientPool:
     """Clients of one credential: each is lent to one thread at a time; they share the clock and the token."""
 
-    def __init__(self, endpoint: Endpoint, credentials: Credentials, timeout: Timeout = TIMEOUT) -> None:
-        self._endpoint, self._credentials, self._timeout = endpoint, credentials, timeout
+    def __init__(
+        self, endpoint: Endpoint, credentials: Credentials, timeout: Timeout = TIMEOUT, ca_file: str = ""
+    ) -> None:
+        self._endpoint, self._credentials, self._timeout, self._ca_file = endpoint, credentials, timeout, ca_file
         self.clock = ServerClock()
         self._tokens = (
             Tokens(endpoint.token, credentials, timeout, time.monotonic)
@@ -240,7 +249,7 @@ class ClientPool:
         try:
             client = self._idle.pop()
         except IndexError:
-            client = Client(self._endpoint, self._credentials, self.clock, self._tokens, self._timeout)
+            client = Client(self._endpoint, self._credentials, self.clock, self._tokens, self._timeout, self._ca_file)
         try:
             yield client
         finally:

@@ -14,8 +14,10 @@ import anyio
 import requests
 
 from sovereigncloud.kinds.errors import OutsideError, Retry
+from sovereigncloud.providers.calls import Call, Observer, Unobserved
 from sovereigncloud.providers.limits import CircuitBreaker, TokenBucket
 from sovereigncloud.providers.ovh.client import ClientPool, EntryRefused, EntryUnreachable
+from sovereigncloud.providers.ovh.endpoints import endpoint_class
 from sovereigncloud.providers.ovh.errors import Answer, answer_of, entry_error, error_of, silence
 
 _LOG: Final = logging.getLogger(__name__)
@@ -51,9 +53,11 @@ class Transport:
         breaker: CircuitBreaker,
         threads: int = 4,
         deadline: float = 130.0,
+        observer: Observer | None = None,
     ) -> None:
         self._pool, self._deadline = pool, deadline
-        self.bucket, self._breaker = bucket, breaker
+        self.bucket, self.breaker = bucket, breaker
+        self._observer = observer or Unobserved()
         self._last_failure = ""
         self._limiter = anyio.CapacityLimiter(threads)
         # Number and time are limited here; a thread that was given up ends by its own timeouts.
@@ -71,37 +75,55 @@ class Transport:
         """One request. `where` is a path made with path(). Raises the errors of kinds.errors."""
         told = f"OVHcloud {method} {unquote(where)}"
         closed = self.bucket.closed
-        if wait := closed if closed > _PATIENCE else self._breaker.wait():
+        if wait := closed if closed > _PATIENCE else self.breaker.wait():
             # In the words of the last failure: a message that changes at every try would be a write to status.
             raise Retry(self._last_failure, where=told, after=wait, maybe_done=False)
         target = f"{where}?{urlencode(query)}" if query else where
         write = method != "GET"
         async with self._limiter:
             await self.bucket.acquire()
-            try:
-                with anyio.fail_after(self._deadline):
-                    response = await anyio.to_thread.run_sync(
-                        self._send, method, target, body, headers or {}, limiter=self._threads, abandon_on_cancel=True
-                    )
-            except TimeoutError:
-                # The read timeout counts silence only; a server that trickles ends here.
-                raise self._ill(Retry("no answer in time", where=told, maybe_done=write)) from None
-            except requests.RequestException as error:
-                raise self._ill(silence(error, where=told, write=write)) from None
-            except EntryUnreachable as error:
-                failure = silence(error.cause, where=told, write=False)
-                raise self._ill(Retry(f"{error.what}: {failure.message}", where=told, maybe_done=False)) from None
-            except EntryRefused as error:
-                raise self._judge(answer_of(error.response), told, write=False, entry=error.what) from None
+            with self._observer.during(call := Call("ovh", endpoint_class(method, where))):
+                response = await self._sent(call, method, target, body, headers or {}, told=told)
         return self._reply(response, told, write=write)
 
+    async def _sent(
+        self,
+        call: Call,
+        method: str,
+        target: str,
+        body: Mapping[str, Any] | None,
+        headers: Mapping[str, str],
+        *,
+        told: str,
+    ) -> requests.Response:
+        write = method != "GET"
+        try:
+            with anyio.fail_after(self._deadline):
+                response = await anyio.to_thread.run_sync(
+                    self._send, call, method, target, body, headers, limiter=self._threads, abandon_on_cancel=True
+                )
+        except TimeoutError:
+            # The read timeout counts silence only; a server that trickles ends here.
+            raise self._ill(Retry("no answer in time", where=told, maybe_done=write)) from None
+        except requests.RequestException as error:
+            raise self._ill(silence(error, where=told, write=write)) from None
+        except EntryUnreachable as error:
+            failure = silence(error.cause, where=told, write=False)
+            raise self._ill(Retry(f"{error.what}: {failure.message}", where=told, maybe_done=False)) from None
+        except EntryRefused as error:
+            call.code = str(error.response.status_code)
+            raise self._judge(answer_of(error.response), told, write=False, entry=error.what) from None
+        call.code = str(response.status_code)
+        return response
+
     def _send(
-        self, method: str, target: str, body: Mapping[str, Any] | None, headers: Mapping[str, str]
+        self, call: Call, method: str, target: str, body: Mapping[str, Any] | None, headers: Mapping[str, str]
     ) -> requests.Response:
         with self._pool.lend() as client:
             response = client.send(method, target, body, headers)
             if self._refused_at_the_door(response):
                 self._pool.clock.forget()
+                call.retries += 1
                 response = client.send(method, target, body, headers)
             return response
 
@@ -124,7 +146,7 @@ class Transport:
             body = json.loads(response.content) if response.content.strip() else None
         except ValueError:
             raise self._ill(Retry("answered with something else than JSON", where=told, maybe_done=write)) from None
-        self._breaker.succeeded()
+        self.breaker.succeeded()
         return Reply(body, response.headers)
 
     def _judge(self, answer: Answer, told: str, *, write: bool, entry: str = "") -> OutsideError:
@@ -134,11 +156,11 @@ class Transport:
             self._last_failure = error.message
         elif isinstance(error, Retry):
             return self._ill(error)
-        self._breaker.succeeded()
+        self.breaker.succeeded()
         return error
 
     def _ill(self, error: Retry) -> Retry:
-        self._breaker.failed()
+        self.breaker.failed()
         self._last_failure = error.message
         return error
 

@@ -1,0 +1,161 @@
+"""Gauges that are looked up when somebody asks for the metrics: they can neither lag behind nor outlive what they tell."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from sovereigncloud.api import KINDS
+from sovereigncloud.api.base import Key
+from sovereigncloud.api.reasons import Reason
+from sovereigncloud.core.brakes import Verdict
+from sovereigncloud.engine import catalogue
+from sovereigncloud.engine.catalogue import CONDITIONS, OTHER, Api, Family
+from sovereigncloud.engine.metrics import Sample
+from sovereigncloud.engine.store import Standing
+from sovereigncloud.engine.watch import ViewWatch
+from sovereigncloud.engine.workqueue import Lane
+
+_KINDS = tuple(kind.crd.kind for kind in KINDS)
+_REASONS = frozenset(Reason)
+
+
+class Allowance(Protocol):
+    """What a credential may still ask; see `providers.limits.Allowance`."""
+
+    @property
+    def left(self) -> float: ...
+    @property
+    def size(self) -> float: ...
+    @property
+    def paused(self) -> float: ...
+    @property
+    def refused(self) -> bool: ...
+
+
+@runtime_checkable
+class Limited(Protocol):
+    """A client that tells what it may still ask."""
+
+    @property
+    def allowance(self) -> Allowance: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A cloud or an OVHcloud account that is read.
+
+    Attributes:
+        api: whose it is.
+        name: namespace/name of its SovereignCloud or Secret.
+        watch: reads it.
+        client: None before the first read.
+    """
+
+    api: Api
+    name: str
+    watch: ViewWatch[Any]
+    client: object
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """The engine at the moment of asking.
+
+    Attributes:
+        holds_lease: whether this process writes.
+        waiting: keys in the queue, by lane.
+        in_flight, oldest: reconciles that are under way, and the seconds that the oldest has taken.
+        accounts: what is read.
+        verdicts: of the brakes, by cloud or object.
+        standings: how many objects of a kind stand how.
+    """
+
+    holds_lease: bool
+    waiting: Mapping[Lane, int]
+    in_flight: int
+    oldest: float
+    accounts: Iterable[Account]
+    verdicts: Iterable[tuple[Key, Verdict]]
+    standings: Counter[tuple[str, Standing]]
+
+
+def gauges(look: Callable[[], Now]) -> Callable[[], Mapping[Family, Iterable[Sample]]]:
+    """What `Metrics.show` takes."""
+
+    def families() -> Mapping[Family, Iterable[Sample]]:
+        now = look()
+        return {**_process(now), **_accounts(now), **_objects(now.standings)}
+
+    return families
+
+
+def _process(now: Now) -> Mapping[Family, Iterable[Sample]]:
+    return {
+        catalogue.LEASE: [((), float(now.holds_lease))],
+        catalogue.IN_FLIGHT: [((), now.in_flight)],
+        catalogue.OLDEST: [((), now.oldest)],
+        catalogue.QUEUE: [((lane.name.lower(),), now.waiting[lane]) for lane in Lane],
+    }
+
+
+def _accounts(now: Now) -> Mapping[Family, Iterable[Sample]]:
+    accounts = tuple(now.accounts)
+    limited = [((a.api, a.name), a.client.allowance) for a in accounts if isinstance(a.client, Limited)]
+    held = Counter[str]()
+    for key, verdict in now.verdicts:
+        held[_cloud(key)] += len(verdict.held)
+    return {
+        catalogue.BUDGET: [(labels, allowance.left) for labels, allowance in limited],
+        catalogue.BUDGET_SIZE: [(labels, allowance.size) for labels, allowance in limited],
+        catalogue.HELD_OFF: [(labels, allowance.paused) for labels, allowance in limited],
+        catalogue.BREAKER: [(labels, float(allowance.refused)) for labels, allowance in limited],
+        catalogue.SWEPT: [((a.api, a.name), a.watch.swept_at) for a in accounts],
+        catalogue.FAILED_READS: [((a.api, a.name), a.watch.failures) for a in accounts],
+        catalogue.BRAKES: [((name,), number) for name, number in sorted(held.items())],
+    }
+
+
+def _cloud(key: Key) -> str:
+    return f"{key.namespace}/{key.name}" if key.kind == "SovereignCloud" else catalogue.STANDALONE
+
+
+def _objects(standings: Counter[tuple[str, Standing]]) -> Mapping[Family, Iterable[Sample]]:
+    numbers, fields, since = Counter[str](), Counter[str](), dict[str, float]()
+    conditions, reasons = Counter[tuple[str, str, str]](), Counter[tuple[str, str]]()
+    for (kind, standing), number in standings.items():
+        numbers[kind] += number
+        fields[kind] += number * standing.fields
+        if standing.since:
+            since[kind] = min(standing.since, since.get(kind, standing.since))
+        if standing.stalled:
+            reasons[kind, standing.stalled if standing.stalled in _REASONS else OTHER] += number
+        for condition, status in _conditions(standing):
+            conditions[kind, condition, status] += number
+    return {
+        catalogue.OBJECTS: [((kind,), numbers[kind]) for kind in _KINDS],
+        catalogue.BY_CONDITION: [
+            ((kind, condition, status), conditions[kind, condition, status])
+            for kind in _KINDS
+            for condition, statuses in CONDITIONS.items()
+            for status in statuses
+        ],
+        catalogue.STALLED: sorted(reasons.items()),
+        catalogue.DRIFT: [((kind,), fields[kind]) for kind in _KINDS],
+        catalogue.DRIFT_SINCE: [((kind,), at) for kind, at in sorted(since.items())],
+    }
+
+
+def _conditions(standing: Standing) -> Iterator[tuple[str, str]]:
+    """Every condition with a status that the catalogue knows; somebody may have written another into status."""
+    yield "Ready", _known("Ready", standing.ready, otherwise="Unknown")
+    yield "Reconciling", str(standing.reconciling)
+    yield "Stalled", str(bool(standing.stalled))
+    yield "Drifted", _known("Drifted", standing.drifted, otherwise="Unknown")
+    yield "Paused", str(standing.paused)
+
+
+def _known(condition: str, status: str, *, otherwise: str) -> str:
+    return status if status in CONDITIONS[condition] else otherwise

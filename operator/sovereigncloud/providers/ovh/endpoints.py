@@ -1,0 +1,38 @@
+"""The endpoints of OVHcloud that are used, as classes: a path without the names of servers, vRacks and blocks in it."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+OTHER: Final = "other"
+
+ENDPOINTS: Final = (
+    "/v1/dedicated/server/{}",
+    "/v1/dedicated/server/{}/install/compatibleTemplates",
+    "/v1/dedicated/server/{}/install/status",
+    "/v1/dedicated/server/{}/reinstall",
+    "/v1/dedicated/server/{}/specifications/hardware",
+    "/v1/dedicated/server/{}/task",
+    "/v1/dedicated/server/{}/task/{}",
+    "/v1/dedicated/server/{}/virtualNetworkInterface",
+    "/v1/dedicated/server/{}/virtualNetworkInterface/{}",
+    "/v1/ip/{}",
+    "/v1/services",
+    "/v1/services/{}",
+    "/v1/vrack/{}/dedicatedServerInterface",
+    "/v1/vrack/{}/dedicatedServerInterface/{}",
+    "/v1/vrack/{}/dedicatedServerInterfaceDetails",
+    "/v1/vrack/{}/ip",
+    "/v1/vrack/{}/ip/{}",
+    "/v2/iam/resource",
+    "/v2/iam/resource/{}/tag",
+    "/v2/iam/resource/{}/tag/{}",
+)
+_PATTERNS: Final = tuple((one, re.compile(re.escape(one).replace(r"\{\}", "[^/]+"))) for one in ENDPOINTS)
+
+
+def endpoint_class(method: str, path: str) -> str:
+    """For example "GET /v1/vrack/{}/ip"; "GET other" for a path that stands in no row."""
+    found = next((one for one, pattern in _PATTERNS if pattern.fullmatch(path)), OTHER)
+    return f"{method} {found}"
