@@ -25,6 +25,7 @@ from sovereigncloud.engine import tracing
 from sovereigncloud.engine.audit import Audit
 from sovereigncloud.engine.calls import Calls
 from sovereigncloud.engine.clients import Clients
+from sovereigncloud.engine.holdings import Holdings
 from sovereigncloud.engine.lease import Lease
 from sovereigncloud.engine.logs import configure
 from sovereigncloud.engine.memory import few_arenas, keep_small
@@ -34,7 +35,7 @@ from sovereigncloud.engine.settings import Settings
 from sovereigncloud.kinds import CONTROLLERS
 from sovereigncloud.kinds.errors import Conflict, NotFound, Retry
 from sovereigncloud.providers.installer.job import JobInstaller
-from sovereigncloud.providers.kubernetes import INSTALLATION_CONFIG_MAP, Connection, KubernetesApi
+from sovereigncloud.providers.kubernetes import INSTALLATION_CONFIG_MAP, PART_OF, Connection, KubernetesApi
 from sovereigncloud.wiring import open_nebula_clients, ovh_clients
 
 logger = logging.getLogger(__name__)
@@ -93,12 +94,7 @@ async def installation_id(settings: Settings, api: KubernetesApi) -> str:
             return kept["id"]
         made = secrets.token_hex(6)
         try:
-            await api.create_config_map(
-                settings.namespace,
-                INSTALLATION_CONFIG_MAP,
-                {"id": made},
-                {"app.kubernetes.io/part-of": "sovereign-cloud-operator"},
-            )
+            await api.create_config_map(settings.namespace, INSTALLATION_CONFIG_MAP, {"id": made}, PART_OF)
         except Conflict:
             continue
         logger.warning(
@@ -120,7 +116,7 @@ async def run(settings: Settings, context: str | None = None) -> int:
     connection = Connection.load(context)
     tracer = await asyncio.to_thread(tracing.tracer, settings.tracing_endpoint)
     calls = Calls(metrics, tracer)
-    async with KubernetesApi(connection, observer=calls) as api:
+    async with KubernetesApi(connection, observer=calls, namespaces=settings.watch_namespaces) as api:
         installation = await installation_id(settings, api)
         lease = Lease(
             api,
@@ -148,7 +144,7 @@ async def run(settings: Settings, context: str | None = None) -> int:
         await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if not stop.is_set():
             await waiting
-            await _reconcile_until(stop, engine, api, connection)
+            await _reconcile_until(stop, engine, api, connection, settings)
         ended = await engine.stop(_PATIENCE)
         last = {asyncio.create_task(lease.release()), asyncio.create_task(asyncio.to_thread(tracer.shutdown))}
         await asyncio.wait(last, timeout=0.5)
@@ -160,7 +156,9 @@ async def run(settings: Settings, context: str | None = None) -> int:
     return 0
 
 
-async def _reconcile_until(stop: asyncio.Event, engine: Engine, api: KubernetesApi, connection: Connection) -> None:
+async def _reconcile_until(
+    stop: asyncio.Event, engine: Engine, api: KubernetesApi, connection: Connection, settings: Settings
+) -> None:
     """List everything, start the workers, then watch."""
     kinds = tuple(kind.crd.kind for kind in KINDS)
     for kind in kinds:
@@ -169,12 +167,15 @@ async def _reconcile_until(stop: asyncio.Event, engine: Engine, api: KubernetesA
     engine.start()
     audit = Audit(api, engine.store, engine.told, kinds, dead=lambda: leave(1))
     beside = [asyncio.create_task(audit.run(), name="audit"), asyncio.create_task(keep_small(), name="memory")]
+    if settings.holdings:
+        beside.append(asyncio.create_task(Holdings(api, engine.store, settings.namespace).run(), name="holdings"))
     ready = asyncio.Event()
     registry = registry_of(engine, connection)
     watching = asyncio.create_task(
         kopf.operator(
             registry=registry,
-            clusterwide=True,
+            namespaces=settings.watch_namespaces,
+            clusterwide=not settings.watch_namespaces,
             standalone=True,
             # Kopf would name itself after the user, and in the pod the user has no name (peering.py, 1.45).
             identity=Identity(socket.gethostname()),

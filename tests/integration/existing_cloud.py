@@ -18,13 +18,18 @@ QUICK = {
 _addresses = iter(range(40, 250))
 
 
+def next_address():
+    """A number for `Stage.address` that no other server of these tests has."""
+    return next(_addresses)
+
+
 class ExistingCloud:
     """One cloud in the simulator and the manifests that speak of it, all in one namespace."""
 
     def __init__(self, stage, name, namespace="platform", *, password="sesame", hosts=2, authority=None):
         self.stage, self.name, self.namespace, self.password = stage, name, namespace, password
         self.hosts = tuple(f"{name}-host-{number}" for number in range(hosts))
-        address = stage.address(next(_addresses))
+        address = stage.address(next_address())
         tls = authority.issue(name, names=[address]) if authority else None
         self.endpoint = stage.make_cloud(name, address, password=password, hosts=self.hosts, tls=tls, speeds=QUICK)
         self.onlooker = Onlooker(self.endpoint, password)

@@ -28,16 +28,15 @@ def test_paused_nothing_outside_is_written_and_all_else_goes_on(stage, paris):
     stage.wait("hostedinstance", "calm", "paused", lambda f: condition(f, "Paused").get("status") == "True")
     vm = paris.vm("calm")
 
-    stage.patch("hostedinstance", "calm", {"spec": {"memory": "1Gi"}})
     paris.mischief("rename", kind="VM", which=vm.id, name="other")
-    found = stage.wait(
-        "hostedinstance",
-        "calm",
-        "looked at",
-        lambda f: seen(f) and {s["path"] for s in f["status"].get("drift", [])} >= {"spec.name"},
-    )
+    found = stage.wait("hostedinstance", "calm", "drifted", lambda f: f["status"].get("drift"))
+    assert [(entry["path"], entry["action"]) for entry in found["status"]["drift"]] == [("spec.name", "Reported")]
+    assert condition(found, "Ready")["status"] == "True"
 
-    assert {entry["action"] for entry in found["status"]["drift"]} == {"Reported"}
+    stage.patch("hostedinstance", "calm", {"spec": {"memory": "1Gi"}})
+    found = paris.says("hostedinstance", "calm", "Reconciling", "NotActing", "sovereigncloud.io/paused")
+    assert seen(found)
+    assert condition(found, "Ready")["status"] == "False", "this spec is not reality"
     assert "Restart" in {step["disruption"] for step in found["status"]["plan"]["steps"]}
     paris.swept()
     still = paris.onlooker.machine(vm.id)
@@ -47,6 +46,21 @@ def test_paused_nothing_outside_is_written_and_all_else_goes_on(stage, paris):
     stage.wait("hostedinstance", "calm", "going on", lambda f: is_ready(f) and not condition(f, "Paused"))
     after = paris.vm("calm")
     assert (after.id, after.template["MEMORY"], after.running) == (vm.id, "1024", True)
+
+
+def test_what_spec_asks_for_while_paused_is_done_afterwards_whatever_driftpolicy_says(stage, paris):
+    """It is a change of spec, and no drift, however long the pause was."""
+    stage.apply(paris.instance("later", updatePolicy={"powerCycle": "Allow"}, driftPolicy={"default": "Report"}))
+    stage.wait_ready("hostedinstance", "later")
+    stage.annotate("hostedinstance", "later", paused="true")
+    stage.patch("hostedinstance", "later", {"spec": {"memory": "1Gi"}})
+    paris.says("hostedinstance", "later", "Reconciling", "NotActing", "sovereigncloud.io/paused")
+    paris.swept()
+    assert not stage.get("hostedinstance", "later")["status"].get("drift")
+
+    stage.annotate("hostedinstance", "later", paused=None)
+    stage.wait("hostedinstance", "later", "done", lambda f: is_ready(f) and not condition(f, "Paused"))
+    assert paris.vm("later").template["MEMORY"] == "1024"
 
 
 def test_a_deletion_while_paused_says_at_once_that_it_waits(stage, paris):
@@ -261,13 +275,13 @@ def test_kubectl_get_shows_the_story_in_a_line(stage, paris, name):
     address = paris.vm("shown").addresses[0]
     assert cells["READY"] == "True"
     assert (cells["REASON"], cells["STATE"], cells["ADDRESS"], cells["DRIFT"]) == (
-        "AsDeclared",
+        "Drifted",
         "PoweredOff",
         address,
         "1",
     )
     assert cells["CLOUD"] == "platform/paris"
-    assert cells["MESSAGE"] == "1 fields differ, reported only"
+    assert cells["MESSAGE"].startswith("spec.power is PoweredOff instead of Running; reported only: driftPolicy says")
 
 
 def test_events_tell_what_was_done_and_found_each_once(stage, paris):

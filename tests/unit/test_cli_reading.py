@@ -99,6 +99,7 @@ WRITES = [
     ("generate_credentials", ("team", "s", "u", {})),
     ("delete_secret", ("team", "s")),
     ("create_event", ("team", {})),
+    ("patch_event", ("team", "e", {})),
     ("create_config_map", ("team", "c", {}, {})),
     ("create_job", ("team", {})),
 ]
@@ -113,7 +114,7 @@ async def test_a_write_never_leaves_the_process(api_server, verb, arguments):
 
 
 def test_the_writes_above_are_all_there_are():
-    known = {verb for verb, _ in WRITES} | {"write_lease", "guard_secret"}
+    known = {verb for verb, _ in WRITES} | {"write_lease", "guard_secret", "tell_holdings"}
     reads = {
         "objects",
         "objects_in",
@@ -121,6 +122,7 @@ def test_the_writes_above_are_all_there_are():
         "secret",
         "events",
         "config_map",
+        "holdings",
         "lease",
         "job",
         "jobs",

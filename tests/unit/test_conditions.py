@@ -181,8 +181,11 @@ def test_reconciling_and_stalled_are_there_only_while_true_and_never_both(phase,
     ],
 )
 def test_ready_does_not_flap_during_routine_checks(outcome):
-    again = by_type(status_of(outcome, None, READY, now=T1))["Ready"]
-    assert again == by_type(READY)["Ready"]
+    again = by_type(status_of(outcome, None, READY, now=T1))
+    for field in ("status", "lastTransitionTime"):
+        assert again["Ready"][field] == by_type(READY)["Ready"][field]
+    told = [again[kind][field] for kind in ("Ready", "Reconciling") for field in ("reason", "message")]
+    assert told[:2] == told[2:], "the one line of `kubectl get` tells what is going on meanwhile"
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What is written of an object: the patch from the status before to what is true now, or nothing at all."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -134,11 +135,21 @@ def test_the_plan_carries_the_hash_that_approves_it():
     ]
 
 
+def test_an_absence_that_is_not_confirmed_leaves_what_was_said_of_drift():
+    """Else the object would look as if it had never been there: made anew, although driftPolicy only reports."""
+    before = written(DONE, None, seen(drift=(MEMORY,)))
+    absent = seen(outcome=waiting("ConfirmingAbsence", "asked for"))
+    absent = replace(absent, plan=replace(absent.plan, absent=True))
+    after = written(absent.decision.outcome, before, absent)
+    assert after["drift"] == before["drift"]
+    assert next(c for c in after["conditions"] if c["type"] == "Drifted")["status"] == "True"
+
+
 def test_reported_drift_is_named_while_all_is_well():
     examination = seen(drift=(MEMORY,))
     outcome = said(examination)
-    assert (outcome.phase, outcome.reason) == (Phase.DONE, "AsDeclared")
-    assert "1 fields differ" in outcome.message
+    assert (outcome.phase, outcome.reason) == (Phase.DONE, "Drifted")
+    assert "spec.memory is" in outcome.message
     bad = seen(drift=(MEMORY,), outcome=stalled("X", "y"))
     assert said(bad) == stalled("X", "y")
 

@@ -67,11 +67,11 @@ def test_a_stale_chart_is_found(tmp_path):
     """`sovereign crds --check` looks beside the directory of the CRDs."""
     files = tmp_path / CHART / "files"
     files.mkdir(parents=True)
-    (files / "left-over.yaml").write_text("a: 1\n")
+    (files / "rbac.yaml").write_text("a: 1\n")
     (tmp_path / CRDS_CHART).mkdir()
     (tmp_path / CRDS_CHART / "Chart.yaml").write_text("name: sovereign-cloud-crds\n")
     found = {str(path.relative_to(tmp_path)) for path in stale(tmp_path / "crds")}
-    assert {f"{CHART}/files/left-over.yaml", f"{CHART}/files/rbac.yaml"} <= found
+    assert {f"{CHART}/files/user-roles.yaml", f"{CHART}/files/rbac.yaml"} <= found
     crd, inside = "files/sovereigncloud.io_machineimages.yaml", f"{CHART}/charts/sovereign-cloud-crds"
     assert {f"{CRDS_CHART}/{crd}", f"{inside}/{crd}", f"{inside}/Chart.yaml"} <= found
     assert write(tmp_path / "crds")
@@ -86,15 +86,19 @@ def test_rules_share_what_they_can_and_keep_names_and_namespace_apart():
         RbacRule("x", "a", ("get",)),
         RbacRule("", "c", ("get",), names=("one",)),
         RbacRule("", "d", ("get",), own_namespace=True),
+        RbacRule("", "e", ("get",), cluster_kind=True),
+        RbacRule("", "f", ("get",), cluster_kind=True, narrowed=True),
     ]
     assert yaml.safe_load(rbac(rules)) == {
-        "cluster": [
+        "watched": [
             {"apiGroups": [""], "resources": ["a", "b"], "verbs": ["get"]},
             {"apiGroups": [""], "resources": ["b"], "verbs": ["create"]},
             {"apiGroups": ["x"], "resources": ["a"], "verbs": ["get"]},
             {"apiGroups": [""], "resources": ["c"], "resourceNames": ["one"], "verbs": ["get"]},
         ],
-        "namespace": [{"apiGroups": [""], "resources": ["d"], "verbs": ["get"]}],
+        "cluster": [{"apiGroups": [""], "resources": ["e"], "verbs": ["get"]}],
+        "narrowed": [{"apiGroups": [""], "resources": ["f"], "verbs": ["get"]}],
+        "own": [{"apiGroups": [""], "resources": ["d"], "verbs": ["get"]}],
     }
 
 
@@ -145,13 +149,17 @@ def test_the_image_runs_as_nobody_in_particular_and_starts_the_operator():
 
 
 def test_every_install_is_from_a_lock_by_hash_or_from_the_wheel_just_built():
-    commands = [
-        part for run in instructions("RUN") for part in run.split("&&") if re.search(r"\bpip\b.*\binstall\b", part)
+    script = (REPOSITORY / "release" / "image-tree.sh").read_text()
+    assert instructions("RUN") == ["PYTHON=python release/image-tree.sh /venv"], "what a test runs without an engine"
+    commands = [line for line in script.splitlines() if re.search(r"\bpip\b.*\binstall\b", line)]
+    assert len(commands) == 2
+    assert re.findall(r"^install \S+ (\S+)$", script, re.MULTILINE) == [
+        "requirements.build.lock",
+        "requirements.runtime.lock",
     ]
-    assert len(commands) == 3
     for command in commands:
-        locked = "--require-hashes" in command and "--only-binary :all:" in command and ".lock" in command
-        assert locked or "--no-deps --no-index dist/" in command, command
+        locked = "--require-hashes" in command and "--only-binary :all:" in command and '-r "$2"' in command
+        assert locked or "--no-deps --no-index" in command, command
     assert "PIP_NO_CACHE_DIR=1" in " ".join(instructions("ENV"))
 
 
@@ -208,7 +216,9 @@ def wheel(tmp_path_factory):
     """The wheel, built as the Dockerfile does: from what it copies, with what is installed."""
     context, dist = tmp_path_factory.mktemp("context"), tmp_path_factory.mktemp("dist")
     for source in sources():
-        (context / source.rstrip("/")).symlink_to((REPOSITORY / source).resolve())
+        place = context / source.rstrip("/")
+        place.parent.mkdir(exist_ok=True)
+        place.symlink_to((REPOSITORY / source).resolve())
     subprocess.run(
         [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index",
          "--disable-pip-version-check", "--wheel-dir", str(dist), "."],

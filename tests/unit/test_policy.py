@@ -4,7 +4,7 @@ import pytest
 
 from sovereigncloud.api.base import DriftAction, DriftPolicy, FieldDriftPolicy, Management
 from sovereigncloud.core.outcome import DONE, Phase, stalled, waiting
-from sovereigncloud.core.plan import Action, Cause, Disruption, Drift, Plan, Step
+from sovereigncloud.core.plan import LOST_PATH, Action, Cause, Disruption, Drift, Plan, Step
 from sovereigncloud.core.policy import Policy, decide, stricter
 
 MEMORY = Drift("spec.memory", "4Gi", "2Gi")
@@ -21,6 +21,8 @@ CREATE = step(Action.CREATE, 'VM "web"')
 DELETE = step(Action.DELETE, disruption=Disruption.DATA_LOSS)
 MARK = step(Action.MARK, "VM 12")
 CHILD = step(Action.CREATE, "BareMetalServer a", inside=True)
+LOST = Drift(LOST_PATH, 'VM "web"', "VM 3 was terminated")
+AGAIN = replace(CREATE, fields=(LOST_PATH,), cause=Cause.OBSERVED)
 ASKS = replace(RESIZE, disruption=Disruption.RESTART, needs="spec.updatePolicy.powerCycle: Allow")
 
 
@@ -205,6 +207,22 @@ PAUSED = Policy(paused=True, settled=True)
             [],
         ),
         (
+            "what somebody took away is not made anew where drift is only reported",
+            Plan((LOST,), (AGAIN,), waiting("Creating", "it is to be made")),
+            replace(SETTLED, drift_policy=DriftPolicy(default=DriftAction.REPORT)),
+            (),
+            (),
+            ["Reported"],
+        ),
+        (
+            "a change of spec while paused is no drift: driftPolicy has no say in it afterwards",
+            Plan((MEMORY,), (RESIZE,)),
+            replace(PAUSED, settled=False),
+            (),
+            (RESIZE,),
+            [],
+        ),
+        (
             "a step that asks for consent stops it and those after it, not those before",
             Plan((), (RESUME, ASKS, CREATE)),
             SETTLED,
@@ -299,6 +317,38 @@ def test_what_is_done_what_is_shown_and_what_is_drift(why, plan, policy, done, p
             False,
         ),
         ("consent waits for its field", Plan((), (ASKS,)), SETTLED, Phase.APPROVAL, "ApprovalRequired", True),
+        (
+            "paused with drift: Ready, the difference is in Drifted",
+            Plan((MEMORY,), (RESIZE,), waiting("Resizing", "it is to be resized")),
+            PAUSED,
+            Phase.DONE,
+            "",
+            None,
+        ),
+        (
+            "paused, then spec was changed: it does not follow, and nothing says that it did",
+            Plan((MEMORY,), (RESIZE,), waiting("Resizing", "it is to be resized")),
+            replace(PAUSED, settled=False),
+            Phase.APPROVAL,
+            "NotActing",
+            True,
+        ),
+        (
+            "what was taken away and is only reported is not Ready: a person must act",
+            Plan((LOST,), (AGAIN,), waiting("Creating", "it is to be made")),
+            replace(SETTLED, drift_policy=report("spec")),
+            Phase.STALLED,
+            "ExternallyDeleted",
+            False,
+        ),
+        (
+            "what was taken away and is made anew is waited for",
+            Plan((LOST,), (AGAIN,), waiting("Creating", "it is to be made")),
+            SETTLED,
+            Phase.WAITING,
+            "Creating",
+            False,
+        ),
         (
             "a paused deletion says so at once",
             Plan((), (DELETE,)),
@@ -445,3 +495,55 @@ def test_what_the_brakes_count(why, it, dangerous):
 def test_facts_of_an_adoption_survive_observing():
     plan = Plan((), (RESIZE,), DONE.with_facts(vm="12"))
     assert decide(plan, OBSERVE).outcome.facts == {"vm": "12"}
+
+
+@pytest.mark.parametrize(
+    ("why", "plan", "policy", "words"),
+    [
+        (
+            "of several steps that need one consent the one that somebody notices is named, with what asks for it",
+            Plan((), (replace(ASKS, target="VM 3: note", disruption=Disruption.NONE), ASKS)),
+            SETTLED,
+            f"Update {ASKS.target} (Restart) for spec.memory waits for consent: set spec.updatePolicy.powerCycle: Allow",
+        ),
+        (
+            "a plan that waits for approval says what it is and what to set",
+            Plan((), (CREATE, RESIZE, RESUME, DELETE)),
+            replace(SETTLED, management=Management.APPROVE),
+            (
+                f"waits for approval of {CREATE.action} {CREATE.target}, {RESIZE.action} {RESIZE.target}, {RESUME.action}"
+                f" {RESUME.target} and 1 more: set spec.approvedPlan: "
+            ),
+        ),
+        (
+            "paused: which annotation",
+            Plan((), (RESIZE,)),
+            replace(PAUSED, settled=False),
+            "since it is paused: remove the annotation sovereigncloud.io/paused",
+        ),
+        ("Observe: which field", Plan((), (CREATE,)), OBSERVE, "since management is Observe: set it to Manage"),
+        (
+            "lost: which field",
+            Plan((LOST,), (AGAIN,)),
+            replace(SETTLED, drift_policy=report("spec")),
+            "set it to Correct for spec to have it made anew",
+        ),
+    ],
+)
+def test_what_waits_says_what_to_do(why, plan, policy, words):
+    assert words in decide(plan, policy).outcome.message, why
+
+
+@pytest.mark.parametrize(
+    ("policy", "words"),
+    [
+        (replace(SETTLED, drift_policy=report("spec.memory")), "driftPolicy says Report, set it to Correct"),
+        (PAUSED, "remove the annotation sovereigncloud.io/paused"),
+        (OBSERVE, "management is Observe, set it to Manage"),
+        (SETTLED, ""),
+    ],
+)
+def test_drift_that_is_only_reported_says_what_would_mend_it(policy, words):
+    (verdict,) = decide(Plan((MEMORY,), (RESIZE,)), policy).drift
+    assert words in verdict.remedy
+    assert bool(words) == bool(verdict.remedy)

@@ -32,6 +32,33 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 {{- end -}}
 
+{{/* The namespaces that it watches, as JSON; none: the whole cluster. */}}
+{{- define "sovereign.watchNamespaces" -}}
+{{- if eq .Values.scope "Namespaced" -}}
+{{- default (list .Release.Namespace) .Values.watchNamespaces | uniq | sortAlpha | toJson -}}
+{{- else if .Values.watchNamespaces -}}
+{{- fail "watchNamespaces needs scope: Namespaced; with scope: Cluster every namespace is watched" -}}
+{{- else -}}
+[]
+{{- end -}}
+{{- end -}}
+
+{{/* Of an admission policy, which is a cluster's: by the installation, or where no value names one by what else is unique. */}}
+{{- define "sovereign.policyName" -}}
+{{- $root := index . 0 -}}
+{{- $installation := default (printf "%s-%s" $root.Release.Namespace (include "sovereign.fullname" $root)) $root.Values.installationId -}}
+{{- printf "sovereign-%s-%s" $installation (index . 1) -}}
+{{- end -}}
+
+{{/* What happens before an uninstallation: Policy (an admission policy refuses), Check (a Job refuses) or Release (a Job lets go). */}}
+{{- define "sovereign.uninstallGuard" -}}
+{{- if eq .Values.uninstall.policy "Release" -}}
+Release
+{{- else -}}
+{{- ternary "Policy" "Check" .Values.policies.enforce -}}
+{{- end -}}
+{{- end -}}
+
 {{/* A registry of an umbrella chart goes before that of an image: list of root and image. */}}
 {{- define "sovereign.imageOf" -}}
 {{- $root := index . 0 -}}
@@ -94,6 +121,10 @@ capabilities:
   {{- else }}
   value: {{ .Values.installationId | quote }}
   {{- end }}
+- name: SOVEREIGN_WATCH_NAMESPACES
+  value: {{ include "sovereign.watchNamespaces" . | fromJsonArray | join "," | quote }}
+- name: SOVEREIGN_HOLDINGS
+  value: {{ eq (include "sovereign.uninstallGuard" .) "Policy" | quote }}
 - name: SOVEREIGN_WORKERS
   value: {{ .Values.workers | int64 | quote }}
 - name: SOVEREIGN_SWEEP_INTERVAL
@@ -124,6 +155,12 @@ capabilities:
   value: {{ include "sovereign.imageOf" (list . .Values.installer.image) | quote }}
 - name: SOVEREIGN_CA_FILE
   value: {{ empty (include "sovereign.privateCA" .) | ternary "" "/etc/sovereign/private-ca/ca.crt" | quote }}
+- name: SOVEREIGN_TRACING_ENDPOINT
+  value: {{ .Values.tracing.endpoint | quote }}
+{{- if .Values.existingSecret }}
+- name: OTEL_EXPORTER_OTLP_HEADERS
+  {{- include "sovereign.fromExistingSecret" (list . "tracingHeaders") | nindent 2 }}
+{{- end }}
 - name: SOVEREIGN_LOG_FORMAT
   value: {{ .Values.logs.format | quote }}
 - name: SOVEREIGN_LOG_LEVEL

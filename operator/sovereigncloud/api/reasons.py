@@ -19,6 +19,7 @@ class Reason(StrEnum):
 
     # Drift, pause, consent
     CORRECTING = "Correcting"
+    DRIFTED = "Drifted"
     REPORT_ONLY = "ReportOnly"
     NOT_OBSERVED = "NotObserved"
     DRIFT_DETECTED = "DriftDetected"

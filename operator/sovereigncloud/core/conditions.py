@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from sovereigncloud.api.base import PAUSED
 from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.outcome import Outcome, Phase
 from sovereigncloud.core.plan import Step
@@ -17,6 +19,7 @@ MAX_TEXT = 253
 MAX_VALUE = 1024
 MAX_MESSAGE = 4096
 MAX_COST = 128
+_TOLD = 5
 
 Json = dict[str, Any]
 
@@ -42,9 +45,11 @@ def conditions(
         paused: whether the annotation is set.
         now: a timestamp.
     """
+    if outcome.phase is Phase.RETRY and outcome.message:
+        outcome = replace(outcome, message=f"{outcome.message}; it is tried again by itself")
     before = {c["type"]: c for c in previous.get("conditions") or []}
     was_ready = before.get("Ready", {}).get("status") == "True" and previous.get("observedGeneration") == generation
-    wanted: list[Json] = [_ready(outcome, before.get("Ready", {}), was_ready=was_ready)]
+    wanted: list[Json] = [_ready(outcome, was_ready=was_ready)]
     if outcome.phase is Phase.STALLED:
         wanted.append(_condition("Stalled", "True", outcome.reason, outcome.message))
     elif outcome.phase is not Phase.DONE:
@@ -56,7 +61,7 @@ def conditions(
                 "Paused",
                 "True",
                 Reason.PAUSED_BY_ANNOTATION,
-                "nothing outside is written while sovereigncloud.io/paused is true",
+                f"nothing outside is written; remove the annotation {PAUSED} to go on",
             )
         )
     for condition in wanted:
@@ -66,11 +71,12 @@ def conditions(
     return wanted
 
 
-def _ready(outcome: Outcome, old: Json, *, was_ready: bool) -> Json:
+def _ready(outcome: Outcome, *, was_ready: bool) -> Json:
     if outcome.phase is Phase.DONE:
         return _condition("Ready", "True", outcome.reason or Reason.AS_DECLARED, outcome.message or "as declared")
     if was_ready and outcome.phase is not Phase.STALLED and outcome.available:
-        return _condition("Ready", "True", old["reason"], old.get("message", ""))
+        # True as before; the one line that `kubectl get` has for it tells what is going on meanwhile.
+        return _condition("Ready", "True", outcome.reason, outcome.message)
     return _condition("Ready", "False", outcome.reason, outcome.message)
 
 
@@ -90,12 +96,19 @@ def _drifted(
     if not counted:
         return [_condition("Drifted", "False", Reason.IN_SYNC, "nothing was changed from outside")]
     reason = Reason.CORRECTING if any(v.action == "Correcting" for v in counted) else Reason.REPORT_ONLY
+    return [_condition("Drifted", "True", reason, differences(counted))]
+
+
+def differences(verdicts: Sequence[DriftVerdict]) -> str:
+    """The first few in words, and why nothing is done about those that are only reported."""
     shown = ", ".join(
         f"{v.drift.path} is {v.drift.observed or 'absent'} instead of {v.drift.desired or 'absent'}"
-        for v in counted[:5]
+        for v in verdicts[:_TOLD]
     )
-    more = f" and {len(counted) - 5} more" if len(counted) > 5 else ""
-    return [_condition("Drifted", "True", reason, f"{shown}{more}")]
+    more = f" and {len(verdicts) - _TOLD} more" if len(verdicts) > _TOLD else ""
+    remedies = dict.fromkeys(v.remedy for v in verdicts if v.action == "Reported" and v.remedy)
+    left = f"; reported only: {'; '.join(remedies)}" if remedies else ""
+    return f"{shown}{more}{left}"
 
 
 def _condition(kind: str, status: str, reason: str, message: str) -> Json:

@@ -9,6 +9,9 @@ from enum import StrEnum
 
 from sovereigncloud.core.outcome import DONE, Outcome
 
+LOST_PATH = "spec"
+"""Path of a difference that is all of an object: it was made, and is not there any more."""
+
 
 class Action(StrEnum):
     CREATE = "Create"

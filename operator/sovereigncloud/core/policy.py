@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from sovereigncloud.api.base import PAUSED, DriftAction, DriftPolicy, Management
 from sovereigncloud.api.reasons import Reason
-from sovereigncloud.core.outcome import Outcome, Phase, approval, held, waiting
-from sovereigncloud.core.plan import Action, Drift, Plan, Step, is_part_of, plan_hash
+from sovereigncloud.core.outcome import Outcome, Phase, approval, held, stalled, waiting
+from sovereigncloud.core.plan import Action, Disruption, Drift, Plan, Step, is_part_of, plan_hash
 
 
 @dataclass(frozen=True, slots=True)
 class DriftVerdict:
-    """A difference and what is done about it: Correcting, Reported or Ignored."""
+    """A difference and what is done about it.
+
+    Attributes:
+        drift: the difference.
+        action: Correcting, Reported or Ignored.
+        remedy: for what is only reported: what a person can do to have it mended.
+    """
 
     drift: Drift
     action: str
+    remedy: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,7 @@ class Policy:
     drift_policy: DriftPolicy | None = None
 
 
+_NAMED = 3
 _MAKES = frozenset({Action.CREATE, Action.REPLACE, Action.INSTALL, Action.REINSTALL})
 _ABSENT_BEFORE = frozenset({Action.CREATE, Action.INSTALL})
 _STRICTNESS = {Management.MANAGE: 0, Management.APPROVE: 1, Management.OBSERVE: 2}
@@ -91,14 +99,34 @@ def decide(plan: Plan, policy: Policy) -> Decision:
     if policy.management is Management.APPROVE and outside:
         digest = plan_hash(outside, plan.drift, salt=policy.salt)
         if digest != policy.approved_plan and not all(is_part_of(s, policy.begun) for s in outside):
-            wait = approval(f"plan {digest} waits: set spec.approvedPlan to its hash to carry it out")
+            wait = approval(
+                f"waits for approval of {_listed(outside)}: set spec.approvedPlan: {digest} to carry it out"
+            )
             inside = tuple(s for s in wanted if s.inside)
             return replace(decision, steps=inside, published=outside, outcome=plan.outcome.merge(wait), hash=digest)
         decision = replace(decision, approved=policy.approved_plan)
     if takes_over:
         return _take_over(decision, wanted, policy)
     decision = _with_consent(decision, plan, policy, wanted)
+    if absent := [s for s in plan.steps if s not in wanted and s.action in _ABSENT_BEFORE]:
+        decision = replace(decision, outcome=decision.outcome.merge(_not_made_anew(absent)))
     return replace(decision, release=policy.deleting and not wanted and plan.outcome.phase is Phase.DONE)
+
+
+def _not_made_anew(absent: list[Step]) -> Outcome:
+    """What was taken away and is only reported is not there, so nothing that says Ready may say so of it."""
+    paths = ", ".join(dict.fromkeys(path for step in absent for path in step.fields))
+    return stalled(
+        Reason.EXTERNALLY_DELETED,
+        f"not done: {_listed(tuple(absent))}, since driftPolicy only reports it: set it to Correct for {paths} to have it"
+        " made anew, or delete this object",
+    )
+
+
+def _listed(steps: tuple[Step, ...]) -> str:
+    """What would be done, in short."""
+    more = f" and {len(steps) - _NAMED} more" if len(steps) > _NAMED else ""
+    return ", ".join(f"{s.action} {s.target}" for s in steps[:_NAMED]) + more
 
 
 def _take_over(decision: Decision, wanted: tuple[Step, ...], policy: Policy) -> Decision:
@@ -124,13 +152,13 @@ def _only_look(plan: Plan, policy: Policy, drift: tuple[DriftVerdict, ...]) -> D
             outcome = held(Reason.PAUSED_DELETION, f"deletion waits: remove the annotation {PAUSED}")
         release = leaves and not inside and outcome.phase is Phase.DONE
         return Decision(inside, shown, drift, outcome, release=release, hash=digest)
-    makes = [s for s in shown if s.action in _MAKES]
-    if makes and outcome.phase is Phase.DONE:
-        why = "management is Observe" if observes else "it is paused"
-        there = all(s.action not in _ABSENT_BEFORE for s in makes)
-        outcome = held(
-            Reason.NOT_ACTING, f"{makes[0].action} {makes[0].target} would be done, but {why}", available=there
-        )
+    # While it is paused a change of spec does not become reality, and nothing may say that it did: it is no drift either,
+    # else driftPolicy would speak about it afterwards. To observe is to compare: what differs there is drift.
+    undone = shown if policy.paused and not policy.settled else tuple(s for s in shown if s.action in _MAKES)
+    if undone and outcome.phase is Phase.DONE:
+        why = "management is Observe: set it to Manage" if observes else f"it is paused: remove the annotation {PAUSED}"
+        there = all(s.action not in _ABSENT_BEFORE for s in undone)
+        outcome = held(Reason.NOT_ACTING, f"not done: {_listed(undone)}, since {why}", available=there)
     return Decision(inside, shown, drift, outcome, hash=digest)
 
 
@@ -149,7 +177,12 @@ def _with_consent(decision: Decision, plan: Plan, policy: Policy, wanted: tuple[
         outcome = plan.outcome if wanted or not plan.steps else _undone(plan.outcome)
         return replace(decision, steps=wanted, outcome=outcome)
     asks = wanted[first]
-    wait = approval(f"{asks.action} {asks.target} ({asks.disruption}) waits for consent: set {asks.needs}")
+    # Several small steps may need one consent; the one that somebody notices is worth naming.
+    noticed = [s for s in wanted[first:] if s.needs == asks.needs and s.disruption is not Disruption.NONE]
+    named = (noticed or [asks])[0]
+    fields = f" for {', '.join(named.fields)}" if named.fields else ""
+    effect = f" ({named.disruption})" if noticed else ""
+    wait = approval(f"{named.action} {named.target}{effect}{fields} waits for consent: set {asks.needs}")
     outside = tuple(s for s in wanted if not s.inside)
     return replace(
         decision,
@@ -163,13 +196,19 @@ def _with_consent(decision: Decision, plan: Plan, policy: Policy, wanted: tuple[
 def _judge_drift(found: tuple[Drift, ...], policy: Policy, *, settled: bool) -> tuple[DriftVerdict, ...]:
     if not settled and policy.management is not Management.OBSERVE:
         return ()
-    return tuple(DriftVerdict(d, _drift_action(d, policy)) for d in found)
+    return tuple(_verdict(d, policy) for d in found)
 
 
-def _drift_action(drift: Drift, policy: Policy) -> str:
+def _verdict(drift: Drift, policy: Policy) -> DriftVerdict:
     wish = (policy.drift_policy or DriftPolicy()).action_for(drift.path)
     if wish is DriftAction.IGNORE:
-        return "Ignored"
-    if not drift.mendable or wish is DriftAction.REPORT or policy.paused or policy.management is Management.OBSERVE:
-        return "Reported"
-    return "Correcting"
+        return DriftVerdict(drift, "Ignored")
+    if policy.paused:
+        return DriftVerdict(drift, "Reported", f"remove the annotation {PAUSED} to have it mended")
+    if policy.management is Management.OBSERVE:
+        return DriftVerdict(drift, "Reported", "management is Observe, set it to Manage to have it mended")
+    if not drift.mendable:
+        return DriftVerdict(drift, "Reported")  # what its kind says of it names the remedy
+    if wish is DriftAction.REPORT:
+        return DriftVerdict(drift, "Reported", "driftPolicy says Report, set it to Correct to have it mended")
+    return DriftVerdict(drift, "Correcting")

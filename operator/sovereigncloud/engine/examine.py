@@ -12,6 +12,7 @@ from sovereigncloud.api.base import PAUSED, RECONCILE_REQUESTED_AT, Key, Managem
 from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.conditions import (
     conditions,
+    differences,
     drift_count,
     drift_entries,
     merge_patch,
@@ -211,10 +212,15 @@ def status_patch(
         approved: the approval that is being used up.
     """
     stamp = timestamp(now)
+    drift = examination.decision.drift if examination else None
+    if examination is not None and examination.plan.absent and not drift:
+        # An absence that nobody confirmed says nothing of drift, and what was said stays: else the object would look as
+        # if it had never been there, and would be made anew although driftPolicy only reports.
+        drift = None
     wanted: Json = {**previous, "observedGeneration": subject.generation}
     wanted["conditions"] = conditions(
         outcome,
-        examination.decision.drift if examination else None,
+        drift,
         previous,
         generation=subject.generation,
         paused=subject.paused,
@@ -222,8 +228,9 @@ def status_patch(
     )
     if examination is not None:
         decision = examination.decision
-        wanted["drift"] = drift_entries(decision.drift, previous, stamp) or None
-        wanted["driftCount"] = drift_count(decision.drift) or None
+        if drift is not None:
+            wanted["drift"] = drift_entries(drift, previous, stamp) or None
+            wanted["driftCount"] = drift_count(drift) or None
         wanted["plan"] = plan_status(decision.published, decision.hash)
         wanted.update(examination.fields)
     external = {**subject.external, **outcome.facts, **(facts or {})}
@@ -240,7 +247,5 @@ def said(examination: Examination) -> Outcome:
     outcome = examination.decision.outcome
     drift = [v for v in examination.decision.drift if v.action == "Reported"]
     if outcome.phase is Phase.DONE and drift:
-        return replace(
-            outcome, reason=outcome.reason or Reason.AS_DECLARED, message=f"{len(drift)} fields differ, reported only"
-        )
+        return replace(outcome, reason=outcome.reason or Reason.DRIFTED, message=differences(drift))
     return outcome

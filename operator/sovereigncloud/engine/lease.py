@@ -12,10 +12,11 @@ from datetime import UTC, datetime
 from time import monotonic
 from typing import Any, Protocol
 
-from sovereigncloud.kinds.errors import OutsideError
+from sovereigncloud.kinds.errors import Conflict, OutsideError
 
 logger = logging.getLogger(__name__)
 Json = dict[str, Any]
+_ATTEMPTS = 5
 
 
 class LeaseApi(Protocol):
@@ -65,6 +66,29 @@ class Lease:
         logger.info("holding Lease %s as %s", self._name, self._identity)
         self._task = asyncio.create_task(self._renew(), name="lease")
 
+    async def seize(self) -> None:
+        """Take it from whoever holds it, and return when that one has stopped writing; from then on it is renewed.
+
+        Raises:
+            OutsideError: the API server fails, or somebody else writes it each time.
+        """
+        begun = self._clock()
+        spec = await self._overwrite()
+        self._renewed = begun
+        self._task = asyncio.create_task(self._renew(), name="lease")
+        if spec.get("holderIdentity"):
+            # It finds out when it renews, and does not write from two thirds of this time on.
+            await asyncio.sleep(float(spec.get("leaseDurationSeconds") or self._seconds))
+
+    async def leave(self, seconds: float) -> None:
+        """Renew it no more; nobody else gets it for so many seconds. Raises OutsideError."""
+        if self._task is not None:
+            self._task.cancel()
+        current = await self._api.lease(self._namespace, self._name)
+        if current and current["spec"].get("holderIdentity") == self._identity:
+            current["spec"]["leaseDurationSeconds"] = max(1, round(seconds))
+            await self._api.write_lease(self._namespace, self._name, current, create=False)
+
     async def release(self) -> None:
         """Let the next one take it at once."""
         if self._task is None:
@@ -79,6 +103,21 @@ class Lease:
                     await self._api.write_lease(self._namespace, self._name, current, create=False)
             except OutsideError as error:
                 logger.warning("releasing the Lease failed, the next one waits %.0f s: %s", self._seconds, error)
+
+    async def _overwrite(self) -> Json:
+        """Write our name over whose it is; what was there before."""
+        for attempt in range(_ATTEMPTS):
+            current = await self._api.lease(self._namespace, self._name) or {}
+            spec: Json = current.get("spec") or {}
+            body = self._body(current.get("metadata") or {}, spec)
+            try:
+                await self._api.write_lease(self._namespace, self._name, body, create=not current)
+            except Conflict:
+                if attempt == _ATTEMPTS - 1:
+                    raise
+            else:
+                return spec
+        raise AssertionError
 
     async def _renew(self) -> None:
         while True:

@@ -37,7 +37,9 @@ def outcome_of(error: Exception) -> Outcome:
             return waiting(Reason.QUOTA_EXCEEDED, str(error), after=LOOK_AGAIN)
         case Auth():
             return stalled(
-                Reason.CREDENTIALS_REJECTED, f"{error}: check the Secret and the rights of its user", after=LOOK_AGAIN
+                Reason.CREDENTIALS_REJECTED,
+                f"{str(error).rstrip('.')}; check the Secret that spec names and the rights of its user",
+                after=LOOK_AGAIN,
             )
         case NotFound():
             return stalled(Reason.NOT_FOUND, str(error), after=LOOK_AGAIN)

@@ -31,8 +31,12 @@ class Settings(BaseModel):
 
     namespace: str = "sovereign-system"
     """Where the operator keeps its Lease and its ConfigMap."""
+    watch_namespaces: tuple[str, ...] = ()
+    """The namespaces whose objects it works for; empty: the whole cluster."""
     installation_id: str = Field(default="", pattern=r"^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?$")
     """Names this installation on everything made outside; empty: made at first start and kept in a ConfigMap."""
+    holdings: bool = False
+    """Keep a ConfigMap that says what is held by a finalizer, for the policy that refuses to uninstall."""
     workers: int = Field(default=16, ge=1, le=256)
     sweep_interval: float = Field(default=60.0, gt=0)
     settle_interval: float = Field(default=2.0, gt=0)
@@ -73,7 +77,11 @@ def _json(text: str) -> object:
         return text  # pydantic says which setting is no mapping
 
 
-_READERS: Mapping[str, Callable[[str], object]] = {"plain_http_hosts": _list, "ovh_endpoints": _json}
+_READERS: Mapping[str, Callable[[str], object]] = {
+    "watch_namespaces": _list,
+    "plain_http_hosts": _list,
+    "ovh_endpoints": _json,
+}
 
 
 def settings(environment: Mapping[str, str] = os.environ) -> Settings:

@@ -11,6 +11,7 @@ from time import monotonic
 from pydantic import ValidationError
 
 from sovereigncloud.api.base import Key
+from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.brakes import NOTHING, Limits, Verdict, judge
 from sovereigncloud.core.outcome import Phase
 from sovereigncloud.engine.actor import signature_of
@@ -33,7 +34,6 @@ from sovereigncloud.kinds.errors import MissingSecret, NotYet, OutsideError
 logger = logging.getLogger(__name__)
 _SLICE = 25
 """Objects between two turns of the event loop: a sweep over thousands must not hold up an answer to a person."""
-EXTERNALLY_DELETED = "ExternallyDeleted"
 _ADMITTED = "it is being looked into"
 
 
@@ -204,4 +204,4 @@ def _reported(resource: AnyResource) -> bool:
     """
     stalled = resource.status.condition("Stalled")
     same = resource.status.observed_generation == resource.metadata.generation
-    return same and stalled is not None and stalled.reason == EXTERNALLY_DELETED
+    return same and stalled is not None and stalled.reason == Reason.EXTERNALLY_DELETED

@@ -21,6 +21,8 @@ _WORDS = {
 }
 DELETING = 7
 _IN_ORDER = frozenset({1, 2, 6, 8})
+WORDS_IN_ORDER = frozenset(_WORDS[state] for state in _IN_ORDER)
+"""The same, as status tells them."""
 
 BOOTABLE_TYPES = frozenset({0, 1, 2})
 """OS, CDROM and DATABLOCK; kernels, ramdisks, files and backups (named by VM and time) share the pool of names."""
@@ -67,5 +69,7 @@ def _trouble(image: Image, where: str) -> Outcome:
             )
         case 3:
             return stalled(Reason.IMAGE_DISABLED, f"{name} is disabled; enable it there (oneimage enable {image.id})")
+        case 4 | 9 | 10:
+            return waiting(Reason.IMAGE_NOT_READY, f"{name} is {words(image)}: OpenNebula is copying it")
         case _:
             return waiting(Reason.IMAGE_NOT_READY, f"{name} is {words(image)}")

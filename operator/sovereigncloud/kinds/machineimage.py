@@ -16,7 +16,7 @@ from sovereigncloud.kinds.clouds import referred, where
 from sovereigncloud.kinds.controller import Uses, World
 from sovereigncloud.kinds.identification import foreign
 from sovereigncloud.kinds.image_observation import CloudImage, ImageObservation, is_left_alone, look, record
-from sovereigncloud.kinds.image_states import DELETING, exists_in_order, words
+from sovereigncloud.kinds.image_states import DELETING, WORDS_IN_ORDER, exists_in_order, words
 from sovereigncloud.kinds.ports import Attributes, Datastore, Image, MarketplaceApp
 
 _SHOWN = 10
@@ -120,6 +120,7 @@ class MachineImageController:
                 ready += _verdict(here, observed.mark, image).phase is Phase.DONE
             elif here.problem is not None and before is not None:
                 entry |= before.model_dump(by_alias=True, exclude_none=True)  # nobody could look
+                ready += before.state in WORDS_IN_ORDER
             entries.append(entry)
         return {"cloudsReady": f"{ready}/{len(clouds)}", "clouds": entries}
 
@@ -133,7 +134,9 @@ def _plan_in(here: CloudImage, resource: MachineImage, observed: ImageObservatio
     image = here.found.thing
     if here.found.missing is not None and not observed.admitted:
         what = f"image {here.found.missing} in {where(here.cloud)}"
-        outcome = waiting(Reason.CONFIRMING_ABSENCE, f"{what} is missing in the last view; it is looked for again")
+        outcome = waiting(
+            Reason.CONFIRMING_ABSENCE, f"{what} is missing in the last view; it is looked for again", available=True
+        )
         return Plan(absent=True, outcome=outcome)
     if going:
         # A cloud that is only observed keeps what is in it, as it would if this object were in that cloud alone.

@@ -9,7 +9,7 @@ from sovereigncloud.api.reasons import Reason
 from sovereigncloud.api.virtualnetwork import VirtualNetwork
 from sovereigncloud.core.identity import Mark, Ownership, ownership
 from sovereigncloud.core.outcome import DONE, Outcome, blocked, stalled, waiting
-from sovereigncloud.core.plan import Action, Cause, Drift, Plan, Step
+from sovereigncloud.core.plan import LOST_PATH, Action, Cause, Drift, Plan, Step
 from sovereigncloud.kinds.clouds import where
 from sovereigncloud.kinds.identification import Identified, foreign, written
 from sovereigncloud.kinds.network_ranges import ranges
@@ -71,7 +71,9 @@ def plan(resource: VirtualNetwork, observed: NetworkObservation) -> Plan:
         return Plan()
     if observed.found.missing is not None and not observed.admitted:
         what = f"network {observed.found.missing} in {where(cloud)}"
-        outcome = waiting(Reason.CONFIRMING_ABSENCE, f"{what} is missing in the last view; it is looked for again")
+        outcome = waiting(
+            Reason.CONFIRMING_ABSENCE, f"{what} is missing in the last view; it is looked for again", available=True
+        )
         return Plan(absent=True, outcome=outcome)
     if resource.deleting:
         return Plan() if network is None else _deletion(resource, observed, cloud, network)
@@ -94,9 +96,11 @@ def _making(resource: VirtualNetwork, observed: NetworkObservation, cloud: Key) 
         action=Action.CREATE,
         target=f"{name} in {where(cloud)}",
         cause=Cause.DECLARED if lost is None else Cause.OBSERVED,
+        # driftPolicy decides about a network that was lost, never about one that was not made yet.
+        fields=() if lost is None else (LOST_PATH,),
         cloud=cloud,
     )
-    drift = () if lost is None else (Drift("spec", name, f"network {lost} is gone"),)
+    drift = () if lost is None else (Drift(LOST_PATH, name, f"network {lost} is gone"),)
     return Plan(drift=drift, steps=(step,), outcome=waiting(Reason.CREATING, f"{step.target} is to be made"))
 
 

@@ -6,7 +6,7 @@ from sovereigncloud.api.base import Consent, Key
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, merge, stalled, waiting
-from sovereigncloud.core.plan import Action, Cause, Drift, Plan
+from sovereigncloud.core.plan import LOST_PATH, Action, Cause, Drift, Plan
 from sovereigncloud.kinds.clouds import where
 from sovereigncloud.kinds.image_states import BOOTABLE_TYPES, ready_for_a_machine
 from sovereigncloud.kinds.names import resolve
@@ -35,6 +35,8 @@ def creation(resource: HostedInstance, observed: InstanceObservation, sizes: Dec
         action=Action.CREATE,
         target=f'VM "{resource.outside_name}" in {where(cloud)}',
         cause=cause,
+        # driftPolicy decides about a machine that was lost, never about one that was not made yet.
+        fields=() if cause is Cause.DECLARED else (LOST_PATH,),
         cloud=cloud,
         image=source if resource.spec.source.image else None,
         template=None if resource.spec.source.image else source,
@@ -59,7 +61,7 @@ def lost(resource: HostedInstance, observed: InstanceObservation, sizes: Declare
                 Reason.CONFIRMING_ABSENCE, f"{what} is missing in the last view; it is asked for", available=True
             ),
         )
-    drift = (Drift("spec", f'VM "{resource.outside_name}"', f"VM {missing} was terminated"),)
+    drift = (Drift(LOST_PATH, f'VM "{resource.outside_name}"', f"VM {missing} was terminated"),)
     policy = resource.spec.update_policy
     if policy is None or policy.replace is not Consent.ALLOW:
         return Plan(

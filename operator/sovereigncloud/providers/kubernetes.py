@@ -49,6 +49,8 @@ class RbacRule:
         verbs: on it.
         own_namespace: only in the namespace that the operator runs in.
         names: only on objects of these names; not possible for list, watch and create.
+        cluster_kind: objects of it are in no namespace, so that a Role cannot grant it.
+        narrowed: only needed by an operator that watches some namespaces, not the cluster.
     """
 
     group: str
@@ -56,10 +58,15 @@ class RbacRule:
     verbs: tuple[str, ...]
     own_namespace: bool = False
     names: tuple[str, ...] = ()
+    cluster_kind: bool = False
+    narrowed: bool = False
 
 
+PART_OF = {"app.kubernetes.io/part-of": FIELD_MANAGER}
 INSTALLATION_CONFIG_MAP = "sovereign-installation"
 """Keeps the installation id, in the operator's namespace; outlives the release."""
+HOLDINGS_CONFIG_MAP = "sovereign-holdings"
+"""Says what the operator holds by its finalizer, in its namespace; `helm uninstall` asks by deleting it."""
 
 RBAC = (
     *(RbacRule(GROUP, kind.crd.plural, ("list", "watch", "patch")) for kind in KINDS),
@@ -69,12 +76,15 @@ RBAC = (
     # that takes the right to set the owner's finalizers.
     RbacRule(GROUP, "sovereignclouds/finalizers", ("update",)),
     # Kopf watches them: a kind whose CRD comes later is taken up without a restart (kopf/_core/reactor/observation.py, 1.45).
-    RbacRule("apiextensions.k8s.io", "customresourcedefinitions", ("get", "list", "watch")),
+    RbacRule("apiextensions.k8s.io", "customresourcedefinitions", ("get", "list", "watch"), cluster_kind=True),
+    # And namespaces, where only some are watched: one that is made later is taken up as well.
+    RbacRule("", "namespaces", ("list", "watch"), cluster_kind=True, narrowed=True),
     RbacRule("", "secrets", ("get", "create", "patch", "delete")),
     RbacRule("", "events", ("create", "patch")),  # patch: what is said again counts up
     RbacRule("batch", "jobs", ("get", "list", "create")),
     RbacRule("", "configmaps", ("get",), own_namespace=True, names=(INSTALLATION_CONFIG_MAP,)),
     RbacRule("", "configmaps", ("create",), own_namespace=True),
+    RbacRule("", "configmaps", ("get", "patch"), own_namespace=True, names=(HOLDINGS_CONFIG_MAP,)),
     RbacRule("coordination.k8s.io", "leases", ("get", "create", "update"), own_namespace=True),
 )
 
@@ -94,16 +104,20 @@ class Connection:
     verify: bool = True
 
     @staticmethod
-    def load(context: str | None = None) -> Connection:
-        """From the pod's service account, else from the kubeconfig. Raises kubernetes.config.ConfigException."""
+    def load(context: str | None = None, kubeconfig: str | None = None) -> Connection:
+        """From the pod's service account, else from the kubeconfig (None: KUBECONFIG's, else the person's own).
+
+        Raises kubernetes.config.ConfigException.
+        """
+        kubeconfig = kubeconfig or os.environ.get("KUBECONFIG")
         configuration = kubernetes.client.Configuration()
         token_file = kubernetes.config.incluster_config.SERVICE_TOKEN_FILENAME
-        if not context and Path(token_file).exists() and not os.environ.get("KUBECONFIG"):
+        if not context and Path(token_file).exists() and not kubeconfig:
             kubernetes.config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
         else:
             # The library reads KUBECONFIG once, when it is imported.
             kubernetes.config.load_kube_config(  # type: ignore[no-untyped-call]
-                os.environ.get("KUBECONFIG"), context=context, client_configuration=configuration
+                kubeconfig, context=context, client_configuration=configuration
             )
             token_file = ""
         tls: ssl.SSLContext | None = None
@@ -134,10 +148,24 @@ class Connection:
 
 
 class KubernetesApi:
-    """Verbs on the API server. Raises the errors of `kinds.errors`."""
+    """Verbs on the API server. Raises the errors of `kinds.errors`.
 
-    def __init__(self, connection: Connection, *, timeout: float = 30.0, observer: Observer | None = None) -> None:
-        self._connection = connection
+    Args:
+        connection: to it.
+        timeout: of a request, in seconds.
+        namespaces: those whose objects there are; none: all of the cluster.
+        observer: is told of every request.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        timeout: float = 30.0,
+        namespaces: tuple[str, ...] = (),
+        observer: Observer | None = None,
+    ) -> None:
+        self._connection, self._namespaces = connection, namespaces
         self._observer = observer or Unobserved()
         self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=5)
         self._session: aiohttp.ClientSession | None = None
@@ -160,10 +188,17 @@ class KubernetesApi:
     # --- our own kinds -------------------------------------------------------------------------------------------
 
     async def objects(self, kind: str, *, limit: int = 500) -> AsyncIterator[Json]:
-        """Every object of a kind in all namespaces, in pages. Some come twice where the list expired half way through."""
+        """Every object of a kind in all namespaces, or in those that are watched, in pages. Some come twice where the list
+        expired half way through.
+        """
+        for namespace in self._namespaces or ("",):
+            async for item in self._list(kind, namespace, limit):
+                yield item
+
+    async def _list(self, kind: str, namespace: str, limit: int) -> AsyncIterator[Json]:
         token = ""
         while True:
-            path = f"/apis/{GROUP}/{VERSION}/{PLURALS[kind]}?limit={limit}" + (f"&continue={token}" if token else "")
+            path = f"{_path(kind, namespace, '')}?limit={limit}" + (f"&continue={token}" if token else "")
             try:
                 page = await self._request("GET", path, counted=("list", PLURALS[kind]))
             except _ExpiredError:
@@ -328,6 +363,18 @@ class KubernetesApi:
         }
         await self._request("POST", _core(namespace, "configmaps"), body, counted=("create", "configmaps"))
 
+    async def holdings(self, namespace: str) -> Mapping[str, str] | None:
+        """What was told last about what is held; None: nothing yet."""
+        return await self.config_map(namespace, HOLDINGS_CONFIG_MAP)
+
+    async def tell_holdings(self, namespace: str, data: Mapping[str, str]) -> None:
+        """Write it into the ConfigMap, which is made where it is not there."""
+        path = _core(namespace, "configmaps", HOLDINGS_CONFIG_MAP)
+        try:
+            await self._request("PATCH", path, {"data": dict(data)}, counted=("patch", "configmaps"))
+        except NotFound:
+            await self.create_config_map(namespace, HOLDINGS_CONFIG_MAP, data, PART_OF)
+
     async def lease(self, namespace: str, name: str) -> Json | None:
         """The Lease, or None."""
         try:
@@ -367,12 +414,13 @@ class KubernetesApi:
         content: str = "",
         counted: tuple[str, str],
         again: bool = True,
+        accept: str = "application/json",
     ) -> Json:
         self.requests[counted] = self.requests.get(counted, 0) + 1
         if self._session is None:
             raise RuntimeError("the session to the API server is not open")
         kind = content or ("application/merge-patch+json" if method == "PATCH" else "application/json")
-        headers = {"Accept": "application/json", "Content-Type": kind}
+        headers = {"Accept": accept, "Content-Type": kind}
         if token := self._bearer():
             headers["Authorization"] = f"Bearer {token}"
         where = f"Kubernetes {method} {path.split('?', maxsplit=1)[0]}"
@@ -385,7 +433,9 @@ class KubernetesApi:
                     call.code = str(reply.status)
                     if reply.status == 401 and again and self._connection.token_file:
                         self._token_read = float("-inf")
-                        return await self._request(method, path, body, content=content, counted=counted, again=False)
+                        return await self._request(
+                            method, path, body, content=content, counted=counted, again=False, accept=accept
+                        )
                     if reply.status >= 400:
                         raise _error(reply.status, _read(text), reply.headers.get("Retry-After"), where)
                     answer: Json = json.loads(text) if text else {}
@@ -394,6 +444,10 @@ class KubernetesApi:
                 raise Retry(f"{type(error).__name__}: {error}", where=where, maybe_done=False) from error
             except (aiohttp.ClientError, TimeoutError, ValueError) as error:
                 raise Retry(f"{type(error).__name__}: {error}", where=where) from error
+
+    async def _refusal(self, reply: aiohttp.ClientResponse, where: str) -> OutsideError:
+        """The error that a reply of 400 and above stands for."""
+        return _error(reply.status, _read(await reply.text()), reply.headers.get("Retry-After"), where)
 
     def _bearer(self) -> str:
         file = self._connection.token_file
@@ -442,7 +496,7 @@ def _seconds(retry_after: str | None) -> float | None:
 
 def _path(kind: str, namespace: str, name: str) -> str:
     scope = f"namespaces/{namespace}/" if namespace else ""
-    return f"/apis/{GROUP}/{VERSION}/{scope}{PLURALS[kind]}/{name}"
+    return f"/apis/{GROUP}/{VERSION}/{scope}{PLURALS[kind]}" + (f"/{name}" if name else "")
 
 
 def _core(namespace: str, resource: str, name: str = "") -> str:

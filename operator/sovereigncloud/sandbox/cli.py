@@ -13,7 +13,7 @@ from sovereigncloud.sandbox.ovh.command import ovh
 from sovereigncloud.sandbox.toolchain import BuildError
 
 app = typer.Typer(
-    help="A local control plane to play with: a real Kubernetes API on loopback, no nodes, nothing to buy.",
+    help="A local control plane to play with: a real Kubernetes API on loopback, one small node, nothing to buy.",
     no_args_is_help=True,
 )
 
@@ -48,7 +48,7 @@ def up() -> None:
         raise typer.Exit(1) from failure
     _print(status)
     typer.echo("\nReal: the Kubernetes API, Helm, the operator. Simulated: OVHcloud, OpenNebula, the installer's pod.")
-    typer.echo("There are no nodes: no pod ever runs, the operator is a process beside the API server.")
+    typer.echo("The one node runs pods of the operator's image, from the sources here; all others stay Pending.")
     typer.echo(f"Use it:  export KUBECONFIG={status.state.kubeconfig}")
     if examples := status.state.announced.get("playground", {}).get("examples"):
         typer.echo(f"         kubectl apply -k {examples}")

@@ -13,7 +13,7 @@ from rich.markup import escape
 from sovereigncloud.sandbox.chronicle import Chronicle
 from sovereigncloud.sandbox.controlplane import ControlPlane
 from sovereigncloud.sandbox.overlay import prepare
-from sovereigncloud.sandbox.stage import SYSTEM, Json, Stage, StageError, condition, is_ready
+from sovereigncloud.sandbox.stage import RELEASE, SYSTEM, Json, Stage, StageError, condition, is_ready
 
 _KINDS = "sovereignclouds,baremetalservers,virtualnetworks,machineimages,hostedinstances"
 # The simulated account has no limit worth keeping, and nobody wants to watch a minute of waiting for a sweep.
@@ -27,10 +27,13 @@ console = Console(highlight=False, soft_wrap=True)
 def demo() -> None:
     """Play it; everything that was started is ended again."""
     begun = time.monotonic()
-    _chapter("A real Kubernetes control plane on this machine (etcd, kube-apiserver, kube-controller-manager)")
+    _chapter(
+        "A real Kubernetes control plane on this machine (etcd, kube-apiserver, kube-controller-manager), and a node"
+    )
     with tempfile.TemporaryDirectory(prefix="sovereign-demo-") as folder:
         directory = Path(folder)
         with ControlPlane(directory / "control-plane") as cluster:
+            cluster.start_kubelet()
             stage = Stage(cluster, directory, _SETTINGS)
             try:
                 _play(stage)
@@ -42,14 +45,16 @@ def demo() -> None:
 
 def _play(stage: Stage) -> None:
     console.print(
-        "SIMULATED: the OVHcloud API, OpenNebula, and the pod of the installer, over their real wire formats."
+        "SIMULATED: the OVHcloud API, OpenNebula, and the pod of the installer, over their real wire formats; a kubelet that"
+        " runs the operator's pod from the sources here instead of an image."
     )
     console.print("REAL: the Kubernetes API, Helm, kubectl, and the operator, which does not know the difference.")
     stage.start_simulators()
     overlay = prepare(stage)
-    _shown("helm install sovereign-cloud-operator charts/sovereign-cloud-operator")
-    stage.install()
-    stage.start_operator()
+    _shown(f"helm install {RELEASE} charts/{RELEASE} -n {SYSTEM} --create-namespace --values values.yaml --wait")
+    stage.deploy()
+    _shown(f"kubectl get pods -n {SYSTEM}")
+    console.print(stage.cluster.kubectl("get", "pods", "-n", SYSTEM).stdout.rstrip())
     _chapter("Three clouds, an image, networks and machines, from manifests/examples")
     _shown("kubectl apply -k manifests/examples")
     console.print(stage.cluster.kubectl("apply", "-k", str(overlay)).stdout.rstrip())
@@ -130,7 +135,7 @@ def _watch_until(stage: Stage, what: str, test: Callable[[list[Json]], bool], *,
         if test(items):
             return
         if time.monotonic() - begun > seconds:
-            raise StageError(f"not {what} within {seconds:.0f} s; the operator said:\n{stage.log()[-3000:]}")
+            raise StageError(f"not {what} within {seconds:.0f} s; the operator said:\n{stage.pod_log()[-3000:]}")
         time.sleep(0.3)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from sovereigncloud.sandbox.cluster import Cluster
 from sovereigncloud.sandbox.overlay import prepare
 from sovereigncloud.sandbox.services import ANNOUNCE
-from sovereigncloud.sandbox.stage import Stage
+from sovereigncloud.sandbox.stage import RELEASE, SYSTEM, Stage
 
 _SETTINGS = {"sweep_interval": "10", "settle_interval": "1", "ovh_rate": "50", "ovh_burst": "100"}
 
@@ -30,15 +30,20 @@ def main() -> None:
         stage = Stage(Cluster(Path(os.environ["KUBECONFIG"]), directory), directory, _SETTINGS)
         try:
             stage.start_simulators()
-            stage.install()
             examples = prepare(stage)
-            stage.start_operator()
+            if stage.has_node:
+                stage.deploy()
+                log = f"kubectl logs -n {SYSTEM} deployment/{RELEASE}"
+            else:  # somebody's own cluster, whose nodes have no image of these sources
+                stage.install()
+                stage.start_operator()
+                log = str(directory / "operator.log")
             _announce({
                 "simulated OVHcloud": stage.ovh_connection["url"],
                 "its admin door": stage.ovh.url,
                 "OpenNebula's admin door": stage.one.url,
                 "examples": str(examples),
-                "operator's log": str(directory / "operator.log"),
+                "operator's log": log,
             })  # fmt: skip
             end.wait()
         finally:

@@ -30,6 +30,7 @@ from sovereigncloud.sandbox.certificates import KeyPair
 from sovereigncloud.sandbox.child import Child
 from sovereigncloud.sandbox.cluster import Cluster
 from sovereigncloud.sandbox.controlplane import ControlPlane
+from sovereigncloud.sandbox.kubelet.node import RUNTIME
 
 Json = dict[str, Any]
 
@@ -140,6 +141,12 @@ class Stage:
         self._helm_upgrade(f"--values={self.write_values()}", "--wait", "--timeout=90s", *arguments)
         if isinstance(self.cluster, ControlPlane):
             self.cluster.settle_garbage_collector()
+
+    @property
+    def has_node(self) -> bool:
+        """Whether the cluster has a node that runs the operator's pod from the sources here."""
+        nodes = self.cluster.get("nodes")["items"]
+        return any(node["status"]["nodeInfo"]["containerRuntimeVersion"] == RUNTIME for node in nodes)
 
     def write_values(self) -> Path:
         """A file of values: the settings of this stage, and where the simulated OVHcloud is."""

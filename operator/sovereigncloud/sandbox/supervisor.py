@@ -50,6 +50,8 @@ def supervise(files: Files, request: Request, end: threading.Event) -> None:
     try:
         with contextlib.ExitStack() as stack:
             plane = None if request.existing else stack.enter_context(ControlPlane(files.control_plane))
+            if plane:
+                plane.start_kubelet()
             vital = dict(plane.children) if plane else {}
             env = os.environ | {"KUBECONFIG": str(state.kubeconfig)}
             services = {one.name: stack.enter_context(_start(one, files, env)) for one in request.services}

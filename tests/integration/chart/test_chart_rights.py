@@ -20,6 +20,8 @@ SOURCE = Path(sovereigncloud.__file__).parent.parent
 OWN, OTHER = "sovereign-system", "tenants"
 ACCOUNT = "operator-sovereign-cloud-operator"
 SUBJECT = f"system:serviceaccount:{OWN}:{ACCOUNT}"
+GRANTED = [rule for rule in RBAC if not rule.narrowed]
+"""To a release for the whole cluster; test_lifecycle_namespaced.py has the other one."""
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +70,7 @@ def rights(plane, namespace, subject):
 def table(*, own):
     return {
         (rule.group, rule.resource, name, verb)
-        for rule in RBAC
+        for rule in GRANTED
         if own or not rule.own_namespace
         for name in rule.names or ("*",)
         for verb in rule.verbs
@@ -81,7 +83,7 @@ def test_the_account_has_exactly_the_rights_of_the_table(plane, namespace, own):
     assert rights(plane, namespace, SUBJECT) - everybody == table(own=own)
 
 
-@pytest.mark.parametrize("rule", RBAC, ids=lambda rule: f"{'-'.join(rule.verbs)} {rule.resource}")
+@pytest.mark.parametrize("rule", GRANTED, ids=lambda rule: f"{'-'.join(rule.verbs)} {rule.resource}")
 def test_can_i_says_yes_to_the_table(plane, rule):
     resource, _, subresource = rule.resource.partition("/")
     asked = f"{resource}.{rule.group}" if rule.group else resource
@@ -219,6 +221,10 @@ async def try_the_rest(api):
     assert await api.config_map(OWN, INSTALLATION_CONFIG_MAP) is None
     await api.create_config_map(OWN, INSTALLATION_CONFIG_MAP, {"id": "abc"}, {})
     assert await api.config_map(OWN, INSTALLATION_CONFIG_MAP) == {"id": "abc"}
+    assert await api.holdings(OWN) is None
+    for count in ("1", "0"):
+        await api.tell_holdings(OWN, {"count": count})
+    assert await api.holdings(OWN) == {"count": "0"}
     assert await api.lease(OWN, "sovereign-abc") is None
     made = await api.write_lease(OWN, "sovereign-abc", lease(), create=True)
     await api.write_lease(OWN, "sovereign-abc", lease(made["metadata"]["resourceVersion"]), create=False)
@@ -248,7 +254,7 @@ async def test_every_verb_of_the_code_works_with_these_rights_and_no_right_is_id
     for verb, resource in (*opened.requests, *((verb, name) for name, verbs in BESIDE.items() for verb in verbs)):
         used[resource].add(verb)
     allowed = defaultdict(set)
-    for rule in RBAC:
+    for rule in GRANTED:
         allowed[rule.resource] |= set(rule.verbs)
     assert used == allowed
 

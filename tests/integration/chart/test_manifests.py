@@ -20,7 +20,7 @@ def documents(text):
 def test_the_base_is_the_rendered_chart(control_plane):
     rendered = control_plane.helm(
         "template", NAME, str(REPOSITORY / "charts" / NAME), "--namespace=sovereign-system", "--set=crds.install=false",
-        "--skip-tests",
+        "--set=uninstall.policy=Release", "--no-hooks",
     )  # fmt: skip
     assert documents((BASE / "operator.yaml").read_text()) == documents(rendered.stdout), "run: make manifests"
 

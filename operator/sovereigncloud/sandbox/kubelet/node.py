@@ -24,6 +24,7 @@ from sovereigncloud.sandbox.kubelet.root import Isolation
 logger = logging.getLogger("kubelet")
 Json = dict[str, Any]
 _NOT_FOUND = 404
+RUNTIME = "sandbox://1"
 _PODS = 110
 
 
@@ -81,7 +82,7 @@ class Node:
                 "architecture": self.labels["kubernetes.io/arch"],
                 "osImage": "sandbox",
                 "kernelVersion": os.uname().release,
-                "containerRuntimeVersion": "sandbox://1",
+                "containerRuntimeVersion": RUNTIME,
                 "bootID": "",
                 "machineID": "",
                 "systemUUID": "",

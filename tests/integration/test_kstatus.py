@@ -1,0 +1,281 @@
+"""How the rest of the world reads a status: kstatus (so Helm and Flux), kubectl wait and Argo CD, for every kind in every
+situation, each situation brought about for real, and every version of a status from an object's first second on."""
+
+import re
+import time
+
+import pytest
+import yaml
+from tests.integration.kstatus import CURRENT, FAILED, IN_PROGRESS, TERMINATING, judge
+from tests.integration.status_scenes import (
+    AGES,
+    IMAGE,
+    INSTANCE,
+    NETWORK,
+    SERVER,
+    SLOW,
+    SUBJECTS,
+    Scenes,
+)
+
+from sovereigncloud.api import KINDS
+
+SETTINGS = {"sweep_interval": "1", "settle_interval": "0.3", "late_write_grace": "2"}
+
+# row: (what a person would say, kstatus, whether `kubectl wait --for=condition=Ready` is content, Argo CD)
+ROWS = {
+    "new": ("created, and nobody has looked at it", IN_PROGRESS, False, "Progressing"),
+    "progress": ("it is being made", IN_PROGRESS, False, "Progressing"),
+    "ready": ("it is as declared", CURRENT, True, "Healthy"),
+    "unseen": ("its spec was changed, and nobody has looked since", IN_PROGRESS, False, "Progressing"),
+    "error": (
+        "an API outside fails and is asked again; what was made is still there",
+        IN_PROGRESS,
+        True,
+        "Progressing",
+    ),
+    "invalid": ("no retry mends it: a person must act", FAILED, False, "Degraded"),
+    "reference": ("it waits for something that does not exist yet", IN_PROGRESS, False, "Progressing"),
+    "consent": ("it waits for a person's word in spec", IN_PROGRESS, False, "Suspended"),
+    "paused": ("it was paused while it was as declared", CURRENT, True, "Suspended"),
+    "paused change": ("it was paused, then its spec was changed: nothing follows", IN_PROGRESS, False, "Suspended"),
+    "drifted": ("somebody changed it outside; spec asks to report that only", CURRENT, True, "Healthy"),
+    "lost": ("somebody took it away outside; spec asks to report that only", FAILED, False, "Degraded"),
+    "deleting": ("it is being deleted", TERMINATING, None, "Progressing"),
+}
+CELLS = [(subject, row) for subject in SUBJECTS for row in ROWS]
+
+
+@pytest.fixture(scope="module")
+def foundation(stage, chronicle):
+    """Clouds with an image and a network each; nothing happens to them yet."""
+    made = Scenes(stage)
+    stage.apply(made.foundation())
+    for cloud in (made.home, made.flaky, made.slow):
+        chronicle.ready(IMAGE, f"alpine-{cloud.name}")
+        chronicle.ready(NETWORK, f"lan-{cloud.name}")
+    return made
+
+
+@pytest.fixture(scope="module")
+def scenes(stage, foundation):
+    """All of them begun."""
+    made = foundation
+    stage.one.call("POST", f"/clouds/{SLOW}/speeds", dict.fromkeys(("image", "vnet", "prolog"), AGES))
+    stage.ovh.call("PATCH", "/timing", {"reinstall": AGES})
+    wanted = [s for rows in made.of.values() for s in rows.values() if s.manifests and not s.late]
+    stage.apply([manifest for scene in wanted for manifest in scene.manifests])
+    return made
+
+
+@pytest.fixture(scope="module")
+def frozen(stage, chronicle, scenes):
+    """Every object as it is in its situation, (subject, row) -> object; the operator is stopped."""
+    open_cells = {
+        (subject, row): scene
+        for subject, rows in scenes.of.items()
+        for row, scene in rows.items()
+        if scene.manifests and not scene.late
+    }
+    waiting_for = {cell: [test for test in (scene.until, scene.shows) if test] for cell, scene in open_cells.items()}
+    untrue = []
+    current = set()
+    deadline = time.monotonic() + 60
+    while any(waiting_for.values()) and time.monotonic() < deadline:
+        mark = chronicle.mark
+        for cell, tests in waiting_for.items():
+            found = chronicle.get(*where(open_cells[cell]))
+            if found and judge(found) == CURRENT and cell not in current:
+                current.add(cell)
+                untrue += [] if is_there(scenes, cell, found) else [cell]
+            if tests and found and tests[0](found):
+                scene = open_cells[cell]
+                if len(tests) == 2 and scene.then:
+                    scene.then()
+                tests.pop(0)
+        if chronicle.mark == mark:
+            time.sleep(0.1)
+    absent = {
+        cell: chronicle.get(*where(open_cells[cell])).get("status") for cell, tests in waiting_for.items() if tests
+    }
+    assert not absent, f"situations that did not come about:\n{yaml.safe_dump(absent)}"
+    assert not untrue, f"said to be ready before they were: {untrue}"
+    stage.stop_operator()
+    late = [scene for rows in scenes.of.values() for scene in rows.values() if scene.late]
+    stage.apply([manifest for scene in late for manifest in scene.manifests])
+    for scene in open_cells.values():
+        if scene.last:
+            scene.last()
+    return {
+        (subject, row): stage.get(*where(scene)[:2])
+        for subject, rows in scenes.of.items()
+        for row, scene in rows.items()
+        if scene.manifests
+    }
+
+
+def where(scene):
+    manifest = scene.manifests[-1]
+    return manifest["kind"], manifest["metadata"]["name"]
+
+
+def is_there(scenes, cell, found):
+    """Whether what an object speaks of exists and does its job, seen from the other side."""
+    subject, _ = cell
+    stage, name = scenes.stage, found["metadata"]["name"]
+    if subject in {INSTANCE, IMAGE, NETWORK}:
+        cloud = scenes.flaky if name.endswith("-error") else scenes.home
+        pool = {IMAGE: "images", NETWORK: "vnets", INSTANCE: "vms"}[subject]
+        works = {("READY", None), ("USED", None), ("ACTIVE", "RUNNING")}
+        of_the_name = (o for o in stage.cloud(cloud.name)[pool] if o["name"] == name)
+        return any((o["state"], o.get("lcm")) in works for o in of_the_name)
+    if subject == SERVER:
+        ovh = found["spec"]["ovh"]
+        return stage.private_interface(ovh["serviceName"])["vrack"] == ovh["vrack"]
+    return all(h["state"] in {"MONITORED", "MONITORING_MONITORED"} for h in stage.cloud(name)["hosts"])
+
+
+# --- Helm ------------------------------------------------------------------------------------------------------------
+
+
+def declared(found):
+    """An object as its owner would write it down."""
+    metadata = {key: found["metadata"][key] for key in ("name", "namespace")}
+    return {"apiVersion": found["apiVersion"], "kind": found["kind"], "metadata": metadata, "spec": found["spec"]}
+
+
+def helm(stage, directory, verb, release, objects, *options, timeout):
+    """`helm install|upgrade --wait` of a chart that is these objects."""
+    (directory / "templates").mkdir(exist_ok=True)
+    (directory / "Chart.yaml").write_text("apiVersion: v2\nname: objects\nversion: 1.0.0\n")
+    (directory / "templates" / "objects.yaml").write_text(yaml.safe_dump_all(objects))
+    wait = ("--wait", f"--timeout={timeout}s", "--namespace=platform")
+    return stage.cluster.helm(verb, release, str(directory), *wait, *options, check=False, timeout=timeout + 60)
+
+
+def test_helm_waits_through_a_life_and_tells_what_it_waits_for(stage, foundation, tmp_path):
+    home = foundation.home
+    web = home.instance("helm-web")
+    made = helm(stage, tmp_path, "install", "web", [web], timeout=30)
+    assert made.returncode == 0, made.stderr
+    vm = home.vm("helm-web")
+    assert vm.running
+
+    web["spec"]["memory"] = "1Gi"
+    held = helm(stage, tmp_path, "upgrade", "web", [web], timeout=3)
+    assert held.returncode != 0
+    assert "status: InProgress" in held.stderr
+    assert "set spec.updatePolicy.powerCycle: Allow" in held.stderr
+
+    web["spec"]["updatePolicy"] = {"powerCycle": "Allow"}
+    resized = helm(stage, tmp_path, "upgrade", "web", [web], timeout=30)
+    assert resized.returncode == 0, resized.stderr
+    after = home.vm("helm-web")
+    assert (after.id, after.template["MEMORY"], after.running) == (vm.id, "1024", True)
+
+    gone = stage.cluster.helm("uninstall", "web", "--namespace=platform", "--wait", "--timeout=30s", timeout=60)
+    assert "uninstalled" in gone.stdout
+    assert home.onlooker.machine(vm.id).done
+
+
+def test_helm_gives_up_at_once_on_what_only_a_person_can_mend(stage, foundation, tmp_path):
+    begun = time.monotonic()
+    said = helm(
+        stage,
+        tmp_path,
+        "install",
+        "typo",
+        [foundation.home.instance("helm-typo", source={"image": "alpin"})],
+        timeout=40,
+    )
+    assert said.returncode != 0
+    assert time.monotonic() - begun < 20
+    assert "status: Failed" in said.stderr
+    assert 'has no image called "alpin"' in said.stderr
+    assert "there are: alpine" in said.stderr, "what there is instead"
+
+
+def test_helm_waits_for_what_a_reference_waits_for(stage, foundation, tmp_path):
+    early = foundation.home.instance("helm-early", placement={"cloudRef": {"name": "nowhere"}})
+    said = helm(stage, tmp_path, "install", "early", [early], timeout=3)
+    assert said.returncode != 0
+    assert "status: InProgress" in said.stderr
+    assert "SovereignCloud platform/nowhere does not exist: create it, or correct the reference" in said.stderr
+
+
+# --- the matrix ------------------------------------------------------------------------------------------------------
+
+
+def test_every_kind_has_a_scene_or_a_reason_for_every_row(scenes):
+    assert {subject.split()[0] for subject in SUBJECTS} == {kind.crd.kind for kind in KINDS}
+    assert {s: set(rows) for s, rows in scenes.of.items()} == {subject: set(ROWS) for subject in SUBJECTS}
+    assert all(bool(scene.manifests) != bool(scene.why) for rows in scenes.of.values() for scene in rows.values())
+
+
+@pytest.mark.parametrize(("subject", "row"), CELLS, ids=lambda value: value.replace(" ", "-"))
+def test_kstatus(frozen, scenes, subject, row):
+    why, expected, *_ = ROWS[row]
+    if scenes.of[subject][row].why:
+        return
+    found = frozen[subject, row]
+    assert judge(found) == expected, f"{why}\n{yaml.safe_dump(found.get('status'))}"
+
+
+def test_kubectl_wait_is_content_where_it_is_ready_and_nowhere_else(stage, frozen):
+    names = {f"{o['kind'].lower()}.sovereigncloud.io/{o['metadata']['name']}": cell for cell, o in frozen.items()}
+    asked = stage.cluster.kubectl(
+        "wait", "--for=condition=Ready", "--timeout=0s", "-n", "platform", *names, check=False, timeout=120
+    )
+    content = {names[line.split()[0]] for line in asked.stdout.splitlines() if line.endswith("condition met")}
+    expected = {cell for cell in frozen if ROWS[cell[1]][2]}
+    judged = {cell for cell in frozen if ROWS[cell[1]][2] is not None}
+    assert content & judged == expected
+
+
+def test_helm_judges_each_of_them_as_the_rules_in_these_tests_do(stage, frozen, tmp_path):
+    """Helm takes them all over, waits for them with the real kstatus, and says of each what it was."""
+    said = helm(stage, tmp_path, "install", "cells", [*map(declared, frozen.values())], "--take-ownership", timeout=4)
+    assert said.returncode != 0
+    told = dict(re.findall(r"resource (\w+/platform/[\w.-]+) not ready\. status: (\w+)", said.stderr))
+    expected = {f"{o['kind']}/platform/{o['metadata']['name']}": judge(o) for o in frozen.values()}
+    assert told == {name: status for name, status in expected.items() if status != CURRENT}
+
+
+def test_conditions_are_told_only_while_they_are_true_and_never_both(chronicle, frozen):
+    """In every version that there ever was: what is abnormal is there while it is, Ready always, reasons are given."""
+    for found in all_versions(chronicle):
+        told = {c["type"]: c for c in (found.get("status") or {}).get("conditions") or ()}
+        if not told:
+            assert found["status"] == {"observedGeneration": -1}
+            continue
+        assert "Ready" in told
+        assert not {"Reconciling", "Stalled"} <= told.keys()
+        assert all(told[kind]["status"] == "True" for kind in ("Reconciling", "Stalled", "Paused") if kind in told)
+        assert all(re.fullmatch(r"[A-Z][A-Za-z0-9]+", c["reason"]) for c in told.values()), told
+        assert all(c["message"] for c in told.values()), told
+
+
+# --- a whole life ----------------------------------------------------------------------------------------------------
+
+
+def all_versions(chronicle):
+    return [version for found in chronicle.objects("platform") for version in versions(chronicle, found)]
+
+
+def versions(chronicle, found):
+    return chronicle.versions(found["kind"], found["metadata"]["name"])
+
+
+@pytest.mark.parametrize("subject", SUBJECTS)
+def test_nothing_is_called_failed_on_its_way_nor_ready_and_then_not(chronicle, frozen, scenes, subject):
+    """From the first second: InProgress until it is there (which was looked at from outside), then Current."""
+    for row in ("ready", "unseen", "drifted", "paused", "deleting"):
+        scene = scenes.of[subject][row]
+        if scene.why:
+            continue
+        first, *others = [judge(version) for version in versions(chronicle, frozen[subject, row])]
+        assert first == IN_PROGRESS
+        course = [IN_PROGRESS, *others]
+        turns = [status for number, status in enumerate(course) if status != course[number - 1] or number == 0]
+        assert turns[:2] == [IN_PROGRESS, CURRENT], f"{row}: {turns}"
+        assert FAILED not in turns, f"{row}: {turns}"
