@@ -23,7 +23,7 @@ from typing import Any, Self
 
 import sovereigncloud
 from sovereigncloud.sandbox.child import Child
-from sovereigncloud.sandbox.cluster import Cluster, CommandError
+from sovereigncloud.sandbox.cluster import Cluster, CommandError, write_private
 from sovereigncloud.sandbox.controlplane import ControlPlane
 
 Json = dict[str, Any]
@@ -126,7 +126,7 @@ class ArgoCD:
         """End the sync that is under way, if there is one, as `argocd app terminate-op` does: while there is one Argo CD
         begins no other, and deletes nothing of an application that is being deleted.
         """
-        if ((self.get(name).get("status") or {}).get("operationState") or {}).get("phase") == "Running":
+        if operating(self.get(name)) == "Running":
             change = {"status": {"operationState": {"phase": "Terminating"}}}
             self.cluster.request("PATCH", f"{_APPLICATIONS}/{name}", change, "application/merge-patch+json")
 
@@ -151,14 +151,19 @@ class ArgoCD:
         return [event["object"] for event in events if event["type"] in {"ADDED", "MODIFIED"}]
 
     def cli(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """`argocd --core ...`: the same program, which needs no server. Raises CommandError."""
+        """`argocd ... --core`: the same program, which needs no server. Raises CommandError."""
+        view = ("config", "view", "--raw", "--minify", "--output=json")
+        kubeconfig = json.loads(self.cluster.kubectl(*view).stdout)
+        kubeconfig["contexts"][0]["context"]["namespace"] = NAMESPACE  # where it looks for Argo CD
+        path = self.directory / "kubeconfig"
+        write_private(path, json.dumps(kubeconfig).encode())
         finished = subprocess.run(
-            [str(self.directory / "bin" / "argocd"), *arguments],
+            [str(self.directory / "bin" / "argocd"), *arguments, "--core"],
             capture_output=True,
             text=True,
             check=False,
             timeout=_READY_WITHIN,
-            env=self._env(),
+            env=self._env() | {"KUBECONFIG": str(path)},
             cwd=self.directory,
         )
         if check and finished.returncode:
@@ -327,10 +332,15 @@ def sync(application: Json) -> str:
     return str(((application.get("status") or {}).get("sync") or {}).get("status", ""))
 
 
+def operating(application: Json) -> str:
+    """Phase of the last sync: Running, Succeeded, Failed, Error, Terminating; "" when there was none."""
+    return str(((application.get("status") or {}).get("operationState") or {}).get("phase", ""))
+
+
 def is_settled(application: Json, revision: str = "") -> bool:
     """Synced and Healthy, with no operation under way, and at this revision where one is given."""
     status = application.get("status") or {}
-    running = (status.get("operationState") or {}).get("phase") == "Running" or "operation" in application
+    running = operating(application) == "Running" or "operation" in application
     at = (status.get("sync") or {}).get("revision", "")
     return (sync(application), health(application)) == ("Synced", "Healthy") and not running and revision in {"", at}
 

@@ -19,8 +19,7 @@ def revision_of(found):
 
 def memory_outside(cloud):
     """MiB of its one machine, as OpenNebula has it."""
-    (machine,) = cloud.stage.cloud(cloud.name)["vms"]
-    return machine["memory"]
+    return int(cloud.vm("web").template["MEMORY"])
 
 
 def in_namespace(chronicle, kind, name, namespace):
