@@ -1,7 +1,7 @@
 """Argo CD beside a control plane: redis, repo-server, application-controller, and if wanted applicationset-controller.
 
 All of it is Argo CD's own program and Argo CD's own manifests, out of the module that it was built from. What is
-missing is its web interface; applications are written and read with kubectl, or with `argocd --core`.
+missing is its web interface; applications are written and read with kubectl. (`argocd --core` looks for Argo CD's pods.)
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import re
 import secrets
 import shutil
 import socket
-import subprocess
 import time
 import urllib.request
 from collections.abc import Callable, Mapping
@@ -23,7 +22,7 @@ from typing import Any, Self
 
 import sovereigncloud
 from sovereigncloud.sandbox.child import Child
-from sovereigncloud.sandbox.cluster import Cluster, CommandError, write_private
+from sovereigncloud.sandbox.cluster import Cluster
 from sovereigncloud.sandbox.controlplane import ControlPlane
 
 Json = dict[str, Any]
@@ -149,26 +148,6 @@ class ArgoCD:
         told = self.cluster.request("GET", f"{_APPLICATIONS}?{query}")
         events = told if isinstance(told, list) else [told] if told else []
         return [event["object"] for event in events if event["type"] in {"ADDED", "MODIFIED"}]
-
-    def cli(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """`argocd ... --core`: the same program, which needs no server. Raises CommandError."""
-        view = ("config", "view", "--raw", "--minify", "--output=json")
-        kubeconfig = json.loads(self.cluster.kubectl(*view).stdout)
-        kubeconfig["contexts"][0]["context"]["namespace"] = NAMESPACE  # where it looks for Argo CD
-        path = self.directory / "kubeconfig"
-        write_private(path, json.dumps(kubeconfig).encode())
-        finished = subprocess.run(
-            [str(self.directory / "bin" / "argocd"), *arguments, "--core"],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_READY_WITHIN,
-            env=self._env() | {"KUBECONFIG": str(path)},
-            cwd=self.directory,
-        )
-        if check and finished.returncode:
-            raise CommandError(finished)
-        return finished
 
     def metric(self, name: str, /, **labels: str) -> float:
         """The sum of a metric of the application-controller over all series that have these labels."""

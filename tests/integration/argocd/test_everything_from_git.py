@@ -11,8 +11,6 @@ from sovereigncloud.sandbox.controlplane import ControlPlane
 from sovereigncloud.sandbox.git_repository import GitRepository
 from sovereigncloud.sandbox.stage import SYSTEM, Stage
 
-pytestmark = pytest.mark.timeout(240)
-
 APPLICATION_SET = "/apis/argoproj.io/v1alpha1/namespaces/argocd/applicationsets/clouds"
 
 
@@ -56,11 +54,11 @@ def zones(everything):
     """Two zones, everything Synced and Healthy."""
     made = {name: everything.zone(name) for name in ("paris", "lyon")}
     everything.argo.apply(root(everything.repository))
-    everything.argo.wait(OPERATOR, "Synced and Healthy", is_settled, seconds=90)
+    everything.argo.wait(OPERATOR, "Synced and Healthy", is_settled, seconds=120)
     everything.stage.cluster.settle_garbage_collector()
-    everything.argo.wait(ROOT, "Synced and Healthy", is_settled)
+    everything.argo.wait(ROOT, "Synced and Healthy", is_settled, seconds=120)
     for name in made:
-        everything.argo.wait(name, "Synced and Healthy", is_settled, seconds=90)
+        everything.argo.wait(name, "Synced and Healthy", is_settled, seconds=120)
     return made
 
 
@@ -94,7 +92,7 @@ def test_deleting_the_whole_ends_with_the_operator_last_and_leaves_nothing(every
     applications = "/apis/argoproj.io/v1alpha1/namespaces/argocd/applications"
     since = cluster.request("GET", applications)["metadata"]["resourceVersion"]
     everything.argo.delete(ROOT)
-    everything.argo.wait_gone(ROOT, seconds=150)
+    everything.argo.wait_gone(ROOT, seconds=180)
     told = cluster.request("GET", f"{applications}?watch=1&resourceVersion={since}&timeoutSeconds=1")
     ended = [event["object"]["metadata"]["name"] for event in told if event["type"] == "DELETED"]
     assert ended[-2:] == [OPERATOR, ROOT]

@@ -4,8 +4,6 @@ import pytest
 
 from sovereigncloud.sandbox.argocd import is_settled, operating
 
-pytestmark = pytest.mark.timeout(180)
-
 
 @pytest.fixture
 def filled(make_folder):

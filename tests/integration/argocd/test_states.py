@@ -6,8 +6,6 @@ from sovereigncloud.api.base import PAUSED
 from sovereigncloud.sandbox.argocd import health, operating, resource, sync
 from sovereigncloud.sandbox.stage import condition
 
-pytestmark = pytest.mark.timeout(180)
-
 
 def said(app, kind, name):
     """Status and message of one resource, as Argo CD has them."""
@@ -100,7 +98,7 @@ def test_a_change_that_waits_for_consent_is_suspended_until_spec_allows_it(make_
     assert "set spec.updatePolicy.powerCycle: Allow" in waits["message"]
     folder.change("HostedInstance", "web", updatePolicy={"powerCycle": "Allow"})
     revision = folder.commit("It may be restarted")
-    folder.argo.cli("app", "terminate-op", folder.name)
+    folder.argo.terminate(folder.name)
     folder.settled(revision)
 
 
@@ -136,5 +134,5 @@ def test_an_approval_by_git_reaches_a_sync_that_waits_once_that_is_terminated(aw
     app = folder.wait("compared with the new commit", lambda app: app["status"]["sync"]["revision"] == revision)
     assert operating(app) == "Running"
     assert app["status"]["operationState"]["operation"]["sync"]["revision"] == before
-    folder.argo.cli("app", "terminate-op", folder.name)
+    folder.argo.terminate(folder.name)
     folder.settled(revision)

@@ -2,12 +2,8 @@
 
 from itertools import pairwise
 
-import pytest
-
 from sovereigncloud.sandbox.argocd import health, sync
 from sovereigncloud.sandbox.stage import is_ready
-
-pytestmark = pytest.mark.timeout(180)
 
 OPERATORS_FIELDS = {"f:status", "f:metadata"}
 
