@@ -58,6 +58,11 @@ _COMMANDS = {
         "List every field in which reality differs from what is declared, and what is done about it.",
     ),
     "plan": _Entry("plan:plan", _LOOK, "Print what the operator would do, and why. Nothing is changed, anywhere."),
+    "map": _Entry(
+        "map:map_",
+        _LOOK,
+        "Draw a picture of clouds, servers, networks and instances, inside the borders of their countries.",
+    ),
     "logs": _Entry("logs:logs", _LOOK, "Print what the operator said about an object."),
     "pause": _Entry("pause:pause", _ACT, "Stop every write outside for these objects, until `resume`."),
     "resume": _Entry(

@@ -84,7 +84,7 @@ class Scenes:
 
     def __post_init__(self):
         self.home, self.flaky, self.slow = (ExistingCloud(self.stage, name) for name in (HOME, FLAKY, SLOW))
-        self._servers = 0
+        self._servers, self._failing = 0, False
         self.of = {
             HOSTED: self._hosted(),
             EXISTING: self._existing(),
@@ -191,11 +191,14 @@ class Scenes:
         }
 
     def _in_flaky(self, found):
-        """Ready, and so is what else is in that cloud: it fails for all of them."""
+        """All that is in that cloud was ready: from then on it fails for all of it."""
         others = [("hostedinstance", "instance"), ("machineimage", "image"), ("virtualnetwork", "network")]
-        return is_ready(found) and all(is_ready(self.stage.get(kind, f"{name}-error")) for kind, name in others)
+        return self._failing or (
+            is_ready(found) and all(is_ready(self.stage.get(kind, f"{name}-error")) for kind, name in others)
+        )
 
     def _fail_flaky(self, kind, name):
+        self._failing = True
         self.stage.fault(FLAKY, "reply", "infoextended|pool.info", name="flaky", status=502, body="bad gateway")
         self._look(kind, name)
 
@@ -380,7 +383,8 @@ class Scenes:
         wrong.stage.mischief(wrong.name, "change-password", password="other")
         _, (_, reference) = scene("reference")
         _, paused = scene("paused")
-        _, deleting = scene("deleting")
+        used, deleting = scene("deleting")
+        deleting = (used.network("of-existing-deleting", 21), *deleting)  # else it goes at once
         self.stage.fault(slow.name, "latency", "infoextended", seconds=AGES)
         nothing = "an OpenNebula elsewhere is only read: nothing of it is to be done"
         return {
@@ -401,7 +405,11 @@ class Scenes:
             "paused change": Scene(why=nothing),
             "drifted": Scene(why=nothing),
             "lost": Scene(why=nothing),
-            "deleting": Scene(deleting, shows=is_ready, last=self._delete(kind, "existing-deleting")),
+            "deleting": Scene(
+                deleting,
+                shows=lambda found: is_ready(found) and found["metadata"].get("finalizers"),
+                last=self._delete(kind, "existing-deleting"),
+            ),
         }
 
     # --- SovereignCloud, hosted

@@ -12,9 +12,14 @@ from sovereigncloud.commands.options import Output
 
 def emit(value: Any, output: Output) -> None:
     """Print plain values as JSON or YAML."""
+    typer.echo(written(value, output), nl=False)
+
+
+def written(value: Any, output: Output) -> str:
+    """Plain values as JSON or YAML."""
     if output is Output.JSON:
-        typer.echo(json.dumps(value, indent=2))
-        return
+        return json.dumps(value, indent=2) + "\n"
     import yaml  # noqa: PLC0415 - for those who ask for it
 
-    typer.echo(yaml.safe_dump(value, sort_keys=False, allow_unicode=True), nl=False)
+    text: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
+    return text

@@ -177,7 +177,7 @@ def _app(name: str, apps: tuple[MarketplaceApp, ...], place: str) -> Marketplace
             close = sorted({app.name for app in apps if word in app.name.lower()} or {app.name for app in apps})
             return stalled(
                 Reason.APP_NOT_FOUND,
-                f'{place} has no marketplace app called "{name}"; there are {", ".join(close[:_SHOWN])}'
+                f'{place} has no marketplace app called "{name}"; there are: {", ".join(close[:_SHOWN])}'
                 + (" and others" if len(close) > _SHOWN else ""),
             )
         case [app] if app.state == _APP_READY:
