@@ -3,18 +3,15 @@
 ARG PYTHON=3.11-slim-bookworm
 
 FROM python:${PYTHON} AS build
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
+ENV PIP_NO_CACHE_DIR=1
 WORKDIR /build
 COPY requirements.build.lock requirements.runtime.lock ./
-# What runs goes into /venv, what builds stays in this stage. Wheels only: no setup script of a dependency runs here.
-RUN python -m venv --without-pip /venv \
- && python -m pip --python /venv/bin/python install --require-hashes --only-binary :all: -r requirements.runtime.lock \
- && python -m pip install --require-hashes --only-binary :all: -r requirements.build.lock
 COPY pyproject.toml README.md LICENSE ./
+COPY release/image-tree.sh release/
 COPY crds/ crds/
 COPY operator/ operator/
-RUN python -m pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
- && python -m pip --python /venv/bin/python install --no-deps --no-index dist/*.whl
+# The same command that tests/integration/test_image.py runs without an engine.
+RUN PYTHON=python release/image-tree.sh /venv
 
 FROM python:${PYTHON}
 LABEL org.opencontainers.image.title="sovereign-cloud-operator" \

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check bench faults crds manifests lock format clean
+.PHONY: demo test check bench faults crds manifests docs dist lock format clean
 
 $(STAMP): requirements.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -24,6 +24,7 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/sovereign crds --check
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: $(STAMP)
 	$(BIN)/python -m pytest -q -s tests/bench
@@ -34,12 +35,20 @@ faults: $(STAMP)
 crds: $(STAMP)
 	$(BIN)/sovereign crds --write
 
+# Needs no network. To write: `.venv/bin/mkdocs serve`.
+docs: crds
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 # The kustomize base is the chart, rendered, without what only `helm uninstall` asks. Helm comes from PATH or is built once; tests/integration/chart/test_manifests.py compares.
 manifests: crds
 	helm=$$($(BIN)/python -c "from sovereigncloud.sandbox.toolchain import Toolchain; print(Toolchain().resolve('helm'))") && \
 	{ echo "# Generated from charts/sovereign-cloud-operator by \`make manifests\`. Do not edit."; \
 	  $$helm template sovereign-cloud-operator charts/sovereign-cloud-operator --namespace sovereign-system \
 	    --set crds.install=false --set uninstall.policy=Release --no-hooks; } > manifests/base/operator.yaml
+
+# The files of a release (docs/releases.md): the same commit gives the same bytes.
+dist: $(STAMP)
+	$(BIN)/python release/dist.py
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
@@ -54,4 +63,4 @@ lock: $(STAMP)
 	$(PIP_COMPILE) --constraint requirements.lock --only-build-deps --all-build-deps --output-file requirements.build.lock pyproject.toml
 
 clean:
-	rm -rf $(VENV) dist build
+	rm -rf $(VENV) dist build site

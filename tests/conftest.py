@@ -8,7 +8,7 @@ from sovereigncloud.sandbox.controlplane import ControlPlane
 from sovereigncloud.sandbox.toolchain import BuildError, Toolchain
 
 NEED_PROGRAMS = {"control_plane", "own_control_plane"}
-ON_DEMAND = {"argocd_programs": ("argocd", "kustomize")}
+ON_DEMAND = {"argocd_programs": ("argocd", "kustomize"), "prometheus_programs": ("prometheus", "promtool")}
 """What only some tests need, by the fixture that they ask for: minutes of building that others are spared."""
 BUILD_FAILURE = pytest.StashKey[str]()
 
@@ -37,6 +37,12 @@ def programs(pytestconfig):
 @pytest.fixture(scope="session")
 def argocd_programs(programs):
     """Argo CD and what it calls; asking for it has them built before the first test."""
+    return programs
+
+
+@pytest.fixture(scope="session")
+def prometheus_programs(programs):
+    """Prometheus and promtool; asking for them has them built before the first test."""
     return programs
 
 

@@ -14,6 +14,7 @@ from sovereigncloud.core.plan import Action, Cause, Disruption, Drift, Plan, Ste
 from sovereigncloud.kinds.controller import SecretUse, Uses
 from sovereigncloud.kinds.errors import NotFound, Retry
 from sovereigncloud.kinds.ports import AccountView, CloudView, Front, ServerSummary, Vm
+from sovereigncloud.providers.limits import Allowance
 
 PENDING, RUNNING, DONE_STATE = 1, 3, 6
 
@@ -106,6 +107,8 @@ class Outside:
 
 class Client:
     """The part of the OpenNebula port that the tiny kinds use."""
+
+    allowance = Allowance(left=29.0, size=30.0, paused=0.0, refused=False)
 
     def __init__(self, outside, password):
         self._outside, self._password = outside, password

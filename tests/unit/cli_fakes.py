@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -162,8 +163,15 @@ class FakeCluster(Logged):
         only: frozenset[str] | None = None,
         silent: bool = False,
         installed: bool = True,
+        pods: tuple[dict[str, Any], ...] = (),
+        said: tuple[str, ...] = (),
+        may_annotate: bool = True,
     ) -> None:
         super().__init__(log, "Kubernetes")
+        self.there, self.said, self.may_annotate = list(pods), said, may_annotate
+        self.annotated: list[tuple[Key, dict[str, str | None]]] = []
+        self.later: list[tuple[str, dict[str, Any]]] = []
+        """Changes that a watch tells after the list."""
         self.bodies, self.secrets, self.happened = list(bodies), secrets or {}, list(events)
         self.only, self.silent, self.installed = only, silent, installed
 
@@ -209,6 +217,42 @@ class FakeCluster(Logged):
         self.note(f"events {key}")
         return [e for e in self.happened if e["involvedObject"]["name"] == key.name]
 
+    async def names(self, kind: str, namespace: str):
+        self.note(f"names {kind}")
+        bodies = self.objects_in(kind, namespace) if namespace else self.objects(kind)
+        return [(b["metadata"]["namespace"], b["metadata"]["name"]) async for b in bodies]
+
+    async def secret_is_there(self, namespace: str, name: str):
+        self.note(f"secret {namespace}/{name} there")
+        return (namespace, name) in self.secrets
+
+    async def changes(self, kind: str, namespace: str, name: str = ""):
+        self.note(f"watch {kind}")
+        bodies = self.objects_in(kind, namespace) if namespace else self.objects(kind)
+        yield "LISTED", [b async for b in bodies if name in {"", b["metadata"]["name"]}]
+        for what, told in self.later:
+            if told["kind"] == kind and name in {"", told["metadata"]["name"]}:
+                yield what, [told]
+        await asyncio.sleep(3600)
+
+    async def pods(self, namespace: str, selector: str):
+        self.note(f"pods {namespace or 'everywhere'} {selector}")
+        if self.only is not None and namespace not in self.only:
+            raise Auth("pods is forbidden", where="Kubernetes GET")
+        return [p for p in self.there if namespace in {"", p["metadata"]["namespace"]}]
+
+    async def log_lines(self, namespace: str, pod: str, container: str, *, follow, since, tail):
+        self.note(f"log {namespace}/{pod}/{container}")
+        for line in self.said if tail is None else self.said[len(self.said) - tail :] if tail else ():
+            yield line
+
+    async def annotate(self, key: Key, annotations):
+        self.note(f"annotate {key}")
+        if not self.may_annotate:
+            raise Auth("forbidden", where="Kubernetes PATCH")
+        self.annotated.append((key, dict(annotations)))
+        return {}
+
 
 class FakeInstaller(Logged):
     async def state(self, installation: Any) -> Any:
@@ -225,11 +269,17 @@ class Outside:
         self.ovh = FakeOvh(self.log, "OVHcloud")
         self.cluster: FakeCluster | None = None
         self.credentials: list[tuple[str, ...]] = []
+        self.answering: set[str] = set()
+        """Hosts that answer on every port."""
         self.settings = Settings(**{"installation_id": INSTALLATION, **settings})
 
     def with_cluster(self, *bodies: dict[str, Any], **more: Any) -> Outside:
         self.cluster = FakeCluster(self.log, *bodies, **more)
         return self
+
+    async def reaches(self, host: str, port: int) -> bool:
+        self.log.append(f"try {host}:{port}")
+        return host in self.answering
 
     @property
     def writes(self) -> list[str]:
@@ -238,10 +288,11 @@ class Outside:
     @property
     def doors(self) -> Doors:
         @asynccontextmanager
-        async def cluster(context):
+        async def cluster(context, kubeconfig=None):
             if self.cluster is None:
                 raise NoClusterError("no kubeconfig")
-            yield Cluster("https://fake:6443", "team", self.cluster, FakeInstaller(self.log, "installer"))
+            installer = FakeInstaller(self.log, "installer")
+            yield Cluster("https://fake:6443", "team", self.cluster, installer, self.cluster.annotate)
 
         def open_nebula(*where: str) -> Any:
             self.credentials.append(where)
@@ -254,6 +305,7 @@ class Outside:
             ovh=lambda *_: self.ovh,
             cluster=cluster,
             installation_map="sovereign-installation",
+            reaches=self.reaches,
             now=lambda: NOON,
         )
 

@@ -248,15 +248,17 @@ def test_management_that_comes_from_the_cloud_is_said():
 @pytest.mark.parametrize(
     ("words", "said", "why"),
     [
-        (["hinst/wbe"], "HostedInstance team/wbe does not exist: did you mean web?", "a typing error"),
-        (["scloud/web"], "SovereignCloud team/web does not exist: did you mean paris?", "the few that there are"),
-        (["bms/one-1"], "there is no BareMetalServer in namespace team", "none at all"),
+        (["hinst/wbe"], "there is no HostedInstance wbe in namespace team: did you mean web?", "a typing error"),
+        (["scloud/web"], "there is no SovereignCloud web in namespace team: did you mean paris?", "the few that there are"),
+        (["bms/one-1"], "there is no BareMetalServer one-1 in namespace team, nor any other", "none at all"),
         (["hinst/web", "-n", "prod"], "there is one in namespace team: -n team", "another namespace"),
         (["hints/web"], "there is no kind hints: did you mean hinst?", "a kind mistyped"),
         (["pod/web"], "it is one of SovereignCloud (scloud)", "not ours: ours are listed"),
-        (["web"], "write KIND/NAME, for example hinst/web: web is not of this form", "no kind"),
+        (["wbe"], "there is no object wbe in namespace team: did you mean hinst/web", "no kind, and a typing error"),
         (["hinst/"], "write KIND/NAME", "no name"),
-        (["a", "b", "c"], "write KIND/NAME", "too much"),
+        (["hinst/a/b"], "write KIND/NAME", "too much"),
+        (["hinst"], "which HostedInstance? Write hinst/NAME", "a kind alone"),
+        (["hinst", "web", "db"], "one object at a time", "several"),
     ],
 )  # fmt: skip
 def test_what_is_not_there_is_one_line(words, said, why):
@@ -269,7 +271,7 @@ def test_what_is_not_there_is_one_line(words, said, why):
 @pytest.mark.parametrize(
     ("outside", "said"),
     [
-        (Outside(), "no cluster to look into: no kubeconfig: set KUBECONFIG or --context"),
+        (Outside(), "no cluster to look into: no kubeconfig: set KUBECONFIG, or give --kubeconfig or --context"),
         (Outside().with_cluster(silent=True), "no answer from the cluster at https://fake:6443"),
         (Outside().with_cluster(only=frozenset()), "cannot read sovereignclouds from the cluster"),
         (Outside().with_cluster(body("HostedInstance", "web", {"source": 5})), "holds what this version does not understand: spec.source"),

@@ -112,9 +112,9 @@ def test_a_line_of_a_secret_is_never_shown():
         (["-f", "{tmp}/empty"], "no .yaml, .yml, .json file in this directory", "nothing in the directory"),
         (["-f", "{tmp}/binary.yaml"], "is not UTF-8 text", "not text"),
         (["-f", "{tmp}/other.yaml"], "no object of sovereigncloud.io in what was given", "nothing of ours"),
-        ([], "Missing option '-f'", "no files"),
+        ([], "no cluster to look into", "neither files nor a cluster"),
         (["-f", "{tmp}/other.yaml", "--contxt", "x"], "No such option", "a wrong option is no change: not exit code 2"),
-        (["-f", "{tmp}/other.yaml", "-o", "yaml"], "'yaml' is not one of", "a wrong choice"),
+        (["-f", "{tmp}/other.yaml", "-o", "xml"], "'xml' is not one of", "a wrong choice"),
         (["-f", "{tmp}/other.yaml", "--no-cluster", "--context", "x"], "--no-cluster and --context exclude each other", "both"),
     ],
 )  # fmt: skip

@@ -258,3 +258,53 @@ async def test_a_renewal_counts_from_when_it_was_asked_for(api, lost):
     lease = leased(api, "a", lost)
     await lease.acquire()
     assert lease._renewed == pytest.approx(1000.0), "not from when the answer came, others count from the write"
+
+
+@scenario
+async def test_seizing_it_ends_the_holder_and_waits_until_it_writes_no_more(api, lost):
+    operator, release = leased(api, "operator", lost), leased(api, "release", [])
+    await operator.acquire()
+    await asyncio.sleep(7)
+    begun = now()
+    await release.seize()
+    assert now() - begun >= 15
+    assert not operator.held
+    assert len(lost) == 1, "it exits"
+    assert release.held
+    await asyncio.sleep(60)
+    assert api.holder == "release", "it is renewed"
+
+
+@scenario
+async def test_nobody_is_waited_for_where_nobody_holds_it(api, lost):
+    release = leased(api, "release", lost)
+    begun = now()
+    await release.seize()
+    assert release.held
+    assert now() - begun < 1
+
+
+@scenario
+async def test_a_holder_that_renews_at_the_same_moment_loses_it_all_the_same(api, lost):
+    operator, release = leased(api, "operator", lost), leased(api, "release", [])
+    await operator.acquire()
+    times = []
+
+    def renewed_meanwhile():
+        if len(times) < 2:
+            times.append(now())
+            api.put(api.stored)
+
+    api.before_write = renewed_meanwhile
+    await release.seize()
+    assert api.holder == "release"
+
+
+@scenario
+async def test_left_behind_it_keeps_others_away_for_a_while(api, lost):
+    release, operator = leased(api, "release", []), leased(api, "operator", lost)
+    await release.seize()
+    await release.leave(30)
+    begun = now()
+    await operator.acquire()
+    assert 30 <= now() - begun <= 34

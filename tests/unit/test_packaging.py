@@ -149,13 +149,17 @@ def test_the_image_runs_as_nobody_in_particular_and_starts_the_operator():
 
 
 def test_every_install_is_from_a_lock_by_hash_or_from_the_wheel_just_built():
-    commands = [
-        part for run in instructions("RUN") for part in run.split("&&") if re.search(r"\bpip\b.*\binstall\b", part)
+    script = (REPOSITORY / "release" / "image-tree.sh").read_text()
+    assert instructions("RUN") == ["PYTHON=python release/image-tree.sh /venv"], "what a test runs without an engine"
+    commands = [line for line in script.splitlines() if re.search(r"\bpip\b.*\binstall\b", line)]
+    assert len(commands) == 2
+    assert re.findall(r"^install \S+ (\S+)$", script, re.MULTILINE) == [
+        "requirements.build.lock",
+        "requirements.runtime.lock",
     ]
-    assert len(commands) == 3
     for command in commands:
-        locked = "--require-hashes" in command and "--only-binary :all:" in command and ".lock" in command
-        assert locked or "--no-deps --no-index dist/" in command, command
+        locked = "--require-hashes" in command and "--only-binary :all:" in command and '-r "$2"' in command
+        assert locked or "--no-deps --no-index" in command, command
     assert "PIP_NO_CACHE_DIR=1" in " ".join(instructions("ENV"))
 
 
@@ -212,7 +216,9 @@ def wheel(tmp_path_factory):
     """The wheel, built as the Dockerfile does: from what it copies, with what is installed."""
     context, dist = tmp_path_factory.mktemp("context"), tmp_path_factory.mktemp("dist")
     for source in sources():
-        (context / source.rstrip("/")).symlink_to((REPOSITORY / source).resolve())
+        place = context / source.rstrip("/")
+        place.parent.mkdir(exist_ok=True)
+        place.symlink_to((REPOSITORY / source).resolve())
     subprocess.run(
         [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index",
          "--disable-pip-version-check", "--wheel-dir", str(dist), "."],

@@ -959,6 +959,34 @@ async def test_an_object_that_went_unseen_is_forgotten_by_the_audit(b):
     assert key("ghost") not in set(b.engine.store.users(CLOUD))
 
 
+@scenario
+async def test_what_was_made_is_held_again_where_the_finalizer_was_taken_off(b):
+    """By `sovereign release` before a reinstallation, by a replace from Git, by a restored backup."""
+    await b.running()
+    for one in (WEB, CLOUD):
+        b.api.let_go(one)
+    b.quiet()
+    await b.restart()
+    await b.after(70)
+    assert b.api.finalizers(WEB) == [FINALIZER]
+    assert b.api.finalizers(CLOUD) == [FINALIZER]
+    assert b.outside.wrote() == []
+    assert {w[0] for w in b.api.writes} == {"finalizers"}
+    b.api.delete(WEB)
+    await b.after(10)
+    assert 10 not in b.outside.vms
+
+
+@scenario
+async def test_what_is_only_observed_or_would_stay_is_not_held(b):
+    for name, spec in (("observed", {"management": "Observe"}), ("stays", {"deletionPolicy": "Retain"})):
+        await b.running(name)
+        b.api.edit(key(name), spec=spec)
+        b.api.let_go(key(name))
+        await b.after(70)
+        assert b.api.finalizers(key(name)) == [], name
+
+
 # --- Secrets ---------------------------------------------------------------------------------------------------------
 
 

@@ -23,6 +23,8 @@ ANSWERS = {
     "helm": "v{}",
     "argocd": "argocd: v{}.11",
     "kustomize": "v{}.1",
+    "prometheus": "prometheus, version {}.0 (branch: , revision: unknown)",
+    "promtool": "promtool, version {}.0 (branch: , revision: unknown)",
 }
 
 

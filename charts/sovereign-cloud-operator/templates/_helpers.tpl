@@ -155,6 +155,12 @@ capabilities:
   value: {{ include "sovereign.imageOf" (list . .Values.installer.image) | quote }}
 - name: SOVEREIGN_CA_FILE
   value: {{ empty (include "sovereign.privateCA" .) | ternary "" "/etc/sovereign/private-ca/ca.crt" | quote }}
+- name: SOVEREIGN_TRACING_ENDPOINT
+  value: {{ .Values.tracing.endpoint | quote }}
+{{- if .Values.existingSecret }}
+- name: OTEL_EXPORTER_OTLP_HEADERS
+  {{- include "sovereign.fromExistingSecret" (list . "tracingHeaders") | nindent 2 }}
+{{- end }}
 - name: SOVEREIGN_LOG_FORMAT
   value: {{ .Values.logs.format | quote }}
 - name: SOVEREIGN_LOG_LEVEL

@@ -24,11 +24,13 @@ class Declared:
         objects: documents of our kinds by key, in the order of the files.
         secrets: (namespace, name) -> decoded values. Kept out of repr.
         ignored: what else was there, in words.
+        live: they were read from the cluster, whose API server has checked them.
     """
 
     objects: Mapping[Key, Document]
     secrets: Mapping[tuple[str, str], Mapping[str, str]] = field(repr=False)
     ignored: tuple[str, ...]
+    live: bool = False
 
 
 def declared(documents: Sequence[Document], namespace: str) -> Declared:
@@ -70,6 +72,12 @@ def declared(documents: Sequence[Document], namespace: str) -> Declared:
     if not objects:
         raise CommandError(f"no object of {GROUP} in what was given: name files that hold one of {', '.join(MODELS)}")
     return Declared(objects, secrets, tuple(ignored))
+
+
+def in_cluster(bodies: Mapping[Key, Json]) -> Declared:
+    """What a cluster holds, as if it were applied once more."""
+    documents = {key: Document("", number, body, None) for number, (key, body) in enumerate(bodies.items(), 1)}
+    return Declared(documents, {}, (), live=True)
 
 
 def _wrong_kind(document: Document, kind: str, version: str) -> list[str]:

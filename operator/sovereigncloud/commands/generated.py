@@ -1,6 +1,6 @@
-"""The files of the project that are made from the code: `crds/`, in the Helm charts the same CRDs, the rights of the operator
-and of people, and what documents the values, Argo CD's health check of every kind, and in the documentation the reference of
-each kind.
+"""The files of the project that are made from the code: `crds/`; in the Helm charts the same CRDs, the rights of the operator
+and of people, what documents the values, and Grafana's dashboard; Argo CD's health check of every kind; in the documentation
+the reference of each kind and of the metrics.
 
 The charts keep them under `files/`, which Helm does not render, so nothing in them needs escaping; their templates take them
 from there. The chart of the operator has a copy of the chart of the CRDs inside: Helm takes it from the checkout as it is, and
@@ -20,7 +20,8 @@ import yaml
 from sovereigncloud.api import KINDS
 from sovereigncloud.api.base import GROUP
 from sovereigncloud.api.crd import KUSTOMIZATION, manifests
-from sovereigncloud.commands import chart_values, user_roles
+from sovereigncloud.commands import chart_values, metrics_page, user_roles
+from sovereigncloud.commands.dashboard import dashboard
 from sovereigncloud.commands.reference import pages
 from sovereigncloud.providers.kubernetes import RBAC, RbacRule
 
@@ -38,6 +39,11 @@ _ARGOCD_HEADER = f"""\
 #   kubectl patch configmap argocd-cm --namespace argocd --type merge --patch-file argocd-cm.yaml
 #
 # Generated from {HEALTH} by `sovereign crds --write`. Do not edit.
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: argocd-cm
+  labels: {{app.kubernetes.io/part-of: argocd}}
 """
 
 
@@ -84,9 +90,10 @@ def folders(crds: Path) -> list[Folder]:
     if (chart := root / CRDS_CHART).is_dir():
         found.append(Folder(_relative(chart) / "files", definitions, "*"))
     if (operator := root / CHART).is_dir():
+        files = _relative(operator) / "files"
         rights = {"rbac.yaml": rbac(), "user-roles.yaml": user_roles.document()}
-        for name, text in rights.items():  # other files there are written by hand
-            found.append(Folder(_relative(operator) / "files", {name: text}, name))
+        found += [Folder(files, {name: text}, name) for name, text in rights.items()]  # others are written by hand
+        found.append(Folder(files / "dashboards", {"sovereign-clouds.json": dashboard()}, "*.json"))
         inside = _relative(operator) / "charts" / CRDS_CHART.name
         found.append(Folder(inside, _written_by_hand(chart) | _below("files", definitions), "**/*"))
         if (operator / "values.yaml").exists():
@@ -95,7 +102,8 @@ def folders(crds: Path) -> list[Folder]:
         script = (argocd / HEALTH).read_text(encoding="utf-8")
         found.append(Folder(_relative(argocd), {"argocd-cm.yaml": argocd_cm(script)}, "argocd-cm.yaml"))
     if (reference := root / REFERENCE).is_dir():
-        found.append(Folder(_relative(reference), pages(reference), "*.generated"))
+        made = pages(reference) | {"metrics.md": metrics_page.page()}
+        found.append(Folder(_relative(reference), made, "*.generated"))
     return found
 
 

@@ -9,14 +9,19 @@ from sovereigncloud.api.base import GROUP, VERSION
 from sovereigncloud.commands.errors import CommandError
 
 
-def kind_of(typed: str) -> str:
-    """The kind that a kind, plural, singular or short name stands for. Raises CommandError."""
-    word = typed.lower().removesuffix(f".{GROUP}").removesuffix(f".{VERSION}")
-    known = {
+def known_kinds() -> dict[str, str]:
+    """Every name of a kind -> the kind."""
+    return {
         name: kind.crd.kind
         for kind in KINDS
         for name in (kind.crd.kind.lower(), kind.crd.plural, *kind.crd.short_names)
     }
+
+
+def kind_of(typed: str) -> str:
+    """The kind that a kind, plural, singular or short name stands for. Raises CommandError."""
+    word = typed.lower().removesuffix(f".{GROUP}").removesuffix(f".{VERSION}")
+    known = known_kinds()
     if word in known:
         return known[word]
     near = get_close_matches(word, known, n=1, cutoff=0.6)
@@ -26,6 +31,11 @@ def kind_of(typed: str) -> str:
 
 def _offered() -> list[str]:
     return [f"{kind.crd.kind} ({', '.join(kind.crd.short_names)})" for kind in KINDS]
+
+
+def short_names() -> dict[str, str]:
+    """Kind -> what to type for it."""
+    return {kind.crd.kind: short_name(kind.crd.kind) for kind in KINDS}
 
 
 def short_name(kind: str) -> str:

@@ -37,18 +37,18 @@ class Document:
         file: the path as it was given; "-" is standard input.
         number: which document of the file it is, from 1.
         body: what it says.
-        node: where each part of it stands.
+        node: where each part of it stands; None: it comes from no file.
     """
 
     file: str
     number: int
     body: Json
-    node: yaml.Node
+    node: yaml.Node | None
 
     @property
     def source(self) -> str:
-        """file:line of its first line."""
-        return self.line(())
+        """file:line of its first line; empty where it comes from no file."""
+        return self.line(()) if self.node else ""
 
     def line(self, location: Location) -> str:
         """file:line of a field, or of what is nearest around it."""
@@ -57,6 +57,8 @@ class Document:
     def position(self, location: Location) -> tuple[int, int]:
         """Line and column, from 0."""
         node = self.node
+        if node is None:
+            return 0, 0
         for part in location:
             found = _child(node, part)
             if found is None:
@@ -143,7 +145,7 @@ def _items(document: Document) -> Iterator[Document]:
     if not str(document.body.get("kind", "")).endswith("List") or not isinstance(items, list):
         yield document
         return
-    nodes = _child(document.node, "items")
+    nodes = _child(document.node, "items") if document.node else None
     for index, item in enumerate(items):
         node = _child(nodes, index) if nodes is not None else None
         if isinstance(item, dict):

@@ -39,7 +39,8 @@ def show(report: Report, out: Console) -> None:
     out.print()
     for note in report.notes:
         out.print(text(f"Note: {note}.", "yellow"))
-    out.print(_unchecked(report))
+    if report.unchecked:
+        out.print(_unchecked(report))
     counts = report.counts()
     out.print(
         text(

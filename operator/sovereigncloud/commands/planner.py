@@ -95,7 +95,7 @@ class Planner:
             cluster=self._cluster.host if self._cluster else "",
             objects=tuple(self._plans[k] for k in self._keys()),
             notes=tuple(self._notes),
-            unchecked=tuple(rule for kind in kinds for rule in server_rules(kind)),
+            unchecked=() if self._contents.live else tuple(rule for kind in kinds for rule in server_rules(kind)),
         )
 
     # --- what is there -----------------------------------------------------------------------------------------------

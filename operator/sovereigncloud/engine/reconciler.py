@@ -12,11 +12,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from sovereigncloud.api.base import RECONCILE_REQUESTED_AT, DeletionPolicy, Key
+from sovereigncloud.api.base import RECONCILE_REQUESTED_AT, DeletionPolicy, Key, Management
 from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, stalled, waiting
 from sovereigncloud.engine.actor import LOOK_FIRST, Actor, Scope
-from sovereigncloud.engine.examine import AnyController, Examination, Subject, examine, gate, status_patch
+from sovereigncloud.engine.examine import AnyController, Examination, Subject, examine, gate, policy_of, status_patch
 from sovereigncloud.engine.guards import Guards, ObjectWriter
 from sovereigncloud.engine.outcomes import outcome_of
 from sovereigncloud.engine.store import AnyResource
@@ -121,6 +121,7 @@ class Reconciler:
             if examination.decision.release and not self._may_still_appear(scope):
                 return await self._release(scope)
             outcome = await self._follow(scope, examination)
+            await self._hold_again(scope)
             if outcome is LOOK_FIRST or (outcome.reason == Reason.NOT_THE_WRITER and not scope.track.facts):
                 return Result(outcome)
         for verdict in self._shared.held(key):
@@ -135,6 +136,18 @@ class Reconciler:
         same = (approval, generation) == (scope.resource.spec.approved_plan, scope.resource.metadata.generation)
         begun = steps if approval and same else ()
         return await examine(scope.controller, scope.resource, scope.world, self._shared.store, begun=begun)
+
+    async def _hold_again(self, scope: Scope) -> None:
+        """The finalizer of what was made before may be gone: another release let go of it, a replace from Git or a restored
+        backup did. Without it a deletion would leave what is outside to nobody.
+        """
+        resource, stored = scope.resource, self._shared.store.stored(scope.resource.key)
+        ends = bool(resource.external) and resource.deletion_policy is DeletionPolicy.DELETE
+        if not ends or stored is None or stored.finalized or stored.deleting:
+            return
+        policy = policy_of(resource, scope.uses, self._shared.store)
+        if policy.management is not Management.OBSERVE:
+            await self._guards.hold(resource, scope.uses, scope.track)
 
     def _may_still_appear(self, scope: Scope) -> bool:
         """Whether what a process before this one asked for may still be made, so that nobody would end it."""

@@ -104,16 +104,20 @@ class Connection:
     verify: bool = True
 
     @staticmethod
-    def load(context: str | None = None) -> Connection:
-        """From the pod's service account, else from the kubeconfig. Raises kubernetes.config.ConfigException."""
+    def load(context: str | None = None, kubeconfig: str | None = None) -> Connection:
+        """From the pod's service account, else from the kubeconfig (None: KUBECONFIG's, else the person's own).
+
+        Raises kubernetes.config.ConfigException.
+        """
+        kubeconfig = kubeconfig or os.environ.get("KUBECONFIG")
         configuration = kubernetes.client.Configuration()
         token_file = kubernetes.config.incluster_config.SERVICE_TOKEN_FILENAME
-        if not context and Path(token_file).exists() and not os.environ.get("KUBECONFIG"):
+        if not context and Path(token_file).exists() and not kubeconfig:
             kubernetes.config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
         else:
             # The library reads KUBECONFIG once, when it is imported.
             kubernetes.config.load_kube_config(  # type: ignore[no-untyped-call]
-                os.environ.get("KUBECONFIG"), context=context, client_configuration=configuration
+                kubeconfig, context=context, client_configuration=configuration
             )
             token_file = ""
         tls: ssl.SSLContext | None = None
@@ -440,6 +444,10 @@ class KubernetesApi:
                 raise Retry(f"{type(error).__name__}: {error}", where=where, maybe_done=False) from error
             except (aiohttp.ClientError, TimeoutError, ValueError) as error:
                 raise Retry(f"{type(error).__name__}: {error}", where=where) from error
+
+    async def _refusal(self, reply: aiohttp.ClientResponse, where: str) -> OutsideError:
+        """The error that a reply of 400 and above stands for."""
+        return _error(reply.status, _read(await reply.text()), reply.headers.get("Retry-After"), where)
 
     def _bearer(self) -> str:
         file = self._connection.token_file

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -78,9 +79,11 @@ class ReadingKubernetesApi(KubernetesApi):
         return await super()._request(method, path, body, content=content, counted=counted, again=again, accept=accept)
 
 
-def namespace_of(context: str | None) -> str:
+def namespace_of(context: str | None, kubeconfig: str | None = None) -> str:
     """The namespace that a context of the kubeconfig names, as kubectl takes it."""
-    contexts, active = kubernetes.config.list_kube_config_contexts()  # type: ignore[no-untyped-call]
+    contexts, active = kubernetes.config.list_kube_config_contexts(  # type: ignore[no-untyped-call]
+        kubeconfig or os.environ.get("KUBECONFIG")
+    )
     chosen = next((c for c in contexts if c["name"] == context), active) if context else active
     namespace: str = chosen["context"].get("namespace") or "default"
     return namespace

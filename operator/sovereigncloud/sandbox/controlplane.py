@@ -16,6 +16,7 @@ import ssl
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,6 +26,7 @@ from sovereigncloud.sandbox.child import Child
 from sovereigncloud.sandbox.cluster import Cluster, write_kubeconfig, write_private
 from sovereigncloud.sandbox.kubelet.config import Config
 from sovereigncloud.sandbox.kubelet.images import Image, operator_images
+from sovereigncloud.sandbox.kubelet.log_file import text_of
 from sovereigncloud.sandbox.toolchain import Toolchain
 
 LOOPBACK = "127.0.0.1"
@@ -98,10 +100,10 @@ class ControlPlane(Cluster):
             raise
         return self
 
-    def start_kubelet(self, images: Mapping[str, Image] | None = None) -> None:
+    def start_kubelet(self, images: Mapping[str, Image] | None = None, *, refresh: float = 30.0) -> None:
         """Add a node that runs pods of these images by repository, the operator's if none are named; about 1 s.
 
-        Raises `ControlPlaneError`.
+        `refresh`: see `kubelet.config.Config`. Raises `ControlPlaneError`.
         """
         directory = self._file("kubelet")
         directory.mkdir(mode=0o700)
@@ -118,12 +120,19 @@ class ControlPlane(Cluster):
             images=operator_images(directory) if images is None else images,
             # Other control planes on the machine have pods, too.
             pods=f"127.{random.randint(1, 31)}.{random.randint(0, 255)}",
+            refresh=refresh,
         )
-        config.write(directory / "config.json")
+        config.write(self._kubelet_config)
+        self.restart_kubelet()
+
+    def restart_kubelet(self, *, namespaces: bool = True) -> None:
+        """The kubelet anew, where it ended or runs; its pods run anew as well. `namespaces`: see `Config`."""
+        self._end("kubelet")
+        replace(Config.read(self._kubelet_config), namespaces=namespaces).write(self._kubelet_config)
         source = str(Path(sovereigncloud.__file__).resolve().parents[1])
         self._children["kubelet"] = Child(
             "kubelet",
-            [sys.executable, "-m", "sovereigncloud.sandbox.kubelet", directory / "config.json"],
+            [sys.executable, "-m", "sovereigncloud.sandbox.kubelet", self._kubelet_config],
             log=self._file("kubelet.log"),
             env=os.environ | {"PYTHONPATH": source, "PYTHONUNBUFFERED": "1"},
             cwd=self.directory,
@@ -131,11 +140,15 @@ class ControlPlane(Cluster):
         )
         self._await("kubelet", lambda: self._request("GET", f"/api/v1/nodes/{_NODE}")[0] == http.HTTPStatus.OK)
 
+    @property
+    def _kubelet_config(self) -> Path:
+        return self._file("kubelet") / "config.json"
+
     def pod_log(self, namespace: str, pod: str, container: str) -> str:
         """What a container of a pod said in all its runs, also after the pod is gone; "" if there is none."""
         folders = sorted(self._file("kubelet").glob(f"logs/{namespace}_{pod}_*/{container}"))
         logs = [log for folder in folders for log in sorted(folder.glob("*.log"), key=lambda one: int(one.stem))]
-        return "".join(log.read_text(errors="replace") for log in logs)
+        return "".join(text_of(log) for log in logs)
 
     def stop(self) -> None:
         """End every program and give the ports back. Safe to call again."""

@@ -90,6 +90,18 @@ _ALL = (
         stamps=MappingProxyType({"sigs.k8s.io/kustomize/api/provenance.version": "kustomize/{version}"}),
         on_demand=True,
     ),
+    *(
+        Program(
+            name=name,
+            group="prometheus",
+            package=f"github.com/prometheus/prometheus/cmd/{name}",
+            released_as="github.com/prometheus/prometheus",
+            ask=("--version",),
+            oldest=(3, 0),
+            on_demand=True,
+        )
+        for name in ("prometheus", "promtool")
+    ),
 )
 
 PROGRAMS: Mapping[str, Program] = MappingProxyType({program.name: program for program in _ALL})

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tests.integration.chart.rendered import documents
 
 from sovereigncloud.api.crd import KUSTOMIZATION, manifests
 from sovereigncloud.engine.settings import PREFIX, Settings, settings
@@ -34,12 +35,13 @@ VALUE_OF = {
     "opennebula_burst": "limits.openNebula.burst",
     "plain_http_hosts": "plainHttpHosts",
     "ovh_endpoints": "ovhEndpoints",
-    "installer_image": "installer.image",
+    "tracing_endpoint": "tracing.endpoint",
     "log_format": "logs.format",
     "log_level": "logs.level",
 }
-# Not a person's choice in a pod: its own namespace, and where the probes and the Service ask.
-FIXED = {"namespace", "http_port", "http_host"}
+# Not a person's choice in a pod: its own namespace, and where the probes and the Service ask. Made from several values: an
+# image, and where authorities are mounted.
+FIXED = {"namespace", "http_port", "http_host", "installer_image", "ca_file"}
 # Several values together: tests of their own.
 COMPOSED = {"watch_namespaces", "holdings"}
 
@@ -72,6 +74,17 @@ def pod(rendered):
     return rendered.one("Deployment")["spec"]["template"]
 
 
+def authorities(rendered):
+    """The source of the volume that is mounted where the operator looks for authorities, None without one."""
+    mounts = {mount["mountPath"]: mount["name"] for mount in rendered.container["volumeMounts"]}
+    told = rendered.environment["SOVEREIGN_CA_FILE"]
+    if "/etc/sovereign/private-ca" not in mounts:
+        return None
+    assert told == "/etc/sovereign/private-ca/ca.crt"
+    volume = next(one for one in pod(rendered)["spec"]["volumes"] if one["name"] == mounts["/etc/sovereign/private-ca"])
+    return {kind: source for kind, source in volume.items() if kind != "name"}
+
+
 DIGEST = "sha256:" + "a" * 64
 KINDS = {"CustomResourceDefinition", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
 KINDS |= {"Deployment", "Service", "Pod", "ConfigMap", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
@@ -86,6 +99,11 @@ WITHOUT = [
     (
         "rights are given by somebody else",
         {"rbac": {"create": False}},
+        {"ClusterRoleBinding", "Role", "RoleBinding"},
+    ),
+    (
+        "also those of people",
+        {"rbac": {"create": False}, "userRoles": {"create": False}},
         {"ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"},
     ),
     (
@@ -121,6 +139,19 @@ FORMS = [
     ("where it runs", {"nodeSelector": {"a": "b"}, "tolerations": [{"key": "k", "operator": "Exists"}], "affinity": {"nodeAffinity": {}}, "priorityClassName": "high"}, lambda r: {"nodeSelector", "tolerations", "affinity", "priorityClassName"} <= set(pod(r)["spec"])),
     ("a private registry", {"imagePullSecrets": [{"name": "registry"}]}, lambda r: all(spec["imagePullSecrets"] == [{"name": "registry"}] for spec in (pod(r)["spec"], r.one("Pod")["spec"]))),
     ("an umbrella chart sends these to all its charts", {"global": {"anything": {"goes": 1}}, "enabled": True}, bool),
+    ("and a registry and its Secrets, which go before ours", {"global": {"imageRegistry": "registry.example", "imagePullSecrets": ["a", {"name": "b"}]}, "imagePullSecrets": [{"name": "a"}]}, lambda r: image(r).startswith("registry.example/sovereigncloud-io/") and r.environment["SOVEREIGN_INSTALLER_IMAGE"].startswith("registry.example/ansible/") and pod(r)["spec"]["imagePullSecrets"] == [{"name": "a"}, {"name": "b"}]),
+    ("OpenShift chooses whom a pod runs as", {"podSecurityContext": {"runAsUser": None, "runAsGroup": None, "fsGroup": None}}, lambda r: set(pod(r)["spec"]["securityContext"]) == {"runAsNonRoot", "seccompProfile"}),
+    ("a proxy, and what needs none", {"proxy": {"httpsProxy": "http://proxy:3128", "noProxy": ["10.0.0.0/8"]}}, lambda r: r.environment["HTTPS_PROXY"] == "http://proxy:3128" and "HTTP_PROXY" not in r.environment and {"$(KUBERNETES_SERVICE_HOST)", ".svc", "10.0.0.0/8"} <= set(r.environment["NO_PROXY"].split(","))),
+    ("a proxy with a password is in a Secret", {"existingSecret": "mine"}, lambda r: {e["name"]: e["valueFrom"]["secretKeyRef"] for e in r.container["env"] if "secretKeyRef" in e.get("valueFrom", {})} == {name: {"name": "mine", "key": key, "optional": True} for name, key in (("OTEL_EXPORTER_OTLP_HEADERS", "tracingHeaders"), ("HTTP_PROXY", "httpProxy"), ("HTTPS_PROXY", "httpsProxy"), ("SOVEREIGN_INSTALLATION_ID", "installationId"))}),
+    ("what is said in values goes before the Secret", {"existingSecret": "mine", "installationId": "here"}, lambda r: r.environment["SOVEREIGN_INSTALLATION_ID"] == "here"),
+    ("authorities of a ConfigMap", {"privateCA": {"configMap": "ca"}}, lambda r: authorities(r) == {"configMap": {"name": "ca", "items": [{"key": "ca.crt", "path": "ca.crt"}]}}),
+    ("or of a Secret, under another key", {"privateCA": {"secret": "ca", "key": "tls.crt"}}, lambda r: authorities(r) == {"secret": {"secretName": "ca", "items": [{"key": "tls.crt", "path": "ca.crt"}]}}),
+    ("no authorities, no volume", {}, lambda r: authorities(r) is None and r.environment["SOVEREIGN_CA_FILE"] == ""),
+    ("two stand on two nodes where they can", {"replicas": 2}, lambda r: pod(r)["spec"]["topologySpreadConstraints"] == [{"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway", "labelSelector": r.one("Deployment")["spec"]["selector"]}]),
+    ("a person spreads them otherwise", {"replicas": 2, "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}]}, lambda r: [c["topologyKey"] for c in pod(r)["spec"]["topologySpreadConstraints"]] == ["zone"]),
+    ("further volumes", {"extraVolumes": [{"name": "x", "configMap": {"name": "y"}}], "extraVolumeMounts": [{"name": "x", "mountPath": "/x"}]}, lambda r: pod(r)["spec"]["volumes"][-1] == {"name": "x", "configMap": {"name": "y"}} and r.container["volumeMounts"][-1] == {"name": "x", "mountPath": "/x"}),
+    ("environment of a Secret", {"extraEnvFrom": [{"secretRef": {"name": "x"}}]}, lambda r: r.container["envFrom"] == [{"secretRef": {"name": "x"}}]),
+    ("the sandbox's addresses leave those of a person alone", {"sandbox": {"enabled": True}, "ovhEndpoints": {"ovh-ca": {"api": "https://a.example/1.0", "token": "https://a.example/t"}}}, lambda r: set(json.loads(r.environment["SOVEREIGN_OVH_ENDPOINTS"])) == {"ovh-eu", "ovh-ca"}),
     ("a long name leaves room for suffixes", {"fullnameOverride": "n" * 50}, lambda r: all(len(d["metadata"]["name"]) <= 63 for d in r if d["kind"] in {"Service", "Pod"})),
 ]  # fmt: skip
 
@@ -145,6 +176,13 @@ REFUSED = [
     ("a ServiceMonitor without a Service", {"metrics": {"serviceMonitor": {"enabled": True}, "service": {"enabled": False}}}, "metrics.service.enabled"),
     ("namespaces of a release for the whole cluster", {"watchNamespaces": ["a"]}, "scope: Namespaced"),
     ("a pattern of namespaces", {"scope": "Namespaced", "watchNamespaces": ["team-*"]}, "watchNamespaces"),
+    ("both kinds of monitors", {"metrics": {"serviceMonitor": {"enabled": True}, "podMonitor": {"enabled": True}}}, "choose one"),
+    ("authorities from two places", {"privateCA": {"configMap": "a", "secret": "b"}}, "privateCA"),
+    ("a pod that may be root", {"podSecurityContext": {"runAsNonRoot": False}}, "runAsNonRoot"),
+    ("a volume that the restricted standard refuses", {"extraVolumes": [{"name": "x", "hostPath": {"path": "/"}}]}, "hostPath"),
+    ("a volume that is ours", {"extraVolumes": [{"name": "tmp", "emptyDir": {}}]}, "extraVolumes"),
+    ("a mount over ours", {"extraVolumeMounts": [{"name": "x", "mountPath": "/tmp"}]}, "extraVolumeMounts"),
+    ("a proxy that is no URL", {"proxy": {"httpsProxy": "proxy:3128"}}, "httpsProxy"),
     ("a memory limit under a wrong name", {"resources": {"limits": {"mem": "1Gi"}}}, "mem"),
 ]  # fmt: skip
 
@@ -156,66 +194,11 @@ def test_a_wrong_value_is_refused_and_named(helm_template, why, values, named):
     assert named in finished.stderr
 
 
-@pytest.mark.parametrize("values", [{}, *(values for _, values, *_ in FORMS)], ids=str)
-def test_lint_has_nothing_to_say(control_plane, values):
-    control_plane.helm("lint", "--strict", str(CHART), "--values=-", input=json.dumps(values))
-
-
-def parts(node, path=""):
-    """Every object of the schema with its path."""
-    if isinstance(node, dict):
-        if "object" in (node.get("type") or ""):
-            yield path, node
-        for key, child in node.items():
-            yield from parts(child, f"{path}/{key}")
-
-
-def test_the_schema_is_strict_everywhere_but_where_kubernetes_checks():
-    open_ended = {path for path, node in parts(SCHEMA) if node.get("additionalProperties", True) is True}
-    kinds = {f"/properties/affinity/properties/{kind}" for kind in ("nodeAffinity", "podAffinity", "podAntiAffinity")}
-    assert open_ended == {"/properties/global", "/properties/crds/properties/global", *kinds}
-
-
-def leaves(node, path=()):
-    for key, value in node.items():
-        if isinstance(value, dict) and value:
-            yield from leaves(value, (*path, key))
-        else:
-            yield ".".join((*path, key)), value
-
-
-def leaves_of_schema(node, path=()):
-    for key, value in node["properties"].items():
-        if "properties" in value and key not in {"affinity", "ovhEndpoints"}:
-            yield from leaves_of_schema(value, (*path, key))
-        else:
-            yield ".".join((*path, key)), value
-
-
-def test_every_value_is_described_and_every_description_has_a_value():
-    of_values = {path for path, _ in leaves(VALUES)}
-    of_schema = {path for path, _ in leaves_of_schema(SCHEMA)} - {"global", "crds.global", "enabled"}
-    assert of_schema - of_values == {"resources.requests.ephemeral-storage", "resources.limits.ephemeral-storage"}
-    assert of_values <= of_schema
-    undescribed = [path for path, node in leaves_of_schema(SCHEMA) if "description" not in node]
-    assert [path for path in undescribed if not path.startswith("resources.")] == []
-
-
-def test_the_readme_lists_every_value_with_its_default():
-    rows = []
-    described = dict(leaves_of_schema(SCHEMA))
-    for path, default in leaves(VALUES):
-        words = described[path].get("description") or part_of_schema(path.rsplit(".", 1)[0])["description"]
-        rows.append(f"| `{path}` | `{json.dumps(default)}` | {words} |")
-    table = "\n".join(["| value | default | meaning |", "| --- | --- | --- |", *rows])
-    assert table in (CHART / "README.md").read_text(), f"the table in the chart's README must be:\n{table}"
-
-
 def test_every_setting_is_a_value_and_every_variable_a_setting(render):
     environment = render().environment
     assert set(VALUE_OF) | FIXED | COMPOSED == set(Settings.model_fields)
     assert {name for name in environment if name.startswith(PREFIX)} == {
-        f"{PREFIX}{name.upper()}" for name in {*VALUE_OF, *COMPOSED, "namespace", "http_port"}
+        f"{PREFIX}{name.upper()}" for name in {*VALUE_OF, *COMPOSED, *FIXED} - {"http_host"}
     }
     assert {name for name in environment if not name.startswith(PREFIX)} == set()
 
@@ -239,7 +222,7 @@ SCOPES = [
 
 @pytest.mark.parametrize(("why", "values", "watched"), SCOPES)
 def test_a_namespaced_release_watches_and_may_write_only_there(render, why, values, watched):
-    rendered = render({"scope": "Namespaced", **values})
+    rendered = render({"scope": "Namespaced", "userRoles": {"create": False}, **values})
     assert rendered.environment["SOVEREIGN_WATCH_NAMESPACES"] == ",".join(watched), why
     everywhere = {
         (r, v) for rule in rendered.one("ClusterRole")["rules"] for r in rule["resources"] for v in rule["verbs"]
@@ -263,7 +246,7 @@ CHANGED = {
     "installation_id": "prod-1",
     "plain_http_hosts": ["one.example"],
     "ovh_endpoints": {"ovh-eu": {"api": "https://a.example/1.0", "token": "https://a.example/token"}},
-    "installer_image": "registry.example/runner:1",
+    "tracing_endpoint": "http://collector:4318",
     "log_format": "text",
     "log_level": "DEBUG",
     "brake_fraction": 0.5,
@@ -401,7 +384,7 @@ def test_an_umbrella_chart_may_carry_it_under_another_name(control_plane, tmp_pa
     for enabled, kinds in ((True, KINDS), (False, set())):
         values = json.dumps({"global": {"a": 1}, "clouds": {"enabled": enabled, "workers": 3}})
         text = control_plane.helm("template", "u", str(umbrella), "--values=-", input=values).stdout
-        assert {document["kind"] for document in yaml.safe_load_all(text) if document} == kinds
+        assert {document["kind"] for document in documents(text)} == kinds
 
 
 METRICS = "# HELP sovereign_queue_depth Keys.\nsovereign_queue_depth 0.0\n"

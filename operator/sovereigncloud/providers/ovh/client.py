@@ -169,7 +169,7 @@ class Client(ovh.Client):  # type: ignore[misc]  # `ovh` ships no types
         clock: ServerClock,
         tokens: Tokens | None,
         timeout: Timeout,
-        ca_file: str,
+        ca_file: str = "",
     ) -> None:
         self._endpoint = endpoint.api
         self._application_key = self._application_secret = self._consumer_key = None

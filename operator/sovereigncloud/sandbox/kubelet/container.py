@@ -14,6 +14,7 @@ import aiohttp
 
 from sovereigncloud.sandbox.kubelet.asking import answer
 from sovereigncloud.sandbox.kubelet.environment import ConfigError
+from sovereigncloud.sandbox.kubelet.images import executable_path
 from sovereigncloud.sandbox.kubelet.node import Node, utc_now
 from sovereigncloud.sandbox.kubelet.probes import Judgement, Probe
 from sovereigncloud.sandbox.kubelet.processes import Process
@@ -63,6 +64,7 @@ class Runner:
         self.started = asyncio.Event()
         self._node, self._pod, self._prepare, self._changed = node, pod, prepare, changed
         self._process: Process | None = None
+        self._starting = asyncio.Lock()
         self._prepared: Prepared | None = None
         self._stopping = False
         self._policy = pod()["spec"].get("restartPolicy", "Always")
@@ -90,8 +92,10 @@ class Runner:
     async def stop(self, grace: float) -> None:
         """End it for good."""
         self._stopping = True
-        if self._process is not None:
-            await self._process.stop(grace)
+        async with self._starting:
+            process = self._process
+        if process is not None:
+            await process.stop(grace)
 
     async def _once(self) -> int:
         """One start to its end."""
@@ -108,14 +112,17 @@ class Runner:
             await asyncio.sleep(_CONFIG_RETRY)
         begun = utc_now()
         identity = f"sandbox://{os.urandom(16).hex()}"
-        try:
-            process = await self._start(prepared)
-        except OSError as error:
-            self._node.event(self._pod(), "Warning", "Failed", f"Error: {error}", self.now.name)
-            self._set(state=Terminated(_CANNOT_RUN, begun, utc_now(), str(error), identity))
-            return _CANNOT_RUN
+        async with self._starting:
+            if self._stopping:
+                return _CANNOT_RUN
+            try:
+                process = self._process = await self._start(prepared)
+            except OSError as error:
+                self._node.event(self._pod(), "Warning", "Failed", f"Error: {error}", self.now.name)
+                self._set(state=Terminated(_CANNOT_RUN, begun, utc_now(), str(error), identity))
+                return _CANNOT_RUN
         self._node.event(self._pod(), "Normal", "Started", f"Container started: {self.now.name}", self.now.name)
-        self._process, self._prepared = process, prepared
+        self._prepared = prepared
         startup, readiness = Probe.of(self.spec.get("startupProbe")), Probe.of(self.spec.get("readinessProbe"))
         self._set(
             state=Running(begun),
@@ -208,8 +215,10 @@ class Runner:
         return await answer(self._node.api.session, probe, self.spec, ip, inside, prepared.environment)
 
     def _inside(self, process: Process) -> list[str]:
+        # The program is still in the namespaces that it made; of the inner user namespace only its child is.
         user = ["--user", "--preserve-credentials"] if self._node.isolation is Isolation.USER else []
-        return ["nsenter", "--target", str(process.first()), "--mount", "--pid", "--uts", *user, "--"]
+        spaces = ["--mount", "--uts", f"--pid=/proc/{process.first()}/ns/pid", *user]
+        return [executable_path("nsenter"), f"--target={process.pid}", *spaces, "--"]
 
     async def _unhealthy(self, which: str, probe: Probe | None = None) -> None:
         message = f"Container {self.now.name} failed {which} probe, will be restarted"

@@ -13,7 +13,6 @@ Sources = Mapping[tuple[str, str], Json | None]
 """Secrets and ConfigMaps by kind and name; None for one that is not there."""
 
 _REFERENCE = re.compile(r"\$(?:\$|\(([^)]*)\))")
-_NAME = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
 _KEYED = re.compile(r"metadata\.(labels|annotations)\['([^']*)'\]")
 _DIVISORS = {
     "": 1.0,
@@ -72,8 +71,7 @@ def environment_of(
     result = {name: value.replace(f"$({POD_IP})", ip) for name, value in image.env.items()} | dict(given)
     for entry in container.get("envFrom") or ():
         for name, value in _all_of(entry, sources).items():
-            if _NAME.fullmatch(key := f"{entry.get('prefix', '')}{name}"):
-                result[key] = value
+            result[f"{entry.get('prefix', '')}{name}"] = value
     for entry in container.get("env") or ():
         if source := entry.get("valueFrom"):
             text = _value_from(source, container, pod, sources)

@@ -3,16 +3,17 @@
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Callable, Mapping
-from pathlib import Path
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
 
 from aiohttp import web
 
 from sovereigncloud.sandbox.kubelet.config import HOST, Config
 from sovereigncloud.sandbox.kubelet.container import Runner
+from sovereigncloud.sandbox.kubelet.log_file import Wanted
 from sovereigncloud.sandbox.kubelet.status import Running, Waiting
 
-_CHUNK = 1 << 16
 _LOOK = 0.1  # seconds between two looks for more
 Find = Callable[[str, str, str], Runner | None]
 
@@ -52,34 +53,25 @@ async def _logs(request: web.Request, runner: Runner) -> web.StreamResponse:
     if not log.exists() and isinstance(runner.now.state, Waiting):
         waits = f'container "{name}" in pod is waiting to start: {runner.now.state.reason}\n'
         return web.Response(status=400, text=waits)
+    try:
+        wanted = Wanted.of(asked, datetime.now(UTC))
+        limit = int(asked["limitBytes"]) if "limitBytes" in asked else sys.maxsize
+    except ValueError as error:
+        return web.Response(status=400, text=f"{error}\n")
     reply = web.StreamResponse(headers={"Content-Type": "text/plain"})
     await reply.prepare(request)
-    limit = int(asked["limitBytes"]) if "limitBytes" in asked else None
     with contextlib.suppress(ConnectionError), log.open("rb") as opened:
-        opened.seek(_start(log, asked))
-        while limit is None or limit > 0:
+        entries = wanted.start(list(opened))
+        while limit > 0:
             over = asked.get("follow") != "true" or previous or not isinstance(runner.now.state, Running)
-            chunk = opened.read(_CHUNK if limit is None else min(_CHUNK, limit))
-            if chunk:
-                limit = None if limit is None else limit - len(chunk)
-                await reply.write(chunk)
-            elif over:
+            text = b"".join(wanted.shown(entry) for entry in entries)[:limit]
+            if text:
+                limit -= len(text)
+                await reply.write(text)
+            entries = list(opened)
+            if not entries and over:
                 break
-            else:
+            if not entries:
                 await asyncio.sleep(_LOOK)
         await reply.write_eof()
     return reply
-
-
-def _start(log: Path, asked: Mapping[str, str]) -> int:
-    """Where the last lines begin that were asked for."""
-    if "tailLines" not in asked:
-        return 0
-    lines = int(asked["tailLines"])
-    content = log.read_bytes()
-    end = len(content.removesuffix(b"\n"))
-    for _ in range(lines):
-        end = content.rfind(b"\n", 0, end)
-        if end < 0:
-            return 0
-    return end + 1 if lines else len(content)

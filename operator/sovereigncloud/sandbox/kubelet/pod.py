@@ -17,7 +17,7 @@ from sovereigncloud.sandbox.kubelet.container import Prepared, Runner
 from sovereigncloud.sandbox.kubelet.environment import ConfigError
 from sovereigncloud.sandbox.kubelet.images import Image
 from sovereigncloud.sandbox.kubelet.node import Node, utc_now
-from sovereigncloud.sandbox.kubelet.root import Isolation, Mount, Plan, identity_of
+from sovereigncloud.sandbox.kubelet.root import Isolation, Mount, Plan, identity_of, user_of
 from sovereigncloud.sandbox.kubelet.services import Backend
 from sovereigncloud.sandbox.kubelet.status import Container, Pod, Waiting, status_of
 from sovereigncloud.sandbox.kubelet.tokens import Tokens
@@ -25,7 +25,6 @@ from sovereigncloud.sandbox.kubelet.unisolated import in_the_open
 
 logger = logging.getLogger("kubelet")
 Json = dict[str, Any]
-_REFRESH = 30.0  # seconds between two looks at the Secrets, ConfigMaps and tokens of volumes; Kubernetes: about 60
 _RETRY = 1.0
 _GRACE = 30
 
@@ -170,12 +169,12 @@ class PodWorker:
 
     def _only_user(self) -> int | None:
         """The user of all containers if they have one: the only one to read a token (kubelet, plugin projected)."""
-        users = {identity_of(self.pod, r.spec, self._image(r.spec)).user for r in (*self._init, *self._containers)}
+        users = {user_of(self.pod, r.spec, self._image(r.spec)) for r in (*self._init, *self._containers)}
         return users.pop() if len(users) == 1 else None
 
     async def _refresh(self) -> None:
         while True:
-            await asyncio.sleep(_REFRESH)
+            await asyncio.sleep(self.node.config.refresh)
             with contextlib.suppress(ConfigError, aiohttp.ClientError, TimeoutError):
                 await self._fill()
 

@@ -10,38 +10,43 @@ from pathlib import Path
 from typing import Self
 
 from sovereigncloud.sandbox.child import GUARD
+from sovereigncloud.sandbox.kubelet.log_file import record
 
+_LINE = 1 << 16  # bytes of a line that are kept as one
+_REST_WITHIN = 1.0  # seconds
 _ALONE_FOR = 2.0  # seconds that a program may take to end once the kubelet is gone
 
 
 class Process:
     """One running program. `pid` names its process group, too."""
 
-    def __init__(self, guard: asyncio.subprocess.Process, pid: int) -> None:
+    def __init__(self, guard: asyncio.subprocess.Process, pid: int, log: Path) -> None:
+        assert guard.stderr is not None
         self._guard = guard
         self.pid = pid
-        self.ended = asyncio.create_task(guard.wait())
+        self._recording = asyncio.create_task(record(guard.stderr, log))
+        self.ended = asyncio.create_task(self._end())
 
     @classmethod
     async def start(cls, command: Sequence[str], *, env: Mapping[str, str], log: Path, cwd: Path) -> Self:
         """Start it; what it writes goes to the end of the log. Raises OSError when it cannot be executed."""
         guarded = [sys.executable, "-I", "-S", str(GUARD), str(os.getpid()), str(_ALONE_FOR), *command]
-        with log.open("ab") as output:
-            guard = await asyncio.create_subprocess_exec(
-                *guarded,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=output,
-                env=dict(env),
-                cwd=cwd,
-                start_new_session=True,
-            )
+        guard = await asyncio.create_subprocess_exec(
+            *guarded,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=dict(env),
+            cwd=cwd,
+            start_new_session=True,
+            limit=_LINE,
+        )
         assert guard.stdout is not None
         pid = (await guard.stdout.readline()).strip()
         if not pid:
-            await guard.wait()
-            raise OSError(f"{command[0]} cannot be started")
-        return cls(guard, int(pid))
+            _, said = await guard.communicate()
+            raise OSError(said.decode(errors="replace").strip())
+        return cls(guard, int(pid), log)
 
     def signal(self, number: signal.Signals) -> None:
         """To the program and what it started."""
@@ -56,6 +61,13 @@ class Process:
         if not self.ended.done():
             self.signal(signal.SIGKILL)
         return await asyncio.shield(self.ended)
+
+    async def _end(self) -> int:
+        code = await self._guard.wait()
+        # What it started may hold its output open for longer than the guard lets it live.
+        await asyncio.wait({self._recording}, timeout=_REST_WITHIN)
+        self._recording.cancel()
+        return code
 
     def first(self) -> int:
         """The pid, as this machine counts, of the container's first process; the program itself where it did not fork."""

@@ -18,6 +18,7 @@ from sovereigncloud.sandbox.kubelet.images import Image, executable_path
 
 Json = dict[str, Any]
 _OWN_MOUNTS = {"proc", "sys", "dev"}
+_EMPTY = "tmp"  # what lies there on this machine is no part of an image
 _ADMIN_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -62,11 +63,17 @@ class Plan:
     reachable: Sequence[str] = ()
 
 
+def user_of(pod: Json, container: Json, image: Image) -> int:
+    """`runAsUser` of the container, else of the pod, else the image's USER."""
+    contexts = (container.get("securityContext") or {}, pod["spec"].get("securityContext") or {})
+    return int(next((one["runAsUser"] for one in contexts if "runAsUser" in one), image.user))
+
+
 def identity_of(pod: Json, container: Json, image: Image) -> Identity:
     """The container's securityContext over the pod's over the image. Raises ConfigError."""
     shared = pod["spec"].get("securityContext") or {}
     context = {**shared, **(container.get("securityContext") or {})}
-    user = int(context.get("runAsUser", image.user))
+    user = user_of(pod, container, image)
     if context.get("runAsNonRoot") and user == 0:
         raise ConfigError("container has runAsNonRoot and image will run as root")
     own_group = image.group if "runAsUser" not in context else 0
@@ -91,9 +98,10 @@ def script(plan: Plan, how: Isolation, top: Mapping[str, str | None]) -> str:
     lines.append(_line("mount", "-t", "tmpfs", "-o", "mode=755", "container", scratch))
     lines.append(_line("mkdir", root, scratch / "upper", scratch / "work"))
     lines.append(_line("mount", "-t", "tmpfs", "-o", "mode=755", "container", root))
-    overlays = [name for name, link in sorted(top.items()) if link is None and name not in _OWN_MOUNTS]
+    overlays = [name for name, link in sorted(top.items()) if link is None and name not in {*_OWN_MOUNTS, _EMPTY}]
     lines += [_line("ln", "-s", link, root / name) for name, link in sorted(top.items()) if link is not None]
-    lines.append(_line("mkdir", *(root / name for name in (*overlays, *sorted(_OWN_MOUNTS)))))
+    lines.append(_line("mkdir", *(root / name for name in (*overlays, *sorted(_OWN_MOUNTS), _EMPTY))))
+    lines.append(_line("chmod", "1777", root / _EMPTY))
     lines.append(_line("mkdir", *(scratch / part / name for part in ("upper", "work") for name in overlays)))
     options = "userxattr," if how is Isolation.USER else ""
     for name in overlays:
@@ -112,7 +120,7 @@ def script(plan: Plan, how: Isolation, top: Mapping[str, str | None]) -> str:
         covered = {mount.target.strip("/") for mount in plan.mounts}
         open_ones = [name for name in ("", *overlays) if name not in covered]
         lines += [_line("mount", "-o", "remount,bind,ro", root / name) for name in open_ones]
-    lines.append(f"{_line('echo', plan.hostname)} >/proc/sys/kernel/hostname 2>/dev/null || true")
+    lines.append(f"{_line('hostname', plan.hostname)} 2>/dev/null || true")
     lines += [_line("cd", root), "pivot_root . .", "umount -l .", _line("cd", plan.working_dir)]
     as_container = _line(*become(plan.identity, how), executable_path("env"), "-u", "PWD", "-u", "OLDPWD")
     lines += ["PATH=$container_path", f'exec {as_container} "$@"']
