@@ -175,6 +175,16 @@ def test_a_hosted_cloud_is_built_on_the_simulated_servers(company):
     assert {c["type"] for c in job["status"]["conditions"] if c["status"] == "True"} >= {"Complete"}
 
 
+def test_whoever_plays_the_installer_uses_each_of_its_rights_and_misses_none(company):
+    account = f"system:serviceaccount:{SYSTEM}:{NAME}-sandbox"
+    asked = [entry for entry in company.audit() if entry["user"]["username"] == account and "objectRef" in entry]
+    assert {entry["annotations"]["authorization.k8s.io/decision"] for entry in asked} == {"allow"}
+    used = {(e["objectRef"]["resource"], e["objectRef"].get("subresource", ""), e["verb"]) for e in asked}
+    rules = company.get("clusterrole", f"{SYSTEM}-{NAME}-sandbox")["rules"]
+    granted = {(*f"{resource}/".split("/")[:2], verb) for rule in rules for resource in rule["resources"] for verb in rule["verbs"]}  # fmt: skip
+    assert used == granted
+
+
 def test_what_was_there_before_is_as_it_was(company):
     """The simulators' pod was no part of the upgrade, so neither is what is in them."""
     waited(company, "condition=Ready", "hostedinstance/web", "sovereigncloud/sandbox")
