@@ -92,6 +92,8 @@ MINISTRY = Authority.create("a ministry")
 VALUES = {
     "replicas": 2,
     "privateCA": {"configMap": "authorities"},
+    # Nobody answers there: the API server, and what is excepted, are asked without it.
+    "proxy": {"httpsProxy": "http://127.0.0.1:9", "noProxy": ["127.0.0.0/8"]},
     "limits": {"ovh": {"rate": 50, "burst": 100}},  # the simulated one bears it
     "sweepInterval": 5,
     "leaseSeconds": 6,
