@@ -29,9 +29,7 @@ class Release:
         self.plane, self.name, self.namespace, self.values = plane, name, namespace, values
 
     def helm(self, verb, *arguments, check=True):
-        return self.plane.helm(
-            verb, self.name, *arguments, f"--namespace={self.namespace}", check=check, timeout=150
-        )
+        return self.plane.helm(verb, self.name, *arguments, f"--namespace={self.namespace}", check=check, timeout=150)
 
     def install(self, chart, *arguments, check=True):
         return self.helm("install", str(chart), *self._waiting, *arguments, check=check)

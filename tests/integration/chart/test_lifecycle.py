@@ -69,7 +69,9 @@ class World:
         return NEW_FIELD[-1] in properties(crd, NEW_FIELD[:-1])
 
     def holdings(self):
-        found = self.plane.get("configmaps", f"--namespace={SYSTEM}", f"--field-selector=metadata.name={HOLDINGS_CONFIG_MAP}")
+        found = self.plane.get(
+            "configmaps", f"--namespace={SYSTEM}", f"--field-selector=metadata.name={HOLDINGS_CONFIG_MAP}"
+        )
         return [one.get("data", {}) for one in found["items"]]
 
     def until_swept(self):
@@ -92,7 +94,9 @@ def untouched(world):
     before = world.objects() if world.mark else None
     yield
     if before is not None:
-        assert {key: seen[:2] for key, seen in world.objects().items()} == {key: seen[:2] for key, seen in before.items()}
+        assert {key: seen[:2] for key, seen in world.objects().items()} == {
+            key: seen[:2] for key, seen in before.items()
+        }
         assert world.written_outside() == []
         assert {machine.name for machine in world.paris.onlooker.machines()} == {"web", "db"}
 
@@ -134,7 +138,9 @@ def test_sizes_are_far_from_the_limits(world):
     for source in (REPOSITORY / "crds").glob(f"{GROUP}_*.yaml"):
         assert len(json.dumps(source.read_text())) < 128 * 1024, source.name
     for crd in world.crds().values():
-        assert len(json.dumps(crd["metadata"].get("annotations", {}))) < 1024, "Helm keeps nothing of it in an annotation"
+        assert len(json.dumps(crd["metadata"].get("annotations", {}))) < 1024, (
+            "Helm keeps nothing of it in an annotation"
+        )
 
 
 def test_a_rollback_and_the_way_forward_again(world):
@@ -162,7 +168,9 @@ def test_an_uninstallation_is_refused_with_the_names_of_what_is_held(world):
     world.stage.until(lambda: world.holdings() == [{"count": "5", "names": HELD_NAMES}], "told", seconds=30)
     (pod,) = world.release.pods()
     said = refused_by_policy(world)
-    assert f"the operator holds 5 objects by its finalizer, and without it nobody could delete them: {HELD_NAMES}." in said
+    assert (
+        f"the operator holds 5 objects by its finalizer, and without it nobody could delete them: {HELD_NAMES}." in said
+    )
     assert "uninstall.policy=Release" in said
     assert world.release.status == "deployed", "nothing is to be repaired after it"
     assert world.release.pods() == [pod]
@@ -227,6 +235,6 @@ def test_with_consent_the_operator_lets_go_and_everything_outside_stays(world):
 def test_installed_again_it_takes_up_what_it_left(world):
     world.release.install(world.chart)
     world.stage.until(
-        lambda: all(held for kind, *_ , held in [(k, *v) for k, v in world.objects().items()]), "held again", seconds=60
+        lambda: all(held for kind, *_, held in [(k, *v) for k, v in world.objects().items()]), "held again", seconds=60
     )
     world.until_swept()
