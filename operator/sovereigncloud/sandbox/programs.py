@@ -22,7 +22,7 @@ class Program:
     `stamps` are the link-time variables for that version. `oldest` is the oldest one accepted from PATH, `ask` the
     arguments that make it tell its version. `carries` are folders of the module's source that are kept beside the
     build, in `<name>-source`; a program that needs them is not taken from elsewhere. `on_demand`: not part of the
-    control plane, so only built when it is asked for.
+    control plane, so only built when it is asked for. `tags` leave out what nobody here needs of it.
     """
 
     name: str
@@ -34,6 +34,7 @@ class Program:
     stamps: Mapping[str, str] = field(default_factory=dict)
     carries: Sequence[str] = ()
     on_demand: bool = False
+    tags: Sequence[str] = ()
 
 
 def _kubernetes(name: str, *ask: str) -> Program:
@@ -99,6 +100,7 @@ _ALL = (
             ask=("--version",),
             oldest=(3, 0),
             on_demand=True,
+            tags=("remove_all_sd",),  # no discovery in two dozen clouds, whose SDKs are most of the build
         )
         for name in ("prometheus", "promtool")
     ),
