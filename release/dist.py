@@ -11,7 +11,6 @@ import argparse
 import hashlib
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -58,7 +57,7 @@ def make(repository: Path, output: Path, seconds: int) -> list[Path]:
         copy(repository, tree)
         age(tree, seconds)
         python_packages(tree, output, seconds)
-        charts(tree, output, seconds)
+        charts(tree, output)
         (output / "install.yaml").write_bytes(install_manifest(tree))
         (output / "sbom.cdx.json").write_text(bill_of_materials(tree, seconds), encoding="utf-8")
     made = sorted(path for path in output.iterdir() if path.name != ".gitignore")
@@ -122,19 +121,12 @@ def python_packages(tree: Path, output: Path, seconds: int) -> None:
         )
 
 
-def charts(tree: Path, output: Path, seconds: int) -> None:
-    """Every chart, as Helm packages it. It takes the times of the files, and writes that of a new lock into it."""
+def charts(tree: Path, output: Path) -> None:
+    """Every chart, as Helm packages it: it takes the times of the files. What a chart depends on lies in it."""
     helm = str(Toolchain().resolve("helm"))
     with tempfile.TemporaryDirectory(prefix="sovereign-helm-") as folder:
         home = {f"HELM_{name}_HOME": str(Path(folder) / name) for name in ("CACHE", "CONFIG", "DATA")}
         for chart in sorted(path.parent for path in (tree / "charts").glob("*/Chart.yaml")):
-            if "dependencies:" in (chart / "Chart.yaml").read_text(encoding="utf-8"):
-                run(helm, "dependency", "update", str(chart), cwd=tree, **home)
-                lock = chart / "Chart.lock"
-                lock.write_text(
-                    re.sub(r"(?m)^generated: .*$", f'generated: "{stamp(seconds)}"', lock.read_text("utf-8"))
-                )
-                age(chart, seconds)
             run(helm, "package", str(chart), "--destination", str(output), cwd=tree, **home)
 
 

@@ -188,6 +188,8 @@ async def _reconcile_until(
     )
     stopping, watches = asyncio.create_task(stop.wait()), asyncio.create_task(ready.wait())
     await asyncio.wait({watching, stopping, watches}, return_when=asyncio.FIRST_COMPLETED)
+    if watches.done():
+        logger.info("watching")
     # Kopf takes SIGTERM for itself, and then waits 5 s for tasks that are not its own (running.py, 1.45): back again.
     _stop_on_signals(stop)
     done, _ = await asyncio.wait({watching, stopping}, return_when=asyncio.FIRST_COMPLETED)

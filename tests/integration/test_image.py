@@ -103,8 +103,8 @@ def test_it_runs_as_nobody_on_a_read_only_root(image):
 
 def test_without_a_cluster_it_says_what_to_set(image):
     told = output(image, "sovereign", "run")
-    assert (told.returncode, told.stdout) == (1, "")
-    assert re.fullmatch(r"error: no cluster to run against: .*: set KUBECONFIG or --context\n", told.stderr)
+    assert told.returncode == 1
+    assert re.search(r"no cluster to run against: .*: set KUBECONFIG or --context", told.stderr), told.stderr
 
 
 def test_the_operator_starts_serves_and_ends(image, control_plane):

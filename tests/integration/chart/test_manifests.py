@@ -1,4 +1,5 @@
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -70,3 +71,18 @@ def test_the_api_server_takes_every_example(applied):
     ours = [line for line in again.splitlines() if f".{GROUP}/" in line]
     assert len(ours) == len(stored)
     assert {line.rsplit(" ", 1)[1] for line in ours} == {"unchanged"}, "nothing is defaulted into spec"
+
+
+def test_the_api_server_takes_every_manifest_that_a_page_shows(applied):
+    """As a dry run, so that every rule of the CRDs is asked; those of manifests/examples are there already."""
+    shown = [
+        block
+        for page in (REPOSITORY / "docs").rglob("*.md")
+        for block in re.findall(r"```yaml[^\n]*\n(.*?)```", page.read_text(), re.DOTALL)
+        if block.startswith(f"apiVersion: {GROUP}/")
+    ]
+    assert len(shown) >= len(KINDS)
+    done = applied.kubectl(
+        "apply", "--dry-run=server", "--validate=strict", "--filename=-", input="\n---\n".join(shown)
+    )
+    assert done.stderr == ""
