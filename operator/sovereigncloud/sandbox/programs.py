@@ -23,6 +23,7 @@ class Program:
     arguments that make it tell its version. `carries` are folders of the module's source that are kept beside the
     build, in `<name>-source`; a program that needs them is not taken from elsewhere. `on_demand`: not part of the
     control plane, so only built when it is asked for. `pinned`: this very version is wanted, so none of the machine's.
+    `tags` leave out what nobody here needs of it.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Program:
     carries: Sequence[str] = ()
     on_demand: bool = False
     pinned: bool = False
+    tags: Sequence[str] = ()
 
 
 def _kubernetes(name: str, *ask: str, group: str = "kubernetes", pinned: bool = False) -> Program:
@@ -101,6 +103,7 @@ _ALL = (
             ask=("--version",),
             oldest=(3, 0),
             on_demand=True,
+            tags=("remove_all_sd",),  # no discovery in two dozen clouds, whose SDKs are most of the build
         )
         for name in ("prometheus", "promtool")
     ),
