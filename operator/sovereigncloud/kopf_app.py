@@ -28,7 +28,7 @@ from sovereigncloud.engine.clients import Clients
 from sovereigncloud.engine.holdings import Holdings
 from sovereigncloud.engine.lease import Lease
 from sovereigncloud.engine.logs import configure
-from sovereigncloud.engine.memory import few_arenas, keep_small
+from sovereigncloud.engine.memory import few_arenas, keep_small, small_tls_buffers
 from sovereigncloud.engine.metrics import Metrics
 from sovereigncloud.engine.runtime import Engine
 from sovereigncloud.engine.settings import Settings
@@ -36,6 +36,7 @@ from sovereigncloud.kinds import CONTROLLERS
 from sovereigncloud.kinds.errors import Conflict, NotFound, Retry
 from sovereigncloud.providers.installer.job import JobInstaller
 from sovereigncloud.providers.kubernetes import INSTALLATION_CONFIG_MAP, PART_OF, Connection, KubernetesApi
+from sovereigncloud.providers.opennebula.session import forget_bindings
 from sovereigncloud.wiring import open_nebula_clients, ovh_clients
 
 logger = logging.getLogger(__name__)
@@ -108,6 +109,8 @@ async def run(settings: Settings, context: str | None = None) -> int:
     """Run the operator until SIGTERM or SIGINT; returns the exit code."""
     configure(settings)
     few_arenas()
+    small_tls_buffers()
+    forget_bindings()
     stop = asyncio.Event()
     _stop_on_signals(stop)
     metrics = Metrics(CollectorRegistry())
@@ -185,6 +188,8 @@ async def _reconcile_until(
     )
     stopping, watches = asyncio.create_task(stop.wait()), asyncio.create_task(ready.wait())
     await asyncio.wait({watching, stopping, watches}, return_when=asyncio.FIRST_COMPLETED)
+    if watches.done():
+        logger.info("watching")
     # Kopf takes SIGTERM for itself, and then waits 5 s for tasks that are not its own (running.py, 1.45): back again.
     _stop_on_signals(stop)
     done, _ = await asyncio.wait({watching, stopping}, return_when=asyncio.FIRST_COMPLETED)

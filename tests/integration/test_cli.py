@@ -5,9 +5,15 @@ One story in order: before anything is applied, as a tenant, built, changed in t
 
 import json
 import os
+import pty
+import select
+import signal
 import subprocess
 import sys
 import time
+import tomllib
+import xml.etree.ElementTree as ET
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -21,7 +27,8 @@ PARIS = {
     ("Namespace", "platform"), ("Secret", "onprem-one"), ("SovereignCloud", "onprem-paris"), ("VirtualNetwork", "lan-apps"),
     ("MachineImage", "ubuntu-24.04"), ("HostedInstance", "app-paris"),
 }  # fmt: skip
-PROGRAMS = Path(sys.executable).parent
+REPOSITORY = Path(__file__).parents[2]
+SSH = '#!/bin/sh\necho ran ssh "$@"\nexit 7\n'
 
 
 class Shop:
@@ -35,6 +42,48 @@ class Shop:
         self.of_paris = [d for d in documents if (d["kind"], d["metadata"]["name"]) in PARIS]
         image["spec"]["cloudRefs"] = [{"name": "onprem-paris"}]
         self.paris = self.file("paris.yaml", self.of_paris)
+        self.programs = self.installed()
+
+    def installed(self):
+        """A directory with the programs that pip makes of this project, and an ssh that says how it was called."""
+        directory = self.stage.directory / "bin"
+        directory.mkdir()
+        scripts = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["scripts"]
+        made = {"ssh": SSH}
+        for name, target in scripts.items():
+            module, _, function = target.partition(":")
+            made[name] = f"#!{sys.executable}\nimport sys\nfrom {module} import {function}\nsys.exit({function}())\n"
+        for name, text in made.items():
+            (directory / name).write_text(text)
+            (directory / name).chmod(0o755)
+        return directory
+
+    def environment(self, kubeconfig=None, **settings):
+        """As a person has it: the programs on the PATH, and no more of the project."""
+        connection = self.stage.ovh_connection
+        endpoints = {"ovh-eu": {"api": connection["endpoint"], "token": connection["tokenURL"]}}
+        environment = self.stage.cluster.environment(kubeconfig) | {
+            "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+            "SOVEREIGN_NAMESPACE": SYSTEM,
+            "SOVEREIGN_OVH_ENDPOINTS": json.dumps(endpoints),
+            "SOVEREIGN_OVH_RATE": "100",
+            "COLUMNS": "160",
+        }
+        environment["PATH"] = os.pathsep.join([str(self.programs), environment["PATH"]])
+        return environment | settings
+
+    def kubectl(self, *arguments, kubeconfig=None, code=0, **settings):
+        """What kubectl printed, run as a person runs it; it must end with this exit code."""
+        done = subprocess.run(
+            [str(self.stage.cluster.toolchain.find("kubectl")), *arguments],
+            env=self.environment(kubeconfig, **settings), capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert done.returncode == code, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def plugin(self, *arguments, **more):
+        """`kubectl sovereign ...` in namespace platform."""
+        return self.kubectl("sovereign", arguments[0], "-n", "platform", *arguments[1:], **more)
 
     def file(self, name, documents):
         path = self.stage.directory / name
@@ -47,17 +96,8 @@ class Shop:
         return self.file(f"paris-{memory}.yaml", changed)
 
     def sovereign(self, *arguments, kubeconfig=None, **settings):
-        connection = self.stage.ovh_connection
-        endpoints = {"ovh-eu": {"api": connection["endpoint"], "token": connection["tokenURL"]}}
-        environment = self.stage.cluster.environment(kubeconfig) | {
-            "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
-            "SOVEREIGN_NAMESPACE": SYSTEM,
-            "SOVEREIGN_OVH_ENDPOINTS": json.dumps(endpoints),
-            "SOVEREIGN_OVH_RATE": "100",
-            "COLUMNS": "160",
-        }
-        environment |= settings
         command = [sys.executable, "-m", "sovereigncloud.cli", *arguments]
+        environment = self.environment(kubeconfig, **settings)
         return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
     def plan(self, *arguments, **more):
@@ -92,7 +132,8 @@ def shop(bare_stage):
 def built(shop):
     """The existing cloud and what is in it, applied and built by the operator."""
     shop.stage.apply(Path(shop.paris).read_text())
-    shop.stage.start_operator()
+    shop.stage.cluster.start_kubelet()
+    shop.stage.deploy()
     shop.stage.wait_ready("hostedinstance", "app-paris", seconds=120)
     shop.stage.wait_ready("virtualnetwork", "lan-apps")
     shop.stage.wait_ready("machineimage", "ubuntu-24.04")
@@ -212,23 +253,145 @@ def test_a_tenant_plans_with_the_rights_of_a_namespace(built):
 
 
 def test_kubectl_finds_it_as_a_plugin(shop):
-    environment = shop.stage.cluster.environment()
-    environment["PATH"] = os.pathsep.join([str(PROGRAMS), environment["PATH"]])
-    kubectl = shop.stage.cluster.toolchain.find("kubectl")
-    called = subprocess.run(
-        [str(kubectl), "sovereign", "version"], env=environment, capture_output=True, text=True, check=True, timeout=60
-    )
-    assert called.stdout.startswith("sovereign ")
-    wrong = subprocess.run(
-        [str(kubectl), "sovereign", "nonsense"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert wrong.returncode == 1
+    assert shop.kubectl("sovereign", "version").stdout.startswith("sovereign ")
+    wrong = shop.kubectl("sovereign", "nonsense", code=1)
     assert "(see kubectl sovereign --help)" in wrong.stderr
+
+
+# --- as a person asks, one command after the other ---------------------------------------------------------------------
+
+
+def test_what_belongs_to_what_what_it_is_doing_and_what_was_said_about_it(built):
+    """Everything that only looks, at once; nothing is written."""
+    objects, writes = built.objects(), built.writes()
+    picture = built.stage.directory / "clouds.html"
+    asked = {
+        "tree": ("tree",),
+        "json": ("tree", "hinst/app-paris", "-o", "json"),
+        "drift": ("drift",),
+        "plan": ("plan", "hinst", "-o", "yaml"),
+        "logs": ("logs", "app-paris"),
+        "console": ("console", "app-paris"),
+        "map": ("map", str(picture)),
+        "svg": ("map", "-o", "svg"),
+    }
+    with ThreadPoolExecutor(3) as pool:
+        done = dict(zip(asked, pool.map(lambda words: built.plugin(*words), asked.values()), strict=True))
+    said = {name: one.stdout for name, one in done.items()}
+    for words in ("scloud/onprem-paris", "├─ onevnet/lan-apps", "├─ hinst/app-paris", "└─ secret/onprem-one", "Exists"):
+        assert words in said["tree"]
+    (root,) = json.loads(said["json"])["items"]
+    used = [(child["relation"], child["kind"], child["ready"]) for child in root["children"]]
+    assert used == [("uses", kind, "True") for kind in ("SovereignCloud", "VirtualNetwork", "MachineImage")]
+    assert "No drift in 4 objects." in said["drift"]
+    assert [o["result"] for o in yaml.safe_load(said["plan"])["objects"]] == ["NothingToDo"]
+    assert 'Create VM "app-paris"' in said["logs"]
+    assert "lan-apps" not in said["logs"], "lines about others"
+    assert ":2616 does not answer from here" in said["console"]
+    assert f"virsh --connect qemu:///system console one-{root_id(built)}" in said["console"]
+    assert said["map"] == f"{picture} written\n"
+    page = picture.read_text()
+    assert "app-paris" in page
+    assert "http" not in page.replace("http://www.w3.org/2000/svg", ""), "nothing is fetched from anywhere"
+    drawn = ET.fromstring(said["svg"])
+    assert "app-paris" in {text.text for text in drawn.iter("{http://www.w3.org/2000/svg}text")}
+    assert (built.objects(), built.writes()) == (objects, writes)
+
+
+def root_id(built):
+    return built.stage.get("hostedinstance", "app-paris")["status"]["id"]
+
+
+def test_a_machine_is_logged_in_to_with_the_ssh_of_the_person(built):
+    address = built.stage.get("hostedinstance", "app-paris")["status"]["primaryAddress"]
+    assert built.plugin("ssh", "app-paris", "--print", "-l", "ubuntu").stdout == f"ssh ubuntu@{address}\n"
+    ran = built.plugin("ssh", "app-paris", "-J", "me@bastion", "--", "uptime", "-p", code=7)
+    assert ran.stdout == f"ran ssh -J me@bastion root@{address} uptime -p\n", "and the exit code is that of ssh"
+
+
+def test_pause_drift_resume_and_a_look_that_is_waited_for(built):
+    stage = built.stage
+    paused = built.plugin("pause", "hinst", "app-paris")
+    assert paused.stdout == "hinst/app-paris paused\n"
+    assert "Suspended" in paused.stderr
+    stage.mischief("onprem-paris", "vm-power-off", vm="app-paris")
+    stage.wait("hostedinstance", "app-paris", "drifted", lambda o: (o.get("status") or {}).get("driftCount"))
+    (line,) = json.loads(built.plugin("drift", "-o", "json", code=2).stdout)["items"]
+    assert (line["path"], line["desired"], line["action"]) == ("spec.power", "Running", "Reported")
+    refused = built.plugin("ssh", "app-paris", code=1)
+    assert "is PoweredOff, not Running" in refused.stderr or "not Running: start it" in refused.stderr
+    # Somebody keeps the annotation in Git.
+    manifest = {
+        "apiVersion": "sovereigncloud.io/v1alpha1", "kind": "HostedInstance",
+        "metadata": {"name": "app-paris", "namespace": "platform", "annotations": {"sovereigncloud.io/paused": "true"}},
+    }  # fmt: skip
+    apply = ("apply", "--server-side", "--field-manager=argocd-controller", "--force-conflicts", "-f", "-")
+    stage.cluster.kubectl(*apply, input=json.dumps(manifest))
+    resumed = built.plugin("resume", "app-paris")
+    assert resumed.stdout == "hinst/app-paris resumed\n"
+    assert "argocd-controller applies the annotation" in resumed.stderr
+    fields = stage.get("hostedinstance", "app-paris")["metadata"]
+    assert "sovereigncloud.io/paused" not in fields.get("annotations", {})
+    told = json.loads(built.plugin("reconcile", "app-paris", "--wait", "--timeout=60s", "-o", "json").stdout)["items"][
+        0
+    ]
+    found = stage.get("hostedinstance", "app-paris")
+    assert found["status"]["lastHandledReconcileAt"] == told["reconcileRequestedAt"]
+    assert (told["handled"], told["health"]) == (True, "Ready")
+    stage.wait_ready("hostedinstance", "app-paris")
+
+
+def test_the_tree_lives_until_ctrl_c(built):
+    """In a terminal: it shows a change that happens while it runs, and leaves the terminal as it was."""
+    master, terminal = pty.openpty()
+    command = [str(built.stage.cluster.toolchain.find("kubectl")), "sovereign", "tree", "-n", "platform", "--watch"]
+    environment = built.environment(TERM="xterm-256color")
+    child = subprocess.Popen(
+        command, env=environment, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True
+    )
+    os.close(terminal)
+    try:
+        seen = _until(master, "app-paris")
+        built.stage.annotate("hostedinstance", "app-paris", paused="true")
+        seen += _until(master, "[paused]")
+        os.killpg(child.pid, signal.SIGINT)
+        seen += _until(master, "\x1b[?1049l")
+        assert child.wait(timeout=10) == 0
+    finally:
+        child.kill()
+        os.close(master)
+        built.stage.annotate("hostedinstance", "app-paris", paused=None)
+    assert "Traceback" not in seen
+
+
+def _until(master, words, seconds=30):
+    """What the terminal showed until these words came."""
+    deadline, seen = time.monotonic() + seconds, ""
+    while words not in seen:
+        assert time.monotonic() < deadline, f"{words!r} never came: {seen[-2000:]}"
+        if select.select([master], [], [], 0.2)[0]:
+            seen += os.read(master, 65536).decode(errors="replace")
+    return seen
+
+
+def test_kubectl_completes_commands_kinds_and_names(built):
+    complete = ("__complete", "sovereign")
+    assert "tree\t" in built.kubectl(*complete, "tr").stdout
+    offered = built.kubectl(*complete, "pause", "-n", "platform", "hinst/").stdout.splitlines()
+    assert offered[0] == "hinst/app-paris"
+    assert offered[-1] == ":4"
+    assert built.kubectl(*complete, "ssh", "-n", "").stdout.startswith("platform\n")
+
+
+def test_who_may_not_look_is_told_what_to_ask_for(built):
+    built.stage.cluster.kubectl("create", "serviceaccount", "nobody", "-n", "platform")
+    kubeconfig = built.stage.cluster.kubeconfig_for_service_account("platform", "nobody")
+    refused = built.plugin("tree", kubeconfig=kubeconfig, code=1)
+    assert refused.stderr.startswith("error: you may not list ")
+    assert "in namespace platform: ask for a Role with get, list and watch on them" in refused.stderr
+    assert refused.stderr.count("\n") == 1
+    near = built.plugin("drift", "hinst/app-pariss", code=1, kubeconfig=None)
+    assert "did you mean app-paris?" in near.stderr
 
 
 def test_a_cluster_that_is_down_is_said_in_one_line(shop, tmp_path):

@@ -539,3 +539,22 @@ def test_no_container_outlives_the_kubelet(plane, number):
     assert process.wait(8), "it lives on"
     plane.restart_kubelet()
     plane.kubectl("delete", "pod", "orphan", "--grace-period=1", "--timeout=30s")
+
+
+def test_without_namespaces_paths_are_rewritten_and_the_token_is_in_a_kubeconfig(plane):
+    """As the kubelet does where the machine grants none; the log says so."""
+    plane.restart_kubelet(namespaces=False)
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "open"}, "data": {"a": "A"}}
+    variable = {"name": "FILE", "value": "/settings/a"}
+    script = (
+        "import os, kubernetes as k; print(open(os.environ['FILE']).read(), open('/settings/a').read())\n"
+        "k.config.load_kube_config()\n"
+        "print(k.client.AuthenticationV1Api().create_self_subject_review({}).status.user_info.username)"
+    )
+    mounts = {"env": [variable], "volumeMounts": [{"name": "c", "mountPath": "/settings"}]}
+    apply(
+        plane, config, pod("open", container(script, **mounts), volumes=[{"name": "c", "configMap": {"name": "open"}}])
+    )
+    assert ended(plane, "open")["phase"] == "Succeeded", log(plane, "open")
+    assert log(plane, "open") == "A A\nsystem:serviceaccount:default:default\n"
+    assert "the machine grants no namespaces" in (plane.directory / "kubelet.log").read_text()

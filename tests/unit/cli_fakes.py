@@ -241,7 +241,7 @@ class FakeCluster(Logged):
             raise Auth("pods is forbidden", where="Kubernetes GET")
         return [p for p in self.there if namespace in {"", p["metadata"]["namespace"]}]
 
-    async def log(self, namespace: str, pod: str, container: str, *, follow, since, tail):
+    async def log_lines(self, namespace: str, pod: str, container: str, *, follow, since, tail):
         self.note(f"log {namespace}/{pod}/{container}")
         for line in self.said if tail is None else self.said[len(self.said) - tail :] if tail else ():
             yield line

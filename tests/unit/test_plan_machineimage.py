@@ -92,7 +92,7 @@ NOT_YET = [
     Row("no app known yet: the marketplaces are listed every few minutes", market(), {}, Phase.WAITING, "MarketplaceEmpty"),
     Row(
         "no such app: the nearest by name", market(replace(UBUNTU, name="Ubuntu 22.04"), replace(UBUNTU, name="Alma")), {},
-        Phase.STALLED, "AppNotFound", "there are Ubuntu 22.04",
+        Phase.STALLED, "AppNotFound", "there are: Ubuntu 22.04",
     ),
     Row(
         "in two marketplaces", market(UBUNTU, replace(UBUNTU, id=40, marketplace="Mirror")), {},

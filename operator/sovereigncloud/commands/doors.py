@@ -72,7 +72,7 @@ class ClusterReads(Protocol):
         """Pods with these labels, in one namespace or in all ("")."""
         ...
 
-    def log(
+    def log_lines(
         self, namespace: str, pod: str, container: str, *, follow: bool, since: int | None, tail: int | None
     ) -> AsyncIterator[str]:
         """Lines of a container, oldest first; with `follow` until it ends."""

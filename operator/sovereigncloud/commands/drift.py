@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from sovereigncloud.commands.asking import Where, asked, bodies
+from sovereigncloud.commands.counting import counted
 from sovereigncloud.commands.doors import Cluster, Doors
 from sovereigncloud.commands.drift_report import DriftLine, DriftReport, drift_report
 from sovereigncloud.commands.kind_names import short_name
@@ -78,9 +79,9 @@ def _verdict(report: DriftReport) -> str:
     ignored = sum(1 for line in report.lines if not line.counts)
     beside = f" ({ignored} ignored by driftPolicy)" if ignored else ""
     if not report.exit_code:
-        return f"No drift in {report.looked} objects{beside}."
+        return f"No drift in {counted(report.looked, 'object')}{beside}."
     fields = len(report.lines) - ignored
-    return f"{fields} fields of {report.drifted} objects drifted{beside}."
+    return f"{counted(fields, 'field')} of {counted(report.drifted, 'object')} drifted{beside}."
 
 
 def _table(lines: tuple[DriftLine, ...], now: datetime, *, namespaces: bool) -> Table:

@@ -39,6 +39,11 @@ _ARGOCD_HEADER = f"""\
 #   kubectl patch configmap argocd-cm --namespace argocd --type merge --patch-file argocd-cm.yaml
 #
 # Generated from {HEALTH} by `sovereign crds --write`. Do not edit.
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: argocd-cm
+  labels: {{app.kubernetes.io/part-of: argocd}}
 """
 
 

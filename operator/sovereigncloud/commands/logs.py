@@ -141,7 +141,7 @@ async def _one(
     take: Callable[[LogLine], None],
 ) -> None:
     metadata, picks = pod["metadata"], About(key)
-    lines = cluster.reads.log(
+    lines = cluster.reads.log_lines(
         metadata["namespace"], metadata["name"], _CONTAINER, follow=follow and tail != 0, since=since, tail=_EVERY_LINE
     )
     kept: list[LogLine] = []
@@ -149,7 +149,7 @@ async def _one(
         if follow and tail >= 0:
             # What was there before is cut, what comes is not: the two are one stream, so the past is read first.
             await _one(cluster, pod, key, follow=False, since=since, tail=tail, take=take)
-            lines = cluster.reads.log(
+            lines = cluster.reads.log_lines(
                 metadata["namespace"], metadata["name"], _CONTAINER, follow=True, since=since, tail=0
             )
         async for line in lines:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from sovereigncloud.api.base import Key
 from sovereigncloud.commands.condition_words import Health, State
+from sovereigncloud.commands.counting import counted
 from sovereigncloud.commands.kind_names import short_names
 from sovereigncloud.commands.map_model import Border, CloudBox, Host, Map, Thing
 
@@ -285,7 +286,7 @@ def told(thing: Thing) -> str:
     lines += [": ".join(filter(None, (state.reason, state.message)))] if state.reason else []
     lines += [state.detail] if state.detail else []
     lines += [f"on {', '.join(thing.networks)}"] if thing.networks else []
-    lines += [f"drift in {state.drift} fields"] if state.drift else []
+    lines += [f"drift in {counted(state.drift, 'field')}"] if state.drift else []
     lines += ["paused: nothing outside is written"] if state.paused else []
     return "\n".join(lines)
 

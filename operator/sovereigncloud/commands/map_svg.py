@@ -7,6 +7,7 @@ from datetime import datetime
 from html import escape
 
 from sovereigncloud.commands.condition_words import Health
+from sovereigncloud.commands.counting import counted
 from sovereigncloud.commands.kind_names import short_names
 from sovereigncloud.commands.map_layout import GLYPH, NETWORK_COLOURS, Drawing, Shape, lay_out
 from sovereigncloud.commands.map_model import Map, Thing
@@ -76,7 +77,7 @@ def _row(thing: Thing) -> str:
     why = state.message if state.health is not Health.READY else "paused" if state.paused else ""
     name = f"{short_names().get(thing.key.kind, thing.key.kind)}/{thing.key.name}"
     word = f"{GLYPH[state.health]} {'Ready' if state.health is Health.READY else state.reason or state.health}"
-    drift = _number(state.drift, "field") if state.drift else ""
+    drift = counted(state.drift, "field") if state.drift else ""
     return (
         f'<tr><td>{escape(_clean(name))} <span class="ns">{escape(_clean(thing.key.namespace))}</span></td>'
         f'<td class="{state.health.lower()}">{escape(_clean(word))}</td><td>{escape(_clean(why))}</td><td>{drift}</td></tr>'
@@ -90,13 +91,9 @@ def _counted(found: Map) -> str:
     instances = sum(thing.key.kind == "HostedInstance" for thing in things)
     ready = sum(thing.state.health is Health.READY for thing in things)
     return (
-        f"{_number(clouds, 'cloud')}, {_number(hosts, 'host')}, {_number(instances, 'instance')};"
+        f"{counted(clouds, 'cloud')}, {counted(hosts, 'host')}, {counted(instances, 'instance')};"
         f" {ready} of {len(things)} objects ready"
     )
-
-
-def _number(count: int, what: str) -> str:
-    return f"{count} {what}" + ("" if count == 1 else "s")
 
 
 def _legend() -> Drawing:

@@ -9,6 +9,7 @@ import typer
 
 from sovereigncloud.api.base import PAUSED, Key
 from sovereigncloud.commands.asking import Where, asked, bodies
+from sovereigncloud.commands.counting import counted
 from sovereigncloud.commands.doors import Cluster, Doors
 from sovereigncloud.commands.errors import CommandError
 from sovereigncloud.commands.kind_names import short_name
@@ -54,7 +55,7 @@ def pause(
         typer.echo(f"{_name(one.key)} {'was paused already' if one.before else 'paused'}")
     inside = sum(one.inside for one in done)
     if inside and not recursive:
-        typer.echo(f"what is in it goes on ({inside} objects): --recursive pauses it, too", err=True)
+        typer.echo(f"what is in it goes on ({counted(inside, 'object')}): --recursive pauses it, too", err=True)
     typer.echo(
         "Nothing outside is written for it any more; drift is still found and shown, a deletion waits. Argo CD shows it"
         " as Suspended and holds later sync waves. Go on: kubectl sovereign resume " + " ".join(objects),

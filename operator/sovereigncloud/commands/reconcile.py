@@ -13,6 +13,7 @@ import typer
 from sovereigncloud.api.base import RECONCILE_REQUESTED_AT, Key
 from sovereigncloud.commands.asking import Where, asked, bodies
 from sovereigncloud.commands.condition_words import Health, State, missing, state_of, unreadable
+from sovereigncloud.commands.counting import counted
 from sovereigncloud.commands.doors import Cluster, Doors
 from sovereigncloud.commands.durations import seconds
 from sovereigncloud.commands.errors import CommandError
@@ -160,7 +161,7 @@ def _tell(results: list[_Result], *, wait: bool, timeout: str) -> None:
         elif not one.settled:
             typer.echo(f"{_name(one.key)} was looked at, and is still under way after {timeout}: {said}", err=True)
         else:
-            drift = f" (drift in {state.drift} fields)" if state and state.drift else ""
+            drift = f" (drift in {counted(state.drift, 'field')})" if state and state.drift else ""
             typer.echo(f"{_name(one.key)} was looked at: {said}{drift}")
 
 

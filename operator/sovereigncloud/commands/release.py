@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import secrets
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sovereigncloud.commands.doors import settings_or_error
 from sovereigncloud.commands.errors import CommandError
+from sovereigncloud.commands.options import Context, Kubeconfig, Output, OutputOption
+from sovereigncloud.commands.output import emit
 from sovereigncloud.commands.releasing import Released, held, let_go
 from sovereigncloud.engine.holdings import NOTHING
 from sovereigncloud.engine.lease import Lease
@@ -28,15 +28,9 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 _HELD_AFTERWARDS = 30.0
-"""Seconds that a seized Lease stays taken: Helm deletes the Deployment meanwhile."""
+"""Seconds that a seized Lease stays taken, so that the operator which waits for it does not go on: Helm deletes its
+Deployment meanwhile. A new one waits as long."""
 _MARGIN = 3.0
-
-
-class Output(StrEnum):
-    """How the result is shown."""
-
-    TEXT = "text"
-    JSON = "json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +59,9 @@ def release(
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be let go, and change nothing.")] = False,
     check: Annotated[bool, typer.Option("--check", help="As --dry-run, and exit with 1 if anything is held.")] = False,
-    context: Annotated[str | None, typer.Option(help="Context of the kubeconfig. Default: the current one.")] = None,
-    output: Annotated[Output, typer.Option("-o", "--output", help="text for people; json for programs.")] = Output.TEXT,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    output: OutputOption = Output.TABLE,
 ) -> None:
     """Take the operator's finalizers off objects and Secrets, where no operator is left to do it.
 
@@ -81,19 +76,19 @@ def release(
     watched = tuple(namespaces or ()) or found.watch_namespaces
     wanted = _Wanted(found, watched, installation, force, looks=dry_run or check)
     try:
-        done = asyncio.run(_release(wanted, context))
+        done = asyncio.run(_release(wanted, context, kubeconfig))
     except OutsideError as error:
         remedy = "ask for the right" if isinstance(error, Auth) else "try again, what is done is done"
         raise CommandError(f"{error}: {remedy}") from error
-    if output is Output.TEXT:
+    if output is Output.TABLE:
         _show(done, looks=wanted.looks)
     else:
-        typer.echo(json.dumps(_as_json(done, looks=wanted.looks), indent=2))
+        emit(_as_json(done, looks=wanted.looks), output)
     if check and (done.objects or done.secrets):
         raise typer.Exit(1)
 
 
-async def _release(wanted: _Wanted, context: str | None) -> Released:
+async def _release(wanted: _Wanted, context: str | None, kubeconfig: str | None) -> Released:
     # Half a second, and the bindings more, that no other command should pay.
     from kubernetes.config import ConfigException  # noqa: PLC0415
 
@@ -102,7 +97,7 @@ async def _release(wanted: _Wanted, context: str | None) -> Released:
     from sovereigncloud.providers.kubernetes_release import ReleasingKubernetesApi  # noqa: PLC0415
 
     try:
-        connection = Connection.load(context)
+        connection = Connection.load(context, kubeconfig)
     except (ConfigException, OSError) as error:
         raise CommandError(f"no cluster to look into: {error}: set KUBECONFIG or --context") from error
     async with ReleasingKubernetesApi(connection, namespaces=wanted.namespaces) as api:

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from sovereigncloud.commands.belongings import Node, Relation
 from sovereigncloud.commands.condition_words import Health
+from sovereigncloud.commands.counting import counted
 from sovereigncloud.commands.kind_names import short_names
 from sovereigncloud.commands.terminal import age, table, text
 
@@ -69,9 +70,9 @@ def _cells(node: Node, before: str, now: datetime, *, namespaces: bool) -> list[
 def _summary(nodes: Sequence[Node]) -> Text:
     """How many are how, so that a long tree can be read from its end."""
     every = {node.key: node for root in nodes for node in root.walk() if node.key.kind != "Secret"}
-    counted = {health: sum(n.state.health is health for n in every.values()) for health in Health}
-    line = text(f"{len(every)} objects", "bold")
-    for health, number in counted.items():
+    numbers = {health: sum(n.state.health is health for n in every.values()) for health in Health}
+    line = text(counted(len(every), "object"), "bold")
+    for health, number in numbers.items():
         if number:
             line += text("  ") + text(f"{number} {health.lower()}", STYLE[health])
     drifted = sum(1 for n in every.values() if n.state.drift)

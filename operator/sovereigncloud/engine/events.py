@@ -25,7 +25,7 @@ Json = dict[str, Any]
 COMPONENT = "sovereign-cloud-operator"
 _MAX_WAITING = 1000
 _MAX_MESSAGE = 1024
-_REMEMBERED = 512
+_REMEMBERED = 256
 SPAN = 600.0
 """Seconds after which the same words begin a new event (client-go: ten minutes)."""
 _MAX_WORDINGS = 10

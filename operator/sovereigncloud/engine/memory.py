@@ -12,19 +12,35 @@ import asyncio
 import ctypes
 import gc
 import sys
+from asyncio import sslproto
 
-_M_ARENA_MAX = -8
+_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8
 _ARENAS = 2
+_OWN_PAGES = 64 * 1024
+"""Bytes from which on a block has pages of its own, which go back when it does."""
+_TLS_BUFFER = 32 * 1024
 _ROUNDS_PER_COLLECTION = 12
 INTERVAL = 5.0
 
 
 def few_arenas() -> None:
-    """Let all threads share two arenas. Before the first thread."""
+    """Let all threads share two arenas, and keep what is large out of them. Before the first thread.
+
+    By itself the C library raises the threshold to the largest block that was ever freed: after the first pool of 5 MB
+    all further ones would be laid into the heap, and small objects that stay among them would keep its pages.
+    """
     if sys.platform == "linux":
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
         if mallopt is not None:  # musl has no arenas, and no such call
             mallopt(_M_ARENA_MAX, _ARENAS)
+            mallopt(_M_MMAP_THRESHOLD, _OWN_PAGES)
+
+
+def small_tls_buffers() -> None:
+    """Before the first connection. asyncio zeroes 256 KiB for each, and a watch of each kind is one; a record of TLS has
+    at most 16 KiB.
+    """
+    sslproto.SSLProtocol.max_size = _TLS_BUFFER
 
 
 def give_back() -> None:

@@ -8,11 +8,12 @@ so that their echoes in the watch are recognised and dropped.
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -24,13 +25,17 @@ Json = dict[str, Any]
 AnyResource = Resource[Any, Any]
 
 _MODELS: Mapping[str, type[AnyResource]] = {kind.crd.kind: kind for kind in KINDS}
-_PARSED = 64
+_PARSED = 24
+"""Parsed objects that are kept: as many as are worked on at once, and what they refer to. Each takes 20 KB."""
 _METADATA = (
     "name", "namespace", "uid", "generation", "resourceVersion", "creationTimestamp", "deletionTimestamp",
     "finalizers", "labels", "annotations", "ownerReferences",
 )  # fmt: skip
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+_VALUES = 1024
+"""Values that are shared between objects; when there are more of them, those that come later are shared anew."""
 _NOTHING = Uses()
+SameT = TypeVar("SameT")
 _CORRECTING = "Correcting"
 
 
@@ -119,7 +124,7 @@ class Store:
         self._kinds: dict[str, set[Key]] = {}
         self._users: dict[Key, set[Key]] = {}
         self._parsed: OrderedDict[tuple[Key, str], AnyResource] = OrderedDict()
-        self._standings: dict[Standing, Standing] = {}
+        self._values: dict[Any, Any] = {}
 
     def put(self, body: Mapping[str, Any]) -> tuple[Key, bool]:
         """Keep what the API server told; returns the key and whether it is news that asks for a reconcile."""
@@ -142,9 +147,11 @@ class Store:
         owners = tuple(r.get("uid", "") for r in slim["metadata"].get("ownerReferences") or ())
         text = json.dumps(slim, separators=(",", ":")).encode()
         uses = known.uses if known is not None and not anew else _NOTHING
-        standing = self._shared(Standing.of(slim["status"]))
+        standing, shared = Standing.of(slim["status"]), self._same
         others = _others(slim, standing.ready)
-        self._objects[key] = Stored(uid, version, trigger, others, owners, text, standing, uses)
+        self._objects[key] = Stored(
+            uid, version, shared(trigger), shared(others), shared(owners), text, shared(standing), uses
+        )
         self._kinds.setdefault(key.kind, set()).add(key)
         return key, news
 
@@ -174,7 +181,7 @@ class Store:
         if stored is None or stored.uses == uses:
             return
         self._unlink(key, stored.uses)
-        stored.uses = uses
+        stored.uses = self._same(uses)
         for used in _targets(key, uses):
             self._users.setdefault(used, set()).add(key)
 
@@ -228,9 +235,12 @@ class Store:
         """How many objects of a kind stand how."""
         return Counter((key.kind, stored.standing) for key, stored in self._objects.items())
 
-    def _shared(self, standing: Standing) -> Standing:
-        """One for all that stand so: a thousand objects do in a handful of ways. Drift has its own time each."""
-        return standing if standing.since else self._standings.setdefault(standing, standing)
+    def _same(self, value: SameT) -> SameT:
+        """One for all that equal it: a thousand objects stand in a handful of ways, and live in a handful of clouds."""
+        if len(self._values) >= _VALUES:
+            self._values.clear()
+        known: SameT = self._values.setdefault(value, value)
+        return known
 
     def __len__(self) -> int:
         return len(self._objects)
@@ -247,7 +257,7 @@ class Store:
 def key_of(body: Mapping[str, Any]) -> Key:
     """The key of a raw object."""
     metadata = body["metadata"]
-    return Key(body["kind"], metadata.get("namespace", ""), metadata["name"])
+    return Key(sys.intern(body["kind"]), sys.intern(metadata.get("namespace", "")), metadata["name"])
 
 
 def secret_key(namespace: str, name: str) -> Key:

@@ -67,7 +67,7 @@ class PersonKubernetesApi(ReadingKubernetesApi):
         found: list[Json] = page.get("items", [])
         return found
 
-    async def log(
+    async def log_lines(
         self, namespace: str, pod: str, container: str, *, follow: bool, since: int | None, tail: int | None
     ) -> AsyncIterator[str]:
         """Lines of a container, oldest first: of the last `since` seconds, at most the last `tail`; with `follow` until it

@@ -122,6 +122,14 @@ class ArgoCD:
         """Delete an Application; its finalizer says whether what it made goes, too."""
         self.cluster.request("DELETE", f"{_APPLICATIONS}/{name}")
 
+    def terminate(self, name: str) -> None:
+        """End the sync that is under way, if there is one, as `argocd app terminate-op` does: while there is one Argo CD
+        begins no other, and deletes nothing of an application that is being deleted.
+        """
+        if ((self.get(name).get("status") or {}).get("operationState") or {}).get("phase") == "Running":
+            change = {"status": {"operationState": {"phase": "Terminating"}}}
+            self.cluster.request("PATCH", f"{_APPLICATIONS}/{name}", change, "application/merge-patch+json")
+
     def wait(self, name: str, what: str, test: Callable[[Json], object], *, seconds: float = 60) -> Json:
         """The Application as soon as the test holds. Raises ArgoError with what it was instead."""
         deadline = time.monotonic() + seconds
@@ -157,7 +165,7 @@ class ArgoCD:
             raise CommandError(finished)
         return finished
 
-    def metric(self, name: str, **labels: str) -> float:
+    def metric(self, name: str, /, **labels: str) -> float:
         """The sum of a metric of the application-controller over all series that have these labels."""
         with _open(f"http://{_LOOPBACK}:{self._metrics_port}/metrics") as reply:
             lines = reply.read().decode().splitlines()

@@ -72,7 +72,7 @@ def _play(stage: Stage, argo: ArgoCD, repository: GitRepository) -> None:
     screen.until("everything is Healthy", lambda: is_settled(argo.get(_CLOUDS)), seconds=180)
     _applications(argo)
     _chapter("A mistake in Git, named by the operator and shown by Argo CD")
-    _edit(repository, "image: ubuntu-24.04", "image: ubuntu-24.4", "A mistake: there is no such image")
+    _edit(repository, "name: lan-apps", "name: lan-app", "A mistake: there is no such network")
     screen.until("Degraded", lambda: health(argo.get(_CLOUDS)) == "Degraded", seconds=60)
     _applications(argo)
     _chapter("And taken back")

@@ -16,6 +16,7 @@ import ssl
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -124,9 +125,10 @@ class ControlPlane(Cluster):
         config.write(self._kubelet_config)
         self.restart_kubelet()
 
-    def restart_kubelet(self) -> None:
-        """The kubelet anew, where it ended or runs; its pods run anew as well."""
+    def restart_kubelet(self, *, namespaces: bool = True) -> None:
+        """The kubelet anew, where it ended or runs; its pods run anew as well. `namespaces`: see `Config`."""
         self._end("kubelet")
+        replace(Config.read(self._kubelet_config), namespaces=namespaces).write(self._kubelet_config)
         source = str(Path(sovereigncloud.__file__).resolve().parents[1])
         self._children["kubelet"] = Child(
             "kubelet",

@@ -53,6 +53,11 @@ _VALUES = {
     "log_format": "logs.format",
 }
 """Values of the chart by setting of the operator."""
+_GRANTED: tuple[Json, ...] = (
+    {"verb": "list", "group": GROUP, "resource": "sovereignclouds"},
+    {"verb": "create", "group": "coordination.k8s.io", "resource": "leases", "namespace": SYSTEM},
+)
+"""One right of the chart's ClusterRole and one of its Role: both bindings are known where both are granted."""
 _STARTED_WITHIN = 30.0
 _NEVER = 1 << 60
 """A number that no request has: only the counters are wanted."""
@@ -132,6 +137,23 @@ class Stage:
         self.cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
         if isinstance(self.cluster, ControlPlane):
             self.cluster.settle_garbage_collector()
+        self._await_rights()
+
+    def _await_rights(self) -> None:
+        """The API server learns of roles and bindings by watching them: until it has, it refuses what they grant."""
+        user = f"system:serviceaccount:{SYSTEM}:{SERVICE_ACCOUNT}"
+        for attributes in _GRANTED:
+            review = {
+                "apiVersion": "authorization.k8s.io/v1",
+                "kind": "SubjectAccessReview",
+                "spec": {"user": user, "resourceAttributes": attributes},
+            }
+
+            def granted(body: Json = review) -> bool:
+                path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+                return bool(self.cluster.request("POST", path, body)["status"]["allowed"])
+
+            self.until(granted, f"granted {attributes} to the operator", seconds=30)
 
     def deploy(self, *arguments: str) -> None:
         """Install the chart with this stage's settings as values, and wait until its pod is ready: this is the operator.

@@ -86,5 +86,5 @@ def make_folder(gitops):
     yield make
     for cloud, folder in made:
         gitops.stage.heal(cloud.name)
-        if folder.app:
-            folder.delete()
+        folder.argo.terminate(folder.name)
+        folder.delete()

@@ -21,15 +21,7 @@ def filled(make_folder):
 
 
 def left_outside(cloud):
-    found = cloud.stage.cloud(cloud.name)
-    return {
-        "machines": [vm["name"] for vm in found["vms"]],
-        "networks": [net["name"] for net in found["vnets"]],
-        "images": [image["name"] for image in found["images"]],
-    }
-
-
-NOTHING = {"machines": [], "networks": [], "images": []}
+    return [*cloud.onlooker.machines(), *cloud.onlooker.networks(), *cloud.onlooker.images()]
 
 
 def gone_at(chronicle, kind, name, namespace):
@@ -53,7 +45,7 @@ def test_what_git_has_no_more_is_pruned_in_a_safe_order_and_ends(filled, chronic
     machine, network, image, environment = (gone_at(chronicle, *part, "pruned") for part in parts)
     assert machine < network < environment
     assert machine < image < environment
-    assert left_outside(cloud) == NOTHING
+    assert left_outside(cloud) == []
     assert cloud.get("secret", "pruned-one"), "what Git still has stays"
     assert not cloud.get("secret", "pruned-one")["metadata"].get("finalizers"), "and nothing holds it any more"
 
@@ -61,7 +53,7 @@ def test_what_git_has_no_more_is_pruned_in_a_safe_order_and_ends(filled, chronic
 def test_a_part_that_is_still_used_waits_and_ends_when_its_user_ends(filled):
     cloud, folder = filled("inuse")
     folder.remove("VirtualNetwork", "lan")
-    revision = folder.commit("The network goes, the machine stays")
+    folder.commit("The network goes, the machine stays")
     cloud.says("virtualnetwork", "lan", "Reconciling", "InUse", "HostedInstance inuse/web")
     folder.wait("waiting for it", lambda app: app["status"]["operationState"]["phase"] == "Running")
     cloud.delete("hostedinstance", "web")
@@ -76,4 +68,4 @@ def test_deleting_the_application_ends_and_leaves_nothing(filled):
     folder.delete()
     folder.argo.wait_gone("deleted", seconds=90)
     assert not cloud.stage.get("namespaces", "deleted")
-    assert left_outside(cloud) == NOTHING
+    assert left_outside(cloud) == []

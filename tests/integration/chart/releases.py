@@ -18,7 +18,7 @@ CRDS_TEMPLATE = """
 {{ toYaml $crd }}
 {{- end }}
 """
-NEW_FIELD = ("spec", "updatePolicy")
+NEW_FIELD = ("spec", "driftPolicy")
 """Of HostedInstance: the chart before did not have it yet."""
 
 

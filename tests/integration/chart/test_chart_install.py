@@ -77,8 +77,8 @@ def test_the_notes_say_what_next_what_to_back_up_and_how_to_leave(installed):
     order = [
         notes.index(text)
         for text in (
-            "delete hostedinstances",
-            "delete sovereignclouds",
+            "kubectl delete sovereign --all --all-namespaces",
+            "uninstall.policy=Release",
             f"helm uninstall {RELEASE}",
             "xargs kubectl delete crd",
         )

@@ -6,10 +6,13 @@ may be felt outside: every test looks at the log of the simulator.
 
 import base64
 import json
+import os
+import subprocess
+import sys
 import time
 
 import pytest
-from tests.integration.chart.releases import BEFORE, NEW_FIELD, Release, chart_before, package, properties
+from tests.integration.chart.releases import NEW_FIELD, OPERATOR, Release, chart_before, package, properties
 from tests.integration.conftest import QUICK
 from tests.integration.existing_cloud import ExistingCloud
 
@@ -23,6 +26,11 @@ CRDS = [f"{kind.crd.plural}.{GROUP}" for kind in KINDS]
 REPOSITORY = CHART.parents[1]
 HELD = {("SovereignCloud", "paris"), ("MachineImage", "alpine"), ("VirtualNetwork", "lan"), ("HostedInstance", "web"), ("HostedInstance", "db")}  # fmt: skip
 
+HELD_NAMES = (
+    "HostedInstance platform/db, HostedInstance platform/web, MachineImage platform/alpine, SovereignCloud platform/paris,"
+    " VirtualNetwork platform/lan"
+)
+
 
 class World:
     """The stage, the two charts, and what a person sees."""
@@ -30,12 +38,15 @@ class World:
     def __init__(self, plane, directory):
         self.plane = plane
         self.stage = Stage(plane, directory, QUICK)
+        self.mark = 0
+
+    def start(self):
+        plane, directory = self.plane, self.stage.directory
         self.stage.start_simulators()
         self.release = Release(plane, "sovereign", SYSTEM, self.stage.write_values())
         self.chart = package(plane, CHART, directory)
         self.before = package(plane, chart_before(directory), directory)
         self.paris = ExistingCloud(self.stage, "paris")
-        self.mark = 0
 
     def build(self):
         """A cloud with an image, a network and two machines that the operator made."""
@@ -68,20 +79,26 @@ class World:
         crd = self.crds()[f"hostedinstances.{GROUP}"]
         return NEW_FIELD[-1] in properties(crd, NEW_FIELD[:-1])
 
-    def holdings(self):
+    def holdings(self, namespace=SYSTEM):
         found = self.plane.get(
-            "configmaps", f"--namespace={SYSTEM}", f"--field-selector=metadata.name={HOLDINGS_CONFIG_MAP}"
+            "configmaps", f"--namespace={namespace}", f"--field-selector=metadata.name={HOLDINGS_CONFIG_MAP}"
         )
         return [one.get("data", {}) for one in found["items"]]
 
-    def until_swept(self):
-        self.paris.swept()
+    def sovereign(self, *arguments):
+        """The command on a person's machine."""
+        return subprocess.run(
+            [sys.executable, "-m", "sovereigncloud.cli", *arguments],
+            env=self.plane.environment() | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            capture_output=True, text=True, check=False, timeout=90,
+        )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def world(own_node, tmp_path_factory):
     made = World(own_node, tmp_path_factory.mktemp("lifecycle"))
     try:
+        made.start()
         yield made
     finally:
         print(made.plane.pod_log(SYSTEM, "sovereign*", "operator")[-6000:])
@@ -106,6 +123,7 @@ def test_crds_applied_by_hand_are_taken_over_once(world):
     uids = {name: crd["metadata"]["uid"] for name, crd in world.crds().items()}
     refused = world.release.install(world.before, "--create-namespace", check=False)
     assert "invalid ownership metadata" in refused.stderr
+    # --force-conflicts: they are of another version, and `kubectl apply --server-side` owns their fields.
     world.release.install(world.before, "--create-namespace", "--take-ownership", "--force-conflicts")
     assert {name: crd["metadata"]["uid"] for name, crd in world.crds().items()} == uids
     assert not world.has_new_field()
@@ -126,7 +144,7 @@ def test_an_upgrade_from_the_chart_before_is_not_felt(world):
     assert world.has_new_field(), "CRDs are upgraded with the chart"
     crds = world.crds()
     assert {name: crd["metadata"]["uid"] for name, crd in crds.items()} == uids, "and never made anew"
-    world.until_swept()
+    world.paris.swept()
     assert set(world.objects()) == HELD
     assert all(held for *_, held in world.objects().values())
 
@@ -143,17 +161,27 @@ def test_sizes_are_far_from_the_limits(world):
         )
 
 
-def test_a_rollback_and_the_way_forward_again(world):
+def test_a_rollback_takes_the_schema_back_too(world):
     world.release.helm("rollback", "1", "--wait", "--timeout=90s")
     assert world.release.pods()
-    assert not world.has_new_field(), "the schema goes back with the chart"
-    chart = world.release.helm("list", check=False)
-    del chart
-    world.until_swept()
-    world.release.upgrade(world.chart)
+    assert not world.has_new_field()
+    world.paris.swept()
+
+
+def test_without_admission_policies_a_job_refuses_and_a_rollback_frees_the_release(world):
+    world.release.upgrade(world.chart, "--set=policies.enforce=false")
     assert world.has_new_field()
-    world.until_swept()
-    assert BEFORE
+    assert world.plane.get("validatingadmissionpolicies")["items"] == []
+    revision = world.release.revision
+    refused = world.release.helm("uninstall", "--timeout=60s", check=False)
+    assert refused.returncode == 1
+    assert "HostedInstance platform/web (outside stays: " in refused.stdout, "Helm 4 prints what the Job said"
+    assert world.release.status == "uninstalling"
+    blocked = world.release.upgrade(world.chart, check=False)
+    assert "has no deployed releases" in blocked.stderr
+    world.release.helm("rollback", str(revision), "--wait", "--timeout=90s")
+    assert world.release.status == "deployed"
+    assert world.release.pods()
 
 
 def refused_by_policy(world):
@@ -165,6 +193,7 @@ def refused_by_policy(world):
 
 
 def test_an_uninstallation_is_refused_with_the_names_of_what_is_held(world):
+    world.release.upgrade(world.chart)
     world.stage.until(lambda: world.holdings() == [{"count": "5", "names": HELD_NAMES}], "told", seconds=30)
     (pod,) = world.release.pods()
     said = refused_by_policy(world)
@@ -176,14 +205,8 @@ def test_an_uninstallation_is_refused_with_the_names_of_what_is_held(world):
     assert world.release.pods() == [pod]
 
 
-HELD_NAMES = (
-    "HostedInstance platform/db, HostedInstance platform/web, MachineImage platform/alpine, SovereignCloud platform/paris,"
-    " VirtualNetwork platform/lan"
-)
-
-
 def test_it_is_refused_while_the_operator_is_down(world):
-    deployment = f"deployment/sovereign-{'sovereign-cloud-operator'}"
+    deployment = f"deployment/{world.release.name}-{OPERATOR}"
     world.plane.kubectl("scale", deployment, "--replicas=0", f"--namespace={SYSTEM}")
     world.stage.until(lambda: world.release.pods() == [], "down", seconds=30)
     assert HELD_NAMES in refused_by_policy(world)
@@ -191,31 +214,15 @@ def test_it_is_refused_while_the_operator_is_down(world):
     world.stage.until(world.release.pods, "up again", seconds=60)
 
 
-def test_release_is_for_where_no_operator_is(world, sovereign):
-    told = sovereign("release", "--operator-namespace", SYSTEM, "--dry-run", "-o", "json")
+def test_release_is_for_where_no_operator_is(world):
+    told = world.sovereign("release", "--dry-run", "-o", "json")
     shown = json.loads(told.stdout)
     assert {(one["kind"], one["name"]) for one in shown["items"]} == HELD
     assert shown["secrets"] == [{"namespace": "platform", "name": "paris-one"}]
-    refused = sovereign("release", "--operator-namespace", SYSTEM, check=False)
+    refused = world.sovereign("release")
     assert refused.returncode == 1
     assert "an operator lives" in refused.stderr
     assert all(held for *_, held in world.objects().values())
-
-
-def test_without_admission_policies_a_job_refuses_and_a_rollback_frees_the_release(world):
-    world.release.upgrade(world.chart, "--set=policies.enforce=false")
-    assert world.plane.get("validatingadmissionpolicies")["items"] == []
-    revision = world.release.revision
-    refused = world.release.helm("uninstall", "--timeout=60s", check=False)
-    assert refused.returncode == 1
-    assert world.release.status == "uninstalling"
-    blocked = world.release.upgrade(world.chart, check=False)
-    assert "has no deployed releases" in blocked.stderr
-    world.release.helm("rollback", str(revision), "--wait", "--timeout=90s")
-    assert world.release.status == "deployed"
-    assert world.release.pods()
-    world.release.upgrade(world.chart)
-    print(refused.stdout, refused.stderr)
 
 
 def test_with_consent_the_operator_lets_go_and_everything_outside_stays(world):
@@ -232,9 +239,65 @@ def test_with_consent_the_operator_lets_go_and_everything_outside_stays(world):
     assert kept == {"kube-root-ca.crt", INSTALLATION_CONFIG_MAP}, "the id of what it made outlives it"
 
 
+class Team:
+    """A release of its own for one namespace, with a cloud and a network in it."""
+
+    def __init__(self, world, name, *values):
+        self.world, self.namespace, self.values = world, f"team-{name}", values
+        world.stage.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}})
+        self.release = Release(world.plane, name, self.namespace, world.stage.write_values())
+        self.cloud = ExistingCloud(world.stage, name, self.namespace)
+        self.account = f"system:serviceaccount:{self.namespace}:{name}-{OPERATOR}"
+
+    def build(self):
+        self.release.install(self.world.chart, "--set=scope=Namespaced,crds.install=false", *self.values)
+        self.world.stage.apply([*self.cloud.foundation(), self.cloud.network("lan")])
+
+    def asked(self):
+        """(verb, resource, namespace) of all that its operator asked the API server for."""
+        told = [entry for entry in self.world.plane.audit() if entry["user"]["username"] == self.account]
+        return {
+            (entry["verb"], about["resource"], about.get("namespace", ""))
+            for entry in told
+            if (about := entry.get("objectRef"))
+        }
+
+
+def test_two_namespaced_releases_do_not_touch_each_others_objects(world):
+    anna, bert = Team(world, "anna"), Team(world, "bert", "--set=policies.enforce=false")
+    for team in (anna, bert):
+        team.build()
+    for team in (anna, bert):
+        team.cloud.ready("virtualnetwork", "lan")
+    policies = world.plane.get("validatingadmissionpolicies")["items"]
+    assert [one["metadata"]["name"] for one in policies] == [f"sovereign-team-anna-anna-{OPERATOR}-uninstall"]
+    ids = [
+        world.plane.get("configmap", INSTALLATION_CONFIG_MAP, f"--namespace={team.namespace}")["data"]["id"]
+        for team in (anna, bert)
+    ]
+    assert len(set(ids)) == 2
+
+    mark = world.stage.one_mark("bert")
+    world.plane.kubectl("delete", "sovereign", "--all", f"--namespace={anna.namespace}", "--timeout=60s")
+    world.stage.until(lambda: world.holdings(anna.namespace)[0]["count"] == "0", "told", seconds=30)
+    anna.release.helm("uninstall", "--wait", "--timeout=60s")
+    assert anna.release.leftovers() == []
+
+    world.stage.annotate("virtualnetwork", "lan", bert.namespace, reconcile_requested_at="after")
+    bert.cloud.wait(
+        "virtualnetwork", "lan", "looked at", lambda found: found["status"].get("lastHandledReconcileAt") == "after"
+    )
+    assert FINALIZER in bert.cloud.get("virtualnetwork", "lan")["metadata"]["finalizers"]
+    assert world.stage.one_calls("bert", since=mark) == []
+    assert bert.release.pods()
+    for team in (anna, bert):
+        assert {namespace for *_, namespace in team.asked()} == {"", team.namespace}
+        everywhere = {(verb, resource) for verb, resource, namespace in team.asked() if not namespace}
+        assert {resource for _, resource in everywhere} == {"namespaces", "customresourcedefinitions"}
+        assert {("list", "namespaces"), ("watch", "namespaces")} <= everywhere
+
+
 def test_installed_again_it_takes_up_what_it_left(world):
     world.release.install(world.chart)
-    world.stage.until(
-        lambda: all(held for kind, *_, held in [(k, *v) for k, v in world.objects().items()]), "held again", seconds=60
-    )
-    world.until_swept()
+    world.stage.until(lambda: all(held for *_, held in world.objects().values()), "held again", seconds=60)
+    world.paris.swept()

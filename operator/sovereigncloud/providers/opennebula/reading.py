@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from io import BytesIO
 from typing import TypeVar
@@ -76,6 +77,11 @@ def read_one(xml: str, tag: str, read: Callable[[Element], T]) -> T:
         raise Malformed(f"not a {tag}") from error
 
 
+def _shared(element: Element, path: str) -> str:
+    """A text that many objects have: kept once."""
+    return sys.intern(_text(element, path))
+
+
 def _text(element: Element, path: str) -> str:
     return element.findtext(path) or ""
 
@@ -110,13 +116,13 @@ def vm(element: Element) -> Vm:
         owner=_number(element, "UID"),
         state=state,
         lcm_state=_number(element, "LCM_STATE"),
-        cpu=_text(element, "TEMPLATE/CPU"),
+        cpu=_shared(element, "TEMPLATE/CPU"),
         vcpu=int(element.findtext("TEMPLATE/VCPU") or 1),  # absent means one
         memory=_number(element, "TEMPLATE/MEMORY"),
         nics=tuple(_nic(one) for one in element.iterfind("TEMPLATE/NIC")),
         disks=tuple(_disk(one) for one in element.iterfind("TEMPLATE/DISK")),
         mark=mark_from_opennebula(user),
-        host=_text(stays[-1], "HOSTNAME") if stays and state in _ON_A_HOST else "",
+        host=_shared(stays[-1], "HOSTNAME") if stays and state in _ON_A_HOST else "",
         scheduler_message=user.get("SCHED_MESSAGE", ""),
         error=user.get("ERROR", ""),
         notes={name: value for name, value in _unmarked(user).items() if name.startswith(_NOTE)},
@@ -127,7 +133,7 @@ def _nic(element: Element) -> Nic:
     return Nic(
         id=_number(element, "NIC_ID"),
         network_id=_number(element, "NETWORK_ID"),
-        network=_text(element, "NETWORK"),
+        network=_shared(element, "NETWORK"),
         ip=_text(element, "IP"),
         mac=_text(element, "MAC"),
     )
@@ -137,7 +143,7 @@ def _disk(element: Element) -> Disk:
     return Disk(
         id=_number(element, "DISK_ID"),
         image_id=_number(element, "IMAGE_ID"),
-        image=_text(element, "IMAGE"),
+        image=_shared(element, "IMAGE"),
         size=_number(element, "SIZE"),
     )
 

@@ -7,6 +7,7 @@ failure are dropped).
 
 from __future__ import annotations
 
+import sys
 import xmlrpc.client
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -20,6 +21,8 @@ from pyone.server_xrpc import OneServerXRPC, RequestsTransport
 from requests.utils import get_environ_proxies
 
 from sovereigncloud.providers.trust import Trusting, only, public_and
+
+_BINDINGS = "pyone.bindings"
 
 
 class Timeout(NamedTuple):
@@ -144,6 +147,15 @@ class Connections:
         """Close idle connections."""
         while self._idle:
             self._idle.pop().close()
+
+
+def forget_bindings() -> None:
+    """Let go of pyone's own bindings, 2 MB of source that it imports and that nothing here uses: replies are read raw.
+
+    For a process that asks through `Connection` only: pyone's own server is of no use any more afterwards.
+    """
+    for name in [name for name in sys.modules if name == _BINDINGS or name.startswith(f"{_BINDINGS}.")]:
+        vars(sys.modules.pop(name)).clear()
 
 
 # ------------------------------------------------------------------------------------------------------- the envelope

@@ -19,7 +19,7 @@ from sovereigncloud.sandbox.kubelet.config import Config
 from sovereigncloud.sandbox.kubelet.container import Runner
 from sovereigncloud.sandbox.kubelet.node import Node, utc_now
 from sovereigncloud.sandbox.kubelet.pod import PodWorker
-from sovereigncloud.sandbox.kubelet.root import entries_of_root
+from sovereigncloud.sandbox.kubelet.root import Isolation, entries_of_root
 from sovereigncloud.sandbox.kubelet.services import Services
 from sovereigncloud.sandbox.kubelet.trial import what_the_machine_grants
 
@@ -194,7 +194,7 @@ class Kubelet:
 
 async def main(config: Config) -> None:
     """Until SIGTERM."""
-    isolation = await what_the_machine_grants(config.directory)
+    isolation = await what_the_machine_grants(config.directory) if config.namespaces else Isolation.NONE
     logger.info("isolation of containers: %s", isolation.value)
     tls = tls_of(str(config.authority), str(config.certificate), str(config.key))
     connector = aiohttp.TCPConnector(ssl=tls, limit=0)

@@ -16,7 +16,8 @@ class Config:
     """`certificate` and `key` are the node's, towards the API server and towards whoever reads logs.
 
     `pods` is the network of the pods' addresses, such as "127.9.7"; `refresh` the seconds between two looks at the
-    Secrets, ConfigMaps and tokens of volumes, where Kubernetes takes about 60.
+    Secrets, ConfigMaps and tokens of volumes, where Kubernetes takes about 60. Without `namespaces` it does as on a
+    machine that grants none.
     """
 
     node: str
@@ -28,6 +29,7 @@ class Config:
     images: Mapping[str, Image]
     pods: str
     refresh: float = 30.0
+    namespaces: bool = True
 
     def write(self, path: Path) -> None:
         """Write it where the process reads it."""

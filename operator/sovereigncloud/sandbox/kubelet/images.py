@@ -1,5 +1,6 @@
 """What stands for a container image: files and a command of this machine."""
 
+import compileall
 import os
 import shutil
 import sys
@@ -49,6 +50,8 @@ def python_image(directory: Path, *, env: Mapping[str, str] | None = None) -> Im
         script.write_text('#!/bin/sh\nexec python -P -m sovereigncloud.cli "$@"\n')
         script.chmod(0o755)
     source = Path(sovereigncloud.__file__).resolve().parents[1]
+    # As an image's build does: a container cannot keep what it compiled, and would do it at each start.
+    compileall.compile_dir(source / "sovereigncloud", quiet=2)
     files = {"/image/bin": str(scripts), "/image/source": str(source)}
     if sys.prefix != sys.base_prefix:
         files["/image/venv"] = sys.prefix
