@@ -85,7 +85,7 @@ def frozen(stage, chronicle, scenes):
     waiting_for = {cell: [test for test in (scene.until, scene.shows) if test] for cell, scene in open_cells.items()}
     untrue = []
     current = set()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 150
     while any(waiting_for.values()) and time.monotonic() < deadline:
         mark = chronicle.mark
         for cell, tests in waiting_for.items():
