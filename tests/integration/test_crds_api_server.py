@@ -168,6 +168,16 @@ def stored(api):
     """One object of each manifest, for transitions; tests change none of them for good."""
     items = {"apiVersion": "v1", "kind": "List", "items": list(BASES.values())}
     api.kubectl("create", "--filename=-", input=json.dumps(items))
+    made = json.dumps({"status": {"id": "7"}})  # there is a machine
+    api.kubectl(
+        "patch",
+        "hostedinstance",
+        BASES["instance"]["metadata"]["name"],
+        f"--namespace={NAMESPACE}",
+        "--subresource=status",
+        "--type=merge",
+        f"--patch={made}",
+    )
     yield api
     api.kubectl("delete", "--filename=-", input=json.dumps(items))
 
@@ -455,6 +465,14 @@ def test_what_never_changes(stored, why, manifest, field, words):
 )  # fmt: skip
 def test_what_may_change(stored, why, manifest):
     assert asked(stored, "replace", manifest).stderr == "", why
+
+
+def test_the_source_of_a_machine_that_was_never_made_is_corrected(stored):
+    misspelt = changed("instance", metadata__name="misspelt", spec__source__image="ubunto")
+    stored.kubectl("create", "--filename=-", input=json.dumps(misspelt))
+    correct = changed("instance", metadata__name="misspelt")
+    assert asked(stored, "replace", correct).stderr == "", "else a typo in Git could not be mended by a commit"
+    stored.kubectl("delete", "--filename=-", input=json.dumps(misspelt))
 
 
 def test_every_rule_is_broken_by_a_row_above():

@@ -167,14 +167,19 @@ class HostedInstanceSpec(Managed):
             "!has(self.source.image) || (has(self.vcpu) && has(self.memory))",
             "a machine made from an image needs vcpu and memory: set both (a template brings its own)",
         ),
-        Rule(
-            "self.source == oldSelf.source || (has(self.updatePolicy) && has(self.updatePolicy.replace)"
-            " && self.updatePolicy.replace == 'Allow')",
-            "source cannot be changed on a machine that exists: set updatePolicy.replace: Allow to have it made anew, which"
-            " loses the data of its root disk, or make another HostedInstance",
-            field=".source",
-        ),
     )
+
+
+# It stands on the whole object, whose status tells whether there is a machine: a misspelt image, of which none was made, is
+# corrected by an edit, and so by a commit to Git.
+_SOURCE_STAYS = Rule(
+    "!has(oldSelf.status) || !has(oldSelf.status.id) || self.spec.source == oldSelf.spec.source"
+    " || (has(self.spec.updatePolicy) && has(self.spec.updatePolicy.replace)"
+    " && self.spec.updatePolicy.replace == 'Allow')",
+    "source cannot be changed on a machine that exists: set updatePolicy.replace: Allow to have it made anew, which"
+    " loses the data of its root disk, or make another HostedInstance",
+    field=".spec.source",
+)
 
 
 class PlacementStatus(Model):
@@ -225,5 +230,5 @@ class HostedInstance(Resource[HostedInstanceSpec, HostedInstanceStatus]):
             ),
         ),
     )
-    cel_rules: ClassVar[tuple[Rule, ...]] = (NAME_FITS_OUTSIDE,)
+    cel_rules: ClassVar[tuple[Rule, ...]] = (NAME_FITS_OUTSIDE, _SOURCE_STAYS)
     default_deletion_policy: ClassVar[DeletionPolicy] = DeletionPolicy.DELETE
