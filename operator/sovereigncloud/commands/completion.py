@@ -5,7 +5,12 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
+import click
 import typer
+from click.shell_completion import BashComplete, FishComplete, ShellComplete, ZshComplete
+
+COMPLETE_VAR = "_SOVEREIGN_COMPLETE"
+"""The environment variable by which a script asks."""
 
 
 class Shell(StrEnum):
@@ -24,14 +29,17 @@ def completion(shell: Annotated[Shell, typer.Argument(help="bash, zsh or fish.")
     `kubectl sovereign` needs none of it: kubectl's own completion asks the program kubectl_complete-sovereign, which is
     installed beside this one.
     """
-    from click.shell_completion import get_completion_class  # noqa: PLC0415 - only here
-
-    made = get_completion_class(shell.value)
-    if made is not None:
-        typer.echo(
-            made(typer.main.get_command(typer.Typer(callback=completion)), {}, "sovereign", COMPLETE_VAR).source()
-        )
+    typer.echo(spoken(shell)(click.Command("sovereign"), {}, "sovereign", COMPLETE_VAR).source())
 
 
-COMPLETE_VAR = "_SOVEREIGN_COMPLETE"
-"""The environment variable by which the script asks."""
+def spoken(shell: Shell) -> type[ShellComplete]:
+    """What click has for a shell. Its registry is not asked: typer puts classes of its own there, with another protocol."""
+    return {Shell.BASH: BashComplete, Shell.ZSH: ZshComplete, Shell.FISH: FishComplete}[shell]
+
+
+def asked_by_a_shell(command: click.Command, prog_name: str, instruction: str) -> str | None:
+    """The answer to what a script of `completion` asks by its variable; None where that is no question of theirs."""
+    name, _, action = instruction.partition("_")
+    if name not in set(Shell) or action != "complete":
+        return None
+    return spoken(Shell(name))(command, {}, prog_name, COMPLETE_VAR).complete()

@@ -1,0 +1,100 @@
+"""The commands there are: where each is, and what is said of it without importing it."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import NamedTuple
+
+import click
+import typer
+from typer.core import TyperCommand
+
+
+class Entry(NamedTuple):
+    """A command: where it is, and the line that `sovereign --help` shows without importing it."""
+
+    target: str
+    panel: str
+    summary: str
+
+
+_LOOK, _ACT, _REACH, _RUN = "Look", "Act", "Reach a machine", "Run and install"
+COMMANDS = {
+    "tree": Entry(
+        "tree:tree",
+        _LOOK,
+        "Show what belongs to what: clouds with their servers, networks, images, instances and Secrets.",
+    ),
+    "describe": Entry(
+        "describe:describe",
+        _LOOK,
+        "Show an object as a tree: what it uses, composed and is used by; what it waits for, and what to do next.",
+    ),
+    "drift": Entry(
+        "drift:drift",
+        _LOOK,
+        "List every field in which reality differs from what is declared, and what is done about it.",
+    ),
+    "plan": Entry("plan:plan", _LOOK, "Print what the operator would do, and why. Nothing is changed, anywhere."),
+    "map": Entry(
+        "map:map_",
+        _LOOK,
+        "Draw a picture of clouds, servers, networks and instances, inside the borders of their countries.",
+    ),
+    "logs": Entry("logs:logs", _LOOK, "Print what the operator said about an object."),
+    "pause": Entry("pause:pause", _ACT, "Stop every write outside for these objects, until `resume`."),
+    "resume": Entry(
+        "pause:resume",
+        _ACT,
+        "Let the operator write outside again for these objects. What drifted meanwhile is mended as driftPolicy says.",
+    ),
+    "reconcile": Entry("reconcile:reconcile", _ACT, "Have these objects looked at now, instead of at the next sweep."),
+    "ssh": Entry("ssh:ssh", _REACH, "Log in to an instance with ssh, at the address that its status names."),
+    "console": Entry(
+        "console:console",
+        _REACH,
+        "Say how to get to the screen of an instance: in Sunstone, over VNC, or on a serial line.",
+    ),
+    "run": Entry(
+        "run:run",
+        _RUN,
+        "Run the operator until SIGTERM. Settings come from SOVEREIGN_* environment variables, as the chart sets them.",
+    ),
+    "release": Entry(
+        "release:release",
+        _RUN,
+        "Take the operator's finalizers off objects and Secrets, where no operator is left to do it.",
+    ),
+    "crds": Entry("crds:crds", _RUN, "Print the CustomResourceDefinitions, for `kubectl apply --server-side -f -`."),
+    "sandbox": Entry(
+        "sovereigncloud.sandbox.cli:app",
+        _RUN,
+        "A local control plane to play with: a real Kubernetes API on loopback, one small node, nothing to buy.",
+    ),
+    "completion": Entry(
+        "completion:completion", _RUN, "Print the script that completes commands, kinds and names in a shell."
+    ),
+    "version": Entry("version:version", _RUN, "Print the version."),
+}
+
+
+def command(name: str) -> click.Command:
+    """A command, imported."""
+    module, _, attribute = COMMANDS[name].target.partition(":")
+    module = module if "." in module else f"sovereigncloud.commands.{module}"
+    found = getattr(import_module(module), attribute)
+    if not isinstance(found, typer.Typer):
+        alone = typer.Typer(add_completion=False)
+        alone.command(name)(found)
+        found = alone
+    made = typer.main.get_command(found)
+    made.name = name
+    return made
+
+
+def summary(name: str) -> click.Command:
+    """A command as a list of commands shows it."""
+    entry = COMMANDS[name]
+    made = TyperCommand(name, help=entry.summary, short_help=entry.summary)
+    made.rich_help_panel = entry.panel
+    return made
