@@ -175,7 +175,9 @@ def test_without_admission_policies_a_job_refuses_and_a_rollback_frees_the_relea
     revision = world.release.revision
     refused = world.release.helm("uninstall", "--timeout=60s", check=False)
     assert refused.returncode == 1
-    assert "HostedInstance platform/web (outside stays: " in refused.stdout, "Helm 4 prints what the Job said"
+    assert "HostedInstance platform/web (outside stays: " in refused.stdout + refused.stderr, (
+        "Helm 4 prints what the Job said"
+    )
     assert world.release.status == "uninstalling"
     blocked = world.release.upgrade(world.chart, check=False)
     assert "has no deployed releases" in blocked.stderr
