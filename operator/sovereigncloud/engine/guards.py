@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import Any, Protocol
 
 from sovereigncloud.api.base import FINALIZER
@@ -53,6 +54,7 @@ class Guards:
         self._controllers, self._store, self._writer, self._ingest = controllers, store, writer, ingest
         self._held: set[tuple[str, str]] = set()
         self._one_at_a_time = asyncio.Lock()
+        self._letting_go = asyncio.Lock()
 
     async def hold(self, resource: AnyResource, uses: Uses, track: Track) -> None:
         """Before the first write outside. Raises Conflict where somebody changed an object meanwhile.
@@ -78,12 +80,15 @@ class Guards:
         # A kind may need no Secret any more to end what it made; it did while that was there.
         alive = resource.model_copy(update={"metadata": metadata.model_copy(update={"deletion_timestamp": None})})
         used = {s.name for s in self._controllers[resource.crd.kind].uses(alive).secrets}
-        await self._let_go(resource, used | track.guarded)
-        left = [f for f in metadata.finalizers if f != FINALIZER]
-        body = await self._writer.patch_finalizers(
-            resource.crd.kind, metadata.namespace, metadata.name, metadata.resource_version, left
-        )
-        self._ingest(body)
+        names = used | track.guarded
+        # Of two last users that end at once each would take the other for one that stays, and the Secret would be held for ever.
+        async with self._letting_go if names else nullcontext():
+            await self._let_go(resource, names)
+            left = [f for f in metadata.finalizers if f != FINALIZER]
+            body = await self._writer.patch_finalizers(
+                resource.crd.kind, metadata.namespace, metadata.name, metadata.resource_version, left
+            )
+            self._ingest(body)
         logger.info("released", extra={"object": str(resource.key)})
 
     async def drop(self, resource: AnyResource, uses: Uses, track: Track) -> None:
