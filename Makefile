@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Not with --quiet, which hides the warnings from --strict as well (MkDocs 1.6.1).
+MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 .PHONY: demo test check bench faults crds manifests docs dist lock format clean
 
@@ -24,7 +26,7 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/sovereign crds --check
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	$(MKDOCS)
 
 bench: $(STAMP)
 	$(BIN)/python -m pytest -q -s tests/bench
@@ -37,7 +39,7 @@ crds: $(STAMP)
 
 # Needs no network. To write: `.venv/bin/mkdocs serve`.
 docs: crds
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	$(MKDOCS)
 
 # The kustomize base is the chart, rendered, without what only `helm uninstall` asks. Helm comes from PATH or is built once; tests/integration/chart/test_manifests.py compares.
 manifests: crds

@@ -5,6 +5,7 @@ import pytest
 
 from sovereigncloud.sandbox.cluster import Cluster
 from sovereigncloud.sandbox.controlplane import ControlPlane
+from sovereigncloud.sandbox.programs import OLDEST
 from sovereigncloud.sandbox.toolchain import BuildError, Toolchain
 
 NEED_PROGRAMS = {"control_plane", "own_control_plane"}
@@ -17,12 +18,15 @@ def pytest_collection_finish(session):
     """Build the programs before the first test: the minutes that it may take belong to no test's time limit."""
     fixtures = {name for item in session.items for name in item.fixturenames}
     more = [program for fixture in ON_DEMAND.keys() & fixtures for program in ON_DEMAND[fixture]]
-    if session.config.option.collectonly or not (more or NEED_PROGRAMS & fixtures):
+    oldest = "oldest_kubernetes" in fixtures
+    if session.config.option.collectonly or not (more or oldest or NEED_PROGRAMS & fixtures):
         return
     capture = session.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
         try:
             Toolchain().resolve_all(*more)
+            if oldest:
+                Toolchain(programs=OLDEST).resolve_all()
         except BuildError as failure:
             session.config.stash[BUILD_FAILURE] = str(failure)
 
@@ -32,6 +36,13 @@ def programs(pytestconfig):
     if failure := pytestconfig.stash.get(BUILD_FAILURE, None):
         pytest.fail(failure, pytrace=False)
     return Toolchain()
+
+
+@pytest.fixture(scope="session")
+def oldest_kubernetes(programs):
+    """The programs with the oldest Kubernetes that the chart supports; built before the first test."""
+    del programs  # it tells when one could not be built
+    return Toolchain(programs=OLDEST)
 
 
 @pytest.fixture(scope="session")

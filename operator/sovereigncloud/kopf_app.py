@@ -240,7 +240,7 @@ async def serve(settings: Settings, engine: Engine, lease: Lease, metrics: Metri
     app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", exposed)])
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    await web.TCPSite(runner, settings.http_host, settings.http_port).start()
+    await web.TCPSite(runner, settings.http_host or None, settings.http_port).start()
     logger.info("serving probes and metrics on %s", ", ".join(str(a) for a in runner.addresses))
     return runner
 

@@ -168,6 +168,16 @@ def stored(api):
     """One object of each manifest, for transitions; tests change none of them for good."""
     items = {"apiVersion": "v1", "kind": "List", "items": list(BASES.values())}
     api.kubectl("create", "--filename=-", input=json.dumps(items))
+    made = json.dumps({"status": {"id": "7"}})  # there is a machine
+    api.kubectl(
+        "patch",
+        "hostedinstance",
+        BASES["instance"]["metadata"]["name"],
+        f"--namespace={NAMESPACE}",
+        "--subresource=status",
+        "--type=merge",
+        f"--patch={made}",
+    )
     yield api
     api.kubectl("delete", "--filename=-", input=json.dumps(items))
 
@@ -290,7 +300,7 @@ def test_the_edge_of_what_is_accepted(api, why, manifest):
         ("networks that become one object", changed("hosted", **{HOSTED + "networks__1__name": "vm-Public"}), "spec.hosted.networks", "two names are the same once written as the name of a VirtualNetwork"),
         ("a network of no kind", changed("hosted", **{HOSTED + "networks__0__publicBlock": GONE}), "spec.hosted.networks[0]", "exactly one of publicBlock and vlanID must be set"),
         ("a range outside the block of a hosted network", changed("hosted", **{HOSTED + "networks__0__addressRanges": [{"ip": "57.131.168.1", "size": 1}]}), "spec.hosted.networks[0].addressRanges", IN_BLOCK),
-        ("user and password in an address", changed("existing", spec__existing__endpoint="https://oneadmin:secret@one.example.fr/RPC2"), "spec.existing.endpoint", "should match"),
+        ("user and password in an address", changed("existing", spec__existing__endpoint="https://oneadmin:secret@one.example.fr/RPC2"), "spec.existing.endpoint", "without user and password, which belong in the Secret"),
         ("a cloud name too long for its children", changed("hosted", metadata__name="a" * 129, spec__name="short"), "<nil>", "metadata.name is longer than 128 characters"),
         ("a name too long outside", changed("least", metadata__name="a" * 129), "<nil>", "set spec.name or use a shorter name"),
         ("a server of no provider", changed("server", spec__ovh=GONE), "spec", "exactly one provider must be set: set ovh"),
@@ -335,7 +345,13 @@ def test_the_edge_of_what_is_accepted(api, why, manifest):
         ("more than there is", changed("instance", spec__memory="17Ti"), "spec.memory", WHOLE_MIB),
         ("more than a number holds", changed("instance", spec__memory="99999999999999999999P"), "spec.memory", WHOLE_MIB),
         ("less than nothing", changed("instance", spec__memory="-4Gi"), "spec.memory", WHOLE_MIB),
-        ("no quantity", changed("instance", spec__memory="4 GB"), "spec.memory", "should match"),
+        ("no quantity", changed("instance", spec__memory="4 GB"), "spec.memory", "must be a quantity without a space"),
+        ("no name of an object", changed("public", spec__cloudRef__name="ovh_rbx"), "spec.cloudRef.name", "must be the name of a Kubernetes object"),
+        ("no word", changed("server", spec__reinstall__request="now, please"), "spec.reinstall.request", "must be one word of letters, digits"),
+        ("no host name", changed("hosted", **{SERVERS + "0__name": "One_1"}), "spec.hosted.ovh.servers[0].name", "must be a host name"),
+        ("no version", changed("hosted", **{HOSTED + "openNebula__install__version": "7"}), "spec.hosted.openNebula.install.version", "must be a version of two numbers"),
+        ("no name of a network", changed("hosted", **{HOSTED + "networks__0__name": "vm public"}), "spec.hosted.networks[0].name", "must be words of letters and digits"),
+        ("no address of an image", changed("image", spec__source={"url": "/tmp/a.qcow2"}), "spec.source.url", "must be an http or https address: for example https://images"),
         ("no share", changed("instance", spec__cpu="0"), "spec.cpu", "must be from 10m to 512 processors"),
         ("too much of a share", changed("instance", spec__cpu="4Gi"), "spec.cpu", "must be from 10m to 512 processors"),
         ("no disk", changed("instance", spec__disks__0__size="0"), "spec.disks[0].size", WHOLE_MIB),
@@ -451,6 +467,14 @@ def test_what_may_change(stored, why, manifest):
     assert asked(stored, "replace", manifest).stderr == "", why
 
 
+def test_the_source_of_a_machine_that_was_never_made_is_corrected(stored):
+    misspelt = changed("instance", metadata__name="misspelt", spec__source__image="ubunto")
+    stored.kubectl("create", "--filename=-", input=json.dumps(misspelt))
+    correct = changed("instance", metadata__name="misspelt")
+    assert asked(stored, "replace", correct).stderr == "", "else a typo in Git could not be mended by a commit"
+    stored.kubectl("delete", "--filename=-", input=json.dumps(misspelt))
+
+
 def test_every_rule_is_broken_by_a_row_above():
     rows = [
         row
@@ -510,11 +534,11 @@ OWN_STATUS = {
     "image": {"cloudsReady": "1/2"},
 }
 COLUMNS = {
-    "instance": (["READY", "REASON", "STATE", "ADDRESS", "DRIFT", "AGE"], ["CLOUD", "HOST", "MESSAGE"]),
-    "hosted": (["READY", "REASON", "HOSTS", "VERSION", "DRIFT", "AGE"], ["ENDPOINT", "MESSAGE"]),
-    "server": (["READY", "REASON", "ADDRESS", "OS", "DRIFT", "AGE"], ["REGION", "MESSAGE"]),
-    "public": (["READY", "REASON", "CLOUD", "ADDRESSES", "DRIFT", "AGE"], ["ID", "MESSAGE"]),
-    "image": (["READY", "REASON", "CLOUDS", "DRIFT", "AGE"], ["MESSAGE"]),
+    "instance": (["READY", "REASON", "STATE", "ADDRESS", "DRIFT", "AGE"], ["VM", "VCPU", "MEMORY", "IMAGE", "CLOUD", "HOST", "PLAN", "MESSAGE"]),
+    "hosted": (["READY", "REASON", "HOSTS", "VERSION", "DRIFT", "AGE"], ["PHASE", "ZONE", "ENDPOINT", "PLAN", "MESSAGE"]),
+    "server": (["READY", "REASON", "ADDRESS", "OS", "DRIFT", "AGE"], ["SERVICE", "VRACK", "REGION", "PLAN", "MESSAGE"]),
+    "public": (["READY", "REASON", "CLOUD", "ADDRESSES", "DRIFT", "AGE"], ["ID", "BLOCK", "VLAN", "GATEWAY", "PLAN", "MESSAGE"]),
+    "image": (["READY", "REASON", "CLOUDS", "DRIFT", "AGE"], ["APP", "URL", "PLAN", "MESSAGE"]),
 }  # fmt: skip
 
 
@@ -560,15 +584,15 @@ def test_a_required_condition_field_is_missed_in_the_servers_words(stored):
     ("path", "words"),
     [
         ("hostedinstance", "A virtual machine in a SovereignCloud"),
-        ("hinst.spec.memory", "Memory in whole MiB, for example 4Gi."),
+        ("hinst.spec.memory", "Memory in whole MiB, for example 4Gi or 512Mi."),
         ("hinst.spec.management", "Approve: a plan waits until spec.approvedPlan"),
         ("scloud.spec", "Exactly one of hosted and existing."),
-        ("scloud.spec.hosted.ovh.servers", "A server of the cloud; it becomes a BareMetalServer"),
+        ("scloud.spec.hosted.ovh.servers", "each entry becomes a BareMetalServer CLOUD-NAME"),
         ("scloud.spec.hosted.openNebula.install.version", "Refused if changed."),
         ("onevnet.spec.publicBlock", "penultimate: gateway; last: broadcast"),
         ("bms.status.interfaces.mode", "vrack_aggregation"),
         ("mimg.status", "What the operator found and did."),
-        ("mimg.status.drift.observed", "What was found."),
+        ("mimg.status.drift.observed", "What was found outside."),
     ],
 )
 def test_kubectl_explain(api, path, words):

@@ -349,6 +349,11 @@ def test_a_container_that_fails_is_started_again_ever_later(plane):
     assert now != before
     assert before.startswith("run ")
     assert any(reason == "BackOff" for reason, _ in events(plane, "crash"))
+    started = [
+        e["count"] for e in plane.get("events", "--field-selector=reason=Started,involvedObject.name=crash")["items"]
+    ]
+    assert len(started) == 1, "what happens again is counted"
+    assert started[0] >= 3
 
 
 def test_on_failure_runs_until_it_goes_well(plane):

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 import sovereigncloud
+from sovereigncloud.sandbox.cluster import Cluster
 from sovereigncloud.sandbox.lifecycle import Sandbox, SandboxError
 from sovereigncloud.sandbox.process_id import ProcessId
 from sovereigncloud.sandbox.services import Service
+from sovereigncloud.sandbox.stage import SYSTEM, condition
 
 SOURCE = Path(sovereigncloud.__file__).parent.parent
 
@@ -63,9 +65,11 @@ def test_up_status_down_as_a_person_types_them(sandbox, programs):
     )
     assert answer.stdout == "ok"
     running = sandbox.status()
-    names = ("etcd", "kube-apiserver", "kube-controller-manager", "playground")
+    names = ("etcd", "kube-apiserver", "kube-controller-manager", "kubelet", "playground")
     assert running.living == dict.fromkeys(names, True)
     assert Path(running.state.announced["playground"]["examples"], "kustomization.yaml").is_file()
+    pods = Cluster(kubeconfig, sandbox.directory, programs).get("pods", f"--namespace={SYSTEM}")["items"]
+    assert [condition(pod, "Ready")["status"] for pod in pods] == ["True"], "the operator is the chart's pod"
     processes = [running.state.supervisor, *running.state.processes.values()]
 
     shown = sovereign_sandbox("status")

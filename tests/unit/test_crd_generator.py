@@ -153,14 +153,20 @@ INNER = {
             {"x-kubernetes-int-or-string": True},
         ),
         (
-            "a quantity keeps pattern and bounds, its marker goes",
+            "a quantity keeps its bounds, its pattern becomes a rule in words, its markers go",
             Quantity | None,
             None,
             {
                 "x-kubernetes-int-or-string": True,
                 "minimum": 0,
                 "maxLength": 32,
-                "pattern": r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$",
+                "x-kubernetes-validations": [
+                    {
+                        "rule": r"string(self).matches(r'^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$')",
+                        "message": "must be a quantity without a space: a number, and for more than bytes a suffix, for"
+                        " example 4Gi, 512Mi or 500m",
+                    }
+                ],
             },
         ),
         (
@@ -341,7 +347,7 @@ def test_columns_point_at_fields_of_the_schema(kind):
         node = schema
         for name in column.json_path.split("[")[0].strip(".").split("."):
             node = node["properties"][name]
-        assert column.type == node["type"] or "conditions" in column.json_path, column.name
+        assert column.type == node.get("type", "string") or "conditions" in column.json_path, column.name
 
 
 @kinds

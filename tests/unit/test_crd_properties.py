@@ -4,6 +4,7 @@ Objects are drawn from the schemas, so that every field, bound and pattern of ev
 """
 
 import copy
+import re
 
 import jsonschema
 import pytest
@@ -30,7 +31,21 @@ Validator = jsonschema.validators.extend(jsonschema.Draft4Validator, {INT_OR_STR
 
 
 def schema_of(kind, part):
-    return resource_schema(kind)["properties"][part]
+    return with_patterns(resource_schema(kind)["properties"][part])
+
+
+def with_patterns(node):
+    """With the patterns that the API server is told as rules, so that it can say them in words, where the models have
+    them."""
+    if isinstance(node, list):
+        return [with_patterns(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    found = {key: with_patterns(value) for key, value in node.items()}
+    for rule in node.get("x-kubernetes-validations", ()):
+        if isinstance(rule, dict) and (told := re.match(r"(?:self|string\(self\))\.matches\(r'(.*?)'\)", rule["rule"])):
+            found["pattern"] = told[1]
+    return found
 
 
 def model_of(kind, part):

@@ -75,6 +75,13 @@ def test_every_test_that_a_page_names_exists(page):
         assert not name or name in functions(REPOSITORY / path), f"{path} has no {name}"
 
 
+@every_page
+def test_every_file_that_a_page_names_exists(page):
+    roots = (REPOSITORY, REPOSITORY / "operator", REPOSITORY / "operator" / "sovereigncloud")
+    for name in re.findall(r"`([\w.-]+(?:/[\w.-]+)+\.(?:py|sh|yml|yaml|lock|toml|md))`", page.read_text()):
+        assert any((root / name).exists() for root in roots), name
+
+
 def prose(text):
     """Without code, where brackets are no links."""
     return re.sub(r"`[^`\n]*`", "", re.sub(r"^ *```.*?^ *```", "", text, flags=re.DOTALL | re.MULTILINE))
@@ -211,3 +218,10 @@ def test_every_command_in_a_page_exists(page):
 def test_make_targets_are_phony_and_clean_takes_what_is_made():
     phony = set(re.search(r"^\.PHONY: (.+)$", MAKEFILE, re.MULTILINE)[1].split())
     assert phony == TARGETS
+
+
+def test_the_site_is_built_so_that_a_broken_link_fails_it():
+    """With --quiet MkDocs hides the warnings that --strict counts."""
+    (build,) = [line for line in MAKEFILE.splitlines() if "mkdocs build" in line and not line.startswith("#")]
+    assert build.endswith("mkdocs build --strict")
+    assert "$(MKDOCS)" in MAKEFILE.partition("\ncheck:")[2].partition("\n\n")[0]

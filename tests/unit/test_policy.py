@@ -511,8 +511,8 @@ def test_facts_of_an_adoption_survive_observing():
             Plan((), (CREATE, RESIZE, RESUME, DELETE)),
             replace(SETTLED, management=Management.APPROVE),
             (
-                f"waits for approval of {CREATE.action} {CREATE.target}, {RESIZE.action} {RESIZE.target}, {RESUME.action}"
-                f" {RESUME.target} and 1 more: set spec.approvedPlan: "
+                f"waits for approval of {CREATE.action} {CREATE.target}, Update VM web: resize (spec.memory),"
+                " Update VM web: resume (spec.power) and 1 more: set spec.approvedPlan: "
             ),
         ),
         (

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sovereigncloud.sandbox.go_build import BuildError, link_flags, pinned_version
-from sovereigncloud.sandbox.programs import PROGRAMS
+from sovereigncloud.sandbox.programs import OLDEST, PROGRAMS
 from sovereigncloud.sandbox.toolchain import MODULES, Toolchain
 
 ROOT = Path(__file__).parents[2]
@@ -45,6 +45,20 @@ def program(folder, name, version="99.0"):
 def machine(tmp_path):
     """A toolchain of an empty machine: folders for assets, cache and PATH."""
     return Toolchain({"XDG_CACHE_HOME": str(tmp_path / "cache"), "PATH": str(tmp_path / "path"), "HOME": str(tmp_path)})
+
+
+def test_a_pinned_version_is_never_another_of_the_machine(machine, tmp_path):
+    """The oldest Kubernetes is that one, whatever is in KUBEBUILDER_ASSETS or on PATH."""
+    oldest = replace(
+        machine, programs=OLDEST, environ={**machine.environ, "KUBEBUILDER_ASSETS": str(tmp_path / "assets")}
+    )
+    for folder in ("assets", "path"):
+        program(tmp_path / folder, "kube-apiserver")
+    assert oldest.find("kube-apiserver") is None
+    built = program(oldest.cached("kube-apiserver").parent, "kube-apiserver")
+    assert oldest.find("kube-apiserver") == built != machine.cached("kube-apiserver")
+    program(tmp_path / "path", "helm")
+    assert oldest.find("helm") == tmp_path / "path" / "helm", "the others are as ever"
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -275,7 +289,7 @@ def test_the_wheel_carries_the_modules(tmp_path):
     )
     [wheel] = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
-        for group in {one.group for one in PROGRAMS.values()}:
+        for group in {one.group for one in (*PROGRAMS.values(), *OLDEST.values())}:
             for name in ("go.mod", "go.sum"):
                 packed = archive.read(f"sovereigncloud/sandbox/tools/{group}/{name}")
                 assert packed == (MODULES / group / name).read_bytes()

@@ -6,7 +6,18 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from sovereigncloud.api.base import Column, Crd, DeletionPolicy, Managed, Model, Resource, Rule, SecretRef, Status
+from sovereigncloud.api.base import (
+    Column,
+    Crd,
+    DeletionPolicy,
+    Managed,
+    Model,
+    Resource,
+    Rule,
+    SecretRef,
+    Status,
+    columns,
+)
 from sovereigncloud.api.rules import NAME_FITS_OUTSIDE, immutable
 from sovereigncloud.api.sovereigncloud import Reinstall, Role
 
@@ -14,15 +25,21 @@ from sovereigncloud.api.sovereigncloud import Reinstall, Role
 class OvhServer(Model):
     """A dedicated server at OVHcloud, adopted by its service name."""
 
-    endpoint: Literal["ovh-eu", "ovh-ca", "ovh-us"] = Field(description="OVHcloud API: ovh-eu, ovh-ca or ovh-us.")
+    endpoint: Literal["ovh-eu", "ovh-ca", "ovh-us"] = Field(
+        description="The API of the account's region. ovh-eu: Europe. ovh-ca: Canada. ovh-us: United States. Cannot be"
+        " changed."
+    )
     credentials_secret_ref: SecretRef = Field(
-        description="Secret with clientId and clientSecret, or applicationKey, applicationSecret and consumerKey."
+        description="Secret with the keys clientId and clientSecret of a service account, or applicationKey,"
+        " applicationSecret and consumerKey."
     )
     service_name: Annotated[str, Field(min_length=1, max_length=128)] = Field(
-        description="OVHcloud service name, for example ns3012345.ip-57-131-167.eu. Cannot be changed."
+        description="Which machine: the service name at OVHcloud, for example ns3012345.ip-57-131-167.eu. Cannot be changed."
     )
     vrack: Annotated[str, Field(min_length=1, max_length=64)] | None = Field(
-        default=None, description="vRack that its private interface is attached to; absent: left as it is."
+        default=None,
+        description="Private network that the server's private interface is attached to, for example pn-123456. Absent: left"
+        " as it is.",
     )
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
@@ -35,50 +52,70 @@ class BareMetalServerSpec(Managed):
     """A server, its operating system on request, its place in a vRack."""
 
     ovh: OvhServer | None = Field(
-        default=None, description="At OVHcloud. Other providers will be siblings, exactly one."
+        default=None,
+        description="It is OVHcloud's. Other providers will be siblings of this field, exactly one of them set.",
     )
     roles: Annotated[list[Literal[Role.FRONTEND, Role.NODE]], Field(max_length=2)] | None = Field(
-        default=None, description="What it does in its cloud.", json_schema_extra={"x-kubernetes-list-type": "set"}
+        default=None,
+        description="What the server does in its cloud. Frontend: runs OpenNebula. Node: runs virtual machines. Absent:"
+        " nothing is known of it.",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
     )
-    reinstall: Reinstall | None = Field(default=None, description="A one-time request to install an operating system.")
+    reinstall: Reinstall | None = Field(
+        default=None,
+        description="A one-time request to install an operating system, which erases the disks. Absent: never reinstalled.",
+    )
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (Rule("has(self.ovh)", "exactly one provider must be set: set ovh"),)
 
 
 class InterfaceStatus(Model):
-    uuid: str | None = Field(default=None, description="Id of the virtual network interface.")
-    mode: str | None = Field(default=None, description="public, vrack, public_aggregation or vrack_aggregation.")
-    vrack: str | None = Field(default=None, description="vRack that it is attached to.")
-    macs: list[str] | None = Field(default=None, description="MAC addresses of its network cards.")
+    uuid: str | None = Field(default=None, description="Identifier of the virtual network interface at OVHcloud.")
+    mode: str | None = Field(
+        default=None, description="What it leads to: public, vrack, public_aggregation or vrack_aggregation."
+    )
+    vrack: str | None = Field(default=None, description="Private network that the interface is attached to.")
+    macs: list[str] | None = Field(default=None, description="MAC addresses of the network cards behind the interface.")
 
 
 class BareMetalServerStatus(Status):
-    address: str | None = Field(default=None, description="Main IPv4 address.")
-    region: str | None = Field(default=None, description="OVHcloud region, for example eu-west-rbx.")
-    operating_system: str | None = Field(default=None, description="Template that is installed.")
-    reinstalled: str | None = Field(default=None, description="The last reinstall request that was carried out.")
-    install_step: str | None = Field(default=None, description="Step of the running installation.")
-    interfaces: list[InterfaceStatus] | None = Field(default=None, description="Its network interfaces.")
+    address: str | None = Field(default=None, description="Main public IPv4 address of the server.")
+    region: str | None = Field(
+        default=None, description="Where the server stands: OVHcloud's region, for example eu-west-rbx."
+    )
+    operating_system: str | None = Field(default=None, description="Template that is installed, as OVHcloud names it.")
+    reinstalled: str | None = Field(default=None, description="The last spec.reinstall.request that was carried out.")
+    install_step: str | None = Field(
+        default=None, description="What the running installation is doing, in OVHcloud's words."
+    )
+    interfaces: list[InterfaceStatus] | None = Field(default=None, description="Network interfaces of the server.")
 
 
 class BareMetalServer(Resource[BareMetalServerSpec, BareMetalServerStatus]):
     """One dedicated server: adopted by service name, its operating system on an explicit request, its private
-    interface in the vRack. Its network facts are in status. Deleting the object leaves the server as it is.
+    interface in the vRack. Its network facts are in status.
+
+    It waits for its Secret and for the tasks of OVHcloud, which take minutes; a reinstallation is done once for each new
+    word in spec.reinstall.request, and never as a correction of drift. One server has one object.
+
+    Look with: kubectl get bms -o wide; kubectl describe bms NAME.
+
+    Deleting the object leaves the server as it is; with spec.deletionPolicy Delete it leaves the vRack and loses the
+    operator's tags. No server is ever cancelled.
     """
 
     crd: ClassVar[Crd] = Crd(
         kind="BareMetalServer",
         plural="baremetalservers",
         short_names=("bms",),
-        columns=(
-            Column(name="Ready", json_path='.status.conditions[?(@.type=="Ready")].status'),
-            Column(name="Reason", json_path='.status.conditions[?(@.type=="Ready")].reason'),
+        columns=columns(
             Column(name="Address", json_path=".status.address"),
             Column(name="OS", json_path=".status.operatingSystem"),
-            Column(name="Drift", json_path=".status.driftCount", type="integer"),
-            Column(name="Age", json_path=".metadata.creationTimestamp", type="date"),
-            Column(name="Region", json_path=".status.region", priority=1),
-            Column(name="Message", json_path='.status.conditions[?(@.type=="Ready")].message', priority=1),
+            wide=(
+                Column(name="Service", json_path=".spec.ovh.serviceName"),
+                Column(name="vRack", json_path=".spec.ovh.vrack"),
+                Column(name="Region", json_path=".status.region"),
+            ),
         ),
     )
     cel_rules: ClassVar[tuple[Rule, ...]] = (NAME_FITS_OUTSIDE,)

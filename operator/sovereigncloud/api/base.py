@@ -54,19 +54,49 @@ class Model(BaseModel):
     cel_rules: ClassVar[tuple[Rule, ...]] = ()
 
 
-Name = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
+WORDS = "x-words"
+"""In the `json_schema_extra` of a field with a pattern: what the API server says instead of showing the pattern."""
+
+Name = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=253,
+        pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
+        json_schema_extra={
+            WORDS: "must be the name of a Kubernetes object: lower case letters, digits, - and ., for example ovh-rbx"
+        },
+    ),
+]
 """The name of a Kubernetes object (RFC 1123)."""
 
 OutsideName = Annotated[str, Field(min_length=1, max_length=128)]
 """A name outside Kubernetes, in OpenNebula or OVHcloud: free text there."""
 
-Token = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$")]
+Token = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=63,
+        pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$",
+        json_schema_extra={
+            WORDS: "must be one word of letters, digits, -, _ and ., which begins and ends with a letter or digit: for"
+            " example 2026-11-first"
+        },
+    ),
+]
 """A one-time request: done once per token, remembered outside."""
 
 Quantity = Annotated[
     Annotated[int, Field(ge=0)]
     | Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$", max_length=32)],
-    Field(json_schema_extra={"x-quantity": True}),
+    Field(
+        json_schema_extra={
+            "x-quantity": True,
+            WORDS: "must be a quantity without a space: a number, and for more than bytes a suffix, for example 4Gi, 512Mi"
+            " or 500m",
+        }
+    ),
 ]
 """A Kubernetes quantity: 4Gi, 500m, 2. Parsed by `core.quantity`."""
 
@@ -116,25 +146,25 @@ class Consent(StrEnum):
 class SecretRef(Model):
     """A Secret in the namespace of the object that names it. Secrets never cross namespaces."""
 
-    name: Name = Field(description="Name of the Secret.")
+    name: Name = Field(description="Name of the Secret, in the namespace of this object.")
 
 
 class SecretKeyRef(Model):
     """One key of a Secret in the namespace of the object that names it."""
 
-    name: Name = Field(description="Name of the Secret.")
+    name: Name = Field(description="Name of the Secret, in the namespace of this object.")
     key: Annotated[str, Field(max_length=253)] | None = Field(
-        default=None, description="Key in the Secret; absent: its only key."
+        default=None, description="Which of its keys. Absent: userData, or the only key that the Secret has."
     )
 
 
 class CloudRef(Model):
-    """A SovereignCloud."""
+    """A SovereignCloud, by its name."""
 
-    name: Name = Field(description="Name of the SovereignCloud.")
+    name: Name = Field(description="Name of the SovereignCloud, its metadata.name.")
     namespace: Name | None = Field(
         default=None,
-        description="Its namespace; absent: this object's own. Another namespace needs a Tenant that lists both.",
+        description="Namespace of the SovereignCloud. Absent: that of this object, the only one that works today.",
     )
 
 
@@ -142,10 +172,12 @@ class FieldDriftPolicy(Model):
     """What to do about drift of one field."""
 
     path: Annotated[str, Field(min_length=1, max_length=253)] = Field(
-        description="Path of the field as status.drift names it, for example spec.memory; a prefix covers what is below."
+        description="Path of the field as status.drift names it, for example spec.memory. A prefix covers what is below it,"
+        " and of several the longest decides."
     )
     action: Literal[DriftAction.CORRECT, DriftAction.REPORT, DriftAction.IGNORE] = Field(
-        description="Correct: bring it back. Report: say it, change nothing. Ignore: say it as ignored, not counted."
+        description="Correct: bring the field back to what is declared. Report: list it in status.drift and change nothing."
+        " Ignore: list it as ignored, neither counted nor mended."
     )
 
 
@@ -153,11 +185,13 @@ class DriftPolicy(Model):
     """What happens when reality was changed behind the operator's back."""
 
     default: Literal[DriftAction.CORRECT, DriftAction.REPORT] | None = Field(
-        default=None, description="For fields not listed. Default: Correct."
+        default=None,
+        description="For the fields that are not listed below. Correct (default): bring them back to what is declared."
+        " Report: list them in status.drift and change nothing.",
     )
     fields: Annotated[list[FieldDriftPolicy], Field(max_length=64)] | None = Field(
         default=None,
-        description="Exceptions by field.",
+        description="Exceptions, field by field. Absent: the default holds for all of them.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["path"]},
     )
 
@@ -172,22 +206,30 @@ class DriftPolicy(Model):
 class Managed(Model):
     """What the spec of every kind that drives something outside has."""
 
-    name: OutsideName | None = Field(default=None, description="Name outside Kubernetes. Default: metadata.name.")
+    name: OutsideName | None = Field(
+        default=None, description="Name outside Kubernetes, where it may hold other characters. Default: metadata.name."
+    )
     management: Management | None = Field(
         default=None,
-        description="Manage (default): keep it as declared. Approve: a plan waits until spec.approvedPlan equals its"
-        " hash. Observe: never write or delete outside, only fill status.plan and status.drift.",
+        description="Who acts. Manage (default): the operator keeps it as declared. Approve: a plan waits until"
+        " spec.approvedPlan equals its hash. Observe: nothing is written or deleted outside, only status.plan and"
+        " status.drift are filled. On a SovereignCloud it holds for all that is in it; the stricter of two wishes wins.",
     )
     approved_plan: Annotated[str, Field(max_length=64)] | None = Field(
-        default=None, description="Hash of the plan (status.plan.hash) that may be carried out once."
+        default=None,
+        description="Hash of the plan that may be carried out, once: copy it from status.plan.hash. Absent: nothing is"
+        " approved. It is void as soon as reality or spec changed, since the plan is another one then.",
     )
     deletion_policy: DeletionPolicy | None = Field(
-        default=None, description="Delete or Retain what exists outside when this object is deleted."
+        default=None,
+        description="What becomes of the thing outside when this object is deleted. Delete: it is deleted, too. Retain: it"
+        " stays as it is and nobody manages it any more. Default: Retain for a SovereignCloud and a BareMetalServer, which"
+        " cost money, Delete for other kinds; what a person made and the operator adopted stays unless this says Delete.",
     )
     drift_policy: DriftPolicy | None = Field(
         default=None,
-        description="What happens when reality was changed behind the operator's back. Default: Correct. On a"
-        " SovereignCloud it holds for its servers and networks, too.",
+        description="What happens when somebody changed reality behind the operator's back. Default: it is brought back to"
+        " what is declared. On a SovereignCloud it holds for its servers and networks, too.",
     )
 
 
@@ -201,81 +243,115 @@ class Condition(Model):
     """One aspect of the observed state."""
 
     # No observedGeneration of its own: `kubectl wait` prefers it over the top-level one and times out if it is stale.
-    type: Annotated[str, Field(max_length=64)] = Field(description="Ready, Reconciling, Stalled, Drifted, Paused, ...")
-    status: Literal[ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN] = Field(
-        description="True, False or Unknown."
+    type: Annotated[str, Field(max_length=64)] = Field(
+        description="Which aspect: Ready, Reconciling (something is under way or waits), Stalled (a person must act),"
+        " Drifted, Paused."
     )
-    reason: Annotated[str, Field(max_length=128)] = Field(description="One CamelCase word for programs.")
-    message: Annotated[str, Field(max_length=4096)] = Field(default="", description="A sentence a person can act on.")
+    status: Literal[ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN] = Field(
+        description="True: it is so. False: it is not. Unknown: nobody could look yet."
+    )
+    reason: Annotated[str, Field(max_length=128)] = Field(
+        description="Why, in one CamelCase word that programs can rely on and the documentation explains."
+    )
+    message: Annotated[str, Field(max_length=4096)] = Field(
+        default="", description="What is the case and what to do about it, for people."
+    )
     last_transition_time: Annotated[str, Field(max_length=32)] = Field(
-        default="", description="When the status of this condition last changed."
+        default="", description="When this condition last became True, False or Unknown (RFC 3339, UTC)."
     )
 
 
 class DriftEntry(Model):
     """One field in which reality differs from what is declared."""
 
-    path: Annotated[str, Field(max_length=253)] = Field(description="Path of the field, for example spec.memory.")
-    desired: Annotated[str, Field(max_length=1024)] = Field(default="", description="What is declared.")
-    observed: Annotated[str, Field(max_length=1024)] = Field(default="", description="What was found.")
-    action: Annotated[str, Field(max_length=16)] = Field(default="", description="Correcting, Reported or Ignored.")
-    since: Annotated[str, Field(max_length=32)] = Field(default="", description="When it was first seen.")
+    path: Annotated[str, Field(max_length=253)] = Field(
+        description="Path of the field that differs, for example spec.memory."
+    )
+    desired: Annotated[str, Field(max_length=1024)] = Field(default="", description="What spec declares.")
+    observed: Annotated[str, Field(max_length=1024)] = Field(default="", description="What was found outside.")
+    action: Annotated[str, Field(max_length=16)] = Field(
+        default="",
+        description="What is done about it. Correcting: it is being mended. Reported: nothing, and the condition Drifted says"
+        " why. Ignored: nothing, since driftPolicy says so.",
+    )
+    since: Annotated[str, Field(max_length=32)] = Field(
+        default="", description="When the difference was first seen (RFC 3339, UTC)."
+    )
 
 
 class PlanStep(Model):
     """One thing that would be done outside."""
 
-    action: Annotated[str, Field(max_length=32)] = Field(description="Create, Update, Replace, Delete, ...")
-    target: Annotated[str, Field(max_length=253)] = Field(description="What it would be done to.")
+    action: Annotated[str, Field(max_length=32)] = Field(
+        description="What would be done: Create, Update, Replace, Delete, Attach, Detach, Reinstall, Install or Mark."
+    )
+    target: Annotated[str, Field(max_length=253)] = Field(description="What it would be done to, for example VM 12.")
     fields: Annotated[list[Annotated[str, Field(max_length=253)]], Field(max_length=64)] | None = Field(
-        default=None, description="The fields of spec that ask for it."
+        default=None, description="Paths of the fields of spec that ask for it."
     )
     disruption: Annotated[str, Field(max_length=16)] = Field(
-        default="None", description="None, Restart, Rebuild or DataLoss."
+        default="None",
+        description="What runs would notice. None: nothing. Restart: a machine is stopped and started. Rebuild: it is made"
+        " anew. DataLoss: data is lost.",
     )
     cost: Annotated[str, Field(max_length=128)] | None = Field(
-        default=None, description="What it would cost, if known."
+        default=None, description="What it would cost, in the currency of the account, where that is known."
     )
     needs: Annotated[str, Field(max_length=253)] | None = Field(
-        default=None, description="The field to set before it is done."
+        default=None, description="The field of spec to set before it is done, with its value."
     )
 
 
 class PlanStatus(Model):
     """What the operator would do next, and the hash that approves it."""
 
-    hash: Annotated[str, Field(max_length=64)] = Field(description="Set spec.approvedPlan to this to carry it out.")
-    steps: Annotated[list[PlanStep], Field(max_length=64)] = Field(default=[], description="In order.")
+    hash: Annotated[str, Field(max_length=64)] = Field(
+        description="Names exactly these steps: set spec.approvedPlan to it to have them carried out."
+    )
+    steps: Annotated[list[PlanStep], Field(max_length=64)] = Field(
+        default=[], description="What would be done, one after the other."
+    )
 
 
 class Status(Model):
     """What the status of every kind has. Nothing in it is required (the CRD's default must be valid)."""
 
     observed_generation: int | None = Field(
-        default=None, description="The generation of spec that this status speaks of."
+        default=None,
+        description="The metadata.generation that this status speaks of; a lower number means that nobody has looked at"
+        " the present spec yet. -1: never looked at.",
     )
     conditions: Annotated[list[Condition], Field(max_length=16)] | None = Field(
         default=None,
-        description="Ready always; Reconciling, Stalled and Paused while true; Drifted once observed.",
+        description="How it is: Ready always; Reconciling, Stalled and Paused only while they are true; Drifted as soon as"
+        " reality was looked at.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
     drift: Annotated[list[DriftEntry], Field(max_length=64)] | None = Field(
         default=None,
-        description="Where reality differs from what is declared, field by field.",
+        description="Where reality differs from what is declared, field by field; the first 64 of them.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["path"]},
     )
-    plan: PlanStatus | None = Field(default=None, description="What would be done next.")
+    plan: PlanStatus | None = Field(
+        default=None,
+        description="What the operator would do next and does not: since it is paused, only observes, or waits for a word in"
+        " spec.",
+    )
     external: dict[str, Annotated[str, Field(max_length=512)]] | None = Field(
-        default=None, description="Ids outside: in OpenNebula, at OVHcloud.", json_schema_extra={"maxProperties": 32}
+        default=None,
+        description="Ids of what belongs to it outside, in OpenNebula and at OVHcloud, and requests that are under way there.",
+        json_schema_extra={"maxProperties": 32},
     )
     last_handled_reconcile_at: Annotated[str, Field(max_length=253)] | None = Field(
-        default=None, description="The last value of the annotation reconcile-requested-at that was acted upon."
+        default=None,
+        description="The last value of the annotation sovereigncloud.io/reconcile-requested-at that was acted upon.",
     )
     last_approved_plan: Annotated[str, Field(max_length=64)] | None = Field(
-        default=None, description="The last value of spec.approvedPlan that was carried out; it does not count twice."
+        default=None,
+        description="The last value of spec.approvedPlan that was carried out; it does not count a second time.",
     )
     drift_count: int | None = Field(
-        default=None, description="For the DRIFT column: the number of drifted fields, absent when none."
+        default=None, description="The number of fields that drifted and are not ignored. Absent when there is none."
     )
 
     def condition(self, kind: str) -> Condition | None:
@@ -325,6 +401,23 @@ class Column(Model):
     type: str = "string"
     description: str = ""
     priority: int = 0
+
+
+def columns(*usual: Column, wide: tuple[Column, ...] = ()) -> tuple[Column, ...]:
+    """The columns of a kind: whether it is ready and why, what is its own, drift and age; with `-o wide` further ones of
+    its own, the plan that may be approved, and the sentence about Ready.
+    """
+    ready = '.status.conditions[?(@.type=="Ready")]'
+    return (
+        Column(name="Ready", json_path=f"{ready}.status"),
+        Column(name="Reason", json_path=f"{ready}.reason"),
+        *usual,
+        Column(name="Drift", json_path=".status.driftCount", type="integer"),
+        Column(name="Age", json_path=".metadata.creationTimestamp", type="date"),
+        *(column.model_copy(update={"priority": 1}) for column in wide),
+        Column(name="Plan", json_path=".status.plan.hash", priority=1),
+        Column(name="Message", json_path=f"{ready}.message", priority=1),
+    )
 
 
 class Crd(Model):

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from sovereigncloud.api.base import Rule
+from sovereigncloud.api.base import WORDS, Rule
 
 
 def checked(*rules: Rule) -> dict[str, Any]:
     """Rules for a field whose type is not a model, as the `json_schema_extra` of the field; `self` is its value."""
     return {"x-kubernetes-validations": [rule.as_validation() for rule in rules]}
+
+
+def instead_of_pattern(*rules: Rule) -> dict[str, Any]:
+    """The same, for a field whose pattern says less than these rules: the API server need not show it."""
+    return {**checked(*rules), WORDS: ""}
 
 
 def exactly_one(*fields: str, remedy: str) -> Rule:
@@ -45,14 +50,14 @@ def whole_mebibytes(least: str, most: str) -> Rule:
     number = "quantity(string(self))"
     nearest = f"int({number}.asApproximateFloat() / 1048576.0 + 0.001)"  # right whether int() cuts or rounds
     return Rule(
-        f"{number}.compareTo(quantity('{least}')) >= 0 && {number}.compareTo(quantity('{most}')) <= 0"
+        f"!isQuantity(string(self)) || {number}.compareTo(quantity('{least}')) >= 0 && {number}.compareTo(quantity('{most}')) <= 0"
         f" && {number}.sub({nearest} * 1048576).compareTo(quantity('0')) == 0",
         f"must be a whole number of MiB from {least} to {most}: write for example 4Gi or 512Mi (4G is not whole MiB)",
     )
 
 
 NEVER_SMALLER = Rule(
-    "quantity(string(self)).compareTo(quantity(string(oldSelf))) >= 0",
+    "!isQuantity(string(self)) || quantity(string(self)).compareTo(quantity(string(oldSelf))) >= 0",
     "a disk can grow, never shrink: set size to what it was or more",
 )
 
@@ -60,7 +65,9 @@ IPV4 = Rule("isIP(self) && ip(self).family() == 4", "must be an IPv4 address, fo
 IP = Rule("isIP(self)", "must be an IP address, for example 213.186.33.99")
 
 _PREFIX = "cidr(self.publicBlock).prefixLength()"
-_SOUND_BLOCK = f"isCIDR(self.publicBlock) && {_PREFIX} >= 24 && {_PREFIX} <= 30"
+_SOUND_BLOCK = (
+    f"isCIDR(self.publicBlock) && cidr(self.publicBlock).ip().family() == 4 && {_PREFIX} >= 24 && {_PREFIX} <= 30"
+)
 _BASE = "int(self.publicBlock.split('/')[0].split('.')[3])"
 _SIZE = f"[256, 128, 64, 32, 16, 8, 4][{_PREFIX} - 24]"
 

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from sovereigncloud.api.base import (
+    WORDS,
     Column,
     Crd,
     DeletionPolicy,
@@ -20,6 +21,7 @@ from sovereigncloud.api.base import (
     SecretRef,
     Status,
     Token,
+    columns,
 )
 from sovereigncloud.api.rules import (
     IPV4,
@@ -27,12 +29,22 @@ from sovereigncloud.api.rules import (
     NETWORK_RULES,
     PUBLIC_BLOCK,
     RANGE_ENDS,
-    checked,
     exactly_one,
     immutable,
+    instead_of_pattern,
 )
 
-Endpoint = Annotated[str, Field(pattern=r"^https?://[^/@ ]+(/[^ ]*)?$", max_length=512)]
+Endpoint = Annotated[
+    str,
+    Field(
+        pattern=r"^https?://[^/@ ]+(/[^ ]*)?$",
+        max_length=512,
+        json_schema_extra={
+            WORDS: "must be an http or https address without user and password, which belong in the Secret that"
+            " credentialsSecretRef names: for example https://one.example.fr/RPC2"
+        },
+    ),
+]
 """An http(s) address without user and password: those belong in the Secret."""
 
 
@@ -50,29 +62,44 @@ class Architecture(StrEnum):
 class Reinstall(Model):
     """A one-time request. It wipes every disk of the server."""
 
-    request: Token = Field(description="Any new word asks for one reinstallation; the same word never for a second.")
+    request: Token = Field(
+        description="A word of your own. A new word asks for one reinstallation; the same word never asks for a second."
+    )
     operating_system: Annotated[str, Field(min_length=1, max_length=128)] = Field(
-        description="An OVHcloud template, for example ubuntu2404-server_64."
+        description="Name of the OVHcloud installation template, for example ubuntu2404-server_64."
     )
     wipe_all_disks: bool | None = Field(
-        default=None, description="Must be true on a server of several disk groups: all of them are erased."
+        default=None,
+        description="Consent to erase every disk: must be true on a server of several disk groups. Absent: such a server is"
+        " not reinstalled.",
     )
 
 
 class HostedServer(Model):
     """A server of the cloud; it becomes a BareMetalServer <cloud>-<name>."""
 
-    name: Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")] = Field(
-        description="Name of the server, also its host name and display name at OVHcloud."
+    name: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=63,
+            pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+            json_schema_extra={WORDS: "must be a host name: lower case letters, digits and -, for example one-1"},
+        ),
+    ] = Field(
+        description="A name of your own for it, at most 63 characters: also its host name and its display name at OVHcloud."
     )
     service_name: Annotated[str, Field(min_length=1, max_length=128)] = Field(
-        description="OVHcloud service name, for example ns3012345.ip-57-131-167.eu."
+        description="Which machine: the service name at OVHcloud, for example ns3012345.ip-57-131-167.eu. Cannot be changed."
     )
     roles: Annotated[list[Literal[Role.FRONTEND, Role.NODE]], Field(min_length=1, max_length=2)] = Field(
-        description="Frontend: runs OpenNebula. Node: runs virtual machines.",
+        description="What the server does. Frontend: runs OpenNebula. Node: runs virtual machines. It may do both.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
-    reinstall: Reinstall | None = Field(default=None, description="A one-time request to install an operating system.")
+    reinstall: Reinstall | None = Field(
+        default=None,
+        description="A one-time request to install an operating system, which erases the disks. Absent: never reinstalled.",
+    )
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
         immutable("serviceName", "remove this server from the list, then add the other one under a name of its own"),
@@ -82,13 +109,20 @@ class HostedServer(Model):
 class Ovh(Model):
     """OVHcloud as the provider of the servers."""
 
-    endpoint: Literal["ovh-eu", "ovh-ca", "ovh-us"] = Field(description="OVHcloud API: ovh-eu, ovh-ca or ovh-us.")
-    credentials_secret_ref: SecretRef = Field(
-        description="Secret with clientId and clientSecret, or applicationKey, applicationSecret and consumerKey."
+    endpoint: Literal["ovh-eu", "ovh-ca", "ovh-us"] = Field(
+        description="The API of the account's region. ovh-eu: Europe. ovh-ca: Canada. ovh-us: United States. Cannot be"
+        " changed."
     )
-    vrack: Annotated[str, Field(min_length=1, max_length=64)] = Field(description="vRack, for example pn-123456.")
+    credentials_secret_ref: SecretRef = Field(
+        description="Secret with the keys clientId and clientSecret of a service account, or applicationKey,"
+        " applicationSecret and consumerKey."
+    )
+    vrack: Annotated[str, Field(min_length=1, max_length=64)] = Field(
+        description="Private network of OVHcloud that joins the servers, for example pn-123456."
+    )
     servers: Annotated[list[HostedServer], Field(min_length=1, max_length=64)] = Field(
-        description="The servers; matched to OpenNebula hosts by address.",
+        description="What the cloud consists of: each entry becomes a BareMetalServer CLOUD-NAME and, with role Node, a host"
+        " of OpenNebula, matched by address.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
 
@@ -105,10 +139,17 @@ class Ovh(Model):
 class Install(Model):
     """OpenNebula is installed by the operator."""
 
-    architecture: Literal[Architecture.BASIC] = Field(description="Basic: front-end co-hosted with a node, SQLite.")
-    version: Annotated[str, Field(pattern=r"^[0-9]+\.[0-9]+$", max_length=16)] = Field(
-        description="OpenNebula version, for example 7.0. Refused if changed."
+    architecture: Literal[Architecture.BASIC] = Field(
+        description="Reference architecture. Basic: the front-end on one of the nodes, with SQLite."
     )
+    version: Annotated[
+        str,
+        Field(
+            pattern=r"^[0-9]+\.[0-9]+$",
+            max_length=16,
+            json_schema_extra={WORDS: 'must be a version of two numbers, in quotes: for example "7.0"'},
+        ),
+    ] = Field(description="Version of OpenNebula to install, for example 7.0. Refused if changed.")
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
         immutable("version", "upgrading an installed OpenNebula is not supported yet; set it back"),
@@ -118,15 +159,24 @@ class Install(Model):
 class Adopt(Model):
     """OpenNebula was installed there by hand; nothing is installed or reinstalled."""
 
-    endpoint: Endpoint = Field(description="XML-RPC endpoint, for example https://one-rbx.example.fr/RPC2.")
-    credentials_secret_ref: SecretRef = Field(description="Secret with username and password.")
+    endpoint: Endpoint = Field(description="Address of its XML-RPC API, for example https://one-rbx.example.fr/RPC2.")
+    credentials_secret_ref: SecretRef = Field(
+        description="Secret with the keys username and password of an OpenNebula user."
+    )
 
 
 class OpenNebulaSpec(Model):
     """Exactly one of install and adopt."""
 
-    install: Install | None = Field(default=None, description="Install it.")
-    adopt: Adopt | None = Field(default=None, description="Take over what was built by OVHcloud's guide.")
+    install: Install | None = Field(
+        default=None,
+        description="The operator installs OpenNebula on the servers. Exactly one of install and adopt is set.",
+    )
+    adopt: Adopt | None = Field(
+        default=None,
+        description="OpenNebula stands there already, built by OVHcloud's guide: it is taken over. Exactly one of install"
+        " and adopt is set.",
+    )
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
         exactly_one(
@@ -143,10 +193,12 @@ class OpenNebulaSpec(Model):
 class AddressRangeSpec(Model):
     """Consecutive IPv4 addresses that machines get."""
 
-    ip: Annotated[str, Field(pattern=r"^[0-9]{1,3}(\.[0-9]{1,3}){3}$", max_length=15)] = Field(
-        description="First address.", json_schema_extra=checked(IPV4)
+    ip: Annotated[str, Field(pattern=r"^[0-9]{1,3}(\.[0-9]{1,3}){3}$", max_length=45)] = Field(
+        description="First address of the range, for example 10.100.0.10.", json_schema_extra=instead_of_pattern(IPV4)
     )
-    size: Annotated[int, Field(ge=1, le=1048576)] = Field(description="How many addresses.")
+    size: Annotated[int, Field(ge=1, le=1048576)] = Field(
+        description="How many addresses the range has, counted from ip."
+    )
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (RANGE_ENDS,)
 
@@ -154,20 +206,32 @@ class AddressRangeSpec(Model):
 class HostedNetwork(Model):
     """A network of the cloud; it becomes a VirtualNetwork <cloud>-<name with _ as ->."""
 
-    name: Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9]+((\.|[-_]+)[A-Za-z0-9]+)*$")] = (
-        Field(description="Its name in OpenNebula.")
-    )
-    public_block: Annotated[str, Field(pattern=r"^[0-9.]+/[0-9]{1,2}$", max_length=18)] | None = Field(
+    name: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=63,
+            pattern=r"^[A-Za-z0-9]+((\.|[-_]+)[A-Za-z0-9]+)*$",
+            json_schema_extra={
+                WORDS: "must be words of letters and digits, joined by -, _ or a dot: for example vm_public"
+            },
+        ),
+    ] = Field(description="Name of the network in OpenNebula, which instances use.")
+    public_block: Annotated[str, Field(pattern=r"^[0-9.]+/[0-9]{1,2}$", max_length=49)] | None = Field(
         default=None,
-        description="An IP block routed to the vRack, for example 57.131.167.176/28: addresses, gateway and DNS follow.",
-        json_schema_extra=checked(PUBLIC_BLOCK),
+        description="An IP block of the account, /24 to /30, for example 57.131.167.176/28; it is routed to the vRack, and"
+        " addresses, gateway and DNS follow from it. Exactly one of publicBlock and vlanID is set. Cannot be changed.",
+        json_schema_extra=instead_of_pattern(PUBLIC_BLOCK),
     )
     vlan_id: Annotated[int, Field(ge=1, le=4094)] | None = Field(
-        default=None, alias="vlanID", description="802.1Q VLAN on the vRack."
+        default=None,
+        alias="vlanID",
+        description="Number of the 802.1Q VLAN on the vRack, 1 to 4094. Exactly one of publicBlock and vlanID is set. Cannot be"
+        " changed.",
     )
     address_ranges: Annotated[list[AddressRangeSpec], Field(max_length=32)] | None = Field(
         default=None,
-        description="Addresses that machines get.",
+        description="Addresses that machines get; needed with vlanID. Absent with a publicBlock: all usable ones.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["ip"]},
     )
 
@@ -177,11 +241,14 @@ class HostedNetwork(Model):
 class Hosted(Model):
     """A cloud built on a provider's bare metal."""
 
-    ovh: Ovh | None = Field(default=None, description="On OVHcloud. Other providers will be siblings, exactly one.")
-    open_nebula: OpenNebulaSpec = Field(description="How OpenNebula comes to be there.")
+    ovh: Ovh | None = Field(
+        default=None,
+        description="The servers are OVHcloud's. Other providers will be siblings of this field, exactly one of them set.",
+    )
+    open_nebula: OpenNebulaSpec = Field(description="How OpenNebula comes to be there: installed, or adopted.")
     networks: Annotated[list[HostedNetwork], Field(max_length=64)] | None = Field(
         default=None,
-        description="Its networks; each becomes a VirtualNetwork.",
+        description="Networks of the cloud: each entry becomes a VirtualNetwork CLOUD-NAME. Absent: none.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
 
@@ -210,10 +277,13 @@ class Hosted(Model):
 class Existing(Model):
     """An OpenNebula elsewhere: a private cloud. Never installed, never reinstalled."""
 
-    endpoint: Endpoint = Field(description="XML-RPC endpoint, for example https://one.example.gouv.fr/RPC2.")
-    credentials_secret_ref: SecretRef = Field(description="Secret with username and password.")
+    endpoint: Endpoint = Field(description="Address of its XML-RPC API, for example https://one.example.gouv.fr/RPC2.")
+    credentials_secret_ref: SecretRef = Field(
+        description="Secret with the keys username and password of an OpenNebula user."
+    )
     ca_secret_ref: SecretRef | None = Field(
-        default=None, description="Secret with ca.crt, for an endpoint with a private certificate authority."
+        default=None,
+        description="Secret with the key ca.crt: the certificate authority of the endpoint. Absent: the public ones.",
     )
 
 
@@ -221,9 +291,13 @@ class SovereignCloudSpec(Managed):
     """Exactly one of hosted and existing."""
 
     hosted: Hosted | None = Field(
-        default=None, description="Built by the operator, or by a person on the same servers."
+        default=None,
+        description="A cloud on bare metal, built by the operator or by a person. Exactly one of hosted and existing is set.",
     )
-    existing: Existing | None = Field(default=None, description="An OpenNebula elsewhere.")
+    existing: Existing | None = Field(
+        default=None,
+        description="An OpenNebula elsewhere, which is only used. Exactly one of hosted and existing is set.",
+    )
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
         exactly_one(
@@ -238,41 +312,53 @@ class SovereignCloudSpec(Managed):
 
 
 class HostStatus(Model):
-    name: OutsideName | None = Field(default=None, description="Name of the host in OpenNebula.")
-    id: str | None = Field(default=None, description="Its id.")
-    state: str | None = Field(default=None, description="Its state in words.")
+    name: OutsideName | None = Field(default=None, description="Name of the host in OpenNebula: its address.")
+    id: str | None = Field(default=None, description="Number of the host in OpenNebula.")
+    state: str | None = Field(default=None, description="What OpenNebula says of the host, for example monitored.")
 
 
 class SovereignCloudStatus(Status):
-    endpoint: str | None = Field(default=None, description="XML-RPC endpoint in use.")
-    version: str | None = Field(default=None, description="Version that answers there.")
-    zone: str | None = Field(default=None, description="Name of its OpenNebula zone.")
-    credentials_secret: str | None = Field(default=None, description="Name of the Secret with the admin's credentials.")
-    phase: str | None = Field(
-        default=None, description="Servers, vRack, Installing, Hosts, Networks or Running: where the building is."
+    endpoint: str | None = Field(default=None, description="Address of the XML-RPC API that answers; set once it did.")
+    version: str | None = Field(default=None, description="Version of OpenNebula that answers there.")
+    zone: str | None = Field(default=None, description="What OpenNebula calls itself: the name of its zone.")
+    credentials_secret: str | None = Field(
+        default=None, description="Name of the Secret with the administrator's username and password."
     )
-    hosts_ready: str | None = Field(default=None, description="Monitored hosts of those declared, for example 2/2.")
-    hosts: list[HostStatus] | None = Field(default=None, description="Hosts of the cloud.")
+    phase: str | None = Field(
+        default=None, description="Where the building is: Servers, vRack, Installing, Hosts, Networks or Running."
+    )
+    hosts_ready: str | None = Field(
+        default=None, description="Hosts that work, of those that there should be, for example 2/2."
+    )
+    hosts: list[HostStatus] | None = Field(default=None, description="Each host of the cloud, as OpenNebula lists it.")
 
 
 class SovereignCloud(Resource[SovereignCloudSpec, SovereignCloudStatus]):
     """One OpenNebula environment: built on OVHcloud bare metal from a reference architecture, adopted there, or
     existing elsewhere. Instances, networks and images name it as their cloud.
+
+    With spec.hosted it makes a BareMetalServer for each server and a VirtualNetwork for each network, waits for them, routes
+    the blocks, has OpenNebula installed and registers the hosts; status.phase says where it is. All that lives in the cloud
+    waits until status.endpoint is set.
+
+    Look with: kubectl get scloud -o wide; kubectl describe scloud NAME; kubectl get sovereign for all that belongs to it.
+
+    Deleting the object waits until nothing uses it, and then leaves servers, OpenNebula and networks as they are, unless
+    spec.deletionPolicy is Delete.
     """
 
     crd: ClassVar[Crd] = Crd(
         kind="SovereignCloud",
         plural="sovereignclouds",
         short_names=("scloud",),
-        columns=(
-            Column(name="Ready", json_path='.status.conditions[?(@.type=="Ready")].status'),
-            Column(name="Reason", json_path='.status.conditions[?(@.type=="Ready")].reason'),
+        columns=columns(
             Column(name="Hosts", json_path=".status.hostsReady"),
             Column(name="Version", json_path=".status.version"),
-            Column(name="Drift", json_path=".status.driftCount", type="integer"),
-            Column(name="Age", json_path=".metadata.creationTimestamp", type="date"),
-            Column(name="Endpoint", json_path=".status.endpoint", priority=1),
-            Column(name="Message", json_path='.status.conditions[?(@.type=="Ready")].message', priority=1),
+            wide=(
+                Column(name="Phase", json_path=".status.phase"),
+                Column(name="Zone", json_path=".status.zone"),
+                Column(name="Endpoint", json_path=".status.endpoint"),
+            ),
         ),
     )
     cel_rules: ClassVar[tuple[Rule, ...]] = (

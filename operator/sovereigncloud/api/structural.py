@@ -18,7 +18,7 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core.core_schema import ModelSchema
 
-from sovereigncloud.api.base import Rule
+from sovereigncloud.api.base import WORDS, Rule
 
 RULES = "x-kubernetes-validations"
 _INT_OR_STRING = "x-kubernetes-int-or-string"
@@ -86,7 +86,7 @@ class _Translation:
                 raise UnsupportedSchemaError(f"{path or '.'}: properties and additionalProperties exclude each other")
             out["additionalProperties"] = self.of(flat["additionalProperties"], path=f"{path}{{}}", within=within)
         _check(flat, out, path or ".")
-        return out
+        return _in_words(out, flat.get(WORDS))
 
     def _flattened(
         self, node: Mapping[str, Any], path: str, within: tuple[str, ...]
@@ -148,6 +148,23 @@ def _translated_keywords(node: Mapping[str, Any]) -> dict[str, Any]:
         if exclusive is not None and beyond(exclusive, node.get(bound, exclusive)):  # of two bounds the stricter holds
             out |= {bound: exclusive, f"exclusive{bound.capitalize()}": True}
     return out
+
+
+def _in_words(out: dict[str, Any], words: str | None) -> dict[str, Any]:
+    """A pattern as a rule with a message: of a pattern the API server says only that it was not matched. Empty words: the
+    first rule of the field says it.
+    """
+    if words is None or "pattern" not in out:
+        return out
+    value = "string(self)" if _INT_OR_STRING in out else "self"
+    matches = f"{value}.matches(r'{out['pattern']}')"
+    kept = {key: value for key, value in out.items() if key != "pattern"}
+    if words:
+        kept[RULES] = [Rule(matches, words).as_validation(), *kept.get(RULES, ())]
+    else:
+        first, *others = kept[RULES]
+        kept[RULES] = [{**first, "rule": f"{matches} && {first['rule']}"}, *others]
+    return kept
 
 
 def _check(node: Mapping[str, Any], out: Mapping[str, Any], path: str) -> None:

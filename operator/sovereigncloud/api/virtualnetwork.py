@@ -6,41 +6,62 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from sovereigncloud.api.base import CloudRef, Column, Crd, DeletionPolicy, Managed, Resource, Rule, Status
-from sovereigncloud.api.rules import IP, IPV4, NAME_FITS_OUTSIDE, NETWORK_RULES, PUBLIC_BLOCK, checked, immutable
+from sovereigncloud.api.base import CloudRef, Column, Crd, DeletionPolicy, Managed, Resource, Rule, Status, columns
+from sovereigncloud.api.rules import (
+    IP,
+    IPV4,
+    NAME_FITS_OUTSIDE,
+    NETWORK_RULES,
+    PUBLIC_BLOCK,
+    checked,
+    immutable,
+    instead_of_pattern,
+)
 from sovereigncloud.api.sovereigncloud import AddressRangeSpec
 
 
 class VirtualNetworkSpec(Managed):
     """Exactly one of publicBlock and vlanID."""
 
-    cloud_ref: CloudRef = Field(description="The cloud that it is in. Cannot be changed.")
-    public_block: Annotated[str, Field(pattern=r"^[0-9.]+/[0-9]{1,2}$", max_length=18)] | None = Field(
+    cloud_ref: CloudRef = Field(description="The cloud that the network is in. Cannot be changed.")
+    public_block: Annotated[str, Field(pattern=r"^[0-9.]+/[0-9]{1,2}$", max_length=49)] | None = Field(
         default=None,
-        description="An IP block routed to the vRack, for example 57.131.167.176/28. First address: network;"
-        " penultimate: gateway; last: broadcast; the others are given to machines. Cannot be changed.",
-        json_schema_extra=checked(PUBLIC_BLOCK),
+        description="An IP block routed to the vRack, /24 to /30, for example 57.131.167.176/28. First address: network;"
+        " penultimate: gateway; last: broadcast; the others are given to machines. Exactly one of publicBlock and vlanID is"
+        " set. Cannot be changed.",
+        json_schema_extra=instead_of_pattern(PUBLIC_BLOCK),
     )
     vlan_id: Annotated[int, Field(ge=1, le=4094)] | None = Field(
-        default=None, alias="vlanID", description="802.1Q VLAN on the physical device. Cannot be changed."
+        default=None,
+        alias="vlanID",
+        description="Number of the 802.1Q VLAN on the physical device, 1 to 4094. Exactly one of publicBlock and vlanID is set."
+        " Cannot be changed.",
     )
     address_ranges: Annotated[list[AddressRangeSpec], Field(max_length=32)] | None = Field(
         default=None,
-        description="Addresses that machines get. Absent with a publicBlock: all usable ones.",
+        description="Addresses that machines get; needed with vlanID. Absent with a publicBlock: all usable ones.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["ip"]},
     )
-    gateway: Annotated[str, Field(pattern=r"^[0-9.]+$", max_length=15)] | None = Field(
+    gateway: Annotated[str, Field(pattern=r"^[0-9.]+$", max_length=45)] | None = Field(
         default=None,
-        description="Default gateway of the machines. With a publicBlock: computed.",
-        json_schema_extra=checked(IPV4),
+        description="Gateway that machines use. Absent with a publicBlock: its penultimate address; else: none.",
+        json_schema_extra=instead_of_pattern(IPV4),
     )
     dns: (
         Annotated[list[Annotated[str, Field(max_length=45, json_schema_extra=checked(IP))]], Field(max_length=8)] | None
-    ) = Field(default=None, description="Name servers. With a publicBlock: OVHcloud's resolver unless said.")
-    physical_device: Annotated[str, Field(min_length=1, max_length=15)] | None = Field(
-        default=None, description="Network device of the hosts. Default: vrack_bond, as in OVHcloud's guide."
+    ) = Field(
+        default=None,
+        description="IP addresses of the name servers that machines use. Absent with a publicBlock: OVHcloud's resolver;"
+        " else: none.",
     )
-    mtu: Annotated[int, Field(ge=576, le=9216)] | None = Field(default=None, description="MTU. Absent: left alone.")
+    physical_device: Annotated[str, Field(min_length=1, max_length=15)] | None = Field(
+        default=None,
+        description="Network device of the hosts that carries it. Default: vrack_bond, as in OVHcloud's guide.",
+    )
+    mtu: Annotated[int, Field(ge=576, le=9216)] | None = Field(
+        default=None,
+        description="Largest packet, in bytes, 576 to 9216. Absent: left as OpenNebula has it.",
+    )
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
         *NETWORK_RULES,
@@ -55,27 +76,36 @@ class VirtualNetworkSpec(Managed):
 
 
 class VirtualNetworkStatus(Status):
-    id: str | None = Field(default=None, description="Id in OpenNebula.")
-    addresses: str | None = Field(default=None, description="Addresses in its ranges.")
-    gateway: str | None = Field(default=None, description="Gateway of the machines.")
+    id: str | None = Field(default=None, description="Number of the network in OpenNebula, as onevnet shows it.")
+    addresses: str | None = Field(default=None, description="How many addresses the ranges hold.")
+    gateway: str | None = Field(default=None, description="Gateway that machines are given.")
 
 
 class VirtualNetwork(Resource[VirtualNetworkSpec, VirtualNetworkStatus]):
-    """A network in OpenNebula: a public IP block routed to the vRack, or an 802.1Q VLAN on it."""
+    """A network in OpenNebula: a public IP block routed to the vRack, or an 802.1Q VLAN on it.
+
+    It waits for its cloud. In a cloud that a person built, a network of that name and VLAN is adopted instead of made, and
+    then keeps all that spec does not mention. Ranges that are in use are never taken away.
+
+    Look with: kubectl get onevnet -o wide; kubectl describe onevnet NAME. Its condition and ids are in status.
+
+    Deleting the object waits until no machine uses the network and then deletes it, unless it was adopted or
+    spec.deletionPolicy is Retain.
+    """
 
     crd: ClassVar[Crd] = Crd(
         kind="VirtualNetwork",
         plural="virtualnetworks",
         short_names=("onevnet",),
-        columns=(
-            Column(name="Ready", json_path='.status.conditions[?(@.type=="Ready")].status'),
-            Column(name="Reason", json_path='.status.conditions[?(@.type=="Ready")].reason'),
+        columns=columns(
             Column(name="Cloud", json_path=".spec.cloudRef.name"),
             Column(name="Addresses", json_path=".status.addresses"),
-            Column(name="Drift", json_path=".status.driftCount", type="integer"),
-            Column(name="Age", json_path=".metadata.creationTimestamp", type="date"),
-            Column(name="ID", json_path=".status.id", priority=1),
-            Column(name="Message", json_path='.status.conditions[?(@.type=="Ready")].message', priority=1),
+            wide=(
+                Column(name="ID", json_path=".status.id"),
+                Column(name="Block", json_path=".spec.publicBlock"),
+                Column(name="VLAN", json_path=".spec.vlanID", type="integer"),
+                Column(name="Gateway", json_path=".status.gateway"),
+            ),
         ),
     )
     cel_rules: ClassVar[tuple[Rule, ...]] = (NAME_FITS_OUTSIDE,)

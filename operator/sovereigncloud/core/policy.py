@@ -126,7 +126,12 @@ def _not_made_anew(absent: list[Step]) -> Outcome:
 def _listed(steps: tuple[Step, ...]) -> str:
     """What would be done, in short."""
     more = f" and {len(steps) - _NAMED} more" if len(steps) > _NAMED else ""
-    return ", ".join(f"{s.action} {s.target}" for s in steps[:_NAMED]) + more
+    return ", ".join(map(_named, steps[:_NAMED])) + more
+
+
+def _named(step: Step) -> str:
+    fields = f" ({', '.join(step.fields)})" if step.fields and step.action is Action.UPDATE else ""
+    return f"{step.action} {step.target}{fields}"
 
 
 def _take_over(decision: Decision, wanted: tuple[Step, ...], policy: Policy) -> Decision:

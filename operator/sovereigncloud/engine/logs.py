@@ -1,5 +1,5 @@
-"""Logs as JSON, each line with the object that it speaks of; or as text for a person. docs/reference/logs.md has the
-fields.
+"""Logs as JSON, each line with the object that it speaks of; or as text for a person. docs/how-to/observe.md has
+the fields.
 """
 
 from __future__ import annotations

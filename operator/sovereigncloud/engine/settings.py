@@ -58,7 +58,8 @@ class Settings(BaseModel):
     opennebula_burst: int = Field(default=30, ge=1)
     lease_seconds: float = Field(default=15.0, gt=1)
     http_port: int = Field(default=8080, ge=0, le=65535)
-    http_host: str = "0.0.0.0"  # noqa: S104 - probes and metrics come from outside the pod
+    http_host: str = ""
+    """The address that probes and metrics are served on; empty: all, of IPv4 and of IPv6, whatever the cluster has."""
     installer_image: str = "quay.io/ansible/awx-ee:24.6.1"
     tracing_endpoint: str = Field(default="", pattern=r"^(https?://\S+)?$")
     """Base URL of an OTLP collector over http; empty: no traces. The standard OTEL_EXPORTER_OTLP_ENDPOINT will do, too."""

@@ -67,6 +67,9 @@ INSTALLATION_CONFIG_MAP = "sovereign-installation"
 """Keeps the installation id, in the operator's namespace; outlives the release."""
 HOLDINGS_CONFIG_MAP = "sovereign-holdings"
 """Says what the operator holds by its finalizer, in its namespace; `helm uninstall` asks by deleting it."""
+# It is the chart's hook of this name, made before its time, and says so: Argo CD finds it in the cluster under a name of the
+# chart, and would prune what is neither a hook nor in Git, which the chart's policy denies (templates/policies/uninstall.yaml).
+_HOLDINGS_ANNOTATIONS = {"helm.sh/hook": "pre-delete"}
 
 RBAC = (
     *(RbacRule(GROUP, kind.crd.plural, ("list", "watch", "patch")) for kind in KINDS),
@@ -352,13 +355,19 @@ class KubernetesApi:
         return data
 
     async def create_config_map(
-        self, namespace: str, name: str, data: Mapping[str, str], labels: Mapping[str, str]
+        self,
+        namespace: str,
+        name: str,
+        data: Mapping[str, str],
+        labels: Mapping[str, str],
+        annotations: Mapping[str, str] | None = None,
     ) -> None:
         """Raises Conflict when it is there."""
+        metadata = {"name": name, "namespace": namespace, "labels": dict(labels)}
         body = {
             "apiVersion": "v1",
             "kind": "ConfigMap",
-            "metadata": {"name": name, "namespace": namespace, "labels": dict(labels)},
+            "metadata": metadata | ({"annotations": dict(annotations)} if annotations else {}),
             "data": dict(data),
         }
         await self._request("POST", _core(namespace, "configmaps"), body, counted=("create", "configmaps"))
@@ -370,10 +379,11 @@ class KubernetesApi:
     async def tell_holdings(self, namespace: str, data: Mapping[str, str]) -> None:
         """Write it into the ConfigMap, which is made where it is not there."""
         path = _core(namespace, "configmaps", HOLDINGS_CONFIG_MAP)
+        change = {"metadata": {"annotations": _HOLDINGS_ANNOTATIONS}, "data": dict(data)}
         try:
-            await self._request("PATCH", path, {"data": dict(data)}, counted=("patch", "configmaps"))
+            await self._request("PATCH", path, change, counted=("patch", "configmaps"))
         except NotFound:
-            await self.create_config_map(namespace, HOLDINGS_CONFIG_MAP, data, PART_OF)
+            await self.create_config_map(namespace, HOLDINGS_CONFIG_MAP, data, PART_OF, _HOLDINGS_ANNOTATIONS)
 
     async def lease(self, namespace: str, name: str) -> Json | None:
         """The Lease, or None."""

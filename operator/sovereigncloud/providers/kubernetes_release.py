@@ -22,11 +22,11 @@ class ReleasingKubernetesApi(KubernetesApi):
         page = await self._request("GET", "/api/v1/secrets", counted=("list", "secrets"), accept=_METADATA_ONLY)
         return sorted(
             (item["metadata"]["namespace"], item["metadata"]["name"])
-            for item in page.get("items", [])
+            for item in page.get("items") or ()
             if FINALIZER in item["metadata"].get("finalizers", ())
         )
 
     async def leases(self) -> list[Json]:
         """The Leases of all installations in the cluster."""
         page = await self._request("GET", "/apis/coordination.k8s.io/v1/leases", counted=("list", "leases"))
-        return [item for item in page.get("items", []) if item["metadata"]["name"].startswith(LEASE_PREFIX)]
+        return [item for item in page.get("items") or () if item["metadata"]["name"].startswith(LEASE_PREFIX)]

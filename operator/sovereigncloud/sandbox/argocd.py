@@ -1,7 +1,7 @@
 """Argo CD beside a control plane: redis, repo-server, application-controller, and if wanted applicationset-controller.
 
 All of it is Argo CD's own program and Argo CD's own manifests, out of the module that it was built from. What is
-missing is its web interface; applications are written and read with kubectl, or with `argocd --core`.
+missing is its web interface; applications are written and read with kubectl. (`argocd --core` looks for Argo CD's pods.)
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import re
 import secrets
 import shutil
 import socket
-import subprocess
 import time
 import urllib.request
 from collections.abc import Callable, Mapping
@@ -23,7 +22,7 @@ from typing import Any, Self
 
 import sovereigncloud
 from sovereigncloud.sandbox.child import Child
-from sovereigncloud.sandbox.cluster import Cluster, CommandError
+from sovereigncloud.sandbox.cluster import Cluster
 from sovereigncloud.sandbox.controlplane import ControlPlane
 
 Json = dict[str, Any]
@@ -126,7 +125,7 @@ class ArgoCD:
         """End the sync that is under way, if there is one, as `argocd app terminate-op` does: while there is one Argo CD
         begins no other, and deletes nothing of an application that is being deleted.
         """
-        if ((self.get(name).get("status") or {}).get("operationState") or {}).get("phase") == "Running":
+        if operating(self.get(name)) == "Running":
             change = {"status": {"operationState": {"phase": "Terminating"}}}
             self.cluster.request("PATCH", f"{_APPLICATIONS}/{name}", change, "application/merge-patch+json")
 
@@ -149,21 +148,6 @@ class ArgoCD:
         told = self.cluster.request("GET", f"{_APPLICATIONS}?{query}")
         events = told if isinstance(told, list) else [told] if told else []
         return [event["object"] for event in events if event["type"] in {"ADDED", "MODIFIED"}]
-
-    def cli(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """`argocd --core ...`: the same program, which needs no server. Raises CommandError."""
-        finished = subprocess.run(
-            [str(self.directory / "bin" / "argocd"), *arguments],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_READY_WITHIN,
-            env=self._env(),
-            cwd=self.directory,
-        )
-        if check and finished.returncode:
-            raise CommandError(finished)
-        return finished
 
     def metric(self, name: str, /, **labels: str) -> float:
         """The sum of a metric of the application-controller over all series that have these labels."""
@@ -327,10 +311,15 @@ def sync(application: Json) -> str:
     return str(((application.get("status") or {}).get("sync") or {}).get("status", ""))
 
 
+def operating(application: Json) -> str:
+    """Phase of the last sync: Running, Succeeded, Failed, Error, Terminating; "" when there was none."""
+    return str(((application.get("status") or {}).get("operationState") or {}).get("phase", ""))
+
+
 def is_settled(application: Json, revision: str = "") -> bool:
     """Synced and Healthy, with no operation under way, and at this revision where one is given."""
     status = application.get("status") or {}
-    running = (status.get("operationState") or {}).get("phase") == "Running" or "operation" in application
+    running = operating(application) == "Running" or "operation" in application
     at = (status.get("sync") or {}).get("revision", "")
     return (sync(application), health(application)) == ("Synced", "Healthy") and not running and revision in {"", at}
 

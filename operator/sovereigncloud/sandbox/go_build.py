@@ -79,6 +79,7 @@ class Builder:
         output = work / program.name
         command: list[str | Path] = [
             *(go, "build", "-mod=readonly", "-trimpath"),
+            *(("-tags", ",".join(program.tags)) if program.tags else ()),
             *("-ldflags", link_flags(program, version), "-o", output, program.package),
         ]
         with Child(

@@ -22,7 +22,8 @@ class Program:
     `stamps` are the link-time variables for that version. `oldest` is the oldest one accepted from PATH, `ask` the
     arguments that make it tell its version. `carries` are folders of the module's source that are kept beside the
     build, in `<name>-source`; a program that needs them is not taken from elsewhere. `on_demand`: not part of the
-    control plane, so only built when it is asked for.
+    control plane, so only built when it is asked for. `pinned`: this very version is wanted, so none of the machine's.
+    `tags` leave out what nobody here needs of it.
     """
 
     name: str
@@ -34,12 +35,15 @@ class Program:
     stamps: Mapping[str, str] = field(default_factory=dict)
     carries: Sequence[str] = ()
     on_demand: bool = False
+    pinned: bool = False
+    tags: Sequence[str] = ()
 
 
-def _kubernetes(name: str, *ask: str) -> Program:
+def _kubernetes(name: str, *ask: str, group: str = "kubernetes", pinned: bool = False) -> Program:
     return Program(
         name=name,
-        group="kubernetes",
+        group=group,
+        pinned=pinned,
         package=f"k8s.io/kubernetes/cmd/{name}",
         released_as="k8s.io/kubernetes",
         ask=ask,
@@ -99,9 +103,21 @@ _ALL = (
             ask=("--version",),
             oldest=(3, 0),
             on_demand=True,
+            tags=("remove_all_sd",),  # no discovery in two dozen clouds, whose SDKs are most of the build
         )
         for name in ("prometheus", "promtool")
     ),
 )
 
 PROGRAMS: Mapping[str, Program] = MappingProxyType({program.name: program for program in _ALL})
+
+OLDEST: Mapping[str, Program] = MappingProxyType(
+    {
+        **PROGRAMS,
+        **{
+            name: _kubernetes(name, "--version", group="kubernetes-oldest", pinned=True)
+            for name in ("kube-apiserver", "kube-controller-manager")
+        },
+    }
+)
+"""The same with the oldest Kubernetes that the chart says it needs (`kubeVersion`)."""

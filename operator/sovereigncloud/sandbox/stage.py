@@ -2,7 +2,7 @@
 stand on it; each breaks things through the admin doors of the simulators.
 
 The Kubernetes API, Helm and the operator are real. OVHcloud and OpenNebula are simulated over their real wire formats,
-and so is the pod of the installer, since there are no nodes. The operator does not know.
+and so is the pod of the installer, since no image of it is here. The operator does not know.
 """
 
 from __future__ import annotations

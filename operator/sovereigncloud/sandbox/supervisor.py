@@ -22,7 +22,7 @@ from sovereigncloud.sandbox.state import Files, Phase, Request, State
 from sovereigncloud.sandbox.toolchain import BuildError
 
 _LOOK = 1.0  # seconds between looks at the programs
-_ANNOUNCED_WITHIN = 60.0
+_ANNOUNCED_WITHIN = 100.0  # seconds; the playground waits for the operator's pod, and the machine may be busy
 
 
 class ServiceError(Exception):

@@ -48,6 +48,8 @@ class Toolchain:
 
     def find(self, name: str) -> Path | None:
         """The program if it is there without a build."""
+        if self.programs[name].pinned:
+            return self.cached(name) if _is_executable(self.cached(name)) else None
         assets = self.environ.get("KUBEBUILDER_ASSETS")
         for path in (*([Path(assets) / name] if assets else []), self.cached(name)):
             if _is_executable(path) and self._has_source(name, path):

@@ -19,6 +19,7 @@ from tests.integration.argocd.started import started
 from tests.integration.conftest import QUICK
 
 from sovereigncloud.sandbox.argocd import resource, summary
+from sovereigncloud.sandbox.stage import condition
 from sovereigncloud.sandbox.toolchain import Toolchain
 
 REST = 600.0
@@ -54,8 +55,10 @@ def _fill(gitops: GitOps) -> Folder:
     folder.put(cloud.network("reported", number=40, driftPolicy={"default": "Report"}))
     folder.create()
     folder.settled()
-    # Something that differs for good, and is told again by each sweep, is at rest as well.
+    # Something that differs for good, and is found again by each sweep, is at rest as well.
     cloud.mischief("vnet-edit", vnet="reported", attributes={"GATEWAY": "10.40.0.254"})
+    cloud.wait("virtualnetwork", "reported", "told", lambda o: condition(o, "Drifted").get("status") == "True")
+    folder.refresh()  # another message alone, of an object that stays Healthy, is shown by Argo CD's next look
     folder.wait("telling", lambda a: "10.40.0.254" in str(resource(a, "VirtualNetwork", "reported").get("health")))
     folder.settled()
     return folder

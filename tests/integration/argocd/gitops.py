@@ -76,10 +76,10 @@ class Folder:
     def app(self):
         return self.argo.get(self.name)
 
-    def wait(self, what, test, *, seconds=60):
+    def wait(self, what, test, *, seconds=90):
         return self.argo.wait(self.name, what, test, seconds=seconds)
 
-    def settled(self, revision="", *, seconds=90):
+    def settled(self, revision="", *, seconds=120):
         """The Application as soon as it is Synced and Healthy, at the revision if one is given."""
         return self.wait(
             f"Synced and Healthy at {revision or 'any revision'}", lambda a: is_settled(a, revision), seconds=seconds

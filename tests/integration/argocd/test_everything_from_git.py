@@ -11,8 +11,6 @@ from sovereigncloud.sandbox.controlplane import ControlPlane
 from sovereigncloud.sandbox.git_repository import GitRepository
 from sovereigncloud.sandbox.stage import SYSTEM, Stage
 
-pytestmark = pytest.mark.timeout(240)
-
 APPLICATION_SET = "/apis/argoproj.io/v1alpha1/namespaces/argocd/applicationsets/clouds"
 
 
@@ -38,7 +36,8 @@ def everything(tmp_path_factory, argocd_programs):
     directory = tmp_path_factory.mktemp("everything")
     with ControlPlane(directory / "control-plane", argocd_programs) as plane:
         stage = Stage(plane, directory, QUICK)
-        argo = ArgoCD(plane, directory / "argocd", environment=ENVIRONMENT)
+        # Argo CD itself may miss that a CRD became Healthy, and relies on its next look, which is due after minutes.
+        argo = ArgoCD(plane, directory / "argocd", environment={**ENVIRONMENT, "ARGOCD_RECONCILIATION_TIMEOUT": "5s"})
         try:
             plane.start_kubelet()
             stage.start_simulators()
@@ -55,11 +54,11 @@ def zones(everything):
     """Two zones, everything Synced and Healthy."""
     made = {name: everything.zone(name) for name in ("paris", "lyon")}
     everything.argo.apply(root(everything.repository))
-    everything.argo.wait(OPERATOR, "Synced and Healthy", is_settled, seconds=90)
+    everything.argo.wait(OPERATOR, "Synced and Healthy", is_settled, seconds=120)
     everything.stage.cluster.settle_garbage_collector()
-    everything.argo.wait(ROOT, "Synced and Healthy", is_settled)
+    everything.argo.wait(ROOT, "Synced and Healthy", is_settled, seconds=120)
     for name in made:
-        everything.argo.wait(name, "Synced and Healthy", is_settled, seconds=90)
+        everything.argo.wait(name, "Synced and Healthy", is_settled, seconds=120)
     return made
 
 
@@ -70,7 +69,8 @@ def test_the_clouds_come_when_the_operator_is_ready(everything, zones):
     made = everything.stage.cluster.request("GET", APPLICATION_SET)["metadata"]["creationTimestamp"]
     assert made >= available["lastTransitionTime"]
     operator = everything.argo.get(OPERATOR)
-    assert {entry["status"] for entry in operator["status"]["resources"]} == {"Synced"}
+    judged = [entry for entry in operator["status"]["resources"] if not entry.get("hook")]
+    assert [entry for entry in judged if entry["status"] != "Synced"] == []
     assert len(operator["status"]["resources"]) > 10
     for cloud, _ in zones.values():
         assert cloud.vm("web")
@@ -93,7 +93,7 @@ def test_deleting_the_whole_ends_with_the_operator_last_and_leaves_nothing(every
     applications = "/apis/argoproj.io/v1alpha1/namespaces/argocd/applications"
     since = cluster.request("GET", applications)["metadata"]["resourceVersion"]
     everything.argo.delete(ROOT)
-    everything.argo.wait_gone(ROOT, seconds=150)
+    everything.argo.wait_gone(ROOT, seconds=180)
     told = cluster.request("GET", f"{applications}?watch=1&resourceVersion={since}&timeoutSeconds=1")
     ended = [event["object"]["metadata"]["name"] for event in told if event["type"] == "DELETED"]
     assert ended[-2:] == [OPERATOR, ROOT]

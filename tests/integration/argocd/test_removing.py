@@ -2,9 +2,7 @@
 
 import pytest
 
-from sovereigncloud.sandbox.argocd import is_settled
-
-pytestmark = pytest.mark.timeout(180)
+from sovereigncloud.sandbox.argocd import is_settled, operating
 
 
 @pytest.fixture
@@ -55,7 +53,7 @@ def test_a_part_that_is_still_used_waits_and_ends_when_its_user_ends(filled):
     folder.remove("VirtualNetwork", "lan")
     folder.commit("The network goes, the machine stays")
     cloud.says("virtualnetwork", "lan", "Reconciling", "InUse", "HostedInstance inuse/web")
-    folder.wait("waiting for it", lambda app: app["status"]["operationState"]["phase"] == "Running")
+    folder.wait("waiting for it", lambda app: operating(app) == "Running")
     cloud.delete("hostedinstance", "web")
     cloud.gone("virtualnetwork", "lan")
     folder.remove("HostedInstance", "web")

@@ -3,10 +3,8 @@
 import pytest
 
 from sovereigncloud.api.base import PAUSED
-from sovereigncloud.sandbox.argocd import health, resource, sync
+from sovereigncloud.sandbox.argocd import health, operating, resource, sync
 from sovereigncloud.sandbox.stage import condition
-
-pytestmark = pytest.mark.timeout(180)
 
 
 def said(app, kind, name):
@@ -79,7 +77,7 @@ def test_a_paused_one_is_suspended_and_holds_later_waves_until_it_is_resumed(mak
     assert sync(app) == "Synced", "an annotation that Git does not have is nobody's difference"
     folder.put(cloud.instance("web"))
     revision = folder.commit("A machine, while its network is paused")
-    folder.wait("held", lambda app: app["status"]["operationState"].get("phase") == "Running")
+    folder.wait("held", lambda app: operating(app) == "Running")
     cloud.swept()
     assert not cloud.get("hostedinstance", "web")
     assert PAUSED in str(said(folder.app, "VirtualNetwork", "lan"))
@@ -100,7 +98,7 @@ def test_a_change_that_waits_for_consent_is_suspended_until_spec_allows_it(make_
     assert "set spec.updatePolicy.powerCycle: Allow" in waits["message"]
     folder.change("HostedInstance", "web", updatePolicy={"powerCycle": "Allow"})
     revision = folder.commit("It may be restarted")
-    folder.argo.cli("app", "terminate-op", folder.name, "--core")
+    folder.argo.terminate(folder.name)
     folder.settled(revision)
 
 
@@ -114,7 +112,7 @@ def awaited(make_folder):
         revision = folder.create()
         app = folder.wait("held", held_by("VirtualNetwork", "lan"))
         plan = cloud.get("virtualnetwork", "lan")["status"]["plan"]["hash"]
-        assert f"plan {plan} waits" in said(app, "VirtualNetwork", "lan")[1]
+        assert f"set spec.approvedPlan: {plan}" in said(app, "VirtualNetwork", "lan")[1]
         assert not cloud.get("hostedinstance", "web"), "the next wave is held"
         return cloud, folder, revision, plan
 
@@ -134,7 +132,7 @@ def test_an_approval_by_git_reaches_a_sync_that_waits_once_that_is_terminated(aw
     folder.change("VirtualNetwork", "lan", approvedPlan=plan)
     revision = folder.commit("The plan is approved")
     app = folder.wait("compared with the new commit", lambda app: app["status"]["sync"]["revision"] == revision)
-    assert app["status"]["operationState"]["phase"] == "Running"
+    assert operating(app) == "Running"
     assert app["status"]["operationState"]["operation"]["sync"]["revision"] == before
-    folder.argo.cli("app", "terminate-op", folder.name, "--core")
+    folder.argo.terminate(folder.name)
     folder.settled(revision)

@@ -2,12 +2,8 @@
 
 from itertools import pairwise
 
-import pytest
-
 from sovereigncloud.sandbox.argocd import health, sync
 from sovereigncloud.sandbox.stage import is_ready
-
-pytestmark = pytest.mark.timeout(180)
 
 OPERATORS_FIELDS = {"f:status", "f:metadata"}
 
@@ -19,8 +15,7 @@ def revision_of(found):
 
 def memory_outside(cloud):
     """MiB of its one machine, as OpenNebula has it."""
-    (machine,) = cloud.stage.cloud(cloud.name)["vms"]
-    return machine["memory"]
+    return int(cloud.vm("web").template["MEMORY"])
 
 
 def in_namespace(chronicle, kind, name, namespace):

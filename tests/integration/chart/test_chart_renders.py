@@ -19,6 +19,8 @@ HERE = Path(__file__).parent
 NAMESPACE = "clouds"
 SETS = sorted(path.stem for path in (HERE / "values").glob("*.yaml"))
 UMBRELLA = "umbrella"
+# The alerts and the dashboards have files and tests of their own.
+SHIPPED = re.compile(r"(/templates/(?:prometheusrule|dashboards)\.yaml\n.*?\n)(spec|data):\n.*", re.DOTALL)
 VERSION = yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]
 
 
@@ -47,10 +49,9 @@ def renders(control_plane, umbrella):
 
 def kept(text):
     """What a golden file keeps: not the CRDs, which are generated files of their own, and not the version, which moves."""
-    parts = (part for part in text.split("---\n") if "\nkind: CustomResourceDefinition\n" not in part)
-    return re.sub(
-        rf"(app.kubernetes.io/version: |{CHART.name}:){re.escape(VERSION)}", r"\1VERSION", "---\n".join(parts)
-    )
+    parts = (part for part in text.split("\n---\n") if "\nkind: CustomResourceDefinition\n" not in part)
+    told = "\n---\n".join(SHIPPED.sub(r"\1\2: as in files/", part) for part in parts)
+    return re.sub(rf"(app.kubernetes.io/version: |{CHART.name}:){re.escape(VERSION)}", r"\1VERSION", told)
 
 
 @pytest.mark.parametrize("name", [*SETS, UMBRELLA])
@@ -78,6 +79,20 @@ def test_the_companys_values_reach_the_operator(renders):
     assert deployment["spec"]["template"]["spec"]["imagePullSecrets"] == [{"name": "corp-registry"}]
     teams = {document["metadata"]["labels"].get("team") for document in rendered if document["kind"] != "Pod"}
     assert teams == {"platform"}
+
+
+def test_alerts_and_dashboards_arrive_as_they_are(renders):
+    """What is in braces there is templating of Prometheus and Grafana, not of Helm."""
+    rendered = documents(renders("monitoring"))
+    rules = {path.stem: path.read_text() for path in (CHART / "files" / "rules").glob("*.yaml")}
+    assert [rule["spec"] for rule in rendered.all("PrometheusRule")] == [
+        yaml.safe_load(text) for text in rules.values()
+    ]
+    told = {name: text for one in rendered.all("ConfigMap") for name, text in one.get("data", {}).items()}
+    for path in (CHART / "files" / "dashboards").glob("*.json"):
+        assert json.loads(told[path.name]) == json.loads(path.read_text())
+    assert rules
+    assert told
 
 
 # --- on a real API server -------------------------------------------------------------------------------------------------

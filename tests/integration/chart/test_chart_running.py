@@ -92,6 +92,8 @@ MINISTRY = Authority.create("a ministry")
 VALUES = {
     "replicas": 2,
     "privateCA": {"configMap": "authorities"},
+    # Nobody answers there: the API server, and what is excepted, are asked without it.
+    "proxy": {"httpsProxy": "http://127.0.0.1:9", "noProxy": ["127.0.0.0/8"]},
     "limits": {"ovh": {"rate": 50, "burst": 100}},  # the simulated one bears it
     "sweepInterval": 5,
     "leaseSeconds": 6,
@@ -173,6 +175,16 @@ def test_a_hosted_cloud_is_built_on_the_simulated_servers(company):
     waited(company, "condition=Ready", "sovereigncloud/sandbox-hosted")
     (job,) = company.get("jobs", IN_PLATFORM)["items"]
     assert {c["type"] for c in job["status"]["conditions"] if c["status"] == "True"} >= {"Complete"}
+
+
+def test_whoever_plays_the_installer_uses_each_of_its_rights_and_misses_none(company):
+    account = f"system:serviceaccount:{SYSTEM}:{NAME}-sandbox"
+    asked = [entry for entry in company.audit() if entry["user"]["username"] == account and "objectRef" in entry]
+    assert {entry["annotations"]["authorization.k8s.io/decision"] for entry in asked} == {"allow"}
+    used = {(e["objectRef"]["resource"], e["objectRef"].get("subresource", ""), e["verb"]) for e in asked}
+    rules = company.get("clusterrole", f"{SYSTEM}-{NAME}-sandbox")["rules"]
+    granted = {(*f"{resource}/".split("/")[:2], verb) for rule in rules for resource in rule["resources"] for verb in rule["verbs"]}  # fmt: skip
+    assert used == granted
 
 
 def test_what_was_there_before_is_as_it_was(company):

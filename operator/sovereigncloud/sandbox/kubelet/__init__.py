@@ -9,7 +9,8 @@ Not real, and said here once:
   is not bound; it stays Pending with the reason Unschedulable.
 - networks: a pod has a loopback address of its own and shares everything else of the network with the machine. A
   process that listens on 0.0.0.0 takes the port of all pods, so images listen on their pod's address.
-- limits of CPU and memory, seccomp, `kubectl exec|attach|cp|port-forward`, sidecars (init containers that restart),
-  probes over gRPC, volumes beyond emptyDir, secret, configMap, downwardAPI and projected: there are none.
+- limits of CPU and memory, seccomp, lifecycle hooks, termination messages, `kubectl exec|attach|cp|port-forward|top`,
+  sidecars (init containers that restart), probes over gRPC, volumes beyond emptyDir, secret, configMap, downwardAPI and
+  projected, EndpointSlices: there are none.
 - the wait before a container that failed is started again is 1 s to 20 s, where Kubernetes has 10 s to 5 min.
 """

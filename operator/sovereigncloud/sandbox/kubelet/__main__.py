@@ -17,7 +17,8 @@ from sovereigncloud.sandbox.kubelet import logs
 from sovereigncloud.sandbox.kubelet.binding import is_ours_to_bind, obstacle, unschedulable
 from sovereigncloud.sandbox.kubelet.config import Config
 from sovereigncloud.sandbox.kubelet.container import Runner
-from sovereigncloud.sandbox.kubelet.node import Node, utc_now
+from sovereigncloud.sandbox.kubelet.events import utc_now
+from sovereigncloud.sandbox.kubelet.node import Node
 from sovereigncloud.sandbox.kubelet.pod import PodWorker
 from sovereigncloud.sandbox.kubelet.root import Isolation, entries_of_root
 from sovereigncloud.sandbox.kubelet.services import Services

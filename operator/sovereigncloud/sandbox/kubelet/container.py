@@ -1,7 +1,6 @@
 """One container of a pod: started, probed, restarted, ended."""
 
 import asyncio
-import contextlib
 import logging
 import os
 import time
@@ -14,8 +13,9 @@ import aiohttp
 
 from sovereigncloud.sandbox.kubelet.asking import answer
 from sovereigncloud.sandbox.kubelet.environment import ConfigError
+from sovereigncloud.sandbox.kubelet.events import utc_now
 from sovereigncloud.sandbox.kubelet.images import executable_path
-from sovereigncloud.sandbox.kubelet.node import Node, utc_now
+from sovereigncloud.sandbox.kubelet.node import Node
 from sovereigncloud.sandbox.kubelet.probes import Judgement, Probe
 from sovereigncloud.sandbox.kubelet.processes import Process
 from sovereigncloud.sandbox.kubelet.restarts import failures_after, restarts, wait_before
@@ -65,6 +65,7 @@ class Runner:
         self._node, self._pod, self._prepare, self._changed = node, pod, prepare, changed
         self._process: Process | None = None
         self._starting = asyncio.Lock()
+        self._killing: asyncio.Task[int] | None = None
         self._prepared: Prepared | None = None
         self._stopping = False
         self._policy = pod()["spec"].get("restartPolicy", "Always")
@@ -226,11 +227,9 @@ class Runner:
         seconds = (probe.action if probe else {}).get("terminationGracePeriodSeconds")
         grace = seconds or self._pod()["spec"].get("terminationGracePeriodSeconds") or 30
         if self._process is not None:
-            process = self._process
             # Not in this task: the end of the process ends its probes.
-            stopping = asyncio.create_task(process.stop(float(grace)))
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.shield(stopping)
+            self._killing = asyncio.create_task(self._process.stop(float(grace)))
+            await asyncio.shield(self._killing)
 
     def _set(self, **changes: Any) -> None:
         now = replace(self.now, **changes)

@@ -1,14 +1,10 @@
 """What all pods of the node share: the API server, the machine, addresses, events."""
 
-import asyncio
 import ipaddress
-import logging
 import os
-import secrets
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,10 +14,10 @@ import aiohttp
 from sovereigncloud.sandbox.api_server import ApiServer
 from sovereigncloud.sandbox.kubelet.config import HOST, Config
 from sovereigncloud.sandbox.kubelet.environment import Sources
+from sovereigncloud.sandbox.kubelet.events import Events, utc_now
 from sovereigncloud.sandbox.kubelet.images import Image, repository
 from sovereigncloud.sandbox.kubelet.root import Isolation
 
-logger = logging.getLogger("kubelet")
 Json = dict[str, Any]
 _NOT_FOUND = 404
 RUNTIME = "sandbox://1"
@@ -38,7 +34,10 @@ class Node:
     top: Mapping[str, str | None]
     _addresses: set[str] = field(default_factory=set)
     _last: int = 1
-    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    events: Events = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.events = Events(self.api, self.config.node)
 
     @property
     def labels(self) -> Mapping[str, str]:
@@ -132,33 +131,4 @@ class Node:
 
     def event(self, pod: Json, kind: str, reason: str, message: str, container: str = "") -> None:
         """Tell of a pod, as `kubectl describe pod` shows it; nobody waits for it."""
-        task = asyncio.create_task(self._tell(pod, kind, reason, message, container))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _tell(self, pod: Json, kind: str, reason: str, message: str, container: str) -> None:
-        metadata, now = pod["metadata"], utc_now()
-        about = {"kind": "Pod", "apiVersion": "v1"} | {key: metadata[key] for key in ("name", "namespace", "uid")}
-        if container:
-            about["fieldPath"] = f"spec.containers{{{container}}}"
-        body = {
-            "metadata": {"name": f"{metadata['name']}.{secrets.token_hex(8)}", "namespace": metadata["namespace"]},
-            "involvedObject": about,
-            "type": kind,
-            "reason": reason,
-            "message": message,
-            "source": {"component": "kubelet", "host": self.config.node},
-            "reportingComponent": "kubelet",
-            "firstTimestamp": now,
-            "lastTimestamp": now,
-            "count": 1,
-        }
-        try:
-            await self.api.call("POST", f"/api/v1/namespaces/{metadata['namespace']}/events", body)
-        except aiohttp.ClientError as error:
-            logger.info("event %s of %s is lost: %s", reason, metadata["name"], error)
-
-
-def utc_now() -> str:
-    """Now, as Kubernetes writes it."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        self.events.tell(pod, kind, reason, message, container)

@@ -15,8 +15,9 @@ from sovereigncloud.sandbox.kubelet import environment, volumes
 from sovereigncloud.sandbox.kubelet.config import HOST
 from sovereigncloud.sandbox.kubelet.container import Prepared, Runner
 from sovereigncloud.sandbox.kubelet.environment import ConfigError
+from sovereigncloud.sandbox.kubelet.events import utc_now
 from sovereigncloud.sandbox.kubelet.images import Image
-from sovereigncloud.sandbox.kubelet.node import Node, utc_now
+from sovereigncloud.sandbox.kubelet.node import Node
 from sovereigncloud.sandbox.kubelet.root import Isolation, Mount, Plan, identity_of, user_of
 from sovereigncloud.sandbox.kubelet.services import Backend
 from sovereigncloud.sandbox.kubelet.status import Container, Pod, Waiting, status_of
