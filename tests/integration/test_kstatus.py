@@ -2,7 +2,10 @@
 situation, each situation brought about for real, and every version of a status from an object's first second on."""
 
 import re
+import subprocess
 import time
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import yaml
@@ -19,6 +22,8 @@ from tests.integration.status_scenes import (
 )
 
 from sovereigncloud.api import KINDS
+from sovereigncloud.sandbox.argocd import MANIFESTS
+from sovereigncloud.sandbox.stage import condition
 
 SETTINGS = {"sweep_interval": "1", "settle_interval": "0.3", "late_write_grace": "2"}
 
@@ -80,7 +85,7 @@ def frozen(stage, chronicle, scenes):
     waiting_for = {cell: [test for test in (scene.until, scene.shows) if test] for cell, scene in open_cells.items()}
     untrue = []
     current = set()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 150
     while any(waiting_for.values()) and time.monotonic() < deadline:
         mark = chronicle.mark
         for cell, tests in waiting_for.items():
@@ -239,6 +244,50 @@ def test_helm_judges_each_of_them_as_the_rules_in_these_tests_do(stage, frozen, 
     told = dict(re.findall(r"resource (\w+/platform/[\w.-]+) not ready\. status: (\w+)", said.stderr))
     expected = {f"{o['kind']}/platform/{o['metadata']['name']}": judge(o) for o in frozen.values()}
     assert told == {name: status for name, status in expected.items() if status != CURRENT}
+
+
+@pytest.mark.argocd
+def test_argo_cd_judges_each_of_them_by_the_health_check_that_is_shipped(argocd_programs, frozen, tmp_path):
+    """Its own program with our argocd-cm.yaml. What is being deleted never reaches a health check: Progressing."""
+    alike = defaultdict(list)
+    for cell, found in frozen.items():
+        if judge(found) != TERMINATING:
+            alike[seen_by_argo_cd(found)].append(cell)
+
+    def ask(cells):
+        file = tmp_path / f"{'-'.join(cells[0])}.yaml".replace(" ", "-")
+        file.write_text(yaml.safe_dump(frozen[cells[0]]))
+        asked = (
+            "admin",
+            "settings",
+            "resource-overrides",
+            "health",
+            file,
+            "--argocd-cm-path",
+            MANIFESTS / "argocd-cm.yaml",
+        )
+        answer = subprocess.run(
+            [argocd_programs.resolve("argocd"), *asked], capture_output=True, text=True, check=True, timeout=60
+        )
+        return answer.stdout
+
+    with ThreadPoolExecutor(2) as several:
+        answers = list(several.map(ask, alike.values()))
+    told = {cell: answer for cells, answer in zip(alike.values(), answers, strict=True) for cell in cells}
+    judged = {cell: re.search(r"STATUS: (\w+)", answer)[1] for cell, answer in told.items()}
+    assert judged == {cell: ROWS[cell[1]][3] for cell in judged}
+    for cell, answer in told.items():
+        if ROWS[cell[1]][3] in {"Degraded", "Suspended"} and cell in {cells[0] for cells in alike.values()}:
+            kinds = ("Paused", "Stalled", "Reconciling")
+            said = next(m for m in (condition(frozen[cell], kind).get("message") for kind in kinds) if m)
+            assert said in answer, "the operator's own message"
+
+
+def seen_by_argo_cd(found):
+    """What a health check can tell apart: many objects are one case for it."""
+    status = found.get("status") or {}
+    conditions = tuple((c["type"], c["status"], c["reason"]) for c in status.get("conditions") or ())
+    return status.get("observedGeneration") == found["metadata"]["generation"], conditions
 
 
 def test_conditions_are_told_only_while_they_are_true_and_never_both(chronicle, frozen):
