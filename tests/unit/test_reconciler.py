@@ -475,7 +475,7 @@ async def test_a_reference_waits_and_heals(b):
     await b.start()
     await b.after(100)
     assert "does not exist" in b.message()
-    assert b.engine._clouds == {}, "no cloud, no reads"
+    assert b.engine.watches.clouds == {}, "no cloud, no reads"
     b.api.apply(objects.cloud(endpoint=None))
     await b.after(10)
     assert b.ready()
@@ -506,11 +506,11 @@ async def test_a_cloud_that_went_leaves_no_watch_behind(b):
     await b.after(5)
     b.api.delete(CLOUD)
     await b.after(10)
-    assert b.engine._clouds == {}
+    assert b.engine.watches.clouds == {}
     views = b.outside.views
     b.api.apply(objects.instance("later"))
     await b.after(200)
-    assert b.engine._clouds == {}
+    assert b.engine.watches.clouds == {}
     assert b.outside.views == views
 
 
@@ -649,7 +649,7 @@ async def test_refused_credentials_are_read_again_at_once(b):
     b.clients._secrets[NAMESPACE, "one"] = b.clients._secrets[NAMESPACE, "one"].__class__(
         {"username": "a", "password": "b"}, now()
     )
-    b.engine._clouds[CLOUD].refresh()
+    b.engine.watches.clouds[CLOUD].refresh()
     await b.after(5)
     assert reads, "not only when its minute has passed"
 
@@ -1074,7 +1074,7 @@ async def test_nothing_is_kept_of_what_went(b):
         "parsed": engine.store._parsed,
         "tracks": engine._shared.tracks,
         "verdicts": engine._shared.verdicts,
-        "clouds": engine._clouds,
+        "clouds": engine.watches.clouds,
         "since": engine._since,
         "failures": engine.queue._failures,
         "due": engine.queue._due,

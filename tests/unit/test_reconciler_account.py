@@ -83,7 +83,7 @@ async def test_an_account_that_nobody_names_any_more_is_not_read(b):
     views = b.account.views
     await b.after(600)
     assert b.account.views == views
-    assert b.engine._accounts == {}
+    assert b.engine.watches.accounts == {}
     b.api.apply(server("one-1"))
     await b.after(10)
     assert b.ready(ONE)
@@ -96,7 +96,7 @@ async def test_an_account_that_does_not_answer_and_is_named_by_nobody_is_left_to
     for which in (ONE, TWO):
         b.api.delete(which)
     await b.after(300)
-    assert b.engine._accounts == {}
+    assert b.engine.watches.accounts == {}
 
 
 @scenario

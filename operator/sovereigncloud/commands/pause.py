@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
@@ -93,12 +93,21 @@ def resume(
             )
 
 
+@dataclass(frozen=True, slots=True)
 class _Done:
-    """An object whose annotation was set or removed."""
+    """An object whose annotation was set or removed.
 
-    def __init__(self, key: Key, before: Mapping[str, Any], *, now: bool, inside: int) -> None:
-        self.key, self.now, self.inside = key, now, inside
-        self.before, self.owners = is_paused(before), owners(before)
+    Attributes:
+        before, now: whether it was, and is, paused.
+        owners: who applies the annotation from a manifest.
+        inside: how many objects are in it, where it is a cloud.
+    """
+
+    key: Key
+    before: bool
+    now: bool
+    owners: tuple[str, ...]
+    inside: int
 
 
 def _set(
@@ -114,10 +123,11 @@ def _set(
             keys = list(dict.fromkeys([*keys, *(key for key in inside if key in landscape)]))
         done = []
         for key in keys:
-            if is_paused(there[key]) != (value is not None):
+            before, now = is_paused(there[key]), value is not None
+            if before != now:
                 await _annotate(cluster, key, value)
             inside_of = len(landscape.members(key)) if key.kind == CLOUD else 0
-            done.append(_Done(key, there[key], now=value is not None, inside=inside_of))
+            done.append(_Done(key, before, now, owners(there[key]), inside_of))
         return done
 
     return asked(ctx, where, act)

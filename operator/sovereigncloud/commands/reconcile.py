@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from sovereigncloud.api.base import RECONCILE_REQUESTED_AT, Key
+from sovereigncloud.api.reasons import Reason
 from sovereigncloud.commands.asking import Where, asked, bodies
 from sovereigncloud.commands.condition_words import Health, State, missing, state_of, unreadable
 from sovereigncloud.commands.counting import counted
@@ -141,7 +142,9 @@ def judged(key: Key, token: str, body: Mapping[str, Any], doors: Doors) -> _Resu
     return _Result(key, token, handled=handled, state=state, settled=handled and current and resting)
 
 
-_RESTING = frozenset({"ApprovalRequired", "WaitingForDependency", "InUse", "NotActing", "PausedDeletion"})
+_RESTING = frozenset({
+    Reason.APPROVAL_REQUIRED, Reason.WAITING_FOR_DEPENDENCY, Reason.IN_USE, Reason.NOT_ACTING, Reason.PAUSED_DELETION,
+})  # fmt: skip
 """Reasons under which nothing moves until somebody does something."""
 
 

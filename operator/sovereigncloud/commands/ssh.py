@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+from itertools import takewhile
 from typing import Annotated, Any
 
 import typer
@@ -46,9 +47,8 @@ def ssh(
     they need not be reachable from here. The keys of spec.sshAuthorizedKeys may log in. -o prints what would be run.
     """
     where = Where(namespace, everywhere=False, context=context, kubeconfig=kubeconfig)
-    options = (
-        tuple(word for word in command or () if word.startswith("-")) if command and command[0].startswith("-") else ()
-    )
+    # ssh takes its own options before the command: -oName=value is one word.
+    options = tuple(takewhile(lambda word: word.startswith("-"), command or ()))
     login = Login(user, port, jump, identity, options, tuple(command or ())[len(options) :])
     only_said = print_only or output is not Output.TABLE
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from rich.console import Group, RenderableType
+from rich.table import Table
 from rich.text import Text
 
 from sovereigncloud.commands.belongings import Node, Relation
@@ -37,8 +38,8 @@ def shown(nodes: Sequence[Node], now: datetime, *, namespaces: bool) -> Renderab
     return Group(made, _summary(nodes))
 
 
-def _rows(made: object, node: Node, before: str, below: str, now: datetime, *, namespaces: bool) -> None:
-    made.add_row(*_cells(node, before, now, namespaces=namespaces))  # type: ignore[attr-defined]
+def _rows(made: Table, node: Node, before: str, below: str, now: datetime, *, namespaces: bool) -> None:
+    made.add_row(*_cells(node, before, now, namespaces=namespaces))
     last = len(node.children) - 1
     for number, child in enumerate(node.children):
         branch, rest = ("└─ ", "   ") if number == last else ("├─ ", "│  ")

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from secrets import token_hex
 from time import monotonic, time
 from typing import Any
 
-from sovereigncloud.api import SovereignCloud
 from sovereigncloud.api.base import FINALIZER, Key
 from sovereigncloud.core.brakes import Limits
 from sovereigncloud.core.conditions import timestamp
 from sovereigncloud.core.outcome import Phase
 from sovereigncloud.engine import exposed
 from sovereigncloud.engine.actor import Actor
-from sovereigncloud.engine.catalogue import Api
 from sovereigncloud.engine.clients import Clients
 from sovereigncloud.engine.events import EventPoster
 from sovereigncloud.engine.examine import AnyController, owner_of
@@ -30,18 +28,15 @@ from sovereigncloud.engine.subject import Subject, busy_with
 from sovereigncloud.engine.sweep import Sweeper
 from sovereigncloud.engine.tracing import Tracer, Untraced
 from sovereigncloud.engine.tracks import Tracks
-from sovereigncloud.engine.watch import ViewWatch
+from sovereigncloud.engine.watches import Watches
 from sovereigncloud.engine.workqueue import Backoff, Lane, Workqueue
-from sovereigncloud.engine.world import Shared, open_nebula_of
+from sovereigncloud.engine.world import Shared
 from sovereigncloud.kinds.controller import Uses
-from sovereigncloud.kinds.endpoint import endpoint_of
-from sovereigncloud.kinds.errors import Auth, OutsideError
-from sovereigncloud.kinds.ports import AccountView, CloudView, Installer, Kubernetes
+from sovereigncloud.kinds.errors import OutsideError
+from sovereigncloud.kinds.ports import Installer, Kubernetes
 
 logger = logging.getLogger(__name__)
 Json = dict[str, Any]
-Account = tuple[str, str, str]
-"""(endpoint, namespace, Secret)"""
 
 _NAMED = frozenset({"MachineImage", "VirtualNetwork"})
 _AGAIN = {Phase.BLOCKED: 60.0, Phase.STALLED: 300.0}
@@ -91,13 +86,21 @@ class Engine:
         self.queue: Workqueue[Key] = Workqueue(
             backoff=backoff, clock=clock, waited=lambda lane, seconds: metrics.waited(lane.name.lower(), seconds)
         )
-        self._clouds: dict[Key, ViewWatch[CloudView]] = {}
-        self._accounts: dict[Account, ViewWatch[AccountView]] = {}
-        self._vracks: dict[Account, set[str]] = {}
         self._events = EventPoster(writer, clock=clock)
         self._tasks: list[asyncio.Task[None]] = []
         self._since: dict[Key, float] = {}
         self.synced = False
+        self._tracer = tracer or Untraced()
+        self.watches = Watches(
+            settings,
+            self.store,
+            clients,
+            self._tracer,
+            recheck=self._recheck,
+            distrust=lambda cloud: self._shared.distrust(cloud, Uses()),
+            sweeper=lambda: self._sweeper,
+            clock=clock,
+        )
         self._shared = Shared(
             store=self.store,
             tracks=Tracks(grace=settings.late_write_grace, clock=clock),
@@ -108,8 +111,8 @@ class Engine:
             plain_http_hosts=frozenset(settings.plain_http_hosts),
             now=now,
             clock=clock,
-            watch_of_cloud=self._watch_of_cloud,
-            watch_of_account=self._watch_of_account,
+            watch_of_cloud=self.watches.of_cloud,
+            watch_of_account=self.watches.of_account,
         )
         limits = Limits(settings.brake_objects, settings.brake_fraction)
         self._sweeper = Sweeper(self._shared, controllers, self._recheck, limits, metrics)
@@ -134,7 +137,7 @@ class Engine:
             ingest=self.ingest,
             vanished=self._gone,
         )
-        self._may_write, self._tracer = may_write, tracer or Untraced()
+        self._may_write = may_write
         metrics.show(exposed.gauges(self._now))
 
     # --- what the API server tells -----------------------------------------------------------------------------------
@@ -150,7 +153,7 @@ class Engine:
             return
         before = self.store.stored(key_of(body))
         key, news = self.store.put(body)
-        if before is not None and (watch := self._clouds.get(key)) and self._respecified(key, before):
+        if before is not None and (watch := self.watches.clouds.get(key)) and self._respecified(key, before):
             watch.invalidate()  # it may have another endpoint now: what was read before says nothing
         if news:
             self._refer(key)
@@ -196,10 +199,7 @@ class Engine:
             return
         self.queue.forget(key)
         self._shared.tracks.forget(key)
-        for watch in self._watches:
-            watch.rest(key)
-        if watch_of_it := self._clouds.pop(key, None):
-            watch_of_it.stop()
+        self.watches.gone(key)
         self._shared.verdicts.pop(key, None)
         self._shared.account_verdicts.pop(key, None)
         for secret in stored.uses.secrets:
@@ -235,107 +235,9 @@ class Engine:
                 if user.kind == "HostedInstance" and waits is not None and not waits.ready:
                     self._recheck(user)
 
-    @property
-    def _watches(self) -> tuple[ViewWatch[Any], ...]:
-        return (*self._clouds.values(), *self._accounts.values())
-
     def _recheck(self, key: Key) -> None:
         if self.store.stored(key) is not None:
             self.queue.add(key, Lane.RECHECK)
-
-    # --- watches -----------------------------------------------------------------------------------------------------
-
-    def _watch_of_cloud(self, cloud: Key) -> ViewWatch[CloudView]:
-        if cloud not in self._clouds:
-
-            async def read(began: float) -> CloudView:
-                resource = self.store.get(cloud)
-                try:
-                    with self._tracer.trace("read OpenNebula", _named(f"{cloud.namespace}/{cloud.name}")):
-                        client = await open_nebula_of(self._clients, resource, self.store.get)
-                        return await client.view(began)
-                except Auth:
-                    if resource is not None:
-                        self._shared.distrust(resource, Uses())
-                    raise
-
-            async def swept(_: CloudView, keys: frozenset[Key] | None) -> bool:
-                if keys is not None:
-                    return await self._sweeper.some(cloud, keys)
-                await self._sweeper.cloud(cloud)
-                return False
-
-            self._clouds[cloud] = ViewWatch(
-                str(cloud),
-                read=read,
-                swept=swept,
-                enqueue=self._recheck,
-                failed=lambda: self._recheck(cloud),
-                interval=self._settings.sweep_interval,
-                settle=self._settings.settle_interval,
-                clock=self._clock,
-            )
-            self._clouds[cloud].start()
-        return self._clouds[cloud]
-
-    def _watch_of_account(self, endpoint: str, namespace: str, secret: str, vrack: str) -> ViewWatch[AccountView]:
-        account = (endpoint, namespace, secret)
-        vracks = self._vracks.setdefault(account, set())
-        if account not in self._accounts:
-
-            async def read(began: float) -> AccountView:
-                try:
-                    with self._tracer.trace("read OVHcloud", _named(f"{namespace}/{secret}")):
-                        client = await self._clients.ovh(endpoint, namespace, secret)
-                        return await client.view(began, frozenset(self._vracks[account]))
-                except Auth:
-                    self._clients.forget(namespace, secret)
-                    raise
-
-            async def swept(_: AccountView, __: frozenset[Key] | None) -> bool:
-                if members := self._account_members(account):
-                    await self._sweeper.account(members)
-                else:
-                    self._leave(account)
-                return False
-
-            def failed() -> None:
-                for key in (members := self._account_members(account)):
-                    self._recheck(key)
-                if not members:
-                    self._leave(account)
-
-            self._accounts[account] = ViewWatch(
-                f"OVHcloud account of Secret {namespace}/{secret}",
-                read=read,
-                swept=swept,
-                enqueue=self._recheck,
-                failed=failed,
-                interval=self._settings.sweep_interval,
-                settle=self._settings.settle_interval * 2,
-                clock=self._clock,
-            )
-            self._accounts[account].start()
-        if vrack and vrack not in vracks:
-            vracks.add(vrack)
-            self._accounts[account].invalidate()
-        return self._accounts[account]
-
-    def _leave(self, account: Account) -> None:
-        """Nobody names the account any more: it is not read for nobody."""
-        if watch := self._accounts.pop(account, None):
-            watch.stop()
-        self._vracks.pop(account, None)
-
-    def _account_members(self, account: Account) -> tuple[Key, ...]:
-        """Servers, and clouds on servers, of the namespace of the account's Secret."""
-        kinds = ("BareMetalServer", "SovereignCloud")
-        keys = (k for kind in kinds for k in self.store.keys(kind, account[1]))
-        return tuple(k for k in keys if self._names_secret(k, account[2]))
-
-    def _names_secret(self, key: Key, secret: str) -> bool:
-        stored = self.store.stored(key)
-        return stored is not None and any(s.name == secret for s in stored.uses.secrets)
 
     # --- workers -----------------------------------------------------------------------------------------------------
 
@@ -350,7 +252,7 @@ class Engine:
     async def stop(self, patience: float) -> bool:
         """No new step; wait for calls in flight at most so many seconds. Whether all of them ended."""
         self.queue.stop()
-        for watch in self._watches:
+        for watch in self.watches.all():
             watch.stop()
         deadline = self._clock() + patience
         while self.queue.running and self._clock() < deadline:  # noqa: ASYNC110 - bounded by the deadline
@@ -373,22 +275,10 @@ class Engine:
             waiting=self.queue.depth,
             in_flight=len(self._since),
             oldest=self.oldest_in_flight,
-            accounts=(*self._exposed_clouds(), *self._exposed_accounts()),
+            accounts=self.watches.exposed(),
             verdicts=(*shared.verdicts.items(), *shared.account_verdicts.items()),
             standings=self.store.standings(),
         )
-
-    def _exposed_clouds(self) -> Iterator[exposed.Account]:
-        for key, watch in self._clouds.items():
-            cloud = self.store.get(key)
-            endpoint = endpoint_of(cloud, self.store.get) if isinstance(cloud, SovereignCloud) else None
-            client = self._clients.known_open_nebula(endpoint.url, key.namespace, endpoint.secret) if endpoint else None
-            yield exposed.Account(Api.OPENNEBULA, f"{key.namespace}/{key.name}", watch, client)
-
-    def _exposed_accounts(self) -> Iterator[exposed.Account]:
-        for (endpoint, namespace, secret), watch in self._accounts.items():
-            client = self._clients.known_ovh(endpoint, namespace, secret)
-            yield exposed.Account(Api.OVH, f"{namespace}/{secret}", watch, client)
 
     async def _work(self) -> None:
         while (key := await self.queue.get()) is not None:
@@ -449,11 +339,6 @@ class Engine:
             self.queue.add_after(key, outcome.after)
         elif outcome.phase in _AGAIN:
             self.queue.add_after(key, _AGAIN[outcome.phase])
-
-
-def _named(account: str) -> Mapping[str, str]:
-    """Attributes of a trace in which an account is read."""
-    return {"sovereign.account": account}
 
 
 def _let_go_too_early(body: Json) -> bool:

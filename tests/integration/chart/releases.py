@@ -71,6 +71,10 @@ class Release:
         ]
         return sorted((one["kind"], one["metadata"]["name"]) for one in found)
 
+    def until_gone(self, stage):
+        """Helm does not wait for pods that are still ending."""
+        stage.until(lambda: not self.leftovers(), "without leftovers", seconds=60)
+
 
 def is_ready(pod):
     conditions = (pod.get("status") or {}).get("conditions") or ()

@@ -85,6 +85,9 @@ class World:
         )
         return [one.get("data", {}) for one in found["items"]]
 
+    def until_held(self):
+        self.stage.until(lambda: all(held for *_, held in self.objects().values()), "held again", seconds=90)
+
     def sovereign(self, *arguments):
         """The command on a person's machine."""
         return subprocess.run(
@@ -207,24 +210,28 @@ def test_an_uninstallation_is_refused_with_the_names_of_what_is_held(world):
     assert world.release.pods() == [pod]
 
 
-def test_it_is_refused_while_the_operator_is_down(world):
-    deployment = f"deployment/{world.release.name}-{OPERATOR}"
-    world.plane.kubectl("scale", deployment, "--replicas=0", f"--namespace={SYSTEM}")
-    world.stage.until(lambda: world.release.pods() == [], "down", seconds=30)
-    assert HELD_NAMES in refused_by_policy(world)
-    world.plane.kubectl("scale", deployment, "--replicas=1", f"--namespace={SYSTEM}")
-    world.stage.until(world.release.pods, "up again", seconds=60)
-
-
 def test_release_is_for_where_no_operator_is(world):
-    told = world.sovereign("release", "--dry-run", "-o", "json")
-    shown = json.loads(told.stdout)
-    assert {(one["kind"], one["name"]) for one in shown["items"]} == HELD
-    assert shown["secrets"] == [{"namespace": "platform", "name": "paris-one"}]
+    told = json.loads(world.sovereign("release", "--dry-run", "-o", "json").stdout)
+    assert {(one["kind"], one["name"]) for one in told["items"]} == HELD
+    assert told["secrets"] == [{"namespace": "platform", "name": "paris-one"}]
     refused = world.sovereign("release")
     assert refused.returncode == 1
     assert "an operator lives" in refused.stderr
     assert all(held for *_, held in world.objects().values())
+
+
+def test_while_the_operator_is_down_it_is_refused_until_a_person_lets_go(world):
+    deployment = f"deployment/{world.release.name}-{OPERATOR}"
+    world.plane.kubectl("scale", deployment, "--replicas=0", f"--namespace={SYSTEM}")
+    world.stage.until(lambda: world.release.pods() == [], "down", seconds=30)
+    assert HELD_NAMES in refused_by_policy(world)
+    (web,) = world.paris.onlooker.machines("web")
+    done = world.sovereign("release")
+    assert f"released: HostedInstance platform/web (outside stays: cloud platform/paris, vm {web.id})" in done.stdout
+    assert not any(held for *_, held in world.objects().values())
+    assert world.holdings()[0]["count"] == "0"
+    world.plane.kubectl("scale", deployment, "--replicas=1", f"--namespace={SYSTEM}")
+    world.until_held()
 
 
 def test_with_consent_the_operator_lets_go_and_everything_outside_stays(world):
@@ -235,10 +242,16 @@ def test_with_consent_the_operator_lets_go_and_everything_outside_stays(world):
     assert not any(held for *_, held in world.objects().values())
     secret = world.plane.get("secret", "paris-one", "--namespace=platform")
     assert FINALIZER not in secret["metadata"].get("finalizers", ())
-    assert world.release.leftovers() == []
+    world.release.until_gone(world.stage)
     assert {name: crd["metadata"]["uid"] for name, crd in world.crds().items()} == uids
     kept = {one["metadata"]["name"] for one in world.plane.get("configmaps", f"--namespace={SYSTEM}")["items"]}
     assert kept == {"kube-root-ca.crt", INSTALLATION_CONFIG_MAP}, "the id of what it made outlives it"
+
+
+def test_it_is_installed_again(world):
+    """For one namespace this time. It waits for the Lease as long as the uninstallation keeps that, and does not go on yet."""
+    world.release.install(world.chart, "--set=scope=Namespaced,watchNamespaces={platform},policies.enforce=false")
+    assert world.release.pods()
 
 
 class Team:
@@ -283,7 +296,7 @@ def test_two_namespaced_releases_do_not_touch_each_others_objects(world):
     world.plane.kubectl("delete", "sovereign", "--all", f"--namespace={anna.namespace}", "--timeout=60s")
     world.stage.until(lambda: world.holdings(anna.namespace)[0]["count"] == "0", "told", seconds=30)
     anna.release.helm("uninstall", "--wait", "--timeout=60s")
-    assert anna.release.leftovers() == []
+    anna.release.until_gone(world.stage)
 
     world.stage.annotate("virtualnetwork", "lan", bert.namespace, reconcile_requested_at="after")
     bert.cloud.wait(
@@ -299,7 +312,6 @@ def test_two_namespaced_releases_do_not_touch_each_others_objects(world):
         assert {("list", "namespaces"), ("watch", "namespaces")} <= everywhere
 
 
-def test_installed_again_it_takes_up_what_it_left(world):
-    world.release.install(world.chart)
-    world.stage.until(lambda: all(held for *_, held in world.objects().values()), "held again", seconds=60)
+def test_it_takes_up_again_what_it_left(world):
+    world.until_held()
     world.paris.swept()
