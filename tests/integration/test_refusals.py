@@ -33,6 +33,9 @@ def said(control_plane):
     stored = {"apiVersion": "v1", "kind": "List", "items": [document(manifest) for manifest in TOLD["stored"]]}
     control_plane.kubectl("apply", "--filename=-", input=json.dumps(stored))
 
+    made = ("patch", "hostedinstance", "web", f"--namespace={NAMESPACE}", "--subresource=status", "--type=merge")
+    control_plane.kubectl(*made, '--patch={"status": {"id": "12"}}')  # its machine exists
+
     def apply(row):
         # A new object has a name of its own, so that it is created; a change meets the object that stands.
         manifest = row["manifest"]
@@ -40,8 +43,7 @@ def said(control_plane):
             manifest = {**manifest, "metadata": {"name": f"new-{manifest['metadata']['name']}"}}
         text = json.dumps(document(manifest))
         refused = control_plane.kubectl("apply", "--dry-run=server", "--filename=-", input=text, check=False)
-        assert refused.returncode != 0, f"accepted: {row['why']}"
-        return refused.stderr.strip()
+        return refused.stderr.strip() if refused.returncode else "accepted"
 
     with ThreadPoolExecutor(4) as several:
         answers = list(several.map(apply, TOLD["refused"]))

@@ -342,6 +342,14 @@ def test_what_is_done_what_is_shown_and_what_is_drift(why, plan, policy, done, p
             False,
         ),
         (
+            "a part that was taken away and is only reported leaves the whole Ready",
+            Plan((LOST,), (replace(AGAIN, part=True),), waiting("Creating", "it is to be made")),
+            replace(SETTLED, drift_policy=report("spec")),
+            Phase.DONE,
+            "",
+            None,
+        ),
+        (
             "what was taken away and is made anew is waited for",
             Plan((LOST,), (AGAIN,), waiting("Creating", "it is to be made")),
             SETTLED,

@@ -67,6 +67,7 @@ class Step:
         needs: the field to set before it is done ("spec.updatePolicy.powerCycle: Allow"); empty: nothing.
         inside: it writes to Kubernetes only (a child object, a generated Secret): also done in Observe mode and while
             paused, since nothing outside changes.
+        part: it makes a part of something that does its job without it, such as one host of a cloud.
     """
 
     action: Action
@@ -77,6 +78,7 @@ class Step:
     cause: Cause = Cause.DECLARED
     needs: str = ""
     inside: bool = False
+    part: bool = False
 
     @property
     def takes_over(self) -> bool:

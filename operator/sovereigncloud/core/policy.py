@@ -108,7 +108,8 @@ def decide(plan: Plan, policy: Policy) -> Decision:
     if takes_over:
         return _take_over(decision, wanted, policy)
     decision = _with_consent(decision, plan, policy, wanted)
-    if absent := [s for s in plan.steps if s not in wanted and s.action in _ABSENT_BEFORE]:
+    absent = [s for s in plan.steps if s not in wanted and s.action in _ABSENT_BEFORE and not s.part]
+    if absent:
         decision = replace(decision, outcome=decision.outcome.merge(_not_made_anew(absent)))
     return replace(decision, release=policy.deleting and not wanted and plan.outcome.phase is Phase.DONE)
 

@@ -103,7 +103,13 @@ def _one(path: str, host: Host, mark: Mark, cause: Cause, *, settled: bool) -> P
 
 def _create(path: str, address: str, mark: Mark, cause: Cause) -> CreateHost:
     return CreateHost(
-        action=Action.CREATE, target=f"host {address}", fields=(path,), cause=cause, name=address, mark=mark
+        action=Action.CREATE,
+        target=f"host {address}",
+        fields=(path,),
+        cause=cause,
+        part=True,
+        name=address,
+        mark=mark,
     )
 
 
