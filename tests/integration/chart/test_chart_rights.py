@@ -218,6 +218,7 @@ async def try_secrets(api):
 
 async def try_the_rest(api):
     await api.create_event(OTHER, EVENT)
+    await api.patch_event(OTHER, EVENT["metadata"]["name"], {"count": 2})
     assert await api.config_map(OWN, INSTALLATION_CONFIG_MAP) is None
     await api.create_config_map(OWN, INSTALLATION_CONFIG_MAP, {"id": "abc"}, {})
     assert await api.config_map(OWN, INSTALLATION_CONFIG_MAP) == {"id": "abc"}
