@@ -283,3 +283,24 @@ def test_where_there_is_no_log_it_says_why(more, said, why):
     assert result.exit_code == 1, why
     assert said in result.stderr, why
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "printed", "why"),
+    [
+        ([], '2026-07-01T11:00:02Z INFO    Create VM "web"\n', "as it comes"),
+        (["--tail", "0"], "", "only what comes from now on"),
+        (["--tail", "1"], '2026-07-01T11:00:02Z INFO    Create VM "web"\n', "the last one, then what comes"),
+    ],
+)
+def test_logs_are_followed(options, printed, why):
+    outside = Outside().with_cluster(web(), pods=(pod(),), said=(OTHER, OURS))
+    result = run("logs", "web", "-f", *options, outside=outside)
+    assert (result.exit_code, result.stdout) == (0, printed), why
+    assert "said nothing" not in result.stderr
+
+
+def test_followed_logs_for_programs_are_one_object_a_line():
+    outside = Outside().with_cluster(web(), pods=(pod(),), said=(OTHER, OURS))
+    assert json.loads(run("logs", "web", "-f", "-o", "json", outside=outside).stdout)["traceId"] == "abc"
+    assert "use -o json" in run("logs", "web", "-f", "-o", "yaml", outside=outside).stderr
