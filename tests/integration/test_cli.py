@@ -131,9 +131,10 @@ def shop(bare_stage):
 @pytest.fixture(scope="module")
 def built(shop):
     """The existing cloud and what is in it, applied and built by the operator."""
-    shop.stage.apply(Path(shop.paris).read_text())
+    # The operator is a pod: its log is read through the API server. It runs before there is anything to tell.
     shop.stage.cluster.start_kubelet()
     shop.stage.deploy()
+    shop.stage.apply(Path(shop.paris).read_text())
     shop.stage.wait_ready("hostedinstance", "app-paris", seconds=120)
     shop.stage.wait_ready("virtualnetwork", "lan-apps")
     shop.stage.wait_ready("machineimage", "ubuntu-24.04")
@@ -383,7 +384,7 @@ def test_kubectl_completes_commands_kinds_and_names(built):
         lines = built.kubectl(*complete, "pause", "-n", "platform", "hinst/").stdout.splitlines()
         return lines if len(lines) > 1 else None
 
-    assert built.stage.until(offered, "offered", seconds=60) == ["hinst/app-paris", ":4"]
+    assert built.stage.until(offered, "offered", seconds=120) == ["hinst/app-paris", ":4"]
 
 
 def test_who_may_not_look_is_told_what_to_ask_for(built):

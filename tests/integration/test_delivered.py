@@ -8,6 +8,7 @@ import pytest
 from tests.integration.conftest import QUICK
 from tests.integration.existing_cloud import ExistingCloud
 
+from sovereigncloud.sandbox.process_id import ProcessId
 from sovereigncloud.sandbox.stage import RELEASE, SYSTEM, Stage
 
 READY_WITHIN = 30.0
@@ -75,11 +76,11 @@ def test_the_operator_watches_within_three_seconds_of_its_start(delivered):
     delivered.cluster.kubectl("wait", "--for=delete", "pod", f"-lapp.kubernetes.io/instance={RELEASE}", f"-n{SYSTEM}")
     took = []
     for _ in range(3):
-        begun = time.monotonic()
         process = delivered.start_operator(log_format="text")
+        begun = ProcessId.of(process.pid).started / os.sysconf("SC_CLK_TCK")
         delivered.until(lambda: "watching" in delivered.log_since_start().split(), "watching", seconds=60)
         _, waited, _ = Path(f"/proc/{process.pid}/schedstat").read_text().split()
-        took.append(time.monotonic() - begun - int(waited) / 1e9)
+        took.append(time.clock_gettime(time.CLOCK_BOOTTIME) - begun - int(waited) / 1e9)
         delivered.stop_operator()
         if min(took) < WATCHING_WITHIN:
             break

@@ -192,6 +192,8 @@ class FakeCluster(Logged):
         self.note(f"list {kind} in {namespace}")
         if self.only is not None and namespace not in self.only:
             raise Auth(f"{kind} is forbidden in {namespace}", where="Kubernetes GET")
+        if not self.installed:
+            raise NotFound("the server could not find the requested resource", where="Kubernetes GET")
         for body in self.bodies:
             if (body["kind"], body["metadata"]["namespace"]) == (kind, namespace):
                 yield body

@@ -356,6 +356,12 @@ KEEPING = [
         {"spec.networks[backnet]": ("attached", "absent")},
         phase=Phase.STALLED, reason="NetworkNotFound", says="there are: dmz, lan",
     ),
+    Row(
+        "another network that is not there: the one that works is not taken away before",
+        {"networks": [{"name": "backnet"}]}, {},
+        {"spec.networks[backnet]": ("attached", "absent"), "spec.networks[lan]": ("absent", "card 0, 10.0.0.5")},
+        phase=Phase.STALLED, reason="NetworkNotFound", says="there are: dmz, lan",
+    ),
     # -- name, source, placement
     Row("renamed by a person", {}, {"name": "oops"}, {"spec.name": ("web", "oops")}, ("rename web",)),
     Row("renamed in spec", {"name": "www"}, {}, {"spec.name": ("www", "web")}, ("rename www",)),

@@ -26,6 +26,7 @@ async def follow(cluster: Cluster, scope: str, shown: Callable[[Mapping[Key, Jso
         CommandError: the kinds are not installed, or may not be read.
     """
     known: dict[str, dict[Key, Json]] = {}
+    unknown: set[str] = set()
     changed = asyncio.Event()
 
     async def watch(kind: str) -> None:
@@ -35,6 +36,7 @@ async def follow(cluster: Cluster, scope: str, shown: Callable[[Mapping[Key, Jso
                 changed.set()
         except NotFound:
             known[kind] = {}
+            unknown.add(kind)
             changed.set()
         except Auth as error:
             raise CommandError(forbidden(kind, scope, error)) from error
@@ -43,7 +45,7 @@ async def follow(cluster: Cluster, scope: str, shown: Callable[[Mapping[Key, Jso
         while True:
             await changed.wait()
             changed.clear()
-            if len(known) < len(KINDS):
+            if len(known) < len(KINDS) or len(unknown) == len(KINDS):
                 continue
             await shown({key: body for listed in known.values() for key, body in listed.items()})
             await asyncio.sleep(_TOGETHER)

@@ -82,7 +82,7 @@ def logs(
     for line in found:
         show(line)
     if not found:
-        typer.echo("The operator said nothing about it: see its status with describe, or look further back.", err=True)
+        typer.echo("The operator said nothing about it since its pod began: what it knows is in its status: describe.", err=True)
 
 
 async def _the_object(cluster: Cluster, where: Where, wanted: Any) -> Key:

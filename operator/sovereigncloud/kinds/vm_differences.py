@@ -6,7 +6,7 @@ planned while something is under way, and needs `spec.power` where the machine r
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sovereigncloud.api.base import RECONCILE_REQUESTED_AT, Consent, Key
 from sovereigncloud.api.hostedinstance import HostedInstance, Power
@@ -264,7 +264,9 @@ def root_disk(m: Machine) -> Part:
 
 
 def networks(m: Machine) -> Part:
-    """One card per network of spec, and no other. A card is found by its network; none that is right is touched."""
+    """One card per network of spec, and no other. A card is found by its network; none that is right is touched, and none
+    is taken away while the network that is wanted instead cannot be had: a misspelt name must not cut a machine off.
+    """
     if m.resource.spec.networks is None:
         return Part()
     cards = sorted(m.vm.nics, key=lambda nic: nic.id)
@@ -276,7 +278,11 @@ def networks(m: Machine) -> Part:
             missing.append(network.name)
         else:
             cards.remove(card)
-    parts = [*(_attach(m, wanted) for wanted in missing), *(_detach(m, card) for card in cards)]
+    attached = [_attach(m, wanted) for wanted in missing]
+    detached = [_detach(m, card) for card in cards]
+    if any(part.outcome.phase is not Phase.DONE for part in attached):
+        detached = [replace(part, steps=()) for part in detached]
+    parts = [*attached, *detached]
     return Part(
         drift=tuple(drift for part in parts for drift in part.drift),
         steps=tuple(step for part in parts for step in part.steps),

@@ -18,6 +18,7 @@ ENVIRONMENT = {
     "ARGOCD_APPLICATION_CONTROLLER_PERSIST_RESOURCE_HEALTH": "true",  # else only its web interface knows it
     "ARGOCD_RECONCILIATION_TIMEOUT": "24h",
     "ARGOCD_RECONCILIATION_JITTER": "0s",
+    "ARGOCD_SYNC_WAVE_DELAY": "0",  # no two seconds for the operator to react in: what is new is Progressing at once
 }
 """Argo CD looks at Git when it is told to, and at an application when something in the cluster changed; never because
 two minutes are over. So every refresh that nobody asked for was caused by the operator."""
