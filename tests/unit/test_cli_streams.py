@@ -136,10 +136,17 @@ async def test_a_secret_is_looked_for_without_its_values(reply, there):
     assert script.asked[0][3]["Accept"].startswith("application/json;as=PartialObjectMetadata;g=meta.k8s.io")
 
 
-async def test_names_come_without_contents():
-    script = Script((200, {"items": [{"metadata": {"namespace": "team", "name": "web"}}]}))
+@pytest.mark.parametrize(
+    ("items", "names", "why"),
+    [
+        ([{"metadata": {"namespace": "team", "name": "web"}}], [("team", "web")], "one"),
+        (None, [], "none: the API server writes null"),
+    ],
+)
+async def test_names_come_without_contents(items, names, why):
+    script = Script((200, {"items": items}))
     async with talking(script) as api:
-        assert await api.names("HostedInstance", "team") == [("team", "web")]
+        assert await api.names("HostedInstance", "team") == names, why
     assert "PartialObjectMetadataList" in script.asked[0][3]["Accept"]
 
 

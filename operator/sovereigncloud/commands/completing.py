@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from sovereigncloud.commands.doors import Cluster
 
-_WITHIN = 5.0
+_WITHIN = 3.0
 """Seconds: a person at the TAB key waits no longer."""
 _INSTANCE = "HostedInstance"
 

@@ -56,7 +56,8 @@ class PersonKubernetesApi(ReadingKubernetesApi):
         path = f"/apis/{GROUP}/{VERSION}/{scope}{PLURALS[kind]}?limit=500"
         accept = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
         text = "".join([line async for line in self._lines(path, accept=accept)])
-        return [(i["metadata"]["namespace"], i["metadata"]["name"]) for i in json.loads(text).get("items", [])]
+        # Where there is none, a list of metadata alone has null for its items.
+        return [(i["metadata"]["namespace"], i["metadata"]["name"]) for i in json.loads(text).get("items") or ()]
 
     async def pods(self, namespace: str, selector: str) -> list[Json]:
         """Pods with these labels, in one namespace or in all."""
