@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from sovereigncloud.sandbox.go_build import Builder
-from sovereigncloud.sandbox.toolchain import Toolchain
+from sovereigncloud.sandbox.toolchain import MODULES, Toolchain
 
 MODULE = "github.com/prometheus-operator/prometheus-operator@v0.85.0"
 SUM = "h1:M5xLCLEoaW2IJfnuCwFzzpL+jSVQu3KGT84Pye+fW8s="
@@ -22,7 +22,7 @@ def install_monitoring_crds(plane):
 
 
 def _module():
-    go = Builder(os.environ, Toolchain().cache, Path())._go()
+    go = Builder(os.environ, Toolchain().cache, MODULES / "kubernetes")._go()
     # Outside of any module, so that no go.mod has a say.
     environment = {name: value for name, value in os.environ.items() if name not in {"GOFLAGS", "GO111MODULE"}}
     done = subprocess.run(
