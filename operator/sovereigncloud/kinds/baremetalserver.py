@@ -300,10 +300,13 @@ def _under_way(
 
 
 async def _reinstall(client: Ovh, name: str, step: ReinstallServer) -> Outcome:
-    """The record first: whatever happens to the answer, the server tells what was asked."""
-    tags = {RECORD_TAG: step.record.text}
-    if step.history:
-        tags[HISTORY_TAG] = step.history
+    """The record first: whatever happens to the answer, the server tells what was asked.
+
+    Each tag is a call of its own, so what the record replaces is remembered before it is replaced: between the two calls
+    everything may end, and a later return to the earlier word would wipe the server again.
+    """
+    tags = {HISTORY_TAG: step.history} if step.history else {}
+    tags[RECORD_TAG] = step.record.text
     if step.mute:
         tags[QUIET_TAG] = "true"
     if step.installed:
