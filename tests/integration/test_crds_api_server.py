@@ -498,8 +498,12 @@ def messages(schema):
 # --- what a person sees ----------------------------------------------------------------------------------------------
 
 
-def test_a_new_object_says_that_nobody_has_looked_at_it(stored):
-    assert stored.get("hostedinstance", "web", f"--namespace={NAMESPACE}")["status"] == {"observedGeneration": -1}
+@pytest.mark.parametrize(
+    "manifest", [one for base, one in BASES.items() if base != "instance"], ids=lambda one: one["kind"]
+)
+def test_a_new_object_says_that_nobody_has_looked_at_it(stored, manifest):
+    found = stored.get(manifest["kind"], manifest["metadata"]["name"], f"--namespace={NAMESPACE}")
+    assert found["status"] == {"observedGeneration": -1}
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)

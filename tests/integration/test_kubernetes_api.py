@@ -288,7 +288,7 @@ async def test_a_kind_is_going_only_with_its_crd(api):
 async def test_events_are_shown_by_kubectl(cluster, api, made):
     store = Store()
     key, _ = store.put(made)
-    poster = EventPoster(api.create_event)
+    poster = EventPoster(api)
     running = asyncio.create_task(poster.run())
     poster.post(store.get(key), "Warning", "DriftDetected", "x" * 2000)
     shown = ""

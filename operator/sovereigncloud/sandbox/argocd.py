@@ -33,6 +33,7 @@ IN_CLUSTER = "https://kubernetes.default.svc"
 """The destination that means the cluster that Argo CD runs in; ARGOCD_FAKE_IN_CLUSTER turns it to our kubeconfig."""
 _LOOPBACK = "127.0.0.1"
 _READY_WITHIN = 60.0  # seconds; 3 are usual
+_TERMINATED_WITHIN = 30.0
 _POLL = 0.1
 _ATTEMPTS = 3
 _TAKEN = "address already in use"
@@ -123,11 +124,17 @@ class ArgoCD:
 
     def terminate(self, name: str) -> None:
         """End the sync that is under way, if there is one, as `argocd app terminate-op` does: while there is one Argo CD
-        begins no other, and deletes nothing of an application that is being deleted.
+        begins no other, and deletes nothing of an application that is being deleted. The controller may write its own
+        "Running" over the request in the same moment, so it is said until it is heard. Raises ArgoError.
         """
-        if operating(self.get(name)) == "Running":
+        begun = _begun(self.get(name))
+        deadline = time.monotonic() + _TERMINATED_WITHIN
+        while operating(found := self.get(name)) in {"Running", "Terminating"} and _begun(found) == begun:
+            if time.monotonic() > deadline:
+                raise ArgoError(f"Application {name}: its sync does not end:\n{json.dumps(summary(found), indent=1)}")
             change = {"status": {"operationState": {"phase": "Terminating"}}}
             self.cluster.request("PATCH", f"{_APPLICATIONS}/{name}", change, "application/merge-patch+json")
+            time.sleep(1.0)
 
     def wait(self, name: str, what: str, test: Callable[[Json], object], *, seconds: float = 60) -> Json:
         """The Application as soon as the test holds. Raises ArgoError with what it was instead."""
@@ -314,6 +321,11 @@ def sync(application: Json) -> str:
 def operating(application: Json) -> str:
     """Phase of the last sync: Running, Succeeded, Failed, Error, Terminating; "" when there was none."""
     return str(((application.get("status") or {}).get("operationState") or {}).get("phase", ""))
+
+
+def _begun(application: Json) -> str:
+    """When the last sync began."""
+    return str(((application.get("status") or {}).get("operationState") or {}).get("startedAt", ""))
 
 
 def is_settled(application: Json, revision: str = "") -> bool:
