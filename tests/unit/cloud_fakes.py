@@ -25,6 +25,7 @@ from sovereigncloud.kinds.ports import (
     Task,
     VrackView,
 )
+from sovereigncloud.kinds.vrack_port import Eligibility
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 INSTALLATION = "prod"
@@ -57,6 +58,7 @@ class FakeServer:
     interfaces: tuple = ()
     tasks: list = field(default_factory=list)  # [id, payload, begun, ends, final status]
     disk_groups: int = 1
+    region: str = "eu-west-rbx"
     monitoring: bool = True
     no_intervention: bool = False
 
@@ -85,8 +87,11 @@ class FakeOvh:
     def __init__(self, clock):
         self.clock = clock
         self.servers = {}
-        self.vracks = {"pn-1": set(), "pn-2": set()}
-        self.blocks = {}
+        self.tags_of_vrack = {"pn-1": {}, "pn-2": {}}
+        self.blocks = {}  # block -> service that it is routed to, "": parked
+        self.tags_of_block = {}
+        self.regions_of_block = {}
+        self.vracks = FakeVracks(self)
         self.systems = SYSTEMS
         self.task_lag = 0.0
         self.purged_after = 3600.0
@@ -148,12 +153,12 @@ class FakeOvh:
         }
         members = {
             v: {i.uuid: s.name for s in self.servers.values() for i in s.interfaces if i.vrack == v}
-            for v in self.vracks
+            for v in self.tags_of_vrack
         }
-        routed = {v: frozenset(b for b, to in self.blocks.items() if to == v) for v in self.vracks}
-        return AccountView(
-            began, servers, {v: VrackView(v, f"urn:{v}", {}, members[v], routed[v]) for v in self.vracks}
-        )
+        tags = {v: dict(t) for v, t in self.tags_of_vrack.items()}
+        routed = {v: frozenset(b for b, to in self.blocks.items() if to == v) for v in tags}
+        found = {v: VrackView(v, f"urn:{v}", t, members[v], routed[v]) for v, t in tags.items()}
+        return AccountView(began, servers, found, tags)
 
     def _server(self, name):
         self.settle()
@@ -170,8 +175,8 @@ class FakeOvh:
             display_name=s.display_name or s.name,
             tags=dict(s.tags),
             ip=s.ip,
-            region="eu-west-rbx",
-            availability_zone="eu-west-rbx-a",
+            region=s.region,
+            availability_zone=f"{s.region}-a",
             datacenter="rbx8",
             os=s.os,
             state="ok",
@@ -204,11 +209,12 @@ class FakeOvh:
         running = any(t[3] > now for t in server.tasks)
         return (InstallStep("Partitioning", "doing", ""), InstallStep("Reboot", "todo", "")) if running else ()
 
-    async def block(self, block):
+    async def block(self, block, max_age=0.0):
         self.settle()
         if block not in self.blocks:
             raise NotFound("This service does not exist")
-        return IpBlock(block, self.blocks[block], f"urn:{block}", {})
+        regions = self.regions_of_block.get(block, ("eu-west-rbx",))
+        return IpBlock(block, self.blocks[block], f"urn:{block}", dict(self.tags_of_block.get(block, {})), regions)
 
     # -- writes
 
@@ -240,16 +246,22 @@ class FakeOvh:
         self._write(f"monitoring {name}", effect)
 
     def _of(self, urn):
-        return next(s for s in self.servers.values() if s.urn == urn)
+        """The tags of a server, a vRack or a block."""
+        name = urn.removeprefix("urn:")
+        if name in self.tags_of_vrack:
+            return self.tags_of_vrack[name]
+        if name in self.blocks:
+            return self.tags_of_block.setdefault(name, {})
+        return next(s.tags for s in self.servers.values() if s.urn == urn)
 
     async def tag(self, urn, tags):
         for key, value in tags.items():
             assert len(value) <= 256
-            self._write(f"tag {key}={value}", lambda k=key, v=value: self._of(urn).tags.update({k: v}))
+            self._write(f"tag {key}={value}", lambda k=key, v=value: self._of(urn).update({k: v}))
 
     async def untag(self, urn, keys):
         for key in sorted(keys):
-            self._write(f"untag {key}", lambda k=key: self._of(urn).tags.pop(k, None))
+            self._write(f"untag {key}", lambda k=key: self._of(urn).pop(k, None))
 
     def move(self, uuid, vrack):
         for server in self.servers.values():
@@ -261,13 +273,41 @@ class FakeOvh:
     async def detach_interface(self, vrack, uuid):
         self._write(f"detach {uuid} {vrack}", lambda: self.later(VRACK_TAKES, lambda: self.move(uuid, "")))
 
-    async def attach_block(self, vrack, block):
+    async def attach_block(self, vrack, block, region=""):
         self._write(
             f"attach {block} {vrack}", lambda: self.later(VRACK_TAKES, lambda: self.blocks.update({block: vrack}))
         )
 
     async def detach_block(self, vrack, block):
         self._write(f"detach {block} {vrack}", lambda: self.blocks.update({block: ""}))
+
+
+class FakeVracks:
+    """What may join, and blocks taken off whatever they are routed to."""
+
+    def __init__(self, account):
+        self._account = account
+        self.pending = 0  # answers until it is worked out
+        self.ineligible = set()
+        self.errors = ()
+
+    async def eligible(self, vrack):
+        self._account.reads["eligible"] += 1
+        if self.pending:
+            self.pending -= 1
+            return Eligibility(None)
+        servers = self._account.servers.values()
+        found = {i.uuid for s in servers for i in s.interfaces if not i.vrack and i.mode.startswith("vrack")}
+        return Eligibility(frozenset(found - self.ineligible), self.errors)
+
+    async def park(self, block):
+        account = self._account
+        account._write(f"park {block}", lambda: account.later(VRACK_TAKES, lambda: account.blocks.update({block: ""})))
+
+    async def region(self, service_name):
+        self._account.reads["region"] += 1
+        found = self._account.servers.get(service_name)
+        return found.region if found else ""
 
 
 def _quietly(effect):

@@ -100,6 +100,7 @@ class Reason(StrEnum):
     READING_INTERFACES = "ReadingInterfaces"
     ATTACHING_INTERFACE = "AttachingInterface"
     DETACHING_INTERFACE = "DetachingInterface"
+    CHECKING_ELIGIBILITY = "CheckingEligibility"
     ROUTING_BLOCK = "RoutingBlock"
     RENAMING = "Renaming"
 

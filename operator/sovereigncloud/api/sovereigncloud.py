@@ -96,6 +96,11 @@ class HostedServer(Model):
         description="What the server does. Frontend: runs OpenNebula. Node: runs virtual machines. It may do both.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
+    move_from: Annotated[str, Field(min_length=1, max_length=64)] | None = Field(
+        default=None,
+        description="Consent to take the server's private interface out of this other private network, for example"
+        " pn-654321, where what uses it there is cut off. Absent: it is only taken out of one that is this installation's.",
+    )
     reinstall: Reinstall | None = Field(
         default=None,
         description="A one-time request to install an operating system, which erases the disks. Absent: never reinstalled.",

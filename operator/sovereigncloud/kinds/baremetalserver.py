@@ -223,7 +223,8 @@ def _differences(resource: BareMetalServer, observed: Observed, now: datetime) -
     summary, details = observed.summary, observed.details
     if summary is None:
         return Plan()
-    interface = plan_interface(resource, observed.vrack, details.interfaces if details else None, now)
+    interfaces = details.interfaces if details else None
+    interface = plan_interface(resource, observed.vrack, interfaces, now, observed.joining)
     name = _plan_name(resource, summary, now)
     drift = interface.drift + name.drift
     if details is None and look_closer(resource, summary, observed.vrack):

@@ -121,6 +121,7 @@ def _server_spec(cloud: SovereignCloud, server: HostedServer) -> dict[str, objec
             "credentialsSecretRef": {"name": ovh.credentials_secret_ref.name},
             "serviceName": server.service_name,
             "vrack": ovh.vrack,
+            **({"moveFrom": server.move_from} if server.move_from else {}),
         },
         "roles": [str(r) for r in server.roles],
     }

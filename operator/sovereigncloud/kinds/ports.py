@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from sovereigncloud.core.identity import Mark
+from sovereigncloud.kinds.vrack_port import Vracks
 
 # --- OpenNebula ------------------------------------------------------------------------------------------------------
 
@@ -266,11 +267,16 @@ class VrackView:
 
 @dataclass(frozen=True, slots=True)
 class AccountView:
-    """What the sweep compares with, read in a handful of calls per account, not per server."""
+    """What the sweep compares with, read in a handful of calls per account, not per server.
+
+    Attributes:
+        vrack_tags: the tags of every vRack of the account, by its name, also of those whose members nobody asked for.
+    """
 
     began: float
     servers: Mapping[str, ServerSummary]
     vracks: Mapping[str, VrackView]
+    vrack_tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,12 +330,13 @@ class InstallStep:
 
 @dataclass(frozen=True, slots=True)
 class IpBlock:
-    """An IP block; `routed_to` is the service that it is routed to, empty when parked."""
+    """An IP block; `routed_to` is the service that it is routed to, empty when parked. `regions`: where it can be used."""
 
     block: str
     routed_to: str
     urn: str
     tags: Mapping[str, str]
+    regions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,6 +351,9 @@ class Reinstallation:
 
 class Ovh(Protocol):
     """One OVHcloud account under one credential."""
+
+    @property
+    def vracks(self) -> Vracks: ...
 
     async def view(self, began: float, vracks: frozenset[str]) -> AccountView: ...
     async def server(self, service_name: str) -> Server: ...
@@ -378,8 +388,14 @@ class Ovh(Protocol):
         ...
 
     async def detach_interface(self, vrack: str, uuid: str) -> None: ...
-    async def block(self, block: str) -> IpBlock: ...
-    async def attach_block(self, vrack: str, block: str) -> None: ...
+    async def block(self, block: str, max_age: float = 0.0) -> IpBlock:
+        """One block. `max_age`: seconds that an answer may be old; what was written meanwhile is always seen."""
+        ...
+
+    async def attach_block(self, vrack: str, block: str, region: str = "") -> None:
+        """Route a block to a vRack, announced in a region; empty: in its own."""
+        ...
+
     async def detach_block(self, vrack: str, block: str) -> None: ...
 
 

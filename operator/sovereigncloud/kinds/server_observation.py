@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from sovereigncloud.api import BareMetalServer, SovereignCloud
 from sovereigncloud.api.base import FINALIZER, DeletionPolicy, Key
@@ -11,7 +11,7 @@ from sovereigncloud.kinds import endpoint
 from sovereigncloud.kinds.controller import World
 from sovereigncloud.kinds.errors import NotFound
 from sovereigncloud.kinds.ports import Ovh, ServerSummary, VrackView
-from sovereigncloud.kinds.private_interface import attached
+from sovereigncloud.kinds.private_interface import Joining, attached, look_who_may_join
 from sovereigncloud.kinds.reinstall import Details, carried_out, is_open, read_record
 
 
@@ -25,6 +25,7 @@ class Observed:
         holder: another object of this installation that the server is marked for and that exists.
         held: who still uses a server that is being deleted.
         ssh_key: the public key that a reinstallation lets in.
+        joining: what says whether its interface may be moved and may join.
     """
 
     mark: Mark
@@ -34,6 +35,7 @@ class Observed:
     holder: str = ""
     held: tuple[str, ...] = ()
     ssh_key: str = ""
+    joining: Joining = field(default_factory=Joining)
 
 
 async def observe_server(resource: BareMetalServer, world: World) -> Observed:
@@ -47,12 +49,16 @@ async def observe_server(resource: BareMetalServer, world: World) -> Observed:
     namespace, secret = resource.metadata.namespace, ovh.credentials_secret_ref.name
     view = await world.account(ovh.endpoint, namespace, secret, ovh.vrack or "")
     summary, vrack = view.servers.get(ovh.service_name), view.vracks.get(ovh.vrack or "")
-    observed = Observed(mark, summary, vrack)
+    joining = Joining(mark, summary.tags if summary else {}, view.vrack_tags)
+    observed = Observed(mark, summary, vrack, joining=joining)
     if resource.deleting:
         return observed
     if summary is None or look_closer(resource, summary, vrack):
         client = await world.ovh(ovh.endpoint, namespace, secret)
-        observed = replace(observed, details=await _details(client, resource, summary))
+        details = await _details(client, resource, summary)
+        if details is not None:
+            joining = await look_who_may_join(resource, client, details.interfaces, joining, world.now)
+        observed = replace(observed, details=details, joining=joining)
     if observed.summary is None and observed.details is not None:
         server = observed.details.server
         known = ServerSummary(server.service_name, server.urn, server.display_name, server.tags)

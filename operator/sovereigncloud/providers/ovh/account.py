@@ -22,6 +22,7 @@ from sovereigncloud.kinds.ports import (
     Task,
     VrackView,
 )
+from sovereigncloud.kinds.vrack_port import Vracks
 from sovereigncloud.providers.calls import Observer
 from sovereigncloud.providers.limits import Allowance, CircuitBreaker, TokenBucket
 from sovereigncloud.providers.ovh.client import (
@@ -34,6 +35,7 @@ from sovereigncloud.providers.ovh.client import (
     ServiceAccount,
     Timeout,
 )
+from sovereigncloud.providers.ovh.kept import Kept
 from sovereigncloud.providers.ovh.replies import (
     PARSER,
     Dedicated,
@@ -47,6 +49,7 @@ from sovereigncloud.providers.ovh.replies import (
     VirtualInterface,
 )
 from sovereigncloud.providers.ovh.transport import Transport, path
+from sovereigncloud.providers.ovh.vracks import VrackCalls
 
 T = TypeVar("T")
 
@@ -120,6 +123,8 @@ class Account:
 
     def __init__(self, calls: Transport) -> None:
         self._calls = calls
+        self._kept = Kept()
+        self.vracks: Vracks = VrackCalls(calls, self._kept)
 
     @property
     def allowance(self) -> Allowance:
@@ -143,7 +148,8 @@ class Account:
         }
         known = {one.name: one for one in await self._resources("vrack")} if vracks else {}
         views = [await self._vrack(known[name]) for name in sorted(vracks) if name in known]
-        return AccountView(began, servers, {one.name: one for one in views})
+        tags = {name: one.tags for name, one in known.items()}
+        return AccountView(began, servers, {one.name: one for one in views}, tags)
 
     async def _resources(self, kind: str) -> list[Resource]:
         found: list[Resource] = []
@@ -253,12 +259,14 @@ class Account:
     # -- tags
 
     async def tag(self, urn: str, tags: Mapping[str, str]) -> None:
-        for key, value in tags.items():
-            await self._calls.call("POST", path("/v2/iam/resource/{}/tag", urn), {"key": key, "value": value})
+        with self._kept.changing():
+            for key, value in tags.items():
+                await self._calls.call("POST", path("/v2/iam/resource/{}/tag", urn), {"key": key, "value": value})
 
     async def untag(self, urn: str, keys: frozenset[str]) -> None:
-        for key in sorted(keys):
-            await self._gone(path("/v2/iam/resource/{}/tag/{}", urn, key))
+        with self._kept.changing():
+            for key in sorted(keys):
+                await self._gone(path("/v2/iam/resource/{}/tag/{}", urn, key))
 
     # -- vRack
 
@@ -269,20 +277,27 @@ class Account:
     async def detach_interface(self, vrack: str, uuid: str) -> None:
         await self._gone(path(f"{_VRACK}/dedicatedServerInterface/{{}}", vrack, uuid))
 
-    async def block(self, block: str) -> IpBlock:
+    async def block(self, block: str, max_age: float = 0.0) -> IpBlock:
+        return await self._kept.answer(f"block {block}", max_age, lambda: self._block_read(block))
+
+    async def _block_read(self, block: str) -> IpBlock:
         found = await self._read(Ip, path("/v1/ip/{}", _block(block)))
         return IpBlock(
             block=_block(found.ip),
             routed_to=found.routed_to.service if found.routed_to else "",
             urn=found.iam.urn if found.iam else f"urn:v1:eu:resource:ip:{found.ip}",
             tags=found.iam.tags if found.iam else {},
+            regions=tuple(found.regions or ()),
         )
 
-    async def attach_block(self, vrack: str, block: str) -> None:
-        await self._joined(vrack, path(f"{_VRACK}/ip", vrack), {"block": _block(block)})
+    async def attach_block(self, vrack: str, block: str, region: str = "") -> None:
+        body = {"block": _block(block)} | ({"region": region} if region else {})
+        with self._kept.changing():
+            await self._joined(vrack, path(f"{_VRACK}/ip", vrack), body)
 
     async def detach_block(self, vrack: str, block: str) -> None:
-        await self._gone(path(f"{_VRACK}/ip/{{}}", vrack, _block(block)))
+        with self._kept.changing():
+            await self._gone(path(f"{_VRACK}/ip/{{}}", vrack, _block(block)))
 
     async def _joined(self, vrack: str, where: str, body: Mapping[str, Any]) -> None:
         try:

@@ -119,7 +119,21 @@ class Ip(_Reply):
 
     ip: str
     routed_to: Route | None = Field(default=None, alias="routedTo")
+    regions: tuple[str, ...] | None = None
     iam: Iam | None = None
+
+
+class Eligible(_Reply):
+    """``vrack.EligibleServices``: null while it is being worked out, whatever word `status` has."""
+
+    interfaces: tuple[Member, ...] | None = Field(default=None, alias="dedicatedServerInterface")
+
+
+class EligibleServices(_Reply):
+    """``vrack.EligibleServicesResponse``."""
+
+    result: Eligible | None = None
+    errors: tuple[str, ...] | None = None
 
 
 T = TypeVar("T")

@@ -264,6 +264,9 @@ class State:
     tasks: dict[int, Task] = field(default_factory=dict)
     renamings: list[Renaming] = field(default_factory=list)
     eligible_since: dict[str, float] = field(default_factory=dict)
+    ineligible: list[str] = field(
+        default_factory=list
+    )  # uuids of interfaces that may join no vRack, for whatever reason
     next_id: int = 559_351_769
 
     def to_json(self) -> Json:
