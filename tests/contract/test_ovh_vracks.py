@@ -6,7 +6,7 @@ import pytest
 
 from sovereigncloud.kinds.errors import Conflict, NotFound, Rejected
 from sovereigncloud.providers.ovh import Endpoint, Limits, ovh_factory
-from sovereigncloud.sandbox.ovh.seed import BLOCK, ECO, OTHER_VRACK, SERVERS, SPARE, VRACK, add_block
+from sovereigncloud.sandbox.ovh.seed import BLOCK, ECO, OTHER_VRACK, SERVERS, SPARE, VRACK, add_block, add_server
 from sovereigncloud.sandbox.ovh.server import Simulator
 from sovereigncloud.sandbox.ovh.world import World
 
@@ -89,11 +89,19 @@ async def test_an_interface_moves_by_detach_wait_attach(simulator, account):
 
 
 async def test_where_a_server_stands_is_asked_once(simulator, account):
-    assert [await account.vracks.region(SERVERS[0]) for _ in range(3)] == ["eu-west-rbx"] * 3
-    assert await account.vracks.region(ECO) == "eu-west-gra"
-    assert await account.vracks.region("ns1.nowhere.example") == ""
-    seen = [path for path in requests(simulator) if path.endswith(SERVERS[0])]
-    assert len(seen) == 1
+    nowhere = "ns1.nowhere.example"
+    for _ in range(3):
+        told = await account.vracks.regions(frozenset({SERVERS[0], ECO, nowhere}))
+    assert told == {SERVERS[0]: "eu-west-rbx", ECO: "eu-west-gra", nowhere: ""}
+    assert len([path for path in requests(simulator) if "dedicated" in path]) == 3
+
+
+async def test_where_many_servers_stand_is_asked_a_few_at_a_time(simulator, account):
+    names = frozenset(f"ns{number}.ip-192-0-2.eu" for number in range(12))
+    for name in names:
+        add_server(simulator.world.state, name, ip="192.0.2.1", region="eu-west-lim", datacenter="lim1")
+    sizes = [len(await account.vracks.regions(names)) for _ in range(4)]
+    assert sizes == [5, 10, 12, 12]
 
 
 async def test_the_tags_of_every_vrack_come_with_the_view(simulator, account):

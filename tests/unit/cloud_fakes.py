@@ -7,10 +7,12 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from sovereigncloud.api import BareMetalServer, SovereignCloud, VirtualNetwork
+from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.identity import Mark, mark_from_opennebula
 from sovereigncloud.core.outcome import Phase
 from sovereigncloud.core.plan import Action
-from sovereigncloud.kinds.errors import Conflict, MissingSecret, NotFound, Retry
+from sovereigncloud.kinds.dns_port import Record, Zone
+from sovereigncloud.kinds.errors import Conflict, MissingSecret, NotFound, Rejected, Retry
 from sovereigncloud.kinds.ports import (
     AccountView,
     CloudView,
@@ -92,6 +94,7 @@ class FakeOvh:
         self.tags_of_block = {}
         self.regions_of_block = {}
         self.vracks = FakeVracks(self)
+        self.zones = FakeZones(self)
         self.systems = SYSTEMS
         self.task_lag = 0.0
         self.purged_after = 3600.0
@@ -248,6 +251,8 @@ class FakeOvh:
     def _of(self, urn):
         """The tags of a server, a vRack or a block."""
         name = urn.removeprefix("urn:")
+        if name in self.zones.tags:
+            return self.zones.tags[name]
         if name in self.tags_of_vrack:
             return self.tags_of_vrack[name]
         if name in self.blocks:
@@ -304,10 +309,83 @@ class FakeVracks:
         account = self._account
         account._write(f"park {block}", lambda: account.later(VRACK_TAKES, lambda: account.blocks.update({block: ""})))
 
-    async def region(self, service_name):
-        self._account.reads["region"] += 1
-        found = self._account.servers.get(service_name)
-        return found.region if found else ""
+    async def regions(self, servers):
+        self._account.reads["regions"] += 1
+        known = self._account.servers
+        return {name: known[name].region if name in known else "" for name in servers}
+
+
+class FakeZones:
+    """Reverse names and records. A reverse name must resolve, by what is published or by `names` of elsewhere."""
+
+    def __init__(self, account):
+        self._account = account
+        self.names = {}  # name -> address
+        self.reverse = {}  # (block, address) -> name
+        self.tags = {}  # of zones: name -> tags
+        self.found = {}  # (zone, id) -> [subdomain, type, target]
+        self.published = {}  # zone -> what the world sees: subdomain -> targets
+        self._ids = 0
+
+    def add(self, zone, *records):
+        self.tags.setdefault(zone, {})
+        for subdomain, kind, target in records:
+            self._insert(zone, subdomain, kind, target)
+        self._publish(zone)
+
+    def _insert(self, zone, subdomain, kind, target):
+        self._ids += 1
+        self.found[zone, self._ids] = [subdomain, kind, target]
+        return self._ids
+
+    def _publish(self, zone):
+        seen = {}
+        for (where, _), (subdomain, kind, target) in self.found.items():
+            if where == zone:
+                seen.setdefault(subdomain, []).append(f"{kind} {target}")
+        self.published[zone] = seen
+
+    async def reverses(self, block, addresses, max_age=0.0):
+        self._account.reads["reverses"] += 1
+        return {a: n for (b, a), n in self.reverse.items() if b == block and a in addresses}
+
+    async def set_reverse(self, block, address, name):
+        def effect():
+            if self.names.get(name) != address:
+                raise Rejected(f"{name}. does not resolve to {address}", reason=Reason.FORWARD_RECORD_MISSING)
+            self.reverse[block, address] = f"{name}."
+
+        self._account._write(f"reverse {address} {name}", effect)
+
+    async def delete_reverse(self, block, address):
+        self._account._write(f"no reverse {address}", lambda: self.reverse.pop((block, address), None))
+
+    async def zone(self, name, max_age=0.0):
+        self._account.reads["zone"] += 1
+        if name not in self.tags:
+            raise NotFound("This service does not exist")
+        return Zone(name, f"urn:{name}", dict(self.tags[name]))
+
+    async def records(self, zone, subdomain, max_age=0.0):
+        self._account.reads["records"] += 1
+        return tuple(Record(i, k, t) for (z, i), (s, k, t) in self.found.items() if (z, s) == (zone, subdomain))
+
+    async def create_record(self, zone, subdomain, address):
+        return self._account._write(
+            f"record {subdomain} {address}", lambda: self._insert(zone, subdomain, "A", address)
+        )
+
+    async def change_record(self, zone, record, address):
+        def effect():
+            self.found[zone, record][2] = address
+
+        self._account._write(f"record {record} {address}", effect)
+
+    async def delete_record(self, zone, record):
+        self._account._write(f"no record {record}", lambda: self.found.pop((zone, record), None))
+
+    async def publish(self, zone):
+        self._account._write(f"publish {zone}", lambda: self._publish(zone))
 
 
 def _quietly(effect):

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from sovereigncloud.api.access import Access
+from sovereigncloud.api.access import Access, DomainName
 from sovereigncloud.api.base import (
     WORDS,
     Column,
@@ -178,7 +178,9 @@ class VirtualIp(Model):
             min_length=1,
             max_length=15,
             pattern=r"^[A-Za-z][-A-Za-z0-9_.]*$",
-            json_schema_extra={WORDS: "must be the name of a network interface: for example vrack_bond or vrack_bond.200"},
+            json_schema_extra={
+                WORDS: "must be the name of a network interface: for example vrack_bond or vrack_bond.200"
+            },
         ),
     ] = Field(
         description="Interface of the front-ends that takes the address: public_bond, vrack_bond, or vrack_bond.N for VLAN N"
@@ -225,7 +227,9 @@ class Install(Model):
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
         immutable("version", "upgrading an installed OpenNebula is not supported yet; set it back"),
-        immutable("architecture", "one architecture does not become another; set it back, or make a new SovereignCloud"),
+        immutable(
+            "architecture", "one architecture does not become another; set it back, or make a new SovereignCloud"
+        ),
         immutable("virtualIP", "OpenNebula and its hosts know the front-end by it; set it back"),
         Rule(
             "has(self.virtualIP) == (self.architecture == 'HighlyAvailable')",
@@ -282,6 +286,15 @@ class AddressRangeSpec(Model):
     cel_rules: ClassVar[tuple[Rule, ...]] = (RANGE_ENDS,)
 
 
+class ReverseName(Model):
+    """The name of an address."""
+
+    ip: Annotated[str, Field(pattern=r"^[0-9]{1,3}(\.[0-9]{1,3}){3}$", max_length=45)] = Field(
+        description="The address, for example 57.131.167.178.", json_schema_extra=instead_of_pattern(IPV4)
+    )
+    name: DomainName = Field(description="Its name, for example mail.example.fr, which must resolve to it.")
+
+
 class HostedNetwork(Model):
     """A network of the cloud; it becomes a VirtualNetwork <cloud>-<name with _ as ->."""
 
@@ -313,8 +326,34 @@ class HostedNetwork(Model):
         description="Addresses that machines get; needed with vlanID. Absent with a publicBlock: all usable ones.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["ip"]},
     )
+    move_from: Annotated[str, Field(min_length=1, max_length=128)] | None = Field(
+        default=None,
+        description="Consent to take publicBlock, as a whole, away from this service that it is routed to: a private network"
+        " or a server, for example pn-654321. What uses its addresses there loses them. Absent: it is only taken from what is"
+        " this installation's.",
+    )
+    reverse_dns: Annotated[list[ReverseName], Field(max_length=256)] | None = Field(
+        default=None,
+        alias="reverseDNS",
+        description="Names that addresses of publicBlock have. Each must resolve to its address before. Absent: left as they"
+        " are.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["ip"]},
+    )
 
-    cel_rules: ClassVar[tuple[Rule, ...]] = NETWORK_RULES
+    cel_rules: ClassVar[tuple[Rule, ...]] = (
+        *NETWORK_RULES,
+        Rule(
+            "has(self.publicBlock) || !has(self.moveFrom)",
+            "moveFrom speaks of a publicBlock: remove it",
+            field=".moveFrom",
+        ),
+        Rule(
+            "!has(self.reverseDNS) || has(self.publicBlock) && (!isCIDR(self.publicBlock)"
+            " || self.reverseDNS.all(entry, !isIP(entry.ip) || cidr(self.publicBlock).containsIP(entry.ip)))",
+            "each ip must be an address of publicBlock",
+            field=".reverseDNS",
+        ),
+    )
 
 
 class Hosted(Model):
@@ -443,6 +482,11 @@ class SovereignCloudStatus(Status):
     )
     phase: str | None = Field(
         default=None, description="Where the building is: Servers, vRack, Installing, Hosts, Networks or Running."
+    )
+    countries: list[str] | None = Field(
+        default=None,
+        description="Countries that the private network of the cloud joins, by code: of all servers in it and of the public"
+        " blocks. unknown: a region that is in no table.",
     )
     hosts_ready: str | None = Field(
         default=None, description="Hosts that work, of those that there should be, for example 2/2."

@@ -11,14 +11,14 @@ from sovereigncloud.api.reasons import Reason
 from sovereigncloud.api.sovereigncloud import Role
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Outcome, retry, stalled
+from sovereigncloud.kinds.cloud_network import Outside, observe_outside
 from sovereigncloud.kinds.composition import is_composed, network_key
 from sovereigncloud.kinds.controller import AnyResource, World
 from sovereigncloud.kinds.dismantling import Remains
 from sovereigncloud.kinds.endpoint import Endpoint, endpoint_of, generated_secret, server_key
-from sovereigncloud.kinds.errors import MissingSecret, NotFound, Retry
+from sovereigncloud.kinds.errors import MissingSecret, Retry
 from sovereigncloud.kinds.installation import Known, installation_of, record_of
-from sovereigncloud.kinds.ports import CloudView, Front, InstallState, IpBlock, ServerSummary, VrackView
-from sovereigncloud.kinds.routing import astray
+from sovereigncloud.kinds.ports import CloudView, Front, InstallState, ServerSummary, VrackView
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Observed:
         servers, networks: the children that spec lists, by their names there.
         dropped: children that spec no longer lists.
         summaries: the servers in the account's view, by their names in spec.
-        blocks: declared blocks that the view does not show in the vRack; None: the account has no such block.
+        outside: what the cloud has at its provider beside servers; None: not looked at.
         credentials: whether the generated Secret is there.
         insecure: why the endpoint is not even asked.
         error: why nothing answered, and after how many seconds to ask again.
@@ -41,7 +41,7 @@ class Observed:
     dropped: tuple[AnyResource, ...] = ()
     summaries: Mapping[str, ServerSummary] = field(default_factory=dict)
     vrack: VrackView | None = None
-    blocks: Mapping[str, IpBlock | None] = field(default_factory=dict)
+    outside: Outside | None = None
     endpoint: Endpoint | None = None
     credentials: bool = True
     insecure: Outcome | None = None
@@ -101,7 +101,7 @@ def _children(cloud: SovereignCloud, world: World, observed: Observed) -> Observ
 
 
 async def _account(cloud: SovereignCloud, world: World, observed: Observed) -> Observed:
-    """Tags of the servers, blocks of the vRack; single blocks only where one is astray."""
+    """Tags of the servers, the vRack, and what else the cloud has there."""
     ovh = cloud.spec.hosted.ovh if cloud.spec.hosted else None
     if ovh is None:
         return observed
@@ -109,16 +109,8 @@ async def _account(cloud: SovereignCloud, world: World, observed: Observed) -> O
     account = await world.account(ovh.endpoint, namespace, secret, ovh.vrack)
     vrack = account.vracks.get(ovh.vrack)
     summaries = {s.name: account.servers[s.service_name] for s in ovh.servers if s.service_name in account.servers}
-    blocks: dict[str, IpBlock | None] = {}
-    missing = astray(cloud, vrack) if vrack is not None else {}
-    if missing:
-        client = await world.ovh(ovh.endpoint, namespace, secret)
-        for block in missing.values():
-            try:
-                blocks[block] = await client.block(block)
-            except NotFound:
-                blocks[block] = None
-    return replace(observed, vrack=vrack, summaries=summaries, blocks=blocks)
+    outside = await observe_outside(cloud, world, account, observed.servers)
+    return replace(observed, vrack=vrack, summaries=summaries, outside=outside)
 
 
 async def _installation(cloud: SovereignCloud, world: World, observed: Observed) -> Observed:
@@ -191,4 +183,9 @@ async def _last_look(cloud: SovereignCloud, world: World, observed: Observed) ->
                 remains = replace(remains, machines=tuple(view.vms.values()))
             except Retry as error:
                 remains = replace(remains, error=str(error))
+        ovh = cloud.spec.hosted.ovh
+        if ovh is not None and not remains.error and not remains.machines:
+            secret = ovh.credentials_secret_ref.name
+            account = await world.account(ovh.endpoint, cloud.metadata.namespace, secret, ovh.vrack)
+            remains = replace(remains, outside=await observe_outside(cloud, world, account, observed.servers))
     return replace(observed, remains=remains)

@@ -23,11 +23,14 @@ def cloud_status(cloud: SovereignCloud, observed: Observed) -> Mapping[str, obje
         "zone": before.zone,
         "credentialsSecret": before.credentials_secret,
         "phase": before.phase,
+        "countries": before.countries,
         "hostsReady": before.hosts_ready,
         "hosts": [h.model_dump(by_alias=True, exclude_none=True) for h in before.hosts or ()] or None,
     }
     if cloud.deleting:
         return kept
+    if observed.outside is not None:
+        kept["countries"] = list(observed.outside.countries) or None
     endpoint, front, view = observed.endpoint, observed.front, observed.view
     if endpoint is not None:
         kept["credentialsSecret"] = endpoint.secret

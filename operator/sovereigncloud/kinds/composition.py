@@ -132,7 +132,8 @@ def _server_spec(cloud: SovereignCloud, server: HostedServer) -> dict[str, objec
 
 
 def _network_spec(cloud: SovereignCloud, network: HostedNetwork) -> dict[str, object]:
-    spec = network.model_dump(mode="json", by_alias=True, exclude_none=True)
+    kept = {"move_from", "reverse_dns"}  # the cloud's own business with the provider
+    spec = network.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=kept)
     spec["cloudRef"] = {"name": cloud.metadata.name}
     return spec
 

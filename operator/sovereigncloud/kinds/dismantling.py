@@ -1,4 +1,5 @@
-"""The end of a SovereignCloud: nobody uses it, its networks go, its servers go, and only then it goes itself.
+"""The end of a SovereignCloud: nobody uses it, its networks go, then names and blocks, then its servers, and only then it
+goes itself.
 
 Foreground deletion gives the cloud and what it composed their deletionTimestamp at once, so order cannot be left to the
 garbage collector. With Retain nothing outside changes, and an unreachable OpenNebula holds nothing up.
@@ -8,15 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from sovereigncloud.api import BareMetalServer, SovereignCloud
 from sovereigncloud.api.base import DeletionPolicy
 from sovereigncloud.api.reasons import Reason
-from sovereigncloud.core.outcome import blocked, retry, waiting
+from sovereigncloud.core.outcome import Phase, blocked, retry, waiting
 from sovereigncloud.core.plan import Action, Plan, Step
+from sovereigncloud.kinds.cloud_network import Outside, plan_last_of_it, plan_letting_go
 from sovereigncloud.kinds.composition import remove
 from sovereigncloud.kinds.controller import AnyResource
 from sovereigncloud.kinds.endpoint import generated_secret
+from sovereigncloud.kinds.pending import join
 from sovereigncloud.kinds.ports import Vm
 
 DELETED_FACT = "credentialsDeleted"
@@ -40,6 +44,7 @@ class Remains:
         machines: every machine in its OpenNebula, ours or not; None: nobody asked (Retain).
         error: why nobody could be asked.
         credentials: whether its generated Secret is there.
+        outside: blocks and names at the provider; None: left as they are (Retain).
     """
 
     users: tuple[str, ...] = ()
@@ -47,9 +52,10 @@ class Remains:
     machines: tuple[Vm, ...] | None = None
     error: str = ""
     credentials: bool = False
+    outside: Outside | None = None
 
 
-def plan_dismantling(cloud: SovereignCloud, remains: Remains) -> Plan:
+def plan_dismantling(cloud: SovereignCloud, remains: Remains, now: datetime) -> Plan:
     """The next steps; empty and done: the finalizer may go."""
     if remains.users:
         return Plan(outcome=blocked(f"still in use: {_listed(remains.users)}", reason=Reason.IN_USE))
@@ -68,9 +74,12 @@ def plan_dismantling(cloud: SovereignCloud, remains: Remains) -> Plan:
     servers: list[AnyResource] = [c for c in remains.composed if isinstance(c, BareMetalServer)]
     if networks:
         return _remove(cloud, networks)
+    going = plan_letting_go(cloud, remains.outside, now)
+    if going.steps or going.outcome.phase is not Phase.DONE:
+        return going
     if servers:
         return _remove(cloud, servers)
-    return _credentials(cloud, remains)
+    return join((plan_last_of_it(remains.outside), _credentials(cloud, remains)))
 
 
 def _remove(cloud: SovereignCloud, children: list[AnyResource]) -> Plan:

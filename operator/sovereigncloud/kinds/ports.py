@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from sovereigncloud.core.identity import Mark
+from sovereigncloud.kinds.dns_port import Zones
 from sovereigncloud.kinds.vrack_port import Vracks
 
 # --- OpenNebula ------------------------------------------------------------------------------------------------------
@@ -354,6 +355,8 @@ class Ovh(Protocol):
 
     @property
     def vracks(self) -> Vracks: ...
+    @property
+    def zones(self) -> Zones: ...
 
     async def view(self, began: float, vracks: frozenset[str]) -> AccountView: ...
     async def server(self, service_name: str) -> Server: ...

@@ -12,7 +12,7 @@ from sovereigncloud.api import SovereignCloud
 from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, done, stalled, waiting
 from sovereigncloud.core.plan import Plan, Step
-from sovereigncloud.kinds import hosts, installation, routing
+from sovereigncloud.kinds import hosts, installation
 from sovereigncloud.kinds.building import (
     GenerateCredentials,
     plan_credentials,
@@ -20,13 +20,14 @@ from sovereigncloud.kinds.building import (
     waiting_for_networks,
     waiting_for_servers,
 )
+from sovereigncloud.kinds.cloud_network import NetworkStep, names_last, perform_outside, plan_outside
 from sovereigncloud.kinds.cloud_observation import Observed, observe_cloud
 from sovereigncloud.kinds.cloud_status import cloud_status
 from sovereigncloud.kinds.composition import CLOUD_LABEL, GENERATED_LABEL, ApplyChild, DeleteChild, plan_children
 from sovereigncloud.kinds.controller import SecretUse, Uses, World
 from sovereigncloud.kinds.dismantling import DELETED_FACT, DeleteCredentials, plan_dismantling
 from sovereigncloud.kinds.endpoint import generated_secret
-from sovereigncloud.kinds.pending import asked, join
+from sovereigncloud.kinds.pending import join
 from sovereigncloud.kinds.ports import Ovh
 
 _ADMINISTRATOR = "oneadmin"
@@ -54,9 +55,9 @@ class SovereignCloudController:
 
     def plan(self, resource: SovereignCloud, observed: Observed, now: datetime) -> Plan:
         if resource.deleting:
-            return plan_dismantling(resource, observed.remains)
+            return plan_dismantling(resource, observed.remains, now)
         if resource.spec.hosted is not None:
-            return _hosted(resource, observed, now)
+            return names_last(_hosted(resource, observed, now), resource, observed.outside)
         if observed.insecure is not None:
             return Plan(outcome=observed.insecure)
         if observed.front is None:
@@ -64,12 +65,14 @@ class SovereignCloudController:
         return Plan() if observed.view else _first_answer()
 
     async def perform(self, step: Step, resource: SovereignCloud, world: World) -> Outcome:
+        if isinstance(step, NetworkStep):
+            return await _beside_servers(step, resource, world)
         match step:
             case ApplyChild() | DeleteChild() | GenerateCredentials() | DeleteCredentials():
                 return await _inside(step, resource, world)
             case hosts.CreateHost() | hosts.EnableHost() | hosts.MarkHost():
                 return await _host(step, resource, world)
-            case routing.AttachBlock() | installation.InstallOpenNebula() | installation.RecordInstallation():
+            case installation.InstallOpenNebula() | installation.RecordInstallation():
                 return await _at_ovh(step, resource, world)
             case _:
                 raise TypeError(f"not a step of a SovereignCloud: {type(step).__name__}")
@@ -89,7 +92,8 @@ def _hosted(cloud: SovereignCloud, observed: Observed, now: datetime) -> Plan:
     if children.outcome.phase is Phase.STALLED:
         return children
     parts = [plan_credentials(cloud, observed), children]
-    parts.append(routing.plan_routing(cloud, observed.vrack, observed.blocks, now))
+    if observed.outside is not None:
+        parts.append(plan_outside(cloud, observed.outside, now))
     if observed.insecure is not None:
         parts += [waiting_for_servers(cloud, observed), Plan(outcome=observed.insecure)]
         return join(parts)
@@ -188,28 +192,22 @@ async def _host(
             return done(Reason.HOST_MARKED, f"{step.target} carries the mark of this installation")
 
 
+async def _beside_servers(step: NetworkStep, cloud: SovereignCloud, world: World) -> Outcome:
+    ovh = cloud.spec.hosted.ovh if cloud.spec.hosted else None
+    if ovh is None:
+        return DONE
+    client = await world.ovh(ovh.endpoint, cloud.metadata.namespace, ovh.credentials_secret_ref.name)
+    return await perform_outside(step, client, cloud, world.now)
+
+
 async def _at_ovh(
-    step: routing.AttachBlock | installation.InstallOpenNebula | installation.RecordInstallation,
-    cloud: SovereignCloud,
-    world: World,
+    step: installation.InstallOpenNebula | installation.RecordInstallation, cloud: SovereignCloud, world: World
 ) -> Outcome:
     ovh = cloud.spec.hosted.ovh if cloud.spec.hosted else None
     if ovh is None:
         return DONE
     client = await world.ovh(ovh.endpoint, cloud.metadata.namespace, ovh.credentials_secret_ref.name)
     match step:
-        case routing.AttachBlock():
-            await client.attach_block(step.vrack, step.block)
-            message = f"IP block {step.block} is being routed to vRack {step.vrack}"
-            return Outcome(
-                Phase.WAITING,
-                Reason.ROUTING_BLOCK,
-                message,
-                after=routing.LOOK_AGAIN,
-                available=cloud.settled,
-                facts={routing.ASKED: asked(step.block, world.now)},
-                events=((Reason.ROUTING_BLOCK, message),),
-            )
         case installation.RecordInstallation():
             for urn in step.urns:
                 await client.tag(urn, {installation.INSTALLED_TAG: step.hash})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -27,6 +28,8 @@ class Vracks(Protocol):
         """Take a block off whatever it is routed to. Returns when the request was taken."""
         ...
 
-    async def region(self, service_name: str) -> str:
-        """Where a server stands; empty: there is none, or none that the credential may see. Asked once for each."""
+    async def regions(self, servers: frozenset[str]) -> Mapping[str, str]:
+        """Where servers stand, by service name; empty where the credential is not told. Each is asked about once, and only a
+        few in one call: those that are not asked yet are left out.
+        """
         ...

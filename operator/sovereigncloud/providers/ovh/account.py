@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from sovereigncloud.api.reasons import Reason
+from sovereigncloud.kinds.dns_port import Zones
 from sovereigncloud.kinds.errors import Conflict, NotFound, Rejected, Retry
 from sovereigncloud.kinds.ports import (
     AccountView,
@@ -50,6 +51,7 @@ from sovereigncloud.providers.ovh.replies import (
 )
 from sovereigncloud.providers.ovh.transport import Transport, path
 from sovereigncloud.providers.ovh.vracks import VrackCalls
+from sovereigncloud.providers.ovh.zones import ZoneCalls
 
 T = TypeVar("T")
 
@@ -125,6 +127,7 @@ class Account:
         self._calls = calls
         self._kept = Kept()
         self.vracks: Vracks = VrackCalls(calls, self._kept)
+        self.zones: Zones = ZoneCalls(calls, self._kept)
 
     @property
     def allowance(self) -> Allowance:

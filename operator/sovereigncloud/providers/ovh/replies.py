@@ -136,6 +136,28 @@ class EligibleServices(_Reply):
     errors: tuple[str, ...] | None = None
 
 
+class Reverse(_Reply):
+    """``ip.ReverseIp``."""
+
+    name: str = Field(alias="reverse")
+
+
+class ZoneReply(_Reply):
+    """``domain.ZoneWithIAM``."""
+
+    name: str
+    iam: Iam | None = None
+
+
+class ZoneRecord(_Reply):
+    """``domain.zone.Record``."""
+
+    id: int
+    type: str = Field(alias="fieldType")
+    subdomain: Text = Field(default="", alias="subDomain")
+    target: str
+
+
 T = TypeVar("T")
 
 

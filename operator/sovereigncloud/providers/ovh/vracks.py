@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
-from sovereigncloud.kinds.errors import NotFound
+from sovereigncloud.kinds.errors import Auth, NotFound
 from sovereigncloud.kinds.vrack_port import Eligibility
 from sovereigncloud.providers.ovh.kept import Kept
 from sovereigncloud.providers.ovh.replies import PARSER, Dedicated, EligibleServices
 from sovereigncloud.providers.ovh.transport import Transport, path
 
-_A_DAY: Final = 86400.0
+_A_FEW: Final = 5
 
 
 class VrackCalls:
@@ -23,7 +24,7 @@ class VrackCalls:
 
     def __init__(self, calls: Transport, kept: Kept) -> None:
         self._calls, self._kept = calls, kept
-        self._regions = Kept()  # a server does not travel: no write changes where it stands
+        self._regions: dict[str, str] = {}  # a server does not travel
 
     async def eligible(self, vrack: str) -> Eligibility:
         where = path("/v1/vrack/{}/eligibleServices", vrack)
@@ -37,13 +38,15 @@ class VrackCalls:
         with self._kept.changing():
             await self._calls.call("POST", path("/v1/ip/{}/park", block))
 
-    async def region(self, service_name: str) -> str:
-        return await self._regions.answer(service_name, _A_DAY, lambda: self._region(service_name))
+    async def regions(self, servers: frozenset[str]) -> Mapping[str, str]:
+        for name in sorted(servers - self._regions.keys())[:_A_FEW]:
+            self._regions[name] = await self._region(name)
+        return {name: self._regions[name] for name in servers & self._regions.keys()}
 
     async def _region(self, service_name: str) -> str:
         where = path("/v1/dedicated/server/{}", service_name)
         try:
             reply = await self._calls.call("GET", where)
-        except NotFound:
+        except (NotFound, Auth):
             return ""
         return PARSER.read(Dedicated, reply, what=f"OVHcloud GET {where}").region
