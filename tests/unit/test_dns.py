@@ -74,6 +74,7 @@ CASES = [
         (right(),),
         f"7:{OWNER}",
     ),
+    Case("ours was being changed, and what is there is another record", (right(),), f"7!:{OWNER}"),
     Case(
         "somebody's leads elsewhere",
         (right("9.9.9.9"),),
