@@ -248,5 +248,6 @@ class VerificationStatus(Model):
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     report: ReportStatus | None = Field(
-        default=None, description="The report of suite OneDeployValidation; absent for suite API, which has only checks."
+        default=None,
+        description="The report of suite OneDeployValidation; absent for suite API, which has only checks.",
     )
