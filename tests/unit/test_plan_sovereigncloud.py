@@ -341,8 +341,13 @@ CASES = [
         says="step 3",
     ),
     Case(
-        "a server was taken off: its child goes, and nothing is installed",
+        "a server was taken off: its host goes first, and nothing is installed",
         change=drop_server,
+        steps=("DisableHost", "DeleteHost"),
+    ),
+    Case(
+        "its host is gone: its child goes",
+        change=both(drop_server, no_host(1)),
         steps=("ApplyChild", "DeleteChild"),
     ),
     Case(

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from sovereigncloud.api import BareMetalServer, SovereignCloud, VirtualNetwork
-from sovereigncloud.api.base import DeletionPolicy
+from sovereigncloud.api.base import Consent, DeletionPolicy, Key
+from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.api.reasons import Reason
 from sovereigncloud.api.sovereigncloud import Role
 from sovereigncloud.core.identity import Mark
@@ -16,8 +17,9 @@ from sovereigncloud.kinds.controller import AnyResource, World
 from sovereigncloud.kinds.dismantling import Remains
 from sovereigncloud.kinds.endpoint import Endpoint, endpoint_of, generated_secret, server_key
 from sovereigncloud.kinds.errors import MissingSecret, NotFound, Retry
+from sovereigncloud.kinds.hosts_leaving import Going, find_leavers
 from sovereigncloud.kinds.installation import Known, installation_of, record_of
-from sovereigncloud.kinds.ports import CloudView, Front, InstallState, IpBlock, ServerSummary, VrackView
+from sovereigncloud.kinds.ports import CloudView, Front, InstallState, IpBlock, ServerSummary, Vm, VrackView
 from sovereigncloud.kinds.routing import astray
 
 
@@ -32,6 +34,7 @@ class Observed:
         blocks: declared blocks that the view does not show in the vRack; None: the account has no such block.
         credentials: whether the generated Secret is there.
         insecure: why the endpoint is not even asked.
+        going: hosts whose servers spec no longer lists.
         error: why nothing answered, and after how many seconds to ask again.
     """
 
@@ -53,6 +56,7 @@ class Observed:
     remains: Remains = field(default_factory=Remains)
     node_addresses: Mapping[str, str] = field(default_factory=dict)
     admitted: bool = True
+    going: Going = field(default_factory=Going)
 
     @property
     def known(self) -> Known:
@@ -76,7 +80,25 @@ async def observe_cloud(cloud: SovereignCloud, world: World) -> Observed:
         observed = await _installation(cloud, world, observed)
     if _may_answer(cloud, observed):
         observed = await _ask(cloud, world, observed)
-    return observed
+    return replace(observed, going=_going(cloud, world, observed)) if cloud.spec.hosted is not None else observed
+
+
+def _going(cloud: SovereignCloud, world: World, observed: Observed) -> Going:
+    """Who goes, and which machines on their hosts may be interrupted, as their objects say."""
+    going = find_leavers(cloud, observed.servers, observed.dropped, observed.view, observed.mark)
+    names = {leaver.host.name for leaver in going.leavers}
+    vms = observed.view.vms.values() if observed.view and names else ()
+    return replace(
+        going, interruptible=frozenset(vm.id for vm in vms if vm.host in names and _interruptible(vm, world))
+    )
+
+
+def _interruptible(vm: Vm, world: World) -> bool:
+    kind, _, rest = (vm.mark.object if vm.mark else "").partition("/")
+    namespace, _, name = rest.partition("/")
+    instance = world.get(Key(kind, namespace, name)) if kind == HostedInstance.crd.kind else None
+    policy = instance.spec.update_policy if isinstance(instance, HostedInstance) else None
+    return policy is not None and policy.power_cycle is Consent.ALLOW
 
 
 def _children(cloud: SovereignCloud, world: World, observed: Observed) -> Observed:

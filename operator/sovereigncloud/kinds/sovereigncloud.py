@@ -26,6 +26,8 @@ from sovereigncloud.kinds.composition import CLOUD_LABEL, GENERATED_LABEL, Apply
 from sovereigncloud.kinds.controller import SecretUse, Uses, World
 from sovereigncloud.kinds.dismantling import DELETED_FACT, DeleteCredentials, plan_dismantling
 from sovereigncloud.kinds.endpoint import generated_secret
+from sovereigncloud.kinds.hosts_leaving import DeleteHost, DisableHost, GiveUpMachine, MoveMachine, plan_leaving
+from sovereigncloud.kinds.hosts_removal import perform_leaving
 from sovereigncloud.kinds.pending import asked, join
 from sovereigncloud.kinds.ports import Ovh
 
@@ -69,6 +71,8 @@ class SovereignCloudController:
                 return await _inside(step, resource, world)
             case hosts.CreateHost() | hosts.EnableHost() | hosts.MarkHost():
                 return await _host(step, resource, world)
+            case DisableHost() | MoveMachine() | GiveUpMachine() | DeleteHost():
+                return await perform_leaving(step, resource, world)
             case routing.AttachBlock() | installation.InstallOpenNebula() | installation.RecordInstallation():
                 return await _at_ovh(step, resource, world)
             case _:
@@ -85,7 +89,8 @@ def _hosted(cloud: SovereignCloud, observed: Observed, now: datetime) -> Plan:
     """Children and credentials first, then what is outside; each aspect speaks for itself."""
     if cloud.spec.hosted is None or cloud.spec.hosted.ovh is None:
         return Plan(outcome=stalled(Reason.NO_PROVIDER, "spec.hosted has no provider; set spec.hosted.ovh"))
-    children = plan_children(cloud, observed.servers, observed.networks, observed.dropped)
+    droppable = [c for c in observed.dropped if str(c.key) not in observed.going.held]
+    children = plan_children(cloud, observed.servers, observed.networks, droppable)
     if children.outcome.phase is Phase.STALLED:
         return children
     parts = [plan_credentials(cloud, observed), children]
@@ -94,10 +99,14 @@ def _hosted(cloud: SovereignCloud, observed: Observed, now: datetime) -> Plan:
         parts += [waiting_for_servers(cloud, observed), Plan(outcome=observed.insecure)]
         return join(parts)
     bootstrap = _bootstrap(cloud, observed, now)
-    parts.append(bootstrap)
-    if bootstrap.steps or bootstrap.outcome.phase is not Phase.DONE or observed.front is None:
-        return join(parts)
-    return join((*parts, *_running(cloud, observed)))
+    if observed.front is None:
+        return join((*parts, bootstrap))
+    if bootstrap.steps or bootstrap.outcome.phase is not Phase.DONE:
+        # What waits for a new server, which may take days, or for consent does not hold up the hosts that are there.
+        there = _hosts(cloud, observed, now)
+        waits = any(s.needs for s in bootstrap.steps)
+        return join((*parts, *there, bootstrap) if waits else (*parts, bootstrap, *there))
+    return join((*parts, bootstrap, *_running(cloud, observed, now)))
 
 
 def _bootstrap(cloud: SovereignCloud, observed: Observed, now: datetime) -> Plan:
@@ -128,16 +137,29 @@ def _first_answer() -> Plan:
     return Plan(outcome=waiting(Reason.FIRST_ANSWER, "the front-end answers; reading what is in the cloud", after=0.5))
 
 
-def _running(cloud: SovereignCloud, observed: Observed) -> tuple[Plan, ...]:
+def _hosts(cloud: SovereignCloud, observed: Observed, now: datetime) -> tuple[Plan, ...]:
+    """The hosts that there are to be, and those that go."""
+    view = observed.view
+    if view is None:
+        return ()
+    installs = cloud.spec.hosted is not None and cloud.spec.hosted.open_nebula.install is not None
+    # A server that no installer run covered is no host yet, whatever its address is.
+    bare = installation.uncovered(cloud, observed.known.servers) if installs else ()
+    addresses = {name: address for name, address in observed.node_addresses.items() if name not in bare}
+    nodes = frozenset(observed.node_addresses.values())
+    return (
+        hosts.plan_hosts(cloud, addresses, view, observed.mark, admitted=observed.admitted),
+        plan_leaving(cloud, observed.going, view, observed.mark, nodes, now),
+    )
+
+
+def _running(cloud: SovereignCloud, observed: Observed, now: datetime) -> tuple[Plan, ...]:
     """The front-end answers: hosts, version, networks."""
     if observed.view is None:
         return (_first_answer(),)
-    registered = hosts.plan_hosts(
-        cloud, observed.node_addresses, observed.view.hosts.values(), observed.mark, admitted=observed.admitted
-    )
     return (
         plan_version(cloud, observed),
-        registered,
+        *_hosts(cloud, observed, now),
         waiting_for_servers(cloud, observed),
         waiting_for_networks(cloud, observed),
     )
@@ -181,6 +203,8 @@ async def _host(
             await client.update_host(made, step.mark.for_opennebula())
             return done(Reason.HOST_REGISTERED, f"host {made} ({step.name}) was registered")
         case hosts.EnableHost():
+            if step.was_leaving:
+                await client.update_host(step.host_id, {hosts.LEAVING_NOTE: ""})
             await client.enable_host(step.host_id)
             return done(Reason.HOST_ENABLED, f"{step.target}")
         case hosts.MarkHost():
