@@ -529,6 +529,7 @@ class Loop:
             plan = self.controller.plan(resource, observed, world.now)
             assert plan == self.controller.plan(resource, observed, world.now), "plan is not pure"
             outcome = plan.outcome
+            self._facts(outcome.facts)
             for step in plan.steps:
                 outcome = await self.controller.perform(step, resource, world)
                 performed.append(step)

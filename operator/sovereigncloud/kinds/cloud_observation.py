@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from sovereigncloud.api import BareMetalServer, SovereignCloud, VirtualNetwork
-from sovereigncloud.api.base import Consent, DeletionPolicy, Key
+from sovereigncloud.api.base import Consent, Key
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.api.reasons import Reason
 from sovereigncloud.api.sovereigncloud import Role
@@ -14,9 +14,10 @@ from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Outcome, retry, stalled
 from sovereigncloud.kinds.composition import is_composed, network_key
 from sovereigncloud.kinds.controller import AnyResource, World
-from sovereigncloud.kinds.dismantling import Remains
+from sovereigncloud.kinds.dismantling import Remains, gives_back
 from sovereigncloud.kinds.endpoint import Endpoint, endpoint_of, generated_secret, server_key
 from sovereigncloud.kinds.errors import MissingSecret, NotFound, Retry
+from sovereigncloud.kinds.giving_back import LET_GO, blocks_inside, ours
 from sovereigncloud.kinds.hosts_leaving import Going, find_leavers
 from sovereigncloud.kinds.installation import Known, installation_of, record_of
 from sovereigncloud.kinds.ports import CloudView, Front, InstallState, IpBlock, ServerSummary, Vm, VrackView
@@ -153,8 +154,11 @@ async def _installation(cloud: SovereignCloud, world: World, observed: Observed)
 
 
 async def _has_credentials(cloud: SovereignCloud, world: World) -> bool:
+    """Whether the Secret of OpenNebula's administrator is there: generated, or given where the cloud was adopted."""
+    adopt = cloud.spec.hosted.open_nebula.adopt if cloud.spec.hosted else None
+    name = adopt.credentials_secret_ref.name if adopt else generated_secret(cloud)
     try:
-        await world.kubernetes.secret(cloud.metadata.namespace, generated_secret(cloud))
+        await world.kubernetes.secret(cloud.metadata.namespace, name)
     except MissingSecret:
         return False
     return True
@@ -204,13 +208,25 @@ async def _last_look(cloud: SovereignCloud, world: World, observed: Observed) ->
     remains = Remains(
         users=tuple(str(u.key) for u in users), composed=tuple(c for c in composed if is_composed(cloud, c))
     )
-    if cloud.deletion_policy is DeletionPolicy.DELETE and cloud.spec.hosted is not None and not users:
-        credentials = await _has_credentials(cloud, world)
-        remains = replace(remains, credentials=credentials)
-        if cloud.status.endpoint and credentials:
-            try:
-                view = await world.view(cloud.key)
-                remains = replace(remains, machines=tuple(view.vms.values()))
-            except Retry as error:
-                remains = replace(remains, error=str(error))
+    if gives_back(cloud) and not users:
+        remains = replace(remains, credentials=await _has_credentials(cloud, world))
+        if LET_GO not in cloud.external:
+            remains = await _what_stands(cloud, world, remains, observed.mark)
     return replace(observed, remains=remains)
+
+
+async def _what_stands(cloud: SovereignCloud, world: World, remains: Remains, mark: Mark) -> Remains:
+    """Machines, hosts and blocks of a cloud that gives them back."""
+    if cloud.status.endpoint and not remains.credentials:
+        return replace(remains, error="the Secret of its administrator is not there, restore it")
+    if cloud.status.endpoint:
+        try:
+            view = await world.view(cloud.key)
+        except (Retry, MissingSecret) as error:
+            return replace(remains, error=str(error))
+        remains = replace(remains, machines=tuple(view.vms.values()), hosts=ours(view.hosts.values(), mark))
+    ovh = cloud.spec.hosted.ovh if cloud.spec.hosted else None
+    if ovh is None or remains.machines or remains.hosts:
+        return remains
+    account = await world.account(ovh.endpoint, cloud.metadata.namespace, ovh.credentials_secret_ref.name, ovh.vrack)
+    return replace(remains, blocks=blocks_inside(cloud, account.vracks.get(ovh.vrack)))

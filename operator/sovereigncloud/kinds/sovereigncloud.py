@@ -6,6 +6,7 @@ Everything that lives in the cloud waits for `status.endpoint`, which is set onc
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 
 from sovereigncloud.api import SovereignCloud
@@ -26,6 +27,8 @@ from sovereigncloud.kinds.composition import CLOUD_LABEL, GENERATED_LABEL, Apply
 from sovereigncloud.kinds.controller import SecretUse, Uses, World
 from sovereigncloud.kinds.dismantling import DELETED_FACT, DeleteCredentials, plan_dismantling
 from sovereigncloud.kinds.endpoint import generated_secret
+from sovereigncloud.kinds.errors import NotFound
+from sovereigncloud.kinds.giving_back import ReleaseBlock, asked_to_release
 from sovereigncloud.kinds.hosts_leaving import DeleteHost, DisableHost, GiveUpMachine, MoveMachine, plan_leaving
 from sovereigncloud.kinds.hosts_removal import perform_leaving
 from sovereigncloud.kinds.pending import asked, join
@@ -56,7 +59,7 @@ class SovereignCloudController:
 
     def plan(self, resource: SovereignCloud, observed: Observed, now: datetime) -> Plan:
         if resource.deleting:
-            return plan_dismantling(resource, observed.remains)
+            return plan_dismantling(resource, observed.remains, now)
         if resource.spec.hosted is not None:
             return _hosted(resource, observed, now)
         if observed.insecure is not None:
@@ -73,7 +76,12 @@ class SovereignCloudController:
                 return await _host(step, resource, world)
             case DisableHost() | MoveMachine() | GiveUpMachine() | DeleteHost():
                 return await perform_leaving(step, resource, world)
-            case routing.AttachBlock() | installation.InstallOpenNebula() | installation.RecordInstallation():
+            case (
+                ReleaseBlock()
+                | routing.AttachBlock()
+                | installation.InstallOpenNebula()
+                | installation.RecordInstallation()
+            ):
                 return await _at_ovh(step, resource, world)
             case _:
                 raise TypeError(f"not a step of a SovereignCloud: {type(step).__name__}")
@@ -213,7 +221,7 @@ async def _host(
 
 
 async def _at_ovh(
-    step: routing.AttachBlock | installation.InstallOpenNebula | installation.RecordInstallation,
+    step: ReleaseBlock | routing.AttachBlock | installation.InstallOpenNebula | installation.RecordInstallation,
     cloud: SovereignCloud,
     world: World,
 ) -> Outcome:
@@ -234,6 +242,10 @@ async def _at_ovh(
                 facts={routing.ASKED: asked(step.block, world.now)},
                 events=((Reason.ROUTING_BLOCK, message),),
             )
+        case ReleaseBlock():
+            with suppress(NotFound):  # it left the vRack, or the account, meanwhile
+                await client.detach_block(step.vrack, step.block)
+            return asked_to_release(step, world.now)
         case installation.RecordInstallation():
             for urn in step.urns:
                 await client.tag(urn, {installation.INSTALLED_TAG: step.hash})
