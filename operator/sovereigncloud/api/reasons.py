@@ -102,6 +102,7 @@ class Reason(StrEnum):
     ATTACHING_INTERFACE = "AttachingInterface"
     DETACHING_INTERFACE = "DetachingInterface"
     ROUTING_BLOCK = "RoutingBlock"
+    RELEASING_BLOCK = "ReleasingBlock"
     RENAMING = "Renaming"
 
     # Reinstallation
@@ -128,6 +129,10 @@ class Reason(StrEnum):
     INSTALLATION_UNKNOWN = "InstallationUnknown"
     ARCHITECTURE_MISMATCH = "ArchitectureMismatch"
     HOST_NOT_MONITORED = "HostNotMonitored"
+    MOVING_MACHINES = "MovingMachines"
+    MACHINES_NOT_MOVED = "MachinesNotMoved"
+    LAST_HOST = "LastHost"
+    FRONT_END_NEEDED = "FrontEndNeeded"
 
     # Images
     APP_NOT_FOUND = "AppNotFound"
@@ -213,6 +218,10 @@ class Reason(StrEnum):
     HOST_REGISTERED = "HostRegistered"
     HOST_ENABLED = "HostEnabled"
     HOST_MARKED = "HostMarked"
+    HOST_DISABLED = "HostDisabled"
+    HOST_UNREGISTERED = "HostUnregistered"
+    MACHINE_GIVEN_UP = "MachineGivenUp"
+    BLOCK_RELEASED = "BlockReleased"
     CREDENTIALS_GENERATED = "CredentialsGenerated"
     CREDENTIALS_DELETED = "CredentialsDeleted"
     INSTALLATION_STARTED = "InstallationStarted"

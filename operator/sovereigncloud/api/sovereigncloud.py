@@ -23,6 +23,7 @@ from sovereigncloud.api.base import (
     Token,
     columns,
 )
+from sovereigncloud.api.hosts import HostUpdatePolicy, LostHost
 from sovereigncloud.api.ordering import ServerOrder, TagSelector, stays_the_same
 from sovereigncloud.api.rules import (
     IPV4,
@@ -266,6 +267,16 @@ class Hosted(Model):
         description="Networks of the cloud: each entry becomes a VirtualNetwork CLOUD-NAME. Absent: none.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
+    update_policy: HostUpdatePolicy | None = Field(
+        default=None,
+        description="What may happen to machines in the cloud to follow spec. Absent: everything is denied.",
+    )
+    lost_hosts: Annotated[list[LostHost], Field(max_length=64)] | None = Field(
+        default=None,
+        description="Consent to lose machines: hosts whose servers are dead and no longer in the list of servers, with the"
+        " machines that are given up on them. Absent: nothing is given up.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
         Rule("has(self.ovh)", "exactly one provider must be set: set ovh"),
@@ -338,6 +349,21 @@ class HostStatus(Model):
     state: str | None = Field(default=None, description="What OpenNebula says of the host, for example monitored.")
 
 
+_INSTALLED = (
+    "has(self.spec.hosted) && has(self.spec.hosted.ovh) && has(self.spec.hosted.openNebula.install)"
+    " && has(oldSelf.spec.hosted) && has(oldSelf.spec.hosted.ovh)"
+    " && has(oldSelf.status) && has(oldSelf.status.endpoint)"
+)
+_KEEPS_ITS_FRONT_END = Rule(
+    f"!({_INSTALLED}) || oldSelf.spec.hosted.ovh.servers.all(old, !old.roles.exists(role, role == 'Frontend')"
+    " || self.spec.hosted.ovh.servers.exists(server, server.name == old.name"
+    " && server.roles.exists(role, role == 'Frontend')))",
+    "the server with the role Frontend runs OpenNebula and holds its database: it cannot be taken off the list, nor lose that"
+    " role; put it back",
+    field=".spec.hosted.ovh.servers",
+)
+
+
 class SovereignCloudStatus(Status):
     endpoint: str | None = Field(default=None, description="Address of the XML-RPC API that answers; set once it did.")
     version: str | None = Field(default=None, description="Version of OpenNebula that answers there.")
@@ -393,6 +419,7 @@ class SovereignCloud(Resource[SovereignCloudSpec, SovereignCloudStatus]):
             "metadata.name is longer than 128 characters, which leaves no room for the names of its servers and networks:"
             " use a shorter name",
         ),
+        _KEEPS_ITS_FRONT_END,
     )
     default_deletion_policy: ClassVar[DeletionPolicy] = DeletionPolicy.RETAIN
 

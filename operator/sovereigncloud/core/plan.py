@@ -23,6 +23,7 @@ class Action(StrEnum):
     REINSTALL = "Reinstall"
     INSTALL = "Install"
     MARK = "Mark"
+    MOVE = "Move"
 
 
 class Disruption(StrEnum):

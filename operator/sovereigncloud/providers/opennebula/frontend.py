@@ -28,6 +28,7 @@ _PAGE = 1000
 """Machines per page: about 5 MB of XML."""
 _MERGE = 1
 _ENABLE, _DISABLE = 0, 1
+_ENFORCE, _SAME_KIND, _SAVE, _RECOVER_DELETE = True, -1, 0, 3
 
 
 class FrontEnd:
@@ -164,6 +165,12 @@ class FrontEnd:
 
     async def rename_vm(self, vm_id: int, name: str) -> None:
         await self._calls.write("one.vm.rename", vm_id, name)
+
+    async def move_vm(self, vm_id: int, host_id: int, *, live: bool) -> None:
+        await self._calls.write("one.vm.migrate", vm_id, host_id, live, _ENFORCE, _SAME_KIND, _SAVE)
+
+    async def give_up_vm(self, vm_id: int) -> None:
+        await self._calls.write("one.vm.recover", vm_id, _RECOVER_DELETE)
 
     # ----------------------------------------------------------------------------------------------------- networks
 

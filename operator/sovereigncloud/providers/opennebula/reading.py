@@ -236,6 +236,7 @@ def image(element: Element) -> Image:
 
 
 def host(element: Element) -> Host:
+    template = singles(element.find("TEMPLATE"))
     return Host(
         id=_number(element, "ID"),
         name=_text(element, "NAME"),
@@ -246,7 +247,8 @@ def host(element: Element) -> Host:
         running_vms=_number(element, "HOST_SHARE/RUNNING_VMS"),
         max_cpu=_number(element, "HOST_SHARE/MAX_CPU"),
         max_memory=_number(element, "HOST_SHARE/MAX_MEM"),
-        mark=mark_from_opennebula(singles(element.find("TEMPLATE"))),
+        mark=mark_from_opennebula(template),
+        notes={name: value for name, value in _unmarked(template).items() if name.startswith(_NOTE) and value},
     )
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from sovereigncloud.api.reasons import Reason
+from sovereigncloud.core.identity import OVH_INSTALLATION
 from sovereigncloud.kinds.errors import AlreadyRunning, Conflict, NotFound, Rejected, Retry
 from sovereigncloud.kinds.ports import (
     AccountView,
@@ -271,7 +272,8 @@ class Account:
             await self._calls.call("POST", path("/v2/iam/resource/{}/tag", urn), {"key": key, "value": value})
 
     async def untag(self, urn: str, keys: frozenset[str]) -> None:
-        for key in sorted(keys):
+        # The installation last: until then whoever comes after a crash knows whose the rest is.
+        for key in sorted(keys, key=lambda k: (k == OVH_INSTALLATION, k)):
             await self._gone(path("/v2/iam/resource/{}/tag/{}", urn, key))
 
     # -- vRack
