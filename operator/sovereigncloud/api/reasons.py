@@ -128,6 +128,14 @@ class Reason(StrEnum):
     ARCHITECTURE_MISMATCH = "ArchitectureMismatch"
     HOST_NOT_MONITORED = "HostNotMonitored"
 
+    # Verification of a cloud
+    VERIFICATION_PENDING = "VerificationPending"
+    VERIFYING = "Verifying"
+    VERIFICATION_PASSED = "VerificationPassed"
+    VERIFICATION_FAILED = "VerificationFailed"
+    NOTHING_VERIFIED = "NothingVerified"
+    VERIFICATION_NOT_POSSIBLE = "VerificationNotPossible"
+
     # Images
     APP_NOT_FOUND = "AppNotFound"
     APP_NOT_READY = "AppNotReady"

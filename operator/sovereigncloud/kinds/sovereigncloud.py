@@ -28,6 +28,8 @@ from sovereigncloud.kinds.dismantling import DELETED_FACT, DeleteCredentials, pl
 from sovereigncloud.kinds.endpoint import generated_secret
 from sovereigncloud.kinds.pending import asked, join
 from sovereigncloud.kinds.ports import Ovh
+from sovereigncloud.kinds.verification import plan_last_probes, with_verification
+from sovereigncloud.kinds.verification_steps import EndProbe, StartProbe, WriteRecord, perform_verification
 
 _ADMINISTRATOR = "oneadmin"
 
@@ -54,7 +56,10 @@ class SovereignCloudController:
 
     def plan(self, resource: SovereignCloud, observed: Observed, now: datetime) -> Plan:
         if resource.deleting:
-            return plan_dismantling(resource, observed.remains)
+            return plan_last_probes(observed.probes, now) or plan_dismantling(resource, observed.remains)
+        return with_verification(resource, observed.verification, self._declared(resource, observed, now))
+
+    def _declared(self, resource: SovereignCloud, observed: Observed, now: datetime) -> Plan:
         if resource.spec.hosted is not None:
             return _hosted(resource, observed, now)
         if observed.insecure is not None:
@@ -71,6 +76,8 @@ class SovereignCloudController:
                 return await _host(step, resource, world)
             case routing.AttachBlock() | installation.InstallOpenNebula() | installation.RecordInstallation():
                 return await _at_ovh(step, resource, world)
+            case WriteRecord() | StartProbe() | EndProbe():
+                return await perform_verification(step, resource, world)
             case _:
                 raise TypeError(f"not a step of a SovereignCloud: {type(step).__name__}")
 
