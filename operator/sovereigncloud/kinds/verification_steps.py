@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 
 from sovereigncloud.api import SovereignCloud
@@ -54,6 +55,8 @@ class EndProbe(Step):
     forget: bool
 
 
+_UNFIT = re.compile(r"[^A-Za-z0-9._-]+")
+"""What OpenNebula takes in no name, and a little more."""
 _WELL = Outcome(facts={FACT: ""})
 
 VerificationStep = WriteRecord | StartProbe | EndProbe
@@ -117,7 +120,7 @@ def probe_template(step: StartProbe, cloud: SovereignCloud, mark: Mark) -> Attri
         else {"TYPE": "fs", "FORMAT": "raw", "SIZE": _EMPTY_DISK}
     )
     template: dict[str, str | Attributes | list[Attributes]] = {
-        "NAME": f"{cloud.metadata.name} verification {step.check}"[:128],
+        "NAME": _UNFIT.sub("-", f"{cloud.metadata.name}-verification-{step.check}")[:128],
         "CPU": _CPU,
         "VCPU": "1",
         "MEMORY": _MEMORY,
