@@ -23,6 +23,7 @@ from sovereigncloud.api.base import (
     Token,
     columns,
 )
+from sovereigncloud.api.ordering import ServerOrder, TagSelector, stays_the_same
 from sovereigncloud.api.rules import (
     IPV4,
     NAME_FITS_OUTSIDE,
@@ -90,8 +91,20 @@ class HostedServer(Model):
     ] = Field(
         description="A name of your own for it, at most 63 characters: also its host name and its display name at OVHcloud."
     )
-    service_name: Annotated[str, Field(min_length=1, max_length=128)] = Field(
-        description="Which machine: the service name at OVHcloud, for example ns3012345.ip-57-131-167.eu. Cannot be changed."
+    service_name: Annotated[str, Field(min_length=1, max_length=128)] | None = Field(
+        default=None,
+        description="Which machine: the service name at OVHcloud, for example ns3012345.ip-57-131-167.eu. Exactly one of"
+        " serviceName, tagSelector and order is set. Cannot be changed.",
+    )
+    tag_selector: TagSelector | None = Field(
+        default=None,
+        description="Which machine: the one that carries these tags. Exactly one of serviceName, tagSelector and order is"
+        " set. Cannot be changed.",
+    )
+    order: ServerOrder | None = Field(
+        default=None,
+        description="The machine is bought. Exactly one of serviceName, tagSelector and order is set; of an order only"
+        " approval and credentialsSecretRef can be changed.",
     )
     roles: Annotated[list[Literal[Role.FRONTEND, Role.NODE]], Field(min_length=1, max_length=2)] = Field(
         description="What the server does. Frontend: runs OpenNebula. Node: runs virtual machines. It may do both.",
@@ -103,7 +116,7 @@ class HostedServer(Model):
     )
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
-        immutable("serviceName", "remove this server from the list, then add the other one under a name of its own"),
+        *stays_the_same("remove this server from the list, then add the other one under a name of its own"),
     )
 
 
@@ -130,7 +143,8 @@ class Ovh(Model):
     cel_rules: ClassVar[tuple[Rule, ...]] = (
         immutable("endpoint", "the servers are known to that API only; make a new SovereignCloud for others"),
         Rule(
-            "self.servers.all(a, self.servers.exists_one(b, b.serviceName == a.serviceName))",
+            "self.servers.all(a, !has(a.serviceName) || self.servers.exists_one(b, has(b.serviceName)"
+            " && b.serviceName == a.serviceName))",
             "two servers have the same serviceName: name each machine once",
             field=".servers",
         ),
