@@ -134,6 +134,14 @@ class Reason(StrEnum):
     LAST_HOST = "LastHost"
     FRONT_END_NEEDED = "FrontEndNeeded"
 
+    # Verification of a cloud
+    VERIFICATION_PENDING = "VerificationPending"
+    VERIFYING = "Verifying"
+    VERIFICATION_PASSED = "VerificationPassed"
+    VERIFICATION_FAILED = "VerificationFailed"
+    NOTHING_VERIFIED = "NothingVerified"
+    VERIFICATION_NOT_POSSIBLE = "VerificationNotPossible"
+
     # Images
     APP_NOT_FOUND = "AppNotFound"
     APP_NOT_READY = "AppNotReady"

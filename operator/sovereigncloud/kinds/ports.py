@@ -100,6 +100,8 @@ class Image:
     error: str
     source: str
     vms: tuple[int, ...] = ()
+    persistent: bool = False
+    """A machine that is made from it works on the image itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,12 +175,15 @@ class CloudView:
 
 @dataclass(frozen=True, slots=True)
 class Front:
-    """Who answers at an endpoint. `user_id` is the id of the credential's user (the owner of what it creates)."""
+    """Who answers at an endpoint. `user_id` is the id of the credential's user (the owner of what it creates). `notes`: the
+    SOVEREIGNCLOUD_* attributes of its zone's template, by full name: requests remembered outside.
+    """
 
     version: str
     zone_id: int
     zone_name: str
     user_id: int
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 Attributes = Mapping[str, "str | Attributes | list[Attributes]"]
@@ -224,6 +229,10 @@ class OpenNebula(Protocol):
 
     async def give_up_vm(self, vm_id: int) -> None:
         """one.vm.recover, delete: of a machine whose host is lost. Its disks are gone."""
+        ...
+
+    async def update_zone(self, zone_id: int, attributes: Attributes) -> None:
+        """Merge into the zone's template by top-level key."""
         ...
 
     async def create_network(self, template: Attributes, cluster_id: int) -> int: ...

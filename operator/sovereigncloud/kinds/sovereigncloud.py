@@ -33,6 +33,8 @@ from sovereigncloud.kinds.hosts_leaving import DeleteHost, DisableHost, GiveUpMa
 from sovereigncloud.kinds.hosts_removal import perform_leaving
 from sovereigncloud.kinds.pending import asked, join
 from sovereigncloud.kinds.ports import Ovh
+from sovereigncloud.kinds.verification import plan_last_probes, with_verification
+from sovereigncloud.kinds.verification_steps import EndProbe, StartProbe, WriteRecord, perform_verification
 
 _ADMINISTRATOR = "oneadmin"
 
@@ -59,7 +61,10 @@ class SovereignCloudController:
 
     def plan(self, resource: SovereignCloud, observed: Observed, now: datetime) -> Plan:
         if resource.deleting:
-            return plan_dismantling(resource, observed.remains, now)
+            return plan_last_probes(observed.probes, now) or plan_dismantling(resource, observed.remains, now)
+        return with_verification(resource, observed.verification, self._declared(resource, observed, now))
+
+    def _declared(self, resource: SovereignCloud, observed: Observed, now: datetime) -> Plan:
         if resource.spec.hosted is not None:
             return _hosted(resource, observed, now)
         if observed.insecure is not None:
@@ -83,6 +88,8 @@ class SovereignCloudController:
                 | installation.RecordInstallation()
             ):
                 return await _at_ovh(step, resource, world)
+            case WriteRecord() | StartProbe() | EndProbe():
+                return await perform_verification(step, resource, world)
             case _:
                 raise TypeError(f"not a step of a SovereignCloud: {type(step).__name__}")
 

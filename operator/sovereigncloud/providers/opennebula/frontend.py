@@ -69,7 +69,8 @@ class FrontEnd:
         user_id = await self._who()
         zones = dict(await self._pool("one.zonepool.info", "ZONE", _zone))
         zone_id = await self._zone_id(frozenset(zones))
-        return Front(version=version, zone_id=zone_id, zone_name=zones.get(zone_id, ""), user_id=user_id)
+        name, notes = zones.get(zone_id, ("", {}))
+        return Front(version=version, zone_id=zone_id, zone_name=name, user_id=user_id, notes=notes)
 
     async def _who(self) -> int:
         """The id of the credential's user: asked once, a user keeps it."""
@@ -172,6 +173,9 @@ class FrontEnd:
     async def give_up_vm(self, vm_id: int) -> None:
         await self._calls.write("one.vm.recover", vm_id, _RECOVER_DELETE)
 
+    async def update_zone(self, zone_id: int, attributes: Attributes) -> None:
+        await self._calls.write("one.zone.update", zone_id, template_xml(attributes), _MERGE)
+
     # ----------------------------------------------------------------------------------------------------- networks
 
     async def create_network(self, template: Attributes, cluster_id: int) -> int:
@@ -234,5 +238,5 @@ class FrontEnd:
         await self._calls.write("one.host.delete", host_id)
 
 
-def _zone(element: Element) -> tuple[int, str]:
-    return int(element.findtext("ID") or -1), element.findtext("NAME") or ""
+def _zone(element: Element) -> tuple[int, tuple[str, dict[str, str]]]:
+    return int(element.findtext("ID") or -1), (element.findtext("NAME") or "", reading.notes(element.find("TEMPLATE")))
