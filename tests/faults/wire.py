@@ -204,6 +204,9 @@ class Wire:
                 case Kind.LOST_RESPONSE:
                     perform()
                     raise ConnectionError("closed")
+                case Kind.FALSE_REPLY:
+                    perform()
+                    return rule.status, {"Content-Type": rule.content_type, **rule.headers}, rule.body.encode()
                 case Kind.LATE_EFFECT:
                     asyncio.get_running_loop().call_later(rule.seconds, perform)
                     raise ConnectionError("closed")
