@@ -273,7 +273,7 @@ WRITES = [
 def test_row_09_a_write_that_was_answered_with_an_error_is_looked_for_before_it_is_made_again(what, path, preset):
     class Erring(Hosted):
         def act(self, scene):
-            scene.ovh.state.timing.task_visible_after = 40.0  # regions replicate
+            scene.ovh.state.timing.task_visible_after = 240.0  # regions replicate
             rule = {"preset": preset, "method": "POST", "path": path, "count": 2}
             scene.wire.ovh.faults.add(fault(rule))
             super().act(scene)
