@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import ipaddress
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from sovereigncloud.api.reasons import Reason
-from sovereigncloud.kinds.errors import Conflict, NotFound, Rejected, Retry
+from sovereigncloud.kinds.errors import AlreadyRunning, Conflict, NotFound, Rejected, Retry
 from sovereigncloud.kinds.ports import (
     AccountView,
     InstallStep,
@@ -55,6 +56,8 @@ _VRACK: Final = "/v1/vrack/{}"
 _PAGE: Final = "100"
 _MAX_PAGES: Final = 100
 _REINSTALL: Final = "reinstallServer"
+_RUNNING: Final = re.compile(rf"Task (\d+) of type {_REINSTALL} ")
+"""How OVHcloud's description of the API words it (Client::BadRequest::TaskAlreadyExists)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,8 +219,18 @@ class Account:
             customizations["postInstallationScript"] = base64.b64encode(script).decode()
         order = {"operatingSystem": request.operating_system, "customizations": customizations}
         where = path(f"{_SERVER}/reinstall", service_name)
-        reply = await self._calls.call("POST", where, order)
-        return PARSER.read(ServerTask, reply, what=f"OVHcloud POST {where}").id
+        try:
+            reply = await self._calls.call("POST", where, order)
+        except Conflict as error:
+            running = _RUNNING.match(error.message)
+            if running is None:
+                raise
+            raise AlreadyRunning(error.message, where=error.where, task=int(running[1])) from None
+        task = PARSER.read(ServerTask, reply, what=f"OVHcloud POST {where}").id
+        if task <= 0:
+            # Terraform waited five minutes for a task 0 (terraform-provider-ovh #671): it names no task.
+            raise Retry("the answer names no task", where=f"OVHcloud POST {where}")
+        return task
 
     async def reinstall_tasks(self, service_name: str) -> tuple[Task, ...]:
         root = path(f"{_SERVER}/task", service_name)
