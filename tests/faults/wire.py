@@ -129,6 +129,7 @@ class Wire:
         ovh: the simulated OVHcloud.
         clouds: simulated front-ends by address, "127.0.0.10:2633".
         asked: how many requests were sent, also to where nobody answers.
+        heard: told each request to OVHcloud that was answered: (prepared, exchange, body, reply).
         done: writes that took effect, however much was lost of their answers: (where, method, arguments or path).
     """
 
@@ -137,6 +138,7 @@ class Wire:
         self.clouds = {}
         self.asked = 0
         self.done = []
+        self.heard = lambda *_: None
 
     # --- one request -------------------------------------------------------------------------------------------------
 
@@ -181,6 +183,7 @@ class Wire:
                 started=time.monotonic(),
                 account=exchange.account,
             )
+            self.heard(prepared, exchange, body, reply)
             if prepared.method != "GET" and path != TOKEN_PATH and reply.status < 300:
                 self.done.append(("ovh", prepared.method, path))
             return reply.status, {"Content-Type": "application/json", **reply.headers}, reply.text().encode()
@@ -204,6 +207,9 @@ class Wire:
                 case Kind.LOST_RESPONSE:
                     perform()
                     raise ConnectionError("closed")
+                case Kind.FALSE_REPLY:
+                    perform()
+                    return rule.status, {"Content-Type": rule.content_type, **rule.headers}, rule.body.encode()
                 case Kind.LATE_EFFECT:
                     asyncio.get_running_loop().call_later(rule.seconds, perform)
                     raise ConnectionError("closed")
