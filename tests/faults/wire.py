@@ -20,7 +20,7 @@ from multidict import CIMultiDict, MultiDict
 from requests.adapters import BaseAdapter
 from urllib3.exceptions import MaxRetryError, NewConnectionError
 
-from sovereigncloud.providers.limits import CircuitBreaker, TokenBucket
+from sovereigncloud.providers.limits import Budget, CircuitBreaker, TokenBucket
 from sovereigncloud.providers.opennebula import session as one_session
 from sovereigncloud.providers.opennebula import transport as one_transport
 from sovereigncloud.providers.opennebula.frontend import FrontEnd
@@ -247,9 +247,7 @@ class Wire:
 def _limits():
     clock = asyncio.get_running_loop().time
     return {
-        "bucket": TokenBucket(_MANY, _MANY, clock=clock),
-        "breaker": CircuitBreaker(clock=clock),
-        "threads": 4,
+        "budget": Budget(TokenBucket(_MANY, _MANY, places=4, clock=clock), CircuitBreaker(clock=clock)),
         "deadline": 120.0,
     }
 

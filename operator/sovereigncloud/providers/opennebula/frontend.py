@@ -41,7 +41,7 @@ class FrontEnd:
     @property
     def allowance(self) -> Allowance:
         """What may still be asked: a metric."""
-        return Allowance.of(self._calls.bucket, self._calls.breaker)
+        return self._calls.budget.allowance
 
     def close(self) -> None:
         """Close idle connections."""
