@@ -165,7 +165,7 @@ class VirtualIp(Model):
         json_schema_extra=instead_of_pattern(IPV4),
     )
     cidr: Annotated[int, Field(ge=8, le=32)] = Field(
-        description="Length of the network's prefix, for example 24 for a netmask of 255.255.255.0."
+        description="Length of the network's prefix: how many bits of an address name the network, for example 24."
     )
     interface: Annotated[
         str,
@@ -173,7 +173,9 @@ class VirtualIp(Model):
             min_length=1,
             max_length=15,
             pattern=r"^[A-Za-z][-A-Za-z0-9_.]*$",
-            json_schema_extra={WORDS: "must be the name of a network interface: for example vrack_bond or vrack_bond.200"},
+            json_schema_extra={
+                WORDS: "must be the name of a network interface: for example vrack_bond or vrack_bond.200"
+            },
         ),
     ] = Field(
         description="Interface of the front-ends that takes the address: public_bond, vrack_bond, or vrack_bond.N for VLAN N"
@@ -220,7 +222,9 @@ class Install(Model):
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
         immutable("version", "upgrading an installed OpenNebula is not supported yet; set it back"),
-        immutable("architecture", "one architecture does not become another; set it back, or make a new SovereignCloud"),
+        immutable(
+            "architecture", "one architecture does not become another; set it back, or make a new SovereignCloud"
+        ),
         immutable("virtualIP", "OpenNebula and its hosts know the front-end by it; set it back"),
         Rule(
             "has(self.virtualIP) == (self.architecture == 'HighlyAvailable')",

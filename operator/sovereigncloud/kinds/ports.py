@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from sovereigncloud.core.identity import Mark
+from sovereigncloud.kinds.installer_port import Reach, VirtualAddress
 
 # --- OpenNebula ------------------------------------------------------------------------------------------------------
 
@@ -388,13 +389,16 @@ class Ovh(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class InstallTarget:
-    """A server as the installer sees it. `address` is where SSH answers; MACs tell the bonds apart."""
+    """A server as the installer sees it. `address` is where SSH answers; MACs tell the bonds apart. `host_key`: the public
+    key of its SSH server, as far as known.
+    """
 
     name: str
     address: str
     roles: tuple[str, ...]
     public_macs: tuple[str, ...]
     private_macs: tuple[str, ...]
+    host_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -409,6 +413,8 @@ class Installation:
     targets: tuple[InstallTarget, ...]
     credentials_secret: str
     hash: str
+    virtual_ip: VirtualAddress | None = None
+    reach: Reach = field(default_factory=Reach)
 
 
 @dataclass(frozen=True, slots=True)
