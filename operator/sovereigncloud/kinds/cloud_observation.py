@@ -11,12 +11,14 @@ from sovereigncloud.api.reasons import Reason
 from sovereigncloud.api.sovereigncloud import Role
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Outcome, retry, stalled
+from sovereigncloud.kinds.access_observation import Certificate, observe_certificate
 from sovereigncloud.kinds.composition import is_composed, network_key
 from sovereigncloud.kinds.controller import AnyResource, World
 from sovereigncloud.kinds.dismantling import Remains
 from sovereigncloud.kinds.endpoint import Endpoint, endpoint_of, generated_secret, server_key
 from sovereigncloud.kinds.errors import MissingSecret, NotFound, Retry
-from sovereigncloud.kinds.installation import Known, installation_of, record_of
+from sovereigncloud.kinds.installation import Known, record_of
+from sovereigncloud.kinds.installation_request import installation_of
 from sovereigncloud.kinds.ports import CloudView, Front, InstallState, IpBlock, ServerSummary, VrackView
 from sovereigncloud.kinds.routing import astray
 
@@ -53,10 +55,12 @@ class Observed:
     remains: Remains = field(default_factory=Remains)
     node_addresses: Mapping[str, str] = field(default_factory=dict)
     admitted: bool = True
+    certificate: Certificate = field(default_factory=Certificate)
 
     @property
     def known(self) -> Known:
-        return Known(self.summaries, self.job, self.front is not None, self.error, self.credentials)
+        machines = None if self.view is None else len(self.view.vms)
+        return Known(self.summaries, self.job, self.front is not None, self.error, self.credentials, machines)
 
     @property
     def unreachable(self) -> Outcome:
@@ -123,6 +127,7 @@ async def _account(cloud: SovereignCloud, world: World, observed: Observed) -> O
 
 async def _installation(cloud: SovereignCloud, world: World, observed: Observed) -> Observed:
     """The generated Secret and the Job, while the cloud is not settled: at rest the front-end's answer is enough."""
+    observed = replace(observed, certificate=await observe_certificate(cloud, world))
     wanted = installation_of(cloud, observed.servers)
     if wanted is None or cloud.settled:
         return observed
@@ -141,6 +146,8 @@ async def _has_credentials(cloud: SovereignCloud, world: World) -> bool:
 def _may_answer(cloud: SovereignCloud, observed: Observed) -> bool:
     """Whether there is somebody to ask: not before an installation, not while it runs, never in clear in public."""
     if observed.endpoint is None or observed.insecure is not None or not observed.credentials:
+        return False
+    if observed.certificate.problem is not None:
         return False
     if cloud.spec.hosted is None or cloud.spec.hosted.open_nebula.install is None or cloud.status.endpoint:
         return True

@@ -35,6 +35,25 @@ from sovereigncloud.kinds.installation_record import (
 from sovereigncloud.kinds.installation_request import installation_of
 from sovereigncloud.kinds.ports import Installation, InstallState, ServerSummary
 
+__all__ = [
+    "INSTALLED_TAG",
+    "RERUNS_TAG",
+    "WIPED",
+    "InstallOpenNebula",
+    "Known",
+    "Record",
+    "RecordInstallation",
+    "due",
+    "inventory_hash",
+    "missing_consent",
+    "plan_installation",
+    "read_record",
+    "record_of",
+    "uncovered",
+    "unseen",
+    "wiped",
+]
+
 PATH = "spec.hosted.openNebula.install"
 RERUN = f"{PATH}.rerun.request"
 
@@ -124,7 +143,9 @@ def due(cloud: SovereignCloud, known: Known) -> bool:
         return True
     if record.hash == inventory_hash(cloud):
         return False
-    return bool(uncovered(cloud, known.servers) or _reached_otherwise(cloud, record) or unused_word(cloud, known.servers))
+    return bool(
+        uncovered(cloud, known.servers) or _reached_otherwise(cloud, record) or unused_word(cloud, known.servers)
+    )
 
 
 def _reached_otherwise(cloud: SovereignCloud, record: Record) -> bool:

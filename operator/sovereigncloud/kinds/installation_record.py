@@ -1,10 +1,10 @@
 """What a run of the installer leaves on the servers, as IAM tags, so that none is repeated without need:
 
-    sovereigncloud.io/installed   <hash>[-<access>]                   covered by the run of that inventory
-                                  <hash>[-<access>]:requested:<unix>  on the front-end, until the Job is known to exist
-                                  wiped                               reinstalled since: to be covered by another run
-    sovereigncloud.io/reruns      on a front-end: digests of the words of install.rerun that were carried out
-    sovereigncloud.io/certificate on a front-end: digest of the certificate that was brought there
+sovereigncloud.io/installed   <hash>[-<access>]                   covered by the run of that inventory
+                              <hash>[-<access>]:requested:<unix>  on the front-end, until the Job is known to exist
+                              wiped                               reinstalled since: to be covered by another run
+sovereigncloud.io/reruns      on a front-end: digests of the words of install.rerun that were carried out
+sovereigncloud.io/certificate on a front-end: digest of the certificate that was brought there
 """
 
 from __future__ import annotations
@@ -88,8 +88,13 @@ def _named(cloud: SovereignCloud, more: list[str]) -> str:
 
 
 def _of_server(server: HostedServer) -> list[object]:
-    found = [server.name, server.service_name, sorted(server.roles), server.reinstall.request if server.reinstall else ""]
-    return [*found, server.site] if server.site else found
+    found = [
+        server.name,
+        server.service_name,
+        sorted(server.roles),
+        server.reinstall.request if server.reinstall else "",
+    ]
+    return [*found, *([server.site] if server.site else [])]
 
 
 def access_hash(access: Access | None) -> str:

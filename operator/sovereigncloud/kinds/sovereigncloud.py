@@ -13,6 +13,7 @@ from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, done, stalled, waiting
 from sovereigncloud.core.plan import Plan, Step
 from sovereigncloud.kinds import hosts, installation, routing
+from sovereigncloud.kinds.access_observation import access_secrets
 from sovereigncloud.kinds.building import (
     GenerateCredentials,
     plan_credentials,
@@ -47,6 +48,7 @@ class SovereignCloudController:
             names += [hosted.ovh.credentials_secret_ref.name] if hosted.ovh else []
             adopt = hosted.open_nebula.adopt
             names.append(adopt.credentials_secret_ref.name if adopt else generated_secret(resource))
+            names += access_secrets(resource)
         return Uses(secrets=tuple(SecretUse(n) for n in dict.fromkeys(names)))
 
     async def observe(self, resource: SovereignCloud, world: World) -> Observed:
@@ -106,6 +108,8 @@ def _bootstrap(cloud: SovereignCloud, observed: Observed, now: datetime) -> Plan
         return Plan() if observed.front else Plan(outcome=observed.unreachable)
     known = observed.known
     lost = not observed.credentials and installation.record_of(cloud, known.servers) is not None
+    if observed.certificate.problem is not None:
+        return Plan(outcome=observed.certificate.problem)
     unseen = installation.unseen(cloud, known.servers)
     if unseen:
         # Without its tags nobody knows whether a server was installed: an answer is enough, else nothing is begun.
@@ -224,6 +228,8 @@ async def _install(step: installation.InstallOpenNebula, client: Ovh, cloud: Sov
     await client.tag(front, {installation.INSTALLED_TAG: installation.Record(digest, step.requested).text})
     for urn in others:
         await client.tag(urn, {installation.INSTALLED_TAG: digest})
+    if step.reruns:
+        await client.tag(front, {installation.RERUNS_TAG: step.reruns})
     await world.installer.start(step.installation)
     await client.tag(front, {installation.INSTALLED_TAG: digest})
     message = f"the installation of {step.target} was begun"
@@ -233,6 +239,6 @@ async def _install(step: installation.InstallOpenNebula, client: Ovh, cloud: Sov
         message,
         after=5.0,
         available=cloud.settled,
-        facts={"inventory": digest},
+        facts={"inventory": digest, **({"rerun": step.word} if step.word else {})},
         events=((Reason.INSTALLATION_STARTED, message),),
     )
