@@ -14,6 +14,7 @@ from sovereigncloud.kinds.errors import Conflict, MissingSecret, NotFound, Retry
 from sovereigncloud.kinds.ports import (
     AccountView,
     CloudView,
+    Cluster,
     Front,
     Host,
     InstallState,
@@ -282,6 +283,8 @@ class FakeOne:
         self.version = None
         self.hosts = {}
         self.vms = {}
+        self.networks = {}
+        self.clusters = {0: Cluster(0, "default", frozenset({0, 1, 2}), frozenset())}
         self.writes = []
 
     def host(self, name, state=2, *, mark=None):
@@ -299,7 +302,28 @@ class FakeOne:
 
     async def view(self, began=0.0):
         self._answer()
-        return CloudView(began, dict(self.vms), {}, {}, dict(self.hosts), {})
+        return CloudView(
+            began, dict(self.vms), dict(self.networks), {}, dict(self.hosts), {}, clusters=dict(self.clusters)
+        )
+
+    async def create_cluster(self, name):
+        self._answer()
+        self.writes.append(f"create cluster {name}")
+        if name in {c.name for c in self.clusters.values()}:
+            raise Conflict(f"NAME is already taken by CLUSTER {name}.")
+        made = 100 + len(self.clusters)
+        self.clusters[made] = Cluster(made, name, frozenset(), frozenset())
+        return made
+
+    async def join_cluster(self, cluster_id, member, member_id):
+        self._answer()
+        self.writes.append(f"join {member} {member_id}")
+        if member == "host":
+            self.hosts[member_id] = replace(self.hosts[member_id], cluster_id=cluster_id)
+            return
+        field = f"{member}s"
+        known = self.clusters[cluster_id]
+        self.clusters[cluster_id] = replace(known, **{field: getattr(known, field) | {member_id}})
 
     async def create_host(self, name, im_mad, vm_mad, cluster_id):
         self._answer()

@@ -212,6 +212,8 @@ class Reason(StrEnum):
     HOST_REGISTERED = "HostRegistered"
     HOST_ENABLED = "HostEnabled"
     HOST_MARKED = "HostMarked"
+    CLUSTER_MADE = "ClusterMade"
+    CLUSTER_JOINED = "ClusterJoined"
     CREDENTIALS_GENERATED = "CredentialsGenerated"
     CREDENTIALS_DELETED = "CredentialsDeleted"
     INSTALLATION_STARTED = "InstallationStarted"

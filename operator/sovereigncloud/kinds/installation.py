@@ -161,7 +161,8 @@ def missing_consent(cloud: SovereignCloud, known: Known) -> str:
     nothing_there = {s.name for s in front_ends(cloud)} <= set(wiped(cloud, servers))
     if known.machines == 0 or nothing_there or (known.machines is None and not cloud.status.endpoint):
         return ""
-    if unused_word(cloud, servers) or (record is not None and record.hash == inventory_hash(cloud)):
+    begun = record is not None and record.requested and record.hash == inventory_hash(cloud)
+    if unused_word(cloud, servers) or begun:
         return ""
     return f"{RERUN}: {suggested_word(cloud, servers)}"
 

@@ -129,7 +129,8 @@ def unused_word(cloud: SovereignCloud, servers: Mapping[str, ServerSummary]) -> 
 
 def words_with(cloud: SovereignCloud, servers: Mapping[str, ServerSummary], word: str) -> str:
     """What the tag says once this word is carried out, too."""
-    return ".".join((*words_of(cloud, servers), _digest(word))[-_WORDS:])
+    known = dict.fromkeys((*words_of(cloud, servers), _digest(word)))
+    return ".".join(tuple(known)[-_WORDS:])
 
 
 def rerun_fact(cloud: SovereignCloud) -> str:

@@ -132,6 +132,16 @@ class Datastore:
 
 
 @dataclass(frozen=True, slots=True)
+class Cluster:
+    """A cluster of hosts; datastores and networks may be in several."""
+
+    id: int
+    name: str
+    datastores: frozenset[int]
+    networks: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
 class Template:
     id: int
     name: str
@@ -168,6 +178,7 @@ class CloudView:
     datastores: Mapping[int, Datastore]
     templates: Mapping[int, Template] = field(default_factory=dict)
     owner: int | None = None
+    clusters: Mapping[int, Cluster] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +250,14 @@ class OpenNebula(Protocol):
     async def enable_host(self, host_id: int) -> None: ...
     async def disable_host(self, host_id: int) -> None: ...
     async def delete_host(self, host_id: int) -> None: ...
+
+    async def create_cluster(self, name: str) -> int:
+        """Raises Conflict when one of that name is there."""
+        ...
+
+    async def join_cluster(self, cluster_id: int, member: str, member_id: int) -> None:
+        """`member`: host, datastore or network. Joining again changes nothing."""
+        ...
 
 
 # --- OVHcloud --------------------------------------------------------------------------------------------------------

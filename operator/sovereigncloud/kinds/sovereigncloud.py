@@ -12,7 +12,7 @@ from sovereigncloud.api import SovereignCloud
 from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, done, stalled, waiting
 from sovereigncloud.core.plan import Plan, Step
-from sovereigncloud.kinds import hosts, installation, routing
+from sovereigncloud.kinds import hosts, installation, routing, sites
 from sovereigncloud.kinds.access_observation import access_secrets
 from sovereigncloud.kinds.building import (
     GenerateCredentials,
@@ -71,6 +71,8 @@ class SovereignCloudController:
                 return await _inside(step, resource, world)
             case hosts.CreateHost() | hosts.EnableHost() | hosts.MarkHost():
                 return await _host(step, resource, world)
+            case sites.CreateCluster() | sites.JoinCluster():
+                return await sites.perform_site(step, await world.open_nebula(resource.key))
             case routing.AttachBlock() | installation.InstallOpenNebula() | installation.RecordInstallation():
                 return await _at_ovh(step, resource, world)
             case _:
@@ -142,6 +144,7 @@ def _running(cloud: SovereignCloud, observed: Observed) -> tuple[Plan, ...]:
     return (
         plan_version(cloud, observed),
         registered,
+        sites.plan_sites(cloud, observed.node_addresses, observed.view),
         waiting_for_servers(cloud, observed),
         waiting_for_networks(cloud, observed),
     )
