@@ -6,13 +6,14 @@ from collections import Counter
 
 import pytest
 import yaml
+from tests.unit.installations import GUARDED, HIGHLY_AVAILABLE
 
 from sovereigncloud.kinds.errors import Auth, Conflict
 from sovereigncloud.kinds.ports import Installation, InstallState, InstallTarget
 from sovereigncloud.providers.installer.inventory import inventory, render
 from sovereigncloud.providers.installer.job import JobInstaller, job_name, manifest, state_of
 from sovereigncloud.providers.installer.netplan import netplan
-from sovereigncloud.sandbox.installer_player import cloud_of, failed, is_over, running, succeeded
+from sovereigncloud.sandbox.installer_player import PlayError, check, cloud_of, failed, is_over, running, succeeded
 
 FRONT = InstallTarget("one-1", "57.131.167.160", ("Frontend", "Node"), ("aa:00", "aa:01"), ("bb:00", "bb:01"))
 NODE = InstallTarget("one-2", "57.131.167.161", ("Node",), ("cc:00",), ("dd:00",))
@@ -234,6 +235,30 @@ def test_the_player_brings_up_what_the_inventory_says():
         "oneadmin_password": "secret",
         "hosts": [{"name": "57.131.167.160"}, {"name": "57.131.167.161"}],
     }
+
+
+def test_the_player_listens_where_the_inventory_lets_the_front_end_answer():
+    def listens(installation):
+        return cloud_of(json.loads(json.dumps(manifest(installation, "i", {}))), "secret")["listen"]
+
+    assert listens(HIGHLY_AVAILABLE) == "10.1.0.10:2633"
+    assert listens(GUARDED) == "57.131.167.160:443"
+
+
+@pytest.mark.parametrize(
+    ("why", "change"),
+    [
+        ("several front-ends without an address", {"one_vip": None, "one_vip_cidr": None, "one_vip_if": None}),
+        ("an address without its interface", {"one_vip_if": None}),
+        ("several front-ends over a file", {"db_backend": "SQLite"}),
+        ("a web server that it does not know", {"ssl": {"web_server": "caddy"}}),
+    ],
+)
+def test_the_player_refuses_what_one_deploy_refuses(why, change):
+    told = inventory(HIGHLY_AVAILABLE)["all"]["vars"] | change
+    with pytest.raises(PlayError):
+        check({k: v for k, v in told.items() if v is not None}, 3)
+    check(inventory(HIGHLY_AVAILABLE)["all"]["vars"], 3)
 
 
 @pytest.mark.parametrize(
