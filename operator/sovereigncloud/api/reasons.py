@@ -123,6 +123,7 @@ class Reason(StrEnum):
     WAITING_FOR_NETWORKS = "WaitingForNetworks"
     WAITING_FOR_FRONTEND = "WaitingForFrontend"
     INSTALLING = "Installing"
+    BRINGING_CERTIFICATE = "BringingCertificate"
     INSTALLATION_FAILED = "InstallationFailed"
     INSTALLATION_UNKNOWN = "InstallationUnknown"
     ARCHITECTURE_MISMATCH = "ArchitectureMismatch"
@@ -216,6 +217,7 @@ class Reason(StrEnum):
     CLUSTER_JOINED = "ClusterJoined"
     CREDENTIALS_GENERATED = "CredentialsGenerated"
     CREDENTIALS_DELETED = "CredentialsDeleted"
+    CERTIFICATE_BROUGHT = "CertificateBrought"
     INSTALLATION_STARTED = "InstallationStarted"
     INSTALLATION_RECORDED = "InstallationRecorded"
 

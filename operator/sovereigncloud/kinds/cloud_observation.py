@@ -12,6 +12,7 @@ from sovereigncloud.api.sovereigncloud import Role
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Outcome, retry, stalled
 from sovereigncloud.kinds.access_observation import Certificate, observe_certificate
+from sovereigncloud.kinds.certificate import renewal_of
 from sovereigncloud.kinds.composition import is_composed, network_key
 from sovereigncloud.kinds.controller import AnyResource, World
 from sovereigncloud.kinds.dismantling import Remains
@@ -19,7 +20,7 @@ from sovereigncloud.kinds.endpoint import Endpoint, endpoint_of, generated_secre
 from sovereigncloud.kinds.errors import MissingSecret, NotFound, Retry
 from sovereigncloud.kinds.installation import Known, record_of
 from sovereigncloud.kinds.installation_request import installation_of
-from sovereigncloud.kinds.ports import CloudView, Front, InstallState, IpBlock, ServerSummary, VrackView
+from sovereigncloud.kinds.ports import CloudView, Front, Installation, InstallState, IpBlock, ServerSummary, VrackView
 from sovereigncloud.kinds.routing import astray
 
 
@@ -56,11 +57,21 @@ class Observed:
     node_addresses: Mapping[str, str] = field(default_factory=dict)
     admitted: bool = True
     certificate: Certificate = field(default_factory=Certificate)
+    renewal: Installation | None = None
+    renewing: InstallState | None = None
 
     @property
     def known(self) -> Known:
         machines = None if self.view is None else len(self.view.vms)
-        return Known(self.summaries, self.job, self.front is not None, self.error, self.credentials, machines)
+        return Known(
+            self.summaries,
+            self.job,
+            self.front is not None,
+            self.error,
+            self.credentials,
+            machines,
+            self.certificate.digest,
+        )
 
     @property
     def unreachable(self) -> Outcome:
@@ -128,6 +139,9 @@ async def _account(cloud: SovereignCloud, world: World, observed: Observed) -> O
 async def _installation(cloud: SovereignCloud, world: World, observed: Observed) -> Observed:
     """The generated Secret and the Job, while the cloud is not settled: at rest the front-end's answer is enough."""
     observed = replace(observed, certificate=await observe_certificate(cloud, world))
+    renewal = renewal_of(cloud, observed.servers, observed.summaries, observed.certificate)
+    if renewal is not None:
+        observed = replace(observed, renewal=renewal, renewing=await world.installer.state(renewal))
     wanted = installation_of(cloud, observed.servers)
     if wanted is None or cloud.settled:
         return observed

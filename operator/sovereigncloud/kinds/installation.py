@@ -70,6 +70,7 @@ class InstallOpenNebula(Step):
         urns: of the servers, the front-end's first: its record is what a crash is recovered from.
         reruns: what the front-end says of the words of install.rerun from then on; empty: nothing new.
         word: for status, of the word that is carried out.
+        certificate: digest of the certificate that the run brings along.
     """
 
     installation: Installation
@@ -77,6 +78,7 @@ class InstallOpenNebula(Step):
     requested: int
     reruns: str = ""
     word: str = ""
+    certificate: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +100,7 @@ class Known:
         error: why it does not.
         credentials: whether the generated Secret is there.
         machines: how many the cloud has; None: it was not asked, or nothing answers.
+        certificate: digest of the one that spec names.
     """
 
     servers: Mapping[str, ServerSummary]
@@ -106,6 +109,7 @@ class Known:
     error: str = ""
     credentials: bool = True
     machines: int | None = None
+    certificate: str = ""
 
 
 def uncovered(cloud: SovereignCloud, servers: Mapping[str, ServerSummary]) -> tuple[str, ...]:
@@ -239,6 +243,7 @@ def _begin(cloud: SovereignCloud, children: Mapping[str, BareMetalServer], known
         requested=int(now.timestamp()),
         reruns=words_with(cloud, known.servers, word) if word else "",
         word=rerun_fact(cloud) if word else "",
+        certificate=known.certificate,
     )
     return Plan(steps=(step,))
 

@@ -434,6 +434,8 @@ class Installation:
     hash: str
     virtual_ip: VirtualAddress | None = None
     reach: Reach = field(default_factory=Reach)
+    only_certificate: bool = False
+    """Nothing but the certificate is brought to the front-ends."""
 
 
 @dataclass(frozen=True, slots=True)

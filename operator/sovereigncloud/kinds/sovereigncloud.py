@@ -12,7 +12,7 @@ from sovereigncloud.api import SovereignCloud
 from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, done, stalled, waiting
 from sovereigncloud.core.plan import Plan, Step
-from sovereigncloud.kinds import hosts, installation, routing, sites
+from sovereigncloud.kinds import certificate, hosts, installation, routing, sites
 from sovereigncloud.kinds.access_observation import access_secrets
 from sovereigncloud.kinds.building import (
     GenerateCredentials,
@@ -27,6 +27,7 @@ from sovereigncloud.kinds.composition import CLOUD_LABEL, GENERATED_LABEL, Apply
 from sovereigncloud.kinds.controller import SecretUse, Uses, World
 from sovereigncloud.kinds.dismantling import DELETED_FACT, DeleteCredentials, plan_dismantling
 from sovereigncloud.kinds.endpoint import generated_secret
+from sovereigncloud.kinds.installation_record import CERTIFICATE_TAG
 from sovereigncloud.kinds.pending import asked, join
 from sovereigncloud.kinds.ports import Ovh
 
@@ -73,6 +74,11 @@ class SovereignCloudController:
                 return await _host(step, resource, world)
             case sites.CreateCluster() | sites.JoinCluster():
                 return await sites.perform_site(step, await world.open_nebula(resource.key))
+            case certificate.BringCertificate():
+                await world.installer.start(step.installation)
+                return certificate.begun(step)
+            case certificate.RecordCertificate():
+                return await _at_ovh(step, resource, world)
             case routing.AttachBlock() | installation.InstallOpenNebula() | installation.RecordInstallation():
                 return await _at_ovh(step, resource, world)
             case _:
@@ -126,7 +132,11 @@ def _bootstrap(cloud: SovereignCloud, observed: Observed, now: datetime) -> Plan
         unready = waiting_for_servers(cloud, observed)
         if unready.outcome.phase is not Phase.DONE:
             return unready
-    return installation.plan_installation(cloud, observed.servers, known, now)
+    installed = installation.plan_installation(cloud, observed.servers, known, now)
+    if installation.due(cloud, known):
+        return installed
+    renewed = certificate.plan_certificate(cloud, observed.renewal, observed.renewing, observed.summaries)
+    return join((installed, renewed))
 
 
 def _first_answer() -> Plan:
@@ -196,7 +206,10 @@ async def _host(
 
 
 async def _at_ovh(
-    step: routing.AttachBlock | installation.InstallOpenNebula | installation.RecordInstallation,
+    step: routing.AttachBlock
+    | installation.InstallOpenNebula
+    | installation.RecordInstallation
+    | certificate.RecordCertificate,
     cloud: SovereignCloud,
     world: World,
 ) -> Outcome:
@@ -217,6 +230,9 @@ async def _at_ovh(
                 facts={routing.ASKED: asked(step.block, world.now)},
                 events=((Reason.ROUTING_BLOCK, message),),
             )
+        case certificate.RecordCertificate():
+            await client.tag(step.urn, {CERTIFICATE_TAG: step.digest})
+            return certificate.recorded(step)
         case installation.RecordInstallation():
             for urn in step.urns:
                 await client.tag(urn, {installation.INSTALLED_TAG: step.hash})
@@ -231,8 +247,9 @@ async def _install(step: installation.InstallOpenNebula, client: Ovh, cloud: Sov
     await client.tag(front, {installation.INSTALLED_TAG: installation.Record(digest, step.requested).text})
     for urn in others:
         await client.tag(urn, {installation.INSTALLED_TAG: digest})
-    if step.reruns:
-        await client.tag(front, {installation.RERUNS_TAG: step.reruns})
+    notes = {installation.RERUNS_TAG: step.reruns, CERTIFICATE_TAG: step.certificate}
+    if told := {key: value for key, value in notes.items() if value}:
+        await client.tag(front, told)
     await world.installer.start(step.installation)
     await client.tag(front, {installation.INSTALLED_TAG: digest})
     message = f"the installation of {step.target} was begun"

@@ -19,7 +19,7 @@ ONE_DEPLOY = "one-deploy"
 
 _DEADLINE = 7200  # seconds; one-deploy takes tens of minutes
 _MESSAGE = 512  # characters of what a pod said at its end
-_NAME = 40  # of the cloud's name, so that the Job's pod has a name that fits
+_NAME = 38  # of the cloud's name, so that the Job's pod has a name that fits
 
 
 class JobApi(Protocol):
@@ -92,7 +92,8 @@ def job_name(installation: Installation) -> str:
     """Named by what is installed: the same inventory never gives a second Job."""
     servers, _, access = installation.hash.partition("-")
     named = hashlib.sha256(installation.hash.encode()).hexdigest() if access else servers
-    return f"{installation.cloud[:_NAME].rstrip('-.')}-install-{named[:12]}"
+    what = "certificate" if installation.only_certificate else "install"
+    return f"{installation.cloud[:_NAME].rstrip('-.')}-{what}-{named[:12]}"
 
 
 def state_of(job: Mapping[str, Any], last_words: str = "") -> InstallState:

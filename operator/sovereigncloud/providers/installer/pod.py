@@ -15,6 +15,7 @@ Json = dict[str, Any]
 CONTAINER = "one-deploy"
 PLAYBOOKS = ("prepare.yml", "certificate.yml", "opennebula.deploy.main", "publish.yml", "firewall.yml")
 """In this order: the network first, the certificate before the web server that serves it, and the doors closed last."""
+CERTIFICATE_ONLY = ("certificate.yml",)
 
 BASTION = "/bastion"
 _KEY = "sshPrivateKey"
@@ -61,7 +62,7 @@ def _variables(installation: Installation) -> dict[str, str]:
     return {
         "INVENTORY": render(installation),
         "KNOWN_HOSTS": known_hosts(installation),
-        "PLAYBOOKS": " ".join(PLAYBOOKS),
+        "PLAYBOOKS": " ".join(CERTIFICATE_ONLY if installation.only_certificate else PLAYBOOKS),
         "PREPARE": playbook("prepare.yml"),
         "CERTIFICATE": playbook("certificate.yml"),
         "PUBLISH": playbook("publish.yml"),
