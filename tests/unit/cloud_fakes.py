@@ -14,6 +14,7 @@ from sovereigncloud.kinds.errors import AlreadyRunning, Conflict, MissingSecret,
 from sovereigncloud.kinds.ports import (
     AccountView,
     CloudView,
+    Cluster,
     Front,
     Host,
     InstallState,
@@ -285,6 +286,8 @@ class FakeOne:
         self.vms = {}
         self.owner = None
         self.stubborn = set()  # machines that do not move, and oned says nothing of it
+        self.networks = {}
+        self.clusters = {0: Cluster(0, "default", frozenset({0, 1, 2}), frozenset())}
         self.writes = []
 
     def host(self, name, state=2, *, mark=None):
@@ -302,7 +305,35 @@ class FakeOne:
 
     async def view(self, began=0.0):
         self._answer()
-        return CloudView(began, dict(self.vms), {}, {}, dict(self.hosts), {}, owner=self.owner)
+        return CloudView(
+            began,
+            dict(self.vms),
+            dict(self.networks),
+            {},
+            dict(self.hosts),
+            {},
+            clusters=dict(self.clusters),
+            owner=self.owner,
+        )
+
+    async def create_cluster(self, name):
+        self._answer()
+        self.writes.append(f"create cluster {name}")
+        if name in {c.name for c in self.clusters.values()}:
+            raise Conflict(f"NAME is already taken by CLUSTER {name}.")
+        made = 100 + len(self.clusters)
+        self.clusters[made] = Cluster(made, name, frozenset(), frozenset())
+        return made
+
+    async def join_cluster(self, cluster_id, member, member_id):
+        self._answer()
+        self.writes.append(f"join {member} {member_id}")
+        if member == "host":
+            self.hosts[member_id] = replace(self.hosts[member_id], cluster_id=cluster_id)
+            return
+        field = f"{member}s"
+        known = self.clusters[cluster_id]
+        self.clusters[cluster_id] = replace(known, **{field: getattr(known, field) | {member_id}})
 
     async def create_host(self, name, im_mad, vm_mad, cluster_id):
         self._answer()

@@ -12,6 +12,8 @@ from sovereigncloud.api.reasons import Reason
 from sovereigncloud.api.sovereigncloud import Role
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Outcome, retry, stalled
+from sovereigncloud.kinds.access_observation import Certificate, observe_certificate
+from sovereigncloud.kinds.certificate import renewal_of
 from sovereigncloud.kinds.composition import is_composed, network_key
 from sovereigncloud.kinds.controller import AnyResource, World
 from sovereigncloud.kinds.dismantling import Remains, gives_back
@@ -19,8 +21,18 @@ from sovereigncloud.kinds.endpoint import Endpoint, endpoint_of, generated_secre
 from sovereigncloud.kinds.errors import MissingSecret, NotFound, OutsideError, Retry
 from sovereigncloud.kinds.giving_back import LET_GO, blocks_inside, ours
 from sovereigncloud.kinds.hosts_leaving import Going, find_leavers
-from sovereigncloud.kinds.installation import Known, installation_of, record_of
-from sovereigncloud.kinds.ports import CloudView, Front, InstallState, IpBlock, ServerSummary, Vm, VrackView
+from sovereigncloud.kinds.installation import Known, record_of
+from sovereigncloud.kinds.installation_request import installation_of
+from sovereigncloud.kinds.ports import (
+    CloudView,
+    Front,
+    Installation,
+    InstallState,
+    IpBlock,
+    ServerSummary,
+    Vm,
+    VrackView,
+)
 from sovereigncloud.kinds.routing import astray
 from sovereigncloud.kinds.server_identity import hosted_service_name
 from sovereigncloud.kinds.verification import Seen
@@ -65,10 +77,22 @@ class Observed:
     going: Going = field(default_factory=Going)
     verification: Seen | None = None
     probes: tuple[Probe, ...] = ()
+    certificate: Certificate = field(default_factory=Certificate)
+    renewal: Installation | None = None
+    renewing: InstallState | None = None
 
     @property
     def known(self) -> Known:
-        return Known(self.summaries, self.job, self.front is not None, self.error, self.credentials)
+        machines = None if self.view is None else len(self.view.vms)
+        return Known(
+            self.summaries,
+            self.job,
+            self.front is not None,
+            self.error,
+            self.credentials,
+            machines,
+            self.certificate.digest,
+        )
 
     @property
     def unreachable(self) -> Outcome:
@@ -154,6 +178,10 @@ async def _account(cloud: SovereignCloud, world: World, observed: Observed) -> O
 
 async def _installation(cloud: SovereignCloud, world: World, observed: Observed) -> Observed:
     """The generated Secret and the Job, while the cloud is not settled: at rest the front-end's answer is enough."""
+    observed = replace(observed, certificate=await observe_certificate(cloud, world))
+    renewal = renewal_of(cloud, observed.servers, observed.summaries, observed.certificate)
+    if renewal is not None:
+        observed = replace(observed, renewal=renewal, renewing=await world.installer.state(renewal))
     wanted = installation_of(cloud, observed.servers)
     if wanted is None or cloud.settled:
         return observed
@@ -175,6 +203,8 @@ async def _has_credentials(cloud: SovereignCloud, world: World) -> bool:
 def _may_answer(cloud: SovereignCloud, observed: Observed) -> bool:
     """Whether there is somebody to ask: not before an installation, not while it runs, never in clear in public."""
     if observed.endpoint is None or observed.insecure is not None or not observed.credentials:
+        return False
+    if observed.certificate.problem is not None:
         return False
     if cloud.spec.hosted is None or cloud.spec.hosted.open_nebula.install is None or cloud.status.endpoint:
         return True

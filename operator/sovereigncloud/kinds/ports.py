@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from sovereigncloud.core.identity import Mark
+from sovereigncloud.kinds.installer_port import Reach, VirtualAddress
 
 # --- OpenNebula ------------------------------------------------------------------------------------------------------
 
@@ -135,6 +136,16 @@ class Datastore:
 
 
 @dataclass(frozen=True, slots=True)
+class Cluster:
+    """A cluster of hosts; datastores and networks may be in several."""
+
+    id: int
+    name: str
+    datastores: frozenset[int]
+    networks: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
 class Template:
     id: int
     name: str
@@ -171,6 +182,7 @@ class CloudView:
     datastores: Mapping[int, Datastore]
     templates: Mapping[int, Template] = field(default_factory=dict)
     owner: int | None = None
+    clusters: Mapping[int, Cluster] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +269,14 @@ class OpenNebula(Protocol):
     async def enable_host(self, host_id: int) -> None: ...
     async def disable_host(self, host_id: int) -> None: ...
     async def delete_host(self, host_id: int) -> None: ...
+
+    async def create_cluster(self, name: str) -> int:
+        """Raises Conflict when one of that name is there."""
+        ...
+
+    async def join_cluster(self, cluster_id: int, member: str, member_id: int) -> None:
+        """`member`: host, datastore or network. Joining again changes nothing."""
+        ...
 
 
 # --- OVHcloud --------------------------------------------------------------------------------------------------------
@@ -414,13 +434,16 @@ class Ovh(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class InstallTarget:
-    """A server as the installer sees it. `address` is where SSH answers; MACs tell the bonds apart."""
+    """A server as the installer sees it. `address` is where SSH answers; MACs tell the bonds apart. `host_key`: the public
+    key of its SSH server, as far as known.
+    """
 
     name: str
     address: str
     roles: tuple[str, ...]
     public_macs: tuple[str, ...]
     private_macs: tuple[str, ...]
+    host_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -435,6 +458,10 @@ class Installation:
     targets: tuple[InstallTarget, ...]
     credentials_secret: str
     hash: str
+    virtual_ip: VirtualAddress | None = None
+    reach: Reach = field(default_factory=Reach)
+    only_certificate: bool = False
+    """Nothing but the certificate is brought to the front-ends."""
 
 
 @dataclass(frozen=True, slots=True)

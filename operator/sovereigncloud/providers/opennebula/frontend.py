@@ -29,6 +29,7 @@ _PAGE = 1000
 _MERGE = 1
 _ENABLE, _DISABLE = 0, 1
 _ENFORCE, _SAME_KIND, _SAVE, _RECOVER_DELETE = True, -1, 0, 3
+_MEMBERS = {"host": "host", "datastore": "datastore", "network": "vnet"}
 
 
 class FrontEnd:
@@ -103,6 +104,7 @@ class FrontEnd:
                 )
                 hosts = group.create_task(self._pool("one.hostpool.info", "HOST", reading.host))
                 datastores = group.create_task(self._pool("one.datastorepool.info", "DATASTORE", reading.datastore))
+                clusters = group.create_task(self._pool("one.clusterpool.info", "CLUSTER", reading.cluster))
                 templates = group.create_task(
                     self._pool("one.templatepool.info", "VMTEMPLATE", reading.template, _ALL, _WHOLE, _WHOLE)
                 )
@@ -118,6 +120,7 @@ class FrontEnd:
             hosts={one.id: one for one in hosts.result()},
             datastores={one.id: one for one in datastores.result()},
             templates={one.id: one for one in templates.result()},
+            clusters={one.id: one for one in clusters.result()},
         )
 
     async def _machines(self) -> list[Vm]:
@@ -236,6 +239,12 @@ class FrontEnd:
 
     async def delete_host(self, host_id: int) -> None:
         await self._calls.write("one.host.delete", host_id)
+
+    async def create_cluster(self, name: str) -> int:
+        return int(await self._calls.write("one.cluster.allocate", name))
+
+    async def join_cluster(self, cluster_id: int, member: str, member_id: int) -> None:
+        await self._calls.write(f"one.cluster.add{_MEMBERS[member]}", cluster_id, member_id)
 
 
 def _zone(element: Element) -> tuple[int, tuple[str, dict[str, str]]]:

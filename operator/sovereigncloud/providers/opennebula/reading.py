@@ -12,6 +12,7 @@ from lxml import etree
 from sovereigncloud.core.identity import ONE_INSTALLATION, ONE_OBJECT, ONE_UID, mark_from_opennebula
 from sovereigncloud.kinds.ports import (
     AddressRange,
+    Cluster,
     Datastore,
     Disk,
     Host,
@@ -266,6 +267,15 @@ def datastore(element: Element) -> Datastore:
         state=_number(element, "STATE"),
         total=_number(element, "TOTAL_MB"),
         free=_number(element, "FREE_MB"),
+    )
+
+
+def cluster(element: Element) -> Cluster:
+    return Cluster(
+        id=_number(element, "ID"),
+        name=_text(element, "NAME"),
+        datastores=frozenset(_ids(element, "DATASTORES/ID")),
+        networks=frozenset(_ids(element, "VNETS/ID")),
     )
 
 
