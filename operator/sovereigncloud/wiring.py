@@ -32,7 +32,7 @@ def open_nebula_clients(settings: Settings, observer: Observer | None = None) ->
 def ovh_clients(settings: Settings, observer: Observer | None = None) -> OvhFactory:
     """Makes clients of OVHcloud accounts under the limits, and at the addresses, of the settings. Raises SettingsError."""
     others = {name: Endpoint(urls.api, urls.token) for name, urls in settings.ovh_endpoints.items()}
-    limits = Limits(rate=settings.ovh_rate, burst=settings.ovh_burst)
+    limits = Limits(rate=settings.ovh_requests_per_minute / 60, burst=settings.ovh_burst)
     return ovh_factory(limits, {**KNOWN, **others}, observer, _authorities(settings))
 
 

@@ -6,11 +6,11 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from sovereigncloud.api import BareMetalServer, SovereignCloud, VirtualNetwork
+from sovereigncloud.api import BareMetalServer, HostedInstance, SovereignCloud, VirtualNetwork
 from sovereigncloud.core.identity import Mark, mark_from_opennebula
 from sovereigncloud.core.outcome import Phase
 from sovereigncloud.core.plan import Action
-from sovereigncloud.kinds.errors import Conflict, MissingSecret, NotFound, Retry
+from sovereigncloud.kinds.errors import AlreadyRunning, Conflict, MissingSecret, NotFound, Retry
 from sovereigncloud.kinds.ports import (
     AccountView,
     CloudView,
@@ -35,7 +35,7 @@ RENAME_TAKES = 600.0
 SYSTEMS = frozenset({"debian12_64", "ubuntu2204-server_64", "ubuntu2404-server_64"})
 GRACE = 60.0  # the engine's: how long a write with a lost answer may still take effect
 LASTING = {Action.CREATE, Action.REINSTALL, Action.INSTALL}
-PARSE = {c.crd.kind: c for c in (SovereignCloud, BareMetalServer, VirtualNetwork)}
+PARSE = {c.crd.kind: c for c in (SovereignCloud, BareMetalServer, VirtualNetwork, HostedInstance)}
 
 
 class Clock:
@@ -220,7 +220,8 @@ class FakeOvh:
         server, now = self.servers[name], self.clock.now.timestamp()
         running = [t for t in server.tasks if t[3] > now]
         if running:
-            raise Conflict(f"Task {running[0][0]} of type reinstallServer with status doing is already running")
+            message = f"Task {running[0][0]} of type reinstallServer with status doing is already running"
+            raise AlreadyRunning(message, task=running[0][0])
         self._ids += 1
         server.tasks.append([self._ids, request, now, now + REINSTALL_TAKES, self.final, False])
         self.reinstalled[request.operating_system] += 1
@@ -283,6 +284,8 @@ class FakeOne:
         self.version = None
         self.hosts = {}
         self.vms = {}
+        self.owner = None
+        self.stubborn = set()  # machines that do not move, and oned says nothing of it
         self.networks = {}
         self.clusters = {0: Cluster(0, "default", frozenset({0, 1, 2}), frozenset())}
         self.writes = []
@@ -303,7 +306,14 @@ class FakeOne:
     async def view(self, began=0.0):
         self._answer()
         return CloudView(
-            began, dict(self.vms), dict(self.networks), {}, dict(self.hosts), {}, clusters=dict(self.clusters)
+            began,
+            dict(self.vms),
+            dict(self.networks),
+            {},
+            dict(self.hosts),
+            {},
+            clusters=dict(self.clusters),
+            owner=self.owner,
         )
 
     async def create_cluster(self, name):
@@ -333,12 +343,51 @@ class FakeOne:
     async def update_host(self, host_id, attributes):
         self._answer()
         self.writes.append(f"update host {host_id}")
-        self.hosts[host_id] = replace(self.hosts[host_id], mark=mark_from_opennebula(attributes))
+        host = self.hosts[host_id]
+        notes = {**host.notes, **{k: v for k, v in attributes.items() if "LEAVING" in k}}
+        self.hosts[host_id] = replace(
+            host,
+            mark=mark_from_opennebula(attributes) or host.mark,
+            notes={k: v for k, v in notes.items() if v},
+        )
 
     async def enable_host(self, host_id):
         self._answer()
         self.writes.append(f"enable host {host_id}")
         self.hosts[host_id] = replace(self.hosts[host_id], state=2)
+
+    async def disable_host(self, host_id):
+        self._answer()
+        self.writes.append(f"disable host {host_id}")
+        self.hosts[host_id] = replace(self.hosts[host_id], state=4)
+
+    async def delete_host(self, host_id):
+        self._answer()
+        if host_id not in self.hosts:
+            raise NotFound("Error getting host")
+        assert not self.on(host_id), "Can not remove a host with running VMs"
+        self.writes.append(f"delete host {host_id}")
+        del self.hosts[host_id]
+
+    def on(self, host_id):
+        return [vm for vm in self.vms.values() if vm.host == self.hosts[host_id].name]
+
+    def count(self):
+        """As oned counts them: machines with capacity on a host."""
+        self.hosts = {n: replace(h, running_vms=len(self.on(n))) for n, h in self.hosts.items()}
+
+    async def move_vm(self, vm_id, host_id, *, live):
+        self._answer()
+        self.writes.append(f"move vm {vm_id} to host {host_id}{' live' if live else ''}")
+        if vm_id not in self.stubborn:
+            self.vms[vm_id] = replace(self.vms[vm_id], host=self.hosts[host_id].name)
+            self.count()
+
+    async def give_up_vm(self, vm_id):
+        self._answer()
+        self.writes.append(f"give up vm {vm_id}")
+        del self.vms[vm_id]
+        self.count()
 
 
 class FakeInstaller:
@@ -512,11 +561,12 @@ class Loop:
             plan = self.controller.plan(resource, observed, world.now)
             assert plan == self.controller.plan(resource, observed, world.now), "plan is not pure"
             outcome = plan.outcome
+            self._facts(outcome.facts)
             for step in plan.steps:
                 outcome = await self.controller.perform(step, resource, world)
                 performed.append(step)
                 self._facts(outcome.facts)
-                if outcome.phase is not Phase.DONE:
+                if outcome.phase is not Phase.DONE or outcome.after is not None:
                     break
         except (Retry, Conflict) as error:
             if isinstance(error, Retry) and step is not None and step.action in LASTING:

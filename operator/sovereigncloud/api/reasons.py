@@ -91,6 +91,7 @@ class Reason(StrEnum):
 
     # Servers, vRack and blocks at OVHcloud
     NO_SUCH_SERVER = "NoSuchServer"
+    SERVER_FOUND = "ServerFound"
     NO_SUCH_VRACK = "NoSuchVrack"
     NO_SUCH_BLOCK = "NoSuchBlock"
     INTERFACE_IN_OTHER_VRACK = "InterfaceInOtherVrack"
@@ -101,6 +102,7 @@ class Reason(StrEnum):
     ATTACHING_INTERFACE = "AttachingInterface"
     DETACHING_INTERFACE = "DetachingInterface"
     ROUTING_BLOCK = "RoutingBlock"
+    RELEASING_BLOCK = "ReleasingBlock"
     RENAMING = "Renaming"
 
     # Reinstallation
@@ -128,6 +130,18 @@ class Reason(StrEnum):
     INSTALLATION_UNKNOWN = "InstallationUnknown"
     ARCHITECTURE_MISMATCH = "ArchitectureMismatch"
     HOST_NOT_MONITORED = "HostNotMonitored"
+    MOVING_MACHINES = "MovingMachines"
+    MACHINES_NOT_MOVED = "MachinesNotMoved"
+    LAST_HOST = "LastHost"
+    FRONT_END_NEEDED = "FrontEndNeeded"
+
+    # Verification of a cloud
+    VERIFICATION_PENDING = "VerificationPending"
+    VERIFYING = "Verifying"
+    VERIFICATION_PASSED = "VerificationPassed"
+    VERIFICATION_FAILED = "VerificationFailed"
+    NOTHING_VERIFIED = "NothingVerified"
+    VERIFICATION_NOT_POSSIBLE = "VerificationNotPossible"
 
     # Images
     APP_NOT_FOUND = "AppNotFound"
@@ -213,6 +227,10 @@ class Reason(StrEnum):
     HOST_REGISTERED = "HostRegistered"
     HOST_ENABLED = "HostEnabled"
     HOST_MARKED = "HostMarked"
+    HOST_DISABLED = "HostDisabled"
+    HOST_UNREGISTERED = "HostUnregistered"
+    MACHINE_GIVEN_UP = "MachineGivenUp"
+    BLOCK_RELEASED = "BlockReleased"
     CLUSTER_MADE = "ClusterMade"
     CLUSTER_JOINED = "ClusterJoined"
     CREDENTIALS_GENERATED = "CredentialsGenerated"

@@ -7,16 +7,22 @@ from collections.abc import Mapping
 from sovereigncloud.api import SovereignCloud
 from sovereigncloud.kinds.building import is_ready
 from sovereigncloud.kinds.cloud_observation import Observed
-from sovereigncloud.kinds.controller import AnyResource
+from sovereigncloud.kinds.controller import OWN_CONDITIONS, AnyResource
 from sovereigncloud.kinds.endpoint import generated_secret, sunstone_of
 from sovereigncloud.kinds.hosts import MONITORED, word
 from sovereigncloud.kinds.routing import astray
+from sovereigncloud.kinds.verification import verification_fields
 
 _OF_A_VRACK = frozenset({"AttachingInterface", "InterfaceInOtherVrack", "NoSuchVrack", "VrackIncompatible"})
 
 
 def cloud_status(cloud: SovereignCloud, observed: Observed) -> Mapping[str, object]:
     """Without an answer from OpenNebula everything stays as it was, but for the phase of a first building."""
+    verification, verified = verification_fields(cloud, observed.verification)
+    return {**_of_the_cloud(cloud, observed), "verification": verification, OWN_CONDITIONS: verified}
+
+
+def _of_the_cloud(cloud: SovereignCloud, observed: Observed) -> dict[str, object]:
     before = cloud.status
     kept: dict[str, object] = {
         "endpoint": before.endpoint,

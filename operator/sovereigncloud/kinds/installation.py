@@ -287,7 +287,7 @@ def _unknown(cloud: SovereignCloud, known: Known) -> Outcome:
     front = front_end(cloud)
     return stalled(
         Reason.INSTALLATION_UNKNOWN,
-        f"server {front.service_name if front else ''} says that OpenNebula was installed, there is no Job of it, and"
+        f"server {front.service_name or front.name if front else ''} says that OpenNebula was installed, there is no Job of it, and"
         f" nothing answers ({known.error or 'no answer'}). Start its front-end; or, to install it anew, set {RERUN} to a new"
         " word",
         after=60.0,

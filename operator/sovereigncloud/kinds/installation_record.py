@@ -19,6 +19,7 @@ from sovereigncloud.api.access import Access
 from sovereigncloud.api.sovereigncloud import HostedServer
 from sovereigncloud.kinds.endpoint import front_ends
 from sovereigncloud.kinds.ports import ServerSummary
+from sovereigncloud.kinds.server_identity import declared_identity
 
 INSTALLED_TAG = "sovereigncloud.io/installed"
 RERUNS_TAG = "sovereigncloud.io/reruns"
@@ -90,7 +91,7 @@ def _named(cloud: SovereignCloud, more: list[str]) -> str:
 def _of_server(server: HostedServer) -> list[object]:
     found = [
         server.name,
-        server.service_name,
+        declared_identity(server),
         sorted(server.roles),
         server.reinstall.request if server.reinstall else "",
     ]

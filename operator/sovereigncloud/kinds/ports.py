@@ -101,6 +101,8 @@ class Image:
     error: str
     source: str
     vms: tuple[int, ...] = ()
+    persistent: bool = False
+    """A machine that is made from it works on the image itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,8 @@ class Host:
     max_cpu: int
     max_memory: int
     mark: Mark | None
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """Other SOVEREIGNCLOUD_* attributes of its template, by full name, those that say something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,12 +187,15 @@ class CloudView:
 
 @dataclass(frozen=True, slots=True)
 class Front:
-    """Who answers at an endpoint. `user_id` is the id of the credential's user (the owner of what it creates)."""
+    """Who answers at an endpoint. `user_id` is the id of the credential's user (the owner of what it creates). `notes`: the
+    SOVEREIGNCLOUD_* attributes of its zone's template, by full name: requests remembered outside.
+    """
 
     version: str
     zone_id: int
     zone_name: str
     user_id: int
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 Attributes = Mapping[str, "str | Attributes | list[Attributes]"]
@@ -227,6 +234,18 @@ class OpenNebula(Protocol):
         ...
 
     async def rename_vm(self, vm_id: int, name: str) -> None: ...
+    async def move_vm(self, vm_id: int, host_id: int, *, live: bool) -> None:
+        """one.vm.migrate to a host that has room for it. Not live, a running machine is saved, moved and resumed. OK means
+        queued; a move that fails leaves it where it was and says nothing (observed)."""
+        ...
+
+    async def give_up_vm(self, vm_id: int) -> None:
+        """one.vm.recover, delete: of a machine whose host is lost. Its disks are gone."""
+        ...
+
+    async def update_zone(self, zone_id: int, attributes: Attributes) -> None:
+        """Merge into the zone's template by top-level key."""
+        ...
 
     async def create_network(self, template: Attributes, cluster_id: int) -> int: ...
     async def update_network(self, network_id: int, attributes: Attributes) -> None:
@@ -286,11 +305,16 @@ class VrackView:
 
 @dataclass(frozen=True, slots=True)
 class AccountView:
-    """What the sweep compares with, read in a handful of calls per account, not per server."""
+    """What the sweep compares with, read in a handful of calls per account, not per server.
+
+    Attributes:
+        requests: what it took to read this.
+    """
 
     began: float
     servers: Mapping[str, ServerSummary]
     vracks: Mapping[str, VrackView]
+    requests: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,7 +398,9 @@ class Ovh(Protocol):
 
     async def compatible_systems(self, service_name: str) -> frozenset[str]: ...
     async def reinstall(self, service_name: str, request: Reinstallation) -> int:
-        """Starts it; returns the task id. Raises Conflict with the running task's id in its message."""
+        """Starts it; returns the task id. Raises AlreadyRunning with the id of the task that runs. What was sent is in no
+        message of an error: it may be secret.
+        """
         ...
 
     async def reinstall_tasks(self, service_name: str) -> tuple[Task, ...]:
