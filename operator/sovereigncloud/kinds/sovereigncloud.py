@@ -14,7 +14,7 @@ from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, done, stalled, waiting
 from sovereigncloud.core.plan import Plan, Step
 from sovereigncloud.kinds import certificate, hosts, installation, routing, sites
-from sovereigncloud.kinds.access_observation import access_secrets
+from sovereigncloud.kinds.access import INVENTORY_FACT, access_secrets
 from sovereigncloud.kinds.building import (
     GenerateCredentials,
     plan_credentials,
@@ -302,6 +302,6 @@ async def _install(step: installation.InstallOpenNebula, client: Ovh, cloud: Sov
         message,
         after=5.0,
         available=cloud.settled,
-        facts={"inventory": digest, **({"rerun": step.word} if step.word else {})},
+        facts={INVENTORY_FACT: digest, **({"rerun": step.word} if step.word else {})},
         events=((Reason.INSTALLATION_STARTED, message),),
     )
