@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import functools
 import io
+import time
 from dataclasses import dataclass, field
 from enum import StrEnum
 from unittest import mock
@@ -19,7 +20,7 @@ from multidict import CIMultiDict, MultiDict
 from requests.adapters import BaseAdapter
 from urllib3.exceptions import MaxRetryError, NewConnectionError
 
-from sovereigncloud.providers.limits import CircuitBreaker, TokenBucket
+from sovereigncloud.providers.limits import Budget, CircuitBreaker, TokenBucket
 from sovereigncloud.providers.opennebula import session as one_session
 from sovereigncloud.providers.opennebula import transport as one_transport
 from sovereigncloud.providers.opennebula.frontend import FrontEnd
@@ -128,6 +129,7 @@ class Wire:
         ovh: the simulated OVHcloud.
         clouds: simulated front-ends by address, "127.0.0.10:2633".
         asked: how many requests were sent, also to where nobody answers.
+        heard: told each request to OVHcloud that was answered: (prepared, exchange, body, reply).
         done: writes that took effect, however much was lost of their answers: (where, method, arguments or path).
     """
 
@@ -136,6 +138,7 @@ class Wire:
         self.clouds = {}
         self.asked = 0
         self.done = []
+        self.heard = lambda *_: None
 
     # --- one request -------------------------------------------------------------------------------------------------
 
@@ -172,6 +175,15 @@ class Wire:
 
         def perform():
             reply = _at_once(exchange.perform())
+            self.ovh.journal.record(
+                method=prepared.method,
+                path=path,
+                route=exchange.label,
+                status=reply.status,
+                started=time.monotonic(),
+                account=exchange.account,
+            )
+            self.heard(prepared, exchange, body, reply)
             if prepared.method != "GET" and path != TOKEN_PATH and reply.status < 300:
                 self.done.append(("ovh", prepared.method, path))
             return reply.status, {"Content-Type": "application/json", **reply.headers}, reply.text().encode()
@@ -195,6 +207,9 @@ class Wire:
                 case Kind.LOST_RESPONSE:
                     perform()
                     raise ConnectionError("closed")
+                case Kind.FALSE_REPLY:
+                    perform()
+                    return rule.status, {"Content-Type": rule.content_type, **rule.headers}, rule.body.encode()
                 case Kind.LATE_EFFECT:
                     asyncio.get_running_loop().call_later(rule.seconds, perform)
                     raise ConnectionError("closed")
@@ -232,9 +247,7 @@ class Wire:
 def _limits():
     clock = asyncio.get_running_loop().time
     return {
-        "bucket": TokenBucket(_MANY, _MANY, clock=clock),
-        "breaker": CircuitBreaker(clock=clock),
-        "threads": 4,
+        "budget": Budget(TokenBucket(_MANY, _MANY, places=4, clock=clock), CircuitBreaker(clock=clock)),
         "deadline": 120.0,
     }
 

@@ -10,10 +10,11 @@ from sovereigncloud.api import BareMetalServer, HostedInstance, SovereignCloud, 
 from sovereigncloud.core.identity import Mark, mark_from_opennebula
 from sovereigncloud.core.outcome import Phase
 from sovereigncloud.core.plan import Action
-from sovereigncloud.kinds.errors import Conflict, MissingSecret, NotFound, Retry
+from sovereigncloud.kinds.errors import AlreadyRunning, Conflict, MissingSecret, NotFound, Retry
 from sovereigncloud.kinds.ports import (
     AccountView,
     CloudView,
+    Cluster,
     Front,
     Host,
     InstallState,
@@ -219,7 +220,8 @@ class FakeOvh:
         server, now = self.servers[name], self.clock.now.timestamp()
         running = [t for t in server.tasks if t[3] > now]
         if running:
-            raise Conflict(f"Task {running[0][0]} of type reinstallServer with status doing is already running")
+            message = f"Task {running[0][0]} of type reinstallServer with status doing is already running"
+            raise AlreadyRunning(message, task=running[0][0])
         self._ids += 1
         server.tasks.append([self._ids, request, now, now + REINSTALL_TAKES, self.final, False])
         self.reinstalled[request.operating_system] += 1
@@ -284,6 +286,8 @@ class FakeOne:
         self.vms = {}
         self.owner = None
         self.stubborn = set()  # machines that do not move, and oned says nothing of it
+        self.networks = {}
+        self.clusters = {0: Cluster(0, "default", frozenset({0, 1, 2}), frozenset())}
         self.writes = []
 
     def host(self, name, state=2, *, mark=None):
@@ -301,7 +305,35 @@ class FakeOne:
 
     async def view(self, began=0.0):
         self._answer()
-        return CloudView(began, dict(self.vms), {}, {}, dict(self.hosts), {}, owner=self.owner)
+        return CloudView(
+            began,
+            dict(self.vms),
+            dict(self.networks),
+            {},
+            dict(self.hosts),
+            {},
+            clusters=dict(self.clusters),
+            owner=self.owner,
+        )
+
+    async def create_cluster(self, name):
+        self._answer()
+        self.writes.append(f"create cluster {name}")
+        if name in {c.name for c in self.clusters.values()}:
+            raise Conflict(f"NAME is already taken by CLUSTER {name}.")
+        made = 100 + len(self.clusters)
+        self.clusters[made] = Cluster(made, name, frozenset(), frozenset())
+        return made
+
+    async def join_cluster(self, cluster_id, member, member_id):
+        self._answer()
+        self.writes.append(f"join {member} {member_id}")
+        if member == "host":
+            self.hosts[member_id] = replace(self.hosts[member_id], cluster_id=cluster_id)
+            return
+        field = f"{member}s"
+        known = self.clusters[cluster_id]
+        self.clusters[cluster_id] = replace(known, **{field: getattr(known, field) | {member_id}})
 
     async def create_host(self, name, im_mad, vm_mad, cluster_id):
         self._answer()
@@ -534,7 +566,7 @@ class Loop:
                 outcome = await self.controller.perform(step, resource, world)
                 performed.append(step)
                 self._facts(outcome.facts)
-                if outcome.phase is not Phase.DONE:
+                if outcome.phase is not Phase.DONE or outcome.after is not None:
                     break
         except (Retry, Conflict) as error:
             if isinstance(error, Retry) and step is not None and step.action in LASTING:

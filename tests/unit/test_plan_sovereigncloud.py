@@ -260,7 +260,7 @@ CASES = [
         "servers",
         change=front_tag("{}:requested:" + str(UNIX - HOURS)),
         reason="InstallationUnknown",
-        says="remove the tag",
+        says="rerun.request",
     ),
     Case("the Job runs", "installed", change=job("Running", "Job rbx"), reason="Installing", says="Job rbx"),
     Case(
@@ -280,7 +280,7 @@ CASES = [
         "recorded, no Job, nothing answers: a missing Job never means run again",
         "installed",
         reason="InstallationUnknown",
-        says="remove the tag",
+        says="rerun.request",
     ),
     Case(
         "a rebuilt cluster: no Job, no status, the front-end answers: that is told before anything in it is read",

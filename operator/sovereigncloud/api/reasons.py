@@ -91,6 +91,7 @@ class Reason(StrEnum):
 
     # Servers, vRack and blocks at OVHcloud
     NO_SUCH_SERVER = "NoSuchServer"
+    SERVER_FOUND = "ServerFound"
     NO_SUCH_VRACK = "NoSuchVrack"
     NO_SUCH_BLOCK = "NoSuchBlock"
     INTERFACE_IN_OTHER_VRACK = "InterfaceInOtherVrack"
@@ -124,6 +125,7 @@ class Reason(StrEnum):
     WAITING_FOR_NETWORKS = "WaitingForNetworks"
     WAITING_FOR_FRONTEND = "WaitingForFrontend"
     INSTALLING = "Installing"
+    BRINGING_CERTIFICATE = "BringingCertificate"
     INSTALLATION_FAILED = "InstallationFailed"
     INSTALLATION_UNKNOWN = "InstallationUnknown"
     ARCHITECTURE_MISMATCH = "ArchitectureMismatch"
@@ -132,6 +134,14 @@ class Reason(StrEnum):
     MACHINES_NOT_MOVED = "MachinesNotMoved"
     LAST_HOST = "LastHost"
     FRONT_END_NEEDED = "FrontEndNeeded"
+
+    # Verification of a cloud
+    VERIFICATION_PENDING = "VerificationPending"
+    VERIFYING = "Verifying"
+    VERIFICATION_PASSED = "VerificationPassed"
+    VERIFICATION_FAILED = "VerificationFailed"
+    NOTHING_VERIFIED = "NothingVerified"
+    VERIFICATION_NOT_POSSIBLE = "VerificationNotPossible"
 
     # Images
     APP_NOT_FOUND = "AppNotFound"
@@ -221,8 +231,11 @@ class Reason(StrEnum):
     HOST_UNREGISTERED = "HostUnregistered"
     MACHINE_GIVEN_UP = "MachineGivenUp"
     BLOCK_RELEASED = "BlockReleased"
+    CLUSTER_MADE = "ClusterMade"
+    CLUSTER_JOINED = "ClusterJoined"
     CREDENTIALS_GENERATED = "CredentialsGenerated"
     CREDENTIALS_DELETED = "CredentialsDeleted"
+    CERTIFICATE_BROUGHT = "CertificateBrought"
     INSTALLATION_STARTED = "InstallationStarted"
     INSTALLATION_RECORDED = "InstallationRecorded"
 

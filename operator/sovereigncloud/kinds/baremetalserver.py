@@ -27,9 +27,9 @@ from sovereigncloud.core.outcome import DONE, Outcome, Phase, blocked, done, sta
 from sovereigncloud.core.plan import Action, Cause, Drift, Plan, Step
 from sovereigncloud.kinds import endpoint
 from sovereigncloud.kinds.controller import SecretUse, Uses, World
-from sovereigncloud.kinds.installation import INSTALLED_TAG, WIPED
+from sovereigncloud.kinds.installation import INSTALLED_TAG
 from sovereigncloud.kinds.pending import Asked, answered, asked, join, pending
-from sovereigncloud.kinds.ports import Ovh, ServerSummary, VrackView
+from sovereigncloud.kinds.ports import ServerSummary, VrackView
 from sovereigncloud.kinds.private_interface import (
     ASKED,
     DETACH_ASKED,
@@ -40,10 +40,6 @@ from sovereigncloud.kinds.private_interface import (
     plan_interface,
 )
 from sovereigncloud.kinds.reinstall import (
-    HISTORY_TAG,
-    QUIET_TAG,
-    RECORD_TAG,
-    TASK_FACT,
     RecordReinstall,
     ReinstallServer,
     Situation,
@@ -54,6 +50,8 @@ from sovereigncloud.kinds.reinstall import (
     read_record,
     system_drift,
 )
+from sovereigncloud.kinds.reinstall_steps import begin_reinstall, record_reinstall
+from sovereigncloud.kinds.server_identity import RecordIdentity, known_as, plan_identity, recorded, service_name_of
 from sovereigncloud.kinds.server_observation import Observed, look_closer, observe_server
 
 _NAME_PATH = "spec.name"
@@ -86,9 +84,10 @@ class BareMetalServerController:
     def uses(self, resource: BareMetalServer) -> Uses:
         owner = endpoint.owner_of(resource)
         ovh = resource.spec.ovh
+        refs = [ovh.credentials_secret_ref, ovh.order.credentials_secret_ref if ovh.order else None] if ovh else []
         return Uses(
             objects=(owner,) if owner else (),
-            secrets=(SecretUse(ovh.credentials_secret_ref.name),) if ovh else (),
+            secrets=tuple(SecretUse(name) for name in dict.fromkeys(ref.name for ref in refs if ref)),
         )
 
     async def observe(self, resource: BareMetalServer, world: World) -> Observed:
@@ -97,31 +96,18 @@ class BareMetalServerController:
     # -- planning
 
     def plan(self, resource: BareMetalServer, observed: Observed, now: datetime) -> Plan:
+        identity = plan_identity(resource, observed.identity.name)
+        resource = known_as(resource, observed.identity.name)
         if resource.deleting:
             return _deletion(resource, observed, now)
         ovh, summary = resource.spec.ovh, observed.summary
         if ovh is None:
             return Plan(outcome=stalled(Reason.NO_PROVIDER, "spec has no provider; set spec.ovh"))
+        if observed.identity.problem is not None:
+            return Plan(outcome=observed.identity.problem)
         if summary is None:
-            return Plan(outcome=_no_such_server(ovh.service_name))
-        found = mark_from_ovh(summary.tags)
-        differences = _differences(resource, observed, now)
-        match ownership(found, observed.mark):
-            case Ownership.FOREIGN if found is not None:
-                return Plan(drift=differences.drift, outcome=_foreign(ovh.service_name, found))
-            case Ownership.SIBLING if observed.holder:
-                message = (
-                    f"server {ovh.service_name} belongs to {observed.holder} of this installation; one server has one"
-                    " object: delete one of the two"
-                )
-                return Plan(
-                    drift=differences.drift, outcome=stalled(Reason.OWNED_BY_ANOTHER_OBJECT, message, after=60.0)
-                )
-            case Ownership.OURS:
-                marking = Plan()
-            case _:
-                marking = Plan(steps=(_marking(ovh.service_name, summary, observed.mark),))
-        return join((marking, differences))
+            return Plan(outcome=_no_such_server(observed.identity.name))
+        return _of_server(resource, observed, summary, now, identity)
 
     # -- performing
 
@@ -130,8 +116,10 @@ class BareMetalServerController:
         if ovh is None:
             return DONE
         client = await world.ovh(ovh.endpoint, resource.metadata.namespace, ovh.credentials_secret_ref.name)
-        name = ovh.service_name
+        name = service_name_of(resource)
         match step:
+            case RecordIdentity():
+                return recorded(step, resource.metadata.name)
             case MarkServer():
                 await client.tag(step.urn, step.mark.for_ovh())
                 return done(Reason.MARKED, f"server {name} carries the mark of this installation")
@@ -157,9 +145,9 @@ class BareMetalServerController:
                     Reason.DETACHING_INTERFACE, message, {DETACH_ASKED: asked(step.uuid, world.now)}, LOOK_AGAIN
                 )
             case ReinstallServer():
-                return await _reinstall(client, name, step)
+                return await begin_reinstall(client, name, step)
             case RecordReinstall():
-                return await _record(client, name, step)
+                return await record_reinstall(client, name, step)
             case _:
                 raise TypeError(f"not a step of a BareMetalServer: {type(step).__name__}")
 
@@ -169,9 +157,11 @@ class BareMetalServerController:
         before, details = resource.status, observed.details
         record = read_record(observed.summary.tags) if observed.summary else None
         reinstalled = record.token if record and record.stage is Stage.DONE else before.reinstalled
+        name = observed.identity.name or service_name_of(resource) or None
         if details is None:
             interfaces = [i.model_dump(by_alias=True, exclude_none=True) for i in before.interfaces or ()]
             return {
+                "serviceName": name,
                 "address": before.address,
                 "region": before.region,
                 "operatingSystem": before.operating_system,
@@ -180,6 +170,7 @@ class BareMetalServerController:
                 "interfaces": _with_vrack(interfaces, observed.vrack) or None,
             }
         return {
+            "serviceName": name,
             "address": details.server.ip or None,
             "region": details.server.region or None,
             "operatingSystem": details.server.os or None,
@@ -194,6 +185,28 @@ class BareMetalServerController:
 
 
 # --- planning --------------------------------------------------------------------------------------------------------
+
+
+def _of_server(
+    resource: BareMetalServer, observed: Observed, summary: ServerSummary, now: datetime, identity: Plan
+) -> Plan:
+    """What to do about the machine that it is. One that is somebody else's is not written down as this object's."""
+    found = mark_from_ovh(summary.tags)
+    differences = _differences(resource, observed, now)
+    match ownership(found, observed.mark):
+        case Ownership.FOREIGN if found is not None:
+            return Plan(drift=differences.drift, outcome=_foreign(summary.service_name, found))
+        case Ownership.SIBLING if observed.holder:
+            message = (
+                f"server {summary.service_name} belongs to {observed.holder} of this installation; one server has one"
+                " object: delete one of the two"
+            )
+            return Plan(drift=differences.drift, outcome=stalled(Reason.OWNED_BY_ANOTHER_OBJECT, message, after=60.0))
+        case Ownership.OURS:
+            marking = Plan()
+        case _:
+            marking = Plan(steps=(_marking(summary.service_name, summary, observed.mark),))
+    return join((identity, marking, differences))
 
 
 def _no_such_server(name: str) -> Outcome:
@@ -299,43 +312,6 @@ def _under_way(
 ) -> Outcome:
     outcome = waiting(reason, message, after=after, available=available)
     return replace(outcome, facts=facts, events=((reason, message),))
-
-
-async def _reinstall(client: Ovh, name: str, step: ReinstallServer) -> Outcome:
-    """The record first: whatever happens to the answer, the server tells what was asked.
-
-    Each tag is a call of its own, so what the record replaces is remembered before it is replaced: between the two calls
-    everything may end, and a later return to the earlier word would wipe the server again.
-    """
-    tags = {HISTORY_TAG: step.history} if step.history else {}
-    tags[RECORD_TAG] = step.record.text
-    if step.mute:
-        tags[QUIET_TAG] = "true"
-    if step.installed:
-        tags[INSTALLED_TAG] = WIPED
-    await client.tag(step.urn, tags)
-    if step.mute:
-        # Else a technician may touch a machine that stops answering pings (facts, monitoring).
-        await client.set_monitoring(name, monitoring=step.monitoring, no_intervention=True)
-    task = await client.reinstall(name, step.payload)
-    await client.tag(step.urn, {RECORD_TAG: replace(step.record, stage=Stage.RUNNING, task=task).text})
-    message = f"reinstallation of {name} with {step.record.system} was begun, task {task}"
-    return _under_way(Reason.REINSTALLING, message, {TASK_FACT: f"{step.record.token} {task}"}, LOOK_AGAIN)
-
-
-async def _record(client: Ovh, name: str, step: RecordReinstall) -> Outcome:
-    if step.unmute:
-        await client.set_monitoring(name, monitoring=step.monitoring, no_intervention=False)
-        await client.untag(step.urn, frozenset({QUIET_TAG}))
-    await client.tag(step.urn, {RECORD_TAG: step.record.text})
-    if step.record.stage is Stage.DONE:
-        return done(
-            Reason.REINSTALLED, f"{name} runs {step.record.system}, request {step.record.token}", **{TASK_FACT: ""}
-        )
-    return replace(
-        waiting(Reason.REINSTALLING, f"reinstall task {step.record.task} of {name} is under way", after=LOOK_AGAIN),
-        facts={TASK_FACT: f"{step.record.token} {step.record.task}"},
-    )
 
 
 def _with_vrack(interfaces: list[dict[str, object]], vrack: VrackView | None) -> list[dict[str, object]]:

@@ -12,16 +12,31 @@ from sovereigncloud.api.reasons import Reason
 from sovereigncloud.api.sovereigncloud import Role
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Outcome, retry, stalled
+from sovereigncloud.kinds.access_observation import Certificate, observe_certificate
+from sovereigncloud.kinds.certificate import renewal_of
 from sovereigncloud.kinds.composition import is_composed, network_key
 from sovereigncloud.kinds.controller import AnyResource, World
 from sovereigncloud.kinds.dismantling import Remains, gives_back
 from sovereigncloud.kinds.endpoint import Endpoint, endpoint_of, generated_secret, server_key
-from sovereigncloud.kinds.errors import MissingSecret, NotFound, Retry
+from sovereigncloud.kinds.errors import MissingSecret, NotFound, OutsideError, Retry
 from sovereigncloud.kinds.giving_back import LET_GO, blocks_inside, ours
 from sovereigncloud.kinds.hosts_leaving import Going, find_leavers
-from sovereigncloud.kinds.installation import Known, installation_of, record_of
-from sovereigncloud.kinds.ports import CloudView, Front, InstallState, IpBlock, ServerSummary, Vm, VrackView
+from sovereigncloud.kinds.installation import Known, record_of
+from sovereigncloud.kinds.installation_request import installation_of
+from sovereigncloud.kinds.ports import (
+    CloudView,
+    Front,
+    Installation,
+    InstallState,
+    IpBlock,
+    ServerSummary,
+    Vm,
+    VrackView,
+)
 from sovereigncloud.kinds.routing import astray
+from sovereigncloud.kinds.server_identity import hosted_service_name
+from sovereigncloud.kinds.verification import Seen
+from sovereigncloud.kinds.verification_record import Probe, probes_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +52,8 @@ class Observed:
         insecure: why the endpoint is not even asked.
         going: hosts whose servers spec no longer lists.
         error: why nothing answered, and after how many seconds to ask again.
+        verification: what a verification needs to know.
+        probes: machines of a verification in a cloud that is being deleted; `remains` does not count them.
     """
 
     mark: Mark
@@ -58,10 +75,24 @@ class Observed:
     node_addresses: Mapping[str, str] = field(default_factory=dict)
     admitted: bool = True
     going: Going = field(default_factory=Going)
+    verification: Seen | None = None
+    probes: tuple[Probe, ...] = ()
+    certificate: Certificate = field(default_factory=Certificate)
+    renewal: Installation | None = None
+    renewing: InstallState | None = None
 
     @property
     def known(self) -> Known:
-        return Known(self.summaries, self.job, self.front is not None, self.error, self.credentials)
+        machines = None if self.view is None else len(self.view.vms)
+        return Known(
+            self.summaries,
+            self.job,
+            self.front is not None,
+            self.error,
+            self.credentials,
+            machines,
+            self.certificate.digest,
+        )
 
     @property
     def unreachable(self) -> Outcome:
@@ -73,7 +104,7 @@ async def observe_cloud(cloud: SovereignCloud, world: World) -> Observed:
     """Reads only."""
     observed = _children(cloud, world, Observed(world.mark(cloud), admitted=world.admitted))
     if cloud.deleting:
-        return await _last_look(cloud, world, observed)
+        return await _last_probes(cloud, world, await _last_look(cloud, world, observed))
     endpoint = endpoint_of(cloud, world.get)
     observed = replace(observed, endpoint=endpoint, insecure=_insecure(endpoint, world))
     if cloud.spec.hosted is not None:
@@ -131,7 +162,8 @@ async def _account(cloud: SovereignCloud, world: World, observed: Observed) -> O
     namespace, secret = cloud.metadata.namespace, ovh.credentials_secret_ref.name
     account = await world.account(ovh.endpoint, namespace, secret, ovh.vrack)
     vrack = account.vracks.get(ovh.vrack)
-    summaries = {s.name: account.servers[s.service_name] for s in ovh.servers if s.service_name in account.servers}
+    names = {s.name: hosted_service_name(s, observed.servers.get(s.name)) for s in ovh.servers}
+    summaries = {name: account.servers[service] for name, service in names.items() if service in account.servers}
     blocks: dict[str, IpBlock | None] = {}
     missing = astray(cloud, vrack) if vrack is not None else {}
     if missing:
@@ -146,6 +178,10 @@ async def _account(cloud: SovereignCloud, world: World, observed: Observed) -> O
 
 async def _installation(cloud: SovereignCloud, world: World, observed: Observed) -> Observed:
     """The generated Secret and the Job, while the cloud is not settled: at rest the front-end's answer is enough."""
+    observed = replace(observed, certificate=await observe_certificate(cloud, world))
+    renewal = renewal_of(cloud, observed.servers, observed.summaries, observed.certificate)
+    if renewal is not None:
+        observed = replace(observed, renewal=renewal, renewing=await world.installer.state(renewal))
     wanted = installation_of(cloud, observed.servers)
     if wanted is None or cloud.settled:
         return observed
@@ -168,6 +204,8 @@ def _may_answer(cloud: SovereignCloud, observed: Observed) -> bool:
     """Whether there is somebody to ask: not before an installation, not while it runs, never in clear in public."""
     if observed.endpoint is None or observed.insecure is not None or not observed.credentials:
         return False
+    if observed.certificate.problem is not None:
+        return False
     if cloud.spec.hosted is None or cloud.spec.hosted.open_nebula.install is None or cloud.status.endpoint:
         return True
     begun = record_of(cloud, observed.summaries) is not None
@@ -182,7 +220,9 @@ async def _ask(cloud: SovereignCloud, world: World, observed: Observed) -> Obser
         if not cloud.status.endpoint:
             # Its first answer: it is told before anything in it is read, since all that lives there waits for it.
             return observed
-        return replace(observed, view=await world.view(cloud.key))
+        view, front = await world.view(cloud.key), observed.front
+        seen = Seen(world.now, observed.mark, front, view) if front else None
+        return replace(observed, view=view, verification=seen)
     except Retry as error:
         return replace(observed, front=None, error=str(error), after=error.after)
     except MissingSecret:
@@ -230,3 +270,21 @@ async def _what_stands(cloud: SovereignCloud, world: World, remains: Remains, ma
         return remains
     account = await world.account(ovh.endpoint, cloud.metadata.namespace, ovh.credentials_secret_ref.name, ovh.vrack)
     return replace(remains, blocks=blocks_inside(cloud, account.vracks.get(ovh.vrack)))
+
+
+async def _last_probes(cloud: SovereignCloud, world: World, observed: Observed) -> Observed:
+    """What a verification left in a cloud that goes. OpenNebula is asked where a run was under way, and not waited for: it
+    ends these machines by itself, and with Retain nothing that does not answer holds a deletion up.
+    """
+    remains, told = observed.remains, cloud.status.verification
+    if remains.machines is None and (told is None or told.started_at is None or told.finished_at is not None):
+        return observed
+    try:
+        view = await world.view(cloud.key)
+        owner = view.owner if view.owner is not None else (await (await world.open_nebula(cloud.key)).front()).user_id
+    except (OutsideError, MissingSecret):
+        return observed
+    probes = probes_of(view, observed.mark, owner)
+    ids = {p.vm.id for p in probes}
+    machines = None if remains.machines is None else tuple(vm for vm in remains.machines if vm.id not in ids)
+    return replace(observed, remains=replace(remains, machines=machines), probes=probes)

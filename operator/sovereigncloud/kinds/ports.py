@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from sovereigncloud.core.identity import Mark
+from sovereigncloud.kinds.installer_port import Reach, VirtualAddress
 
 # --- OpenNebula ------------------------------------------------------------------------------------------------------
 
@@ -100,6 +101,8 @@ class Image:
     error: str
     source: str
     vms: tuple[int, ...] = ()
+    persistent: bool = False
+    """A machine that is made from it works on the image itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +133,16 @@ class Datastore:
     state: int
     total: int
     free: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A cluster of hosts; datastores and networks may be in several."""
+
+    id: int
+    name: str
+    datastores: frozenset[int]
+    networks: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,16 +182,20 @@ class CloudView:
     datastores: Mapping[int, Datastore]
     templates: Mapping[int, Template] = field(default_factory=dict)
     owner: int | None = None
+    clusters: Mapping[int, Cluster] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Front:
-    """Who answers at an endpoint. `user_id` is the id of the credential's user (the owner of what it creates)."""
+    """Who answers at an endpoint. `user_id` is the id of the credential's user (the owner of what it creates). `notes`: the
+    SOVEREIGNCLOUD_* attributes of its zone's template, by full name: requests remembered outside.
+    """
 
     version: str
     zone_id: int
     zone_name: str
     user_id: int
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 Attributes = Mapping[str, "str | Attributes | list[Attributes]"]
@@ -226,6 +243,10 @@ class OpenNebula(Protocol):
         """one.vm.recover, delete: of a machine whose host is lost. Its disks are gone."""
         ...
 
+    async def update_zone(self, zone_id: int, attributes: Attributes) -> None:
+        """Merge into the zone's template by top-level key."""
+        ...
+
     async def create_network(self, template: Attributes, cluster_id: int) -> int: ...
     async def update_network(self, network_id: int, attributes: Attributes) -> None:
         """Merge by top-level key. Address ranges are not part of it."""
@@ -248,6 +269,14 @@ class OpenNebula(Protocol):
     async def enable_host(self, host_id: int) -> None: ...
     async def disable_host(self, host_id: int) -> None: ...
     async def delete_host(self, host_id: int) -> None: ...
+
+    async def create_cluster(self, name: str) -> int:
+        """Raises Conflict when one of that name is there."""
+        ...
+
+    async def join_cluster(self, cluster_id: int, member: str, member_id: int) -> None:
+        """`member`: host, datastore or network. Joining again changes nothing."""
+        ...
 
 
 # --- OVHcloud --------------------------------------------------------------------------------------------------------
@@ -276,11 +305,16 @@ class VrackView:
 
 @dataclass(frozen=True, slots=True)
 class AccountView:
-    """What the sweep compares with, read in a handful of calls per account, not per server."""
+    """What the sweep compares with, read in a handful of calls per account, not per server.
+
+    Attributes:
+        requests: what it took to read this.
+    """
 
     began: float
     servers: Mapping[str, ServerSummary]
     vracks: Mapping[str, VrackView]
+    requests: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,7 +398,9 @@ class Ovh(Protocol):
 
     async def compatible_systems(self, service_name: str) -> frozenset[str]: ...
     async def reinstall(self, service_name: str, request: Reinstallation) -> int:
-        """Starts it; returns the task id. Raises Conflict with the running task's id in its message."""
+        """Starts it; returns the task id. Raises AlreadyRunning with the id of the task that runs. What was sent is in no
+        message of an error: it may be secret.
+        """
         ...
 
     async def reinstall_tasks(self, service_name: str) -> tuple[Task, ...]:
@@ -398,13 +434,16 @@ class Ovh(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class InstallTarget:
-    """A server as the installer sees it. `address` is where SSH answers; MACs tell the bonds apart."""
+    """A server as the installer sees it. `address` is where SSH answers; MACs tell the bonds apart. `host_key`: the public
+    key of its SSH server, as far as known.
+    """
 
     name: str
     address: str
     roles: tuple[str, ...]
     public_macs: tuple[str, ...]
     private_macs: tuple[str, ...]
+    host_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -419,6 +458,10 @@ class Installation:
     targets: tuple[InstallTarget, ...]
     credentials_secret: str
     hash: str
+    virtual_ip: VirtualAddress | None = None
+    reach: Reach = field(default_factory=Reach)
+    only_certificate: bool = False
+    """Nothing but the certificate is brought to the front-ends."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ from sovereigncloud.api import SovereignCloud
 from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, done, stalled, waiting
 from sovereigncloud.core.plan import Plan, Step
-from sovereigncloud.kinds import hosts, installation, routing
+from sovereigncloud.kinds import certificate, hosts, installation, routing, sites
+from sovereigncloud.kinds.access_observation import access_secrets
 from sovereigncloud.kinds.building import (
     GenerateCredentials,
     plan_credentials,
@@ -31,8 +32,11 @@ from sovereigncloud.kinds.errors import NotFound
 from sovereigncloud.kinds.giving_back import ReleaseBlock, asked_to_release
 from sovereigncloud.kinds.hosts_leaving import DeleteHost, DisableHost, GiveUpMachine, MoveMachine, plan_leaving
 from sovereigncloud.kinds.hosts_removal import perform_leaving
+from sovereigncloud.kinds.installation_record import CERTIFICATE_TAG
 from sovereigncloud.kinds.pending import asked, join
 from sovereigncloud.kinds.ports import Ovh
+from sovereigncloud.kinds.verification import plan_last_probes, with_verification
+from sovereigncloud.kinds.verification_steps import EndProbe, StartProbe, WriteRecord, perform_verification
 
 _ADMINISTRATOR = "oneadmin"
 
@@ -52,6 +56,7 @@ class SovereignCloudController:
             names += [hosted.ovh.credentials_secret_ref.name] if hosted.ovh else []
             adopt = hosted.open_nebula.adopt
             names.append(adopt.credentials_secret_ref.name if adopt else generated_secret(resource))
+            names += access_secrets(resource)
         return Uses(secrets=tuple(SecretUse(n) for n in dict.fromkeys(names)))
 
     async def observe(self, resource: SovereignCloud, world: World) -> Observed:
@@ -59,7 +64,10 @@ class SovereignCloudController:
 
     def plan(self, resource: SovereignCloud, observed: Observed, now: datetime) -> Plan:
         if resource.deleting:
-            return plan_dismantling(resource, observed.remains, now)
+            return plan_last_probes(observed.probes, now) or plan_dismantling(resource, observed.remains, now)
+        return with_verification(resource, observed.verification, self._declared(resource, observed, now))
+
+    def _declared(self, resource: SovereignCloud, observed: Observed, now: datetime) -> Plan:
         if resource.spec.hosted is not None:
             return _hosted(resource, observed, now)
         if observed.insecure is not None:
@@ -81,8 +89,16 @@ class SovereignCloudController:
                 | routing.AttachBlock()
                 | installation.InstallOpenNebula()
                 | installation.RecordInstallation()
+                | certificate.RecordCertificate()
             ):
                 return await _at_ovh(step, resource, world)
+            case sites.CreateCluster() | sites.JoinCluster():
+                return await sites.perform_site(step, await world.open_nebula(resource.key))
+            case certificate.BringCertificate():
+                await world.installer.start(step.installation)
+                return certificate.begun(step)
+            case WriteRecord() | StartProbe() | EndProbe():
+                return await perform_verification(step, resource, world)
             case _:
                 raise TypeError(f"not a step of a SovereignCloud: {type(step).__name__}")
 
@@ -123,6 +139,8 @@ def _bootstrap(cloud: SovereignCloud, observed: Observed, now: datetime) -> Plan
         return Plan() if observed.front else Plan(outcome=observed.unreachable)
     known = observed.known
     lost = not observed.credentials and installation.record_of(cloud, known.servers) is not None
+    if observed.certificate.problem is not None:
+        return Plan(outcome=observed.certificate.problem)
     unseen = installation.unseen(cloud, known.servers)
     if unseen:
         # Without its tags nobody knows whether a server was installed: an answer is enough, else nothing is begun.
@@ -137,7 +155,11 @@ def _bootstrap(cloud: SovereignCloud, observed: Observed, now: datetime) -> Plan
         unready = waiting_for_servers(cloud, observed)
         if unready.outcome.phase is not Phase.DONE:
             return unready
-    return installation.plan_installation(cloud, observed.servers, known, now)
+    installed = installation.plan_installation(cloud, observed.servers, known, now)
+    if installation.due(cloud, known):
+        return installed
+    renewed = certificate.plan_certificate(cloud, observed.renewal, observed.renewing, observed.summaries)
+    return join((installed, renewed))
 
 
 def _first_answer() -> Plan:
@@ -168,6 +190,7 @@ def _running(cloud: SovereignCloud, observed: Observed, now: datetime) -> tuple[
     return (
         plan_version(cloud, observed),
         *_hosts(cloud, observed, now),
+        sites.plan_sites(cloud, observed.node_addresses, observed.view),
         waiting_for_servers(cloud, observed),
         waiting_for_networks(cloud, observed),
     )
@@ -221,7 +244,11 @@ async def _host(
 
 
 async def _at_ovh(
-    step: ReleaseBlock | routing.AttachBlock | installation.InstallOpenNebula | installation.RecordInstallation,
+    step: ReleaseBlock
+    | routing.AttachBlock
+    | installation.InstallOpenNebula
+    | installation.RecordInstallation
+    | certificate.RecordCertificate,
     cloud: SovereignCloud,
     world: World,
 ) -> Outcome:
@@ -246,6 +273,9 @@ async def _at_ovh(
             with suppress(NotFound):  # it left the vRack, or the account, meanwhile
                 await client.detach_block(step.vrack, step.block)
             return asked_to_release(step, world.now)
+        case certificate.RecordCertificate():
+            await client.tag(step.urn, {CERTIFICATE_TAG: step.digest})
+            return certificate.recorded(step)
         case installation.RecordInstallation():
             for urn in step.urns:
                 await client.tag(urn, {installation.INSTALLED_TAG: step.hash})
@@ -260,6 +290,9 @@ async def _install(step: installation.InstallOpenNebula, client: Ovh, cloud: Sov
     await client.tag(front, {installation.INSTALLED_TAG: installation.Record(digest, step.requested).text})
     for urn in others:
         await client.tag(urn, {installation.INSTALLED_TAG: digest})
+    notes = {installation.RERUNS_TAG: step.reruns, CERTIFICATE_TAG: step.certificate}
+    if told := {key: value for key, value in notes.items() if value}:
+        await client.tag(front, told)
     await world.installer.start(step.installation)
     await client.tag(front, {installation.INSTALLED_TAG: digest})
     message = f"the installation of {step.target} was begun"
@@ -269,6 +302,6 @@ async def _install(step: installation.InstallOpenNebula, client: Ovh, cloud: Sov
         message,
         after=5.0,
         available=cloud.settled,
-        facts={"inventory": digest},
+        facts={"inventory": digest, **({"rerun": step.word} if step.word else {})},
         events=((Reason.INSTALLATION_STARTED, message),),
     )

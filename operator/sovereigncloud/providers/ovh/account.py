@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import base64
 import ipaddress
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
+from weakref import WeakValueDictionary
 
 from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.identity import OVH_INSTALLATION
-from sovereigncloud.kinds.errors import Conflict, NotFound, Rejected, Retry
+from sovereigncloud.kinds.errors import AlreadyRunning, Conflict, NotFound, Rejected, Retry
 from sovereigncloud.kinds.ports import (
     AccountView,
     InstallStep,
@@ -24,7 +26,7 @@ from sovereigncloud.kinds.ports import (
     VrackView,
 )
 from sovereigncloud.providers.calls import Observer
-from sovereigncloud.providers.limits import Allowance, CircuitBreaker, TokenBucket
+from sovereigncloud.providers.limits import Allowance, Budget, CircuitBreaker, TokenBucket
 from sovereigncloud.providers.ovh.client import (
     KNOWN,
     TIMEOUT,
@@ -56,16 +58,26 @@ _VRACK: Final = "/v1/vrack/{}"
 _PAGE: Final = "100"
 _MAX_PAGES: Final = 100
 _REINSTALL: Final = "reinstallServer"
+_RUNNING: Final = re.compile(rf"Task (\d+) of type {_REINSTALL} ")
+"""How OVHcloud's description of the API words it (Client::BadRequest::TaskAlreadyExists)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one credential may use. Rate in calls per second; OVHcloud staff: 60 a minute are fine (python-ovh#81)."""
+    """What one credential may use: calls per second, at once, and under way at a time.
 
-    rate: float = 0.8
-    burst: int = 20
+    OVHcloud staff: up to 60 a minute per consumer key are fine (python-ovh#81). With these there are never more in any
+    minute: what stands in a full bucket, and what comes into it meanwhile.
+    """
+
+    rate: float = 50 / 60
+    burst: int = 10
     threads: int = 4
     timeout: Timeout = TIMEOUT
+
+
+def _full(limits: Limits) -> Budget:
+    return Budget(TokenBucket(limits.rate, limits.burst, places=limits.threads), CircuitBreaker())
 
 
 def ovh_factory(
@@ -78,14 +90,20 @@ def ovh_factory(
 
     `endpoints` may name other base URLs, for a gateway that stands before the API; `ca_file` has authorities that are
     believed beside the public ones.
+
+    OVHcloud counts by credential: two Secrets that hold the same one, and a Secret whose password was changed, share a
+    budget.
     """
+    budgets: WeakValueDictionary[tuple[str, str], Budget] = WeakValueDictionary()
 
     def make(endpoint: str, secret: Mapping[str, str]) -> Ovh:
         if endpoint not in endpoints:
             raise Rejected(
                 f"no such endpoint {endpoint}; there are {', '.join(endpoints)}", reason=Reason.UNKNOWN_ENDPOINT
             )
-        return Account(transport(endpoints[endpoint], credentials(secret), limits, observer, ca_file))
+        way_in = credentials(secret)
+        budget = budgets.setdefault((endpoint, way_in.name), _full(limits))
+        return Account(transport(endpoints[endpoint], way_in, limits, observer, ca_file, budget))
 
     return make
 
@@ -103,13 +121,12 @@ def transport(
     limits: Limits = Limits(),
     observer: Observer | None = None,
     ca_file: str = "",
+    budget: Budget | None = None,
 ) -> Transport:
     """The calls of one credential under its limits."""
     return Transport(
         ClientPool(endpoint, way_in, limits.timeout, ca_file),
-        bucket=TokenBucket(limits.rate, limits.burst),
-        breaker=CircuitBreaker(),
-        threads=limits.threads,
+        budget or _full(limits),
         # A call and what must come before it; silence within each ends by the timeouts.
         deadline=2 * sum(limits.timeout),
         observer=observer,
@@ -125,7 +142,7 @@ class Account:
     @property
     def allowance(self) -> Allowance:
         """What may still be asked: a metric."""
-        return Allowance.of(self._calls.bucket, self._calls.breaker)
+        return self._calls.budget.allowance
 
     async def _read(self, kind: type[T], where: str, query: Mapping[str, str] | None = None) -> T:
         reply = await self._calls.call("GET", where, query=query)
@@ -138,24 +155,25 @@ class Account:
 
         A vRack that the credential does not see is absent. How several types go into one query is not documented.
         """
-        servers = {
-            one.name: ServerSummary(one.name, one.urn, one.display_name, one.tags)
-            for one in await self._resources("dedicatedServer")
-        }
-        known = {one.name: one for one in await self._resources("vrack")} if vracks else {}
+        listed, pages = await self._resources("dedicatedServer")
+        servers = {one.name: ServerSummary(one.name, one.urn, one.display_name, one.tags) for one in listed}
+        listed, more = await self._resources("vrack") if vracks else ([], 0)
+        known = {one.name: one for one in listed}
         views = [await self._vrack(known[name]) for name in sorted(vracks) if name in known]
-        return AccountView(began, servers, {one.name: one for one in views})
+        requests = pages + more + 2 * len(views)
+        return AccountView(began, servers, {one.name: one for one in views}, requests)
 
-    async def _resources(self, kind: str) -> list[Resource]:
+    async def _resources(self, kind: str) -> tuple[list[Resource], int]:
+        """All of a kind, and how many pages they were."""
         found: list[Resource] = []
         headers = {"X-Pagination-Size": _PAGE}
         where = "/v2/iam/resource"
-        for _ in range(_MAX_PAGES):
+        for page in range(1, _MAX_PAGES + 1):
             reply = await self._calls.call("GET", where, query={"resourceType": kind}, headers=headers)
             found += PARSER.read(list[Resource], reply, what=f"OVHcloud GET {where}")
             cursor = reply.headers.get("X-Pagination-Cursor-Next")
             if not cursor:
-                return found
+                return found, page
             headers = {"X-Pagination-Size": _PAGE, "X-Pagination-Cursor": cursor}
         raise Retry(f"more than {_MAX_PAGES} pages", where=f"OVHcloud GET {where}", maybe_done=False)
 
@@ -216,8 +234,18 @@ class Account:
             customizations["postInstallationScript"] = base64.b64encode(script).decode()
         order = {"operatingSystem": request.operating_system, "customizations": customizations}
         where = path(f"{_SERVER}/reinstall", service_name)
-        reply = await self._calls.call("POST", where, order)
-        return PARSER.read(ServerTask, reply, what=f"OVHcloud POST {where}").id
+        try:
+            reply = await self._calls.call("POST", where, order)
+        except Conflict as error:
+            running = _RUNNING.match(error.message)
+            if running is None:
+                raise
+            raise AlreadyRunning(error.message, where=error.where, task=int(running[1])) from None
+        task = PARSER.read(ServerTask, reply, what=f"OVHcloud POST {where}").id
+        if task <= 0:
+            # Terraform waited five minutes for a task 0 (terraform-provider-ovh #671): it names no task.
+            raise Retry("the answer names no task", where=f"OVHcloud POST {where}")
+        return task
 
     async def reinstall_tasks(self, service_name: str) -> tuple[Task, ...]:
         root = path(f"{_SERVER}/task", service_name)
