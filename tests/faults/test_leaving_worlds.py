@@ -75,10 +75,10 @@ class World:
             for kind in kinds
             for o in self.api.all(kind)
         ]
-        held = [
+        found = [
             s["metadata"]["name"] for s in self.api.all("Secret") if FINALIZER in s["metadata"].get("finalizers", ())
         ]
-        assert held == [], "Secrets that nobody uses any more"
+        assert found == list(held), "Secrets that nobody uses any more"
 
     def gave_back(self):
         assert [given_back(self.scene, server) for server in SERVERS] == [[], []]
