@@ -136,7 +136,8 @@ async def _held(resource: BareMetalServer, world: World) -> tuple[str, ...]:
         return ()
     if cloud.deleting:
         others = tuple(str(user.key) for user in world.users(key) if not isinstance(user, BareMetalServer))
-        return others or ((f"{key} gives back its hosts and blocks first",) if holds_its_servers(cloud) else ())
+        leaves = resource.deletion_policy is DeletionPolicy.DELETE and holds_its_servers(cloud)
+        return others or ((f"{key} gives back its hosts and blocks first",) if leaves else ())
     hosted = cloud.spec.hosted.ovh if cloud.spec.hosted else None
     if hosted is not None and any(_is_listed(resource, cloud, server, world) for server in hosted.servers):
         return (f"{key} lists it in spec.hosted.ovh.servers",)
