@@ -22,7 +22,7 @@ OVH_READS = frozenset(
         "view", "server", "interfaces", "disk_groups", "compatible_systems", "reinstall_tasks", "install_progress", "block",
     }
 )  # fmt: skip
-INSTALLER_READS = frozenset({"state"})
+INSTALLER_READS = frozenset({"state", "validation"})
 KUBERNETES_READS = frozenset({"secret"})
 
 ViewT = TypeVar("ViewT", CloudView, AccountView)

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.kinds.installer_port import Reach, VirtualAddress
+from sovereigncloud.kinds.validation_port import Validation, ValidationState
 
 # --- OpenNebula ------------------------------------------------------------------------------------------------------
 
@@ -478,6 +479,14 @@ class Installer(Protocol):
     async def state(self, installation: Installation) -> InstallState: ...
     async def start(self, installation: Installation) -> None:
         """Idempotent: the same hash never starts a second run."""
+        ...
+
+    async def validation(self, wanted: Validation) -> ValidationState:
+        """What became of a run of one-deploy-validation."""
+        ...
+
+    async def validate(self, wanted: Validation) -> None:
+        """Idempotent: one run is made once. Raises Conflict while the installer, or another run, is at work there."""
         ...
 
 
