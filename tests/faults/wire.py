@@ -20,7 +20,7 @@ from multidict import CIMultiDict, MultiDict
 from requests.adapters import BaseAdapter
 from urllib3.exceptions import MaxRetryError, NewConnectionError
 
-from sovereigncloud.providers.limits import CircuitBreaker, TokenBucket
+from sovereigncloud.providers.limits import Budget, CircuitBreaker, TokenBucket
 from sovereigncloud.providers.opennebula import session as one_session
 from sovereigncloud.providers.opennebula import transport as one_transport
 from sovereigncloud.providers.opennebula.frontend import FrontEnd
@@ -244,7 +244,9 @@ class Wire:
         def make(endpoint, secret):
             del endpoint
             where = Endpoint(f"http://{OVH}/1.0", f"http://{OVH}{TOKEN_PATH}")
-            return Account(ovh_transport.Transport(_Pool(door, where, credentials(secret)), **_limits(*self.ovh_limits)))
+            return Account(
+                ovh_transport.Transport(_Pool(door, where, credentials(secret)), **_limits(*self.ovh_limits))
+            )
 
         return make
 
@@ -252,9 +254,7 @@ class Wire:
 def _limits(rate=_MANY, burst=_MANY):
     clock = asyncio.get_running_loop().time
     return {
-        "bucket": TokenBucket(rate, burst, clock=clock),
-        "breaker": CircuitBreaker(clock=clock),
-        "threads": 4,
+        "budget": Budget(TokenBucket(rate, burst, places=4, clock=clock), CircuitBreaker(clock=clock)),
         "deadline": 120.0,
     }
 

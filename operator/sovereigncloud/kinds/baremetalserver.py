@@ -19,6 +19,7 @@ from sovereigncloud.core.identity import (
     OVH_UID,
     Mark,
     Ownership,
+    is_half_removed,
     mark_from_ovh,
     ownership,
 )
@@ -288,7 +289,8 @@ def _deletion(resource: BareMetalServer, observed: Observed, now: datetime) -> P
     if resource.deletion_policy is DeletionPolicy.RETAIN or summary is None:
         return Plan()
     found = mark_from_ovh(summary.tags)
-    if ownership(found, observed.mark) not in {Ownership.OURS, Ownership.PREDECESSOR}:
+    ours = ownership(found, observed.mark) in {Ownership.OURS, Ownership.PREDECESSOR}
+    if not ours and not is_half_removed(summary.tags, observed.mark):
         return Plan()
     detach = plan_detach(resource, observed.vrack, now)
     if detach.steps or detach.outcome.phase is not Phase.DONE:

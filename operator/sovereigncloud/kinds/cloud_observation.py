@@ -6,20 +6,37 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from sovereigncloud.api import BareMetalServer, SovereignCloud, VirtualNetwork
-from sovereigncloud.api.base import DeletionPolicy
+from sovereigncloud.api.base import Consent, Key
+from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.api.reasons import Reason
 from sovereigncloud.api.sovereigncloud import Role
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Outcome, retry, stalled
+from sovereigncloud.kinds.access_observation import Certificate, observe_certificate
+from sovereigncloud.kinds.certificate import renewal_of
 from sovereigncloud.kinds.composition import is_composed, network_key
 from sovereigncloud.kinds.controller import AnyResource, World
-from sovereigncloud.kinds.dismantling import Remains
+from sovereigncloud.kinds.dismantling import Remains, gives_back
 from sovereigncloud.kinds.endpoint import Endpoint, endpoint_of, generated_secret, server_key
-from sovereigncloud.kinds.errors import MissingSecret, NotFound, Retry
-from sovereigncloud.kinds.installation import Known, installation_of, record_of
-from sovereigncloud.kinds.ports import CloudView, Front, InstallState, IpBlock, ServerSummary, VrackView
+from sovereigncloud.kinds.errors import MissingSecret, NotFound, OutsideError, Retry
+from sovereigncloud.kinds.giving_back import LET_GO, blocks_inside, ours
+from sovereigncloud.kinds.hosts_leaving import Going, find_leavers
+from sovereigncloud.kinds.installation import Known, record_of
+from sovereigncloud.kinds.installation_request import installation_of
+from sovereigncloud.kinds.ports import (
+    CloudView,
+    Front,
+    Installation,
+    InstallState,
+    IpBlock,
+    ServerSummary,
+    Vm,
+    VrackView,
+)
 from sovereigncloud.kinds.routing import astray
 from sovereigncloud.kinds.server_identity import hosted_service_name
+from sovereigncloud.kinds.verification import Seen
+from sovereigncloud.kinds.verification_record import Probe, probes_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +50,10 @@ class Observed:
         blocks: declared blocks that the view does not show in the vRack; None: the account has no such block.
         credentials: whether the generated Secret is there.
         insecure: why the endpoint is not even asked.
+        going: hosts whose servers spec no longer lists.
         error: why nothing answered, and after how many seconds to ask again.
+        verification: what a verification needs to know.
+        probes: machines of a verification in a cloud that is being deleted; `remains` does not count them.
     """
 
     mark: Mark
@@ -54,10 +74,25 @@ class Observed:
     remains: Remains = field(default_factory=Remains)
     node_addresses: Mapping[str, str] = field(default_factory=dict)
     admitted: bool = True
+    going: Going = field(default_factory=Going)
+    verification: Seen | None = None
+    probes: tuple[Probe, ...] = ()
+    certificate: Certificate = field(default_factory=Certificate)
+    renewal: Installation | None = None
+    renewing: InstallState | None = None
 
     @property
     def known(self) -> Known:
-        return Known(self.summaries, self.job, self.front is not None, self.error, self.credentials)
+        machines = None if self.view is None else len(self.view.vms)
+        return Known(
+            self.summaries,
+            self.job,
+            self.front is not None,
+            self.error,
+            self.credentials,
+            machines,
+            self.certificate.digest,
+        )
 
     @property
     def unreachable(self) -> Outcome:
@@ -69,7 +104,7 @@ async def observe_cloud(cloud: SovereignCloud, world: World) -> Observed:
     """Reads only."""
     observed = _children(cloud, world, Observed(world.mark(cloud), admitted=world.admitted))
     if cloud.deleting:
-        return await _last_look(cloud, world, observed)
+        return await _last_probes(cloud, world, await _last_look(cloud, world, observed))
     endpoint = endpoint_of(cloud, world.get)
     observed = replace(observed, endpoint=endpoint, insecure=_insecure(endpoint, world))
     if cloud.spec.hosted is not None:
@@ -77,7 +112,25 @@ async def observe_cloud(cloud: SovereignCloud, world: World) -> Observed:
         observed = await _installation(cloud, world, observed)
     if _may_answer(cloud, observed):
         observed = await _ask(cloud, world, observed)
-    return observed
+    return replace(observed, going=_going(cloud, world, observed)) if cloud.spec.hosted is not None else observed
+
+
+def _going(cloud: SovereignCloud, world: World, observed: Observed) -> Going:
+    """Who goes, and which machines on their hosts may be interrupted, as their objects say."""
+    going = find_leavers(cloud, observed.servers, observed.dropped, observed.view, observed.mark)
+    names = {leaver.host.name for leaver in going.leavers}
+    vms = observed.view.vms.values() if observed.view and names else ()
+    return replace(
+        going, interruptible=frozenset(vm.id for vm in vms if vm.host in names and _interruptible(vm, world))
+    )
+
+
+def _interruptible(vm: Vm, world: World) -> bool:
+    kind, _, rest = (vm.mark.object if vm.mark else "").partition("/")
+    namespace, _, name = rest.partition("/")
+    instance = world.get(Key(kind, namespace, name)) if kind == HostedInstance.crd.kind else None
+    policy = instance.spec.update_policy if isinstance(instance, HostedInstance) else None
+    return policy is not None and policy.power_cycle is Consent.ALLOW
 
 
 def _children(cloud: SovereignCloud, world: World, observed: Observed) -> Observed:
@@ -125,6 +178,10 @@ async def _account(cloud: SovereignCloud, world: World, observed: Observed) -> O
 
 async def _installation(cloud: SovereignCloud, world: World, observed: Observed) -> Observed:
     """The generated Secret and the Job, while the cloud is not settled: at rest the front-end's answer is enough."""
+    observed = replace(observed, certificate=await observe_certificate(cloud, world))
+    renewal = renewal_of(cloud, observed.servers, observed.summaries, observed.certificate)
+    if renewal is not None:
+        observed = replace(observed, renewal=renewal, renewing=await world.installer.state(renewal))
     wanted = installation_of(cloud, observed.servers)
     if wanted is None or cloud.settled:
         return observed
@@ -133,8 +190,11 @@ async def _installation(cloud: SovereignCloud, world: World, observed: Observed)
 
 
 async def _has_credentials(cloud: SovereignCloud, world: World) -> bool:
+    """Whether the Secret of OpenNebula's administrator is there: generated, or given where the cloud was adopted."""
+    adopt = cloud.spec.hosted.open_nebula.adopt if cloud.spec.hosted else None
+    name = adopt.credentials_secret_ref.name if adopt else generated_secret(cloud)
     try:
-        await world.kubernetes.secret(cloud.metadata.namespace, generated_secret(cloud))
+        await world.kubernetes.secret(cloud.metadata.namespace, name)
     except MissingSecret:
         return False
     return True
@@ -143,6 +203,8 @@ async def _has_credentials(cloud: SovereignCloud, world: World) -> bool:
 def _may_answer(cloud: SovereignCloud, observed: Observed) -> bool:
     """Whether there is somebody to ask: not before an installation, not while it runs, never in clear in public."""
     if observed.endpoint is None or observed.insecure is not None or not observed.credentials:
+        return False
+    if observed.certificate.problem is not None:
         return False
     if cloud.spec.hosted is None or cloud.spec.hosted.open_nebula.install is None or cloud.status.endpoint:
         return True
@@ -158,7 +220,9 @@ async def _ask(cloud: SovereignCloud, world: World, observed: Observed) -> Obser
         if not cloud.status.endpoint:
             # Its first answer: it is told before anything in it is read, since all that lives there waits for it.
             return observed
-        return replace(observed, view=await world.view(cloud.key))
+        view, front = await world.view(cloud.key), observed.front
+        seen = Seen(world.now, observed.mark, front, view) if front else None
+        return replace(observed, view=view, verification=seen)
     except Retry as error:
         return replace(observed, front=None, error=str(error), after=error.after)
     except MissingSecret:
@@ -184,13 +248,43 @@ async def _last_look(cloud: SovereignCloud, world: World, observed: Observed) ->
     remains = Remains(
         users=tuple(str(u.key) for u in users), composed=tuple(c for c in composed if is_composed(cloud, c))
     )
-    if cloud.deletion_policy is DeletionPolicy.DELETE and cloud.spec.hosted is not None and not users:
-        credentials = await _has_credentials(cloud, world)
-        remains = replace(remains, credentials=credentials)
-        if cloud.status.endpoint and credentials:
-            try:
-                view = await world.view(cloud.key)
-                remains = replace(remains, machines=tuple(view.vms.values()))
-            except Retry as error:
-                remains = replace(remains, error=str(error))
+    if gives_back(cloud) and not users:
+        remains = replace(remains, credentials=await _has_credentials(cloud, world))
+        if LET_GO not in cloud.external:
+            remains = await _what_stands(cloud, world, remains, observed.mark)
     return replace(observed, remains=remains)
+
+
+async def _what_stands(cloud: SovereignCloud, world: World, remains: Remains, mark: Mark) -> Remains:
+    """Machines, hosts and blocks of a cloud that gives them back."""
+    if cloud.status.endpoint and not remains.credentials:
+        return replace(remains, error="the Secret of its administrator is not there, restore it")
+    if cloud.status.endpoint:
+        try:
+            view = await world.view(cloud.key)
+        except (Retry, MissingSecret) as error:
+            return replace(remains, error=str(error))
+        remains = replace(remains, machines=tuple(view.vms.values()), hosts=ours(view.hosts.values(), mark))
+    ovh = cloud.spec.hosted.ovh if cloud.spec.hosted else None
+    if ovh is None or remains.machines or remains.hosts:
+        return remains
+    account = await world.account(ovh.endpoint, cloud.metadata.namespace, ovh.credentials_secret_ref.name, ovh.vrack)
+    return replace(remains, blocks=blocks_inside(cloud, account.vracks.get(ovh.vrack)))
+
+
+async def _last_probes(cloud: SovereignCloud, world: World, observed: Observed) -> Observed:
+    """What a verification left in a cloud that goes. OpenNebula is asked where a run was under way, and not waited for: it
+    ends these machines by itself, and with Retain nothing that does not answer holds a deletion up.
+    """
+    remains, told = observed.remains, cloud.status.verification
+    if remains.machines is None and (told is None or told.started_at is None or told.finished_at is not None):
+        return observed
+    try:
+        view = await world.view(cloud.key)
+        owner = view.owner if view.owner is not None else (await (await world.open_nebula(cloud.key)).front()).user_id
+    except (OutsideError, MissingSecret):
+        return observed
+    probes = probes_of(view, observed.mark, owner)
+    ids = {p.vm.id for p in probes}
+    machines = None if remains.machines is None else tuple(vm for vm in remains.machines if vm.id not in ids)
+    return replace(observed, remains=replace(remains, machines=machines), probes=probes)

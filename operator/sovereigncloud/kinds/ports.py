@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from sovereigncloud.core.identity import Mark
+from sovereigncloud.kinds.installer_port import Reach, VirtualAddress
 
 # --- OpenNebula ------------------------------------------------------------------------------------------------------
 
@@ -100,6 +101,8 @@ class Image:
     error: str
     source: str
     vms: tuple[int, ...] = ()
+    persistent: bool = False
+    """A machine that is made from it works on the image itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,8 @@ class Host:
     max_cpu: int
     max_memory: int
     mark: Mark | None
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """Other SOVEREIGNCLOUD_* attributes of its template, by full name, those that say something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +133,16 @@ class Datastore:
     state: int
     total: int
     free: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A cluster of hosts; datastores and networks may be in several."""
+
+    id: int
+    name: str
+    datastores: frozenset[int]
+    networks: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,16 +182,20 @@ class CloudView:
     datastores: Mapping[int, Datastore]
     templates: Mapping[int, Template] = field(default_factory=dict)
     owner: int | None = None
+    clusters: Mapping[int, Cluster] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Front:
-    """Who answers at an endpoint. `user_id` is the id of the credential's user (the owner of what it creates)."""
+    """Who answers at an endpoint. `user_id` is the id of the credential's user (the owner of what it creates). `notes`: the
+    SOVEREIGNCLOUD_* attributes of its zone's template, by full name: requests remembered outside.
+    """
 
     version: str
     zone_id: int
     zone_name: str
     user_id: int
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 Attributes = Mapping[str, "str | Attributes | list[Attributes]"]
@@ -215,6 +234,18 @@ class OpenNebula(Protocol):
         ...
 
     async def rename_vm(self, vm_id: int, name: str) -> None: ...
+    async def move_vm(self, vm_id: int, host_id: int, *, live: bool) -> None:
+        """one.vm.migrate to a host that has room for it. Not live, a running machine is saved, moved and resumed. OK means
+        queued; a move that fails leaves it where it was and says nothing (observed)."""
+        ...
+
+    async def give_up_vm(self, vm_id: int) -> None:
+        """one.vm.recover, delete: of a machine whose host is lost. Its disks are gone."""
+        ...
+
+    async def update_zone(self, zone_id: int, attributes: Attributes) -> None:
+        """Merge into the zone's template by top-level key."""
+        ...
 
     async def create_network(self, template: Attributes, cluster_id: int) -> int: ...
     async def update_network(self, network_id: int, attributes: Attributes) -> None:
@@ -238,6 +269,14 @@ class OpenNebula(Protocol):
     async def enable_host(self, host_id: int) -> None: ...
     async def disable_host(self, host_id: int) -> None: ...
     async def delete_host(self, host_id: int) -> None: ...
+
+    async def create_cluster(self, name: str) -> int:
+        """Raises Conflict when one of that name is there."""
+        ...
+
+    async def join_cluster(self, cluster_id: int, member: str, member_id: int) -> None:
+        """`member`: host, datastore or network. Joining again changes nothing."""
+        ...
 
 
 # --- OVHcloud --------------------------------------------------------------------------------------------------------
@@ -395,13 +434,16 @@ class Ovh(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class InstallTarget:
-    """A server as the installer sees it. `address` is where SSH answers; MACs tell the bonds apart."""
+    """A server as the installer sees it. `address` is where SSH answers; MACs tell the bonds apart. `host_key`: the public
+    key of its SSH server, as far as known.
+    """
 
     name: str
     address: str
     roles: tuple[str, ...]
     public_macs: tuple[str, ...]
     private_macs: tuple[str, ...]
+    host_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -416,6 +458,10 @@ class Installation:
     targets: tuple[InstallTarget, ...]
     credentials_secret: str
     hash: str
+    virtual_ip: VirtualAddress | None = None
+    reach: Reach = field(default_factory=Reach)
+    only_certificate: bool = False
+    """Nothing but the certificate is brought to the front-ends."""
 
 
 @dataclass(frozen=True, slots=True)

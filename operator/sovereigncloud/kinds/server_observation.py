@@ -11,6 +11,7 @@ from sovereigncloud.core.identity import Mark, Ownership, mark_from_ovh, ownersh
 from sovereigncloud.kinds import endpoint
 from sovereigncloud.kinds.controller import World
 from sovereigncloud.kinds.errors import NotFound
+from sovereigncloud.kinds.giving_back import holds_its_servers
 from sovereigncloud.kinds.ports import Ovh, ServerSummary, VrackView
 from sovereigncloud.kinds.private_interface import attached
 from sovereigncloud.kinds.reinstall import Details, carried_out, is_open, read_record
@@ -134,7 +135,8 @@ async def _held(resource: BareMetalServer, world: World) -> tuple[str, ...]:
     if key is None or not isinstance(cloud, SovereignCloud) or FINALIZER not in cloud.metadata.finalizers:
         return ()
     if cloud.deleting:
-        return tuple(str(user.key) for user in world.users(key) if not isinstance(user, BareMetalServer))
+        others = tuple(str(user.key) for user in world.users(key) if not isinstance(user, BareMetalServer))
+        return others or ((f"{key} gives back its hosts and blocks first",) if holds_its_servers(cloud) else ())
     hosted = cloud.spec.hosted.ovh if cloud.spec.hosted else None
     if hosted is not None and any(_is_listed(resource, cloud, server, world) for server in hosted.servers):
         return (f"{key} lists it in spec.hosted.ovh.servers",)
@@ -142,7 +144,7 @@ async def _held(resource: BareMetalServer, world: World) -> tuple[str, ...]:
         return ()
     view = await world.view(key)
     return tuple(
-        f"host {host.id} ({host.name}) of {key} is on it: drain and delete that host in OpenNebula"
+        f"host {host.id} ({host.name}) of {key} is on it: that cloud empties and deletes it first"
         for host in view.hosts.values()
         if host.name == resource.status.address
     )
