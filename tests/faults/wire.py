@@ -129,6 +129,8 @@ class Wire:
         ovh: the simulated OVHcloud.
         clouds: simulated front-ends by address, "127.0.0.10:2633".
         asked: how many requests were sent, also to where nobody answers.
+        sent: when each to OVHcloud was.
+        ovh_limits: rate and burst that the next process keeps at OVHcloud.
         heard: told each request to OVHcloud that was answered: (prepared, exchange, body, reply).
         done: writes that took effect, however much was lost of their answers: (where, method, arguments or path).
     """
@@ -137,6 +139,8 @@ class Wire:
         self.ovh, self.writes = ovh, writes
         self.clouds = {}
         self.asked = 0
+        self.sent = []
+        self.ovh_limits = _MANY, _MANY
         self.done = []
         self.heard = lambda *_: None
 
@@ -166,6 +170,7 @@ class Wire:
     def rest(self, life, prepared):
         """Signed REST. Raises requests.ConnectionError."""
         self.asked += 1
+        self.sent.append(asyncio.get_running_loop().time())
         parts = urlsplit(prepared.url)
         path = _logical(parts.path)
         body = prepared.body or b""
@@ -239,15 +244,17 @@ class Wire:
         def make(endpoint, secret):
             del endpoint
             where = Endpoint(f"http://{OVH}/1.0", f"http://{OVH}{TOKEN_PATH}")
-            return Account(ovh_transport.Transport(_Pool(door, where, credentials(secret)), **_limits()))
+            return Account(
+                ovh_transport.Transport(_Pool(door, where, credentials(secret)), **_limits(*self.ovh_limits))
+            )
 
         return make
 
 
-def _limits():
+def _limits(rate=_MANY, burst=_MANY):
     clock = asyncio.get_running_loop().time
     return {
-        "budget": Budget(TokenBucket(_MANY, _MANY, places=4, clock=clock), CircuitBreaker(clock=clock)),
+        "budget": Budget(TokenBucket(rate, burst, places=4, clock=clock), CircuitBreaker(clock=clock)),
         "deadline": 120.0,
     }
 
