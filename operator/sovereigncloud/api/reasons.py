@@ -72,6 +72,7 @@ class Reason(StrEnum):
 
     # Endpoints and credentials
     CREDENTIALS_REJECTED = "CredentialsRejected"
+    MISSING_RIGHTS = "MissingRights"
     CREDENTIALS_LOST = "CredentialsLost"
     INSECURE_ENDPOINT = "InsecureEndpoint"
     CERTIFICATE_INVALID = "CertificateInvalid"

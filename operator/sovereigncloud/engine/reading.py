@@ -20,6 +20,7 @@ OPENNEBULA_READS = frozenset({"front", "view", "vm", "apps"})
 OVH_READS = frozenset(
     {
         "view", "server", "interfaces", "disk_groups", "compatible_systems", "reinstall_tasks", "install_progress", "block",
+        "rights",
     }
 )  # fmt: skip
 INSTALLER_READS = frozenset({"state", "validation"})

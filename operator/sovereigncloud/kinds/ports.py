@@ -11,6 +11,7 @@ from typing import Protocol
 
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.kinds.installer_port import Reach, VirtualAddress
+from sovereigncloud.kinds.rights_port import Rights
 from sovereigncloud.kinds.validation_port import Validation, ValidationState
 
 # --- OpenNebula ------------------------------------------------------------------------------------------------------
@@ -389,6 +390,11 @@ class Reinstallation:
 
 class Ovh(Protocol):
     """One OVHcloud account under one credential."""
+
+    @property
+    def rights(self) -> Rights:
+        """What the credential may do."""
+        ...
 
     async def view(self, began: float, vracks: frozenset[str]) -> AccountView: ...
     async def server(self, service_name: str) -> Server: ...
