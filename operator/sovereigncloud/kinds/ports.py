@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from sovereigncloud.core.identity import Mark
+from sovereigncloud.kinds.ordering_port import Shop
 
 # --- OpenNebula ------------------------------------------------------------------------------------------------------
 
@@ -344,6 +345,11 @@ class Reinstallation:
 
 class Ovh(Protocol):
     """One OVHcloud account under one credential."""
+
+    @property
+    def orders(self) -> Shop:
+        """Ordering and the end of services."""
+        ...
 
     async def view(self, began: float, vracks: frozenset[str]) -> AccountView: ...
     async def server(self, service_name: str) -> Server: ...

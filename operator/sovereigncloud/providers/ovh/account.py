@@ -34,6 +34,7 @@ from sovereigncloud.providers.ovh.client import (
     ServiceAccount,
     Timeout,
 )
+from sovereigncloud.providers.ovh.orders import Orders
 from sovereigncloud.providers.ovh.replies import (
     PARSER,
     Dedicated,
@@ -120,6 +121,12 @@ class Account:
 
     def __init__(self, calls: Transport) -> None:
         self._calls = calls
+        self._orders = Orders(calls)
+
+    @property
+    def orders(self) -> Orders:
+        """Ordering, and the end of services."""
+        return self._orders
 
     @property
     def allowance(self) -> Allowance:
