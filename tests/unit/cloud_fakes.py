@@ -10,7 +10,7 @@ from sovereigncloud.api import BareMetalServer, SovereignCloud, VirtualNetwork
 from sovereigncloud.core.identity import Mark, mark_from_opennebula
 from sovereigncloud.core.outcome import Phase
 from sovereigncloud.core.plan import Action
-from sovereigncloud.kinds.errors import Conflict, MissingSecret, NotFound, Retry
+from sovereigncloud.kinds.errors import AlreadyRunning, Conflict, MissingSecret, NotFound, Retry
 from sovereigncloud.kinds.ports import (
     AccountView,
     CloudView,
@@ -219,7 +219,8 @@ class FakeOvh:
         server, now = self.servers[name], self.clock.now.timestamp()
         running = [t for t in server.tasks if t[3] > now]
         if running:
-            raise Conflict(f"Task {running[0][0]} of type reinstallServer with status doing is already running")
+            message = f"Task {running[0][0]} of type reinstallServer with status doing is already running"
+            raise AlreadyRunning(message, task=running[0][0])
         self._ids += 1
         server.tasks.append([self._ids, request, now, now + REINSTALL_TAKES, self.final, False])
         self.reinstalled[request.operating_system] += 1

@@ -34,6 +34,7 @@ from sovereigncloud.api.rules import (
     immutable,
     instead_of_pattern,
 )
+from sovereigncloud.api.verification import NEEDS_INSTALLER, Verification, VerificationStatus
 
 Endpoint = Annotated[
     str,
@@ -312,6 +313,11 @@ class SovereignCloudSpec(Managed):
         default=None,
         description="An OpenNebula elsewhere, which is only used. Exactly one of hosted and existing is set.",
     )
+    verification: Verification | None = Field(
+        default=None,
+        description="Tests of the cloud as a whole, on demand and on schedule; the condition Verified says what came of them."
+        " Absent: it is not verified.",
+    )
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
         exactly_one(
@@ -322,6 +328,7 @@ class SovereignCloudSpec(Managed):
             "hosted and existing cannot be exchanged: make a new SovereignCloud; deleting this one with"
             " deletionPolicy: Retain leaves everything as it is",
         ),
+        NEEDS_INSTALLER,
     )
 
 
@@ -345,6 +352,9 @@ class SovereignCloudStatus(Status):
         default=None, description="Hosts that work, of those that there should be, for example 2/2."
     )
     hosts: list[HostStatus] | None = Field(default=None, description="Each host of the cloud, as OpenNebula lists it.")
+    verification: VerificationStatus | None = Field(
+        default=None, description="What came of the last verification, check by check."
+    )
 
 
 class SovereignCloud(Resource[SovereignCloudSpec, SovereignCloudStatus]):
@@ -369,6 +379,7 @@ class SovereignCloud(Resource[SovereignCloudSpec, SovereignCloudStatus]):
             Column(name="Hosts", json_path=".status.hostsReady"),
             Column(name="Version", json_path=".status.version"),
             wide=(
+                Column(name="Verified", json_path='.status.conditions[?(@.type=="Verified")].status'),
                 Column(name="Phase", json_path=".status.phase"),
                 Column(name="Zone", json_path=".status.zone"),
                 Column(name="Endpoint", json_path=".status.endpoint"),

@@ -25,11 +25,10 @@ from sovereigncloud.core.outcome import DONE, Outcome, Phase, done, stalled, wai
 from sovereigncloud.core.plan import Action, Cause, Drift, Plan, Step
 from sovereigncloud.kinds import endpoint
 from sovereigncloud.kinds.controller import SecretUse, Uses, World
-from sovereigncloud.kinds.installation import INSTALLED_TAG, WIPED
 from sovereigncloud.kinds.ordering import OrderStep, order_status, perform_purchase, plan_purchase
 from sovereigncloud.kinds.ordering_observation import shop_of
 from sovereigncloud.kinds.pending import Asked, answered, asked, join, pending
-from sovereigncloud.kinds.ports import Ovh, ServerSummary, VrackView
+from sovereigncloud.kinds.ports import ServerSummary, VrackView
 from sovereigncloud.kinds.private_interface import (
     ASKED,
     DETACH_ASKED,
@@ -39,10 +38,6 @@ from sovereigncloud.kinds.private_interface import (
     plan_interface,
 )
 from sovereigncloud.kinds.reinstall import (
-    HISTORY_TAG,
-    QUIET_TAG,
-    RECORD_TAG,
-    TASK_FACT,
     RecordReinstall,
     ReinstallServer,
     Situation,
@@ -53,6 +48,7 @@ from sovereigncloud.kinds.reinstall import (
     read_record,
     system_drift,
 )
+from sovereigncloud.kinds.reinstall_steps import begin_reinstall, record_reinstall
 from sovereigncloud.kinds.server_identity import RecordIdentity, known_as, plan_identity, recorded, service_name_of
 from sovereigncloud.kinds.server_observation import Observed, look_closer, observe_server
 from sovereigncloud.kinds.server_release import EndServer, UntagServer, perform_release, plan_release
@@ -150,9 +146,9 @@ class BareMetalServerController:
                     Reason.DETACHING_INTERFACE, message, {DETACH_ASKED: asked(step.uuid, world.now)}, LOOK_AGAIN
                 )
             case ReinstallServer():
-                return await _reinstall(client, name, step)
+                return await begin_reinstall(client, name, step)
             case RecordReinstall():
-                return await _record(client, name, step)
+                return await record_reinstall(client, name, step)
             case _:
                 raise TypeError(f"not a step of a BareMetalServer: {type(step).__name__}")
 
@@ -310,43 +306,6 @@ def _under_way(
 ) -> Outcome:
     outcome = waiting(reason, message, after=after, available=available)
     return replace(outcome, facts=facts, events=((reason, message),))
-
-
-async def _reinstall(client: Ovh, name: str, step: ReinstallServer) -> Outcome:
-    """The record first: whatever happens to the answer, the server tells what was asked.
-
-    Each tag is a call of its own, so what the record replaces is remembered before it is replaced: between the two calls
-    everything may end, and a later return to the earlier word would wipe the server again.
-    """
-    tags = {HISTORY_TAG: step.history} if step.history else {}
-    tags[RECORD_TAG] = step.record.text
-    if step.mute:
-        tags[QUIET_TAG] = "true"
-    if step.installed:
-        tags[INSTALLED_TAG] = WIPED
-    await client.tag(step.urn, tags)
-    if step.mute:
-        # Else a technician may touch a machine that stops answering pings (facts, monitoring).
-        await client.set_monitoring(name, monitoring=step.monitoring, no_intervention=True)
-    task = await client.reinstall(name, step.payload)
-    await client.tag(step.urn, {RECORD_TAG: replace(step.record, stage=Stage.RUNNING, task=task).text})
-    message = f"reinstallation of {name} with {step.record.system} was begun, task {task}"
-    return _under_way(Reason.REINSTALLING, message, {TASK_FACT: f"{step.record.token} {task}"}, LOOK_AGAIN)
-
-
-async def _record(client: Ovh, name: str, step: RecordReinstall) -> Outcome:
-    if step.unmute:
-        await client.set_monitoring(name, monitoring=step.monitoring, no_intervention=False)
-        await client.untag(step.urn, frozenset({QUIET_TAG}))
-    await client.tag(step.urn, {RECORD_TAG: step.record.text})
-    if step.record.stage is Stage.DONE:
-        return done(
-            Reason.REINSTALLED, f"{name} runs {step.record.system}, request {step.record.token}", **{TASK_FACT: ""}
-        )
-    return replace(
-        waiting(Reason.REINSTALLING, f"reinstall task {step.record.task} of {name} is under way", after=LOOK_AGAIN),
-        facts={TASK_FACT: f"{step.record.token} {step.record.task}"},
-    )
 
 
 def _with_vrack(interfaces: list[dict[str, object]], vrack: VrackView | None) -> list[dict[str, object]]:

@@ -267,11 +267,16 @@ class VrackView:
 
 @dataclass(frozen=True, slots=True)
 class AccountView:
-    """What the sweep compares with, read in a handful of calls per account, not per server."""
+    """What the sweep compares with, read in a handful of calls per account, not per server.
+
+    Attributes:
+        requests: what it took to read this.
+    """
 
     began: float
     servers: Mapping[str, ServerSummary]
     vracks: Mapping[str, VrackView]
+    requests: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,7 +365,9 @@ class Ovh(Protocol):
 
     async def compatible_systems(self, service_name: str) -> frozenset[str]: ...
     async def reinstall(self, service_name: str, request: Reinstallation) -> int:
-        """Starts it; returns the task id. Raises Conflict with the running task's id in its message."""
+        """Starts it; returns the task id. Raises AlreadyRunning with the id of the task that runs. What was sent is in no
+        message of an error: it may be secret.
+        """
         ...
 
     async def reinstall_tasks(self, service_name: str) -> tuple[Task, ...]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import ipaddress
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from sovereigncloud.api.reasons import Reason
-from sovereigncloud.kinds.errors import Conflict, NotFound, Rejected, Retry
+from sovereigncloud.kinds.errors import AlreadyRunning, Conflict, NotFound, Rejected, Retry
 from sovereigncloud.kinds.ports import (
     AccountView,
     InstallStep,
@@ -56,6 +57,8 @@ _VRACK: Final = "/v1/vrack/{}"
 _PAGE: Final = "100"
 _MAX_PAGES: Final = 100
 _REINSTALL: Final = "reinstallServer"
+_RUNNING: Final = re.compile(rf"Task (\d+) of type {_REINSTALL} ")
+"""How OVHcloud's description of the API words it (Client::BadRequest::TaskAlreadyExists)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,24 +147,25 @@ class Account:
 
         A vRack that the credential does not see is absent. How several types go into one query is not documented.
         """
-        servers = {
-            one.name: ServerSummary(one.name, one.urn, one.display_name, one.tags)
-            for one in await self._resources("dedicatedServer")
-        }
-        known = {one.name: one for one in await self._resources("vrack")} if vracks else {}
+        listed, pages = await self._resources("dedicatedServer")
+        servers = {one.name: ServerSummary(one.name, one.urn, one.display_name, one.tags) for one in listed}
+        listed, more = await self._resources("vrack") if vracks else ([], 0)
+        known = {one.name: one for one in listed}
         views = [await self._vrack(known[name]) for name in sorted(vracks) if name in known]
-        return AccountView(began, servers, {one.name: one for one in views})
+        requests = pages + more + 2 * len(views)
+        return AccountView(began, servers, {one.name: one for one in views}, requests)
 
-    async def _resources(self, kind: str) -> list[Resource]:
+    async def _resources(self, kind: str) -> tuple[list[Resource], int]:
+        """All of a kind, and how many pages they were."""
         found: list[Resource] = []
         headers = {"X-Pagination-Size": _PAGE}
         where = "/v2/iam/resource"
-        for _ in range(_MAX_PAGES):
+        for page in range(1, _MAX_PAGES + 1):
             reply = await self._calls.call("GET", where, query={"resourceType": kind}, headers=headers)
             found += PARSER.read(list[Resource], reply, what=f"OVHcloud GET {where}")
             cursor = reply.headers.get("X-Pagination-Cursor-Next")
             if not cursor:
-                return found
+                return found, page
             headers = {"X-Pagination-Size": _PAGE, "X-Pagination-Cursor": cursor}
         raise Retry(f"more than {_MAX_PAGES} pages", where=f"OVHcloud GET {where}", maybe_done=False)
 
@@ -222,8 +226,18 @@ class Account:
             customizations["postInstallationScript"] = base64.b64encode(script).decode()
         order = {"operatingSystem": request.operating_system, "customizations": customizations}
         where = path(f"{_SERVER}/reinstall", service_name)
-        reply = await self._calls.call("POST", where, order)
-        return PARSER.read(ServerTask, reply, what=f"OVHcloud POST {where}").id
+        try:
+            reply = await self._calls.call("POST", where, order)
+        except Conflict as error:
+            running = _RUNNING.match(error.message)
+            if running is None:
+                raise
+            raise AlreadyRunning(error.message, where=error.where, task=int(running[1])) from None
+        task = PARSER.read(ServerTask, reply, what=f"OVHcloud POST {where}").id
+        if task <= 0:
+            # Terraform waited five minutes for a task 0 (terraform-provider-ovh #671): it names no task.
+            raise Retry("the answer names no task", where=f"OVHcloud POST {where}")
+        return task
 
     async def reinstall_tasks(self, service_name: str) -> tuple[Task, ...]:
         root = path(f"{_SERVER}/task", service_name)
