@@ -8,10 +8,13 @@ import fnmatch
 import inspect
 import json
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from sovereigncloud.api.ordering import ServerOrder
+from sovereigncloud.kinds.basket import choose
 from sovereigncloud.kinds.errors import Auth, Conflict
 from sovereigncloud.kinds.ports import Ovh, Reinstallation
 from sovereigncloud.providers.ovh import Endpoint, Limits, ovh_factory
@@ -27,7 +30,8 @@ ALLOWED = [entry["action"] for entry in BLOCKS[0]["permissions"]["allow"]]
 RESOURCES = [
     entry["urn"].replace("pn-123456", VRACK).replace("xx1111-ovh", ACCOUNT) for entry in BLOCKS[0]["resources"]
 ]
-DENIED = [entry["action"] for entry in BLOCKS[1]["deny"]]
+DENIED = [entry["action"] for entry in BLOCKS[3]["deny"]]
+ORDERING, ENDING = ([entry["action"] for entry in block["allow"]] for block in BLOCKS[1:3])
 SERVER = SERVERS[0]
 NEVER_CALLED = {"detach_block"}  # by no kind: a block stays routed when its cloud goes (docs/limits.md)
 
@@ -99,6 +103,50 @@ async def test_without_any_one_of_them_something_is_refused_by_its_name(simulato
         rest = [action for action in ALLOWED if action != lost]
         with pytest.raises(Auth, match=re.escape(lost)):
             await everything(account(simulator, rest))
+
+
+async def ordering(ovh):
+    """Each verb of the shop that ordering uses."""
+    shop, order = ovh.orders, ServerOrder.model_validate({"planCode": "24scale01", "datacenter": "rbx"})
+    basket = choose(order, await shop.catalogue(order.plan_code)).basket
+    await shop.stock(order.plan_code, order.datacenter)
+    cart = await shop.open_cart("mine")
+    await shop.carts()
+    await shop.fill_cart(cart, basket)
+    await shop.describe_cart(cart, "mine filled")
+    await shop.quote(cart)
+    number = await shop.check_out(cart)
+    await shop.orders(datetime.now(UTC))
+    await shop.lines(number)
+    await shop.bill(number)
+    await shop.status(number)
+    await shop.pay(number, await shop.payment_method())
+
+
+async def ending(ovh):
+    await ovh.orders.renewal(SERVER)
+    await ovh.orders.end_at_expiration(SERVER)
+
+
+@pytest.mark.parametrize(("story", "allowed"), [(ordering, ORDERING), (ending, ENDING)], ids=["ordering", "ending"])
+async def test_ordering_and_ending_need_what_the_page_says_and_nothing_else(simulator, monkeypatch, story, allowed):
+    asked, may = set(), Caller.may
+
+    def recorded(caller, action, urn="*"):
+        asked.add(action)
+        return may(caller, action, urn)
+
+    monkeypatch.setattr(Caller, "may", recorded)
+    client = simulator.world.state.service_accounts[0]
+    ovh = account(simulator, allowed)
+    client.grants = [Grant(allowed, [], RESOURCES)]
+    await story(ovh)
+    assert asked - {""} == set(allowed)
+    for lost in allowed:
+        ovh = account(simulator, allowed)
+        client.grants = [Grant([a for a in allowed if a != lost], [], RESOURCES)]
+        with pytest.raises(Auth, match=re.escape(lost)):
+            await story(ovh)
 
 
 def test_what_is_denied_is_nothing_that_is_allowed():

@@ -28,7 +28,7 @@ from sovereigncloud.kinds.controller import SecretUse, Uses, World
 from sovereigncloud.kinds.ordering import OrderStep, order_status, perform_purchase, plan_purchase
 from sovereigncloud.kinds.ordering_observation import shop_of
 from sovereigncloud.kinds.pending import Asked, answered, asked, join, pending
-from sovereigncloud.kinds.ports import ServerSummary, VrackView
+from sovereigncloud.kinds.ports import Ovh, ServerSummary, VrackView
 from sovereigncloud.kinds.private_interface import (
     ASKED,
     DETACH_ASKED,
@@ -158,7 +158,9 @@ class BareMetalServerController:
         before, details = resource.status, observed.details
         record = read_record(observed.summary.tags) if observed.summary else None
         reinstalled = record.token if record and record.stage is Stage.DONE else before.reinstalled
-        name = observed.identity.name or service_name_of(resource) or None
+        # What is delivered to an object that is being deleted is not written down: without a mark only its order tells.
+        found = "" if resource.deleting and observed.purchase else observed.identity.name
+        name = found or service_name_of(resource) or None
         order = before.order.model_dump(by_alias=True, exclude_none=True) if before.order else None
         if observed.purchase is not None:
             order = order_status(observed.purchase, order or {})

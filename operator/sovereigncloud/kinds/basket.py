@@ -108,6 +108,12 @@ def _options(order: ServerOrder, offer: Offer) -> tuple[str, ...] | Outcome:
             return _refusal(f"{' and '.join(wished)} are both of the family {family.name}: choose one in order.options")
         if wished or family.mandatory:
             chosen.append(wished[0] if wished else _default(family, offer, order))
+    unsold = [o for o in chosen if _pricing(offer.option_prices.get(o, ()), order) is None]
+    if unsold:
+        return _refusal(
+            f"option {unsold[0]} has no price for duration {order.duration} and pricingMode {order.pricing_mode}: change"
+            " order.options, or order by another price"
+        )
     return tuple(sorted(chosen))
 
 
@@ -115,7 +121,8 @@ def _default(family: Family, offer: Offer, order: ServerOrder) -> str:
     """The catalogue's default, else the one that costs least."""
     if family.default:
         return family.default
-    return min(family.options, key=lambda o: (_first_payment(offer.option_prices.get(o, ()), order), o))
+    sold = [o for o in family.options if _pricing(offer.option_prices.get(o, ()), order)] or family.options
+    return min(sold, key=lambda o: (_first_payment(offer.option_prices.get(o, ()), order), o))
 
 
 def _settings(order: ServerOrder, settings: Iterable[Setting]) -> tuple[tuple[str, str], ...] | Outcome:

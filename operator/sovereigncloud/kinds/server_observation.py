@@ -55,6 +55,14 @@ class Observed:
     held: tuple[str, ...] = ()
     ssh_key: str = ""
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether the machine carries this object's mark, or was delivered for it a moment ago."""
+        if self.summary is None:
+            return False
+        found = mark_from_ovh(self.summary.tags)
+        return ownership(found, self.mark) in _OURS or (found is None and self.purchase is not None)
+
 
 async def observe_server(resource: BareMetalServer, world: World) -> Observed:
     mark, ovh = world.mark(resource), resource.spec.ovh
@@ -109,7 +117,7 @@ async def _last_look(resource: BareMetalServer, ovh: OvhServer, world: World, ma
         identity = identify_server(resource, view.servers, mark)
         return Observed(mark, identity, summary=view.servers.get(identity.name))
     observed = await _in_account(resource, ovh, world, mark)
-    if observed.summary is None or ownership(mark_from_ovh(observed.summary.tags), mark) not in _OURS:
+    if not observed.is_ours:
         return observed
     client = await world.ovh(ovh.endpoint, resource.metadata.namespace, ovh.credentials_secret_ref.name)
     try:

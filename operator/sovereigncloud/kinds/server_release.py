@@ -10,7 +10,7 @@ from datetime import datetime
 from sovereigncloud.api import BareMetalServer
 from sovereigncloud.api.base import DeletionPolicy
 from sovereigncloud.api.reasons import Reason
-from sovereigncloud.core.identity import OVH_INSTALLATION, OVH_OBJECT, OVH_UID, Ownership, mark_from_ovh, ownership
+from sovereigncloud.core.identity import OVH_INSTALLATION, OVH_OBJECT, OVH_UID
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, blocked, done, waiting
 from sovereigncloud.core.plan import Action, Plan, Step
 from sovereigncloud.kinds.errors import OutsideError
@@ -21,6 +21,7 @@ from sovereigncloud.kinds.ports import Ovh, ServerSummary
 from sovereigncloud.kinds.private_interface import plan_detach
 from sovereigncloud.kinds.server_observation import Observed
 
+_RELEASED = "released"
 MARK_TAGS = frozenset({OVH_INSTALLATION, OVH_OBJECT, OVH_UID})
 
 
@@ -49,15 +50,18 @@ def plan_release(resource: BareMetalServer, observed: Observed, now: datetime) -
     summary = observed.summary
     if summary is None:
         return Plan(outcome=_undelivered(resource, observed))
-    if ownership(mark_from_ovh(summary.tags), observed.mark) not in {Ownership.OURS, Ownership.PREDECESSOR}:
+    if not observed.is_ours:
         return Plan()
     if resource.deletion_policy is DeletionPolicy.RETAIN:
+        if resource.external.get(_RELEASED):
+            return Plan()
         return Plan(steps=(_release(summary, MARK_TAGS, lenient=True),))
     detach = plan_detach(resource, observed.vrack, now)
     if detach.steps or detach.outcome.phase is not Phase.DONE:
         return detach
-    ending = _ending(summary, observed.renewal)
-    return Plan(steps=(*ending, _release(summary, MARK_TAGS | {INSTALLED_TAG})))
+    keys = MARK_TAGS | {INSTALLED_TAG}
+    release = (_release(summary, keys),) if keys & summary.tags.keys() else ()
+    return Plan(steps=(*_ending(summary, observed.renewal), *release))
 
 
 def _undelivered(resource: BareMetalServer, observed: Observed) -> Outcome:
@@ -115,5 +119,6 @@ async def perform_release(step: UntagServer | EndServer, client: Ovh) -> Outcome
     except OutsideError as error:
         if not step.lenient:
             raise
-        return done(Reason.RELEASED, f"server {name} is let go of with its mark, which could not be removed: {error}")
+        message = f"server {name} is let go of with its mark, which could not be removed: {error}"
+        return done(Reason.RELEASED, message, **{_RELEASED: "yes"})
     return done(Reason.RELEASED, f"server {name} no longer carries the mark of this installation")

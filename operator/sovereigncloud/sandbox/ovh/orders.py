@@ -129,7 +129,7 @@ def _payment(call: Call) -> Json:
     return {
         "paymentDate": timestamp(order.payments[0]),
         "paymentIdentifier": None,
-        "paymentType": "bankAccount",
+        "paymentType": "paymentMandate",
     }
 
 
