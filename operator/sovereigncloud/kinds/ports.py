@@ -11,6 +11,7 @@ from typing import Protocol
 
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.kinds.installer_port import Reach, VirtualAddress
+from sovereigncloud.kinds.ordering_port import Shop
 from sovereigncloud.kinds.rights_port import Rights
 from sovereigncloud.kinds.validation_port import Validation, ValidationState
 
@@ -394,6 +395,11 @@ class Ovh(Protocol):
     @property
     def rights(self) -> Rights:
         """What the credential may do."""
+        ...
+
+    @property
+    def orders(self) -> Shop:
+        """Ordering and the end of services."""
         ...
 
     async def view(self, began: float, vracks: frozenset[str]) -> AccountView: ...

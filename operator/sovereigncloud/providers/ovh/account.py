@@ -38,6 +38,7 @@ from sovereigncloud.providers.ovh.client import (
     ServiceAccount,
     Timeout,
 )
+from sovereigncloud.providers.ovh.orders import Orders
 from sovereigncloud.providers.ovh.replies import (
     PARSER,
     Dedicated,
@@ -142,6 +143,12 @@ class Account:
     def __init__(self, calls: Transport, *, has_rules: bool = False) -> None:
         self._calls = calls
         self.rights: Rights = Permissions(calls, has_rules=has_rules)
+        self._orders = Orders(calls)
+
+    @property
+    def orders(self) -> Orders:
+        """Ordering, and the end of services."""
+        return self._orders
 
     @property
     def allowance(self) -> Allowance:
