@@ -152,7 +152,8 @@ async def test_a_sweep_costs_calls_by_page_not_by_server(simulator, account):
     async def calls():
         simulator.journal.reset()
         view = await account.view(0.0, frozenset({VRACK}))
-        return len(view.servers), simulator.journal.count()
+        assert view.requests == simulator.journal.count()
+        return len(view.servers), view.requests
 
     await account.view(0.0, frozenset())
     assert await calls() == (4, 4)
@@ -350,6 +351,7 @@ FAULTS = [
     ("server-error", True, "Internal server error"),
     ("bad-gateway", True, "HTTP 502"),
     ("request-timeout", True, "HTTP 408"),
+    ("error-after-write", True, "Internal server error"),
     ("lost-before-write", True, "the connection was closed without an answer"),
     ("lost-after-write", True, "the connection was closed without an answer"),
     ("late-write", True, "the connection was closed without an answer"),

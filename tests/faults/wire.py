@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import functools
 import io
+import time
 from dataclasses import dataclass, field
 from enum import StrEnum
 from unittest import mock
@@ -19,7 +20,7 @@ from multidict import CIMultiDict, MultiDict
 from requests.adapters import BaseAdapter
 from urllib3.exceptions import MaxRetryError, NewConnectionError
 
-from sovereigncloud.providers.limits import CircuitBreaker, TokenBucket
+from sovereigncloud.providers.limits import Budget, CircuitBreaker, TokenBucket
 from sovereigncloud.providers.opennebula import session as one_session
 from sovereigncloud.providers.opennebula import transport as one_transport
 from sovereigncloud.providers.opennebula.frontend import FrontEnd
@@ -128,6 +129,9 @@ class Wire:
         ovh: the simulated OVHcloud.
         clouds: simulated front-ends by address, "127.0.0.10:2633".
         asked: how many requests were sent, also to where nobody answers.
+        sent: when each to OVHcloud was.
+        ovh_limits: rate and burst that the next process keeps at OVHcloud.
+        heard: told each request to OVHcloud that was answered: (prepared, exchange, body, reply).
         done: writes that took effect, however much was lost of their answers: (where, method, arguments or path).
     """
 
@@ -135,7 +139,10 @@ class Wire:
         self.ovh, self.writes = ovh, writes
         self.clouds = {}
         self.asked = 0
+        self.sent = []
+        self.ovh_limits = _MANY, _MANY
         self.done = []
+        self.heard = lambda *_: None
 
     # --- one request -------------------------------------------------------------------------------------------------
 
@@ -163,6 +170,7 @@ class Wire:
     def rest(self, life, prepared):
         """Signed REST. Raises requests.ConnectionError."""
         self.asked += 1
+        self.sent.append(asyncio.get_running_loop().time())
         parts = urlsplit(prepared.url)
         path = _logical(parts.path)
         body = prepared.body or b""
@@ -172,12 +180,21 @@ class Wire:
 
         def perform():
             reply = _at_once(exchange.perform())
-            if prepared.method != "GET" and path != TOKEN_PATH and reply.status < 300:
+            self.ovh.journal.record(
+                method=prepared.method,
+                path=path,
+                route=exchange.label,
+                status=reply.status,
+                started=time.monotonic(),
+                account=exchange.account,
+            )
+            self.heard(prepared, exchange, body, reply)
+            if not _reads(prepared.method, path) and reply.status < 300:
                 self.done.append(("ovh", prepared.method, path))
             return reply.status, {"Content-Type": "application/json", **reply.headers}, reply.text().encode()
 
         acting = functools.partial(self._inflict, self.ovh.faults, prepared.method, path, perform)
-        if prepared.method == "GET" or path == TOKEN_PATH:
+        if _reads(prepared.method, path):
             life.check()
             return acting()
         return self.writes.through(life, f"ovh {prepared.method} {path} {body.decode()[:100]}", acting)
@@ -195,6 +212,9 @@ class Wire:
                 case Kind.LOST_RESPONSE:
                     perform()
                     raise ConnectionError("closed")
+                case Kind.FALSE_REPLY:
+                    perform()
+                    return rule.status, {"Content-Type": rule.content_type, **rule.headers}, rule.body.encode()
                 case Kind.LATE_EFFECT:
                     asyncio.get_running_loop().call_later(rule.seconds, perform)
                     raise ConnectionError("closed")
@@ -224,17 +244,21 @@ class Wire:
         def make(endpoint, secret):
             del endpoint
             where = Endpoint(f"http://{OVH}/1.0", f"http://{OVH}{TOKEN_PATH}")
-            return Account(ovh_transport.Transport(_Pool(door, where, credentials(secret)), **_limits()))
+            return Account(
+                ovh_transport.Transport(_Pool(door, where, credentials(secret)), **_limits(*self.ovh_limits))
+            )
 
         return make
 
 
-def _limits():
+def _reads(method, path):
+    return method == "GET" or path == TOKEN_PATH or path.endswith("/iam/authorization/check")
+
+
+def _limits(rate=_MANY, burst=_MANY):
     clock = asyncio.get_running_loop().time
     return {
-        "bucket": TokenBucket(_MANY, _MANY, clock=clock),
-        "breaker": CircuitBreaker(clock=clock),
-        "threads": 4,
+        "budget": Budget(TokenBucket(rate, burst, places=4, clock=clock), CircuitBreaker(clock=clock)),
         "deadline": 120.0,
     }
 

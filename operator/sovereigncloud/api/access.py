@@ -59,7 +59,7 @@ class Bastion(Model):
         ),
     ] = Field(description="Name or address of the bastion, for example bastion.example.fr.")
     port: Annotated[int, Field(ge=1, le=65535)] | None = Field(
-        default=None, description="Port on which its SSH answers. Absent: 22."
+        default=None, description="Number of the port on which its SSH answers. Absent: 22."
     )
     user: Annotated[
         str,

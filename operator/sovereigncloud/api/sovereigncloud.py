@@ -24,6 +24,8 @@ from sovereigncloud.api.base import (
     Token,
     columns,
 )
+from sovereigncloud.api.hosts import HostUpdatePolicy, LostHost
+from sovereigncloud.api.ordering import ServerOrder, TagSelector, stays_the_same
 from sovereigncloud.api.rules import (
     IPV4,
     NAME_FITS_OUTSIDE,
@@ -34,6 +36,7 @@ from sovereigncloud.api.rules import (
     immutable,
     instead_of_pattern,
 )
+from sovereigncloud.api.verification import NEEDS_INSTALLER, Verification, VerificationStatus
 
 Endpoint = Annotated[
     str,
@@ -104,8 +107,20 @@ class HostedServer(Model):
     ] = Field(
         description="A name of your own for it, at most 63 characters: also its host name and its display name at OVHcloud."
     )
-    service_name: Annotated[str, Field(min_length=1, max_length=128)] = Field(
-        description="Which machine: the service name at OVHcloud, for example ns3012345.ip-57-131-167.eu. Cannot be changed."
+    service_name: Annotated[str, Field(min_length=1, max_length=128)] | None = Field(
+        default=None,
+        description="Which machine: the service name at OVHcloud, for example ns3012345.ip-57-131-167.eu. Exactly one of"
+        " serviceName, tagSelector and order is set. Cannot be changed.",
+    )
+    tag_selector: TagSelector | None = Field(
+        default=None,
+        description="Which machine: the one that carries these tags. Exactly one of serviceName, tagSelector and order is"
+        " set. Cannot be changed.",
+    )
+    order: ServerOrder | None = Field(
+        default=None,
+        description="The machine is bought. Exactly one of serviceName, tagSelector and order is set; of an order only"
+        " approval and credentialsSecretRef can be changed.",
     )
     roles: Annotated[list[Literal[Role.FRONTEND, Role.NODE]], Field(min_length=1, max_length=2)] = Field(
         description="What the server does. Frontend: runs OpenNebula. Node: runs virtual machines. It may do both.",
@@ -127,8 +142,8 @@ class HostedServer(Model):
     )
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
+        *stays_the_same("remove this server from the list, then add the other one under a name of its own"),
         immutable("site", "remove this server from the list, then add it under a name of its own"),
-        immutable("serviceName", "remove this server from the list, then add the other one under a name of its own"),
     )
 
 
@@ -155,7 +170,8 @@ class Ovh(Model):
     cel_rules: ClassVar[tuple[Rule, ...]] = (
         immutable("endpoint", "the servers are known to that API only; make a new SovereignCloud for others"),
         Rule(
-            "self.servers.all(a, self.servers.exists_one(b, b.serviceName == a.serviceName))",
+            "self.servers.all(a, !has(a.serviceName) || self.servers.exists_one(b, has(b.serviceName)"
+            " && b.serviceName == a.serviceName))",
             "two servers have the same serviceName: name each machine once",
             field=".servers",
         ),
@@ -170,7 +186,7 @@ class VirtualIp(Model):
         json_schema_extra=instead_of_pattern(IPV4),
     )
     cidr: Annotated[int, Field(ge=8, le=32)] = Field(
-        description="Length of the network's prefix, for example 24 for a netmask of 255.255.255.0."
+        description="Length of the network's prefix: how many bits of an address name the network, for example 24."
     )
     interface: Annotated[
         str,
@@ -374,6 +390,16 @@ class Hosted(Model):
         description="Networks of the cloud: each entry becomes a VirtualNetwork CLOUD-NAME. Absent: none.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
+    update_policy: HostUpdatePolicy | None = Field(
+        default=None,
+        description="What may happen to machines in the cloud to follow spec. Absent: everything is denied.",
+    )
+    lost_hosts: Annotated[list[LostHost], Field(max_length=64)] | None = Field(
+        default=None,
+        description="Consent to lose machines: hosts whose servers are dead and no longer in the list of servers, with the"
+        " machines that are given up on them. Absent: nothing is given up.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
         Rule("has(self.ovh)", "exactly one provider must be set: set ovh"),
@@ -446,6 +472,11 @@ class SovereignCloudSpec(Managed):
         default=None,
         description="An OpenNebula elsewhere, which is only used. Exactly one of hosted and existing is set.",
     )
+    verification: Verification | None = Field(
+        default=None,
+        description="Tests of the cloud as a whole, on demand and on schedule; the condition Verified says what came of them."
+        " Absent: it is not verified.",
+    )
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
         exactly_one(
@@ -456,6 +487,7 @@ class SovereignCloudSpec(Managed):
             "hosted and existing cannot be exchanged: make a new SovereignCloud; deleting this one with"
             " deletionPolicy: Retain leaves everything as it is",
         ),
+        NEEDS_INSTALLER,
     )
 
 
@@ -463,6 +495,21 @@ class HostStatus(Model):
     name: OutsideName | None = Field(default=None, description="Name of the host in OpenNebula: its address.")
     id: str | None = Field(default=None, description="Number of the host in OpenNebula.")
     state: str | None = Field(default=None, description="What OpenNebula says of the host, for example monitored.")
+
+
+_INSTALLED = (
+    "has(self.spec.hosted) && has(self.spec.hosted.ovh) && has(self.spec.hosted.openNebula.install)"
+    " && has(oldSelf.spec.hosted) && has(oldSelf.spec.hosted.ovh)"
+    " && has(oldSelf.status) && has(oldSelf.status.endpoint)"
+)
+_KEEPS_ITS_FRONT_END = Rule(
+    f"!({_INSTALLED}) || oldSelf.spec.hosted.ovh.servers.all(old, !old.roles.exists(role, role == 'Frontend')"
+    " || self.spec.hosted.ovh.servers.exists(server, server.name == old.name"
+    " && server.roles.exists(role, role == 'Frontend')))",
+    "the server with the role Frontend runs OpenNebula and holds its database: it cannot be taken off the list, nor lose that"
+    " role; put it back",
+    field=".spec.hosted.ovh.servers",
+)
 
 
 class SovereignCloudStatus(Status):
@@ -492,6 +539,9 @@ class SovereignCloudStatus(Status):
         default=None, description="Hosts that work, of those that there should be, for example 2/2."
     )
     hosts: list[HostStatus] | None = Field(default=None, description="Each host of the cloud, as OpenNebula lists it.")
+    verification: VerificationStatus | None = Field(
+        default=None, description="What came of the last verification, check by check."
+    )
 
 
 class SovereignCloud(Resource[SovereignCloudSpec, SovereignCloudStatus]):
@@ -516,6 +566,7 @@ class SovereignCloud(Resource[SovereignCloudSpec, SovereignCloudStatus]):
             Column(name="Hosts", json_path=".status.hostsReady"),
             Column(name="Version", json_path=".status.version"),
             wide=(
+                Column(name="Verified", json_path='.status.conditions[?(@.type=="Verified")].status'),
                 Column(name="Phase", json_path=".status.phase"),
                 Column(name="Zone", json_path=".status.zone"),
                 Column(name="Endpoint", json_path=".status.endpoint"),
@@ -529,6 +580,7 @@ class SovereignCloud(Resource[SovereignCloudSpec, SovereignCloudStatus]):
             "metadata.name is longer than 128 characters, which leaves no room for the names of its servers and networks:"
             " use a shorter name",
         ),
+        _KEEPS_ITS_FRONT_END,
     )
     default_deletion_policy: ClassVar[DeletionPolicy] = DeletionPolicy.RETAIN
 

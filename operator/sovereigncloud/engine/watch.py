@@ -15,7 +15,9 @@ from time import monotonic, time
 from typing import Generic, Protocol, TypeVar
 
 from sovereigncloud.api.base import Key
+from sovereigncloud.kinds import urgency
 from sovereigncloud.kinds.errors import MissingSecret, NotYet, OutsideError, Retry
+from sovereigncloud.kinds.urgency import Urgency
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +50,7 @@ class ViewWatch(Generic[ViewT]):
         failed: called when the last view became too old to be believed.
         interval: seconds between reads at rest.
         settle: seconds between reads while something is under way.
+        rest: the least seconds between reads at rest after a view that cost as much as this one.
         clock: monotonic seconds.
         wall: Unix time.
     """
@@ -61,12 +64,14 @@ class ViewWatch(Generic[ViewT]):
         enqueue: Callable[[Key], None],
         interval: float,
         settle: float,
+        rest: Callable[[ViewT], float] = lambda _: 0.0,
         failed: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = monotonic,
         wall: Callable[[], float] = time,
     ) -> None:
         self._name, self._read, self._swept, self._enqueue, self._failed = name, read, swept, enqueue, failed
         self._interval, self._settle, self._clock, self._wall = interval, settle, clock, wall
+        self._rest = rest
         self._view: ViewT | None = None
         self._error: Exception | None = None
         self._tried = float("-inf")
@@ -79,7 +84,9 @@ class ViewWatch(Generic[ViewT]):
         self.swept_at = wall()
         """When everything was last compared with a view, seconds of Unix time; when it began, until then."""
         self._waiting: set[Key] = set()
-        self._settling: set[Key] = set()
+        self._urgency = Urgency.RECHECK
+        """Of the next read: that of the most urgent who waits for it."""
+        self._settling: dict[Key, Urgency] = {}
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -100,16 +107,20 @@ class ViewWatch(Generic[ViewT]):
         if self._failures < _UNANSWERED and self._view is not None and self._view.began > newer_than:
             return self._view
         if self._error is not None and (self._failures >= _UNANSWERED or self._tried > newer_than):
-            self._waiting.add(key)
+            self._wait(key)
             # One error is raised for all who wait, and each raise would lengthen its traceback.
             raise self._error.with_traceback(None)
         early = newer_than - self._clock()
         if early > 0:
             raise NotYet(f"a write for it may still take effect in {self._name}", after=early + 0.01)
-        self._waiting.add(key)
+        self._wait(key)
         self._start()
         self._wake.set()
         raise BeingReadError(f"{self._name} is being read", after=_LONGEST_BACKOFF)
+
+    def _wait(self, key: Key) -> None:
+        self._waiting.add(key)
+        self._urgency = min(self._urgency, urgency.current())
 
     def peek(self, newer_than: float) -> ViewT:
         """As `get`, for who only compares: nobody is queued, and nothing is read on its behalf."""
@@ -119,14 +130,15 @@ class ViewWatch(Generic[ViewT]):
 
     def settle(self, key: Key) -> None:
         """Something is under way for this object: read often until `rest`."""
-        if key not in self._settling:
-            self._settling.add(key)
+        new = key not in self._settling
+        self._settling[key] = urgency.current()
+        if new:
             self._start()
             self._wake.set()
 
     def rest(self, key: Key) -> None:
         """Nothing is under way for this object any more."""
-        self._settling.discard(key)
+        self._settling.pop(key, None)
 
     def settling(self, key: Key) -> bool:
         return key in self._settling
@@ -185,13 +197,20 @@ class ViewWatch(Generic[ViewT]):
         if self._settling:
             return self._ended + max(self._settle, 2 * self._took)
         # From the last time that everything was compared: reads for the sake of one must not put that off.
-        return max(self._ended + 2 * self._took, self._all_swept + self._interval)
+        return max(self._ended + 2 * self._took, self._all_swept + self._between)
+
+    @property
+    def _between(self) -> float:
+        """Seconds between two reads at rest."""
+        return self._interval if self._view is None else max(self._interval, self._rest(self._view))
 
     async def _once(self) -> None:
         began = self._clock()
         self._soon = False
+        hurry, self._urgency = min((self._urgency, *self._settling.values())), Urgency.RECHECK
         try:
-            self._view = await self._read(began)
+            with urgency.at(hurry):
+                self._view = await self._read(began)
             self._error, self._failures = None, 0
         except (OutsideError, MissingSecret) as error:
             self._error, self._failures = error, self._failures + 1
@@ -217,7 +236,7 @@ class ViewWatch(Generic[ViewT]):
         """Everything once per interval; what is under way, with each view. A cloud that builds a thousand machines is read
         every two seconds, and most of them have nothing to tell each time.
         """
-        everything = self._all_soon or self._clock() - self._all_swept >= self._interval
+        everything = self._all_soon or self._clock() - self._all_swept >= self._between
         self._all_soon = False
         if everything:
             self._all_swept = self._clock()

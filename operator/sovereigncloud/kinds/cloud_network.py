@@ -19,6 +19,7 @@ from sovereigncloud.kinds.controller import AnyResource, World
 from sovereigncloud.kinds.errors import NotFound
 from sovereigncloud.kinds.pending import asked, join
 from sovereigncloud.kinds.ports import AccountView, IpBlock, Ovh, VrackView
+from sovereigncloud.kinds.server_identity import hosted_service_name, service_name_of
 
 NetworkStep = (
     routing.AttachBlock
@@ -79,7 +80,7 @@ async def observe_outside(
         blocks=blocks,
         holders=_holders(cloud, blocks, world),
         servers={name: one.tags for name, one in account.servers.items()},
-        own=frozenset(s.service_name for s in ovh.servers),
+        own=frozenset(filter(None, (hosted_service_name(s, servers.get(s.name)) for s in ovh.servers))),
         regions=_regions(servers),
     )
     places = await reader.places(routes, servers) if not cloud.deleting else {}
@@ -111,9 +112,7 @@ class _Reader:
 
     async def places(self, routes: routing.Routes, servers: Mapping[str, BareMetalServer]) -> dict[str, str]:
         """Own servers tell where they stand; of others in the vRack it is asked, a few at a time, once."""
-        known = {
-            s.spec.ovh.service_name: s.status.region or "" for s in servers.values() if s.spec.ovh and _looked_at(s)
-        }
+        known = {service_name_of(s): s.status.region or "" for s in servers.values() if _looked_at(s)}
         members = frozenset(routes.vrack.interfaces.values()) if routes.vrack else frozenset()
         others = members - known.keys() - routes.own - {""}
         told = await self._client.vracks.regions(others) if others else {}
@@ -206,15 +205,9 @@ def plan_letting_go(cloud: SovereignCloud, outside: Outside | None, now: datetim
         join(dns.plan_record_release(entry, routes.mark, field_) for entry in (outside.entry, outside.former)),
         reverse_dns.plan_reverse_release(cloud, routes, outside.reverses),
         routing.plan_block_release(cloud, routes, now),
+        vrack_mark.plan_vrack_release(routes.vrack, routes.mark) if routes.vrack else Plan(),
     )
     return next((s for s in stages if s.steps or s.outcome.phase is not Phase.DONE), Plan())
-
-
-def plan_last_of_it(outside: Outside | None) -> Plan:
-    """When the servers have gone: the mark on the vRack."""
-    if outside is None or outside.routes.vrack is None:
-        return Plan()
-    return vrack_mark.plan_vrack_release(outside.routes.vrack, outside.routes.mark)
 
 
 # --- performing ------------------------------------------------------------------------------------------------------
@@ -234,7 +227,7 @@ async def perform_outside(step: NetworkStep, client: Ovh, cloud: SovereignCloud,
             return DONE
         case routing.UnmarkBlock():
             await client.untag(step.urn, routing.MARK_KEYS)
-            return done(Reason.RELEASED, f"{step.target} was taken off")
+            return done(Reason.BLOCK_RELEASED, f"{step.target} was taken off")
         case vrack_mark.MarkVrack():
             await client.tag(step.urn, dict(step.tags))
             return DONE

@@ -11,6 +11,10 @@ from typing import Protocol
 
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.kinds.dns_port import Zones
+from sovereigncloud.kinds.installer_port import Reach, VirtualAddress
+from sovereigncloud.kinds.ordering_port import Shop
+from sovereigncloud.kinds.rights_port import Rights
+from sovereigncloud.kinds.validation_port import Validation, ValidationState
 from sovereigncloud.kinds.vrack_port import Vracks
 
 # --- OpenNebula ------------------------------------------------------------------------------------------------------
@@ -102,6 +106,8 @@ class Image:
     error: str
     source: str
     vms: tuple[int, ...] = ()
+    persistent: bool = False
+    """A machine that is made from it works on the image itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +124,8 @@ class Host:
     max_cpu: int
     max_memory: int
     mark: Mark | None
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """Other SOVEREIGNCLOUD_* attributes of its template, by full name, those that say something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +138,16 @@ class Datastore:
     state: int
     total: int
     free: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A cluster of hosts; datastores and networks may be in several."""
+
+    id: int
+    name: str
+    datastores: frozenset[int]
+    networks: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,16 +187,20 @@ class CloudView:
     datastores: Mapping[int, Datastore]
     templates: Mapping[int, Template] = field(default_factory=dict)
     owner: int | None = None
+    clusters: Mapping[int, Cluster] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Front:
-    """Who answers at an endpoint. `user_id` is the id of the credential's user (the owner of what it creates)."""
+    """Who answers at an endpoint. `user_id` is the id of the credential's user (the owner of what it creates). `notes`: the
+    SOVEREIGNCLOUD_* attributes of its zone's template, by full name: requests remembered outside.
+    """
 
     version: str
     zone_id: int
     zone_name: str
     user_id: int
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 Attributes = Mapping[str, "str | Attributes | list[Attributes]"]
@@ -217,6 +239,18 @@ class OpenNebula(Protocol):
         ...
 
     async def rename_vm(self, vm_id: int, name: str) -> None: ...
+    async def move_vm(self, vm_id: int, host_id: int, *, live: bool) -> None:
+        """one.vm.migrate to a host that has room for it. Not live, a running machine is saved, moved and resumed. OK means
+        queued; a move that fails leaves it where it was and says nothing (observed)."""
+        ...
+
+    async def give_up_vm(self, vm_id: int) -> None:
+        """one.vm.recover, delete: of a machine whose host is lost. Its disks are gone."""
+        ...
+
+    async def update_zone(self, zone_id: int, attributes: Attributes) -> None:
+        """Merge into the zone's template by top-level key."""
+        ...
 
     async def create_network(self, template: Attributes, cluster_id: int) -> int: ...
     async def update_network(self, network_id: int, attributes: Attributes) -> None:
@@ -240,6 +274,14 @@ class OpenNebula(Protocol):
     async def enable_host(self, host_id: int) -> None: ...
     async def disable_host(self, host_id: int) -> None: ...
     async def delete_host(self, host_id: int) -> None: ...
+
+    async def create_cluster(self, name: str) -> int:
+        """Raises Conflict when one of that name is there."""
+        ...
+
+    async def join_cluster(self, cluster_id: int, member: str, member_id: int) -> None:
+        """`member`: host, datastore or network. Joining again changes nothing."""
+        ...
 
 
 # --- OVHcloud --------------------------------------------------------------------------------------------------------
@@ -272,12 +314,14 @@ class AccountView:
 
     Attributes:
         vrack_tags: the tags of every vRack of the account, by its name, also of those whose members nobody asked for.
+        requests: what it took to read this.
     """
 
     began: float
     servers: Mapping[str, ServerSummary]
     vracks: Mapping[str, VrackView]
     vrack_tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    requests: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,6 +401,15 @@ class Ovh(Protocol):
     def vracks(self) -> Vracks: ...
     @property
     def zones(self) -> Zones: ...
+    @property
+    def rights(self) -> Rights:
+        """What the credential may do."""
+        ...
+
+    @property
+    def orders(self) -> Shop:
+        """Ordering and the end of services."""
+        ...
 
     async def view(self, began: float, vracks: frozenset[str]) -> AccountView: ...
     async def server(self, service_name: str) -> Server: ...
@@ -367,7 +420,9 @@ class Ovh(Protocol):
 
     async def compatible_systems(self, service_name: str) -> frozenset[str]: ...
     async def reinstall(self, service_name: str, request: Reinstallation) -> int:
-        """Starts it; returns the task id. Raises Conflict with the running task's id in its message."""
+        """Starts it; returns the task id. Raises AlreadyRunning with the id of the task that runs. What was sent is in no
+        message of an error: it may be secret.
+        """
         ...
 
     async def reinstall_tasks(self, service_name: str) -> tuple[Task, ...]:
@@ -407,13 +462,16 @@ class Ovh(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class InstallTarget:
-    """A server as the installer sees it. `address` is where SSH answers; MACs tell the bonds apart."""
+    """A server as the installer sees it. `address` is where SSH answers; MACs tell the bonds apart. `host_key`: the public
+    key of its SSH server, as far as known.
+    """
 
     name: str
     address: str
     roles: tuple[str, ...]
     public_macs: tuple[str, ...]
     private_macs: tuple[str, ...]
+    host_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -428,6 +486,10 @@ class Installation:
     targets: tuple[InstallTarget, ...]
     credentials_secret: str
     hash: str
+    virtual_ip: VirtualAddress | None = None
+    reach: Reach = field(default_factory=Reach)
+    only_certificate: bool = False
+    """Nothing but the certificate is brought to the front-ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -444,6 +506,14 @@ class Installer(Protocol):
     async def state(self, installation: Installation) -> InstallState: ...
     async def start(self, installation: Installation) -> None:
         """Idempotent: the same hash never starts a second run."""
+        ...
+
+    async def validation(self, wanted: Validation) -> ValidationState:
+        """What became of a run of one-deploy-validation."""
+        ...
+
+    async def validate(self, wanted: Validation) -> None:
+        """Idempotent: one run is made once. Raises Conflict while the installer, or another run, is at work there."""
         ...
 
 

@@ -18,6 +18,7 @@ from sovereigncloud.core.outcome import DONE, Outcome, stalled, waiting
 from sovereigncloud.core.plan import Action, Cause, Disruption, Drift, Plan, Step
 from sovereigncloud.kinds.pending import Asked, pending
 from sovereigncloud.kinds.ports import Interface, Ovh, VrackView
+from sovereigncloud.kinds.server_identity import service_name_of
 from sovereigncloud.kinds.vrack_port import Eligibility
 
 PRIVATE_MODES = ("vrack_aggregation", "vrack")
@@ -71,7 +72,7 @@ def members(resource: BareMetalServer, vrack: VrackView | None) -> tuple[str, ..
     if vrack is None or resource.spec.ovh is None:
         return ()
     known = {i.uuid for i in resource.status.interfaces or () if i.uuid and i.mode in PRIVATE_MODES}
-    service = _service(resource)
+    service = service_name_of(resource)
     return tuple(sorted(u for u, owner in vrack.interfaces.items() if u in known or (owner and owner == service)))
 
 
@@ -116,7 +117,7 @@ def plan_interface(
         return _as_declared(resource, ovh.vrack)
     drift = (Drift(PATH, ovh.vrack, "not attached"),)
     if found is None:
-        message = f"reading the interfaces of {_service(resource)}"
+        message = f"reading the interfaces of {service_name_of(resource)}"
         return Plan(drift=drift, outcome=waiting(Reason.READING_INTERFACES, message))
     private = private_interfaces(found)
     if not private:
@@ -144,7 +145,7 @@ def plan_detach(resource: BareMetalServer, vrack: VrackView | None, now: datetim
             steps.append(
                 DetachInterface(
                     action=Action.DETACH,
-                    target=f"interface {uuid} of {_service(resource)} from vRack {vrack.name}",
+                    target=f"interface {uuid} of {service_name_of(resource)} from vRack {vrack.name}",
                     fields=("spec.deletionPolicy",),
                     vrack=vrack.name,
                     uuid=uuid,
@@ -172,7 +173,7 @@ def _join(resource: BareMetalServer, free: Interface, joining: Joining, now: dat
         return Plan(outcome=refused)
     step = AttachInterface(
         action=Action.ATTACH,
-        target=f"interface {free.uuid} of {_service(resource)} to vRack {vrack}",
+        target=f"interface {free.uuid} of {service_name_of(resource)} to vRack {vrack}",
         fields=(PATH,),
         cause=Cause.OBSERVED if resource.settled else Cause.DECLARED,
         vrack=vrack,
@@ -216,7 +217,7 @@ def _move_out(resource: BareMetalServer, inside: Interface, joining: Joining, no
         )
     step = DetachInterface(
         action=Action.DETACH,
-        target=f"interface {inside.uuid} of {_service(resource)} from vRack {inside.vrack}, which cuts its machines off"
+        target=f"interface {inside.uuid} of {service_name_of(resource)} from vRack {inside.vrack}, which cuts its machines off"
         f" from that network until it is in {wanted}",
         fields=(PATH,),
         disruption=Disruption.RESTART,
@@ -252,10 +253,6 @@ def _elsewhere(interface: Interface, wanted: str) -> Outcome:
 # --- words -----------------------------------------------------------------------------------------------------------
 
 
-def _service(resource: BareMetalServer) -> str:
-    return resource.spec.ovh.service_name if resource.spec.ovh else ""
-
-
 def _attaching(vrack: str, uuid: str) -> Asked:
     return Asked(ASKED, f"{vrack} {uuid}", PATH, _WITHIN)
 
@@ -277,5 +274,5 @@ def _why_none(found: Iterable[Interface]) -> str:
 
 
 def _incompatible(resource: BareMetalServer, why: str) -> Outcome:
-    message = f"{_service(resource)} cannot join a vRack: {why}; choose another server"
+    message = f"{service_name_of(resource)} cannot join a vRack: {why}; choose another server"
     return stalled(Reason.VRACK_INCOMPATIBLE, message, after=300.0)

@@ -23,7 +23,7 @@ from enum import StrEnum
 from sovereigncloud.api import BareMetalServer
 from sovereigncloud.api.reasons import Reason
 from sovereigncloud.api.sovereigncloud import Reinstall
-from sovereigncloud.core.outcome import stalled, waiting
+from sovereigncloud.core.outcome import Outcome, stalled, waiting
 from sovereigncloud.core.plan import Action, Disruption, Drift, Plan, Step
 from sovereigncloud.kinds.installation import INSTALLED_TAG
 from sovereigncloud.kinds.ports import InstallStep, Interface, Reinstallation, Server, Task
@@ -41,8 +41,10 @@ PUBLIC_MODES = frozenset({"public", "public_aggregation"})
 
 _LATE_WRITE = 60.0  # a POST may take effect this long after the client gave up
 _TASK_LAG = 300.0  # a new task may answer 404 this long (Terraform provider, dedicated_server_task.go)
+_UNHEARD = _LATE_WRITE + _TASK_LAG  # of a request whose answer was lost a task may show this late
 _CERTAIN = 3600.0  # within this a task that was begun is still known; afterwards it may have been purged
-_LOOK_AGAIN = 10.0
+LOOK_AGAIN = 10.0
+_ASK_TASKS = 30.0
 _HISTORY = 28  # digests of 8 characters and a dot fit into a tag of 256
 
 
@@ -155,16 +157,25 @@ class ReinstallServer(Step):
     """Asks for it: record, mute OVHcloud's technicians, POST, record the task.
 
     Attributes:
-        installed: a run of the installer covered the server; that is over with its disks.
+        before: what the record was, for a request that is refused.
+        again: this word was asked for before, and the answer lost.
+        payload: what is sent; no part of the plan that people see.
+        mute: technicians are to be kept out; `muted`: they still are, from the time before.
+        installed: the run of the installer that covered the server; that is over with its disks.
+        remark: what a person should know of it.
     """
 
     urn: str
     record: Record
+    before: Record | None
+    again: bool
     history: str
     payload: Reinstallation
     monitoring: bool
     mute: bool
-    installed: bool
+    muted: bool
+    installed: str
+    remark: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,6 +207,11 @@ class Situation:
     def name(self) -> str:
         return self.details.server.service_name
 
+    @property
+    def muted(self) -> bool:
+        """Whether OVHcloud's technicians are still kept out for a reinstallation."""
+        return QUIET_TAG in self.tags
+
 
 def plan_reinstall(at: Situation) -> Plan:
     """What to do about the reinstallation, if anything. Empty and done: nothing is open."""
@@ -208,7 +224,7 @@ def plan_reinstall(at: Situation) -> Plan:
         message = (
             f"reinstall task {at.details.active.id} of {at.name} is running and was not begun here; waiting for its end"
         )
-        return Plan(outcome=waiting(Reason.TASK_RUNNING, message, after=_LOOK_AGAIN))
+        return Plan(outcome=waiting(Reason.TASK_RUNNING, message, after=LOOK_AGAIN))
     if request is None:
         return Plan()
     if carried_out(at.resource, at.tags):
@@ -261,12 +277,14 @@ def _follow(at: Situation, record: Record) -> Plan | None:
     if task is not None and task.status in FAILED:
         if not ours:
             return None
-        return Plan(
-            outcome=stalled(
+        return _ended_badly(
+            at,
+            record,
+            stalled(
                 Reason.REINSTALL_FAILED,
                 f"reinstall task {task.id} of {name} ended as {task.status}: {task.comment or 'no comment'};"
                 " set a new spec.reinstall.request to try again",
-            )
+            ),
         )
     if task is not None and task.status in ACTIVE:
         return _installing(name, details, task.id)
@@ -282,15 +300,24 @@ def _follow(at: Situation, record: Record) -> Plan | None:
         return None  # spec asks for something else by now
     if age < _CERTAIN:
         message = f"task {record.task} of {name} is over; waiting until the server shows {record.system}"
-        return Plan(outcome=waiting(Reason.VERIFYING_SYSTEM, message, after=_LOOK_AGAIN))
-    return Plan(
-        outcome=stalled(
+        return Plan(outcome=waiting(Reason.VERIFYING_SYSTEM, message, after=LOOK_AGAIN))
+    return _ended_badly(
+        at,
+        record,
+        stalled(
             Reason.REINSTALL_UNKNOWN,
             f"reinstall task {record.task} of {name} is over, and the server runs {details.server.os} instead of"
             f" {record.system}; set a new spec.reinstall.request to try again",
             after=300.0,
-        )
+        ),
     )
+
+
+def _ended_badly(at: Situation, record: Record, outcome: Outcome) -> Plan:
+    """A person must act. Technicians are let back in first: the machine may well need one."""
+    if at.muted:
+        return Plan(steps=(_write(at, f"monitoring of {at.name} as it was", record, unmute=True),))
+    return Plan(outcome=outcome)
 
 
 def _follow_request(at: Situation, record: Record, age: float, *, ours: bool) -> Plan | None:
@@ -300,31 +327,33 @@ def _follow_request(at: Situation, record: Record, age: float, *, ours: bool) ->
         task = max(t.id for t in since)
         under_way = replace(record, stage=Stage.RUNNING, task=task)
         return Plan(steps=(_write(at, f"record of reinstall task {task} of {at.name}", under_way),))
-    if age < _LATE_WRITE:
+    if age < _UNHEARD:
         message = (
             "a reinstallation was recorded and no task is known yet; waiting until it is certain that it was not begun"
         )
-        return Plan(outcome=waiting(Reason.CONFIRMING_REINSTALL, message, after=_LATE_WRITE - age))
+        return Plan(outcome=waiting(Reason.CONFIRMING_REINSTALL, message, after=min(_UNHEARD - age, _ASK_TASKS)))
     if age < _CERTAIN or not ours:
         return None
-    return Plan(
-        outcome=stalled(
+    return _ended_badly(
+        at,
+        record,
+        stalled(
             Reason.REINSTALL_UNKNOWN,
             f"a reinstallation of {at.name} was recorded more than an hour ago and no task of it"
             " is known; look at the server, and set a new spec.reinstall.request if it is still wanted",
-        )
+        ),
     )
 
 
 def _installing(name: str, details: Details, task: int) -> Plan:
     step = details.install_step
     message = f"{name} is being reinstalled, task {task}" + (f": {step}" if step else "")
-    return Plan(outcome=waiting(Reason.REINSTALLING, message, after=_LOOK_AGAIN))
+    return Plan(outcome=waiting(Reason.REINSTALLING, message, after=LOOK_AGAIN))
 
 
 def _finish(at: Situation, record: Record) -> RecordReinstall:
     over = replace(record, stage=Stage.DONE, task=0)
-    return _write(at, f"end of the reinstallation of {at.name}", over, unmute=QUIET_TAG in at.tags)
+    return _write(at, f"end of the reinstallation of {at.name}", over, unmute=at.muted)
 
 
 def _after(at: Situation, request: Reinstall) -> Plan:
@@ -381,13 +410,16 @@ def _begin(at: Situation, request: Reinstall) -> ReinstallServer:
         disruption=Disruption.DATA_LOSS,
         urn=at.urn,
         record=Record(request.request, Stage.REQUESTED, int(at.now.timestamp()), newest, request.operating_system),
+        before=record,
+        again=again,
         history=history(at.tags, None if again else record),
         payload=Reinstallation(
             operating_system=request.operating_system, hostname=_hostname(at.resource), ssh_key=at.ssh_key
         ),
         monitoring=server.monitoring,
         mute=server.monitoring and not server.no_intervention,
-        installed=bool(at.tags.get(INSTALLED_TAG)),
+        muted=at.muted,
+        installed=at.tags.get(INSTALLED_TAG, ""),
     )
 
 

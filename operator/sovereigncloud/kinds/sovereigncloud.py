@@ -12,7 +12,8 @@ from sovereigncloud.api import SovereignCloud
 from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, done, stalled, waiting
 from sovereigncloud.core.plan import Plan, Step
-from sovereigncloud.kinds import hosts, installation
+from sovereigncloud.kinds import certificate, hosts, installation, sites
+from sovereigncloud.kinds.access import INVENTORY_FACT, access_secrets
 from sovereigncloud.kinds.building import (
     GenerateCredentials,
     plan_credentials,
@@ -27,8 +28,19 @@ from sovereigncloud.kinds.composition import CLOUD_LABEL, GENERATED_LABEL, Apply
 from sovereigncloud.kinds.controller import SecretUse, Uses, World
 from sovereigncloud.kinds.dismantling import DELETED_FACT, DeleteCredentials, plan_dismantling
 from sovereigncloud.kinds.endpoint import generated_secret
+from sovereigncloud.kinds.hosts_leaving import DeleteHost, DisableHost, GiveUpMachine, MoveMachine, plan_leaving
+from sovereigncloud.kinds.hosts_removal import perform_leaving
+from sovereigncloud.kinds.installation_record import CERTIFICATE_TAG
 from sovereigncloud.kinds.pending import join
 from sovereigncloud.kinds.ports import Ovh
+from sovereigncloud.kinds.verification import plan_last_probes, with_verification
+from sovereigncloud.kinds.verification_steps import (
+    EndProbe,
+    StartProbe,
+    StartValidation,
+    WriteRecord,
+    perform_verification,
+)
 
 _ADMINISTRATOR = "oneadmin"
 
@@ -48,6 +60,7 @@ class SovereignCloudController:
             names += [hosted.ovh.credentials_secret_ref.name] if hosted.ovh else []
             adopt = hosted.open_nebula.adopt
             names.append(adopt.credentials_secret_ref.name if adopt else generated_secret(resource))
+            names += access_secrets(resource)
         return Uses(secrets=tuple(SecretUse(n) for n in dict.fromkeys(names)))
 
     async def observe(self, resource: SovereignCloud, world: World) -> Observed:
@@ -55,7 +68,10 @@ class SovereignCloudController:
 
     def plan(self, resource: SovereignCloud, observed: Observed, now: datetime) -> Plan:
         if resource.deleting:
-            return plan_dismantling(resource, observed.remains, now)
+            return plan_last_probes(observed.probes, now) or plan_dismantling(resource, observed.remains, now)
+        return with_verification(resource, observed.verification, self._declared(resource, observed, now))
+
+    def _declared(self, resource: SovereignCloud, observed: Observed, now: datetime) -> Plan:
         if resource.spec.hosted is not None:
             return names_last(_hosted(resource, observed, now), resource, observed.outside)
         if observed.insecure is not None:
@@ -72,8 +88,17 @@ class SovereignCloudController:
                 return await _inside(step, resource, world)
             case hosts.CreateHost() | hosts.EnableHost() | hosts.MarkHost():
                 return await _host(step, resource, world)
-            case installation.InstallOpenNebula() | installation.RecordInstallation():
+            case DisableHost() | MoveMachine() | GiveUpMachine() | DeleteHost():
+                return await perform_leaving(step, resource, world)
+            case installation.InstallOpenNebula() | installation.RecordInstallation() | certificate.RecordCertificate():
                 return await _at_ovh(step, resource, world)
+            case sites.CreateCluster() | sites.JoinCluster():
+                return await sites.perform_site(step, await world.open_nebula(resource.key))
+            case certificate.BringCertificate():
+                await world.installer.start(step.installation)
+                return certificate.begun(step)
+            case WriteRecord() | StartProbe() | EndProbe() | StartValidation():
+                return await perform_verification(step, resource, world)
             case _:
                 raise TypeError(f"not a step of a SovereignCloud: {type(step).__name__}")
 
@@ -88,7 +113,8 @@ def _hosted(cloud: SovereignCloud, observed: Observed, now: datetime) -> Plan:
     """Children and credentials first, then what is outside; each aspect speaks for itself."""
     if cloud.spec.hosted is None or cloud.spec.hosted.ovh is None:
         return Plan(outcome=stalled(Reason.NO_PROVIDER, "spec.hosted has no provider; set spec.hosted.ovh"))
-    children = plan_children(cloud, observed.servers, observed.networks, observed.dropped)
+    droppable = [c for c in observed.dropped if str(c.key) not in observed.going.held]
+    children = plan_children(cloud, observed.servers, observed.networks, droppable)
     if children.outcome.phase is Phase.STALLED:
         return children
     parts = [plan_credentials(cloud, observed), children]
@@ -98,10 +124,14 @@ def _hosted(cloud: SovereignCloud, observed: Observed, now: datetime) -> Plan:
         parts += [waiting_for_servers(cloud, observed), Plan(outcome=observed.insecure)]
         return join(parts)
     bootstrap = _bootstrap(cloud, observed, now)
-    parts.append(bootstrap)
-    if bootstrap.steps or bootstrap.outcome.phase is not Phase.DONE or observed.front is None:
-        return join(parts)
-    return join((*parts, *_running(cloud, observed)))
+    if observed.front is None:
+        return join((*parts, bootstrap))
+    if bootstrap.steps or bootstrap.outcome.phase is not Phase.DONE:
+        # What waits for a new server, which may take days, or for consent does not hold up the hosts that are there.
+        there = _hosts(cloud, observed, now)
+        waits = any(s.needs for s in bootstrap.steps)
+        return join((*parts, *there, bootstrap) if waits else (*parts, bootstrap, *there))
+    return join((*parts, bootstrap, *_running(cloud, observed, now)))
 
 
 def _bootstrap(cloud: SovereignCloud, observed: Observed, now: datetime) -> Plan:
@@ -110,6 +140,8 @@ def _bootstrap(cloud: SovereignCloud, observed: Observed, now: datetime) -> Plan
         return Plan() if observed.front else Plan(outcome=observed.unreachable)
     known = observed.known
     lost = not observed.credentials and installation.record_of(cloud, known.servers) is not None
+    if observed.certificate.problem is not None:
+        return Plan(outcome=observed.certificate.problem)
     unseen = installation.unseen(cloud, known.servers)
     if unseen:
         # Without its tags nobody knows whether a server was installed: an answer is enough, else nothing is begun.
@@ -124,7 +156,11 @@ def _bootstrap(cloud: SovereignCloud, observed: Observed, now: datetime) -> Plan
         unready = waiting_for_servers(cloud, observed)
         if unready.outcome.phase is not Phase.DONE:
             return unready
-    return installation.plan_installation(cloud, observed.servers, known, now)
+    installed = installation.plan_installation(cloud, observed.servers, known, now)
+    if installation.due(cloud, known):
+        return installed
+    renewed = certificate.plan_certificate(cloud, observed.renewal, observed.renewing, observed.summaries)
+    return join((installed, renewed))
 
 
 def _first_answer() -> Plan:
@@ -132,16 +168,30 @@ def _first_answer() -> Plan:
     return Plan(outcome=waiting(Reason.FIRST_ANSWER, "the front-end answers; reading what is in the cloud", after=0.5))
 
 
-def _running(cloud: SovereignCloud, observed: Observed) -> tuple[Plan, ...]:
+def _hosts(cloud: SovereignCloud, observed: Observed, now: datetime) -> tuple[Plan, ...]:
+    """The hosts that there are to be, and those that go."""
+    view = observed.view
+    if view is None:
+        return ()
+    installs = cloud.spec.hosted is not None and cloud.spec.hosted.open_nebula.install is not None
+    # A server that no installer run covered is no host yet, whatever its address is.
+    bare = installation.uncovered(cloud, observed.known.servers) if installs else ()
+    addresses = {name: address for name, address in observed.node_addresses.items() if name not in bare}
+    nodes = frozenset(observed.node_addresses.values())
+    return (
+        hosts.plan_hosts(cloud, addresses, view, observed.mark, admitted=observed.admitted),
+        plan_leaving(cloud, observed.going, view, observed.mark, nodes, now),
+    )
+
+
+def _running(cloud: SovereignCloud, observed: Observed, now: datetime) -> tuple[Plan, ...]:
     """The front-end answers: hosts, version, networks."""
     if observed.view is None:
         return (_first_answer(),)
-    registered = hosts.plan_hosts(
-        cloud, observed.node_addresses, observed.view.hosts.values(), observed.mark, admitted=observed.admitted
-    )
     return (
         plan_version(cloud, observed),
-        registered,
+        *_hosts(cloud, observed, now),
+        sites.plan_sites(cloud, observed.node_addresses, observed.view),
         waiting_for_servers(cloud, observed),
         waiting_for_networks(cloud, observed),
     )
@@ -185,6 +235,8 @@ async def _host(
             await client.update_host(made, step.mark.for_opennebula())
             return done(Reason.HOST_REGISTERED, f"host {made} ({step.name}) was registered")
         case hosts.EnableHost():
+            if step.was_leaving:
+                await client.update_host(step.host_id, {hosts.LEAVING_NOTE: ""})
             await client.enable_host(step.host_id)
             return done(Reason.HOST_ENABLED, f"{step.target}")
         case hosts.MarkHost():
@@ -201,13 +253,18 @@ async def _beside_servers(step: NetworkStep, cloud: SovereignCloud, world: World
 
 
 async def _at_ovh(
-    step: installation.InstallOpenNebula | installation.RecordInstallation, cloud: SovereignCloud, world: World
+    step: installation.InstallOpenNebula | installation.RecordInstallation | certificate.RecordCertificate,
+    cloud: SovereignCloud,
+    world: World,
 ) -> Outcome:
     ovh = cloud.spec.hosted.ovh if cloud.spec.hosted else None
     if ovh is None:
         return DONE
     client = await world.ovh(ovh.endpoint, cloud.metadata.namespace, ovh.credentials_secret_ref.name)
     match step:
+        case certificate.RecordCertificate():
+            await client.tag(step.urn, {CERTIFICATE_TAG: step.digest})
+            return certificate.recorded(step)
         case installation.RecordInstallation():
             for urn in step.urns:
                 await client.tag(urn, {installation.INSTALLED_TAG: step.hash})
@@ -222,6 +279,9 @@ async def _install(step: installation.InstallOpenNebula, client: Ovh, cloud: Sov
     await client.tag(front, {installation.INSTALLED_TAG: installation.Record(digest, step.requested).text})
     for urn in others:
         await client.tag(urn, {installation.INSTALLED_TAG: digest})
+    notes = {installation.RERUNS_TAG: step.reruns, CERTIFICATE_TAG: step.certificate}
+    if told := {key: value for key, value in notes.items() if value}:
+        await client.tag(front, told)
     await world.installer.start(step.installation)
     await client.tag(front, {installation.INSTALLED_TAG: digest})
     message = f"the installation of {step.target} was begun"
@@ -231,6 +291,6 @@ async def _install(step: installation.InstallOpenNebula, client: Ovh, cloud: Sov
         message,
         after=5.0,
         available=cloud.settled,
-        facts={"inventory": digest},
+        facts={INVENTORY_FACT: digest, **({"rerun": step.word} if step.word else {})},
         events=((Reason.INSTALLATION_STARTED, message),),
     )

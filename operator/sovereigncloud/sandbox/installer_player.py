@@ -7,6 +7,7 @@ controller would; where a node would run the pod, the Job is over before its ima
 
     SOVEREIGN_SANDBOX_ONE      admin door of the simulator, for example http://127.0.0.1:40123/_admin
     SOVEREIGN_SANDBOX_INSTALL  seconds that an installation takes (default 1)
+    SOVEREIGN_SANDBOX_TLS_PORT  where the web server before a front-end listens (default 443)
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ _CLOUD = "sovereigncloud.io/cloud"
 _WATCH_SECONDS = 60
 _AFTER_ERROR = 0.5
 _PORT = 2633
+_TLS_PORT = int(os.environ.get("SOVEREIGN_SANDBOX_TLS_PORT", "443"))
 
 
 class PlayError(Exception):
@@ -152,24 +154,42 @@ class Player:
         await self._cluster.call("PATCH", path, {"metadata": {"uid": metadata["uid"]}, "status": status})
 
     async def _install(self, job: Json) -> None:
-        body = cloud_of(job, await self._password(job))
-        async with self._cluster.session.get(f"{self._door}/clouds/{body['name']}") as found:
+        body = cloud_of(job, await self._mounted(job, "credentials", "password"))
+        if "certificate" in volumes_of(job):
+            certificate = await self._mounted(job, "certificate", "tls.crt")
+            body["tls"] = {"certificate": certificate, "key": await self._mounted(job, "certificate", "tls.key")}
+        place = f"{self._door}/clouds/{body['name']}"
+        async with self._cluster.session.get(place) as found:
             if found.status == 200:
-                return  # one-deploy changes nothing on what stands; the operator registers new hosts itself
+                # one-deploy changes nothing on what stands but its web server; the operator registers new hosts itself.
+                await self._listen(f"{place}/listen", {"listen": body["listen"], "tls": body.get("tls")})
+                return
         async with self._cluster.session.post(f"{self._door}/clouds", json=body) as reply:
             if reply.status >= 400:
                 raise PlayError(f"one-deploy ended with 2: {(await reply.text())[:300]}")
 
-    async def _password(self, job: Json) -> str:
-        """From the Secret that the pod would mount."""
-        volumes = job["spec"]["template"]["spec"]["volumes"]
-        name = next(v["secret"]["secretName"] for v in volumes if "secret" in v)
+    async def _listen(self, url: str, body: Json) -> None:
+        async with self._cluster.session.put(url, json=body) as reply:
+            if reply.status >= 400:
+                raise PlayError(f"nginx: [emerg] {(await reply.text())[:300]}")
+
+    async def _mounted(self, job: Json, volume: str, key: str) -> str:
+        """A file of a Secret that the pod would mount."""
+        name = volumes_of(job)[volume]
         path = f"/api/v1/namespaces/{job['metadata']['namespace']}/secrets/{name}"
         try:
             secret = await self._cluster.call("GET", path)
         except aiohttp.ClientResponseError as error:
             raise PlayError(f"MountVolume.SetUp failed: Secret {name}: {error.status}") from error
-        return base64.b64decode(secret["data"]["password"]).decode()
+        if key not in secret["data"]:
+            raise PlayError(f"MountVolume.SetUp failed: references non-existent secret key: {key}")
+        return base64.b64decode(secret["data"][key]).decode()
+
+
+def volumes_of(job: Json) -> dict[str, str]:
+    """Names of the Secrets that the pod mounts, by volume."""
+    volumes = job["spec"]["template"]["spec"]["volumes"]
+    return {v["name"]: v["secret"]["secretName"] for v in volumes if "secret" in v}
 
 
 def cloud_of(job: Json, password: str) -> Json:
@@ -177,15 +197,30 @@ def cloud_of(job: Json, password: str) -> Json:
     container = job["spec"]["template"]["spec"]["containers"][0]
     text = next(e["value"] for e in container["env"] if e["name"] == "INVENTORY")
     inventory = yaml.safe_load(text)
+    told = inventory["all"]["vars"]
+    check(told, len(inventory["frontend"]["hosts"]))
     front = next(iter(inventory["frontend"]["hosts"].values()))
-    version = str(inventory["all"]["vars"]["one_version"])
+    version = str(told["one_version"])
     return {
         "name": job["metadata"]["labels"][_CLOUD],
-        "listen": f"{front['ansible_host']}:{_PORT}",
+        "listen": f"{told.get('one_vip', front['ansible_host'])}:{_TLS_PORT if 'ssl' in told else _PORT}",
         "version": version if version.count(".") > 1 else f"{version}.0",
         "oneadmin_password": password,
         "hosts": [{"name": host["ansible_host"]} for host in inventory["node"]["hosts"].values()],
     }
+
+
+def check(told: Json, front_ends: int) -> None:
+    """What one-deploy checks before it begins (its role precheck). Raises PlayError with its words."""
+    address = [name in told for name in ("one_vip", "one_vip_cidr", "one_vip_if")]
+    if address[0] != (front_ends > 1):
+        raise PlayError("Please either define one_vip in the inventory, add more Front-ends or enable force_ha.")
+    if any(address) and not all(address):
+        raise PlayError("Please either define all or undefine all one_vip, one_vip_cidr, one_vip_if vars.")
+    if front_ends > 1 and told.get("db_backend", "MariaDB") == "SQLite":
+        raise PlayError("Please use MariaDB as DB backend for HA setup.")
+    if "ssl" in told and told["ssl"].get("web_server") not in {"nginx", "apache"}:
+        raise PlayError("The only supported web servers are 'apache' and 'nginx'.")
 
 
 def is_over(job: Json) -> bool:

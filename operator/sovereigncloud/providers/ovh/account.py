@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import base64
 import ipaddress
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
+from weakref import WeakValueDictionary
 
 from sovereigncloud.api.reasons import Reason
+from sovereigncloud.core.identity import OVH_INSTALLATION
 from sovereigncloud.kinds.dns_port import Zones
-from sovereigncloud.kinds.errors import Conflict, NotFound, Rejected, Retry
+from sovereigncloud.kinds.errors import AlreadyRunning, Conflict, NotFound, Rejected, Retry
 from sovereigncloud.kinds.ports import (
     AccountView,
     InstallStep,
@@ -23,9 +26,10 @@ from sovereigncloud.kinds.ports import (
     Task,
     VrackView,
 )
+from sovereigncloud.kinds.rights_port import Rights
 from sovereigncloud.kinds.vrack_port import Vracks
 from sovereigncloud.providers.calls import Observer
-from sovereigncloud.providers.limits import Allowance, CircuitBreaker, TokenBucket
+from sovereigncloud.providers.limits import Allowance, Budget, CircuitBreaker, TokenBucket
 from sovereigncloud.providers.ovh.client import (
     KNOWN,
     TIMEOUT,
@@ -37,6 +41,7 @@ from sovereigncloud.providers.ovh.client import (
     Timeout,
 )
 from sovereigncloud.providers.ovh.kept import Kept
+from sovereigncloud.providers.ovh.orders import Orders
 from sovereigncloud.providers.ovh.replies import (
     PARSER,
     Dedicated,
@@ -49,6 +54,7 @@ from sovereigncloud.providers.ovh.replies import (
     Systems,
     VirtualInterface,
 )
+from sovereigncloud.providers.ovh.rights import Permissions
 from sovereigncloud.providers.ovh.transport import Transport, path
 from sovereigncloud.providers.ovh.vracks import VrackCalls
 from sovereigncloud.providers.ovh.zones import ZoneCalls
@@ -60,16 +66,26 @@ _VRACK: Final = "/v1/vrack/{}"
 _PAGE: Final = "100"
 _MAX_PAGES: Final = 100
 _REINSTALL: Final = "reinstallServer"
+_RUNNING: Final = re.compile(rf"Task (\d+) of type {_REINSTALL} ")
+"""How OVHcloud's description of the API words it (Client::BadRequest::TaskAlreadyExists)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one credential may use. Rate in calls per second; OVHcloud staff: 60 a minute are fine (python-ovh#81)."""
+    """What one credential may use: calls per second, at once, and under way at a time.
 
-    rate: float = 0.8
-    burst: int = 20
+    OVHcloud staff: up to 60 a minute per consumer key are fine (python-ovh#81). With these there are never more in any
+    minute: what stands in a full bucket, and what comes into it meanwhile.
+    """
+
+    rate: float = 50 / 60
+    burst: int = 10
     threads: int = 4
     timeout: Timeout = TIMEOUT
+
+
+def _full(limits: Limits) -> Budget:
+    return Budget(TokenBucket(limits.rate, limits.burst, places=limits.threads), CircuitBreaker())
 
 
 def ovh_factory(
@@ -82,14 +98,21 @@ def ovh_factory(
 
     `endpoints` may name other base URLs, for a gateway that stands before the API; `ca_file` has authorities that are
     believed beside the public ones.
+
+    OVHcloud counts by credential: two Secrets that hold the same one, and a Secret whose password was changed, share a
+    budget.
     """
+    budgets: WeakValueDictionary[tuple[str, str], Budget] = WeakValueDictionary()
 
     def make(endpoint: str, secret: Mapping[str, str]) -> Ovh:
         if endpoint not in endpoints:
             raise Rejected(
                 f"no such endpoint {endpoint}; there are {', '.join(endpoints)}", reason=Reason.UNKNOWN_ENDPOINT
             )
-        return Account(transport(endpoints[endpoint], credentials(secret), limits, observer, ca_file))
+        way_in = credentials(secret)
+        budget = budgets.setdefault((endpoint, way_in.name), _full(limits))
+        calls = transport(endpoints[endpoint], way_in, limits, observer, ca_file, budget)
+        return Account(calls, has_rules=isinstance(way_in, ApplicationKeys))
 
     return make
 
@@ -107,13 +130,12 @@ def transport(
     limits: Limits = Limits(),
     observer: Observer | None = None,
     ca_file: str = "",
+    budget: Budget | None = None,
 ) -> Transport:
     """The calls of one credential under its limits."""
     return Transport(
         ClientPool(endpoint, way_in, limits.timeout, ca_file),
-        bucket=TokenBucket(limits.rate, limits.burst),
-        breaker=CircuitBreaker(),
-        threads=limits.threads,
+        budget or _full(limits),
         # A call and what must come before it; silence within each ends by the timeouts.
         deadline=2 * sum(limits.timeout),
         observer=observer,
@@ -123,16 +145,23 @@ def transport(
 class Account:
     """One OVHcloud account under one credential."""
 
-    def __init__(self, calls: Transport) -> None:
+    def __init__(self, calls: Transport, *, has_rules: bool = False) -> None:
         self._calls = calls
+        self.rights: Rights = Permissions(calls, has_rules=has_rules)
+        self._orders = Orders(calls)
         self._kept = Kept()
         self.vracks: Vracks = VrackCalls(calls, self._kept)
         self.zones: Zones = ZoneCalls(calls, self._kept)
 
     @property
+    def orders(self) -> Orders:
+        """Ordering, and the end of services."""
+        return self._orders
+
+    @property
     def allowance(self) -> Allowance:
         """What may still be asked: a metric."""
-        return Allowance.of(self._calls.bucket, self._calls.breaker)
+        return self._calls.budget.allowance
 
     async def _read(self, kind: type[T], where: str, query: Mapping[str, str] | None = None) -> T:
         reply = await self._calls.call("GET", where, query=query)
@@ -145,25 +174,26 @@ class Account:
 
         A vRack that the credential does not see is absent. How several types go into one query is not documented.
         """
-        servers = {
-            one.name: ServerSummary(one.name, one.urn, one.display_name, one.tags)
-            for one in await self._resources("dedicatedServer")
-        }
-        known = {one.name: one for one in await self._resources("vrack")} if vracks else {}
+        listed, pages = await self._resources("dedicatedServer")
+        servers = {one.name: ServerSummary(one.name, one.urn, one.display_name, one.tags) for one in listed}
+        listed, more = await self._resources("vrack") if vracks else ([], 0)
+        known = {one.name: one for one in listed}
         views = [await self._vrack(known[name]) for name in sorted(vracks) if name in known]
         tags = {name: one.tags for name, one in known.items()}
-        return AccountView(began, servers, {one.name: one for one in views}, tags)
+        requests = pages + more + 2 * len(views)
+        return AccountView(began, servers, {one.name: one for one in views}, tags, requests)
 
-    async def _resources(self, kind: str) -> list[Resource]:
+    async def _resources(self, kind: str) -> tuple[list[Resource], int]:
+        """All of a kind, and how many pages they were."""
         found: list[Resource] = []
         headers = {"X-Pagination-Size": _PAGE}
         where = "/v2/iam/resource"
-        for _ in range(_MAX_PAGES):
+        for page in range(1, _MAX_PAGES + 1):
             reply = await self._calls.call("GET", where, query={"resourceType": kind}, headers=headers)
             found += PARSER.read(list[Resource], reply, what=f"OVHcloud GET {where}")
             cursor = reply.headers.get("X-Pagination-Cursor-Next")
             if not cursor:
-                return found
+                return found, page
             headers = {"X-Pagination-Size": _PAGE, "X-Pagination-Cursor": cursor}
         raise Retry(f"more than {_MAX_PAGES} pages", where=f"OVHcloud GET {where}", maybe_done=False)
 
@@ -224,8 +254,18 @@ class Account:
             customizations["postInstallationScript"] = base64.b64encode(script).decode()
         order = {"operatingSystem": request.operating_system, "customizations": customizations}
         where = path(f"{_SERVER}/reinstall", service_name)
-        reply = await self._calls.call("POST", where, order)
-        return PARSER.read(ServerTask, reply, what=f"OVHcloud POST {where}").id
+        try:
+            reply = await self._calls.call("POST", where, order)
+        except Conflict as error:
+            running = _RUNNING.match(error.message)
+            if running is None:
+                raise
+            raise AlreadyRunning(error.message, where=error.where, task=int(running[1])) from None
+        task = PARSER.read(ServerTask, reply, what=f"OVHcloud POST {where}").id
+        if task <= 0:
+            # Terraform waited five minutes for a task 0 (terraform-provider-ovh #671): it names no task.
+            raise Retry("the answer names no task", where=f"OVHcloud POST {where}")
+        return task
 
     async def reinstall_tasks(self, service_name: str) -> tuple[Task, ...]:
         root = path(f"{_SERVER}/task", service_name)
@@ -267,8 +307,9 @@ class Account:
                 await self._calls.call("POST", path("/v2/iam/resource/{}/tag", urn), {"key": key, "value": value})
 
     async def untag(self, urn: str, keys: frozenset[str]) -> None:
+        # The installation last: until then whoever comes after a crash knows whose the rest is.
         with self._kept.changing():
-            for key in sorted(keys):
+            for key in sorted(keys, key=lambda k: (k == OVH_INSTALLATION, k)):
                 await self._gone(path("/v2/iam/resource/{}/tag/{}", urn, key))
 
     # -- vRack
