@@ -25,6 +25,7 @@ from sovereigncloud.kinds.ports import (
     Task,
     VrackView,
 )
+from sovereigncloud.kinds.reinstall_port import DiskGroup, InstallationTemplate, TemplateInput
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 INSTALLATION = "prod"
@@ -57,6 +58,7 @@ class FakeServer:
     interfaces: tuple = ()
     tasks: list = field(default_factory=list)  # [id, payload, begun, ends, final status]
     disk_groups: int = 1
+    disks: int = 2  # in each of them
     monitoring: bool = True
     no_intervention: bool = False
 
@@ -88,6 +90,7 @@ class FakeOvh:
         self.vracks = {"pn-1": set(), "pn-2": set()}
         self.blocks = {}
         self.systems = SYSTEMS
+        self.templates = {}  # by name; others take everything
         self.task_lag = 0.0
         self.purged_after = 3600.0
         self.faults = []
@@ -185,11 +188,22 @@ class FakeOvh:
         return self._server(name).interfaces
 
     async def disk_groups(self, name):
-        return self._server(name).disk_groups
+        server = self._server(name)
+        return tuple(DiskGroup(n + 1, server.disks, 915527) for n in range(server.disk_groups))
 
     async def compatible_systems(self, name):
         self._server(name)
         return self.systems
+
+    async def template(self, name):
+        self.settle()
+        self.reads["template"] += 1
+        if name in self.templates:
+            return self.templates[name]
+        inputs = tuple(TemplateInput(n, False) for n in ("hostname", "sshKey", "postInstallationScript"))
+        return InstallationTemplate(
+            name, inputs, frozenset({"ext4", "xfs", "swap"}), partitioning=True, only_mirroring=False
+        )
 
     async def reinstall_tasks(self, name):
         server, now = self._server(name), self.clock.now.timestamp()

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from sovereigncloud.core.identity import Mark
+from sovereigncloud.kinds.reinstall_port import DiskGroup, InstallationTemplate, Part
 
 # --- OpenNebula ------------------------------------------------------------------------------------------------------
 
@@ -339,7 +340,8 @@ class Reinstallation:
     operating_system: str
     hostname: str
     ssh_key: str = ""
-    post_installation_script: str = ""
+    post_installation_script: str = field(default="", repr=False)
+    partitions: tuple[Part, ...] = ()
 
 
 class Ovh(Protocol):
@@ -348,11 +350,15 @@ class Ovh(Protocol):
     async def view(self, began: float, vracks: frozenset[str]) -> AccountView: ...
     async def server(self, service_name: str) -> Server: ...
     async def interfaces(self, service_name: str) -> tuple[Interface, ...]: ...
-    async def disk_groups(self, service_name: str) -> int:
-        """How many disk groups the server has: a reinstall erases all of them."""
+    async def disk_groups(self, service_name: str) -> tuple[DiskGroup, ...]:
+        """The disk groups of the server: a reinstall erases all of them."""
         ...
 
     async def compatible_systems(self, service_name: str) -> frozenset[str]: ...
+    async def template(self, name: str) -> InstallationTemplate:
+        """What an operating system's installation takes. Raises NotFound."""
+        ...
+
     async def reinstall(self, service_name: str, request: Reinstallation) -> int:
         """Starts it; returns the task id. Raises AlreadyRunning with the id of the task that runs. What was sent is in no
         message of an error: it may be secret.

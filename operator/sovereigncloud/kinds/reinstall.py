@@ -26,7 +26,9 @@ from sovereigncloud.api.sovereigncloud import Reinstall
 from sovereigncloud.core.outcome import Outcome, stalled, waiting
 from sovereigncloud.core.plan import Action, Disruption, Drift, Plan, Step
 from sovereigncloud.kinds.installation import INSTALLED_TAG
+from sovereigncloud.kinds.installation_template import HOSTNAME, SSH_KEY, impossible, parts, unanswered
 from sovereigncloud.kinds.ports import InstallStep, Interface, Reinstallation, Server, Task
+from sovereigncloud.kinds.reinstall_port import DiskGroup, InstallationTemplate
 
 RECORD_TAG = "sovereigncloud.io/reinstall"
 HISTORY_TAG = "sovereigncloud.io/reinstalled"
@@ -131,15 +133,16 @@ def is_open(tags: Mapping[str, str]) -> bool:
 class Details:
     """What is read of one server, only while something about it is open: each is a call per server.
 
-    `disk_groups` and `systems` are asked for only before a reinstallation (0 and empty otherwise).
+    `disk_groups`, `systems` and `template` are asked for only before a reinstallation (empty otherwise).
     """
 
     server: Server
     interfaces: tuple[Interface, ...]
     tasks: tuple[Task, ...] = ()
     progress: tuple[InstallStep, ...] = ()
-    disk_groups: int = 0
+    disk_groups: tuple[DiskGroup, ...] = ()
     systems: frozenset[str] = frozenset()
+    template: InstallationTemplate | None = None
 
     @property
     def active(self) -> Task | None:
@@ -229,7 +232,8 @@ def plan_reinstall(at: Situation) -> Plan:
         return Plan()
     if carried_out(at.resource, at.tags):
         return _after(at, request)
-    return _begun(at, request) or _refusal(request, at.details) or Plan(steps=(_begin(at, request),))
+    against = _begun(at, request) or _refusal(request, at.details) or _unsuitable(at, request)
+    return against or Plan(steps=(_begin(at, request),))
 
 
 def _begun(at: Situation, request: Reinstall) -> Plan | None:
@@ -379,11 +383,11 @@ def _refusal(request: Reinstall, details: Details) -> Plan | None:
                 after=300.0,
             )
         )
-    if details.disk_groups > 1 and not request.wipe_all_disks:
+    if len(details.disk_groups) > 1 and not request.wipe_all_disks:
         return Plan(
             outcome=stalled(
                 Reason.WIPE_ALL_DISKS_REQUIRED,
-                f"{name} has {details.disk_groups} disk groups and a reinstallation erases all of them; set"
+                f"{name} has {len(details.disk_groups)} disk groups and a reinstallation erases all of them; set"
                 " reinstall.wipeAllDisks: true if that is meant",
             )
         )
@@ -397,6 +401,31 @@ def _refusal(request: Reinstall, details: Details) -> Plan | None:
             )
         )
     return None
+
+
+def _unsuitable(at: Situation, request: Reinstall) -> Plan | None:
+    """What speaks against the template: the installation must take what is said to it, and be told all that it asks."""
+    template = at.details.template
+    if template is None:
+        message = f"what the installation of {request.operating_system} takes is being read"
+        return Plan(outcome=waiting(Reason.OBSERVING, message, after=LOOK_AGAIN))
+    if asked := unanswered(template):
+        message = (
+            f"an installation of {template.name} must be told {', '.join(asked)}, which the operator cannot; choose another"
+            " reinstall.operatingSystem"
+        )
+        return Plan(outcome=stalled(Reason.INCOMPATIBLE_SYSTEM, message, after=300.0))
+    if at.ssh_key and not template.takes(SSH_KEY):
+        message = (
+            f"an installation of {template.name} takes no SSH key, by which OpenNebula's installer would enter; choose"
+            " another reinstall.operatingSystem"
+        )
+        return Plan(outcome=stalled(Reason.INCOMPATIBLE_SYSTEM, message, after=300.0))
+    try:
+        why = impossible(parts(request.partitioning or ()), template, at.details.disk_groups)
+    except ValueError as error:
+        why = f"reinstall.partitioning: {error}"
+    return Plan(outcome=stalled(Reason.INCOMPATIBLE_PARTITIONING, f"{at.name}: {why}", after=300.0)) if why else None
 
 
 def _begin(at: Situation, request: Reinstall) -> ReinstallServer:
@@ -413,13 +442,23 @@ def _begin(at: Situation, request: Reinstall) -> ReinstallServer:
         before=record,
         again=again,
         history=history(at.tags, None if again else record),
-        payload=Reinstallation(
-            operating_system=request.operating_system, hostname=_hostname(at.resource), ssh_key=at.ssh_key
-        ),
+        payload=_payload(at, request),
         monitoring=server.monitoring,
         mute=server.monitoring and not server.no_intervention,
         muted=at.muted,
         installed=at.tags.get(INSTALLED_TAG, ""),
+    )
+
+
+def _payload(at: Situation, request: Reinstall) -> Reinstallation:
+    """What is sent: nothing that the template does not ask for."""
+    template = at.details.template
+    takes = template.takes if template is not None else lambda _: False
+    return Reinstallation(
+        operating_system=request.operating_system,
+        hostname=_hostname(at.resource) if takes(HOSTNAME) else "",
+        ssh_key=at.ssh_key if takes(SSH_KEY) else "",
+        partitions=parts(request.partitioning or ()),
     )
 
 

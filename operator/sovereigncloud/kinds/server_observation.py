@@ -91,6 +91,9 @@ async def _details(client: Ovh, resource: BareMetalServer, summary: ServerSummar
         details = replace(
             details, disk_groups=await client.disk_groups(name), systems=await client.compatible_systems(name)
         )
+        request = resource.spec.reinstall
+        if request is not None and request.operating_system in details.systems:
+            details = replace(details, template=await client.template(request.operating_system))
     return details
 
 
