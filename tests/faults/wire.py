@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import functools
 import io
+import time
 from dataclasses import dataclass, field
 from enum import StrEnum
 from unittest import mock
@@ -172,6 +173,14 @@ class Wire:
 
         def perform():
             reply = _at_once(exchange.perform())
+            self.ovh.journal.record(
+                method=prepared.method,
+                path=path,
+                route=exchange.label,
+                status=reply.status,
+                started=time.monotonic(),
+                account=exchange.account,
+            )
             if prepared.method != "GET" and path != TOKEN_PATH and reply.status < 300:
                 self.done.append(("ovh", prepared.method, path))
             return reply.status, {"Content-Type": "application/json", **reply.headers}, reply.text().encode()

@@ -507,7 +507,7 @@ class Loop:
                 outcome = await self.controller.perform(step, resource, world)
                 performed.append(step)
                 self._facts(outcome.facts)
-                if outcome.phase is not Phase.DONE:
+                if outcome.phase is not Phase.DONE or outcome.after is not None:
                     break
         except (Retry, Conflict) as error:
             if isinstance(error, Retry) and step is not None and step.action in LASTING:

@@ -91,6 +91,7 @@ class Reason(StrEnum):
 
     # Servers, vRack and blocks at OVHcloud
     NO_SUCH_SERVER = "NoSuchServer"
+    SERVER_FOUND = "ServerFound"
     NO_SUCH_VRACK = "NoSuchVrack"
     NO_SUCH_BLOCK = "NoSuchBlock"
     INTERFACE_IN_OTHER_VRACK = "InterfaceInOtherVrack"

@@ -23,6 +23,7 @@ from sovereigncloud.api.base import (
     Token,
     columns,
 )
+from sovereigncloud.api.ordering import ServerOrder, TagSelector, stays_the_same
 from sovereigncloud.api.partitioning import PARTITIONING_RULES, Partitioning
 from sovereigncloud.api.rules import (
     IPV4,
@@ -34,6 +35,7 @@ from sovereigncloud.api.rules import (
     immutable,
     instead_of_pattern,
 )
+from sovereigncloud.api.verification import NEEDS_INSTALLER, Verification, VerificationStatus
 
 Endpoint = Annotated[
     str,
@@ -97,8 +99,20 @@ class HostedServer(Model):
     ] = Field(
         description="A name of your own for it, at most 63 characters: also its host name and its display name at OVHcloud."
     )
-    service_name: Annotated[str, Field(min_length=1, max_length=128)] = Field(
-        description="Which machine: the service name at OVHcloud, for example ns3012345.ip-57-131-167.eu. Cannot be changed."
+    service_name: Annotated[str, Field(min_length=1, max_length=128)] | None = Field(
+        default=None,
+        description="Which machine: the service name at OVHcloud, for example ns3012345.ip-57-131-167.eu. Exactly one of"
+        " serviceName, tagSelector and order is set. Cannot be changed.",
+    )
+    tag_selector: TagSelector | None = Field(
+        default=None,
+        description="Which machine: the one that carries these tags. Exactly one of serviceName, tagSelector and order is"
+        " set. Cannot be changed.",
+    )
+    order: ServerOrder | None = Field(
+        default=None,
+        description="The machine is bought. Exactly one of serviceName, tagSelector and order is set; of an order only"
+        " approval and credentialsSecretRef can be changed.",
     )
     roles: Annotated[list[Literal[Role.FRONTEND, Role.NODE]], Field(min_length=1, max_length=2)] = Field(
         description="What the server does. Frontend: runs OpenNebula. Node: runs virtual machines. It may do both.",
@@ -110,7 +124,7 @@ class HostedServer(Model):
     )
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
-        immutable("serviceName", "remove this server from the list, then add the other one under a name of its own"),
+        *stays_the_same("remove this server from the list, then add the other one under a name of its own"),
     )
 
 
@@ -137,7 +151,8 @@ class Ovh(Model):
     cel_rules: ClassVar[tuple[Rule, ...]] = (
         immutable("endpoint", "the servers are known to that API only; make a new SovereignCloud for others"),
         Rule(
-            "self.servers.all(a, self.servers.exists_one(b, b.serviceName == a.serviceName))",
+            "self.servers.all(a, !has(a.serviceName) || self.servers.exists_one(b, has(b.serviceName)"
+            " && b.serviceName == a.serviceName))",
             "two servers have the same serviceName: name each machine once",
             field=".servers",
         ),
@@ -306,6 +321,11 @@ class SovereignCloudSpec(Managed):
         default=None,
         description="An OpenNebula elsewhere, which is only used. Exactly one of hosted and existing is set.",
     )
+    verification: Verification | None = Field(
+        default=None,
+        description="Tests of the cloud as a whole, on demand and on schedule; the condition Verified says what came of them."
+        " Absent: it is not verified.",
+    )
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
         exactly_one(
@@ -316,6 +336,7 @@ class SovereignCloudSpec(Managed):
             "hosted and existing cannot be exchanged: make a new SovereignCloud; deleting this one with"
             " deletionPolicy: Retain leaves everything as it is",
         ),
+        NEEDS_INSTALLER,
     )
 
 
@@ -339,6 +360,9 @@ class SovereignCloudStatus(Status):
         default=None, description="Hosts that work, of those that there should be, for example 2/2."
     )
     hosts: list[HostStatus] | None = Field(default=None, description="Each host of the cloud, as OpenNebula lists it.")
+    verification: VerificationStatus | None = Field(
+        default=None, description="What came of the last verification, check by check."
+    )
 
 
 class SovereignCloud(Resource[SovereignCloudSpec, SovereignCloudStatus]):
@@ -363,6 +387,7 @@ class SovereignCloud(Resource[SovereignCloudSpec, SovereignCloudStatus]):
             Column(name="Hosts", json_path=".status.hostsReady"),
             Column(name="Version", json_path=".status.version"),
             wide=(
+                Column(name="Verified", json_path='.status.conditions[?(@.type=="Verified")].status'),
                 Column(name="Phase", json_path=".status.phase"),
                 Column(name="Zone", json_path=".status.zone"),
                 Column(name="Endpoint", json_path=".status.endpoint"),

@@ -50,6 +50,7 @@ from sovereigncloud.kinds.reinstall import (
     system_drift,
 )
 from sovereigncloud.kinds.reinstall_steps import begin_reinstall, record_reinstall
+from sovereigncloud.kinds.server_identity import RecordIdentity, known_as, plan_identity, recorded, service_name_of
 from sovereigncloud.kinds.server_observation import Observed, look_closer, observe_server
 
 _NAME_PATH = "spec.name"
@@ -82,9 +83,10 @@ class BareMetalServerController:
     def uses(self, resource: BareMetalServer) -> Uses:
         owner = endpoint.owner_of(resource)
         ovh = resource.spec.ovh
+        refs = [ovh.credentials_secret_ref, ovh.order.credentials_secret_ref if ovh.order else None] if ovh else []
         return Uses(
             objects=(owner,) if owner else (),
-            secrets=(SecretUse(ovh.credentials_secret_ref.name),) if ovh else (),
+            secrets=tuple(SecretUse(name) for name in dict.fromkeys(ref.name for ref in refs if ref)),
         )
 
     async def observe(self, resource: BareMetalServer, world: World) -> Observed:
@@ -93,31 +95,18 @@ class BareMetalServerController:
     # -- planning
 
     def plan(self, resource: BareMetalServer, observed: Observed, now: datetime) -> Plan:
+        identity = plan_identity(resource, observed.identity.name)
+        resource = known_as(resource, observed.identity.name)
         if resource.deleting:
             return _deletion(resource, observed, now)
         ovh, summary = resource.spec.ovh, observed.summary
         if ovh is None:
             return Plan(outcome=stalled(Reason.NO_PROVIDER, "spec has no provider; set spec.ovh"))
+        if observed.identity.problem is not None:
+            return Plan(outcome=observed.identity.problem)
         if summary is None:
-            return Plan(outcome=_no_such_server(ovh.service_name))
-        found = mark_from_ovh(summary.tags)
-        differences = _differences(resource, observed, now)
-        match ownership(found, observed.mark):
-            case Ownership.FOREIGN if found is not None:
-                return Plan(drift=differences.drift, outcome=_foreign(ovh.service_name, found))
-            case Ownership.SIBLING if observed.holder:
-                message = (
-                    f"server {ovh.service_name} belongs to {observed.holder} of this installation; one server has one"
-                    " object: delete one of the two"
-                )
-                return Plan(
-                    drift=differences.drift, outcome=stalled(Reason.OWNED_BY_ANOTHER_OBJECT, message, after=60.0)
-                )
-            case Ownership.OURS:
-                marking = Plan()
-            case _:
-                marking = Plan(steps=(_marking(ovh.service_name, summary, observed.mark),))
-        return join((marking, differences))
+            return Plan(outcome=_no_such_server(observed.identity.name))
+        return _of_server(resource, observed, summary, now, identity)
 
     # -- performing
 
@@ -126,8 +115,10 @@ class BareMetalServerController:
         if ovh is None:
             return DONE
         client = await world.ovh(ovh.endpoint, resource.metadata.namespace, ovh.credentials_secret_ref.name)
-        name = ovh.service_name
+        name = service_name_of(resource)
         match step:
+            case RecordIdentity():
+                return recorded(step, resource.metadata.name)
             case MarkServer():
                 await client.tag(step.urn, step.mark.for_ovh())
                 return done(Reason.MARKED, f"server {name} carries the mark of this installation")
@@ -165,9 +156,11 @@ class BareMetalServerController:
         before, details = resource.status, observed.details
         record = read_record(observed.summary.tags) if observed.summary else None
         reinstalled = record.token if record and record.stage is Stage.DONE else before.reinstalled
+        name = observed.identity.name or service_name_of(resource) or None
         if details is None:
             interfaces = [i.model_dump(by_alias=True, exclude_none=True) for i in before.interfaces or ()]
             return {
+                "serviceName": name,
                 "address": before.address,
                 "region": before.region,
                 "operatingSystem": before.operating_system,
@@ -176,6 +169,7 @@ class BareMetalServerController:
                 "interfaces": _with_vrack(interfaces, observed.vrack) or None,
             }
         return {
+            "serviceName": name,
             "address": details.server.ip or None,
             "region": details.server.region or None,
             "operatingSystem": details.server.os or None,
@@ -190,6 +184,28 @@ class BareMetalServerController:
 
 
 # --- planning --------------------------------------------------------------------------------------------------------
+
+
+def _of_server(
+    resource: BareMetalServer, observed: Observed, summary: ServerSummary, now: datetime, identity: Plan
+) -> Plan:
+    """What to do about the machine that it is. One that is somebody else's is not written down as this object's."""
+    found = mark_from_ovh(summary.tags)
+    differences = _differences(resource, observed, now)
+    match ownership(found, observed.mark):
+        case Ownership.FOREIGN if found is not None:
+            return Plan(drift=differences.drift, outcome=_foreign(summary.service_name, found))
+        case Ownership.SIBLING if observed.holder:
+            message = (
+                f"server {summary.service_name} belongs to {observed.holder} of this installation; one server has one"
+                " object: delete one of the two"
+            )
+            return Plan(drift=differences.drift, outcome=stalled(Reason.OWNED_BY_ANOTHER_OBJECT, message, after=60.0))
+        case Ownership.OURS:
+            marking = Plan()
+        case _:
+            marking = Plan(steps=(_marking(summary.service_name, summary, observed.mark),))
+    return join((identity, marking, differences))
 
 
 def _no_such_server(name: str) -> Outcome:

@@ -19,6 +19,7 @@ from sovereigncloud.kinds.errors import MissingSecret, NotFound, Retry
 from sovereigncloud.kinds.installation import Known, installation_of, record_of
 from sovereigncloud.kinds.ports import CloudView, Front, InstallState, IpBlock, ServerSummary, VrackView
 from sovereigncloud.kinds.routing import astray
+from sovereigncloud.kinds.server_identity import hosted_service_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,8 @@ async def _account(cloud: SovereignCloud, world: World, observed: Observed) -> O
     namespace, secret = cloud.metadata.namespace, ovh.credentials_secret_ref.name
     account = await world.account(ovh.endpoint, namespace, secret, ovh.vrack)
     vrack = account.vracks.get(ovh.vrack)
-    summaries = {s.name: account.servers[s.service_name] for s in ovh.servers if s.service_name in account.servers}
+    names = {s.name: hosted_service_name(s, observed.servers.get(s.name)) for s in ovh.servers}
+    summaries = {name: account.servers[service] for name, service in names.items() if service in account.servers}
     blocks: dict[str, IpBlock | None] = {}
     missing = astray(cloud, vrack) if vrack is not None else {}
     if missing:

@@ -91,6 +91,7 @@ def differs(manifest: Mapping[str, object], child: AnyResource) -> bool:
     return owner_of(child) is None or any(wanted.get(f) != found.get(f) for f in fields)
 
 
+_WHICH_MACHINE = {"service_name", "tag_selector", "order"}
 _SERVER_FIELDS = ("name", "management", "deletionPolicy", "ovh", "roles", "reinstall")
 _NETWORK_FIELDS = ("name", "management", "deletionPolicy", "cloudRef", "publicBlock", "vlanID", "addressRanges")
 
@@ -119,8 +120,8 @@ def _server_spec(cloud: SovereignCloud, server: HostedServer) -> dict[str, objec
         "ovh": {
             "endpoint": ovh.endpoint,
             "credentialsSecretRef": {"name": ovh.credentials_secret_ref.name},
-            "serviceName": server.service_name,
             "vrack": ovh.vrack,
+            **server.model_dump(mode="json", by_alias=True, exclude_none=True, include=_WHICH_MACHINE),
         },
         "roles": [str(r) for r in server.roles],
     }

@@ -22,6 +22,7 @@ from sovereigncloud.core.outcome import Outcome, retry, stalled, waiting
 from sovereigncloud.core.plan import Action, Disruption, Plan, Step
 from sovereigncloud.kinds.endpoint import front_end, generated_secret
 from sovereigncloud.kinds.ports import Installation, InstallState, InstallTarget, ServerSummary
+from sovereigncloud.kinds.server_identity import declared_identity
 
 INSTALLED_TAG = "sovereigncloud.io/installed"
 WIPED = "wiped"
@@ -60,7 +61,7 @@ def inventory_hash(cloud: SovereignCloud) -> str:
         return ""
     install = hosted.open_nebula.install
     servers = sorted(
-        [s.name, s.service_name, sorted(s.roles), s.reinstall.request if s.reinstall else ""]
+        [s.name, declared_identity(s), sorted(s.roles), s.reinstall.request if s.reinstall else ""]
         for s in hosted.ovh.servers
     )
     text = json.dumps([install.architecture, install.version, servers])
@@ -233,7 +234,7 @@ def _failed(cloud: SovereignCloud, job: InstallState) -> Outcome:
         Reason.INSTALLATION_FAILED,
         f"the installation of OpenNebula failed: {job.message or 'see the log of its pod'}. To try again: mend the"
         f" cause, delete the Job, and remove the tag {INSTALLED_TAG} from server"
-        f" {front.service_name if front else ''}; if it was finished by hand, delete the Job only",
+        f" {front.service_name or front.name if front else ''}; if it was finished by hand, delete the Job only",
         after=60.0,
     )
 
@@ -242,7 +243,7 @@ def _unknown(cloud: SovereignCloud, known: Known) -> Outcome:
     front = front_end(cloud)
     return stalled(
         Reason.INSTALLATION_UNKNOWN,
-        f"server {front.service_name if front else ''} says that OpenNebula was installed, there is no Job of it, and"
+        f"server {front.service_name or front.name if front else ''} says that OpenNebula was installed, there is no Job of it, and"
         f" nothing answers ({known.error or 'no answer'}). Start its front-end; or, to install it anew, remove the tag"
         f" {INSTALLED_TAG} from that server",
         after=60.0,

@@ -267,11 +267,16 @@ class VrackView:
 
 @dataclass(frozen=True, slots=True)
 class AccountView:
-    """What the sweep compares with, read in a handful of calls per account, not per server."""
+    """What the sweep compares with, read in a handful of calls per account, not per server.
+
+    Attributes:
+        requests: what it took to read this.
+    """
 
     began: float
     servers: Mapping[str, ServerSummary]
     vracks: Mapping[str, VrackView]
+    requests: int = 0
 
 
 @dataclass(frozen=True, slots=True)

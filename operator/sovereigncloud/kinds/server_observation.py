@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from sovereigncloud.api import BareMetalServer, SovereignCloud
 from sovereigncloud.api.base import FINALIZER, DeletionPolicy, Key
+from sovereigncloud.api.sovereigncloud import HostedServer
 from sovereigncloud.core.identity import Mark, Ownership, mark_from_ovh, ownership
 from sovereigncloud.kinds import endpoint
 from sovereigncloud.kinds.controller import World
@@ -13,6 +14,14 @@ from sovereigncloud.kinds.errors import NotFound
 from sovereigncloud.kinds.ports import Ovh, ServerSummary, VrackView
 from sovereigncloud.kinds.private_interface import attached
 from sovereigncloud.kinds.reinstall import Details, carried_out, is_open, read_record
+from sovereigncloud.kinds.server_identity import (
+    UNKNOWN,
+    Identity,
+    hosted_service_name,
+    identify_server,
+    known_as,
+    service_name_of,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +29,7 @@ class Observed:
     """What was read for one server.
 
     Attributes:
+        identity: which machine it is.
         summary: None where the account's view does not show the server (or, being deleted, nothing was asked).
         details: None at rest.
         holder: another object of this installation that the server is marked for and that exists.
@@ -28,6 +38,7 @@ class Observed:
     """
 
     mark: Mark
+    identity: Identity = UNKNOWN
     summary: ServerSummary | None = None
     vrack: VrackView | None = None
     details: Details | None = None
@@ -46,13 +57,15 @@ async def observe_server(resource: BareMetalServer, world: World) -> Observed:
         return Observed(mark)
     namespace, secret = resource.metadata.namespace, ovh.credentials_secret_ref.name
     view = await world.account(ovh.endpoint, namespace, secret, ovh.vrack or "")
-    summary, vrack = view.servers.get(ovh.service_name), view.vracks.get(ovh.vrack or "")
-    observed = Observed(mark, summary, vrack)
-    if resource.deleting:
+    identity = identify_server(resource, view.servers, mark)
+    summary, vrack = view.servers.get(identity.name), view.vracks.get(ovh.vrack or "")
+    observed = Observed(mark, identity, summary, vrack)
+    if resource.deleting or not identity.name:
         return observed
+    resource = known_as(resource, identity.name)
     if summary is None or look_closer(resource, summary, vrack):
         client = await world.ovh(ovh.endpoint, namespace, secret)
-        observed = replace(observed, details=await _details(client, resource, summary))
+        observed = replace(observed, details=await _details(client, resource, identity.name, summary))
     if observed.summary is None and observed.details is not None:
         server = observed.details.server
         known = ServerSummary(server.service_name, server.urn, server.display_name, server.tags)
@@ -73,12 +86,8 @@ def look_closer(resource: BareMetalServer, summary: ServerSummary, vrack: VrackV
     return (ovh is not None and bool(ovh.vrack) and not attached(resource, vrack)) or resource.status.address is None
 
 
-async def _details(client: Ovh, resource: BareMetalServer, summary: ServerSummary | None) -> Details | None:
+async def _details(client: Ovh, resource: BareMetalServer, name: str, summary: ServerSummary | None) -> Details | None:
     """One server in detail; None: there is none of that name."""
-    ovh = resource.spec.ovh
-    if ovh is None:
-        return None
-    name = ovh.service_name
     try:
         server = await client.server(name)
     except NotFound:
@@ -130,8 +139,7 @@ async def _held(resource: BareMetalServer, world: World) -> tuple[str, ...]:
     if cloud.deleting:
         return tuple(str(user.key) for user in world.users(key) if not isinstance(user, BareMetalServer))
     hosted = cloud.spec.hosted.ovh if cloud.spec.hosted else None
-    service = resource.spec.ovh.service_name if resource.spec.ovh else ""
-    if hosted is not None and any(s.service_name == service for s in hosted.servers):
+    if hosted is not None and any(_is_listed(resource, cloud, server, world) for server in hosted.servers):
         return (f"{key} lists it in spec.hosted.ovh.servers",)
     if not cloud.status.endpoint or not resource.status.address:
         return ()
@@ -141,3 +149,11 @@ async def _held(resource: BareMetalServer, world: World) -> tuple[str, ...]:
         for host in view.hosts.values()
         if host.name == resource.status.address
     )
+
+
+def _is_listed(resource: BareMetalServer, cloud: SovereignCloud, server: HostedServer, world: World) -> bool:
+    """Whether an entry of the cloud is this machine: under its own name, or under another one."""
+    key = endpoint.server_key(cloud, server)
+    child = world.get(key)
+    name = hosted_service_name(server, child if isinstance(child, BareMetalServer) else None)
+    return key == resource.key or bool(name and name == service_name_of(resource))

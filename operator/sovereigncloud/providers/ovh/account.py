@@ -142,24 +142,25 @@ class Account:
 
         A vRack that the credential does not see is absent. How several types go into one query is not documented.
         """
-        servers = {
-            one.name: ServerSummary(one.name, one.urn, one.display_name, one.tags)
-            for one in await self._resources("dedicatedServer")
-        }
-        known = {one.name: one for one in await self._resources("vrack")} if vracks else {}
+        listed, pages = await self._resources("dedicatedServer")
+        servers = {one.name: ServerSummary(one.name, one.urn, one.display_name, one.tags) for one in listed}
+        listed, more = await self._resources("vrack") if vracks else ([], 0)
+        known = {one.name: one for one in listed}
         views = [await self._vrack(known[name]) for name in sorted(vracks) if name in known]
-        return AccountView(began, servers, {one.name: one for one in views})
+        requests = pages + more + 2 * len(views)
+        return AccountView(began, servers, {one.name: one for one in views}, requests)
 
-    async def _resources(self, kind: str) -> list[Resource]:
+    async def _resources(self, kind: str) -> tuple[list[Resource], int]:
+        """All of a kind, and how many pages they were."""
         found: list[Resource] = []
         headers = {"X-Pagination-Size": _PAGE}
         where = "/v2/iam/resource"
-        for _ in range(_MAX_PAGES):
+        for page in range(1, _MAX_PAGES + 1):
             reply = await self._calls.call("GET", where, query={"resourceType": kind}, headers=headers)
             found += PARSER.read(list[Resource], reply, what=f"OVHcloud GET {where}")
             cursor = reply.headers.get("X-Pagination-Cursor-Next")
             if not cursor:
-                return found
+                return found, page
             headers = {"X-Pagination-Size": _PAGE, "X-Pagination-Cursor": cursor}
         raise Retry(f"more than {_MAX_PAGES} pages", where=f"OVHcloud GET {where}", maybe_done=False)
 
