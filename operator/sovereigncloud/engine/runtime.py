@@ -19,6 +19,7 @@ from sovereigncloud.engine.actor import Actor
 from sovereigncloud.engine.clients import Clients
 from sovereigncloud.engine.events import EventPoster
 from sovereigncloud.engine.examine import AnyController, owner_of
+from sovereigncloud.engine.greetings import Greetings
 from sovereigncloud.engine.guards import Guards, ObjectWriter
 from sovereigncloud.engine.metrics import Metrics
 from sovereigncloud.engine.reconciler import Reconciler, Result
@@ -34,6 +35,7 @@ from sovereigncloud.engine.world import Shared
 from sovereigncloud.kinds.controller import Uses
 from sovereigncloud.kinds.errors import OutsideError
 from sovereigncloud.kinds.ports import Installer, Kubernetes
+from sovereigncloud.kinds.ssh_port import Ssh
 
 logger = logging.getLogger(__name__)
 Json = dict[str, Any]
@@ -54,6 +56,7 @@ class Engine:
         kubernetes: what kinds may do in Kubernetes.
         writer: of status and finalizers.
         installer: of OpenNebula.
+        ssh: asks servers for their host keys; None: nobody does, and none is pinned.
         metrics: counted.
         tracer: of reconciles and of reading clouds and accounts; None: nobody.
         may_write: whether this process holds the Lease.
@@ -72,6 +75,7 @@ class Engine:
         kubernetes: Kubernetes,
         writer: ObjectWriter,
         installer: Installer,
+        ssh: Ssh | None = None,
         metrics: Metrics,
         tracer: Tracer | None = None,
         may_write: Callable[[], bool],
@@ -107,6 +111,7 @@ class Engine:
             clients=clients,
             kubernetes=kubernetes,
             installer=installer,
+            greetings=Greetings(ssh, clock),
             installation=installation,
             plain_http_hosts=frozenset(settings.plain_http_hosts),
             now=now,

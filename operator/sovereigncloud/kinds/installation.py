@@ -286,6 +286,7 @@ def _target(server: HostedServer, child: BareMetalServer) -> InstallTarget:
         roles=tuple(sorted(server.roles)),
         public_macs=public,
         private_macs=private,
+        host_key=child.status.host_key or "",
     )
 
 

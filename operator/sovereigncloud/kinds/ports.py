@@ -408,6 +408,8 @@ class InstallTarget:
     roles: tuple[str, ...]
     public_macs: tuple[str, ...]
     private_macs: tuple[str, ...]
+    host_key: str = ""
+    """As known_hosts takes it; empty: none is pinned."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,18 +16,22 @@ import difflib
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
 from sovereigncloud.api import BareMetalServer
 from sovereigncloud.api.reasons import Reason
 from sovereigncloud.api.sovereigncloud import Reinstall
-from sovereigncloud.core.outcome import Outcome, stalled, waiting
+from sovereigncloud.core.identity import Mark
+from sovereigncloud.core.outcome import DONE, Outcome, stalled, waiting
 from sovereigncloud.core.plan import Action, Disruption, Drift, Plan, Step
+from sovereigncloud.kinds.day0 import Day0, script
+from sovereigncloud.kinds.host_key import HOST_KEY_TAG, Pin, Trust
 from sovereigncloud.kinds.installation import INSTALLED_TAG
-from sovereigncloud.kinds.installation_template import HOSTNAME, SSH_KEY, impossible, parts, unanswered
+from sovereigncloud.kinds.installation_template import HOSTNAME, SCRIPT, SSH_KEY, impossible, parts, unanswered
 from sovereigncloud.kinds.ports import InstallStep, Interface, Reinstallation, Server, Task
+from sovereigncloud.kinds.private_interface import PRIVATE_MODES
 from sovereigncloud.kinds.reinstall_port import DiskGroup, InstallationTemplate
 
 RECORD_TAG = "sovereigncloud.io/reinstall"
@@ -150,9 +154,13 @@ class Details:
 
     @property
     def install_step(self) -> str | None:
-        """The step under way, for people."""
-        doing = [s.comment for s in self.progress if s.status in {"doing", "error"}]
-        return doing[-1] if doing else None
+        """The step under way and which of how many, for people."""
+        doing = [(number, s) for number, s in enumerate(self.progress, start=1) if s.status in {"doing", "error"}]
+        if not doing:
+            return None
+        number, step = doing[-1]
+        said = f"{step.comment} ({number} of {len(self.progress)})"
+        return f"{said}: {step.error}" if step.error else said
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +173,7 @@ class ReinstallServer(Step):
         payload: what is sent; no part of the plan that people see.
         mute: technicians are to be kept out; `muted`: they still are, from the time before.
         installed: the run of the installer that covered the server; that is over with its disks.
+        awaits: what the server says of its host key from now on; None: nothing, nobody logs in. `pinned`: what it said.
         remark: what a person should know of it.
     """
 
@@ -178,6 +187,8 @@ class ReinstallServer(Step):
     mute: bool
     muted: bool
     installed: str
+    awaits: Pin | None = None
+    pinned: str = ""
     remark: str = ""
 
 
@@ -193,14 +204,21 @@ class RecordReinstall(Step):
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What a decision about a reinstallation is made from. `ssh_key`: the public key that is to be let in."""
+    """What a decision about a reinstallation is made from.
+
+    Attributes:
+        ssh_key: the public key that is to be let in; empty for a server that is in no cloud of ours.
+        proof_key: what its host key is proven with, see day0.
+    """
 
     resource: BareMetalServer
     urn: str
     tags: Mapping[str, str]
     details: Details
     now: datetime
+    mark: Mark
     ssh_key: str = ""
+    proof_key: str = field(default="", repr=False)
 
     @property
     def record(self) -> Record | None:
@@ -228,10 +246,10 @@ def plan_reinstall(at: Situation) -> Plan:
             f"reinstall task {at.details.active.id} of {at.name} is running and was not begun here; waiting for its end"
         )
         return Plan(outcome=waiting(Reason.TASK_RUNNING, message, after=LOOK_AGAIN))
-    if request is None:
-        return Plan()
-    if carried_out(at.resource, at.tags):
-        return _after(at, request)
+    if request is None or carried_out(at.resource, at.tags):
+        # An earlier one may have ended badly, with technicians still kept out, when spec turned to another word.
+        left = _ended_badly(at, record, DONE) if record is not None else Plan()
+        return left if left.steps or request is None else _after(at, request)
     against = _begun(at, request) or _refusal(request, at.details) or _unsuitable(at, request)
     return against or Plan(steps=(_begin(at, request),))
 
@@ -447,6 +465,9 @@ def _begin(at: Situation, request: Reinstall) -> ReinstallServer:
         mute=server.monitoring and not server.no_intervention,
         muted=at.muted,
         installed=at.tags.get(INSTALLED_TAG, ""),
+        awaits=_awaits(at),
+        pinned=at.tags.get(HOST_KEY_TAG, ""),
+        remark=_remark(at),
     )
 
 
@@ -458,7 +479,40 @@ def _payload(at: Situation, request: Reinstall) -> Reinstallation:
         operating_system=request.operating_system,
         hostname=_hostname(at.resource) if takes(HOSTNAME) else "",
         ssh_key=at.ssh_key if takes(SSH_KEY) else "",
+        post_installation_script=_script(at, request) if takes(SCRIPT) else "",
         partitions=parts(request.partitioning or ()),
+    )
+
+
+def _script(at: Situation, request: Reinstall) -> str:
+    enabled = [i for i in at.details.interfaces if i.enabled]
+    return script(
+        Day0(
+            service_name=at.name,
+            request=request.request,
+            mark=at.mark,
+            public_macs=tuple(m.lower() for i in enabled if i.mode in PUBLIC_MODES for m in i.macs),
+            private_macs=tuple(m.lower() for i in enabled if i.mode in PRIVATE_MODES for m in i.macs),
+            proof_key=at.proof_key,
+        )
+    )
+
+
+def _awaits(at: Situation) -> Pin | None:
+    """Only where the operator's installer will log in."""
+    template = at.details.template
+    if not at.ssh_key or template is None:
+        return None
+    return Pin(Trust.PROVEN if at.proof_key and template.takes(SCRIPT) else Trust.FIRST_USE)
+
+
+def _remark(at: Situation) -> str:
+    template = at.details.template
+    if template is None or template.takes(SCRIPT):
+        return ""
+    return (
+        f"the installation of {template.name} takes no script: its bonds are left to OpenNebula's installer, and the first"
+        " host key that answers is believed"
     )
 
 

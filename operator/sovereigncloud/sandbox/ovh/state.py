@@ -144,6 +144,7 @@ class Server:
     expires: float
     installs: list[Install] = field(default_factory=list)
     technician_visits: int = 0
+    rekeyed: int = 0  # how often somebody gave its sshd another host key
 
     @property
     def name(self) -> str:
