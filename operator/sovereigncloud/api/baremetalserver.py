@@ -110,6 +110,9 @@ class BareMetalServerStatus(Status):
         default=None, description="What the running installation is doing, in OVHcloud's words."
     )
     interfaces: list[InterfaceStatus] | None = Field(default=None, description="Network interfaces of the server.")
+    monitoring: bool | None = Field(
+        default=None, description="Whether OVHcloud watches the server and sends a technician where it does not answer."
+    )
 
 
 class BareMetalServer(Resource[BareMetalServerSpec, BareMetalServerStatus]):

@@ -167,6 +167,7 @@ class BareMetalServerController:
                 "operatingSystem": before.operating_system,
                 "reinstalled": reinstalled,
                 "installStep": None,
+                "monitoring": before.monitoring,
                 "interfaces": _with_vrack(interfaces, observed.vrack) or None,
             }
         return {
@@ -176,6 +177,7 @@ class BareMetalServerController:
             "operatingSystem": details.server.os or None,
             "reinstalled": reinstalled,
             "installStep": details.install_step,
+            "monitoring": details.server.monitoring,
             "interfaces": [
                 {"uuid": i.uuid, "mode": i.mode, "macs": list(i.macs)} | ({"vrack": i.vrack} if i.vrack else {})
                 for i in details.interfaces
