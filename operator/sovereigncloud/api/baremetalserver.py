@@ -124,6 +124,9 @@ class BareMetalServerStatus(Status):
         " the template takes no script, so the first key that answered is believed.",
     )
     interfaces: list[InterfaceStatus] | None = Field(default=None, description="Network interfaces of the server.")
+    monitoring: bool | None = Field(
+        default=None, description="Whether OVHcloud watches the server and sends a technician where it does not answer."
+    )
 
 
 class BareMetalServer(Resource[BareMetalServerSpec, BareMetalServerStatus]):

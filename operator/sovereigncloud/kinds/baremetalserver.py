@@ -177,6 +177,7 @@ class BareMetalServerController:
                 "installStep": None,
                 "installStepSince": None,
                 **_host_key(observed),
+                "monitoring": before.monitoring,
                 "interfaces": _with_vrack(interfaces, observed.vrack) or None,
             }
         return {
@@ -189,6 +190,7 @@ class BareMetalServerController:
             "installStep": details.install_step,
             "installStepSince": _since(before, details.install_step, observed.now),
             **_host_key(observed),
+            "monitoring": details.server.monitoring,
             "interfaces": [
                 {"uuid": i.uuid, "mode": i.mode, "macs": list(i.macs)} | ({"vrack": i.vrack} if i.vrack else {})
                 for i in details.interfaces

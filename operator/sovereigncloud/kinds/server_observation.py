@@ -144,6 +144,8 @@ def look_closer(resource: BareMetalServer, summary: ServerSummary, vrack: VrackV
     ovh = resource.spec.ovh
     if not resource.settled or is_open(summary.tags) or not carried_out(resource, summary.tags):
         return True
+    if resource.status.monitoring is False:
+        return True  # told as a difference, and no view shows that it is over
     record, request = read_record(summary.tags), resource.spec.reinstall
     if request is not None and record is None:
         return True
