@@ -190,12 +190,12 @@ class Wire:
                 account=exchange.account,
             )
             self.heard(prepared, exchange, body, reply)
-            if prepared.method != "GET" and path != TOKEN_PATH and reply.status < 300:
+            if not _reads(prepared.method, path) and reply.status < 300:
                 self.done.append(("ovh", prepared.method, path))
             return reply.status, {"Content-Type": "application/json", **reply.headers}, reply.text().encode()
 
         acting = functools.partial(self._inflict, self.ovh.faults, prepared.method, path, perform)
-        if prepared.method == "GET" or path == TOKEN_PATH:
+        if _reads(prepared.method, path):
             life.check()
             return acting()
         return self.writes.through(life, f"ovh {prepared.method} {path} {body.decode()[:100]}", acting)
@@ -249,6 +249,10 @@ class Wire:
             return Account(ovh_transport.Transport(_Pool(door, where, way_in), **kept))
 
         return make
+
+
+def _reads(method, path):
+    return method == "GET" or path == TOKEN_PATH or path.endswith("/iam/authorization/check")
 
 
 def _limits(rate=_MANY, burst=_MANY):
