@@ -15,7 +15,6 @@ from sovereigncloud.core.outcome import DONE, Outcome, Phase, done, stalled, wai
 from sovereigncloud.core.plan import Plan, Step
 from sovereigncloud.kinds import certificate, hosts, installation, routing, sites
 from sovereigncloud.kinds.access import INVENTORY_FACT, access_secrets
-from sovereigncloud.kinds.access_observation import access_secrets
 from sovereigncloud.kinds.adoption import plan_adoption
 from sovereigncloud.kinds.building import (
     GenerateCredentials,
