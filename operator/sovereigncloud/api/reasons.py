@@ -142,6 +142,11 @@ class Reason(StrEnum):
     LICENSE_MISSING = "LicenseMissing"
     WIPE_ALL_DISKS_REQUIRED = "WipeAllDisksRequired"
 
+    # Host keys of servers
+    READING_HOST_KEY = "ReadingHostKey"
+    HOST_KEY_UNPROVEN = "HostKeyUnproven"
+    HOST_KEY_CHANGED = "HostKeyChanged"
+
     # Building a cloud
     WAITING_FOR_SERVERS = "WaitingForServers"
     WAITING_FOR_NETWORKS = "WaitingForNetworks"
@@ -247,6 +252,7 @@ class Reason(StrEnum):
     RECORD_DELETED = "RecordDeleted"
     REVERSE_SET = "ReverseSet"
     REVERSE_DELETED = "ReverseDeleted"
+    HOST_KEY_PINNED = "HostKeyPinned"
     RANGE_ADDED = "RangeAdded"
     RANGE_RESIZED = "RangeResized"
     RANGE_REMOVED = "RangeRemoved"
