@@ -139,8 +139,8 @@ capabilities:
   value: {{ .Values.brakes.objects | int64 | quote }}
 - name: SOVEREIGN_BRAKE_FRACTION
   value: {{ .Values.brakes.fraction | quote }}
-- name: SOVEREIGN_OVH_RATE
-  value: {{ .Values.limits.ovh.rate | quote }}
+- name: SOVEREIGN_OVH_REQUESTS_PER_MINUTE
+  value: {{ .Values.limits.ovh.requestsPerMinute | quote }}
 - name: SOVEREIGN_OVH_BURST
   value: {{ .Values.limits.ovh.burst | int64 | quote }}
 - name: SOVEREIGN_OPENNEBULA_RATE
@@ -153,6 +153,8 @@ capabilities:
   value: {{ include "sovereign.ovhEndpoints" . | quote }}
 - name: SOVEREIGN_INSTALLER_IMAGE
   value: {{ include "sovereign.imageOf" (list . .Values.installer.image) | quote }}
+- name: SOVEREIGN_SSH_PORT
+  value: {{ .Values.sandbox.enabled | ternary 0 (.Values.installer.sshPort | int64) | quote }}
 - name: SOVEREIGN_CA_FILE
   value: {{ empty (include "sovereign.privateCA" .) | ternary "" "/etc/sovereign/private-ca/ca.crt" | quote }}
 - name: SOVEREIGN_TRACING_ENDPOINT

@@ -10,7 +10,7 @@ from datetime import datetime
 from sovereigncloud.api import BareMetalServer
 from sovereigncloud.api.base import DeletionPolicy
 from sovereigncloud.api.reasons import Reason
-from sovereigncloud.core.identity import OVH_INSTALLATION, OVH_OBJECT, OVH_UID
+from sovereigncloud.core.identity import OVH_INSTALLATION, OVH_OBJECT, OVH_UID, is_half_removed
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, blocked, done, waiting
 from sovereigncloud.core.plan import Action, Plan, Step
 from sovereigncloud.kinds.errors import OutsideError
@@ -50,7 +50,7 @@ def plan_release(resource: BareMetalServer, observed: Observed, now: datetime) -
     summary = observed.summary
     if summary is None:
         return Plan(outcome=_undelivered(resource, observed))
-    if not observed.is_ours:
+    if not observed.is_ours and not is_half_removed(summary.tags, observed.mark):
         return Plan()
     if resource.deletion_policy is DeletionPolicy.RETAIN:
         if resource.external.get(_RELEASED):

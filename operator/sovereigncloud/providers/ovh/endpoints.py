@@ -8,6 +8,8 @@ from typing import Final
 OTHER: Final = "other"
 
 ENDPOINTS: Final = (
+    "/v1/auth/currentCredential",
+    "/v1/auth/details",
     "/v1/dedicated/server/datacenter/availabilities",
     "/v1/dedicated/server/{}",
     "/v1/dedicated/server/{}/install/compatibleTemplates",
@@ -47,6 +49,7 @@ ENDPOINTS: Final = (
     "/v1/vrack/{}/dedicatedServerInterfaceDetails",
     "/v1/vrack/{}/ip",
     "/v1/vrack/{}/ip/{}",
+    "/v2/iam/authorization/check",
     "/v2/iam/resource",
     "/v2/iam/resource/{}/tag",
     "/v2/iam/resource/{}/tag/{}",
