@@ -7,7 +7,7 @@ import json
 import time
 
 import pytest
-from tests.faults import instances, servers
+from tests.faults import instances, orders, servers
 from tests.faults.conftest import EVERY
 from tests.faults.courses import Report, travel
 from tests.faults.forks import Branch, Forks
@@ -29,6 +29,9 @@ COURSES = (
     servers.HostedDeletion,
     servers.HostLost,
     servers.HostedTakeOver,
+    orders.Ordering,
+    orders.OrderAfterLoss,
+    orders.OrderGivenBack,
 )
 
 

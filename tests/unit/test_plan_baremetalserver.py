@@ -518,6 +518,14 @@ def test_a_retained_server_is_let_go_of_also_where_nobody_answers(error, monkeyp
     assert (plan.steps, plan.outcome.reason) == ((), "")
 
 
+def test_a_mark_that_is_half_taken_off_is_taken_off_wholly():
+    world = deleting(world_with(status={}))
+    tags = world.account_.servers["ns1"].tags
+    del tags["sovereigncloud.io/installation"], tags["sovereigncloud.io/object"]
+    run(Loop(world, BareMetalServerController(), KEY).until_quiet())
+    assert tags == {}
+
+
 def test_a_mark_that_cannot_be_removed_holds_up_no_retained_server(monkeypatch):
     world = deleting(world_with(status={}))
 

@@ -165,6 +165,8 @@ class BareMetalServerController:
         order = before.order.model_dump(by_alias=True, exclude_none=True) if before.order else None
         if observed.purchase is not None:
             order = order_status(observed.purchase, order or {})
+        elif order and observed.identity.name:
+            order["state"] = "Delivered"
         if details is None:
             interfaces = [i.model_dump(by_alias=True, exclude_none=True) for i in before.interfaces or ()]
             return {

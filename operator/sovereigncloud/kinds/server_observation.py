@@ -9,7 +9,7 @@ from sovereigncloud.api import BareMetalServer, SovereignCloud
 from sovereigncloud.api.baremetalserver import OvhServer
 from sovereigncloud.api.base import FINALIZER, DeletionPolicy, Key
 from sovereigncloud.api.sovereigncloud import HostedServer
-from sovereigncloud.core.identity import Mark, Ownership, mark_from_ovh, ownership
+from sovereigncloud.core.identity import OVH_UID, Mark, Ownership, mark_from_ovh, ownership
 from sovereigncloud.kinds import endpoint
 from sovereigncloud.kinds.controller import World
 from sovereigncloud.kinds.day0 import proof_key
@@ -69,11 +69,14 @@ class Observed:
 
     @property
     def is_ours(self) -> bool:
-        """Whether the machine carries this object's mark, or was delivered for it a moment ago."""
+        """Whether the machine carries this object's mark, part of it, or was delivered for it a moment ago."""
         if self.summary is None:
             return False
         found = mark_from_ovh(self.summary.tags)
-        return ownership(found, self.mark) in _OURS or (found is None and self.purchase is not None)
+        if found is None:
+            # Of a mark the UID is the first tag that is written and the last that is taken off.
+            return self.purchase is not None or self.summary.tags.get(OVH_UID) == self.mark.uid
+        return ownership(found, self.mark) in _OURS
 
 
 async def observe_server(resource: BareMetalServer, world: World) -> Observed:
