@@ -395,6 +395,7 @@ FAULTS = [
     ("server-error", True, "Internal server error"),
     ("bad-gateway", True, "HTTP 502"),
     ("request-timeout", True, "HTTP 408"),
+    ("error-after-write", True, "Internal server error"),
     ("lost-before-write", True, "the connection was closed without an answer"),
     ("lost-after-write", True, "the connection was closed without an answer"),
     ("late-write", True, "the connection was closed without an answer"),

@@ -749,6 +749,7 @@ NOTICED = [
     ("service-expired", 460, 0),
     ("lost-before-write", "HTTPError", 0),
     ("lost-after-write", "HTTPError", 1),
+    ("error-after-write", 500, 1),
     ("slow", 200, 1),
 ]
 

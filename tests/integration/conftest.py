@@ -10,7 +10,7 @@ QUICK = {
     "sweep_interval": "3",
     "settle_interval": "0.5",
     "late_write_grace": "4",
-    "ovh_rate": "100",
+    "ovh_requests_per_minute": "6000",
     "ovh_burst": "200",
     "opennebula_rate": "200",
     "opennebula_burst": "200",

@@ -66,7 +66,7 @@ class Shop:
             "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
             "SOVEREIGN_NAMESPACE": SYSTEM,
             "SOVEREIGN_OVH_ENDPOINTS": json.dumps(endpoints),
-            "SOVEREIGN_OVH_RATE": "100",
+            "SOVEREIGN_OVH_REQUESTS_PER_MINUTE": "6000",
             "COLUMNS": "160",
         }
         environment["PATH"] = os.pathsep.join([str(self.programs), environment["PATH"]])

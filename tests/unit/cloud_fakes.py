@@ -8,15 +8,18 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from sovereigncloud.api import BareMetalServer, SovereignCloud, VirtualNetwork
+from tests.unit.shop_fakes import FakeShop
+
+from sovereigncloud.api import BareMetalServer, HostedInstance, SovereignCloud, VirtualNetwork
 from sovereigncloud.core.identity import Mark, mark_from_opennebula
-from sovereigncloud.core.outcome import Phase
+from sovereigncloud.core.outcome import Phase, approval
 from sovereigncloud.core.plan import Action
 from sovereigncloud.kinds.day0 import proof
 from sovereigncloud.kinds.errors import AlreadyRunning, Conflict, MissingSecret, NotFound, Retry
 from sovereigncloud.kinds.ports import (
     AccountView,
     CloudView,
+    Cluster,
     Front,
     Host,
     InstallState,
@@ -39,7 +42,7 @@ RENAME_TAKES = 600.0
 SYSTEMS = frozenset({"debian12_64", "ubuntu2204-server_64", "ubuntu2404-server_64"})
 GRACE = 60.0  # the engine's: how long a write with a lost answer may still take effect
 LASTING = {Action.CREATE, Action.REINSTALL, Action.INSTALL}
-PARSE = {c.crd.kind: c for c in (SovereignCloud, BareMetalServer, VirtualNetwork)}
+PARSE = {c.crd.kind: c for c in (SovereignCloud, BareMetalServer, VirtualNetwork, HostedInstance)}
 
 
 class Clock:
@@ -101,6 +104,7 @@ class FakeOvh:
         self.task_lag = 0.0
         self.purged_after = 3600.0
         self.faults = []
+        self.orders = FakeShop(self)
         self.due = []  # (when, function): writes and effects that come later
         self.writes = []
         self.reads = Counter()
@@ -304,6 +308,10 @@ class FakeOne:
         self.version = None
         self.hosts = {}
         self.vms = {}
+        self.owner = None
+        self.stubborn = set()  # machines that do not move, and oned says nothing of it
+        self.networks = {}
+        self.clusters = {0: Cluster(0, "default", frozenset({0, 1, 2}), frozenset())}
         self.writes = []
 
     def host(self, name, state=2, *, mark=None):
@@ -321,7 +329,35 @@ class FakeOne:
 
     async def view(self, began=0.0):
         self._answer()
-        return CloudView(began, dict(self.vms), {}, {}, dict(self.hosts), {})
+        return CloudView(
+            began,
+            dict(self.vms),
+            dict(self.networks),
+            {},
+            dict(self.hosts),
+            {},
+            clusters=dict(self.clusters),
+            owner=self.owner,
+        )
+
+    async def create_cluster(self, name):
+        self._answer()
+        self.writes.append(f"create cluster {name}")
+        if name in {c.name for c in self.clusters.values()}:
+            raise Conflict(f"NAME is already taken by CLUSTER {name}.")
+        made = 100 + len(self.clusters)
+        self.clusters[made] = Cluster(made, name, frozenset(), frozenset())
+        return made
+
+    async def join_cluster(self, cluster_id, member, member_id):
+        self._answer()
+        self.writes.append(f"join {member} {member_id}")
+        if member == "host":
+            self.hosts[member_id] = replace(self.hosts[member_id], cluster_id=cluster_id)
+            return
+        field = f"{member}s"
+        known = self.clusters[cluster_id]
+        self.clusters[cluster_id] = replace(known, **{field: getattr(known, field) | {member_id}})
 
     async def create_host(self, name, im_mad, vm_mad, cluster_id):
         self._answer()
@@ -331,12 +367,51 @@ class FakeOne:
     async def update_host(self, host_id, attributes):
         self._answer()
         self.writes.append(f"update host {host_id}")
-        self.hosts[host_id] = replace(self.hosts[host_id], mark=mark_from_opennebula(attributes))
+        host = self.hosts[host_id]
+        notes = {**host.notes, **{k: v for k, v in attributes.items() if "LEAVING" in k}}
+        self.hosts[host_id] = replace(
+            host,
+            mark=mark_from_opennebula(attributes) or host.mark,
+            notes={k: v for k, v in notes.items() if v},
+        )
 
     async def enable_host(self, host_id):
         self._answer()
         self.writes.append(f"enable host {host_id}")
         self.hosts[host_id] = replace(self.hosts[host_id], state=2)
+
+    async def disable_host(self, host_id):
+        self._answer()
+        self.writes.append(f"disable host {host_id}")
+        self.hosts[host_id] = replace(self.hosts[host_id], state=4)
+
+    async def delete_host(self, host_id):
+        self._answer()
+        if host_id not in self.hosts:
+            raise NotFound("Error getting host")
+        assert not self.on(host_id), "Can not remove a host with running VMs"
+        self.writes.append(f"delete host {host_id}")
+        del self.hosts[host_id]
+
+    def on(self, host_id):
+        return [vm for vm in self.vms.values() if vm.host == self.hosts[host_id].name]
+
+    def count(self):
+        """As oned counts them: machines with capacity on a host."""
+        self.hosts = {n: replace(h, running_vms=len(self.on(n))) for n, h in self.hosts.items()}
+
+    async def move_vm(self, vm_id, host_id, *, live):
+        self._answer()
+        self.writes.append(f"move vm {vm_id} to host {host_id}{' live' if live else ''}")
+        if vm_id not in self.stubborn:
+            self.vms[vm_id] = replace(self.vms[vm_id], host=self.hosts[host_id].name)
+            self.count()
+
+    async def give_up_vm(self, vm_id):
+        self._answer()
+        self.writes.append(f"give up vm {vm_id}")
+        del self.vms[vm_id]
+        self.count()
 
 
 class FakeInstaller:
@@ -530,7 +605,11 @@ class Loop:
             plan = self.controller.plan(resource, observed, world.now)
             assert plan == self.controller.plan(resource, observed, world.now), "plan is not pure"
             outcome = plan.outcome
+            self._facts(outcome.facts)
             for step in plan.steps:
+                if step.needs:
+                    outcome = approval(step.needs)
+                    break
                 outcome = await self.controller.perform(step, resource, world)
                 performed.append(step)
                 self._facts(outcome.facts)
@@ -582,7 +661,7 @@ class Loop:
         for _ in range(limit):
             looked = await self.once()
             quiet = looked.plan is not None and not looked.performed
-            if quiet and looked.outcome.phase in {Phase.DONE, Phase.STALLED, Phase.BLOCKED}:
+            if quiet and looked.outcome.phase in {Phase.DONE, Phase.STALLED, Phase.BLOCKED, Phase.APPROVAL}:
                 return looked
             self.world.clock.pass_(getattr(looked.outcome, "after", None) or 5.0)
         raise AssertionError(f"not quiet after {limit} looks: {looked}")

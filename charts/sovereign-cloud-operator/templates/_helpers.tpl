@@ -139,8 +139,8 @@ capabilities:
   value: {{ .Values.brakes.objects | int64 | quote }}
 - name: SOVEREIGN_BRAKE_FRACTION
   value: {{ .Values.brakes.fraction | quote }}
-- name: SOVEREIGN_OVH_RATE
-  value: {{ .Values.limits.ovh.rate | quote }}
+- name: SOVEREIGN_OVH_REQUESTS_PER_MINUTE
+  value: {{ .Values.limits.ovh.requestsPerMinute | quote }}
 - name: SOVEREIGN_OVH_BURST
   value: {{ .Values.limits.ovh.burst | int64 | quote }}
 - name: SOVEREIGN_OPENNEBULA_RATE

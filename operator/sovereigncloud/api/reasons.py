@@ -72,6 +72,7 @@ class Reason(StrEnum):
 
     # Endpoints and credentials
     CREDENTIALS_REJECTED = "CredentialsRejected"
+    MISSING_RIGHTS = "MissingRights"
     CREDENTIALS_LOST = "CredentialsLost"
     INSECURE_ENDPOINT = "InsecureEndpoint"
     CERTIFICATE_INVALID = "CertificateInvalid"
@@ -92,6 +93,20 @@ class Reason(StrEnum):
     # Servers, vRack and blocks at OVHcloud
     NO_SUCH_SERVER = "NoSuchServer"
     SERVER_FOUND = "ServerFound"
+    ORDERING = "Ordering"
+    ORDERED = "Ordered"
+    PAYING = "Paying"
+    PAID = "Paid"
+    DELIVERING = "Delivering"
+    NOT_FOR_SALE = "NotForSale"
+    OUT_OF_STOCK = "OutOfStock"
+    PRICE_ABOVE_LIMIT = "PriceAboveLimit"
+    NO_PAYMENT_METHOD = "NoPaymentMethod"
+    DOCUMENTS_REQUESTED = "DocumentsRequested"
+    ORDER_UNCLEAR = "OrderUnclear"
+    ORDER_DIFFERS = "OrderDiffers"
+    ORDER_CANCELLED = "OrderCancelled"
+    ENDS_AT_EXPIRATION = "EndsAtExpiration"
     NO_SUCH_VRACK = "NoSuchVrack"
     NO_SUCH_BLOCK = "NoSuchBlock"
     INTERFACE_IN_OTHER_VRACK = "InterfaceInOtherVrack"
@@ -102,6 +117,7 @@ class Reason(StrEnum):
     ATTACHING_INTERFACE = "AttachingInterface"
     DETACHING_INTERFACE = "DetachingInterface"
     ROUTING_BLOCK = "RoutingBlock"
+    RELEASING_BLOCK = "ReleasingBlock"
     RENAMING = "Renaming"
 
     # Reinstallation
@@ -129,10 +145,23 @@ class Reason(StrEnum):
     WAITING_FOR_NETWORKS = "WaitingForNetworks"
     WAITING_FOR_FRONTEND = "WaitingForFrontend"
     INSTALLING = "Installing"
+    BRINGING_CERTIFICATE = "BringingCertificate"
     INSTALLATION_FAILED = "InstallationFailed"
     INSTALLATION_UNKNOWN = "InstallationUnknown"
     ARCHITECTURE_MISMATCH = "ArchitectureMismatch"
     HOST_NOT_MONITORED = "HostNotMonitored"
+    MOVING_MACHINES = "MovingMachines"
+    MACHINES_NOT_MOVED = "MachinesNotMoved"
+    LAST_HOST = "LastHost"
+    FRONT_END_NEEDED = "FrontEndNeeded"
+
+    # Verification of a cloud
+    VERIFICATION_PENDING = "VerificationPending"
+    VERIFYING = "Verifying"
+    VERIFICATION_PASSED = "VerificationPassed"
+    VERIFICATION_FAILED = "VerificationFailed"
+    NOTHING_VERIFIED = "NothingVerified"
+    VERIFICATION_NOT_POSSIBLE = "VerificationNotPossible"
 
     # Images
     APP_NOT_FOUND = "AppNotFound"
@@ -219,8 +248,15 @@ class Reason(StrEnum):
     HOST_REGISTERED = "HostRegistered"
     HOST_ENABLED = "HostEnabled"
     HOST_MARKED = "HostMarked"
+    HOST_DISABLED = "HostDisabled"
+    HOST_UNREGISTERED = "HostUnregistered"
+    MACHINE_GIVEN_UP = "MachineGivenUp"
+    BLOCK_RELEASED = "BlockReleased"
+    CLUSTER_MADE = "ClusterMade"
+    CLUSTER_JOINED = "ClusterJoined"
     CREDENTIALS_GENERATED = "CredentialsGenerated"
     CREDENTIALS_DELETED = "CredentialsDeleted"
+    CERTIFICATE_BROUGHT = "CertificateBrought"
     INSTALLATION_STARTED = "InstallationStarted"
     INSTALLATION_RECORDED = "InstallationRecorded"
 

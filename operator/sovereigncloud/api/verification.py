@@ -53,6 +53,7 @@ PER_OBJECT = frozenset({ApiCheck.VM_ON_HOST, ApiCheck.VM_ON_NETWORK})
 class Result(StrEnum):
     """What came of a check."""
 
+    PENDING = "Pending"
     RUNNING = "Running"
     PASSED = "Passed"
     FAILED = "Failed"
@@ -101,7 +102,7 @@ class DisabledCheck(Model):
         Field(
             min_length=1,
             max_length=MAX_NAME,
-            pattern=r"^[A-Za-z]+(/[^/ ]+)?$",
+            pattern=r"^[A-Za-z]+(/.+)?$",
             json_schema_extra={
                 WORDS: "must be the name of a check as status.verification.checks shows it, for example VMOnNetwork or"
                 " VMOnHost/192.0.2.10"
@@ -203,8 +204,8 @@ class CheckStatus(Model):
     name: Annotated[str, Field(max_length=MAX_NAME)] = Field(
         description="Which check, for example HostsMonitored or VMOnHost/192.0.2.10."
     )
-    result: Literal[Result.RUNNING, Result.PASSED, Result.FAILED, Result.SKIPPED] = Field(
-        description="What came of it. Running: it is under way. Passed: it is as it should be. Failed: it is not, and the"
+    result: Literal[Result.PENDING, Result.RUNNING, Result.PASSED, Result.FAILED, Result.SKIPPED] = Field(
+        description="What came of it. Pending: it was not begun yet. Running: it is under way. Passed: it is as it should be. Failed: it is not, and the"
         " message says what. Skipped: it was not run, and the message says why."
     )
     message: Annotated[str, Field(max_length=MAX_MESSAGE)] = Field(

@@ -16,6 +16,7 @@ from sovereigncloud.engine.examine import AnyController, Examination, said
 from sovereigncloud.engine.guards import Guards
 from sovereigncloud.engine.metrics import Metrics
 from sovereigncloud.engine.outcomes import outcome_of
+from sovereigncloud.engine.preflight import Preflight
 from sovereigncloud.engine.store import AnyResource
 from sovereigncloud.engine.tracks import INTERRUPTS, MAX_REPEATS, NO_APPROVAL, Track
 from sovereigncloud.engine.workqueue import Backoff
@@ -34,9 +35,11 @@ LOOK_FIRST = waiting(
 )
 """Nothing new is known: nothing is written."""
 _NO_STEP = waiting(Reason.NOT_THE_WRITER, "no step is begun: the Lease is not held", after=5.0, available=True)
+MAX_FACT = 500
+"""Characters of what went wrong, in a value of `status.external`."""
 _SHOWS_OUTSIDE = 0.1
 """Seconds in which a read may still show what was before a write (oned: up to 40 ms, observed)."""
-_MAY_HAVE_MADE = frozenset({Action.CREATE, Action.ATTACH, Action.REINSTALL, Action.INSTALL})
+_MAY_HAVE_MADE = frozenset({Action.CREATE, Action.ATTACH, Action.REINSTALL, Action.INSTALL, Action.VERIFY})
 """What would be there twice if it was done again before a lost one took effect; the record of a one-time request would
 be overwritten by an older one that is late."""
 _MAKES = frozenset({Action.CREATE, Action.DELETE})
@@ -72,6 +75,7 @@ class Actor:
         limits: of the brakes.
         grace: seconds that a write with a lost answer may still take effect.
         may_begin: whether a step may be begun: this process holds the Lease and is not about to end.
+        preflight: looks after rights that lack, before anything is done.
         backoff: after steps that failed.
     """
 
@@ -84,10 +88,12 @@ class Actor:
         limits: Limits,
         grace: float,
         may_begin: Callable[[], bool],
+        preflight: Preflight,
         backoff: Backoff,
     ) -> None:
         self._shared, self._guards, self._metrics = shared, guards, metrics
         self._limits, self._grace, self._may_begin, self._backoff = limits, grace, may_begin, backoff
+        self._preflight = preflight
 
     async def act(self, scope: Scope, examination: Examination) -> Outcome:
         """Perform what may be done, and what to say of it."""
@@ -106,7 +112,10 @@ class Actor:
             return brake if brake is LOOK_FIRST else decision.outcome.merge(brake)
         if decision.approved and self._looks_first(track, decision.approved):
             return LOOK_FIRST
-        return (await self._attempt(scope, examination, steps)).merge(brake)
+        outcome = await self._attempt(scope, examination, steps)
+        if all(s.beside for s in steps):
+            return _beside(said(examination), steps[0].beside, outcome)
+        return outcome.merge(brake)
 
     async def _attempt(self, scope: Scope, examination: Examination, steps: tuple[Step, ...]) -> Outcome:
         """What nobody forbids: unless it was tried a moment ago, or may be on its way already."""
@@ -121,6 +130,8 @@ class Actor:
         if track.must_not_interrupt(steps, self._shared.clock()):
             message = "an interruption that was asked for before may still take effect: it is not asked for again yet"
             return waiting(Reason.OBSERVING, message, available=True)
+        if (lacking := await self._lacking(scope)) is not None:
+            return lacking
         if any(not s.inside for s in steps):
             if not self._may_begin():
                 return _NO_STEP
@@ -128,6 +139,10 @@ class Actor:
         if examination.decision.approved:
             self._begin_approved(scope, examination)
         return await self._perform(scope, examination, steps, signature)
+
+    async def _lacking(self, scope: Scope) -> Outcome | None:
+        """Rights that lack. Who deletes something is not held up by those that only its making needs."""
+        return None if scope.resource.deleting else await self._preflight.lacking(scope.resource)
 
     def _not_now(self, track: Track, steps: tuple[Step, ...], signature: str) -> Outcome | None:
         """Why these steps are not tried now: they failed a moment ago, or they were done often and changed nothing."""
@@ -249,7 +264,7 @@ class Actor:
             logger.warning("%s %s failed: %s", step.action, step.target, error, extra={"object": name})
             if isinstance(error, Auth):
                 self._shared.distrust(scope.resource, scope.uses)
-            result, failed = outcome_of(error), True
+            result, failed = await self._preflight.explained(error, scope.resource) or outcome_of(error), True
         except Exception as error:
             unanswered = True
             logger.exception("%s %s failed", step.action, step.target, extra={"object": name})
@@ -272,6 +287,18 @@ def signature_of(resource: AnyResource, steps: tuple[Step, ...]) -> str:
     """Names an attempt: these steps, for this spec, as often as somebody asks for it anew."""
     asked = resource.metadata.annotations.get(RECONCILE_REQUESTED_AT, "")
     return f"{plan_hash(steps)} {resource.metadata.generation} {asked}"
+
+
+def _beside(told: Outcome, key: str, outcome: Outcome) -> Outcome:
+    """What is said of an object while something is done beside what it declares: what would be said without it. What went
+    wrong is kept as a fact, for the condition that speaks of it; it is tried again, or not, like any other step.
+    """
+    failed = outcome.phase in {Phase.RETRY, Phase.STALLED, Phase.BLOCKED} or outcome.reason == Reason.QUOTA_EXCEEDED
+    facts = {**told.facts, **outcome.facts, **({key: outcome.message[:MAX_FACT]} if failed else {})}
+    times = [t for t in (told.after, outcome.after) if t is not None]
+    return replace(
+        told, facts=facts, events=told.events + outcome.events, after=min(times) if times else None, beside=True
+    )
 
 
 def _progress(steps: tuple[Step, ...]) -> Reason:

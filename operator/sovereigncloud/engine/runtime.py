@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from secrets import token_hex
 from time import monotonic, time
@@ -22,6 +22,7 @@ from sovereigncloud.engine.examine import AnyController, owner_of
 from sovereigncloud.engine.greetings import Greetings
 from sovereigncloud.engine.guards import Guards, ObjectWriter
 from sovereigncloud.engine.metrics import Metrics
+from sovereigncloud.engine.preflight import Preflight
 from sovereigncloud.engine.reconciler import Reconciler, Result
 from sovereigncloud.engine.settings import Settings
 from sovereigncloud.engine.store import Store, Stored, key_of, secret_key, targets
@@ -32,15 +33,20 @@ from sovereigncloud.engine.tracks import Tracks
 from sovereigncloud.engine.watches import Watches
 from sovereigncloud.engine.workqueue import Backoff, Lane, Workqueue
 from sovereigncloud.engine.world import Shared
+from sovereigncloud.kinds import urgency
 from sovereigncloud.kinds.controller import Uses
 from sovereigncloud.kinds.errors import OutsideError
 from sovereigncloud.kinds.ports import Installer, Kubernetes
 from sovereigncloud.kinds.ssh_port import Ssh
+from sovereigncloud.kinds.urgency import Urgency
 
 logger = logging.getLogger(__name__)
 Json = dict[str, Any]
 
 _NAMED = frozenset({"MachineImage", "VirtualNetwork"})
+_RESERVED = 4
+"""Every fourth worker takes only what a person changed."""
+_UNANSWERED = frozenset[Phase | str]({Phase.WAITING, Phase.RETRY, "error"})
 _AGAIN = {Phase.BLOCKED: 60.0, Phase.STALLED: 300.0}
 """Seconds until an object is looked at again, should no event and no sweep tell that its cause went."""
 
@@ -93,6 +99,7 @@ class Engine:
         self._events = EventPoster(writer, clock=clock)
         self._tasks: list[asyncio.Task[None]] = []
         self._since: dict[Key, float] = {}
+        self._asked: set[Key] = set()
         self.synced = False
         self._tracer = tracer or Untraced()
         self.watches = Watches(
@@ -122,6 +129,7 @@ class Engine:
         limits = Limits(settings.brake_objects, settings.brake_fraction)
         self._sweeper = Sweeper(self._shared, controllers, self._recheck, limits, metrics)
         guards = Guards(controllers, self.store, writer, self.ingest)
+        self._preflight = Preflight(clients, self.store.get, clock)
         actor = Actor(
             self._shared,
             guards,
@@ -129,6 +137,7 @@ class Engine:
             limits=limits,
             grace=settings.late_write_grace,
             may_begin=lambda: may_write() and not self.queue.stopped,
+            preflight=self._preflight,
             backoff=backoff,
         )
         self._reconciler = Reconciler(
@@ -137,6 +146,7 @@ class Engine:
             actor,
             guards,
             writer,
+            preflight=self._preflight,
             may_write=may_write,
             event=self._events.post,
             ingest=self.ingest,
@@ -204,12 +214,14 @@ class Engine:
             return
         self.queue.forget(key)
         self._shared.tracks.forget(key)
+        self._asked.discard(key)
         self.watches.gone(key)
         self._shared.verdicts.pop(key, None)
         self._shared.account_verdicts.pop(key, None)
         for secret in stored.uses.secrets:
             if next(self.store.users(secret_key(key.namespace, secret.name)), None) is None:
                 self._clients.drop(key.namespace, secret.name)
+                self._preflight.drop(key.namespace, secret.name)
         for other in (*targets(stored.uses), *self.store.users(key)):
             self._recheck(other)
         for owner in stored.body()["metadata"].get("ownerReferences") or ():
@@ -249,8 +261,11 @@ class Engine:
     def start(self) -> None:
         """Start the workers. Before Kopf: it cancels what is started after it (facts of Kopf 1.45, running.py)."""
         self._shared.tracks.start()
+        # Workers that wait for their turn at an API would else be all there are: a person's change must find one.
+        reserved = self._settings.workers // _RESERVED
         self._tasks = [
-            asyncio.create_task(self._work(), name=f"worker {number}") for number in range(self._settings.workers)
+            asyncio.create_task(self._work((Lane.USER,) if number < reserved else Lane), name=f"worker {number}")
+            for number in range(self._settings.workers)
         ]
         self._tasks.append(asyncio.create_task(self._events.run(), name="events"))
 
@@ -285,8 +300,8 @@ class Engine:
             standings=self.store.standings(),
         )
 
-    async def _work(self) -> None:
-        while (key := await self.queue.get()) is not None:
+    async def _work(self, lanes: Iterable[Lane]) -> None:
+        while (key := await self.queue.get(lanes)) is not None:
             begun = self._since[key] = self._clock()
             outcome: Phase | str = "error"
             try:
@@ -307,12 +322,20 @@ class Engine:
             "sovereign.generation": generation,
         }
         with self._tracer.trace(f"reconcile {key.kind}", attributes) as span:
-            with busy_with(Subject(key, uid, generation, reconcile_id, *span.ids)):
+            with busy_with(Subject(key, uid, generation, reconcile_id, *span.ids)), urgency.at(self._urgency(key)):
                 outcome = await self._reconcile(key)
+            if outcome not in _UNANSWERED:
+                self._asked.discard(key)
             told = outcome.name.lower() if isinstance(outcome, Phase) else outcome
             ended = {"sovereign.outcome": told, "sovereign.reconcile_id": reconcile_id}
             span.tell(ended, failed=outcome in {Phase.RETRY, "error"})
         return outcome
+
+    def _urgency(self, key: Key) -> Urgency:
+        """A person's change is one until it came to something, through all the looks that it takes."""
+        if self.queue.lane(key) is Lane.USER:
+            self._asked.add(key)
+        return Urgency.USER if key in self._asked else Urgency.RECHECK
 
     async def _reconcile(self, key: Key) -> Phase | str:
         try:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+import sovereigncloud
+
 PREFIX = "SOVEREIGN_"
 
 
@@ -25,7 +27,7 @@ class OvhUrls(BaseModel):
 
 
 class Settings(BaseModel):
-    """Settings of the operator. Times in seconds, rates in requests per second."""
+    """Settings of the operator. Times in seconds, rates in requests per second where they do not say otherwise."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -47,9 +49,10 @@ class Settings(BaseModel):
     brake_fraction: float = Field(default=0.10, gt=0, le=1)
     plain_http_hosts: tuple[str, ...] = ()
     """Public hosts that may be spoken to in plain http, by name."""
-    ovh_rate: float = Field(default=0.8, gt=0)
-    """OVHcloud staff: 60 requests a minute per credential are fine (python-ovh#81)."""
-    ovh_burst: int = Field(default=20, ge=1)
+    ovh_requests_per_minute: float = Field(default=50, gt=0)
+    """OVHcloud staff: up to 60 requests a minute per credential are fine (python-ovh#81)."""
+    ovh_burst: int = Field(default=10, ge=1)
+    """That may come at once. With both as they are, no minute sees more than 60."""
     ovh_endpoints: dict[str, OvhUrls] = {}
     """Other base URLs for ovh-eu, ovh-ca, ovh-us: a gateway that stands before the API. JSON."""
     ca_file: str = ""
@@ -60,7 +63,8 @@ class Settings(BaseModel):
     http_port: int = Field(default=8080, ge=0, le=65535)
     http_host: str = ""
     """The address that probes and metrics are served on; empty: all, of IPv4 and of IPv6, whatever the cluster has."""
-    installer_image: str = "quay.io/ansible/awx-ee:24.6.1"
+    installer_image: str = f"ghcr.io/sovereigncloud-io/sovereign-cloud-installer:{sovereigncloud.__version__}"
+    """What the Jobs run that install OpenNebula (release/installer)."""
     ssh_port: int = Field(default=22, ge=0, le=65535)
     """Where sshd listens on every server of a hosted cloud: its host key is read there after a reinstallation. 0: nobody
     reads any, and the installer believes the first that answers."""

@@ -15,7 +15,9 @@ from time import monotonic, time
 from typing import Generic, Protocol, TypeVar
 
 from sovereigncloud.api.base import Key
+from sovereigncloud.kinds import urgency
 from sovereigncloud.kinds.errors import MissingSecret, NotYet, OutsideError, Retry
+from sovereigncloud.kinds.urgency import Urgency
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +84,9 @@ class ViewWatch(Generic[ViewT]):
         self.swept_at = wall()
         """When everything was last compared with a view, seconds of Unix time; when it began, until then."""
         self._waiting: set[Key] = set()
-        self._settling: set[Key] = set()
+        self._urgency = Urgency.RECHECK
+        """Of the next read: that of the most urgent who waits for it."""
+        self._settling: dict[Key, Urgency] = {}
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -103,16 +107,20 @@ class ViewWatch(Generic[ViewT]):
         if self._failures < _UNANSWERED and self._view is not None and self._view.began > newer_than:
             return self._view
         if self._error is not None and (self._failures >= _UNANSWERED or self._tried > newer_than):
-            self._waiting.add(key)
+            self._wait(key)
             # One error is raised for all who wait, and each raise would lengthen its traceback.
             raise self._error.with_traceback(None)
         early = newer_than - self._clock()
         if early > 0:
             raise NotYet(f"a write for it may still take effect in {self._name}", after=early + 0.01)
-        self._waiting.add(key)
+        self._wait(key)
         self._start()
         self._wake.set()
         raise BeingReadError(f"{self._name} is being read", after=_LONGEST_BACKOFF)
+
+    def _wait(self, key: Key) -> None:
+        self._waiting.add(key)
+        self._urgency = min(self._urgency, urgency.current())
 
     def peek(self, newer_than: float) -> ViewT:
         """As `get`, for who only compares: nobody is queued, and nothing is read on its behalf."""
@@ -122,14 +130,15 @@ class ViewWatch(Generic[ViewT]):
 
     def settle(self, key: Key) -> None:
         """Something is under way for this object: read often until `rest`."""
-        if key not in self._settling:
-            self._settling.add(key)
+        new = key not in self._settling
+        self._settling[key] = urgency.current()
+        if new:
             self._start()
             self._wake.set()
 
     def rest(self, key: Key) -> None:
         """Nothing is under way for this object any more."""
-        self._settling.discard(key)
+        self._settling.pop(key, None)
 
     def settling(self, key: Key) -> bool:
         return key in self._settling
@@ -198,8 +207,10 @@ class ViewWatch(Generic[ViewT]):
     async def _once(self) -> None:
         began = self._clock()
         self._soon = False
+        hurry, self._urgency = min((self._urgency, *self._settling.values())), Urgency.RECHECK
         try:
-            self._view = await self._read(began)
+            with urgency.at(hurry):
+                self._view = await self._read(began)
             self._error, self._failures = None, 0
         except (OutsideError, MissingSecret) as error:
             self._error, self._failures = error, self._failures + 1

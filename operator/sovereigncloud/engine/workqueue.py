@@ -9,7 +9,7 @@ import asyncio
 import heapq
 import random
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import IntEnum
 from time import monotonic
 from typing import Generic, TypeVar
@@ -65,7 +65,7 @@ class Workqueue(Generic[KeyT]):
         self._backoff, self._clock = backoff or Backoff(), clock
         self._lanes: tuple[deque[KeyT], deque[KeyT]] = (deque(), deque())
         self._queued: dict[KeyT, tuple[Lane, float]] = {}
-        self._running: set[KeyT] = set()
+        self._running: dict[KeyT, Lane] = {}
         self._again: dict[KeyT, Lane] = {}
         self._later: list[tuple[float, int, KeyT]] = []
         self._due: dict[KeyT, float] = {}
@@ -116,17 +116,18 @@ class Workqueue(Generic[KeyT]):
     def failures(self, key: KeyT) -> int:
         return self._failures.get(key, 0)
 
-    async def get(self) -> KeyT | None:
-        """The next key; None when the queue was stopped."""
+    async def get(self, lanes: Iterable[Lane] = Lane) -> KeyT | None:
+        """The next key of these lanes; None when the queue was stopped."""
+        lanes = tuple(lanes)
         while not self._stopped:
             self._promote()
-            for lane in Lane:
+            for lane in lanes:
                 while self._lanes[lane]:
                     key = self._lanes[lane].popleft()
                     queued, since = self._queued.get(key, (None, 0.0))
                     if queued == lane:  # else it moved to the other lane
                         del self._queued[key]
-                        self._running.add(key)
+                        self._running[key] = lane
                         self._waited(lane, self._clock() - since)
                         return key
             self._wake.clear()
@@ -140,7 +141,7 @@ class Workqueue(Generic[KeyT]):
 
     def done(self, key: KeyT) -> None:
         """A worker is done with a key."""
-        self._running.discard(key)
+        self._running.pop(key, None)
         if key in self._again:
             self.add(key, self._again.pop(key))
 
@@ -160,6 +161,10 @@ class Workqueue(Generic[KeyT]):
     @property
     def running(self) -> frozenset[KeyT]:
         return frozenset(self._running)
+
+    def lane(self, key: KeyT) -> Lane:
+        """In which a key that runs came."""
+        return self._running.get(key, Lane.RECHECK)
 
     @property
     def stopped(self) -> bool:

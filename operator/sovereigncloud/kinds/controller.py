@@ -16,6 +16,9 @@ from sovereigncloud.kinds.ssh_port import Greeting
 
 AnyResource = Resource[Any, Any]
 
+OWN_CONDITIONS = "conditions"
+"""Among the fields that `Controller.status` gives: conditions of the kind's own, each with type, status, reason and message."""
+
 
 @dataclass(frozen=True, slots=True)
 class SecretUse:
@@ -124,6 +127,6 @@ class Controller(Protocol[ResourceT, ObservedT]):
 
     def status(self, resource: ResourceT, observed: ObservedT) -> Mapping[str, object]:
         """The kind's own status fields (camelCase, as in the CRD): states and ids, no ages, nothing that moves by
-        itself. Keys with None are removed.
+        itself. Keys with None are removed. Under OWN_CONDITIONS: conditions of its own, all of them each time.
         """
         ...

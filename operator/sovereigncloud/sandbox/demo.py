@@ -17,7 +17,7 @@ from sovereigncloud.sandbox.stage import RELEASE, SYSTEM, Json, Stage, StageErro
 
 _KINDS = "sovereignclouds,baremetalservers,virtualnetworks,machineimages,hostedinstances"
 # The simulated account has no limit worth keeping, and nobody wants to watch a minute of waiting for a sweep.
-_SETTINGS = {"sweep_interval": "4", "settle_interval": "1", "ovh_rate": "50", "ovh_burst": "100"}
+_SETTINGS = {"sweep_interval": "4", "settle_interval": "1", "ovh_requests_per_minute": "3000", "ovh_burst": "100"}
 
 _BROKEN = 7  # fields
 

@@ -17,7 +17,7 @@ from sovereigncloud.sandbox.overlay import prepare
 from sovereigncloud.sandbox.services import ANNOUNCE
 from sovereigncloud.sandbox.stage import RELEASE, SYSTEM, Stage
 
-_SETTINGS = {"sweep_interval": "10", "settle_interval": "1", "ovh_rate": "50", "ovh_burst": "100"}
+_SETTINGS = {"sweep_interval": "10", "settle_interval": "1", "ovh_requests_per_minute": "3000", "ovh_burst": "100"}
 
 
 def main() -> None:

@@ -45,7 +45,7 @@ _VALUES = {
     "settle_interval": "settleInterval",
     "late_write_grace": "lateWriteGrace",
     "lease_seconds": "leaseSeconds",
-    "ovh_rate": "limits.ovh.rate",
+    "ovh_requests_per_minute": "limits.ovh.requestsPerMinute",
     "ovh_burst": "limits.ovh.burst",
     "opennebula_rate": "limits.openNebula.rate",
     "opennebula_burst": "limits.openNebula.burst",

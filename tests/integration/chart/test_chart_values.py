@@ -112,7 +112,7 @@ def test_documentation_says_the_same_everywhere():
     ), "run: sovereign crds --write"
     readme = (CHART / "README.md").read_text()
     assert chart_values.readme(readme, DOCUMENTED) == readme, "run: sovereign crds --write"
-    assert "| `limits.ovh.rate` | `0.8` |" in readme
+    assert "| `limits.ovh.requestsPerMinute` | `50` |" in readme
 
 
 DOCUMENTS = [

@@ -10,7 +10,7 @@ from sovereigncloud.api.reasons import Reason
 from sovereigncloud.kinds.errors import Rejected
 from sovereigncloud.kinds.ports import OpenNebula
 from sovereigncloud.providers.calls import Observer
-from sovereigncloud.providers.limits import CircuitBreaker, TokenBucket
+from sovereigncloud.providers.limits import Budget, CircuitBreaker, TokenBucket
 from sovereigncloud.providers.opennebula.frontend import FrontEnd
 from sovereigncloud.providers.opennebula.session import Connections, Login, Timeout
 from sovereigncloud.providers.opennebula.transport import Transport
@@ -45,9 +45,7 @@ def open_nebula_factory(
         connections = Connections(Login(endpoint, username, password, authority, ca_file), timeout)
         transport = Transport(
             connections,
-            bucket=TokenBucket(rate, burst),
-            breaker=CircuitBreaker(),
-            threads=threads,
+            Budget(TokenBucket(rate, burst, places=threads), CircuitBreaker()),
             deadline=deadline,
             observer=observer,
         )

@@ -11,7 +11,7 @@ import requests
 
 from sovereigncloud.kinds.errors import OutsideError, Rejected, Retry
 from sovereigncloud.providers.calls import Call, Observer, Unobserved
-from sovereigncloud.providers.limits import CircuitBreaker, TokenBucket
+from sovereigncloud.providers.limits import Budget, HeldOffError
 from sovereigncloud.providers.opennebula.errors import code_word, error_of, http_error, silence
 from sovereigncloud.providers.opennebula.session import Answer, Connections, HttpStatus, NotXmlRpc
 
@@ -26,18 +26,16 @@ class Transport:
     def __init__(
         self,
         connections: Connections,
+        budget: Budget,
         *,
-        bucket: TokenBucket,
-        breaker: CircuitBreaker,
-        threads: int,
         deadline: float,
         observer: Observer | None = None,
     ) -> None:
         self._connections, self._deadline = connections, deadline
-        self.bucket, self.breaker = bucket, breaker
+        self.budget = budget
+        self._bucket, self._breaker = budget.bucket, budget.breaker
         self._observer = observer or Unobserved()
         self._last_failure = ""
-        self._limiter = anyio.CapacityLimiter(threads)
         # Number and time are limited here; a thread that was given up ends by its own timeouts.
         self._threads = anyio.CapacityLimiter(math.inf)
 
@@ -51,17 +49,22 @@ class Transport:
 
     async def _call(self, method: str, arguments: tuple[Any, ...], *, write: bool) -> Any:
         where = f"OpenNebula {method}"
-        if wait := self.breaker.wait():
-            # In the words of the last failure: a message that changes at every try would be a write to status.
-            raise Retry(self._last_failure, where=where, after=wait, maybe_done=False)
-        async with self._limiter:
-            await self.bucket.acquire()
-            with self._observer.during(call := Call("opennebula", method)):
-                answer = await self._answer(call, method, arguments, write=write)
-        self.breaker.succeeded()
+        if wait := self._breaker.wait():
+            raise self._not_now(where, wait)
+        try:
+            async with self._bucket.turn():
+                with self._observer.during(call := Call("opennebula", method)):
+                    answer = await self._answer(call, method, arguments, write=write)
+        except HeldOffError as error:
+            raise self._not_now(where, error.seconds) from None
+        self._breaker.succeeded()
         if not answer.ok:
             raise error_of(answer.code, str(answer.value), where=where)
         return answer.value
+
+    def _not_now(self, where: str, wait: float) -> Retry:
+        """In the words of the last failure: a message that changes at every try would be a write to status."""
+        return Retry(self._last_failure, where=where, after=wait, maybe_done=False)
 
     async def _answer(self, call: Call, method: str, arguments: tuple[Any, ...], *, write: bool) -> Answer:
         where = f"OpenNebula {method}"
@@ -81,7 +84,7 @@ class Transport:
             call.code = str(error.status)
             raise self._http(error, where, write=write) from None
         except xmlrpc.client.Fault as fault:
-            self.breaker.succeeded()
+            self._breaker.succeeded()
             call.code = code_word(fault.faultCode)
             raise error_of(fault.faultCode, fault.faultString, where=where) from None
         except (UnicodeError, OverflowError) as error:
@@ -96,13 +99,14 @@ class Transport:
     def _http(self, status: HttpStatus, where: str, *, write: bool) -> OutsideError:
         error = http_error(status.status, status.retry_after, where=where, write=write)
         if status.status == _TOO_MANY:
-            self.bucket.close(getattr(error, "after", None) or _RATE_LIMIT_PAUSE)
+            self._last_failure = error.message
+            self._bucket.close(getattr(error, "after", None) or _RATE_LIMIT_PAUSE)
             return error
         return self._ill(error)
 
     def _ill(self, error: OutsideError) -> OutsideError:
         if isinstance(error, Retry):
-            self.breaker.failed()
+            self._breaker.failed()
             self._last_failure = error.message
         return error
 

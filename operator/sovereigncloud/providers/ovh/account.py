@@ -8,8 +8,10 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
+from weakref import WeakValueDictionary
 
 from sovereigncloud.api.reasons import Reason
+from sovereigncloud.core.identity import OVH_INSTALLATION
 from sovereigncloud.kinds.errors import AlreadyRunning, Conflict, NotFound, Rejected, Retry
 from sovereigncloud.kinds.ports import (
     AccountView,
@@ -24,8 +26,9 @@ from sovereigncloud.kinds.ports import (
     VrackView,
 )
 from sovereigncloud.kinds.reinstall_port import DiskGroup, InstallationTemplate, Part, TemplateInput
+from sovereigncloud.kinds.rights_port import Rights
 from sovereigncloud.providers.calls import Observer
-from sovereigncloud.providers.limits import Allowance, CircuitBreaker, TokenBucket
+from sovereigncloud.providers.limits import Allowance, Budget, CircuitBreaker, TokenBucket
 from sovereigncloud.providers.ovh.client import (
     KNOWN,
     TIMEOUT,
@@ -36,6 +39,7 @@ from sovereigncloud.providers.ovh.client import (
     ServiceAccount,
     Timeout,
 )
+from sovereigncloud.providers.ovh.orders import Orders
 from sovereigncloud.providers.ovh.replies import (
     PARSER,
     Dedicated,
@@ -49,6 +53,7 @@ from sovereigncloud.providers.ovh.replies import (
     Systems,
     VirtualInterface,
 )
+from sovereigncloud.providers.ovh.rights import Permissions
 from sovereigncloud.providers.ovh.transport import Transport, path
 
 T = TypeVar("T")
@@ -64,12 +69,20 @@ _RUNNING: Final = re.compile(rf"Task (\d+) of type {_REINSTALL} ")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one credential may use. Rate in calls per second; OVHcloud staff: 60 a minute are fine (python-ovh#81)."""
+    """What one credential may use: calls per second, at once, and under way at a time.
 
-    rate: float = 0.8
-    burst: int = 20
+    OVHcloud staff: up to 60 a minute per consumer key are fine (python-ovh#81). With these there are never more in any
+    minute: what stands in a full bucket, and what comes into it meanwhile.
+    """
+
+    rate: float = 50 / 60
+    burst: int = 10
     threads: int = 4
     timeout: Timeout = TIMEOUT
+
+
+def _full(limits: Limits) -> Budget:
+    return Budget(TokenBucket(limits.rate, limits.burst, places=limits.threads), CircuitBreaker())
 
 
 def ovh_factory(
@@ -82,14 +95,21 @@ def ovh_factory(
 
     `endpoints` may name other base URLs, for a gateway that stands before the API; `ca_file` has authorities that are
     believed beside the public ones.
+
+    OVHcloud counts by credential: two Secrets that hold the same one, and a Secret whose password was changed, share a
+    budget.
     """
+    budgets: WeakValueDictionary[tuple[str, str], Budget] = WeakValueDictionary()
 
     def make(endpoint: str, secret: Mapping[str, str]) -> Ovh:
         if endpoint not in endpoints:
             raise Rejected(
                 f"no such endpoint {endpoint}; there are {', '.join(endpoints)}", reason=Reason.UNKNOWN_ENDPOINT
             )
-        return Account(transport(endpoints[endpoint], credentials(secret), limits, observer, ca_file))
+        way_in = credentials(secret)
+        budget = budgets.setdefault((endpoint, way_in.name), _full(limits))
+        calls = transport(endpoints[endpoint], way_in, limits, observer, ca_file, budget)
+        return Account(calls, has_rules=isinstance(way_in, ApplicationKeys))
 
     return make
 
@@ -107,13 +127,12 @@ def transport(
     limits: Limits = Limits(),
     observer: Observer | None = None,
     ca_file: str = "",
+    budget: Budget | None = None,
 ) -> Transport:
     """The calls of one credential under its limits."""
     return Transport(
         ClientPool(endpoint, way_in, limits.timeout, ca_file),
-        bucket=TokenBucket(limits.rate, limits.burst),
-        breaker=CircuitBreaker(),
-        threads=limits.threads,
+        budget or _full(limits),
         # A call and what must come before it; silence within each ends by the timeouts.
         deadline=2 * sum(limits.timeout),
         observer=observer,
@@ -123,13 +142,20 @@ def transport(
 class Account:
     """One OVHcloud account under one credential."""
 
-    def __init__(self, calls: Transport) -> None:
+    def __init__(self, calls: Transport, *, has_rules: bool = False) -> None:
         self._calls = calls
+        self.rights: Rights = Permissions(calls, has_rules=has_rules)
+        self._orders = Orders(calls)
+
+    @property
+    def orders(self) -> Orders:
+        """Ordering, and the end of services."""
+        return self._orders
 
     @property
     def allowance(self) -> Allowance:
         """What may still be asked: a metric."""
-        return Allowance.of(self._calls.bucket, self._calls.breaker)
+        return self._calls.budget.allowance
 
     async def _read(self, kind: type[T], where: str, query: Mapping[str, str] | None = None) -> T:
         reply = await self._calls.call("GET", where, query=query)
@@ -287,7 +313,8 @@ class Account:
             await self._calls.call("POST", path("/v2/iam/resource/{}/tag", urn), {"key": key, "value": value})
 
     async def untag(self, urn: str, keys: frozenset[str]) -> None:
-        for key in sorted(keys):
+        # The installation last: until then whoever comes after a crash knows whose the rest is.
+        for key in sorted(keys, key=lambda k: (k == OVH_INSTALLATION, k)):
             await self._gone(path("/v2/iam/resource/{}/tag/{}", urn, key))
 
     # -- vRack

@@ -51,6 +51,11 @@ class ApplicationKeys:
     application_secret: str = field(repr=False)
     consumer_key: str = field(repr=False)
 
+    @property
+    def name(self) -> str:
+        """By which OVHcloud counts its calls. A secret, since this one is."""
+        return self.consumer_key
+
 
 @dataclass(frozen=True, slots=True)
 class ServiceAccount:
@@ -58,6 +63,11 @@ class ServiceAccount:
 
     client_id: str
     client_secret: str = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """By which OVHcloud counts its calls."""
+        return self.client_id
 
 
 Credentials = ApplicationKeys | ServiceAccount

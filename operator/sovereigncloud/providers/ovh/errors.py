@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 import requests
@@ -129,13 +130,22 @@ def answer_of(response: requests.Response) -> Answer:
         # The token endpoint answers in the words of OAuth2 (RFC 6749, section 5.2).
         message=str(fields.get("message") or fields.get("error_description") or fields.get("error") or ""),
         missing=", ".join(str(one) for one in missing if one),
-        retry_after=_seconds(response.headers.get("Retry-After")),
+        retry_after=_seconds(response.headers.get("Retry-After"), response.headers.get("Date")),
     )
 
 
-def _seconds(header: str | None) -> float | None:
-    # The other form of the header is a date; no API that answers 429 was seen to use it.
-    return float(header) if header and re.fullmatch(r"\d{1,5}", header.strip()) else None
+_LONGEST_WAIT: Final = 99_999.0
+
+
+def _seconds(header: str | None, now: str | None) -> float | None:
+    """Of a Retry-After (RFC 9110, 10.2.3): a number, or a date by the clock of who answers."""
+    if header and re.fullmatch(r"\d{1,5}", header.strip()):
+        return float(header)
+    try:
+        wait = (parsedate_to_datetime(header or "") - parsedate_to_datetime(now or "")).total_seconds()
+    except (TypeError, ValueError):
+        return None
+    return min(max(wait, 0.0), _LONGEST_WAIT)
 
 
 @dataclass(frozen=True, slots=True)

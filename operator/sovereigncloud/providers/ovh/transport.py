@@ -15,7 +15,7 @@ import requests
 
 from sovereigncloud.kinds.errors import OutsideError, Retry
 from sovereigncloud.providers.calls import Call, Observer, Unobserved
-from sovereigncloud.providers.limits import CircuitBreaker, TokenBucket
+from sovereigncloud.providers.limits import Budget, HeldOffError
 from sovereigncloud.providers.ovh.client import ClientPool, EntryRefused, EntryUnreachable
 from sovereigncloud.providers.ovh.endpoints import endpoint_class
 from sovereigncloud.providers.ovh.errors import Answer, answer_of, entry_error, error_of, silence
@@ -25,8 +25,6 @@ _REFUSED_AT_THE_DOOR: Final = frozenset({(400, "QUERY_TIME_OUT"), (400, "INVALID
 """Answers that a stale difference of clocks was seen to cause; nothing was done, so the call may be signed anew."""
 _RATE_LIMIT_PAUSE: Final = 5.0
 """Seconds without calls after a 429 that does not say when to come back."""
-_PATIENCE: Final = 5.0
-"""Seconds that a call waits for the API to be asked again; longer, the object waits and the worker does something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +46,16 @@ class Transport:
     def __init__(
         self,
         pool: ClientPool,
+        budget: Budget,
         *,
-        bucket: TokenBucket,
-        breaker: CircuitBreaker,
-        threads: int = 4,
         deadline: float = 130.0,
         observer: Observer | None = None,
     ) -> None:
         self._pool, self._deadline = pool, deadline
-        self.bucket, self.breaker = bucket, breaker
+        self.budget = budget
+        self._bucket, self._breaker = budget.bucket, budget.breaker
         self._observer = observer or Unobserved()
         self._last_failure = ""
-        self._limiter = anyio.CapacityLimiter(threads)
         # Number and time are limited here; a thread that was given up ends by its own timeouts.
         self._threads = anyio.CapacityLimiter(math.inf)
 
@@ -71,20 +67,32 @@ class Transport:
         *,
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
+        reads: bool = False,
     ) -> Reply:
-        """One request. `where` is a path made with path(). Raises the errors of kinds.errors."""
+        """One request. `where` is a path made with path(); `reads`: it changes nothing, whatever its method.
+
+        Raises the errors of kinds.errors.
+        """
         told = f"OVHcloud {method} {unquote(where)}"
-        closed = self.bucket.closed
-        if wait := closed if closed > _PATIENCE else self.breaker.wait():
-            # In the words of the last failure: a message that changes at every try would be a write to status.
-            raise Retry(self._last_failure, where=told, after=wait, maybe_done=False)
+        if wait := self._breaker.wait():
+            raise self._not_now(told, wait)
+        # Who is let through by an open breaker is the one that tries.
+        tries = self._breaker.opened
         target = f"{where}?{urlencode(query)}" if query else where
-        write = method != "GET"
-        async with self._limiter:
-            await self.bucket.acquire()
-            with self._observer.during(call := Call("ovh", endpoint_class(method, where))):
-                response = await self._sent(call, method, target, body, headers or {}, told=told)
+        write = method != "GET" and not reads
+        try:
+            async with self._bucket.turn():
+                if not tries and (wait := self._breaker.wait()):  # it opened meanwhile
+                    raise self._not_now(told, wait)
+                with self._observer.during(call := Call("ovh", endpoint_class(method, where))):
+                    response = await self._sent(call, method, target, body, headers or {}, told=told, write=write)
+        except HeldOffError as error:
+            raise self._not_now(told, error.seconds) from None
         return self._reply(response, told, write=write)
+
+    def _not_now(self, told: str, wait: float) -> Retry:
+        """In the words of the last failure: a message that changes at every try would be a write to status."""
+        return Retry(self._last_failure, where=told, after=wait, maybe_done=False)
 
     async def _sent(
         self,
@@ -95,8 +103,8 @@ class Transport:
         headers: Mapping[str, str],
         *,
         told: str,
+        write: bool,
     ) -> requests.Response:
-        write = method != "GET"
         try:
             with anyio.fail_after(self._deadline):
                 response = await anyio.to_thread.run_sync(
@@ -146,21 +154,21 @@ class Transport:
             body = json.loads(response.content) if response.content.strip() else None
         except ValueError:
             raise self._ill(Retry("answered with something else than JSON", where=told, maybe_done=write)) from None
-        self.breaker.succeeded()
+        self._breaker.succeeded()
         return Reply(body, response.headers)
 
     def _judge(self, answer: Answer, told: str, *, write: bool, entry: str = "") -> OutsideError:
         error = entry_error(answer, what=entry, where=told) if entry else error_of(answer, where=told, write=write)
         if answer.status == requests.codes.too_many_requests:
-            self.bucket.close(answer.retry_after or _RATE_LIMIT_PAUSE)
+            self._bucket.close(answer.retry_after or _RATE_LIMIT_PAUSE)
             self._last_failure = error.message
         elif isinstance(error, Retry):
             return self._ill(error)
-        self.breaker.succeeded()
+        self._breaker.succeeded()
         return error
 
     def _ill(self, error: Retry) -> Retry:
-        self.breaker.failed()
+        self._breaker.failed()
         self._last_failure = error.message
         return error
 
