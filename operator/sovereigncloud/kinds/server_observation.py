@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sovereigncloud.api import BareMetalServer, SovereignCloud
 from sovereigncloud.api.baremetalserver import OvhServer
-from sovereigncloud.api.base import FINALIZER, DeletionPolicy, Key
+from sovereigncloud.api.base import FINALIZER, RECONCILE_REQUESTED_AT, DeletionPolicy, Key
 from sovereigncloud.api.sovereigncloud import HostedServer
 from sovereigncloud.core.identity import OVH_UID, Mark, Ownership, mark_from_ovh, ownership
 from sovereigncloud.kinds import endpoint
@@ -190,7 +190,9 @@ async def _listen(resource: BareMetalServer, observed: Observed, world: World) -
     address = details.server.ip if details else resource.status.address
     if summary is None or pin is None or not address or is_open(tags):
         return None
-    heard, within = Heard(address), AT_REST if resource.settled and not pin.awaited else 0.0
+    asked = resource.metadata.annotations.get(RECONCILE_REQUESTED_AT, "")
+    at_rest = resource.settled and not pin.awaited and asked in {"", resource.status.last_handled_reconcile_at}
+    heard, within = Heard(address), AT_REST if at_rest else 0.0
     if pin.awaited and pin.trust is Trust.PROVEN and record is not None:
         _, private = await _installer_keys(resource, world)
         heard = replace(heard, proof_key=proof_key(private, summary.urn, record.token) if private else "")
