@@ -9,12 +9,12 @@ from tests.unit.test_plan_sovereigncloud import UNIX, Scene, hosted, names, serv
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Phase
 from sovereigncloud.core.policy import Policy, decide
+from sovereigncloud.kinds.access import access_hash
 from sovereigncloud.kinds.endpoint import Endpoint, endpoint_of, front_end, sunstone_of
 from sovereigncloud.kinds.installation_record import (
     INSTALLED_TAG,
     RERUNS_TAG,
     WIPED,
-    access_hash,
     inventory_hash,
     words_with,
 )
@@ -355,6 +355,21 @@ def test_where_it_answers(why, made, endpoint, sunstone):
     scene = Built("servers", made)
     assert endpoint_of(scene.cloud, scene.world.get) == endpoint, why
     assert sunstone_of(scene.cloud, endpoint) == sunstone, why
+
+
+@pytest.mark.parametrize(
+    ("why", "installed", "expected"),
+    [
+        ("not begun: it is where it was", "0123", "http://127.0.0.11:2633/RPC2"),
+        ("begun: it will be there", "0123-{access}", "https://one.example.fr/RPC2"),
+        ("begun with another certificate's name", "0123-01234567", "http://127.0.0.11:2633/RPC2"),
+    ],
+)
+def test_a_certificate_declared_afterwards_moves_the_endpoint_once_it_is_brought(why, installed, expected):
+    scene = Built(spec=spec(access=NAMED))
+    digest = access_hash(scene.cloud.spec.hosted.access)
+    scene.raw["status"]["external"] = {"inventory": installed.format(access=digest)}
+    assert endpoint_of(scene.cloud, scene.world.get).url == expected, why
 
 
 def test_status_tells_sunstone_and_the_secret_of_its_administrator():

@@ -6,8 +6,8 @@ import hashlib
 from dataclasses import dataclass, replace
 
 from sovereigncloud.api import SovereignCloud
-from sovereigncloud.api.access import Access
 from sovereigncloud.core.outcome import Outcome, blocked
+from sovereigncloud.kinds.access import access_of
 from sovereigncloud.kinds.controller import World
 from sovereigncloud.kinds.errors import MissingSecret
 
@@ -21,19 +21,6 @@ class Certificate:
 
     digest: str = ""
     problem: Outcome | None = None
-
-
-def access_of(cloud: SovereignCloud) -> Access | None:
-    """How a cloud that the operator installs is reached; None where nothing is said."""
-    hosted = cloud.spec.hosted
-    return hosted.access if hosted and hosted.open_nebula.install else None
-
-
-def access_secrets(cloud: SovereignCloud) -> list[str]:
-    """Names of the Secrets that access refers to."""
-    access = access_of(cloud) or Access()
-    bastion = access.bastion.private_key_secret_ref if access.bastion else None
-    return [ref.name for ref in (access.tls.secret_ref if access.tls else None, bastion) if ref]
 
 
 async def observe_certificate(cloud: SovereignCloud, world: World) -> Certificate:

@@ -13,9 +13,10 @@ from sovereigncloud.api import BareMetalServer, SovereignCloud
 from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.outcome import Outcome, done, stalled, waiting
 from sovereigncloud.core.plan import Action, Plan, Step
-from sovereigncloud.kinds.access_observation import Certificate, access_of
+from sovereigncloud.kinds.access import access_hash, access_of
+from sovereigncloud.kinds.access_observation import Certificate
 from sovereigncloud.kinds.endpoint import front_ends
-from sovereigncloud.kinds.installation_record import CERTIFICATE_TAG, access_hash, record_of
+from sovereigncloud.kinds.installation_record import CERTIFICATE_TAG, record_of
 from sovereigncloud.kinds.installation_request import installation_of
 from sovereigncloud.kinds.ports import Installation, InstallState, ServerSummary
 

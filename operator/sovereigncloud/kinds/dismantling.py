@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Self
 
 from sovereigncloud.api import BareMetalServer, SovereignCloud
 from sovereigncloud.api.base import ConditionStatus, DeletionPolicy
@@ -54,6 +55,13 @@ class Remains:
     credentials: bool = False
     hosts: tuple[Host, ...] = ()
     blocks: tuple[str, ...] = ()
+
+    def without(self, machines: Iterable[int]) -> Self:
+        """The same without these machines, which end by themselves."""
+        gone = frozenset(machines)
+        if self.machines is None or not gone:
+            return self
+        return replace(self, machines=tuple(vm for vm in self.machines if vm.id not in gone))
 
 
 def plan_dismantling(cloud: SovereignCloud, remains: Remains, now: datetime) -> Plan:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from sovereigncloud.api import SovereignCloud
 from sovereigncloud.api.base import GROUP, Key
 from sovereigncloud.api.sovereigncloud import Architecture, HostedServer, Role
+from sovereigncloud.kinds.access import is_reached_so
 from sovereigncloud.kinds.controller import AnyResource
 
 _PORT = 2633  # oned's XML-RPC
@@ -112,7 +113,11 @@ def endpoint_of(cloud: SovereignCloud, get: Callable[[Key], AnyResource | None])
     if hosted.open_nebula.adopt is not None:
         adopt = hosted.open_nebula.adopt
         return Endpoint(adopt.endpoint, adopt.credentials_secret_ref.name)
-    return _installed(cloud, get)
+    wanted, known = _installed(cloud, get), cloud.status.endpoint
+    if known and wanted is not None and known != wanted.url and not is_reached_so(cloud):
+        # Another name or certificate is declared: until a run of the installer brought it, the cloud is where it was.
+        return replace(wanted, url=known, ca_secret=wanted.ca_secret if known.startswith("https:") else "")
+    return wanted
 
 
 def _installed(cloud: SovereignCloud, get: Callable[[Key], AnyResource | None]) -> Endpoint | None:

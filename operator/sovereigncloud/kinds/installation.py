@@ -17,13 +17,13 @@ from sovereigncloud.api import BareMetalServer, SovereignCloud
 from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.outcome import Outcome, retry, stalled, waiting
 from sovereigncloud.core.plan import Action, Disruption, Plan, Step
+from sovereigncloud.kinds.access import access_hash, access_of
 from sovereigncloud.kinds.endpoint import front_end, front_ends, generated_secret
 from sovereigncloud.kinds.installation_record import (
     INSTALLED_TAG,
     RERUNS_TAG,
     WIPED,
     Record,
-    access_hash,
     inventory_hash,
     read_record,
     record_of,
@@ -153,8 +153,7 @@ def due(cloud: SovereignCloud, known: Known) -> bool:
 
 
 def _reached_otherwise(cloud: SovereignCloud, record: Record) -> bool:
-    hosted = cloud.spec.hosted
-    return record.access != access_hash(hosted.access if hosted else None)
+    return record.access != access_hash(access_of(cloud))
 
 
 def missing_consent(cloud: SovereignCloud, known: Known) -> str:

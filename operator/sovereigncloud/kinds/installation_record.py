@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sovereigncloud.api import SovereignCloud
-from sovereigncloud.api.access import Access
 from sovereigncloud.api.sovereigncloud import HostedServer
+from sovereigncloud.kinds.access import access_hash
 from sovereigncloud.kinds.endpoint import front_ends
 from sovereigncloud.kinds.ports import ServerSummary
 from sovereigncloud.kinds.server_identity import declared_identity
@@ -96,15 +96,6 @@ def _of_server(server: HostedServer) -> list[object]:
         server.reinstall.request if server.reinstall else "",
     ]
     return [*found, *([server.site] if server.site else [])]
-
-
-def access_hash(access: Access | None) -> str:
-    """Names what the installer does for access; empty: nothing. The way that its SSH takes is none of it."""
-    if access is None or not (access.tls or access.allowed_source_ranges):
-        return ""
-    name = access.fqdn if access.tls else ""
-    text = json.dumps([name, bool(access.tls), sorted(access.allowed_source_ranges or ())])
-    return _digest(text)
 
 
 def rerun_word(cloud: SovereignCloud) -> str:

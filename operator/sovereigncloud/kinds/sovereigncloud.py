@@ -14,7 +14,7 @@ from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, done, stalled, waiting
 from sovereigncloud.core.plan import Plan, Step
 from sovereigncloud.kinds import certificate, hosts, installation, routing, sites
-from sovereigncloud.kinds.access_observation import access_secrets
+from sovereigncloud.kinds.access import INVENTORY_FACT, access_secrets
 from sovereigncloud.kinds.adoption import plan_adoption
 from sovereigncloud.kinds.building import (
     GenerateCredentials,
@@ -37,7 +37,13 @@ from sovereigncloud.kinds.installation_record import CERTIFICATE_TAG
 from sovereigncloud.kinds.pending import asked, join
 from sovereigncloud.kinds.ports import Ovh
 from sovereigncloud.kinds.verification import plan_last_probes, with_verification
-from sovereigncloud.kinds.verification_steps import EndProbe, StartProbe, WriteRecord, perform_verification
+from sovereigncloud.kinds.verification_steps import (
+    EndProbe,
+    StartProbe,
+    StartValidation,
+    WriteRecord,
+    perform_verification,
+)
 
 _ADMINISTRATOR = "oneadmin"
 
@@ -98,7 +104,7 @@ class SovereignCloudController:
             case certificate.BringCertificate():
                 await world.installer.start(step.installation)
                 return certificate.begun(step)
-            case WriteRecord() | StartProbe() | EndProbe():
+            case WriteRecord() | StartProbe() | EndProbe() | StartValidation():
                 return await perform_verification(step, resource, world)
             case _:
                 raise TypeError(f"not a step of a SovereignCloud: {type(step).__name__}")
@@ -304,6 +310,6 @@ async def _install(step: installation.InstallOpenNebula, client: Ovh, cloud: Sov
         message,
         after=5.0,
         available=cloud.settled,
-        facts={"inventory": digest, **({"rerun": step.word} if step.word else {})},
+        facts={INVENTORY_FACT: digest, **({"rerun": step.word} if step.word else {})},
         events=((Reason.INSTALLATION_STARTED, message),),
     )
