@@ -440,9 +440,7 @@ def test_the_hosts_of_a_site_become_a_cluster_of_its_name():
     one = scene.world.one
     run(scene.loop().until_quiet())
     (cluster,) = [c for c in one.clusters.values() if c.name == "lyon"]
-    assert {h.name: h.cluster_id for h in one.hosts.values()} == {"127.0.0.12": cluster.id}, (
-        "a mere front-end is no host"
-    )
+    assert {h.name: h.cluster_id for h in one.hosts.values()} == {"127.0.0.12": cluster.id}
     assert cluster.datastores == {0, 1, 2}, "a host runs nothing without"
     assert cluster.networks == {4}, "the networks of this cloud, and nobody else's"
     written = len(one.writes)
