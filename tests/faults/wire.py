@@ -170,9 +170,10 @@ class Wire:
     def rest(self, life, prepared):
         """Signed REST. Raises requests.ConnectionError."""
         self.asked += 1
-        self.sent.append(asyncio.get_running_loop().time())
         parts = urlsplit(prepared.url)
         path = _logical(parts.path)
+        if path != TOKEN_PATH:  # another host, with limits of its own
+            self.sent.append(asyncio.get_running_loop().time())
         body = prepared.body or b""
         body = body.encode() if isinstance(body, str) else body
         sent = Request(prepared.method, prepared.url, path, CIMultiDict(prepared.headers), body)
@@ -239,14 +240,13 @@ class Wire:
 
     def account(self, life):
         """As `ovh_factory`."""
-        door = _Door(functools.partial(self.rest, life))
+        door, limits = _Door(functools.partial(self.rest, life)), {}
 
         def make(endpoint, secret):
             del endpoint
-            where = Endpoint(f"http://{OVH}/1.0", f"http://{OVH}{TOKEN_PATH}")
-            return Account(
-                ovh_transport.Transport(_Pool(door, where, credentials(secret)), **_limits(*self.ovh_limits))
-            )
+            where, way_in = Endpoint(f"http://{OVH}/1.0", f"http://{OVH}{TOKEN_PATH}"), credentials(secret)
+            kept = limits.setdefault(way_in.name, _limits(*self.ovh_limits))
+            return Account(ovh_transport.Transport(_Pool(door, where, way_in), **kept))
 
         return make
 

@@ -107,22 +107,41 @@ class BareMetalServerStatus(Status):
     operating_system: str | None = Field(default=None, description="Template that is installed, as OVHcloud names it.")
     reinstalled: str | None = Field(default=None, description="The last spec.reinstall.request that was carried out.")
     install_step: str | None = Field(
-        default=None, description="What the running installation is doing, in OVHcloud's words."
+        default=None,
+        description="What the running installation is doing, in OVHcloud's words, and which step of how many.",
+    )
+    install_step_since: Annotated[str, Field(max_length=32)] | None = Field(
+        default=None, description="When the installation was first seen at that step (RFC 3339, UTC)."
+    )
+    host_key: Annotated[str, Field(max_length=512)] | None = Field(
+        default=None,
+        description="SSH host key of the server as known_hosts takes it, pinned after its reinstallation: nobody logs in where"
+        " another one answers.",
+    )
+    host_key_trust: Literal["Proven", "FirstUse"] | None = Field(
+        default=None,
+        description="How the host key came to be known. Proven: the script at the end of the installation proved it. FirstUse:"
+        " the template takes no script, so the first key that answered is believed.",
     )
     interfaces: list[InterfaceStatus] | None = Field(default=None, description="Network interfaces of the server.")
+    monitoring: bool | None = Field(
+        default=None, description="Whether OVHcloud watches the server and sends a technician where it does not answer."
+    )
 
 
 class BareMetalServer(Resource[BareMetalServerSpec, BareMetalServerStatus]):
-    """One dedicated server: adopted by service name, its operating system on an explicit request, its private
-    interface in the vRack. Its network facts are in status.
+    """One dedicated server: adopted by service name or tags, or ordered; its operating system on an explicit request, its
+    private interface in the vRack. Its network facts are in status.
+
+    An order waits for consent to its price, which status.plan shows; status.order says how far it is. Delivery may take days.
 
     It waits for its Secret and for the tasks of OVHcloud, which take minutes; a reinstallation is done once for each new
     word in spec.reinstall.request, and never as a correction of drift. One server has one object.
 
     Look with: kubectl get bms -o wide; kubectl describe bms NAME.
 
-    Deleting the object leaves the server as it is; with spec.deletionPolicy Delete it leaves the vRack and loses the
-    operator's tags. No server is ever cancelled.
+    Deleting the object takes the operator's tags off the server and leaves it as it is; with spec.deletionPolicy Delete it
+    also leaves the vRack, and it is not renewed: it ends at its expiration.
     """
 
     crd: ClassVar[Crd] = Crd(

@@ -93,6 +93,20 @@ class Reason(StrEnum):
     # Servers, vRack and blocks at OVHcloud
     NO_SUCH_SERVER = "NoSuchServer"
     SERVER_FOUND = "ServerFound"
+    ORDERING = "Ordering"
+    ORDERED = "Ordered"
+    PAYING = "Paying"
+    PAID = "Paid"
+    DELIVERING = "Delivering"
+    NOT_FOR_SALE = "NotForSale"
+    OUT_OF_STOCK = "OutOfStock"
+    PRICE_ABOVE_LIMIT = "PriceAboveLimit"
+    NO_PAYMENT_METHOD = "NoPaymentMethod"
+    DOCUMENTS_REQUESTED = "DocumentsRequested"
+    ORDER_UNCLEAR = "OrderUnclear"
+    ORDER_DIFFERS = "OrderDiffers"
+    ORDER_CANCELLED = "OrderCancelled"
+    ENDS_AT_EXPIRATION = "EndsAtExpiration"
     NO_SUCH_VRACK = "NoSuchVrack"
     NO_SUCH_BLOCK = "NoSuchBlock"
     INTERFACE_IN_OTHER_VRACK = "InterfaceInOtherVrack"
@@ -120,6 +134,11 @@ class Reason(StrEnum):
     INCOMPATIBLE_PARTITIONING = "IncompatiblePartitioning"
     LICENSE_MISSING = "LicenseMissing"
     WIPE_ALL_DISKS_REQUIRED = "WipeAllDisksRequired"
+
+    # Host keys of servers
+    READING_HOST_KEY = "ReadingHostKey"
+    HOST_KEY_UNPROVEN = "HostKeyUnproven"
+    HOST_KEY_CHANGED = "HostKeyChanged"
 
     # Building a cloud
     WAITING_FOR_SERVERS = "WaitingForServers"
@@ -222,6 +241,7 @@ class Reason(StrEnum):
     COMPOSED = "Composed"
     RESIZED = "Resized"
     REINSTALLED = "Reinstalled"
+    HOST_KEY_PINNED = "HostKeyPinned"
     RANGE_ADDED = "RangeAdded"
     RANGE_RESIZED = "RangeResized"
     RANGE_REMOVED = "RangeRemoved"
