@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from sovereigncloud.core.identity import Mark
+from sovereigncloud.kinds.inventory_port import Inventory
+from sovereigncloud.kinds.login_port import Login
 from sovereigncloud.kinds.rights_port import Rights
 
 # --- OpenNebula ------------------------------------------------------------------------------------------------------
@@ -188,6 +190,10 @@ class OpenNebula(Protocol):
     """One OpenNebula front-end under one credential."""
 
     async def front(self) -> Front: ...
+    async def login(self) -> Login:
+        """Who the credential is."""
+        ...
+
     async def view(self, began: float) -> CloudView:
         """Read every pool once, in pages. `began` is stamped on the view by the caller before the first read."""
         ...
@@ -349,6 +355,11 @@ class Ovh(Protocol):
     @property
     def rights(self) -> Rights:
         """What the credential may do."""
+        ...
+
+    @property
+    def inventory(self) -> Inventory:
+        """What the account has, beside its servers."""
         ...
 
     async def view(self, began: float, vracks: frozenset[str]) -> AccountView: ...

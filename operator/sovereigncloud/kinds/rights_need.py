@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from sovereigncloud.api import BareMetalServer, SovereignCloud
 from sovereigncloud.api.base import Key, Management
@@ -14,15 +15,19 @@ from sovereigncloud.kinds.rights_operations import Feature
 _ALWAYS = frozenset({Feature.OBSERVE, Feature.ADOPT, Feature.RENAME})
 
 
-def needs(resource: AnyResource, get: Callable[[Key], AnyResource | None]) -> tuple[Need, ...]:
-    """One for each credential; none for what does not live at OVHcloud, or is only looked at."""
-    if resource.spec.management is Management.OBSERVE:
-        return ()
+def needs(
+    resource: AnyResource, get: Callable[[Key], AnyResource | None], *, as_if_managed: bool = False
+) -> tuple[Need, ...]:
+    """One for each credential; none for what does not live at OVHcloud. What is only observed needs to be read."""
     if isinstance(resource, SovereignCloud):
-        return _of_cloud(resource, get)
-    if isinstance(resource, BareMetalServer):
-        return _of_server(resource)
-    return ()
+        found = _of_cloud(resource, get)
+    elif isinstance(resource, BareMetalServer):
+        found = _of_server(resource)
+    else:
+        return ()
+    if resource.spec.management is Management.OBSERVE and not as_if_managed:
+        return tuple(replace(need, features=need.features & {Feature.OBSERVE}) for need in found)
+    return found
 
 
 def _of_cloud(cloud: SovereignCloud, get: Callable[[Key], AnyResource | None]) -> tuple[Need, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from sovereigncloud.kinds.errors import Auth, Conflict, Retry
+from sovereigncloud.kinds.login_port import Login
 from sovereigncloud.kinds.ports import (
     AddressRange,
     Attributes,
@@ -69,6 +70,9 @@ class FrontEnd:
         zones = dict(await self._pool("one.zonepool.info", "ZONE", _zone))
         zone_id = await self._zone_id(frozenset(zones))
         return Front(version=version, zone_id=zone_id, zone_name=zones.get(zone_id, ""), user_id=user_id)
+
+    async def login(self) -> Login:
+        return await self._one("one.user.info", "USER", _login, -1)
 
     async def _who(self) -> int:
         """The id of the credential's user: asked once, a user keeps it."""
@@ -225,6 +229,16 @@ class FrontEnd:
 
     async def delete_host(self, host_id: int) -> None:
         await self._calls.write("one.host.delete", host_id)
+
+
+def _login(element: Element) -> Login:
+    groups = {int(one.text or -1) for one in element.findall("GROUPS/ID")} | {int(element.findtext("GID") or -1)}
+    return Login(
+        id=int(element.findtext("ID") or -1),
+        name=element.findtext("NAME") or "",
+        group=element.findtext("GNAME") or "",
+        groups=frozenset(groups),
+    )
 
 
 def _zone(element: Element) -> tuple[int, str]:

@@ -11,6 +11,7 @@ from weakref import WeakValueDictionary
 
 from sovereigncloud.api.reasons import Reason
 from sovereigncloud.kinds.errors import Conflict, NotFound, Rejected, Retry
+from sovereigncloud.kinds.inventory_port import Inventory
 from sovereigncloud.kinds.ports import (
     AccountView,
     InstallStep,
@@ -36,6 +37,7 @@ from sovereigncloud.providers.ovh.client import (
     ServiceAccount,
     Timeout,
 )
+from sovereigncloud.providers.ovh.inventory import Listing
 from sovereigncloud.providers.ovh.replies import (
     PARSER,
     Dedicated,
@@ -138,6 +140,7 @@ class Account:
     def __init__(self, calls: Transport, *, has_rules: bool = False) -> None:
         self._calls = calls
         self.rights: Rights = Permissions(calls, has_rules=has_rules)
+        self.inventory: Inventory = Listing(calls)
 
     @property
     def allowance(self) -> Allowance:
