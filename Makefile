@@ -58,13 +58,15 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Three locks of the same versions: everything (this Makefile), what the image runs, what builds its wheel (Dockerfile).
+# Three locks of the same versions: everything (this Makefile), what the image runs, what builds its wheel (Dockerfile). A fourth,
+# of its own versions: the installer's image (release/installer).
 PIP_COMPILE := $(BIN)/pip-compile --quiet --strip-extras --generate-hashes --allow-unsafe --no-emit-index-url \
   --no-emit-find-links --no-emit-trusted-host --no-header
 lock: $(STAMP)
 	$(PIP_COMPILE) --all-extras --all-build-deps --output-file requirements.lock pyproject.toml
 	$(PIP_COMPILE) --constraint requirements.lock --output-file requirements.runtime.lock pyproject.toml
 	$(PIP_COMPILE) --constraint requirements.lock --only-build-deps --all-build-deps --output-file requirements.build.lock pyproject.toml
+	$(PIP_COMPILE) --output-file release/installer/requirements.lock release/installer/requirements.in
 
 clean:
 	rm -rf $(VENV) dist build site

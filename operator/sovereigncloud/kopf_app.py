@@ -34,10 +34,10 @@ from sovereigncloud.engine.runtime import Engine
 from sovereigncloud.engine.settings import Settings
 from sovereigncloud.kinds import CONTROLLERS
 from sovereigncloud.kinds.errors import Conflict, NotFound, Retry
-from sovereigncloud.providers.installer.job import JobInstaller
 from sovereigncloud.providers.kubernetes import INSTALLATION_CONFIG_MAP, PART_OF, Connection, KubernetesApi
 from sovereigncloud.providers.opennebula.session import forget_bindings
-from sovereigncloud.wiring import open_nebula_clients, ovh_clients
+from sovereigncloud.providers.ssh import HostKeys
+from sovereigncloud.wiring import installer, open_nebula_clients, ovh_clients
 
 logger = logging.getLogger(__name__)
 _PATIENCE = 4.0
@@ -136,7 +136,8 @@ async def run(settings: Settings, context: str | None = None) -> int:
             clients=Clients(api, open_nebula_clients(settings, calls), ovh_clients(settings, calls)),
             kubernetes=api,
             writer=api,
-            installer=JobInstaller(api, image=settings.installer_image),
+            installer=installer(settings, api),
+            ssh=HostKeys(settings.ssh_port) if settings.ssh_port else None,
             metrics=metrics,
             tracer=tracer,
             may_write=lambda: lease.held,

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
 from sovereigncloud.engine.clients import OpenNebulaFactory, OvhFactory
 from sovereigncloud.engine.settings import PREFIX, Settings, SettingsError
 from sovereigncloud.providers.calls import Observer
+from sovereigncloud.providers.installer.job import JobApi, JobInstaller
 from sovereigncloud.providers.opennebula.client import open_nebula_factory
 from sovereigncloud.providers.ovh.account import Limits, ovh_factory
 from sovereigncloud.providers.ovh.client import KNOWN, Endpoint
 from sovereigncloud.providers.trust import TrustError, public_and
+
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY")
 
 
 def open_nebula_clients(settings: Settings, observer: Observer | None = None) -> OpenNebulaFactory:
@@ -26,6 +34,19 @@ def ovh_clients(settings: Settings, observer: Observer | None = None) -> OvhFact
     others = {name: Endpoint(urls.api, urls.token) for name, urls in settings.ovh_endpoints.items()}
     limits = Limits(rate=settings.ovh_requests_per_minute / 60, burst=settings.ovh_burst)
     return ovh_factory(limits, {**KNOWN, **others}, observer, _authorities(settings))
+
+
+def installer(settings: Settings, api: JobApi, environment: Mapping[str, str] = os.environ) -> JobInstaller:
+    """Installs OpenNebula in Jobs that go out as the operator does. Raises SettingsError.
+
+    A proxy with a password in its address is left out: whoever may read Jobs would see it.
+    """
+    proxies = {n: v for n in _PROXIES if (v := environment.get(n, "")) and not urlsplit(v).password}
+    if proxies and (direct := environment.get("NO_PROXY")):
+        proxies["NO_PROXY"] = direct
+    file = _authorities(settings)
+    authorities = {"AUTHORITIES": Path(file).read_text()} if file else {}
+    return JobInstaller(api, image=settings.installer_image, environment={**proxies, **authorities})
 
 
 def _authorities(settings: Settings) -> str:

@@ -9,11 +9,14 @@ import inspect
 import json
 import os
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from sovereigncloud.api.ordering import ServerOrder
 from sovereigncloud.commands import rights_page
+from sovereigncloud.kinds.basket import choose
 from sovereigncloud.kinds.errors import Auth, Conflict
 from sovereigncloud.kinds.ports import Ovh, Reinstallation
 from sovereigncloud.kinds.rights import actions
@@ -69,6 +72,7 @@ async def everything(ovh):
         "interfaces": lambda: ovh.interfaces(SERVER),
         "disk_groups": lambda: ovh.disk_groups(SERVER),
         "compatible_systems": lambda: ovh.compatible_systems(SERVER),
+        "template": lambda: ovh.template("ubuntu2404-server_64"),
         "block": lambda: ovh.block(BLOCK),
         "rename": lambda: ovh.rename(SERVER, "one-1"),
         "set_monitoring": lambda: ovh.set_monitoring(SERVER, monitoring=False, no_intervention=True),
@@ -187,6 +191,54 @@ def test_money_has_a_statement_of_its_own_and_nothing_that_costs_or_ends_is_in_t
     assert bought <= set(actions(MONEY))
     assert not any("order" in action for action in ALLOWED)
     assert not {action for action in ALLOWED if "terminat" in action.lower()}
+
+
+MAY_ORDER = [entry["action"] for entry in ORDERING["permissions"]["allow"]]
+MAY_END = list(actions({Feature.TERMINATE}))
+
+
+async def ordering(ovh):
+    """Each verb of the shop that ordering uses."""
+    shop, order = ovh.orders, ServerOrder.model_validate({"planCode": "24scale01", "datacenter": "rbx"})
+    basket = choose(order, await shop.catalogue(order.plan_code)).basket
+    await shop.stock(order.plan_code, order.datacenter)
+    cart = await shop.open_cart("mine")
+    await shop.carts()
+    await shop.fill_cart(cart, basket)
+    await shop.describe_cart(cart, "mine filled")
+    await shop.quote(cart)
+    number = await shop.check_out(cart)
+    await shop.orders(datetime.now(UTC))
+    await shop.lines(number)
+    await shop.bill(number)
+    await shop.status(number)
+    await shop.pay(number, await shop.payment_method())
+
+
+async def ending(ovh):
+    await ovh.orders.renewal(SERVER)
+    await ovh.orders.end_at_expiration(SERVER)
+
+
+@pytest.mark.parametrize(("story", "allowed"), [(ordering, MAY_ORDER), (ending, MAY_END)], ids=["ordering", "ending"])
+async def test_ordering_and_ending_need_what_the_page_says_and_nothing_else(simulator, monkeypatch, story, allowed):
+    asked, may = set(), Caller.may
+
+    def recorded(caller, action, urn="*"):
+        asked.add(action)
+        return may(caller, action, urn)
+
+    monkeypatch.setattr(Caller, "may", recorded)
+    client = simulator.world.state.service_accounts[0]
+    ovh = account(simulator, allowed)
+    client.grants = [Grant(allowed, [], RESOURCES)]
+    await story(ovh)
+    assert asked - {""} == set(allowed)
+    for lost in allowed:
+        ovh = account(simulator, allowed)
+        client.grants = [Grant([a for a in allowed if a != lost], [], RESOURCES)]
+        with pytest.raises(Auth, match=re.escape(lost)):
+            await story(ovh)
 
 
 def test_what_is_denied_is_nothing_that_is_allowed():

@@ -1,133 +1,22 @@
 """Every reply of the OVH simulator against OVHcloud's own schema, where a copy of it is at hand."""
 
-import ipaddress
-import json
-import os
 import re
 import time
-import uuid
-from datetime import date, datetime
-from pathlib import Path
 from urllib.parse import quote
 
 import ovh
 import pytest
+from tests.contract.ovh_schema import ABSENT, NATIVE, Schema
 
+from sovereigncloud.sandbox.ovh import tamper
 from sovereigncloud.sandbox.ovh.seed import BLOCK, ECO, SERVERS, SPARE, VRACK, add_block, add_server
 from sovereigncloud.sandbox.ovh.server import ENDPOINT, ROUTES, Simulator, serving
 from sovereigncloud.sandbox.ovh.world import World
 
-ROOT = Path(__file__).parents[2]
-SHARED = Path(os.environ.get("SOVEREIGN_SHARED", ROOT.parent / "shared"))
-NATIVE = SHARED / "ovh-api" / "native"
-
-pytestmark = pytest.mark.skipif(not NATIVE.is_dir(), reason=f"no copy of OVHcloud's schema in {NATIVE}")
+pytestmark = pytest.mark.skipif(not NATIVE.is_dir(), reason=ABSENT)
 
 SERVER = SERVERS[0]
 PARKED = "57.131.168.0/29"
-
-
-class Schema:
-    """OVHcloud's native description: models and operations, with what a value of each type must look like."""
-
-    def __init__(self, folder):
-        self.models = {}
-        self.operations = {}
-        for version in ("v1", "v2"):
-            for file in sorted((folder / version).glob("[!_]*.json")):
-                document = json.loads(file.read_text())
-                for name, model in document.get("models", {}).items():
-                    self.models.setdefault((version, name), model)
-                for api in document["apis"]:
-                    for operation in api["operations"]:
-                        key = (version, operation["httpMethod"], api["path"])
-                        self.operations.setdefault(key, operation)
-
-    def errors(self, version, kind, value, where="body"):
-        """What is wrong with a value of this type, a sentence each."""
-        if kind == "void":
-            return [] if value is None else [f"{where}: {value!r} where nothing is expected"]
-        if kind.endswith("[]"):
-            if not isinstance(value, list):
-                return [f"{where}: {value!r} is no list"]
-            return [
-                error
-                for at, one in enumerate(value)
-                for error in self.errors(version, kind.removesuffix("[]"), one, f"{where}[{at}]")
-            ]
-        if kind.startswith("map[string]"):
-            if not isinstance(value, dict):
-                return [f"{where}: {value!r} is no map"]
-            inner = kind.removeprefix("map[string]")
-            return [error for key, one in value.items() for error in self.errors(version, inner, one, f"{where}.{key}")]
-        # An identifier is written with the type it is made of: coreTypes.AccountId:string.
-        kind = kind.rpartition(":")[2]
-        if kind in PRIMITIVES:
-            return [] if PRIMITIVES[kind](value) else [f"{where}: {value!r} is no {kind}"]
-        return self._model_errors(version, kind, value, where)
-
-    def _model_errors(self, version, kind, value, where):
-        name, _, argument = kind.partition("<")
-        model = self.models[version, f"{name}<T>" if argument else name]
-        if "enum" in model:
-            return [] if value in model["enum"] else [f"{where}: {value!r} is none of {kind}"]
-        if not isinstance(value, dict):
-            return [f"{where}: {value!r} is no {kind}"]
-        properties = model["properties"]
-        wrong = [f"{where}: {kind} has no {key}" for key in value.keys() - properties.keys()]
-        for key, about in properties.items():
-            if key not in value:
-                wrong.append(f"{where}: {key} of {kind} is missing")
-            elif value[key] is None:
-                wrong += [] if about["canBeNull"] else [f"{where}.{key}: cannot be null"]
-            else:
-                inner = about.get("fullType", about["type"])
-                inner = argument.removesuffix(">") if inner == "T" else inner
-                wrong += self.errors(version, inner, value[key], f"{where}.{key}")
-        return wrong
-
-
-def parses(parse):
-    def check(value):
-        try:
-            parse(value)
-        except (ValueError, TypeError):
-            return False
-        return isinstance(value, str)
-
-    return check
-
-
-def whole(value):
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def masked(parse):
-    return lambda value: isinstance(value, str) and "/" in value and parses(parse)(value)
-
-
-PRIMITIVES = {
-    "boolean": lambda value: isinstance(value, bool),
-    "date": parses(date.fromisoformat),
-    "datetime": lambda value: (
-        parses(datetime.fromisoformat)(value) and datetime.fromisoformat(value).tzinfo is not None
-    ),
-    "double": lambda value: whole(value) or isinstance(value, float),
-    "duration": lambda value: isinstance(value, str) and re.fullmatch(r"P(?=.)(\d+[YMWD])*(T.*)?", value) is not None,
-    "ip": parses(ipaddress.ip_address),
-    "ipBlock": masked(ipaddress.ip_network),
-    "ipv4": parses(ipaddress.IPv4Address),
-    "ipv4Block": masked(ipaddress.IPv4Network),
-    "ipv6": parses(ipaddress.IPv6Address),
-    "ipv6Block": masked(ipaddress.IPv6Network),
-    "long": whole,
-    "macAddress": lambda value: (
-        isinstance(value, str) and re.fullmatch(r"([0-9a-f]{2}:){5}[0-9a-f]{2}", value) is not None
-    ),
-    "string": lambda value: isinstance(value, str),
-    "text": lambda value: isinstance(value, str),
-    "uuid": parses(uuid.UUID),
-}
 
 
 @pytest.fixture(scope="module")
@@ -204,6 +93,10 @@ def story(simulator):
     eco_mac = state.servers[ECO].nics[0]["mac"]
     yield "GET", f"{base}/networkInterfaceController/{{mac}}", {**eco, "mac": eco_mac}, None, {}
     yield "GET", f"{base}/serviceInfos", sn, None, {}
+    renew = {"automatic": True, "deleteAtExpiration": True, "forced": False, "manualPayment": False, "period": 1}
+    yield "PUT", f"{base}/serviceInfos", sn, {"renew": renew}, {}
+    yield "GET", f"{base}/serviceInfos", sn, None, {}
+    yield from ordering(simulator)
     yield "GET", f"{base}/install/compatibleTemplates", sn, None, {}
     yield "GET", "/dedicated/installationTemplate", {}, None, {}
     for template in server.compatible:
@@ -276,6 +169,72 @@ def story(simulator):
     yield "GET", "/location/{name}", {"name": "eu-west-rbx"}, None, {}
 
 
+def ordering(simulator):
+    """From the catalogue to a server that is delivered."""
+    state = simulator.world.state
+    state.timing.cart_listed_after = state.timing.order_listed_after = 0
+    state.timing.payment = 30
+    plan = {"planCode": "24scale01", "duration": "P1M", "pricingMode": "default", "quantity": 1}
+    yield "GET", "/order/catalog/public/baremetalServers", {}, None, {"ovhSubsidiary": "FR"}
+    yield (
+        "GET",
+        "/dedicated/server/datacenter/availabilities",
+        {},
+        None,
+        {"planCode": "24scale01", "datacenters": "rbx"},
+    )
+    yield "GET", "/me/payment/method", {}, None, {"default": "true"}
+    yield "GET", "/me/payment/method/{paymentMethodId}", {"paymentMethodId": 4711}, None, {}
+    for _ in range(2):
+        expire = "2027-01-01T00:00:00+00:00"
+        yield "POST", "/order/cart", {}, {"ovhSubsidiary": "FR", "description": "mine", "expire": expire}, {}
+    cart, other = state.carts.values()
+    own, cart_path = {"cartId": cart.id}, "/order/cart/{cartId}"
+    yield "DELETE", cart_path, {"cartId": other.id}, None, {}
+    yield "POST", f"{cart_path}/assign", own, None, {}
+    yield "PUT", cart_path, own, {"description": "mine, too", "expire": expire}, {}
+    for _ in range(2):
+        yield "POST", f"{cart_path}/baremetalServers", own, plan, {}
+    first, second = cart.items
+    item, item_path = {**own, "itemId": first.id}, f"{cart_path}/item/{{itemId}}"
+    yield "DELETE", item_path, {**own, "itemId": second.id}, None, {}
+    yield "GET", f"{item_path}/requiredConfiguration", item, None, {}
+    for label, value in (("dedicated_datacenter", "rbx"), ("dedicated_os", "none_64.en"), ("region", "europe")):
+        yield "POST", f"{item_path}/configuration", item, {"label": label, "value": value}, {}
+    yield "GET", f"{item_path}/configuration", item, None, {}
+    known = {**item, "configurationId": next(iter(first.configurations))}
+    yield "GET", f"{item_path}/configuration/{{configurationId}}", known, None, {}
+    for option in ("ram-128g-ecc-4800", "softraid-2x960nvme", "bandwidth-1000", "vrack-bandwidth-25000"):
+        body = {**plan, "planCode": f"{option}-24scale01", "itemId": first.id}
+        yield "POST", f"{cart_path}/baremetalServers/options", own, body, {}
+    yield "GET", cart_path, own, None, {}
+    yield "GET", "/order/cart", {}, None, {"description": "mine, too"}
+    yield "GET", f"{cart_path}/item", own, None, {}
+    yield "GET", item_path, item, None, {}
+    yield "GET", item_path, {**own, "itemId": cart.items[1].id}, None, {}
+    yield "GET", f"{cart_path}/summary", own, None, {}
+    yield "GET", f"{cart_path}/checkout", own, None, {}
+    terms = {"autoPayWithPreferredPaymentMethod": False, "waiveRetractationPeriod": False}
+    yield "POST", f"{cart_path}/checkout", own, terms, {}
+    (order,) = state.orders.values()
+    yield "GET", "/me/order", {}, None, {"date.from": "2026-01-01T00:00:00+00:00"}
+    one, path = {"orderId": order.id}, "/me/order/{orderId}"
+    for delivered in (False, True):
+        if delivered:
+            yield "POST", f"{path}/pay", one, {"paymentMethod": {"id": 4711}}, {}
+            with simulator.world.lock:
+                tamper.move_order(simulator.world, order.id, {"status": "delivered"})
+            yield "GET", f"{path}/payment", one, None, {}
+            yield "GET", "/dedicated/server/{serviceName}", {"serviceName": order.domain}, None, {}
+        yield "GET", path, one, None, {}
+        yield "GET", f"{path}/status", one, None, {}
+        yield "GET", f"{path}/details", one, None, {}
+        for detail in order.items[:2]:
+            given = {**one, "orderDetailId": detail.id}
+            yield "GET", f"{path}/details/{{orderDetailId}}", given, None, {}
+            yield "GET", f"{path}/details/{{orderDetailId}}/extension", given, None, {}
+
+
 def filled(template, given):
     return re.sub(r"\{(\w+)\}", lambda found: quote(str(given[found[1]]), safe=""), template)
 
@@ -323,6 +282,13 @@ REFUSALS = [
     (
         {"operatingSystem": "debian12_64", "storage": [{"partitioning": {"disks": 9}}]},
         "Client::Conflict::PartitioningTooManyDisks",
+    ),
+    (
+        {
+            "operatingSystem": "debian12_64",
+            "storage": [{"partitioning": {"layout": [{"fileSystem": "ext4", "mountPoint": "/", "raidLevel": 6}]}}],
+        },
+        "Client::BadRequest::PartitionRaidLevel",
     ),
     (
         {"operatingSystem": "debian12_64", "storage": [{"partitioning": {"schemeName": "mine"}}]},

@@ -106,6 +106,7 @@ class Scene:
             world.state.servers[name].document["ip"] = f"127.0.0.{10 + number}"
         self.ovh = world
         self.wire = Wire(Simulator(world), self.writes)
+        self.ovh_journal = self.wire.ovh.journal
         self.clouds = {}
         self.restarts = 0
         self.installs = []

@@ -4,12 +4,13 @@ import copy
 
 from tests.faults.api_server import manifest
 from tests.faults.courses import Course
-from tests.faults.verdicts import SYSTEM, made_twice, reinstalled_twice, server_wrongs, several, unknown
-from tests.integration.hosted_scenes import example
+from tests.faults.verdicts import SYSTEM, made_twice, reinstalled_twice, server_wrongs, several, unknown, untagged
+from tests.integration.hosted_scenes import example, image, instance
 
 from sovereigncloud.api.base import FINALIZER
 from sovereigncloud.providers.kubernetes import PLURALS
 from sovereigncloud.sandbox.opennebula import mischief
+from sovereigncloud.sandbox.opennebula.lifecycle import Lcm, State
 from sovereigncloud.sandbox.ovh.seed import BLOCK, OTHER_VRACK, SERVERS, SPARE, VRACK
 
 
@@ -42,13 +43,13 @@ class Reinstallation(Course):
         wrongs = [*self._kept(scene), *server_wrongs(scene, SPARE, OTHER_VRACK)]
         if scene.api.get("BareMetalServer", "one-3")["status"].get("reinstalled") != "first":
             wrongs.append("status does not say that it was reinstalled")
-        return reinstalled_twice(scene, (SPARE,)), [], wrongs
+        return reinstalled_twice(scene, (SPARE,)), list(untagged(scene)), wrongs
 
 
 class Hosted(Course):
     """The hosted cloud of the guide, from nothing until it is ready."""
 
-    name = "hosted"
+    name = "hosted-empty"
     within = 4 * 3600.0
     cloud = example("11-hosted-cloud.yaml", "SovereignCloud", "ovh-rbx")
 
@@ -59,13 +60,21 @@ class Hosted(Course):
             self.cloud,
         )
 
+    def services(self, scene):
+        """The names of the cloud's servers at OVHcloud."""
+        del scene
+        return SERVERS
+
     def judge(self, scene):
         wrongs = list(self._kept(scene))
-        for server in SERVERS:
+        servers = self.services(scene)
+        if unknown_ones := set(servers) - scene.ovh.state.servers.keys():
+            return [], [], [*wrongs, f"no such servers: {unknown_ones}"]
+        for server in servers:
             wrongs += server_wrongs(scene, server, VRACK)
         if scene.ovh.state.ips[BLOCK].routed_to != VRACK:
             wrongs.append("the block is not routed to the vRack")
-        duplicates = [*reinstalled_twice(scene, SERVERS), *made_twice(scene)]
+        duplicates = [*reinstalled_twice(scene, servers), *made_twice(scene)]
         if len(scene.installs) != 1:
             duplicates.append(f"{len(scene.installs)} installer runs")
         one = scene.clouds.get("ovh-rbx")
@@ -73,11 +82,28 @@ class Hosted(Course):
             return duplicates, [], [*wrongs, "nothing was installed"]
         duplicates += several(one)
         names = sorted(host.name for host in one.hosts.values())
-        if names != ["127.0.0.10", "127.0.0.11"]:
+        if names != sorted(scene.ovh.state.servers[server].document["ip"] for server in servers):
             wrongs.append(f"hosts {names}")
         if sorted(net.name for net in one.vnets.values()) != ["vm_public", "vm_vlan100"]:
             wrongs.append(f"networks {[net.name for net in one.vnets.values()]}")
-        return duplicates, unknown(scene, one), wrongs
+        return duplicates, [*untagged(scene), *unknown(scene, one)], wrongs
+
+
+class HostedWithMachine(Hosted):
+    """The whole of it: servers, vRack, block, OpenNebula, hosts, networks, an image, and a machine that runs."""
+
+    name = "hosted"
+
+    def act(self, scene):
+        super().act(scene)
+        self.apply(scene, image("ovh-rbx"), instance("web", "ovh-rbx", "vm_public"))
+
+    def judge(self, scene):
+        duplicates, orphans, wrongs = super().judge(scene)
+        machines = scene.clouds["ovh-rbx"].vms.values() if "ovh-rbx" in scene.clouds else ()
+        if [(vm.name, vm.state, vm.lcm) for vm in machines] != [("web", State.ACTIVE, Lcm.RUNNING)]:
+            wrongs.append(f"machines {[(vm.name, vm.state.name, vm.lcm.name) for vm in machines]}")
+        return duplicates, orphans, wrongs
 
 
 class HostedDeletion(Hosted):

@@ -3,14 +3,17 @@
 Real engine, kinds and adapters, simulated OVHcloud and OpenNebula, an API server in memory, simulated time.
 """
 
+import json
 import time
 
 import pytest
 from tests.faults import instances, servers
-from tests.faults.courses import travel
-from tests.faults.forks import Forks
+from tests.faults.conftest import EVERY
+from tests.faults.courses import Report, travel
+from tests.faults.forks import Branch, Forks
 from tests.faults.scene import Scene
 from tests.faults.simulated_time import run
+from tests.faults.tally import Tally, kind_of_write
 from tests.faults.wire import Fate
 
 COURSES = (
@@ -22,17 +25,26 @@ COURSES = (
     instances.Recreation,
     instances.TakeOver,
     servers.Reinstallation,
-    servers.Hosted,
+    servers.HostedWithMachine,
     servers.HostedDeletion,
     servers.HostLost,
     servers.HostedTakeOver,
 )
 
 
+@pytest.fixture(scope="module")
+def tally():
+    """Of all courses of this run; written at its end."""
+    tally = Tally()
+    yield tally
+    tally.write(EVERY)
+
+
 @pytest.mark.parametrize("course", COURSES, ids=[course.name for course in COURSES])
-def test_whatever_is_lost_everything_is_made_once_and_nothing_is_left(course, every, table):
+def test_whatever_is_lost_everything_is_made_once_and_nothing_is_left(course, every, table, tally):
     began = time.monotonic()
     trunk, branches = Forks(every).explore(course)
+    tally.add(course.name, branches)
     table.append(
         (
             course.name,
@@ -47,6 +59,40 @@ def test_whatever_is_lost_everything_is_made_once_and_nothing_is_left(course, ev
     assert trunk.well, str(trunk)
     assert branches
     assert [str(branch) for branch in branches if not branch.report.well] == []
+
+
+KINDS = [
+    (
+        "ovh POST /dedicated/server/ns3012345.ip-57-131-167.eu/reinstall {}",
+        "OVHcloud POST /dedicated/server/{serviceName}/reinstall",
+    ),
+    (
+        'ovh POST /iam/resource/urn%3Av1%3Aeu/tag {"key": "sovereigncloud.io/uid", "value": "u',
+        "OVHcloud POST /iam/resource/{resourceURN}/tag sovereigncloud.io/uid",
+    ),
+    ("ovh-rbx one.host.allocate 127.0.0.11 kvm kvm 0", "OpenNebula one.host.allocate"),
+    ("PATCH /namespaces/platform/baremetalservers/one-1/status", "Kubernetes PATCH baremetalservers/status"),
+    ("POST /apis/batch/v1/namespaces/platform/jobs", "Kubernetes POST jobs"),
+    ("PATCH /api/v1/namespaces/platform/secrets/one", "Kubernetes PATCH secrets"),
+]
+
+
+@pytest.mark.parametrize(("label", "kind"), KINDS, ids=[kind for _, kind in KINDS])
+def test_writes_are_counted_by_what_they_do(label, kind):
+    assert kind_of_write(label) == kind
+
+
+def test_what_goes_wrong_is_counted_where_it_went_wrong(tmp_path):
+    label = KINDS[0][0]
+    tally = Tally()
+    tally.add(
+        "hosted", [Branch(1, label, Fate.LOST, Report(duplicates=["twice"])), Branch(2, label, Fate.LOST, Report())]
+    )
+    tally.write(1, tmp_path / "faults.json")
+    told = json.loads((tmp_path / "faults.json").read_text())
+    expected = {"runs": 2, "duplicates": 1, "orphans": 0, "not_converged": 0}
+    assert {key: told[key] for key in expected} == expected
+    assert told["by_kind_of_write"] == {KINDS[0][1]: expected}
 
 
 @pytest.mark.parametrize("course", COURSES, ids=[course.name for course in COURSES])

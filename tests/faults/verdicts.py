@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 
+from sovereigncloud.core.identity import mark_from_ovh
 from sovereigncloud.sandbox.opennebula.lifecycle import State
 from sovereigncloud.sandbox.opennebula.model import Vm
 
@@ -41,6 +42,27 @@ def left(cloud):
         *(f"network {net.oid}" for net in cloud.vnets.values()),
         *(f"image {image.oid}" for image in cloud.images.values()),
     ]
+
+
+def untagged(scene):
+    """Servers that an object of ours names and that do not carry its mark."""
+    for body in scene.api.all("BareMetalServer"):
+        name = body["spec"]["ovh"].get("serviceName") or body["status"].get("serviceName", "")
+        found = scene.ovh.state.servers.get(name)
+        mark = mark_from_ovh(found.resource.tags) if found else None
+        wanted = f"BareMetalServer/platform/{body['metadata']['name']}"
+        if mark is None or (mark.object, mark.uid) != (wanted, body["metadata"]["uid"]):
+            yield f"{name or body['metadata']['name']} carries {mark}"
+
+
+def bought_twice(scene, wanted):
+    """Orders and payments beyond what was asked for; a cart is a piece of paper."""
+    orders = scene.ovh.state.orders.values()
+    paid = sum(len(order.payments) for order in orders)
+    if len(orders) != wanted:
+        yield f"{len(orders)} orders"
+    if paid != wanted:
+        yield f"{paid} payments"
 
 
 def reinstalled_twice(scene, servers):

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import functools
 import io
+import time
 from dataclasses import dataclass, field
 from enum import StrEnum
 from unittest import mock
@@ -128,6 +129,9 @@ class Wire:
         ovh: the simulated OVHcloud.
         clouds: simulated front-ends by address, "127.0.0.10:2633".
         asked: how many requests were sent, also to where nobody answers.
+        sent: when each to OVHcloud was.
+        ovh_limits: rate and burst that the next process keeps at OVHcloud.
+        heard: told each request to OVHcloud that was answered: (prepared, exchange, body, reply).
         done: writes that took effect, however much was lost of their answers: (where, method, arguments or path).
     """
 
@@ -135,7 +139,10 @@ class Wire:
         self.ovh, self.writes = ovh, writes
         self.clouds = {}
         self.asked = 0
+        self.sent = []
+        self.ovh_limits = _MANY, _MANY
         self.done = []
+        self.heard = lambda *_: None
 
     # --- one request -------------------------------------------------------------------------------------------------
 
@@ -165,6 +172,8 @@ class Wire:
         self.asked += 1
         parts = urlsplit(prepared.url)
         path = _logical(parts.path)
+        if path != TOKEN_PATH:  # another host, with limits of its own
+            self.sent.append(asyncio.get_running_loop().time())
         body = prepared.body or b""
         body = body.encode() if isinstance(body, str) else body
         sent = Request(prepared.method, prepared.url, path, CIMultiDict(prepared.headers), body)
@@ -172,6 +181,15 @@ class Wire:
 
         def perform():
             reply = _at_once(exchange.perform())
+            self.ovh.journal.record(
+                method=prepared.method,
+                path=path,
+                route=exchange.label,
+                status=reply.status,
+                started=time.monotonic(),
+                account=exchange.account,
+            )
+            self.heard(prepared, exchange, body, reply)
             if not _reads(prepared.method, path) and reply.status < 300:
                 self.done.append(("ovh", prepared.method, path))
             return reply.status, {"Content-Type": "application/json", **reply.headers}, reply.text().encode()
@@ -195,6 +213,9 @@ class Wire:
                 case Kind.LOST_RESPONSE:
                     perform()
                     raise ConnectionError("closed")
+                case Kind.FALSE_REPLY:
+                    perform()
+                    return rule.status, {"Content-Type": rule.content_type, **rule.headers}, rule.body.encode()
                 case Kind.LATE_EFFECT:
                     asyncio.get_running_loop().call_later(rule.seconds, perform)
                     raise ConnectionError("closed")
@@ -219,12 +240,13 @@ class Wire:
 
     def account(self, life):
         """As `ovh_factory`."""
-        door = _Door(functools.partial(self.rest, life))
+        door, limits = _Door(functools.partial(self.rest, life)), {}
 
         def make(endpoint, secret):
             del endpoint
-            where = Endpoint(f"http://{OVH}/1.0", f"http://{OVH}{TOKEN_PATH}")
-            return Account(ovh_transport.Transport(_Pool(door, where, credentials(secret)), **_limits()))
+            where, way_in = Endpoint(f"http://{OVH}/1.0", f"http://{OVH}{TOKEN_PATH}"), credentials(secret)
+            kept = limits.setdefault(way_in.name, _limits(*self.ovh_limits))
+            return Account(ovh_transport.Transport(_Pool(door, where, way_in), **kept))
 
         return make
 
@@ -233,10 +255,10 @@ def _reads(method, path):
     return method == "GET" or path == TOKEN_PATH or path.endswith("/iam/authorization/check")
 
 
-def _limits():
+def _limits(rate=_MANY, burst=_MANY):
     clock = asyncio.get_running_loop().time
     return {
-        "budget": Budget(TokenBucket(_MANY, _MANY, places=4, clock=clock), CircuitBreaker(clock=clock)),
+        "budget": Budget(TokenBucket(rate, burst, places=4, clock=clock), CircuitBreaker(clock=clock)),
         "deadline": 120.0,
     }
 

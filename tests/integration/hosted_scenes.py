@@ -1,5 +1,8 @@
 """The examples of manifests/, turned to a stage, one by one: tests change them before they apply them."""
 
+import base64
+
+import pyone
 import yaml
 
 from sovereigncloud.sandbox.stage import EXAMPLES
@@ -108,3 +111,10 @@ def paris(endpoint, **spec):
     network = example("21-network.yaml", "VirtualNetwork", "lan-apps")
     network["spec"]["cloudRef"] = {"name": "paris"}
     return [secret, cloud, network]
+
+
+def administrator(stage, cloud):
+    """A cloud as its administrator sees it, with the generated password."""
+    found = stage.cluster.get("secret", cloud["status"]["credentialsSecret"], "-n", "platform")["data"]
+    user, password = (base64.b64decode(found[key]).decode() for key in ("username", "password"))
+    return pyone.OneServer(cloud["status"]["endpoint"], session=f"{user}:{password}")

@@ -1,19 +1,25 @@
 """In-memory stand-ins for the ports, tiny but unkind, and a loop that does to one object what the engine does."""
 
 import asyncio
+import base64
 import contextlib
+import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from sovereigncloud.api import BareMetalServer, SovereignCloud, VirtualNetwork
+from tests.unit.shop_fakes import FakeShop
+
+from sovereigncloud.api import BareMetalServer, HostedInstance, SovereignCloud, VirtualNetwork
 from sovereigncloud.core.identity import Mark, mark_from_opennebula
-from sovereigncloud.core.outcome import Phase
+from sovereigncloud.core.outcome import Phase, approval
 from sovereigncloud.core.plan import Action
-from sovereigncloud.kinds.errors import Conflict, MissingSecret, NotFound, Retry
+from sovereigncloud.kinds.day0 import proof
+from sovereigncloud.kinds.errors import AlreadyRunning, Conflict, MissingSecret, NotFound, Retry
 from sovereigncloud.kinds.ports import (
     AccountView,
     CloudView,
+    Cluster,
     Front,
     Host,
     InstallState,
@@ -25,6 +31,8 @@ from sovereigncloud.kinds.ports import (
     Task,
     VrackView,
 )
+from sovereigncloud.kinds.reinstall_port import DiskGroup, InstallationTemplate, TemplateInput
+from sovereigncloud.kinds.ssh_port import Greeting
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 INSTALLATION = "prod"
@@ -34,7 +42,7 @@ RENAME_TAKES = 600.0
 SYSTEMS = frozenset({"debian12_64", "ubuntu2204-server_64", "ubuntu2404-server_64"})
 GRACE = 60.0  # the engine's: how long a write with a lost answer may still take effect
 LASTING = {Action.CREATE, Action.REINSTALL, Action.INSTALL}
-PARSE = {c.crd.kind: c for c in (SovereignCloud, BareMetalServer, VirtualNetwork)}
+PARSE = {c.crd.kind: c for c in (SovereignCloud, BareMetalServer, VirtualNetwork, HostedInstance)}
 
 
 class Clock:
@@ -57,8 +65,12 @@ class FakeServer:
     interfaces: tuple = ()
     tasks: list = field(default_factory=list)  # [id, payload, begun, ends, final status]
     disk_groups: int = 1
+    disks: int = 2  # in each of them
     monitoring: bool = True
     no_intervention: bool = False
+    deaf: bool = False  # SSH does not answer
+    rekeyed: int = 0  # how often somebody gave it another host key
+    proves: str = ""  # another host key that its greeting proves; "nothing"
 
     @property
     def urn(self):
@@ -88,9 +100,11 @@ class FakeOvh:
         self.vracks = {"pn-1": set(), "pn-2": set()}
         self.blocks = {}
         self.systems = SYSTEMS
+        self.templates = {}  # by name; others take everything
         self.task_lag = 0.0
         self.purged_after = 3600.0
         self.faults = []
+        self.orders = FakeShop(self)
         self.due = []  # (when, function): writes and effects that come later
         self.writes = []
         self.reads = Counter()
@@ -185,11 +199,22 @@ class FakeOvh:
         return self._server(name).interfaces
 
     async def disk_groups(self, name):
-        return self._server(name).disk_groups
+        server = self._server(name)
+        return tuple(DiskGroup(n + 1, server.disks, 915527) for n in range(server.disk_groups))
 
     async def compatible_systems(self, name):
         self._server(name)
         return self.systems
+
+    async def template(self, name):
+        self.settle()
+        self.reads["template"] += 1
+        if name in self.templates:
+            return self.templates[name]
+        inputs = tuple(TemplateInput(n, False) for n in ("hostname", "sshKey", "postInstallationScript"))
+        return InstallationTemplate(
+            name, inputs, frozenset({"ext4", "xfs", "swap"}), partitioning=True, only_mirroring=False
+        )
 
     async def reinstall_tasks(self, name):
         server, now = self._server(name), self.clock.now.timestamp()
@@ -219,7 +244,8 @@ class FakeOvh:
         server, now = self.servers[name], self.clock.now.timestamp()
         running = [t for t in server.tasks if t[3] > now]
         if running:
-            raise Conflict(f"Task {running[0][0]} of type reinstallServer with status doing is already running")
+            message = f"Task {running[0][0]} of type reinstallServer with status doing is already running"
+            raise AlreadyRunning(message, task=running[0][0])
         self._ids += 1
         server.tasks.append([self._ids, request, now, now + REINSTALL_TAKES, self.final, False])
         self.reinstalled[request.operating_system] += 1
@@ -282,6 +308,10 @@ class FakeOne:
         self.version = None
         self.hosts = {}
         self.vms = {}
+        self.owner = None
+        self.stubborn = set()  # machines that do not move, and oned says nothing of it
+        self.networks = {}
+        self.clusters = {0: Cluster(0, "default", frozenset({0, 1, 2}), frozenset())}
         self.writes = []
 
     def host(self, name, state=2, *, mark=None):
@@ -299,7 +329,35 @@ class FakeOne:
 
     async def view(self, began=0.0):
         self._answer()
-        return CloudView(began, dict(self.vms), {}, {}, dict(self.hosts), {})
+        return CloudView(
+            began,
+            dict(self.vms),
+            dict(self.networks),
+            {},
+            dict(self.hosts),
+            {},
+            clusters=dict(self.clusters),
+            owner=self.owner,
+        )
+
+    async def create_cluster(self, name):
+        self._answer()
+        self.writes.append(f"create cluster {name}")
+        if name in {c.name for c in self.clusters.values()}:
+            raise Conflict(f"NAME is already taken by CLUSTER {name}.")
+        made = 100 + len(self.clusters)
+        self.clusters[made] = Cluster(made, name, frozenset(), frozenset())
+        return made
+
+    async def join_cluster(self, cluster_id, member, member_id):
+        self._answer()
+        self.writes.append(f"join {member} {member_id}")
+        if member == "host":
+            self.hosts[member_id] = replace(self.hosts[member_id], cluster_id=cluster_id)
+            return
+        field = f"{member}s"
+        known = self.clusters[cluster_id]
+        self.clusters[cluster_id] = replace(known, **{field: getattr(known, field) | {member_id}})
 
     async def create_host(self, name, im_mad, vm_mad, cluster_id):
         self._answer()
@@ -309,12 +367,51 @@ class FakeOne:
     async def update_host(self, host_id, attributes):
         self._answer()
         self.writes.append(f"update host {host_id}")
-        self.hosts[host_id] = replace(self.hosts[host_id], mark=mark_from_opennebula(attributes))
+        host = self.hosts[host_id]
+        notes = {**host.notes, **{k: v for k, v in attributes.items() if "LEAVING" in k}}
+        self.hosts[host_id] = replace(
+            host,
+            mark=mark_from_opennebula(attributes) or host.mark,
+            notes={k: v for k, v in notes.items() if v},
+        )
 
     async def enable_host(self, host_id):
         self._answer()
         self.writes.append(f"enable host {host_id}")
         self.hosts[host_id] = replace(self.hosts[host_id], state=2)
+
+    async def disable_host(self, host_id):
+        self._answer()
+        self.writes.append(f"disable host {host_id}")
+        self.hosts[host_id] = replace(self.hosts[host_id], state=4)
+
+    async def delete_host(self, host_id):
+        self._answer()
+        if host_id not in self.hosts:
+            raise NotFound("Error getting host")
+        assert not self.on(host_id), "Can not remove a host with running VMs"
+        self.writes.append(f"delete host {host_id}")
+        del self.hosts[host_id]
+
+    def on(self, host_id):
+        return [vm for vm in self.vms.values() if vm.host == self.hosts[host_id].name]
+
+    def count(self):
+        """As oned counts them: machines with capacity on a host."""
+        self.hosts = {n: replace(h, running_vms=len(self.on(n))) for n, h in self.hosts.items()}
+
+    async def move_vm(self, vm_id, host_id, *, live):
+        self._answer()
+        self.writes.append(f"move vm {vm_id} to host {host_id}{' live' if live else ''}")
+        if vm_id not in self.stubborn:
+            self.vms[vm_id] = replace(self.vms[vm_id], host=self.hosts[host_id].name)
+            self.count()
+
+    async def give_up_vm(self, vm_id):
+        self._answer()
+        self.writes.append(f"give up vm {vm_id}")
+        del self.vms[vm_id]
+        self.count()
 
 
 class FakeInstaller:
@@ -355,7 +452,8 @@ class FakeKubernetes:
     async def generate_credentials(self, namespace, name, username, labels):
         if (namespace, name) in self.secrets:
             return False
-        self.secrets[namespace, name] = {"username": username, "password": "x", "sshPublicKey": "ssh-ed25519 AAAA"}
+        self.secrets[namespace, name] = {"username": username, "password": "x"}
+        self.secrets[namespace, name] |= {"sshPublicKey": "ssh-ed25519 AAAA", "sshPrivateKey": "a private key"}
         return True
 
     async def delete_secret(self, namespace, name):
@@ -383,6 +481,7 @@ class FakeWorld:
         self.kubernetes = FakeKubernetes(self)
         self.admitted = True
         self.allowed = set()
+        self.heard = []
         self.raw = {}
         self.controllers = {}
 
@@ -442,6 +541,24 @@ class FakeWorld:
     def allows_plain_http(self, host):
         return host in self.allowed
 
+    async def greeting(self, address, within):
+        self.account_.settle()
+        self.heard.append((address, within))
+        server = next((s for s in self.account_.servers.values() if s.ip == address), None)
+        if server is None or server.deaf:
+            raise Retry("no answer in time", where=f"SSH {address}:22", maybe_done=False)
+        return greeting_of(server)
+
+
+def greeting_of(server):
+    """What sshd of a server says: each installation makes a new host key, and its script, if there is one, proves it."""
+    done = [t for t in server.tasks if t[5]]
+    blob = base64.b64encode(f"{server.name} {len(done)} {server.rekeyed}".encode()).decode()
+    host_key, script = f"ssh-ed25519 {blob}", done[-1][1].post_installation_script if done else ""
+    key = re.search(r"hexkey:([0-9a-f]{64})", script)
+    shown = f" sovereigncloud-{proof(key[1], server.proves or host_key)}" if key and server.proves != "nothing" else ""
+    return Greeting(f"SSH-2.0-OpenSSH_9.6p1 Ubuntu-3ubuntu13{shown}", host_key)
+
 
 def _key(raw_key):
     from sovereigncloud.api.base import Key  # noqa: PLC0415
@@ -488,11 +605,15 @@ class Loop:
             plan = self.controller.plan(resource, observed, world.now)
             assert plan == self.controller.plan(resource, observed, world.now), "plan is not pure"
             outcome = plan.outcome
+            self._facts(outcome.facts)
             for step in plan.steps:
+                if step.needs:
+                    outcome = approval(step.needs)
+                    break
                 outcome = await self.controller.perform(step, resource, world)
                 performed.append(step)
                 self._facts(outcome.facts)
-                if outcome.phase is not Phase.DONE:
+                if outcome.phase is not Phase.DONE or outcome.after is not None:
                     break
         except (Retry, Conflict) as error:
             if isinstance(error, Retry) and step is not None and step.action in LASTING:
@@ -540,7 +661,7 @@ class Loop:
         for _ in range(limit):
             looked = await self.once()
             quiet = looked.plan is not None and not looked.performed
-            if quiet and looked.outcome.phase in {Phase.DONE, Phase.STALLED, Phase.BLOCKED}:
+            if quiet and looked.outcome.phase in {Phase.DONE, Phase.STALLED, Phase.BLOCKED, Phase.APPROVAL}:
                 return looked
             self.world.clock.pass_(getattr(looked.outcome, "after", None) or 5.0)
         raise AssertionError(f"not quiet after {limit} looks: {looked}")

@@ -135,6 +135,7 @@ def test_the_writes_above_are_all_there_are():
         "lease",
         "job",
         "jobs",
+        "pods",
         "answers",
         "kind_is_going",
     }

@@ -104,7 +104,8 @@ def lists(schema):
 
 def objects(schema):
     if "additionalProperties" in schema:
-        return st.dictionaries(st.text(min_size=1, max_size=9), values(schema["additionalProperties"]), max_size=3)
+        least, child = schema.get("minProperties", 0), values(schema["additionalProperties"])
+        return st.dictionaries(st.text(min_size=1, max_size=9), child, min_size=least, max_size=least + 3)
     fields = {name: values(child) for name, child in schema["properties"].items()}
     required = schema.get("required", ())
     return st.fixed_dictionaries(

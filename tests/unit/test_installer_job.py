@@ -6,12 +6,14 @@ from collections import Counter
 
 import pytest
 import yaml
+from tests.unit.installations import GUARDED, HIGHLY_AVAILABLE
 
-from sovereigncloud.kinds.errors import Conflict
+from sovereigncloud.kinds.errors import Auth, Conflict
 from sovereigncloud.kinds.ports import Installation, InstallState, InstallTarget
-from sovereigncloud.providers.installer.inventory import inventory, netplan, render
+from sovereigncloud.providers.installer.inventory import inventory, render
 from sovereigncloud.providers.installer.job import JobInstaller, job_name, manifest, state_of
-from sovereigncloud.sandbox.installer_player import cloud_of, failed, is_over, running, succeeded
+from sovereigncloud.providers.installer.netplan import netplan
+from sovereigncloud.sandbox.installer_player import PlayError, check, cloud_of, failed, is_over, running, succeeded
 
 FRONT = InstallTarget("one-1", "57.131.167.160", ("Frontend", "Node"), ("aa:00", "aa:01"), ("bb:00", "bb:01"))
 NODE = InstallTarget("one-2", "57.131.167.161", ("Node",), ("cc:00",), ("dd:00",))
@@ -35,6 +37,7 @@ class FakeJobs:
         self.created = Counter()
         self.racing = False
         self.selectors = []
+        self.pods_of = []
 
     async def job(self, namespace, name):
         return self.found.get(name)
@@ -42,6 +45,12 @@ class FakeJobs:
     async def jobs(self, namespace, selector):
         self.selectors.append(selector)
         return list(self.found.values())
+
+    async def pods(self, namespace, selector):
+        self.selectors.append(selector)
+        if self.pods_of is None:
+            raise Auth("forbidden")
+        return self.pods_of
 
     async def create_job(self, namespace, body):
         name = body["metadata"]["name"]
@@ -52,7 +61,12 @@ class FakeJobs:
 
 
 def job(name=None, **status):
-    return {"metadata": {"name": name or job_name(WANTED)}, "status": status}
+    return {"metadata": {"name": name or job_name(WANTED), "namespace": "platform"}, "status": status}
+
+
+def pod_that_said(words):
+    terminated = {"exitCode": 1, "message": words}
+    return {"status": {"containerStatuses": [{"name": "one-deploy", "state": {"terminated": terminated}}]}}
 
 
 def condition(kind, status="True", message=""):
@@ -80,6 +94,29 @@ def test_state(why, found, state, says):
     told = state_of(job(**found))
     assert told.state == state, why
     assert says in told.message, why
+
+
+@pytest.mark.parametrize(
+    ("why", "pods", "says"),
+    [
+        (
+            "its pod told the task",
+            [pod_that_said("prepare.yml failed in TASK [Apply]\non one-2")],
+            "Apply] on one-2 (kub",
+        ),
+        ("a pod that said nothing", [pod_that_said("")], "BackoffLimit (kubectl logs"),
+        ("a pod that never ran", [{"status": {}}], "BackoffLimit (kubectl logs"),
+        ("its pod is gone", [], "BackoffLimit (kubectl logs"),
+        ("without the right to look at pods", None, "BackoffLimit (kubectl logs"),
+    ],
+)
+async def test_the_failing_task_is_told(why, pods, says):
+    api = FakeJobs(job(conditions=[condition("Failed", message="BackoffLimit")]))
+    api.pods_of = pods
+    state = await JobInstaller(api, image="i").state(WANTED)
+    assert state.state == "Failed", why
+    assert says in state.message, why
+    assert api.selectors == [f"job-name={job_name(WANTED)}"]
 
 
 async def test_no_job_is_absent():
@@ -115,7 +152,7 @@ async def test_never_two_at_once_for_a_cloud():
 
 
 def test_the_job_ends_with_its_cloud_and_is_tried_once():
-    made = manifest(WANTED, "image:1", "one-deploy")
+    made = manifest(WANTED, "image:1", {})
     assert made["spec"]["backoffLimit"] == 0
     reference = made["metadata"]["ownerReferences"][0]
     assert (reference["kind"], reference["name"], reference["uid"]) == ("SovereignCloud", "ovh-rbx", "u1")
@@ -129,17 +166,17 @@ def test_the_job_ends_with_its_cloud_and_is_tried_once():
 def test_a_long_name_still_makes_a_valid_job():
     from dataclasses import replace  # noqa: PLC0415
 
-    name = job_name(replace(WANTED, cloud=f"{'a' * 39}-{'b' * 30}"))
-    assert name == f"{'a' * 39}-install-0123456789ab"
+    name = job_name(replace(WANTED, cloud=f"{'a' * 37}-{'b' * 30}"))
+    assert name == f"{'a' * 37}-install-0123456789ab"
 
 
 def test_the_container_command_is_valid_shell():
-    command = manifest(WANTED, "i", "c")["spec"]["template"]["spec"]["containers"][0]["command"]
+    command = manifest(WANTED, "i", {})["spec"]["template"]["spec"]["containers"][0]["command"]
     subprocess.run([command[0], "-n", "-c", command[2]], check=True)
 
 
 def test_the_preparation_is_a_playbook():
-    env = manifest(WANTED, "i", "c")["spec"]["template"]["spec"]["containers"][0]["env"]
+    env = manifest(WANTED, "i", {})["spec"]["template"]["spec"]["containers"][0]["env"]
     (play,) = yaml.safe_load(next(e["value"] for e in env if e["name"] == "PREPARE"))
     assert play["hosts"] == "frontend:node"
     names = [t["name"] for t in play["tasks"]]
@@ -190,7 +227,7 @@ def test_a_server_of_unknown_cards_keeps_its_network():
 
 
 def test_the_player_brings_up_what_the_inventory_says():
-    played = json.loads(json.dumps(manifest(WANTED, "i", "c")))
+    played = json.loads(json.dumps(manifest(WANTED, "i", {})))
     assert cloud_of(played, "secret") == {
         "name": "ovh-rbx",
         "listen": "57.131.167.160:2633",
@@ -198,6 +235,30 @@ def test_the_player_brings_up_what_the_inventory_says():
         "oneadmin_password": "secret",
         "hosts": [{"name": "57.131.167.160"}, {"name": "57.131.167.161"}],
     }
+
+
+def test_the_player_listens_where_the_inventory_lets_the_front_end_answer():
+    def listens(installation):
+        return cloud_of(json.loads(json.dumps(manifest(installation, "i", {}))), "secret")["listen"]
+
+    assert listens(HIGHLY_AVAILABLE) == "10.1.0.10:2633"
+    assert listens(GUARDED) == "57.131.167.160:443"
+
+
+@pytest.mark.parametrize(
+    ("why", "change"),
+    [
+        ("several front-ends without an address", {"one_vip": None, "one_vip_cidr": None, "one_vip_if": None}),
+        ("an address without its interface", {"one_vip_if": None}),
+        ("several front-ends over a file", {"db_backend": "SQLite"}),
+        ("a web server that it does not know", {"ssl": {"web_server": "caddy"}}),
+    ],
+)
+def test_the_player_refuses_what_one_deploy_refuses(why, change):
+    told = inventory(HIGHLY_AVAILABLE)["all"]["vars"] | change
+    with pytest.raises(PlayError):
+        check({k: v for k, v in told.items() if v is not None}, 3)
+    check(inventory(HIGHLY_AVAILABLE)["all"]["vars"], 3)
 
 
 @pytest.mark.parametrize(

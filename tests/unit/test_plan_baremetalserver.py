@@ -9,8 +9,11 @@ from tests.unit.cloud_fakes import GRACE, INSTALLATION, NOON, FakeWorld, Loop, i
 
 from sovereigncloud.core.plan import Action, Cause, Disruption
 from sovereigncloud.kinds.baremetalserver import BareMetalServerController
+from sovereigncloud.kinds.errors import Auth, MissingSecret, Retry
 from sovereigncloud.kinds.installation import INSTALLED_TAG, WIPED
+from sovereigncloud.kinds.ports import Reinstallation
 from sovereigncloud.kinds.reinstall import HISTORY_TAG, QUIET_TAG, RECORD_TAG, Record, Stage, read_record
+from sovereigncloud.kinds.reinstall_port import InstallationTemplate, Part, TemplateInput
 
 KEY = ("BareMetalServer", "platform", "one-1")
 UNIX = int(NOON.timestamp())
@@ -51,8 +54,9 @@ SETTLED = {
 }
 
 
-def world_with(*, spec=None, status=None, tasks=(), age=0.0, **server):
+def world_with(*, spec=None, status=None, tasks=(), age=0.0, templates=(), **server):
     world = FakeWorld()
+    world.account_.templates = dict(templates)
     values = {"display_name": "one-1", "interfaces": interfaces("ns1", vrack="pn-1"), "tags": marked(), **server}
     made = world.account_.add("ns1", **values)
     made.tasks = [list(t) for t in tasks]
@@ -80,8 +84,6 @@ def plan_of(world):
 
 
 def task(number, ends, status="done", system=UBUNTU, begun=0):
-    from sovereigncloud.kinds.ports import Reinstallation  # noqa: PLC0415
-
     return [number, Reinstallation(system, "one-1"), UNIX + begun, UNIX + ends, status, True]
 
 
@@ -100,6 +102,11 @@ class Case:
 
 
 FIRST = manifest(reinstall=request())
+ROOT = {"mountPoint": "/", "fileSystem": "ext4", "size": "100Gi"}
+OWN_IMAGE = InstallationTemplate(
+    "own", (TemplateInput("imageURL", mandatory=True),), frozenset(), partitioning=False, only_mirroring=False
+)
+BARE = InstallationTemplate("bare", (), frozenset({"ext4"}), partitioning=True, only_mirroring=False)
 CASES = [
     Case("nothing declared differs: nothing is done", {}),
     Case("a server without a mark is marked before anything else", {"tags": {}}, ("MarkServer",)),
@@ -141,6 +148,29 @@ CASES = [
         ("ReinstallServer",),
     ),
     Case(
+        "partitions that the disks cannot hold are refused before anything is wiped",
+        {"spec": manifest(reinstall=request(partitioning=[{**ROOT, "raidLevel": 5}]))},
+        reason="IncompatiblePartitioning",
+        says="ns1: reinstall.partitioning[0] (/): RAID 5 needs 3 disks",
+    ),
+    Case(
+        "a size that is no whole number of MiB is told as such, should it ever come that far",
+        {"spec": manifest(reinstall=request(partitioning=[{**ROOT, "size": "1000001k"}]))},
+        reason="IncompatiblePartitioning",
+        says="whole number of MiB",
+    ),
+    Case(
+        "partitions that fit are part of what is asked for",
+        {"spec": manifest(reinstall=request(partitioning=[ROOT]))},
+        ("ReinstallServer",),
+    ),
+    Case(
+        "a template that must be told what nobody here knows is refused by the name of the question",
+        {"spec": FIRST, "templates": {UBUNTU: OWN_IMAGE}},
+        reason="IncompatibleSystem",
+        says="imageURL",
+    ),
+    Case(
         "a server in OLA cannot boot from the network",
         {"spec": FIRST, "interfaces": interfaces("ns1", ola=True, vrack="pn-1")},
         reason="NoPublicInterface",
@@ -162,8 +192,13 @@ CASES = [
         reason="ConfirmingReinstall",
     ),
     Case(
-        "recorded some minutes ago, no task known: it never started",
-        {"spec": FIRST, "tags": marked() | record(Stage.REQUESTED), "age": 120},
+        "recorded five minutes ago, no task known: a late write may have begun it, and its task may show only now",
+        {"spec": FIRST, "tags": marked() | record(Stage.REQUESTED), "age": 355},
+        reason="ConfirmingReinstall",
+    ),
+    Case(
+        "recorded over six minutes ago, no task known: it never started",
+        {"spec": FIRST, "tags": marked() | record(Stage.REQUESTED), "age": 365},
         ("ReinstallServer",),
     ),
     Case(
@@ -219,6 +254,16 @@ CASES = [
         },
         reason="ReinstallFailed",
         says="new spec.reinstall.request",
+    ),
+    Case(
+        "a task that failed: first technicians are let back in, who were kept out for it",
+        {
+            "spec": FIRST,
+            "tags": marked() | record(Stage.RUNNING, task=5) | {QUIET_TAG: "true"},
+            "tasks": [task(5, 600, "ovhError")],
+            "age": 700,
+        },
+        ("RecordReinstall",),
     ),
     Case(
         "after a failure a new word is a new request",
@@ -401,8 +446,14 @@ def test_technicians_are_kept_out_while_it_is_reinstalled():
     assert world.account_.servers["ns1"].no_intervention
 
 
-def test_the_payload_carries_the_key_of_the_cloud_and_a_host_name():
-    world = world_with(spec={**FIRST, "spec": {**FIRST["spec"], "name": "Front-end of Roubaix"}})
+def test_what_the_template_does_not_ask_for_is_not_sent():
+    world = world_with(spec=manifest(reinstall=request(partitioning=[ROOT])), templates={UBUNTU: BARE})
+    (step,) = plan_of(world).steps
+    assert step.payload == Reinstallation(UBUNTU, "", partitions=(Part("/", "ext4", 102400, None),))
+
+
+def of_a_cloud(world):
+    """The server is one of a cloud that the operator installs, which has a key of its own."""
     owner = {"apiVersion": "sovereigncloud.io/v1alpha1", "kind": "SovereignCloud", "name": "rbx", "uid": "c"}
     world.raw[KEY]["metadata"]["ownerReferences"] = [{**owner, "controller": True}]
     world.put(
@@ -412,7 +463,22 @@ def test_the_payload_carries_the_key_of_the_cloud_and_a_host_name():
             "spec": {"hosted": {"openNebula": {"install": {"architecture": "Basic", "version": "7.0"}}}},
         }
     )
-    world.kubernetes.secrets["platform", "rbx-oneadmin"] = {"sshPublicKey": "ssh-ed25519 AAAA"}
+    world.kubernetes.secrets["platform", "rbx-oneadmin"] = {
+        "sshPublicKey": "ssh-ed25519 AAAA",
+        "sshPrivateKey": "a private key",
+    }
+    return world
+
+
+def test_a_template_that_lets_no_key_in_is_refused_for_a_cloud_and_not_for_a_server_on_its_own():
+    world = of_a_cloud(world_with(spec=FIRST, templates={UBUNTU: BARE}))
+    assert plan_of(world).outcome.reason == "IncompatibleSystem"
+    assert "SSH key" in plan_of(world).outcome.message
+    assert plan_of(world_with(spec=FIRST, templates={UBUNTU: BARE})).outcome.reason == ""
+
+
+def test_the_payload_carries_the_key_of_the_cloud_and_a_host_name():
+    world = of_a_cloud(world_with(spec={**FIRST, "spec": {**FIRST["spec"], "name": "Front-end of Roubaix"}}))
     (step,) = plan_of(world).steps[:1]
     assert step.payload.ssh_key == "ssh-ed25519 AAAA"
     assert step.payload.hostname == "one-1"
@@ -428,12 +494,40 @@ def deleting(world, **spec):
     return world
 
 
-def test_deleting_leaves_the_server_as_it_is():
+def test_deleting_takes_only_the_mark_off_a_server_that_is_retained():
     world = deleting(world_with(status={}))
+    server = world.account_.servers["ns1"]
+    server.tags |= {"rack": "7", INSTALLED_TAG: "x", **record(Stage.DONE)}
+    before = (server.interfaces, server.os, server.display_name)
+    run(Loop(world, BareMetalServerController(), KEY).until_quiet())
+    assert server.tags == {"rack": "7", INSTALLED_TAG: "x", **record(Stage.DONE)}, "what was done once is remembered"
+    assert (server.interfaces, server.os, server.display_name) == before
+    assert all(w.startswith("untag") for w in world.account_.writes)
+    assert world.account_.orders.ended == set()
+
+
+@pytest.mark.parametrize("error", [MissingSecret("gone"), Auth("refused"), Retry("no answer")])
+def test_a_retained_server_is_let_go_of_also_where_nobody_answers(error, monkeypatch):
+    world = deleting(world_with(status={}))
+
+    async def fail(*_):
+        raise error
+
+    monkeypatch.setattr(world, "account", fail)
     plan = plan_of(world)
     assert (plan.steps, plan.outcome.reason) == ((), "")
-    assert not world.account_.reads
-    assert not world.account_.writes
+
+
+def test_a_mark_that_cannot_be_removed_holds_up_no_retained_server(monkeypatch):
+    world = deleting(world_with(status={}))
+
+    async def refuse(*_):
+        raise Auth("not granted")
+
+    monkeypatch.setattr(world.account_, "untag", refuse)
+    loop = Loop(world, BareMetalServerController(), KEY)
+    run(loop.once())
+    assert plan_of(world).steps == ()
 
 
 def test_deleting_with_delete_detaches_then_takes_the_mark_off():
@@ -445,6 +539,17 @@ def test_deleting_with_delete_detaches_then_takes_the_mark_off():
     assert server.tags == {}
     assert world.account_.writes[0] == "detach ns1-priv pn-1"
     assert sum(w.startswith("detach") for w in world.account_.writes) == 1
+    assert world.account_.orders.ended == {"ns1"}, "it ends at its expiration, not now"
+
+
+def test_the_end_of_a_server_names_its_date_and_the_engagement_that_goes_on():
+    world = deleting(world_with(status={}, interfaces=interfaces("ns1")), deletionPolicy="Delete")
+    ending, untag = plan_of(world).steps
+    assert "ends on 2027-01-01" in ending.target
+    assert "to be paid, until 2027-06-01" in ending.target
+    assert type(untag).__name__ == "UntagServer"
+    world.account_.orders.ended.add("ns1")
+    assert [type(s).__name__ for s in plan_of(world).steps] == ["UntagServer"], "it was set to end already"
 
 
 def test_deleting_with_delete_touches_no_server_of_another_installation():
@@ -628,4 +733,6 @@ def test_whatever_happens_no_word_wipes_a_server_twice(faults, events, lag, purg
     assert written == 0, "a second run writes nothing"
     if last.outcome.reason in {"", "Renaming"}:
         assert account.servers["ns1"].interfaces[1].vrack == "pn-1"
-        assert QUIET_TAG not in account.servers["ns1"].tags or final != "done"
+    if last.outcome.reason in {"", "Renaming", "ReinstallFailed"}:
+        assert QUIET_TAG not in account.servers["ns1"].tags
+        assert not account.servers["ns1"].no_intervention

@@ -260,7 +260,7 @@ CASES = [
         "servers",
         change=front_tag("{}:requested:" + str(UNIX - HOURS)),
         reason="InstallationUnknown",
-        says="remove the tag",
+        says="rerun.request",
     ),
     Case("the Job runs", "installed", change=job("Running", "Job rbx"), reason="Installing", says="Job rbx"),
     Case(
@@ -280,7 +280,7 @@ CASES = [
         "recorded, no Job, nothing answers: a missing Job never means run again",
         "installed",
         reason="InstallationUnknown",
-        says="remove the tag",
+        says="rerun.request",
     ),
     Case(
         "a rebuilt cluster: no Job, no status, the front-end answers: that is told before anything in it is read",
@@ -341,9 +341,14 @@ CASES = [
         says="step 3",
     ),
     Case(
-        "a server was taken off: its child goes, and nothing is installed",
+        "a server was taken off: its host goes first, and nothing is installed",
         change=drop_server,
-        steps=("ApplyChild", "DeleteChild"),
+        steps=("DisableHost", "DeleteHost"),
+    ),
+    Case(
+        "its host is gone: its child goes",
+        change=both(drop_server, no_host(1)),
+        steps=("DeleteChild",),
     ),
     Case(
         "a server that the account's list does not show: without its tags nothing is begun",
@@ -861,19 +866,62 @@ def test_retain_takes_networks_then_servers_and_touches_nothing_outside():
     assert not scene.world.one.writes
 
 
-def test_delete_says_so_to_its_children_and_takes_the_secret_last():
+def test_delete_gives_back_in_order_and_takes_the_secret_last():
     scene = deleting(Scene(), deletionPolicy="Delete")
-    loop = scene.loop()
+    loop, world = scene.loop(), scene.world
     run(loop.once())
-    assert {m["spec"]["deletionPolicy"] for m in scene.world.kubernetes.applied} == {"Delete"}
+    assert {m["spec"]["deletionPolicy"] for m in world.kubernetes.applied} == {"Delete"}
+    assert sorted(world.kubernetes.deleted) == ["rbx-vm-public", "rbx-vm-vlan100"]
+    assert world.one.writes == [], "its networks first"
     gone(scene, "VirtualNetwork")
     run(loop.once())
-    assert SECRET in scene.world.kubernetes.secrets
+    assert [w for w in world.one.writes if "update" not in w] == [
+        "disable host 0", "delete host 0", "disable host 1", "delete host 1",
+    ]  # fmt: skip
+    assert world.account_.writes == []
+    run(loop.once())
+    assert world.account_.writes == [f"detach {BLOCK} pn-1"]
+    assert len(world.kubernetes.deleted) == 2, "a server goes when all of that is over, and noted"
+    run(loop.once())
+    run(loop.once())
+    assert sorted(world.kubernetes.deleted)[:2] == ["rbx-one-1", "rbx-one-2"]
+    assert SECRET in world.kubernetes.secrets
     gone(scene, "BareMetalServer")
     run(loop.once())
-    assert SECRET not in scene.world.kubernetes.secrets
-    scene.world.kubernetes.secrets[SECRET] = {}  # held by the finalizer that guards it until the cloud is released
+    assert SECRET not in world.kubernetes.secrets
+    world.kubernetes.secrets[SECRET] = {}  # held by the finalizer that guards it until the cloud is released
     assert (scene.plan().steps, scene.plan().outcome.phase) == ((), Phase.DONE)
+
+
+def test_hosts_that_others_registered_stay():
+    scene = deleting(Scene(), deletionPolicy="Delete")
+    gone_networks(scene)
+    foreign_host(scene)
+    assert [s.host_id for s in scene.plan().steps] == [1, 1]
+
+
+def test_a_block_is_asked_to_leave_once():
+    scene = deleting(Scene(), deletionPolicy="Delete")
+    gone_networks(scene)
+    scene.world.one.hosts.clear()
+    scene.raw["status"]["external"] = {"blockReleaseAsked": f"{BLOCK}@{UNIX - 5}"}
+    assert (scene.plan().steps, scene.plan().outcome.reason) == ((), "ReleasingBlock")
+    scene.raw["status"]["external"] = {"blockReleaseAsked": f"{BLOCK}@{UNIX - HOURS}"}
+    assert names(scene.plan()) == ("ReleaseBlock",)
+
+
+def test_once_it_let_go_its_opennebula_is_not_asked_any_more():
+    """It may end with its servers; what it gave back needs it no more."""
+    scene = deleting(Scene(settled=True), deletionPolicy="Delete")
+    gone_networks(scene)
+    scene.raw["status"]["external"] = {"letGo": "yes"}
+    silent(scene)
+    assert names(scene.plan()).count("DeleteChild") == 2
+
+
+def gone_networks(scene):
+    for key in [k for k in scene.world.raw if k[0] == "VirtualNetwork"]:
+        del scene.world.raw[key]
 
 
 def test_delete_waits_while_any_machine_is_in_it():

@@ -37,7 +37,7 @@ class Reads:
     def fail(self):
         self.failed += 1
 
-    def watch(self, interval=60.0, settle=2.0):
+    def watch(self, interval=60.0, settle=2.0, **more):
         return ViewWatch(
             "cloud",
             read=self,
@@ -47,6 +47,7 @@ class Reads:
             interval=interval,
             settle=settle,
             clock=now,
+            **more,
         )
 
 
@@ -71,6 +72,19 @@ async def test_at_rest_it_reads_once_per_interval(reads):
     assert len(reads.began) == 5
     assert [round(b - a) for a, b in zip(reads.began, reads.began[1:], strict=False)] == [61] * 4
     assert reads.swept == [1, 2, 3, 4, 5]
+
+
+@scenario
+async def test_a_view_that_costs_much_is_read_more_seldom_at_rest_and_at_once_for_who_waits(reads):
+    watch = reads.watch(rest=lambda view: 300.0 if view.number == 1 else 0.0)
+    watch.start()
+    await asyncio.sleep(250)
+    assert reads.swept == [1]
+    has_none(watch, newer_than=now())
+    await asyncio.sleep(30)
+    assert reads.swept == [1, 2], "read for the one, compared with everything, since that is due by the cheaper view"
+    await asyncio.sleep(62)
+    assert reads.swept == [1, 2, 3]
 
 
 @scenario

@@ -18,12 +18,13 @@ from sovereigncloud.api.base import (
     Status,
     columns,
 )
+from sovereigncloud.api.ordering import OrderStatus, ServerOrder, TagSelector, stays_the_same
 from sovereigncloud.api.rules import NAME_FITS_OUTSIDE, immutable
 from sovereigncloud.api.sovereigncloud import Reinstall, Role
 
 
 class OvhServer(Model):
-    """A dedicated server at OVHcloud, adopted by its service name."""
+    """A dedicated server at OVHcloud: named, found by its tags, or ordered."""
 
     endpoint: Literal["ovh-eu", "ovh-ca", "ovh-us"] = Field(
         description="The API of the account's region. ovh-eu: Europe. ovh-ca: Canada. ovh-us: United States. Cannot be"
@@ -33,8 +34,20 @@ class OvhServer(Model):
         description="Secret with the keys clientId and clientSecret of a service account, or applicationKey,"
         " applicationSecret and consumerKey."
     )
-    service_name: Annotated[str, Field(min_length=1, max_length=128)] = Field(
-        description="Which machine: the service name at OVHcloud, for example ns3012345.ip-57-131-167.eu. Cannot be changed."
+    service_name: Annotated[str, Field(min_length=1, max_length=128)] | None = Field(
+        default=None,
+        description="Which machine: the service name at OVHcloud, for example ns3012345.ip-57-131-167.eu. Exactly one of"
+        " serviceName, tagSelector and order is set. Cannot be changed.",
+    )
+    tag_selector: TagSelector | None = Field(
+        default=None,
+        description="Which machine: the one that carries these tags. Exactly one of serviceName, tagSelector and order is"
+        " set. Cannot be changed.",
+    )
+    order: ServerOrder | None = Field(
+        default=None,
+        description="The machine is bought. Exactly one of serviceName, tagSelector and order is set; of an order only"
+        " approval and credentialsSecretRef can be changed.",
     )
     vrack: Annotated[str, Field(min_length=1, max_length=64)] | None = Field(
         default=None,
@@ -43,7 +56,7 @@ class OvhServer(Model):
     )
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
-        immutable("serviceName", "make another BareMetalServer; deleting this one leaves the server as it is"),
+        *stays_the_same("make another BareMetalServer; deleting this one leaves the server as it is"),
         immutable("endpoint", "the server is known to that API only; make another BareMetalServer"),
     )
 
@@ -79,6 +92,14 @@ class InterfaceStatus(Model):
 
 
 class BareMetalServerStatus(Status):
+    service_name: str | None = Field(
+        default=None,
+        description="The service name at OVHcloud of the machine that it is: as declared, as found by its tags, or as"
+        " delivered.",
+    )
+    order: OrderStatus | None = Field(
+        default=None, description="How far the order of the server is, where it is ordered."
+    )
     address: str | None = Field(default=None, description="Main public IPv4 address of the server.")
     region: str | None = Field(
         default=None, description="Where the server stands: OVHcloud's region, for example eu-west-rbx."
@@ -86,22 +107,41 @@ class BareMetalServerStatus(Status):
     operating_system: str | None = Field(default=None, description="Template that is installed, as OVHcloud names it.")
     reinstalled: str | None = Field(default=None, description="The last spec.reinstall.request that was carried out.")
     install_step: str | None = Field(
-        default=None, description="What the running installation is doing, in OVHcloud's words."
+        default=None,
+        description="What the running installation is doing, in OVHcloud's words, and which step of how many.",
+    )
+    install_step_since: Annotated[str, Field(max_length=32)] | None = Field(
+        default=None, description="When the installation was first seen at that step (RFC 3339, UTC)."
+    )
+    host_key: Annotated[str, Field(max_length=512)] | None = Field(
+        default=None,
+        description="SSH host key of the server as known_hosts takes it, pinned after its reinstallation: nobody logs in where"
+        " another one answers.",
+    )
+    host_key_trust: Literal["Proven", "FirstUse"] | None = Field(
+        default=None,
+        description="How the host key came to be known. Proven: the script at the end of the installation proved it. FirstUse:"
+        " the template takes no script, so the first key that answered is believed.",
     )
     interfaces: list[InterfaceStatus] | None = Field(default=None, description="Network interfaces of the server.")
+    monitoring: bool | None = Field(
+        default=None, description="Whether OVHcloud watches the server and sends a technician where it does not answer."
+    )
 
 
 class BareMetalServer(Resource[BareMetalServerSpec, BareMetalServerStatus]):
-    """One dedicated server: adopted by service name, its operating system on an explicit request, its private
-    interface in the vRack. Its network facts are in status.
+    """One dedicated server: adopted by service name or tags, or ordered; its operating system on an explicit request, its
+    private interface in the vRack. Its network facts are in status.
+
+    An order waits for consent to its price, which status.plan shows; status.order says how far it is. Delivery may take days.
 
     It waits for its Secret and for the tasks of OVHcloud, which take minutes; a reinstallation is done once for each new
     word in spec.reinstall.request, and never as a correction of drift. One server has one object.
 
     Look with: kubectl get bms -o wide; kubectl describe bms NAME.
 
-    Deleting the object leaves the server as it is; with spec.deletionPolicy Delete it leaves the vRack and loses the
-    operator's tags. No server is ever cancelled.
+    Deleting the object takes the operator's tags off the server and leaves it as it is; with spec.deletionPolicy Delete it
+    also leaves the vRack, and it is not renewed: it ends at its expiration.
     """
 
     crd: ClassVar[Crd] = Crd(
@@ -112,7 +152,7 @@ class BareMetalServer(Resource[BareMetalServerSpec, BareMetalServerStatus]):
             Column(name="Address", json_path=".status.address"),
             Column(name="OS", json_path=".status.operatingSystem"),
             wide=(
-                Column(name="Service", json_path=".spec.ovh.serviceName"),
+                Column(name="Service", json_path=".status.serviceName"),
                 Column(name="vRack", json_path=".spec.ovh.vrack"),
                 Column(name="Region", json_path=".status.region"),
             ),

@@ -283,7 +283,7 @@ class PlanStep(Model):
     """One thing that would be done outside."""
 
     action: Annotated[str, Field(max_length=32)] = Field(
-        description="What would be done: Create, Update, Replace, Delete, Attach, Detach, Reinstall, Install or Mark."
+        description="What would be done: Create, Update, Replace, Delete, Attach, Detach, Reinstall, Install, Mark or Move."
     )
     target: Annotated[str, Field(max_length=253)] = Field(description="What it would be done to, for example VM 12.")
     fields: Annotated[list[Annotated[str, Field(max_length=253)]], Field(max_length=64)] | None = Field(

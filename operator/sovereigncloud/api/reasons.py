@@ -92,6 +92,21 @@ class Reason(StrEnum):
 
     # Servers, vRack and blocks at OVHcloud
     NO_SUCH_SERVER = "NoSuchServer"
+    SERVER_FOUND = "ServerFound"
+    ORDERING = "Ordering"
+    ORDERED = "Ordered"
+    PAYING = "Paying"
+    PAID = "Paid"
+    DELIVERING = "Delivering"
+    NOT_FOR_SALE = "NotForSale"
+    OUT_OF_STOCK = "OutOfStock"
+    PRICE_ABOVE_LIMIT = "PriceAboveLimit"
+    NO_PAYMENT_METHOD = "NoPaymentMethod"
+    DOCUMENTS_REQUESTED = "DocumentsRequested"
+    ORDER_UNCLEAR = "OrderUnclear"
+    ORDER_DIFFERS = "OrderDiffers"
+    ORDER_CANCELLED = "OrderCancelled"
+    ENDS_AT_EXPIRATION = "EndsAtExpiration"
     NO_SUCH_VRACK = "NoSuchVrack"
     NO_SUCH_BLOCK = "NoSuchBlock"
     INTERFACE_IN_OTHER_VRACK = "InterfaceInOtherVrack"
@@ -102,6 +117,7 @@ class Reason(StrEnum):
     ATTACHING_INTERFACE = "AttachingInterface"
     DETACHING_INTERFACE = "DetachingInterface"
     ROUTING_BLOCK = "RoutingBlock"
+    RELEASING_BLOCK = "ReleasingBlock"
     RENAMING = "Renaming"
 
     # Reinstallation
@@ -119,15 +135,33 @@ class Reason(StrEnum):
     LICENSE_MISSING = "LicenseMissing"
     WIPE_ALL_DISKS_REQUIRED = "WipeAllDisksRequired"
 
+    # Host keys of servers
+    READING_HOST_KEY = "ReadingHostKey"
+    HOST_KEY_UNPROVEN = "HostKeyUnproven"
+    HOST_KEY_CHANGED = "HostKeyChanged"
+
     # Building a cloud
     WAITING_FOR_SERVERS = "WaitingForServers"
     WAITING_FOR_NETWORKS = "WaitingForNetworks"
     WAITING_FOR_FRONTEND = "WaitingForFrontend"
     INSTALLING = "Installing"
+    BRINGING_CERTIFICATE = "BringingCertificate"
     INSTALLATION_FAILED = "InstallationFailed"
     INSTALLATION_UNKNOWN = "InstallationUnknown"
     ARCHITECTURE_MISMATCH = "ArchitectureMismatch"
     HOST_NOT_MONITORED = "HostNotMonitored"
+    MOVING_MACHINES = "MovingMachines"
+    MACHINES_NOT_MOVED = "MachinesNotMoved"
+    LAST_HOST = "LastHost"
+    FRONT_END_NEEDED = "FrontEndNeeded"
+
+    # Verification of a cloud
+    VERIFICATION_PENDING = "VerificationPending"
+    VERIFYING = "Verifying"
+    VERIFICATION_PASSED = "VerificationPassed"
+    VERIFICATION_FAILED = "VerificationFailed"
+    NOTHING_VERIFIED = "NothingVerified"
+    VERIFICATION_NOT_POSSIBLE = "VerificationNotPossible"
 
     # Images
     APP_NOT_FOUND = "AppNotFound"
@@ -207,14 +241,22 @@ class Reason(StrEnum):
     COMPOSED = "Composed"
     RESIZED = "Resized"
     REINSTALLED = "Reinstalled"
+    HOST_KEY_PINNED = "HostKeyPinned"
     RANGE_ADDED = "RangeAdded"
     RANGE_RESIZED = "RangeResized"
     RANGE_REMOVED = "RangeRemoved"
     HOST_REGISTERED = "HostRegistered"
     HOST_ENABLED = "HostEnabled"
     HOST_MARKED = "HostMarked"
+    HOST_DISABLED = "HostDisabled"
+    HOST_UNREGISTERED = "HostUnregistered"
+    MACHINE_GIVEN_UP = "MachineGivenUp"
+    BLOCK_RELEASED = "BlockReleased"
+    CLUSTER_MADE = "ClusterMade"
+    CLUSTER_JOINED = "ClusterJoined"
     CREDENTIALS_GENERATED = "CredentialsGenerated"
     CREDENTIALS_DELETED = "CredentialsDeleted"
+    CERTIFICATE_BROUGHT = "CertificateBrought"
     INSTALLATION_STARTED = "InstallationStarted"
     INSTALLATION_RECORDED = "InstallationRecorded"
 

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from sovereigncloud.api.access import Access
 from sovereigncloud.api.base import (
     WORDS,
     Column,
@@ -23,6 +24,9 @@ from sovereigncloud.api.base import (
     Token,
     columns,
 )
+from sovereigncloud.api.hosts import HostUpdatePolicy, LostHost
+from sovereigncloud.api.ordering import ServerOrder, TagSelector, stays_the_same
+from sovereigncloud.api.partitioning import PARTITIONING_RULES, Partitioning
 from sovereigncloud.api.rules import (
     IPV4,
     NAME_FITS_OUTSIDE,
@@ -33,6 +37,7 @@ from sovereigncloud.api.rules import (
     immutable,
     instead_of_pattern,
 )
+from sovereigncloud.api.verification import NEEDS_INSTALLER, Verification, VerificationStatus
 
 Endpoint = Annotated[
     str,
@@ -54,9 +59,11 @@ class Role(StrEnum):
 
 
 class Architecture(StrEnum):
-    """Reference architectures. Further ones join when they are built."""
+    """Reference architectures."""
 
     BASIC = "Basic"
+    HIGHLY_AVAILABLE = "HighlyAvailable"
+    EDGE = "Edge"
 
 
 class Reinstall(Model):
@@ -73,6 +80,25 @@ class Reinstall(Model):
         description="Consent to erase every disk: must be true on a server of several disk groups. Absent: such a server is"
         " not reinstalled.",
     )
+    partitioning: Partitioning | None = Field(
+        default=None,
+        description="How the disks of the first disk group are divided. Absent: as the template does it by default.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["mountPoint"]},
+    )
+
+    cel_rules: ClassVar[tuple[Rule, ...]] = PARTITIONING_RULES
+
+
+SiteName = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=63,
+        pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$",
+        json_schema_extra={WORDS: "must be a word of lower case letters, digits and -: for example lyon-1"},
+    ),
+]
+"""Also the name of a cluster in OpenNebula."""
 
 
 class HostedServer(Model):
@@ -89,8 +115,20 @@ class HostedServer(Model):
     ] = Field(
         description="A name of your own for it, at most 63 characters: also its host name and its display name at OVHcloud."
     )
-    service_name: Annotated[str, Field(min_length=1, max_length=128)] = Field(
-        description="Which machine: the service name at OVHcloud, for example ns3012345.ip-57-131-167.eu. Cannot be changed."
+    service_name: Annotated[str, Field(min_length=1, max_length=128)] | None = Field(
+        default=None,
+        description="Which machine: the service name at OVHcloud, for example ns3012345.ip-57-131-167.eu. Exactly one of"
+        " serviceName, tagSelector and order is set. Cannot be changed.",
+    )
+    tag_selector: TagSelector | None = Field(
+        default=None,
+        description="Which machine: the one that carries these tags. Exactly one of serviceName, tagSelector and order is"
+        " set. Cannot be changed.",
+    )
+    order: ServerOrder | None = Field(
+        default=None,
+        description="The machine is bought. Exactly one of serviceName, tagSelector and order is set; of an order only"
+        " approval and credentialsSecretRef can be changed.",
     )
     display_name: (
         Annotated[
@@ -116,9 +154,15 @@ class HostedServer(Model):
         default=None,
         description="A one-time request to install an operating system, which erases the disks. Absent: never reinstalled.",
     )
+    site: SiteName | None = Field(
+        default=None,
+        description="Where an edge host stands, in a word of your own: the hosts of one site are an OpenNebula cluster of that"
+        " name. Only with the architecture Edge. Absent: in the cluster default, with the front-end. Cannot be changed.",
+    )
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
-        immutable("serviceName", "remove this server from the list, then add the other one under a name of its own"),
+        *stays_the_same("remove this server from the list, then add the other one under a name of its own"),
+        immutable("site", "remove this server from the list, then add it under a name of its own"),
     )
 
 
@@ -145,18 +189,56 @@ class Ovh(Model):
     cel_rules: ClassVar[tuple[Rule, ...]] = (
         immutable("endpoint", "the servers are known to that API only; make a new SovereignCloud for others"),
         Rule(
-            "self.servers.all(a, self.servers.exists_one(b, b.serviceName == a.serviceName))",
+            "self.servers.all(a, !has(a.serviceName) || self.servers.exists_one(b, has(b.serviceName)"
+            " && b.serviceName == a.serviceName))",
             "two servers have the same serviceName: name each machine once",
             field=".servers",
         ),
     )
 
 
+class VirtualIp(Model):
+    """The address that the leader among several front-ends holds."""
+
+    address: Annotated[str, Field(pattern=r"^[0-9]{1,3}(\.[0-9]{1,3}){3}$", max_length=45)] = Field(
+        description="A free IPv4 address of the network that interface is in, for example 10.1.0.10; the cloud answers there.",
+        json_schema_extra=instead_of_pattern(IPV4),
+    )
+    cidr: Annotated[int, Field(ge=8, le=32)] = Field(
+        description="Length of the network's prefix: how many bits of an address name the network, for example 24."
+    )
+    interface: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=15,
+            pattern=r"^[A-Za-z][-A-Za-z0-9_.]*$",
+            json_schema_extra={
+                WORDS: "must be the name of a network interface: for example vrack_bond or vrack_bond.200"
+            },
+        ),
+    ] = Field(
+        description="Interface of the front-ends that takes the address: public_bond, vrack_bond, or vrack_bond.N for VLAN N"
+        " on the vRack, which is made then. All front-ends must be in that network: an address moves at layer 2 only."
+    )
+
+
+class Rerun(Model):
+    """A one-time request for one more run of the installer, and the consent to one that waits."""
+
+    request: Token = Field(
+        description="A word of your own. A new word asks for one run over all servers of the cloud, whether or not something"
+        " waits for it; the same word never asks for a second."
+    )
+
+
 class Install(Model):
     """OpenNebula is installed by the operator."""
 
-    architecture: Literal[Architecture.BASIC] = Field(
-        description="Reference architecture. Basic: the front-end on one of the nodes, with SQLite."
+    architecture: Literal[Architecture.BASIC, Architecture.HIGHLY_AVAILABLE, Architecture.EDGE] = Field(
+        description="Reference architecture. Basic: one front-end, which may be a node too, with SQLite. HighlyAvailable:"
+        " three front-ends behind virtualIP, with MariaDB. Edge: as Basic, with hosts at other sites, each site a cluster of"
+        " its own. Cannot be changed."
     )
     version: Annotated[
         str,
@@ -166,9 +248,29 @@ class Install(Model):
             json_schema_extra={WORDS: 'must be a version of two numbers, in quotes: for example "7.0"'},
         ),
     ] = Field(description="Version of OpenNebula to install, for example 7.0. Refused if changed.")
+    virtual_ip: VirtualIp | None = Field(
+        default=None,
+        alias="virtualIP",
+        description="Address of whichever front-end leads, with the architecture HighlyAvailable; absent with the others."
+        " Cannot be changed.",
+    )
+    rerun: Rerun | None = Field(
+        default=None,
+        description="A one-time request to run the installer again on a cloud that was installed. Absent: it runs again only"
+        " for servers that were added or wiped, and in a cloud with machines only after consent, given by this field.",
+    )
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
         immutable("version", "upgrading an installed OpenNebula is not supported yet; set it back"),
+        immutable(
+            "architecture", "one architecture does not become another; set it back, or make a new SovereignCloud"
+        ),
+        immutable("virtualIP", "OpenNebula and its hosts know the front-end by it; set it back"),
+        Rule(
+            "has(self.virtualIP) == (self.architecture == 'HighlyAvailable')",
+            "virtualIP belongs to the architecture HighlyAvailable: set both or neither",
+            field=".virtualIP",
+        ),
     )
 
 
@@ -262,24 +364,64 @@ class Hosted(Model):
         description="The servers are OVHcloud's. Other providers will be siblings of this field, exactly one of them set.",
     )
     open_nebula: OpenNebulaSpec = Field(description="How OpenNebula comes to be there: installed, or adopted.")
+    access: Access | None = Field(
+        default=None,
+        description="How the cloud is reached: its name, its certificate, and from where. Absent: at the front-end's address,"
+        " in plain http, which only private addresses are spoken to in.",
+    )
     networks: Annotated[list[HostedNetwork], Field(max_length=64)] | None = Field(
         default=None,
         description="Networks of the cloud: each entry becomes a VirtualNetwork CLOUD-NAME. Absent: none.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    update_policy: HostUpdatePolicy | None = Field(
+        default=None,
+        description="What may happen to machines in the cloud to follow spec. Absent: everything is denied.",
+    )
+    lost_hosts: Annotated[list[LostHost], Field(max_length=64)] | None = Field(
+        default=None,
+        description="Consent to lose machines: hosts whose servers are dead and no longer in the list of servers, with the"
+        " machines that are given up on them. Absent: nothing is given up.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
         Rule("has(self.ovh)", "exactly one provider must be set: set ovh"),
         Rule(
-            "!has(self.openNebula.install) || !has(self.ovh)"
+            "!has(self.openNebula.install) || !has(self.ovh) || self.openNebula.install.architecture == 'HighlyAvailable'"
             " || self.ovh.servers.exists_one(server, server.roles.exists(role, role == 'Frontend'))",
-            "the architecture Basic has exactly one front-end: give the role Frontend to one server",
+            "the architectures Basic and Edge have exactly one front-end: give the role Frontend to one server",
+            field=".ovh.servers",
+        ),
+        Rule(
+            "!has(self.openNebula.install) || !has(self.ovh) || self.openNebula.install.architecture != 'HighlyAvailable'"
+            " || self.ovh.servers.filter(server, server.roles.exists(role, role == 'Frontend')).size() == 3",
+            "the architecture HighlyAvailable has exactly three front-ends: give the role Frontend to three servers",
+            field=".ovh.servers",
+        ),
+        Rule(
+            "!has(self.ovh) || (has(self.openNebula.install) && self.openNebula.install.architecture == 'Edge')"
+            " == self.ovh.servers.exists(server, has(server.site))",
+            "a server with a site is one of the architecture Edge, which has at least one: set architecture: Edge and a site,"
+            " or neither",
+            field=".ovh.servers",
+        ),
+        Rule(
+            "!has(self.ovh) || self.ovh.servers.all(server, !has(server.site) || server.roles.all(role, role == 'Node'))",
+            "a front-end has no site: the sites of the architecture Edge are those of hosts elsewhere; remove its site",
             field=".ovh.servers",
         ),
         Rule(
             "!has(self.openNebula.adopt) || !has(self.ovh) || !self.ovh.servers.exists(server, has(server.reinstall))",
             "a server of an adopted cloud is never reinstalled: remove reinstall from servers, or use openNebula.install",
             field=".ovh.servers",
+        ),
+        Rule(
+            "!has(self.access) || has(self.openNebula.install) || !has(self.access.tls) && !has(self.access.allowedSourceRanges)"
+            " && !has(self.access.bastion)",
+            "certificate, firewall and bastion are set up by the installer, which an adopted cloud does not have: remove tls,"
+            " allowedSourceRanges and bastion from access",
+            field=".access",
         ),
         Rule(
             "!has(self.networks) || self.networks.all(a, self.networks.exists_one(b,"
@@ -314,6 +456,11 @@ class SovereignCloudSpec(Managed):
         default=None,
         description="An OpenNebula elsewhere, which is only used. Exactly one of hosted and existing is set.",
     )
+    verification: Verification | None = Field(
+        default=None,
+        description="Tests of the cloud as a whole, on demand and on schedule; the condition Verified says what came of them."
+        " Absent: it is not verified.",
+    )
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
         exactly_one(
@@ -324,6 +471,7 @@ class SovereignCloudSpec(Managed):
             "hosted and existing cannot be exchanged: make a new SovereignCloud; deleting this one with"
             " deletionPolicy: Retain leaves everything as it is",
         ),
+        NEEDS_INSTALLER,
     )
 
 
@@ -333,12 +481,35 @@ class HostStatus(Model):
     state: str | None = Field(default=None, description="What OpenNebula says of the host, for example monitored.")
 
 
+_INSTALLED = (
+    "has(self.spec.hosted) && has(self.spec.hosted.ovh) && has(self.spec.hosted.openNebula.install)"
+    " && has(oldSelf.spec.hosted) && has(oldSelf.spec.hosted.ovh)"
+    " && has(oldSelf.status) && has(oldSelf.status.endpoint)"
+)
+_KEEPS_ITS_FRONT_END = Rule(
+    f"!({_INSTALLED}) || oldSelf.spec.hosted.ovh.servers.all(old, !old.roles.exists(role, role == 'Frontend')"
+    " || self.spec.hosted.ovh.servers.exists(server, server.name == old.name"
+    " && server.roles.exists(role, role == 'Frontend')))",
+    "the server with the role Frontend runs OpenNebula and holds its database: it cannot be taken off the list, nor lose that"
+    " role; put it back",
+    field=".spec.hosted.ovh.servers",
+)
+
+
 class SovereignCloudStatus(Status):
     endpoint: str | None = Field(default=None, description="Address of the XML-RPC API that answers; set once it did.")
     version: str | None = Field(default=None, description="Version of OpenNebula that answers there.")
     zone: str | None = Field(default=None, description="What OpenNebula calls itself: the name of its zone.")
     credentials_secret: str | None = Field(
         default=None, description="Name of the Secret with the administrator's username and password."
+    )
+    admin_secret: str | None = Field(
+        default=None,
+        description="Name of the Secret with the password of oneadmin that the operator generated, for the first login of a"
+        " person. Absent where OpenNebula was not installed by the operator.",
+    )
+    sunstone: str | None = Field(
+        default=None, description="Address of Sunstone, OpenNebula's web interface; set once the API answered."
     )
     phase: str | None = Field(
         default=None, description="Where the building is: Servers, vRack, Installing, Hosts, Networks or Running."
@@ -347,6 +518,9 @@ class SovereignCloudStatus(Status):
         default=None, description="Hosts that work, of those that there should be, for example 2/2."
     )
     hosts: list[HostStatus] | None = Field(default=None, description="Each host of the cloud, as OpenNebula lists it.")
+    verification: VerificationStatus | None = Field(
+        default=None, description="What came of the last verification, check by check."
+    )
 
 
 class SovereignCloud(Resource[SovereignCloudSpec, SovereignCloudStatus]):
@@ -371,6 +545,7 @@ class SovereignCloud(Resource[SovereignCloudSpec, SovereignCloudStatus]):
             Column(name="Hosts", json_path=".status.hostsReady"),
             Column(name="Version", json_path=".status.version"),
             wide=(
+                Column(name="Verified", json_path='.status.conditions[?(@.type=="Verified")].status'),
                 Column(name="Phase", json_path=".status.phase"),
                 Column(name="Zone", json_path=".status.zone"),
                 Column(name="Endpoint", json_path=".status.endpoint"),
@@ -384,6 +559,7 @@ class SovereignCloud(Resource[SovereignCloudSpec, SovereignCloudStatus]):
             "metadata.name is longer than 128 characters, which leaves no room for the names of its servers and networks:"
             " use a shorter name",
         ),
+        _KEEPS_ITS_FRONT_END,
     )
     default_deletion_policy: ClassVar[DeletionPolicy] = DeletionPolicy.RETAIN
 

@@ -14,7 +14,7 @@ from sovereigncloud.core.plan import Action, Disruption, Drift
 
 _ACTION = {
     Action.CREATE: "green", Action.ATTACH: "green", Action.INSTALL: "green", Action.MARK: "cyan",
-    Action.UPDATE: "yellow", Action.REPLACE: "red", Action.DELETE: "red", Action.DETACH: "red", Action.REINSTALL: "red",
+    Action.UPDATE: "yellow", Action.MOVE: "yellow", Action.REPLACE: "red", Action.DELETE: "red", Action.DETACH: "red", Action.REINSTALL: "red",
 }  # fmt: skip
 _DISRUPTION = {
     Disruption.NONE: "dim",

@@ -20,6 +20,7 @@ MAX_VALUE = 1024
 MAX_MESSAGE = 4096
 MAX_COST = 128
 _TOLD = 5
+_SHARED = frozenset({"Ready", "Reconciling", "Stalled", "Drifted", "Paused"})
 
 Json = dict[str, Any]
 
@@ -30,7 +31,14 @@ def timestamp(now: datetime) -> str:
 
 
 def conditions(
-    outcome: Outcome, drift: tuple[DriftVerdict, ...] | None, previous: Json, *, generation: int, paused: bool, now: str
+    outcome: Outcome,
+    drift: tuple[DriftVerdict, ...] | None,
+    previous: Json,
+    *,
+    generation: int,
+    paused: bool,
+    now: str,
+    own: Sequence[Json] | None = None,
 ) -> list[Json]:
     """The conditions to write.
 
@@ -44,6 +52,8 @@ def conditions(
         generation: of the spec that was looked at.
         paused: whether the annotation is set.
         now: a timestamp.
+        own: further conditions of the kind, such as Verified (type, status, reason, message). None: reality could not be
+            looked at, what was said in them stays.
     """
     if outcome.phase is Phase.RETRY and outcome.message:
         outcome = replace(outcome, message=f"{outcome.message}; it is tried again by itself")
@@ -64,6 +74,10 @@ def conditions(
                 f"nothing outside is written; remove the annotation {PAUSED} to go on",
             )
         )
+    if own is None:
+        wanted += [dict(c) for kind, c in before.items() if kind not in _SHARED]
+    else:
+        wanted += [_condition(c["type"], c["status"], c["reason"], c["message"]) for c in own]
     for condition in wanted:
         old = before.get(condition["type"], {})
         same = old.get("status") == condition["status"]

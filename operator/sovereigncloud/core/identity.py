@@ -49,6 +49,11 @@ def mark_from_ovh(tags: Mapping[str, str]) -> Mark | None:
     return _read(tags, OVH_INSTALLATION, OVH_OBJECT, OVH_UID)
 
 
+def is_half_removed(tags: Mapping[str, str], ours: Mark) -> bool:
+    """What a crash leaves of a mark that was being removed: tags go one by one, that of the installation last."""
+    return tags.get(OVH_INSTALLATION) == ours.installation and OVH_OBJECT not in tags
+
+
 def _read(attributes: Mapping[str, str], installation: str, name: str, uid: str) -> Mark | None:
     if not attributes.get(installation) or not attributes.get(name):
         return None

@@ -33,6 +33,7 @@ class Outcome:
         available: whether the thing outside does its job meanwhile (Ready stays as it was).
         facts: ids and other facts for `status.external`; an empty value removes the key.
         events: what was done, for Kubernetes events: (reason, message).
+        beside: something runs beside what is declared (a verification): it is looked at as often as what is under way.
     """
 
     phase: Phase = Phase.DONE
@@ -42,6 +43,7 @@ class Outcome:
     available: bool = False
     facts: Mapping[str, str] = field(default_factory=dict)
     events: tuple[tuple[Reason, str], ...] = ()
+    beside: bool = False
 
     def merge(self, other: Outcome) -> Outcome:
         """The worse phase names the reason, the earlier time wins, messages and facts are joined."""
@@ -56,6 +58,7 @@ class Outcome:
             available=worse.available and (better.available or better.phase == Phase.DONE),
             facts={**self.facts, **other.facts},
             events=self.events + other.events,
+            beside=self.beside or other.beside,
         )
 
     def with_facts(self, **facts: str) -> Outcome:

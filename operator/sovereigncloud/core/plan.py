@@ -24,6 +24,8 @@ class Action(StrEnum):
     REINSTALL = "Reinstall"
     INSTALL = "Install"
     MARK = "Mark"
+    MOVE = "Move"
+    VERIFY = "Verify"
 
 
 class Disruption(StrEnum):
@@ -69,6 +71,9 @@ class Step:
         inside: it writes to Kubernetes only (a child object, a generated Secret): also done in Observe mode and while
             paused, since nothing outside changes.
         part: it makes a part of something that does its job without it, such as one host of a cloud.
+        beside: it changes nothing of what is declared (a verification), so neither Ready nor Reconciling speak of it, and no
+            approval is asked for: the word in spec that asks for it is one. It waits while anything that is declared is
+            to be done, and what goes wrong with it is kept under this key of `status.external`. Empty: it is no such step.
     """
 
     action: Action
@@ -82,6 +87,7 @@ class Step:
     part: bool = False
     only_marks: ClassVar[bool] = False
     """Whether it writes down whose a thing is, and changes nothing of it: to who only looks, nothing is to be done."""
+    beside: str = ""
 
     @property
     def takes_over(self) -> bool:

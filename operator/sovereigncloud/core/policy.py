@@ -85,7 +85,14 @@ def stricter(*wishes: Management | None) -> Management:
 
 
 def decide(plan: Plan, policy: Policy) -> Decision:
-    """What may be done now, what is only shown, and what to say."""
+    """What may be done now, what is only shown, and what to say. Steps beside what is declared come last."""
+    beside = tuple(s for s in plan.steps if s.beside)
+    decision = _of_what_is_declared(replace(plan, steps=tuple(s for s in plan.steps if not s.beside)), policy)
+    acts = not (policy.management is Management.OBSERVE or policy.paused or policy.deleting)
+    return replace(decision, steps=beside, approved="") if beside and acts and not decision.steps else decision
+
+
+def _of_what_is_declared(plan: Plan, policy: Policy) -> Decision:
     # A take-over after a rebuilt cluster has no status yet, but what it finds was reality before: drift, not work.
     takes_over = any(s.takes_over for s in plan.steps)
     settled = policy.settled or takes_over

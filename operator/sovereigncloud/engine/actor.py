@@ -35,9 +35,11 @@ LOOK_FIRST = waiting(
 )
 """Nothing new is known: nothing is written."""
 _NO_STEP = waiting(Reason.NOT_THE_WRITER, "no step is begun: the Lease is not held", after=5.0, available=True)
+MAX_FACT = 500
+"""Characters of what went wrong, in a value of `status.external`."""
 _SHOWS_OUTSIDE = 0.1
 """Seconds in which a read may still show what was before a write (oned: up to 40 ms, observed)."""
-_MAY_HAVE_MADE = frozenset({Action.CREATE, Action.ATTACH, Action.REINSTALL, Action.INSTALL})
+_MAY_HAVE_MADE = frozenset({Action.CREATE, Action.ATTACH, Action.REINSTALL, Action.INSTALL, Action.VERIFY})
 """What would be there twice if it was done again before a lost one took effect; the record of a one-time request would
 be overwritten by an older one that is late."""
 _MAKES = frozenset({Action.CREATE, Action.DELETE})
@@ -110,7 +112,10 @@ class Actor:
             return brake if brake is LOOK_FIRST else decision.outcome.merge(brake)
         if decision.approved and self._looks_first(track, decision.approved):
             return LOOK_FIRST
-        return (await self._attempt(scope, examination, steps)).merge(brake)
+        outcome = await self._attempt(scope, examination, steps)
+        if all(s.beside for s in steps):
+            return _beside(said(examination), steps[0].beside, outcome)
+        return outcome.merge(brake)
 
     async def _attempt(self, scope: Scope, examination: Examination, steps: tuple[Step, ...]) -> Outcome:
         """What nobody forbids: unless it was tried a moment ago, or may be on its way already."""
@@ -282,6 +287,18 @@ def signature_of(resource: AnyResource, steps: tuple[Step, ...]) -> str:
     """Names an attempt: these steps, for this spec, as often as somebody asks for it anew."""
     asked = resource.metadata.annotations.get(RECONCILE_REQUESTED_AT, "")
     return f"{plan_hash(steps)} {resource.metadata.generation} {asked}"
+
+
+def _beside(told: Outcome, key: str, outcome: Outcome) -> Outcome:
+    """What is said of an object while something is done beside what it declares: what would be said without it. What went
+    wrong is kept as a fact, for the condition that speaks of it; it is tried again, or not, like any other step.
+    """
+    failed = outcome.phase in {Phase.RETRY, Phase.STALLED, Phase.BLOCKED} or outcome.reason == Reason.QUOTA_EXCEEDED
+    facts = {**told.facts, **outcome.facts, **({key: outcome.message[:MAX_FACT]} if failed else {})}
+    times = [t for t in (told.after, outcome.after) if t is not None]
+    return replace(
+        told, facts=facts, events=told.events + outcome.events, after=min(times) if times else None, beside=True
+    )
 
 
 def _progress(steps: tuple[Step, ...]) -> Reason:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from sovereigncloud.api import SovereignCloud
 from sovereigncloud.api.base import PAUSED, RECONCILE_REQUESTED_AT, Key, Management
@@ -24,7 +24,7 @@ from sovereigncloud.core.outcome import DONE, Outcome, Phase, blocked
 from sovereigncloud.core.plan import Plan, Step
 from sovereigncloud.core.policy import Decision, Policy, decide, stricter
 from sovereigncloud.engine.store import AnyResource, Store
-from sovereigncloud.kinds.controller import Controller, Uses, World
+from sovereigncloud.kinds.controller import OWN_CONDITIONS, Controller, Uses, World
 
 Json = dict[str, Any]
 AnyController = Controller[Any, Any]
@@ -212,6 +212,8 @@ def status_patch(
         approved: the approval that is being used up.
     """
     stamp = timestamp(now)
+    fields = dict(examination.fields) if examination else {}
+    own = fields.pop(OWN_CONDITIONS, ()) if examination else None
     drift = examination.decision.drift if examination else None
     if examination is not None and examination.plan.absent and not drift:
         # An absence that nobody confirmed says nothing of drift, and what was said stays: else the object would look as
@@ -225,6 +227,7 @@ def status_patch(
         generation=subject.generation,
         paused=subject.paused,
         now=stamp,
+        own=cast("Sequence[Json] | None", own),
     )
     if examination is not None:
         decision = examination.decision
@@ -232,7 +235,7 @@ def status_patch(
             wanted["drift"] = drift_entries(drift, previous, stamp) or None
             wanted["driftCount"] = drift_count(drift) or None
         wanted["plan"] = plan_status(decision.published, decision.hash)
-        wanted.update(examination.fields)
+        wanted.update(fields)
     external = {**subject.external, **outcome.facts, **(facts or {})}
     wanted["external"] = {k: v for k, v in external.items() if v} or None
     if subject.asked:

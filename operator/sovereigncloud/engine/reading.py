@@ -19,11 +19,11 @@ from sovereigncloud.kinds.ports import AccountView, CloudView, Installer, Kubern
 OPENNEBULA_READS = frozenset({"front", "login", "view", "vm", "apps"})
 OVH_READS = frozenset(
     {
-        "view", "server", "interfaces", "disk_groups", "compatible_systems", "reinstall_tasks", "install_progress", "block",
-        "rights", "inventory",
+        "view", "server", "interfaces", "disk_groups", "compatible_systems", "template", "reinstall_tasks",
+        "install_progress", "block", "rights", "inventory",
     }
 )  # fmt: skip
-INSTALLER_READS = frozenset({"state"})
+INSTALLER_READS = frozenset({"state", "validation"})
 KUBERNETES_READS = frozenset({"secret"})
 
 ViewT = TypeVar("ViewT", CloudView, AccountView)

@@ -233,6 +233,10 @@ class Reconciler:
                     self._event(resource, "Warning", Reason.DRIFT_DETECTED, condition["message"])
                 case "Stalled", "True":
                     self._event(resource, "Warning", condition["reason"], condition["message"])
+                case "Verified", "False":
+                    self._event(resource, "Warning", condition["reason"], condition["message"])
+                case "Verified", "True":
+                    self._event(resource, "Normal", condition["reason"], condition["message"])
                 case "Ready", "True" if old.get("status") != "True":
                     self._event(resource, "Normal", Reason.READY, condition["message"])
                 case _:
@@ -240,7 +244,7 @@ class Reconciler:
 
     def _settle(self, scope: Scope, outcome: Outcome) -> Outcome:
         """Read often, while something is under way, what was read for it; where no view was, look again by itself."""
-        under_way = outcome.phase is Phase.WAITING and outcome.after is None
+        under_way = outcome.after is None and (outcome.phase is Phase.WAITING or outcome.beside)
         watches = tuple(scope.world.watches) if under_way else ()
         for watch in scope.track.watches:
             if watch not in watches:

@@ -110,7 +110,8 @@ class Track:
         """Whether one of the steps makes what a process before this one may have asked for, and what was looked at may be
         from before that took effect. From then on only a later view is believed.
         """
-        makes = self.nameless and any(s.action is Action.CREATE and not s.inside for s in steps)
+        # What a verification makes is a machine, whatever kind asks for it.
+        makes = any(s.action is Action.CREATE and not s.inside and (self.nameless or s.beside) for s in steps)
         return makes and self.looked_too_early()
 
     def looked_too_early(self) -> bool:

@@ -50,6 +50,7 @@ class ViewWatch(Generic[ViewT]):
         failed: called when the last view became too old to be believed.
         interval: seconds between reads at rest.
         settle: seconds between reads while something is under way.
+        rest: the least seconds between reads at rest after a view that cost as much as this one.
         clock: monotonic seconds.
         wall: Unix time.
     """
@@ -63,12 +64,14 @@ class ViewWatch(Generic[ViewT]):
         enqueue: Callable[[Key], None],
         interval: float,
         settle: float,
+        rest: Callable[[ViewT], float] = lambda _: 0.0,
         failed: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = monotonic,
         wall: Callable[[], float] = time,
     ) -> None:
         self._name, self._read, self._swept, self._enqueue, self._failed = name, read, swept, enqueue, failed
         self._interval, self._settle, self._clock, self._wall = interval, settle, clock, wall
+        self._rest = rest
         self._view: ViewT | None = None
         self._error: Exception | None = None
         self._tried = float("-inf")
@@ -194,7 +197,12 @@ class ViewWatch(Generic[ViewT]):
         if self._settling:
             return self._ended + max(self._settle, 2 * self._took)
         # From the last time that everything was compared: reads for the sake of one must not put that off.
-        return max(self._ended + 2 * self._took, self._all_swept + self._interval)
+        return max(self._ended + 2 * self._took, self._all_swept + self._between)
+
+    @property
+    def _between(self) -> float:
+        """Seconds between two reads at rest."""
+        return self._interval if self._view is None else max(self._interval, self._rest(self._view))
 
     async def _once(self) -> None:
         began = self._clock()
@@ -228,7 +236,7 @@ class ViewWatch(Generic[ViewT]):
         """Everything once per interval; what is under way, with each view. A cloud that builds a thousand machines is read
         every two seconds, and most of them have nothing to tell each time.
         """
-        everything = self._all_soon or self._clock() - self._all_swept >= self._interval
+        everything = self._all_soon or self._clock() - self._all_swept >= self._between
         self._all_soon = False
         if everything:
             self._all_swept = self._clock()

@@ -22,6 +22,9 @@ from sovereigncloud.kinds.ports import AccountView, CloudView
 
 Account = tuple[str, str, str]
 """(endpoint, namespace, Secret)"""
+_PER_REQUEST = 5.0
+"""Seconds of rest per request that a view of an account took, where it is swept every minute: 60 requests in five minutes, a
+quarter of what OVHcloud lets one credential ask, however many vRacks there are. The rest is for what people change."""
 
 
 class Watches:
@@ -138,6 +141,7 @@ class Watches:
                 failed=failed,
                 interval=self._settings.sweep_interval,
                 settle=self._settings.settle_interval * 2,
+                rest=lambda view: view.requests * _PER_REQUEST * self._settings.sweep_interval / 60.0,
                 clock=self._clock,
             )
             self.accounts[account].start()

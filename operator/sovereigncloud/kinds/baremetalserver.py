@@ -12,8 +12,9 @@ from datetime import datetime
 from typing import ClassVar
 
 from sovereigncloud.api import BareMetalServer
-from sovereigncloud.api.base import DeletionPolicy
+from sovereigncloud.api.baremetalserver import BareMetalServerStatus
 from sovereigncloud.api.reasons import Reason
+from sovereigncloud.core.conditions import timestamp
 from sovereigncloud.core.identity import (
     OVH_INSTALLATION,
     OVH_OBJECT,
@@ -23,11 +24,13 @@ from sovereigncloud.core.identity import (
     mark_from_ovh,
     ownership,
 )
-from sovereigncloud.core.outcome import DONE, Outcome, Phase, blocked, done, stalled, waiting
+from sovereigncloud.core.outcome import DONE, Outcome, Phase, done, stalled, waiting
 from sovereigncloud.core.plan import Action, Cause, Drift, Plan, Step
 from sovereigncloud.kinds import endpoint
 from sovereigncloud.kinds.controller import SecretUse, Uses, World
-from sovereigncloud.kinds.installation import INSTALLED_TAG, WIPED
+from sovereigncloud.kinds.host_key import PinHostKey, plan_host_key, read_pin
+from sovereigncloud.kinds.ordering import OrderStep, order_status, perform_purchase, plan_purchase
+from sovereigncloud.kinds.ordering_observation import shop_of
 from sovereigncloud.kinds.pending import Asked, answered, asked, join, pending
 from sovereigncloud.kinds.ports import Ovh, ServerSummary, VrackView
 from sovereigncloud.kinds.private_interface import (
@@ -36,14 +39,9 @@ from sovereigncloud.kinds.private_interface import (
     LOOK_AGAIN,
     AttachInterface,
     DetachInterface,
-    plan_detach,
     plan_interface,
 )
 from sovereigncloud.kinds.reinstall import (
-    HISTORY_TAG,
-    QUIET_TAG,
-    RECORD_TAG,
-    TASK_FACT,
     RecordReinstall,
     ReinstallServer,
     Situation,
@@ -54,7 +52,10 @@ from sovereigncloud.kinds.reinstall import (
     read_record,
     system_drift,
 )
+from sovereigncloud.kinds.reinstall_steps import perform_reinstall
+from sovereigncloud.kinds.server_identity import RecordIdentity, known_as, plan_identity, recorded, service_name_of
 from sovereigncloud.kinds.server_observation import Observed, look_closer, observe_server
+from sovereigncloud.kinds.server_release import EndServer, UntagServer, perform_release, plan_release
 
 _NAME_PATH = "spec.name"
 _RENAME_ASKED = "renamed"
@@ -66,11 +67,6 @@ class MarkServer(Step):
     only_marks: ClassVar[bool] = True
     urn: str
     mark: Mark
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UntagServer(Step):
-    urn: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,9 +83,10 @@ class BareMetalServerController:
     def uses(self, resource: BareMetalServer) -> Uses:
         owner = endpoint.owner_of(resource)
         ovh = resource.spec.ovh
+        refs = [ovh.credentials_secret_ref, ovh.order.credentials_secret_ref if ovh.order else None] if ovh else []
         return Uses(
             objects=(owner,) if owner else (),
-            secrets=(SecretUse(ovh.credentials_secret_ref.name),) if ovh else (),
+            secrets=tuple(SecretUse(name) for name in dict.fromkeys(ref.name for ref in refs if ref)),
         )
 
     async def observe(self, resource: BareMetalServer, world: World) -> Observed:
@@ -98,31 +95,18 @@ class BareMetalServerController:
     # -- planning
 
     def plan(self, resource: BareMetalServer, observed: Observed, now: datetime) -> Plan:
+        identity = plan_identity(resource, observed.identity.name)
+        resource = known_as(resource, observed.identity.name)
         if resource.deleting:
-            return _deletion(resource, observed, now)
+            return plan_release(resource, observed, now)
         ovh, summary = resource.spec.ovh, observed.summary
         if ovh is None:
             return Plan(outcome=stalled(Reason.NO_PROVIDER, "spec has no provider; set spec.ovh"))
+        if observed.identity.problem is not None:
+            return Plan(outcome=observed.identity.problem)
         if summary is None:
-            return Plan(outcome=_no_such_server(ovh.service_name))
-        found = mark_from_ovh(summary.tags)
-        differences = _differences(resource, observed, now)
-        match ownership(found, observed.mark):
-            case Ownership.FOREIGN if found is not None:
-                return Plan(drift=differences.drift, outcome=_foreign(ovh.service_name, found))
-            case Ownership.SIBLING if observed.holder:
-                message = (
-                    f"server {ovh.service_name} belongs to {observed.holder} of this installation; one server has one"
-                    " object: delete one of the two"
-                )
-                return Plan(
-                    drift=differences.drift, outcome=stalled(Reason.OWNED_BY_ANOTHER_OBJECT, message, after=60.0)
-                )
-            case Ownership.OURS:
-                marking = Plan()
-            case _:
-                marking = Plan(steps=(_marking(ovh.service_name, summary, observed.mark),))
-        return join((marking, differences))
+            return _absent(resource, observed, now)
+        return _of_server(resource, observed, summary, now, identity)
 
     # -- performing
 
@@ -130,15 +114,24 @@ class BareMetalServerController:
         ovh = resource.spec.ovh
         if ovh is None:
             return DONE
+        if isinstance(step, RecordIdentity):
+            return recorded(step, resource.metadata.name)
+        if isinstance(step, OrderStep):
+            return await perform_purchase(step, await shop_of(resource, world), world.now)
         client = await world.ovh(ovh.endpoint, resource.metadata.namespace, ovh.credentials_secret_ref.name)
-        name = ovh.service_name
+        name = service_name_of(resource)
+        match step:
+            case UntagServer() | EndServer():
+                return await perform_release(step, client)
+            case _:
+                return await self._change(step, resource, client, name, world)
+
+    async def _change(self, step: Step, resource: BareMetalServer, client: Ovh, name: str, world: World) -> Outcome:
+        """What is done to a server that stays."""
         match step:
             case MarkServer():
                 await client.tag(step.urn, step.mark.for_ovh())
                 return done(Reason.MARKED, f"server {name} carries the mark of this installation")
-            case UntagServer():
-                await client.untag(step.urn, frozenset({OVH_INSTALLATION, OVH_OBJECT, OVH_UID, INSTALLED_TAG}))
-                return done(Reason.RELEASED, f"server {name} no longer carries the mark of this installation")
             case RenameServer():
                 await client.rename(name, step.name)
                 return done(
@@ -157,10 +150,8 @@ class BareMetalServerController:
                 return _under_way(
                     Reason.DETACHING_INTERFACE, message, {DETACH_ASKED: asked(step.uuid, world.now)}, LOOK_AGAIN
                 )
-            case ReinstallServer():
-                return await _reinstall(client, name, step)
-            case RecordReinstall():
-                return await _record(client, name, step)
+            case ReinstallServer() | RecordReinstall() | PinHostKey():
+                return await perform_reinstall(client, name, step)
             case _:
                 raise TypeError(f"not a step of a BareMetalServer: {type(step).__name__}")
 
@@ -170,22 +161,38 @@ class BareMetalServerController:
         before, details = resource.status, observed.details
         record = read_record(observed.summary.tags) if observed.summary else None
         reinstalled = record.token if record and record.stage is Stage.DONE else before.reinstalled
+        # What is delivered to an object that is being deleted is not written down: without a mark only its order tells.
+        found = "" if resource.deleting and observed.purchase else observed.identity.name
+        name = found or service_name_of(resource) or None
+        order = before.order.model_dump(by_alias=True, exclude_none=True) if before.order else None
+        if observed.purchase is not None:
+            order = order_status(observed.purchase, order or {})
         if details is None:
             interfaces = [i.model_dump(by_alias=True, exclude_none=True) for i in before.interfaces or ()]
             return {
+                "serviceName": name,
+                "order": order,
                 "address": before.address,
                 "region": before.region,
                 "operatingSystem": before.operating_system,
                 "reinstalled": reinstalled,
                 "installStep": None,
+                "installStepSince": None,
+                **_host_key(observed),
+                "monitoring": before.monitoring,
                 "interfaces": _with_vrack(interfaces, observed.vrack) or None,
             }
         return {
+            "serviceName": name,
+            "order": order,
             "address": details.server.ip or None,
             "region": details.server.region or None,
             "operatingSystem": details.server.os or None,
             "reinstalled": reinstalled,
             "installStep": details.install_step,
+            "installStepSince": _since(before, details.install_step, observed.now),
+            **_host_key(observed),
+            "monitoring": details.server.monitoring,
             "interfaces": [
                 {"uuid": i.uuid, "mode": i.mode, "macs": list(i.macs)} | ({"vrack": i.vrack} if i.vrack else {})
                 for i in details.interfaces
@@ -195,6 +202,39 @@ class BareMetalServerController:
 
 
 # --- planning --------------------------------------------------------------------------------------------------------
+
+
+def _of_server(
+    resource: BareMetalServer, observed: Observed, summary: ServerSummary, now: datetime, identity: Plan
+) -> Plan:
+    """What to do about the machine that it is. One that is somebody else's is not written down as this object's."""
+    found = mark_from_ovh(summary.tags)
+    differences = _differences(resource, observed, now)
+    match ownership(found, observed.mark):
+        case Ownership.FOREIGN if found is not None:
+            return Plan(drift=differences.drift, outcome=_foreign(summary.service_name, found))
+        case Ownership.SIBLING if observed.holder:
+            message = (
+                f"server {summary.service_name} belongs to {observed.holder} of this installation; one server has one"
+                " object: delete one of the two"
+            )
+            return Plan(drift=differences.drift, outcome=stalled(Reason.OWNED_BY_ANOTHER_OBJECT, message, after=60.0))
+        case Ownership.OURS:
+            marking = Plan()
+        case _:
+            marking = Plan(steps=(_marking(summary.service_name, summary, observed.mark),))
+    return join((identity, marking, differences))
+
+
+def _absent(resource: BareMetalServer, observed: Observed, now: datetime) -> Plan:
+    """The machine is not there: it is to be bought, it is on its way, or nobody knows it."""
+    name, purchase = observed.identity.name, observed.purchase
+    if purchase is None:
+        return Plan(outcome=_no_such_server(name))
+    if not name:
+        return plan_purchase(resource, purchase, now)
+    message = f"server {name} was delivered with order {purchase.order}; waiting until the account shows it"
+    return Plan(outcome=waiting(Reason.DELIVERING, message, after=60.0))
 
 
 def _no_such_server(name: str) -> Outcome:
@@ -227,18 +267,22 @@ def _differences(resource: BareMetalServer, observed: Observed, now: datetime) -
         return Plan()
     interface = plan_interface(resource, observed.vrack, details.interfaces if details else None, now)
     name = _plan_name(resource, summary, now)
+    key = plan_host_key(resource, summary.urn, read_pin(summary.tags), observed.heard, now)
     drift = interface.drift + name.drift
     if details is None and look_closer(resource, summary, observed.vrack):
         return Plan(drift=drift, outcome=_no_such_server(summary.service_name))
     if details is None:
-        return join((interface, name, Plan(drift=_system(resource, summary, resource.status.operating_system))))
+        return join((key, interface, name, Plan(drift=_system(resource, summary, resource.status.operating_system))))
     if interface.outcome.phase is Phase.STALLED:
         return Plan(drift=drift, outcome=interface.outcome)
-    reinstall = plan_reinstall(Situation(resource, summary.urn, summary.tags, details, now, observed.ssh_key))
+    situation = Situation(
+        resource, summary.urn, summary.tags, details, now, observed.mark, observed.ssh_key, observed.proof_key
+    )
+    reinstall = plan_reinstall(situation)
     if reinstall.outcome.phase is not Phase.DONE:
         return Plan(drift=drift, outcome=reinstall.outcome)
     system = Plan(drift=_system(resource, summary, details.server.os))
-    return join((reinstall, interface, name, system))
+    return join((reinstall, key, interface, name, system))
 
 
 def _system(resource: BareMetalServer, summary: ServerSummary, system: str | None) -> tuple[Drift, ...]:
@@ -269,28 +313,6 @@ def _plan_name(resource: BareMetalServer, summary: ServerSummary, now: datetime)
     return Plan(drift=drift, steps=(step,))
 
 
-def _deletion(resource: BareMetalServer, observed: Observed, now: datetime) -> Plan:
-    if observed.held:
-        held = blocked(f"still in use: {'; '.join(observed.held)}", reason=Reason.IN_USE)
-        return Plan(outcome=replace(held, after=10.0))
-    summary = observed.summary
-    if resource.deletion_policy is DeletionPolicy.RETAIN or summary is None:
-        return Plan()
-    found = mark_from_ovh(summary.tags)
-    if ownership(found, observed.mark) not in {Ownership.OURS, Ownership.PREDECESSOR}:
-        return Plan()
-    detach = plan_detach(resource, observed.vrack, now)
-    if detach.steps or detach.outcome.phase is not Phase.DONE:
-        return detach
-    untag = UntagServer(
-        action=Action.DELETE,
-        target=f"mark of server {summary.service_name}",
-        fields=("spec.deletionPolicy",),
-        urn=summary.urn,
-    )
-    return Plan(steps=(untag,))
-
-
 # --- performing ------------------------------------------------------------------------------------------------------
 
 
@@ -301,41 +323,18 @@ def _under_way(
     return replace(outcome, facts=facts, events=((reason, message),))
 
 
-async def _reinstall(client: Ovh, name: str, step: ReinstallServer) -> Outcome:
-    """The record first: whatever happens to the answer, the server tells what was asked.
-
-    Each tag is a call of its own, so what the record replaces is remembered before it is replaced: between the two calls
-    everything may end, and a later return to the earlier word would wipe the server again.
-    """
-    tags = {HISTORY_TAG: step.history} if step.history else {}
-    tags[RECORD_TAG] = step.record.text
-    if step.mute:
-        tags[QUIET_TAG] = "true"
-    if step.installed:
-        tags[INSTALLED_TAG] = WIPED
-    await client.tag(step.urn, tags)
-    if step.mute:
-        # Else a technician may touch a machine that stops answering pings (facts, monitoring).
-        await client.set_monitoring(name, monitoring=step.monitoring, no_intervention=True)
-    task = await client.reinstall(name, step.payload)
-    await client.tag(step.urn, {RECORD_TAG: replace(step.record, stage=Stage.RUNNING, task=task).text})
-    message = f"reinstallation of {name} with {step.record.system} was begun, task {task}"
-    return _under_way(Reason.REINSTALLING, message, {TASK_FACT: f"{step.record.token} {task}"}, LOOK_AGAIN)
+def _since(before: BareMetalServerStatus, step: str | None, now: datetime | None) -> str | None:
+    """When the installation came to its step."""
+    if step is None or now is None:
+        return None
+    return before.install_step_since if step == before.install_step else timestamp(now)
 
 
-async def _record(client: Ovh, name: str, step: RecordReinstall) -> Outcome:
-    if step.unmute:
-        await client.set_monitoring(name, monitoring=step.monitoring, no_intervention=False)
-        await client.untag(step.urn, frozenset({QUIET_TAG}))
-    await client.tag(step.urn, {RECORD_TAG: step.record.text})
-    if step.record.stage is Stage.DONE:
-        return done(
-            Reason.REINSTALLED, f"{name} runs {step.record.system}, request {step.record.token}", **{TASK_FACT: ""}
-        )
-    return replace(
-        waiting(Reason.REINSTALLING, f"reinstall task {step.record.task} of {name} is under way", after=LOOK_AGAIN),
-        facts={TASK_FACT: f"{step.record.token} {step.record.task}"},
-    )
+def _host_key(observed: Observed) -> dict[str, object]:
+    pin = read_pin(observed.summary.tags) if observed.summary else None
+    if pin is None or pin.awaited:
+        return {"hostKey": None, "hostKeyTrust": None}
+    return {"hostKey": pin.host_key, "hostKeyTrust": pin.trust.word}
 
 
 def _with_vrack(interfaces: list[dict[str, object]], vrack: VrackView | None) -> list[dict[str, object]]:

@@ -6,19 +6,39 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from sovereigncloud.api import BareMetalServer, SovereignCloud, VirtualNetwork
-from sovereigncloud.api.base import DeletionPolicy
+from sovereigncloud.api.base import Consent, Key
+from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.api.reasons import Reason
 from sovereigncloud.api.sovereigncloud import Role
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Outcome, retry, stalled
+from sovereigncloud.kinds.access_observation import Certificate, observe_certificate
+from sovereigncloud.kinds.certificate import renewal_of
 from sovereigncloud.kinds.composition import is_composed, network_key
 from sovereigncloud.kinds.controller import AnyResource, World
-from sovereigncloud.kinds.dismantling import Remains
+from sovereigncloud.kinds.dismantling import Remains, gives_back
 from sovereigncloud.kinds.endpoint import Endpoint, endpoint_of, generated_secret, server_key
 from sovereigncloud.kinds.errors import MissingSecret, NotFound, Retry
-from sovereigncloud.kinds.installation import Known, installation_of, record_of
-from sovereigncloud.kinds.ports import CloudView, Front, InstallState, IpBlock, ServerSummary, VrackView
+from sovereigncloud.kinds.giving_back import LET_GO, blocks_inside, ours
+from sovereigncloud.kinds.hosts import host_name
+from sovereigncloud.kinds.hosts_leaving import Going, find_leavers
+from sovereigncloud.kinds.installation import Known, record_of
+from sovereigncloud.kinds.installation_request import installation_of
+from sovereigncloud.kinds.ports import (
+    CloudView,
+    Front,
+    Installation,
+    InstallState,
+    IpBlock,
+    ServerSummary,
+    Vm,
+    VrackView,
+)
 from sovereigncloud.kinds.routing import astray
+from sovereigncloud.kinds.server_identity import hosted_service_name
+from sovereigncloud.kinds.verification import Seen
+from sovereigncloud.kinds.verification_observation import last_probes, observe_verification
+from sovereigncloud.kinds.verification_record import Probe
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +52,11 @@ class Observed:
         blocks: declared blocks that the view does not show in the vRack; None: the account has no such block.
         credentials: whether the generated Secret is there.
         insecure: why the endpoint is not even asked.
+        going: hosts whose servers spec no longer lists.
+        node_addresses: of the servers with the role Node, by their names in spec: under which name each is a host.
         error: why nothing answered, and after how many seconds to ask again.
+        verification: what a verification needs to know.
+        probes: machines of a verification in a cloud that is being deleted; `remains` does not count them.
     """
 
     mark: Mark
@@ -53,10 +77,25 @@ class Observed:
     remains: Remains = field(default_factory=Remains)
     node_addresses: Mapping[str, str] = field(default_factory=dict)
     admitted: bool = True
+    going: Going = field(default_factory=Going)
+    verification: Seen | None = None
+    probes: tuple[Probe, ...] = ()
+    certificate: Certificate = field(default_factory=Certificate)
+    renewal: Installation | None = None
+    renewing: InstallState | None = None
 
     @property
     def known(self) -> Known:
-        return Known(self.summaries, self.job, self.front is not None, self.error, self.credentials)
+        machines = None if self.view is None else len(self.view.vms)
+        return Known(
+            self.summaries,
+            self.job,
+            self.front is not None,
+            self.error,
+            self.credentials,
+            machines,
+            self.certificate.digest,
+        )
 
     @property
     def unreachable(self) -> Outcome:
@@ -68,7 +107,9 @@ async def observe_cloud(cloud: SovereignCloud, world: World) -> Observed:
     """Reads only."""
     observed = _children(cloud, world, Observed(world.mark(cloud), admitted=world.admitted))
     if cloud.deleting:
-        return await _last_look(cloud, world, observed)
+        observed = await _last_look(cloud, world, observed)
+        probes = await last_probes(cloud, observed.mark, world, asked=observed.remains.machines is not None)
+        return replace(observed, remains=observed.remains.without(p.vm.id for p in probes), probes=probes)
     endpoint = endpoint_of(cloud, world.get)
     observed = replace(observed, endpoint=endpoint, insecure=_insecure(endpoint, world))
     if cloud.spec.hosted is not None:
@@ -76,7 +117,33 @@ async def observe_cloud(cloud: SovereignCloud, world: World) -> Observed:
         observed = await _installation(cloud, world, observed)
     if _may_answer(cloud, observed):
         observed = await _ask(cloud, world, observed)
-    return observed
+    return _among_hosts(cloud, world, observed) if cloud.spec.hosted is not None else observed
+
+
+def _among_hosts(cloud: SovereignCloud, world: World, observed: Observed) -> Observed:
+    """Which hosts the servers are, and which hosts go."""
+    if observed.view is not None and cloud.spec.hosted is not None and cloud.spec.hosted.open_nebula.adopt is not None:
+        names = {n: host_name(observed.view, observed.servers[n], adopted=True) for n in observed.node_addresses}
+        observed = replace(observed, node_addresses=names)
+    return replace(observed, going=_going(cloud, world, observed))
+
+
+def _going(cloud: SovereignCloud, world: World, observed: Observed) -> Going:
+    """Who goes, and which machines on their hosts may be interrupted, as their objects say."""
+    going = find_leavers(cloud, observed.servers, observed.dropped, observed.view, observed.mark)
+    names = {leaver.host.name for leaver in going.leavers}
+    vms = observed.view.vms.values() if observed.view and names else ()
+    return replace(
+        going, interruptible=frozenset(vm.id for vm in vms if vm.host in names and _interruptible(vm, world))
+    )
+
+
+def _interruptible(vm: Vm, world: World) -> bool:
+    kind, _, rest = (vm.mark.object if vm.mark else "").partition("/")
+    namespace, _, name = rest.partition("/")
+    instance = world.get(Key(kind, namespace, name)) if kind == HostedInstance.crd.kind else None
+    policy = instance.spec.update_policy if isinstance(instance, HostedInstance) else None
+    return policy is not None and policy.power_cycle is Consent.ALLOW
 
 
 def _children(cloud: SovereignCloud, world: World, observed: Observed) -> Observed:
@@ -108,7 +175,8 @@ async def _account(cloud: SovereignCloud, world: World, observed: Observed) -> O
     namespace, secret = cloud.metadata.namespace, ovh.credentials_secret_ref.name
     account = await world.account(ovh.endpoint, namespace, secret, ovh.vrack)
     vrack = account.vracks.get(ovh.vrack)
-    summaries = {s.name: account.servers[s.service_name] for s in ovh.servers if s.service_name in account.servers}
+    names = {s.name: hosted_service_name(s, observed.servers.get(s.name)) for s in ovh.servers}
+    summaries = {name: account.servers[service] for name, service in names.items() if service in account.servers}
     blocks: dict[str, IpBlock | None] = {}
     missing = astray(cloud, vrack) if vrack is not None else {}
     if missing:
@@ -123,6 +191,10 @@ async def _account(cloud: SovereignCloud, world: World, observed: Observed) -> O
 
 async def _installation(cloud: SovereignCloud, world: World, observed: Observed) -> Observed:
     """The generated Secret and the Job, while the cloud is not settled: at rest the front-end's answer is enough."""
+    observed = replace(observed, certificate=await observe_certificate(cloud, world))
+    renewal = renewal_of(cloud, observed.servers, observed.summaries, observed.certificate)
+    if renewal is not None:
+        observed = replace(observed, renewal=renewal, renewing=await world.installer.state(renewal))
     wanted = installation_of(cloud, observed.servers)
     if wanted is None or cloud.settled:
         return observed
@@ -131,8 +203,11 @@ async def _installation(cloud: SovereignCloud, world: World, observed: Observed)
 
 
 async def _has_credentials(cloud: SovereignCloud, world: World) -> bool:
+    """Whether the Secret of OpenNebula's administrator is there: generated, or given where the cloud was adopted."""
+    adopt = cloud.spec.hosted.open_nebula.adopt if cloud.spec.hosted else None
+    name = adopt.credentials_secret_ref.name if adopt else generated_secret(cloud)
     try:
-        await world.kubernetes.secret(cloud.metadata.namespace, generated_secret(cloud))
+        await world.kubernetes.secret(cloud.metadata.namespace, name)
     except MissingSecret:
         return False
     return True
@@ -141,6 +216,8 @@ async def _has_credentials(cloud: SovereignCloud, world: World) -> bool:
 def _may_answer(cloud: SovereignCloud, observed: Observed) -> bool:
     """Whether there is somebody to ask: not before an installation, not while it runs, never in clear in public."""
     if observed.endpoint is None or observed.insecure is not None or not observed.credentials:
+        return False
+    if observed.certificate.problem is not None:
         return False
     if cloud.spec.hosted is None or cloud.spec.hosted.open_nebula.install is None or cloud.status.endpoint:
         return True
@@ -156,7 +233,12 @@ async def _ask(cloud: SovereignCloud, world: World, observed: Observed) -> Obser
         if not cloud.status.endpoint:
             # Its first answer: it is told before anything in it is read, since all that lives there waits for it.
             return observed
-        return replace(observed, view=await world.view(cloud.key))
+        view, front = await world.view(cloud.key), observed.front
+        observed = replace(observed, view=view)
+        if front is None:
+            return observed
+        seen = await observe_verification(cloud, Seen(world.now, observed.mark, front, view), observed.servers, world)
+        return replace(observed, verification=seen)
     except Retry as error:
         return replace(observed, front=None, error=str(error), after=error.after)
     except MissingSecret:
@@ -182,13 +264,25 @@ async def _last_look(cloud: SovereignCloud, world: World, observed: Observed) ->
     remains = Remains(
         users=tuple(str(u.key) for u in users), composed=tuple(c for c in composed if is_composed(cloud, c))
     )
-    if cloud.deletion_policy is DeletionPolicy.DELETE and cloud.spec.hosted is not None and not users:
-        credentials = await _has_credentials(cloud, world)
-        remains = replace(remains, credentials=credentials)
-        if cloud.status.endpoint and credentials:
-            try:
-                view = await world.view(cloud.key)
-                remains = replace(remains, machines=tuple(view.vms.values()))
-            except Retry as error:
-                remains = replace(remains, error=str(error))
+    if gives_back(cloud) and not users:
+        remains = replace(remains, credentials=await _has_credentials(cloud, world))
+        if LET_GO not in cloud.external:
+            remains = await _what_stands(cloud, world, remains, observed.mark)
     return replace(observed, remains=remains)
+
+
+async def _what_stands(cloud: SovereignCloud, world: World, remains: Remains, mark: Mark) -> Remains:
+    """Machines, hosts and blocks of a cloud that gives them back."""
+    if cloud.status.endpoint and not remains.credentials:
+        return replace(remains, error="the Secret of its administrator is not there, restore it")
+    if cloud.status.endpoint:
+        try:
+            view = await world.view(cloud.key)
+        except (Retry, MissingSecret) as error:
+            return replace(remains, error=str(error))
+        remains = replace(remains, machines=tuple(view.vms.values()), hosts=ours(view.hosts.values(), mark))
+    ovh = cloud.spec.hosted.ovh if cloud.spec.hosted else None
+    if ovh is None or remains.machines or remains.hosts:
+        return remains
+    account = await world.account(ovh.endpoint, cloud.metadata.namespace, ovh.credentials_secret_ref.name, ovh.vrack)
+    return replace(remains, blocks=blocks_inside(cloud, account.vracks.get(ovh.vrack)))

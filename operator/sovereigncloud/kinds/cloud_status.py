@@ -7,21 +7,30 @@ from collections.abc import Mapping
 from sovereigncloud.api import SovereignCloud
 from sovereigncloud.kinds.building import is_ready
 from sovereigncloud.kinds.cloud_observation import Observed
-from sovereigncloud.kinds.controller import AnyResource
+from sovereigncloud.kinds.controller import OWN_CONDITIONS, AnyResource
+from sovereigncloud.kinds.endpoint import generated_secret, sunstone_of
 from sovereigncloud.kinds.hosts import MONITORED, word
 from sovereigncloud.kinds.routing import astray
+from sovereigncloud.kinds.verification import verification_fields
 
 _OF_A_VRACK = frozenset({"AttachingInterface", "InterfaceInOtherVrack", "NoSuchVrack", "VrackIncompatible"})
 
 
 def cloud_status(cloud: SovereignCloud, observed: Observed) -> Mapping[str, object]:
     """Without an answer from OpenNebula everything stays as it was, but for the phase of a first building."""
+    verification, verified = verification_fields(cloud, observed.verification)
+    return {**_of_the_cloud(cloud, observed), "verification": verification, OWN_CONDITIONS: verified}
+
+
+def _of_the_cloud(cloud: SovereignCloud, observed: Observed) -> dict[str, object]:
     before = cloud.status
     kept: dict[str, object] = {
         "endpoint": before.endpoint,
         "version": before.version,
         "zone": before.zone,
         "credentialsSecret": before.credentials_secret,
+        "adminSecret": before.admin_secret,
+        "sunstone": before.sunstone,
         "phase": before.phase,
         "hostsReady": before.hosts_ready,
         "hosts": [h.model_dump(by_alias=True, exclude_none=True) for h in before.hosts or ()] or None,
@@ -31,8 +40,10 @@ def cloud_status(cloud: SovereignCloud, observed: Observed) -> Mapping[str, obje
     endpoint, front, view = observed.endpoint, observed.front, observed.view
     if endpoint is not None:
         kept["credentialsSecret"] = endpoint.secret
+        kept["adminSecret"] = endpoint.secret if endpoint.secret == generated_secret(cloud) else None
     if front is None or endpoint is None:
         return kept if before.endpoint else {**kept, "phase": _phase(cloud, observed)}
+    kept["sunstone"] = sunstone_of(cloud, endpoint)
     kept.update(endpoint=endpoint.url, version=front.version, zone=front.zone_name, phase=_phase(cloud, observed))
     if view is None:
         return kept

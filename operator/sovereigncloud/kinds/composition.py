@@ -65,7 +65,7 @@ def plan_children(
         if child is None or (not child.deleting and differs(manifest, child)):
             steps.append(_apply(manifest, Action.CREATE if child is None else Action.UPDATE))
     for gone in dropped:
-        steps += remove(cloud, gone, _policy_of_dropped(cloud))
+        steps += remove(cloud, gone, _policy_of_dropped(cloud, gone))
     return Plan(steps=tuple(steps))
 
 
@@ -91,6 +91,7 @@ def differs(manifest: Mapping[str, object], child: AnyResource) -> bool:
     return owner_of(child) is None or any(wanted.get(f) != found.get(f) for f in fields)
 
 
+_WHICH_MACHINE = {"service_name", "tag_selector", "order"}
 _SERVER_FIELDS = ("name", "management", "deletionPolicy", "ovh", "roles", "reinstall")
 _NETWORK_FIELDS = ("name", "management", "deletionPolicy", "cloudRef", "publicBlock", "vlanID", "addressRanges")
 
@@ -119,8 +120,8 @@ def _server_spec(cloud: SovereignCloud, server: HostedServer) -> dict[str, objec
         "ovh": {
             "endpoint": ovh.endpoint,
             "credentialsSecretRef": {"name": ovh.credentials_secret_ref.name},
-            "serviceName": server.service_name,
             "vrack": ovh.vrack,
+            **server.model_dump(mode="json", by_alias=True, exclude_none=True, include=_WHICH_MACHINE),
         },
         "roles": [str(r) for r in server.roles],
     }
@@ -174,12 +175,15 @@ def _as_is(cloud: SovereignCloud, child: AnyResource, policy: DeletionPolicy) ->
     return manifest
 
 
-def _policy_of_dropped(cloud: SovereignCloud) -> DeletionPolicy:
-    """An entry taken off the list: what the operator made goes, what a person built stays, unless the cloud says."""
+def _policy_of_dropped(cloud: SovereignCloud, child: AnyResource) -> DeletionPolicy:
+    """An entry taken off the list: what the operator made goes, what a person built or bought stays, unless the cloud
+    says. A server is not cancelled because a line was deleted.
+    """
     if cloud.spec.deletion_policy is not None:
         return cloud.spec.deletion_policy
     hosted = cloud.spec.hosted
-    return DeletionPolicy.DELETE if hosted and hosted.open_nebula.install else DeletionPolicy.RETAIN
+    made = hosted is not None and hosted.open_nebula.install is not None and not isinstance(child, BareMetalServer)
+    return DeletionPolicy.DELETE if made else DeletionPolicy.RETAIN
 
 
 def _apply(manifest: Mapping[str, object], action: Action) -> ApplyChild:

@@ -12,8 +12,12 @@ from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Outcome
 from sovereigncloud.core.plan import Plan, Step
 from sovereigncloud.kinds.ports import AccountView, CloudView, Installer, Kubernetes, OpenNebula, Ovh
+from sovereigncloud.kinds.ssh_port import Greeting
 
 AnyResource = Resource[Any, Any]
+
+OWN_CONDITIONS = "conditions"
+"""Among the fields that `Controller.status` gives: conditions of the kind's own, each with type, status, reason and message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,10 @@ class World(Protocol):
         """As `view`, for an OVHcloud account."""
         ...
 
+    async def greeting(self, address: str, within: float) -> Greeting | None:
+        """What an SSH server shows, at most so many seconds old; None where the operator asks none. Raises Retry."""
+        ...
+
     def allows_plain_http(self, host: str) -> bool:
         """Whether the operator's settings allow plain http to this public host by name."""
         ...
@@ -119,6 +127,6 @@ class Controller(Protocol[ResourceT, ObservedT]):
 
     def status(self, resource: ResourceT, observed: ObservedT) -> Mapping[str, object]:
         """The kind's own status fields (camelCase, as in the CRD): states and ids, no ages, nothing that moves by
-        itself. Keys with None are removed.
+        itself. Keys with None are removed. Under OWN_CONDITIONS: conditions of its own, all of them each time.
         """
         ...

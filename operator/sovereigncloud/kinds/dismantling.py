@@ -1,23 +1,27 @@
-"""The end of a SovereignCloud: nobody uses it, its networks go, its servers go, and only then it goes itself.
+"""The end of a SovereignCloud: nobody uses it, no machine is in it, its networks go, its hosts, its blocks, its servers,
+and only then it goes itself.
 
 Foreground deletion gives the cloud and what it composed their deletionTimestamp at once, so order cannot be left to the
-garbage collector. With Retain nothing outside changes, and an unreachable OpenNebula holds nothing up.
+garbage collector. With Retain OpenNebula is not asked, and one that is unreachable holds nothing up.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Self
 
 from sovereigncloud.api import BareMetalServer, SovereignCloud
-from sovereigncloud.api.base import DeletionPolicy
+from sovereigncloud.api.base import ConditionStatus, DeletionPolicy
 from sovereigncloud.api.reasons import Reason
-from sovereigncloud.core.outcome import blocked, retry, waiting
+from sovereigncloud.core.outcome import Outcome, Phase, blocked, retry, waiting
 from sovereigncloud.core.plan import Action, Plan, Step
 from sovereigncloud.kinds.composition import remove
 from sovereigncloud.kinds.controller import AnyResource
 from sovereigncloud.kinds.endpoint import generated_secret
-from sovereigncloud.kinds.ports import Vm
+from sovereigncloud.kinds.giving_back import LET_GO, let_go, plan_giving_back
+from sovereigncloud.kinds.ports import Host, Vm
 
 DELETED_FACT = "credentialsDeleted"
 _SHOWN = 10
@@ -39,7 +43,9 @@ class Remains:
         composed: objects that it made.
         machines: every machine in its OpenNebula, ours or not; None: nobody asked (Retain).
         error: why nobody could be asked.
-        credentials: whether its generated Secret is there.
+        credentials: whether the Secret of its administrator is there.
+        hosts: those that carry its mark.
+        blocks: its IP blocks in its vRack.
     """
 
     users: tuple[str, ...] = ()
@@ -47,36 +53,71 @@ class Remains:
     machines: tuple[Vm, ...] | None = None
     error: str = ""
     credentials: bool = False
+    hosts: tuple[Host, ...] = ()
+    blocks: tuple[str, ...] = ()
+
+    def without(self, machines: Iterable[int]) -> Self:
+        """The same without these machines, which end by themselves."""
+        gone = frozenset(machines)
+        if self.machines is None or not gone:
+            return self
+        return replace(self, machines=tuple(vm for vm in self.machines if vm.id not in gone))
 
 
-def plan_dismantling(cloud: SovereignCloud, remains: Remains) -> Plan:
+def plan_dismantling(cloud: SovereignCloud, remains: Remains, now: datetime) -> Plan:
     """The next steps; empty and done: the finalizer may go."""
     if remains.users:
         return Plan(outcome=blocked(f"still in use: {_listed(remains.users)}", reason=Reason.IN_USE))
     if _ORPHAN in cloud.metadata.finalizers:
         return Plan()  # what it composed is to live on
-    if cloud.deletion_policy is DeletionPolicy.DELETE and cloud.spec.hosted is not None:
-        if remains.error:
-            return Plan(outcome=retry(f"cannot tell whether machines are in the cloud: {remains.error}"))
-        if remains.machines:
-            names = _listed(f"VM {vm.id} ({vm.name})" for vm in remains.machines)
-            message = (
-                f"{len(remains.machines)} machines are in the cloud, which deletionPolicy Delete would lose: {names}"
-            )
-            return Plan(outcome=replace(blocked(message, reason=Reason.IN_USE), after=30.0))
+    standing = gives_back(cloud) and LET_GO not in cloud.external
+    if standing and (inside := _somebody_inside(remains)) is not None:
+        return Plan(outcome=inside)
     networks = [c for c in remains.composed if not isinstance(c, BareMetalServer)]
     servers: list[AnyResource] = [c for c in remains.composed if isinstance(c, BareMetalServer)]
     if networks:
         return _remove(cloud, networks)
+    if standing:
+        ovh = cloud.spec.hosted.ovh if cloud.spec.hosted else None
+        back = plan_giving_back(cloud, remains.hosts, ovh.vrack if ovh else "", remains.blocks, now)
+        return back if back.steps or back.outcome.phase is not Phase.DONE else let_go()
     if servers:
         return _remove(cloud, servers)
     return _credentials(cloud, remains)
 
 
+def gives_back(cloud: SovereignCloud) -> bool:
+    """Whether its deletion changes anything outside."""
+    return cloud.deletion_policy is DeletionPolicy.DELETE and cloud.spec.hosted is not None
+
+
+def _somebody_inside(remains: Remains) -> Outcome | None:
+    """Why nothing may go yet: machines, whoever made them, or nobody who could tell."""
+    leave = "set spec.deletionPolicy: Retain to let go of the cloud and leave everything as it is"
+    if remains.error:
+        return retry(f"cannot tell whether machines are in the cloud: {remains.error}; {leave}")
+    if not remains.machines:
+        return None
+    names = _listed(f"VM {vm.id} ({vm.name})" for vm in remains.machines)
+    message = (
+        f"{len(remains.machines)} machines are in the cloud, which deletionPolicy Delete would lose: {names}. End or move"
+        f" them, or {leave}"
+    )
+    return replace(blocked(message, reason=Reason.IN_USE), after=30.0)
+
+
 def _remove(cloud: SovereignCloud, children: list[AnyResource]) -> Plan:
     steps = tuple(s for child in children for s in remove(cloud, child, cloud.deletion_policy))
-    message = f"waiting until they are gone: {_listed(str(c.key) for c in children)}"
+    message = f"waiting until they are gone: {_listed(_says(c) for c in children)}"
     return Plan(steps=steps, outcome=waiting(Reason.DELETING_CHILDREN, message, after=_LOOK_AGAIN))
+
+
+def _says(child: AnyResource) -> str:
+    """Its name; of one that is on its way and stands still, also why."""
+    ready = child.status.condition("Ready")
+    if not child.deleting or ready is None or ready.status == ConditionStatus.TRUE or not ready.message:
+        return str(child.key)
+    return f"{child.key} ({ready.reason}: {ready.message})"
 
 
 def _credentials(cloud: SovereignCloud, remains: Remains) -> Plan:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from sovereigncloud.api import SovereignCloud
 from sovereigncloud.api.base import GROUP, Key
-from sovereigncloud.api.sovereigncloud import HostedServer, Role
+from sovereigncloud.api.sovereigncloud import Architecture, HostedServer, Role
+from sovereigncloud.kinds.access import is_reached_so
 from sovereigncloud.kinds.controller import AnyResource
 
 _PORT = 2633  # oned's XML-RPC
+_SUNSTONE_PORT = 2616  # FireEdge
+_SEVERAL = 3  # front-ends of the architecture HighlyAvailable: a majority of two survives one
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +71,31 @@ def owner_of(resource: AnyResource) -> Key | None:
     return None
 
 
+def front_ends(cloud: SovereignCloud) -> tuple[HostedServer, ...]:
+    """The servers that run OpenNebula, by name; none unless there are as many as the architecture has."""
+    hosted = cloud.spec.hosted
+    if hosted is None or hosted.ovh is None:
+        return ()
+    found = sorted((s for s in hosted.ovh.servers if Role.FRONTEND in s.roles), key=lambda s: s.name)
+    install = hosted.open_nebula.install
+    several = install is not None and install.architecture is Architecture.HIGHLY_AVAILABLE
+    return tuple(found) if len(found) == (_SEVERAL if several else 1) else ()
+
+
 def front_end(cloud: SovereignCloud) -> HostedServer | None:
-    """The server that runs OpenNebula; None unless exactly one has that role."""
-    ovh = cloud.spec.hosted.ovh if cloud.spec.hosted else None
-    fronts = [s for s in ovh.servers if Role.FRONTEND in s.roles] if ovh else []
-    return fronts[0] if len(fronts) == 1 else None
+    """The front-end, or the first of several by name; None unless there are as many as the architecture has."""
+    return next(iter(front_ends(cloud)), None)
+
+
+def sunstone_of(cloud: SovereignCloud, endpoint: Endpoint) -> str | None:
+    """Where Sunstone is of a cloud that the operator installed; of others nobody said."""
+    hosted = cloud.spec.hosted
+    if hosted is None or hosted.open_nebula.install is None:
+        return None
+    access = hosted.access
+    if access is not None and access.tls is not None and access.fqdn:
+        return f"https://{access.fqdn}"
+    return f"http://{(access.fqdn if access else None) or endpoint.host}:{_SUNSTONE_PORT}"
 
 
 def endpoint_of(cloud: SovereignCloud, get: Callable[[Key], AnyResource | None]) -> Endpoint | None:
@@ -90,8 +113,27 @@ def endpoint_of(cloud: SovereignCloud, get: Callable[[Key], AnyResource | None])
     if hosted.open_nebula.adopt is not None:
         adopt = hosted.open_nebula.adopt
         return Endpoint(adopt.endpoint, adopt.credentials_secret_ref.name)
+    wanted, known = _installed(cloud, get), cloud.status.endpoint
+    if known and wanted is not None and known != wanted.url and not is_reached_so(cloud):
+        # Another name or certificate is declared: until a run of the installer brought it, the cloud is where it was.
+        return replace(wanted, url=known, ca_secret=wanted.ca_secret if known.startswith("https:") else "")
+    return wanted
+
+
+def _installed(cloud: SovereignCloud, get: Callable[[Key], AnyResource | None]) -> Endpoint | None:
+    """By its name where it has a certificate for it, else by the address of the leader or of the only front-end."""
+    hosted = cloud.spec.hosted
+    install = hosted.open_nebula.install if hosted else None
+    if hosted is None or install is None:
+        return None
+    secret, access = generated_secret(cloud), hosted.access
+    if access is not None and access.tls is not None and access.fqdn:
+        # The authority that signed it stands in the same Secret, if it is not one of the public ones.
+        return Endpoint(f"https://{access.fqdn}/RPC2", secret, access.tls.secret_ref.name)
+    if install.virtual_ip is not None:
+        return Endpoint(f"http://{install.virtual_ip.address}:{_PORT}/RPC2", secret)
     front = front_end(cloud)
     child = get(server_key(cloud, front)) if front else None
     address = child.status.address if child is not None else None
     url = f"http://{address}:{_PORT}/RPC2" if address else cloud.status.endpoint
-    return Endpoint(url, generated_secret(cloud)) if url else None
+    return Endpoint(url, secret) if url else None

@@ -60,6 +60,18 @@ class Conflict(OutsideError):
     """The object is in a state that does not allow this now (locked, task running, name taken)."""
 
 
+class AlreadyRunning(Conflict):
+    """What was asked for is not begun, since another task of its kind runs.
+
+    Attributes:
+        task: the running one, as the API names it.
+    """
+
+    def __init__(self, message: str, *, where: str = "", task: int) -> None:
+        super().__init__(message, where=where)
+        self.task = task
+
+
 class NotYet(Exception):
     """A view that began late enough is not there yet; look again after so many seconds."""
 

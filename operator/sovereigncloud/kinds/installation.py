@@ -1,70 +1,65 @@
 """Whether OpenNebula is to be installed, is being installed, or was: read from the servers, not from status.
 
-Every server that an installer run covers carries `sovereigncloud.io/installed: <hash of the inventory>`; on the
-front-end it says `<hash>:requested:<unix>` from before the Job is made until it is known to exist. A missing Job
-therefore never means that there was none, and a server without the tag was never covered. A server that is reinstalled
-says `wiped` instead, from before its disks are: the next run covers it, and nothing else ever makes a run of what was
-covered before.
+Every server that an installer run covers carries a record (`installation_record`); on the front-end it says "requested"
+from before the Job is made until it is known to exist. A missing Job therefore never means that there was none, and a
+server without the tag was never covered. A server that is reinstalled says `wiped` instead, from before its disks are: the
+next run covers it. Beside servers to cover only a change of access and a new word in install.rerun ever make a run, and in
+a cloud with machines that word is needed for each.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from sovereigncloud.api import BareMetalServer, SovereignCloud
 from sovereigncloud.api.reasons import Reason
-from sovereigncloud.api.sovereigncloud import HostedServer, Install
 from sovereigncloud.core.outcome import Outcome, retry, stalled, waiting
 from sovereigncloud.core.plan import Action, Disruption, Plan, Step
-from sovereigncloud.kinds.endpoint import front_end, generated_secret
-from sovereigncloud.kinds.ports import Installation, InstallState, InstallTarget, ServerSummary
+from sovereigncloud.kinds.access import access_hash, access_of
+from sovereigncloud.kinds.endpoint import front_end, front_ends, generated_secret
+from sovereigncloud.kinds.installation_record import (
+    INSTALLED_TAG,
+    RERUNS_TAG,
+    WIPED,
+    Record,
+    inventory_hash,
+    read_record,
+    record_of,
+    rerun_fact,
+    suggested_word,
+    unused_word,
+    words_with,
+)
+from sovereigncloud.kinds.installation_request import installation_of
+from sovereigncloud.kinds.ports import Installation, InstallState, ServerSummary
 
-INSTALLED_TAG = "sovereigncloud.io/installed"
-WIPED = "wiped"
+__all__ = [
+    "INSTALLED_TAG",
+    "RERUNS_TAG",
+    "WIPED",
+    "InstallOpenNebula",
+    "Known",
+    "Record",
+    "RecordInstallation",
+    "due",
+    "inventory_hash",
+    "missing_consent",
+    "plan_installation",
+    "read_record",
+    "record_of",
+    "uncovered",
+    "unseen",
+    "wiped",
+]
+
 PATH = "spec.hosted.openNebula.install"
+RERUN = f"{PATH}.rerun.request"
 
 _CERTAIN = 3600.0
 _LOOK_AGAIN = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """What the front-end's tag says. `requested`: seconds since the epoch; 0 once the Job was seen."""
-
-    hash: str
-    requested: int = 0
-
-    @property
-    def text(self) -> str:
-        return f"{self.hash}:requested:{self.requested}" if self.requested else self.hash
-
-
-def read_record(tags: Mapping[str, str]) -> Record | None:
-    digest, _, rest = tags.get(INSTALLED_TAG, "").partition(":")
-    if digest in {"", WIPED}:
-        return None
-    at = rest.partition(":")[2]
-    return Record(digest, int(at) if rest.startswith("requested:") and at.isdigit() else 0)
-
-
-def inventory_hash(cloud: SovereignCloud) -> str:
-    """Names what spec declares to be installed. Nothing observed is in it, so that no drift ever runs the installer; the
-    requests to reinstall are, since a server that was wiped is to be covered by another run.
-    """
-    hosted = cloud.spec.hosted
-    if hosted is None or hosted.ovh is None or hosted.open_nebula.install is None:
-        return ""
-    install = hosted.open_nebula.install
-    servers = sorted(
-        [s.name, s.service_name, sorted(s.roles), s.reinstall.request if s.reinstall else ""]
-        for s in hosted.ovh.servers
-    )
-    text = json.dumps([install.architecture, install.version, servers])
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+_NAMED = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,11 +68,17 @@ class InstallOpenNebula(Step):
 
     Attributes:
         urns: of the servers, the front-end's first: its record is what a crash is recovered from.
+        reruns: what the front-end says of the words of install.rerun from then on; empty: nothing new.
+        word: for status, of the word that is carried out.
+        certificate: digest of the certificate that the run brings along.
     """
 
     installation: Installation
     urns: tuple[str, ...]
     requested: int
+    reruns: str = ""
+    word: str = ""
+    certificate: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +99,8 @@ class Known:
         answers: whether the front-end answers.
         error: why it does not.
         credentials: whether the generated Secret is there.
+        machines: how many the cloud has; None: it was not asked, or nothing answers.
+        certificate: digest of the one that spec names.
     """
 
     servers: Mapping[str, ServerSummary]
@@ -105,13 +108,8 @@ class Known:
     answers: bool
     error: str = ""
     credentials: bool = True
-
-
-def record_of(cloud: SovereignCloud, servers: Mapping[str, ServerSummary]) -> Record | None:
-    """The record on the cloud's front-end."""
-    front = front_end(cloud)
-    summary = servers.get(front.name) if front else None
-    return read_record(summary.tags) if summary else None
+    machines: int | None = None
+    certificate: str = ""
 
 
 def uncovered(cloud: SovereignCloud, servers: Mapping[str, ServerSummary]) -> tuple[str, ...]:
@@ -141,11 +139,35 @@ def unseen(cloud: SovereignCloud, servers: Mapping[str, ServerSummary]) -> tuple
 
 
 def due(cloud: SovereignCloud, known: Known) -> bool:
-    """Whether spec declares something that no run covered: nothing was installed, a server was added or wiped."""
+    """Whether spec declares something that no run covered: nothing was installed, a server was added or wiped, access is
+    another one, a word asks for it.
+    """
     record = record_of(cloud, known.servers)
     if record is None or wiped(cloud, known.servers):
         return True
-    return record.hash != inventory_hash(cloud) and bool(uncovered(cloud, known.servers))
+    if record.hash == inventory_hash(cloud):
+        return False
+    return bool(
+        uncovered(cloud, known.servers) or _reached_otherwise(cloud, record) or unused_word(cloud, known.servers)
+    )
+
+
+def _reached_otherwise(cloud: SovereignCloud, record: Record) -> bool:
+    return record.access != access_hash(access_of(cloud))
+
+
+def missing_consent(cloud: SovereignCloud, known: Known) -> str:
+    """The field to set, with its value, before the installer runs: on a cloud with machines in it, or one that had some when
+    it last answered, it never runs unasked. A front-end that was wiped knows no machines.
+    """
+    record, servers = record_of(cloud, known.servers), known.servers
+    nothing_there = {s.name for s in front_ends(cloud)} <= set(wiped(cloud, servers))
+    if known.machines == 0 or nothing_there or (known.machines is None and not cloud.status.endpoint):
+        return ""
+    begun = record is not None and record.requested and record.hash == inventory_hash(cloud)
+    if unused_word(cloud, servers) or begun:
+        return ""
+    return f"{RERUN}: {suggested_word(cloud, servers)}"
 
 
 def plan_installation(
@@ -159,7 +181,7 @@ def plan_installation(
     if record is not None and not known.credentials:
         return Plan(outcome=_lost(cloud))
     if job is not None and job.state == "Failed" and not known.answers and (record is None or record.hash == digest):
-        return Plan(outcome=_failed(cloud, job))
+        return Plan(outcome=_failed(job))
     if due(cloud, known):
         if record is None and known.answers and cloud.status.endpoint and not wiped(cloud, known.servers):
             # It was running and someone removed our tag: a record is given back, nothing is installed.
@@ -188,7 +210,7 @@ def _covered(cloud: SovereignCloud, known: Known, digest: str) -> Plan:
     if job is not None and job.state == "Running":
         return Plan(outcome=_running(cloud, job))
     if job is not None and job.state == "Failed":
-        return Plan(outcome=_failed(cloud, job))
+        return Plan(outcome=_failed(job))
     if known.answers:
         return Plan(steps=(_remember(cloud, known, digest),)) if missing else Plan()
     if cloud.status.endpoint:
@@ -200,21 +222,45 @@ def _covered(cloud: SovereignCloud, known: Known, digest: str) -> Plan:
 
 
 def _begin(cloud: SovereignCloud, children: Mapping[str, BareMetalServer], known: Known, now: datetime) -> Plan:
-    installation, front = installation_of(cloud, children), front_end(cloud)
-    if installation is None or front is None or front.name not in known.servers:
-        message = "an installation by the operator needs exactly one server with the role Frontend"
+    installation, front = installation_of(cloud, children), _recorder(cloud, known)
+    if installation is None or front is None:
+        message = "an installation by the operator needs as many servers with the role Frontend as its architecture has"
         return Plan(outcome=stalled(Reason.ARCHITECTURE_MISMATCH, message))
-    names = sorted((t.name for t in installation.targets if t.name in known.servers), key=lambda n: n != front.name)
+    if known.answers and known.machines is None:
+        message = "the front-end answers; counting its machines before the installer runs again"
+        return Plan(outcome=waiting(Reason.FIRST_ANSWER, message, after=0.5))
+    names = sorted((t.name for t in installation.targets if t.name in known.servers), key=lambda n: n != front)
+    word = unused_word(cloud, known.servers)
     step = InstallOpenNebula(
         action=Action.INSTALL,
-        target=f"OpenNebula {installation.version} on {', '.join(t.name for t in installation.targets)}",
+        target=f"OpenNebula {installation.version} on {_listed([t.name for t in installation.targets])}",
         fields=(PATH,),
         disruption=Disruption.NONE,
+        needs=missing_consent(cloud, known),
         installation=installation,
         urns=tuple(known.servers[n].urn for n in names),
         requested=int(now.timestamp()),
+        reruns=words_with(cloud, known.servers, word) if word else "",
+        word=rerun_fact(cloud) if word else "",
+        certificate=known.certificate,
     )
     return Plan(steps=(step,))
+
+
+def _recorder(cloud: SovereignCloud, known: Known) -> str | None:
+    """The front-end whose record a run is begun with: the one that has the newest, else the first that is there."""
+    there = [s.name for s in front_ends(cloud) if s.name in known.servers]
+    return max(there, key=lambda name: _requested(known.servers[name]), default=None)
+
+
+def _requested(server: ServerSummary) -> int:
+    record = read_record(server.tags)
+    return record.requested if record else -1
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
 
 
 def _running(cloud: SovereignCloud, job: InstallState) -> Outcome:
@@ -227,13 +273,11 @@ def _running(cloud: SovereignCloud, job: InstallState) -> Outcome:
     )
 
 
-def _failed(cloud: SovereignCloud, job: InstallState) -> Outcome:
-    front = front_end(cloud)
+def _failed(job: InstallState) -> Outcome:
     return stalled(
         Reason.INSTALLATION_FAILED,
         f"the installation of OpenNebula failed: {job.message or 'see the log of its pod'}. To try again: mend the"
-        f" cause, delete the Job, and remove the tag {INSTALLED_TAG} from server"
-        f" {front.service_name if front else ''}; if it was finished by hand, delete the Job only",
+        f" cause and set {RERUN} to a new word; if it was finished by hand, delete the Job",
         after=60.0,
     )
 
@@ -242,9 +286,9 @@ def _unknown(cloud: SovereignCloud, known: Known) -> Outcome:
     front = front_end(cloud)
     return stalled(
         Reason.INSTALLATION_UNKNOWN,
-        f"server {front.service_name if front else ''} says that OpenNebula was installed, there is no Job of it, and"
-        f" nothing answers ({known.error or 'no answer'}). Start its front-end; or, to install it anew, remove the tag"
-        f" {INSTALLED_TAG} from that server",
+        f"server {front.service_name or front.name if front else ''} says that OpenNebula was installed, there is no Job of it, and"
+        f" nothing answers ({known.error or 'no answer'}). Start its front-end; or, to install it anew, set {RERUN} to a new"
+        " word",
         after=60.0,
     )
 
@@ -261,46 +305,14 @@ def _lost(cloud: SovereignCloud) -> Outcome:
 
 
 def _remember(cloud: SovereignCloud, known: Known, digest: str) -> RecordInstallation:
-    front = front_end(cloud)
     names = [n for n in uncovered(cloud, known.servers) if n in known.servers]
-    if front is not None and front.name in known.servers and front.name not in names:
-        names.append(front.name)
+    front = _recorder(cloud, known)
+    if front is not None and front not in names:
+        names.append(front)
     return RecordInstallation(
         action=Action.INSTALL,
         target=f"record of the installation of {cloud.metadata.name}",
         fields=(PATH,),
         urns=tuple(known.servers[n].urn for n in names),
         hash=digest,
-    )
-
-
-def _target(server: HostedServer, child: BareMetalServer) -> InstallTarget:
-    """A server as the installer sees it; bonds are told apart by MAC, never by the order of the cards."""
-    interfaces = child.status.interfaces or ()
-    public = tuple(m for i in interfaces if (i.mode or "").startswith("public") for m in i.macs or ())
-    private = tuple(m for i in interfaces if (i.mode or "").startswith("vrack") for m in i.macs or ())
-    return InstallTarget(
-        name=server.name,
-        address=child.status.address or "",
-        roles=tuple(sorted(server.roles)),
-        public_macs=public,
-        private_macs=private,
-    )
-
-
-def installation_of(cloud: SovereignCloud, children: Mapping[str, BareMetalServer]) -> Installation | None:
-    """What the installer is asked for; None for a cloud that is not installed by the operator."""
-    hosted = cloud.spec.hosted
-    if hosted is None or hosted.ovh is None or hosted.open_nebula.install is None:
-        return None
-    install: Install = hosted.open_nebula.install
-    return Installation(
-        cloud=cloud.metadata.name,
-        namespace=cloud.metadata.namespace,
-        owner_uid=cloud.metadata.uid,
-        version=install.version,
-        architecture=install.architecture,
-        targets=tuple(_target(s, children[s.name]) for s in hosted.ovh.servers if s.name in children),
-        credentials_secret=generated_secret(cloud),
-        hash=inventory_hash(cloud),
     )

@@ -10,9 +10,13 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from sovereigncloud.core.identity import Mark
+from sovereigncloud.kinds.installer_port import Reach, VirtualAddress
 from sovereigncloud.kinds.inventory_port import Inventory
 from sovereigncloud.kinds.login_port import Login
+from sovereigncloud.kinds.ordering_port import Shop
+from sovereigncloud.kinds.reinstall_port import DiskGroup, InstallationTemplate, Part
 from sovereigncloud.kinds.rights_port import Rights
+from sovereigncloud.kinds.validation_port import Validation, ValidationState
 
 # --- OpenNebula ------------------------------------------------------------------------------------------------------
 
@@ -103,6 +107,8 @@ class Image:
     error: str
     source: str
     vms: tuple[int, ...] = ()
+    persistent: bool = False
+    """A machine that is made from it works on the image itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +125,8 @@ class Host:
     max_cpu: int
     max_memory: int
     mark: Mark | None
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """Other SOVEREIGNCLOUD_* attributes of its template, by full name, those that say something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +139,16 @@ class Datastore:
     state: int
     total: int
     free: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A cluster of hosts; datastores and networks may be in several."""
+
+    id: int
+    name: str
+    datastores: frozenset[int]
+    networks: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,16 +188,20 @@ class CloudView:
     datastores: Mapping[int, Datastore]
     templates: Mapping[int, Template] = field(default_factory=dict)
     owner: int | None = None
+    clusters: Mapping[int, Cluster] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Front:
-    """Who answers at an endpoint. `user_id` is the id of the credential's user (the owner of what it creates)."""
+    """Who answers at an endpoint. `user_id` is the id of the credential's user (the owner of what it creates). `notes`: the
+    SOVEREIGNCLOUD_* attributes of its zone's template, by full name: requests remembered outside.
+    """
 
     version: str
     zone_id: int
     zone_name: str
     user_id: int
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 Attributes = Mapping[str, "str | Attributes | list[Attributes]"]
@@ -222,6 +244,18 @@ class OpenNebula(Protocol):
         ...
 
     async def rename_vm(self, vm_id: int, name: str) -> None: ...
+    async def move_vm(self, vm_id: int, host_id: int, *, live: bool) -> None:
+        """one.vm.migrate to a host that has room for it. Not live, a running machine is saved, moved and resumed. OK means
+        queued; a move that fails leaves it where it was and says nothing (observed)."""
+        ...
+
+    async def give_up_vm(self, vm_id: int) -> None:
+        """one.vm.recover, delete: of a machine whose host is lost. Its disks are gone."""
+        ...
+
+    async def update_zone(self, zone_id: int, attributes: Attributes) -> None:
+        """Merge into the zone's template by top-level key."""
+        ...
 
     async def create_network(self, template: Attributes, cluster_id: int) -> int: ...
     async def update_network(self, network_id: int, attributes: Attributes) -> None:
@@ -245,6 +279,14 @@ class OpenNebula(Protocol):
     async def enable_host(self, host_id: int) -> None: ...
     async def disable_host(self, host_id: int) -> None: ...
     async def delete_host(self, host_id: int) -> None: ...
+
+    async def create_cluster(self, name: str) -> int:
+        """Raises Conflict when one of that name is there."""
+        ...
+
+    async def join_cluster(self, cluster_id: int, member: str, member_id: int) -> None:
+        """`member`: host, datastore or network. Joining again changes nothing."""
+        ...
 
 
 # --- OVHcloud --------------------------------------------------------------------------------------------------------
@@ -273,11 +315,16 @@ class VrackView:
 
 @dataclass(frozen=True, slots=True)
 class AccountView:
-    """What the sweep compares with, read in a handful of calls per account, not per server."""
+    """What the sweep compares with, read in a handful of calls per account, not per server.
+
+    Attributes:
+        requests: what it took to read this.
+    """
 
     began: float
     servers: Mapping[str, ServerSummary]
     vracks: Mapping[str, VrackView]
+    requests: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,7 +393,8 @@ class Reinstallation:
     operating_system: str
     hostname: str
     ssh_key: str = ""
-    post_installation_script: str = ""
+    post_installation_script: str = field(default="", repr=False)
+    partitions: tuple[Part, ...] = ()
 
 
 class Ovh(Protocol):
@@ -362,16 +410,27 @@ class Ovh(Protocol):
         """What the account has, beside its servers."""
         ...
 
+    @property
+    def orders(self) -> Shop:
+        """Ordering and the end of services."""
+        ...
+
     async def view(self, began: float, vracks: frozenset[str]) -> AccountView: ...
     async def server(self, service_name: str) -> Server: ...
     async def interfaces(self, service_name: str) -> tuple[Interface, ...]: ...
-    async def disk_groups(self, service_name: str) -> int:
-        """How many disk groups the server has: a reinstall erases all of them."""
+    async def disk_groups(self, service_name: str) -> tuple[DiskGroup, ...]:
+        """The disk groups of the server: a reinstall erases all of them."""
         ...
 
     async def compatible_systems(self, service_name: str) -> frozenset[str]: ...
+    async def template(self, name: str) -> InstallationTemplate:
+        """What an operating system's installation takes. Raises NotFound."""
+        ...
+
     async def reinstall(self, service_name: str, request: Reinstallation) -> int:
-        """Starts it; returns the task id. Raises Conflict with the running task's id in its message."""
+        """Starts it; returns the task id. Raises AlreadyRunning with the id of the task that runs. What was sent is in no
+        message of an error: it may be secret.
+        """
         ...
 
     async def reinstall_tasks(self, service_name: str) -> tuple[Task, ...]:
@@ -412,6 +471,8 @@ class InstallTarget:
     roles: tuple[str, ...]
     public_macs: tuple[str, ...]
     private_macs: tuple[str, ...]
+    host_key: str = ""
+    """As known_hosts takes it; empty: none is pinned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -426,6 +487,10 @@ class Installation:
     targets: tuple[InstallTarget, ...]
     credentials_secret: str
     hash: str
+    virtual_ip: VirtualAddress | None = None
+    reach: Reach = field(default_factory=Reach)
+    only_certificate: bool = False
+    """Nothing but the certificate is brought to the front-ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -442,6 +507,14 @@ class Installer(Protocol):
     async def state(self, installation: Installation) -> InstallState: ...
     async def start(self, installation: Installation) -> None:
         """Idempotent: the same hash never starts a second run."""
+        ...
+
+    async def validation(self, wanted: Validation) -> ValidationState:
+        """What became of a run of one-deploy-validation."""
+        ...
+
+    async def validate(self, wanted: Validation) -> None:
+        """Idempotent: one run is made once. Raises Conflict while the installer, or another run, is at work there."""
         ...
 
 

@@ -16,6 +16,7 @@ from sovereigncloud.core.outcome import Outcome, stalled, waiting
 from sovereigncloud.core.plan import Action, Cause, Drift, Plan, Step
 from sovereigncloud.kinds.pending import Asked, answered, pending
 from sovereigncloud.kinds.ports import Interface, VrackView
+from sovereigncloud.kinds.server_identity import service_name_of
 
 PRIVATE_MODES = frozenset({"vrack", "vrack_aggregation"})
 PATH = "spec.ovh.vrack"
@@ -48,7 +49,7 @@ def members(resource: BareMetalServer, vrack: VrackView | None) -> tuple[str, ..
     if vrack is None or resource.spec.ovh is None:
         return ()
     known = {i.uuid for i in resource.status.interfaces or () if i.uuid and i.mode in PRIVATE_MODES}
-    service = resource.spec.ovh.service_name
+    service = service_name_of(resource)
     return tuple(sorted(u for u, owner in vrack.interfaces.items() if u in known or (owner and owner == service)))
 
 
@@ -62,19 +63,18 @@ def plan_interface(
     if vrack is None:
         message = f"the account has no vRack {ovh.vrack}, or the credential may not see it; check ovh.vrack"
         return Plan(outcome=stalled(Reason.NO_SUCH_VRACK, message, after=300.0))
+    service = service_name_of(resource)
     found = tuple(interfaces) if interfaces is not None else None
     if found is not None and not found:
-        return Plan(outcome=_incompatible(ovh.service_name, "it has no virtual network interface"))
+        return Plan(outcome=_incompatible(service, "it has no virtual network interface"))
     if attached(resource, vrack):
         return answered(resource, ASKED)
     drift = (Drift(PATH, ovh.vrack, "not attached"),)
     if found is None:
-        return Plan(
-            drift=drift, outcome=waiting(Reason.READING_INTERFACES, f"reading the interfaces of {ovh.service_name}")
-        )
+        return Plan(drift=drift, outcome=waiting(Reason.READING_INTERFACES, f"reading the interfaces of {service}"))
     private = sorted((i for i in found if i.enabled and i.mode in PRIVATE_MODES), key=lambda i: i.uuid)
     if not private:
-        return Plan(outcome=_incompatible(ovh.service_name, "it has no enabled private interface"))
+        return Plan(outcome=_incompatible(service, "it has no enabled private interface"))
     if any(i.vrack == ovh.vrack for i in private):
         return Plan()  # the interface itself is newer than the view
     free = [i for i in private if not i.vrack]
@@ -89,7 +89,7 @@ def plan_interface(
         )
     step = AttachInterface(
         action=Action.ATTACH,
-        target=f"interface {uuid} of {ovh.service_name} to vRack {ovh.vrack}",
+        target=f"interface {uuid} of {service} to vRack {ovh.vrack}",
         fields=(PATH,),
         cause=Cause.OBSERVED if resource.settled else Cause.DECLARED,
         vrack=ovh.vrack,
@@ -113,7 +113,7 @@ def plan_detach(resource: BareMetalServer, vrack: VrackView | None, now: datetim
             steps.append(
                 DetachInterface(
                     action=Action.DETACH,
-                    target=f"interface {uuid} of {ovh.service_name} from vRack {vrack.name}",
+                    target=f"interface {uuid} of {service_name_of(resource)} from vRack {vrack.name}",
                     fields=("spec.deletionPolicy",),
                     vrack=vrack.name,
                     uuid=uuid,

@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from sovereigncloud.api import BareMetalServer, SovereignCloud
+from sovereigncloud.api.baremetalserver import OvhServer
 from sovereigncloud.api.base import FINALIZER, DeletionPolicy, Key
+from sovereigncloud.api.sovereigncloud import HostedServer
 from sovereigncloud.core.identity import Mark, Ownership, mark_from_ovh, ownership
 from sovereigncloud.kinds import endpoint
 from sovereigncloud.kinds.controller import World
-from sovereigncloud.kinds.errors import NotFound
+from sovereigncloud.kinds.day0 import proof_key
+from sovereigncloud.kinds.errors import MissingSecret, NotFound, OutsideError, Retry
+from sovereigncloud.kinds.giving_back import holds_its_servers
+from sovereigncloud.kinds.host_key import AT_REST, Heard, Trust, read_pin
+from sovereigncloud.kinds.ordering_observation import Purchase, observe_purchase
+from sovereigncloud.kinds.ordering_port import Renewal
 from sovereigncloud.kinds.ports import Ovh, ServerSummary, VrackView
 from sovereigncloud.kinds.private_interface import attached
 from sovereigncloud.kinds.reinstall import Details, carried_out, is_open, read_record
+from sovereigncloud.kinds.server_identity import (
+    UNKNOWN,
+    Identity,
+    hosted_service_name,
+    identify_server,
+    known_as,
+    service_name_of,
+)
+
+_OURS = frozenset({Ownership.OURS, Ownership.PREDECESSOR})
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,46 +38,105 @@ class Observed:
     """What was read for one server.
 
     Attributes:
+        identity: which machine it is.
+        purchase: how far its order is, until it is known which machine was delivered.
+        renewal: how the service goes on, of a server that is to end with its object.
         summary: None where the account's view does not show the server (or, being deleted, nothing was asked).
         details: None at rest.
         holder: another object of this installation that the server is marked for and that exists.
         held: who still uses a server that is being deleted.
         ssh_key: the public key that a reinstallation lets in.
+        proof_key: what a reinstallation proves its host key with.
+        heard: what SSH says at its address; None: nobody asked.
+        now: when this was read.
     """
 
     mark: Mark
+    identity: Identity = UNKNOWN
+    purchase: Purchase | None = None
+    renewal: Renewal | None = None
     summary: ServerSummary | None = None
     vrack: VrackView | None = None
     details: Details | None = None
     holder: str = ""
     held: tuple[str, ...] = ()
     ssh_key: str = ""
+    proof_key: str = field(default="", repr=False)
+    heard: Heard | None = None
+    now: datetime | None = None
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the machine carries this object's mark, or was delivered for it a moment ago."""
+        if self.summary is None:
+            return False
+        found = mark_from_ovh(self.summary.tags)
+        return ownership(found, self.mark) in _OURS or (found is None and self.purchase is not None)
 
 
 async def observe_server(resource: BareMetalServer, world: World) -> Observed:
     mark, ovh = world.mark(resource), resource.spec.ovh
     if resource.deleting:
         held = await _held(resource, world)
-        if held or resource.deletion_policy is DeletionPolicy.RETAIN:
+        if held or ovh is None:
             return Observed(mark, held=held)
+        return await _last_look(resource, ovh, world, mark)
     if ovh is None:
         return Observed(mark)
-    namespace, secret = resource.metadata.namespace, ovh.credentials_secret_ref.name
-    view = await world.account(ovh.endpoint, namespace, secret, ovh.vrack or "")
-    summary, vrack = view.servers.get(ovh.service_name), view.vracks.get(ovh.vrack or "")
-    observed = Observed(mark, summary, vrack)
-    if resource.deleting:
+    observed = await _in_account(resource, ovh, world, mark)
+    if not observed.identity.name:
         return observed
-    if summary is None or look_closer(resource, summary, vrack):
-        client = await world.ovh(ovh.endpoint, namespace, secret)
-        observed = replace(observed, details=await _details(client, resource, summary))
+    resource, summary = known_as(resource, observed.identity.name), observed.summary
+    if summary is None or look_closer(resource, summary, observed.vrack):
+        client = await world.ovh(ovh.endpoint, resource.metadata.namespace, ovh.credentials_secret_ref.name)
+        observed = replace(observed, details=await _details(client, resource, observed.identity.name, summary))
     if observed.summary is None and observed.details is not None:
         server = observed.details.server
         known = ServerSummary(server.service_name, server.urn, server.display_name, server.tags)
         observed = replace(observed, summary=known)
-    if observed.details is not None and observed.details.systems:
-        observed = replace(observed, ssh_key=await _ssh_key(resource, world))
-    return replace(observed, holder=_holder(observed, world))
+    if observed.details is not None and observed.details.systems and resource.spec.reinstall is not None:
+        public, private = await _installer_keys(resource, world)
+        urn, word = observed.details.server.urn, resource.spec.reinstall.request
+        observed = replace(observed, ssh_key=public, proof_key=proof_key(private, urn, word) if private else "")
+    observed = replace(observed, heard=await _listen(resource, observed, world))
+    return replace(observed, holder=_holder(observed, world), now=world.now)
+
+
+async def _in_account(resource: BareMetalServer, ovh: OvhServer, world: World, mark: Mark) -> Observed:
+    """The account's view, and the order of a machine that is not known yet."""
+    namespace, secret = resource.metadata.namespace, ovh.credentials_secret_ref.name
+    view = await world.account(ovh.endpoint, namespace, secret, ovh.vrack or "")
+    identity, purchase = identify_server(resource, view.servers, mark), None
+    if not identity.name and identity.problem is None and ovh.order is not None:
+        purchase = await observe_purchase(resource, ovh.order, world)
+        identity = Identity(purchase.domain)
+    return Observed(
+        mark,
+        identity,
+        purchase,
+        summary=view.servers.get(identity.name),
+        vrack=view.vracks.get(ovh.vrack or ""),
+    )
+
+
+async def _last_look(resource: BareMetalServer, ovh: OvhServer, world: World, mark: Mark) -> Observed:
+    """What a server that is being deleted still has of ours. With Retain nothing that fails here holds it up."""
+    if resource.deletion_policy is DeletionPolicy.RETAIN:
+        secret = ovh.credentials_secret_ref.name
+        try:
+            view = await world.account(ovh.endpoint, resource.metadata.namespace, secret, ovh.vrack or "")
+        except (MissingSecret, OutsideError):
+            return Observed(mark)
+        identity = identify_server(resource, view.servers, mark)
+        return Observed(mark, identity, summary=view.servers.get(identity.name))
+    observed = await _in_account(resource, ovh, world, mark)
+    if not observed.is_ours:
+        return observed
+    client = await world.ovh(ovh.endpoint, resource.metadata.namespace, ovh.credentials_secret_ref.name)
+    try:
+        return replace(observed, renewal=await client.orders.renewal(observed.identity.name))
+    except NotFound:
+        return observed
 
 
 def look_closer(resource: BareMetalServer, summary: ServerSummary, vrack: VrackView | None) -> bool:
@@ -67,18 +144,16 @@ def look_closer(resource: BareMetalServer, summary: ServerSummary, vrack: VrackV
     ovh = resource.spec.ovh
     if not resource.settled or is_open(summary.tags) or not carried_out(resource, summary.tags):
         return True
+    if resource.status.monitoring is False:
+        return True  # told as a difference, and no view shows that it is over
     record, request = read_record(summary.tags), resource.spec.reinstall
     if request is not None and record is None:
         return True
     return (ovh is not None and bool(ovh.vrack) and not attached(resource, vrack)) or resource.status.address is None
 
 
-async def _details(client: Ovh, resource: BareMetalServer, summary: ServerSummary | None) -> Details | None:
+async def _details(client: Ovh, resource: BareMetalServer, name: str, summary: ServerSummary | None) -> Details | None:
     """One server in detail; None: there is none of that name."""
-    ovh = resource.spec.ovh
-    if ovh is None:
-        return None
-    name = ovh.service_name
     try:
         server = await client.server(name)
     except NotFound:
@@ -91,17 +166,39 @@ async def _details(client: Ovh, resource: BareMetalServer, summary: ServerSummar
         details = replace(
             details, disk_groups=await client.disk_groups(name), systems=await client.compatible_systems(name)
         )
+        request = resource.spec.reinstall
+        if request is not None and request.operating_system in details.systems:
+            details = replace(details, template=await client.template(request.operating_system))
     return details
 
 
-async def _ssh_key(resource: BareMetalServer, world: World) -> str:
-    """The public key of the cloud's installer, made before its servers; a server on its own has none."""
+async def _listen(resource: BareMetalServer, observed: Observed, world: World) -> Heard | None:
+    """What SSH says at the server's address, where its host key is awaited or pinned."""
+    summary, details = observed.summary, observed.details
+    tags = summary.tags if summary else {}
+    pin, record = read_pin(tags), read_record(tags)
+    address = details.server.ip if details else resource.status.address
+    if summary is None or pin is None or not address or is_open(tags):
+        return None
+    heard, within = Heard(address), AT_REST if resource.settled and not pin.awaited else 0.0
+    if pin.awaited and pin.trust is Trust.PROVEN and record is not None:
+        _, private = await _installer_keys(resource, world)
+        heard = replace(heard, proof_key=proof_key(private, summary.urn, record.token) if private else "")
+    try:
+        greeting = await world.greeting(address, within)
+    except Retry as error:
+        return replace(heard, error=str(error))
+    return replace(heard, greeting=greeting) if greeting is not None else None
+
+
+async def _installer_keys(resource: BareMetalServer, world: World) -> tuple[str, str]:
+    """The public and the private key of the cloud's installer, made before its servers; a server on its own has none."""
     owner = endpoint.owner_of(resource)
     cloud = world.get(owner) if owner else None
     if not isinstance(cloud, SovereignCloud) or cloud.spec.hosted is None or not cloud.spec.hosted.open_nebula.install:
-        return ""
+        return "", ""
     secret = await world.kubernetes.secret(cloud.metadata.namespace, endpoint.generated_secret(cloud))
-    return secret.get("sshPublicKey", "")
+    return secret.get("sshPublicKey", ""), secret.get("sshPrivateKey", "")
 
 
 def _holder(observed: Observed, world: World) -> str:
@@ -125,16 +222,25 @@ async def _held(resource: BareMetalServer, world: World) -> tuple[str, ...]:
     if key is None or not isinstance(cloud, SovereignCloud) or FINALIZER not in cloud.metadata.finalizers:
         return ()
     if cloud.deleting:
-        return tuple(str(user.key) for user in world.users(key) if not isinstance(user, BareMetalServer))
+        others = tuple(str(user.key) for user in world.users(key) if not isinstance(user, BareMetalServer))
+        leaves = resource.deletion_policy is DeletionPolicy.DELETE and holds_its_servers(cloud)
+        return others or ((f"{key} gives back its hosts and blocks first",) if leaves else ())
     hosted = cloud.spec.hosted.ovh if cloud.spec.hosted else None
-    service = resource.spec.ovh.service_name if resource.spec.ovh else ""
-    if hosted is not None and any(s.service_name == service for s in hosted.servers):
+    if hosted is not None and any(_is_listed(resource, cloud, server, world) for server in hosted.servers):
         return (f"{key} lists it in spec.hosted.ovh.servers",)
     if not cloud.status.endpoint or not resource.status.address:
         return ()
     view = await world.view(key)
     return tuple(
-        f"host {host.id} ({host.name}) of {key} is on it: drain and delete that host in OpenNebula"
+        f"host {host.id} ({host.name}) of {key} is on it: that cloud empties and deletes it first"
         for host in view.hosts.values()
         if host.name == resource.status.address
     )
+
+
+def _is_listed(resource: BareMetalServer, cloud: SovereignCloud, server: HostedServer, world: World) -> bool:
+    """Whether an entry of the cloud is this machine: under its own name, or under another one."""
+    key = endpoint.server_key(cloud, server)
+    child = world.get(key)
+    name = hosted_service_name(server, child if isinstance(child, BareMetalServer) else None)
+    return key == resource.key or bool(name and name == service_name_of(resource))

@@ -6,13 +6,16 @@ Everything that lives in the cloud waits for `status.endpoint`, which is set onc
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 
 from sovereigncloud.api import SovereignCloud
 from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, done, stalled, waiting
 from sovereigncloud.core.plan import Plan, Step
-from sovereigncloud.kinds import hosts, installation, routing
+from sovereigncloud.kinds import certificate, hosts, installation, routing, sites
+from sovereigncloud.kinds.access import INVENTORY_FACT, access_secrets
+from sovereigncloud.kinds.adoption import plan_adoption
 from sovereigncloud.kinds.building import (
     GenerateCredentials,
     plan_credentials,
@@ -26,8 +29,21 @@ from sovereigncloud.kinds.composition import CLOUD_LABEL, GENERATED_LABEL, Apply
 from sovereigncloud.kinds.controller import SecretUse, Uses, World
 from sovereigncloud.kinds.dismantling import DELETED_FACT, DeleteCredentials, plan_dismantling
 from sovereigncloud.kinds.endpoint import generated_secret
+from sovereigncloud.kinds.errors import NotFound
+from sovereigncloud.kinds.giving_back import ReleaseBlock, asked_to_release
+from sovereigncloud.kinds.hosts_leaving import DeleteHost, DisableHost, GiveUpMachine, MoveMachine, plan_leaving
+from sovereigncloud.kinds.hosts_removal import perform_leaving
+from sovereigncloud.kinds.installation_record import CERTIFICATE_TAG
 from sovereigncloud.kinds.pending import asked, join
 from sovereigncloud.kinds.ports import Ovh
+from sovereigncloud.kinds.verification import plan_last_probes, with_verification
+from sovereigncloud.kinds.verification_steps import (
+    EndProbe,
+    StartProbe,
+    StartValidation,
+    WriteRecord,
+    perform_verification,
+)
 
 _ADMINISTRATOR = "oneadmin"
 
@@ -47,6 +63,7 @@ class SovereignCloudController:
             names += [hosted.ovh.credentials_secret_ref.name] if hosted.ovh else []
             adopt = hosted.open_nebula.adopt
             names.append(adopt.credentials_secret_ref.name if adopt else generated_secret(resource))
+            names += access_secrets(resource)
         return Uses(secrets=tuple(SecretUse(n) for n in dict.fromkeys(names)))
 
     async def observe(self, resource: SovereignCloud, world: World) -> Observed:
@@ -54,7 +71,10 @@ class SovereignCloudController:
 
     def plan(self, resource: SovereignCloud, observed: Observed, now: datetime) -> Plan:
         if resource.deleting:
-            return plan_dismantling(resource, observed.remains)
+            return plan_last_probes(observed.probes, now) or plan_dismantling(resource, observed.remains, now)
+        return with_verification(resource, observed.verification, self._declared(resource, observed, now))
+
+    def _declared(self, resource: SovereignCloud, observed: Observed, now: datetime) -> Plan:
         if resource.spec.hosted is not None:
             return _hosted(resource, observed, now)
         if observed.insecure is not None:
@@ -69,8 +89,23 @@ class SovereignCloudController:
                 return await _inside(step, resource, world)
             case hosts.CreateHost() | hosts.EnableHost() | hosts.MarkHost():
                 return await _host(step, resource, world)
-            case routing.AttachBlock() | installation.InstallOpenNebula() | installation.RecordInstallation():
+            case DisableHost() | MoveMachine() | GiveUpMachine() | DeleteHost():
+                return await perform_leaving(step, resource, world)
+            case (
+                ReleaseBlock()
+                | routing.AttachBlock()
+                | installation.InstallOpenNebula()
+                | installation.RecordInstallation()
+                | certificate.RecordCertificate()
+            ):
                 return await _at_ovh(step, resource, world)
+            case sites.CreateCluster() | sites.JoinCluster():
+                return await sites.perform_site(step, await world.open_nebula(resource.key))
+            case certificate.BringCertificate():
+                await world.installer.start(step.installation)
+                return certificate.begun(step)
+            case WriteRecord() | StartProbe() | EndProbe() | StartValidation():
+                return await perform_verification(step, resource, world)
             case _:
                 raise TypeError(f"not a step of a SovereignCloud: {type(step).__name__}")
 
@@ -85,7 +120,8 @@ def _hosted(cloud: SovereignCloud, observed: Observed, now: datetime) -> Plan:
     """Children and credentials first, then what is outside; each aspect speaks for itself."""
     if cloud.spec.hosted is None or cloud.spec.hosted.ovh is None:
         return Plan(outcome=stalled(Reason.NO_PROVIDER, "spec.hosted has no provider; set spec.hosted.ovh"))
-    children = plan_children(cloud, observed.servers, observed.networks, observed.dropped)
+    droppable = [c for c in observed.dropped if str(c.key) not in observed.going.held]
+    children = plan_children(cloud, observed.servers, observed.networks, droppable)
     if children.outcome.phase is Phase.STALLED:
         return children
     parts = [plan_credentials(cloud, observed), children]
@@ -94,10 +130,14 @@ def _hosted(cloud: SovereignCloud, observed: Observed, now: datetime) -> Plan:
         parts += [waiting_for_servers(cloud, observed), Plan(outcome=observed.insecure)]
         return join(parts)
     bootstrap = _bootstrap(cloud, observed, now)
-    parts.append(bootstrap)
-    if bootstrap.steps or bootstrap.outcome.phase is not Phase.DONE or observed.front is None:
-        return join(parts)
-    return join((*parts, *_running(cloud, observed)))
+    if observed.front is None:
+        return join((*parts, bootstrap))
+    if bootstrap.steps or bootstrap.outcome.phase is not Phase.DONE:
+        # What waits for a new server, which may take days, or for consent does not hold up the hosts that are there.
+        there = _hosts(cloud, observed, now)
+        waits = any(s.needs for s in bootstrap.steps)
+        return join((*parts, *there, bootstrap) if waits else (*parts, bootstrap, *there))
+    return join((*parts, bootstrap, *_running(cloud, observed, now)))
 
 
 def _bootstrap(cloud: SovereignCloud, observed: Observed, now: datetime) -> Plan:
@@ -106,6 +146,8 @@ def _bootstrap(cloud: SovereignCloud, observed: Observed, now: datetime) -> Plan
         return Plan() if observed.front else Plan(outcome=observed.unreachable)
     known = observed.known
     lost = not observed.credentials and installation.record_of(cloud, known.servers) is not None
+    if observed.certificate.problem is not None:
+        return Plan(outcome=observed.certificate.problem)
     unseen = installation.unseen(cloud, known.servers)
     if unseen:
         # Without its tags nobody knows whether a server was installed: an answer is enough, else nothing is begun.
@@ -120,7 +162,11 @@ def _bootstrap(cloud: SovereignCloud, observed: Observed, now: datetime) -> Plan
         unready = waiting_for_servers(cloud, observed)
         if unready.outcome.phase is not Phase.DONE:
             return unready
-    return installation.plan_installation(cloud, observed.servers, known, now)
+    installed = installation.plan_installation(cloud, observed.servers, known, now)
+    if installation.due(cloud, known):
+        return installed
+    renewed = certificate.plan_certificate(cloud, observed.renewal, observed.renewing, observed.summaries)
+    return join((installed, renewed))
 
 
 def _first_answer() -> Plan:
@@ -128,16 +174,31 @@ def _first_answer() -> Plan:
     return Plan(outcome=waiting(Reason.FIRST_ANSWER, "the front-end answers; reading what is in the cloud", after=0.5))
 
 
-def _running(cloud: SovereignCloud, observed: Observed) -> tuple[Plan, ...]:
+def _hosts(cloud: SovereignCloud, observed: Observed, now: datetime) -> tuple[Plan, ...]:
+    """The hosts that there are to be, and those that go."""
+    view = observed.view
+    if view is None:
+        return ()
+    installs = cloud.spec.hosted is not None and cloud.spec.hosted.open_nebula.install is not None
+    # A server that no installer run covered is no host yet, whatever its address is.
+    bare = installation.uncovered(cloud, observed.known.servers) if installs else ()
+    addresses = {name: address for name, address in observed.node_addresses.items() if name not in bare}
+    nodes = frozenset(observed.node_addresses.values())
+    return (
+        hosts.plan_hosts(cloud, addresses, view, observed.mark, admitted=observed.admitted),
+        plan_leaving(cloud, observed.going, view, observed.mark, nodes, now),
+    )
+
+
+def _running(cloud: SovereignCloud, observed: Observed, now: datetime) -> tuple[Plan, ...]:
     """The front-end answers: hosts, version, networks."""
     if observed.view is None:
         return (_first_answer(),)
-    registered = hosts.plan_hosts(
-        cloud, observed.node_addresses, observed.view.hosts.values(), observed.mark, admitted=observed.admitted
-    )
     return (
         plan_version(cloud, observed),
-        registered,
+        plan_adoption(cloud, observed),
+        *_hosts(cloud, observed, now),
+        sites.plan_sites(cloud, observed.node_addresses, observed.view),
         waiting_for_servers(cloud, observed),
         waiting_for_networks(cloud, observed),
     )
@@ -181,6 +242,8 @@ async def _host(
             await client.update_host(made, step.mark.for_opennebula())
             return done(Reason.HOST_REGISTERED, f"host {made} ({step.name}) was registered")
         case hosts.EnableHost():
+            if step.was_leaving:
+                await client.update_host(step.host_id, {hosts.LEAVING_NOTE: ""})
             await client.enable_host(step.host_id)
             return done(Reason.HOST_ENABLED, f"{step.target}")
         case hosts.MarkHost():
@@ -189,7 +252,11 @@ async def _host(
 
 
 async def _at_ovh(
-    step: routing.AttachBlock | installation.InstallOpenNebula | installation.RecordInstallation,
+    step: ReleaseBlock
+    | routing.AttachBlock
+    | installation.InstallOpenNebula
+    | installation.RecordInstallation
+    | certificate.RecordCertificate,
     cloud: SovereignCloud,
     world: World,
 ) -> Outcome:
@@ -210,6 +277,13 @@ async def _at_ovh(
                 facts={routing.ASKED: asked(step.block, world.now)},
                 events=((Reason.ROUTING_BLOCK, message),),
             )
+        case ReleaseBlock():
+            with suppress(NotFound):  # it left the vRack, or the account, meanwhile
+                await client.detach_block(step.vrack, step.block)
+            return asked_to_release(step, world.now)
+        case certificate.RecordCertificate():
+            await client.tag(step.urn, {CERTIFICATE_TAG: step.digest})
+            return certificate.recorded(step)
         case installation.RecordInstallation():
             for urn in step.urns:
                 await client.tag(urn, {installation.INSTALLED_TAG: step.hash})
@@ -224,6 +298,9 @@ async def _install(step: installation.InstallOpenNebula, client: Ovh, cloud: Sov
     await client.tag(front, {installation.INSTALLED_TAG: installation.Record(digest, step.requested).text})
     for urn in others:
         await client.tag(urn, {installation.INSTALLED_TAG: digest})
+    notes = {installation.RERUNS_TAG: step.reruns, CERTIFICATE_TAG: step.certificate}
+    if told := {key: value for key, value in notes.items() if value}:
+        await client.tag(front, told)
     await world.installer.start(step.installation)
     await client.tag(front, {installation.INSTALLED_TAG: digest})
     message = f"the installation of {step.target} was begun"
@@ -233,6 +310,6 @@ async def _install(step: installation.InstallOpenNebula, client: Ovh, cloud: Sov
         message,
         after=5.0,
         available=cloud.settled,
-        facts={"inventory": digest},
+        facts={INVENTORY_FACT: digest, **({"rerun": step.word} if step.word else {})},
         events=((Reason.INSTALLATION_STARTED, message),),
     )

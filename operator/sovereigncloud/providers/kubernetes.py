@@ -85,6 +85,7 @@ RBAC = (
     RbacRule("", "secrets", ("get", "create", "patch", "delete")),
     RbacRule("", "events", ("create", "patch")),  # patch: what is said again counts up
     RbacRule("batch", "jobs", ("get", "list", "create")),
+    RbacRule("", "pods", ("list",)),  # which task of the installer failed, told by its pod at its end
     RbacRule("", "configmaps", ("get",), own_namespace=True, names=(INSTALLATION_CONFIG_MAP,)),
     RbacRule("", "configmaps", ("create",), own_namespace=True),
     RbacRule("", "configmaps", ("get", "patch"), own_namespace=True, names=(HOLDINGS_CONFIG_MAP,)),
@@ -409,6 +410,12 @@ class KubernetesApi:
         """Jobs with these labels."""
         page = await self._request("GET", f"{_job(namespace, '')}?labelSelector={selector}", counted=("list", "jobs"))
         found: list[Json] = page.get("items", [])
+        return found
+
+    async def pods(self, namespace: str, selector: str) -> list[Json]:
+        """Pods with these labels."""
+        path = f"/api/v1/namespaces/{namespace}/pods?labelSelector={selector}"
+        found: list[Json] = (await self._request("GET", path, counted=("list", "pods"))).get("items", [])
         return found
 
     async def create_job(self, namespace: str, body: Json) -> None:

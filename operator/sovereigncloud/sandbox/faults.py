@@ -29,6 +29,7 @@ class Kind(StrEnum):
     REPLY = "reply"  # answered by something in front of the API (status, headers, body); nothing was done
     LOST_REQUEST = "lost-request"  # the connection is closed; nothing was done
     LOST_RESPONSE = "lost-response"  # everything was done, then the connection is closed
+    FALSE_REPLY = "false-reply"  # everything was done, then something in front of the API answers as with `reply`
     LATE_EFFECT = "late-effect"  # the connection is closed after `hold` seconds; it is done `seconds` after it arrived
     CLOCK_SKEW = "clock-skew"  # the server's clock is `seconds` ahead while the rule stands; matches no request
 
@@ -189,6 +190,9 @@ class FaultPlan:
                 case Kind.LOST_RESPONSE:
                     await perform()
                     return Dropped()
+                case Kind.FALSE_REPLY:
+                    await perform()
+                    return Canned(rule.status, rule.headers, rule.content_type, rule.body)
                 case Kind.LATE_EFFECT:
                     self._perform_late(rule.seconds, perform)
                     await asyncio.sleep(rule.hold)

@@ -2,17 +2,20 @@
 
 It waits for the Jobs that would run one-deploy, reads the inventory that they carry and the Secret that they mount, has
 the simulator of OpenNebula bring up a cloud at the front-end's address, and writes the Job's status as the Job
-controller would; where a node would run the pod, the Job is over before its image is there. In a pod of its own it is
+controller would; where a node would run the pod, the Job is over before its image is there. Jobs of one-deploy-validation it
+plays as well: what the suite would find is what the simulator knows of the hosts, and a report is a line of text. In a pod of its own it is
 `sovereign sandbox installer`; beside a control plane `python -m sovereigncloud.sandbox.installer_player`, with KUBECONFIG and
 
     SOVEREIGN_SANDBOX_ONE      admin door of the simulator, for example http://127.0.0.1:40123/_admin
     SOVEREIGN_SANDBOX_INSTALL  seconds that an installation takes (default 1)
+    SOVEREIGN_SANDBOX_TLS_PORT  where the web server before a front-end listens (default 443)
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import json
 import logging
 import os
@@ -34,9 +37,11 @@ Json = dict[str, Any]
 
 _LABEL = "sovereigncloud.io/installer=one-deploy"
 _CLOUD = "sovereigncloud.io/cloud"
+_VALIDATION = "sovereigncloud.io/validation"
 _WATCH_SECONDS = 60
 _AFTER_ERROR = 0.5
 _PORT = 2633
+_TLS_PORT = int(os.environ.get("SOVEREIGN_SANDBOX_TLS_PORT", "443"))
 
 
 class PlayError(Exception):
@@ -128,7 +133,9 @@ class Player:
             try:
                 await self._status(job, running())
                 await asyncio.sleep(self._seconds)
-                outcome = await self._outcome(job)
+                if _VALIDATION in job["metadata"]["labels"]:
+                    await self._last_words(job, json.dumps(await self._validate(job)))
+                outcome = succeeded() if _VALIDATION in job["metadata"]["labels"] else await self._outcome(job)
                 await self._status(job, outcome)
             except (aiohttp.ClientError, TimeoutError) as error:
                 if isinstance(error, aiohttp.ClientResponseError) and error.status == 404:
@@ -146,30 +153,91 @@ class Player:
             return failed(str(error))
         return succeeded()
 
+    async def _validate(self, job: Json) -> Json:
+        """What the suite would say: it stops where a host is not what it should be."""
+        environment = variables_of(job)
+        cloud = job["metadata"]["labels"][_CLOUD]
+        async with self._cluster.session.get(f"{self._door}/clouds/{cloud}") as reply:
+            found: Json = await reply.json() if reply.status == 200 else {"hosts": []}
+        bad = [host["name"] for host in found["hosts"] if not host["state"].startswith("MONITORED")]
+        wrong = f"failed in: Check hosts on {', '.join(bad)}" if bad else "" if found["hosts"] else "no cloud answers"
+        result = ["Failed", wrong] if wrong else ["Passed", ""]
+        report = f"simulated report of {cloud}: {wrong or 'well'}"
+        return {
+            "checks": dict.fromkeys(environment["CHECKS"].split(), result),
+            "digest": f"sha256:{hashlib.sha256(report.encode()).hexdigest()}",
+            "path": "/".join(environment["REPORT"].split("/")[-3:]),
+        }
+
+    async def _last_words(self, job: Json, words: str) -> None:
+        """The Job controller makes the pod; there is no node that would run it."""
+        namespace, name = job["metadata"]["namespace"], job["metadata"]["name"]
+        place = f"/api/v1/namespaces/{namespace}/pods"
+        pods: list[Json] = []
+        while not pods:
+            pods = (await self._cluster.call("GET", f"{place}?labelSelector=job-name={name}"))["items"]
+            await asyncio.sleep(0 if pods else _AFTER_ERROR)
+        (container,) = pods[0]["spec"]["containers"]
+        ended = {"exitCode": 0, "reason": "Completed", "message": words, "startedAt": _now(), "finishedAt": _now()}
+        told = {
+            "name": container["name"],
+            "image": container["image"],
+            "imageID": "",
+            "ready": False,
+            "restartCount": 0,
+            "state": {"terminated": ended},
+        }
+        status = {"phase": "Succeeded", "containerStatuses": [told]}
+        await self._cluster.call("PATCH", f"{place}/{pods[0]['metadata']['name']}/status", {"status": status})
+
     async def _status(self, job: Json, status: Json) -> None:
         metadata = job["metadata"]
         path = f"/apis/batch/v1/namespaces/{metadata['namespace']}/jobs/{metadata['name']}/status"
         await self._cluster.call("PATCH", path, {"metadata": {"uid": metadata["uid"]}, "status": status})
 
     async def _install(self, job: Json) -> None:
-        body = cloud_of(job, await self._password(job))
-        async with self._cluster.session.get(f"{self._door}/clouds/{body['name']}") as found:
+        body = cloud_of(job, await self._mounted(job, "credentials", "password"))
+        if "certificate" in volumes_of(job):
+            certificate = await self._mounted(job, "certificate", "tls.crt")
+            body["tls"] = {"certificate": certificate, "key": await self._mounted(job, "certificate", "tls.key")}
+        place = f"{self._door}/clouds/{body['name']}"
+        async with self._cluster.session.get(place) as found:
             if found.status == 200:
-                return  # one-deploy changes nothing on what stands; the operator registers new hosts itself
+                # one-deploy changes nothing on what stands but its web server; the operator registers new hosts itself.
+                await self._listen(f"{place}/listen", {"listen": body["listen"], "tls": body.get("tls")})
+                return
         async with self._cluster.session.post(f"{self._door}/clouds", json=body) as reply:
             if reply.status >= 400:
                 raise PlayError(f"one-deploy ended with 2: {(await reply.text())[:300]}")
 
-    async def _password(self, job: Json) -> str:
-        """From the Secret that the pod would mount."""
-        volumes = job["spec"]["template"]["spec"]["volumes"]
-        name = next(v["secret"]["secretName"] for v in volumes if "secret" in v)
+    async def _listen(self, url: str, body: Json) -> None:
+        async with self._cluster.session.put(url, json=body) as reply:
+            if reply.status >= 400:
+                raise PlayError(f"nginx: [emerg] {(await reply.text())[:300]}")
+
+    async def _mounted(self, job: Json, volume: str, key: str) -> str:
+        """A file of a Secret that the pod would mount."""
+        name = volumes_of(job)[volume]
         path = f"/api/v1/namespaces/{job['metadata']['namespace']}/secrets/{name}"
         try:
             secret = await self._cluster.call("GET", path)
         except aiohttp.ClientResponseError as error:
             raise PlayError(f"MountVolume.SetUp failed: Secret {name}: {error.status}") from error
-        return base64.b64decode(secret["data"]["password"]).decode()
+        if key not in secret["data"]:
+            raise PlayError(f"MountVolume.SetUp failed: references non-existent secret key: {key}")
+        return base64.b64decode(secret["data"][key]).decode()
+
+
+def variables_of(job: Json) -> dict[str, str]:
+    """What the pod's container is given."""
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    return {e["name"]: e.get("value", "") for e in container["env"]}
+
+
+def volumes_of(job: Json) -> dict[str, str]:
+    """Names of the Secrets that the pod mounts, by volume."""
+    volumes = job["spec"]["template"]["spec"]["volumes"]
+    return {v["name"]: v["secret"]["secretName"] for v in volumes if "secret" in v}
 
 
 def cloud_of(job: Json, password: str) -> Json:
@@ -177,15 +245,30 @@ def cloud_of(job: Json, password: str) -> Json:
     container = job["spec"]["template"]["spec"]["containers"][0]
     text = next(e["value"] for e in container["env"] if e["name"] == "INVENTORY")
     inventory = yaml.safe_load(text)
+    told = inventory["all"]["vars"]
+    check(told, len(inventory["frontend"]["hosts"]))
     front = next(iter(inventory["frontend"]["hosts"].values()))
-    version = str(inventory["all"]["vars"]["one_version"])
+    version = str(told["one_version"])
     return {
         "name": job["metadata"]["labels"][_CLOUD],
-        "listen": f"{front['ansible_host']}:{_PORT}",
+        "listen": f"{told.get('one_vip', front['ansible_host'])}:{_TLS_PORT if 'ssl' in told else _PORT}",
         "version": version if version.count(".") > 1 else f"{version}.0",
         "oneadmin_password": password,
         "hosts": [{"name": host["ansible_host"]} for host in inventory["node"]["hosts"].values()],
     }
+
+
+def check(told: Json, front_ends: int) -> None:
+    """What one-deploy checks before it begins (its role precheck). Raises PlayError with its words."""
+    address = [name in told for name in ("one_vip", "one_vip_cidr", "one_vip_if")]
+    if address[0] != (front_ends > 1):
+        raise PlayError("Please either define one_vip in the inventory, add more Front-ends or enable force_ha.")
+    if any(address) and not all(address):
+        raise PlayError("Please either define all or undefine all one_vip, one_vip_cidr, one_vip_if vars.")
+    if front_ends > 1 and told.get("db_backend", "MariaDB") == "SQLite":
+        raise PlayError("Please use MariaDB as DB backend for HA setup.")
+    if "ssl" in told and told["ssl"].get("web_server") not in {"nginx", "apache"}:
+        raise PlayError("The only supported web servers are 'apache' and 'nginx'.")
 
 
 def is_over(job: Json) -> bool:

@@ -2,42 +2,32 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
-from importlib import resources
-from typing import Any, Protocol
+from typing import Any
 
-from sovereigncloud.api.base import API_VERSION, GROUP
-from sovereigncloud.kinds.errors import Conflict
+from sovereigncloud.api.base import API_VERSION
+from sovereigncloud.kinds.errors import Conflict, OutsideError
 from sovereigncloud.kinds.ports import Installation, InstallState
-from sovereigncloud.providers.installer.inventory import CREDENTIALS, render
+from sovereigncloud.kinds.validation_port import Validation, ValidationState
+from sovereigncloud.providers.installer.job_api import (
+    CLOUD_LABEL,
+    INSTALLER_LABEL,
+    ONE_DEPLOY,
+    JobApi,
+    only_one,
+    state_of,
+)
+from sovereigncloud.providers.installer.pod import pod
+from sovereigncloud.providers.installer.validation import start_validation, validation_state
+
+__all__ = ["CLOUD_LABEL", "INSTALLER_LABEL", "ONE_DEPLOY", "JobApi", "JobInstaller", "job_name", "manifest", "state_of"]
 
 Json = dict[str, Any]
 
-CLOUD_LABEL = f"{GROUP}/cloud"
-INSTALLER_LABEL = f"{GROUP}/installer"
-ONE_DEPLOY = "one-deploy"
-COLLECTION = "git+https://github.com/OpenNebula/one-deploy.git,38f3937"
-
 _DEADLINE = 7200  # seconds; one-deploy takes tens of minutes
-_NAME = 40  # of the cloud's name, so that the Job's pod has a name that fits
-_USER = 1000
-_RUNNER_GROUP = 0  # the image lets this group write where ansible-runner wants to
-
-
-class JobApi(Protocol):
-    """What is needed of the API server. Raises the errors of `kinds.errors`."""
-
-    async def job(self, namespace: str, name: str) -> Json | None:
-        """A Job, or None."""
-        ...
-
-    async def jobs(self, namespace: str, selector: str) -> list[Json]:
-        """Jobs with these labels."""
-        ...
-
-    async def create_job(self, namespace: str, body: Json) -> None:
-        """Raises Conflict when one of that name is there."""
-        ...
+_MESSAGE = 512  # characters of what a pod said at its end
+_NAME = 38  # of the cloud's name, so that the Job's pod has a name that fits
 
 
 class JobInstaller:
@@ -45,53 +35,66 @@ class JobInstaller:
 
     Args:
         api: the API server.
-        image: an image with ansible-runner, ansible-galaxy and git.
-        collection: one-deploy as `ansible-galaxy collection install` takes it.
+        image: an image with what `release/installer.Dockerfile` puts into one.
+        environment: further variables of the container: proxies, authorities.
     """
 
-    def __init__(self, api: JobApi, *, image: str, collection: str = COLLECTION) -> None:
-        self._api, self._image, self._collection = api, image, collection
+    def __init__(self, api: JobApi, *, image: str, environment: Mapping[str, str] | None = None) -> None:
+        self._api, self._image, self._environment = api, image, dict(environment or {})
 
     async def state(self, installation: Installation) -> InstallState:
         """Absent, Running, Succeeded or Failed: of the Job of exactly this inventory."""
         found = await self._api.job(installation.namespace, job_name(installation))
-        return InstallState("Absent") if found is None else state_of(found)
+        if found is None:
+            return InstallState("Absent")
+        state = state_of(found)
+        return state_of(found, await self._last_words(found)) if state.state == "Failed" else state
+
+    async def _last_words(self, job: Json) -> str:
+        """The task that failed, which only the pod knows. Without the right to look there it is in the pod's log."""
+        metadata = job["metadata"]
+        try:
+            found = await self._api.pods(metadata["namespace"], f"job-name={metadata['name']}")
+        except OutsideError:
+            return ""
+        return next(filter(None, map(said_at_its_end, found)), "")
 
     async def start(self, installation: Installation) -> None:
         """Make the Job unless it is there, finished or not. Raises Conflict while another one of the cloud runs."""
         namespace, name = installation.namespace, job_name(installation)
         if await self._api.job(namespace, name) is not None:
             return
-        selector = f"{CLOUD_LABEL}={installation.cloud},{INSTALLER_LABEL}={ONE_DEPLOY}"
-        for other in await self._api.jobs(namespace, selector):
-            if other["metadata"]["name"] != name and state_of(other).state == "Running":
-                raise Conflict(
-                    f"Job {other['metadata']['name']} of an earlier inventory still runs; waiting for its end"
-                )
+        await only_one(self._api, namespace, installation.cloud, name)
         try:
-            await self._api.create_job(namespace, manifest(installation, self._image, self._collection))
+            await self._api.create_job(namespace, manifest(installation, self._image, self._environment))
         except Conflict:
             return  # of the same name, so of the same inventory
+
+    async def validation(self, wanted: Validation) -> ValidationState:
+        """What became of a run of one-deploy-validation."""
+        return await validation_state(self._api, wanted)
+
+    async def validate(self, wanted: Validation) -> None:
+        """Make its Job unless it is there. Raises Conflict while another one of the cloud runs."""
+        await start_validation(self._api, wanted, self._image, self._environment)
 
 
 def job_name(installation: Installation) -> str:
     """Named by what is installed: the same inventory never gives a second Job."""
-    return f"{installation.cloud[:_NAME].rstrip('-.')}-install-{installation.hash[:12]}"
+    servers, _, access = installation.hash.partition("-")
+    named = hashlib.sha256(installation.hash.encode()).hexdigest() if access else servers
+    what = "certificate" if installation.only_certificate else "install"
+    return f"{installation.cloud[:_NAME].rstrip('-.')}-{what}-{named[:12]}"
 
 
-def state_of(job: Mapping[str, Any]) -> InstallState:
-    """What the Job's conditions say; a Job that ended says Complete or Failed, everything before that is running."""
-    true = {c["type"]: c for c in (job.get("status") or {}).get("conditions") or () if c.get("status") == "True"}
-    if "Complete" in true:
-        return InstallState("Succeeded")
-    if "Failed" in true:
-        name = job["metadata"]["name"]
-        why = true["Failed"].get("message") or true["Failed"].get("reason") or "no reason given"
-        return InstallState("Failed", f"Job {name}: {why} (kubectl logs job/{name})")
-    return InstallState("Running", f"Job {job['metadata']['name']}")
+def said_at_its_end(pod: Mapping[str, Any]) -> str:
+    """The termination message of a pod's container, in one line."""
+    statuses = (pod.get("status") or {}).get("containerStatuses") or ()
+    told = [((s.get("state") or {}).get("terminated") or {}).get("message") or "" for s in statuses]
+    return " ".join(next(filter(None, told), "").split())[:_MESSAGE]
 
 
-def manifest(installation: Installation, image: str, collection: str) -> Json:
+def manifest(installation: Installation, image: str, environment: Mapping[str, str]) -> Json:
     """The Job. It ends with its cloud, holds no secret itself, and is tried once: retrying is a person's decision."""
     labels = {
         CLOUD_LABEL: installation.cloud,
@@ -119,55 +122,6 @@ def manifest(installation: Installation, image: str, collection: str) -> Json:
         "spec": {
             "backoffLimit": 0,
             "activeDeadlineSeconds": _DEADLINE,
-            "template": {"metadata": {"labels": labels}, "spec": _pod(installation, image, collection)},
+            "template": {"metadata": {"labels": labels}, "spec": pod(installation, image, environment)},
         },
     }
-
-
-def _pod(installation: Installation, image: str, collection: str) -> Json:
-    variables = {
-        "INVENTORY": render(installation),
-        "PREPARE": _file("prepare.yml"),
-        "COLLECTION": collection,
-        "HOME": "/runner",
-    }
-    return {
-        "restartPolicy": "Never",
-        "automountServiceAccountToken": False,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": _USER,
-            "runAsGroup": _RUNNER_GROUP,
-            "fsGroup": _RUNNER_GROUP,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "containers": [
-            {
-                "name": ONE_DEPLOY,
-                "image": image,
-                "command": ["/bin/sh", "-c", _file("run.sh")],
-                "env": [{"name": name, "value": value} for name, value in variables.items()],
-                "resources": {"requests": {"cpu": "250m", "memory": "512Mi"}, "limits": {"memory": "2Gi"}},
-                "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-                "volumeMounts": [
-                    {"name": "runner", "mountPath": "/runner"},
-                    {"name": "credentials", "mountPath": CREDENTIALS, "readOnly": True},
-                ],
-            }
-        ],
-        "volumes": [
-            {"name": "runner", "emptyDir": {}},
-            {
-                "name": "credentials",
-                "secret": {
-                    "secretName": installation.credentials_secret,
-                    "defaultMode": 0o440,
-                    "items": [{"key": key, "path": key} for key in ("password", "sshPrivateKey")],
-                },
-            },
-        ],
-    }
-
-
-def _file(name: str) -> str:
-    return resources.files(__package__).joinpath(name).read_text()

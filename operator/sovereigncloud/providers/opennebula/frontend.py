@@ -29,6 +29,8 @@ _PAGE = 1000
 """Machines per page: about 5 MB of XML."""
 _MERGE = 1
 _ENABLE, _DISABLE = 0, 1
+_ENFORCE, _SAME_KIND, _SAVE, _RECOVER_DELETE = True, -1, 0, 3
+_MEMBERS = {"host": "host", "datastore": "datastore", "network": "vnet"}
 
 
 class FrontEnd:
@@ -69,7 +71,8 @@ class FrontEnd:
         user_id = await self._who()
         zones = dict(await self._pool("one.zonepool.info", "ZONE", _zone))
         zone_id = await self._zone_id(frozenset(zones))
-        return Front(version=version, zone_id=zone_id, zone_name=zones.get(zone_id, ""), user_id=user_id)
+        name, notes = zones.get(zone_id, ("", {}))
+        return Front(version=version, zone_id=zone_id, zone_name=name, user_id=user_id, notes=notes)
 
     async def login(self) -> Login:
         return await self._one("one.user.info", "USER", _login, -1)
@@ -105,6 +108,7 @@ class FrontEnd:
                 )
                 hosts = group.create_task(self._pool("one.hostpool.info", "HOST", reading.host))
                 datastores = group.create_task(self._pool("one.datastorepool.info", "DATASTORE", reading.datastore))
+                clusters = group.create_task(self._pool("one.clusterpool.info", "CLUSTER", reading.cluster))
                 templates = group.create_task(
                     self._pool("one.templatepool.info", "VMTEMPLATE", reading.template, _ALL, _WHOLE, _WHOLE)
                 )
@@ -120,6 +124,7 @@ class FrontEnd:
             hosts={one.id: one for one in hosts.result()},
             datastores={one.id: one for one in datastores.result()},
             templates={one.id: one for one in templates.result()},
+            clusters={one.id: one for one in clusters.result()},
         )
 
     async def _machines(self) -> list[Vm]:
@@ -168,6 +173,15 @@ class FrontEnd:
 
     async def rename_vm(self, vm_id: int, name: str) -> None:
         await self._calls.write("one.vm.rename", vm_id, name)
+
+    async def move_vm(self, vm_id: int, host_id: int, *, live: bool) -> None:
+        await self._calls.write("one.vm.migrate", vm_id, host_id, live, _ENFORCE, _SAME_KIND, _SAVE)
+
+    async def give_up_vm(self, vm_id: int) -> None:
+        await self._calls.write("one.vm.recover", vm_id, _RECOVER_DELETE)
+
+    async def update_zone(self, zone_id: int, attributes: Attributes) -> None:
+        await self._calls.write("one.zone.update", zone_id, template_xml(attributes), _MERGE)
 
     # ----------------------------------------------------------------------------------------------------- networks
 
@@ -230,6 +244,12 @@ class FrontEnd:
     async def delete_host(self, host_id: int) -> None:
         await self._calls.write("one.host.delete", host_id)
 
+    async def create_cluster(self, name: str) -> int:
+        return int(await self._calls.write("one.cluster.allocate", name))
+
+    async def join_cluster(self, cluster_id: int, member: str, member_id: int) -> None:
+        await self._calls.write(f"one.cluster.add{_MEMBERS[member]}", cluster_id, member_id)
+
 
 def _login(element: Element) -> Login:
     groups = {int(one.text or -1) for one in element.findall("GROUPS/ID")} | {int(element.findtext("GID") or -1)}
@@ -241,5 +261,5 @@ def _login(element: Element) -> Login:
     )
 
 
-def _zone(element: Element) -> tuple[int, str]:
-    return int(element.findtext("ID") or -1), element.findtext("NAME") or ""
+def _zone(element: Element) -> tuple[int, tuple[str, dict[str, str]]]:
+    return int(element.findtext("ID") or -1), (element.findtext("NAME") or "", reading.notes(element.find("TEMPLATE")))

@@ -12,6 +12,7 @@ from lxml import etree
 from sovereigncloud.core.identity import ONE_INSTALLATION, ONE_OBJECT, ONE_UID, mark_from_opennebula
 from sovereigncloud.kinds.ports import (
     AddressRange,
+    Cluster,
     Datastore,
     Disk,
     Host,
@@ -99,6 +100,11 @@ def singles(element: Element | None) -> dict[str, str]:
     return {} if element is None else {str(one.tag): one.text or "" for one in element if len(one) == 0}
 
 
+def notes(element: Element | None) -> dict[str, str]:
+    """Attributes of ours in a template, but for the mark."""
+    return {name: value for name, value in _unmarked(singles(element)).items() if name.startswith(_NOTE)}
+
+
 def _unmarked(attributes: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in attributes.items() if name not in _MARK}
 
@@ -125,7 +131,7 @@ def vm(element: Element) -> Vm:
         host=_shared(stays[-1], "HOSTNAME") if stays and state in _ON_A_HOST else "",
         scheduler_message=user.get("SCHED_MESSAGE", ""),
         error=user.get("ERROR", ""),
-        notes={name: value for name, value in _unmarked(user).items() if name.startswith(_NOTE)},
+        notes=notes(element.find("USER_TEMPLATE")),
     )
 
 
@@ -232,10 +238,12 @@ def image(element: Element) -> Image:
         error=attributes.get("ERROR", ""),
         source=_text(element, "PATH") or _text(element, "SOURCE"),
         vms=_ids(element, "VMS/ID"),
+        persistent=_number(element, "PERSISTENT") == 1,
     )
 
 
 def host(element: Element) -> Host:
+    template = singles(element.find("TEMPLATE"))
     return Host(
         id=_number(element, "ID"),
         name=_text(element, "NAME"),
@@ -246,7 +254,8 @@ def host(element: Element) -> Host:
         running_vms=_number(element, "HOST_SHARE/RUNNING_VMS"),
         max_cpu=_number(element, "HOST_SHARE/MAX_CPU"),
         max_memory=_number(element, "HOST_SHARE/MAX_MEM"),
-        mark=mark_from_opennebula(singles(element.find("TEMPLATE"))),
+        mark=mark_from_opennebula(template),
+        notes={name: value for name, value in _unmarked(template).items() if name.startswith(_NOTE) and value},
     )
 
 
@@ -258,6 +267,15 @@ def datastore(element: Element) -> Datastore:
         state=_number(element, "STATE"),
         total=_number(element, "TOTAL_MB"),
         free=_number(element, "FREE_MB"),
+    )
+
+
+def cluster(element: Element) -> Cluster:
+    return Cluster(
+        id=_number(element, "ID"),
+        name=_text(element, "NAME"),
+        datastores=frozenset(_ids(element, "DATASTORES/ID")),
+        networks=frozenset(_ids(element, "VNETS/ID")),
     )
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import base64
 import ipaddress
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 from weakref import WeakValueDictionary
 
 from sovereigncloud.api.reasons import Reason
-from sovereigncloud.kinds.errors import Conflict, NotFound, Rejected, Retry
+from sovereigncloud.core.identity import OVH_INSTALLATION
+from sovereigncloud.kinds.errors import AlreadyRunning, Conflict, NotFound, Rejected, Retry
 from sovereigncloud.kinds.inventory_port import Inventory
 from sovereigncloud.kinds.ports import (
     AccountView,
@@ -24,6 +26,7 @@ from sovereigncloud.kinds.ports import (
     Task,
     VrackView,
 )
+from sovereigncloud.kinds.reinstall_port import DiskGroup, InstallationTemplate, Part, TemplateInput
 from sovereigncloud.kinds.rights_port import Rights
 from sovereigncloud.providers.calls import Observer
 from sovereigncloud.providers.limits import Allowance, Budget, CircuitBreaker, TokenBucket
@@ -38,10 +41,12 @@ from sovereigncloud.providers.ovh.client import (
     Timeout,
 )
 from sovereigncloud.providers.ovh.inventory import Listing
+from sovereigncloud.providers.ovh.orders import Orders
 from sovereigncloud.providers.ovh.replies import (
     PARSER,
     Dedicated,
     Hardware,
+    Installable,
     Ip,
     Member,
     Progress,
@@ -60,6 +65,8 @@ _VRACK: Final = "/v1/vrack/{}"
 _PAGE: Final = "100"
 _MAX_PAGES: Final = 100
 _REINSTALL: Final = "reinstallServer"
+_RUNNING: Final = re.compile(rf"Task (\d+) of type {_REINSTALL} ")
+"""How OVHcloud's description of the API words it (Client::BadRequest::TaskAlreadyExists)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +148,12 @@ class Account:
         self._calls = calls
         self.rights: Rights = Permissions(calls, has_rules=has_rules)
         self.inventory: Inventory = Listing(calls)
+        self._orders = Orders(calls)
+
+    @property
+    def orders(self) -> Orders:
+        """Ordering, and the end of services."""
+        return self._orders
 
     @property
     def allowance(self) -> Allowance:
@@ -158,24 +171,25 @@ class Account:
 
         A vRack that the credential does not see is absent. How several types go into one query is not documented.
         """
-        servers = {
-            one.name: ServerSummary(one.name, one.urn, one.display_name, one.tags)
-            for one in await self._resources("dedicatedServer")
-        }
-        known = {one.name: one for one in await self._resources("vrack")} if vracks else {}
+        listed, pages = await self._resources("dedicatedServer")
+        servers = {one.name: ServerSummary(one.name, one.urn, one.display_name, one.tags) for one in listed}
+        listed, more = await self._resources("vrack") if vracks else ([], 0)
+        known = {one.name: one for one in listed}
         views = [await self._vrack(known[name]) for name in sorted(vracks) if name in known]
-        return AccountView(began, servers, {one.name: one for one in views})
+        requests = pages + more + 2 * len(views)
+        return AccountView(began, servers, {one.name: one for one in views}, requests)
 
-    async def _resources(self, kind: str) -> list[Resource]:
+    async def _resources(self, kind: str) -> tuple[list[Resource], int]:
+        """All of a kind, and how many pages they were."""
         found: list[Resource] = []
         headers = {"X-Pagination-Size": _PAGE}
         where = "/v2/iam/resource"
-        for _ in range(_MAX_PAGES):
+        for page in range(1, _MAX_PAGES + 1):
             reply = await self._calls.call("GET", where, query={"resourceType": kind}, headers=headers)
             found += PARSER.read(list[Resource], reply, what=f"OVHcloud GET {where}")
             cursor = reply.headers.get("X-Pagination-Cursor-Next")
             if not cursor:
-                return found
+                return found, page
             headers = {"X-Pagination-Size": _PAGE, "X-Pagination-Cursor": cursor}
         raise Retry(f"more than {_MAX_PAGES} pages", where=f"OVHcloud GET {where}", maybe_done=False)
 
@@ -219,25 +233,49 @@ class Account:
         found = [await self._read(VirtualInterface, path(f"{root}/{{}}", uuid)) for uuid in ids]
         return tuple(Interface(one.uuid, one.name, one.mode, one.enabled, one.vrack, one.macs) for one in found)
 
-    async def disk_groups(self, service_name: str) -> int:
+    async def disk_groups(self, service_name: str) -> tuple[DiskGroup, ...]:
         found = await self._read(Hardware, path(f"{_SERVER}/specifications/hardware", service_name))
-        return len(found.disk_groups or ())
+        return tuple(DiskGroup(g.id, g.disks, g.size.mebibytes if g.size else 0) for g in found.disk_groups or ())
 
     async def compatible_systems(self, service_name: str) -> frozenset[str]:
         found = await self._read(Systems, path(f"{_SERVER}/install/compatibleTemplates", service_name))
         return frozenset(found.ovh or ())
 
+    async def template(self, name: str) -> InstallationTemplate:
+        found = await self._read(Installable, path("/v1/dedicated/installationTemplate/{}", name))
+        return InstallationTemplate(
+            name=name,
+            inputs=tuple(TemplateInput(one.name, one.mandatory) for one in found.inputs or ()),
+            file_systems=frozenset(found.file_systems),
+            partitioning=not found.no_partitioning,
+            only_mirroring=found.only_mirroring,
+        )
+
     async def reinstall(self, service_name: str, request: Reinstallation) -> int:
-        customizations: dict[str, Any] = {"hostname": request.hostname}
+        customizations: dict[str, Any] = {}
+        if request.hostname:
+            customizations["hostname"] = request.hostname
         if request.ssh_key:
             customizations["sshKey"] = request.ssh_key
         if request.post_installation_script:
             script = request.post_installation_script.encode()
             customizations["postInstallationScript"] = base64.b64encode(script).decode()
-        order = {"operatingSystem": request.operating_system, "customizations": customizations}
+        order: dict[str, Any] = {"operatingSystem": request.operating_system, "customizations": customizations}
+        if request.partitions:
+            order["storage"] = [{"partitioning": {"layout": [_partition(one) for one in request.partitions]}}]
         where = path(f"{_SERVER}/reinstall", service_name)
-        reply = await self._calls.call("POST", where, order)
-        return PARSER.read(ServerTask, reply, what=f"OVHcloud POST {where}").id
+        try:
+            reply = await self._calls.call("POST", where, order)
+        except Conflict as error:
+            running = _RUNNING.match(error.message)
+            if running is None:
+                raise
+            raise AlreadyRunning(error.message, where=error.where, task=int(running[1])) from None
+        task = PARSER.read(ServerTask, reply, what=f"OVHcloud POST {where}").id
+        if task <= 0:
+            # Terraform waited five minutes for a task 0 (terraform-provider-ovh #671): it names no task.
+            raise Retry("the answer names no task", where=f"OVHcloud POST {where}")
+        return task
 
     async def reinstall_tasks(self, service_name: str) -> tuple[Task, ...]:
         root = path(f"{_SERVER}/task", service_name)
@@ -278,7 +316,8 @@ class Account:
             await self._calls.call("POST", path("/v2/iam/resource/{}/tag", urn), {"key": key, "value": value})
 
     async def untag(self, urn: str, keys: frozenset[str]) -> None:
-        for key in sorted(keys):
+        # The installation last: until then whoever comes after a crash knows whose the rest is.
+        for key in sorted(keys, key=lambda k: (k == OVH_INSTALLATION, k)):
             await self._gone(path("/v2/iam/resource/{}/tag/{}", urn, key))
 
     # -- vRack
@@ -318,6 +357,11 @@ class Account:
             await self._calls.call("DELETE", where)
         except NotFound:
             return
+
+
+def _partition(part: Part) -> dict[str, Any]:
+    found: dict[str, Any] = {"mountPoint": part.mount_point, "fileSystem": part.file_system, "size": part.size}
+    return found if part.raid is None else {**found, "raidLevel": part.raid}
 
 
 def _block(text: str) -> str:

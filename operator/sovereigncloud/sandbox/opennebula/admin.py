@@ -4,6 +4,7 @@ GET    /_admin/clouds                    the clouds
 POST   /_admin/clouds                    make one: what an installer leaves behind (install.CloudSpec)
 GET    /_admin/clouds/{cloud}            what is in it
 DELETE /_admin/clouds/{cloud}            tear it down
+PUT    /_admin/clouds/{cloud}/listen     let it listen elsewhere or with another certificate (install.ListenSpec)
 POST   /_admin/clouds/{cloud}/mischief   {"what": "vm-power-off", "vm": "web"}; GET lists what there is
 POST   /_admin/clouds/{cloud}/speeds     {"boot": 2.0}; GET shows them
 POST   /_admin/clouds/{cloud}/faults     a fault rule (sandbox.faults.Rule); GET lists, DELETE clears
@@ -21,7 +22,7 @@ from aiohttp import web
 from sovereigncloud.sandbox.faults import parse_rule
 from sovereigncloud.sandbox.opennebula.cloud import Cloud
 from sovereigncloud.sandbox.opennebula.errors import OneError
-from sovereigncloud.sandbox.opennebula.install import parse_spec
+from sovereigncloud.sandbox.opennebula.install import parse_listen, parse_spec
 from sovereigncloud.sandbox.opennebula.mischief import MISCHIEF
 from sovereigncloud.sandbox.opennebula.sandbox import OneSandbox, describe
 
@@ -36,6 +37,7 @@ def admin_application(sandbox: OneSandbox) -> web.Application:
     application.router.add_post("/_admin/clouds", door.create)
     application.router.add_get("/_admin/clouds/{cloud}", door.show)
     application.router.add_delete("/_admin/clouds/{cloud}", door.destroy)
+    application.router.add_put("/_admin/clouds/{cloud}/listen", door.listen)
     application.router.add_get("/_admin/clouds/{cloud}/mischief", door.list_mischief)
     application.router.add_post("/_admin/clouds/{cloud}/mischief", door.mischief)
     application.router.add_get("/_admin/clouds/{cloud}/speeds", door.show_speeds)
@@ -100,6 +102,11 @@ class _Door:
     async def destroy(self, request: web.Request) -> web.StreamResponse:
         await self._sandbox.destroy(self._cloud(request).name)
         return web.Response(status=204)
+
+    async def listen(self, request: web.Request) -> web.StreamResponse:
+        wanted = parse_listen(await _document(request))
+        endpoint = await self._sandbox.listen(self._cloud(request).name, wanted.listen, wanted.tls)
+        return web.json_response({"endpoint": endpoint})
 
     async def list_mischief(self, request: web.Request) -> web.StreamResponse:
         self._cloud(request)

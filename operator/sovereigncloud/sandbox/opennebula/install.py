@@ -3,7 +3,7 @@
 import base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -80,7 +80,18 @@ class CloudSpec:
     seed: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class ListenSpec:
+    """Where a cloud that stands is to listen from now on, and with which certificate."""
+
+    __pydantic_config__ = _STRICT
+
+    listen: str
+    tls: TlsSpec | None = None
+
+
 _SPEC = TypeAdapter(CloudSpec)
+_LISTEN = TypeAdapter(ListenSpec)
 
 
 def parse_spec(document: Mapping[str, Any]) -> CloudSpec:
@@ -89,11 +100,23 @@ def parse_spec(document: Mapping[str, Any]) -> CloudSpec:
     Raises:
         ValueError: an unknown field or a wrong type; without the values, which may be secret.
     """
+    return _parsed(_SPEC, document, "a cloud")
+
+
+def parse_listen(document: Mapping[str, Any]) -> ListenSpec:
+    """The same, for where it listens."""
+    return _parsed(_LISTEN, document, "an address to listen on")
+
+
+_T = TypeVar("_T")
+
+
+def _parsed(adapter: TypeAdapter[_T], document: Mapping[str, Any], what: str) -> _T:
     try:
-        return _SPEC.validate_python(dict(document))
+        return adapter.validate_python(dict(document))
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
-        raise ValueError(f"not a cloud: {problems}") from None
+        raise ValueError(f"not {what}: {problems}") from None
 
 
 def install(spec: CloudSpec, clock: Callable[[], float] | None = None) -> Cloud:

@@ -6,7 +6,7 @@ import ssl
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ class _Running:
     cloud: Cloud
     spec: CloudSpec
     runner: web.AppRunner
+    site: web.TCPSite
     host: str
     port: int
 
@@ -64,7 +65,7 @@ class OneSandbox:
             await runner.cleanup()
             raise
         bound = runner.addresses[0][1]
-        self._running[spec.name] = _Running(cloud, spec, runner, host, bound)
+        self._running[spec.name] = _Running(cloud, spec, runner, site, host, bound)
         set_endpoint(cloud, self._running[spec.name].endpoint)
         return self._running[spec.name].endpoint
 
@@ -80,6 +81,22 @@ class OneSandbox:
     def endpoint(self, name: str) -> str:
         """Where a cloud listens: "http://127.57.131.160:2633/RPC2"."""
         return self._running[name].endpoint
+
+    async def listen(self, name: str, listen: str, tls: TlsSpec | None) -> str:
+        """Let a cloud listen elsewhere, or with another certificate; gives its endpoint.
+
+        Raises:
+            KeyError: there is no such cloud.
+            OSError: the address is in use; then it listens nowhere, as a web server with a wrong configuration.
+        """
+        running = self._running[name]
+        host, _, port = listen.rpartition(":")
+        await running.site.stop()
+        running.site = web.TCPSite(running.runner, host, int(port), ssl_context=_tls(tls))
+        await running.site.start()
+        running.spec, running.host, running.port = replace(running.spec, tls=tls, listen=listen), host, int(port)
+        set_endpoint(running.cloud, running.endpoint)
+        return running.endpoint
 
     async def destroy(self, name: str) -> None:
         """A cloud and all that was in it is gone; its address is free.
@@ -205,8 +222,24 @@ def describe(sandbox: OneSandbox, name: str) -> Mapping[str, Any]:
         "version": cloud.version,
         "down": cloud.down,
         "hosts": [
-            {"id": one.oid, "name": one.name, "state": one.state.name, "vms": sorted(one.vms)}
+            {
+                "id": one.oid,
+                "name": one.name,
+                "state": one.state.name,
+                "cluster": cloud.clusters[one.cluster_id].name,
+                "vms": sorted(one.vms),
+            }
             for one in cloud.hosts.values()
+        ],
+        "clusters": [
+            {
+                "id": one.oid,
+                "name": one.name,
+                "hosts": sorted(one.hosts),
+                "datastores": sorted(one.datastores),
+                "vnets": sorted(one.vnets),
+            }
+            for one in cloud.clusters.values()
         ],
         "vms": [
             {

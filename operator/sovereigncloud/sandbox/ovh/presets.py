@@ -46,6 +46,13 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
     "empty-reply": {"kind": "reply", "status": 200, "body": ""},
     "lost-before-write": {"kind": "lost-request", "method": _WRITE},
     "lost-after-write": {"kind": "lost-response", "method": _WRITE},
+    # Seen at orders and reinstallations (terraform-provider-ovh issues 819 and 995): an error, and yet it was done.
+    "error-after-write": {
+        "kind": "false-reply",
+        "method": _WRITE,
+        "status": 500,
+        "body": '{"class":"Server::InternalServerError","message":"Internal server error"}',
+    },
     "late-write": {"kind": "late-effect", "method": _WRITE, "seconds": 30.0},
     "clock-skew": {"kind": "clock-skew", "seconds": 300.0},
     "task-lag": {

@@ -27,7 +27,7 @@ from sovereigncloud.sandbox.opennebula.lifecycle import (
     Where,
     state_name,
 )
-from sovereigncloud.sandbox.opennebula.model import Host, Vm
+from sovereigncloud.sandbox.opennebula.model import Host, HostState, Vm
 from sovereigncloud.sandbox.opennebula.template import Template, parse
 
 _RUNNING: Where = (State.ACTIVE, Lcm.RUNNING)
@@ -257,6 +257,11 @@ def migrate(context: Context, oid: int, hid: int, live: bool, enforce: bool, ds_
         raise refused(f"Migrate action is not available for state {state_name(*vm.where)}")
     if last.hid == hid and ds_id in {-1, last.ds_id}:
         raise refused(f"VM is already running on host [{hid}] and datastore [{last.ds_id}]")
+    if host.cluster_id != last.cluster_id:
+        # The system datastore of the machine is none of that cluster's (OpenNebula: VirtualMachineMigrate).
+        raise refused(f"Cannot migrate to a different cluster. VM running in cluster {last.cluster_id}")
+    if host.state is HostState.OFFLINE:
+        raise refused("Cannot migrate VM, host offline")
     shortage = flows.fits(host, vm.cpu, vm.memory) if enforce else ""
     if shortage:
         raise refused(shortage)

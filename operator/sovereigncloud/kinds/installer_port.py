@@ -1,0 +1,44 @@
+"""What the installer is told beside the servers: the address of several front-ends, and how the cloud is reached."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualAddress:
+    """The address that the leader of several front-ends holds on an interface."""
+
+    address: str
+    cidr: int
+    interface: str
+
+
+@dataclass(frozen=True, slots=True)
+class JumpHost:
+    """A host that SSH goes through. `key_secret`: with the key sshPrivateKey; empty: the key of the servers."""
+
+    host: str
+    port: int
+    user: str
+    host_key: str
+    key_secret: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How a cloud is reached.
+
+    Attributes:
+        fqdn: the name that the certificate is for; empty without one.
+        tls_secret: Secret with tls.crt and tls.key; empty: plain http.
+        source_ranges: from where SSH, API and Sunstone are reached; empty: no firewall.
+        machine_ranges: addresses of the cloud's machines, which speak to OneGate.
+        jump_host: None: SSH goes directly to the servers.
+    """
+
+    fqdn: str = ""
+    tls_secret: str = ""
+    source_ranges: tuple[str, ...] = ()
+    machine_ranges: tuple[str, ...] = ()
+    jump_host: JumpHost | None = None
