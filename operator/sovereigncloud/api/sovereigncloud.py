@@ -130,6 +130,22 @@ class HostedServer(Model):
         description="The machine is bought. Exactly one of serviceName, tagSelector and order is set; of an order only"
         " approval and credentialsSecretRef can be changed.",
     )
+    display_name: (
+        Annotated[
+            str,
+            Field(
+                min_length=1,
+                max_length=128,
+                pattern=r"^[a-zA-Z0-9]([-.a-zA-Z0-9]*[a-zA-Z0-9])?$",
+                json_schema_extra={WORDS: "must be letters, digits, - and ., for example ns3012345.ip-57-131-167.eu"},
+            ),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="Its display name at OVHcloud, where that is another than name. Absent: name. An adopted server mostly has"
+        " its service name there.",
+    )
     roles: Annotated[list[Literal[Role.FRONTEND, Role.NODE]], Field(min_length=1, max_length=2)] = Field(
         description="What the server does. Frontend: runs OpenNebula. Node: runs virtual machines. It may do both.",
         json_schema_extra={"x-kubernetes-list-type": "set"},

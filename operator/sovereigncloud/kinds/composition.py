@@ -116,7 +116,7 @@ def _server_spec(cloud: SovereignCloud, server: HostedServer) -> dict[str, objec
     if hosted is None or ovh is None:
         return {}
     spec: dict[str, object] = {
-        "name": server.name,
+        "name": server.display_name or server.name,
         "ovh": {
             "endpoint": ovh.endpoint,
             "credentialsSecretRef": {"name": ovh.credentials_secret_ref.name},

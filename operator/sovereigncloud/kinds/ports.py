@@ -12,6 +12,8 @@ from typing import Protocol
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.kinds.dns_port import Zones
 from sovereigncloud.kinds.installer_port import Reach, VirtualAddress
+from sovereigncloud.kinds.inventory_port import Inventory
+from sovereigncloud.kinds.login_port import Login
 from sovereigncloud.kinds.ordering_port import Shop
 from sovereigncloud.kinds.reinstall_port import DiskGroup, InstallationTemplate, Part
 from sovereigncloud.kinds.rights_port import Rights
@@ -212,6 +214,10 @@ class OpenNebula(Protocol):
     """One OpenNebula front-end under one credential."""
 
     async def front(self) -> Front: ...
+    async def login(self) -> Login:
+        """Who the credential is."""
+        ...
+
     async def view(self, began: float) -> CloudView:
         """Read every pool once, in pages. `began` is stamped on the view by the caller before the first read."""
         ...
@@ -406,6 +412,11 @@ class Ovh(Protocol):
     @property
     def rights(self) -> Rights:
         """What the credential may do."""
+        ...
+
+    @property
+    def inventory(self) -> Inventory:
+        """What the account has, beside its servers."""
         ...
 
     @property

@@ -14,6 +14,7 @@ from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.identity import OVH_INSTALLATION
 from sovereigncloud.kinds.dns_port import Zones
 from sovereigncloud.kinds.errors import AlreadyRunning, Conflict, NotFound, Rejected, Retry
+from sovereigncloud.kinds.inventory_port import Inventory
 from sovereigncloud.kinds.ports import (
     AccountView,
     InstallStep,
@@ -41,6 +42,7 @@ from sovereigncloud.providers.ovh.client import (
     ServiceAccount,
     Timeout,
 )
+from sovereigncloud.providers.ovh.inventory import Listing
 from sovereigncloud.providers.ovh.kept import Kept
 from sovereigncloud.providers.ovh.orders import Orders
 from sovereigncloud.providers.ovh.replies import (
@@ -150,6 +152,7 @@ class Account:
     def __init__(self, calls: Transport, *, has_rules: bool = False) -> None:
         self._calls = calls
         self.rights: Rights = Permissions(calls, has_rules=has_rules)
+        self.inventory: Inventory = Listing(calls)
         self._orders = Orders(calls)
         self._kept = Kept()
         self.vracks: Vracks = VrackCalls(calls, self._kept)
