@@ -14,9 +14,11 @@ import pytest
 import yaml
 from tests.faults.api_server import manifest
 from tests.faults.courses import travel
+from tests.faults.purchases import ORDER, Purchase, ordered_server, slowly
 from tests.faults.scene import Scene
 from tests.faults.servers import Hosted
 from tests.faults.simulated_time import run
+from tests.faults.verdicts import bought_twice
 from tests.faults.wire import Fate
 
 from sovereigncloud.core.identity import OVH_INSTALLATION, OVH_OBJECT, OVH_UID
@@ -99,6 +101,74 @@ def story(test):
 
     told.__name__, told.__doc__ = test.__name__, test.__doc__
     return told
+
+
+# --- 1: #1118, a failed create forgets the order, and the next run buys again ------------------------------------------------
+
+
+LOST_BUYING = [
+    (call, fate)
+    for call in ("/checkout", "/pay", "/order/cart ", "/assign")
+    for fate in (Fate.LOST, Fate.AFTER, Fate.UNSENT, Fate.LOST_LATE, Fate.LATE)
+]
+
+
+@pytest.mark.parametrize(
+    ("call", "fate"), LOST_BUYING, ids=[f"{call.strip()} {fate.name}" for call, fate in LOST_BUYING]
+)
+def test_row_01_an_order_that_was_not_heard_of_is_found_and_nothing_is_bought_again(call, fate):
+    left = [fate, fate]
+
+    def choose(_number, label, fates):
+        return left.pop() if left and f"{call} " in f"{label} " and fate in fates else None
+
+    report = run(travel(Purchase(), choose))
+    assert len(left) < 2, "it was struck"
+    assert report.well, str(report)
+
+
+@story
+async def test_row_01_nothing_is_ordered_before_a_person_says_up_to_which_price(scene):
+    slowly(scene)
+    order = {key: value for key, value in ORDER.items() if key != "approval"}
+    scene.api.apply(ordered_server(order=order))
+    await scene.run(3600)
+    assert scene.ovh.state.orders == {}
+    (*_, payment) = scene.server("one-9")["status"]["plan"]["steps"]
+    assert "EUR" in payment["cost"]
+    told = condition(scene.server("one-9"), "Reconciling")
+    assert (told["reason"], "approval" in told["message"]) == ("ApprovalRequired", True)
+    scene.api.apply(ordered_server(order=order | {"approval": {"maxPrice": "1.00", "currency": "EUR"}}))
+    await scene.run(3600)
+    assert scene.ovh.state.orders == {}
+    scene.api.apply(ordered_server())
+    await scene.settle(24 * 3600)
+    assert list(bought_twice(scene, 1)) == []
+
+
+# --- 2: #985, delivery takes longer than a timeout, what was ordered is forgotten, and an import wants to buy again ------------
+
+
+@story
+async def test_row_02_a_delivery_of_days_is_waited_for_and_a_new_cluster_waits_on(scene):
+    slowly(scene)
+    scene.ovh.state.timing.delivery = 5 * 86400.0
+    scene.api.apply(ordered_server())
+    await scene.run(86400)
+    for _ in range(2):
+        status = scene.server("one-9")["status"]
+        assert condition(scene.server("one-9"), "Reconciling")["reason"] == "Delivering"
+        assert condition(scene.server("one-9"), "Stalled") == {}
+        assert status["order"]["id"] == str(next(iter(scene.ovh.state.orders)))
+        assert status["order"]["state"] == "delivering"
+        await scene.lose_the_cluster()
+        scene.api.apply(scene.account_secret("ovh-account"), ordered_server())
+        await scene.run(86400)
+    await scene.settle(5 * 86400)
+    assert list(bought_twice(scene, 1)) == []
+    (bought,) = (order.domain for order in scene.ovh.state.orders.values())
+    assert scene.server("one-9")["status"]["serviceName"] == bought
+    assert set(scene.ovh.state.servers[bought].resource.tags) >= MARKS
 
 
 # --- 3: #671, an invalid partition scheme: five minutes of waiting for task 0, and the real 404 hidden -----------------------
