@@ -36,6 +36,7 @@ from sovereigncloud.kinds import CONTROLLERS
 from sovereigncloud.kinds.errors import Conflict, NotFound, Retry
 from sovereigncloud.providers.kubernetes import INSTALLATION_CONFIG_MAP, PART_OF, Connection, KubernetesApi
 from sovereigncloud.providers.opennebula.session import forget_bindings
+from sovereigncloud.providers.ssh import HostKeys
 from sovereigncloud.wiring import installer, open_nebula_clients, ovh_clients
 
 logger = logging.getLogger(__name__)
@@ -136,6 +137,7 @@ async def run(settings: Settings, context: str | None = None) -> int:
             kubernetes=api,
             writer=api,
             installer=installer(settings, api),
+            ssh=HostKeys(settings.ssh_port) if settings.ssh_port else None,
             metrics=metrics,
             tracer=tracer,
             may_write=lambda: lease.held,

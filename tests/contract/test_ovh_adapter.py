@@ -15,8 +15,9 @@ from pathlib import Path
 import ovh
 import pytest
 
-from sovereigncloud.kinds.errors import Auth, Conflict, NotFound, OutsideError, Rejected, Retry
+from sovereigncloud.kinds.errors import AlreadyRunning, Auth, Conflict, NotFound, OutsideError, Rejected, Retry
 from sovereigncloud.kinds.ports import IpBlock, Reinstallation
+from sovereigncloud.kinds.reinstall_port import DiskGroup, Part
 from sovereigncloud.providers.ovh import Endpoint, Limits, ovh_factory
 from sovereigncloud.providers.ovh.account import credentials, transport
 from sovereigncloud.providers.ovh.client import KNOWN, Client, ClientPool, ServerClock
@@ -114,7 +115,7 @@ async def read_everything(account, vracks):
     for interface in await account.interfaces(name):
         assert interface.mode in {"public", "vrack", "public_aggregation", "vrack_aggregation"}
         assert interface.macs
-    assert await account.disk_groups(name) >= 0
+    assert all(group.disks for group in await account.disk_groups(name))
     assert await account.compatible_systems(name)
     assert all(task.function == "reinstallServer" for task in await account.reinstall_tasks(name))
     await account.install_progress(name)
@@ -174,7 +175,7 @@ async def test_a_server_in_detail(simulator, account):
     assert (public.mode, vrack.mode) == ("public_aggregation", "vrack_aggregation")
     assert (vrack.uuid, vrack.vrack, len(vrack.macs)) == (private(simulator), "", 2)
     assert await account.interfaces(ECO) == ()
-    assert await account.disk_groups(SERVER) == 1
+    assert await account.disk_groups(SERVER) == (DiskGroup(1, 2, 915527),)
     assert UBUNTU in await account.compatible_systems(SERVER)
 
 
@@ -214,8 +215,8 @@ async def test_a_reinstallation_from_order_to_system(simulator, either):
         "postInstallationScript": script,
     }
     running = await failure(either.reinstall(SERVER, ORDER))
-    assert isinstance(running, Conflict)
-    assert str(task) in running.message
+    assert isinstance(running, AlreadyRunning)
+    assert running.task == task
     steps = await either.install_progress(SERVER)
     assert len(steps) == 21
     assert {step.status for step in steps} <= {"todo", "doing", "done"}
@@ -240,6 +241,13 @@ async def test_tasks_that_cannot_be_read_yet_are_left_out(simulator, account):
 BAD = [
     ("no such system", Reinstallation("plan9_64", "host01"), Rejected, "UnknownOperatingSystem"),
     ("a host name that is none", Reinstallation(UBUNTU, "host_01"), Rejected, "Rejected"),
+    ("no script for it", Reinstallation(UBUNTU, "host01", "no key"), Rejected, "IncompatibleSystem"),
+    (
+        "partitions without a root",
+        Reinstallation(UBUNTU, "host01", partitions=(Part("/boot", "ext4", 1024, None),)),
+        Rejected,
+        "IncompatiblePartitioning",
+    ),
 ]
 
 
@@ -247,6 +255,42 @@ BAD = [
 async def test_an_order_that_cannot_be_done(account, why, order, kind, reason):
     error = await failure(account.reinstall(SERVER, order))
     assert (type(error), error.reason) == (kind, reason), why
+
+
+async def test_partitions_are_sent_as_the_schema_has_them(simulator, account):
+    layout = (Part("/", "ext4", 102400, None), Part("/var/lib/one", "xfs", 0, 0), Part("swap", "swap", 8192, 1))
+    await account.reinstall(SERVER, Reinstallation(UBUNTU, "", partitions=layout))
+    (install,) = simulator.world.state.servers[SERVER].installs
+    assert install.customizations == {}, "what the template does not ask for is not said"
+    assert install.storage == [
+        {
+            "partitioning": {
+                "layout": [
+                    {"mountPoint": "/", "fileSystem": "ext4", "size": 102400},
+                    {"mountPoint": "/var/lib/one", "fileSystem": "xfs", "size": 0, "raidLevel": 0},
+                    {"mountPoint": "swap", "fileSystem": "swap", "size": 8192, "raidLevel": 1},
+                ]
+            }
+        }
+    ]
+
+
+async def test_what_a_template_takes(account):
+    ubuntu, own = await account.template(UBUNTU), await account.template("byolinux_64")
+    assert ubuntu.takes("postInstallationScript")
+    assert (ubuntu.partitioning, ubuntu.only_mirroring, "xfs" in ubuntu.file_systems) == (True, False, True)
+    assert not own.partitioning
+    assert [one.name for one in own.inputs if one.mandatory] == ["imageType", "imageURL"]
+    assert isinstance(await failure(account.template("plan9_64")), NotFound)
+
+
+async def test_an_answer_that_names_no_task_is_no_answer(simulator, account):
+    """Nobody waits for a task 0; the request may have been taken."""
+    body = '{"taskId": 0, "function": "reinstallServer", "status": "init", "comment": null, "startDate": null}'
+    simulator.faults.add(fault({"preset": "empty-reply", "path": "/reinstall$", "body": body}))
+    error = await failure(account.reinstall(SERVER, ORDER))
+    assert (type(error), error.maybe_done) == (Retry, True)
+    assert await account.reinstall_tasks(SERVER) == ()
 
 
 async def test_a_fully_aggregated_server_is_refused_with_its_reason(simulator, account):

@@ -72,6 +72,7 @@ async def everything(ovh):
         "interfaces": lambda: ovh.interfaces(SERVER),
         "disk_groups": lambda: ovh.disk_groups(SERVER),
         "compatible_systems": lambda: ovh.compatible_systems(SERVER),
+        "template": lambda: ovh.template("ubuntu2404-server_64"),
         "block": lambda: ovh.block(BLOCK),
         "rename": lambda: ovh.rename(SERVER, "one-1"),
         "set_monitoring": lambda: ovh.set_monitoring(SERVER, monitoring=False, no_intervention=True),

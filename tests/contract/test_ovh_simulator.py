@@ -465,6 +465,13 @@ BAD_ORDERS = [
         "100 MiB",
     ),
     (
+        "a RAID of as many disks as there are",
+        {"operatingSystem": UBUNTU, "storage": layout({**ROOT, "raidLevel": 5})},
+        400,
+        "Client::BadRequest::PartitionRaidLevel",
+        "must be one of 0, 1",
+    ),
+    (
         "an own image is partitioned by its maker",
         {"operatingSystem": "byolinux_64", "storage": layout(ROOT)},
         400,

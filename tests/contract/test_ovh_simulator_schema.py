@@ -284,6 +284,13 @@ REFUSALS = [
         "Client::Conflict::PartitioningTooManyDisks",
     ),
     (
+        {
+            "operatingSystem": "debian12_64",
+            "storage": [{"partitioning": {"layout": [{"fileSystem": "ext4", "mountPoint": "/", "raidLevel": 6}]}}],
+        },
+        "Client::BadRequest::PartitionRaidLevel",
+    ),
+    (
         {"operatingSystem": "debian12_64", "storage": [{"partitioning": {"schemeName": "mine"}}]},
         "Client::NotFound::SchemeName",
     ),

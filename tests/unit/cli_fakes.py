@@ -30,6 +30,7 @@ from sovereigncloud.kinds.ports import (
     Vm,
     VrackView,
 )
+from sovereigncloud.kinds.reinstall_port import DiskGroup, InstallationTemplate, TemplateInput
 
 NOON = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
 INSTALLATION = "inst-1"
@@ -130,9 +131,14 @@ class FakeOvh(Logged):
             Interface("u-2", "eth1", "vrack_aggregation", True, "", ("aa:01",)),
         )
 
-    async def disk_groups(self, service_name: str) -> int:
+    async def disk_groups(self, service_name: str) -> tuple[DiskGroup, ...]:
         self.note("disk_groups")
-        return 1
+        return (DiskGroup(1, 2, 915527),)
+
+    async def template(self, name: str) -> InstallationTemplate:
+        self.note(f"template {name}")
+        inputs = tuple(TemplateInput(asked, mandatory=False) for asked in ("hostname", "sshKey"))
+        return InstallationTemplate(name, inputs, frozenset({"ext4"}), partitioning=True, only_mirroring=False)
 
     async def compatible_systems(self, service_name: str) -> frozenset[str]:
         self.note("compatible_systems")

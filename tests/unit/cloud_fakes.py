@@ -1,7 +1,9 @@
 """In-memory stand-ins for the ports, tiny but unkind, and a loop that does to one object what the engine does."""
 
 import asyncio
+import base64
 import contextlib
+import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -12,6 +14,7 @@ from sovereigncloud.api import BareMetalServer, HostedInstance, SovereignCloud, 
 from sovereigncloud.core.identity import Mark, mark_from_opennebula
 from sovereigncloud.core.outcome import Phase, approval
 from sovereigncloud.core.plan import Action
+from sovereigncloud.kinds.day0 import proof
 from sovereigncloud.kinds.errors import AlreadyRunning, Conflict, MissingSecret, NotFound, Retry
 from sovereigncloud.kinds.ports import (
     AccountView,
@@ -28,6 +31,8 @@ from sovereigncloud.kinds.ports import (
     Task,
     VrackView,
 )
+from sovereigncloud.kinds.reinstall_port import DiskGroup, InstallationTemplate, TemplateInput
+from sovereigncloud.kinds.ssh_port import Greeting
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 INSTALLATION = "prod"
@@ -60,8 +65,12 @@ class FakeServer:
     interfaces: tuple = ()
     tasks: list = field(default_factory=list)  # [id, payload, begun, ends, final status]
     disk_groups: int = 1
+    disks: int = 2  # in each of them
     monitoring: bool = True
     no_intervention: bool = False
+    deaf: bool = False  # SSH does not answer
+    rekeyed: int = 0  # how often somebody gave it another host key
+    proves: str = ""  # another host key that its greeting proves; "nothing"
 
     @property
     def urn(self):
@@ -91,6 +100,7 @@ class FakeOvh:
         self.vracks = {"pn-1": set(), "pn-2": set()}
         self.blocks = {}
         self.systems = SYSTEMS
+        self.templates = {}  # by name; others take everything
         self.task_lag = 0.0
         self.purged_after = 3600.0
         self.faults = []
@@ -189,11 +199,22 @@ class FakeOvh:
         return self._server(name).interfaces
 
     async def disk_groups(self, name):
-        return self._server(name).disk_groups
+        server = self._server(name)
+        return tuple(DiskGroup(n + 1, server.disks, 915527) for n in range(server.disk_groups))
 
     async def compatible_systems(self, name):
         self._server(name)
         return self.systems
+
+    async def template(self, name):
+        self.settle()
+        self.reads["template"] += 1
+        if name in self.templates:
+            return self.templates[name]
+        inputs = tuple(TemplateInput(n, False) for n in ("hostname", "sshKey", "postInstallationScript"))
+        return InstallationTemplate(
+            name, inputs, frozenset({"ext4", "xfs", "swap"}), partitioning=True, only_mirroring=False
+        )
 
     async def reinstall_tasks(self, name):
         server, now = self._server(name), self.clock.now.timestamp()
@@ -431,7 +452,8 @@ class FakeKubernetes:
     async def generate_credentials(self, namespace, name, username, labels):
         if (namespace, name) in self.secrets:
             return False
-        self.secrets[namespace, name] = {"username": username, "password": "x", "sshPublicKey": "ssh-ed25519 AAAA"}
+        self.secrets[namespace, name] = {"username": username, "password": "x"}
+        self.secrets[namespace, name] |= {"sshPublicKey": "ssh-ed25519 AAAA", "sshPrivateKey": "a private key"}
         return True
 
     async def delete_secret(self, namespace, name):
@@ -459,6 +481,7 @@ class FakeWorld:
         self.kubernetes = FakeKubernetes(self)
         self.admitted = True
         self.allowed = set()
+        self.heard = []
         self.raw = {}
         self.controllers = {}
 
@@ -517,6 +540,24 @@ class FakeWorld:
 
     def allows_plain_http(self, host):
         return host in self.allowed
+
+    async def greeting(self, address, within):
+        self.account_.settle()
+        self.heard.append((address, within))
+        server = next((s for s in self.account_.servers.values() if s.ip == address), None)
+        if server is None or server.deaf:
+            raise Retry("no answer in time", where=f"SSH {address}:22", maybe_done=False)
+        return greeting_of(server)
+
+
+def greeting_of(server):
+    """What sshd of a server says: each installation makes a new host key, and its script, if there is one, proves it."""
+    done = [t for t in server.tasks if t[5]]
+    blob = base64.b64encode(f"{server.name} {len(done)} {server.rekeyed}".encode()).decode()
+    host_key, script = f"ssh-ed25519 {blob}", done[-1][1].post_installation_script if done else ""
+    key = re.search(r"hexkey:([0-9a-f]{64})", script)
+    shown = f" sovereigncloud-{proof(key[1], server.proves or host_key)}" if key and server.proves != "nothing" else ""
+    return Greeting(f"SSH-2.0-OpenSSH_9.6p1 Ubuntu-3ubuntu13{shown}", host_key)
 
 
 def _key(raw_key):

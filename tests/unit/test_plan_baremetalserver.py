@@ -11,7 +11,9 @@ from sovereigncloud.core.plan import Action, Cause, Disruption
 from sovereigncloud.kinds.baremetalserver import BareMetalServerController
 from sovereigncloud.kinds.errors import Auth, MissingSecret, Retry
 from sovereigncloud.kinds.installation import INSTALLED_TAG, WIPED
+from sovereigncloud.kinds.ports import Reinstallation
 from sovereigncloud.kinds.reinstall import HISTORY_TAG, QUIET_TAG, RECORD_TAG, Record, Stage, read_record
+from sovereigncloud.kinds.reinstall_port import InstallationTemplate, Part, TemplateInput
 
 KEY = ("BareMetalServer", "platform", "one-1")
 UNIX = int(NOON.timestamp())
@@ -52,8 +54,9 @@ SETTLED = {
 }
 
 
-def world_with(*, spec=None, status=None, tasks=(), age=0.0, **server):
+def world_with(*, spec=None, status=None, tasks=(), age=0.0, templates=(), **server):
     world = FakeWorld()
+    world.account_.templates = dict(templates)
     values = {"display_name": "one-1", "interfaces": interfaces("ns1", vrack="pn-1"), "tags": marked(), **server}
     made = world.account_.add("ns1", **values)
     made.tasks = [list(t) for t in tasks]
@@ -81,8 +84,6 @@ def plan_of(world):
 
 
 def task(number, ends, status="done", system=UBUNTU, begun=0):
-    from sovereigncloud.kinds.ports import Reinstallation  # noqa: PLC0415
-
     return [number, Reinstallation(system, "one-1"), UNIX + begun, UNIX + ends, status, True]
 
 
@@ -101,6 +102,11 @@ class Case:
 
 
 FIRST = manifest(reinstall=request())
+ROOT = {"mountPoint": "/", "fileSystem": "ext4", "size": "100Gi"}
+OWN_IMAGE = InstallationTemplate(
+    "own", (TemplateInput("imageURL", mandatory=True),), frozenset(), partitioning=False, only_mirroring=False
+)
+BARE = InstallationTemplate("bare", (), frozenset({"ext4"}), partitioning=True, only_mirroring=False)
 CASES = [
     Case("nothing declared differs: nothing is done", {}),
     Case("a server without a mark is marked before anything else", {"tags": {}}, ("MarkServer",)),
@@ -140,6 +146,29 @@ CASES = [
         "with consent several disk groups are erased",
         {"spec": manifest(reinstall=request(wipeAllDisks=True)), "disk_groups": 2},
         ("ReinstallServer",),
+    ),
+    Case(
+        "partitions that the disks cannot hold are refused before anything is wiped",
+        {"spec": manifest(reinstall=request(partitioning=[{**ROOT, "raidLevel": 5}]))},
+        reason="IncompatiblePartitioning",
+        says="ns1: reinstall.partitioning[0] (/): RAID 5 needs 3 disks",
+    ),
+    Case(
+        "a size that is no whole number of MiB is told as such, should it ever come that far",
+        {"spec": manifest(reinstall=request(partitioning=[{**ROOT, "size": "1000001k"}]))},
+        reason="IncompatiblePartitioning",
+        says="whole number of MiB",
+    ),
+    Case(
+        "partitions that fit are part of what is asked for",
+        {"spec": manifest(reinstall=request(partitioning=[ROOT]))},
+        ("ReinstallServer",),
+    ),
+    Case(
+        "a template that must be told what nobody here knows is refused by the name of the question",
+        {"spec": FIRST, "templates": {UBUNTU: OWN_IMAGE}},
+        reason="IncompatibleSystem",
+        says="imageURL",
     ),
     Case(
         "a server in OLA cannot boot from the network",
@@ -417,8 +446,14 @@ def test_technicians_are_kept_out_while_it_is_reinstalled():
     assert world.account_.servers["ns1"].no_intervention
 
 
-def test_the_payload_carries_the_key_of_the_cloud_and_a_host_name():
-    world = world_with(spec={**FIRST, "spec": {**FIRST["spec"], "name": "Front-end of Roubaix"}})
+def test_what_the_template_does_not_ask_for_is_not_sent():
+    world = world_with(spec=manifest(reinstall=request(partitioning=[ROOT])), templates={UBUNTU: BARE})
+    (step,) = plan_of(world).steps
+    assert step.payload == Reinstallation(UBUNTU, "", partitions=(Part("/", "ext4", 102400, None),))
+
+
+def of_a_cloud(world):
+    """The server is one of a cloud that the operator installs, which has a key of its own."""
     owner = {"apiVersion": "sovereigncloud.io/v1alpha1", "kind": "SovereignCloud", "name": "rbx", "uid": "c"}
     world.raw[KEY]["metadata"]["ownerReferences"] = [{**owner, "controller": True}]
     world.put(
@@ -428,7 +463,22 @@ def test_the_payload_carries_the_key_of_the_cloud_and_a_host_name():
             "spec": {"hosted": {"openNebula": {"install": {"architecture": "Basic", "version": "7.0"}}}},
         }
     )
-    world.kubernetes.secrets["platform", "rbx-oneadmin"] = {"sshPublicKey": "ssh-ed25519 AAAA"}
+    world.kubernetes.secrets["platform", "rbx-oneadmin"] = {
+        "sshPublicKey": "ssh-ed25519 AAAA",
+        "sshPrivateKey": "a private key",
+    }
+    return world
+
+
+def test_a_template_that_lets_no_key_in_is_refused_for_a_cloud_and_not_for_a_server_on_its_own():
+    world = of_a_cloud(world_with(spec=FIRST, templates={UBUNTU: BARE}))
+    assert plan_of(world).outcome.reason == "IncompatibleSystem"
+    assert "SSH key" in plan_of(world).outcome.message
+    assert plan_of(world_with(spec=FIRST, templates={UBUNTU: BARE})).outcome.reason == ""
+
+
+def test_the_payload_carries_the_key_of_the_cloud_and_a_host_name():
+    world = of_a_cloud(world_with(spec={**FIRST, "spec": {**FIRST["spec"], "name": "Front-end of Roubaix"}}))
     (step,) = plan_of(world).steps[:1]
     assert step.payload.ssh_key == "ssh-ed25519 AAAA"
     assert step.payload.hostname == "one-1"

@@ -348,7 +348,7 @@ CASES = [
     Case(
         "its host is gone: its child goes",
         change=both(drop_server, no_host(1)),
-        steps=("ApplyChild", "DeleteChild"),
+        steps=("DeleteChild",),
     ),
     Case(
         "a server that the account's list does not show: without its tags nothing is begun",

@@ -153,6 +153,8 @@ capabilities:
   value: {{ include "sovereign.ovhEndpoints" . | quote }}
 - name: SOVEREIGN_INSTALLER_IMAGE
   value: {{ include "sovereign.imageOf" (list . .Values.installer.image) | quote }}
+- name: SOVEREIGN_SSH_PORT
+  value: {{ .Values.sandbox.enabled | ternary 0 (.Values.installer.sshPort | int64) | quote }}
 - name: SOVEREIGN_CA_FILE
   value: {{ empty (include "sovereign.privateCA" .) | ternary "" "/etc/sovereign/private-ca/ca.crt" | quote }}
 - name: SOVEREIGN_TRACING_ENDPOINT

@@ -107,9 +107,26 @@ class BareMetalServerStatus(Status):
     operating_system: str | None = Field(default=None, description="Template that is installed, as OVHcloud names it.")
     reinstalled: str | None = Field(default=None, description="The last spec.reinstall.request that was carried out.")
     install_step: str | None = Field(
-        default=None, description="What the running installation is doing, in OVHcloud's words."
+        default=None,
+        description="What the running installation is doing, in OVHcloud's words, and which step of how many.",
+    )
+    install_step_since: Annotated[str, Field(max_length=32)] | None = Field(
+        default=None, description="When the installation was first seen at that step (RFC 3339, UTC)."
+    )
+    host_key: Annotated[str, Field(max_length=512)] | None = Field(
+        default=None,
+        description="SSH host key of the server as known_hosts takes it, pinned after its reinstallation: nobody logs in where"
+        " another one answers.",
+    )
+    host_key_trust: Literal["Proven", "FirstUse"] | None = Field(
+        default=None,
+        description="How the host key came to be known. Proven: the script at the end of the installation proved it. FirstUse:"
+        " the template takes no script, so the first key that answered is believed.",
     )
     interfaces: list[InterfaceStatus] | None = Field(default=None, description="Network interfaces of the server.")
+    monitoring: bool | None = Field(
+        default=None, description="Whether OVHcloud watches the server and sends a technician where it does not answer."
+    )
 
 
 class BareMetalServer(Resource[BareMetalServerSpec, BareMetalServerStatus]):

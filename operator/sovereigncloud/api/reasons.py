@@ -135,6 +135,11 @@ class Reason(StrEnum):
     LICENSE_MISSING = "LicenseMissing"
     WIPE_ALL_DISKS_REQUIRED = "WipeAllDisksRequired"
 
+    # Host keys of servers
+    READING_HOST_KEY = "ReadingHostKey"
+    HOST_KEY_UNPROVEN = "HostKeyUnproven"
+    HOST_KEY_CHANGED = "HostKeyChanged"
+
     # Building a cloud
     WAITING_FOR_SERVERS = "WaitingForServers"
     WAITING_FOR_NETWORKS = "WaitingForNetworks"
@@ -236,6 +241,7 @@ class Reason(StrEnum):
     COMPOSED = "Composed"
     RESIZED = "Resized"
     REINSTALLED = "Reinstalled"
+    HOST_KEY_PINNED = "HostKeyPinned"
     RANGE_ADDED = "RangeAdded"
     RANGE_RESIZED = "RangeResized"
     RANGE_REMOVED = "RangeRemoved"

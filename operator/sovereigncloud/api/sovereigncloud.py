@@ -26,6 +26,7 @@ from sovereigncloud.api.base import (
 )
 from sovereigncloud.api.hosts import HostUpdatePolicy, LostHost
 from sovereigncloud.api.ordering import ServerOrder, TagSelector, stays_the_same
+from sovereigncloud.api.partitioning import PARTITIONING_RULES, Partitioning
 from sovereigncloud.api.rules import (
     IPV4,
     NAME_FITS_OUTSIDE,
@@ -79,6 +80,13 @@ class Reinstall(Model):
         description="Consent to erase every disk: must be true on a server of several disk groups. Absent: such a server is"
         " not reinstalled.",
     )
+    partitioning: Partitioning | None = Field(
+        default=None,
+        description="How the disks of the first disk group are divided. Absent: as the template does it by default.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["mountPoint"]},
+    )
+
+    cel_rules: ClassVar[tuple[Rule, ...]] = PARTITIONING_RULES
 
 
 SiteName = Annotated[

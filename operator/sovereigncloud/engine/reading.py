@@ -19,8 +19,8 @@ from sovereigncloud.kinds.ports import AccountView, CloudView, Installer, Kubern
 OPENNEBULA_READS = frozenset({"front", "view", "vm", "apps"})
 OVH_READS = frozenset(
     {
-        "view", "server", "interfaces", "disk_groups", "compatible_systems", "reinstall_tasks", "install_progress", "block",
-        "rights",
+        "view", "server", "interfaces", "disk_groups", "compatible_systems", "template", "reinstall_tasks",
+        "install_progress", "block", "rights",
     }
 )  # fmt: skip
 INSTALLER_READS = frozenset({"state", "validation"})

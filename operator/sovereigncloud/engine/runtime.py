@@ -19,6 +19,7 @@ from sovereigncloud.engine.actor import Actor
 from sovereigncloud.engine.clients import Clients
 from sovereigncloud.engine.events import EventPoster
 from sovereigncloud.engine.examine import AnyController, owner_of
+from sovereigncloud.engine.greetings import Greetings
 from sovereigncloud.engine.guards import Guards, ObjectWriter
 from sovereigncloud.engine.metrics import Metrics
 from sovereigncloud.engine.preflight import Preflight
@@ -36,6 +37,7 @@ from sovereigncloud.kinds import urgency
 from sovereigncloud.kinds.controller import Uses
 from sovereigncloud.kinds.errors import OutsideError
 from sovereigncloud.kinds.ports import Installer, Kubernetes
+from sovereigncloud.kinds.ssh_port import Ssh
 from sovereigncloud.kinds.urgency import Urgency
 
 logger = logging.getLogger(__name__)
@@ -60,6 +62,7 @@ class Engine:
         kubernetes: what kinds may do in Kubernetes.
         writer: of status and finalizers.
         installer: of OpenNebula.
+        ssh: asks servers for their host keys; None: nobody does, and none is pinned.
         metrics: counted.
         tracer: of reconciles and of reading clouds and accounts; None: nobody.
         may_write: whether this process holds the Lease.
@@ -78,6 +81,7 @@ class Engine:
         kubernetes: Kubernetes,
         writer: ObjectWriter,
         installer: Installer,
+        ssh: Ssh | None = None,
         metrics: Metrics,
         tracer: Tracer | None = None,
         may_write: Callable[[], bool],
@@ -114,6 +118,7 @@ class Engine:
             clients=clients,
             kubernetes=kubernetes,
             installer=installer,
+            greetings=Greetings(ssh, clock),
             installation=installation,
             plain_http_hosts=frozenset(settings.plain_http_hosts),
             now=now,

@@ -65,6 +65,9 @@ class Settings(BaseModel):
     """The address that probes and metrics are served on; empty: all, of IPv4 and of IPv6, whatever the cluster has."""
     installer_image: str = f"ghcr.io/sovereigncloud-io/sovereign-cloud-installer:{sovereigncloud.__version__}"
     """What the Jobs run that install OpenNebula (release/installer)."""
+    ssh_port: int = Field(default=22, ge=0, le=65535)
+    """Where sshd listens on every server of a hosted cloud: its host key is read there after a reinstallation. 0: nobody
+    reads any, and the installer believes the first that answers."""
     tracing_endpoint: str = Field(default="", pattern=r"^(https?://\S+)?$")
     """Base URL of an OTLP collector over http; empty: no traces. The standard OTEL_EXPORTER_OTLP_ENDPOINT will do, too."""
     log_format: str = Field(default="json", pattern="^(json|text)$")

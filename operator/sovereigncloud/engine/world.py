@@ -15,13 +15,15 @@ from sovereigncloud.core.brakes import Verdict
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.engine.clients import Clients
 from sovereigncloud.engine.examine import owner_of
+from sovereigncloud.engine.greetings import Greetings
 from sovereigncloud.engine.store import AnyResource, Store, targets
 from sovereigncloud.engine.tracks import Tracks
 from sovereigncloud.engine.watch import ViewT, ViewWatch
 from sovereigncloud.kinds.controller import Uses
 from sovereigncloud.kinds.endpoint import endpoint_of
-from sovereigncloud.kinds.errors import MissingSecret
+from sovereigncloud.kinds.errors import MissingSecret, Retry
 from sovereigncloud.kinds.ports import AccountView, CloudView, Installer, Kubernetes, OpenNebula, Ovh
+from sovereigncloud.kinds.ssh_port import Greeting
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +52,7 @@ class Shared:
     now: Callable[[], datetime]
     watch_of_cloud: Callable[[Key], ViewWatch[CloudView]]
     watch_of_account: Callable[[str, str, str, str], ViewWatch[AccountView]]
+    greetings: Greetings = field(default_factory=lambda: Greetings(None))
     verdicts: dict[Key, Verdict] = field(default_factory=dict)
     account_verdicts: dict[Key, Verdict] = field(default_factory=dict)
     clock: Callable[[], float] = monotonic
@@ -138,6 +141,9 @@ class ObjectWorld:
     async def account(self, endpoint: str, namespace: str, secret: str, vrack: str) -> AccountView:
         return self._look(self._shared.watch_of_account(endpoint, namespace, secret, vrack))
 
+    async def greeting(self, address: str, within: float) -> Greeting | None:
+        return await self._shared.greetings.get(address, within)
+
     def _look(self, watch: ViewWatch[ViewT]) -> ViewT:
         self.watches.append(watch)
         return watch.get(self._resource.key, self._trust_after)
@@ -169,6 +175,16 @@ class SweepWorld(ObjectWorld):
 
     async def ovh(self, endpoint: str, namespace: str, secret: str) -> Ovh:  # noqa: ARG002 - as above
         return cast("Ovh", _BEYOND)
+
+    async def greeting(self, address: str, within: float) -> Greeting | None:
+        if not self._shared.greetings.asks:
+            return None
+        known = self._shared.greetings.known(address, within)
+        if known is None:
+            raise BeyondSweepError(address)
+        if isinstance(known, Retry):
+            raise known
+        return known
 
 
 class _Beyond:

@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sovereigncloud.api import BareMetalServer
+from sovereigncloud.api.baremetalserver import BareMetalServerStatus
 from sovereigncloud.api.reasons import Reason
+from sovereigncloud.core.conditions import timestamp
 from sovereigncloud.core.identity import (
     OVH_INSTALLATION,
     OVH_OBJECT,
@@ -25,6 +27,7 @@ from sovereigncloud.core.outcome import DONE, Outcome, Phase, done, stalled, wai
 from sovereigncloud.core.plan import Action, Cause, Drift, Plan, Step
 from sovereigncloud.kinds import endpoint
 from sovereigncloud.kinds.controller import SecretUse, Uses, World
+from sovereigncloud.kinds.host_key import PinHostKey, plan_host_key, read_pin
 from sovereigncloud.kinds.ordering import OrderStep, order_status, perform_purchase, plan_purchase
 from sovereigncloud.kinds.ordering_observation import shop_of
 from sovereigncloud.kinds.pending import Asked, answered, asked, join, pending
@@ -48,7 +51,7 @@ from sovereigncloud.kinds.reinstall import (
     read_record,
     system_drift,
 )
-from sovereigncloud.kinds.reinstall_steps import begin_reinstall, record_reinstall
+from sovereigncloud.kinds.reinstall_steps import perform_reinstall
 from sovereigncloud.kinds.server_identity import RecordIdentity, known_as, plan_identity, recorded, service_name_of
 from sovereigncloud.kinds.server_observation import Observed, look_closer, observe_server
 from sovereigncloud.kinds.server_release import EndServer, UntagServer, perform_release, plan_release
@@ -145,10 +148,8 @@ class BareMetalServerController:
                 return _under_way(
                     Reason.DETACHING_INTERFACE, message, {DETACH_ASKED: asked(step.uuid, world.now)}, LOOK_AGAIN
                 )
-            case ReinstallServer():
-                return await begin_reinstall(client, name, step)
-            case RecordReinstall():
-                return await record_reinstall(client, name, step)
+            case ReinstallServer() | RecordReinstall() | PinHostKey():
+                return await perform_reinstall(client, name, step)
             case _:
                 raise TypeError(f"not a step of a BareMetalServer: {type(step).__name__}")
 
@@ -174,6 +175,9 @@ class BareMetalServerController:
                 "operatingSystem": before.operating_system,
                 "reinstalled": reinstalled,
                 "installStep": None,
+                "installStepSince": None,
+                **_host_key(observed),
+                "monitoring": before.monitoring,
                 "interfaces": _with_vrack(interfaces, observed.vrack) or None,
             }
         return {
@@ -184,6 +188,9 @@ class BareMetalServerController:
             "operatingSystem": details.server.os or None,
             "reinstalled": reinstalled,
             "installStep": details.install_step,
+            "installStepSince": _since(before, details.install_step, observed.now),
+            **_host_key(observed),
+            "monitoring": details.server.monitoring,
             "interfaces": [
                 {"uuid": i.uuid, "mode": i.mode, "macs": list(i.macs)} | ({"vrack": i.vrack} if i.vrack else {})
                 for i in details.interfaces
@@ -258,18 +265,22 @@ def _differences(resource: BareMetalServer, observed: Observed, now: datetime) -
         return Plan()
     interface = plan_interface(resource, observed.vrack, details.interfaces if details else None, now)
     name = _plan_name(resource, summary, now)
+    key = plan_host_key(resource, summary.urn, read_pin(summary.tags), observed.heard, now)
     drift = interface.drift + name.drift
     if details is None and look_closer(resource, summary, observed.vrack):
         return Plan(drift=drift, outcome=_no_such_server(summary.service_name))
     if details is None:
-        return join((interface, name, Plan(drift=_system(resource, summary, resource.status.operating_system))))
+        return join((key, interface, name, Plan(drift=_system(resource, summary, resource.status.operating_system))))
     if interface.outcome.phase is Phase.STALLED:
         return Plan(drift=drift, outcome=interface.outcome)
-    reinstall = plan_reinstall(Situation(resource, summary.urn, summary.tags, details, now, observed.ssh_key))
+    situation = Situation(
+        resource, summary.urn, summary.tags, details, now, observed.mark, observed.ssh_key, observed.proof_key
+    )
+    reinstall = plan_reinstall(situation)
     if reinstall.outcome.phase is not Phase.DONE:
         return Plan(drift=drift, outcome=reinstall.outcome)
     system = Plan(drift=_system(resource, summary, details.server.os))
-    return join((reinstall, interface, name, system))
+    return join((reinstall, key, interface, name, system))
 
 
 def _system(resource: BareMetalServer, summary: ServerSummary, system: str | None) -> tuple[Drift, ...]:
@@ -308,6 +319,20 @@ def _under_way(
 ) -> Outcome:
     outcome = waiting(reason, message, after=after, available=available)
     return replace(outcome, facts=facts, events=((reason, message),))
+
+
+def _since(before: BareMetalServerStatus, step: str | None, now: datetime | None) -> str | None:
+    """When the installation came to its step."""
+    if step is None or now is None:
+        return None
+    return before.install_step_since if step == before.install_step else timestamp(now)
+
+
+def _host_key(observed: Observed) -> dict[str, object]:
+    pin = read_pin(observed.summary.tags) if observed.summary else None
+    if pin is None or pin.awaited:
+        return {"hostKey": None, "hostKeyTrust": None}
+    return {"hostKey": pin.host_key, "hostKeyTrust": pin.trust.word}
 
 
 def _with_vrack(interfaces: list[dict[str, object]], vrack: VrackView | None) -> list[dict[str, object]]:

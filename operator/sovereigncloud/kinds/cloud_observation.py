@@ -20,6 +20,7 @@ from sovereigncloud.kinds.dismantling import Remains, gives_back
 from sovereigncloud.kinds.endpoint import Endpoint, endpoint_of, generated_secret, server_key
 from sovereigncloud.kinds.errors import MissingSecret, NotFound, Retry
 from sovereigncloud.kinds.giving_back import LET_GO, blocks_inside, ours
+from sovereigncloud.kinds.hosts import host_name
 from sovereigncloud.kinds.hosts_leaving import Going, find_leavers
 from sovereigncloud.kinds.installation import Known, record_of
 from sovereigncloud.kinds.installation_request import installation_of
@@ -52,6 +53,7 @@ class Observed:
         credentials: whether the generated Secret is there.
         insecure: why the endpoint is not even asked.
         going: hosts whose servers spec no longer lists.
+        node_addresses: of the servers with the role Node, by their names in spec: under which name each is a host.
         error: why nothing answered, and after how many seconds to ask again.
         verification: what a verification needs to know.
         probes: machines of a verification in a cloud that is being deleted; `remains` does not count them.
@@ -115,7 +117,15 @@ async def observe_cloud(cloud: SovereignCloud, world: World) -> Observed:
         observed = await _installation(cloud, world, observed)
     if _may_answer(cloud, observed):
         observed = await _ask(cloud, world, observed)
-    return replace(observed, going=_going(cloud, world, observed)) if cloud.spec.hosted is not None else observed
+    return _among_hosts(cloud, world, observed) if cloud.spec.hosted is not None else observed
+
+
+def _among_hosts(cloud: SovereignCloud, world: World, observed: Observed) -> Observed:
+    """Which hosts the servers are, and which hosts go."""
+    if observed.view is not None and cloud.spec.hosted is not None and cloud.spec.hosted.open_nebula.adopt is not None:
+        names = {n: host_name(observed.view, observed.servers[n], adopted=True) for n in observed.node_addresses}
+        observed = replace(observed, node_addresses=names)
+    return replace(observed, going=_going(cloud, world, observed))
 
 
 def _going(cloud: SovereignCloud, world: World, observed: Observed) -> Going:

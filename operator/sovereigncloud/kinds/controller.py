@@ -12,6 +12,7 @@ from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Outcome
 from sovereigncloud.core.plan import Plan, Step
 from sovereigncloud.kinds.ports import AccountView, CloudView, Installer, Kubernetes, OpenNebula, Ovh
+from sovereigncloud.kinds.ssh_port import Greeting
 
 AnyResource = Resource[Any, Any]
 
@@ -88,6 +89,10 @@ class World(Protocol):
     async def ovh(self, endpoint: str, namespace: str, secret: str) -> Ovh: ...
     async def account(self, endpoint: str, namespace: str, secret: str, vrack: str) -> AccountView:
         """As `view`, for an OVHcloud account."""
+        ...
+
+    async def greeting(self, address: str, within: float) -> Greeting | None:
+        """What an SSH server shows, at most so many seconds old; None where the operator asks none. Raises Retry."""
         ...
 
     def allows_plain_http(self, host: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from sovereigncloud.api import SovereignCloud
+from sovereigncloud.api import BareMetalServer, SovereignCloud
 from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.identity import Mark, Ownership, ownership
 from sovereigncloud.core.outcome import Outcome, stalled, waiting
@@ -47,6 +47,18 @@ class MarkHost(Step):
 def word(state: int) -> str:
     """A host's state in words (facts, section 2)."""
     return "offline" if state == OFFLINE else _WORDS.get(state, f"state {state}")
+
+
+def host_name(view: CloudView, child: BareMetalServer, *, adopted: bool) -> str:
+    """Under which name the host of a server is registered: its address, as one-deploy names hosts. A person may have given
+    it the name of the server in an adopted cloud, and then it is no second host.
+    """
+    address = child.status.address or ""
+    names = {h.name for h in view.hosts.values()}
+    if address in names or not adopted:
+        return address
+    others = {child.outside_name, child.status.service_name or ""} & names
+    return others.pop() if len(others) == 1 else address
 
 
 def machines_named(machines: Iterable[Vm]) -> str:

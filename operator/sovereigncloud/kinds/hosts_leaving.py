@@ -19,7 +19,7 @@ from sovereigncloud.core.identity import Mark, Ownership, ownership
 from sovereigncloud.core.outcome import Outcome, blocked, held, stalled, waiting
 from sovereigncloud.core.plan import Action, Disruption, Drift, Plan, Step
 from sovereigncloud.kinds.controller import AnyResource
-from sovereigncloud.kinds.hosts import BROKEN, LEAVING_NOTE, MONITORED, OFFLINE, machines_named, word
+from sovereigncloud.kinds.hosts import BROKEN, LEAVING_NOTE, MONITORED, OFFLINE, host_name, machines_named, word
 from sovereigncloud.kinds.hosts_room import Room
 from sovereigncloud.kinds.pending import join
 from sovereigncloud.kinds.ports import CloudView, Host, Vm
@@ -116,14 +116,16 @@ def find_leavers(
         return Going(held=frozenset(str(c.key) for c in gone if asked and c.status.address))
     leavers: dict[int, Leaver] = {}
     waits: set[str] = set()
+    adopted = cloud.spec.hosted is not None and cloud.spec.hosted.open_nebula.adopt is not None
     for child in gone:
-        if not child.status.address:
+        name = host_name(view, child, adopted=adopted)
+        if not name:
             continue
-        found = [h for h in view.hosts.values() if h.name == child.status.address]
+        found = [h for h in view.hosts.values() if h.name == name]
         front = Role.FRONTEND in (child.spec.roles or ())
         leavers |= {h.id: Leaver(h, child.outside_name, front) for h in found}
         # A list without any host, or machines where there is no host, is no list to believe.
-        doubtful = not view.hosts or any(vm.host == child.status.address for vm in view.vms.values())
+        doubtful = not view.hosts or any(vm.host == name for vm in view.vms.values())
         if found or doubtful or front:
             waits.add(str(child.key))
     others = _without_a_server(cloud, servers, view, mark, frozenset(leavers))
@@ -142,7 +144,8 @@ def _without_a_server(
     """Hosts that carry this cloud's mark and are no node of spec. Those without a name of a server are only told."""
     ovh = cloud.spec.hosted.ovh if cloud.spec.hosted else None
     declared = ovh.servers if ovh else []
-    addresses = {s.name: servers[s.name].status.address for s in declared if s.name in servers}
+    adopted = cloud.spec.hosted is not None and cloud.spec.hosted.open_nebula.adopt is not None
+    addresses = {s.name: host_name(view, servers[s.name], adopted=adopted) for s in declared if s.name in servers}
     if any(not addresses.get(s.name) for s in declared):
         return ()  # whose it is cannot be told before every address is known
     nodes = {addresses[s.name] for s in declared if Role.NODE in s.roles}

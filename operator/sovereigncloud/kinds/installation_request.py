@@ -46,7 +46,7 @@ def _target(server: HostedServer, child: BareMetalServer) -> InstallTarget:
         roles=tuple(sorted(server.roles)),
         public_macs=public,
         private_macs=private,
-        host_key=getattr(child.status, "host_key", None) or "",
+        host_key=child.status.host_key or "",
     )
 
 

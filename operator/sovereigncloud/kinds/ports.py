@@ -12,6 +12,7 @@ from typing import Protocol
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.kinds.installer_port import Reach, VirtualAddress
 from sovereigncloud.kinds.ordering_port import Shop
+from sovereigncloud.kinds.reinstall_port import DiskGroup, InstallationTemplate, Part
 from sovereigncloud.kinds.rights_port import Rights
 from sovereigncloud.kinds.validation_port import Validation, ValidationState
 
@@ -386,7 +387,8 @@ class Reinstallation:
     operating_system: str
     hostname: str
     ssh_key: str = ""
-    post_installation_script: str = ""
+    post_installation_script: str = field(default="", repr=False)
+    partitions: tuple[Part, ...] = ()
 
 
 class Ovh(Protocol):
@@ -405,11 +407,15 @@ class Ovh(Protocol):
     async def view(self, began: float, vracks: frozenset[str]) -> AccountView: ...
     async def server(self, service_name: str) -> Server: ...
     async def interfaces(self, service_name: str) -> tuple[Interface, ...]: ...
-    async def disk_groups(self, service_name: str) -> int:
-        """How many disk groups the server has: a reinstall erases all of them."""
+    async def disk_groups(self, service_name: str) -> tuple[DiskGroup, ...]:
+        """The disk groups of the server: a reinstall erases all of them."""
         ...
 
     async def compatible_systems(self, service_name: str) -> frozenset[str]: ...
+    async def template(self, name: str) -> InstallationTemplate:
+        """What an operating system's installation takes. Raises NotFound."""
+        ...
+
     async def reinstall(self, service_name: str, request: Reinstallation) -> int:
         """Starts it; returns the task id. Raises AlreadyRunning with the id of the task that runs. What was sent is in no
         message of an error: it may be secret.
@@ -447,9 +453,7 @@ class Ovh(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class InstallTarget:
-    """A server as the installer sees it. `address` is where SSH answers; MACs tell the bonds apart. `host_key`: the public
-    key of its SSH server, as far as known.
-    """
+    """A server as the installer sees it. `address` is where SSH answers; MACs tell the bonds apart."""
 
     name: str
     address: str
@@ -457,6 +461,7 @@ class InstallTarget:
     public_macs: tuple[str, ...]
     private_macs: tuple[str, ...]
     host_key: str = ""
+    """As known_hosts takes it; empty: none is pinned."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,17 +16,23 @@ import difflib
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
 from sovereigncloud.api import BareMetalServer
 from sovereigncloud.api.reasons import Reason
 from sovereigncloud.api.sovereigncloud import Reinstall
-from sovereigncloud.core.outcome import Outcome, stalled, waiting
+from sovereigncloud.core.identity import Mark
+from sovereigncloud.core.outcome import DONE, Outcome, stalled, waiting
 from sovereigncloud.core.plan import Action, Disruption, Drift, Plan, Step
+from sovereigncloud.kinds.day0 import Day0, script
+from sovereigncloud.kinds.host_key import HOST_KEY_TAG, Pin, Trust
 from sovereigncloud.kinds.installation import INSTALLED_TAG
+from sovereigncloud.kinds.installation_template import HOSTNAME, SCRIPT, SSH_KEY, impossible, parts, unanswered
 from sovereigncloud.kinds.ports import InstallStep, Interface, Reinstallation, Server, Task
+from sovereigncloud.kinds.private_interface import PRIVATE_MODES
+from sovereigncloud.kinds.reinstall_port import DiskGroup, InstallationTemplate
 
 RECORD_TAG = "sovereigncloud.io/reinstall"
 HISTORY_TAG = "sovereigncloud.io/reinstalled"
@@ -131,15 +137,16 @@ def is_open(tags: Mapping[str, str]) -> bool:
 class Details:
     """What is read of one server, only while something about it is open: each is a call per server.
 
-    `disk_groups` and `systems` are asked for only before a reinstallation (0 and empty otherwise).
+    `disk_groups`, `systems` and `template` are asked for only before a reinstallation (empty otherwise).
     """
 
     server: Server
     interfaces: tuple[Interface, ...]
     tasks: tuple[Task, ...] = ()
     progress: tuple[InstallStep, ...] = ()
-    disk_groups: int = 0
+    disk_groups: tuple[DiskGroup, ...] = ()
     systems: frozenset[str] = frozenset()
+    template: InstallationTemplate | None = None
 
     @property
     def active(self) -> Task | None:
@@ -147,9 +154,13 @@ class Details:
 
     @property
     def install_step(self) -> str | None:
-        """The step under way, for people."""
-        doing = [s.comment for s in self.progress if s.status in {"doing", "error"}]
-        return doing[-1] if doing else None
+        """The step under way and which of how many, for people."""
+        doing = [(number, s) for number, s in enumerate(self.progress, start=1) if s.status in {"doing", "error"}]
+        if not doing:
+            return None
+        number, step = doing[-1]
+        said = f"{step.comment} ({number} of {len(self.progress)})"
+        return f"{said}: {step.error}" if step.error else said
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +173,7 @@ class ReinstallServer(Step):
         payload: what is sent; no part of the plan that people see.
         mute: technicians are to be kept out; `muted`: they still are, from the time before.
         installed: the run of the installer that covered the server; that is over with its disks.
+        awaits: what the server says of its host key from now on; None: nothing, nobody logs in. `pinned`: what it said.
         remark: what a person should know of it.
     """
 
@@ -175,6 +187,8 @@ class ReinstallServer(Step):
     mute: bool
     muted: bool
     installed: str
+    awaits: Pin | None = None
+    pinned: str = ""
     remark: str = ""
 
 
@@ -190,14 +204,21 @@ class RecordReinstall(Step):
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What a decision about a reinstallation is made from. `ssh_key`: the public key that is to be let in."""
+    """What a decision about a reinstallation is made from.
+
+    Attributes:
+        ssh_key: the public key that is to be let in; empty for a server that is in no cloud of ours.
+        proof_key: what its host key is proven with, see day0.
+    """
 
     resource: BareMetalServer
     urn: str
     tags: Mapping[str, str]
     details: Details
     now: datetime
+    mark: Mark
     ssh_key: str = ""
+    proof_key: str = field(default="", repr=False)
 
     @property
     def record(self) -> Record | None:
@@ -225,11 +246,12 @@ def plan_reinstall(at: Situation) -> Plan:
             f"reinstall task {at.details.active.id} of {at.name} is running and was not begun here; waiting for its end"
         )
         return Plan(outcome=waiting(Reason.TASK_RUNNING, message, after=LOOK_AGAIN))
-    if request is None:
-        return Plan()
-    if carried_out(at.resource, at.tags):
-        return _after(at, request)
-    return _begun(at, request) or _refusal(request, at.details) or Plan(steps=(_begin(at, request),))
+    if request is None or carried_out(at.resource, at.tags):
+        # An earlier one may have ended badly, with technicians still kept out, when spec turned to another word.
+        left = _ended_badly(at, record, DONE) if record is not None else Plan()
+        return left if left.steps or request is None else _after(at, request)
+    against = _begun(at, request) or _refusal(request, at.details) or _unsuitable(at, request)
+    return against or Plan(steps=(_begin(at, request),))
 
 
 def _begun(at: Situation, request: Reinstall) -> Plan | None:
@@ -379,11 +401,11 @@ def _refusal(request: Reinstall, details: Details) -> Plan | None:
                 after=300.0,
             )
         )
-    if details.disk_groups > 1 and not request.wipe_all_disks:
+    if len(details.disk_groups) > 1 and not request.wipe_all_disks:
         return Plan(
             outcome=stalled(
                 Reason.WIPE_ALL_DISKS_REQUIRED,
-                f"{name} has {details.disk_groups} disk groups and a reinstallation erases all of them; set"
+                f"{name} has {len(details.disk_groups)} disk groups and a reinstallation erases all of them; set"
                 " reinstall.wipeAllDisks: true if that is meant",
             )
         )
@@ -397,6 +419,31 @@ def _refusal(request: Reinstall, details: Details) -> Plan | None:
             )
         )
     return None
+
+
+def _unsuitable(at: Situation, request: Reinstall) -> Plan | None:
+    """What speaks against the template: the installation must take what is said to it, and be told all that it asks."""
+    template = at.details.template
+    if template is None:
+        message = f"what the installation of {request.operating_system} takes is being read"
+        return Plan(outcome=waiting(Reason.OBSERVING, message, after=LOOK_AGAIN))
+    if asked := unanswered(template):
+        message = (
+            f"an installation of {template.name} must be told {', '.join(asked)}, which the operator cannot; choose another"
+            " reinstall.operatingSystem"
+        )
+        return Plan(outcome=stalled(Reason.INCOMPATIBLE_SYSTEM, message, after=300.0))
+    if at.ssh_key and not template.takes(SSH_KEY):
+        message = (
+            f"an installation of {template.name} takes no SSH key, by which OpenNebula's installer would enter; choose"
+            " another reinstall.operatingSystem"
+        )
+        return Plan(outcome=stalled(Reason.INCOMPATIBLE_SYSTEM, message, after=300.0))
+    try:
+        why = impossible(parts(request.partitioning or ()), template, at.details.disk_groups)
+    except ValueError as error:
+        why = f"reinstall.partitioning: {error}"
+    return Plan(outcome=stalled(Reason.INCOMPATIBLE_PARTITIONING, f"{at.name}: {why}", after=300.0)) if why else None
 
 
 def _begin(at: Situation, request: Reinstall) -> ReinstallServer:
@@ -413,13 +460,59 @@ def _begin(at: Situation, request: Reinstall) -> ReinstallServer:
         before=record,
         again=again,
         history=history(at.tags, None if again else record),
-        payload=Reinstallation(
-            operating_system=request.operating_system, hostname=_hostname(at.resource), ssh_key=at.ssh_key
-        ),
+        payload=_payload(at, request),
         monitoring=server.monitoring,
         mute=server.monitoring and not server.no_intervention,
         muted=at.muted,
         installed=at.tags.get(INSTALLED_TAG, ""),
+        awaits=_awaits(at),
+        pinned=at.tags.get(HOST_KEY_TAG, ""),
+        remark=_remark(at),
+    )
+
+
+def _payload(at: Situation, request: Reinstall) -> Reinstallation:
+    """What is sent: nothing that the template does not ask for."""
+    template = at.details.template
+    takes = template.takes if template is not None else lambda _: False
+    return Reinstallation(
+        operating_system=request.operating_system,
+        hostname=_hostname(at.resource) if takes(HOSTNAME) else "",
+        ssh_key=at.ssh_key if takes(SSH_KEY) else "",
+        post_installation_script=_script(at, request) if takes(SCRIPT) else "",
+        partitions=parts(request.partitioning or ()),
+    )
+
+
+def _script(at: Situation, request: Reinstall) -> str:
+    enabled = [i for i in at.details.interfaces if i.enabled]
+    return script(
+        Day0(
+            service_name=at.name,
+            request=request.request,
+            mark=at.mark,
+            public_macs=tuple(m.lower() for i in enabled if i.mode in PUBLIC_MODES for m in i.macs),
+            private_macs=tuple(m.lower() for i in enabled if i.mode in PRIVATE_MODES for m in i.macs),
+            proof_key=at.proof_key,
+        )
+    )
+
+
+def _awaits(at: Situation) -> Pin | None:
+    """Only where the operator's installer will log in."""
+    template = at.details.template
+    if not at.ssh_key or template is None:
+        return None
+    return Pin(Trust.PROVEN if at.proof_key and template.takes(SCRIPT) else Trust.FIRST_USE)
+
+
+def _remark(at: Situation) -> str:
+    template = at.details.template
+    if template is None or template.takes(SCRIPT):
+        return ""
+    return (
+        f"the installation of {template.name} takes no script: its bonds are left to OpenNebula's installer, and the first"
+        " host key that answers is believed"
     )
 
 

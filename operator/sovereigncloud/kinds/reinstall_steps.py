@@ -7,7 +7,9 @@ from dataclasses import replace
 
 from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.outcome import Outcome, done, waiting
+from sovereigncloud.kinds.day0 import fingerprint
 from sovereigncloud.kinds.errors import AlreadyRunning, OutsideError, Retry
+from sovereigncloud.kinds.host_key import HOST_KEY_TAG, UNPROVEN, PinHostKey
 from sovereigncloud.kinds.installation import INSTALLED_TAG, WIPED
 from sovereigncloud.kinds.ports import Ovh
 from sovereigncloud.kinds.reinstall import (
@@ -22,6 +24,17 @@ from sovereigncloud.kinds.reinstall import (
 )
 
 
+async def perform_reinstall(client: Ovh, name: str, step: ReinstallServer | RecordReinstall | PinHostKey) -> Outcome:
+    """One step of it, from the request to the host key."""
+    match step:
+        case ReinstallServer():
+            return await begin_reinstall(client, name, step)
+        case RecordReinstall():
+            return await record_reinstall(client, name, step)
+        case PinHostKey():
+            return await pin_host_key(client, name, step)
+
+
 async def begin_reinstall(client: Ovh, name: str, step: ReinstallServer) -> Outcome:
     """The record first: whatever happens to the answer, the server tells what was asked.
 
@@ -34,6 +47,8 @@ async def begin_reinstall(client: Ovh, name: str, step: ReinstallServer) -> Outc
         tags[QUIET_TAG] = "true"
     if step.installed:
         tags[INSTALLED_TAG] = WIPED
+    if step.awaits is not None:
+        tags[HOST_KEY_TAG] = step.awaits.text
     await client.tag(step.urn, tags)
     try:
         if step.mute:
@@ -71,6 +86,13 @@ async def record_reinstall(client: Ovh, name: str, step: RecordReinstall) -> Out
     )
 
 
+async def pin_host_key(client: Ovh, name: str, step: PinHostKey) -> Outcome:
+    """From now on another key is told, and nobody logs in where it answers."""
+    await client.tag(step.urn, {HOST_KEY_TAG: step.pin.text})
+    message = f"host key {fingerprint(step.pin.host_key)} of {name} is pinned, {step.pin.how}"
+    return done(Reason.HOST_KEY_PINNED, message, **{UNPROVEN: ""})
+
+
 async def _asked(client: Ovh, name: str, step: ReinstallServer) -> int:
     """The task. One that runs already is taken for ours only where this word was asked for before and the answer lost,
     and only if it is newer than all that was known then.
@@ -89,10 +111,17 @@ async def _withdraw(client: Ovh, name: str, step: ReinstallServer) -> None:
         await _unmute(client, name, step.urn, monitoring=step.monitoring)
     if step.installed and step.installed != WIPED:
         await client.tag(step.urn, {INSTALLED_TAG: step.installed})
-    if step.before is None or step.again:
-        await client.untag(step.urn, frozenset({RECORD_TAG}))
+    if step.awaits is not None:
+        await _restore(client, step.urn, HOST_KEY_TAG, step.pinned)
+    before = "" if step.before is None or step.again else step.before.text
+    await _restore(client, step.urn, RECORD_TAG, before)
+
+
+async def _restore(client: Ovh, urn: str, key: str, value: str) -> None:
+    if value:
+        await client.tag(urn, {key: value})
     else:
-        await client.tag(step.urn, {RECORD_TAG: step.before.text})
+        await client.untag(urn, frozenset({key}))
 
 
 async def _unmute(client: Ovh, name: str, urn: str, *, monitoring: bool) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from sovereigncloud.api import BareMetalServer, SovereignCloud
 from sovereigncloud.api.baremetalserver import OvhServer
@@ -11,8 +12,10 @@ from sovereigncloud.api.sovereigncloud import HostedServer
 from sovereigncloud.core.identity import Mark, Ownership, mark_from_ovh, ownership
 from sovereigncloud.kinds import endpoint
 from sovereigncloud.kinds.controller import World
-from sovereigncloud.kinds.errors import MissingSecret, NotFound, OutsideError
+from sovereigncloud.kinds.day0 import proof_key
+from sovereigncloud.kinds.errors import MissingSecret, NotFound, OutsideError, Retry
 from sovereigncloud.kinds.giving_back import holds_its_servers
+from sovereigncloud.kinds.host_key import AT_REST, Heard, Trust, read_pin
 from sovereigncloud.kinds.ordering_observation import Purchase, observe_purchase
 from sovereigncloud.kinds.ordering_port import Renewal
 from sovereigncloud.kinds.ports import Ovh, ServerSummary, VrackView
@@ -43,6 +46,9 @@ class Observed:
         holder: another object of this installation that the server is marked for and that exists.
         held: who still uses a server that is being deleted.
         ssh_key: the public key that a reinstallation lets in.
+        proof_key: what a reinstallation proves its host key with.
+        heard: what SSH says at its address; None: nobody asked.
+        now: when this was read.
     """
 
     mark: Mark
@@ -55,6 +61,9 @@ class Observed:
     holder: str = ""
     held: tuple[str, ...] = ()
     ssh_key: str = ""
+    proof_key: str = field(default="", repr=False)
+    heard: Heard | None = None
+    now: datetime | None = None
 
     @property
     def is_ours(self) -> bool:
@@ -85,9 +94,12 @@ async def observe_server(resource: BareMetalServer, world: World) -> Observed:
         server = observed.details.server
         known = ServerSummary(server.service_name, server.urn, server.display_name, server.tags)
         observed = replace(observed, summary=known)
-    if observed.details is not None and observed.details.systems:
-        observed = replace(observed, ssh_key=await _ssh_key(resource, world))
-    return replace(observed, holder=_holder(observed, world))
+    if observed.details is not None and observed.details.systems and resource.spec.reinstall is not None:
+        public, private = await _installer_keys(resource, world)
+        urn, word = observed.details.server.urn, resource.spec.reinstall.request
+        observed = replace(observed, ssh_key=public, proof_key=proof_key(private, urn, word) if private else "")
+    observed = replace(observed, heard=await _listen(resource, observed, world))
+    return replace(observed, holder=_holder(observed, world), now=world.now)
 
 
 async def _in_account(resource: BareMetalServer, ovh: OvhServer, world: World, mark: Mark) -> Observed:
@@ -132,6 +144,8 @@ def look_closer(resource: BareMetalServer, summary: ServerSummary, vrack: VrackV
     ovh = resource.spec.ovh
     if not resource.settled or is_open(summary.tags) or not carried_out(resource, summary.tags):
         return True
+    if resource.status.monitoring is False:
+        return True  # told as a difference, and no view shows that it is over
     record, request = read_record(summary.tags), resource.spec.reinstall
     if request is not None and record is None:
         return True
@@ -152,17 +166,39 @@ async def _details(client: Ovh, resource: BareMetalServer, name: str, summary: S
         details = replace(
             details, disk_groups=await client.disk_groups(name), systems=await client.compatible_systems(name)
         )
+        request = resource.spec.reinstall
+        if request is not None and request.operating_system in details.systems:
+            details = replace(details, template=await client.template(request.operating_system))
     return details
 
 
-async def _ssh_key(resource: BareMetalServer, world: World) -> str:
-    """The public key of the cloud's installer, made before its servers; a server on its own has none."""
+async def _listen(resource: BareMetalServer, observed: Observed, world: World) -> Heard | None:
+    """What SSH says at the server's address, where its host key is awaited or pinned."""
+    summary, details = observed.summary, observed.details
+    tags = summary.tags if summary else {}
+    pin, record = read_pin(tags), read_record(tags)
+    address = details.server.ip if details else resource.status.address
+    if summary is None or pin is None or not address or is_open(tags):
+        return None
+    heard, within = Heard(address), AT_REST if resource.settled and not pin.awaited else 0.0
+    if pin.awaited and pin.trust is Trust.PROVEN and record is not None:
+        _, private = await _installer_keys(resource, world)
+        heard = replace(heard, proof_key=proof_key(private, summary.urn, record.token) if private else "")
+    try:
+        greeting = await world.greeting(address, within)
+    except Retry as error:
+        return replace(heard, error=str(error))
+    return replace(heard, greeting=greeting) if greeting is not None else None
+
+
+async def _installer_keys(resource: BareMetalServer, world: World) -> tuple[str, str]:
+    """The public and the private key of the cloud's installer, made before its servers; a server on its own has none."""
     owner = endpoint.owner_of(resource)
     cloud = world.get(owner) if owner else None
     if not isinstance(cloud, SovereignCloud) or cloud.spec.hosted is None or not cloud.spec.hosted.open_nebula.install:
-        return ""
+        return "", ""
     secret = await world.kubernetes.secret(cloud.metadata.namespace, endpoint.generated_secret(cloud))
-    return secret.get("sshPublicKey", "")
+    return secret.get("sshPublicKey", ""), secret.get("sshPrivateKey", "")
 
 
 def _holder(observed: Observed, world: World) -> str:

@@ -15,6 +15,7 @@ from sovereigncloud.core.outcome import DONE, Outcome, Phase, done, stalled, wai
 from sovereigncloud.core.plan import Plan, Step
 from sovereigncloud.kinds import certificate, hosts, installation, routing, sites
 from sovereigncloud.kinds.access import INVENTORY_FACT, access_secrets
+from sovereigncloud.kinds.adoption import plan_adoption
 from sovereigncloud.kinds.building import (
     GenerateCredentials,
     plan_credentials,
@@ -195,6 +196,7 @@ def _running(cloud: SovereignCloud, observed: Observed, now: datetime) -> tuple[
         return (_first_answer(),)
     return (
         plan_version(cloud, observed),
+        plan_adoption(cloud, observed),
         *_hosts(cloud, observed, now),
         sites.plan_sites(cloud, observed.node_addresses, observed.view),
         waiting_for_servers(cloud, observed),

@@ -49,6 +49,7 @@ _VALUES = {
     "ovh_burst": "limits.ovh.burst",
     "opennebula_rate": "limits.openNebula.rate",
     "opennebula_burst": "limits.openNebula.burst",
+    "ssh_port": "installer.sshPort",
     "log_level": "logs.level",
     "log_format": "logs.format",
 }
@@ -59,6 +60,8 @@ _GRANTED: tuple[Json, ...] = (
 )
 """One right of the chart's ClusterRole and one of its Role: both bindings are known where both are granted."""
 _STARTED_WITHIN = 30.0
+_SSH_PORT = 2222
+"""Where sshd answers on the servers' loopback addresses: 22 is root's alone."""
 _NEVER = 1 << 60
 """A number that no request has: only the counters are wanted."""
 _GRACE = 10.0
@@ -101,7 +104,7 @@ class Stage:
 
     def __init__(self, cluster: Cluster, directory: Path, settings: Mapping[str, str] | None = None) -> None:
         self.cluster, self.directory = cluster, directory
-        self.settings = dict(settings or {})
+        self.settings = {"ssh_port": str(_SSH_PORT), **(settings or {})}
         self.children: dict[str, Child] = {}
         # Servers answer on loopback addresses of their own, so that a front-end has the port that it has in reality.
         self._network = f"127.{random.randint(64, 250)}.{random.randint(1, 250)}"
@@ -120,7 +123,7 @@ class Stage:
         """OVHcloud with the two servers of its guide and two more, OpenNebula with no cloud yet, and the installer."""
         servers = {"ns3012345.ip-57-131-167.eu": 10, "ns3012346.ip-57-131-167.eu": 11}
         ips = [f"--server-ip={name}={self.address(number)}" for name, number in servers.items()]
-        self.ovh_connection = self._announced("ovh", ["--port", "0", *ips])
+        self.ovh_connection = self._announced("ovh", ["--port", "0", f"--ssh-port={_SSH_PORT}", *ips])
         self.ovh = Door(self.ovh_connection["admin"])
         self.one = Door(self._announced("opennebula", ["--empty"])["admin"])
         self._start(
@@ -435,6 +438,10 @@ class Stage:
         """A dedicated server as the simulated OVHcloud has it."""
         found: Json = self.ovh.call("GET", "/state")["servers"][service_name]
         return found
+
+    def rekey_server(self, service_name: str) -> None:
+        """Somebody gives sshd of a server another host key."""
+        self.ovh.call("POST", f"/servers/{service_name}/rekey")
 
     def private_interface(self, service_name: str) -> Json:
         """Its interface for the vRack: uuid, vrack, ..."""

@@ -33,6 +33,7 @@ VALUE_OF = {
     "ovh_burst": "limits.ovh.burst",
     "opennebula_rate": "limits.openNebula.rate",
     "opennebula_burst": "limits.openNebula.burst",
+    "ssh_port": "installer.sshPort",
     "plain_http_hosts": "plainHttpHosts",
     "ovh_endpoints": "ovhEndpoints",
     "tracing_endpoint": "tracing.endpoint",

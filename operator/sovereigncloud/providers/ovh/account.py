@@ -25,6 +25,7 @@ from sovereigncloud.kinds.ports import (
     Task,
     VrackView,
 )
+from sovereigncloud.kinds.reinstall_port import DiskGroup, InstallationTemplate, Part, TemplateInput
 from sovereigncloud.kinds.rights_port import Rights
 from sovereigncloud.providers.calls import Observer
 from sovereigncloud.providers.limits import Allowance, Budget, CircuitBreaker, TokenBucket
@@ -43,6 +44,7 @@ from sovereigncloud.providers.ovh.replies import (
     PARSER,
     Dedicated,
     Hardware,
+    Installable,
     Ip,
     Member,
     Progress,
@@ -228,22 +230,36 @@ class Account:
         found = [await self._read(VirtualInterface, path(f"{root}/{{}}", uuid)) for uuid in ids]
         return tuple(Interface(one.uuid, one.name, one.mode, one.enabled, one.vrack, one.macs) for one in found)
 
-    async def disk_groups(self, service_name: str) -> int:
+    async def disk_groups(self, service_name: str) -> tuple[DiskGroup, ...]:
         found = await self._read(Hardware, path(f"{_SERVER}/specifications/hardware", service_name))
-        return len(found.disk_groups or ())
+        return tuple(DiskGroup(g.id, g.disks, g.size.mebibytes if g.size else 0) for g in found.disk_groups or ())
 
     async def compatible_systems(self, service_name: str) -> frozenset[str]:
         found = await self._read(Systems, path(f"{_SERVER}/install/compatibleTemplates", service_name))
         return frozenset(found.ovh or ())
 
+    async def template(self, name: str) -> InstallationTemplate:
+        found = await self._read(Installable, path("/v1/dedicated/installationTemplate/{}", name))
+        return InstallationTemplate(
+            name=name,
+            inputs=tuple(TemplateInput(one.name, one.mandatory) for one in found.inputs or ()),
+            file_systems=frozenset(found.file_systems),
+            partitioning=not found.no_partitioning,
+            only_mirroring=found.only_mirroring,
+        )
+
     async def reinstall(self, service_name: str, request: Reinstallation) -> int:
-        customizations: dict[str, Any] = {"hostname": request.hostname}
+        customizations: dict[str, Any] = {}
+        if request.hostname:
+            customizations["hostname"] = request.hostname
         if request.ssh_key:
             customizations["sshKey"] = request.ssh_key
         if request.post_installation_script:
             script = request.post_installation_script.encode()
             customizations["postInstallationScript"] = base64.b64encode(script).decode()
-        order = {"operatingSystem": request.operating_system, "customizations": customizations}
+        order: dict[str, Any] = {"operatingSystem": request.operating_system, "customizations": customizations}
+        if request.partitions:
+            order["storage"] = [{"partitioning": {"layout": [_partition(one) for one in request.partitions]}}]
         where = path(f"{_SERVER}/reinstall", service_name)
         try:
             reply = await self._calls.call("POST", where, order)
@@ -338,6 +354,11 @@ class Account:
             await self._calls.call("DELETE", where)
         except NotFound:
             return
+
+
+def _partition(part: Part) -> dict[str, Any]:
+    found: dict[str, Any] = {"mountPoint": part.mount_point, "fileSystem": part.file_system, "size": part.size}
+    return found if part.raid is None else {**found, "raidLevel": part.raid}
 
 
 def _block(text: str) -> str:

@@ -82,6 +82,8 @@ ERRORS: Final[tuple[Row, ...]] = (
     Row(_only(404), Rejected, klass="Client::NotFound::DiskGroup", reason=Reason.UNKNOWN_DISK_GROUP),
     Row(_only(404), Rejected, klass="Client::NotFound::SchemeName", reason=Reason.UNKNOWN_PARTITION_SCHEME),
     Row(_only(404), NotFound),
+    Row(_only(400), Rejected, klass="Client::BadRequest::Partition", reason=Reason.INCOMPATIBLE_PARTITIONING),
+    Row(_only(400), Rejected, klass="Client::BadRequest::Customization", reason=Reason.INCOMPATIBLE_SYSTEM),
     Row(_only(408), Retry),
     Row(_only(409), Rejected, klass="Client::Conflict::NetworkingNoPublicInterface", reason=Reason.NO_PUBLIC_INTERFACE),
     Row(_only(409), Rejected, klass="Client::Conflict::OperatingSystemIncompatible", reason=Reason.INCOMPATIBLE_SYSTEM),

@@ -116,10 +116,49 @@ class Progress(_Reply):
     progress: tuple[Step, ...] | None = None
 
 
+class Capacity(_Reply):
+    """``complexType.UnitAndValue<long>``. Makers of disks count in powers of ten."""
+
+    unit: Text = ""
+    value: int = 0
+
+    @property
+    def mebibytes(self) -> int:
+        """0 for a unit that nobody described."""
+        return int(self.value * _BYTES.get(self.unit.upper(), 0) / 2**20)
+
+
+_BYTES: Final = {"MB": 10**6, "GB": 10**9, "TB": 10**12}
+
+
+class Disks(_Reply):
+    """``dedicated.server.HardwareSpecificationsDisk``."""
+
+    id: int = Field(default=0, alias="diskGroupId")
+    disks: int = Field(default=0, alias="numberOfDisks")
+    size: Capacity | None = Field(default=None, alias="diskSize")
+
+
 class Hardware(_Reply):
     """``dedicated.server.HardwareSpecifications``."""
 
-    disk_groups: tuple[Any, ...] | None = Field(default=None, alias="diskGroups")
+    disk_groups: tuple[Disks, ...] | None = Field(default=None, alias="diskGroups")
+
+
+class Input(_Reply):
+    """``dedicated.TemplateOsInput``."""
+
+    name: Text = ""
+    mandatory: bool = False
+
+
+class Installable(_Reply):
+    """``dedicated.installationTemplate.Templates``."""
+
+    inputs: tuple[Input, ...] | None = None
+    file_systems: tuple[str, ...] = Field(default=(), alias="filesystems")
+    no_partitioning: bool = Field(default=False, alias="noPartitioning")
+    only_mirroring: bool = Field(default=False, alias="softRaidOnlyMirroring")
 
 
 class Systems(_Reply):

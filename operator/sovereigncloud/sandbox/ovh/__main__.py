@@ -14,6 +14,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--state-file", type=Path, help="where the world is kept; read at start if it exists")
     parser.add_argument("--server-ip", action="append", default=[], metavar="NAME=ADDRESS")
+    parser.add_argument("--ssh-port", type=int, default=0, help="where sshd of installed servers answers; 0: nowhere")
     parser.add_argument("--die-with-parent", action="store_true", help="end when the starting process ends")
     chosen = parser.parse_args()
     run(
@@ -22,6 +23,7 @@ def main() -> None:
         state_file=chosen.state_file,
         server_ips=chosen.server_ip,
         announce=json.dumps,
+        ssh_port=chosen.ssh_port,
         die_with_parent=chosen.die_with_parent,
     )
 

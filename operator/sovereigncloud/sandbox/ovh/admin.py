@@ -63,6 +63,7 @@ def add_admin_routes(
     router.add_post("/_admin/orders/{name}", door.writing(lambda body, name: tamper.move_order(world, int(name), body)))
     router.add_patch("/_admin/shop", door.writing(lambda body, _: tamper.change_shop(world, body)))
     router.add_get("/_admin/timing", _reading(lambda _: asdict(world.state.timing)))
+    router.add_post("/_admin/servers/{name}/rekey", door.writing(lambda _, name: tamper.rekey(world, name)))
     router.add_patch("/_admin/timing", door.writing(lambda body, _: tamper.set_timing(world, body)))
     router.add_get("/_admin/installed", _reading(door.installed))
     router.add_get("/_admin/faults", _reading(lambda _: faults.report()))

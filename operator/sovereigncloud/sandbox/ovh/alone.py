@@ -24,6 +24,7 @@ def run(
     state_file: Path | None,
     server_ips: Sequence[str],
     announce: Callable[[Json], str],
+    ssh_port: int = 0,
     die_with_parent: bool = False,
 ) -> None:
     """Serve until SIGINT or SIGTERM; `announce` makes the text that is printed once it listens."""
@@ -34,7 +35,7 @@ def run(
     for pair in server_ips:
         name, _, address = pair.partition("=")
         tamper.patch_server(world, name, {"ip": address})
-    asyncio.run(_serve(Simulator(world, state_file=state_file), host, port, announce))
+    asyncio.run(_serve(Simulator(world, state_file=state_file, ssh_port=ssh_port), host, port, announce))
 
 
 def _load(state_file: Path | None) -> State | None:

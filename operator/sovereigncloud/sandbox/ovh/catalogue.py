@@ -150,6 +150,7 @@ class Template:
     partitioning: bool = True
     lvm: bool = True
     schemes: tuple[str, ...] = ("default",)
+    mandatory: frozenset[str] = frozenset()
 
     def document(self) -> Json:
         """A ``dedicated.installationTemplate.Templates``."""
@@ -162,7 +163,14 @@ class Template:
             "family": "linux",
             "filesystems": list(self.filesystems),
             "inputs": [
-                {"name": name, "type": kind, "description": name, "default": "", "mandatory": False, "enum": []}
+                {
+                    "name": name,
+                    "type": kind,
+                    "description": name,
+                    "default": "",
+                    "mandatory": name in self.mandatory,
+                    "enum": [],
+                }
                 for name, kind in self.inputs
             ],
             "license": {"os": None, "usage": None},
@@ -195,13 +203,17 @@ _IMAGE_INPUTS: Final = (
     ("imageURL", "url"),
 )
 
+_OWN_IMAGE: Final = frozenset({"imageURL", "imageType"})
+
 TEMPLATES: Final = {
     template.name: template
     for template in (
         Template("ubuntu2404-server_64", "Ubuntu Server 24.04 LTS", "ubuntu", _LINUX_FILESYSTEMS, _LINUX_INPUTS),
         Template("ubuntu2204-server_64", "Ubuntu Server 22.04 LTS", "ubuntu", _LINUX_FILESYSTEMS, _LINUX_INPUTS),
         Template("debian12_64", "Debian 12 (Bookworm)", "debian", _LINUX_FILESYSTEMS, _LINUX_INPUTS),
-        Template("byolinux_64", "Bring Your Own Linux", "byolinux", (), _IMAGE_INPUTS, (), False, False, ()),
+        Template(
+            "byolinux_64", "Bring Your Own Linux", "byolinux", (), _IMAGE_INPUTS, (), False, False, (), _OWN_IMAGE
+        ),
     )
 }
 

@@ -17,6 +17,9 @@ def ovh(
     server_ip: Annotated[
         list[str] | None, typer.Option(help="NAME=ADDRESS: give a simulated server another address.")
     ] = None,
+    ssh_port: Annotated[
+        int, typer.Option(help="Port where sshd of installed servers with a loopback address answers; 0: nowhere.")
+    ] = 0,
 ) -> None:
     """Run a simulated OVHcloud API. Nothing it says is real; nothing can be bought."""
-    run(host=host, port=port, state_file=state_file, server_ips=server_ip or (), announce=explain)
+    run(host=host, port=port, state_file=state_file, server_ips=server_ip or (), announce=explain, ssh_port=ssh_port)

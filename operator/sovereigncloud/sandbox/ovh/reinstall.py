@@ -34,6 +34,14 @@ _LABEL: Final = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?", re.IGNORECASE)
 _SSH_KEY: Final = re.compile(r"(ssh-(rsa|ed25519|dss)|ecdsa-sha2-nistp\d+|sk-[a-z0-9@.-]+) \S+.*", re.DOTALL)
 _HOSTNAME_LIMIT: Final = 255
 _MIN_PARTITION_MIB: Final = 512
+_LEAST_DISKS: Final = {
+    0: 1,
+    1: 1,
+    5: 3,
+    6: 4,
+    7: 3,
+    10: 4,
+}  # which levels the real one takes for few disks is not documented
 
 
 def reinstall(call: Call) -> Json:
@@ -197,6 +205,7 @@ def _check_partitioning(server: Server, template: Template, group: Json, partiti
         )
     if layout:
         _check_layout(template, layout, where)
+        _check_disks(layout, disks or group["numberOfDisks"], where)
 
 
 def _check_layout(template: Template, layout: Sequence[Json], where: str) -> None:
@@ -247,6 +256,18 @@ def _check_partition(template: Template, partition: Json, place: str) -> None:
         )
     if not isinstance(size, int) or (size and size < _MIN_PARTITION_MIB):
         raise _partition("MinSize", f"size value {size} MiB must be bigger than {_MIN_PARTITION_MIB} {place}")
+
+
+def _check_disks(layout: Sequence[Json], disks: int, where: str) -> None:
+    possible = [level for level, least in _LEAST_DISKS.items() if disks >= least]
+    for step, partition in enumerate(layout, start=1):
+        level = partition.get("raidLevel")
+        if level is not None and level not in possible:
+            raise _partition(
+                "RaidLevel",
+                f"raidLevel value {level} must be one of {_list(possible)} "
+                f"for partition {partition['mountPoint']} at position {step} in {where}",
+            )
 
 
 def _partition(what: str, message: str) -> Refusal:

@@ -17,6 +17,7 @@ from sovereigncloud.sandbox.ovh import account, ips, orders, orders_cart, server
 from sovereigncloud.sandbox.ovh.admin import add_admin_routes
 from sovereigncloud.sandbox.ovh.auth import Request, authenticate, grant_token
 from sovereigncloud.sandbox.ovh.calls import Call, Caller, Found, Route, find_route
+from sovereigncloud.sandbox.ovh.sshd import Sshd
 from sovereigncloud.sandbox.ovh.wire import Json, Refusal, Reply, query_id, refuse
 from sovereigncloud.sandbox.ovh.world import World
 
@@ -50,7 +51,10 @@ class Simulator:
         faults: FaultPlan | None = None,
         journal: Journal | None = None,
         state_file: Path | None = None,
+        ssh_port: int = 0,
     ) -> None:
+        """`ssh_port`: where the servers' sshd answers, on those of their addresses that are loopback's; 0: nowhere."""
+        self.sshd = Sshd(ssh_port)
         self.world = World() if world is None else world
         self.faults = FaultPlan() if faults is None else faults
         self.journal = Journal() if journal is None else journal
@@ -72,6 +76,7 @@ class Simulator:
         await site.start()
         _, bound = self._runner.addresses[0][:2]
         self.url = f"http://{host}:{bound}"
+        await self.sshd.follow(self.world)
         self._ticker = asyncio.create_task(self._tick(), name="ovh-clock")
 
     async def stop(self) -> None:
@@ -81,6 +86,7 @@ class Simulator:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._ticker
         await self.faults.close()
+        await self.sshd.stop()
         if self._runner is not None:
             await self._runner.cleanup()
         self._save()
@@ -145,6 +151,7 @@ class Simulator:
                     async with asyncio.timeout(wait):
                         await wake.wait()
                 self.world.advance()
+                await self.sshd.follow(self.world)
                 self._save()
         finally:
             self.world.on_change.remove(changed)

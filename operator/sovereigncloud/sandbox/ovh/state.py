@@ -154,6 +154,7 @@ class Server:
     ends: bool = False  # not renewed: it ends at its expiration
     engaged_until: float | None = None
     renew_period: int = 1
+    rekeyed: int = 0  # how often somebody gave its sshd another host key
 
     @property
     def name(self) -> str:

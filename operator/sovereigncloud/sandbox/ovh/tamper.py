@@ -32,6 +32,17 @@ def patch_server(world: World, name: str, changes: Mapping[str, Any]) -> None:
             server.network["routing"]["ipv4"]["ip"] = changes["ip"]
 
 
+def rekey(world: World, name: str) -> None:
+    """Give the sshd of a server another host key.
+
+    Raises:
+        KeyError: no such server.
+    """
+    with world.lock:
+        world.state.servers[name].rekeyed += 1
+    world.changed()
+
+
 def patch_vni(world: World, uuid: str, changes: Mapping[str, Any]) -> None:
     """Set fields of a virtual network interface; ``{"vrack": None}`` detaches it.
 

@@ -1,0 +1,119 @@
+"""The sshd of a server that was installed: a real SSH handshake at its address, and nobody is let in.
+
+Each installation makes another host key, as a real one does. A script at the end of the installation that asks for a proof of
+it (an HMAC of the key in the greeting) is played: what it would write into sshd's configuration is what sshd says here.
+"""
+
+import base64
+import hashlib
+import hmac
+import ipaddress
+import logging
+import re
+from dataclasses import dataclass
+from typing import Final
+
+import asyncssh
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from sovereigncloud.sandbox.ovh.state import Server
+from sovereigncloud.sandbox.ovh.world import World
+
+logger = logging.getLogger(__name__)
+
+_VERSION: Final = "OpenSSH_9.6p1 Ubuntu-3ubuntu13.5"
+_ASKED: Final = re.compile(r"openssl dgst -sha256 -mac HMAC -macopt hexkey:([0-9a-f]+)")
+_ADDS: Final = re.compile(r"VersionAddendum (\S+?)\$proof")
+
+asyncssh.set_log_level("WARNING")
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What listens: another place, another sshd."""
+
+    address: str
+    version: str
+    seed: str
+
+
+class _NoEntry(asyncssh.SSHServer):
+    """Nobody is let in."""
+
+    def begin_auth(self, username: str) -> bool:  # noqa: ARG002 - whoever it is
+        return True
+
+
+class Sshd:
+    """All of them. Port 0: none."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._listening: dict[str, tuple[_Place, asyncssh.SSHAcceptor]] = {}
+
+    async def follow(self, world: World) -> None:
+        """Listen for the servers as they are now."""
+        if not self._port:
+            return
+        with world.lock:
+            wanted = {name: _place(server) for name, server in world.state.servers.items() if _answers(server)}
+        for name, (place, _) in list(self._listening.items()):
+            if wanted.get(name) != place:
+                await self._end(name)
+        for name, place in wanted.items():
+            if name not in self._listening:
+                await self._begin(name, place)
+
+    async def _begin(self, name: str, place: _Place) -> None:
+        try:
+            acceptor = await asyncssh.listen(
+                place.address,
+                self._port,
+                server_factory=_NoEntry,
+                server_host_keys=[_host_key(place.seed)],
+                server_version=place.version,
+                reuse_address=True,
+            )
+        except OSError as error:
+            logger.warning("sshd of %s cannot listen: %s", name, error)  # tried again at the next change
+        else:
+            self._listening[name] = place, acceptor
+
+    async def _end(self, name: str) -> None:
+        _, acceptor = self._listening.pop(name)
+        acceptor.close()
+        await acceptor.wait_closed()
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        for name in list(self._listening):
+            await self._end(name)
+
+
+def _answers(server: Server) -> bool:
+    """It has a system, it is not being installed, and its address is one that this machine may listen on."""
+    idle = bool(server.installs) and server.installs[-1].status != "doing"
+    installed = any(one.status == "done" for one in server.installs)
+    return idle and installed and ipaddress.ip_address(server.document["ip"]).is_loopback
+
+
+def _place(server: Server) -> _Place:
+    done = [one for one in server.installs if one.status == "done"]
+    script = base64.b64decode(done[-1].customizations.get("postInstallationScript", "")).decode(errors="replace")
+    seed = f"{server.name} {done[-1].task_id} {server.rekeyed}"
+    return _Place(server.document["ip"], f"{_VERSION}{_addendum(script, seed)}", seed)
+
+
+def _addendum(script: str, seed: str) -> str:
+    asked, adds = _ASKED.search(script), _ADDS.search(script)
+    if asked is None or adds is None:
+        return ""
+    shown = _host_key(seed).export_public_key("openssh").split()[1]
+    proof = hmac.new(bytes.fromhex(asked[1]), shown, hashlib.sha256).hexdigest()
+    return f" {adds[1]}{proof}"
+
+
+def _host_key(seed: str) -> asyncssh.SSHKey:
+    private = Ed25519PrivateKey.from_private_bytes(hashlib.sha256(seed.encode()).digest())
+    return asyncssh.import_private_key(private.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
