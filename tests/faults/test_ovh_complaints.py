@@ -160,7 +160,7 @@ async def test_row_02_a_delivery_of_days_is_waited_for_and_a_new_cluster_waits_o
         assert condition(scene.server("one-9"), "Reconciling")["reason"] == "Delivering"
         assert condition(scene.server("one-9"), "Stalled") == {}
         assert status["order"]["id"] == str(next(iter(scene.ovh.state.orders)))
-        assert status["order"]["state"] == "delivering"
+        assert status["order"]["state"] == "Delivering"
         await scene.lose_the_cluster()
         scene.api.apply(scene.account_secret("ovh-account"), ordered_server())
         await scene.run(86400)
