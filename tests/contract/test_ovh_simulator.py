@@ -232,6 +232,15 @@ def test_preflight_tells_what_is_missing(simulator):
     assert answer == {"resourceURN": urn, "authorizedActions": [reading], "unauthorizedActions": [wiping]}
 
 
+def test_preflight_knows_the_account_itself_but_no_other(simulator):
+    ours, theirs = (f"urn:v1:eu:resource:account:{name}" for name in ("xx1111-ovh", STRANGER))
+    tagging = "account:apiovh:iam/resource/tag/add"
+    answers = oauth_client(simulator).post(
+        "/v2/iam/authorization/check", resourceURNs=[ours, theirs], actions=[tagging]
+    )
+    assert [answer["authorizedActions"] for answer in answers] == [[tagging], []]
+
+
 def test_accounts_do_not_see_each_other(simulator):
     add_account(simulator.world.state, STRANGER)
     other = simulator.world.state.application_keys[1]
