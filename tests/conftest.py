@@ -2,6 +2,7 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from sovereigncloud.sandbox.cluster import Cluster
 from sovereigncloud.sandbox.controlplane import ControlPlane
@@ -11,6 +12,10 @@ from sovereigncloud.sandbox.toolchain import BuildError, Toolchain
 NEED_PROGRAMS = {"control_plane", "own_control_plane"}
 ON_DEMAND = {"argocd_programs": ("argocd", "kustomize"), "prometheus_programs": ("prometheus", "promtool")}
 """What only some tests need, by the fixture that they ask for: minutes of building that others are spared."""
+# A busy machine is slow, which says nothing of a strategy.
+settings.register_profile("suite", suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
+
 BUILD_FAILURE = pytest.StashKey[str]()
 
 

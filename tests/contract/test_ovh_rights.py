@@ -1,5 +1,5 @@
-"""The policy that the documentation gives to the operator's service account: every call of the port works under it, and none of
-its actions is idle. The simulator asks for the actions that OVHcloud's schema names (test_ovh_simulator_schema.py).
+"""The documented policies, held against what the operator calls: every call works under them, none of their actions is idle, and
+each is what OVHcloud's schema requires.
 """
 
 import asyncio
@@ -7,29 +7,40 @@ import contextlib
 import fnmatch
 import inspect
 import json
+import os
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from sovereigncloud.api.ordering import ServerOrder
+from sovereigncloud.commands import rights_page
+from sovereigncloud.kinds.basket import choose
 from sovereigncloud.kinds.errors import Auth, Conflict
 from sovereigncloud.kinds.ports import Ovh, Reinstallation
+from sovereigncloud.kinds.rights import actions
+from sovereigncloud.kinds.rights_operations import DENIED, MEANING, MONEY, OPERATIONS, Feature
+from sovereigncloud.kinds.rights_port import Rights
 from sovereigncloud.providers.ovh import Endpoint, Limits, ovh_factory
+from sovereigncloud.providers.ovh.endpoints import ENDPOINTS
+from sovereigncloud.providers.ovh.transport import Transport
 from sovereigncloud.sandbox.ovh.calls import Caller
 from sovereigncloud.sandbox.ovh.seed import ACCOUNT, BLOCK, SERVERS, VRACK
-from sovereigncloud.sandbox.ovh.server import Simulator
-from sovereigncloud.sandbox.ovh.state import Grant
+from sovereigncloud.sandbox.ovh.server import ROUTES, Simulator
+from sovereigncloud.sandbox.ovh.state import AccessRule, Grant
 from sovereigncloud.sandbox.ovh.world import World
 
-PAGE = Path(__file__).parents[2] / "docs" / "start" / "account.md"
-BLOCKS = [json.loads(block) for block in re.findall(r"```json[^\n]*\n(.*?)```", PAGE.read_text(), re.DOTALL)]
-ALLOWED = [entry["action"] for entry in BLOCKS[0]["permissions"]["allow"]]
-RESOURCES = [
-    entry["urn"].replace("pn-123456", VRACK).replace("xx1111-ovh", ACCOUNT) for entry in BLOCKS[0]["resources"]
-]
-DENIED = [entry["action"] for entry in BLOCKS[1]["deny"]]
+ROOT = Path(__file__).parents[2]
+NATIVE = Path(os.environ.get("SOVEREIGN_SHARED", ROOT.parent / "shared")) / "ovh-api" / "native"
+PAGE = ROOT / "docs" / rights_page.PAGE
+OPERATE, ORDERING, NEVER = (
+    json.loads(block) for block in re.findall(r"```json[^\n]*\n(.*?)```", PAGE.read_text(), re.DOTALL)
+)
+ALLOWED = [entry["action"] for entry in OPERATE["permissions"]["allow"]]
+RESOURCES = [entry["urn"].replace("pn-123456", VRACK).replace("xx1111-ovh", ACCOUNT) for entry in OPERATE["resources"]]
+NEVER_ALLOWED = [entry["action"] for entry in NEVER["permissions"]["deny"]]
 SERVER = SERVERS[0]
-NEVER_CALLED = {"detach_block"}  # by no kind: a block stays routed when its cloud goes (docs/limits.md)
 
 
 @pytest.fixture
@@ -42,7 +53,7 @@ async def simulator():
 
 def account(simulator, allowed):
     client = simulator.world.state.service_accounts[0]
-    client.grants = [Grant(allowed, DENIED, RESOURCES)]
+    client.grants = [Grant(allowed, NEVER_ALLOWED, RESOURCES)]
     connection = simulator.connection()
     limits = Limits(rate=1000.0, burst=1000, threads=4, timeout=(1.0, 2.0))
     endpoints = {"ovh-eu": Endpoint(connection["endpoint"], connection["tokenURL"])}
@@ -52,7 +63,7 @@ def account(simulator, allowed):
 
 
 async def everything(ovh):
-    """Each verb of the port once, but those that no kind uses; their names."""
+    """Each verb of the port once; their names."""
     private = (await ovh.interfaces(SERVER))[1].uuid
     server = await ovh.server(SERVER)
     calls = {
@@ -66,7 +77,10 @@ async def everything(ovh):
         "set_monitoring": lambda: ovh.set_monitoring(SERVER, monitoring=False, no_intervention=True),
         "tag": lambda: ovh.tag(server.urn, {"sovereigncloud.io/uid": "u-1"}),
         "untag": lambda: ovh.untag(server.urn, frozenset({"sovereigncloud.io/uid"})),
+        "rights.identity": ovh.rights.identity,
+        "rights.refused": lambda: ovh.rights.refused([server.urn], ["dedicatedServer:apiovh:get"]),
         "attach_block": lambda: ovh.attach_block(VRACK, BLOCK),
+        "detach_block": lambda: ovh.detach_block(VRACK, BLOCK),
         "attach_interface": lambda: ovh.attach_interface(VRACK, private),
         "detach_interface": lambda: ovh.detach_interface(VRACK, private),
         "reinstall": lambda: ovh.reinstall(SERVER, Reinstallation("ubuntu2404-server_64", "host01")),
@@ -80,7 +94,133 @@ async def everything(ovh):
     return set(calls)
 
 
+def verbs_of(port):
+    return {name for name, _ in inspect.getmembers(port, inspect.isfunction) if not name.startswith("_")}
+
+
+def patterns():
+    return [(one, re.compile(re.sub(r"\\{\\}", "[^/]+", re.escape(one.path)))) for one in OPERATIONS]
+
+
+def operation(method, path):
+    """The row of a call; the first is the one that fits best."""
+    found = [one for one, pattern in patterns() if one.method == method and pattern.fullmatch(path)]
+    return max(found, key=lambda one: len(one.path.replace("{}", "")), default=None)
+
+
 async def test_every_call_works_under_the_documented_policy_and_no_action_is_idle(simulator, monkeypatch):
+    asked, made, may, call = set(), set(), Caller.may, Transport.call
+
+    def recorded(caller, action, urn="*"):
+        asked.add(action)
+        return may(caller, action, urn)
+
+    async def sent(self, method, where, *rest, **more):
+        row = operation(method, where)
+        assert row, f"{method} {where} is called and stands in no row of kinds/rights_operations.py"
+        made.add(row)
+        return await call(self, method, where, *rest, **more)
+
+    monkeypatch.setattr(Transport, "call", sent)
+    ovh = account(simulator, ALLOWED)
+    # What it may is asked about many actions at once, none of which is thereby needed.
+    await ovh.rights.refused([], [])
+    monkeypatch.setattr(Caller, "may", recorded)
+    done = await everything(ovh)
+    verbs = verbs_of(Ovh) | {f"rights.{name}" for name in verbs_of(Rights)}
+    assert done == verbs, "a verb of the port was added: call it in everything()"
+    used = {one for one in OPERATIONS if one.path in ENDPOINTS and one.feature not in MONEY}
+    only_keys_have = {"/v1/auth/currentCredential"}
+    assert {f"{one.method} {one.path}" for one in used - made if one.path not in only_keys_have} == set()
+    assert asked - {""} == {action for one in used for action in one.actions}
+
+
+async def test_without_any_one_of_them_something_is_refused_by_its_name(simulator):
+    used = [action for action in ALLOWED if any(action in one.actions for one in OPERATIONS if one.path in ENDPOINTS)]
+    for lost in used:
+        rest = [action for action in ALLOWED if action != lost]
+        with pytest.raises(Auth, match=re.escape(lost)):
+            await everything(account(simulator, rest))
+
+
+def test_every_endpoint_that_the_adapter_names_has_a_row():
+    assert {path for path in ENDPOINTS if not any(one.path == path for one in OPERATIONS)} == set()
+
+
+def schema():
+    """OVHcloud's own: for each call, the actions that it requires."""
+    found = {}
+    for version in ("v1", "v2"):
+        for file in sorted((NATIVE / version).glob("[!_]*.json")):
+            for api in json.loads(file.read_text())["apis"]:
+                for one in api["operations"]:
+                    path = re.sub(r"\{\w+\}", "{}", f"/{version}{api['path']}")
+                    required = [action["name"] for action in one.get("iamActions") or () if action["required"]]
+                    found[one["httpMethod"], path] = required
+    return found
+
+
+@pytest.mark.skipif(not NATIVE.is_dir(), reason=f"no copy of OVHcloud's schema in {NATIVE}")
+def test_the_actions_are_those_of_ovhclouds_schema():
+    required = schema()
+    assert {one.call: list(one.actions) for one in OPERATIONS} == {
+        one.call: required.get((one.method, one.path), "not in the schema") for one in OPERATIONS
+    }
+
+
+def test_the_actions_are_those_that_the_simulator_asks_for():
+    """Where there is no copy of the schema; a second action of a call stands in the simulator's code only."""
+    wrong = []
+    for route in ROUTES:
+        path = re.sub(r"\{\w+\}", "{}", f"/{route.version}{route.path}")
+        row = next((one for one in OPERATIONS if (one.method, one.path) == (route.method, path)), None)
+        if row is not None and route.action not in {"", *row.actions}:
+            wrong.append(f"{row.call}: the table says {row.actions}, the simulator asks for {route.action}")
+    assert wrong == []
+
+
+def test_the_page_is_what_the_table_says():
+    assert rights_page.page(PAGE.parent) == PAGE.read_text(), "run: sovereign crds --write"
+    assert tuple(ALLOWED) == actions(feature for feature in Feature if feature not in MONEY)
+    assert [entry["action"] for entry in ORDERING["permissions"]["allow"]] == list(actions(MONEY))
+
+
+def test_money_has_a_statement_of_its_own_and_nothing_that_costs_or_ends_is_in_the_first():
+    bought = {"order:apiovh:cart/checkout/execute", "account:apiovh:me/order/pay"}
+    assert bought <= set(actions(MONEY))
+    assert not any("order" in action for action in ALLOWED)
+    assert not {action for action in ALLOWED if "terminat" in action.lower()}
+
+
+MAY_ORDER = [entry["action"] for entry in ORDERING["permissions"]["allow"]]
+MAY_END = list(actions({Feature.TERMINATE}))
+
+
+async def ordering(ovh):
+    """Each verb of the shop that ordering uses."""
+    shop, order = ovh.orders, ServerOrder.model_validate({"planCode": "24scale01", "datacenter": "rbx"})
+    basket = choose(order, await shop.catalogue(order.plan_code)).basket
+    await shop.stock(order.plan_code, order.datacenter)
+    cart = await shop.open_cart("mine")
+    await shop.carts()
+    await shop.fill_cart(cart, basket)
+    await shop.describe_cart(cart, "mine filled")
+    await shop.quote(cart)
+    number = await shop.check_out(cart)
+    await shop.orders(datetime.now(UTC))
+    await shop.lines(number)
+    await shop.bill(number)
+    await shop.status(number)
+    await shop.pay(number, await shop.payment_method())
+
+
+async def ending(ovh):
+    await ovh.orders.renewal(SERVER)
+    await ovh.orders.end_at_expiration(SERVER)
+
+
+@pytest.mark.parametrize(("story", "allowed"), [(ordering, MAY_ORDER), (ending, MAY_END)], ids=["ordering", "ending"])
+async def test_ordering_and_ending_need_what_the_page_says_and_nothing_else(simulator, monkeypatch, story, allowed):
     asked, may = set(), Caller.may
 
     def recorded(caller, action, urn="*"):
@@ -88,18 +228,82 @@ async def test_every_call_works_under_the_documented_policy_and_no_action_is_idl
         return may(caller, action, urn)
 
     monkeypatch.setattr(Caller, "may", recorded)
-    done = await everything(account(simulator, ALLOWED))
-    verbs = {name for name, _ in inspect.getmembers(Ovh, inspect.isfunction) if not name.startswith("_")}
-    assert done | NEVER_CALLED == verbs, "a verb of the port was added: is its right in the documented policy?"
-    assert asked - {""} == set(ALLOWED)
-
-
-async def test_without_any_one_of_them_something_is_refused_by_its_name(simulator):
-    for lost in ALLOWED:
-        rest = [action for action in ALLOWED if action != lost]
+    client = simulator.world.state.service_accounts[0]
+    ovh = account(simulator, allowed)
+    client.grants = [Grant(allowed, [], RESOURCES)]
+    await story(ovh)
+    assert asked - {""} == set(allowed)
+    for lost in allowed:
+        ovh = account(simulator, allowed)
+        client.grants = [Grant([a for a in allowed if a != lost], [], RESOURCES)]
         with pytest.raises(Auth, match=re.escape(lost)):
-            await everything(account(simulator, rest))
+            await story(ovh)
 
 
 def test_what_is_denied_is_nothing_that_is_allowed():
-    assert not {(a, d) for a in ALLOWED for d in DENIED if fnmatch.fnmatchcase(a, d)}
+    allowed = [*ALLOWED, *actions(MONEY)]
+    assert not {(a, d) for a in allowed for d in NEVER_ALLOWED if fnmatch.fnmatchcase(a, d)}
+    assert set(NEVER_ALLOWED) == set(DENIED)
+
+
+@pytest.mark.skipif(not NATIVE.is_dir(), reason=f"no copy of OVHcloud's schema in {NATIVE}")
+def test_what_is_denied_exists():
+    known = {action for required in schema().values() for action in required}
+    assert set(DENIED) <= known
+
+
+def test_every_feature_is_told_and_has_a_call():
+    assert set(MEANING) == set(Feature) == {one.feature for one in OPERATIONS}
+
+
+# --- the check itself ------------------------------------------------------------------------------------------------------
+
+
+def keys(simulator, *rules):
+    key = simulator.world.state.application_keys[0]
+    key.rules = [AccessRule(*rule) for rule in rules]
+    connection = simulator.connection()
+    endpoints = {"ovh-eu": Endpoint(connection["endpoint"], connection["tokenURL"])}
+    limits = Limits(rate=1000.0, burst=1000, timeout=(1.0, 2.0))
+    secret = {
+        "applicationKey": key.application_key,
+        "applicationSecret": key.application_secret,
+        "consumerKey": key.consumer_key,
+    }
+    return ovh_factory(limits, endpoints)("ovh-eu", secret)
+
+
+async def test_iam_says_what_it_refuses_on_each_thing(simulator):
+    ovh = account(simulator, ["dedicatedServer:apiovh:get"])
+    server, foreign = f"urn:v1:eu:resource:dedicatedServer:{SERVER}", "urn:v1:eu:resource:dedicatedServer:ns0.eu"
+    asked = ["dedicatedServer:apiovh:get", "dedicatedServer:apiovh:reinstall"]
+    assert await ovh.rights.refused([server, foreign], asked) == {
+        server: frozenset({"dedicatedServer:apiovh:reinstall"}),
+        foreign: frozenset(asked),
+    }
+
+
+async def test_hundreds_of_servers_are_asked_about_in_a_few_requests(simulator):
+    simulator.journal.reset()
+    urns = [f"urn:v1:eu:resource:dedicatedServer:ns{number}.eu" for number in range(200)]
+    found = await account(simulator, []).rights.refused(urns, ["dedicatedServer:apiovh:get"])
+    assert set(found) == set(urns)
+    assert [entry.path for entry in simulator.journal.entries()].count("/iam/authorization/check") == 4
+
+
+async def test_a_service_account_has_an_identity_and_no_rules(simulator):
+    found = await account(simulator, ALLOWED).rights.identity()
+    assert (found.account, found.rules) == (ACCOUNT, None)
+    assert found.identity.startswith("urn:v1:eu:identity:credential:")
+
+
+async def test_a_consumer_key_tells_its_rules(simulator):
+    ovh = keys(simulator, ("GET", "/auth/*"), ("GET", "/dedicated/server/*"))
+    assert [(one.method, one.path) for one in (await ovh.rights.identity()).rules] == [
+        ("GET", "/auth/*"),
+        ("GET", "/dedicated/server/*"),
+    ]
+
+
+async def test_a_consumer_key_that_may_not_even_ask_for_its_rules_has_none_that_are_known(simulator):
+    assert (await keys(simulator, ("GET", "/auth/details")).rights.identity()).rules is None

@@ -8,6 +8,7 @@ import ovh
 import pytest
 from tests.contract.ovh_schema import ABSENT, NATIVE, Schema
 
+from sovereigncloud.sandbox.ovh import tamper
 from sovereigncloud.sandbox.ovh.seed import BLOCK, ECO, SERVERS, SPARE, VRACK, add_block, add_server
 from sovereigncloud.sandbox.ovh.server import ENDPOINT, ROUTES, Simulator, serving
 from sovereigncloud.sandbox.ovh.world import World
@@ -92,6 +93,10 @@ def story(simulator):
     eco_mac = state.servers[ECO].nics[0]["mac"]
     yield "GET", f"{base}/networkInterfaceController/{{mac}}", {**eco, "mac": eco_mac}, None, {}
     yield "GET", f"{base}/serviceInfos", sn, None, {}
+    renew = {"automatic": True, "deleteAtExpiration": True, "forced": False, "manualPayment": False, "period": 1}
+    yield "PUT", f"{base}/serviceInfos", sn, {"renew": renew}, {}
+    yield "GET", f"{base}/serviceInfos", sn, None, {}
+    yield from ordering(simulator)
     yield "GET", f"{base}/install/compatibleTemplates", sn, None, {}
     yield "GET", "/dedicated/installationTemplate", {}, None, {}
     for template in server.compatible:
@@ -162,6 +167,72 @@ def story(simulator):
     yield "POST", "/iam/authorization/check", {}, question, {}
     yield "GET", "/location", {}, None, {}
     yield "GET", "/location/{name}", {"name": "eu-west-rbx"}, None, {}
+
+
+def ordering(simulator):
+    """From the catalogue to a server that is delivered."""
+    state = simulator.world.state
+    state.timing.cart_listed_after = state.timing.order_listed_after = 0
+    state.timing.payment = 30
+    plan = {"planCode": "24scale01", "duration": "P1M", "pricingMode": "default", "quantity": 1}
+    yield "GET", "/order/catalog/public/baremetalServers", {}, None, {"ovhSubsidiary": "FR"}
+    yield (
+        "GET",
+        "/dedicated/server/datacenter/availabilities",
+        {},
+        None,
+        {"planCode": "24scale01", "datacenters": "rbx"},
+    )
+    yield "GET", "/me/payment/method", {}, None, {"default": "true"}
+    yield "GET", "/me/payment/method/{paymentMethodId}", {"paymentMethodId": 4711}, None, {}
+    for _ in range(2):
+        expire = "2027-01-01T00:00:00+00:00"
+        yield "POST", "/order/cart", {}, {"ovhSubsidiary": "FR", "description": "mine", "expire": expire}, {}
+    cart, other = state.carts.values()
+    own, cart_path = {"cartId": cart.id}, "/order/cart/{cartId}"
+    yield "DELETE", cart_path, {"cartId": other.id}, None, {}
+    yield "POST", f"{cart_path}/assign", own, None, {}
+    yield "PUT", cart_path, own, {"description": "mine, too", "expire": expire}, {}
+    for _ in range(2):
+        yield "POST", f"{cart_path}/baremetalServers", own, plan, {}
+    first, second = cart.items
+    item, item_path = {**own, "itemId": first.id}, f"{cart_path}/item/{{itemId}}"
+    yield "DELETE", item_path, {**own, "itemId": second.id}, None, {}
+    yield "GET", f"{item_path}/requiredConfiguration", item, None, {}
+    for label, value in (("dedicated_datacenter", "rbx"), ("dedicated_os", "none_64.en"), ("region", "europe")):
+        yield "POST", f"{item_path}/configuration", item, {"label": label, "value": value}, {}
+    yield "GET", f"{item_path}/configuration", item, None, {}
+    known = {**item, "configurationId": next(iter(first.configurations))}
+    yield "GET", f"{item_path}/configuration/{{configurationId}}", known, None, {}
+    for option in ("ram-128g-ecc-4800", "softraid-2x960nvme", "bandwidth-1000", "vrack-bandwidth-25000"):
+        body = {**plan, "planCode": f"{option}-24scale01", "itemId": first.id}
+        yield "POST", f"{cart_path}/baremetalServers/options", own, body, {}
+    yield "GET", cart_path, own, None, {}
+    yield "GET", "/order/cart", {}, None, {"description": "mine, too"}
+    yield "GET", f"{cart_path}/item", own, None, {}
+    yield "GET", item_path, item, None, {}
+    yield "GET", item_path, {**own, "itemId": cart.items[1].id}, None, {}
+    yield "GET", f"{cart_path}/summary", own, None, {}
+    yield "GET", f"{cart_path}/checkout", own, None, {}
+    terms = {"autoPayWithPreferredPaymentMethod": False, "waiveRetractationPeriod": False}
+    yield "POST", f"{cart_path}/checkout", own, terms, {}
+    (order,) = state.orders.values()
+    yield "GET", "/me/order", {}, None, {"date.from": "2026-01-01T00:00:00+00:00"}
+    one, path = {"orderId": order.id}, "/me/order/{orderId}"
+    for delivered in (False, True):
+        if delivered:
+            yield "POST", f"{path}/pay", one, {"paymentMethod": {"id": 4711}}, {}
+            with simulator.world.lock:
+                tamper.move_order(simulator.world, order.id, {"status": "delivered"})
+            yield "GET", f"{path}/payment", one, None, {}
+            yield "GET", "/dedicated/server/{serviceName}", {"serviceName": order.domain}, None, {}
+        yield "GET", path, one, None, {}
+        yield "GET", f"{path}/status", one, None, {}
+        yield "GET", f"{path}/details", one, None, {}
+        for detail in order.items[:2]:
+            given = {**one, "orderDetailId": detail.id}
+            yield "GET", f"{path}/details/{{orderDetailId}}", given, None, {}
+            yield "GET", f"{path}/details/{{orderDetailId}}/extension", given, None, {}
 
 
 def filled(template, given):

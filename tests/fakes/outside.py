@@ -14,6 +14,7 @@ from sovereigncloud.core.plan import Action, Cause, Disruption, Drift, Plan, Ste
 from sovereigncloud.kinds.controller import SecretUse, Uses
 from sovereigncloud.kinds.errors import NotFound, Retry
 from sovereigncloud.kinds.ports import AccountView, CloudView, Front, ServerSummary, Vm
+from sovereigncloud.kinds.rights_port import Identity
 from sovereigncloud.providers.limits import Allowance
 
 PENDING, RUNNING, DONE_STATE = 1, 3, 6
@@ -334,11 +335,36 @@ class CloudController:
         return {"endpoint": resource.spec.existing.endpoint, "version": observed[0].version}
 
 
+class Permissions:
+    """What the account's credential may do: everything but what is refused.
+
+    Attributes:
+        refusals: by URN, the actions.
+        asked: the URNs of each question.
+        rules: of a consumer key.
+    """
+
+    def __init__(self):
+        self.refusals, self.asked, self.rules, self.error = {}, [], None, None
+
+    async def identity(self):
+        await asyncio.sleep(0.05)
+        if self.error:
+            raise self.error
+        return Identity("xx1111-ovh", "urn:v1:eu:identity:account:xx1111-ovh", self.rules)
+
+    async def refused(self, urns, actions):
+        self.asked.append(tuple(urns))
+        await asyncio.sleep(0.05)
+        return {urn: frozenset(self.refusals.get(urn, ())) & frozenset(actions) for urn in urns}
+
+
 class Account:
     """An OVHcloud account: servers by name, and how often it was read."""
 
     def __init__(self):
         self.servers, self.views, self.asked, self.error, self.vracks = set(), 0, [], None, []
+        self.rights = Permissions()
 
     async def view(self, began, vracks):
         self.views += 1

@@ -161,8 +161,9 @@ class ApiServer:
             body = {"status": body.get("status")}
         elif where[0] in KINDS:
             body.pop("status", None)
-        self._store(where, _merged(known, body))
-        return self.objects.get(where, known)
+        merged = _merged(known, body)
+        self._store(where, merged)
+        return self.objects.get(where, merged)
 
     def _delete(self, where):
         found = self.objects[where]

@@ -5,6 +5,7 @@ adapters, the simulator of OVHcloud, an API server in memory, simulated time. Ea
 forbids does happen where it is asked for.
 """
 
+import bisect
 import copy
 import json
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.faults.simulated_time import run
 from tests.faults.wire import Fate
 
 from sovereigncloud.core.identity import OVH_INSTALLATION, OVH_OBJECT, OVH_UID
+from sovereigncloud.engine.settings import Settings
 from sovereigncloud.sandbox.ovh import tamper
 from sovereigncloud.sandbox.ovh.presets import fault
 from sovereigncloud.sandbox.ovh.seed import BLOCK, OTHER_VRACK, SERVERS, SPARE, VRACK, add_server
@@ -28,6 +30,7 @@ DEBIAN, UBUNTU = "debian12_64", "ubuntu2404-server_64"
 BIG = "ns3099001.ip-57-131-168.eu"
 REINSTALL = {"request": "first", "operatingSystem": UBUNTU, "wipeAllDisks": True}
 MARKS = {OVH_INSTALLATION, OVH_OBJECT, OVH_UID}
+SHIPPED = Settings()
 CRDS = Path(__file__).parents[2] / "crds"
 
 
@@ -280,6 +283,53 @@ def test_row_09_a_write_that_was_answered_with_an_error_is_looked_for_before_it_
 
     report = run(travel(Erring()))
     assert report.well, f"{what}: {report}"
+
+
+# --- 10: #980 and external-dns #1546, no limit of one's own, and then timeouts ------------------------------------------------
+
+
+async def _hurry(scene):
+    """Thirty servers at once, and the hosted cloud."""
+    for number in range(30):
+        name = f"ns32{number:05}.ip-51-75-0.eu"
+        add_server(scene.ovh.state, name, ip=f"51.75.0.{number + 1}")
+        scene.api.apply(server(f"many-{number}", name, vrack=VRACK, reinstall=REINSTALL))
+    scene.api.apply(copy.deepcopy(Hosted.cloud))
+    await scene.settle(12 * 3600)
+
+
+@story
+async def test_row_10_no_minute_sees_more_requests_than_ovhcloud_allows(scene):
+    scene.wire.ovh_limits = SHIPPED.ovh_requests_per_minute / 60.0, SHIPPED.ovh_burst
+    await scene.restart()
+    await _hurry(scene)
+    assert _most_in_a_minute(scene.wire.sent) <= 60
+    assert len(scene.wire.sent) > 500
+
+
+@story
+async def test_row_10_without_the_limit_it_would(scene):
+    await _hurry(scene)
+    assert _most_in_a_minute(scene.wire.sent) > 200
+
+
+def _most_in_a_minute(moments):
+    return max(bisect.bisect_left(moments, at + 60.0) - number for number, at in enumerate(moments))
+
+
+PORTALS = [("rate-limited", 60), ("request-timeout", 60), ("bad-gateway", 60), ("lost-before-write", 20)]
+
+
+@pytest.mark.parametrize(("preset", "count"), PORTALS, ids=[row[0] for row in PORTALS])
+def test_row_10_what_a_portal_says_under_load_ends_in_patience_and_not_in_more_requests(preset, count):
+    class Loaded(Hosted):
+        def act(self, scene):
+            scene.wire.ovh.faults.add(fault({"preset": preset, "count": count}))
+            super().act(scene)
+
+    smooth, report = run(travel(Hosted())), run(travel(Loaded()))
+    assert report.well, str(report)
+    assert report.asked < smooth.asked + 3 * count + 200
 
 
 # --- 11: #1030, a service name changed in place; #323 and #336, an endpoint that went away and came back ----------------------

@@ -55,6 +55,16 @@ def untagged(scene):
             yield f"{name or body['metadata']['name']} carries {mark}"
 
 
+def bought_twice(scene, wanted):
+    """Orders and payments beyond what was asked for; a cart is a piece of paper."""
+    orders = scene.ovh.state.orders.values()
+    paid = sum(len(order.payments) for order in orders)
+    if len(orders) != wanted:
+        yield f"{len(orders)} orders"
+    if paid != wanted:
+        yield f"{paid} payments"
+
+
 def reinstalled_twice(scene, servers):
     times = Counter(path for _, method, path in scene.wire.done if method == "POST" and path.endswith("/reinstall"))
     return [

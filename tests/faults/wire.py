@@ -129,6 +129,8 @@ class Wire:
         ovh: the simulated OVHcloud.
         clouds: simulated front-ends by address, "127.0.0.10:2633".
         asked: how many requests were sent, also to where nobody answers.
+        sent: when each to OVHcloud was.
+        ovh_limits: rate and burst that the next process keeps at OVHcloud.
         heard: told each request to OVHcloud that was answered: (prepared, exchange, body, reply).
         done: writes that took effect, however much was lost of their answers: (where, method, arguments or path).
     """
@@ -137,6 +139,8 @@ class Wire:
         self.ovh, self.writes = ovh, writes
         self.clouds = {}
         self.asked = 0
+        self.sent = []
+        self.ovh_limits = _MANY, _MANY
         self.done = []
         self.heard = lambda *_: None
 
@@ -166,6 +170,7 @@ class Wire:
     def rest(self, life, prepared):
         """Signed REST. Raises requests.ConnectionError."""
         self.asked += 1
+        self.sent.append(asyncio.get_running_loop().time())
         parts = urlsplit(prepared.url)
         path = _logical(parts.path)
         body = prepared.body or b""
@@ -184,12 +189,12 @@ class Wire:
                 account=exchange.account,
             )
             self.heard(prepared, exchange, body, reply)
-            if prepared.method != "GET" and path != TOKEN_PATH and reply.status < 300:
+            if not _reads(prepared.method, path) and reply.status < 300:
                 self.done.append(("ovh", prepared.method, path))
             return reply.status, {"Content-Type": "application/json", **reply.headers}, reply.text().encode()
 
         acting = functools.partial(self._inflict, self.ovh.faults, prepared.method, path, perform)
-        if prepared.method == "GET" or path == TOKEN_PATH:
+        if _reads(prepared.method, path):
             life.check()
             return acting()
         return self.writes.through(life, f"ovh {prepared.method} {path} {body.decode()[:100]}", acting)
@@ -239,15 +244,21 @@ class Wire:
         def make(endpoint, secret):
             del endpoint
             where = Endpoint(f"http://{OVH}/1.0", f"http://{OVH}{TOKEN_PATH}")
-            return Account(ovh_transport.Transport(_Pool(door, where, credentials(secret)), **_limits()))
+            return Account(
+                ovh_transport.Transport(_Pool(door, where, credentials(secret)), **_limits(*self.ovh_limits))
+            )
 
         return make
 
 
-def _limits():
+def _reads(method, path):
+    return method == "GET" or path == TOKEN_PATH or path.endswith("/iam/authorization/check")
+
+
+def _limits(rate=_MANY, burst=_MANY):
     clock = asyncio.get_running_loop().time
     return {
-        "budget": Budget(TokenBucket(_MANY, _MANY, places=4, clock=clock), CircuitBreaker(clock=clock)),
+        "budget": Budget(TokenBucket(rate, burst, places=4, clock=clock), CircuitBreaker(clock=clock)),
         "deadline": 120.0,
     }
 

@@ -6,9 +6,11 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
+from tests.unit.shop_fakes import FakeShop
+
 from sovereigncloud.api import BareMetalServer, HostedInstance, SovereignCloud, VirtualNetwork
 from sovereigncloud.core.identity import Mark, mark_from_opennebula
-from sovereigncloud.core.outcome import Phase
+from sovereigncloud.core.outcome import Phase, approval
 from sovereigncloud.core.plan import Action
 from sovereigncloud.kinds.errors import AlreadyRunning, Conflict, MissingSecret, NotFound, Retry
 from sovereigncloud.kinds.ports import (
@@ -92,6 +94,7 @@ class FakeOvh:
         self.task_lag = 0.0
         self.purged_after = 3600.0
         self.faults = []
+        self.orders = FakeShop(self)
         self.due = []  # (when, function): writes and effects that come later
         self.writes = []
         self.reads = Counter()
@@ -563,6 +566,9 @@ class Loop:
             outcome = plan.outcome
             self._facts(outcome.facts)
             for step in plan.steps:
+                if step.needs:
+                    outcome = approval(step.needs)
+                    break
                 outcome = await self.controller.perform(step, resource, world)
                 performed.append(step)
                 self._facts(outcome.facts)
@@ -614,7 +620,7 @@ class Loop:
         for _ in range(limit):
             looked = await self.once()
             quiet = looked.plan is not None and not looked.performed
-            if quiet and looked.outcome.phase in {Phase.DONE, Phase.STALLED, Phase.BLOCKED}:
+            if quiet and looked.outcome.phase in {Phase.DONE, Phase.STALLED, Phase.BLOCKED, Phase.APPROVAL}:
                 return looked
             self.world.clock.pass_(getattr(looked.outcome, "after", None) or 5.0)
         raise AssertionError(f"not quiet after {limit} looks: {looked}")

@@ -9,6 +9,7 @@ from tests.unit.cloud_fakes import GRACE, INSTALLATION, NOON, FakeWorld, Loop, i
 
 from sovereigncloud.core.plan import Action, Cause, Disruption
 from sovereigncloud.kinds.baremetalserver import BareMetalServerController
+from sovereigncloud.kinds.errors import Auth, MissingSecret, Retry
 from sovereigncloud.kinds.installation import INSTALLED_TAG, WIPED
 from sovereigncloud.kinds.reinstall import HISTORY_TAG, QUIET_TAG, RECORD_TAG, Record, Stage, read_record
 
@@ -443,12 +444,40 @@ def deleting(world, **spec):
     return world
 
 
-def test_deleting_leaves_the_server_as_it_is():
+def test_deleting_takes_only_the_mark_off_a_server_that_is_retained():
     world = deleting(world_with(status={}))
+    server = world.account_.servers["ns1"]
+    server.tags |= {"rack": "7", INSTALLED_TAG: "x", **record(Stage.DONE)}
+    before = (server.interfaces, server.os, server.display_name)
+    run(Loop(world, BareMetalServerController(), KEY).until_quiet())
+    assert server.tags == {"rack": "7", INSTALLED_TAG: "x", **record(Stage.DONE)}, "what was done once is remembered"
+    assert (server.interfaces, server.os, server.display_name) == before
+    assert all(w.startswith("untag") for w in world.account_.writes)
+    assert world.account_.orders.ended == set()
+
+
+@pytest.mark.parametrize("error", [MissingSecret("gone"), Auth("refused"), Retry("no answer")])
+def test_a_retained_server_is_let_go_of_also_where_nobody_answers(error, monkeypatch):
+    world = deleting(world_with(status={}))
+
+    async def fail(*_):
+        raise error
+
+    monkeypatch.setattr(world, "account", fail)
     plan = plan_of(world)
     assert (plan.steps, plan.outcome.reason) == ((), "")
-    assert not world.account_.reads
-    assert not world.account_.writes
+
+
+def test_a_mark_that_cannot_be_removed_holds_up_no_retained_server(monkeypatch):
+    world = deleting(world_with(status={}))
+
+    async def refuse(*_):
+        raise Auth("not granted")
+
+    monkeypatch.setattr(world.account_, "untag", refuse)
+    loop = Loop(world, BareMetalServerController(), KEY)
+    run(loop.once())
+    assert plan_of(world).steps == ()
 
 
 def test_deleting_with_delete_detaches_then_takes_the_mark_off():
@@ -460,6 +489,17 @@ def test_deleting_with_delete_detaches_then_takes_the_mark_off():
     assert server.tags == {}
     assert world.account_.writes[0] == "detach ns1-priv pn-1"
     assert sum(w.startswith("detach") for w in world.account_.writes) == 1
+    assert world.account_.orders.ended == {"ns1"}, "it ends at its expiration, not now"
+
+
+def test_the_end_of_a_server_names_its_date_and_the_engagement_that_goes_on():
+    world = deleting(world_with(status={}, interfaces=interfaces("ns1")), deletionPolicy="Delete")
+    ending, untag = plan_of(world).steps
+    assert "ends on 2027-01-01" in ending.target
+    assert "to be paid, until 2027-06-01" in ending.target
+    assert type(untag).__name__ == "UntagServer"
+    world.account_.orders.ended.add("ns1")
+    assert [type(s).__name__ for s in plan_of(world).steps] == ["UntagServer"], "it was set to end already"
 
 
 def test_deleting_with_delete_touches_no_server_of_another_installation():

@@ -626,7 +626,7 @@ def test_a_cloud_that_goes_ends_them_first():
 
 
 def test_a_record_is_read_as_it_was_written():
-    record = Record("first", "API", 5, 9, "Failed", "a; b=c; summary=d", ("zero", "first"))
+    record = Record("first", "API", 5, 9, 7, "Failed", "a; b=c; summary=d", ("zero", "first"))
     assert read_record({attribute_of(MARK): record.text}, MARK) == record
     other = replace(MARK, object="SovereignCloud/platform/berlin")
     assert read_record({attribute_of(MARK): record.text}, other) == Record(), "another cloud's on the same zone"

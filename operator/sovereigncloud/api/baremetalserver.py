@@ -113,16 +113,18 @@ class BareMetalServerStatus(Status):
 
 
 class BareMetalServer(Resource[BareMetalServerSpec, BareMetalServerStatus]):
-    """One dedicated server: adopted by service name, its operating system on an explicit request, its private
-    interface in the vRack. Its network facts are in status.
+    """One dedicated server: adopted by service name or tags, or ordered; its operating system on an explicit request, its
+    private interface in the vRack. Its network facts are in status.
+
+    An order waits for consent to its price, which status.plan shows; status.order says how far it is. Delivery may take days.
 
     It waits for its Secret and for the tasks of OVHcloud, which take minutes; a reinstallation is done once for each new
     word in spec.reinstall.request, and never as a correction of drift. One server has one object.
 
     Look with: kubectl get bms -o wide; kubectl describe bms NAME.
 
-    Deleting the object leaves the server as it is; with spec.deletionPolicy Delete it leaves the vRack and loses the
-    operator's tags. No server is ever cancelled.
+    Deleting the object takes the operator's tags off the server and leaves it as it is; with spec.deletionPolicy Delete it
+    also leaves the vRack, and it is not renewed: it ends at its expiration.
     """
 
     crd: ClassVar[Crd] = Crd(

@@ -107,7 +107,7 @@ class ServerOrder(Model):
     options: Annotated[list[PlanCode], Field(max_length=16)] | None = Field(
         default=None,
         description="Codes of options, at most one of each family (memory, storage, bandwidth, vrack). Absent, or none of a"
-        " mandatory family: the one that costs least. Cannot be changed.",
+        " mandatory family: the default of the catalogue. Cannot be changed.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
     credentials_secret_ref: SecretRef | None = Field(

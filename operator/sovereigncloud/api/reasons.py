@@ -72,6 +72,7 @@ class Reason(StrEnum):
 
     # Endpoints and credentials
     CREDENTIALS_REJECTED = "CredentialsRejected"
+    MISSING_RIGHTS = "MissingRights"
     CREDENTIALS_LOST = "CredentialsLost"
     INSECURE_ENDPOINT = "InsecureEndpoint"
     CERTIFICATE_INVALID = "CertificateInvalid"
@@ -92,6 +93,20 @@ class Reason(StrEnum):
     # Servers, vRack and blocks at OVHcloud
     NO_SUCH_SERVER = "NoSuchServer"
     SERVER_FOUND = "ServerFound"
+    ORDERING = "Ordering"
+    ORDERED = "Ordered"
+    PAYING = "Paying"
+    PAID = "Paid"
+    DELIVERING = "Delivering"
+    NOT_FOR_SALE = "NotForSale"
+    OUT_OF_STOCK = "OutOfStock"
+    PRICE_ABOVE_LIMIT = "PriceAboveLimit"
+    NO_PAYMENT_METHOD = "NoPaymentMethod"
+    DOCUMENTS_REQUESTED = "DocumentsRequested"
+    ORDER_UNCLEAR = "OrderUnclear"
+    ORDER_DIFFERS = "OrderDiffers"
+    ORDER_CANCELLED = "OrderCancelled"
+    ENDS_AT_EXPIRATION = "EndsAtExpiration"
     NO_SUCH_VRACK = "NoSuchVrack"
     NO_SUCH_BLOCK = "NoSuchBlock"
     INTERFACE_IN_OTHER_VRACK = "InterfaceInOtherVrack"

@@ -1,6 +1,6 @@
 """The files of the project that are made from the code: `crds/`; in the Helm charts the same CRDs, the rights of the operator
 and of people, what documents the values, and Grafana's dashboard; Argo CD's health check of every kind; in the documentation
-the reference of each kind, of the metrics and of the commands.
+the reference of each kind, of the metrics and of the commands, and the rights at OVHcloud.
 
 The charts keep them under `files/`, which Helm does not render, so nothing in them needs escaping; their templates take them
 from there. The chart of the operator has a copy of the chart of the CRDs inside: Helm takes it from the checkout as it is, and
@@ -20,7 +20,7 @@ import yaml
 from sovereigncloud.api import KINDS
 from sovereigncloud.api.base import GROUP
 from sovereigncloud.api.crd import KUSTOMIZATION, manifests
-from sovereigncloud.commands import chart_values, manual, metrics_page, user_roles
+from sovereigncloud.commands import chart_values, manual, metrics_page, rights_page, user_roles
 from sovereigncloud.commands.dashboard import dashboard
 from sovereigncloud.commands.reference import pages
 from sovereigncloud.providers.kubernetes import RBAC, RbacRule
@@ -104,6 +104,8 @@ def folders(crds: Path) -> list[Folder]:
     if (reference := root / REFERENCE).is_dir():
         made = pages(reference) | {"metrics.md": metrics_page.page(), manual.PAGE: manual.page(reference)}
         found.append(Folder(_relative(reference), made, "*.generated"))
+    if (docs := root / "docs").is_dir():
+        found.append(Folder(_relative(docs), {rights_page.PAGE: rights_page.page(docs)}, "*.generated"))
     return found
 
 

@@ -37,6 +37,7 @@ from sovereigncloud.engine.world import Shared
 from sovereigncloud.kinds.endpoint import generated_secret
 from sovereigncloud.kinds.errors import MissingSecret, NotYet, OutsideError
 from sovereigncloud.kinds.ports import Installation, Installer, InstallState
+from sovereigncloud.kinds.validation_port import Validation, ValidationState
 
 Json = dict[str, Any]
 
@@ -54,6 +55,12 @@ class NoInstaller:
 
     async def start(self, installation: Installation) -> None:
         raise WriteRefusedError(f"the installer of {installation.cloud} is not started here")
+
+    async def validation(self, wanted: Validation) -> ValidationState:  # noqa: ARG002 - as above
+        return ValidationState("Absent")
+
+    async def validate(self, wanted: Validation) -> None:
+        raise WriteRefusedError(f"the suite for {wanted.installation.cloud} is not started here")
 
 
 class Planner:

@@ -16,6 +16,7 @@ from sovereigncloud.engine.examine import AnyController, Examination, said
 from sovereigncloud.engine.guards import Guards
 from sovereigncloud.engine.metrics import Metrics
 from sovereigncloud.engine.outcomes import outcome_of
+from sovereigncloud.engine.preflight import Preflight
 from sovereigncloud.engine.store import AnyResource
 from sovereigncloud.engine.tracks import INTERRUPTS, MAX_REPEATS, NO_APPROVAL, Track
 from sovereigncloud.engine.workqueue import Backoff
@@ -74,6 +75,7 @@ class Actor:
         limits: of the brakes.
         grace: seconds that a write with a lost answer may still take effect.
         may_begin: whether a step may be begun: this process holds the Lease and is not about to end.
+        preflight: looks after rights that lack, before anything is done.
         backoff: after steps that failed.
     """
 
@@ -86,10 +88,12 @@ class Actor:
         limits: Limits,
         grace: float,
         may_begin: Callable[[], bool],
+        preflight: Preflight,
         backoff: Backoff,
     ) -> None:
         self._shared, self._guards, self._metrics = shared, guards, metrics
         self._limits, self._grace, self._may_begin, self._backoff = limits, grace, may_begin, backoff
+        self._preflight = preflight
 
     async def act(self, scope: Scope, examination: Examination) -> Outcome:
         """Perform what may be done, and what to say of it."""
@@ -126,6 +130,8 @@ class Actor:
         if track.must_not_interrupt(steps, self._shared.clock()):
             message = "an interruption that was asked for before may still take effect: it is not asked for again yet"
             return waiting(Reason.OBSERVING, message, available=True)
+        if (lacking := await self._lacking(scope)) is not None:
+            return lacking
         if any(not s.inside for s in steps):
             if not self._may_begin():
                 return _NO_STEP
@@ -133,6 +139,10 @@ class Actor:
         if examination.decision.approved:
             self._begin_approved(scope, examination)
         return await self._perform(scope, examination, steps, signature)
+
+    async def _lacking(self, scope: Scope) -> Outcome | None:
+        """Rights that lack. Who deletes something is not held up by those that only its making needs."""
+        return None if scope.resource.deleting else await self._preflight.lacking(scope.resource)
 
     def _not_now(self, track: Track, steps: tuple[Step, ...], signature: str) -> Outcome | None:
         """Why these steps are not tried now: they failed a moment ago, or they were done often and changed nothing."""
@@ -254,7 +264,7 @@ class Actor:
             logger.warning("%s %s failed: %s", step.action, step.target, error, extra={"object": name})
             if isinstance(error, Auth):
                 self._shared.distrust(scope.resource, scope.uses)
-            result, failed = outcome_of(error), True
+            result, failed = await self._preflight.explained(error, scope.resource) or outcome_of(error), True
         except Exception as error:
             unanswered = True
             logger.exception("%s %s failed", step.action, step.target, extra={"object": name})

@@ -20,9 +20,10 @@ OPENNEBULA_READS = frozenset({"front", "view", "vm", "apps"})
 OVH_READS = frozenset(
     {
         "view", "server", "interfaces", "disk_groups", "compatible_systems", "reinstall_tasks", "install_progress", "block",
+        "rights",
     }
 )  # fmt: skip
-INSTALLER_READS = frozenset({"state"})
+INSTALLER_READS = frozenset({"state", "validation"})
 KUBERNETES_READS = frozenset({"secret"})
 
 ViewT = TypeVar("ViewT", CloudView, AccountView)

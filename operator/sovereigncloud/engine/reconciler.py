@@ -19,6 +19,7 @@ from sovereigncloud.engine.actor import LOOK_FIRST, Actor, Scope
 from sovereigncloud.engine.examine import AnyController, Examination, Subject, examine, gate, policy_of, status_patch
 from sovereigncloud.engine.guards import Guards, ObjectWriter
 from sovereigncloud.engine.outcomes import outcome_of
+from sovereigncloud.engine.preflight import Preflight
 from sovereigncloud.engine.store import AnyResource
 from sovereigncloud.engine.tracks import Track
 from sovereigncloud.engine.watch import BeingReadError
@@ -54,6 +55,7 @@ class Reconciler:
         actor: performs steps.
         guards: lets objects go.
         writer: of status.
+        preflight: says which rights lack where one was refused.
         may_write: whether this process holds the Lease; without it nothing is written anywhere.
         event: posts a Kubernetes event: (resource, type, reason, message).
         ingest: keeps the reply to a PATCH of ours in the store.
@@ -68,13 +70,14 @@ class Reconciler:
         guards: Guards,
         writer: ObjectWriter,
         *,
+        preflight: Preflight,
         may_write: Callable[[], bool],
         event: Callable[[AnyResource, str, str, str], None],
         ingest: Callable[[Json], None],
         vanished: Callable[[Key, str], None],
     ) -> None:
         self._controllers, self._shared, self._actor, self._guards = controllers, shared, actor, guards
-        self._writer, self._may_write = writer, may_write
+        self._writer, self._may_write, self._preflight = writer, may_write, preflight
         self._event, self._ingest, self._vanished = event, ingest, vanished
 
     async def reconcile(self, key: Key) -> Result:
@@ -109,7 +112,8 @@ class Reconciler:
             except (NotYet, MissingSecret, OutsideError) as error:
                 if isinstance(error, Auth):
                     self._shared.distrust(scope.resource, scope.uses)
-                outcome, failed = outcome_of(error), not isinstance(error, NotYet)
+                explained = await self._preflight.explained(error, scope.resource)
+                outcome, failed = explained or outcome_of(error), not isinstance(error, NotYet)
                 if isinstance(error, BeingReadError) or (
                     isinstance(error, NotYet) and scope.resource.status.condition("Ready")
                 ):

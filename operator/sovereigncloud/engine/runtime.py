@@ -21,6 +21,7 @@ from sovereigncloud.engine.events import EventPoster
 from sovereigncloud.engine.examine import AnyController, owner_of
 from sovereigncloud.engine.guards import Guards, ObjectWriter
 from sovereigncloud.engine.metrics import Metrics
+from sovereigncloud.engine.preflight import Preflight
 from sovereigncloud.engine.reconciler import Reconciler, Result
 from sovereigncloud.engine.settings import Settings
 from sovereigncloud.engine.store import Store, Stored, key_of, secret_key, targets
@@ -123,6 +124,7 @@ class Engine:
         limits = Limits(settings.brake_objects, settings.brake_fraction)
         self._sweeper = Sweeper(self._shared, controllers, self._recheck, limits, metrics)
         guards = Guards(controllers, self.store, writer, self.ingest)
+        self._preflight = Preflight(clients, self.store.get, clock)
         actor = Actor(
             self._shared,
             guards,
@@ -130,6 +132,7 @@ class Engine:
             limits=limits,
             grace=settings.late_write_grace,
             may_begin=lambda: may_write() and not self.queue.stopped,
+            preflight=self._preflight,
             backoff=backoff,
         )
         self._reconciler = Reconciler(
@@ -138,6 +141,7 @@ class Engine:
             actor,
             guards,
             writer,
+            preflight=self._preflight,
             may_write=may_write,
             event=self._events.post,
             ingest=self.ingest,
@@ -212,6 +216,7 @@ class Engine:
         for secret in stored.uses.secrets:
             if next(self.store.users(secret_key(key.namespace, secret.name)), None) is None:
                 self._clients.drop(key.namespace, secret.name)
+                self._preflight.drop(key.namespace, secret.name)
         for other in (*targets(stored.uses), *self.store.users(key)):
             self._recheck(other)
         for owner in stored.body()["metadata"].get("ownerReferences") or ():

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sovereigncloud.api import BareMetalServer
-from sovereigncloud.api.base import DeletionPolicy
 from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.identity import (
     OVH_INSTALLATION,
@@ -19,24 +18,23 @@ from sovereigncloud.core.identity import (
     OVH_UID,
     Mark,
     Ownership,
-    is_half_removed,
     mark_from_ovh,
     ownership,
 )
-from sovereigncloud.core.outcome import DONE, Outcome, Phase, blocked, done, stalled, waiting
+from sovereigncloud.core.outcome import DONE, Outcome, Phase, done, stalled, waiting
 from sovereigncloud.core.plan import Action, Cause, Drift, Plan, Step
 from sovereigncloud.kinds import endpoint
 from sovereigncloud.kinds.controller import SecretUse, Uses, World
-from sovereigncloud.kinds.installation import INSTALLED_TAG
+from sovereigncloud.kinds.ordering import OrderStep, order_status, perform_purchase, plan_purchase
+from sovereigncloud.kinds.ordering_observation import shop_of
 from sovereigncloud.kinds.pending import Asked, answered, asked, join, pending
-from sovereigncloud.kinds.ports import ServerSummary, VrackView
+from sovereigncloud.kinds.ports import Ovh, ServerSummary, VrackView
 from sovereigncloud.kinds.private_interface import (
     ASKED,
     DETACH_ASKED,
     LOOK_AGAIN,
     AttachInterface,
     DetachInterface,
-    plan_detach,
     plan_interface,
 )
 from sovereigncloud.kinds.reinstall import (
@@ -53,6 +51,7 @@ from sovereigncloud.kinds.reinstall import (
 from sovereigncloud.kinds.reinstall_steps import begin_reinstall, record_reinstall
 from sovereigncloud.kinds.server_identity import RecordIdentity, known_as, plan_identity, recorded, service_name_of
 from sovereigncloud.kinds.server_observation import Observed, look_closer, observe_server
+from sovereigncloud.kinds.server_release import EndServer, UntagServer, perform_release, plan_release
 
 _NAME_PATH = "spec.name"
 _RENAME_ASKED = "renamed"
@@ -63,11 +62,6 @@ _RENAME_WITHIN = 900.0  # a display name shows up after up to ten minutes (Terra
 class MarkServer(Step):
     urn: str
     mark: Mark
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UntagServer(Step):
-    urn: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,14 +93,14 @@ class BareMetalServerController:
         identity = plan_identity(resource, observed.identity.name)
         resource = known_as(resource, observed.identity.name)
         if resource.deleting:
-            return _deletion(resource, observed, now)
+            return plan_release(resource, observed, now)
         ovh, summary = resource.spec.ovh, observed.summary
         if ovh is None:
             return Plan(outcome=stalled(Reason.NO_PROVIDER, "spec has no provider; set spec.ovh"))
         if observed.identity.problem is not None:
             return Plan(outcome=observed.identity.problem)
         if summary is None:
-            return Plan(outcome=_no_such_server(observed.identity.name))
+            return _absent(resource, observed, now)
         return _of_server(resource, observed, summary, now, identity)
 
     # -- performing
@@ -115,17 +109,24 @@ class BareMetalServerController:
         ovh = resource.spec.ovh
         if ovh is None:
             return DONE
+        if isinstance(step, RecordIdentity):
+            return recorded(step, resource.metadata.name)
+        if isinstance(step, OrderStep):
+            return await perform_purchase(step, await shop_of(resource, world), world.now)
         client = await world.ovh(ovh.endpoint, resource.metadata.namespace, ovh.credentials_secret_ref.name)
         name = service_name_of(resource)
         match step:
-            case RecordIdentity():
-                return recorded(step, resource.metadata.name)
+            case UntagServer() | EndServer():
+                return await perform_release(step, client)
+            case _:
+                return await self._change(step, resource, client, name, world)
+
+    async def _change(self, step: Step, resource: BareMetalServer, client: Ovh, name: str, world: World) -> Outcome:
+        """What is done to a server that stays."""
+        match step:
             case MarkServer():
                 await client.tag(step.urn, step.mark.for_ovh())
                 return done(Reason.MARKED, f"server {name} carries the mark of this installation")
-            case UntagServer():
-                await client.untag(step.urn, frozenset({OVH_INSTALLATION, OVH_OBJECT, OVH_UID, INSTALLED_TAG}))
-                return done(Reason.RELEASED, f"server {name} no longer carries the mark of this installation")
             case RenameServer():
                 await client.rename(name, step.name)
                 return done(
@@ -157,11 +158,17 @@ class BareMetalServerController:
         before, details = resource.status, observed.details
         record = read_record(observed.summary.tags) if observed.summary else None
         reinstalled = record.token if record and record.stage is Stage.DONE else before.reinstalled
-        name = observed.identity.name or service_name_of(resource) or None
+        # What is delivered to an object that is being deleted is not written down: without a mark only its order tells.
+        found = "" if resource.deleting and observed.purchase else observed.identity.name
+        name = found or service_name_of(resource) or None
+        order = before.order.model_dump(by_alias=True, exclude_none=True) if before.order else None
+        if observed.purchase is not None:
+            order = order_status(observed.purchase, order or {})
         if details is None:
             interfaces = [i.model_dump(by_alias=True, exclude_none=True) for i in before.interfaces or ()]
             return {
                 "serviceName": name,
+                "order": order,
                 "address": before.address,
                 "region": before.region,
                 "operatingSystem": before.operating_system,
@@ -171,6 +178,7 @@ class BareMetalServerController:
             }
         return {
             "serviceName": name,
+            "order": order,
             "address": details.server.ip or None,
             "region": details.server.region or None,
             "operatingSystem": details.server.os or None,
@@ -207,6 +215,17 @@ def _of_server(
         case _:
             marking = Plan(steps=(_marking(summary.service_name, summary, observed.mark),))
     return join((identity, marking, differences))
+
+
+def _absent(resource: BareMetalServer, observed: Observed, now: datetime) -> Plan:
+    """The machine is not there: it is to be bought, it is on its way, or nobody knows it."""
+    name, purchase = observed.identity.name, observed.purchase
+    if purchase is None:
+        return Plan(outcome=_no_such_server(name))
+    if not name:
+        return plan_purchase(resource, purchase, now)
+    message = f"server {name} was delivered with order {purchase.order}; waiting until the account shows it"
+    return Plan(outcome=waiting(Reason.DELIVERING, message, after=60.0))
 
 
 def _no_such_server(name: str) -> Outcome:
@@ -279,29 +298,6 @@ def _plan_name(resource: BareMetalServer, summary: ServerSummary, now: datetime)
         change=change,
     )
     return Plan(drift=drift, steps=(step,))
-
-
-def _deletion(resource: BareMetalServer, observed: Observed, now: datetime) -> Plan:
-    if observed.held:
-        held = blocked(f"still in use: {'; '.join(observed.held)}", reason=Reason.IN_USE)
-        return Plan(outcome=replace(held, after=10.0))
-    summary = observed.summary
-    if resource.deletion_policy is DeletionPolicy.RETAIN or summary is None:
-        return Plan()
-    found = mark_from_ovh(summary.tags)
-    ours = ownership(found, observed.mark) in {Ownership.OURS, Ownership.PREDECESSOR}
-    if not ours and not is_half_removed(summary.tags, observed.mark):
-        return Plan()
-    detach = plan_detach(resource, observed.vrack, now)
-    if detach.steps or detach.outcome.phase is not Phase.DONE:
-        return detach
-    untag = UntagServer(
-        action=Action.DELETE,
-        target=f"mark of server {summary.service_name}",
-        fields=("spec.deletionPolicy",),
-        urn=summary.urn,
-    )
-    return Plan(steps=(untag,))
 
 
 # --- performing ------------------------------------------------------------------------------------------------------

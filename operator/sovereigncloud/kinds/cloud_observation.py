@@ -18,7 +18,7 @@ from sovereigncloud.kinds.composition import is_composed, network_key
 from sovereigncloud.kinds.controller import AnyResource, World
 from sovereigncloud.kinds.dismantling import Remains, gives_back
 from sovereigncloud.kinds.endpoint import Endpoint, endpoint_of, generated_secret, server_key
-from sovereigncloud.kinds.errors import MissingSecret, NotFound, OutsideError, Retry
+from sovereigncloud.kinds.errors import MissingSecret, NotFound, Retry
 from sovereigncloud.kinds.giving_back import LET_GO, blocks_inside, ours
 from sovereigncloud.kinds.hosts_leaving import Going, find_leavers
 from sovereigncloud.kinds.installation import Known, record_of
@@ -36,7 +36,8 @@ from sovereigncloud.kinds.ports import (
 from sovereigncloud.kinds.routing import astray
 from sovereigncloud.kinds.server_identity import hosted_service_name
 from sovereigncloud.kinds.verification import Seen
-from sovereigncloud.kinds.verification_record import Probe, probes_of
+from sovereigncloud.kinds.verification_observation import last_probes, observe_verification
+from sovereigncloud.kinds.verification_record import Probe
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,9 @@ async def observe_cloud(cloud: SovereignCloud, world: World) -> Observed:
     """Reads only."""
     observed = _children(cloud, world, Observed(world.mark(cloud), admitted=world.admitted))
     if cloud.deleting:
-        return await _last_probes(cloud, world, await _last_look(cloud, world, observed))
+        observed = await _last_look(cloud, world, observed)
+        probes = await last_probes(cloud, observed.mark, world, asked=observed.remains.machines is not None)
+        return replace(observed, remains=observed.remains.without(p.vm.id for p in probes), probes=probes)
     endpoint = endpoint_of(cloud, world.get)
     observed = replace(observed, endpoint=endpoint, insecure=_insecure(endpoint, world))
     if cloud.spec.hosted is not None:
@@ -221,8 +224,11 @@ async def _ask(cloud: SovereignCloud, world: World, observed: Observed) -> Obser
             # Its first answer: it is told before anything in it is read, since all that lives there waits for it.
             return observed
         view, front = await world.view(cloud.key), observed.front
-        seen = Seen(world.now, observed.mark, front, view) if front else None
-        return replace(observed, view=view, verification=seen)
+        observed = replace(observed, view=view)
+        if front is None:
+            return observed
+        seen = await observe_verification(cloud, Seen(world.now, observed.mark, front, view), observed.servers, world)
+        return replace(observed, verification=seen)
     except Retry as error:
         return replace(observed, front=None, error=str(error), after=error.after)
     except MissingSecret:
@@ -270,21 +276,3 @@ async def _what_stands(cloud: SovereignCloud, world: World, remains: Remains, ma
         return remains
     account = await world.account(ovh.endpoint, cloud.metadata.namespace, ovh.credentials_secret_ref.name, ovh.vrack)
     return replace(remains, blocks=blocks_inside(cloud, account.vracks.get(ovh.vrack)))
-
-
-async def _last_probes(cloud: SovereignCloud, world: World, observed: Observed) -> Observed:
-    """What a verification left in a cloud that goes. OpenNebula is asked where a run was under way, and not waited for: it
-    ends these machines by itself, and with Retain nothing that does not answer holds a deletion up.
-    """
-    remains, told = observed.remains, cloud.status.verification
-    if remains.machines is None and (told is None or told.started_at is None or told.finished_at is not None):
-        return observed
-    try:
-        view = await world.view(cloud.key)
-        owner = view.owner if view.owner is not None else (await (await world.open_nebula(cloud.key)).front()).user_id
-    except (OutsideError, MissingSecret):
-        return observed
-    probes = probes_of(view, observed.mark, owner)
-    ids = {p.vm.id for p in probes}
-    machines = None if remains.machines is None else tuple(vm for vm in remains.machines if vm.id not in ids)
-    return replace(observed, remains=replace(remains, machines=machines), probes=probes)

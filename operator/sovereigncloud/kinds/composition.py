@@ -65,7 +65,7 @@ def plan_children(
         if child is None or (not child.deleting and differs(manifest, child)):
             steps.append(_apply(manifest, Action.CREATE if child is None else Action.UPDATE))
     for gone in dropped:
-        steps += remove(cloud, gone, _policy_of_dropped(cloud))
+        steps += remove(cloud, gone, _policy_of_dropped(cloud, gone))
     return Plan(steps=tuple(steps))
 
 
@@ -175,12 +175,15 @@ def _as_is(cloud: SovereignCloud, child: AnyResource, policy: DeletionPolicy) ->
     return manifest
 
 
-def _policy_of_dropped(cloud: SovereignCloud) -> DeletionPolicy:
-    """An entry taken off the list: what the operator made goes, what a person built stays, unless the cloud says."""
+def _policy_of_dropped(cloud: SovereignCloud, child: AnyResource) -> DeletionPolicy:
+    """An entry taken off the list: what the operator made goes, what a person built or bought stays, unless the cloud
+    says. A server is not cancelled because a line was deleted.
+    """
     if cloud.spec.deletion_policy is not None:
         return cloud.spec.deletion_policy
     hosted = cloud.spec.hosted
-    return DeletionPolicy.DELETE if hosted and hosted.open_nebula.install else DeletionPolicy.RETAIN
+    made = hosted is not None and hosted.open_nebula.install is not None and not isinstance(child, BareMetalServer)
+    return DeletionPolicy.DELETE if made else DeletionPolicy.RETAIN
 
 
 def _apply(manifest: Mapping[str, object], action: Action) -> ApplyChild:

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Self
 
 from sovereigncloud.api import BareMetalServer, SovereignCloud
-from sovereigncloud.api.base import DeletionPolicy
+from sovereigncloud.api.base import ConditionStatus, DeletionPolicy
 from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.outcome import Outcome, Phase, blocked, retry, waiting
 from sovereigncloud.core.plan import Action, Plan, Step
@@ -54,6 +55,13 @@ class Remains:
     credentials: bool = False
     hosts: tuple[Host, ...] = ()
     blocks: tuple[str, ...] = ()
+
+    def without(self, machines: Iterable[int]) -> Self:
+        """The same without these machines, which end by themselves."""
+        gone = frozenset(machines)
+        if self.machines is None or not gone:
+            return self
+        return replace(self, machines=tuple(vm for vm in self.machines if vm.id not in gone))
 
 
 def plan_dismantling(cloud: SovereignCloud, remains: Remains, now: datetime) -> Plan:
@@ -100,8 +108,16 @@ def _somebody_inside(remains: Remains) -> Outcome | None:
 
 def _remove(cloud: SovereignCloud, children: list[AnyResource]) -> Plan:
     steps = tuple(s for child in children for s in remove(cloud, child, cloud.deletion_policy))
-    message = f"waiting until they are gone: {_listed(str(c.key) for c in children)}"
+    message = f"waiting until they are gone: {_listed(_says(c) for c in children)}"
     return Plan(steps=steps, outcome=waiting(Reason.DELETING_CHILDREN, message, after=_LOOK_AGAIN))
+
+
+def _says(child: AnyResource) -> str:
+    """Its name; of one that is on its way and stands still, also why."""
+    ready = child.status.condition("Ready")
+    if not child.deleting or ready is None or ready.status == ConditionStatus.TRUE or not ready.message:
+        return str(child.key)
+    return f"{child.key} ({ready.reason}: {ready.message})"
 
 
 def _credentials(cloud: SovereignCloud, remains: Remains) -> Plan:

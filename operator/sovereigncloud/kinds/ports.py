@@ -11,6 +11,9 @@ from typing import Protocol
 
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.kinds.installer_port import Reach, VirtualAddress
+from sovereigncloud.kinds.ordering_port import Shop
+from sovereigncloud.kinds.rights_port import Rights
+from sovereigncloud.kinds.validation_port import Validation, ValidationState
 
 # --- OpenNebula ------------------------------------------------------------------------------------------------------
 
@@ -389,6 +392,16 @@ class Reinstallation:
 class Ovh(Protocol):
     """One OVHcloud account under one credential."""
 
+    @property
+    def rights(self) -> Rights:
+        """What the credential may do."""
+        ...
+
+    @property
+    def orders(self) -> Shop:
+        """Ordering and the end of services."""
+        ...
+
     async def view(self, began: float, vracks: frozenset[str]) -> AccountView: ...
     async def server(self, service_name: str) -> Server: ...
     async def interfaces(self, service_name: str) -> tuple[Interface, ...]: ...
@@ -478,6 +491,14 @@ class Installer(Protocol):
     async def state(self, installation: Installation) -> InstallState: ...
     async def start(self, installation: Installation) -> None:
         """Idempotent: the same hash never starts a second run."""
+        ...
+
+    async def validation(self, wanted: Validation) -> ValidationState:
+        """What became of a run of one-deploy-validation."""
+        ...
+
+    async def validate(self, wanted: Validation) -> None:
+        """Idempotent: one run is made once. Raises Conflict while the installer, or another run, is at work there."""
         ...
 
 

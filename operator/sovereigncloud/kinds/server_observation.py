@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from sovereigncloud.api import BareMetalServer, SovereignCloud
+from sovereigncloud.api.baremetalserver import OvhServer
 from sovereigncloud.api.base import FINALIZER, DeletionPolicy, Key
 from sovereigncloud.api.sovereigncloud import HostedServer
 from sovereigncloud.core.identity import Mark, Ownership, mark_from_ovh, ownership
 from sovereigncloud.kinds import endpoint
 from sovereigncloud.kinds.controller import World
-from sovereigncloud.kinds.errors import NotFound
+from sovereigncloud.kinds.errors import MissingSecret, NotFound, OutsideError
 from sovereigncloud.kinds.giving_back import holds_its_servers
+from sovereigncloud.kinds.ordering_observation import Purchase, observe_purchase
+from sovereigncloud.kinds.ordering_port import Renewal
 from sovereigncloud.kinds.ports import Ovh, ServerSummary, VrackView
 from sovereigncloud.kinds.private_interface import attached
 from sovereigncloud.kinds.reinstall import Details, carried_out, is_open, read_record
@@ -24,6 +27,8 @@ from sovereigncloud.kinds.server_identity import (
     service_name_of,
 )
 
+_OURS = frozenset({Ownership.OURS, Ownership.PREDECESSOR})
+
 
 @dataclass(frozen=True, slots=True)
 class Observed:
@@ -31,6 +36,8 @@ class Observed:
 
     Attributes:
         identity: which machine it is.
+        purchase: how far its order is, until it is known which machine was delivered.
+        renewal: how the service goes on, of a server that is to end with its object.
         summary: None where the account's view does not show the server (or, being deleted, nothing was asked).
         details: None at rest.
         holder: another object of this installation that the server is marked for and that exists.
@@ -40,6 +47,8 @@ class Observed:
 
     mark: Mark
     identity: Identity = UNKNOWN
+    purchase: Purchase | None = None
+    renewal: Renewal | None = None
     summary: ServerSummary | None = None
     vrack: VrackView | None = None
     details: Details | None = None
@@ -47,26 +56,31 @@ class Observed:
     held: tuple[str, ...] = ()
     ssh_key: str = ""
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether the machine carries this object's mark, or was delivered for it a moment ago."""
+        if self.summary is None:
+            return False
+        found = mark_from_ovh(self.summary.tags)
+        return ownership(found, self.mark) in _OURS or (found is None and self.purchase is not None)
+
 
 async def observe_server(resource: BareMetalServer, world: World) -> Observed:
     mark, ovh = world.mark(resource), resource.spec.ovh
     if resource.deleting:
         held = await _held(resource, world)
-        if held or resource.deletion_policy is DeletionPolicy.RETAIN:
+        if held or ovh is None:
             return Observed(mark, held=held)
+        return await _last_look(resource, ovh, world, mark)
     if ovh is None:
         return Observed(mark)
-    namespace, secret = resource.metadata.namespace, ovh.credentials_secret_ref.name
-    view = await world.account(ovh.endpoint, namespace, secret, ovh.vrack or "")
-    identity = identify_server(resource, view.servers, mark)
-    summary, vrack = view.servers.get(identity.name), view.vracks.get(ovh.vrack or "")
-    observed = Observed(mark, identity, summary, vrack)
-    if resource.deleting or not identity.name:
+    observed = await _in_account(resource, ovh, world, mark)
+    if not observed.identity.name:
         return observed
-    resource = known_as(resource, identity.name)
-    if summary is None or look_closer(resource, summary, vrack):
-        client = await world.ovh(ovh.endpoint, namespace, secret)
-        observed = replace(observed, details=await _details(client, resource, identity.name, summary))
+    resource, summary = known_as(resource, observed.identity.name), observed.summary
+    if summary is None or look_closer(resource, summary, observed.vrack):
+        client = await world.ovh(ovh.endpoint, resource.metadata.namespace, ovh.credentials_secret_ref.name)
+        observed = replace(observed, details=await _details(client, resource, observed.identity.name, summary))
     if observed.summary is None and observed.details is not None:
         server = observed.details.server
         known = ServerSummary(server.service_name, server.urn, server.display_name, server.tags)
@@ -74,6 +88,43 @@ async def observe_server(resource: BareMetalServer, world: World) -> Observed:
     if observed.details is not None and observed.details.systems:
         observed = replace(observed, ssh_key=await _ssh_key(resource, world))
     return replace(observed, holder=_holder(observed, world))
+
+
+async def _in_account(resource: BareMetalServer, ovh: OvhServer, world: World, mark: Mark) -> Observed:
+    """The account's view, and the order of a machine that is not known yet."""
+    namespace, secret = resource.metadata.namespace, ovh.credentials_secret_ref.name
+    view = await world.account(ovh.endpoint, namespace, secret, ovh.vrack or "")
+    identity, purchase = identify_server(resource, view.servers, mark), None
+    if not identity.name and identity.problem is None and ovh.order is not None:
+        purchase = await observe_purchase(resource, ovh.order, world)
+        identity = Identity(purchase.domain)
+    return Observed(
+        mark,
+        identity,
+        purchase,
+        summary=view.servers.get(identity.name),
+        vrack=view.vracks.get(ovh.vrack or ""),
+    )
+
+
+async def _last_look(resource: BareMetalServer, ovh: OvhServer, world: World, mark: Mark) -> Observed:
+    """What a server that is being deleted still has of ours. With Retain nothing that fails here holds it up."""
+    if resource.deletion_policy is DeletionPolicy.RETAIN:
+        secret = ovh.credentials_secret_ref.name
+        try:
+            view = await world.account(ovh.endpoint, resource.metadata.namespace, secret, ovh.vrack or "")
+        except (MissingSecret, OutsideError):
+            return Observed(mark)
+        identity = identify_server(resource, view.servers, mark)
+        return Observed(mark, identity, summary=view.servers.get(identity.name))
+    observed = await _in_account(resource, ovh, world, mark)
+    if not observed.is_ours:
+        return observed
+    client = await world.ovh(ovh.endpoint, resource.metadata.namespace, ovh.credentials_secret_ref.name)
+    try:
+        return replace(observed, renewal=await client.orders.renewal(observed.identity.name))
+    except NotFound:
+        return observed
 
 
 def look_closer(resource: BareMetalServer, summary: ServerSummary, vrack: VrackView | None) -> bool:
@@ -136,7 +187,8 @@ async def _held(resource: BareMetalServer, world: World) -> tuple[str, ...]:
         return ()
     if cloud.deleting:
         others = tuple(str(user.key) for user in world.users(key) if not isinstance(user, BareMetalServer))
-        return others or ((f"{key} gives back its hosts and blocks first",) if holds_its_servers(cloud) else ())
+        leaves = resource.deletion_policy is DeletionPolicy.DELETE and holds_its_servers(cloud)
+        return others or ((f"{key} gives back its hosts and blocks first",) if leaves else ())
     hosted = cloud.spec.hosted.ovh if cloud.spec.hosted else None
     if hosted is not None and any(_is_listed(resource, cloud, server, world) for server in hosted.servers):
         return (f"{key} lists it in spec.hosted.ovh.servers",)

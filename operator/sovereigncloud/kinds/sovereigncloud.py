@@ -36,7 +36,13 @@ from sovereigncloud.kinds.installation_record import CERTIFICATE_TAG
 from sovereigncloud.kinds.pending import asked, join
 from sovereigncloud.kinds.ports import Ovh
 from sovereigncloud.kinds.verification import plan_last_probes, with_verification
-from sovereigncloud.kinds.verification_steps import EndProbe, StartProbe, WriteRecord, perform_verification
+from sovereigncloud.kinds.verification_steps import (
+    EndProbe,
+    StartProbe,
+    StartValidation,
+    WriteRecord,
+    perform_verification,
+)
 
 _ADMINISTRATOR = "oneadmin"
 
@@ -97,7 +103,7 @@ class SovereignCloudController:
             case certificate.BringCertificate():
                 await world.installer.start(step.installation)
                 return certificate.begun(step)
-            case WriteRecord() | StartProbe() | EndProbe():
+            case WriteRecord() | StartProbe() | EndProbe() | StartValidation():
                 return await perform_verification(step, resource, world)
             case _:
                 raise TypeError(f"not a step of a SovereignCloud: {type(step).__name__}")

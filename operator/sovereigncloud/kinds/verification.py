@@ -21,7 +21,9 @@ from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Outcome, Phase, waiting
 from sovereigncloud.core.plan import Action, Plan, Step
 from sovereigncloud.kinds.ports import CloudView, Front
+from sovereigncloud.kinds.validation_port import Validation, ValidationState
 from sovereigncloud.kinds.verification_checks import LIMIT, Check, Look, image_of, judge, wanted_checks
+from sovereigncloud.kinds.verification_job import CERTAIN, checks_of_job, report_of
 from sovereigncloud.kinds.verification_record import (
     FAILED,
     NOTHING,
@@ -32,7 +34,14 @@ from sovereigncloud.kinds.verification_record import (
     read_record,
 )
 from sovereigncloud.kinds.verification_schedule import ScheduleError, next_run, stamp_of
-from sovereigncloud.kinds.verification_steps import FACT, StartProbe, end_probe, refusal_of, write_record
+from sovereigncloud.kinds.verification_steps import (
+    FACT,
+    StartProbe,
+    end_probe,
+    refusal_of,
+    start_validation,
+    write_record,
+)
 
 VERIFIED = "Verified"
 AT_ONCE = 4
@@ -43,17 +52,25 @@ _GIVEN_UP = 2 * _STUCK
 """Seconds after which a run does not wait any longer for the end of a machine."""
 _SHOWN = 5
 
+_JOB_AGAIN = 15.0
+
 Json = dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What was read for a verification."""
+    """What was read for a verification.
+
+    Attributes:
+        validation, job: what is asked of OpenNebula's own suite, and what became of it, while a run of it is under way.
+    """
 
     now: datetime
     mark: Mark
     front: Front
     view: CloudView
+    validation: Validation | None = None
+    job: ValidationState | None = None
 
     @property
     def seconds(self) -> int:
@@ -76,7 +93,7 @@ def with_verification(cloud: SovereignCloud, seen: Seen | None, declared: Plan) 
     if seen is None or _held(cloud):
         return declared
     steps = _steps(cloud, seen, declared)
-    soon = 0.1 if _news(cloud, seen) else None
+    soon = _soon(cloud, seen)
     if not (steps or seen.probes or (cloud.spec.verification is not None and seen.record.running)):
         told = FACT in cloud.external  # of what nobody asks for any more
         return replace(declared, outcome=declared.outcome.with_facts(**{FACT: ""})) if told else declared
@@ -84,14 +101,17 @@ def with_verification(cloud: SovereignCloud, seen: Seen | None, declared: Plan) 
     return replace(declared, steps=declared.steps + steps, outcome=outcome)
 
 
-def _news(cloud: SovereignCloud, seen: Seen) -> bool:
-    """Whether this look decides a check whose machine then may go: not before status says so, or a crash would forget it."""
+def _soon(cloud: SovereignCloud, seen: Seen) -> float | None:
+    """When it is worth looking again: at once after a check was decided, since what follows waits until status says so, or a
+    crash would forget it; a Job takes its time; a machine is seen in the next view.
+    """
     spec, record = cloud.spec.verification, seen.record
     if spec is None or not record.running:
-        return False
-    told, machines = _told_of(cloud.status.verification, record), _by_check(seen.probes, record)
-    decided = {c.name for c in checks_of_run(cloud, spec, seen, record) if c.final}
-    return any(name in machines and not _decided(told, name) for name in decided)
+        return None
+    told = _told_of(cloud.status.verification, record)
+    if any(c.final and not _decided(told, c.name) for c in checks_of_run(cloud, spec, seen, record)):
+        return 0.1
+    return _JOB_AGAIN if record.suite == Suite.ONE_DEPLOY_VALIDATION else None
 
 
 def _decided(told: Mapping[str, Check], name: str) -> bool:
@@ -117,11 +137,12 @@ def _of_run(cloud: SovereignCloud, spec: Verification, seen: Seen, record: Recor
     """The next steps of a run that is under way."""
     checks, mine = checks_of_run(cloud, spec, seen, record), _by_check(seen.probes, record)
     told = _told_of(cloud.status.verification, record)
-    open_checks = {c.name for c in checks if not c.final or (not _decided(told, c.name) and c.name in mine)}
-    needed = {p.vm.id for name, p in mine.items() if name in open_checks}
-    others = tuple(p for p in seen.probes if p.vm.id not in needed)
-    endings = _endings(seen, others)
-    if open_checks:
+    undecided = {c.name for c in checks if not _decided(told, c.name)}
+    needed = {p.vm.id for name, p in mine.items() if name in undecided}
+    endings = _endings(seen, (p for p in seen.probes if p.vm.id not in needed))
+    if undecided:
+        if record.suite == Suite.ONE_DEPLOY_VALIDATION:
+            return (*endings, *_job(seen, record))
         pending = [c for c in checks if c.result is Result.PENDING]
         free = max(AT_ONCE - len(seen.probes), 0)
         return (*endings, *_beginnings(spec, seen, record, pending[:free]))
@@ -131,6 +152,22 @@ def _of_run(cloud: SovereignCloud, spec: Verification, seen: Seen, record: Recor
     over = record.finished(verdict, summary, seen.seconds)
     target = f"result of the verification of {cloud.metadata.name}"
     return (*endings, write_record(seen.front.zone_id, seen.mark, over, target))
+
+
+def _job(seen: Seen, record: Record) -> tuple[Step, ...]:
+    """Recorded first, then made: one that is not there long after that was there."""
+    if seen.validation is None or seen.job is None or seen.job.state != "Absent" or _lost(seen, record):
+        return ()
+    start = start_validation(seen.validation)
+    if record.started:
+        return (start,)
+    begun = replace(record, started=seen.seconds)
+    target = f"Job of the verification of {seen.validation.installation.cloud}"
+    return (write_record(seen.front.zone_id, seen.mark, begun, target), start)
+
+
+def _lost(seen: Seen, record: Record) -> bool:
+    return record.started > 0 and seen.seconds - record.started >= CERTAIN
 
 
 def _endings(seen: Seen, probes: Iterable[Probe]) -> tuple[Step, ...]:
@@ -205,6 +242,12 @@ def checks_of_run(cloud: SovereignCloud, spec: Verification, seen: Seen, record:
     """Every check of the run that is under way, with what is known now."""
     if record.suite != suite_of(spec):
         return ()
+    before = _told_of(cloud.status.verification, record)
+    if record.suite == Suite.ONE_DEPLOY_VALIDATION:
+        job = seen.job
+        if job is not None and job.state == "Absent" and _lost(seen, record):
+            job = ValidationState("Ended", "its Job is gone")
+        return tuple(before[c.name] if _decided(before, c.name) else c for c in checks_of_job(spec, job))
     hosted = cloud.spec.hosted
     install = hosted.open_nebula.install if hosted else None
     look = Look(
@@ -216,7 +259,6 @@ def checks_of_run(cloud: SovereignCloud, spec: Verification, seen: Seen, record:
         probes=_by_check(seen.probes, record),
         fault=refusal_of(cloud.external.get(FACT, ""), record.began),
     )
-    before = _told_of(cloud.status.verification, record)
     return judge(spec, wanted_checks(seen.view), before, look, image_of(spec, seen.view))
 
 
@@ -261,6 +303,8 @@ def verification_fields(cloud: SovereignCloud, seen: Seen | None) -> tuple[Json 
     checks: Iterable[Check] = _told_of(before, record).values()
     if record.running and not _held(cloud):
         checks = checks_of_run(cloud, spec, seen, record)
+    same = before is not None and before.started_at == stamp_of(record.began)
+    report = report_of(spec, seen.job, before.report if same and before else None)
     try:
         at = _next_run(cloud, spec, record, seen.now)
     except ScheduleError:
@@ -272,6 +316,7 @@ def verification_fields(cloud: SovereignCloud, seen: Seen | None) -> tuple[Json 
         "finishedAt": stamp_of(record.ended) if record.ended else None,
         "nextRun": timestamp(at) if at else None,
         "checks": [_entry(c) for c in checks] or None,
+        "report": report.model_dump(by_alias=True, exclude_none=True) if report else None,
     }
     return fields, [_condition(cloud, spec, seen, record, tuple(checks))]
 

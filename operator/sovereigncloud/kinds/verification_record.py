@@ -35,6 +35,7 @@ class Record:
         request: the word that asked for it; empty: the schedule did.
         suite: which one is run.
         began, ended: seconds since the epoch; 0: not yet.
+        started: seconds since the epoch: from then on its Job may be there; 0: it is not, or there is none to be.
         verdict: Passed, Failed or Nothing (no check was run); empty before the end.
         summary: what failed, for people.
         asked: words that asked for a run, this one's included, oldest first.
@@ -44,6 +45,7 @@ class Record:
     suite: str = ""
     began: int = 0
     ended: int = 0
+    started: int = 0
     verdict: str = ""
     summary: str = ""
     asked: tuple[str, ...] = ()
@@ -65,7 +67,8 @@ class Record:
     def text(self) -> str:
         """As it stands in the template. The summary is last, since it may hold anything."""
         return (
-            f"request={self.request};suite={self.suite};began={self.began};ended={self.ended};verdict={self.verdict};"
+            f"request={self.request};suite={self.suite};began={self.began};started={self.started};ended={self.ended};"
+            f"verdict={self.verdict};"
             f"asked={','.join(self.asked)};summary={self.summary}"
         )
 
@@ -74,14 +77,15 @@ def read_record(notes: Mapping[str, str], mark: Mark) -> Record:
     """The record in a zone's template; an empty one where there is none, or none that can be read."""
     head, _, summary = notes.get(attribute_of(mark), "").partition(";summary=")
     fields = dict(part.partition("=")[::2] for part in head.split(";"))
-    began, ended = fields.get("began", ""), fields.get("ended", "")
-    if not began.isdigit() or not ended.isdigit():
+    began, ended, started = (fields.get(name, "") for name in ("began", "ended", "started"))
+    if not (began.isdigit() and ended.isdigit() and started.isdigit()):
         return Record()
     return Record(
         request=fields.get("request", ""),
         suite=fields.get("suite", ""),
         began=int(began),
         ended=int(ended),
+        started=int(started),
         verdict=fields.get("verdict", ""),
         summary=summary,
         asked=tuple(filter(None, fields.get("asked", "").split(","))),

@@ -13,6 +13,7 @@ from sovereigncloud.core.plan import Action, Step
 from sovereigncloud.kinds.controller import World
 from sovereigncloud.kinds.errors import Auth, Conflict, NotFound, Quota, Rejected
 from sovereigncloud.kinds.ports import Attributes
+from sovereigncloud.kinds.validation_port import Validation
 from sovereigncloud.kinds.verification_record import NOTE, Probe, Record, attribute_of, probe_note
 from sovereigncloud.kinds.vm_states import Situation, state_of
 
@@ -59,11 +60,24 @@ _UNFIT = re.compile(r"[^A-Za-z0-9._-]+")
 """What OpenNebula takes in no name, and a little more."""
 _WELL = Outcome(facts={FACT: ""})
 
-VerificationStep = WriteRecord | StartProbe | EndProbe
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartValidation(Step):
+    """Makes the Job of OpenNebula's own suite."""
+
+    validation: Validation
+
+
+VerificationStep = WriteRecord | StartProbe | EndProbe | StartValidation
 
 
 def write_record(zone: int, mark: Mark, record: Record, target: str) -> WriteRecord:
     return WriteRecord(action=Action.VERIFY, target=target, beside=FACT, zone=zone, mark=mark, record=record)
+
+
+def start_validation(validation: Validation) -> StartValidation:
+    target = f"Job of one-deploy-validation for {validation.installation.cloud}"
+    return StartValidation(action=Action.VERIFY, target=target, beside=FACT, validation=validation)
 
 
 def end_probe(probe: Probe, now: int, stuck_after: int, *, beside: str = FACT) -> EndProbe | None:
@@ -78,11 +92,14 @@ def end_probe(probe: Probe, now: int, stuck_after: int, *, beside: str = FACT) -
 
 async def perform_verification(step: VerificationStep, cloud: SovereignCloud, world: World) -> Outcome:
     """One write."""
+    if isinstance(step, StartValidation):
+        await world.installer.validate(step.validation)
+        return _WELL
     client = await world.open_nebula(cloud.key)
     match step:
         case WriteRecord():
             await client.update_zone(step.zone, {attribute_of(step.mark): step.record.text})
-            if step.record.ended:
+            if step.record.ended or step.record.started:
                 return _WELL
             return replace(_WELL, events=((Reason.VERIFYING, f"{step.target} was begun"),))
         case StartProbe():

@@ -4,42 +4,30 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
-from sovereigncloud.api.base import API_VERSION, GROUP
+from sovereigncloud.api.base import API_VERSION
 from sovereigncloud.kinds.errors import Conflict, OutsideError
 from sovereigncloud.kinds.ports import Installation, InstallState
+from sovereigncloud.kinds.validation_port import Validation, ValidationState
+from sovereigncloud.providers.installer.job_api import (
+    CLOUD_LABEL,
+    INSTALLER_LABEL,
+    ONE_DEPLOY,
+    JobApi,
+    only_one,
+    state_of,
+)
 from sovereigncloud.providers.installer.pod import pod
+from sovereigncloud.providers.installer.validation import start_validation, validation_state
+
+__all__ = ["CLOUD_LABEL", "INSTALLER_LABEL", "ONE_DEPLOY", "JobApi", "JobInstaller", "job_name", "manifest", "state_of"]
 
 Json = dict[str, Any]
-
-CLOUD_LABEL = f"{GROUP}/cloud"
-INSTALLER_LABEL = f"{GROUP}/installer"
-ONE_DEPLOY = "one-deploy"
 
 _DEADLINE = 7200  # seconds; one-deploy takes tens of minutes
 _MESSAGE = 512  # characters of what a pod said at its end
 _NAME = 38  # of the cloud's name, so that the Job's pod has a name that fits
-
-
-class JobApi(Protocol):
-    """What is needed of the API server. Raises the errors of `kinds.errors`."""
-
-    async def job(self, namespace: str, name: str) -> Json | None:
-        """A Job, or None."""
-        ...
-
-    async def jobs(self, namespace: str, selector: str) -> list[Json]:
-        """Jobs with these labels."""
-        ...
-
-    async def create_job(self, namespace: str, body: Json) -> None:
-        """Raises Conflict when one of that name is there."""
-        ...
-
-    async def pods(self, namespace: str, selector: str) -> list[Json]:
-        """Pods with these labels."""
-        ...
 
 
 class JobInstaller:
@@ -76,16 +64,19 @@ class JobInstaller:
         namespace, name = installation.namespace, job_name(installation)
         if await self._api.job(namespace, name) is not None:
             return
-        selector = f"{CLOUD_LABEL}={installation.cloud},{INSTALLER_LABEL}={ONE_DEPLOY}"
-        for other in await self._api.jobs(namespace, selector):
-            if other["metadata"]["name"] != name and state_of(other).state == "Running":
-                raise Conflict(
-                    f"Job {other['metadata']['name']} of an earlier inventory still runs; waiting for its end"
-                )
+        await only_one(self._api, namespace, installation.cloud, name)
         try:
             await self._api.create_job(namespace, manifest(installation, self._image, self._environment))
         except Conflict:
             return  # of the same name, so of the same inventory
+
+    async def validation(self, wanted: Validation) -> ValidationState:
+        """What became of a run of one-deploy-validation."""
+        return await validation_state(self._api, wanted)
+
+    async def validate(self, wanted: Validation) -> None:
+        """Make its Job unless it is there. Raises Conflict while another one of the cloud runs."""
+        await start_validation(self._api, wanted, self._image, self._environment)
 
 
 def job_name(installation: Installation) -> str:
@@ -94,18 +85,6 @@ def job_name(installation: Installation) -> str:
     named = hashlib.sha256(installation.hash.encode()).hexdigest() if access else servers
     what = "certificate" if installation.only_certificate else "install"
     return f"{installation.cloud[:_NAME].rstrip('-.')}-{what}-{named[:12]}"
-
-
-def state_of(job: Mapping[str, Any], last_words: str = "") -> InstallState:
-    """What the Job's conditions say; a Job that ended says Complete or Failed, everything before that is running."""
-    true = {c["type"]: c for c in (job.get("status") or {}).get("conditions") or () if c.get("status") == "True"}
-    if "Complete" in true:
-        return InstallState("Succeeded")
-    if "Failed" in true:
-        name = job["metadata"]["name"]
-        why = last_words or true["Failed"].get("message") or true["Failed"].get("reason") or "no reason given"
-        return InstallState("Failed", f"Job {name}: {why} (kubectl logs job/{name})")
-    return InstallState("Running", f"Job {job['metadata']['name']}")
 
 
 def said_at_its_end(pod: Mapping[str, Any]) -> str:

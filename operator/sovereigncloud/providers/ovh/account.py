@@ -25,6 +25,7 @@ from sovereigncloud.kinds.ports import (
     Task,
     VrackView,
 )
+from sovereigncloud.kinds.rights_port import Rights
 from sovereigncloud.providers.calls import Observer
 from sovereigncloud.providers.limits import Allowance, Budget, CircuitBreaker, TokenBucket
 from sovereigncloud.providers.ovh.client import (
@@ -37,6 +38,7 @@ from sovereigncloud.providers.ovh.client import (
     ServiceAccount,
     Timeout,
 )
+from sovereigncloud.providers.ovh.orders import Orders
 from sovereigncloud.providers.ovh.replies import (
     PARSER,
     Dedicated,
@@ -49,6 +51,7 @@ from sovereigncloud.providers.ovh.replies import (
     Systems,
     VirtualInterface,
 )
+from sovereigncloud.providers.ovh.rights import Permissions
 from sovereigncloud.providers.ovh.transport import Transport, path
 
 T = TypeVar("T")
@@ -103,7 +106,8 @@ def ovh_factory(
             )
         way_in = credentials(secret)
         budget = budgets.setdefault((endpoint, way_in.name), _full(limits))
-        return Account(transport(endpoints[endpoint], way_in, limits, observer, ca_file, budget))
+        calls = transport(endpoints[endpoint], way_in, limits, observer, ca_file, budget)
+        return Account(calls, has_rules=isinstance(way_in, ApplicationKeys))
 
     return make
 
@@ -136,8 +140,15 @@ def transport(
 class Account:
     """One OVHcloud account under one credential."""
 
-    def __init__(self, calls: Transport) -> None:
+    def __init__(self, calls: Transport, *, has_rules: bool = False) -> None:
         self._calls = calls
+        self.rights: Rights = Permissions(calls, has_rules=has_rules)
+        self._orders = Orders(calls)
+
+    @property
+    def orders(self) -> Orders:
+        """Ordering, and the end of services."""
+        return self._orders
 
     @property
     def allowance(self) -> Allowance:

@@ -28,6 +28,33 @@ class Iam(_Reply):
     tags: Tags = {}
 
 
+class Details(_Reply):
+    """``auth.Details``."""
+
+    account: Text
+    identities: tuple[str, ...] | None = None
+
+
+class Rule(_Reply):
+    """``auth.AccessRule``."""
+
+    method: Text
+    path: Text
+
+
+class Credential(_Reply):
+    """``auth.ApiCredential``."""
+
+    rules: tuple[Rule, ...] | None = None
+
+
+class Authorization(_Reply):
+    """``iam.AuthorizeBatchResponse``."""
+
+    urn: str = Field(alias="resourceURN")
+    refused: tuple[str, ...] | None = Field(default=None, alias="unauthorizedActions")
+
+
 class Resource(_Reply):
     """``iam.resource.Resource``."""
 

@@ -67,23 +67,28 @@ class Transport:
         *,
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
+        reads: bool = False,
     ) -> Reply:
-        """One request. `where` is a path made with path(). Raises the errors of kinds.errors."""
+        """One request. `where` is a path made with path(); `reads`: it changes nothing, whatever its method.
+
+        Raises the errors of kinds.errors.
+        """
         told = f"OVHcloud {method} {unquote(where)}"
         if wait := self._breaker.wait():
             raise self._not_now(told, wait)
         # Who is let through by an open breaker is the one that tries.
         tries = self._breaker.opened
         target = f"{where}?{urlencode(query)}" if query else where
+        write = method != "GET" and not reads
         try:
             async with self._bucket.turn():
                 if not tries and (wait := self._breaker.wait()):  # it opened meanwhile
                     raise self._not_now(told, wait)
                 with self._observer.during(call := Call("ovh", endpoint_class(method, where))):
-                    response = await self._sent(call, method, target, body, headers or {}, told=told)
+                    response = await self._sent(call, method, target, body, headers or {}, told=told, write=write)
         except HeldOffError as error:
             raise self._not_now(told, error.seconds) from None
-        return self._reply(response, told, write=method != "GET")
+        return self._reply(response, told, write=write)
 
     def _not_now(self, told: str, wait: float) -> Retry:
         """In the words of the last failure: a message that changes at every try would be a write to status."""
@@ -98,8 +103,8 @@ class Transport:
         headers: Mapping[str, str],
         *,
         told: str,
+        write: bool,
     ) -> requests.Response:
-        write = method != "GET"
         try:
             with anyio.fail_after(self._deadline):
                 response = await anyio.to_thread.run_sync(

@@ -10,6 +10,9 @@
 | ``PATCH /_admin/servers/{sn}``, ``/vnis/{uuid}``, ``/vracks/{sn}``, ``/ips/{block}`` | set fields behind the back |
 | ``PATCH /_admin/resources/{urn}`` | ``{"displayName": ..., "tags": {key: value or null}}`` |
 | ``POST /_admin/tasks/{id}`` | ``{"status": "done"}``: end it now, well or badly |
+| ``GET /_admin/orders`` | carts and orders, and how often each was paid |
+| ``POST /_admin/orders/{id}`` | ``{"status": "delivered"}``: have it delivered, or ``cancelled``, ``documentsRequested``, now |
+| ``PATCH /_admin/shop`` | ``stock`` by plan code, ``price_factor``, ``payment_methods`` |
 | ``GET``, ``PATCH /_admin/timing`` | how long things take |
 | ``GET /_admin/installed?since=N`` | reinstallations that ended |
 | ``GET``, ``POST``, ``DELETE /_admin/faults[/{name}]`` | the fault plan |
@@ -56,6 +59,9 @@ def add_admin_routes(
         router.add_patch(f"/_admin/{kind}/{{name}}", door.writing(patch))
     router.add_patch("/_admin/resources/{name}", door.writing(door.patch_resource))
     router.add_post("/_admin/tasks/{name}", door.writing(door.finish_task))
+    router.add_get("/_admin/orders", _reading(lambda _: tamper.orders(world)))
+    router.add_post("/_admin/orders/{name}", door.writing(lambda body, name: tamper.move_order(world, int(name), body)))
+    router.add_patch("/_admin/shop", door.writing(lambda body, _: tamper.change_shop(world, body)))
     router.add_get("/_admin/timing", _reading(lambda _: asdict(world.state.timing)))
     router.add_patch("/_admin/timing", door.writing(lambda body, _: tamper.set_timing(world, body)))
     router.add_get("/_admin/installed", _reading(door.installed))

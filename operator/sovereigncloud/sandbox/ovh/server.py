@@ -13,14 +13,21 @@ from multidict import MultiMapping
 
 from sovereigncloud.sandbox.faults import Canned, Dropped, FaultPlan
 from sovereigncloud.sandbox.journal import Journal
-from sovereigncloud.sandbox.ovh import account, ips, servers, vracks
+from sovereigncloud.sandbox.ovh import account, ips, orders, orders_cart, servers, vracks
 from sovereigncloud.sandbox.ovh.admin import add_admin_routes
 from sovereigncloud.sandbox.ovh.auth import Request, authenticate, grant_token
 from sovereigncloud.sandbox.ovh.calls import Call, Caller, Found, Route, find_route
 from sovereigncloud.sandbox.ovh.wire import Json, Refusal, Reply, query_id, refuse
 from sovereigncloud.sandbox.ovh.world import World
 
-ROUTES: Final[tuple[Route, ...]] = (*servers.ROUTES, *vracks.ROUTES, *ips.ROUTES, *account.ROUTES)
+ROUTES: Final[tuple[Route, ...]] = (
+    *servers.ROUTES,
+    *vracks.ROUTES,
+    *ips.ROUTES,
+    *account.ROUTES,
+    *orders_cart.ROUTES,
+    *orders.ROUTES,
+)
 ENDPOINT: Final = "sandbox"
 TOKEN_PATH: Final = "/auth/oauth2/token"
 _ANYBODY: Final = Caller("", "", "")

@@ -152,20 +152,33 @@ def _service_infos(call: Call) -> Json:
         "contactTech": server.account,
         "creation": day(server.created),
         "domain": server.name,
-        "engagedUpTo": None,
+        "engagedUpTo": None if server.engaged_until is None else day(server.engaged_until),
         "expiration": day(server.expires),
         "possibleRenewPeriod": [1, 12],
         "renew": {
             "automatic": True,
-            "deleteAtExpiration": False,
+            "deleteAtExpiration": server.ends,
             "forced": False,
             "manualPayment": False,
-            "period": 1,
+            "period": server.renew_period,
         },
         "renewalType": "automaticV2016",
         "serviceId": server.service_id,
         "status": "ok",
     }
+
+
+def _edit_service_infos(call: Call) -> None:
+    server, body = call.server(), call.body()
+    renew = body.get("renew")
+    if renew is None:
+        return
+    # ``service.RenewType``: these three cannot be left out.
+    missing = [name for name in ("automatic", "deleteAtExpiration", "forced") if not isinstance(renew.get(name), bool)]
+    if missing:
+        raise bad_request(f"Missing parameter: [renew.{missing[0]}]")
+    server.ends = renew["deleteAtExpiration"]
+    server.renew_period = renew.get("period") or server.renew_period
 
 
 def _templates(_: Call) -> list[str]:
@@ -199,6 +212,7 @@ ROUTES: Final = (
     Route("GET", f"{_S}/specifications/network", _network, f"{_A}specifications/network/get"),
     Route("GET", f"{_S}/specifications/ip", _orderable, f"{_A}specifications/ip/get"),
     Route("GET", f"{_S}/serviceInfos", _service_infos, f"{_A}serviceInfos/get"),
+    Route("PUT", f"{_S}/serviceInfos", _edit_service_infos, f"{_A}serviceInfos/edit"),
     Route("GET", "/dedicated/installationTemplate", _templates, public=True),
     Route("GET", "/dedicated/installationTemplate/{templateName}", _template, public=True),
 )

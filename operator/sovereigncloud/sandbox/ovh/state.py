@@ -27,6 +27,13 @@ class Timing:
     display_name_after: float = 0.0  # a new display name shows up late
     eligible_services: float = 0.1  # how long the vRack's eligibility is computed
     token: float = 3599.0  # life of an OAuth2 token
+    cart_listed_after: float = 0.1  # a new cart is missing in the list, not by its id
+    cart_life: float = 365 * 86400.0  # at most, whatever is asked for
+    order_listed_after: float = 0.1  # a new order is missing in the list, not by its number
+    order_life: float = 14 * 86400.0  # an unpaid order is void afterwards
+    payment: float = 0.2  # until a paid order no longer says notPaid: a second payment meanwhile is taken, too
+    check: float = 0.2  # how long the payment is checked
+    delivery: float = 1.0  # from there until the server is there; the real API: hours, or days
 
 
 @dataclass(slots=True)
@@ -144,6 +151,9 @@ class Server:
     expires: float
     installs: list[Install] = field(default_factory=list)
     technician_visits: int = 0
+    ends: bool = False  # not renewed: it ends at its expiration
+    engaged_until: float | None = None
+    renew_period: int = 1
 
     @property
     def name(self) -> str:
@@ -241,6 +251,52 @@ class Task:
 
 
 @dataclass(slots=True)
+class CartItem:
+    """A plan in a cart, or an option of one: then `parent` is its item."""
+
+    id: int
+    plan: str
+    duration: str
+    pricing_mode: str
+    quantity: int
+    parent: int | None = None
+    configurations: dict[int, list[str]] = field(default_factory=dict)  # label, value
+
+
+@dataclass(slots=True)
+class Cart:
+    """A shopping cart; nobody's until it is assigned."""
+
+    id: str
+    subsidiary: str
+    description: str
+    created: float
+    expires: float
+    account: str = ""
+    items: list[CartItem] = field(default_factory=list)
+    read_only: bool = False
+
+
+@dataclass(slots=True)
+class Order:
+    """An order of one server. `payments` are the times that money was taken; more than one is a loss.
+
+    What is not paid is void after `expires`; what is paid is checked, then delivered.
+    """
+
+    id: int
+    account: str
+    cart: str
+    created: float
+    expires: float
+    items: list[CartItem]
+    price: float
+    payments: list[float] = field(default_factory=list)
+    status: str = "notPaid"
+    domain: str = ""  # the server, once it is delivered
+
+
+@dataclass(slots=True)
 class Renaming:
     """A display name that has been accepted and is not shown yet."""
 
@@ -263,6 +319,11 @@ class State:
     ips: dict[str, IpBlock] = field(default_factory=dict)
     tasks: dict[int, Task] = field(default_factory=dict)
     renamings: list[Renaming] = field(default_factory=list)
+    carts: dict[str, Cart] = field(default_factory=dict)
+    orders: dict[int, Order] = field(default_factory=dict)
+    payment_methods: dict[int, str] = field(default_factory=lambda: {4711: "xx1111-ovh"})
+    stock: dict[str, str] = field(default_factory=dict)  # availability by plan code, where it is not the usual
+    price_factor: float = 1.0  # what the catalogue asks for, changed behind everybody's back
     eligible_since: dict[str, float] = field(default_factory=dict)
     next_id: int = 559_351_769
 

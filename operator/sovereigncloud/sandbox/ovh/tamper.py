@@ -1,8 +1,10 @@
 """Changing the world behind everybody's back, as a colleague in the control panel does. At once, without a task."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
+from sovereigncloud.sandbox.ovh.orders_time import deliver
 from sovereigncloud.sandbox.ovh.state import Timing
 from sovereigncloud.sandbox.ovh.wire import Json
 from sovereigncloud.sandbox.ovh.world import World
@@ -121,3 +123,41 @@ def _set(document: Json, changes: Mapping[str, Any]) -> None:
     if unknown:
         raise KeyError(", ".join(sorted(unknown)))
     document.update(changes)
+
+
+def orders(world: World) -> Json:
+    """Carts and orders, as the admin door shows them."""
+    with world.lock:
+        state = world.state
+        return {
+            "carts": [asdict(cart) for cart in state.carts.values()],
+            "orders": [asdict(order) for order in state.orders.values()],
+        }
+
+
+def move_order(world: World, number: int, body: Mapping[str, Any]) -> None:
+    """Give an order a status now; ``delivered`` builds its server.
+
+    Raises:
+        KeyError: no such order.
+    """
+    with world.lock:
+        order, status = world.state.orders[number], body.get("status", "delivered")
+        if status == "delivered":
+            deliver(world.state, order, world.clock())
+        order.status = status
+
+
+def change_shop(world: World, changes: Mapping[str, Any]) -> None:
+    """Stock, prices and payment methods.
+
+    Raises:
+        KeyError: no such thing.
+    """
+    with world.lock:
+        for name, value in changes.items():
+            if name not in {"stock", "price_factor", "payment_methods"}:
+                raise KeyError(name)
+            # Keys of JSON are texts.
+            wanted = {int(k): v for k, v in value.items()} if name == "payment_methods" else value
+            setattr(world.state, name, wanted)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sovereigncloud.sandbox.ovh.orders_time import next_of_orders, progress
 from sovereigncloud.sandbox.ovh.seed import default_state
 from sovereigncloud.sandbox.ovh.state import (
     Effect,
@@ -188,13 +189,15 @@ class World:
             for renaming in [one for one in self.state.renamings if one.due <= now]:
                 self.resource(renaming.urn).display_name = renaming.display_name
                 self.state.renamings.remove(renaming)
+            progress(self.state, now)
 
     def due(self) -> float | None:
         """When something happens next, in seconds since the epoch."""
         with self.lock:
             active = [task for task in self.state.tasks.values() if task.active]
             moments = [task.doing_at if task.status == "init" else task.ends for task in active]
-            return min([*moments, *(one.due for one in self.state.renamings)], default=None)
+            moments += [one.due for one in self.state.renamings]
+            return min([*moments, *next_of_orders(self.state)], default=None)
 
     # -- things
 
