@@ -436,7 +436,7 @@ def test_what_was_installed_on_it_is_over_once_it_is_reinstalled(before, after):
 )
 def test_a_request_is_forgotten_once_it_is_seen(fact, asked):
     """Else the same change by somebody else, minutes later, would pass for a request on its way."""
-    world = world_with(status={"external": {fact: asked}}, age=60)
+    world = world_with(status={"external": {fact: asked, "vrack": "pn-1"}}, age=60)
     assert plan_of(world).outcome.facts == {fact: ""}
 
 
