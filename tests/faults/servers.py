@@ -142,6 +142,7 @@ class HostedDeletion(Hosted):
         if scene.api.get("Secret", "ovh-rbx-oneadmin"):
             orphans.append("the generated Secret")
         duplicates = [f"{method} {path}" for where, method, path in scene.wire.done if path.endswith("/reinstall")]
+        wrongs += [f"{name} is renewed for ever" for name in SERVERS if not scene.ovh.state.servers[name].ends]
         return duplicates, orphans, wrongs
 
 
