@@ -113,9 +113,7 @@ LOST_BUYING = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("call", "fate"), LOST_BUYING, ids=[f"{call} {fate.name}" for call, fate in LOST_BUYING]
-)
+@pytest.mark.parametrize(("call", "fate"), LOST_BUYING, ids=[f"{call} {fate.name}" for call, fate in LOST_BUYING])
 def test_row_01_an_order_that_was_not_heard_of_is_found_and_nothing_is_bought_again(call, fate):
     left = [fate, fate]
 
