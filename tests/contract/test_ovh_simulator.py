@@ -670,7 +670,10 @@ def test_blocks_are_listed_by_what_they_are(client, why, query, number):
     assert len(client.get("/ip", **query)) == number, why
 
 
-def test_reverse_names(client):
+def test_reverse_names(simulator, client):
+    refused = failure(lambda: client.post(f"{IP_BLOCK}/reverse", ipReverse="57.131.167.178", reverse="web.example.org"))
+    assert (refused[0], refused[-1]) == (400, "web.example.org. does not resolve to 57.131.167.178"), "first the name"
+    simulator.world.state.names["web.example.org"] = ["57.131.167.178"]
     client.post(f"{IP_BLOCK}/reverse", ipReverse="57.131.167.178", reverse="web.example.org")
     assert client.get(f"{IP_BLOCK}/reverse") == ["57.131.167.178"]
     assert client.get(f"{IP_BLOCK}/reverse/57.131.167.178")["reverse"] == "web.example.org."

@@ -7,7 +7,7 @@ import json
 import time
 
 import pytest
-from tests.faults import instances, purchases, servers
+from tests.faults import instances, orders, purchases, servers
 from tests.faults.courses import Report, travel
 from tests.faults.forks import Branch, Forks
 from tests.faults.scene import Scene
@@ -29,6 +29,9 @@ COURSES = (
     purchases.HostedOnOrdered,
     servers.HostLost,
     servers.HostedTakeOver,
+    orders.Ordering,
+    orders.OrderAfterLoss,
+    orders.OrderGivenBack,
 )
 
 

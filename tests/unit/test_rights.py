@@ -194,6 +194,11 @@ def test_on_which_things():
     )
 
 
-def test_who_only_looks_or_lives_elsewhere_needs_none():
-    assert needs(cloud(management="Observe"), nobody) == ()
+def test_who_only_looks_needs_to_read():
+    (need,) = needs(cloud(management="Observe"), nobody)
+    assert need.features == {Feature.OBSERVE}
+    assert Feature.VRACK in needs(cloud(management="Observe"), nobody, as_if_managed=True)[0].features
+
+
+def test_who_lives_elsewhere_needs_none():
     assert needs(SovereignCloud.model_validate(objects.cloud()), nobody) == ()
