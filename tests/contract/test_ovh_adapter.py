@@ -359,7 +359,7 @@ async def test_a_block_is_routed_whole_and_its_slash_is_quoted(simulator, either
     async def parked():
         return (await either.block(BLOCK)).routed_to == ""
 
-    assert await either.block(BLOCK) == IpBlock(BLOCK, "", f"urn:v1:eu:resource:ip:{BLOCK}", {})
+    assert await either.block(BLOCK) == IpBlock(BLOCK, "", f"urn:v1:eu:resource:ip:{BLOCK}", {}, ("eu-west-rbx",))
     await either.attach_block(VRACK, BLOCK)
     await until(routed)
     await either.attach_block(VRACK, BLOCK)

@@ -46,6 +46,8 @@ class ScaleIn(Hosted):
 
     name = "scale-in"
     within = 1800.0
+    cloud = copy.deepcopy(Hosted.cloud)
+    cloud["spec"]["deletionPolicy"] = "Delete"
     machines = (("web", GOES), ("db", GOES), ("other", STAYS))
 
     async def prepare(self, scene):

@@ -25,13 +25,18 @@ BY_HAND = (
     'NAME="vm_vlan200"\nVN_MAD="802.1Q"\nPHYDEV="bond1"\nVLAN_ID="200"\nAR=[TYPE="IP4",IP="10.200.0.10",SIZE="80"]'
 )
 BLOCK = "57.131.168.16/28"
+ASKS = ("POST", "/iam/authorization/check")
+"""A question in a POST."""
 TOLD = {
     (*SERVER, "spec.name"): ("one-adopted", ADOPTED),
     (*SERVER, "spec.ovh.vrack"): (OTHER_VRACK, "not attached"),
     (*NETWORK, "spec.addressRanges[10.200.0.10]"): ("10.200.0.10+100", "10.200.0.10+80"),
     (*CLOUD, "spec.hosted.networks[vm_extra].publicBlock"): (f"{BLOCK} routed to {OTHER_VRACK}", "parked"),
     (*CLOUD, "spec.hosted.ovh.servers[one-adopted]"): ("enabled", "disabled"),
+    (*CLOUD, "spec.hosted.networks[vm_vlan200].PHYDEV"): ("vrack_bond", "bond1"),
 }
+MEANT_SO = (*CLOUD, "spec.hosted.networks[vm_vlan200].PHYDEV")
+"""What no manifest declares is told and stays."""
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +94,7 @@ def test_the_differences_are_shown(taken_over, chronicle):
 def test_nothing_was_installed_reinstalled_or_changed(stage, taken_over, by_hand):
     """Its things are marked, and the network that was missing is made: nothing else was written."""
     writes, calls = taken_over
-    assert {(e["method"], e["route"]) for e in stage.ovh_writes(writes)} == {
+    assert {(e["method"], e["route"]) for e in stage.ovh_writes(writes)} - {ASKS} == {
         ("POST", "/iam/resource/{resourceURN}/tag")
     }
     assert {e["path"] for e in stage.one_calls("ovh-adopted", since=calls)} <= {
@@ -130,7 +135,7 @@ def test_trusted_it_is_corrected_and_still_nothing_is_installed(stage, taken_ove
     objects[1]["spec"]["driftPolicy"] = {"default": "Correct"}
     stage.mischief("ovh-adopted", "host-disable", host=stage.address(ADOPTED_ADDRESS))
     stage.apply(objects)
-    chronicle.until("as declared", lambda: is_ready(chronicle.get(*CLOUD)) and not drift(chronicle))
+    chronicle.until("as declared", lambda: is_ready(chronicle.get(*CLOUD)) and set(drift(chronicle)) == {MEANT_SO})
     assert stage.private_interface(ADOPTED)["vrack"] == OTHER_VRACK
     assert stage.block(BLOCK)["document"]["routedTo"] == {"serviceName": OTHER_VRACK}
     assert stage.server(ADOPTED)["resource"]["display_name"] == "one-adopted"
@@ -141,12 +146,15 @@ def test_trusted_it_is_corrected_and_still_nothing_is_installed(stage, taken_ove
 
 
 def test_deleted_it_stays_as_it_is(stage, taken_over, chronicle):
-    """Retain is the default: what the operator made itself goes, what a person built stays."""
+    """Retain is the default: what the operator made itself goes, what a person built stays; only its mark goes."""
     stage.cluster.kubectl("delete", "hinst,mimg", "--all", "-n", "platform", "--timeout=60s")
     before = stage.ovh_mark
     stage.cluster.kubectl("delete", "scloud", "ovh-adopted", "-n", "platform", "--timeout=60s")
     chronicle.gone()
-    assert stage.ovh_writes(before) == []
+    written = {(e["method"], e["route"]) for e in stage.ovh_writes(before)} - {ASKS}
+    assert written == {("DELETE", "/iam/resource/{resourceURN}/tag/{key}")}
+    assert stage.private_interface(ADOPTED)["vrack"] == OTHER_VRACK
+    assert not any(tag.startswith("sovereigncloud.io/") for tag in stage.server(ADOPTED)["resource"]["tags"])
     cloud = stage.cloud("ovh-adopted")
     assert len(cloud["hosts"]) == 1
     assert {"vm_vlan200"} <= {v["name"] for v in cloud["vnets"]}

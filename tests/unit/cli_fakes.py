@@ -202,7 +202,7 @@ class FakeOvh(Logged):
         self.note("install_progress")
         return ()
 
-    async def block(self, block: str) -> IpBlock:
+    async def block(self, block: str, max_age: float = 0.0) -> IpBlock:
         self.note(f"block {block}")
         return IpBlock(block, "", "urn:block", {})
 

@@ -256,6 +256,25 @@ def test_the_same_word_never_asks_twice_not_even_after_another_or_in_a_rebuilt_c
         assert rebuilt.verified[:2] == ("True", "VerificationPassed"), "the zone's template says what came of it"
 
 
+def test_a_few_machines_at_once():
+    outside = Outside()
+    outside.hosts = {n: host(n, f"h{n}") for n in range(1, 3 * AT_ONCE)}
+    Story(outside, {"request": "first"}).until_over()
+    assert len(outside.made) == 3 * AT_ONCE - 1 + 2
+    assert outside.most == AT_ONCE
+
+
+def test_a_word_asks_for_a_verdict_of_now():
+    story = Story(Outside(), {"request": "first"}).until_over()
+    story.verdicts.clear()
+    story.verification = {"request": "second"}
+    story.look()
+    story.look()
+    assert story.verdicts == [("Unknown", "VerificationPending"), ("Unknown", "Verifying")]
+    story.until_over()
+    assert story.verified[0] == "True"
+
+
 @pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("write", range(10))
 def test_wherever_the_operator_ends_nothing_is_left_and_no_word_asks_twice(write, done):

@@ -167,6 +167,8 @@ class BareMetalServerController:
         order = before.order.model_dump(by_alias=True, exclude_none=True) if before.order else None
         if observed.purchase is not None:
             order = order_status(observed.purchase, order or {})
+        elif order and observed.identity.name:
+            order["state"] = "Delivered"
         if details is None:
             interfaces = [i.model_dump(by_alias=True, exclude_none=True) for i in before.interfaces or ()]
             return {
@@ -265,7 +267,8 @@ def _differences(resource: BareMetalServer, observed: Observed, now: datetime) -
     summary, details = observed.summary, observed.details
     if summary is None:
         return Plan()
-    interface = plan_interface(resource, observed.vrack, details.interfaces if details else None, now)
+    interfaces = details.interfaces if details else None
+    interface = plan_interface(resource, observed.vrack, interfaces, now, observed.joining)
     name = _plan_name(resource, summary, now)
     key = plan_host_key(resource, summary.urn, read_pin(summary.tags), observed.heard, now)
     drift = interface.drift + name.drift

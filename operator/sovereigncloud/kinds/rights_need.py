@@ -47,6 +47,7 @@ def _of_cloud(cloud: SovereignCloud, get: Callable[[Key], AnyResource | None]) -
     features = {*_ALWAYS, Feature.VRACK, *_end(cloud)}
     features |= {Feature.REINSTALL} if any(s.reinstall for s in ovh.servers) else set()
     features |= {Feature.BLOCKS} if blocks else set()
+    features |= {Feature.REVERSE_DNS} if any(n.reverse_dns for n in hosted.networks or ()) else set()
     features |= {Feature.DNS} if zone else set()
     names = {
         "dedicatedServer": tuple(filter(None, services)),

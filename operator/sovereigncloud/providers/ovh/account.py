@@ -12,6 +12,7 @@ from weakref import WeakValueDictionary
 
 from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.identity import OVH_INSTALLATION
+from sovereigncloud.kinds.dns_port import Zones
 from sovereigncloud.kinds.errors import AlreadyRunning, Conflict, NotFound, Rejected, Retry
 from sovereigncloud.kinds.inventory_port import Inventory
 from sovereigncloud.kinds.ports import (
@@ -28,6 +29,7 @@ from sovereigncloud.kinds.ports import (
 )
 from sovereigncloud.kinds.reinstall_port import DiskGroup, InstallationTemplate, Part, TemplateInput
 from sovereigncloud.kinds.rights_port import Rights
+from sovereigncloud.kinds.vrack_port import Vracks
 from sovereigncloud.providers.calls import Observer
 from sovereigncloud.providers.limits import Allowance, Budget, CircuitBreaker, TokenBucket
 from sovereigncloud.providers.ovh.client import (
@@ -41,6 +43,7 @@ from sovereigncloud.providers.ovh.client import (
     Timeout,
 )
 from sovereigncloud.providers.ovh.inventory import Listing
+from sovereigncloud.providers.ovh.kept import Kept
 from sovereigncloud.providers.ovh.orders import Orders
 from sovereigncloud.providers.ovh.replies import (
     PARSER,
@@ -57,6 +60,8 @@ from sovereigncloud.providers.ovh.replies import (
 )
 from sovereigncloud.providers.ovh.rights import Permissions
 from sovereigncloud.providers.ovh.transport import Transport, path
+from sovereigncloud.providers.ovh.vracks import VrackCalls
+from sovereigncloud.providers.ovh.zones import ZoneCalls
 
 T = TypeVar("T")
 
@@ -149,6 +154,9 @@ class Account:
         self.rights: Rights = Permissions(calls, has_rules=has_rules)
         self.inventory: Inventory = Listing(calls)
         self._orders = Orders(calls)
+        self._kept = Kept()
+        self.vracks: Vracks = VrackCalls(calls, self._kept)
+        self.zones: Zones = ZoneCalls(calls, self._kept)
 
     @property
     def orders(self) -> Orders:
@@ -176,8 +184,9 @@ class Account:
         listed, more = await self._resources("vrack") if vracks else ([], 0)
         known = {one.name: one for one in listed}
         views = [await self._vrack(known[name]) for name in sorted(vracks) if name in known]
+        tags = {name: one.tags for name, one in known.items()}
         requests = pages + more + 2 * len(views)
-        return AccountView(began, servers, {one.name: one for one in views}, requests)
+        return AccountView(began, servers, {one.name: one for one in views}, tags, requests)
 
     async def _resources(self, kind: str) -> tuple[list[Resource], int]:
         """All of a kind, and how many pages they were."""
@@ -312,13 +321,15 @@ class Account:
     # -- tags
 
     async def tag(self, urn: str, tags: Mapping[str, str]) -> None:
-        for key, value in tags.items():
-            await self._calls.call("POST", path("/v2/iam/resource/{}/tag", urn), {"key": key, "value": value})
+        with self._kept.changing():
+            for key, value in tags.items():
+                await self._calls.call("POST", path("/v2/iam/resource/{}/tag", urn), {"key": key, "value": value})
 
     async def untag(self, urn: str, keys: frozenset[str]) -> None:
         # The installation last: until then whoever comes after a crash knows whose the rest is.
-        for key in sorted(keys, key=lambda k: (k == OVH_INSTALLATION, k)):
-            await self._gone(path("/v2/iam/resource/{}/tag/{}", urn, key))
+        with self._kept.changing():
+            for key in sorted(keys, key=lambda k: (k == OVH_INSTALLATION, k)):
+                await self._gone(path("/v2/iam/resource/{}/tag/{}", urn, key))
 
     # -- vRack
 
@@ -329,20 +340,27 @@ class Account:
     async def detach_interface(self, vrack: str, uuid: str) -> None:
         await self._gone(path(f"{_VRACK}/dedicatedServerInterface/{{}}", vrack, uuid))
 
-    async def block(self, block: str) -> IpBlock:
+    async def block(self, block: str, max_age: float = 0.0) -> IpBlock:
+        return await self._kept.answer(f"block {block}", max_age, lambda: self._block_read(block))
+
+    async def _block_read(self, block: str) -> IpBlock:
         found = await self._read(Ip, path("/v1/ip/{}", _block(block)))
         return IpBlock(
             block=_block(found.ip),
             routed_to=found.routed_to.service if found.routed_to else "",
             urn=found.iam.urn if found.iam else f"urn:v1:eu:resource:ip:{found.ip}",
             tags=found.iam.tags if found.iam else {},
+            regions=tuple(found.regions or ()),
         )
 
-    async def attach_block(self, vrack: str, block: str) -> None:
-        await self._joined(vrack, path(f"{_VRACK}/ip", vrack), {"block": _block(block)})
+    async def attach_block(self, vrack: str, block: str, region: str = "") -> None:
+        body = {"block": _block(block)} | ({"region": region} if region else {})
+        with self._kept.changing():
+            await self._joined(vrack, path(f"{_VRACK}/ip", vrack), body)
 
     async def detach_block(self, vrack: str, block: str) -> None:
-        await self._gone(path(f"{_VRACK}/ip/{{}}", vrack, _block(block)))
+        with self._kept.changing():
+            await self._gone(path(f"{_VRACK}/ip/{{}}", vrack, _block(block)))
 
     async def _joined(self, vrack: str, where: str, body: Mapping[str, Any]) -> None:
         try:
