@@ -198,7 +198,7 @@ def test_3_a_right_is_taken_away_half_way(played):
         world.delete()
         child = ("BareMetalServer", "ovh-rbx-one-1")
         assert await world.scene.run(300, lambda: "vRack" not in str(given_back(world.scene, FRONT)))
-        await world.says("CredentialsRejected", kind=child[0], name=child[1], within=300)
+        await world.says("MissingRights", "tag/remove", kind=child[0], name=child[1], within=300)
         assert world.api.get(*CLOUD), "it waits for its servers"
         account.grants = grants
         await world.ends()
