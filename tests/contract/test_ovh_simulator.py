@@ -232,6 +232,15 @@ def test_preflight_tells_what_is_missing(simulator):
     assert answer == {"resourceURN": urn, "authorizedActions": [reading], "unauthorizedActions": [wiping]}
 
 
+def test_preflight_knows_the_account_itself_but_no_other(simulator):
+    ours, theirs = (f"urn:v1:eu:resource:account:{name}" for name in ("xx1111-ovh", STRANGER))
+    tagging = "account:apiovh:iam/resource/tag/add"
+    answers = oauth_client(simulator).post(
+        "/v2/iam/authorization/check", resourceURNs=[ours, theirs], actions=[tagging]
+    )
+    assert [answer["authorizedActions"] for answer in answers] == [[tagging], []]
+
+
 def test_accounts_do_not_see_each_other(simulator):
     add_account(simulator.world.state, STRANGER)
     other = simulator.world.state.application_keys[1]
@@ -661,7 +670,10 @@ def test_blocks_are_listed_by_what_they_are(client, why, query, number):
     assert len(client.get("/ip", **query)) == number, why
 
 
-def test_reverse_names(client):
+def test_reverse_names(simulator, client):
+    refused = failure(lambda: client.post(f"{IP_BLOCK}/reverse", ipReverse="57.131.167.178", reverse="web.example.org"))
+    assert (refused[0], refused[-1]) == (400, "web.example.org. does not resolve to 57.131.167.178"), "first the name"
+    simulator.world.state.names["web.example.org"] = ["57.131.167.178"]
     client.post(f"{IP_BLOCK}/reverse", ipReverse="57.131.167.178", reverse="web.example.org")
     assert client.get(f"{IP_BLOCK}/reverse") == ["57.131.167.178"]
     assert client.get(f"{IP_BLOCK}/reverse/57.131.167.178")["reverse"] == "web.example.org."

@@ -9,7 +9,7 @@ import pytest
 from tests.contract.ovh_schema import ABSENT, NATIVE, Schema
 
 from sovereigncloud.sandbox.ovh import tamper
-from sovereigncloud.sandbox.ovh.seed import BLOCK, ECO, SERVERS, SPARE, VRACK, add_block, add_server
+from sovereigncloud.sandbox.ovh.seed import BLOCK, ECO, SERVERS, SPARE, VRACK, add_block, add_server, add_zone
 from sovereigncloud.sandbox.ovh.server import ENDPOINT, ROUTES, Simulator, serving
 from sovereigncloud.sandbox.ovh.world import World
 
@@ -17,6 +17,7 @@ pytestmark = pytest.mark.skipif(not NATIVE.is_dir(), reason=ABSENT)
 
 SERVER = SERVERS[0]
 PARKED = "57.131.168.0/29"
+ZONE = "example.fr"
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +29,8 @@ def schema():
 def simulator():
     world = World()
     add_block(world.state, PARKED)
+    add_zone(world.state, ZONE)
+    world.state.names["web.example.org"] = ["57.131.168.2"]
     world.state.servers[SERVER].resource.tags["cloud"] = "one"
     # Tasks must be readable right after they were made, and last until they were read.
     world.state.timing.task_visible_after = 0
@@ -155,6 +158,17 @@ def story(simulator):
     yield "GET", "/ip/{ip}/reverse", parked, None, {}
     yield "GET", "/ip/{ip}/reverse/{ipReverse}", {**parked, "ipReverse": "57.131.168.2"}, None, {}
     yield "DELETE", "/ip/{ip}/reverse/{ipReverse}", {**parked, "ipReverse": "57.131.168.2"}, None, {}
+    where = {"zoneName": ZONE}
+    yield "GET", "/domain/zone", {}, None, {}
+    yield "GET", "/domain/zone/{zoneName}", where, None, {}
+    record = {"fieldType": "A", "subDomain": "one-rbx", "target": "57.131.167.160", "ttl": 300}
+    yield "POST", "/domain/zone/{zoneName}/record", where, record, {}
+    yield "GET", "/domain/zone/{zoneName}/record", where, None, {"fieldType": "A", "subDomain": "one-rbx"}
+    (number,) = state.zones[ZONE].records
+    yield "GET", "/domain/zone/{zoneName}/record/{id}", {**where, "id": number}, None, {}
+    yield "PUT", "/domain/zone/{zoneName}/record/{id}", {**where, "id": number}, {"target": "57.131.167.161"}, {}
+    yield "POST", "/domain/zone/{zoneName}/refresh", where, None, {}
+    yield "DELETE", "/domain/zone/{zoneName}/record/{id}", {**where, "id": number}, None, {}
     yield "GET", "/services", {}, None, {"resourceName": SERVER}
     for thing in (server, state.vracks[VRACK]):
         yield "GET", "/services/{serviceId}", {"serviceId": thing.service_id}, None, {}

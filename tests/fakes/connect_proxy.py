@@ -11,6 +11,8 @@ class ConnectProxy:
     def __init__(self, names):
         self.names, self.asked = dict(names), []
         self._loop = asyncio.new_event_loop()
+        self._ending = asyncio.Event()
+        self._tunnels = set()
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._serve, daemon=True)
 
@@ -20,7 +22,7 @@ class ConnectProxy:
         return self
 
     def __exit__(self, *_):
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._loop.call_soon_threadsafe(self._ending.set)
         self._thread.join(10)
 
     @property
@@ -28,13 +30,22 @@ class ConnectProxy:
         return f"http://127.0.0.1:{self._port}"
 
     def _serve(self):
-        asyncio.set_event_loop(self._loop)
-        server = self._loop.run_until_complete(asyncio.start_server(self._tunnel, "127.0.0.1", 0))
-        self._port = server.sockets[0].getsockname()[1]
-        self._started.set()
-        self._loop.run_forever()
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._until_the_end())
+
+    async def _until_the_end(self):
+        """Tunnels that are open at the end are cut."""
+        async with await asyncio.start_server(self._tunnel, "127.0.0.1", 0) as server:
+            self._port = server.sockets[0].getsockname()[1]
+            self._started.set()
+            await self._ending.wait()
+            for tunnel in self._tunnels:
+                tunnel.cancel()
+            await asyncio.gather(*self._tunnels, return_exceptions=True)
+        await asyncio.sleep(0.05)  # transports close in the next turns of the loop
 
     async def _tunnel(self, reader, writer):
+        self._tunnels.add(asyncio.current_task())
         with contextlib.closing(writer), contextlib.suppress(OSError, asyncio.IncompleteReadError):
             target = (await reader.readuntil(b"\r\n\r\n")).decode().split(" ", 2)[1]
             self.asked.append(target)

@@ -2,6 +2,7 @@ import logging
 import os
 
 import pytest
+from tests.faults.tally import Tally
 
 EVERY = max(1, int(os.environ.get("SOVEREIGN_FAULTS_EVERY", "1")))
 """Of the writes of a course every so many-th is struck: `make faults` strikes all, `make test` every fifth."""
@@ -17,6 +18,14 @@ def quiet(caplog):
 @pytest.fixture
 def every():
     return EVERY
+
+
+@pytest.fixture(scope="session")
+def tally():
+    """Of all that this process strikes; written at its end. Under `make test` there are several of a run."""
+    tally = Tally()
+    yield tally
+    tally.write(EVERY, os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid())))
 
 
 @pytest.fixture

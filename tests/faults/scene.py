@@ -19,12 +19,15 @@ from sovereigncloud.engine.runtime import Engine
 from sovereigncloud.engine.settings import Settings
 from sovereigncloud.engine.workqueue import Backoff
 from sovereigncloud.kinds import CONTROLLERS
+from sovereigncloud.kinds.errors import Retry
+from sovereigncloud.kinds.ssh_port import Greeting
 from sovereigncloud.providers.installer.job import JobInstaller
 from sovereigncloud.providers.kubernetes import PLURALS
 from sovereigncloud.sandbox.installer_player import cloud_of, succeeded
 from sovereigncloud.sandbox.opennebula.install import CloudSpec, install, parse_spec
 from sovereigncloud.sandbox.ovh.seed import SERVERS, SPARE
 from sovereigncloud.sandbox.ovh.server import Simulator
+from sovereigncloud.sandbox.ovh.sshd import says
 from sovereigncloud.sandbox.ovh.world import World
 from sovereigncloud.sandbox.stage import is_ready
 
@@ -32,6 +35,21 @@ INSTALLATION = "test-1"
 INSTALL_TAKES = 6.0
 RESTART_TAKES = 0.5
 """Seconds from the end of a process until the next one has listed everything: about the least there can be."""
+
+
+class Sshd:
+    """The servers, to who asks them over SSH."""
+
+    def __init__(self, world):
+        self._world = world
+
+    async def greeting(self, address):
+        self._world.advance()
+        servers = (s for s in self._world.state.servers.values() if s.document["ip"] == address)
+        said = next((says(server) for server in servers), None)
+        if said is None:
+            raise Retry("no answer in time", where=f"SSH {address}", maybe_done=False)
+        return Greeting(*said)
 
 
 class Process:
@@ -55,6 +73,7 @@ class Process:
             kubernetes=api,
             writer=api,
             installer=JobInstaller(api, image="installer"),
+            ssh=Sshd(scene.ovh),
             metrics=Metrics(CollectorRegistry()),
             may_write=lambda: not self.life.dead,
             clock=asyncio.get_running_loop().time,

@@ -4,7 +4,16 @@ import copy
 
 from tests.faults.api_server import manifest
 from tests.faults.courses import Course
-from tests.faults.verdicts import SYSTEM, made_twice, reinstalled_twice, server_wrongs, several, unknown, untagged
+from tests.faults.verdicts import (
+    SYSTEM,
+    host_key_wrongs,
+    made_twice,
+    reinstalled_twice,
+    server_wrongs,
+    several,
+    unknown,
+    untagged,
+)
 from tests.integration.hosted_scenes import example, image, instance
 
 from sovereigncloud.api.base import FINALIZER
@@ -72,6 +81,7 @@ class Hosted(Course):
             return [], [], [*wrongs, f"no such servers: {unknown_ones}"]
         for server in servers:
             wrongs += server_wrongs(scene, server, VRACK)
+            wrongs += host_key_wrongs(scene, server)
         if scene.ovh.state.ips[BLOCK].routed_to != VRACK:
             wrongs.append("the block is not routed to the vRack")
         duplicates = [*reinstalled_twice(scene, servers), *made_twice(scene)]
@@ -132,6 +142,7 @@ class HostedDeletion(Hosted):
         if scene.api.get("Secret", "ovh-rbx-oneadmin"):
             orphans.append("the generated Secret")
         duplicates = [f"{method} {path}" for where, method, path in scene.wire.done if path.endswith("/reinstall")]
+        wrongs += [f"{name} is renewed for ever" for name in SERVERS if not scene.ovh.state.servers[name].ends]
         return duplicates, orphans, wrongs
 
 

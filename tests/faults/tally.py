@@ -1,5 +1,6 @@
 """What the runs came to, in all and by the kind of write that was struck: `faults.json`, which is not committed."""
 
+import fcntl
 import json
 import re
 from collections import defaultdict
@@ -65,16 +66,33 @@ class Tally:
                 for name, one in found.items():
                     row[name] += one
 
-    def write(self, every, file=FILE):
-        """Replace the file. `every`: of the writes of each course so many-th was struck."""
-        document = {
-            "every": every,
-            **self._all,
-            "by_kind_of_write": dict(sorted(self._kinds.items())),
-            "by_fate": dict(sorted(self._fates.items())),
-            "by_course": dict(self._courses),
-        }
-        file.write_text(json.dumps(document, indent=1) + "\n")
+    def write(self, every, run, file=FILE):
+        """Add this to the file, or replace what another run left there.
+
+        Args:
+            every: of the writes of each course so many-th was struck.
+            run: names the run, of which this may be one process among several.
+            file: where to.
+        """
+        with file.open("a+") as kept:
+            fcntl.flock(kept, fcntl.LOCK_EX)
+            kept.seek(0)
+            before = json.loads(kept.read() or "{}")
+            if before.get("run") != run:
+                before = {}
+            document = {"run": run, "every": every}
+            document |= _sum(before, self._all)
+            for name, rows in (("kind_of_write", self._kinds), ("fate", self._fates), ("course", self._courses)):
+                known = before.get(f"by_{name}", {})
+                document[f"by_{name}"] = {
+                    key: _sum(known.get(key, {}), rows.get(key, {})) for key in sorted({*known, *rows})
+                }
+            kept.truncate(0)
+            kept.write(json.dumps(document, indent=1) + "\n")
+
+
+def _sum(one, other):
+    return {name: one.get(name, 0) + other.get(name, 0) for name in _zeros()}
 
 
 def _zeros():

@@ -7,8 +7,7 @@ import json
 import time
 
 import pytest
-from tests.faults import instances, servers
-from tests.faults.conftest import EVERY
+from tests.faults import instances, orders, purchases, servers
 from tests.faults.courses import Report, travel
 from tests.faults.forks import Branch, Forks
 from tests.faults.scene import Scene
@@ -27,17 +26,13 @@ COURSES = (
     servers.Reinstallation,
     servers.HostedWithMachine,
     servers.HostedDeletion,
+    purchases.HostedOnOrdered,
     servers.HostLost,
     servers.HostedTakeOver,
+    orders.Ordering,
+    orders.OrderAfterLoss,
+    orders.OrderGivenBack,
 )
-
-
-@pytest.fixture(scope="module")
-def tally():
-    """Of all courses of this run; written at its end."""
-    tally = Tally()
-    yield tally
-    tally.write(EVERY)
 
 
 @pytest.mark.parametrize("course", COURSES, ids=[course.name for course in COURSES])
@@ -88,9 +83,10 @@ def test_what_goes_wrong_is_counted_where_it_went_wrong(tmp_path):
     tally.add(
         "hosted", [Branch(1, label, Fate.LOST, Report(duplicates=["twice"])), Branch(2, label, Fate.LOST, Report())]
     )
-    tally.write(1, tmp_path / "faults.json")
+    for run_of in ("another", "this", "this"):
+        tally.write(1, run_of, tmp_path / "faults.json")
     told = json.loads((tmp_path / "faults.json").read_text())
-    expected = {"runs": 2, "duplicates": 1, "orphans": 0, "not_converged": 0}
+    expected = {"runs": 4, "duplicates": 2, "orphans": 0, "not_converged": 0}  # two processes of one run
     assert {key: told[key] for key in expected} == expected
     assert told["by_kind_of_write"] == {KINDS[0][1]: expected}
 

@@ -14,9 +14,11 @@ import pytest
 import yaml
 from tests.faults.api_server import manifest
 from tests.faults.courses import travel
+from tests.faults.purchases import ORDER, Purchase, ordered_server, slowly
 from tests.faults.scene import Scene
 from tests.faults.servers import Hosted
 from tests.faults.simulated_time import run
+from tests.faults.verdicts import bought_twice
 from tests.faults.wire import Fate
 
 from sovereigncloud.core.identity import OVH_INSTALLATION, OVH_OBJECT, OVH_UID
@@ -101,6 +103,73 @@ def story(test):
     return told
 
 
+# --- 1: #1118, a failed create forgets the order, and the next run buys again ------------------------------------------------
+
+
+LOST_BUYING = [
+    (call, fate)
+    for call in ("/checkout", "/pay", "/order/cart", "/assign")
+    for fate in (Fate.LOST, Fate.AFTER, Fate.UNSENT, Fate.LOST_LATE, Fate.LATE)
+]
+
+
+@pytest.mark.parametrize(("call", "fate"), LOST_BUYING, ids=[f"{call} {fate.name}" for call, fate in LOST_BUYING])
+def test_row_01_an_order_that_was_not_heard_of_is_found_and_nothing_is_bought_again(call, fate):
+    left = [fate, fate]
+
+    def choose(_number, label, fates):
+        struck = left and label.startswith("ovh POST") and label.split()[2].endswith(call)
+        return left.pop() if struck and fate in fates else None
+
+    report = run(travel(Purchase(), choose))
+    assert len(left) < 2, "it was struck"
+    assert report.well, str(report)
+
+
+@story
+async def test_row_01_nothing_is_ordered_before_a_person_says_up_to_which_price(scene):
+    slowly(scene)
+    order = {key: value for key, value in ORDER.items() if key != "approval"}
+    scene.api.apply(ordered_server(order=order))
+    await scene.run(3600)
+    assert scene.ovh.state.orders == {}
+    (*_, payment) = scene.server("one-9")["status"]["plan"]["steps"]
+    assert "EUR" in payment["cost"]
+    told = condition(scene.server("one-9"), "Reconciling")
+    assert (told["reason"], "approval" in told["message"]) == ("ApprovalRequired", True)
+    scene.api.apply(ordered_server(order=order | {"approval": {"maxPrice": "1.00", "currency": "EUR"}}))
+    await scene.run(3600)
+    assert scene.ovh.state.orders == {}
+    scene.api.apply(ordered_server())
+    await scene.settle(24 * 3600)
+    assert list(bought_twice(scene, 1)) == []
+
+
+# --- 2: #985, delivery takes longer than a timeout, what was ordered is forgotten, and an import wants to buy again ------------
+
+
+@story
+async def test_row_02_a_delivery_of_days_is_waited_for_and_a_new_cluster_waits_on(scene):
+    slowly(scene)
+    scene.ovh.state.timing.delivery = 2 * 86400.0
+    scene.api.apply(ordered_server())
+    await scene.run(6 * 3600)
+    for _ in range(2):
+        status = scene.server("one-9")["status"]
+        assert condition(scene.server("one-9"), "Reconciling")["reason"] == "Delivering"
+        assert condition(scene.server("one-9"), "Stalled") == {}
+        assert status["order"]["id"] == next(iter(scene.ovh.state.orders))
+        assert status["order"]["state"] == "Delivering"
+        await scene.lose_the_cluster()
+        scene.api.apply(scene.account_secret("ovh-account"), ordered_server())
+        await scene.run(6 * 3600)
+    await scene.settle(2 * 86400)
+    assert list(bought_twice(scene, 1)) == []
+    (bought,) = (order.domain for order in scene.ovh.state.orders.values())
+    assert scene.server("one-9")["status"]["serviceName"] == bought
+    assert set(scene.ovh.state.servers[bought].resource.tags) >= MARKS
+
+
 # --- 3: #671, an invalid partition scheme: five minutes of waiting for task 0, and the real 404 hidden -----------------------
 
 
@@ -116,6 +185,22 @@ async def test_row_03_what_the_server_cannot_be_installed_with_is_refused_before
     await scene.settle()
     assert scene.wiped() == 1
     assert {e.path.rsplit("/", 1)[1] for e in scene.asked("GET", "/task/{taskId}")}.isdisjoint({"0", "None", ""})
+
+
+@story
+async def test_row_03_partitions_that_the_template_does_not_make_are_refused_before_anything_is_asked_for(scene):
+    layout = [{"mountPoint": "/", "fileSystem": "zfs", "size": "100Gi"}]
+    scene.api.apply(server(reinstall=REINSTALL | {"partitioning": layout}))
+    message = await scene.stalls("IncompatiblePartitioning")
+    assert "reinstall.partitioning[0] (/)" in message
+    assert "set fileSystem to one of" in message
+    assert scene.asked("POST", "/reinstall") == []
+    assert scene.asked("GET", "/task/{taskId}") == []
+    layout[0]["fileSystem"] = "ext4"
+    scene.api.apply(server(reinstall=REINSTALL | {"partitioning": layout}))
+    await scene.settle()
+    (install,) = scene.ovh.state.servers[SPARE].installs
+    assert [part["mountPoint"] for part in install.storage[0]["partitioning"]["layout"]] == ["/"]
 
 
 # --- 4: #1326, somebody sets a rescue key, and the next plan reinstalls the server ------------------------------------------
@@ -376,6 +461,35 @@ def test_row_12_a_server_whose_joining_was_lost_joins_once(fate):
     report = run(travel(Hosted(), choose))
     assert not left
     assert report.well, str(report)
+
+
+@story
+async def test_row_12_a_server_of_ours_is_moved_into_another_vrack_by_leaving_waiting_and_joining(scene):
+    scene.ovh.state.servers[SPARE].vnis[1]["vrack"] = None
+    scene.api.apply(server(vrack=OTHER_VRACK))
+    await scene.settle()
+    done = len(scene.written())
+    scene.api.apply(server(vrack=VRACK))
+    await scene.settle()
+    uuid = scene.ovh.state.servers[SPARE].vnis[1]["uuid"]
+    assert scene.ovh.state.servers[SPARE].vnis[1]["vrack"] == VRACK
+    assert scene.written()[done:] == [
+        f"DELETE /vrack/{OTHER_VRACK}/dedicatedServerInterface/{uuid}",
+        f"POST /vrack/{VRACK}/dedicatedServerInterface",
+    ]
+
+
+@story
+async def test_row_12_a_server_is_not_taken_out_of_somebody_elses_vrack_without_a_word(scene):
+    scene.api.apply(server(vrack=VRACK))
+    message = await scene.stalls("InterfaceInOtherVrack")
+    assert f"moveFrom: {OTHER_VRACK}" in message
+    assert [one for one in scene.written() if "/vrack/" in one] == []
+    consent = server(vrack=VRACK)
+    consent["spec"]["ovh"]["moveFrom"] = OTHER_VRACK
+    scene.api.apply(consent)
+    await scene.settle()
+    assert scene.ovh.state.servers[SPARE].vnis[1]["vrack"] == VRACK
 
 
 # --- 13: ovhcloud-cli #253 and #239, a reinstallation is silent for twenty minutes, and "still running" when it is over --------

@@ -10,9 +10,10 @@ COURSES = (scaling.ScaleIn, scaling.DeadServer)
 
 
 @pytest.mark.parametrize("course", COURSES, ids=[course.name for course in COURSES])
-def test_whatever_is_lost_a_server_goes_once_and_takes_no_machine_with_it(course, every, table):
+def test_whatever_is_lost_a_server_goes_once_and_takes_no_machine_with_it(course, every, table, tally):
     began = time.monotonic()
     trunk, branches = Forks(every).explore(course)
+    tally.add(course.name, branches)
     reports = [branch.report for branch in branches]
     counts = (sum(bool(getattr(r, kind)) for r in reports) for kind in ("duplicates", "orphans", "wrongs"))
     table.append((course.name, trunk.writes, len(branches), *counts, time.monotonic() - began))

@@ -6,6 +6,7 @@ from collections import Counter
 from sovereigncloud.core.identity import mark_from_ovh
 from sovereigncloud.sandbox.opennebula.lifecycle import State
 from sovereigncloud.sandbox.opennebula.model import Vm
+from sovereigncloud.sandbox.ovh.sshd import says
 
 SYSTEM = "ubuntu2404-server_64"
 _NAME = re.compile(r".*<NAME>(.*?)</NAME>.*")
@@ -83,6 +84,14 @@ def server_wrongs(scene, server, vrack):
         yield f"monitoring of {server} was not put back"
     if {vni["mode"]: vni["vrack"] for vni in found.vnis} != {"public_aggregation": None, "vrack_aggregation": vrack}:
         yield f"interfaces of {server}: {[(vni['mode'], vni['vrack']) for vni in found.vnis]}"
+
+
+def host_key_wrongs(scene, server):
+    """A server of a cloud that was reinstalled: its key is pinned, and was proven."""
+    found = scene.ovh.state.servers[server]
+    pinned, (_, host_key) = found.resource.tags.get("sovereigncloud.io/host-key"), says(found)
+    if pinned != f"proven:{host_key.split()[1]}":
+        yield f"host key of {server}: {pinned}"
 
 
 def _object_of(scene, one):

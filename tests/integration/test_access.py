@@ -71,7 +71,7 @@ def jobs(stage):
 
 
 def told(job):
-    return {e["name"]: e["value"] for e in job["spec"]["template"]["spec"]["containers"][0]["env"]}
+    return {e["name"]: e.get("value", "") for e in job["spec"]["template"]["spec"]["containers"][0]["env"]}
 
 
 def served(stage):

@@ -79,6 +79,29 @@ server:
       vrack: pn-123456
     roles: [Frontend, Node]
     reinstall: {request: first, operatingSystem: ubuntu2404-server_64}
+tagged:
+  kind: BareMetalServer
+  metadata: {name: one-2}
+  spec:
+    ovh:
+      endpoint: ovh-eu
+      credentialsSecretRef: {name: ovh-account}
+      tagSelector: {matchTags: {rack: "7", team/role: one-2}}
+ordered:
+  kind: BareMetalServer
+  metadata: {name: one-3}
+  spec:
+    ovh:
+      endpoint: ovh-eu
+      credentialsSecretRef: {name: ovh-account}
+      order:
+        planCode: 24scale01-v1
+        datacenter: rbx
+        duration: P1M
+        pricingMode: degressivity12
+        options: [ram-256g-ecc-4800-24scale01]
+        credentialsSecretRef: {name: ovh-orders}
+        approval: {maxPrice: "1200.00", currency: EUR}
 public:
   kind: VirtualNetwork
   metadata: {name: vm-public}
@@ -295,6 +318,15 @@ def test_the_edge_of_what_is_accepted(api, why, manifest):
         ("two front-ends", changed("hosted", **{SERVERS + "1__roles": ["Frontend"]}), "spec.hosted.ovh.servers", "exactly one front-end: give the role Frontend to one server"),
         ("one machine twice", changed("hosted", **{SERVERS + "1__serviceName": "ns3012345.ip-57-131-167.eu"}), "spec.hosted.ovh.servers", "two servers have the same serviceName: name each machine once"),
         ("one name for two machines", changed("hosted", **{SERVERS + "1__name": "one-1"}), "spec.hosted.ovh.servers[1]", "Duplicate value"),
+        ("a verification at no time", changed("hosted", spec__verification={"suite": "API"}), "spec.verification", "nothing says when: set request"),
+        ("a suite without a place for its report", changed("hosted", spec__verification={"request": "a", "suite": "OneDeployValidation"}), "spec.verification.suite", "suite OneDeployValidation needs reportClaimRef"),
+        ("a suite that reaches no server", changed("existing", spec__verification={"request": "a", "suite": "OneDeployValidation", "reportClaimRef": {"name": "r"}}), "spec.verification", "suite OneDeployValidation reaches the servers by the installer's SSH key"),
+        ("no such check", changed("hosted", spec__verification={"request": "a", "disabled": [{"check": "Nothing", "justification": "x"}]}), "spec.verification.disabled", "no such check in this suite"),
+        ("a check of the other suite", changed("hosted", spec__verification={"request": "a", "disabled": [{"check": "OneFlow", "justification": "x"}]}), "spec.verification.disabled", "no such check in this suite"),
+        ("one host of all", changed("hosted", spec__verification={"request": "a", "disabled": [{"check": "CoreVersion/x", "justification": "x"}]}), "spec.verification.disabled", "only VMOnHost and VMOnNetwork have one check for each object"),
+        ("no name of a check", changed("hosted", spec__verification={"request": "a", "disabled": [{"check": "1", "justification": "x"}]}), "spec.verification.disabled[0].check", "must be the name of a check as status.verification.checks shows it"),
+        ("no justification", changed("hosted", spec__verification={"request": "a", "disabled": [{"check": "CoreVersion", "justification": "  "}]}), "spec.verification.disabled[0].justification", "must say why the check is not run"),
+        ("no schedule", changed("hosted", spec__verification={"schedule": "0 25 * * *"}), "spec.verification.schedule", "must be five fields of cron"),
         ("a role twice", changed("hosted", **{SERVERS + "1__roles": ["Node", "Node"]}), "spec.hosted.ovh.servers[1].roles[1]", "Duplicate value"),
         ("no servers", changed("hosted", **{HOSTED + "ovh__servers": []}), "spec.hosted.ovh.servers", "should have at least 1 items"),
         ("networks that become one object", changed("hosted", **{HOSTED + "networks__1__name": "vm-Public"}), "spec.hosted.networks", "two names are the same once written as the name of a VirtualNetwork"),
@@ -305,6 +337,18 @@ def test_the_edge_of_what_is_accepted(api, why, manifest):
         ("a name too long outside", changed("least", metadata__name="a" * 129), "<nil>", "set spec.name or use a shorter name"),
         ("a server of no provider", changed("server", spec__ovh=GONE), "spec", "exactly one provider must be set: set ovh"),
         ("an unknown API", changed("server", spec__ovh__endpoint="kimsufi-eu"), "spec.ovh.endpoint", 'supported values: "ovh-eu", "ovh-ca", "ovh-us"'),
+        ("no machine at all", changed("server", spec__ovh__serviceName=GONE), "spec.ovh", "exactly one of serviceName, tagSelector and order must be set"),
+        ("a machine by its name and by its tags", changed("tagged", spec__ovh__serviceName="ns9.eu"), "spec.ovh", "exactly one of serviceName, tagSelector and order must be set"),
+        ("a server of a cloud without a machine", changed("hosted", **{SERVERS + "1__serviceName": GONE}), "spec.hosted.ovh.servers[1]", "exactly one of serviceName, tagSelector and order must be set"),
+        ("a tag key that OVHcloud does not have", changed("tagged", spec__ovh__tagSelector__matchTags={"my rack": "7"}), "spec.ovh.tagSelector.matchTags", "a tag key has 1 to 128 letters, digits or"),
+        ("no tag", changed("tagged", spec__ovh__tagSelector__matchTags={}), "spec.ovh.tagSelector.matchTags", "should have at least 1 properties"),
+        ("a plan code with a space", changed("ordered", spec__ovh__order__planCode="24 scale"), "spec.ovh.order.planCode", "must be a plan code of OVHcloud's catalogue"),
+        ("a datacentre in capitals", changed("ordered", spec__ovh__order__datacenter="RBX"), "spec.ovh.order.datacenter", "must be a code of OVHcloud's datacentres in lower case"),
+        ("a duration in words", changed("ordered", spec__ovh__order__duration="1mon"), "spec.ovh.order.duration", "must be a duration of the catalogue, for example P1M"),
+        ("a pricing mode with a space", changed("ordered", spec__ovh__order__pricingMode="up front"), "spec.ovh.order.pricingMode", "must be a pricing mode of the catalogue"),
+        ("a price with a comma", changed("ordered", spec__ovh__order__approval__maxPrice="1200,00"), "spec.ovh.order.approval.maxPrice", "must be an amount in quotes with a dot before the cents"),
+        ("a price without a currency", changed("ordered", spec__ovh__order__approval__currency=GONE), "spec.ovh.order.approval.currency", "Required value"),
+        ("a currency by its sign", changed("ordered", spec__ovh__order__approval__currency="€"), "spec.ovh.order.approval.currency", "must be the three capital letters of a currency"),
         ("a block and a VLAN", changed("public", spec__vlanID=5), "spec", "exactly one of publicBlock and vlanID must be set"),
         ("neither", changed("public", spec__publicBlock=GONE), "spec", "exactly one of publicBlock and vlanID must be set"),
         ("a VLAN without ranges", changed("vlan", spec__addressRanges=GONE), "spec", "a network with vlanID needs addressRanges"),
@@ -417,6 +461,14 @@ CANNOT = "cannot be changed"
         ("another block", changed("hosted", **{HOSTED + "networks__0__publicBlock": "57.131.167.192/28"}), "spec.hosted.networks[0].publicBlock", CANNOT),
         ("another VLAN", changed("hosted", **{HOSTED + "networks__1__vlanID": 101}), "spec.hosted.networks[1].vlanID", CANNOT),
         ("another machine", changed("server", spec__ovh__serviceName="ns9.eu"), "spec.ovh.serviceName", CANNOT),
+        ("other tags", changed("tagged", spec__ovh__tagSelector__matchTags={"rack": "8"}), "spec.ovh.tagSelector", CANNOT),
+        ("a name instead of tags", changed("tagged", spec__ovh__tagSelector=GONE, spec__ovh__serviceName="ns9.eu"), "spec.ovh.serviceName", CANNOT),
+        ("a name instead of an order", changed("ordered", spec__ovh__order=GONE, spec__ovh__serviceName="ns9.eu"), "spec.ovh.order", "order cannot be added or removed: make another BareMetalServer"),
+        ("an order in a cloud instead of a name", changed("hosted", **{SERVERS + "1__serviceName": GONE, SERVERS + "1__order": {"planCode": "x", "datacenter": "rbx"}}), "spec.hosted.ovh.servers[1].order", "order cannot be added or removed: remove this server from the list"),
+        *[
+            (f"another {name} of an order", changed("ordered", **{f"spec__ovh__order__{name}": value}), f"spec.ovh.order.{name}", CANNOT)
+            for name, value in [("planCode", "x"), ("datacenter", "gra"), ("duration", "P1Y"), ("pricingMode", "default"), ("options", GONE)]
+        ],
         ("another API of a server", changed("server", spec__ovh__endpoint="ovh-ca"), "spec.ovh.endpoint", CANNOT),
         ("the machine taken away, to be set anew", changed("server", spec__ovh=GONE), "spec", "exactly one provider must be set"),
         ("a network in another cloud", changed("public", spec__cloudRef__name="other"), "spec.cloudRef", CANNOT),
@@ -457,6 +509,9 @@ def test_what_never_changes(stored, why, manifest, field, words):
         ("another request to reinstall", changed("hosted", **{SERVERS + "0__reinstall__request": "second"})),
         ("other ranges", changed("vlan", spec__addressRanges=[{"ip": "10.100.0.10", "size": 100}])),
         ("other credentials", changed("server", spec__ovh__credentialsSecretRef__name="other")),
+        ("consent to pay more", changed("ordered", spec__ovh__order__approval__maxPrice="1300")),
+        ("consent taken back", changed("ordered", spec__ovh__order__approval=GONE)),
+        ("another credential to order with", changed("ordered", spec__ovh__order__credentialsSecretRef__name="other")),
         ("another vRack", changed("server", spec__ovh__vrack="pn-9")),
         ("a cloud more for an image", changed("image", spec__cloudRefs=[{"name": "ovh-rbx"}, {"name": "third"}])),
         ("an endpoint that moved", changed("existing", spec__existing__endpoint="https://two.example.fr/RPC2")),
@@ -539,7 +594,7 @@ OWN_STATUS = {
 }
 COLUMNS = {
     "instance": (["READY", "REASON", "STATE", "ADDRESS", "DRIFT", "AGE"], ["VM", "VCPU", "MEMORY", "IMAGE", "CLOUD", "HOST", "PLAN", "MESSAGE"]),
-    "hosted": (["READY", "REASON", "HOSTS", "VERSION", "DRIFT", "AGE"], ["PHASE", "ZONE", "ENDPOINT", "PLAN", "MESSAGE"]),
+    "hosted": (["READY", "REASON", "HOSTS", "VERSION", "DRIFT", "AGE"], ["VERIFIED", "PHASE", "ZONE", "ENDPOINT", "PLAN", "MESSAGE"]),
     "server": (["READY", "REASON", "ADDRESS", "OS", "DRIFT", "AGE"], ["SERVICE", "VRACK", "REGION", "PLAN", "MESSAGE"]),
     "public": (["READY", "REASON", "CLOUD", "ADDRESSES", "DRIFT", "AGE"], ["ID", "BLOCK", "VLAN", "GATEWAY", "PLAN", "MESSAGE"]),
     "image": (["READY", "REASON", "CLOUDS", "DRIFT", "AGE"], ["APP", "URL", "PLAN", "MESSAGE"]),

@@ -13,12 +13,14 @@ from sovereigncloud.core.identity import Mark
 from sovereigncloud.engine.settings import Settings
 from sovereigncloud.kinds import CONTROLLERS
 from sovereigncloud.kinds.errors import Auth, MissingSecret, NotFound
+from sovereigncloud.kinds.login_port import Login
 from sovereigncloud.kinds.ports import (
     AccountView,
     CloudView,
     Datastore,
     Disk,
     Front,
+    Host,
     Image,
     InstallState,
     Interface,
@@ -31,6 +33,7 @@ from sovereigncloud.kinds.ports import (
     VrackView,
 )
 from sovereigncloud.kinds.reinstall_port import DiskGroup, InstallationTemplate, TemplateInput
+from sovereigncloud.kinds.rights_port import Identity
 
 NOON = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
 INSTALLATION = "inst-1"
@@ -63,6 +66,9 @@ class FakeOpenNebula(Logged):
     def __init__(self, log: list[str], *machines: Vm, down: Exception | None = None) -> None:
         super().__init__(log, "OpenNebula")
         self.machines, self.down = machines, down
+        self.refuses: Exception | None = None
+        self.user = Login(US, "oneadmin", "oneadmin", frozenset({0}))
+        self.hosts: dict[int, Host] = {}
 
     async def front(self) -> Front:
         self.note("front")
@@ -70,10 +76,14 @@ class FakeOpenNebula(Logged):
             raise self.down
         return Front("7.0.1", 0, "OpenNebula", US)
 
+    async def login(self) -> Login:
+        self.note("login")
+        return self.user
+
     async def view(self, began: float) -> CloudView:
         self.note("view")
-        if self.down:
-            raise self.down
+        if self.down or self.refuses:
+            raise self.down or self.refuses
         lan = Network(
             id=3, name="lan", owner=0, state=1, clusters=(0,), attributes={"VN_MAD": "802.1Q", "VLAN_ID": "100"},
             ranges=(), used_leases=0, mark=None,
@@ -87,7 +97,7 @@ class FakeOpenNebula(Logged):
             vms={m.id: m for m in self.machines if m.state != 6},
             networks={3: lan},
             images={7: ubuntu},
-            hosts={},
+            hosts=self.hosts,
             datastores={1: Datastore(1, "default", 0, 0, 10**6, 10**6)},
         )
 
@@ -103,11 +113,51 @@ class FakeOpenNebula(Logged):
         return ()
 
 
+class FakeRights:
+    """The credential of a service account: IAM refuses what is said."""
+
+    def __init__(self, note: Any) -> None:
+        self.note, self.rules, self.error, self.silent = note, None, None, False
+        self.refusals: dict[str, set[str]] = {}
+
+    async def identity(self) -> Identity:
+        self.note("identity")
+        if self.error:
+            raise self.error
+        return Identity("xx1111-ovh", "urn:v1:eu:identity:credential:xx1111-ovh/oauth2-0f0f", self.rules)
+
+    async def refused(self, urns: Any, actions: Any) -> dict[str, frozenset[str]]:
+        self.note("refused")
+        if self.silent:
+            raise NotFound("no such route")
+        return {urn: frozenset(self.refusals.get(urn, ())) & frozenset(actions) for urn in urns}
+
+
+class FakeInventory:
+    def __init__(self, note: Any) -> None:
+        self.note, self.there = note, ("pn-1",)
+
+    async def vracks(self) -> tuple[str, ...]:
+        self.note("vracks")
+        return self.there
+
+    async def blocks(self) -> tuple[str, ...]:
+        self.note("blocks")
+        return ("57.131.167.176/28",)
+
+
 class FakeOvh(Logged):
     """An account with server ns1 (its private interface outside the vRack pn-1) and block 57.131.167.176/28."""
 
+    def __init__(self, log: list[str], name: str) -> None:
+        super().__init__(log, name)
+        self.rights, self.inventory = FakeRights(self.note), FakeInventory(self.note)
+        self.view_of: AccountView | None = None
+
     async def view(self, began: float, vracks: frozenset[str]) -> AccountView:
         self.note("view")
+        if self.view_of is not None:
+            return self.view_of
         server = ServerSummary("ns1.example", "urn:v1:eu:resource:dedicatedServer:ns1.example", "ns1.example", {})
         return AccountView(
             began,
@@ -152,7 +202,7 @@ class FakeOvh(Logged):
         self.note("install_progress")
         return ()
 
-    async def block(self, block: str) -> IpBlock:
+    async def block(self, block: str, max_age: float = 0.0) -> IpBlock:
         self.note(f"block {block}")
         return IpBlock(block, "", "urn:block", {})
 

@@ -11,11 +11,13 @@ from datetime import UTC, datetime, timedelta
 from tests.unit.shop_fakes import FakeShop
 
 from sovereigncloud.api import BareMetalServer, HostedInstance, SovereignCloud, VirtualNetwork
+from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.identity import Mark, mark_from_opennebula
 from sovereigncloud.core.outcome import Phase, approval
 from sovereigncloud.core.plan import Action
 from sovereigncloud.kinds.day0 import proof
-from sovereigncloud.kinds.errors import AlreadyRunning, Conflict, MissingSecret, NotFound, Retry
+from sovereigncloud.kinds.dns_port import Record, Zone
+from sovereigncloud.kinds.errors import AlreadyRunning, Conflict, MissingSecret, NotFound, Rejected, Retry
 from sovereigncloud.kinds.ports import (
     AccountView,
     CloudView,
@@ -33,6 +35,7 @@ from sovereigncloud.kinds.ports import (
 )
 from sovereigncloud.kinds.reinstall_port import DiskGroup, InstallationTemplate, TemplateInput
 from sovereigncloud.kinds.ssh_port import Greeting
+from sovereigncloud.kinds.vrack_port import Eligibility
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 INSTALLATION = "prod"
@@ -65,6 +68,7 @@ class FakeServer:
     interfaces: tuple = ()
     tasks: list = field(default_factory=list)  # [id, payload, begun, ends, final status]
     disk_groups: int = 1
+    region: str = "eu-west-rbx"
     disks: int = 2  # in each of them
     monitoring: bool = True
     no_intervention: bool = False
@@ -97,8 +101,12 @@ class FakeOvh:
     def __init__(self, clock):
         self.clock = clock
         self.servers = {}
-        self.vracks = {"pn-1": set(), "pn-2": set()}
-        self.blocks = {}
+        self.tags_of_vrack = {"pn-1": {}, "pn-2": {}}
+        self.blocks = {}  # block -> service that it is routed to, "": parked
+        self.tags_of_block = {}
+        self.regions_of_block = {}
+        self.vracks = FakeVracks(self)
+        self.zones = FakeZones(self)
         self.systems = SYSTEMS
         self.templates = {}  # by name; others take everything
         self.task_lag = 0.0
@@ -162,12 +170,12 @@ class FakeOvh:
         }
         members = {
             v: {i.uuid: s.name for s in self.servers.values() for i in s.interfaces if i.vrack == v}
-            for v in self.vracks
+            for v in self.tags_of_vrack
         }
-        routed = {v: frozenset(b for b, to in self.blocks.items() if to == v) for v in self.vracks}
-        return AccountView(
-            began, servers, {v: VrackView(v, f"urn:{v}", {}, members[v], routed[v]) for v in self.vracks}
-        )
+        tags = {v: dict(t) for v, t in self.tags_of_vrack.items()}
+        routed = {v: frozenset(b for b, to in self.blocks.items() if to == v) for v in tags}
+        found = {v: VrackView(v, f"urn:{v}", t, members[v], routed[v]) for v, t in tags.items()}
+        return AccountView(began, servers, found, tags)
 
     def _server(self, name):
         self.settle()
@@ -184,8 +192,8 @@ class FakeOvh:
             display_name=s.display_name or s.name,
             tags=dict(s.tags),
             ip=s.ip,
-            region="eu-west-rbx",
-            availability_zone="eu-west-rbx-a",
+            region=s.region,
+            availability_zone=f"{s.region}-a",
             datacenter="rbx8",
             os=s.os,
             state="ok",
@@ -229,11 +237,12 @@ class FakeOvh:
         running = any(t[3] > now for t in server.tasks)
         return (InstallStep("Partitioning", "doing", ""), InstallStep("Reboot", "todo", "")) if running else ()
 
-    async def block(self, block):
+    async def block(self, block, max_age=0.0):
         self.settle()
         if block not in self.blocks:
             raise NotFound("This service does not exist")
-        return IpBlock(block, self.blocks[block], f"urn:{block}", {})
+        regions = self.regions_of_block.get(block, ("eu-west-rbx",))
+        return IpBlock(block, self.blocks[block], f"urn:{block}", dict(self.tags_of_block.get(block, {})), regions)
 
     # -- writes
 
@@ -266,16 +275,24 @@ class FakeOvh:
         self._write(f"monitoring {name}", effect)
 
     def _of(self, urn):
-        return next(s for s in self.servers.values() if s.urn == urn)
+        """The tags of a server, a vRack or a block."""
+        name = urn.removeprefix("urn:")
+        if name in self.zones.tags:
+            return self.zones.tags[name]
+        if name in self.tags_of_vrack:
+            return self.tags_of_vrack[name]
+        if name in self.blocks:
+            return self.tags_of_block.setdefault(name, {})
+        return next(s.tags for s in self.servers.values() if s.urn == urn)
 
     async def tag(self, urn, tags):
         for key, value in tags.items():
             assert len(value) <= 256
-            self._write(f"tag {key}={value}", lambda k=key, v=value: self._of(urn).tags.update({k: v}))
+            self._write(f"tag {key}={value}", lambda k=key, v=value: self._of(urn).update({k: v}))
 
     async def untag(self, urn, keys):
         for key in sorted(keys):
-            self._write(f"untag {key}", lambda k=key: self._of(urn).tags.pop(k, None))
+            self._write(f"untag {key}", lambda k=key: self._of(urn).pop(k, None))
 
     def move(self, uuid, vrack):
         for server in self.servers.values():
@@ -287,13 +304,114 @@ class FakeOvh:
     async def detach_interface(self, vrack, uuid):
         self._write(f"detach {uuid} {vrack}", lambda: self.later(VRACK_TAKES, lambda: self.move(uuid, "")))
 
-    async def attach_block(self, vrack, block):
+    async def attach_block(self, vrack, block, region=""):
         self._write(
             f"attach {block} {vrack}", lambda: self.later(VRACK_TAKES, lambda: self.blocks.update({block: vrack}))
         )
 
     async def detach_block(self, vrack, block):
         self._write(f"detach {block} {vrack}", lambda: self.blocks.update({block: ""}))
+
+
+class FakeVracks:
+    """What may join, and blocks taken off whatever they are routed to."""
+
+    def __init__(self, account):
+        self._account = account
+        self.pending = 0  # answers until it is worked out
+        self.ineligible = set()
+        self.errors = ()
+
+    async def eligible(self, vrack):
+        self._account.reads["eligible"] += 1
+        if self.pending:
+            self.pending -= 1
+            return Eligibility(None)
+        servers = self._account.servers.values()
+        found = {i.uuid for s in servers for i in s.interfaces if not i.vrack and i.mode.startswith("vrack")}
+        return Eligibility(frozenset(found - self.ineligible), self.errors)
+
+    async def park(self, block):
+        account = self._account
+        account._write(f"park {block}", lambda: account.later(VRACK_TAKES, lambda: account.blocks.update({block: ""})))
+
+    async def regions(self, servers):
+        self._account.reads["regions"] += 1
+        known = self._account.servers
+        return {name: known[name].region if name in known else "" for name in servers}
+
+
+class FakeZones:
+    """Reverse names and records. A reverse name must resolve, by what is published or by `names` of elsewhere."""
+
+    def __init__(self, account):
+        self._account = account
+        self.names = {}  # name -> address
+        self.reverse = {}  # (block, address) -> name
+        self.tags = {}  # of zones: name -> tags
+        self.found = {}  # (zone, id) -> [subdomain, type, target]
+        self.published = {}  # zone -> what the world sees: subdomain -> targets
+        self._ids = 0
+
+    def add(self, zone, *records):
+        self.tags.setdefault(zone, {})
+        for subdomain, kind, target in records:
+            self._insert(zone, subdomain, kind, target)
+        self._publish(zone)
+
+    def _insert(self, zone, subdomain, kind, target):
+        self._ids += 1
+        self.found[zone, self._ids] = [subdomain, kind, target]
+        return self._ids
+
+    def _publish(self, zone):
+        seen = {}
+        for (where, _), (subdomain, kind, target) in self.found.items():
+            if where == zone:
+                seen.setdefault(subdomain, []).append(f"{kind} {target}")
+        self.published[zone] = seen
+
+    async def reverses(self, block, addresses, max_age=0.0):
+        self._account.reads["reverses"] += 1
+        return {a: n for (b, a), n in self.reverse.items() if b == block and a in addresses}
+
+    async def set_reverse(self, block, address, name):
+        def effect():
+            if self.names.get(name) != address:
+                raise Rejected(f"{name}. does not resolve to {address}", reason=Reason.FORWARD_RECORD_MISSING)
+            self.reverse[block, address] = f"{name}."
+
+        self._account._write(f"reverse {address} {name}", effect)
+
+    async def delete_reverse(self, block, address):
+        self._account._write(f"no reverse {address}", lambda: self.reverse.pop((block, address), None))
+
+    async def zone(self, name, max_age=0.0):
+        self._account.reads["zone"] += 1
+        if name not in self.tags:
+            raise NotFound("This service does not exist")
+        return Zone(name, f"urn:{name}", dict(self.tags[name]))
+
+    async def records(self, zone, subdomain, max_age=0.0):
+        self._account.reads["records"] += 1
+        return tuple(Record(i, k, t) for (z, i), (s, k, t) in self.found.items() if (z, s) == (zone, subdomain))
+
+    async def create_record(self, zone, subdomain, address):
+        return self._account._write(
+            f"record {subdomain} {address}", lambda: self._insert(zone, subdomain, "A", address)
+        )
+
+    async def change_record(self, zone, record, address):
+        def effect():
+            self.found[zone, record][2] = address
+
+        self._account._write(f"record {record} {address}", effect)
+
+    async def delete_record(self, zone, record):
+        self._account._write(f"no record {record}", lambda: self.found.pop((zone, record), None))
+
+    async def publish(self, zone):
+        self._account._write(f"publish {zone}", lambda: self._publish(zone))
 
 
 def _quietly(effect):

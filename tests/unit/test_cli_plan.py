@@ -264,6 +264,8 @@ def test_a_hosted_cloud_shows_the_plans_of_what_it_composes():
         ("Secret rbx-oneadmin", "Kubernetes"),
         ("BareMetalServer rbx-one-1", "Kubernetes"),
         ("VirtualNetwork rbx-vm-public", "Kubernetes"),
+        ("mark of vRack pn-1", "Outside"),
+        ("mark of IP block 57.131.167.176/28", "Outside"),
         ("IP block 57.131.167.176/28 to vRack pn-1", "Outside"),
     ]
     server = by_name["rbx-one-1"]

@@ -16,7 +16,9 @@ from sovereigncloud.engine.reading import (
     only_reads,
 )
 from sovereigncloud.kinds.errors import Auth, Rejected
+from sovereigncloud.kinds.inventory_port import Inventory
 from sovereigncloud.kinds.ports import Installer, Kubernetes, OpenNebula, Ovh
+from sovereigncloud.kinds.rights_port import Rights
 from sovereigncloud.providers.kubernetes import Connection, KubernetesApi
 from sovereigncloud.providers.kubernetes_reads import ReadingKubernetesApi
 
@@ -29,7 +31,9 @@ KEY = Key("HostedInstance", "team", "web")
 
 
 def verbs(port):
-    return {name for name, _ in inspect.getmembers(port, inspect.isfunction) if not name.startswith("_")}
+    """Its verbs, and the ports in it."""
+    found = (inspect.getmembers(port, kind) for kind in (inspect.isfunction, lambda one: isinstance(one, property)))
+    return {name for members in found for name, _ in members if not name.startswith("_")}
 
 
 @pytest.mark.parametrize(("port", "reads"), PORTS)
@@ -53,6 +57,11 @@ def test_no_verb_that_sounds_like_a_write_is_allowed(port, reads):
     writes = {v for v in verbs(port) if v.split("_")[0] in WRITING_WORDS and v != "reinstall_tasks"}
     assert writes
     assert not writes & reads
+
+
+@pytest.mark.parametrize("inner", [Rights, Inventory])
+def test_a_port_that_is_let_through_as_a_whole_only_reads(inner):
+    assert not {v for v in verbs(inner) if v.split("_")[0] in WRITING_WORDS}
 
 
 @pytest.fixture

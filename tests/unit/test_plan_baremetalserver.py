@@ -436,7 +436,7 @@ def test_what_was_installed_on_it_is_over_once_it_is_reinstalled(before, after):
 )
 def test_a_request_is_forgotten_once_it_is_seen(fact, asked):
     """Else the same change by somebody else, minutes later, would pass for a request on its way."""
-    world = world_with(status={"external": {fact: asked}}, age=60)
+    world = world_with(status={"external": {fact: asked, "vrack": "pn-1"}}, age=60)
     assert plan_of(world).outcome.facts == {fact: ""}
 
 
@@ -516,6 +516,14 @@ def test_a_retained_server_is_let_go_of_also_where_nobody_answers(error, monkeyp
     monkeypatch.setattr(world, "account", fail)
     plan = plan_of(world)
     assert (plan.steps, plan.outcome.reason) == ((), "")
+
+
+def test_a_mark_that_is_half_taken_off_is_taken_off_wholly():
+    world = deleting(world_with(status={}))
+    tags = world.account_.servers["ns1"].tags
+    del tags["sovereigncloud.io/installation"], tags["sovereigncloud.io/object"]
+    run(Loop(world, BareMetalServerController(), KEY).until_quiet())
+    assert tags == {}
 
 
 def test_a_mark_that_cannot_be_removed_holds_up_no_retained_server(monkeypatch):

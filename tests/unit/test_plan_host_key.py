@@ -105,6 +105,17 @@ def test_a_pinned_key_that_answers_is_nothing_to_speak_of(trust):
     assert world.heard == [("127.0.0.11", 3600.0)], "at rest it is looked at once an hour"
 
 
+def test_who_asks_to_look_now_has_it_looked_at_now():
+    world = installed("x")
+    world.account_.servers["ns1"].tags[HOST_KEY_TAG] = Pin(Trust.PROVEN, key_of(world)).text
+    world.raw[KEY]["metadata"]["annotations"] = {"sovereigncloud.io/reconcile-requested-at": "1"}
+    plan_of(world)
+    assert world.heard == [("127.0.0.11", 0.0)]
+    world.raw[KEY]["status"]["lastHandledReconcileAt"] = "1"
+    plan_of(world)
+    assert world.heard[1:] == [("127.0.0.11", 3600.0)]
+
+
 def test_another_key_without_a_reinstallation_of_ours_is_told_with_both_fingerprints_and_the_remedy():
     world = installed("x")
     server = world.account_.servers["ns1"]

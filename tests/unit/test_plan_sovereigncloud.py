@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.unit.cloud_fakes import NOON, FakeWorld, Loop, interfaces, run
 
-from sovereigncloud.core.identity import Mark
+from sovereigncloud.core.identity import OVH_INSTALLATION, Mark
 from sovereigncloud.core.outcome import Phase
 from sovereigncloud.core.plan import Action, Cause
 from sovereigncloud.kinds.baremetalserver import BareMetalServerController
@@ -15,6 +15,7 @@ from sovereigncloud.kinds.endpoint import Endpoint, endpoint_of
 from sovereigncloud.kinds.installation import INSTALLED_TAG, WIPED, Record, inventory_hash, read_record
 from sovereigncloud.kinds.ports import InstallState, Vm
 from sovereigncloud.kinds.sovereigncloud import SovereignCloudController
+from sovereigncloud.kinds.vrack_mark import used_by
 
 KEY = ("SovereignCloud", "platform", "rbx")
 UNIX = int(NOON.timestamp())
@@ -66,7 +67,7 @@ SETTLED = {"observedGeneration": 1, "conditions": READY, "endpoint": "http://127
 class Scene:
     """A cloud as far built as `stage` says: nothing, composed, servers, installed, running."""
 
-    def __init__(self, stage="running", spec=None, *, settled=False, route=True):
+    def __init__(self, stage="running", spec=None, *, settled=False, route=True, marked=True):
         self.world = FakeWorld()
         self.account = self.world.account_
         self.raw = self.world.put(spec or hosted())
@@ -84,6 +85,8 @@ class Scene:
             self.answer()
             self.ready("VirtualNetwork")
             self.raw["status"]["endpoint"] = SETTLED["endpoint"]
+        if reached >= 1 and marked:
+            self.mark()
         if settled:
             self.raw["status"] = dict(SETTLED)
 
@@ -97,12 +100,19 @@ class Scene:
             if type(step).__name__ == "ApplyChild":
                 self.world.put(step.manifest)
 
+    def mark(self):
+        """The vRack and the block carry the cloud's mark."""
+        mark = self.world.mark(self.cloud)
+        self.account.tags_of_vrack["pn-1"] |= {used_by(mark): mark.object, OVH_INSTALLATION: mark.installation}
+        self.account.tags_of_block[BLOCK] = dict(mark.for_ovh())
+
     def ready(self, kind):
         for (found, _, name), raw in self.world.raw.items():
             if found == kind:
                 raw["status"] = {"observedGeneration": raw["metadata"]["generation"], "conditions": READY}
                 if kind == "BareMetalServer":
                     raw["status"]["address"] = ADDRESSES[name.removeprefix("rbx-")]
+                    raw["status"]["region"] = "eu-west-rbx"
 
     def install(self, digest=None):
         for made in self.account.servers.values():
@@ -228,9 +238,10 @@ def drop_server(scene):
 ALL_CHILDREN = ("ApplyChild",) * 4
 CASES = [
     Case(
-        "at first the credentials (the servers let that key in), then the children, and the block is routed meanwhile",
+        "at first the credentials (the servers let that key in), then the children, and vRack and block are marked; the block"
+        " waits to know where the servers stand",
         "nothing",
-        steps=("GenerateCredentials", *ALL_CHILDREN, "AttachBlock"),
+        steps=("GenerateCredentials", *ALL_CHILDREN, "MarkVrack", "MarkBlock"),
         reason="WaitingForServers",
         drift=("spec.hosted.networks[vm_public].publicBlock",),
     ),
@@ -411,10 +422,10 @@ CASES = [
         drift=("spec.hosted.networks[vm_public].publicBlock",),
     ),
     Case(
-        "the block was moved to a server: routed back",
+        "the block was moved to a server of the cloud: taken off as a whole, then routed back",
         make={"settled": True},
-        change=block_to("ns9"),
-        steps=("AttachBlock",),
+        change=block_to("ns2"),
+        steps=("DetachBlock",),
         drift=("spec.hosted.networks[vm_public].publicBlock",),
     ),
     Case(
@@ -461,12 +472,12 @@ CASES = [
         says="rbx-vm-a",
     ),
     Case(
-        "a cloud that a person built: nothing is installed, the children are composed, the block is routed",
+        "a cloud that a person built: nothing is installed, the children are composed, vRack and block are marked",
         "nothing",
         make={"spec": hosted(adopt=True)},
         change=lambda scene: scene.answer("127.0.0.9"),
-        steps=(*ALL_CHILDREN, "AttachBlock"),
-        reason="FirstAnswer",
+        steps=(*ALL_CHILDREN, "MarkVrack", "MarkBlock"),
+        reason="WaitingForServers",
         drift=("spec.hosted.networks[vm_public].publicBlock",),
     ),
     Case(
@@ -535,6 +546,11 @@ def test_plan(case):
 def composed(spec):
     scene = Scene("nothing", spec)
     return {s.manifest["metadata"]["name"]: s.manifest for s in scene.plan().steps if type(s).__name__ == "ApplyChild"}
+
+
+def test_a_server_may_be_shown_under_another_name_at_ovhcloud():
+    made = composed(hosted(servers=[server("one-1", ["Frontend", "Node"], displayName="ns1.example.eu")]))
+    assert made["rbx-one-1"]["spec"]["name"] == "ns1.example.eu"
 
 
 def test_children_are_named_owned_and_declared():
@@ -882,8 +898,9 @@ def test_delete_gives_back_in_order_and_takes_the_secret_last():
     run(loop.once())
     assert world.account_.writes == [f"detach {BLOCK} pn-1"]
     assert len(world.kubernetes.deleted) == 2, "a server goes when all of that is over, and noted"
-    run(loop.once())
-    run(loop.once())
+    for _ in range(5):  # parked, then the marks of block and vRack
+        world.clock.pass_(70)
+        run(loop.once())
     assert sorted(world.kubernetes.deleted)[:2] == ["rbx-one-1", "rbx-one-2"]
     assert SECRET in world.kubernetes.secrets
     gone(scene, "BareMetalServer")
@@ -904,10 +921,10 @@ def test_a_block_is_asked_to_leave_once():
     scene = deleting(Scene(), deletionPolicy="Delete")
     gone_networks(scene)
     scene.world.one.hosts.clear()
-    scene.raw["status"]["external"] = {"blockReleaseAsked": f"{BLOCK}@{UNIX - 5}"}
+    scene.raw["status"]["external"] = {"blockAsked": f"{BLOCK} off pn-1@{UNIX - 5}"}
     assert (scene.plan().steps, scene.plan().outcome.reason) == ((), "ReleasingBlock")
-    scene.raw["status"]["external"] = {"blockReleaseAsked": f"{BLOCK}@{UNIX - HOURS}"}
-    assert names(scene.plan()) == ("ReleaseBlock",)
+    scene.raw["status"]["external"] = {"blockAsked": f"{BLOCK} off pn-1@{UNIX - HOURS}"}
+    assert names(scene.plan()) == ("DetachBlock",)
 
 
 def test_once_it_let_go_its_opennebula_is_not_asked_any_more():

@@ -4,11 +4,14 @@ import asyncio
 
 from tests.fakes import objects
 from tests.fakes.api_server import ApiServer
+from tests.fakes.engine_bench import scenario as bench
 from tests.fakes.objects import NAMESPACE
-from tests.fakes.outside import Account
+from tests.fakes.outside import Account, ServerController
 from tests.fakes.virtual_time import now, run
 
 from sovereigncloud.api import BareMetalServer
+from sovereigncloud.core.outcome import DONE
+from sovereigncloud.core.plan import Action, Plan, Step
 from sovereigncloud.engine.clients import Clients
 from sovereigncloud.engine.preflight import GRANTED_FOR, REFUSED_FOR, Preflight
 from sovereigncloud.kinds.errors import Auth, Retry
@@ -152,3 +155,56 @@ async def test_nothing_is_kept_of_a_secret_that_nobody_uses(s):
     await s.lacking()
     s.preflight.drop(NAMESPACE, "ovh")
     assert (s.preflight._known, s.preflight._asking) == ({}, {})
+
+
+# --- in the engine -----------------------------------------------------------------------------------------------------------
+
+
+class Marking(ServerController):
+    """A server that wants one thing to be done to it."""
+
+    def __init__(self):
+        self.done = []
+
+    def plan(self, resource, observed, now):
+        if self.done:
+            return Plan()
+        return Plan(steps=(Step(action=Action.UPDATE, target="mark of server"),))
+
+    async def perform(self, step, resource, world):
+        self.done.append(step.target)
+        return DONE
+
+
+@bench
+async def test_nothing_is_done_while_a_right_lacks_and_then_it_is(b):
+    marking = Marking()
+    b.api.create(NAMESPACE, "ovh", {"clientId": "id", "clientSecret": "secret"})
+    b.account.servers = {"one-1.eu"}
+    b.account.rights.refusals = {
+        urn: {"account:apiovh:iam/resource/tag/add"} for urn in (URN, "urn:v1:eu:resource:account:xx1111-ovh")
+    }
+    b.api.apply(objects.server("one-1"))
+    make = b.make
+
+    def made():
+        engine = make()
+        engine._controllers["BareMetalServer"] = marking
+        return engine
+
+    b.make = made
+    await b.start()
+    await b.after(10)
+    one = objects.key("one-1", "BareMetalServer")
+    assert (marking.done, b.reason(one)) == ([], "Stalled/MissingRights")
+    assert "account:apiovh:iam/resource/tag/add" in b.message(one)
+    writes = len(b.api.writes)
+    await b.after(300)
+    assert len(b.api.writes) == writes, "what does not change is not written again"
+    b.account.rights.refusals.clear()
+    await b.after(2 * REFUSED_FOR)
+    assert marking.done == ["mark of server"]
+    assert b.ready(one)
+    asked = len(b.account.rights.asked)
+    await b.after(1000)
+    assert len(b.account.rights.asked) == asked, "at rest nobody asks"

@@ -54,6 +54,11 @@ class OvhServer(Model):
         description="Private network that the server's private interface is attached to, for example pn-123456. Absent: left"
         " as it is.",
     )
+    move_from: Annotated[str, Field(min_length=1, max_length=64)] | None = Field(
+        default=None,
+        description="Consent to take the private interface out of this other private network, for example pn-654321, where"
+        " what uses it there is cut off. Absent: it is only taken out of one that is this installation's.",
+    )
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
         *stays_the_same("make another BareMetalServer; deleting this one leaves the server as it is"),

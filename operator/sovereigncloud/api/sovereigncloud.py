@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from sovereigncloud.api.access import Access
+from sovereigncloud.api.access import Access, DomainName
 from sovereigncloud.api.base import (
     WORDS,
     Column,
@@ -130,9 +130,30 @@ class HostedServer(Model):
         description="The machine is bought. Exactly one of serviceName, tagSelector and order is set; of an order only"
         " approval and credentialsSecretRef can be changed.",
     )
+    display_name: (
+        Annotated[
+            str,
+            Field(
+                min_length=1,
+                max_length=128,
+                pattern=r"^[a-zA-Z0-9]([-.a-zA-Z0-9]*[a-zA-Z0-9])?$",
+                json_schema_extra={WORDS: "must be letters, digits, - and ., for example ns3012345.ip-57-131-167.eu"},
+            ),
+        ]
+        | None
+    ) = Field(
+        default=None,
+        description="Its display name at OVHcloud, where that is another than name. Absent: name. An adopted server mostly has"
+        " its service name there.",
+    )
     roles: Annotated[list[Literal[Role.FRONTEND, Role.NODE]], Field(min_length=1, max_length=2)] = Field(
         description="What the server does. Frontend: runs OpenNebula. Node: runs virtual machines. It may do both.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+    move_from: Annotated[str, Field(min_length=1, max_length=64)] | None = Field(
+        default=None,
+        description="Consent to take the server's private interface out of this other private network, for example"
+        " pn-654321, where what uses it there is cut off. Absent: it is only taken out of one that is this installation's.",
     )
     reinstall: Reinstall | None = Field(
         default=None,
@@ -305,6 +326,15 @@ class AddressRangeSpec(Model):
     cel_rules: ClassVar[tuple[Rule, ...]] = (RANGE_ENDS,)
 
 
+class ReverseName(Model):
+    """The name of an address."""
+
+    ip: Annotated[str, Field(pattern=r"^[0-9]{1,3}(\.[0-9]{1,3}){3}$", max_length=45)] = Field(
+        description="The address, for example 57.131.167.178.", json_schema_extra=instead_of_pattern(IPV4)
+    )
+    name: DomainName = Field(description="Its name, for example mail.example.fr, which must resolve to it.")
+
+
 class HostedNetwork(Model):
     """A network of the cloud; it becomes a VirtualNetwork <cloud>-<name with _ as ->."""
 
@@ -336,8 +366,34 @@ class HostedNetwork(Model):
         description="Addresses that machines get; needed with vlanID. Absent with a publicBlock: all usable ones.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["ip"]},
     )
+    move_from: Annotated[str, Field(min_length=1, max_length=128)] | None = Field(
+        default=None,
+        description="Consent to take publicBlock, as a whole, away from this service that it is routed to: a private network"
+        " or a server, for example pn-654321. What uses its addresses there loses them. Absent: it is only taken from what is"
+        " this installation's.",
+    )
+    reverse_dns: Annotated[list[ReverseName], Field(max_length=32)] | None = Field(
+        default=None,
+        alias="reverseDNS",
+        description="Names that addresses of publicBlock have. Each must resolve to its address before. Absent: left as they"
+        " are.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["ip"]},
+    )
 
-    cel_rules: ClassVar[tuple[Rule, ...]] = NETWORK_RULES
+    cel_rules: ClassVar[tuple[Rule, ...]] = (
+        *NETWORK_RULES,
+        Rule(
+            "has(self.publicBlock) || !has(self.moveFrom)",
+            "moveFrom speaks of a publicBlock: remove it",
+            field=".moveFrom",
+        ),
+        Rule(
+            "!has(self.reverseDNS) || has(self.publicBlock) && (!isCIDR(self.publicBlock)"
+            " || self.reverseDNS.all(entry, !isIP(entry.ip) || cidr(self.publicBlock).containsIP(entry.ip)))",
+            "each ip must be an address of publicBlock",
+            field=".reverseDNS",
+        ),
+    )
 
 
 class Hosted(Model):
@@ -497,6 +553,11 @@ class SovereignCloudStatus(Status):
     )
     phase: str | None = Field(
         default=None, description="Where the building is: Servers, vRack, Installing, Hosts, Networks or Running."
+    )
+    countries: list[str] | None = Field(
+        default=None,
+        description="Countries that the private network of the cloud joins, by code: of all servers in it and of the public"
+        " blocks. unknown: a region that is in no table.",
     )
     hosts_ready: str | None = Field(
         default=None, description="Hosts that work, of those that there should be, for example 2/2."

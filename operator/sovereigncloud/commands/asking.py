@@ -56,6 +56,24 @@ def asked(
     return asyncio.run(ask())
 
 
+def asked_with(
+    ctx: typer.Context, where: Where, what: Callable[[Doors, Cluster | None], Awaitable[T]], *, cluster: bool
+) -> T:
+    """As `asked`, also at the APIs of the clouds, with a cluster only where one is needed. Raises CommandError."""
+    doors = ctx.obj if isinstance(ctx.obj, Doors) else real_doors()
+
+    async def ask() -> T:
+        try:
+            if not cluster:
+                return await what(doors, None)
+            async with _opened(doors, where) as found:
+                return await what(doors, found)
+        except OutsideError as error:
+            raise CommandError(f"{error}: {_remedy(error)}") from error
+
+    return asyncio.run(ask())
+
+
 @asynccontextmanager
 async def _opened(doors: Doors, where: Where) -> AsyncIterator[Cluster]:
     try:
@@ -117,8 +135,10 @@ def plural(kind: str) -> str:
 
 def _remedy(error: OutsideError) -> str:
     match error:
-        case Auth():
+        case Auth() if not error.where.startswith(("OVHcloud", "OpenNebula")):
             return "ask for a Role that allows it"
+        case Auth():
+            return "check the credential and its rights: sovereign doctor says which lack"
         case NotFound():
             return "look whether it is still there"
         case _:

@@ -42,6 +42,17 @@ COMMANDS = {
         "Draw a picture of clouds, servers, networks and instances, inside the borders of their countries.",
     ),
     "logs": Entry("logs:logs", _LOOK, "Print what the operator said about an object."),
+    "doctor": Entry(
+        "doctor:doctor",
+        _LOOK,
+        "Say which features will work: whether both APIs answer, and which rights lack there.",
+    ),
+    "export": Entry(
+        "export:export",
+        _LOOK,
+        "Write the manifests of what stands in an account: a SovereignCloud for the OpenNebula on it, its other servers"
+        " besides.",
+    ),
     "pause": Entry("pause:pause", _ACT, "Stop every write outside for these objects, until `resume`."),
     "resume": Entry(
         "pause:resume",

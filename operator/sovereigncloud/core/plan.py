@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import ClassVar
 
 from sovereigncloud.core.outcome import DONE, Outcome
 
@@ -84,6 +85,8 @@ class Step:
     needs: str = ""
     inside: bool = False
     part: bool = False
+    only_marks: ClassVar[bool] = False
+    """Whether it writes down whose a thing is, and changes nothing of it: to who only looks, nothing is to be done."""
     beside: str = ""
 
     @property

@@ -155,12 +155,13 @@ def _take_over(decision: Decision, wanted: tuple[Step, ...], policy: Policy) -> 
 def _only_look(plan: Plan, policy: Policy, drift: tuple[DriftVerdict, ...]) -> Decision:
     """Observe or paused: nothing outside is written. A deletion in Observe leaves everything; paused, it waits."""
     inside = tuple(s for s in plan.steps if s.inside)
-    shown = tuple(s for s in plan.steps if not s.inside)
-    digest = plan_hash(shown, plan.drift, salt=policy.salt)
-    outcome = _undone(plan.outcome) if shown else plan.outcome
+    outside = tuple(s for s in plan.steps if not s.inside)
+    outcome = _undone(plan.outcome) if outside else plan.outcome
     observes = policy.management is Management.OBSERVE
+    shown = tuple(s for s in outside if not (observes and s.only_marks))
+    digest = plan_hash(shown, plan.drift, salt=policy.salt)
     if policy.deleting:
-        leaves = observes or not shown
+        leaves = observes or not outside
         if not leaves:
             outcome = held(Reason.PAUSED_DELETION, f"deletion waits: remove the annotation {PAUSED}")
         release = leaves and not inside and outcome.phase is Phase.DONE

@@ -16,11 +16,11 @@ from sovereigncloud.engine.world import ObjectWorld, Shared
 from sovereigncloud.kinds.errors import OutsideError
 from sovereigncloud.kinds.ports import AccountView, CloudView, Installer, Kubernetes, OpenNebula, Ovh
 
-OPENNEBULA_READS = frozenset({"front", "view", "vm", "apps"})
+OPENNEBULA_READS = frozenset({"front", "login", "view", "vm", "apps"})
 OVH_READS = frozenset(
     {
         "view", "server", "interfaces", "disk_groups", "compatible_systems", "template", "reinstall_tasks",
-        "install_progress", "block", "rights",
+        "install_progress", "block", "rights", "inventory",
     }
 )  # fmt: skip
 INSTALLER_READS = frozenset({"state", "validation"})

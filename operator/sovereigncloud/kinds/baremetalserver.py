@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import ClassVar
 
 from sovereigncloud.api import BareMetalServer
 from sovereigncloud.api.baremetalserver import BareMetalServerStatus
@@ -63,6 +64,7 @@ _RENAME_WITHIN = 900.0  # a display name shows up after up to ten minutes (Terra
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarkServer(Step):
+    only_marks: ClassVar[bool] = True
     urn: str
     mark: Mark
 
@@ -165,6 +167,8 @@ class BareMetalServerController:
         order = before.order.model_dump(by_alias=True, exclude_none=True) if before.order else None
         if observed.purchase is not None:
             order = order_status(observed.purchase, order or {})
+        elif order and observed.identity.name:
+            order["state"] = "Delivered"
         if details is None:
             interfaces = [i.model_dump(by_alias=True, exclude_none=True) for i in before.interfaces or ()]
             return {
@@ -263,7 +267,8 @@ def _differences(resource: BareMetalServer, observed: Observed, now: datetime) -
     summary, details = observed.summary, observed.details
     if summary is None:
         return Plan()
-    interface = plan_interface(resource, observed.vrack, details.interfaces if details else None, now)
+    interfaces = details.interfaces if details else None
+    interface = plan_interface(resource, observed.vrack, interfaces, now, observed.joining)
     name = _plan_name(resource, summary, now)
     key = plan_host_key(resource, summary.urn, read_pin(summary.tags), observed.heard, now)
     drift = interface.drift + name.drift

@@ -14,12 +14,13 @@ from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Outcome, retry, stalled
 from sovereigncloud.kinds.access_observation import Certificate, observe_certificate
 from sovereigncloud.kinds.certificate import renewal_of
+from sovereigncloud.kinds.cloud_network import Outside, observe_outside
 from sovereigncloud.kinds.composition import is_composed, network_key
 from sovereigncloud.kinds.controller import AnyResource, World
 from sovereigncloud.kinds.dismantling import Remains, gives_back
 from sovereigncloud.kinds.endpoint import Endpoint, endpoint_of, generated_secret, server_key
-from sovereigncloud.kinds.errors import MissingSecret, NotFound, Retry
-from sovereigncloud.kinds.giving_back import LET_GO, blocks_inside, ours
+from sovereigncloud.kinds.errors import MissingSecret, Retry
+from sovereigncloud.kinds.giving_back import LET_GO, ours
 from sovereigncloud.kinds.hosts import host_name
 from sovereigncloud.kinds.hosts_leaving import Going, find_leavers
 from sovereigncloud.kinds.installation import Known, record_of
@@ -29,12 +30,10 @@ from sovereigncloud.kinds.ports import (
     Front,
     Installation,
     InstallState,
-    IpBlock,
     ServerSummary,
     Vm,
     VrackView,
 )
-from sovereigncloud.kinds.routing import astray
 from sovereigncloud.kinds.server_identity import hosted_service_name
 from sovereigncloud.kinds.verification import Seen
 from sovereigncloud.kinds.verification_observation import last_probes, observe_verification
@@ -49,7 +48,7 @@ class Observed:
         servers, networks: the children that spec lists, by their names there.
         dropped: children that spec no longer lists.
         summaries: the servers in the account's view, by their names in spec.
-        blocks: declared blocks that the view does not show in the vRack; None: the account has no such block.
+        outside: what the cloud has at its provider beside servers; None: not looked at.
         credentials: whether the generated Secret is there.
         insecure: why the endpoint is not even asked.
         going: hosts whose servers spec no longer lists.
@@ -65,7 +64,7 @@ class Observed:
     dropped: tuple[AnyResource, ...] = ()
     summaries: Mapping[str, ServerSummary] = field(default_factory=dict)
     vrack: VrackView | None = None
-    blocks: Mapping[str, IpBlock | None] = field(default_factory=dict)
+    outside: Outside | None = None
     endpoint: Endpoint | None = None
     credentials: bool = True
     insecure: Outcome | None = None
@@ -168,7 +167,7 @@ def _children(cloud: SovereignCloud, world: World, observed: Observed) -> Observ
 
 
 async def _account(cloud: SovereignCloud, world: World, observed: Observed) -> Observed:
-    """Tags of the servers, blocks of the vRack; single blocks only where one is astray."""
+    """Tags of the servers, the vRack, and what else the cloud has there."""
     ovh = cloud.spec.hosted.ovh if cloud.spec.hosted else None
     if ovh is None:
         return observed
@@ -177,16 +176,8 @@ async def _account(cloud: SovereignCloud, world: World, observed: Observed) -> O
     vrack = account.vracks.get(ovh.vrack)
     names = {s.name: hosted_service_name(s, observed.servers.get(s.name)) for s in ovh.servers}
     summaries = {name: account.servers[service] for name, service in names.items() if service in account.servers}
-    blocks: dict[str, IpBlock | None] = {}
-    missing = astray(cloud, vrack) if vrack is not None else {}
-    if missing:
-        client = await world.ovh(ovh.endpoint, namespace, secret)
-        for block in missing.values():
-            try:
-                blocks[block] = await client.block(block)
-            except NotFound:
-                blocks[block] = None
-    return replace(observed, vrack=vrack, summaries=summaries, blocks=blocks)
+    outside = await observe_outside(cloud, world, account, observed.servers)
+    return replace(observed, vrack=vrack, summaries=summaries, outside=outside)
 
 
 async def _installation(cloud: SovereignCloud, world: World, observed: Observed) -> Observed:
@@ -267,12 +258,12 @@ async def _last_look(cloud: SovereignCloud, world: World, observed: Observed) ->
     if gives_back(cloud) and not users:
         remains = replace(remains, credentials=await _has_credentials(cloud, world))
         if LET_GO not in cloud.external:
-            remains = await _what_stands(cloud, world, remains, observed.mark)
+            remains = await _what_stands(cloud, world, remains, observed)
     return replace(observed, remains=remains)
 
 
-async def _what_stands(cloud: SovereignCloud, world: World, remains: Remains, mark: Mark) -> Remains:
-    """Machines, hosts and blocks of a cloud that gives them back."""
+async def _what_stands(cloud: SovereignCloud, world: World, remains: Remains, observed: Observed) -> Remains:
+    """Machines, hosts, blocks and names of a cloud that gives them back."""
     if cloud.status.endpoint and not remains.credentials:
         return replace(remains, error="the Secret of its administrator is not there, restore it")
     if cloud.status.endpoint:
@@ -280,9 +271,9 @@ async def _what_stands(cloud: SovereignCloud, world: World, remains: Remains, ma
             view = await world.view(cloud.key)
         except (Retry, MissingSecret) as error:
             return replace(remains, error=str(error))
-        remains = replace(remains, machines=tuple(view.vms.values()), hosts=ours(view.hosts.values(), mark))
+        remains = replace(remains, machines=tuple(view.vms.values()), hosts=ours(view.hosts.values(), observed.mark))
     ovh = cloud.spec.hosted.ovh if cloud.spec.hosted else None
     if ovh is None or remains.machines or remains.hosts:
         return remains
     account = await world.account(ovh.endpoint, cloud.metadata.namespace, ovh.credentials_secret_ref.name, ovh.vrack)
-    return replace(remains, blocks=blocks_inside(cloud, account.vracks.get(ovh.vrack)))
+    return replace(remains, outside=await observe_outside(cloud, world, account, observed.servers))

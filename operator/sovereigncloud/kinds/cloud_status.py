@@ -32,11 +32,14 @@ def _of_the_cloud(cloud: SovereignCloud, observed: Observed) -> dict[str, object
         "adminSecret": before.admin_secret,
         "sunstone": before.sunstone,
         "phase": before.phase,
+        "countries": before.countries,
         "hostsReady": before.hosts_ready,
         "hosts": [h.model_dump(by_alias=True, exclude_none=True) for h in before.hosts or ()] or None,
     }
     if cloud.deleting:
         return kept
+    if observed.outside is not None:
+        kept["countries"] = list(observed.outside.countries) or None
     endpoint, front, view = observed.endpoint, observed.front, observed.view
     if endpoint is not None:
         kept["credentialsSecret"] = endpoint.secret

@@ -116,11 +116,12 @@ def _server_spec(cloud: SovereignCloud, server: HostedServer) -> dict[str, objec
     if hosted is None or ovh is None:
         return {}
     spec: dict[str, object] = {
-        "name": server.name,
+        "name": server.display_name or server.name,
         "ovh": {
             "endpoint": ovh.endpoint,
             "credentialsSecretRef": {"name": ovh.credentials_secret_ref.name},
             "vrack": ovh.vrack,
+            **({"moveFrom": server.move_from} if server.move_from else {}),
             **server.model_dump(mode="json", by_alias=True, exclude_none=True, include=_WHICH_MACHINE),
         },
         "roles": [str(r) for r in server.roles],
@@ -132,7 +133,8 @@ def _server_spec(cloud: SovereignCloud, server: HostedServer) -> dict[str, objec
 
 
 def _network_spec(cloud: SovereignCloud, network: HostedNetwork) -> dict[str, object]:
-    spec = network.model_dump(mode="json", by_alias=True, exclude_none=True)
+    kept = {"move_from", "reverse_dns"}  # the cloud's own business with the provider
+    spec = network.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=kept)
     spec["cloudRef"] = {"name": cloud.metadata.name}
     return spec
 

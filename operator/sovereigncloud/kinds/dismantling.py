@@ -1,4 +1,4 @@
-"""The end of a SovereignCloud: nobody uses it, no machine is in it, its networks go, its hosts, its blocks, its servers,
+"""The end of a SovereignCloud: nobody uses it, no machine is in it, its networks go, its hosts, names, blocks, its servers,
 and only then it goes itself.
 
 Foreground deletion gives the cloud and what it composed their deletionTimestamp at once, so order cannot be left to the
@@ -17,6 +17,7 @@ from sovereigncloud.api.base import ConditionStatus, DeletionPolicy
 from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.outcome import Outcome, Phase, blocked, retry, waiting
 from sovereigncloud.core.plan import Action, Plan, Step
+from sovereigncloud.kinds.cloud_network import Outside, plan_letting_go
 from sovereigncloud.kinds.composition import remove
 from sovereigncloud.kinds.controller import AnyResource
 from sovereigncloud.kinds.endpoint import generated_secret
@@ -45,7 +46,7 @@ class Remains:
         error: why nobody could be asked.
         credentials: whether the Secret of its administrator is there.
         hosts: those that carry its mark.
-        blocks: its IP blocks in its vRack.
+        outside: blocks and names at the provider; None: nobody asked.
     """
 
     users: tuple[str, ...] = ()
@@ -54,7 +55,7 @@ class Remains:
     error: str = ""
     credentials: bool = False
     hosts: tuple[Host, ...] = ()
-    blocks: tuple[str, ...] = ()
+    outside: Outside | None = None
 
     def without(self, machines: Iterable[int]) -> Self:
         """The same without these machines, which end by themselves."""
@@ -78,8 +79,7 @@ def plan_dismantling(cloud: SovereignCloud, remains: Remains, now: datetime) -> 
     if networks:
         return _remove(cloud, networks)
     if standing:
-        ovh = cloud.spec.hosted.ovh if cloud.spec.hosted else None
-        back = plan_giving_back(cloud, remains.hosts, ovh.vrack if ovh else "", remains.blocks, now)
+        back = plan_giving_back(remains.hosts) if remains.hosts else plan_letting_go(cloud, remains.outside, now)
         return back if back.steps or back.outcome.phase is not Phase.DONE else let_go()
     if servers:
         return _remove(cloud, servers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from sovereigncloud.api import BareMetalServer, SovereignCloud
 from sovereigncloud.api.reasons import Reason
@@ -40,6 +41,7 @@ class EnableHost(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarkHost(Step):
+    only_marks: ClassVar[bool] = True
     host_id: int
     mark: Mark
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from sovereigncloud.api.base import Key
 from sovereigncloud.api.reasons import Reason
@@ -38,6 +39,7 @@ class MarkNetwork(NetworkStep):
     """Take it over: from before the cluster was rebuilt, or, `adopting`, as what a person made."""
 
     adopting: bool = False
+    only_marks: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,11 +10,15 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from sovereigncloud.core.identity import Mark
+from sovereigncloud.kinds.dns_port import Zones
 from sovereigncloud.kinds.installer_port import Reach, VirtualAddress
+from sovereigncloud.kinds.inventory_port import Inventory
+from sovereigncloud.kinds.login_port import Login
 from sovereigncloud.kinds.ordering_port import Shop
 from sovereigncloud.kinds.reinstall_port import DiskGroup, InstallationTemplate, Part
 from sovereigncloud.kinds.rights_port import Rights
 from sovereigncloud.kinds.validation_port import Validation, ValidationState
+from sovereigncloud.kinds.vrack_port import Vracks
 
 # --- OpenNebula ------------------------------------------------------------------------------------------------------
 
@@ -210,6 +214,10 @@ class OpenNebula(Protocol):
     """One OpenNebula front-end under one credential."""
 
     async def front(self) -> Front: ...
+    async def login(self) -> Login:
+        """Who the credential is."""
+        ...
+
     async def view(self, began: float) -> CloudView:
         """Read every pool once, in pages. `began` is stamped on the view by the caller before the first read."""
         ...
@@ -312,12 +320,14 @@ class AccountView:
     """What the sweep compares with, read in a handful of calls per account, not per server.
 
     Attributes:
+        vrack_tags: the tags of every vRack of the account, by its name, also of those whose members nobody asked for.
         requests: what it took to read this.
     """
 
     began: float
     servers: Mapping[str, ServerSummary]
     vracks: Mapping[str, VrackView]
+    vrack_tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     requests: int = 0
 
 
@@ -372,12 +382,13 @@ class InstallStep:
 
 @dataclass(frozen=True, slots=True)
 class IpBlock:
-    """An IP block; `routed_to` is the service that it is routed to, empty when parked."""
+    """An IP block; `routed_to` is the service that it is routed to, empty when parked. `regions`: where it can be used."""
 
     block: str
     routed_to: str
     urn: str
     tags: Mapping[str, str]
+    regions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -395,8 +406,17 @@ class Ovh(Protocol):
     """One OVHcloud account under one credential."""
 
     @property
+    def vracks(self) -> Vracks: ...
+    @property
+    def zones(self) -> Zones: ...
+    @property
     def rights(self) -> Rights:
         """What the credential may do."""
+        ...
+
+    @property
+    def inventory(self) -> Inventory:
+        """What the account has, beside its servers."""
         ...
 
     @property
@@ -443,8 +463,14 @@ class Ovh(Protocol):
         ...
 
     async def detach_interface(self, vrack: str, uuid: str) -> None: ...
-    async def block(self, block: str) -> IpBlock: ...
-    async def attach_block(self, vrack: str, block: str) -> None: ...
+    async def block(self, block: str, max_age: float = 0.0) -> IpBlock:
+        """One block. `max_age`: seconds that an answer may be old; what was written meanwhile is always seen."""
+        ...
+
+    async def attach_block(self, vrack: str, block: str, region: str = "") -> None:
+        """Route a block to a vRack, announced in a region; empty: in its own."""
+        ...
+
     async def detach_block(self, vrack: str, block: str) -> None: ...
 
 

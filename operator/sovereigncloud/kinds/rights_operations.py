@@ -125,7 +125,6 @@ OPERATIONS: Final = (
     Operation("DELETE", _CART, _F.ORDER, (f"{_OR}cart/delete",)),
     Operation("POST", f"{_CART}/assign", _F.ORDER, (f"{_OR}cart/assign",)),
     Operation("POST", f"{_CART}/baremetalServers", _F.ORDER),
-    Operation("GET", f"{_CART}/baremetalServers/options", _F.ORDER),
     Operation("POST", f"{_CART}/baremetalServers/options", _F.ORDER),
     Operation("GET", f"{_CART}/item", _F.ORDER),
     Operation("GET", f"{_CART}/item/{{}}", _F.ORDER),

@@ -7,9 +7,9 @@ from datetime import datetime
 
 from sovereigncloud.api import BareMetalServer, SovereignCloud
 from sovereigncloud.api.baremetalserver import OvhServer
-from sovereigncloud.api.base import FINALIZER, DeletionPolicy, Key
+from sovereigncloud.api.base import FINALIZER, RECONCILE_REQUESTED_AT, DeletionPolicy, Key
 from sovereigncloud.api.sovereigncloud import HostedServer
-from sovereigncloud.core.identity import Mark, Ownership, mark_from_ovh, ownership
+from sovereigncloud.core.identity import OVH_UID, Mark, Ownership, mark_from_ovh, ownership
 from sovereigncloud.kinds import endpoint
 from sovereigncloud.kinds.controller import World
 from sovereigncloud.kinds.day0 import proof_key
@@ -19,7 +19,7 @@ from sovereigncloud.kinds.host_key import AT_REST, Heard, Trust, read_pin
 from sovereigncloud.kinds.ordering_observation import Purchase, observe_purchase
 from sovereigncloud.kinds.ordering_port import Renewal
 from sovereigncloud.kinds.ports import Ovh, ServerSummary, VrackView
-from sovereigncloud.kinds.private_interface import attached
+from sovereigncloud.kinds.private_interface import Joining, attached, look_who_may_join
 from sovereigncloud.kinds.reinstall import Details, carried_out, is_open, read_record
 from sovereigncloud.kinds.server_identity import (
     UNKNOWN,
@@ -46,6 +46,7 @@ class Observed:
         holder: another object of this installation that the server is marked for and that exists.
         held: who still uses a server that is being deleted.
         ssh_key: the public key that a reinstallation lets in.
+        joining: what says whether its interface may be moved and may join.
         proof_key: what a reinstallation proves its host key with.
         heard: what SSH says at its address; None: nobody asked.
         now: when this was read.
@@ -61,17 +62,21 @@ class Observed:
     holder: str = ""
     held: tuple[str, ...] = ()
     ssh_key: str = ""
+    joining: Joining = field(default_factory=Joining)
     proof_key: str = field(default="", repr=False)
     heard: Heard | None = None
     now: datetime | None = None
 
     @property
     def is_ours(self) -> bool:
-        """Whether the machine carries this object's mark, or was delivered for it a moment ago."""
+        """Whether the machine carries this object's mark, part of it, or was delivered for it a moment ago."""
         if self.summary is None:
             return False
         found = mark_from_ovh(self.summary.tags)
-        return ownership(found, self.mark) in _OURS or (found is None and self.purchase is not None)
+        if found is None:
+            # Of a mark the UID is the first tag that is written and the last that is taken off.
+            return self.purchase is not None or self.summary.tags.get(OVH_UID) == self.mark.uid
+        return ownership(found, self.mark) in _OURS
 
 
 async def observe_server(resource: BareMetalServer, world: World) -> Observed:
@@ -89,7 +94,10 @@ async def observe_server(resource: BareMetalServer, world: World) -> Observed:
     resource, summary = known_as(resource, observed.identity.name), observed.summary
     if summary is None or look_closer(resource, summary, observed.vrack):
         client = await world.ovh(ovh.endpoint, resource.metadata.namespace, ovh.credentials_secret_ref.name)
-        observed = replace(observed, details=await _details(client, resource, observed.identity.name, summary))
+        details, joining = await _details(client, resource, observed.identity.name, summary), observed.joining
+        if details is not None:
+            joining = await look_who_may_join(resource, client, details.interfaces, joining, world.now)
+        observed = replace(observed, details=details, joining=joining)
     if observed.summary is None and observed.details is not None:
         server = observed.details.server
         known = ServerSummary(server.service_name, server.urn, server.display_name, server.tags)
@@ -110,12 +118,14 @@ async def _in_account(resource: BareMetalServer, ovh: OvhServer, world: World, m
     if not identity.name and identity.problem is None and ovh.order is not None:
         purchase = await observe_purchase(resource, ovh.order, world)
         identity = Identity(purchase.domain)
+    summary = view.servers.get(identity.name)
     return Observed(
         mark,
         identity,
         purchase,
-        summary=view.servers.get(identity.name),
+        summary=summary,
         vrack=view.vracks.get(ovh.vrack or ""),
+        joining=Joining(mark, summary.tags if summary else {}, view.vrack_tags),
     )
 
 
@@ -180,7 +190,9 @@ async def _listen(resource: BareMetalServer, observed: Observed, world: World) -
     address = details.server.ip if details else resource.status.address
     if summary is None or pin is None or not address or is_open(tags):
         return None
-    heard, within = Heard(address), AT_REST if resource.settled and not pin.awaited else 0.0
+    asked = resource.metadata.annotations.get(RECONCILE_REQUESTED_AT, "")
+    at_rest = resource.settled and not pin.awaited and asked in {"", resource.status.last_handled_reconcile_at}
+    heard, within = Heard(address), AT_REST if at_rest else 0.0
     if pin.awaited and pin.trust is Trust.PROVEN and record is not None:
         _, private = await _installer_keys(resource, world)
         heard = replace(heard, proof_key=proof_key(private, summary.urn, record.token) if private else "")

@@ -6,14 +6,13 @@ Everything that lives in the cloud waits for `status.endpoint`, which is set onc
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import datetime
 
-from sovereigncloud.api import SovereignCloud
+from sovereigncloud.api import BareMetalServer, SovereignCloud
 from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, done, stalled, waiting
 from sovereigncloud.core.plan import Plan, Step
-from sovereigncloud.kinds import certificate, hosts, installation, routing, sites
+from sovereigncloud.kinds import certificate, hosts, installation, sites
 from sovereigncloud.kinds.access import INVENTORY_FACT, access_secrets
 from sovereigncloud.kinds.adoption import plan_adoption
 from sovereigncloud.kinds.building import (
@@ -23,18 +22,17 @@ from sovereigncloud.kinds.building import (
     waiting_for_networks,
     waiting_for_servers,
 )
+from sovereigncloud.kinds.cloud_network import NetworkStep, names_last, perform_outside, plan_outside
 from sovereigncloud.kinds.cloud_observation import Observed, observe_cloud
 from sovereigncloud.kinds.cloud_status import cloud_status
 from sovereigncloud.kinds.composition import CLOUD_LABEL, GENERATED_LABEL, ApplyChild, DeleteChild, plan_children
 from sovereigncloud.kinds.controller import SecretUse, Uses, World
 from sovereigncloud.kinds.dismantling import DELETED_FACT, DeleteCredentials, plan_dismantling
 from sovereigncloud.kinds.endpoint import generated_secret
-from sovereigncloud.kinds.errors import NotFound
-from sovereigncloud.kinds.giving_back import ReleaseBlock, asked_to_release
 from sovereigncloud.kinds.hosts_leaving import DeleteHost, DisableHost, GiveUpMachine, MoveMachine, plan_leaving
 from sovereigncloud.kinds.hosts_removal import perform_leaving
 from sovereigncloud.kinds.installation_record import CERTIFICATE_TAG
-from sovereigncloud.kinds.pending import asked, join
+from sovereigncloud.kinds.pending import join
 from sovereigncloud.kinds.ports import Ovh
 from sovereigncloud.kinds.verification import plan_last_probes, with_verification
 from sovereigncloud.kinds.verification_steps import (
@@ -76,7 +74,7 @@ class SovereignCloudController:
 
     def _declared(self, resource: SovereignCloud, observed: Observed, now: datetime) -> Plan:
         if resource.spec.hosted is not None:
-            return _hosted(resource, observed, now)
+            return names_last(_hosted(resource, observed, now), resource, observed.outside)
         if observed.insecure is not None:
             return Plan(outcome=observed.insecure)
         if observed.front is None:
@@ -84,6 +82,8 @@ class SovereignCloudController:
         return Plan() if observed.view else _first_answer()
 
     async def perform(self, step: Step, resource: SovereignCloud, world: World) -> Outcome:
+        if isinstance(step, NetworkStep):
+            return await _beside_servers(step, resource, world)
         match step:
             case ApplyChild() | DeleteChild() | GenerateCredentials() | DeleteCredentials():
                 return await _inside(step, resource, world)
@@ -91,13 +91,7 @@ class SovereignCloudController:
                 return await _host(step, resource, world)
             case DisableHost() | MoveMachine() | GiveUpMachine() | DeleteHost():
                 return await perform_leaving(step, resource, world)
-            case (
-                ReleaseBlock()
-                | routing.AttachBlock()
-                | installation.InstallOpenNebula()
-                | installation.RecordInstallation()
-                | certificate.RecordCertificate()
-            ):
+            case installation.InstallOpenNebula() | installation.RecordInstallation() | certificate.RecordCertificate():
                 return await _at_ovh(step, resource, world)
             case sites.CreateCluster() | sites.JoinCluster():
                 return await sites.perform_site(step, await world.open_nebula(resource.key))
@@ -125,11 +119,16 @@ def _hosted(cloud: SovereignCloud, observed: Observed, now: datetime) -> Plan:
     if children.outcome.phase is Phase.STALLED:
         return children
     parts = [plan_credentials(cloud, observed), children]
-    parts.append(routing.plan_routing(cloud, observed.vrack, observed.blocks, now))
+    if observed.outside is not None:
+        parts.append(plan_outside(cloud, observed.outside, now))
     if observed.insecure is not None:
         parts += [waiting_for_servers(cloud, observed), Plan(outcome=observed.insecure)]
         return join(parts)
     bootstrap = _bootstrap(cloud, observed, now)
+    if _tells_a_server(children) and any(isinstance(s, installation.InstallOpenNebula) for s in bootstrap.steps):
+        # Told to be reinstalled in the same change, it would be covered by the run before it is wiped.
+        message = "the servers are told of the change before the installer runs"
+        bootstrap = Plan(outcome=waiting(Reason.WAITING_FOR_SERVERS, message, after=1.0, available=cloud.settled))
     if observed.front is None:
         return join((*parts, bootstrap))
     if bootstrap.steps or bootstrap.outcome.phase is not Phase.DONE:
@@ -138,6 +137,11 @@ def _hosted(cloud: SovereignCloud, observed: Observed, now: datetime) -> Plan:
         waits = any(s.needs for s in bootstrap.steps)
         return join((*parts, *there, bootstrap) if waits else (*parts, bootstrap, *there))
     return join((*parts, bootstrap, *_running(cloud, observed, now)))
+
+
+def _tells_a_server(children: Plan) -> bool:
+    told = (s.manifest for s in children.steps if isinstance(s, ApplyChild))
+    return any(manifest["kind"] == BareMetalServer.crd.kind for manifest in told)
 
 
 def _bootstrap(cloud: SovereignCloud, observed: Observed, now: datetime) -> Plan:
@@ -251,12 +255,16 @@ async def _host(
             return done(Reason.HOST_MARKED, f"{step.target} carries the mark of this installation")
 
 
+async def _beside_servers(step: NetworkStep, cloud: SovereignCloud, world: World) -> Outcome:
+    ovh = cloud.spec.hosted.ovh if cloud.spec.hosted else None
+    if ovh is None:
+        return DONE
+    client = await world.ovh(ovh.endpoint, cloud.metadata.namespace, ovh.credentials_secret_ref.name)
+    return await perform_outside(step, client, cloud, world.now)
+
+
 async def _at_ovh(
-    step: ReleaseBlock
-    | routing.AttachBlock
-    | installation.InstallOpenNebula
-    | installation.RecordInstallation
-    | certificate.RecordCertificate,
+    step: installation.InstallOpenNebula | installation.RecordInstallation | certificate.RecordCertificate,
     cloud: SovereignCloud,
     world: World,
 ) -> Outcome:
@@ -265,22 +273,6 @@ async def _at_ovh(
         return DONE
     client = await world.ovh(ovh.endpoint, cloud.metadata.namespace, ovh.credentials_secret_ref.name)
     match step:
-        case routing.AttachBlock():
-            await client.attach_block(step.vrack, step.block)
-            message = f"IP block {step.block} is being routed to vRack {step.vrack}"
-            return Outcome(
-                Phase.WAITING,
-                Reason.ROUTING_BLOCK,
-                message,
-                after=routing.LOOK_AGAIN,
-                available=cloud.settled,
-                facts={routing.ASKED: asked(step.block, world.now)},
-                events=((Reason.ROUTING_BLOCK, message),),
-            )
-        case ReleaseBlock():
-            with suppress(NotFound):  # it left the vRack, or the account, meanwhile
-                await client.detach_block(step.vrack, step.block)
-            return asked_to_release(step, world.now)
         case certificate.RecordCertificate():
             await client.tag(step.urn, {CERTIFICATE_TAG: step.digest})
             return certificate.recorded(step)

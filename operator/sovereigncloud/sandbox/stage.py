@@ -472,9 +472,10 @@ class Stage:
         return [e for e in told if e["method"] == method and e["route"].endswith(route) and 200 <= e["status"] < 300]
 
     def ovh_writes(self, since: int = 0) -> list[Json]:
-        """Every request to OVHcloud after number `since` that was no GET."""
+        """Every request to OVHcloud after number `since` that changed something, or was to."""
         told: list[Json] = self.ovh.call("GET", f"/log?since={since}")["entries"]
-        return [e for e in told if e["method"] != "GET" and "/auth/" not in e["route"]]
+        asks = ("/auth/", "/authorization/check")
+        return [e for e in told if e["method"] != "GET" and not any(one in e["route"] for one in asks)]
 
     @property
     def ovh_mark(self) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from sovereigncloud.kinds.errors import Auth, Conflict, Retry
+from sovereigncloud.kinds.login_port import Login
 from sovereigncloud.kinds.ports import (
     AddressRange,
     Attributes,
@@ -72,6 +73,9 @@ class FrontEnd:
         zone_id = await self._zone_id(frozenset(zones))
         name, notes = zones.get(zone_id, ("", {}))
         return Front(version=version, zone_id=zone_id, zone_name=name, user_id=user_id, notes=notes)
+
+    async def login(self) -> Login:
+        return await self._one("one.user.info", "USER", _login, -1)
 
     async def _who(self) -> int:
         """The id of the credential's user: asked once, a user keeps it."""
@@ -245,6 +249,16 @@ class FrontEnd:
 
     async def join_cluster(self, cluster_id: int, member: str, member_id: int) -> None:
         await self._calls.write(f"one.cluster.add{_MEMBERS[member]}", cluster_id, member_id)
+
+
+def _login(element: Element) -> Login:
+    groups = {int(one.text or -1) for one in element.findall("GROUPS/ID")} | {int(element.findtext("GID") or -1)}
+    return Login(
+        id=int(element.findtext("ID") or -1),
+        name=element.findtext("NAME") or "",
+        group=element.findtext("GNAME") or "",
+        groups=frozenset(groups),
+    )
 
 
 def _zone(element: Element) -> tuple[int, tuple[str, dict[str, str]]]:

@@ -12,7 +12,9 @@ from weakref import WeakValueDictionary
 
 from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.identity import OVH_INSTALLATION
+from sovereigncloud.kinds.dns_port import Zones
 from sovereigncloud.kinds.errors import AlreadyRunning, Conflict, NotFound, Rejected, Retry
+from sovereigncloud.kinds.inventory_port import Inventory
 from sovereigncloud.kinds.ports import (
     AccountView,
     InstallStep,
@@ -27,6 +29,7 @@ from sovereigncloud.kinds.ports import (
 )
 from sovereigncloud.kinds.reinstall_port import DiskGroup, InstallationTemplate, Part, TemplateInput
 from sovereigncloud.kinds.rights_port import Rights
+from sovereigncloud.kinds.vrack_port import Vracks
 from sovereigncloud.providers.calls import Observer
 from sovereigncloud.providers.limits import Allowance, Budget, CircuitBreaker, TokenBucket
 from sovereigncloud.providers.ovh.client import (
@@ -39,6 +42,8 @@ from sovereigncloud.providers.ovh.client import (
     ServiceAccount,
     Timeout,
 )
+from sovereigncloud.providers.ovh.inventory import Listing
+from sovereigncloud.providers.ovh.kept import Kept
 from sovereigncloud.providers.ovh.orders import Orders
 from sovereigncloud.providers.ovh.replies import (
     PARSER,
@@ -55,6 +60,8 @@ from sovereigncloud.providers.ovh.replies import (
 )
 from sovereigncloud.providers.ovh.rights import Permissions
 from sovereigncloud.providers.ovh.transport import Transport, path
+from sovereigncloud.providers.ovh.vracks import VrackCalls
+from sovereigncloud.providers.ovh.zones import ZoneCalls
 
 T = TypeVar("T")
 
@@ -63,6 +70,7 @@ _VRACK: Final = "/v1/vrack/{}"
 _PAGE: Final = "100"
 _MAX_PAGES: Final = 100
 _REINSTALL: Final = "reinstallServer"
+_SHOWN: Final = 40  # characters of a script that are too many to be shown
 _RUNNING: Final = re.compile(rf"Task (\d+) of type {_REINSTALL} ")
 """How OVHcloud's description of the API words it (Client::BadRequest::TaskAlreadyExists)."""
 
@@ -145,7 +153,11 @@ class Account:
     def __init__(self, calls: Transport, *, has_rules: bool = False) -> None:
         self._calls = calls
         self.rights: Rights = Permissions(calls, has_rules=has_rules)
+        self.inventory: Inventory = Listing(calls)
         self._orders = Orders(calls)
+        self._kept = Kept()
+        self.vracks: Vracks = VrackCalls(calls, self._kept)
+        self.zones: Zones = ZoneCalls(calls, self._kept)
 
     @property
     def orders(self) -> Orders:
@@ -173,8 +185,9 @@ class Account:
         listed, more = await self._resources("vrack") if vracks else ([], 0)
         known = {one.name: one for one in listed}
         views = [await self._vrack(known[name]) for name in sorted(vracks) if name in known]
+        tags = {name: one.tags for name, one in known.items()}
         requests = pages + more + 2 * len(views)
-        return AccountView(began, servers, {one.name: one for one in views}, requests)
+        return AccountView(began, servers, {one.name: one for one in views}, tags, requests)
 
     async def _resources(self, kind: str) -> tuple[list[Resource], int]:
         """All of a kind, and how many pages they were."""
@@ -268,6 +281,15 @@ class Account:
             if running is None:
                 raise
             raise AlreadyRunning(error.message, where=error.where, task=int(running[1])) from None
+        except Rejected as error:
+            # The API may show what it was sent (CustomizationInvalidFormat), in its own words or ours.
+            script = customizations.get("postInstallationScript", "")
+            if not script or not any(part in error.message for part in (script, script[:_SHOWN], *_secrets(request))):
+                raise
+            text = (
+                "the script of the installation is refused; what the API says of it is not shown, since it repeats it"
+            )
+            raise Rejected(text, where=error.where, reason=error.reason) from None
         task = PARSER.read(ServerTask, reply, what=f"OVHcloud POST {where}").id
         if task <= 0:
             # Terraform waited five minutes for a task 0 (terraform-provider-ovh #671): it names no task.
@@ -309,13 +331,15 @@ class Account:
     # -- tags
 
     async def tag(self, urn: str, tags: Mapping[str, str]) -> None:
-        for key, value in tags.items():
-            await self._calls.call("POST", path("/v2/iam/resource/{}/tag", urn), {"key": key, "value": value})
+        with self._kept.changing():
+            for key, value in tags.items():
+                await self._calls.call("POST", path("/v2/iam/resource/{}/tag", urn), {"key": key, "value": value})
 
     async def untag(self, urn: str, keys: frozenset[str]) -> None:
         # The installation last: until then whoever comes after a crash knows whose the rest is.
-        for key in sorted(keys, key=lambda k: (k == OVH_INSTALLATION, k)):
-            await self._gone(path("/v2/iam/resource/{}/tag/{}", urn, key))
+        with self._kept.changing():
+            for key in sorted(keys, key=lambda k: (k == OVH_INSTALLATION, k)):
+                await self._gone(path("/v2/iam/resource/{}/tag/{}", urn, key))
 
     # -- vRack
 
@@ -326,20 +350,27 @@ class Account:
     async def detach_interface(self, vrack: str, uuid: str) -> None:
         await self._gone(path(f"{_VRACK}/dedicatedServerInterface/{{}}", vrack, uuid))
 
-    async def block(self, block: str) -> IpBlock:
+    async def block(self, block: str, max_age: float = 0.0) -> IpBlock:
+        return await self._kept.answer(f"block {block}", max_age, lambda: self._block_read(block))
+
+    async def _block_read(self, block: str) -> IpBlock:
         found = await self._read(Ip, path("/v1/ip/{}", _block(block)))
         return IpBlock(
             block=_block(found.ip),
             routed_to=found.routed_to.service if found.routed_to else "",
             urn=found.iam.urn if found.iam else f"urn:v1:eu:resource:ip:{found.ip}",
             tags=found.iam.tags if found.iam else {},
+            regions=tuple(found.regions or ()),
         )
 
-    async def attach_block(self, vrack: str, block: str) -> None:
-        await self._joined(vrack, path(f"{_VRACK}/ip", vrack), {"block": _block(block)})
+    async def attach_block(self, vrack: str, block: str, region: str = "") -> None:
+        body = {"block": _block(block)} | ({"region": region} if region else {})
+        with self._kept.changing():
+            await self._joined(vrack, path(f"{_VRACK}/ip", vrack), body)
 
     async def detach_block(self, vrack: str, block: str) -> None:
-        await self._gone(path(f"{_VRACK}/ip/{{}}", vrack, _block(block)))
+        with self._kept.changing():
+            await self._gone(path(f"{_VRACK}/ip/{{}}", vrack, _block(block)))
 
     async def _joined(self, vrack: str, where: str, body: Mapping[str, Any]) -> None:
         try:
@@ -354,6 +385,11 @@ class Account:
             await self._calls.call("DELETE", where)
         except NotFound:
             return
+
+
+def _secrets(request: Reinstallation) -> list[str]:
+    """The words of the script that may be keys."""
+    return re.findall(r"[0-9a-f]{32,}", request.post_installation_script)
 
 
 def _partition(part: Part) -> dict[str, Any]:

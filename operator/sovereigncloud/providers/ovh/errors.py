@@ -72,6 +72,8 @@ ERRORS: Final[tuple[Row, ...]] = (
     Row(_only(401), Auth),
     # Reinstall: adopt the running task instead of failing (its id is in the message).
     Row(_only(400), Conflict, klass="Client::BadRequest::TaskAlreadyExists"),
+    # In the words that were seen (terraform-provider-ovh PR#54): "example.com. does not resolve to 192.0.2.42".
+    Row(_only(400), Rejected, text="does not resolve to", reason=Reason.FORWARD_RECORD_MISSING),
     # vRack membership; the status is not documented (synthesio/infra-ovh-ansible-module #43, #55).
     Row(_ANY_4XX, Conflict, text="is already on a private network"),
     Row(_ANY_4XX, Conflict, text="is already on vrack"),

@@ -185,7 +185,43 @@ class Ip(_Reply):
 
     ip: str
     routed_to: Route | None = Field(default=None, alias="routedTo")
+    regions: tuple[str, ...] | None = None
     iam: Iam | None = None
+
+
+class Eligible(_Reply):
+    """``vrack.EligibleServices``: null while it is being worked out, whatever word `status` has."""
+
+    interfaces: tuple[Member, ...] | None = Field(default=None, alias="dedicatedServerInterface")
+
+
+class EligibleServices(_Reply):
+    """``vrack.EligibleServicesResponse``."""
+
+    result: Eligible | None = None
+    errors: tuple[str, ...] | None = None
+
+
+class Reverse(_Reply):
+    """``ip.ReverseIp``."""
+
+    name: str = Field(alias="reverse")
+
+
+class ZoneReply(_Reply):
+    """``domain.ZoneWithIAM``."""
+
+    name: str
+    iam: Iam | None = None
+
+
+class ZoneRecord(_Reply):
+    """``domain.zone.Record``."""
+
+    id: int
+    type: str = Field(alias="fieldType")
+    subdomain: Text = Field(default="", alias="subDomain")
+    target: str
 
 
 T = TypeVar("T")

@@ -277,6 +277,7 @@ def _check(call: Call) -> Reply:
     if not isinstance(urns, list) or not isinstance(actions, list):
         raise bad_request("Missing parameter: [resourceURNs] or [actions]")
     owned = {resource.urn for account, resource in call.world.resources() if account == call.caller.account}
+    owned.add(f"urn:v1:eu:resource:account:{call.caller.account}")
     answer: list[Json] = []
     for urn in urns:
         allowed = [action for action in actions if urn in owned and call.caller.may(action, urn)]

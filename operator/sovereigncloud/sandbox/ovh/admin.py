@@ -6,8 +6,11 @@
 | ``GET /_admin/state`` | the whole world, reinstallations included |
 | ``PUT /_admin/state`` | replace it (what GET gave, or parts of it); ``{}`` is an empty world |
 | ``POST /_admin/reset`` | back to the guide's world, no faults, empty log |
-| ``POST /_admin/accounts``, ``/servers``, ``/vracks``, ``/ips`` | make one (arguments of ``seed.add_*``) |
+| ``POST /_admin/accounts``, ``/servers``, ``/vracks``, ``/ips``, ``/zones`` | make one (arguments of ``seed.add_*``) |
 | ``PATCH /_admin/servers/{sn}``, ``/vnis/{uuid}``, ``/vracks/{sn}``, ``/ips/{block}`` | set fields behind the back |
+| ``PATCH /_admin/reverses/{block}`` | ``{address: name or null}`` |
+| ``PATCH /_admin/zones/{zone}`` | ``{record: target or null}`` |
+| ``PATCH /_admin/names/{name}`` | ``{"addresses": [...]}``: where a name leads that others serve |
 | ``PATCH /_admin/resources/{urn}`` | ``{"displayName": ..., "tags": {key: value or null}}`` |
 | ``POST /_admin/tasks/{id}`` | ``{"status": "done"}``: end it now, well or badly |
 | ``GET /_admin/orders`` | carts and orders, and how often each was paid |
@@ -95,12 +98,16 @@ class _Door:
             "servers": lambda body, _: _add(seed.add_server, world, body),
             "vracks": lambda body, _: _add(seed.add_vrack, world, body),
             "ips": lambda body, _: _add(seed.add_block, world, body),
+            "zones": lambda body, _: _add(seed.add_zone, world, body),
         }
         self.patchers: dict[str, _Action] = {
             "servers": lambda body, name: tamper.patch_server(world, name, body),
             "vnis": lambda body, name: tamper.patch_vni(world, name, body),
             "vracks": lambda body, name: tamper.patch_vrack(world, name, body),
             "ips": lambda body, name: tamper.patch_ip(world, name, body),
+            "reverses": lambda body, name: tamper.set_reverse(world, name, body),
+            "zones": lambda body, name: tamper.patch_zone(world, name, body),
+            "names": lambda body, name: tamper.set_name(world, name, body["addresses"]),
         }
 
     def writing(self, act: _Action) -> _Handler:

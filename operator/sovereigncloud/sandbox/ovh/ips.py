@@ -161,6 +161,9 @@ def _set_reverse(call: Call) -> Json:
         inside = False
     if not inside:
         raise bad_request(f"[ipReverse] Given data ({address}) is not valid for type ip")
+    if address not in call.world.resolve(name):
+        # In the words that were seen (terraform-provider-ovh PR#54).
+        raise bad_request(f"{name.rstrip('.')}. does not resolve to {address}")
     block.reverses[address] = name if name.endswith(".") else f"{name}."
     return _reverse_document(block, address)
 

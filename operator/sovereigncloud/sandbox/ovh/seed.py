@@ -15,6 +15,8 @@ from sovereigncloud.sandbox.ovh.state import (
     AccessRule,
     Account,
     ApplicationKey,
+    DnsRecord,
+    DnsZone,
     Grant,
     IpBlock,
     Resource,
@@ -163,6 +165,19 @@ def add_block(
     )
     state.ips[block] = made
     return made
+
+
+def add_zone(
+    state: State, name: str, *, account: str = ACCOUNT, records: list[tuple[str, str, str]] | None = None
+) -> DnsZone:
+    """A DNS zone, published with these records: (subDomain, fieldType, target)."""
+    zone = DnsZone(account=account, resource=_resource("dnsZone", name, name))
+    for subdomain, kind, target in records or ():
+        state.next_id += 1
+        zone.records[state.next_id] = DnsRecord(subdomain, kind, target)
+    zone.publish(time.time())
+    state.zones[name] = zone
+    return zone
 
 
 def _token(nichandle: str, purpose: str, length: int) -> str:

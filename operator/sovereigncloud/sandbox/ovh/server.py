@@ -13,7 +13,7 @@ from multidict import MultiMapping
 
 from sovereigncloud.sandbox.faults import Canned, Dropped, FaultPlan
 from sovereigncloud.sandbox.journal import Journal
-from sovereigncloud.sandbox.ovh import account, ips, orders, orders_cart, servers, vracks
+from sovereigncloud.sandbox.ovh import account, ips, orders, orders_cart, servers, vracks, zones
 from sovereigncloud.sandbox.ovh.admin import add_admin_routes
 from sovereigncloud.sandbox.ovh.auth import Request, authenticate, grant_token
 from sovereigncloud.sandbox.ovh.calls import Call, Caller, Found, Route, find_route
@@ -25,6 +25,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *servers.ROUTES,
     *vracks.ROUTES,
     *ips.ROUTES,
+    *zones.ROUTES,
     *account.ROUTES,
     *orders_cart.ROUTES,
     *orders.ROUTES,

@@ -91,6 +91,14 @@ class Sshd:
             await self._end(name)
 
 
+def says(server: Server) -> tuple[str, str] | None:
+    """The first line and the host key of a server's sshd, as a client sees them; None: it does not answer."""
+    if not _answers(server):
+        return None
+    place = _place(server)
+    return f"SSH-2.0-{place.version}", _host_key(place.seed).export_public_key("openssh").decode().strip()
+
+
 def _answers(server: Server) -> bool:
     """It has a system, it is not being installed, and its address is one that this machine may listen on."""
     idle = bool(server.installs) and server.installs[-1].status != "doing"

@@ -209,6 +209,36 @@ class IpBlock:
         return regions[0] if regions else ""
 
 
+@dataclass(slots=True)
+class DnsRecord:
+    """A record as it stands in the zone, published or not."""
+
+    subdomain: str
+    type: str
+    target: str
+    ttl: int = 0
+
+
+@dataclass(slots=True)
+class DnsZone:
+    """A DNS zone. `seen` is what the world sees of it: "fieldType subDomain target", since it was refreshed."""
+
+    account: str
+    resource: Resource
+    records: dict[int, DnsRecord] = field(default_factory=dict)
+    seen: list[str] = field(default_factory=list)
+    updated: float = 0.0
+
+    @property
+    def name(self) -> str:
+        return self.resource.name
+
+    def publish(self, now: float) -> None:
+        """Let the world see what stands in it."""
+        self.seen = [f"{one.type} {one.subdomain} {one.target}" for one in self.records.values()]
+        self.updated = now
+
+
 class TaskKind(StrEnum):
     """The three task models of the API."""
 
@@ -318,6 +348,8 @@ class State:
     servers: dict[str, Server] = field(default_factory=dict)
     vracks: dict[str, Vrack] = field(default_factory=dict)
     ips: dict[str, IpBlock] = field(default_factory=dict)
+    zones: dict[str, DnsZone] = field(default_factory=dict)
+    names: dict[str, list[str]] = field(default_factory=dict)  # names that others serve, and where they lead
     tasks: dict[int, Task] = field(default_factory=dict)
     renamings: list[Renaming] = field(default_factory=list)
     carts: dict[str, Cart] = field(default_factory=dict)
@@ -326,6 +358,9 @@ class State:
     stock: dict[str, str] = field(default_factory=dict)  # availability by plan code, where it is not the usual
     price_factor: float = 1.0  # what the catalogue asks for, changed behind everybody's back
     eligible_since: dict[str, float] = field(default_factory=dict)
+    ineligible: list[str] = field(
+        default_factory=list
+    )  # uuids of interfaces that may join no vRack, for whatever reason
     next_id: int = 559_351_769
 
     def to_json(self) -> Json:

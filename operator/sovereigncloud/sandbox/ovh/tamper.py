@@ -78,6 +78,43 @@ def patch_ip(world: World, block: str, changes: Mapping[str, Any]) -> None:
             world.route(block, routed["serviceName"] if isinstance(routed, Mapping) else routed)
 
 
+def set_reverse(world: World, block: str, names: Mapping[str, str | None]) -> None:
+    """Set reverse names of a block's addresses, without asking where they lead; None removes one.
+
+    Raises:
+        KeyError: no such block.
+    """
+    with world.lock:
+        mine = world.state.ips[block].reverses
+        for address, name in names.items():
+            if name is None:
+                mine.pop(address, None)
+            else:
+                mine[address] = f"{name.rstrip('.')}."
+
+
+def patch_zone(world: World, name: str, changes: Mapping[str, str | None]) -> None:
+    """Set targets of records by number, published at once; None removes one.
+
+    Raises:
+        KeyError: no such zone, no such record.
+    """
+    with world.lock:
+        zone = world.state.zones[name]
+        for number, target in changes.items():
+            if target is None:
+                del zone.records[int(number)]
+            else:
+                zone.records[int(number)].target = target
+        zone.publish(world.clock())
+
+
+def set_name(world: World, name: str, addresses: list[str]) -> None:
+    """Where a name leads that others serve; none: nowhere."""
+    with world.lock:
+        world.state.names[name.rstrip(".").lower()] = list(addresses)
+
+
 def rename(world: World, urn: str, display_name: str) -> None:
     """Give a service another display name, visible at once.
 

@@ -10,6 +10,7 @@ from sovereigncloud.sandbox.ovh.wire import Json, bad_request, conflict, no_such
 
 _ATTACH_SERVER: Final = "dedicatedServer:apiovh:vrack/attach"
 _ATTACH_IP: Final = "ip:apiovh:vrack/attach"
+_ELIGIBLE_KEPT: Final = 5.0  # seconds that an answer stands; how long the real one does is not documented
 _MIN_ADDRESSES: Final = 4  # network, gateway, broadcast, and one to use
 
 
@@ -191,8 +192,9 @@ def _eligible_services(call: Call) -> Json:
     now = world.clock()
     since = world.state.eligible_since.setdefault(vrack.name, now)
     ready = now - since >= world.state.timing.eligible_services
-    if ready:
-        del world.state.eligible_since[vrack.name]
+    if now - since >= world.state.timing.eligible_services + _ELIGIBLE_KEPT:
+        # What was worked out is old by now: it is begun anew, and this question gets no answer yet.
+        world.state.eligible_since[vrack.name], ready = now, False
     # The schema has status, result and errors and no words for status; that it must be polled follows from them.
     return {
         "createdAt": timestamp(since),
@@ -223,7 +225,8 @@ def _eligible(call: Call, *, ready: bool) -> Json:
         for server in state.servers.values()
         if server.account == account
         for vni in server.vnis
-        if vni["vrack"] is None and str(vni["mode"]).startswith("vrack")
+        if vni["vrack"] is None and vni["enabled"] and str(vni["mode"]).startswith("vrack")
+        if vni["uuid"] not in state.ineligible
     ]
     blocks = [
         block.block

@@ -11,6 +11,7 @@ from typing import Any
 from sovereigncloud.sandbox.ovh.orders_time import next_of_orders, progress
 from sovereigncloud.sandbox.ovh.seed import default_state
 from sovereigncloud.sandbox.ovh.state import (
+    DnsZone,
     Effect,
     Install,
     IpBlock,
@@ -204,10 +205,11 @@ class World:
     def resources(self) -> list[tuple[str, Resource]]:
         """Everything IAM knows, each with the account that owns it."""
         state = self.state
-        things: list[Server | Vrack | IpBlock] = [
+        things: list[Server | Vrack | IpBlock | DnsZone] = [
             *state.servers.values(),
             *state.vracks.values(),
             *state.ips.values(),
+            *state.zones.values(),
         ]
         return [(thing.account, thing.resource) for thing in things]
 
@@ -253,6 +255,17 @@ class World:
     def route(self, block: str, service: str | None) -> None:
         """Route a block to a service at once; None parks it."""
         self.state.ips[block].document["routedTo"] = None if service is None else {"serviceName": service}
+
+    def resolve(self, name: str) -> set[str]:
+        """Where a name leads: published records of the zones here, and names that others serve."""
+        wanted, found = name.rstrip(".").lower(), set(self.state.names.get(name.rstrip(".").lower(), ()))
+        for zone in self.state.zones.values():
+            for text in zone.seen:
+                kind, subdomain, target = text.split(" ", 2)
+                full = f"{subdomain}.{zone.name}" if subdomain else zone.name
+                if kind in {"A", "AAAA"} and full.lower() == wanted:
+                    found.add(target)
+        return found
 
     def rename(self, urn: str, display_name: str) -> None:
         """Accept a display name; it is shown later (the real API: up to ten minutes)."""

@@ -1,0 +1,52 @@
+"""The port `Vracks` over the OVHcloud API. The legacy way of a whole server (POST /vrack/{name}/dedicatedServer) is never used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from sovereigncloud.kinds.errors import Auth, NotFound
+from sovereigncloud.kinds.vrack_port import Eligibility
+from sovereigncloud.providers.ovh.kept import Kept
+from sovereigncloud.providers.ovh.replies import PARSER, Dedicated, EligibleServices
+from sovereigncloud.providers.ovh.transport import Transport, path
+
+_A_FEW: Final = 5
+
+
+class VrackCalls:
+    """vRacks of one account.
+
+    Args:
+        calls: of its credential.
+        kept: answers that seldom change.
+    """
+
+    def __init__(self, calls: Transport, kept: Kept) -> None:
+        self._calls, self._kept = calls, kept
+        self._regions: dict[str, str] = {}  # a server does not travel
+
+    async def eligible(self, vrack: str) -> Eligibility:
+        where = path("/v1/vrack/{}/eligibleServices", vrack)
+        reply = await self._calls.call("GET", where)
+        found = PARSER.read(EligibleServices, reply, what=f"OVHcloud GET {where}")
+        listed = found.result.interfaces if found.result else None
+        interfaces = None if listed is None else frozenset(one.interface for one in listed)
+        return Eligibility(interfaces, tuple(found.errors or ()))
+
+    async def park(self, block: str) -> None:
+        with self._kept.changing():
+            await self._calls.call("POST", path("/v1/ip/{}/park", block))
+
+    async def regions(self, servers: frozenset[str]) -> Mapping[str, str]:
+        for name in sorted(servers - self._regions.keys())[:_A_FEW]:
+            self._regions[name] = await self._region(name)
+        return {name: self._regions[name] for name in servers & self._regions.keys()}
+
+    async def _region(self, service_name: str) -> str:
+        where = path("/v1/dedicated/server/{}", service_name)
+        try:
+            reply = await self._calls.call("GET", where)
+        except (NotFound, Auth):
+            return ""
+        return PARSER.read(Dedicated, reply, what=f"OVHcloud GET {where}").region
