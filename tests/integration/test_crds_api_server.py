@@ -309,10 +309,19 @@ BLOCK = "must be an IPv4 block from /24 to /30 that begins with its first addres
             "the front-end alone",
             changed("hosted", **{HOSTED + "ovh__servers": [BASES["hosted"]["spec"]["hosted"]["ovh"]["servers"][0]]}),
         ),
-        ("three front-ends", changed("hosted", **{HOSTED + "ovh__servers": THREE, HOSTED + "openNebula__install": AVAILABLE})),
-        ("a host elsewhere", changed("hosted", **{SERVERS + "1__site": "lyon", HOSTED + "openNebula__install__architecture": "Edge"})),
+        (
+            "three front-ends",
+            changed("hosted", **{HOSTED + "ovh__servers": THREE, HOSTED + "openNebula__install": AVAILABLE}),
+        ),
+        (
+            "a host elsewhere",
+            changed("hosted", **{SERVERS + "1__site": "lyon", HOSTED + "openNebula__install__architecture": "Edge"}),
+        ),
         ("all of access", changed("hosted", **{HOSTED + "access": ACCESS})),
-        ("a name for an adopted cloud", changed("adopted", **{HOSTED + "access": {"fqdn": "one.example.fr", "dnsZone": "example.fr"}})),
+        (
+            "a name for an adopted cloud",
+            changed("adopted", **{HOSTED + "access": {"fqdn": "one.example.fr", "dnsZone": "example.fr"}}),
+        ),
         ("no networks yet", changed("hosted", **{HOSTED + "networks": GONE})),
         ("an image by address", changed("image", spec__source={"url": "https://images.example.fr/a.qcow2"})),
         ("a long name with another outside", changed("least", metadata__name="a" * 200, spec__name="least")),
