@@ -372,7 +372,7 @@ class HostedNetwork(Model):
         " or a server, for example pn-654321. What uses its addresses there loses them. Absent: it is only taken from what is"
         " this installation's.",
     )
-    reverse_dns: Annotated[list[ReverseName], Field(max_length=256)] | None = Field(
+    reverse_dns: Annotated[list[ReverseName], Field(max_length=32)] | None = Field(
         default=None,
         alias="reverseDNS",
         description="Names that addresses of publicBlock have. Each must resolve to its address before. Absent: left as they"
