@@ -257,6 +257,22 @@ async def test_an_order_that_cannot_be_done(account, why, order, kind, reason):
     assert (type(error), error.reason) == (kind, reason), why
 
 
+@pytest.mark.parametrize("shown", ["whole", "cut", "decoded"])
+async def test_a_refusal_that_repeats_the_script_is_not_repeated(simulator, account, shown):
+    key = "5f" * 32
+    script = f"#!/bin/sh\n# {'x' * 40}\necho hexkey:{key}\n"
+    encoded = base64.b64encode(script.encode()).decode()
+    text = {"whole": encoded, "cut": encoded[:60], "decoded": f"line 3: {key} is wrong"}[shown]
+    body = {"class": "Client::BadRequest::CustomizationInvalidFormat", "message": f"Invalid customization: {text}"}
+    simulator.faults.add(
+        fault({"preset": "server-error", "path": "/reinstall$", "status": 400, "body": json.dumps(body)})
+    )
+    error = await failure(account.reinstall(SERVER, Reinstallation(UBUNTU, "host01", "", script)))
+    assert (type(error), error.reason) == (Rejected, "IncompatibleSystem")
+    assert "script of the installation is refused" in error.message
+    assert not any(secret in f"{error} {error!r}" for secret in (key, encoded[:40]))
+
+
 async def test_partitions_are_sent_as_the_schema_has_them(simulator, account):
     layout = (Part("/", "ext4", 102400, None), Part("/var/lib/one", "xfs", 0, 0), Part("swap", "swap", 8192, 1))
     await account.reinstall(SERVER, Reinstallation(UBUNTU, "", partitions=layout))

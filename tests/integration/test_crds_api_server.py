@@ -344,7 +344,7 @@ def test_the_edge_of_what_is_accepted(api, why, manifest):
         ("no tag", changed("tagged", spec__ovh__tagSelector__matchTags={}), "spec.ovh.tagSelector.matchTags", "should have at least 1 properties"),
         ("a plan code with a space", changed("ordered", spec__ovh__order__planCode="24 scale"), "spec.ovh.order.planCode", "must be a plan code of OVHcloud's catalogue"),
         ("a datacentre in capitals", changed("ordered", spec__ovh__order__datacenter="RBX"), "spec.ovh.order.datacenter", "must be a code of OVHcloud's datacentres in lower case"),
-        ("a duration in words", changed("ordered", spec__ovh__order__duration="1 month"), "spec.ovh.order.duration", "must be a duration of the catalogue, for example P1M"),
+        ("a duration in words", changed("ordered", spec__ovh__order__duration="1mon"), "spec.ovh.order.duration", "must be a duration of the catalogue, for example P1M"),
         ("a pricing mode with a space", changed("ordered", spec__ovh__order__pricingMode="up front"), "spec.ovh.order.pricingMode", "must be a pricing mode of the catalogue"),
         ("a price with a comma", changed("ordered", spec__ovh__order__approval__maxPrice="1200,00"), "spec.ovh.order.approval.maxPrice", "must be an amount in quotes with a dot before the cents"),
         ("a price without a currency", changed("ordered", spec__ovh__order__approval__currency=GONE), "spec.ovh.order.approval.currency", "Required value"),

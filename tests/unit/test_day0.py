@@ -12,6 +12,8 @@ import yaml
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.kinds.bonds import netplan
 from sovereigncloud.kinds.day0 import Day0, fingerprint, is_proof, is_proven, proof, proof_key, script
+from sovereigncloud.kinds.ports import InstallTarget
+from sovereigncloud.providers.installer.netplan import netplan as installed
 
 GOLDEN = Path(__file__).parent / "golden" / "day0.sh"
 PUBLIC, PRIVATE = ("a1:b2:c3:d4:e5:c4", "a1:b2:c3:d4:e5:c5"), ("a1:b2:c3:d4:e5:c6", "a1:b2:c3:d4:e5:c7")
@@ -40,6 +42,16 @@ def test_the_cards_of_a_bond_are_told_by_mac_in_whatever_order_the_kernel_has_th
 def test_one_card_is_no_aggregation():
     assert netplan(PUBLIC[:1], ())["network"]["bonds"]["public_bond"]["parameters"]["mode"] == "active-backup"
     assert "vrack_bond" not in netplan(PUBLIC, ())["network"]["bonds"]
+
+
+def test_the_installer_writes_the_very_same_text():
+    """Else it would apply another network to a server whose own works."""
+    core = pytest.importorskip("ansible.plugins.filter.core")
+    target = InstallTarget("one-1", "127.0.0.1", (), PUBLIC, PRIVATE)
+    lines = script(DAY0).splitlines()
+    begins = next(i for i, line in enumerate(lines) if "50-cloud-init.yaml" in line and "<<" in line) + 1
+    text = "\n".join(lines[begins : lines.index("SOVEREIGN_END", begins)]) + "\n"
+    assert core.to_nice_yaml(installed(target), indent=2) == text
 
 
 # --- run

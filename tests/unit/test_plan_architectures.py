@@ -136,6 +136,18 @@ CASES = [
         steps=INSTALL,
         needs=True,
     ),
+    Case(
+        "a server is to be reinstalled by the same change: it is told first, and wiped before the installer runs",
+        (
+            machine,
+            change(rerun={"request": "again"}),
+            lambda scene: scene.raw["spec"]["hosted"]["ovh"]["servers"][1].update(
+                reinstall={"request": "second", "operatingSystem": "ubuntu2404-server_64"}
+            ),
+        ),
+        steps=("ApplyChild",),
+        reason="WaitingForServers",
+    ),
     Case("a new word alone asks for a run", (machine, change(rerun={"request": "again"})), steps=INSTALL),
     Case(
         "a rebuilt cluster: the word in spec is among those that the front-end remembers, nothing runs",

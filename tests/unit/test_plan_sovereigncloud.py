@@ -548,6 +548,11 @@ def composed(spec):
     return {s.manifest["metadata"]["name"]: s.manifest for s in scene.plan().steps if type(s).__name__ == "ApplyChild"}
 
 
+def test_a_server_may_be_shown_under_another_name_at_ovhcloud():
+    made = composed(hosted(servers=[server("one-1", ["Frontend", "Node"], displayName="ns1.example.eu")]))
+    assert made["rbx-one-1"]["spec"]["name"] == "ns1.example.eu"
+
+
 def test_children_are_named_owned_and_declared():
     reinstall = {"request": "first", "operatingSystem": "ubuntu2404-server_64", "wipeAllDisks": True}
     made = composed(hosted(servers=[server("one-1", ["Frontend", "Node"], reinstall=reinstall)], management="Approve"))

@@ -1,11 +1,14 @@
 """Verification, suite API: when a run begins, what each check says, what is done next, and what is told of it."""
 
 import asyncio
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from tests.unit.opennebula_in_memory import RUNNING, image, network, vm
+from tests.unit.test_plan_sovereigncloud import Scene, hosted
 
 from sovereigncloud.api import SovereignCloud
 from sovereigncloud.api.base import PAUSED, Management
@@ -728,3 +731,51 @@ def test_steps_of_a_verification_are_told_apart_from_what_is_declared():
     assert {type(s) for s in plan.steps} == {StartProbe}
     assert all(s.beside == FACT and not s.dangerous and s.disruption == "None" for s in plan.steps)
     assert (plan.outcome.phase, plan.outcome.beside) == (Phase.DONE, True)
+
+
+def deleted(policy, status=None):
+    """A hosted cloud that runs, being deleted, with two machines in it: a verification's, and somebody's."""
+    scene = Scene("running", hosted(deletionPolicy=policy))
+    scene.raw["metadata"]["deletionTimestamp"] = NOON.isoformat()
+    scene.raw["status"] |= status or {}
+    mark = scene.world.mark(scene.cloud)
+    note = probe_note(UNIX - 60, UNIX - 50, "VMOnHost/127.0.0.11")
+    scene.world.one.vms = {
+        7: vm(id=7, name="probe", owner=0, mark=mark, notes={NOTE: note}),
+        8: vm(id=8, name="somebodys", owner=0, mark=None),
+    }
+    return scene
+
+
+def test_a_deletion_ends_what_a_verification_left_and_names_only_what_is_somebodys():
+    scene = deleted("Delete")
+    plan = scene.plan()
+    assert [(type(s), s.vm) for s in plan.steps] == [(EndProbe, 7)]
+    del scene.world.one.vms[7]
+    plan = scene.plan()
+    assert plan.outcome.reason == Reason.IN_USE
+    assert "somebodys" in plan.outcome.message
+    assert "probe" not in plan.outcome.message
+
+
+@pytest.mark.parametrize(
+    ("why", "verification", "ends"),
+    [
+        ("a run was under way", {"startedAt": "2026-11-24T11:59:00Z"}, True),
+        ("it was over", {"startedAt": "2026-11-24T11:59:00Z", "finishedAt": "2026-11-24T11:59:30Z"}, False),
+        ("never verified", None, False),
+    ],
+)
+def test_a_retained_cloud_is_asked_for_leftovers_only_after_a_run_that_did_not_end(why, verification, ends):
+    scene = deleted("Retain", {"verification": verification} if verification else {})
+    assert any(isinstance(s, EndProbe) for s in scene.plan().steps) == ends, why
+    scene.world.one.version = None
+    assert not any(isinstance(s, EndProbe) for s in scene.plan().steps), "who does not answer holds nothing up"
+
+
+def test_no_word_says_more_of_a_cloud_than_that_its_checks_passed():
+    """What a programme attests is not for a program to say."""
+    root = Path(__file__).parents[2]
+    pages = [*root.glob("docs/**/*.md"), *root.glob("crds/*.yaml"), *root.glob("operator/sovereigncloud/kinds/*.py")]
+    assert len(pages) > 50
+    assert [str(p) for p in pages if re.search(r"\bcertified\b", p.read_text(), re.IGNORECASE)] == []

@@ -1,4 +1,5 @@
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import pytest
 
@@ -555,3 +556,23 @@ def test_drift_that_is_only_reported_says_what_would_mend_it(policy, words):
     (verdict,) = decide(Plan((MEMORY,), (RESIZE,)), policy).drift
     assert words in verdict.remedy
     assert bool(words) == bool(verdict.remedy)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note(Step):
+    only_marks: ClassVar[bool] = True
+
+
+NOTE = Note(action=Action.UPDATE, target="mark of server ns1")
+
+
+def test_to_who_only_looks_a_mark_that_is_not_there_is_nothing_to_be_done():
+    seen = decide(Plan((MEMORY,), (NOTE, RESIZE), waiting("Observing", "it is marked")), OBSERVE)
+    assert (seen.steps, seen.published) == ((), (RESIZE,))
+    alone = decide(Plan(steps=(NOTE,), outcome=waiting("Observing", "it is marked")), OBSERVE)
+    assert (alone.steps, alone.published, alone.outcome.phase) == ((), (), Phase.DONE)
+
+
+def test_who_manages_marks_and_who_pauses_is_told_of_it():
+    assert decide(Plan(steps=(NOTE,)), FRESH).steps == (NOTE,)
+    assert decide(Plan(steps=(NOTE,)), replace(PAUSED, settled=False)).published == (NOTE,)

@@ -144,14 +144,16 @@ def test_nothing_can_be_added_to_a_consumer_key():
 # --- what a spec needs -------------------------------------------------------------------------------------------------------
 
 
-def cloud(servers=({},), networks=(), **spec):
-    servers = [
+def cloud(servers=({},), networks=(), access=None, **spec):
+    named = (
         {"name": f"one-{n}", "serviceName": f"ns{n}.eu", "roles": ["Node"], **one} for n, one in enumerate(servers)
-    ]
+    )
+    servers = [{key: value for key, value in one.items() if value is not None} for one in named]
     hosted = {
         "ovh": {"endpoint": "ovh-eu", "credentialsSecretRef": {"name": "ovh"}, "vrack": VRACK, "servers": servers},
         "openNebula": {"install": {"architecture": "Basic", "version": "7.0"}},
         "networks": list(networks),
+        **({"access": access} if access else {}),
     }
     body = objects.cloud(spec={"hosted": hosted, **spec})
     del body["spec"]["existing"]
@@ -181,6 +183,51 @@ SPECS = [
 def test_which_features_a_spec_needs(why, resource, features):
     (need,) = needs(resource, nobody)
     assert need.features == features, why
+
+
+def order(secret=None, **more):
+    own = {"credentialsSecretRef": {"name": secret}} if secret else {}
+    return {"serviceName": None, "order": {"planCode": "24scale01", "datacenter": "rbx", **own, **more}}
+
+
+APPROVED = {"approval": {"maxPrice": "1200.00", "currency": "EUR"}}
+ORDERS = [
+    ("with the credential that manages", [order()], {"ovh": {Feature.ORDER}}),
+    ("with one of its own", [order("buyer")], {"ovh": set(), "buyer": {Feature.ORDER}}),
+    (
+        "to pay is asked for where somebody consented",
+        [order("buyer", **APPROVED)],
+        {"ovh": set(), "buyer": {Feature.ORDER, Feature.PAY}},
+    ),
+    (
+        "two of one buyer",
+        [order("buyer"), order("buyer", **APPROVED)],
+        {"ovh": set(), "buyer": {Feature.ORDER, Feature.PAY}},
+    ),
+]
+
+
+@pytest.mark.parametrize(("why", "servers", "bought"), ORDERS, ids=[row[0] for row in ORDERS])
+def test_what_is_bought_is_asked_of_who_buys(why, servers, bought):
+    found = {need.secret: need.features & {Feature.ORDER, Feature.PAY} for need in needs(cloud(servers), nobody)}
+    assert found == bought, why
+
+
+def test_who_buys_needs_nothing_else_and_no_thing_by_name():
+    _, buyer = needs(cloud([order("buyer")]), nobody)
+    assert buyer.urns(ACCOUNT) == (urn("account", ACCOUNT),)
+
+
+def test_a_server_ends_at_its_expiration_only_where_its_deletion_means_that():
+    assert Feature.TERMINATE in needs(cloud(deletionPolicy="Delete"), nobody)[0].features
+    assert Feature.TERMINATE not in needs(cloud(), nobody)[0].features
+
+
+def test_a_record_for_the_endpoint_needs_its_zone():
+    access = {"fqdn": "one.example.org", "dnsZone": "example.org"}
+    (need,) = needs(cloud(access=access), nobody)
+    assert Feature.DNS in need.features
+    assert urn("dnsZone", "example.org") in need.urns(ACCOUNT)
 
 
 def test_on_which_things():

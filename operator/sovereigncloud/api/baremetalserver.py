@@ -130,7 +130,8 @@ class BareMetalServerStatus(Status):
     )
     interfaces: list[InterfaceStatus] | None = Field(default=None, description="Network interfaces of the server.")
     monitoring: bool | None = Field(
-        default=None, description="Whether OVHcloud watches the server and sends a technician where it does not answer."
+        default=None,
+        description="true: OVHcloud watches the server, and sends a technician where it does not answer. false: it does not.",
     )
 
 

@@ -83,7 +83,9 @@ def script(day0: Day0) -> str:
         parts.append(_PROVE.replace("@KEY@", day0.proof_key))
     if day0.public_macs:
         bonds = netplan(day0.public_macs, day0.private_macs)
-        parts.append(_NETWORK.replace("@BONDS@", yaml.safe_dump(bonds, sort_keys=False).rstrip()))
+        # The very text of Ansible's to_nice_yaml, so that the installer finds nothing to change in a network that works.
+        text = yaml.safe_dump(bonds, indent=2, sort_keys=True, default_flow_style=False, allow_unicode=True)
+        parts.append(_NETWORK.replace("@BONDS@", text.rstrip()))
     return "\n".join(parts)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from sovereigncloud.api import SovereignCloud
+from sovereigncloud.api import BareMetalServer, SovereignCloud
 from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, done, stalled, waiting
 from sovereigncloud.core.plan import Plan, Step
@@ -125,6 +125,10 @@ def _hosted(cloud: SovereignCloud, observed: Observed, now: datetime) -> Plan:
         parts += [waiting_for_servers(cloud, observed), Plan(outcome=observed.insecure)]
         return join(parts)
     bootstrap = _bootstrap(cloud, observed, now)
+    if _tells_a_server(children) and any(isinstance(s, installation.InstallOpenNebula) for s in bootstrap.steps):
+        # Told to be reinstalled in the same change, it would be covered by the run before it is wiped.
+        message = "the servers are told of the change before the installer runs"
+        bootstrap = Plan(outcome=waiting(Reason.WAITING_FOR_SERVERS, message, after=1.0, available=cloud.settled))
     if observed.front is None:
         return join((*parts, bootstrap))
     if bootstrap.steps or bootstrap.outcome.phase is not Phase.DONE:
@@ -133,6 +137,11 @@ def _hosted(cloud: SovereignCloud, observed: Observed, now: datetime) -> Plan:
         waits = any(s.needs for s in bootstrap.steps)
         return join((*parts, *there, bootstrap) if waits else (*parts, bootstrap, *there))
     return join((*parts, bootstrap, *_running(cloud, observed, now)))
+
+
+def _tells_a_server(children: Plan) -> bool:
+    told = (s.manifest for s in children.steps if isinstance(s, ApplyChild))
+    return any(manifest["kind"] == BareMetalServer.crd.kind for manifest in told)
 
 
 def _bootstrap(cloud: SovereignCloud, observed: Observed, now: datetime) -> Plan:

@@ -42,17 +42,34 @@ if [ -d "$plan" ]; then
     find "$plan" -name '*.yaml' -exec mv '{}' "$before" ';'
     cat > "$plan/50-cloud-init.yaml" <<'SOVEREIGN_END'
 network:
-  version: 2
-  renderer: networkd
+  bonds:
+    public_bond:
+      accept-ra: false
+      dhcp4: true
+      interfaces:
+      - public0
+      - public1
+      macaddress: a1:b2:c3:d4:e5:c4
+      optional: false
+      parameters:
+        lacp-rate: fast
+        mii-monitor-interval: 100
+        mode: 802.3ad
+        transmit-hash-policy: layer3+4
+    vrack_bond:
+      accept-ra: false
+      dhcp4: false
+      interfaces:
+      - private0
+      - private1
+      macaddress: a1:b2:c3:d4:e5:c6
+      optional: true
+      parameters:
+        lacp-rate: fast
+        mii-monitor-interval: 100
+        mode: 802.3ad
+        transmit-hash-policy: layer3+4
   ethernets:
-    public0:
-      match:
-        macaddress: a1:b2:c3:d4:e5:c4
-      optional: true
-    public1:
-      match:
-        macaddress: a1:b2:c3:d4:e5:c5
-      optional: true
     private0:
       match:
         macaddress: a1:b2:c3:d4:e5:c6
@@ -61,33 +78,16 @@ network:
       match:
         macaddress: a1:b2:c3:d4:e5:c7
       optional: true
-  bonds:
-    public_bond:
-      interfaces:
-      - public0
-      - public1
-      macaddress: a1:b2:c3:d4:e5:c4
-      accept-ra: false
-      dhcp4: true
-      optional: false
-      parameters:
-        mode: 802.3ad
-        lacp-rate: fast
-        transmit-hash-policy: layer3+4
-        mii-monitor-interval: 100
-    vrack_bond:
-      interfaces:
-      - private0
-      - private1
-      macaddress: a1:b2:c3:d4:e5:c6
-      accept-ra: false
-      dhcp4: false
+    public0:
+      match:
+        macaddress: a1:b2:c3:d4:e5:c4
       optional: true
-      parameters:
-        mode: 802.3ad
-        lacp-rate: fast
-        transmit-hash-policy: layer3+4
-        mii-monitor-interval: 100
+    public1:
+      match:
+        macaddress: a1:b2:c3:d4:e5:c5
+      optional: true
+  renderer: networkd
+  version: 2
 SOVEREIGN_END
     chmod 600 "$plan/50-cloud-init.yaml"
     echo 'network: {config: disabled}' > "$root/etc/cloud/cloud.cfg.d/99-disable-network-config.cfg"

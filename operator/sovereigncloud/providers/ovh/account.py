@@ -70,6 +70,7 @@ _VRACK: Final = "/v1/vrack/{}"
 _PAGE: Final = "100"
 _MAX_PAGES: Final = 100
 _REINSTALL: Final = "reinstallServer"
+_SHOWN: Final = 40  # characters of a script that are too many to be shown
 _RUNNING: Final = re.compile(rf"Task (\d+) of type {_REINSTALL} ")
 """How OVHcloud's description of the API words it (Client::BadRequest::TaskAlreadyExists)."""
 
@@ -280,6 +281,15 @@ class Account:
             if running is None:
                 raise
             raise AlreadyRunning(error.message, where=error.where, task=int(running[1])) from None
+        except Rejected as error:
+            # The API may show what it was sent (CustomizationInvalidFormat), in its own words or ours.
+            script = customizations.get("postInstallationScript", "")
+            if not script or not any(part in error.message for part in (script, script[:_SHOWN], *_secrets(request))):
+                raise
+            text = (
+                "the script of the installation is refused; what the API says of it is not shown, since it repeats it"
+            )
+            raise Rejected(text, where=error.where, reason=error.reason) from None
         task = PARSER.read(ServerTask, reply, what=f"OVHcloud POST {where}").id
         if task <= 0:
             # Terraform waited five minutes for a task 0 (terraform-provider-ovh #671): it names no task.
@@ -375,6 +385,11 @@ class Account:
             await self._calls.call("DELETE", where)
         except NotFound:
             return
+
+
+def _secrets(request: Reinstallation) -> list[str]:
+    """The words of the script that may be keys."""
+    return re.findall(r"[0-9a-f]{32,}", request.post_installation_script)
 
 
 def _partition(part: Part) -> dict[str, Any]:

@@ -6,6 +6,7 @@
 --   Reconciling, Stalled       there only while true, never both; Stalled: no retry mends it, a person must act
 --   Paused                     there only while the annotation sovereigncloud.io/paused is "true"
 --   Drifted                    what was found to differ outside; does not take Ready away
+--   Verified                   what the tests of a cloud found; Ready alone says whether it does its job
 -- Nothing is under way where only a person's word is missing, and so it is Suspended, which holds the sync waves behind it:
 -- Paused; Reconciling/ApprovalRequired, where a restart, a payment or a plan waits for a field of spec that the message
 -- names; and Reconciling/NotActing, where spec.management is Observe.
