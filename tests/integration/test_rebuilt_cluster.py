@@ -1,5 +1,5 @@
 """The Kubernetes cluster is lost. The same manifests, installation id and generated Secret in a new one: nothing outside
-is made, reinstalled or deleted, and everything is Ready again (docs/adr/0005).
+is made, bought, reinstalled or deleted, and everything is Ready again (docs/adr/0005). An order is under way meanwhile.
 """
 
 from collections import Counter
@@ -18,9 +18,13 @@ from tests.integration.hosted_scenes import (
     paris,
 )
 
-from sovereigncloud.sandbox.stage import SYSTEM, condition
+from sovereigncloud.api.base import API_VERSION
+from sovereigncloud.sandbox.stage import SYSTEM, condition, is_ready
 
-OBJECTS = 14
+OBJECTS = 15
+ORDERED = ("BareMetalServer", "ordered")
+AGES = 1e6
+"""Seconds until a server is delivered: as long as it is not wanted here."""
 MARKS = {"one.vm.update", "one.vn.update", "one.image.update", "one.host.update"}
 
 
@@ -38,14 +42,48 @@ def git(bare_stage):
         instance("web", "ovh-rbx", "vm_public"),
         instance("app", "paris", "lan-apps"),
         instance("batch", "ovh-adopted", "vm_vlan200"),
+        ordered(),
     ]
+
+
+def ordered():
+    """A server that is bought and not there for days."""
+    order = {
+        "planCode": "24scale01",
+        "datacenter": "rbx",
+        "approval": {"maxPrice": "400.00", "currency": "EUR"},
+    }
+    ovh = {"endpoint": "ovh-eu", "credentialsSecretRef": {"name": "ovh-account"}, "order": order}
+    return {
+        "apiVersion": API_VERSION,
+        "kind": ORDERED[0],
+        "metadata": {"name": ORDERED[1], "namespace": "platform"},
+        "spec": {"ovh": ovh},
+    }
+
+
+def orders(stage):
+    """Every order: what was paid for it, and the server that was delivered."""
+    return [(o["id"], len(o["payments"]), o["domain"]) for o in stage.ovh.call("GET", "/state")["orders"].values()]
+
+
+def all_but_the_order(chronicle, seconds=120):
+    """Everything is Ready, and the order waits for its delivery."""
+
+    def there():
+        unready = {(o["kind"], o["metadata"]["name"]) for o in chronicle.objects() if not is_ready(o)}
+        waiting = chronicle.condition(*ORDERED, "Reconciling").get("reason") == "Delivering"
+        return waiting and unready == {ORDERED} and len(chronicle.objects()) == OBJECTS
+
+    chronicle.until("all ready but the order, which is being delivered", there, seconds)
 
 
 @pytest.fixture(scope="module")
 def backup(stage, chronicle, git):
     """Everything is built; what docs/adr/0005 says is to be kept: the installation id and the generated Secret."""
+    stage.ovh.call("PATCH", "/timing", {"delivery": AGES})
     stage.apply(git)
-    chronicle.all_ready(OBJECTS, 120)
+    all_but_the_order(chronicle)
     secret = stage.cluster.get("secret", "ovh-rbx-oneadmin", "-n", "platform")
     kept = {key: secret[key] for key in ("apiVersion", "kind", "data", "type")}
     kept["metadata"] = {key: secret["metadata"][key] for key in ("name", "namespace", "labels")}
@@ -64,7 +102,7 @@ def stalled(chronicle, kind, name, reason):
 
 
 def outside(stage):
-    """Ids and names of what is there, and how often each server was installed."""
+    """Ids and names of what is there, how often each server was installed, and how often each order was paid."""
     clouds = {}
     for name in ("ovh-rbx", "paris", "ovh-adopted"):
         cloud = stage.cloud(name)
@@ -72,7 +110,11 @@ def outside(stage):
             pool: sorted((o["id"], o["name"], o["state"]) for o in cloud[pool] if o["state"] != "DONE")
             for pool in ("hosts", "vms", "vnets", "images")
         }
-    return clouds, {name: len(stage.server(name)["installs"]) for name in (FRONT, NODE)}
+    return (
+        clouds,
+        {name: len(stage.server(name)["installs"]) for name in (FRONT, NODE)},
+        [order[:2] for order in orders(stage)],
+    )
 
 
 def lose_the_cluster(stage):
@@ -94,11 +136,11 @@ def rebuilt(stage, chronicle, git, backup):
     lose_the_cluster(stage)
     marks = stage.ovh_mark, {name: stage.one_mark(name) for name in backup["outside"][0]}
     rebuild(stage, git, backup)
-    chronicle.all_ready(OBJECTS, 120)
+    all_but_the_order(chronicle)
     return marks
 
 
-def test_everything_is_ready_again(rebuilt, chronicle):
+def test_what_is_not_on_its_way_is_ready_again(rebuilt, chronicle):
     drifted = {o["metadata"]["name"]: condition(o, "Drifted")["status"] for o in chronicle.objects()}
     assert set(drifted.values()) == {"False"}, drifted
 
@@ -106,9 +148,10 @@ def test_everything_is_ready_again(rebuilt, chronicle):
 def test_nothing_outside_was_made_reinstalled_or_deleted(stage, rebuilt, backup):
     assert outside(stage) == backup["outside"]
     ovh, ones = rebuilt
-    assert Counter((e["method"], e["route"]) for e in stage.ovh_writes(ovh)).keys() == {
-        ("POST", "/iam/resource/{resourceURN}/tag")
-    }, "servers are marked anew, nothing else"
+    bought = orders(stage)
+    assert [payments for _, payments, _ in bought] == [1], "neither ordered nor paid again"
+    written = Counter((e["method"], e["route"]) for e in stage.ovh_writes(ovh)).keys()
+    assert written == {("POST", "/iam/resource/{resourceURN}/tag")}, "servers are marked anew, nothing else"
     for name, since in ones.items():
         called = Counter(e["path"] for e in stage.one_calls(name, since=since))
         assert called.keys() <= MARKS, name
@@ -116,6 +159,17 @@ def test_nothing_outside_was_made_reinstalled_or_deleted(stage, rebuilt, backup)
 
 def test_no_job_runs_again(stage, rebuilt):
     assert stage.cluster.get("jobs", "-A")["items"] == []
+
+
+def test_the_order_is_known_and_its_server_is_taken_when_it_comes(stage, rebuilt, chronicle):
+    (before,) = orders(stage)
+    assert chronicle.get(*ORDERED)["status"]["order"]["id"] == before[0]
+    stage.ovh.call("PATCH", "/timing", {"delivery": 0.1})
+    chronicle.all_ready(OBJECTS, 120)
+    ((number, payments, domain),) = orders(stage)
+    assert (number, payments) == before[:2]
+    assert chronicle.get(*ORDERED)["status"]["serviceName"] == domain
+    assert stage.server(domain)["installs"] == []
 
 
 def test_the_new_objects_know_what_they_had(stage, rebuilt, chronicle):
@@ -160,7 +214,8 @@ def test_another_installation_id_leaves_all_of_it_alone(stage, rebuilt, git, bac
     """Somebody applies the manifests with an operator of their own: read-only, and told whose it is."""
     lose_the_cluster(stage)
     ovh, ones = stage.ovh_mark, {name: stage.one_mark(name) for name in backup["outside"][0]}
-    rebuild(stage, git, backup | {"installation": "somebody-else"})
+    # Without the order: to whom it is another installation, its consent would buy a server of its own.
+    rebuild(stage, git[:-1], backup | {"installation": "somebody-else"})
     for kind, name in (
         ("BareMetalServer", "ovh-rbx-one-1"),
         ("VirtualNetwork", "lan-apps"),
