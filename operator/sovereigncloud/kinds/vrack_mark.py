@@ -21,6 +21,7 @@ USED_BY = "sovereigncloud.io/used-by/"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarkVrack(Step):
     only_marks: ClassVar[bool] = True
+
     urn: str
     tags: tuple[tuple[str, str], ...]
 
