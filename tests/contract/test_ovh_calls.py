@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from tests.contract.ovh_schema import ABSENT, NATIVE, Schema
-from tests.faults import servers
+from tests.faults import purchases, servers
 from tests.faults.courses import travel
 from tests.faults.scene import Scene
 from tests.faults.simulated_time import run
@@ -16,7 +16,7 @@ from tests.faults.simulated_time import run
 from sovereigncloud.providers.ovh.endpoints import ENDPOINTS, OTHER, endpoint_class
 from sovereigncloud.sandbox.ovh.server import ROUTES, TOKEN_PATH
 
-COURSES = (servers.Reinstallation, servers.HostedWithMachine, servers.HostedDeletion)
+COURSES = (servers.Reinstallation, servers.HostedWithMachine, servers.HostedDeletion, purchases.Purchase)
 SIMULATED = {(route.version, route.method, route.path) for route in ROUTES}
 
 

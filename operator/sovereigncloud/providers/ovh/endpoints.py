@@ -12,6 +12,7 @@ ENDPOINTS: Final = (
     "/v1/auth/details",
     "/v1/dedicated/installationTemplate/{}",
     "/v1/dedicated/server/datacenter/availabilities",
+    "/v1/dedicated/installationTemplate/{}",
     "/v1/dedicated/server/{}",
     "/v1/dedicated/server/{}/install/compatibleTemplates",
     "/v1/dedicated/server/{}/install/status",
