@@ -62,10 +62,7 @@ class DetachBlock(Step):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarkBlock(Step):
     only_marks: ClassVar[bool] = True
-<<<<<<< HEAD
 
-=======
->>>>>>> 879aac3c0a9267a96f5a675c60620d98c08fdae9
     urn: str
     mark: Mark
 
