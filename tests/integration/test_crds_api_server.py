@@ -159,6 +159,11 @@ BASES = {
 }
 
 
+def part(mount_point, file_system="ext4", **more):
+    """A partition."""
+    return {"mountPoint": mount_point, "fileSystem": file_system, **more}
+
+
 def changed(base, **changes):
     """A manifest with values set or taken away (GONE); `__` separates the steps of a path, numbers index lists."""
     manifest = copy.deepcopy(BASES[base])
@@ -191,16 +196,14 @@ def stored(api):
     """One object of each manifest, for transitions; tests change none of them for good."""
     items = {"apiVersion": "v1", "kind": "List", "items": list(BASES.values())}
     api.kubectl("create", "--filename=-", input=json.dumps(items))
-    made = json.dumps({"status": {"id": "7"}})  # there is a machine
-    api.kubectl(
-        "patch",
-        "hostedinstance",
-        BASES["instance"]["metadata"]["name"],
-        f"--namespace={NAMESPACE}",
-        "--subresource=status",
-        "--type=merge",
-        f"--patch={made}",
-    )
+    # There is a machine, and a front-end that answered.
+    for kind, base, status in (
+        ("hostedinstance", "instance", {"id": "7"}),
+        ("sovereigncloud", "hosted", {"endpoint": "https://one-rbx.example.fr/RPC2"}),
+    ):
+        name, patch = BASES[base]["metadata"]["name"], json.dumps({"status": status})
+        where = (f"--namespace={NAMESPACE}", "--subresource=status", "--type=merge", f"--patch={patch}")
+        api.kubectl("patch", kind, name, *where)
     yield api
     api.kubectl("delete", "--filename=-", input=json.dumps(items))
 
@@ -396,6 +399,17 @@ def test_the_edge_of_what_is_accepted(api, why, manifest):
         ("a price with a comma", changed("ordered", spec__ovh__order__approval__maxPrice="1200,00"), "spec.ovh.order.approval.maxPrice", "must be an amount in quotes with a dot before the cents"),
         ("a price without a currency", changed("ordered", spec__ovh__order__approval__currency=GONE), "spec.ovh.order.approval.currency", "Required value"),
         ("a currency by its sign", changed("ordered", spec__ovh__order__approval__currency="€"), "spec.ovh.order.approval.currency", "must be the three capital letters of a currency"),
+        *[
+            (why, changed("server", spec__reinstall__partitioning=parts), f"spec.reinstall.partitioning{at}", words)
+            for why, parts, at, words in [
+                ("nothing at /", [part("/boot", size="1Gi")], "", "nothing is mounted at /: add for example"),
+                ("two that take the rest", [part("/"), part("/var")], "", "only one partition can have all that the others leave"),
+                ("swap space on a file system", [part("/"), part("swap", size="8Gi")], "[1].mountPoint", "swap space has both: mountPoint: swap and fileSystem: swap"),
+                ("swap space in stripes", [part("/"), part("swap", "swap", size="8Gi", raidLevel=0)], "[1].raidLevel", "swap space is always mirrored: remove raidLevel"),
+                ("a path that ends with /", [part("/"), part("/var/", size="8Gi")], "[1].mountPoint", "must be a path without a / at its end"),
+            ]
+        ],
+        ("a name that OVHcloud does not show", changed("hosted", **{SERVERS + "1__displayName": "one 1"}), "spec.hosted.ovh.servers[1].displayName", "must be letters, digits, - and ., for example ns"),
         ("a block and a VLAN", changed("public", spec__vlanID=5), "spec", "exactly one of publicBlock and vlanID must be set"),
         ("neither", changed("public", spec__publicBlock=GONE), "spec", "exactly one of publicBlock and vlanID must be set"),
         ("a VLAN without ranges", changed("vlan", spec__addressRanges=GONE), "spec", "a network with vlanID needs addressRanges"),
@@ -506,6 +520,8 @@ CANNOT = "cannot be changed"
         ("another API", changed("hosted", **{HOSTED + "ovh__endpoint": "ovh-ca"}), "spec.hosted.ovh.endpoint", CANNOT),
         ("the provider taken away", changed("hosted", **{HOSTED + "ovh": GONE}), "spec.hosted", "exactly one provider must be set"),
         ("another machine of the same name", changed("hosted", **{SERVERS + "1__serviceName": "ns9.eu"}), "spec.hosted.ovh.servers[1].serviceName", CANNOT),
+        ("the front-end off the list", changed("hosted", **{SERVERS + "0__name": "one-9"}), "spec.hosted.ovh.servers", "it cannot be taken off the list, nor lose that role"),
+        ("the front-end a mere node", changed("hosted", **{SERVERS + "0__roles": ["Node"], SERVERS + "1__roles": ["Frontend", "Node"]}), "spec.hosted.ovh.servers", "it cannot be taken off the list, nor lose that role"),
         ("another block", changed("hosted", **{HOSTED + "networks__0__publicBlock": "57.131.167.192/28"}), "spec.hosted.networks[0].publicBlock", CANNOT),
         ("another VLAN", changed("hosted", **{HOSTED + "networks__1__vlanID": 101}), "spec.hosted.networks[1].vlanID", CANNOT),
         ("another machine", changed("server", spec__ovh__serviceName="ns9.eu"), "spec.ovh.serviceName", CANNOT),
