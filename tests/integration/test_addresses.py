@@ -15,6 +15,7 @@ from tests.integration.hosted_scenes import (
     server_named,
 )
 
+from sovereigncloud.sandbox.cluster import CommandError
 from sovereigncloud.sandbox.stage import is_ready
 
 CLOUD = ("SovereignCloud", "ovh-rbx")
@@ -35,6 +36,43 @@ def manifest(*, consent=False, **spec):
         public["moveFrom"] = ADOPTED
         server_named(cloud, "one-2")["moveFrom"] = OTHER_VRACK
     return cloud
+
+
+REFUSED = [
+    (
+        "an address of another block",
+        lambda built: built["networks"][0].update(reverseDNS=[{"ip": "57.131.168.2", "name": "mail.example.fr"}]),
+        "each ip must be an address of publicBlock",
+    ),
+    (
+        "a reverse name in a network without public block",
+        lambda built: built["networks"][1].update(reverseDNS=[{"ip": "10.100.0.10", "name": "mail.example.fr"}]),
+        "each ip must be an address of publicBlock",
+    ),
+    (
+        "no full name",
+        lambda built: built["networks"][0].update(reverseDNS=[{"ip": MAIL, "name": "mail"}]),
+        "must be a full domain name",
+    ),
+    (
+        "a consent for a block that there is not",
+        lambda built: built["networks"][1].update(moveFrom=OTHER_VRACK),
+        "moveFrom speaks of a publicBlock",
+    ),
+    (
+        "a name outside of the zone",
+        lambda built: built["access"].update(dnsZone="example.com"),
+        "dnsZone is the zone that fqdn is in",
+    ),
+]
+
+
+@pytest.mark.parametrize(("why", "change", "words"), REFUSED, ids=[row[0] for row in REFUSED])
+def test_what_cannot_be_meant_is_refused_at_apply(stage, why, change, words):
+    cloud = manifest()
+    change(cloud["spec"]["hosted"])
+    with pytest.raises(CommandError, match=words):
+        stage.apply(cloud)
 
 
 @pytest.fixture(scope="module")

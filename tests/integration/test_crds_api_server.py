@@ -255,6 +255,19 @@ HOSTED = "spec__hosted__"
 SERVERS = HOSTED + "ovh__servers__"
 EXISTING = {"endpoint": "https://one.example.fr/RPC2", "credentialsSecretRef": {"name": "one"}}
 ADOPT = {"adopt": EXISTING}
+THREE = [{"name": f"one-{n}", "serviceName": f"ns{n}.example", "roles": ["Frontend"]} for n in (1, 2, 3)]
+AVAILABLE = {
+    "architecture": "HighlyAvailable",
+    "version": "7.0",
+    "virtualIP": {"address": "10.1.0.10", "cidr": 24, "interface": "vrack_bond.200"},
+}
+ACCESS = {
+    "fqdn": "one-rbx.example.fr",
+    "tls": {"secretRef": {"name": "one-rbx-tls"}},
+    "allowedSourceRanges": ["192.0.2.0/24", "2001:db8::/32"],
+    "dnsZone": "example.fr",
+    "bastion": {"host": "b.example.fr", "user": "jump", "port": 2222, "hostKey": "ssh-ed25519 AAAAC3Nz"},
+}
 WHOLE_MIB = "must be a whole number of MiB from"
 IN_BLOCK = "every range must lie inside publicBlock"
 BLOCK = "must be an IPv4 block from /24 to /30 that begins with its first address"
@@ -296,6 +309,19 @@ BLOCK = "must be an IPv4 block from /24 to /30 that begins with its first addres
             "the front-end alone",
             changed("hosted", **{HOSTED + "ovh__servers": [BASES["hosted"]["spec"]["hosted"]["ovh"]["servers"][0]]}),
         ),
+        (
+            "three front-ends",
+            changed("hosted", **{HOSTED + "ovh__servers": THREE, HOSTED + "openNebula__install": AVAILABLE}),
+        ),
+        (
+            "a host elsewhere",
+            changed("hosted", **{SERVERS + "1__site": "lyon", HOSTED + "openNebula__install__architecture": "Edge"}),
+        ),
+        ("all of access", changed("hosted", **{HOSTED + "access": ACCESS})),
+        (
+            "a name for an adopted cloud",
+            changed("adopted", **{HOSTED + "access": {"fqdn": "one.example.fr", "dnsZone": "example.fr"}}),
+        ),
         ("no networks yet", changed("hosted", **{HOSTED + "networks": GONE})),
         ("an image by address", changed("image", spec__source={"url": "https://images.example.fr/a.qcow2"})),
         ("a long name with another outside", changed("least", metadata__name="a" * 200, spec__name="least")),
@@ -316,6 +342,24 @@ def test_the_edge_of_what_is_accepted(api, why, manifest):
         ("an adopted server reinstalled", changed("hosted", **{HOSTED + "openNebula": ADOPT}), "spec.hosted.ovh.servers", "a server of an adopted cloud is never reinstalled: remove reinstall"),
         ("no front-end", changed("hosted", **{SERVERS + "0__roles": ["Node"]}), "spec.hosted.ovh.servers", "exactly one front-end: give the role Frontend to one server"),
         ("two front-ends", changed("hosted", **{SERVERS + "1__roles": ["Frontend"]}), "spec.hosted.ovh.servers", "exactly one front-end: give the role Frontend to one server"),
+        ("two of three front-ends", changed("hosted", **{HOSTED + "ovh__servers": THREE[:2], HOSTED + "openNebula__install": AVAILABLE}), "spec.hosted.ovh.servers", "exactly three front-ends: give the role Frontend to three servers"),
+        ("three without an address", changed("hosted", **{HOSTED + "ovh__servers": THREE, HOSTED + "openNebula__install": {"architecture": "HighlyAvailable", "version": "7.0"}}), "spec.hosted.openNebula.install.virtualIP", "virtualIP belongs to the architecture HighlyAvailable"),
+        ("one with an address", changed("hosted", **{HOSTED + "openNebula__install__virtualIP": AVAILABLE["virtualIP"]}), "spec.hosted.openNebula.install.virtualIP", "virtualIP belongs to the architecture HighlyAvailable"),
+        ("a site without Edge", changed("hosted", **{SERVERS + "1__site": "lyon"}), "spec.hosted.ovh.servers", "a server with a site is one of the architecture Edge"),
+        ("Edge without a site", changed("hosted", **{HOSTED + "openNebula__install__architecture": "Edge"}), "spec.hosted.ovh.servers", "a server with a site is one of the architecture Edge"),
+        ("a front-end elsewhere", changed("hosted", **{SERVERS + "0__site": "lyon", HOSTED + "openNebula__install__architecture": "Edge"}), "spec.hosted.ovh.servers", "a front-end has no site"),
+        ("no word for a site", changed("hosted", **{SERVERS + "1__site": "Lyon 1"}), "spec.hosted.ovh.servers[1].site", "must be a word of lower case letters"),
+        ("a certificate for no name", changed("hosted", **{HOSTED + "access": {"tls": ACCESS["tls"]}}), "spec.hosted.access.tls", "a certificate is for a name: set access.fqdn"),
+        ("a name outside its zone", changed("hosted", **{HOSTED + "access__fqdn": "one.example.com", HOSTED + "access__dnsZone": "example.fr"}), "spec.hosted.access.dnsZone", "dnsZone is the zone that fqdn is in"),
+        ("a name that only ends like its zone", changed("hosted", **{HOSTED + "access__fqdn": "one.myexample.fr", HOSTED + "access__dnsZone": "example.fr"}), "spec.hosted.access.dnsZone", "dnsZone is the zone that fqdn is in"),
+        ("no domain name", changed("hosted", **{HOSTED + "access": {"fqdn": "one"}}), "spec.hosted.access.fqdn", "must be a full domain name"),
+        ("an address for a name", changed("hosted", **{HOSTED + "access": {"fqdn": "127.0.0.1"}}), "spec.hosted.access.fqdn", "must be a full domain name"),
+        ("no block of addresses", changed("hosted", **{HOSTED + "access": {"allowedSourceRanges": ["192.0.2.1/24"]}}), "spec.hosted.access.allowedSourceRanges[0]", "must be a block of addresses that begins with its first one"),
+        ("a bastion that anybody may be", changed("hosted", **{HOSTED + "access": {"bastion": {"host": "b.example.fr", "user": "jump"}}}), "spec.hosted.access.bastion.hostKey", "Required"),
+        ("no key of a host", changed("hosted", **{HOSTED + "access": {"bastion": {"host": "b.example.fr", "user": "jump", "hostKey": "b.example.fr ssh-ed25519 AAAA"}}}), "spec.hosted.access.bastion.hostKey", "must be one public key as ssh-keyscan prints it"),
+        ("a name with a space for a user", changed("hosted", **{HOSTED + "access": {"bastion": {**ACCESS["bastion"], "user": "Jump Host"}}}), "spec.hosted.access.bastion.user", "must be the name of a Unix user"),
+        ("no interface", changed("hosted", **{HOSTED + "ovh__servers": THREE, HOSTED + "openNebula__install": {**AVAILABLE, "virtualIP": {**AVAILABLE["virtualIP"], "interface": "0 bond"}}}), "spec.hosted.openNebula.install.virtualIP.interface", "must be the name of a network interface"),
+        ("a firewall for an adopted cloud", changed("adopted", **{HOSTED + "access": {"allowedSourceRanges": ["192.0.2.0/24"]}}), "spec.hosted.access", "set up by the installer, which an adopted cloud does not have"),
         ("one machine twice", changed("hosted", **{SERVERS + "1__serviceName": "ns3012345.ip-57-131-167.eu"}), "spec.hosted.ovh.servers", "two servers have the same serviceName: name each machine once"),
         ("one name for two machines", changed("hosted", **{SERVERS + "1__name": "one-1"}), "spec.hosted.ovh.servers[1]", "Duplicate value"),
         ("a verification at no time", changed("hosted", spec__verification={"suite": "API"}), "spec.verification", "nothing says when: set request"),
@@ -331,6 +375,9 @@ def test_the_edge_of_what_is_accepted(api, why, manifest):
         ("no servers", changed("hosted", **{HOSTED + "ovh__servers": []}), "spec.hosted.ovh.servers", "should have at least 1 items"),
         ("networks that become one object", changed("hosted", **{HOSTED + "networks__1__name": "vm-Public"}), "spec.hosted.networks", "two names are the same once written as the name of a VirtualNetwork"),
         ("a network of no kind", changed("hosted", **{HOSTED + "networks__0__publicBlock": GONE}), "spec.hosted.networks[0]", "exactly one of publicBlock and vlanID must be set"),
+        ("a name for an address of another block", changed("hosted", **{HOSTED + "networks__0__reverseDNS": [{"ip": "57.131.168.2", "name": "mail.example.fr"}]}), "spec.hosted.networks[0].reverseDNS", "each ip must be an address of publicBlock"),
+        ("no full name for an address", changed("hosted", **{HOSTED + "networks__0__reverseDNS": [{"ip": "57.131.167.178", "name": "mail"}]}), "spec.hosted.networks[0].reverseDNS[0].name", "must be a full domain name"),
+        ("a consent to move a block that there is not", changed("hosted", **{HOSTED + "networks": [{"name": "v", "vlanID": 5, "addressRanges": [{"ip": "10.0.0.1", "size": 2}], "moveFrom": "pn-2"}]}), "spec.hosted.networks[0].moveFrom", "moveFrom speaks of a publicBlock"),
         ("a range outside the block of a hosted network", changed("hosted", **{HOSTED + "networks__0__addressRanges": [{"ip": "57.131.168.1", "size": 1}]}), "spec.hosted.networks[0].addressRanges", IN_BLOCK),
         ("user and password in an address", changed("existing", spec__existing__endpoint="https://oneadmin:secret@one.example.fr/RPC2"), "spec.existing.endpoint", "without user and password, which belong in the Secret"),
         ("a cloud name too long for its children", changed("hosted", metadata__name="a" * 129, spec__name="short"), "<nil>", "metadata.name is longer than 128 characters"),
@@ -455,6 +502,7 @@ CANNOT = "cannot be changed"
         ("from installed to adopted", changed("hosted", **{HOSTED + "openNebula": ADOPT, SERVERS + "0__reinstall": GONE, SERVERS + "1__reinstall": GONE}), "spec.hosted.openNebula", "install and adopt cannot be exchanged"),
         ("from adopted to installed", changed("adopted", **{HOSTED + "openNebula": {"install": {"architecture": "Basic", "version": "7.0"}}}), "spec.hosted.openNebula", "install and adopt cannot be exchanged"),
         ("another version", changed("hosted", **{HOSTED + "openNebula__install__version": "7.2"}), "spec.hosted.openNebula.install.version", CANNOT),
+        ("another architecture", changed("hosted", **{HOSTED + "openNebula__install__architecture": "Edge", SERVERS + "1__site": "lyon"}), "spec.hosted.openNebula.install.architecture", CANNOT),
         ("another API", changed("hosted", **{HOSTED + "ovh__endpoint": "ovh-ca"}), "spec.hosted.ovh.endpoint", CANNOT),
         ("the provider taken away", changed("hosted", **{HOSTED + "ovh": GONE}), "spec.hosted", "exactly one provider must be set"),
         ("another machine of the same name", changed("hosted", **{SERVERS + "1__serviceName": "ns9.eu"}), "spec.hosted.ovh.servers[1].serviceName", CANNOT),

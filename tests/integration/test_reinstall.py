@@ -7,6 +7,7 @@ import subprocess
 from urllib.parse import quote
 
 import pytest
+import yaml
 from tests.integration.hosted_scenes import FRONT, NODE, SYSTEM, account, hosted, server_named
 
 from sovereigncloud.kinds.day0 import is_proven
@@ -102,8 +103,11 @@ def test_the_request_carries_partitions_and_a_script_for_the_cards_of_this_very_
     ]
     script = base64.b64decode(install["customizations"]["postInstallationScript"]).decode()
     cards = {vni["mode"]: vni["networkInterfaceController"] for vni in server["vnis"]}
-    told = re.findall(r"match:\n +macaddress: (\S+)", script)
-    assert told == [*cards["public_aggregation"], *cards["vrack_aggregation"]]
+    text = re.search(r"50-cloud-init.yaml\" <<'SOVEREIGN_END'\n(.*?)\nSOVEREIGN_END", script, re.DOTALL)[1]
+    network = yaml.safe_load(text)["network"]
+    for bond, mode in (("public_bond", "public_aggregation"), ("vrack_bond", "vrack_aggregation")):
+        members = network["bonds"][bond]["interfaces"]
+        assert [network["ethernets"][card]["match"]["macaddress"] for card in members] == cards[mode]
 
 
 def test_the_key_of_the_proof_is_nowhere_that_people_look(stage, built, chronicle):

@@ -399,6 +399,13 @@ def test_of_an_adopted_cloud_nobody_said_where_sunstone_is():
     assert not {"sunstone", "adminSecret"} & scene.raw["status"].keys()
 
 
+def test_the_installer_is_told_the_keys_of_hosts_that_were_pinned():
+    scene = Built("servers")
+    scene.child("rbx-one-2")["status"]["hostKey"] = "ssh-ed25519 AAAA"
+    (step,) = scene.plan().steps
+    assert [t.host_key for t in step.installation.targets] == ["", "ssh-ed25519 AAAA"]
+
+
 def test_the_front_ends_are_as_many_as_the_architecture_has():
     assert front_end(Scene("nothing", three()).cloud).name == "one-1"
     two = three()

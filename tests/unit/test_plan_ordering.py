@@ -445,6 +445,16 @@ def test_an_unpaid_order_holds_up_no_deletion():
     assert (plan_of(world).steps, plan_of(world).outcome.reason) == ((), "")
 
 
+def test_a_cart_with_which_nothing_was_ordered_goes_with_its_object():
+    world = world_with()
+    quiet(world)
+    raw = world.raw[KEY]
+    raw["metadata"]["deletionTimestamp"] = NOON.isoformat()
+    raw["spec"]["deletionPolicy"] = "Delete"
+    quiet(world)
+    assert shop_of(world).cart_list == {}
+
+
 # --- papers
 
 

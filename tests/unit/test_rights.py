@@ -174,6 +174,19 @@ SPECS = [
         cloud(networks=[{"name": "public", "publicBlock": BLOCK}]),
         ALWAYS | {Feature.VRACK, Feature.BLOCKS},
     ),
+    (
+        "names for its addresses",
+        cloud(
+            networks=[
+                {
+                    "name": "public",
+                    "publicBlock": BLOCK,
+                    "reverseDNS": [{"ip": "57.131.167.178", "name": "mail.example.org"}],
+                }
+            ]
+        ),
+        ALWAYS | {Feature.VRACK, Feature.BLOCKS, Feature.REVERSE_DNS},
+    ),
     ("a server in no vRack", BareMetalServer.model_validate(objects.server()), ALWAYS),
     ("a server in a vRack", BareMetalServer.model_validate(objects.server(vrack=VRACK)), ALWAYS | {Feature.VRACK}),
 ]

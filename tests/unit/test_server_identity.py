@@ -2,6 +2,7 @@
 
 from tests.unit.cloud_fakes import FakeWorld, Loop, run
 from tests.unit.test_plan_baremetalserver import KEY, manifest, marked, plan_of
+from tests.unit.test_plan_sovereigncloud import Scene, hosted, server
 
 from sovereigncloud.api.sovereigncloud import HostedServer
 from sovereigncloud.kinds.baremetalserver import BareMetalServerController
@@ -94,3 +95,30 @@ def test_an_approval_to_pay_does_not_make_it_another_machine_to_install():
     assert declared_identity(HostedServer.model_validate(entry)) != declared_identity(
         HostedServer.model_validate(other)
     )
+
+
+def test_a_cloud_with_an_ordered_server_says_what_that_server_waits_for():
+    order = {"planCode": "24scale01", "datacenter": "rbx"}
+    bought = {"name": "one-2", "roles": ["Node"], "order": order}
+    scene = Scene("composed", hosted(servers=[server("one-1", ["Frontend", "Node"]), bought]))
+    child = scene.child("rbx-one-2")
+    assert child["spec"]["ovh"]["order"] == {**order, "duration": "P1M", "pricingMode": "default"}
+    scene.ready("BareMetalServer")
+    words = {"type": "Ready", "status": "False", "reason": "ApprovalRequired", "message": "set order.approval"}
+    child["status"] = {"observedGeneration": 1, "conditions": [words]}
+    outcome = scene.plan().outcome
+    assert outcome.reason == "WaitingForServers"
+    assert "one-2: ApprovalRequired: set order.approval" in outcome.message
+
+
+def test_a_consent_in_the_cloud_reaches_its_server():
+    order = {"planCode": "24scale01", "datacenter": "rbx"}
+    servers = [server("one-1", ["Frontend", "Node"]), {"name": "one-2", "roles": ["Node"], "order": order}]
+    scene = Scene("composed", hosted(servers=servers))
+    assert "ApplyChild" not in {type(s).__name__ for s in scene.plan().steps}
+    approval = {"maxPrice": "300", "currency": "EUR"}
+    servers[1] = {**servers[1], "order": {**order, "approval": approval}}
+    scene.world.put(hosted(servers=servers))
+    scene.raw = scene.world.raw["SovereignCloud", "platform", "rbx"]
+    (step,) = [s for s in scene.plan().steps if type(s).__name__ == "ApplyChild"]
+    assert step.manifest["spec"]["ovh"]["order"]["approval"] == approval

@@ -131,7 +131,7 @@ class BareMetalServerStatus(Status):
     interfaces: list[InterfaceStatus] | None = Field(default=None, description="Network interfaces of the server.")
     monitoring: bool | None = Field(
         default=None,
-        description="true: OVHcloud watches the server, and sends a technician where it does not answer. false: it does not.",
+        description="OVHcloud's monitoring. true: it watches the server and sends a technician where that does not answer. false: it does not.",
     )
 
 

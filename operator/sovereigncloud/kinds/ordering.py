@@ -88,7 +88,14 @@ class LapseOrder(Step):
     paper: Paper
 
 
-OrderStep = OpenCart | FillCart | CheckOut | LinkOrder | PayOrder | LapseOrder
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropCart(Step):
+    """Nothing was ordered with it, and nobody wants it any more."""
+
+    cart: str
+
+
+OrderStep = OpenCart | FillCart | CheckOut | LinkOrder | PayOrder | LapseOrder | DropCart
 
 
 # --- planning --------------------------------------------------------------------------------------------------------
@@ -361,6 +368,9 @@ async def perform_purchase(step: OrderStep, shop: Shop, now: datetime) -> Outcom
             await shop.describe_cart(step.note, step.paper.text)
             facts = {NOTE_FACT: "", ORDER_FACT: "", CART_FACT: ""}
             return _on(Reason.ORDERING, f"order {step.paper.order} became void unpaid; it is ordered anew", facts)
+        case DropCart():
+            await shop.drop_cart(step.cart)
+            return _on(Reason.RELEASED, f"cart {step.cart} was dropped", {CART_FACT: ""})
 
 
 async def _check_out(step: CheckOut, shop: Shop, now: datetime) -> Outcome:
@@ -390,6 +400,23 @@ async def _pay_now(step: PayOrder, shop: Shop, now: datetime) -> Outcome:
 
 def _on(reason: Reason, message: str, facts: Mapping[str, str] | None = None, after: float = _SOON) -> Outcome:
     return replace(waiting(reason, message, after=after), facts=facts or {})
+
+
+def plan_giving_up(purchase: Purchase) -> Plan:
+    """The object is deleted with Delete, and no server of its order is there: a paid one cannot be called back, so it is waited
+    for and then set to end; an unpaid one becomes void by itself; a cart is dropped.
+    """
+    if is_paid(purchase):
+        message = (
+            f"order {purchase.order} is paid and is being delivered; what it delivers is set to end at its expiration once it"
+            " is there. Set spec.deletionPolicy: Retain to let go of it now"
+        )
+        return Plan(outcome=waiting(Reason.DELIVERING, message, after=_DELIVERY))
+    cart = purchase.cart
+    if purchase.order or cart is None or cart.read_only:
+        return Plan()
+    target = f"cart {cart.cart}, with which nothing was ordered"
+    return Plan(steps=(DropCart(action=Action.DELETE, target=target, fields=("spec.deletionPolicy",), cart=cart.cart),))
 
 
 def is_paid(purchase: Purchase) -> bool:

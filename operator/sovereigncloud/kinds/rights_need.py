@@ -49,6 +49,7 @@ def _of_cloud(cloud: SovereignCloud, get: Callable[[Key], AnyResource | None]) -
     features |= {Feature.BLOCKS} if blocks else set()
     features |= {Feature.REVERSE_DNS} if any(n.reverse_dns for n in hosted.networks or ()) else set()
     features |= {Feature.DNS} if zone else set()
+    features |= {Feature.REVERSE_DNS} if any(n.reverse_dns for n in hosted.networks or ()) else set()
     names = {
         "dedicatedServer": tuple(filter(None, services)),
         "vrack": (ovh.vrack,),

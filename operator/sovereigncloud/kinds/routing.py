@@ -11,6 +11,7 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import ClassVar
 
 from sovereigncloud.api import SovereignCloud
 from sovereigncloud.api.reasons import Reason
@@ -60,6 +61,8 @@ class DetachBlock(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarkBlock(Step):
+    only_marks: ClassVar[bool] = True
+
     urn: str
     mark: Mark
 

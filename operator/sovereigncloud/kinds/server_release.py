@@ -11,11 +11,11 @@ from sovereigncloud.api import BareMetalServer
 from sovereigncloud.api.base import DeletionPolicy
 from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.identity import OVH_INSTALLATION, OVH_OBJECT, OVH_UID, is_half_removed
-from sovereigncloud.core.outcome import DONE, Outcome, Phase, blocked, done, waiting
+from sovereigncloud.core.outcome import Outcome, Phase, blocked, done
 from sovereigncloud.core.plan import Action, Plan, Step
 from sovereigncloud.kinds.errors import OutsideError
 from sovereigncloud.kinds.installation import INSTALLED_TAG
-from sovereigncloud.kinds.ordering import is_paid
+from sovereigncloud.kinds.ordering import plan_giving_up
 from sovereigncloud.kinds.ordering_port import Renewal
 from sovereigncloud.kinds.ports import Ovh, ServerSummary
 from sovereigncloud.kinds.private_interface import plan_detach
@@ -49,7 +49,8 @@ def plan_release(resource: BareMetalServer, observed: Observed, now: datetime) -
         return Plan(outcome=replace(held, after=10.0))
     summary = observed.summary
     if summary is None:
-        return Plan(outcome=_undelivered(resource, observed))
+        retained = resource.deletion_policy is DeletionPolicy.RETAIN
+        return Plan() if retained or observed.purchase is None else plan_giving_up(observed.purchase)
     if not observed.is_ours and not is_half_removed(summary.tags, observed.mark):
         return Plan()
     if resource.deletion_policy is DeletionPolicy.RETAIN:
@@ -62,18 +63,6 @@ def plan_release(resource: BareMetalServer, observed: Observed, now: datetime) -
     keys = MARK_TAGS | {INSTALLED_TAG}
     release = (_release(summary, keys),) if keys & summary.tags.keys() else ()
     return Plan(steps=(*_ending(summary, observed.renewal), *release))
-
-
-def _undelivered(resource: BareMetalServer, observed: Observed) -> Outcome:
-    """A paid order cannot be called back: what it delivers is to end, so it is waited for."""
-    purchase = observed.purchase
-    if resource.deletion_policy is DeletionPolicy.RETAIN or purchase is None or not is_paid(purchase):
-        return DONE
-    message = (
-        f"order {purchase.order} is paid and is being delivered; what it delivers is set to end at its expiration once it is"
-        " there. Set spec.deletionPolicy: Retain to let go of it now"
-    )
-    return waiting(Reason.DELIVERING, message, after=300.0)
 
 
 def _release(summary: ServerSummary, keys: frozenset[str], *, lenient: bool = False) -> UntagServer:

@@ -146,7 +146,8 @@ def _tells_a_server(children: Plan) -> bool:
 
 def _bootstrap(cloud: SovereignCloud, observed: Observed, now: datetime) -> Plan:
     """What brings a front-end that answers; empty and done: it is there."""
-    if cloud.spec.hosted is None or cloud.spec.hosted.open_nebula.install is None:
+    hosted = cloud.spec.hosted
+    if hosted is None or hosted.ovh is None or hosted.open_nebula.install is None:
         return Plan() if observed.front else Plan(outcome=observed.unreachable)
     known = observed.known
     lost = not observed.credentials and installation.record_of(cloud, known.servers) is not None
@@ -161,7 +162,12 @@ def _bootstrap(cloud: SovereignCloud, observed: Observed, now: datetime) -> Plan
         # Its own object knows better why: no such server, for one.
         told = waiting_for_servers(cloud, observed)
         stuck = told.outcome.phase is Phase.BLOCKED
-        return told if stuck else Plan(outcome=waiting(Reason.WAITING_FOR_SERVERS, message, after=5.0))
+        ordered = any(s.order is not None for s in hosted.ovh.servers if s.name in unseen)
+        return (
+            told
+            if stuck or (ordered and told.outcome.reason)
+            else Plan(outcome=waiting(Reason.WAITING_FOR_SERVERS, message, after=5.0))
+        )
     if (installation.due(cloud, known) or observed.endpoint is None) and not lost:
         unready = waiting_for_servers(cloud, observed)
         if unready.outcome.phase is not Phase.DONE:

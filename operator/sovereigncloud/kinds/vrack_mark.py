@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from sovereigncloud.core.identity import OVH_INSTALLATION, Mark
 from sovereigncloud.core.plan import Action, Plan, Step
@@ -19,6 +20,8 @@ USED_BY = "sovereigncloud.io/used-by/"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarkVrack(Step):
+    only_marks: ClassVar[bool] = True
+
     urn: str
     tags: tuple[tuple[str, str], ...]
 

@@ -10,6 +10,7 @@ OTHER: Final = "other"
 ENDPOINTS: Final = (
     "/v1/auth/currentCredential",
     "/v1/auth/details",
+    "/v1/dedicated/installationTemplate/{}",
     "/v1/dedicated/server/datacenter/availabilities",
     "/v1/dedicated/installationTemplate/{}",
     "/v1/dedicated/server/{}",
