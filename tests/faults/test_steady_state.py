@@ -17,6 +17,8 @@ from sovereigncloud.sandbox.ovh.seed import SERVERS, VRACK, add_server, add_vrac
 OTHERS = 198
 FIVE_MINUTES = 300.0
 AT_MOST = 60
+LEARNT = 1800.0
+"""Seconds in which a new process has read where each member of the vRack stands, ten servers a sweep, once."""
 
 
 def populate(scene, vracks):
@@ -43,7 +45,7 @@ async def at_rest(scene, vracks):
     scene.api.apply(scene.account_secret("ovh-account"), copy.deepcopy(Hosted.cloud), *populate(scene, vracks))
     assert await scene.run(4 * 3600, scene.settled, every=5.0)
     assert len(scene.api.all("BareMetalServer")) == OTHERS + len(SERVERS)
-    await scene.run(FIVE_MINUTES)
+    await scene.run(LEARNT)
     for _ in range(3):
         scene.ovh_journal.reset()
         written = len(scene.writes.log), len(scene.wire.done)
