@@ -57,7 +57,9 @@ class Sshd:
         if not self._port:
             return
         with world.lock:
-            wanted = {name: _place(server) for name, server in world.state.servers.items() if _answers(server)}
+            there = [(name, _place(server)) for name, server in world.state.servers.items() if _answers(server)]
+        # Only what is an address of this machine can be listened on.
+        wanted = {name: place for name, place in there if ipaddress.ip_address(place.address).is_loopback}
         for name, (place, _) in list(self._listening.items()):
             if wanted.get(name) != place:
                 await self._end(name)
@@ -100,10 +102,10 @@ def says(server: Server) -> tuple[str, str] | None:
 
 
 def _answers(server: Server) -> bool:
-    """It has a system, it is not being installed, and its address is one that this machine may listen on."""
+    """It has a system, and it is not being installed."""
     idle = bool(server.installs) and server.installs[-1].status != "doing"
     installed = any(one.status == "done" for one in server.installs)
-    return idle and installed and ipaddress.ip_address(server.document["ip"]).is_loopback
+    return idle and installed
 
 
 def _place(server: Server) -> _Place:
