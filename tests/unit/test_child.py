@@ -75,6 +75,7 @@ def test_a_program_does_not_outlive_the_process_that_started_it(tmp_path, number
     parent_code = textwrap.dedent("""
         import pathlib, signal, sys
         from sovereigncloud.sandbox.child import Child
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts jobs in the background with it ignored
         children = [Child(str(n), sys.argv[2:], log=pathlib.Path(sys.argv[1])) for n in range(2)]
         print(*(pid for child in children for pid in (child.pid, child.guard_pid)), flush=True)
         signal.pause()

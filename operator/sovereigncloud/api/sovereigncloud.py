@@ -399,7 +399,7 @@ class HostedNetwork(Model):
         Rule(
             "!has(self.reverseDNS) || has(self.publicBlock) && (!isCIDR(self.publicBlock)"
             " || self.reverseDNS.all(entry, !isIP(entry.ip) || cidr(self.publicBlock).containsIP(entry.ip)))",
-            "each ip must be an address of publicBlock",
+            "each ip must be an address of publicBlock: remove it, or name it at the network whose block has it",
             field=".reverseDNS",
         ),
     )
