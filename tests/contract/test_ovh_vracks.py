@@ -53,13 +53,22 @@ async def worked_out(account, vrack=VRACK):
 
 
 async def test_what_may_join_is_worked_out_while_one_asks(simulator, account):
+    simulator.world.state.timing.eligible_services = 60.0
     first = await account.vracks.eligible(VRACK)
     assert first.interfaces is None, "asked for the first time it is only begun"
+    simulator.world.state.timing.eligible_services = 0.1
     found = await worked_out(account)
     assert found.interfaces == {private(simulator, name) for name in SERVERS}, (
         "neither the Eco server nor one elsewhere"
     )
     assert found.errors == ()
+
+
+async def test_an_answer_that_stands_briefly_is_got_by_asking_again_soon(simulator, account):
+    """On a busy account the next question may come when the answer is old, and so for ever."""
+    found = await account.vracks.eligible(VRACK)
+    assert found.interfaces == {private(simulator, name) for name in SERVERS}
+    assert simulator.journal.count("GET", "/vrack/{serviceName}/eligibleServices") == 2
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Final
 
@@ -12,6 +13,9 @@ from sovereigncloud.providers.ovh.replies import PARSER, Dedicated, EligibleServ
 from sovereigncloud.providers.ovh.transport import Transport, path
 
 _A_FEW: Final = 5
+_PAUSES: Final = (0.5, 1.0, 1.0)
+"""Seconds between the questions who may join a vRack, while OVHcloud works it out: an answer does not stand for long, and on a
+busy account the next reconcile of each object would come after it, and begin anew, for ever."""
 
 
 class VrackCalls:
@@ -27,12 +31,20 @@ class VrackCalls:
         self._regions: dict[str, str] = {}  # a server does not travel
 
     async def eligible(self, vrack: str) -> Eligibility:
-        where = path("/v1/vrack/{}/eligibleServices", vrack)
-        reply = await self._calls.call("GET", where)
-        found = PARSER.read(EligibleServices, reply, what=f"OVHcloud GET {where}")
+        found = await self._eligible_services(vrack)
+        for pause in _PAUSES:
+            if found.result is not None and found.result.interfaces is not None:
+                break
+            await asyncio.sleep(pause)
+            found = await self._eligible_services(vrack)
         listed = found.result.interfaces if found.result else None
         interfaces = None if listed is None else frozenset(one.interface for one in listed)
         return Eligibility(interfaces, tuple(found.errors or ()))
+
+    async def _eligible_services(self, vrack: str) -> EligibleServices:
+        where = path("/v1/vrack/{}/eligibleServices", vrack)
+        reply = await self._calls.call("GET", where)
+        return PARSER.read(EligibleServices, reply, what=f"OVHcloud GET {where}")
 
     async def park(self, block: str) -> None:
         with self._kept.changing():
