@@ -94,7 +94,7 @@ VALUES = {
     "privateCA": {"configMap": "authorities"},
     # Nobody answers there: the API server, and what is excepted, are asked without it.
     "proxy": {"httpsProxy": "http://127.0.0.1:9", "noProxy": ["127.0.0.0/8"]},
-    "limits": {"ovh": {"rate": 50, "burst": 100}},  # the simulated one bears it
+    "limits": {"ovh": {"requestsPerMinute": 3000, "burst": 100}},  # the simulated one bears it
     "sweepInterval": 5,
     "leaseSeconds": 6,
 }
