@@ -8,6 +8,7 @@ from aiohttp.test_utils import TestServer
 
 from sovereigncloud.api.base import Key
 from sovereigncloud.engine.reading import (
+    INNER_READS,
     INSTALLER_READS,
     KUBERNETES_READS,
     OPENNEBULA_READS,
@@ -15,18 +16,25 @@ from sovereigncloud.engine.reading import (
     WriteRefusedError,
     only_reads,
 )
+from sovereigncloud.kinds.dns_port import Zones
 from sovereigncloud.kinds.errors import Auth, Rejected
 from sovereigncloud.kinds.inventory_port import Inventory
+from sovereigncloud.kinds.ordering_port import Shop
 from sovereigncloud.kinds.ports import Installer, Kubernetes, OpenNebula, Ovh
 from sovereigncloud.kinds.rights_port import Rights
+from sovereigncloud.kinds.vrack_port import Vracks
 from sovereigncloud.providers.kubernetes import Connection, KubernetesApi
 from sovereigncloud.providers.kubernetes_reads import ReadingKubernetesApi
 
 WRITING_WORDS = (
     "create", "update", "delete", "attach", "detach", "add", "resize", "remove", "enable", "disable", "rename", "act",
-    "instantiate", "reinstall", "tag", "untag", "set", "start", "apply", "generate",
+    "instantiate", "reinstall", "tag", "untag", "set", "start", "apply", "generate", "park", "change", "publish", "open", "fill",
+    "describe", "drop", "check", "pay", "end",
 )  # fmt: skip
-PORTS = [(OpenNebula, OPENNEBULA_READS), (Ovh, OVH_READS), (Installer, INSTALLER_READS), (Kubernetes, KUBERNETES_READS)]
+PORTS = [
+    (OpenNebula, OPENNEBULA_READS), (Ovh, OVH_READS), (Installer, INSTALLER_READS), (Kubernetes, KUBERNETES_READS),
+    (Vracks, INNER_READS["vracks"]), (Zones, INNER_READS["zones"]), (Shop, INNER_READS["orders"]),
+]  # fmt: skip
 KEY = Key("HostedInstance", "team", "web")
 
 
@@ -57,6 +65,19 @@ def test_no_verb_that_sounds_like_a_write_is_allowed(port, reads):
     writes = {v for v in verbs(port) if v.split("_")[0] in WRITING_WORDS and v != "reinstall_tasks"}
     assert writes
     assert not writes & reads
+
+
+def test_a_port_in_it_that_also_writes_is_guarded_as_well():
+    class Everything:
+        def __getattr__(self, verb):
+            return Everything()
+
+    guarded = only_reads(Everything(), OVH_READS, "OVHcloud", INNER_READS)
+    for inner, reads in INNER_READS.items():
+        for verb in reads:
+            assert getattr(getattr(guarded, inner), verb)
+    with pytest.raises(WriteRefusedError, match="OVHcloud orders: pay is not a read"):
+        _ = guarded.orders.pay
 
 
 @pytest.mark.parametrize("inner", [Rights, Inventory])

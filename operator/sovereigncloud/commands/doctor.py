@@ -29,6 +29,7 @@ from sovereigncloud.commands.options import (
 from sovereigncloud.commands.output import emit
 from sovereigncloud.engine.clients import Clients
 from sovereigncloud.engine.reading import (
+    INNER_READS,
     KUBERNETES_READS,
     OPENNEBULA_READS,
     OVH_READS,
@@ -108,7 +109,7 @@ async def _credentials(given: Given, doors: Doors, cluster: Cluster | None, name
     if given.ovh_secret or given.by_environment:
         account = await ovh_of(given, doors, cluster, space)
         where = f"Secret {space}/{given.ovh_secret}" if given.ovh_secret else "the environment"
-        found += await of_bare_account(only_reads(account, OVH_READS, "OVHcloud"), given.region, where)
+        found += await of_bare_account(only_reads(account, OVH_READS, "OVHcloud", INNER_READS), given.region, where)
     if given.url:
         front = await open_nebula_of(given, doors, cluster, space)
         if front is not None:

@@ -22,7 +22,7 @@ from sovereigncloud.commands.given_options import (
 )
 from sovereigncloud.commands.options import Context, Kubeconfig, Namespace, Output
 from sovereigncloud.commands.output import emit
-from sovereigncloud.engine.reading import OPENNEBULA_READS, OVH_READS, only_reads
+from sovereigncloud.engine.reading import INNER_READS, OPENNEBULA_READS, OVH_READS, only_reads
 
 
 class Form(StrEnum):
@@ -62,7 +62,7 @@ def export(
 
     async def read(doors: Doors, cluster: Cluster | None) -> Export:
         space = where.scope(cluster) if cluster else namespace or "default"
-        account = only_reads(await ovh_of(given, doors, cluster, space), OVH_READS, "OVHcloud")
+        account = only_reads(await ovh_of(given, doors, cluster, space), OVH_READS, "OVHcloud", INNER_READS)
         cloud = await open_nebula_of(given, doors, cluster, space)
         cloud = only_reads(cloud, OPENNEBULA_READS, "OpenNebula") if cloud is not None else None
         secrets = {"ovh_secret": secret, "open_nebula_secret": opennebula_secret}

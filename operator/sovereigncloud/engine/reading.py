@@ -5,7 +5,7 @@ Reads are listed, everything else is refused, so that a verb that a port gains l
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import Any, TypeVar, cast
 
@@ -23,6 +23,15 @@ OVH_READS = frozenset(
         "install_progress", "block", "rights", "inventory",
     }
 )  # fmt: skip
+VRACKS_READS = frozenset({"eligible", "regions"})
+ZONES_READS = frozenset({"reverses", "zone", "records"})
+ORDERS_READS = frozenset(
+    {
+        "catalogue", "stock", "carts", "cart", "quote", "orders", "status", "bill", "lines", "payment_method", "renewal",
+    }
+)  # fmt: skip
+INNER_READS = {"vracks": VRACKS_READS, "zones": ZONES_READS, "orders": ORDERS_READS}
+"""Of the ports in the port of OVHcloud that also write."""
 INSTALLER_READS = frozenset({"state", "validation"})
 KUBERNETES_READS = frozenset({"secret"})
 
@@ -35,22 +44,26 @@ class WriteRefusedError(Exception):
 
 
 class _OnlyReads:
-    """A port of which only the listed verbs can be used."""
+    """A port of which only the listed verbs can be used, and the listed ports in it as far as they are listed."""
 
-    __slots__ = ("_name", "_port", "_reads")
+    __slots__ = ("_inner", "_name", "_port", "_reads")
 
-    def __init__(self, port: object, reads: frozenset[str], name: str) -> None:
-        self._port, self._reads, self._name = port, reads, name
+    def __init__(self, port: object, reads: frozenset[str], name: str, inner: Mapping[str, frozenset[str]]) -> None:
+        self._port, self._reads, self._name, self._inner = port, reads, name, inner
 
     def __getattr__(self, verb: str) -> Any:
+        if verb in self._inner:
+            return only_reads(getattr(self._port, verb), self._inner[verb], f"{self._name} {verb}")
         if verb not in self._reads:
             raise WriteRefusedError(f"{self._name}: {verb} is not a read: nothing is written here")
         return getattr(self._port, verb)
 
 
-def only_reads(port: PortT, reads: frozenset[str], name: str) -> PortT:
-    """The port, every verb but these refused with WriteRefusedError."""
-    return cast(PortT, _OnlyReads(port, reads, name))
+def only_reads(
+    port: PortT, reads: frozenset[str], name: str, inner: Mapping[str, frozenset[str]] | None = None
+) -> PortT:
+    """The port, every verb but these refused with WriteRefusedError. `inner`: of the ports in it."""
+    return cast(PortT, _OnlyReads(port, reads, name, inner or {}))
 
 
 def reading_open_nebula(factory: OpenNebulaFactory) -> OpenNebulaFactory:
@@ -60,7 +73,7 @@ def reading_open_nebula(factory: OpenNebulaFactory) -> OpenNebulaFactory:
 
 def reading_ovh(factory: OvhFactory) -> OvhFactory:
     """As above, of OVHcloud."""
-    return lambda *where: only_reads(factory(*where), OVH_READS, "OVHcloud")
+    return lambda *where: only_reads(factory(*where), OVH_READS, "OVHcloud", INNER_READS)
 
 
 class Views:
