@@ -232,6 +232,7 @@ async def try_the_rest(api):
     await api.create_job(OTHER, JOB)
     assert await api.job(OTHER, "install")
     assert len(await api.jobs(OTHER, "")) == 1
+    assert await api.pods(OTHER, "job-name=nobody") == []
 
 
 # What asks for a right without a method of KubernetesApi of its own.
