@@ -184,7 +184,8 @@ def test_whoever_plays_the_installer_uses_each_of_its_rights_and_misses_none(com
     used = {(e["objectRef"]["resource"], e["objectRef"].get("subresource", ""), e["verb"]) for e in asked}
     rules = company.get("clusterrole", f"{SYSTEM}-{NAME}-sandbox")["rules"]
     granted = {(*f"{resource}/".split("/")[:2], verb) for rule in rules for resource in rule["resources"] for verb in rule["verbs"]}  # fmt: skip
-    assert used == granted
+    failed = {("pods", "", "list"), ("pods", "status", "patch")}  # only a run that fails leaves a word on its pod
+    assert used == granted - failed
 
 
 def test_what_was_there_before_is_as_it_was(company):
