@@ -20,7 +20,7 @@ demo: $(STAMP)
 # Files side by side, since most of a scenario is waiting. JOBS=0: one after the other, in one process.
 JOBS ?= 2
 test: check
-	SOVEREIGN_FAULTS_EVERY=5 $(BIN)/python -m pytest tests --ignore=tests/bench --numprocesses $(JOBS) --dist loadfile
+	SOVEREIGN_FAULTS_EVERY=20 $(BIN)/python -m pytest tests --ignore=tests/bench --numprocesses $(JOBS) --dist loadfile
 
 check: $(STAMP)
 	$(BIN)/ruff check .
