@@ -5,7 +5,7 @@ import pytest
 from tests.faults.tally import Tally
 
 EVERY = max(1, int(os.environ.get("SOVEREIGN_FAULTS_EVERY", "1")))
-"""Of the writes of a course every so many-th is struck: `make faults` strikes all, `make test` every twentieth."""
+"""Of the writes of a course every so many-th is struck: `make faults` strikes all, `make test` every twentieth of a whole build."""
 TABLE = pytest.StashKey[list]()
 
 

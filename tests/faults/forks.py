@@ -65,7 +65,7 @@ class Forks:
 
     def _choose(self, number, label, fates):
         """In the trunk nothing ever happens to a write."""
-        if self._told is not None or number % self._every:
+        if self._told is not None or (number - 1) % self._every:  # counted from 1: the first is always struck
             return None
         for fate in fates:
             if len(self._running) >= _AT_ONCE:

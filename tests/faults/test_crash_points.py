@@ -38,7 +38,9 @@ COURSES = (
 @pytest.mark.parametrize("course", COURSES, ids=[course.name for course in COURSES])
 def test_whatever_is_lost_everything_is_made_once_and_nothing_is_left(course, every, table, tally):
     began = time.monotonic()
-    trunk, branches = Forks(every).explore(course)
+    # A whole build writes a hundred times, the others a dozen.
+    step = every if course.name.startswith("hosted") else max(1, every // 4)
+    trunk, branches = Forks(step).explore(course)
     tally.add(course.name, branches)
     table.append(
         (
