@@ -40,6 +40,20 @@ async def test_the_first_line_and_the_host_key_of_a_server():
     assert greeting.host_key == ed25519.export_public_key("openssh").decode().strip(), "always the one of one type"
 
 
+async def test_a_user_who_has_no_line_in_passwd_asks_as_well(monkeypatch):
+    """As in a pod, whose user is a number."""
+    acceptor, port = await listening(server_host_keys=[asyncssh.generate_private_key("ssh-ed25519")])
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+
+    def nobody(uid):
+        raise KeyError(uid)
+
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    async with acceptor:
+        assert (await HostKeys(port).greeting("127.0.0.1")).host_key.startswith("ssh-ed25519 ")
+
+
 async def talk(port, line):
     async def answer(_reader, writer):
         writer.write(line)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 import asyncssh
 
@@ -28,6 +29,9 @@ class HostKeys:
 
     def __init__(self, port: int = PORT, within: float = _WITHIN) -> None:
         self._port, self._within = port, within
+        # The user of a pod has no line in /etc/passwd; asyncssh asks for the name and the home of whoever runs it.
+        for name, value in (("LOGNAME", "nobody"), ("HOME", "/")):
+            os.environ.setdefault(name, value)
 
     async def greeting(self, address: str) -> Greeting:
         """Raises Retry. The first line may come from anybody; what it proves is proven by its own text (`kinds.day0`)."""
