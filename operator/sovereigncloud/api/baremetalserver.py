@@ -18,12 +18,12 @@ from sovereigncloud.api.base import (
     Status,
     columns,
 )
-from sovereigncloud.api.ordering import OrderStatus, ServerOrder, TagSelector, stays_the_same
+from sovereigncloud.api.ordering import OrderStatus, WhichServer, stays_the_same
 from sovereigncloud.api.rules import NAME_FITS_OUTSIDE, immutable
 from sovereigncloud.api.sovereigncloud import Reinstall, Role
 
 
-class OvhServer(Model):
+class OvhServer(WhichServer):
     """A dedicated server at OVHcloud: named, found by its tags, or ordered."""
 
     endpoint: Literal["ovh-eu", "ovh-ca", "ovh-us"] = Field(
@@ -33,21 +33,6 @@ class OvhServer(Model):
     credentials_secret_ref: SecretRef = Field(
         description="Secret with the keys clientId and clientSecret of a service account, or applicationKey,"
         " applicationSecret and consumerKey."
-    )
-    service_name: Annotated[str, Field(min_length=1, max_length=128)] | None = Field(
-        default=None,
-        description="Which machine: the service name at OVHcloud, for example ns3012345.ip-57-131-167.eu. Exactly one of"
-        " serviceName, tagSelector and order is set. Cannot be changed.",
-    )
-    tag_selector: TagSelector | None = Field(
-        default=None,
-        description="Which machine: the one that carries these tags. Exactly one of serviceName, tagSelector and order is"
-        " set. Cannot be changed.",
-    )
-    order: ServerOrder | None = Field(
-        default=None,
-        description="The machine is bought. Exactly one of serviceName, tagSelector and order is set; of an order only"
-        " approval and credentialsSecretRef can be changed.",
     )
     vrack: Annotated[str, Field(min_length=1, max_length=64)] | None = Field(
         default=None,

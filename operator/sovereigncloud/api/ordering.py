@@ -146,6 +146,26 @@ def stays_the_same(remedy: str) -> tuple[Rule, ...]:
     )
 
 
+class WhichServer(Model):
+    """Which machine a server is: exactly one of the three. Whoever has them has the rules of `stays_the_same`."""
+
+    service_name: Annotated[str, Field(min_length=1, max_length=128)] | None = Field(
+        default=None,
+        description="Which machine: the service name at OVHcloud, for example ns3012345.ip-57-131-167.eu. Exactly one of"
+        " serviceName, tagSelector and order is set. Cannot be changed.",
+    )
+    tag_selector: TagSelector | None = Field(
+        default=None,
+        description="Which machine: the one that carries these tags. Exactly one of serviceName, tagSelector and order is"
+        " set. Cannot be changed.",
+    )
+    order: ServerOrder | None = Field(
+        default=None,
+        description="The machine is bought. Exactly one of serviceName, tagSelector and order is set; of an order only"
+        " approval and credentialsSecretRef can be changed.",
+    )
+
+
 class OrderStatus(Model):
     """How far the order is."""
 

@@ -25,7 +25,7 @@ from sovereigncloud.api.base import (
     columns,
 )
 from sovereigncloud.api.hosts import HostUpdatePolicy, LostHost
-from sovereigncloud.api.ordering import ServerOrder, TagSelector, stays_the_same
+from sovereigncloud.api.ordering import WhichServer, stays_the_same
 from sovereigncloud.api.partitioning import PARTITIONING_RULES, Partitioning
 from sovereigncloud.api.rules import (
     IPV4,
@@ -101,7 +101,7 @@ SiteName = Annotated[
 """Also the name of a cluster in OpenNebula."""
 
 
-class HostedServer(Model):
+class HostedServer(WhichServer):
     """A server of the cloud; it becomes a BareMetalServer <cloud>-<name>."""
 
     name: Annotated[
@@ -114,21 +114,6 @@ class HostedServer(Model):
         ),
     ] = Field(
         description="A name of your own for it, at most 63 characters: also its host name and its display name at OVHcloud."
-    )
-    service_name: Annotated[str, Field(min_length=1, max_length=128)] | None = Field(
-        default=None,
-        description="Which machine: the service name at OVHcloud, for example ns3012345.ip-57-131-167.eu. Exactly one of"
-        " serviceName, tagSelector and order is set. Cannot be changed.",
-    )
-    tag_selector: TagSelector | None = Field(
-        default=None,
-        description="Which machine: the one that carries these tags. Exactly one of serviceName, tagSelector and order is"
-        " set. Cannot be changed.",
-    )
-    order: ServerOrder | None = Field(
-        default=None,
-        description="The machine is bought. Exactly one of serviceName, tagSelector and order is set; of an order only"
-        " approval and credentialsSecretRef can be changed.",
     )
     display_name: (
         Annotated[

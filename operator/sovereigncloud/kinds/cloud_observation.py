@@ -17,10 +17,10 @@ from sovereigncloud.kinds.certificate import renewal_of
 from sovereigncloud.kinds.cloud_network import Outside, observe_outside
 from sovereigncloud.kinds.composition import is_composed, network_key
 from sovereigncloud.kinds.controller import AnyResource, World
-from sovereigncloud.kinds.dismantling import Remains, gives_back
+from sovereigncloud.kinds.dismantling import Remains
 from sovereigncloud.kinds.endpoint import Endpoint, endpoint_of, generated_secret, server_key
 from sovereigncloud.kinds.errors import MissingSecret, Retry
-from sovereigncloud.kinds.giving_back import LET_GO, ours
+from sovereigncloud.kinds.giving_back import LET_GO, gives_back, ours
 from sovereigncloud.kinds.hosts import host_name
 from sovereigncloud.kinds.hosts_leaving import Going, find_leavers
 from sovereigncloud.kinds.installation import Known, record_of

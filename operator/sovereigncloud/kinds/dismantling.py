@@ -21,7 +21,7 @@ from sovereigncloud.kinds.cloud_network import Outside, plan_letting_go
 from sovereigncloud.kinds.composition import remove
 from sovereigncloud.kinds.controller import AnyResource
 from sovereigncloud.kinds.endpoint import generated_secret
-from sovereigncloud.kinds.giving_back import LET_GO, let_go, plan_giving_back
+from sovereigncloud.kinds.giving_back import holds_its_servers, let_go, plan_giving_back
 from sovereigncloud.kinds.ports import Host, Vm
 
 DELETED_FACT = "credentialsDeleted"
@@ -71,7 +71,7 @@ def plan_dismantling(cloud: SovereignCloud, remains: Remains, now: datetime) -> 
         return Plan(outcome=blocked(f"still in use: {_listed(remains.users)}", reason=Reason.IN_USE))
     if _ORPHAN in cloud.metadata.finalizers:
         return Plan()  # what it composed is to live on
-    standing = gives_back(cloud) and LET_GO not in cloud.external
+    standing = holds_its_servers(cloud)
     if standing and (inside := _somebody_inside(remains)) is not None:
         return Plan(outcome=inside)
     networks = [c for c in remains.composed if not isinstance(c, BareMetalServer)]
@@ -84,11 +84,6 @@ def plan_dismantling(cloud: SovereignCloud, remains: Remains, now: datetime) -> 
     if servers:
         return _remove(cloud, servers)
     return _credentials(cloud, remains)
-
-
-def gives_back(cloud: SovereignCloud) -> bool:
-    """Whether its deletion changes anything outside."""
-    return cloud.deletion_policy is DeletionPolicy.DELETE and cloud.spec.hosted is not None
 
 
 def _somebody_inside(remains: Remains) -> Outcome | None:

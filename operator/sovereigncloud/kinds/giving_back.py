@@ -59,7 +59,11 @@ def let_go() -> Plan:
     return Plan(outcome=waiting(Reason.DELETING_CHILDREN, message, after=0.05).with_facts(**{LET_GO: "yes"}))
 
 
+def gives_back(cloud: SovereignCloud) -> bool:
+    """Whether its deletion changes anything outside."""
+    return cloud.deletion_policy is DeletionPolicy.DELETE and cloud.spec.hosted is not None
+
+
 def holds_its_servers(cloud: SovereignCloud) -> bool:
-    """Whether a cloud that is being deleted needs its servers still."""
-    deletes = cloud.deletion_policy is DeletionPolicy.DELETE and cloud.spec.hosted is not None
-    return deletes and LET_GO not in cloud.external
+    """Whether a cloud that is being deleted needs its servers, and what is in it, still."""
+    return gives_back(cloud) and LET_GO not in cloud.external

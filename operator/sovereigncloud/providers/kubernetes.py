@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import Any, Self
+from urllib.parse import quote, urlencode
 
 import aiohttp
 import kubernetes
@@ -413,8 +414,9 @@ class KubernetesApi:
         return found
 
     async def pods(self, namespace: str, selector: str) -> list[Json]:
-        """Pods with these labels."""
-        path = f"/api/v1/namespaces/{namespace}/pods?labelSelector={selector}"
+        """Pods with these labels, in one namespace or, with an empty one, in all."""
+        scope = f"namespaces/{quote(namespace)}/" if namespace else ""
+        path = f"/api/v1/{scope}pods?{urlencode({'labelSelector': selector})}"
         found: list[Json] = (await self._request("GET", path, counted=("list", "pods"))).get("items", [])
         return found
 

@@ -59,15 +59,6 @@ class PersonKubernetesApi(ReadingKubernetesApi):
         # Where there is none, a list of metadata alone has null for its items.
         return [(i["metadata"]["namespace"], i["metadata"]["name"]) for i in json.loads(text).get("items") or ()]
 
-    async def pods(self, namespace: str, selector: str) -> list[Json]:
-        """Pods with these labels, in one namespace or in all."""
-        scope = f"namespaces/{quote(namespace)}/" if namespace else ""
-        page = await self._request(
-            "GET", f"/api/v1/{scope}pods?{urlencode({'labelSelector': selector})}", counted=("list", "pods")
-        )
-        found: list[Json] = page.get("items", [])
-        return found
-
     async def log_lines(
         self, namespace: str, pod: str, container: str, *, follow: bool, since: int | None, tail: int | None
     ) -> AsyncIterator[str]:

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from sovereigncloud.api.base import API_VERSION
 from sovereigncloud.kinds.errors import Conflict, OutsideError
 from sovereigncloud.kinds.ports import Installation, InstallState
 from sovereigncloud.kinds.validation_port import Validation, ValidationState
@@ -15,6 +14,7 @@ from sovereigncloud.providers.installer.job_api import (
     INSTALLER_LABEL,
     ONE_DEPLOY,
     JobApi,
+    job_of,
     only_one,
     state_of,
 )
@@ -35,7 +35,7 @@ class JobInstaller:
 
     Args:
         api: the API server.
-        image: an image with what `release/installer.Dockerfile` puts into one.
+        image: an image with what `release/installer/Dockerfile` puts into one.
         environment: further variables of the container: proxies, authorities.
     """
 
@@ -95,33 +95,5 @@ def said_at_its_end(pod: Mapping[str, Any]) -> str:
 
 
 def manifest(installation: Installation, image: str, environment: Mapping[str, str]) -> Json:
-    """The Job. It ends with its cloud, holds no secret itself, and is tried once: retrying is a person's decision."""
-    labels = {
-        CLOUD_LABEL: installation.cloud,
-        INSTALLER_LABEL: ONE_DEPLOY,
-        "app.kubernetes.io/part-of": "sovereign-cloud-operator",
-    }
-    return {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": {
-            "name": job_name(installation),
-            "namespace": installation.namespace,
-            "labels": labels,
-            "ownerReferences": [
-                {
-                    "apiVersion": API_VERSION,
-                    "kind": "SovereignCloud",
-                    "name": installation.cloud,
-                    "uid": installation.owner_uid,
-                    "controller": True,
-                    "blockOwnerDeletion": False,
-                }
-            ],
-        },
-        "spec": {
-            "backoffLimit": 0,
-            "activeDeadlineSeconds": _DEADLINE,
-            "template": {"metadata": {"labels": labels}, "spec": pod(installation, image, environment)},
-        },
-    }
+    """The Job. It holds no secret itself."""
+    return job_of(installation, job_name(installation), {}, _DEADLINE, pod(installation, image, environment))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from sovereigncloud.api.base import GROUP
+from sovereigncloud.api.base import API_VERSION, GROUP
 from sovereigncloud.kinds.errors import Conflict
-from sovereigncloud.kinds.ports import InstallState
+from sovereigncloud.kinds.ports import Installation, InstallState
 
 Json = dict[str, Any]
 
@@ -34,6 +34,48 @@ class JobApi(Protocol):
     async def pods(self, namespace: str, selector: str) -> list[Json]:
         """Pods with these labels."""
         ...
+
+
+def job_of(installation: Installation, name: str, labels: Mapping[str, str], deadline: int, pod: Json) -> Json:
+    """A Job on the servers of a cloud. It ends with its cloud, and is tried once: retrying is a person's decision.
+
+    Args:
+        installation: the cloud it works for.
+        name: its name.
+        labels: further labels of it and of its pod.
+        deadline: seconds that it may take.
+        pod: what it runs.
+    """
+    all_labels = {
+        CLOUD_LABEL: installation.cloud,
+        INSTALLER_LABEL: ONE_DEPLOY,  # one of them at a time, see `only_one`
+        "app.kubernetes.io/part-of": "sovereign-cloud-operator",
+        **labels,
+    }
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": name,
+            "namespace": installation.namespace,
+            "labels": all_labels,
+            "ownerReferences": [
+                {
+                    "apiVersion": API_VERSION,
+                    "kind": "SovereignCloud",
+                    "name": installation.cloud,
+                    "uid": installation.owner_uid,
+                    "controller": True,
+                    "blockOwnerDeletion": False,
+                }
+            ],
+        },
+        "spec": {
+            "backoffLimit": 0,
+            "activeDeadlineSeconds": deadline,
+            "template": {"metadata": {"labels": all_labels}, "spec": pod},
+        },
+    }
 
 
 def state_of(job: Mapping[str, Any], last_words: str = "") -> InstallState:

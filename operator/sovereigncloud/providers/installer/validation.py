@@ -8,14 +8,12 @@ from typing import Any
 
 import yaml
 
-from sovereigncloud.api.base import API_VERSION, GROUP
+from sovereigncloud.api.base import GROUP
 from sovereigncloud.kinds.errors import Conflict, OutsideError
 from sovereigncloud.kinds.validation_port import Validation, ValidationState
 from sovereigncloud.providers.installer.job_api import (
-    CLOUD_LABEL,
-    INSTALLER_LABEL,
-    ONE_DEPLOY,
     JobApi,
+    job_of,
     only_one,
     state_of,
 )
@@ -134,37 +132,8 @@ def variables(wanted: Validation) -> Json:
 
 def manifest(wanted: Validation, image: str, environment: Mapping[str, str]) -> Json:
     """The Job. Its pod is the installer's, with another command and a volume for the report."""
-    installation = wanted.installation
-    labels = {
-        CLOUD_LABEL: installation.cloud,
-        INSTALLER_LABEL: ONE_DEPLOY,  # one of them at a time
-        VALIDATION_LABEL: str(wanted.run),
-        "app.kubernetes.io/part-of": "sovereign-cloud-operator",
-    }
-    return {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": {
-            "name": job_name(wanted),
-            "namespace": installation.namespace,
-            "labels": labels,
-            "ownerReferences": [
-                {
-                    "apiVersion": API_VERSION,
-                    "kind": "SovereignCloud",
-                    "name": installation.cloud,
-                    "uid": installation.owner_uid,
-                    "controller": True,
-                    "blockOwnerDeletion": False,
-                }
-            ],
-        },
-        "spec": {
-            "backoffLimit": 0,
-            "activeDeadlineSeconds": _DEADLINE,
-            "template": {"metadata": {"labels": labels}, "spec": _pod(wanted, image, environment)},
-        },
-    }
+    labels = {VALIDATION_LABEL: str(wanted.run)}
+    return job_of(wanted.installation, job_name(wanted), labels, _DEADLINE, _pod(wanted, image, environment))
 
 
 def _pod(wanted: Validation, image: str, environment: Mapping[str, str]) -> Json:
