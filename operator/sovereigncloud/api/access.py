@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from sovereigncloud.api.base import WORDS, Model, Rule, SecretRef
+from sovereigncloud.api.names import host_name, unix_user
 from sovereigncloud.api.rules import checked
 
 _LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
@@ -37,6 +38,20 @@ SourceRange = Annotated[
 ]
 
 
+HostName = Annotated[str, host_name("bastion.example.fr")]
+UnixUser = Annotated[str, unix_user("jump")]
+HostKey = Annotated[
+    str,
+    Field(
+        max_length=1024,
+        pattern=r"^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)) [A-Za-z0-9+/]+={0,2}$",
+        json_schema_extra={
+            WORDS: "must be one public key as ssh-keyscan prints it, without the name: for example ssh-ed25519 AAAAC3Nz"
+        },
+    ),
+]
+
+
 class Tls(Model):
     """A certificate of one's own for the front-end."""
 
@@ -49,42 +64,35 @@ class Tls(Model):
 class Bastion(Model):
     """A host that SSH goes through, where the servers do not answer to everybody."""
 
-    host: Annotated[
-        str,
-        Field(
-            min_length=1,
-            max_length=253,
-            pattern=r"^[A-Za-z0-9]([-A-Za-z0-9.:]*[A-Za-z0-9])?$",
-            json_schema_extra={WORDS: "must be a host name or an address: for example bastion.example.fr"},
-        ),
-    ] = Field(description="Name or address of the bastion, for example bastion.example.fr.")
+    host: HostName = Field(description="Name or address of the bastion, for example bastion.example.fr.")
     port: Annotated[int, Field(ge=1, le=65535)] | None = Field(
         default=None, description="Number of the port on which its SSH answers. Absent: 22."
     )
-    user: Annotated[
-        str,
-        Field(
-            min_length=1,
-            max_length=32,
-            pattern=r"^[a-z_][-a-z0-9_]*$",
-            json_schema_extra={WORDS: "must be the name of a Unix user: for example jump"},
-        ),
-    ] = Field(description="Who logs in there, for example jump.")
+    user: UnixUser = Field(description="Who logs in there, for example jump.")
     private_key_secret_ref: SecretRef | None = Field(
         default=None,
         description="Secret with the key sshPrivateKey that lets this user in. Absent: the key that the operator generated for"
         " the cloud; its public half is sshPublicKey of the Secret in status.adminSecret.",
     )
-    host_key: Annotated[
-        str,
-        Field(
-            max_length=1024,
-            pattern=r"^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)) [A-Za-z0-9+/]+={0,2}$",
-            json_schema_extra={
-                WORDS: "must be one public key as ssh-keyscan prints it, without the name: for example ssh-ed25519 AAAAC3Nz"
-            },
-        ),
-    ] = Field(description="Public key of the bastion's SSH server; with another one nothing is sent through it.")
+    host_key: HostKey = Field(
+        description="Public key of the bastion's SSH server; with another one nothing is sent through it."
+    )
+
+
+class Ssh(Model):
+    """How a front-end is entered that the operator did not install."""
+
+    host: HostName = Field(description="Name or address of the front-end, for example one.example.fr.")
+    port: Annotated[int, Field(ge=1, le=65535)] | None = Field(
+        default=None, description="Number of the port on which its SSH answers. Absent: 22."
+    )
+    user: UnixUser = Field(
+        description="Who logs in there, for example root; another one needs sudo without a password."
+    )
+    private_key_secret_ref: SecretRef = Field(description="Secret with the key sshPrivateKey that lets this user in.")
+    host_key: HostKey = Field(
+        description="Public key of the front-end's SSH server; with another one nothing is sent there."
+    )
 
 
 class Access(Model):

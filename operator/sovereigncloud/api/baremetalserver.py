@@ -18,9 +18,9 @@ from sovereigncloud.api.base import (
     Status,
     columns,
 )
+from sovereigncloud.api.hosted import Reinstall, Role
 from sovereigncloud.api.ordering import OrderStatus, WhichServer, stays_the_same
 from sovereigncloud.api.rules import NAME_FITS_OUTSIDE, immutable
-from sovereigncloud.api.sovereigncloud import Reinstall, Role
 
 
 class OvhServer(WhichServer):
@@ -81,6 +81,23 @@ class InterfaceStatus(Model):
     macs: list[str] | None = Field(default=None, description="MAC addresses of the network cards behind the interface.")
 
 
+class PowerStatus(Model):
+    """Whether the server has power, as its provider says: looked at when the cloud on it does not answer."""
+
+    state: Literal["On", "Off"] | None = Field(
+        default=None, description="On: it has power, and what is on it may run. Off: it has none. As OVHcloud says."
+    )
+    seen_at: Annotated[str, Field(max_length=32)] | None = Field(
+        default=None,
+        description="When it was first seen so in this outage (RFC 3339, UTC). Nobody looks while the cloud answers.",
+    )
+    fenced: Annotated[str, Field(max_length=32)] | None = Field(
+        default=None,
+        description="The outage for which the operator switched it off, or is switching it off: it stays off until"
+        " spec.hosted.fencing.startAgain of its cloud names that outage.",
+    )
+
+
 class BareMetalServerStatus(Status):
     service_name: str | None = Field(
         default=None,
@@ -114,6 +131,9 @@ class BareMetalServerStatus(Status):
         " the template takes no script, so the first key that answered is believed.",
     )
     interfaces: list[InterfaceStatus] | None = Field(default=None, description="Network interfaces of the server.")
+    power: PowerStatus | None = Field(
+        default=None, description="Whether it has power. Absent: its cloud never stopped answering."
+    )
     monitoring: bool | None = Field(
         default=None,
         description="OVHcloud's monitoring. true: it watches the server and sends a technician where that does not answer. false: it does not.",
@@ -146,6 +166,7 @@ class BareMetalServer(Resource[BareMetalServerSpec, BareMetalServerStatus]):
                 Column(name="Service", json_path=".status.serviceName"),
                 Column(name="vRack", json_path=".spec.ovh.vrack"),
                 Column(name="Region", json_path=".status.region"),
+                Column(name="Power", json_path=".status.power.state"),
             ),
         ),
     )

@@ -21,7 +21,6 @@ API_VERSION = f"{GROUP}/{VERSION}"
 FINALIZER = f"{GROUP}/finalizer"
 PAUSED = f"{GROUP}/paused"
 RECONCILE_REQUESTED_AT = f"{GROUP}/reconcile-requested-at"
-INSTALLATION_LABEL = f"{GROUP}/installation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +163,8 @@ class CloudRef(Model):
     name: Name = Field(description="Name of the SovereignCloud, its metadata.name.")
     namespace: Name | None = Field(
         default=None,
-        description="Namespace of the SovereignCloud. Absent: that of this object, the only one that works today.",
+        description="Namespace of the SovereignCloud. Absent: that of this object. Another one needs a Tenant that"
+        " lists the cloud and the namespace of this object.",
     )
 
 
@@ -224,13 +224,25 @@ class Managed(Model):
         default=None,
         description="What becomes of the thing outside when this object is deleted. Delete: it is deleted, too. Retain: it"
         " stays as it is and nobody manages it any more. Default: Retain for a SovereignCloud and a BareMetalServer, which"
-        " cost money, Delete for other kinds; what a person made and the operator adopted stays unless this says Delete.",
+        " cost money, a FederatedZone, which is not joined again without loss, and an InstanceMigration, which left a machine;"
+        " Delete for other kinds. What a person made"
+        " and the operator adopted stays unless this says Delete.",
     )
     drift_policy: DriftPolicy | None = Field(
         default=None,
         description="What happens when somebody changed reality behind the operator's back. Default: it is brought back to"
         " what is declared. On a SovereignCloud it holds for its servers and networks, too.",
     )
+
+
+class Ruling(Model):
+    """The spec of a kind that says what is to hold, and stands for nothing outside: there is nothing to manage, adopt or keep."""
+
+    name: ClassVar[None] = None
+    management: ClassVar[None] = None
+    approved_plan: ClassVar[None] = None
+    deletion_policy: ClassVar[None] = None
+    drift_policy: ClassVar[None] = None
 
 
 class ConditionStatus(StrEnum):
@@ -283,7 +295,8 @@ class PlanStep(Model):
     """One thing that would be done outside."""
 
     action: Annotated[str, Field(max_length=32)] = Field(
-        description="What would be done: Create, Update, Replace, Delete, Attach, Detach, Reinstall, Install, Mark or Move."
+        description="What would be done: Create, Update, Replace, Delete, Attach, Detach, Reinstall, Install, Mark, Move,"
+        " BackUp, Snapshot, Schedule or Restore."
     )
     target: Annotated[str, Field(max_length=253)] = Field(description="What it would be done to, for example VM 12.")
     fields: Annotated[list[Annotated[str, Field(max_length=253)]], Field(max_length=64)] | None = Field(
@@ -291,7 +304,7 @@ class PlanStep(Model):
     )
     disruption: Annotated[str, Field(max_length=16)] = Field(
         default="None",
-        description="What runs would notice. None: nothing. Restart: a machine is stopped and started. Rebuild: it is made"
+        description="What runs would notice. None: nothing. Connection: a network card is taken off and put back. Restart: a machine is stopped and started. Rebuild: it is made"
         " anew. DataLoss: data is lost.",
     )
     cost: Annotated[str, Field(max_length=128)] | None = Field(
@@ -384,12 +397,13 @@ class Metadata(Model):
     creation_timestamp: datetime | None = None
     deletion_timestamp: datetime | None = None
     finalizers: tuple[str, ...] = ()
-    labels: dict[str, str] = {}
-    annotations: dict[str, str] = {}
+    # Made anew: a value as default would be copied deeply, for each of ten thousand objects in each sweep.
+    labels: dict[str, str] = Field(default_factory=dict)
+    annotations: dict[str, str] = Field(default_factory=dict)
     owner_references: tuple[OwnerReference, ...] = ()
 
 
-SpecT_co = TypeVar("SpecT_co", bound=Managed, covariant=True)
+SpecT_co = TypeVar("SpecT_co", bound=Managed | Ruling, covariant=True)
 StatusT_co = TypeVar("StatusT_co", bound=Status, covariant=True)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from sovereigncloud.api.base import Consent, Model, OutsideName
+from sovereigncloud.api.fencing import Outage
 
 
 class HostUpdatePolicy(Model):
@@ -16,6 +17,25 @@ class HostUpdatePolicy(Model):
         default=None,
         description="A server is taken off the list, and on its host are machines that no object of this installation made."
         " Allow: they are moved to other hosts like the others. Deny (default): they are named and the host stays.",
+    )
+
+
+class HostFencing(Model):
+    """Whether the servers of a cloud that does not answer may be switched off, and when they run again."""
+
+    power_off: Literal[Consent.ALLOW, Consent.DENY] | None = Field(
+        default=None,
+        description="Allow: when the cloud does not answer for longer than a machine with spec.continuity tolerates, and that machine"
+        " could start elsewhere, every server of the cloud is switched off through OVHcloud, without asking its system. All"
+        " machines in the cloud stop, also those that nobody restarts elsewhere, and also where only the network between it"
+        " and the operator is broken. Deny (default): no server is touched; a copy waits until all are seen switched off, or"
+        " until a person confirms it in spec.fencing.",
+    )
+    start_again: Outage | None = Field(
+        default=None,
+        description="Servers that the operator switched off stay off until a person says so here: with the outage for which they were"
+        " switched off, as status.power.fenced of the BareMetalServer shows it. They then get the boot back that they had, and"
+        " are started. Absent: none is started.",
     )
 
 

@@ -24,9 +24,8 @@ def instead_of_pattern(*rules: Rule) -> dict[str, Any]:
 def exactly_one(*fields: str, remedy: str) -> Rule:
     """Exactly one of the fields is set."""
     present = ", ".join(f"has(self.{field})" for field in fields)
-    return Rule(
-        f"[{present}].exists_one(present, present)", f"exactly one of {' and '.join(fields)} must be set: {remedy}"
-    )
+    named = f"{', '.join(fields[:-1])} and {fields[-1]}"
+    return Rule(f"[{present}].exists_one(present, present)", f"exactly one of {named} must be set: {remedy}")
 
 
 def immutable(field: str, remedy: str) -> Rule:
@@ -104,6 +103,28 @@ NETWORK_RULES = (
     immutable("vlanID", _KEEP_NETWORK),
 )
 """For an object with publicBlock, vlanID and addressRanges."""
+
+NETWORK_SOURCES = ("publicBlock", "vlanID", "vxlanID", "bridge", "reservation")
+VIRTUAL_NETWORK_RULES = (
+    exactly_one(
+        *NETWORK_SOURCES,
+        remedy="publicBlock for an IP block routed to the vRack, vlanID for an 802.1Q network, vxlanID for a VXLAN, bridge for"
+        " one that the hosts have already, reservation for a part of another network",
+    ),
+    Rule(
+        "has(self.publicBlock) || (has(self.addressRanges) && self.addressRanges.size() > 0)",
+        "a network without publicBlock needs addressRanges: add for example {ip: 10.100.0.10, size: 200}",
+    ),
+    Rule(
+        "!has(self.physicalDevice) || has(self.publicBlock) || has(self.vlanID) || has(self.vxlanID)",
+        "physicalDevice is for publicBlock, vlanID and vxlanID: leave it out, a bridge has its own and a reservation that of"
+        " its network",
+        field=".physicalDevice",
+    ),
+    _RANGES_IN_BLOCK,
+    *(immutable(source, _KEEP_NETWORK) for source in NETWORK_SOURCES),
+)
+"""For a VirtualNetwork, which can be more than a network of a hosted cloud."""
 
 RANGE_ENDS = Rule(
     "!isIP(self.ip) || self.ip.split('.').size() != 4 || int(self.ip.split('.')[0]) * 16777216"

@@ -11,6 +11,10 @@ from typing import Generic, TypeVar
 ONE_INSTALLATION = "SOVEREIGNCLOUD_INSTALLATION"
 ONE_OBJECT = "SOVEREIGNCLOUD_OBJECT"
 ONE_UID = "SOVEREIGNCLOUD_UID"
+ONE_PREFIX = "SOVEREIGNCLOUD_"
+"""Of every attribute that the operator writes."""
+ONE_ADOPTED = "SOVEREIGNCLOUD_ADOPTED"
+"""Noted on what was there before: it is not deleted unless spec says so."""
 # OVHcloud IAM tag keys: ^[a-zA-Z0-9_.:/=+@-]{1,128}$, value <= 256.
 OVH_INSTALLATION = "sovereigncloud.io/installation"
 OVH_OBJECT = "sovereigncloud.io/object"
@@ -23,7 +27,7 @@ class Mark:
 
     Attributes:
         installation: the id of the operator's installation, kept across clusters.
-        object: "Kind/namespace/name".
+        object: "Kind/namespace/name"; "Kind//name" of what is in no namespace.
         uid: UID of the custom resource that made it; another UID under the same name is a rebuilt cluster.
     """
 

@@ -59,6 +59,9 @@ REGIONS: Final[Mapping[str, Region]] = {
 
 _BY_DATACENTER: Final = {code: region.name for region in REGIONS.values() for code in region.datacenters}
 
+_CAMPUSES: Final = {"ca-east-tor": "YYZ", "ap-south-mum": "YNM"}
+"""Where the campus is not called as the region ends."""
+
 EUROPEAN_UNION: Final = frozenset(
     {
         "AT", "BE", "BG", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GR", "HR", "HU",
@@ -87,9 +90,10 @@ def country_of(name: str) -> str:
     return found.country if found else UNKNOWN
 
 
-def in_european_union(name: str) -> bool:
-    """Whether a region is in a member state. What is unknown is not."""
-    return country_of(name) in EUROPEAN_UNION
+def campus_of(name: str) -> str:
+    """What certificates and people call the data centres of a region, RBX; empty where the table does not have it."""
+    region = region_of(name)
+    return _CAMPUSES.get(region, region.rpartition("-")[2].upper()) if region in REGIONS else ""
 
 
 def may_route(home: str, region: str) -> bool:

@@ -69,7 +69,8 @@ def merge(outcomes: Iterable[Outcome]) -> Outcome:
     """All of them as one; nothing at all is done."""
     result = DONE
     for outcome in outcomes:
-        result = result.merge(outcome)
+        if outcome is not DONE:  # it adds nothing, and is what nearly all of them are
+            result = outcome if result is DONE else result.merge(outcome)
     return result
 
 

@@ -26,10 +26,15 @@ class Action(StrEnum):
     MARK = "Mark"
     MOVE = "Move"
     VERIFY = "Verify"
+    BACK_UP = "BackUp"
+    SNAPSHOT = "Snapshot"
+    SCHEDULE = "Schedule"
+    RESTORE = "Restore"
 
 
 class Disruption(StrEnum):
     NONE = "None"
+    CONNECTION = "Connection"
     RESTART = "Restart"
     REBUILD = "Rebuild"
     DATA_LOSS = "DataLoss"
@@ -74,6 +79,8 @@ class Step:
         beside: it changes nothing of what is declared (a verification), so neither Ready nor Reconciling speak of it, and no
             approval is asked for: the word in spec that asks for it is one. It waits while anything that is declared is
             to be done, and what goes wrong with it is kept under this key of `status.external`. Empty: it is no such step.
+        takes_back: it undoes what an earlier write may be about to make final. While one whose answer was lost may still take
+            effect it waits, and then it is looked at once more.
     """
 
     action: Action
@@ -88,6 +95,7 @@ class Step:
     only_marks: ClassVar[bool] = False
     """Whether it writes down whose a thing is, and changes nothing of it: to who only looks, nothing is to be done."""
     beside: str = ""
+    takes_back: bool = False
 
     @property
     def takes_over(self) -> bool:

@@ -61,6 +61,8 @@ class Policy:
             one that failed, needs no further approval.
         settled: this generation was reality once, so a difference is drift.
         deleting: the object is being deleted.
+        adopting: it takes over what was there before and was never as declared yet: what differs waits for an approval,
+            only the mark is set without one.
     """
 
     management: Management = Management.MANAGE
@@ -70,6 +72,7 @@ class Policy:
     paused: bool = False
     settled: bool = False
     deleting: bool = False
+    adopting: bool = False
     drift_policy: DriftPolicy | None = None
 
 
@@ -86,13 +89,18 @@ def stricter(*wishes: Management | None) -> Management:
 
 def decide(plan: Plan, policy: Policy) -> Decision:
     """What may be done now, what is only shown, and what to say. Steps beside what is declared come last."""
-    beside = tuple(s for s in plan.steps if s.beside)
-    decision = _of_what_is_declared(replace(plan, steps=tuple(s for s in plan.steps if not s.beside)), policy)
+    beside = tuple(s for s in plan.steps if s.beside) if plan.steps else ()
+    if beside:
+        plan = replace(plan, steps=tuple(s for s in plan.steps if not s.beside))
+    decision = _of_what_is_declared(plan, policy)
     acts = not (policy.management is Management.OBSERVE or policy.paused or policy.deleting)
     return replace(decision, steps=beside, approved="") if beside and acts and not decision.steps else decision
 
 
 def _of_what_is_declared(plan: Plan, policy: Policy) -> Decision:
+    if not (plan.steps or plan.drift or policy.paused or policy.management is Management.OBSERVE):
+        release = policy.deleting and plan.outcome.phase is Phase.DONE
+        return Decision((), (), (), plan.outcome, release=release)
     # A take-over after a rebuilt cluster has no status yet, but what it finds was reality before: drift, not work.
     takes_over = any(s.takes_over for s in plan.steps)
     settled = policy.settled or takes_over
@@ -103,7 +111,7 @@ def _of_what_is_declared(plan: Plan, policy: Policy) -> Decision:
     if policy.management is Management.OBSERVE or policy.paused:
         return _only_look(plan, policy, drift)
     decision = Decision((), (), drift, plan.outcome)
-    if policy.management is Management.APPROVE and outside:
+    if (policy.management is Management.APPROVE or (policy.adopting and not takes_over)) and outside:
         digest = plan_hash(outside, plan.drift, salt=policy.salt)
         if digest != policy.approved_plan and not all(is_part_of(s, policy.begun) for s in outside):
             wait = approval(
@@ -118,7 +126,8 @@ def _of_what_is_declared(plan: Plan, policy: Policy) -> Decision:
     absent = [s for s in plan.steps if s not in wanted and s.action in _ABSENT_BEFORE and not s.part]
     if absent:
         decision = replace(decision, outcome=decision.outcome.merge(_not_made_anew(absent)))
-    return replace(decision, release=policy.deleting and not wanted and plan.outcome.phase is Phase.DONE)
+    release = policy.deleting and not wanted and plan.outcome.phase is Phase.DONE
+    return replace(decision, release=True) if release else decision
 
 
 def _not_made_anew(absent: list[Step]) -> Outcome:
@@ -185,6 +194,8 @@ def _undone(outcome: Outcome) -> Outcome:
 
 def _with_consent(decision: Decision, plan: Plan, policy: Policy, wanted: tuple[Step, ...]) -> Decision:
     """Steps up to the first that needs a consent which spec does not give."""
+    if not plan.steps:
+        return decision
     first = next((i for i, s in enumerate(wanted) if s.needs), len(wanted))
     if first == len(wanted):
         # Without any step left a plan may still speak of one that driftPolicy leaves alone.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from functools import lru_cache
 
 _QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?)(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?")
 _FACTOR = {
@@ -16,6 +17,7 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _MIB = Decimal(2) ** 20
 
 
+@lru_cache(maxsize=1024)  # a sweep reads the same few sizes of thousands of machines
 def quantity(text: str | int) -> Decimal:
     """The number that a quantity stands for. Raises ValueError."""
     match = _QUANTITY.fullmatch(str(text))
@@ -24,6 +26,7 @@ def quantity(text: str | int) -> Decimal:
     return Decimal(match[1]) * _FACTOR[match[2] or ""]
 
 
+@lru_cache(maxsize=1024)
 def mebibytes(text: str | int) -> int:
     """Whole MiB, as OpenNebula counts memory and disks. Raises ValueError where it is not a whole number of MiB."""
     value = quantity(text) / _MIB
