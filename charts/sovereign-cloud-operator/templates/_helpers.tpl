@@ -50,6 +50,21 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- printf "sovereign-%s-%s" $installation (index . 1) -}}
 {{- end -}}
 
+{{/* The countries of a wish that a policy does not allow; a group is allowed where all of its members are (sovereignty/countries.py). */}}
+{{- define "sovereign.borders.countries" -}}
+- name: members
+  expression: >-
+    {'EU': ['AT', 'BE', 'BG', 'CY', 'CZ', 'DE', 'DK', 'EE', 'ES', 'FI', 'FR', 'GR', 'HR', 'HU', 'IE', 'IT', 'LT', 'LU', 'LV', 'MT', 'NL', 'PL', 'PT', 'RO', 'SE', 'SI', 'SK'],
+    'EEA': ['AT', 'BE', 'BG', 'CY', 'CZ', 'DE', 'DK', 'EE', 'ES', 'FI', 'FR', 'GR', 'HR', 'HU', 'IE', 'IS', 'IT', 'LI', 'LT', 'LU', 'LV', 'MT', 'NL', 'NO', 'PL', 'PT', 'RO', 'SE', 'SI', 'SK']}
+- name: wished
+  expression: "has(object.spec.placement) && has(object.spec.placement.countries) ? object.spec.placement.countries : []"
+- name: outside
+  expression: >-
+    variables.known && has(params.status.effectiveCountries) ? variables.wished.filter(one, one in variables.members
+    ? !variables.members[one].all(country, country in params.status.effectiveCountries)
+    : !(one in params.status.effectiveCountries)) : []
+{{- end -}}
+
 {{/* What happens before an uninstallation: Policy (an admission policy refuses), Check (a Job refuses) or Release (a Job lets go). */}}
 {{- define "sovereign.uninstallGuard" -}}
 {{- if eq .Values.uninstall.policy "Release" -}}
@@ -155,6 +170,8 @@ capabilities:
   value: {{ include "sovereign.imageOf" (list . .Values.installer.image) | quote }}
 - name: SOVEREIGN_SSH_PORT
   value: {{ .Values.sandbox.enabled | ternary 0 (.Values.installer.sshPort | int64) | quote }}
+- name: SOVEREIGN_SITE_LATENCY_INTERVAL
+  value: {{ .Values.sandbox.enabled | ternary 0 .Values.siteLatencyInterval | quote }}
 - name: SOVEREIGN_CA_FILE
   value: {{ empty (include "sovereign.privateCA" .) | ternary "" "/etc/sovereign/private-ca/ca.crt" | quote }}
 - name: SOVEREIGN_TRACING_ENDPOINT

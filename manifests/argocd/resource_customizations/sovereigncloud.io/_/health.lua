@@ -10,7 +10,7 @@
 -- Nothing is under way where only a person's word is missing, and so it is Suspended, which holds the sync waves behind it:
 -- Paused; Reconciling/ApprovalRequired, where a restart, a payment or a plan waits for a field of spec that the message
 -- names; and Reconciling/NotActing, where spec.management is Observe.
-local waits_for_a_person = {ApprovalRequired = true, NotActing = true}
+local waits_for_a_person = {ApprovalRequired = true, ManualStepRequired = true, NotActing = true}
 local status = obj.status or {}
 local is = {}
 for _, condition in ipairs(status.conditions or {}) do
