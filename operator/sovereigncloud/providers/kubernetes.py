@@ -10,59 +10,38 @@ import base64
 import contextlib
 import json
 import logging
-import os
 import secrets
-import ssl
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from time import monotonic
 from typing import Any, Self
 from urllib.parse import quote, urlencode
 
 import aiohttp
-import kubernetes
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from sovereigncloud.api import KINDS
 from sovereigncloud.api.base import FINALIZER, GROUP, VERSION
 from sovereigncloud.kinds.errors import Auth, Conflict, MissingSecret, NotFound, OutsideError, Rejected, Retry
+from sovereigncloud.providers.admission import AdmissionApi
 from sovereigncloud.providers.calls import Call, Observer, Unobserved
+from sovereigncloud.providers.kubernetes_connection import Connection
 
 logger = logging.getLogger(__name__)
 Json = dict[str, Any]
 
 PLURALS = {kind.crd.kind: kind.crd.plural for kind in KINDS}
+CLUSTER_KINDS = frozenset(kind.crd.kind for kind in KINDS if not kind.crd.namespaced)
+"""Kinds whose objects are in no namespace. An operator that watches some namespaces only does not look at them."""
 FIELD_MANAGER = "sovereign-cloud-operator"
+_AT_ONCE = 8
 _SHOWN = 200
+_ONLY_METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _TOKEN_AGE = 60.0
 """Seconds after which a token file is read again: projected tokens rotate."""
 
 
-@dataclass(frozen=True, slots=True)
-class RbacRule:
-    """A right that the operator needs; the roles of the Helm chart are generated from these (`commands/generated.py`).
-
-    Attributes:
-        group: API group, empty for the core one.
-        resource: plural, with its subresource.
-        verbs: on it.
-        own_namespace: only in the namespace that the operator runs in.
-        names: only on objects of these names; not possible for list, watch and create.
-        cluster_kind: objects of it are in no namespace, so that a Role cannot grant it.
-        narrowed: only needed by an operator that watches some namespaces, not the cluster.
-    """
-
-    group: str
-    resource: str
-    verbs: tuple[str, ...]
-    own_namespace: bool = False
-    names: tuple[str, ...] = ()
-    cluster_kind: bool = False
-    narrowed: bool = False
-
-
+ADMISSION_GROUP = "admissionregistration.k8s.io"
 PART_OF = {"app.kubernetes.io/part-of": FIELD_MANAGER}
 INSTALLATION_CONFIG_MAP = "sovereign-installation"
 """Keeps the installation id, in the operator's namespace; outlives the release."""
@@ -71,85 +50,6 @@ HOLDINGS_CONFIG_MAP = "sovereign-holdings"
 # It is the chart's hook of this name, made before its time, and says so: Argo CD finds it in the cluster under a name of the
 # chart, and would prune what is neither a hook nor in Git, which the chart's policy denies (templates/policies/uninstall.yaml).
 _HOLDINGS_ANNOTATIONS = {"helm.sh/hook": "pre-delete"}
-
-RBAC = (
-    *(RbacRule(GROUP, kind.crd.plural, ("list", "watch", "patch")) for kind in KINDS),
-    *(RbacRule(GROUP, f"{kind.crd.plural}/status", ("patch",)) for kind in KINDS),
-    *(RbacRule(GROUP, plural, ("create", "delete")) for plural in ("baremetalservers", "virtualnetworks")),
-    # Children carry blockOwnerDeletion: where the admission plugin OwnerReferencesPermissionEnforcement is on (OpenShift),
-    # that takes the right to set the owner's finalizers.
-    RbacRule(GROUP, "sovereignclouds/finalizers", ("update",)),
-    # Kopf watches them: a kind whose CRD comes later is taken up without a restart (kopf/_core/reactor/observation.py, 1.45).
-    RbacRule("apiextensions.k8s.io", "customresourcedefinitions", ("get", "list", "watch"), cluster_kind=True),
-    # And namespaces, where only some are watched: one that is made later is taken up as well.
-    RbacRule("", "namespaces", ("list", "watch"), cluster_kind=True, narrowed=True),
-    RbacRule("", "secrets", ("get", "create", "patch", "delete")),
-    RbacRule("", "events", ("create", "patch")),  # patch: what is said again counts up
-    RbacRule("batch", "jobs", ("get", "list", "create")),
-    RbacRule("", "pods", ("list",)),  # which task of the installer failed, told by its pod at its end
-    RbacRule("", "configmaps", ("get",), own_namespace=True, names=(INSTALLATION_CONFIG_MAP,)),
-    RbacRule("", "configmaps", ("create",), own_namespace=True),
-    RbacRule("", "configmaps", ("get", "patch"), own_namespace=True, names=(HOLDINGS_CONFIG_MAP,)),
-    RbacRule("coordination.k8s.io", "leases", ("get", "create", "update"), own_namespace=True),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """Where the API server is and how to speak to it."""
-
-    host: str
-    tls: ssl.SSLContext | None
-    token: str
-    token_file: str
-    basic: tuple[str, str] | None
-    ca_file: str = ""
-    cert_file: str = ""
-    key_file: str = ""
-    verify: bool = True
-
-    @staticmethod
-    def load(context: str | None = None, kubeconfig: str | None = None) -> Connection:
-        """From the pod's service account, else from the kubeconfig (None: KUBECONFIG's, else the person's own).
-
-        Raises kubernetes.config.ConfigException.
-        """
-        kubeconfig = kubeconfig or os.environ.get("KUBECONFIG")
-        configuration = kubernetes.client.Configuration()
-        token_file = kubernetes.config.incluster_config.SERVICE_TOKEN_FILENAME
-        if not context and Path(token_file).exists() and not kubeconfig:
-            kubernetes.config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-        else:
-            # The library reads KUBECONFIG once, when it is imported.
-            kubernetes.config.load_kube_config(  # type: ignore[no-untyped-call]
-                kubeconfig, context=context, client_configuration=configuration
-            )
-            token_file = ""
-        tls: ssl.SSLContext | None = None
-        if configuration.host.startswith("https"):
-            tls = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
-            if not configuration.verify_ssl:
-                tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
-            if configuration.cert_file:
-                tls.load_cert_chain(configuration.cert_file, configuration.key_file)
-        keys = configuration.api_key or {}
-        bearer = keys.get("BearerToken", keys.get("authorization", "")).removeprefix("Bearer ")
-        basic = (configuration.username, configuration.password or "") if configuration.username else None
-        return Connection(
-            configuration.host,
-            tls,
-            "" if token_file else bearer,
-            token_file,
-            basic,
-            ca_file=configuration.ssl_ca_cert or "",
-            cert_file=configuration.cert_file or "",
-            key_file=configuration.key_file or "",
-            verify=bool(configuration.verify_ssl),
-        )
-
-    def bearer(self) -> str:
-        """The token as it is now: projected tokens are rotated in their file."""
-        return Path(self.token_file).read_text().strip() if self.token_file else self.token
 
 
 class KubernetesApi:
@@ -180,8 +80,10 @@ class KubernetesApi:
         """Requests by verb and resource."""
 
     async def __aenter__(self) -> Self:
-        # asyncio keeps 256 KiB of buffers per TLS connection; eight carry a thousand PATCHes a second.
-        connector = aiohttp.TCPConnector(ssl=self._connection.tls or True, limit=8)
+        # asyncio keeps 256 KiB of buffers per TLS connection; _AT_ONCE carry a thousand PATCHes a second.
+        # Whoever follows what changes holds a connection for each kind, and goes on asking beside it.
+        limit = _AT_ONCE + len(KINDS)
+        connector = aiohttp.TCPConnector(ssl=self._connection.tls or True, limit=limit)
         auth = aiohttp.BasicAuth(*self._connection.basic) if self._connection.basic else None
         self._session = aiohttp.ClientSession(connector=connector, timeout=self._timeout, auth=auth)
         return self
@@ -194,8 +96,11 @@ class KubernetesApi:
 
     async def objects(self, kind: str, *, limit: int = 500) -> AsyncIterator[Json]:
         """Every object of a kind in all namespaces, or in those that are watched, in pages. Some come twice where the list
-        expired half way through.
+        expired half way through. Where some namespaces are watched, what is in none has no objects: it is the business of the
+        operator of the whole cluster.
         """
+        if self._namespaces and kind in CLUSTER_KINDS:
+            return
         for namespace in self._namespaces or ("",):
             async for item in self._list(kind, namespace, limit):
                 yield item
@@ -203,7 +108,7 @@ class KubernetesApi:
     async def _list(self, kind: str, namespace: str, limit: int) -> AsyncIterator[Json]:
         token = ""
         while True:
-            path = f"{_path(kind, namespace, '')}?limit={limit}" + (f"&continue={token}" if token else "")
+            path = f"{path_of(kind, namespace, '')}?limit={limit}" + (f"&continue={token}" if token else "")
             try:
                 page = await self._request("GET", path, counted=("list", PLURALS[kind]))
             except _ExpiredError:
@@ -224,19 +129,19 @@ class KubernetesApi:
         """
         body = {"metadata": {"resourceVersion": version}, "status": patch}
         return await self._request(
-            "PATCH", f"{_path(kind, namespace, name)}/status", body, counted=("patch", f"{PLURALS[kind]}/status")
+            "PATCH", f"{path_of(kind, namespace, name)}/status", body, counted=("patch", f"{PLURALS[kind]}/status")
         )
 
     async def patch_finalizers(self, kind: str, namespace: str, name: str, version: str, finalizers: list[str]) -> Json:
         """Set the list of finalizers; with the resourceVersion, since others' finalizers are in the same list."""
         body = {"metadata": {"resourceVersion": version, "finalizers": finalizers}}
-        return await self._request("PATCH", _path(kind, namespace, name), body, counted=("patch", PLURALS[kind]))
+        return await self._request("PATCH", path_of(kind, namespace, name), body, counted=("patch", PLURALS[kind]))
 
     async def apply(self, manifest: Mapping[str, object]) -> None:
         """Server-side apply of a child object."""
         metadata: Any = manifest["metadata"]
         kind = str(manifest["kind"])
-        path = _path(kind, metadata["namespace"], metadata["name"])
+        path = path_of(kind, metadata["namespace"], metadata["name"])
         await self._request(
             "PATCH",
             f"{path}?fieldManager={FIELD_MANAGER}&force=true",
@@ -248,7 +153,7 @@ class KubernetesApi:
     async def delete(self, kind: str, namespace: str, name: str) -> None:
         """Delete an object of ours; not being there is fine."""
         try:
-            await self._request("DELETE", _path(kind, namespace, name), counted=("delete", PLURALS[kind]))
+            await self._request("DELETE", path_of(kind, namespace, name), counted=("delete", PLURALS[kind]))
         except NotFound:
             return
 
@@ -291,6 +196,11 @@ class KubernetesApi:
         except Conflict:
             return False
         return True
+
+    async def generate_login(self, namespace: str, name: str, username: str, labels: Mapping[str, str]) -> bool:
+        """A Secret with username and a generated password; never overwritten."""
+        values = {"username": username, "password": secrets.token_urlsafe(24)}
+        return await self.create_secret(namespace, name, values, labels)
 
     async def generate_credentials(self, namespace: str, name: str, username: str, labels: Mapping[str, str]) -> bool:
         """A Secret with username, a generated password and an SSH key pair; never overwritten."""
@@ -335,6 +245,32 @@ class KubernetesApi:
         }
         await self._request("PATCH", _core(namespace, "secrets", name), body, counted=("patch", "secrets"))
         return True
+
+    # --- borders -------------------------------------------------------------------------------------------------
+
+    @property
+    def admission(self) -> AdmissionApi:
+        """Bindings of ValidatingAdmissionPolicies."""
+        return AdmissionApi(self._request)
+
+    async def namespace_labels(self, *, limit: int = 500) -> dict[str, Mapping[str, str]]:
+        """The labels of every namespace, in pages, and nothing else of them."""
+        found: dict[str, Mapping[str, str]] = {}
+        token = ""
+        while True:
+            path = f"/api/v1/namespaces?limit={limit}" + (f"&continue={quote(token)}" if token else "")
+            try:
+                page = await self._request("GET", path, counted=("list", "namespaces"), accept=_ONLY_METADATA)
+            except _ExpiredError:
+                if not token:
+                    raise
+                token = ""
+                continue
+            for item in page.get("items", []):
+                found[item["metadata"]["name"]] = item["metadata"].get("labels") or {}
+            token = page.get("metadata", {}).get("continue", "")
+            if not token:
+                return found
 
     # --- the rest ----------------------------------------------------------------------------------------------------
 
@@ -513,9 +449,10 @@ def _seconds(retry_after: str | None) -> float | None:
     return float(retry_after) if retry_after and retry_after.isdigit() else None
 
 
-def _path(kind: str, namespace: str, name: str) -> str:
-    scope = f"namespaces/{namespace}/" if namespace else ""
-    return f"/apis/{GROUP}/{VERSION}/{scope}{PLURALS[kind]}" + (f"/{name}" if name else "")
+def path_of(kind: str, namespace: str, name: str = "") -> str:
+    """Where the API server has an object of ours, or all of a kind; a kind without namespaces is asked for without one."""
+    scope = f"namespaces/{quote(namespace)}/" if namespace and kind not in CLUSTER_KINDS else ""
+    return f"/apis/{GROUP}/{VERSION}/{scope}{PLURALS[kind]}" + (f"/{quote(name)}" if name else "")
 
 
 def _core(namespace: str, resource: str, name: str = "") -> str:

@@ -10,9 +10,9 @@ from urllib.parse import quote, urlencode
 
 import aiohttp
 
-from sovereigncloud.api.base import GROUP, VERSION, Key
+from sovereigncloud.api.base import Key
 from sovereigncloud.kinds.errors import NotFound, OutsideError, Retry
-from sovereigncloud.providers.kubernetes import PLURALS, KubernetesApi
+from sovereigncloud.providers.kubernetes import PLURALS, KubernetesApi, path_of
 from sovereigncloud.providers.kubernetes_reads import ReadingKubernetesApi
 
 Json = dict[str, Any]
@@ -31,11 +31,10 @@ class PersonKubernetesApi(ReadingKubernetesApi):
 
     async def annotate(self, key: Key, annotations: Mapping[str, str | None]) -> Json:
         """Set annotations, None removes one; nothing else of the object is in the patch. The object as it is then."""
-        place = f"namespaces/{quote(key.namespace)}/{PLURALS[key.kind]}/{quote(key.name)}"
         return await KubernetesApi._request(  # noqa: SLF001 - past the refusal of the class between
             self,
             "PATCH",
-            f"/apis/{GROUP}/{VERSION}/{place}?fieldManager={FIELD_MANAGER}",
+            f"{path_of(*key)}?fieldManager={FIELD_MANAGER}",
             {"metadata": {"annotations": dict(annotations)}},
             counted=("patch", PLURALS[key.kind]),
         )
@@ -52,12 +51,13 @@ class PersonKubernetesApi(ReadingKubernetesApi):
 
     async def names(self, kind: str, namespace: str) -> list[tuple[str, str]]:
         """Namespace and name of every object of a kind, of one namespace or of all; without their contents."""
-        scope = f"namespaces/{quote(namespace)}/" if namespace else ""
-        path = f"/apis/{GROUP}/{VERSION}/{scope}{PLURALS[kind]}?limit=500"
+        path = f"{path_of(kind, namespace)}?limit=500"
         accept = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
         text = "".join([line async for line in self._lines(path, accept=accept)])
         # Where there is none, a list of metadata alone has null for its items.
-        return [(i["metadata"]["namespace"], i["metadata"]["name"]) for i in json.loads(text).get("items") or ()]
+        return [
+            (i["metadata"].get("namespace", ""), i["metadata"]["name"]) for i in json.loads(text).get("items") or ()
+        ]
 
     async def log_lines(
         self, namespace: str, pod: str, container: str, *, follow: bool, since: int | None, tail: int | None
@@ -79,8 +79,7 @@ class PersonKubernetesApi(ReadingKubernetesApi):
 
         Raises OutsideError where the first list fails.
         """
-        scope = f"namespaces/{quote(namespace)}/" if namespace else ""
-        path = f"/apis/{GROUP}/{VERSION}/{scope}{PLURALS[kind]}"
+        path = path_of(kind, namespace)
         field = {"fieldSelector": f"metadata.name={name}"} if name else {}
         listed_once = False
         while True:

@@ -9,10 +9,11 @@ from urllib.parse import quote, urlencode
 
 import kubernetes
 
-from sovereigncloud.api.base import GROUP, VERSION, Key
+from sovereigncloud.api.base import Key
 from sovereigncloud.api.reasons import Reason
 from sovereigncloud.kinds.errors import NotFound, OutsideError, Rejected, Retry
-from sovereigncloud.providers.kubernetes import PLURALS, Connection, KubernetesApi
+from sovereigncloud.providers.kubernetes import PLURALS, KubernetesApi, path_of
+from sovereigncloud.providers.kubernetes_connection import Connection
 
 Json = dict[str, Any]
 
@@ -39,7 +40,7 @@ class ReadingKubernetesApi(KubernetesApi):
         token = ""
         while True:
             query = urlencode({"limit": 500, **({"continue": token} if token else {})})
-            path = f"/apis/{GROUP}/{VERSION}/namespaces/{quote(namespace)}/{PLURALS[kind]}?{query}"
+            path = f"{path_of(kind, namespace)}?{query}"
             page = await self._request("GET", path, counted=("list", PLURALS[kind]))
             for item in page.get("items", []):
                 item.setdefault("kind", kind)
@@ -50,16 +51,15 @@ class ReadingKubernetesApi(KubernetesApi):
 
     async def object(self, key: Key) -> Json | None:
         """One object of ours, or None."""
-        path = f"/apis/{GROUP}/{VERSION}/namespaces/{quote(key.namespace)}/{PLURALS[key.kind]}/{quote(key.name)}"
         try:
-            return await self._request("GET", path, counted=("get", PLURALS[key.kind]))
+            return await self._request("GET", path_of(*key), counted=("get", PLURALS[key.kind]))
         except NotFound:
             return None
 
     async def events(self, key: Key) -> list[Json]:
         """Kubernetes events about an object, oldest first."""
         selector = f"involvedObject.kind={key.kind},involvedObject.name={key.name}"
-        path = f"/api/v1/namespaces/{quote(key.namespace)}/events?{urlencode({'fieldSelector': selector})}"
+        path = f"/api/v1/namespaces/{quote(key.namespace or 'default')}/events?{urlencode({'fieldSelector': selector})}"
         found: list[Json] = (await self._request("GET", path, counted=("list", "events"))).get("items", [])
         return sorted(found, key=lambda e: str(e.get("lastTimestamp") or e.get("eventTime") or ""))
 

@@ -19,6 +19,12 @@ _BEFORE = 20
 asyncssh.set_log_level("WARNING")
 
 
+def without_a_name() -> None:
+    """The user of a pod has no line in /etc/passwd; asyncssh asks for the name and the home of whoever runs it."""
+    for name, value in (("LOGNAME", "nobody"), ("HOME", "/")):
+        os.environ.setdefault(name, value)
+
+
 class HostKeys:
     """Asks SSH servers who they are.
 
@@ -29,9 +35,7 @@ class HostKeys:
 
     def __init__(self, port: int = PORT, within: float = _WITHIN) -> None:
         self._port, self._within = port, within
-        # The user of a pod has no line in /etc/passwd; asyncssh asks for the name and the home of whoever runs it.
-        for name, value in (("LOGNAME", "nobody"), ("HOME", "/")):
-            os.environ.setdefault(name, value)
+        without_a_name()
 
     async def greeting(self, address: str) -> Greeting:
         """Raises Retry. The first line may come from anybody; what it proves is proven by its own text (`kinds.day0`)."""

@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
-from sovereigncloud.api.sovereigncloud import Role
-from sovereigncloud.kinds.ports import Installation, InstallTarget
+from sovereigncloud.api.hosted import Role
+from sovereigncloud.kinds.installer_port import Installation, InstallTarget
 from sovereigncloud.providers.installer.firewall import firewall
 from sovereigncloud.providers.installer.netplan import netplan
 from sovereigncloud.providers.installer.ssh import ssh_arguments

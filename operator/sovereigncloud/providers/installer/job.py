@@ -7,13 +7,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from sovereigncloud.kinds.errors import Conflict, OutsideError
-from sovereigncloud.kinds.ports import Installation, InstallState
+from sovereigncloud.kinds.federation_port import FederationChange
+from sovereigncloud.kinds.installer_port import Installation, InstallState
 from sovereigncloud.kinds.validation_port import Validation, ValidationState
+from sovereigncloud.providers.installer import federation
 from sovereigncloud.providers.installer.job_api import (
     CLOUD_LABEL,
     INSTALLER_LABEL,
     ONE_DEPLOY,
     JobApi,
+    Worked,
     job_of,
     only_one,
     state_of,
@@ -44,7 +47,10 @@ class JobInstaller:
 
     async def state(self, installation: Installation) -> InstallState:
         """Absent, Running, Succeeded or Failed: of the Job of exactly this inventory."""
-        found = await self._api.job(installation.namespace, job_name(installation))
+        return await self._state(installation.namespace, job_name(installation))
+
+    async def _state(self, namespace: str, name: str) -> InstallState:
+        found = await self._api.job(namespace, name)
         if found is None:
             return InstallState("Absent")
         state = state_of(found)
@@ -61,14 +67,27 @@ class JobInstaller:
 
     async def start(self, installation: Installation) -> None:
         """Make the Job unless it is there, finished or not. Raises Conflict while another one of the cloud runs."""
-        namespace, name = installation.namespace, job_name(installation)
-        if await self._api.job(namespace, name) is not None:
+        made = manifest(installation, self._image, self._environment)
+        await self._start(installation, job_name(installation), made)
+
+    async def _start(self, worked: Worked, name: str, body: Json) -> None:
+        if await self._api.job(worked.namespace, name) is not None:
             return
-        await only_one(self._api, namespace, installation.cloud, name)
+        await only_one(self._api, worked.namespace, worked.cloud, name)
         try:
-            await self._api.create_job(namespace, manifest(installation, self._image, self._environment))
+            await self._api.create_job(worked.namespace, body)
         except Conflict:
             return  # of the same name, so of the same inventory
+
+    async def federation(self, change: FederationChange) -> InstallState:
+        """Absent, Running, Succeeded or Failed: of the Job of exactly this change."""
+        return await self._state(change.namespace, federation.job_name(change))
+
+    async def federate(self, change: FederationChange) -> None:
+        """Make its Job unless it is there, finished or not. Raises Conflict while another one of the cloud runs."""
+        await self._start(
+            change, federation.job_name(change), federation.manifest(change, self._image, self._environment)
+        )
 
     async def validation(self, wanted: Validation) -> ValidationState:
         """What became of a run of one-deploy-validation."""

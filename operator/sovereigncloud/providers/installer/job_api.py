@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from sovereigncloud.api.base import API_VERSION, GROUP
 from sovereigncloud.kinds.errors import Conflict
-from sovereigncloud.kinds.ports import Installation, InstallState
+from sovereigncloud.kinds.installer_port import InstallState
 
 Json = dict[str, Any]
 
@@ -36,18 +36,29 @@ class JobApi(Protocol):
         ...
 
 
-def job_of(installation: Installation, name: str, labels: Mapping[str, str], deadline: int, pod: Json) -> Json:
+class Worked(Protocol):
+    """On whose servers a Job works."""
+
+    @property
+    def cloud(self) -> str: ...
+    @property
+    def namespace(self) -> str: ...
+    @property
+    def owner_uid(self) -> str: ...
+
+
+def job_of(worked: Worked, name: str, labels: Mapping[str, str], deadline: int, pod: Json) -> Json:
     """A Job on the servers of a cloud. It ends with its cloud, and is tried once: retrying is a person's decision.
 
     Args:
-        installation: the cloud it works for.
+        worked: the cloud it works for.
         name: its name.
         labels: further labels of it and of its pod.
         deadline: seconds that it may take.
         pod: what it runs.
     """
     all_labels = {
-        CLOUD_LABEL: installation.cloud,
+        CLOUD_LABEL: worked.cloud,
         INSTALLER_LABEL: ONE_DEPLOY,  # one of them at a time, see `only_one`
         "app.kubernetes.io/part-of": "sovereign-cloud-operator",
         **labels,
@@ -57,14 +68,14 @@ def job_of(installation: Installation, name: str, labels: Mapping[str, str], dea
         "kind": "Job",
         "metadata": {
             "name": name,
-            "namespace": installation.namespace,
+            "namespace": worked.namespace,
             "labels": all_labels,
             "ownerReferences": [
                 {
                     "apiVersion": API_VERSION,
                     "kind": "SovereignCloud",
-                    "name": installation.cloud,
-                    "uid": installation.owner_uid,
+                    "name": worked.cloud,
+                    "uid": worked.owner_uid,
                     "controller": True,
                     "blockOwnerDeletion": False,
                 }

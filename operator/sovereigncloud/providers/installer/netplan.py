@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from sovereigncloud.kinds import bonds
-from sovereigncloud.kinds.ports import InstallTarget
+from sovereigncloud.kinds.installer_port import InstallTarget
 
 Json = dict[str, Any]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
-from sovereigncloud.kinds.ports import Installation
+from sovereigncloud.kinds.installer_port import Installation
 from sovereigncloud.providers.installer.inventory import CERTIFICATE, CREDENTIALS, render
 from sovereigncloud.providers.installer.ssh import known_hosts
 
@@ -25,7 +25,26 @@ _RUNNER_GROUP = 0  # the image lets this group write where ansible-runner wants 
 
 def pod(installation: Installation, image: str, environment: Mapping[str, str]) -> Json:
     """What the Job runs. The Secrets are mounted, so none of them is in it."""
-    secrets = _secrets(installation)
+    variables = _variables(installation) | dict(environment)
+    return pod_of(container_of(CONTAINER, image, file("run.sh"), variables), _secrets(installation))
+
+
+def container_of(name: str, image: str, script: str, variables: Mapping[str, str]) -> Json:
+    """A container that runs a script with these variables."""
+    return {
+        "name": name,
+        "image": image,
+        "command": ["/bin/sh", "-c", script],
+        "env": [{"name": n, "value": v} for n, v in variables.items()],
+        "resources": {"requests": {"cpu": "250m", "memory": "512Mi"}, "limits": {"memory": "2Gi"}},
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+        "terminationMessagePolicy": "File",  # the log may hold passwords
+    }
+
+
+def pod_of(container: Json, secrets: Mapping[str, tuple[str, str, tuple[str, ...]]]) -> Json:
+    """A pod of one container. `secrets`: by name of the volume where it is mounted, of which Secret, and which keys."""
+    mounts = [{"name": name, "mountPath": path, "readOnly": True} for name, (path, _, _) in secrets.items()]
     return {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
@@ -36,21 +55,7 @@ def pod(installation: Installation, image: str, environment: Mapping[str, str]) 
             "fsGroup": _RUNNER_GROUP,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [
-            {
-                "name": CONTAINER,
-                "image": image,
-                "command": ["/bin/sh", "-c", file("run.sh")],
-                "env": [{"name": n, "value": v} for n, v in (_variables(installation) | dict(environment)).items()],
-                "resources": {"requests": {"cpu": "250m", "memory": "512Mi"}, "limits": {"memory": "2Gi"}},
-                "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-                "terminationMessagePolicy": "File",  # the log may hold passwords
-                "volumeMounts": [
-                    {"name": "runner", "mountPath": "/runner"},
-                    *({"name": name, "mountPath": path, "readOnly": True} for name, (path, _, _) in secrets.items()),
-                ],
-            }
-        ],
+        "containers": [{**container, "volumeMounts": [{"name": "runner", "mountPath": "/runner"}, *mounts]}],
         "volumes": [
             {"name": "runner", "emptyDir": {}},
             *(_volume(name, secret, keys) for name, (_, secret, keys) in secrets.items()),

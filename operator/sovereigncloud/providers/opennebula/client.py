@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from sovereigncloud.api.reasons import Reason
 from sovereigncloud.kinds.errors import Rejected
-from sovereigncloud.kinds.ports import OpenNebula
+from sovereigncloud.kinds.opennebula_port import OpenNebula
 from sovereigncloud.providers.calls import Observer
 from sovereigncloud.providers.limits import Budget, CircuitBreaker, TokenBucket
 from sovereigncloud.providers.opennebula.frontend import FrontEnd
@@ -18,6 +18,8 @@ from sovereigncloud.providers.opennebula.transport import Transport
 _TIMEOUT = Timeout()
 _DEADLINE = 120.0
 """Seconds for one call in all: a page of 5 MB over a slow line is no failure."""
+_OF_A_SERVER = 5.0
+"""Seconds in which a server of a zone says how it is: the sweep of its cloud waits for it."""
 
 
 def open_nebula_factory(
@@ -42,13 +44,20 @@ def open_nebula_factory(
         parts = urlsplit(endpoint)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise Rejected("the endpoint is no URL such as https://one.example.org/RPC2", reason=Reason.NOT_OPEN_NEBULA)
-        connections = Connections(Login(endpoint, username, password, authority, ca_file), timeout)
-        transport = Transport(
-            connections,
-            Budget(TokenBucket(rate, burst, places=threads), CircuitBreaker()),
-            deadline=deadline,
-            observer=observer,
-        )
-        return FrontEnd(transport, hosts.setdefault(endpoint, asyncio.Lock()))
+
+        def transport(where: str, within: float) -> Transport:
+            connections = Connections(Login(where, username, password, authority, ca_file), timeout)
+            budget = Budget(TokenBucket(rate, burst, places=threads), CircuitBreaker())
+            return Transport(connections, budget, deadline=within, observer=observer)
+
+        servers: dict[str, Transport] = {}
+
+        def elsewhere(where: str) -> Transport:
+            """Another server of the same zone: one that is down must not hold up the calls to those that are not."""
+            if where not in servers:
+                servers[where] = transport(where, _OF_A_SERVER)
+            return servers[where]
+
+        return FrontEnd(transport(endpoint, deadline), hosts.setdefault(endpoint, asyncio.Lock()), elsewhere)
 
     return make

@@ -18,7 +18,9 @@ from sovereigncloud.kinds.errors import Auth, Conflict, NotFound, OutsideError, 
 
 AUTHENTICATION, AUTHORIZATION, NO_EXISTS = 0x100, 0x200, 0x400
 ACTION, RPC_API, INTERNAL, ALLOCATE = 0x800, 0x1000, 0x2000, 0x4000
-WRONG_TYPE, NO_SUCH_METHOD = -501, -506
+LOCKED, REPLICATION = 0x8000, 0x10000
+# Faults of XML-RPC itself [xmlrpc-c, fault.h]: the call did not reach oned, but for the first.
+FAILED_INSIDE, WRONG_TYPE, NOT_PARSED, NO_SUCH_METHOD, TOO_LARGE, NOT_UTF8 = -500, -501, -503, -506, -509, -510
 _ANY = 0
 _WORDS = {
     0: "success",
@@ -29,8 +31,8 @@ _WORDS = {
     RPC_API: "xml_rpc_api",
     INTERNAL: "internal",
     ALLOCATE: "allocate",
-    0x8000: "locked",
-    0x10000: "replication",
+    LOCKED: "locked",
+    REPLICATION: "replication",
 }
 _A_MINUTE = 60.0
 
@@ -55,6 +57,10 @@ def _quota(message: str, where: str) -> OutsideError:
 
 def _not_now(message: str, where: str) -> OutsideError:
     return Retry(message, where=where, maybe_done=False)
+
+
+def _perhaps(message: str, where: str) -> OutsideError:
+    return Retry(message, where=where, maybe_done=True)
 
 
 def _in_a_minute(message: str, where: str) -> OutsideError:
@@ -82,28 +88,38 @@ TABLE = (
     Row("bad password, unknown user, expired token", AUTHENTICATION, "", _auth),
     Row("a quota is used up", AUTHORIZATION, r"limit of .+ reached", _quota),
     Row("locked by somebody, for oneadmin too", AUTHORIZATION, r"is locked", _conflict),
-    Row("not allowed, or a restricted attribute", AUTHORIZATION, "", _auth),
+    Row("only an administrator may set it", AUTHORIZATION, r"restricted attribute", _rejected(Reason.REJECTED)),
+    Row("not allowed", AUTHORIZATION, "", _auth),
     Row("no such id", NO_EXISTS, "", _not_found),
     Row("the host is full", ACTION, r"Not enough (CPU|memory)", _quota),
     Row("the datastore is full, or not monitored yet", ACTION, r"Not enough (free )?space", _quota),
     Row(
         "another operation is going on, or the state does not allow it",
         ACTION,
-        r"wrong state|for state|in state",
+        r"wrong state|for state|in state|not running in any host|host offline",
         _conflict,
     ),
-    Row("somebody uses it", ACTION, r"in use|VMs using it|running VMs|is not empty|has VMs", _conflict),
+    Row(
+        "somebody else was quicker: it is there, or gone, already",
+        ACTION,
+        r"does not exist|doesn't contain SG|already (in NIC|running on host)",
+        _conflict,
+    ),
+    Row("somebody uses it", ACTION, r"\bin use\b|VMs using it|running VMs|is not empty|has VMs", _conflict),
     Row("a rename collides", ACTION, r"collides with", _conflict),
     Row("the action is refused", ACTION, "", _rejected(Reason.REJECTED)),
     Row("wrong use of a call", RPC_API, "", _rejected(Reason.REJECTED)),
     Row("the name is taken: vnet, template, user, zone", INTERNAL, r"NAME is already taken by", _conflict),
+    Row("the name is taken, by a thing of the same owner", INTERNAL, r"already owns .+ with NAME", _conflict),
     Row("the name is taken: host, cluster, image", ALLOCATE, r"NAME is already taken by", _conflict),
     Row("no raft leader, election, replication", INTERNAL, r"no leader found|election mode|replicating log", _not_now),
     Row("the federation's master does not answer", INTERNAL, r"federation master", _in_a_minute),
     Row("somebody disabled the zone", INTERNAL, r"zone disabled", _in_a_minute),
     Row("no address is free, or the network is not ready", INTERNAL, r"Cannot get IP/MAC lease", _quota),
     Row("an image is being copied, or has another user", INTERNAL, r"Cannot acquire image|[Ii]mage locked", _conflict),
-    Row("leases are in use", INTERNAL, r"in use|used leases", _conflict),
+    Row("leases are in use", INTERNAL, r"\bin use\b|used leases", _conflict),
+    Row("the state does not allow it now", INTERNAL, r"wrong state|in state|has to be RUNNING", _conflict),
+    Row("somebody else took the card out", INTERNAL, r"doesn't have NIC", _conflict),
     Row(
         "an image or network that is not there",
         INTERNAL,
@@ -120,7 +136,13 @@ TABLE = (
     Row("oned refuses to make it", ALLOCATE, "", _rejected(Reason.REJECTED)),
     Row("the call exists in another version only", NO_SUCH_METHOD, "", _rejected(Reason.NOT_SUPPORTED)),
     Row("the call has other parameters in this version", WRONG_TYPE, "", _rejected(Reason.NOT_SUPPORTED)),
-    Row("0x8000 LOCKED, 0x10000 REPLICATION: in the source, never seen", _ANY, r"locked", _conflict),
+    Row("the call is no XML to oned", NOT_PARSED, "", _rejected(Reason.INVALID_TEMPLATE)),
+    Row("the call is no UTF-8 to oned", NOT_UTF8, "", _rejected(Reason.INVALID_TEMPLATE)),
+    Row("the call is larger than oned takes", TOO_LARGE, "", _rejected(Reason.INVALID_TEMPLATE)),
+    Row("oned failed while it worked on it", FAILED_INSIDE, "", _perhaps),
+    Row("a lock: in the source, never seen", LOCKED, "", _conflict),
+    # What a leader has in its log may be replicated later after all.
+    Row("not replicated: in the source, never seen", REPLICATION, "", _perhaps),
     Row("anything else may pass", _ANY, "", _not_now),
 )
 

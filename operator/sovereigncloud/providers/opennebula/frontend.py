@@ -3,42 +3,81 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from sovereigncloud.kinds.errors import Auth, Conflict, Retry
+from sovereigncloud.core.identity import ONE_PREFIX
+from sovereigncloud.kinds.errors import Auth, Conflict
 from sovereigncloud.kinds.login_port import Login
-from sovereigncloud.kinds.ports import (
-    AddressRange,
-    Attributes,
-    CloudView,
-    Front,
-    MarketplaceApp,
-    Vm,
-)
+from sovereigncloud.kinds.opennebula_port import Attributes
+from sovereigncloud.kinds.opennebula_view import AddressRange, CloudView, Front, MarketplaceApp, Vm, clusters_by_host
+from sovereigncloud.kinds.particulars_port import Particulars
+from sovereigncloud.kinds.tenancy_port import Tenancies
 from sovereigncloud.providers.limits import Allowance
-from sovereigncloud.providers.opennebula import reading
-from sovereigncloud.providers.opennebula.reading import Element, Malformed, read_one, read_pool
+from sovereigncloud.providers.opennebula import parts_reading, reading
+from sovereigncloud.providers.opennebula.elements import (
+    Element,
+    ids,
+    malformed_means_retry,
+    notes,
+    number,
+    read_one,
+    read_pool,
+    singles,
+    text,
+    whole,
+)
+from sovereigncloud.providers.opennebula.machines import PoolRead
+from sovereigncloud.providers.opennebula.moves import FrontEndMoves
+from sovereigncloud.providers.opennebula.networking import AddressVerbs, GroupVerbs
+from sovereigncloud.providers.opennebula.parts import FrontEndParts
+from sovereigncloud.providers.opennebula.storage import MachineStorage
 from sovereigncloud.providers.opennebula.templates import template_xml
+from sovereigncloud.providers.opennebula.tenancies import TenancyCalls
 from sovereigncloud.providers.opennebula.transport import Transport
+from sovereigncloud.providers.opennebula.vm_groups import Groups
+from sovereigncloud.providers.opennebula.zones import ZoneCalls
 
 T = TypeVar("T")
 
 _ALL, _WHOLE, _NOT_DONE = -2, -1, -1
 _PAGE = 1000
 """Machines per page: about 5 MB of XML."""
-_MERGE = 1
+_MACHINES = "one.vmpool.infoextended"
+_REPLACE, _MERGE = 0, 1
 _ENABLE, _DISABLE = 0, 1
-_ENFORCE, _SAME_KIND, _SAVE, _RECOVER_DELETE = True, -1, 0, 3
+_ENFORCE, _SAME_KIND, _SAVE, _RECOVER_DELETE, _RECOVER_RETRY = True, -1, 0, 3, 2
+_TEMPLATES = {
+    "vm": ("one.vm", "VM", "USER_TEMPLATE"),
+    "network": ("one.vn", "VNET", "TEMPLATE"),
+    "image": ("one.image", "IMAGE", "TEMPLATE"),
+    "security_group": ("one.secgroup", "SECURITY_GROUP", "TEMPLATE"),
+}
+"""Of what is marked: its calls, its element, and the one in it that can be updated."""
 _MEMBERS = {"host": "host", "datastore": "datastore", "network": "vnet"}
 
 
 class FrontEnd:
-    """One OpenNebula front-end under one credential. `hosts` keeps the registrations of hosts apart."""
+    """One OpenNebula front-end under one credential. `hosts` keeps the registrations of hosts apart; `elsewhere` gives the calls
+    of another server of its zone.
+    """
 
-    def __init__(self, calls: Transport, hosts: asyncio.Lock) -> None:
+    def __init__(self, calls: Transport, hosts: asyncio.Lock, elsewhere: Callable[[str], Transport]) -> None:
         self._calls, self._hosts = calls, hosts
         self._user: int | None = None
+        self.tenancy: Tenancies = TenancyCalls(calls, self._which_zone)
+        self.parts = FrontEndParts(calls)
+        """Marketplaces, datastores and clusters."""
+        self.security_groups, self.addresses = GroupVerbs(calls), AddressVerbs(calls)
+        self._machines_known: Mapping[bytes, Vm] = {}
+        self._storage = MachineStorage(calls)
+        self.moves = FrontEndMoves(calls)
+        self.zones = ZoneCalls(calls, elsewhere)
+        """Of the federation that it is in."""
+
+    @property
+    def storage(self) -> MachineStorage:
+        return self._storage
 
     @property
     def allowance(self) -> Allowance:
@@ -53,18 +92,12 @@ class FrontEnd:
 
     async def _pool(self, method: str, tag: str, read: Callable[[Element], T], *arguments: int) -> list[T]:
         xml = str(await self._calls.read(method, *arguments))
-        try:
-            # A pool of several MB takes 100 ms: not in the event loop.
-            return await asyncio.to_thread(read_pool, xml, tag, read)
-        except Malformed as error:
-            raise Retry(str(error), where=f"OpenNebula {method}", maybe_done=False) from None
+        return await _aside(method, read_pool, xml, tag, read)
 
     async def _one(self, method: str, tag: str, read: Callable[[Element], T], oid: int) -> T:
         xml = str(await self._calls.read(method, oid))
-        try:
+        with malformed_means_retry(method):
             return read_one(xml, tag, read)
-        except Malformed as error:
-            raise Retry(str(error), where=f"OpenNebula {method}", maybe_done=False) from None
 
     async def front(self) -> Front:
         version = str(await self._calls.read("one.system.version"))
@@ -80,8 +113,12 @@ class FrontEnd:
     async def _who(self) -> int:
         """The id of the credential's user: asked once, a user keeps it."""
         if self._user is None:
-            self._user = await self._one("one.user.info", "USER", lambda one: int(one.findtext("ID") or -1), -1)
+            self._user = await self._one("one.user.info", "USER", lambda one: number(one, "ID"), -1)
         return self._user
+
+    async def _which_zone(self) -> int:
+        zones = await self._pool("one.zonepool.info", "ZONE", _zone)
+        return await self._zone_id(frozenset(number for number, _ in zones))
 
     async def _zone_id(self, zones: frozenset[int]) -> int:
         if len(zones) == 1:
@@ -107,8 +144,16 @@ class FrontEnd:
                     self._pool("one.imagepool.info", "IMAGE", reading.image, _ALL, _WHOLE, _WHOLE)
                 )
                 hosts = group.create_task(self._pool("one.hostpool.info", "HOST", reading.host))
-                datastores = group.create_task(self._pool("one.datastorepool.info", "DATASTORE", reading.datastore))
-                clusters = group.create_task(self._pool("one.clusterpool.info", "CLUSTER", reading.cluster))
+                datastores = group.create_task(
+                    self._pool("one.datastorepool.info", "DATASTORE", parts_reading.datastore)
+                )
+                clusters = group.create_task(self._pool("one.clusterpool.info", "CLUSTER", parts_reading.cluster))
+                vm_groups = group.create_task(
+                    self._pool("one.vmgrouppool.info", "VM_GROUP", reading.vm_group, _ALL, _WHOLE, _WHOLE)
+                )
+                security_groups = group.create_task(
+                    self._pool("one.secgrouppool.info", "SECURITY_GROUP", reading.security_group, _ALL, _WHOLE, _WHOLE)
+                )
                 templates = group.create_task(
                     self._pool("one.templatepool.info", "VMTEMPLATE", reading.template, _ALL, _WHOLE, _WHOLE)
                 )
@@ -125,19 +170,42 @@ class FrontEnd:
             datastores={one.id: one for one in datastores.result()},
             templates={one.id: one for one in templates.result()},
             clusters={one.id: one for one in clusters.result()},
+            vm_groups={one.id: one for one in vm_groups.result()},
+            empty_groups=tuple(one for one in vm_groups.result() if one.empty),
+            security_groups={one.id: one for one in security_groups.result()},
+            host_clusters=clusters_by_host(hosts.result(), {one.id: one for one in clusters.result()}),
+            latency=self._calls.nearness.milliseconds,
         )
 
     async def _machines(self) -> list[Vm]:
         found: list[Vm] = []
+        pages = PoolRead(self._machines_known, reading.vm)
         while True:
             # A machine terminated between two pages moves the next one out of sight: absence is a hint, no proof.
-            page = await self._pool("one.vmpool.infoextended", "VM", reading.vm, _ALL, len(found), -_PAGE, _NOT_DONE)
+            xml = await self._calls.read(_MACHINES, _ALL, len(found), -_PAGE, _NOT_DONE)
+            page = await _aside(_MACHINES, pages.page, xml)
             found += page
             if len(page) < _PAGE:
+                self._machines_known = pages.met
                 return found
 
     async def vm(self, vm_id: int) -> Vm:
         return await self._one("one.vm.info", "VM", reading.vm, vm_id)
+
+    async def particulars(self, member: str) -> dict[int, Particulars]:
+        family, tag, where = _TEMPLATES[member]
+
+        def read(one: Element) -> tuple[int, Particulars]:
+            return number(one, "ID"), reading.particulars(one, where)
+
+        if member != "vm":
+            return dict(await self._pool(f"{family}pool.info", tag, read, _ALL, _WHOLE, _WHOLE))
+        found: dict[int, Particulars] = {}
+        while True:
+            page = await self._pool(f"{family}pool.infoextended", tag, read, _ALL, len(found), -_PAGE, _NOT_DONE)
+            found.update(page)
+            if len(page) < _PAGE:
+                return found
 
     async def apps(self) -> tuple[MarketplaceApp, ...]:
         found = await self._pool("one.marketapppool.info", "MARKETPLACEAPP", reading.app, _ALL, _WHOLE, _WHOLE)
@@ -171,8 +239,32 @@ class FrontEnd:
     async def update_vm(self, vm_id: int, attributes: Attributes) -> None:
         await self._calls.write("one.vm.update", vm_id, template_xml(attributes), _MERGE)
 
+    async def unmark(self, member: str, member_id: int) -> None:
+        # A merge can only empty an attribute, so the whole is written: what it was a moment ago, without ours.
+        family, tag, where = _TEMPLATES[member]
+        there = await self._one(f"{family}.info", tag, lambda one: whole(one.find(where)), member_id)
+        left = {key: value for key, value in there.items() if not key.startswith(ONE_PREFIX)}
+        if left != there:
+            await self._calls.write(f"{family}.update", member_id, template_xml(left), _REPLACE)
+
     async def rename_vm(self, vm_id: int, name: str) -> None:
         await self._calls.write("one.vm.rename", vm_id, name)
+
+    async def configure_vm(self, vm_id: int, attributes: Attributes) -> None:
+        await self._calls.write("one.vm.updateconf", vm_id, template_xml(attributes), _MERGE)
+
+    async def attach_pci(self, vm_id: int, device: Attributes) -> None:
+        await self._calls.write("one.vm.attachpci", vm_id, template_xml({"PCI": device}))
+
+    async def detach_pci(self, vm_id: int, pci_id: int) -> None:
+        await self._calls.write("one.vm.detachpci", vm_id, pci_id)
+
+    async def retry_vm(self, vm_id: int) -> None:
+        await self._calls.write("one.vm.recover", vm_id, _RECOVER_RETRY)
+
+    @property
+    def vm_groups(self) -> Groups:
+        return Groups(self._calls)
 
     async def move_vm(self, vm_id: int, host_id: int, *, live: bool) -> None:
         await self._calls.write("one.vm.migrate", vm_id, host_id, live, _ENFORCE, _SAME_KIND, _SAVE)
@@ -215,6 +307,12 @@ class FrontEnd:
     async def update_image(self, image_id: int, attributes: Attributes) -> None:
         await self._calls.write("one.image.update", image_id, template_xml(attributes), _MERGE)
 
+    async def rename_image(self, image_id: int, name: str) -> None:
+        await self._calls.write("one.image.rename", image_id, name)
+
+    async def set_persistent(self, image_id: int, *, persistent: bool) -> None:
+        await self._calls.write("one.image.persistent", image_id, persistent)
+
     async def delete_image(self, image_id: int) -> None:
         await self._calls.write("one.image.delete", image_id)
 
@@ -251,15 +349,21 @@ class FrontEnd:
         await self._calls.write(f"one.cluster.add{_MEMBERS[member]}", cluster_id, member_id)
 
 
+async def _aside(method: str, parse: Callable[..., list[T]], *what: object) -> list[T]:
+    """Parsed in a thread: a pool of several MB takes 100 ms, which are not the event loop's."""
+    with malformed_means_retry(method):
+        return await asyncio.to_thread(parse, *what)
+
+
 def _login(element: Element) -> Login:
-    groups = {int(one.text or -1) for one in element.findall("GROUPS/ID")} | {int(element.findtext("GID") or -1)}
+    groups = {*ids(element, "GROUPS/ID"), number(element, "GID")}
     return Login(
-        id=int(element.findtext("ID") or -1),
-        name=element.findtext("NAME") or "",
-        group=element.findtext("GNAME") or "",
+        id=number(element, "ID"),
+        name=text(element, "NAME"),
+        group=text(element, "GNAME"),
         groups=frozenset(groups),
     )
 
 
 def _zone(element: Element) -> tuple[int, tuple[str, dict[str, str]]]:
-    return int(element.findtext("ID") or -1), (element.findtext("NAME") or "", reading.notes(element.find("TEMPLATE")))
+    return number(element, "ID"), (text(element, "NAME"), notes(singles(element.find("TEMPLATE"))))

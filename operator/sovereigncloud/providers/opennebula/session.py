@@ -7,6 +7,7 @@ failure are dropped).
 
 from __future__ import annotations
 
+import re
 import sys
 import xmlrpc.client
 from collections import deque
@@ -23,6 +24,15 @@ from requests.utils import get_environ_proxies
 from sovereigncloud.providers.trust import Trusting, only, public_and
 
 _BINDINGS = "pyone.bindings"
+NOT_XML = "[\x00-\x08\x0b-\x1f\ufffe\uffff\ud800-\udfff]"
+"""Characters that do not come through: XML has none of them, xmlrpc.client would send them all the same, and oned takes the
+call for none. A carriage return would be stored, but in CDATA, out of which it is read as a line feed: what is there would
+differ from what was declared for ever.
+"""
+_UNSENDABLE = re.compile(NOT_XML)
+
+
+_AT_ONCE = 1 << 20
 
 
 class Timeout(NamedTuple):
@@ -67,6 +77,10 @@ class NotXmlRpc(Exception):
     """The answer is no XML-RPC: cut off, or from something else than oned."""
 
 
+class NotSendable(Exception):
+    """A text that XML cannot carry: nothing was sent. The message holds the character, never the text."""
+
+
 class _Transport(RequestsTransport):  # type: ignore[misc]  # pyone ships no types
     """One kept connection, timeouts that work, no redirects."""
 
@@ -76,16 +90,20 @@ class _Transport(RequestsTransport):  # type: ignore[misc]  # pyone ships no typ
 
     def request(self, host: str, handler: str, request_body: bytes, verbose: bool = False) -> Any:
         del verbose
-        response = self.session.post(
+        # Closed in any case: what is not read to its end is not in the pool, and closing the session would not reach it.
+        with self.session.post(
             self._build_url(host, handler),
             data=request_body,
             headers=self.headers,
             timeout=(self._timeout.connect, self._timeout.read),
             allow_redirects=False,  # a redirect would carry the password elsewhere
-        )
-        if response.status_code != requests.codes.ok:
-            raise HttpStatus(response.status_code, response.headers.get("Retry-After", ""))
-        return (decode(response.content),)
+            stream=True,
+        ) as response:
+            if response.status_code != requests.codes.ok:
+                raise HttpStatus(response.status_code, response.headers.get("Retry-After", ""))
+            # By itself requests reads 10 KB at a time, of replies of 7 MB.
+            content = b"".join(response.iter_content(_AT_ONCE))
+        return (decode(content),)
 
 
 class Connection(OneServerXRPC):  # type: ignore[misc]  # pyone ships no types
@@ -107,11 +125,17 @@ class Connection(OneServerXRPC):  # type: ignore[misc]  # pyone ships no types
         """One call.
 
         Raises:
+            NotSendable: an argument, or the credential, has a character that does not come through.
             xmlrpc.client.Fault: no such method, a wrong type.
             HttpStatus, NotXmlRpc, requests.RequestException: oned did not answer.
         """
         ask: Callable[..., list[Any]] = xmlrpc.client.ServerProxy._ServerProxy__request  # type: ignore[attr-defined]  # noqa: SLF001 - pyone's own way past its bindings
-        reply = ask(self, method, self._cast_parms(arguments))
+        sent = self._cast_parms(arguments)
+        for place, one in enumerate(sent):
+            if isinstance(one, str) and (found := _UNSENDABLE.search(one)):
+                what = f"its argument {place}" if place else "the username or password"
+                raise NotSendable(f"{what} holds {found.group()!r}, which XML does not carry: take it out")
+        reply = ask(self, method, sent)
         if len(reply) < 3:
             raise NotXmlRpc("the reply has too few fields")
         return Answer(bool(reply[0]), reply[1], int(reply[2]))
@@ -161,6 +185,36 @@ def forget_bindings() -> None:
 # ------------------------------------------------------------------------------------------------------- the envelope
 
 _NUMBERS = frozenset({"i4", "int", "i8"})
+_LARGE = 100_000
+"""Bytes from which on a reply is worth a look whether it is one long text."""
+_BEFORE_TEXT = re.compile(
+    rb"\s*(<\?xml version=.1\.0.( encoding=.(UTF|utf)-8.)?\s*\?>)?\s*<methodResponse>\s*<params>\s*<param>\s*<value>\s*<array>"
+    rb"\s*<data>\s*<value>\s*<boolean>1</boolean>\s*</value>\s*<value>\s*<string>"
+)
+_AFTER_TEXT = re.compile(
+    rb"</string>\s*</value>\s*<value>\s*<(i4|int)>0</(i4|int)>\s*</value>\s*</data>\s*</array>\s*</value>\s*</param>\s*</params>"
+    rb"\s*</methodResponse>\s*"
+)
+
+
+class Escaped:
+    """A long text as it came, escaped: who needs a part of it only has only that part to unescape. `str()` is the text."""
+
+    __slots__ = ("content",)
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+
+    def __str__(self) -> str:
+        return unescaped(self.content).decode()
+
+
+def unescaped(content: bytes) -> bytes:
+    """What XML-RPC escaped. Line ends and characters by number are none of it: `decode` gives such a text as it is."""
+    text = content.replace(b"&lt;", b"<").replace(b"&gt;", b">")
+    if b"&" not in text:  # of most machines nothing else is
+        return text
+    return text.replace(b"&quot;", b'"').replace(b"&apos;", b"'").replace(b"&amp;", b"&")
 
 
 def decode(content: bytes) -> list[Any]:
@@ -170,6 +224,8 @@ def decode(content: bytes) -> list[Any]:
         NotXmlRpc: it is none.
         xmlrpc.client.Fault: XML-RPC refused the call.
     """
+    if len(content) >= _LARGE and (text := _long_text(content)) is not None:
+        return [True, text, 0]
     parser = etree.XMLParser(huge_tree=True, resolve_entities=False, no_network=True, remove_blank_text=True)
     try:
         root = etree.fromstring(content, parser)
@@ -183,6 +239,29 @@ def decode(content: bytes) -> list[Any]:
     if root.tag != "methodResponse" or not values:
         raise NotXmlRpc("the reply is no answer of OpenNebula")
     return [_scalar(value) for value in values]
+
+
+def _long_text(content: bytes) -> Escaped | None:
+    """The text of a reply that is nothing but one; None where lxml has to say what it is."""
+    begin = _BEFORE_TEXT.match(content)
+    end = content.find(b"<", begin.end()) if begin else -1
+    if (
+        begin is None
+        or not _AFTER_TEXT.fullmatch(content, end)
+        or b"&#" in content
+        or content.find(b"\r", begin.end(), end) >= 0
+        or not (content.isascii() or _is_utf8(content))
+    ):
+        return None
+    return Escaped(content[begin.end() : end])
+
+
+def _is_utf8(content: bytes) -> bool:
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _scalar(value: Any) -> str | int | bool:

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 
 from sovereigncloud.api.reasons import Reason
 from sovereigncloud.kinds.errors import Rejected
-from sovereigncloud.kinds.ports import Attributes
+from sovereigncloud.kinds.opennebula_port import Attributes
+from sovereigncloud.providers.opennebula.session import NOT_XML
 
 # oned upper-cases keys, and takes no '-' or '/' in them (observed).
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-# What XML cannot hold; and oned keeps objects as CDATA, so what ends CDATA cannot be stored either.
-_NOT_STORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]|]]>")
-_ESCAPED = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"})
+# What does not come through XML; and oned keeps objects as CDATA, so what ends CDATA cannot be stored either.
+_NOT_STORABLE = re.compile(f"{NOT_XML}|]]>")
+_ESCAPED = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
 def template_xml(attributes: Attributes) -> str:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 import xmlrpc.client
+from time import monotonic
 from typing import Any
 
 import anyio
 import requests
 
+from sovereigncloud.api.reasons import Reason
 from sovereigncloud.kinds.errors import OutsideError, Rejected, Retry
 from sovereigncloud.providers.calls import Call, Observer, Unobserved
 from sovereigncloud.providers.limits import Budget, HeldOffError
 from sovereigncloud.providers.opennebula.errors import code_word, error_of, http_error, silence
-from sovereigncloud.providers.opennebula.session import Answer, Connections, HttpStatus, NotXmlRpc
+from sovereigncloud.providers.opennebula.nearness import Nearness
+from sovereigncloud.providers.opennebula.session import Answer, Connections, HttpStatus, NotSendable, NotXmlRpc
 
 _TOO_MANY = 429
 _RATE_LIMIT_PAUSE = 5.0
@@ -36,6 +39,7 @@ class Transport:
         self._bucket, self._breaker = budget.bucket, budget.breaker
         self._observer = observer or Unobserved()
         self._last_failure = ""
+        self.nearness = Nearness()
         # Number and time are limited here; a thread that was given up ends by its own timeouts.
         self._threads = anyio.CapacityLimiter(math.inf)
 
@@ -54,7 +58,9 @@ class Transport:
         try:
             async with self._bucket.turn():
                 with self._observer.during(call := Call("opennebula", method)):
+                    begun = monotonic()
                     answer = await self._answer(call, method, arguments, write=write)
+                    self.nearness.answered(method, monotonic() - begun)
         except HeldOffError as error:
             raise self._not_now(where, error.seconds) from None
         self._breaker.succeeded()
@@ -87,6 +93,8 @@ class Transport:
             self._breaker.succeeded()
             call.code = code_word(fault.faultCode)
             raise error_of(fault.faultCode, fault.faultString, where=where) from None
+        except NotSendable as error:
+            raise Rejected(str(error), where=where, reason=Reason.INVALID_TEMPLATE) from None
         except (UnicodeError, OverflowError) as error:
             raise Rejected(f"cannot be sent: {type(error).__name__}", where=where) from None
         call.code = code_word(0 if answer.ok else answer.code)

@@ -15,7 +15,7 @@ from sovereigncloud.core.identity import OVH_INSTALLATION
 from sovereigncloud.kinds.dns_port import Zones
 from sovereigncloud.kinds.errors import AlreadyRunning, Conflict, NotFound, Rejected, Retry
 from sovereigncloud.kinds.inventory_port import Inventory
-from sovereigncloud.kinds.ports import (
+from sovereigncloud.kinds.ovh_port import (
     AccountView,
     InstallStep,
     Interface,
@@ -27,6 +27,7 @@ from sovereigncloud.kinds.ports import (
     Task,
     VrackView,
 )
+from sovereigncloud.kinds.power_port import Power
 from sovereigncloud.kinds.reinstall_port import DiskGroup, InstallationTemplate, Part, TemplateInput
 from sovereigncloud.kinds.rights_port import Rights
 from sovereigncloud.kinds.vrack_port import Vracks
@@ -45,6 +46,7 @@ from sovereigncloud.providers.ovh.client import (
 from sovereigncloud.providers.ovh.inventory import Listing
 from sovereigncloud.providers.ovh.kept import Kept
 from sovereigncloud.providers.ovh.orders import Orders
+from sovereigncloud.providers.ovh.power import PowerCalls
 from sovereigncloud.providers.ovh.replies import (
     PARSER,
     Dedicated,
@@ -59,6 +61,7 @@ from sovereigncloud.providers.ovh.replies import (
     VirtualInterface,
 )
 from sovereigncloud.providers.ovh.rights import Permissions
+from sovereigncloud.providers.ovh.tasks import tasks_of
 from sovereigncloud.providers.ovh.transport import Transport, path
 from sovereigncloud.providers.ovh.vracks import VrackCalls
 from sovereigncloud.providers.ovh.zones import ZoneCalls
@@ -158,6 +161,7 @@ class Account:
         self._kept = Kept()
         self.vracks: Vracks = VrackCalls(calls, self._kept)
         self.zones: Zones = ZoneCalls(calls, self._kept)
+        self.power: Power = PowerCalls(calls)
 
     @property
     def orders(self) -> Orders:
@@ -234,6 +238,7 @@ class Account:
             monitoring=found.monitoring,
             no_intervention=found.no_intervention,
             commercial_range=found.commercial_range,
+            boot=found.boot_id or 0,
         )
 
     async def interfaces(self, service_name: str) -> tuple[Interface, ...]:
@@ -297,17 +302,7 @@ class Account:
         return task
 
     async def reinstall_tasks(self, service_name: str) -> tuple[Task, ...]:
-        root = path(f"{_SERVER}/task", service_name)
-        ids = await self._read(list[int], root, {"function": _REINSTALL})
-        found: list[Task] = []
-        for number in sorted(ids):
-            try:
-                task = await self._read(ServerTask, f"{root}/{number}")
-            except NotFound:
-                # Listed but not readable: purged between the two calls, or made a moment ago in another region.
-                continue
-            found.append(Task(task.id, task.function, task.status, task.comment))
-        return tuple(found)
+        return await tasks_of(self._calls, service_name, _REINSTALL)
 
     async def install_progress(self, service_name: str) -> tuple[InstallStep, ...]:
         try:

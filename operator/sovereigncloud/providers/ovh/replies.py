@@ -78,6 +78,7 @@ class Dedicated(_Reply):
     power_state: Text = Field(default="", alias="powerState")
     monitoring: bool
     no_intervention: bool = Field(alias="noIntervention")
+    boot_id: int | None = Field(default=None, alias="bootId")
     commercial_range: Text = Field(default="", alias="commercialRange")
     iam: Iam | None = None
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from sovereigncloud.kinds.errors import Auth, NotFound
-from sovereigncloud.kinds.vrack_port import Eligibility
+from sovereigncloud.kinds.vrack_port import Eligibility, Standing
 from sovereigncloud.providers.ovh.kept import Kept
 from sovereigncloud.providers.ovh.replies import PARSER, Dedicated, EligibleServices
 from sovereigncloud.providers.ovh.transport import Transport, path
@@ -28,7 +28,7 @@ class VrackCalls:
 
     def __init__(self, calls: Transport, kept: Kept) -> None:
         self._calls, self._kept = calls, kept
-        self._regions: dict[str, str] = {}  # a server does not travel
+        self._standing: dict[str, Standing] = {}  # a server does not travel, and keeps its main address
 
     async def eligible(self, vrack: str) -> Eligibility:
         found = await self._eligible_services(vrack)
@@ -51,14 +51,18 @@ class VrackCalls:
             await self._calls.call("POST", path("/v1/ip/{}/park", block))
 
     async def regions(self, servers: frozenset[str]) -> Mapping[str, str]:
-        for name in sorted(servers - self._regions.keys())[:_A_FEW]:
-            self._regions[name] = await self._region(name)
-        return {name: self._regions[name] for name in servers & self._regions.keys()}
+        return {name: one.region for name, one in (await self.standing(servers)).items()}
 
-    async def _region(self, service_name: str) -> str:
+    async def standing(self, servers: frozenset[str]) -> Mapping[str, Standing]:
+        for name in sorted(servers - self._standing.keys())[:_A_FEW]:
+            self._standing[name] = await self._stands(name)
+        return {name: self._standing[name] for name in servers & self._standing.keys()}
+
+    async def _stands(self, service_name: str) -> Standing:
         where = path("/v1/dedicated/server/{}", service_name)
         try:
             reply = await self._calls.call("GET", where)
         except (NotFound, Auth):
-            return ""
-        return PARSER.read(Dedicated, reply, what=f"OVHcloud GET {where}").region
+            return Standing()
+        found = PARSER.read(Dedicated, reply, what=f"OVHcloud GET {where}")
+        return Standing(found.ip, found.region)
