@@ -20,7 +20,7 @@ from sovereigncloud.sandbox.git_repository import GitRepository
 from sovereigncloud.sandbox.overlay import prepare
 from sovereigncloud.sandbox.stage import EXAMPLES, Stage, StageError, condition
 
-_KINDS = "sovereignclouds,baremetalservers,virtualnetworks,machineimages,hostedinstances"
+_KINDS = "sovereignclouds,baremetalservers,virtualnetworks,machineimages,securitygroups,hostedinstances"
 _SETTINGS = {"sweep_interval": "4", "settle_interval": "1", "ovh_requests_per_minute": "3000", "ovh_burst": "100"}
 # Nobody wants to watch three minutes of waiting for Argo CD's next look at Git; a webhook would spare it, too.
 _ENVIRONMENT = {"ARGOCD_RECONCILIATION_TIMEOUT": "3s", "ARGOCD_RECONCILIATION_JITTER": "0s"}

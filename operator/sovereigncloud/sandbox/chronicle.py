@@ -118,17 +118,46 @@ class Chronicle:
 
     def ready(self, kind: str, name: str, seconds: float = 60) -> Json:
         """The object as soon as it is Ready for the generation that is there. Raises ChronicleError."""
+        self.catch_up(kind)
         self.until(f"{kind} {name} ready", lambda: is_ready(self.get(kind, name)), seconds)
         return self.get(kind, name)
 
     def all_ready(self, number: int, seconds: float = 60) -> None:
         """So many objects are there and all of them are Ready. Raises ChronicleError."""
+        self.catch_up()
 
         def test() -> bool:
             objects = self.objects()
             return len(objects) == number and all(map(is_ready, objects))
 
         self.until(f"{number} objects, all of them ready", test, seconds)
+
+    def catch_up(self, *kinds: str) -> None:
+        """Every object, or those of these kinds, at least in the generation that the API server has now: a watch may tell a moment
+        later what whoever asks has just applied, and the object would still look Ready as it was before.
+        """
+        followed = [kind.crd for kind in KINDS if not kinds or kind.crd.kind in kinds]
+        with self._session() as session:
+
+            def behind() -> list[Where]:
+                there = [
+                    (crd.kind, item)
+                    for crd in followed
+                    for item in self._answer(session, self._url(crd.plural))["items"]
+                ]
+                return [
+                    where_of(*one)
+                    for one in there
+                    if self._generation(where_of(*one)) < one[1]["metadata"]["generation"]
+                ]
+
+            self.until("told of what was applied", lambda: not behind())
+
+    def _generation(self, where: Where) -> int:
+        """0: nothing was told of it yet."""
+        with self._news:
+            found: int = self._now.get(where, {}).get("metadata", {}).get("generation", 0)
+        return found
 
     def gone(self, seconds: float = 60) -> None:
         """No object is there any more. Raises ChronicleError."""
@@ -149,11 +178,18 @@ class Chronicle:
                 if (len(self._versions), self._relists) == seen:
                     self._news.wait(min(left, 0.5))
 
+    def _url(self, plural: str) -> str:
+        return f"{self._host}/apis/{GROUP}/{VERSION}/{plural}"
+
+    def _session(self) -> requests.Session:
+        session = requests.Session()
+        session.trust_env = False
+        session.verify, session.cert = self._authority, self._pair
+        return session
+
     def _follow(self, kind: str, plural: str, listed: threading.Event) -> None:
-        url = f"{self._host}/apis/{GROUP}/{VERSION}/{plural}"
-        with requests.Session() as session:
-            session.trust_env = False
-            session.verify, session.cert = self._authority, self._pair
+        url = self._url(plural)
+        with self._session() as session:
             while not self._stopping.is_set():
                 try:
                     version = self._list(session, kind, url)

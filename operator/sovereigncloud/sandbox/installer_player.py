@@ -3,7 +3,8 @@
 It waits for the Jobs that would run one-deploy, reads the inventory that they carry and the Secret that they mount, has
 the simulator of OpenNebula bring up a cloud at the front-end's address, and writes the Job's status as the Job
 controller would; where a node would run the pod, the Job is over before its image is there. Jobs of one-deploy-validation it
-plays as well: what the suite would find is what the simulator knows of the hosts, and a report is a line of text. In a pod of its own it is
+plays as well: what the suite would find is what the simulator knows of the hosts, and a report is a line of text; and those
+that make a front-end a member of a federation. In a pod of its own it is
 `sovereign sandbox installer`; beside a control plane `python -m sovereigncloud.sandbox.installer_player`, with KUBECONFIG and
 
     SOVEREIGN_SANDBOX_ONE      admin door of the simulator, for example http://127.0.0.1:40123/_admin
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import json
 import logging
@@ -22,23 +24,23 @@ import os
 import signal
 import ssl
 import sys
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import aiohttp
 import kubernetes
 import typer
 import yaml
 
+from sovereigncloud.sandbox.api_server import ApiServer, GoneError, Json
+
 logger = logging.getLogger("installer")
-Json = dict[str, Any]
 
 _LABEL = "sovereigncloud.io/installer=one-deploy"
 _CLOUD = "sovereigncloud.io/cloud"
 _VALIDATION = "sovereigncloud.io/validation"
-_WATCH_SECONDS = 60
+FEDERATION = "sovereigncloud.io/federation"
 _AFTER_ERROR = 0.5
 _PORT = 2633
 _TLS_PORT = int(os.environ.get("SOVEREIGN_SANDBOX_TLS_PORT", "443"))
@@ -46,27 +48,6 @@ _TLS_PORT = int(os.environ.get("SOVEREIGN_SANDBOX_TLS_PORT", "443"))
 
 class PlayError(Exception):
     """An installation that fails; the message is what its Job says."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cluster:
-    """The API server, as the kubeconfig tells it."""
-
-    session: aiohttp.ClientSession
-    host: str
-    headers: dict[str, str]
-
-    async def call(self, method: str, path: str, body: Json | None = None) -> Json:
-        """One request. Raises aiohttp.ClientError."""
-        kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
-        headers = {**self.headers, "Content-Type": kind}
-        async with self.session.request(method, f"{self.host}{path}", json=body, headers=headers) as reply:
-            if reply.status >= 400:
-                raise aiohttp.ClientResponseError(
-                    reply.request_info, (), status=reply.status, message=(await reply.text())[:500]
-                )
-            found: Json = await reply.json()
-            return found
 
 
 def connection() -> tuple[str, ssl.SSLContext | bool, dict[str, str]]:
@@ -93,7 +74,7 @@ def connection() -> tuple[str, ssl.SSLContext | bool, dict[str, str]]:
 class Player:
     """Plays every Job once."""
 
-    def __init__(self, cluster: Cluster, door: str, seconds: float) -> None:
+    def __init__(self, cluster: ApiServer, door: str, seconds: float) -> None:
         self._cluster, self._door, self._seconds = cluster, door.rstrip("/"), seconds
         self._playing: dict[str, asyncio.Task[None]] = {}
 
@@ -110,16 +91,10 @@ class Player:
                 await asyncio.sleep(_AFTER_ERROR)
 
     async def _watch(self, version: str) -> None:
-        path = f"/apis/batch/v1/jobs?watch=true&labelSelector={_LABEL}&resourceVersion={version}"
-        url = f"{self._cluster.host}{path}&timeoutSeconds={_WATCH_SECONDS}"
-        timeout = aiohttp.ClientTimeout(total=None, sock_read=_WATCH_SECONDS + 10)
-        async with self._cluster.session.get(url, headers=self._cluster.headers, timeout=timeout) as reply:
-            async for line in reply.content:
-                event: Json = json.loads(line)
+        with contextlib.suppress(GoneError):
+            async for event in self._cluster.watch("/apis/batch/v1/jobs", version, f"&labelSelector={_LABEL}"):
                 if event.get("type") in {"ADDED", "MODIFIED"}:
                     self._take(event["object"])
-                elif event.get("type") == "ERROR":
-                    return
 
     def _take(self, job: Json) -> None:
         uid = job["metadata"]["uid"]
@@ -148,7 +123,10 @@ class Player:
 
     async def _outcome(self, job: Json) -> Json:
         try:
-            await self._install(job)
+            if FEDERATION in job["metadata"]["labels"]:
+                await self._federate(job)
+            else:
+                await self._install(job)
         except PlayError as error:
             return failed(str(error))
         return succeeded()
@@ -210,6 +188,13 @@ class Player:
             if reply.status >= 400:
                 raise PlayError(f"one-deploy ended with 2: {(await reply.text())[:300]}")
 
+    async def _federate(self, job: Json) -> None:
+        """The play that no API of OpenNebula spares: its inventory says whose oned becomes what."""
+        address, body = federation_of(job)
+        async with self._cluster.session.put(f"{self._door}/clouds/{address}/federation", json=body) as reply:
+            if reply.status >= 400:
+                raise PlayError(f"federation.yml failed: {(await reply.text())[:300]}")
+
     async def _listen(self, url: str, body: Json) -> None:
         async with self._cluster.session.put(url, json=body) as reply:
             if reply.status >= 400:
@@ -247,7 +232,9 @@ def cloud_of(job: Json, password: str) -> Json:
     inventory = yaml.safe_load(text)
     told = inventory["all"]["vars"]
     check(told, len(inventory["frontend"]["hosts"]))
-    front = next(iter(inventory["frontend"]["hosts"].values()))
+    fronts = inventory["frontend"]["hosts"]
+    front = next(iter(fronts.values()))
+    servers = [{"name": name, "listen": f"{one['ansible_host']}:{_PORT}"} for name, one in fronts.items()]
     version = str(told["one_version"])
     return {
         "name": job["metadata"]["labels"][_CLOUD],
@@ -255,7 +242,21 @@ def cloud_of(job: Json, password: str) -> Json:
         "version": version if version.count(".") > 1 else f"{version}.0",
         "oneadmin_password": password,
         "hosts": [{"name": host["ansible_host"]} for host in inventory["node"]["hosts"].values()],
+        **({"front_ends": servers} if len(servers) > 1 else {}),
     }
+
+
+def federation_of(job: Json) -> tuple[str, Json]:
+    """Where the oned is that is changed, and FEDERATION of its oned.conf, as the inventory says."""
+    inventory = yaml.safe_load(variables_of(job)["INVENTORY"])
+    told = inventory["all"]["vars"]
+    (member,) = inventory["member"]["hosts"].values()
+    conf = {
+        "mode": told["federation_mode"],
+        "zone_id": told["federation_zone"],
+        "master_oned": told["federation_master_oned"],
+    }
+    return f"{member['ansible_host']}:{_PORT}", conf
 
 
 def check(told: Json, front_ends: int) -> None:
@@ -319,7 +320,7 @@ async def play(door: str, seconds: float) -> None:
     host, tls, headers = connection()
     connector = aiohttp.TCPConnector(ssl=tls)
     async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=30)) as session:
-        playing = asyncio.create_task(Player(Cluster(session, host, headers), door, seconds).run())
+        playing = asyncio.create_task(Player(ApiServer(session, host, headers), door, seconds).run())
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, playing.cancel)
         try:

@@ -50,6 +50,7 @@ _VALUES = {
     "opennebula_rate": "limits.openNebula.rate",
     "opennebula_burst": "limits.openNebula.burst",
     "ssh_port": "installer.sshPort",
+    "site_latency_interval": "siteLatencyInterval",
     "log_level": "logs.level",
     "log_format": "logs.format",
 }
@@ -68,6 +69,7 @@ _GRACE = 10.0
 """Seconds that a process gets after SIGTERM: a kubelet gives 30."""
 _SERVES = re.compile(r"serving probes and metrics on \('127\.0\.0\.1', (\d+)\)")
 _CORE = {"namespaces", "secrets", "events", "configmaps"}
+_WITHOUT_NAMESPACE = frozenset(kind.crd.plural for kind in KINDS if not kind.crd.namespaced)
 _PLURALS = {kind.crd.kind.lower(): kind.crd.plural for kind in KINDS} | {plural[:-1]: plural for plural in _CORE}
 _WRITES = {"POST", "PUT", "PATCH", "APPLY", "DELETE", "DELETECOLLECTION"}
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
@@ -126,6 +128,7 @@ class Stage:
         self.ovh_connection = self._announced("ovh", ["--port", "0", f"--ssh-port={_SSH_PORT}", *ips])
         self.ovh = Door(self.ovh_connection["admin"])
         self.one = Door(self._announced("opennebula", ["--empty"])["admin"])
+        self.ovh.call("PUT", "/power-door", {"url": self.one.url})  # the servers of the one are the hosts of the other
         self._start(
             "installer",
             ["-m", "sovereigncloud.sandbox.installer_player"],
@@ -518,7 +521,8 @@ def _path(kind: str, name: str, namespace: str) -> str:
     plural = _PLURALS.get(kind.lower(), kind.lower())
     if plural in _CORE:
         return f"/api/v1/{'' if plural == 'namespaces' else f'namespaces/{namespace}/'}{plural}/{name}".rstrip("/")
-    return f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{plural}/{name}".rstrip("/")
+    scope = "" if plural in _WITHOUT_NAMESPACE else f"namespaces/{namespace}/"
+    return f"/apis/{GROUP}/{VERSION}/{scope}{plural}/{name}".rstrip("/")
 
 
 def _documents(manifest: Json | list[Json]) -> list[Json]:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from sovereigncloud.sandbox.opennebula.cloud import Cloud
 from sovereigncloud.sandbox.opennebula.errors import Code, OneError, unauthorized
-from sovereigncloud.sandbox.opennebula.model import ONEADMIN, ONEADMIN_GROUP, AclRule, PoolObject, User
+from sovereigncloud.sandbox.opennebula.model import ONEADMIN, ONEADMIN_GROUP, PoolObject
+from sovereigncloud.sandbox.opennebula.model_people import AclRule, User
 
 USE, MANAGE, ADMIN, CREATE = "USE", "MANAGE", "ADMIN", "CREATE"
 
@@ -109,7 +110,7 @@ def permitted(cloud: Cloud, caller: Caller, right: str, one: PoolObject) -> bool
         (one.uid == caller.uid and getattr(granted, f"owner_{bit}"))
         or (one.gid in caller.groups and getattr(granted, f"group_{bit}"))
         or getattr(granted, f"other_{bit}")
-        or _by_rule(cloud, caller, right, one.kind, one)
+        or by_rule(cloud, caller, right, one.kind, one)
     )
 
 
@@ -119,18 +120,24 @@ def authorize_create(cloud: Cloud, caller: Caller, kind: str) -> None:
     Raises:
         OneError: 0x200.
     """
-    if not caller.admin and not _by_rule(cloud, caller, CREATE, kind, None):
+    if not caller.admin and not by_rule(cloud, caller, CREATE, kind, None):
         raise unauthorized(caller.uid, f"Not authorized to perform CREATE {kind}")
 
 
-def _by_rule(cloud: Cloud, caller: Caller, right: str, kind: str, one: PoolObject | None) -> bool:
+def by_rule(cloud: Cloud, caller: Caller, right: str, kind: str, one: PoolObject | None) -> bool:
+    """By an ACL rule alone: what the scheduler looks at."""
     return any(
         rule.rights & RIGHTS[right]
         and rule.resource & RESOURCES[kind]
+        and _means_zone(rule, cloud.federation.zone_id)
         and _means_user(rule, caller)
         and _means_object(rule, one)
         for rule in cloud.acls.values()
     )
+
+
+def _means_zone(rule: AclRule, zone_id: int) -> bool:
+    return bool(rule.zone & ALL) or rule.zone & _ID == zone_id
 
 
 def _means_user(rule: AclRule, caller: Caller) -> bool:

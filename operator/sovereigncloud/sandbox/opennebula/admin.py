@@ -1,13 +1,22 @@
 """The admin door: what a person or a test may do to the clouds that no API of OpenNebula offers. JSON over HTTP.
+A cloud is named, or told by an address of it: 127.57.131.160:2633.
 
 GET    /_admin/clouds                    the clouds
 POST   /_admin/clouds                    make one: what an installer leaves behind (install.CloudSpec)
 GET    /_admin/clouds/{cloud}            what is in it
+GET    /_admin/clouds/{cloud}/digests    what is on disks and in images, as digests: equal data, equal digest
 DELETE /_admin/clouds/{cloud}            tear it down
 PUT    /_admin/clouds/{cloud}/listen     let it listen elsewhere or with another certificate (install.ListenSpec)
+PUT    /_admin/clouds/{cloud}/oned.conf  its part in a federation, from the next start on (install.OnedConfSpec)
+POST   /_admin/clouds/{cloud}/import     {"master": name or endpoint}: onedb backup there, onedb restore here, federated
+POST   /_admin/clouds/{cloud}/restart    stop and start oned
+PUT    /_admin/clouds/{cloud}/federation all three of them, one after the other (install.OnedConfSpec)
+POST   /_admin/clouds/{cloud}/front-ends {"front_ends": [{"name": "s0", "listen": "127.0.0.5:2633"}, ...]}: a raft cluster
 POST   /_admin/clouds/{cloud}/mischief   {"what": "vm-power-off", "vm": "web"}; GET lists what there is
 POST   /_admin/clouds/{cloud}/speeds     {"boot": 2.0}; GET shows them
 POST   /_admin/clouds/{cloud}/faults     a fault rule (sandbox.faults.Rule); GET lists, DELETE clears
+GET    /_admin/copies                    ?attribute=NAME&value=TEXT of USER_TEMPLATE: where such machines really run, and at worst
+POST   /_admin/power                     {"address": "127.57.131.160", "on": false}: a server of any cloud, or of none
 GET    /_admin/log, /_admin/counts       of all clouds, or ?cloud=name; POST /_admin/reset forgets them
 """
 
@@ -20,9 +29,10 @@ from typing import Any
 from aiohttp import web
 
 from sovereigncloud.sandbox.faults import parse_rule
+from sovereigncloud.sandbox.opennebula import content_mischief, federation
 from sovereigncloud.sandbox.opennebula.cloud import Cloud
 from sovereigncloud.sandbox.opennebula.errors import OneError
-from sovereigncloud.sandbox.opennebula.install import parse_listen, parse_spec
+from sovereigncloud.sandbox.opennebula.install import parse_front_end, parse_listen, parse_oned_conf, parse_spec
 from sovereigncloud.sandbox.opennebula.mischief import MISCHIEF
 from sovereigncloud.sandbox.opennebula.sandbox import OneSandbox, describe
 
@@ -36,8 +46,14 @@ def admin_application(sandbox: OneSandbox) -> web.Application:
     application.router.add_get("/_admin/clouds", door.clouds)
     application.router.add_post("/_admin/clouds", door.create)
     application.router.add_get("/_admin/clouds/{cloud}", door.show)
+    application.router.add_get("/_admin/clouds/{cloud}/digests", door.digests)
     application.router.add_delete("/_admin/clouds/{cloud}", door.destroy)
     application.router.add_put("/_admin/clouds/{cloud}/listen", door.listen)
+    application.router.add_put("/_admin/clouds/{cloud}/oned.conf", door.configure)
+    application.router.add_post("/_admin/clouds/{cloud}/import", door.import_tables)
+    application.router.add_put("/_admin/clouds/{cloud}/federation", door.change)
+    application.router.add_post("/_admin/clouds/{cloud}/restart", door.restart)
+    application.router.add_post("/_admin/clouds/{cloud}/front-ends", door.gather)
     application.router.add_get("/_admin/clouds/{cloud}/mischief", door.list_mischief)
     application.router.add_post("/_admin/clouds/{cloud}/mischief", door.mischief)
     application.router.add_get("/_admin/clouds/{cloud}/speeds", door.show_speeds)
@@ -45,6 +61,8 @@ def admin_application(sandbox: OneSandbox) -> web.Application:
     application.router.add_get("/_admin/clouds/{cloud}/faults", door.show_faults)
     application.router.add_post("/_admin/clouds/{cloud}/faults", door.add_fault)
     application.router.add_delete("/_admin/clouds/{cloud}/faults", door.clear_faults)
+    application.router.add_get("/_admin/copies", door.copies)
+    application.router.add_post("/_admin/power", door.power)
     application.router.add_get("/_admin/log", door.log)
     application.router.add_get("/_admin/counts", door.counts)
     application.router.add_post("/_admin/reset", door.reset)
@@ -78,10 +96,7 @@ class _Door:
         self._sandbox = sandbox
 
     def _cloud(self, request: web.Request) -> Cloud:
-        name = request.match_info["cloud"]
-        if name not in self._sandbox:
-            raise LookupError(f"no cloud {name!r}; there are {', '.join(self._sandbox.names()) or 'none'}")
-        return self._sandbox[name]
+        return self._sandbox.find(request.match_info["cloud"])
 
     def _chosen(self, request: web.Request) -> Iterable[Cloud]:
         wanted = request.query.get("cloud")
@@ -99,6 +114,9 @@ class _Door:
     async def show(self, request: web.Request) -> web.StreamResponse:
         return web.json_response(describe(self._sandbox, self._cloud(request).name))
 
+    async def digests(self, request: web.Request) -> web.StreamResponse:
+        return web.json_response(content_mischief.digests(self._cloud(request)))
+
     async def destroy(self, request: web.Request) -> web.StreamResponse:
         await self._sandbox.destroy(self._cloud(request).name)
         return web.Response(status=204)
@@ -107,6 +125,29 @@ class _Door:
         wanted = parse_listen(await _document(request))
         endpoint = await self._sandbox.listen(self._cloud(request).name, wanted.listen, wanted.tls)
         return web.json_response({"endpoint": endpoint})
+
+    async def configure(self, request: web.Request) -> web.StreamResponse:
+        wanted = parse_oned_conf(await _document(request))
+        federation.configure(self._cloud(request), wanted.mode, wanted.zone_id, wanted.master_oned)
+        return web.json_response({"done": True})
+
+    async def change(self, request: web.Request) -> web.StreamResponse:
+        wanted = parse_oned_conf(await _document(request))
+        federation.change(self._cloud(request), wanted.mode, wanted.zone_id, wanted.master_oned)
+        return web.json_response({"done": True})
+
+    async def import_tables(self, request: web.Request) -> web.StreamResponse:
+        master = self._sandbox.find(str((await _document(request)).get("master", "")))
+        federation.import_tables(self._cloud(request), master)
+        return web.json_response({"done": True})
+
+    async def restart(self, request: web.Request) -> web.StreamResponse:
+        federation.restart(self._cloud(request))
+        return web.json_response({"done": True})
+
+    async def gather(self, request: web.Request) -> web.StreamResponse:
+        wanted = [parse_front_end(one) for one in (await _document(request)).get("front_ends", ())]
+        return web.json_response({"endpoints": await self._sandbox.gather(self._cloud(request).name, wanted)})
 
     async def list_mischief(self, request: web.Request) -> web.StreamResponse:
         self._cloud(request)
@@ -120,6 +161,8 @@ class _Door:
         if act is None:
             raise LookupError(f"'what' is one of {', '.join(MISCHIEF)}")
         act(cloud, **document)
+        for one in self._sandbox.network.clouds():
+            federation.note(one)
         return web.json_response({"done": True})
 
     async def show_speeds(self, request: web.Request) -> web.StreamResponse:
@@ -141,6 +184,14 @@ class _Door:
     async def clear_faults(self, request: web.Request) -> web.StreamResponse:
         self._cloud(request).faults.clear()
         return web.Response(status=204)
+
+    async def copies(self, request: web.Request) -> web.StreamResponse:
+        wanted = request.query.get("attribute", ""), request.query.get("value", "")
+        return web.json_response(self._sandbox.copies(*wanted))
+
+    async def power(self, request: web.Request) -> web.StreamResponse:
+        document = await _document(request)
+        return web.json_response({"hosts": self._sandbox.power(str(document["address"]), on=bool(document["on"]))})
 
     async def log(self, request: web.Request) -> web.StreamResponse:
         since = int(request.query.get("since", "0"))

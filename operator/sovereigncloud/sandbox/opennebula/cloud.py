@@ -5,6 +5,7 @@ is an entry in a heap; each request first lets everything due happen, in order a
 """
 
 import heapq
+import math
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -15,26 +16,15 @@ from typing import Any, TypeVar
 from sovereigncloud.sandbox.faults import FaultPlan
 from sovereigncloud.sandbox.journal import Journal
 from sovereigncloud.sandbox.opennebula.errors import name_taken, not_allocated, not_found
-from sovereigncloud.sandbox.opennebula.model import (
-    AclRule,
-    Cluster,
-    Datastore,
-    Group,
-    Host,
-    Image,
-    MarketApp,
-    Marketplace,
-    PoolObject,
-    SecurityGroup,
-    User,
-    Vdc,
-    Vm,
-    VmTemplate,
-    VNet,
-    Zone,
-)
+from sovereigncloud.sandbox.opennebula.model import Cluster, Host, PoolObject, SecurityGroup, Vm, VNet
+from sovereigncloud.sandbox.opennebula.model_federation import Federation, Raft
+from sovereigncloud.sandbox.opennebula.model_people import AclRule, Group, Quotas, User, Vdc, Zone
+from sovereigncloud.sandbox.opennebula.model_storage import Datastore, Image, MarketApp, Marketplace, VmTemplate
 
 P = TypeVar("P", bound=PoolObject)
+
+# Ids below belong to what oned makes itself, of the kinds that have some.
+FIRST_FREE_ID = 100
 
 
 @dataclass(slots=True)
@@ -42,7 +32,8 @@ class Speeds:
     """How long things take, in seconds, and how fast the scheduler may place. Small, for a sandbox.
 
     `action_lag` is the time in which a read may still show the old state after an action was accepted (observed: up to
-    40 ms). A stock OpenNebula has scheduler 10, max_host 1; sched_message_cycles is observed.
+    40 ms). A stock OpenNebula has scheduler 10, max_host 1; sched_message_cycles, federation_lag (from the master to a
+    slave), federation_retry (until a slave that was away has caught up) and election are observed.
     """
 
     action_lag: float = 0.04
@@ -50,6 +41,7 @@ class Speeds:
     datastore_monitor: float = 0.5
     vnet: float = 0.2
     image: float = 0.5
+    mb_per_second: float = 0  # of copies between datastores, machines and marketplaces; 0: size takes no time
     scheduler: float = 0.5
     max_host: int = 1000
     sched_message_cycles: int = 2
@@ -62,7 +54,12 @@ class Speeds:
     hotplug: float = 0.1
     migrate: float = 0.2
     saveas: float = 0.3
+    backup: float = 0.5
+    sched_actions: float = 1.0
     host_race_window: float = 0.02
+    federation_lag: float = 0.01
+    federation_retry: float = 1.7
+    election: float = 2.4
 
     def update(self, changes: Mapping[str, float]) -> None:
         """Change some of them.
@@ -88,6 +85,15 @@ class Sabotage:
     name: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What is behind a URL: MB and the hashes of it."""
+
+    size: int
+    md5: str = ""
+    sha1: str = ""
+
+
 class Cloud:
     """An OpenNebula front-end and everything behind it.
 
@@ -98,7 +104,6 @@ class Cloud:
         self,
         name: str,
         *,
-        zone_name: str = "OpenNebula",
         version: str = "7.0.0",
         speeds: Speeds | None = None,
         clock: Callable[[], float] = time.time,
@@ -109,14 +114,22 @@ class Cloud:
         self.speeds = speeds or Speeds()
         self.faults = FaultPlan(seed)
         self.journal = Journal()
-        self.down = False
+        self._down = False
+        self._lost_since: float | None = None
+        self.runs: dict[int, list[Any]] = {}  # when the guest of each machine really ran
         self.empty_pools: set[str] = set()
         self.sabotage: list[Sabotage] = []
+        self.published: dict[str, Published] = {}
+        self.repositories: dict[Any, Any] = {}  # of backups, by their servers: the same of all clouds of a network
+        self.dead_servers: set[str] = set()  # elsewhere, without power: the same
+        self.files: dict[str, Any] = {}  # of marketplaces, by URL: the same of all clouds of a network
         self._clock = clock
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._serial = count()
         self._moment = self._target = clock()
-        self.zone_name = zone_name
+        self.federation = Federation()
+        self.raft = Raft()
+        self.follow: Callable[[], None] = lambda: None  # what other front-ends sent by now
 
         self.vms: dict[int, Vm] = {}
         self.hosts: dict[int, Host] = {}
@@ -133,6 +146,9 @@ class Cloud:
         self.marketplaces: dict[int, Marketplace] = {}
         self.apps: dict[int, MarketApp] = {}
         self.acls: dict[int, AclRule] = {}
+        self.default_user_quotas: Quotas = {}
+        self.default_group_quotas: Quotas = {}
+        self.vm_groups: dict[int, Any] = {}
         self.pools: dict[str, dict[int, Any]] = {
             "VM": self.vms,
             "HOST": self.hosts,
@@ -148,17 +164,41 @@ class Cloud:
             "VDC": self.vdcs,
             "MARKETPLACE": self.marketplaces,
             "MARKETPLACEAPP": self.apps,
+            "VMGROUP": self.vm_groups,
             "ACL": self.acls,
         }
-        # Ids below 100 belong to what oned makes itself, for these kinds.
         self._next_id = {
-            kind: 100 if kind in {"CLUSTER", "DATASTORE", "GROUP", "ZONE", "VDC"} else 0 for kind in self.pools
+            kind: FIRST_FREE_ID if kind in {"CLUSTER", "DATASTORE", "GROUP", "ZONE", "VDC"} else 0
+            for kind in (*self.pools, "SCHED_ACTION")
         }
 
         self.pending: set[int] = set()  # machines that wait for the scheduler
         self.scheduler_armed = False
+        self.planned: set[int] = set()  # machines with scheduled actions
+        self.plan_armed_at = math.inf
+        self.act: Callable[[Vm, Mapping[str, str]], str] = lambda _vm, _planned: (
+            ""
+        )  # does one; why it could not be done
         self.last_host: tuple[float, int] | None = None  # when the last host was allocated, for the race of #7527
         self.uuid = secrets.token_hex(8)
+
+    @property
+    def down(self) -> bool:
+        """Whether the front-end does not answer."""
+        return self._down
+
+    @down.setter
+    def down(self, down: bool) -> None:
+        if self._down and not down:
+            self.federation.up_since = self.clock
+            away, self._lost_since = self.clock - (self._lost_since or self.clock), None
+            self._due = [(due + away, serial, happen) for due, serial, happen in self._due]
+        self._down = down
+
+    def lose(self) -> None:
+        """The front-ends are gone, and what they were about to do waits until they answer again."""
+        self.advance()
+        self._lost_since, self.down = self.clock, True
 
     # ------------------------------------------------------------------------------------------------------- time
 
@@ -168,6 +208,11 @@ class Cloud:
         return self._moment
 
     @property
+    def clock(self) -> float:
+        """What the clock says, whatever happened last."""
+        return self._clock() + self.faults.skew
+
+    @property
     def second(self) -> int:
         return int(self._moment)
 
@@ -175,14 +220,21 @@ class Cloud:
         """Let something happen later."""
         heapq.heappush(self._due, (self._moment + seconds, next(self._serial), happen))
 
+    def copying(self, megabytes: int) -> float:
+        """Seconds that a copy takes."""
+        return self.speeds.image + (megabytes / self.speeds.mb_per_second if self.speeds.mb_per_second else 0)
+
     def advance(self) -> None:
         """Let everything happen that is due."""
-        self._target = self._clock() + self.faults.skew
+        if self._lost_since is not None:
+            return
+        self._target = self.clock
         while self._due and self._due[0][0] <= self._target:
             due, _, happen = heapq.heappop(self._due)
             self._moment = max(self._moment, due)
             happen()
         self._moment = max(self._moment, self._target)
+        self.follow()
 
     @property
     def quiet_until(self) -> float:

@@ -52,6 +52,7 @@ SPOKEN = {
     "VDC": "VDC",
     "MARKETPLACE": "marketplace",
     "MARKETPLACEAPP": "marketplaceapp",
+    "VMGROUP": "vm group",
 }
 
 # The words of "NAME is already taken by NET 0."
@@ -70,10 +71,12 @@ TAKEN_BY = {
     "VDC": "Vdc",
     "MARKETPLACE": "MARKETPLACE",
     "MARKETPLACEAPP": "MARKETPLACEAPP",
+    "VMGROUP": "VMGroup",
 }
 
-# Most kinds answer a taken name with 0x2000; these with 0x4000 and a sentence before it (observed).
-ALLOCATE_KINDS = frozenset({"HOST", "CLUSTER", "IMAGE"})
+# Most kinds answer a taken name with 0x2000; these with 0x4000 and a sentence before it (observed;
+# the marketplaces' by OpenNebula's source).
+ALLOCATE_KINDS = frozenset({"HOST", "CLUSTER", "IMAGE", "MARKETPLACE", "MARKETPLACEAPP"})
 
 
 def not_found(kind: str, oid: int) -> OneError:

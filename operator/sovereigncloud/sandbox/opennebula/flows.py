@@ -4,16 +4,23 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from sovereigncloud.sandbox.opennebula import networking, storage
+from sovereigncloud.sandbox.opennebula import affinity, contents, devices, networking, running, storage
 from sovereigncloud.sandbox.opennebula.cloud import Cloud
 from sovereigncloud.sandbox.opennebula.lifecycle import DEPLOYED, FLOWS, Action, Lcm, State, Step, Where
-from sovereigncloud.sandbox.opennebula.model import Datastore, History, Host, Vm
+from sovereigncloud.sandbox.opennebula.model import History, Host, Vm
+from sovereigncloud.sandbox.opennebula.model_storage import Datastore
 
 # The step that an injected failure names, and what the driver's message begins with (recorded).
 _MESSAGE = {
     Lcm.BOOT_FAILURE: "DEPLOY: ",
     Lcm.PROLOG_FAILURE: "Error executing image transfer script: ",
     Lcm.EPILOG_FAILURE: "Error executing image transfer script: ",
+}
+# Drivers that say why, though the machine is as it was.
+_SAYS = {
+    Lcm.BACKUP: "BACKUP: ",
+    Lcm.BACKUP_POWEROFF: "BACKUP: ",
+    Lcm.RESTORE: "Error executing image transfer script: ",
 }
 
 
@@ -22,12 +29,17 @@ def log_time(cloud: Cloud) -> str:
     return datetime.fromtimestamp(cloud.now, tz=UTC).strftime("%a %b %e %H:%M:%S %Y")
 
 
+_STARTS = frozenset(lcm for lcm in Lcm if lcm.name.startswith("BOOT") and lcm is not Lcm.BOOT_FAILURE)
+_BOOTS = frozenset({Lcm.BOOT, Lcm.BOOT_POWEROFF, Lcm.BOOT_UNDEPLOY})  # a fresh start of the hypervisor's process
+
+
 @dataclass(frozen=True, slots=True)
 class Then:
     """What happens when the last state of a flow is reached, and what is undone where a step fails."""
 
     done: Callable[[], None] = lambda: None
     undo: Callable[[], None] = lambda: None
+    fails: str = ""  # what the hypervisor will say, where that is sure; an injected failure says nothing (observed)
 
 
 _NOTHING = Then()
@@ -60,9 +72,12 @@ def _take(cloud: Cloud, vm: Vm, steps: tuple[Step, ...], serial: int, then: Then
     def leave() -> None:
         if vm.flow != serial:
             return
-        message = cloud.trip(vm.name, step.lcm.name) if step.fails_to else None
+        message = cloud.trip(vm.name, step.lcm.name) or _unreachable(cloud, vm) if step.fails_to else None
+        if step.fails_to is not None and message is None and then.fails:
+            vm.user_template.put("ERROR", f"{log_time(cloud)}: {then.fails}")
+            message = then.fails
         if step.fails_to is not None and message is not None:
-            _fail(cloud, vm, step.fails_to, message)
+            _fail(cloud, vm, step, message)
             then.undo()
             vm.touch()
         else:
@@ -71,8 +86,17 @@ def _take(cloud: Cloud, vm: Vm, steps: tuple[Step, ...], serial: int, then: Then
     cloud.after(getattr(cloud.speeds, step.dwell), leave)
 
 
-def _fail(cloud: Cloud, vm: Vm, where: Where, message: str) -> None:
-    prefix = _MESSAGE.get(where[1])
+def _unreachable(cloud: Cloud, vm: Vm) -> str | None:
+    """What each driver says of a host without power."""
+    host = running.host_of(cloud, vm)
+    return f"ssh: connect to host {host.name} port 22: No route to host" if host and not host.powered else None
+
+
+def _fail(cloud: Cloud, vm: Vm, step: Step, message: str) -> None:
+    where = step.fails_to or vm.where
+    if where[1] is Lcm.RUNNING and vm.dead:
+        where = (State.ACTIVE, Lcm.UNKNOWN)  # it did not end, and nobody can tell
+    prefix = _MESSAGE.get(where[1]) or _SAYS.get(step.lcm)
     if prefix is not None:
         vm.user_template.put("ERROR", f"{log_time(cloud)}: {prefix}{message}")
     enter(cloud, vm, *where)
@@ -80,13 +104,26 @@ def _fail(cloud: Cloud, vm: Vm, where: Where, message: str) -> None:
 
 def enter(cloud: Cloud, vm: Vm, state: State, lcm: Lcm = Lcm.LCM_INIT) -> None:
     """Be in a state, with what belongs to it: capacity on the host, times in the history, resources given back."""
-    vm.state, vm.lcm = state, lcm
+    lost = running.runs(cloud, vm) and vm.lcm is Lcm.UNKNOWN
+    if vm.busy and not vm.dead and contents.guest_runs(vm):
+        contents.scribble(cloud, vm)
+    vm.state, vm.lcm, vm.shown_state = state, lcm, None
+    if lcm is Lcm.PROLOG:
+        contents.copied(cloud, vm)
     cloud.pending.discard(vm.oid)
     _note(cloud, vm)
     if state not in DEPLOYED:
         discharge(cloud, vm)
     if state is State.DONE:
         release(cloud, vm)
+    if lcm in _BOOTS:
+        most = (int(vm.template.get("VCPU_MAX") or vm.vcpu), int(vm.template.get("MEMORY_MAX") or vm.memory))
+        vm.booted = (vm.vcpu, *most)
+    if lcm in _STARTS:
+        vm.dead = vm.gone = False
+    # Nobody reached the host to end it there: oned forgets the machine, and it runs on.
+    vm.wild = vm.wild or (lost and state is State.DONE)
+    running.note(cloud, vm, cloud.now)
     vm.touch()
 
 
@@ -175,6 +212,8 @@ def charge(cloud: Cloud, vm: Vm, host: Host) -> None:
     host.mem_usage += vm.charged[2]
     host.disk_usage += vm.charged[3]
     host.vms.add(vm.oid)
+    if devices.fit(host, devices.requests(vm)):  # who calls has looked; meanwhile another may have taken it
+        devices.assign(host, vm, devices.requests(vm))
 
 
 def discharge(cloud: Cloud, vm: Vm) -> None:
@@ -189,6 +228,7 @@ def discharge(cloud: Cloud, vm: Vm) -> None:
         host.mem_usage -= memory
         host.disk_usage -= disk
         host.vms.discard(vm.oid)
+        devices.give_back(host, vm)
 
 
 def recharge(cloud: Cloud, vm: Vm) -> None:
@@ -241,9 +281,12 @@ def pend(cloud: Cloud, vm: Vm) -> None:
 def release(cloud: Cloud, vm: Vm) -> None:
     """A machine is done: its addresses and images are free."""
     vm.etime = cloud.second
+    vm.sched_actions.clear()
+    cloud.planned.discard(vm.oid)
     for nic in vm.nics:
         networking.give_back(cloud, nic, vm.oid)
     for disk in vm.disks:
         storage.give_back(cloud, disk, vm.oid)
     for group in cloud.security_groups.values():
-        group.vms.discard(vm.oid)
+        group.rollout.discard(vm.oid)
+    affinity.leave(cloud, vm)

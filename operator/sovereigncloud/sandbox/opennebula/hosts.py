@@ -34,6 +34,9 @@ def monitor(cloud: Cloud, host: Host) -> None:
     """The host reports for the first time, or again after it was enabled."""
     if host.oid not in cloud.hosts or host.state in {HostState.DISABLED, HostState.OFFLINE}:
         return
+    if not host.powered:
+        host.state = HostState.ERROR
+        return
     host.state = HostState.MONITORED
     host.total_cpu, host.total_memory, host.max_disk = host.real_cpu, host.real_memory, host.real_disk
     host.monitored_at = cloud.second

@@ -7,33 +7,39 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from sovereigncloud.sandbox.opennebula import hosts
+from sovereigncloud.sandbox.opennebula import devices, federation, hosts
 from sovereigncloud.sandbox.opennebula.access import ALL, RESOURCES, RIGHTS, digest
+from sovereigncloud.sandbox.opennebula.calls import schedule
 from sovereigncloud.sandbox.opennebula.calls.people import new_group
 from sovereigncloud.sandbox.opennebula.calls.rights import add_rule
 from sovereigncloud.sandbox.opennebula.cloud import Cloud, Speeds
-from sovereigncloud.sandbox.opennebula.model import (
+from sovereigncloud.sandbox.opennebula.model import ONEADMIN, Cluster, Permissions, SecurityGroup
+from sovereigncloud.sandbox.opennebula.model_federation import LOCAL_ZONE, Mode
+from sovereigncloud.sandbox.opennebula.model_people import USERS_GROUP, AclRule, Group, User, Vdc, Zone
+from sovereigncloud.sandbox.opennebula.model_storage import (
     DATASTORE_TYPES,
     FILE,
-    ONEADMIN,
     SYSTEM,
-    USERS_GROUP,
-    AclRule,
-    Cluster,
     Datastore,
-    Group,
     MarketApp,
     Marketplace,
-    Permissions,
-    SecurityGroup,
-    User,
-    Vdc,
-    Zone,
 )
-from sovereigncloud.sandbox.opennebula.model import IMAGE as IMAGE_DATASTORE
+from sovereigncloud.sandbox.opennebula.model_storage import IMAGE as IMAGE_DATASTORE
 from sovereigncloud.sandbox.opennebula.template import Template
 
 _STRICT = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True, slots=True)
+class PciSpec:
+    """A PCI device of a hypervisor, by its numbers as lspci shows them. The default is an NVIDIA A10."""
+
+    __pydantic_config__ = _STRICT
+
+    vendor: str = "10de"
+    device: str = "2236"
+    kind: str = "0302"
+    name: str = "GA102GL [A10]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,7 @@ class HostSpec:
     cpu: Annotated[int, Field(ge=0)] = 3200
     memory: Annotated[int, Field(ge=0)] = 128 * 1024 * 1024
     disk: Annotated[int, Field(ge=0)] = 900_000
+    pci: tuple[PciSpec, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +71,19 @@ class TlsSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class FrontEndSpec:
+    """One of several front-ends of a cloud."""
+
+    __pydantic_config__ = _STRICT
+
+    name: str
+    listen: str = "127.0.0.1:0"
+
+
+@dataclass(frozen=True, slots=True)
 class CloudSpec:
-    """A cloud to be made. `listen` is an address and a port, 0 for any: "127.57.131.160:2633"."""
+    """A cloud to be made. `listen` is an address and a port, 0 for any: "127.57.131.160:2633". With several front-ends it
+    is the address that follows whoever leads."""
 
     __pydantic_config__ = _STRICT
 
@@ -75,6 +93,7 @@ class CloudSpec:
     version: str = "7.0.0"
     oneadmin_password: str = field(default="opennebula", repr=False)
     hosts: tuple[HostSpec, ...] = ()
+    front_ends: tuple[FrontEndSpec, ...] = ()
     tls: TlsSpec | None = None
     speeds: Mapping[str, float] = field(default_factory=dict)
     seed: int = 0
@@ -90,8 +109,21 @@ class ListenSpec:
     tls: TlsSpec | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class OnedConfSpec:
+    """FEDERATION of oned.conf."""
+
+    __pydantic_config__ = _STRICT
+
+    mode: Mode
+    zone_id: int = LOCAL_ZONE
+    master_oned: str = ""
+
+
 _SPEC = TypeAdapter(CloudSpec)
 _LISTEN = TypeAdapter(ListenSpec)
+_FRONT_END = TypeAdapter(FrontEndSpec)
+_ONED_CONF = TypeAdapter(OnedConfSpec)
 
 
 def parse_spec(document: Mapping[str, Any]) -> CloudSpec:
@@ -106,6 +138,16 @@ def parse_spec(document: Mapping[str, Any]) -> CloudSpec:
 def parse_listen(document: Mapping[str, Any]) -> ListenSpec:
     """The same, for where it listens."""
     return _parsed(_LISTEN, document, "an address to listen on")
+
+
+def parse_front_end(document: Mapping[str, Any]) -> FrontEndSpec:
+    """The same, for one of several front-ends."""
+    return _parsed(_FRONT_END, document, "a front-end")
+
+
+def parse_oned_conf(document: Mapping[str, Any]) -> OnedConfSpec:
+    """The same, for FEDERATION of oned.conf."""
+    return _parsed(_ONED_CONF, document, "FEDERATION of oned.conf")
 
 
 _T = TypeVar("_T")
@@ -128,7 +170,9 @@ def install(spec: CloudSpec, clock: Callable[[], float] | None = None) -> Cloud:
     speeds = Speeds()
     speeds.update(spec.speeds)
     options: dict[str, Any] = {"clock": clock} if clock is not None else {}
-    cloud = Cloud(spec.name, zone_name=spec.zone_name, version=spec.version, speeds=speeds, seed=spec.seed, **options)
+    cloud = Cloud(spec.name, version=spec.version, speeds=speeds, seed=spec.seed, **options)
+    cloud.act = schedule.perform(cloud)
+    cloud.follow = lambda: federation.follow(cloud)
     _people(cloud, spec.oneadmin_password)
     cloud.clusters[0] = Cluster(
         0, "default", template=Template({"RESERVED_CPU": [""], "RESERVED_MEM": [""]}), datastores={0, 1, 2}
@@ -146,13 +190,17 @@ def install(spec: CloudSpec, clock: Callable[[], float] | None = None) -> Cloud:
     for wanted in spec.hosts:
         host = hosts.add(cloud, wanted.name, wanted.im_mad, wanted.vmm_mad, 0)
         host.real_cpu, host.real_memory, host.real_disk = wanted.cpu, wanted.memory, wanted.disk
+        host.pci = [
+            devices.device(slot, one.vendor, one.device, one.kind, one.name) for slot, one in enumerate(wanted.pci)
+        ]
     cloud.speeds.host_race_window = window
     return cloud
 
 
 def set_endpoint(cloud: Cloud, endpoint: str) -> None:
-    """The address under which the zone knows itself."""
-    cloud.zones[0].template.put("ENDPOINT", endpoint)
+    """The address under which a standalone zone knows itself; in a federation it is what somebody wrote there."""
+    if cloud.federation.conf.mode is Mode.STANDALONE:
+        cloud.zones[0].template.put("ENDPOINT", endpoint)
 
 
 def _people(cloud: Cloud, password: str) -> None:

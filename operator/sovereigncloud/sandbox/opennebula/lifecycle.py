@@ -75,9 +75,23 @@ class Lcm(IntEnum):
     HOTPLUG_RESIZE = 66
     HOTPLUG_SAVEAS_UNDEPLOYED = 67
     HOTPLUG_SAVEAS_STOPPED = 68
+    BACKUP = 69
+    BACKUP_POWEROFF = 70
+    RESTORE = 71
 
 
 FAILURES = frozenset({Lcm.BOOT_FAILURE, Lcm.PROLOG_FAILURE, Lcm.EPILOG_FAILURE})
+
+# A hypervisor's process is there: from the boot until the guest is down. UNKNOWN: oned cannot tell, so it counts.
+GUEST_RUNS = frozenset(
+    {
+        *(Lcm.BOOT, Lcm.BOOT_POWEROFF, Lcm.BOOT_SUSPENDED, Lcm.BOOT_STOPPED, Lcm.BOOT_UNDEPLOY, Lcm.BOOT_MIGRATE),
+        *(Lcm.RUNNING, Lcm.UNKNOWN, Lcm.MIGRATE, Lcm.SAVE_STOP, Lcm.SAVE_SUSPEND, Lcm.SAVE_MIGRATE),
+        *(Lcm.SHUTDOWN, Lcm.SHUTDOWN_POWEROFF, Lcm.SHUTDOWN_UNDEPLOY),
+        *(Lcm.HOTPLUG, Lcm.HOTPLUG_NIC, Lcm.HOTPLUG_SNAPSHOT, Lcm.HOTPLUG_RESIZE, Lcm.HOTPLUG_SAVEAS),
+        *(Lcm.DISK_SNAPSHOT, Lcm.DISK_SNAPSHOT_DELETE, Lcm.DISK_RESIZE, Lcm.BACKUP),
+    }
+)
 
 # On a host, so that capacity is taken there.
 DEPLOYED = frozenset({State.ACTIVE, State.POWEROFF, State.SUSPENDED})
@@ -112,6 +126,11 @@ class Action(IntEnum):
     SNAPSHOT_REVERT = 39
     DISK_SAVEAS = 40
     DISK_SNAPSHOT_REVERT = 41
+    BACKUP = 50
+    NIC_UPDATE = 51
+    PCI_ATTACH = 58
+    PCI_DETACH = 59
+    RESTORE = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +212,9 @@ FLOWS: Mapping[str, tuple[Step, ...]] = {
     "saveas-suspended": (_active(Lcm.HOTPLUG_SAVEAS_SUSPENDED, "saveas"), Step(State.SUSPENDED)),
     "saveas-undeployed": (_active(Lcm.HOTPLUG_SAVEAS_UNDEPLOYED, "saveas"), Step(State.UNDEPLOYED)),
     "saveas-stopped": (_active(Lcm.HOTPLUG_SAVEAS_STOPPED, "saveas"), Step(State.STOPPED)),
+    "backup": (_back(Lcm.BACKUP, "backup"), _RUNNING),
+    "backup-poweroff": _off(Lcm.BACKUP_POWEROFF, "backup"),
+    "restore": _off(Lcm.RESTORE, "backup"),
     "terminate": (_back(Lcm.SHUTDOWN, "shutdown"), _EPILOG, _DONE),
     "epilog": (_EPILOG, _DONE),
     "done": (_DONE,),

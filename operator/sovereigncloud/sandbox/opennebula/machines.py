@@ -3,30 +3,50 @@
 import uuid
 from dataclasses import dataclass
 
+from sovereigncloud.sandbox.opennebula import (
+    affinity,
+    backups,
+    devices,
+    flows,
+    networking,
+    placement,
+    planned,
+    quota,
+    scheduler,
+    storage,
+)
 from sovereigncloud.sandbox.opennebula import context as guest_context
-from sovereigncloud.sandbox.opennebula import flows, networking, quota, scheduler, storage
 from sovereigncloud.sandbox.opennebula.access import USE, Caller, authorize, authorize_create
 from sovereigncloud.sandbox.opennebula.cloud import Cloud, invalid_name
 from sovereigncloud.sandbox.opennebula.errors import OneError, internal, unauthorized
 from sovereigncloud.sandbox.opennebula.lifecycle import State
-from sovereigncloud.sandbox.opennebula.model import Image, ImageState, Vm, VNet
+from sovereigncloud.sandbox.opennebula.model import SecurityGroup, Vm, VNet
+from sovereigncloud.sandbox.opennebula.model_storage import COPYING, Image, ImageState
+from sovereigncloud.sandbox.opennebula.named_by_devices import image_of, network_of
 from sovereigncloud.sandbox.opennebula.template import Template, Vector
 
 # Users outside oneadmin's group may not set these (oned.conf: VM_RESTRICTED_ATTR).
+_BANDWIDTHS = tuple(f"{way}BOUND_{what}" for way in ("IN", "OUT") for what in ("AVG_BW", "PEAK_BW", "PEAK_KB"))
+_THROUGHPUTS = tuple(
+    f"{way}_{unit}_SEC{limit}"
+    for way in ("TOTAL", "READ", "WRITE")
+    for unit in ("BYTES", "IOPS")
+    for limit in ("", "_MAX", "_MAX_LENGTH")
+)
 RESTRICTED = frozenset(
     {
         "CONTEXT/FILES",
-        "NIC/MAC",
-        "NIC/VLAN_ID",
-        "NIC/BRIDGE",
-        "NIC/FILTER",
-        "NIC/FILTER_IP_SPOOFING",
-        "NIC/FILTER_MAC_SPOOFING",
-        "NIC/INBOUND_AVG_BW",
-        "NIC/OUTBOUND_AVG_BW",
-        "DISK/TOTAL_BYTES_SEC",
-        "DISK/TOTAL_IOPS_SEC",
-        "DISK/ORIGINAL_SIZE",
+        *(
+            f"NIC/{name}"
+            for name in ("MAC", "VLAN_ID", "BRIDGE", "FILTER", "FILTER_IP_SPOOFING", "FILTER_MAC_SPOOFING")
+        ),
+        *(f"NIC/{name}" for name in (*_BANDWIDTHS, "OPENNEBULA_MANAGED", "EXTERNAL", "VLAN_TAGGED_ID")),
+        *(f"NIC_ALIAS/{name}" for name in ("MAC", "VLAN_ID", "BRIDGE", *_BANDWIDTHS, "OPENNEBULA_MANAGED")),
+        *(f"NIC_DEFAULT/{name}" for name in ("MAC", "VLAN_ID", "BRIDGE", "FILTER", "EXTERNAL")),
+        *(
+            f"DISK/{name}"
+            for name in (*_THROUGHPUTS, "SIZE_IOPS_SEC", "OPENNEBULA_MANAGED", "ORIGINAL_SIZE", "SIZE_PREV")
+        ),
         "DEPLOY_ID",
         "CPU_COST",
         "MEMORY_COST",
@@ -35,6 +55,11 @@ RESTRICTED = frozenset(
         "EMULATOR",
         "RAW/DATA",
         "USER_PRIORITY",
+        "USER_INPUTS/CPU",
+        "USER_INPUTS/MEMORY",
+        "USER_INPUTS/VCPU",
+        "TOPOLOGY/PIN_POLICY",
+        "TOPOLOGY/HUGEPAGE_SIZE",
     }
 )
 # What moves from the user's template into oned's own.
@@ -45,6 +70,7 @@ _WELL_KNOWN = (
     "GRAPHICS",
     "INPUT",
     "MEMORY_MAX",
+    "MEMORY_RESIZE_MODE",
     "MEMORY_SLOTS",
     "NIC_DEFAULT",
     "NUMA_NODE",
@@ -66,20 +92,31 @@ class Request:
     template: Template
     hold: bool = False
     template_id: int | None = None
+    checked: bool = False  # what is restricted was looked at when its template was made
 
 
-def check_restricted(caller: Caller, template: Template, what: str) -> None:
-    """Refuse what only oneadmin may set.
+def check_restricted(caller: Caller, template: Template, what: str, base: Template | None = None) -> None:
+    """Refuse what only oneadmin may set; what stands in `base` already may stay.
 
     Raises:
         OneError: 0x200, naming the attribute.
     """
     if caller.admin:
         return
+    allowed = _restricted_values(base) if base is not None else []
+    for path, value in _restricted_values(template):
+        if (path, value) not in allowed:
+            raise unauthorized(caller.uid, f"{what} includes a restricted attribute {path}")
+
+
+def _restricted_values(template: Template) -> list[tuple[str, str]]:
+    found = []
     for name, value in template:
-        for path in [name] if isinstance(value, str) else [name, *(f"{name}/{key}" for key in value)]:
-            if path in RESTRICTED:
-                raise unauthorized(caller.uid, f"{what} includes a restricted attribute {path}")
+        if name in RESTRICTED:
+            found.append((name, str(value)))
+        if isinstance(value, dict):
+            found += [(f"{name}/{key}", text) for key, text in value.items() if f"{name}/{key}" in RESTRICTED]
+    return found
 
 
 def allocate(cloud: Cloud, caller: Caller, request: Request) -> Vm:
@@ -89,13 +126,16 @@ def allocate(cloud: Cloud, caller: Caller, request: Request) -> Vm:
         OneError: 0x200 not authorised or quota; 0x2000 what makes no machine.
     """
     template = request.template
-    check_restricted(caller, template, "VM Template")
+    if not request.checked:
+        check_restricted(caller, template, "VM Template")
     authorize_create(cloud, caller, "VM")
-    networks = [_network(cloud, caller, nic) for nic in template.vectors("NIC")]
-    images = [_image(cloud, caller, disk) for disk in template.vectors("DISK")]
+    networks = [network_of(cloud, caller, nic) for nic in template.vectors("NIC")]
+    images = [image_of(cloud, caller, disk) for disk in template.vectors("DISK")]
     owner = quota.Owner(caller.uid, caller.gid)
+    _check_group(cloud, caller, template)
     cpu, memory = _float(template.get("CPU")), _float(template.get("MEMORY"))
-    use = quota.machine_use(cpu, int(memory), template.vectors("NIC"), template.vectors("DISK"))
+    parts = template.vectors("NIC"), template.vectors("DISK")
+    use = quota.machine_use(cpu, int(memory), *parts, len(template.vectors("PCI")))
     quota.check(cloud, caller, owner, use)
 
     vm = Vm(
@@ -118,11 +158,45 @@ def allocate(cloud: Cloud, caller: Caller, request: Request) -> Vm:
         vm.template.put("TEMPLATE_ID", str(request.template_id))
     if request.hold:
         vm.template.put("SUBMIT_ON_HOLD", "YES")
+    actions = _planned(cloud, template)
+    devices.take_over(vm)
     _take_devices(cloud, vm, networks, images)
-    _finish(cloud, caller, vm)
+    for vector in template.vectors("BACKUP_CONFIG"):
+        backups.configure(vm, vector, append=False)
+    template.pop("BACKUP_CONFIG")
+    try:
+        _finish(cloud, caller, vm)
+        _join_group(cloud, vm)
+    except OneError:
+        give_all_back(cloud, vm)
+        raise
     cloud.vms[vm.oid] = vm
+    for one in actions:
+        planned.add(cloud, vm, one)
     _start(cloud, vm)
     return vm
+
+
+def _check_group(cloud: Cloud, caller: Caller, template: Template) -> None:
+    for vector in template.vectors("VMGROUP"):
+        group = affinity.find(cloud, vector, caller.uid)
+        if group is not None:
+            authorize(cloud, caller, USE, group)
+
+
+def _join_group(cloud: Cloud, vm: Vm) -> None:
+    vectors = [one for one in vm.user_template.pop("VMGROUP") if isinstance(one, dict)]
+    if vectors:
+        affinity.join(cloud, vm, vectors[0])
+
+
+def _planned(cloud: Cloud, template: Template) -> list[Vector]:
+    try:
+        actions = [planned.read(one, cloud.second) for one in template.vectors("SCHED_ACTION")]
+    except planned.PlanError as error:
+        raise internal(str(error)) from error
+    template.pop("SCHED_ACTION")
+    return actions
 
 
 def _float(text: str) -> float:
@@ -155,64 +229,6 @@ def _set_name_and_size(vm: Vm, template: Template) -> None:
 # ---------------------------------------------------------------------------------------------------- disks and NICs
 
 
-def _network(cloud: Cloud, caller: Caller, nic: Vector) -> VNet | None:
-    if nic.get("NETWORK_MODE", "").upper() == "AUTO":
-        candidates = [one for one in cloud.vnets.values() if any(len(r.leases) < r.size for r in one.ranges)]
-        if not candidates:
-            raise internal("No network for a NIC with NETWORK_MODE = auto")
-        nic["NETWORK_ID"] = str(candidates[0].oid)
-    text, name = nic.get("NETWORK_ID", ""), nic.get("NETWORK", "")
-    if text:
-        found = cloud.vnets.get(int(text)) if text.isdecimal() else None
-        if found is None:
-            raise internal(f"Virtual network with ID: {text} does not exist")
-    elif name:
-        uid = _owner(cloud, nic, "NETWORK", caller)
-        found = cloud.named(cloud.vnets, name, uid)
-        if found is None:
-            raise internal(
-                f"User {uid} does not own a network with name: {name} . "
-                "Set NETWORK_UNAME or NETWORK_UID of owner in NIC."
-            )
-    else:
-        return None
-    authorize(cloud, caller, USE, found)
-    nic["NETWORK_ID"] = str(found.oid)
-    return found
-
-
-def _image(cloud: Cloud, caller: Caller, disk: Vector) -> Image | None:
-    text, name = disk.get("IMAGE_ID", ""), disk.get("IMAGE", "")
-    if text:
-        found = cloud.images.get(int(text)) if text.isdecimal() else None
-        if found is None:
-            raise internal(f"Image with ID: {text} does not exist")
-    elif name:
-        uid = _owner(cloud, disk, "IMAGE", caller)
-        found = cloud.named(cloud.images, name, uid)
-        if found is None:
-            raise internal(
-                f"User {uid} does not own an image with name: {name} . Set IMAGE_UNAME or IMAGE_UID of owner in DISK."
-            )
-    else:
-        return None
-    authorize(cloud, caller, USE, found)
-    disk["IMAGE_ID"] = str(found.oid)
-    return found
-
-
-def _owner(cloud: Cloud, device: Vector, what: str, caller: Caller) -> int:
-    if device.get(f"{what}_UID", "").isdecimal():
-        return int(device[f"{what}_UID"])
-    name = device.get(f"{what}_UNAME", "")
-    if not name:
-        return caller.uid
-    user = cloud.named(cloud.users, name)
-    if user is None:
-        raise internal(f"User {name} does not exist")
-    return user.oid
-
-
 def _take_devices(cloud: Cloud, vm: Vm, networks: list[VNet | None], images: list[Image | None]) -> None:
     template = vm.user_template
     nics, disks = template.pop("NIC"), template.pop("DISK")
@@ -224,11 +240,16 @@ def _take_devices(cloud: Cloud, vm: Vm, networks: list[VNet | None], images: lis
             if isinstance(disk, dict):
                 take_disk(cloud, vm, image, disk)
     except OneError:
-        for nic in vm.nics:
-            networking.give_back(cloud, nic, vm.oid)
-        for disk in vm.disks:
-            storage.give_back(cloud, disk, vm.oid)
+        give_all_back(cloud, vm)
         raise
+
+
+def give_all_back(cloud: Cloud, vm: Vm) -> None:
+    """A machine that could not be made has nothing."""
+    for nic in vm.nics:
+        networking.give_back(cloud, nic, vm.oid)
+    for disk in vm.disks:
+        storage.give_back(cloud, disk, vm.oid)
 
 
 def take_nic(vm: Vm, network: VNet | None, nic: Vector) -> None:
@@ -248,8 +269,8 @@ def take_nic(vm: Vm, network: VNet | None, nic: Vector) -> None:
     vm.template.add("NIC", nic)
 
 
-def take_disk(cloud: Cloud, vm: Vm, image: Image | None, disk: Vector) -> None:
-    """Give a machine a disk.
+def take_disk(cloud: Cloud, vm: Vm, image: Image | None, disk: Vector, *, attach: bool = False) -> None:
+    """Give a machine a disk; with `attach`, one that stands on a host already.
 
     Raises:
         OneError: 0x2000, the image cannot be used, or the disk cannot be made.
@@ -260,7 +281,7 @@ def take_disk(cloud: Cloud, vm: Vm, image: Image | None, disk: Vector) -> None:
     for key in ("IMAGE_UNAME", "IMAGE_UID"):
         disk.pop(key, None)
     if image is not None:
-        storage.lend(cloud, image, disk, vm.oid)
+        storage.lend(cloud, image, disk, vm.oid, attach=attach)
     else:
         storage.volatile(cloud, disk)
     disk.setdefault("TARGET", _target(disk["DEV_PREFIX"], {one.get("TARGET", "") for one in vm.disks}))
@@ -279,8 +300,8 @@ def devices_for(
     Raises:
         OneError: 0x2000 there is no such network or image; 0x200 not to be used.
     """
-    nics = [(_network(cloud, caller, nic), nic) for nic in template.vectors("NIC")]
-    disks = [(_image(cloud, caller, disk), disk) for disk in template.vectors("DISK")]
+    nics = [(network_of(cloud, caller, nic), nic) for nic in template.vectors("NIC")]
+    disks = [(image_of(cloud, caller, disk), disk) for disk in template.vectors("DISK")]
     return nics, disks
 
 
@@ -296,32 +317,40 @@ def _finish(cloud: Cloud, caller: Caller, vm: Vm) -> None:
     vm.user_template.pop("CONTEXT")
     if context is not None:
         guest_context.set_context(cloud, caller, vm, context)
-    template.put("AUTOMATIC_DS_REQUIREMENTS", '("CLUSTERS/ID" @> 0)')
-    if vm.nics:
-        template.put("AUTOMATIC_NIC_REQUIREMENTS", '("CLUSTERS/ID" @> 0)')
-    template.put("AUTOMATIC_REQUIREMENTS", "(CLUSTER_ID = 0) & !(PIN_POLICY = PINNED)")
+    placement.require(cloud, vm)
     set_security_rules(cloud, vm)
 
 
 def set_security_rules(cloud: Cloud, vm: Vm) -> None:
     """The rules of all security groups of the machine's NICs, copied into it."""
     vm.template.pop("SECURITY_GROUP_RULE")
-    groups = sorted({int(group) for nic in vm.nics for group in nic.get("SECURITY_GROUPS", "").split(",") if group})
-    for oid in groups:
-        group = cloud.security_groups.get(oid)
-        if group is None:
+    groups = {int(group) for nic in vm.nics for group in nic.get("SECURITY_GROUPS", "").split(",") if group}
+    for oid, group in sorted(cloud.security_groups.items()):
+        if oid not in groups:
+            group.rollout.discard(vm.oid)
             continue
-        group.vms.add(vm.oid)
-        for rule in group.template.vectors("RULE"):
-            named = {"SECURITY_GROUP_ID": str(oid), "SECURITY_GROUP_NAME": group.name}
-            vm.template.add("SECURITY_GROUP_RULE", {**rule, **named})
+        if vm.oid not in group.rollout:
+            group.rollout.updated.add(vm.oid)
+        add_rules(vm, group)
+
+
+def add_rules(vm: Vm, group: SecurityGroup) -> None:
+    """The rules of one group, in place of those that the machine had of it."""
+    named = {"SECURITY_GROUP_ID": str(group.oid), "SECURITY_GROUP_NAME": group.name}
+    others = [
+        rule
+        for rule in vm.template.vectors("SECURITY_GROUP_RULE")
+        if rule.get("SECURITY_GROUP_ID") != named["SECURITY_GROUP_ID"]
+    ]
+    own = [{**rule, **named} for rule in group.template.vectors("RULE")]
+    vm.template.put("SECURITY_GROUP_RULE", *others, *own)
 
 
 # -------------------------------------------------------------------------------------------------------------- start
 
 
 def _start(cloud: Cloud, vm: Vm) -> None:
-    copying = [one for one in _images(cloud, vm) if one.state is ImageState.LOCKED]
+    copying = [one for one in _images(cloud, vm) if one.state in COPYING]
     if copying:
         flows.enter(cloud, vm, State.CLONING)
         for image in copying:
@@ -351,5 +380,5 @@ def images_settled(cloud: Cloud, vm: Vm) -> None:
         return
     if any(one.state is ImageState.ERROR for one in images):
         flows.enter(cloud, vm, State.CLONING_FAILURE)
-    elif not any(one.state is ImageState.LOCKED for one in images):
+    elif not any(one.state in COPYING for one in images):
         wait(cloud, vm)

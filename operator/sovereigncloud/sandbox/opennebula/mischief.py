@@ -6,15 +6,29 @@ Each is a function of the cloud, and a named entry of MISCHIEF for the admin doo
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sovereigncloud.sandbox.opennebula import flows, networking, scheduler, storage
+from sovereigncloud.sandbox.opennebula import (
+    devices,
+    federation,
+    flows,
+    networking,
+    scheduler,
+    shared_tables,
+    storage,
+    vnets,
+)
 from sovereigncloud.sandbox.opennebula.access import digest
 from sovereigncloud.sandbox.opennebula.calls.infrastructure import set_host_status
 from sovereigncloud.sandbox.opennebula.calls.network import remove
-from sovereigncloud.sandbox.opennebula.cloud import Cloud, Sabotage
+from sovereigncloud.sandbox.opennebula.cloud import Cloud, Published, Sabotage
+from sovereigncloud.sandbox.opennebula.content_mischief import CONTENT_MISCHIEF
 from sovereigncloud.sandbox.opennebula.context import set_network_context
+from sovereigncloud.sandbox.opennebula.federation_mischief import FEDERATION_MISCHIEF
 from sovereigncloud.sandbox.opennebula.lifecycle import Lcm, State
+from sovereigncloud.sandbox.opennebula.loss import LOSS_MISCHIEF
 from sovereigncloud.sandbox.opennebula.methods import POOLS
-from sovereigncloud.sandbox.opennebula.model import Host, HostState, Image, PoolObject, User, Vm, VNet
+from sovereigncloud.sandbox.opennebula.model import Host, HostState, PoolObject, Vm, VNet
+from sovereigncloud.sandbox.opennebula.model_people import User
+from sovereigncloud.sandbox.opennebula.model_storage import AppState, Image, MarketApp
 
 Which = int | str
 
@@ -25,6 +39,8 @@ def find(cloud: Cloud, kind: str, which: Which) -> Any:
     Raises:
         LookupError: there is none.
     """
+    if kind in shared_tables.KINDS:  # somebody's call at a slave would end at the master
+        cloud = federation.home(cloud)
     pool: dict[int, PoolObject] = cloud.pools[kind]
     if isinstance(which, int):
         if which in pool:
@@ -95,6 +111,28 @@ def set_state(cloud: Cloud, vm: Which, state: str, lcm: str = "LCM_INIT") -> Non
     flows.enter(cloud, one, State[state], Lcm[lcm])
 
 
+def set_unknown_state(cloud: Cloud, vm: Which, state: int, lcm: int = 0) -> None:
+    """A machine is found in a state that no version so far had: what a later OpenNebula might say."""
+    one = _vm(cloud, vm)
+    one.flow += 1
+    one.shown_state = (state, lcm)
+    one.touch()
+
+
+def add_unknown_elements(cloud: Cloud, vm: Which, xml: str = "<NOVELTY><DEEP>1</DEEP></NOVELTY>") -> None:
+    """A machine has elements that no version so far had; an empty text takes them away."""
+    one = _vm(cloud, vm)
+    one.more_xml = xml
+    one.touch()
+
+
+def set_version(cloud: Cloud, version: str) -> None:
+    """The front-end was upgraded, or put back to what it was before: 6.10.0, 7.0.0, 7.2.0, 7.4.0 or another."""
+    cloud.version = version
+    for vm in cloud.vms.values():
+        vm.touch()
+
+
 def edit_user_template(cloud: Cloud, vm: Which, attributes: Mapping[str, str]) -> None:
     """Somebody writes into a machine's USER_TEMPLATE; an empty value removes."""
     one = _vm(cloud, vm)
@@ -108,9 +146,9 @@ def edit_user_template(cloud: Cloud, vm: Which, attributes: Mapping[str, str]) -
 
 def fail_next(cloud: Cloud, step: str, message: str = "injected", count: int = 1, name: str = "") -> None:
     """The driver will fail: `step` is the name of an LCM state (PROLOG, BOOT, EPILOG, SHUTDOWN_POWEROFF, HOTPLUG, ...)
-    or IMAGE."""
+    IMAGE, APP or UPDATESG."""
     cloud.advance()
-    if step != "IMAGE":
+    if step not in {"IMAGE", "APP", "UPDATESG"}:
         _ = Lcm[step]  # refuses what is no state
     cloud.sabotage.append(Sabotage(step, message, count, name))
 
@@ -149,6 +187,15 @@ def break_host(cloud: Cloud, host: Which) -> None:
             flows.enter(cloud, vm, State.ACTIVE, Lcm.UNKNOWN)
 
 
+def plug_device(
+    cloud: Cloud, host: Which, vendor: str = "10de", device: str = "2236", kind: str = "0302", name: str = ""
+) -> None:
+    """A PCI device is put into a host."""
+    one = _host(cloud, host)
+    one.pci.append(devices.device(len(one.pci), vendor, device, kind, name))
+    scheduler.arm(cloud)
+
+
 def delete_host(cloud: Cloud, host: Which) -> None:
     """A host is gone from OpenNebula, whatever ran there."""
     one = _host(cloud, host)
@@ -171,7 +218,7 @@ def edit_vnet(cloud: Cloud, vnet: Which, attributes: Mapping[str, str]) -> None:
             template.put(name.upper(), value)
         else:
             template.pop(name.upper())
-    networking.update_well_known(one, template)
+    vnets.update_well_known(one, template)
 
 
 def resize_range(cloud: Cloud, vnet: Which, size: int, ar: int = 0) -> None:
@@ -196,6 +243,19 @@ def delete_image(cloud: Cloud, image: Which) -> None:
     cloud.images.pop(one.oid, None)
 
 
+def publish(cloud: Cloud, url: str, size: int, md5: str = "", sha1: str = "") -> None:
+    """Something is behind a URL from now on: so many MB, and the hashes that a copy is compared with."""
+    cloud.published[url] = Published(size, md5, sha1)
+
+
+def break_app(cloud: Cloud, app: Which, message: str = "injected") -> None:
+    """An app of a marketplace is in ERROR."""
+    cloud.advance()
+    one: MarketApp = find(cloud, "MARKETPLACEAPP", app)
+    one.state = AppState.ERROR
+    one.template.put("ERROR", message)
+
+
 def break_image(cloud: Cloud, image: Which, message: str = "injected") -> None:
     """An image is in ERROR."""
     cloud.advance()
@@ -211,6 +271,8 @@ def rename(cloud: Cloud, kind: str, which: Which, name: str) -> None:
     one.name = name
     if isinstance(one, Vm):
         one.touch()
+    if kind in shared_tables.KINDS:
+        federation.note(federation.home(cloud))
 
 
 def change_password(cloud: Cloud, password: str, user: str = "oneadmin") -> None:
@@ -219,6 +281,7 @@ def change_password(cloud: Cloud, password: str, user: str = "oneadmin") -> None
     one: User = find(cloud, "USER", user)
     one.password = digest(password)
     one.tokens = []
+    federation.note(federation.home(cloud))
 
 
 def empty_pool(cloud: Cloud, method: str = "one.vmpool.infoextended", *, empty: bool = True) -> None:
@@ -255,20 +318,29 @@ MISCHIEF: Mapping[str, Callable[..., None]] = {
     "vm-detach-nic": detach_nic,
     "vm-set-state": set_state,
     "vm-edit": edit_user_template,
+    "vm-set-unknown-state": set_unknown_state,
+    "vm-add-unknown-elements": add_unknown_elements,
+    "version": set_version,
     "fail-next": fail_next,
     "host-disable": disable_host,
     "host-enable": enable_host,
     "host-offline": offline_host,
     "host-break": break_host,
     "host-delete": delete_host,
+    "host-plug-device": plug_device,
     "vnet-edit": edit_vnet,
     "vnet-resize-range": resize_range,
     "vnet-delete": delete_vnet,
     "image-delete": delete_image,
     "image-break": break_image,
+    "app-break": break_app,
+    "publish": publish,
     "rename": rename,
     "change-password": change_password,
     "empty-pool": empty_pool,
     "down": set_down,
     "stall-scheduler": stall_scheduler,
+    **CONTENT_MISCHIEF,
+    **FEDERATION_MISCHIEF,
+    **LOSS_MISCHIEF,
 }

@@ -1,6 +1,5 @@
 """The objects that a cloud holds."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
 from ipaddress import IPv4Address
@@ -11,7 +10,6 @@ from sovereigncloud.sandbox.opennebula.template import Template, Vector
 
 ONEADMIN = 0
 ONEADMIN_GROUP = 0
-USERS_GROUP = 1
 
 
 class HostState(IntEnum):
@@ -33,25 +31,7 @@ class NetState(IntEnum):
     LOCK_DELETE = 3
     DONE = 4
     ERROR = 5
-
-
-class ImageState(IntEnum):
-    """IMAGE STATE."""
-
-    INIT = 0
-    READY = 1
-    USED = 2
-    DISABLED = 3
-    LOCKED = 4
-    ERROR = 5
-    CLONE = 6
-    DELETE = 7
-    USED_PERS = 8
-
-
-IMAGE_TYPES = ("OS", "CDROM", "DATABLOCK", "KERNEL", "RAMDISK", "CONTEXT", "BACKUP", "FILESYSTEM")
-IMAGE, SYSTEM, FILE, BACKUP = range(4)
-DATASTORE_TYPES = {"IMAGE_DS": IMAGE, "SYSTEM_DS": SYSTEM, "FILE_DS": FILE, "BACKUP_DS": BACKUP}
+    UPDATE_FAILURE = 6
 
 
 @dataclass(slots=True)
@@ -127,29 +107,37 @@ class Host(PoolObject):
     mem_usage: int = 0
     disk_usage: int = 0
     vms: set[int] = field(default_factory=set)
+    pci: list[Vector] = field(default_factory=list)
     monitored_at: int = 0
+    without_power: set[str] = field(default_factory=set)  # why: what oned knows of that, it knows from monitoring
     dispatched: int = 0
+
+    @property
+    def powered(self) -> bool:
+        return not self.without_power
 
 
 @dataclass(slots=True)
-class Datastore(PoolObject):
-    """Sizes in MB; 0 until the first monitoring."""
+class Rollout:
+    """How far a change has come to the machines that it concerns."""
 
-    kind: ClassVar[str] = "DATASTORE"
-
-    ds_mad: str = "fs"
-    tm_mad: str = "ssh"
-    type: int = IMAGE
-    enabled: bool = True
-    clusters: set[int] = field(default_factory=lambda: {0})
-    images: set[int] = field(default_factory=set)
-    capacity: int = 900_000
-    total_mb: int = 0
-    used_mb: int = 0
+    updated: set[int] = field(default_factory=set)
+    outdated: set[int] = field(default_factory=set)
+    updating: set[int] = field(default_factory=set)
+    error: set[int] = field(default_factory=set)
+    serial: int = 0  # of the last change: an older one goes no further
 
     @property
-    def free_mb(self) -> int:
-        return max(0, self.total_mb - self.used_mb)
+    def all(self) -> set[int]:
+        return self.updated | self.outdated | self.updating | self.error
+
+    def __contains__(self, oid: int) -> bool:
+        return oid in self.updated or oid in self.outdated or oid in self.updating or oid in self.error
+
+    def discard(self, oid: int) -> None:
+        """A machine has it no longer."""
+        for some in (self.updated, self.outdated, self.updating, self.error):
+            some.discard(oid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +196,7 @@ class VNet(PoolObject):
     clusters: set[int] = field(default_factory=set)
     ranges: list[AddressRange] = field(default_factory=list)
     next_ar: int = 0
+    rollout: Rollout = field(default_factory=Rollout)
 
     @property
     def used_leases(self) -> int:
@@ -219,124 +208,10 @@ class VNet(PoolObject):
 
 
 @dataclass(slots=True)
-class Image(PoolObject):
-    kind: ClassVar[str] = "IMAGE"
-
-    type: int = 0
-    persistent: bool = False
-    regtime: int = 0
-    modtime: int = 0
-    source: str = ""
-    path: str = ""
-    format: str = "raw"
-    fs: str = ""
-    size: int = 0
-    state: ImageState = ImageState.LOCKED
-    datastore_id: int = 1
-    datastore: str = "default"
-    vms: set[int] = field(default_factory=set)
-    clones: set[int] = field(default_factory=set)
-    cloning_id: int = -1
-    waiting: list[Callable[[], None]] = field(default_factory=list)  # until it is copied, or broken
-
-
-@dataclass(slots=True)
-class VmTemplate(PoolObject):
-    kind: ClassVar[str] = "TEMPLATE"
-
-    regtime: int = 0
-
-
-@dataclass(slots=True)
 class SecurityGroup(PoolObject):
     kind: ClassVar[str] = "SECGROUP"
 
-    vms: set[int] = field(default_factory=set)
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A login token; -1 never expires."""
-
-    token: str
-    expires: int
-    egid: int
-
-
-Quotas = dict[str, list[Vector]]  # DATASTORE, NETWORK, VM, IMAGE -> limits
-
-
-@dataclass(slots=True)
-class User(PoolObject):
-    kind: ClassVar[str] = "USER"
-
-    password: str = ""  # hexadecimal SHA-256
-    driver: str = "core"
-    enabled: bool = True
-    groups: set[int] = field(default_factory=set)
-    tokens: list[Token] = field(default_factory=list)
-    quotas: Quotas = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Group(PoolObject):
-    kind: ClassVar[str] = "GROUP"
-
-    admins: set[int] = field(default_factory=set)
-    quotas: Quotas = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Zone(PoolObject):
-    kind: ClassVar[str] = "ZONE"
-
-    enabled: bool = True
-
-
-@dataclass(slots=True)
-class Vdc(PoolObject):
-    """Resources are pairs (zone id, object id); -10 means all."""
-
-    kind: ClassVar[str] = "VDC"
-
-    groups: set[int] = field(default_factory=set)
-    clusters: set[tuple[int, int]] = field(default_factory=set)
-    hosts: set[tuple[int, int]] = field(default_factory=set)
-    datastores: set[tuple[int, int]] = field(default_factory=set)
-    vnets: set[tuple[int, int]] = field(default_factory=set)
-
-
-@dataclass(slots=True)
-class Marketplace(PoolObject):
-    kind: ClassVar[str] = "MARKETPLACE"
-
-    market_mad: str = "one"
-    apps: set[int] = field(default_factory=set)
-
-
-@dataclass(slots=True)
-class MarketApp(PoolObject):
-    kind: ClassVar[str] = "MARKETPLACEAPP"
-
-    market_id: int = 0
-    regtime: int = 0
-    source: str = ""
-    md5: str = ""
-    size: int = 0
-    description: str = ""
-    version: str = ""
-    format: str = "qcow2"
-    app_template: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class AclRule:
-    """A rule as three numbers, in OpenNebula's own encoding."""
-
-    user: int
-    resource: int
-    rights: int
-    zone: int
+    rollout: Rollout = field(default_factory=Rollout)
 
 
 @dataclass(slots=True)
@@ -390,10 +265,21 @@ class Vm(PoolObject):
     user_template: Template = field(default_factory=Template)
     history: list[History] = field(default_factory=list)
     sched_actions: list[Vector] = field(default_factory=list)
+    backup_config: Vector = field(default_factory=dict)
+    backup_ids: set[int] = field(default_factory=set)
+    contents: dict[str, str] = field(default_factory=dict)  # digest by DISK_ID, of what is no persistent image
+    snapshot_contents: dict[tuple[int, int], str] = field(default_factory=dict)  # by disk and snapshot
+    dead: bool = False  # its process went with the power of its host, whatever oned knows
+    gone: bool = False  # and does not come back with it
+    wild: bool = False  # its process is there, though oned has forgotten it
+    busy: bool = False  # the guest writes all the time
+    booted: tuple[int, int, int] | None = None  # VCPUs at the last boot; VCPUs and MB that it may grow to
     disk_snapshots: dict[int, DiskSnapshots] = field(default_factory=dict)
     pending_since: float = 0
     flow: int = 0  # serial of the flow under way: the timers of an older one are void
     charged: tuple[int, int, int, int] | None = None  # host id, CPU, memory, disk taken there
+    shown_state: tuple[int, int] | None = None  # in place of the true one: a state of a version to come
+    more_xml: str = ""
     xml: bytes | None = None  # rendered and escaped, until something changes
     short_xml: bytes | None = None
 
@@ -421,6 +307,10 @@ class Vm(PoolObject):
     def memory(self) -> int:
         """MB."""
         return int(self.template.get("MEMORY", "0"))
+
+    @property
+    def vcpu(self) -> int:
+        return int(self.template.get("VCPU") or 1)
 
     def touch(self) -> None:
         """Something changed: what was rendered is stale."""

@@ -1,25 +1,12 @@
-"""Virtual networks: address ranges, leases, and the attributes that a network lends to a NIC."""
+"""Virtual networks: address ranges and leases, and what a network lends to a NIC."""
 
 from ipaddress import AddressValueError, IPv4Address
 
 from sovereigncloud.sandbox.opennebula.cloud import Cloud
-from sovereigncloud.sandbox.opennebula.errors import Code, OneError, internal, refused
+from sovereigncloud.sandbox.opennebula.errors import Code, OneError, internal
 from sovereigncloud.sandbox.opennebula.model import AddressRange, Lease, NetState, VNet
 from sovereigncloud.sandbox.opennebula.template import Template, Vector
 
-BRIDGE_TYPES = {
-    "bridge": "linux",
-    "fw": "linux",
-    "ebtables": "linux",
-    "802.1Q": "linux",
-    "vxlan": "linux",
-    "dummy": "linux",
-    "elastic": "linux",
-    "nodeport": "linux",
-    "ovswitch": "openvswitch",
-    "ovswitch_vxlan": "openvswitch",
-    "vcenter": "vcenter_port_groups",
-}
 _AR_TYPES = frozenset({"IP4", "IP6", "IP4_6", "IP6_STATIC", "ETHER"})
 _AR_OWN = frozenset(
     {"AR_ID", "IP", "MAC", "SIZE", "TYPE", "SHARED", "NEXT_INDEX", "ALLOCATED", "LEASES", "USED_LEASES"}
@@ -45,42 +32,6 @@ INHERITED = (
     "GATEWAY",
     "DNS",
 )
-
-
-def update_well_known(one: VNet, template: Template) -> None:
-    """Take the attributes that oned itself works with out of a new template, and put them back as oned keeps them.
-
-    Raises:
-        OneError: 0x2000, no VN_MAD or one that does not exist.
-    """
-    vn_mad = template.get("VN_MAD")
-    if not vn_mad:
-        raise internal("No VN_MAD in template for Virtual Network.")
-    if vn_mad not in BRIDGE_TYPES:
-        raise internal(f'VN_MAD named "{vn_mad}" is not defined in oned.conf')
-    automatic = template.take("AUTOMATIC_VLAN_ID").upper() == "YES"
-    one.vn_mad = vn_mad
-    one.bridge_type = BRIDGE_TYPES[vn_mad]
-    one.phydev = template.get("PHYDEV")
-    one.vlan_id = template.get("VLAN_ID") or (one.vlan_id if one.vlan_automatic else "")
-    one.outer_vlan_id = template.get("OUTER_VLAN_ID")
-    if automatic and not one.vlan_id:
-        one.vlan_automatic = True
-        one.vlan_id = str(one.oid + 2)
-    one.bridge = template.get("BRIDGE") or one.bridge or _default_bridge(one)
-    template.put("VN_MAD", one.vn_mad)
-    template.put("BRIDGE_TYPE", one.bridge_type)
-    template.put("PHYDEV", one.phydev)
-    template.put("VLAN_ID", one.vlan_id)
-    template.put("OUTER_VLAN_ID", one.outer_vlan_id)
-    template.put("BRIDGE", one.bridge)
-    if not template.get("SECURITY_GROUPS"):
-        template.put("SECURITY_GROUPS", "0")
-    one.template = template
-
-
-def _default_bridge(one: VNet) -> str:
-    return f"onebr.{one.vlan_id}" if one.vlan_id else f"onebr{one.oid}"
 
 
 # ------------------------------------------------------------------------------------------------- address ranges
@@ -155,11 +106,16 @@ def update_range(one: VNet, vector: Vector) -> None:
         OneError: 0x2000, no such range, or leases beyond the new size.
     """
     found = find_range(one, vector.get("AR_ID", ""))
-    if "SIZE" in vector:
-        size = _size(vector["SIZE"])
+    if vector.get("SIZE"):
+        if not vector["SIZE"].isdecimal():
+            raise internal("Unable to read the SIZE attribute, it must be number >= 0")
+        size = int(vector["SIZE"])
+        if found.parent_ar is not None and size != found.size:
+            raise internal("The SIZE of a reservation cannot be changed.")
         if any(index >= size for index in found.leases):
-            raise internal("New SIZE cannot be applied. There are used leases")
+            raise internal("New SIZE cannot be applied. There are used leases that would fall outside the range.")
         found.size = size
+        found.next_index = found.next_index if found.next_index < size else 0
     found.extra = {key: value for key, value in vector.items() if key not in _AR_OWN}
 
 
@@ -240,6 +196,8 @@ def lease(one: VNet, nic: Vector, vm_id: int) -> None:
         raise none_free
     chosen, index = found
     chosen.leases[index] = Lease("VM", vm_id)
+    if vm_id not in one.rollout:
+        one.rollout.updated.add(vm_id)
     chosen.next_index = (index + 1) % chosen.size
     nic["AR_ID"] = str(chosen.ar_id)
     nic["MAC"] = chosen.mac_at(index)
@@ -288,7 +246,9 @@ def give_back(cloud: Cloud, nic: Vector, vm_id: int) -> None:
         index = _index(candidate, "", nic.get("MAC", ""))
         if index is not None and candidate.leases.get(index) == Lease("VM", vm_id):
             del candidate.leases[index]
-            return
+            break
+    if not any(lease == Lease("VM", vm_id) for candidate in one.ranges for lease in candidate.leases.values()):
+        one.rollout.discard(vm_id)
 
 
 def reserve(parent: VNet, target: VNet, template: Template) -> None:
@@ -298,13 +258,13 @@ def reserve(parent: VNet, target: VNet, template: Template) -> None:
         OneError: 0x800, no such range or not enough free addresses.
     """
     size = int(template.get("SIZE") or 0)
-    if size < 1:
-        raise refused("Reservation SIZE must be a greater than 0")
     candidates = parent.ranges
     if "AR_ID" in template:
         candidates = [one for one in parent.ranges if str(one.ar_id) == template.get("AR_ID")]
     for source in candidates:
         start = _index(source, template.get("IP"), template.get("MAC")) if _addresses(template) else None
+        if start is None and _addresses(template):
+            continue  # the address that is asked for is in another range
         first = _run(source, size, start)
         if first is not None:
             vector = {**source.extra, "TYPE": source.type, "SIZE": str(size), "MAC": source.mac_at(first)}

@@ -1,30 +1,26 @@
 """Objects as XML, element by element in the order and with the quirks of a real oned 7.4.0 (recorded replies)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from sovereigncloud.sandbox.opennebula.model import (
     PERMISSION_BITS,
     AddressRange,
     Cluster,
-    Datastore,
-    Group,
     Host,
-    Image,
     Lease,
-    MarketApp,
-    Marketplace,
     PoolObject,
+    Rollout,
     SecurityGroup,
-    User,
-    Vdc,
-    VmTemplate,
     VNet,
-    Zone,
 )
+from sovereigncloud.sandbox.opennebula.model_people import Group, User, Vdc, Zone
+from sovereigncloud.sandbox.opennebula.model_storage import Datastore, Image, MarketApp, Marketplace, VmTemplate
+from sovereigncloud.sandbox.opennebula.secrets_at_rest import OF_DATASTORES, sealed
 from sovereigncloud.sandbox.opennebula.template import Template, vector_xml
 
 if TYPE_CHECKING:
+    from sovereigncloud.sandbox.opennebula.affinity import VmGroup
     from sovereigncloud.sandbox.opennebula.cloud import Cloud
 
 NO_QUOTAS = (
@@ -89,7 +85,7 @@ def host(cloud: "Cloud", one: Host, *, monitored: bool) -> str:
         f"<RUNNING_VMS>{len(one.vms)}</RUNNING_VMS><VMS_THREAD>1</VMS_THREAD>"
         f"<DATASTORES>{quoted('DISK_USAGE', one.disk_usage)}{quoted('FREE_DISK', one.max_disk - one.disk_usage)}"
         f"{quoted('MAX_DISK', one.max_disk)}{quoted('USED_DISK', one.disk_usage)}</DATASTORES>"
-        "<PCI_DEVICES></PCI_DEVICES>" + _numa(one)
+        f"<PCI_DEVICES>{_pci(one)}</PCI_DEVICES>{_numa(one)}"
     )
     return (
         f"<HOST><ID>{one.oid}</ID><NAME>{one.name}</NAME><STATE>{int(one.state)}</STATE>"
@@ -98,6 +94,12 @@ def host(cloud: "Cloud", one: Host, *, monitored: bool) -> str:
         f"<HOST_SHARE>{share}</HOST_SHARE>{ids('VMS', one.vms)}{one.template.xml()}"
         f"{host_monitoring(one) if monitored else '<MONITORING/>'}</HOST>"
     )
+
+
+def _pci(one: Host) -> str:
+    if not one.monitored_at:
+        return ""
+    return "".join([f"<PCI>{vector_xml(device)}</PCI>" for device in one.pci])
 
 
 def _numa(one: Host) -> str:
@@ -130,13 +132,15 @@ def host_monitoring(one: Host) -> str:
     )
 
 
-def datastore(one: Datastore) -> str:
+def datastore(one: Datastore, *, clear: bool = False) -> str:
+    """`clear` shows the secrets; without it they are as they are kept."""
+    template = one.template if clear else sealed(one.template, OF_DATASTORES)
     return (
         f"<DATASTORE>{head(one)}{permissions(one)}{quoted('DS_MAD', one.ds_mad)}{quoted('TM_MAD', one.tm_mad)}"
         f"{quoted('BASE_PATH', f'/var/lib/one//datastores/{one.oid}')}<TYPE>{one.type}</TYPE><DISK_TYPE>0</DISK_TYPE>"
         f"<STATE>{0 if one.enabled else 1}</STATE>{ids('CLUSTERS', one.clusters)}<TOTAL_MB>{one.total_mb}</TOTAL_MB>"
         f"<FREE_MB>{one.free_mb}</FREE_MB><USED_MB>{one.used_mb}</USED_MB>{ids('IMAGES', one.images)}"
-        f"{one.template.xml()}</DATASTORE>"
+        f"{template.xml()}</DATASTORE>"
     )
 
 
@@ -146,7 +150,6 @@ def datastore(one: Datastore) -> str:
 def vnet(one: VNet, *, leases: bool) -> str:
     """`leases` is the form of vn.info; the pool packs them into AR/ALLOCATED."""
     ranges = "".join([_range(one_range, leases=leases) for one_range in one.ranges])
-    vms = one.vms()
     parent = tag("PARENT_NETWORK_ID", one.parent) if one.parent is not None else "<PARENT_NETWORK_ID/>"
     return (
         f"<VNET>{head(one)}{permissions(one)}{lock(one)}{ids('CLUSTERS', one.clusters)}{quoted('BRIDGE', one.bridge)}"
@@ -155,8 +158,14 @@ def vnet(one: VNet, *, leases: bool) -> str:
         f"{empty_or('PHYDEV', one.phydev)}{empty_or('VLAN_ID', one.vlan_id)}"
         f"{empty_or('OUTER_VLAN_ID', one.outer_vlan_id)}<VLAN_ID_AUTOMATIC>{int(one.vlan_automatic)}</VLAN_ID_AUTOMATIC>"
         f"<OUTER_VLAN_ID_AUTOMATIC>0</OUTER_VLAN_ID_AUTOMATIC><USED_LEASES>{one.used_leases}</USED_LEASES>"
-        f"<VROUTERS></VROUTERS>{ids('UPDATED_VMS', vms)}<OUTDATED_VMS></OUTDATED_VMS><UPDATING_VMS></UPDATING_VMS>"
-        f"<ERROR_VMS></ERROR_VMS>{one.template.xml()}<AR_POOL>{ranges}</AR_POOL></VNET>"
+        f"<VROUTERS></VROUTERS>{_rollout(one.rollout)}{one.template.xml()}<AR_POOL>{ranges}</AR_POOL></VNET>"
+    )
+
+
+def _rollout(one: Rollout) -> str:
+    return (
+        f"{ids('UPDATED_VMS', one.updated)}{ids('OUTDATED_VMS', one.outdated)}{ids('UPDATING_VMS', one.updating)}"
+        f"{ids('ERROR_VMS', one.error)}"
     )
 
 
@@ -197,10 +206,7 @@ def _lease(one: AddressRange, index: int, lease: Lease) -> str:
 
 
 def security_group(one: SecurityGroup) -> str:
-    return (
-        f"<SECURITY_GROUP>{head(one)}{permissions(one)}{ids('UPDATED_VMS', one.vms)}<OUTDATED_VMS></OUTDATED_VMS>"
-        f"<UPDATING_VMS></UPDATING_VMS><ERROR_VMS></ERROR_VMS>{one.template.xml()}</SECURITY_GROUP>"
-    )
+    return f"<SECURITY_GROUP>{head(one)}{permissions(one)}{_rollout(one.rollout)}{one.template.xml()}</SECURITY_GROUP>"
 
 
 # ------------------------------------------------------------------------------------------------ images, templates
@@ -213,12 +219,16 @@ def image(one: Image) -> str:
         f"<PERSISTENT>{int(one.persistent)}</PERSISTENT><REGTIME>{one.regtime}</REGTIME><MODTIME>{one.modtime}</MODTIME>"
         f"{quoted('SOURCE', one.source)}{quoted('PATH', one.path)}{quoted('FORMAT', one.format)}{quoted('FS', one.fs)}"
         f"<SIZE>{one.size}</SIZE><STATE>{int(one.state)}</STATE><PREV_STATE>{int(one.state)}</PREV_STATE>"
-        f"<RUNNING_VMS>{len(one.vms)}</RUNNING_VMS><CLONING_OPS>{len(one.clones)}</CLONING_OPS>"
+        f"<RUNNING_VMS>{len(one.vms)}</RUNNING_VMS><CLONING_OPS>{len(one.clones) + len(one.app_clones)}</CLONING_OPS>"
         f"<CLONING_ID>{one.cloning_id}</CLONING_ID><TARGET_SNAPSHOT>-1</TARGET_SNAPSHOT>"
         f"<DATASTORE_ID>{one.datastore_id}</DATASTORE_ID><DATASTORE>{one.datastore}</DATASTORE>{ids('VMS', one.vms)}"
-        f"{ids('CLONES', one.clones)}<APP_CLONES></APP_CLONES>{one.template.xml()}<SNAPSHOTS>{snapshots}</SNAPSHOTS>"
-        "<BACKUP_INCREMENTS></BACKUP_INCREMENTS><BACKUP_DISK_IDS></BACKUP_DISK_IDS></IMAGE>"
+        f"{ids('CLONES', one.clones)}{ids('APP_CLONES', one.app_clones)}{one.template.xml()}<SNAPSHOTS>{snapshots}</SNAPSHOTS>"
+        f"<BACKUP_INCREMENTS>{_increments(one)}</BACKUP_INCREMENTS>{ids('BACKUP_DISK_IDS', one.backup_disks)}</IMAGE>"
     )
+
+
+def _increments(one: Image) -> str:
+    return "".join([f"<INCREMENT>{vector_xml(increment)}</INCREMENT>" for increment in one.increments])
 
 
 def vm_template(one: VmTemplate) -> str:
@@ -228,10 +238,15 @@ def vm_template(one: VmTemplate) -> str:
     )
 
 
+def vm_group(one: "VmGroup") -> str:
+    roles = "".join([f"<ROLE>{vector_xml(role)}</ROLE>" for role in one.roles.values()])
+    return f"<VM_GROUP>{head(one)}{permissions(one)}{lock(one)}<ROLES>{roles}</ROLES>{one.template.xml()}</VM_GROUP>"
+
+
 def marketplace(one: Marketplace) -> str:
     return (
-        f"<MARKETPLACE>{head(one)}<STATE>0</STATE>{quoted('MARKET_MAD', one.market_mad)}{quoted('ZONE_ID', 0)}"
-        f"<TOTAL_MB>0</TOTAL_MB><FREE_MB>0</FREE_MB><USED_MB>0</USED_MB>{ids('MARKETPLACEAPPS', one.apps)}"
+        f"<MARKETPLACE>{head(one)}<STATE>{0 if one.enabled else 1}</STATE>{quoted('MARKET_MAD', one.market_mad)}"
+        f"{quoted('ZONE_ID', one.zone_id)}<TOTAL_MB>{one.total_mb}</TOTAL_MB><FREE_MB>{max(0, one.total_mb - one.used_mb)}</FREE_MB><USED_MB>{one.used_mb}</USED_MB>{ids('MARKETPLACEAPPS', one.apps)}"
         f"{permissions(one)}{one.template.xml()}</MARKETPLACE>"
     )
 
@@ -240,11 +255,11 @@ def market_app(cloud: "Cloud", one: MarketApp) -> str:
     head_ = f"<ID>{one.oid}</ID><UID>{one.uid}</UID><GID>{one.gid}</GID><UNAME>{one.uname}</UNAME><GNAME>{one.gname}</GNAME>"
     return (
         f"<MARKETPLACEAPP>{head_}{lock(one)}<REGTIME>{one.regtime}</REGTIME><NAME>{one.name}</NAME>"
-        f"{quoted('ZONE_ID', 0)}{quoted('ORIGIN_ID', -1)}{quoted('SOURCE', one.source)}{quoted('MD5', one.md5)}"
+        f"{quoted('ZONE_ID', one.zone_id)}{quoted('ORIGIN_ID', one.origin_id)}{quoted('SOURCE', one.source)}{quoted('MD5', one.md5)}"
         f"<SIZE>{one.size}</SIZE>{quoted('DESCRIPTION', one.description)}{quoted('VERSION', one.version)}"
         f"{quoted('FORMAT', one.format)}{quoted('APPTEMPLATE64', one.app_template)}"
         f"<MARKETPLACE_ID>{one.market_id}</MARKETPLACE_ID>"
-        f"<MARKETPLACE>{cloud.marketplaces[one.market_id].name}</MARKETPLACE><STATE>1</STATE><TYPE>1</TYPE>"
+        f"<MARKETPLACE>{cloud.marketplaces[one.market_id].name}</MARKETPLACE><STATE>{int(one.state)}</STATE><TYPE>{one.type}</TYPE>"
         f"{permissions(one)}{one.template.xml()}</MARKETPLACEAPP>"
     )
 
@@ -298,18 +313,19 @@ def vdc(one: Vdc) -> str:
 
 
 def zone(one: Zone) -> str:
+    servers = "".join(
+        f"<SERVER>{quoted('ENDPOINT', server.endpoint)}{quoted('ID', server.oid)}{quoted('NAME', server.name)}</SERVER>"
+        for server in one.servers
+    )
     return (
         f"<ZONE><ID>{one.oid}</ID><NAME>{one.name}</NAME><STATE>{0 if one.enabled else 1}</STATE>"
-        f"{one.template.xml()}<SERVER_POOL></SERVER_POOL></ZONE>"
+        f"{one.template.xml()}<SERVER_POOL>{servers}</SERVER_POOL></ZONE>"
     )
 
 
-def raft(feedlog_index: int = -1) -> str:
-    """What a standalone front-end says about itself."""
-    return (
-        "<RAFT><SERVER_ID>-1</SERVER_ID><STATE>0</STATE><TERM>0</TERM><VOTEDFOR>-1</VOTEDFOR><COMMIT>0</COMMIT>"
-        f"<LOG_INDEX>-1</LOG_INDEX><LOG_TERM>-1</LOG_TERM><FEDLOG_INDEX>{feedlog_index}</FEDLOG_INDEX></RAFT>"
-    )
+def raft(status: Mapping[str, int]) -> str:
+    """What a front-end says about itself."""
+    return tag("RAFT", "".join(tag(name, value) for name, value in status.items()))
 
 
 def configuration(attributes: Template) -> str:

@@ -2,9 +2,9 @@
 
 from sovereigncloud.sandbox.opennebula.lifecycle import Action
 from sovereigncloud.sandbox.opennebula.model import DiskSnapshots, History, Vm
-from sovereigncloud.sandbox.opennebula.render import head, lock, permissions, quoted, tag
+from sovereigncloud.sandbox.opennebula.render import head, ids, lock, permissions, quoted, tag
 from sovereigncloud.sandbox.opennebula.template import Vector, vector_xml
-from sovereigncloud.sandbox.opennebula.wire import escaped_bytes
+from sovereigncloud.sandbox.opennebula.wire import escape, escaped_bytes
 
 # What vmpool.info keeps of a disk, in its order (recorded).
 _SHORT_DISK = (
@@ -50,9 +50,9 @@ def short(vm: Vm) -> bytes:
 
 def render(vm: Vm, history: list[History]) -> str:
     """With the whole history this is vm.info, with the last record infoextended."""
-    state, lcm = int(vm.state), int(vm.lcm)
+    state, lcm = vm.shown_state or (int(vm.state), int(vm.lcm))
     records = "".join([_history(vm.oid, one) for one in history])
-    scheduled = "".join([f"<SCHED_ACTION>{vector_xml(one)}</SCHED_ACTION>" for one in vm.sched_actions])
+    scheduled = "".join([_planned(one) for one in vm.sched_actions])
     action_ids = "".join([f"<ID>{one['ID']}</ID>" for one in vm.sched_actions])
     template = vm.template.xml()
     if scheduled:
@@ -65,8 +65,37 @@ def render(vm: Vm, history: list[History]) -> str:
         f"<MONITORING></MONITORING><SCHED_ACTIONS>{action_ids}</SCHED_ACTIONS>{template}"
         f"{vm.user_template.xml('USER_TEMPLATE')}"
         f"{tag('HISTORY_RECORDS', records) if records else '<HISTORY_RECORDS/>'}{snapshots}"
-        "<BACKUPS><BACKUP_CONFIG/><BACKUP_IDS></BACKUP_IDS></BACKUPS></VM>"
+        f"{_backups(vm)}{vm.more_xml}</VM>"
     )
+
+
+# The elements of SCHED_ACTION, in oned's order (OpenNebula: src/sam/ScheduledAction.cc).
+PLANNED = (
+    "ID",
+    "PARENT_ID",
+    "TYPE",
+    "ACTION",
+    "ARGS",
+    "TIME",
+    "REPEAT",
+    "DAYS",
+    "END_TYPE",
+    "END_VALUE",
+    "DONE",
+    "MESSAGE",
+    "WARNING",
+)
+
+
+def _planned(one: Vector) -> str:
+    return f"<SCHED_ACTION>{''.join([tag(name, escape(one[name])) for name in PLANNED])}</SCHED_ACTION>"
+
+
+def _backups(vm: Vm) -> str:
+    config = (
+        f"<BACKUP_CONFIG>{vector_xml(vm.backup_config)}</BACKUP_CONFIG>" if vm.backup_config else "<BACKUP_CONFIG/>"
+    )
+    return f"<BACKUPS>{config}{ids('BACKUP_IDS', vm.backup_ids)}</BACKUPS>"
 
 
 def _history(oid: int, one: History) -> str:
@@ -90,6 +119,7 @@ def _snapshots(one: DiskSnapshots) -> str:
 
 
 def render_short(vm: Vm) -> str:
+    state, lcm = vm.shown_state or (int(vm.state), int(vm.lcm))
     template = "".join([tag(name, vm.template.get(name)) for name in ("CPU", "MEMORY", "VCPU")])
     template += "".join([f"<DISK>{_some(disk, _SHORT_DISK)}</DISK>" for disk in vm.disks])
     template += "".join([f"<NIC>{_some(nic, _SHORT_NIC)}</NIC>" for nic in vm.nics])
@@ -100,7 +130,7 @@ def render_short(vm: Vm) -> str:
     held = f"<LOCK><LOCKED>{vm.lock.level}</LOCKED></LOCK>" if vm.lock else ""
     last = _short_history(vm.oid, vm.history[-1]) if vm.history else ""
     return (
-        f"<VM>{head(vm)}<LAST_POLL>0</LAST_POLL><STATE>{int(vm.state)}</STATE><LCM_STATE>{int(vm.lcm)}</LCM_STATE>"
+        f"<VM>{head(vm)}<LAST_POLL>0</LAST_POLL><STATE>{state}</STATE><LCM_STATE>{lcm}</LCM_STATE>"
         f"<RESCHED>{int(vm.resched)}</RESCHED><STIME>{vm.stime}</STIME><ETIME>{vm.etime}</ETIME>"
         f"<DEPLOY_ID>{vm.deploy_id}</DEPLOY_ID>{held}<TEMPLATE>{template}</TEMPLATE><MONITORING/>{user_template}"
         f"{tag('HISTORY_RECORDS', last) if last else '<HISTORY_RECORDS/>'}</VM>"

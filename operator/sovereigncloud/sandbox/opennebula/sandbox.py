@@ -5,22 +5,25 @@ import contextlib
 import ssl
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
 from sovereigncloud.sandbox.faults import Canned, Dropped
+from sovereigncloud.sandbox.opennebula import federation, loss, raft, running
 from sovereigncloud.sandbox.opennebula.cloud import Cloud
 from sovereigncloud.sandbox.opennebula.errors import RpcFault
-from sovereigncloud.sandbox.opennebula.install import CloudSpec, TlsSpec, install, set_endpoint
+from sovereigncloud.sandbox.opennebula.install import CloudSpec, FrontEndSpec, TlsSpec, install, set_endpoint
 from sovereigncloud.sandbox.opennebula.methods import METHODS, serve
-from sovereigncloud.sandbox.opennebula.wire import decode_call, encode_fault
+from sovereigncloud.sandbox.opennebula.network import Network
+from sovereigncloud.sandbox.opennebula.wire import Argument, decode_call, encode_fault
 
 CALL = "CALL"  # the method of a fault rule that means XML-RPC calls; its path is the name of the XML-RPC method
 _LARGEST_CALL = 8 * 1024 * 1024
+_PATIENCE = 0.05  # seconds between looks whether a call that waits can be answered
 
 
 @dataclass(slots=True)
@@ -31,6 +34,7 @@ class _Running:
     site: web.TCPSite
     host: str
     port: int
+    front_ends: list[tuple[web.AppRunner, str]] = field(default_factory=list)  # of a zone that has several
 
     @property
     def endpoint(self) -> str:
@@ -44,6 +48,7 @@ class OneSandbox:
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._running: dict[str, _Running] = {}
+        self.network = Network()
 
     async def create(self, spec: CloudSpec) -> str:
         """Make a cloud and let it listen; gives its endpoint.
@@ -54,26 +59,73 @@ class OneSandbox:
         """
         if spec.name in self._running:
             raise ValueError(f"there is a cloud {spec.name!r} already")
-        host, _, port = spec.listen.rpartition(":")
         cloud = install(spec, self._clock)
-        runner = web.AppRunner(_application(cloud), access_log=None, shutdown_timeout=0.2)
-        await runner.setup()
-        site = web.TCPSite(runner, host, int(port), ssl_context=_tls(spec.tls))
-        try:
-            await site.start()
-        except OSError:
-            await runner.cleanup()
-            raise
-        bound = runner.addresses[0][1]
-        self._running[spec.name] = _Running(cloud, spec, runner, site, host, bound)
-        set_endpoint(cloud, self._running[spec.name].endpoint)
-        return self._running[spec.name].endpoint
+        runner, site = await _listening(cloud, None, spec.listen, spec.tls)
+        running = _Running(cloud, spec, runner, site, spec.listen.rpartition(":")[0], runner.addresses[0][1])
+        self._running[spec.name] = running
+        set_endpoint(cloud, running.endpoint)
+        self.network.join(running.endpoint, cloud)
+        if spec.front_ends:
+            try:
+                await self.gather(spec.name, spec.front_ends)
+            except OSError:
+                await self.destroy(spec.name)
+                raise
+        return running.endpoint
+
+    async def gather(self, name: str, front_ends: Sequence[FrontEndSpec]) -> list[str]:
+        """Give a cloud several front-ends, each at an address of its own, the first of which leads; its address so far
+        follows the leader. What an installer makes of several servers. Gives their endpoints.
+
+        Raises:
+            KeyError: there is no such cloud.
+            OSError: an address is in use.
+        """
+        running = self._running[name]
+        for number, one in enumerate(front_ends):
+            runner, _ = await _listening(running.cloud, number, one.listen, None)
+            endpoint = f"http://{one.listen.rpartition(':')[0]}:{runner.addresses[0][1]}/RPC2"
+            running.front_ends.append((runner, endpoint))
+            self.network.join(endpoint, running.cloud, number)
+        endpoints = [endpoint for _, endpoint in running.front_ends]
+        raft.gather(running.cloud, [(one.name, at) for one, at in zip(front_ends, endpoints, strict=True)])
+        federation.note(running.cloud)
+        return endpoints
+
+    def find(self, which: str) -> Cloud:
+        """A cloud by its name, or by an endpoint of it.
+
+        Raises:
+            LookupError: there is none.
+        """
+        place = None if which in self._running else self.network.find(which)
+        if place is None and which not in self._running:
+            raise LookupError(f"no cloud {which!r}; there are {', '.join(self.names()) or 'none'}")
+        return place.cloud if place is not None else self._running[which].cloud
 
     def __getitem__(self, name: str) -> Cloud:
         return self._running[name].cloud
 
     def __contains__(self, name: str) -> bool:
         return name in self._running
+
+    def power(self, address: str, *, on: bool) -> list[str]:
+        """Switch a server on or off, as its provider does; gives the clouds of which it is a host."""
+        clouds = list(self.network.clouds())
+        here = [one for one in clouds if any(host.name == address for host in one.hosts.values())]
+        for cloud in here:
+            loss.switch(cloud, address, on=on)
+        (self.network.dead_servers.discard if on else self.network.dead_servers.add)(address)
+        return [one.name for one in here]
+
+    def copies(self, attribute: str, value: str) -> Mapping[str, Any]:
+        """Where machines with this mark in USER_TEMPLATE really run, and how many did at the same time, at worst."""
+        found = running.copies(self.network.clouds(), attribute, value)
+        now = [(cloud, one) for cloud, one in found if one.end is None]
+        return {
+            "running": [{"cloud": cloud.name, "vm": one.vm.oid, "host": one.host} for cloud, one in now],
+            "most": running.most(found),
+        }
 
     def names(self) -> list[str]:
         return sorted(self._running)
@@ -92,10 +144,12 @@ class OneSandbox:
         running = self._running[name]
         host, _, port = listen.rpartition(":")
         await running.site.stop()
+        self.network.leave(running.endpoint)
         running.site = web.TCPSite(running.runner, host, int(port), ssl_context=_tls(tls))
         await running.site.start()
         running.spec, running.host, running.port = replace(running.spec, tls=tls, listen=listen), host, int(port)
         set_endpoint(running.cloud, running.endpoint)
+        self.network.join(running.endpoint, running.cloud)
         return running.endpoint
 
     async def destroy(self, name: str) -> None:
@@ -106,7 +160,9 @@ class OneSandbox:
         """
         running = self._running.pop(name)
         await running.cloud.faults.close()
-        await running.runner.cleanup()
+        for runner, endpoint in (*running.front_ends, (running.runner, running.endpoint)):
+            self.network.leave(endpoint)
+            await runner.cleanup()
 
     async def close(self) -> None:
         """Stop everything."""
@@ -142,20 +198,47 @@ def _tls(spec: TlsSpec | None) -> ssl.SSLContext | None:
 # --------------------------------------------------------------------------------------------------------- one server
 
 
-def _application(cloud: Cloud) -> web.Application:
+async def _listening(
+    cloud: Cloud, server: int | None, listen: str, tls: TlsSpec | None
+) -> tuple[web.AppRunner, web.TCPSite]:
+    """A front-end at its address. Raises OSError."""
     application = web.Application(client_max_size=_LARGEST_CALL)
 
     async def rpc(request: web.Request) -> web.StreamResponse:
-        return await _serve(cloud, request)
+        return await _serve(cloud, server, request)
 
     application.router.add_post("/RPC2", rpc)
-    return application
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.2)
+    await runner.setup()
+    host, _, port = listen.rpartition(":")
+    site = web.TCPSite(runner, host, int(port), ssl_context=_tls(tls))
+    try:
+        await site.start()
+    except OSError:
+        await runner.cleanup()
+        raise
+    return runner, site
 
 
-async def _serve(cloud: Cloud, request: web.Request) -> web.StreamResponse:
+async def _answered(cloud: Cloud, server: int | None, name: str, arguments: list[Argument]) -> tuple[bytes, int] | None:
+    """What a call is answered, however long that takes: None where the front-end dies meanwhile."""
+    waits = False
+    while True:
+        try:
+            return serve(cloud, name, arguments, server)
+        except raft.Unanswered as unanswered:
+            if not waits:
+                raft.hangs(unanswered.cloud)
+            waits = True
+        await asyncio.sleep(_PATIENCE)
+        if not raft.answers(cloud, server):
+            return None
+
+
+async def _serve(cloud: Cloud, server: int | None, request: web.Request) -> web.StreamResponse:
     started = time.monotonic()
     body = await request.read()
-    if cloud.down:
+    if not raft.answers(cloud, server):
         return await _drop(request)
     try:
         name, arguments = decode_call(body)
@@ -164,9 +247,12 @@ async def _serve(cloud: Cloud, request: web.Request) -> web.StreamResponse:
     rules = cloud.faults.strike(CALL, name)
     code = 0
 
-    async def perform() -> bytes:
+    async def perform() -> bytes | Dropped:
         nonlocal code
-        reply, code = serve(cloud, name, arguments)
+        answer = await _answered(cloud, server, name, arguments)
+        if answer is None:
+            return Dropped()
+        reply, code = answer
         return reply
 
     outcome = await cloud.faults.inflict(rules, perform)
@@ -211,14 +297,31 @@ async def _drop(request: web.Request) -> web.StreamResponse:
     return web.Response(status=500)
 
 
+def _federation(cloud: Cloud) -> Mapping[str, Any]:
+    state = cloud.federation
+    return {
+        "mode": state.conf.mode.value,
+        "zone_id": state.zone_id,
+        "master_oned": state.conf.master_oned,
+        "log": state.log.last,
+        "zones": {zone.name: oid for oid, zone in cloud.zones.items()},
+        "servers": {
+            oid: {"endpoint": one.endpoint, "alive": one.alive, "state": raft.state_of(cloud, oid).name}
+            for oid, one in cloud.raft.servers.items()
+        },
+    }
+
+
 def describe(sandbox: OneSandbox, name: str) -> Mapping[str, Any]:
     """The state of a cloud as JSON, without secrets."""
     cloud = sandbox[name]
     cloud.advance()
+    zone = cloud.zones.get(cloud.federation.zone_id)
     return {
         "name": name,
         "endpoint": sandbox.endpoint(name),
-        "zone": cloud.zone_name,
+        "zone": zone.name if zone is not None else None,
+        "federation": _federation(cloud),
         "version": cloud.version,
         "down": cloud.down,
         "hosts": [

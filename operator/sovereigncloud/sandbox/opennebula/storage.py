@@ -3,13 +3,25 @@
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
+from sovereigncloud.sandbox.opennebula import downloads, repositories
 from sovereigncloud.sandbox.opennebula.cloud import Cloud
 from sovereigncloud.sandbox.opennebula.errors import OneError, internal, not_allocated, refused
-from sovereigncloud.sandbox.opennebula.model import FILE, IMAGE, IMAGE_TYPES, Datastore, Image, ImageState
+from sovereigncloud.sandbox.opennebula.lifecycle import State
+from sovereigncloud.sandbox.opennebula.model_storage import (
+    COPYING,
+    FILE,
+    IMAGE,
+    IMAGE_TYPES,
+    Datastore,
+    Image,
+    ImageState,
+)
 from sovereigncloud.sandbox.opennebula.template import Template, Vector
 
 _UNKNOWN_SIZE_MB = 2252  # of what is behind a URL: about a cloud image of a common distribution
 _DISK_TYPES = frozenset({"OS", "CDROM", "DATABLOCK", "FILESYSTEM"})
+BACKUP_TYPE = IMAGE_TYPES.index("BACKUP")
+_SETTLED = frozenset({ImageState.READY, ImageState.USED, ImageState.USED_PERS, ImageState.CLONE})
 _FREE = frozenset({ImageState.READY, ImageState.USED})
 
 
@@ -33,10 +45,24 @@ def size_of(cloud: Cloud, template: Template) -> int:
         host = urlsplit(path).hostname or ""
         if host.endswith(".invalid"):  # RFC 2606: never resolves
             raise internal(f"Cannot parse image SIZE: Error getting size of {path}: Could not resolve host: {host}")
+        if repositories.is_path(path):
+            return _size_in_backup(cloud, template, path)
+        if reason := downloads.unserved(cloud, path):
+            raise internal(f"Cannot parse image SIZE: Error getting size of {path}: {reason}")
+        known = downloads.size(cloud, path)
+        if known is not None:
+            return known
         return int(size) if size.isdecimal() else _UNKNOWN_SIZE_MB
     if not size.isdecimal():
-        raise internal(f"Cannot parse image SIZE: {size}")
+        raise internal("Cannot parse image SIZE: Wrong number or missing SIZE attribute.")
     return int(size)
+
+
+def _size_in_backup(cloud: Cloud, template: Template, path: str) -> int:
+    found = repositories.find(cloud, path, template.get("FROM_BACKUP_DS"))
+    if isinstance(found, str):
+        raise internal(f"Cannot parse image SIZE: Error getting size of {path}: {found}")
+    return found[0].sizes[found[1]]
 
 
 def register(cloud: Cloud, image: Image, template: Template, datastore: Datastore, size: int) -> None:
@@ -51,7 +77,9 @@ def register(cloud: Cloud, image: Image, template: Template, datastore: Datastor
     path, source = template.take("PATH"), template.take("SOURCE")
     if path and source:
         raise not_allocated("IMAGE", "PATH and SOURCE cannot be both set.")
-    if not path and not source and kind != "DATABLOCK":
+    if source and not template.get("FORMAT"):
+        raise not_allocated("IMAGE", "SOURCE needs FORMAT to be set.")
+    if not path and not source and kind not in {"DATABLOCK", "OS"}:
         raise not_allocated("IMAGE", "No PATH nor SOURCE in template.")
     image.type = IMAGE_TYPES.index(kind)
     if (datastore.type == FILE) != (kind in {"KERNEL", "RAMDISK", "CONTEXT"}):
@@ -60,7 +88,7 @@ def register(cloud: Cloud, image: Image, template: Template, datastore: Datastor
         )
     image.persistent = template.take("PERSISTENT").upper() == "YES"
     image.path = path
-    image.format = template.take("FORMAT") or template.take("DRIVER") or ("raw" if kind == "DATABLOCK" else "qcow2")
+    image.format = template.take("FORMAT") or template.take("DRIVER") or ("qcow2" if path or source else "raw")
     image.fs = template.take("FS")
     image.size = size
     template.pop("SIZE")
@@ -72,18 +100,19 @@ def register(cloud: Cloud, image: Image, template: Template, datastore: Datastor
     image.datastore_id, image.datastore = datastore.oid, datastore.name
     datastore.images.add(image.oid)
     datastore.used_mb += size
-    copy(cloud, image, lambda: None)
+    copy(cloud, image, lambda: None, lambda: downloads.take(cloud, image))
 
 
-def copy(cloud: Cloud, image: Image, done: Callable[[], None]) -> None:
+def copy(cloud: Cloud, image: Image, done: Callable[[], None], check: Callable[[], str | None] = lambda: None) -> None:
     """Let the datastore's driver work; then the image is READY, or in ERROR where a failure was injected."""
     image.state = ImageState.LOCKED
+    mark_used(image)
 
     def finish() -> None:
-        if image.oid not in cloud.images or image.state is not ImageState.LOCKED:
+        if image.oid not in cloud.images or image.state not in COPYING:
             return
         done()
-        message = cloud.trip(image.name, "IMAGE")
+        message = cloud.trip(image.name, "IMAGE") or check()
         if message is not None:
             image.state = ImageState.ERROR
             image.template.put("ERROR", f"Error copying image in the datastore: {message}")
@@ -91,22 +120,32 @@ def copy(cloud: Cloud, image: Image, done: Callable[[], None]) -> None:
             image.source = image.source or f"/var/lib/one//datastores/{image.datastore_id}/{image.oid:032x}"
             image.state = ImageState.READY
             image.modtime = cloud.second
-        mark_used(image)
-        waiting, image.waiting = image.waiting, []
-        for go_on in waiting:
-            go_on()
+        settled(image)
 
-    cloud.after(cloud.speeds.image, finish)
+    cloud.after(cloud.copying(image.size), finish)
+
+
+def settled(image: Image) -> None:
+    """An image is usable, or broken: whoever waited for it goes on."""
+    mark_used(image)
+    waiting, image.waiting = image.waiting, []
+    for go_on in waiting:
+        go_on()
 
 
 def mark_used(image: Image) -> None:
-    """READY or USED, as there are machines that use it."""
-    if image.state in {ImageState.READY, ImageState.USED, ImageState.USED_PERS}:
+    """READY or USED, as there are machines that use it; while it is copied, LOCKED in the same way."""
+    if image.type != BACKUP_TYPE and image.state in COPYING:
+        waited = ImageState.LOCKED_USED_PERS if image.persistent else ImageState.LOCKED_USED
+        image.state = waited if image.vms else ImageState.LOCKED
+    if image.type != BACKUP_TYPE and image.state in _SETTLED:
         used = ImageState.USED_PERS if image.persistent else ImageState.USED
-        image.state = used if image.vms else ImageState.READY
+        cloned = ImageState.CLONE if image.persistent else ImageState.USED
+        cloning = image.clones or image.app_clones
+        image.state = used if image.vms else cloned if cloning else ImageState.READY
 
 
-def lend(cloud: Cloud, image: Image, disk: Vector, vm_id: int) -> None:
+def lend(cloud: Cloud, image: Image, disk: Vector, vm_id: int, *, attach: bool = False) -> None:
     """Let a machine use an image, and describe the disk that it becomes.
 
     Raises:
@@ -116,7 +155,9 @@ def lend(cloud: Cloud, image: Image, disk: Vector, vm_id: int) -> None:
         raise internal(f"Image {image.oid} ({image.name}) of type {IMAGE_TYPES[image.type]} cannot be used as DISK.")
     if image.persistent and image.vms:
         raise internal(f"Cannot acquire image {image.oid}, it is persistent and already in use")
-    if image.state not in _FREE and image.state is not ImageState.LOCKED:
+    if image.state in COPYING and attach:
+        raise internal(f"Cannot acquire image {image.oid}, it is locked")
+    if image.state not in _FREE | COPYING:
         raise internal(f"Cannot acquire image {image.oid}, it is in state {image.state.name}")
     size = _disk_size(image, disk)
     datastore = cloud.datastores[image.datastore_id]
@@ -214,7 +255,14 @@ def delete(cloud: Cloud, image: Image, *, force: bool) -> None:
         raise internal(
             "Image locked, use --force flag to remove the image. Force delete may leave some files on Datastore"
         )
-    if image.vms:
+    if image.type == BACKUP_TYPE:
+        if _backup_under_way(cloud, image):
+            reason = "Active backup on the associated VM. Wait till it finish to delete the backup Image"
+            raise refused(f"Cannot delete image. {reason}")
+    elif image.state is ImageState.CLONE:
+        cloning = len(image.clones) + len(image.app_clones)
+        raise refused(f"Cannot delete image. There are {cloning} active clone operations.")
+    elif image.vms or image.clones or image.app_clones:
         raise refused(f"Cannot delete image. There are {len(image.vms)} VMs using it.")
     image.state = ImageState.DELETE
 
@@ -223,8 +271,32 @@ def delete(cloud: Cloud, image: Image, *, force: bool) -> None:
             datastore = cloud.datastores[image.datastore_id]
             datastore.images.discard(image.oid)
             datastore.used_mb -= image.size
+            if image.type == BACKUP_TYPE:
+                repositories.forget(cloud, image)
+                _forget_backup(cloud, image)
 
     cloud.after(cloud.speeds.vnet, vanish)
+
+
+def _backup_under_way(cloud: Cloud, image: Image) -> bool:
+    vm = next((cloud.vms[oid] for oid in image.vms if oid in cloud.vms), None)
+    if vm is None:
+        return False
+    busy = vm.state is State.ACTIVE and "LAST_DATASTORE_ID" in vm.backup_config
+    return vm.backup_config.get("ACTIVE_FLATTEN") == "YES" or busy
+
+
+def _forget_backup(cloud: Cloud, image: Image) -> None:
+    for vm in [cloud.vms[oid] for oid in image.vms if oid in cloud.vms]:
+        vm.backup_ids.discard(image.oid)
+        if vm.backup_config.get("INCREMENTAL_BACKUP_ID") == str(image.oid):
+            reset_chain(vm.backup_config)
+        vm.touch()
+
+
+def reset_chain(config: Vector) -> None:
+    """The next backup is a full one."""
+    config["INCREMENTAL_BACKUP_ID"] = config["LAST_INCREMENT_ID"] = "-1"
 
 
 def check_space(datastore: Datastore, size: int) -> None:

@@ -52,6 +52,11 @@ class Template:
     def __bool__(self) -> bool:
         return bool(self._attributes)
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Template) and self._attributes == other._attributes
+
+    __hash__ = None  # type: ignore[assignment]  # it changes
+
     def __contains__(self, name: str) -> bool:
         return name in self._attributes
 

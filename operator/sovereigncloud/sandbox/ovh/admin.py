@@ -18,6 +18,9 @@
 | ``PATCH /_admin/shop`` | ``stock`` by plan code, ``price_factor``, ``payment_methods`` |
 | ``GET``, ``PATCH /_admin/timing`` | how long things take |
 | ``GET /_admin/installed?since=N`` | reinstallations that ended |
+| ``POST /_admin/servers/{sn}/power`` | ``{"on": false}``: pull its plug, or put it back |
+| ``PUT /_admin/power-door`` | ``{"url": ".../_admin"}``: the OpenNebula whose hosts the servers are, told of their power |
+| ``GET``, ``PUT /_admin/outage`` | ``{"mode": "refuse"}`` or ``"hang"``: the whole API, for the whole time; ``""`` ends it |
 | ``GET``, ``POST``, ``DELETE /_admin/faults[/{name}]`` | the fault plan |
 | ``GET``, ``DELETE /_admin/log?since=N`` | requests and counters |
 """
@@ -67,6 +70,7 @@ def add_admin_routes(
     router.add_patch("/_admin/shop", door.writing(lambda body, _: tamper.change_shop(world, body)))
     router.add_get("/_admin/timing", _reading(lambda _: asdict(world.state.timing)))
     router.add_post("/_admin/servers/{name}/rekey", door.writing(lambda _, name: tamper.rekey(world, name)))
+    router.add_post("/_admin/servers/{name}/power", door.writing(lambda body, name: world.switch(name, on=body["on"])))
     router.add_patch("/_admin/timing", door.writing(lambda body, _: tamper.set_timing(world, body)))
     router.add_get("/_admin/installed", _reading(door.installed))
     router.add_get("/_admin/faults", _reading(lambda _: faults.report()))

@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from enum import StrEnum
 from pathlib import Path
 from typing import Final, Self
 
@@ -13,9 +14,10 @@ from multidict import MultiMapping
 
 from sovereigncloud.sandbox.faults import Canned, Dropped, FaultPlan
 from sovereigncloud.sandbox.journal import Journal
-from sovereigncloud.sandbox.ovh import account, ips, orders, orders_cart, servers, vracks, zones
+from sovereigncloud.sandbox.ovh import account, ips, orders, orders_cart, power, servers, vracks, zones
 from sovereigncloud.sandbox.ovh.admin import add_admin_routes
 from sovereigncloud.sandbox.ovh.auth import Request, authenticate, grant_token
+from sovereigncloud.sandbox.ovh.boots import Power
 from sovereigncloud.sandbox.ovh.calls import Call, Caller, Found, Route, find_route
 from sovereigncloud.sandbox.ovh.sshd import Sshd
 from sovereigncloud.sandbox.ovh.wire import Json, Refusal, Reply, query_id, refuse
@@ -23,6 +25,7 @@ from sovereigncloud.sandbox.ovh.world import World
 
 ROUTES: Final[tuple[Route, ...]] = (
     *servers.ROUTES,
+    *power.ROUTES,
     *vracks.ROUTES,
     *ips.ROUTES,
     *zones.ROUTES,
@@ -34,6 +37,14 @@ ENDPOINT: Final = "sandbox"
 TOKEN_PATH: Final = "/auth/oauth2/token"
 _ANYBODY: Final = Caller("", "", "")
 _SHORTEST_WAIT: Final = 0.005  # seconds between two looks at the clock, so that rounding makes no busy loop
+
+
+class Outage(StrEnum):
+    """How the whole API is lost: connections are closed, or nothing ever answers. Nothing is done either way."""
+
+    NONE = ""
+    REFUSE = "refuse"
+    HANG = "hang"
 
 
 class Simulator:
@@ -60,9 +71,14 @@ class Simulator:
         self.faults = FaultPlan() if faults is None else faults
         self.journal = Journal() if journal is None else journal
         self.url = ""
+        self.outage = Outage.NONE
+        self._answers = asyncio.Event()
+        self.wire = power.Wire()
         self._state_file = state_file
         self._runner: web.AppRunner | None = None
         self._ticker: asyncio.Task[None] | None = None
+        self._telling: asyncio.Task[None] | None = None
+        self._tell: Callable[[Power], None] = self.wire.tell
 
     # -- life
 
@@ -70,6 +86,9 @@ class Simulator:
         """Listen; port 0 takes a free one. :attr:`url` is the address afterwards."""
         app = web.Application()
         add_admin_routes(app, self.world, self.faults, self.journal, self.connection)
+        app.router.add_get("/_admin/outage", self._show_outage)
+        app.router.add_put("/_admin/outage", self._set_outage)
+        app.router.add_put("/_admin/power-door", self._set_power_door)
         app.router.add_route("*", "/{tail:.*}", self._serve)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
@@ -79,13 +98,23 @@ class Simulator:
         self.url = f"http://{host}:{bound}"
         await self.sshd.follow(self.world)
         self._ticker = asyncio.create_task(self._tick(), name="ovh-clock")
+        loop = asyncio.get_running_loop()
+
+        def tell(event: Power) -> None:
+            loop.call_soon_threadsafe(self.wire.tell, event)
+
+        self._tell = tell
+        self.world.on_power.append(self._tell)
+        self._telling = asyncio.create_task(self.wire.run(), name="ovh-power")
 
     async def stop(self) -> None:
         """Stop listening; writes that were to take effect later are lost."""
-        if self._ticker is not None:
-            self._ticker.cancel()
+        if self._tell in self.world.on_power:
+            self.world.on_power.remove(self._tell)
+        for task in filter(None, (self._ticker, self._telling)):
+            task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._ticker
+                await task
         await self.faults.close()
         await self.sshd.stop()
         if self._runner is not None:
@@ -168,6 +197,8 @@ class Simulator:
             headers=request.headers,
             body=await request.read(),
         )
+        if self.outage:
+            return await self._lost(request, sent, started)
         exchange = _Exchange(self, sent, request.query, request.raw_path.partition("?")[0])
         struck = self.faults.strike(sent.method, sent.path)
         outcome = await self.faults.inflict(struck, exchange.perform)
@@ -182,6 +213,38 @@ class Simulator:
             faults=tuple(rule.name for rule in struck),
         )
         return response
+
+    async def _lost(self, request: web.Request, sent: Request, started: float) -> web.StreamResponse:
+        if self.outage is Outage.HANG:
+            await self._answers.wait()
+        self.journal.record(
+            method=sent.method,
+            path=sent.path,
+            route=sent.path,
+            status=0,
+            started=started,
+            account="",
+            faults=("outage",),
+        )
+        return _response(request, Dropped())
+
+    async def _show_outage(self, _: web.Request) -> web.StreamResponse:
+        return web.json_response({"mode": self.outage})
+
+    async def _set_outage(self, request: web.Request) -> web.StreamResponse:
+        try:
+            self.outage = Outage((await request.json()).get("mode", ""))
+        except ValueError as error:
+            return web.json_response({"message": str(error)}, status=400)
+        if self.outage is Outage.HANG:
+            self._answers.clear()
+        else:
+            self._answers.set()
+        return web.json_response(None)
+
+    async def _set_power_door(self, request: web.Request) -> web.StreamResponse:
+        self.wire.door = str((await request.json()).get("url", ""))
+        return web.json_response(None)
 
 
 def _logical(raw_path: str) -> str:

@@ -1,4 +1,5 @@
-"""The sshd of a server that was installed: a real SSH handshake at its address, and nobody is let in.
+"""The sshd of a server that was installed: a real SSH handshake at its address. Who has the key that the installation was given is
+let in, and no program is run.
 
 Each installation makes another host key, as a real one does. A script at the end of the installation that asks for a proof of
 it (an HMAC of the key in the greeting) is played: what it would write into sshd's configuration is what sshd says here.
@@ -11,12 +12,14 @@ import ipaddress
 import logging
 import re
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import asyncssh
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from sovereigncloud.sandbox.front_end_sshd import FrontEnd, Ways
 from sovereigncloud.sandbox.ovh.state import Server
 from sovereigncloud.sandbox.ovh.world import World
 
@@ -36,20 +39,14 @@ class _Place:
     address: str
     version: str
     seed: str
-
-
-class _NoEntry(asyncssh.SSHServer):
-    """Nobody is let in."""
-
-    def begin_auth(self, username: str) -> bool:  # noqa: ARG002 - whoever it is
-        return True
+    key: str
 
 
 class Sshd:
-    """All of them. Port 0: none."""
+    """All of them. Port 0: none. `ways`: that lead from them."""
 
     def __init__(self, port: int) -> None:
-        self._port = port
+        self._port, self.ways = port, Ways()
         self._listening: dict[str, tuple[_Place, asyncssh.SSHAcceptor]] = {}
 
     async def follow(self, world: World) -> None:
@@ -72,7 +69,7 @@ class Sshd:
             acceptor = await asyncssh.listen(
                 place.address,
                 self._port,
-                server_factory=_NoEntry,
+                server_factory=partial(FrontEnd, _authorized(place.key), self.ways),
                 server_host_keys=[_host_key(place.seed)],
                 server_version=place.version,
                 reuse_address=True,
@@ -110,9 +107,18 @@ def _answers(server: Server) -> bool:
 
 def _place(server: Server) -> _Place:
     done = [one for one in server.installs if one.status == "done"]
-    script = base64.b64decode(done[-1].customizations.get("postInstallationScript", "")).decode(errors="replace")
+    given = done[-1].customizations
+    script = base64.b64decode(given.get("postInstallationScript", "")).decode(errors="replace")
     seed = f"{server.name} {done[-1].task_id} {server.rekeyed}"
-    return _Place(server.document["ip"], f"{_VERSION}{_addendum(script, seed)}", seed)
+    return _Place(server.document["ip"], f"{_VERSION}{_addendum(script, seed)}", seed, given.get("sshKey") or "")
+
+
+def _authorized(key: str) -> list[asyncssh.SSHKey]:
+    """What is no key lets nobody in, as in authorized_keys."""
+    try:
+        return [asyncssh.import_public_key(key)] if key else []
+    except asyncssh.KeyImportError:
+        return []
 
 
 def _addendum(script: str, seed: str) -> str:

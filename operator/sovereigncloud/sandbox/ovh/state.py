@@ -20,6 +20,7 @@ class Timing:
     """
 
     reinstall: float = 2.0
+    reboot: float = 0.5
     vrack_task: float = 0.3
     ip_task: float = 0.3
     task_visible_after: float = 0.1  # a task is answered 404 right after it was made: regions replicate
@@ -154,6 +155,7 @@ class Server:
     ends: bool = False  # not renewed: it ends at its expiration
     engaged_until: float | None = None
     renew_period: int = 1
+    runs: bool = True  # its own system does: neither without power nor in rescue
     rekeyed: int = 0  # how often somebody gave its sshd another host key
 
     @property
@@ -254,6 +256,7 @@ class Effect(StrEnum):
     ATTACHED = "attached"
     DETACHED = "detached"
     ROUTED = "routed"
+    REBOOTED = "rebooted"
 
 
 @dataclass(slots=True)

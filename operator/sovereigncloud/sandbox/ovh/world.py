@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sovereigncloud.sandbox.ovh.boots import Power, boot
 from sovereigncloud.sandbox.ovh.orders_time import next_of_orders, progress
 from sovereigncloud.sandbox.ovh.seed import default_state
 from sovereigncloud.sandbox.ovh.state import (
@@ -50,6 +51,8 @@ class World:
         self.on_change: list[Callable[[], None]] = []
         self.installed: list[Installed] = []
         self._unannounced: list[Installed] = []
+        self.on_power: list[Callable[[Power], None]] = []
+        self._switched: list[Power] = []
 
     def replace(self, state: State) -> None:
         """Begin again with another state; events and listeners stay."""
@@ -74,15 +77,17 @@ class World:
         *,
         value: str | None = None,
         comment: str = "",
+        takes: float | None = None,
     ) -> Task:
         """Accept an order: the effect happens when the task ends."""
         with self.lock:
             timing, now = self.state.timing, self.clock()
-            takes = {
+            usual = {
                 TaskKind.SERVER: timing.reinstall,
                 TaskKind.VRACK: timing.vrack_task,
                 TaskKind.IP: timing.ip_task,
-            }[kind]
+            }
+            takes = usual[kind] if takes is None else takes
             task = Task(
                 id=self.next_id(),
                 kind=kind,
@@ -145,6 +150,8 @@ class World:
         match task.effect:
             case Effect.INSTALLED:
                 self._installed(task, status)
+            case Effect.REBOOTED if done:
+                self._rebooted(self.state.servers[task.service])
             case Effect.ATTACHED if done:
                 self.vni(task.subject)["vrack"] = task.value
             case Effect.DETACHED if done:
@@ -161,14 +168,42 @@ class World:
         install = next(one for one in server.installs if one.task_id == task.id)
         install.finished, install.status = self.clock(), status
         if status == "done":
-            server.document["os"] = task.subject
+            server.document["os"], server.document["powerState"] = task.subject, "poweron"
+            self._run(server, on=True)
             event = Installed(len(self.installed) + 1, server.name, server.document["ip"], install)
             self.installed.append(event)
             self._unannounced.append(event)
 
+    def _rebooted(self, server: Server) -> None:
+        powered, runs = boot(server)
+        server.document["powerState"] = "poweron" if powered else "poweroff"
+        self._run(server, on=False)  # what ran there is gone, also where the system is back at once
+        self._run(server, on=runs)
+
+    def _run(self, server: Server, *, on: bool) -> None:
+        if server.runs != on:
+            server.runs = on
+            self._switched.append(Power(server.name, server.document["ip"], on))
+
+    def switch(self, name: str, *, on: bool) -> None:
+        """Somebody pulls the plug of a server, or puts it back.
+
+        Raises:
+            KeyError: no such server.
+        """
+        with self.lock:
+            server = self.state.servers[name]
+            server.document["powerState"] = "poweron" if on else "poweroff"
+            self._run(server, on=on)
+        self._announce()
+
     def _announce(self) -> None:
         with self.lock:
             events, self._unannounced = self._unannounced, []
+            switched, self._switched = self._switched, []
+        for change in switched:
+            for told in tuple(self.on_power):
+                told(change)
         for event in events:
             for listener in tuple(self.on_installed):
                 listener(event)

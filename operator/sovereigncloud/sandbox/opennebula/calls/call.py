@@ -22,11 +22,12 @@ _READS = ("info", "infoextended", "infoset", "monitoring", "version", "config", 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """One call under way."""
+    """One call under way; at one of several front-ends of the cloud, where there are several."""
 
     cloud: Cloud
     caller: Caller
     request_id: int
+    server: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,11 @@
-"""one.image.*, one.template.*, one.market.* and one.marketapp.*."""
+"""one.image.* and one.template.*."""
 
-from sovereigncloud.sandbox.opennebula import machines, quota, render, storage
+from sovereigncloud.sandbox.opennebula import contents, machines, quota, render, storage
 from sovereigncloud.sandbox.opennebula.access import MANAGE, USE, authorize, authorize_create
 from sovereigncloud.sandbox.opennebula.calls.call import Call, Context, Reply
-from sovereigncloud.sandbox.opennebula.calls.shared import (
-    Kind,
-    info_call,
-    listed_call,
-    owned_calls,
-    update_call,
-    whole_call,
-)
+from sovereigncloud.sandbox.opennebula.calls.shared import Kind, lock_calls, owned_calls
 from sovereigncloud.sandbox.opennebula.errors import OneError, internal, not_allocated, refused, unauthorized
-from sovereigncloud.sandbox.opennebula.model import IMAGE_TYPES, Image, ImageState, VmTemplate
+from sovereigncloud.sandbox.opennebula.model_storage import IMAGE_TYPES, Image, ImageState, VmTemplate
 from sovereigncloud.sandbox.opennebula.template import Template, parse
 
 IMAGE = Kind(
@@ -22,6 +15,7 @@ IMAGE = Kind(
     pool=lambda cloud: cloud.images,
     show=lambda _, one: render.image(one),
     row=lambda _, one: render.image(one),
+    takes=lambda one: {("DATASTORE", str(one.datastore_id)): {"IMAGES": 1, "SIZE": one.size}},
 )
 TEMPLATE = Kind(
     kind="TEMPLATE",
@@ -31,30 +25,25 @@ TEMPLATE = Kind(
     show=lambda _, one: render.vm_template(one),
     row=lambda _, one: render.vm_template(one),
 )
-MARKETPLACE = Kind(
-    kind="MARKETPLACE",
-    prefix="one.market",
-    root="MARKETPLACE_POOL",
-    pool=lambda cloud: cloud.marketplaces,
-    show=lambda _, one: render.marketplace(one),
-    row=lambda _, one: render.marketplace(one),
-)
-APP = Kind(
-    kind="MARKETPLACEAPP",
-    prefix="one.marketapp",
-    root="MARKETPLACEAPP_POOL",
-    pool=lambda cloud: cloud.apps,
-    show=render.market_app,
-    row=render.market_app,
-)
+
+# Types that an image may be changed between.
+_COMPATIBLE = (frozenset({"OS", "DATABLOCK", "CDROM"}), frozenset({"KERNEL", "RAMDISK", "CONTEXT"}))
 
 
 # ------------------------------------------------------------------------------------------------------------ images
 
 
 def image_allocate(context: Context, text: str, ds_id: int, skip_capacity_check: bool) -> Reply:
+    return keep_image(context, parse(text), ds_id, skip_capacity_check=skip_capacity_check)
+
+
+def keep_image(context: Context, template: Template, ds_id: int, *, skip_capacity_check: bool) -> int:
+    """Register an image for the caller.
+
+    Raises:
+        OneError: 0x200, 0x800 no space, 0x2000 or 0x4000 what makes no image.
+    """
     cloud, caller = context.cloud, context.caller
-    template = parse(text)
     datastore = cloud.find(cloud.datastores, ds_id, "DATASTORE")
     if not caller.admin and "SOURCE" in template:
         raise unauthorized(caller.uid, "Template includes a restricted attribute SOURCE")
@@ -90,7 +79,9 @@ def image_clone(context: Context, oid: int, name: str, ds_id: int) -> Reply:
     storage.check_space(datastore, source.size)
     authorize_create(cloud, caller, "IMAGE")
     cloud.claim_name(cloud.images, "IMAGE", name, caller.uid)
-    if source.state not in {ImageState.READY, ImageState.USED}:
+    if source.type == storage.BACKUP_TYPE:
+        raise not_allocated("IMAGE", "Cannoe clone backup images")  # as oned spells it
+    if source.state not in {ImageState.READY, ImageState.USED, ImageState.CLONE}:
         raise not_allocated("IMAGE", f"Cannot clone image in state: {source.state.name}")
     image = _new(context, name)
     image.type, image.size, image.format, image.fs = source.type, source.size, source.format, source.fs
@@ -101,6 +92,8 @@ def image_clone(context: Context, oid: int, name: str, ds_id: int) -> Reply:
     image.datastore_id, image.datastore = datastore.oid, datastore.name
     image.cloning_id = oid
     source.clones.add(image.oid)
+    image.content = contents.of_image(source)
+    storage.mark_used(source)
     cloud.images[image.oid] = image
     datastore.images.add(image.oid)
     datastore.used_mb += image.size
@@ -108,6 +101,7 @@ def image_clone(context: Context, oid: int, name: str, ds_id: int) -> Reply:
     def copied() -> None:
         image.cloning_id = -1
         source.clones.discard(image.oid)
+        storage.mark_used(source)
 
     storage.copy(cloud, image, copied)
     return image.oid
@@ -122,6 +116,8 @@ def image_delete(context: Context, oid: int, force: bool) -> Reply:
 def image_enable(context: Context, oid: int, enable: bool) -> Reply:
     image: Image = IMAGE.find(context, oid, MANAGE)
     word = "enable" if enable else "disable"
+    if image.type == storage.BACKUP_TYPE:
+        raise internal(f"Could not {word} image: Backup images cannot be enabled or disabled.")
     allowed = (
         {ImageState.DISABLED, ImageState.ERROR, ImageState.READY}
         if enable
@@ -138,6 +134,8 @@ def image_persistent(context: Context, oid: int, persistent: bool) -> Reply:
     kind = IMAGE_TYPES[image.type]
     if kind in {"KERNEL", "RAMDISK", "CONTEXT"}:
         raise refused("KERNEL, RAMDISK and CONTEXT must be non-persistent")
+    if kind == "BACKUP":
+        raise refused("BACKUP images must be persistent")
     if image.vms:
         word = "persistent" if persistent else "non-persistent"
         raise internal(f"Could not make image {word}: Image cannot be in state {image.state.name}.")
@@ -149,6 +147,11 @@ def image_chtype(context: Context, oid: int, kind: str) -> Reply:
     image: Image = IMAGE.find(context, oid, MANAGE)
     if kind.upper() not in IMAGE_TYPES:
         raise internal(f"Unknown type {kind}")
+    compatible = next((one for one in _COMPATIBLE if IMAGE_TYPES[image.type] in one), frozenset())
+    if not compatible:
+        raise refused(f"Cannot change type for{IMAGE_TYPES[image.type]} images.")
+    if kind.upper() not in compatible:
+        raise refused("Cannot change image type to an incompatible type for the current datastore.")
     image.type = IMAGE_TYPES.index(kind.upper())
     return oid
 
@@ -161,10 +164,15 @@ def template_allocate(context: Context, text: str) -> Reply:
     template = parse(text)
     machines.check_restricted(caller, template, "VM Template")
     authorize_create(cloud, caller, "TEMPLATE")
-    return _keep_template(context, template, template.take("NAME"))
+    return keep_template(context, template, template.take("NAME"))
 
 
-def _keep_template(context: Context, template: Template, name: str) -> int:
+def keep_template(context: Context, template: Template, name: str) -> int:
+    """Keep a template for the caller.
+
+    Raises:
+        OneError: 0x2000, the name is taken or none.
+    """
     cloud, caller = context.cloud, context.caller
     oid = cloud.next_id("TEMPLATE")
     named = name or f"template-{oid}"
@@ -186,7 +194,7 @@ def _keep_template(context: Context, template: Template, name: str) -> int:
 def template_clone(context: Context, oid: int, name: str, _recursive: bool) -> Reply:
     source: VmTemplate = TEMPLATE.find(context, oid, USE)
     authorize_create(context.cloud, context.caller, "TEMPLATE")
-    return _keep_template(context, source.template.copy(), name)
+    return keep_template(context, source.template.copy(), name)
 
 
 def template_delete(context: Context, oid: int, recursive: bool) -> Reply:
@@ -209,14 +217,14 @@ def template_instantiate(context: Context, oid: int, name: str, hold: bool, extr
     one: VmTemplate = TEMPLATE.find(context, oid, USE)
     template = one.template.copy()
     change = parse(extra) if extra else Template()
-    machines.check_restricted(context.caller, change, "User Template")
+    machines.check_restricted(context.caller, change, "User Template", template)
     template.merge(change)
     if persistent:
         raise refused("Instantiate as persistent is not part of this sandbox")
     template.put("TEMPLATE_NAME", one.name)
     if name:
         template.put("NAME", name)
-    vm = machines.allocate(context.cloud, context.caller, machines.Request(template, hold=hold, template_id=oid))
+    vm = machines.allocate(context.cloud, context.caller, machines.Request(template, hold, oid, checked=True))
     return vm.oid
 
 
@@ -228,16 +236,12 @@ CALLS = (
     Call("one.image.persistent", "i b", image_persistent),
     Call("one.image.chtype", "i s", image_chtype),
     *owned_calls(IMAGE),
+    *lock_calls(IMAGE),
     Call("one.template.allocate", "s", template_allocate),
     Call("one.template.clone", "i s b=0", template_clone),
     Call("one.template.delete", "i b=0", template_delete),
     Call("one.template.instantiate", "i s b=0 s= b=0", template_instantiate),
     *(call for call in owned_calls(TEMPLATE) if call.name != "one.template.info"),
+    *lock_calls(TEMPLATE),
     Call("one.template.info", "i b=0 b=0", template_info),
-    info_call(MARKETPLACE),
-    update_call(MARKETPLACE),
-    whole_call(MARKETPLACE),
-    info_call(APP),
-    update_call(APP),
-    listed_call(APP),
 )

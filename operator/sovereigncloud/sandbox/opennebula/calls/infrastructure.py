@@ -1,26 +1,24 @@
 """one.host.*, one.cluster.*, one.datastore.*."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from sovereigncloud.sandbox.opennebula import hosts, render, scheduler
-from sovereigncloud.sandbox.opennebula.access import ADMIN, MANAGE, USE, authorize_create
+from sovereigncloud.sandbox.opennebula.access import ADMIN, MANAGE, USE, authorize, authorize_create
 from sovereigncloud.sandbox.opennebula.calls.call import Call, Context, Reply
 from sovereigncloud.sandbox.opennebula.calls.shared import (
     Kind,
-    chmod_call,
-    chown_call,
-    info_call,
-    rename_call,
-    update_call,
+    owned_calls,
+    unowned_calls,
     whole_call,
 )
-from sovereigncloud.sandbox.opennebula.cloud import Cloud
+from sovereigncloud.sandbox.opennebula.cloud import FIRST_FREE_ID, Cloud
 from sovereigncloud.sandbox.opennebula.errors import internal, refused
-from sovereigncloud.sandbox.opennebula.model import DATASTORE_TYPES, IMAGE, Cluster, Datastore, Host, HostState
+from sovereigncloud.sandbox.opennebula.model import Cluster, Host, HostState
+from sovereigncloud.sandbox.opennebula.model_storage import BACKUP, DATASTORE_TYPES, IMAGE, Datastore
+from sovereigncloud.sandbox.opennebula.secrets_at_rest import OF_DATASTORES, unseal
 from sovereigncloud.sandbox.opennebula.template import Template, parse
 
 NO_CLUSTER, DEFAULT_CLUSTER = -1, 0
-FIRST_FREE_ID = 100
 
 
 def _host_changed(_: Cloud, host: Host, template: Template) -> None:
@@ -34,6 +32,27 @@ def _host_renamed(cloud: Cloud, host: Host) -> None:
         if vm.last is not None:
             vm.last.hostname = host.name
             vm.touch()
+
+
+# What may not change while there are images (OpenNebula: src/datastore/Datastore.cc).
+_FIXED = ("LVM_THIN_ENABLE", "NFS_AUTO_ENABLE", "NFS_AUTO_HOST", "NFS_AUTO_OPTS", "NFS_AUTO_PATH")
+
+
+def _datastore_changed(_: Cloud, one: Datastore, template: Template) -> None:
+    unseal(template, one.template, OF_DATASTORES)
+    if one.images:
+        for name in _FIXED:
+            if template.get(name) != one.template.get(name):
+                raise internal(f"Cannot update option {name} in a datastore with existing images")
+    for name, value in (("DS_MAD", one.ds_mad), ("TM_MAD", one.tm_mad)):
+        if value != "-" and not template.get(name):
+            template.put(name, value)
+    if one.type == BACKUP or not template.get("TYPE"):
+        template.put("TYPE", next(text for text, kind in DATASTORE_TYPES.items() if kind == one.type))
+    one.type = DATASTORE_TYPES.get(template.get("TYPE").upper(), IMAGE)
+    one.ds_mad = template.get("DS_MAD") or "-"
+    one.tm_mad = "-" if one.type == BACKUP else template.get("TM_MAD")
+    one.template = template
 
 
 HOST = Kind(
@@ -64,6 +83,7 @@ DATASTORE = Kind(
     show=lambda _, one: render.datastore(one),
     row=lambda _, one: render.datastore(one),
     unique="cloud",
+    changed=_datastore_changed,
 )
 
 
@@ -159,7 +179,7 @@ def cluster_delete(context: Context, oid: int) -> Reply:
 def add_host(context: Context, oid: int, host_id: int) -> Reply:
     cloud = context.cloud
     cluster: Cluster = CLUSTER.find(context, oid, ADMIN)
-    host = cloud.find(cloud.hosts, host_id, "HOST")
+    host: Host = HOST.find(context, host_id, ADMIN)
     cloud.clusters[host.cluster_id].hosts.discard(host_id)
     cluster.hosts.add(host_id)
     host.cluster_id = oid
@@ -180,6 +200,7 @@ def _member_calls(verb: str, kind: str) -> list[Call]:
         cloud = context.cloud
         cluster: Cluster = CLUSTER.find(context, oid, ADMIN)
         one = cloud.find(cloud.pools[kind], member, kind)
+        authorize(cloud, context.caller, ADMIN, one)
         update: Callable[[set[int], int], None] = set.add if add else set.discard
         update(getattr(cluster, attribute), member)
         update(one.clusters, oid)
@@ -197,18 +218,57 @@ def _member_calls(verb: str, kind: str) -> list[Call]:
 # -------------------------------------------------------------------------------------------------------- datastores
 
 
+# Drivers that this front-end has, and the attributes that they need (OpenNebula: share/etc/oned.conf, DS_MAD_CONF).
+_REQUIRED: Mapping[str, tuple[str, ...]] = {
+    "ceph": ("DISK_TYPE", "BRIDGE_LIST"),
+    "dev": ("DISK_TYPE",),
+    "dummy": (),
+    "fs": (),
+    "interactive": (),
+    "iscsi_libvirt": ("DISK_TYPE", "ISCSI_HOST"),
+    "lvm": (),
+    "restic": ("RESTIC_PASSWORD",),
+    "rsync": ("RSYNC_HOST", "RSYNC_USER"),
+}
+_TM_MADS = frozenset(
+    {"-", "ceph", "dev", "dummy", "fs_lvm", "fs_lvm_ssh", "iscsi_libvirt", "local", "qcow2", "shared", "ssh"}
+)
+
+
+def _check_drivers(kind: str, template: Template) -> None:
+    ds_mad, tm_mad = template.get("DS_MAD"), template.get("TM_MAD")
+    if kind == "SYSTEM_DS":
+        if ds_mad and ds_mad != "-":
+            raise internal("SYSTEM datastores cannot have DS_MAD defined.")
+    elif not ds_mad:
+        raise internal("No DS_MAD in template.")
+    elif ds_mad not in _REQUIRED:
+        raise internal(f'DS_MAD named "{ds_mad}" is not defined in oned.conf')
+    for attribute in _REQUIRED.get(ds_mad, ()):
+        if not template.get(attribute):
+            raise internal(f'Datastore template is missing the "{attribute}" attribute or it\'s empty.')
+    if kind == "BACKUP_DS":
+        return
+    if not tm_mad:
+        raise internal("No TM_MAD in template.")
+    if tm_mad not in _TM_MADS:
+        raise internal(f'TM_MAD named "{tm_mad}" is not defined in oned.conf')
+
+
+def datastore_info(context: Context, oid: int, decrypt: bool) -> Reply:
+    one: Datastore = DATASTORE.find(context, oid, USE, locks=False)
+    return render.datastore(one, clear=decrypt and context.caller.admin)
+
+
 def datastore_allocate(context: Context, text: str, cluster_id: int) -> Reply:
     cloud, caller = context.cloud, context.caller
     template = parse(text)
     cluster = cluster_of(cloud, cluster_id)
     authorize_create(cloud, caller, "DATASTORE")
-    name, kind = template.take("NAME"), template.get("TYPE") or "IMAGE_DS"
+    name, kind = template.take("NAME"), template.get("TYPE").upper()
     if kind not in DATASTORE_TYPES:
-        raise internal(f"Unknown type {kind}")
-    if not template.get("TM_MAD"):
-        raise internal("No TM_MAD in template.")
-    if not template.get("DS_MAD") and kind != "SYSTEM_DS":
-        raise internal("No DS_MAD in template.")
+        kind = "IMAGE_DS"  # what oned does not know is an image datastore, without a word
+    _check_drivers(kind, template)
     cloud.claim_name(cloud.datastores, "DATASTORE", name)
     template.put("TYPE", kind)
     one = Datastore(
@@ -220,7 +280,7 @@ def datastore_allocate(context: Context, text: str, cluster_id: int) -> Reply:
         caller.user.gname,
         template=template,
         ds_mad=template.get("DS_MAD") or "-",
-        tm_mad=template.get("TM_MAD"),
+        tm_mad="-" if kind == "BACKUP_DS" else template.get("TM_MAD"),
         type=DATASTORE_TYPES[kind],
         clusters={cluster.oid},
     )
@@ -255,27 +315,17 @@ CALLS = (
     Call("one.host.delete", "i", host_delete),
     Call("one.host.monitoring", "i", host_monitoring),
     Call("one.hostpool.monitoring", "i=-1", hostpool_monitoring),
-    info_call(HOST),
-    update_call(HOST),
-    rename_call(HOST),
-    whole_call(HOST),
+    *unowned_calls(HOST),
     Call("one.cluster.allocate", "s", cluster_allocate),
     Call("one.cluster.delete", "i", cluster_delete),
     Call("one.cluster.addhost", "i i", add_host),
     Call("one.cluster.delhost", "i i", del_host),
     *_member_calls("vnet", "NET"),
     *_member_calls("datastore", "DATASTORE"),
-    info_call(CLUSTER),
-    update_call(CLUSTER),
-    rename_call(CLUSTER),
-    whole_call(CLUSTER),
+    *unowned_calls(CLUSTER),
     Call("one.datastore.allocate", "s i", datastore_allocate),
     Call("one.datastore.delete", "i", datastore_delete),
     Call("one.datastore.enable", "i b", datastore_enable),
-    info_call(DATASTORE),
-    update_call(DATASTORE),
-    rename_call(DATASTORE),
-    chmod_call(DATASTORE),
-    chown_call(DATASTORE),
-    whole_call(DATASTORE),
+    Call("one.datastore.info", "i b=0", datastore_info),
+    *(call for call in owned_calls(DATASTORE, whole_call) if call.name != "one.datastore.info"),
 )

@@ -1,14 +1,61 @@
-"""one.vn.* and one.secgroup.*."""
+"""one.vn.*."""
 
-from sovereigncloud.sandbox.opennebula import machines, networking, quota, render
-from sovereigncloud.sandbox.opennebula.access import ADMIN, MANAGE, USE, authorize_create
+from sovereigncloud.sandbox.opennebula import networking, quota, render, rollout, vnets
+from sovereigncloud.sandbox.opennebula.access import ADMIN, MANAGE, USE, authorize, authorize_create
 from sovereigncloud.sandbox.opennebula.calls.call import Call, Context, Reply
 from sovereigncloud.sandbox.opennebula.calls.infrastructure import cluster_of
-from sovereigncloud.sandbox.opennebula.calls.shared import Kind, owned_calls
+from sovereigncloud.sandbox.opennebula.calls.shared import Kind, lock_calls, owned_calls
 from sovereigncloud.sandbox.opennebula.cloud import Cloud
 from sovereigncloud.sandbox.opennebula.errors import internal, refused, unauthorized
-from sovereigncloud.sandbox.opennebula.model import NetState, SecurityGroup, VNet
+from sovereigncloud.sandbox.opennebula.model import NetState, Vm, VNet
 from sovereigncloud.sandbox.opennebula.template import Template, Vector, parse
+
+# Users outside oneadmin's group may not set these (oned.conf: VNET_RESTRICTED_ATTR).
+_RESTRICTED = frozenset(
+    {
+        "VN_MAD",
+        "PHYDEV",
+        "QINQ_TYPE",
+        "BRIDGE",
+        "CONF",
+        "BRIDGE_CONF",
+        "OVS_BRIDGE_CONF",
+        "IP_LINK_CONF",
+        "FILTER",
+        "FILTER_IP_SPOOFING",
+        "FILTER_MAC_SPOOFING",
+        "CLUSTER_IDS",
+        "EXTERNAL",
+    }
+)
+
+
+def _changed(cloud: Cloud, one: VNet, template: Template) -> None:
+    before = vnets.singles(one.template)
+    vnets.update_well_known(one, template)
+    _roll_out(cloud, one, vnets.live_changes(before, vnets.singles(one.template)))
+
+
+def _roll_out(cloud: Cloud, one: VNet, changed: dict[str, str], ar_id: str = "") -> None:
+    if changed:
+        one.template.put("VNET_UPDATE", changed)
+        if one.state is NetState.UPDATE_FAILURE:
+            one.state = NetState.READY
+        rollout.commit(cloud, _change_of(one, tuple(changed), ar_id), recover=False)
+
+
+def _change_of(one: VNet, names: tuple[str, ...], ar_id: str = "") -> rollout.Change:
+    def failed() -> None:
+        one.state = NetState.UPDATE_FAILURE
+
+    def ended() -> None:
+        one.template.pop("VNET_UPDATE")
+
+    def apply(vm: Vm) -> bool:
+        return vnets.apply_to_cards(one, vm, names, ar_id)
+
+    return rollout.Change(one.rollout, apply, card=True, failed=failed, ended=ended)
+
 
 NET = Kind(
     kind="NET",
@@ -17,20 +64,7 @@ NET = Kind(
     pool=lambda cloud: cloud.vnets,
     show=lambda _, one: render.vnet(one, leases=True),
     row=lambda _, one: render.vnet(one, leases=False),
-    changed=lambda _, one, template: networking.update_well_known(one, template),
-)
-SECGROUP = Kind(
-    kind="SECGROUP",
-    prefix="one.secgroup",
-    root="SECURITY_GROUP_POOL",
-    pool=lambda cloud: cloud.security_groups,
-    show=lambda _, one: render.security_group(one),
-    row=lambda _, one: render.security_group(one),
-    changed=lambda _, one, template: set_rules(one, template),
-)
-# Users outside oneadmin's group may not set these (oned.conf: VNET_RESTRICTED_ATTR).
-_RESTRICTED = frozenset(
-    {"VN_MAD", "PHYDEV", "BRIDGE", "FILTER", "FILTER_IP_SPOOFING", "FILTER_MAC_SPOOFING", "CLUSTER_IDS"}
+    changed=_changed,
 )
 
 
@@ -65,7 +99,7 @@ def allocate(context: Context, text: str, cluster_id: int) -> Reply:
     cloud.claim_name(cloud.vnets, "NET", name, caller.uid)
     one = _new(context, name)
     ranges = [value for value in template.pop("AR") if isinstance(value, dict)]
-    networking.update_well_known(one, template)
+    vnets.establish(one, template)
     for vector in ranges:
         networking.add_range(one, vector)
     one.clusters.add(cluster.oid)
@@ -101,7 +135,7 @@ def remove(cloud: Cloud, one: VNet) -> None:
 
 def _changeable(context: Context, oid: int, method: str, right: str = MANAGE) -> VNet:
     one: VNet = NET.find(context, oid, right)
-    if one.state not in {NetState.READY, NetState.ERROR}:
+    if one.state not in {NetState.READY, NetState.UPDATE_FAILURE}:
         raise refused(f"Could not execute {method}Virtual Network is in wrong state: {one.state.name}")
     return one
 
@@ -121,7 +155,11 @@ def add_ar(context: Context, oid: int, text: str) -> Reply:
 
 def update_ar(context: Context, oid: int, text: str) -> Reply:
     one = _changeable(context, oid, "one.vn.update_ar")
-    networking.update_range(one, _vector(text, "AR", "Wrong AR definition. AR vector attribute is missing."))
+    vector = _vector(text, "AR", "Wrong AR definition. AR vector attribute is missing.")
+    found = networking.find_range(one, vector.get("AR_ID", ""))
+    before = dict(found.extra)
+    networking.update_range(one, vector)
+    _roll_out(context.cloud, one, vnets.live_changes(before, found.extra), str(found.ar_id))
     return oid
 
 
@@ -150,25 +188,29 @@ def release(context: Context, oid: int, text: str) -> Reply:
 def reserve(context: Context, oid: int, text: str) -> Reply:
     cloud, caller = context.cloud, context.caller
     template = parse(text)
+    size = int(template.get("SIZE")) if template.get("SIZE").isdecimal() else 0
+    if size < 1:
+        raise refused("Reservation SIZE must be a greater than 0")
+    existing = _reservation(context, oid, template.get("NETWORK_ID")) if template.get("NETWORK_ID") else None
+    name = template.get("NAME")
+    if not name and existing is None:
+        raise refused("NAME for reservation has to be set")
+    if "AR_ID" not in template and any(template.get(address) for address in ("IP", "MAC", "IP6")):
+        raise refused("AR_ID must be specified for IP/MAC based reservations")
     parent: VNet = NET.find(context, oid, USE)
     if parent.parent is not None:
         raise refused("Cannot reserve addresses from a reserved VNET")
-    if template.get("NETWORK_ID"):
-        target = cloud.find(cloud.vnets, int(template.get("NETWORK_ID")), "NET")
-        if target.parent != oid:
-            raise refused("Cannot add reservations to a non-reservation VNET")
-        networking.reserve(parent, target, template)
-        return target.oid
-    name = template.get("NAME")
-    if not name:
-        raise refused("NAME for reservation has to be set")
-    size = float(template.get("SIZE") or 0)
-    quota.check(cloud, caller, quota.Owner(caller.uid, caller.gid), {("NETWORK", str(oid)): {"LEASES": size}})
-    cloud.claim_name(cloud.vnets, "NET", name, caller.uid)
+    owner = quota.Owner(existing.uid, existing.gid) if existing else quota.Owner(caller.uid, caller.gid)
+    if existing is None:
+        cloud.claim_name(cloud.vnets, "NET", name, caller.uid)
+    quota.check(cloud, caller, owner, {("NETWORK", str(oid)): {"LEASES": size}})
+    if existing is not None:
+        networking.reserve(parent, existing, template)
+        return existing.oid
     target = _new(context, name)
     target.parent = oid
     target.clusters = set(parent.clusters)
-    networking.update_well_known(target, parent.template.copy())
+    vnets.update_well_known(target, parent.template.copy())
     networking.reserve(parent, target, template)
     for cluster in target.clusters:
         cloud.clusters[cluster].vnets.add(target.oid)
@@ -176,92 +218,46 @@ def reserve(context: Context, oid: int, text: str) -> Reply:
     return target.oid
 
 
+def _reservation(context: Context, oid: int, text: str) -> VNet:
+    """A reservation that is there and is to grow."""
+    if not text.isdecimal():
+        raise refused("NETWORK_ID must be equal or greater than 0")
+    if int(text) == oid:
+        raise refused("Cannot add a reservation from the same network")
+    found = context.cloud.find(context.cloud.vnets, int(text), "NET")
+    if found.parent is None:
+        raise refused("Cannot add reservations to a non-reservation VNET")
+    if found.parent != oid:
+        raise refused(f"New reservations for virtual network {text} have to be from network {found.parent}")
+    authorize(context.cloud, context.caller, MANAGE, found)
+    return found
+
+
 def recover(context: Context, oid: int, operation: int) -> Reply:
+    cloud = context.cloud
+    if operation not in range(4):
+        raise refused("Wrong recovery operation code")
     one: VNet = NET.find(context, oid, MANAGE)
+    coming = {NetState.INIT, NetState.LOCK_CREATE, NetState.LOCK_DELETE}
     match operation:
-        case 0 if one.state in {NetState.LOCK_CREATE, NetState.LOCK_DELETE}:
+        case 0 if one.state in coming:
             one.state = NetState.ERROR
-        case 1 if one.state in {NetState.LOCK_CREATE, NetState.ERROR}:
+            one.template.put("ERROR", "Failure forced by user")
+        case 1 if one.state is NetState.LOCK_DELETE:
+            remove(cloud, one)
+        case 1 if one.state not in {NetState.DONE, NetState.READY}:
+            one.template.pop("ERROR")
             one.state = NetState.READY
-        case 2 if one.state is not NetState.READY:
-            remove(context.cloud, one)
-        case 0 | 1 | 2 | 3:
+            one.rollout.updated |= one.rollout.outdated
+            one.rollout.outdated.clear()
+        case 2 if one.state in {*coming, NetState.ERROR}:
+            remove(cloud, one)
+        case 3 if one.state is NetState.UPDATE_FAILURE:
+            one.state = NetState.READY
+            rollout.commit(cloud, _change_of(one, vnets.LIVE), recover=True)
+        case _:
             word = ("failure", "success", "delete", "retry")[operation]
             raise internal(f"Could not perform 'recover {word}' on VN {oid}, wrong state {one.state.name}.")
-        case _:
-            raise refused("Wrong recovery operation code")
-    return oid
-
-
-# --------------------------------------------------------------------------------------------------- security groups
-
-_PROTOCOLS = frozenset({"ALL", "TCP", "UDP", "ICMP", "ICMPV6", "IPSEC"})
-
-
-def set_rules(one: SecurityGroup, template: Template) -> None:
-    """Take over a new template.
-
-    Raises:
-        OneError: 0x2000, a rule is wrong.
-    """
-    for rule in template.vectors("RULE"):
-        if rule.get("PROTOCOL", "").upper() not in _PROTOCOLS:
-            raise internal(f"Wrong RULE/PROTOCOL {rule.get('PROTOCOL', '')}.")
-        if rule.get("RULE_TYPE", "").upper() not in {"INBOUND", "OUTBOUND"}:
-            raise internal("Wrong RULE/RULE_TYPE, it has to be INBOUND or OUTBOUND.")
-        if "RANGE" in rule and rule["PROTOCOL"].upper() not in {"TCP", "UDP"}:
-            raise internal("RANGE can only be set for TCP and UDP protocols.")
-    one.template = template
-
-
-def secgroup_allocate(context: Context, text: str) -> Reply:
-    cloud, caller = context.cloud, context.caller
-    template = parse(text)
-    authorize_create(cloud, caller, "SECGROUP")
-    name = template.take("NAME")
-    if not name:
-        raise internal("No NAME in template for Security Group.")
-    cloud.claim_name(cloud.security_groups, "SECGROUP", name, caller.uid)
-    one = SecurityGroup(cloud.next_id("SECGROUP"), name, caller.uid, caller.gid, caller.user.name, caller.user.gname)
-    set_rules(one, template)
-    cloud.security_groups[one.oid] = one
-    return one.oid
-
-
-def secgroup_clone(context: Context, oid: int, name: str) -> Reply:
-    cloud, caller = context.cloud, context.caller
-    source: SecurityGroup = SECGROUP.find(context, oid, USE)
-    cloud.claim_name(cloud.security_groups, "SECGROUP", name, caller.uid)
-    one = SecurityGroup(
-        cloud.next_id("SECGROUP"),
-        name,
-        caller.uid,
-        caller.gid,
-        caller.user.name,
-        caller.user.gname,
-        template=source.template.copy(),
-    )
-    cloud.security_groups[one.oid] = one
-    return one.oid
-
-
-def secgroup_commit(context: Context, oid: int, _recovery: bool) -> Reply:
-    one: SecurityGroup = SECGROUP.find(context, oid, MANAGE)
-    for vm_id in one.vms:
-        vm = context.cloud.vms.get(vm_id)
-        if vm is not None:
-            machines.set_security_rules(context.cloud, vm)
-            vm.touch()
-    return oid
-
-
-def secgroup_delete(context: Context, oid: int) -> Reply:
-    one: SecurityGroup = SECGROUP.find(context, oid, MANAGE)
-    if oid == 0:
-        raise refused("Cannot delete security group. The default security group (ID 0) cannot be deleted.")
-    if one.vms:
-        raise refused("Cannot delete security group. The security group has VMs using it")
-    del context.cloud.security_groups[oid]
     return oid
 
 
@@ -277,9 +273,5 @@ CALLS = (
     Call("one.vn.reserve", "i s", reserve),
     Call("one.vn.recover", "i i", recover),
     *owned_calls(NET),
-    Call("one.secgroup.allocate", "s", secgroup_allocate),
-    Call("one.secgroup.clone", "i s", secgroup_clone),
-    Call("one.secgroup.commit", "i b", secgroup_commit),
-    Call("one.secgroup.delete", "i", secgroup_delete),
-    *(call for call in owned_calls(SECGROUP) if "lock" not in call.name),
+    *lock_calls(NET),
 )

@@ -17,21 +17,13 @@ from sovereigncloud.sandbox.opennebula.access import (
 )
 from sovereigncloud.sandbox.opennebula.calls.call import Call, Context, Reply
 from sovereigncloud.sandbox.opennebula.calls.rights import add_rule, join_vdc
-from sovereigncloud.sandbox.opennebula.calls.shared import Kind, update_call, whole_call
-from sovereigncloud.sandbox.opennebula.cloud import Cloud
+from sovereigncloud.sandbox.opennebula.calls.shared import ALL as EVERYBODY
+from sovereigncloud.sandbox.opennebula.calls.shared import Kind, Listing, page, update_call
+from sovereigncloud.sandbox.opennebula.cloud import FIRST_FREE_ID, Cloud
 from sovereigncloud.sandbox.opennebula.errors import Code, OneError, internal, not_found, refused
-from sovereigncloud.sandbox.opennebula.model import (
-    ONEADMIN,
-    USERS_GROUP,
-    AclRule,
-    Group,
-    Permissions,
-    Token,
-    User,
-)
+from sovereigncloud.sandbox.opennebula.model import ONEADMIN, Permissions
+from sovereigncloud.sandbox.opennebula.model_people import USERS_GROUP, AclRule, Group, Quotas, Token, User
 from sovereigncloud.sandbox.opennebula.template import parse
-
-FIRST_FREE_ID = 100
 
 
 def members(cloud: Cloud, group: Group) -> list[int]:
@@ -58,8 +50,29 @@ GROUP_KIND = Kind(
 )
 
 
-def _quotas(cloud: Cloud, one: User | Group) -> str:
-    return f"<QUOTAS><ID>{one.oid}</ID>{quota.render(cloud, one)}</QUOTAS>"
+def _quotas(cloud: Cloud, one: User | Group, used: quota.Use | None = None) -> str:
+    return f"<QUOTAS><ID>{one.oid}</ID>{quota.render(cloud, one, used)}</QUOTAS>"
+
+
+def user_pool(context: Context) -> Reply:
+    cloud = context.cloud
+    found: list[User] = page(cloud, context.caller, cloud.users.values(), Listing(EVERYBODY, -1, -1))
+    used = quota.usages(cloud, found)
+    rows = [render.user(one) + _quotas(cloud, one, used[one.oid]) for one in found]
+    defaults = quota.show(cloud, cloud.default_user_quotas, {})
+    return render.pool("USER_POOL", [*rows, f"<DEFAULT_USER_QUOTAS>{defaults}</DEFAULT_USER_QUOTAS>"])
+
+
+def group_pool(context: Context) -> Reply:
+    cloud = context.cloud
+    found: list[Group] = page(cloud, context.caller, cloud.groups.values(), Listing(EVERYBODY, -1, -1))
+    used = quota.usages(cloud, found)
+    rows = [
+        render.group(one, members(cloud, one)) + _quotas(cloud, one, used[one.oid]) + render.vlan_rules(one)
+        for one in found
+    ]
+    defaults = quota.show(cloud, cloud.default_group_quotas, {})
+    return render.pool("GROUP_POOL", [*rows, f"<DEFAULT_GROUP_QUOTAS>{defaults}</DEFAULT_GROUP_QUOTAS>"])
 
 
 def user_info(context: Context, oid: int, _decrypt: bool) -> Reply:
@@ -72,15 +85,32 @@ def group_info(context: Context, oid: int, _decrypt: bool) -> Reply:
     return GROUP_KIND.show(context.cloud, GROUP_KIND.find(context, own, USE, locks=False))
 
 
-def _with_defaults(call: Call, name: str) -> Call:
-    defaults = f"<{name}>{render.NO_QUOTAS}</{name}>"
+def userquota_info(context: Context) -> Reply:
+    return (
+        f"<DEFAULT_USER_QUOTAS>{quota.show(context.cloud, context.cloud.default_user_quotas, {})}</DEFAULT_USER_QUOTAS>"
+    )
 
-    def listed(context: Context) -> Reply:
-        reply = call.perform(context)
-        head, slash, root = str(reply).rpartition("</")
-        return f"{head}{defaults}{slash}{root}"
 
-    return Call(call.name, call.signature, listed)
+def groupquota_info(context: Context) -> Reply:
+    shown = quota.show(context.cloud, context.cloud.default_group_quotas, {})
+    return f"<DEFAULT_GROUP_QUOTAS>{shown}</DEFAULT_GROUP_QUOTAS>"
+
+
+def _set_defaults(context: Context, quotas: Quotas, text: str) -> None:
+    if context.caller.uid != ONEADMIN:
+        what = "The default quotas can only be updated by oneadmin"
+        raise OneError(Code.AUTHORIZATION, f"User [{context.caller.uid}] : {what}.")
+    quota.set_limits(context.cloud, quotas, parse(text))
+
+
+def userquota_update(context: Context, text: str) -> Reply:
+    _set_defaults(context, context.cloud.default_user_quotas, text)
+    return userquota_info(context)
+
+
+def groupquota_update(context: Context, text: str) -> Reply:
+    _set_defaults(context, context.cloud.default_group_quotas, text)
+    return groupquota_info(context)
 
 
 # ------------------------------------------------------------------------------------------------------------- users
@@ -176,8 +206,9 @@ def user_enable(context: Context, oid: int, enable: bool) -> Reply:
 
 
 def user_quota(context: Context, oid: int, text: str) -> Reply:
+    cloud = context.cloud
     user: User = USER.find(context, oid, ADMIN)
-    quota.update(user, parse(text))
+    quota.update(cloud, user, parse(text))
     return oid
 
 
@@ -247,8 +278,9 @@ def group_delete(context: Context, oid: int) -> Reply:
 
 
 def group_quota(context: Context, oid: int, text: str) -> Reply:
+    cloud = context.cloud
     group: Group = GROUP_KIND.find(context, oid, ADMIN)
-    quota.update(group, parse(text))
+    quota.update(cloud, group, parse(text))
     return oid
 
 
@@ -280,7 +312,9 @@ CALLS = (
     Call("one.user.addgroup", "i i", user_addgroup),
     Call("one.user.delgroup", "i i", user_delgroup),
     update_call(USER),
-    _with_defaults(whole_call(USER), "DEFAULT_USER_QUOTAS"),
+    Call("one.userpool.info", "", user_pool),
+    Call("one.userquota.info", "", userquota_info),
+    Call("one.userquota.update", "s", userquota_update),
     Call("one.group.allocate", "s", group_allocate),
     Call("one.group.info", "i b=0", group_info),
     Call("one.group.delete", "i", group_delete),
@@ -288,5 +322,7 @@ CALLS = (
     Call("one.group.addadmin", "i i", group_addadmin),
     Call("one.group.deladmin", "i i", group_deladmin),
     update_call(GROUP_KIND),
-    _with_defaults(whole_call(GROUP_KIND), "DEFAULT_GROUP_QUOTAS"),
+    Call("one.grouppool.info", "", group_pool),
+    Call("one.groupquota.info", "", groupquota_info),
+    Call("one.groupquota.update", "s", groupquota_update),
 )

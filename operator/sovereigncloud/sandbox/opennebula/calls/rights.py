@@ -1,6 +1,8 @@
 """one.acl.* and one.vdc.*: who may use what."""
 
-from sovereigncloud.sandbox.opennebula import render
+from dataclasses import dataclass
+
+from sovereigncloud.sandbox.opennebula import render, scheduler
 from sovereigncloud.sandbox.opennebula.access import (
     ADMIN,
     ALL,
@@ -14,13 +16,12 @@ from sovereigncloud.sandbox.opennebula.access import (
     rule_text,
 )
 from sovereigncloud.sandbox.opennebula.calls.call import Call, Context, Reply
-from sovereigncloud.sandbox.opennebula.calls.shared import Kind, info_call, rename_call, update_call, whole_call
-from sovereigncloud.sandbox.opennebula.cloud import Cloud
+from sovereigncloud.sandbox.opennebula.calls.shared import Kind, unowned_calls
+from sovereigncloud.sandbox.opennebula.cloud import FIRST_FREE_ID, Cloud
 from sovereigncloud.sandbox.opennebula.errors import Code, OneError, internal, refused
-from sovereigncloud.sandbox.opennebula.model import AclRule, Vdc
+from sovereigncloud.sandbox.opennebula.model_people import AclRule, Vdc
 from sovereigncloud.sandbox.opennebula.template import Template, parse
 
-FIRST_FREE_ID = 100
 ALL_RESOURCES = -10
 
 VDC = Kind(
@@ -152,7 +153,7 @@ def vdc_addgroup(context: Context, oid: int, gid: int) -> Reply:
     vdc: Vdc = VDC.find(context, oid, ADMIN)
     context.cloud.find(context.cloud.groups, gid, "GROUP")
     if gid in vdc.groups:
-        raise internal(f"Group ID {gid} is already assigned to VDC {oid}")
+        raise internal(f"Group {gid} is already assigned to the VDC {oid}")
     join_vdc(context.cloud, vdc, gid)
     return oid
 
@@ -160,33 +161,68 @@ def vdc_addgroup(context: Context, oid: int, gid: int) -> Reply:
 def vdc_delgroup(context: Context, oid: int, gid: int) -> Reply:
     vdc: Vdc = VDC.find(context, oid, ADMIN)
     if gid not in vdc.groups:
-        raise internal(f"Group ID {gid} is not assigned to VDC {oid}")
+        raise internal(f"Group {gid} is not assigned to the VDC {oid}")
     _revoke(context.cloud, vdc, gid)
     vdc.groups.discard(gid)
     return oid
 
 
-def _vdc_member_calls(verb: str) -> list[Call]:
-    def change(context: Context, oid: int, zone_id: int, member: int, *, add: bool) -> Reply:
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """Something that a VDC may hold, of some zone."""
+
+    kind: str
+    zone_id: int
+    oid: int
+
+    @property
+    def pair(self) -> tuple[int, int]:
+        return (self.zone_id, self.oid)
+
+    @property
+    def spoken(self) -> str:
+        return f"{self.kind} {self.oid} from Zone {self.zone_id}"
+
+
+def _add(cloud: Cloud, pairs: set[tuple[int, int]], member: _Member) -> None:
+    cloud.find(cloud.zones, member.zone_id, "ZONE")
+    if member.oid != ALL_RESOURCES and member.zone_id == cloud.federation.zone_id:  # nobody looks into another zone
+        cloud.find(cloud.pools[member.kind], member.oid, member.kind)
+    if member.pair in pairs:
+        raise internal(f"{member.spoken} is already assigned to the VDC")
+    if member.oid == ALL_RESOURCES:  # the single ones of that zone are in it
+        pairs -= {one for one in pairs if one[0] == member.zone_id}
+    pairs.add(member.pair)
+
+
+def _remove(pairs: set[tuple[int, int]], member: _Member) -> None:
+    if member.pair not in pairs:
+        raise internal(f"{member.spoken} is not assigned to the VDC")
+    pairs.discard(member.pair)
+
+
+def _vdc_member_calls(verb: str, kind: str) -> list[Call]:
+    def change(context: Context, oid: int, member: _Member, *, add: bool) -> Reply:
         cloud = context.cloud
         vdc: Vdc = VDC.find(context, oid, ADMIN)
-        cloud.find(cloud.zones, zone_id, "ZONE")
+        pairs: set[tuple[int, int]] = set(getattr(vdc, f"{verb}s"))
+        if add:
+            _add(cloud, pairs, member)
+        else:
+            _remove(pairs, member)
         for gid in vdc.groups:
             _revoke(cloud, vdc, gid)
-        pairs: set[tuple[int, int]] = getattr(vdc, f"{verb}s")
-        if add:
-            pairs.add((zone_id, member))
-        else:
-            pairs.discard((zone_id, member))
+        setattr(vdc, f"{verb}s", pairs)
         for gid in vdc.groups:
             _grant(cloud, vdc, gid)
+        scheduler.arm(cloud)
         return oid
 
     def add(context: Context, oid: int, zone_id: int, member: int) -> Reply:
-        return change(context, oid, zone_id, member, add=True)
+        return change(context, oid, _Member(kind, zone_id, member), add=True)
 
     def remove(context: Context, oid: int, zone_id: int, member: int) -> Reply:
-        return change(context, oid, zone_id, member, add=False)
+        return change(context, oid, _Member(kind, zone_id, member), add=False)
 
     return [Call(f"one.vdc.add{verb}", "i i i", add), Call(f"one.vdc.del{verb}", "i i i", remove)]
 
@@ -199,12 +235,9 @@ CALLS = (
     Call("one.vdc.delete", "i", vdc_delete),
     Call("one.vdc.addgroup", "i i", vdc_addgroup),
     Call("one.vdc.delgroup", "i i", vdc_delgroup),
-    *_vdc_member_calls("cluster"),
-    *_vdc_member_calls("host"),
-    *_vdc_member_calls("datastore"),
-    *_vdc_member_calls("vnet"),
-    info_call(VDC),
-    update_call(VDC),
-    rename_call(VDC),
-    whole_call(VDC),
+    *_vdc_member_calls("cluster", "CLUSTER"),
+    *_vdc_member_calls("host", "HOST"),
+    *_vdc_member_calls("datastore", "DATASTORE"),
+    *_vdc_member_calls("vnet", "NET"),
+    *unowned_calls(VDC),
 )

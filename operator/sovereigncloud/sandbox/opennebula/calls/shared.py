@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sovereigncloud.sandbox.opennebula import render
+from sovereigncloud.sandbox.opennebula import quota, render
 from sovereigncloud.sandbox.opennebula.access import MANAGE, USE, Caller, authorize, permitted
 from sovereigncloud.sandbox.opennebula.calls.call import Call, Context, Reply
 from sovereigncloud.sandbox.opennebula.cloud import Cloud, invalid_name
 from sovereigncloud.sandbox.opennebula.errors import SPOKEN, Code, OneError, internal, refused
-from sovereigncloud.sandbox.opennebula.model import PERMISSION_BITS, Lock, PoolObject
+from sovereigncloud.sandbox.opennebula.model import ONEADMIN, ONEADMIN_GROUP, PERMISSION_BITS, Lock, PoolObject
 from sovereigncloud.sandbox.opennebula.template import Template, parse
 
 ALL, MINE_AND_GROUPS, MINE, GROUP = -2, -1, -3, -4
@@ -28,6 +28,7 @@ class Kind:
     unique: str = "owner"  # per "owner", in the "cloud", or "" not at all
     changed: Callable[[Cloud, Any, Template], None] | None = None  # takes over an updated template
     renamed: Callable[[Cloud, Any], None] | None = None
+    takes: Callable[[Any], quota.Use] | None = None  # of its owner's quotas
 
     def find(self, context: Context, oid: int, right: str, *, locks: bool = True) -> Any:
         """The object, if the caller has this right to it.
@@ -132,6 +133,10 @@ def chown_call(kind: Kind) -> Call:
         for subject in (user, group):
             if subject is not None:
                 authorize(cloud, context.caller, MANAGE if subject is user else USE, subject)
+        if kind.takes is not None:
+            new_uid = user.oid if user is not None and user.oid != one.uid else ONEADMIN
+            new_gid = group.oid if group is not None and group.oid != one.gid else ONEADMIN_GROUP
+            quota.check(cloud, context.caller, quota.Owner(new_uid, new_gid), kind.takes(one))
         if user is not None and user.oid != one.uid:
             other = cloud.named(kind.pool(cloud), one.name, user.oid) if kind.unique == "owner" else None
             if other is not None:
@@ -231,14 +236,11 @@ def _chosen(cloud: Cloud, caller: Caller, one: Any, flag: int) -> bool:
     return meant and (caller.admin or mine or permitted(cloud, caller, USE, one))
 
 
-def owned_calls(kind: Kind) -> list[Call]:
-    """All shared verbs of a kind whose objects have owners, but delete."""
-    return [
-        info_call(kind),
-        update_call(kind),
-        rename_call(kind),
-        chmod_call(kind),
-        chown_call(kind),
-        *lock_calls(kind),
-        listed_call(kind),
-    ]
+def unowned_calls(kind: Kind) -> list[Call]:
+    """All shared verbs of a kind whose objects have no owners."""
+    return [info_call(kind), update_call(kind), rename_call(kind), whole_call(kind)]
+
+
+def owned_calls(kind: Kind, pool: Callable[[Kind], Call] = listed_call) -> list[Call]:
+    """All shared verbs of a kind whose objects have owners; locks, which not every such kind has, are `lock_calls`."""
+    return [info_call(kind), update_call(kind), rename_call(kind), chmod_call(kind), chown_call(kind), pool(kind)]

@@ -1,32 +1,9 @@
-"""one.system.* and one.zone.*."""
+"""one.system.*, and kinds that this front-end knows and has none of."""
 
-from sovereigncloud.sandbox.opennebula import render
-from sovereigncloud.sandbox.opennebula.access import ADMIN
+from sovereigncloud.sandbox.opennebula import raft, render
 from sovereigncloud.sandbox.opennebula.calls.call import Call, Context, Reply
-from sovereigncloud.sandbox.opennebula.calls.shared import Kind, info_call, rename_call, update_call, whole_call
-from sovereigncloud.sandbox.opennebula.cloud import Cloud
-from sovereigncloud.sandbox.opennebula.errors import Code, OneError, refused, unauthorized
-from sovereigncloud.sandbox.opennebula.model import Zone
+from sovereigncloud.sandbox.opennebula.errors import unauthorized
 from sovereigncloud.sandbox.opennebula.template import Template
-
-
-def _zone_changed(_: Cloud, zone: Zone, template: Template) -> None:
-    if not template.get("ENDPOINT"):
-        template.put("ENDPOINT", "-")  # observed: replacing without ENDPOINT leaves a dash
-    zone.template = template
-
-
-ZONE = Kind(
-    kind="ZONE",
-    prefix="one.zone",
-    root="ZONE_POOL",
-    pool=lambda cloud: cloud.zones,
-    show=lambda _, one: render.zone(one),
-    row=lambda _, one: render.zone(one),
-    unique="cloud",
-    changed=_zone_changed,
-)
-FIRST_FREE_ID = 100
 
 
 def version(context: Context) -> Reply:
@@ -54,42 +31,36 @@ def config(context: Context) -> Reply:
         ("VM_SUBMIT_ON_HOLD", "NO"),
     ):
         configuration.put(name, value)
-    configuration.put("FEDERATION", {"MODE": "STANDALONE", "SERVER_ID": "-1", "ZONE_ID": "0", "MASTER_ONED": ""})
+    conf = context.cloud.federation.conf
+    servers = context.cloud.raft.servers
+    server = raft.answering(context.cloud, context.server) if servers else -1
+    configuration.put(
+        "FEDERATION",
+        {
+            "MODE": conf.mode.value,
+            "SERVER_ID": str(server),
+            "ZONE_ID": str(conf.zone_id),
+            "MASTER_ONED": conf.master_oned,
+        },
+    )
     return render.configuration(configuration)
 
 
-def raftstatus(context: Context) -> Reply:
-    if not context.caller.admin:
-        raise unauthorized(context.caller.uid, "Not authorized to perform ADMIN ZONE")
-    return render.raft()
+# Kinds that this front-end knows and has none of.
+_NONE_OF = {
+    "one.backupjobpool.info": "BACKUPJOB_POOL",
+    "one.vntemplatepool.info": "VNTEMPLATE_POOL",
+    "one.vrouterpool.info": "VROUTER_POOL",
+}
 
 
-def zone_allocate(context: Context, _text: str) -> Reply:
-    if not context.caller.admin:
-        raise unauthorized(context.caller.uid, "Not authorized to perform CREATE ZONE")
-    raise OneError(Code.ALLOCATE, "New zones can only be created at federation master")
-
-
-def zone_delete(context: Context, oid: int) -> Reply:
-    ZONE.find(context, oid, ADMIN)
-    raise refused("Cannot delete zone. Zone 0 is the local zone and cannot be deleted.")
-
-
-def zone_enable(context: Context, oid: int, enable: bool) -> Reply:
-    zone: Zone = ZONE.find(context, oid, ADMIN)
-    zone.enabled = enable
-    return oid
+def _no_members(name: str, root: str) -> Call:
+    return Call(name, "i i i", lambda _context, _flag, _start, _end: render.pool(root, ()))
 
 
 CALLS = (
+    *(_no_members(name, root) for name, root in _NONE_OF.items()),
+    Call("one.hookpool.info", "", lambda _: render.pool("HOOK_POOL", ())),
     Call("one.system.version", "", version),
     Call("one.system.config", "", config),
-    Call("one.zone.raftstatus", "", raftstatus),
-    Call("one.zone.allocate", "s", zone_allocate),
-    Call("one.zone.delete", "i", zone_delete),
-    Call("one.zone.enable", "i b", zone_enable),
-    info_call(ZONE),
-    update_call(ZONE),
-    rename_call(ZONE),
-    whole_call(ZONE),
 )

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
+from sovereigncloud.sandbox.opennebula import backups, devices, flows, machines, placement, quota, scheduler
 from sovereigncloud.sandbox.opennebula import context as guest_context
-from sovereigncloud.sandbox.opennebula import flows, machines, quota, scheduler
 from sovereigncloud.sandbox.opennebula.access import ADMIN, MANAGE, authorize
 from sovereigncloud.sandbox.opennebula.calls.call import Call, Context, Reply
 from sovereigncloud.sandbox.opennebula.calls.shared import (
@@ -28,7 +28,7 @@ from sovereigncloud.sandbox.opennebula.lifecycle import (
     state_name,
 )
 from sovereigncloud.sandbox.opennebula.model import Host, HostState, Vm
-from sovereigncloud.sandbox.opennebula.template import Template, parse
+from sovereigncloud.sandbox.opennebula.template import Template, Vector, parse
 
 _RUNNING: Where = (State.ACTIVE, Lcm.RUNNING)
 _UNKNOWN: Where = (State.ACTIVE, Lcm.UNKNOWN)
@@ -43,8 +43,65 @@ _FROM: Mapping[str, tuple[Where, ...]] = {
     "resched": (_RUNNING, _UNKNOWN, (State.POWEROFF, Lcm.LCM_INIT)),
     "unresched": (_RUNNING, _UNKNOWN, (State.POWEROFF, Lcm.LCM_INIT)),
 }
-# What updateconf may replace (OpenNebula: VirtualMachineTemplate::UPDATECONF_ATTRS).
-_CONF = ("OS", "FEATURES", "INPUT", "GRAPHICS", "VIDEO", "RAW", "CPU_MODEL", "BACKUP_CONFIG")
+# What updateconf may set (OpenNebula: VirtualMachineTemplate::UPDATECONF_ATTRS).
+_CONF: Mapping[str, tuple[str, ...]] = {
+    "OS": (
+        "ARCH",
+        "MACHINE",
+        "KERNEL",
+        "INITRD",
+        "BOOTLOADER",
+        "BOOT",
+        "KERNEL_CMD",
+        "ROOT",
+        "SD_DISK_BUS",
+        "UUID",
+        "FIRMWARE",
+        "FIRMWARE_FORMAT",
+    ),
+    "FEATURES": (
+        "PAE",
+        "ACPI",
+        "APIC",
+        "LOCALTIME",
+        "HYPERV",
+        "GUEST_AGENT",
+        "VIRTIO_SCSI_QUEUES",
+        "VIRTIO_BLK_QUEUES",
+        "IOTHREADS",
+        "GIC",
+        "RAS",
+        "MIGRATE_AUTO_CONVERGE",
+        "MIGRATE_COMPRESSED",
+    ),
+    "INPUT": ("TYPE", "BUS"),
+    "GRAPHICS": ("TYPE", "LISTEN", "PASSWD", "KEYMAP", "COMMAND"),
+    "VIDEO": ("IOMMU", "ATS", "TYPE", "VRAM", "RESOLUTION"),
+    "RAW": ("TYPE", "DATA", "VALIDATE", "DATA_VMX"),
+    "CPU_MODEL": ("MODEL", "FEATURES"),
+}
+_NOT_CONFIGURED = frozenset({State.INIT, State.DONE, State.SUSPENDED, State.STOPPED})
+_CONFIGURED_IN = frozenset(
+    {
+        Lcm.LCM_INIT,
+        Lcm.PROLOG,
+        Lcm.RUNNING,
+        Lcm.EPILOG,
+        Lcm.SHUTDOWN,
+        Lcm.SHUTDOWN_POWEROFF,
+        Lcm.HOTPLUG_SAVEAS_POWEROFF,
+        Lcm.SHUTDOWN_UNDEPLOY,
+        Lcm.EPILOG_UNDEPLOY,
+        Lcm.PROLOG_UNDEPLOY,
+        Lcm.HOTPLUG_PROLOG_POWEROFF,
+        Lcm.HOTPLUG_EPILOG_POWEROFF,
+        Lcm.PROLOG_MIGRATE_POWEROFF,
+        Lcm.DISK_SNAPSHOT_POWEROFF,
+        Lcm.DISK_SNAPSHOT_REVERT_POWEROFF,
+        Lcm.DISK_SNAPSHOT_DELETE_POWEROFF,
+        *FAILURES,
+    }
+)
 
 
 def not_available(vm: Vm) -> OneError:
@@ -66,7 +123,7 @@ def update(context: Context, oid: int, text: str, append: int) -> Reply:
     vm: Vm = VM.find(context, oid, MANAGE)
     template = updated(vm.user_template, text, append)
     try:
-        machines.check_restricted(context.caller, parse(text), "User Template")
+        machines.check_restricted(context.caller, parse(text), "User Template", vm.user_template)
     except OneError as error:
         raise internal("Cannot update template. " + error.message.partition(" : ")[2]) from error
     vm.user_template = template
@@ -80,23 +137,38 @@ def updateconf(context: Context, oid: int, text: str, append: int) -> Reply:
         raise OneError(Code.RPC_API, "Wrong update type")
     template = parse(text)
     vm: Vm = VM.find(context, oid, MANAGE)
-    if vm.state is State.ACTIVE and vm.where not in {_RUNNING, _UNKNOWN} and vm.lcm not in FAILURES:
-        raise internal(f"configuration cannot be updated in state {state_name(*vm.where)}")
-    if vm.state in {State.DONE, State.STOPPED, State.SUSPENDED}:
-        raise internal(f"configuration cannot be updated in state {state_name(*vm.where)}")
     machines.check_restricted(context.caller, template, "Template")
-    for name in _CONF:
-        vector = template.vector(name)
-        if vector is not None:
-            kept = dict(vm.template.vector(name) or {}) if append or name == "OS" else {}
-            vm.template.put(name, {**kept, **vector})
-    context_vector = template.vector("CONTEXT")
-    if context_vector is not None:
-        current = vm.template.vector("CONTEXT") or {}
-        merged = {**current, **context_vector} if append else context_vector
-        guest_context.set_context(context.cloud, context.caller, vm, merged)
+    if vm.state in _NOT_CONFIGURED or (vm.state is State.ACTIVE and vm.lcm not in _CONFIGURED_IN):
+        raise internal(f"configuration cannot be updated in state {state_name(*vm.where)}")
+    wanted_context, wanted_backups = template.vector("CONTEXT"), template.vector("BACKUP_CONFIG")
+    if wanted_context is not None and vm.template.vector("CONTEXT") is None:
+        raise internal("Virtual machine does not have context, cannot add a new one.")
+    if wanted_backups is not None:
+        backups.refuse_increments(vm, wanted_backups)
+        backups.configure(vm, wanted_backups, append=bool(append))
+    for name, known in _CONF.items():
+        _set_conf(vm, name, template.vector(name), known, append=bool(append))
     vm.touch()
+    if wanted_context is not None:
+        current = vm.template.vector("CONTEXT") or {}
+        merged = {**current, **wanted_context} if append else wanted_context
+        guest_context.set_context(context.cloud, context.caller, vm, merged)
+        if vm.where == _RUNNING and vm.template.vector("CONTEXT") != current:
+            flows.begin(context.cloud, vm, "disk")  # the context disk is made again under the running guest
     return oid
+
+
+def _set_conf(vm: Vm, name: str, wanted: Vector | None, known: tuple[str, ...], *, append: bool) -> None:
+    """A replacing update takes away what it does not name: whole vectors too."""
+    given = {key: value for key, value in (wanted or {}).items() if key in known and value}
+    if not given:
+        if not append:
+            vm.template.pop(name)
+        return
+    kept = dict(vm.template.vector(name) or {})
+    if not append:
+        kept = {key: value for key, value in kept.items() if key not in known}
+    vm.template.put(name, {**kept, **given})
 
 
 def resize(context: Context, oid: int, text: str, enforce: bool) -> Reply:
@@ -106,8 +178,7 @@ def resize(context: Context, oid: int, text: str, enforce: bool) -> Reply:
     cpu, memory, vcpu = (_positive(template, name) for name in ("CPU", "MEMORY", "VCPU"))
     new_cpu, new_memory = cpu or vm.cpu, int(memory) or vm.memory
     new_vcpu = str(int(vcpu)) if vcpu else vm.template.get("VCPU")
-    more = {"CPU": new_cpu - vm.cpu, "MEMORY": float(new_memory - vm.memory)}
-    quota.check(cloud, context.caller, quota.Owner(vm.uid, vm.gid), {("VM", ""): more})
+    quota.check(cloud, context.caller, quota.Owner(vm.uid, vm.gid), _growth(cloud, vm, new_cpu, new_memory))
     if vm.state in {State.STOPPED, State.DONE, State.SUSPENDED} or (vm.state is State.ACTIVE and vm.where != _RUNNING):
         raise refused(f"Cannot resize a VM in state {state_name(*vm.where)}")
     if (new_cpu, new_memory, new_vcpu) == (vm.cpu, vm.memory, vm.template.get("VCPU")):
@@ -133,8 +204,32 @@ def resize(context: Context, oid: int, text: str, enforce: bool) -> Reply:
                 vm.template.put(name, *before.values(name))
             flows.recharge(cloud, vm)
 
-        flows.begin(cloud, vm, "resize", flows.Then(undo=undo))
+        flows.begin(cloud, vm, "resize", flows.Then(undo=undo, fails=_cannot_grow(cloud, vm)))
     return oid
+
+
+def _cannot_grow(cloud: Cloud, vm: Vm) -> str:
+    """What libvirt says to a size that the running domain was not made for; the dummy driver takes all (observed)."""
+    host = cloud.hosts.get(vm.charged[0]) if vm.charged else None
+    if vm.booted is None or host is None or host.vm_mad == "dummy":
+        return ""
+    booted, most_vcpus, most_memory = vm.booted
+    if vm.vcpu > most_vcpus:
+        reason = f"requested vcpus '{vm.vcpu}' is greater than max allowable vcpus '{most_vcpus}' for the live domain"
+        return f"RESIZE: Failed to resize VCPU to {vm.vcpu} on one-{vm.oid}: error: invalid argument: {reason}"
+    if vm.vcpu < booted:
+        reason = "failed to find appropriate hotpluggable vcpus to reach the desired target vcpu count"
+        return f"RESIZE: Failed to resize VCPU to {vm.vcpu} on one-{vm.oid}: error: invalid argument: {reason}"
+    if vm.memory > most_memory:
+        return "RESIZE: error: invalid argument: cannot set memory higher than max memory"
+    return ""
+
+
+def _growth(cloud: Cloud, vm: Vm, cpu: float, memory: int) -> quota.Use:
+    more = {"CPU": cpu - vm.cpu, "MEMORY": float(memory - vm.memory)}
+    if quota.is_running(vm):
+        more |= {f"RUNNING_{metric}": amount for metric, amount in more.items()}
+    return {("VM", key): more for key in quota.keys(cloud, vm)}
 
 
 def _positive(template: Template, name: str) -> float:
@@ -164,6 +259,10 @@ def _check_growth(cloud: Cloud, vm: Vm, cpu: float, memory: int) -> None:
 # ---------------------------------------------------------------------------------------------------------- actions
 
 
+class _OverQuota(Exception):
+    """A machine may not run again."""
+
+
 def action(context: Context, name: str, oid: int) -> Reply:
     right = ADMIN if name in {"resched", "unresched"} else MANAGE
     vm: Vm = VM.find(context, oid, right)
@@ -171,6 +270,8 @@ def action(context: Context, name: str, oid: int) -> Reply:
         raise refused(f'Action "{name}" is not supported')
     try:
         _act(context, vm, name)
+    except _OverQuota as error:
+        raise refused(str(error)) from error  # 0x800, where every other call says 0x200
     except OneError as error:
         raise refused(f'Error performing action "{name}": {error.message}') from error
     return oid
@@ -178,6 +279,13 @@ def action(context: Context, name: str, oid: int) -> Reply:
 
 def _act(context: Context, vm: Vm, name: str) -> None:
     cloud = context.cloud
+    if name == "resume" and not quota.is_running(vm):
+        machine = quota.running_use(vm)["VM", ""]
+        problem = quota.exceeded(
+            cloud, quota.Owner(vm.uid, vm.gid), {("VM", key): machine for key in quota.keys(cloud, vm)}
+        )
+        if problem:
+            raise _OverQuota(problem)
     if name in _FROM:
         if vm.where not in _FROM[name]:
             raise not_available(vm)
@@ -234,14 +342,21 @@ def deploy(context: Context, oid: int, hid: int, enforce: bool, ds_id: int, _tem
         raise refused(f"Deploy action is not available for state {state_name(*vm.where)}")
     if host.cluster_id not in system.clusters:
         raise refused(f"datastore [{system.oid}] and host [{hid}] are not in the same cluster [{host.cluster_id}].")
-    shortage = flows.fits(host, vm.cpu, vm.memory) if enforce else ""
-    if shortage:
-        raise refused(shortage)
+    _check_host(host, vm, enforce=enforce)
+    quota.check(cloud, context.caller, quota.Owner(vm.uid, vm.gid), quota.cluster_use(cloud, vm, host.cluster_id))
     flows.deploy(cloud, vm, host, system)
     return oid
 
 
-def migrate(context: Context, oid: int, hid: int, live: bool, enforce: bool, ds_id: int, _type: int) -> Reply:
+def _check_host(host: Host, vm: Vm, *, enforce: bool) -> None:
+    shortage = flows.fits(host, vm.cpu, vm.memory) if enforce else ""
+    if shortage:
+        raise refused(shortage)
+    if not devices.fit(host, devices.requests(vm)):
+        raise refused("Unavailable PCI device.")
+
+
+def migrate(context: Context, oid: int, hid: int, live: bool, enforce: bool, ds_id: int, kind: int) -> Reply:
     cloud = context.cloud
     host = cloud.find(cloud.hosts, hid, "HOST")
     vm: Vm = VM.find(context, oid, ADMIN)
@@ -262,9 +377,17 @@ def migrate(context: Context, oid: int, hid: int, live: bool, enforce: bool, ds_
         raise refused(f"Cannot migrate to a different cluster. VM running in cluster {last.cluster_id}")
     if host.state is HostState.OFFLINE:
         raise refused("Cannot migrate VM, host offline")
-    shortage = flows.fits(host, vm.cpu, vm.memory) if enforce else ""
-    if shortage:
-        raise refused(shortage)
+    if last.hid != hid:
+        _check_host(host, vm, enforce=enforce)
+    if devices.requests(vm) and vm.state is not State.POWEROFF and kind not in {1, 2}:
+        way = "use poweroff or poweroff-hard flag for migrating a VM with PCI devices"
+        raise refused(f"Cannot migrate VM [{oid}], {way}")
+    within = placement.clusters(cloud, vm)
+    if within is not None and host.cluster_id not in within:
+        raise refused(
+            f"Cannot migrate  VM [{oid}] to host [{hid}]. Host is in cluster [{host.cluster_id}], and VM requires to be "
+            f"placed on cluster [{','.join(map(str, sorted(within)))}]"
+        )
     means = Action.LIVE_MIGRATE if live else Action.MIGRATE
     flows.act(vm, means, context.caller.uid, context.caller.gid, context.request_id)
     flows.trigger(cloud, vm, vm.where, flow, flows.Then(done=lambda: _move(cloud, vm, host)))
@@ -324,40 +447,6 @@ def _recover(cloud: Cloud, vm: Vm, operation: int) -> None:
         flows.trigger(cloud, vm, vm.where, flow)
 
 
-# ------------------------------------------------------------------------------------------------ scheduled actions
-
-
-def schedadd(context: Context, oid: int, text: str) -> Reply:
-    vm: Vm = VM.find(context, oid, MANAGE)
-    vector = parse(text).vector("SCHED_ACTION")
-    if vector is None or "ACTION" not in vector or "TIME" not in vector:
-        raise internal("Wrong SCHED_ACTION: ACTION and TIME are needed")
-    sched_id = max((int(one["ID"]) for one in vm.sched_actions), default=-1) + 1
-    fixed = {"ID": str(sched_id), "PARENT_ID": str(oid), "TYPE": "VM", "DONE": "-1", "REPEAT": "-1", "WARNING": "0"}
-    vm.sched_actions.append({**vector, **fixed})
-    vm.touch()
-    return sched_id
-
-
-def schedupdate(context: Context, oid: int, sched_id: int, text: str) -> Reply:
-    vm: Vm = VM.find(context, oid, MANAGE)
-    found = next((one for one in vm.sched_actions if one["ID"] == str(sched_id)), None)
-    if found is None:
-        raise internal(f"Sched action {sched_id} does not exist")
-    found.update(parse(text).vector("SCHED_ACTION") or {})
-    vm.touch()
-    return sched_id
-
-
-def scheddelete(context: Context, oid: int, sched_id: int) -> Reply:
-    vm: Vm = VM.find(context, oid, MANAGE)
-    if not any(one["ID"] == str(sched_id) for one in vm.sched_actions):
-        raise internal(f"Sched action {sched_id} does not exist")
-    vm.sched_actions = [one for one in vm.sched_actions if one["ID"] != str(sched_id)]
-    vm.touch()
-    return oid
-
-
 CALLS = (
     Call("one.vm.allocate", "s b=0", allocate),
     Call("one.vm.update", "i s i=0", update),
@@ -367,9 +456,6 @@ CALLS = (
     Call("one.vm.deploy", "i i b=0 i=-1 s=", deploy),
     Call("one.vm.migrate", "i i b b=0 i=-1 i=0", migrate),
     Call("one.vm.recover", "i i", recover),
-    Call("one.vm.schedadd", "i s", schedadd),
-    Call("one.vm.schedupdate", "i i s", schedupdate),
-    Call("one.vm.scheddelete", "i i", scheddelete),
     rename_call(VM),
     chmod_call(VM),
     chown_call(VM),

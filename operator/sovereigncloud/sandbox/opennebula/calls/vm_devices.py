@@ -1,14 +1,14 @@
 """one.vm.* on disks, NICs and snapshots."""
 
+from sovereigncloud.sandbox.opennebula import contents, flows, machines, networking, quota, storage
 from sovereigncloud.sandbox.opennebula import context as guest_context
-from sovereigncloud.sandbox.opennebula import flows, machines, networking, quota, storage
-from sovereigncloud.sandbox.opennebula.access import MANAGE, authorize_create
+from sovereigncloud.sandbox.opennebula.access import MANAGE
 from sovereigncloud.sandbox.opennebula.calls.call import Call, Context, Reply
 from sovereigncloud.sandbox.opennebula.calls.vm_reads import VM
 from sovereigncloud.sandbox.opennebula.errors import internal, refused
 from sovereigncloud.sandbox.opennebula.flows import Then
 from sovereigncloud.sandbox.opennebula.lifecycle import Action, Lcm, State, Where, state_name
-from sovereigncloud.sandbox.opennebula.model import IMAGE_TYPES, DiskSnapshots, Image, Vm
+from sovereigncloud.sandbox.opennebula.model import DiskSnapshots, Vm
 from sovereigncloud.sandbox.opennebula.template import Template, Vector, parse
 
 _RUNNING: Where = (State.ACTIVE, Lcm.RUNNING)
@@ -52,12 +52,13 @@ def attach(context: Context, oid: int, text: str) -> Reply:
         raise internal("Wrong DISK definition")
     image, disk = disks[0]
     _require(vm, f"attach a new disk to VM {oid}", State.POWEROFF)
-    machines.take_disk(cloud, vm, image, disk)
+    machines.take_disk(cloud, vm, image, disk, attach=True)
     disk["ATTACH"] = "YES"
     flow = "disk" if vm.state is State.ACTIVE else "disk-attach-poweroff"
 
     def done() -> None:
         disk.pop("ATTACH", None)
+        contents.fill(cloud, vm, disk)
 
     def undo() -> None:
         _without(vm.template, "DISK", disk)
@@ -90,46 +91,19 @@ def disk_resize(context: Context, oid: int, disk_id: int, size: str) -> Reply:
         raise refused("New disk size has to be greater than current one")
     _require(vm, f"resize disk for VM {oid}", State.POWEROFF, State.UNDEPLOYED)
     more = {"SYSTEM_DISK_SIZE": float(int(size) - int(disk["SIZE"]))}
-    quota.check(context.cloud, context.caller, quota.Owner(vm.uid, vm.gid), {("VM", ""): more})
+    use: quota.Use = {("VM", key): more for key in quota.keys(context.cloud, vm)}
+    quota.check(context.cloud, context.caller, quota.Owner(vm.uid, vm.gid), use)
     flow = {State.ACTIVE: "disk-resize", State.POWEROFF: "disk-resize-poweroff"}.get(vm.state, "disk-resize-undeployed")
 
     def done() -> None:
         disk["SIZE"] = size
+        image = context.cloud.images.get(int(disk.get("IMAGE_ID", "-1")))
+        if image is not None and disk.get("PERSISTENT") == "YES":
+            image.size = int(size)  # what the machine works on is the image itself
         flows.recharge(context.cloud, vm)
 
     _run(context, vm, flow, Action.DISK_RESIZE, Then(done))
     return oid
-
-
-def disk_saveas(context: Context, oid: int, disk_id: int, name: str, kind: str, _snapshot: int) -> Reply:
-    cloud, caller = context.cloud, context.caller
-    vm: Vm = VM.find(context, oid, MANAGE)
-    flow = {
-        State.ACTIVE: "saveas",
-        State.POWEROFF: "saveas-poweroff",
-        State.SUSPENDED: "saveas-suspended",
-        State.UNDEPLOYED: "saveas-undeployed",
-        State.STOPPED: "saveas-stopped",
-    }.get(vm.state)
-    if flow is None or (vm.state is State.ACTIVE and vm.where != _RUNNING):
-        raise internal("VM has to be RUNNING, POWEROFF or SUSPENDED to save disks.")
-    disk = _disk(vm, disk_id)
-    authorize_create(cloud, caller, "IMAGE")
-    cloud.claim_name(cloud.images, "IMAGE", name, caller.uid)
-    source = cloud.images.get(int(disk.get("IMAGE_ID", "-1")))
-    datastore = cloud.datastores[source.datastore_id if source else 1]
-    storage.check_space(datastore, int(disk["SIZE"]))
-    image = Image(cloud.next_id("IMAGE"), name, caller.uid, caller.gid, caller.user.name, caller.user.gname)
-    image.type = IMAGE_TYPES.index(kind.upper()) if kind.upper() in IMAGE_TYPES else source.type if source else 2
-    image.size, image.format = int(disk["SIZE"]), disk.get("FORMAT", "qcow2")
-    image.regtime = image.modtime = cloud.second
-    image.datastore_id, image.datastore = datastore.oid, datastore.name
-    image.template.put("DEV_PREFIX", disk.get("DEV_PREFIX", "vd"))
-    cloud.images[image.oid] = image
-    datastore.images.add(image.oid)
-    datastore.used_mb += image.size
-    _run(context, vm, flow, Action.DISK_SAVEAS, Then(lambda: storage.copy(cloud, image, lambda: None)))
-    return image.oid
 
 
 # -------------------------------------------------------------------------------------------------------------- NICs
@@ -224,6 +198,7 @@ def snapshot_create(context: Context, oid: int, name: str) -> Reply:
         "HYPERVISOR_ID": f"snap-{snap_id}",
         "NAME": name or f"snapshot-{snap_id}",
         "SNAPSHOT_ID": str(snap_id),
+        "SYSTEM_DISK_SIZE": str(sum(int(disk.get("SIZE", "0") or 0) for disk in vm.disks)),
         "TIME": str(context.cloud.second),
     }
     for other in vm.template.vectors("SNAPSHOT"):
@@ -282,6 +257,7 @@ def disk_snapshot_create(context: Context, oid: int, disk_id: int, name: str) ->
     }
     held.snapshots.append(made)
     held.current = snap_id
+    vm.snapshot_contents[disk_id, snap_id] = contents.of_disk(context.cloud, vm, disk)
     flow = "disk-snapshot-create" if vm.state is State.ACTIVE else "disk-snapshot-create-poweroff"
     _run(context, vm, flow, Action.DISK_SNAPSHOT_CREATE)
     return snap_id
@@ -312,11 +288,12 @@ def disk_snapshot_delete(context: Context, oid: int, disk_id: int, snap_id: int)
 
 def disk_snapshot_revert(context: Context, oid: int, disk_id: int, snap_id: int) -> Reply:
     vm: Vm = VM.find(context, oid, MANAGE)
-    _disk(vm, disk_id)
+    disk = _disk(vm, disk_id)
     if vm.state is not State.POWEROFF:
         raise refused(f"Could not revert to disk snapshot for VM {oid}, wrong state {state_name(*vm.where)}.")
     held, _ = _disk_snapshot(vm, disk_id, snap_id)
     held.current = snap_id
+    contents.put(context.cloud, vm, disk, vm.snapshot_contents[disk_id, snap_id])
     _run(context, vm, "disk-snapshot-revert-poweroff", Action.DISK_SNAPSHOT_REVERT)
     return oid
 
@@ -333,7 +310,6 @@ CALLS = (
     Call("one.vm.attach", "i s", attach),
     Call("one.vm.detach", "i i", detach),
     Call("one.vm.diskresize", "i i s", disk_resize),
-    Call("one.vm.disksaveas", "i i s s i", disk_saveas),
     Call("one.vm.attachnic", "i s", attach_nic),
     Call("one.vm.detachnic", "i i", detach_nic),
     Call("one.vm.attachsg", "i i i", attach_security_group),

@@ -1,6 +1,6 @@
 """Reading machines: one.vm.info and monitoring, one.vmpool.*."""
 
-from sovereigncloud.sandbox.opennebula import render, render_vm
+from sovereigncloud.sandbox.opennebula import quota, render, render_vm
 from sovereigncloud.sandbox.opennebula.access import USE
 from sovereigncloud.sandbox.opennebula.calls.call import Call, Context, Reply
 from sovereigncloud.sandbox.opennebula.calls.shared import Kind, Listing, page
@@ -17,6 +17,7 @@ VM = Kind(
     show=lambda _, vm: render_vm.render(vm, vm.history),
     row=lambda _, vm: render_vm.render(vm, vm.history[-1:]),
     unique="",
+    takes=quota.taken_by,
 )
 _ANY, _NOT_DONE = -2, -1
 _RUNNING = (State.ACTIVE, Lcm.RUNNING)
@@ -69,7 +70,7 @@ def _monitoring(cloud: Cloud, vm: Vm) -> str:
         return ""
     return (
         f"<MONITORING><CPU><![CDATA[0.0]]></CPU><ID>{vm.oid}</ID><MEMORY><![CDATA[{vm.memory * 1024}]]></MEMORY>"
-        f"<STATE><![CDATA[a]]></STATE><TIMESTAMP>{cloud.second}</TIMESTAMP></MONITORING>"
+        f"<TIMESTAMP>{cloud.second}</TIMESTAMP></MONITORING>"
     )
 
 
