@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network
 
-from sovereigncloud.kinds.ports import AddressRange
+from sovereigncloud.kinds.opennebula_view import AddressRange
 
 _SMALLEST_BLOCK = 30
 
@@ -61,6 +61,11 @@ def contains(range_: AddressRange, ip: str) -> bool:
         return False
     first, last = ends(range_)
     return first <= address <= last
+
+
+def index_of(range_: AddressRange, ip: str) -> int:
+    """The place of an address in a range that contains it."""
+    return int(IPv4Address(ip)) - int(IPv4Address(range_.ip))
 
 
 def overlap(one: AddressRange, other: AddressRange) -> bool:

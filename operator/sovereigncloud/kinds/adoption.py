@@ -10,15 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from sovereigncloud.api import BareMetalServer, SovereignCloud, VirtualNetwork
-from sovereigncloud.api.sovereigncloud import HostedServer
+from sovereigncloud.api.hosted import HostedServer
 from sovereigncloud.core.plan import Drift, Plan
 from sovereigncloud.kinds.cloud_observation import Observed
+from sovereigncloud.kinds.features import REFERENCE, release
 from sovereigncloud.kinds.hosts import DEFAULT_CLUSTER, DRIVER
 from sovereigncloud.kinds.network_template import wanted
-from sovereigncloud.kinds.ports import CloudView, Network
+from sovereigncloud.kinds.opennebula_view import CloudView, Network
 
-_OLDEST = (7, 0)
-"""The reference architecture is that of OpenNebula 7.0 (OVHcloud's guide)."""
 _BONDS = ("public_aggregation", "vrack_aggregation")
 
 
@@ -45,8 +44,8 @@ def _told(path: str, fresh: str, found: str) -> Drift:
 
 def _version(observed: Observed) -> Iterator[Drift]:
     version = observed.front.version if observed.front else ""
-    numbers = version.split(".")[:2]
-    if len(numbers) == len(_OLDEST) and all(n.isdigit() for n in numbers) and tuple(map(int, numbers)) < _OLDEST:
+    numbers = release(version)
+    if numbers is not None and numbers < REFERENCE:
         yield _told("spec.hosted.openNebula.adopt", "OpenNebula 7.0 or later", version)
 
 

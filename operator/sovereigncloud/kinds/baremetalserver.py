@@ -29,10 +29,11 @@ from sovereigncloud.core.plan import Action, Cause, Drift, Plan, Step
 from sovereigncloud.kinds import endpoint
 from sovereigncloud.kinds.controller import SecretUse, Uses, World
 from sovereigncloud.kinds.host_key import PinHostKey, plan_host_key, read_pin
+from sovereigncloud.kinds.joining import join
 from sovereigncloud.kinds.ordering import OrderStep, order_status, perform_purchase, plan_purchase
 from sovereigncloud.kinds.ordering_observation import shop_of
-from sovereigncloud.kinds.pending import Asked, answered, asked, join, pending
-from sovereigncloud.kinds.ports import Ovh, ServerSummary, VrackView
+from sovereigncloud.kinds.ovh_port import Ovh, ServerSummary, VrackView
+from sovereigncloud.kinds.pending import Asked, answered, asked, pending
 from sovereigncloud.kinds.private_interface import (
     ASKED,
     DETACH_ASKED,
@@ -41,20 +42,22 @@ from sovereigncloud.kinds.private_interface import (
     DetachInterface,
     plan_interface,
 )
-from sovereigncloud.kinds.reinstall import (
-    RecordReinstall,
-    ReinstallServer,
-    Situation,
-    Stage,
-    carried_out,
-    is_open,
-    plan_reinstall,
-    read_record,
-    system_drift,
-)
+from sovereigncloud.kinds.reinstall import RecordReinstall, ReinstallServer, Situation, plan_reinstall, system_drift
+from sovereigncloud.kinds.reinstall_record import Stage, carried_out, is_open, read_record
 from sovereigncloud.kinds.reinstall_steps import perform_reinstall
 from sovereigncloud.kinds.server_identity import RecordIdentity, known_as, plan_identity, recorded, service_name_of
 from sovereigncloud.kinds.server_observation import Observed, look_closer, observe_server
+from sovereigncloud.kinds.server_power import (
+    ForgetFenced,
+    PowerSeen,
+    Reboot,
+    RecordFenced,
+    SetBoot,
+    looks_again,
+    perform_power,
+    plan_power,
+    power_status,
+)
 from sovereigncloud.kinds.server_release import EndServer, UntagServer, perform_release, plan_release
 
 _NAME_PATH = "spec.name"
@@ -150,6 +153,8 @@ class BareMetalServerController:
                 return _under_way(
                     Reason.DETACHING_INTERFACE, message, {DETACH_ASKED: asked(step.uuid, world.now)}, LOOK_AGAIN
                 )
+            case RecordFenced() | SetBoot() | Reboot() | ForgetFenced():
+                return await perform_power(step, client, name, world.now)
             case ReinstallServer() | RecordReinstall() | PinHostKey():
                 return await perform_reinstall(client, name, step)
             case _:
@@ -169,6 +174,7 @@ class BareMetalServerController:
             order = order_status(observed.purchase, order or {})
         elif order and observed.identity.name:
             order["state"] = "Delivered"
+        power = power_status(resource, *_power_of(observed))
         if details is None:
             interfaces = [i.model_dump(by_alias=True, exclude_none=True) for i in before.interfaces or ()]
             return {
@@ -182,6 +188,7 @@ class BareMetalServerController:
                 "installStepSince": None,
                 **_host_key(observed),
                 "monitoring": before.monitoring,
+                "power": power,
                 "interfaces": _with_vrack(interfaces, observed.vrack) or None,
             }
         return {
@@ -195,6 +202,7 @@ class BareMetalServerController:
             "installStepSince": _since(before, details.install_step, observed.now),
             **_host_key(observed),
             "monitoring": details.server.monitoring,
+            "power": power,
             "interfaces": [
                 {"uuid": i.uuid, "mode": i.mode, "macs": list(i.macs)} | ({"vrack": i.vrack} if i.vrack else {})
                 for i in details.interfaces
@@ -225,7 +233,12 @@ def _of_server(
             marking = Plan()
         case _:
             marking = Plan(steps=(_marking(summary.service_name, summary, observed.mark),))
-    return join((identity, marking, differences))
+    cloud, looked = observed.cloud, Plan(outcome=looks_again(observed.cloud))
+    if cloud is not None:
+        power = plan_power(resource, cloud, summary.urn, summary.tags, observed.power, now)
+        if power is not None:
+            return join((identity, marking, power))
+    return join((identity, marking, differences, looked))
 
 
 def _absent(resource: BareMetalServer, observed: Observed, now: datetime) -> Plan:
@@ -324,6 +337,11 @@ def _under_way(
 ) -> Outcome:
     outcome = waiting(reason, message, after=after, available=available)
     return replace(outcome, facts=facts, events=((reason, message),))
+
+
+def _power_of(observed: Observed) -> tuple[str | None, Mapping[str, str] | None, PowerSeen | None]:
+    cloud, summary = observed.cloud, observed.summary
+    return cloud.status.lost_since if cloud else None, summary.tags if summary else None, observed.power
 
 
 def _since(before: BareMetalServerStatus, step: str | None, now: datetime | None) -> str | None:

@@ -18,7 +18,8 @@ from sovereigncloud.kinds.access_observation import Certificate
 from sovereigncloud.kinds.endpoint import front_ends
 from sovereigncloud.kinds.installation_record import CERTIFICATE_TAG, record_of
 from sovereigncloud.kinds.installation_request import installation_of
-from sovereigncloud.kinds.ports import Installation, InstallState, ServerSummary
+from sovereigncloud.kinds.installer_port import Installation, InstallState
+from sovereigncloud.kinds.ovh_port import ServerSummary
 
 PATH = "spec.hosted.access.tls"
 _LOOK_AGAIN = 5.0

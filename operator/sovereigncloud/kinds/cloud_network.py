@@ -17,8 +17,9 @@ from sovereigncloud.core.plan import Plan
 from sovereigncloud.kinds import dns, reverse_dns, routing, vrack_mark
 from sovereigncloud.kinds.controller import AnyResource, World
 from sovereigncloud.kinds.errors import NotFound
-from sovereigncloud.kinds.pending import asked, join
-from sovereigncloud.kinds.ports import AccountView, IpBlock, Ovh, VrackView
+from sovereigncloud.kinds.joining import join
+from sovereigncloud.kinds.ovh_port import AccountView, IpBlock, Ovh, VrackView
+from sovereigncloud.kinds.pending import asked
 from sovereigncloud.kinds.server_identity import hosted_service_name, service_name_of
 
 NetworkStep = (

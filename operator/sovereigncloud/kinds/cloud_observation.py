@@ -7,34 +7,38 @@ from dataclasses import dataclass, field, replace
 
 from sovereigncloud.api import BareMetalServer, SovereignCloud, VirtualNetwork
 from sovereigncloud.api.base import Consent, Key
+from sovereigncloud.api.hosted import Role
 from sovereigncloud.api.hostedinstance import HostedInstance
+from sovereigncloud.api.locations import LocationStatus
 from sovereigncloud.api.reasons import Reason
-from sovereigncloud.api.sovereigncloud import Role
+from sovereigncloud.core.conditions import timestamp
 from sovereigncloud.core.identity import Mark
-from sovereigncloud.core.outcome import Outcome, retry, stalled
+from sovereigncloud.core.outcome import DONE, Outcome, retry, stalled
 from sovereigncloud.kinds.access_observation import Certificate, observe_certificate
 from sovereigncloud.kinds.certificate import renewal_of
+from sovereigncloud.kinds.cloud_compliance import judged, judged_before
+from sovereigncloud.kinds.cloud_exit import Exit, way_out
+from sovereigncloud.kinds.cloud_loss import fenced_for, who_waits
 from sovereigncloud.kinds.cloud_network import Outside, observe_outside
+from sovereigncloud.kinds.cloud_parts_end import ends_parts, without_parts
 from sovereigncloud.kinds.composition import is_composed, network_key
 from sovereigncloud.kinds.controller import AnyResource, World
 from sovereigncloud.kinds.dismantling import Remains
 from sovereigncloud.kinds.endpoint import Endpoint, endpoint_of, generated_secret, server_key
-from sovereigncloud.kinds.errors import MissingSecret, Retry
+from sovereigncloud.kinds.errors import Auth, MissingSecret, Retry
+from sovereigncloud.kinds.federated_login import entered_otherwise
 from sovereigncloud.kinds.giving_back import LET_GO, gives_back, ours
 from sovereigncloud.kinds.hosts import host_name
 from sovereigncloud.kinds.hosts_leaving import Going, find_leavers
 from sovereigncloud.kinds.installation import Known, record_of
 from sovereigncloud.kinds.installation_request import installation_of
-from sovereigncloud.kinds.ports import (
-    CloudView,
-    Front,
-    Installation,
-    InstallState,
-    ServerSummary,
-    Vm,
-    VrackView,
-)
+from sovereigncloud.kinds.installer_port import Installation, InstallState
+from sovereigncloud.kinds.location_observation import observe_sighting, profile_of
+from sovereigncloud.kinds.location_status import located
+from sovereigncloud.kinds.opennebula_view import CloudView, Front, Vm
+from sovereigncloud.kinds.ovh_port import ServerSummary, VrackView
 from sovereigncloud.kinds.server_identity import hosted_service_name
+from sovereigncloud.kinds.store_observation import Stores, observe_stores
 from sovereigncloud.kinds.verification import Seen
 from sovereigncloud.kinds.verification_observation import last_probes, observe_verification
 from sovereigncloud.kinds.verification_record import Probe
@@ -54,8 +58,17 @@ class Observed:
         going: hosts whose servers spec no longer lists.
         node_addresses: of the servers with the role Node, by their names in spec: under which name each is a host.
         error: why nothing answered, and after how many seconds to ask again.
+        lost: since when it does not answer, once that is no blip any more.
+        waiting: machines in a lost cloud that could start elsewhere.
+        fence: the outage for which its servers are to be switched off.
+        account: whether its provider could be asked.
         verification: what a verification needs to know.
+        stores: marketplaces and datastores, and the Secrets that they read.
         probes: machines of a verification in a cloud that is being deleted; `remains` does not count them.
+        locations: where its parts are; None: nobody could look.
+        federation_secret: the Secret of the federation's master, where that is what lets us in.
+        compliant: what its policies say of that; None: none binds it.
+        exit: how many of its machines could leave it; None: nobody could look.
     """
 
     mark: Mark
@@ -73,6 +86,10 @@ class Observed:
     view: CloudView | None = None
     error: str = ""
     after: float | None = None
+    lost: str = ""
+    waiting: tuple[HostedInstance, ...] = ()
+    fence: str = ""
+    account: bool = True
     remains: Remains = field(default_factory=Remains)
     node_addresses: Mapping[str, str] = field(default_factory=dict)
     admitted: bool = True
@@ -80,8 +97,13 @@ class Observed:
     verification: Seen | None = None
     probes: tuple[Probe, ...] = ()
     certificate: Certificate = field(default_factory=Certificate)
+    federation_secret: str = ""
     renewal: Installation | None = None
     renewing: InstallState | None = None
+    stores: Stores = field(default_factory=Stores)
+    locations: list[LocationStatus] | None = None
+    compliant: Mapping[str, str] | None = None
+    exit: Exit | None = None
 
     @property
     def known(self) -> Known:
@@ -94,29 +116,59 @@ class Observed:
             self.credentials,
             machines,
             self.certificate.digest,
+            self.unreachable if self.front is None else DONE,
         )
 
     @property
     def unreachable(self) -> Outcome:
         where = self.endpoint.url if self.endpoint else "the front-end"
-        return retry(self.error or f"{where} does not answer", after=self.after)
+        told = self.error or f"{where} does not answer"
+        if self.lost:
+            # Ready stays as it was, as with any API that fails: nobody knows that the cloud does not do its job.
+            told = f"nothing answers since {self.lost}: {told}"
+            return retry(told, after=self.after, reason=Reason.CLOUD_LOST)
+        return retry(told, after=self.after)
 
 
 async def observe_cloud(cloud: SovereignCloud, world: World) -> Observed:
     """Reads only."""
     observed = _children(cloud, world, Observed(world.mark(cloud), admitted=world.admitted))
     if cloud.deleting:
-        observed = await _last_look(cloud, world, observed)
+        observed = replace(await _last_look(cloud, world, observed), compliant=judged_before(cloud))
         probes = await last_probes(cloud, observed.mark, world, asked=observed.remains.machines is not None)
         return replace(observed, remains=observed.remains.without(p.vm.id for p in probes), probes=probes)
     endpoint = endpoint_of(cloud, world.get)
-    observed = replace(observed, endpoint=endpoint, insecure=_insecure(endpoint, world))
+    observed = replace(
+        observed,
+        endpoint=endpoint,
+        insecure=_insecure(endpoint, world),
+        federation_secret=cloud.status.federation_secret or "",
+    )
     if cloud.spec.hosted is not None:
-        observed = await _account(cloud, world, observed)
+        try:
+            observed = await _account(cloud, world, observed)
+        except Retry as error:
+            return _with_its_provider(cloud, world, observed, error)
         observed = await _installation(cloud, world, observed)
     if _may_answer(cloud, observed):
         observed = await _ask(cloud, world, observed)
-    return _among_hosts(cloud, world, observed) if cloud.spec.hosted is not None else observed
+    if cloud.spec.hosted is not None:
+        observed = _among_hosts(cloud, world, observed)
+    return await _located(cloud, world, observed)
+
+
+async def _located(cloud: SovereignCloud, world: World, observed: Observed) -> Observed:
+    """Where its parts are, and whether policies let them be there; as last seen while nothing answers."""
+    view, profile = observed.view, profile_of(cloud, world)
+    if view is not None:
+        kept, hosts = observed.stores.there, observed.node_addresses
+        seen = await observe_sighting(cloud, world, view, observed.servers, hosts, kept)
+        found = located(cloud, seen, profile, world.now)
+        observed = replace(observed, locations=found)
+        cloud = cloud.model_copy(update={"status": cloud.status.model_copy(update={"locations": found})})
+    policies = world.policies(cloud.metadata.namespace, cloud.key)
+    observed = replace(observed, compliant=judged(cloud, policies, profile, answers=view is not None))
+    return replace(observed, exit=await way_out(cloud, view, observed.stores.there, world))
 
 
 def _among_hosts(cloud: SovereignCloud, world: World, observed: Observed) -> Observed:
@@ -220,22 +272,62 @@ async def _ask(cloud: SovereignCloud, world: World, observed: Observed) -> Obser
     generated = cloud.spec.hosted is not None and cloud.spec.hosted.open_nebula.install is not None
     try:
         client = await world.open_nebula(cloud.key)
-        observed = replace(observed, front=await client.front())
+        try:
+            observed = replace(observed, front=await client.front())
+        except Auth:
+            found = await entered_otherwise(cloud, world)
+            if found is None:
+                raise
+            # It is written first, since whatever is in the cloud is read with it.
+            endpoint = observed.endpoint
+            return replace(
+                observed,
+                front=found.front,
+                endpoint=replace(endpoint, secret=found.secret) if endpoint else None,
+                federation_secret=found.federation,
+            )
         if not cloud.status.endpoint:
             # Its first answer: it is told before anything in it is read, since all that lives there waits for it.
             return observed
         view, front = await world.view(cloud.key), observed.front
-        observed = replace(observed, view=view)
+        stores = await observe_stores(cloud, view, client, observed.mark, world)
+        observed = replace(observed, view=view, stores=stores)
         if front is None:
             return observed
         seen = await observe_verification(cloud, Seen(world.now, observed.mark, front, view), observed.servers, world)
         return replace(observed, verification=seen)
     except Retry as error:
-        return replace(observed, front=None, error=str(error), after=error.after)
+        return _while_lost(cloud, world, replace(observed, front=None, error=str(error), after=error.after))
     except MissingSecret:
         if not generated:
             raise
         return replace(observed, credentials=False)
+
+
+def _lost(cloud: SovereignCloud, world: World) -> str:
+    """Since when it does not answer, if it ever did: as it was written down once, else once several reads in a row failed."""
+    if cloud.status.lost_since:
+        return cloud.status.lost_since
+    since = world.silent_since(cloud.key) if cloud.status.endpoint else None
+    return timestamp(since) if since is not None else ""
+
+
+def _while_lost(cloud: SovereignCloud, world: World, observed: Observed) -> Observed:
+    """Who waits, and what is to be done for them."""
+    if not (lost := _lost(cloud, world)):
+        return observed
+    waiting = who_waits(cloud, lost, world)
+    return replace(observed, lost=lost, waiting=waiting, fence=fenced_for(cloud, lost, waiting, world.now))
+
+
+def _with_its_provider(cloud: SovereignCloud, world: World, observed: Observed, error: Retry) -> Observed:
+    """Its provider does not answer. That holds up what would be done about a cloud that answers, and not the news that this one
+    does not. Raises Retry.
+    """
+    if world.silent_since(cloud.key) is None or not _lost(cloud, world):
+        raise error
+    told = f"nor does its provider: {error}"
+    return _while_lost(cloud, world, replace(observed, account=False, error=told, after=error.after))
 
 
 def _insecure(endpoint: Endpoint | None, world: World) -> Outcome | None:
@@ -259,7 +351,19 @@ async def _last_look(cloud: SovereignCloud, world: World, observed: Observed) ->
         remains = replace(remains, credentials=await _has_credentials(cloud, world))
         if LET_GO not in cloud.external:
             remains = await _what_stands(cloud, world, remains, observed)
+    if ends_parts(cloud) and not users:
+        observed = await _parts_left(cloud, world, observed)
     return replace(observed, remains=remains)
+
+
+async def _parts_left(cloud: SovereignCloud, world: World, observed: Observed) -> Observed:
+    """What the operator made in an OpenNebula that stays."""
+    try:
+        view, client = await world.view(cloud.key), await world.open_nebula(cloud.key)
+        stores = await observe_stores(without_parts(cloud), view, client, observed.mark, world)
+    except (Retry, MissingSecret) as error:
+        return replace(observed, error=str(error))
+    return replace(observed, view=view, stores=stores)
 
 
 async def _what_stands(cloud: SovereignCloud, world: World, remains: Remains, observed: Observed) -> Remains:

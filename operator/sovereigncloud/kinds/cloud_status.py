@@ -6,11 +6,14 @@ from collections.abc import Mapping
 
 from sovereigncloud.api import SovereignCloud
 from sovereigncloud.kinds.building import is_ready
+from sovereigncloud.kinds.cloud_loss import fenced
 from sovereigncloud.kinds.cloud_observation import Observed
 from sovereigncloud.kinds.controller import OWN_CONDITIONS, AnyResource
 from sovereigncloud.kinds.endpoint import generated_secret, sunstone_of
 from sovereigncloud.kinds.hosts import MONITORED, word
+from sovereigncloud.kinds.location_status import countries_of, written
 from sovereigncloud.kinds.routing import astray
+from sovereigncloud.kinds.store_plan import store_status
 from sovereigncloud.kinds.verification import verification_fields
 
 _OF_A_VRACK = frozenset({"AttachingInterface", "InterfaceInOtherVrack", "NoSuchVrack", "VrackIncompatible"})
@@ -19,7 +22,9 @@ _OF_A_VRACK = frozenset({"AttachingInterface", "InterfaceInOtherVrack", "NoSuchV
 def cloud_status(cloud: SovereignCloud, observed: Observed) -> Mapping[str, object]:
     """Without an answer from OpenNebula everything stays as it was, but for the phase of a first building."""
     verification, verified = verification_fields(cloud, observed.verification)
-    return {**_of_the_cloud(cloud, observed), "verification": verification, OWN_CONDITIONS: verified}
+    own = verified if observed.compliant is None else [*verified, dict(observed.compliant)]
+    lost = fenced(cloud, observed.lost, tuple(observed.servers.values()))
+    return {**_of_the_cloud(cloud, observed), "verification": verification, OWN_CONDITIONS: [*own, *lost]}
 
 
 def _of_the_cloud(cloud: SovereignCloud, observed: Observed) -> dict[str, object]:
@@ -29,27 +34,45 @@ def _of_the_cloud(cloud: SovereignCloud, observed: Observed) -> dict[str, object
         "version": before.version,
         "zone": before.zone,
         "credentialsSecret": before.credentials_secret,
+        "federationSecret": before.federation_secret,
         "adminSecret": before.admin_secret,
         "sunstone": before.sunstone,
+        "lostSince": before.lost_since,
+        "fencedFor": before.fenced_for,
         "phase": before.phase,
         "countries": before.countries,
+        "locations": written(before.locations or ()),
+        "country": before.country,
+        "exit": before.exit,
         "hostsReady": before.hosts_ready,
         "hosts": [h.model_dump(by_alias=True, exclude_none=True) for h in before.hosts or ()] or None,
+        "storesReady": before.stores_ready,
+        "stores": [s.model_dump(by_alias=True, exclude_none=True) for s in before.stores or ()] or None,
     }
     if cloud.deleting:
         return kept
+    if observed.locations is not None:
+        kept.update(locations=written(observed.locations), country=countries_of(observed.locations))
+    if observed.exit is not None:
+        kept["exit"] = observed.exit.told or None
     if observed.outside is not None:
         kept["countries"] = list(observed.outside.countries) or None
     endpoint, front, view = observed.endpoint, observed.front, observed.view
     if endpoint is not None:
         kept["credentialsSecret"] = endpoint.secret
+        kept["federationSecret"] = observed.federation_secret or None
         kept["adminSecret"] = endpoint.secret if endpoint.secret == generated_secret(cloud) else None
+    if observed.lost:
+        kept["lostSince"] = observed.lost
+        kept["fencedFor"] = observed.fence or None
     if front is None or endpoint is None:
         return kept if before.endpoint else {**kept, "phase": _phase(cloud, observed)}
     kept["sunstone"] = sunstone_of(cloud, endpoint)
     kept.update(endpoint=endpoint.url, version=front.version, zone=front.zone_name, phase=_phase(cloud, observed))
     if view is None:
         return kept
+    kept["lostSince"] = kept["fencedFor"] = None
+    kept.update(store_status(cloud, observed.stores, observed.mark))
     declared = set(observed.node_addresses.values())
     ours = [h for h in view.hosts.values() if cloud.spec.hosted is None or h.name in declared]
     monitored = len({h.name for h in ours if h.state in MONITORED})

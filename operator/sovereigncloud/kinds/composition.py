@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from sovereigncloud.api import BareMetalServer, SovereignCloud, VirtualNetwork
 from sovereigncloud.api.base import API_VERSION, GROUP, DeletionPolicy, Key
+from sovereigncloud.api.hosted import HostedNetwork, HostedServer
 from sovereigncloud.api.reasons import Reason
-from sovereigncloud.api.sovereigncloud import HostedNetwork, HostedServer
 from sovereigncloud.core.outcome import stalled
 from sovereigncloud.core.plan import Action, Plan, Step
 from sovereigncloud.kinds.controller import AnyResource

@@ -5,14 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from sovereigncloud.api.base import Key, Resource
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Outcome
 from sovereigncloud.core.plan import Plan, Step
-from sovereigncloud.kinds.ports import AccountView, CloudView, Installer, Kubernetes, OpenNebula, Ovh
+from sovereigncloud.kinds.installer_port import Installer
+from sovereigncloud.kinds.kubernetes_port import Kubernetes
+from sovereigncloud.kinds.opennebula_port import OpenNebula
+from sovereigncloud.kinds.opennebula_view import CloudView
+from sovereigncloud.kinds.ovh_port import AccountView, Ovh
+from sovereigncloud.kinds.promises import Promise
 from sovereigncloud.kinds.ssh_port import Greeting
+from sovereigncloud.kinds.tenancies import Tenancy
+from sovereigncloud.sovereignty.judged import Judged
+from sovereigncloud.sovereignty.rules import Rules
+
+if TYPE_CHECKING:
+    from sovereigncloud.kinds.exit_facts import InstanceFacts
 
 AnyResource = Resource[Any, Any]
 
@@ -35,11 +46,17 @@ class Uses:
         cloud: the SovereignCloud it lives in: its endpoint must have answered once before anything else is looked at.
         objects: other objects that must not go before this one.
         secrets: Secrets in the object's namespace.
+        reach: its status says whether its cloud is reached, so it is looked at as soon as that does not answer; of all
+            else in a cloud only what was there is known, and stays.
+        elsewhere: it may be in another cloud than the one it names, so it looks there though that one does not answer: an exit
+            left it for good, and a rebuilt cluster knows of neither.
     """
 
     cloud: Key | None = None
     objects: tuple[Key, ...] = ()
     secrets: tuple[SecretUse, ...] = ()
+    reach: bool = False
+    elsewhere: bool = False
 
 
 class World(Protocol):
@@ -58,7 +75,56 @@ class World(Protocol):
         ...
 
     def clouds(self, namespace: str) -> tuple[Key, ...]:
-        """The SovereignClouds of a namespace that are not being deleted."""
+        """The SovereignClouds that a namespace may use and that are not being deleted: its own, and those that a Tenant
+        lists for it.
+        """
+        ...
+
+    def tenancy(self, namespace: str, cloud: Key) -> Tenancy | None:
+        """What a Tenant says of a namespace in a cloud; None: none lists both, nor has anything of theirs there."""
+        ...
+
+    def policies(self, namespace: str, cloud: Key) -> tuple[Rules, ...]:
+        """The rules of the SovereigntyPolicies that bind what is of a namespace in a cloud, as of today."""
+        ...
+
+    def judged(self, policy: str) -> tuple[Judged, ...]:
+        """What a policy binds and was judged."""
+        ...
+
+    def beside(self, policy: str) -> tuple[tuple[Rules, ...], ...]:
+        """Each set of policies, this one among them, that bind together what is in some namespace and some cloud."""
+        ...
+
+    def everything(self, kind: str) -> tuple[AnyResource, ...]:
+        """All objects of a kind of which there are few: each one is parsed."""
+        ...
+
+    def inhabitants(self, cloud: Key) -> tuple[InstanceFacts, ...]:
+        """The HostedInstances with a machine in a cloud, as far as leaving it is concerned, by name. None of them is parsed that
+        was before.
+        """
+        ...
+
+    def promise(self, cloud: Key, promise: Promise) -> None:
+        """A machine is being made there: until it shows in a view, others that are placed count it."""
+        ...
+
+    def promised(self, cloud: Key, began: float) -> tuple[Promise, ...]:
+        """What was promised there and may not show in a view that began then."""
+        ...
+
+    def distance(self, one: Key, other: Key) -> float | None:
+        """Milliseconds there and back between the sites of two clouds; None: nobody measured it."""
+        ...
+
+    @property
+    def own_namespace(self) -> str:
+        """Where the operator runs, and keeps the Secrets that it generates for tenants."""
+        ...
+
+    async def has_secret(self, namespace: str, name: str) -> bool | None:
+        """Whether a Secret is there; None: nobody looks now, since only what was read is compared."""
         ...
 
     def mark(self, resource: AnyResource) -> Mark:
@@ -75,8 +141,34 @@ class World(Protocol):
         """
         ...
 
+    def silent_since(self, cloud: Key) -> datetime | None:
+        """Since when a cloud does not answer, once several reads in a row were not answered; None: it does, or one failed."""
+        ...
+
     async def open_nebula(self, cloud: Key) -> OpenNebula:
         """The client of a cloud. Raises MissingSecret, OutsideError."""
+        ...
+
+    async def open_nebula_with(self, cloud: Key, secret: str) -> OpenNebula:
+        """The client of a cloud with the credential of another Secret in its namespace: users may be another cloud's since it
+        joined a federation. Raises MissingSecret, OutsideError.
+        """
+        ...
+
+    async def open_nebula_for(
+        self,
+        cloud: Key,
+        namespace: str,
+        vm: int | None = None,
+        security_group: int | None = None,
+        *,
+        anew: bool = False,
+    ) -> OpenNebula:
+        """The client that makes what is in a namespace: as the user that a Tenant gave it, else as the cloud's
+        administrator. With a machine or a security group: as who owns it, which is the administrator where it is older than
+        the Tenant. Anew: with the password as it stands in the user's Secret now, which may have been made again under its
+        name. Raises MissingSecret, OutsideError.
+        """
         ...
 
     async def view(self, cloud: Key) -> CloudView:

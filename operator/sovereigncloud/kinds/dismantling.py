@@ -22,7 +22,7 @@ from sovereigncloud.kinds.composition import remove
 from sovereigncloud.kinds.controller import AnyResource
 from sovereigncloud.kinds.endpoint import generated_secret
 from sovereigncloud.kinds.giving_back import holds_its_servers, let_go, plan_giving_back
-from sovereigncloud.kinds.ports import Host, Vm
+from sovereigncloud.kinds.opennebula_view import Host, Vm
 
 DELETED_FACT = "credentialsDeleted"
 _SHOWN = 10

@@ -20,7 +20,7 @@ from sovereigncloud.core.plan import Action, Cause, Drift, Plan, Step
 from sovereigncloud.kinds.controller import AnyResource
 from sovereigncloud.kinds.dns_port import Record, Zone
 from sovereigncloud.kinds.endpoint import front_end, server_key
-from sovereigncloud.kinds.ports import Ovh
+from sovereigncloud.kinds.ovh_port import Ovh
 
 PATH: Final = "spec.hosted.access.fqdn"
 KNOWN: Final = "dnsRecord"

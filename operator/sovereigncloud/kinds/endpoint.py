@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from sovereigncloud.api import SovereignCloud
 from sovereigncloud.api.base import GROUP, Key
-from sovereigncloud.api.sovereigncloud import Architecture, HostedServer, Role
+from sovereigncloud.api.hosted import Architecture, HostedServer, Role
 from sovereigncloud.kinds.access import is_reached_so
 from sovereigncloud.kinds.controller import AnyResource
 
@@ -99,7 +99,15 @@ def sunstone_of(cloud: SovereignCloud, endpoint: Endpoint) -> str | None:
 
 
 def endpoint_of(cloud: SovereignCloud, get: Callable[[Key], AnyResource | None]) -> Endpoint | None:
-    """Where the cloud's OpenNebula answers, or will; None while that cannot be known.
+    """Where the cloud's OpenNebula answers, or will, and how it is entered: since it joined a federation with the master's
+    Secret. None while that cannot be known.
+    """
+    found, joined = own_endpoint(cloud, get), cloud.status.federation_secret
+    return replace(found, secret=joined) if found is not None and joined else found
+
+
+def own_endpoint(cloud: SovereignCloud, get: Callable[[Key], AnyResource | None]) -> Endpoint | None:
+    """As `endpoint_of`, with the cloud's own Secret.
 
     The address of a front-end that the operator installs is that of its server, which is known before anything answers
     there: `status.endpoint` is set only then.

@@ -16,7 +16,7 @@ from sovereigncloud.core.outcome import waiting
 from sovereigncloud.core.plan import Action, Plan, Step
 from sovereigncloud.kinds.hosts import DISABLED, LEAVING_NOTE
 from sovereigncloud.kinds.hosts_leaving import DeleteHost, DisableHost
-from sovereigncloud.kinds.ports import Host
+from sovereigncloud.kinds.opennebula_view import Host
 
 LET_GO = "letGo"
 """In `status.external` of a cloud that is being deleted: hosts and blocks are given back, nothing holds its servers."""

@@ -9,9 +9,18 @@ from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.core.outcome import Outcome
 from sovereigncloud.core.plan import Plan, Step
 from sovereigncloud.kinds import vm_plan, vm_steps
-from sovereigncloud.kinds.clouds import where
-from sovereigncloud.kinds.controller import SecretUse, Uses, World
-from sovereigncloud.kinds.ports import Vm
+from sovereigncloud.kinds.clouds import cloud_key
+from sovereigncloud.kinds.controller import OWN_CONDITIONS, SecretUse, Uses, World
+from sovereigncloud.kinds.copies import continuity_status
+from sovereigncloud.kinds.exit_override import kept_override, placement_overridden
+from sovereigncloud.kinds.opennebula_view import Vm
+from sovereigncloud.kinds.vm_backup_status import backed_up, kept_backed_up
+from sovereigncloud.kinds.vm_card_status import card_status, exposure, in_order, kept_exposure
+from sovereigncloud.kinds.vm_elsewhere import look_from_afar, lost_home, with_elsewhere
+from sovereigncloud.kinds.vm_failover import failover_ready, failover_status
+from sovereigncloud.kinds.vm_guest import guest_secrets
+from sovereigncloud.kinds.vm_kept_copies import with_kept
+from sovereigncloud.kinds.vm_network_map import as_named_there
 from sovereigncloud.kinds.vm_observation import (
     InstanceObservation,
     bound_cloud,
@@ -19,7 +28,12 @@ from sovereigncloud.kinds.vm_observation import (
     is_left_alone,
     look,
 )
+from sovereigncloud.kinds.vm_placement_status import compliant, placement_status, placement_to_be
+from sovereigncloud.kinds.vm_site import console_of
 from sovereigncloud.kinds.vm_states import DENIED, TERMINATED, state_of
+from sovereigncloud.kinds.vm_storage_status import FIELDS as STORAGE
+from sovereigncloud.kinds.vm_storage_status import OUTLIVES, storage_status
+from sovereigncloud.kinds.vm_whereabouts import kept_compliant
 
 
 class HostedInstanceController:
@@ -28,21 +42,26 @@ class HostedInstanceController:
     resource = HostedInstance
 
     def uses(self, resource: HostedInstance) -> Uses:
-        """Its cloud and the Secret with its user data. Without a cloudRef the cloud is found while observing."""
+        """Its cloud and the Secrets with what its guest is given. Without a cloudRef the cloud is found while observing."""
         if is_left_alone(resource):
             return Uses()
-        cloud, declared = bound_cloud(resource), declared_cloud(resource)
+        cloud = bound = bound_cloud(resource)
+        declared = declared_cloud(resource)
         if declared is not None and not resource.external.get("vm"):
-            cloud = declared if declared.namespace == resource.metadata.namespace else None
-        init = resource.spec.cloud_init
-        secrets = (SecretUse(init.user_data_secret_ref.name),) if init is not None and not resource.deleting else ()
-        return Uses(cloud=cloud, secrets=secrets)
+            # A cloud of another namespace only once it was found to be allowed, and recorded.
+            cloud = declared if declared in (bound, cloud_key(declared.name, resource.metadata.namespace)) else None
+        secrets = () if resource.deleting else tuple(map(SecretUse, guest_secrets(resource)))
+        reach, elsewhere = resource.spec.continuity is not None, not resource.external.get("vm")
+        return Uses(cloud=cloud, secrets=secrets, reach=reach, elsewhere=elsewhere)
 
     async def observe(self, resource: HostedInstance, world: World) -> InstanceObservation:
-        return await look(resource, world)
+        if (lost := lost_home(resource, world)) is not None:
+            return await look_from_afar(resource, lost, world)
+        seen = await with_kept(resource, await look(resource, world), world)
+        return await with_elsewhere(resource, seen, world)
 
-    def plan(self, resource: HostedInstance, observed: InstanceObservation, now: datetime) -> Plan:  # noqa: ARG002  part of the seam
-        return vm_plan.plan(resource, observed)
+    def plan(self, resource: HostedInstance, observed: InstanceObservation, now: datetime) -> Plan:
+        return vm_plan.plan(resource, observed, now)
 
     async def perform(self, step: Step, resource: HostedInstance, world: World) -> Outcome:
         return await vm_steps.perform(step, resource, world)
@@ -53,28 +72,56 @@ class HostedInstanceController:
         """
         vm = observed.found.thing
         if vm is None or observed.cloud is None:
+            told = resource.status.model_dump(by_alias=True, exclude_none=True)
+            # Data disks and backups outlive the machine, and what was done to it is not to be asked of the next one.
+            nothing = {**dict.fromkeys(_FIELDS), **{key: told.get(key) for key in (*OUTLIVES, "continuity")}}
+            nothing["placement"] = placement_to_be(resource, observed)
             if observed.terminated or observed.denied:
                 answer = TERMINATED if observed.terminated else DENIED
-                return {**dict.fromkeys(_FIELDS), "id": str(observed.found.missing), "state": answer}
-            if observed.problem is None and observed.found.problem is None and observed.found.missing is None:
-                return dict.fromkeys(_FIELDS)
-            known = resource.status.model_dump(by_alias=True, exclude_none=True)
-            return {key: known.get(key) for key in _FIELDS}
+                return {**nothing, "id": str(observed.found.missing), "state": answer}
+            afar = observed.elsewhere is not None
+            if (
+                not afar
+                and observed.problem is None
+                and observed.found.problem is None
+                and observed.found.missing is None
+            ):
+                return nothing
+            return {
+                **{key: told.get(key) for key in _FIELDS},
+                "placement": placement_to_be(resource, observed) or told.get("placement"),
+                OWN_CONDITIONS: (
+                    *kept_exposure(resource),
+                    *kept_backed_up(resource),
+                    *kept_compliant(resource),
+                    *kept_override(resource),
+                    *failover_ready(resource, observed),
+                ),
+            }
+        resource = as_named_there(resource, vm)
         addresses = _addresses(resource, vm)
         return {
             "id": str(vm.id),
             "state": state_of(vm).words,
             "addresses": addresses or None,
             "primaryAddress": addresses[0] if addresses else None,
-            "placement": {"cloud": where(observed.cloud), "host": vm.host or None},
+            "networks": card_status(resource, vm, observed.view) or None,
+            "placement": placement_status(resource, observed, vm),
+            "console": console_of(observed.site, vm),
+            "continuity": failover_status(resource, observed, continuity_status(resource, observed)) or None,
+            **(storage_status(resource, observed, vm, observed.view) if observed.view is not None else {}),
+            OWN_CONDITIONS: (
+                *exposure(resource, vm, observed.view),
+                *backed_up(resource, observed, vm),
+                *compliant(observed),
+                *placement_overridden(resource, observed, vm),
+                *failover_ready(resource, observed),
+            ),
         }
 
 
-_FIELDS = ("id", "state", "addresses", "primaryAddress", "placement")
+_FIELDS = ("id", "state", "addresses", "primaryAddress", "networks", "placement", "console", "continuity", *STORAGE)
 
 
 def _addresses(resource: HostedInstance, vm: Vm) -> list[str]:
-    """In the order of spec.networks, those on other networks last."""
-    order = {network.name: place for place, network in enumerate(resource.spec.networks or ())}
-    cards = sorted(vm.nics, key=lambda nic: (order.get(nic.network, len(order)), nic.id))
-    return [nic.ip for nic in cards if nic.ip]
+    return [nic.ip for nic in in_order(resource, vm) if nic.ip]

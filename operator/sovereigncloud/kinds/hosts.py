@@ -11,7 +11,7 @@ from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.identity import Mark, Ownership, ownership
 from sovereigncloud.core.outcome import Outcome, stalled, waiting
 from sovereigncloud.core.plan import Action, Cause, Drift, Plan, Step
-from sovereigncloud.kinds.ports import CloudView, Host, Vm
+from sovereigncloud.kinds.opennebula_view import CloudView, Host, Vm
 
 DRIVER = "kvm"
 MONITORED = frozenset({1, 2})  # 1 is MONITORED while a probe runs

@@ -13,16 +13,16 @@ from datetime import datetime
 
 from sovereigncloud.api import BareMetalServer, SovereignCloud
 from sovereigncloud.api.base import Consent
+from sovereigncloud.api.hosted import Role
 from sovereigncloud.api.reasons import Reason
-from sovereigncloud.api.sovereigncloud import Role
 from sovereigncloud.core.identity import Mark, Ownership, ownership
 from sovereigncloud.core.outcome import Outcome, blocked, held, stalled, waiting
 from sovereigncloud.core.plan import Action, Disruption, Drift, Plan, Step
 from sovereigncloud.kinds.controller import AnyResource
 from sovereigncloud.kinds.hosts import BROKEN, LEAVING_NOTE, MONITORED, OFFLINE, host_name, machines_named, word
 from sovereigncloud.kinds.hosts_room import Room
-from sovereigncloud.kinds.pending import join
-from sovereigncloud.kinds.ports import CloudView, Host, Vm
+from sovereigncloud.kinds.joining import join
+from sovereigncloud.kinds.opennebula_view import CloudView, Host, Vm
 from sovereigncloud.kinds.vm_states import Situation, state_of
 
 PATH = "spec.hosted.ovh.servers"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from decimal import Decimal
 
-from sovereigncloud.kinds.ports import Host, Vm
+from sovereigncloud.kinds.opennebula_view import Host, Vm
 
 _KIB = 1024  # oned counts a host's memory in KiB, a machine's in MiB
 

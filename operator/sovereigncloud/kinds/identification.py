@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from sovereigncloud.api.base import Key
 from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.identity import Mark, Ownership, find, ownership
-from sovereigncloud.core.outcome import Outcome, stalled
+from sovereigncloud.core.outcome import Outcome, stalled, waiting
+from sovereigncloud.core.plan import Plan
 from sovereigncloud.kinds.controller import World
-from sovereigncloud.kinds.ports import CloudView
+from sovereigncloud.kinds.opennebula_view import CloudView
 
 
 class Marked(Protocol):
@@ -39,23 +40,30 @@ class Identified(Generic[T]):
         predecessor: it carries the mark from before the cluster was rebuilt and is to be marked anew.
         missing: the recorded id, where the view has no object for it and none carries the mark.
         problem: why nothing may be done: several, not ours, the mark lost.
+        adoptable: it is nobody's, and spec names it by its id: it is to be marked.
     """
 
     thing: T | None = None
     predecessor: bool = False
     missing: int | None = None
     problem: Outcome | None = None
+    adoptable: bool = False
 
 
-def identify(recorded: str | None, pool: Mapping[int, T], owner: int, mark: Mark, noun: str) -> Identified[T]:
+Owners = int | Collection[int]
+"""Who may own what is ours: the cloud's administrator, and the user of a tenant's namespace."""
+
+
+def identify(recorded: str | None, pool: Mapping[int, T], owner: Owners, mark: Mark, noun: str) -> Identified[T]:
     """Search a pool of the cloud.
 
-    Only what `owner` owns counts: tenants can write the template attributes that hold the mark.
+    Only what an expected owner owns counts: tenants can write the template attributes that hold the mark.
     """
+    owners = _each(owner)
     number = int(recorded) if recorded and recorded.isdigit() else None
     if number is not None and number in pool:
-        return check(pool[number], owner, mark, noun)
-    named = [t for t in pool.values() if t.owner == owner and t.mark is not None and t.mark.object == mark.object]
+        return check(pool[number], owners, mark, noun)
+    named = [t for t in pool.values() if t.owner in owners and t.mark is not None and t.mark.object == mark.object]
     found = find(((thing.mark, thing) for thing in named), mark)
     match found.candidates:
         case () if named and number is None:
@@ -69,15 +77,17 @@ def identify(recorded: str | None, pool: Mapping[int, T], owner: int, mark: Mark
             return Identified(problem=_several(several, noun))
 
 
-def check(thing: T, owner: int, mark: Mark, noun: str) -> Identified[T]:
+def check(thing: T, owner: Owners, mark: Mark, noun: str) -> Identified[T]:
     """Whether the object that has the recorded id is really ours: ids begin at 0 again in another oned."""
+    owners, whose = _each(owner), ownership(thing.mark, mark)
+    if whose is Ownership.OURS and thing.owner in owners:
+        return Identified(thing=thing)
     what = f'{noun} {thing.id} "{thing.name}"'
-    whose = ownership(thing.mark, mark)
-    if thing.owner != owner and whose in {Ownership.OURS, Ownership.PREDECESSOR}:
+    if thing.owner not in owners and whose in {Ownership.OURS, Ownership.PREDECESSOR}:
         return Identified(
             problem=stalled(
                 Reason.OWNER_CHANGED,
-                f"{what} now belongs to user {thing.owner}; give it back to user {owner} to have it managed, or release"
+                f"{what} now belongs to user {thing.owner}; give it back to user {max(owners)} to have it managed, or release"
                 " it with spec.deletionPolicy: Retain and delete this object",
             )
         )
@@ -106,6 +116,10 @@ def check(thing: T, owner: int, mark: Mark, noun: str) -> Identified[T]:
             return Identified(problem=foreign(thing, noun))
 
 
+def _each(owner: Owners) -> Collection[int]:
+    return (owner,) if isinstance(owner, int) else owner
+
+
 def foreign(thing: Marked, noun: str) -> Outcome:
     """Another installation of the operator manages it: read-only."""
     whose = thing.mark.installation if thing.mark else "unknown"
@@ -114,6 +128,14 @@ def foreign(thing: Marked, noun: str) -> Outcome:
         f'{noun} {thing.id} "{thing.name}" belongs to {_name(thing.mark)} of installation {whose}; delete it there with'
         " spec.deletionPolicy: Retain and remove its SOVEREIGNCLOUD_* attributes to hand it over",
     )
+
+
+def looked_for_again(what: str) -> Plan:
+    """The recorded one is not in the last view: nothing is concluded before it was asked about by its id."""
+    outcome = waiting(
+        Reason.CONFIRMING_ABSENCE, f"{what} is missing in the last view; it is looked for again", available=True
+    )
+    return Plan(absent=True, outcome=outcome)
 
 
 def written(mark: Mark) -> str:
@@ -126,6 +148,27 @@ async def owner_of(view: CloudView, cloud: Key, world: World) -> int:
     where the view does not tell.
     """
     return view.owner if view.owner is not None else (await (await world.open_nebula(cloud)).front()).user_id
+
+
+@dataclass(frozen=True, slots=True)
+class Makers:
+    """Who makes what a namespace declares, and whose it may be.
+
+    Attributes:
+        owner: the user that a Tenant gave the namespace, else the administrator.
+        owners: both of them, since things may be older than the Tenant. Nobody else's marks count, not even those of another
+            namespace of the same tenant.
+    """
+
+    owner: int
+    owners: frozenset[int]
+
+
+async def makers_of(view: CloudView, cloud: Key, namespace: str, world: World) -> Makers:
+    """As whom, and whose, in a cloud."""
+    administrator, tenancy = await owner_of(view, cloud, world), world.tenancy(namespace, cloud)
+    user = administrator if tenancy is None or tenancy.user is None else tenancy.user
+    return Makers(user, frozenset({administrator, user}))
 
 
 def _several(things: tuple[T, ...], noun: str) -> Outcome:

@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from sovereigncloud.api.base import DeletionPolicy, Key, Management
-from sovereigncloud.api.hostedinstance import HostedInstance
+from sovereigncloud.api.base import DeletionPolicy, Key
 from sovereigncloud.api.machineimage import MachineImage
 from sovereigncloud.api.reasons import Reason
-from sovereigncloud.core.identity import Mark
-from sovereigncloud.core.outcome import Outcome, blocked, retry, stalled, waiting
-from sovereigncloud.kinds.clouds import cloud_key, not_allowed, not_answering_yet, referred, where
+from sovereigncloud.core.identity import Mark, Ownership, ownership
+from sovereigncloud.core.outcome import Outcome, stalled, waiting
+from sovereigncloud.kinds.adopting_in_clouds import Whose, has_adopted, which
+from sovereigncloud.kinds.clouds import (
+    cloud_key,
+    needs_management,
+    not_allowed,
+    not_answering_yet,
+    not_looked_at,
+    referred,
+    where,
+)
 from sovereigncloud.kinds.controller import World
 from sovereigncloud.kinds.errors import MissingSecret, OutsideError
-from sovereigncloud.kinds.identification import Identified, identify, owner_of
-from sovereigncloud.kinds.ports import CloudView, Datastore, Image, MarketplaceApp
+from sovereigncloud.kinds.identification import Identified, owner_of
+from sovereigncloud.kinds.image_compliance import judged_images
+from sovereigncloud.kinds.image_versions import (
+    DEFAULT_DATASTORE,
+    Earlier,
+    declared_datastore,
+    earlier_versions,
+    machines,
+    named_by,
+)
+from sovereigncloud.kinds.opennebula_view import CloudView, Datastore, Image, MarketplaceApp
 
 _RECORD = "image."
 _APP_READY = 1
 _APP_LOCKED = 2
 _APP_STATES = {0: "Init", 3: "Error", 4: "Disabled"}
 _IMAGE_DATASTORE = 0
-_DEFAULT_DATASTORE = "default"
 _SHOWN = 10
 _APPS_ARE_LISTED_EVERY = 60.0
 
@@ -40,8 +57,10 @@ class CloudImage:
         namesake: another image of that name under the same owner: no second one can be made.
         app: the marketplace app to make it from, looked up only when it is to be made; or why not.
         datastore: where it is to be made; or why not.
-        named_by: the instances whose spec names it.
-        machines: the machines that use it.
+        named_by: the instances whose spec names it, where it is to go or to be renamed.
+        machines: the machines that use it, where it is to go.
+        earlier: versions before that are still there.
+        kept_in: the datastore that it is in.
     """
 
     cloud: Key
@@ -54,6 +73,8 @@ class CloudImage:
     datastore: Datastore | Outcome | None = None
     named_by: tuple[str, ...] = ()
     machines: tuple[str, ...] = ()
+    earlier: tuple[Earlier, ...] = ()
+    kept_in: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +82,13 @@ class ImageObservation:
     mark: Mark
     admitted: bool = False
     clouds: tuple[CloudImage, ...] = ()
+    compliant: Mapping[str, str] | None = None
+    """The condition that policies ask for; None: none binds it."""
 
 
 def is_left_alone(resource: MachineImage) -> bool:
     """Whether it goes without anything being done outside."""
-    return resource.deleting and resource.deletion_policy is DeletionPolicy.RETAIN
+    return resource.deleting and resource.deletion_policy is DeletionPolicy.RETAIN and not has_adopted(resource)
 
 
 def record(cloud: Key) -> str:
@@ -80,22 +103,21 @@ async def look(resource: MachineImage, world: World) -> ImageObservation:
         return seen
     found: list[CloudImage] = []
     for cloud, is_wanted in _clouds(resource, world):
-        start = CloudImage(cloud=cloud, wanted=is_wanted, needs=_needs(cloud, world))
+        start = CloudImage(cloud=cloud, wanted=is_wanted, needs=needs_management(cloud, world))
         try:
             found.append(await _look_in(start, seen, resource, world))
-        except OutsideError as error:
-            found.append(replace(start, problem=retry(f"cloud {where(cloud)}: {error}")))
-        except MissingSecret as error:
-            found.append(replace(start, problem=blocked(f"cloud {where(cloud)}: {error}")))
-    return replace(seen, clouds=tuple(found))
+        except (OutsideError, MissingSecret) as error:
+            found.append(replace(start, problem=not_looked_at(cloud, error)))
+    return replace(seen, clouds=tuple(found), compliant=judged_images(resource, _kept(resource, found), world))
 
 
-def _needs(cloud: Key, world: World) -> str:
-    found = world.get(cloud)
-    management = found.spec.management if found is not None else None
-    if management in {None, Management.MANAGE}:
-        return ""
-    return f"spec.management: Manage on SovereignCloud {where(cloud)} (it is {management})"
+def _kept(resource: MachineImage, clouds: Iterable[CloudImage]) -> Iterator[tuple[Key, str]]:
+    """In which datastore it is in each cloud that spec names; of one that does not answer, where it was."""
+    before = {one.name: one.datastore or "" for one in resource.status.clouds or ()}
+    for here in clouds:
+        datastore = before.get(here.cloud.name, "") if here.problem is not None else here.kept_in
+        if here.wanted and datastore:
+            yield here.cloud, datastore
 
 
 def _clouds(resource: MachineImage, world: World) -> list[tuple[Key, bool]]:
@@ -124,24 +146,55 @@ async def _look_in(start: CloudImage, seen: ImageObservation, resource: MachineI
         return replace(start, problem=problem)
     view = await world.view(cloud)
     owner = await owner_of(view, cloud, world)
-    here = replace(start, found=identify(resource.external.get(record(cloud)), view.images, owner, seen.mark, "image"))
+    here = _identified(start, seen.mark, view, owner, resource, world)
     image = here.found.thing
-    if image is not None:
-        going = resource.deleting or not start.wanted
-        named_by = _named_by(resource, cloud, world) if going else ()
-        return replace(here, machines=_machines(image, view) if going else (), named_by=named_by)
+    going = resource.deleting or not start.wanted
+    if image is not None and image.name == resource.outside_name:
+        named = named_by(image.name, cloud, world) if going else ()
+        return replace(here, machines=machines(image, view) if going else (), named_by=named)
     same_name = (i for i in view.images.values() if i.name == resource.outside_name and i.owner == owner)
-    here = replace(here, namesake=next(same_name, None))
-    if here.namesake is not None or resource.deleting or not start.wanted:
+    namesake = next(same_name, None)
+    here = replace(here, namesake=namesake, kept_in=_datastore_of(image or namesake, view))
+    if image is not None:  # somebody renamed it, or spec says another name
+        used = machines(image, view) if going else ()
+        return replace(here, machines=used, named_by=named_by(image.name, cloud, world))
+    if here.namesake is not None or going:
         return here
     if here.found.missing is not None and not seen.admitted:
         return here  # nothing is to be made yet, and a sweep that asked for more would never tell that it is missing
     app = resource.spec.source.marketplace_app
     return replace(
         here,
-        datastore=_datastore(resource.spec.datastore or _DEFAULT_DATASTORE, view, where(cloud)),
+        datastore=_datastore(declared_datastore(resource, cloud) or DEFAULT_DATASTORE, view, where(cloud)),
         app=None if app is None else _app(app, await (await world.open_nebula(cloud)).apps(), where(cloud)),
     )
+
+
+def _identified(
+    start: CloudImage, mark: Mark, view: CloudView, owner: int, resource: MachineImage, world: World
+) -> CloudImage:
+    """The version at hand, and those before it."""
+    before = earlier_versions(resource, start.cloud, view, owner, mark)
+    recorded = resource.external.get(record(start.cloud))
+    if recorded is not None and recorded.isdigit() and int(recorded) in before:
+        recorded = None
+    others = {number: image for number, image in view.images.items() if number not in before}
+    whose = Whose(owner, frozenset({owner}))
+    found = which(resource, start.cloud, recorded, others, whose, mark, "image")
+    earlier = tuple(
+        Earlier(
+            image,
+            (*named_by(image.name, start.cloud, world), *machines(image, view)),
+            inherited=ownership(image.mark, mark) is Ownership.PREDECESSOR,
+        )
+        for _, image in sorted(before.items())
+    )
+    return replace(start, found=found, earlier=earlier, kept_in=_datastore_of(found.thing, view))
+
+
+def _datastore_of(image: Image | None, view: CloudView) -> str:
+    found = view.datastores.get(image.datastore_id) if image is not None else None
+    return found.name if found is not None else ""
 
 
 def _datastore(name: str, view: CloudView, place: str) -> Datastore | Outcome:
@@ -193,18 +246,3 @@ def _app(name: str, apps: tuple[MarketplaceApp, ...], place: str) -> Marketplace
                 Reason.SEVERAL_FOUND,
                 f'{place} has several marketplace apps called "{name}": {ids}; use spec.source.url',
             )
-
-
-def _machines(image: Image, view: CloudView) -> tuple[str, ...]:
-    known = (view.vms.get(number) for number in image.vms)
-    named = tuple(f'VM {vm.id} "{vm.name}"' for vm in known if vm is not None)
-    unseen = max(image.running_vms, len(image.vms)) - len(named)
-    return (*named, f"{unseen} machines that this credential may not see") if unseen > 0 else named
-
-
-def _named_by(resource: MachineImage, cloud: Key, world: World) -> tuple[str, ...]:
-    return tuple(
-        str(user.key)
-        for user in world.users(cloud, HostedInstance.crd.kind)
-        if isinstance(user, HostedInstance) and not user.deleting and user.spec.source.image == resource.outside_name
-    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.outcome import DONE, Outcome, stalled, waiting
-from sovereigncloud.kinds.ports import Image
+from sovereigncloud.kinds.opennebula_view import Image
 
 _WORDS = {
     0: "Init",
@@ -20,6 +20,8 @@ _WORDS = {
     10: "LockedUsedPersistent",
 }
 DELETING = 7
+THERE = frozenset({1, 2, 8})
+"""Ready, or used by machines."""
 _IN_ORDER = frozenset({1, 2, 6, 8})
 WORDS_IN_ORDER = frozenset(_WORDS[state] for state in _IN_ORDER)
 """The same, as status tells them."""

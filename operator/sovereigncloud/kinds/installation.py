@@ -15,7 +15,7 @@ from datetime import datetime
 
 from sovereigncloud.api import BareMetalServer, SovereignCloud
 from sovereigncloud.api.reasons import Reason
-from sovereigncloud.core.outcome import Outcome, retry, stalled, waiting
+from sovereigncloud.core.outcome import DONE, Outcome, stalled, waiting
 from sovereigncloud.core.plan import Action, Disruption, Plan, Step
 from sovereigncloud.kinds.access import access_hash, access_of
 from sovereigncloud.kinds.endpoint import front_end, front_ends, generated_secret
@@ -33,7 +33,8 @@ from sovereigncloud.kinds.installation_record import (
     words_with,
 )
 from sovereigncloud.kinds.installation_request import installation_of
-from sovereigncloud.kinds.ports import Installation, InstallState, ServerSummary
+from sovereigncloud.kinds.installer_port import Installation, InstallState
+from sovereigncloud.kinds.ovh_port import ServerSummary
 
 __all__ = [
     "INSTALLED_TAG",
@@ -98,6 +99,7 @@ class Known:
         job: state of the Job of the current inventory; None: not asked.
         answers: whether the front-end answers.
         error: why it does not.
+        silence: what is said where it answered before, and does not.
         credentials: whether the generated Secret is there.
         machines: how many the cloud has; None: it was not asked, or nothing answers.
         certificate: digest of the one that spec names.
@@ -110,6 +112,7 @@ class Known:
     credentials: bool = True
     machines: int | None = None
     certificate: str = ""
+    silence: Outcome = DONE
 
 
 def uncovered(cloud: SovereignCloud, servers: Mapping[str, ServerSummary]) -> tuple[str, ...]:
@@ -214,7 +217,7 @@ def _covered(cloud: SovereignCloud, known: Known, digest: str) -> Plan:
     if known.answers:
         return Plan(steps=(_remember(cloud, known, digest),)) if missing else Plan()
     if cloud.status.endpoint:
-        return Plan(outcome=retry(known.error or "the front-end does not answer", after=None))
+        return Plan(outcome=known.silence)
     if job is not None and job.state == "Succeeded":
         message = f"OpenNebula was installed; waiting until its front-end answers ({known.error or 'not asked yet'})"
         return Plan(outcome=waiting(Reason.WAITING_FOR_FRONTEND, message, after=5.0))

@@ -15,10 +15,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sovereigncloud.api import SovereignCloud
-from sovereigncloud.api.sovereigncloud import HostedServer
+from sovereigncloud.api.hosted import HostedServer
 from sovereigncloud.kinds.access import access_hash
 from sovereigncloud.kinds.endpoint import front_ends
-from sovereigncloud.kinds.ports import ServerSummary
+from sovereigncloud.kinds.ovh_port import ServerSummary
 from sovereigncloud.kinds.server_identity import declared_identity
 
 INSTALLED_TAG = "sovereigncloud.io/installed"

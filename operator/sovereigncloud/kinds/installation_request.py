@@ -6,11 +6,10 @@ from collections.abc import Mapping
 
 from sovereigncloud.api import BareMetalServer, SovereignCloud
 from sovereigncloud.api.access import Access, Bastion
-from sovereigncloud.api.sovereigncloud import Hosted, HostedServer, VirtualIp
+from sovereigncloud.api.hosted import Hosted, HostedServer, VirtualIp
 from sovereigncloud.kinds.endpoint import generated_secret
 from sovereigncloud.kinds.installation_record import inventory_hash
-from sovereigncloud.kinds.installer_port import JumpHost, Reach, VirtualAddress
-from sovereigncloud.kinds.ports import Installation, InstallTarget
+from sovereigncloud.kinds.installer_port import Installation, InstallTarget, JumpHost, Reach, VirtualAddress
 
 _SSH = 22
 
@@ -31,7 +30,7 @@ def installation_of(cloud: SovereignCloud, children: Mapping[str, BareMetalServe
         credentials_secret=generated_secret(cloud),
         hash=inventory_hash(cloud),
         virtual_ip=_virtual_address(install.virtual_ip),
-        reach=_reach(hosted),
+        reach=reach_of(hosted),
     )
 
 
@@ -54,7 +53,8 @@ def _virtual_address(declared: VirtualIp | None) -> VirtualAddress | None:
     return None if declared is None else VirtualAddress(declared.address, declared.cidr, declared.interface)
 
 
-def _reach(hosted: Hosted) -> Reach:
+def reach_of(hosted: Hosted) -> Reach:
+    """How a cloud that the operator installs is reached."""
     access = hosted.access or Access()
     return Reach(
         fqdn=(access.fqdn or "") if access.tls else "",

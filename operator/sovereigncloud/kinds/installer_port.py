@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from sovereigncloud.kinds.validation_port import Validation, ValidationState
+
+if TYPE_CHECKING:
+    from sovereigncloud.kinds.federation_port import FederationChange
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +48,67 @@ class Reach:
     source_ranges: tuple[str, ...] = ()
     machine_ranges: tuple[str, ...] = ()
     jump_host: JumpHost | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InstallTarget:
+    """A server as the installer sees it. `address` is where SSH answers; MACs tell the bonds apart."""
+
+    name: str
+    address: str
+    roles: tuple[str, ...]
+    public_macs: tuple[str, ...]
+    private_macs: tuple[str, ...]
+    host_key: str = ""
+    """As known_hosts takes it; empty: none is pinned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """What is to be installed. `hash` names exactly this: one Job per cloud and hash, never two at once."""
+
+    cloud: str
+    namespace: str
+    owner_uid: str
+    version: str
+    architecture: str
+    targets: tuple[InstallTarget, ...]
+    credentials_secret: str
+    hash: str
+    virtual_ip: VirtualAddress | None = None
+    reach: Reach = field(default_factory=Reach)
+    only_certificate: bool = False
+    """Nothing but the certificate is brought to the front-ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class InstallState:
+    """State: Absent, Running, Succeeded, Failed."""
+
+    state: str
+    message: str = ""
+
+
+class Installer(Protocol):
+    """Bootstraps OpenNebula on servers that have an operating system."""
+
+    async def state(self, installation: Installation) -> InstallState: ...
+    async def start(self, installation: Installation) -> None:
+        """Idempotent: the same hash never starts a second run."""
+        ...
+
+    async def federation(self, change: FederationChange) -> InstallState:
+        """What became of making a cloud a member of a federation, or taking it out of one."""
+        ...
+
+    async def federate(self, change: FederationChange) -> None:
+        """Idempotent: one change is begun once. Raises Conflict while the installer, or another run, is at work there."""
+        ...
+
+    async def validation(self, wanted: Validation) -> ValidationState:
+        """What became of a run of one-deploy-validation."""
+        ...
+
+    async def validate(self, wanted: Validation) -> None:
+        """Idempotent: one run is made once. Raises Conflict while the installer, or another run, is at work there."""
+        ...

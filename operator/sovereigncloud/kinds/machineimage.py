@@ -3,52 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime
 
-from sovereigncloud.api.base import DeletionPolicy, Key
-from sovereigncloud.api.machineimage import MachineImage
+from sovereigncloud.api.base import DeletionPolicy
+from sovereigncloud.api.machineimage import ImageSource, MachineImage
 from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.identity import Mark, Ownership, ownership
-from sovereigncloud.core.outcome import Outcome, Phase, blocked, done, merge, stalled, waiting
+from sovereigncloud.core.outcome import Outcome, Phase, blocked, merge, stalled, waiting
 from sovereigncloud.core.plan import Action, Cause, Drift, Plan, Step
+from sovereigncloud.kinds.adopting import releasing
+from sovereigncloud.kinds.adopting_in_clouds import fact, has_waited_enough, is_let_go, was_adopted
 from sovereigncloud.kinds.clouds import referred, where
-from sovereigncloud.kinds.controller import Uses, World
-from sovereigncloud.kinds.identification import foreign
+from sovereigncloud.kinds.controller import OWN_CONDITIONS, Uses, World
+from sovereigncloud.kinds.identification import foreign, looked_for_again
+from sovereigncloud.kinds.image_keeping import in_use, named, plan_earlier, plan_failure, plan_fields
 from sovereigncloud.kinds.image_observation import CloudImage, ImageObservation, is_left_alone, look, record
 from sovereigncloud.kinds.image_states import DELETING, WORDS_IN_ORDER, exists_in_order, words
-from sovereigncloud.kinds.ports import Attributes, Datastore, Image, MarketplaceApp
+from sovereigncloud.kinds.image_steps import (
+    AdoptImage,
+    CreateImage,
+    DeleteImage,
+    MarkImage,
+    RecordImage,
+    ReleaseImage,
+    perform_image,
+)
+from sovereigncloud.kinds.image_versions import Earlier
+from sovereigncloud.kinds.joining import consent_last, join
+from sovereigncloud.kinds.opennebula_view import Datastore, Image, MarketplaceApp
 
 _SHOWN = 10
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateImage(Step):
-    """From marketplace app `app`, or from spec.source.url where it is None."""
-
-    cloud: Key
-    datastore: int
-    app: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MarkImage(Step):
-    cloud: Key
-    image: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordImage(Step):
-    """Record the image that was found by its mark: the answer to its creation was lost. Nothing outside."""
-
-    cloud: Key
-    image: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeleteImage(Step):
-    cloud: Key
-    image: int
 
 
 class MachineImageController:
@@ -68,40 +53,12 @@ class MachineImageController:
     async def observe(self, resource: MachineImage, world: World) -> ImageObservation:
         return await look(resource, world)
 
-    def plan(self, resource: MachineImage, observed: ImageObservation, now: datetime) -> Plan:  # noqa: ARG002  part of the seam
-        plans = [_plan_in(here, resource, observed) for here in observed.clouds]
-        steps = [step for part in plans for step in part.steps]
-        return Plan(
-            drift=tuple(drift for part in plans for drift in part.drift),
-            # What waits for consent comes last: nothing is done beyond the first such step.
-            steps=(*(s for s in steps if not s.needs), *(s for s in steps if s.needs)),
-            outcome=merge(part.outcome for part in plans),
-            absent=any(part.absent for part in plans),
-        )
+    def plan(self, resource: MachineImage, observed: ImageObservation, now: datetime) -> Plan:
+        plan = join(_plan_in(here, resource, observed, now) for here in observed.clouds)
+        return replace(plan, steps=consent_last(plan.steps))
 
     async def perform(self, step: Step, resource: MachineImage, world: World) -> Outcome:
-        """Do one step. Its outcome records which image it was, where."""
-        match step:
-            case RecordImage(cloud=cloud, image=image):
-                return done().with_facts(**{record(cloud): str(image)})
-            case CreateImage(cloud=cloud):
-                client = await world.open_nebula(cloud)
-                made = await client.create_image(_template(step, resource, world.mark(resource)), step.datastore)
-                message = f'image {made} "{resource.outside_name}" created in {where(cloud)}'
-                return done(Reason.CREATED, message, **{record(cloud): str(made)})
-            case MarkImage(cloud=cloud, image=image):
-                client = await world.open_nebula(cloud)
-                await client.update_image(image, world.mark(resource).for_opennebula())
-                message = f"image {image} in {where(cloud)} taken over from before the cluster was rebuilt"
-                return done(Reason.TAKEN_OVER, message, **{record(cloud): str(image)})
-            case DeleteImage(cloud=cloud, image=image):
-                client = await world.open_nebula(cloud)
-                await client.delete_image(image)
-                # Forgotten at once: while it goes it is found by its mark, and then its absence is no loss.
-                message = f"image {image} in {where(cloud)} is being deleted"
-                return waiting(Reason.DELETING, message).with_facts(**{record(cloud): ""})
-            case _:
-                raise TypeError(f"not a step of a MachineImage: {step!r}")
+        return await perform_image(step, resource, world)
 
     def status(self, resource: MachineImage, observed: ImageObservation) -> Mapping[str, object]:
         """The image in each cloud that spec names."""
@@ -110,43 +67,54 @@ class MachineImageController:
             return {"cloudsReady": None, "clouds": None}
         known = {cloud.name: cloud for cloud in resource.status.clouds or ()}
         ready = 0
-        entries: list[dict[str, str]] = []
+        entries: list[dict[str, object]] = []
         for here in clouds:
-            entry = {"name": here.cloud.name}
+            entry: dict[str, object] = {"name": here.cloud.name}
             image = here.found.thing or here.namesake
             before = known.get(here.cloud.name)
             if image is not None:
                 entry |= {"id": str(image.id), "state": words(image)}
+                entry |= {"datastore": here.kept_in} if here.kept_in else {}
                 ready += _verdict(here, observed.mark, image).phase is Phase.DONE
             elif here.problem is not None and before is not None:
                 entry |= before.model_dump(by_alias=True, exclude_none=True)  # nobody could look
                 ready += before.state in WORDS_IN_ORDER
+            if here.earlier and here.problem is None:
+                entry["previous"] = [_told(one) for one in here.earlier]
             entries.append(entry)
-        return {"cloudsReady": f"{ready}/{len(clouds)}", "clouds": entries}
+        own = [dict(observed.compliant)] if observed.compliant is not None else []
+        return {"cloudsReady": f"{ready}/{len(clouds)}", "clouds": entries, OWN_CONDITIONS: own}
 
 
-def _plan_in(here: CloudImage, resource: MachineImage, observed: ImageObservation) -> Plan:
+def _plan_in(here: CloudImage, resource: MachineImage, observed: ImageObservation, now: datetime) -> Plan:
     going = resource.deleting or not here.wanted
+    if going and is_let_go(resource, here.cloud, here.found.thing):
+        return _release(here, resource, now)
     problem = here.problem or here.found.problem
     if problem is not None:
         nothing_made = record(here.cloud) not in resource.external and problem.phase is Phase.STALLED
         return Plan() if going and nothing_made and here.found.problem is None else Plan(outcome=problem)
     image = here.found.thing
     if here.found.missing is not None and not observed.admitted:
-        what = f"image {here.found.missing} in {where(here.cloud)}"
-        outcome = waiting(
-            Reason.CONFIRMING_ABSENCE, f"{what} is missing in the last view; it is looked for again", available=True
-        )
-        return Plan(absent=True, outcome=outcome)
+        return looked_for_again(f"image {here.found.missing} in {where(here.cloud)}")
     if going:
         # A cloud that is only observed keeps what is in it, as it would if this object were in that cloud alone.
         keeps = resource.deletion_policy is DeletionPolicy.RETAIN or here.needs
-        return Plan() if image is None or keeps else _deletion(here, image)
+        return (
+            Plan() if keeps else join((_deletion(here, image), plan_earlier(here, resource, ready=False, going=True)))
+        )
     if image is not None:
-        return _keeping(here, image, resource, observed.mark)
+        return _keeping(here, image, resource, observed.mark, now)
     if here.namesake is not None:
         return Plan(outcome=_verdict(here, observed.mark, here.namesake))
     return _making(here, resource)
+
+
+def _told(one: Earlier) -> str:
+    users = one.users[:_SHOWN]
+    more = f" and {len(one.users) - _SHOWN} more" if len(one.users) > _SHOWN else ""
+    used = f", used by {', '.join(users)}{more}" if users else ", unused"
+    return f"{one.image.name} ({one.image.id}){used}"
 
 
 def _field(here: CloudImage) -> str:
@@ -157,6 +125,9 @@ def _making(here: CloudImage, resource: MachineImage) -> Plan:
     troubles = merge(found for found in (here.datastore, here.app) if isinstance(found, Outcome))
     if troubles.phase is not Phase.DONE or not isinstance(here.datastore, Datastore):
         return Plan(outcome=troubles)
+    if resource.spec.source == ImageSource():
+        message = f"spec.source is needed to make the image in {where(here.cloud)} anew: set a marketplaceApp or a url"
+        return Plan(outcome=stalled(Reason.INVALID_SPEC, message))
     lost = here.found.missing
     name = f'image "{resource.outside_name}"'
     step = CreateImage(
@@ -173,23 +144,45 @@ def _making(here: CloudImage, resource: MachineImage) -> Plan:
     return Plan(drift=drift, steps=(step,), outcome=waiting(Reason.CREATING, f"{step.target} is to be made"))
 
 
-def _keeping(here: CloudImage, image: Image, resource: MachineImage, mark: Mark) -> Plan:
-    outcome = _verdict(here, mark, image)
-    drift: tuple[Drift, ...] = ()
-    if image.name != resource.outside_name:
-        drift = (Drift(_field(here), f'called "{resource.outside_name}"', f'called "{image.name}"'),)
-        message = (
-            f'image {image.id} in {where(here.cloud)} should be called "{resource.outside_name}", so that instances find'
-            f" it; rename it there (oneimage rename {image.id}), or set spec.name"
+def _keeping(here: CloudImage, image: Image, resource: MachineImage, mark: Mark, now: datetime) -> Plan:
+    verdict = Plan(outcome=_verdict(here, mark, image))
+    target = named(image, here)
+    if here.found.adoptable:
+        adopt = AdoptImage(
+            action=Action.MARK, target=target, needs=here.needs, cloud=here.cloud, image=image.id, owner=image.owner
         )
-        outcome = outcome.merge(stalled(Reason.RENAMED, message))
-    steps: tuple[Step, ...] = ()
-    target = f'image {image.id} "{image.name}" in {where(here.cloud)}'
+        fields = plan_fields(here, image, resource)
+        return join((replace(verdict, steps=(adopt,)), fields))
     if here.found.predecessor:
-        steps = (MarkImage(action=Action.MARK, target=target, needs=here.needs, cloud=here.cloud, image=image.id),)
-    elif resource.external.get(record(here.cloud)) != str(image.id) and image.state != DELETING:
-        steps = (RecordImage(action=Action.UPDATE, target=target, inside=True, cloud=here.cloud, image=image.id),)
-    return Plan(drift=drift, steps=steps, outcome=outcome)
+        taken = MarkImage(action=Action.MARK, target=target, needs=here.needs, cloud=here.cloud, image=image.id)
+        fields = plan_fields(here, image, resource)
+        return replace(verdict, drift=fields.drift, steps=(taken,))
+    owner = image.owner if was_adopted(resource, here.cloud, image) else None
+    unrecorded = owner is not None and fact(here.cloud) not in resource.external
+    if (resource.external.get(record(here.cloud)) != str(image.id) or unrecorded) and image.state != DELETING:
+        noted = RecordImage(
+            action=Action.UPDATE, target=target, inside=True, cloud=here.cloud, image=image.id, owner=owner
+        )
+        return replace(verdict, steps=(noted,))
+    failure = plan_failure(here, image, resource, now)
+    if failure is not None and failure.outcome.phase is not Phase.DONE:
+        return failure
+    ready = verdict.outcome.phase is Phase.DONE
+    fields = plan_fields(here, image, resource)
+    before = plan_earlier(here, resource, ready=ready, going=False)
+    return join((verdict, *([failure] if failure else []), fields, before))
+
+
+def _release(here: CloudImage, resource: MachineImage, now: datetime) -> Plan:
+    """The marks of one that was there before are taken off; nothing where it is gone, or is not this object's (any more)."""
+    if here.problem is not None:
+        return Plan() if has_waited_enough(resource, now) else Plan(outcome=here.problem)
+    image = here.found.thing
+    if image is None or here.found.adoptable or here.needs:
+        return Plan()
+    target = f"marks of {named(image, here)}"
+    step = ReleaseImage(action=Action.UPDATE, target=target, cloud=here.cloud, image=image.id)
+    return releasing(step)
 
 
 def _verdict(here: CloudImage, mark: Mark, image: Image) -> Outcome:
@@ -209,20 +202,15 @@ def _verdict(here: CloudImage, mark: Mark, image: Image) -> Outcome:
             return exists_in_order(image, where(here.cloud))
 
 
-def _deletion(here: CloudImage, image: Image) -> Plan:
+def _deletion(here: CloudImage, image: Image | None) -> Plan:
     """It waits until nobody uses it, then it goes."""
-    what = f'image {image.id} "{image.name}" in {where(here.cloud)}'
+    if image is None:
+        return Plan()
+    what = named(image, here)
     if image.state == DELETING:
         return Plan(outcome=waiting(Reason.DELETING, f"{what} is being deleted"))
     users = (*here.named_by, *here.machines)
     if users:
-        more = f" and {len(users) - _SHOWN} more" if len(users) > _SHOWN else ""
-        return Plan(outcome=blocked(f"{what} is in use by {', '.join(users[:_SHOWN])}{more}", reason=Reason.IN_USE))
+        return Plan(outcome=blocked(in_use(what, users), reason=Reason.IN_USE))
     step = DeleteImage(action=Action.DELETE, target=what, fields=(_field(here),), cloud=here.cloud, image=image.id)
     return Plan(steps=(step,), outcome=waiting(Reason.DELETING, f"{what} is to be deleted"))
-
-
-def _template(step: CreateImage, resource: MachineImage, mark: Mark) -> Attributes:
-    """The mark is in the create call itself. FROM_APP lets oned fill in path, format and size."""
-    source = {"FROM_APP": str(step.app)} if step.app is not None else {"PATH": resource.spec.source.url or ""}
-    return {"NAME": resource.outside_name, "TYPE": "OS", **source, **mark.for_opennebula()}

@@ -9,17 +9,24 @@ from typing import Protocol, TypeVar
 from sovereigncloud.api.base import Key
 from sovereigncloud.api.machineimage import MachineImage
 from sovereigncloud.api.reasons import Reason
+from sovereigncloud.api.securitygroup import SecurityGroup
 from sovereigncloud.api.virtualnetwork import VirtualNetwork
 from sovereigncloud.core.outcome import Outcome, blocked, stalled
 from sovereigncloud.kinds.controller import AnyResource
 
 _SHOWN = 10
-_NOUNS = {MachineImage.crd.kind: "image", VirtualNetwork.crd.kind: "network"}
+_NOUNS = {
+    MachineImage.crd.kind: "image",
+    VirtualNetwork.crd.kind: "network",
+    SecurityGroup.crd.kind: "security group",
+}
 COMING_KINDS = tuple(_NOUNS)
 _NOT_FOUND = {
     "image": Reason.IMAGE_NOT_FOUND,
     "network": Reason.NETWORK_NOT_FOUND,
+    "security group": Reason.SECURITY_GROUP_NOT_FOUND,
     "template": Reason.TEMPLATE_NOT_FOUND,
+    "backup datastore": Reason.STORE_NOT_FOUND,
 }
 
 

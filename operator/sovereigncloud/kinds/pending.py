@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sovereigncloud.core.outcome import DONE, Outcome, merge
+from sovereigncloud.core.outcome import DONE
 from sovereigncloud.core.plan import Plan
 from sovereigncloud.kinds.controller import AnyResource
 
@@ -66,17 +65,3 @@ def _unix(stamp: str) -> float:
     except ValueError:
         return 0.0
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-
-
-def join(plans: Iterable[Plan]) -> Plan:
-    """Several aspects of one object as one plan: steps in the order given, outcomes merged."""
-    parts = tuple(plans)
-    outcome: Outcome = merge(p.outcome for p in parts)
-    if not outcome.reason:  # of outcomes that are all done, one may still have something to say
-        outcome = replace(outcome, reason=next((p.outcome.reason for p in parts if p.outcome.reason), ""))
-    return Plan(
-        drift=tuple(d for p in parts for d in p.drift),
-        steps=tuple(s for p in parts for s in p.steps),
-        outcome=outcome,
-        absent=any(p.absent for p in parts),
-    )

@@ -16,8 +16,8 @@ from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.identity import OVH_INSTALLATION, Mark, Ownership, mark_from_ovh, ownership
 from sovereigncloud.core.outcome import DONE, Outcome, stalled, waiting
 from sovereigncloud.core.plan import Action, Cause, Disruption, Drift, Plan, Step
+from sovereigncloud.kinds.ovh_port import Interface, Ovh, VrackView
 from sovereigncloud.kinds.pending import Asked, pending
-from sovereigncloud.kinds.ports import Interface, Ovh, VrackView
 from sovereigncloud.kinds.server_identity import service_name_of
 from sovereigncloud.kinds.vrack_port import Eligibility
 

@@ -13,16 +13,14 @@ up to five minutes), so the server itself carries the record, as IAM tags:
 from __future__ import annotations
 
 import difflib
-import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from enum import StrEnum
 
 from sovereigncloud.api import BareMetalServer
+from sovereigncloud.api.hosted import Reinstall
 from sovereigncloud.api.reasons import Reason
-from sovereigncloud.api.sovereigncloud import Reinstall
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import DONE, Outcome, stalled, waiting
 from sovereigncloud.core.plan import Action, Disruption, Drift, Plan, Step
@@ -30,12 +28,11 @@ from sovereigncloud.kinds.day0 import Day0, script
 from sovereigncloud.kinds.host_key import HOST_KEY_TAG, Pin, Trust
 from sovereigncloud.kinds.installation import INSTALLED_TAG
 from sovereigncloud.kinds.installation_template import HOSTNAME, SCRIPT, SSH_KEY, impossible, parts, unanswered
-from sovereigncloud.kinds.ports import InstallStep, Interface, Reinstallation, Server, Task
+from sovereigncloud.kinds.ovh_port import InstallStep, Interface, Reinstallation, Server, Task
 from sovereigncloud.kinds.private_interface import PRIVATE_MODES
 from sovereigncloud.kinds.reinstall_port import DiskGroup, InstallationTemplate
+from sovereigncloud.kinds.reinstall_record import HISTORY_TAG, Record, Stage, carried_out, digest, history, read_record
 
-RECORD_TAG = "sovereigncloud.io/reinstall"
-HISTORY_TAG = "sovereigncloud.io/reinstalled"
 QUIET_TAG = "sovereigncloud.io/quiet"
 
 TASK_FACT = "reinstallTask"
@@ -51,86 +48,6 @@ _UNHEARD = _LATE_WRITE + _TASK_LAG  # of a request whose answer was lost a task 
 _CERTAIN = 3600.0  # within this a task that was begun is still known; afterwards it may have been purged
 LOOK_AGAIN = 10.0
 _ASK_TASKS = 30.0
-_HISTORY = 28  # digests of 8 characters and a dot fit into a tag of 256
-
-
-class Stage(StrEnum):
-    REQUESTED = "requested"
-    RUNNING = "running"
-    DONE = "done"
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """What the server's tag says.
-
-    Attributes:
-        at: seconds since the epoch, of the last attempt.
-        task: the task (RUNNING), or the newest reinstall task known before the attempt (REQUESTED).
-    """
-
-    token: str
-    stage: Stage
-    at: int = 0
-    task: int = 0
-    system: str = ""
-
-    @property
-    def text(self) -> str:
-        match self.stage:
-            case Stage.REQUESTED:
-                return f"{self.token}:requested:{self.at}:{self.task}:{self.system}"
-            case Stage.RUNNING:
-                return f"{self.token}:{self.task}:{self.at}:{self.system}"
-            case Stage.DONE:
-                return f"{self.token}:done:{self.at}:{self.system}"
-
-
-def read_record(tags: Mapping[str, str]) -> Record | None:
-    """The record on a server. What nobody of ours wrote counts as done: it never leads to a reinstallation."""
-    token, _, rest = tags.get(RECORD_TAG, "").partition(":")
-    if not token:
-        return None
-    stage, _, rest = rest.partition(":")
-    at, _, rest = rest.partition(":")
-    when = int(at) if at.isdigit() else 0
-    if stage == "requested":
-        task, _, system = rest.partition(":")
-        return Record(token, Stage.REQUESTED, when, int(task) if task.isdigit() else 0, system)
-    if stage.isdigit():
-        return Record(token, Stage.RUNNING, when, int(stage), rest)
-    return Record(token, Stage.DONE, when, 0, rest)
-
-
-def _digest(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()[:8]
-
-
-def history(tags: Mapping[str, str], superseded: Record | None) -> str:
-    """The digests of earlier tokens, with the one that is about to be overwritten."""
-    known = [d for d in tags.get(HISTORY_TAG, "").split(".") if d]
-    if superseded is not None and _digest(superseded.token) not in known:
-        known.append(_digest(superseded.token))
-    return ".".join(known[-_HISTORY:])
-
-
-def carried_out(resource: BareMetalServer, tags: Mapping[str, str]) -> bool:
-    """Whether the word in spec was already carried out, as far as the server or status remembers."""
-    request = resource.spec.reinstall
-    if request is None:
-        return True
-    record = read_record(tags)
-    if record is not None and record.token == request.request:
-        return record.stage is Stage.DONE
-    return _digest(request.request) in tags.get(HISTORY_TAG, "").split(".") or (
-        resource.status.reinstalled == request.request
-    )
-
-
-def is_open(tags: Mapping[str, str]) -> bool:
-    """Whether a reinstallation was begun and not yet seen to end."""
-    record = read_record(tags)
-    return record is not None and record.stage is not Stage.DONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -381,7 +298,7 @@ def _finish(at: Situation, record: Record) -> RecordReinstall:
 def _after(at: Situation, request: Reinstall) -> Plan:
     """Carried out. Where only status remembers it (someone removed the tag) the server gets its record back."""
     record = at.record
-    earlier = _digest(request.request) in at.tags.get(HISTORY_TAG, "").split(".")
+    earlier = digest(request.request) in at.tags.get(HISTORY_TAG, "").split(".")
     if record is not None and (record.token == request.request or earlier):
         return Plan()
     carried = Record(request.request, Stage.DONE, 0, 0, at.details.server.os)

@@ -11,17 +11,9 @@ from sovereigncloud.kinds.day0 import fingerprint
 from sovereigncloud.kinds.errors import AlreadyRunning, OutsideError, Retry
 from sovereigncloud.kinds.host_key import HOST_KEY_TAG, UNPROVEN, PinHostKey
 from sovereigncloud.kinds.installation import INSTALLED_TAG, WIPED
-from sovereigncloud.kinds.ports import Ovh
-from sovereigncloud.kinds.reinstall import (
-    HISTORY_TAG,
-    LOOK_AGAIN,
-    QUIET_TAG,
-    RECORD_TAG,
-    TASK_FACT,
-    RecordReinstall,
-    ReinstallServer,
-    Stage,
-)
+from sovereigncloud.kinds.ovh_port import Ovh
+from sovereigncloud.kinds.reinstall import LOOK_AGAIN, QUIET_TAG, TASK_FACT, RecordReinstall, ReinstallServer
+from sovereigncloud.kinds.reinstall_record import HISTORY_TAG, RECORD_TAG, Stage
 
 
 async def perform_reinstall(client: Ovh, name: str, step: ReinstallServer | RecordReinstall | PinHostKey) -> Outcome:

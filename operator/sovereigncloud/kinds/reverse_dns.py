@@ -11,7 +11,7 @@ from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.outcome import Outcome, done
 from sovereigncloud.core.plan import Action, Cause, Drift, Plan, Step
 from sovereigncloud.kinds.errors import Rejected
-from sovereigncloud.kinds.ports import IpBlock, Ovh
+from sovereigncloud.kinds.ovh_port import IpBlock, Ovh
 from sovereigncloud.kinds.routing import Routes, is_our_block, public_networks
 
 TAG: Final = "sovereigncloud.io/reverse/"

@@ -10,6 +10,7 @@ from sovereigncloud.api.base import DeletionPolicy, Key, Management
 from sovereigncloud.api.ordering import ServerOrder
 from sovereigncloud.kinds.controller import AnyResource
 from sovereigncloud.kinds.endpoint import server_key
+from sovereigncloud.kinds.fencing import may_switch_off
 from sovereigncloud.kinds.rights import Need
 from sovereigncloud.kinds.rights_operations import Feature
 from sovereigncloud.kinds.server_identity import hosted_service_name, service_name_of
@@ -46,6 +47,7 @@ def _of_cloud(cloud: SovereignCloud, get: Callable[[Key], AnyResource | None]) -
     zone = hosted.access.dns_zone if hosted.access else None
     features = {*_ALWAYS, Feature.VRACK, *_end(cloud)}
     features |= {Feature.REINSTALL} if any(s.reinstall for s in ovh.servers) else set()
+    features |= {Feature.FENCE} if may_switch_off(cloud) else set()
     features |= {Feature.BLOCKS} if blocks else set()
     features |= {Feature.REVERSE_DNS} if any(n.reverse_dns for n in hosted.networks or ()) else set()
     features |= {Feature.DNS} if zone else set()

@@ -26,6 +26,7 @@ class Feature(StrEnum):
     ORDER = "Order"
     PAY = "Pay"
     TERMINATE = "Terminate"
+    FENCE = "Fence"
 
 
 MEANING: Final[Mapping[Feature, str]] = {
@@ -40,6 +41,7 @@ MEANING: Final[Mapping[Feature, str]] = {
     Feature.ORDER: "fill a cart, ask what it costs, and leave an unpaid order",
     Feature.PAY: "pay an order that a person approved with a ceiling",
     Feature.TERMINATE: "let a server end at its expiration, with deletionPolicy Delete",
+    Feature.FENCE: "switch off the servers of a lost cloud, with spec.hosted.fencing.powerOff Allow, and start them again",
 }
 
 
@@ -143,6 +145,9 @@ OPERATIONS: Final = (
     Operation("GET", "/v1/me/payment/method", _F.PAY, (f"{_AC}me/payment/method/get",)),
     Operation("POST", f"{_ORDER}/{{}}/pay", _F.PAY, (f"{_AC}me/order/pay",)),
     Operation("GET", f"{_SERVER}/serviceInfos", _F.TERMINATE, (f"{_DS}serviceInfos/get",)),
+    Operation("GET", f"{_SERVER}/boot", _F.FENCE, (f"{_DS}boot/get",)),
+    Operation("PUT", _SERVER, _F.FENCE, (f"{_DS}put",)),
+    Operation("POST", f"{_SERVER}/reboot", _F.FENCE, (f"{_DS}reboot",)),
     Operation("PUT", f"{_SERVER}/serviceInfos", _F.TERMINATE, (f"{_DS}serviceInfos/edit",)),
 )  # fmt: skip
 

@@ -14,8 +14,8 @@ from datetime import datetime
 from typing import ClassVar
 
 from sovereigncloud.api import SovereignCloud
+from sovereigncloud.api.hosted import HostedNetwork
 from sovereigncloud.api.reasons import Reason
-from sovereigncloud.api.sovereigncloud import HostedNetwork
 from sovereigncloud.core.identity import (
     OVH_INSTALLATION,
     OVH_OBJECT,
@@ -28,8 +28,9 @@ from sovereigncloud.core.identity import (
 from sovereigncloud.core.locations import announced_in
 from sovereigncloud.core.outcome import Outcome, Phase, stalled, waiting
 from sovereigncloud.core.plan import Action, Cause, Disruption, Drift, Plan, Step
-from sovereigncloud.kinds.pending import Asked, answered, join, pending
-from sovereigncloud.kinds.ports import IpBlock, VrackView
+from sovereigncloud.kinds.joining import join
+from sovereigncloud.kinds.ovh_port import IpBlock, VrackView
+from sovereigncloud.kinds.pending import Asked, answered, pending
 from sovereigncloud.kinds.vrack_mark import is_ours, plan_vrack_mark
 
 ASKED = "blockAsked"

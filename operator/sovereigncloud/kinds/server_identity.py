@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from sovereigncloud.api import BareMetalServer
+from sovereigncloud.api.hosted import HostedServer
 from sovereigncloud.api.ordering import TagSelector
 from sovereigncloud.api.reasons import Reason
-from sovereigncloud.api.sovereigncloud import HostedServer
 from sovereigncloud.core.identity import Mark, find, mark_from_ovh
 from sovereigncloud.core.outcome import Outcome, done, stalled
 from sovereigncloud.core.plan import Action, Plan, Step
-from sovereigncloud.kinds.ports import ServerSummary
+from sovereigncloud.kinds.ovh_port import ServerSummary
 
 SERVICE_FACT = "serviceName"
 """In `status.external`: the machine that it is."""

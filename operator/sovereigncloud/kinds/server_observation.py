@@ -8,7 +8,7 @@ from datetime import datetime
 from sovereigncloud.api import BareMetalServer, SovereignCloud
 from sovereigncloud.api.baremetalserver import OvhServer
 from sovereigncloud.api.base import FINALIZER, RECONCILE_REQUESTED_AT, DeletionPolicy, Key
-from sovereigncloud.api.sovereigncloud import HostedServer
+from sovereigncloud.api.hosted import HostedServer
 from sovereigncloud.core.identity import OVH_UID, Mark, Ownership, mark_from_ovh, ownership
 from sovereigncloud.kinds import endpoint
 from sovereigncloud.kinds.controller import World
@@ -18,9 +18,10 @@ from sovereigncloud.kinds.giving_back import holds_its_servers
 from sovereigncloud.kinds.host_key import AT_REST, Heard, Trust, read_pin
 from sovereigncloud.kinds.ordering_observation import Purchase, observe_purchase
 from sovereigncloud.kinds.ordering_port import Renewal
-from sovereigncloud.kinds.ports import Ovh, ServerSummary, VrackView
+from sovereigncloud.kinds.ovh_port import Ovh, ServerSummary, VrackView
 from sovereigncloud.kinds.private_interface import Joining, attached, look_who_may_join
-from sovereigncloud.kinds.reinstall import Details, carried_out, is_open, read_record
+from sovereigncloud.kinds.reinstall import Details
+from sovereigncloud.kinds.reinstall_record import carried_out, is_open, read_record
 from sovereigncloud.kinds.server_identity import (
     UNKNOWN,
     Identity,
@@ -29,6 +30,7 @@ from sovereigncloud.kinds.server_identity import (
     known_as,
     service_name_of,
 )
+from sovereigncloud.kinds.server_power import PowerSeen, is_looked_at, look_at_power, read_fenced
 
 _OURS = frozenset({Ownership.OURS, Ownership.PREDECESSOR})
 
@@ -48,6 +50,8 @@ class Observed:
         ssh_key: the public key that a reinstallation lets in.
         joining: what says whether its interface may be moved and may join.
         proof_key: what a reinstallation proves its host key with.
+        cloud: that it is a server of.
+        power: whether it runs, looked at while that cloud is lost, or was.
         heard: what SSH says at its address; None: nobody asked.
         now: when this was read.
     """
@@ -65,6 +69,8 @@ class Observed:
     joining: Joining = field(default_factory=Joining)
     proof_key: str = field(default="", repr=False)
     heard: Heard | None = None
+    cloud: SovereignCloud | None = None
+    power: PowerSeen | None = None
     now: datetime | None = None
 
     @property
@@ -91,6 +97,9 @@ async def observe_server(resource: BareMetalServer, world: World) -> Observed:
     observed = await _in_account(resource, ovh, world, mark)
     if not observed.identity.name:
         return observed
+    observed = await _with_power(resource, ovh, world, observed)
+    if observed.summary is not None and read_fenced(observed.summary.tags) is not None:
+        return replace(observed, now=world.now)  # it is off, and nothing else is done
     resource, summary = known_as(resource, observed.identity.name), observed.summary
     if summary is None or look_closer(resource, summary, observed.vrack):
         client = await world.ovh(ovh.endpoint, resource.metadata.namespace, ovh.credentials_secret_ref.name)
@@ -108,6 +117,20 @@ async def observe_server(resource: BareMetalServer, world: World) -> Observed:
         observed = replace(observed, ssh_key=public, proof_key=proof_key(private, urn, word) if private else "")
     observed = replace(observed, heard=await _listen(resource, observed, world))
     return replace(observed, holder=_holder(observed, world), now=world.now)
+
+
+async def _with_power(resource: BareMetalServer, ovh: OvhServer, world: World, observed: Observed) -> Observed:
+    """Whether it runs, where its cloud does not answer."""
+    owner, summary = endpoint.owner_of(resource), observed.summary
+    cloud = world.get(owner) if owner is not None else None
+    if not isinstance(cloud, SovereignCloud):
+        return observed
+    observed = replace(observed, cloud=cloud)
+    if summary is None or not observed.is_ours or not is_looked_at(cloud, resource, summary.tags):
+        return observed
+    client, now = await world.ovh(ovh.endpoint, resource.metadata.namespace, ovh.credentials_secret_ref.name), world.now
+    server = replace(await client.server(observed.identity.name), tags=summary.tags)
+    return replace(observed, power=await look_at_power(client, server, cloud, now))
 
 
 async def _in_account(resource: BareMetalServer, ovh: OvhServer, world: World, mark: Mark) -> Observed:

@@ -17,7 +17,7 @@ from sovereigncloud.kinds.errors import OutsideError
 from sovereigncloud.kinds.installation import INSTALLED_TAG
 from sovereigncloud.kinds.ordering import plan_giving_up
 from sovereigncloud.kinds.ordering_port import Renewal
-from sovereigncloud.kinds.ports import Ovh, ServerSummary
+from sovereigncloud.kinds.ovh_port import Ovh, ServerSummary
 from sovereigncloud.kinds.private_interface import plan_detach
 from sovereigncloud.kinds.server_observation import Observed
 

@@ -15,7 +15,8 @@ from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.outcome import DONE, Outcome, done
 from sovereigncloud.core.plan import Action, Cause, Drift, Plan, Step
 from sovereigncloud.kinds.errors import Conflict
-from sovereigncloud.kinds.ports import CloudView, Cluster, Host, OpenNebula
+from sovereigncloud.kinds.opennebula_port import OpenNebula
+from sovereigncloud.kinds.opennebula_view import CloudView, Cluster, Host
 
 _DEFAULT = 0
 

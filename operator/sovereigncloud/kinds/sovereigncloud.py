@@ -22,8 +22,12 @@ from sovereigncloud.kinds.building import (
     waiting_for_networks,
     waiting_for_servers,
 )
+from sovereigncloud.kinds.cloud_loss import looks_again
 from sovereigncloud.kinds.cloud_network import NetworkStep, names_last, perform_outside, plan_outside
 from sovereigncloud.kinds.cloud_observation import Observed, observe_cloud
+from sovereigncloud.kinds.cloud_parts import plan_parts
+from sovereigncloud.kinds.cloud_parts_end import plan_parts_end
+from sovereigncloud.kinds.cloud_parts_steps import PartStep, perform_part
 from sovereigncloud.kinds.cloud_status import cloud_status
 from sovereigncloud.kinds.composition import CLOUD_LABEL, GENERATED_LABEL, ApplyChild, DeleteChild, plan_children
 from sovereigncloud.kinds.controller import SecretUse, Uses, World
@@ -32,8 +36,12 @@ from sovereigncloud.kinds.endpoint import generated_secret
 from sovereigncloud.kinds.hosts_leaving import DeleteHost, DisableHost, GiveUpMachine, MoveMachine, plan_leaving
 from sovereigncloud.kinds.hosts_removal import perform_leaving
 from sovereigncloud.kinds.installation_record import CERTIFICATE_TAG
-from sovereigncloud.kinds.pending import join
-from sovereigncloud.kinds.ports import Ovh
+from sovereigncloud.kinds.joining import join
+from sovereigncloud.kinds.location_observation import profile_key
+from sovereigncloud.kinds.ovh_port import Ovh
+from sovereigncloud.kinds.store_plan import plan_stores
+from sovereigncloud.kinds.store_steps import StoreStep, perform_store
+from sovereigncloud.kinds.store_template import secret_ref
 from sovereigncloud.kinds.verification import plan_last_probes, with_verification
 from sovereigncloud.kinds.verification_steps import (
     EndProbe,
@@ -57,29 +65,41 @@ class SovereignCloudController:
         if existing is not None:
             names.append(existing.credentials_secret_ref.name)
             names += [existing.ca_secret_ref.name] if existing.ca_secret_ref else []
+            names += [existing.ssh.private_key_secret_ref.name] if existing.ssh else []
         if hosted is not None:
             names += [hosted.ovh.credentials_secret_ref.name] if hosted.ovh else []
             adopt = hosted.open_nebula.adopt
             names.append(adopt.credentials_secret_ref.name if adopt else generated_secret(resource))
             names += access_secrets(resource)
-        return Uses(secrets=tuple(SecretUse(n) for n in dict.fromkeys(names)))
+        names += [resource.status.federation_secret] if resource.status.federation_secret else []
+        names += [reads[0] for store in resource.spec.stores or () if (reads := secret_ref(store))]
+        profile = profile_key(resource)
+        return Uses(
+            objects=(profile,) if profile is not None else (),
+            secrets=tuple(SecretUse(n) for n in dict.fromkeys(names)),
+        )
 
     async def observe(self, resource: SovereignCloud, world: World) -> Observed:
         return await observe_cloud(resource, world)
 
     def plan(self, resource: SovereignCloud, observed: Observed, now: datetime) -> Plan:
         if resource.deleting:
-            return plan_last_probes(observed.probes, now) or plan_dismantling(resource, observed.remains, now)
-        return with_verification(resource, observed.verification, self._declared(resource, observed, now))
+            return plan_last_probes(observed.probes, now) or _ending(resource, observed, now)
+        declared = self._declared(resource, observed, now)
+        if observed.waiting:
+            declared = join((declared, Plan(outcome=looks_again(observed.lost, observed.waiting, now))))
+        return with_verification(resource, observed.verification, declared)
 
     def _declared(self, resource: SovereignCloud, observed: Observed, now: datetime) -> Plan:
+        if not observed.account:
+            return Plan(outcome=observed.unreachable)
         if resource.spec.hosted is not None:
             return names_last(_hosted(resource, observed, now), resource, observed.outside)
         if observed.insecure is not None:
             return Plan(outcome=observed.insecure)
         if observed.front is None:
             return Plan(outcome=observed.unreachable)
-        return Plan() if observed.view else _first_answer()
+        return join(_inside_it(resource, observed)) if observed.view else _first_answer()
 
     async def perform(self, step: Step, resource: SovereignCloud, world: World) -> Outcome:
         if isinstance(step, NetworkStep):
@@ -101,13 +121,21 @@ class SovereignCloudController:
             case WriteRecord() | StartProbe() | EndProbe() | StartValidation():
                 return await perform_verification(step, resource, world)
             case _:
-                raise TypeError(f"not a step of a SovereignCloud: {type(step).__name__}")
+                return await _part(step, resource, world)
 
     def status(self, resource: SovereignCloud, observed: Observed) -> Mapping[str, object]:
         return cloud_status(resource, observed)
 
 
 # --- planning --------------------------------------------------------------------------------------------------------
+
+
+def _ending(cloud: SovereignCloud, observed: Observed, now: datetime) -> Plan:
+    """While somebody refers to it nothing in it goes."""
+    parts = None
+    if not observed.remains.users:
+        parts = plan_parts_end(cloud, observed.view, observed.stores, observed.mark, observed.error)
+    return parts or plan_dismantling(cloud, observed.remains, now)
 
 
 def _hosted(cloud: SovereignCloud, observed: Observed, now: datetime) -> Plan:
@@ -209,9 +237,19 @@ def _running(cloud: SovereignCloud, observed: Observed, now: datetime) -> tuple[
         plan_adoption(cloud, observed),
         *_hosts(cloud, observed, now),
         sites.plan_sites(cloud, observed.node_addresses, observed.view),
+        *_inside_it(cloud, observed),
         waiting_for_servers(cloud, observed),
         waiting_for_networks(cloud, observed),
     )
+
+
+def _inside_it(cloud: SovereignCloud, observed: Observed) -> tuple[Plan, ...]:
+    """What a cloud consists of beside servers and networks."""
+    if observed.view is None:
+        return ()
+    mark = observed.mark
+    parts = plan_parts(cloud, observed.view, mark, observed.node_addresses, admitted=observed.admitted)
+    return parts, plan_stores(cloud, observed.stores, mark)
 
 
 # --- performing ------------------------------------------------------------------------------------------------------
@@ -259,6 +297,16 @@ async def _host(
         case hosts.MarkHost():
             await client.update_host(step.host_id, step.mark.for_opennebula())
             return done(Reason.HOST_MARKED, f"{step.target} carries the mark of this installation")
+
+
+async def _part(step: Step, cloud: SovereignCloud, world: World) -> Outcome:
+    match step:
+        case StoreStep():
+            return await perform_store(step, cloud, world)
+        case PartStep():
+            return await perform_part(step, cloud, world)
+        case _:
+            raise TypeError(f"not a step of a SovereignCloud: {type(step).__name__}")
 
 
 async def _beside_servers(step: NetworkStep, cloud: SovereignCloud, world: World) -> Outcome:

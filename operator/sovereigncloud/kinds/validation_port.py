@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # the ports name this port
-    from sovereigncloud.kinds.ports import Installation
+    from sovereigncloud.kinds.installer_port import Installation
 
 
 @dataclass(frozen=True, slots=True)

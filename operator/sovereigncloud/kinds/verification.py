@@ -20,7 +20,7 @@ from sovereigncloud.core.conditions import timestamp
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Outcome, Phase, waiting
 from sovereigncloud.core.plan import Action, Plan, Step
-from sovereigncloud.kinds.ports import CloudView, Front
+from sovereigncloud.kinds.opennebula_view import CloudView, Front
 from sovereigncloud.kinds.validation_port import Validation, ValidationState
 from sovereigncloud.kinds.verification_checks import LIMIT, Check, Look, image_of, judge, wanted_checks
 from sovereigncloud.kinds.verification_job import CERTAIN, checks_of_job, report_of

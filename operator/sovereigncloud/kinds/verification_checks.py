@@ -12,9 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sovereigncloud.api.verification import MAX_MESSAGE, MAX_NAME, ApiCheck, DisabledCheck, Result, Verification
+from sovereigncloud.kinds.features import REFERENCE
 from sovereigncloud.kinds.hosts import DISABLED, MONITORED, word
 from sovereigncloud.kinds.image_states import BOOTABLE_TYPES
-from sovereigncloud.kinds.ports import CloudView, Datastore, Front, Host, Image, Network
+from sovereigncloud.kinds.opennebula_view import CloudView, Datastore, Front, Host, Image, Network
 from sovereigncloud.kinds.verification_record import Probe
 from sovereigncloud.kinds.vm_states import Situation, state_of
 
@@ -26,7 +27,6 @@ MOST_OF_A_KIND = 120
 """Hosts, and networks, that are tried in one run."""
 FINAL = frozenset({Result.PASSED, Result.FAILED, Result.SKIPPED})
 
-_OLDEST = (7, 0)
 _READY = 1
 _IN_USE = 2
 _OS = 0
@@ -154,8 +154,8 @@ def _core_version(look: Look) -> Told:
         return Result.FAILED, f'OpenNebula says that its version is "{found}", which is no version'
     if look.version and not (found == look.version or found.startswith(f"{look.version}.")):
         return Result.FAILED, f"OpenNebula is {found} instead of {look.version}"
-    if (int(numbers[1]), int(numbers[2])) < _OLDEST:
-        oldest = ".".join(map(str, _OLDEST))
+    if (int(numbers[1]), int(numbers[2])) < REFERENCE:
+        oldest = ".".join(map(str, REFERENCE))
         return Result.FAILED, f"OpenNebula is {found}, older than {oldest}, the oldest that is supported"
     return Result.PASSED, f"OpenNebula {found} answers as zone {look.front.zone_id} ({look.front.zone_name})"
 

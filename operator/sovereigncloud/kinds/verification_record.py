@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from sovereigncloud.core.identity import Mark, Ownership, ownership
-from sovereigncloud.kinds.ports import CloudView, Vm
+from sovereigncloud.kinds.opennebula_view import CloudView, Vm
 
 NOTE = "SOVEREIGNCLOUD_VERIFICATION"
 PASSED, FAILED, NOTHING = "Passed", "Failed", "Nothing"

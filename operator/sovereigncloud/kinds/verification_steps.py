@@ -12,7 +12,7 @@ from sovereigncloud.core.outcome import DONE, Outcome
 from sovereigncloud.core.plan import Action, Step
 from sovereigncloud.kinds.controller import World
 from sovereigncloud.kinds.errors import Auth, Conflict, NotFound, Quota, Rejected
-from sovereigncloud.kinds.ports import Attributes
+from sovereigncloud.kinds.opennebula_port import Attributes
 from sovereigncloud.kinds.validation_port import Validation
 from sovereigncloud.kinds.verification_record import NOTE, Probe, Record, attribute_of, probe_note
 from sovereigncloud.kinds.vm_states import Situation, state_of

@@ -8,15 +8,20 @@ from datetime import datetime
 
 from sovereigncloud.api.base import Key
 from sovereigncloud.api.hostedinstance import HostedInstance
+from sovereigncloud.api.securitygroup import SecurityGroup
 from sovereigncloud.api.sovereigncloud import SovereignCloud
 from sovereigncloud.api.virtualnetwork import VirtualNetwork
 from sovereigncloud.core.outcome import Outcome
 from sovereigncloud.core.plan import Plan, Step
 from sovereigncloud.kinds import network_plan, network_steps
 from sovereigncloud.kinds.clouds import not_allowed, not_answering_yet, referred
-from sovereigncloud.kinds.controller import Uses, World
-from sovereigncloud.kinds.identification import identify, owner_of
+from sovereigncloud.kinds.controller import AnyResource, Uses, World
+from sovereigncloud.kinds.errors import MissingSecret, OutsideError
+from sovereigncloud.kinds.identification import owner_of
+from sovereigncloud.kinds.names import COMING_KINDS, coming
+from sovereigncloud.kinds.network_adoption import has_waited_enough, is_let_go, which
 from sovereigncloud.kinds.network_plan import NetworkObservation, is_left_alone
+from sovereigncloud.kinds.opennebula_view import CloudView
 
 _FIELDS = ("id", "addresses", "gateway")
 
@@ -34,6 +39,15 @@ class VirtualNetworkController:
 
     async def observe(self, resource: VirtualNetwork, world: World) -> NetworkObservation:
         seen = NetworkObservation(mark=world.mark(resource), admitted=world.admitted)
+        try:
+            found = await self._look(seen, resource, world)
+        except (OutsideError, MissingSecret):
+            if has_waited_enough(resource, world):
+                return seen
+            raise
+        return seen if found.problem is not None and has_waited_enough(resource, world) else found
+
+    async def _look(self, seen: NetworkObservation, resource: VirtualNetwork, world: World) -> NetworkObservation:
         if is_left_alone(resource):
             return seen
         cloud = referred(resource.spec.cloud_ref, resource.metadata.namespace)
@@ -43,10 +57,11 @@ class VirtualNetworkController:
         problem = not_answering_yet(cloud, world)
         if problem is not None:
             never_made = resource.deleting and world.get(cloud) is None and "network" not in resource.external
+            never_made |= is_let_go(resource) and world.get(cloud) is None
             return seen if never_made else replace(seen, cloud=cloud, problem=problem)
         view = await world.view(cloud)
         owner = await owner_of(view, cloud, world)
-        found = identify(resource.external.get("network"), view.networks, owner, seen.mark, "network")
+        found = which(resource, cloud, view, owner, seen.mark)
         same_name = (n for n in view.networks.values() if n.name == resource.outside_name and n.owner == owner)
         return replace(
             seen,
@@ -56,6 +71,7 @@ class VirtualNetworkController:
             namesake=next(same_name, None) if found.thing is None else None,
             adopting=_built_by_a_person(cloud, world),
             named_by=_named_by(resource, cloud, world) if resource.deleting else (),
+            on_their_way=coming(_bringing(resource, cloud, world)) if _lacks(resource, view) else (),
         )
 
     def plan(self, resource: VirtualNetwork, observed: NetworkObservation, now: datetime) -> Plan:  # noqa: ARG002  part of the seam
@@ -88,6 +104,25 @@ def _built_by_a_person(cloud: Key, world: World) -> bool:
         return False
     hosted = found.spec.hosted
     return found.spec.existing is not None or (hosted is not None and hosted.open_nebula.adopt is not None)
+
+
+def _lacks(resource: VirtualNetwork, view: CloudView) -> bool:
+    """Whether spec names something that the view does not have: only then are the custom resources looked through."""
+    if resource.deleting:
+        return False
+    spec = resource.spec
+    networks = {network.name for network in view.networks.values()}
+    groups = {group.name for group in view.security_groups.values()}
+    return (spec.reservation is not None and spec.reservation.from_ not in networks) or not groups.issuperset(
+        spec.security_groups or ()
+    )
+
+
+def _bringing(resource: VirtualNetwork, cloud: Key, world: World) -> list[AnyResource]:
+    """What is to bring it: what refers to the cloud, and SecurityGroups, which may be in no cloud yet."""
+    names = sorted(resource.spec.security_groups or ())
+    groups = (world.get(Key(SecurityGroup.crd.kind, resource.metadata.namespace, name)) for name in names)
+    return [*world.users(cloud, *COMING_KINDS), *(group for group in groups if group is not None)]
 
 
 def _named_by(resource: VirtualNetwork, cloud: Key, world: World) -> tuple[str, ...]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 
 from sovereigncloud.api.hostedinstance import HostedInstanceSpec
+from sovereigncloud.api.instance_disks import ROOT, InstanceDisk
 from sovereigncloud.core.plan import Drift
 from sovereigncloud.core.quantity import mebibytes, quantity
-from sovereigncloud.kinds.ports import Vm
+from sovereigncloud.kinds.opennebula_view import Vm
 
 _HUNDREDTH = Decimal("0.01")  # OpenNebula counts CPU in hundredths of a core
 _GIB = 1024
@@ -47,23 +49,47 @@ class Declared:
 
 def declared(spec: HostedInstanceSpec) -> Declared:
     """Read the sizes of spec. Raises ValueError, naming the field, for one that OpenNebula cannot hold."""
-    cpu = None
-    if spec.cpu is not None:
-        cpu = _named("spec.cpu", lambda: quantity(spec.cpu or 0)).quantize(_HUNDREDTH)
-        if cpu <= 0:
-            raise ValueError(f"spec.cpu: {spec.cpu} is less than a hundredth of a core, write for example 500m or 2")
-    root = next((disk for disk in spec.disks or () if disk.name == "root"), None)
+    root_size = None
+    for disk in spec.disks or ():
+        if disk.name == ROOT:
+            root_size = disk.size
+            break
+    return _declared(spec.cpu, spec.vcpu, spec.memory, root_size)
+
+
+@lru_cache(maxsize=1024)  # as `quantity`: thousands of machines have a handful of sizes
+def _declared(
+    cpu: str | int | None, vcpu: int | None, memory: str | int | None, root_size: str | int | None
+) -> Declared:
     return Declared(
-        cpu=cpu,
-        vcpu=spec.vcpu,
-        memory=None if spec.memory is None else int(_named("spec.memory", lambda: mebibytes(spec.memory or 0))),
-        root_size=None if root is None else int(_named("spec.disks[root].size", lambda: mebibytes(root.size))),
+        cpu=None if cpu is None else _declared_cpu(cpu),
+        vcpu=vcpu,
+        memory=None if memory is None else _mebibytes("spec.memory", memory),
+        root_size=None if root_size is None else _mebibytes(f"spec.disks[{ROOT}].size", root_size),
     )
+
+
+def _declared_cpu(text: str | int) -> Decimal:
+    try:
+        cpu = _hundredths(quantity(text))
+    except ValueError as error:
+        raise ValueError(f"spec.cpu: {error}") from error
+    if cpu <= 0:
+        raise ValueError(f"spec.cpu: {text} is less than a hundredth of a core, write for example 500m or 2")
+    return cpu
+
+
+def disk_size(disk: InstanceDisk) -> int | None:
+    """In MiB; None: as large as it is. Raises ValueError, naming the field."""
+    declared = disk.size
+    if declared is None:
+        return None
+    return _mebibytes(f"spec.disks[{disk.name}].size", declared)
 
 
 def found(vm: Vm) -> Capacity:
     """The size that OpenNebula tells. Without VCPU a machine has one."""
-    return Capacity(cpu=Decimal(vm.cpu or "0").quantize(_HUNDREDTH), vcpu=max(vm.vcpu, 1), memory=vm.memory)
+    return Capacity(cpu=_hundredths(vm.cpu or "0"), vcpu=max(vm.vcpu, 1), memory=vm.memory)
 
 
 def differences(wanted: Capacity, observed: Capacity) -> Iterator[Drift]:
@@ -86,8 +112,13 @@ def cores(cpu: Decimal) -> str:
     return f"{cpu.normalize():f}"
 
 
-def _named(field: str, read: Callable[[], Decimal | int]) -> Decimal:
+def _mebibytes(field: str, text: str | int) -> int:
     try:
-        return Decimal(read())
+        return mebibytes(text)
     except ValueError as error:
         raise ValueError(f"{field}: {error}") from error
+
+
+@lru_cache(maxsize=1024)  # as `quantity`
+def _hundredths(share: Decimal | str) -> Decimal:
+    return Decimal(share).quantize(_HUNDREDTH)

@@ -3,34 +3,67 @@
 from __future__ import annotations
 
 from sovereigncloud.api.base import Consent, Key
-from sovereigncloud.api.hostedinstance import HostedInstance
+from sovereigncloud.api.hostedinstance import HostedInstance, Source
 from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, merge, stalled, waiting
 from sovereigncloud.core.plan import LOST_PATH, Action, Cause, Drift, Plan
 from sovereigncloud.kinds.clouds import where
+from sovereigncloud.kinds.group_names import Place
 from sovereigncloud.kinds.image_states import BOOTABLE_TYPES, ready_for_a_machine
 from sovereigncloud.kinds.names import resolve
-from sovereigncloud.kinds.ports import CloudView, Image, Network
+from sovereigncloud.kinds.opennebula_view import CloudView, Image
+from sovereigncloud.kinds.vm_birth import born_into
 from sovereigncloud.kinds.vm_capacity import Declared, size
+from sovereigncloud.kinds.vm_card_needs import needed
+from sovereigncloud.kinds.vm_card_steps import NewCard
+from sovereigncloud.kinds.vm_compute_steps import CreateGroup
+from sovereigncloud.kinds.vm_disk_taking import is_of_another_namespace
+from sovereigncloud.kinds.vm_from_backup import from_backup, last_backup
+from sovereigncloud.kinds.vm_guest import cannot_be_given
 from sovereigncloud.kinds.vm_observation import InstanceObservation, bound_cloud, declared_cloud
-from sovereigncloud.kinds.vm_steps import BindInstance, CreateVm
+from sovereigncloud.kinds.vm_placement import CLUSTER_FACT
+from sovereigncloud.kinds.vm_quota import taken, within_quota
+from sovereigncloud.kinds.vm_rights import may_be_made, not_shared, usable_images, usable_templates
+from sovereigncloud.kinds.vm_steps import NO_CHOICE, BindInstance, ChosenPlace, CreateVm
 
-_NETWORK_READY = 1
-_NETWORK_BROKEN = {5: "Error", 6: "UpdateFailure"}
 
-
-def creation(resource: HostedInstance, observed: InstanceObservation, sizes: Declared, cause: Cause) -> Plan:
-    """One step, or what stands in its way."""
+def creation(
+    resource: HostedInstance,
+    observed: InstanceObservation,
+    sizes: Declared,
+    cause: Cause,
+    replaced: int | None = None,
+) -> Plan:
+    """One step, or what stands in its way. `replaced`: the machine that was lost."""
     cloud, view = observed.cloud, observed.view
     if cloud is None or view is None:
         return Plan(outcome=observed.problem or DONE)
+    if (unable := _cannot_be_made(resource, observed)) is not None:
+        return Plan(outcome=unable)
     # Decided once and recorded, so that the cloud is watched for it, and a second cloud in the namespace changes nothing.
-    bind = () if bound_cloud(resource) == cloud or declared_cloud(resource) is not None else (_bind(cloud),)
-    source, trouble = _source(resource, observed, view, where(cloud), sizes)
-    networks, network_trouble = _networks(resource, observed, view, where(cloud))
-    trouble = merge((trouble, network_trouble))
+    declared = declared_cloud(resource)
+    own = declared is not None and declared.namespace == resource.metadata.namespace
+    bind = () if _is_bound(resource, observed, cloud) or own else (_bind(cloud, observed),)
+    if (not_yet := may_be_made(observed.tenancy)) is not None:
+        return Plan(steps=bind, outcome=not_yet)
+    restored = from_backup(resource, observed, cloud, view, replaced)
+    if restored is not None and restored.template is None:
+        return Plan(steps=(*bind, *restored.steps), outcome=restored.outcome)
+    if restored is not None and restored.template is not None:
+        source, trouble = restored.template.id, DONE
+    else:
+        source, trouble = _source(resource, observed, view, where(cloud), sizes)
+    cards, network_trouble = _cards(resource, observed, cloud, view)
+    surroundings, other_trouble = born_into(resource, observed, cloud, view, source)
+    trouble = merge((trouble, network_trouble, other_trouble))
+    if trouble.phase is Phase.DONE:
+        trouble = within_quota(observed.tenancy, view, taken(resource, view, sizes, source, cards))
     if trouble.phase is not Phase.DONE:
         return Plan(steps=bind, outcome=trouble)
+    if isinstance(surroundings, CreateGroup):
+        return Plan(
+            steps=(*bind, surroundings), outcome=waiting(Reason.CREATING, f"{surroundings.target} is to be made")
+        )
     step = CreateVm(
         action=Action.CREATE,
         target=f'VM "{resource.outside_name}" in {where(cloud)}',
@@ -38,15 +71,48 @@ def creation(resource: HostedInstance, observed: InstanceObservation, sizes: Dec
         # driftPolicy decides about a machine that was lost, never about one that was not made yet.
         fields=() if cause is Cause.DECLARED else (LOST_PATH,),
         cloud=cloud,
-        image=source if resource.spec.source.image else None,
-        template=None if resource.spec.source.image else source,
-        networks=networks,
+        image=source if resource.spec.source.image and restored is None else None,
+        template=None if resource.spec.source.image and restored is None else source,
+        restored=restored.disks if restored is not None else (),
+        forgets=tuple(sorted(restored.template.notes)) if restored is not None and restored.template else (),
+        cards=cards,
+        surroundings=surroundings,
+        place=place_of(observed),
     )
     return Plan(steps=(*bind, step), outcome=waiting(Reason.CREATING, f"{step.target} is to be made"))
 
 
-def _bind(cloud: Key) -> BindInstance:
-    return BindInstance(action=Action.UPDATE, target=f"placement in {where(cloud)}", inside=True, cloud=cloud)
+def _cannot_be_made(resource: HostedInstance, observed: InstanceObservation) -> Outcome | None:
+    """Neither here nor elsewhere."""
+    if observed.chosen is not None and observed.chosen.outcome is not None:
+        return observed.chosen.outcome
+    if resource.spec.source == Source():
+        message = "spec.source is needed to make a machine anew: set an image or a template of the cloud"
+        return stalled(Reason.INVALID_SPEC, message)
+    return cannot_be_given(resource)
+
+
+def _is_bound(resource: HostedInstance, observed: InstanceObservation, cloud: Key) -> bool:
+    """Whether that was recorded already: cloud and cluster."""
+    chosen = observed.chosen.cluster if observed.chosen is not None else None
+    same = chosen is None or resource.external.get(CLUSTER_FACT) == str(chosen)
+    return bound_cloud(resource) == cloud and same
+
+
+def _bind(cloud: Key, observed: InstanceObservation) -> BindInstance:
+    return BindInstance(
+        action=Action.UPDATE,
+        target=f"placement in {where(cloud)}",
+        inside=True,
+        cloud=cloud,
+        place=place_of(observed),
+    )
+
+
+def place_of(observed: InstanceObservation) -> ChosenPlace:
+    """What was chosen, for the record."""
+    chosen = observed.chosen
+    return ChosenPlace(chosen.cluster, chosen.demand) if chosen is not None else NO_CHOICE
 
 
 def lost(resource: HostedInstance, observed: InstanceObservation, sizes: Declared, missing: int) -> Plan:
@@ -63,16 +129,18 @@ def lost(resource: HostedInstance, observed: InstanceObservation, sizes: Declare
         )
     drift = (Drift(LOST_PATH, f'VM "{resource.outside_name}"', f"VM {missing} was terminated"),)
     policy = resource.spec.update_policy
+    backup = last_backup(observed, observed.view, missing) if observed.view is not None else None
+    how = f'from its last backup "{backup.name}"' if backup is not None else "with an empty root disk"
     if policy is None or policy.replace is not Consent.ALLOW:
         return Plan(
             drift=drift,
             outcome=stalled(
                 Reason.EXTERNALLY_DELETED,
-                f"{what} was terminated by somebody; set spec.updatePolicy.replace: Allow to have it made anew with empty"
-                " disks, or delete this object",
+                f"{what} was terminated by somebody; set spec.updatePolicy.replace: Allow to have it made anew {how}, or"
+                " delete this object",
             ),
         )
-    again = creation(resource, observed, sizes, Cause.OBSERVED)
+    again = creation(resource, observed, sizes, Cause.OBSERVED, missing)
     return Plan(drift=drift, steps=again.steps, outcome=again.outcome)
 
 
@@ -81,12 +149,18 @@ def _source(
 ) -> tuple[int, Outcome]:
     source = resource.spec.source
     if source.image is None:
-        template = resolve("template", source.template or "", view.templates.values(), (), place)
+        candidates = usable_templates(view, observed.tenancy)
+        template = resolve("template", source.template or "", candidates, (), place)
         return (-1, template) if isinstance(template, Outcome) else (template.id, DONE)
-    candidates = [image for image in view.images.values() if image.type in BOOTABLE_TYPES]
-    image = resolve("image", source.image, candidates, observed.on_their_way, place)
+    namespace = resource.metadata.namespace
+    images = [
+        image
+        for image in usable_images(view, observed.tenancy)
+        if image.type in BOOTABLE_TYPES and not is_of_another_namespace(image, namespace)
+    ]
+    image = resolve("image", source.image, images, observed.on_their_way, place)
     if isinstance(image, Outcome):
-        return -1, image
+        return -1, not_shared(source.image, view, observed.tenancy, place) or image
     return image.id, merge((ready_for_a_machine(image, place), _fits(image, sizes)))
 
 
@@ -102,30 +176,12 @@ def _fits(image: Image, sizes: Declared) -> Outcome:
     return DONE
 
 
-def _networks(
-    resource: HostedInstance, observed: InstanceObservation, view: CloudView, place: str
-) -> tuple[tuple[int, ...] | None, Outcome]:
+def _cards(
+    resource: HostedInstance, observed: InstanceObservation, cloud: Key, view: CloudView
+) -> tuple[tuple[NewCard, ...] | None, Outcome]:
     if resource.spec.networks is None:
         return None, DONE
-    ids: list[int] = []
-    troubles: list[Outcome] = []
-    for wanted in resource.spec.networks:
-        network = resolve("network", wanted.name, view.networks.values(), observed.on_their_way, place)
-        if isinstance(network, Outcome):
-            troubles.append(network)
-        else:
-            ids.append(network.id)
-            troubles.append(usable(network, place))
-    return tuple(ids), merge(troubles)
-
-
-def usable(network: Network, place: str) -> Outcome:
-    """Whether a machine can be attached to it now."""
-    what = f'network {network.id} "{network.name}" in {place}'
-    if network.state == _NETWORK_READY:
-        return DONE
-    if broken := _NETWORK_BROKEN.get(network.state):
-        return stalled(
-            Reason.NETWORK_ERROR, f"{what} is in state {broken}; recover it there (onevnet recover {network.id})"
-        )
-    return waiting(Reason.NETWORK_NOT_READY, f"{what} is not ready yet")
+    place = Place(cloud, view, observed.mark, observed.on_their_way, owners=observed.owners)
+    cards = [needed(wanted, place) for wanted in resource.spec.networks]
+    troubles = merge(card for card in cards if isinstance(card, Outcome))
+    return tuple(card for card in cards if isinstance(card, NewCard)), troubles

@@ -2,37 +2,90 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from datetime import datetime
 
 from sovereigncloud.api.hostedinstance import HostedInstance, Power
 from sovereigncloud.api.reasons import Reason
+from sovereigncloud.core.identity import ONE_ADOPTED
 from sovereigncloud.core.outcome import DONE, Outcome, merge, stalled, waiting
-from sovereigncloud.core.plan import Action, Cause, Disruption, Drift, Plan, Step
-from sovereigncloud.kinds import vm_capacity, vm_differences
+from sovereigncloud.core.plan import Action, Cause, Disruption, Plan, Step
+from sovereigncloud.kinds import vm_capacity
 from sovereigncloud.kinds.clouds import where
+from sovereigncloud.kinds.exit_override import exited, no_longer_exited, without_overridden
+from sovereigncloud.kinds.joining import consent_last, one_per_path
+from sovereigncloud.kinds.migration_once import moves_made
+from sovereigncloud.kinds.opennebula_view import Vm
+from sovereigncloud.kinds.vm_adoption import release, to_adopt
+from sovereigncloud.kinds.vm_backups import backups
+from sovereigncloud.kinds.vm_cards import networks
+from sovereigncloud.kinds.vm_change import power_cycle
 from sovereigncloud.kinds.vm_creation import creation, lost
-from sovereigncloud.kinds.vm_differences import Machine
-from sovereigncloud.kinds.vm_observation import InstanceObservation, is_left_alone
+from sovereigncloud.kinds.vm_data_disks import names_of_disks, recorded_names
+from sovereigncloud.kinds.vm_devices import cpu_model, pci_devices
+from sovereigncloud.kinds.vm_disk_deletion import without_machine
+from sovereigncloud.kinds.vm_disk_names import record
+from sovereigncloud.kinds.vm_disks import disks, root_disk
+from sovereigncloud.kinds.vm_failover import plan_failover
+from sovereigncloud.kinds.vm_from_backup import left_behind
+from sovereigncloud.kinds.vm_group import group, with_leftovers
+from sovereigncloud.kinds.vm_hosts import cold_move, hosts
+from sovereigncloud.kinds.vm_kept_copies import without_copies
+from sovereigncloud.kinds.vm_left_behind import fenced, left_where
+from sovereigncloud.kinds.vm_machine import NOTHING, Machine, Part
+from sovereigncloud.kinds.vm_moving import placement
+from sovereigncloud.kinds.vm_network_map import as_named_there
+from sovereigncloud.kinds.vm_observation import InstanceObservation, is_left_alone, is_let_go
+from sovereigncloud.kinds.vm_origin import labels, name, source
+from sovereigncloud.kinds.vm_placement import CLUSTER_FACT
+from sovereigncloud.kinds.vm_power import power
+from sovereigncloud.kinds.vm_recovery import recovery
+from sovereigncloud.kinds.vm_requirements import pinned_cluster
+from sovereigncloud.kinds.vm_restore import is_begun, restore
+from sovereigncloud.kinds.vm_scheduler import not_a_word, not_now
+from sovereigncloud.kinds.vm_size import capacity, room
+from sovereigncloud.kinds.vm_snapshots import snapshots
 from sovereigncloud.kinds.vm_states import Situation, state_of
 from sovereigncloud.kinds.vm_steps import TERMINATE, ActOnVm, MarkVm, RecordVm
 
-# In this order: what a running machine does not notice, what happens in one power cycle, power itself, and last what
-# waits for a person anyway.
+
+def changes(m: Machine) -> Part:
+    """What happens in one power cycle."""
+    return power_cycle(m, (capacity, cpu_model, pci_devices, cold_move))
+
+
+# In this order: what a running machine does not notice, what happens in one power cycle, power itself, what OpenNebula may
+# refuse for as long as others stay where they are, and last what waits for a person anyway.
 _PARTS = (
-    vm_differences.name,
-    vm_differences.networks,
-    vm_differences.root_disk,
-    vm_differences.capacity,
-    vm_differences.power,
-    vm_differences.source,
-    vm_differences.placement,
+    recovery,
+    name,
+    labels,
+    networks,
+    root_disk,
+    disks,
+    left_behind,
+    backups,
+    snapshots,
+    hosts,
+    changes,
+    room,
+    power,
+    group,
+    source,
+    placement,
+    restore,
 )
 
 
-def plan(resource: HostedInstance, observed: InstanceObservation) -> Plan:
+def plan(resource: HostedInstance, observed: InstanceObservation, now: datetime) -> Plan:
     """All differences, the steps that are possible now, and what the machine's state says."""
+    if is_let_go(resource):
+        return release(observed)
     if resource.deleting:
-        return deletion(resource, observed)
+        return _fencing_first(observed) or deletion(resource, observed)
+    if observed.moving:
+        return following(resource, observed)
+    if observed.elsewhere is not None and observed.elsewhere.lost:
+        return plan_failover(resource, observed.elsewhere, now)
     problem = observed.problem or observed.found.problem
     if problem is not None:
         return Plan(outcome=problem)
@@ -43,11 +96,15 @@ def plan(resource: HostedInstance, observed: InstanceObservation) -> Plan:
     if observed.found.missing is not None:
         return lost(resource, observed, sizes, observed.found.missing)
     if observed.found.thing is None:
+        if (silent := not_now(observed, now)) is not None:
+            return Plan(outcome=silent)
         return creation(resource, observed, sizes, Cause.DECLARED)
-    return _keeping(resource, observed, sizes)
+    return _keeping(resource, observed, sizes, now)
 
 
-def _keeping(resource: HostedInstance, observed: InstanceObservation, sizes: vm_capacity.Declared) -> Plan:
+def _keeping(
+    resource: HostedInstance, observed: InstanceObservation, sizes: vm_capacity.Declared, now: datetime
+) -> Plan:
     vm, cloud, view = observed.found.thing, observed.cloud, observed.view
     if vm is None or cloud is None or view is None:
         return Plan()
@@ -55,15 +112,68 @@ def _keeping(resource: HostedInstance, observed: InstanceObservation, sizes: vm_
     if state.situation in {Situation.ENDING, Situation.GONE}:
         # Nothing is recorded of a machine that ends: if it ends so that another can be made, its absence is no loss.
         return Plan(outcome=waiting(state.reason, f"VM {vm.id} in {where(cloud)} is being terminated"))
-    m = Machine(resource=resource, observed=observed, cloud=cloud, view=view, vm=vm, state=state, sizes=sizes)
-    parts = [part(m) for part in _PARTS]
-    steps = [step for part in parts for step in part.steps]
-    return Plan(
-        drift=_one_per_path(drift for part in parts for drift in part.drift),
-        # What waits for consent comes last: nothing is done beyond the first such step.
-        steps=(*_to_record(m), *(s for s in steps if not s.needs), *(s for s in steps if s.needs)),
-        outcome=merge((_says(m), *(part.outcome for part in parts))),
+    m = Machine(
+        resource=without_overridden(as_named_there(resource, vm), vm),
+        observed=observed,
+        cloud=cloud,
+        view=view,
+        vm=vm,
+        state=state,
+        sizes=sizes,
+        now=now,
+        disk_names=names_of_disks(resource, observed, view, vm),
     )
+    fencing = fenced(observed.left_behind)
+    parts = [part(m) for part in _PARTS]
+    if is_begun(m):
+        # Nothing else meanwhile: what differs is told, and mended afterwards.
+        parts = [*(Part(drift=part.drift) for part in parts[:-1]), parts[-1]]
+    parts = [part for part in parts if part is not NOTHING]
+    if not parts:
+        return Plan(steps=(*fencing.steps, *_to_record(m)), outcome=merge((_says(m), fencing.outcome)))
+    return Plan(
+        drift=one_per_path(drift for part in parts for drift in part.drift),
+        steps=(*fencing.steps, *_to_record(m), *consent_last(step for part in parts for step in part.steps)),
+        outcome=merge((_says(m), fencing.outcome, *(part.outcome for part in parts))),
+    )
+
+
+def following(resource: HostedInstance, observed: InstanceObservation) -> Plan:
+    """Nothing but to record where it is, as soon as the move has made the copy its machine."""
+    told = waiting(Reason.MOVING, f"InstanceMigration {observed.moving} moves its machine", available=True)
+    vm, cloud = observed.found.thing, observed.cloud
+    recorded = (resource.external.get("vm"), resource.external.get("cloud"))
+    if vm is None or cloud is None or recorded == (str(vm.id), where(cloud)):
+        return Plan(outcome=told)
+    step = RecordVm(
+        action=Action.UPDATE,
+        target=f'VM {vm.id} "{resource.outside_name}"',
+        inside=True,
+        cloud=cloud,
+        vm=vm.id,
+        cluster=pinned_cluster(vm.requirements),
+        # Numbers of another cloud: there they are of something else.
+        forgets=(
+            CLUSTER_FACT,
+            *no_longer_exited(resource, vm),
+            *(record(name) for name in recorded_names(resource.external)),
+        ),
+        facts=_told_by(vm),
+    )
+    return Plan(steps=(step,), outcome=told)
+
+
+def _told_by(vm: Vm) -> tuple[tuple[str, str], ...]:
+    """What is written on a machine and is to be recorded of it."""
+    return (*left_where(vm), *exited(vm), *moves_made(vm))
+
+
+def _fencing_first(observed: InstanceObservation) -> Plan | None:
+    """What it left behind carries its mark, too, and nobody else would know of it. None: there is nothing that can be reached."""
+    if observed.left_behind is None or observed.left_behind.vm is None:
+        return None
+    fencing = fenced(observed.left_behind)
+    return Plan(steps=fencing.steps, outcome=fencing.outcome)
 
 
 def deletion(resource: HostedInstance, observed: InstanceObservation) -> Plan:
@@ -79,10 +189,12 @@ def deletion(resource: HostedInstance, observed: InstanceObservation) -> Plan:
         return Plan(outcome=waiting(Reason.CONFIRMING_ABSENCE, f"VM {observed.found.missing} is asked for"))
     vm, cloud = observed.found.thing, observed.cloud
     if vm is None or cloud is None:
-        return Plan()
+        return _gone(resource, observed)
+    if vm.notes.get(ONE_ADOPTED) == "YES" and resource.spec.deletion_policy is None:
+        return release(observed)  # noted on it; the status was lost
     state = state_of(vm)
     if state.situation is Situation.GONE:
-        return Plan()
+        return _gone(resource, observed)
     name = f'VM {vm.id} "{vm.name}" in {where(cloud)}'
     if state.situation is Situation.ENDING:
         return Plan(outcome=waiting(Reason.TERMINATING, f"{name} is being terminated"))
@@ -99,19 +211,39 @@ def deletion(resource: HostedInstance, observed: InstanceObservation) -> Plan:
     return Plan(steps=(step,), outcome=waiting(Reason.TERMINATING, f"{name} is to be terminated"))
 
 
+def _gone(resource: HostedInstance, observed: InstanceObservation) -> Plan:
+    """The machine is: what else there is of it goes."""
+    return with_leftovers(without_copies(without_machine(resource, observed), observed), resource, observed)
+
+
 def _to_record(m: Machine) -> tuple[Step, ...]:
     """What makes it ours for good: the mark of this cluster, and its id in the status."""
     if m.observed.found.predecessor:
-        return (MarkVm(action=Action.MARK, target=m.target, cloud=m.cloud, vm=m.vm.id),)
+        facts = _told_by(m.vm)
+        return (MarkVm(action=Action.MARK, target=m.target, cloud=m.cloud, vm=m.vm.id, facts=facts),)
+    if adoption := to_adopt(m):
+        return adoption
     external = m.resource.external
     if (external.get("vm"), external.get("cloud")) == (str(m.vm.id), where(m.cloud)):
         return ()
-    return (RecordVm(action=Action.UPDATE, target=m.target, inside=True, cloud=m.cloud, vm=m.vm.id),)
+    pinned = pinned_cluster(m.vm.requirements)
+    step = RecordVm(
+        action=Action.UPDATE,
+        target=m.target,
+        inside=True,
+        cloud=m.cloud,
+        vm=m.vm.id,
+        cluster=pinned,
+        facts=_told_by(m.vm),
+    )
+    return (step,)
 
 
 def _says(m: Machine) -> Outcome:
     """What the state of the machine says by itself."""
     what = f"VM {m.vm.id} in {where(m.cloud)}"
+    if (silent := not_a_word(m.vm, what, m.now)) is not None:
+        return silent
     match m.situation:
         case Situation.QUEUED if m.vm.scheduler_message:
             return waiting(Reason.NO_CAPACITY, f"OpenNebula finds no place for {what}: {m.vm.scheduler_message}")
@@ -126,21 +258,5 @@ def _says(m: Machine) -> Outcome:
                 Reason.HOST_NOT_REPORTING,
                 f"{what}: its host{host} does not report; it is seen again when the host answers, or see onehost list",
             )
-        case Situation.FAILED:
-            told = f": {m.vm.error}" if m.vm.error else ""
-            return stalled(
-                m.state.reason,
-                f"{what} is in state {m.state.words}{told}; mend the cause and recover it there"
-                f" (onevm recover --retry {m.vm.id}), or delete this object",
-            )
         case _:
             return DONE
-
-
-def _one_per_path(entries: Iterable[Drift]) -> tuple[Drift, ...]:
-    """`status.drift` is a map by path: two cards on one network are one entry."""
-    merged: dict[str, Drift] = {}
-    for entry in entries:
-        known = merged.get(entry.path)
-        merged[entry.path] = Drift(entry.path, known.desired, f"{known.observed}; {entry.observed}") if known else entry
-    return tuple(merged.values())

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from sovereigncloud.api.reasons import Reason
-from sovereigncloud.kinds.ports import Vm
+from sovereigncloud.kinds.opennebula_view import Vm
 
 
 class Situation(StrEnum):
@@ -25,7 +25,7 @@ class Situation(StrEnum):
     UNDEPLOYED = "Undeployed"  # shut down, off the host
     BUSY = "Busy"  # an operation is under way; a second one is refused
     ENDING = "Ending"  # being terminated
-    FAILED = "Failed"  # an operation failed, a person must recover it
+    FAILED = "Failed"  # an operation failed, and OpenNebula does nothing more by itself
     LOST = "Lost"  # its host does not report
     GONE = "Gone"
 
@@ -66,10 +66,11 @@ class VmState:
 
 _REASONS = frozenset(Reason)
 _ACTIVE = 3
+PENDING = 1
 
 _STATES = {
     0: VmState("Init", Situation.QUEUED),
-    1: VmState("Pending", Situation.QUEUED),
+    PENDING: VmState("Pending", Situation.QUEUED),
     2: VmState("OnHold", Situation.HELD),
     4: VmState("Stopped", Situation.STOPPED),
     5: VmState("Suspended", Situation.SUSPENDED),
@@ -135,8 +136,8 @@ _LCM_STATES = {
     44: _failed("MigrationFailure"),
     45: _busy("Migrating"),
     46: _failed("MigrationFailure"),
-    47: _failed("ResumeFailure"),
-    48: _failed("ResumeFailure"),
+    47: _failed("ResumeBootFailure"),
+    48: _failed("ResumeBootFailure"),
     49: _failed("ResumeFailure"),
     50: _failed("ResumeFailure"),
     51: _busy("TakingDiskSnapshot"),

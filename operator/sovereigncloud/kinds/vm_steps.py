@@ -6,24 +6,34 @@ the outcome of such a step is "under way": the loop looks again before it does t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sovereigncloud.api.base import Key
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.api.reasons import Reason
-from sovereigncloud.core.outcome import Outcome, Phase, done, waiting
+from sovereigncloud.core.outcome import Outcome, done
+from sovereigncloud.core.placement import NOTHING, Demand
 from sovereigncloud.core.plan import Step
+from sovereigncloud.kinds import vm_adoption_steps, vm_card_steps, vm_compute_steps
 from sovereigncloud.kinds.clouds import where
 from sovereigncloud.kinds.controller import World
-from sovereigncloud.kinds.errors import Quota, Rejected
-from sovereigncloud.kinds.ports import OpenNebula
-from sovereigncloud.kinds.vm_template import beside_template, from_image, user_data
-
-# Remembered on the machine itself: a status can be lost, and then nobody would know that it is to be started again.
-RESUME = "SOVEREIGNCLOUD_RESUME"  # the fields of spec for which it was powered off
-REFUSED = "SOVEREIGNCLOUD_RESIZE_REFUSED"
-REFUSED_BECAUSE = "SOVEREIGNCLOUD_RESIZE_REFUSED_BECAUSE"
-CLEARED = "NO"  # a merge cannot take an attribute away
+from sovereigncloud.kinds.exit_override import carried_exit
+from sovereigncloud.kinds.making_moves import MakeMove, make_move
+from sovereigncloud.kinds.migration_once import carried_moves
+from sovereigncloud.kinds.opennebula_port import OpenNebula
+from sovereigncloud.kinds.vm_adoption_steps import AdoptionStep
+from sovereigncloud.kinds.vm_calls import ImageCall, VmCall
+from sovereigncloud.kinds.vm_card_steps import CardStep, NewCard
+from sovereigncloud.kinds.vm_compute_steps import ComputeStep, CreateGroup, DeleteGroup
+from sovereigncloud.kinds.vm_credential import client_beside, client_of
+from sovereigncloud.kinds.vm_guest import guest_of
+from sovereigncloud.kinds.vm_labels import LABELS_FACT, SetLabels, labels_digest, labels_text, write_labels
+from sovereigncloud.kinds.vm_left_behind import LeftBehindStep, fence_left_behind
+from sovereigncloud.kinds.vm_placement import CLUSTER_FACT, promise_of
+from sovereigncloud.kinds.vm_requests import carried_requests
+from sovereigncloud.kinds.vm_step import CLEARED, VmStep, under_way
+from sovereigncloud.kinds.vm_surroundings import NOTHING_AROUND, Surroundings, compute_attributes
+from sovereigncloud.kinds.vm_template import beside_template, from_image, restored_disks
 
 TERMINATE = "terminate-hard"
 _DOING = {
@@ -35,37 +45,59 @@ _DOING = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class ChosenPlace:
+    """What was chosen in a cloud: the cluster, and what the machine takes of it. None: nothing was chosen from."""
+
+    cluster: int | None = None
+    demand: Demand = NOTHING
+
+
+NO_CHOICE = ChosenPlace()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateVm(Step):
-    """Make it. Exactly one of `image` and `template`; `networks` None: those of the template."""
+    """Make it. Exactly one of `image` and `template`; `cards` None: those of the template. `surroundings`: what is said of
+    processors, devices, hosts and its group.
+    """
 
     cloud: Key
     image: int | None = None
     template: int | None = None
-    networks: tuple[int, ...] | None = None
+    cards: tuple[NewCard, ...] | None = None
+    surroundings: Surroundings = NOTHING_AROUND
+    restored: tuple[int, ...] = ()
+    """Images of a backup that are its disks; the template then is what was restored with them."""
+    forgets: tuple[str, ...] = ()
+    """Attributes of the template that told something of the machine that was backed up."""
+    place: ChosenPlace = NO_CHOICE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BindInstance(Step):
-    """Record the cloud that was chosen. Nothing outside."""
+    """Record the cloud that was chosen, and the cluster. Nothing outside."""
 
     cloud: Key
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VmStep(Step):
-    cloud: Key
-    vm: int
+    place: ChosenPlace = NO_CHOICE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordVm(VmStep):
-    """Record the machine that was found by its mark: the answer to its creation was lost. Nothing outside."""
+    """Record the machine that was found by its mark: the answer to its creation was lost. Nothing outside. `cluster`: what the
+    scheduler was told at its creation. `forgets`: facts about where it was before. `facts`: what it tells of that itself.
+    """
+
+    cluster: int | None = None
+    forgets: tuple[str, ...] = ()
+    facts: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarkVm(VmStep):
-    """Take it over from before the cluster was rebuilt."""
+    """Take it over from before the cluster was rebuilt. `facts`: as of RecordVm."""
+
+    facts: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,18 +121,6 @@ class ActOnVm(VmStep):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ResizeVm(VmStep):
-    """Set its capacity. `attempt` names this attempt where the machine waits to be started again: a refusal is noted
-    under it, so that a machine is not kept down, nor powered off once more, for a size that it cannot have.
-    """
-
-    cpu: str
-    vcpu: int
-    memory: int
-    attempt: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class GrowDisk(VmStep):
     """`size` in MiB."""
 
@@ -109,20 +129,8 @@ class GrowDisk(VmStep):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AttachNic(VmStep):
-    network: int
-    name: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DetachNic(VmStep):
-    nic: int
-    name: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class MoveVm(VmStep):
-    """Shown in the plan, never done here: moving is a run of its own."""
+    """Shown in the plan, never done: it is not allowed. What is done is `MakeMove`."""
 
 
 async def perform(step: Step, resource: HostedInstance, world: World) -> Outcome:
@@ -130,12 +138,23 @@ async def perform(step: Step, resource: HostedInstance, world: World) -> Outcome
     match step:
         case CreateVm():
             return await _create(step, resource, world)
-        case BindInstance(cloud=cloud):
-            return done(cloud=where(cloud))
+        case BindInstance(cloud=cloud, place=place):
+            return done().with_facts(cloud=where(cloud), **_recorded(place.cluster))
+        case MakeMove():
+            return await make_move(step, world)
+        case CreateGroup() | DeleteGroup():
+            return await _on_group(step, resource, world)
+        case LeftBehindStep():
+            return await fence_left_behind(step, resource, world)
         case RecordVm():
-            outcome = done()
+            known = {} if step.cluster is None else _recorded(step.cluster)
+            outcome = done().with_facts(**{**dict.fromkeys(step.forgets, ""), **known, **dict(step.facts)})
+        case ImageCall():
+            return await step.do(await client_beside(step, resource, world), world, resource)
+        case VmCall():
+            outcome = await step.do(await client_of(step, resource, world), world, resource)
         case VmStep():
-            outcome = await _perform(step, resource, world, await world.open_nebula(step.cloud))
+            outcome = await _perform(step, resource, world, await client_of(step, resource, world))
         case _:
             raise TypeError(f"not a step of a HostedInstance: {step!r}")
     # One that goes to be replaced is forgotten at once: from here on it is found by its mark while it ends, and its
@@ -144,26 +163,56 @@ async def perform(step: Step, resource: HostedInstance, world: World) -> Outcome
     return outcome.with_facts(vm="" if gone else str(step.vm), cloud=where(step.cloud))
 
 
+async def _on_group(step: CreateGroup | DeleteGroup, resource: HostedInstance, world: World) -> Outcome:
+    if isinstance(step, DeleteGroup):  # it may be from before its namespace had a user
+        return await vm_compute_steps.perform_on_group(step, await world.open_nebula(step.cloud))
+    return await vm_compute_steps.perform_on_group(
+        step, await world.open_nebula_for(step.cloud, resource.metadata.namespace)
+    )
+
+
+def _recorded(cluster: int | None) -> dict[str, str]:
+    return {CLUSTER_FACT: "" if cluster is None else str(cluster)}
+
+
 async def _create(step: CreateVm, resource: HostedInstance, world: World) -> Outcome:
-    client = await world.open_nebula(step.cloud)
+    client = await world.open_nebula_for(step.cloud, resource.metadata.namespace)
     mark = world.mark(resource)
-    data = await user_data(resource, world.kubernetes)
+    guest = await guest_of(resource, world.kubernetes)
+    world.promise(step.cloud, promise_of(resource, world, step.place.cluster, step.place.demand))
     if step.template is not None:
-        extra = beside_template(resource, mark, step.networks, data)
+        extra = {
+            **dict.fromkeys(step.forgets, CLEARED),
+            **beside_template(resource, mark, step.cards, guest),
+            **restored_disks(resource, step.restored),
+            **compute_attributes(resource, step.surroundings),
+            **carried_requests(resource),
+            **carried_exit(resource),
+            **carried_moves(resource),
+        }
         made = await client.instantiate(step.template, resource.outside_name, extra)
     elif step.image is not None:
-        made = await client.create_vm(from_image(resource, mark, step.image, step.networks or (), data))
+        whole = from_image(resource, mark, step.image, step.cards or (), guest)
+        around = compute_attributes(resource, step.surroundings)
+        carried = {**carried_requests(resource), **carried_exit(resource), **carried_moves(resource)}
+        made = await client.create_vm({**whole, **around, **carried})
     else:
         raise TypeError("a machine is made from an image or from a template")
     message = f'VM {made} "{resource.outside_name}" created in {where(step.cloud)}'
-    return under_way(Reason.CREATED, message).with_facts(vm=str(made), cloud=where(step.cloud))
+    labelled = labels_digest(labels_text(resource.metadata.labels))
+    facts = {"vm": str(made), "cloud": where(step.cloud), "adopted": "", "owner": "", LABELS_FACT: labelled}
+    facts |= _recorded(step.place.cluster)
+    return under_way(Reason.CREATED, message).with_facts(**facts)
 
 
 async def _perform(step: VmStep, resource: HostedInstance, world: World, client: OpenNebula) -> Outcome:
     match step:
         case MarkVm():
             await client.update_vm(step.vm, world.mark(resource).for_opennebula())
-            return done(Reason.TAKEN_OVER, f"VM {step.vm} taken over from before the cluster was rebuilt")
+            taken = done(Reason.TAKEN_OVER, f"VM {step.vm} taken over from before the cluster was rebuilt")
+            return taken.with_facts(**dict(step.facts))
+        case AdoptionStep():
+            return await vm_adoption_steps.perform(step, resource, world, client)
         case NoteOnVm():
             await client.update_vm(step.vm, dict(step.notes))
             return done()
@@ -174,37 +223,16 @@ async def _perform(step: VmStep, resource: HostedInstance, world: World, client:
             await client.act(step.vm, step.verb)
             reason, words = _DOING[step.verb]
             return under_way(reason, f"{words} VM {step.vm}")
-        case ResizeVm():
-            return await _resize(step, client)
+        case SetLabels():
+            return await write_labels(step, client)
+        case ComputeStep():
+            return await vm_compute_steps.perform(step, client)
         case GrowDisk():
             await client.resize_disk(step.vm, step.disk, step.size)
             return under_way(
                 Reason.RESIZING_DISK, f"growing disk {step.disk} of VM {step.vm} to {step.size} MiB", alive=True
             )
-        case AttachNic():
-            await client.attach_nic(step.vm, {"NETWORK_ID": str(step.network)})
-            return under_way(Reason.ATTACHING_NETWORK, f'attaching VM {step.vm} to network "{step.name}"', alive=True)
-        case DetachNic():
-            await client.detach_nic(step.vm, step.nic)
-            return under_way(Reason.DETACHING_NETWORK, f'detaching VM {step.vm} from network "{step.name}"', alive=True)
+        case CardStep():
+            return await vm_card_steps.perform(step, client)
         case _:
             raise TypeError(f"not a step that can be done: {step!r}")
-
-
-async def _resize(step: ResizeVm, client: OpenNebula) -> Outcome:
-    try:
-        await client.resize(step.vm, cpu=step.cpu, vcpu=step.vcpu, memory=step.memory)
-    except (Quota, Rejected) as refusal:
-        if not step.attempt:
-            raise
-        notes = {REFUSED: step.attempt, REFUSED_BECAUSE: refusal.message}
-        await client.update_vm(step.vm, notes)
-        return waiting(
-            Reason.RESIZE_REFUSED, f"OpenNebula refused to resize VM {step.vm}: {refusal.message}", after=1.0
-        )
-    return done(Reason.RESIZED, f"VM {step.vm} has {step.vcpu} vcpu, {step.cpu} cpu, {step.memory} MiB now")
-
-
-def under_way(reason: Reason, message: str, *, alive: bool = False) -> Outcome:
-    """The request was taken; what became of it is seen in the next view."""
-    return replace(done(reason, message), phase=Phase.WAITING, reason=reason, message=message, available=alive)

@@ -2,34 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.core.identity import Mark
-from sovereigncloud.kinds.errors import MissingSecret
-from sovereigncloud.kinds.ports import Attributes, Kubernetes
+from sovereigncloud.kinds.opennebula_port import Attributes
 from sovereigncloud.kinds.vm_capacity import cores, declared
-
-_USER_DATA = "userData"
-
-
-async def user_data(resource: HostedInstance, kubernetes: Kubernetes) -> str | None:
-    """What cloud-init is to be given, from the Secret. Raises MissingSecret where it or the key is not there."""
-    if resource.spec.cloud_init is None:
-        return None
-    ref = resource.spec.cloud_init.user_data_secret_ref
-    values = await kubernetes.secret(resource.metadata.namespace, ref.name)
-    key = ref.key or (_USER_DATA if _USER_DATA in values or len(values) != 1 else next(iter(values)))
-    if key not in values:
-        raise MissingSecret(
-            f"Secret {resource.metadata.namespace}/{ref.name} has no key {key}; add it, or name another in"
-            " spec.cloudInit.userDataSecretRef.key"
-        )
-    return values[key]
+from sovereigncloud.kinds.vm_card_steps import NewCard
+from sovereigncloud.kinds.vm_guest import Guest
 
 
 def from_image(
-    resource: HostedInstance, mark: Mark, image: int, networks: tuple[int, ...], data: str | None
+    resource: HostedInstance, mark: Mark, image: int, cards: tuple[NewCard, ...], guest: Guest
 ) -> Attributes:
     """A whole template. The mark at the top level lands in USER_TEMPLATE, in the create call itself."""
     spec = resource.spec
@@ -44,8 +26,8 @@ def from_image(
         "VCPU": str(vcpu),
         "MEMORY": str(sizes.memory or 0),
         "DISK": [disk],
-        "NIC": _nics(networks),
-        "CONTEXT": _context(resource, data),
+        "NIC": [card.as_nic() for card in cards],
+        "CONTEXT": guest.context,
         # Without LISTEN the console is on the host's loopback: these hosts have public addresses.
         "GRAPHICS": {"TYPE": "VNC"},
         **mark.for_opennebula(),
@@ -53,7 +35,7 @@ def from_image(
 
 
 def beside_template(
-    resource: HostedInstance, mark: Mark, networks: tuple[int, ...] | None, data: str | None
+    resource: HostedInstance, mark: Mark, cards: tuple[NewCard, ...] | None, guest: Guest
 ) -> Attributes:
     """What is said beside a VM template. Each key given here replaces the template's, lists as a whole (observed), so
     only what spec declares is given.
@@ -67,22 +49,17 @@ def beside_template(
         extra["CPU"] = cores(sizes.cpu)
     if sizes.memory is not None:
         extra["MEMORY"] = str(sizes.memory)
-    if networks:
-        extra["NIC"] = _nics(networks)
-    if resource.spec.ssh_authorized_keys or data is not None:
-        extra["CONTEXT"] = _context(resource, data)
+    if cards:
+        extra["NIC"] = [card.as_nic() for card in cards]
+    if guest.is_given_something:
+        extra["CONTEXT"] = guest.context
     return {**extra, **mark.for_opennebula()}
 
 
-def _nics(networks: tuple[int, ...]) -> list[Attributes]:
-    return [{"NETWORK_ID": str(network)} for network in networks]
-
-
-def _context(resource: HostedInstance, data: str | None) -> Attributes:
-    context = {"NETWORK": "YES"}
-    if resource.spec.ssh_authorized_keys:
-        context["SSH_PUBLIC_KEY"] = "\n".join(resource.spec.ssh_authorized_keys)
-    if data is not None:
-        context["USER_DATA"] = base64.b64encode(data.encode()).decode()
-        context["USERDATA_ENCODING"] = "base64"
-    return context
+def restored_disks(resource: HostedInstance, images: tuple[int, ...]) -> Attributes:
+    """The disks of a machine that is made from a backup, the root disk first."""
+    if not images:
+        return {}
+    disks: list[Attributes] = [{"IMAGE_ID": str(image)} for image in images]
+    root = declared(resource.spec).root_size
+    return {"DISK": disks} if root is None else {"DISK": [{**disks[0], "SIZE": str(root)}, *disks[1:]]}

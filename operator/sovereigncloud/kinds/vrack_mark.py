@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from sovereigncloud.core.identity import OVH_INSTALLATION, Mark
 from sovereigncloud.core.plan import Action, Plan, Step
-from sovereigncloud.kinds.ports import VrackView
+from sovereigncloud.kinds.ovh_port import VrackView
 
 USED_BY = "sovereigncloud.io/used-by/"
 

@@ -20,6 +20,14 @@ class Eligibility:
     errors: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a server stands: its main address and its region; empty where the credential is not told."""
+
+    address: str = ""
+    region: str = ""
+
+
 class Vracks(Protocol):
     """vRacks of one account."""
 
@@ -32,4 +40,8 @@ class Vracks(Protocol):
         """Where servers stand, by service name; empty where the credential is not told. Each is asked about once, and only a
         few in one call: those that are not asked yet are left out.
         """
+        ...
+
+    async def standing(self, servers: frozenset[str]) -> Mapping[str, Standing]:
+        """The same with their addresses."""
         ...
