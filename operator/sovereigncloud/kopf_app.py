@@ -12,6 +12,8 @@ import secrets
 import signal
 import socket
 import sys
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import kopf
@@ -19,7 +21,7 @@ from aiohttp import web
 from kopf._core.engines.peering import Identity
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
 
-from sovereigncloud.api import KINDS
+from sovereigncloud.api import KINDS, SovereigntyPolicy
 from sovereigncloud.api.base import GROUP, VERSION
 from sovereigncloud.engine import tracing
 from sovereigncloud.engine.audit import Audit
@@ -28,15 +30,18 @@ from sovereigncloud.engine.clients import Clients
 from sovereigncloud.engine.holdings import Holdings
 from sovereigncloud.engine.lease import Lease
 from sovereigncloud.engine.logs import configure
-from sovereigncloud.engine.memory import few_arenas, keep_small, small_tls_buffers
+from sovereigncloud.engine.memory import few_arenas, keep_small, keep_what_is_imported, small_tls_buffers
 from sovereigncloud.engine.metrics import Metrics
 from sovereigncloud.engine.runtime import Engine
 from sovereigncloud.engine.settings import Settings
+from sovereigncloud.engine.store import AnyResource
 from sovereigncloud.kinds import CONTROLLERS
 from sovereigncloud.kinds.errors import Conflict, NotFound, Retry
-from sovereigncloud.providers.kubernetes import INSTALLATION_CONFIG_MAP, PART_OF, Connection, KubernetesApi
+from sovereigncloud.providers.kubernetes import INSTALLATION_CONFIG_MAP, PART_OF, KubernetesApi
+from sovereigncloud.providers.kubernetes_connection import Connection
 from sovereigncloud.providers.opennebula.session import forget_bindings
 from sovereigncloud.providers.ssh import HostKeys
+from sovereigncloud.providers.ssh_sites import SshSites
 from sovereigncloud.wiring import installer, open_nebula_clients, ovh_clients
 
 logger = logging.getLogger(__name__)
@@ -47,7 +52,16 @@ _STUCK = 900.0
 """Seconds after which a reconcile counts as stuck and the process as not alive."""
 
 
-def registry_of(engine: Engine, connection: Connection) -> kopf.OperatorRegistry:
+def kinds_of(settings: Settings) -> tuple[type[AnyResource], ...]:
+    """The kinds that are watched. What is in no namespace belongs to the operator of the whole cluster: two that watch a few
+    namespaces each would both act upon it.
+    """
+    return tuple(kind for kind in KINDS if kind.crd.namespaced or not settings.watch_namespaces)
+
+
+def registry_of(
+    engine: Engine, connection: Connection, kinds: tuple[type[AnyResource], ...] = KINDS
+) -> kopf.OperatorRegistry:
     """One thin handler per kind, and the credentials that the rest uses."""
     registry = kopf.OperatorRegistry()
 
@@ -64,11 +78,17 @@ def registry_of(engine: Engine, connection: Connection) -> kopf.OperatorRegistry
             private_key_path=connection.key_file or None,
         )
 
-    for kind in KINDS:
+    for kind in kinds:
 
         @kopf.on.event(GROUP, VERSION, kind.crd.plural, registry=registry, id="told")
         async def told(event: Any, kind_name: str = kind.crd.kind, **_: Any) -> None:
             engine.told(event["type"], {"kind": kind_name, **event["object"]})
+
+    if SovereigntyPolicy in kinds:  # who watches some namespaces only knows no policies
+
+        @kopf.on.event("", "v1", "namespaces", registry=registry, id="bound")
+        async def bound(event: Any, **_: Any) -> None:
+            engine.namespaces.told(event["type"], event["object"])
 
     @kopf.on.startup(registry=registry)
     async def startup(settings: kopf.OperatorSettings, **_: Any) -> None:
@@ -111,6 +131,7 @@ async def run(settings: Settings, context: str | None = None) -> int:
     few_arenas()
     small_tls_buffers()
     forget_bindings()
+    keep_what_is_imported()
     stop = asyncio.Event()
     _stop_on_signals(stop)
     metrics = Metrics(CollectorRegistry())
@@ -138,6 +159,7 @@ async def run(settings: Settings, context: str | None = None) -> int:
             writer=api,
             installer=installer(settings, api),
             ssh=HostKeys(settings.ssh_port) if settings.ssh_port else None,
+            sites=SshSites(),
             metrics=metrics,
             tracer=tracer,
             may_write=lambda: lease.held,
@@ -164,17 +186,23 @@ async def _reconcile_until(
     stop: asyncio.Event, engine: Engine, api: KubernetesApi, connection: Connection, settings: Settings
 ) -> None:
     """List everything, start the workers, then watch."""
-    kinds = tuple(kind.crd.kind for kind in KINDS)
+    watched = kinds_of(settings)
+    kinds = tuple(kind.crd.kind for kind in watched)
+    binds = SovereigntyPolicy in watched
+    if binds:
+        await _patiently("namespaces", lambda: _list_namespaces(engine, api))
     for kind in kinds:
-        await _list(kind, engine, api)
+        await _patiently(kind, partial(_list, kind, engine, api))
     engine.synced = True
     engine.start()
     audit = Audit(api, engine.store, engine.told, kinds, dead=lambda: leave(1))
     beside = [asyncio.create_task(audit.run(), name="audit"), asyncio.create_task(keep_small(), name="memory")]
+    if binds:
+        beside.append(asyncio.create_task(engine.namespaces.audit(api), name="namespaces"))
     if settings.holdings:
         beside.append(asyncio.create_task(Holdings(api, engine.store, settings.namespace).run(), name="holdings"))
     ready = asyncio.Event()
-    registry = registry_of(engine, connection)
+    registry = registry_of(engine, connection, watched)
     watching = asyncio.create_task(
         kopf.operator(
             registry=registry,
@@ -201,21 +229,29 @@ async def _reconcile_until(
         raise RuntimeError("the watch ended by itself")
 
 
-async def _list(kind: str, engine: Engine, api: KubernetesApi) -> None:
-    """All objects of a kind. Just after its CRD was made the API server answers 429 for a while."""
+async def _patiently(what: str, list_all: Callable[[], Awaitable[None]]) -> None:
+    """List it. Just after a CRD was made the API server answers 429 for a while."""
     for attempt in range(_LIST_ATTEMPTS):
         try:
-            async for body in api.objects(kind):
-                engine.told(None, body)
+            await list_all()
         except NotFound:
-            logger.warning("the API server does not know %s: install the CRDs", kind)
+            logger.warning("the API server does not know %s: install the CRDs", what)
         except Retry as error:
             if attempt == _LIST_ATTEMPTS - 1:
                 raise
-            logger.warning("listing %s: %s", kind, error)
+            logger.warning("listing %s: %s", what, error)
             await asyncio.sleep(error.after or 1.0)
             continue
         return
+
+
+async def _list(kind: str, engine: Engine, api: KubernetesApi) -> None:
+    async for body in api.objects(kind):
+        engine.told(None, body)
+
+
+async def _list_namespaces(engine: Engine, api: KubernetesApi) -> None:
+    engine.namespaces.listed(await api.namespace_labels())
 
 
 def _stop_on_signals(stop: asyncio.Event) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from sovereigncloud.api.base import Key
 from sovereigncloud.commands.condition_words import Health, State, missing, state_of, unreadable
-from sovereigncloud.commands.landscape import CLOUD, IMAGE, INSTANCE, NETWORK, SERVER, Landscape
+from sovereigncloud.commands.landscape import CLOUD, GROUP, IMAGE, INSTANCE, NETWORK, SERVER, Landscape
 
 Json = dict[str, Any]
 SECRET = "Secret"  # noqa: S105 - a kind
@@ -82,7 +82,7 @@ class _Builder:
     def cloud(self, key: Key) -> Node:
         members = [
             self._node(member, self._of_a_member(member, key), self._own_secrets(member, key))
-            for kind in (SERVER, NETWORK, IMAGE, INSTANCE)
+            for kind in (SERVER, NETWORK, IMAGE, GROUP, INSTANCE)
             for member in self._landscape.members(key, kind)
         ]
         return self._node(key, Relation.ROOT, (*members, *self._secret_nodes(key)))
@@ -94,9 +94,10 @@ class _Builder:
             image = landscape.image_of(key)
             used += [network for _, network in landscape.networks_of(key) if network]
             used += [image[1]] if image and image[1] else []
+            used += landscape.groups_of(key)
         children = [self._node(one, Relation.USES) for one in used]
         children += self._secret_nodes(key)
-        if key.kind in {NETWORK, IMAGE}:
+        if key.kind in {NETWORK, IMAGE, GROUP}:
             children += [self._node(user, Relation.USED_BY) for user in landscape.instances_on(key)]
         return self._node(key, Relation.ROOT, tuple(children))
 

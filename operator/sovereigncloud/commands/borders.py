@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sovereigncloud.sovereignty.countries import EU
+
 
 @dataclass(frozen=True, slots=True)
 class Country:
@@ -50,6 +52,11 @@ def country_of(region: str | None) -> Country:
     """Of a region, or of an availability zone in it."""
     code, _ = _place(region)
     return _COUNTRIES.get(code, UNKNOWN)
+
+
+def country_named(code: str | None) -> Country:
+    """By its ISO code, as status tells it; empty: nobody knows."""
+    return _COUNTRIES.get(code or "") or (Country(code, code, in_eu=code in EU) if code else UNKNOWN)
 
 
 def city_of(region: str | None) -> str:

@@ -50,8 +50,8 @@ COMMANDS = {
     "export": Entry(
         "export:export",
         _LOOK,
-        "Write the manifests of what stands in an account: a SovereignCloud for the OpenNebula on it, its other servers"
-        " besides.",
+        "Write the manifests of what stands: in an account of OVHcloud (--ovh), in an OpenNebula (--opennebula), or in a cloud"
+        " that is declared already (--cloud). Machines, networks and images become objects that adopt them by their number.",
     ),
     "pause": Entry("pause:pause", _ACT, "Stop every write outside for these objects, until `resume`."),
     "resume": Entry(

@@ -52,7 +52,7 @@ def complete_namespace(ctx: typer.Context, incomplete: str) -> list[str]:
         from sovereigncloud.api import KINDS  # noqa: PLC0415 - as above
 
         found = await asyncio.gather(*(cluster.reads.names(kind.crd.kind, "") for kind in KINDS))
-        return sorted({namespace for listed in found for namespace, _ in listed})
+        return sorted({namespace for listed in found for namespace, _ in listed if namespace})
 
     return [name for name in _asked(ctx, ask) if name.startswith(incomplete)]
 

@@ -6,7 +6,19 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from sovereigncloud.api import BareMetalServer, HostedInstance, MachineImage, SovereignCloud, VirtualNetwork
+from sovereigncloud.api import (
+    BareMetalServer,
+    ExitPlan,
+    FederatedZone,
+    HostedInstance,
+    InstanceMigration,
+    MachineImage,
+    SecurityGroup,
+    SovereignCloud,
+    SovereigntyPolicy,
+    Tenant,
+    VirtualNetwork,
+)
 from sovereigncloud.commands.description import main_condition
 from sovereigncloud.engine.store import AnyResource
 
@@ -108,10 +120,28 @@ def _detail(resource: AnyResource) -> str:
         case VirtualNetwork():
             vlan = f"VLAN {resource.spec.vlan_id}" if resource.spec.vlan_id else None
             parts = [resource.spec.public_block or vlan, status.addresses and f"{status.addresses} addresses"]
-        case MachineImage():
+        case MachineImage() | Tenant():
             parts = [status.clouds_ready and f"{status.clouds_ready} clouds"]
+        case SovereigntyPolicy():
+            parts = [
+                status.compliant and f"{status.compliant} compliant",
+                status.clouds and f"{status.clouds} clouds allowed",
+            ]
+        case SecurityGroup():
+            parts = [status.machines and f"{status.machines} machines"]
+        case FederatedZone():
+            parts = [resource.spec.role, status.zone_id and f"zone {status.zone_id}"]
+        case InstanceMigration() | ExitPlan():
+            parts = [status.phase, resource.spec.mode, _movement(resource)]
         case HostedInstance():
             parts = [status.state, status.primary_address]
         case _:
             parts = []
     return ", ".join(part for part in parts if part)
+
+
+def _movement(resource: InstanceMigration | ExitPlan) -> str | None:
+    """Of a move where to, of an exit how many could."""
+    if isinstance(resource, InstanceMigration):
+        return f"to {resource.spec.to.cloud_ref.name}"
+    return resource.status.movable and f"{resource.status.movable} could leave"

@@ -12,7 +12,8 @@ from pathlib import Path
 from sovereigncloud.commands.doors import Cluster, Doors
 from sovereigncloud.commands.errors import CommandError
 from sovereigncloud.kinds.errors import MissingSecret
-from sovereigncloud.kinds.ports import OpenNebula, Ovh
+from sovereigncloud.kinds.opennebula_port import OpenNebula
+from sovereigncloud.kinds.ovh_port import Ovh
 
 _FROM_ENVIRONMENT: Mapping[str, str] = {
     "clientId": "OVH_CLIENT_ID",

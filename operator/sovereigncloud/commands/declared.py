@@ -55,9 +55,9 @@ def declared(documents: Sequence[Document], namespace: str) -> Declared:
             found = _wrong_kind(document, kind, version) or problems(document)
             wrong.extend(found)
             if not found:
-                key = Key(
-                    kind, document.body["metadata"].get("namespace") or namespace, document.body["metadata"]["name"]
-                )
+                metadata = document.body["metadata"]
+                where = (metadata.get("namespace") or namespace) if MODELS[kind].crd.namespaced else ""
+                key = Key(kind, where, metadata["name"])
                 if key in objects:
                     wrong.append(f"{document.source}: {key} is given twice, also at {objects[key].source}: remove one")
                 objects[key] = document

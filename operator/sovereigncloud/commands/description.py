@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from sovereigncloud.api.base import PAUSED, RECONCILE_REQUESTED_AT, Condition, Key, Management, Status
+from sovereigncloud.api.federatedzone import FederatedZone
 from sovereigncloud.commands.kind_names import short_name
 from sovereigncloud.core.policy import Policy
 from sovereigncloud.engine.examine import AnyController, owner_of, policy_of
@@ -159,7 +160,7 @@ def _says(resource: AnyResource) -> str:
 def _advice(resource: AnyResource, policy: Policy, secrets: Mapping[str, bool | None]) -> list[str]:
     """What a person can do, most urgent first; empty: nothing."""
     key, status = resource.key, resource.status
-    what = f"{short_name(key.kind)}/{key.name} -n {key.namespace}"
+    what = f"{short_name(key.kind)}/{key.name}" + (f" -n {key.namespace}" if key.namespace else "")
     advice: list[str] = []
     if status.observed_generation != resource.metadata.generation:
         advice.append("see that the operator runs and holds its Lease: kubectl get leases,pods -n sovereign-system")
@@ -197,6 +198,8 @@ def _for_reason(reason: str, what: str, resource: AnyResource, policy: Policy) -
             return ["look at what it waits for; it goes on by itself when that is ready"]
         case "InUse":
             return ["delete or move what uses it (see the tree)"]
+        case "ManualStepRequired" | "StaysBehind" if isinstance(resource, FederatedZone):
+            return ["type this, line by line:", *(resource.status.commands or ())]
         case "NotActing":
             return [f"set spec.management: {Management.MANAGE} where the operator may act (its own, or its cloud's)"]
         case "CredentialsRejected":

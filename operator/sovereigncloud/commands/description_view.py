@@ -26,6 +26,7 @@ def show(found: Description, out: Console) -> None:
     """Print it."""
     out.print(_tree(found))
     _section(out, "Now", _facts(found))
+    _section(out, "Where it is", _locations(found))
     _section(out, "Waits for", _waits(found))
     _section(out, "Do next", [text(line) for line in found.advice])
     _section(out, "Conditions", _conditions(found))
@@ -124,7 +125,7 @@ def _facts(found: Description) -> list[RenderableType]:
     rows += [
         (info.alias or name, _shown(value))
         for name, info in own.items()
-        if name not in Status.model_fields and (value := getattr(status, name)) is not None
+        if name not in {*Status.model_fields, "locations"} and (value := getattr(status, name)) is not None
     ]
     rows += [(f"outside: {name}", value) for name, value in resource.external.items()]
     facts = table("", "")
@@ -146,6 +147,19 @@ def _shown(value: Any) -> str:
     if isinstance(value, list):
         return "\n".join(_shown(v) for v in value) or "none"
     return str(value)
+
+
+def _locations(found: Description) -> list[RenderableType]:
+    locations = getattr(found.resource.status, "locations", None)
+    if not locations:
+        return []
+    shown = table("PART", "COUNTRY", "DATACENTER", "GRADE", "FOR", "SOURCE")
+    for one in locations:
+        shown.add_row(
+            text(one.name), text(one.country or "unknown", "" if one.country else _GOING), text(one.datacenter or "-"),
+            text(one.grade or "None"), text(age(one.since, found.now)), text(one.source or "-"),
+        )  # fmt: skip
+    return [shown]
 
 
 def _waits(found: Description) -> list[RenderableType]:

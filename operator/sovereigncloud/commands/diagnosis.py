@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from sovereigncloud.kinds.login_port import Login
-from sovereigncloud.kinds.ports import CloudView, Front
+from sovereigncloud.kinds.opennebula_view import CloudView, Front
 from sovereigncloud.kinds.rights import Lack, Need, addition, lacks
 from sovereigncloud.kinds.rights_operations import MEANING, Feature
 from sovereigncloud.kinds.rights_port import Identity

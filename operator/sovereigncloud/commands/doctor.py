@@ -37,7 +37,7 @@ from sovereigncloud.engine.reading import (
     reading_open_nebula,
     reading_ovh,
 )
-from sovereigncloud.kinds.ports import Kubernetes
+from sovereigncloud.kinds.kubernetes_port import Kubernetes
 from sovereigncloud.kinds.rights_operations import Feature
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from sovereigncloud.commands.errors import CommandError
 from sovereigncloud.engine.clients import OpenNebulaFactory, OvhFactory
 from sovereigncloud.engine.examine import AnyController
 from sovereigncloud.engine.settings import Settings, SettingsError, settings
-from sovereigncloud.kinds.ports import Installer
+from sovereigncloud.kinds.installer_port import Installer
 
 Json = dict[str, Any]
 _ANSWERS_WITHIN = 3.0
@@ -185,7 +185,7 @@ async def real_cluster(
     from kubernetes.config import ConfigException  # noqa: PLC0415 - as in real_doors
 
     from sovereigncloud.providers.installer.job import JobInstaller  # noqa: PLC0415
-    from sovereigncloud.providers.kubernetes import Connection  # noqa: PLC0415
+    from sovereigncloud.providers.kubernetes_connection import Connection  # noqa: PLC0415
     from sovereigncloud.providers.kubernetes_person import PersonKubernetesApi  # noqa: PLC0415
     from sovereigncloud.providers.kubernetes_reads import namespace_of  # noqa: PLC0415
 

@@ -12,7 +12,8 @@ from sovereigncloud.engine.clients import Clients
 from sovereigncloud.engine.store import AnyResource
 from sovereigncloud.kinds.endpoint import Endpoint, endpoint_of
 from sovereigncloud.kinds.errors import Auth, MissingSecret, OutsideError
-from sovereigncloud.kinds.ports import OpenNebula, Ovh
+from sovereigncloud.kinds.opennebula_port import OpenNebula
+from sovereigncloud.kinds.ovh_port import Ovh
 from sovereigncloud.kinds.rights import Need, actions
 from sovereigncloud.kinds.rights_need import needs
 from sovereigncloud.kinds.rights_operations import Feature

@@ -5,12 +5,14 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sovereigncloud.api.base import API_VERSION
+from sovereigncloud.commands.export_names import one_line
 from sovereigncloud.commands.found import Found
-from sovereigncloud.kinds.ports import Network, ServerSummary, VrackView
+from sovereigncloud.kinds.opennebula_view import Network
+from sovereigncloud.kinds.ovh_port import ServerSummary, VrackView
 
 Json = dict[str, Any]
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -36,6 +38,8 @@ class Export:
     documents: tuple[Json, ...]
     secrets: tuple[str, ...]
     notes: tuple[str, ...]
+    comments: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    """By kind and name: what is left out of one document, or should be known of it."""
 
 
 def exported(found: Found, names: Names) -> Export:
@@ -50,7 +54,7 @@ def exported(found: Found, names: Names) -> Export:
         documents += [cloud] if cloud else []
     for service in sorted(found.account.servers.keys() - taken):
         documents.append(_server(found.account.servers[service], called[service], vracks.get(service), names))
-    secrets = [_ovh_secret(names)] + ([_one_secret(names)] if taken else [])
+    secrets = [_ovh_secret(names)] + ([one_secret(names)] if taken else [])
     return Export(tuple(documents), tuple(secrets) if documents else (), tuple(notes))
 
 
@@ -213,7 +217,7 @@ def _ovh_secret(names: Names) -> str:
     )
 
 
-def _one_secret(names: Names) -> str:
+def one_secret(names: Names) -> str:
     return (
         f"kubectl create secret generic {names.open_nebula_secret} --namespace {names.namespace}"
         " --from-literal=username=oneadmin --from-literal=password=..."
@@ -222,15 +226,18 @@ def _one_secret(names: Names) -> str:
 
 def as_yaml(export: Export) -> str:
     """Documents, under comments with what to do first and what is not in them."""
-    import yaml  # noqa: PLC0415 - for those who ask for it
+    from sovereigncloud.commands.export_yaml import dumped  # noqa: PLC0415 - for those who ask for it
 
     lines = ["# What stands, written down by `sovereign export`. Applied, nothing is changed outside: " + _SAY_IT + "."]
     if export.secrets:
         lines += ["# Make these Secrets first; no password is written here:", *(f"#   {one}" for one in export.secrets)]
     if export.notes:
-        lines += ["# Not in it:", *(f"# - {one}" for one in export.notes)]
-    documents = [yaml.safe_dump(one, sort_keys=False, allow_unicode=True) for one in export.documents]
-    return "\n".join(lines) + "\n" + "".join(f"---\n{one}" for one in documents)
+        lines += ["# Not in it:", *(f"# - {one_line(one)}" for one in export.notes)]
+    for one in export.documents:
+        told = export.comments.get((one["kind"], one["metadata"]["name"]), ())
+        lines += ["---", *(f"# {one_line(line)}" for line in told)]
+        lines.append(dumped(one).rstrip("\n"))
+    return "\n".join(lines) + "\n"
 
 
 def as_json(export: Export) -> Json:

@@ -15,6 +15,7 @@ from sovereigncloud.engine.store import key_of
 from sovereigncloud.kinds.errors import Auth, NotFound
 
 Json = dict[str, Any]
+_NAMESPACED = {kind.crd.kind: kind.crd.namespaced for kind in KINDS}
 _TOGETHER = 0.1
 """Seconds in which changes are shown together: a machine being made changes several times in one."""
 
@@ -39,7 +40,8 @@ async def follow(cluster: Cluster, scope: str, shown: Callable[[Mapping[Key, Jso
             unknown.add(kind)
             changed.set()
         except Auth as error:
-            raise CommandError(forbidden(kind, scope, error)) from error
+            known[kind] = _nothing(kind, scope, error)
+            changed.set()
 
     async def show() -> None:
         while True:
@@ -63,6 +65,13 @@ async def follow(cluster: Cluster, scope: str, shown: Callable[[Mapping[Key, Jso
         raise failed
     # Every watch ended without an error: there is none of the kinds to watch.
     raise CommandError(not_installed(cluster))
+
+
+def _nothing(kind: str, scope: str, error: Auth) -> dict[Key, Json]:
+    """Who looks into one namespace need not be let see what is in none. Raises CommandError for what is in one."""
+    if _NAMESPACED[kind] or not scope:
+        raise CommandError(forbidden(kind, scope, error)) from error
+    return {}
 
 
 def apply(known: dict[str, dict[Key, Json]], kind: str, what: str, found: list[Json]) -> None:

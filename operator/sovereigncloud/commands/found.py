@@ -7,7 +7,9 @@ import socket
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from sovereigncloud.kinds.ports import AccountView, CloudView, OpenNebula, Ovh, Server
+from sovereigncloud.kinds.opennebula_port import OpenNebula
+from sovereigncloud.kinds.opennebula_view import CloudView
+from sovereigncloud.kinds.ovh_port import AccountView, Ovh, Server
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,17 +19,17 @@ import yaml
 
 from sovereigncloud.api import KINDS
 from sovereigncloud.api.base import GROUP
-from sovereigncloud.api.crd import KUSTOMIZATION, manifests
+from sovereigncloud.api.crd import compact_manifests, manifests
 from sovereigncloud.commands import chart_values, manual, metrics_page, rights_page, user_roles
 from sovereigncloud.commands.dashboard import dashboard
 from sovereigncloud.commands.reference import pages
-from sovereigncloud.providers.kubernetes import RBAC, RbacRule
+from sovereigncloud.providers.kubernetes_rights import RBAC, RbacRule
 
 CHART = Path("charts") / "sovereign-cloud-operator"
 CRDS_CHART = Path("charts") / "sovereign-cloud-crds"
 REFERENCE = Path("docs") / "reference"
 """Its pages are partly written by hand, and stand beside others that are so wholly: none is left over."""
-_RBAC_HEADER = "# Generated from RBAC in operator/sovereigncloud/providers/kubernetes.py by `sovereign crds --write`. Do not edit.\n"
+_RBAC_HEADER = "# Generated from RBAC in operator/sovereigncloud/providers/kubernetes_rights.py by `sovereign crds --write`. Do not edit.\n"
 ARGOCD = Path("manifests") / "argocd"
 HEALTH = Path("resource_customizations") / GROUP / "_" / "health.lua"
 """Where Argo CD's own source has the health check of every kind of a group."""
@@ -83,10 +83,9 @@ class Folder:
 
 def folders(crds: Path) -> list[Folder]:
     """The directory of the CRDs, and beside it the charts and the reference, where they are."""
-    documents = manifests()
-    found = [Folder(crds, documents, f"{GROUP}_*.yaml")]
+    found = [Folder(crds, manifests(), f"{GROUP}_*.yaml")]
     root = crds.absolute().parent
-    definitions = {name: text for name, text in documents.items() if name != KUSTOMIZATION}
+    definitions = compact_manifests()
     if (chart := root / CRDS_CHART).is_dir():
         found.append(Folder(_relative(chart) / "files", definitions, "*"))
     if (operator := root / CHART).is_dir():
@@ -137,11 +136,12 @@ def argocd_cm(script: str) -> str:
 def rbac(rules: Sequence[RbacRule] = RBAC) -> str:
     """The rules as the chart wants them, by where they are granted:
 
-    `watched` for all namespaces, or each that is watched; `cluster` for kinds without a namespace; `narrowed` for such kinds
-    where only some namespaces are watched; `own` for the namespace of the operator.
+    `watched` for all namespaces, or each that is watched; `wide` where all of them are watched; `cluster` for kinds without a
+    namespace; `narrowed` for such kinds where only some namespaces are watched; `own` for the namespace of the operator.
     """
     parts = {
-        "watched": _rules([rule for rule in rules if not rule.own_namespace and not rule.cluster_kind]),
+        "watched": _rules([r for r in rules if not r.own_namespace and not r.cluster_kind and not r.wide]),
+        "wide": _rules([rule for rule in rules if rule.wide]),
         "cluster": _rules([rule for rule in rules if rule.cluster_kind and not rule.narrowed]),
         "narrowed": _rules([rule for rule in rules if rule.cluster_kind and rule.narrowed]),
         "own": _rules([rule for rule in rules if rule.own_namespace]),

@@ -9,6 +9,7 @@ from sovereigncloud.api.base import Key
 from sovereigncloud.commands.applying import applied
 from sovereigncloud.commands.doors import ClusterReads
 from sovereigncloud.engine.store import Store
+from sovereigncloud.kinds.admission_port import Binding
 from sovereigncloud.kinds.errors import MissingSecret
 
 Json = dict[str, Any]
@@ -55,12 +56,20 @@ class ImaginedKubernetes:
             return True
         return False
 
+    async def generate_login(self, namespace: str, name: str, username: str, labels: Mapping[str, str]) -> bool:
+        return await self.create_secret(namespace, name, {"username": username, "password": _MADE_THEN}, labels)
+
     async def generate_credentials(self, namespace: str, name: str, username: str, labels: Mapping[str, str]) -> bool:
         later = dict.fromkeys(("password", "sshPrivateKey", "sshPublicKey"), _MADE_THEN)
         return await self.create_secret(namespace, name, {"username": username, **later}, labels)
 
     async def delete_secret(self, namespace: str, name: str) -> None:
         """What is deleted at the end of a plan is read no more in it."""
+
+    @property
+    def admission(self) -> ImaginedAdmission:
+        """Nothing is bound yet, and nothing is sent."""
+        return ImaginedAdmission()
 
     async def apply(self, manifest: Mapping[str, object]) -> None:
         metadata: Any = manifest["metadata"]
@@ -86,3 +95,20 @@ class ImaginedKubernetes:
         }
         self._put(body)
         self.touched[key] = None
+
+
+class ImaginedAdmission:
+    """The port `Admission`: as before the operator saw a policy. Whether its bindings are there, only a cluster could tell."""
+
+    async def installed(self, policy: str) -> bool:
+        return bool(policy)
+
+    async def binding(self, name: str) -> Binding | None:
+        del name
+        return None
+
+    async def put_binding(self, binding: Binding) -> None:
+        """It would be made then."""
+
+    async def delete_binding(self, name: str) -> None:
+        """As above."""

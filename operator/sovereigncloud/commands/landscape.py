@@ -10,20 +10,47 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
-from sovereigncloud.api import BareMetalServer, HostedInstance, MachineImage, SovereignCloud, VirtualNetwork
+from sovereigncloud.api import (
+    BareMetalServer,
+    ExitPlan,
+    FederatedZone,
+    HostedInstance,
+    InstanceMigration,
+    MachineImage,
+    SecurityGroup,
+    SovereignCloud,
+    Tenant,
+    VirtualNetwork,
+)
 from sovereigncloud.api.base import Key
 from sovereigncloud.engine.examine import AnyController
 from sovereigncloud.engine.store import AnyResource, Store
-from sovereigncloud.kinds.clouds import referred
+from sovereigncloud.kinds.clouds import referred, written_cloud
 from sovereigncloud.kinds.controller import Uses
+from sovereigncloud.kinds.group_observation import declared_clouds as group_clouds
+from sovereigncloud.kinds.group_observation import known_clouds
+from sovereigncloud.kinds.tenancies import key_of
 from sovereigncloud.kinds.vm_observation import bound_cloud, declared_cloud
 
-Json = dict[str, Any]
-
-CLOUD, SERVER, NETWORK, IMAGE, INSTANCE = (
-    kind.crd.kind for kind in (SovereignCloud, BareMetalServer, VirtualNetwork, MachineImage, HostedInstance)
+CLOUD, SERVER, ZONE, NETWORK, IMAGE, GROUP, TENANT, INSTANCE, MOVE, EXIT = (
+    kind.crd.kind
+    for kind in (
+        SovereignCloud,
+        BareMetalServer,
+        FederatedZone,
+        VirtualNetwork,
+        MachineImage,
+        SecurityGroup,
+        Tenant,
+        HostedInstance,
+        InstanceMigration,
+        ExitPlan,
+    )
 )
-ORDER = {kind: number for number, kind in enumerate((CLOUD, SERVER, NETWORK, IMAGE, INSTANCE))}
+ORDER = {
+    kind: number
+    for number, kind in enumerate((CLOUD, SERVER, ZONE, NETWORK, IMAGE, GROUP, TENANT, INSTANCE, MOVE, EXIT))
+}
 
 
 class Landscape:
@@ -68,14 +95,29 @@ class Landscape:
             case BareMetalServer():
                 owners = resource.metadata.owner_references
                 return tuple(Key(CLOUD, namespace, o.name) for o in owners if o.controller and o.kind == CLOUD)
-            case VirtualNetwork():
+            case VirtualNetwork() | FederatedZone():
                 return (referred(resource.spec.cloud_ref, namespace),)
             case MachineImage():
                 return tuple(referred(ref, namespace) for ref in resource.spec.cloud_refs)
+            case SecurityGroup():
+                return tuple(dict.fromkeys((*(group_clouds(resource) or ()), *known_clouds(resource))))
+            case Tenant():
+                return tuple(key_of(cloud.cloud_ref) for cloud in resource.spec.clouds)
+            case InstanceMigration():
+                return (referred(resource.spec.to.cloud_ref, namespace),)
+            case ExitPlan():
+                return self._left_by(resource)
             case HostedInstance():
                 return self._clouds_of_instance(resource)
             case _:
                 return ()
+
+    def _left_by(self, leaving: ExitPlan) -> tuple[Key, ...]:
+        """The clouds that an exit leaves; those of a provider as the operator found them."""
+        named = leaving.spec.from_.cloud_ref
+        if named is not None:
+            return (referred(named, leaving.metadata.namespace),)
+        return tuple(cloud for text in leaving.status.clouds or () if (cloud := written_cloud(text)) is not None)
 
     def _clouds_of_instance(self, instance: HostedInstance) -> tuple[Key, ...]:
         """Where it is, else where it is to be, else the only cloud of its namespace."""
@@ -120,6 +162,15 @@ class Landscape:
         name = resource.spec.source.image
         return name, self._named(name, instance, IMAGE)
 
+    def groups_of(self, instance: Key) -> list[Key]:
+        """The SecurityGroups that filter its cards, those that are there."""
+        resource = self.get(instance)
+        if not isinstance(resource, HostedInstance):
+            return []
+        names = {name: None for card in resource.spec.networks or () for name in card.security_groups or ()}
+        found = (self._named(name, instance, GROUP) for name in names)
+        return [key for key in found if key is not None]
+
     def _named(self, name: str, instance: Key, kind: str) -> Key | None:
         for cloud in self.clouds_of(instance):
             for key in self.members(cloud, kind):
@@ -129,12 +180,12 @@ class Landscape:
         return None
 
     def instances_on(self, key: Key) -> list[Key]:
-        """The instances that use a network or an image."""
+        """The instances that use a network, an image or a security group."""
         found = []
         for instance in self.everything(INSTANCE):
             image = self.image_of(instance)
             used = {k for _, k in self.networks_of(instance)} | ({image[1]} if image else set())
-            if key in used:
+            if key in used or (key.kind == GROUP and key in self.groups_of(instance)):
                 found.append(instance)
         return found
 

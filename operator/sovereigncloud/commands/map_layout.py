@@ -282,7 +282,10 @@ def _looks(state: State) -> str:
 def told(thing: Thing) -> str:
     """What the pointer shows."""
     state = thing.state
-    lines = [f"{short_names().get(thing.key.kind, thing.key.kind)}/{thing.key.name} in {thing.key.namespace}"]
+    lines = [
+        f"{short_names().get(thing.key.kind, thing.key.kind)}/{thing.key.name}"
+        + (f" in {thing.key.namespace}" if thing.key.namespace else "")
+    ]
     lines += [": ".join(filter(None, (state.reason, state.message)))] if state.reason else []
     lines += [state.detail] if state.detail else []
     lines += [f"on {', '.join(thing.networks)}"] if thing.networks else []

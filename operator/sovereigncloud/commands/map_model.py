@@ -9,9 +9,10 @@ from urllib.parse import urlsplit
 from sovereigncloud.api import BareMetalServer, HostedInstance, SovereignCloud
 from sovereigncloud.api.base import Key
 from sovereigncloud.commands.belongings import state_in
-from sovereigncloud.commands.borders import UNKNOWN, Country, city_of, country_of
+from sovereigncloud.commands.borders import UNKNOWN, Country, city_of, country_named, country_of
 from sovereigncloud.commands.condition_words import Health, State, state_of
 from sovereigncloud.commands.landscape import IMAGE, INSTANCE, NETWORK, SERVER, Landscape
+from sovereigncloud.sovereignty.facts import Part
 
 Json = dict[str, Any]
 FORMAT = 1
@@ -144,7 +145,12 @@ def the_map(landscape: Landscape) -> Map:
 
 
 def _countries(cloud: Key, landscape: Landscape) -> tuple[Country, ...]:
-    """Where its servers stand, as OVHcloud says; a cloud elsewhere has not said."""
+    """Where its hosts are, as its status says; before it does, where OVHcloud says that its servers stand."""
+    resource = landscape.get(cloud)
+    told = resource.status.locations if isinstance(resource, SovereignCloud) else None
+    hosts = {one.country or "" for one in told or () if Part.COMPUTE in (one.covers or ())}
+    if hosts:
+        return tuple(sorted(map(country_named, hosts), key=lambda country: country.code))
     regions = {server.status.region for server in _servers(cloud, landscape) if server.status.region}
     found = sorted({country_of(region) for region in regions}, key=lambda country: country.code)
     return tuple(found) or (UNKNOWN,)

@@ -14,7 +14,7 @@ The operator answers on `/metrics` (port 8080, without authentication). [How to 
 Prometheus gets there, and [Alerts](alerts.md) what to do when one fires.
 
 No label holds the name of an object, and values come from closed sets: a thousand machines have as many series as one.
-Only `account` grows, with the clouds and OVHcloud accounts, and its series go when a cloud goes.
+Only `account`, `from` and `to` grow, with the clouds and OVHcloud accounts, and their series go when a cloud goes.
 Besides these there are the metrics of the process: `process_*`, `python_info`, `python_gc_*`.
 
 | metric | type | labels | what it tells |

@@ -69,7 +69,7 @@ def chosen(wanted: Iterable[Named], keys: Iterable[Key], namespace: str) -> tupl
 
 
 def _chosen(one: Named, there: tuple[Key, ...], namespace: str) -> list[Key]:
-    in_scope = [key for key in there if not namespace or key.namespace == namespace]
+    in_scope = [key for key in there if not namespace or key.namespace in ("", namespace)]
     if not one.name:
         return sorted(key for key in in_scope if key.kind == one.kind)
     matching = [key for key in in_scope if key.name == one.name and one.kind in {"", key.kind}]

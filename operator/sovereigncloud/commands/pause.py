@@ -138,7 +138,8 @@ async def _annotate(cluster: Cluster, key: Key, value: str | None) -> None:
         await cluster.annotate(key, {PAUSED: value})
     except Auth as error:
         raise CommandError(
-            f"you may not change {_name(key)} in namespace {key.namespace}: ask for a Role with patch on it"
+            f"you may not change {_name(key)}{f' in namespace {key.namespace}' if key.namespace else ''}: ask for a Role with"
+            " patch on it"
         ) from error
 
 

@@ -18,6 +18,7 @@ _ACTION = {
 }  # fmt: skip
 _DISRUPTION = {
     Disruption.NONE: "dim",
+    Disruption.CONNECTION: "yellow",
     Disruption.RESTART: "yellow",
     Disruption.REBUILD: "red",
     Disruption.DATA_LOSS: "bold red",
@@ -68,7 +69,7 @@ def _object(plan: ObjectPlan) -> RenderableType:
 
 
 def _heading(plan: ObjectPlan) -> Text:
-    line = text(plan.key.kind + " ", "bold") + text(f"{plan.key.namespace}/{plan.key.name}", "bold cyan")
+    line = text(plan.key.kind + " ", "bold") + text("/".join(filter(None, plan.key[1:])), "bold cyan")
     origin = f"composed by {plan.composed_by}" if plan.composed_by else plan.source
     presence = "" if plan.presence is Presence.UNKNOWN else plan.presence.lower()
     return line + text(f"  ({', '.join(filter(None, (presence, origin)))})", "dim")

@@ -36,7 +36,8 @@ from sovereigncloud.engine.watch import ViewWatch
 from sovereigncloud.engine.world import Shared
 from sovereigncloud.kinds.endpoint import generated_secret
 from sovereigncloud.kinds.errors import MissingSecret, NotYet, OutsideError
-from sovereigncloud.kinds.ports import Installation, Installer, InstallState
+from sovereigncloud.kinds.federation_port import FederationChange
+from sovereigncloud.kinds.installer_port import Installation, Installer, InstallState
 from sovereigncloud.kinds.validation_port import Validation, ValidationState
 
 Json = dict[str, Any]
@@ -61,6 +62,12 @@ class NoInstaller:
 
     async def validate(self, wanted: Validation) -> None:
         raise WriteRefusedError(f"the suite for {wanted.installation.cloud} is not started here")
+
+    async def federation(self, change: FederationChange) -> InstallState:  # noqa: ARG002 - as above
+        return InstallState("Absent")
+
+    async def federate(self, change: FederationChange) -> None:
+        raise WriteRefusedError(f"{change.cloud} is not changed here")
 
 
 class Planner:
@@ -153,6 +160,7 @@ class Planner:
             now=self._doors.now,
             watch_of_cloud=_no_watch,
             watch_of_account=_no_watch,
+            own_namespace=settings.namespace,
         )
 
     @property
@@ -212,8 +220,8 @@ class Planner:
         controller = self._doors.controllers[key.kind]
         uses = controller.uses(resource)
         outcome = gate(resource, uses, self._store)
+        missing = uses.cloud is not None and self._store.stored(uses.cloud) is None
         if outcome.phase is not Phase.DONE:
-            missing = uses.cloud is not None and self._store.stored(uses.cloud) is None
             return replace(base, outcome=outcome, failed=missing)
         try:
             world = ReadingWorld(shared, resource, self._views)
@@ -227,7 +235,8 @@ class Planner:
             if self._strict:
                 raise
             return replace(base, outcome=_unexpected(error), failed=True)
-        return self._planned(base, resource, examination)
+        planned = self._planned(base, resource, examination)
+        return replace(planned, failed=planned.failed or (missing and planned.outcome.phase is Phase.BLOCKED))
 
     def _base(self, key: Key) -> ObjectPlan:
         document, live, stored = self._contents.objects.get(key), self._live.get(key), self._store.stored(key)
@@ -272,7 +281,7 @@ class Planner:
             return "paused"
         if policy.management is Management.OBSERVE:
             return "management is Observe"
-        if policy.management is Management.APPROVE:
+        if policy.management is Management.APPROVE or policy.adopting:
             return f"spec.approvedPlan: {digest}"
         return "an earlier step waits for consent"
 

@@ -110,7 +110,8 @@ async def _ask(cluster: Cluster, key: Key, token: str) -> None:
         await cluster.annotate(key, {RECONCILE_REQUESTED_AT: token})
     except Auth as error:
         raise CommandError(
-            f"you may not change {_name(key)} in namespace {key.namespace}: ask for a Role with patch on it"
+            f"you may not change {_name(key)}{f' in namespace {key.namespace}' if key.namespace else ''}: ask for a Role with"
+            " patch on it"
         ) from error
 
 

@@ -93,7 +93,7 @@ async def _release(wanted: _Wanted, context: str | None, kubeconfig: str | None)
     from kubernetes.config import ConfigException  # noqa: PLC0415
 
     from sovereigncloud.kinds import CONTROLLERS  # noqa: PLC0415
-    from sovereigncloud.providers.kubernetes import Connection  # noqa: PLC0415
+    from sovereigncloud.providers.kubernetes_connection import Connection  # noqa: PLC0415
     from sovereigncloud.providers.kubernetes_release import ReleasingKubernetesApi  # noqa: PLC0415
 
     try:

@@ -48,7 +48,8 @@ def _rows(made: Table, node: Node, before: str, below: str, now: datetime, *, na
 
 def _cells(node: Node, before: str, now: datetime, *, namespaces: bool) -> list[Text]:
     state, style = node.state, STYLE[node.state.health]
-    name = f"{node.key.namespace}/{node.key.name}" if namespaces and not before else node.key.name
+    spaced = namespaces and not before and node.key.namespace
+    name = f"{node.key.namespace}/{node.key.name}" if spaced else node.key.name
     label = text(before, "dim") + text(f"{short_names().get(node.key.kind, node.key.kind.lower())}/", _KIND)
     label += text(name, "bold cyan" if not before else "cyan" if node.relation is not Relation.USES else "")
     marks = [word for word, on in (("paused", state.paused), ("deleting", state.deleting)) if on]

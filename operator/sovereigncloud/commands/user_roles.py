@@ -21,8 +21,10 @@ _HEADER = (
 )
 _READ = ("get", "list", "watch")
 _WRITE = ("create", "update", "patch", "delete", "deletecollection")
-_TENANTS = ("HostedInstance",)
+_TENANTS = ("HostedInstance", "InstanceMigration", "ExitPlan")
 """Kinds that a tenant writes; everything else is the platform's."""
+_OFFICERS = ("SovereigntyPolicy", "ProviderProfile")
+"""Kinds that who answers for compliance writes: who is bound by a rule does not write it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ def _rule(group: str, resources: Sequence[str], verbs: Sequence[str]) -> dict[st
 
 
 _EVERY = tuple(kind.crd.kind for kind in KINDS)
+_PLATFORMS = tuple(kind for kind in _EVERY if kind not in _OFFICERS)
 _LOOK_AROUND = (
     _rule("", ("events",), _READ),
     _rule("events.k8s.io", ("events",), _READ),
@@ -51,7 +54,8 @@ _LOOK_AROUND = (
 ROLES: Mapping[str, UserRole] = {
     # Bound in the namespaces of clouds, or cluster-wide.
     "platform-engineer": UserRole((
-        _ours(_EVERY, (*_READ, *_WRITE)),
+        _ours(_PLATFORMS, (*_READ, *_WRITE)),
+        _ours(_OFFICERS, _READ),
         # The installer: its Job, and what its pod says.
         _rule("batch", ("jobs",), _READ),
         _rule("", ("pods", "pods/log"), _READ),
@@ -61,9 +65,11 @@ ROLES: Mapping[str, UserRole] = {
     )),
     "tenant": UserRole((_ours(_TENANTS, _WRITE),), aggregate_to=("admin", "edit")),
     "tenant-view": UserRole((_ours(_EVERY, _READ),), aggregate_to=("admin", "edit", "view")),
-    # Cluster-wide by its nature: what is where, and what happened to it. No Secrets, no machines' logs, nothing written.
+    # Cluster-wide by its nature: what is where, and what happened to it. No Secrets, no machines' logs, nothing written but rules
+    # and facts about providers.
     "sovereignty-officer": UserRole((
         _ours(_EVERY, _READ),
+        _ours(_OFFICERS, _WRITE),
         *_LOOK_AROUND,
         _rule("apiextensions.k8s.io", ("customresourcedefinitions",), _READ),
     )),

@@ -39,7 +39,12 @@ MAX_FACT = 500
 """Characters of what went wrong, in a value of `status.external`."""
 _SHOWS_OUTSIDE = 0.1
 """Seconds in which a read may still show what was before a write (oned: up to 40 ms, observed)."""
-_MAY_HAVE_MADE = frozenset({Action.CREATE, Action.ATTACH, Action.REINSTALL, Action.INSTALL, Action.VERIFY})
+_MAY_HAVE_MADE = frozenset(
+    {
+        Action.CREATE, Action.ATTACH, Action.REINSTALL, Action.INSTALL, Action.VERIFY, Action.BACK_UP,
+        Action.SNAPSHOT, Action.SCHEDULE, Action.RESTORE,
+    }
+)  # fmt: skip
 """What would be there twice if it was done again before a lost one took effect; the record of a one-time request would
 be overwritten by an older one that is late."""
 _MAKES = frozenset({Action.CREATE, Action.DELETE})
@@ -125,7 +130,7 @@ class Actor:
             return failed
         if track.must_look_again(steps):
             after = max(track.trust_after - self._shared.clock(), 0.0) + 0.05
-            message = "what was asked for before the operator started may still take effect"
+            message = "what was asked for before may still take effect"
             return waiting(Reason.OBSERVING, message, after=after, available=True)
         if track.must_not_interrupt(steps, self._shared.clock()):
             message = "an interruption that was asked for before may still take effect: it is not asked for again yet"
@@ -274,6 +279,8 @@ class Actor:
             now = self._shared.clock()
             lost = unanswered and step.action in _MAY_HAVE_MADE
             track.trust_after = max(track.trust_after, now + (self._grace if lost else _SHOWS_OUTSIDE))
+            if unanswered:
+                track.unanswered_until = now + self._grace
             if unanswered and step.disruption in INTERRUPTS:
                 track.interrupts_from = now + self._grace
         outcome = "failed" if failed else "done"

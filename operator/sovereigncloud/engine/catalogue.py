@@ -2,8 +2,8 @@
 
 Names follow Prometheus: base units, `_total` for what only grows, times of day as `_timestamp_seconds`. No label holds
 the name of an object, and every value comes from a closed set, so that the number of series does not grow with the
-number of objects. `account` is the one exception: it grows with the clouds and OVHcloud accounts, and a cloud's series
-go with it.
+number of objects. `account`, and `from` and `to`, are the exceptions: they grow with the clouds and OVHcloud accounts, and a
+cloud's series go with it.
 """
 
 from __future__ import annotations
@@ -62,6 +62,7 @@ CONDITIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "Paused": ("True", "False"),
     }
 )
+COMPLIANCE = ("True", "False", "Unknown")
 LABELS: Mapping[str, str] = MappingProxyType(
     {
         "account": "Whose calls: the SovereignCloud (OpenNebula) or the Secret (OVHcloud), as namespace/name; "
@@ -70,16 +71,23 @@ LABELS: Mapping[str, str] = MappingProxyType(
         "api": "Who is asked: " + ", ".join(Api) + ".",
         "code": "What was answered: a status of HTTP, OpenNebula's word for it (success, authentication, authorization, "
         "no_exists, action, xml_rpc_api, internal, allocate, locked, replication, fault), or none.",
+        "compliant": "Whether objects meet all that the policies that bind them ask for: "
+        + ", ".join(COMPLIANCE)
+        + ".",
         "condition": "A type of condition: " + ", ".join(CONDITIONS) + ".",
         "endpoint": "Which endpoint, without names and ids: a verb and a resource of Kubernetes, a method of OpenNebula, "
         "a method and a path of OVHcloud with {} for what it names.",
+        "from": "Whose front-end asks: a SovereignCloud, as namespace/name.",
         "kind": "A kind of this group: " + ", ".join(kind.crd.kind for kind in KINDS) + ".",
         "lane": "user (somebody changed an object) or recheck.",
         "outcome": "What a reconcile came to: " + ", ".join(OUTCOMES) + ".",
+        "ready": "Whether it could be done now: True or False.",
         "reason": "Of the condition Stalled: one of those in Troubleshooting, or Other.",
         "resource": "A resource of Kubernetes, with its subresource.",
         "result": "done or failed.",
+        "server": "Number of a server in its zone; -1: it is the only one.",
         "status": "Of a condition: True, False or Unknown. A condition that is not there counts as False.",
+        "to": "Which SovereignCloud answers, as namespace/name.",
         "verb": "Of a request to Kubernetes: create, update, patch, delete.",
         "version": "Of the operator.",
     }
@@ -183,10 +191,59 @@ SWEPT = Family(
 FAILED_READS = Family(
     "sovereign_sweep_failed_reads", Shape.GAUGE, "How often in a row an account could not be read.", ("api", "account")
 )
+LATENCY = Family(
+    "sovereign_cloud_latency_seconds",
+    Shape.GAUGE,
+    "The quickest of the last small calls to a cloud, from where the operator runs.",
+    ("account",),
+)
+SITE_LATENCY = Family(
+    "sovereign_site_latency_seconds",
+    Shape.GAUGE,
+    "One round trip from the front-end of a cloud to where another one of its namespace answers. Absent where the operator may not"
+    " log in at the first, or sshd there forwards nothing.",
+    ("from", "to"),
+)
 BRAKES = Family(
     "sovereign_brakes_held_changes",
     Shape.GAUGE,
     "Changes of an account that the brakes hold until a person approves them.",
+    ("account",),
+)
+ZONE_TERM = Family(
+    "sovereign_zone_raft_term",
+    Shape.GAUGE,
+    "Term of a server among those of its zone: it grows with each election.",
+    ("account", "server"),
+)
+ZONE_LOG = Family(
+    "sovereign_zone_raft_log_index",
+    Shape.GAUGE,
+    "Last record in the log of a server. Above its commit index for long, it has no majority.",
+    ("account", "server"),
+)
+ZONE_COMMIT = Family(
+    "sovereign_zone_raft_commit_index", Shape.GAUGE, "Last record that a majority has.", ("account", "server")
+)
+ZONE_FEDLOG = Family(
+    "sovereign_zone_federation_log_index",
+    Shape.GAUGE,
+    "Last record of the federation that a server has; -1: it is in none.",
+    ("account", "server"),
+)
+ZONE_LAG = Family(
+    "sovereign_zone_lag_records",
+    Shape.GAUGE,
+    "Records of the federation that a slave lacked when it was read last.",
+    ("account",),
+)
+MACHINES = Family(
+    "sovereign_cloud_machines", Shape.GAUGE, "Machines in a cloud, those that people made included.", ("account",)
+)
+MOVABLE = Family(
+    "sovereign_cloud_movable_machines",
+    Shape.GAUGE,
+    "Machines of a cloud that could leave it now, within policies, quotas and room.",
     ("account",),
 )
 OBJECTS = Family("sovereign_objects", Shape.GAUGE, "Objects that the operator keeps.", ("kind",))
@@ -205,12 +262,38 @@ DRIFT_SINCE = Family(
     "Since when the oldest difference stands that the operator is to correct. Absent where there is none.",
     ("kind",),
 )
+FAILOVER_READY = Family(
+    "sovereign_failover_machines",
+    Shape.GAUGE,
+    "Machines with spec.continuity, by whether they could start elsewhere were their cloud lost.",
+    ("ready",),
+)
+COPY_AGE = Family(
+    "sovereign_instance_copy_age_seconds",
+    Shape.GAUGE,
+    "Of the machines with spec.continuity that have a copy outside their cloud: the age of the newest copy of the one whose is"
+    " oldest. Absent where there is none.",
+)
+FAILED_OVER = Family(
+    "sovereign_instance_last_failover_timestamp_seconds",
+    Shape.GAUGE,
+    "When a machine was last started elsewhere, since its cloud was lost. Absent where none was.",
+)
+POLICY_OBJECTS = Family(
+    "sovereign_policy_objects",
+    Shape.GAUGE,
+    "Objects that a SovereigntyPolicy binds, by whether they meet all that is asked of them.",
+    ("kind", "compliant"),
+)
 
 FAMILIES = (
     BUILD, LEASE, WATCHED,
     RECONCILES, IN_FLIGHT, OLDEST, QUEUE, QUEUE_WAIT,
     STEPS, STEP_TIME,
     REQUESTS, RETRIES, REQUEST_TIME, WRITES, BUDGET, BUDGET_SIZE, HELD_OFF, BREAKER,
-    SWEEPS, SWEPT, FAILED_READS, BRAKES,
-    OBJECTS, BY_CONDITION, STALLED, DRIFT, DRIFT_SINCE,
+    SWEEPS, SWEPT, FAILED_READS, LATENCY, SITE_LATENCY, BRAKES,
+    ZONE_TERM, ZONE_LOG, ZONE_COMMIT, ZONE_FEDLOG, ZONE_LAG,
+    MACHINES, MOVABLE,
+    OBJECTS, BY_CONDITION, STALLED, DRIFT, DRIFT_SINCE, POLICY_OBJECTS,
+    FAILOVER_READY, COPY_AGE, FAILED_OVER,
 )  # fmt: skip

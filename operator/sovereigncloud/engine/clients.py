@@ -10,7 +10,9 @@ from time import monotonic
 
 from sovereigncloud.engine.redaction import redact
 from sovereigncloud.kinds.errors import MissingSecret
-from sovereigncloud.kinds.ports import Kubernetes, OpenNebula, Ovh
+from sovereigncloud.kinds.kubernetes_port import Kubernetes
+from sovereigncloud.kinds.opennebula_port import OpenNebula
+from sovereigncloud.kinds.ovh_port import Ovh
 
 SECRET_AGE = 60.0
 """Seconds that a Secret read from the API server is used: rotation takes effect within this, without a restart."""
@@ -58,16 +60,18 @@ class Clients:
         """A credential was refused: read the Secret again the next time, it may have been rotated."""
         self._secrets.pop((namespace, name), None)
 
-    async def open_nebula(self, endpoint: str, namespace: str, secret: str, ca_secret: str = "") -> OpenNebula:
-        """Raises MissingSecret when the Secret or a key in it is missing."""
+    async def open_nebula(
+        self, endpoint: str, namespace: str, secret: str, ca_secret: str = "", ca_namespace: str = ""
+    ) -> OpenNebula:
+        """Raises MissingSecret when the Secret or a key in it is missing. `ca_namespace`: of the CA, where it is another."""
         values = await self.secret(namespace, secret)
         username, password = (self._need(values, key, namespace, secret) for key in ("username", "password"))
         authority = ""
         if ca_secret:
-            found = await self.secret(namespace, ca_secret)
+            found = await self.secret(ca_namespace or namespace, ca_secret)
             # A front-end's own certificate stands there without an authority if a public one signed it.
             if "tls.crt" not in found or found.get("ca.crt"):
-                authority = self._need(found, "ca.crt", namespace, ca_secret)
+                authority = self._need(found, "ca.crt", ca_namespace or namespace, ca_secret)
         digest = _digest({"u": username, "p": password, "c": authority})
         known = self._open_nebula.get((endpoint, f"{namespace}/{secret}"))
         if known is None or known[0] != digest:

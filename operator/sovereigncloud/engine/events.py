@@ -136,7 +136,10 @@ def _body(resource: AnyResource, kind: str, reason: str, message: str) -> Json:
     return {
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"name": f"{metadata.name[:200]}.{uuid.uuid4().hex[:16]}", "namespace": metadata.namespace},
+        "metadata": {
+            "name": f"{metadata.name[:200]}.{uuid.uuid4().hex[:16]}",
+            "namespace": metadata.namespace or "default",
+        },
         "involvedObject": {
             "apiVersion": API_VERSION,
             "kind": resource.crd.kind,

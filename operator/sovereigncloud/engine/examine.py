@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
 from typing import Any, cast
 
 from sovereigncloud.api import SovereignCloud
@@ -18,12 +19,14 @@ from sovereigncloud.core.conditions import (
     merge_patch,
     plain,
     plan_status,
+    says,
     timestamp,
 )
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, blocked
 from sovereigncloud.core.plan import Plan, Step
 from sovereigncloud.core.policy import Decision, Policy, decide, stricter
 from sovereigncloud.engine.store import AnyResource, Store
+from sovereigncloud.kinds.clouds import no_such
 from sovereigncloud.kinds.controller import OWN_CONDITIONS, Controller, Uses, World
 
 Json = dict[str, Any]
@@ -49,7 +52,14 @@ class Examination:
 
 
 async def examine(
-    controller: AnyController, resource: AnyResource, world: World, store: Store, *, begun: tuple[Step, ...] = ()
+    controller: AnyController,
+    resource: AnyResource,
+    world: World,
+    store: Store,
+    *,
+    begun: tuple[Step, ...] = (),
+    uses: Uses | None = None,
+    now: datetime | None = None,
 ) -> Examination:
     """Observe, plan, decide. Raises what the observation raises.
 
@@ -59,16 +69,31 @@ async def examine(
         world: what the controller may see.
         store: for what it refers to.
         begun: the steps of an approved plan that is being carried out.
+        uses: what it refers to, where that was asked already.
+        now: the time, where that was asked already.
     """
     observed = await controller.observe(resource, world)
-    plan = controller.plan(resource, observed, world.now)
-    policy = policy_of(resource, controller.uses(resource), store)
+    plan = controller.plan(resource, observed, world.now if now is None else now)
+    policy = policy_of(resource, controller.uses(resource) if uses is None else uses, store)
     if begun:
         policy = replace(policy, begun=begun)
     decision = decide(plan, policy)
-    if decision.outcome.phase is Phase.DONE and not decision.steps and is_being_taken_over(resource, store):
+    looks = policy.management is Management.OBSERVE or policy.paused
+    if (
+        decision.outcome.phase is Phase.DONE
+        and not decision.steps
+        and is_being_taken_over(resource, store)
+        and not (looks and _is_adopted_by_id(resource))
+    ):
         decision = replace(decision, outcome=decision.outcome.with_facts(**{TAKEN_OVER: "yes"}))
     return Examination(plan, decision, controller.status(resource, observed))
+
+
+def at_rest(examination: Examination) -> bool:
+    """Whether all is as declared: nothing to do, nothing that differs, nothing waited for."""
+    decision = examination.decision
+    idle = not (decision.steps or decision.drift or decision.release or examination.plan.absent)
+    return idle and decision.outcome.phase is Phase.DONE
 
 
 def policy_of(resource: AnyResource, uses: Uses, store: Store) -> Policy:
@@ -77,13 +102,16 @@ def policy_of(resource: AnyResource, uses: Uses, store: Store) -> Policy:
     above = [store.get(uses.cloud) if uses.cloud else None, owner]
     wishes = [resource.spec.management, *(a.spec.management for a in above if a is not None)]
     management = stricter(*wishes)
+    taken_over = is_being_taken_over(resource, store)
+    adopting = taken_over and _is_adopted_by_id(resource)
     return Policy(
         management=management,
         approved_plan=resource.spec.approved_plan or "",
-        salt="" if management is Management.MANAGE and not resource.paused else _salt(resource),
+        salt="" if management is Management.MANAGE and not (resource.paused or adopting) else _salt(resource),
         paused=resource.paused,
-        settled=resource.settled or is_being_taken_over(resource, store),
+        settled=resource.settled or taken_over,
         deleting=resource.deleting,
+        adopting=adopting,
         # What a cloud says of drift holds for what it composed, which has no manifest of its own to say it in.
         drift_policy=resource.spec.drift_policy or (owner.spec.drift_policy if owner else None),
     )
@@ -93,9 +121,23 @@ def is_being_taken_over(resource: AnyResource, store: Store) -> bool:
     """Whether it is an adopted cloud, or composed by one, that was never as declared yet: it stood before its manifest,
     so what differs is drift from the first look on, and driftPolicy says what becomes of it.
     """
-    owner = owner_of(resource, store)
-    adopts = any(_adopts(one) for one in (resource, owner))
-    return adopts and not resource.deleting and TAKEN_OVER not in resource.external
+    if resource.deleting or TAKEN_OVER in resource.external:
+        return False
+    return _is_adopted_by_id(resource) or _adopts(resource) or _adopts(owner_of(resource, store))
+
+
+def _is_adopted_by_id(resource: AnyResource) -> bool:
+    fields = _fields(cast(Hashable, type(resource.spec)))
+    if "adopt" in fields and resource.spec.adopt is not None:
+        return True
+    refs = resource.spec.cloud_refs if "cloud_refs" in fields else None
+    return refs is not None and any(getattr(one, "adopt", None) is not None for one in refs)
+
+
+@cache
+def _fields(spec: Any) -> frozenset[str]:
+    """Of a spec: pydantic takes long to say that there is no such attribute, and to list those that there are."""
+    return frozenset(spec.model_fields)
 
 
 def _adopts(resource: AnyResource | None) -> bool:
@@ -126,10 +168,11 @@ def gate(resource: AnyResource, uses: Uses, store: Store) -> Outcome:
     if uses.cloud is None:
         return DONE
     cloud = store.get(uses.cloud)
+    if uses.elsewhere and not getattr(cloud and cloud.status, "endpoint", None) and _others_answer(uses.cloud, store):
+        return DONE
     if cloud is None:
-        there = store.stored(uses.cloud) is not None
-        remedy = "has a spec that cannot be read" if there else "does not exist: create it, or correct the reference"
-        return blocked(f"{uses.cloud} {remedy}")
+        unread = store.stored(uses.cloud) is not None
+        return blocked(f"{uses.cloud} has a spec that cannot be read" if unread else no_such(uses.cloud))
     if cloud.deleting and not resource.finalized:
         return blocked(f"{uses.cloud} is being deleted: nothing new is made in it")
     if not getattr(cloud.status, "endpoint", None):
@@ -137,6 +180,11 @@ def gate(resource: AnyResource, uses: Uses, store: Store) -> Outcome:
         why = f" ({ready.reason}: {ready.message})" if ready and ready.message else ""
         return blocked(f"waits for {uses.cloud} to answer{why}")
     return DONE
+
+
+def _others_answer(cloud: Key, store: Store) -> bool:
+    others = (store.get(key) for key in store.keys(SovereignCloud.crd.kind) if key != cloud)
+    return any(isinstance(one, SovereignCloud) and one.status.endpoint for one in others)
 
 
 def _in_use(resource: AnyResource, store: Store) -> Outcome:
@@ -219,7 +267,7 @@ def status_patch(
         # An absence that nobody confirmed says nothing of drift, and what was said stays: else the object would look as
         # if it had never been there, and would be made anew although driftPolicy only reports.
         drift = None
-    wanted: Json = {**previous, "observedGeneration": subject.generation}
+    wanted: Json = {"observedGeneration": subject.generation}
     wanted["conditions"] = conditions(
         outcome,
         drift,
@@ -242,7 +290,10 @@ def status_patch(
         wanted["lastHandledReconcileAt"] = subject.asked
     if approved:
         wanted["lastApprovedPlan"] = approved
-    return merge_patch(previous, plain(wanted))
+    if says(previous, wanted):
+        return {}
+    kept = {k: v for k, v in previous.items() if k not in wanted and v is not None}
+    return merge_patch(previous, {**kept, **plain(wanted)})
 
 
 def said(examination: Examination) -> Outcome:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from time import time
 from typing import Any, Protocol, runtime_checkable
 
 from sovereigncloud.api import KINDS
@@ -12,11 +13,14 @@ from sovereigncloud.api.base import Key
 from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.brakes import Verdict
 from sovereigncloud.engine import catalogue
-from sovereigncloud.engine.catalogue import CONDITIONS, OTHER, Api, Family
+from sovereigncloud.engine.borders import JUDGED
+from sovereigncloud.engine.catalogue import COMPLIANCE, CONDITIONS, OTHER, Api, Family
 from sovereigncloud.engine.metrics import Sample
-from sovereigncloud.engine.store import Standing
+from sovereigncloud.engine.standing import Standing
+from sovereigncloud.engine.store import Store
 from sovereigncloud.engine.watch import ViewWatch
 from sovereigncloud.engine.workqueue import Lane
+from sovereigncloud.kinds.opennebula_view import CloudView
 
 _KINDS = tuple(kind.crd.kind for kind in KINDS)
 _REASONS = frozenset(Reason)
@@ -71,6 +75,8 @@ class Now:
         accounts: what is read.
         verdicts: of the brakes, by cloud or object.
         standings: how many objects of a kind stand how.
+        distances: seconds from one site to another.
+        exits: by cloud, how many of its machines could leave, and how many there are.
     """
 
     holds_lease: bool
@@ -80,6 +86,8 @@ class Now:
     accounts: Iterable[Account]
     verdicts: Iterable[tuple[Key, Verdict]]
     standings: Counter[tuple[str, Standing]]
+    distances: Mapping[tuple[Key, Key], float] = field(default_factory=dict)
+    exits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 def gauges(look: Callable[[], Now]) -> Callable[[], Mapping[Family, Iterable[Sample]]]:
@@ -87,9 +95,28 @@ def gauges(look: Callable[[], Now]) -> Callable[[], Mapping[Family, Iterable[Sam
 
     def families() -> Mapping[Family, Iterable[Sample]]:
         now = look()
-        return {**_process(now), **_accounts(now), **_objects(now.standings)}
+        return {**_process(now), **_accounts(now), **_exits(now), **_objects(now.standings)}
 
     return families
+
+
+def exits_of(store: Store) -> Mapping[str, tuple[int, int]]:
+    """As the clouds say."""
+    found: dict[str, tuple[int, int]] = {}
+    for key in sorted(store.keys("SovereignCloud")):
+        stored = store.stored(key)
+        told = str((stored.body().get("status") or {}).get("exit") or "") if stored is not None else ""
+        movable, _, machines = told.partition("/")
+        if movable.isdigit() and machines.isdigit():
+            found[_cloud(key)] = (int(movable), int(machines))
+    return found
+
+
+def _exits(now: Now) -> Mapping[Family, Iterable[Sample]]:
+    return {
+        catalogue.MACHINES: [((cloud,), machines) for cloud, (_, machines) in now.exits.items()],
+        catalogue.MOVABLE: [((cloud,), movable) for cloud, (movable, _) in now.exits.items()],
+    }
 
 
 def _process(now: Now) -> Mapping[Family, Iterable[Sample]]:
@@ -114,8 +141,41 @@ def _accounts(now: Now) -> Mapping[Family, Iterable[Sample]]:
         catalogue.BREAKER: [(labels, float(allowance.refused)) for labels, allowance in limited],
         catalogue.SWEPT: [((a.api, a.name), a.watch.swept_at) for a in accounts],
         catalogue.FAILED_READS: [((a.api, a.name), a.watch.failures) for a in accounts],
+        catalogue.LATENCY: [((a.name,), ms / 1000) for a in accounts if (ms := _latency(a)) is not None],
+        catalogue.SITE_LATENCY: [
+            ((_cloud(one), _cloud(other)), s) for (one, other), s in sorted(now.distances.items())
+        ],
         catalogue.BRAKES: [((name,), number) for name, number in sorted(held.items())],
+        **_zones(accounts),
     }
+
+
+def _zones(accounts: Iterable[Account]) -> Mapping[Family, Iterable[Sample]]:
+    """How far the servers of federated clouds are, as they said when they were read last."""
+    views = ((account.name, account.watch.view) for account in accounts if account.api is Api.OPENNEBULA)
+    found = [(name, view.federation) for name, view in views if view is not None and view.federation is not None]
+    rafts = [
+        ((name, str(one.server.id)), one.raft)
+        for name, federation in found
+        for one in federation.answers
+        if one.raft is not None
+    ]
+    return {
+        catalogue.ZONE_TERM: [(labels, raft.term) for labels, raft in rafts],
+        catalogue.ZONE_LOG: [(labels, raft.log_index) for labels, raft in rafts],
+        catalogue.ZONE_COMMIT: [(labels, raft.commit) for labels, raft in rafts],
+        catalogue.ZONE_FEDLOG: [(labels, raft.fed_index) for labels, raft in rafts],
+        catalogue.ZONE_LAG: [
+            ((name,), federation.in_step.lag)
+            for name, federation in found
+            if federation.in_step is not None and federation.in_step.master
+        ],
+    }
+
+
+def _latency(account: Account) -> float | None:
+    view = account.watch.view
+    return view.latency if isinstance(view, CloudView) else None
 
 
 def _cloud(key: Key) -> str:
@@ -124,12 +184,20 @@ def _cloud(key: Key) -> str:
 
 def _objects(standings: Counter[tuple[str, Standing]]) -> Mapping[Family, Iterable[Sample]]:
     numbers, fields, since = Counter[str](), Counter[str](), dict[str, float]()
+    judged = Counter[tuple[str, str]]()
+    ready, copied, failed_over = Counter[str](), list[float](), list[float]()
     conditions, reasons = Counter[tuple[str, str, str]](), Counter[tuple[str, str]]()
     for (kind, standing), number in standings.items():
         numbers[kind] += number
         fields[kind] += number * standing.fields
         if standing.since:
             since[kind] = min(standing.since, since.get(kind, standing.since))
+        if standing.failover:
+            ready["True" if standing.failover == "True" else "False"] += number
+            copied += [standing.copied] if standing.copied else []
+            failed_over += [standing.failed_over] if standing.failed_over else []
+        if standing.compliant in COMPLIANCE:
+            judged[kind, standing.compliant] += number
         if standing.stalled:
             reasons[kind, standing.stalled if standing.stalled in _REASONS else OTHER] += number
         for condition, status in _conditions(standing):
@@ -142,6 +210,10 @@ def _objects(standings: Counter[tuple[str, Standing]]) -> Mapping[Family, Iterab
             for condition, statuses in CONDITIONS.items()
             for status in statuses
         ],
+        catalogue.POLICY_OBJECTS: [((kind, one), judged[kind, one]) for kind in JUDGED for one in COMPLIANCE],
+        catalogue.FAILOVER_READY: [((one,), ready[one]) for one in ("True", "False")],
+        catalogue.COPY_AGE: [((), max(time() - min(copied), 0.0))] if copied else [],
+        catalogue.FAILED_OVER: [((), max(failed_over))] if failed_over else [],
         catalogue.STALLED: sorted(reasons.items()),
         catalogue.DRIFT: [((kind,), fields[kind]) for kind in _KINDS],
         catalogue.DRIFT_SINCE: [((kind,), at) for kind, at in sorted(since.items())],

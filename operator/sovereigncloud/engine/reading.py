@@ -6,34 +6,52 @@ Reads are listed, everything else is refused, so that a verb that a port gains l
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from time import monotonic
 from typing import Any, TypeVar, cast
 
 from sovereigncloud.api.base import Key
 from sovereigncloud.engine.clients import OpenNebulaFactory, OvhFactory
 from sovereigncloud.engine.store import AnyResource
-from sovereigncloud.engine.world import ObjectWorld, Shared
+from sovereigncloud.engine.world import ObjectWorld, Shared, view_of
 from sovereigncloud.kinds.errors import OutsideError
-from sovereigncloud.kinds.ports import AccountView, CloudView, Installer, Kubernetes, OpenNebula, Ovh
+from sovereigncloud.kinds.installer_port import Installer
+from sovereigncloud.kinds.kubernetes_port import Kubernetes
+from sovereigncloud.kinds.opennebula_port import OpenNebula
+from sovereigncloud.kinds.opennebula_view import CloudView
+from sovereigncloud.kinds.ovh_port import AccountView, Ovh
 
-OPENNEBULA_READS = frozenset({"front", "login", "view", "vm", "apps"})
+OPENNEBULA_READS = frozenset({"front", "login", "view", "vm", "apps", "particulars"})
 OVH_READS = frozenset(
     {
         "view", "server", "interfaces", "disk_groups", "compatible_systems", "template", "reinstall_tasks",
         "install_progress", "block", "rights", "inventory",
     }
 )  # fmt: skip
-VRACKS_READS = frozenset({"eligible", "regions"})
+VRACKS_READS = frozenset({"eligible", "regions", "standing"})
 ZONES_READS = frozenset({"reverses", "zone", "records"})
 ORDERS_READS = frozenset(
     {
         "catalogue", "stock", "carts", "cart", "quote", "orders", "status", "bill", "lines", "payment_method", "renewal",
     }
 )  # fmt: skip
-INNER_READS = {"vracks": VRACKS_READS, "zones": ZONES_READS, "orders": ORDERS_READS}
+POWER_READS = frozenset({"boot_of_type", "reboots"})
+INNER_READS = {"power": POWER_READS, "vracks": VRACKS_READS, "zones": ZONES_READS, "orders": ORDERS_READS}
 """Of the ports in the port of OVHcloud that also write."""
-INSTALLER_READS = frozenset({"state", "validation"})
+ONE_INNER_READS: Mapping[str, frozenset[str]] = {
+    "security_groups": frozenset(),
+    "addresses": frozenset(),
+    "storage": frozenset({"scheduled"}),
+    "moves": frozenset({"apps"}),
+    "tenancy": frozenset({"view"}),
+    "zones": frozenset({"federation", "raft", "vdc_parts"}),
+    "parts": frozenset({"marketplaces", "shown"}),
+}
+"""Of the ports in the port of OpenNebula that also write."""
+INSTALLER_READS = frozenset({"state", "validation", "federation"})
 KUBERNETES_READS = frozenset({"secret"})
+INNER_KUBERNETES_READS = {"admission": frozenset({"installed", "binding"})}
+"""Of the ports in the port of Kubernetes that also write."""
 
 ViewT = TypeVar("ViewT", CloudView, AccountView)
 PortT = TypeVar("PortT")
@@ -68,7 +86,7 @@ def only_reads(
 
 def reading_open_nebula(factory: OpenNebulaFactory) -> OpenNebulaFactory:
     """Clients that only read."""
-    return lambda *where: only_reads(factory(*where), OPENNEBULA_READS, "OpenNebula")
+    return lambda *where: only_reads(factory(*where), OPENNEBULA_READS, "OpenNebula", ONE_INNER_READS)
 
 
 def reading_ovh(factory: OvhFactory) -> OvhFactory:
@@ -104,21 +122,34 @@ class ReadingWorld(ObjectWorld):
 
     @property
     def kubernetes(self) -> Kubernetes:
-        return only_reads(self._shared.kubernetes, KUBERNETES_READS, "Kubernetes")
+        return only_reads(self._shared.kubernetes, KUBERNETES_READS, "Kubernetes", INNER_KUBERNETES_READS)
 
     @property
     def installer(self) -> Installer:
         return only_reads(self._shared.installer, INSTALLER_READS, "the installer")
+
+    async def has_secret(self, namespace: str, name: str) -> bool | None:
+        """None also where who looks may not read it."""
+        try:
+            return await super().has_secret(namespace, name)
+        except OutsideError:
+            return None
+
+    def _is_the_administrators(self, cloud: Key, vm: int | None, security_group: int | None) -> bool:  # noqa: ARG002 - nothing is written here
+        return False
 
     @property
     def admitted(self) -> bool:
         """Always: asking by id is a read, and the brakes hold only what would be done about the answer."""
         return True
 
+    def silent_since(self, cloud: Key) -> datetime | None:  # noqa: ARG002 - who looks once knows of no row of failures
+        return None
+
     async def view(self, cloud: Key) -> CloudView:
         async def read(began: float) -> CloudView:
             client: OpenNebula = await self.open_nebula(cloud)
-            return await client.view(began)
+            return await view_of(client, cloud, self._shared.store, began, self.open_nebula, self.allows_plain_http)
 
         return await self._views.get(cloud, read, CloudView)
 

@@ -16,12 +16,22 @@ from sovereigncloud.api.base import RECONCILE_REQUESTED_AT, DeletionPolicy, Key,
 from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, stalled, waiting
 from sovereigncloud.engine.actor import LOOK_FIRST, Actor, Scope
-from sovereigncloud.engine.examine import AnyController, Examination, Subject, examine, gate, policy_of, status_patch
+from sovereigncloud.engine.examine import (
+    AnyController,
+    Examination,
+    Subject,
+    at_rest,
+    examine,
+    gate,
+    policy_of,
+    status_patch,
+)
 from sovereigncloud.engine.guards import Guards, ObjectWriter
 from sovereigncloud.engine.outcomes import outcome_of
 from sovereigncloud.engine.preflight import Preflight
 from sovereigncloud.engine.store import AnyResource
 from sovereigncloud.engine.tracks import Track
+from sovereigncloud.engine.unchanged import Notes
 from sovereigncloud.engine.watch import BeingReadError
 from sovereigncloud.engine.world import ObjectWorld, Shared
 from sovereigncloud.kinds.errors import Auth, MissingSecret, NotFound, NotYet, OutsideError
@@ -31,6 +41,24 @@ Json = dict[str, Any]
 
 _LOOK_AGAIN = 2.0
 """Seconds until something under way is looked at again that no view shows."""
+# Conditions that are told when they become true, by which reason; none: their own.
+_WARNINGS: Mapping[tuple[str, str], Reason | None] = {
+    ("Drifted", "True"): Reason.DRIFT_DETECTED,
+    ("Stalled", "True"): None,
+    ("Verified", "False"): None,
+    ("Compliant", "False"): None,
+    ("Compliant", "Unknown"): None,
+    ("Satisfiable", "False"): None,
+}
+_NEWS: Mapping[tuple[str, str], Reason | None] = {
+    ("Verified", "True"): None,
+    ("Ready", "True"): Reason.READY,
+    ("Compliant", "True"): None,
+}
+_ONLY_ONCE = frozenset({("Ready", "True"), ("Compliant", "True")})
+"""Not again where only the reason is another."""
+
+_MOVE = "InstanceMigration"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +131,13 @@ class Reconciler:
 
     async def _look_and_act(self, scope: Scope) -> Result:
         key = scope.resource.key
-        outcome = gate(scope.resource, scope.uses, self._shared.store)
+        notes, scope.track.basis = self._shared.notebook.begin(), None
+        outcome = gate(scope.resource, scope.uses, notes.store)
         examination: Examination | None = None
         failed = False
         if outcome.phase is Phase.DONE:
             try:
-                examination = await self._examine(scope)
+                examination = await self._examine(scope, notes)
             except (NotYet, MissingSecret, OutsideError) as error:
                 if isinstance(error, Auth):
                     self._shared.distrust(scope.resource, scope.uses)
@@ -133,20 +162,30 @@ class Reconciler:
         outcome = self._settle(scope, outcome)
         await self._write_status(scope, outcome, examination)
         await self._guards.drop(scope.resource, scope.uses, scope.track)
+        self._note(scope, outcome, examination, notes)
         return Result(outcome, failed=failed)
 
-    async def _examine(self, scope: Scope) -> Examination:
+    async def _examine(self, scope: Scope, notes: Notes) -> Examination:
         approval, generation, steps = scope.track.approval
         same = (approval, generation) == (scope.resource.spec.approved_plan, scope.resource.metadata.generation)
         begun = steps if approval and same else ()
-        return await examine(scope.controller, scope.resource, scope.world, self._shared.store, begun=begun)
+        world, now = notes.world(scope.world), notes.time(self._shared.now())
+        return await examine(scope.controller, scope.resource, world, notes.store, begun=begun, now=now)
+
+    def _note(self, scope: Scope, outcome: Outcome, examination: Examination | None, notes: Notes) -> None:
+        """What was found as declared needs no second comparison by the next sweep, which finds thousands like it after a
+        start. Noted for the version that was looked at: where status was written, a sweep compares it again.
+        """
+        if examination is not None and at_rest(examination) and outcome.phase is Phase.DONE:
+            scope.track.basis = self._shared.notebook.basis(notes, scope.resource.metadata.resource_version)
 
     async def _hold_again(self, scope: Scope) -> None:
         """The finalizer of what was made before may be gone: another release let go of it, a replace from Git or a restored
         backup did. Without it a deletion would leave what is outside to nobody.
         """
         resource, stored = scope.resource, self._shared.store.stored(scope.resource.key)
-        ends = bool(resource.external) and resource.deletion_policy is DeletionPolicy.DELETE
+        lets_go = getattr(resource, "adopted", False)  # its marks are to be taken off
+        ends = bool(resource.external) and (resource.deletion_policy is DeletionPolicy.DELETE or lets_go)
         if not ends or stored is None or stored.finalized or stored.deleting:
             return
         policy = policy_of(resource, scope.uses, self._shared.store)
@@ -154,7 +193,11 @@ class Reconciler:
             await self._guards.hold(resource, scope.uses, scope.track)
 
     def _may_still_appear(self, scope: Scope) -> bool:
-        """Whether what a process before this one asked for may still be made, so that nobody would end it."""
+        """Whether what a process before this one asked for may still be made, so that nobody would end it. A move takes away
+        what it made on its way whatever its policy is, which speaks of the machine that was left.
+        """
+        if scope.resource.crd.kind == _MOVE:
+            return scope.track.looked_before_an_answer()
         return scope.resource.deletion_policy is DeletionPolicy.DELETE and scope.track.looked_too_early()
 
     async def _follow(self, scope: Scope, examination: Examination) -> Outcome:
@@ -162,7 +205,7 @@ class Reconciler:
         if not examination.decision.release:
             return await self._actor.act(scope, examination)
         after = max(scope.track.trust_after - self._shared.clock(), 0.0) + 0.05
-        message = "what was asked for before the operator started may still take effect"
+        message = "what was asked for before may still take effect"
         return waiting(Reason.DELETING, message, after=after)
 
     async def _release(self, scope: Scope) -> Result:
@@ -228,19 +271,11 @@ class Reconciler:
             old = before.get(condition["type"], {})
             if (old.get("status"), old.get("reason")) == (condition["status"], condition["reason"]):
                 continue
-            match condition["type"], condition["status"]:
-                case "Drifted", "True":
-                    self._event(resource, "Warning", Reason.DRIFT_DETECTED, condition["message"])
-                case "Stalled", "True":
-                    self._event(resource, "Warning", condition["reason"], condition["message"])
-                case "Verified", "False":
-                    self._event(resource, "Warning", condition["reason"], condition["message"])
-                case "Verified", "True":
-                    self._event(resource, "Normal", condition["reason"], condition["message"])
-                case "Ready", "True" if old.get("status") != "True":
-                    self._event(resource, "Normal", Reason.READY, condition["message"])
-                case _:
-                    pass
+            now = (condition["type"], condition["status"])
+            if now in _WARNINGS:
+                self._event(resource, "Warning", _WARNINGS[now] or condition["reason"], condition["message"])
+            elif now in _NEWS and (now not in _ONLY_ONCE or old.get("status") != condition["status"]):
+                self._event(resource, "Normal", _NEWS[now] or condition["reason"], condition["message"])
 
     def _settle(self, scope: Scope, outcome: Outcome) -> Outcome:
         """Read often, while something is under way, what was read for it; where no view was, look again by itself."""

@@ -10,22 +10,36 @@ from secrets import token_hex
 from time import monotonic, time
 from typing import Any
 
-from sovereigncloud.api.base import FINALIZER, Key
+from sovereigncloud.api.base import Key
 from sovereigncloud.core.brakes import Limits
 from sovereigncloud.core.conditions import timestamp
 from sovereigncloud.core.outcome import Phase
 from sovereigncloud.engine import exposed
 from sovereigncloud.engine.actor import Actor
+from sovereigncloud.engine.border_news import BorderNews
 from sovereigncloud.engine.clients import Clients
+from sovereigncloud.engine.distances import Distances
 from sovereigncloud.engine.events import EventPoster
 from sovereigncloud.engine.examine import AnyController, owner_of
 from sovereigncloud.engine.greetings import Greetings
-from sovereigncloud.engine.guards import Guards, ObjectWriter
+from sovereigncloud.engine.guards import Guards, ObjectWriter, let_go_too_early
 from sovereigncloud.engine.metrics import Metrics
+from sovereigncloud.engine.namespaces import Namespaces
 from sovereigncloud.engine.preflight import Preflight
 from sovereigncloud.engine.reconciler import Reconciler, Result
 from sovereigncloud.engine.settings import Settings
-from sovereigncloud.engine.store import Store, Stored, key_of, secret_key, targets
+from sovereigncloud.engine.store import (
+    Store,
+    Stored,
+    differs_in_loss,
+    exit_of,
+    groups_beside,
+    key_of,
+    namespaces_of_tenants,
+    secret_key,
+    targets,
+    who_waits_for_a_name,
+)
 from sovereigncloud.engine.subject import Subject, busy_with
 from sovereigncloud.engine.sweep import Sweeper
 from sovereigncloud.engine.tracing import Tracer, Untraced
@@ -36,14 +50,20 @@ from sovereigncloud.engine.world import Shared
 from sovereigncloud.kinds import urgency
 from sovereigncloud.kinds.controller import Uses
 from sovereigncloud.kinds.errors import OutsideError
-from sovereigncloud.kinds.ports import Installer, Kubernetes
+from sovereigncloud.kinds.installer_port import Installer
+from sovereigncloud.kinds.kubernetes_port import Kubernetes
+from sovereigncloud.kinds.sites_port import Sites
 from sovereigncloud.kinds.ssh_port import Ssh
 from sovereigncloud.kinds.urgency import Urgency
 
 logger = logging.getLogger(__name__)
 Json = dict[str, Any]
 
-_NAMED = frozenset({"MachineImage", "VirtualNetwork"})
+_TENANT = "Tenant"
+_READ_ALONG = frozenset({_TENANT, "FederatedZone"})
+_NAMED = frozenset({"MachineImage", "VirtualNetwork", "SecurityGroup"})
+_MOVE = "InstanceMigration"
+"""What it uses follows it."""
 _RESERVED = 4
 """Every fourth worker takes only what a person changed."""
 _UNANSWERED = frozenset[Phase | str]({Phase.WAITING, Phase.RETRY, "error"})
@@ -63,6 +83,7 @@ class Engine:
         writer: of status and finalizers.
         installer: of OpenNebula.
         ssh: asks servers for their host keys; None: nobody does, and none is pinned.
+        sites: measures between them; None: nobody does.
         metrics: counted.
         tracer: of reconciles and of reading clouds and accounts; None: nobody.
         may_write: whether this process holds the Lease.
@@ -82,6 +103,7 @@ class Engine:
         writer: ObjectWriter,
         installer: Installer,
         ssh: Ssh | None = None,
+        sites: Sites | None = None,
         metrics: Metrics,
         tracer: Tracer | None = None,
         may_write: Callable[[], bool],
@@ -93,6 +115,7 @@ class Engine:
         self._clock = clock
         backoff = backoff or Backoff()
         self.store = Store()
+        self.namespaces = Namespaces()
         self.queue: Workqueue[Key] = Workqueue(
             backoff=backoff, clock=clock, waited=lambda lane, seconds: metrics.waited(lane.name.lower(), seconds)
         )
@@ -112,6 +135,7 @@ class Engine:
             sweeper=lambda: self._sweeper,
             clock=clock,
         )
+        self.distances = Distances(sites, settings, self.store, clients, self.watches.answers, clock)
         self._shared = Shared(
             store=self.store,
             tracks=Tracks(grace=settings.late_write_grace, clock=clock),
@@ -125,7 +149,12 @@ class Engine:
             clock=clock,
             watch_of_cloud=self.watches.of_cloud,
             watch_of_account=self.watches.of_account,
+            own_namespace=settings.namespace,
+            namespaces=self.namespaces,
+            distance=self.distances.between,
         )
+        self._border_news = BorderNews(self.store, self._shared.borders, self.watches, self.queue)
+        self.namespaces.changed = self._border_news.namespaces_changed
         limits = Limits(settings.brake_objects, settings.brake_fraction)
         self._sweeper = Sweeper(self._shared, controllers, self._recheck, limits, metrics)
         guards = Guards(controllers, self.store, writer, self.ingest)
@@ -160,7 +189,7 @@ class Engine:
     def told(self, event: str | None, body: Json) -> None:
         """An event of the watch (None: listed)."""
         self._metrics.told(time())
-        if event == "DELETED" and _let_go_too_early(body):
+        if event == "DELETED" and let_go_too_early(body):
             self._linger(body)
             return
         if event == "DELETED":
@@ -205,8 +234,15 @@ class Engine:
 
     def _refer(self, key: Key) -> None:
         resource = self.store.get(key)
-        if resource is not None:
-            self.store.set_uses(key, self._controllers[key.kind].uses(resource))
+        if resource is None:
+            return
+        uses = self._controllers[key.kind].uses(resource)
+        if key.kind in _READ_ALONG:  # who is in a cloud, and its federation, are only read where one of these names it
+            unread = (cloud for cloud in targets(uses) if key not in self.store.users(cloud))
+            for watch in filter(None, map(self.watches.clouds.get, unread)):
+                watch.invalidate()
+        if (before := self.store.set_uses(key, uses)) is not None:
+            self._border_news.referred(targets(before), targets(uses))
 
     def _gone(self, key: Key, uid: str) -> None:
         stored = self.store.remove(key, uid)
@@ -216,41 +252,66 @@ class Engine:
         self._shared.tracks.forget(key)
         self._asked.discard(key)
         self.watches.gone(key)
+        self._sweeper.forget(key)
         self._shared.verdicts.pop(key, None)
         self._shared.account_verdicts.pop(key, None)
         for secret in stored.uses.secrets:
             if next(self.store.users(secret_key(key.namespace, secret.name)), None) is None:
                 self._clients.drop(key.namespace, secret.name)
                 self._preflight.drop(key.namespace, secret.name)
-        for other in (*targets(stored.uses), *self.store.users(key)):
+        for other in (*targets(stored.uses), *self.store.users(key), *groups_beside(self.store, key, stored)):
             self._recheck(other)
+        if key.kind == _TENANT:
+            self._tell_tenants(key, stored)
+        self._tell_exit(key, stored)
+        self._border_news.changed(key, stored)
         for owner in stored.body()["metadata"].get("ownerReferences") or ():
             self._recheck(Key(owner["kind"], key.namespace, owner["name"]))
 
     def _tell_others(self, key: Key, before: Stored | None) -> None:
         """Who refers to an object, and who composed it, look again when something changed that they act upon."""
         after = self.store.stored(key)
+        self._border_news.changed(key, before)
         if after is None or (before is not None and before.uid == after.uid and before.others == after.others):
             return
-        for user in self.store.users(key):
-            self._recheck(user)
+        if before is not None and (watch := self.watches.clouds.get(key)) and _entered_otherwise(before, after):
+            watch.invalidate()  # it is not to be read with the credential that was refused
+        self._tell_users(key, before, after)
+        self._tell_tenants(key, before)
         resource = self.store.get(key)
         owner = owner_of(resource, self.store) if resource is not None else None
         if owner is not None:
             self._recheck(owner.key)
-        if after.deleting:
+        if after.deleting or key.kind == _MOVE:
             for used in targets(after.uses):
                 self._recheck(used)
+        self._tell_exit(key, after)
         if key.kind in _NAMED and after.ready and not (before is not None and before.ready):
-            self._tell_who_waits_for_a_name(after)
+            self._border_news.place()
+            for waiting in who_waits_for_a_name(self.store, after):
+                self._recheck(waiting)
+        for group in groups_beside(self.store, key, before):
+            self._recheck(group)
 
-    def _tell_who_waits_for_a_name(self, named: Stored) -> None:
-        """A machine names images and networks as OpenNebula does, so nothing refers to what it waits for."""
-        for cloud in targets(named.uses):
-            for user in self.store.users(cloud):
-                waits = self.store.stored(user)
-                if user.kind == "HostedInstance" and waits is not None and not waits.ready:
-                    self._recheck(user)
+    def _tell_users(self, key: Key, before: Stored | None, after: Stored) -> None:
+        lost = before is not None and differs_in_loss(before, after)
+        for user in self.store.users(key):
+            if not (lost and self._only_lives_in(key, user)):
+                self._recheck(user)
+
+    def _only_lives_in(self, cloud: Key, user: Key) -> bool:
+        """Of thousands in a cloud that is lost, or back, only what was there is known, and stays: their next look comes with its view."""
+        stored = self.store.stored(user)
+        return stored is not None and stored.uses.cloud == cloud and not stored.uses.reach
+
+    def _tell_exit(self, key: Key, stored: Stored) -> None:
+        if key.kind == _MOVE and (leaving := exit_of(stored)) is not None:
+            self._recheck(leaving)
+
+    def _tell_tenants(self, key: Key, before: Stored | None) -> None:
+        for namespace in namespaces_of_tenants(self.store, key, before):
+            for other in self.store.keys(namespace=namespace):
+                self._recheck(other)
 
     def _recheck(self, key: Key) -> None:
         if self.store.stored(key) is not None:
@@ -268,6 +329,8 @@ class Engine:
             for number in range(self._settings.workers)
         ]
         self._tasks.append(asyncio.create_task(self._events.run(), name="events"))
+        if self.distances.measures:
+            self._tasks.append(asyncio.create_task(self.distances.run(), name="distances"))
 
     async def stop(self, patience: float) -> bool:
         """No new step; wait for calls in flight at most so many seconds. Whether all of them ended."""
@@ -298,6 +361,8 @@ class Engine:
             accounts=self.watches.exposed(),
             verdicts=(*shared.verdicts.items(), *shared.account_verdicts.items()),
             standings=self.store.standings(),
+            distances=self.distances.seconds(),
+            exits=exposed.exits_of(self.store),
         )
 
     async def _work(self, lanes: Iterable[Lane]) -> None:
@@ -369,10 +434,7 @@ class Engine:
             self.queue.add_after(key, _AGAIN[outcome.phase])
 
 
-def _let_go_too_early(body: Json) -> bool:
-    """Whether an object went with our finalizer on it. Where a deletion and the PATCH of the finalizer meet within a few
-    milliseconds the API server deletes it at once (observed on 1.36 in 8 of 100: its conditional delete looks at the
-    finalizers only before the first try). Such an object never was "being deleted".
-    """
-    metadata = body["metadata"]
-    return FINALIZER in (metadata.get("finalizers") or ()) and "deletionTimestamp" not in metadata
+def _entered_otherwise(before: Stored, after: Stored) -> bool:
+    """Whether a cloud is read with another Secret than before: it joined a federation, or left one."""
+    known, now = ((one.body().get("status") or {}).get("credentialsSecret") for one in (before, after))
+    return bool(known) and known != now

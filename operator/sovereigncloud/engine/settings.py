@@ -68,6 +68,8 @@ class Settings(BaseModel):
     ssh_port: int = Field(default=22, ge=0, le=65535)
     """Where sshd listens on every server of a hosted cloud: its host key is read there after a reinstallation. 0: nobody
     reads any, and the installer believes the first that answers."""
+    site_latency_interval: float = Field(default=600.0, ge=0)
+    """How often the time from one site to another is measured, by logging in at front-ends. 0: never."""
     tracing_endpoint: str = Field(default="", pattern=r"^(https?://\S+)?$")
     """Base URL of an OTLP collector over http; empty: no traces. The standard OTEL_EXPORTER_OTLP_ENDPOINT will do, too."""
     log_format: str = Field(default="json", pattern="^(json|text)$")

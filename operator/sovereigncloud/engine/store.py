@@ -12,13 +12,15 @@ import sys
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from sovereigncloud.api import KINDS
 from sovereigncloud.api.base import FINALIZER, PAUSED, RECONCILE_REQUESTED_AT, ConditionStatus, Key, Resource
+from sovereigncloud.api.reasons import Reason
+from sovereigncloud.engine.standing import Standing
 from sovereigncloud.kinds.controller import Uses
 
 Json = dict[str, Any]
@@ -36,44 +38,10 @@ _VALUES = 1024
 """Values that are shared between objects; when there are more of them, those that come later are shared anew."""
 _NOTHING = Uses()
 SameT = TypeVar("SameT")
-_CORRECTING = "Correcting"
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What the status of an object says, for those who count.
-
-    Attributes:
-        ready, drifted: the status of the condition, empty where there is none.
-        stalled: the reason of the condition Stalled, empty where there is none.
-        reconciling, paused: whether the condition is True.
-        fields: how many fields differ and are not ignored.
-        since: when the oldest of those that are to be corrected was found, seconds of Unix time; 0: none.
-    """
-
-    ready: str = ""
-    drifted: str = ""
-    stalled: str = ""
-    reconciling: bool = False
-    paused: bool = False
-    fields: int = 0
-    since: float = 0.0
-
-    @staticmethod
-    def of(status: Mapping[str, Any]) -> Standing:
-        told = {c.get("type"): c for c in status.get("conditions") or ()}
-        says = {kind: str(condition.get("status") or "") for kind, condition in told.items()}
-        stalled = told["Stalled"].get("reason") or "" if says.get("Stalled") == ConditionStatus.TRUE else ""
-        times = [d.get("since") or "" for d in status.get("drift") or () if d.get("action") == _CORRECTING]
-        return Standing(
-            ready=says.get("Ready", ""),
-            drifted=says.get("Drifted", ""),
-            stalled=str(stalled),
-            reconciling=says.get("Reconciling") == ConditionStatus.TRUE,
-            paused=says.get("Paused") == ConditionStatus.TRUE,
-            fields=int(status.get("driftCount") or 0),
-            since=min((at for at in map(_seconds, times) if at), default=0.0),
-        )
+_MOVE = "InstanceMigration"
+_EXIT = "ExitPlan"
+_MACHINE, _GROUP = "HostedInstance", "SecurityGroup"
+_CLOUD, _SERVER = "SovereignCloud", "BareMetalServer"
 
 
 @dataclass(slots=True)
@@ -112,7 +80,7 @@ class Stored:
         return self.standing.ready == ConditionStatus.TRUE
 
     def body(self) -> Json:
-        found: Json = json.loads(self.text)
+        found: Json = from_json(self.text)  # three times as fast as json.loads
         return found
 
 
@@ -123,8 +91,10 @@ class Store:
         self._objects: dict[Key, Stored] = {}
         self._kinds: dict[str, set[Key]] = {}
         self._users: dict[Key, set[Key]] = {}
-        self._parsed: OrderedDict[tuple[Key, str], AnyResource] = OrderedDict()
+        self._parsed: OrderedDict[Key, tuple[str, AnyResource]] = OrderedDict()
         self._values: dict[Any, Any] = {}
+        self.changes: Counter[str] = Counter()
+        """How often objects of a kind came, changed or went: who keeps what follows from them looks here."""
 
     def put(self, body: Mapping[str, Any]) -> tuple[Key, bool]:
         """Keep what the API server told; returns the key and whether it is news that asks for a reconcile."""
@@ -141,7 +111,7 @@ class Store:
             # somebody else's edit of status is news too: it is put right again
             news = known.body().get("status") != slim.get("status")
         if known is not None:
-            self._parsed.pop((key, known.version), None)
+            self._parsed.pop(key, None)
             if anew:
                 self._unlink(key, known.uses)
         owners = tuple(r.get("uid", "") for r in slim["metadata"].get("ownerReferences") or ())
@@ -153,6 +123,7 @@ class Store:
             uid, version, shared(trigger), shared(others), shared(owners), text, shared(standing), uses
         )
         self._kinds.setdefault(key.kind, set()).add(key)
+        self.changes[key.kind] += 1
         return key, news
 
     def put_own(self, body: Mapping[str, Any]) -> Key | None:
@@ -175,15 +146,19 @@ class Store:
         self._objects[key].lingers = True
         return key
 
-    def set_uses(self, key: Key, uses: Uses) -> None:
-        """Remember what an object refers to, and so who refers to whom."""
+    def set_uses(self, key: Key, uses: Uses) -> Uses | None:
+        """Remember what an object refers to, and so who refers to whom; returns what it referred to, None if that is the
+        same.
+        """
         stored = self._objects.get(key)
         if stored is None or stored.uses == uses:
-            return
+            return None
+        before = stored.uses
         self._unlink(key, stored.uses)
         stored.uses = self._same(uses)
         for used in _targets(key, uses):
             self._users.setdefault(used, set()).add(key)
+        return before
 
     def remove(self, key: Key, uid: str = "") -> Stored | None:
         """Forget an object; one created anew under its name stays."""
@@ -191,8 +166,9 @@ class Store:
         if stored is None or (uid and stored.uid != uid):
             return None
         del self._objects[key]
+        self.changes[key.kind] += 1
         self._kinds[key.kind].discard(key)
-        self._parsed.pop((key, stored.version), None)
+        self._parsed.pop(key, None)
         self._unlink(key, stored.uses)
         return stored
 
@@ -211,19 +187,19 @@ class Store:
         stored = self._objects.get(key)
         if stored is None:
             return None
-        cached = (key, stored.version)
-        if cached in self._parsed:
-            self._parsed.move_to_end(cached)
-            return self._parsed[cached]
+        cached = self._parsed.get(key)
+        if cached is not None and cached[0] == stored.version:
+            self._parsed.move_to_end(key)
+            return cached[1]
         resource = _MODELS[key.kind].model_validate_json(stored.text)
-        self._parsed[cached] = resource
+        self._parsed[key] = (stored.version, resource)
         if len(self._parsed) > _PARSED:
             self._parsed.popitem(last=False)
         return resource
 
     def users(self, key: Key) -> Iterator[Key]:
         """Keys of the objects that refer to this one, or to a Secret (`secret_key`)."""
-        yield from tuple(self._users.get(key, ()))
+        return iter(tuple(self._users.get(key, ())))
 
     def keys(self, kind: str = "", namespace: str = "") -> Iterator[Key]:
         """All keys, or those of a kind, or of a namespace."""
@@ -274,6 +250,52 @@ def _targets(key: Key, uses: Uses) -> tuple[Key, ...]:
     return (*targets(uses), *(secret_key(key.namespace, s.name) for s in uses.secrets))
 
 
+def namespaces_of_tenants(store: Store, key: Key, before: Stored | None) -> frozenset[str]:
+    """The namespaces of a Tenant, those too that it had before; or of the Tenants that list a cloud. What is in them looks again
+    when one of these changed: what is not there yet refers to neither.
+    """
+    whose = (key,) if key.kind == "Tenant" else (user for user in store.users(key) if user.kind == "Tenant")
+    found = [store.stored(tenant) for tenant in whose] + [before if key.kind == "Tenant" else None]
+    return frozenset(str(name) for one in found if one for name in one.body()["spec"].get("namespaces") or ())
+
+
+def exit_of(move: Stored) -> Key | None:
+    """The ExitPlan that follows a move, to which no reference leads: it must not hold up its deletion."""
+    body = move.body()
+    ref = body["spec"].get("exitPlanRef") or {}
+    return Key(_EXIT, ref.get("namespace") or body["metadata"]["namespace"], ref["name"]) if ref.get("name") else None
+
+
+def groups_beside(store: Store, key: Key, before: Stored | None) -> Iterator[Key]:
+    """The SecurityGroups that tell of a cloud or of a machine, to none of which a reference leads: they are wanted in every cloud,
+    and count the machines whose cards name them, or named them.
+    """
+    if key.kind == "SovereignCloud":
+        yield from store.keys(_GROUP)
+    if key.kind != _MACHINE:
+        return
+    bodies = [one.body() for one in (before, store.stored(key)) if one is not None]
+    names = {name for body in bodies for names in _filters(body) for name in names}
+    for group in store.keys(_GROUP) if names else ():
+        stored = store.stored(group)
+        if stored is not None and (stored.body()["spec"].get("name") or group.name) in names:
+            yield group
+
+
+def _filters(slim: Json) -> tuple[tuple[str, ...], ...]:
+    """The security groups of a machine's cards, by name: as declared, and as they are."""
+    cards = (slim["spec"].get("networks") or (), slim["status"].get("networks") or ())
+    return tuple(tuple(sorted({name for one in some for name in one.get("securityGroups") or ()})) for some in cards)
+
+
+def who_waits_for_a_name(store: Store, named: Stored) -> Iterator[Key]:
+    """A machine names images and networks as OpenNebula does, so nothing refers to what it waits for."""
+    for user in (user for cloud in targets(named.uses) for user in store.users(cloud)):
+        waits = store.stored(user)
+        if user.kind == "Tenant" or (user.kind == "HostedInstance" and waits is not None and not waits.ready):
+            yield user
+
+
 def _slim(body: Mapping[str, Any]) -> Json:
     """What is kept: no managedFields, no copy of the last applied manifest."""
     metadata = {k: body["metadata"][k] for k in _METADATA if k in body["metadata"]}
@@ -300,14 +322,6 @@ def _trigger(slim: Json) -> tuple[Any, ...]:
     )
 
 
-def _seconds(text: str) -> float:
-    """A timestamp of Kubernetes as Unix time; 0 for what is none, since anybody may have written it."""
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except ValueError:
-        return 0.0
-
-
 def _others(slim: Json, ready: str) -> tuple[Any, ...]:
     """What objects that use this one, or composed it, act upon. A cloud's readiness is left out: a thousand machines need
     its endpoint, and need not look again each time that one of its hosts is busy.
@@ -320,7 +334,46 @@ def _others(slim: Json, ready: str) -> tuple[Any, ...]:
         status.get("credentialsSecret"),
         status.get("address"),
         spec.get("management"),
+        # Who may use what follows from all of a Tenant.
+        (slim["metadata"].get("generation"), _compact(status.get("clouds"))) if slim["kind"] == "Tenant" else None,
+        _filters(slim) if slim["kind"] == _MACHINE else None,
+        _movement(slim),
+        _loss(slim),  # the last: `differs_in_loss`
     )
+
+
+def differs_in_loss(before: Stored, after: Stored) -> bool:
+    """Whether all that others act upon is as it was, but for what is told of a loss."""
+    return before.uid == after.uid and before.others[:-1] == after.others[:-1]
+
+
+def _loss(slim: Json) -> tuple[Any, ...] | None:
+    """Whether a cloud is lost and its machines dead, and what is said and seen of that."""
+    status, spec = slim["status"], slim["spec"]
+    if slim["kind"] == _SERVER:
+        return (_compact(status.get("power")),)
+    if slim["kind"] != _CLOUD:
+        return None
+    proven = [one.get("status") for one in status.get("conditions") or () if one.get("type") == "Fenced"]
+    consent = _compact((spec.get("hosted") or {}).get("fencing"))
+    return (status.get("lostSince"), status.get("fencedFor"), _compact(spec.get("fencing")), consent, *proven)
+
+
+def _movement(slim: Json) -> tuple[Any, ...] | None:
+    """What a machine that moves and its move tell one another: how far the one is, and that the other follows."""
+    status = slim["status"]
+    if slim["kind"] == _MOVE:
+        stalled = any(one.get("type") == "Stalled" for one in status.get("conditions") or ())
+        return (status.get("phase"), stalled)  # the exit that it is part of goes on without one that does not begin
+    reasons = {one.get("reason") for one in status.get("conditions") or () if one.get("type") == "Reconciling"}
+    if slim["kind"] != _MACHINE or Reason.MOVING not in reasons:
+        return None
+    external = status.get("external") or {}
+    return (external.get("vm"), external.get("cloud"))
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
 
 
 def _older(version: str, known: str) -> bool:

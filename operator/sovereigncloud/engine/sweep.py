@@ -13,21 +13,24 @@ from pydantic import ValidationError
 from sovereigncloud.api.base import Key
 from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.brakes import NOTHING, Limits, Verdict, judge
-from sovereigncloud.core.outcome import Phase
+from sovereigncloud.core.outcome import Outcome, Phase
 from sovereigncloud.engine.actor import signature_of
 from sovereigncloud.engine.catalogue import Api
 from sovereigncloud.engine.examine import (
     AnyController,
     Examination,
     Subject,
+    at_rest,
     examine,
     gate,
     said,
     status_patch,
 )
 from sovereigncloud.engine.metrics import Metrics
-from sovereigncloud.engine.store import AnyResource
-from sovereigncloud.engine.tracks import Track
+from sovereigncloud.engine.store import AnyResource, Stored
+from sovereigncloud.engine.tracks import NEVER_TOLD, Track
+from sovereigncloud.engine.unchanged import Notes
+from sovereigncloud.engine.unplaced import unplaced
 from sovereigncloud.engine.world import BeyondSweepError, Shared, SweepWorld
 from sovereigncloud.kinds.errors import MissingSecret, NotYet, OutsideError
 
@@ -76,6 +79,7 @@ class Sweeper:
     ) -> None:
         self._shared, self._controllers, self._enqueue = shared, controllers, enqueue
         self._limits, self._metrics = limits, metrics
+        self._notebook = shared.notebook
 
     async def some(self, cloud: Key, keys: frozenset[Key]) -> bool:
         """Look what became of what is under way. Whether something was lost that only a sweep of everything may judge."""
@@ -84,6 +88,10 @@ class Sweeper:
         self._queue(differences, verdict)
         return not verdict.held and any(d.change and str(k) not in verdict.admitted for k, d in differences.items())
 
+    def forget(self, cloud: Key) -> None:
+        """It is not there any more."""
+        self._notebook.forget(cloud)
+
     async def cloud(self, cloud: Key) -> None:
         """Sweep a cloud: its members, then the brakes, then the cloud itself."""
         begun = monotonic()
@@ -91,6 +99,8 @@ class Sweeper:
         differences = await self._compare(members)
         verdict = self._judge(cloud, differences, len(members), self._shared.verdicts)
         self._queue(differences, verdict)
+        # What came into this cloud, or left it, may make room for one.
+        self._queue(await self._compare(unplaced(self._shared.store)), verdict)
         if (await self._difference(cloud)).differs:
             self._enqueue(cloud)
         self._metrics.swept(Api.OPENNEBULA, monotonic() - begun)
@@ -147,6 +157,8 @@ class Sweeper:
         return found
 
     async def _difference(self, key: Key) -> Difference:
+        if self._is_as_it_was(key):
+            return Difference()
         try:
             resource = self._shared.store.parse(key)
         except ValidationError:
@@ -154,11 +166,16 @@ class Sweeper:
         if resource is None or (resource.deleting and not resource.finalized):
             return Difference()
         controller = self._controllers[key.kind]
-        if gate(resource, controller.uses(resource), self._shared.store).phase is not Phase.DONE:
+        uses = controller.uses(resource)
+        notes = self._notebook.begin()
+        world = notes.world(SweepWorld(self._shared, resource))
+        if gate(resource, uses, notes.store).phase is not Phase.DONE:
             return Difference()  # what it waits for will queue it
         track = self._shared.tracks.of(resource)
+        track.basis = None
         try:
-            examination = await examine(controller, resource, SweepWorld(self._shared, resource), self._shared.store)
+            now = notes.time(self._shared.now())
+            examination = await examine(controller, resource, world, notes.store, uses=uses, now=now)
         except BeyondSweepError:
             # What a reconcile found and may not do yet, or was admitted to do and has not begun, still counts: else it
             # would be admitted in every second sweep.
@@ -169,9 +186,17 @@ class Sweeper:
         except Exception:
             logger.exception("comparing failed", extra={"object": str(key)})
             return Difference(differs=True)
-        return self._found(resource, track, examination)
+        return self._found(resource, track, examination, notes)
 
-    def _found(self, resource: AnyResource, track: Track, examination: Examination) -> Difference:
+    def _is_as_it_was(self, key: Key) -> bool:
+        """Whether nothing of what was looked at when it was compared last, and nothing was to be done or said, is another."""
+        stored, track = self._shared.store.stored(key), self._shared.tracks.known(key)
+        if stored is None or track is None or track.basis is None or track.uid != stored.uid:
+            return False
+        view = self._shared.watch_of_cloud(track.basis.cloud).view
+        return view is not None and self._notebook.holds(track.basis, stored, view)
+
+    def _found(self, resource: AnyResource, track: Track, examination: Examination, notes: Notes) -> Difference:
         stored = self._shared.store.stored(resource.key)
         if stored is None:
             return Difference()
@@ -179,14 +204,7 @@ class Sweeper:
         if decision.steps and track.failure is not None:
             # What failed a moment ago is left alone until its time, however often a sweep comes by.
             failed = track.held_back(signature_of(resource, decision.steps), self._shared.clock())
-        previous = stored.body().get("status") or {}
-        patch = status_patch(
-            Subject.looked_at(resource, previous),
-            previous,
-            failed or said(examination),
-            now=self._shared.now(),
-            examination=examination,
-        )
+        patch = self._would_say(resource, stored, track, failed or said(examination), examination)
         change = "; ".join(f"{s.action} {s.target}" for s in decision.steps if s.dangerous)
         track.lost = examination.plan.absent
         if examination.plan.absent and not change:
@@ -195,7 +213,39 @@ class Sweeper:
             change = "it is missing in the cloud"
         acts = bool(decision.steps) and failed is None
         differs = bool(acts or patch or decision.release or examination.plan.absent)
+        if not (differs or change) and at_rest(examination):
+            track.basis = self._notebook.basis(notes, stored.version)
         return Difference(differs, change, going=resource.deleting)
+
+    def _would_say(
+        self, resource: AnyResource, stored: Stored, track: Track, outcome: Outcome, examination: Examination
+    ) -> bool:
+        """Whether there is something to say that status does not say yet. What is to be said of the same status in the
+        same words is not made anew each time. To put the words down takes a while, so that is done from the second look on:
+        what was found at rest in the first is not looked at again while nothing changes.
+        """
+        told = (stored.version, _digest(resource, outcome, examination) if track.told[0] == stored.version else 0)
+        if told[1] and track.told == told:
+            return False
+        previous = stored.body().get("status") or {}
+        now = self._shared.now()
+        patch = status_patch(Subject.looked_at(resource, previous), previous, outcome, now=now, examination=examination)
+        track.told = NEVER_TOLD if patch else told
+        return bool(patch)
+
+
+def _digest(resource: AnyResource, outcome: Outcome, examination: Examination) -> int:
+    """Of all that a status would say."""
+    decision = examination.decision
+    words = (
+        outcome,
+        decision.drift,
+        decision.published,
+        decision.hash,
+        examination.plan.absent,
+        examination.fields,
+    )
+    return hash(repr((resource.metadata.generation, words)))
 
 
 def _reported(resource: AnyResource) -> bool:

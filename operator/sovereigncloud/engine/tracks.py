@@ -11,11 +11,15 @@ from sovereigncloud.api.base import Key, Resource
 from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.outcome import Outcome
 from sovereigncloud.core.plan import Action, Disruption, Step
+from sovereigncloud.engine.unchanged import Basis
 from sovereigncloud.engine.watch import ViewWatch
 
 # OpenNebula keeps no machine name unique, so a lost answer could lead to a second machine; every other object that is
-# made has a name that its API refuses a second time.
-_NAMES_NOT_UNIQUE = frozenset({"HostedInstance"})
+# made has a name that its API refuses a second time. A move makes a machine, and images and apps that it takes away again: what
+# comes after that is refused by nothing.
+_NAMES_NOT_UNIQUE = frozenset({"HostedInstance", "InstanceMigration"})
+_NAMELESS = frozenset({Action.BACK_UP, Action.SNAPSHOT, Action.SCHEDULE, Action.RESTORE})
+"""What has no name of ours outside, so that a second one would not be refused."""
 INTERRUPTS = frozenset({Disruption.RESTART, Disruption.REBUILD})
 MAX_REPEATS = 6
 """So often in a row may the same steps be done without reality following, before a person is asked."""
@@ -24,6 +28,7 @@ _REMEMBERED = 16
 
 Approval = tuple[str, int, tuple[Step, ...]]
 NO_APPROVAL: Approval = ("", 0, ())
+NEVER_TOLD = ("", 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,7 @@ class Track:
         uid: a new uid under the same name starts anew.
         trust_after: only a view that began after this (monotonic seconds) is believed.
         uncertain_until: until then what was asked for before this process may still take effect.
+        unanswered_until: likewise what this process asked for without an answer; only who takes back waits for it.
         nameless: its name outside is not unique, so that a lost answer could lead to a second one.
         interrupts_from: until then a machine may still be interrupted by what was asked for before, so it is not asked
             for again: it would be interrupted twice.
@@ -59,11 +65,15 @@ class Track:
         approval: the approved plan that is being carried out, for which generation, and its steps.
         confirmed: the approval for which reality was looked at once more.
         watches: which are read often on its behalf.
+        told: the resourceVersion whose status was found to say already what a sweep had to say, and what that was; 0: not
+            put down yet.
+        basis: what the last sweep looked at and found nothing to do or say; None: it is compared again.
     """
 
     uid: str
     trust_after: float = float("-inf")
     uncertain_until: float = float("-inf")
+    unanswered_until: float = float("-inf")
     nameless: bool = False
     interrupts_from: float = float("-inf")
     facts: dict[str, str] = field(default_factory=dict)
@@ -79,6 +89,8 @@ class Track:
     approval: Approval = NO_APPROVAL
     confirmed: str = ""
     watches: tuple[ViewWatch[Any], ...] = ()
+    told: tuple[str, int] = NEVER_TOLD
+    basis: Basis | None = None
 
     def held_back(self, signature: str, now: float) -> Outcome | None:
         """What these very steps failed with, as long as they are not to be tried again."""
@@ -107,12 +119,20 @@ class Track:
         self.repeats.clear()
 
     def must_look_again(self, steps: tuple[Step, ...]) -> bool:
-        """Whether one of the steps makes what a process before this one may have asked for, and what was looked at may be
-        from before that took effect. From then on only a later view is believed.
+        """Whether one of the steps makes what a process before this one may have asked for, or takes back what it may have made
+        final, and what was looked at may be from before that took effect. From then on only a later view is believed.
         """
+        if any(s.takes_back for s in steps):
+            return self.looked_before_an_answer()
         # What a verification makes is a machine, whatever kind asks for it.
         makes = any(s.action is Action.CREATE and not s.inside and (self.nameless or s.beside) for s in steps)
+        makes = makes or any(s.action in _NAMELESS for s in steps)
         return makes and self.looked_too_early()
+
+    def looked_before_an_answer(self) -> bool:
+        """Likewise of what this process asked for and nobody answered."""
+        self.uncertain_until = max(self.uncertain_until, self.unanswered_until)
+        return self.looked_too_early()
 
     def looked_too_early(self) -> bool:
         """Whether what was looked at may be from before something took effect that a process before this one asked for.
@@ -160,6 +180,10 @@ class Tracks:
                 known.uncertain_until = known.interrupts_from = self._started + self._grace
             self._tracks[resource.key] = known
         return known
+
+    def known(self, key: Key) -> Track | None:
+        """The track of an object, if there is one."""
+        return self._tracks.get(key)
 
     def forget(self, key: Key) -> None:
         """The object went. What was made for it a moment ago and stays may be in no view yet; whoever comes under its name

@@ -78,7 +78,9 @@ class ViewWatch(Generic[ViewT]):
         self._ended = float("-inf")
         self._took = 0.0
         self._failures = 0
-        self._soon = self._all_soon = False
+        self._unanswered, self._silent_from = 0, float("-inf")
+        """Reads in a row that nobody answered, and when the first of them began."""
+        self._soon = self._all_soon = self._anew = False
         self._all_swept = float("-inf")
         self._valid_from = float("-inf")
         self.swept_at = wall()
@@ -98,6 +100,13 @@ class ViewWatch(Generic[ViewT]):
     def failures(self) -> int:
         """Reads that failed in a row."""
         return self._failures
+
+    @property
+    def silent_for(self) -> float | None:
+        """Seconds for which nobody has answered; None where the last read was answered, be it with a refusal, or where so few were
+        not that it may be a blip.
+        """
+        return self._clock() - self._silent_from if self._unanswered >= _UNANSWERED else None
 
     def get(self, key: Key, newer_than: float) -> ViewT:
         """A view that began after `newer_than`. Raises NotYet (the key is queued when there is one) or the error of
@@ -149,6 +158,11 @@ class ViewWatch(Generic[ViewT]):
         self._start()
         self._wake.set()
 
+    def compare(self) -> None:
+        """Compare everything anew with what was read last, as soon as may be: what it is compared with became another."""
+        self._anew = True
+        self._wake.set()
+
     def invalidate(self) -> None:
         """What is read changed (another endpoint): no view from before counts."""
         self._valid_from = math.nextafter(self._clock(), 0.0)  # a read that begins now counts
@@ -172,13 +186,25 @@ class ViewWatch(Generic[ViewT]):
     async def _run(self) -> None:
         while True:
             await self._until_due()
-            await self._once()
+            if self._anew:
+                await self._compare_anew()
+            else:
+                await self._once()
+
+    async def _compare_anew(self) -> None:
+        self._anew = False
+        if self._view is None or self._failures:
+            return  # compared when it is read
+        try:
+            await self._swept(self._view, None)
+        except Exception:
+            logger.exception("the sweep of %s failed", self._name)
 
     async def _until_due(self) -> None:
         while True:
             self._wake.clear()
             wait = self._due() - self._clock()
-            if wait <= 0:
+            if wait <= 0 or self._anew:
                 return
             try:
                 # asyncio.wait_for of Python 3.11 loses a cancellation that comes together with the event.
@@ -211,9 +237,11 @@ class ViewWatch(Generic[ViewT]):
         try:
             with urgency.at(hurry):
                 self._view = await self._read(began)
-            self._error, self._failures = None, 0
+            self._error, self._failures, self._unanswered = None, 0, 0
         except (OutsideError, MissingSecret) as error:
             self._error, self._failures = error, self._failures + 1
+            self._silent_from = self._silent_from if self._unanswered else began
+            self._unanswered = self._unanswered + 1 if isinstance(error, Retry) else 0
         except Exception as error:  # a bug in an adapter must not end the watch: it is shown on the objects
             logger.exception("reading %s failed", self._name)
             self._error, self._failures = (
@@ -226,7 +254,7 @@ class ViewWatch(Generic[ViewT]):
         for key in waited:
             self._enqueue(key)
         if self._error is not None:
-            if self._failures == _UNANSWERED:
+            if _UNANSWERED in {self._failures, self._unanswered}:
                 logger.warning("%s does not answer: %s", self._name, self._error)
                 self._failed()
         elif self._view is not None:

@@ -15,10 +15,12 @@ from sovereigncloud.engine.store import AnyResource, Store
 from sovereigncloud.engine.sweep import Sweeper
 from sovereigncloud.engine.tracing import Tracer
 from sovereigncloud.engine.watch import ViewWatch
-from sovereigncloud.engine.world import open_nebula_of
+from sovereigncloud.engine.world import open_nebula_of, view_of
 from sovereigncloud.kinds.endpoint import endpoint_of
 from sovereigncloud.kinds.errors import Auth
-from sovereigncloud.kinds.ports import AccountView, CloudView
+from sovereigncloud.kinds.opennebula_port import OpenNebula
+from sovereigncloud.kinds.opennebula_view import CloudView
+from sovereigncloud.kinds.ovh_port import AccountView
 
 Account = tuple[str, str, str]
 """(endpoint, namespace, Secret)"""
@@ -62,6 +64,11 @@ class Watches:
     def all(self) -> tuple[ViewWatch[Any], ...]:
         return (*self.clouds.values(), *self.accounts.values())
 
+    def answers(self, cloud: Key) -> bool:
+        """Whether it did when it was read last."""
+        watch = self.clouds.get(cloud)
+        return watch is not None and watch.view is not None and not watch.failures
+
     def gone(self, key: Key) -> None:
         """An object is not there any more: nothing is under way for it, and nobody reads its cloud."""
         for watch in self.all():
@@ -81,7 +88,7 @@ class Watches:
                 try:
                     with self._tracer.trace("read OpenNebula", _named(f"{cloud.namespace}/{cloud.name}")):
                         client = await open_nebula_of(self._clients, resource, self._store.get)
-                        return await client.view(began)
+                        return await view_of(client, cloud, self._store, began, self._reach, self._allows)
                 except Auth:
                     if resource is not None:
                         self._distrust(resource)
@@ -93,18 +100,29 @@ class Watches:
                 await self._sweeper().cloud(cloud)
                 return False
 
+            def failed() -> None:
+                users = ((key, self._store.stored(key)) for key in self._store.users(cloud))
+                for key in (cloud, *(key for key, stored in users if stored is not None and stored.uses.reach)):
+                    self._recheck(key)
+
             self.clouds[cloud] = ViewWatch(
                 str(cloud),
                 read=read,
                 swept=swept,
                 enqueue=self._recheck,
-                failed=lambda: self._recheck(cloud),
+                failed=failed,
                 interval=self._settings.sweep_interval,
                 settle=self._settings.settle_interval,
                 clock=self._clock,
             )
             self.clouds[cloud].start()
         return self.clouds[cloud]
+
+    async def _reach(self, cloud: Key) -> OpenNebula:
+        return await open_nebula_of(self._clients, self._store.get(cloud), self._store.get)
+
+    def _allows(self, host: str) -> bool:
+        return host in self._settings.plain_http_hosts
 
     def of_account(self, endpoint: str, namespace: str, secret: str, vrack: str) -> ViewWatch[AccountView]:
         account = (endpoint, namespace, secret)

@@ -1,0 +1,398 @@
+"""What a comparison looked at: while nothing of that is another, to compare again would say the same.
+
+A plan is a pure function of the object and of what was observed, so whoever compares, a sweep or the reconcile that each
+object gets when the operator starts, notes what was looked at of the store and of the view; and of ten thousand machines at
+rest a sweep compares only those for which something of it changed. What is not noted here - a call outside, the time,
+anything that the world gains later - makes a comparison one that is made each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, fields, replace
+from datetime import datetime
+from typing import Any, TypeVar, cast
+
+from sovereigncloud.api.base import Key
+from sovereigncloud.core.identity import Mark
+from sovereigncloud.engine.store import AnyResource, Store, Stored
+from sovereigncloud.kinds.controller import World
+from sovereigncloud.kinds.opennebula_view import CloudView
+from sovereigncloud.kinds.tenancies import Tenancies, Tenancy
+from sovereigncloud.sovereignty.rules import Rules
+
+T = TypeVar("T")
+_POOLS = tuple(field.name for field in fields(CloudView) if str(field.type).startswith("Mapping["))
+_MACHINE = "HostedInstance"
+_BESIDE = "what is no pool"
+_CLIENTS = frozenset({"open_nebula", "open_nebula_for", "open_nebula_with", "ovh"})
+"""To have one says nothing; what one is asked may be answered in another way the next time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What was looked at when there was nothing to do and nothing to say.
+
+    Attributes:
+        version: resourceVersion of the object itself.
+        cloud: whose view it was compared with.
+        objects: what else was looked up in the store, and its resourceVersion; empty: it was not there.
+        things: what was looked up in a pool: its name, the id, and what was there.
+        pools: pools that were looked through, and their state.
+        tenancies: of which namespaces in which clouds was asked who they are there, and the answer.
+        policies: of which was asked what binds them there, and the answer.
+        referring: of which machines was asked who refers to them, and who did, in which version.
+    """
+
+    version: str
+    cloud: Key
+    objects: tuple[tuple[Key, str], ...]
+    things: tuple[tuple[str, int, object], ...]
+    pools: tuple[tuple[str, int], ...]
+    tenancies: tuple[tuple[tuple[str, Key], Tenancy | None], ...] = ()
+    policies: tuple[tuple[tuple[str, Key], tuple[Rules, ...]], ...] = ()
+    referring: tuple[tuple[Key, tuple[tuple[Key, str], ...]], ...] = ()
+
+
+@dataclass(slots=True)
+class _Seen:
+    """A cloud's last view.
+
+    Attributes:
+        pools: what is in it; what equals what was there before is the very same value, which is told at a glance.
+        states: how often each of the pools was another than before.
+        noted: what comparisons are given.
+    """
+
+    view: CloudView
+    pools: dict[str, dict[int, object]]
+    states: dict[str, int]
+    noted: CloudView
+
+
+class Notes:
+    """What one comparison looks at."""
+
+    __slots__ = (
+        "_asks",
+        "_notebook",
+        "_resources",
+        "_store",
+        "beyond",
+        "clouds",
+        "objects",
+        "policies",
+        "pools",
+        "referring",
+        "tenancies",
+        "things",
+    )
+
+    def __init__(self, notebook: Notebook, store: Store) -> None:
+        self._notebook, self._store = notebook, store
+        self.clouds: dict[Key, _Seen] = {}
+        self.objects: dict[Key, str] = {}
+        self._resources: dict[Key, AnyResource | None] = {}
+        self.things: dict[tuple[str, int], object] = {}
+        self.pools: set[str] = set()
+        self.tenancies: dict[tuple[str, Key], Tenancy | None] = {}
+        self.policies: dict[tuple[str, Key], tuple[Rules, ...]] = {}
+        self.referring: dict[Key, tuple[tuple[Key, str], ...]] = {}
+        self.beyond = False
+
+    def world(self, world: World) -> World:
+        """A world in which is noted what is looked at."""
+        return cast(World, _NotedWorld(world, self))
+
+    def time(self, now: datetime) -> datetime:
+        """The time, the same way."""
+        return _NotedTime.of(now, self)
+
+    @property
+    def store(self) -> Store:
+        """The store, the same way."""
+        return cast(Store, _NotedStore(self._store, self))
+
+    def looked_up(self, key: Key) -> None:
+        stored = self._store.stored(key)
+        self.objects[key] = stored.version if stored is not None else ""
+
+    def resource(self, key: Key) -> AnyResource | None:
+        """An object of the store. Half a dozen times a comparison asks for its cloud, and means the same each time."""
+        if key not in self._resources:
+            self.looked_up(key)
+            self._resources[key] = self._store.get(key)
+        return self._resources[key]
+
+    def referred(self, key: Key) -> None:
+        """Who refers to a machine: hardly ever anybody. To a cloud thousands may, and that is not noted."""
+        if key.kind == _MACHINE:
+            self.referring[key] = _referring(self._store, key)
+        else:
+            self.beyond = True
+
+    def view(self, cloud: Key, view: CloudView) -> CloudView:
+        """The view of a cloud, the same way."""
+        seen = self._notebook.seen(cloud, view)
+        if self.clouds.setdefault(cloud, seen) is not seen:
+            self.beyond = True  # it was read anew while this comparison waited for something
+        self.pools.add(_BESIDE)
+        return seen.noted
+
+
+_NOTES: ContextVar[Notes] = ContextVar("notes")
+"""Of the comparison that is made: the views are shared by all, and a reconcile that waits lets others go on."""
+
+
+class Notebook:
+    """Keeps what comparisons looked at apart, and tells whether it is as it was.
+
+    Args:
+        store: what it is compared with.
+        tenancies: who the namespaces are in the clouds, now.
+        policies: what binds a namespace in a cloud, now.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        tenancies: Callable[[], Tenancies],
+        policies: Callable[[str, Key], tuple[Rules, ...]] = lambda _namespace, _cloud: (),
+    ) -> None:
+        self._store, self._tenancies, self._policies = store, tenancies, policies
+        self._seen = dict[Key, _Seen]()
+
+    def begin(self) -> Notes:
+        """A comparison begins."""
+        notes = Notes(self, self._store)
+        _NOTES.set(notes)
+        return notes
+
+    def seen(self, cloud: Key, view: CloudView) -> _Seen:
+        """The view of a cloud; what is looked at of it gets into the notes of whoever looks."""
+        seen = self._seen.get(cloud)
+        if seen is None or seen.view is not view:
+            pools = {name: _same(seen.pools[name] if seen else {}, getattr(view, name)) for name in _POOLS}
+            noted = {name: _NotedPool(name, pool) for name, pool in pools.items()}
+            seen = self._seen[cloud] = _Seen(
+                view, pools, _states(seen, view, pools), replace(view, **cast("dict[str, Any]", noted))
+            )
+        return seen
+
+    @staticmethod
+    def basis(notes: Notes, version: str) -> Basis | None:
+        """What a comparison of an object in that version rests on; None where that cannot be said."""
+        if notes.beyond or len(notes.clouds) != 1:
+            return None
+        ((cloud, seen),) = notes.clouds.items()
+        return Basis(
+            version,
+            cloud,
+            tuple(notes.objects.items()),
+            tuple([(name, oid, found) for (name, oid), found in notes.things.items()]),
+            tuple([(name, seen.states[name]) for name in sorted(notes.pools)]),
+            tuple(notes.tenancies.items()),
+            tuple(notes.policies.items()),
+            tuple(notes.referring.items()),
+        )
+
+    def forget(self, cloud: Key) -> None:
+        """Nobody reads that cloud any more."""
+        self._seen.pop(cloud, None)
+
+    # --- asking ------------------------------------------------------------------------------------------------------
+
+    def holds(self, basis: Basis, stored: Stored, view: CloudView) -> bool:
+        """Whether all that a comparison looked at is as it was."""
+        if basis.version != stored.version:
+            return False
+        seen = self.seen(basis.cloud, view)
+        if any(seen.states[name] != state for name, state in basis.pools):
+            return False
+        if any(seen.pools[name].get(oid) is not found for name, oid, found in basis.things):
+            return False
+        if any(self._tenancies().get(which) != found for which, found in basis.tenancies):
+            return False
+        if any(self._policies(*which) != found for which, found in basis.policies):
+            return False
+        if any(_referring(self._store, key) != found for key, found in basis.referring):
+            return False
+        for key, version in basis.objects:
+            other = self._store.stored(key)
+            if (other.version if other is not None else "") != version:
+                return False
+        return True
+
+
+def _referring(store: Store, key: Key) -> tuple[tuple[Key, str], ...]:
+    found = [(user, store.stored(user)) for user in store.users(key)]
+    return tuple(sorted((user, stored.version) for user, stored in found if stored is not None))
+
+
+def _same(before: Mapping[int, object], pool: Mapping[int, object]) -> dict[int, object]:
+    return {oid: old if (old := before.get(oid)) == one else one for oid, one in pool.items()}
+
+
+def _states(seen: _Seen | None, view: CloudView, pools: dict[str, dict[int, object]]) -> dict[str, int]:
+    if seen is None:
+        return dict.fromkeys((*_POOLS, _BESIDE), 0)
+    states = {name: seen.states[name] + _differ(seen.pools[name], pool) for name, pool in pools.items()}
+    return {**states, _BESIDE: seen.states[_BESIDE] + (_beside(seen.view) != _beside(view))}
+
+
+def _differ(before: dict[int, object], pool: dict[int, object]) -> bool:
+    return len(before) != len(pool) or any(before.get(oid) is not one for oid, one in pool.items())
+
+
+def _beside(view: CloudView) -> tuple[object, ...]:
+    """What of a view is no pool. When it was read and how quickly is another each time, and no business of a plan."""
+    return tuple(getattr(view, one.name) for one in fields(view) if one.name not in {*_POOLS, "began", "latency"})
+
+
+class _NotedPool(Mapping[int, T]):
+    """A pool: one thing that was asked for is noted, or that it was looked through."""
+
+    __slots__ = ("_name", "_pool")
+
+    def __init__(self, name: str, pool: Mapping[int, T]) -> None:
+        self._name, self._pool = name, pool
+
+    def __getitem__(self, oid: int) -> T:
+        _NOTES.get().things[self._name, oid] = self._pool.get(oid)
+        return self._pool[oid]
+
+    def get(self, oid: int, default: Any = None) -> Any:
+        _NOTES.get().things[self._name, oid] = found = self._pool.get(oid)
+        return default if found is None else found
+
+    def __contains__(self, oid: object) -> bool:
+        return self.get(cast(int, oid)) is not None
+
+    def __iter__(self) -> Iterator[int]:
+        _NOTES.get().pools.add(self._name)
+        return iter(self._pool)
+
+    def __len__(self) -> int:
+        _NOTES.get().pools.add(self._name)
+        return len(self._pool)
+
+    def values(self) -> Any:
+        _NOTES.get().pools.add(self._name)
+        return self._pool.values()
+
+    def items(self) -> Any:
+        _NOTES.get().pools.add(self._name)
+        return self._pool.items()
+
+
+class _NotedTime(datetime):
+    """The time. To keep it is nothing; whoever looks at it may see another one the next time."""
+
+    @staticmethod
+    def of(time: datetime, notes: Notes) -> _NotedTime:
+        clock = (time.hour, time.minute, time.second, time.microsecond, time.tzinfo)
+        made = _NotedTime(time.year, time.month, time.day, *clock, fold=time.fold)
+        object.__getattribute__(made, "__dict__").update(time=time, notes=notes)
+        return made
+
+    def __getattribute__(self, name: str) -> Any:
+        return getattr(_looked_at(self), name)
+
+
+def _looked_at(noted: _NotedTime) -> datetime:
+    kept = object.__getattribute__(noted, "__dict__")
+    kept["notes"].beyond = True
+    return cast(datetime, kept["time"])
+
+
+def _through(operator: str) -> Callable[..., Any]:
+    def apply(self: _NotedTime, *others: Any) -> Any:
+        return getattr(_looked_at(self), operator)(*others)
+
+    return apply
+
+
+# What operators do, Python looks up in the type.
+for _operator in (
+    "lt", "le", "gt", "ge", "eq", "ne", "hash", "add", "radd", "sub", "rsub", "format", "str", "repr", "reduce_ex",
+):  # fmt: skip
+    setattr(_NotedTime, f"__{_operator}__", _through(f"__{_operator}__"))
+
+
+class _NotedWorld:
+    """What it gives is noted; whatever else it is asked for may be another the next time."""
+
+    __slots__ = ("_notes", "_world")
+
+    def __init__(self, world: World, notes: Notes) -> None:
+        self._world, self._notes = world, notes
+
+    def mark(self, resource: AnyResource) -> Mark:
+        return self._world.mark(resource)
+
+    def get(self, key: Key) -> AnyResource | None:
+        return self._notes.resource(key)
+
+    def tenancy(self, namespace: str, cloud: Key) -> Tenancy | None:
+        found = self._notes.tenancies[namespace, cloud] = self._world.tenancy(namespace, cloud)
+        return found
+
+    def policies(self, namespace: str, cloud: Key) -> tuple[Rules, ...]:
+        found = self._notes.policies[namespace, cloud] = self._world.policies(namespace, cloud)
+        return found
+
+    def users(self, key: Key, *kinds: str) -> Iterable[AnyResource]:
+        self._notes.referred(key)
+        return self._world.users(key, *kinds)
+
+    @property
+    def own_namespace(self) -> str:
+        return self._world.own_namespace
+
+    async def view(self, cloud: Key) -> CloudView:
+        return self._notes.view(cloud, await self._world.view(cloud))
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._world, name)
+        if name not in _CLIENTS:
+            self._notes.beyond = True
+            return found
+
+        async def client(*whose: Any, **which: Any) -> Any:
+            return _NotedClient(await found(*whose, **which), self._notes)
+
+        return client
+
+
+class _NotedClient:
+    """Whatever is asked of it is noted as beyond what is looked at."""
+
+    __slots__ = ("_client", "_notes")
+
+    def __init__(self, client: object, notes: Notes) -> None:
+        self._client, self._notes = client, notes
+
+    def __getattr__(self, name: str) -> Any:
+        self._notes.beyond = True
+        return getattr(self._client, name)
+
+
+class _NotedStore:
+    """As above."""
+
+    __slots__ = ("_notes", "_store")
+
+    def __init__(self, store: Store, notes: Notes) -> None:
+        self._store, self._notes = store, notes
+
+    def get(self, key: Key) -> AnyResource | None:
+        return self._notes.resource(key)
+
+    def stored(self, key: Key) -> Stored | None:
+        self._notes.looked_up(key)
+        return self._store.stored(key)
+
+    def __getattr__(self, name: str) -> Any:
+        self._notes.beyond = True
+        return getattr(self._store, name)
