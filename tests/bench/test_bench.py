@@ -4,7 +4,6 @@ SOVEREIGN_BENCH_OBJECTS sets the number of instances (default 1000).
 """
 
 import asyncio
-import json
 import os
 import re
 import statistics
@@ -15,15 +14,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from rich.console import Console
-from rich.table import Table
+from tests.bench.report import keep, show
 
 sys.path.insert(0, str(Path(__file__).parent))
 import bare
 
 import sovereigncloud
 from sovereigncloud.engine.settings import Settings
-from sovereigncloud.providers.kubernetes import Connection, KubernetesApi
+from sovereigncloud.providers.kubernetes import KubernetesApi
+from sovereigncloud.providers.kubernetes_connection import Connection
 from sovereigncloud.providers.opennebula.client import open_nebula_factory
 from sovereigncloud.sandbox.stage import Stage
 
@@ -149,10 +148,10 @@ def test_bench(stage, monkeypatch):
     result["memory.bytes_per_object"] = (usual - base) / OBJECTS
     result["memory.peak_bytes_per_object"] = (peak - base) / OBJECTS
     result["memory.bytes_per_further_object"] = (usual - empty) / OBJECTS
-    _print(result)
+    show(result)
     result["drift.detect_seconds_p99"] = _drift(stage)
-    _print(result)
-    Path("bench.json").write_text(json.dumps(result, indent=1))
+    show(result)
+    keep(result)
     assert result["rest.kubernetes_writes"] == 0
     assert result["rest.external_writes"] == 0
     assert result["create.patches_per_object"] <= 4, "a finalizer, and a status for each visible step"
@@ -250,10 +249,3 @@ def _drift(stage):
                     seen.setdefault(found[3], (at - broken[found[3]]).total_seconds())
     assert len(seen) == DRIFTED, f"{len(seen)} of {DRIFTED} were mended"
     return statistics.quantiles(seen.values(), n=100)[98]
-
-
-def _print(result):
-    table = Table("measure", "value")
-    for name, value in result.items():
-        table.add_row(name, f"{value:.2f}" if isinstance(value, float) else str(value))
-    Console().print(table)

@@ -4,6 +4,7 @@ import pyone
 import pytest
 from tests.contract.one_world import HOSTS, Clock
 
+from sovereigncloud.providers.opennebula.client import open_nebula_factory
 from sovereigncloud.sandbox.opennebula.background import BackgroundSandbox
 from sovereigncloud.sandbox.opennebula.install import CloudSpec
 
@@ -14,8 +15,14 @@ def clock():
 
 
 @pytest.fixture
-def sandbox(clock):
-    with BackgroundSandbox(CloudSpec("zone", hosts=HOSTS), clock=clock) as running:
+def beside():
+    """Further clouds, where a module wants some."""
+    return ()
+
+
+@pytest.fixture
+def sandbox(clock, beside):
+    with BackgroundSandbox(CloudSpec("zone", version="7.4.0", hosts=HOSTS), *beside, clock=clock) as running:
         clock.pass_()
         yield running
 
@@ -28,6 +35,20 @@ def cloud(sandbox):
 @pytest.fixture
 def one(sandbox):
     return pyone.OneServer(sandbox.endpoint("zone"), session="oneadmin:opennebula")
+
+
+@pytest.fixture
+def there(sandbox):
+    """The administrator of OTHER, where that is beside it."""
+    return pyone.OneServer(sandbox.endpoint("other"), session="oneadmin:opennebula")
+
+
+@pytest.fixture
+async def front(endpoint):
+    """The port of the kinds, over the real adapter, to the endpoint of the test's own cloud."""
+    client = open_nebula_factory(rate=500, burst=500)(endpoint, "oneadmin", "opennebula", "")
+    yield client
+    client.close()
 
 
 @pytest.fixture

@@ -1,8 +1,14 @@
 """What the contract tests of the simulated OpenNebula share: a clock that they move, and looks at machines."""
 
-from sovereigncloud.sandbox.opennebula.install import HostSpec
+import xmlrpc.client
+
+from sovereigncloud.sandbox.opennebula.install import CloudSpec, HostSpec
 
 HOSTS = (HostSpec("127.0.0.2", cpu=800, memory=16 << 20), HostSpec("127.0.0.3", cpu=800, memory=16 << 20))
+OTHER = CloudSpec("other", version="7.4.0", hosts=(HostSpec("127.0.1.2"),))
+"""A cloud beside it, which knows nothing of it."""
+SOLO, CANDIDATE, FOLLOWER, LEADER = range(4)  # RAFT/STATE
+ELECTED = 2.5  # seconds until another front-end leads
 SETTLED = 5.0  # seconds in which everything that is under way has happened
 
 
@@ -42,3 +48,11 @@ def path(one, clock, vm, seconds=SETTLED):
         if len(seen) > 1 and now in {(3, 3), (8, 0), (5, 0), (4, 0), (9, 0), (6, 0), (3, 36), (3, 39), (3, 40)}:
             break
     return seen
+
+
+def raw_call(endpoint, session, method, *arguments):
+    """The XML of a reply, as it came."""
+    with xmlrpc.client.ServerProxy(endpoint) as raw:
+        ok, value, *_ = getattr(raw, method)(session, *arguments)
+    assert ok, value
+    return value

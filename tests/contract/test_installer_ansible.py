@@ -3,6 +3,7 @@
 import ipaddress
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,8 +12,9 @@ from pathlib import Path
 import jinja2
 import pytest
 import yaml
-from tests.unit.installations import ALL, BASIC, GUARDED
+from tests.unit.installations import ALL, BASIC, GUARDED, MEMBERS, SLAVE
 
+from sovereigncloud.providers.installer import federation
 from sovereigncloud.providers.installer.firewall import PROBES, firewall
 from sovereigncloud.providers.installer.inventory import inventory, render
 from sovereigncloud.providers.installer.pod import PLAYBOOKS, playbook
@@ -78,6 +80,51 @@ def test_the_check_finds_what_is_wrong(folder):
     (folder / "hosts.yml").write_text(render(BASIC).replace("hosts:", "hosts: -", 1))
     read = ansible("ansible-inventory", "--inventory=hosts.yml", "--list", folder=folder)
     assert read.returncode or "WARNING" in read.stderr
+
+
+# --- the federation
+
+
+@pytest.mark.parametrize("change", MEMBERS, ids=lambda change: str(change.change))
+def test_the_play_of_a_federation_is_sound_and_finds_its_front_ends(change, folder):
+    (folder / "federation.yml").write_text(playbook("federation.yml"))
+    (folder / "hosts.yml").write_text(yaml.safe_dump(federation.inventory(change)))
+    arguments = ("--inventory=hosts.yml", "federation.yml")
+    checked = ansible("ansible-playbook", *arguments, "--syntax-check", folder=folder)
+    assert checked.returncode == 0, checked.stderr
+    listed = ansible("ansible-playbook", *arguments, "--list-hosts", folder=folder).stdout
+    hosts = [line.strip() for line in listed.splitlines() if line.startswith("      ")]
+    assert hosts == (["the-master", "the-member"] if change.master else ["the-member"])
+    assert "Found both" not in checked.stderr
+
+
+OBSERVED = """#*******************************************************************************
+FEDERATION = [
+    MODE          = "STANDALONE",
+    ZONE_ID       = 0,
+    SERVER_ID     = -1,
+    MASTER_ONED   = "",
+    MASTER_ONED_GRPC = ""
+]
+RAFT = [ LIMIT_PURGE = 100000 ]
+"""
+
+
+def test_the_play_puts_its_words_in_place_of_what_oned_conf_says():
+    (_, member) = yaml.safe_load(playbook("federation.yml"))
+    (block,) = (task["block"] for task in member["tasks"] if "block" in task)
+    told = federation.inventory(SLAVE)["all"]["vars"]
+    made = jinja2.Environment(keep_trailing_newline=True).from_string(member["vars"]["federation"]).render(told)
+    (task,) = (t for t in block if t["name"] == "Write its place in the federation")
+    for _ in range(2):  # a second run changes nothing
+        written = re.sub(task["ansible.builtin.replace"]["regexp"], made, OBSERVED, flags=re.MULTILINE)
+        assert written.count("FEDERATION") == 1
+        assert "RAFT = [ LIMIT_PURGE = 100000 ]" in written
+        (check,) = (t for t in block if t["name"] == "Is it written")
+        pattern = re.search(r"-qE '(.*)' ", check["ansible.builtin.command"])[1]
+        pattern = jinja2.Template(pattern).render(told)
+        assert any(re.search(pattern, line) for line in written.splitlines())
+    assert 'MASTER_ONED   = "https://one.example.fr/RPC2"' in written
 
 
 # --- the firewall

@@ -6,24 +6,17 @@ meanwhile or stores in another form must not keep it from becoming quiet.
 
 from __future__ import annotations
 
-import asyncio
 import time
-from typing import Any
 
 import pytest
-from tests.unit.opennebula_in_memory import World, resource, run
+from tests.contract.live_cloud import CLOUD, FAST, declared, gone, until_quiet
+from tests.unit.opennebula_in_memory import World, again, resource, run
 
-from sovereigncloud.core.outcome import Phase
 from sovereigncloud.kinds.hostedinstance import HostedInstanceController
 from sovereigncloud.kinds.machineimage import MachineImageController
 from sovereigncloud.kinds.virtualnetwork import VirtualNetworkController
-from sovereigncloud.providers.opennebula.client import open_nebula_factory
 from sovereigncloud.sandbox.opennebula.background import BackgroundSandbox
 from sovereigncloud.sandbox.opennebula.install import CloudSpec, HostSpec
-
-FAST = {"host_monitor": 0.05, "datastore_monitor": 0.05, "vnet": 0.05, "image": 0.1, "scheduler": 0.1, "prolog": 0.1}
-PATIENCE = 30.0
-CLOUD = {"cloudRef": {"name": "rbx"}}
 
 
 @pytest.fixture(scope="module")
@@ -31,40 +24,6 @@ def endpoint():
     with BackgroundSandbox(CloudSpec("kinds", hosts=(HostSpec("127.0.0.2"),), speeds=FAST)) as sandbox:
         time.sleep(0.3)  # until the datastores are monitored
         yield sandbox.endpoint("kinds")
-
-
-@pytest.fixture
-async def front(endpoint):
-    client = open_nebula_factory(rate=500, burst=500)(endpoint, "oneadmin", "opennebula", "")
-    yield client
-    client.close()
-
-
-async def until_quiet(controller: Any, wanted: Any, world: World) -> Any:
-    """The resource once there is nothing left to do, twice in a row."""
-    end = time.monotonic() + PATIENCE
-    quiet = 0
-    while quiet < 2:
-        wanted, plan, outcome = await run(controller, wanted, world)
-        quiet = quiet + 1 if not plan.steps and outcome.phase is Phase.DONE and not plan.drift else 0
-        assert time.monotonic() < end, (plan, outcome)
-        await asyncio.sleep(0.05)
-    return wanted
-
-
-def same(before: Any, spec: dict[str, Any] | None = None, **meta: Any) -> Any:
-    """The object as it would come back from the API server, with another spec or other metadata."""
-    told = before.spec.model_dump(by_alias=True, exclude_none=True) | (spec or {})
-    status = before.status.model_dump(by_alias=True, exclude_none=True)
-    return resource(before.crd.kind, before.metadata.name, told, status, **({"uid": before.metadata.uid} | meta))
-
-
-def declared(before: Any, **spec: Any) -> Any:
-    return same(before, spec, generation=before.metadata.generation + 1)
-
-
-async def gone(controller: Any, before: Any, world: World) -> None:
-    await until_quiet(controller, same(before, deleting=True), world)
 
 
 async def test_from_nothing_to_a_machine_changed_in_every_way_and_back_to_nothing(front) -> None:
@@ -140,7 +99,7 @@ async def test_from_nothing_to_a_machine_changed_in_every_way_and_back_to_nothin
     vlan = await until_quiet(networks, declared(vlan, addressRanges=more[:1]), world)
     assert vlan.status.addresses == "30"
 
-    _, plan, outcome = await run(networks, same(vlan, deleting=True), world)
+    _, plan, outcome = await run(networks, again(vlan, deleting=True), world)
     assert (plan.steps, outcome.reason) == ((), "InUse")
 
     await gone(instances, web, world)

@@ -15,10 +15,11 @@ import uuid
 from dataclasses import replace
 
 import pytest
+from tests.contract.live_cloud import FAST
 
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.kinds.errors import Auth, Conflict, NotFound, Quota, Rejected
-from sovereigncloud.kinds.ports import AddressRange
+from sovereigncloud.kinds.opennebula_view import AddressRange
 from sovereigncloud.providers.opennebula.client import open_nebula_factory
 from sovereigncloud.sandbox.opennebula.background import BackgroundSandbox
 from sovereigncloud.sandbox.opennebula.install import CloudSpec, HostSpec
@@ -26,7 +27,6 @@ from sovereigncloud.sandbox.opennebula.install import CloudSpec, HostSpec
 PENDING, ACTIVE, DONE, POWEROFF = 1, 3, 6, 8
 RUNNING = 3
 READY = 1
-FAST = {"host_monitor": 0.05, "datastore_monitor": 0.05, "vnet": 0.05, "image": 0.1, "scheduler": 0.1, "prolog": 0.1}
 PATIENCE = 120.0  # a stock scheduler looks every 10 s
 
 

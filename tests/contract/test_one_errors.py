@@ -70,8 +70,8 @@ def test_a_failure_has_five_fields_and_a_success_three(sandbox):
             5,
             -1,
         ]
-        assert server.one.system.version("oneadmin:opennebula") == [True, "7.0.0", 0]
-        assert server.one.system.version("oneadmin:opennebula", "more", 2) == [True, "7.0.0", 0]
+        assert server.one.system.version("oneadmin:opennebula") == [True, "7.4.0", 0]
+        assert server.one.system.version("oneadmin:opennebula", "more", 2) == [True, "7.4.0", 0]
         assert server.one.system.version("oneadmin:wrong")[2] == 0x100
         assert server.one.system.version("nonsense")[2] == 0x100
 

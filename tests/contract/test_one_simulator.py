@@ -173,7 +173,7 @@ def test_what_cannot_be_placed_stays_pending_and_is_told_why_after_a_while(one, 
     clock.pass_()
     assert one.vm.info(large).STATE == 1
     assert "[HOST] Not enough CPU on hosts: 0,1" in one.vm.info(large).USER_TEMPLATE["SCHED_MESSAGE"]
-    assert "[HOST] Requirements not met on hosts: 0,1" in one.vm.info(odd).USER_TEMPLATE["SCHED_MESSAGE"]
+    assert "Cannot dispatch VM: No host meets SCHED_REQUIREMENTS" in one.vm.info(odd).USER_TEMPLATE["SCHED_MESSAGE"]
     one.vm.update(odd, 'SCHED_REQUIREMENTS="ID=1 & !(NAME=\\"127.0.0.2\\")"', 1)
     clock.pass_()
     found = one.vm.info(odd)

@@ -16,7 +16,7 @@ import ovh
 import pytest
 
 from sovereigncloud.kinds.errors import AlreadyRunning, Auth, Conflict, NotFound, OutsideError, Rejected, Retry
-from sovereigncloud.kinds.ports import IpBlock, Reinstallation
+from sovereigncloud.kinds.ovh_port import IpBlock, Reinstallation
 from sovereigncloud.kinds.reinstall_port import DiskGroup, Part
 from sovereigncloud.providers.ovh import Endpoint, Limits, ovh_factory
 from sovereigncloud.providers.ovh.account import credentials, transport

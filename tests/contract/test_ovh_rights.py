@@ -20,7 +20,8 @@ from sovereigncloud.kinds.basket import choose
 from sovereigncloud.kinds.dns_port import Zones
 from sovereigncloud.kinds.errors import Auth, Conflict, NotFound
 from sovereigncloud.kinds.inventory_port import Inventory
-from sovereigncloud.kinds.ports import Ovh, Reinstallation
+from sovereigncloud.kinds.ovh_port import Ovh, Reinstallation
+from sovereigncloud.kinds.power_port import Power
 from sovereigncloud.kinds.rights import actions
 from sovereigncloud.kinds.rights_operations import DENIED, MEANING, MONEY, OPERATIONS, Feature
 from sovereigncloud.kinds.rights_port import Rights
@@ -90,6 +91,7 @@ async def everything(ovh):
         "untag": lambda: ovh.untag(server.urn, frozenset({"sovereigncloud.io/uid"})),
         "vracks.eligible": lambda: ovh.vracks.eligible(VRACK),
         "vracks.regions": lambda: ovh.vracks.regions(frozenset({SERVER})),
+        "vracks.standing": lambda: ovh.vracks.standing(frozenset({SERVER})),
         "vracks.park": lambda: ovh.vracks.park(BLOCK),
         "zones.set_reverse": lambda: ovh.zones.set_reverse(BLOCK, ADDRESS, "mail.example.org"),
         "zones.reverses": lambda: ovh.zones.reverses(BLOCK, frozenset({ADDRESS})),
@@ -108,6 +110,10 @@ async def everything(ovh):
         "detach_block": lambda: ovh.detach_block(VRACK, BLOCK),
         "attach_interface": lambda: ovh.attach_interface(VRACK, private),
         "detach_interface": lambda: ovh.detach_interface(VRACK, private),
+        "power.boot_of_type": lambda: ovh.power.boot_of_type(SERVER, "harddisk"),
+        "power.set_boot": lambda: ovh.power.set_boot(SERVER, 1, monitoring=False, no_intervention=True),
+        "power.reboot": lambda: ovh.power.reboot(SERVER),
+        "power.reboots": lambda: ovh.power.reboots(SERVER),
         "reinstall": lambda: ovh.reinstall(SERVER, Reinstallation("ubuntu2404-server_64", "host01")),
         "reinstall_tasks": lambda: ovh.reinstall_tasks(SERVER),
         "install_progress": lambda: ovh.install_progress(SERVER),
@@ -188,7 +194,7 @@ async def test_every_call_works_under_the_documented_policy_and_no_action_is_idl
     rows, asked = seen
     done = await everything(account(simulator, ALLOWED))
     await ending(account(simulator, ALLOWED))
-    assert done == verbs_of(Ovh) | inner(rights=Rights, inventory=Inventory, vracks=Vracks, zones=Zones), (
+    assert done == verbs_of(Ovh) | inner(rights=Rights, inventory=Inventory, vracks=Vracks, zones=Zones, power=Power), (
         "a verb of the port was added: call it in everything()"
     )
     assert asked - {""} == set(ALLOWED)

@@ -9,6 +9,7 @@ import pytest
 from tests.contract.ovh_schema import ABSENT, NATIVE, Schema
 
 from sovereigncloud.sandbox.ovh import tamper
+from sovereigncloud.sandbox.ovh.boots import BOOTS, POWEROFF
 from sovereigncloud.sandbox.ovh.seed import BLOCK, ECO, SERVERS, SPARE, VRACK, add_block, add_server, add_zone
 from sovereigncloud.sandbox.ovh.server import ENDPOINT, ROUTES, Simulator, serving
 from sovereigncloud.sandbox.ovh.world import World
@@ -111,6 +112,14 @@ def story(simulator):
     yield "GET", f"{base}/install/status", sn, None, {}
     settle(simulator)
     yield "GET", f"{base}/task/{{taskId}}", {**sn, "taskId": task.id}, None, {}
+    yield "GET", base, sn, None, {}
+    yield "GET", f"{base}/boot", sn, None, {}
+    yield "GET", f"{base}/boot", sn, None, {"bootType": "power"}
+    for number in BOOTS:
+        yield "GET", f"{base}/boot/{{bootId}}", {**sn, "bootId": number}, None, {}
+    yield "PUT", base, sn, {"bootId": POWEROFF}, {}
+    yield "POST", f"{base}/reboot", sn, None, {}
+    settle(simulator)
     yield "GET", base, sn, None, {}
     yield "GET", "/vrack", {}, None, {}
     yield "GET", "/vrack/publicRoutingRegion", {}, None, {}

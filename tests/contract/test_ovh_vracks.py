@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from sovereigncloud.kinds.errors import Conflict, NotFound, Rejected
+from sovereigncloud.kinds.vrack_port import Standing
 from sovereigncloud.providers.ovh import Endpoint, Limits, ovh_factory
 from sovereigncloud.sandbox.ovh.seed import BLOCK, ECO, OTHER_VRACK, SERVERS, SPARE, VRACK, add_block, add_server
 from sovereigncloud.sandbox.ovh.server import Simulator
@@ -103,6 +104,15 @@ async def test_where_a_server_stands_is_asked_once(simulator, account):
         told = await account.vracks.regions(frozenset({SERVERS[0], ECO, nowhere}))
     assert told == {SERVERS[0]: "eu-west-rbx", ECO: "eu-west-gra", nowhere: ""}
     assert len([path for path in requests(simulator) if "dedicated" in path]) == 3
+
+
+async def test_an_address_comes_with_the_place_and_costs_no_second_question(simulator, account):
+    ip = simulator.world.state.servers[SERVERS[0]].document["ip"]
+    nowhere = "ns1.nowhere.example"
+    await account.vracks.regions(frozenset({SERVERS[0], nowhere}))
+    told = await account.vracks.standing(frozenset({SERVERS[0], nowhere}))
+    assert told == {SERVERS[0]: Standing(ip, "eu-west-rbx"), nowhere: Standing()}
+    assert len([path for path in requests(simulator) if "dedicated" in path]) == 2
 
 
 async def test_where_many_servers_stand_is_asked_a_few_at_a_time(simulator, account):

@@ -34,13 +34,6 @@ def endpoint():
         yield sandbox.endpoint("verified")
 
 
-@pytest.fixture
-async def front(endpoint):
-    client = open_nebula_factory(rate=500, burst=500)(endpoint, "oneadmin", "opennebula", "")
-    yield client
-    client.close()
-
-
 class World:
     """What the controller of an existing cloud needs."""
 
@@ -48,12 +41,18 @@ class World:
         self.front = front
         self.admitted = True
 
+    def inhabitants(self, cloud: Any) -> tuple[()]:
+        return ()
+
     @property
     def now(self) -> datetime:
         return datetime.now(UTC)
 
     def mark(self, resource: Any) -> Any:
         return mark("SovereignCloud", resource.metadata.name, resource.metadata.uid, resource.metadata.namespace)
+
+    def policies(self, *_: Any) -> tuple[()]:
+        return ()
 
     def get(self, _: Any) -> None:
         return None

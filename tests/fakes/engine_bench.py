@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 from tests.fakes import objects
 from tests.fakes.api_server import ApiServer
 from tests.fakes.objects import CLOUD, NAMESPACE, key
-from tests.fakes.outside import Account, CloudController, MachineController, Outside, ServerController
+from tests.fakes.outside import Account, CloudController, GroupController, MachineController, Outside, ServerController
 from tests.fakes.virtual_time import now, run
 
 from sovereigncloud.engine.clients import Clients
@@ -26,8 +26,9 @@ class Bench:
     def __init__(self, **settings):
         self.settings = Settings(namespace="sovereign-system", **settings)
         self.api, self.outside, self.account = ApiServer(), Outside(), Account()
-        self.machines, self.clouds = MachineController(), CloudController()
+        self.machines, self.clouds, self.groups = MachineController(), CloudController(), GroupController()
         self.leader, self.engine, self.installation = True, None, "installation"
+        self.sites = None
         self.api.create(NAMESPACE, "one", {"username": "oneadmin", "password": "secret"})
 
     def make(self):
@@ -39,11 +40,17 @@ class Bench:
         return Engine(
             self.settings,
             self.installation,
-            {"HostedInstance": self.machines, "SovereignCloud": self.clouds, "BareMetalServer": ServerController()},
+            {
+                "HostedInstance": self.machines,
+                "SovereignCloud": self.clouds,
+                "SecurityGroup": self.groups,
+                "BareMetalServer": ServerController(),
+            },
             clients=self.clients,
             kubernetes=self.api,
             writer=self.api,
             installer=SimpleNamespace(),
+            sites=self.sites,
             metrics=self.metrics,
             may_write=lambda: self.leader,
             clock=now,

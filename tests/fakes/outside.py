@@ -6,14 +6,15 @@ from dataclasses import dataclass, replace
 
 from tests.fakes.virtual_time import now
 
-from sovereigncloud.api import BareMetalServer, HostedInstance, SovereignCloud
+from sovereigncloud.api import BareMetalServer, HostedInstance, SecurityGroup, SovereignCloud
 from sovereigncloud.api.base import DeletionPolicy, Key
 from sovereigncloud.core.identity import Mark, find, mark_from_opennebula
 from sovereigncloud.core.outcome import DONE, blocked, done, stalled, waiting
 from sovereigncloud.core.plan import Action, Cause, Disruption, Drift, Plan, Step
 from sovereigncloud.kinds.controller import SecretUse, Uses
 from sovereigncloud.kinds.errors import NotFound, Retry
-from sovereigncloud.kinds.ports import AccountView, CloudView, Front, ServerSummary, Vm
+from sovereigncloud.kinds.opennebula_view import CloudView, Front, Vm
+from sovereigncloud.kinds.ovh_port import AccountView, ServerSummary
 from sovereigncloud.kinds.rights_port import Identity
 from sovereigncloud.providers.limits import Allowance
 
@@ -418,6 +419,27 @@ class ServerController:
                 return Plan(absent=True, outcome=waiting("ConfirmingAbsence", "it is missing", available=True))
             case _:
                 return Plan(outcome=stalled("ExternallyDeleted" if observed == "gone" else "NoSuchVrack", observed))
+
+    def status(self, resource, observed):
+        return {}
+
+
+class GroupController:
+    """A SecurityGroup that is nowhere: it refers to nothing, and is looked at only when it is told to be."""
+
+    resource = SecurityGroup
+
+    def __init__(self):
+        self.looks = 0
+
+    def uses(self, resource):
+        return Uses()
+
+    async def observe(self, resource, world):
+        self.looks += 1
+
+    def plan(self, resource, observed, now):
+        return Plan()
 
     def status(self, resource, observed):
         return {}

@@ -14,7 +14,8 @@ from tests.faults.simulated_time import now
 
 from sovereigncloud.api.base import API_VERSION, GROUP, VERSION
 from sovereigncloud.kinds.errors import Retry
-from sovereigncloud.providers.kubernetes import PLURALS, Connection, KubernetesApi, _error
+from sovereigncloud.providers.kubernetes import PLURALS, KubernetesApi, _error
+from sovereigncloud.providers.kubernetes_connection import Connection
 
 KINDS = {plural: kind for kind, plural in PLURALS.items()}
 TOLD_AFTER = 0.01

@@ -39,10 +39,10 @@ class Branch:
 
 
 class Forks:
-    """Branches off at every `every`-th write."""
+    """Branches off at every `every`-th write; `only`: of those that have one of these words."""
 
-    def __init__(self, every=1):
-        self._every = every
+    def __init__(self, every=1, only=()):
+        self._every, self._only = every, only
         self._running = []
         self._branches = []
         self._told = None
@@ -66,6 +66,8 @@ class Forks:
     def _choose(self, number, label, fates):
         """In the trunk nothing ever happens to a write."""
         if self._told is not None or (number - 1) % self._every:  # counted from 1: the first is always struck
+            return None
+        if self._only and not any(words in label for words in self._only):
             return None
         for fate in fates:
             if len(self._running) >= _AT_ONCE:

@@ -121,6 +121,63 @@ class Resize(Creation):
         return duplicates, orphans, wrongs
 
 
+SURROUNDED = {
+    "hotResize": {"maxVcpu": 4, "maxMemory": "4Gi"},
+    "group": {"name": "web", "policy": "Apart"},
+    "placement": {"cloudRef": {"name": "paris"}, "hosts": ["10.0.0.2"]},
+}
+
+
+class Surroundings(Creation):
+    """An instance with room to grow, in a group, on a host of its own choice."""
+
+    name = "surroundings"
+
+    async def prepare(self, scene):
+        await super().prepare(scene)
+        self.apply(scene, ONE, CLOUD, NETWORK, IMAGE)
+        assert await scene.run(600, scene.settled)
+
+    def act(self, scene):
+        self.apply(scene, instance(**SURROUNDED))
+
+    def judge(self, scene):
+        duplicates, orphans, wrongs = super().judge(scene)
+        cloud = scene.clouds["paris"]
+        (vm,) = cloud.vms.values()
+        groups = [(group.name, group.vms) for group in cloud.vm_groups.values()]
+        if groups != [("platform.web", [vm.oid])]:
+            wrongs.append(f"groups {groups}")
+        if vm.last.hostname != "10.0.0.2":
+            wrongs.append(f"on {vm.last.hostname}")
+        return duplicates, orphans, wrongs
+
+
+class Change(Surroundings):
+    """It grows and moves to the other host, both as it runs."""
+
+    name = "change"
+
+    async def prepare(self, scene):
+        await super().prepare(scene)
+        super().act(scene)
+        assert await scene.run(600, scene.settled)
+        scene.wire.done.clear()
+
+    def act(self, scene):
+        elsewhere = {"placement": {"cloudRef": {"name": "paris"}, "hosts": ["10.0.0.1"]}}
+        self.apply(scene, instance(**SURROUNDED | elsewhere, memory="2Gi"))
+
+    def judge(self, scene):
+        duplicates, orphans, wrongs = Creation.judge(self, scene)
+        done = Counter(f"{method} {said.split(' ', maxsplit=1)[0]}" for _, method, said in scene.wire.done)
+        wrongs += [f"{call} took effect" for call in ("one.vm.action poweroff", "one.vm.action resume") if done[call]]
+        (vm,) = scene.clouds["paris"].vms.values()
+        if (vm.memory, vm.last.hostname) != (2048, "10.0.0.1"):
+            wrongs.append(f"it has {vm.memory} MiB on {vm.last.hostname}")
+        return duplicates, orphans, wrongs
+
+
 class Regret(Creation):
     """A person creates everything, and deletes it all at the very moment at which something is lost."""
 

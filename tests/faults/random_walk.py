@@ -11,6 +11,7 @@ import sys
 from collections import Counter
 
 from tests.faults.api_server import manifest
+from tests.faults.drift_rows import Console
 from tests.faults.instances import CLOUD, IMAGE, NETWORK, ONE, instance
 from tests.faults.scene import Scene
 from tests.faults.simulated_time import run
@@ -31,6 +32,9 @@ DMZ = manifest(
     {"cloudRef": {"name": "paris"}, "vlanID": 311, "addressRanges": [{"ip": "10.32.0.10", "size": 50}]},
 )
 NETWORKS = [["lan"], ["lan", "dmz"], ["dmz"]]
+DISKS = [[], [], ["data"], ["data", "logs"]]
+AT_REST = 150.0
+"""Two sweeps."""
 ILLNESSES = [
     {"kind": "lost-request", "probability": 0.2, "count": 30},
     {"kind": "lost-response", "probability": 0.2, "count": 30},
@@ -47,11 +51,16 @@ class Walk:
         self.scene, self.random = scene, random.Random(seed)
         self.declared = {}
         self.said = []
+        self.second_looks = []
         self.doubles = []
         self.cloud = scene.add_cloud("paris", "127.0.0.50", hosts=("10.0.0.1", "10.0.0.2", "10.0.0.3"))
+        self.theirs = ()
 
     async def go(self):
         await self.scene.run(5)
+        made = [self._somebody_elses(name) for name in ("web-0", "theirs")]
+        await self.scene.run(60)
+        self.theirs = tuple((oid, self._is_as_it_was(oid)) for oid in made)
         self.scene.api.apply(ONE, CLOUD, IMAGE, NETWORK, DMZ)
         for name in NAMES[:5]:
             self._declare(name)
@@ -66,7 +75,23 @@ class Walk:
         for kind in ("SovereignCloud", "HostedInstance"):
             for found in self.scene.api.all(kind):
                 self.scene.api.annotate(kind, found["metadata"]["name"], **{PAUSED: None})
-        return await self.scene.run(3600, self._over, every=5.0)
+        if not await self.scene.run(3600, self._over, every=5.0):
+            return False
+        await self.scene.run(AT_REST)  # what is told, and noted, of the last thing that was done
+        written, outside = len(self.scene.writes.log), len(self.scene.wire.done)
+        await self.scene.run(AT_REST)
+        self.second_looks = [*self.scene.writes.log[written:], *self.scene.wire.done[outside:]]
+        return True
+
+    def _somebody_elses(self, name):
+        """A machine that a person made."""
+        at = Console(self.cloud)
+        return at("vm.allocate", f'NAME="{name}" CPU=0.1 MEMORY=64 NOTE="keep off"', False)
+
+    def _is_as_it_was(self, oid):
+        self.cloud.advance()
+        vm = self.cloud.vms[oid]
+        return (vm.name, vm.template.get("MEMORY"), dict(vm.user_template)) if vm.state is State.ACTIVE else vm.state
 
     def _fate(self, _number, label, fates):
         if self.random.random() > 0.05:
@@ -104,6 +129,7 @@ class Walk:
             "memory": self.random.choice(("512Mi", "1Gi")),
             "power": self.random.choice(("Running", "Running", "Stopped")),
             "networks": [{"name": name} for name in self.random.choice(NETWORKS)],
+            "disks": [{"name": name, "size": "64Mi", "deletionPolicy": "Delete"} for name in self.random.choice(DISKS)],
             "updatePolicy": {"powerCycle": "Allow", "replace": "Allow"},
         }
 
@@ -114,7 +140,7 @@ class Walk:
     def _change(self):
         if self.declared:
             name = self.random.choice(sorted(self.declared))
-            field = self.random.choice(("vcpu", "memory", "power", "networks"))
+            field = self.random.choice(("vcpu", "memory", "power", "networks", "disks"))
             self.declared[name] = {**self.declared[name], field: self._spec()[field]}
             self._apply(name)
 
@@ -145,8 +171,23 @@ class Walk:
 
     def _meddle(self):
         self.cloud.advance()
-        machines = [vm for vm in self.cloud.vms.values() if vm.state is State.ACTIVE and vm.lcm.name == "RUNNING"]
-        what = self.random.choice(("power_off", "terminate", "detach_nic", "resize", "rename", "vnet", "host"))
+        theirs = dict(self.theirs)
+        running = [vm for vm in self.cloud.vms.values() if vm.state is State.ACTIVE and vm.lcm.name == "RUNNING"]
+        machines = [vm for vm in running if vm.oid not in theirs]
+        what = self.random.choice(
+            (
+                "power_off",
+                "terminate",
+                "detach_nic",
+                "resize",
+                "rename",
+                "vnet",
+                "host",
+                "labels",
+                "detach_disk",
+                "note",
+            )
+        )
         self.said.append(f"somebody: {what}")
         match what:
             case "vnet" if self.cloud.vnets:
@@ -156,19 +197,25 @@ class Walk:
                     self.cloud, 0
                 )
             case _ if machines:
-                vm = self.random.choice(machines)
-                oid = vm.oid
-                match what:
-                    case "power_off":
-                        mischief.power_off(self.cloud, oid)
-                    case "terminate":
-                        mischief.terminate(self.cloud, oid)
-                    case "detach_nic" if vm.nics:
-                        mischief.detach_nic(self.cloud, oid, int(vm.nics[0]["NIC_ID"]))
-                    case "resize":
-                        mischief.resize(self.cloud, oid, memory=2048)
-                    case "rename":
-                        mischief.rename(self.cloud, "VM", oid, f"renamed-{oid}")
+                self._meddle_with(self.random.choice(machines), what)
+
+    def _meddle_with(self, vm, what):
+        """Somebody does something to a machine of ours."""
+        cloud, oid = self.cloud, vm.oid
+        acts = {
+            "power_off": lambda: mischief.power_off(cloud, oid),
+            "terminate": lambda: mischief.terminate(cloud, oid),
+            "labels": lambda: mischief.edit_user_template(cloud, oid, {"SOVEREIGNCLOUD_LABELS": "app=other"}),
+            "note": lambda: mischief.edit_user_template(cloud, oid, {"OWNER": "somebody"}),
+            "resize": lambda: mischief.resize(cloud, oid, memory=2048),
+            "rename": lambda: mischief.rename(cloud, "VM", oid, f"renamed-{oid}"),
+        }
+        if what in acts:
+            acts[what]()
+        elif what == "detach_nic" and vm.nics:
+            mischief.detach_nic(cloud, oid, int(vm.nics[0]["NIC_ID"]))
+        elif what == "detach_disk" and len(vm.disks) > 1:
+            Console(cloud)("vm.detach", oid, int(vm.disks[-1]["DISK_ID"]))
 
     def _fall_ill(self):
         if self.random.random() < 0.2:
@@ -195,7 +242,8 @@ class Walk:
         return [vm for vm in self.cloud.vms.values() if vm.state is not State.DONE and vm.lcm.name != "EPILOG"]
 
     def _look_for_doubles(self):
-        marks = Counter(vm.user_template.get("SOVEREIGNCLOUD_UID") for vm in self._alive())
+        theirs = dict(self.theirs)
+        marks = Counter(vm.user_template.get("SOVEREIGNCLOUD_UID") for vm in self._alive() if vm.oid not in theirs)
         self.doubles += [f"{count} machines of {uid}" for uid, count in marks.items() if count > 1]
 
     def _over(self):
@@ -209,9 +257,16 @@ class Walk:
 
     def wrongs(self):
         """Where reality differs from what is declared."""
-        found = []
+        found = [f"at rest: {write}" for write in self.second_looks[:5]]
+        found += [
+            f"VM {oid}, which is somebody else's: {self._is_as_it_was(oid)}"
+            for oid, was in self.theirs
+            if self._is_as_it_was(oid) != was
+        ]
         machines = {}
         for vm in self._alive():
+            if vm.oid in dict(self.theirs):
+                continue
             machines.setdefault(vm.user_template.get("SOVEREIGNCLOUD_OBJECT").rpartition("/")[2], []).append(vm)
         found += [
             f"left: {name} {[vm.oid for vm in some]}" for name, some in machines.items() if name not in self.declared
@@ -227,8 +282,10 @@ class Walk:
                 str(spec["vcpu"]),
                 {"512Mi": 512, "1Gi": 1024}[spec["memory"]],
                 sorted(network["name"] for network in spec["networks"]),
+                1 + len(spec["disks"]),
             )
-            there = (vm.state.name, vm.template.get("VCPU"), vm.memory, sorted(nic["NETWORK"] for nic in vm.nics))
+            cards = sorted(nic["NETWORK"] for nic in vm.nics)
+            there = (vm.state.name, vm.template.get("VCPU"), vm.memory, cards, len(vm.disks))
             if there != wanted:
                 found.append(f"{name}: {there} instead of {wanted}")
         return found

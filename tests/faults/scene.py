@@ -6,7 +6,9 @@ A crash drops the whole process: its engine and everything it remembers. The nex
 import asyncio
 import base64
 import contextlib
+import contextvars
 import random
+import weakref
 
 from prometheus_client import CollectorRegistry
 from tests.faults.api_server import KINDS, ApiServer, Client, secret
@@ -23,8 +25,11 @@ from sovereigncloud.kinds.errors import Retry
 from sovereigncloud.kinds.ssh_port import Greeting
 from sovereigncloud.providers.installer.job import JobInstaller
 from sovereigncloud.providers.kubernetes import PLURALS
-from sovereigncloud.sandbox.installer_player import cloud_of, succeeded
-from sovereigncloud.sandbox.opennebula.install import CloudSpec, install, parse_spec
+from sovereigncloud.sandbox.installer_player import FEDERATION, cloud_of, federation_of, succeeded
+from sovereigncloud.sandbox.opennebula import federation
+from sovereigncloud.sandbox.opennebula.install import CloudSpec, install, parse_spec, set_endpoint
+from sovereigncloud.sandbox.opennebula.model_federation import Mode
+from sovereigncloud.sandbox.opennebula.network import Network
 from sovereigncloud.sandbox.ovh.seed import SERVERS, SPARE
 from sovereigncloud.sandbox.ovh.server import Simulator
 from sovereigncloud.sandbox.ovh.sshd import says
@@ -35,6 +40,17 @@ INSTALLATION = "test-1"
 INSTALL_TAKES = 6.0
 RESTART_TAKES = 0.5
 """Seconds from the end of a process until the next one has listed everything: about the least there can be."""
+
+
+_PROCESS = contextvars.ContextVar("process", default=None)
+_TASKS = weakref.WeakKeyDictionary()
+"""Which process a task is of: there may be several, of several installations."""
+
+
+def _task(loop, coroutine, **how):
+    task = asyncio.Task(coroutine, loop=loop, **how)
+    _TASKS[task] = _PROCESS.get()
+    return task
 
 
 class Sshd:
@@ -58,11 +74,13 @@ class Process:
     def __init__(self, scene):
         self.life = Life()
         self._scene = scene
+        self._context = contextvars.copy_context()
+        self._context.run(_PROCESS.set, self)
         api = Client(scene.api, scene.writes, self.life)
         settings = scene.settings
         self.engine = Engine(
             settings,
-            INSTALLATION,
+            settings.installation_id,
             CONTROLLERS,
             clients=Clients(
                 api,
@@ -84,20 +102,21 @@ class Process:
     def start(self):
         for kind in KINDS.values():
             for body in self._scene.api.all(kind):
-                self.engine.told(None, body)
+                self._context.run(self.engine.told, None, body)
         self.engine.synced = True
-        self.engine.start()
+        self._context.run(self.engine.start)
         self._scene.api.watchers.append(self._told)
 
     def _told(self, event, body):
         if not self.life.dead:
-            self.engine.told(event, body)
+            self._context.run(self.engine.told, event, body)
 
     async def end(self):
         """Whatever it was about to do, it does not."""
         self.life.end()
         self._scene.api.watchers.remove(self._told)
-        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        others = (asyncio.current_task(),)
+        tasks = [task for task in asyncio.all_tasks() if task not in others and _TASKS.get(task) in (self, None)]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -115,7 +134,7 @@ class Scene:
 
     def __init__(self, *, way_in="OAuth2", **settings):
         self.way_in = way_in
-        self.settings = Settings(installation_id=INSTALLATION, **settings)
+        self.settings = Settings(**{"installation_id": INSTALLATION, **settings})
         self.writes = Writes()
         self.api = ApiServer()
         world = World(clock=self.wall)
@@ -127,6 +146,7 @@ class Scene:
         self.wire = Wire(Simulator(world), self.writes)
         self.ovh_journal = self.wire.ovh.journal
         self.clouds = {}
+        self.network = Network()
         self.restarts = 0
         self.installs = []
         self.process = None
@@ -135,6 +155,7 @@ class Scene:
 
     async def __aenter__(self):
         self._open.enter_context(without_threads())
+        asyncio.get_running_loop().set_task_factory(_task)
         self.process = Process(self)
         self.process.start()
         return self
@@ -164,6 +185,8 @@ class Scene:
 
     def _install(self, spec: CloudSpec):
         cloud = install(spec, self.wall)
+        set_endpoint(cloud, f"http://{spec.listen}/RPC2")
+        self.network.join(spec.listen, cloud)
         self.clouds[spec.name] = self.wire.clouds[spec.listen] = cloud
         return cloud
 
@@ -189,6 +212,11 @@ class Scene:
     def _installed(self, where):
         job = self.api.objects.get(where)
         if job is None:
+            return
+        if FEDERATION in job["metadata"]["labels"]:
+            address, conf = federation_of(job)
+            federation.change(self.wire.clouds[address], Mode(conf.pop("mode")), **conf)
+            self.api.status(where, succeeded())
             return
         volumes = job["spec"]["template"]["spec"]["volumes"]
         name = next(v["secret"]["secretName"] for v in volumes if "secret" in v)

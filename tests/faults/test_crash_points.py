@@ -7,7 +7,20 @@ import json
 import time
 
 import pytest
-from tests.faults import instances, orders, purchases, servers
+from tests.faults import (
+    adoptions,
+    instances,
+    losses,
+    moves,
+    networking,
+    orders,
+    parts,
+    placements,
+    purchases,
+    servers,
+    storage,
+    zones,
+)
 from tests.faults.courses import Report, travel
 from tests.faults.forks import Branch, Forks
 from tests.faults.scene import Scene
@@ -20,7 +33,20 @@ COURSES = (
     instances.Deletion,
     instances.Regret,
     instances.Resize,
+    storage.Storage,
+    storage.Restoring,
+    storage.BackAgain,
+    instances.Surroundings,
+    placements.Choosing,
+    moves.Moving,
+    moves.Rehearsing,
+    moves.CalledOff,
+    losses.FromACopy,
+    instances.Change,
     instances.Plugging,
+    networking.Networking,
+    networking.Readdressing,
+    networking.Unnetworking,
     instances.Recreation,
     instances.TakeOver,
     servers.Reinstallation,
@@ -32,6 +58,13 @@ COURSES = (
     orders.Ordering,
     orders.OrderAfterLoss,
     orders.OrderGivenBack,
+    parts.Parts,
+    parts.PartsGone,
+    parts.NextVersion,
+    adoptions.Adoption,
+    adoptions.LettingGo,
+    zones.Federating,
+    zones.Parting,
 )
 
 
@@ -39,7 +72,13 @@ COURSES = (
 def test_whatever_is_lost_everything_is_made_once_and_nothing_is_left(course, every, table, tally):
     began = time.monotonic()
     # A whole build writes a hundred times, the others a dozen.
-    step = every if course.name.startswith("hosted") else max(1, every // 4)
+    step = (
+        every // 2 or 1
+        if "federation" in course.name or "copy" in course.name
+        else every
+        if course.name.startswith("hosted")
+        else max(1, every // 4)
+    )
     trunk, branches = Forks(step).explore(course)
     tally.add(course.name, branches)
     table.append(

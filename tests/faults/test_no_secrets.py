@@ -9,7 +9,7 @@ import json
 import logging
 
 import pytest
-from tests.faults import servers
+from tests.faults import parts, servers
 from tests.faults.scene import Scene
 from tests.faults.simulated_time import run
 from tests.faults.wire import Fate
@@ -104,6 +104,44 @@ def test_no_secret_is_told_while_everything_goes_wrong(way_in, caplog):
     assert ("token 0" in secrets) == (way_in == "OAuth2")
     assert {"ovh-rbx-oneadmin.password (line 1)", "ovh-rbx-oneadmin.sshPrivateKey (line 2)"} <= secrets.keys()
     assert sum(name.startswith("ovh-account.") for name in secrets) == (1 if way_in == "OAuth2" else 3)
+    assert leaks(produced, secrets) == []
+
+
+async def story_of_stores(scene):
+    """They are made while everything goes wrong that can, changed behind the operator's back, and their Secret is rotated."""
+    course = parts.Parts()
+    await course.prepare(scene)
+    cloud = scene.clouds["paris"]
+    for rule in AT_OPENNEBULA:
+        cloud.faults.add(parse_rule(rule))
+    course.act(scene)
+    assert await scene.run(course.within, scene.settled)
+    cloud.faults.clear()
+    found = {one.name: one for one in (*cloud.datastores.values(), *cloud.marketplaces.values())}
+    for name, attribute in (("backups", "RESTIC_PASSWORD"), ("exchange", "SECRET_ACCESS_KEY")):
+        found[name].template.put(attribute, "somebody's")
+    await scene.run(300)
+    assert found["exchange"].template.get("SECRET_ACCESS_KEY") == "s3cr3t/of+the=exchange"
+    assert found["backups"].template.get("RESTIC_PASSWORD") == "p4ssw0rd of the backups"
+    rotated = base64.b64encode(b"the next one of the backups").decode()
+    scene.api.objects["secrets", "platform", "restic"]["data"]["password"] = rotated
+    await scene.run(300)
+    assert found["backups"].template.get("RESTIC_PASSWORD") == "the next one of the backups"
+
+
+def test_the_secrets_of_stores_are_told_nowhere(caplog):
+    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, logger="sovereigncloud")
+
+    async def told():
+        async with Talkative() as scene:
+            before = secrets_of("restic", {"password": "p4ssw0rd of the backups"})
+            await story_of_stores(scene)
+            return scene.produced(caplog.text), scene.secrets() | before
+
+    produced, secrets = run(told())
+    assert {"s3.secretAccessKey (line 1)", "s3.accessKeyId (line 1)", "restic.password (line 1)"} <= secrets.keys()
+    assert "(hidden)" in produced["every version of every object"], "it was told that a secret is another one"
     assert leaks(produced, secrets) == []
 
 

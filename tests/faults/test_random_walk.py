@@ -9,7 +9,7 @@ import pytest
 from tests.faults.conftest import EVERY
 
 ROOT = Path(__file__).parents[2]
-CHUNK = 8
+CHUNK = 5
 CHUNKS = range(0, max(1, 40 // EVERY), CHUNK)
 
 

@@ -10,7 +10,7 @@ from sovereigncloud.sandbox.ovh.sshd import says
 
 SYSTEM = "ubuntu2404-server_64"
 _NAME = re.compile(r".*<NAME>(.*?)</NAME>.*")
-_MAKES = re.compile(r"one\.(vm|vn|image|host)\.allocate|one\.template\.instantiate")
+_MAKES = re.compile(r"one\.(vm|vn|image|host|vmgroup|secgroup)\.allocate|one\.template\.instantiate")
 
 
 def made_twice(scene):
@@ -21,7 +21,7 @@ def made_twice(scene):
 
 def several(cloud):
     """Things with one mark, or one name."""
-    for pool in (cloud.vms, cloud.vnets, cloud.images, cloud.hosts):
+    for pool in (cloud.vms, cloud.vnets, cloud.images, cloud.hosts, cloud.vm_groups):
         names = Counter(one.name for one in pool.values())
         yield from (f"{count} of {name}" for name, count in names.items() if count > 1)
 

@@ -234,7 +234,7 @@ class Wire:
             login = one_session.Login(endpoint, username, password, authority)
             connections = _Connections(door, login, one_session.Timeout())
             transport = one_transport.Transport(connections, **_limits())
-            return FrontEnd(transport, hosts.setdefault(endpoint, asyncio.Lock()))
+            return FrontEnd(transport, hosts.setdefault(endpoint, asyncio.Lock()), lambda _: transport)
 
         return make
 

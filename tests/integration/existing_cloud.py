@@ -1,8 +1,14 @@
 """An OpenNebula that somebody else runs, as tests use it: manifests for what is in it, and a look from the other side."""
 
-from sovereigncloud.api.base import API_VERSION
+import pyone
+
+from sovereigncloud.api import KINDS
+from sovereigncloud.api.base import API_VERSION, FINALIZER, GROUP
+from sovereigncloud.engine.holdings import told
+from sovereigncloud.engine.store import key_of
+from sovereigncloud.providers.kubernetes import HOLDINGS_CONFIG_MAP
 from sovereigncloud.sandbox.onlooker import Onlooker
-from sovereigncloud.sandbox.stage import condition
+from sovereigncloud.sandbox.stage import SYSTEM, condition
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOshSFOnTEAaOhM5ct5FYU+EI6q3+0OrkpRHpFrN5MMX you@example"
 QUICK = {
@@ -113,7 +119,28 @@ class ExistingCloud:
         wanted = self.stage.calls(self.name)[pool] + times
         self.wait("sovereigncloud", self.name, "swept", lambda _: self.stage.calls(self.name)[pool] >= wanted)
 
+    def at_rest(self):
+        """Wait until nothing is under way: reads come at the interval of rest, and the list of what is held says what is.
+
+        The operator writes that list beside all else, up to `engine.holdings.INTERVAL` seconds after the last finalizer. Who
+        counts writes begins after it; one that is written again though nothing changed is then counted as any other.
+        """
+        self.swept()
+        self.stage.until(self._what_is_held_is_told, "what is held told", seconds=30)
+
+    def _what_is_held_is_told(self):
+        objects = self.stage.cluster.get(",".join(f"{kind.crd.plural}.{GROUP}" for kind in KINDS), "--all-namespaces")
+        held = [key_of(one) for one in objects["items"] if FINALIZER in one["metadata"].get("finalizers", ())]
+        list_of_it = f"--field-selector=metadata.name={HOLDINGS_CONFIG_MAP}"
+        (found,) = self.stage.cluster.get("configmaps", f"--namespace={SYSTEM}", list_of_it)["items"] or [{}]
+        return found.get("data") == told(held)
+
     # --- in OpenNebula
+
+    @property
+    def administrator(self):
+        """Every call that its administrator has."""
+        return pyone.OneServer(self.endpoint, session=f"oneadmin:{self.password}")
 
     def vm(self, name):
         """The one machine of that name that is not done."""

@@ -4,75 +4,33 @@ A scene is what a user applies and what then happens to it, here or behind the o
 written by a test. At the end the operator is stopped, so that all of them stand still and can be judged side by side.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tests.integration.existing_cloud import ExistingCloud, next_address
+from tests.integration.exit_scenes import exits
+from tests.integration.federation_scenes import federated_zones
 from tests.integration.hosted_scenes import account, hosted
+from tests.integration.migration_scenes import migrations
+from tests.integration.scene import REPORT, Scene, is_paused, is_reported, is_under_way, says, waits
+from tests.integration.sovereignty_scenes import policies, profiles
+from tests.integration.tenancy_scenes import security_groups, tenants
 
-from sovereigncloud.sandbox.stage import condition, is_ready
+from sovereigncloud.sandbox.stage import is_ready
 
-HOME, FLAKY, SLOW = "home", "flaky", "slow"
-"""Clouds of somebody's own: one in which all goes well, one whose API begins to fail, one where everything takes ages."""
+HOME, FLAKY, SLOW, MUTE = "home", "flaky", "slow", "mute"
+"""Clouds of somebody's own: one in which all goes well, one whose API begins to fail, one where everything takes ages, and
+one that takes ages to answer whoever asks it to make a group.
+"""
 AGES = 900.0
 PASSWORD = "nobody-knows-adopted"
 
 HOSTED, EXISTING = "SovereignCloud hosted", "SovereignCloud existing"
 SERVER, NETWORK, IMAGE, INSTANCE = "BareMetalServer", "VirtualNetwork", "MachineImage", "HostedInstance"
-SUBJECTS = (HOSTED, EXISTING, SERVER, NETWORK, IMAGE, INSTANCE)
-
-
-@dataclass(frozen=True)
-class Scene:
-    """
-    Attributes:
-        manifests: applied at first, or where `late`, once the operator is stopped.
-        until: what is awaited before `then`; None: nothing.
-        then: what happens next.
-        shows: when the situation is there; None: at once.
-        last: what happens once the operator is stopped.
-        why: it cannot be brought about, since ...
-    """
-
-    manifests: tuple[dict, ...] = ()
-    until: Callable[[dict], object] | None = None
-    then: Callable[[], object] | None = None
-    shows: Callable[[dict], object] | None = None
-    last: Callable[[], object] | None = None
-    late: bool = False
-    why: str = ""
-
-
-def says(kind, reason, *words):
-    """A condition is True for that reason, with these words, and speaks of this spec."""
-
-    def test(found):
-        told = condition(found, kind)
-        seen = found["status"].get("observedGeneration") == found["metadata"]["generation"]
-        held = (told.get("status"), told.get("reason")) == ("True", reason)
-        return seen and held and all(word in told["message"] for word in words)
-
-    return test
-
-
-def waits(*words):
-    return says("Reconciling", "WaitingForDependency", *words)
-
-
-def is_under_way(found):
-    return condition(found, "Reconciling").get("status") == "True"
-
-
-def is_paused(found):
-    seen = found["status"].get("observedGeneration") == found["metadata"]["generation"]
-    return seen and condition(found, "Paused").get("status") == "True"
-
-
-def is_reported(found):
-    return says("Drifted", "ReportOnly")(found)
-
-
-REPORT = {"driftPolicy": {"default": "Report"}}
+GROUP, TENANT, ZONE = "SecurityGroup", "Tenant", "FederatedZone"
+POLICY, PROFILE = "SovereigntyPolicy", "ProviderProfile"
+MOVE, EXIT = "InstanceMigration", "ExitPlan"
+SUBJECTS = (HOSTED, EXISTING, SERVER, NETWORK, IMAGE, INSTANCE, GROUP, TENANT, ZONE, POLICY, PROFILE, MOVE, EXIT)
 
 
 @dataclass
@@ -83,7 +41,10 @@ class Scenes:
     of: Mapping[str, Mapping[str, Scene]] = field(default_factory=dict)
 
     def __post_init__(self):
-        self.home, self.flaky, self.slow = (ExistingCloud(self.stage, name) for name in (HOME, FLAKY, SLOW))
+        self.home, self.flaky, self.slow, self.mute = (
+            ExistingCloud(self.stage, name) for name in (HOME, FLAKY, SLOW, MUTE)
+        )
+        self.stage.fault(MUTE, "latency", r"^one\.(secgroup|group)\.allocate$", seconds=AGES)
         self._servers, self._failing = 0, False
         self.of = {
             HOSTED: self._hosted(),
@@ -92,13 +53,20 @@ class Scenes:
             NETWORK: self._networks(),
             IMAGE: self._images(),
             INSTANCE: self._instances(),
+            GROUP: security_groups(self),
+            TENANT: tenants(self),
+            ZONE: federated_zones(self),
+            POLICY: policies(self),
+            PROFILE: profiles(self),
+            MOVE: migrations(self),
+            EXIT: exits(self),
         }
 
     # --- what they all stand on
 
     def foundation(self):
-        """Three clouds with an image and a network each, which nothing happens to."""
-        clouds = [o for cloud in (self.home, self.flaky, self.slow) for o in cloud.foundation()]
+        """Four clouds, three with an image and a network each, which nothing happens to."""
+        clouds = [o for cloud in (self.home, self.flaky, self.slow, self.mute) for o in cloud.foundation()]
         inside = [o for c in (self.home, self.flaky, self.slow) for o in (self._alpine(c), self._lan(c))]
         return [account(self.stage), *clouds, *inside]
 
@@ -115,10 +83,10 @@ class Scenes:
 
     # --- what happens
 
-    def _patch(self, kind, which, /, **spec):
+    def patch(self, kind, which, /, **spec):
         return lambda: self.stage.patch(kind, which, {"spec": spec})
 
-    def _pause(self, kind, which, /, **spec):
+    def pause(self, kind, which, /, **spec):
         def act():
             self.stage.annotate(kind, which, paused="true")
             if spec:
@@ -126,7 +94,7 @@ class Scenes:
 
         return act
 
-    def _delete(self, kind, name):
+    def delete(self, kind, name):
         return lambda: self.stage.delete(kind, name)
 
     def _break(self, cloud, what, **arguments):
@@ -149,11 +117,11 @@ class Scenes:
             "new": Scene(scene("new"), late=True),
             "progress": Scene(scene("progress", self.slow), shows=is_under_way),
             "ready": Scene(scene("ready"), shows=is_ready),
-            "unseen": Scene(scene("unseen"), shows=is_ready, last=self._patch(name, "instance-unseen", memory="1Gi")),
+            "unseen": Scene(scene("unseen"), shows=is_ready, last=self.patch(name, "instance-unseen", memory="1Gi")),
             "error": Scene(
                 scene("error", self.flaky),
-                until=self._in_flaky,
-                then=lambda: self._fail_flaky(name, "instance-error"),
+                until=self.in_flaky,
+                then=lambda: self.fail_flaky(name, "instance-error"),
                 shows=says("Reconciling", "RetryingAfterError"),
             ),
             "invalid": Scene(scene("invalid", source={"image": "alpin"}), shows=says("Stalled", "ImageNotFound")),
@@ -163,16 +131,14 @@ class Scenes:
             "consent": Scene(
                 scene("consent"),
                 until=is_ready,
-                then=self._patch(name, "instance-consent", memory="1Gi"),
+                then=self.patch(name, "instance-consent", memory="1Gi"),
                 shows=says("Reconciling", "ApprovalRequired", "spec.updatePolicy.powerCycle"),
             ),
-            "paused": Scene(
-                scene("paused"), until=is_ready, then=self._pause(name, "instance-paused"), shows=is_paused
-            ),
+            "paused": Scene(scene("paused"), until=is_ready, then=self.pause(name, "instance-paused"), shows=is_paused),
             "paused change": Scene(
                 scene("paused-change", updatePolicy={"powerCycle": "Allow"}),
                 until=is_ready,
-                then=self._pause(name, "instance-paused-change", memory="1Gi"),
+                then=self.pause(name, "instance-paused-change", memory="1Gi"),
                 shows=is_paused,
             ),
             "drifted": Scene(
@@ -187,17 +153,25 @@ class Scenes:
                 then=self._break(HOME, "vm-terminate", vm="instance-lost"),
                 shows=says("Drifted", "ReportOnly"),
             ),
-            "deleting": Scene(scene("deleting"), shows=is_ready, last=self._delete(name, "instance-deleting")),
+            "deleting": Scene(scene("deleting"), shows=is_ready, last=self.delete(name, "instance-deleting")),
         }
 
-    def _in_flaky(self, found):
+    def in_flaky(self, found):
         """All that is in that cloud was ready: from then on it fails for all of it."""
-        others = [("hostedinstance", "instance"), ("machineimage", "image"), ("virtualnetwork", "network")]
+        others = [
+            ("hostedinstance", "instance"),
+            ("machineimage", "image"),
+            ("virtualnetwork", "network"),
+            ("securitygroup", "group"),
+            ("tenant", "tenant"),
+            ("instancemigration", "move"),
+            ("exitplan", "exit"),
+        ]
         return self._failing or (
             is_ready(found) and all(is_ready(self.stage.get(kind, f"{name}-error")) for kind, name in others)
         )
 
-    def _fail_flaky(self, kind, name):
+    def fail_flaky(self, kind, name):
         self._failing = True
         self.stage.fault(FLAKY, "reply", "infoextended|pool.info", name="flaky", status=502, body="bad gateway")
         self._look(kind, name)
@@ -215,12 +189,12 @@ class Scenes:
             "progress": Scene(scene("progress", self.slow), shows=is_under_way),
             "ready": Scene(scene("ready"), shows=is_ready),
             "unseen": Scene(
-                scene("unseen"), shows=is_ready, last=self._patch(name, "image-unseen", datastore="default")
+                scene("unseen"), shows=is_ready, last=self.patch(name, "image-unseen", datastore="default")
             ),
             "error": Scene(
                 scene("error", self.flaky),
-                until=self._in_flaky,
-                then=lambda: self._fail_flaky(name, "image-error"),
+                until=self.in_flaky,
+                then=lambda: self.fail_flaky(name, "image-error"),
                 shows=says("Reconciling", "RetryingAfterError"),
             ),
             "invalid": Scene(
@@ -231,11 +205,11 @@ class Scenes:
                 scene("consent", management="Approve"),
                 shows=says("Reconciling", "ApprovalRequired", "spec.approvedPlan"),
             ),
-            "paused": Scene(scene("paused"), until=is_ready, then=self._pause(name, "image-paused"), shows=is_paused),
+            "paused": Scene(scene("paused"), until=is_ready, then=self.pause(name, "image-paused"), shows=is_paused),
             "paused change": Scene(
                 scene("paused-change"),
                 until=is_ready,
-                then=self._pause(name, "image-paused-change", cloudRefs=[{"name": HOME}, {"name": SLOW}]),
+                then=self.pause(name, "image-paused-change", cloudRefs=[{"name": HOME}, {"name": SLOW}]),
                 shows=is_paused,
             ),
             "drifted": Scene(why="what can differ of an image takes it away from those who use it"),
@@ -245,7 +219,7 @@ class Scenes:
                 then=self._break(HOME, "image-delete", image="image-lost"),
                 shows=says("Drifted", "ReportOnly"),
             ),
-            "deleting": Scene(scene("deleting"), shows=is_ready, last=self._delete(name, "image-deleting")),
+            "deleting": Scene(scene("deleting"), shows=is_ready, last=self.delete(name, "image-deleting")),
         }
 
     # --- VirtualNetwork
@@ -261,11 +235,11 @@ class Scenes:
             "new": Scene(scene("new"), late=True),
             "progress": Scene(scene("progress", self.slow), shows=is_under_way),
             "ready": Scene(scene("ready"), shows=is_ready),
-            "unseen": Scene(scene("unseen"), shows=is_ready, last=self._patch(name, "network-unseen", mtu=9000)),
+            "unseen": Scene(scene("unseen"), shows=is_ready, last=self.patch(name, "network-unseen", mtu=9000)),
             "error": Scene(
                 scene("error", self.flaky),
-                until=self._in_flaky,
-                then=lambda: self._fail_flaky(name, "network-error"),
+                until=self.in_flaky,
+                then=lambda: self.fail_flaky(name, "network-error"),
                 shows=says("Reconciling", "RetryingAfterError"),
             ),
             "invalid": Scene(scene("invalid", name="lan"), shows=says("Stalled", "NameTaken")),
@@ -274,11 +248,11 @@ class Scenes:
                 scene("consent", management="Approve"),
                 shows=says("Reconciling", "ApprovalRequired", "spec.approvedPlan"),
             ),
-            "paused": Scene(scene("paused"), until=is_ready, then=self._pause(name, "network-paused"), shows=is_paused),
+            "paused": Scene(scene("paused"), until=is_ready, then=self.pause(name, "network-paused"), shows=is_paused),
             "paused change": Scene(
                 scene("paused-change"),
                 until=is_ready,
-                then=self._pause(name, "network-paused-change", mtu=9000),
+                then=self.pause(name, "network-paused-change", mtu=9000),
                 shows=is_paused,
             ),
             "drifted": Scene(
@@ -293,7 +267,7 @@ class Scenes:
                 then=self._break(HOME, "vnet-delete", vnet="network-lost"),
                 shows=says("Drifted", "ReportOnly"),
             ),
-            "deleting": Scene(scene("deleting"), shows=is_ready, last=self._delete(name, "network-deleting")),
+            "deleting": Scene(scene("deleting"), shows=is_ready, last=self.delete(name, "network-deleting")),
         }
 
     # --- BareMetalServer
@@ -334,7 +308,7 @@ class Scenes:
             "new": Scene(scene("new"), late=True),
             "progress": Scene(scene("progress", reinstall=reinstall), shows=says("Reconciling", "Reinstalling")),
             "ready": Scene(scene("ready"), shows=is_ready),
-            "unseen": Scene(scene("unseen"), shows=is_ready, last=self._patch(kind, "server-unseen", name="one")),
+            "unseen": Scene(scene("unseen"), shows=is_ready, last=self.patch(kind, "server-unseen", name="one")),
             "error": Scene(
                 scene("error"),
                 until=is_ready,
@@ -349,11 +323,11 @@ class Scenes:
                 scene("consent", management="Approve"),
                 shows=says("Reconciling", "ApprovalRequired", "spec.approvedPlan"),
             ),
-            "paused": Scene(scene("paused"), until=is_ready, then=self._pause(kind, "server-paused"), shows=is_paused),
+            "paused": Scene(scene("paused"), until=is_ready, then=self.pause(kind, "server-paused"), shows=is_paused),
             "paused change": Scene(
                 scene("paused change"),
                 until=is_ready,
-                then=self._pause(kind, "server-paused-change", name="other"),
+                then=self.pause(kind, "server-paused-change", name="other"),
                 shows=is_paused,
             ),
             "drifted": Scene(
@@ -363,7 +337,7 @@ class Scenes:
                 shows=is_reported,
             ),
             "lost": Scene(why="a server is never made, so policy has nothing to leave undone"),
-            "deleting": Scene(scene("deleting"), shows=is_ready, last=self._delete(kind, "server-deleting")),
+            "deleting": Scene(scene("deleting"), shows=is_ready, last=self.delete(kind, "server-deleting")),
         }
 
     # --- SovereignCloud, existing
@@ -391,24 +365,24 @@ class Scenes:
             "new": Scene(new, late=True),
             "progress": Scene(progress, shows=is_under_way),
             "ready": Scene(tuple(ExistingCloud(self.stage, "existing-ready").foundation()), shows=is_ready),
-            "unseen": Scene(unseen, shows=is_ready, last=self._patch(kind, "existing-unseen", deletionPolicy="Retain")),
+            "unseen": Scene(unseen, shows=is_ready, last=self.patch(kind, "existing-unseen", deletionPolicy="Retain")),
             "error": Scene(
                 error,
                 until=is_ready,
                 then=self._break(failing.name, "down"),
-                shows=says("Reconciling", "RetryingAfterError"),
+                shows=says("Reconciling", "CloudLost"),
             ),
             "invalid": Scene(invalid, shows=says("Stalled", "CredentialsRejected")),
             "reference": Scene((reference,), shows=says("Reconciling", "SecretMissing")),
             "consent": Scene(why=nothing),
-            "paused": Scene(paused, until=is_ready, then=self._pause(kind, "existing-paused"), shows=is_paused),
+            "paused": Scene(paused, until=is_ready, then=self.pause(kind, "existing-paused"), shows=is_paused),
             "paused change": Scene(why=nothing),
             "drifted": Scene(why=nothing),
             "lost": Scene(why=nothing),
             "deleting": Scene(
                 deleting,
                 shows=lambda found: is_ready(found) and found["metadata"].get("finalizers"),
-                last=self._delete(kind, "existing-deleting"),
+                last=self.delete(kind, "existing-deleting"),
             ),
         }
 
@@ -442,13 +416,13 @@ class Scenes:
             "progress": Scene(scene("progress", install=True), shows=is_under_way),
             "ready": Scene(scene("ready"), shows=is_ready),
             "unseen": Scene(
-                scene("unseen"), shows=is_ready, last=self._patch(kind, "hosted-unseen", deletionPolicy="Retain")
+                scene("unseen"), shows=is_ready, last=self.patch(kind, "hosted-unseen", deletionPolicy="Retain")
             ),
             "error": Scene(
                 scene("error"),
                 until=is_ready,
                 then=self._break("hosted-error", "down"),
-                shows=says("Reconciling", "RetryingAfterError"),
+                shows=says("Reconciling", "CloudLost"),
             ),
             "invalid": Scene(scene("invalid", vrack="pn-1"), shows=says("Stalled", "NoSuchVrack", "pn-1")),
             "reference": Scene(scene("reference", secret="missing"), shows=says("Reconciling", "SecretMissing")),
@@ -456,11 +430,11 @@ class Scenes:
                 scene("consent", management="Approve"),
                 shows=says("Reconciling", "ApprovalRequired", "spec.approvedPlan"),
             ),
-            "paused": Scene(scene("paused"), until=is_ready, then=self._pause(kind, "hosted-paused"), shows=is_paused),
+            "paused": Scene(scene("paused"), until=is_ready, then=self.pause(kind, "hosted-paused"), shows=is_paused),
             "paused change": Scene(
                 scene("paused-change"),
                 until=is_ready,
-                then=self._pause(kind, "hosted-paused-change", **routed),
+                then=self.pause(kind, "hosted-paused-change", **routed),
                 shows=is_paused,
             ),
             "drifted": Scene(
@@ -470,7 +444,7 @@ class Scenes:
                 shows=is_reported,
             ),
             "lost": Scene(why="a cloud that loses a host does its job with the others: that is drift"),
-            "deleting": Scene(scene("deleting"), shows=is_ready, last=self._delete(kind, "hosted-deleting")),
+            "deleting": Scene(scene("deleting"), shows=is_ready, last=self.delete(kind, "hosted-deleting")),
         }
 
     def _host(self, cloud):

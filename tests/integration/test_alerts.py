@@ -59,6 +59,10 @@ CASES = [
     Case("an image that does not exist", "SovereignObjectStalled", stalled("ImageNotFound", "1x60"), 16, 14),
     Case("mended within ten minutes", "SovereignObjectStalled", stalled("ImageNotFound", "1x10 stale _x48")),
     Case("refused credentials have an alert of their own", "SovereignObjectStalled", stalled("CredentialsRejected", "1x60")),
+    Case("a machine is where it may not be", "SovereignPolicyBroken", {f'sovereign_policy_objects{{{WHERE}, kind="HostedInstance", compliant="False"}}': "0x9 1x60"}, 17, 12),
+    Case("where one is, nobody knows", "SovereignPolicyBroken", {f'sovereign_policy_objects{{{WHERE}, kind="HostedInstance", compliant="Unknown"}}': "1x60"}),
+    Case("a machine could start nowhere else", "SovereignNoFailover", {f'sovereign_failover_machines{{{WHERE}, ready="False"}}': "1x120"}, 62, 58),
+    Case("every machine could", "SovereignNoFailover", {f'sovereign_failover_machines{{{WHERE}, ready="False"}}': "0x120"}),
     Case("a difference from the beginning on", "SovereignDriftNotMended", {f'sovereign_drift_oldest_timestamp_seconds{{{WHERE}, kind="VirtualNetwork"}}': "0x60"}, 37, 30),
     Case("each is mended, others come", "SovereignDriftNotMended", {f'sovereign_drift_oldest_timestamp_seconds{{{WHERE}, kind="VirtualNetwork"}}': "0+60x60"}),
     Case("calls wait for their turn", "SovereignBudgetExhausted", account("sovereign_external_budget_requests", "-3x60"), 11, 9),
@@ -72,6 +76,8 @@ CASES = [
     Case("a long one", "SovereignReconcileStuck", {f"sovereign_reconcile_oldest_seconds{{{WHERE}}}": "0+60x5 0x50"}),
     Case("an error a minute", "SovereignReconcileErrors", {f'{ERRORS}, outcome="error"}}': "0+1x60"}, 20, 5),
     Case("one error", "SovereignReconcileErrors", {f'{ERRORS}, outcome="error"}}': "0x5 1x60"}),
+    Case("a slave stays behind", "SovereignZoneBehind", {f'sovereign_zone_lag_records{{{WHERE}, account="platform/rbx"}}': "0x9 7x60"}, 27, 22),
+    Case("it lacks something now and then", "SovereignZoneBehind", {f'sovereign_zone_lag_records{{{WHERE}, account="platform/rbx"}}': "0x9 7x3 0x60"}),
     Case("what ends with a retry is the cloud's business", "SovereignReconcileErrors", {f'{ERRORS}, outcome="retry"}}': "0+5x60"}),
 ]  # fmt: skip
 

@@ -10,6 +10,7 @@ import select
 import signal
 import subprocess
 import sys
+import termios
 import time
 import tomllib
 import xml.etree.ElementTree as ET
@@ -345,6 +346,7 @@ def test_pause_drift_resume_and_a_look_that_is_waited_for(built):
 def test_the_tree_lives_until_ctrl_c(built):
     """In a terminal: it shows a change that happens while it runs, and leaves the terminal as it was."""
     master, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (100, 200))
     command = [str(built.stage.cluster.toolchain.find("kubectl")), "sovereign", "tree", "-n", "platform", "--watch"]
     environment = built.environment(TERM="xterm-256color")
     child = subprocess.Popen(
@@ -360,6 +362,7 @@ def test_the_tree_lives_until_ctrl_c(built):
         assert child.wait(timeout=10) == 0
     finally:
         child.kill()
+        child.wait()
         os.close(master)
         built.stage.annotate("hostedinstance", "app-paris", paused=None)
     assert "Traceback" not in seen
@@ -369,7 +372,7 @@ def _until(master, words, seconds=30):
     """What the terminal showed until these words came."""
     deadline, seen = time.monotonic() + seconds, ""
     while words not in seen:
-        assert time.monotonic() < deadline, f"{words!r} never came: {seen[-2000:]}"
+        assert time.monotonic() < deadline, f"{words!r} never came: {seen.split()[-300:]}"
         if select.select([master], [], [], 0.2)[0]:
             seen += os.read(master, 65536).decode(errors="replace")
     return seen

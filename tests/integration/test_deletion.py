@@ -2,11 +2,14 @@
 
 import random
 
+import pyone
 import pytest
+from tests.integration.federation_scenes import LOGIN, ssh_to
 from tests.integration.hosted_scenes import (
     BLOCK,
     FRONT,
     NODE,
+    PARIS_PASSWORD,
     VRACK,
     account,
     hosted,
@@ -16,9 +19,15 @@ from tests.integration.hosted_scenes import (
     paris,
 )
 
-from sovereigncloud.providers.kubernetes import RBAC
+from sovereigncloud.api.base import API_VERSION
+from sovereigncloud.kinds.composition import CLOUD_LABEL
+from sovereigncloud.providers.kubernetes_rights import RBAC
+from sovereigncloud.sandbox.stage import SYSTEM, is_ready
 
-KINDS = "scloud,bms,onevnet,mimg,hinst"
+KINDS = "scloud,bms,onevnet,mimg,hinst,secgroup,tnt,fzone"
+HTTPS = {"direction": "Inbound", "protocol": "TCP", "range": "443"}
+TOWN = "town"
+"""The namespace of a tenant, who has a machine and a group of its own in the cloud of the platform."""
 TAG = "/iam/resource/{resourceURN}/tag/{key}"
 
 
@@ -27,21 +36,68 @@ def endpoint(stage):
     return make_paris(stage)
 
 
+def group(name, namespace="platform"):
+    """A SecurityGroup of every cloud that its namespace may use."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "SecurityGroup",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"rules": [HTTPS]},
+    }
+
+
+def filtered(machine, name):
+    """A machine whose card names a group."""
+    machine["spec"]["networks"][0]["securityGroups"] = [name]
+    return machine
+
+
+def tenant():
+    """Town may use paris, and does."""
+    cloud = {"name": "paris", "namespace": "platform"}
+    desk = filtered(instance("desk", "paris", "lan-apps"), "desks")
+    desk["metadata"]["namespace"] = TOWN
+    desk["spec"]["placement"] = {"cloudRef": cloud}
+    spec = {"namespaces": [TOWN], "clouds": [{"cloudRef": cloud, "quota": {"vms": 1}}]}
+    return [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": TOWN}},
+        {"apiVersion": API_VERSION, "kind": "Tenant", "metadata": {"name": "prefecture"}, "spec": spec},
+        group("desks", TOWN),
+        desk,
+    ]
+
+
+def federated(endpoint):
+    """Paris, which lets the operator in, to be the master of a federation."""
+    secret, cloud, network = paris(endpoint)
+    cloud["spec"]["existing"]["ssh"] = ssh_to(endpoint)
+    login = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": LOGIN, "namespace": "platform"}}
+    zone = {
+        "apiVersion": API_VERSION,
+        "kind": "FederatedZone",
+        "metadata": {"name": "paris", "namespace": "platform"},
+        "spec": {"cloudRef": {"name": "paris"}, "role": "Master"},
+    }
+    return secret, {**login, "stringData": {"sshPrivateKey": "nobody's"}}, cloud, network, zone
+
+
 def manifests(stage, endpoint):
     return [
         account(stage),
         hosted(),
-        *paris(endpoint),
+        *federated(endpoint),
         image("ovh-rbx", "paris"),
-        instance("web", "ovh-rbx", "vm_public"),
-        instance("app", "paris", "lan-apps"),
+        group("web"),
+        filtered(instance("web", "ovh-rbx", "vm_public"), "web"),
+        filtered(instance("app", "paris", "lan-apps"), "web"),
+        *tenant(),
     ]
 
 
 def build(stage, endpoint, chronicle):
     """Everything, Ready: from nothing the first time, by taking over what was retained the next."""
     stage.apply(manifests(stage, endpoint))
-    chronicle.all_ready(10, 120)
+    chronicle.all_ready(15, 120)
 
 
 def standing(stage):
@@ -62,25 +118,53 @@ def standing(stage):
 
 
 def names(stage):
-    """Everything that was applied and composed, as kubectl names it."""
+    """Everything that was applied and composed, as kubectl names it, with a namespace to look for it in."""
     found = stage.cluster.kubectl("get", KINDS, "-n", "platform", "-o", "name").stdout.split()
-    return [*found, "secret/ovh-account", "secret/onprem-one"]
+    of_town = stage.cluster.kubectl("get", "hinst,secgroup", "-n", TOWN, "-o", "name").stdout.split()
+    of_platform = [*found, "secret/ovh-account", "secret/onprem-one", f"secret/{LOGIN}"]
+    return [*((name, "platform") for name in of_platform), *((name, TOWN) for name in of_town)]
 
 
-def in_use(chronicle, kind, name):
+def gone_but_for_orphans(stage, chronicle, cloud):
+    """Whether the cloud is gone; networks that it composed, and the garbage collector took its name from, are deleted."""
+    found = stage.cluster.get("onevnet", "-n", "platform", "-l", f"{CLOUD_LABEL}={cloud}")["items"]
+    for one in found:
+        if not one["metadata"].get("ownerReferences") and "deletionTimestamp" not in one["metadata"]:
+            stage.cluster.kubectl("delete", "onevnet", one["metadata"]["name"], "-n", "platform", "--wait=false")
+    return not chronicle.get("SovereignCloud", cloud)
+
+
+def in_use(chronicle, kind, name, namespace="platform"):
     """What it says of its users while it waits for them."""
 
     def waits():
-        found = chronicle.condition(kind, name, "Reconciling")
+        found = chronicle.condition(kind, name, "Reconciling", namespace)
         return found if found.get("reason") == "InUse" else None
 
     return chronicle.until(f"{name} waiting for its users", waits, 30)["message"]
+
+
+def gone(chronicle, kind, name, namespace="platform"):
+    chronicle.until(f"{kind} {name} gone", lambda: not chronicle.get(kind, name, namespace))
 
 
 def secrets(stage):
     """Names and finalizers of the Secrets that are there."""
     found = stage.cluster.get("secrets", "-n", "platform")["items"]
     return {s["metadata"]["name"]: s["metadata"].get("finalizers", []) for s in found}
+
+
+def tenancy(stage, endpoint):
+    """What is there only for the tenants and their cards: groups of rules, users, groups and VDCs of a cloud, logins."""
+    one = pyone.OneServer(endpoint, session=f"oneadmin:{PARIS_PASSWORD}")
+    logins = stage.cluster.get("secrets", f"--namespace={SYSTEM}")["items"]
+    return {
+        "rules": {group.NAME for group in one.secgrouppool.info(-2, -1, -1).SECURITY_GROUP} - {"default"},
+        "users": {user.NAME for user in one.userpool.info().USER} - {"oneadmin", "serveradmin"},
+        "groups": {group.NAME for group in one.grouppool.info().GROUP} - {"oneadmin", "users"},
+        "VDCs": {vdc.NAME for vdc in one.vdcpool.info().VDC} - {"default"},
+        "logins": {s["metadata"]["name"] for s in logins if s["metadata"]["name"].startswith("tenant-")},
+    }
 
 
 def machines(stage):
@@ -99,19 +183,22 @@ def machines(stage):
 )
 def test_deleted_in_any_order_all_of_it_ends(stage, endpoint, chronicle, seed, cascade, why):
     build(stage, endpoint, chronicle)
+    user = f"prefecture-{TOWN}-platform-paris"
+    assert tenancy(stage, endpoint) | {"logins": None} == {
+        "rules": {"web", "desks"}, "users": {user}, "groups": {"prefecture"}, "VDCs": {"prefecture"}, "logins": None
+    }  # fmt: skip
     before, writes = standing(stage), stage.ovh_mark
     chance = random.Random(seed)
     order = names(stage)
     chance.shuffle(order)
-    for name in order:
+    for name, namespace in order:
         way = chance.choice(["background", "foreground", "orphan"]) if cascade == "mixed" else cascade
-        stage.cluster.kubectl(
-            "delete", name, "-n", "platform", "--wait=false", f"--cascade={way}", "--ignore-not-found"
-        )
+        stage.cluster.kubectl("delete", name, "-n", namespace, "--wait=false", f"--cascade={way}", "--ignore-not-found")
     if cascade in {"orphan", "mixed"}:
-        # What was composed anew, or released, between its own deletion and that of its cloud is nobody's.
+        # What was composed anew, or released, between its own deletion and that of its cloud is nobody's. A network among
+        # that is a user of its cloud as any other is, so the cloud waits until a person deletes it, too.
         for cloud in ("ovh-rbx", "paris"):
-            chronicle.until(f"{cloud} gone", lambda cloud=cloud: not chronicle.get("SovereignCloud", cloud))
+            chronicle.until(f"{cloud} gone", lambda cloud=cloud: gone_but_for_orphans(stage, chronicle, cloud))
         stage.cluster.kubectl("delete", KINDS, "--all", "-n", "platform", "--wait=false")
     chronicle.gone()
     left = {"ovh-rbx-oneadmin": []}
@@ -122,19 +209,46 @@ def test_deleted_in_any_order_all_of_it_ends(stage, endpoint, chronicle, seed, c
     assert machines(stage) == [], "what can be made again was deleted"
     assert [v["name"] for v in stage.cloud("paris")["vnets"]] == []
     assert stage.cloud("paris")["images"] == []
+    assert not any(tenancy(stage, endpoint).values()), "of the tenants nothing is left, nor of their rules"
 
 
 def test_what_is_used_waits_and_names_its_users(stage, endpoint, chronicle):
     build(stage, endpoint, chronicle)
-    for name in ("scloud/paris", "onevnet/lan-apps", "secret/onprem-one"):
+    for name in ("scloud/paris", "onevnet/lan-apps", "secret/onprem-one", "secgroup/web", "tnt/prefecture"):
         stage.cluster.kubectl("delete", name, "-n", "platform", "--wait=false")
-    for kind, name in (("SovereignCloud", "paris"), ("VirtualNetwork", "lan-apps")):
+    stage.cluster.kubectl("delete", "secgroup/desks", "-n", TOWN, "--wait=false")
+    for kind, name in (("SovereignCloud", "paris"), ("VirtualNetwork", "lan-apps"), ("SecurityGroup", "web")):
         assert "HostedInstance platform/app" in in_use(chronicle, kind, name)
-    assert [vm["lcm"] for vm in stage.cloud("paris")["vms"] if vm["state"] != "DONE"] == ["RUNNING"]
+    for kind, name, namespace in (("Tenant", "prefecture", ""), ("SecurityGroup", "desks", TOWN)):
+        assert f"HostedInstance {TOWN}/desk" in in_use(chronicle, kind, name, namespace)
+    assert [vm["lcm"] for vm in stage.cloud("paris")["vms"] if vm["state"] != "DONE"] == ["RUNNING"] * 2
+
+    stage.cluster.kubectl("delete", "hinst/desk", "-n", TOWN, "--wait=false")
+    for kind, name, namespace in (("SecurityGroup", "desks", TOWN), ("Tenant", "prefecture", "")):
+        gone(chronicle, kind, name, namespace)
     stage.cluster.kubectl("delete", "hinst/app", "mimg/ubuntu-24.04", "-n", "platform", "--wait=false")
-    stage.cluster.kubectl("delete", "hinst/web", "-n", "platform", "--wait=false")
-    for kind, name in (("VirtualNetwork", "lan-apps"), ("SovereignCloud", "paris"), ("MachineImage", "ubuntu-24.04")):
-        chronicle.until(f"{name} gone", lambda kind=kind, name=name: not chronicle.get(kind, name))
+    stage.cluster.kubectl("delete", "hinst/web", "fzone/paris", f"secret/{LOGIN}", "-n", "platform", "--wait=false")
+    last = (("VirtualNetwork", "lan-apps"), ("SovereignCloud", "paris"), ("MachineImage", "ubuntu-24.04"))
+    for kind, name in (("SecurityGroup", "web"), *last):
+        gone(chronicle, kind, name)
+    assert not any(tenancy(stage, endpoint).values())
+
+
+def test_a_tenant_waits_for_a_group_of_rules_that_no_machine_uses(stage, endpoint, chronicle):
+    """It belongs to the user, who would leave it behind as nobody's. It names the cloud, so it is wanted there still."""
+    town, prefecture, desks, _ = tenant()
+    desks["spec"]["cloudRefs"] = [{"name": "paris", "namespace": "platform"}]
+    stage.apply([*paris(endpoint), town, prefecture, desks])
+    chronicle.until("ready", lambda: is_ready(chronicle.get("SecurityGroup", "desks", TOWN)))
+    stage.cluster.kubectl("delete", "tnt/prefecture", "--wait=false")
+    assert f"SecurityGroup {TOWN}/desks" in in_use(chronicle, "Tenant", "prefecture", "")
+    stage.cluster.kubectl("delete", "secgroup/desks", "-n", TOWN, "--wait=false")
+    gone(chronicle, "SecurityGroup", "desks", TOWN)
+    gone(chronicle, "Tenant", "prefecture", "")
+    assert not any(tenancy(stage, endpoint).values())
+    everything = ("scloud/paris", "onevnet/lan-apps", "secret/onprem-one")
+    stage.cluster.kubectl("delete", *everything, "-n", "platform", "--wait=false")
+    gone(chronicle, "SovereignCloud", "paris")
 
 
 def test_a_cloud_with_machines_is_not_deleted(stage, endpoint, chronicle):
@@ -160,23 +274,34 @@ def test_a_cloud_with_machines_is_not_deleted(stage, endpoint, chronicle):
 
 
 def test_a_namespace_deleted_ends_with_everything_in_it(stage, endpoint, chronicle):
-    objects = [*paris(endpoint), image("paris"), instance("app", "paris", "lan-apps")]
-    stage.apply(objects)
-    chronicle.ready("HostedInstance", "app")
+    app = filtered(instance("app", "paris", "lan-apps"), "web")
+    stage.apply([*paris(endpoint), image("paris"), group("web"), app, *tenant()])
+    chronicle.all_ready(8)
+    stage.cluster.kubectl("delete", "namespace", TOWN, "--wait=false")
+    stage.cluster.kubectl("wait", "--for=delete", f"namespace/{TOWN}", "--timeout=60s")
+    (machine,) = machines(stage)
+    assert (machine["name"], tenancy(stage, endpoint)["rules"]) == ("app", {"web"})
     stage.cluster.kubectl("delete", "namespace", "platform", "--wait=false")
+    assert "Tenant prefecture" in in_use(chronicle, "SovereignCloud", "paris"), "it is in no namespace that goes"
+    stage.cluster.kubectl("delete", "tnt/prefecture", "--wait=false")
     chronicle.gone()
     stage.cluster.kubectl("wait", "--for=delete", "namespace/platform", "--timeout=60s")
     assert machines(stage) == []
+    assert not any(tenancy(stage, endpoint).values())
 
 
 def test_a_kind_deleted_takes_nothing_outside_with_it(stage, endpoint, chronicle):
     """Nobody meant each of the machines who deletes their CRD: everything counts as Retain."""
     stage.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "platform"}})
-    stage.apply([*paris(endpoint), image("paris"), instance("app", "paris", "lan-apps")])
-    chronicle.ready("HostedInstance", "app")
-    stage.cluster.kubectl("delete", "crd", "hostedinstances.sovereigncloud.io", "--timeout=60s")
-    (machine,) = machines(stage)
-    assert (machine["name"], machine["lcm"]) == ("app", "RUNNING")
+    app = filtered(instance("app", "paris", "lan-apps"), "web")
+    stage.apply([*paris(endpoint), image("paris"), group("web"), app, *tenant()])
+    chronicle.all_ready(8)
+    before = tenancy(stage, endpoint)
+    for plural in ("hostedinstances", "securitygroups", "tenants"):
+        stage.cluster.kubectl("delete", "crd", f"{plural}.sovereigncloud.io", "--timeout=60s")
+    assert sorted((m["name"], m["lcm"]) for m in machines(stage)) == [("app", "RUNNING"), ("desk", "RUNNING")]
+    assert tenancy(stage, endpoint) == before
+    assert all(before.values())
 
 
 def test_every_right_of_the_chart_was_used_and_none_was_missing(stage, endpoint):
@@ -195,6 +320,24 @@ def test_every_right_of_the_chart_was_used_and_none_was_missing(stage, endpoint)
 
 
 UNSEEN = {
+    # Of policies, which no story here has: tests/integration/test_policies.py uses them, and who binds to one must be able to get it.
+    *(
+        ("sovereigncloud.io", f"{plural}{part}", "patch")
+        for plural in ("sovereigntypolicies", "providerprofiles")
+        for part in ("", "/status")
+    ),
+    # Of moves and exits likewise: tests/integration/test_migration.py and test_exit.py use them.
+    *(
+        ("sovereigncloud.io", f"{plural}{part}", "patch")
+        for plural in ("instancemigrations", "exitplans")
+        for part in ("", "/status")
+    ),
+    ("sovereigncloud.io", "sovereigntypolicies", "get"),
+    ("admissionregistration.k8s.io", "validatingadmissionpolicies", "get"),
+    *(
+        ("admissionregistration.k8s.io", "validatingadmissionpolicybindings", verb)
+        for verb in ("get", "create", "update", "delete")
+    ),
     # Of an installation or a validation that failed, its pod is asked which task it was.
     ("", "pods", "list"),
     # Asked of the admission plugin OwnerReferencesPermissionEnforcement only, which is off here.
@@ -202,4 +345,6 @@ UNSEEN = {
     # A server-side apply that makes an object is logged as patch; tests/integration/chart/test_chart_rights.py shows both.
     ("sovereigncloud.io", "baremetalservers", "create"),
     ("sovereigncloud.io", "virtualnetworks", "create"),
+    ("sovereigncloud.io", "instancemigrations", "create"),
+    ("sovereigncloud.io", "instancemigrations", "delete"),
 }

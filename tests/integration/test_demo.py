@@ -38,5 +38,15 @@ def test_the_host_keys_of_the_servers_that_it_installed_are_pinned(played):
 
 
 def test_each_difference_is_named_and_mended(played):
-    told = re.findall(r"^ {2}\w+/[-\w]+ spec\S+: .* found, Correcting$", played, re.MULTILINE)
-    assert len(told) == 7, told
+    told = re.findall(r"^ {2}(\w+/[-\w]+ spec\S+): .* found, Correcting$", played, re.MULTILINE)
+    # A card that is attached again has the groups of its network, too, until they are taken off: told or not, as it comes.
+    passing = {"HostedInstance/web-rbx spec.networks[vm_public].securityGroups"}
+    assert set(told) - passing == {
+        "BareMetalServer/ovh-rbx-one-2 spec.name",
+        "BareMetalServer/ovh-rbx-one-2 spec.ovh.vrack",
+        "HostedInstance/app-paris spec.power",
+        "HostedInstance/web-rbx spec.networks[vm_public]",
+        "SovereignCloud/ovh-rbx spec.hosted.networks[vm_public].publicBlock",
+        "SovereignCloud/ovh-rbx spec.hosted.ovh.servers[one-2]",
+        "VirtualNetwork/ovh-rbx-vm-public spec.gateway",
+    }

@@ -131,7 +131,7 @@ def entries(found):
 
 
 def test_at_rest_nothing_is_written_and_nothing_is_asked_per_object(stage, paris, trios):
-    paris.swept()  # what was under way has ended: reads come at the interval of rest
+    paris.at_rest()
     before, asked = stage.kubernetes_writes(), stage.calls("paris")
 
     paris.swept(3)

@@ -45,6 +45,8 @@ def by_hand(stage):
     one = pyone.OneServer(endpoint, session=f"oneadmin:{PASSWORD}")
     for template in (VLAN, PUBLIC, OTHER):
         one.vn.allocate(template, 0)
+    one.image.allocate('NAME="alt"\nTYPE="DATABLOCK"\nSIZE="64"', 1)
+    one.vm.allocate('NAME="Büro (1)"\nCPU="0.5"\nVCPU="2"\nMEMORY="256"', False)
     one.user.allocate("tenant", "tenant-password", "core", [1])
     stage.apply(
         [account(stage), secret("opennebula", "oneadmin", PASSWORD), secret("tenant", "tenant", "tenant-password")]
@@ -123,7 +125,10 @@ def test_applied_as_it_is_nothing_is_to_be_done_and_nothing_is_done(stage, expor
         30,
     )
     found = {o["kind"] for o in chronicle.objects("platform")}
-    assert found == {"SovereignCloud", "BareMetalServer", "VirtualNetwork"}
+    assert found == {"SovereignCloud", "BareMetalServer", "VirtualNetwork", "MachineImage", "HostedInstance"}
+    office = stage.get("HostedInstance", "buro-1", "platform")
+    assert (office["spec"]["name"], office["status"]["id"]) == ("Büro (1)", "0")
+    assert {c["type"]: c["status"] for c in office["status"]["conditions"]}["Ready"] == "True"
     for one in chronicle.objects("platform"):
         where = f"{one['kind']} {one['metadata']['name']}"
         assert not one["status"].get("plan"), (where, one["status"].get("plan"))

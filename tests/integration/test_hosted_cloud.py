@@ -6,6 +6,7 @@ import json
 
 import pyone
 import pytest
+from tests.integration.existing_cloud import ExistingCloud
 from tests.integration.hosted_scenes import (
     BLOCK,
     FRONT,
@@ -169,6 +170,28 @@ def test_an_instance_runs_with_an_address_of_the_block(stage, built, chronicle, 
     assert ipaddress.ip_address(status["primaryAddress"]) in usable
     context = one.vm.info(machine["id"]).TEMPLATE["CONTEXT"]
     assert "you@example" in context["SSH_PUBLIC_KEY"]
+
+
+def test_the_way_from_its_site_to_another_is_measured_and_stands_in_metrics_only(stage, built, chronicle):
+    """The operator logs in at the front-end with the key of the installation, whose host key was proven."""
+    other = ExistingCloud(stage, "neighbour", hosts=1)
+    stage.apply([other.credentials(), other.cloud()])
+    other.ready("sovereigncloud", "neighbour")
+    chronicle.until(
+        "that its machine could go there",
+        lambda: chronicle.get("SovereignCloud", "ovh-rbx")["status"].get("exit") == "1/1",
+    )
+    seen = chronicle.mark
+    way = 'sovereign_site_latency_seconds{from="platform/ovh-rbx",to="platform/neighbour"} '
+
+    def measured():
+        return [line for line in stage.probe("/metrics").text.splitlines() if line.startswith(way)]
+
+    (line,) = stage.until(measured, "measured", seconds=60)
+    assert 0.0 <= float(line.removeprefix(way)) < 1.0
+    assert 'from="platform/neighbour"' not in stage.probe("/metrics").text, "nobody may log in there"
+    assert chronicle.versions("SovereignCloud", "ovh-rbx", seen) == []
+    stage.cluster.kubectl("delete", "scloud", "neighbour", "-n", "platform", "--timeout=60s")
 
 
 # --- once, and never again -------------------------------------------------------------------------------------------

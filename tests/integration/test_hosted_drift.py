@@ -97,6 +97,7 @@ def told(chronicle, change, since):
 
 def rests(chronicle):
     """Everything is as declared, also for a moment that was not looked at."""
+    chronicle.catch_up()
 
     def test():
         return all(is_ready(o) and not o["status"].get("drift") for o in chronicle.objects())
@@ -136,6 +137,7 @@ def reporting(stage, built, chronicle):
     rests(chronicle)
     stage.apply(hosted(driftPolicy={"default": "Report"}))
     chronicle.ready(*CLOUD)
+    rests(chronicle)  # the parts of it, too, that it has told by now
     return stage.ovh_mark, stage.one_mark("ovh-rbx")
 
 

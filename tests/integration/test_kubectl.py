@@ -163,6 +163,23 @@ def test_describe_shows_how_it_is_what_differs_and_what_to_do(stage, paris):
 
 
 def test_get_sovereign_lists_every_kind(stage, paris, web):
+    group = paris.object(
+        "SecurityGroup", "web", {"rules": [{"direction": "Inbound", "protocol": "TCP", "range": "22"}]}
+    )
+    cloud = {"cloudRef": {"name": paris.name, "namespace": paris.namespace}}
+    tenant = paris.object("Tenant", "prefecture", {"namespaces": ["prefecture"], "clouds": [cloud]})
+    del tenant["metadata"]["namespace"]
+    zone = paris.object("FederatedZone", "paris", {"cloudRef": {"name": paris.name}, "role": "Master"})
+    policy = paris.object("SovereigntyPolicy", "eu", {"residency": {"allowedCountries": ["EU"]}})
+    profile = paris.object("ProviderProfile", "ministry", {"legalEntity": {"name": "Ministry", "country": "FR"}})
+    for one in (policy, profile):
+        del one["metadata"]["namespace"]
+    there = {"cloudRef": {"name": "elsewhere"}}
+    move = paris.object("InstanceMigration", "go", {"instanceRef": {"name": "web"}, "to": there, "mode": "Rehearse"})
+    plan = paris.object(
+        "ExitPlan", "leave", {"from": {"cloudRef": {"name": paris.name}}, "to": [there], "mode": "Plan"}
+    )
+    stage.apply([group, tenant, zone, policy, profile, move, plan])
     names = stage.cluster.kubectl("get", "sovereign", *HERE, "--output=name").stdout.split()
     listed = {name.split(".")[0] for name in names}
     assert listed >= {kind.crd.kind.lower() for kind in KINDS} - {"baremetalserver"}, "no account in these tests"

@@ -17,7 +17,8 @@ from sovereigncloud.engine.events import EventPoster
 from sovereigncloud.engine.lease import Lease
 from sovereigncloud.engine.store import Store
 from sovereigncloud.kinds.errors import Auth, Conflict, MissingSecret, NotFound, Rejected, Retry
-from sovereigncloud.providers.kubernetes import Connection, KubernetesApi
+from sovereigncloud.providers.kubernetes import KubernetesApi
+from sovereigncloud.providers.kubernetes_connection import Connection
 
 NAMESPACE = "one-writer"
 CRDS = Path(__file__).parents[2] / "crds"

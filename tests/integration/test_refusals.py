@@ -33,8 +33,11 @@ def said(control_plane):
     stored = {"apiVersion": "v1", "kind": "List", "items": [document(manifest) for manifest in TOLD["stored"]]}
     control_plane.kubectl("apply", "--filename=-", input=json.dumps(stored))
 
-    made = ("patch", "hostedinstance", "web", f"--namespace={NAMESPACE}", "--subresource=status", "--type=merge")
-    control_plane.kubectl(*made, '--patch={"status": {"id": "12"}}')  # its machine exists
+    for manifest in TOLD["stored"]:
+        if "status" in manifest:
+            found = (manifest["kind"].lower(), manifest["metadata"]["name"], f"--namespace={NAMESPACE}")
+            patch = json.dumps({"status": manifest["status"]})
+            control_plane.kubectl("patch", *found, "--subresource=status", "--type=merge", f"--patch={patch}")
 
     def apply(row):
         # A new object has a name of its own, so that it is created; a change meets the object that stands.

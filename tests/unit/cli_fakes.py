@@ -12,26 +12,13 @@ from sovereigncloud.commands.doors import Cluster, Doors, NoClusterError
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.engine.settings import Settings
 from sovereigncloud.kinds import CONTROLLERS
+from sovereigncloud.kinds.cloud_parts_port import Marketplace
 from sovereigncloud.kinds.errors import Auth, MissingSecret, NotFound
+from sovereigncloud.kinds.installer_port import InstallState
 from sovereigncloud.kinds.login_port import Login
-from sovereigncloud.kinds.ports import (
-    AccountView,
-    CloudView,
-    Datastore,
-    Disk,
-    Front,
-    Host,
-    Image,
-    InstallState,
-    Interface,
-    IpBlock,
-    Network,
-    Nic,
-    Server,
-    ServerSummary,
-    Vm,
-    VrackView,
-)
+from sovereigncloud.kinds.opennebula_view import CloudView, Datastore, Disk, Front, Host, Image, Network, Nic, Vm
+from sovereigncloud.kinds.ovh_port import AccountView, Interface, IpBlock, Server, ServerSummary, VrackView
+from sovereigncloud.kinds.particulars_port import Particulars
 from sovereigncloud.kinds.reinstall_port import DiskGroup, InstallationTemplate, TemplateInput
 from sovereigncloud.kinds.rights_port import Identity
 
@@ -58,6 +45,14 @@ class Logged:
             raise AttributeError(verb)
         self.log.append(f"WRITE {self.name} {verb}")
         raise WroteError(verb)
+
+
+class FakeParts(Logged):
+    """No marketplace is there."""
+
+    async def marketplaces(self) -> tuple[Marketplace, ...]:
+        self.note("marketplaces")
+        return ()
 
 
 class FakeOpenNebula(Logged):
@@ -101,6 +96,10 @@ class FakeOpenNebula(Logged):
             datastores={1: Datastore(1, "default", 0, 0, 10**6, 10**6)},
         )
 
+    @property
+    def parts(self) -> FakeParts:
+        return FakeParts(self.log, "OpenNebula parts")
+
     async def vm(self, vm_id: int) -> Vm:
         self.note(f"vm {vm_id}")
         found = next((m for m in self.machines if m.id == vm_id), None)
@@ -111,6 +110,10 @@ class FakeOpenNebula(Logged):
     async def apps(self) -> tuple[()]:
         self.note("apps")
         return ()
+
+    async def particulars(self, member: str) -> dict[int, Particulars]:
+        self.note(f"particulars {member}")
+        return {}
 
 
 class FakeRights:

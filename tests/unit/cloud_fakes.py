@@ -7,10 +7,13 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 
+from tests.unit.parts_fakes import Parts
 from tests.unit.shop_fakes import FakeShop
 
 from sovereigncloud.api import BareMetalServer, HostedInstance, SovereignCloud, VirtualNetwork
+from sovereigncloud.api.providerprofile import ProviderProfile
 from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.identity import Mark, mark_from_opennebula
 from sovereigncloud.core.outcome import Phase, approval
@@ -18,13 +21,10 @@ from sovereigncloud.core.plan import Action
 from sovereigncloud.kinds.day0 import proof
 from sovereigncloud.kinds.dns_port import Record, Zone
 from sovereigncloud.kinds.errors import AlreadyRunning, Conflict, MissingSecret, NotFound, Rejected, Retry
-from sovereigncloud.kinds.ports import (
+from sovereigncloud.kinds.installer_port import InstallState
+from sovereigncloud.kinds.opennebula_view import CloudView, Front, Host
+from sovereigncloud.kinds.ovh_port import (
     AccountView,
-    CloudView,
-    Cluster,
-    Front,
-    Host,
-    InstallState,
     InstallStep,
     Interface,
     IpBlock,
@@ -35,7 +35,7 @@ from sovereigncloud.kinds.ports import (
 )
 from sovereigncloud.kinds.reinstall_port import DiskGroup, InstallationTemplate, TemplateInput
 from sovereigncloud.kinds.ssh_port import Greeting
-from sovereigncloud.kinds.vrack_port import Eligibility
+from sovereigncloud.kinds.vrack_port import Eligibility, Standing
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 INSTALLATION = "prod"
@@ -45,7 +45,7 @@ RENAME_TAKES = 600.0
 SYSTEMS = frozenset({"debian12_64", "ubuntu2204-server_64", "ubuntu2404-server_64"})
 GRACE = 60.0  # the engine's: how long a write with a lost answer may still take effect
 LASTING = {Action.CREATE, Action.REINSTALL, Action.INSTALL}
-PARSE = {c.crd.kind: c for c in (SovereignCloud, BareMetalServer, VirtualNetwork, HostedInstance)}
+PARSE = {c.crd.kind: c for c in (SovereignCloud, BareMetalServer, VirtualNetwork, HostedInstance, ProviderProfile)}
 
 
 class Clock:
@@ -74,6 +74,8 @@ class FakeServer:
     no_intervention: bool = False
     deaf: bool = False  # SSH does not answer
     rekeyed: int = 0  # how often somebody gave it another host key
+    on: bool = True
+    boot: int = 1
     proves: str = ""  # another host key that its greeting proves; "nothing"
 
     @property
@@ -107,6 +109,7 @@ class FakeOvh:
         self.regions_of_block = {}
         self.vracks = FakeVracks(self)
         self.zones = FakeZones(self)
+        self.power = FakePower(self)
         self.systems = SYSTEMS
         self.templates = {}  # by name; others take everything
         self.task_lag = 0.0
@@ -197,7 +200,8 @@ class FakeOvh:
             datacenter="rbx8",
             os=s.os,
             state="ok",
-            power_state="poweron",
+            power_state="poweron" if s.on else "poweroff",
+            boot=s.boot,
             monitoring=s.monitoring,
             no_intervention=s.no_intervention,
             commercial_range="SCALE-i1",
@@ -313,6 +317,44 @@ class FakeOvh:
         self._write(f"detach {block} {vrack}", lambda: self.blocks.update({block: ""}))
 
 
+class FakePower:
+    """Boots 1 (disk) and 95083 (off); a reboot takes effect after a while."""
+
+    BOOTS = {"harddisk": 1, "power": 95083}  # noqa: RUF012 - never changed
+    TAKES = 90.0
+
+    def __init__(self, account):
+        self.account, self.under_way = account, {}
+
+    async def boot_of_type(self, name, kind):
+        self.account._server(name)
+        return self.BOOTS[kind]
+
+    async def set_boot(self, name, boot, *, monitoring, no_intervention):
+        server = self.account.servers[name]
+
+        def effect():
+            server.boot, server.monitoring, server.no_intervention = boot, monitoring, no_intervention
+
+        self.account._write(f"boot {name} {boot} monitoring={monitoring}", effect)
+
+    async def reboot(self, name):
+        def done():
+            self.under_way.pop(name, None)
+            self.account.servers[name].on = self.account.servers[name].boot != self.BOOTS["power"]
+
+        def begin():
+            if name not in self.under_way:
+                self.under_way[name] = True
+                self.account.later(self.TAKES, done)
+
+        self.account._write(f"reboot {name}", begin)
+
+    async def reboots(self, name):
+        self.account._server(name)
+        return (Task(1, "hardReboot", "doing", ""),) if name in self.under_way else ()
+
+
 class FakeVracks:
     """What may join, and blocks taken off whatever they are routed to."""
 
@@ -321,6 +363,8 @@ class FakeVracks:
         self.pending = 0  # answers until it is worked out
         self.ineligible = set()
         self.errors = ()
+        self.a_few = 5  # servers that one call asks about
+        self.told = set()  # those that were asked about
 
     async def eligible(self, vrack):
         self._account.reads["eligible"] += 1
@@ -339,6 +383,13 @@ class FakeVracks:
         self._account.reads["regions"] += 1
         known = self._account.servers
         return {name: known[name].region if name in known else "" for name in servers}
+
+    async def standing(self, servers):
+        """A few more with each call."""
+        self._account.reads["standing"] += 1
+        self.told |= set(sorted(servers - self.told)[: self.a_few])
+        known = self._account.servers
+        return {name: Standing(known[name].ip, known[name].region) for name in servers & self.told if name in known}
 
 
 class FakeZones:
@@ -429,12 +480,17 @@ class FakeOne:
         self.owner = None
         self.stubborn = set()  # machines that do not move, and oned says nothing of it
         self.networks = {}
-        self.clusters = {0: Cluster(0, "default", frozenset({0, 1, 2}), frozenset())}
         self.writes = []
+        self.parts = Parts()
+
+    @property
+    def clusters(self):
+        return self.parts.clusters
 
     def host(self, name, state=2, *, mark=None):
         id_ = len(self.hosts)
         self.hosts[id_] = Host(id_, name, state, 0, "kvm", "kvm", 0, 3200, 134217728, mark)
+        self.parts.join(0, "host", id_)
         return id_
 
     def _answer(self):
@@ -453,7 +509,7 @@ class FakeOne:
             dict(self.networks),
             {},
             dict(self.hosts),
-            {},
+            dict(self.parts.datastores),
             clusters=dict(self.clusters),
             owner=self.owner,
         )
@@ -461,21 +517,14 @@ class FakeOne:
     async def create_cluster(self, name):
         self._answer()
         self.writes.append(f"create cluster {name}")
-        if name in {c.name for c in self.clusters.values()}:
-            raise Conflict(f"NAME is already taken by CLUSTER {name}.")
-        made = 100 + len(self.clusters)
-        self.clusters[made] = Cluster(made, name, frozenset(), frozenset())
-        return made
+        return await self.parts.create_cluster(name)
 
     async def join_cluster(self, cluster_id, member, member_id):
         self._answer()
         self.writes.append(f"join {member} {member_id}")
         if member == "host":
             self.hosts[member_id] = replace(self.hosts[member_id], cluster_id=cluster_id)
-            return
-        field = f"{member}s"
-        known = self.clusters[cluster_id]
-        self.clusters[cluster_id] = replace(known, **{field: getattr(known, field) | {member_id}})
+        self.parts.join(cluster_id, member, member_id)
 
     async def create_host(self, name, im_mad, vm_mad, cluster_id):
         self._answer()
@@ -486,7 +535,7 @@ class FakeOne:
         self._answer()
         self.writes.append(f"update host {host_id}")
         host = self.hosts[host_id]
-        notes = {**host.notes, **{k: v for k, v in attributes.items() if "LEAVING" in k}}
+        notes = {**host.notes, **{k: v for k, v in attributes.items() if k.endswith(("_LEAVING", "_PART"))}}
         self.hosts[host_id] = replace(
             host,
             mark=mark_from_opennebula(attributes) or host.mark,
@@ -510,6 +559,7 @@ class FakeOne:
         assert not self.on(host_id), "Can not remove a host with running VMs"
         self.writes.append(f"delete host {host_id}")
         del self.hosts[host_id]
+        self.parts.forget_host(host_id)
 
     def on(self, host_id):
         return [vm for vm in self.vms.values() if vm.host == self.hosts[host_id].name]
@@ -629,6 +679,16 @@ class FakeWorld:
         }
         return self.raw[key]
 
+    rules = ()
+
+    def inhabitants(self, cloud):
+        del cloud
+        return ()
+
+    def policies(self, namespace, cloud):
+        """What binds everything."""
+        return self.rules
+
     def get(self, key):
         raw = self.raw.get(tuple(key))
         return PARSE[key[0]].model_validate(raw) if raw else None
@@ -643,6 +703,12 @@ class FakeWorld:
 
     def clouds(self, namespace):
         return ()
+
+    silences = MappingProxyType({})
+
+    def silent_since(self, cloud):
+        """Since when a cloud does not answer."""
+        return self.silences.get(cloud)
 
     async def open_nebula(self, cloud):
         return self.one
@@ -692,6 +758,8 @@ def _uses(resource):
     if isinstance(resource, VirtualNetwork):
         ref = resource.spec.cloud_ref
         return (_key(("SovereignCloud", ref.namespace or resource.metadata.namespace, ref.name)),)
+    if isinstance(resource, HostedInstance) and "cloud" in resource.external:
+        return (_key(("SovereignCloud", *resource.external["cloud"].split("/"))),)
     return ()
 
 

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from sovereigncloud.kinds.installer_port import JumpHost, Reach, VirtualAddress
-from sovereigncloud.kinds.ports import Installation, InstallTarget
+from sovereigncloud.kinds.federation_port import Change, FederationChange, Login
+from sovereigncloud.kinds.installer_port import Installation, InstallTarget, JumpHost, Reach, VirtualAddress
 
 ED25519 = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOshSFOnTEAaOhM5ct5FYU+EI6q3+0OrkpRHpFrN5MMX"
 BOTH, FRONT, NODE = ("Frontend", "Node"), ("Frontend",), ("Node",)
@@ -53,3 +53,21 @@ GUARDED = replace(
     ),
 )
 ALL = {"basic": BASIC, "highly-available": HIGHLY_AVAILABLE, "edge": EDGE, "guarded": GUARDED}
+
+SLAVE = FederationChange(
+    cloud="ovh-rbx",
+    namespace="platform",
+    owner_uid="u1",
+    change=Change.SLAVE,
+    request="join-1",
+    zone=100,
+    login=Login("57.131.167.160", 22, "ubuntu", "ovh-rbx-oneadmin", ED25519, GUARDED.reach.jump_host),
+    master_endpoint="https://one.example.fr/RPC2",
+    master=Login("one.example.fr", 2200, "root", "onprem-ssh", ED25519),
+)
+MEMBERS = (
+    SLAVE,
+    replace(SLAVE, cloud="onprem-paris", change=Change.MASTER, zone=0, master_endpoint="", master=None),
+    replace(SLAVE, change=Change.STANDALONE, master_endpoint="", master=None),
+)
+"""What is asked of the installer about federations."""

@@ -16,7 +16,7 @@ from sovereigncloud.kinds.addressing import (
     parse_block,
     parse_range,
 )
-from sovereigncloud.kinds.ports import AddressRange
+from sovereigncloud.kinds.opennebula_view import AddressRange
 
 
 @pytest.mark.parametrize(

@@ -176,6 +176,16 @@ def test_it_says_what_to_do_next(made, advice, why):
     assert any(advice in line for line in said), (why, said)
 
 
+def test_what_only_a_person_can_do_is_said_line_by_line():
+    commands = ["# on the front-end of team/paris, as root:", "systemctl restart opennebula"]
+    spec = {"cloudRef": {"name": "paris"}, "role": "Master"}
+    zone = body("FederatedZone", "paris", spec, waiting("ManualStepRequired", "nobody gets in", commands=commands))
+    assert section(describe("fzone/paris", bodies=[cloud(), zone]), "Do next") == [
+        "type this, line by line:",
+        *commands,
+    ]
+
+
 def test_a_missing_secret_is_to_be_created():
     missing = cloud(waiting("SecretMissing", "Secret team/one does not exist"))
     assert section(describe("scloud/paris", bodies=[missing], secrets={}), "Do next") == [
@@ -234,6 +244,26 @@ def test_the_details_have_live_ages():
         "1h Normal Created VM 12 created",
         "40m Warning DriftDetected memory (x3)",
     ]
+
+
+LOCATIONS = [
+    {
+        "name": "cluster/default/RBX", "covers": ["compute"], "country": "FR", "datacenter": "RBX", "grade": "Observed",
+        "source": "OVHcloud region eu-west-rbx of server ns1", "since": EARLIER, "hosts": ["192.0.2.1"],
+    },
+    {"name": "cluster/default/unknown", "grade": "None", "source": "host h9: no server has that address", "since": EARLIER},
+]  # fmt: skip
+
+
+def test_where_a_cloud_is_has_a_table_of_its_own():
+    result = describe("scloud/paris", bodies=[cloud(CLOUD_STATUS | {"locations": LOCATIONS, "country": "FR, unknown"})])
+    header, _, known, unknown = section(result, "Where it is")
+    assert header == "PART COUNTRY DATACENTER GRADE FOR SOURCE"
+    assert known == "cluster/default/RBX FR RBX Observed 40m OVHcloud region eu-west-rbx of server ns1"
+    assert unknown == "cluster/default/unknown unknown - None 40m host h9: no server has that address"
+    facts = section(result, "Now")
+    assert any("FR, unknown" in line for line in facts)
+    assert not any("locations" in line for line in facts)
 
 
 def test_management_that_comes_from_the_cloud_is_said():

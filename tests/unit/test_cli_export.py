@@ -2,26 +2,24 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import yaml
-from tests.unit.cli_fakes import Outside
+from tests.unit.cli_fakes import INSTALLATION, Outside
+from tests.unit.opennebula_in_memory import NOW, OpenNebula, image, vm
 from typer.testing import CliRunner
 
 from sovereigncloud.api import BareMetalServer, SovereignCloud
 from sovereigncloud.cli import app
-from sovereigncloud.commands.exporting import Names, exported
+from sovereigncloud.commands.export_filter import Wanted
+from sovereigncloud.commands.export_names import object_name
+from sovereigncloud.commands.exporting import Names, as_yaml, exported
+from sovereigncloud.commands.exporting_cloud import declared, with_zone
 from sovereigncloud.commands.found import Found
-from sovereigncloud.kinds.ports import (
-    AccountView,
-    AddressRange,
-    CloudView,
-    Host,
-    Network,
-    Server,
-    ServerSummary,
-    VrackView,
-)
+from sovereigncloud.kinds import CONTROLLERS
+from sovereigncloud.kinds.opennebula_view import AddressRange, CloudView, Disk, Host, Network, Nic
+from sovereigncloud.kinds.ovh_port import AccountView, Server, ServerSummary, VrackView
 
 URL = "http://192.0.2.10:2633/RPC2"
 BLOCK = "57.131.167.176/28"
@@ -220,7 +218,7 @@ def run(outside, *words):
 def test_yaml_for_kubectl_under_comments_that_say_what_to_do_first(outside):
     found = run(outside, "--ovh", "--secret", "ovh", "--opennebula", URL, "--opennebula-secret", "one")
     assert found.exit_code == 0, found.output
-    (cloud,) = yaml.safe_load_all(found.stdout)
+    cloud, *_ = yaml.safe_load_all(found.stdout)
     assert cloud["metadata"] == {"name": "pn-1", "namespace": "team"}
     assert cloud["spec"]["hosted"]["ovh"]["credentialsSecretRef"] == {"name": "ovh"}
     assert cloud["spec"]["hosted"]["openNebula"]["adopt"]["credentialsSecretRef"] == {"name": "one"}
@@ -262,3 +260,171 @@ def test_mistakes_are_told_in_a_line(outside, monkeypatch, tmp_path, why, words,
     found = run(outside, *words)
     assert found.exit_code == 1, why
     assert said in found.stderr
+
+
+# --- a zone by itself --------------------------------------------------------------------------------------------------------
+
+MACHINES = (vm(id=12, name="web", mark=None), vm(id=13, name="db"), vm(id=14, name="x\ny: z", mark=None))
+CLOUD = {
+    "apiVersion": "sovereigncloud.io/v1alpha1",
+    "kind": "SovereignCloud",
+    "metadata": {"name": "rbx", "namespace": "team", "uid": "u", "generation": 1},
+    "spec": {"existing": {"endpoint": URL, "credentialsSecretRef": {"name": "one"}}},
+    "status": {"endpoint": URL},
+}
+
+
+@pytest.fixture
+def zone(outside):
+    outside.open_nebula.machines = MACHINES
+    outside.with_cluster(CLOUD, secrets=SECRETS)
+    return outside
+
+
+def test_an_opennebula_by_itself_becomes_a_cloud_with_what_runs_in_it(zone):
+    found = run(zone, "--opennebula", URL, "--opennebula-secret", "one", "--cloud", "paris")
+    assert found.exit_code == 0, found.output
+    cloud, *rest = yaml.safe_load_all(found.stdout)
+    assert cloud["metadata"]["name"] == "paris"
+    assert cloud["spec"]["existing"] == {"endpoint": URL, "credentialsSecretRef": {"name": "one"}}
+    assert [(one["kind"], one["spec"]["adopt"]["id"]) for one in rest if one["kind"] == "HostedInstance"] == [
+        ("HostedInstance", "12"),
+        ("HostedInstance", "14"),
+    ]
+    assert "#   kubectl create secret generic one --namespace team" in found.stdout
+    assert "# - where that OpenNebula is: no API tells, so say it in spec.existing.location" in found.stdout
+    assert set(cloud["spec"]) == {"management", "existing"}, "nobody invents where it is, and who provides it"
+    assert f"what installation {INSTALLATION} looks after is left out: vm 13" in found.stdout
+
+
+def test_what_runs_in_a_cloud_that_is_declared_already(zone):
+    found = run(zone, "--cloud", "rbx", "--kind", "HostedInstance", "--name", "w*")
+    (web,) = yaml.safe_load_all(found.stdout)
+    assert web["spec"]["placement"] == {"cloudRef": {"name": "rbx"}}
+    assert web["spec"]["adopt"] == {"id": "12"}
+    assert zone.credentials[-1][:2] == (URL, "oneadmin")
+    assert "kubectl create secret" not in found.stdout, "its Secret is there"
+
+
+def test_a_name_of_two_lines_ends_no_comment_and_no_field(zone):
+    found = run(zone, "--cloud", "rbx", "--id", "14", "-o", "json")
+    (one,) = json.loads(found.stdout)["items"]
+    assert (one["metadata"]["name"], one["spec"]["name"]) == ("x-y-z", "x\ny: z")
+    text = run(zone, "--cloud", "rbx", "--id", "14").stdout
+    assert [document["spec"]["name"] for document in yaml.safe_load_all(text)] == ["x\ny: z"]
+
+
+WRONG = [
+    (
+        (),
+        "say what to read: --ovh for an account of OVHcloud, --opennebula for an OpenNebula, --cloud for a SovereignCloud",
+    ),
+    (("--cloud", "rbx", "--ovh"), "--ovh and --cloud exclude each other"),
+    (("--cloud", "gra"), "there is no SovereignCloud gra in namespace team: rbx"),
+    (("--cloud", "rbx", "--kind", "Vm"), "there is no kind Vm to write: choose of"),
+]
+
+
+@pytest.mark.parametrize(("words", "says"), WRONG, ids=[row[1] for row in WRONG])
+def test_what_is_asked_wrongly_is_said(zone, words, says):
+    found = run(zone, *words)
+    assert found.exit_code != 0
+    assert says in found.output.replace("\n", " ")
+
+
+HOSTILE = [
+    'quotes "a" \'b\'', "# no comment", "- no list", "{{ no: template }}", "tab\tand\nline", "'", "null", "1e3", "é\u2028x", "*",
+]  # fmt: skip
+
+
+async def test_what_people_call_their_machines_comes_back_as_it_was_and_under_names_of_its_own():
+    front = OpenNebula(
+        network_of_a_zone(), image_of_a_zone(), *(vm(id=n, name=name, mark=None) for n, name in enumerate(HOSTILE))
+    )
+    documents = list(yaml.safe_load_all(as_yaml(await zone_of(front))))
+    found = {int(one["spec"]["adopt"]["id"]): one for one in documents if one["kind"] == "HostedInstance"}
+    assert [found[n]["spec"].get("name", found[n]["metadata"]["name"]) for n in range(len(HOSTILE))] == HOSTILE
+    assert len({one["metadata"]["name"] for one in found.values()}) == len(HOSTILE)
+
+
+@pytest.mark.parametrize("name", ["y", "N", "1e3", "12e4", "0x1f", "0o17", "1_000", ".5", "+1", "12", "true", "null"])
+async def test_a_name_that_kubectl_would_take_for_something_else_is_quoted(name):
+    front = OpenNebula(network_of_a_zone(), image_of_a_zone(), vm(id=1, name=name, mark=None))
+    lines = [line.strip() for line in as_yaml(await zone_of(front)).splitlines()]
+    assert f"name: {name}" not in lines
+    assert f"name: '{name}'" in lines
+
+
+NAMED = [
+    ("as it is", "web-1", "web-1"),
+    ("umlauts, and what no name may hold", "Büro Straße (7)", "buro-strasse-7"),
+    ("nothing that may stay", "---", "vm-5"),
+    ("another writing", "日本", "vm-5"),
+    ("too long", "a" * 200, "a" * 63),
+    ("ends where it is cut", "a" * 62 + " b", "a" * 62),
+]
+
+
+@pytest.mark.parametrize(("why", "name", "wanted"), NAMED, ids=[row[0] for row in NAMED])
+def test_what_a_thing_is_called_in_kubernetes(why, name, wanted):
+    taken = set()
+    assert object_name(name, 5, "vm", taken) == wanted, why
+    again = object_name(name, 5, "vm", taken)
+    assert again != wanted
+    assert len(again) <= 63
+    assert taken == {wanted, again}
+
+
+ODD = [
+    ("a volatile disk only", {"disks": (Disk(0, -1, "", 1024),)}, {"source", "disks"}),
+    ("no disk", {"disks": ()}, {"source", "disks"}),
+    (
+        "two cards in one network",
+        {"nics": (Nic(0, 3, "lan", "", "02:00"), Nic(1, 3, "lan", "", "02:01"))},
+        {"networks"},
+    ),
+    ("a card in no network", {"nics": (Nic(0, -1, "", "", "02:00"),)}, {"networks"}),
+    ("an address of version 6", {"nics": (Nic(0, 3, "lan", "fd00::5", "02:00"),)}, set()),
+    ("no number of processors", {"cpu": ""}, {"cpu"}),
+    ("a thousandth of a processor", {"cpu": "0.001"}, {"cpu"}),
+    ("a thousand processors", {"cpu": "1000", "vcpu": 1000}, {"cpu", "vcpu"}),
+    ("no memory", {"memory": 0}, {"memory"}),
+    ("a name that no manifest can hold", {"name": "x" * 129}, {"name"}),
+    ("an image whose name no manifest can hold", {"disks": (Disk(0, 7, "i" * 129, 1024),)}, {"source"}),
+]
+
+
+@pytest.mark.parametrize(("why", "fields", "without"), ODD, ids=[row[0] for row in ODD])
+async def test_what_a_manifest_cannot_say_of_a_machine_is_left_out_and_told(why, fields, without):
+    front = OpenNebula(network_of_a_zone(), image_of_a_zone(), vm(mark=None, **({"name": "Nr. 1"} | fields)))
+    result = await zone_of(front)
+    (one,) = [document for document in result.documents if document["kind"] == "HostedInstance"]
+    told = " ".join(result.comments.get(("HostedInstance", one["metadata"]["name"]), ()))
+    whole = {"name", "source", "cpu", "vcpu", "memory", "networks", "disks"}
+    assert whole - set(one["spec"]) == without, (why, told)
+    assert {field for field in without if f"spec.{field} is left out" not in told} <= {"disks"}, told
+
+
+async def test_in_whatever_state_a_machine_is_its_manifest_has_an_empty_plan():
+    states = [(state, 0) for state in range(12) if state not in {3, 6}] + [(3, lcm) for lcm in range(80)]
+    machines = [vm(id=number, name=f"m-{number}", mark=None, at=at) for number, at in enumerate(states)]
+    ending = {number for number, at in enumerate(states) if at in {(3, 11), (3, 12), (3, 23)}}
+    result = await zone_of(OpenNebula(network_of_a_zone(), image_of_a_zone(), *machines))
+    found = {int(one["spec"]["adopt"]["id"]): one for one in result.documents if one["kind"] == "HostedInstance"}
+    assert set(found) == set(range(len(states))) - ending
+    for one in found.values():
+        assert {"source", "cpu", "vcpu", "memory", "networks", "disks"} <= set(one["spec"]), one
+
+
+async def zone_of(front):
+    doors = SimpleNamespace(controllers=CONTROLLERS, now=lambda: NOW)
+    start = declared(URL, "rbx", Names("team"), Wanted())
+    return await with_zone(start, front, Wanted(kinds=("HostedInstance",)), doors)
+
+
+def network_of_a_zone():
+    return network(3, "lan", [AddressRange("10.0.0.5", 50, 0)], VN_MAD="802.1Q", VLAN_ID="100")
+
+
+def image_of_a_zone():
+    return image()

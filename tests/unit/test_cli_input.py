@@ -56,7 +56,7 @@ def refused(text):
         (instance("source: {image: a}, networks: [{name: lan}, {nme: x}]"), 4, "spec.networks[1].name: is missing",
          "the index says which entry"),
         (instance("source: {image: a}, sshAuthorizedKeys: ssh-ed25519"), 4, "spec.sshAuthorizedKeys: must be a list", "no list"),
-        (instance("vcpu: 2"), 4, "spec.source: is missing (What the machine is made from", "required, and what it is for"),
+        (network("vlanID: 5"), 4, "spec.cloudRef: is missing (The cloud that the network is in", "required, and what it is for"),
         (f"{HEAD}kind: HostedInstance\nmetadata: {{name: web}}\n", 1, "spec: is missing", "no spec at all"),
         (f"{HEAD}kind: HostedInstance\nspec: {{{GOOD_SPEC}}}\n", 1, "metadata: is missing", "no metadata"),
         (instance(metadata="{namespace: a}"), 3, "metadata.name is missing", "no name"),
@@ -95,8 +95,8 @@ def test_one_line_says_what_where_and_what_to_do(text, line, words, why):
 
 def test_every_problem_of_every_document_is_told_at_once():
     said = refused(f"{instance('vcpu: x, power: y')}---\n{network('vlanID: 0')}")
-    assert len(said) == 5
-    assert [s.split("document ")[1][0] for s in said] == ["1", "1", "1", "2", "2"]
+    assert len(said) == 4
+    assert [s.split("document ")[1][0] for s in said] == ["1", "1", "2", "2"]
 
 
 def test_a_line_of_a_secret_is_never_shown():

@@ -73,6 +73,25 @@ def test_a_cloud_across_a_border_is_told():
     assert "one cloud across a border" in as_svg(drawn(*bodies), title="x", now=NOON)
 
 
+LOCATED = [
+    ("a cloud elsewhere is where its profile says", ["FR"], "France"),
+    ("a country that has no region of OVHcloud", ["AT"], "AT"),
+    ("one cluster elsewhere", ["CA", "FR"], "Canada and France"),
+    ("nobody knows", [None], "Country not known"),
+]
+
+
+@pytest.mark.parametrize(("why", "countries", "name"), LOCATED, ids=[c[0] for c in LOCATED])
+def test_a_cloud_is_where_its_status_says(why, countries, name):
+    (paris,) = (one for one in scene() if one["kind"] == "SovereignCloud" and one["metadata"]["name"] == "paris")
+    paris["status"]["locations"] = [
+        {"name": f"cluster/{number}", "covers": ["compute"], "country": country}
+        for number, country in enumerate(countries)
+    ] + [{"name": "store/backups", "covers": ["backups"], "country": "US"}]
+    (border,) = drawn(paris).borders
+    assert border.name == name, why
+
+
 def test_the_same_objects_give_the_same_picture_in_whatever_order_they_come(big):
     shuffled = scene()
     random.Random(7).shuffle(shuffled)

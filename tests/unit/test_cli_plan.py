@@ -138,7 +138,7 @@ def test_the_worst_of_several_objects_decides():
     assert [o["result"] for o in report["objects"]] == ["NothingToDo", "Changes"]
     assert run.exit_code == 2
     report, run = planned(outside, manifest(instance()), other, broken)
-    assert run.exit_code == 1
+    assert run.exit_code == 1, report
     assert "SovereignCloud team/nowhere does not exist" in report["objects"][2]["message"]
 
 

@@ -11,29 +11,40 @@ from sovereigncloud.engine.reading import (
     INNER_READS,
     INSTALLER_READS,
     KUBERNETES_READS,
+    ONE_INNER_READS,
     OPENNEBULA_READS,
     OVH_READS,
     WriteRefusedError,
     only_reads,
 )
+from sovereigncloud.kinds.cloud_parts_port import Parts
 from sovereigncloud.kinds.dns_port import Zones
 from sovereigncloud.kinds.errors import Auth, Rejected
+from sovereigncloud.kinds.installer_port import Installer
 from sovereigncloud.kinds.inventory_port import Inventory
+from sovereigncloud.kinds.kubernetes_port import Kubernetes
+from sovereigncloud.kinds.migration_port import Moves
+from sovereigncloud.kinds.opennebula_port import OpenNebula
 from sovereigncloud.kinds.ordering_port import Shop
-from sovereigncloud.kinds.ports import Installer, Kubernetes, OpenNebula, Ovh
+from sovereigncloud.kinds.ovh_port import Ovh
 from sovereigncloud.kinds.rights_port import Rights
+from sovereigncloud.kinds.storage_port import Storage
 from sovereigncloud.kinds.vrack_port import Vracks
-from sovereigncloud.providers.kubernetes import Connection, KubernetesApi
+from sovereigncloud.kinds.zone_port import Zones as FederationZones
+from sovereigncloud.providers.kubernetes import KubernetesApi
+from sovereigncloud.providers.kubernetes_connection import Connection
 from sovereigncloud.providers.kubernetes_reads import ReadingKubernetesApi
 
 WRITING_WORDS = (
-    "create", "update", "delete", "attach", "detach", "add", "resize", "remove", "enable", "disable", "rename", "act",
+    "create", "save", "update", "delete", "attach", "detach", "add", "resize", "remove", "enable", "disable", "rename", "act",
     "instantiate", "reinstall", "tag", "untag", "set", "start", "apply", "generate", "park", "change", "publish", "open", "fill",
     "describe", "drop", "check", "pay", "end",
 )  # fmt: skip
 PORTS = [
     (OpenNebula, OPENNEBULA_READS), (Ovh, OVH_READS), (Installer, INSTALLER_READS), (Kubernetes, KUBERNETES_READS),
     (Vracks, INNER_READS["vracks"]), (Zones, INNER_READS["zones"]), (Shop, INNER_READS["orders"]),
+    (Parts, ONE_INNER_READS["parts"]), (Storage, ONE_INNER_READS["storage"]), (FederationZones, ONE_INNER_READS["zones"]),
+    (Moves, ONE_INNER_READS["moves"]),
 ]  # fmt: skip
 KEY = Key("HostedInstance", "team", "web")
 
@@ -127,6 +138,7 @@ WRITES = [
     ("delete", KEY),
     ("create_secret", ("team", "s", {}, {})),
     ("generate_credentials", ("team", "s", "u", {})),
+    ("generate_login", ("team", "s", "u", {})),
     ("delete_secret", ("team", "s")),
     ("create_event", ("team", {})),
     ("patch_event", ("team", "e", {})),
@@ -143,11 +155,19 @@ async def test_a_write_never_leaves_the_process(api_server, verb, arguments):
     assert asked == []
 
 
+async def test_nor_does_one_of_the_port_inside(api_server):
+    api, asked = api_server
+    with pytest.raises(Rejected, match="only reads"):
+        await api.admission.delete_binding("eu")
+    assert asked == []
+
+
 def test_the_writes_above_are_all_there_are():
-    known = {verb for verb, _ in WRITES} | {"write_lease", "guard_secret", "tell_holdings"}
+    known = {verb for verb, _ in WRITES} | {"write_lease", "guard_secret", "tell_holdings", "admission"}
     reads = {
         "objects",
         "objects_in",
+        "namespace_labels",
         "object",
         "secret",
         "events",

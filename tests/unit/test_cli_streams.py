@@ -10,7 +10,7 @@ from aiohttp.test_utils import TestServer
 
 from sovereigncloud.api.base import PAUSED, Key
 from sovereigncloud.kinds.errors import Auth, NotFound, Rejected, Retry
-from sovereigncloud.providers.kubernetes import Connection
+from sovereigncloud.providers.kubernetes_connection import Connection
 from sovereigncloud.providers.kubernetes_person import PersonKubernetesApi
 
 KEY = Key("HostedInstance", "team", "web")

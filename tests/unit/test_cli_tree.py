@@ -27,6 +27,16 @@ UBUNTU = body("MachineImage", "ubuntu", {"cloudRefs": [{"name": "paris"}], "sour
 WEB = body("HostedInstance", "web", INSTANCE_SPEC, INSTANCE_STATUS)
 
 
+GROUP = body(
+    "SecurityGroup", "https", {"rules": [{"direction": "Inbound", "protocol": "TCP"}]},
+    ready(external={"group.team/paris": "20"}),
+)  # fmt: skip
+FILTERED = body(
+    "HostedInstance", "filtered", INSTANCE_SPEC | {"networks": [{"name": "lan", "securityGroups": ["https", "gone"]}]},
+    INSTANCE_STATUS,
+)  # fmt: skip
+
+
 def landscape(*bodies):
     return Landscape(bodies, CONTROLLERS)
 
@@ -79,6 +89,18 @@ def test_what_a_cloud_composed_is_told_apart_from_what_somebody_put_into_it():
 def test_any_other_object_shows_what_it_uses_and_who_uses_it(key, below, why):
     root = tree(key, landscape(CLOUD, LAN, UBUNTU, WEB), {})
     assert [line.strip() for line in lines(root)][1:] == below, why
+
+
+def test_a_security_group_and_the_machines_that_it_filters():
+    everything = landscape(CLOUD, GROUP, FILTERED, WEB)
+    (cloud,) = forest(everything, {})
+    assert list(lines(cloud))[1:4] == [
+        "  member SecurityGroup https", "  member HostedInstance filtered", "  member HostedInstance web",
+    ]  # fmt: skip
+    group = tree(Key("SecurityGroup", "team", "https"), everything, {})
+    assert list(lines(group))[1:] == ["  uses SovereignCloud paris", "  usedBy HostedInstance filtered"]
+    machine = tree(Key("HostedInstance", "team", "filtered"), everything, {})
+    assert "  uses SecurityGroup https" in list(lines(machine))
 
 
 def test_what_is_not_there_is_a_line_too():

@@ -16,6 +16,7 @@ from sovereigncloud.core.conditions import (
     merge_patch,
     plain,
     plan_status,
+    says,
     timestamp,
 )
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, approval, blocked, held, retry, stalled, waiting
@@ -350,3 +351,42 @@ def test_a_patch_is_needed_once(old, new):
 )
 def test_merge_patches(why, old, new, patch):
     assert merge_patch(old, new) == patch, why
+
+
+said_values = st.recursive(
+    st.none() | st.booleans() | st.sampled_from([0, 1, 1.0, "a", Reason.AS_DECLARED]),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.tuples(inner) | st.dictionaries(st.sampled_from("ab"), inner, max_size=2)
+    ),
+    max_leaves=4,
+)
+said = st.dictionaries(st.sampled_from("abc"), said_values, max_size=3)
+
+
+def turned(told, wanted):
+    return merge_patch(told, {**{k: v for k, v in told.items() if k not in wanted and v is not None}, **plain(wanted)})
+
+
+@given(said, said)
+def test_what_is_said_already_needs_no_patch(told, wanted):
+    assert not says(told, wanted) or turned(told, wanted) == {}
+
+
+@pytest.mark.parametrize(
+    ("why", "told", "wanted", "same"),
+    [
+        ("nothing stands for a key that is not there", {"a": "x"}, {"a": "x", "b": None}, True),
+        ("a key that is to go", {"a": "x", "b": "y"}, {"a": "x", "b": None}, False),
+        ("a key that nobody speaks of stays", {"a": "x", "b": "y"}, {"a": "x"}, True),
+        ("a nested key that nobody speaks of goes", {"a": {"b": "x", "c": "y"}}, {"a": {"b": "x"}}, False),
+        ("true is not 1", {"a": [1]}, {"a": [True]}, False),
+        (
+            "a word of an enumeration is a text, a tuple a list",
+            {"a": ["AsDeclared"]},
+            {"a": (Reason.AS_DECLARED,)},
+            True,
+        ),
+    ],
+)
+def test_what_a_status_says(why, told, wanted, same):
+    assert says(told, wanted) is same, why

@@ -375,9 +375,16 @@ def test_files_are_named_by_group_and_plural():
     assert sorted(manifests()) == [
         "kustomization.yaml",
         "sovereigncloud.io_baremetalservers.yaml",
+        "sovereigncloud.io_exitplans.yaml",
+        "sovereigncloud.io_federatedzones.yaml",
         "sovereigncloud.io_hostedinstances.yaml",
+        "sovereigncloud.io_instancemigrations.yaml",
         "sovereigncloud.io_machineimages.yaml",
+        "sovereigncloud.io_providerprofiles.yaml",
+        "sovereigncloud.io_securitygroups.yaml",
         "sovereigncloud.io_sovereignclouds.yaml",
+        "sovereigncloud.io_sovereigntypolicies.yaml",
+        "sovereigncloud.io_tenants.yaml",
         "sovereigncloud.io_virtualnetworks.yaml",
     ]
 

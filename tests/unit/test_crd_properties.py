@@ -5,6 +5,7 @@ Objects are drawn from the schemas, so that every field, bound and pattern of ev
 
 import copy
 import re
+from functools import cache
 
 import jsonschema
 import pytest
@@ -30,6 +31,7 @@ def is_int_or_string(_validator, wanted, instance, _schema):
 Validator = jsonschema.validators.extend(jsonschema.Draft4Validator, {INT_OR_STRING: is_int_or_string})
 
 
+@cache
 def schema_of(kind, part):
     return with_patterns(resource_schema(kind)["properties"][part])
 
@@ -62,6 +64,12 @@ def accepted_by_model(model, value):
     except ValidationError:
         return False
     return True
+
+
+@cache
+def values_of(kind, part):
+    """Made once: of a large kind that takes longer than to draw from it."""
+    return values(schema_of(kind, part))
 
 
 def values(schema):
@@ -119,7 +127,7 @@ def objects(schema):
 @given(data=st.data())
 def test_what_the_schema_accepts_the_model_reads_and_writes_back(kind, part, data):
     schema, model = schema_of(kind, part), model_of(kind, part)
-    value = data.draw(values(schema))
+    value = data.draw(values_of(kind, part))
     assert accepted_by_schema(schema, value)
     dumped = model.model_validate(value).model_dump(mode="json", by_alias=True, exclude_unset=True)
     assert dumped == value
@@ -179,7 +187,7 @@ def put(value, path, new):
 @given(data=st.data())
 def test_what_one_refuses_the_other_refuses(kind, part, data):
     schema, model = schema_of(kind, part), model_of(kind, part)
-    value = data.draw(values(schema))
+    value = data.draw(values_of(kind, part))
     path, below, old = data.draw(st.sampled_from(list(places(schema, value))))
     damage = data.draw(st.sampled_from(list(damages(below, old))))
     bad = put(value, path, damage)

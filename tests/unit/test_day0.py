@@ -12,7 +12,7 @@ import yaml
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.kinds.bonds import netplan
 from sovereigncloud.kinds.day0 import Day0, fingerprint, is_proof, is_proven, proof, proof_key, script
-from sovereigncloud.kinds.ports import InstallTarget
+from sovereigncloud.kinds.installer_port import InstallTarget
 from sovereigncloud.providers.installer.netplan import netplan as installed
 
 GOLDEN = Path(__file__).parent / "golden" / "day0.sh"

@@ -11,7 +11,9 @@ from sovereigncloud.commands.strictness import problems
 
 EXAMPLES = Path(__file__).parents[2] / "manifests" / "examples"
 FILES = sorted(path for path in EXAMPLES.glob("*.yaml") if path.name != "kustomization.yaml")
-DOCUMENTS = [document for path in FILES for document in yaml.safe_load_all(path.read_text()) if document]
+APART = sorted(EXAMPLES.glob("*/*.yaml"))
+"""Applied by themselves: to a cloud in which nobody is yet."""
+DOCUMENTS = [document for path in (*FILES, *APART) for document in yaml.safe_load_all(path.read_text()) if document]
 OURS = [document for document in DOCUMENTS if document["apiVersion"].startswith(GROUP)]
 
 
@@ -34,7 +36,7 @@ def references(node, suffix):
             yield from references(value, suffix)
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if path.name[0] != "0"], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [path for path in (*FILES, *APART) if path.name[0] != "0"], ids=lambda path: path.name)
 def test_every_field_exists_and_fits(path):
     assert [line for document in read([str(path)]) for line in problems(document)] == []
 
@@ -66,6 +68,8 @@ def test_instances_name_images_and_networks_of_their_cloud():
         cloud = instance["spec"]["placement"]["cloudRef"]["name"]
         placed.add(cloud)
         assert {one["name"] for one in instance["spec"]["networks"]} <= networks[cloud]
+        groups = {group for one in instance["spec"]["networks"] for group in one.get("securityGroups", ())}
+        assert groups <= set(named("SecurityGroup"))
         image = named("MachineImage")[instance["spec"]["source"]["image"]]
         assert cloud in set(references(image, "cloudRef"))
     assert placed == set(networks), "a machine in each of the clouds"

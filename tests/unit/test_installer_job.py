@@ -9,11 +9,20 @@ import yaml
 from tests.unit.installations import GUARDED, HIGHLY_AVAILABLE
 
 from sovereigncloud.kinds.errors import Auth, Conflict
-from sovereigncloud.kinds.ports import Installation, InstallState, InstallTarget
+from sovereigncloud.kinds.installer_port import Installation, InstallState, InstallTarget
 from sovereigncloud.providers.installer.inventory import inventory, render
 from sovereigncloud.providers.installer.job import JobInstaller, job_name, manifest, state_of
 from sovereigncloud.providers.installer.netplan import netplan
-from sovereigncloud.sandbox.installer_player import PlayError, check, cloud_of, failed, is_over, running, succeeded
+from sovereigncloud.sandbox.installer_player import (
+    PlayError,
+    check,
+    cloud_of,
+    failed,
+    federation_of,
+    is_over,
+    running,
+    succeeded,
+)
 
 FRONT = InstallTarget("one-1", "57.131.167.160", ("Frontend", "Node"), ("aa:00", "aa:01"), ("bb:00", "bb:01"))
 NODE = InstallTarget("one-2", "57.131.167.161", ("Node",), ("cc:00",), ("dd:00",))
@@ -243,6 +252,23 @@ def test_the_player_listens_where_the_inventory_lets_the_front_end_answer():
 
     assert listens(HIGHLY_AVAILABLE) == "10.1.0.10:2633"
     assert listens(GUARDED) == "57.131.167.160:443"
+
+
+def test_the_player_has_each_of_several_front_ends_answer_at_its_own_address():
+    played = cloud_of(json.loads(json.dumps(manifest(HIGHLY_AVAILABLE, "i", {}))), "secret")
+    fronts = inventory(HIGHLY_AVAILABLE)["frontend"]["hosts"]
+    assert played["front_ends"] == [
+        {"name": name, "listen": f"{host['ansible_host']}:2633"} for name, host in fronts.items()
+    ]
+
+
+def test_the_player_makes_a_front_end_what_the_inventory_says():
+    told = {"federation_mode": "SLAVE", "federation_zone": 100, "federation_master_oned": "http://127.0.0.9:2633/RPC2"}
+    asked = {"all": {"vars": told}, "member": {"hosts": {"member": {"ansible_host": "127.0.0.8"}}}}
+    container = {"env": [{"name": "INVENTORY", "value": json.dumps(asked)}]}
+    conf = {"mode": "SLAVE", "zone_id": 100, "master_oned": "http://127.0.0.9:2633/RPC2"}
+    made = {"spec": {"template": {"spec": {"containers": [container]}}}}
+    assert federation_of(made) == ("127.0.0.8:2633", conf)
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ from sovereigncloud.core.locations import (
     REGIONS,
     UNKNOWN,
     announced_in,
+    campus_of,
     country_of,
     described,
-    in_european_union,
     may_route,
     region_of,
     region_of_datacenter,
@@ -42,11 +42,11 @@ def test_the_country_of_a_region(why, name, country):
 
 
 def test_the_union_is_told_by_country_never_by_prefix():
-    inside = {name for name in REGIONS if in_european_union(name)}
+    inside = {name for name in REGIONS if country_of(name) in EUROPEAN_UNION}
     assert inside == {
         "eu-west-gra", "eu-west-rbx", "eu-west-sbg", "eu-west-par", "eu-west-lim", "eu-central-waw", "eu-south-mil",
     }  # fmt: skip
-    assert not in_european_union("eu-west-lz-zrh")
+    assert country_of("eu-west-lz-zrh") not in EUROPEAN_UNION
     assert len(EUROPEAN_UNION) == 27
 
 
@@ -89,6 +89,21 @@ def test_where_a_block_is_announced(why, homes, regions, expected):
 )
 def test_the_region_of_a_data_centre(code, region):
     assert region_of_datacenter(code) == region
+
+
+CAMPUSES = [
+    ("as the region ends", "eu-west-rbx", "RBX"),
+    ("of an availability zone", "eu-west-par-a", "PAR"),
+    ("Toronto is called by its airport", "ca-east-tor", "YYZ"),
+    ("and so is Mumbai", "ap-south-mum", "YNM"),
+    ("a region that is in no table has none: no certificate is for it", "eu-west-lz-zrh", ""),
+    ("nothing", "", ""),
+]
+
+
+@pytest.mark.parametrize(("why", "region", "campus"), CAMPUSES, ids=[c[0] for c in CAMPUSES])
+def test_what_the_data_centres_of_a_region_are_called(why, region, campus):
+    assert campus_of(region) == campus, why
 
 
 def test_regions_are_told_with_their_countries():

@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 import sovereigncloud
 from sovereigncloud.commands.crds import stale, write
 from sovereigncloud.commands.generated import CHART, CRDS_CHART, rbac
-from sovereigncloud.providers.kubernetes import RBAC, RbacRule
+from sovereigncloud.providers.kubernetes_rights import RBAC, RbacRule
 
 REPOSITORY = Path(__file__).parents[2]
 CHART_YAML = yaml.safe_load((REPOSITORY / CHART / "Chart.yaml").read_text())
@@ -88,6 +88,7 @@ def test_rules_share_what_they_can_and_keep_names_and_namespace_apart():
         RbacRule("", "d", ("get",), own_namespace=True),
         RbacRule("", "e", ("get",), cluster_kind=True),
         RbacRule("", "f", ("get",), cluster_kind=True, narrowed=True),
+        RbacRule("", "g", ("get",), wide=True),
     ]
     assert yaml.safe_load(rbac(rules)) == {
         "watched": [
@@ -96,6 +97,7 @@ def test_rules_share_what_they_can_and_keep_names_and_namespace_apart():
             {"apiGroups": ["x"], "resources": ["a"], "verbs": ["get"]},
             {"apiGroups": [""], "resources": ["c"], "resourceNames": ["one"], "verbs": ["get"]},
         ],
+        "wide": [{"apiGroups": [""], "resources": ["g"], "verbs": ["get"]}],
         "cluster": [{"apiGroups": [""], "resources": ["e"], "verbs": ["get"]}],
         "narrowed": [{"apiGroups": [""], "resources": ["f"], "verbs": ["get"]}],
         "own": [{"apiGroups": [""], "resources": ["d"], "verbs": ["get"]}],

@@ -18,7 +18,8 @@ from sovereigncloud.kinds.installation_record import (
     inventory_hash,
     words_with,
 )
-from sovereigncloud.kinds.ports import InstallState, Network, Vm
+from sovereigncloud.kinds.installer_port import InstallState
+from sovereigncloud.kinds.opennebula_view import Network, Vm
 
 TLS = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 VIP = {"address": "10.1.0.10", "cidr": 24, "interface": "vrack_bond"}

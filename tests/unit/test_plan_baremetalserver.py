@@ -11,9 +11,10 @@ from sovereigncloud.core.plan import Action, Cause, Disruption
 from sovereigncloud.kinds.baremetalserver import BareMetalServerController
 from sovereigncloud.kinds.errors import Auth, MissingSecret, Retry
 from sovereigncloud.kinds.installation import INSTALLED_TAG, WIPED
-from sovereigncloud.kinds.ports import Reinstallation
-from sovereigncloud.kinds.reinstall import HISTORY_TAG, QUIET_TAG, RECORD_TAG, Record, Stage, read_record
+from sovereigncloud.kinds.ovh_port import Reinstallation
+from sovereigncloud.kinds.reinstall import QUIET_TAG
 from sovereigncloud.kinds.reinstall_port import InstallationTemplate, Part, TemplateInput
+from sovereigncloud.kinds.reinstall_record import HISTORY_TAG, RECORD_TAG, Record, Stage, read_record
 
 KEY = ("BareMetalServer", "platform", "one-1")
 UNIX = int(NOON.timestamp())

@@ -6,7 +6,7 @@ from tests.unit.installations import GUARDED
 from tests.unit.test_plan_architectures import NAMED, TLS, Built, machine, spec, three
 
 from sovereigncloud.kinds.installation_record import CERTIFICATE_TAG, INSTALLED_TAG, inventory_hash
-from sovereigncloud.kinds.ports import InstallState
+from sovereigncloud.kinds.installer_port import InstallState
 from sovereigncloud.providers.installer.job import job_name, manifest
 
 RENEWED = TLS.replace("MIIB", "MIIC")

@@ -21,9 +21,9 @@ from sovereigncloud.core.identity import Mark
 from sovereigncloud.kinds.baremetalserver import BareMetalServerController
 from sovereigncloud.kinds.day0 import Day0, proof_key, script
 from sovereigncloud.kinds.host_key import HOST_KEY_TAG, Pin, Trust, read_pin
-from sovereigncloud.kinds.ports import Reinstallation
-from sovereigncloud.kinds.reinstall import Stage
+from sovereigncloud.kinds.ovh_port import Reinstallation
 from sovereigncloud.kinds.reinstall_port import InstallationTemplate, TemplateInput
+from sovereigncloud.kinds.reinstall_record import Stage
 
 NO_SCRIPT = InstallationTemplate(
     UBUNTU,

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
+from tests.unit import machine_scene
+from tests.unit.machine_scene import CONTROLLER, POWER_CYCLE, Row, differences, instance, new_instance
 from tests.unit.opennebula_in_memory import (
     DONE_STATE,
     HOLD,
@@ -31,49 +33,30 @@ from sovereigncloud.api.base import Condition, Key
 from sovereigncloud.core.outcome import Phase
 from sovereigncloud.core.plan import Action, Cause, Disruption, Step
 from sovereigncloud.kinds.errors import Auth, Quota, Rejected
-from sovereigncloud.kinds.hostedinstance import HostedInstanceController
-from sovereigncloud.kinds.ports import Disk, Nic, Vm
+from sovereigncloud.kinds.opennebula_view import Disk, Nic, Vm
+from sovereigncloud.kinds.vm_card_steps import AttachNic, DetachNic
+from sovereigncloud.kinds.vm_compute_steps import ResizeVm
 from sovereigncloud.kinds.vm_steps import (
     ActOnVm,
-    AttachNic,
     BindInstance,
     CreateVm,
-    DetachNic,
     GrowDisk,
     MarkVm,
     MoveVm,
     NoteOnVm,
     RecordVm,
     RenameVm,
-    ResizeVm,
 )
 
-CONTROLLER = HostedInstanceController()
-SPEC: dict[str, Any] = {
-    "source": {"image": "ubuntu"},
-    "vcpu": 2,
-    "memory": "4Gi",
-    "networks": [{"name": "lan"}],
-    "placement": {"cloudRef": {"name": "rbx"}},
-}
-RECORDED = {"external": {"vm": "12", "cloud": "team/rbx"}}
-POWER_CYCLE = {"updatePolicy": {"powerCycle": "Allow"}}
+NOTHING_STORED = dict.fromkeys(("disks", "backups", "snapshots", "requests", "continuity"))
 REPLACE = {"updatePolicy": {"replace": "Allow"}}
 DMZ = network(id=4, name="dmz")
 LAN_CARD = vm().nics[0]
 DMZ_CARD = Nic(1, 4, "dmz", "10.0.4.9", "02:02")
 
 
-def instance(spec: dict[str, Any] | None = None, *, status: dict[str, Any] | None = None, **meta: Any) -> Any:
-    return resource("HostedInstance", "web", SPEC | (spec or {}), {**RECORDED, **(status or {})}, **meta)
-
-
-def new_instance(spec: dict[str, Any] | None = None, **meta: Any) -> Any:
-    return resource("HostedInstance", "web", SPEC | (spec or {}), {}, **meta)
-
-
 def cloud(*things: Any) -> OpenNebula:
-    return OpenNebula(network(), DMZ, image(), *things)
+    return machine_scene.cloud(DMZ, *things)
 
 
 def _note(step: NoteOnVm) -> str:
@@ -99,20 +82,6 @@ WORDS = {
 def told(step: Step) -> str:
     """A step in a word, for the tables."""
     return WORDS[type(step)](step)
-
-
-@dataclass(frozen=True)
-class Row:
-    why: str
-    spec: dict[str, Any] = field(default_factory=dict)
-    vm: dict[str, Any] = field(default_factory=dict)
-    drift: dict[str, tuple[str, str]] = field(default_factory=dict)
-    steps: tuple[str, ...] = ()
-    needs: str = ""
-    phase: Phase = Phase.DONE
-    reason: str = ""
-    says: str = ""
-    available: bool | None = None
 
 
 CYCLE = ("note RESUME=spec.memory", "poweroff", "resize 2/2/8192", "resume", "note RESUME=NO")
@@ -307,6 +276,7 @@ KEEPING = [
         "the root disk is the first, not the largest",
         {"disks": [{"name": "root", "size": "20Gi"}]},
         {"disks": (Disk(1, -1, "", 99999), Disk(0, 7, "ubuntu", 20480))},
+        {"spec.disks[disk-1]": ("absent", "disk 1, which somebody attached: it is only reported")},
     ),
     Row(
         "a suspended machine's disk cannot grow",
@@ -400,8 +370,8 @@ KEEPING = [
     ),
     Row(
         "booting failed: the error and what to do",
-        {}, {"at": (3, 36), "error": "qemu: no such device"},
-        phase=Phase.STALLED, reason="BootFailure", says="qemu: no such device",
+        {"recovery": "Manual"}, {"at": (3, 36), "error": "Tue Nov 24 17:21:37 2026: DEPLOY: qemu: no such device"},
+        phase=Phase.STALLED, reason="BootFailure", says="Tue Nov 24 17:21:37 2026: DEPLOY: qemu: no such device",
     ),
     Row(
         "an old error stays on the machine after recovery and means nothing",
@@ -427,7 +397,7 @@ KEEPING = [
 async def test_a_machine_that_is_there(row: Row) -> None:
     plan = await look(CONTROLLER, instance(row.spec), World(rbx=cloud(vm(**row.vm))))
 
-    assert {d.path: (d.desired, d.observed) for d in plan.drift} == row.drift, row.why
+    assert differences(plan) == row.drift, row.why
     assert tuple(told(step) for step in plan.steps) == row.steps, row.why
     needing = [step.needs for step in plan.steps]
     assert set(needing) - {""} == ({row.needs} if row.needs else set()), row.why
@@ -529,6 +499,10 @@ NOT_YET = [
         reason="CannotShrink", says="10Gi",
     ),
     Making("an image says nothing of memory", {"memory": None}, reason="InvalidSpec", says="spec.memory is needed"),
+    Making(
+        "a key with what OpenNebula would fill in", {"sshAuthorizedKeys": ["ssh-ed25519 AAAA a", "ssh-ed25519 AAAA $USER[EMAIL]"]},
+        reason="InvalidSpec", says="spec.sshAuthorizedKeys[1] has a $",
+    ),
     Making(
         "no such template", {"source": {"template": "tiny"}},
         reason="TemplateNotFound", says="there are: small",
@@ -640,16 +614,22 @@ async def test_the_chosen_cloud_is_recorded_before_anything_can_be_made_in_it() 
     assert CONTROLLER.uses(wanted).cloud == Key("SovereignCloud", "team", "rbx"), "the cloud is watched for it"
     world.fronts |= World(sbg=cloud()).fronts
     plan = await look(CONTROLLER, wanted, world)
-    assert plan.outcome.reason == "ImageNotFound", "a second cloud does not make it ambiguous any more"
+    assert plan.outcome.reason == "ImageNotFound", "what was chosen once is not chosen anew because another cloud came"
 
 
 @pytest.mark.parametrize(
     ("placement", "clouds", "phase", "reason", "says"),
     [
-        (None, {"rbx": cloud(), "sbg": cloud()}, Phase.STALLED, "PlacementAmbiguous", "rbx, sbg"),
+        (None, {"rbx": cloud(), "sbg": cloud()}, Phase.WAITING, "NoCapacity", "team/rbx: no host works"),
         (None, {}, Phase.BLOCKED, "WaitingForDependency", "no SovereignCloud in namespace team"),
         (None, {"rbx": None}, Phase.BLOCKED, "WaitingForDependency", "no endpoint"),
-        ({"name": "gra"}, {"rbx": cloud()}, Phase.BLOCKED, "WaitingForDependency", "no SovereignCloud team/gra"),
+        (
+            {"name": "gra"},
+            {"rbx": cloud()},
+            Phase.BLOCKED,
+            "WaitingForDependency",
+            "SovereignCloud team/gra does not exist",
+        ),
         (
             {"name": "rbx", "namespace": "platform"},
             {"rbx": cloud()},
@@ -794,7 +774,8 @@ async def test_a_machine_that_somebody_terminated(
     assert (plan.outcome.phase, plan.outcome.reason) == (phase, reason)
     assert [(d.path, d.observed) for d in plan.drift] == [("spec", "VM 12 was terminated")]
     assert all(step.dangerous for step in plan.steps), "the brakes count what is made again because it was lost"
-    assert {k: v for k, v in CONTROLLER.status(wanted, observed).items() if v} == {"id": "12", "state": "Terminated"}
+    status = CONTROLLER.status(wanted, observed)
+    assert {k: v for k, v in status.items() if v and k != "placement"} == {"id": "12", "state": "Terminated"}
 
 
 @pytest.mark.parametrize(
@@ -879,7 +860,11 @@ async def test_deletion(machine: Vm, steps: tuple[str, ...], phase: Phase, reaso
         (instance({"deletionPolicy": "Retain"}, deleting=True), World(rbx=Auth("no")), "no cloud needs to answer then"),
         (new_instance(deleting=True), World(rbx=cloud(vm(mark=None))), "never made: the stranger's stays"),
         (new_instance({"placement": None}, deleting=True), World(), "never placed"),
-        (new_instance({"placement": None}, deleting=True), World(rbx=cloud(), sbg=cloud()), "never placed: ambiguous"),
+        (
+            new_instance({"placement": None}, deleting=True),
+            World(rbx=cloud(), sbg=cloud()),
+            "never placed, of two clouds",
+        ),
         (new_instance(deleting=True), World(), "its cloud never was"),
     ],
 )
@@ -980,18 +965,36 @@ async def test_status_says_where_it_is_and_how_to_reach_it() -> None:
         "state": "Running",
         "addresses": ["10.0.0.5", "10.0.4.9", "10.9.9.9"],
         "primaryAddress": "10.0.0.5",
-        "placement": {"cloud": "team/rbx", "host": "one-1"},
+        "placement": {
+            "cloud": "team/rbx",
+            "cluster": None,
+            "host": "one-1",
+            "zone": None,
+            "country": None,
+            "datacenter": None,
+            "considered": None,
+        },
+        "console": "on host one-1: virsh vncdisplay one-12",
+        "networks": [
+            {"name": "lan", "address": "10.0.0.5", "mac": "02:00"},
+            {"name": "dmz", "address": "10.0.4.9", "mac": "02:02"},
+            {"name": "extra", "address": "10.9.9.9"},
+            {"name": "extra"},
+        ],
+        "conditions": (),
+        **NOTHING_STORED,
     }
 
 
 async def test_status_keeps_what_was_known_while_the_absence_is_unconfirmed() -> None:
     known = {"id": "12", "state": "Running", "addresses": ["10.0.0.5"], "primaryAddress": "10.0.0.5"}
+    known |= {"networks": [{"name": "lan", "address": "10.0.0.5", "mac": "02:00"}], "console": "on host one-1"}
     placement = {"cloud": "team/rbx", "host": "one-1"}
     wanted = instance(status=known | {"placement": placement})
     front = cloud(vm())
     front.hidden = True
     observed = await CONTROLLER.observe(wanted, World(rbx=front))
-    assert CONTROLLER.status(wanted, observed) == known | {"placement": placement}
+    assert CONTROLLER.status(wanted, observed) == known | {"placement": placement, "conditions": (), **NOTHING_STORED}
 
 
 async def test_a_sweep_needs_the_view_and_nothing_else() -> None:

@@ -6,15 +6,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-from tests.unit.opennebula_in_memory import US, OpenNebula, World, image, look, mark, resource, run, vm
+from tests.unit.opennebula_in_memory import NOW, SETTLED, US, OpenNebula, World, image, look, mark, resource, run, vm
 
 from sovereigncloud.core.outcome import Phase
 from sovereigncloud.core.plan import Action, Step
 from sovereigncloud.kinds.errors import Retry
+from sovereigncloud.kinds.image_versions import VERSION_NOTE, version_of
 from sovereigncloud.kinds.machineimage import CreateImage, DeleteImage, MachineImageController, MarkImage, RecordImage
-from sovereigncloud.kinds.ports import Image, MarketplaceApp
+from sovereigncloud.kinds.opennebula_view import Image, MarketplaceApp
 
 CONTROLLER = MachineImageController()
+UNIX = int(NOW.timestamp())
 APP = {"source": {"marketplaceApp": "Ubuntu 24.04"}}
 URL = {"source": {"url": "https://cloud.example/debian.qcow2"}}
 ONE = {"cloudRefs": [{"name": "rbx"}]}
@@ -41,7 +43,7 @@ async def test_made_from_a_marketplace_app_in_each_cloud() -> None:
     sbg.marketplace = (MarketplaceApp(77, "Ubuntu 24.04", 1, 2048, "Mirror"),)
     world = World(rbx=rbx, sbg=sbg)
     settled, _, _ = await run(CONTROLLER, wanted(TWO), world)
-    mine = mark("MachineImage", "img").for_opennebula()
+    mine = {VERSION_NOTE: version_of(settled), **mark("MachineImage", "img").for_opennebula()}
     assert rbx.journal == [("create_image", {"NAME": "ubuntu", "TYPE": "OS", "FROM_APP": "31", **mine}, 1)]
     assert sbg.journal == [("create_image", {"NAME": "ubuntu", "TYPE": "OS", "FROM_APP": "77", **mine}, 1)]
     assert settled.external == {"image.rbx": "101", "image.sbg": "101"}
@@ -120,11 +122,30 @@ NOT_YET = [
         Phase.STALLED, "OwnedByAnotherInstallation", "inst-2",
     ),
     Row(
-        "ours, and its download failed", OpenNebula(ours(state=5, error="404 Not Found")), {},
-        Phase.STALLED, "ImageError", "404 Not Found",
+        "ours, and its download failed a moment ago", OpenNebula(ours(state=5, error="404 Not Found", time=UNIX)), {},
+        Phase.RETRY, "ImageError", "404 Not Found; it is deleted and made again, try 2 of 6",
+    ),
+    Row(
+        "ours, its download failed, and a machine waits for it", OpenNebula(ours(state=5, vms=(3,))), {},
+        Phase.STALLED, "ImageError", "oneimage delete 7",
     ),
     Row("ours, and disabled", OpenNebula(ours(state=3)), {}, Phase.STALLED, "ImageDisabled", "oneimage enable 7"),
-    Row("ours, and renamed", OpenNebula(ours(name="old")), {}, Phase.STALLED, "Renamed", "oneimage rename 7"),
+    Row(
+        "ours, to be renamed to a name that another has", OpenNebula(ours(name="old"), image(id=9, owner=US)), {},
+        Phase.STALLED, "NameTaken", "cannot be called ubuntu: image 9 is",
+    ),
+    Row(
+        "in another datastore than declared", OpenNebula(ours(datastore_id=0)), {"datastore": "default"},
+        Phase.STALLED, "WrongDatastore", "is in datastore system, not in default, and does not move: set another spec.name",
+    ),
+    Row(
+        "made from another source", OpenNebula(ours(notes={VERSION_NOTE: "another"})), {},
+        Phase.STALLED, "WrongSource", "set another spec.name, too",
+    ),
+    Row(
+        "persistent is declared while a machine uses it", OpenNebula(ours(vms=(3,), running_vms=1, state=2)), {"persistent": True},
+        Phase.WAITING, "ImageBusy", "is changed once no machine uses it (1 machines use it)",
+    ),
 ]  # fmt: skip
 
 
@@ -168,7 +189,12 @@ async def test_an_unmarked_image_is_never_changed_and_stays() -> None:
 @pytest.mark.parametrize(
     ("world", "phase", "says", "why"),
     [
-        (World(rbx=OpenNebula()), Phase.BLOCKED, "no SovereignCloud team/sbg", "the other cloud is not there"),
+        (
+            World(rbx=OpenNebula()),
+            Phase.BLOCKED,
+            "SovereignCloud team/sbg does not exist",
+            "the other cloud is not there",
+        ),
         (World(rbx=OpenNebula(), sbg=None), Phase.BLOCKED, "no endpoint", "it has not answered yet"),
         (World(rbx=OpenNebula(), sbg=Retry("timed out")), Phase.RETRY, "cloud team/sbg: timed out", "it is down"),
     ],
@@ -277,3 +303,230 @@ async def test_a_sweep_needs_the_view_and_nothing_else_once_the_image_is_there()
     world.sweeping = True
     plan = await look(CONTROLLER, wanted({}, {"image.rbx": "7"}), world)
     assert (plan.steps, plan.outcome.phase) == ((), Phase.DONE)
+
+
+# --- drift of what may change -----------------------------------------------------------------------------------------
+
+
+SETTLED_STATUS = {**SETTLED, "external": {"image.rbx": "7"}}
+
+
+def settled(spec: dict[str, Any]) -> Any:
+    return resource("MachineImage", "img", {"name": "ubuntu"} | APP | ONE | spec, SETTLED_STATUS)
+
+
+@pytest.mark.parametrize(
+    ("why", "spec", "found", "path", "desired", "observed", "write"),
+    [
+        ("renamed", {}, {"name": "old"}, "spec.name", "ubuntu", "old", ("rename_image", 7, "ubuntu")),
+        ("described otherwise", {"description": "ours"}, {"description": "x"}, "spec.description", "ours", "x", ("update_image", 7, {"DESCRIPTION": "ours"})),
+        ("not described", {"description": "ours"}, {}, "spec.description", "ours", "absent", ("update_image", 7, {"DESCRIPTION": "ours"})),
+        ("made persistent", {"persistent": False}, {"persistent": True}, "spec.persistent", "false", "true", ("set_persistent", 7, False)),
+        ("made one for all", {"persistent": True}, {}, "spec.persistent", "true", "false", ("set_persistent", 7, True)),
+    ],
+)  # fmt: skip
+async def test_what_somebody_changed_is_told_and_mended(why, spec, found, path, desired, observed, write) -> None:
+    front = OpenNebula(ours(**found))
+    world = World(rbx=front)
+    plan = await look(CONTROLLER, settled(spec), world)
+    assert [(d.path, d.desired, d.observed, d.mendable) for d in plan.drift] == [(path, desired, observed, True)], why
+    await run(CONTROLLER, settled(spec), world)
+    assert front.journal == [write], why
+    plan = await look(CONTROLLER, settled(spec), world)
+    assert (plan.steps, plan.drift) == ((), ()), why
+
+
+@pytest.mark.parametrize("found", [{"description": "x"}, {"persistent": True}], ids=["description", "persistent"])
+async def test_what_spec_does_not_say_is_left_alone(found: dict[str, Any]) -> None:
+    plan = await look(CONTROLLER, settled({}), World(rbx=OpenNebula(ours(**found))))
+    assert (plan.steps, plan.drift) == ((), ())
+
+
+async def test_a_new_one_is_as_declared_from_the_first() -> None:
+    front = OpenNebula()
+    front.datastores[9] = replace(front.datastores[1], id=9, name="fast")
+    sums = {"source": {"url": "https://cloud.example/d.qcow2", "checksum": "sha1:" + "0" * 40}}
+    spec = sums | {"description": "ours", "persistent": True, "cloudRefs": [{"name": "rbx", "datastore": "fast"}]}
+    await run(CONTROLLER, wanted(spec), World(rbx=front))
+    ((_, template, datastore),) = front.journal
+    assert (template["SHA1"], template["DESCRIPTION"], template["PERSISTENT"], datastore) == (
+        "0" * 40,
+        "ours",
+        "YES",
+        9,
+    )
+
+
+def instance(name: str, source: str) -> Any:
+    spec = {"source": {"image": source}, "vcpu": 1, "memory": "1Gi", "placement": {"cloudRef": {"name": "rbx"}}}
+    return resource("HostedInstance", name, spec)
+
+
+async def test_a_name_that_instances_say_is_not_taken_from_them() -> None:
+    world = World((instance("web", "old"),), rbx=OpenNebula(ours(name="old")))
+    plan = await look(CONTROLLER, wanted({}, {"image.rbx": "7"}), world)
+    assert (plan.steps, plan.outcome.reason, plan.outcome.available) == ((), "InUse", True)
+    assert "HostedInstance team/web" in plan.outcome.message
+    plan = await look(CONTROLLER, settled({}), world)
+    assert [type(s).__name__ for s in plan.steps] == ["RenameImage"], "somebody renamed it: its name is brought back"
+
+
+# --- versions ---------------------------------------------------------------------------------------------------------
+
+
+async def version_before() -> tuple[OpenNebula, Any]:
+    """An image that was made, and the object as it says the next version."""
+    front = OpenNebula()
+    old = wanted({"name": "ubuntu-22"})
+    for _ in range(3):
+        old, _, _ = await run(CONTROLLER, old, World(rbx=front))
+        front.tick()
+    front.journal.clear()
+    new = wanted({"name": "ubuntu-24"} | URL, old.external)
+    return front, new
+
+
+async def test_a_new_version_is_made_beside_the_one_before_which_goes_when_nothing_uses_it() -> None:
+    front, new = await version_before()
+    world = World((instance("web", "ubuntu-22"),), rbx=front)
+    new, _, _ = await run(CONTROLLER, new, world)
+    assert [entry[0] for entry in front.journal] == ["create_image"]
+    new, plan, _ = await run(CONTROLLER, new, world)
+    assert plan.steps == (), "while the new one is copied the old one stays, whoever uses it"
+    front.tick()
+    new, plan, outcome = await run(CONTROLLER, new, world)
+    assert (plan.steps, outcome.phase) == ((), Phase.DONE)
+    assert new.status.clouds[0].previous == ["ubuntu-22 (101), used by HostedInstance team/web"]
+    assert new.external == {"image.rbx": "102"}
+
+    world.resources.clear()
+    new, plan, _ = await run(CONTROLLER, new, world)
+    assert [(type(s).__name__, s.image) for s in plan.steps] == [("DeleteImage", 101)]
+    front.tick()
+    new, plan, outcome = await run(CONTROLLER, new, world)
+    assert (plan.steps, outcome.phase, set(front.images)) == ((), Phase.DONE, {102})
+    assert new.status.clouds[0].previous is None
+
+
+async def test_until_the_new_version_is_ready_the_one_before_stays_although_nothing_uses_it() -> None:
+    front, new = await version_before()
+    world = World(rbx=front)
+    new, _, _ = await run(CONTROLLER, new, world)
+    new, plan, _ = await run(CONTROLLER, new, world)
+    assert (plan.steps, set(front.images)) == ((), {101, 102})
+    front.tick()
+    _, plan, _ = await run(CONTROLLER, new, world)
+    assert [s.image for s in plan.steps] == [101]
+
+
+async def test_a_rebuilt_cluster_deletes_no_version_before() -> None:
+    front, new = await version_before()
+    world = World(rbx=front)
+    new, _, _ = await run(CONTROLLER, new, world)
+    front.tick()
+    rebuilt = wanted({"name": "ubuntu-24"} | URL, uid="uid-2")
+    for _ in range(3):
+        rebuilt, plan, outcome = await run(CONTROLLER, rebuilt, world)
+    assert (plan.steps, outcome.phase, set(front.images)) == ((), Phase.DONE, {101, 102})
+    assert rebuilt.status.clouds[0].previous == ["ubuntu-22 (101), unused"], "who names it may not be back yet"
+    going = wanted({"name": "ubuntu-24"} | URL, rebuilt.external, uid="uid-2", deleting=True)
+    plan = await look(CONTROLLER, going, world)
+    assert sorted(s.image for s in plan.steps) == [101, 102]
+
+
+async def test_back_to_the_version_before_nothing_is_made_anew() -> None:
+    front, new = await version_before()
+    world = World((instance("web", "ubuntu-22"), instance("app", "ubuntu-24")), rbx=front)
+    new, _, _ = await run(CONTROLLER, new, world)
+    front.tick()
+    back = wanted({"name": "ubuntu-22"}, new.external)
+    back, _, _ = await run(CONTROLLER, back, world)
+    back, plan, outcome = await run(CONTROLLER, back, world)
+    assert (plan.steps, outcome.phase, back.external) == ((), Phase.DONE, {"image.rbx": "101"})
+    assert back.status.clouds[0].previous == ["ubuntu-24 (102), used by HostedInstance team/app"]
+    assert [entry[0] for entry in front.journal] == ["create_image"]
+
+
+async def test_the_answer_to_making_a_new_version_was_lost() -> None:
+    front, new = await version_before()
+    world = World(rbx=front)
+    front.lost = {"create_image"}
+    for _ in range(6):
+        new, _, _ = await run(CONTROLLER, new, world)
+        front.tick()
+    assert {i.name for i in front.images.values()} == {"ubuntu-24"}
+    assert [entry[0] for entry in front.journal] == ["create_image", "delete_image"]
+
+
+async def test_all_versions_go_with_the_object_and_wait_for_their_users() -> None:
+    front, new = await version_before()
+    world = World((instance("web", "ubuntu-22"),), rbx=front)
+    new, _, _ = await run(CONTROLLER, new, world)
+    front.tick()
+    going = wanted({"name": "ubuntu-24"} | URL, new.external, deleting=True)
+    going, plan, _ = await run(CONTROLLER, going, world)
+    assert [s.image for s in plan.steps] == [102]
+    assert plan.outcome.reason == "InUse"
+    front.tick()
+    world.resources.clear()
+    going, plan, _ = await run(CONTROLLER, going, world)
+    assert [s.image for s in plan.steps] == [101]
+    front.tick()
+    going, plan, outcome = await run(CONTROLLER, going, world)
+    assert (plan.steps, outcome.phase, front.images) == ((), Phase.DONE, {})
+
+
+async def test_another_datastore_under_another_name_is_a_new_version() -> None:
+    front, _ = await version_before()
+    front.datastores[9] = replace(front.datastores[1], id=9, name="fast")
+    moved = wanted({"name": "ubuntu-22-fast", "datastore": "fast"}, {"image.rbx": "101"})
+    plan = await look(CONTROLLER, moved, World(rbx=front))
+    assert [(type(s).__name__, s.datastore) for s in plan.steps] == [("CreateImage", 9)]
+
+
+# --- a download that fails ----------------------------------------------------------------------------------------------
+
+
+async def test_a_download_that_fails_is_tried_again_further_and_further_apart() -> None:
+    front = OpenNebula()
+    world, wish, waited = World(rbx=front), wanted({}), []
+    for _ in range(60):
+        wish, plan, outcome = await run(CONTROLLER, wish, world)
+        if outcome.phase is Phase.STALLED:
+            break
+        for one in list(front.images.values()):
+            state = 5 if one.state == 4 else one.state
+            front.images[one.id] = replace(one, state=state, error="timed out")
+        if outcome.phase is Phase.RETRY and outcome.after:
+            waited.append(round(outcome.after))
+            front.images = {n: replace(i, time=i.time - round(outcome.after)) for n, i in front.images.items()}
+        front.images = {n: i for n, i in front.images.items() if i.state != 7}
+    assert waited == [60, 120, 240, 480, 960]
+    assert [e[0] for e in front.journal] == ["create_image", "delete_image"] * 5 + ["create_image"]
+    assert (plan.outcome.reason, wish.external["attempts.rbx"]) == ("ImageError", "5")
+    front.images = {n: replace(i, state=1) for n, i in front.images.items()}
+    wish, _, _ = await run(CONTROLLER, wish, world)
+    assert "attempts.rbx" not in wish.external, "it worked: the next failure is a first one"
+
+
+async def test_an_image_that_worked_once_is_not_taken_away() -> None:
+    plan = await look(CONTROLLER, settled({}), World(rbx=OpenNebula(ours(state=5, time=1))))
+    assert (plan.steps, plan.outcome.phase, plan.outcome.reason) == ((), Phase.STALLED, "ImageError")
+
+
+async def test_a_source_that_was_corrected_is_tried_at_once() -> None:
+    failed = ours(state=5, time=UNIX, notes={VERSION_NOTE: "the one before"})
+    plan = await look(CONTROLLER, wanted({}, {"image.rbx": "7"}), World(rbx=OpenNebula(failed)))
+    assert [type(s).__name__ for s in plan.steps] == ["DeleteImage"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "path"),
+    [
+        ({"datastore": "default"}, "spec.datastore"),
+        ({"cloudRefs": [{"name": "rbx", "datastore": "default"}]}, "spec.cloudRefs[rbx].datastore"),
+    ],
+)
+async def test_an_image_elsewhere_is_told_where_spec_says_it(spec: dict[str, Any], path: str) -> None:
+    plan = await look(CONTROLLER, settled(spec), World(rbx=OpenNebula(ours(datastore_id=0))))
+    assert [(d.path, d.desired, d.observed, d.mendable) for d in plan.drift] == [(path, "default", "system", False)]

@@ -38,7 +38,7 @@ from sovereigncloud.core.plan import Action
 from sovereigncloud.core.quantity import mebibytes
 from sovereigncloud.kinds.errors import Quota
 from sovereigncloud.kinds.hostedinstance import HostedInstanceController
-from sovereigncloud.kinds.ports import AddressRange, Vm
+from sovereigncloud.kinds.opennebula_view import AddressRange, Vm
 from sovereigncloud.kinds.virtualnetwork import VirtualNetworkController
 
 OBJECT = "HostedInstance/team/web"
@@ -147,7 +147,7 @@ class Instance(RuleBasedStateMachine):
     def somebody_attaches_a_card(self) -> None:
         for machine in self.mine():
             number = 1 + max((nic.id for nic in machine.nics), default=-1)
-            self.behind_the_back(nics=(*machine.nics, self.front._nic(number, 4)))
+            self.behind_the_back(nics=(*machine.nics, self.front._nic(number, {"NETWORK_ID": "4"})))
 
     @rule()
     def somebody_terminates_it(self) -> None:

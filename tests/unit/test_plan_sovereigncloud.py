@@ -13,7 +13,8 @@ from sovereigncloud.core.plan import Action, Cause
 from sovereigncloud.kinds.baremetalserver import BareMetalServerController
 from sovereigncloud.kinds.endpoint import Endpoint, endpoint_of
 from sovereigncloud.kinds.installation import INSTALLED_TAG, WIPED, Record, inventory_hash, read_record
-from sovereigncloud.kinds.ports import InstallState, Vm
+from sovereigncloud.kinds.installer_port import InstallState
+from sovereigncloud.kinds.opennebula_view import Vm
 from sovereigncloud.kinds.sovereigncloud import SovereignCloudController
 from sovereigncloud.kinds.vrack_mark import used_by
 

@@ -19,7 +19,7 @@ from sovereigncloud.core.outcome import DONE, Phase, waiting
 from sovereigncloud.core.plan import Action, Plan, Step
 from sovereigncloud.core.policy import Policy, decide
 from sovereigncloud.kinds.errors import Quota, Retry
-from sovereigncloud.kinds.ports import AddressRange, CloudView, Datastore, Front, Host
+from sovereigncloud.kinds.opennebula_view import AddressRange, CloudView, Datastore, Front, Host
 from sovereigncloud.kinds.verification import (
     AT_ONCE,
     Seen,

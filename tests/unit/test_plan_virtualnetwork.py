@@ -27,11 +27,12 @@ from sovereigncloud.kinds.network_steps import (
     DeleteNetwork,
     MarkNetwork,
     RecordNetwork,
+    ReleaseNetwork,
     RemoveRange,
     ResizeRange,
     UpdateNetwork,
 )
-from sovereigncloud.kinds.ports import AddressRange, Network, Nic
+from sovereigncloud.kinds.opennebula_view import AddressRange, Network, Nic
 from sovereigncloud.kinds.virtualnetwork import VirtualNetworkController
 
 CONTROLLER = VirtualNetworkController()
@@ -92,6 +93,7 @@ WORDS = {
     MarkNetwork: lambda step: "adopt" if step.adopting else "mark",
     RecordNetwork: lambda _: "record",
     DeleteNetwork: lambda _: "delete",
+    ReleaseNetwork: lambda _: "release",
 }
 
 
@@ -156,7 +158,7 @@ async def test_a_vlan_is_tagged_on_the_physical_device() -> None:
             "contains the gateway",
             "the first machine would get the gateway's address",
         ),
-        (CLOUD, "exactly one of publicBlock and vlanID", "neither"),
+        (CLOUD, "exactly one of publicBlock, vlanID, vxlanID, bridge and reservation", "neither"),
     ],
 )
 async def test_what_cannot_be_a_network(spec: dict[str, Any], says: str, why: str) -> None:
@@ -248,12 +250,22 @@ async def test_what_was_adopted_keeps_what_spec_does_not_speak_of() -> None:
     assert front.networks[3].ranges == (AddressRange("57.131.167.180", 4, 0),)
 
 
+KNOWN = {"network": "3", "adopted": "yes"}
+
+
 @pytest.mark.parametrize(
-    ("policy", "steps"), [({}, ()), ({"deletionPolicy": "Retain"}, ()), ({"deletionPolicy": "Delete"}, ("delete",))]
+    ("external", "policy", "steps"),
+    [
+        ({}, {}, ("release",)),
+        ({}, {"deletionPolicy": "Retain"}, ()),
+        ({}, {"deletionPolicy": "Delete"}, ("delete",)),
+        (KNOWN, {}, ("release",)),
+        (KNOWN, {"deletionPolicy": "Retain"}, ("release",)),
+        (KNOWN, {"deletionPolicy": "Delete"}, ("delete",)),
+    ],
 )
-@pytest.mark.parametrize("external", [{}, {"network": "3", "adopted": "yes"}])
 async def test_what_was_adopted_stays_unless_spec_says_otherwise(
-    policy: dict[str, str], steps: tuple[str, ...], external: dict[str, str]
+    external: dict[str, str], policy: dict[str, str], steps: tuple[str, ...]
 ) -> None:
     adopted = ours(attributes=TAGGED | {"SOVEREIGNCLOUD_ADOPTED": "YES"})
     going = resource("VirtualNetwork", "net", {"name": "lan"} | VLAN | policy, {"external": external}, deleting=True)

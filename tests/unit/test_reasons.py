@@ -6,7 +6,7 @@ from pathlib import Path
 
 import sovereigncloud
 from sovereigncloud.api.reasons import Reason
-from sovereigncloud.kinds.ports import Vm
+from sovereigncloud.kinds.opennebula_view import Vm
 from sovereigncloud.kinds.vm_states import AT_REST, Situation, state_of
 
 SOURCES = Path(sovereigncloud.__file__).parent

@@ -8,8 +8,9 @@ from tests.unit.cloud_fakes import FakeWorld, run
 from sovereigncloud.core.plan import Action
 from sovereigncloud.kinds.errors import AlreadyRunning, Auth, Rejected, Retry
 from sovereigncloud.kinds.installation import INSTALLED_TAG, WIPED
-from sovereigncloud.kinds.ports import Reinstallation
-from sovereigncloud.kinds.reinstall import QUIET_TAG, RECORD_TAG, Record, ReinstallServer, Stage
+from sovereigncloud.kinds.ovh_port import Reinstallation
+from sovereigncloud.kinds.reinstall import QUIET_TAG, ReinstallServer
+from sovereigncloud.kinds.reinstall_record import RECORD_TAG, Record, Stage
 from sovereigncloud.kinds.reinstall_steps import begin_reinstall
 
 ASKED = Record("first", Stage.REQUESTED, 1000, 7, "ubuntu")

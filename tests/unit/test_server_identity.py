@@ -4,7 +4,7 @@ from tests.unit.cloud_fakes import FakeWorld, Loop, run
 from tests.unit.test_plan_baremetalserver import KEY, manifest, marked, plan_of
 from tests.unit.test_plan_sovereigncloud import Scene, hosted, server
 
-from sovereigncloud.api.sovereigncloud import HostedServer
+from sovereigncloud.api.hosted import HostedServer
 from sovereigncloud.kinds.baremetalserver import BareMetalServerController
 from sovereigncloud.kinds.server_identity import declared_identity
 

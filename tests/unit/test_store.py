@@ -8,7 +8,8 @@ from pydantic import ValidationError
 from tests.fakes import objects
 from tests.fakes.objects import CLOUD, NAMESPACE, READY, condition, instance, key, typical_instance
 
-from sovereigncloud.engine.store import Store, secret_key
+from sovereigncloud.api.base import Key
+from sovereigncloud.engine.store import Store, differs_in_loss, exit_of, groups_beside, key_of, secret_key
 from sovereigncloud.engine.world import ObjectWorld
 from sovereigncloud.kinds import CONTROLLERS
 from sovereigncloud.kinds.controller import SecretUse, Uses
@@ -166,6 +167,21 @@ def test_what_is_known_without_parsing():
     assert (store.stored(WEB).deleting, store.stored(WEB).finalized) == (True, False)
 
 
+def carries(*groups, **card):
+    return {"networks": [{"name": "lan", **card, "securityGroups": list(groups)}]}
+
+
+MOVING = {
+    "observedGeneration": 1,
+    "conditions": [condition("Ready", "False"), condition("Reconciling", "True", "Moving")],
+}
+
+
+def a_move(phase, **status):
+    spec = {"instanceRef": {"name": "web"}, "to": {"cloudRef": {"name": "rbx"}}, "mode": "Execute"}
+    return objects.body("InstanceMigration", "go", spec, status={"phase": phase, **status})
+
+
 READY_FALSE = {"observedGeneration": 1, "conditions": [condition("Ready", "False")]}
 
 
@@ -183,12 +199,79 @@ READY_FALSE = {"observedGeneration": 1, "conditions": [condition("Ready", "False
         ),
         ("a cloud is going", objects.cloud(), objects.cloud(deletionTimestamp="2026-11-24T10:00:00Z"), True),
         ("a cloud is only observed now", objects.cloud(), objects.cloud(spec={"management": "Observe"}), True),
+        (
+            "a card is filtered by a group now",
+            instance(status=READY),
+            instance(status={**READY, **carries("web")}),
+            True,
+        ),
+        ("spec names another group", instance(spec=carries("web")), instance(spec=carries("ssh")), True),
+        (
+            "another address on a card: its groups do not care",
+            instance(status=carries("web", address="192.0.2.1")),
+            instance(status=carries("web", address="192.0.2.2")),
+            False,
+        ),
+        (
+            "a move stalls: its exit goes on with the next one",
+            a_move("Checking"),
+            a_move("Checking", conditions=[condition("Stalled", "True", "NoMarketplace")]),
+            True,
+        ),
+        ("a machine follows its move", instance(status=READY_FALSE), instance(status=MOVING), True),
+        (
+            "it is recorded elsewhere",
+            instance(status=MOVING),
+            instance(status={**MOVING, "external": {"vm": "4"}}),
+            True,
+        ),
+        (
+            "another fact of it",
+            instance(status=MOVING),
+            instance(status={**MOVING, "external": {"adopted": "1"}}),
+            False,
+        ),
+        ("a move is further", a_move("Copying"), a_move("Starting"), True),
+        ("a move copied another disk", a_move("Copying"), a_move("Copying", bytes=7), False),
     ],
 )
 def test_what_matters_to_others(why, before, after, matters):
     one, other = store_with(before), store_with(after)
     name = next(one.keys())
     assert (one.stored(name).others != other.stored(name).others) is matters, why
+
+
+ALL_GROUPS = {"web", "ssh", "mail"}
+
+
+@pytest.mark.parametrize(
+    ("why", "before", "after", "told"),
+    [
+        ("spec names it, and no card has it yet", None, instance(spec=carries("web")), {"web"}),
+        ("a card has it, of which spec says nothing", None, instance(status=carries("ssh")), {"ssh"}),
+        ("by its name in OpenNebula", None, instance(status=carries("smtp")), {"mail"}),
+        ("not by the name of the object, where that is another", None, instance(status=carries("mail")), set()),
+        ("the card lost it: it filters one machine less", instance(status=carries("web")), instance(), {"web"}),
+        ("the machine is gone", instance(status=carries("web", "ssh")), None, {"web", "ssh"}),
+        (
+            "a machine with a card that none filters",
+            instance(),
+            instance(status={"networks": [{"name": "lan"}]}),
+            set(),
+        ),
+        ("a new cloud: groups are wanted in every one", None, objects.cloud(), ALL_GROUPS),
+        ("a server has no cards of that kind", None, objects.server(), set()),
+    ],
+)
+def test_which_groups_of_rules_look_again_though_they_refer_to_nothing(why, before, after, told):
+    rules = {"rules": []}
+    groups = [objects.body("SecurityGroup", name, rules) for name in ("web", "ssh")]
+    groups.append(objects.body("SecurityGroup", "mail", {**rules, "name": "smtp"}))
+    store = store_with(*groups, *([after] if after else ()))
+    earlier = store_with(before) if before else None
+    which = key_of(after or before)
+    found = groups_beside(store, which, earlier.stored(which) if earlier else None)
+    assert {one.name for one in found} == told, why
 
 
 def test_a_thousand_typical_instances_cost_less_than_6_kb_each():
@@ -223,3 +306,41 @@ def test_who_asks_for_users_of_a_kind_does_not_pay_for_a_thousand_others():
     assert [u.key.name for u in world.users(CLOUD, "BareMetalServer", "VirtualNetwork")] == ["one-1"]
     assert parsed == [key("one-1", "BareMetalServer")]
     assert len(world.users(CLOUD)) == 301
+
+
+@pytest.mark.parametrize(
+    ("ref", "found"),
+    [
+        ({"name": "leave", "namespace": "platform"}, Key("ExitPlan", "platform", "leave")),
+        (
+            {"name": "leave"},
+            Key("ExitPlan", objects.body("InstanceMigration", "go", {})["metadata"]["namespace"], "leave"),
+        ),
+        (None, None),
+    ],
+)
+def test_the_exit_that_a_move_is_part_of_is_told_of_it(ref, found):
+    store = Store()
+    key, _ = store.put(objects.body("InstanceMigration", "go", {"exitPlanRef": ref} if ref else {}))
+    assert exit_of(store.stored(key)) == found
+
+
+LOSSES = [
+    ("it is lost", {}, {"lostSince": "2026-11-24T10:00:00Z"}, True),
+    ("it is back", {"lostSince": "2026-11-24T10:00:00Z"}, {}, True),
+    ("it has another endpoint", {}, {"endpoint": "http://10.0.0.2:2633/RPC2"}, False),
+    ("both", {}, {"endpoint": "http://10.0.0.2:2633/RPC2", "lostSince": "2026-11-24T10:00:00Z"}, False),
+]
+
+
+@pytest.mark.parametrize(("why", "before", "after", "loss"), LOSSES, ids=[row[0] for row in LOSSES])
+def test_thousands_in_a_cloud_are_not_told_that_it_is_lost(why, before, after, loss):
+    store, told = Store(), []
+    for status in (before, after):
+        body = objects.cloud("paris")
+        body["metadata"]["resourceVersion"] = str(len(told) + 1)
+        body["status"] = status
+        key, _ = store.put(body)
+        told.append(store.stored(key))
+    assert told[0].others != told[1].others, "somebody is told"
+    assert differs_in_loss(*told) == loss, why

@@ -1,7 +1,9 @@
+import pytest
 from tests.fakes import objects
 from tests.fakes.engine_bench import WEB
 
 from sovereigncloud.api.hostedinstance import HostedInstance
+from sovereigncloud.core.plan import Action, Step
 from sovereigncloud.engine.tracks import Tracks
 
 
@@ -25,3 +27,31 @@ def test_nobody_waits_for_what_one_that_went_was_waiting_for():
     tracks.of(instance("first")).trust_after = 160.0  # its create may still take effect
 
     assert tracks.of(instance("second")).trust_after == 100.0
+
+
+@pytest.mark.parametrize("action", [Action.BACK_UP, Action.SNAPSHOT, Action.SCHEDULE, Action.RESTORE])
+def test_after_a_start_what_has_no_name_of_ours_waits_for_what_may_still_take_effect(action):
+    track = Tracks(grace=60, clock=lambda: 100.0).of(instance("first"))
+    track.uncertain_until, track.trust_after = 160.0, 100.0
+
+    assert track.must_look_again((Step(action=action, target="VM 12"),))
+    assert not track.must_look_again((Step(action=action, target="VM 12"),)), (
+        "from then on only a later view is believed"
+    )
+    assert track.trust_after == 160.0
+
+
+def test_what_is_taken_back_waits_for_what_was_never_answered():
+    """Of this process or of one before it; the same request once more does not."""
+    back = (Step(action=Action.DELETE, target="VM 12", takes_back=True),)
+    for before, unanswered, wait in ((160.0, float("-inf"), 160.0), (90.0, 150.0, 150.0)):
+        track = Tracks(grace=60, clock=lambda: 100.0).of(instance("first"))
+        track.uncertain_until, track.unanswered_until, track.trust_after = before, unanswered, 100.0
+        assert not track.must_look_again((Step(action=Action.MARK, target="VM 12"),))
+        assert track.trust_after == 100.0
+        assert track.must_look_again(back)
+        assert track.trust_after == wait
+        assert not track.must_look_again(back), "what is seen from then on is all"
+    track = Tracks(grace=60, clock=lambda: 100.0).of(instance("first"))
+    track.trust_after = 100.0
+    assert not track.must_look_again(back)

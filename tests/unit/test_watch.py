@@ -239,6 +239,40 @@ async def test_an_api_that_is_down_is_told_once_and_old_views_are_not_acted_upon
 
 
 @scenario
+async def test_it_is_silent_when_several_in_a_row_were_not_answered_and_since_the_first_of_them(reads):
+    watch = reads.watch(interval=10.0)
+    watch.start()
+    await asyncio.sleep(5)
+    reads.error = Retry("no route to host")
+    begun = len(reads.began)
+    while len(reads.began) < begun + 3:
+        assert watch.silent_for is None, "it may be a blip"
+        await asyncio.sleep(0.5)
+    await asyncio.sleep(1.5)
+    assert watch.silent_for == pytest.approx(now() - reads.began[begun])
+    reads.error = None
+    await asyncio.sleep(20)
+    assert watch.silent_for is None
+
+
+@scenario
+async def test_one_that_refuses_is_not_silent(reads):
+    """It is there; and what was counted before it answered does not count."""
+    watch = reads.watch(interval=10.0)
+    reads.error = Retry("no route to host")
+    watch.start()
+    await asyncio.sleep(3)
+    reads.error = Auth("wrong password")
+    await asyncio.sleep(60)
+    assert (watch.failures > 3, watch.silent_for) == (True, None)
+    told = reads.failed
+    reads.error = Retry("no route to host")
+    await asyncio.sleep(400)
+    assert watch.silent_for is not None
+    assert reads.failed == told + 1, "that it is silent now is news"
+
+
+@scenario
 async def test_failures_back_off(reads):
     reads.error, reads.takes = Retry("down"), 0.0
     reads.watch().start()

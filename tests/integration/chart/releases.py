@@ -1,5 +1,6 @@
 """A release as a person handles it, and the chart as it was before."""
 
+import json
 import shutil
 
 import yaml
@@ -15,7 +16,7 @@ CRDS_TEMPLATE = """
 {{- $crd := $.Files.Get $path | fromYaml }}
 {{- $_ := set $crd.metadata "annotations" (dict "helm.sh/resource-policy" "keep") }}
 ---
-{{ toYaml $crd }}
+{{ toJson $crd }}
 {{- end }}
 """
 NEW_FIELD = ("spec", "driftPolicy")
@@ -105,7 +106,7 @@ def chart_before(directory):
         crd = yaml.safe_load(source.read_text())
         if crd["spec"]["names"]["kind"] == "HostedInstance":
             del properties(crd, NEW_FIELD[:-1])[NEW_FIELD[-1]]
-        (chart / "files" / "crds" / source.name).write_text(yaml.safe_dump(crd))
+        (chart / "files" / "crds" / source.name).write_text(json.dumps(crd, separators=(",", ":")))
     return chart
 
 

@@ -155,4 +155,6 @@ def test_upgrade_uninstall_and_the_way_back(installed):
     assert {name: plane.get("crd", name)["metadata"]["uid"] for name in CRDS} == uids
     other = helm(plane, "install", "other", str(CHART), check=False)
     assert "ownership metadata" in other.stderr, "two releases never fight for the CRDs"
-    helm(plane, "install", "other", str(CHART), values={"crds": {"install": False}})
+    other = helm(plane, "install", "other", str(CHART), values={"crds": {"install": False}}, check=False)
+    assert "borders.sovereigncloud.io" in other.stderr, "nor for the borders that policies draw for the whole cluster"
+    helm(plane, "install", "other", str(CHART), values={"crds": {"install": False}, "policies": {"enforce": False}})

@@ -34,6 +34,7 @@ VALUE_OF = {
     "opennebula_rate": "limits.openNebula.rate",
     "opennebula_burst": "limits.openNebula.burst",
     "ssh_port": "installer.sshPort",
+    "site_latency_interval": "siteLatencyInterval",
     "plain_http_hosts": "plainHttpHosts",
     "ovh_endpoints": "ovhEndpoints",
     "tracing_endpoint": "tracing.endpoint",
@@ -371,9 +372,16 @@ def is_hook(document):
 def test_an_admission_policy_is_named_with_its_installation(render):
     for values, name in (({"installationId": "prod-1"}, "prod-1"), ({}, "clouds-demo-sovereign-cloud-operator")):
         rendered = render(values)
-        policy, binding = rendered.one("ValidatingAdmissionPolicy"), rendered.one("ValidatingAdmissionPolicyBinding")
-        assert policy["metadata"]["name"] == binding["metadata"]["name"] == f"sovereign-{name}-uninstall"
-        assert binding["spec"]["policyName"] == policy["metadata"]["name"]
+        policies = [one["metadata"]["name"] for one in rendered.all("ValidatingAdmissionPolicy")]
+        of_the_cluster = {
+            f"{kind}.borders.sovereigncloud.io" for kind in ("hostedinstances", "machineimages", "namespaces")
+        }
+        assert of_the_cluster <= set(policies), "which SovereigntyPolicies bind by that name"
+        policies = [one for one in policies if one not in of_the_cluster]
+        bindings = rendered.all("ValidatingAdmissionPolicyBinding")
+        assert sorted(policies) == [f"sovereign-{name}-public-cards", f"sovereign-{name}-uninstall"]
+        assert [one["metadata"]["name"] for one in bindings] == policies
+        assert [one["spec"]["policyName"] for one in bindings] == policies
 
 
 def test_an_umbrella_chart_may_carry_it_under_another_name(control_plane, tmp_path):

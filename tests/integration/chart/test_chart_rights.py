@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 import sovereigncloud
-from sovereigncloud.api import KINDS
+from sovereigncloud.api import KINDS, SovereigntyPolicy
 from sovereigncloud.api.base import API_VERSION, FINALIZER, GROUP
+from sovereigncloud.kinds.admission import INSTANCES, bindings_of, is_as_wanted
 from sovereigncloud.kinds.errors import Auth, MissingSecret, NotFound
-from sovereigncloud.providers.kubernetes import INSTALLATION_CONFIG_MAP, RBAC, Connection, KubernetesApi
+from sovereigncloud.providers.kubernetes import INSTALLATION_CONFIG_MAP, KubernetesApi
+from sovereigncloud.providers.kubernetes_connection import Connection
+from sovereigncloud.providers.kubernetes_rights import RBAC
 from sovereigncloud.sandbox.child import Child
 
 CHART = Path(__file__).parents[3] / "charts" / "sovereign-cloud-operator"
@@ -113,7 +116,9 @@ NEVER = [
     ("Jobs run pods, it does not", "create", "pods", OTHER),
     ("no shell in a pod", "create", "pods/exec", OTHER),
     ("a finished Job is evidence", "delete", "jobs.batch", OTHER),
-    ("namespaces are listed by nobody here", "list", "namespaces", OTHER),
+    ("of namespaces their labels are listed, and none is made", "create", "namespaces", OTHER),
+    ("what is refused, the chart says", "update", "validatingadmissionpolicies.admissionregistration.k8s.io", OTHER),
+    ("no labels of namespaces are changed", "patch", "namespaces", OTHER),
     ("no rights are given", "create", "rolebindings.rbac.authorization.k8s.io", OWN),
     ("no rights are raised", "escalate", "clusterroles.rbac.authorization.k8s.io", OWN),
     ("nobody else's account", "impersonate", "serviceaccounts", OTHER),
@@ -206,6 +211,10 @@ async def try_objects(api):
 
 
 async def try_secrets(api):
+    assert await api.generate_login(OTHER, "generated", "town", {})
+    assert set(await api.secret(OTHER, "generated")) == {"username", "password"}
+    assert not await api.generate_login(OTHER, "generated", "town", {}), "never a second password"
+    await api.delete_secret(OTHER, "generated")
     assert await api.generate_credentials(OTHER, "generated", "oneadmin", {})
     assert not await api.create_secret(OTHER, "generated", {}, {}), "it is there"
     assert set(await api.secret(OTHER, "generated")) == {"username", "password", "sshPrivateKey", "sshPublicKey"}
@@ -214,6 +223,26 @@ async def try_secrets(api):
     await api.delete_secret(OTHER, "generated")
     with pytest.raises(MissingSecret):
         await api.secret(OTHER, "generated")
+
+
+async def try_admission(api):
+    """A binding to one of the chart's policies, which nothing matches."""
+    assert OWN in await api.namespace_labels()
+    nobody = {"appliesTo": {"namespaceSelector": {"matchLabels": {"nobody": "has-it"}}}}
+    metadata = {"name": "p", "uid": "0a1b2c3d-0000-4000-8000-000000000000"}
+    policy = SovereigntyPolicy.model_validate({"metadata": metadata, "spec": nobody, "status": {}})
+    binding = bindings_of(policy, "abc")[INSTANCES]
+    del binding["metadata"]["ownerReferences"]  # of one that is not there: it would be collected
+    admission, name = api._api.admission, binding["metadata"]["name"]
+    assert await admission.installed(INSTANCES)
+    assert await admission.binding(name) is None
+    for _ in range(2):
+        await admission.put_binding(binding)
+    assert is_as_wanted(
+        dict(await admission.binding(name)), {**binding, "metadata": {**binding["metadata"], "ownerReferences": []}}
+    )
+    for _ in range(2):
+        await admission.delete_binding(name)
 
 
 async def try_the_rest(api):
@@ -241,7 +270,10 @@ BESIDE = {
     "customresourcedefinitions": {"list", "watch"},  # Kopf
     "sovereignclouds/finalizers": {"update"},  # the admission plugin OwnerReferencesPermissionEnforcement
 }
+BESIDE["namespaces"] = {"watch"}  # Kopf
+BESIDE["sovereigntypolicies"] = {"watch", "get"}  # who binds to one must be able to get it: the API server asks
 BESIDE["baremetalservers"] = BESIDE["virtualnetworks"] = {"watch", "create"}  # apply of what is not there yet
+BESIDE["instancemigrations"] = {"watch", "create", "delete"}  # likewise
 
 
 async def test_every_verb_of_the_code_works_with_these_rights_and_no_right_is_idle(plane, as_operator, monkeypatch):
@@ -249,6 +281,7 @@ async def test_every_verb_of_the_code_works_with_these_rights_and_no_right_is_id
         api = Recorder(opened)
         await try_objects(api)
         await try_secrets(api)
+        await try_admission(api)
         await try_the_rest(api)
     verbs = {name for name, _ in inspect.getmembers(KubernetesApi, inspect.isfunction) if not name.startswith("_")}
     assert api.called == verbs, "a method that this test does not try"

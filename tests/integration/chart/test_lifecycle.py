@@ -227,7 +227,8 @@ def test_while_the_operator_is_down_it_is_refused_until_a_person_lets_go(world):
     assert HELD_NAMES in refused_by_policy(world)
     (web,) = world.paris.onlooker.machines("web")
     done = world.sovereign("release")
-    assert f"released: HostedInstance platform/web (outside stays: cloud platform/paris, vm {web.id})" in done.stdout
+    stays = f"outside stays: cloud platform/paris, cluster 0, vm {web.id}"
+    assert f"released: HostedInstance platform/web ({stays})" in done.stdout
     assert not any(held for *_, held in world.objects().values())
     assert world.holdings()[0]["count"] == "0"
     world.plane.kubectl("scale", deployment, "--replicas=1", f"--namespace={SYSTEM}")
@@ -285,7 +286,9 @@ def test_two_namespaced_releases_do_not_touch_each_others_objects(world):
     for team in (anna, bert):
         team.cloud.ready("virtualnetwork", "lan")
     policies = world.plane.get("validatingadmissionpolicies")["items"]
-    assert [one["metadata"]["name"] for one in policies] == [f"sovereign-team-anna-anna-{OPERATOR}-uninstall"]
+    assert [one["metadata"]["name"] for one in policies] == [
+        f"sovereign-team-anna-anna-{OPERATOR}-{what}" for what in ("public-cards", "uninstall")
+    ]
     ids = [
         world.plane.get("configmap", INSTALLATION_CONFIG_MAP, f"--namespace={team.namespace}")["data"]["id"]
         for team in (anna, bert)

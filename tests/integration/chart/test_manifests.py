@@ -65,6 +65,7 @@ def test_the_api_server_takes_every_example(applied):
         ("SovereignCloud", "onprem-paris"),
         ("MachineImage", "ubuntu-24.04"),
         ("VirtualNetwork", "lan-apps"),
+        ("SecurityGroup", "web"),
         ("HostedInstance", "web-rbx"),
     }
     again = applied.kubectl("apply", f"--kustomize={EXAMPLES}").stdout

@@ -92,6 +92,10 @@ TABLE = [
     ("and reads no Secret", "officer", "get", "secrets", SHOP, False),
     ("and no log", "officer", "get", "pods/log", SHOP, False),
     ("and writes nothing", "officer", "patch", CLOUDS, SHOP, False),
+    ("but rules", "officer", "update", f"sovereigntypolicies.{GROUP}", "", True),
+    ("and facts about providers", "officer", "create", f"providerprofiles.{GROUP}", "", True),
+    ("which an engineer reads", "engineer", "get", f"sovereigntypolicies.{GROUP}", "", True),
+    ("and does not change: it is bound by them", "engineer", "patch", f"sovereigntypolicies.{GROUP}", "", False),
     ("not even a machine", "officer", "create", INSTANCES, SHOP, False),
     ("nobody gives rights", "engineer", "create", "clusterrolebindings.rbac.authorization.k8s.io", "", False),
 ]  # fmt: skip
@@ -139,5 +143,6 @@ def test_every_kind_is_in_the_roles_and_no_right_is_a_wildcard():
         for rule in role.rules:
             assert "*" not in {*rule["apiGroups"], *rule["resources"], *rule["verbs"]}, name
         resources = {one for rule in role.rules if rule["apiGroups"] == [GROUP] for one in rule["resources"]}
-        assert resources == ({"hostedinstances"} if name == "tenant" else {kind.crd.plural for kind in KINDS})
+        own = {"hostedinstances", "instancemigrations", "exitplans"}
+        assert resources == (own if name == "tenant" else {kind.crd.plural for kind in KINDS})
     assert set(yaml.safe_load(document())) == set(ROLES)

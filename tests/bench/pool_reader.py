@@ -1,0 +1,127 @@
+"""What it costs the operator to read, parse and compare a full cloud: `python pool_reader.py ENDPOINT COUNT` prints JSON. In
+a process of its own, whose size before it does anything is that of the operator before it does anything.
+"""
+
+import asyncio
+import gc
+import json
+import sys
+from pathlib import Path
+from time import process_time
+from types import SimpleNamespace
+
+from pool_objects import INSTALLATION, NAMESPACE, cloud, instance, name_of
+from prometheus_client import CollectorRegistry
+
+import sovereigncloud.kopf_app  # noqa: F401 - the base is a process that has imported the whole operator
+from sovereigncloud.api.base import Key
+from sovereigncloud.core.conditions import plain
+from sovereigncloud.engine.clients import Clients
+from sovereigncloud.engine.examine import Subject, examine, said, status_patch
+from sovereigncloud.engine.memory import few_arenas, give_back, keep_what_is_imported
+from sovereigncloud.engine.metrics import Metrics
+from sovereigncloud.engine.runtime import Engine
+from sovereigncloud.engine.settings import Settings
+from sovereigncloud.engine.world import SweepWorld
+from sovereigncloud.kinds import CONTROLLERS
+from sovereigncloud.providers.opennebula.client import open_nebula_factory
+from sovereigncloud.providers.opennebula.session import forget_bindings
+from sovereigncloud.wiring import open_nebula_clients
+
+CREDENTIALS = {"username": "oneadmin", "password": "opennebula"}
+ROUNDS = 3
+
+
+def resident(field="VmRSS"):
+    line = next(x for x in Path("/proc/self/status").read_text().splitlines() if x.startswith(field))
+    return int(line.split()[1]) * 1024
+
+
+def forget_peak():
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+class Kubernetes:
+    async def secret(self, _namespace, _name):
+        return CREDENTIALS
+
+
+def engine():
+
+    settings = Settings(installation_id=INSTALLATION)
+    return Engine(
+        settings, INSTALLATION, CONTROLLERS,
+        clients=Clients(Kubernetes(), open_nebula_clients(settings), lambda *_: None), kubernetes=Kubernetes(),
+        writer=SimpleNamespace(), installer=SimpleNamespace(), metrics=Metrics(CollectorRegistry()), may_write=lambda: True,
+    )  # fmt: skip
+
+
+async def settle(engine, keys):
+    """Write into every object what a reconcile would say of it, so that nothing is left to tell."""
+
+    for key in keys:
+        looked = engine.store.parse(key)
+        seen = await examine(CONTROLLERS[key.kind], looked, SweepWorld(engine._shared, looked), engine.store)
+        assert not seen.decision.steps, seen.decision.steps
+        body = engine.store.stored(key).body()
+        previous = body["status"]
+        patch = status_patch(
+            Subject.looked_at(looked, previous), previous, said(seen), now=engine._shared.now(), examination=seen
+        )
+        body["status"] = plain({**previous, **patch})
+        body["metadata"]["resourceVersion"] = "2"
+        engine.told("MODIFIED", body)
+
+
+async def measure(endpoint, count):
+
+    few_arenas()
+    forget_bindings()
+    keep_what_is_imported()
+    base = resident()
+    running = engine()
+    running.told(None, cloud(endpoint))
+    for number in range(count):
+        running.told(None, instance(number))
+    keys = [Key("HostedInstance", NAMESPACE, name_of(number)) for number in range(count)]
+    watch = running.watches.of_cloud(Key("SovereignCloud", NAMESPACE, "full"))
+    watch.stop()
+    other = open_nebula_factory()(endpoint, *CREDENTIALS.values(), "")
+    watch._view = await other.view(running._clock())
+    assert len(watch.view.vms) == count
+    await settle(running, keys)
+    del other
+    queued = [await running.queue.get() for _ in range(running.queue.depth.total())]
+    for key in queued:
+        running.queue.done(key)
+    gc.collect()
+    give_back()
+    stored = resident()
+    read, compared, differing = [], [], []
+    forget_peak()
+    for _ in range(ROUNDS):
+        at = process_time()
+        watch._view = await watch._read(running._clock())  # the last one is there meanwhile, as in the watch
+        read.append(process_time() - at)
+        at = process_time()
+        await running._sweeper.cloud(Key("SovereignCloud", NAMESPACE, "full"))
+        compared.append(process_time() - at)
+        differing.append(len([key for key in running.queue._queued if key.kind == "HostedInstance"]))
+    peak = resident("VmHWM")
+    print(
+        json.dumps({
+            "pool.machines": count,
+            "pool.first.read_and_parse_cpu_seconds": read[0],
+            "pool.first.compare_cpu_seconds": compared[0],
+            "pool.later.read_and_parse_cpu_seconds": max(read[1:]),
+            "pool.later.compare_cpu_seconds": max(compared[1:]),
+            "pool.differing": max(differing),
+            "pool.import_base_megabytes": base / 1e6,
+            "pool.objects_megabytes": (stored - base) / 1e6,
+            "pool.peak_above_base_megabytes": (peak - base) / 1e6,
+        })
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    asyncio.run(measure(sys.argv[1], int(sys.argv[2])))

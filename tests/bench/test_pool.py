@@ -1,0 +1,56 @@
+"""`make bench`: a cloud of ten thousand machines is read, parsed and compared; beside it pyone's own parse of the same pool.
+
+Each side in a process of its own, the simulated front-end in a third. SOVEREIGN_BENCH_MACHINES sets the number.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.bench.report import keep, show
+
+import sovereigncloud
+
+MACHINES = int(os.environ.get("SOVEREIGN_BENCH_MACHINES", "10000"))
+HERE = Path(__file__).parent
+CPU_SECONDS, MEGABYTES = 5.0, 250.0
+
+pytestmark = pytest.mark.timeout(900)
+
+
+def environment():
+    """As in the image, which has memory handed back to the system."""
+    source = str(Path(sovereigncloud.__file__).resolve().parents[1])
+    return {"PATH": os.environ["PATH"], "PYTHONPATH": source, "PYTHONMALLOC": "malloc"}
+
+
+@pytest.fixture
+def endpoint():
+    program = [sys.executable, str(HERE / "pool_server.py"), str(MACHINES)]
+    with subprocess.Popen(
+        program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment()
+    ) as server:
+        yield server.stdout.readline().strip()
+        server.stdin.close()
+
+
+def measured(program, endpoint):
+    program = [sys.executable, str(HERE / program), endpoint, str(MACHINES)]
+    return json.loads(subprocess.run(program, capture_output=True, text=True, check=True, env=environment()).stdout)
+
+
+def test_a_pool_is_read_parsed_and_compared(endpoint):
+    ours = measured("pool_reader.py", endpoint)
+    result = ours | measured("pool_pyone.py", endpoint)
+    result["pool.pyone_parse_ratio"] = (
+        result["pool.pyone_cpu_seconds"] / result["pool.first.read_and_parse_cpu_seconds"]
+    )
+    show(result)
+    keep(result)
+    assert ours["pool.differing"] == 0
+    # The first sweep of a process knows nothing yet, and is shown; each later one knows what did not change.
+    assert ours["pool.later.read_and_parse_cpu_seconds"] + ours["pool.later.compare_cpu_seconds"] < CPU_SECONDS
+    assert ours["pool.peak_above_base_megabytes"] < MEGABYTES
