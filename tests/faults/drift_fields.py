@@ -43,9 +43,10 @@ HOSTED = "changed at OVHcloud: told in tests/integration/test_hosted_drift.py an
 WHERE = "what changes outside is where a cloud is: told in tests/integration/test_placement.py, and row by row in the tests of the plan"
 ONCE_PLACED = "a wish that counts when a machine is placed"
 FEDERATED = "changed in the list of zones: told in tests/contract/test_federation_in_opennebula.py and tests/unit/test_plan_federatedzone.py"
+PROMISED = "a goal that what happened is held against: nothing outside has it"
 OF = "names what a limit is of, which has a row"
 RUN = "how a verification is run"
-ONCE = "what is done once: nothing outside stays as it says"
+DONE_ONCE = "what is done once: nothing outside stays as it says"
 RULE = "a rule, or a fact that somebody wrote down: nothing outside is made of it"
 
 _EVERYWHERE = {
@@ -64,6 +65,7 @@ _BY_KIND = {
         "placement.cloudRef.name": FIXED, "placement.cloudRef.namespace": FIXED, "recovery": WISH,
         "placement.countries": WHERE, "placement.labels": WHERE, "placement.spread.by": ONCE_PLACED,
         "placement.spread.matchLabels": ONCE_PLACED,
+        "continuity.rpo": PROMISED, "continuity.rto": PROMISED, "continuity.tolerationSeconds": WISH,
         "updatePolicy.powerCycle": WISH, "updatePolicy.replace": WISH, "updatePolicy.move": WISH,
     },
     "VirtualNetwork": {
@@ -93,13 +95,14 @@ _BY_KIND = {
 _UNDER = {
     "SovereignCloud spec.hosted.": HOSTED,
     "SovereignCloud spec.verification.": RUN,
+    "SovereignCloud spec.fencing.": SAID,
     "SovereignCloud spec.existing.ssh.": SECRET,
     "BareMetalServer spec.": HOSTED,
     "FederatedZone spec.": FEDERATED,
     "SovereigntyPolicy spec.": RULE,
     "ProviderProfile spec.": RULE,
-    "InstanceMigration spec.": ONCE,
-    "ExitPlan spec.": ONCE,
+    "InstanceMigration spec.": DONE_ONCE,
+    "ExitPlan spec.": DONE_ONCE,
 }
 
 

@@ -179,7 +179,9 @@ def test_others_of_the_same_names_outside():
                 assert [label.split()[1] for label in second.wrote()] == ["one.vm.allocate"]
                 after = seen(first.clouds["paris"])
                 assert {where: after[where] for where in before} == before
-                assert len(first.writes.log) == done
+                assert first.writes.log[done:] == ["PATCH /namespaces/platform/sovereignclouds/paris/status"]
+                told_of_exit = first.api.get("SovereignCloud", "paris")["status"]["exit"]
+                assert told_of_exit == "0/2", "of all machines in the cloud it tells who could leave it"
 
     run(go())
 

@@ -25,7 +25,7 @@ OBJECTS = 15
 ORDERED = ("BareMetalServer", "ordered")
 AGES = 1e6
 """Seconds until a server is delivered: as long as it is not wanted here."""
-MARKS = {"one.vm.update", "one.vn.update", "one.image.update", "one.host.update"}
+MARKS = {"one.vm.update", "one.vn.update", "one.image.update", "one.host.update", "one.market.update"}
 
 
 @pytest.fixture(scope="module")
