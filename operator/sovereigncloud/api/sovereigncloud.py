@@ -177,7 +177,9 @@ class SovereignCloudStatus(Status):
         default=None, description="Address of Sunstone, OpenNebula's web interface; set once the API answered."
     )
     phase: str | None = Field(
-        default=None, description="Where the building is: Servers, vRack, Installing, Hosts, Networks or Running."
+        default=None,
+        description="Where the building is: Servers, vRack, Installing, Hosts, Networks or Running; Unreachable: it was built"
+        " before, and has not answered since it was declared here.",
     )
     countries: list[str] | None = Field(
         default=None,

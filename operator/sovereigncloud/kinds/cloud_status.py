@@ -11,6 +11,7 @@ from sovereigncloud.kinds.cloud_observation import Observed
 from sovereigncloud.kinds.controller import OWN_CONDITIONS, AnyResource
 from sovereigncloud.kinds.endpoint import generated_secret, sunstone_of
 from sovereigncloud.kinds.hosts import MONITORED, word
+from sovereigncloud.kinds.installation_record import record_of
 from sovereigncloud.kinds.location_status import countries_of, written
 from sovereigncloud.kinds.routing import astray
 from sovereigncloud.kinds.store_plan import store_status
@@ -108,6 +109,10 @@ def _phase(cloud: SovereignCloud, observed: Observed) -> str | None:
 
 
 def _before_it_answers(cloud: SovereignCloud, observed: Observed) -> str:
+    if record_of(cloud, observed.known.servers) is not None and (
+        observed.job is None or observed.job.state == "Absent"
+    ):
+        return "Unreachable"
     ovh = cloud.spec.hosted.ovh if cloud.spec.hosted else None
     names = [s.name for s in (ovh.servers if ovh else ())]
     unready = [observed.servers.get(n) for n in names if n not in observed.servers or not is_ready(observed.servers[n])]

@@ -40,6 +40,7 @@ from sovereigncloud.kinds.vm_placement import Chosen, choose_for
 from sovereigncloud.kinds.vm_relocation import Relocation, relocation
 from sovereigncloud.kinds.vm_site import NOWHERE, Site, groups_in_use, site_of
 from sovereigncloud.kinds.vm_states import DENIED, TERMINATED, Situation, state_of
+from sovereigncloud.kinds.vm_unheard import waits_for_unheard
 from sovereigncloud.kinds.vm_whereabouts import SOMEWHERE, Whereabouts, whereabouts
 
 if TYPE_CHECKING:
@@ -188,6 +189,8 @@ async def _look(nothing: InstanceObservation, resource: HostedInstance, world: W
             return await _with_place(await _newest(here, cloud, seen, resource, world), resource, world)
         if cloud == target:
             destination = here
+    if bound is None and (waits := waits_for_unheard(resource, world, target)) is not None:
+        return replace(nothing, problem=waits)
     if unseen is not None:
         raise unseen
     if resource.deleting:
