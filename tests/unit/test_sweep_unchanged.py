@@ -17,9 +17,6 @@ BEFORE = NOW - timedelta(hours=1)
 LOOKS = {
     "how long ago": lambda time: time - BEFORE,
     "how long until": lambda time: BEFORE - time,
-    "whether it is over": lambda time: time < BEFORE,
-    "whether it is not over": lambda time: time > BEFORE,
-    "the later of two": lambda time: max(BEFORE, time),
     "the same": lambda time: time == NOW,
     "not the same": lambda time: time != BEFORE,
     "later": lambda time: time + timedelta(days=1),
@@ -31,6 +28,17 @@ LOOKS = {
     "as a key": hash,
     "elsewhere": lambda time: time.astimezone(UTC),
     "without its fraction": lambda time: time.replace(microsecond=0),
+}
+
+AFTER, LATER = NOW + timedelta(minutes=1), NOW + timedelta(hours=1)
+UNTIL = {
+    "past": (lambda time: time > BEFORE, None),
+    "past, the other way round": (lambda time: time > BEFORE, None),
+    "not past yet": (lambda time: time > AFTER, AFTER),
+    "not past yet, the other way round": (lambda time: time <= AFTER, AFTER),
+    "the first of two that are not past": (lambda time: (time >= LATER, time > AFTER), AFTER),
+    "in this very moment": (lambda time: time > NOW, NOW),
+    "the later of two is handed on": (lambda time: max(AFTER, time) == AFTER, AFTER),
 }
 
 
@@ -47,6 +55,13 @@ def test_who_looks_at_the_time_sees_it_and_that_is_noted(notebook, look):
     assert not notes.beyond, "to hand it on is not to look at it"
     assert look(kept[0]) == look(NOW)
     assert notes.beyond
+
+
+@pytest.mark.parametrize(("look", "until"), UNTIL.values(), ids=UNTIL)
+def test_who_asks_whether_a_moment_is_past_is_told_and_that_is_noted_until_then(notebook, look, until):
+    notes = notebook.begin()
+    assert look(notes.time(NOW)) == look(NOW)
+    assert (notes.until, notes.beyond) == (until, False)
 
 
 def test_who_refers_to_a_machine_is_noted_and_who_refers_to_a_cloud_is_not():

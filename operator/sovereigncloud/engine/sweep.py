@@ -194,7 +194,7 @@ class Sweeper:
         if stored is None or track is None or track.basis is None or track.uid != stored.uid:
             return False
         view = self._shared.watch_of_cloud(track.basis.cloud).view
-        return view is not None and self._notebook.holds(track.basis, stored, view)
+        return view is not None and self._notebook.holds(track.basis, stored, view, self._shared.now)
 
     def _found(self, resource: AnyResource, track: Track, examination: Examination, notes: Notes) -> Difference:
         stored = self._shared.store.stored(resource.key)

@@ -43,6 +43,7 @@ class Basis:
         tenancies: of which namespaces in which clouds was asked who they are there, and the answer.
         policies: of which was asked what binds them there, and the answer.
         referring: of which machines was asked who refers to them, and who did, in which version.
+        until: the first moment from which the time compares otherwise with what it was compared with; None: it never does.
     """
 
     version: str
@@ -53,6 +54,7 @@ class Basis:
     tenancies: tuple[tuple[tuple[str, Key], Tenancy | None], ...] = ()
     policies: tuple[tuple[tuple[str, Key], tuple[Rules, ...]], ...] = ()
     referring: tuple[tuple[Key, tuple[tuple[Key, str], ...]], ...] = ()
+    until: datetime | None = None
 
 
 @dataclass(slots=True)
@@ -87,6 +89,7 @@ class Notes:
         "referring",
         "tenancies",
         "things",
+        "until",
     )
 
     def __init__(self, notebook: Notebook, store: Store) -> None:
@@ -99,6 +102,7 @@ class Notes:
         self.tenancies: dict[tuple[str, Key], Tenancy | None] = {}
         self.policies: dict[tuple[str, Key], tuple[Rules, ...]] = {}
         self.referring: dict[Key, tuple[tuple[Key, str], ...]] = {}
+        self.until: datetime | None = None
         self.beyond = False
 
     def world(self, world: World) -> World:
@@ -108,6 +112,11 @@ class Notes:
     def time(self, now: datetime) -> datetime:
         """The time, the same way."""
         return _NotedTime.of(now, self)
+
+    def compared(self, now: datetime, moment: datetime) -> None:
+        """The time was asked whether it is past that moment: what is past stays so, what is to come is until then."""
+        if now <= moment and (self.until is None or moment < self.until):
+            self.until = moment
 
     @property
     def store(self) -> Store:
@@ -195,6 +204,7 @@ class Notebook:
             tuple(notes.tenancies.items()),
             tuple(notes.policies.items()),
             tuple(notes.referring.items()),
+            notes.until,
         )
 
     def forget(self, cloud: Key) -> None:
@@ -203,9 +213,9 @@ class Notebook:
 
     # --- asking ------------------------------------------------------------------------------------------------------
 
-    def holds(self, basis: Basis, stored: Stored, view: CloudView) -> bool:
+    def holds(self, basis: Basis, stored: Stored, view: CloudView, now: Callable[[], datetime]) -> bool:
         """Whether all that a comparison looked at is as it was."""
-        if basis.version != stored.version:
+        if basis.version != stored.version or (basis.until is not None and now() >= basis.until):
             return False
         seen = self.seen(basis.cloud, view)
         if any(seen.states[name] != state for name, state in basis.pools):
@@ -287,7 +297,9 @@ class _NotedPool(Mapping[int, T]):
 
 
 class _NotedTime(datetime):
-    """The time. To keep it is nothing; whoever looks at it may see another one the next time."""
+    """The time. To keep it is nothing, and to ask whether a moment is past is to ask until then; whoever looks at it in another
+    way may see another one the next time.
+    """
 
     @staticmethod
     def of(time: datetime, notes: Notes) -> _NotedTime:
@@ -313,9 +325,20 @@ def _through(operator: str) -> Callable[..., Any]:
     return apply
 
 
+def _against(operator: str) -> Callable[[datetime, datetime], bool]:
+    def compare(self: datetime, moment: datetime) -> bool:
+        kept = object.__getattribute__(self, "__dict__")
+        kept["notes"].compared(kept["time"], moment)
+        return cast(bool, getattr(kept["time"], operator)(moment))
+
+    return compare
+
+
 # What operators do, Python looks up in the type.
+for _operator in ("lt", "le", "gt", "ge"):
+    setattr(_NotedTime, f"__{_operator}__", _against(f"__{_operator}__"))
 for _operator in (
-    "lt", "le", "gt", "ge", "eq", "ne", "hash", "add", "radd", "sub", "rsub", "format", "str", "repr", "reduce_ex",
+    "eq", "ne", "hash", "add", "radd", "sub", "rsub", "format", "str", "repr", "reduce_ex",
 ):  # fmt: skip
     setattr(_NotedTime, f"__{_operator}__", _through(f"__{_operator}__"))
 
@@ -345,6 +368,10 @@ class _NotedWorld:
     def users(self, key: Key, *kinds: str) -> Iterable[AnyResource]:
         self._notes.referred(key)
         return self._world.users(key, *kinds)
+
+    @property
+    def now(self) -> datetime:
+        return self._notes.time(self._world.now)
 
     @property
     def own_namespace(self) -> str:

@@ -98,9 +98,10 @@ def _schedule(m: Machine, wanted: Backup, store: int) -> Part:
         vm_backup_schedule.rhythm(wanted.schedule)
     except vm_backup_schedule.NotForOpenNebula as error:
         return Part(outcome=stalled(Reason.INVALID_SPEC, f"{_SCHEDULE}: {error}"))
-    asked = Noted(noted.number if there else -1, store, wanted.schedule, int(m.now.timestamp()))
+    asked = Noted(noted.number if there else -1, store, wanted.schedule)
     if there and noted == asked:
-        return NOTHING
+        return NOTHING  # without a look at the time: it is another at each sweep, and each would compare this machine again
+    asked = replace(asked, at=int(m.now.timestamp()))
     drift = _schedule_drift(m, wanted, noted, asked, there=there)
     if m.situation not in AT_REST:
         return Part(drift=drift)

@@ -324,7 +324,7 @@ def _first_of(choice: tuple[Key, ...] | Outcome, bound: Key | None) -> Key | Non
 
 
 def _time_that_counts(resource: HostedInstance, world: World) -> datetime | None:
-    """A machine for which the time counts is compared in each sweep; of the others only those that changed."""
+    """Of the others nothing is overdue."""
     backup = resource.spec.backup
     return world.now if backup is not None and backup.schedule is not None else None
 
