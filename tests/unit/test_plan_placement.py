@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -232,10 +232,46 @@ async def test_a_machine_found_by_its_mark_in_a_forbidden_cloud_is_kept() -> Non
     assert not any(isinstance(step, CreateVm) for step in plan.steps)
 
 
+BUILT = {"existing": None, "hosted": {"openNebula": {"install": {"version": "7.0", "architecture": "Basic"}}}}
+
+
+@dataclass(frozen=True)
+class Unheard:
+    why: str
+    about: dict[str, Any]
+    waits: bool
+    where: dict[str, Any] = field(default_factory=dict)
+
+
+UNHEARD = [
+    Unheard("one that stands elsewhere may have been in use before", {}, waits=True),
+    Unheard("nobody looked yet how far one that is built is", {"spec": BUILT}, waits=True),
+    Unheard("one was built before and is silent", {"spec": BUILT, "status": {"phase": "Unreachable"}}, waits=True),
+    Unheard("on its servers nothing was installed yet", {"spec": BUILT, "status": {"phase": "Servers"}}, waits=False),
+    Unheard("nor in its network", {"spec": BUILT, "status": {"phase": "vRack"}}, waits=False),
+    Unheard("it is being installed", {"spec": BUILT, "status": {"phase": "Installing"}}, waits=False),
+    Unheard("another one is named", {}, waits=False, where={"cloudRef": {"name": "rbx"}}),
+]
+
+
+@pytest.mark.parametrize("row", UNHEARD, ids=lambda row: row.why)
+async def test_nothing_is_made_while_a_cloud_may_hold_the_machine_that_never_answered(row: Unheard) -> None:
+    clouds = Clouds(rbx="FR", sbg="FR")
+    clouds.world.fronts[Key("SovereignCloud", "team", "sbg")] = None
+    clouds.world.located["sbg"] |= row.about
+    plan = await look(CONTROLLER, new_instance(ANYWHERE | {"placement": row.where}), clouds.world)
+    if row.waits:
+        assert (plan.steps, plan.outcome.phase) == ((), Phase.BLOCKED)
+        assert "SovereignCloud team/sbg has not answered since it was declared here" in plan.outcome.message
+    else:
+        assert any(isinstance(step, CreateVm) for step in plan.steps), plan.outcome
+
+
 async def test_a_cloud_that_does_not_answer_is_no_choice_and_holds_up_nobody() -> None:
     clouds = Clouds(gra="FR", rbx="FR", sbg="FR")
     clouds.world.fronts[Key("SovereignCloud", "team", "gra")] = Auth("refused")
     clouds.world.fronts[Key("SovereignCloud", "team", "sbg")] = None
+    clouds.world.located["sbg"] |= {"spec": BUILT, "status": {"phase": "Installing"}}
     wanted = await placed(clouds.world)
     assert chosen_of(wanted) == "rbx"
     assert told(wanted)["gra/"] == ("Refused", "it does not answer")
