@@ -1,6 +1,5 @@
 """Courses of events around a machine that moves from one cloud to another."""
 
-import asyncio
 from collections import Counter
 
 from tests.faults.api_server import manifest
@@ -146,9 +145,7 @@ class Rehearsing(Moving):
 
 
 class Rebuilt(Moving):
-    """The cluster is lost at the very moment at which something of the move is; what is declared is applied to a new one, when
-    nothing that the old one asked for is on its way any more (docs/recovery.md).
-    """
+    """The cluster is lost at the very moment at which something of the move is; what is declared is applied to a new one."""
 
     name = "move in a cluster that is lost"
 
@@ -159,13 +156,7 @@ class Rebuilt(Moving):
     def _lost(self, scene):
         scene.process.life.end()
         scene.api.objects.clear()
-        again = self.declared.values()
-        asyncio.get_running_loop().call_later(scene.writes.late_by + 5.0, lambda: scene.api.apply(*again))
-
-    def _left(self, scene):
-        """A move that was over but for the disks of the machine that was left is done, as its machine tells: they stay (docs/limits.md)."""
-        stay = "of the machine that was left" if scene.writes.struck else "nothing"
-        return (words for words in super()._left(scene) if stay not in words)
+        scene.api.apply(*self.declared.values())
 
 
 class CalledOff(Moving):

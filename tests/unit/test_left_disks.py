@@ -23,6 +23,7 @@ from tests.unit.test_plan_instancemigration import (
 
 from sovereigncloud.core.outcome import Phase
 from sovereigncloud.kinds.migration_observation import copies_on_the_way
+from sovereigncloud.kinds.migration_once import MOVES
 from sovereigncloud.kinds.migration_plan import plan
 from sovereigncloud.kinds.opennebula_view import Disk
 
@@ -84,6 +85,41 @@ async def test_when_the_machine_is_gone_so_are_its_disks(why, since, meta, field
     external = BEGUN | {"cutOver": str(NOW_S - since), "cleaned": "1"}
     made = plan(move(external=external, **meta), seen, NOW)
     assert (steps(made), made.outcome.phase) == (wanted, phase)
+
+
+REBUILT = [
+    ("they go on after their time, which begins anew", {}, ["Remember"], "cutOver"),
+    (
+        "another machine uses them: the move is over when that is known",
+        {"state": 8, "vms": (13,)},
+        ["Remember"],
+        "cutOver",
+    ),
+    ("they carry the mark of the instance", {"mark": INSTANCE, "notes": OURS}, ["Remember"], "doneBefore"),
+    ("there are none", {"mark": None, "notes": {}}, ["Remember"], "doneBefore"),
+]
+
+
+@pytest.mark.parametrize(("why", "fields", "wanted", "fact"), REBUILT, ids=[row[0] for row in REBUILT])
+async def test_a_rebuilt_cluster_that_finds_disks_of_a_machine_that_is_gone_ends_them(
+    why, fields, wanted, fact
+) -> None:
+    """The machine tells that the move is done, and nothing is recorded of it."""
+    one = disk(**{"mark": replace(MOVE, uid="before"), "notes": LEFT, "vms": (), "state": 1, **fields})
+    seen = await found(
+        old=None, taken_over=True, new=replace(RUNS, mark=INSTANCE, notes={MOVES: "go"}), disks=(),
+        instance=web(status={"external": {"vm": "40", "cloud": "team/paris"}}),
+        here=OpenNebula(network(), image(), vm(id=13, at=POWEROFF, mark=None), one),
+    )  # fmt: skip
+    made = plan(move(), seen, NOW)
+    assert steps(made) == wanted
+    (step,) = made.steps
+    known = {key for key, _ in step.facts} | {step.now_as}  # type: ignore[attr-defined]
+    assert fact in known
+    if fact == "cutOver":
+        external = {"cutOver": str(NOW_S - 90_000), "cleaned": "1"}
+        after = plan(move(external=external), seen, NOW)
+        assert steps(after) == (["Remember"] if fields else ["DeleteImage"])
 
 
 async def test_what_an_earlier_move_of_the_same_name_left_is_not_on_its_way() -> None:

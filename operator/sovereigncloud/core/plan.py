@@ -81,6 +81,8 @@ class Step:
             to be done, and what goes wrong with it is kept under this key of `status.external`. Empty: it is no such step.
         takes_back: it undoes what an earlier write may be about to make final. While one whose answer was lost may still take
             effect it waits, and then it is looked at once more.
+        resumes: it goes on with what its object, which tells nothing of that, found begun: a process before this one did that, and
+            what it asked for may still take effect, although the object is new here (a rebuilt cluster).
     """
 
     action: Action
@@ -96,6 +98,7 @@ class Step:
     """Whether it writes down whose a thing is, and changes nothing of it: to who only looks, nothing is to be done."""
     beside: str = ""
     takes_back: bool = False
+    resumes: bool = False
 
     @property
     def takes_over(self) -> bool:

@@ -48,6 +48,7 @@ class Track:
         uid: a new uid under the same name starts anew.
         trust_after: only a view that began after this (monotonic seconds) is believed.
         uncertain_until: until then what was asked for before this process may still take effect.
+        predecessor_until: until then a write of a process before this one may still take effect, if there was any for it.
         unanswered_until: likewise what this process asked for without an answer; only who takes back waits for it.
         nameless: its name outside is not unique, so that a lost answer could lead to a second one.
         interrupts_from: until then a machine may still be interrupted by what was asked for before, so it is not asked
@@ -73,6 +74,7 @@ class Track:
     uid: str
     trust_after: float = float("-inf")
     uncertain_until: float = float("-inf")
+    predecessor_until: float = float("-inf")
     unanswered_until: float = float("-inf")
     nameless: bool = False
     interrupts_from: float = float("-inf")
@@ -124,6 +126,9 @@ class Track:
         """
         if any(s.takes_back for s in steps):
             return self.looked_before_an_answer()
+        if any(s.resumes for s in steps):
+            self.uncertain_until = max(self.uncertain_until, self.predecessor_until)
+            return self.looked_too_early()
         # What a verification makes is a machine, whatever kind asks for it.
         makes = any(s.action is Action.CREATE and not s.inside and (self.nameless or s.beside) for s in steps)
         makes = makes or any(s.action in _NAMELESS for s in steps)
@@ -175,9 +180,10 @@ class Tracks:
             self.forget(resource.key)
             known = Track(resource.metadata.uid, trust_after=self._floor)
             known.nameless = resource.crd.kind in _NAMES_NOT_UNIQUE
+            known.predecessor_until = self._started + self._grace
             if resource.finalized:
                 # Something may have been attempted before this process: no id in status is a proof that nothing was.
-                known.uncertain_until = known.interrupts_from = self._started + self._grace
+                known.uncertain_until = known.interrupts_from = known.predecessor_until
             self._tracks[resource.key] = known
         return known
 

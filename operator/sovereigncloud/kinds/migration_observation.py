@@ -139,6 +139,11 @@ class MigrationObservation:
     lost: Lost | None = None
 
     @property
+    def disks_left(self) -> bool:
+        """The machine has moved and the one that was left is gone, but not all of its disks."""
+        return self.taken_over and self.old is None and self.source is not None and _left_a_disk(self, self.source)
+
+    @property
     def machine(self) -> Vm | None:
         """The machine that is left; of a lost one what is remembered of it."""
         return self.lost.machine if self.lost is not None else self.old
@@ -193,7 +198,7 @@ def _tells_in(side: Side, move: InstanceMigration, seen: MigrationObservation) -
 
 def done_in(move: InstanceMigration, seen: MigrationObservation) -> str:
     """The machine that tells that this was done before, for people; empty: none does, or it is not over."""
-    if seen.left or seen.problem is not None or is_begun(move):
+    if seen.left or seen.disks_left or seen.problem is not None or is_begun(move):
         return ""
     if seen.lost is not None:  # where it is may not be asked: as its instance has recorded
         recorded = seen.new is None and seen.instance is not None and is_recorded(seen.instance, move)

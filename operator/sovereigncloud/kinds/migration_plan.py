@@ -61,7 +61,7 @@ def plan(move: InstanceMigration, seen: MigrationObservation, now: datetime) -> 
     if seen.instance is None and move.deleting:
         return without_instance(move, seen)
     # A rebuilt cluster that found it changed over does not know when it began.
-    if seen.left or (seen.taken_over and {BEGAN, CUT_OVER} & move.external.keys()):
+    if seen.left or seen.disks_left or (seen.taken_over and {BEGAN, CUT_OVER} & move.external.keys()):
         return change_over(move, seen, now)
     if already_there(move, seen):
         there = remember("that it is there", ENDED)
@@ -137,7 +137,7 @@ def _begun(move: InstanceMigration, seen: MigrationObservation, note: Note) -> P
     if isinstance(market, Outcome) or seen.source is None:
         return Plan(outcome=market if isinstance(market, Outcome) else DONE)
     facts = ((FROM, where(seen.source.cloud)), (BEGAN, note.since), (MARKET, str(market.id)))
-    known = Remember(action=Action.UPDATE, target="that the move has begun", inside=True, facts=facts)
+    known = Remember(action=Action.UPDATE, target="that the move has begun", inside=True, resumes=True, facts=facts)
     return Plan(steps=(known,), outcome=waiting(Reason.MOVING, "the move has begun"))
 
 
