@@ -235,19 +235,19 @@ def test_names_of_services():
 
 def root(**changes):
     mounts = (Mount(Path("/var/empty/a"), "/data/deep"), Mount(Path("/var"), "/data", read_only=True))
-    plan = Plan(Path("/scratch"), mounts, Identity(1, 2, (3,), keeps_capabilities=False), "web", "/data", **changes)
+    plan = Plan(Path("/new"), mounts, Identity(1, 2, (3,), keeps_capabilities=False), "web", "/data", **changes)
     return script(plan, Isolation.ROOT, {"usr": None, "bin": "usr/bin", "proc": None, "tmp": None}).splitlines()
 
 
 def test_a_root_is_made_of_the_machine_and_the_volumes_in_their_order():
     lines = root()
-    assert "ln -s usr/bin /scratch/root/bin" in lines
+    assert "ln -s usr/bin /new/root/bin" in lines
     overlays = [line for line in lines if line.startswith("mount -t overlay")]
     assert len(overlays) == 1, "of /usr only: /proc is its own, and /tmp empty"
-    assert lines.index("mount --bind /var /scratch/root/data") < lines.index(
-        "mount --bind /var/empty/a /scratch/root/data/deep"
+    assert lines.index("mount --bind /var /new/root/data") < lines.index(
+        "mount --bind /var/empty/a /new/root/data/deep"
     )
-    assert "mount -o remount,bind,ro /scratch/root/data" in lines
+    assert "mount -o remount,bind,ro /new/root/data" in lines
     assert lines[-1].startswith("exec ")
     assert "--reuid=1 --regid=2 --groups=3" in lines[-1]
     assert "--bounding-set=-all" in lines[-1]

@@ -18,6 +18,7 @@ from sovereigncloud.sandbox.kubelet.images import Image, executable_path
 
 Json = dict[str, Any]
 _OWN_MOUNTS = {"proc", "sys", "dev"}
+_LAYERS = "overlay"  # what the kernel needs beside an upper layer
 _EMPTY = "tmp"  # what lies there on this machine is no part of an image
 _ADMIN_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -96,16 +97,16 @@ def script(plan: Plan, how: Isolation, top: Mapping[str, str | None]) -> str:
     scratch, root = plan.scratch, plan.scratch / "root"
     lines = ["set -e", "umask 022", f"container_path=$PATH PATH={_ADMIN_PATH}"]
     lines.append(_line("mount", "-t", "tmpfs", "-o", "mode=755", "container", scratch))
-    lines.append(_line("mkdir", root, scratch / "upper", scratch / "work"))
+    lines.append(_line("mkdir", root, scratch / "upper", scratch / _LAYERS))
     lines.append(_line("mount", "-t", "tmpfs", "-o", "mode=755", "container", root))
     overlays = [name for name, link in sorted(top.items()) if link is None and name not in {*_OWN_MOUNTS, _EMPTY}]
     lines += [_line("ln", "-s", link, root / name) for name, link in sorted(top.items()) if link is not None]
     lines.append(_line("mkdir", *(root / name for name in (*overlays, *sorted(_OWN_MOUNTS), _EMPTY))))
     lines.append(_line("chmod", "1777", root / _EMPTY))
-    lines.append(_line("mkdir", *(scratch / part / name for part in ("upper", "work") for name in overlays)))
+    lines.append(_line("mkdir", *(scratch / part / name for part in ("upper", _LAYERS) for name in overlays)))
     options = "userxattr," if how is Isolation.USER else ""
     for name in overlays:
-        layers = f"{options}lowerdir=/{name},upperdir={scratch}/upper/{name},workdir={scratch}/work/{name}"
+        layers = f"{options}lowerdir=/{name},upperdir={scratch}/upper/{name},workdir={scratch / _LAYERS / name}"
         overlay = _line("mount", "-t", "overlay", "-o", layers, "overlay", root / name)
         # A directory with mounts in it cannot be a layer in a user namespace: what they cover would come to light.
         lines.append(f"{overlay} 2>/dev/null || {_line('mount', '--rbind', f'/{name}', root / name)}")
