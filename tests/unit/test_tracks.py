@@ -57,16 +57,19 @@ def test_what_is_taken_back_waits_for_what_was_never_answered():
     assert not track.must_look_again(back)
 
 
-def test_what_goes_on_where_a_process_before_this_one_was_waits_although_its_object_is_new_here():
-    """As in a rebuilt cluster, which is given objects without their finalizers."""
+def test_what_is_made_after_going_on_where_a_process_before_this_one_was_waits_although_its_object_is_new_here():
+    """As in a rebuilt cluster, which is given objects without their finalizers. That it goes on is known at once."""
     goes_on = (Step(action=Action.UPDATE, target="that it has begun", inside=True, resumes=True),)
-    tracks = Tracks(grace=60, clock=lambda: 100.0)
-    track = tracks.of(instance("first"))
+    makes = (Step(action=Action.SNAPSHOT, target="VM 12"),)
+    track = Tracks(grace=60, clock=lambda: 100.0).of(instance("first"))
     track.trust_after = 100.0
-    assert not track.must_look_again((Step(action=Action.CREATE, target="VM 12"),)), "nobody asked for it before"
-    assert track.must_look_again(goes_on)
+    assert not track.must_look_again(makes), "nobody asked for it before"
+    assert not track.must_look_again(goes_on)
+    assert track.trust_after == 100.0
+    assert track.must_look_again(makes)
     assert track.trust_after == 160.0
-    assert not track.must_look_again(goes_on), "from then on only a later view is believed"
+    assert not track.must_look_again(makes), "from then on only a later view is believed"
     later = Tracks(grace=60, clock=lambda: 100.0, started=10.0).of(instance("first"))
     later.trust_after = 90.0
-    assert not later.must_look_again(goes_on), "this process has been the one that writes for longer than that"
+    assert not later.must_look_again(goes_on)
+    assert not later.must_look_again(makes), "this process has been the one that writes for longer than that"

@@ -82,7 +82,8 @@ class Step:
         takes_back: it undoes what an earlier write may be about to make final. While one whose answer was lost may still take
             effect it waits, and then it is looked at once more.
         resumes: it goes on with what its object, which tells nothing of that, found begun: a process before this one did that, and
-            what it asked for may still take effect, although the object is new here (a rebuilt cluster).
+            what it asked for may still take effect, although the object is new here (a rebuilt cluster): what is made from then on
+            waits for that.
     """
 
     action: Action

@@ -127,8 +127,9 @@ class Track:
         if any(s.takes_back for s in steps):
             return self.looked_before_an_answer()
         if any(s.resumes for s in steps):
+            # That it goes on is known at once; what is made from then on waits.
             self.uncertain_until = max(self.uncertain_until, self.predecessor_until)
-            return self.looked_too_early()
+            return False
         # What a verification makes is a machine, whatever kind asks for it.
         makes = any(s.action is Action.CREATE and not s.inside and (self.nameless or s.beside) for s in steps)
         makes = makes or any(s.action in _NAMELESS for s in steps)
