@@ -141,13 +141,14 @@ async def test_another_hash_lets_nothing_go_on(b):
 
 @scenario
 async def test_what_was_reported_only_counts_as_well(b):
-    await b.running(*names(20))
+    """So many that a sweep lets others have their turn before it is through."""
+    await b.running(*names(60))
     b.outside.lose(*ids(b))
     await b.after(130)
     assert b.reason(CLOUD) == "Stalled/TooManyChanges"
     await approve(b)
     await b.after(130)
-    assert {b.reason(key(n)) for n in names(20)} == {"Stalled/ExternallyDeleted"}
+    assert {b.reason(key(n)) for n in names(60)} == {"Stalled/ExternallyDeleted"}
     assert b.outside.vms == {}
     b.quiet()
     await b.after(300)

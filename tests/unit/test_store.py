@@ -146,6 +146,14 @@ def test_a_spec_that_cannot_be_read_is_an_error_only_where_it_is_asked_for():
     assert store.stored(WEB) is not None
 
 
+def test_several_are_parsed_at_once_without_those_that_cannot_be():
+    broken = changed(instance("broken"), spec={"source": 3})
+    store = store_with(instance("web"), broken, instance("last"))
+    found = store.parse_some([key("web"), key("broken"), key("not-there"), key("last")])
+    assert [one.key for one in found] == [key("web"), key("last")]
+    assert store.parse(key("web")) is not found[0], "none of them drives out what is kept"
+
+
 def test_a_parsed_object_is_that_of_the_last_version():
     store = store_with(instance(version=1))
     assert store.get(WEB) is store.get(WEB), "parsed once"

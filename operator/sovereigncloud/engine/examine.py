@@ -74,19 +74,29 @@ async def examine(
     """
     observed = await controller.observe(resource, world)
     plan = controller.plan(resource, observed, world.now if now is None else now)
-    policy = policy_of(resource, controller.uses(resource) if uses is None else uses, store)
+    taken_over = is_being_taken_over(resource, store)
+    policy = _policy(resource, controller.uses(resource) if uses is None else uses, store, taken_over=taken_over)
     if begun:
         policy = replace(policy, begun=begun)
     decision = decide(plan, policy)
     looks = policy.management is Management.OBSERVE or policy.paused
     if (
-        decision.outcome.phase is Phase.DONE
+        taken_over
+        and decision.outcome.phase is Phase.DONE
         and not decision.steps
-        and is_being_taken_over(resource, store)
         and not (looks and _is_adopted_by_id(resource))
     ):
         decision = replace(decision, outcome=decision.outcome.with_facts(**{TAKEN_OVER: "yes"}))
     return Examination(plan, decision, controller.status(resource, observed))
+
+
+def loss_is_reported(resource: AnyResource) -> bool:
+    """Whether its loss was confirmed, perhaps by a process before this one, and only a person can do something about it:
+    then it is no news that counts.
+    """
+    stalled = resource.status.condition("Stalled")
+    same = resource.status.observed_generation == resource.metadata.generation
+    return same and stalled is not None and stalled.reason == Reason.EXTERNALLY_DELETED
 
 
 def at_rest(examination: Examination) -> bool:
@@ -98,11 +108,14 @@ def at_rest(examination: Examination) -> bool:
 
 def policy_of(resource: AnyResource, uses: Uses, store: Store) -> Policy:
     """What spec, annotations and the cloud that it is in say about acting."""
+    return _policy(resource, uses, store, taken_over=is_being_taken_over(resource, store))
+
+
+def _policy(resource: AnyResource, uses: Uses, store: Store, *, taken_over: bool) -> Policy:
     owner = owner_of(resource, store)
     above = [store.get(uses.cloud) if uses.cloud else None, owner]
     wishes = [resource.spec.management, *(a.spec.management for a in above if a is not None)]
     management = stricter(*wishes)
-    taken_over = is_being_taken_over(resource, store)
     adopting = taken_over and _is_adopted_by_id(resource)
     return Policy(
         management=management,
@@ -284,8 +297,10 @@ def status_patch(
             wanted["driftCount"] = drift_count(drift) or None
         wanted["plan"] = plan_status(decision.published, decision.hash)
         wanted.update(fields)
-    external = {**subject.external, **outcome.facts, **(facts or {})}
-    wanted["external"] = {k: v for k, v in external.items() if v} or None
+    news = {**outcome.facts, **facts} if facts else outcome.facts
+    # Where there is none it is the very value that was written: it was written without empty ones.
+    external = {k: v for k, v in {**subject.external, **news}.items() if v} if news else subject.external
+    wanted["external"] = external or None
     if subject.asked:
         wanted["lastHandledReconcileAt"] = subject.asked
     if approved:

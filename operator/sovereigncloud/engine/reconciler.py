@@ -23,6 +23,7 @@ from sovereigncloud.engine.examine import (
     at_rest,
     examine,
     gate,
+    loss_is_reported,
     policy_of,
     status_patch,
 )
@@ -41,6 +42,10 @@ Json = dict[str, Any]
 
 _LOOK_AGAIN = 2.0
 """Seconds until something under way is looked at again that no view shows."""
+_SWEPT_FIRST = waiting(Reason.CONFIRMING_ABSENCE, "it is compared with everything else of its cloud first", after=60.0)
+"""After a start, and the sweep queues it."""
+_SAY_NOTHING = (LOOK_FIRST, _SWEPT_FIRST)
+"""Nothing new is known, and nothing is written."""
 # Conditions that are told when they become true, by which reason; none: their own.
 _WARNINGS: Mapping[tuple[str, str], Reason | None] = {
     ("Drifted", "True"): Reason.DRIFT_DETECTED,
@@ -155,7 +160,7 @@ class Reconciler:
                 return await self._release(scope)
             outcome = await self._follow(scope, examination)
             await self._hold_again(scope)
-            if outcome is LOOK_FIRST or (outcome.reason == Reason.NOT_THE_WRITER and not scope.track.facts):
+            if outcome in _SAY_NOTHING or (outcome.reason == Reason.NOT_THE_WRITER and not scope.track.facts):
                 return Result(outcome)
         for verdict in self._shared.held(key):
             outcome = outcome.merge(stalled(Reason.TOO_MANY_CHANGES, verdict.message))
@@ -202,6 +207,8 @@ class Reconciler:
 
     async def _follow(self, scope: Scope, examination: Examination) -> Outcome:
         """Do what was decided."""
+        if examination.plan.absent and loss_is_reported(scope.resource) and not scope.world.admitted:
+            return _SWEPT_FIRST
         if not examination.decision.release:
             return await self._actor.act(scope, examination)
         after = max(scope.track.trust_after - self._shared.clock(), 0.0) + 0.05

@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter, OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -196,6 +197,18 @@ class Store:
         if len(self._parsed) > _PARSED:
             self._parsed.popitem(last=False)
         return resource
+
+    def parse_some(self, keys: Iterable[Key]) -> list[AnyResource]:
+        """Those of them that are there and can be parsed, for who goes through thousands: to parse several at a time takes less
+        than half of what each takes by itself between other work, and none is kept, which would only drive out what is.
+        """
+        found = ((key.kind, self._objects.get(key)) for key in keys)
+        resources: list[AnyResource] = []
+        for kind, stored in found:
+            if stored is not None:
+                with suppress(ValidationError):
+                    resources.append(_MODELS[kind].model_validate_json(stored.text))
+        return resources
 
     def users(self, key: Key) -> Iterator[Key]:
         """Keys of the objects that refer to this one, or to a Secret (`secret_key`)."""

@@ -176,16 +176,17 @@ class Tracks:
 
     def of(self, resource: Resource[Any, Any]) -> Track:
         """The track of an object, made anew for a new uid."""
-        known = self._tracks.get(resource.key)
+        key = resource.key
+        known = self._tracks.get(key)
         if known is None or known.uid != resource.metadata.uid:
-            self.forget(resource.key)
+            self.forget(key)
             known = Track(resource.metadata.uid, trust_after=self._floor)
             known.nameless = resource.crd.kind in _NAMES_NOT_UNIQUE
             known.predecessor_until = self._started + self._grace
             if resource.finalized:
                 # Something may have been attempted before this process: no id in status is a proof that nothing was.
                 known.uncertain_until = known.interrupts_from = known.predecessor_until
-            self._tracks[resource.key] = known
+            self._tracks[key] = known
         return known
 
     def known(self, key: Key) -> Track | None:

@@ -49,7 +49,7 @@ class Basis:
     version: str
     cloud: Key
     objects: tuple[tuple[Key, str], ...]
-    things: tuple[tuple[str, int, object], ...]
+    things: tuple[tuple[tuple[str, int], object], ...]
     pools: tuple[tuple[str, int], ...]
     tenancies: tuple[tuple[tuple[str, Key], Tenancy | None], ...] = ()
     policies: tuple[tuple[tuple[str, Key], tuple[Rules, ...]], ...] = ()
@@ -199,7 +199,7 @@ class Notebook:
             version,
             cloud,
             tuple(notes.objects.items()),
-            tuple([(name, oid, found) for (name, oid), found in notes.things.items()]),
+            tuple(notes.things.items()),
             tuple([(name, seen.states[name]) for name in sorted(notes.pools)]),
             tuple(notes.tenancies.items()),
             tuple(notes.policies.items()),
@@ -220,7 +220,7 @@ class Notebook:
         seen = self.seen(basis.cloud, view)
         if any(seen.states[name] != state for name, state in basis.pools):
             return False
-        if any(seen.pools[name].get(oid) is not found for name, oid, found in basis.things):
+        if any(seen.pools[name].get(oid) is not found for (name, oid), found in basis.things):
             return False
         if any(self._tenancies().get(which) != found for which, found in basis.tenancies):
             return False
