@@ -84,7 +84,7 @@ _STRICTNESS = {Management.MANAGE: 0, Management.APPROVE: 1, Management.OBSERVE: 
 
 def stricter(*wishes: Management | None) -> Management:
     """The strictest of several wishes; Manage where none is said."""
-    return max((w for w in wishes if w is not None), key=_STRICTNESS.__getitem__, default=Management.MANAGE)
+    return max(filter(None, wishes), key=_STRICTNESS.__getitem__, default=Management.MANAGE)
 
 
 def decide(plan: Plan, policy: Policy) -> Decision:

@@ -61,8 +61,8 @@ def identify(recorded: str | None, pool: Mapping[int, T], owner: Owners, mark: M
     """
     owners = _each(owner)
     number = int(recorded) if recorded and recorded.isdigit() else None
-    if number is not None and number in pool:
-        return check(pool[number], owners, mark, noun)
+    if number is not None and (recorded_one := pool.get(number)) is not None:
+        return check(recorded_one, owners, mark, noun)
     named = [t for t in pool.values() if t.owner in owners and t.mark is not None and t.mark.object == mark.object]
     found = find(((thing.mark, thing) for thing in named), mark)
     match found.candidates:

@@ -77,17 +77,25 @@ def attached_images(m: Machine) -> Iterator[tuple[Disk, Image]]:
     return ((disk, image) for disk, image in found if image is not None)
 
 
-def root_of(m: Machine) -> Disk | None:
-    """The first disk that is no data disk: a machine whose root disk somebody took away has none."""
+def root_of(vm: Vm, names: Mapping[int, str]) -> Disk | None:
+    """The first disk that is no data disk: a machine whose root disk somebody took away has none.
+
+    Args:
+        vm: whose.
+        names: of its disks, as far as they are known.
+    """
     root = None
-    for disk in m.vm.disks:  # half of the parts ask for it
-        if (root is None or disk.id < root.id) and not is_data_disk(disk, m):
+    for disk in vm.disks:
+        if (root is None or disk.id < root.id) and not _is_data(names.get(disk.id)):
             root = disk
     return root
 
 
 def is_data_disk(disk: Disk, m: Machine) -> bool:
-    name = m.disk_names.get(disk.id)
+    return _is_data(m.disk_names.get(disk.id))
+
+
+def _is_data(name: str | None) -> bool:
     return name is not None and not with_root(name)
 
 

@@ -23,7 +23,6 @@ from sovereigncloud.kinds.vm_data_disks import (
     find,
     name_of,
     recorded_names,
-    root_of,
 )
 from sovereigncloud.kinds.vm_disk_names import DISK, POLICY, record, with_root
 from sovereigncloud.kinds.vm_disk_steps import (
@@ -52,7 +51,7 @@ def root_disk(m: Machine) -> Part:
     wanted = m.sizes.root_size
     if wanted is None:
         return NOTHING
-    root = root_of(m)
+    root = m.root
     if root is None:
         return Part(outcome=stalled(Reason.NO_ROOT_DISK, f"{m.target} has no root disk; take spec.disks[root] out"))
     return _size(m, root, ROOT, wanted)
@@ -256,7 +255,7 @@ def _new(m: Machine, wanted: InstanceDisk, found: Found, size: int) -> Part:
 
 def _datastore(m: Machine) -> int | Outcome:
     """Where the image of the root disk is, else the one called default, else the only one for images."""
-    root = root_of(m)
+    root = m.root
     image = m.view.images.get(root.image_id) if root is not None else None
     stores = {one.id: one for one in m.view.datastores.values() if one.type == _IMAGE_DATASTORE}
     if image is not None and image.datastore_id in stores:
@@ -335,7 +334,7 @@ def _foreign(m: Machine) -> tuple[Drift, ...]:
     """What somebody attached. Of a template's own disks, clones and volatile ones, nobody can tell who brought them."""
     if m.situation not in AT_REST:
         return ()
-    root, by_image = root_of(m), m.resource.spec.source.image is not None
+    root, by_image = m.root, m.resource.spec.source.image is not None
     strange = [
         disk
         for disk in m.vm.disks

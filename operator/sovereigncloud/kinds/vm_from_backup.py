@@ -23,7 +23,7 @@ from sovereigncloud.kinds.clouds import where
 from sovereigncloud.kinds.image_states import DELETING, ready_for_a_machine
 from sovereigncloud.kinds.opennebula_view import CloudView, Image, Template
 from sovereigncloud.kinds.storage_port import TemplateDisk
-from sovereigncloud.kinds.vm_data_disks import belongs, data_disks, root_of
+from sovereigncloud.kinds.vm_data_disks import belongs, data_disks
 from sovereigncloud.kinds.vm_disk_names import DISK, with_root
 from sovereigncloud.kinds.vm_disk_steps import DeleteDisk, DeleteRestoredTemplate, MarkRestored, RestoreElsewhere
 from sovereigncloud.kinds.vm_machine import NOTHING, Machine, Part
@@ -247,7 +247,7 @@ def _names_of(resource: HostedInstance) -> str:
 
 def left_behind(m: Machine) -> Part:
     """The template that the machine was made from. Only a machine whose root disk was restored is looked at."""
-    root = root_of(m)
+    root = m.root
     image = m.view.images.get(root.image_id) if root is not None else None
     if image is None or not image.name.startswith(_names_of(m.resource)) or m.situation not in AT_REST:
         return NOTHING

@@ -49,13 +49,20 @@ def leaving(resource: HostedInstance, cloud: Key, wanted: Key | None, there: Whe
         drift = Drift("spec.placement.cloudRef", where(named), where(cloud))
         stay = f"spec.placement.cloudRef.name: {cloud.name}"
         return Leaving((drift,), named, "", consent is Consent.ALLOW, stay)
-    excluded = tuple(filter(None, (_abroad(resource, there), _otherwise_labelled(resource, cloud, there))))
+    excluded = _excluded(resource, cloud, there)
     if excluded:
         stay = f"{excluded[0].path} so that it allows {excluded[0].observed}"
         return Leaving(excluded, named, "", consent is Consent.ALLOW, stay)
     if there.leave:
         return Leaving((), named, there.leave[0], consent is not Consent.DENY, "an exception in the policy")
     return None
+
+
+def _excluded(resource: HostedInstance, cloud: Key, there: Whereabouts) -> tuple[Drift, ...]:
+    wish = resource.spec.placement
+    if wish is None or not (wish.countries or wish.labels):
+        return ()
+    return tuple(filter(None, (_abroad(resource, there), _otherwise_labelled(resource, cloud, there))))
 
 
 def _abroad(resource: HostedInstance, there: Whereabouts) -> Drift | None:

@@ -15,7 +15,7 @@ from sovereigncloud.api.hostedinstance import HostedInstance, Power
 from sovereigncloud.core.outcome import DONE, Outcome, merge
 from sovereigncloud.core.plan import Action, Cause, Disruption, Drift, Step
 from sovereigncloud.kinds import vm_capacity
-from sovereigncloud.kinds.opennebula_view import CloudView, Vm
+from sovereigncloud.kinds.opennebula_view import CloudView, Disk, Vm
 from sovereigncloud.kinds.vm_observation import InstanceObservation
 from sovereigncloud.kinds.vm_states import Situation, VmState
 from sovereigncloud.kinds.vm_step import CLEARED, RESUME
@@ -67,6 +67,8 @@ class Machine:
     now: datetime
     disk_names: Mapping[int, str]
     """By number of the disk its name in spec.disks, where it is known: half of the parts ask which disk is which."""
+    root: Disk | None
+    """The disk that it starts from; None: somebody took it away."""
 
     @property
     def asked(self) -> str:

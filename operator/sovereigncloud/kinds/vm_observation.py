@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from sovereigncloud.kinds.vm_elsewhere import Elsewhere
 
 _PATIENCE = timedelta(minutes=10)
+_NEVER_MADE: Identified[Vm] = Identified()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ class InstanceObservation:
     refused: Outcome | None = None
     problem: Outcome | None = None
     view: CloudView | None = None
-    found: Identified[Vm] = field(default_factory=Identified)
+    found: Identified[Vm] = _NEVER_MADE
     terminated: bool = False
     denied: str = ""
     on_their_way: tuple[Coming, ...] = ()
@@ -105,6 +106,31 @@ class InstanceObservation:
     left_behind: LeftBehind | None = None
     kept: tuple[KeptCopy, ...] = ()
     now: datetime | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sought:
+    """What is looked for: nothing was seen yet.
+
+    Attributes:
+        mark: what its machine carries.
+        now: as in what is observed.
+        wanted: where `spec.placement.cloudRef` says it should be.
+        refused: why that cloud may not be used.
+    """
+
+    mark: Mark
+    now: datetime | None
+    wanted: Key | None = None
+    refused: Outcome | None = None
+
+    def nothing(self, **more: Any) -> InstanceObservation:
+        """Nowhere looked at, and nothing said of where it should be."""
+        return InstanceObservation(mark=self.mark, now=self.now, **more)
+
+    def seen(self, **more: Any) -> InstanceObservation:
+        """What was seen of it."""
+        return InstanceObservation(mark=self.mark, now=self.now, wanted=self.wanted, refused=self.refused, **more)
 
 
 _FIELDS = tuple(one.name for one in fields(InstanceObservation))
@@ -149,19 +175,19 @@ async def look(resource: HostedInstance, world: World) -> InstanceObservation:
     the other clouds that its namespace may use. That search is what keeps a second machine from being made where the record was
     lost and the placement changed meanwhile.
     """
-    nothing = InstanceObservation(mark=world.mark(resource), now=_time_that_counts(resource, world))
+    sought = _Sought(world.mark(resource), _time_that_counts(resource, world))
     if is_left_alone(resource):
-        return nothing
+        return sought.nothing()
     move = move_under_way(resource, world)
     try:
         if move is not None:
-            return await _follow(move, nothing, resource, world)
-        seen = await _look(nothing, resource, world)
+            return await _follow(move, sought, resource, world)
+        seen = await _look(_for_spec(sought, resource, world), resource, world)
     except (OutsideError, MissingSecret):
         if _waited_enough(resource, world):
-            return nothing
+            return sought.nothing()
         raise
-    return nothing if seen.problem is not None and _waited_enough(resource, world) else seen
+    return sought.nothing() if seen.problem is not None and _waited_enough(resource, world) else seen
 
 
 def _waited_enough(resource: HostedInstance, world: World) -> bool:
@@ -170,34 +196,34 @@ def _waited_enough(resource: HostedInstance, world: World) -> bool:
     return is_let_go(resource) and since is not None and world.now - since > _PATIENCE
 
 
-async def _look(nothing: InstanceObservation, resource: HostedInstance, world: World) -> InstanceObservation:
-    bound, choice = bound_cloud(resource), _choice(resource, world)
+async def _look(sought: _Sought, resource: HostedInstance, world: World) -> InstanceObservation:
+    bound = bound_cloud(resource)
+    choice = _choice(resource, world, bound, sought.wanted)
     target = _first_of(choice, bound)
     recorded = resource.external.get("vm")
-    seen = _for_spec(nothing, resource, world)
     destination: InstanceObservation | None = None
     unseen: Exception | None = None
     for cloud in _places(resource, world, bound, target, recorded):
         if resource.deleting and (not recorded or is_let_go(resource)) and world.get(cloud) is None:
             continue  # nothing was recorded there, or is to be taken away, and there is nothing to look in
         try:
-            here = await _look_in(cloud, seen, resource, world, home=cloud == (bound or target))
+            here = await _look_in(cloud, sought, resource, world, home=cloud == (bound or target))
         except (OutsideError, MissingSecret) as error:
             unseen = _may_be_elsewhere(error, cloud, bound, target) or unseen
             continue
-        if here.found != Identified() or (here.problem is not None and cloud == bound):
-            return await _with_place(await _newest(here, cloud, seen, resource, world), resource, world)
+        if here.found != _NEVER_MADE or (here.problem is not None and cloud == bound):
+            return await _with_place(await _newest(here, cloud, sought, resource, world), resource, world)
         if cloud == target:
             destination = here
     if bound is None and (waits := waits_for_unheard(resource, world, target)) is not None:
-        return replace(nothing, problem=waits)
+        return sought.nothing(problem=waits)
     if unseen is not None:
         raise unseen
     if resource.deleting:
-        return destination or nothing
+        return destination or sought.nothing()
     if isinstance(choice, Outcome):
-        return replace(nothing, problem=choice)
-    return await _to_be_made(choice, destination, seen, resource, world)
+        return sought.nothing(problem=choice)
+    return await _to_be_made(choice, destination, sought, resource, world)
 
 
 def _may_be_elsewhere(error: Exception, cloud: Key, bound: Key | None, target: Key | None) -> Exception | None:
@@ -210,33 +236,33 @@ def _may_be_elsewhere(error: Exception, cloud: Key, bound: Key | None, target: K
 
 
 async def _newest(
-    here: InstanceObservation, cloud: Key, seen: InstanceObservation, resource: HostedInstance, world: World
+    here: InstanceObservation, cloud: Key, sought: _Sought, resource: HostedInstance, world: World
 ) -> InstanceObservation:
     """What was found first; or, where nothing is recorded, the copy that took its place while its cloud was lost."""
     if resource.external.get("vm"):
         return here
     newer = await came_after(here.found.thing, cloud, resource, world)
-    return here if newer is None else await _look_in(newer, seen, resource, world, home=False)
+    return here if newer is None else await _look_in(newer, sought, resource, world, home=False)
 
 
 async def _follow(
-    move: InstanceMigration, nothing: InstanceObservation, resource: HostedInstance, world: World
+    move: InstanceMigration, sought: _Sought, resource: HostedInstance, world: World
 ) -> InstanceObservation:
     """Where it goes first: once its mark is there, it is there. Nothing is concluded from where it is not any more."""
-    bound, told = bound_cloud(resource), replace(nothing, moving=move.metadata.name)
-    there = await _look_in(destination_of(move), told, resource, world, home=bound == destination_of(move))
+    bound, moving = bound_cloud(resource), move.metadata.name
+    there = await _look_in(destination_of(move), sought, resource, world, home=bound == destination_of(move))
     if there.found.thing is not None or bound is None or bound == destination_of(move):
-        return replace(there, moving=told.moving)
+        return replace(there, moving=moving)
     if leaves_a_lost_cloud(move):
-        return told  # nothing is concluded, and nobody is asked
-    here = await _look_in(bound, told, resource, world, home=True)
-    return replace(here, moving=told.moving)
+        return sought.nothing(moving=moving)  # nothing is concluded, and nobody is asked
+    here = await _look_in(bound, sought, resource, world, home=True)
+    return replace(here, moving=moving)
 
 
 async def _to_be_made(
     choice: tuple[Key, ...],
     destination: InstanceObservation | None,
-    seen: InstanceObservation,
+    sought: _Sought,
     resource: HostedInstance,
     world: World,
 ) -> InstanceObservation:
@@ -244,12 +270,12 @@ async def _to_be_made(
     if destination is not None and (destination.problem is not None or resource.spec.adopt is not None):
         return destination
     if (left := await left_by_a_move(resource, world)) is not None:
-        return replace(seen, problem=left)
+        return sought.seen(problem=left)
     chosen = await choose_for(resource, world, choice, bound=bound_cloud(resource))
     if chosen.cloud is None:
-        return replace(seen, problem=chosen.outcome, chosen=chosen)
+        return sought.seen(problem=chosen.outcome, chosen=chosen)
     if destination is None or destination.cloud != chosen.cloud:
-        destination = await _look_in(chosen.cloud, seen, resource, world, home=True)
+        destination = await _look_in(chosen.cloud, sought, resource, world, home=True)
     return replace(destination, chosen=chosen)
 
 
@@ -293,10 +319,11 @@ def _places(
     return tuple(dict.fromkeys((*first, *world.clouds(resource.metadata.namespace))))
 
 
-def _choice(resource: HostedInstance, world: World) -> tuple[Key, ...] | Outcome:
+def _choice(
+    resource: HostedInstance, world: World, bound: Key | None, declared: Key | None
+) -> tuple[Key, ...] | Outcome:
     """The clouds of which one is chosen: the one that it names, where its machine is, or all that its namespace may use."""
-    namespace, bound = resource.metadata.namespace, bound_cloud(resource)
-    declared = declared_cloud(resource)
+    namespace = resource.metadata.namespace
     if declared is not None:
         return not_allowed(declared, namespace, "spec.placement.cloudRef", world) or (declared,)
     if bound is not None and resource.external.get("vm"):
@@ -329,38 +356,38 @@ def _time_that_counts(resource: HostedInstance, world: World) -> datetime | None
     return world.now if backup is not None and backup.schedule is not None else None
 
 
-def _for_spec(nothing: InstanceObservation, resource: HostedInstance, world: World) -> InstanceObservation:
+def _for_spec(sought: _Sought, resource: HostedInstance, world: World) -> _Sought:
     declared = declared_cloud(resource)
     if declared is None:
-        return nothing
+        return sought
     refused = not_allowed(declared, resource.metadata.namespace, "spec.placement.cloudRef", world)
     if refused is None and world.get(declared) is None:
         refused = blocked(no_such(declared))
-    return InstanceObservation(mark=nothing.mark, wanted=declared, refused=refused, now=nothing.now)
+    return _Sought(sought.mark, sought.now, declared, refused)
 
 
 async def _look_in(
-    cloud: Key, seen: InstanceObservation, resource: HostedInstance, world: World, *, home: bool
+    cloud: Key, sought: _Sought, resource: HostedInstance, world: World, *, home: bool
 ) -> InstanceObservation:
     problem = not_answering_yet(cloud, world)
     if problem is not None:
-        return replace(seen, cloud=cloud, problem=problem)
+        return sought.seen(cloud=cloud, problem=problem)
     view = await world.view(cloud)
     view = view if view.owner is not None else replace(view, owner=await owner_of(view, cloud, world))
     tenancy = world.tenancy(resource.metadata.namespace, cloud)
     makers = await makers_of(view, cloud, resource.metadata.namespace, world)
     among = may_adopt(cloud, resource.metadata.namespace, tenancy.user if tenancy is not None else None)
-    here = InstanceObservation(  # `replace` takes twice as long, and of ten thousand machines each is looked at
-        mark=seen.mark,
+    here = InstanceObservation(  # not by `seen`, which takes longer: of ten thousand machines each is looked at
+        mark=sought.mark,
         cloud=cloud,
-        wanted=seen.wanted,
-        refused=seen.refused,
+        wanted=sought.wanted,
+        refused=sought.refused,
         view=view,
-        now=seen.now,
+        now=sought.now,
         tenancy=tenancy,
         owner=makers.owner,
         owners=makers.owners,
-        found=which_one(view, makers, among, resource, seen.mark, home=home),
+        found=which_one(view, makers, among, resource, sought.mark, home=home),
         site=site_of(world.get(cloud)),
         disk_holders=disk_holders(resource, view, world),
     )

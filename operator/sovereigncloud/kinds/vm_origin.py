@@ -8,7 +8,7 @@ from sovereigncloud.api.base import Consent
 from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.outcome import stalled
 from sovereigncloud.core.plan import Action, Disruption, Drift
-from sovereigncloud.kinds.vm_data_disks import is_restored, root_of
+from sovereigncloud.kinds.vm_data_disks import is_restored
 from sovereigncloud.kinds.vm_labels import LABELS_FACT, LABELS_PATH, SetLabels, labels_digest, labels_text
 from sovereigncloud.kinds.vm_machine import NEEDS_REPLACE, NOTHING, Machine, Part
 from sovereigncloud.kinds.vm_states import AT_REST, Situation
@@ -62,7 +62,7 @@ def source(m: Machine) -> Part:
     no name on the machine, so its change is not seen.
     """
     wanted = m.resource.spec.source.image
-    root = root_of(m)
+    root = m.root
     if wanted is None or root is None or root.image_id < 0 or root.image == wanted or is_restored(root, m):
         return NOTHING
     if any(image.name == wanted and image.id == root.image_id for image in m.view.images.values()):

@@ -20,7 +20,7 @@ from sovereigncloud.kinds.vm_backups import backups
 from sovereigncloud.kinds.vm_cards import networks
 from sovereigncloud.kinds.vm_change import power_cycle
 from sovereigncloud.kinds.vm_creation import creation, lost
-from sovereigncloud.kinds.vm_data_disks import names_of_disks, recorded_names
+from sovereigncloud.kinds.vm_data_disks import names_of_disks, recorded_names, root_of
 from sovereigncloud.kinds.vm_devices import cpu_model, pci_devices
 from sovereigncloud.kinds.vm_disk_deletion import without_machine
 from sovereigncloud.kinds.vm_disk_names import record
@@ -54,7 +54,7 @@ def changes(m: Machine) -> Part:
 
 
 # In this order: what a running machine does not notice, what happens in one power cycle, power itself, what OpenNebula may
-# refuse for as long as others stay where they are, and last what waits for a person anyway.
+# refuse for as long as others stay where they are, and last what waits for a person anyway. `restore` comes after all of them.
 _PARTS = (
     recovery,
     name,
@@ -72,7 +72,6 @@ _PARTS = (
     group,
     source,
     placement,
-    restore,
 )
 
 
@@ -112,6 +111,7 @@ def _keeping(
     if state.situation in {Situation.ENDING, Situation.GONE}:
         # Nothing is recorded of a machine that ends: if it ends so that another can be made, its absence is no loss.
         return Plan(outcome=waiting(state.reason, f"VM {vm.id} in {where(cloud)} is being terminated"))
+    disk_names = names_of_disks(resource, observed, view, vm)
     m = Machine(
         resource=without_overridden(as_named_there(resource, vm), vm),
         observed=observed,
@@ -121,14 +121,16 @@ def _keeping(
         state=state,
         sizes=sizes,
         now=now,
-        disk_names=names_of_disks(resource, observed, view, vm),
+        disk_names=disk_names,
+        root=root_of(vm, disk_names),
     )
     fencing = fenced(observed.left_behind)
-    parts = [part(m) for part in _PARTS]
+    parts = [found for part in _PARTS if (found := part(m)) is not NOTHING]
     if is_begun(m):
         # Nothing else meanwhile: what differs is told, and mended afterwards.
-        parts = [*(Part(drift=part.drift) for part in parts[:-1]), parts[-1]]
-    parts = [part for part in parts if part is not NOTHING]
+        parts = [Part(drift=part.drift) for part in parts]
+    if (restored := restore(m)) is not NOTHING:
+        parts.append(restored)
     if not parts:
         return Plan(steps=(*fencing.steps, *_to_record(m)), outcome=merge((_says(m), fencing.outcome)))
     return Plan(

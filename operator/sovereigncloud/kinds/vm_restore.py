@@ -19,7 +19,7 @@ from sovereigncloud.kinds import vm_requests
 from sovereigncloud.kinds.clouds import where
 from sovereigncloud.kinds.opennebula_view import Image
 from sovereigncloud.kinds.vm_backup_steps import RestoreVm
-from sovereigncloud.kinds.vm_data_disks import find, root_of
+from sovereigncloud.kinds.vm_data_disks import find
 from sovereigncloud.kinds.vm_machine import NEEDS_POWER, NEEDS_POWER_CYCLE, NOTHING, Machine, Part
 from sovereigncloud.kinds.vm_request_notes import FIELD, failure, note
 from sovereigncloud.kinds.vm_requests import Asked, Request, State
@@ -128,7 +128,7 @@ def _aim(m: Machine, wanted: Restore) -> _Aim | Outcome:
 def _disk(m: Machine, wanted: Restore) -> int | Outcome:
     if wanted.disk is None:
         return _ALL
-    disk = root_of(m) if wanted.disk == ROOT else find(m, wanted.disk).disk
+    disk = m.root if wanted.disk == ROOT else find(m, wanted.disk).disk
     if disk is not None:
         return disk.id
     return stalled(

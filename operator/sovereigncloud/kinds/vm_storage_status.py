@@ -56,10 +56,12 @@ def _disks(
     """By name: those that spec names, then those that it names no more and that are kept."""
     attached = [view.images.get(disk.image_id) for disk in vm.disks]
     on_machine = {image.id: image for image in attached if image is not None}
-    marked = [on_machine[number] for number in sorted(on_machine)]
-    known = {image.notes[DISK]: image for image in marked if belongs(image, observed)}
+    known = {image.notes[DISK]: image for _, image in sorted(on_machine.items()) if belongs(image, observed)}
+    names = recorded_names(resource.external)
+    if not (known or names):
+        return
     wanted = [disk.name for disk in resource.spec.disks or ()]
-    for name in dict.fromkeys((*wanted, *recorded_names(resource.external), *known)):
+    for name in dict.fromkeys((*wanted, *names, *known)):
         recorded = resource.external.get(record(name), "")
         image = known.get(name) or view.images.get(int(recorded) if recorded.isdigit() else -1)
         if image is None:

@@ -9,7 +9,7 @@ where a machine changed, and at the first read.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from hashlib import blake2b
+from hashlib import sha256
 
 from lxml import etree
 
@@ -57,7 +57,7 @@ class PoolRead:
         return found
 
     def _machine(self, piece: bytes) -> Vm:
-        digest = blake2b(_lasting(piece), digest_size=16).digest()
+        digest = sha256(_lasting(piece)).digest()
         found = self._known.get(digest)
         if found is None:
             self.parsed += 1
