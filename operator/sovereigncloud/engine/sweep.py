@@ -35,9 +35,11 @@ from sovereigncloud.kinds.errors import MissingSecret, NotYet, OutsideError
 
 logger = logging.getLogger(__name__)
 _SLICE = 8
-"""Objects that are parsed together, between two turns of the event loop: a sweep over thousands must not hold up an answer to a
-person. With fewer a sweep takes longer for parsing, with more for memory that is not at hand (measured).
+"""Objects that are parsed together: with fewer a sweep takes longer for parsing, with more for memory that is not at hand
+(measured).
 """
+_TURN = 24
+"""Objects between two turns of the event loop: a sweep over thousands must not hold up an answer to a person."""
 _ADMITTED = "it is being looked into"
 
 
@@ -152,9 +154,11 @@ class Sweeper:
 
     async def _compare(self, keys: Iterable[Key]) -> dict[Key, Difference]:
         found: dict[Key, Difference] = {}
-        remaining = iter(keys)
+        remaining, looked_at = iter(keys), 0
         while some := tuple(islice(remaining, _SLICE)):
-            await asyncio.sleep(0)
+            if looked_at and looked_at % _TURN == 0:
+                await asyncio.sleep(0)
+            looked_at += len(some)
             changed = [key for key in some if not self._is_as_it_was(key)]
             for resource in self._shared.store.parse_some(changed):  # of what is not valid its own event told already
                 difference = await self._difference(resource)
