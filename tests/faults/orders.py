@@ -61,8 +61,6 @@ class OrderAfterLoss(Ordering):
         timing.payment = 600.0
         assert await scene.run(600, lambda: any(order.payments for order in scene.ovh.state.orders.values()))
         await scene.lose_the_cluster()
-        # OVHcloud lists an order seconds after it was made; who begins sooner than docs/recovery.md says may order again.
-        await scene.run(60)
 
     def act(self, scene):
         super().act(scene)

@@ -138,10 +138,7 @@ def test_ten_thousand_are_counted_in_less_than_a_second_of_work() -> None:
     many = [
         Leaver(f"n{n % 50}/m{n}", n % 50, Demand(100 * (1 + n % 4), 2048 * (1 + n % 4), 100, 0)) for n in range(10_000)
     ]
-    took = []
-    for _ in range(3):  # what else the machine does only adds to it
-        began = process_time()
-        found = estimate(many, dict.fromkeys(range(50), places))
-        took.append(process_time() - began)
-    assert min(took) < 1.0
+    began = process_time()
+    found = estimate(many, dict.fromkeys(range(50), places))
+    assert process_time() - began < 1.0
     assert 4000 < found.movable < 10_000

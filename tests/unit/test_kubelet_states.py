@@ -241,13 +241,13 @@ def root(**changes):
 
 def test_a_root_is_made_of_the_machine_and_the_volumes_in_their_order():
     lines = root()
-    assert "ln -s usr/bin /new/root/bin" in lines
+    assert "ln -s usr/bin /new/tree/bin" in lines
     overlays = [line for line in lines if line.startswith("mount -t overlay")]
     assert len(overlays) == 1, "of /usr only: /proc is its own, and /tmp empty"
-    assert lines.index("mount --bind /var /new/root/data") < lines.index(
-        "mount --bind /var/empty/a /new/root/data/deep"
+    assert lines.index("mount --bind /var /new/tree/data") < lines.index(
+        "mount --bind /var/empty/a /new/tree/data/deep"
     )
-    assert "mount -o remount,bind,ro /new/root/data" in lines
+    assert "mount -o remount,bind,ro /new/tree/data" in lines
     assert lines[-1].startswith("exec ")
     assert "--reuid=1 --regid=2 --groups=3" in lines[-1]
     assert "--bounding-set=-all" in lines[-1]

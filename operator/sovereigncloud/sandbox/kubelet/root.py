@@ -94,7 +94,7 @@ def script(plan: Plan, how: Isolation, top: Mapping[str, str | None]) -> str:
 
     `top` are the entries of the machine's `/`: where a link leads to, None for a directory.
     """
-    scratch, root = plan.scratch, plan.scratch / "root"
+    scratch, root = plan.scratch, plan.scratch / "tree"
     lines = ["set -e", "umask 022", f"container_path=$PATH PATH={_ADMIN_PATH}"]
     lines.append(_line("mount", "-t", "tmpfs", "-o", "mode=755", "container", scratch))
     lines.append(_line("mkdir", root, scratch / "upper", scratch / _LAYERS))
