@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
 from time import process_time
 
@@ -138,7 +139,11 @@ def test_ten_thousand_are_counted_in_less_than_a_second_of_work() -> None:
     many = [
         Leaver(f"n{n % 50}/m{n}", n % 50, Demand(100 * (1 + n % 4), 2048 * (1 + n % 4), 100, 0)) for n in range(10_000)
     ]
+    gc.collect()
+    gc.freeze()  # as in the operator: what other tests left is looked through at nobody's cost
     began = process_time()
     found = estimate(many, dict.fromkeys(range(50), places))
-    assert process_time() - began < 1.0
+    took = process_time() - began
+    gc.unfreeze()
+    assert took < 1.0
     assert 4000 < found.movable < 10_000
