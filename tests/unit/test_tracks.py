@@ -73,3 +73,21 @@ def test_what_is_made_after_going_on_where_a_process_before_this_one_was_waits_a
     later.trust_after = 90.0
     assert not later.must_look_again(goes_on)
     assert not later.must_look_again(makes), "this process has been the one that writes for longer than that"
+
+
+def test_what_is_listed_late_and_refused_no_second_time_waits_after_a_start_although_its_object_is_new_here():
+    """An order of the moment before a cluster was lost is in no list yet, and who orders again pays twice."""
+
+    class Buys(Step):
+        shows_late = True
+
+    buys = (Buys(action=Action.CREATE, target="order of 24scale01 in rbx"),)
+    track = Tracks(grace=60, clock=lambda: 100.0).of(instance("first"))
+    track.trust_after = 100.0
+    assert not track.must_look_again((Step(action=Action.CREATE, target="VM web"),)), "what shows at once waits for nobody"
+    assert track.must_look_again(buys)
+    assert track.trust_after == 160.0
+    assert not track.must_look_again(buys), "from then on only a later view is believed"
+    later = Tracks(grace=60, clock=lambda: 100.0, started=10.0).of(instance("first"))
+    later.trust_after = 90.0
+    assert not later.must_look_again(buys), "this process has been the one that writes for longer than that"

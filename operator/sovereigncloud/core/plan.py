@@ -100,6 +100,10 @@ class Step:
     beside: str = ""
     takes_back: bool = False
     resumes: bool = False
+    shows_late: ClassVar[bool] = False
+    """Whether what it makes is refused no second time and listed only seconds later, so that it waits until nothing that a process
+    before this one asked for may still come to light, although its object is new here (a rebuilt cluster).
+    """
 
     @property
     def takes_over(self) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
+from typing import ClassVar
 
 from sovereigncloud.api import BareMetalServer
 from sovereigncloud.api.ordering import ServerOrder
@@ -43,6 +44,7 @@ _UNCLEAR = 3600.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenCart(Step):
+    shows_late: ClassVar[bool] = True
     paper: Paper
 
 
@@ -57,6 +59,7 @@ class FillCart(Step):
 class CheckOut(Step):
     """Makes the order, unpaid, unless the cart costs more than `limit` by then."""
 
+    shows_late: ClassVar[bool] = True
     cart: str
     paper: Paper
     limit: Money | None
@@ -66,6 +69,7 @@ class CheckOut(Step):
 class LinkOrder(Step):
     """Writes down at OVHcloud which order it is."""
 
+    shows_late: ClassVar[bool] = True
     paper: Paper
 
 
@@ -73,6 +77,7 @@ class LinkOrder(Step):
 class PayOrder(Step):
     """`note` has the attempt written on it first."""
 
+    shows_late: ClassVar[bool] = True
     order: int
     note: str
     paper: Paper

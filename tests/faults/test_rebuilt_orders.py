@@ -1,0 +1,35 @@
+"""A cluster is lost in the very second of a write of an order, and rebuilt at once: OVHcloud lists what was made only later."""
+
+import pytest
+from tests.faults.orders import Ordering
+from tests.faults.scene import Scene
+from tests.faults.simulated_time import run
+
+MOMENTS = {
+    "its cart was opened": ("POST /order/cart {", 1),
+    "its cart was filled": ("PUT /order/cart/", 1),
+    "it was made": ("/checkout", 1),
+    "which order it is was written down": ("POST /order/cart {", 2),
+    "it was paid": ("/pay", 1),
+}
+
+
+def begin(scene, course):
+    course.act(scene)
+    scene.ovh.state.timing.payment = 600.0
+
+
+@pytest.mark.parametrize(("label", "times"), MOMENTS.values(), ids=MOMENTS)
+def test_whatever_was_asked_for_last_it_is_ordered_and_paid_once(label, times):
+    async def go():
+        async with Scene() as scene:
+            course = Ordering()
+            begin(scene, course)
+            happened = lambda: sum(label in written for written in scene.writes.log) == times  # noqa: E731
+            assert await scene.run(600, happened, every=0.01)
+            await scene.lose_the_cluster()
+            begin(scene, course)
+            assert await scene.run(course.within, scene.settled)
+            assert course.judge(scene) == ([], [], [])
+
+    run(go())
