@@ -532,6 +532,9 @@ class Story:
 @example(faults=["ok"] * 9 + ["lost"], events=["look"] * 5 + ["rebuilt"], lag=0.0).via(
     "the answer to a payment is lost, and the cluster before the payment shows"
 )
+@example(faults=["ok", "ok", "late", "ok", "ok", "ok", "late"], events=["over"], lag=30.0).via(
+    "that the cart is filled is written late, over that it was checked out, and the order is not listed yet"
+)
 def test_whatever_happens_one_server_is_paid_for_once(faults, events, lag):
     story = Story(lag)
     story.world.account_.faults = list(faults)

@@ -243,7 +243,7 @@ def _cost(deal: _Deal, price: Money, *, exact: bool) -> str:
 def _plan_search(deal: _Deal, cart: Written) -> Plan:
     """The cart was checked out, and which order came of it was not heard."""
     purchase = deal.purchase
-    age = deal.unix - max(purchase.youngest, cart.paper.checkout)
+    age = deal.unix - max(purchase.youngest, cart.paper.tried)
     found, carts = purchase.candidates, purchase.open_carts
     if len(found) == len(carts) and (len(carts) == 1 or age > _HEARD):
         # Equal orders of several objects: which is whose does not matter, as long as each has one.

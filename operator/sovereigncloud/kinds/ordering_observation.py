@@ -189,7 +189,7 @@ async def _search(
     unlinked = sorted(set(await shop.orders(since)) - linked)
     candidates = [number for number in unlinked if await _is_for(number, order.plan_code, shop)]
     carts.sort(key=lambda w: (w.paper.at, w.cart))
-    youngest = max(w.paper.checkout for w in carts)
+    youngest = max(w.paper.tried for w in carts)
     return replace(found, candidates=tuple(candidates), open_carts=tuple(w.cart for w in carts), youngest=youngest)
 
 

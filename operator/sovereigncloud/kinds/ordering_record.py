@@ -50,6 +50,13 @@ class Paper:
     lapsed: bool = False
 
     @property
+    def tried(self) -> int:
+        """When it was last asked to be checked out, or no earlier than when: an earlier description whose answer was lost may
+        come late, and take the place of the one that says so.
+        """
+        return max(self.checkout, self.at)
+
+    @property
     def text(self) -> str:
         words = {
             "installation": self.mark.installation,
