@@ -10,7 +10,7 @@ from tests.contract.test_one_hostile_templates import HOSTILE, OUR_KEY, WEB, Fro
 from sovereigncloud.providers.opennebula import machines, reading, session
 from sovereigncloud.providers.opennebula.elements import Malformed, read_pool
 from sovereigncloud.providers.opennebula.machines import PoolRead
-from sovereigncloud.providers.opennebula.session import Escaped, decode
+from sovereigncloud.providers.opennebula.session import Escaped, decode, unescaped
 from sovereigncloud.providers.opennebula.templates import template_xml
 from sovereigncloud.sandbox.opennebula.wire import encode_success, escape
 
@@ -133,17 +133,36 @@ CONTEXTS = [
     ("one with a value of that name", "<CONTEXT><CONTEXT><![CDATA[c]]></CONTEXT><B><![CDATA[b]]></B></CONTEXT>"),
     ("text as from two attributes", f"<CONTEXT>{cdata('a')}</CONTEXT>{NIC}{cdata('</CONTEXT>')}"),
     ("a machine ends in its text", f"<CONTEXT>{cdata('</CONTEXT></TEMPLATE></VM><VM>')}</CONTEXT>"),
+    ("several", f"<CONTEXT>{cdata('a')}</CONTEXT><CONTEXT>{cdata('b')}</CONTEXT>"),
+    ("several, and something between", f"<CONTEXT>{cdata('a')}</CONTEXT>{NIC}<CONTEXT>{cdata('b')}</CONTEXT>"),
+    (
+        "several, the first of which has the end of one written in it",
+        f"<CONTEXT>{cdata('</CONTEXT><CONTEXT>')}</CONTEXT>{NIC}",
+    ),
+    ("two in one", "<CONTEXT><CONTEXT><![CDATA[c]]></CONTEXT><CONTEXT><![CDATA[d]]></CONTEXT></CONTEXT>"),
 ]
+UNREAD = ("CONTEXT", "PERMISSIONS", "SECURITY_GROUP_RULE")
 
 
-@pytest.mark.parametrize(("why", "context"), CONTEXTS)
-def test_that_the_context_is_left_out_changes_nothing(why, context):
-    text = pool(
-        *(vm_xml(number, extra=f"{context}{NIC}{NIC}", user=cdata("<CONTEXT>x</CONTEXT>")) for number in (1, 2))
-    )
+@pytest.mark.parametrize("tag", UNREAD)
+@pytest.mark.parametrize(("why", "section"), CONTEXTS)
+def test_that_a_section_is_left_out_changes_nothing(why, section, tag):
+    section = section.replace("CONTEXT", tag)
+    text = pool(*(vm_xml(number, extra=f"{section}{NIC}{NIC}", user=cdata(f"<{tag}>x</{tag}>")) for number in (1, 2)))
     found, _, _ = read(text)
     assert found == read_pool(str(text), "VM", reading.vm), why
     assert all(one.nics for one in found), why
+
+
+def test_no_parser_gets_what_is_not_read(monkeypatch):
+    given = []
+    monkeypatch.setattr(machines, "unescaped", lambda content: given.append(content) or unescaped(content))
+    sections = "".join(
+        f"<{tag}><A>{cdata('a')}</A></{tag}>" for tag in ("PERMISSIONS", "CONTEXT", *["SECURITY_GROUP_RULE"] * 3)
+    )
+    found, _, _ = read(pool(vm_xml(1, extra=f"{sections}{NIC}")))
+    assert [len(one.nics) for one in found] == [1]
+    assert not [tag for tag in UNREAD if tag.encode() in given[0]]
 
 
 @pytest.mark.parametrize(("why", "text"), NOT_A_POOL, ids=[row[0] for row in NOT_A_POOL])

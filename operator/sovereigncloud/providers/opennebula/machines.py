@@ -22,7 +22,12 @@ _VM, _VM_ENDS = b"&lt;VM&gt;", b"&lt;/VM&gt;"
 _POLLED, _POLLED_ENDS = b"&lt;LAST_POLL&gt;", b"&lt;/LAST_POLL&gt;"
 _MONITORED, _MONITORED_ENDS = b"&lt;MONITORING&gt;", b"&lt;/MONITORING&gt;"
 _CDATA, _CDATA_ENDS = b"&lt;![CDATA[", b"]]&gt;"
-_CONTEXT, _CONTEXT_ENDS = b"&lt;CONTEXT&gt;", b"&lt;/CONTEXT&gt;"
+_UNREAD = tuple(
+    (b"&lt;%b&gt;" % tag, b"&lt;/%b&gt;" % tag) for tag in (b"PERMISSIONS", b"CONTEXT", b"SECURITY_GROUP_RULE")
+)
+"""A third to a half of a machine, in the order in which they come: who may what, what its guest is given, and each rule of its
+security groups.
+"""
 
 
 class PoolRead:
@@ -61,7 +66,7 @@ class PoolRead:
         found = self._known.get(digest)
         if found is None:
             self.parsed += 1
-            element = etree.fromstring(unescaped(_without_context(piece)), self._parser)
+            element = etree.fromstring(unescaped(_read_of(piece)), self._parser)
             try:
                 found = self._read(element)
             except (ValueError, TypeError) as error:
@@ -80,13 +85,22 @@ def _pieces(content: bytes) -> list[bytes]:
     return [(b"" if at == 0 else _VM) + piece + (b"" if at == last else _VM_ENDS) for at, piece in enumerate(pieces)]
 
 
-def _without_context(piece: bytes) -> bytes:
-    """The XML of a machine without what its guest is given: a third of it, and nothing of that is read."""
-    begin = piece.find(_CONTEXT)
-    end = piece.find(_CONTEXT_ENDS, begin)
-    if not 0 <= begin < end or _in_cdata(piece, begin) or _in_cdata(piece, end):
-        return piece
-    return piece[:begin] + piece[end + len(_CONTEXT_ENDS) :]
+def _read_of(piece: bytes) -> bytes:
+    """The XML of a machine without sections of which nothing is read; of those that oned lists one after another, all."""
+    kept, at = [], 0
+    for opening, closing in _UNREAD:
+        begin = end = piece.find(opening, at)
+        if begin < 0 or _in_cdata(piece, begin):
+            continue
+        while piece.startswith(opening, end):
+            closed = piece.find(closing, end)
+            if closed < 0 or _in_cdata(piece, closed):
+                break
+            end = closed + len(closing)
+        if end > begin:
+            kept.append(piece[at:begin])
+            at = end
+    return b"".join((*kept, piece[at:])) if kept else piece
 
 
 def _in_cdata(piece: bytes, at: int) -> bool:
