@@ -84,7 +84,9 @@ def test_what_is_listed_late_and_refused_no_second_time_waits_after_a_start_alth
     buys = (Buys(action=Action.CREATE, target="order of 24scale01 in rbx"),)
     track = Tracks(grace=60, clock=lambda: 100.0).of(instance("first"))
     track.trust_after = 100.0
-    assert not track.must_look_again((Step(action=Action.CREATE, target="VM web"),)), "what shows at once waits for nobody"
+    assert not track.must_look_again((Step(action=Action.CREATE, target="VM web"),)), (
+        "what shows at once waits for nobody"
+    )
     assert track.must_look_again(buys)
     assert track.trust_after == 160.0
     assert not track.must_look_again(buys), "from then on only a later view is believed"

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import compress
+from operator import is_not
 from typing import Any
 
 from sovereigncloud.api.base import PAUSED
@@ -25,6 +27,7 @@ _SHARED = frozenset({"Ready", "Reconciling", "Stalled", "Drifted", "Paused"})
 
 Json = dict[str, Any]
 _AS_JSON = frozenset({str, int, float, bool, type(None)})
+_TEXT = frozenset({str})
 
 
 def timestamp(now: datetime) -> str:
@@ -210,38 +213,39 @@ def says(told: Mapping[str, Any], wanted: Mapping[str, object]) -> bool:
     """Whether what is stored says already all that `wanted` would be in JSON. Of ten thousand machines at rest nearly every
     status does, and then nothing is built to find that out. False may be too careful: then `merge_patch` tells.
     """
-    for key, value in wanted.items():
-        if value is None:
-            if key in told:
-                return False
-            continue
-        known = told.get(key)
-        if known is not value and (known != value if type(value) is str else not _says(known, value)):
+    known, values = list(map(told.get, wanted)), list(wanted.values())
+    equal = known == values
+    for one, value in compress(zip(known, values, strict=True), map(is_not, known, values)):
+        if not (equal or one == value) if type(value) is str else not _says(one, value):
             return False
     return None not in told.values()
 
 
 def _says(told: Any, wanted: Any) -> bool:
-    """Whether `told` is what `plain` makes of `wanted`."""
+    """Whether `told` is what `plain` makes of `wanted`. Texts that are equal are the same; but Python's true equals 1, and nothing is
+    left out of a list.
+    """
     kind = type(wanted)
-    if kind in _AS_JSON:
-        # Python's true equals 1; and nothing is left out of a list.
-        return wanted is not None and type(told) is kind and bool(told == wanted)
     if kind is dict:
-        if type(told) is not dict:
-            return False
-        there = 0
-        for key, value in wanted.items():
-            if value is None:
-                continue
-            there += 1
-            known = told.get(key)
-            if known != value if type(value) is str else not _says(known, value):
-                return False
-        return there == len(told)
+        return type(told) is dict and _says_each(told, wanted)
     if kind is list or kind is tuple:
-        return type(told) is list and len(told) == len(wanted) and all(map(_says, told, wanted))
+        if type(told) is not list or len(told) != len(wanted):
+            return False
+        return (told == wanted and _TEXT.issuperset(map(type, wanted))) or all(map(_says, told, wanted))
+    if kind in _AS_JSON:
+        return wanted is not None and type(told) is kind and bool(told == wanted)
     return isinstance(wanted, str) and bool(told == str(wanted))
+
+
+def _says_each(told: Json, wanted: Json) -> bool:
+    equal, there = told == wanted, 0
+    for key, value in wanted.items():
+        if value is None:
+            continue
+        there += 1
+        if not (equal or told.get(key) == value) if type(value) is str else not _says(told.get(key), value):
+            return False
+    return there == len(told)
 
 
 def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> Json:

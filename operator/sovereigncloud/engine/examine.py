@@ -113,9 +113,9 @@ def policy_of(resource: AnyResource, uses: Uses, store: Store) -> Policy:
 
 def _policy(resource: AnyResource, uses: Uses, store: Store, *, taken_over: bool) -> Policy:
     owner = owner_of(resource, store)
-    above = [store.get(uses.cloud) if uses.cloud else None, owner]
-    wishes = [resource.spec.management, *(a.spec.management for a in above if a is not None)]
-    management = stricter(*wishes)
+    cloud = store.get(uses.cloud) if uses.cloud else None
+    wishes = [one.spec.management for one in (resource, cloud, owner) if one is not None]
+    management = stricter(*wishes) if any(wishes) else Management.MANAGE
     adopting = taken_over and _is_adopted_by_id(resource)
     return Policy(
         management=management,

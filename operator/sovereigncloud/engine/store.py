@@ -91,7 +91,7 @@ class Store:
     def __init__(self) -> None:
         self._objects: dict[Key, Stored] = {}
         self._kinds: dict[str, set[Key]] = {}
-        self._users: dict[Key, set[Key]] = {}
+        self._users: dict[Key, dict[Key, None]] = {}
         self._parsed: OrderedDict[Key, tuple[str, AnyResource]] = OrderedDict()
         self._values: dict[Any, Any] = {}
         self.changes: Counter[str] = Counter()
@@ -158,7 +158,7 @@ class Store:
         self._unlink(key, stored.uses)
         stored.uses = self._same(uses)
         for used in _targets(key, uses):
-            self._users.setdefault(used, set()).add(key)
+            self._users.setdefault(used, {})[key] = None
         return before
 
     def remove(self, key: Key, uid: str = "") -> Stored | None:
@@ -238,7 +238,7 @@ class Store:
         for used in _targets(key, uses):
             users = self._users.get(used)
             if users is not None:
-                users.discard(key)
+                users.pop(key, None)
                 if not users:
                     del self._users[used]
 

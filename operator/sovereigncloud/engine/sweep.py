@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from itertools import islice
 from time import monotonic
 
@@ -160,26 +161,26 @@ class Sweeper:
                 await asyncio.sleep(0)
             looked_at += len(some)
             changed = [key for key in some if not self._is_as_it_was(key)]
+            now = self._shared.now()
             for resource in self._shared.store.parse_some(changed):  # of what is not valid its own event told already
-                difference = await self._difference(resource)
+                difference = await self._difference(resource, now)
                 if difference.differs or difference.change:
                     found[resource.key] = difference
         return found
 
-    async def _difference(self, resource: AnyResource) -> Difference:
-        if resource.deleting and not resource.finalized:
+    async def _difference(self, resource: AnyResource, now: datetime) -> Difference:
+        stored = self._shared.store.stored(resource.key)
+        if stored is None or (resource.deleting and not resource.finalized):
             return _NONE
-        controller = self._controllers[resource.crd.kind]
-        uses = controller.uses(resource)
+        controller, uses = self._controllers[resource.crd.kind], stored.uses
         notes = self._notebook.begin()
-        world = notes.world(SweepWorld(self._shared, resource))
-        if gate(resource, uses, notes.store).phase is not Phase.DONE:
+        world, store = notes.world(SweepWorld(self._shared, resource)), notes.store
+        if gate(resource, uses, store).phase is not Phase.DONE:
             return _NONE  # what it waits for will queue it
         track = self._shared.tracks.of(resource)
         track.basis = None
         try:
-            now = notes.time(self._shared.now())
-            examination = await examine(controller, resource, world, notes.store, uses=uses, now=now)
+            examination = await examine(controller, resource, world, store, uses=uses, now=notes.time(now))
         except BeyondSweepError:
             # What a reconcile found and may not do yet, or was admitted to do and has not begun, still counts: else it
             # would be admitted in every second sweep.
@@ -190,7 +191,7 @@ class Sweeper:
         except Exception:
             logger.exception("comparing failed", extra={"object": str(resource.key)})
             return Difference(differs=True)
-        return self._found(resource, track, examination, notes)
+        return self._found(resource, track, examination, notes, now)
 
     def _is_as_it_was(self, key: Key) -> bool:
         """Whether nothing of what was looked at when it was compared last, and nothing was to be done or said, is another."""
@@ -200,7 +201,9 @@ class Sweeper:
         view = self._shared.watch_of_cloud(track.basis.cloud).view
         return view is not None and self._notebook.holds(track.basis, stored, view, self._shared.now)
 
-    def _found(self, resource: AnyResource, track: Track, examination: Examination, notes: Notes) -> Difference:
+    def _found(
+        self, resource: AnyResource, track: Track, examination: Examination, notes: Notes, now: datetime
+    ) -> Difference:
         stored = self._shared.store.stored(resource.key)
         if stored is None or stored.version != resource.metadata.resource_version:
             return _NONE  # it changed meanwhile, and its own event has it looked at
@@ -208,8 +211,8 @@ class Sweeper:
         if decision.steps and track.failure is not None:
             # What failed a moment ago is left alone until its time, however often a sweep comes by.
             failed = track.held_back(signature_of(resource, decision.steps), self._shared.clock())
-        patch = self._would_say(resource, stored, track, failed or said(examination), examination)
-        change = "; ".join(f"{s.action} {s.target}" for s in decision.steps if s.dangerous)
+        patch = self._would_say(resource, stored, track, failed or said(examination), examination, now)
+        change = "; ".join([f"{s.action} {s.target}" for s in decision.steps if s.dangerous]) if decision.steps else ""
         track.lost = examination.plan.absent
         if examination.plan.absent and not change:
             if loss_is_reported(resource):
@@ -224,7 +227,13 @@ class Sweeper:
         return Difference(differs, change, going=resource.deleting)
 
     def _would_say(
-        self, resource: AnyResource, stored: Stored, track: Track, outcome: Outcome, examination: Examination
+        self,
+        resource: AnyResource,
+        stored: Stored,
+        track: Track,
+        outcome: Outcome,
+        examination: Examination,
+        now: datetime,
     ) -> bool:
         """Whether there is something to say that status does not say yet. What is to be said of the same status in the
         same words is not made anew each time. To put the words down takes a while, so that is done from the second look on:
@@ -234,7 +243,6 @@ class Sweeper:
         if told[1] and track.told == told:
             return False
         previous = stored.body().get("status") or {}
-        now = self._shared.now()
         patch = status_patch(Subject.looked_at(resource, previous), previous, outcome, now=now, examination=examination)
         track.told = NEVER_TOLD if patch else told
         return bool(patch)

@@ -237,7 +237,7 @@ class Notebook:
 
 def _referring(store: Store, key: Key) -> tuple[tuple[Key, str], ...]:
     found = [(user, store.stored(user)) for user in store.users(key)]
-    return tuple(sorted((user, stored.version) for user, stored in found if stored is not None))
+    return tuple(sorted((user, stored.version) for user, stored in found if stored is not None)) if found else ()
 
 
 def _same(before: Mapping[int, object], pool: Mapping[int, object]) -> dict[int, object]:

@@ -219,8 +219,7 @@ class ObjectWorld:
 
     def users(self, key: Key, *kinds: str) -> Iterable[AnyResource]:
         keys = [user for user in self._shared.store.users(key) if not kinds or user.kind in kinds]
-        found = map(self._shared.store.get, keys)
-        return tuple([u for u in found if u is not None])
+        return tuple([u for u in map(self._shared.store.get, keys) if u is not None]) if keys else ()
 
     def silent_since(self, cloud: Key) -> datetime | None:
         if self._shared.store.stored(cloud) is None:

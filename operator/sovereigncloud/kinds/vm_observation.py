@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from sovereigncloud.api.base import Consent, DeletionPolicy, Key
@@ -50,7 +49,7 @@ _PATIENCE = timedelta(minutes=10)
 _NEVER_MADE: Identified[Vm] = Identified()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, so that one with more to it is made at once (`_with`)
 class InstanceObservation:
     """What was seen.
 
@@ -133,15 +132,11 @@ class _Sought:
         return InstanceObservation(mark=self.mark, now=self.now, wanted=self.wanted, refused=self.refused, **more)
 
 
-_FIELDS = tuple(one.name for one in fields(InstanceObservation))
-_values = attrgetter(*_FIELDS)
-
-
 def _with(seen: InstanceObservation, **more: object) -> InstanceObservation:
-    """As `replace`, which takes thrice as long: this is done for each of ten thousand machines."""
-    known: dict[str, Any] = dict(zip(_FIELDS, _values(seen), strict=True))
-    known.update(more)
-    return InstanceObservation(**known)
+    """As `replace`, which takes ten times as long: this is done for each of ten thousand machines."""
+    made = object.__new__(InstanceObservation)
+    vars(made).update(vars(seen), **more)
+    return made
 
 
 def is_left_alone(resource: HostedInstance) -> bool:
