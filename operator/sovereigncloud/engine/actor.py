@@ -130,7 +130,7 @@ class Actor:
             return failed
         if track.must_look_again(steps):
             after = max(track.trust_after - self._shared.clock(), 0.0) + 0.05
-            message = "what was asked for before may still take effect"
+            message = "what was asked for before may still take effect, or show only now; it goes on by itself"
             return waiting(Reason.OBSERVING, message, after=after, available=True)
         if track.must_not_interrupt(steps, self._shared.clock()):
             message = "an interruption that was asked for before may still take effect: it is not asked for again yet"
