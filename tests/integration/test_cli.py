@@ -349,9 +349,14 @@ def test_the_tree_lives_until_ctrl_c(built):
     termios.tcsetwinsize(terminal, (100, 200))
     command = [str(built.stage.cluster.toolchain.find("kubectl")), "sovereign", "tree", "-n", "platform", "--watch"]
     environment = built.environment(TERM="xterm-256color")
-    child = subprocess.Popen(
-        command, env=environment, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True
-    )
+    # Of tests that a shell runs in the background SIGINT is ignored, and what they start would ignore it, too.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        child = subprocess.Popen(
+            command, env=environment, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
     os.close(terminal)
     try:
         seen = _until(master, "app-paris")
