@@ -535,6 +535,9 @@ class Story:
 @example(faults=["ok", "ok", "late", "ok", "ok", "ok", "late"], events=["over"], lag=30.0).via(
     "that the cart is filled is written late, over that it was checked out, and the order is not listed yet"
 )
+@example(faults=["ok", "ok", "ok", "ok", "lost", "late", "late"], events=["over"], lag=30.0).via(
+    "which order it is is written twice, and the second paper is listed after the attempt to pay was written on the first"
+)
 def test_whatever_happens_one_server_is_paid_for_once(faults, events, lag):
     story = Story(lag)
     story.world.account_.faults = list(faults)

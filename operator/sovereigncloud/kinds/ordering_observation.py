@@ -145,10 +145,10 @@ async def _by_papers(found: Purchase, papers: tuple[Written, ...], order: Server
     notes = [w for w in mine if w.paper.kind is Kind.ORDER and not w.paper.lapsed]
     digest = order_digest(order)
     if found.order:
-        return replace(found, note=next((n for n in notes if n.paper.order == found.order), None))
+        return replace(found, note=_note_of(found.order, notes))
     ours = [n for n in notes if n.paper.digest == digest]
     if ours:
-        return replace(found, note=ours[-1], order=ours[-1].paper.order)
+        return replace(found, note=_note_of(ours[-1].paper.order, ours), order=ours[-1].paper.order)
     for other in notes:
         if await shop.status(other.paper.order) in _UNDER_WAY:
             return replace(found, differs=other.paper.order)
@@ -156,6 +156,13 @@ async def _by_papers(found: Purchase, papers: tuple[Written, ...], order: Server
     known = found.cart if found.cart is not None and found.cart.paper.digest == digest else None
     # One that was checked out comes first: that is how far it is.
     return replace(found, cart=next((w for w in carts if w.read_only), known or next(iter(carts), None)))
+
+
+def _note_of(order: int, notes: Iterable[Written]) -> Written | None:
+    """The paper of an order. Where an answer was lost there may be two, and the second may be listed only after the attempt to pay
+    was written on the first: the one that tells of the latest attempt counts, else it would be paid again.
+    """
+    return max((n for n in notes if n.paper.order == order), key=lambda n: n.paper.paying, default=None)
 
 
 async def _followed(found: Purchase, order: ServerOrder, shop: Shop) -> Purchase:
