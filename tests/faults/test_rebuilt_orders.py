@@ -1,7 +1,7 @@
 """A cluster is lost in the very second of a write of an order, and rebuilt at once: OVHcloud lists what was made only later."""
 
 import pytest
-from tests.faults.orders import Ordering
+from tests.faults.orders import OrderAfterLoss, Ordering
 from tests.faults.scene import Scene
 from tests.faults.simulated_time import run
 
@@ -14,22 +14,18 @@ MOMENTS = {
 }
 
 
-def begin(scene, course):
-    course.act(scene)
-    scene.ovh.state.timing.payment = 600.0
-
-
 @pytest.mark.parametrize(("label", "times"), MOMENTS.values(), ids=MOMENTS)
 def test_whatever_was_asked_for_last_it_is_ordered_and_paid_once(label, times):
     async def go():
         async with Scene() as scene:
-            course = Ordering()
-            begin(scene, course)
+            course = OrderAfterLoss()
+            course.act(scene)
             happened = lambda: sum(label in written for written in scene.writes.log) == times  # noqa: E731
             assert await scene.run(600, happened, every=0.01)
             await scene.lose_the_cluster()
-            begin(scene, course)
+            course.act(scene)
             assert await scene.run(course.within, scene.settled)
-            assert course.judge(scene) == ([], [], [])
+            # By its own verdict nothing is bought at all, since it begins when the order was paid.
+            assert Ordering.judge(course, scene) == ([], [], [])
 
     run(go())

@@ -216,7 +216,7 @@ def says(told: Mapping[str, Any], wanted: Mapping[str, object]) -> bool:
     known, values = list(map(told.get, wanted)), list(wanted.values())
     equal = known == values
     for one, value in compress(zip(known, values, strict=True), map(is_not, known, values)):
-        if not (equal or one == value) if type(value) is str else not _says(one, value):
+        if not ((equal or one == value) if type(value) is str else _says(one, value)):
             return False
     return None not in told.values()
 
@@ -243,7 +243,8 @@ def _says_each(told: Json, wanted: Json) -> bool:
         if value is None:
             continue
         there += 1
-        if not (equal or told.get(key) == value) if type(value) is str else not _says(told.get(key), value):
+        known = told.get(key)
+        if not ((equal or known == value) if type(value) is str else _says(known, value)):
             return False
     return there == len(told)
 

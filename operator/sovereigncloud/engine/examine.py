@@ -115,7 +115,7 @@ def _policy(resource: AnyResource, uses: Uses, store: Store, *, taken_over: bool
     owner = owner_of(resource, store)
     cloud = store.get(uses.cloud) if uses.cloud else None
     wishes = [one.spec.management for one in (resource, cloud, owner) if one is not None]
-    management = stricter(*wishes) if any(wishes) else Management.MANAGE
+    management = stricter(*wishes)
     adopting = taken_over and _is_adopted_by_id(resource)
     return Policy(
         management=management,

@@ -212,7 +212,7 @@ class Sweeper:
             # What failed a moment ago is left alone until its time, however often a sweep comes by.
             failed = track.held_back(signature_of(resource, decision.steps), self._shared.clock())
         patch = self._would_say(resource, stored, track, failed or said(examination), examination, now)
-        change = "; ".join([f"{s.action} {s.target}" for s in decision.steps if s.dangerous]) if decision.steps else ""
+        change = "; ".join(f"{s.action} {s.target}" for s in decision.steps if s.dangerous)
         track.lost = examination.plan.absent
         if examination.plan.absent and not change:
             if loss_is_reported(resource):

@@ -126,13 +126,11 @@ class Track:
         """
         if any(s.takes_back for s in steps):
             return self.looked_before_an_answer()
-        if any(s.resumes for s in steps):
+        resumes, shows_late = any(s.resumes for s in steps), any(s.shows_late for s in steps)
+        if resumes or shows_late:
+            self.uncertain_until = max(self.uncertain_until, self.predecessor_until)
             # That it goes on is known at once; what is made from then on waits.
-            self.uncertain_until = max(self.uncertain_until, self.predecessor_until)
-            return False
-        if any(s.shows_late for s in steps):
-            self.uncertain_until = max(self.uncertain_until, self.predecessor_until)
-            return self.looked_too_early()
+            return not resumes and self.looked_too_early()
         # What a verification makes is a machine, whatever kind asks for it.
         makes = any(s.action is Action.CREATE and not s.inside and (self.nameless or s.beside) for s in steps)
         makes = makes or any(s.action in _NAMELESS for s in steps)

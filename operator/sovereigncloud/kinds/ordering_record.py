@@ -51,8 +51,8 @@ class Paper:
 
     @property
     def tried(self) -> int:
-        """When it was last asked to be checked out, or no earlier than when: an earlier description whose answer was lost may
-        come late, and take the place of the one that says so.
+        """The latest moment that is known before which it was not checked out for the last time: a description of before that, whose
+        answer was lost, may come late and take away when it was.
         """
         return max(self.checkout, self.at)
 

@@ -25,7 +25,7 @@ _CDATA, _CDATA_ENDS = b"&lt;![CDATA[", b"]]&gt;"
 _UNREAD = tuple(
     (b"&lt;%b&gt;" % tag, b"&lt;/%b&gt;" % tag) for tag in (b"PERMISSIONS", b"CONTEXT", b"SECURITY_GROUP_RULE")
 )
-"""A third to a half of a machine, in the order in which they come: who may what, what its guest is given, and each rule of its
+"""A third of a machine and more, in the order in which they come: who may what, what its guest is given, and each rule of its
 security groups.
 """
 
