@@ -32,9 +32,6 @@ differ from what was declared for ever.
 _UNSENDABLE = re.compile(NOT_XML)
 
 
-_AT_ONCE = 1 << 20
-
-
 class Timeout(NamedTuple):
     """Seconds: to connect, and of silence while reading."""
 
@@ -101,8 +98,8 @@ class _Transport(RequestsTransport):  # type: ignore[misc]  # pyone ships no typ
         ) as response:
             if response.status_code != requests.codes.ok:
                 raise HttpStatus(response.status_code, response.headers.get("Retry-After", ""))
-            # By itself requests reads 10 KB at a time, of replies of 7 MB.
-            content = b"".join(response.iter_content(_AT_ONCE))
+            # All at once: by itself requests reads 10 KB at a time, of replies of 7 MB.
+            content = b"".join(response.iter_content(None))
         return (decode(content),)
 
 
@@ -248,12 +245,22 @@ def _long_text(content: bytes) -> Escaped | None:
     if (
         begin is None
         or not _AFTER_TEXT.fullmatch(content, end)
-        or b"&#" in content
+        or _has_numbered(content)
         or content.find(b"\r", begin.end(), end) >= 0
         or not (content.isascii() or _is_utf8(content))
     ):
         return None
     return Escaped(content[begin.end() : end])
+
+
+def _has_numbered(content: bytes) -> bool:
+    """Whether a character is written by its number. Of what is full of "&" the few "#" are found ten times as fast."""
+    at = content.find(b"#")
+    while at >= 0:
+        if content.startswith(b"&", at - 1):
+            return True
+        at = content.find(b"#", at + 1)
+    return False
 
 
 def _is_utf8(content: bytes) -> bool:
