@@ -1,8 +1,10 @@
 """Of what is at rest a sweep compares only that of which something changed that the comparison had looked at."""
 
+import gc
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from tests.fakes import objects
 from tests.fakes.engine_bench import scenario
 from tests.fakes.objects import CLOUD, body, key
 
@@ -10,6 +12,7 @@ from sovereigncloud.engine import sweep
 from sovereigncloud.engine.store import Store
 from sovereigncloud.engine.unchanged import Notebook
 from sovereigncloud.kinds.controller import Uses
+from sovereigncloud.kinds.opennebula_view import CloudView
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
 NAMES = ("web", "db", "mail")
@@ -161,3 +164,20 @@ async def test_a_sweep_does_not_repeat_what_a_reconcile_just_found(bench):
         bench.outside.change(web.id, memory=1024)
         await bench.after(70)
         assert bench.outside.wrote("resize") == [("resize", web.id)], "and what changes afterwards is seen"
+
+
+def views():
+    gc.collect()
+    return [one for one in gc.get_objects() if isinstance(one, CloudView)]
+
+
+@scenario
+async def test_who_waits_for_the_next_object_keeps_nothing_of_how_the_cloud_was(bench):
+    """A worker's last look would keep all machines as they were then: with thirty workers ten thousand machines thirty times."""
+    of_other_tests = views()
+    await bench.running("first")
+    for name in NAMES:
+        bench.api.apply(objects.instance(name))
+        await bench.after(70)  # a view of its own for each
+    kept = {one.began for one in views() if all(one is not other for other in of_other_tests)}
+    assert len(kept) == 1, "the last one, which the watch has"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -61,7 +62,8 @@ def is_half_removed(tags: Mapping[str, str], ours: Mark) -> bool:
 def _read(attributes: Mapping[str, str], installation: str, name: str, uid: str) -> Mark | None:
     if not attributes.get(installation) or not attributes.get(name):
         return None
-    return Mark(attributes[installation], attributes[name], attributes.get(uid, ""))
+    # One text for ten thousand machines.
+    return Mark(sys.intern(attributes[installation]), attributes[name], attributes.get(uid, ""))
 
 
 class Ownership(StrEnum):

@@ -111,7 +111,7 @@ class BorderNews:
 
 
 def _where(cloud: Stored) -> object:
-    return (cloud.body().get("status") or {}).get("locations")
+    return cloud.status().get("locations")
 
 
 def _judgement(stored: Stored | None) -> tuple[str, tuple[str, ...]]:

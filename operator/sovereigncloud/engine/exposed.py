@@ -105,7 +105,7 @@ def exits_of(store: Store) -> Mapping[str, tuple[int, int]]:
     found: dict[str, tuple[int, int]] = {}
     for key in sorted(store.keys("SovereignCloud")):
         stored = store.stored(key)
-        told = str((stored.body().get("status") or {}).get("exit") or "") if stored is not None else ""
+        told = str(stored.status().get("exit") or "") if stored is not None else ""
         movable, _, machines = told.partition("/")
         if movable.isdigit() and machines.isdigit():
             found[_cloud(key)] = (int(movable), int(machines))

@@ -132,11 +132,12 @@ class Reconciler:
         world = ObjectWorld(self._shared, resource)
         scope = Scope(controller, resource, controller.uses(resource), world, track)
         self._acknowledge(scope)
-        return await self._look_and_act(scope)
+        track.basis = None
+        with self._shared.notebook.begin() as notes:
+            return await self._look_and_act(scope, notes)
 
-    async def _look_and_act(self, scope: Scope) -> Result:
+    async def _look_and_act(self, scope: Scope, notes: Notes) -> Result:
         key = scope.resource.key
-        notes, scope.track.basis = self._shared.notebook.begin(), None
         outcome = gate(scope.resource, scope.uses, notes.store)
         examination: Examination | None = None
         failed = False
@@ -235,7 +236,7 @@ class Reconciler:
         track.facts.update(outcome.facts)
         if stored is None or stored.uid != resource.metadata.uid or stored.lingers or not self._may_write():
             return
-        previous: Json = stored.body().get("status") or {}
+        previous: Json = stored.status()
         patch = status_patch(
             Subject.looked_at(resource, previous),
             previous,

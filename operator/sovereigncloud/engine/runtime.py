@@ -436,5 +436,5 @@ class Engine:
 
 def _entered_otherwise(before: Stored, after: Stored) -> bool:
     """Whether a cloud is read with another Secret than before: it joined a federation, or left one."""
-    known, now = ((one.body().get("status") or {}).get("credentialsSecret") for one in (before, after))
+    known, now = (one.status().get("credentialsSecret") for one in (before, after))
     return bool(known) and known != now

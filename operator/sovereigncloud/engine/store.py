@@ -53,6 +53,8 @@ class Stored:
         trigger: what makes a change worth a reconcile; status is compared apart.
         others: what makes a change worth a look for the objects beside it, see `_others`.
         owners: uids of its owners.
+        declared: all but its status, as the JSON that goes before it.
+        said: its status, apart: of ten thousand objects a sweep needs that alone once more.
         standing: what its status says.
         lingers: it is not in the API server any more, and what is outside for it has to be ended.
     """
@@ -62,7 +64,8 @@ class Stored:
     trigger: tuple[Any, ...]
     others: tuple[Any, ...]
     owners: tuple[str, ...]
-    text: bytes
+    declared: bytes
+    said: bytes
     standing: Standing
     uses: Uses = _NOTHING
     lingers: bool = False
@@ -80,8 +83,17 @@ class Stored:
     def ready(self) -> bool:
         return self.standing.ready == ConditionStatus.TRUE
 
+    @property
+    def text(self) -> bytes:
+        """All of it as JSON."""
+        return b"%b%b}" % (self.declared, self.said)
+
     def body(self) -> Json:
         found: Json = from_json(self.text)  # three times as fast as json.loads
+        return found
+
+    def status(self) -> Json:
+        found: Json = from_json(self.said)
         return found
 
 
@@ -110,18 +122,18 @@ class Store:
         news = known is None or anew or known.trigger != trigger
         if known is not None and not news:
             # somebody else's edit of status is news too: it is put right again
-            news = known.body().get("status") != slim.get("status")
+            news = known.status() != slim["status"]
         if known is not None:
             self._parsed.pop(key, None)
             if anew:
                 self._unlink(key, known.uses)
         owners = tuple(r.get("uid", "") for r in slim["metadata"].get("ownerReferences") or ())
-        text = json.dumps(slim, separators=(",", ":")).encode()
+        declared, said = _texts(slim)
         uses = known.uses if known is not None and not anew else _NOTHING
         standing, shared = Standing.of(slim["status"]), self._same
         others = _others(slim, standing.ready)
         self._objects[key] = Stored(
-            uid, version, shared(trigger), shared(others), shared(owners), text, shared(standing), uses
+            uid, version, shared(trigger), shared(others), shared(owners), declared, said, shared(standing), uses
         )
         self._kinds.setdefault(key.kind, set()).add(key)
         self.changes[key.kind] += 1
@@ -320,6 +332,12 @@ def _slim(body: Mapping[str, Any]) -> Json:
         "spec": dict(body.get("spec") or {}),
         "status": dict(body.get("status") or {}),
     }
+
+
+def _texts(slim: Json) -> tuple[bytes, bytes]:
+    """The JSON of it, cut in two where its status begins, which comes last."""
+    declared = json.dumps({**slim, "status": None}, separators=(",", ":")).removesuffix("null}")
+    return declared.encode(), json.dumps(slim["status"], separators=(",", ":")).encode()
 
 
 def _trigger(slim: Json) -> tuple[Any, ...]:

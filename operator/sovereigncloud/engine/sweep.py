@@ -163,17 +163,17 @@ class Sweeper:
             changed = [key for key in some if not self._is_as_it_was(key)]
             now = self._shared.now()
             for resource in self._shared.store.parse_some(changed):  # of what is not valid its own event told already
-                difference = await self._difference(resource, now)
+                with self._notebook.begin() as notes:
+                    difference = await self._difference(resource, notes, now)
                 if difference.differs or difference.change:
                     found[resource.key] = difference
         return found
 
-    async def _difference(self, resource: AnyResource, now: datetime) -> Difference:
+    async def _difference(self, resource: AnyResource, notes: Notes, now: datetime) -> Difference:
         stored = self._shared.store.stored(resource.key)
         if stored is None or (resource.deleting and not resource.finalized):
             return _NONE
         controller, uses = self._controllers[resource.crd.kind], stored.uses
-        notes = self._notebook.begin()
         world, store = notes.world(SweepWorld(self._shared, resource)), notes.store
         if gate(resource, uses, store).phase is not Phase.DONE:
             return _NONE  # what it waits for will queue it
@@ -242,7 +242,7 @@ class Sweeper:
         told = (stored.version, _digest(resource, outcome, examination) if track.told[0] == stored.version else 0)
         if told[1] and track.told == told:
             return False
-        previous = stored.body().get("status") or {}
+        previous = stored.status()
         patch = status_patch(Subject.looked_at(resource, previous), previous, outcome, now=now, examination=examination)
         track.told = NEVER_TOLD if patch else told
         return bool(patch)

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, fields, replace
-from datetime import datetime
-from typing import Any, TypeVar, cast
+from datetime import UTC, datetime
+from typing import Any, Self, TypeVar, cast
 
 from sovereigncloud.api.base import Key
 from sovereigncloud.core.identity import Mark
@@ -26,6 +26,11 @@ T = TypeVar("T")
 _POOLS = tuple(field.name for field in fields(CloudView) if str(field.type).startswith("Mapping["))
 _MACHINE = "HostedInstance"
 _BESIDE = "what is no pool"
+_Thing = tuple[tuple[str, int], object]
+"""What was looked up in a pool: its name, the id, and what was there."""
+_Common = tuple[Any, Any, Any, Any]
+"""Objects, pools, tenancies and policies of a basis."""
+_NO_COMMON: _Common = ((), (), (), ())
 _CLIENTS = frozenset({"open_nebula", "open_nebula_for", "open_nebula_with", "ovh"})
 """To have one says nothing; what one is asked may be answered in another way the next time."""
 
@@ -49,7 +54,7 @@ class Basis:
     version: str
     cloud: Key
     objects: tuple[tuple[Key, str], ...]
-    things: tuple[tuple[tuple[str, int], object], ...]
+    things: tuple[_Thing, ...]
     pools: tuple[tuple[str, int], ...]
     tenancies: tuple[tuple[tuple[str, Key], Tenancy | None], ...] = ()
     policies: tuple[tuple[tuple[str, Key], tuple[Rules, ...]], ...] = ()
@@ -65,16 +70,20 @@ class _Seen:
         pools: what is in it; what equals what was there before is the very same value, which is told at a glance.
         states: how often each of the pools was another than before.
         noted: what comparisons are given.
+        common: what the last comparison shares with most others, which is kept once.
     """
 
     view: CloudView
     pools: dict[str, dict[int, object]]
     states: dict[str, int]
     noted: CloudView
+    common: _Common
 
 
 class Notes:
-    """What one comparison looks at."""
+    """What one comparison looks at: for as long as it is made. Whoever compares goes on to wait for the next object, and would keep
+    what is in all clouds as it was when the last one was looked at.
+    """
 
     __slots__ = (
         "_asks",
@@ -97,7 +106,7 @@ class Notes:
         self.clouds: dict[Key, _Seen] = {}
         self.objects: dict[Key, str] = {}
         self._resources: dict[Key, AnyResource | None] = {}
-        self.things: dict[tuple[str, int], object] = {}
+        self.things: dict[tuple[str, int], _Thing] = {}
         self.pools: set[str] = set()
         self.tenancies: dict[tuple[str, Key], Tenancy | None] = {}
         self.policies: dict[tuple[str, Key], tuple[Rules, ...]] = {}
@@ -105,13 +114,21 @@ class Notes:
         self.until: datetime | None = None
         self.beyond = False
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.clouds.clear()
+        self.things.clear()
+        self._resources.clear()
+
     def world(self, world: World) -> World:
         """A world in which is noted what is looked at."""
         return cast(World, _NotedWorld(world, self))
 
     def time(self, now: datetime) -> datetime:
         """The time, the same way."""
-        return _NotedTime.of(now, self)
+        return self._notebook.noted_time(now)
 
     def compared(self, now: datetime, moment: datetime) -> None:
         """The time was asked whether it is past that moment: what is past stays so, what is to come is until then."""
@@ -171,22 +188,34 @@ class Notebook:
     ) -> None:
         self._store, self._tenancies, self._policies = store, tenancies, policies
         self._seen = dict[Key, _Seen]()
+        self._time = _NotedTime.of(datetime.min.replace(tzinfo=UTC))
 
     def begin(self) -> Notes:
-        """A comparison begins."""
+        """A comparison begins; the notes are to be left when it ends."""
         notes = Notes(self, self._store)
         _NOTES.set(notes)
         return notes
 
+    def noted_time(self, now: datetime) -> datetime:
+        """The time; what is asked of it gets into the notes of whoever asks. Many compare in the same moment."""
+        if _time_of(self._time) is not now:
+            self._time = _NotedTime.of(now)
+        return self._time
+
     def seen(self, cloud: Key, view: CloudView) -> _Seen:
         """The view of a cloud; what is looked at of it gets into the notes of whoever looks."""
-        seen = self._seen.get(cloud)
-        if seen is None or seen.view is not view:
-            pools = {name: _same(seen.pools[name] if seen else {}, getattr(view, name)) for name in _POOLS}
-            noted = {name: _NotedPool(name, pool) for name, pool in pools.items()}
-            seen = self._seen[cloud] = _Seen(
-                view, pools, _states(seen, view, pools), replace(view, **cast("dict[str, Any]", noted))
-            )
+        before = self._seen.get(cloud)
+        if before is not None and before.view is view:
+            return before
+        pools = {name: _same(before.pools[name] if before else {}, getattr(view, name)) for name in _POOLS}
+        noted = {name: _NotedPool(name, pool) for name, pool in pools.items()}
+        seen = self._seen[cloud] = _Seen(
+            view,
+            pools,
+            _states(before, view, pools),
+            replace(view, **cast("dict[str, Any]", noted)),
+            before.common if before else _NO_COMMON,
+        )
         return seen
 
     @staticmethod
@@ -195,17 +224,18 @@ class Notebook:
         if notes.beyond or len(notes.clouds) != 1:
             return None
         ((cloud, seen),) = notes.clouds.items()
-        return Basis(
-            version,
-            cloud,
+        found: _Common = (
             tuple(notes.objects.items()),
-            tuple(notes.things.items()),
             tuple([(name, seen.states[name]) for name in sorted(notes.pools)]),
             tuple(notes.tenancies.items()),
             tuple(notes.policies.items()),
-            tuple(notes.referring.items()),
-            notes.until,
         )
+        if found != seen.common:
+            kept = tuple(old if old == one else one for old, one in zip(seen.common, found, strict=True))
+            seen.common = cast(_Common, kept)
+        objects, pools, tenancies, policies = seen.common
+        things, referring = tuple(notes.things.values()), tuple(notes.referring.items())
+        return Basis(version, cloud, objects, things, pools, tenancies, policies, referring, notes.until)
 
     def forget(self, cloud: Key) -> None:
         """Nobody reads that cloud any more."""
@@ -241,7 +271,7 @@ def _referring(store: Store, key: Key) -> tuple[tuple[Key, str], ...]:
 
 
 def _same(before: Mapping[int, object], pool: Mapping[int, object]) -> dict[int, object]:
-    return {oid: old if (old := before.get(oid)) == one else one for oid, one in pool.items()}
+    return {oid: one if (old := before.get(oid)) is one or old != one else old for oid, one in pool.items()}
 
 
 def _states(seen: _Seen | None, view: CloudView, pools: dict[str, dict[int, object]]) -> dict[str, int]:
@@ -263,18 +293,22 @@ def _beside(view: CloudView) -> tuple[object, ...]:
 class _NotedPool(Mapping[int, T]):
     """A pool: one thing that was asked for is noted, or that it was looked through."""
 
-    __slots__ = ("_name", "_pool")
+    __slots__ = ("_name", "_pool", "_things")
 
     def __init__(self, name: str, pool: Mapping[int, T]) -> None:
         self._name, self._pool = name, pool
+        self._things: dict[int, _Thing] = {}
 
     def __getitem__(self, oid: int) -> T:
-        _NOTES.get().things[self._name, oid] = self._pool.get(oid)
+        self.get(oid)
         return self._pool[oid]
 
     def get(self, oid: int, default: Any = None) -> Any:
-        _NOTES.get().things[self._name, oid] = found = self._pool.get(oid)
-        return default if found is None else found
+        thing = self._things.get(oid)
+        if thing is None:
+            thing = self._things[oid] = ((self._name, oid), self._pool.get(oid))
+        _NOTES.get().things[thing[0]] = thing
+        return default if thing[1] is None else thing[1]
 
     def __contains__(self, oid: object) -> bool:
         return self.get(cast(int, oid)) is not None
@@ -302,20 +336,24 @@ class _NotedTime(datetime):
     """
 
     @staticmethod
-    def of(time: datetime, notes: Notes) -> _NotedTime:
+    def of(time: datetime) -> _NotedTime:
         clock = (time.hour, time.minute, time.second, time.microsecond, time.tzinfo)
         made = _NotedTime(time.year, time.month, time.day, *clock, fold=time.fold)
-        object.__getattribute__(made, "__dict__").update(time=time, notes=notes)
+        object.__getattribute__(made, "__dict__").update(time=time)
         return made
 
     def __getattribute__(self, name: str) -> Any:
         return getattr(_looked_at(self), name)
 
 
+def _time_of(noted: _NotedTime) -> datetime:
+    return cast(datetime, object.__getattribute__(noted, "__dict__")["time"])
+
+
 def _looked_at(noted: _NotedTime) -> datetime:
-    kept = object.__getattribute__(noted, "__dict__")
-    kept["notes"].beyond = True
-    return cast(datetime, kept["time"])
+    if (notes := _NOTES.get(None)) is not None:  # it may be asked outside of any comparison
+        notes.beyond = True
+    return _time_of(noted)
 
 
 def _through(operator: str) -> Callable[..., Any]:
@@ -325,11 +363,12 @@ def _through(operator: str) -> Callable[..., Any]:
     return apply
 
 
-def _against(operator: str) -> Callable[[datetime, datetime], bool]:
-    def compare(self: datetime, moment: datetime) -> bool:
-        kept = object.__getattribute__(self, "__dict__")
-        kept["notes"].compared(kept["time"], moment)
-        return cast(bool, getattr(kept["time"], operator)(moment))
+def _against(operator: str) -> Callable[[_NotedTime, datetime], bool]:
+    def compare(self: _NotedTime, moment: datetime) -> bool:
+        time = _time_of(self)
+        if (notes := _NOTES.get(None)) is not None:
+            notes.compared(time, moment)
+        return cast(bool, getattr(time, operator)(moment))
 
     return compare
 

@@ -134,7 +134,7 @@ def whole(element: Element | None) -> dict[str, str | Attributes | list[Attribut
 
 def notes(attributes: Mapping[str, str]) -> dict[str, str]:
     """Those of ours among the single attributes of a template, but for the mark."""
-    return {name: value for name, value in unmarked(attributes).items() if name.startswith(_NOTE)}
+    return {sys.intern(name): value for name, value in unmarked(attributes).items() if name.startswith(_NOTE)}
 
 
 def unmarked(attributes: Mapping[str, str]) -> dict[str, str]:
