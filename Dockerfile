@@ -18,7 +18,7 @@ LABEL org.opencontainers.image.title="sovereign-cloud-operator" \
       org.opencontainers.image.source="https://github.com/sovereigncloud-io/sovereign-cloud-operator" \
       org.opencontainers.image.licenses="Apache-2.0"
 # HOME: nothing is written there, but libraries look for their files in it.
-ENV PATH=/venv/bin:$PATH HOME=/tmp PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PYTHONMALLOC=malloc
+ENV PATH=/venv/bin:$PATH HOME=/tmp PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 COPY --from=build /venv /venv
 USER 65532:65532
 WORKDIR /tmp

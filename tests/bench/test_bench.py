@@ -68,7 +68,7 @@ def import_base():
     """Resident bytes of a fresh process of the operator's environment that has done nothing but import the operator."""
     script = "import os, sovereigncloud.kopf_app, sovereigncloud.wiring; print(open('/proc/self/status').read())"
     source = str(Path(sovereigncloud.__file__).resolve().parents[1])
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": source, "PYTHONMALLOC": "malloc"}
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": source}
     sizes = []
     for _ in range(3):
         told = subprocess.run(

@@ -22,9 +22,8 @@ pytestmark = pytest.mark.timeout(900)
 
 
 def environment():
-    """As in the image, which has memory handed back to the system."""
     source = str(Path(sovereigncloud.__file__).resolve().parents[1])
-    return {"PATH": os.environ["PATH"], "PYTHONPATH": source, "PYTHONMALLOC": "malloc"}
+    return {"PATH": os.environ["PATH"], "PYTHONPATH": source}
 
 
 @pytest.fixture

@@ -2,8 +2,9 @@
 
 A sweep of a thousand machines holds 5 MB of XML, and a burst of a thousand new objects as many parsed models; the C
 library would keep the pages for the next time (per thread: mallopt(3), M_ARENA_MAX), and the pod's limit would have to be
-set for the peak of each thread. The image sets PYTHONMALLOC=malloc: Python's own arenas of 1 MiB go back only when
-they are empty as a whole, which after a burst few of them are.
+set for the peak of each thread. Small objects are left to Python's own allocator, whose arenas go back when they are empty
+as a whole: after a burst of a thousand objects the process is smaller so than with PYTHONMALLOC=malloc, and was at its peak
+(`make bench`: 21.6 instead of 22.5 KB per object, 30 instead of 37 KB), and what it computes takes a twentieth less.
 """
 
 from __future__ import annotations

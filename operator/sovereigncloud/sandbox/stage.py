@@ -190,9 +190,7 @@ class Stage(Outside):
         }
         environment = self._of_the_chart() | {f"SOVEREIGN_{key.upper()}": value for key, value in wanted.items()}
         self._said[name] = len(self.log(name))
-        return self._start(
-            name, ["-m", "sovereigncloud.cli", "run"], KUBECONFIG=str(kubeconfig), PYTHONMALLOC="malloc", **environment
-        )
+        return self._start(name, ["-m", "sovereigncloud.cli", "run"], KUBECONFIG=str(kubeconfig), **environment)
 
     def _of_the_chart(self) -> dict[str, str]:
         """What the values that it was installed with say to the operator."""

@@ -67,7 +67,6 @@ def python_image(directory: Path, *, env: Mapping[str, str] | None = None) -> Im
             "HOME": "/tmp",
             "PYTHONUNBUFFERED": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
-            "PYTHONMALLOC": "malloc",
             **(env or {}),
         },
         files=files,
