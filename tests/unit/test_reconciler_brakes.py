@@ -1,12 +1,14 @@
 """Losses: one is followed up, many at once are held until a person says that reality is really so."""
 
 import asyncio
+from unittest.mock import AsyncMock
 
 import pytest
 from tests.fakes.engine_bench import WEB, scenario
 from tests.fakes.objects import CLOUD, NAMESPACE, key
 
 from sovereigncloud.core.identity import Mark
+from sovereigncloud.engine.sweep import Sweeper
 from sovereigncloud.kinds.errors import Retry
 
 REPLACE = {"updatePolicy": {"replace": "Allow"}}
@@ -157,6 +159,23 @@ async def test_what_was_reported_only_counts_as_well(b):
     await b.after(200)
     assert b.api.writes == [], "nor asked about again by the next process"
     assert b.reason(CLOUD) == "Ready/AsDeclared"
+
+
+@scenario
+async def test_what_was_reported_is_looked_at_again_also_where_no_sweep_comes(b):
+    await b.running(*names(5))
+    vm = b.outside.vms[12]
+    b.outside.lose(12)
+    await b.after(130)
+    lost = next(key(n) for n in names(5) if b.api.status(key(n))["external"] == {"vm": "12"})
+    assert b.reason(lost) == "Stalled/ExternallyDeleted"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Sweeper, "cloud", AsyncMock())
+        await b.restart()
+        await b.after(30)
+        b.outside.vms[12] = vm  # it was a backup of OpenNebula's database that was put back
+        await b.after(100)
+        assert b.ready(lost)
 
 
 @scenario
