@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
-from itertools import compress
+from itertools import compress, starmap
 from operator import is_not
 from typing import Any
 
@@ -27,7 +27,7 @@ _SHARED = frozenset({"Ready", "Reconciling", "Stalled", "Drifted", "Paused"})
 
 Json = dict[str, Any]
 _AS_JSON = frozenset({str, int, float, bool, type(None)})
-_TEXT = frozenset({str})
+_TEXT, _NESTED, _TEXTS = frozenset({str}), frozenset({dict, list}), frozenset({str, dict, list})
 
 
 def timestamp(now: datetime) -> str:
@@ -214,11 +214,8 @@ def says(told: Mapping[str, Any], wanted: Mapping[str, object]) -> bool:
     status does, and then nothing is built to find that out. False may be too careful: then `merge_patch` tells.
     """
     known, values = list(map(told.get, wanted)), list(wanted.values())
-    equal = known == values
-    for one, value in compress(zip(known, values, strict=True), map(is_not, known, values)):
-        if not ((equal or one == value) if type(value) is str else _says(one, value)):
-            return False
-    return None not in told.values()
+    others = compress(zip(known, values, strict=True), map(is_not, known, values))
+    return all(starmap(_says, others)) and None not in told.values()
 
 
 def _says(told: Any, wanted: Any) -> bool:
@@ -226,27 +223,31 @@ def _says(told: Any, wanted: Any) -> bool:
     left out of a list.
     """
     kind = type(wanted)
+    if kind is str:
+        return bool(told == wanted)
+    if kind in _NESTED and told == wanted and _is_of_texts(wanted):
+        return True
     if kind is dict:
         return type(told) is dict and _says_each(told, wanted)
     if kind is list or kind is tuple:
-        if type(told) is not list or len(told) != len(wanted):
-            return False
-        return (told == wanted and _TEXT.issuperset(map(type, wanted))) or all(map(_says, told, wanted))
+        return type(told) is list and len(told) == len(wanted) and all(map(_says, told, wanted))
     if kind in _AS_JSON:
         return wanted is not None and type(told) is kind and bool(told == wanted)
     return isinstance(wanted, str) and bool(told == str(wanted))
 
 
+def _is_of_texts(nested: Any) -> bool:
+    """Whether there is nothing in it but texts, at any depth."""
+    values = nested.values() if type(nested) is dict else nested
+    kinds = set(map(type, values))
+    if kinds <= _TEXT:
+        return True
+    return kinds <= _TEXTS and all(_is_of_texts(one) for one in values if type(one) is not str)
+
+
 def _says_each(told: Json, wanted: Json) -> bool:
-    equal, there = told == wanted, 0
-    for key, value in wanted.items():
-        if value is None:
-            continue
-        there += 1
-        known = told.get(key)
-        if not ((equal or known == value) if type(value) is str else _says(known, value)):
-            return False
-    return there == len(told)
+    there = {key: value for key, value in wanted.items() if value is not None}
+    return len(there) == len(told) and all(map(_says, map(told.get, there), there.values()))
 
 
 def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> Json:
