@@ -58,10 +58,9 @@ def test_a_pool_is_read_parsed_and_compared(endpoint):
     )
     show(result)
     keep(result)
-    told = [ours[f"pool.{sweep}.differing"] for sweep in ("first", "later", "busy")]
-    assert told == [0, 0, MACHINES // 10]
     # The first sweep of a process, which knows nothing yet; one where nothing changed; one where a tenth of the machines did.
-    for sweep in ("first", "later", "busy"):
-        assert whole(ours, sweep) < CPU_SECONDS
-    assert whole(ours, "first") < result["pool.pyone_cpu_seconds"]
-    assert max(found["pool.peak_above_base_megabytes"] for found in processes) < MEGABYTES
+    assert whole(ours, "first") < min(CPU_SECONDS, result["pool.pyone_cpu_seconds"])
+    for found in processes:
+        assert [found[f"pool.{sweep}.differing"] for sweep in ("first", "later", "busy")] == [0, 0, MACHINES // 10]
+        assert max(whole(found, "later"), whole(found, "busy")) < CPU_SECONDS
+        assert found["pool.peak_above_base_megabytes"] < MEGABYTES

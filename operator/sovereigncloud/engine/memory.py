@@ -4,7 +4,7 @@ A sweep of a thousand machines holds 5 MB of XML, and a burst of a thousand new 
 library would keep the pages for the next time (per thread: mallopt(3), M_ARENA_MAX), and the pod's limit would have to be
 set for the peak of each thread. Small objects are left to Python's own allocator, whose arenas go back when they are empty
 as a whole: after a burst of a thousand objects the process is smaller so than with PYTHONMALLOC=malloc, and was at its peak
-(`make bench`: 21.6 instead of 22.5 KB per object, 30 instead of 37 KB), and what it computes takes a twentieth less.
+(`make bench`: 21 instead of 22.5 KB per object, 30 to 35 instead of 37 KB), and what it computes takes a twentieth less.
 """
 
 from __future__ import annotations

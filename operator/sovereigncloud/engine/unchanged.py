@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
-from typing import Any, Self, TypeVar, cast
+from typing import Any, NamedTuple, Self, TypeVar, cast
 
 from sovereigncloud.api.base import Key
 from sovereigncloud.core.identity import Mark
@@ -28,11 +28,35 @@ _MACHINE = "HostedInstance"
 _BESIDE = "what is no pool"
 _Thing = tuple[tuple[str, int], object]
 """What was looked up in a pool: its name, the id, and what was there."""
-_Common = tuple[Any, Any, Any, Any]
-"""Objects, pools, tenancies and policies of a basis."""
-_NO_COMMON: _Common = ((), (), (), ())
 _CLIENTS = frozenset({"open_nebula", "open_nebula_for", "open_nebula_with", "ovh"})
 """To have one says nothing; what one is asked may be answered in another way the next time."""
+
+
+class _Common(NamedTuple):
+    """What thousands of comparisons look at alike, which is kept once.
+
+    Attributes:
+        objects: what else was looked up in the store, and its resourceVersion; empty: it was not there.
+        pools: pools that were looked through, and their state.
+        tenancies: of which namespaces in which clouds was asked who they are there, and the answer.
+        policies: of which was asked what binds them there, and the answer.
+    """
+
+    objects: tuple[tuple[Key, str], ...] = ()
+    pools: tuple[tuple[str, int], ...] = ()
+    tenancies: tuple[tuple[tuple[str, Key], Tenancy | None], ...] = ()
+    policies: tuple[tuple[tuple[str, Key], tuple[Rules, ...]], ...] = ()
+
+    def shared_with(self, last: _Common) -> _Common:
+        """The same, of the very values that the last one had, where they are equal."""
+        if self == last:
+            return last
+        return _Common(
+            _one(last.objects, self.objects),
+            _one(last.pools, self.pools),
+            _one(last.tenancies, self.tenancies),
+            _one(last.policies, self.policies),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,24 +66,18 @@ class Basis:
     Attributes:
         version: resourceVersion of the object itself.
         cloud: whose view it was compared with.
-        objects: what else was looked up in the store, and its resourceVersion; empty: it was not there.
+        common: what is not of this object alone.
         things: what was looked up in a pool: its name, the id, and what was there.
-        pools: pools that were looked through, and their state.
-        tenancies: of which namespaces in which clouds was asked who they are there, and the answer.
-        policies: of which was asked what binds them there, and the answer.
         referring: of which machines was asked who refers to them, and who did, in which version.
         until: the first moment from which the time compares otherwise with what it was compared with; None: it never does.
     """
 
     version: str
     cloud: Key
-    objects: tuple[tuple[Key, str], ...]
+    common: _Common
     things: tuple[_Thing, ...]
-    pools: tuple[tuple[str, int], ...]
-    tenancies: tuple[tuple[tuple[str, Key], Tenancy | None], ...] = ()
-    policies: tuple[tuple[tuple[str, Key], tuple[Rules, ...]], ...] = ()
-    referring: tuple[tuple[Key, tuple[tuple[Key, str], ...]], ...] = ()
-    until: datetime | None = None
+    referring: tuple[tuple[Key, tuple[tuple[Key, str], ...]], ...]
+    until: datetime | None
 
 
 @dataclass(slots=True)
@@ -70,7 +88,7 @@ class _Seen:
         pools: what is in it; what equals what was there before is the very same value, which is told at a glance.
         states: how often each of the pools was another than before.
         noted: what comparisons are given.
-        common: what the last comparison shares with most others, which is kept once.
+        common: of the last basis.
     """
 
     view: CloudView
@@ -86,7 +104,6 @@ class Notes:
     """
 
     __slots__ = (
-        "_asks",
         "_notebook",
         "_resources",
         "_store",
@@ -214,7 +231,7 @@ class Notebook:
             pools,
             _states(before, view, pools),
             replace(view, **cast("dict[str, Any]", noted)),
-            before.common if before else _NO_COMMON,
+            before.common if before else _Common(),
         )
         return seen
 
@@ -224,18 +241,15 @@ class Notebook:
         if notes.beyond or len(notes.clouds) != 1:
             return None
         ((cloud, seen),) = notes.clouds.items()
-        found: _Common = (
+        found = _Common(
             tuple(notes.objects.items()),
             tuple([(name, seen.states[name]) for name in sorted(notes.pools)]),
             tuple(notes.tenancies.items()),
             tuple(notes.policies.items()),
         )
-        if found != seen.common:
-            kept = tuple(old if old == one else one for old, one in zip(seen.common, found, strict=True))
-            seen.common = cast(_Common, kept)
-        objects, pools, tenancies, policies = seen.common
+        common = seen.common = found.shared_with(seen.common)
         things, referring = tuple(notes.things.values()), tuple(notes.referring.items())
-        return Basis(version, cloud, objects, things, pools, tenancies, policies, referring, notes.until)
+        return Basis(version, cloud, common, things, referring, notes.until)
 
     def forget(self, cloud: Key) -> None:
         """Nobody reads that cloud any more."""
@@ -247,22 +261,26 @@ class Notebook:
         """Whether all that a comparison looked at is as it was."""
         if basis.version != stored.version or (basis.until is not None and now() >= basis.until):
             return False
-        seen = self.seen(basis.cloud, view)
-        if any(seen.states[name] != state for name, state in basis.pools):
+        seen, common = self.seen(basis.cloud, view), basis.common
+        if any(seen.states[name] != state for name, state in common.pools):
             return False
         if any(seen.pools[name].get(oid) is not found for (name, oid), found in basis.things):
             return False
-        if any(self._tenancies().get(which) != found for which, found in basis.tenancies):
+        if any(self._tenancies().get(which) != found for which, found in common.tenancies):
             return False
-        if any(self._policies(*which) != found for which, found in basis.policies):
+        if any(self._policies(*which) != found for which, found in common.policies):
             return False
         if any(_referring(self._store, key) != found for key, found in basis.referring):
             return False
-        for key, version in basis.objects:
+        for key, version in common.objects:
             other = self._store.stored(key)
             if (other.version if other is not None else "") != version:
                 return False
         return True
+
+
+def _one(old: T, new: T) -> T:
+    return old if old == new else new
 
 
 def _referring(store: Store, key: Key) -> tuple[tuple[Key, str], ...]:

@@ -13,7 +13,6 @@ from sovereigncloud.core.outcome import Outcome, stalled, waiting
 from sovereigncloud.core.plan import Plan
 from sovereigncloud.kinds.controller import World
 from sovereigncloud.kinds.opennebula_view import CloudView
-from sovereigncloud.kinds.tenancies import Tenancy
 
 
 class Marked(Protocol):
@@ -167,11 +166,7 @@ class Makers:
 
 async def makers_of(view: CloudView, cloud: Key, namespace: str, world: World) -> Makers:
     """As whom, and whose, in a cloud."""
-    return makers(await owner_of(view, cloud, world), world.tenancy(namespace, cloud))
-
-
-def makers(administrator: int, tenancy: Tenancy | None) -> Makers:
-    """The same, where it is known who administers the cloud and who the namespace is there."""
+    administrator, tenancy = await owner_of(view, cloud, world), world.tenancy(namespace, cloud)
     user = administrator if tenancy is None or tenancy.user is None else tenancy.user
     return Makers(user, frozenset({administrator, user}))
 

@@ -31,11 +31,8 @@ def which_one(
     recorded, adopt = resource.external.get("vm") if home else None, resource.spec.adopt
     if home and adopt is not None:
         return identify_asked(asked(adopt, resource.external, recorded, among), view.vms, makers.owner, mark, "VM")
-    owners = makers.owners
-    if OWNER_FACT in resource.external:
-        there = view.vms.get(int(recorded)) if recorded and recorded.isdigit() else None
-        owners = accepted(there, resource, owners)
-    return identify(recorded, view.vms, owners, mark, "VM")
+    there = view.vms.get(int(recorded)) if recorded and recorded.isdigit() else None
+    return identify(recorded, view.vms, accepted(there, resource, makers.owners), mark, "VM")
 
 
 def accepted(vm: Vm | None, resource: HostedInstance, owners: frozenset[int]) -> frozenset[int]:

@@ -21,7 +21,7 @@ from sovereigncloud.kinds.exit_override import without_overridden
 from sovereigncloud.kinds.identification import (
     Identified,
     check,
-    makers,
+    makers_of,
     owner_of,
 )
 from sovereigncloud.kinds.kept_images import KeptCopy
@@ -210,8 +210,7 @@ async def _look(sought: _Sought, resource: HostedInstance, world: World) -> Inst
             unseen = _may_be_elsewhere(error, cloud, bound, target) or unseen
             continue
         if here.found != _NEVER_MADE or (here.problem is not None and cloud == bound):
-            found = here if recorded else await _newest(here, cloud, sought, resource, world)
-            return await _with_place(found, resource, world)
+            return await _with_place(await _newest(here, cloud, sought, resource, world), resource, world)
         if cloud == target:
             destination = here
     if bound is None and (waits := waits_for_unheard(resource, world, target)) is not None:
@@ -237,7 +236,9 @@ def _may_be_elsewhere(error: Exception, cloud: Key, bound: Key | None, target: K
 async def _newest(
     here: InstanceObservation, cloud: Key, sought: _Sought, resource: HostedInstance, world: World
 ) -> InstanceObservation:
-    """Where nothing is recorded: what was found first, or the copy that took its place while its cloud was lost."""
+    """What was found first; or, where nothing is recorded, the copy that took its place while its cloud was lost."""
+    if resource.external.get("vm"):
+        return here
     newer = await came_after(here.found.thing, cloud, resource, world)
     return here if newer is None else await _look_in(newer, sought, resource, world, home=False)
 
@@ -370,27 +371,24 @@ async def _look_in(
     if problem is not None:
         return sought.seen(cloud=cloud, problem=problem)
     view = await world.view(cloud)
-    administrator = view.owner
-    if administrator is None:
-        administrator = await owner_of(view, cloud, world)
-        view = replace(view, owner=administrator)
+    view = view if view.owner is not None else replace(view, owner=await owner_of(view, cloud, world))
     tenancy = world.tenancy(resource.metadata.namespace, cloud)
-    whose = makers(administrator, tenancy)
+    makers = await makers_of(view, cloud, resource.metadata.namespace, world)
     among = may_adopt(cloud, resource.metadata.namespace, tenancy.user if tenancy is not None else None)
     here = sought.seen(
         cloud=cloud,
         view=view,
         tenancy=tenancy,
-        owner=whose.owner,
-        owners=whose.owners,
-        found=which_one(view, whose, among, resource, sought.mark, home=home),
+        owner=makers.owner,
+        owners=makers.owners,
+        found=which_one(view, makers, among, resource, sought.mark, home=home),
         site=site_of(world.get(cloud)),
         disk_holders=disk_holders(resource, view, world),
     )
-    if any(group.owner in whose.owners for group in view.empty_groups):
+    if any(group.owner in makers.owners for group in view.empty_groups):
         here = replace(here, groups_in_use=groups_in_use(resource, world.users(cloud, HostedInstance.crd.kind)))
     if here.found.missing is not None:
-        here = await _ask_for(here.found.missing, here, resource, world, whose.owners)
+        here = await _ask_for(here.found.missing, here, resource, world, makers.owners)
     if not resource.deleting and lacks(resource, view, made=here.found.thing is not None):
         here = replace(
             here, on_their_way=coming((*world.users(cloud, *COMING_KINDS), *named_security_groups(resource, world)))

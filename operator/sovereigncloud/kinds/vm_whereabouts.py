@@ -208,14 +208,14 @@ def _cluster_of(resource: HostedInstance, vm: Vm, view: CloudView, cloud: Sovere
 
 def _datastores(vm: Vm, view: CloudView) -> tuple[frozenset[str], frozenset[str]]:
     """Names of those that its images are in, and of those that its data disks are in."""
-    images: list[str] = []
-    data: list[str] = []
+    images: set[str] = set()
+    data: set[str] = set()
     for disk in vm.disks:
         image = view.images.get(disk.image_id) if disk.image_id >= 0 else None
         datastore = view.datastores.get(image.datastore_id) if image is not None else None
         if image is not None and datastore is not None:
-            (data if image.persistent else images).append(datastore.name)
-    return frozenset(images + data), frozenset(data) if data else _NONE
+            (data if image.persistent else images).add(datastore.name)
+    return frozenset(images | data), frozenset(data)
 
 
 def _kept(resource: HostedInstance, vm: Vm, view: CloudView) -> frozenset[str]:
