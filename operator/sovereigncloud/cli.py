@@ -19,7 +19,7 @@ from typer.core import TyperGroup
 
 from sovereigncloud.commands.catalogue import COMMANDS, command, summary
 from sovereigncloud.commands.completion import COMPLETE_VAR, asked_by_a_shell
-from sovereigncloud.commands.errors import CommandError
+from sovereigncloud.commands.shared.errors import CommandError
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem

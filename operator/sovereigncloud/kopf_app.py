@@ -22,26 +22,26 @@ from kopf._core.engines.peering import Identity
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
 
 from sovereigncloud.api import KINDS, SovereigntyPolicy
-from sovereigncloud.api.base import GROUP, VERSION
-from sovereigncloud.engine import tracing
-from sovereigncloud.engine.audit import Audit
-from sovereigncloud.engine.calls import Calls
-from sovereigncloud.engine.clients import Clients
-from sovereigncloud.engine.holdings import Holdings
-from sovereigncloud.engine.lease import Lease
-from sovereigncloud.engine.logs import configure
-from sovereigncloud.engine.memory import few_arenas, keep_small, keep_what_is_imported, small_tls_buffers
-from sovereigncloud.engine.metrics import Metrics
+from sovereigncloud.api.common.base import GROUP, VERSION
+from sovereigncloud.engine.cache.finalizer_inventory import Holdings
+from sovereigncloud.engine.cache.store import AnyResource
+from sovereigncloud.engine.cache.watch_audit import Audit
+from sovereigncloud.engine.heap_trimming import few_arenas, keep_small, keep_what_is_imported, small_tls_buffers
+from sovereigncloud.engine.leadership import Lease
 from sovereigncloud.engine.runtime import Engine
 from sovereigncloud.engine.settings import Settings
-from sovereigncloud.engine.store import AnyResource
+from sovereigncloud.engine.telemetry import tracing
+from sovereigncloud.engine.telemetry.call_instrumentation import Calls
+from sovereigncloud.engine.telemetry.logs import configure
+from sovereigncloud.engine.telemetry.metrics import Metrics
+from sovereigncloud.engine.views.clients import Clients
 from sovereigncloud.kinds import CONTROLLERS
-from sovereigncloud.kinds.errors import Conflict, NotFound, Retry
-from sovereigncloud.providers.kubernetes import INSTALLATION_CONFIG_MAP, PART_OF, KubernetesApi
-from sovereigncloud.providers.kubernetes_connection import Connection
+from sovereigncloud.ports.errors import Conflict, NotFound, Retry
+from sovereigncloud.providers.kubernetes.api import INSTALLATION_CONFIG_MAP, PART_OF, KubernetesApi
+from sovereigncloud.providers.kubernetes.connection import Connection
+from sovereigncloud.providers.latency import SshSites
 from sovereigncloud.providers.opennebula.session import forget_bindings
 from sovereigncloud.providers.ssh import HostKeys
-from sovereigncloud.providers.ssh_sites import SshSites
 from sovereigncloud.wiring import installer, open_nebula_clients, ovh_clients
 
 logger = logging.getLogger(__name__)

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from sovereigncloud.engine.clients import OpenNebulaFactory, OvhFactory
 from sovereigncloud.engine.settings import PREFIX, Settings, SettingsError
-from sovereigncloud.providers.calls import Observer
-from sovereigncloud.providers.installer.job import JobApi, JobInstaller
-from sovereigncloud.providers.opennebula.client import open_nebula_factory
+from sovereigncloud.engine.views.clients import OpenNebulaFactory, OvhFactory
+from sovereigncloud.providers.call_observer import Observer
+from sovereigncloud.providers.certificate_trust import TrustError, public_and
+from sovereigncloud.providers.installer.installation import JobApi, JobInstaller
+from sovereigncloud.providers.opennebula.factory import open_nebula_factory
 from sovereigncloud.providers.ovh.account import Limits, ovh_factory
 from sovereigncloud.providers.ovh.client import KNOWN, Endpoint
-from sovereigncloud.providers.trust import TrustError, public_and
 
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY")
 

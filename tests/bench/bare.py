@@ -7,7 +7,7 @@ run: no watch, no queue, no plan, no safety. What the operator needs more than t
 import asyncio
 import time
 
-from sovereigncloud.api.base import FINALIZER, GROUP, VERSION
+from sovereigncloud.api.common.base import FINALIZER, GROUP, VERSION
 
 PATH = f"/apis/{GROUP}/{VERSION}/namespaces/platform/hostedinstances"
 AT_ONCE = 16  # as many as the operator has workers

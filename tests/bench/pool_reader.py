@@ -15,17 +15,17 @@ from pool_objects import INSTALLATION, LABELS, NAMESPACE, cloud, instance, name_
 from prometheus_client import CollectorRegistry
 
 import sovereigncloud.kopf_app  # noqa: F401 - the base is a process that has imported the whole operator
-from sovereigncloud.api.base import Key
+from sovereigncloud.api.common.base import Key
 from sovereigncloud.core.conditions import plain
-from sovereigncloud.engine.clients import Clients
-from sovereigncloud.engine.examine import Subject, examine, said, status_patch
-from sovereigncloud.engine.memory import few_arenas, give_back, keep_what_is_imported
-from sovereigncloud.engine.metrics import Metrics
+from sovereigncloud.engine.heap_trimming import few_arenas, give_back, keep_what_is_imported
+from sovereigncloud.engine.loop.context import SweepWorld
+from sovereigncloud.engine.loop.evaluate import Subject, examine, said, status_patch
 from sovereigncloud.engine.runtime import Engine
 from sovereigncloud.engine.settings import Settings
-from sovereigncloud.engine.world import SweepWorld
+from sovereigncloud.engine.telemetry.metrics import Metrics
+from sovereigncloud.engine.views.clients import Clients
 from sovereigncloud.kinds import CONTROLLERS
-from sovereigncloud.providers.opennebula.client import open_nebula_factory
+from sovereigncloud.providers.opennebula.factory import open_nebula_factory
 from sovereigncloud.providers.opennebula.session import forget_bindings
 from sovereigncloud.wiring import open_nebula_clients
 

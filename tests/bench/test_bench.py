@@ -21,9 +21,9 @@ import bare
 
 import sovereigncloud
 from sovereigncloud.engine.settings import Settings
-from sovereigncloud.providers.kubernetes import KubernetesApi
-from sovereigncloud.providers.kubernetes_connection import Connection
-from sovereigncloud.providers.opennebula.client import open_nebula_factory
+from sovereigncloud.providers.kubernetes.api import KubernetesApi
+from sovereigncloud.providers.kubernetes.connection import Connection
+from sovereigncloud.providers.opennebula.factory import open_nebula_factory
 from sovereigncloud.sandbox.stage import Stage
 
 OBJECTS = int(os.environ.get("SOVEREIGN_BENCH_OBJECTS", "1000"))

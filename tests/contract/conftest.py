@@ -4,7 +4,7 @@ import pyone
 import pytest
 from tests.contract.one_world import HOSTS, Clock
 
-from sovereigncloud.providers.opennebula.client import open_nebula_factory
+from sovereigncloud.providers.opennebula.factory import open_nebula_factory
 from sovereigncloud.sandbox.opennebula.background import BackgroundSandbox
 from sovereigncloud.sandbox.opennebula.install import CloudSpec
 

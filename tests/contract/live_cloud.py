@@ -11,7 +11,7 @@ from tests.unit.machine_scene import under_way
 from tests.unit.opennebula_in_memory import World, again, resource, run
 
 from sovereigncloud.core.outcome import Phase
-from sovereigncloud.kinds.machineimage import MachineImageController
+from sovereigncloud.kinds.machineimage.controller import MachineImageController
 
 FAST = {"host_monitor": 0.05, "datastore_monitor": 0.05, "vnet": 0.05, "image": 0.1, "scheduler": 0.1, "prolog": 0.1}
 PATIENCE = 30.0

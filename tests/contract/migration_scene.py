@@ -9,9 +9,9 @@ from typing import Any
 from tests.contract.live_cloud import FAST
 from tests.unit.opennebula_in_memory import World, resource, run
 
-from sovereigncloud.kinds.hostedinstance import HostedInstanceController
-from sovereigncloud.kinds.instancemigration import InstanceMigrationController
-from sovereigncloud.providers.opennebula.client import open_nebula_factory
+from sovereigncloud.kinds.hostedinstance.controller import HostedInstanceController
+from sovereigncloud.kinds.instancemigration.controller import InstanceMigrationController
+from sovereigncloud.providers.opennebula.factory import open_nebula_factory
 from sovereigncloud.sandbox.opennebula import content_mischief, mischief
 from sovereigncloud.sandbox.opennebula.background import BackgroundSandbox
 from sovereigncloud.sandbox.opennebula.install import CloudSpec, HostSpec

@@ -16,13 +16,13 @@ from tests.unit.cloud_fakes import FakeOvh, FakePower, interfaces
 from tests.unit.opennebula_in_memory import World, resource, run
 
 from sovereigncloud.api import BareMetalServer
-from sovereigncloud.api.base import Key
+from sovereigncloud.api.common.base import Key
 from sovereigncloud.core.conditions import timestamp
 from sovereigncloud.core.outcome import Phase
-from sovereigncloud.kinds.baremetalserver import BareMetalServerController
-from sovereigncloud.kinds.cloud_loss import fenced_for, who_waits
-from sovereigncloud.kinds.errors import Conflict, NotYet, OutsideError, Retry
-from sovereigncloud.providers.opennebula.client import open_nebula_factory
+from sovereigncloud.kinds.baremetalserver.controller import BareMetalServerController
+from sovereigncloud.kinds.sovereigncloud.outage import fenced_for, who_waits
+from sovereigncloud.ports.errors import Conflict, NotYet, OutsideError, Retry
+from sovereigncloud.providers.opennebula.factory import open_nebula_factory
 
 CLOUDS = {"rbx": "127.0.0.2", "gra": "127.0.1.2"}
 VAULT = "backup.example.org"
@@ -34,7 +34,7 @@ WEB: dict[str, Any] = {
 }  # fmt: skip
 SERVERS = BareMetalServerController()
 UNSEEN = 3
-"""Reads in a row that fail until a cloud counts as lost, as in engine/watch.py."""
+"""Reads in a row that fail until a cloud counts as lost, as in engine/views/cloud_watch.py."""
 
 
 class Silence:

@@ -12,7 +12,7 @@ from tests.contract.live_cloud import FAST
 from tests.unit.cloud_fakes import FakeWorld, Loop
 
 from sovereigncloud.core.outcome import Phase
-from sovereigncloud.kinds.sovereigncloud import SovereignCloudController
+from sovereigncloud.kinds.sovereigncloud.controller import SovereignCloudController
 from sovereigncloud.sandbox.opennebula.background import BackgroundSandbox
 from sovereigncloud.sandbox.opennebula.install import CloudSpec, HostSpec
 

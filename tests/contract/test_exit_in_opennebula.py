@@ -15,12 +15,12 @@ from tests.unit.exit_scene import CONTROLLER as EXITS
 from tests.unit.exit_scene import leaving
 from tests.unit.opennebula_in_memory import World, resource, run
 
-from sovereigncloud.api.base import Key
+from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.instancemigration import InstanceMigration
-from sovereigncloud.kinds.errors import Retry
-from sovereigncloud.kinds.hostedinstance import HostedInstanceController
-from sovereigncloud.kinds.instancemigration import InstanceMigrationController
-from sovereigncloud.providers.opennebula.client import open_nebula_factory
+from sovereigncloud.kinds.hostedinstance.controller import HostedInstanceController
+from sovereigncloud.kinds.instancemigration.controller import InstanceMigrationController
+from sovereigncloud.ports.errors import Retry
+from sovereigncloud.providers.opennebula.factory import open_nebula_factory
 from sovereigncloud.sandbox.opennebula import mischief
 from sovereigncloud.sandbox.opennebula.background import BackgroundSandbox
 from sovereigncloud.sandbox.opennebula.install import CloudSpec, HostSpec

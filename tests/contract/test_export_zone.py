@@ -17,14 +17,14 @@ from tests.contract.live_cloud import FAST
 from tests.unit.opennebula_in_memory import World, look, resource, run
 
 from sovereigncloud.api import KINDS
-from sovereigncloud.commands.export_filter import Wanted
-from sovereigncloud.commands.exporting import Names, as_yaml
-from sovereigncloud.commands.exporting_cloud import declared, with_zone
+from sovereigncloud.commands.export.cloud import declared, with_zone
+from sovereigncloud.commands.export.manifests import Names, as_yaml
+from sovereigncloud.commands.export.selection import Wanted
 from sovereigncloud.core.outcome import Phase
-from sovereigncloud.engine.reading import OPENNEBULA_READS, only_reads
+from sovereigncloud.engine.loop.read_only_context import OPENNEBULA_READS, only_reads
 from sovereigncloud.kinds import CONTROLLERS
-from sovereigncloud.kinds.security_port import SecurityRule
-from sovereigncloud.providers.opennebula.client import open_nebula_factory
+from sovereigncloud.ports.opennebula.security_groups import SecurityRule
+from sovereigncloud.providers.opennebula.factory import open_nebula_factory
 from sovereigncloud.sandbox.opennebula.background import BackgroundSandbox
 from sovereigncloud.sandbox.opennebula.install import CloudSpec, HostSpec
 

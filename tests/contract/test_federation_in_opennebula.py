@@ -13,15 +13,15 @@ from tests.contract.live_cloud import FAST
 from tests.unit.federation_scene import CONTROLLER, Installer, Scene, condition, master, slave
 from tests.unit.opennebula_in_memory import again, resource, run
 
-from sovereigncloud.api.base import Key
+from sovereigncloud.api.common.base import Key
 from sovereigncloud.core.outcome import Phase
-from sovereigncloud.engine import federation as reading
-from sovereigncloud.kinds.federation_port import Change
-from sovereigncloud.kinds.opennebula_view import CloudView
-from sovereigncloud.kinds.tenant import TenantController
-from sovereigncloud.kinds.zone_port import Mode, RaftState
-from sovereigncloud.providers.calls import Call
-from sovereigncloud.providers.opennebula.client import open_nebula_factory
+from sovereigncloud.engine.views import federation as reading
+from sovereigncloud.kinds.tenant.controller import TenantController
+from sovereigncloud.ports.installer.federation import Change
+from sovereigncloud.ports.opennebula.views import CloudView
+from sovereigncloud.ports.opennebula.zones import Mode, RaftState
+from sovereigncloud.providers.call_observer import Call
+from sovereigncloud.providers.opennebula.factory import open_nebula_factory
 from sovereigncloud.sandbox.opennebula import federation as one_federation
 from sovereigncloud.sandbox.opennebula.background import BackgroundSandbox
 from sovereigncloud.sandbox.opennebula.federation_mischief import heal, partition, restart, start_server, stop_server

@@ -9,7 +9,7 @@ from tests.contract.live_cloud import FAST, declared, gone, until_quiet
 from tests.unit.opennebula_in_memory import NOW, World, resource, run
 
 from sovereigncloud.core.outcome import Phase
-from sovereigncloud.kinds.machineimage import MachineImageController
+from sovereigncloud.kinds.machineimage.controller import MachineImageController
 from sovereigncloud.sandbox.opennebula.background import BackgroundSandbox
 from sovereigncloud.sandbox.opennebula.cloud import Published
 from sovereigncloud.sandbox.opennebula.install import CloudSpec, HostSpec

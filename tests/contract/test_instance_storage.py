@@ -11,8 +11,8 @@ import pytest
 from tests.contract.live_cloud import FAST, declared, until_quiet
 from tests.unit.opennebula_in_memory import DONE_STATE, World, again, resource
 
-from sovereigncloud.kinds.hostedinstance import HostedInstanceController
-from sovereigncloud.kinds.machineimage import MachineImageController
+from sovereigncloud.kinds.hostedinstance.controller import HostedInstanceController
+from sovereigncloud.kinds.machineimage.controller import MachineImageController
 from sovereigncloud.sandbox.opennebula.background import BackgroundSandbox
 from sovereigncloud.sandbox.opennebula.install import CloudSpec, HostSpec
 

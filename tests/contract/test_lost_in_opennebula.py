@@ -27,10 +27,10 @@ from tests.contract.migration_scene import (
 )
 from tests.unit.opennebula_in_memory import World, again, resource
 
-from sovereigncloud.api.base import Key
+from sovereigncloud.api.common.base import Key
 from sovereigncloud.core.outcome import Phase
-from sovereigncloud.kinds.errors import Retry
-from sovereigncloud.providers.opennebula.client import open_nebula_factory
+from sovereigncloud.ports.errors import Retry
+from sovereigncloud.providers.opennebula.factory import open_nebula_factory
 from sovereigncloud.sandbox.faults import parse_rule
 from sovereigncloud.sandbox.opennebula.background import BackgroundSandbox
 from sovereigncloud.sandbox.opennebula.install import CloudSpec, HostSpec

@@ -17,8 +17,8 @@ from tests.contract.live_cloud import FAST, declared, gone, until_quiet, with_an
 from tests.unit.opennebula_in_memory import World, again, resource, run
 
 from sovereigncloud.core.outcome import Phase
-from sovereigncloud.kinds.errors import Conflict
-from sovereigncloud.kinds.hostedinstance import HostedInstanceController
+from sovereigncloud.kinds.hostedinstance.controller import HostedInstanceController
+from sovereigncloud.ports.errors import Conflict
 from sovereigncloud.sandbox.opennebula import mischief
 from sovereigncloud.sandbox.opennebula.background import BackgroundSandbox
 from sovereigncloud.sandbox.opennebula.install import CloudSpec, HostSpec, PciSpec

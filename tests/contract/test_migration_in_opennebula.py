@@ -25,7 +25,7 @@ from tests.contract.migration_scene import (
 from tests.unit.opennebula_in_memory import again, resource
 
 from sovereigncloud.core.outcome import Phase
-from sovereigncloud.kinds.controller import OWN_CONDITIONS
+from sovereigncloud.kinds.contract.controller import OWN_CONDITIONS
 from sovereigncloud.sandbox.faults import parse_rule
 from sovereigncloud.sovereignty.rules import Rules
 

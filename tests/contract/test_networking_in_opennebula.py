@@ -11,11 +11,11 @@ from tests.contract.live_cloud import CLOUD, FAST, declared, gone, until_quiet
 from tests.unit.opennebula_in_memory import World, again, resource, run
 
 from sovereigncloud.core.plan import Disruption
-from sovereigncloud.kinds.hostedinstance import HostedInstanceController
-from sovereigncloud.kinds.machineimage import MachineImageController
-from sovereigncloud.kinds.security_port import SecurityRule
-from sovereigncloud.kinds.securitygroup import SecurityGroupController
-from sovereigncloud.kinds.virtualnetwork import VirtualNetworkController
+from sovereigncloud.kinds.hostedinstance.controller import HostedInstanceController
+from sovereigncloud.kinds.machineimage.controller import MachineImageController
+from sovereigncloud.kinds.securitygroup.controller import SecurityGroupController
+from sovereigncloud.kinds.virtualnetwork.controller import VirtualNetworkController
+from sovereigncloud.ports.opennebula.security_groups import SecurityRule
 from sovereigncloud.sandbox.opennebula.background import BackgroundSandbox
 from sovereigncloud.sandbox.opennebula.install import CloudSpec, HostSpec
 

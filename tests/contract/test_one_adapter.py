@@ -18,9 +18,9 @@ import pytest
 from tests.contract.live_cloud import FAST
 
 from sovereigncloud.core.identity import Mark
-from sovereigncloud.kinds.errors import Auth, Conflict, NotFound, Quota, Rejected
-from sovereigncloud.kinds.opennebula_view import AddressRange
-from sovereigncloud.providers.opennebula.client import open_nebula_factory
+from sovereigncloud.ports.errors import Auth, Conflict, NotFound, Quota, Rejected
+from sovereigncloud.ports.opennebula.views import AddressRange
+from sovereigncloud.providers.opennebula.factory import open_nebula_factory
 from sovereigncloud.sandbox.opennebula.background import BackgroundSandbox
 from sovereigncloud.sandbox.opennebula.install import CloudSpec, HostSpec
 

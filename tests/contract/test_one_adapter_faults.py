@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from sovereigncloud.kinds.errors import Auth, Conflict, NotFound, Quota, Rejected, Retry
-from sovereigncloud.providers.opennebula.client import open_nebula_factory
+from sovereigncloud.ports.errors import Auth, Conflict, NotFound, Quota, Rejected, Retry
 from sovereigncloud.providers.opennebula.errors import TABLE, error_of
+from sovereigncloud.providers.opennebula.factory import open_nebula_factory
 from sovereigncloud.providers.opennebula.session import Timeout
 from sovereigncloud.sandbox.faults import parse_rule
 from sovereigncloud.sandbox.opennebula import mischief

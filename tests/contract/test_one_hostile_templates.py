@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from tests.faults.wire import Life, Wire, Writes, _Door
 
 from sovereigncloud.core.identity import Mark
-from sovereigncloud.kinds.errors import Rejected
-from sovereigncloud.providers.opennebula import reading
-from sovereigncloud.providers.opennebula.elements import read_one, read_pool
+from sovereigncloud.ports.errors import Rejected
+from sovereigncloud.providers.opennebula import views
 from sovereigncloud.providers.opennebula.errors import error_of
 from sovereigncloud.providers.opennebula.session import Connection, Login, NotSendable, Timeout
 from sovereigncloud.providers.opennebula.templates import template_xml
+from sovereigncloud.providers.opennebula.xml_elements import read_one, read_pool
 from sovereigncloud.sandbox.opennebula.install import install, parse_spec
 
 MARK = Mark("test-1", "HostedInstance/platform/web", "1234")
@@ -70,7 +70,7 @@ class Front:
         oid = self.call("one.vm.allocate", template_xml({**WEB, **attributes}), False)
         try:
             xml = self.call("one.vmpool.infoextended", -2, -1, -1, -1)
-            both = read_pool(xml, "VM", lambda one: (reading.vm(one), everything(one)))
+            both = read_pool(xml, "VM", lambda one: (views.vm(one), everything(one)))
             return next((vm, raw) for vm, raw in both if vm.id == oid)
         finally:
             del self.cloud.vms[oid]
@@ -119,7 +119,7 @@ def test_a_name_comes_back_whether_it_went_in_a_template_or_bare(front, name):
     else:
         assert front.made({"NAME": name})[0].name == name
         front.call("one.vm.rename", oid, name)
-    assert read_one(front.call("one.vm.info", oid), "VM", reading.vm).name == name
+    assert read_one(front.call("one.vm.info", oid), "VM", views.vm).name == name
     del front.cloud.vms[oid]
 
 

@@ -6,8 +6,8 @@ import pytest
 from tests.contract.one_world import HOSTS, Clock, running
 
 from sovereigncloud.core.identity import Mark
-from sovereigncloud.kinds.errors import Conflict, Rejected
-from sovereigncloud.kinds.migration_port import AppState
+from sovereigncloud.ports.errors import Conflict, Rejected
+from sovereigncloud.ports.opennebula.migration import AppState
 from sovereigncloud.sandbox.opennebula import mischief
 from sovereigncloud.sandbox.opennebula.background import BackgroundSandbox
 from sovereigncloud.sandbox.opennebula.install import CloudSpec

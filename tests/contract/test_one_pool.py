@@ -7,11 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.contract.test_one_hostile_templates import HOSTILE, OUR_KEY, WEB, Front, storable
 
-from sovereigncloud.providers.opennebula import machines, reading, session
-from sovereigncloud.providers.opennebula.elements import Malformed, read_pool
-from sovereigncloud.providers.opennebula.machines import PoolRead
+from sovereigncloud.providers.opennebula import session, views
+from sovereigncloud.providers.opennebula import vm_pool as machines
 from sovereigncloud.providers.opennebula.session import Escaped, decode, unescaped
 from sovereigncloud.providers.opennebula.templates import template_xml
+from sovereigncloud.providers.opennebula.vm_pool import PoolRead
+from sovereigncloud.providers.opennebula.xml_elements import Malformed, read_pool
 from sovereigncloud.sandbox.opennebula.wire import encode_success, escape
 
 WHOLE = (-2, -1, -1, -1)
@@ -38,7 +39,7 @@ def pool(*found):
 
 def read(text, known=None):
     """(machines, how many were parsed, what the next read knows)."""
-    reads = PoolRead(known or {}, reading.vm)
+    reads = PoolRead(known or {}, views.vm)
     return reads.page(text), reads.parsed, reads.met
 
 
@@ -65,7 +66,7 @@ def test_only_what_changed_is_parsed_again(why, then, parsed):
     assert first == 10
     found, again, _ = read(pool(*then), known)
     assert again == parsed, why
-    assert found == read_pool(str(pool(*then)), "VM", reading.vm), why
+    assert found == read_pool(str(pool(*then)), "VM", views.vm), why
 
 
 def test_a_machine_that_is_recognised_is_the_same_value_and_takes_no_further_room():
@@ -98,7 +99,7 @@ def test_it_reads_what_a_parser_of_the_whole_reads_whatever_is_written_into_it(v
     text = front.call("one.vmpool.infoextended", *WHOLE)
     assert isinstance(text, Escaped), "large enough for the short way"
     found, _, known = read(text)
-    assert found == read_pool(str(text), "VM", reading.vm)
+    assert found == read_pool(str(text), "VM", views.vm)
     by_id = sorted(found, key=lambda vm: vm.id)
     assert [vm.notes for vm in by_id] == [*values, {}]
     assert read(text, known)[0] == found
@@ -150,7 +151,7 @@ def test_that_a_section_is_left_out_changes_nothing(why, section, tag):
     section = section.replace("CONTEXT", tag)
     text = pool(*(vm_xml(number, extra=f"{section}{NIC}{NIC}", user=cdata(f"<{tag}>x</{tag}>")) for number in (1, 2)))
     found, _, _ = read(text)
-    assert found == read_pool(str(text), "VM", reading.vm), why
+    assert found == read_pool(str(text), "VM", views.vm), why
     assert all(one.nics for one in found), why
 
 
@@ -215,9 +216,9 @@ def test_bytes_that_are_no_utf_8_are_no_answer():
 
 def test_every_field_of_a_machine_is_read_from_what_lasts():
     """The digest leaves out what moves by itself; a reader of it would never see it move."""
-    still = read_pool(str(pool(vm_xml(1))), "VM", reading.vm)[0]
+    still = read_pool(str(pool(vm_xml(1))), "VM", views.vm)[0]
     moving = {"CPU": "1", "MEMORY": "2", "STATE": "9", "GUEST_IP": "10.0.0.9", "TIMESTAMP": "7", "NETRX": "8"}
     told = "".join(f"<{name}>{value}</{name}>" for name, value in moving.items())
-    moved = read_pool(str(pool(vm_xml(1, polled=8, monitoring=told))), "VM", reading.vm)[0]
+    moved = read_pool(str(pool(vm_xml(1, polled=8, monitoring=told))), "VM", views.vm)[0]
     differing = [f.name for f in dataclasses.fields(moved) if getattr(moved, f.name) != getattr(still, f.name)]
     assert differing == [], "taken from MONITORING or LAST_POLL: leave it out, or add it to the digest in machines.py"

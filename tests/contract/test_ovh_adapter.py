@@ -15,9 +15,9 @@ from pathlib import Path
 import ovh
 import pytest
 
-from sovereigncloud.kinds.errors import AlreadyRunning, Auth, Conflict, NotFound, OutsideError, Rejected, Retry
-from sovereigncloud.kinds.ovh_port import IpBlock, Reinstallation
-from sovereigncloud.kinds.reinstall_port import DiskGroup, Part
+from sovereigncloud.ports.errors import AlreadyRunning, Auth, Conflict, NotFound, OutsideError, Rejected, Retry
+from sovereigncloud.ports.ovh.account import IpBlock, Reinstallation
+from sovereigncloud.ports.ovh.reinstall import DiskGroup, Part
 from sovereigncloud.providers.ovh import Endpoint, Limits, ovh_factory
 from sovereigncloud.providers.ovh.account import credentials, transport
 from sovereigncloud.providers.ovh.client import KNOWN, Client, ClientPool, ServerClock

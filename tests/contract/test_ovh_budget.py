@@ -7,8 +7,8 @@ import time
 import pytest
 
 from sovereigncloud.engine.settings import Settings
-from sovereigncloud.kinds.errors import Retry
-from sovereigncloud.kinds.urgency import Urgency, at
+from sovereigncloud.kinds.planning.urgency import Urgency, at
+from sovereigncloud.ports.errors import Retry
 from sovereigncloud.providers.ovh import Endpoint, Limits, ovh_factory
 from sovereigncloud.sandbox.ovh.presets import fault
 from sovereigncloud.sandbox.ovh.seed import SERVERS, VRACK, add_server

@@ -7,9 +7,9 @@ import pytest
 from tests.contract.test_ovh_adapter import FAST, endpoint, failure, secret, until
 
 from sovereigncloud.api.ordering import ServerOrder
-from sovereigncloud.kinds.basket import choose, in_stock
-from sovereigncloud.kinds.errors import Conflict, NotFound, OutsideError, Rejected
-from sovereigncloud.kinds.ordering_port import Money
+from sovereigncloud.kinds.baremetalserver.ordering.cart import choose, in_stock
+from sovereigncloud.ports.errors import Conflict, NotFound, OutsideError, Rejected
+from sovereigncloud.ports.ovh.orders import Money
 from sovereigncloud.providers.ovh import ovh_factory
 from sovereigncloud.sandbox.ovh import tamper
 from sovereigncloud.sandbox.ovh.presets import fault

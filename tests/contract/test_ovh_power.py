@@ -10,8 +10,8 @@ import pytest
 import requests
 from aiohttp import web
 
-from sovereigncloud.kinds.errors import NotFound
-from sovereigncloud.kinds.power_port import HARD_DISK, POWER_OFF
+from sovereigncloud.ports.errors import NotFound
+from sovereigncloud.ports.ovh.power import HARD_DISK, POWER_OFF
 from sovereigncloud.providers.ovh import Endpoint, Limits, ovh_factory
 from sovereigncloud.sandbox.opennebula.admin import admin_application
 from sovereigncloud.sandbox.opennebula.background import BackgroundSandbox

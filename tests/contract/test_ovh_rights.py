@@ -15,17 +15,17 @@ from pathlib import Path
 import pytest
 
 from sovereigncloud.api.ordering import ServerOrder
-from sovereigncloud.commands import rights_page
-from sovereigncloud.kinds.basket import choose
-from sovereigncloud.kinds.dns_port import Zones
-from sovereigncloud.kinds.errors import Auth, Conflict, NotFound
-from sovereigncloud.kinds.inventory_port import Inventory
-from sovereigncloud.kinds.ovh_port import Ovh, Reinstallation
-from sovereigncloud.kinds.power_port import Power
-from sovereigncloud.kinds.rights import actions
-from sovereigncloud.kinds.rights_operations import DENIED, MEANING, MONEY, OPERATIONS, Feature
-from sovereigncloud.kinds.rights_port import Rights
-from sovereigncloud.kinds.vrack_port import Vracks
+from sovereigncloud.commands.generate import ovh_rights_page
+from sovereigncloud.kinds.baremetalserver.ordering.cart import choose
+from sovereigncloud.kinds.rights.operations import DENIED, MEANING, MONEY, OPERATIONS, Feature
+from sovereigncloud.kinds.rights.policy import actions
+from sovereigncloud.ports.errors import Auth, Conflict, NotFound
+from sovereigncloud.ports.ovh.account import Ovh, Reinstallation
+from sovereigncloud.ports.ovh.dns import Zones
+from sovereigncloud.ports.ovh.iam import Rights
+from sovereigncloud.ports.ovh.inventory import Inventory
+from sovereigncloud.ports.ovh.power import Power
+from sovereigncloud.ports.ovh.vrack import Vracks
 from sovereigncloud.providers.ovh import Endpoint, Limits, ovh_factory
 from sovereigncloud.providers.ovh.endpoints import ENDPOINTS
 from sovereigncloud.providers.ovh.transport import Transport
@@ -37,7 +37,7 @@ from sovereigncloud.sandbox.ovh.world import World
 
 ROOT = Path(__file__).parents[2]
 NATIVE = Path(os.environ.get("SOVEREIGN_SHARED", ROOT.parent / "shared")) / "ovh-api" / "native"
-PAGE = ROOT / "docs" / rights_page.PAGE
+PAGE = ROOT / "docs" / ovh_rights_page.PAGE
 OPERATE, ORDERING, NEVER = (
     json.loads(block) for block in re.findall(r"```json[^\n]*\n(.*?)```", PAGE.read_text(), re.DOTALL)
 )
@@ -179,7 +179,7 @@ def seen(monkeypatch):
 
     async def sent(self, method, where, *rest, **more):
         row = operation(method, where)
-        assert row, f"{method} {where} is called and stands in no row of kinds/rights_operations.py"
+        assert row, f"{method} {where} is called and stands in no row of kinds/rights/operations.py"
         rows.add(row)
         # What the credential may is asked about many actions at once, none of which is thereby needed.
         checks = where.endswith("/authorization/check")
@@ -257,7 +257,7 @@ def test_the_actions_are_those_that_the_simulator_asks_for():
 
 
 def test_the_page_is_what_the_table_says():
-    assert rights_page.page(PAGE.parent) == PAGE.read_text(), "run: sovereign crds --write"
+    assert ovh_rights_page.page(PAGE.parent) == PAGE.read_text(), "run: sovereign crds --write"
     assert tuple(ALLOWED) == actions(feature for feature in Feature if feature not in MONEY)
     assert [entry["action"] for entry in ORDERING["permissions"]["allow"]] == list(actions(MONEY))
 

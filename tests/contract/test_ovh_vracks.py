@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from sovereigncloud.kinds.errors import Conflict, NotFound, Rejected
-from sovereigncloud.kinds.vrack_port import Standing
+from sovereigncloud.ports.errors import Conflict, NotFound, Rejected
+from sovereigncloud.ports.ovh.vrack import Standing
 from sovereigncloud.providers.ovh import Endpoint, Limits, ovh_factory
 from sovereigncloud.sandbox.ovh.seed import BLOCK, ECO, OTHER_VRACK, SERVERS, SPARE, VRACK, add_block, add_server
 from sovereigncloud.sandbox.ovh.server import Simulator

@@ -2,9 +2,9 @@
 
 import pytest
 
-from sovereigncloud.api.reasons import Reason
-from sovereigncloud.kinds.dns_port import Record, Zone
-from sovereigncloud.kinds.errors import Auth, NotFound, Rejected
+from sovereigncloud.api.common.reasons import Reason
+from sovereigncloud.ports.errors import Auth, NotFound, Rejected
+from sovereigncloud.ports.ovh.dns import Record, Zone
 from sovereigncloud.providers.ovh import Endpoint, Limits, ovh_factory
 from sovereigncloud.sandbox.ovh import tamper
 from sovereigncloud.sandbox.ovh.presets import fault

@@ -10,7 +10,7 @@ from tests.contract.live_cloud import FAST, until_quiet, with_an_image
 from tests.unit.opennebula_in_memory import resource
 from tests.unit.placement_scene import FRONT_END, location
 
-from sovereigncloud.kinds.hostedinstance import HostedInstanceController
+from sovereigncloud.kinds.hostedinstance.controller import HostedInstanceController
 from sovereigncloud.sandbox.opennebula.background import BackgroundSandbox
 from sovereigncloud.sandbox.opennebula.install import CloudSpec, HostSpec
 

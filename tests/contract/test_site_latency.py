@@ -13,16 +13,16 @@ from tests.fakes import objects
 from tests.unit.test_examples import DOCUMENTS
 
 from sovereigncloud.api import SovereignCloud
-from sovereigncloud.api.base import Key
-from sovereigncloud.engine.clients import Clients
-from sovereigncloud.engine.distances import Distances
+from sovereigncloud.api.common.base import Key
+from sovereigncloud.engine.cache.store import Store
 from sovereigncloud.engine.settings import Settings
-from sovereigncloud.engine.store import Store
-from sovereigncloud.kinds.errors import Auth, OutsideError, Retry
-from sovereigncloud.kinds.federation_port import Login
-from sovereigncloud.kinds.installer_port import JumpHost
-from sovereigncloud.kinds.sites_port import Address, Entry
-from sovereigncloud.providers.ssh_sites import SshSites
+from sovereigncloud.engine.views.clients import Clients
+from sovereigncloud.engine.views.latency_probes import Distances
+from sovereigncloud.ports.errors import Auth, OutsideError, Retry
+from sovereigncloud.ports.installer.federation import Login
+from sovereigncloud.ports.installer.installation import JumpHost
+from sovereigncloud.ports.latency import Address, Entry
+from sovereigncloud.providers.latency import SshSites
 from sovereigncloud.sandbox.front_end_sshd import FrontEnd, Ways
 from sovereigncloud.sandbox.ovh import tamper
 from sovereigncloud.sandbox.ovh.seed import SERVERS

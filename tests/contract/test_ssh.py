@@ -10,10 +10,10 @@ import asyncssh
 import pytest
 
 from sovereigncloud.core.identity import Mark
-from sovereigncloud.engine.greetings import Greetings
-from sovereigncloud.kinds.day0 import Day0, is_proven, proof_key, script
-from sovereigncloud.kinds.errors import Retry
-from sovereigncloud.kinds.ssh_port import Greeting
+from sovereigncloud.engine.views.host_key_cache import Greetings
+from sovereigncloud.kinds.baremetalserver.reinstall.day0 import Day0, is_proven, proof_key, script
+from sovereigncloud.ports.errors import Retry
+from sovereigncloud.ports.ssh import Greeting
 from sovereigncloud.providers.ssh import HostKeys
 from sovereigncloud.sandbox.ovh import tamper
 from sovereigncloud.sandbox.ovh.seed import SERVERS

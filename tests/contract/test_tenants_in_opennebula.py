@@ -11,14 +11,14 @@ from tests.contract import live_cloud
 from tests.contract.live_cloud import FAST
 from tests.unit.opennebula_in_memory import World, again, resource, run
 
-from sovereigncloud.api.base import Key
-from sovereigncloud.kinds.errors import Auth, Conflict, Quota, Rejected
-from sovereigncloud.kinds.hostedinstance import HostedInstanceController
-from sovereigncloud.kinds.machineimage import MachineImageController
-from sovereigncloud.kinds.securitygroup import SecurityGroupController
-from sovereigncloud.kinds.tenant import TenantController
-from sovereigncloud.kinds.virtualnetwork import VirtualNetworkController
-from sovereigncloud.providers.opennebula.client import open_nebula_factory
+from sovereigncloud.api.common.base import Key
+from sovereigncloud.kinds.hostedinstance.controller import HostedInstanceController
+from sovereigncloud.kinds.machineimage.controller import MachineImageController
+from sovereigncloud.kinds.securitygroup.controller import SecurityGroupController
+from sovereigncloud.kinds.tenant.controller import TenantController
+from sovereigncloud.kinds.virtualnetwork.controller import VirtualNetworkController
+from sovereigncloud.ports.errors import Auth, Conflict, Quota, Rejected
+from sovereigncloud.providers.opennebula.factory import open_nebula_factory
 from sovereigncloud.sandbox.opennebula.background import BackgroundSandbox
 from sovereigncloud.sandbox.opennebula.install import CloudSpec, HostSpec
 

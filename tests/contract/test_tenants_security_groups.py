@@ -16,7 +16,7 @@ from tests.contract.test_tenants_in_opennebula import (
 )
 from tests.unit.opennebula_in_memory import again, resource, run
 
-from sovereigncloud.kinds.securitygroup import SecurityGroupController
+from sovereigncloud.kinds.securitygroup.controller import SecurityGroupController
 
 __all__ = ["clients", "endpoint", "world"]  # fixtures
 GROUPS = SecurityGroupController()

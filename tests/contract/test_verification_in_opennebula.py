@@ -11,10 +11,10 @@ import pytest
 from tests.unit.opennebula_in_memory import mark
 
 from sovereigncloud.api import SovereignCloud
-from sovereigncloud.kinds.errors import Retry
-from sovereigncloud.kinds.sovereigncloud import SovereignCloudController
-from sovereigncloud.kinds.verification_record import NOTE
-from sovereigncloud.providers.opennebula.client import open_nebula_factory
+from sovereigncloud.kinds.sovereigncloud.controller import SovereignCloudController
+from sovereigncloud.kinds.sovereigncloud.verification.records import NOTE
+from sovereigncloud.ports.errors import Retry
+from sovereigncloud.providers.opennebula.factory import open_nebula_factory
 from sovereigncloud.sandbox.opennebula.background import BackgroundSandbox
 from sovereigncloud.sandbox.opennebula.install import CloudSpec, HostSpec
 

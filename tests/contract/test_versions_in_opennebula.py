@@ -5,10 +5,10 @@ import time
 import pytest
 
 from sovereigncloud.core.identity import Mark
-from sovereigncloud.kinds.errors import Conflict, NotFound, Rejected
-from sovereigncloud.kinds.features import Feature, covered, has
-from sovereigncloud.kinds.vm_states import Situation, state_of
-from sovereigncloud.providers.opennebula.client import open_nebula_factory
+from sovereigncloud.ports.errors import Conflict, NotFound, Rejected
+from sovereigncloud.ports.opennebula.features import Feature, covered, has
+from sovereigncloud.ports.opennebula.vm_states import Situation, state_of
+from sovereigncloud.providers.opennebula.factory import open_nebula_factory
 from sovereigncloud.sandbox.opennebula import mischief
 from sovereigncloud.sandbox.opennebula.background import BackgroundSandbox
 from sovereigncloud.sandbox.opennebula.features import SUPPORTED

@@ -8,8 +8,8 @@ import ssl
 import pytest
 
 from sovereigncloud.engine.settings import SettingsError, settings
-from sovereigncloud.kinds.errors import OutsideError
-from sovereigncloud.providers.trust import public_and
+from sovereigncloud.ports.errors import OutsideError
+from sovereigncloud.providers.certificate_trust import public_and
 from sovereigncloud.sandbox.certificates import Authority
 from sovereigncloud.sandbox.opennebula.install import CloudSpec, TlsSpec
 from sovereigncloud.sandbox.opennebula.sandbox import open_sandbox

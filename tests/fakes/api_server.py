@@ -4,9 +4,9 @@ import asyncio
 import copy
 from collections import deque
 
-from sovereigncloud.api.base import FINALIZER
-from sovereigncloud.engine.store import key_of
-from sovereigncloud.kinds.errors import Conflict, MissingSecret, NotFound, Rejected
+from sovereigncloud.api.common.base import FINALIZER
+from sovereigncloud.engine.cache.store import key_of
+from sovereigncloud.ports.errors import Conflict, MissingSecret, NotFound, Rejected
 
 _GONE_AT = "2026-11-24T10:00:00Z"
 

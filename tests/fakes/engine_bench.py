@@ -11,11 +11,11 @@ from tests.fakes.objects import CLOUD, NAMESPACE, key
 from tests.fakes.outside import Account, CloudController, GroupController, MachineController, Outside, ServerController
 from tests.fakes.virtual_time import now, run
 
-from sovereigncloud.engine.clients import Clients
-from sovereigncloud.engine.metrics import Metrics
+from sovereigncloud.engine.loop.queue import Backoff
 from sovereigncloud.engine.runtime import Engine
 from sovereigncloud.engine.settings import Settings
-from sovereigncloud.engine.workqueue import Backoff
+from sovereigncloud.engine.telemetry.metrics import Metrics
+from sovereigncloud.engine.views.clients import Clients
 
 WEB = key("web")
 

@@ -1,6 +1,6 @@
 """Raw objects as the API server tells them, for tests of the engine."""
 
-from sovereigncloud.api.base import API_VERSION, Key
+from sovereigncloud.api.common.base import API_VERSION, Key
 
 NAMESPACE = "prefecture"
 CLOUD = Key("SovereignCloud", NAMESPACE, "paris")

@@ -7,16 +7,16 @@ from dataclasses import dataclass, replace
 from tests.fakes.virtual_time import now
 
 from sovereigncloud.api import BareMetalServer, HostedInstance, SecurityGroup, SovereignCloud
-from sovereigncloud.api.base import DeletionPolicy, Key
+from sovereigncloud.api.common.base import DeletionPolicy, Key
 from sovereigncloud.core.identity import Mark, find, mark_from_opennebula
 from sovereigncloud.core.outcome import DONE, blocked, done, stalled, waiting
 from sovereigncloud.core.plan import Action, Cause, Disruption, Drift, Plan, Step
-from sovereigncloud.kinds.controller import SecretUse, Uses
-from sovereigncloud.kinds.errors import NotFound, Retry
-from sovereigncloud.kinds.opennebula_view import CloudView, Front, Vm
-from sovereigncloud.kinds.ovh_port import AccountView, ServerSummary
-from sovereigncloud.kinds.rights_port import Identity
-from sovereigncloud.providers.limits import Allowance
+from sovereigncloud.kinds.contract.controller import SecretUse, Uses
+from sovereigncloud.ports.errors import NotFound, Retry
+from sovereigncloud.ports.opennebula.views import CloudView, Front, Vm
+from sovereigncloud.ports.ovh.account import AccountView, ServerSummary
+from sovereigncloud.ports.ovh.iam import Identity
+from sovereigncloud.providers.rate_limits import Allowance
 
 PENDING, RUNNING, DONE_STATE = 1, 3, 6
 

@@ -4,11 +4,11 @@ from tests.fakes import objects
 from tests.fakes.engine_bench import Bench
 from tests.fakes.outside import MachineController
 
-from sovereigncloud.api.base import Key
-from sovereigncloud.kinds.admission import ADMISSION_POLICIES
-from sovereigncloud.kinds.controller import OWN_CONDITIONS
-from sovereigncloud.kinds.providerprofile import ProviderProfileController
-from sovereigncloud.kinds.sovereigntypolicy import SovereigntyPolicyController
+from sovereigncloud.api.common.base import Key
+from sovereigncloud.kinds.contract.controller import OWN_CONDITIONS
+from sovereigncloud.kinds.providerprofile.controller import ProviderProfileController
+from sovereigncloud.kinds.sovereigntypolicy.admission import ADMISSION_POLICIES
+from sovereigncloud.kinds.sovereigntypolicy.controller import SovereigntyPolicyController
 from sovereigncloud.sovereignty.evaluation import compliance, evaluate
 from sovereigncloud.sovereignty.facts import Facts, Grade, Part, Place
 

@@ -12,10 +12,10 @@ from urllib.parse import parse_qs, urlsplit
 
 from tests.faults.simulated_time import now
 
-from sovereigncloud.api.base import API_VERSION, GROUP, VERSION
-from sovereigncloud.kinds.errors import Retry
-from sovereigncloud.providers.kubernetes import PLURALS, KubernetesApi, _error
-from sovereigncloud.providers.kubernetes_connection import Connection
+from sovereigncloud.api.common.base import API_VERSION, GROUP, VERSION
+from sovereigncloud.ports.errors import Retry
+from sovereigncloud.providers.kubernetes.api import PLURALS, KubernetesApi, _error
+from sovereigncloud.providers.kubernetes.connection import Connection
 
 KINDS = {plural: kind for kind, plural in PLURALS.items()}
 TOLD_AFTER = 0.01

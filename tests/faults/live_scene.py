@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from tests.faults.scene import Process, Scene
 
-from sovereigncloud.providers.opennebula.client import open_nebula_factory
+from sovereigncloud.providers.opennebula.factory import open_nebula_factory
 from sovereigncloud.providers.opennebula.session import Timeout
 from sovereigncloud.providers.ovh import Endpoint, Limits, ovh_factory
 from sovereigncloud.sandbox.opennebula.install import CloudSpec, HostSpec

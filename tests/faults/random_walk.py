@@ -16,7 +16,7 @@ from tests.faults.instances import CLOUD, IMAGE, NETWORK, ONE, instance
 from tests.faults.scene import Scene
 from tests.faults.simulated_time import run
 
-from sovereigncloud.api.base import PAUSED
+from sovereigncloud.api.common.base import PAUSED
 from sovereigncloud.sandbox.faults import parse_rule
 from sovereigncloud.sandbox.opennebula import mischief
 from sovereigncloud.sandbox.opennebula.lifecycle import State

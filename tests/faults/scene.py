@@ -15,16 +15,16 @@ from tests.faults.api_server import KINDS, ApiServer, Client, secret
 from tests.faults.simulated_time import clock, now, wall
 from tests.faults.wire import Life, Wire, Writes, without_threads
 
-from sovereigncloud.engine.clients import Clients
-from sovereigncloud.engine.metrics import Metrics
+from sovereigncloud.engine.loop.queue import Backoff
 from sovereigncloud.engine.runtime import Engine
 from sovereigncloud.engine.settings import Settings
-from sovereigncloud.engine.workqueue import Backoff
+from sovereigncloud.engine.telemetry.metrics import Metrics
+from sovereigncloud.engine.views.clients import Clients
 from sovereigncloud.kinds import CONTROLLERS
-from sovereigncloud.kinds.errors import Retry
-from sovereigncloud.kinds.ssh_port import Greeting
-from sovereigncloud.providers.installer.job import JobInstaller
-from sovereigncloud.providers.kubernetes import PLURALS
+from sovereigncloud.ports.errors import Retry
+from sovereigncloud.ports.ssh import Greeting
+from sovereigncloud.providers.installer.installation import JobInstaller
+from sovereigncloud.providers.kubernetes.api import PLURALS
 from sovereigncloud.sandbox.installer_player import FEDERATION, cloud_of, federation_of, succeeded
 from sovereigncloud.sandbox.opennebula import federation
 from sovereigncloud.sandbox.opennebula.install import CloudSpec, install, parse_spec, set_endpoint

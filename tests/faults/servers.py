@@ -16,8 +16,8 @@ from tests.faults.verdicts import (
 )
 from tests.integration.hosted_scenes import example, image, instance
 
-from sovereigncloud.api.base import FINALIZER
-from sovereigncloud.providers.kubernetes import PLURALS
+from sovereigncloud.api.common.base import FINALIZER
+from sovereigncloud.providers.kubernetes.api import PLURALS
 from sovereigncloud.sandbox.opennebula import mischief
 from sovereigncloud.sandbox.opennebula.lifecycle import Lcm, State
 from sovereigncloud.sandbox.ovh.seed import BLOCK, OTHER_VRACK, SERVERS, SPARE, VRACK

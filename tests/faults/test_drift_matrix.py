@@ -14,7 +14,7 @@ from tests.faults.drift_rows import FIRST, ROWS, SECRETS, SPEC, Console, objects
 from tests.faults.scene import Scene
 from tests.faults.simulated_time import run
 
-from sovereigncloud.engine import sweep
+from sovereigncloud.engine.loop import sweep
 
 KINDS = ("Tenant", "SovereignCloud", "VirtualNetwork", "MachineImage", "SecurityGroup", "HostedInstance")
 NO_BRAKES = {"brake_objects": 1000, "brake_fraction": 1.0}

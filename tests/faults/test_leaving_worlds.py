@@ -15,9 +15,9 @@ from tests.faults.scene import Scene
 from tests.faults.servers import Hosted
 from tests.faults.simulated_time import run
 
-from sovereigncloud.api.base import FINALIZER, PAUSED
+from sovereigncloud.api.common.base import FINALIZER, PAUSED
 from sovereigncloud.core.identity import OVH_INSTALLATION, OVH_OBJECT
-from sovereigncloud.providers.kubernetes import PLURALS
+from sovereigncloud.providers.kubernetes.api import PLURALS
 from sovereigncloud.sandbox.opennebula import mischief
 from sovereigncloud.sandbox.opennebula.lifecycle import State
 from sovereigncloud.sandbox.opennebula.model import Lock

@@ -6,7 +6,7 @@ from tests.faults.instances import CLOUD, IMAGE, NETWORK, ONE, instance
 from tests.faults.scene import Scene
 from tests.faults.simulated_time import run
 
-from sovereigncloud.engine import sweep
+from sovereigncloud.engine.loop import sweep
 from sovereigncloud.sandbox.opennebula.methods import serve
 
 VAULT = 'NAME="vault" TYPE="BACKUP_DS" DS_MAD="rsync" TM_MAD="-" RSYNC_HOST="backup.example.org" RSYNC_USER="oneadmin"'

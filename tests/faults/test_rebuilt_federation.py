@@ -9,7 +9,7 @@ from tests.faults.scene import Scene
 from tests.faults.servers import Hosted
 from tests.faults.simulated_time import run
 
-from sovereigncloud.api.base import FINALIZER
+from sovereigncloud.api.common.base import FINALIZER
 from sovereigncloud.sandbox.opennebula import loss
 from sovereigncloud.sandbox.stage import is_ready
 

@@ -6,8 +6,8 @@ from tests.faults.courses import Course
 from tests.faults.instances import CLOUD, ONE
 from tests.faults.verdicts import left, made_twice
 
-from sovereigncloud.api.base import FINALIZER
-from sovereigncloud.providers.kubernetes import PLURALS
+from sovereigncloud.api.common.base import FINALIZER
+from sovereigncloud.providers.kubernetes.api import PLURALS
 from sovereigncloud.sandbox.opennebula.lifecycle import State
 
 

@@ -20,13 +20,13 @@ from multidict import CIMultiDict, MultiDict
 from requests.adapters import BaseAdapter
 from urllib3.exceptions import MaxRetryError, NewConnectionError
 
-from sovereigncloud.providers.limits import Budget, CircuitBreaker, TokenBucket
 from sovereigncloud.providers.opennebula import session as one_session
 from sovereigncloud.providers.opennebula import transport as one_transport
-from sovereigncloud.providers.opennebula.frontend import FrontEnd
+from sovereigncloud.providers.opennebula.client import FrontEnd
 from sovereigncloud.providers.ovh import transport as ovh_transport
 from sovereigncloud.providers.ovh.account import Account, credentials
 from sovereigncloud.providers.ovh.client import ClientPool, Endpoint
+from sovereigncloud.providers.rate_limits import Budget, CircuitBreaker, TokenBucket
 from sovereigncloud.sandbox.faults import Canned, Kind
 from sovereigncloud.sandbox.opennebula.methods import METHODS, serve
 from sovereigncloud.sandbox.opennebula.sandbox import CALL

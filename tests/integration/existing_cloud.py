@@ -3,10 +3,10 @@
 import pyone
 
 from sovereigncloud.api import KINDS
-from sovereigncloud.api.base import API_VERSION, FINALIZER, GROUP
-from sovereigncloud.engine.holdings import told
-from sovereigncloud.engine.store import key_of
-from sovereigncloud.providers.kubernetes import HOLDINGS_CONFIG_MAP
+from sovereigncloud.api.common.base import API_VERSION, FINALIZER, GROUP
+from sovereigncloud.engine.cache.finalizer_inventory import told
+from sovereigncloud.engine.cache.store import key_of
+from sovereigncloud.providers.kubernetes.api import HOLDINGS_CONFIG_MAP
 from sovereigncloud.sandbox.onlooker import Onlooker
 from sovereigncloud.sandbox.stage import SYSTEM, condition
 

@@ -2,7 +2,7 @@
 
 from tests.integration.scene import Scene, is_paused, says
 
-from sovereigncloud.api.base import API_VERSION
+from sovereigncloud.api.common.base import API_VERSION
 from sovereigncloud.sandbox.stage import is_ready
 
 _NOBODY = {"namespaceSelector": {"matchLabels": {"sovereignty-scenes": "nobody"}}}

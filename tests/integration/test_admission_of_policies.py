@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from sovereigncloud.api import SovereigntyPolicy
-from sovereigncloud.api.crd import manifests
-from sovereigncloud.kinds.admission import ADMISSION_POLICIES, bindings_of, name_of
+from sovereigncloud.api.schema.crd import manifests
+from sovereigncloud.kinds.sovereigntypolicy.admission import ADMISSION_POLICIES, bindings_of, name_of
 
 CHART = Path(__file__).parents[2] / "charts" / "sovereign-cloud-operator"
 TEMPLATES = [f"--show-only=templates/policies/borders-{what}.yaml" for what in ("instances", "images", "namespaces")]

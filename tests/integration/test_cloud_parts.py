@@ -2,7 +2,7 @@
 
 from tests.integration.existing_cloud import next_address
 
-from sovereigncloud.api.base import FINALIZER
+from sovereigncloud.api.common.base import FINALIZER
 
 SETTINGS = {"sweep_interval": "1", "settle_interval": "0.3"}
 

@@ -10,7 +10,7 @@ import yaml
 from typer.testing import CliRunner
 
 from sovereigncloud.api import KINDS
-from sovereigncloud.api.crd import resource_schema
+from sovereigncloud.api.schema.crd import resource_schema
 from sovereigncloud.cli import app
 
 REPOSITORY = Path(__file__).parents[2]

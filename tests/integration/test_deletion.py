@@ -19,9 +19,9 @@ from tests.integration.hosted_scenes import (
     paris,
 )
 
-from sovereigncloud.api.base import API_VERSION
-from sovereigncloud.kinds.composition import CLOUD_LABEL
-from sovereigncloud.providers.kubernetes_rights import RBAC
+from sovereigncloud.api.common.base import API_VERSION
+from sovereigncloud.kinds.sovereigncloud.composition import CLOUD_LABEL
+from sovereigncloud.providers.kubernetes.rbac import RBAC
 from sovereigncloud.sandbox.stage import SYSTEM, is_ready
 
 KINDS = "scloud,bms,onevnet,mimg,hinst,secgroup,tnt,fzone"

@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 from tests.integration.existing_cloud import KEY
 
-from sovereigncloud.api.base import FINALIZER
+from sovereigncloud.api.common.base import FINALIZER
 from sovereigncloud.sandbox.stage import condition, is_ready
 
 SETTINGS = {"sweep_interval": "1", "settle_interval": "0.3"}

@@ -30,7 +30,7 @@ from tests.integration.status_scenes import (
 )
 
 from sovereigncloud.api import KINDS
-from sovereigncloud.kinds.admission import INSTANCES
+from sovereigncloud.kinds.sovereigntypolicy.admission import INSTANCES
 from sovereigncloud.sandbox.argocd import MANIFESTS
 from sovereigncloud.sandbox.stage import condition
 

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from sovereigncloud.api.base import FINALIZER
-from sovereigncloud.api.crd import manifests
-from sovereigncloud.engine.events import EventPoster
-from sovereigncloud.engine.lease import Lease
-from sovereigncloud.engine.store import Store
-from sovereigncloud.kinds.errors import Auth, Conflict, MissingSecret, NotFound, Rejected, Retry
-from sovereigncloud.providers.kubernetes import KubernetesApi
-from sovereigncloud.providers.kubernetes_connection import Connection
+from sovereigncloud.api.common.base import FINALIZER
+from sovereigncloud.api.schema.crd import manifests
+from sovereigncloud.engine.cache.store import Store
+from sovereigncloud.engine.leadership import Lease
+from sovereigncloud.engine.telemetry.events import EventPoster
+from sovereigncloud.ports.errors import Auth, Conflict, MissingSecret, NotFound, Rejected, Retry
+from sovereigncloud.providers.kubernetes.api import KubernetesApi
+from sovereigncloud.providers.kubernetes.connection import Connection
 
 NAMESPACE = "one-writer"
 CRDS = Path(__file__).parents[2] / "crds"

@@ -6,7 +6,7 @@ import pyone
 import pytest
 from tests.integration.hosted_scenes import PASSWORD, account, adopted, build_by_hand
 
-from sovereigncloud.api.base import API_VERSION
+from sovereigncloud.api.common.base import API_VERSION
 from sovereigncloud.sandbox.stage import condition
 
 CLOUD = ("SovereignCloud", "ovh-adopted")

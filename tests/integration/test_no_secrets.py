@@ -24,7 +24,7 @@ from tests.integration.hosted_scenes import (
 )
 from tests.leaks import leaks, secrets_of
 
-from sovereigncloud.api.base import API_VERSION
+from sovereigncloud.api.common.base import API_VERSION
 from sovereigncloud.sandbox.stage import SYSTEM, condition
 
 NOT_TO_BE_READ = {"secrets", "componentstatuses"}

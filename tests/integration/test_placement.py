@@ -5,7 +5,7 @@ import pytest
 from tests.integration.existing_cloud import ExistingCloud
 from tests.integration.hosted_scenes import PASSWORD, account, adopted, build_by_hand
 
-from sovereigncloud.api.base import API_VERSION
+from sovereigncloud.api.common.base import API_VERSION
 from sovereigncloud.sandbox.stage import condition
 
 SWEEP = 3.0  # conftest.QUICK

@@ -5,8 +5,8 @@ import json
 import pytest
 from tests.integration.existing_cloud import ExistingCloud
 
-from sovereigncloud.api.base import API_VERSION
-from sovereigncloud.kinds.admission import ADMISSION_POLICIES, IMAGES, INSTANCES, NAMESPACES
+from sovereigncloud.api.common.base import API_VERSION
+from sovereigncloud.kinds.sovereigntypolicy.admission import ADMISSION_POLICIES, IMAGES, INSTANCES, NAMESPACES
 from sovereigncloud.sandbox.stage import condition, is_ready
 
 SETTINGS = {"sweep_interval": "1", "settle_interval": "0.3"}

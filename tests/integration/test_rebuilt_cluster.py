@@ -18,7 +18,7 @@ from tests.integration.hosted_scenes import (
     paris,
 )
 
-from sovereigncloud.api.base import API_VERSION
+from sovereigncloud.api.common.base import API_VERSION
 from sovereigncloud.sandbox.stage import SYSTEM, condition, is_ready
 
 OBJECTS = 15

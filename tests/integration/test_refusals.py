@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sovereigncloud.api.base import API_VERSION
+from sovereigncloud.api.common.base import API_VERSION
 
 GOLDEN = Path(__file__).parent / "golden" / "refusals.yaml"
 CRDS = Path(__file__).parents[2] / "crds"

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from tests.integration.hosted_scenes import FRONT, NODE, SYSTEM, account, hosted, server_named
 
-from sovereigncloud.kinds.day0 import is_proven
+from sovereigncloud.kinds.baremetalserver.reinstall.day0 import is_proven
 
 REINSTALL = "/dedicated/server/{serviceName}/reinstall"
 NAME = "ovh-rbx-one-2"

@@ -3,7 +3,7 @@
 import pyone
 import pytest
 
-from sovereigncloud.api.base import API_VERSION
+from sovereigncloud.api.common.base import API_VERSION
 from sovereigncloud.sandbox.stage import SYSTEM, condition
 
 SETTINGS = {"sweep_interval": "1", "settle_interval": "0.3"}

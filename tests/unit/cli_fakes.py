@@ -7,20 +7,20 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from sovereigncloud.api.base import Key
-from sovereigncloud.commands.doors import Cluster, Doors, NoClusterError
+from sovereigncloud.api.common.base import Key
+from sovereigncloud.commands.shared.connections import Cluster, Doors, NoClusterError
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.engine.settings import Settings
 from sovereigncloud.kinds import CONTROLLERS
-from sovereigncloud.kinds.cloud_parts_port import Marketplace
-from sovereigncloud.kinds.errors import Auth, MissingSecret, NotFound
-from sovereigncloud.kinds.installer_port import InstallState
-from sovereigncloud.kinds.login_port import Login
-from sovereigncloud.kinds.opennebula_view import CloudView, Datastore, Disk, Front, Host, Image, Network, Nic, Vm
-from sovereigncloud.kinds.ovh_port import AccountView, Interface, IpBlock, Server, ServerSummary, VrackView
-from sovereigncloud.kinds.particulars_port import Particulars
-from sovereigncloud.kinds.reinstall_port import DiskGroup, InstallationTemplate, TemplateInput
-from sovereigncloud.kinds.rights_port import Identity
+from sovereigncloud.ports.errors import Auth, MissingSecret, NotFound
+from sovereigncloud.ports.installer.installation import InstallState
+from sovereigncloud.ports.opennebula.details import Particulars
+from sovereigncloud.ports.opennebula.infrastructure import Marketplace
+from sovereigncloud.ports.opennebula.login import Login
+from sovereigncloud.ports.opennebula.views import CloudView, Datastore, Disk, Front, Host, Image, Network, Nic, Vm
+from sovereigncloud.ports.ovh.account import AccountView, Interface, IpBlock, Server, ServerSummary, VrackView
+from sovereigncloud.ports.ovh.iam import Identity
+from sovereigncloud.ports.ovh.reinstall import DiskGroup, InstallationTemplate, TemplateInput
 
 NOON = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
 INSTALLATION = "inst-1"

@@ -13,17 +13,16 @@ from tests.unit.parts_fakes import Parts
 from tests.unit.shop_fakes import FakeShop
 
 from sovereigncloud.api import BareMetalServer, HostedInstance, SovereignCloud, VirtualNetwork
+from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.providerprofile import ProviderProfile
-from sovereigncloud.api.reasons import Reason
 from sovereigncloud.core.identity import Mark, mark_from_opennebula
 from sovereigncloud.core.outcome import Phase, approval
 from sovereigncloud.core.plan import Action
-from sovereigncloud.kinds.day0 import proof
-from sovereigncloud.kinds.dns_port import Record, Zone
-from sovereigncloud.kinds.errors import AlreadyRunning, Conflict, MissingSecret, NotFound, Rejected, Retry
-from sovereigncloud.kinds.installer_port import InstallState
-from sovereigncloud.kinds.opennebula_view import CloudView, Front, Host
-from sovereigncloud.kinds.ovh_port import (
+from sovereigncloud.kinds.baremetalserver.reinstall.day0 import proof
+from sovereigncloud.ports.errors import AlreadyRunning, Conflict, MissingSecret, NotFound, Rejected, Retry
+from sovereigncloud.ports.installer.installation import InstallState
+from sovereigncloud.ports.opennebula.views import CloudView, Front, Host
+from sovereigncloud.ports.ovh.account import (
     AccountView,
     InstallStep,
     Interface,
@@ -33,9 +32,10 @@ from sovereigncloud.kinds.ovh_port import (
     Task,
     VrackView,
 )
-from sovereigncloud.kinds.reinstall_port import DiskGroup, InstallationTemplate, TemplateInput
-from sovereigncloud.kinds.ssh_port import Greeting
-from sovereigncloud.kinds.vrack_port import Eligibility, Standing
+from sovereigncloud.ports.ovh.dns import Record, Zone
+from sovereigncloud.ports.ovh.reinstall import DiskGroup, InstallationTemplate, TemplateInput
+from sovereigncloud.ports.ovh.vrack import Eligibility, Standing
+from sovereigncloud.ports.ssh import Greeting
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 INSTALLATION = "prod"
@@ -745,13 +745,13 @@ def greeting_of(server):
 
 
 def _key(raw_key):
-    from sovereigncloud.api.base import Key  # noqa: PLC0415
+    from sovereigncloud.api.common.base import Key  # noqa: PLC0415
 
     return Key(*raw_key)
 
 
 def _uses(resource):
-    from sovereigncloud.kinds.baremetalserver import BareMetalServerController  # noqa: PLC0415
+    from sovereigncloud.kinds.baremetalserver.controller import BareMetalServerController  # noqa: PLC0415
 
     if isinstance(resource, BareMetalServer):
         return BareMetalServerController().uses(resource).objects

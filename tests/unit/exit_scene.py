@@ -7,12 +7,12 @@ from typing import Any
 
 from tests.unit.opennebula_in_memory import NOW, OpenNebula, World, host, image, mark, network, resource, run, vm
 
-from sovereigncloud.api.base import Key
+from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.exitplan import ExitPlan
 from sovereigncloud.api.instancemigration import InstanceMigration
 from sovereigncloud.core.plan import Plan
-from sovereigncloud.kinds.exitplan import ExitPlanController
-from sovereigncloud.kinds.opennebula_view import Datastore
+from sovereigncloud.kinds.exitplan.controller import ExitPlanController
+from sovereigncloud.ports.opennebula.views import Datastore
 
 CONTROLLER = ExitPlanController()
 RBX, PARIS = Key("SovereignCloud", "team", "rbx"), Key("SovereignCloud", "team", "paris")

@@ -8,17 +8,17 @@ from typing import Any
 
 from tests.unit.opennebula_in_memory import NOW, OpenNebula, World, mark, resource, run
 
-from sovereigncloud.api.base import Key
+from sovereigncloud.api.common.base import Key
 from sovereigncloud.core.identity import mark_from_opennebula
 from sovereigncloud.core.outcome import Outcome, Phase
 from sovereigncloud.core.plan import Plan
-from sovereigncloud.engine.federation import federation_of
-from sovereigncloud.kinds.errors import Auth, Conflict, NotFound, Rejected, Retry
-from sovereigncloud.kinds.federatedzone import FederatedZoneController
-from sovereigncloud.kinds.federation_port import Change, FederationChange
-from sovereigncloud.kinds.installer_port import InstallState
-from sovereigncloud.kinds.opennebula_view import CloudView
-from sovereigncloud.kinds.zone_port import (
+from sovereigncloud.engine.views.federation import federation_of
+from sovereigncloud.kinds.federatedzone.controller import FederatedZoneController
+from sovereigncloud.ports.errors import Auth, Conflict, NotFound, Rejected, Retry
+from sovereigncloud.ports.installer.federation import Change, FederationChange
+from sovereigncloud.ports.installer.installation import InstallState
+from sovereigncloud.ports.opennebula.views import CloudView
+from sovereigncloud.ports.opennebula.zones import (
     Federation,
     FederationView,
     Mode,

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from sovereigncloud.kinds.federation_port import Change, FederationChange, Login
-from sovereigncloud.kinds.installer_port import Installation, InstallTarget, JumpHost, Reach, VirtualAddress
+from sovereigncloud.ports.installer.federation import Change, FederationChange, Login
+from sovereigncloud.ports.installer.installation import Installation, InstallTarget, JumpHost, Reach, VirtualAddress
 
 ED25519 = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOshSFOnTEAaOhM5ct5FYU+EI6q3+0OrkpRHpFrN5MMX"
 BOTH, FRONT, NODE = ("Frontend", "Node"), ("Frontend",), ("Node",)

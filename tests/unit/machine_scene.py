@@ -10,7 +10,7 @@ from tests.unit.opennebula_in_memory import OpenNebula, World, image, mark, netw
 
 from sovereigncloud.core.outcome import Phase
 from sovereigncloud.core.plan import Plan
-from sovereigncloud.kinds.hostedinstance import HostedInstanceController
+from sovereigncloud.kinds.hostedinstance.controller import HostedInstanceController
 
 CONTROLLER = HostedInstanceController()
 SPEC: dict[str, Any] = {

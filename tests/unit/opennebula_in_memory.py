@@ -13,7 +13,7 @@ from tests.unit.parts_fakes import Parts
 from tests.unit.storage_in_memory import Storage
 from tests.unit.tenancies_in_memory import People
 
-from sovereigncloud.api.base import Key
+from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.federatedzone import FederatedZone
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.api.instancemigration import InstanceMigration
@@ -25,14 +25,19 @@ from sovereigncloud.api.virtualnetwork import VirtualNetwork
 from sovereigncloud.core.identity import Mark, mark_from_opennebula
 from sovereigncloud.core.outcome import DONE, Outcome, Phase
 from sovereigncloud.core.plan import Plan
-from sovereigncloud.kinds.addressing import contains, index_of, overlap
-from sovereigncloud.kinds.cloud_parts_port import Marketplace
-from sovereigncloud.kinds.errors import Auth, Conflict, MissingSecret, NotFound, Quota, Rejected, Retry
-from sovereigncloud.kinds.exit_facts import InstanceFacts, facts_of
-from sovereigncloud.kinds.login_port import Login
-from sovereigncloud.kinds.network_leases import address_of
-from sovereigncloud.kinds.network_port import Lease
-from sovereigncloud.kinds.opennebula_view import (
+from sovereigncloud.kinds.contract.reservations import Promise
+from sovereigncloud.kinds.contract.tenancy import Tenancies, Tenancy, tenancies
+from sovereigncloud.kinds.exit_readiness.facts import InstanceFacts, facts_of
+from sovereigncloud.kinds.planning.addressing import contains, index_of, overlap
+from sovereigncloud.kinds.tenant.observation import clouds_of
+from sovereigncloud.kinds.virtualnetwork.leases import address_of
+from sovereigncloud.ports.errors import Auth, Conflict, MissingSecret, NotFound, Quota, Rejected, Retry
+from sovereigncloud.ports.opennebula.details import Particulars
+from sovereigncloud.ports.opennebula.infrastructure import Marketplace
+from sovereigncloud.ports.opennebula.login import Login
+from sovereigncloud.ports.opennebula.networks import Lease
+from sovereigncloud.ports.opennebula.security_groups import SecurityGroup, SecurityRule
+from sovereigncloud.ports.opennebula.views import (
     AddressRange,
     CloudView,
     Cluster,
@@ -50,12 +55,7 @@ from sovereigncloud.kinds.opennebula_view import (
     Vm,
     clusters_by_host,
 )
-from sovereigncloud.kinds.particulars_port import Particulars
-from sovereigncloud.kinds.promises import Promise
-from sovereigncloud.kinds.security_port import SecurityGroup, SecurityRule
-from sovereigncloud.kinds.tenancies import Tenancies, Tenancy, tenancies
-from sovereigncloud.kinds.tenant_observation import clouds_of
-from sovereigncloud.kinds.vm_group_port import VmGroup
+from sovereigncloud.ports.opennebula.vm_groups import VmGroup
 from sovereigncloud.sovereignty.rules import Rules
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)

@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from sovereigncloud.core.identity import mark_from_opennebula
-from sovereigncloud.kinds.cloud_parts_port import Marketplace
-from sovereigncloud.kinds.errors import Conflict, NotFound, Rejected, Retry
-from sovereigncloud.kinds.opennebula_view import Cluster, Datastore
+from sovereigncloud.ports.errors import Conflict, NotFound, Rejected, Retry
+from sovereigncloud.ports.opennebula.infrastructure import Marketplace
+from sovereigncloud.ports.opennebula.views import Cluster, Datastore
 
 _MARK = {"SOVEREIGNCLOUD_INSTALLATION", "SOVEREIGNCLOUD_OBJECT", "SOVEREIGNCLOUD_UID"}
 _TYPES = {"IMAGE_DS": 0, "SYSTEM_DS": 1, "FILE_DS": 2, "BACKUP_DS": 3}

@@ -9,9 +9,9 @@ from typing import Any
 from tests.unit.machine_scene import cloud
 from tests.unit.opennebula_in_memory import OpenNebula, World, host
 
-from sovereigncloud.api.base import Key
+from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.sovereigntypolicy import OnViolation
-from sovereigncloud.kinds.opennebula_view import Datastore
+from sovereigncloud.ports.opennebula.views import Datastore
 from sovereigncloud.sovereignty.countries import expanded
 from sovereigncloud.sovereignty.facts import Part
 from sovereigncloud.sovereignty.rules import Rules

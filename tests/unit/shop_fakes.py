@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
-from sovereigncloud.kinds.errors import Conflict, NotFound
-from sovereigncloud.kinds.ordering_port import (
+from sovereigncloud.ports.errors import Conflict, NotFound
+from sovereigncloud.ports.ovh.orders import (
     Bill,
     Cart,
     Catalogue,

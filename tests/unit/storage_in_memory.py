@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from sovereigncloud.kinds.errors import Conflict, Rejected
-from sovereigncloud.kinds.opennebula_view import Disk, Image, Template
-from sovereigncloud.kinds.storage_port import ScheduledAction, TemplateDisk, VmSnapshot
+from sovereigncloud.ports.errors import Conflict, Rejected
+from sovereigncloud.ports.opennebula.storage import ScheduledAction, TemplateDisk, VmSnapshot
+from sovereigncloud.ports.opennebula.views import Disk, Image, Template
 
 RUNNING, POWEROFF = (3, 3), (8, 0)
 USED_PERSISTENT, READY, LOCKED = 8, 1, 4

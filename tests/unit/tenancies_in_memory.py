@@ -7,8 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 from sovereigncloud.core.identity import Mark, mark_from_opennebula
-from sovereigncloud.kinds.errors import Conflict, NotFound, Rejected
-from sovereigncloud.kinds.tenancy_port import Group, Limit, QuotaKey, TenancyView, User, Vdc
+from sovereigncloud.ports.errors import Conflict, NotFound, Rejected
+from sovereigncloud.ports.opennebula.tenancy import Group, Limit, QuotaKey, TenancyView, User, Vdc
 
 _MARK_KEYS = {"SOVEREIGNCLOUD_INSTALLATION", "SOVEREIGNCLOUD_OBJECT", "SOVEREIGNCLOUD_UID"}
 

@@ -1,9 +1,9 @@
 import pytest
 
-from sovereigncloud.api.base import Key
-from sovereigncloud.engine.audit import Audit
-from sovereigncloud.engine.store import Store
-from sovereigncloud.kinds.errors import NotFound
+from sovereigncloud.api.common.base import Key
+from sovereigncloud.engine.cache.store import Store
+from sovereigncloud.engine.cache.watch_audit import Audit
+from sovereigncloud.ports.errors import NotFound
 
 KIND = "HostedInstance"
 

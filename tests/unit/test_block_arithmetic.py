@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sovereigncloud.kinds.addressing import (
+from sovereigncloud.kinds.planning.addressing import (
     check_ranges,
     contains,
     ends,
@@ -16,7 +16,7 @@ from sovereigncloud.kinds.addressing import (
     parse_block,
     parse_range,
 )
-from sovereigncloud.kinds.opennebula_view import AddressRange
+from sovereigncloud.ports.opennebula.views import AddressRange
 
 
 @pytest.mark.parametrize(

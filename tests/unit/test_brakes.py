@@ -1,6 +1,6 @@
 import pytest
 
-from sovereigncloud.core.brakes import Limits, judge
+from sovereigncloud.core.change_limits import Limits, judge
 
 LIMITS = Limits()
 

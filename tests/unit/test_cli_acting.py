@@ -7,14 +7,14 @@ from tests.unit.cli_fakes import CLOUD_SPEC, CLOUD_STATUS, INSTANCE_SPEC, Outsid
 from tests.unit.cli_scene import drifted, in_sync, progressing, stalled
 from typer.testing import CliRunner
 
-from sovereigncloud.api.base import PAUSED, RECONCILE_REQUESTED_AT, Key
+from sovereigncloud.api.common.base import PAUSED, RECONCILE_REQUESTED_AT, Key
 from sovereigncloud.cli import app
-from sovereigncloud.commands.drift_report import drift_report
-from sovereigncloud.commands.durations import seconds
-from sovereigncloud.commands.errors import CommandError
-from sovereigncloud.commands.landscape import Landscape
-from sovereigncloud.commands.log_lines import about
-from sovereigncloud.commands.pausing import owners
+from sovereigncloud.commands.drift.report import drift_report
+from sovereigncloud.commands.lifecycle.pause_ownership import owners
+from sovereigncloud.commands.logs.lines import about
+from sovereigncloud.commands.shared.errors import CommandError
+from sovereigncloud.commands.shared.formatting import seconds
+from sovereigncloud.commands.shared.resource_graph import Landscape
 from sovereigncloud.kinds import CONTROLLERS
 
 WEB = Key("HostedInstance", "team", "web")

@@ -17,10 +17,10 @@ from tests.unit.cli_fakes import (
 from typer.testing import CliRunner
 
 from sovereigncloud.cli import app
-from sovereigncloud.commands.doors import Cluster
-from sovereigncloud.commands.errors import CommandError
-from sovereigncloud.commands.following import follow
-from sovereigncloud.kinds.errors import Auth
+from sovereigncloud.commands.shared.connections import Cluster
+from sovereigncloud.commands.shared.errors import CommandError
+from sovereigncloud.commands.tree.cluster_watch import follow
+from sovereigncloud.ports.errors import Auth
 
 ASKING = (
     ["tree"], ["drift"], ["plan"], ["map", "-o", "json"], ["pause", "web"], ["resume", "web"], ["reconcile", "web"],

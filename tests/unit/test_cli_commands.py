@@ -10,8 +10,9 @@ from typer.testing import CliRunner
 
 from sovereigncloud import __version__, cli
 from sovereigncloud.cli import app
-from sovereigncloud.commands import doors, version
+from sovereigncloud.commands import version
 from sovereigncloud.commands.catalogue import COMMANDS, command
+from sovereigncloud.commands.shared import connections
 
 HEAVY = {"kopf", "kubernetes", "aiohttp", "pyone", "ovh", "pydantic", "yaml", "rich"}
 
@@ -146,7 +147,7 @@ def test_a_wrong_setting_is_named(monkeypatch):
     assert result.stderr.startswith("error: SOVEREIGN_WORKERS: ")
     assert result.stderr.count("\n") == 1
     with pytest.raises(Exception, match="SOVEREIGN_WORKERS"):
-        doors.settings_or_error()
+        connections.settings_or_error()
 
 
 def test_an_unexpected_error_tells_its_type_only_and_debug_its_traceback(monkeypatch):

@@ -5,8 +5,8 @@ from tests.unit.cli_fakes import CLOUD_SPEC, CLOUD_STATUS, INSTANCE_SPEC, INSTAN
 from typer.testing import CliRunner
 
 from sovereigncloud.cli import app
-from sovereigncloud.commands.kind_names import kind_of, parse, short_name
-from sovereigncloud.commands.terminal import age
+from sovereigncloud.commands.shared.kind_names import kind_of, parse, short_name
+from sovereigncloud.commands.shared.terminal import age
 
 SECRETS = {("team", "one"): {"username": "oneadmin", "password": "hunter2"}}
 EARLIER = "2026-07-01T11:20:00Z"

@@ -7,11 +7,11 @@ from tests.unit.cli_fakes import CLOUD_SPEC, CLOUD_STATUS, Outside, body
 from typer.testing import CliRunner
 
 from sovereigncloud.cli import app
-from sovereigncloud.kinds.errors import Auth, Retry
-from sovereigncloud.kinds.login_port import Login
-from sovereigncloud.kinds.rights import actions
-from sovereigncloud.kinds.rights_operations import Feature
-from sovereigncloud.kinds.rights_port import AccessRule
+from sovereigncloud.kinds.rights.operations import Feature
+from sovereigncloud.kinds.rights.policy import actions
+from sovereigncloud.ports.errors import Auth, Retry
+from sovereigncloud.ports.opennebula.login import Login
+from sovereigncloud.ports.ovh.iam import AccessRule
 
 SECRETS = {
     ("team", "one"): {"username": "oneadmin", "password": "s3cret-one"},

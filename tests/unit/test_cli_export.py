@@ -12,14 +12,14 @@ from typer.testing import CliRunner
 
 from sovereigncloud.api import BareMetalServer, SovereignCloud
 from sovereigncloud.cli import app
-from sovereigncloud.commands.export_filter import Wanted
-from sovereigncloud.commands.export_names import object_name
-from sovereigncloud.commands.exporting import Names, as_yaml, exported
-from sovereigncloud.commands.exporting_cloud import declared, with_zone
-from sovereigncloud.commands.found import Found
+from sovereigncloud.commands.export.cloud import declared, with_zone
+from sovereigncloud.commands.export.live_inventory import Found
+from sovereigncloud.commands.export.manifests import Names, as_yaml, exported
+from sovereigncloud.commands.export.names import object_name
+from sovereigncloud.commands.export.selection import Wanted
 from sovereigncloud.kinds import CONTROLLERS
-from sovereigncloud.kinds.opennebula_view import AddressRange, CloudView, Disk, Host, Network, Nic
-from sovereigncloud.kinds.ovh_port import AccountView, Server, ServerSummary, VrackView
+from sovereigncloud.ports.opennebula.views import AddressRange, CloudView, Disk, Host, Network, Nic
+from sovereigncloud.ports.ovh.account import AccountView, Server, ServerSummary, VrackView
 
 URL = "http://192.0.2.10:2633/RPC2"
 BLOCK = "57.131.167.176/28"

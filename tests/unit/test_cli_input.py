@@ -8,8 +8,8 @@ from tests.unit.cli_fakes import Outside
 from typer.testing import CliRunner
 
 from sovereigncloud.cli import app
-from sovereigncloud.commands.manifests import read
-from sovereigncloud.commands.strictness import MODELS, server_rules
+from sovereigncloud.commands.plan.manifest_validation import MODELS, server_rules
+from sovereigncloud.commands.plan.manifests import read
 
 HEAD = "apiVersion: sovereigncloud.io/v1alpha1\n"
 GOOD_SPEC = "source: {image: ubuntu}, vcpu: 2, memory: 4Gi"

@@ -15,11 +15,11 @@ from tests.unit.cli_scene import cloud, in_sync, scene
 from typer.testing import CliRunner
 
 from sovereigncloud.cli import app
-from sovereigncloud.commands.borders import city_of, country_of
-from sovereigncloud.commands.landscape import Landscape
-from sovereigncloud.commands.map_layout import cut, lay_out, wrapped
-from sovereigncloud.commands.map_model import the_map
-from sovereigncloud.commands.map_svg import as_html, as_svg, needing_a_look
+from sovereigncloud.commands.map.countries import city_of, country_of
+from sovereigncloud.commands.map.layout import cut, lay_out, wrapped
+from sovereigncloud.commands.map.model import the_map
+from sovereigncloud.commands.map.svg import as_html, as_svg, needing_a_look
+from sovereigncloud.commands.shared.resource_graph import Landscape
 from sovereigncloud.kinds import CONTROLLERS
 
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)

@@ -2,9 +2,9 @@
 
 import pytest
 
-from sovereigncloud.api.base import Key
-from sovereigncloud.commands.errors import CommandError
-from sovereigncloud.commands.object_names import Named, chosen, named
+from sovereigncloud.api.common.base import Key
+from sovereigncloud.commands.shared.errors import CommandError
+from sovereigncloud.commands.shared.object_names import Named, chosen, named
 
 INSTANCE, NETWORK, CLOUD = "HostedInstance", "VirtualNetwork", "SovereignCloud"
 THERE = [

@@ -19,7 +19,7 @@ from tests.unit.cli_fakes import (
 from typer.testing import CliRunner
 
 from sovereigncloud.cli import app
-from sovereigncloud.kinds.errors import Auth, Retry
+from sovereigncloud.ports.errors import Auth, Retry
 
 PASSWORD = "hunter2-never-shown"
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"

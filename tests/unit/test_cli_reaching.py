@@ -7,11 +7,11 @@ import pytest
 from tests.unit.cli_fakes import CLOUD_SPEC, CLOUD_STATUS, INSTANCE_SPEC, Outside, body, ready
 from typer.testing import CliRunner
 
-from sovereigncloud.api.base import Key
+from sovereigncloud.api.common.base import Key
 from sovereigncloud.cli import app
-from sovereigncloud.commands.errors import CommandError
-from sovereigncloud.commands.landscape import Landscape
-from sovereigncloud.commands.reaching import Login, addresses, sunstone, ways
+from sovereigncloud.commands.access.methods import Login, addresses, sunstone, ways
+from sovereigncloud.commands.shared.errors import CommandError
+from sovereigncloud.commands.shared.resource_graph import Landscape
 from sovereigncloud.kinds import CONTROLLERS
 
 PLACE = {"placement": {"cloud": "team/paris", "host": "one-1"}}

@@ -6,8 +6,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from sovereigncloud.api.base import Key
-from sovereigncloud.engine.reading import (
+from sovereigncloud.api.common.base import Key
+from sovereigncloud.engine.loop.read_only_context import (
     INNER_READS,
     INSTALLER_READS,
     KUBERNETES_READS,
@@ -17,23 +17,23 @@ from sovereigncloud.engine.reading import (
     WriteRefusedError,
     only_reads,
 )
-from sovereigncloud.kinds.cloud_parts_port import Parts
-from sovereigncloud.kinds.dns_port import Zones
-from sovereigncloud.kinds.errors import Auth, Rejected
-from sovereigncloud.kinds.installer_port import Installer
-from sovereigncloud.kinds.inventory_port import Inventory
-from sovereigncloud.kinds.kubernetes_port import Kubernetes
-from sovereigncloud.kinds.migration_port import Moves
-from sovereigncloud.kinds.opennebula_port import OpenNebula
-from sovereigncloud.kinds.ordering_port import Shop
-from sovereigncloud.kinds.ovh_port import Ovh
-from sovereigncloud.kinds.rights_port import Rights
-from sovereigncloud.kinds.storage_port import Storage
-from sovereigncloud.kinds.vrack_port import Vracks
-from sovereigncloud.kinds.zone_port import Zones as FederationZones
-from sovereigncloud.providers.kubernetes import KubernetesApi
-from sovereigncloud.providers.kubernetes_connection import Connection
-from sovereigncloud.providers.kubernetes_reads import ReadingKubernetesApi
+from sovereigncloud.ports.errors import Auth, Rejected
+from sovereigncloud.ports.installer.installation import Installer
+from sovereigncloud.ports.kubernetes import Kubernetes
+from sovereigncloud.ports.opennebula.client import OpenNebula
+from sovereigncloud.ports.opennebula.infrastructure import Parts
+from sovereigncloud.ports.opennebula.migration import Moves
+from sovereigncloud.ports.opennebula.storage import Storage
+from sovereigncloud.ports.opennebula.zones import Zones as FederationZones
+from sovereigncloud.ports.ovh.account import Ovh
+from sovereigncloud.ports.ovh.dns import Zones
+from sovereigncloud.ports.ovh.iam import Rights
+from sovereigncloud.ports.ovh.inventory import Inventory
+from sovereigncloud.ports.ovh.orders import Shop
+from sovereigncloud.ports.ovh.vrack import Vracks
+from sovereigncloud.providers.kubernetes.api import KubernetesApi
+from sovereigncloud.providers.kubernetes.connection import Connection
+from sovereigncloud.providers.kubernetes.read_only import ReadingKubernetesApi
 
 WRITING_WORDS = (
     "create", "save", "update", "delete", "attach", "detach", "add", "resize", "remove", "enable", "disable", "rename", "act",

@@ -8,10 +8,10 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from sovereigncloud.api.base import PAUSED, Key
-from sovereigncloud.kinds.errors import Auth, NotFound, Rejected, Retry
-from sovereigncloud.providers.kubernetes_connection import Connection
-from sovereigncloud.providers.kubernetes_person import PersonKubernetesApi
+from sovereigncloud.api.common.base import PAUSED, Key
+from sovereigncloud.ports.errors import Auth, NotFound, Rejected, Retry
+from sovereigncloud.providers.kubernetes.connection import Connection
+from sovereigncloud.providers.kubernetes.user_session import PersonKubernetesApi
 
 KEY = Key("HostedInstance", "team", "web")
 WEB = "/apis/sovereigncloud.io/v1alpha1/namespaces/team/hostedinstances"
@@ -103,7 +103,7 @@ async def test_a_version_that_is_too_old_is_listed_anew():
 
 
 async def test_an_api_server_that_goes_away_is_waited_for_once_it_has_answered(monkeypatch):
-    monkeypatch.setattr("sovereigncloud.providers.kubernetes_person._AGAIN_AFTER", 0.01)
+    monkeypatch.setattr("sovereigncloud.providers.kubernetes.user_session._AGAIN_AFTER", 0.01)
     script = Script((200, listed("7", "web")), (503, "away"), (503, "away"), (200, listed("8")))
     async with talking(script) as api:
         assert await told(api.changes("HostedInstance", "team"), 2) == [("LISTED", ["web"]), ("LISTED", [])]

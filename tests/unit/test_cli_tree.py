@@ -11,13 +11,13 @@ from tests.unit.cli_fakes import CLOUD_SPEC, CLOUD_STATUS, INSTANCE_SPEC, INSTAN
 from tests.unit.cli_scene import hosted, progressing, scene, stalled
 from typer.testing import CliRunner
 
-from sovereigncloud.api.base import Key
+from sovereigncloud.api.common.base import Key
 from sovereigncloud.cli import app
-from sovereigncloud.commands.belongings import forest, tree
-from sovereigncloud.commands.condition_words import Health, state_of
-from sovereigncloud.commands.following import apply
-from sovereigncloud.commands.landscape import Landscape
-from sovereigncloud.commands.tree_view import shown
+from sovereigncloud.commands.shared.condition_summary import Health, state_of
+from sovereigncloud.commands.shared.resource_graph import Landscape
+from sovereigncloud.commands.tree.cluster_watch import apply
+from sovereigncloud.commands.tree.ownership_tree import forest, tree
+from sovereigncloud.commands.tree.view import shown
 from sovereigncloud.kinds import CONTROLLERS
 
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)

@@ -7,10 +7,10 @@ from tests.unit.test_locating import BHS, ERI, LIM, RBX, found, parsed, private,
 from tests.unit.test_plan_sovereigncloud import Scene, hosted, run
 
 from sovereigncloud.api.sovereigntypolicy import SovereigntyPolicy
-from sovereigncloud.kinds.cloud_compliance import judged
-from sovereigncloud.kinds.controller import OWN_CONDITIONS
-from sovereigncloud.kinds.location_status import Sighting
-from sovereigncloud.kinds.sovereigncloud import SovereignCloudController
+from sovereigncloud.kinds.contract.controller import OWN_CONDITIONS
+from sovereigncloud.kinds.sovereigncloud.compliance import judged
+from sovereigncloud.kinds.sovereigncloud.controller import SovereignCloudController
+from sovereigncloud.kinds.sovereigncloud.location.status import Sighting
 from sovereigncloud.sovereignty.rules import rules_of
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)

@@ -10,13 +10,13 @@ from tests.unit.exit_scene import GIB, RBX, ExitScene
 from tests.unit.opennebula_in_memory import host, vm
 from tests.unit.placement_scene import policy
 
-from sovereigncloud.engine.exposed import exits_of
-from sovereigncloud.engine.inhabitants import Inhabitants
-from sovereigncloud.engine.store import Store
-from sovereigncloud.kinds.cloud_exit import way_out
-from sovereigncloud.kinds.controller import Uses
-from sovereigncloud.kinds.errors import NotYet, Retry
-from sovereigncloud.kinds.store_observation import as_kept
+from sovereigncloud.engine.cache.instance_index import Inhabitants
+from sovereigncloud.engine.cache.store import Store
+from sovereigncloud.engine.gauges import exits_of
+from sovereigncloud.kinds.contract.controller import Uses
+from sovereigncloud.kinds.exit_readiness.cloud_column import way_out
+from sovereigncloud.kinds.sovereigncloud.stores.observation import as_kept
+from sovereigncloud.ports.errors import NotYet, Retry
 
 
 async def told(scene: ExitScene) -> str | None:

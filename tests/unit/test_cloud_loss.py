@@ -6,13 +6,13 @@ import pytest
 from tests.unit.cloud_fakes import run
 from tests.unit.test_plan_sovereigncloud import KEY, Scene, existing, hosted, silent
 
-from sovereigncloud.api.base import Key
+from sovereigncloud.api.common.base import Key
 from sovereigncloud.core.conditions import timestamp
 from sovereigncloud.core.outcome import Phase
-from sovereigncloud.kinds.cloud_observation import observe_cloud
-from sovereigncloud.kinds.cloud_status import cloud_status
-from sovereigncloud.kinds.errors import Auth, Retry
-from sovereigncloud.kinds.sovereigncloud import SovereignCloudController
+from sovereigncloud.kinds.sovereigncloud.controller import SovereignCloudController
+from sovereigncloud.kinds.sovereigncloud.observation import observe_cloud
+from sovereigncloud.kinds.sovereigncloud.status import cloud_status
+from sovereigncloud.ports.errors import Auth, Retry
 
 CLOUD = Key(*KEY)
 

@@ -6,9 +6,9 @@ from time import time
 import pytest
 from tests.fakes import objects
 
-from sovereigncloud.engine import catalogue
-from sovereigncloud.engine.exposed import _objects
-from sovereigncloud.engine.store import Store
+from sovereigncloud.engine.cache.store import Store
+from sovereigncloud.engine.gauges import _objects
+from sovereigncloud.engine.telemetry import metric_catalogue
 
 DAY = "2026-11-0{}T00:00:00Z"
 
@@ -30,13 +30,13 @@ def test_of_each_the_worst():
         ("False", None, DAY.format(4)),
         ("", DAY.format(1), None),
     )
-    assert dict(found[catalogue.FAILOVER_READY]) == {("True",): 1, ("False",): 2}
-    ((_, age),) = found[catalogue.COPY_AGE]
+    assert dict(found[metric_catalogue.FAILOVER_READY]) == {("True",): 1, ("False",): 2}
+    ((_, age),) = found[metric_catalogue.COPY_AGE]
     assert age == pytest.approx(time() - 1793577600, abs=60), "of the second of November"
-    assert found[catalogue.FAILED_OVER] == [((), 1793750400.0)]
+    assert found[metric_catalogue.FAILED_OVER] == [((), 1793750400.0)]
 
 
 def test_where_nobody_asks_for_it():
     found = gauges(("", None, None))
-    assert dict(found[catalogue.FAILOVER_READY]) == {("True",): 0, ("False",): 0}
-    assert (found[catalogue.COPY_AGE], found[catalogue.FAILED_OVER]) == ([], [])
+    assert dict(found[metric_catalogue.FAILOVER_READY]) == {("True",): 0, ("False",): 0}
+    assert (found[metric_catalogue.COPY_AGE], found[metric_catalogue.FAILED_OVER]) == ([], [])

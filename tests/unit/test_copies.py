@@ -8,13 +8,20 @@ from typing import Any
 import pytest
 from tests.unit.opennebula_in_memory import US, OpenNebula, image, resource, vm
 
-from sovereigncloud.api.base import Key
-from sovereigncloud.kinds.copies import Copy, continuity_status, copies_seen, remembered, remembered_machine, usable
-from sovereigncloud.kinds.identification import Identified
-from sovereigncloud.kinds.opennebula_view import Datastore, Disk, Increment
-from sovereigncloud.kinds.storage_port import VmBackups
-from sovereigncloud.kinds.vm_observation import InstanceObservation
-from sovereigncloud.kinds.vm_site import Site
+from sovereigncloud.api.common.base import Key
+from sovereigncloud.kinds.hostedinstance.continuity.copies import (
+    Copy,
+    continuity_status,
+    copies_seen,
+    remembered,
+    remembered_machine,
+    usable,
+)
+from sovereigncloud.kinds.hostedinstance.machine.cloud_context import Site
+from sovereigncloud.kinds.hostedinstance.observation import InstanceObservation
+from sovereigncloud.kinds.identity.identification import Identified
+from sovereigncloud.ports.opennebula.storage import VmBackups
+from sovereigncloud.ports.opennebula.views import Datastore, Disk, Increment
 
 RBX, PARIS = Key("SovereignCloud", "team", "rbx"), Key("SovereignCloud", "team", "paris")
 VAULT = Datastore(100, "vault", 3, 0, 10, 10, driver="restic", attributes={"RESTIC_SFTP_SERVER": "backup.example.org"})

@@ -5,8 +5,8 @@ import copy
 import pytest
 
 from sovereigncloud.api import KINDS
-from sovereigncloud.api.compatibility import incompatibilities
-from sovereigncloud.api.crd import custom_resource_definition
+from sovereigncloud.api.schema.compatibility import incompatibilities
+from sovereigncloud.api.schema.crd import custom_resource_definition
 
 SPEC = {
     "type": "object",

@@ -17,12 +17,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from typer.testing import CliRunner
 
 from sovereigncloud.api import KINDS
-from sovereigncloud.api.base import Duration, Quantity, Rule
-from sovereigncloud.api.crd import custom_resource_definition, manifests, resource_schema
-from sovereigncloud.api.rules import checked
-from sovereigncloud.api.structural import UnsupportedSchemaError, WithRules, structural
+from sovereigncloud.api.common.base import Duration, Quantity, Rule
+from sovereigncloud.api.common.rules import checked
+from sovereigncloud.api.schema.crd import custom_resource_definition, manifests, resource_schema
+from sovereigncloud.api.schema.structural import UnsupportedSchemaError, WithRules, structural
 from sovereigncloud.cli import app
-from sovereigncloud.commands.crds import stale
+from sovereigncloud.commands.generate.command import stale
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -404,7 +404,7 @@ def test_texts_read_back_as_what_was_generated_and_use_no_anchors():
 
 def test_the_same_in_every_process():
     """Hashes of strings differ between processes; an order that came from a set would show."""
-    program = "from sovereigncloud.api.crd import manifests; print(manifests())"
+    program = "from sovereigncloud.api.schema.crd import manifests; print(manifests())"
     texts = {
         subprocess.run(
             [sys.executable, "-c", program],

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from sovereigncloud.api import KINDS
-from sovereigncloud.api.crd import resource_schema
+from sovereigncloud.api.schema.crd import resource_schema
 
 INT_OR_STRING = "x-kubernetes-int-or-string"
 PARTS = [(kind, part) for kind in KINDS for part in ("spec", "status")]

@@ -10,9 +10,17 @@ import pytest
 import yaml
 
 from sovereigncloud.core.identity import Mark
-from sovereigncloud.kinds.bonds import netplan
-from sovereigncloud.kinds.day0 import Day0, fingerprint, is_proof, is_proven, proof, proof_key, script
-from sovereigncloud.kinds.installer_port import InstallTarget
+from sovereigncloud.kinds.baremetalserver.network.bonds import netplan
+from sovereigncloud.kinds.baremetalserver.reinstall.day0 import (
+    Day0,
+    fingerprint,
+    is_proof,
+    is_proven,
+    proof,
+    proof_key,
+    script,
+)
+from sovereigncloud.ports.installer.installation import InstallTarget
 from sovereigncloud.providers.installer.netplan import netplan as installed
 
 GOLDEN = Path(__file__).parent / "golden" / "day0.sh"

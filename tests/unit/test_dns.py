@@ -7,9 +7,9 @@ from tests.unit.cloud_fakes import INSTALLATION, NOON, run
 from tests.unit.test_plan_sovereigncloud import BLOCK, SETTLED, Scene, gone, hosted
 
 from sovereigncloud.core.outcome import Phase
-from sovereigncloud.kinds.dns import KNOWN, Name
-from sovereigncloud.kinds.errors import Rejected
-from sovereigncloud.kinds.reverse_dns import TAG
+from sovereigncloud.kinds.sovereigncloud.network.dns import KNOWN, Name
+from sovereigncloud.kinds.sovereigncloud.network.reverse_dns import TAG
+from sovereigncloud.ports.errors import Rejected
 
 ZONE, FQDN, FRONT = "example.fr", "one-rbx.example.fr", "127.0.0.11"
 KEY = Name(ZONE, FQDN).key

@@ -11,10 +11,10 @@ import typer
 import yaml
 
 from sovereigncloud.api import KINDS
-from sovereigncloud.api.reasons import Reason
+from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.cli import app
-from sovereigncloud.commands.manifests import read
-from sovereigncloud.commands.strictness import problems
+from sovereigncloud.commands.plan.manifest_validation import problems
+from sovereigncloud.commands.plan.manifests import read
 
 REPOSITORY = Path(__file__).parents[2]
 DOCS = REPOSITORY / "docs"

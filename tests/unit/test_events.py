@@ -7,8 +7,8 @@ from tests.fakes import objects
 from tests.fakes.virtual_time import now, run
 
 from sovereigncloud.api import HostedInstance
-from sovereigncloud.engine.events import EventPoster
-from sovereigncloud.kinds.errors import NotFound, Retry
+from sovereigncloud.engine.telemetry.events import EventPoster
+from sovereigncloud.ports.errors import NotFound, Retry
 
 
 class Api:

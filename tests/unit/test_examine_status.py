@@ -7,13 +7,13 @@ import pytest
 from tests.fakes import objects
 from tests.fakes.objects import CLOUD, NAMESPACE, instance, key
 
-from sovereigncloud.api.base import Key
+from sovereigncloud.api.common.base import Key
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, blocked, retry, stalled, waiting
 from sovereigncloud.core.plan import Action, Cause, Drift, Plan, Step
 from sovereigncloud.core.policy import Decision, DriftVerdict
-from sovereigncloud.engine.examine import TAKEN_OVER, Examination, Subject, gate, policy_of, said, status_patch
-from sovereigncloud.engine.store import Store
-from sovereigncloud.kinds.controller import Uses
+from sovereigncloud.engine.cache.store import Store
+from sovereigncloud.engine.loop.evaluate import TAKEN_OVER, Examination, Subject, gate, policy_of, said, status_patch
+from sovereigncloud.kinds.contract.controller import Uses
 
 NOW = datetime(2026, 11, 24, 10, tzinfo=UTC)
 LATER = datetime(2026, 11, 24, 11, tzinfo=UTC)

@@ -5,9 +5,9 @@ import pytest
 import yaml
 
 from sovereigncloud.api import KINDS
-from sovereigncloud.api.base import GROUP
-from sovereigncloud.commands.manifests import read
-from sovereigncloud.commands.strictness import problems
+from sovereigncloud.api.common.base import GROUP
+from sovereigncloud.commands.plan.manifest_validation import problems
+from sovereigncloud.commands.plan.manifests import read
 
 EXAMPLES = Path(__file__).parents[2] / "manifests" / "examples"
 FILES = sorted(path for path in EXAMPLES.glob("*.yaml") if path.name != "kustomization.yaml")

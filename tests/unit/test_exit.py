@@ -8,7 +8,7 @@ from time import process_time
 
 import pytest
 
-from sovereigncloud.api.reasons import Reason
+from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.core.exit import Blocker, Claim, Leaver, Limit, Option, duration, estimate
 from sovereigncloud.core.placement import Candidate, Demand, Objection, Room
 

@@ -13,11 +13,11 @@ from tests.unit.placement_scene import Clouds, policy
 
 from sovereigncloud.api.sovereigntypolicy import OnViolation
 from sovereigncloud.core.outcome import Phase
-from sovereigncloud.kinds.errors import Retry
-from sovereigncloud.kinds.exit_override import EXITED, exit_note, not_its_exit, overridden_by
-from sovereigncloud.kinds.hostedinstance import HostedInstanceController
-from sovereigncloud.kinds.making_moves import MakeMove
-from sovereigncloud.kinds.migration_observation import as_it_will_be, target_of
+from sovereigncloud.kinds.hostedinstance.controller import HostedInstanceController
+from sovereigncloud.kinds.instancemigration.observation import as_it_will_be, target_of
+from sovereigncloud.kinds.movement.placement_override import EXITED, exit_note, not_its_exit, overridden_by
+from sovereigncloud.kinds.movement.requests import MakeMove
+from sovereigncloud.ports.errors import Retry
 
 MACHINES = HostedInstanceController()
 MOVE: dict[str, Any] = {

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from sovereigncloud.api.base import Key
+from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.exitplan import ExitPlan
-from sovereigncloud.commands.condition_words import state_of
-from sovereigncloud.commands.landscape import Landscape
+from sovereigncloud.commands.shared.condition_summary import state_of
+from sovereigncloud.commands.shared.resource_graph import Landscape
 from sovereigncloud.kinds import CONTROLLERS
 
 KEY = Key("ExitPlan", "platform", "leave")

@@ -22,13 +22,13 @@ from tests.unit.test_placement_worlds import (
     has_room,
 )
 
-from sovereigncloud.api.base import Key
+from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.core.exit import Estimate, Way
 from sovereigncloud.core.identity import Mark
-from sovereigncloud.kinds.exit_estimate import Question, Source, could_leave
-from sovereigncloud.kinds.exit_facts import InstanceFacts, facts_of
-from sovereigncloud.kinds.opennebula_view import AddressRange, Datastore, Disk, Nic, Vm
+from sovereigncloud.kinds.exit_readiness.estimate import Question, Source, could_leave
+from sovereigncloud.kinds.exit_readiness.facts import InstanceFacts, facts_of
+from sovereigncloud.ports.opennebula.views import AddressRange, Datastore, Disk, Nic, Vm
 
 NAMES = ("api", "web")
 VAULT = "backup.example.org"

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from sovereigncloud.api import KINDS
-from sovereigncloud.api.crd import resource_schema
+from sovereigncloud.api.schema.crd import resource_schema
 
 SPOKEN_FOR = {".apiVersion", ".kind", ".metadata"}
 """The API server describes these itself."""

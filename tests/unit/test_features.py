@@ -2,7 +2,7 @@
 
 import pytest
 
-from sovereigncloud.kinds.features import Feature, covered, has, release
+from sovereigncloud.ports.opennebula.features import Feature, covered, has, release
 
 VERSIONS = [
     ("the oldest that is covered", "6.10.0", False, True),

@@ -9,10 +9,10 @@ import pytest
 from tests.unit.federation_scene import ENDPOINT, RBX, cloud_spec, master, slave
 
 from sovereigncloud.api.sovereigncloud import SovereignCloud
-from sovereigncloud.kinds.endpoint import endpoint_of
-from sovereigncloud.kinds.errors import Auth, MissingSecret, Retry
-from sovereigncloud.kinds.federated_login import entered_otherwise
-from sovereigncloud.kinds.opennebula_view import Front
+from sovereigncloud.kinds.endpoint.endpoint import endpoint_of
+from sovereigncloud.kinds.endpoint.federated_login import entered_otherwise
+from sovereigncloud.ports.errors import Auth, MissingSecret, Retry
+from sovereigncloud.ports.opennebula.views import Front
 
 
 def cloud(name: str, **status: Any) -> Any:

@@ -8,9 +8,9 @@ import yaml
 from tests.unit.installations import ED25519, MEMBERS, SLAVE
 from tests.unit.test_installer_job import FakeJobs
 
-from sovereigncloud.kinds.errors import Conflict
+from sovereigncloud.ports.errors import Conflict
 from sovereigncloud.providers.installer.federation import FEDERATION_LABEL, inventory, job_name, known_hosts, manifest
-from sovereigncloud.providers.installer.job import JobInstaller
+from sovereigncloud.providers.installer.installation import JobInstaller
 from sovereigncloud.providers.installer.job_api import CLOUD_LABEL
 from sovereigncloud.sandbox.installer_player import federation_of
 

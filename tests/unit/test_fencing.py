@@ -4,8 +4,8 @@ import pytest
 from tests.fakes import objects
 
 from sovereigncloud.api import BareMetalServer, SovereignCloud
-from sovereigncloud.api.fencing import Fencing
-from sovereigncloud.kinds.fencing import can_be_fenced, proof_of
+from sovereigncloud.api.common.fencing import Fencing
+from sovereigncloud.kinds.fencing.confirmation import can_be_fenced, proof_of
 
 LOST, BEFORE, AFTER = "2027-03-01T04:05:06Z", "2027-03-01T04:05:06Z", "2027-03-01T04:05:07Z"
 HOSTED = {

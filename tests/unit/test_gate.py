@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from sovereigncloud.api.base import Key
+from sovereigncloud.api.common.base import Key
 from sovereigncloud.core.outcome import Phase
-from sovereigncloud.engine.examine import gate
-from sovereigncloud.engine.store import Store
-from sovereigncloud.kinds.controller import Uses
+from sovereigncloud.engine.cache.store import Store
+from sovereigncloud.engine.loop.evaluate import gate
+from sovereigncloud.kinds.contract.controller import Uses
 
 RBX = Key("SovereignCloud", "team", "rbx")
 

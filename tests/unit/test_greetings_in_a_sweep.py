@@ -5,10 +5,10 @@ from types import SimpleNamespace
 import pytest
 from tests.unit.cloud_fakes import run
 
-from sovereigncloud.engine.greetings import Greetings
-from sovereigncloud.engine.world import BeyondSweepError, ObjectWorld, SweepWorld
-from sovereigncloud.kinds.errors import Retry
-from sovereigncloud.kinds.ssh_port import Greeting
+from sovereigncloud.engine.loop.context import BeyondSweepError, ObjectWorld, SweepWorld
+from sovereigncloud.engine.views.host_key_cache import Greetings
+from sovereigncloud.ports.errors import Retry
+from sovereigncloud.ports.ssh import Greeting
 
 SAID = Greeting("SSH-2.0-x", "ssh-ed25519 AAAA")
 

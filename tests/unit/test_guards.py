@@ -4,10 +4,10 @@ import asyncio
 
 from tests.fakes.objects import NAMESPACE, key, server
 
-from sovereigncloud.api.base import FINALIZER
-from sovereigncloud.engine.guards import Guards
-from sovereigncloud.engine.store import Store
-from sovereigncloud.engine.tracks import Track
+from sovereigncloud.api.common.base import FINALIZER
+from sovereigncloud.engine.cache.store import Store
+from sovereigncloud.engine.loop.finalizers import Guards
+from sovereigncloud.engine.loop.history import Track
 from sovereigncloud.kinds import CONTROLLERS
 
 

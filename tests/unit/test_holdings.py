@@ -4,10 +4,10 @@ import pytest
 from tests.fakes import objects
 from tests.fakes.objects import NAMESPACE
 
-from sovereigncloud.api.base import FINALIZER, Key
-from sovereigncloud.engine.holdings import NAMED, NOTHING, Holdings, told
-from sovereigncloud.engine.store import Store
-from sovereigncloud.kinds.errors import Retry
+from sovereigncloud.api.common.base import FINALIZER, Key
+from sovereigncloud.engine.cache.finalizer_inventory import NAMED, NOTHING, Holdings, told
+from sovereigncloud.engine.cache.store import Store
+from sovereigncloud.ports.errors import Retry
 
 
 def instances(count):

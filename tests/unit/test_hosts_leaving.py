@@ -9,7 +9,7 @@ from tests.unit.test_plan_sovereigncloud import ADDRESSES, READY, Scene, names, 
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Phase
 from sovereigncloud.core.plan import Disruption
-from sovereigncloud.kinds.opennebula_view import Vm
+from sovereigncloud.ports.opennebula.views import Vm
 
 FRONT = server("one-1", ["Frontend", "Node"])
 SECOND = server("one-2", ["Node"])

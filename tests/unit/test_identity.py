@@ -1,13 +1,6 @@
 import pytest
 
-from sovereigncloud.core.identity import (
-    Mark,
-    Ownership,
-    find,
-    mark_from_opennebula,
-    mark_from_ovh,
-    ownership,
-)
+from sovereigncloud.core.identity import Mark, Ownership, find, mark_from_opennebula, mark_from_ovh, ownership
 
 OURS = Mark("prod", "HostedInstance/ns/web", "uid-2")
 BEFORE = Mark("prod", "HostedInstance/ns/web", "uid-1")

@@ -8,8 +8,8 @@ from tests.unit.test_cloud_compliance import cloud_in, policy, residency
 from tests.unit.test_locating import BHS, LIM, RBX
 from tests.unit.test_plan_machineimage import CONTROLLER, TWO, ours, wanted
 
-from sovereigncloud.kinds.controller import OWN_CONDITIONS
-from sovereigncloud.kinds.errors import Retry
+from sovereigncloud.kinds.contract.controller import OWN_CONDITIONS
+from sovereigncloud.ports.errors import Retry
 
 
 class Placed(World):

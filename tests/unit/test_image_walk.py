@@ -14,10 +14,10 @@ from tests.unit.opennebula_in_memory import OpenNebula, World, image, mark, reso
 from tests.unit.test_plan_properties import BASE, MORE, at_once
 
 from sovereigncloud.core.outcome import Phase
-from sovereigncloud.kinds.errors import OutsideError
-from sovereigncloud.kinds.image_versions import VERSION_NOTE, version_of
-from sovereigncloud.kinds.machineimage import MachineImageController
-from sovereigncloud.kinds.opennebula_view import Image
+from sovereigncloud.kinds.machineimage.controller import MachineImageController
+from sovereigncloud.kinds.machineimage.versions import VERSION_NOTE, version_of
+from sovereigncloud.ports.errors import OutsideError
+from sovereigncloud.ports.opennebula.views import Image
 
 CONTROLLER = MachineImageController()
 LOSABLE = ["create_image", "delete_image", "rename_image", "set_persistent", "update_image"]

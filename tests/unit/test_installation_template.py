@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from sovereigncloud.api.partitioning import Partition
-from sovereigncloud.kinds.installation_template import impossible, parts, unanswered
-from sovereigncloud.kinds.reinstall_port import DiskGroup, InstallationTemplate, Part, TemplateInput
+from sovereigncloud.kinds.baremetalserver.reinstall.template_checks import impossible, parts, unanswered
+from sovereigncloud.ports.ovh.reinstall import DiskGroup, InstallationTemplate, Part, TemplateInput
 
 UBUNTU = InstallationTemplate(
     "ubuntu2404-server_64",

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from tests.unit.installations import ALL, BASIC, BOTH, ED25519, GUARDED, HIGHLY_AVAILABLE, NODE, target
 
-from sovereigncloud.kinds.installer_port import InstallTarget
+from sovereigncloud.ports.installer.installation import InstallTarget
 from sovereigncloud.providers.installer.inventory import inventory, render
 from sovereigncloud.providers.installer.netplan import netplan
 from sovereigncloud.providers.installer.pod import playbook

@@ -8,10 +8,10 @@ import pytest
 import yaml
 from tests.unit.installations import GUARDED, HIGHLY_AVAILABLE
 
-from sovereigncloud.kinds.errors import Auth, Conflict
-from sovereigncloud.kinds.installer_port import Installation, InstallState, InstallTarget
+from sovereigncloud.ports.errors import Auth, Conflict
+from sovereigncloud.ports.installer.installation import Installation, InstallState, InstallTarget
+from sovereigncloud.providers.installer.installation import JobInstaller, job_name, manifest, state_of
 from sovereigncloud.providers.installer.inventory import inventory, render
-from sovereigncloud.providers.installer.job import JobInstaller, job_name, manifest, state_of
 from sovereigncloud.providers.installer.netplan import netplan
 from sovereigncloud.sandbox.installer_player import (
     PlayError,

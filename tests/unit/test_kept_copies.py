@@ -15,14 +15,14 @@ from tests.unit.test_plan_continuity import clouds, protected, seen
 from tests.unit.test_plan_instancemigration import INSTANCE, JUST_BEGUN, MOVE, NOTE, OFF, found, move, steps
 
 from sovereigncloud.core.outcome import Phase
-from sovereigncloud.kinds.copies import Copy, Held, remembered_machine, usable
-from sovereigncloud.kinds.errors import Retry
-from sovereigncloud.kinds.hostedinstance import HostedInstanceController
-from sovereigncloud.kinds.kept_copies import kept_copies, kept_there
-from sovereigncloud.kinds.kept_images import KEPT, Kept, read_kept
-from sovereigncloud.kinds.migration_observation import CopyOfDisk, copies_on_the_way
-from sovereigncloud.kinds.migration_plan import plan
-from sovereigncloud.kinds.opennebula_view import Disk
+from sovereigncloud.kinds.hostedinstance.continuity.copies import Copy, Held, remembered_machine, usable
+from sovereigncloud.kinds.hostedinstance.continuity.retained_copies import kept_copies, kept_there
+from sovereigncloud.kinds.hostedinstance.continuity.retained_images import KEPT, Kept, read_kept
+from sovereigncloud.kinds.hostedinstance.controller import HostedInstanceController
+from sovereigncloud.kinds.instancemigration.observation import CopyOfDisk, copies_on_the_way
+from sovereigncloud.kinds.instancemigration.plan import plan
+from sovereigncloud.ports.errors import Retry
+from sovereigncloud.ports.opennebula.views import Disk
 
 TOLD = Kept(57, "uid-go", 2, "2027-03-01T02:00:00Z", 0, "", "0.5", 2, 4096, ("lan", "a b,c"))
 FOREIGN = replace(INSTANCE, installation="other")

@@ -4,8 +4,8 @@ import copy
 import pytest
 from tests.fakes.virtual_time import now, run
 
-from sovereigncloud.engine.lease import Lease
-from sovereigncloud.kinds.errors import Conflict, Retry
+from sovereigncloud.engine.leadership import Lease
+from sovereigncloud.ports.errors import Conflict, Retry
 
 
 class Api:

@@ -22,10 +22,10 @@ from tests.unit.test_plan_instancemigration import (
 )
 
 from sovereigncloud.core.outcome import Phase
-from sovereigncloud.kinds.migration_observation import copies_on_the_way
-from sovereigncloud.kinds.migration_once import MOVES
-from sovereigncloud.kinds.migration_plan import plan
-from sovereigncloud.kinds.opennebula_view import Disk
+from sovereigncloud.kinds.instancemigration.observation import copies_on_the_way
+from sovereigncloud.kinds.instancemigration.plan import plan
+from sovereigncloud.kinds.movement.records import MOVES
+from sovereigncloud.ports.opennebula.views import Disk
 
 OURS = {"SOVEREIGNCLOUD_DISK": "data"}
 LEFT = OURS | {"SOVEREIGNCLOUD_MOVED": INSTANCE.object}

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from tests.fakes.virtual_time import now, run
 
-from sovereigncloud.kinds.urgency import Urgency, at
-from sovereigncloud.providers.limits import FAIRNESS, CircuitBreaker, HeldOffError, TokenBucket
+from sovereigncloud.kinds.planning.urgency import Urgency, at
+from sovereigncloud.providers.rate_limits import FAIRNESS, CircuitBreaker, HeldOffError, TokenBucket
 
 
 def bucket(**given):

@@ -11,20 +11,20 @@ from tests.unit.parts_fakes import STOCK
 from tests.unit.test_plan_sovereigncloud import Scene, existing, hosted, run
 
 from sovereigncloud.api import SovereignCloud
-from sovereigncloud.api.locations import MAX_LOCATIONS
+from sovereigncloud.api.common.locations import MAX_LOCATIONS
 from sovereigncloud.api.providerprofile import ProviderProfile
 from sovereigncloud.api.stores import StoreType
-from sovereigncloud.kinds.locating import (
+from sovereigncloud.kinds.location.facts import (
     clusters_of,
     facts_of_cloud,
     facts_of_cluster,
     facts_of_images,
     facts_of_machine,
 )
-from sovereigncloud.kinds.location_status import Sighting, Stand, countries_of, located
-from sovereigncloud.kinds.opennebula_view import CloudView, Cluster
-from sovereigncloud.kinds.sovereigncloud import SovereignCloudController
-from sovereigncloud.kinds.store_observation import Kept
+from sovereigncloud.kinds.sovereigncloud.controller import SovereignCloudController
+from sovereigncloud.kinds.sovereigncloud.location.status import Sighting, Stand, countries_of, located
+from sovereigncloud.kinds.sovereigncloud.stores.observation import Kept
+from sovereigncloud.ports.opennebula.views import CloudView, Cluster
 from sovereigncloud.sovereignty.facts import Grade, Part
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)

@@ -7,15 +7,15 @@ import textwrap
 
 import pytest
 
-from sovereigncloud.engine.redaction import Redaction
+from sovereigncloud.engine.telemetry.redaction import Redaction
 
 PRELUDE = """
 import logging, os, sys, threading, warnings
-from sovereigncloud.api.base import Key
-from sovereigncloud.engine.logs import configure
-from sovereigncloud.engine.redaction import redact
+from sovereigncloud.api.common.base import Key
+from sovereigncloud.engine.telemetry.logs import configure
+from sovereigncloud.engine.telemetry.redaction import redact
 from sovereigncloud.engine.settings import Settings
-from sovereigncloud.engine.subject import Subject, busy_with
+from sovereigncloud.engine.telemetry.log_context import Subject, busy_with
 configure(Settings(log_level="DEBUG"))
 log = logging.getLogger("some.library")
 """

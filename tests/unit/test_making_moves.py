@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from tests.unit.opennebula_in_memory import resource
 
-from sovereigncloud.api.base import Key
-from sovereigncloud.api.fencing import Fencing
+from sovereigncloud.api.common.base import Key
+from sovereigncloud.api.common.fencing import Fencing
 from sovereigncloud.api.instancemigration import InstanceMigrationSpec, MappedNetwork, MigrationMode
-from sovereigncloud.kinds.making_moves import EXIT_PLAN_LABEL, migration
+from sovereigncloud.kinds.movement.requests import EXIT_PLAN_LABEL, migration
 
 WEB, PARIS = Key("HostedInstance", "team", "web"), Key("SovereignCloud", "platform", "paris")
 SPEC = {

@@ -10,11 +10,11 @@ from tests.fakes.engine_bench import scenario
 from tests.fakes.objects import CLOUD, key
 
 from sovereigncloud.api import KINDS
-from sovereigncloud.api.reasons import Reason
+from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.core.plan import Action
-from sovereigncloud.engine.catalogue import CONDITIONS, FAMILIES, LABELS, OTHER, OUTCOMES, Api, Shape
-from sovereigncloud.engine.metrics import Metrics
-from sovereigncloud.providers.calls import NO_ANSWER
+from sovereigncloud.engine.telemetry.metric_catalogue import CONDITIONS, FAMILIES, LABELS, OTHER, OUTCOMES, Api, Shape
+from sovereigncloud.engine.telemetry.metrics import Metrics
+from sovereigncloud.providers.call_observer import NO_ANSWER
 from sovereigncloud.providers.ovh.endpoints import ENDPOINTS, endpoint_class
 
 ABBREVIATED = re.compile(

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from tests.unit.opennebula_in_memory import OpenNebula, World
 
-from sovereigncloud.api.base import Key
-from sovereigncloud.kinds.cloud_parts_port import Marketplace
-from sovereigncloud.kinds.migration_borders import lying_abroad
+from sovereigncloud.api.common.base import Key
+from sovereigncloud.kinds.instancemigration.disk_locations import lying_abroad
+from sovereigncloud.ports.opennebula.infrastructure import Marketplace
 from sovereigncloud.sovereignty.facts import Part, Place
 from sovereigncloud.sovereignty.rules import Dispensation, Rules
 

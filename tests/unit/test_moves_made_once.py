@@ -9,13 +9,12 @@ import pytest
 from tests.unit.opennebula_in_memory import NOW, POWEROFF, RUNNING, OpenNebula, World, image, mark, network, run, vm
 from tests.unit.test_plan_instancemigration import BEGUN, INSTANCE, MOVE, OFF, found, move, steps, web
 
-from sovereigncloud.api.reasons import Reason
+from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.core.outcome import Phase
-from sovereigncloud.kinds.hostedinstance import HostedInstanceController
-from sovereigncloud.kinds.instancemigration import InstanceMigrationController
-from sovereigncloud.kinds.migration_names import REHEARSED
-from sovereigncloud.kinds.migration_once import MOVES, carried_moves, moves_made, moves_note
-from sovereigncloud.kinds.migration_plan import plan
+from sovereigncloud.kinds.hostedinstance.controller import HostedInstanceController
+from sovereigncloud.kinds.instancemigration.controller import InstanceMigrationController
+from sovereigncloud.kinds.instancemigration.plan import plan
+from sovereigncloud.kinds.movement.records import MOVES, REHEARSED, carried_moves, moves_made, moves_note
 
 DONE = vm(notes={MOVES: "first go last"})
 PROVEN = vm(notes={REHEARSED: "1970-01-01T00:02:40Z 60 team/paris go"})

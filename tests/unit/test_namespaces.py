@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from sovereigncloud.engine.namespaces import Namespaces
-from sovereigncloud.kinds.errors import Retry
+from sovereigncloud.engine.cache.namespaces import Namespaces
+from sovereigncloud.ports.errors import Retry
 
 
 def body(name, **labels):

@@ -4,7 +4,7 @@ import pytest
 import requests
 from urllib3.exceptions import MaxRetryError, NewConnectionError, ProtocolError
 
-from sovereigncloud.kinds.errors import Auth, Conflict, NotFound, Rejected, Retry
+from sovereigncloud.ports.errors import Auth, Conflict, NotFound, Rejected, Retry
 from sovereigncloud.providers.ovh.errors import ERRORS, Answer, answer_of, entry_error, error_of, silence
 
 WHERE = "OVHcloud POST /v1/vrack/pn-1/ip"

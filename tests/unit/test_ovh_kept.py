@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from sovereigncloud.providers.ovh.kept import Kept
+from sovereigncloud.providers.ovh.response_cache import Kept
 
 
 class Api:

@@ -12,9 +12,9 @@ import yaml
 from packaging.requirements import Requirement
 
 import sovereigncloud
-from sovereigncloud.commands.crds import stale, write
-from sovereigncloud.commands.generated import CHART, CRDS_CHART, rbac
-from sovereigncloud.providers.kubernetes_rights import RBAC, RbacRule
+from sovereigncloud.commands.generate.command import stale, write
+from sovereigncloud.commands.generate.files import CHART, CRDS_CHART, rbac
+from sovereigncloud.providers.kubernetes.rbac import RBAC, RbacRule
 
 REPOSITORY = Path(__file__).parents[2]
 CHART_YAML = yaml.safe_load((REPOSITORY / CHART / "Chart.yaml").read_text())

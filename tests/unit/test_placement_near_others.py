@@ -10,8 +10,8 @@ from tests.unit.opennebula_in_memory import mark, run, vm
 from tests.unit.placement_scene import Clouds
 from tests.unit.test_plan_placement import ANYWHERE, another, chosen_of, placed, told
 
-from sovereigncloud.api.base import Key
-from sovereigncloud.kinds.vm_steps import MoveVm
+from sovereigncloud.api.common.base import Key
+from sovereigncloud.kinds.hostedinstance.steps import MoveVm
 
 Measured = dict[tuple[str, str], float]
 

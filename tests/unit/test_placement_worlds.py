@@ -14,16 +14,16 @@ from typing import Any
 
 import pytest
 
-from sovereigncloud.api.base import Key
+from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.api.providerprofile import ProviderProfile
 from sovereigncloud.api.sovereigncloud import SovereignCloud
 from sovereigncloud.api.sovereigntypolicy import SovereigntyPolicy
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.placement import Verdict
-from sovereigncloud.kinds.errors import Retry
-from sovereigncloud.kinds.opennebula_view import CloudView, Cluster, Datastore, Host, Image, Network
-from sovereigncloud.kinds.vm_placement import Chosen, choose_for
+from sovereigncloud.kinds.hostedinstance.placement.placement import Chosen, choose_for
+from sovereigncloud.ports.errors import Retry
+from sovereigncloud.ports.opennebula.views import CloudView, Cluster, Datastore, Host, Image, Network
 from sovereigncloud.sovereignty.rules import rules_of
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)

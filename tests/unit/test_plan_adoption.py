@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import pytest
 from tests.unit.test_plan_sovereigncloud import ADDRESSES, Scene, hosted, names
 
-from sovereigncloud.kinds.opennebula_view import Network
+from sovereigncloud.ports.opennebula.views import Network
 
 AGGREGATED = ("public_aggregation", "vrack_aggregation")
 FRESH = {

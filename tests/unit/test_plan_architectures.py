@@ -9,17 +9,17 @@ from tests.unit.test_plan_sovereigncloud import UNIX, Scene, hosted, names, serv
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Phase
 from sovereigncloud.core.policy import Policy, decide
-from sovereigncloud.kinds.access import access_hash
-from sovereigncloud.kinds.endpoint import Endpoint, endpoint_of, front_end, sunstone_of
-from sovereigncloud.kinds.installation_record import (
+from sovereigncloud.kinds.endpoint.access import access_hash
+from sovereigncloud.kinds.endpoint.endpoint import Endpoint, endpoint_of, front_end, sunstone_of
+from sovereigncloud.kinds.sovereigncloud.installation.records import (
     INSTALLED_TAG,
     RERUNS_TAG,
     WIPED,
     inventory_hash,
     words_with,
 )
-from sovereigncloud.kinds.installer_port import InstallState
-from sovereigncloud.kinds.opennebula_view import Network, Vm
+from sovereigncloud.ports.installer.installation import InstallState
+from sovereigncloud.ports.opennebula.views import Network, Vm
 
 TLS = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 VIP = {"address": "10.1.0.10", "cidr": 24, "interface": "vrack_bond"}

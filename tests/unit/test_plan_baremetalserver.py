@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 from tests.unit.cloud_fakes import GRACE, INSTALLATION, NOON, FakeWorld, Loop, interfaces, run
 
 from sovereigncloud.core.plan import Action, Cause, Disruption
-from sovereigncloud.kinds.baremetalserver import BareMetalServerController
-from sovereigncloud.kinds.errors import Auth, MissingSecret, Retry
-from sovereigncloud.kinds.installation import INSTALLED_TAG, WIPED
-from sovereigncloud.kinds.ovh_port import Reinstallation
-from sovereigncloud.kinds.reinstall import QUIET_TAG
-from sovereigncloud.kinds.reinstall_port import InstallationTemplate, Part, TemplateInput
-from sovereigncloud.kinds.reinstall_record import HISTORY_TAG, RECORD_TAG, Record, Stage, read_record
+from sovereigncloud.kinds.baremetalserver.controller import BareMetalServerController
+from sovereigncloud.kinds.baremetalserver.reinstall.plan import QUIET_TAG
+from sovereigncloud.kinds.baremetalserver.reinstall.records import HISTORY_TAG, RECORD_TAG, Record, Stage, read_record
+from sovereigncloud.kinds.sovereigncloud.installation.plan import INSTALLED_TAG, WIPED
+from sovereigncloud.ports.errors import Auth, MissingSecret, Retry
+from sovereigncloud.ports.ovh.account import Reinstallation
+from sovereigncloud.ports.ovh.reinstall import InstallationTemplate, Part, TemplateInput
 
 KEY = ("BareMetalServer", "platform", "one-1")
 UNIX = int(NOON.timestamp())

@@ -5,9 +5,9 @@ from tests.unit.cloud_fakes import run
 from tests.unit.installations import GUARDED
 from tests.unit.test_plan_architectures import NAMED, TLS, Built, machine, spec, three
 
-from sovereigncloud.kinds.installation_record import CERTIFICATE_TAG, INSTALLED_TAG, inventory_hash
-from sovereigncloud.kinds.installer_port import InstallState
-from sovereigncloud.providers.installer.job import job_name, manifest
+from sovereigncloud.kinds.sovereigncloud.installation.records import CERTIFICATE_TAG, INSTALLED_TAG, inventory_hash
+from sovereigncloud.ports.installer.installation import InstallState
+from sovereigncloud.providers.installer.installation import job_name, manifest
 
 RENEWED = TLS.replace("MIIB", "MIIC")
 
@@ -21,7 +21,7 @@ def scene(made=None, *, brought=True):
     found = Built(spec=made or spec(access=NAMED))
     machine(found)
     if brought:
-        from sovereigncloud.kinds.access_observation import observe_certificate  # noqa: PLC0415
+        from sovereigncloud.kinds.endpoint.certificate_source import observe_certificate  # noqa: PLC0415
 
         digest = run(observe_certificate(found.cloud, found.world)).digest
         found.account.servers["ns1"].tags[CERTIFICATE_TAG] = digest

@@ -12,13 +12,13 @@ from tests.unit.opennebula_in_memory import NOW, resource, vm
 from tests.unit.placement_scene import Clouds, policy
 
 from sovereigncloud.api import BareMetalServer
-from sovereigncloud.api.base import Key
+from sovereigncloud.api.common.base import Key
 from sovereigncloud.core.conditions import timestamp
 from sovereigncloud.core.plan import Plan
-from sovereigncloud.kinds.errors import Retry
-from sovereigncloud.kinds.making_moves import MakeMove
-from sovereigncloud.kinds.opennebula_view import Datastore
-from sovereigncloud.kinds.vm_elsewhere import name_of_failover
+from sovereigncloud.kinds.hostedinstance.continuity.failover_readiness import name_of_failover
+from sovereigncloud.kinds.movement.requests import MakeMove
+from sovereigncloud.ports.errors import Retry
+from sovereigncloud.ports.opennebula.views import Datastore
 
 SERVER = "backup.example.fr"
 LOST = timestamp(NOW - timedelta(seconds=301))

@@ -13,9 +13,9 @@ from tests.unit.opennebula_in_memory import host, mark, network, resource, vm
 
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Phase
-from sovereigncloud.kinds.errors import Retry
-from sovereigncloud.kinds.exit_names import execution_of, move_key
-from sovereigncloud.kinds.opennebula_view import Disk
+from sovereigncloud.kinds.exitplan.names import execution_of, move_key
+from sovereigncloud.ports.errors import Retry
+from sovereigncloud.ports.opennebula.views import Disk
 
 EXECUTE = {"mode": "Execute"}
 

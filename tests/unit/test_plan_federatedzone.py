@@ -22,10 +22,10 @@ from tests.unit.opennebula_in_memory import image, vm
 
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Phase
-from sovereigncloud.engine import federation
-from sovereigncloud.kinds.federation_port import Change
-from sovereigncloud.kinds.zone_port import Federation, Mode, RaftState, VdcPart, Zone, ZoneServer
-from sovereigncloud.kinds.zone_sync import NUDGED_AGAIN, PATIENCE
+from sovereigncloud.engine.views import federation
+from sovereigncloud.kinds.federatedzone.sync import NUDGED_AGAIN, PATIENCE
+from sovereigncloud.ports.installer.federation import Change
+from sovereigncloud.ports.opennebula.zones import Federation, Mode, RaftState, VdcPart, Zone, ZoneServer
 
 READY = {"observedGeneration": 1, "conditions": [{"type": "Ready", "status": "True", "reason": "Ready"}]}
 

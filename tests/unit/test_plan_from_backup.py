@@ -23,8 +23,8 @@ from tests.unit.opennebula_in_memory import (
 )
 
 from sovereigncloud.core.outcome import Phase
-from sovereigncloud.kinds.opennebula_view import Template
-from sovereigncloud.kinds.storage_port import TemplateDisk, VmBackups
+from sovereigncloud.ports.opennebula.storage import TemplateDisk, VmBackups
+from sovereigncloud.ports.opennebula.views import Template
 
 SPEC: dict[str, Any] = {"source": {"backup": "saved"}, "placement": {"cloudRef": {"name": "rbx"}}}
 NAME = "restore.uid-1.60.new"

@@ -9,7 +9,8 @@ from tests.unit.adoption_scene import NOTED, THEIRS, Row, adopt_and_let_go
 from tests.unit.opennebula_in_memory import OpenNebula, World, look, mark, resource
 
 from sovereigncloud.core.outcome import Phase
-from sovereigncloud.kinds.group_steps import (
+from sovereigncloud.kinds.securitygroup.controller import SecurityGroupController
+from sovereigncloud.kinds.securitygroup.steps import (
     AdoptGroup,
     CommitRules,
     MarkGroup,
@@ -18,8 +19,7 @@ from sovereigncloud.kinds.group_steps import (
     ReleaseGroup,
     SetRules,
 )
-from sovereigncloud.kinds.security_port import SecurityGroup, SecurityRule
-from sovereigncloud.kinds.securitygroup import SecurityGroupController
+from sovereigncloud.ports.opennebula.security_groups import SecurityGroup, SecurityRule
 
 CONTROLLER = SecurityGroupController()
 SSH = {"direction": "Inbound", "protocol": "TCP", "range": "22"}

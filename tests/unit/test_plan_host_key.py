@@ -18,12 +18,12 @@ from tests.unit.test_plan_baremetalserver import (
 )
 
 from sovereigncloud.core.identity import Mark
-from sovereigncloud.kinds.baremetalserver import BareMetalServerController
-from sovereigncloud.kinds.day0 import Day0, proof_key, script
-from sovereigncloud.kinds.host_key import HOST_KEY_TAG, Pin, Trust, read_pin
-from sovereigncloud.kinds.ovh_port import Reinstallation
-from sovereigncloud.kinds.reinstall_port import InstallationTemplate, TemplateInput
-from sovereigncloud.kinds.reinstall_record import Stage
+from sovereigncloud.kinds.baremetalserver.controller import BareMetalServerController
+from sovereigncloud.kinds.baremetalserver.reinstall.day0 import Day0, proof_key, script
+from sovereigncloud.kinds.baremetalserver.reinstall.host_key import HOST_KEY_TAG, Pin, Trust, read_pin
+from sovereigncloud.kinds.baremetalserver.reinstall.records import Stage
+from sovereigncloud.ports.ovh.account import Reinstallation
+from sovereigncloud.ports.ovh.reinstall import InstallationTemplate, TemplateInput
 
 NO_SCRIPT = InstallationTemplate(
     UBUNTU,

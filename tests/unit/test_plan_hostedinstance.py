@@ -29,14 +29,12 @@ from tests.unit.opennebula_in_memory import (
     vm,
 )
 
-from sovereigncloud.api.base import Condition, Key
+from sovereigncloud.api.common.base import Condition, Key
 from sovereigncloud.core.outcome import Phase
 from sovereigncloud.core.plan import Action, Cause, Disruption, Step
-from sovereigncloud.kinds.errors import Auth, Quota, Rejected
-from sovereigncloud.kinds.opennebula_view import Disk, Nic, Vm
-from sovereigncloud.kinds.vm_card_steps import AttachNic, DetachNic
-from sovereigncloud.kinds.vm_compute_steps import ResizeVm
-from sovereigncloud.kinds.vm_steps import (
+from sovereigncloud.kinds.hostedinstance.compute.steps import ResizeVm
+from sovereigncloud.kinds.hostedinstance.network.steps import AttachNic, DetachNic
+from sovereigncloud.kinds.hostedinstance.steps import (
     ActOnVm,
     BindInstance,
     CreateVm,
@@ -47,6 +45,8 @@ from sovereigncloud.kinds.vm_steps import (
     RecordVm,
     RenameVm,
 )
+from sovereigncloud.ports.errors import Auth, Quota, Rejected
+from sovereigncloud.ports.opennebula.views import Disk, Nic, Vm
 
 NOTHING_STORED = dict.fromkeys(("disks", "backups", "snapshots", "requests", "continuity"))
 REPLACE = {"updatePolicy": {"replace": "Allow"}}

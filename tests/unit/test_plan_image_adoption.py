@@ -10,7 +10,8 @@ from tests.unit.adoption_scene import NOTED, THEIRS, Row, adopt_and_let_go
 from tests.unit.opennebula_in_memory import NOW, OpenNebula, World, image, look, mark, resource
 
 from sovereigncloud.core.outcome import Phase
-from sovereigncloud.kinds.image_steps import (
+from sovereigncloud.kinds.machineimage.controller import MachineImageController
+from sovereigncloud.kinds.machineimage.steps import (
     AdoptImage,
     CreateImage,
     DeleteImage,
@@ -19,7 +20,6 @@ from sovereigncloud.kinds.image_steps import (
     ReleaseImage,
     RenameImage,
 )
-from sovereigncloud.kinds.machineimage import MachineImageController
 
 CONTROLLER = MachineImageController()
 ADOPT: dict[str, Any] = {"cloudRefs": [{"name": "rbx", "adopt": {"id": "7"}}]}

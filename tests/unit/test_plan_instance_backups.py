@@ -34,10 +34,10 @@ from tests.unit.opennebula_in_memory import (
 )
 
 from sovereigncloud.core.outcome import Phase
-from sovereigncloud.kinds.errors import MissingSecret
-from sovereigncloud.kinds.opennebula_view import Datastore
-from sovereigncloud.kinds.storage_port import ScheduledAction, VmBackups, VmSnapshot
-from sovereigncloud.kinds.vm_backup_schedule import action, rhythm, same
+from sovereigncloud.kinds.hostedinstance.storage.backup_schedule import action, rhythm, same
+from sovereigncloud.ports.errors import MissingSecret
+from sovereigncloud.ports.opennebula.storage import ScheduledAction, VmBackups, VmSnapshot
+from sovereigncloud.ports.opennebula.views import Datastore
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 NIGHTLY = "0 2 * * *"

@@ -25,7 +25,7 @@ from tests.unit.opennebula_in_memory import (
 
 from sovereigncloud.core.outcome import Phase
 from sovereigncloud.core.plan import Disruption
-from sovereigncloud.kinds.opennebula_view import Disk
+from sovereigncloud.ports.opennebula.views import Disk
 
 NOTES = {"SOVEREIGNCLOUD_DISK": "data", "SOVEREIGNCLOUD_DELETION_POLICY": "Retain"}
 ROOT = Disk(0, 7, "ubuntu", 20480)

@@ -22,20 +22,20 @@ from tests.unit.opennebula_in_memory import (
     vm,
 )
 
-from sovereigncloud.api.base import Key
-from sovereigncloud.api.reasons import Reason
+from sovereigncloud.api.common.base import Key
+from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.core.outcome import Phase, blocked, stalled
 from sovereigncloud.core.placement import Decision
 from sovereigncloud.core.plan import Plan
-from sovereigncloud.kinds.cloud_parts_port import Marketplace
-from sovereigncloud.kinds.hostedinstance import HostedInstanceController
-from sovereigncloud.kinds.instancemigration import InstanceMigrationController, phase_of
-from sovereigncloud.kinds.migration_names import MOVING, Note, Rehearsal, read_rehearsal, read_told, shortened, told
-from sovereigncloud.kinds.migration_observation import CopyOfDisk, MigrationObservation, Side
-from sovereigncloud.kinds.migration_plan import plan
-from sovereigncloud.kinds.migration_port import App, AppState
-from sovereigncloud.kinds.opennebula_view import Disk, Pci
-from sovereigncloud.kinds.vm_placement import Chosen
+from sovereigncloud.kinds.hostedinstance.controller import HostedInstanceController
+from sovereigncloud.kinds.hostedinstance.placement.placement import Chosen
+from sovereigncloud.kinds.instancemigration.controller import InstanceMigrationController, phase_of
+from sovereigncloud.kinds.instancemigration.observation import CopyOfDisk, MigrationObservation, Side
+from sovereigncloud.kinds.instancemigration.plan import plan
+from sovereigncloud.kinds.movement.records import MOVING, Note, Rehearsal, read_rehearsal, read_told, shortened, told
+from sovereigncloud.ports.opennebula.infrastructure import Marketplace
+from sovereigncloud.ports.opennebula.migration import App, AppState
+from sovereigncloud.ports.opennebula.views import Disk, Pci
 
 RBX, PARIS = Key("SovereignCloud", "team", "rbx"), Key("SovereignCloud", "team", "paris")
 MOVE = mark("InstanceMigration", "go", "uid-go")

@@ -24,11 +24,11 @@ from tests.unit.opennebula_in_memory import (
 from tests.unit.test_copies import VAULT
 
 from sovereigncloud.core.plan import Plan
-from sovereigncloud.kinds.errors import Retry
-from sovereigncloud.kinds.hostedinstance import HostedInstanceController
-from sovereigncloud.kinds.instancemigration import InstanceMigrationController
-from sovereigncloud.kinds.migration_names import CameFrom, read_came_from
-from sovereigncloud.kinds.vm_fencing import fencing_of
+from sovereigncloud.kinds.hostedinstance.continuity.fencing import fencing_of
+from sovereigncloud.kinds.hostedinstance.controller import HostedInstanceController
+from sovereigncloud.kinds.instancemigration.controller import InstanceMigrationController
+from sovereigncloud.kinds.movement.records import CameFrom, read_came_from
+from sovereigncloud.ports.errors import Retry
 
 LOST = "2027-03-01T04:05:06Z"
 MOVES, MACHINES = InstanceMigrationController(), HostedInstanceController()

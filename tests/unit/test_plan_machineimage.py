@@ -10,10 +10,16 @@ from tests.unit.opennebula_in_memory import NOW, SETTLED, US, OpenNebula, World,
 
 from sovereigncloud.core.outcome import Phase
 from sovereigncloud.core.plan import Action, Step
-from sovereigncloud.kinds.errors import Retry
-from sovereigncloud.kinds.image_versions import VERSION_NOTE, version_of
-from sovereigncloud.kinds.machineimage import CreateImage, DeleteImage, MachineImageController, MarkImage, RecordImage
-from sovereigncloud.kinds.opennebula_view import Image, MarketplaceApp
+from sovereigncloud.kinds.machineimage.controller import (
+    CreateImage,
+    DeleteImage,
+    MachineImageController,
+    MarkImage,
+    RecordImage,
+)
+from sovereigncloud.kinds.machineimage.versions import VERSION_NOTE, version_of
+from sovereigncloud.ports.errors import Retry
+from sovereigncloud.ports.opennebula.views import Image, MarketplaceApp
 
 CONTROLLER = MachineImageController()
 UNIX = int(NOW.timestamp())

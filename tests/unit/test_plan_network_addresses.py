@@ -21,8 +21,8 @@ from tests.unit.opennebula_in_memory import (
 
 from sovereigncloud.core.outcome import Phase
 from sovereigncloud.core.plan import Step
-from sovereigncloud.kinds.network_port import Lease
-from sovereigncloud.kinds.network_steps import (
+from sovereigncloud.kinds.virtualnetwork.controller import VirtualNetworkController
+from sovereigncloud.kinds.virtualnetwork.steps import (
     AddRange,
     DeleteNetwork,
     HoldAddress,
@@ -34,8 +34,8 @@ from sovereigncloud.kinds.network_steps import (
     ResizeRange,
     UpdateNetwork,
 )
-from sovereigncloud.kinds.opennebula_view import AddressRange, Network, Nic
-from sovereigncloud.kinds.virtualnetwork import VirtualNetworkController
+from sovereigncloud.ports.opennebula.networks import Lease
+from sovereigncloud.ports.opennebula.views import AddressRange, Network, Nic
 
 CONTROLLER = VirtualNetworkController()
 CLOUD = {"cloudRef": {"name": "rbx"}}

@@ -10,8 +10,8 @@ from tests.unit.adoption_scene import THEIRS, Row, adopt_and_let_go
 from tests.unit.opennebula_in_memory import OpenNebula, World, look, mark, network, resource
 
 from sovereigncloud.core.outcome import Phase
-from sovereigncloud.kinds.network_steps import MarkNetwork, RecordNetwork, ReleaseNetwork, UpdateNetwork
-from sovereigncloud.kinds.virtualnetwork import VirtualNetworkController
+from sovereigncloud.kinds.virtualnetwork.controller import VirtualNetworkController
+from sovereigncloud.kinds.virtualnetwork.steps import MarkNetwork, RecordNetwork, ReleaseNetwork, UpdateNetwork
 
 CONTROLLER = VirtualNetworkController()
 SPEC = {

@@ -11,9 +11,9 @@ from tests.unit.cloud_fakes import GRACE, INSTALLATION, NOON, FakeWorld, Loop, r
 from tests.unit.shop_fakes import DELIVERY, PAYMENT_SHOWS, PLAN, PRICE, UNPAID_LIFE, FakeCart, FakeOrder
 
 from sovereigncloud.core.identity import Mark
-from sovereigncloud.kinds.baremetalserver import BareMetalServerController
-from sovereigncloud.kinds.ordering_port import Money
-from sovereigncloud.kinds.ordering_record import Kind, Paper, order_digest, read_paper
+from sovereigncloud.kinds.baremetalserver.controller import BareMetalServerController
+from sovereigncloud.kinds.baremetalserver.ordering.records import Kind, Paper, order_digest, read_paper
+from sovereigncloud.ports.ovh.orders import Money
 
 KEY = ("BareMetalServer", "platform", "one-1")
 ENOUGH = {"maxPrice": "230.00", "currency": "EUR"}

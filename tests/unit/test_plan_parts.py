@@ -6,13 +6,13 @@ import pytest
 from tests.unit.cloud_fakes import INSTALLATION, FakeWorld, Loop, run
 from tests.unit.opennebula_in_memory import vm
 
-from sovereigncloud.api.base import Key
+from sovereigncloud.api.common.base import Key
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Phase
 from sovereigncloud.core.plan import Cause
-from sovereigncloud.kinds.errors import Retry
-from sovereigncloud.kinds.opennebula_view import Cluster, Datastore
-from sovereigncloud.kinds.sovereigncloud import SovereignCloudController
+from sovereigncloud.kinds.sovereigncloud.controller import SovereignCloudController
+from sovereigncloud.ports.errors import Retry
+from sovereigncloud.ports.opennebula.views import Cluster, Datastore
 
 KEY = ("SovereignCloud", "platform", "paris")
 GPU = {"name": "gpu", "hosts": ["node-1"], "datastores": ["default", "fast"], "reserved": {"cpu": 2, "memory": "8Gi"}}

@@ -10,12 +10,12 @@ from tests.unit.machine_scene import CONTROLLER, OURS, SPEC, differences, instan
 from tests.unit.opennebula_in_memory import World, look, mark, network, resource, run, vm
 from tests.unit.placement_scene import FRONT_END, Clouds, location, policy
 
-from sovereigncloud.api.base import Key
+from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.sovereigntypolicy import OnViolation
 from sovereigncloud.core.outcome import Phase
-from sovereigncloud.kinds.controller import OWN_CONDITIONS
-from sovereigncloud.kinds.errors import Auth, Retry
-from sovereigncloud.kinds.vm_steps import BindInstance, CreateVm, MoveVm
+from sovereigncloud.kinds.contract.controller import OWN_CONDITIONS
+from sovereigncloud.kinds.hostedinstance.steps import BindInstance, CreateVm, MoveVm
+from sovereigncloud.ports.errors import Auth, Retry
 from sovereigncloud.sovereignty.facts import Part
 
 RBX = Key("SovereignCloud", "team", "rbx")

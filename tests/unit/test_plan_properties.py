@@ -32,14 +32,14 @@ from tests.unit.opennebula_in_memory import (
     vm,
 )
 
-from sovereigncloud.api.base import RECONCILE_REQUESTED_AT
+from sovereigncloud.api.common.base import RECONCILE_REQUESTED_AT
 from sovereigncloud.core.outcome import Phase
 from sovereigncloud.core.plan import Action
 from sovereigncloud.core.quantity import mebibytes
-from sovereigncloud.kinds.errors import Quota
-from sovereigncloud.kinds.hostedinstance import HostedInstanceController
-from sovereigncloud.kinds.opennebula_view import AddressRange, Vm
-from sovereigncloud.kinds.virtualnetwork import VirtualNetworkController
+from sovereigncloud.kinds.hostedinstance.controller import HostedInstanceController
+from sovereigncloud.kinds.virtualnetwork.controller import VirtualNetworkController
+from sovereigncloud.ports.errors import Quota
+from sovereigncloud.ports.opennebula.views import AddressRange, Vm
 
 OBJECT = "HostedInstance/team/web"
 LOSABLE = ["create_vm", "act", "resize", "attach_nic", "detach_nic", "update_vm", "rename_vm", "resize_disk"]

@@ -10,11 +10,11 @@ from tests.unit.machine_scene import CONTROLLER, OURS, instance
 from tests.unit.opennebula_in_memory import resource, vm
 from tests.unit.placement_scene import Clouds, policy
 
-from sovereigncloud.api.base import Key
+from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.sovereigntypolicy import OnViolation
-from sovereigncloud.kinds.making_moves import MakeMove
-from sovereigncloud.kinds.vm_relocation import name_of_move
-from sovereigncloud.kinds.vm_steps import MoveVm
+from sovereigncloud.kinds.hostedinstance.placement.relocation import name_of_move
+from sovereigncloud.kinds.hostedinstance.steps import MoveVm
+from sovereigncloud.kinds.movement.requests import MakeMove
 
 RBX = Key("SovereignCloud", "team", "rbx")
 FRENCH = policy("french", "FR", on_violation=OnViolation.RELOCATE)

@@ -22,8 +22,8 @@ from tests.unit.opennebula_in_memory import (
 
 from sovereigncloud.core.outcome import Phase
 from sovereigncloud.core.plan import Action, Cause, Step
-from sovereigncloud.kinds.errors import Retry
-from sovereigncloud.kinds.group_steps import (
+from sovereigncloud.kinds.securitygroup.controller import SecurityGroupController
+from sovereigncloud.kinds.securitygroup.steps import (
     CommitRules,
     CreateGroup,
     DeleteGroup,
@@ -33,9 +33,9 @@ from sovereigncloud.kinds.group_steps import (
     RenameGroup,
     SetRules,
 )
-from sovereigncloud.kinds.opennebula_view import Nic
-from sovereigncloud.kinds.security_port import SecurityRule
-from sovereigncloud.kinds.securitygroup import SecurityGroupController
+from sovereigncloud.ports.errors import Retry
+from sovereigncloud.ports.opennebula.security_groups import SecurityRule
+from sovereigncloud.ports.opennebula.views import Nic
 
 CONTROLLER = SecurityGroupController()
 HTTPS = {"direction": "Inbound", "protocol": "TCP", "range": "443"}

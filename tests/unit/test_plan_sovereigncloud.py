@@ -10,13 +10,19 @@ from tests.unit.cloud_fakes import NOON, FakeWorld, Loop, interfaces, run
 from sovereigncloud.core.identity import OVH_INSTALLATION, Mark
 from sovereigncloud.core.outcome import Phase
 from sovereigncloud.core.plan import Action, Cause
-from sovereigncloud.kinds.baremetalserver import BareMetalServerController
-from sovereigncloud.kinds.endpoint import Endpoint, endpoint_of
-from sovereigncloud.kinds.installation import INSTALLED_TAG, WIPED, Record, inventory_hash, read_record
-from sovereigncloud.kinds.installer_port import InstallState
-from sovereigncloud.kinds.opennebula_view import Vm
-from sovereigncloud.kinds.sovereigncloud import SovereignCloudController
-from sovereigncloud.kinds.vrack_mark import used_by
+from sovereigncloud.kinds.baremetalserver.controller import BareMetalServerController
+from sovereigncloud.kinds.endpoint.endpoint import Endpoint, endpoint_of
+from sovereigncloud.kinds.sovereigncloud.controller import SovereignCloudController
+from sovereigncloud.kinds.sovereigncloud.installation.plan import (
+    INSTALLED_TAG,
+    WIPED,
+    Record,
+    inventory_hash,
+    read_record,
+)
+from sovereigncloud.kinds.sovereigncloud.network.vrack_mark import used_by
+from sovereigncloud.ports.installer.installation import InstallState
+from sovereigncloud.ports.opennebula.views import Vm
 
 KEY = ("SovereignCloud", "platform", "rbx")
 UNIX = int(NOON.timestamp())
@@ -141,7 +147,7 @@ class Scene:
 
 
 def _key(*parts):
-    from sovereigncloud.api.base import Key  # noqa: PLC0415
+    from sovereigncloud.api.common.base import Key  # noqa: PLC0415
 
     return Key(*parts)
 
@@ -524,7 +530,7 @@ CASES = [
 
 
 async def missing_secret(cloud):
-    from sovereigncloud.kinds.errors import MissingSecret  # noqa: PLC0415
+    from sovereigncloud.ports.errors import MissingSecret  # noqa: PLC0415
 
     raise MissingSecret("gone")
 

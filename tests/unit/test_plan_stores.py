@@ -8,15 +8,15 @@ from tests.unit.parts_fakes import Parts
 from tests.unit.test_plan_sovereigncloud import Scene as Hosted
 from tests.unit.test_plan_sovereigncloud import hosted
 
-from sovereigncloud.api.base import Key
+from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Phase
 from sovereigncloud.core.plan import Cause
-from sovereigncloud.kinds.cloud_parts_port import Marketplace
-from sovereigncloud.kinds.opennebula_view import Datastore, MarketplaceApp
-from sovereigncloud.kinds.sovereigncloud import SovereignCloudController
-from sovereigncloud.kinds.store_steps import CreateStore
+from sovereigncloud.kinds.sovereigncloud.controller import SovereignCloudController
+from sovereigncloud.kinds.sovereigncloud.stores.steps import CreateStore
+from sovereigncloud.ports.opennebula.infrastructure import Marketplace
+from sovereigncloud.ports.opennebula.views import Datastore, MarketplaceApp
 
 KEY = ("SovereignCloud", "platform", "paris")
 EXCHANGE = {

@@ -22,20 +22,20 @@ from tests.unit.opennebula_in_memory import (
     vm,
 )
 
-from sovereigncloud.api.base import Key
+from sovereigncloud.api.common.base import Key
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Outcome, Phase
 from sovereigncloud.core.plan import Action
 from sovereigncloud.kinds import CONTROLLERS
-from sovereigncloud.kinds.errors import MissingSecret, Rejected, Retry
-from sovereigncloud.kinds.group_rules import wanted as wanted_rules
-from sovereigncloud.kinds.hostedinstance import HostedInstanceController
-from sovereigncloud.kinds.network_reservation import parent_of
-from sovereigncloud.kinds.opennebula_view import Network
-from sovereigncloud.kinds.tenancies import secret_name, tenancies, user_name
-from sovereigncloud.kinds.tenant import TenantController
-from sovereigncloud.kinds.vm_compute_steps import MoveToHost
-from sovereigncloud.kinds.vm_credential import client_of
+from sovereigncloud.kinds.contract.tenancy import secret_name, tenancies, user_name
+from sovereigncloud.kinds.hostedinstance.compute.steps import MoveToHost
+from sovereigncloud.kinds.hostedinstance.controller import HostedInstanceController
+from sovereigncloud.kinds.hostedinstance.machine.credential import client_of
+from sovereigncloud.kinds.securitygroup.rules import wanted as wanted_rules
+from sovereigncloud.kinds.tenant.controller import TenantController
+from sovereigncloud.kinds.virtualnetwork.reservation import parent_of
+from sovereigncloud.ports.errors import MissingSecret, Rejected, Retry
+from sovereigncloud.ports.opennebula.views import Network
 
 CONTROLLER, INSTANCES = TenantController(), HostedInstanceController()
 RBX = Key("SovereignCloud", "team", "rbx")

@@ -11,24 +11,23 @@ from tests.unit.opennebula_in_memory import RUNNING, image, network, vm
 from tests.unit.test_plan_sovereigncloud import Scene, hosted
 
 from sovereigncloud.api import SovereignCloud
-from sovereigncloud.api.base import PAUSED, Management
-from sovereigncloud.api.reasons import Reason
+from sovereigncloud.api.common.base import PAUSED, Management
+from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.core.conditions import conditions
 from sovereigncloud.core.identity import Mark, mark_from_opennebula
 from sovereigncloud.core.outcome import DONE, Phase, waiting
 from sovereigncloud.core.plan import Action, Plan, Step
 from sovereigncloud.core.policy import Policy, decide
-from sovereigncloud.kinds.errors import Quota, Retry
-from sovereigncloud.kinds.opennebula_view import AddressRange, CloudView, Datastore, Front, Host
-from sovereigncloud.kinds.verification import (
+from sovereigncloud.kinds.planning.schedule import ScheduleError, next_run
+from sovereigncloud.kinds.sovereigncloud.verification.checks import LIMIT, MOST_OF_A_KIND, SETTLES, wanted_checks
+from sovereigncloud.kinds.sovereigncloud.verification.plan import (
     AT_ONCE,
     Seen,
     plan_last_probes,
     verification_fields,
     with_verification,
 )
-from sovereigncloud.kinds.verification_checks import LIMIT, MOST_OF_A_KIND, SETTLES, wanted_checks
-from sovereigncloud.kinds.verification_record import (
+from sovereigncloud.kinds.sovereigncloud.verification.records import (
     NOTE,
     Record,
     attribute_of,
@@ -36,8 +35,15 @@ from sovereigncloud.kinds.verification_record import (
     probes_of,
     read_record,
 )
-from sovereigncloud.kinds.verification_schedule import ScheduleError, next_run
-from sovereigncloud.kinds.verification_steps import FACT, EndProbe, StartProbe, WriteRecord, perform_verification
+from sovereigncloud.kinds.sovereigncloud.verification.steps import (
+    FACT,
+    EndProbe,
+    StartProbe,
+    WriteRecord,
+    perform_verification,
+)
+from sovereigncloud.ports.errors import Quota, Retry
+from sovereigncloud.ports.opennebula.views import AddressRange, CloudView, Datastore, Front, Host
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)  # a Tuesday
 UNIX = int(NOON.timestamp())

@@ -21,7 +21,8 @@ from tests.unit.opennebula_in_memory import (
 
 from sovereigncloud.core.outcome import Phase
 from sovereigncloud.core.plan import Action, Cause, Step
-from sovereigncloud.kinds.network_steps import (
+from sovereigncloud.kinds.virtualnetwork.controller import VirtualNetworkController
+from sovereigncloud.kinds.virtualnetwork.steps import (
     AddRange,
     CreateNetwork,
     DeleteNetwork,
@@ -32,8 +33,7 @@ from sovereigncloud.kinds.network_steps import (
     ResizeRange,
     UpdateNetwork,
 )
-from sovereigncloud.kinds.opennebula_view import AddressRange, Network, Nic
-from sovereigncloud.kinds.virtualnetwork import VirtualNetworkController
+from sovereigncloud.ports.opennebula.views import AddressRange, Network, Nic
 
 CONTROLLER = VirtualNetworkController()
 CLOUD = {"cloudRef": {"name": "rbx"}}

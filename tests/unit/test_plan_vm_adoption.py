@@ -23,14 +23,14 @@ from tests.unit.opennebula_in_memory import (
     vm,
 )
 
-from sovereigncloud.api.base import DeletionPolicy, Key, Management
+from sovereigncloud.api.common.base import DeletionPolicy, Key, Management
 from sovereigncloud.core.outcome import Phase
 from sovereigncloud.core.plan import Action
 from sovereigncloud.core.policy import Policy, decide
-from sovereigncloud.kinds.adopting import Asked, identify_asked, may_adopt
-from sovereigncloud.kinds.errors import Retry
-from sovereigncloud.kinds.vm_adoption_steps import AdoptVm, RecordAdoption, ReleaseVm
-from sovereigncloud.kinds.vm_steps import ActOnVm, MarkVm, RecordVm, RenameVm
+from sovereigncloud.kinds.hostedinstance.machine.adoption_steps import AdoptVm, RecordAdoption, ReleaseVm
+from sovereigncloud.kinds.hostedinstance.steps import ActOnVm, MarkVm, RecordVm, RenameVm
+from sovereigncloud.kinds.identity.adoption import Asked, identify_asked, may_adopt
+from sovereigncloud.ports.errors import Retry
 
 ADOPT = {"adopt": {"id": "12"}, "placement": {"cloudRef": {"name": "rbx"}}}
 ADOPTED = {"external": EXTERNAL | {"adopted": "yes", "owner": str(THEIRS)}}

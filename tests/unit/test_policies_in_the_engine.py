@@ -8,13 +8,13 @@ from tests.fakes.objects import CLOUD, NAMESPACE, key
 from tests.fakes.policies import PolicyBench, named, policy
 from tests.fakes.virtual_time import run
 
-from sovereigncloud.engine.borders import Borders
-from sovereigncloud.engine.catalogue import COMPLIANCE
-from sovereigncloud.engine.namespaces import Namespaces
-from sovereigncloud.engine.store import Store
-from sovereigncloud.kinds.admission import IMAGES, INSTANCES, NAMESPACES
-from sovereigncloud.kinds.controller import Uses
-from sovereigncloud.sovereignty.judged import Judged
+from sovereigncloud.engine.cache.namespaces import Namespaces
+from sovereigncloud.engine.cache.store import Store
+from sovereigncloud.engine.policy.bindings import Borders
+from sovereigncloud.engine.telemetry.metric_catalogue import COMPLIANCE
+from sovereigncloud.kinds.contract.controller import Uses
+from sovereigncloud.kinds.sovereigntypolicy.admission import IMAGES, INSTANCES, NAMESPACES
+from sovereigncloud.sovereignty.verdict import Judged
 
 RESTRICTED = {"namespaceSelector": {"matchLabels": {"data-class": "restricted"}}}
 

@@ -3,7 +3,7 @@ from typing import ClassVar
 
 import pytest
 
-from sovereigncloud.api.base import DriftAction, DriftPolicy, FieldDriftPolicy, Management
+from sovereigncloud.api.common.base import DriftAction, DriftPolicy, FieldDriftPolicy, Management
 from sovereigncloud.core.outcome import DONE, Phase, stalled, waiting
 from sovereigncloud.core.plan import LOST_PATH, Action, Cause, Disruption, Drift, Plan, Step
 from sovereigncloud.core.policy import Policy, decide, stricter

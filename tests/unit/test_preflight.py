@@ -12,9 +12,9 @@ from tests.fakes.virtual_time import now, run
 from sovereigncloud.api import BareMetalServer
 from sovereigncloud.core.outcome import DONE
 from sovereigncloud.core.plan import Action, Plan, Step
-from sovereigncloud.engine.clients import Clients
-from sovereigncloud.engine.preflight import GRANTED_FOR, REFUSED_FOR, Preflight
-from sovereigncloud.kinds.errors import Auth, Retry
+from sovereigncloud.engine.loop.preflight import GRANTED_FOR, REFUSED_FOR, Preflight
+from sovereigncloud.engine.views.clients import Clients
+from sovereigncloud.ports.errors import Auth, Retry
 
 REINSTALL = {"reinstall": {"request": "first", "operatingSystem": "ubuntu2404-server_64"}}
 URN = "urn:v1:eu:resource:dedicatedServer:one-1.eu"

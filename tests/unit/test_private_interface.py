@@ -8,7 +8,7 @@ from tests.unit.test_plan_baremetalserver import KEY, UNIX, look, manifest, mark
 
 from sovereigncloud.core.identity import OVH_INSTALLATION
 from sovereigncloud.core.plan import Action, Cause, Disruption
-from sovereigncloud.kinds.baremetalserver import BareMetalServerController
+from sovereigncloud.kinds.baremetalserver.controller import BareMetalServerController
 
 PUBLIC, PRIVATE = interfaces("ns1")
 LAG = replace(PRIVATE, uuid="ns1-lag")

@@ -5,9 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import sovereigncloud
-from sovereigncloud.api.reasons import Reason
-from sovereigncloud.kinds.opennebula_view import Vm
-from sovereigncloud.kinds.vm_states import AT_REST, Situation, state_of
+from sovereigncloud.api.common.reasons import Reason
+from sovereigncloud.ports.opennebula.views import Vm
+from sovereigncloud.ports.opennebula.vm_states import AT_REST, Situation, state_of
 
 SOURCES = Path(sovereigncloud.__file__).parent
 VM = Vm(1, "web", 0, 3, 3, "1", 1, 512, (), (), None, "one-1", "", "")

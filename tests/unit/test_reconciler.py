@@ -9,8 +9,8 @@ from tests.fakes.objects import CLOUD, NAMESPACE, key
 from tests.fakes.outside import LOST_ANSWER, at
 from tests.fakes.virtual_time import now
 
-from sovereigncloud.api.base import FINALIZER
-from sovereigncloud.kinds.errors import Auth, Conflict, Quota, Rejected, Retry
+from sovereigncloud.api.common.base import FINALIZER
+from sovereigncloud.ports.errors import Auth, Conflict, Quota, Rejected, Retry
 
 # --- creating and resting --------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from tests.fakes import objects
 from tests.fakes.engine_bench import scenario
 from tests.fakes.objects import CLOUD, NAMESPACE, key, server
 
-from sovereigncloud.kinds.errors import Auth, Retry
+from sovereigncloud.ports.errors import Auth, Retry
 
 ONE, TWO = key("one-1", "BareMetalServer"), key("one-2", "BareMetalServer")
 

@@ -8,8 +8,8 @@ from tests.fakes.engine_bench import WEB, scenario
 from tests.fakes.objects import CLOUD, NAMESPACE, key
 
 from sovereigncloud.core.identity import Mark
-from sovereigncloud.engine.sweep import Sweeper
-from sovereigncloud.kinds.errors import Retry
+from sovereigncloud.engine.loop.sweep import Sweeper
+from sovereigncloud.ports.errors import Retry
 
 REPLACE = {"updatePolicy": {"replace": "Allow"}}
 

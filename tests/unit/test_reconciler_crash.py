@@ -10,7 +10,7 @@ from tests.fakes.objects import CLOUD, NAMESPACE, READY, key
 from tests.fakes.outside import LOST_ANSWER
 from tests.fakes.virtual_time import now, run
 
-from sovereigncloud.kinds.errors import Retry
+from sovereigncloud.ports.errors import Retry
 
 
 class Crash:
@@ -187,7 +187,7 @@ async def test_what_is_found_by_its_mark_after_a_start_is_taken_at_once(b):
     prepared(b)
     b.api.objects[WEB]["metadata"]["finalizers"] = ["sovereigncloud.io/finalizer"]
     mark = b.make()._shared
-    from sovereigncloud.engine.world import ObjectWorld  # noqa: PLC0415
+    from sovereigncloud.engine.loop.context import ObjectWorld  # noqa: PLC0415
 
     mark.store.put(b.api.objects[WEB])
     resource = mark.store.get(WEB)

@@ -6,12 +6,12 @@ import pytest
 from tests.unit.cloud_fakes import FakeWorld, run
 
 from sovereigncloud.core.plan import Action
-from sovereigncloud.kinds.errors import AlreadyRunning, Auth, Rejected, Retry
-from sovereigncloud.kinds.installation import INSTALLED_TAG, WIPED
-from sovereigncloud.kinds.ovh_port import Reinstallation
-from sovereigncloud.kinds.reinstall import QUIET_TAG, ReinstallServer
-from sovereigncloud.kinds.reinstall_record import RECORD_TAG, Record, Stage
-from sovereigncloud.kinds.reinstall_steps import begin_reinstall
+from sovereigncloud.kinds.baremetalserver.reinstall.plan import QUIET_TAG, ReinstallServer
+from sovereigncloud.kinds.baremetalserver.reinstall.records import RECORD_TAG, Record, Stage
+from sovereigncloud.kinds.baremetalserver.reinstall.steps import begin_reinstall
+from sovereigncloud.kinds.sovereigncloud.installation.plan import INSTALLED_TAG, WIPED
+from sovereigncloud.ports.errors import AlreadyRunning, Auth, Rejected, Retry
+from sovereigncloud.ports.ovh.account import Reinstallation
 
 ASKED = Record("first", Stage.REQUESTED, 1000, 7, "ubuntu")
 EARLIER = Record("zeroth", Stage.DONE, 10, 0, "debian")

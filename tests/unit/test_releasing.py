@@ -5,11 +5,11 @@ from tests.fakes import objects
 from tests.fakes.api_server import ApiServer
 from tests.fakes.objects import CLOUD, NAMESPACE, key
 
-from sovereigncloud.api.base import FINALIZER
-from sovereigncloud.commands.errors import CommandError
-from sovereigncloud.commands.releasing import held, let_go
+from sovereigncloud.api.common.base import FINALIZER
+from sovereigncloud.commands.lifecycle.finalizer_release import held, let_go
+from sovereigncloud.commands.shared.errors import CommandError
 from sovereigncloud.kinds import CONTROLLERS
-from sovereigncloud.kinds.errors import Auth, Conflict, NotFound
+from sovereigncloud.ports.errors import Auth, Conflict, NotFound
 
 OTHERS = "somebody.example/else"
 

@@ -4,10 +4,10 @@ import pytest
 from tests.fakes import objects
 
 from sovereigncloud.api import BareMetalServer, SovereignCloud
-from sovereigncloud.kinds.rights import Lack, Need, actions, addition, lacks, told
-from sovereigncloud.kinds.rights_need import needs
-from sovereigncloud.kinds.rights_operations import OPERATIONS, Feature
-from sovereigncloud.kinds.rights_port import AccessRule, Identity
+from sovereigncloud.kinds.rights.operations import OPERATIONS, Feature
+from sovereigncloud.kinds.rights.policy import Lack, Need, actions, addition, lacks, told
+from sovereigncloud.kinds.rights.requirements import needs
+from sovereigncloud.ports.ovh.iam import AccessRule, Identity
 
 ACCOUNT, SERVER, VRACK, BLOCK = "xx1111-ovh", "ns1.eu", "pn-123456", "57.131.167.176/28"
 WHO = Identity(ACCOUNT, "urn:v1:eu:identity:credential:xx1111-ovh/oauth2-0f0f")

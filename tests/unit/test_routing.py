@@ -9,7 +9,7 @@ from tests.unit.test_plan_sovereigncloud import BLOCK, SETTLED, UNIX, Scene, gon
 from sovereigncloud.core.identity import OVH_INSTALLATION, Mark
 from sovereigncloud.core.outcome import Phase
 from sovereigncloud.core.plan import Cause, Disruption
-from sovereigncloud.kinds.vrack_mark import USED_BY, used_by
+from sovereigncloud.kinds.sovereigncloud.network.vrack_mark import USED_BY, used_by
 
 PATH = "spec.hosted.networks[vm_public].publicBlock"
 OURS = {OVH_INSTALLATION: INSTALLATION}

@@ -5,8 +5,8 @@ from tests.unit.test_plan_baremetalserver import KEY, manifest, marked, plan_of
 from tests.unit.test_plan_sovereigncloud import Scene, hosted, server
 
 from sovereigncloud.api.hosted import HostedServer
-from sovereigncloud.kinds.baremetalserver import BareMetalServerController
-from sovereigncloud.kinds.server_identity import declared_identity
+from sovereigncloud.kinds.baremetalserver.controller import BareMetalServerController
+from sovereigncloud.kinds.baremetalserver.identity import declared_identity
 
 
 def selecting(**tags):

@@ -6,8 +6,8 @@ from tests.unit.test_plan_baremetalserver import KEY, manifest, marked, request
 from tests.unit.test_plan_sovereigncloud import hosted
 
 from sovereigncloud.core.conditions import timestamp
-from sovereigncloud.kinds.baremetalserver import BareMetalServerController
-from sovereigncloud.kinds.server_power import FENCED_TAG, Fenced, read_fenced
+from sovereigncloud.kinds.baremetalserver.controller import BareMetalServerController
+from sovereigncloud.kinds.baremetalserver.power import FENCED_TAG, Fenced, read_fenced
 
 OFF = 95083
 

@@ -7,8 +7,8 @@ import aiohttp
 import pytest
 from prometheus_client import CollectorRegistry
 
-from sovereigncloud.engine.metrics import Metrics
 from sovereigncloud.engine.settings import settings
+from sovereigncloud.engine.telemetry.metrics import Metrics
 from sovereigncloud.kopf_app import serve
 
 

@@ -11,13 +11,13 @@ from tests.fakes.objects import NAMESPACE
 from tests.unit.test_examples import named
 
 from sovereigncloud.api import BareMetalServer, SovereignCloud
-from sovereigncloud.api.base import PAUSED, Key
-from sovereigncloud.kinds.endpoint import server_key
-from sovereigncloud.kinds.errors import Auth
-from sovereigncloud.kinds.federation_port import Login
-from sovereigncloud.kinds.installer_port import JumpHost
-from sovereigncloud.kinds.site_routes import Site, routes, site_of
-from sovereigncloud.kinds.sites_port import Address, Trip
+from sovereigncloud.api.common.base import PAUSED, Key
+from sovereigncloud.kinds.endpoint.endpoint import server_key
+from sovereigncloud.kinds.federatedzone.latency_routes import Site, routes, site_of
+from sovereigncloud.ports.errors import Auth
+from sovereigncloud.ports.installer.federation import Login
+from sovereigncloud.ports.installer.installation import JumpHost
+from sovereigncloud.ports.latency import Address, Trip
 
 HOST_KEY = "ssh-ed25519 AAAAC3Nz"
 SECRET = "-----BEGIN OPENSSH PRIVATE KEY-----"
@@ -224,7 +224,7 @@ class Log:
     """What distances say, at the level info."""
 
     def __init__(self):
-        self.said, self._logger = [], logging.getLogger("sovereigncloud.engine.distances")
+        self.said, self._logger = [], logging.getLogger("sovereigncloud.engine.views.latency_probes")
         self._handler = logging.Handler()
         self._handler.emit = lambda record: self.said.append(record.getMessage())
         self._before = self._logger.level

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from sovereigncloud.api import SovereigntyPolicy
-from sovereigncloud.api.base import Key
-from sovereigncloud.api.reasons import Reason
+from sovereigncloud.api.common.base import Key
+from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.core.locations import country_of
-from sovereigncloud.kinds.policy_spec import why_unusable
+from sovereigncloud.kinds.sovereigntypolicy.validation import why_unusable
 from sovereigncloud.sovereignty.countries import EEA, EU, expanded, why_no_country
 from sovereigncloud.sovereignty.evaluation import Verdict, broken_policies, compliance, evaluate, refusals
 from sovereigncloud.sovereignty.facts import Certificate, Entity, Facts, Grade, Part, Place, Provider

@@ -8,11 +8,11 @@ from pydantic import ValidationError
 from tests.fakes import objects
 from tests.fakes.objects import CLOUD, NAMESPACE, READY, condition, instance, key, typical_instance
 
-from sovereigncloud.api.base import Key
-from sovereigncloud.engine.store import Store, differs_in_loss, exit_of, groups_beside, key_of, secret_key
-from sovereigncloud.engine.world import ObjectWorld
+from sovereigncloud.api.common.base import Key
+from sovereigncloud.engine.cache.store import Store, differs_in_loss, exit_of, groups_beside, key_of, secret_key
+from sovereigncloud.engine.loop.context import ObjectWorld
 from sovereigncloud.kinds import CONTROLLERS
-from sovereigncloud.kinds.controller import SecretUse, Uses
+from sovereigncloud.kinds.contract.controller import SecretUse, Uses
 
 WEB = key("web")
 

@@ -8,11 +8,11 @@ from tests.fakes import objects
 from tests.fakes.engine_bench import scenario
 from tests.fakes.objects import CLOUD, body, key
 
-from sovereigncloud.engine import sweep
-from sovereigncloud.engine.store import Store
-from sovereigncloud.engine.unchanged import Notebook
-from sovereigncloud.kinds.controller import Uses
-from sovereigncloud.kinds.opennebula_view import CloudView
+from sovereigncloud.engine.cache.store import Store
+from sovereigncloud.engine.loop import sweep
+from sovereigncloud.engine.loop.comparison_cache import Notebook
+from sovereigncloud.kinds.contract.controller import Uses
+from sovereigncloud.ports.opennebula.views import CloudView
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
 NAMES = ("web", "db", "mail")

@@ -10,21 +10,21 @@ import pytest
 from tests.unit.opennebula_in_memory import vm
 
 from sovereigncloud.api import KINDS
-from sovereigncloud.api.base import API_VERSION, Key
-from sovereigncloud.engine.clients import Clients
-from sovereigncloud.engine.reading import reading_open_nebula
+from sovereigncloud.api.common.base import API_VERSION, Key
+from sovereigncloud.engine.cache.store import Store
+from sovereigncloud.engine.loop.context import BeyondSweepError, ObjectWorld, Shared, SweepWorld, view_of
+from sovereigncloud.engine.loop.history import Tracks
+from sovereigncloud.engine.loop.read_only_context import reading_open_nebula
 from sovereigncloud.engine.settings import Settings
-from sovereigncloud.engine.store import Store
-from sovereigncloud.engine.tracks import Tracks
-from sovereigncloud.engine.world import BeyondSweepError, ObjectWorld, Shared, SweepWorld, view_of
+from sovereigncloud.engine.views.clients import Clients
 from sovereigncloud.kinds import CONTROLLERS
-from sovereigncloud.kinds.errors import MissingSecret
-from sovereigncloud.kinds.opennebula_view import CloudView
-from sovereigncloud.kinds.security_port import SecurityGroup
-from sovereigncloud.kinds.tenancies import secret_name
+from sovereigncloud.kinds.contract.tenancy import secret_name
 from sovereigncloud.kopf_app import kinds_of
-from sovereigncloud.providers.kubernetes import KubernetesApi, path_of
-from sovereigncloud.providers.kubernetes_rights import RBAC
+from sovereigncloud.ports.errors import MissingSecret
+from sovereigncloud.ports.opennebula.security_groups import SecurityGroup
+from sovereigncloud.ports.opennebula.views import CloudView
+from sovereigncloud.providers.kubernetes.api import KubernetesApi, path_of
+from sovereigncloud.providers.kubernetes.rbac import RBAC
 
 RBX = Key("SovereignCloud", "platform", "rbx")
 SECRET = secret_name("prefecture", "town", RBX)

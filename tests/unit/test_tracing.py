@@ -8,10 +8,10 @@ from contextlib import nullcontext
 
 import pytest
 
-from sovereigncloud.engine.calls import Calls
 from sovereigncloud.engine.settings import SettingsError, settings
-from sovereigncloud.engine.tracing import Untraced, tracer
-from sovereigncloud.providers.calls import Call
+from sovereigncloud.engine.telemetry.call_instrumentation import Calls
+from sovereigncloud.engine.telemetry.tracing import Untraced, tracer
+from sovereigncloud.providers.call_observer import Call
 
 
 def python(script, **environment):
@@ -24,7 +24,7 @@ def python(script, **environment):
 def test_where_nobody_wants_traces_nothing_of_opentelemetry_is_imported():
     script = """
         import sys, sovereigncloud.kopf_app, sovereigncloud.wiring, sovereigncloud.commands.run
-        from sovereigncloud.engine.tracing import tracer
+        from sovereigncloud.engine.telemetry.tracing import tracer
         tracer("").shutdown()
         print([name for name in sys.modules if name.startswith("opentelemetry")])
     """

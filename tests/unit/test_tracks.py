@@ -4,7 +4,7 @@ from tests.fakes.engine_bench import WEB
 
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.core.plan import Action, Step
-from sovereigncloud.engine.tracks import Tracks
+from sovereigncloud.engine.loop.history import Tracks
 
 
 def instance(uid):

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from sovereigncloud.api.base import API_VERSION, Key
+from sovereigncloud.api.common.base import API_VERSION, Key
 from sovereigncloud.core.placement import Demand
-from sovereigncloud.engine.border_news import BorderNews
-from sovereigncloud.engine.promises import Promises
-from sovereigncloud.engine.store import Store
-from sovereigncloud.kinds.controller import Uses
-from sovereigncloud.kinds.promises import Promise
+from sovereigncloud.engine.cache.store import Store
+from sovereigncloud.engine.loop.capacity_reservations import Promises
+from sovereigncloud.engine.policy.triggers import BorderNews
+from sovereigncloud.kinds.contract.controller import Uses
+from sovereigncloud.kinds.contract.reservations import Promise
 
 CLOUD = Key("SovereignCloud", "team", "rbx")
 WAITS, PLACED, GOES = (Key("HostedInstance", "team", name) for name in ("waits", "placed", "goes"))

@@ -16,14 +16,14 @@ from tests.unit.test_plan_verification import MARK, UNIX, Outside
 from sovereigncloud.api import SovereignCloud
 from sovereigncloud.api.verification import SuiteCheck
 from sovereigncloud.core.plan import Plan
-from sovereigncloud.kinds.errors import Conflict
-from sovereigncloud.kinds.validation_port import Validation, ValidationState
-from sovereigncloud.kinds.verification import verification_fields, with_verification
-from sovereigncloud.kinds.verification_job import CERTAIN, validation_of
-from sovereigncloud.kinds.verification_record import Record, read_record
-from sovereigncloud.kinds.verification_steps import StartValidation, WriteRecord, perform_verification
+from sovereigncloud.kinds.sovereigncloud.verification.job import CERTAIN, validation_of
+from sovereigncloud.kinds.sovereigncloud.verification.plan import verification_fields, with_verification
+from sovereigncloud.kinds.sovereigncloud.verification.records import Record, read_record
+from sovereigncloud.kinds.sovereigncloud.verification.steps import StartValidation, WriteRecord, perform_verification
+from sovereigncloud.ports.errors import Conflict
+from sovereigncloud.ports.installer.validation import Validation, ValidationState
 from sovereigncloud.providers.installer import validation_summary
-from sovereigncloud.providers.installer.job import JobInstaller
+from sovereigncloud.providers.installer.installation import JobInstaller
 from sovereigncloud.providers.installer.validation import SWITCHES, job_name, manifest, read_result, variables
 
 WANTED = Validation(BASIC, 1_764_000_000, {"OneFlow": False}, "vm_public", "reports")

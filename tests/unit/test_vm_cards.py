@@ -24,13 +24,13 @@ from tests.unit.opennebula_in_memory import (
     vm,
 )
 
-from sovereigncloud.api.base import Key
+from sovereigncloud.api.common.base import Key
 from sovereigncloud.core.outcome import Phase
 from sovereigncloud.core.plan import Step
-from sovereigncloud.kinds.group_names import Place, named_groups
-from sovereigncloud.kinds.network_port import Lease
-from sovereigncloud.kinds.opennebula_view import AddressRange, CloudView, Nic
-from sovereigncloud.kinds.vm_card_steps import AttachGroup, AttachNic, DetachGroup, DetachNic
+from sovereigncloud.kinds.hostedinstance.network.steps import AttachGroup, AttachNic, DetachGroup, DetachNic
+from sovereigncloud.kinds.securitygroup.names import Place, named_groups
+from sovereigncloud.ports.opennebula.networks import Lease
+from sovereigncloud.ports.opennebula.views import AddressRange, CloudView, Nic
 
 WEB = security_group()
 SSH = security_group(id=21, name="ssh", mark=mark("SecurityGroup", "ssh"))

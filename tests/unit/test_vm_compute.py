@@ -32,9 +32,9 @@ from tests.unit.opennebula_in_memory import (
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Phase
 from sovereigncloud.core.plan import Disruption, Step
-from sovereigncloud.kinds.errors import Quota, Rejected
-from sovereigncloud.kinds.opennebula_view import Membership, Pci
-from sovereigncloud.kinds.vm_compute_steps import (
+from sovereigncloud.kinds.hostedinstance.compute.hosts import requirements
+from sovereigncloud.kinds.hostedinstance.compute.recovery import FAILURES
+from sovereigncloud.kinds.hostedinstance.compute.steps import (
     AttachPci,
     CreateGroup,
     DeleteGroup,
@@ -46,12 +46,12 @@ from sovereigncloud.kinds.vm_compute_steps import (
     RetryVm,
     SetCpuModel,
 )
-from sovereigncloud.kinds.vm_hosts import requirements
-from sovereigncloud.kinds.vm_labels import SetLabels, labels_digest
-from sovereigncloud.kinds.vm_recovery import FAILURES
-from sovereigncloud.kinds.vm_states import Situation, state_of
-from sovereigncloud.kinds.vm_steps import ActOnVm, CreateVm, MoveVm, NoteOnVm
-from sovereigncloud.kinds.vm_tries import Tries
+from sovereigncloud.kinds.hostedinstance.machine.labels import SetLabels, labels_digest
+from sovereigncloud.kinds.hostedinstance.machine.retries import Tries
+from sovereigncloud.kinds.hostedinstance.steps import ActOnVm, CreateVm, MoveVm, NoteOnVm
+from sovereigncloud.ports.errors import Quota, Rejected
+from sovereigncloud.ports.opennebula.views import Membership, Pci
+from sovereigncloud.ports.opennebula.vm_states import Situation, state_of
 
 ROOM = {"vcpu_max": 8, "memory_max": 16384}
 GPU = Pci("10de", "2236", "0302", 0)

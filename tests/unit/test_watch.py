@@ -4,8 +4,8 @@ from dataclasses import dataclass
 import pytest
 from tests.fakes.virtual_time import now, run
 
-from sovereigncloud.engine.watch import BeingReadError, ViewWatch
-from sovereigncloud.kinds.errors import Auth, MissingSecret, NotYet, Retry
+from sovereigncloud.engine.views.cloud_watch import BeingReadError, ViewWatch
+from sovereigncloud.ports.errors import Auth, MissingSecret, NotYet, Retry
 
 NEVER = float("-inf")
 

@@ -3,7 +3,7 @@ import asyncio
 import pytest
 from tests.fakes.virtual_time import now, run
 
-from sovereigncloud.engine.workqueue import Backoff, Lane, Workqueue
+from sovereigncloud.engine.loop.queue import Backoff, Lane, Workqueue
 
 
 def queue(jitter=0.999999):

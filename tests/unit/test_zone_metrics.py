@@ -6,9 +6,9 @@ from collections import Counter
 from types import SimpleNamespace
 from typing import Any
 
-from sovereigncloud.engine.catalogue import Api
-from sovereigncloud.engine.exposed import Account, Now, gauges
-from sovereigncloud.kinds.zone_port import (
+from sovereigncloud.engine.gauges import Account, Now, gauges
+from sovereigncloud.engine.telemetry.metric_catalogue import Api
+from sovereigncloud.ports.opennebula.zones import (
     Answer,
     Federation,
     FederationView,

@@ -3,7 +3,7 @@
 from typing import Any
 
 from sovereigncloud.api.baremetalserver import BareMetalServer
-from sovereigncloud.api.base import Resource
+from sovereigncloud.api.common.base import Resource
 from sovereigncloud.api.exitplan import ExitPlan
 from sovereigncloud.api.federatedzone import FederatedZone
 from sovereigncloud.api.hostedinstance import HostedInstance

@@ -6,9 +6,9 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from sovereigncloud.api.base import WORDS, Model, Rule, SecretRef
-from sovereigncloud.api.names import host_name, unix_user
-from sovereigncloud.api.rules import checked
+from sovereigncloud.api.common.base import WORDS, Model, Rule, SecretRef
+from sovereigncloud.api.common.names import host_name, unix_user
+from sovereigncloud.api.common.rules import checked
 
 _LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from sovereigncloud.api.base import (
+from sovereigncloud.api.common.base import (
     Column,
     Crd,
     DeletionPolicy,
@@ -18,9 +18,9 @@ from sovereigncloud.api.base import (
     Status,
     columns,
 )
+from sovereigncloud.api.common.rules import NAME_FITS_OUTSIDE, immutable
 from sovereigncloud.api.hosted import Reinstall, Role
 from sovereigncloud.api.ordering import OrderStatus, WhichServer, stays_the_same
-from sovereigncloud.api.rules import NAME_FITS_OUTSIDE, immutable
 
 
 class OvhServer(WhichServer):

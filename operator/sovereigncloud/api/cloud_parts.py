@@ -7,8 +7,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from sovereigncloud.api.base import WORDS, Model, OutsideName, Quantity, Rule
-from sovereigncloud.api.rules import whole_mebibytes
+from sovereigncloud.api.common.base import WORDS, Model, OutsideName, Quantity, Rule
+from sovereigncloud.api.common.rules import whole_mebibytes
 from sovereigncloud.api.stores import Attribute, HostName
 
 Driver = Annotated[

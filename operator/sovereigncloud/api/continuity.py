@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from sovereigncloud.api.base import Duration, Model
+from sovereigncloud.api.common.base import Duration, Model
 
 MAP_BY_NAME: dict[str, Any] = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
 LONGEST_CHAIN = 4096

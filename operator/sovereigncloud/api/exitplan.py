@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from sovereigncloud.api.base import (
+from sovereigncloud.api.common.base import (
     CloudRef,
     Column,
     Crd,
@@ -21,11 +21,11 @@ from sovereigncloud.api.base import (
     Status,
     columns,
 )
-from sovereigncloud.api.fencing import Fencing
+from sovereigncloud.api.common.fencing import Fencing
+from sovereigncloud.api.common.locations import ProviderRef
+from sovereigncloud.api.common.rules import exactly_one, immutable
 from sovereigncloud.api.instance_placement import Labels
 from sovereigncloud.api.instancemigration import MappedNetwork, SourceState
-from sovereigncloud.api.locations import ProviderRef
-from sovereigncloud.api.rules import exactly_one, immutable
 from sovereigncloud.api.verification import Schedule
 
 MAX_BLOCKERS = 64

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from sovereigncloud.api.base import (
+from sovereigncloud.api.common.base import (
     CloudRef,
     Column,
     Crd,
@@ -22,8 +22,8 @@ from sovereigncloud.api.base import (
     Token,
     columns,
 )
+from sovereigncloud.api.common.rules import NAME_FITS_OUTSIDE, immutable
 from sovereigncloud.api.hosted import Endpoint
-from sovereigncloud.api.rules import NAME_FITS_OUTSIDE, immutable
 
 
 class ZoneRole(StrEnum):

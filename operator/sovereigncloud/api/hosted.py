@@ -8,17 +8,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from sovereigncloud.api.access import Access
-from sovereigncloud.api.base import (
-    WORDS,
-    Model,
-    Rule,
-    SecretRef,
-    Token,
-)
-from sovereigncloud.api.hosts import HostFencing, HostUpdatePolicy, LostHost
-from sovereigncloud.api.ordering import WhichServer, stays_the_same
-from sovereigncloud.api.partitioning import PARTITIONING_RULES, Partitioning
-from sovereigncloud.api.rules import (
+from sovereigncloud.api.common.base import WORDS, Model, Rule, SecretRef, Token
+from sovereigncloud.api.common.rules import (
     IPV4,
     NETWORK_RULES,
     PUBLIC_BLOCK,
@@ -27,6 +18,9 @@ from sovereigncloud.api.rules import (
     immutable,
     instead_of_pattern,
 )
+from sovereigncloud.api.hosts import HostFencing, HostUpdatePolicy, LostHost
+from sovereigncloud.api.ordering import WhichServer, stays_the_same
+from sovereigncloud.api.partitioning import PARTITIONING_RULES, Partitioning
 
 Endpoint = Annotated[
     str,

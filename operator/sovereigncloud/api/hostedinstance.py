@@ -7,8 +7,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from sovereigncloud.api.adoption import Adopt, was_there_before
-from sovereigncloud.api.base import (
+from sovereigncloud.api.common.adoption import Adopt, was_there_before
+from sovereigncloud.api.common.base import (
     Column,
     Consent,
     Crd,
@@ -23,6 +23,7 @@ from sovereigncloud.api.base import (
     Status,
     columns,
 )
+from sovereigncloud.api.common.rules import NAME_FITS_OUTSIDE, checked, exactly_one, whole_mebibytes
 from sovereigncloud.api.continuity import Continuity, ContinuityStatus
 from sovereigncloud.api.instance_compute import (
     MEMORY_ROOM_IS_ENOUGH,
@@ -47,7 +48,6 @@ from sovereigncloud.api.instance_disks import (
 )
 from sovereigncloud.api.instance_networks import InstanceNetwork, InstanceNetworkStatus
 from sovereigncloud.api.instance_placement import Placement, PlacementStatus
-from sovereigncloud.api.rules import NAME_FITS_OUTSIDE, checked, exactly_one, whole_mebibytes
 
 CPU_SHARE = Rule(
     "!isQuantity(string(self)) || quantity(string(self)).compareTo(quantity('10m')) >= 0 && quantity(string(self)).compareTo(quantity('512')) <= 0",

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from sovereigncloud.api.base import Consent, Model, OutsideName
-from sovereigncloud.api.fencing import Outage
+from sovereigncloud.api.common.base import Consent, Model, OutsideName
+from sovereigncloud.api.common.fencing import Outage
 
 
 class HostUpdatePolicy(Model):

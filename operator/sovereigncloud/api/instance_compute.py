@@ -7,9 +7,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from sovereigncloud.api.base import WORDS, Model, OutsideName, Quantity, Rule
-from sovereigncloud.api.names import label
-from sovereigncloud.api.rules import checked, whole_mebibytes
+from sovereigncloud.api.common.base import WORDS, Model, OutsideName, Quantity, Rule
+from sovereigncloud.api.common.names import label
+from sovereigncloud.api.common.rules import checked, whole_mebibytes
 
 
 class Affinity(StrEnum):

@@ -7,9 +7,9 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from sovereigncloud.api.base import DeletionPolicy, Model, Name, OutsideName, Quantity, Rule, Token
-from sovereigncloud.api.names import label
-from sovereigncloud.api.rules import NEVER_SMALLER, checked, whole_mebibytes
+from sovereigncloud.api.common.base import DeletionPolicy, Model, Name, OutsideName, Quantity, Rule, Token
+from sovereigncloud.api.common.names import label
+from sovereigncloud.api.common.rules import NEVER_SMALLER, checked, whole_mebibytes
 from sovereigncloud.api.verification import Schedule
 
 ROOT = "root"

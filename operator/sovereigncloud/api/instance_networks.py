@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from sovereigncloud.api.base import Model, OutsideName
-from sovereigncloud.api.rules import IPV4, instead_of_pattern
+from sovereigncloud.api.common.base import Model, OutsideName
+from sovereigncloud.api.common.rules import IPV4, instead_of_pattern
 
 
 class InstanceNetwork(Model):

@@ -7,8 +7,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from sovereigncloud.api.base import CloudRef, Model, Rule
-from sovereigncloud.api.borders import Border
+from sovereigncloud.api.common.base import CloudRef, Model, Rule
+from sovereigncloud.api.common.policy_terms import Border
 from sovereigncloud.api.instance_compute import HostNames
 
 Labels = Annotated[dict[str, Annotated[str, Field(max_length=63)]], Field(min_length=1, max_length=16)]

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from sovereigncloud.api.base import (
+from sovereigncloud.api.common.base import (
     CloudRef,
     Column,
     Crd,
@@ -22,8 +22,8 @@ from sovereigncloud.api.base import (
     Status,
     columns,
 )
-from sovereigncloud.api.fencing import Fencing
-from sovereigncloud.api.rules import immutable
+from sovereigncloud.api.common.fencing import Fencing
+from sovereigncloud.api.common.rules import immutable
 
 _MAP_BY_NAME: dict[str, Any] = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
 _IS_LOST = "(has(self.sourceState) && self.sourceState == 'Lost')"

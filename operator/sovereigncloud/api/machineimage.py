@@ -6,8 +6,8 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from sovereigncloud.api.adoption import Adopt
-from sovereigncloud.api.base import (
+from sovereigncloud.api.common.adoption import Adopt
+from sovereigncloud.api.common.base import (
     WORDS,
     CloudRef,
     Column,
@@ -21,7 +21,7 @@ from sovereigncloud.api.base import (
     Status,
     columns,
 )
-from sovereigncloud.api.rules import NAME_FITS_OUTSIDE, exactly_one
+from sovereigncloud.api.common.rules import NAME_FITS_OUTSIDE, exactly_one
 
 
 class ImageSource(Model):

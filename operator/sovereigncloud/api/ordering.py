@@ -6,8 +6,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from sovereigncloud.api.base import WORDS, Model, Rule, SecretRef
-from sovereigncloud.api.rules import checked, immutable
+from sovereigncloud.api.common.base import WORDS, Model, Rule, SecretRef
+from sovereigncloud.api.common.rules import checked, immutable
 
 TAG_KEYS = Rule(
     "self.all(key, key.matches('^[a-zA-Z0-9_.:/=+@-]{1,128}$'))",

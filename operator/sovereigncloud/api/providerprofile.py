@@ -6,8 +6,8 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from sovereigncloud.api.base import WORDS, Column, Crd, DeletionPolicy, Model, Resource, Ruling, Status
-from sovereigncloud.api.borders import CountryCode, Day, WrittenGrade
+from sovereigncloud.api.common.base import WORDS, Column, Crd, DeletionPolicy, Model, Resource, Ruling, Status
+from sovereigncloud.api.common.policy_terms import CountryCode, Day, WrittenGrade
 from sovereigncloud.api.sovereigntypolicy import Scheme
 
 Text = Annotated[str, Field(min_length=1, max_length=253)]

@@ -7,8 +7,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from sovereigncloud.api.adoption import Adopt
-from sovereigncloud.api.base import (
+from sovereigncloud.api.common.adoption import Adopt
+from sovereigncloud.api.common.base import (
     WORDS,
     CloudRef,
     Column,
@@ -22,7 +22,7 @@ from sovereigncloud.api.base import (
     Status,
     columns,
 )
-from sovereigncloud.api.rules import NAME_FITS_OUTSIDE, checked
+from sovereigncloud.api.common.rules import NAME_FITS_OUTSIDE, checked
 
 
 class Direction(StrEnum):

@@ -7,7 +7,8 @@ from typing import Annotated, ClassVar
 from pydantic import Field, JsonValue
 
 from sovereigncloud.api.access import Ssh
-from sovereigncloud.api.base import (
+from sovereigncloud.api.cloud_parts import ClusterPart, DatastorePart, HostPart
+from sovereigncloud.api.common.base import (
     Column,
     Crd,
     DeletionPolicy,
@@ -20,14 +21,10 @@ from sovereigncloud.api.base import (
     Status,
     columns,
 )
-from sovereigncloud.api.cloud_parts import ClusterPart, DatastorePart, HostPart
-from sovereigncloud.api.fencing import Fencing
+from sovereigncloud.api.common.fencing import Fencing
+from sovereigncloud.api.common.locations import MAX_LOCATIONS, ExistingLocation, LocationStatus, ProviderRef
+from sovereigncloud.api.common.rules import NAME_FITS_OUTSIDE, exactly_one
 from sovereigncloud.api.hosted import Endpoint, Hosted
-from sovereigncloud.api.locations import MAX_LOCATIONS, ExistingLocation, LocationStatus, ProviderRef
-from sovereigncloud.api.rules import (
-    NAME_FITS_OUTSIDE,
-    exactly_one,
-)
 from sovereigncloud.api.stores import Store, StoreStatus
 from sovereigncloud.api.verification import NEEDS_INSTALLER, Verification, VerificationStatus
 

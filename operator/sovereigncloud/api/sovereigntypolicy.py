@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from sovereigncloud.api.base import (
+from sovereigncloud.api.common.base import (
     WORDS,
     Column,
     Crd,
@@ -19,7 +19,7 @@ from sovereigncloud.api.base import (
     Ruling,
     Status,
 )
-from sovereigncloud.api.borders import Border, CoveredPart, Day, EvidenceGrade, WrittenGrade
+from sovereigncloud.api.common.policy_terms import Border, CoveredPart, Day, EvidenceGrade, WrittenGrade
 
 LabelKey = Annotated[
     str,

@@ -7,9 +7,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from sovereigncloud.api.base import WORDS, Model, OutsideName, Rule, SecretRef
-from sovereigncloud.api.names import host_name, unix_user
-from sovereigncloud.api.rules import immutable
+from sovereigncloud.api.common.base import WORDS, Model, OutsideName, Rule, SecretRef
+from sovereigncloud.api.common.names import host_name, unix_user
+from sovereigncloud.api.common.rules import immutable
 
 Attribute = Annotated[str, Field(max_length=1024)]
 HostName = Annotated[str, host_name("backup.example.fr")]

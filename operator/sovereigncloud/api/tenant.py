@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from sovereigncloud.api.base import (
+from sovereigncloud.api.common.base import (
     WORDS,
     Column,
     Crd,
@@ -21,7 +21,7 @@ from sovereigncloud.api.base import (
     Status,
     columns,
 )
-from sovereigncloud.api.rules import NAME_FITS_OUTSIDE, checked, whole_mebibytes
+from sovereigncloud.api.common.rules import NAME_FITS_OUTSIDE, checked, whole_mebibytes
 
 NAMESPACES, CLOUDS = 32, 8
 _COUNT = Field(ge=0, le=1_000_000)

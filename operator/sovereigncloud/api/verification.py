@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from sovereigncloud.api.base import WORDS, Model, Name, OutsideName, Rule, Token
+from sovereigncloud.api.common.base import WORDS, Model, Name, OutsideName, Rule, Token
 
 MAX_CHECKS = 256
 MAX_NAME = 160

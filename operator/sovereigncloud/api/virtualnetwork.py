@@ -6,8 +6,8 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from sovereigncloud.api.adoption import Adopt, was_there_before
-from sovereigncloud.api.base import (
+from sovereigncloud.api.common.adoption import Adopt, was_there_before
+from sovereigncloud.api.common.base import (
     WORDS,
     CloudRef,
     Column,
@@ -21,8 +21,7 @@ from sovereigncloud.api.base import (
     Status,
     columns,
 )
-from sovereigncloud.api.hosted import AddressRangeSpec
-from sovereigncloud.api.rules import (
+from sovereigncloud.api.common.rules import (
     IP,
     IPV4,
     NAME_FITS_OUTSIDE,
@@ -32,6 +31,7 @@ from sovereigncloud.api.rules import (
     immutable,
     instead_of_pattern,
 )
+from sovereigncloud.api.hosted import AddressRangeSpec
 
 
 class Reservation(Model):

@@ -21,48 +21,52 @@ class Entry(NamedTuple):
 _LOOK, _ACT, _REACH, _RUN = "Look", "Act", "Reach a machine", "Run and install"
 COMMANDS = {
     "tree": Entry(
-        "tree:tree",
+        "tree.command:tree",
         _LOOK,
         "Show what belongs to what: clouds with their servers, networks, images, instances and Secrets.",
     ),
     "describe": Entry(
-        "describe:describe",
+        "describe.command:describe",
         _LOOK,
         "Show an object as a tree: what it uses, composed and is used by; what it waits for, and what to do next.",
     ),
     "drift": Entry(
-        "drift:drift",
+        "drift.command:drift",
         _LOOK,
         "List every field in which reality differs from what is declared, and what is done about it.",
     ),
-    "plan": Entry("plan:plan", _LOOK, "Print what the operator would do, and why. Nothing is changed, anywhere."),
+    "plan": Entry(
+        "plan.command:plan", _LOOK, "Print what the operator would do, and why. Nothing is changed, anywhere."
+    ),
     "map": Entry(
-        "map:map_",
+        "map.command:map_",
         _LOOK,
         "Draw a picture of clouds, servers, networks and instances, inside the borders of their countries.",
     ),
-    "logs": Entry("logs:logs", _LOOK, "Print what the operator said about an object."),
+    "logs": Entry("logs.command:logs", _LOOK, "Print what the operator said about an object."),
     "doctor": Entry(
-        "doctor:doctor",
+        "doctor.command:doctor",
         _LOOK,
         "Say which features will work: whether both APIs answer, and which rights lack there.",
     ),
     "export": Entry(
-        "export:export",
+        "export.command:export",
         _LOOK,
         "Write the manifests of what stands: in an account of OVHcloud (--ovh), in an OpenNebula (--opennebula), or in a cloud"
         " that is declared already (--cloud). Machines, networks and images become objects that adopt them by their number.",
     ),
-    "pause": Entry("pause:pause", _ACT, "Stop every write outside for these objects, until `resume`."),
+    "pause": Entry("lifecycle.pause:pause", _ACT, "Stop every write outside for these objects, until `resume`."),
     "resume": Entry(
-        "pause:resume",
+        "lifecycle.pause:resume",
         _ACT,
         "Let the operator write outside again for these objects. What drifted meanwhile is mended as driftPolicy says.",
     ),
-    "reconcile": Entry("reconcile:reconcile", _ACT, "Have these objects looked at now, instead of at the next sweep."),
-    "ssh": Entry("ssh:ssh", _REACH, "Log in to an instance with ssh, at the address that its status names."),
+    "reconcile": Entry(
+        "lifecycle.reconcile:reconcile", _ACT, "Have these objects looked at now, instead of at the next sweep."
+    ),
+    "ssh": Entry("access.ssh:ssh", _REACH, "Log in to an instance with ssh, at the address that its status names."),
     "console": Entry(
-        "console:console",
+        "access.console:console",
         _REACH,
         "Say how to get to the screen of an instance: in Sunstone, over VNC, or on a serial line.",
     ),
@@ -72,11 +76,13 @@ COMMANDS = {
         "Run the operator until SIGTERM. Settings come from SOVEREIGN_* environment variables, as the chart sets them.",
     ),
     "release": Entry(
-        "release:release",
+        "lifecycle.release:release",
         _RUN,
         "Take the operator's finalizers off objects and Secrets, where no operator is left to do it.",
     ),
-    "crds": Entry("crds:crds", _RUN, "Print the CustomResourceDefinitions, for `kubectl apply --server-side -f -`."),
+    "crds": Entry(
+        "generate.command:crds", _RUN, "Print the CustomResourceDefinitions, for `kubectl apply --server-side -f -`."
+    ),
     "sandbox": Entry(
         "sovereigncloud.sandbox.cli:app",
         _RUN,
@@ -92,8 +98,10 @@ COMMANDS = {
 def command(name: str) -> click.Command:
     """A command, imported."""
     module, _, attribute = COMMANDS[name].target.partition(":")
-    module = module if "." in module else f"sovereigncloud.commands.{module}"
-    found = getattr(import_module(module), attribute)
+    found = getattr(
+        import_module(module if module.startswith("sovereigncloud.") else f"sovereigncloud.commands.{module}"),
+        attribute,
+    )
     if not isinstance(found, typer.Typer):
         alone = typer.Typer(add_completion=False)
         alone.command(name)(found)

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from sovereigncloud.commands.errors import CommandError
+from sovereigncloud.commands.shared.errors import CommandError
 from sovereigncloud.engine.settings import SettingsError, settings
-from sovereigncloud.kinds.errors import OutsideError
+from sovereigncloud.ports.errors import OutsideError
 
 logger = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from itertools import compress, starmap
 from operator import is_not
 from typing import Any
 
-from sovereigncloud.api.base import PAUSED
-from sovereigncloud.api.reasons import Reason
+from sovereigncloud.api.common.base import PAUSED
+from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.core.outcome import Outcome, Phase
 from sovereigncloud.core.plan import Step
 from sovereigncloud.core.policy import DriftVerdict

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from sovereigncloud.api.base import PAUSED, DriftAction, DriftPolicy, Management
-from sovereigncloud.api.reasons import Reason
+from sovereigncloud.api.common.base import PAUSED, DriftAction, DriftPolicy, Management
+from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.core.outcome import Outcome, Phase, approval, held, stalled, waiting
 from sovereigncloud.core.plan import Action, Disruption, Drift, Plan, Step, is_part_of, plan_hash
 

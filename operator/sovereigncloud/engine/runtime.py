@@ -10,25 +10,13 @@ from secrets import token_hex
 from time import monotonic, time
 from typing import Any
 
-from sovereigncloud.api.base import Key
-from sovereigncloud.core.brakes import Limits
+from sovereigncloud.api.common.base import Key
+from sovereigncloud.core.change_limits import Limits
 from sovereigncloud.core.conditions import timestamp
 from sovereigncloud.core.outcome import Phase
-from sovereigncloud.engine import exposed
-from sovereigncloud.engine.actor import Actor
-from sovereigncloud.engine.border_news import BorderNews
-from sovereigncloud.engine.clients import Clients
-from sovereigncloud.engine.distances import Distances
-from sovereigncloud.engine.events import EventPoster
-from sovereigncloud.engine.examine import AnyController, owner_of
-from sovereigncloud.engine.greetings import Greetings
-from sovereigncloud.engine.guards import Guards, ObjectWriter, let_go_too_early
-from sovereigncloud.engine.metrics import Metrics
-from sovereigncloud.engine.namespaces import Namespaces
-from sovereigncloud.engine.preflight import Preflight
-from sovereigncloud.engine.reconciler import Reconciler, Result
-from sovereigncloud.engine.settings import Settings
-from sovereigncloud.engine.store import (
+from sovereigncloud.engine import gauges as exposed
+from sovereigncloud.engine.cache.namespaces import Namespaces
+from sovereigncloud.engine.cache.store import (
     Store,
     Stored,
     differs_in_loss,
@@ -40,21 +28,33 @@ from sovereigncloud.engine.store import (
     targets,
     who_waits_for_a_name,
 )
-from sovereigncloud.engine.subject import Subject, busy_with
-from sovereigncloud.engine.sweep import Sweeper
-from sovereigncloud.engine.tracing import Tracer, Untraced
-from sovereigncloud.engine.tracks import Tracks
-from sovereigncloud.engine.watches import Watches
-from sovereigncloud.engine.workqueue import Backoff, Lane, Workqueue
-from sovereigncloud.engine.world import Shared
-from sovereigncloud.kinds import urgency
-from sovereigncloud.kinds.controller import Uses
-from sovereigncloud.kinds.errors import OutsideError
-from sovereigncloud.kinds.installer_port import Installer
-from sovereigncloud.kinds.kubernetes_port import Kubernetes
-from sovereigncloud.kinds.sites_port import Sites
-from sovereigncloud.kinds.ssh_port import Ssh
-from sovereigncloud.kinds.urgency import Urgency
+from sovereigncloud.engine.loop.cloud_watches import Watches
+from sovereigncloud.engine.loop.context import Shared
+from sovereigncloud.engine.loop.evaluate import AnyController, owner_of
+from sovereigncloud.engine.loop.execute import Actor
+from sovereigncloud.engine.loop.finalizers import Guards, ObjectWriter, let_go_too_early
+from sovereigncloud.engine.loop.history import Tracks
+from sovereigncloud.engine.loop.preflight import Preflight
+from sovereigncloud.engine.loop.queue import Backoff, Lane, Workqueue
+from sovereigncloud.engine.loop.reconcile import Reconciler, Result
+from sovereigncloud.engine.loop.sweep import Sweeper
+from sovereigncloud.engine.policy.triggers import BorderNews
+from sovereigncloud.engine.settings import Settings
+from sovereigncloud.engine.telemetry.events import EventPoster
+from sovereigncloud.engine.telemetry.log_context import Subject, busy_with
+from sovereigncloud.engine.telemetry.metrics import Metrics
+from sovereigncloud.engine.telemetry.tracing import Tracer, Untraced
+from sovereigncloud.engine.views.clients import Clients
+from sovereigncloud.engine.views.host_key_cache import Greetings
+from sovereigncloud.engine.views.latency_probes import Distances
+from sovereigncloud.kinds.contract.controller import Uses
+from sovereigncloud.kinds.planning import urgency
+from sovereigncloud.kinds.planning.urgency import Urgency
+from sovereigncloud.ports.errors import OutsideError
+from sovereigncloud.ports.installer.installation import Installer
+from sovereigncloud.ports.kubernetes import Kubernetes
+from sovereigncloud.ports.latency import Sites
+from sovereigncloud.ports.ssh import Ssh
 
 logger = logging.getLogger(__name__)
 Json = dict[str, Any]

@@ -7,8 +7,8 @@ import os
 
 import asyncssh
 
-from sovereigncloud.kinds.errors import Retry
-from sovereigncloud.kinds.ssh_port import Greeting
+from sovereigncloud.ports.errors import Retry
+from sovereigncloud.ports.ssh import Greeting
 
 PORT = 22
 _WITHIN = 10.0

@@ -14,7 +14,7 @@ import requests
 import yaml
 
 from sovereigncloud.api import KINDS
-from sovereigncloud.api.base import GROUP, VERSION
+from sovereigncloud.api.common.base import GROUP, VERSION
 from sovereigncloud.sandbox.stage import condition, is_ready
 
 Json = dict[str, Any]

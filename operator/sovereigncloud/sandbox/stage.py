@@ -24,7 +24,7 @@ import yaml
 
 import sovereigncloud
 from sovereigncloud.api import KINDS
-from sovereigncloud.api.base import GROUP, VERSION
+from sovereigncloud.api.common.base import GROUP, VERSION
 from sovereigncloud.sandbox.child import Child
 from sovereigncloud.sandbox.cluster import Cluster
 from sovereigncloud.sandbox.controlplane import ControlPlane

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
-from sovereigncloud.api.reasons import Reason
+from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.sovereignty.facts import Certificate, Facts, Part, Provider
 from sovereigncloud.sovereignty.jurisdiction import nobody_known, source_of
 from sovereigncloud.sovereignty.result import Result, Verdict

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from sovereigncloud.api.base import Key
-from sovereigncloud.api.reasons import Reason
+from sovereigncloud.api.common.base import Key
+from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.sovereignty.certification import certifications
 from sovereigncloud.sovereignty.facts import Facts
 from sovereigncloud.sovereignty.jurisdiction import jurisdiction

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sovereigncloud.api.reasons import Reason
+from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.sovereigntypolicy import ForeignAffiliates
 from sovereigncloud.sovereignty.facts import Entity, Facts, Provider
 from sovereigncloud.sovereignty.result import Result, Verdict

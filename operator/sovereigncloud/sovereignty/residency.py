@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from sovereigncloud.api.reasons import Reason
+from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.sovereignty.facts import Facts, Part, Place
 from sovereigncloud.sovereignty.result import Result, Verdict
 from sovereigncloud.sovereignty.rules import Rules

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-from sovereigncloud.api.reasons import Reason
+from sovereigncloud.api.common.reasons import Reason
 
 
 class Verdict(IntEnum):

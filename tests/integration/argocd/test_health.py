@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from sovereigncloud.api import KINDS
-from sovereigncloud.api.base import GROUP
+from sovereigncloud.api.common.base import GROUP
 from sovereigncloud.sandbox.argocd import MANIFESTS
 
 CASES = MANIFESTS / "resource_customizations" / GROUP / "_"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sovereigncloud.api.base import PAUSED
+from sovereigncloud.api.common.base import PAUSED
 from sovereigncloud.sandbox.argocd import health, operating, resource, sync
 from sovereigncloud.sandbox.stage import condition
 

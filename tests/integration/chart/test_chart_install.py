@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from sovereigncloud.api import KINDS
-from sovereigncloud.api.base import GROUP
-from sovereigncloud.providers.kubernetes import INSTALLATION_CONFIG_MAP
+from sovereigncloud.api.common.base import GROUP
+from sovereigncloud.providers.kubernetes.api import INSTALLATION_CONFIG_MAP
 
 CHART = Path(__file__).parents[3] / "charts" / "sovereign-cloud-operator"
 NAMESPACE = "sovereign-system"

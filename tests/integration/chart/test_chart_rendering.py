@@ -11,7 +11,7 @@ import pytest
 import yaml
 from tests.integration.chart.rendered import documents
 
-from sovereigncloud.api.crd import KUSTOMIZATION, manifests
+from sovereigncloud.api.schema.crd import KUSTOMIZATION, manifests
 from sovereigncloud.engine.settings import PREFIX, Settings, settings
 
 REPOSITORY = Path(__file__).parents[3]

@@ -10,12 +10,12 @@ import pytest
 
 import sovereigncloud
 from sovereigncloud.api import KINDS, SovereigntyPolicy
-from sovereigncloud.api.base import API_VERSION, FINALIZER, GROUP
-from sovereigncloud.kinds.admission import INSTANCES, bindings_of, is_as_wanted
-from sovereigncloud.kinds.errors import Auth, MissingSecret, NotFound
-from sovereigncloud.providers.kubernetes import INSTALLATION_CONFIG_MAP, KubernetesApi
-from sovereigncloud.providers.kubernetes_connection import Connection
-from sovereigncloud.providers.kubernetes_rights import RBAC
+from sovereigncloud.api.common.base import API_VERSION, FINALIZER, GROUP
+from sovereigncloud.kinds.sovereigntypolicy.admission import INSTANCES, bindings_of, is_as_wanted
+from sovereigncloud.ports.errors import Auth, MissingSecret, NotFound
+from sovereigncloud.providers.kubernetes.api import INSTALLATION_CONFIG_MAP, KubernetesApi
+from sovereigncloud.providers.kubernetes.connection import Connection
+from sovereigncloud.providers.kubernetes.rbac import RBAC
 from sovereigncloud.sandbox.child import Child
 
 CHART = Path(__file__).parents[3] / "charts" / "sovereign-cloud-operator"
@@ -306,7 +306,7 @@ WATCHER = """
 import asyncio, sys
 import kopf
 from sovereigncloud.api import KINDS
-from sovereigncloud.api.base import GROUP, VERSION
+from sovereigncloud.api.common.base import GROUP, VERSION
 
 registry = kopf.OperatorRegistry()
 kopf.on.login(registry=registry)(kopf.login_with_kubeconfig)

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from tests.integration.chart.rendered import CHART
 
-from sovereigncloud.api.base import API_VERSION
+from sovereigncloud.api.common.base import API_VERSION
 from sovereigncloud.sandbox.certificates import Authority
 from sovereigncloud.sandbox.stage import Door, Stage
 

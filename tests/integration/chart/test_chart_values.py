@@ -8,8 +8,8 @@ import pytest
 import yaml
 from tests.integration.chart.rendered import CHART
 
-from sovereigncloud.commands import chart_values
-from sovereigncloud.commands.chart_values import UndocumentedError
+from sovereigncloud.commands.generate import chart_values
+from sovereigncloud.commands.generate.chart_values import UndocumentedError
 
 TEXT = (CHART / "values.yaml").read_text()
 VALUES = yaml.safe_load(TEXT)

@@ -17,8 +17,8 @@ from tests.integration.conftest import QUICK
 from tests.integration.existing_cloud import ExistingCloud
 
 from sovereigncloud.api import KINDS
-from sovereigncloud.api.base import FINALIZER, GROUP
-from sovereigncloud.providers.kubernetes import HOLDINGS_CONFIG_MAP, INSTALLATION_CONFIG_MAP
+from sovereigncloud.api.common.base import FINALIZER, GROUP
+from sovereigncloud.providers.kubernetes.api import HOLDINGS_CONFIG_MAP, INSTALLATION_CONFIG_MAP
 from sovereigncloud.sandbox.stage import CHART, Stage
 
 SYSTEM = "sovereign-system"

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from sovereigncloud.api import KINDS
-from sovereigncloud.api.base import GROUP
+from sovereigncloud.api.common.base import GROUP
 
 REPOSITORY = Path(__file__).parents[3]
 BASE = REPOSITORY / "manifests" / "base"

@@ -9,7 +9,7 @@ import yaml
 from tests.integration.chart.rendered import CHART
 
 from sovereigncloud.api import KINDS
-from sovereigncloud.api.base import GROUP
+from sovereigncloud.api.common.base import GROUP
 from sovereigncloud.sandbox.controlplane import ControlPlane
 from sovereigncloud.sandbox.go_build import pinned_version
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.integration.chart.rendered import documents
 
-from sovereigncloud.api.crd import manifests
+from sovereigncloud.api.schema.crd import manifests
 
 CHART = Path(__file__).parents[3] / "charts" / "sovereign-cloud-operator"
 NAMESPACE = "public-cards"

@@ -7,8 +7,8 @@ import yaml
 from tests.integration.chart.rendered import CHART
 
 from sovereigncloud.api import KINDS
-from sovereigncloud.api.base import API_VERSION, GROUP
-from sovereigncloud.commands.user_roles import ROLES, document
+from sovereigncloud.api.common.base import API_VERSION, GROUP
+from sovereigncloud.commands.generate.user_roles import ROLES, document
 
 SYSTEM, SHOP, OTHER = "sovereign-system", "shop", "other"
 PREFIX = f"{SYSTEM}-operator-sovereign-cloud-operator"

@@ -11,9 +11,9 @@ from typing import Any
 
 import yaml
 
-from sovereigncloud.api.base import GROUP
-from sovereigncloud.kinds.federation_port import Change, FederationChange, Login
-from sovereigncloud.kinds.installer_port import JumpHost
+from sovereigncloud.api.common.base import GROUP
+from sovereigncloud.ports.installer.federation import Change, FederationChange, Login
+from sovereigncloud.ports.installer.installation import JumpHost
 from sovereigncloud.providers.installer.job_api import job_of
 from sovereigncloud.providers.installer.pod import CONTAINER, container_of, file, playbook, pod_of
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from typing import Any
 
-from sovereigncloud.kinds.installer_port import Installation
+from sovereigncloud.ports.installer.installation import Installation
 
 Json = dict[str, Any]
 

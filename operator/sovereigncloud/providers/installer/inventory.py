@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from sovereigncloud.api.hosted import Role
-from sovereigncloud.kinds.installer_port import Installation, InstallTarget
+from sovereigncloud.ports.installer.installation import Installation, InstallTarget
 from sovereigncloud.providers.installer.firewall import firewall
 from sovereigncloud.providers.installer.netplan import netplan
 from sovereigncloud.providers.installer.ssh import ssh_arguments

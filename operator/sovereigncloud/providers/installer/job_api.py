@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from sovereigncloud.api.base import API_VERSION, GROUP
-from sovereigncloud.kinds.errors import Conflict
-from sovereigncloud.kinds.installer_port import InstallState
+from sovereigncloud.api.common.base import API_VERSION, GROUP
+from sovereigncloud.ports.errors import Conflict
+from sovereigncloud.ports.installer.installation import InstallState
 
 Json = dict[str, Any]
 

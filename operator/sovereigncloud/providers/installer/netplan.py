@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from sovereigncloud.kinds import bonds
-from sovereigncloud.kinds.installer_port import InstallTarget
+from sovereigncloud.kinds.baremetalserver.network import bonds
+from sovereigncloud.ports.installer.installation import InstallTarget
 
 Json = dict[str, Any]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
-from sovereigncloud.kinds.installer_port import Installation
+from sovereigncloud.ports.installer.installation import Installation
 from sovereigncloud.providers.installer.inventory import CERTIFICATE, CREDENTIALS, render
 from sovereigncloud.providers.installer.ssh import known_hosts
 

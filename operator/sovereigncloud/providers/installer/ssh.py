@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sovereigncloud.kinds.installer_port import Installation, JumpHost
+from sovereigncloud.ports.installer.installation import Installation, JumpHost
 
 KNOWN_HOSTS = "/runner/known_hosts"
 BASTION_KEY = "/runner/env/bastion_key"

@@ -8,15 +8,10 @@ from typing import Any
 
 import yaml
 
-from sovereigncloud.api.base import GROUP
-from sovereigncloud.kinds.errors import Conflict, OutsideError
-from sovereigncloud.kinds.validation_port import Validation, ValidationState
-from sovereigncloud.providers.installer.job_api import (
-    JobApi,
-    job_of,
-    only_one,
-    state_of,
-)
+from sovereigncloud.api.common.base import GROUP
+from sovereigncloud.ports.errors import Conflict, OutsideError
+from sovereigncloud.ports.installer.validation import Validation, ValidationState
+from sovereigncloud.providers.installer.job_api import JobApi, job_of, only_one, state_of
 from sovereigncloud.providers.installer.pod import file, pod
 
 Json = dict[str, Any]

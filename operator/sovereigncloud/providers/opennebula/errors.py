@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import requests
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
-from sovereigncloud.api.reasons import Reason
-from sovereigncloud.kinds.errors import Auth, Conflict, NotFound, OutsideError, Quota, Rejected, Retry
+from sovereigncloud.api.common.reasons import Reason
+from sovereigncloud.ports.errors import Auth, Conflict, NotFound, OutsideError, Quota, Rejected, Retry
 
 AUTHENTICATION, AUTHORIZATION, NO_EXISTS = 0x100, 0x200, 0x400
 ACTION, RPC_API, INTERNAL, ALLOCATE = 0x800, 0x1000, 0x2000, 0x4000

@@ -21,7 +21,7 @@ from lxml import etree
 from pyone.server_xrpc import OneServerXRPC, RequestsTransport
 from requests.utils import get_environ_proxies
 
-from sovereigncloud.providers.trust import Trusting, only, public_and
+from sovereigncloud.providers.certificate_trust import Trusting, only, public_and
 
 _BINDINGS = "pyone.bindings"
 NOT_XML = "[\x00-\x08\x0b-\x1f\ufffe\uffff\ud800-\udfff]"

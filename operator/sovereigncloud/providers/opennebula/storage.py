@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from sovereigncloud.kinds.errors import Auth
-from sovereigncloud.kinds.storage_port import ScheduledAction
-from sovereigncloud.providers.opennebula import reading
-from sovereigncloud.providers.opennebula.elements import malformed_means_retry, read_one
-from sovereigncloud.providers.opennebula.reading import DISK_LABEL
+from sovereigncloud.ports.errors import Auth
+from sovereigncloud.ports.opennebula.storage import ScheduledAction
+from sovereigncloud.providers.opennebula import views as reading
 from sovereigncloud.providers.opennebula.templates import template_xml
 from sovereigncloud.providers.opennebula.transport import Transport
+from sovereigncloud.providers.opennebula.views import DISK_LABEL
+from sovereigncloud.providers.opennebula.xml_elements import malformed_means_retry, read_one
 
 _APPEND = 1
 _RESET = False

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from sovereigncloud.api.reasons import Reason
-from sovereigncloud.kinds.errors import Rejected
-from sovereigncloud.kinds.opennebula_port import Attributes
+from sovereigncloud.api.common.reasons import Reason
+from sovereigncloud.ports.errors import Rejected
+from sovereigncloud.ports.opennebula.client import Attributes
 from sovereigncloud.providers.opennebula.session import NOT_XML
 
 # oned upper-cases keys, and takes no '-' or '/' in them (observed).

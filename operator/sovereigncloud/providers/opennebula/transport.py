@@ -10,13 +10,13 @@ from typing import Any
 import anyio
 import requests
 
-from sovereigncloud.api.reasons import Reason
-from sovereigncloud.kinds.errors import OutsideError, Rejected, Retry
-from sovereigncloud.providers.calls import Call, Observer, Unobserved
-from sovereigncloud.providers.limits import Budget, HeldOffError
+from sovereigncloud.api.common.reasons import Reason
+from sovereigncloud.ports.errors import OutsideError, Rejected, Retry
+from sovereigncloud.providers.call_observer import Call, Observer, Unobserved
+from sovereigncloud.providers.opennebula.api_latency import Nearness
 from sovereigncloud.providers.opennebula.errors import code_word, error_of, http_error, silence
-from sovereigncloud.providers.opennebula.nearness import Nearness
 from sovereigncloud.providers.opennebula.session import Answer, Connections, HttpStatus, NotSendable, NotXmlRpc
+from sovereigncloud.providers.rate_limits import Budget, HeldOffError
 
 _TOO_MANY = 429
 _RATE_LIMIT_PAUSE = 5.0

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sovereigncloud.core.identity import Mark
-from sovereigncloud.kinds.errors import Conflict
-from sovereigncloud.providers.opennebula.elements import malformed_means_retry, read_one
-from sovereigncloud.providers.opennebula.reading import vm_group
+from sovereigncloud.ports.errors import Conflict
 from sovereigncloud.providers.opennebula.templates import template_xml
 from sovereigncloud.providers.opennebula.transport import Transport
+from sovereigncloud.providers.opennebula.views import vm_group
+from sovereigncloud.providers.opennebula.xml_elements import malformed_means_retry, read_one
 
 
 class Groups:

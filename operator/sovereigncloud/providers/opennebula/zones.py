@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from sovereigncloud.core.identity import mark_from_opennebula
-from sovereigncloud.kinds.errors import Conflict, NotFound, Rejected
-from sovereigncloud.kinds.opennebula_port import Attributes
-from sovereigncloud.kinds.zone_port import (
+from sovereigncloud.ports.errors import Conflict, NotFound, Rejected
+from sovereigncloud.ports.opennebula.client import Attributes
+from sovereigncloud.ports.opennebula.zones import (
     SOLO,
     Federation,
     FederationView,
@@ -20,7 +20,9 @@ from sovereigncloud.kinds.zone_port import (
     Zone,
     ZoneServer,
 )
-from sovereigncloud.providers.opennebula.elements import (
+from sovereigncloud.providers.opennebula.templates import template_xml
+from sovereigncloud.providers.opennebula.transport import Transport
+from sovereigncloud.providers.opennebula.xml_elements import (
     Element,
     malformed_means_retry,
     notes,
@@ -28,8 +30,6 @@ from sovereigncloud.providers.opennebula.elements import (
     read_pool,
     singles,
 )
-from sovereigncloud.providers.opennebula.templates import template_xml
-from sovereigncloud.providers.opennebula.transport import Transport
 
 T = TypeVar("T")
 

@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 from weakref import WeakValueDictionary
 
-from sovereigncloud.api.reasons import Reason
+from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.core.identity import OVH_INSTALLATION
-from sovereigncloud.kinds.dns_port import Zones
-from sovereigncloud.kinds.errors import AlreadyRunning, Conflict, NotFound, Rejected, Retry
-from sovereigncloud.kinds.inventory_port import Inventory
-from sovereigncloud.kinds.ovh_port import (
+from sovereigncloud.ports.errors import AlreadyRunning, Conflict, NotFound, Rejected, Retry
+from sovereigncloud.ports.ovh.account import (
     AccountView,
     InstallStep,
     Interface,
@@ -27,12 +25,13 @@ from sovereigncloud.kinds.ovh_port import (
     Task,
     VrackView,
 )
-from sovereigncloud.kinds.power_port import Power
-from sovereigncloud.kinds.reinstall_port import DiskGroup, InstallationTemplate, Part, TemplateInput
-from sovereigncloud.kinds.rights_port import Rights
-from sovereigncloud.kinds.vrack_port import Vracks
-from sovereigncloud.providers.calls import Observer
-from sovereigncloud.providers.limits import Allowance, Budget, CircuitBreaker, TokenBucket
+from sovereigncloud.ports.ovh.dns import Zones
+from sovereigncloud.ports.ovh.iam import Rights
+from sovereigncloud.ports.ovh.inventory import Inventory
+from sovereigncloud.ports.ovh.power import Power
+from sovereigncloud.ports.ovh.reinstall import DiskGroup, InstallationTemplate, Part, TemplateInput
+from sovereigncloud.ports.ovh.vrack import Vracks
+from sovereigncloud.providers.call_observer import Observer
 from sovereigncloud.providers.ovh.client import (
     KNOWN,
     TIMEOUT,
@@ -43,8 +42,9 @@ from sovereigncloud.providers.ovh.client import (
     ServiceAccount,
     Timeout,
 )
+from sovereigncloud.providers.ovh.dns import ZoneCalls
+from sovereigncloud.providers.ovh.iam import Permissions
 from sovereigncloud.providers.ovh.inventory import Listing
-from sovereigncloud.providers.ovh.kept import Kept
 from sovereigncloud.providers.ovh.orders import Orders
 from sovereigncloud.providers.ovh.power import PowerCalls
 from sovereigncloud.providers.ovh.replies import (
@@ -60,11 +60,11 @@ from sovereigncloud.providers.ovh.replies import (
     Systems,
     VirtualInterface,
 )
-from sovereigncloud.providers.ovh.rights import Permissions
+from sovereigncloud.providers.ovh.response_cache import Kept
 from sovereigncloud.providers.ovh.tasks import tasks_of
 from sovereigncloud.providers.ovh.transport import Transport, path
-from sovereigncloud.providers.ovh.vracks import VrackCalls
-from sovereigncloud.providers.ovh.zones import ZoneCalls
+from sovereigncloud.providers.ovh.vrack import VrackCalls
+from sovereigncloud.providers.rate_limits import Allowance, Budget, CircuitBreaker, TokenBucket
 
 T = TypeVar("T")
 

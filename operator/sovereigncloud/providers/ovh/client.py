@@ -21,7 +21,7 @@ import requests
 from ovh.client import ENDPOINTS, OAUTH2_TOKEN_URLS
 from requests.utils import get_environ_proxies
 
-from sovereigncloud.providers.trust import Trusting, public_and
+from sovereigncloud.providers.certificate_trust import Trusting, public_and
 
 Timeout = tuple[float, float]
 TIMEOUT: Final[Timeout] = (5.0, 60.0)

@@ -15,8 +15,8 @@ from typing import Any, Final
 import requests
 from urllib3.exceptions import NewConnectionError
 
-from sovereigncloud.api.reasons import Reason
-from sovereigncloud.kinds.errors import Auth, Conflict, NotFound, OutsideError, Rejected, Retry
+from sovereigncloud.api.common.reasons import Reason
+from sovereigncloud.ports.errors import Auth, Conflict, NotFound, OutsideError, Rejected, Retry
 
 
 @dataclass(frozen=True, slots=True)

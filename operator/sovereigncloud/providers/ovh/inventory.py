@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sovereigncloud.kinds.errors import Retry
+from sovereigncloud.ports.errors import Retry
 from sovereigncloud.providers.ovh.replies import PARSER, Resource
 from sovereigncloud.providers.ovh.transport import Transport
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from sovereigncloud.kinds.ordering_port import Basket
+from sovereigncloud.ports.ovh.orders import Basket
 from sovereigncloud.providers.ovh.replies import Text
 
 

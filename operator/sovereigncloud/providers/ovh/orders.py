@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final, TypeVar
 
-from sovereigncloud.kinds.errors import NotFound
-from sovereigncloud.kinds.ordering_port import (
+from sovereigncloud.ports.errors import NotFound
+from sovereigncloud.ports.ovh.orders import (
     Basket,
     Bill,
     Cart,

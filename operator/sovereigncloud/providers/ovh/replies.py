@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
-from sovereigncloud.kinds.errors import Retry
+from sovereigncloud.ports.errors import Retry
 from sovereigncloud.providers.ovh.transport import Reply
 
 Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from sovereigncloud.kinds.errors import NotFound
-from sovereigncloud.kinds.ovh_port import Task
+from sovereigncloud.ports.errors import NotFound
+from sovereigncloud.ports.ovh.account import Task
 from sovereigncloud.providers.ovh.replies import PARSER, ServerTask
 from sovereigncloud.providers.ovh.transport import Transport, path
 

@@ -13,12 +13,12 @@ from urllib.parse import quote, unquote, urlencode
 import anyio
 import requests
 
-from sovereigncloud.kinds.errors import OutsideError, Retry
-from sovereigncloud.providers.calls import Call, Observer, Unobserved
-from sovereigncloud.providers.limits import Budget, HeldOffError
+from sovereigncloud.ports.errors import OutsideError, Retry
+from sovereigncloud.providers.call_observer import Call, Observer, Unobserved
 from sovereigncloud.providers.ovh.client import ClientPool, EntryRefused, EntryUnreachable
 from sovereigncloud.providers.ovh.endpoints import endpoint_class
 from sovereigncloud.providers.ovh.errors import Answer, answer_of, entry_error, error_of, silence
+from sovereigncloud.providers.rate_limits import Budget, HeldOffError
 
 _LOG: Final = logging.getLogger(__name__)
 _REFUSED_AT_THE_DOOR: Final = frozenset({(400, "QUERY_TIME_OUT"), (400, "INVALID_SIGNATURE"), (403, "INVALID_KEY")})

@@ -12,14 +12,7 @@ from urllib.parse import unquote
 from multidict import MultiMapping
 
 from sovereigncloud.sandbox.ovh.state import AccessRule, Grant, IpBlock, Resource, Server, Vrack
-from sovereigncloud.sandbox.ovh.wire import (
-    Json,
-    Reply,
-    bad_request,
-    no_such_service,
-    no_such_url,
-    refuse,
-)
+from sovereigncloud.sandbox.ovh.wire import Json, Reply, bad_request, no_such_service, no_such_url, refuse
 from sovereigncloud.sandbox.ovh.world import World
 
 

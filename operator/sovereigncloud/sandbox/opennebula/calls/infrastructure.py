@@ -5,12 +5,7 @@ from collections.abc import Callable, Mapping
 from sovereigncloud.sandbox.opennebula import hosts, render, scheduler
 from sovereigncloud.sandbox.opennebula.access import ADMIN, MANAGE, USE, authorize, authorize_create
 from sovereigncloud.sandbox.opennebula.calls.call import Call, Context, Reply
-from sovereigncloud.sandbox.opennebula.calls.shared import (
-    Kind,
-    owned_calls,
-    unowned_calls,
-    whole_call,
-)
+from sovereigncloud.sandbox.opennebula.calls.shared import Kind, owned_calls, unowned_calls, whole_call
 from sovereigncloud.sandbox.opennebula.cloud import FIRST_FREE_ID, Cloud
 from sovereigncloud.sandbox.opennebula.errors import internal, refused
 from sovereigncloud.sandbox.opennebula.model import Cluster, Host, HostState

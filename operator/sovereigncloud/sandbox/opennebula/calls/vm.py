@@ -6,13 +6,7 @@ from sovereigncloud.sandbox.opennebula import backups, devices, flows, machines,
 from sovereigncloud.sandbox.opennebula import context as guest_context
 from sovereigncloud.sandbox.opennebula.access import ADMIN, MANAGE, authorize
 from sovereigncloud.sandbox.opennebula.calls.call import Call, Context, Reply
-from sovereigncloud.sandbox.opennebula.calls.shared import (
-    chmod_call,
-    chown_call,
-    lock_calls,
-    rename_call,
-    updated,
-)
+from sovereigncloud.sandbox.opennebula.calls.shared import chmod_call, chown_call, lock_calls, rename_call, updated
 from sovereigncloud.sandbox.opennebula.calls.vm_reads import VM
 from sovereigncloud.sandbox.opennebula.cloud import Cloud
 from sovereigncloud.sandbox.opennebula.errors import Code, OneError, internal, refused
