@@ -45,7 +45,7 @@ docs: crds
 
 # The kustomize base is the chart, rendered, without what only `helm uninstall` asks. Helm comes from PATH or is built once; tests/integration/chart/test_manifests.py compares.
 manifests: crds
-	helm=$$($(BIN)/python -c "from sovereigncloud.sandbox.toolchain import Toolchain; print(Toolchain().resolve('helm'))") && \
+	helm=$$($(BIN)/python -c "from sovereigncloud_sandbox.toolchain import Toolchain; print(Toolchain().resolve('helm'))") && \
 	{ echo "# Generated from charts/sovereign-cloud-operator by \`make manifests\`. Do not edit."; \
 	  $$helm template sovereign-cloud-operator charts/sovereign-cloud-operator --namespace sovereign-system \
 	    --set crds.install=false --set uninstall.policy=Release --no-hooks; } > manifests/base/operator.yaml

@@ -23,7 +23,7 @@ from typing import Any
 
 import yaml
 
-from sovereigncloud.sandbox.toolchain import Toolchain
+from sovereigncloud_sandbox.toolchain import Toolchain
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 BASE = Path("manifests") / "base"

@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from sovereigncloud.sandbox.cluster import Cluster
-from sovereigncloud.sandbox.controlplane import ControlPlane
-from sovereigncloud.sandbox.programs import OLDEST
-from sovereigncloud.sandbox.toolchain import BuildError, Toolchain
+from sovereigncloud_sandbox.cluster import Cluster
+from sovereigncloud_sandbox.controlplane import ControlPlane
+from sovereigncloud_sandbox.programs import OLDEST
+from sovereigncloud_sandbox.toolchain import BuildError, Toolchain
 
 NEED_PROGRAMS = {"control_plane", "own_control_plane"}
 ON_DEMAND = {"argocd_programs": ("argocd", "kustomize"), "prometheus_programs": ("prometheus", "promtool")}

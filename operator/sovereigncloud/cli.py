@@ -128,11 +128,11 @@ def kubectl_complete() -> None:
     typer.echo("\n".join(completions(words[:-1], words[-1])))
 
 
-def completions(before: list[str], incomplete: str, doors: object = None) -> list[str]:
+def completions(before: list[str], incomplete: str, connections: object = None) -> list[str]:
     """One candidate a line, with a TAB and its help, then a line with cobra's directive: what kubectl expects."""
     from click.shell_completion import ShellComplete  # noqa: PLC0415 - for completion only
 
-    shell = ShellComplete(typer.main.get_command(app), {"obj": doors}, "kubectl sovereign", "")
+    shell = ShellComplete(typer.main.get_command(app), {"obj": connections}, "kubectl sovereign", "")
     found = shell.get_completions(before, incomplete)
     lines = [f"{item.value}\t{item.help}" if item.help else str(item.value) for item in found if item.type == "plain"]
     files = any(item.type in {"file", "dir"} for item in found)

@@ -18,8 +18,8 @@ import sovereigncloud.kopf_app  # noqa: F401 - the base is a process that has im
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.core.conditions import plain
 from sovereigncloud.engine.heap_trimming import few_arenas, give_back, keep_what_is_imported
-from sovereigncloud.engine.loop.context import SweepWorld
-from sovereigncloud.engine.loop.evaluate import Subject, examine, said, status_patch
+from sovereigncloud.engine.loop.context import SweepContext
+from sovereigncloud.engine.loop.evaluate import Subject, evaluate, said, status_patch
 from sovereigncloud.engine.runtime import Engine
 from sovereigncloud.engine.settings import Settings
 from sovereigncloud.engine.telemetry.metrics import Metrics
@@ -63,7 +63,7 @@ async def settle(engine, keys):
 
     for key in keys:
         looked = engine.store.parse(key)
-        seen = await examine(CONTROLLERS[key.kind], looked, SweepWorld(engine._shared, looked), engine.store)
+        seen = await evaluate(CONTROLLERS[key.kind], looked, SweepContext(engine._shared, looked), engine.store)
         assert not seen.decision.steps, seen.decision.steps
         body = engine.store.stored(key).body()
         previous = body["status"]

@@ -8,9 +8,9 @@ from pool_objects import INSTALLATION, KEY, LABELS, NAMESPACE, name_of, uid_of
 
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.providers.opennebula.templates import template_xml
-from sovereigncloud.sandbox.opennebula.background import BackgroundSandbox
-from sovereigncloud.sandbox.opennebula.install import CloudSpec, HostSpec
-from sovereigncloud.sandbox.opennebula.methods import serve
+from sovereigncloud_sandbox.opennebula.background import BackgroundSandbox
+from sovereigncloud_sandbox.opennebula.install import CloudSpec, HostSpec
+from sovereigncloud_sandbox.opennebula.methods import serve
 
 
 def template(number):

@@ -24,7 +24,7 @@ from sovereigncloud.engine.settings import Settings
 from sovereigncloud.providers.kubernetes.api import KubernetesApi
 from sovereigncloud.providers.kubernetes.connection import Connection
 from sovereigncloud.providers.opennebula.factory import open_nebula_factory
-from sovereigncloud.sandbox.stage import Stage
+from sovereigncloud_sandbox.stage import Stage
 
 OBJECTS = int(os.environ.get("SOVEREIGN_BENCH_OBJECTS", "1000"))
 SWEEP = 10.0

@@ -5,8 +5,8 @@ import pytest
 from tests.contract.one_world import HOSTS, Clock
 
 from sovereigncloud.providers.opennebula.factory import open_nebula_factory
-from sovereigncloud.sandbox.opennebula.background import BackgroundSandbox
-from sovereigncloud.sandbox.opennebula.install import CloudSpec
+from sovereigncloud_sandbox.opennebula.background import BackgroundSandbox
+from sovereigncloud_sandbox.opennebula.install import CloudSpec
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.unit.machine_scene import under_way
-from tests.unit.opennebula_in_memory import World, again, resource, run
+from tests.unit.kinds.machine_scene import under_way
+from tests.unit.kinds.opennebula_in_memory import World, again, resource, run
 
 from sovereigncloud.core.outcome import Phase
 from sovereigncloud.kinds.machineimage.controller import MachineImageController

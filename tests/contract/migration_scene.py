@@ -7,14 +7,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tests.contract.live_cloud import FAST
-from tests.unit.opennebula_in_memory import World, resource, run
+from tests.unit.kinds.opennebula_in_memory import World, resource, run
 
 from sovereigncloud.kinds.hostedinstance.controller import HostedInstanceController
 from sovereigncloud.kinds.instancemigration.controller import InstanceMigrationController
 from sovereigncloud.providers.opennebula.factory import open_nebula_factory
-from sovereigncloud.sandbox.opennebula import content_mischief, mischief
-from sovereigncloud.sandbox.opennebula.background import BackgroundSandbox
-from sovereigncloud.sandbox.opennebula.install import CloudSpec, HostSpec
+from sovereigncloud_sandbox.opennebula import content_mischief, mischief
+from sovereigncloud_sandbox.opennebula.background import BackgroundSandbox
+from sovereigncloud_sandbox.opennebula.install import CloudSpec, HostSpec
 
 HTTP = {"NAME": "way-out", "MARKET_MAD": "http", "BASE_URL": "http://apps.example.org/", "PUBLIC_DIR": "/var/www"}
 MACHINES, MOVES = HostedInstanceController(), InstanceMigrationController()

@@ -2,7 +2,7 @@
 
 import xmlrpc.client
 
-from sovereigncloud.sandbox.opennebula.install import CloudSpec, HostSpec
+from sovereigncloud_sandbox.opennebula.install import CloudSpec, HostSpec
 
 HOSTS = (HostSpec("127.0.0.2", cpu=800, memory=16 << 20), HostSpec("127.0.0.3", cpu=800, memory=16 << 20))
 OTHER = CloudSpec("other", version="7.4.0", hosts=(HostSpec("127.0.1.2"),))

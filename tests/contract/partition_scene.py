@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tests.contract.migration_scene import HTTP, IMAGE, MACHINES, MOVES, NETWORK
-from tests.unit.cloud_fakes import FakeOvh, FakePower, interfaces
-from tests.unit.opennebula_in_memory import World, resource, run
+from tests.unit.kinds.cloud_fakes import FakeOvh, FakePower, interfaces
+from tests.unit.kinds.opennebula_in_memory import World, resource, run
 
 from sovereigncloud.api import BareMetalServer
 from sovereigncloud.api.common.base import Key

@@ -1,5 +1,5 @@
 """What a cloud consists of, through the real adapter, on a front-end with the real wire format: what the tables of
-tests/unit/test_plan_stores.py and test_plan_parts.py say is carried out to the end, and a second pass writes nothing.
+tests/unit/kinds/sovereigncloud/test_stores.py and test_plan_parts.py say is carried out to the end, and a second pass writes nothing.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ import time
 
 import pytest
 from tests.contract.live_cloud import FAST
-from tests.unit.cloud_fakes import FakeWorld, Loop
+from tests.unit.kinds.cloud_fakes import FakeWorld, Loop
 
 from sovereigncloud.core.outcome import Phase
 from sovereigncloud.kinds.sovereigncloud.controller import SovereignCloudController
-from sovereigncloud.sandbox.opennebula.background import BackgroundSandbox
-from sovereigncloud.sandbox.opennebula.install import CloudSpec, HostSpec
+from sovereigncloud_sandbox.opennebula.background import BackgroundSandbox
+from sovereigncloud_sandbox.opennebula.install import CloudSpec, HostSpec
 
 KEY = ("SovereignCloud", "platform", "paris")
 STORES = [

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from tests.contract.live_cloud import CLOUD, FAST, until_quiet
-from tests.unit.opennebula_in_memory import World, look, resource
+from tests.unit.kinds.opennebula_in_memory import World, look, resource
 
 from sovereigncloud.kinds.hostedinstance.controller import HostedInstanceController
 from sovereigncloud.kinds.machineimage.controller import MachineImageController
@@ -20,8 +20,8 @@ from sovereigncloud.kinds.securitygroup.controller import SecurityGroupControlle
 from sovereigncloud.kinds.virtualnetwork.controller import VirtualNetworkController
 from sovereigncloud.ports.opennebula.security_groups import SecurityRule
 from sovereigncloud.ports.opennebula.views import AddressRange
-from sovereigncloud.sandbox.opennebula.background import BackgroundSandbox
-from sovereigncloud.sandbox.opennebula.install import CloudSpec, HostSpec
+from sovereigncloud_sandbox.opennebula.background import BackgroundSandbox
+from sovereigncloud_sandbox.opennebula.install import CloudSpec, HostSpec
 
 GROUPS, NETWORKS, INSTANCES = SecurityGroupController(), VirtualNetworkController(), HostedInstanceController()
 RANGES = [{"ip": "10.100.0.10", "size": 20}, {"ip": "10.101.0.10", "size": 5}]

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 from tests.contract.live_cloud import FAST
-from tests.unit.exit_scene import CONTROLLER as EXITS
-from tests.unit.exit_scene import leaving
-from tests.unit.opennebula_in_memory import World, resource, run
+from tests.unit.kinds.exit_scene import CONTROLLER as EXITS
+from tests.unit.kinds.exit_scene import leaving
+from tests.unit.kinds.opennebula_in_memory import World, resource, run
 
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.instancemigration import InstanceMigration
@@ -21,9 +21,9 @@ from sovereigncloud.kinds.hostedinstance.controller import HostedInstanceControl
 from sovereigncloud.kinds.instancemigration.controller import InstanceMigrationController
 from sovereigncloud.ports.errors import Retry
 from sovereigncloud.providers.opennebula.factory import open_nebula_factory
-from sovereigncloud.sandbox.opennebula import mischief
-from sovereigncloud.sandbox.opennebula.background import BackgroundSandbox
-from sovereigncloud.sandbox.opennebula.install import CloudSpec, HostSpec
+from sovereigncloud_sandbox.opennebula import mischief
+from sovereigncloud_sandbox.opennebula.background import BackgroundSandbox
+from sovereigncloud_sandbox.opennebula.install import CloudSpec, HostSpec
 
 CONTROLLERS = {"HostedInstance": HostedInstanceController(), "InstanceMigration": InstanceMigrationController()}
 ORDER = ("ExitPlan", "HostedInstance", "InstanceMigration")

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from tests.contract.live_cloud import FAST
-from tests.unit.opennebula_in_memory import World, look, resource, run
+from tests.unit.kinds.opennebula_in_memory import World, look, resource, run
 
 from sovereigncloud.api import KINDS
 from sovereigncloud.commands.export.cloud import declared, with_zone
@@ -25,8 +25,8 @@ from sovereigncloud.engine.loop.read_only_context import OPENNEBULA_READS, only_
 from sovereigncloud.kinds import CONTROLLERS
 from sovereigncloud.ports.opennebula.security_groups import SecurityRule
 from sovereigncloud.providers.opennebula.factory import open_nebula_factory
-from sovereigncloud.sandbox.opennebula.background import BackgroundSandbox
-from sovereigncloud.sandbox.opennebula.install import CloudSpec, HostSpec
+from sovereigncloud_sandbox.opennebula.background import BackgroundSandbox
+from sovereigncloud_sandbox.opennebula.install import CloudSpec, HostSpec
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
 FIRST = ("SovereignCloud", "VirtualNetwork", "SecurityGroup", "MachineImage", "HostedInstance")

@@ -10,8 +10,8 @@ from typing import Any, Self
 import pytest
 from tests.contract import live_cloud
 from tests.contract.live_cloud import FAST
-from tests.unit.federation_scene import CONTROLLER, Installer, Scene, condition, master, slave
-from tests.unit.opennebula_in_memory import again, resource, run
+from tests.unit.kinds.federation_scene import CONTROLLER, Installer, Scene, condition, master, slave
+from tests.unit.kinds.opennebula_in_memory import again, resource, run
 
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.core.outcome import Phase
@@ -22,11 +22,11 @@ from sovereigncloud.ports.opennebula.views import CloudView
 from sovereigncloud.ports.opennebula.zones import Mode, RaftState
 from sovereigncloud.providers.call_observer import Call
 from sovereigncloud.providers.opennebula.factory import open_nebula_factory
-from sovereigncloud.sandbox.opennebula import federation as one_federation
-from sovereigncloud.sandbox.opennebula.background import BackgroundSandbox
-from sovereigncloud.sandbox.opennebula.federation_mischief import heal, partition, restart, start_server, stop_server
-from sovereigncloud.sandbox.opennebula.install import CloudSpec, FrontEndSpec
-from sovereigncloud.sandbox.opennebula.model_federation import Mode as OnedMode
+from sovereigncloud_sandbox.opennebula import federation as one_federation
+from sovereigncloud_sandbox.opennebula.background import BackgroundSandbox
+from sovereigncloud_sandbox.opennebula.federation_mischief import heal, partition, restart, start_server, stop_server
+from sovereigncloud_sandbox.opennebula.install import CloudSpec, FrontEndSpec
+from sovereigncloud_sandbox.opennebula.model_federation import Mode as OnedMode
 
 PARIS, RBX = Key("SovereignCloud", "team", "paris"), Key("SovereignCloud", "team", "rbx")
 TENANTS = TenantController()

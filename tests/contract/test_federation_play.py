@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.unit.installations import SLAVE
+from tests.unit.providers.installer.installations import SLAVE
 
 from sovereigncloud.providers.installer.federation import inventory
 from sovereigncloud.providers.installer.pod import playbook

@@ -6,13 +6,13 @@ import time
 
 import pytest
 from tests.contract.live_cloud import FAST, declared, gone, until_quiet
-from tests.unit.opennebula_in_memory import NOW, World, resource, run
+from tests.unit.kinds.opennebula_in_memory import NOW, World, resource, run
 
 from sovereigncloud.core.outcome import Phase
 from sovereigncloud.kinds.machineimage.controller import MachineImageController
-from sovereigncloud.sandbox.opennebula.background import BackgroundSandbox
-from sovereigncloud.sandbox.opennebula.cloud import Published
-from sovereigncloud.sandbox.opennebula.install import CloudSpec, HostSpec
+from sovereigncloud_sandbox.opennebula.background import BackgroundSandbox
+from sovereigncloud_sandbox.opennebula.cloud import Published
+from sovereigncloud_sandbox.opennebula.install import CloudSpec, HostSpec
 
 CONTROLLER = MachineImageController()
 URL = "https://images.example/u.qcow2"

@@ -12,7 +12,7 @@ from pathlib import Path
 import jinja2
 import pytest
 import yaml
-from tests.unit.installations import ALL, BASIC, GUARDED, MEMBERS, SLAVE
+from tests.unit.providers.installer.installations import ALL, BASIC, GUARDED, MEMBERS, SLAVE
 
 from sovereigncloud.providers.installer import federation
 from sovereigncloud.providers.installer.firewall import PROBES, firewall

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 from tests.contract.live_cloud import FAST, declared, until_quiet
-from tests.unit.opennebula_in_memory import DONE_STATE, World, again, resource
+from tests.unit.kinds.opennebula_in_memory import DONE_STATE, World, again, resource
 
 from sovereigncloud.kinds.hostedinstance.controller import HostedInstanceController
 from sovereigncloud.kinds.machineimage.controller import MachineImageController
-from sovereigncloud.sandbox.opennebula.background import BackgroundSandbox
-from sovereigncloud.sandbox.opennebula.install import CloudSpec, HostSpec
+from sovereigncloud_sandbox.opennebula.background import BackgroundSandbox
+from sovereigncloud_sandbox.opennebula.install import CloudSpec, HostSpec
 
 RESTIC = 'NAME="backups"\nTYPE="BACKUP_DS"\nDS_MAD="restic"\nTM_MAD="-"\nRESTIC_PASSWORD="p"\nRESTIC_SFTP_SERVER="backup.example"\n'
 CONTROLLER = HostedInstanceController()

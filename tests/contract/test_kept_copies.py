@@ -10,7 +10,7 @@ from typing import Any
 from tests.contract.migration_scene import MACHINES, MOVE, MOVES, CrashError, Crashing, in_phase, is_ready
 from tests.contract.test_lost_in_opennebula import HOST, LostScene, scene, server, store
 from tests.contract.test_lost_in_opennebula import MOVE as FAILOVER
-from tests.unit.opennebula_in_memory import again, resource
+from tests.unit.kinds.opennebula_in_memory import again, resource
 
 from sovereigncloud.core.outcome import Phase
 

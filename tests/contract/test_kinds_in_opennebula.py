@@ -10,13 +10,13 @@ import time
 
 import pytest
 from tests.contract.live_cloud import CLOUD, FAST, declared, gone, until_quiet
-from tests.unit.opennebula_in_memory import World, again, resource, run
+from tests.unit.kinds.opennebula_in_memory import World, again, resource, run
 
 from sovereigncloud.kinds.hostedinstance.controller import HostedInstanceController
 from sovereigncloud.kinds.machineimage.controller import MachineImageController
 from sovereigncloud.kinds.virtualnetwork.controller import VirtualNetworkController
-from sovereigncloud.sandbox.opennebula.background import BackgroundSandbox
-from sovereigncloud.sandbox.opennebula.install import CloudSpec, HostSpec
+from sovereigncloud_sandbox.opennebula.background import BackgroundSandbox
+from sovereigncloud_sandbox.opennebula.install import CloudSpec, HostSpec
 
 
 @pytest.fixture(scope="module")

@@ -25,15 +25,15 @@ from tests.contract.migration_scene import (
     in_phase,
     is_ready,
 )
-from tests.unit.opennebula_in_memory import World, again, resource
+from tests.unit.kinds.opennebula_in_memory import World, again, resource
 
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.core.outcome import Phase
 from sovereigncloud.ports.errors import Retry
 from sovereigncloud.providers.opennebula.factory import open_nebula_factory
-from sovereigncloud.sandbox.faults import parse_rule
-from sovereigncloud.sandbox.opennebula.background import BackgroundSandbox
-from sovereigncloud.sandbox.opennebula.install import CloudSpec, HostSpec
+from sovereigncloud_sandbox.faults import parse_rule
+from sovereigncloud_sandbox.opennebula.background import BackgroundSandbox
+from sovereigncloud_sandbox.opennebula.install import CloudSpec, HostSpec
 
 HOST, VAULT = "127.0.0.2", "backup.example.org"
 RESTIC = 'NAME=vault TYPE=BACKUP_DS DS_MAD=restic TM_MAD="-" RESTIC_PASSWORD=s RESTIC_SFTP_SERVER={}'

@@ -1,6 +1,6 @@
 """Machines and what surrounds them, through the real adapter: resized as they run, moved, grouped, with devices, recovered.
 
-What the tables of tests/unit/test_vm_compute.py say of a plan is carried out here, against a front-end that queues, fails
+What the tables of tests/unit/kinds/hostedinstance/test_compute.py say of a plan is carried out here, against a front-end that queues, fails
 without a word, and places machines itself.
 """
 
@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 from tests.contract.live_cloud import FAST, declared, gone, until_quiet, with_an_image
-from tests.unit.opennebula_in_memory import World, again, resource, run
+from tests.unit.kinds.opennebula_in_memory import World, again, resource, run
 
 from sovereigncloud.core.outcome import Phase
 from sovereigncloud.kinds.hostedinstance.controller import HostedInstanceController
 from sovereigncloud.ports.errors import Conflict
-from sovereigncloud.sandbox.opennebula import mischief
-from sovereigncloud.sandbox.opennebula.background import BackgroundSandbox
-from sovereigncloud.sandbox.opennebula.install import CloudSpec, HostSpec, PciSpec
+from sovereigncloud_sandbox.opennebula import mischief
+from sovereigncloud_sandbox.opennebula.background import BackgroundSandbox
+from sovereigncloud_sandbox.opennebula.install import CloudSpec, HostSpec, PciSpec
 
 INSTANCES = HostedInstanceController()
 PLACED = {"cloudRef": {"name": "rbx"}}

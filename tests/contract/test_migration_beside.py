@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from tests.contract.live_cloud import until_quiet
 from tests.contract.migration_scene import MACHINES, MOVE, MOVES, SPEC, in_phase, is_ready, machine_in_rbx, two_clouds
-from tests.unit.opennebula_in_memory import World, again, resource
+from tests.unit.kinds.opennebula_in_memory import World, again, resource
 
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.core.outcome import Phase
 from sovereigncloud.kinds.tenant.controller import TenantController
 from sovereigncloud.providers.opennebula.factory import open_nebula_factory
-from sovereigncloud.sandbox.opennebula import federation
-from sovereigncloud.sandbox.opennebula.model_federation import Mode
+from sovereigncloud_sandbox.opennebula import federation
+from sovereigncloud_sandbox.opennebula.model_federation import Mode
 
 S3 = {
     "NAME": "bucket", "MARKET_MAD": "s3", "BUCKET": "apps", "REGION": "default", "ACCESS_KEY_ID": "a",

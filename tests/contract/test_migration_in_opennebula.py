@@ -22,12 +22,12 @@ from tests.contract.migration_scene import (
     machine_in_rbx,
     two_clouds,
 )
-from tests.unit.opennebula_in_memory import again, resource
+from tests.unit.kinds.opennebula_in_memory import again, resource
 
 from sovereigncloud.core.outcome import Phase
 from sovereigncloud.kinds.contract.controller import OWN_CONDITIONS
-from sovereigncloud.sandbox.faults import parse_rule
 from sovereigncloud.sovereignty.rules import Rules
+from sovereigncloud_sandbox.faults import parse_rule
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.contract.live_cloud import CLOUD, FAST, declared, gone, until_quiet
-from tests.unit.opennebula_in_memory import World, again, resource, run
+from tests.unit.kinds.opennebula_in_memory import World, again, resource, run
 
 from sovereigncloud.core.plan import Disruption
 from sovereigncloud.kinds.hostedinstance.controller import HostedInstanceController
@@ -16,8 +16,8 @@ from sovereigncloud.kinds.machineimage.controller import MachineImageController
 from sovereigncloud.kinds.securitygroup.controller import SecurityGroupController
 from sovereigncloud.kinds.virtualnetwork.controller import VirtualNetworkController
 from sovereigncloud.ports.opennebula.security_groups import SecurityRule
-from sovereigncloud.sandbox.opennebula.background import BackgroundSandbox
-from sovereigncloud.sandbox.opennebula.install import CloudSpec, HostSpec
+from sovereigncloud_sandbox.opennebula.background import BackgroundSandbox
+from sovereigncloud_sandbox.opennebula.install import CloudSpec, HostSpec
 
 GROUPS, NETWORKS, INSTANCES = SecurityGroupController(), VirtualNetworkController(), HostedInstanceController()
 HTTPS = {"direction": "Inbound", "protocol": "TCP", "range": "443"}

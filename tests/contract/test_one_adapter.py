@@ -21,8 +21,8 @@ from sovereigncloud.core.identity import Mark
 from sovereigncloud.ports.errors import Auth, Conflict, NotFound, Quota, Rejected
 from sovereigncloud.ports.opennebula.views import AddressRange
 from sovereigncloud.providers.opennebula.factory import open_nebula_factory
-from sovereigncloud.sandbox.opennebula.background import BackgroundSandbox
-from sovereigncloud.sandbox.opennebula.install import CloudSpec, HostSpec
+from sovereigncloud_sandbox.opennebula.background import BackgroundSandbox
+from sovereigncloud_sandbox.opennebula.install import CloudSpec, HostSpec
 
 PENDING, ACTIVE, DONE, POWEROFF = 1, 3, 6, 8
 RUNNING = 3

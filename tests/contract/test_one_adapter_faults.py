@@ -19,10 +19,10 @@ from sovereigncloud.ports.errors import Auth, Conflict, NotFound, Quota, Rejecte
 from sovereigncloud.providers.opennebula.errors import TABLE, error_of
 from sovereigncloud.providers.opennebula.factory import open_nebula_factory
 from sovereigncloud.providers.opennebula.session import Timeout
-from sovereigncloud.sandbox.faults import parse_rule
-from sovereigncloud.sandbox.opennebula import mischief
-from sovereigncloud.sandbox.opennebula.install import CloudSpec, HostSpec, TlsSpec
-from sovereigncloud.sandbox.opennebula.sandbox import open_sandbox
+from sovereigncloud_sandbox.faults import parse_rule
+from sovereigncloud_sandbox.opennebula import mischief
+from sovereigncloud_sandbox.opennebula.install import CloudSpec, HostSpec, TlsSpec
+from sovereigncloud_sandbox.opennebula.sandbox import open_sandbox
 
 PASSWORD = "pa55-word"
 SPEC = CloudSpec("ill", hosts=(HostSpec("127.0.0.2"),), oneadmin_password=PASSWORD)

@@ -6,7 +6,7 @@ import pyone
 import pytest
 from tests.contract.one_world import path, running, where
 
-from sovereigncloud.sandbox.opennebula import mischief
+from sovereigncloud_sandbox.opennebula import mischief
 
 RESTIC = 'NAME={} TYPE=BACKUP_DS DS_MAD=restic TM_MAD="-" RESTIC_PASSWORD="{}" RESTIC_SFTP_SERVER=10.0.0.9'
 

@@ -12,9 +12,9 @@ import pyone
 import pytest
 import requests
 
-from sovereigncloud.sandbox.opennebula.command import Options, started
-from sovereigncloud.sandbox.opennebula.install import CloudSpec, parse_spec
-from sovereigncloud.sandbox.opennebula.sandbox import open_sandbox
+from sovereigncloud_sandbox.opennebula.command import Options, started
+from sovereigncloud_sandbox.opennebula.install import CloudSpec, parse_spec
+from sovereigncloud_sandbox.opennebula.sandbox import open_sandbox
 
 SOURCE = Path(__file__).resolve().parents[2] / "operator"
 CLI = Path(sys.executable).parent / "one"
@@ -23,7 +23,7 @@ CLI = Path(sys.executable).parent / "one"
 @pytest.fixture(scope="module")
 def program():
     """The simulator started as people start it."""
-    command = [sys.executable, "-m", "sovereigncloud.sandbox.opennebula", "--host", "one-1", "--host", "one-2"]
+    command = [sys.executable, "-m", "sovereigncloud_sandbox.opennebula", "--host", "one-1", "--host", "one-2"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment(), text=True) as process:
         try:
             where = json.loads(process.stdout.readline())
@@ -242,7 +242,7 @@ async def test_an_address_is_free_again_and_taken_while_it_is_used():
 def test_it_ends_when_its_parent_is_killed():
     parent = (
         "import subprocess, sys, time\n"
-        "child = subprocess.Popen([sys.executable, '-m', 'sovereigncloud.sandbox.opennebula'], stdout=subprocess.PIPE)\n"
+        "child = subprocess.Popen([sys.executable, '-m', 'sovereigncloud_sandbox.opennebula'], stdout=subprocess.PIPE)\n"
         "child.stdout.readline()\n"
         "print(child.pid, flush=True)\n"
         "time.sleep(60)\n"

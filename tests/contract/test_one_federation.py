@@ -11,10 +11,10 @@ from aiohttp import web
 from tests.contract.one_world import ELECTED, FOLLOWER, HOSTS, LEADER, SOLO, Clock, raw_call
 from tests.contract.test_one_shapes import missing, recorded
 
-from sovereigncloud.sandbox.opennebula import federation, mischief
-from sovereigncloud.sandbox.opennebula.admin import admin_application
-from sovereigncloud.sandbox.opennebula.background import BackgroundSandbox
-from sovereigncloud.sandbox.opennebula.federation_mischief import (
+from sovereigncloud_sandbox.opennebula import federation, mischief
+from sovereigncloud_sandbox.opennebula.admin import admin_application
+from sovereigncloud_sandbox.opennebula.background import BackgroundSandbox
+from sovereigncloud_sandbox.opennebula.federation_mischief import (
     heal,
     kill,
     partition,
@@ -22,10 +22,10 @@ from sovereigncloud.sandbox.opennebula.federation_mischief import (
     start_server,
     stop_server,
 )
-from sovereigncloud.sandbox.opennebula.install import CloudSpec, FrontEndSpec, install, set_endpoint
-from sovereigncloud.sandbox.opennebula.methods import serve
-from sovereigncloud.sandbox.opennebula.model_federation import Mode
-from sovereigncloud.sandbox.opennebula.network import Network
+from sovereigncloud_sandbox.opennebula.install import CloudSpec, FrontEndSpec, install, set_endpoint
+from sovereigncloud_sandbox.opennebula.methods import serve
+from sovereigncloud_sandbox.opennebula.model_federation import Mode
+from sovereigncloud_sandbox.opennebula.network import Network
 
 PARIS, RBX = "paris-secret", "rbx-secret"
 ENDPOINT_GONE = "http://127.0.0.1:1/RPC2"

@@ -9,9 +9,9 @@ import requests
 from tests.contract.one_world import CANDIDATE, ELECTED, FOLLOWER, LEADER, Clock, raw_call
 from tests.contract.test_one_shapes import missing, recorded
 
-from sovereigncloud.sandbox.opennebula.background import BackgroundSandbox
-from sovereigncloud.sandbox.opennebula.federation_mischief import start_server, stop_server
-from sovereigncloud.sandbox.opennebula.install import CloudSpec, FrontEndSpec
+from sovereigncloud_sandbox.opennebula.background import BackgroundSandbox
+from sovereigncloud_sandbox.opennebula.federation_mischief import start_server, stop_server
+from sovereigncloud_sandbox.opennebula.install import CloudSpec, FrontEndSpec
 
 ENDPOINT_GONE = "http://127.0.0.1:1/RPC2"
 

@@ -18,7 +18,7 @@ from sovereigncloud.providers.opennebula.errors import error_of
 from sovereigncloud.providers.opennebula.session import Connection, Login, NotSendable, Timeout
 from sovereigncloud.providers.opennebula.templates import template_xml
 from sovereigncloud.providers.opennebula.xml_elements import read_one, read_pool
-from sovereigncloud.sandbox.opennebula.install import install, parse_spec
+from sovereigncloud_sandbox.opennebula.install import install, parse_spec
 
 MARK = Mark("test-1", "HostedInstance/platform/web", "1234")
 WEB = {"NAME": "web", "CPU": "1", "VCPU": "1", "MEMORY": "64", **MARK.for_opennebula()}

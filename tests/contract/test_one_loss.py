@@ -5,9 +5,9 @@ import pytest
 import requests
 from tests.contract.one_world import OTHER, running, where
 
-from sovereigncloud.sandbox.opennebula import content_mischief, federation, mischief
-from sovereigncloud.sandbox.opennebula.install import FrontEndSpec
-from sovereigncloud.sandbox.opennebula.model_federation import Mode
+from sovereigncloud_sandbox.opennebula import content_mischief, federation, mischief
+from sovereigncloud_sandbox.opennebula.install import FrontEndSpec
+from sovereigncloud_sandbox.opennebula.model_federation import Mode
 
 MARK = ("SOVEREIGNCLOUD_UID", "web")
 RESTIC = 'NAME=vault TYPE=BACKUP_DS DS_MAD=restic TM_MAD="-" RESTIC_PASSWORD=s RESTIC_SFTP_SERVER={}'

@@ -6,7 +6,7 @@ import pyone
 import pytest
 from tests.contract.one_world import running
 
-from sovereigncloud.sandbox.opennebula import mischief
+from sovereigncloud_sandbox.opennebula import mischief
 
 HTTP = "NAME={} MARKET_MAD=http BASE_URL=https://apps.example.org/ PUBLIC_DIR=/var/www"
 S3 = "NAME={} MARKET_MAD=s3 ACCESS_KEY_ID=AK SECRET_ACCESS_KEY=hidden REGION=gra BUCKET=apps AWS=no ENDPOINT=https://s3.example.org"

@@ -8,9 +8,9 @@ from tests.contract.one_world import HOSTS, Clock, running
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.ports.errors import Conflict, Rejected
 from sovereigncloud.ports.opennebula.migration import AppState
-from sovereigncloud.sandbox.opennebula import mischief
-from sovereigncloud.sandbox.opennebula.background import BackgroundSandbox
-from sovereigncloud.sandbox.opennebula.install import CloudSpec
+from sovereigncloud_sandbox.opennebula import mischief
+from sovereigncloud_sandbox.opennebula.background import BackgroundSandbox
+from sovereigncloud_sandbox.opennebula.install import CloudSpec
 
 HTTP = {"NAME": "way-out", "MARKET_MAD": "http", "BASE_URL": "http://apps.example.org/", "PUBLIC_DIR": "/var/www"}
 MARK = Mark("here", "InstanceMigration/team/web-to-paris", "uid-1")

@@ -6,8 +6,8 @@ import pytest
 import requests
 from tests.contract.one_world import OTHER, path, running, where
 
-from sovereigncloud.sandbox.faults import parse_rule
-from sovereigncloud.sandbox.opennebula import content_mischief, mischief
+from sovereigncloud_sandbox.faults import parse_rule
+from sovereigncloud_sandbox.opennebula import content_mischief, mischief
 
 HTTP = "NAME={} MARKET_MAD=http BASE_URL=http://apps.example.org/ PUBLIC_DIR=/var/www BRIDGE_LIST={}"
 RESTIC = 'NAME={} TYPE=BACKUP_DS DS_MAD=restic TM_MAD="-" RESTIC_PASSWORD="{}" RESTIC_SFTP_SERVER={}'

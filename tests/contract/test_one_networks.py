@@ -4,7 +4,7 @@ import pyone
 import pytest
 from tests.contract.one_world import path, running, where
 
-from sovereigncloud.sandbox.opennebula import mischief
+from sovereigncloud_sandbox.opennebula import mischief
 
 RULE = 'RULE=[PROTOCOL=TCP, RULE_TYPE=INBOUND, RANGE="{}"]'
 

@@ -4,7 +4,7 @@ import pyone
 import pytest
 from tests.contract.one_world import path, running, where
 
-from sovereigncloud.sandbox.opennebula import mischief
+from sovereigncloud_sandbox.opennebula import mischief
 
 GPU = 'PCI=[VENDOR="10de", DEVICE="2236", CLASS="0302"]'
 

@@ -13,7 +13,7 @@ from sovereigncloud.providers.opennebula.session import Escaped, decode, unescap
 from sovereigncloud.providers.opennebula.templates import template_xml
 from sovereigncloud.providers.opennebula.vm_pool import PoolRead
 from sovereigncloud.providers.opennebula.xml_elements import Malformed, read_pool
-from sovereigncloud.sandbox.opennebula.wire import encode_success, escape
+from sovereigncloud_sandbox.opennebula.wire import encode_success, escape
 
 WHOLE = (-2, -1, -1, -1)
 PAD = "x" * session._LARGE

@@ -9,8 +9,8 @@ import pytest
 import requests
 from tests.contract.one_world import running, where
 
-from sovereigncloud.sandbox.faults import parse_rule
-from sovereigncloud.sandbox.opennebula import mischief
+from sovereigncloud_sandbox.faults import parse_rule
+from sovereigncloud_sandbox.opennebula import mischief
 
 # ----------------------------------------------------------------------------------------------------- pools and reads
 

@@ -4,9 +4,9 @@ import pyone
 import pytest
 from tests.contract.one_world import HOSTS, path, running, where
 
-from sovereigncloud.sandbox.opennebula import mischief
-from sovereigncloud.sandbox.opennebula.background import BackgroundSandbox
-from sovereigncloud.sandbox.opennebula.install import CloudSpec
+from sovereigncloud_sandbox.opennebula import mischief
+from sovereigncloud_sandbox.opennebula.background import BackgroundSandbox
+from sovereigncloud_sandbox.opennebula.install import CloudSpec
 
 # ------------------------------------------------------------------------------------------------------------- states
 

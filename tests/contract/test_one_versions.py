@@ -7,11 +7,11 @@ import pytest
 import requests
 from tests.contract.one_world import HOSTS, Clock, running, where
 
-from sovereigncloud.sandbox.opennebula import mischief
-from sovereigncloud.sandbox.opennebula.background import BackgroundSandbox
-from sovereigncloud.sandbox.opennebula.features import METHODS_SINCE, SUPPORTED, at_least
-from sovereigncloud.sandbox.opennebula.install import CloudSpec
-from sovereigncloud.sandbox.opennebula.methods import METHODS
+from sovereigncloud_sandbox.opennebula import mischief
+from sovereigncloud_sandbox.opennebula.background import BackgroundSandbox
+from sovereigncloud_sandbox.opennebula.features import METHODS_SINCE, SUPPORTED, at_least
+from sovereigncloud_sandbox.opennebula.install import CloudSpec
+from sovereigncloud_sandbox.opennebula.methods import METHODS
 
 
 @pytest.fixture(scope="module")

@@ -21,9 +21,9 @@ from sovereigncloud.ports.ovh.reinstall import DiskGroup, Part
 from sovereigncloud.providers.ovh import Endpoint, Limits, ovh_factory
 from sovereigncloud.providers.ovh.account import credentials, transport
 from sovereigncloud.providers.ovh.client import KNOWN, Client, ClientPool, ServerClock
-from sovereigncloud.sandbox.ovh import tamper
-from sovereigncloud.sandbox.ovh.presets import fault
-from sovereigncloud.sandbox.ovh.seed import (
+from sovereigncloud_sandbox.ovh import tamper
+from sovereigncloud_sandbox.ovh.presets import fault
+from sovereigncloud_sandbox.ovh.seed import (
     ACCOUNT,
     BLOCK,
     ECO,
@@ -34,9 +34,9 @@ from sovereigncloud.sandbox.ovh.seed import (
     add_block,
     add_server,
 )
-from sovereigncloud.sandbox.ovh.server import Simulator
-from sovereigncloud.sandbox.ovh.state import Grant
-from sovereigncloud.sandbox.ovh.world import World
+from sovereigncloud_sandbox.ovh.server import Simulator
+from sovereigncloud_sandbox.ovh.state import Grant
+from sovereigncloud_sandbox.ovh.world import World
 
 SERVER = SERVERS[0]
 UBUNTU = "ubuntu2404-server_64"

@@ -10,10 +10,10 @@ from sovereigncloud.engine.settings import Settings
 from sovereigncloud.kinds.planning.urgency import Urgency, at
 from sovereigncloud.ports.errors import Retry
 from sovereigncloud.providers.ovh import Endpoint, Limits, ovh_factory
-from sovereigncloud.sandbox.ovh.presets import fault
-from sovereigncloud.sandbox.ovh.seed import SERVERS, VRACK, add_server
-from sovereigncloud.sandbox.ovh.server import Simulator
-from sovereigncloud.sandbox.ovh.world import World
+from sovereigncloud_sandbox.ovh.presets import fault
+from sovereigncloud_sandbox.ovh.seed import SERVERS, VRACK, add_server
+from sovereigncloud_sandbox.ovh.server import Simulator
+from sovereigncloud_sandbox.ovh.world import World
 
 SERVER, SPARE = SERVERS[0], SERVERS[1]
 NARROW = Limits(rate=10.0, burst=2, threads=4, timeout=(1.0, 2.0))

@@ -14,7 +14,7 @@ from tests.faults.scene import Scene
 from tests.faults.simulated_time import run
 
 from sovereigncloud.providers.ovh.endpoints import ENDPOINTS, OTHER, endpoint_class
-from sovereigncloud.sandbox.ovh.server import ROUTES, TOKEN_PATH
+from sovereigncloud_sandbox.ovh.server import ROUTES, TOKEN_PATH
 
 COURSES = (servers.Reinstallation, servers.HostedWithMachine, servers.HostedDeletion, purchases.Purchase)
 SIMULATED = {(route.version, route.method, route.path) for route in ROUTES}

@@ -11,11 +11,11 @@ from sovereigncloud.kinds.baremetalserver.ordering.cart import choose, in_stock
 from sovereigncloud.ports.errors import Conflict, NotFound, OutsideError, Rejected
 from sovereigncloud.ports.ovh.orders import Money
 from sovereigncloud.providers.ovh import ovh_factory
-from sovereigncloud.sandbox.ovh import tamper
-from sovereigncloud.sandbox.ovh.presets import fault
-from sovereigncloud.sandbox.ovh.seed import SERVERS
-from sovereigncloud.sandbox.ovh.server import Simulator
-from sovereigncloud.sandbox.ovh.world import World
+from sovereigncloud_sandbox.ovh import tamper
+from sovereigncloud_sandbox.ovh.presets import fault
+from sovereigncloud_sandbox.ovh.seed import SERVERS
+from sovereigncloud_sandbox.ovh.server import Simulator
+from sovereigncloud_sandbox.ovh.world import World
 
 PLAN = "24scale01"
 ORDER = ServerOrder.model_validate({"planCode": PLAN, "datacenter": "rbx"})

@@ -13,14 +13,14 @@ from aiohttp import web
 from sovereigncloud.ports.errors import NotFound
 from sovereigncloud.ports.ovh.power import HARD_DISK, POWER_OFF
 from sovereigncloud.providers.ovh import Endpoint, Limits, ovh_factory
-from sovereigncloud.sandbox.opennebula.admin import admin_application
-from sovereigncloud.sandbox.opennebula.background import BackgroundSandbox
-from sovereigncloud.sandbox.opennebula.install import CloudSpec, HostSpec
-from sovereigncloud.sandbox.ovh import tamper
-from sovereigncloud.sandbox.ovh.boots import POWEROFF
-from sovereigncloud.sandbox.ovh.seed import SERVERS
-from sovereigncloud.sandbox.ovh.server import ENDPOINT, Simulator, serving
-from sovereigncloud.sandbox.ovh.world import World
+from sovereigncloud_sandbox.opennebula.admin import admin_application
+from sovereigncloud_sandbox.opennebula.background import BackgroundSandbox
+from sovereigncloud_sandbox.opennebula.install import CloudSpec, HostSpec
+from sovereigncloud_sandbox.ovh import tamper
+from sovereigncloud_sandbox.ovh.boots import POWEROFF
+from sovereigncloud_sandbox.ovh.seed import SERVERS
+from sovereigncloud_sandbox.ovh.server import ENDPOINT, Simulator, serving
+from sovereigncloud_sandbox.ovh.world import World
 
 SERVER, ADDRESS = SERVERS[0], "127.57.131.160"
 PATH = f"/dedicated/server/{SERVER}"

@@ -29,11 +29,11 @@ from sovereigncloud.ports.ovh.vrack import Vracks
 from sovereigncloud.providers.ovh import Endpoint, Limits, ovh_factory
 from sovereigncloud.providers.ovh.endpoints import ENDPOINTS
 from sovereigncloud.providers.ovh.transport import Transport
-from sovereigncloud.sandbox.ovh.calls import Caller
-from sovereigncloud.sandbox.ovh.seed import ACCOUNT, BLOCK, SERVERS, VRACK, add_zone
-from sovereigncloud.sandbox.ovh.server import ROUTES, Simulator
-from sovereigncloud.sandbox.ovh.state import AccessRule, DnsRecord, Grant
-from sovereigncloud.sandbox.ovh.world import World
+from sovereigncloud_sandbox.ovh.calls import Caller
+from sovereigncloud_sandbox.ovh.seed import ACCOUNT, BLOCK, SERVERS, VRACK, add_zone
+from sovereigncloud_sandbox.ovh.server import ROUTES, Simulator
+from sovereigncloud_sandbox.ovh.state import AccessRule, DnsRecord, Grant
+from sovereigncloud_sandbox.ovh.world import World
 
 ROOT = Path(__file__).parents[2]
 NATIVE = Path(os.environ.get("SOVEREIGN_SHARED", ROOT.parent / "shared")) / "ovh-api" / "native"

@@ -13,13 +13,13 @@ import ovh.exceptions
 import pytest
 import requests
 
-from sovereigncloud.sandbox.ovh import tamper
-from sovereigncloud.sandbox.ovh.alone import explain
-from sovereigncloud.sandbox.ovh.presets import PRESETS, fault
-from sovereigncloud.sandbox.ovh.seed import BLOCK, ECO, OTHER_VRACK, SERVERS, SPARE, VRACK, add_account, add_block
-from sovereigncloud.sandbox.ovh.server import ENDPOINT, Simulator, serving
-from sovereigncloud.sandbox.ovh.state import AccessRule, Grant, parse_state
-from sovereigncloud.sandbox.ovh.world import World
+from sovereigncloud_sandbox.ovh import tamper
+from sovereigncloud_sandbox.ovh.alone import explain
+from sovereigncloud_sandbox.ovh.presets import PRESETS, fault
+from sovereigncloud_sandbox.ovh.seed import BLOCK, ECO, OTHER_VRACK, SERVERS, SPARE, VRACK, add_account, add_block
+from sovereigncloud_sandbox.ovh.server import ENDPOINT, Simulator, serving
+from sovereigncloud_sandbox.ovh.state import AccessRule, Grant, parse_state
+from sovereigncloud_sandbox.ovh.world import World
 
 SERVER = SERVERS[0]
 STRANGER = "yy2222-ovh"
@@ -949,7 +949,7 @@ def test_faults_and_log_through_the_door(simulator, client, door):
 
 def start(*arguments):
     process = subprocess.Popen(
-        [sys.executable, "-m", "sovereigncloud.sandbox.ovh", "--die-with-parent", *arguments],
+        [sys.executable, "-m", "sovereigncloud_sandbox.ovh", "--die-with-parent", *arguments],
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -989,7 +989,7 @@ def test_it_runs_alone_and_keeps_its_world(tmp_path, monkeypatch):
 
 def test_the_command_for_people(tmp_path):
     # Its own process, since click warns when typer imports it.
-    code = "import typer; from sovereigncloud.sandbox.ovh.command import ovh; typer.run(ovh)"
+    code = "import typer; from sovereigncloud_sandbox.ovh.command import ovh; typer.run(ovh)"
     process = subprocess.Popen(
         [sys.executable, "-c", code, "--port", "0", "--server-ip", f"{SERVER}=127.10.0.1"],
         stdout=subprocess.PIPE,

@@ -8,11 +8,11 @@ import ovh
 import pytest
 from tests.contract.ovh_schema import ABSENT, NATIVE, Schema
 
-from sovereigncloud.sandbox.ovh import tamper
-from sovereigncloud.sandbox.ovh.boots import BOOTS, POWEROFF
-from sovereigncloud.sandbox.ovh.seed import BLOCK, ECO, SERVERS, SPARE, VRACK, add_block, add_server, add_zone
-from sovereigncloud.sandbox.ovh.server import ENDPOINT, ROUTES, Simulator, serving
-from sovereigncloud.sandbox.ovh.world import World
+from sovereigncloud_sandbox.ovh import tamper
+from sovereigncloud_sandbox.ovh.boots import BOOTS, POWEROFF
+from sovereigncloud_sandbox.ovh.seed import BLOCK, ECO, SERVERS, SPARE, VRACK, add_block, add_server, add_zone
+from sovereigncloud_sandbox.ovh.server import ENDPOINT, ROUTES, Simulator, serving
+from sovereigncloud_sandbox.ovh.world import World
 
 pytestmark = pytest.mark.skipif(not NATIVE.is_dir(), reason=ABSENT)
 

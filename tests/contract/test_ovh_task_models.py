@@ -8,9 +8,9 @@ import ovh
 import ovh.exceptions
 import pytest
 
-from sovereigncloud.sandbox.ovh.seed import BLOCK, SERVERS, VRACK
-from sovereigncloud.sandbox.ovh.server import ENDPOINT, Simulator, serving
-from sovereigncloud.sandbox.ovh.world import World
+from sovereigncloud_sandbox.ovh.seed import BLOCK, SERVERS, VRACK
+from sovereigncloud_sandbox.ovh.server import ENDPOINT, Simulator, serving
+from sovereigncloud_sandbox.ovh.world import World
 
 SERVER = SERVERS[0]
 LAG, TAKES, PURGED = 20.0, 100.0, 600.0

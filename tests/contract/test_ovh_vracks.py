@@ -7,9 +7,9 @@ import pytest
 from sovereigncloud.ports.errors import Conflict, NotFound, Rejected
 from sovereigncloud.ports.ovh.vrack import Standing
 from sovereigncloud.providers.ovh import Endpoint, Limits, ovh_factory
-from sovereigncloud.sandbox.ovh.seed import BLOCK, ECO, OTHER_VRACK, SERVERS, SPARE, VRACK, add_block, add_server
-from sovereigncloud.sandbox.ovh.server import Simulator
-from sovereigncloud.sandbox.ovh.world import World
+from sovereigncloud_sandbox.ovh.seed import BLOCK, ECO, OTHER_VRACK, SERVERS, SPARE, VRACK, add_block, add_server
+from sovereigncloud_sandbox.ovh.server import Simulator
+from sovereigncloud_sandbox.ovh.world import World
 
 FAST = Limits(rate=1000.0, burst=1000, threads=4, timeout=(1.0, 2.0))
 

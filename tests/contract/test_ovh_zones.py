@@ -6,12 +6,12 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.ports.errors import Auth, NotFound, Rejected
 from sovereigncloud.ports.ovh.dns import Record, Zone
 from sovereigncloud.providers.ovh import Endpoint, Limits, ovh_factory
-from sovereigncloud.sandbox.ovh import tamper
-from sovereigncloud.sandbox.ovh.presets import fault
-from sovereigncloud.sandbox.ovh.seed import ACCOUNT, BLOCK, add_account, add_zone
-from sovereigncloud.sandbox.ovh.server import Simulator
-from sovereigncloud.sandbox.ovh.state import Grant
-from sovereigncloud.sandbox.ovh.world import World
+from sovereigncloud_sandbox.ovh import tamper
+from sovereigncloud_sandbox.ovh.presets import fault
+from sovereigncloud_sandbox.ovh.seed import ACCOUNT, BLOCK, add_account, add_zone
+from sovereigncloud_sandbox.ovh.server import Simulator
+from sovereigncloud_sandbox.ovh.state import Grant
+from sovereigncloud_sandbox.ovh.world import World
 
 FAST = Limits(rate=1000.0, burst=1000, threads=4, timeout=(1.0, 2.0))
 ZONE, ADDRESS = "example.fr", "57.131.167.178"

@@ -8,8 +8,8 @@ import pytest
 from tests.contract.live_cloud import FAST
 from tests.contract.partition_scene import CLOUDS, partitions
 
-from sovereigncloud.sandbox.opennebula.background import BackgroundSandbox
-from sovereigncloud.sandbox.opennebula.install import CloudSpec, HostSpec
+from sovereigncloud_sandbox.opennebula.background import BackgroundSandbox
+from sovereigncloud_sandbox.opennebula.install import CloudSpec, HostSpec
 
 TIMES = 25
 

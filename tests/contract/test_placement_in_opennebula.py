@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 from tests.contract.live_cloud import FAST, until_quiet, with_an_image
-from tests.unit.opennebula_in_memory import resource
-from tests.unit.placement_scene import FRONT_END, location
+from tests.unit.kinds.opennebula_in_memory import resource
+from tests.unit.kinds.placement_scene import FRONT_END, location
 
 from sovereigncloud.kinds.hostedinstance.controller import HostedInstanceController
-from sovereigncloud.sandbox.opennebula.background import BackgroundSandbox
-from sovereigncloud.sandbox.opennebula.install import CloudSpec, HostSpec
+from sovereigncloud_sandbox.opennebula.background import BackgroundSandbox
+from sovereigncloud_sandbox.opennebula.install import CloudSpec, HostSpec
 
 INSTANCES = HostedInstanceController()
 SPEC: dict[str, Any] = {"source": {"image": "ubuntu"}, "vcpu": 1, "memory": "512Mi", "networks": []}

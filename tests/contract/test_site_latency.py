@@ -10,7 +10,7 @@ from functools import partial
 import asyncssh
 import pytest
 from tests.fakes import objects
-from tests.unit.test_examples import DOCUMENTS
+from tests.unit.project.test_examples import DOCUMENTS
 
 from sovereigncloud.api import SovereignCloud
 from sovereigncloud.api.common.base import Key
@@ -23,13 +23,13 @@ from sovereigncloud.ports.installer.federation import Login
 from sovereigncloud.ports.installer.installation import JumpHost
 from sovereigncloud.ports.latency import Address, Entry
 from sovereigncloud.providers.latency import SshSites
-from sovereigncloud.sandbox.front_end_sshd import FrontEnd, Ways
-from sovereigncloud.sandbox.ovh import tamper
-from sovereigncloud.sandbox.ovh.seed import SERVERS
-from sovereigncloud.sandbox.ovh.server import Simulator
-from sovereigncloud.sandbox.ovh.sshd import says
-from sovereigncloud.sandbox.ovh.state import Effect, Install, TaskKind
-from sovereigncloud.sandbox.ovh.world import World
+from sovereigncloud_sandbox.front_end_sshd import FrontEnd, Ways
+from sovereigncloud_sandbox.ovh import tamper
+from sovereigncloud_sandbox.ovh.seed import SERVERS
+from sovereigncloud_sandbox.ovh.server import Simulator
+from sovereigncloud_sandbox.ovh.sshd import says
+from sovereigncloud_sandbox.ovh.state import Effect, Install, TaskKind
+from sovereigncloud_sandbox.ovh.world import World
 
 OURS, OTHERS, HOST, ANOTHER_HOST = (asyncssh.generate_private_key("ssh-ed25519") for _ in range(4))
 PRIVATE = OURS.export_private_key("openssh").decode()

@@ -15,11 +15,11 @@ from sovereigncloud.kinds.baremetalserver.reinstall.day0 import Day0, is_proven,
 from sovereigncloud.ports.errors import Retry
 from sovereigncloud.ports.ssh import Greeting
 from sovereigncloud.providers.ssh import HostKeys
-from sovereigncloud.sandbox.ovh import tamper
-from sovereigncloud.sandbox.ovh.seed import SERVERS
-from sovereigncloud.sandbox.ovh.server import Simulator
-from sovereigncloud.sandbox.ovh.state import Effect, Install, TaskKind
-from sovereigncloud.sandbox.ovh.world import World
+from sovereigncloud_sandbox.ovh import tamper
+from sovereigncloud_sandbox.ovh.seed import SERVERS
+from sovereigncloud_sandbox.ovh.server import Simulator
+from sovereigncloud_sandbox.ovh.state import Effect, Install, TaskKind
+from sovereigncloud_sandbox.ovh.world import World
 
 UBUNTU = "ubuntu2404-server_64"
 KEY = proof_key("a private key", "urn", "first")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.contract import live_cloud
 from tests.contract.live_cloud import FAST
-from tests.unit.opennebula_in_memory import World, again, resource, run
+from tests.unit.kinds.opennebula_in_memory import World, again, resource, run
 
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.kinds.hostedinstance.controller import HostedInstanceController
@@ -19,8 +19,8 @@ from sovereigncloud.kinds.tenant.controller import TenantController
 from sovereigncloud.kinds.virtualnetwork.controller import VirtualNetworkController
 from sovereigncloud.ports.errors import Auth, Conflict, Quota, Rejected
 from sovereigncloud.providers.opennebula.factory import open_nebula_factory
-from sovereigncloud.sandbox.opennebula.background import BackgroundSandbox
-from sovereigncloud.sandbox.opennebula.install import CloudSpec, HostSpec
+from sovereigncloud_sandbox.opennebula.background import BackgroundSandbox
+from sovereigncloud_sandbox.opennebula.install import CloudSpec, HostSpec
 
 RBX = Key("SovereignCloud", "team", "rbx")
 CLOUD = {"cloudRef": {"name": "rbx", "namespace": "team"}}

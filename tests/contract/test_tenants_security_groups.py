@@ -14,7 +14,7 @@ from tests.contract.test_tenants_in_opennebula import (
     until_quiet,
     world,
 )
-from tests.unit.opennebula_in_memory import again, resource, run
+from tests.unit.kinds.opennebula_in_memory import again, resource, run
 
 from sovereigncloud.kinds.securitygroup.controller import SecurityGroupController
 

@@ -8,15 +8,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from tests.unit.opennebula_in_memory import mark
+from tests.unit.kinds.opennebula_in_memory import mark
 
 from sovereigncloud.api import SovereignCloud
 from sovereigncloud.kinds.sovereigncloud.controller import SovereignCloudController
 from sovereigncloud.kinds.sovereigncloud.verification.records import NOTE
 from sovereigncloud.ports.errors import Retry
 from sovereigncloud.providers.opennebula.factory import open_nebula_factory
-from sovereigncloud.sandbox.opennebula.background import BackgroundSandbox
-from sovereigncloud.sandbox.opennebula.install import CloudSpec, HostSpec
+from sovereigncloud_sandbox.opennebula.background import BackgroundSandbox
+from sovereigncloud_sandbox.opennebula.install import CloudSpec, HostSpec
 
 FAST = {
     "host_monitor": 0.05, "datastore_monitor": 0.05, "vnet": 0.05, "image": 0.1, "scheduler": 0.1, "prolog": 0.1,

@@ -9,10 +9,10 @@ from sovereigncloud.ports.errors import Conflict, NotFound, Rejected
 from sovereigncloud.ports.opennebula.features import Feature, covered, has
 from sovereigncloud.ports.opennebula.vm_states import Situation, state_of
 from sovereigncloud.providers.opennebula.factory import open_nebula_factory
-from sovereigncloud.sandbox.opennebula import mischief
-from sovereigncloud.sandbox.opennebula.background import BackgroundSandbox
-from sovereigncloud.sandbox.opennebula.features import SUPPORTED
-from sovereigncloud.sandbox.opennebula.install import CloudSpec, HostSpec
+from sovereigncloud_sandbox.opennebula import mischief
+from sovereigncloud_sandbox.opennebula.background import BackgroundSandbox
+from sovereigncloud_sandbox.opennebula.features import SUPPORTED
+from sovereigncloud_sandbox.opennebula.install import CloudSpec, HostSpec
 
 FAST = {"host_monitor": 0.05, "datastore_monitor": 0.05, "scheduler": 0.05, "sched_message_cycles": 1}
 VM = {"NAME": "vm", "CPU": "1", "MEMORY": "64", "CONTEXT": {"NETWORK": "YES"}}

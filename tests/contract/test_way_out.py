@@ -10,12 +10,12 @@ import pytest
 from sovereigncloud.engine.settings import SettingsError, settings
 from sovereigncloud.ports.errors import OutsideError
 from sovereigncloud.providers.certificate_trust import public_and
-from sovereigncloud.sandbox.certificates import Authority
-from sovereigncloud.sandbox.opennebula.install import CloudSpec, TlsSpec
-from sovereigncloud.sandbox.opennebula.sandbox import open_sandbox
-from sovereigncloud.sandbox.ovh.server import Simulator
-from sovereigncloud.sandbox.ovh.world import World
 from sovereigncloud.wiring import open_nebula_clients, ovh_clients
+from sovereigncloud_sandbox.certificates import Authority
+from sovereigncloud_sandbox.opennebula.install import CloudSpec, TlsSpec
+from sovereigncloud_sandbox.opennebula.sandbox import open_sandbox
+from sovereigncloud_sandbox.ovh.server import Simulator
+from sovereigncloud_sandbox.ovh.world import World
 
 MINISTRY, STRANGER = Authority.create("a ministry"), Authority.create("a stranger")
 PASSWORD = "pa55-word"

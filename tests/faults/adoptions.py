@@ -8,7 +8,7 @@ from tests.faults.instances import CLOUD, ONE
 from tests.faults.rivals import adopts, put_machine
 from tests.faults.verdicts import made_twice, unknown
 
-from sovereigncloud.sandbox.opennebula.methods import serve
+from sovereigncloud_sandbox.opennebula.methods import serve
 
 LAN = 'NAME="alt" VN_MAD="802.1Q" PHYDEV="bond1" VLAN_ID="310" AR=[TYPE="IP4",IP="10.31.0.10",SIZE="20"]'
 BASE = 'NAME="base" TYPE="DATABLOCK" SIZE="64" TEAM="blue"'

@@ -11,9 +11,9 @@ from typing import Any
 from tests.faults.api_server import manifest, secret
 
 from sovereigncloud.providers.opennebula.session import decode
-from sovereigncloud.sandbox.opennebula import mischief
-from sovereigncloud.sandbox.opennebula.install import CloudSpec, HostSpec, PciSpec
-from sovereigncloud.sandbox.opennebula.methods import serve
+from sovereigncloud_sandbox.opennebula import mischief
+from sovereigncloud_sandbox.opennebula.install import CloudSpec, HostSpec, PciSpec
+from sovereigncloud_sandbox.opennebula.methods import serve
 
 HOSTS = ("10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4")
 SPEC = CloudSpec(

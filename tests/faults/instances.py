@@ -8,8 +8,8 @@ from tests.faults.verdicts import left, made_twice, several, unknown
 
 from sovereigncloud.api.common.base import FINALIZER
 from sovereigncloud.providers.kubernetes.api import PLURALS
-from sovereigncloud.sandbox.opennebula import mischief
-from sovereigncloud.sandbox.opennebula.lifecycle import Lcm, State
+from sovereigncloud_sandbox.opennebula import mischief
+from sovereigncloud_sandbox.opennebula.lifecycle import Lcm, State
 
 ONE = secret("one", username="oneadmin", password="one")
 

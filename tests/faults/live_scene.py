@@ -9,8 +9,8 @@ from tests.faults.scene import Process, Scene
 from sovereigncloud.providers.opennebula.factory import open_nebula_factory
 from sovereigncloud.providers.opennebula.session import Timeout
 from sovereigncloud.providers.ovh import Endpoint, Limits, ovh_factory
-from sovereigncloud.sandbox.opennebula.install import CloudSpec, HostSpec
-from sovereigncloud.sandbox.opennebula.sandbox import OneSandbox
+from sovereigncloud_sandbox.opennebula.install import CloudSpec, HostSpec
+from sovereigncloud_sandbox.opennebula.sandbox import OneSandbox
 
 READ_TIMEOUT = 0.4
 """Seconds of silence after which the adapters give up."""

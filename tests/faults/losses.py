@@ -5,9 +5,9 @@ from tests.faults.moves import Moving, move
 from tests.faults.placements import METZ, NETWORK_OF_METZ
 from tests.faults.verdicts import made_twice
 
-from sovereigncloud.sandbox.opennebula import loss
-from sovereigncloud.sandbox.opennebula.lifecycle import Lcm, State
-from sovereigncloud.sandbox.opennebula.methods import serve
+from sovereigncloud_sandbox.opennebula import loss
+from sovereigncloud_sandbox.opennebula.lifecycle import Lcm, State
+from sovereigncloud_sandbox.opennebula.methods import serve
 
 VAULT = 'NAME="vault" TYPE="BACKUP_DS" DS_MAD="restic" TM_MAD="-" RESTIC_PASSWORD="s" RESTIC_SFTP_SERVER="backup.example.org"'
 

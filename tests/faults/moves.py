@@ -8,8 +8,8 @@ from tests.faults.instances import CLOUD, IMAGE, NETWORK, ONE, instance
 from tests.faults.placements import METZ, NETWORK_OF_METZ
 from tests.faults.verdicts import made_twice
 
-from sovereigncloud.sandbox.opennebula.lifecycle import Lcm, State
-from sovereigncloud.sandbox.opennebula.methods import serve
+from sovereigncloud_sandbox.opennebula.lifecycle import Lcm, State
+from sovereigncloud_sandbox.opennebula.methods import serve
 
 WAY_OUT = (
     'NAME="way-out" MARKET_MAD="http" BASE_URL="http://apps.example.org/" PUBLIC_DIR="/var/www" BRIDGE_LIST="files"'

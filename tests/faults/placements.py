@@ -5,7 +5,7 @@ import copy
 from tests.faults.instances import CLOUD, IMAGE, NETWORK, ONE, Creation, instance
 from tests.faults.verdicts import made_twice, several, unknown
 
-from sovereigncloud.sandbox.opennebula.lifecycle import Lcm, State
+from sovereigncloud_sandbox.opennebula.lifecycle import Lcm, State
 
 
 def _of_metz(manifest, name):

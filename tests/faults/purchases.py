@@ -7,7 +7,7 @@ from tests.faults.courses import Course
 from tests.faults.servers import Hosted, HostedWithMachine
 from tests.faults.verdicts import SYSTEM, bought_twice, reinstalled_twice, server_wrongs, untagged
 
-from sovereigncloud.sandbox.ovh.seed import SERVERS, VRACK
+from sovereigncloud_sandbox.ovh.seed import SERVERS, VRACK
 
 APPROVAL = {"maxPrice": "400.00", "currency": "EUR"}
 ORDER = {"planCode": "24scale01", "datacenter": "rbx", "approval": APPROVAL}

@@ -17,10 +17,10 @@ from tests.faults.scene import Scene
 from tests.faults.simulated_time import run
 
 from sovereigncloud.api.common.base import PAUSED
-from sovereigncloud.sandbox.faults import parse_rule
-from sovereigncloud.sandbox.opennebula import mischief
-from sovereigncloud.sandbox.opennebula.lifecycle import State
-from sovereigncloud.sandbox.stage import condition, is_ready
+from sovereigncloud_sandbox.faults import parse_rule
+from sovereigncloud_sandbox.opennebula import mischief
+from sovereigncloud_sandbox.opennebula.lifecycle import State
+from sovereigncloud_sandbox.stage import condition, is_ready
 
 STEPS = 60
 MOST_REQUESTS = 8000

@@ -3,7 +3,7 @@
 from tests.faults.api_server import manifest
 from tests.faults.scene import Scene
 
-from sovereigncloud.sandbox.opennebula.methods import serve
+from sovereigncloud_sandbox.opennebula.methods import serve
 
 OTHER = "test-2"
 

@@ -8,10 +8,10 @@ from tests.faults.scene import INSTALLATION
 from tests.faults.servers import Hosted
 from tests.faults.verdicts import several
 
-from sovereigncloud.sandbox.opennebula import mischief
-from sovereigncloud.sandbox.opennebula.lifecycle import Lcm, State
-from sovereigncloud.sandbox.opennebula.methods import serve
-from sovereigncloud.sandbox.ovh.seed import BLOCK, SERVERS, VRACK
+from sovereigncloud_sandbox.opennebula import mischief
+from sovereigncloud_sandbox.opennebula.lifecycle import Lcm, State
+from sovereigncloud_sandbox.opennebula.methods import serve
+from sovereigncloud_sandbox.ovh.seed import BLOCK, SERVERS, VRACK
 
 FRONT, NODE = SERVERS
 STAYS, GOES = "127.0.0.10", "127.0.0.11"

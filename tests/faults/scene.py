@@ -25,16 +25,16 @@ from sovereigncloud.ports.errors import Retry
 from sovereigncloud.ports.ssh import Greeting
 from sovereigncloud.providers.installer.installation import JobInstaller
 from sovereigncloud.providers.kubernetes.api import PLURALS
-from sovereigncloud.sandbox.installer_player import FEDERATION, cloud_of, federation_of, succeeded
-from sovereigncloud.sandbox.opennebula import federation
-from sovereigncloud.sandbox.opennebula.install import CloudSpec, install, parse_spec, set_endpoint
-from sovereigncloud.sandbox.opennebula.model_federation import Mode
-from sovereigncloud.sandbox.opennebula.network import Network
-from sovereigncloud.sandbox.ovh.seed import SERVERS, SPARE
-from sovereigncloud.sandbox.ovh.server import Simulator
-from sovereigncloud.sandbox.ovh.sshd import says
-from sovereigncloud.sandbox.ovh.world import World
-from sovereigncloud.sandbox.stage import is_ready
+from sovereigncloud_sandbox.installer_player import FEDERATION, cloud_of, federation_of, succeeded
+from sovereigncloud_sandbox.opennebula import federation
+from sovereigncloud_sandbox.opennebula.install import CloudSpec, install, parse_spec, set_endpoint
+from sovereigncloud_sandbox.opennebula.model_federation import Mode
+from sovereigncloud_sandbox.opennebula.network import Network
+from sovereigncloud_sandbox.ovh.seed import SERVERS, SPARE
+from sovereigncloud_sandbox.ovh.server import Simulator
+from sovereigncloud_sandbox.ovh.sshd import says
+from sovereigncloud_sandbox.ovh.world import World
+from sovereigncloud_sandbox.stage import is_ready
 
 INSTALLATION = "test-1"
 INSTALL_TAKES = 6.0

@@ -18,9 +18,9 @@ from tests.integration.hosted_scenes import example, image, instance
 
 from sovereigncloud.api.common.base import FINALIZER
 from sovereigncloud.providers.kubernetes.api import PLURALS
-from sovereigncloud.sandbox.opennebula import mischief
-from sovereigncloud.sandbox.opennebula.lifecycle import Lcm, State
-from sovereigncloud.sandbox.ovh.seed import BLOCK, OTHER_VRACK, SERVERS, SPARE, VRACK
+from sovereigncloud_sandbox.opennebula import mischief
+from sovereigncloud_sandbox.opennebula.lifecycle import Lcm, State
+from sovereigncloud_sandbox.ovh.seed import BLOCK, OTHER_VRACK, SERVERS, SPARE, VRACK
 
 
 class Reinstallation(Course):

@@ -5,10 +5,10 @@ from collections import Counter
 from tests.faults.instances import CLOUD, IMAGE, NETWORK, ONE, Creation, instance
 from tests.faults.verdicts import made_twice, unknown
 
-from sovereigncloud.sandbox.opennebula import mischief
-from sovereigncloud.sandbox.opennebula.lifecycle import Lcm, State
-from sovereigncloud.sandbox.opennebula.model_storage import BACKUP, Datastore
-from sovereigncloud.sandbox.opennebula.template import Template
+from sovereigncloud_sandbox.opennebula import mischief
+from sovereigncloud_sandbox.opennebula.lifecycle import Lcm, State
+from sovereigncloud_sandbox.opennebula.model_storage import BACKUP, Datastore
+from sovereigncloud_sandbox.opennebula.template import Template
 
 DISKS = [{"name": "data", "size": "1Gi"}]
 KEPT = {"store": "backups", "schedule": "0 2 * * *", "keepLast": 3, "request": "one"}

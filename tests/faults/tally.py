@@ -6,9 +6,9 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
-from sovereigncloud.sandbox.ovh.calls import find_route
-from sovereigncloud.sandbox.ovh.server import ROUTES
-from sovereigncloud.sandbox.ovh.wire import Refusal
+from sovereigncloud_sandbox.ovh.calls import find_route
+from sovereigncloud_sandbox.ovh.server import ROUTES
+from sovereigncloud_sandbox.ovh.wire import Refusal
 
 FILE = Path(__file__).parents[2] / "faults.json"
 _GROUP = re.compile(r"^/(api/v1|apis/[^/]+/[^/]+)(?=/)")

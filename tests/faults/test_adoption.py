@@ -5,9 +5,9 @@ from tests.faults.rivals import adopts, put_machine
 from tests.faults.scene import Scene
 from tests.faults.simulated_time import run
 
-from sovereigncloud.sandbox.opennebula import mischief
-from sovereigncloud.sandbox.opennebula.methods import serve
-from sovereigncloud.sandbox.stage import is_ready
+from sovereigncloud_sandbox.opennebula import mischief
+from sovereigncloud_sandbox.opennebula.methods import serve
+from sovereigncloud_sandbox.stage import is_ready
 
 NAME = "Büro (A) [1] ~ 7 %"
 THEIRS = 'TEAM="net\\"zwerk" TAGS=[A="1", B="zwei, drei"] TAGS=[A="2"] SCHED_RANK="FREE_CPU"'

@@ -166,8 +166,8 @@ def at_once(session, url, data, headers, **_):
 def test_in_a_day_of_sweeps_nothing_is_told_or_written_where_nothing_changed(monkeypatch):
     monkeypatch.setattr(requests.Session, "post", at_once)
     compared = []
-    examine = sweep.examine
-    monkeypatch.setattr(sweep, "examine", lambda *a, **k: compared.append(a[1].key) or examine(*a, **k))
+    evaluate = sweep.evaluate
+    monkeypatch.setattr(sweep, "evaluate", lambda *a, **k: compared.append(a[1].key) or evaluate(*a, **k))
 
     async def scenario():
         async with Scene(**NO_BRAKES) as scene:

@@ -10,11 +10,11 @@ from tests.faults.simulated_time import run
 from tests.faults.verdicts import several
 from tests.faults.wire import Fate
 
-from sovereigncloud.sandbox.faults import parse_rule
-from sovereigncloud.sandbox.opennebula import mischief
-from sovereigncloud.sandbox.opennebula.lifecycle import Lcm
-from sovereigncloud.sandbox.ovh.presets import fault
-from sovereigncloud.sandbox.stage import condition
+from sovereigncloud_sandbox.faults import parse_rule
+from sovereigncloud_sandbox.opennebula import mischief
+from sovereigncloud_sandbox.opennebula.lifecycle import Lcm
+from sovereigncloud_sandbox.ovh.presets import fault
+from sovereigncloud_sandbox.stage import condition
 
 GRACE = 60.0
 """What ships."""

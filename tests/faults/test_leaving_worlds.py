@@ -18,12 +18,12 @@ from tests.faults.simulated_time import run
 from sovereigncloud.api.common.base import FINALIZER, PAUSED
 from sovereigncloud.core.identity import OVH_INSTALLATION, OVH_OBJECT
 from sovereigncloud.providers.kubernetes.api import PLURALS
-from sovereigncloud.sandbox.opennebula import mischief
-from sovereigncloud.sandbox.opennebula.lifecycle import State
-from sovereigncloud.sandbox.opennebula.model import Lock
-from sovereigncloud.sandbox.ovh.presets import fault
-from sovereigncloud.sandbox.ovh.seed import BLOCK, SERVERS, VRACK
-from sovereigncloud.sandbox.stage import condition
+from sovereigncloud_sandbox.opennebula import mischief
+from sovereigncloud_sandbox.opennebula.lifecycle import State
+from sovereigncloud_sandbox.opennebula.model import Lock
+from sovereigncloud_sandbox.ovh.presets import fault
+from sovereigncloud_sandbox.ovh.seed import BLOCK, SERVERS, VRACK
+from sovereigncloud_sandbox.stage import condition
 
 CLOUD = ("SovereignCloud", "ovh-rbx")
 FRONT, NODE = SERVERS

@@ -15,8 +15,8 @@ from tests.faults.simulated_time import run
 from tests.faults.wire import Fate
 from tests.leaks import leaks, secrets_of
 
-from sovereigncloud.sandbox.faults import parse_rule
-from sovereigncloud.sandbox.ovh.presets import PRESETS, fault
+from sovereigncloud_sandbox.faults import parse_rule
+from sovereigncloud_sandbox.ovh.presets import PRESETS, fault
 
 AT_OPENNEBULA = (
     {"kind": "reply", "status": 502, "content_type": "text/html", "body": "<html>", "count": 5},

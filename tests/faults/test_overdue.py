@@ -7,7 +7,7 @@ from tests.faults.scene import Scene
 from tests.faults.simulated_time import run
 
 from sovereigncloud.engine.loop import sweep
-from sovereigncloud.sandbox.opennebula.methods import serve
+from sovereigncloud_sandbox.opennebula.methods import serve
 
 VAULT = 'NAME="vault" TYPE="BACKUP_DS" DS_MAD="rsync" TM_MAD="-" RSYNC_HOST="backup.example.org" RSYNC_USER="oneadmin"'
 DAY = 86400
@@ -22,8 +22,8 @@ def backed_up(scene):
 
 def test_it_is_told_at_the_next_sweep_after_it_is_overdue(monkeypatch):
     compared = []
-    examine = sweep.examine
-    monkeypatch.setattr(sweep, "examine", lambda *a, **k: compared.append(a[1].metadata.name) or examine(*a, **k))
+    evaluate = sweep.evaluate
+    monkeypatch.setattr(sweep, "evaluate", lambda *a, **k: compared.append(a[1].metadata.name) or evaluate(*a, **k))
 
     async def go():
         async with Scene() as scene:

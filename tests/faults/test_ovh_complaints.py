@@ -23,10 +23,10 @@ from tests.faults.wire import Fate
 
 from sovereigncloud.core.identity import OVH_INSTALLATION, OVH_OBJECT, OVH_UID
 from sovereigncloud.engine.settings import Settings
-from sovereigncloud.sandbox.ovh import tamper
-from sovereigncloud.sandbox.ovh.presets import fault
-from sovereigncloud.sandbox.ovh.seed import BLOCK, OTHER_VRACK, SERVERS, SPARE, VRACK, add_server
-from sovereigncloud.sandbox.stage import condition, is_ready
+from sovereigncloud_sandbox.ovh import tamper
+from sovereigncloud_sandbox.ovh.presets import fault
+from sovereigncloud_sandbox.ovh.seed import BLOCK, OTHER_VRACK, SERVERS, SPARE, VRACK, add_server
+from sovereigncloud_sandbox.stage import condition, is_ready
 
 DEBIAN, UBUNTU = "debian12_64", "ubuntu2404-server_64"
 BIG = "ns3099001.ip-57-131-168.eu"

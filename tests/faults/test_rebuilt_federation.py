@@ -10,8 +10,8 @@ from tests.faults.servers import Hosted
 from tests.faults.simulated_time import run
 
 from sovereigncloud.api.common.base import FINALIZER
-from sovereigncloud.sandbox.opennebula import loss
-from sovereigncloud.sandbox.stage import is_ready
+from sovereigncloud_sandbox.opennebula import loss
+from sovereigncloud_sandbox.stage import is_ready
 
 HOUR = 3600.0
 WEB = instance(placement={})

@@ -6,7 +6,7 @@ from tests.faults import instances
 from tests.faults.courses import travel
 from tests.faults.simulated_time import run
 
-from sovereigncloud.sandbox.opennebula import mischief
+from sovereigncloud_sandbox.opennebula import mischief
 
 
 class FailingStart(instances.Creation):

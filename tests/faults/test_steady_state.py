@@ -12,7 +12,7 @@ from tests.faults.scene import Scene
 from tests.faults.servers import Hosted
 from tests.faults.simulated_time import run
 
-from sovereigncloud.sandbox.ovh.seed import SERVERS, VRACK, add_server, add_vrack
+from sovereigncloud_sandbox.ovh.seed import SERVERS, VRACK, add_server, add_vrack
 
 OTHERS = 198
 FIVE_MINUTES = 300.0

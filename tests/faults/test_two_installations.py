@@ -10,7 +10,7 @@ from tests.faults.scene import INSTALLATION, Scene
 from tests.faults.servers import Hosted
 from tests.faults.simulated_time import run
 
-from sovereigncloud.sandbox.stage import is_ready
+from sovereigncloud_sandbox.stage import is_ready
 
 HOUR = 3600.0
 WHOSE = "OwnedByAnotherInstallation"

@@ -4,9 +4,9 @@ import re
 from collections import Counter
 
 from sovereigncloud.core.identity import mark_from_ovh
-from sovereigncloud.sandbox.opennebula.lifecycle import State
-from sovereigncloud.sandbox.opennebula.model import Vm
-from sovereigncloud.sandbox.ovh.sshd import says
+from sovereigncloud_sandbox.opennebula.lifecycle import State
+from sovereigncloud_sandbox.opennebula.model import Vm
+from sovereigncloud_sandbox.ovh.sshd import says
 
 SYSTEM = "ubuntu2404-server_64"
 _NAME = re.compile(r".*<NAME>(.*?)</NAME>.*")

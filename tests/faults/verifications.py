@@ -8,7 +8,7 @@ from tests.faults.verdicts import left, made_twice
 
 from sovereigncloud.api.common.base import FINALIZER
 from sovereigncloud.providers.kubernetes.api import PLURALS
-from sovereigncloud.sandbox.opennebula.lifecycle import State
+from sovereigncloud_sandbox.opennebula.lifecycle import State
 
 
 def cloud(**spec):

@@ -27,12 +27,12 @@ from sovereigncloud.providers.ovh import transport as ovh_transport
 from sovereigncloud.providers.ovh.account import Account, credentials
 from sovereigncloud.providers.ovh.client import ClientPool, Endpoint
 from sovereigncloud.providers.rate_limits import Budget, CircuitBreaker, TokenBucket
-from sovereigncloud.sandbox.faults import Canned, Kind
-from sovereigncloud.sandbox.opennebula.methods import METHODS, serve
-from sovereigncloud.sandbox.opennebula.sandbox import CALL
-from sovereigncloud.sandbox.opennebula.wire import decode_call
-from sovereigncloud.sandbox.ovh.auth import Request
-from sovereigncloud.sandbox.ovh.server import TOKEN_PATH, _Exchange, _logical
+from sovereigncloud_sandbox.faults import Canned, Kind
+from sovereigncloud_sandbox.opennebula.methods import METHODS, serve
+from sovereigncloud_sandbox.opennebula.sandbox import CALL
+from sovereigncloud_sandbox.opennebula.wire import decode_call
+from sovereigncloud_sandbox.ovh.auth import Request
+from sovereigncloud_sandbox.ovh.server import TOKEN_PATH, _Exchange, _logical
 
 OVH = "ovh.test"
 _LATENCY = 0.003

@@ -6,8 +6,8 @@ from tests.faults.api_server import manifest, secret
 from tests.faults.courses import Course
 from tests.faults.verdicts import made_twice
 
-from sovereigncloud.sandbox.installer_player import FEDERATION
-from sovereigncloud.sandbox.opennebula.model_federation import Mode
+from sovereigncloud_sandbox.installer_player import FEDERATION
+from sovereigncloud_sandbox.opennebula.model_federation import Mode
 
 PASSWORDS = {"paris": "one", "rbx": "two"}
 ADDRESSES = {"paris": "127.0.0.50", "rbx": "127.0.0.51"}

@@ -3,8 +3,8 @@
 import pytest
 from tests.integration.existing_cloud import ExistingCloud
 
-from sovereigncloud.sandbox.chronicle import Chronicle
-from sovereigncloud.sandbox.stage import Stage
+from sovereigncloud_sandbox.chronicle import Chronicle
+from sovereigncloud_sandbox.stage import Stage
 
 QUICK = {
     "sweep_interval": "3",

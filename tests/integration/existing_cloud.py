@@ -7,8 +7,8 @@ from sovereigncloud.api.common.base import API_VERSION, FINALIZER, GROUP
 from sovereigncloud.engine.cache.finalizer_inventory import told
 from sovereigncloud.engine.cache.store import key_of
 from sovereigncloud.providers.kubernetes.api import HOLDINGS_CONFIG_MAP
-from sovereigncloud.sandbox.onlooker import Onlooker
-from sovereigncloud.sandbox.stage import SYSTEM, condition
+from sovereigncloud_sandbox.onlooker import Onlooker
+from sovereigncloud_sandbox.stage import SYSTEM, condition
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOshSFOnTEAaOhM5ct5FYU+EI6q3+0OrkpRHpFrN5MMX you@example"
 QUICK = {

@@ -2,7 +2,7 @@
 
 from tests.integration.scene import Scene, is_paused, says, waits
 
-from sovereigncloud.sandbox.stage import is_ready
+from sovereigncloud_sandbox.stage import is_ready
 
 _ITS_MOVES = "what an exit makes are InstanceMigrations, which are under way, drift and fail as themselves"
 

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 from tests.integration.existing_cloud import ExistingCloud
 from tests.integration.scene import REPORT, Scene, is_paused, says, waits
 
-from sovereigncloud.sandbox.stage import is_ready
+from sovereigncloud_sandbox.stage import is_ready
 
 LOGIN = "front-ends"
 """The Secret with the key."""
@@ -76,7 +76,7 @@ def federated_zones(scenes):
             shows=says("Drifted", "ReportOnly", "metadata.name"),
         ),
         "lost": Scene(
-            why="OpenNebula deletes no zone 0, and a slave's is lost in tests/unit/test_plan_federatedzone.py"
+            why="OpenNebula deletes no zone 0, and a slave's is lost in tests/unit/kinds/federatedzone/test_plan.py"
         ),
         "deleting": Scene(
             (slave_of("deleting"), *scene("deleting")), shows=is_ready, last=scenes.delete(kind, "zone-deleting")

@@ -5,7 +5,7 @@ import base64
 import pyone
 import yaml
 
-from sovereigncloud.sandbox.stage import EXAMPLES
+from sovereigncloud_sandbox.stage import EXAMPLES
 
 FRONT, NODE, ADOPTED = (f"ns301234{number}.ip-57-131-167.eu" for number in (5, 6, 7))
 BLOCK, VRACK, OTHER_VRACK = "57.131.167.176/28", "pn-123456", "pn-654321"

@@ -2,7 +2,7 @@
 
 from tests.integration.scene import Scene, is_paused, is_under_way, says, waits
 
-from sovereigncloud.sandbox.stage import is_ready
+from sovereigncloud_sandbox.stage import is_ready
 
 WAY_OUT = (
     'NAME = "way-out" MARKET_MAD = "http" BASE_URL = "http://apps.example.org/" PUBLIC_DIR = "/var/www"'

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sovereigncloud.sandbox.stage import condition
+from sovereigncloud_sandbox.stage import condition
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from tests.integration.scene import Scene, is_paused, says
 
 from sovereigncloud.api.common.base import API_VERSION
-from sovereigncloud.sandbox.stage import is_ready
+from sovereigncloud_sandbox.stage import is_ready
 
 _NOBODY = {"namespaceSelector": {"matchLabels": {"sovereignty-scenes": "nobody"}}}
 _INSIDE = "nothing is asked but the API server itself"

@@ -16,7 +16,7 @@ from tests.integration.scene import REPORT, Scene, is_paused, is_reported, is_un
 from tests.integration.sovereignty_scenes import policies, profiles
 from tests.integration.tenancy_scenes import security_groups, tenants
 
-from sovereigncloud.sandbox.stage import is_ready
+from sovereigncloud_sandbox.stage import is_ready
 
 HOME, FLAKY, SLOW, MUTE = "home", "flaky", "slow", "mute"
 """Clouds of somebody's own: one in which all goes well, one whose API begins to fail, one where everything takes ages, and

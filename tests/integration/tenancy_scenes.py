@@ -2,7 +2,7 @@
 
 from tests.integration.scene import REPORT, Scene, is_paused, is_under_way, says, waits
 
-from sovereigncloud.sandbox.stage import is_ready
+from sovereigncloud_sandbox.stage import is_ready
 
 HTTPS = {"direction": "Inbound", "protocol": "TCP", "range": "443"}
 DNS = {"direction": "Outbound", "protocol": "UDP", "range": "53"}

@@ -10,8 +10,8 @@ import pytest
 from tests.fakes.connect_proxy import ConnectProxy
 from tests.integration.hosted_scenes import FRONT, NODE, account, hosted, image, instance, server_named
 
-from sovereigncloud.sandbox.certificates import Authority
-from sovereigncloud.sandbox.stage import condition
+from sovereigncloud_sandbox.certificates import Authority
+from sovereigncloud_sandbox.stage import condition
 
 FQDN = "one-rbx.example.fr"
 AUTHORITY = Authority.create("a ministry")

@@ -15,8 +15,8 @@ from tests.integration.hosted_scenes import (
     server_named,
 )
 
-from sovereigncloud.sandbox.cluster import CommandError
-from sovereigncloud.sandbox.stage import is_ready
+from sovereigncloud_sandbox.cluster import CommandError
+from sovereigncloud_sandbox.stage import is_ready
 
 CLOUD = ("SovereignCloud", "ovh-adopted")
 SERVER = ("BareMetalServer", "ovh-adopted-one-adopted")

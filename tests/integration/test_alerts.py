@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sovereigncloud.sandbox.prometheus import promtool
-from sovereigncloud.sandbox.stage import CHART
+from sovereigncloud_sandbox.prometheus import promtool
+from sovereigncloud_sandbox.stage import CHART
 
 RULES = CHART / "files" / "rules" / "alerts.yaml"
 REPOSITORY = CHART.parents[1]

@@ -8,9 +8,9 @@ from collections import Counter
 import pytest
 from tests.integration.existing_cloud import ExistingCloud
 
-from sovereigncloud.sandbox.certificates import Authority
-from sovereigncloud.sandbox.onlooker import Onlooker
-from sovereigncloud.sandbox.stage import condition, is_ready
+from sovereigncloud_sandbox.certificates import Authority
+from sovereigncloud_sandbox.onlooker import Onlooker
+from sovereigncloud_sandbox.stage import condition, is_ready
 
 SETTINGS = {"sweep_interval": "1", "settle_interval": "0.3", "late_write_grace": "3"}
 

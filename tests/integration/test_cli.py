@@ -20,8 +20,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sovereigncloud.sandbox.overlay import prepare
-from sovereigncloud.sandbox.stage import SYSTEM
+from sovereigncloud_sandbox.overlay import prepare
+from sovereigncloud_sandbox.stage import SYSTEM
 
 KINDS = "sovereignclouds,baremetalservers,virtualnetworks,machineimages,hostedinstances"
 PARIS = {

@@ -6,7 +6,7 @@ The tests tell one story, in the order in which they stand.
 import pytest
 from tests.integration.existing_cloud import ExistingCloud
 
-from sovereigncloud.sandbox.stage import condition
+from sovereigncloud_sandbox.stage import condition
 
 SETTINGS = {"sweep_interval": "2", "settle_interval": "0.3"}
 RBX, PARIS = "ovh-rbx", "onprem-paris"

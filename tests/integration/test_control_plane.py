@@ -15,9 +15,9 @@ import pytest
 import yaml
 
 import sovereigncloud
-from sovereigncloud.sandbox.controlplane import ControlPlane, ControlPlaneError
-from sovereigncloud.sandbox.process_id import ProcessId
-from sovereigncloud.sandbox.toolchain import Toolchain
+from sovereigncloud_sandbox.controlplane import ControlPlane, ControlPlaneError
+from sovereigncloud_sandbox.process_id import ProcessId
+from sovereigncloud_sandbox.toolchain import Toolchain
 
 SOURCE = Path(sovereigncloud.__file__).parent.parent
 
@@ -205,7 +205,7 @@ def test_helm_installs_lists_and_uninstalls(control_plane, namespace, tmp_path):
 def test_a_parent_killed_with_sigkill_leaves_nothing_running(tmp_path, programs):
     holder = textwrap.dedent("""
         import pathlib, sys, threading
-        from sovereigncloud.sandbox.controlplane import ControlPlane
+        from sovereigncloud_sandbox.controlplane import ControlPlane
         plane = ControlPlane(pathlib.Path(sys.argv[1])).start()
         print(*(pid for child in plane.children.values() for pid in (child.pid, child.guard_pid)), flush=True)
         threading.Event().wait()

@@ -22,7 +22,7 @@ from tests.integration.hosted_scenes import (
 from sovereigncloud.api.common.base import API_VERSION
 from sovereigncloud.kinds.sovereigncloud.composition import CLOUD_LABEL
 from sovereigncloud.providers.kubernetes.rbac import RBAC
-from sovereigncloud.sandbox.stage import SYSTEM, is_ready
+from sovereigncloud_sandbox.stage import SYSTEM, is_ready
 
 KINDS = "scloud,bms,onevnet,mimg,hinst,secgroup,tnt,fzone"
 HTTPS = {"direction": "Inbound", "protocol": "TCP", "range": "443"}

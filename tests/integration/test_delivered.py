@@ -8,8 +8,8 @@ import pytest
 from tests.integration.conftest import QUICK
 from tests.integration.existing_cloud import ExistingCloud
 
-from sovereigncloud.sandbox.process_id import ProcessId
-from sovereigncloud.sandbox.stage import RELEASE, SYSTEM, Stage
+from sovereigncloud_sandbox.process_id import ProcessId
+from sovereigncloud_sandbox.stage import RELEASE, SYSTEM, Stage
 
 READY_WITHIN = 30.0
 WATCHING_WITHIN = 3.0

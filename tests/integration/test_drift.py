@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 from tests.integration.existing_cloud import ExistingCloud
 
-from sovereigncloud.sandbox.stage import condition, is_ready
+from sovereigncloud_sandbox.stage import condition, is_ready
 
 SETTINGS = {"sweep_interval": "1", "settle_interval": "0.3"}
 

@@ -7,7 +7,7 @@ import pytest
 from tests.integration.existing_cloud import ExistingCloud
 from tests.integration.migration_scenes import WAY_OUT
 
-from sovereigncloud.sandbox.stage import condition
+from sovereigncloud_sandbox.stage import condition
 
 SETTINGS = {"sweep_interval": "2", "settle_interval": "0.3"}
 HERE = "--namespace=platform"

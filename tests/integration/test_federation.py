@@ -11,7 +11,7 @@ import pytest
 from tests.integration.existing_cloud import ExistingCloud
 from tests.integration.hosted_scenes import account, example, hosted
 
-from sovereigncloud.sandbox.stage import condition
+from sovereigncloud_sandbox.stage import condition
 
 SETTINGS = {"sweep_interval": "2", "settle_interval": "0.3"}
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOshSFOnTEAaOhM5ct5FYU+EI6q3+0OrkpRHpFrN5MMX"

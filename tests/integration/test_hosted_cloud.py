@@ -20,7 +20,7 @@ from tests.integration.hosted_scenes import (
     server_named,
 )
 
-from sovereigncloud.sandbox.stage import condition, is_ready
+from sovereigncloud_sandbox.stage import condition, is_ready
 
 REINSTALL = "/dedicated/server/{serviceName}/reinstall"
 NAMES = {"one-1": FRONT, "one-2": NODE}

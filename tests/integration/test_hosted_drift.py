@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tests.integration.hosted_scenes import BLOCK, NODE, VRACK, account, hosted
 
-from sovereigncloud.sandbox.stage import condition, is_ready
+from sovereigncloud_sandbox.stage import condition, is_ready
 
 CLOUD = ("SovereignCloud", "ovh-rbx")
 SERVER = ("BareMetalServer", "ovh-rbx-one-2")

@@ -7,7 +7,7 @@ import pytest
 from tests.integration.existing_cloud import KEY
 
 from sovereigncloud.api.common.base import FINALIZER
-from sovereigncloud.sandbox.stage import condition, is_ready
+from sovereigncloud_sandbox.stage import condition, is_ready
 
 SETTINGS = {"sweep_interval": "1", "settle_interval": "0.3"}
 

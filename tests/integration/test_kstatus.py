@@ -31,8 +31,8 @@ from tests.integration.status_scenes import (
 
 from sovereigncloud.api import KINDS
 from sovereigncloud.kinds.sovereigntypolicy.admission import INSTANCES
-from sovereigncloud.sandbox.argocd import MANIFESTS
-from sovereigncloud.sandbox.stage import condition
+from sovereigncloud_sandbox.argocd import MANIFESTS
+from sovereigncloud_sandbox.stage import condition
 
 SETTINGS = {"sweep_interval": "1", "settle_interval": "0.3", "late_write_grace": "2"}
 

@@ -6,7 +6,7 @@ import pytest
 from tests.integration.existing_cloud import KEY
 
 from sovereigncloud.api import KINDS
-from sovereigncloud.sandbox.stage import is_ready
+from sovereigncloud_sandbox.stage import is_ready
 
 SETTINGS = {"sweep_interval": "1", "settle_interval": "0.3"}
 HERE = ("-n", "platform")

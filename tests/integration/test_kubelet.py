@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sovereigncloud.sandbox.kubelet.images import python_image
-from sovereigncloud.sandbox.process_id import ProcessId
+from sovereigncloud_sandbox.kubelet.images import python_image
+from sovereigncloud_sandbox.process_id import ProcessId
 
 IMAGE = "registry.test:5000/scripts/python"
 RESTRICTED = {

@@ -23,8 +23,8 @@ from tests.integration.hosted_scenes import (
     server_named,
 )
 
-from sovereigncloud.sandbox.cluster import CommandError
-from sovereigncloud.sandbox.stage import is_ready
+from sovereigncloud_sandbox.cluster import CommandError
+from sovereigncloud_sandbox.stage import is_ready
 
 CLOUD = ("SovereignCloud", "ovh-rbx")
 THIRD, FOURTH = "ns3090001.ip-57-131-167.eu", "ns3090002.ip-57-131-167.eu"

@@ -7,7 +7,7 @@ import pytest
 from tests.integration.hosted_scenes import PASSWORD, account, adopted, build_by_hand
 
 from sovereigncloud.api.common.base import API_VERSION
-from sovereigncloud.sandbox.stage import condition
+from sovereigncloud_sandbox.stage import condition
 
 CLOUD = ("SovereignCloud", "ovh-adopted")
 PARIS = ("SovereignCloud", "paris")

@@ -8,7 +8,7 @@ from tests.integration.existing_cloud import ExistingCloud
 from tests.integration.hosted_scenes import example
 from tests.integration.migration_scenes import WAY_OUT
 
-from sovereigncloud.sandbox.stage import SYSTEM, condition
+from sovereigncloud_sandbox.stage import SYSTEM, condition
 
 SETTINGS = {"sweep_interval": "2", "settle_interval": "0.3"}
 HERE = "--namespace=platform"

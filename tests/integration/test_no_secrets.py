@@ -25,7 +25,7 @@ from tests.integration.hosted_scenes import (
 from tests.leaks import leaks, secrets_of
 
 from sovereigncloud.api.common.base import API_VERSION
-from sovereigncloud.sandbox.stage import SYSTEM, condition
+from sovereigncloud_sandbox.stage import SYSTEM, condition
 
 NOT_TO_BE_READ = {"secrets", "componentstatuses"}
 REFUSED = {

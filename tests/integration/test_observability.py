@@ -10,8 +10,8 @@ import pytest
 from tests.integration import hosted_scenes
 from tests.integration.otlp import CLIENT, Collector
 
-from sovereigncloud.sandbox.prometheus import JOB, Prometheus, promtool
-from sovereigncloud.sandbox.stage import CHART, SYSTEM, condition
+from sovereigncloud_sandbox.prometheus import JOB, Prometheus, promtool
+from sovereigncloud_sandbox.stage import CHART, SYSTEM, condition
 
 DASHBOARD = json.loads((CHART / "files" / "dashboards" / "sovereign-clouds.json").read_text())
 RULES = CHART / "files" / "rules" / "alerts.yaml"

@@ -5,7 +5,7 @@ import json
 import pytest
 from tests.integration.hosted_scenes import SYSTEM, account
 
-from sovereigncloud.sandbox.stage import condition
+from sovereigncloud_sandbox.stage import condition
 
 PRICE = "274.79"
 SPARE, TAGGED = "ns3012347.ip-57-131-167.eu", "ns3054321.ip-51-178-10.eu"

@@ -6,7 +6,7 @@ from tests.integration.existing_cloud import ExistingCloud
 from tests.integration.hosted_scenes import PASSWORD, account, adopted, build_by_hand
 
 from sovereigncloud.api.common.base import API_VERSION
-from sovereigncloud.sandbox.stage import condition
+from sovereigncloud_sandbox.stage import condition
 
 SWEEP = 3.0  # conftest.QUICK
 TOWN = {"paris": "PARIS-1", "berlin": "BERLIN-1", "montreal": "MONTREAL-1"}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sovereigncloud.sandbox.stage import condition, is_ready
+from sovereigncloud_sandbox.stage import condition, is_ready
 
 SETTINGS = {"sweep_interval": "1", "settle_interval": "0.3"}
 

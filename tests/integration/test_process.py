@@ -12,7 +12,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from tests.integration.hosted_scenes import account, hosted, image, instance, make_paris, paris
 
-from sovereigncloud.sandbox.stage import RELEASE, SERVICE_ACCOUNT, SYSTEM
+from sovereigncloud_sandbox.stage import RELEASE, SERVICE_ACCOUNT, SYSTEM
 
 SECONDS_TO_END = 5.0
 SECOND = "second"

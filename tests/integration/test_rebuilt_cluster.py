@@ -19,7 +19,7 @@ from tests.integration.hosted_scenes import (
 )
 
 from sovereigncloud.api.common.base import API_VERSION
-from sovereigncloud.sandbox.stage import SYSTEM, condition, is_ready
+from sovereigncloud_sandbox.stage import SYSTEM, condition, is_ready
 
 OBJECTS = 15
 ORDERED = ("BareMetalServer", "ordered")

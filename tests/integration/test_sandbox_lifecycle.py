@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 import sovereigncloud
-from sovereigncloud.sandbox.cluster import Cluster
-from sovereigncloud.sandbox.lifecycle import Sandbox, SandboxError
-from sovereigncloud.sandbox.process_id import ProcessId
-from sovereigncloud.sandbox.services import Service
-from sovereigncloud.sandbox.stage import SYSTEM, condition
+from sovereigncloud_sandbox.cluster import Cluster
+from sovereigncloud_sandbox.lifecycle import Sandbox, SandboxError
+from sovereigncloud_sandbox.process_id import ProcessId
+from sovereigncloud_sandbox.services import Service
+from sovereigncloud_sandbox.stage import SYSTEM, condition
 
 SOURCE = Path(sovereigncloud.__file__).parent.parent
 
@@ -41,7 +41,7 @@ def on_existing(sandbox, cluster):
 def test_up_status_down_as_a_person_types_them(sandbox, programs):
     def sovereign_sandbox(command):
         return subprocess.run(
-            [sys.executable, "-c", "from sovereigncloud.sandbox.cli import app; app()", command],
+            [sys.executable, "-c", "from sovereigncloud_sandbox.cli import app; app()", command],
             env={**sandbox.environ, "PYTHONPATH": str(SOURCE)},
             capture_output=True,
             text=True,

@@ -1,6 +1,6 @@
 """A SecurityGroup and a machine that names it, by their manifests alone: on a real API server, in a cloud that stands elsewhere."""
 
-from sovereigncloud.sandbox.stage import condition, is_ready
+from sovereigncloud_sandbox.stage import condition, is_ready
 
 SETTINGS = {"sweep_interval": "1", "settle_interval": "0.3"}
 
@@ -21,7 +21,7 @@ def test_a_group_from_before_its_machine_to_after_it(stage, make_cloud):
     status = nice.ready("hostedinstance", "web")["status"]
     assert status["networks"][0].items() >= {"name": "lan", "address": "10.31.0.20", "securityGroups": ["web"]}.items()
     assert nice.ready("securitygroup", "web")["status"]["cloudsReady"] == "1/1"
-    # It looks when the machine has told of its card, so a moment after that (tests/unit/test_reconciler_groups.py: not by a sweep).
+    # It looks when the machine has told of its card, so a moment after that (tests/unit/engine/loop/test_reconcile_groups.py: not by a sweep).
     nice.wait("securitygroup", "web", "its machine", lambda found: found["status"]["machines"] == "1/1")
 
     # A rule more is brought to the machine.

@@ -4,7 +4,7 @@ import pyone
 import pytest
 
 from sovereigncloud.api.common.base import API_VERSION
-from sovereigncloud.sandbox.stage import SYSTEM, condition
+from sovereigncloud_sandbox.stage import SYSTEM, condition
 
 SETTINGS = {"sweep_interval": "1", "settle_interval": "0.3"}
 CLOUD = {"cloudRef": {"name": "paris", "namespace": "platform"}}

@@ -5,7 +5,7 @@ import json
 import pytest
 from tests.integration.hosted_scenes import account, hosted
 
-from sovereigncloud.sandbox.stage import StageError, condition
+from sovereigncloud_sandbox.stage import StageError, condition
 
 SETTINGS = {"sweep_interval": "2", "settle_interval": "0.3"}
 

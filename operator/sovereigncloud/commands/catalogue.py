@@ -84,7 +84,7 @@ COMMANDS = {
         "generate.command:crds", _RUN, "Print the CustomResourceDefinitions, for `kubectl apply --server-side -f -`."
     ),
     "sandbox": Entry(
-        "sovereigncloud.sandbox.cli:app",
+        "sovereigncloud_sandbox.cli:app",
         _RUN,
         "A local control plane to play with: a real Kubernetes API on loopback, one small node, nothing to buy.",
     ),
@@ -99,7 +99,7 @@ def command(name: str) -> click.Command:
     """A command, imported."""
     module, _, attribute = COMMANDS[name].target.partition(":")
     found = getattr(
-        import_module(module if module.startswith("sovereigncloud.") else f"sovereigncloud.commands.{module}"),
+        import_module(module if module.startswith("sovereigncloud") else f"sovereigncloud.commands.{module}"),
         attribute,
     )
     if not isinstance(found, typer.Typer):

@@ -12,7 +12,7 @@ from sovereigncloud.api import KINDS
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.core.change_limits import Verdict
-from sovereigncloud.engine.cache.status_summary import Standing
+from sovereigncloud.engine.cache.status_summary import StatusSummary
 from sovereigncloud.engine.cache.store import Store
 from sovereigncloud.engine.loop.queue import Lane
 from sovereigncloud.engine.policy.bindings import JUDGED
@@ -85,7 +85,7 @@ class Now:
     oldest: float
     accounts: Iterable[Account]
     verdicts: Iterable[tuple[Key, Verdict]]
-    standings: Counter[tuple[str, Standing]]
+    standings: Counter[tuple[str, StatusSummary]]
     distances: Mapping[tuple[Key, Key], float] = field(default_factory=dict)
     exits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
@@ -182,7 +182,7 @@ def _cloud(key: Key) -> str:
     return f"{key.namespace}/{key.name}" if key.kind == "SovereignCloud" else catalogue.STANDALONE
 
 
-def _objects(standings: Counter[tuple[str, Standing]]) -> Mapping[Family, Iterable[Sample]]:
+def _objects(standings: Counter[tuple[str, StatusSummary]]) -> Mapping[Family, Iterable[Sample]]:
     numbers, fields, since = Counter[str](), Counter[str](), dict[str, float]()
     judged = Counter[tuple[str, str]]()
     ready, copied, failed_over = Counter[str](), list[float](), list[float]()
@@ -220,7 +220,7 @@ def _objects(standings: Counter[tuple[str, Standing]]) -> Mapping[Family, Iterab
     }
 
 
-def _conditions(standing: Standing) -> Iterator[tuple[str, str]]:
+def _conditions(standing: StatusSummary) -> Iterator[tuple[str, str]]:
     """Every condition with a status that the catalogue knows; somebody may have written another into status."""
     yield "Ready", _known("Ready", standing.ready, otherwise="Unknown")
     yield "Reconciling", str(standing.reconciling)

@@ -33,7 +33,7 @@ from sovereigncloud.engine.loop.context import Shared
 from sovereigncloud.engine.loop.evaluate import AnyController, owner_of
 from sovereigncloud.engine.loop.execute import Actor
 from sovereigncloud.engine.loop.finalizers import Guards, ObjectWriter, let_go_too_early
-from sovereigncloud.engine.loop.history import Tracks
+from sovereigncloud.engine.loop.history import ReconcileHistory
 from sovereigncloud.engine.loop.preflight import Preflight
 from sovereigncloud.engine.loop.queue import Backoff, Lane, Workqueue
 from sovereigncloud.engine.loop.reconcile import Reconciler, Result
@@ -138,7 +138,7 @@ class Engine:
         self.distances = Distances(sites, settings, self.store, clients, self.watches.answers, clock)
         self._shared = Shared(
             store=self.store,
-            tracks=Tracks(grace=settings.late_write_grace, clock=clock),
+            tracks=ReconcileHistory(grace=settings.late_write_grace, clock=clock),
             clients=clients,
             kubernetes=kubernetes,
             installer=installer,

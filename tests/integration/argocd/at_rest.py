@@ -18,9 +18,9 @@ from tests.integration.argocd.gitops import Folder, GitOps, namespace
 from tests.integration.argocd.started import started
 from tests.integration.conftest import QUICK
 
-from sovereigncloud.sandbox.argocd import resource, summary
-from sovereigncloud.sandbox.stage import condition
-from sovereigncloud.sandbox.toolchain import Toolchain
+from sovereigncloud_sandbox.argocd import resource, summary
+from sovereigncloud_sandbox.stage import condition
+from sovereigncloud_sandbox.toolchain import Toolchain
 
 REST = 600.0
 """Seconds."""

@@ -10,7 +10,7 @@ from tests.integration.argocd.gitops import Folder, namespace
 from tests.integration.argocd.started import started
 from tests.integration.conftest import QUICK
 
-from sovereigncloud.sandbox.chronicle import Chronicle
+from sovereigncloud_sandbox.chronicle import Chronicle
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]

@@ -4,9 +4,9 @@ import copy
 
 from tests.integration.existing_cloud import ExistingCloud
 
-from sovereigncloud.sandbox.argocd import ArgoCD, is_settled
-from sovereigncloud.sandbox.argocd_repository import application, folder, publish
-from sovereigncloud.sandbox.git_repository import GitRepository
+from sovereigncloud_sandbox.argocd import ArgoCD, is_settled
+from sovereigncloud_sandbox.argocd_repository import application, folder, publish
+from sovereigncloud_sandbox.git_repository import GitRepository
 
 
 class GitOps:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from tests.integration.argocd.gitops import GitOps
 
-from sovereigncloud.sandbox.argocd import ArgoCD
-from sovereigncloud.sandbox.controlplane import ControlPlane
-from sovereigncloud.sandbox.git_repository import GitRepository
-from sovereigncloud.sandbox.stage import Stage
-from sovereigncloud.sandbox.toolchain import Toolchain
+from sovereigncloud_sandbox.argocd import ArgoCD
+from sovereigncloud_sandbox.controlplane import ControlPlane
+from sovereigncloud_sandbox.git_repository import GitRepository
+from sovereigncloud_sandbox.stage import Stage
+from sovereigncloud_sandbox.toolchain import Toolchain
 
 ENVIRONMENT = {
     "ARGOCD_APPLICATION_CONTROLLER_PERSIST_RESOURCE_HEALTH": "true",  # else only its web interface knows it

@@ -5,11 +5,11 @@ from tests.integration.argocd.gitops import Folder, GitOps, namespace
 from tests.integration.argocd.started import ENVIRONMENT
 from tests.integration.conftest import QUICK
 
-from sovereigncloud.sandbox.argocd import MANIFESTS, ArgoCD, health, is_settled
-from sovereigncloud.sandbox.argocd_repository import OPERATOR, ROOT, root
-from sovereigncloud.sandbox.controlplane import ControlPlane
-from sovereigncloud.sandbox.git_repository import GitRepository
-from sovereigncloud.sandbox.stage import SYSTEM, Stage
+from sovereigncloud_sandbox.argocd import MANIFESTS, ArgoCD, health, is_settled
+from sovereigncloud_sandbox.argocd_repository import OPERATOR, ROOT, root
+from sovereigncloud_sandbox.controlplane import ControlPlane
+from sovereigncloud_sandbox.git_repository import GitRepository
+from sovereigncloud_sandbox.stage import SYSTEM, Stage
 
 APPLICATION_SET = "/apis/argoproj.io/v1alpha1/namespaces/argocd/applicationsets/clouds"
 

@@ -7,7 +7,7 @@ import yaml
 
 from sovereigncloud.api import KINDS
 from sovereigncloud.api.common.base import GROUP
-from sovereigncloud.sandbox.argocd import MANIFESTS
+from sovereigncloud_sandbox.argocd import MANIFESTS
 
 CASES = MANIFESTS / "resource_customizations" / GROUP / "_"
 TESTS = yaml.safe_load((CASES / "health_test.yaml").read_text())["tests"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sovereigncloud.sandbox.argocd import is_settled, operating
+from sovereigncloud_sandbox.argocd import is_settled, operating
 
 
 @pytest.fixture

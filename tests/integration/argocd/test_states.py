@@ -3,8 +3,8 @@
 import pytest
 
 from sovereigncloud.api.common.base import PAUSED
-from sovereigncloud.sandbox.argocd import health, operating, resource, sync
-from sovereigncloud.sandbox.stage import condition
+from sovereigncloud_sandbox.argocd import health, operating, resource, sync
+from sovereigncloud_sandbox.stage import condition
 
 
 def said(app, kind, name):

@@ -2,8 +2,8 @@
 
 from itertools import pairwise
 
-from sovereigncloud.sandbox.argocd import health, sync
-from sovereigncloud.sandbox.stage import is_ready
+from sovereigncloud_sandbox.argocd import health, sync
+from sovereigncloud_sandbox.stage import is_ready
 
 OPERATORS_FIELDS = {"f:status", "f:metadata"}
 

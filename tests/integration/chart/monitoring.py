@@ -5,8 +5,8 @@ import os
 import subprocess
 from pathlib import Path
 
-from sovereigncloud.sandbox.go_build import Builder
-from sovereigncloud.sandbox.toolchain import MODULES, Toolchain
+from sovereigncloud_sandbox.go_build import Builder
+from sovereigncloud_sandbox.toolchain import MODULES, Toolchain
 
 MODULE = "github.com/prometheus-operator/prometheus-operator@v0.85.0"
 SUM = "h1:M5xLCLEoaW2IJfnuCwFzzpL+jSVQu3KGT84Pye+fW8s="

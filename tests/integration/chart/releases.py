@@ -5,7 +5,7 @@ import shutil
 
 import yaml
 
-from sovereigncloud.sandbox.stage import CHART
+from sovereigncloud_sandbox.stage import CHART
 
 OPERATOR = "sovereign-cloud-operator"
 BEFORE = "0.0.9"

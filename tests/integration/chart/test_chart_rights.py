@@ -16,7 +16,7 @@ from sovereigncloud.ports.errors import Auth, MissingSecret, NotFound
 from sovereigncloud.providers.kubernetes.api import INSTALLATION_CONFIG_MAP, KubernetesApi
 from sovereigncloud.providers.kubernetes.connection import Connection
 from sovereigncloud.providers.kubernetes.rbac import RBAC
-from sovereigncloud.sandbox.child import Child
+from sovereigncloud_sandbox.child import Child
 
 CHART = Path(__file__).parents[3] / "charts" / "sovereign-cloud-operator"
 SOURCE = Path(sovereigncloud.__file__).parent.parent

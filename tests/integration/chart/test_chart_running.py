@@ -9,8 +9,8 @@ import yaml
 from tests.integration.chart.rendered import CHART
 
 from sovereigncloud.api.common.base import API_VERSION
-from sovereigncloud.sandbox.certificates import Authority
-from sovereigncloud.sandbox.stage import Door, Stage
+from sovereigncloud_sandbox.certificates import Authority
+from sovereigncloud_sandbox.stage import Door, Stage
 
 SYSTEM, PLATFORM, RELEASE = "sovereign-system", "platform", "sovereign"
 NAME = "sovereign-sovereign-cloud-operator"
@@ -172,7 +172,7 @@ def test_a_rollout_of_two_ends_and_somebody_writes_afterwards(company):
 def test_a_hosted_cloud_is_built_on_the_simulated_servers(company):
     """The installer's Job is played by a pod with the rights that the chart gives it."""
     company.kubectl("apply", f"--filename={EXAMPLES}/hosted-cloud.yaml")
-    waited(company, "condition=Ready", "sovereigncloud/sandbox-hosted")
+    waited(company, "condition=Ready", "sovereigncloud_sandbox-hosted")
     (job,) = company.get("jobs", IN_PLATFORM)["items"]
     assert {c["type"] for c in job["status"]["conditions"] if c["status"] == "True"} >= {"Complete"}
 
@@ -190,4 +190,4 @@ def test_whoever_plays_the_installer_uses_each_of_its_rights_and_misses_none(com
 
 def test_what_was_there_before_is_as_it_was(company):
     """The simulators' pod was no part of the upgrade, so neither is what is in them."""
-    waited(company, "condition=Ready", "hostedinstance/web", "sovereigncloud/sandbox")
+    waited(company, "condition=Ready", "hostedinstance/web", "sovereigncloud_sandbox")

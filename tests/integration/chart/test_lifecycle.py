@@ -19,7 +19,7 @@ from tests.integration.existing_cloud import ExistingCloud
 from sovereigncloud.api import KINDS
 from sovereigncloud.api.common.base import FINALIZER, GROUP
 from sovereigncloud.providers.kubernetes.api import HOLDINGS_CONFIG_MAP, INSTALLATION_CONFIG_MAP
-from sovereigncloud.sandbox.stage import CHART, Stage
+from sovereigncloud_sandbox.stage import CHART, Stage
 
 SYSTEM = "sovereign-system"
 CRDS = [f"{kind.crd.plural}.{GROUP}" for kind in KINDS]

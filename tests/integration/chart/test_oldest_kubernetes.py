@@ -10,8 +10,8 @@ from tests.integration.chart.rendered import CHART
 
 from sovereigncloud.api import KINDS
 from sovereigncloud.api.common.base import GROUP
-from sovereigncloud.sandbox.controlplane import ControlPlane
-from sovereigncloud.sandbox.go_build import pinned_version
+from sovereigncloud_sandbox.controlplane import ControlPlane
+from sovereigncloud_sandbox.go_build import pinned_version
 
 SYSTEM, PLATFORM = "sovereign-system", "platform"
 EXAMPLES = Path(__file__).parents[3] / "manifests" / "sandbox"

@@ -13,7 +13,7 @@ from sovereigncloud.api import BareMetalServer, SovereignCloud
 from sovereigncloud.commands.access.methods import Way, ways
 from sovereigncloud.commands.access.ssh import the_instance
 from sovereigncloud.commands.shared.cluster_session import Where, asked
-from sovereigncloud.commands.shared.connections import Cluster, Doors
+from sovereigncloud.commands.shared.connections import Cluster, Connections
 from sovereigncloud.commands.shared.errors import CommandError
 from sovereigncloud.commands.shared.options import (
     Context,
@@ -46,19 +46,21 @@ def console(
     """
     where = Where(namespace, everywhere=False, context=context, kubeconfig=kubeconfig)
 
-    async def look(doors: Doors, cluster: Cluster) -> list[tuple[Way, bool]]:
-        found, landscape = await the_instance(doors, cluster, where, instance)
-        clouds = landscape.clouds_of(found.key)
-        cloud = landscape.get(clouds[0]) if clouds else None
+    async def look(connections: Connections, cluster: Cluster) -> list[tuple[Way, bool]]:
+        found, resource_graph = await the_instance(connections, cluster, where, instance)
+        clouds = resource_graph.clouds_of(found.key)
+        cloud = resource_graph.get(clouds[0]) if clouds else None
         if not isinstance(cloud, SovereignCloud):
             raise CommandError(
                 f"{found.key} is in no SovereignCloud that can be read: see describe hinst/{found.key.name}"
             )
-        servers = [s for key in landscape.everything(SERVER) if isinstance(s := landscape.get(key), BareMetalServer)]
+        servers = [
+            s for key in resource_graph.everything(SERVER) if isinstance(s := resource_graph.get(key), BareMetalServer)
+        ]
         possible = ways(found, cloud, servers)
         if not possible:
             raise CommandError(f"{cloud.key} has no endpoint that answered yet: see describe scloud/{cloud.key.name}")
-        answers = await asyncio.gather(*(doors.reaches(*way.probe) for way in possible if way.probe))
+        answers = await asyncio.gather(*(connections.reaches(*way.probe) for way in possible if way.probe))
         return list(zip(possible, answers, strict=True))
 
     found = asked(ctx, where, look)

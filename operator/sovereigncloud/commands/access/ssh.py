@@ -13,12 +13,12 @@ import typer
 from sovereigncloud.api import HostedInstance
 from sovereigncloud.commands.access.methods import SSH_PORT, Login, addresses, out_of_reach
 from sovereigncloud.commands.shared.cluster_session import Where, asked, bodies
-from sovereigncloud.commands.shared.connections import Cluster, Doors
+from sovereigncloud.commands.shared.connections import Cluster, Connections
 from sovereigncloud.commands.shared.errors import CommandError
 from sovereigncloud.commands.shared.object_names import Named, chosen, named
 from sovereigncloud.commands.shared.options import Context, Instance, Kubeconfig, Namespace, Output, OutputOption
 from sovereigncloud.commands.shared.output import emit
-from sovereigncloud.commands.shared.resource_graph import INSTANCE, Landscape
+from sovereigncloud.commands.shared.resource_graph import INSTANCE, ResourceGraph
 
 
 def ssh(
@@ -52,13 +52,13 @@ def ssh(
     login = Login(user, port, jump, identity, options, tuple(command or ())[len(options) :])
     only_said = print_only or output is not Output.TABLE
 
-    async def look(doors: Doors, cluster: Cluster) -> tuple[str, ...]:
-        found = await the_instance(doors, cluster, where, instance)
+    async def look(connections: Connections, cluster: Cluster) -> tuple[str, ...]:
+        found = await the_instance(connections, cluster, where, instance)
         possible = addresses(found[0])
         if only_said or jump:
             return possible
         for address in possible:
-            if await doors.reaches(address, port):
+            if await connections.reaches(address, port):
                 return (address,)
         raise CommandError(out_of_reach(found[0], possible, port))
 
@@ -79,15 +79,17 @@ def ssh(
     os.execv(program, words)  # noqa: S606 - no shell; the words are a list
 
 
-async def the_instance(doors: Doors, cluster: Cluster, where: Where, typed: str) -> tuple[HostedInstance, Landscape]:
+async def the_instance(
+    connections: Connections, cluster: Cluster, where: Where, typed: str
+) -> tuple[HostedInstance, ResourceGraph]:
     """The instance of that name, and what is around it. Raises CommandError."""
     (one,) = named([typed])
     if one.kind not in {"", INSTANCE}:
         raise CommandError(f"{typed} is no HostedInstance: only those have a login and a screen")
     scope = where.scope(cluster)
-    landscape = Landscape((await bodies(cluster, scope)).values(), doors.controllers)
-    (key,) = chosen([Named(INSTANCE, one.name)], landscape.everything(INSTANCE), scope)
-    found: Any = landscape.get(key)
+    resource_graph = ResourceGraph((await bodies(cluster, scope)).values(), connections.controllers)
+    (key,) = chosen([Named(INSTANCE, one.name)], resource_graph.everything(INSTANCE), scope)
+    found: Any = resource_graph.get(key)
     if not isinstance(found, HostedInstance):
         raise CommandError(f"{key} holds what this version does not understand: use the version that the cluster runs")
-    return found, landscape
+    return found, resource_graph

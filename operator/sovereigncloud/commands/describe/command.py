@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.commands.shared.cluster_session import Where, asked, bodies
-from sovereigncloud.commands.shared.connections import Cluster, ClusterReads, Doors
+from sovereigncloud.commands.shared.connections import Cluster, ClusterReads, Connections
 from sovereigncloud.commands.shared.description import Description, describe_object
 from sovereigncloud.commands.shared.errors import CommandError
 from sovereigncloud.commands.shared.loading import load
@@ -44,13 +44,15 @@ def describe(
     show(found, console(color=not no_color))
 
 
-async def _described(doors: Doors, cluster: Cluster, *, where: Where, wanted: tuple[Named, ...]) -> Description:
+async def _described(
+    connections: Connections, cluster: Cluster, *, where: Where, wanted: tuple[Named, ...]
+) -> Description:
     namespace, store = where.namespace or cluster.namespace, Store()
     for body in (await load(cluster.reads, [namespace])).values():
         put, _ = store.put(body)
         resource = store.get(put)
         if resource is not None:
-            store.set_uses(put, doors.controllers[put.kind].uses(resource))
+            store.set_uses(put, connections.controllers[put.kind].uses(resource))
     if not len(store):
         await bodies(cluster, namespace)  # which says so where there is not even a kind
     (key,) = chosen(wanted, store.keys(), namespace)
@@ -58,10 +60,15 @@ async def _described(doors: Doors, cluster: Cluster, *, where: Where, wanted: tu
         resource = store.parse(key)
         if resource is None:
             raise CommandError(not_there(wanted[0], store.keys(), namespace))
-        uses = doors.controllers[key.kind].uses(resource)
+        uses = connections.controllers[key.kind].uses(resource)
         secrets = {s.name: await _is_there(cluster.reads, key.namespace, s.name) for s in uses.secrets}
         return describe_object(
-            key, store, doors.controllers, now=doors.now(), secrets=secrets, events=await _events(cluster.reads, key)
+            key,
+            store,
+            connections.controllers,
+            now=connections.now(),
+            secrets=secrets,
+            events=await _events(cluster.reads, key),
         )
     except ValidationError as error:
         fields = "; ".join(f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors()[:5])

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from sovereigncloud.api import SovereignCloud
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.commands.doctor.report import Diagnosis, One, Verdict, open_nebula, reach, rights
-from sovereigncloud.commands.shared.connections import Doors
+from sovereigncloud.commands.shared.connections import Connections
 from sovereigncloud.engine.cache.store import AnyResource
 from sovereigncloud.engine.views.clients import Clients
 from sovereigncloud.kinds.endpoint.endpoint import Endpoint, endpoint_of
@@ -21,7 +21,7 @@ from sovereigncloud.ports.ovh.account import Ovh
 Get = Callable[[Key], AnyResource | None]
 
 
-async def of_object(resource: AnyResource, clients: Clients, doors: Doors, get: Get) -> Diagnosis:
+async def of_object(resource: AnyResource, clients: Clients, connections: Connections, get: Get) -> Diagnosis:
     """Both APIs, as far as the object names them, for what its spec needs."""
     found = Diagnosis()
     namespace = resource.metadata.namespace
@@ -34,16 +34,16 @@ async def of_object(resource: AnyResource, clients: Clients, doors: Doors, get: 
             continue
         found += await of_account(client, need, need, where)
     if isinstance(resource, SovereignCloud):
-        found += await _of_cloud(resource, clients, doors, get)
+        found += await _of_cloud(resource, clients, connections, get)
     return found
 
 
-async def _of_cloud(cloud: SovereignCloud, clients: Clients, doors: Doors, get: Get) -> Diagnosis:
+async def _of_cloud(cloud: SovereignCloud, clients: Clients, connections: Connections, get: Get) -> Diagnosis:
     endpoint = endpoint_of(cloud, get)
     if endpoint is None:
         nowhere = reach("OpenNebula", str(cloud.key), "where it answers is not known yet", Verdict.UNKNOWN)
         return Diagnosis((nowhere,))
-    if (insecure := _insecure(endpoint, doors)) is not None:
+    if (insecure := _insecure(endpoint, connections)) is not None:
         return insecure
     namespace = cloud.metadata.namespace
     try:
@@ -83,9 +83,9 @@ async def of_account(client: Ovh, need: Need, everything: Need, where: str) -> D
     return rights(need, everything, who, refused, where)
 
 
-async def of_endpoint(client: OpenNebula, url: str, doors: Doors) -> Diagnosis:
+async def of_endpoint(client: OpenNebula, url: str, connections: Connections) -> Diagnosis:
     """An OpenNebula that no object names yet."""
-    insecure = _insecure(Endpoint(url, ""), doors)
+    insecure = _insecure(Endpoint(url, ""), connections)
     return insecure if insecure is not None else await of_front_end(client, url, frozenset({One.OBSERVE}))
 
 
@@ -105,9 +105,9 @@ async def of_front_end(client: OpenNebula, url: str, needed: frozenset[One]) -> 
     return open_nebula(url, front, login, view, refusal, needed)
 
 
-def _insecure(endpoint: Endpoint, doors: Doors) -> Diagnosis | None:
+def _insecure(endpoint: Endpoint, connections: Connections) -> Diagnosis | None:
     """A password is not sent in clear over a public network, not even to look."""
-    if not endpoint.insecure(lambda host: host in doors.settings.plain_http_hosts):
+    if not endpoint.insecure(lambda host: host in connections.settings.plain_http_hosts):
         return None
     message = (
         f"the password would travel in clear over a public network: use https, or allow plain http to {endpoint.host} by name"

@@ -10,7 +10,7 @@ import typer
 from sovereigncloud.commands.doctor.checks import of_bare_account, of_endpoint, of_object
 from sovereigncloud.commands.doctor.report import REACH, Diagnosis, Finding, One, Verdict
 from sovereigncloud.commands.shared.cluster_session import Where, asked_with, bodies
-from sovereigncloud.commands.shared.connections import Cluster, Doors
+from sovereigncloud.commands.shared.connections import Cluster, Connections
 from sovereigncloud.commands.shared.credentials import Given, open_nebula_of, ovh_of
 from sovereigncloud.commands.shared.errors import CommandError
 from sovereigncloud.commands.shared.object_names import Named, chosen, named
@@ -29,7 +29,7 @@ from sovereigncloud.commands.shared.options import (
     OvhSecret,
 )
 from sovereigncloud.commands.shared.output import emit
-from sovereigncloud.commands.shared.resource_graph import CLOUD, SERVER, Landscape
+from sovereigncloud.commands.shared.resource_graph import CLOUD, SERVER, ResourceGraph
 from sovereigncloud.engine.loop.read_only_context import (
     INNER_READS,
     KUBERNETES_READS,
@@ -84,11 +84,11 @@ def doctor(
     alone = bool(secret or opennebula or given.by_environment) and not objects
     wanted = named(objects or (), whole_kinds=True)
 
-    async def look(doors: Doors, cluster: Cluster | None) -> Diagnosis:
+    async def look(connections: Connections, cluster: Cluster | None) -> Diagnosis:
         if alone:
-            return await _credentials(given, doors, cluster, namespace)
+            return await _credentials(given, connections, cluster, namespace)
         assert cluster is not None  # noqa: S101 - one is opened unless credentials come alone
-        return await _objects(wanted, doors, cluster, where.scope(cluster))
+        return await _objects(wanted, connections, cluster, where.scope(cluster))
 
     found = asked_with(ctx, where, look, cluster=not alone or given.needs_cluster)
     found = found.wanting(feature) if feature else found
@@ -106,36 +106,36 @@ def _known(features: list[str] | tuple[()]) -> None:
             raise CommandError(f"there is no feature {one}: choose from {', '.join(known.values())}")
 
 
-async def _credentials(given: Given, doors: Doors, cluster: Cluster | None, namespace: str) -> Diagnosis:
+async def _credentials(given: Given, connections: Connections, cluster: Cluster | None, namespace: str) -> Diagnosis:
     space = namespace or (cluster.namespace if cluster else "")
     found = Diagnosis()
     if given.ovh_secret or given.by_environment:
-        account = await ovh_of(given, doors, cluster, space)
+        account = await ovh_of(given, connections, cluster, space)
         where = f"Secret {space}/{given.ovh_secret}" if given.ovh_secret else "the environment"
         found += await of_bare_account(only_reads(account, OVH_READS, "OVHcloud", INNER_READS), given.region, where)
     if given.url:
-        front = await open_nebula_of(given, doors, cluster, space)
+        front = await open_nebula_of(given, connections, cluster, space)
         if front is not None:
-            found += await of_endpoint(only_reads(front, OPENNEBULA_READS, "OpenNebula"), given.url, doors)
+            found += await of_endpoint(only_reads(front, OPENNEBULA_READS, "OpenNebula"), given.url, connections)
     return found
 
 
-async def _objects(wanted: tuple[Named, ...], doors: Doors, cluster: Cluster, scope: str) -> Diagnosis:
-    landscape = Landscape((await bodies(cluster, scope)).values(), doors.controllers)
-    there = landscape.everything()
+async def _objects(wanted: tuple[Named, ...], connections: Connections, cluster: Cluster, scope: str) -> Diagnosis:
+    resource_graph = ResourceGraph((await bodies(cluster, scope)).values(), connections.controllers)
+    there = resource_graph.everything()
     keys = chosen(wanted, there, scope) if wanted else tuple(k for k in there if k.kind in {CLOUD, SERVER})
     if other := [key for key in keys if key.kind not in {CLOUD, SERVER}]:
         raise CommandError(f"{other[0]} lives in a SovereignCloud: name that cloud, scloud/NAME")
     if not keys:
         raise CommandError("there is no SovereignCloud and no BareMetalServer here: name a Secret instead: --secret")
     kubernetes = cast(Kubernetes, only_reads(cluster.reads, KUBERNETES_READS, "Kubernetes"))
-    clients = Clients(kubernetes, reading_open_nebula(doors.open_nebula), reading_ovh(doors.ovh))
+    clients = Clients(kubernetes, reading_open_nebula(connections.open_nebula), reading_ovh(connections.ovh))
     found = Diagnosis()
     for key in keys:
-        resource = landscape.get(key)
+        resource = resource_graph.get(key)
         composed = resource is not None and any(r.kind == CLOUD for r in resource.metadata.owner_references)
         if resource is not None and (wanted or not composed):  # a cloud speaks for the servers that it composed
-            found += await of_object(resource, clients, doors, landscape.get)
+            found += await of_object(resource, clients, connections, resource_graph.get)
     return found
 
 

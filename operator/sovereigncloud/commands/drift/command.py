@@ -9,7 +9,7 @@ import typer
 
 from sovereigncloud.commands.drift.report import DriftLine, DriftReport, drift_report
 from sovereigncloud.commands.shared.cluster_session import Where, asked, bodies
-from sovereigncloud.commands.shared.connections import Cluster, Doors
+from sovereigncloud.commands.shared.connections import Cluster, Connections
 from sovereigncloud.commands.shared.formatting import counted
 from sovereigncloud.commands.shared.kind_names import short_name
 from sovereigncloud.commands.shared.object_names import chosen, named
@@ -24,7 +24,7 @@ from sovereigncloud.commands.shared.options import (
     OutputOption,
 )
 from sovereigncloud.commands.shared.output import emit
-from sovereigncloud.commands.shared.resource_graph import Landscape
+from sovereigncloud.commands.shared.resource_graph import ResourceGraph
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -51,11 +51,11 @@ def drift(
     where = Where(namespace, all_namespaces, context, kubeconfig)
     wanted = named(objects or (), whole_kinds=True)
 
-    async def look(doors: Doors, cluster: Cluster) -> tuple[DriftReport, str, datetime]:
+    async def look(connections: Connections, cluster: Cluster) -> tuple[DriftReport, str, datetime]:
         scope = where.scope(cluster)
-        landscape = Landscape((await bodies(cluster, scope)).values(), doors.controllers)
-        keys = chosen(wanted, landscape.everything(), scope) if wanted else landscape.everything()
-        return drift_report(landscape, keys), scope, doors.now()
+        resource_graph = ResourceGraph((await bodies(cluster, scope)).values(), connections.controllers)
+        keys = chosen(wanted, resource_graph.everything(), scope) if wanted else resource_graph.everything()
+        return drift_report(resource_graph, keys), scope, connections.now()
 
     report, scope, now = asked(ctx, where, look)
     if output is not Output.TABLE:

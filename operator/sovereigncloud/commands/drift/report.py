@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sovereigncloud.api.common.base import Key
-from sovereigncloud.commands.shared.resource_graph import Landscape
+from sovereigncloud.commands.shared.resource_graph import ResourceGraph
 
 Json = dict[str, Any]
 
@@ -79,13 +79,13 @@ class DriftReport:
         }
 
 
-def drift_report(landscape: Landscape, keys: Iterable[Key]) -> DriftReport:
+def drift_report(resource_graph: ResourceGraph, keys: Iterable[Key]) -> DriftReport:
     """Of these objects."""
     lines: list[DriftLine] = []
     unknown: list[Key] = []
     looked = 0
     for key in keys:
-        resource = landscape.get(key)
+        resource = resource_graph.get(key)
         drifted = resource.status.condition("Drifted") if resource else None
         if resource is None or drifted is None or drifted.status == "Unknown":
             unknown.append(key)

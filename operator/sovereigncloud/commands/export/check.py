@@ -20,8 +20,8 @@ from sovereigncloud.core.outcome import Outcome, Phase
 from sovereigncloud.core.plan import Plan
 from sovereigncloud.engine.loop.evaluate import AnyController
 from sovereigncloud.engine.loop.read_only_context import only_reads
-from sovereigncloud.kinds.contract.controller import AnyResource, World
-from sovereigncloud.kinds.contract.reservations import Promise
+from sovereigncloud.kinds.contract.controller import AnyResource, Context
+from sovereigncloud.kinds.contract.reservations import Reservation
 from sovereigncloud.kinds.exit_readiness.facts import InstanceFacts
 from sovereigncloud.ports.errors import NotYet
 from sovereigncloud.ports.installer.installation import Installer
@@ -41,7 +41,7 @@ _PARTS = {"networks": ("securityGroups", "address")}
 """What can be left out of the entries of a field before it is left out as a whole."""
 
 
-class Standing(World):
+class Standing(Context):
     """The world of a kind that looks at one cloud, which is there and answers, and at nothing else.
 
     Args:
@@ -102,10 +102,10 @@ class Standing(World):
     def inhabitants(self, cloud: Key) -> tuple[InstanceFacts, ...]:  # noqa: ARG002 - as above
         return ()
 
-    def promise(self, cloud: Key, promise: Promise) -> None:
+    def promise(self, cloud: Key, promise: Reservation) -> None:
         """Nothing is made."""
 
-    def promised(self, cloud: Key, began: float) -> tuple[Promise, ...]:  # noqa: ARG002 - as above
+    def promised(self, cloud: Key, began: float) -> tuple[Reservation, ...]:  # noqa: ARG002 - as above
         return ()
 
     def distance(self, one: Key, other: Key) -> None:
@@ -161,7 +161,7 @@ class Checked:
     comments: tuple[str, ...] = ()
 
 
-async def checked(document: Json, controllers: Mapping[str, AnyController], world: Standing) -> Checked:
+async def checked(document: Json, controllers: Mapping[str, AnyController], context: Standing) -> Checked:
     """Plan it; leave out the field that differs; plan again."""
     controller = controllers[document["kind"]]
     spec, comments = dict(document["spec"]), list[str]()
@@ -172,7 +172,7 @@ async def checked(document: Json, controllers: Mapping[str, AnyController], worl
             where = ".".join(str(part) for part in error.errors()[0]["loc"])
             return Checked(None, (f"{where}: {error.errors()[0]['msg']}",))
         try:
-            plan = controller.plan(resource, await controller.observe(resource, world), world.now)
+            plan = controller.plan(resource, await controller.observe(resource, context), context.now)
         except ValueError as error:  # a value that none of ours would have
             return Checked(None, (*comments, str(error)))
         differs = _differs(plan)

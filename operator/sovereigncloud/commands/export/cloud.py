@@ -16,7 +16,7 @@ from sovereigncloud.commands.export.names import object_name
 from sovereigncloud.commands.export.selection import Wanted
 from sovereigncloud.commands.export.zone import Zone, write_down
 from sovereigncloud.commands.shared.cluster_session import bodies
-from sovereigncloud.commands.shared.connections import Cluster, Doors
+from sovereigncloud.commands.shared.connections import Cluster, Connections
 from sovereigncloud.commands.shared.credentials import secret
 from sovereigncloud.commands.shared.errors import CommandError
 from sovereigncloud.engine.cache.store import Store
@@ -47,13 +47,13 @@ def declared(url: str, name: str, names: Names, only: Wanted) -> Export:
     return Export((document,), (one_secret(names),) if shown else (), (_NOWHERE,) if shown else ())
 
 
-async def with_zone(start: Export, one: OpenNebula, only: Wanted, doors: Doors) -> Export:
+async def with_zone(start: Export, one: OpenNebula, only: Wanted, connections: Connections) -> Export:
     """What the zone runs besides. Without a cloud to refer to: only what there was."""
     body = next((document for document in start.documents if document["kind"] == SovereignCloud.crd.kind), None)
     if body is None:
         return start
     cloud = _cloud(body, "http://here/RPC2")
-    zone = await _read(cloud, one, only, doors, besides=cloud.spec.hosted is not None)
+    zone = await _read(cloud, one, only, connections, besides=cloud.spec.hosted is not None)
     kept = tuple(document for document in start.documents if only.has(document["kind"]))
     return replace(
         start,
@@ -63,7 +63,7 @@ async def with_zone(start: Export, one: OpenNebula, only: Wanted, doors: Doors) 
     )
 
 
-async def of_cluster(name: str, namespace: str, only: Wanted, doors: Doors, cluster: Cluster) -> Export:
+async def of_cluster(name: str, namespace: str, only: Wanted, connections: Connections, cluster: Cluster) -> Export:
     """What runs in a cloud that is declared. Raises CommandError."""
     store = Store()
     for body in (await bodies(cluster, namespace)).values():
@@ -84,17 +84,21 @@ async def of_cluster(name: str, namespace: str, only: Wanted, doors: Doors, clus
     authority = ""
     if endpoint.ca_secret:
         authority = (await secret(cluster, namespace, endpoint.ca_secret)).get("ca.crt", "")
-    client = only_reads(doors.open_nebula(endpoint.url, username, password, authority), OPENNEBULA_READS, "OpenNebula")
-    zone = await _read(cloud, client, only, doors, besides=False)
+    client = only_reads(
+        connections.open_nebula(endpoint.url, username, password, authority), OPENNEBULA_READS, "OpenNebula"
+    )
+    zone = await _read(cloud, client, only, connections, besides=False)
     return Export(tuple(zone.documents), (), tuple(zone.notes), zone.comments)
 
 
-async def _read(cloud: SovereignCloud, one: OpenNebula, only: Wanted, doors: Doors, *, besides: bool) -> Zone:
+async def _read(
+    cloud: SovereignCloud, one: OpenNebula, only: Wanted, connections: Connections, *, besides: bool
+) -> Zone:
     answering = cloud.model_copy(update={"status": cloud.status.model_copy(update={"endpoint": "http://here/RPC2"})})
-    world = Standing(answering, await one.view(0.0), one, doors.now())
+    context = Standing(answering, await one.view(0.0), one, connections.now())
     particulars = {member: await one.particulars(member) for member in _MEMBERS}
-    zone = Zone(world, particulars, only, besides)
-    await write_down(zone, doors.controllers)
+    zone = Zone(context, particulars, only, besides)
+    await write_down(zone, connections.controllers)
     return zone
 
 

@@ -13,7 +13,7 @@ from sovereigncloud.commands.export.live_inventory import found
 from sovereigncloud.commands.export.manifests import Export, Names, as_json, as_yaml, exported
 from sovereigncloud.commands.export.selection import Wanted
 from sovereigncloud.commands.shared.cluster_session import Where, asked_with
-from sovereigncloud.commands.shared.connections import Cluster, Doors
+from sovereigncloud.commands.shared.connections import Cluster, Connections
 from sovereigncloud.commands.shared.credentials import Given, open_nebula_of, ovh_of
 from sovereigncloud.commands.shared.errors import CommandError
 from sovereigncloud.commands.shared.options import (
@@ -103,11 +103,11 @@ def export(
         raise CommandError("--ovh and --cloud exclude each other: a cloud that is declared has its servers already")
     where = Where(namespace, context=context, kubeconfig=kubeconfig)
 
-    async def read(doors: Doors, cluster: Cluster | None) -> Export:
+    async def read(connections: Connections, cluster: Cluster | None) -> Export:
         space = where.scope(cluster) if cluster else namespace or "default"
         if by_cluster and cluster is not None:
-            return await of_cluster(cloud, space, only, doors, cluster)
-        one = await open_nebula_of(given, doors, cluster, space)
+            return await of_cluster(cloud, space, only, connections, cluster)
+        one = await open_nebula_of(given, connections, cluster, space)
         one = _reads(one) if one is not None else None
         secrets = {"ovh_secret": secret, "open_nebula_secret": opennebula_secret}
         names = replace(
@@ -116,9 +116,9 @@ def export(
         if not ovh:
             start = declared(given.url, cloud, names, only)
         else:
-            account = only_reads(await ovh_of(given, doors, cluster, space), OVH_READS, "OVHcloud", INNER_READS)
+            account = only_reads(await ovh_of(given, connections, cluster, space), OVH_READS, "OVHcloud", INNER_READS)
             start = exported(await found(account, given.url, one), names)
-        return start if one is None else await with_zone(start, one, only, doors)
+        return start if one is None else await with_zone(start, one, only, connections)
 
     result = asked_with(ctx, where, read, cluster=given.needs_cluster or by_cluster)
     if output is Form.JSON:

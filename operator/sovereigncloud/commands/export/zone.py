@@ -46,7 +46,7 @@ class Zone:
         marked: numbers and owners of what is looked after already, by noun and installation.
     """
 
-    world: Standing
+    context: Standing
     particulars: Mapping[str, Mapping[int, Particulars]]
     only: Wanted
     besides: bool = False
@@ -57,7 +57,7 @@ class Zone:
 
     @property
     def cloud(self) -> str:
-        return self.world.cloud.metadata.name
+        return self.context.cloud.metadata.name
 
     def meant(self, noun: str, thing: Marked, networks: tuple[tuple[int, str], ...] = ()) -> bool:
         about = self.particulars.get(noun, {}).get(thing.id, Particulars())
@@ -92,7 +92,7 @@ async def write_down(zone: Zone, controllers: Mapping[str, AnyController]) -> No
 
 def _networks(zone: Zone) -> Iterator[Wish]:
     if zone.only.has("VirtualNetwork") and not zone.besides:
-        for network in _by_id(zone.world.seen.networks):
+        for network in _by_id(zone.context.seen.networks):
             if zone.meant("network", network, ((network.id, network.name),)):
                 yield "VirtualNetwork", network, *_network(network, zone)
 
@@ -100,7 +100,7 @@ def _networks(zone: Zone) -> Iterator[Wish]:
 def _groups(zone: Zone) -> Iterator[Wish]:
     """OpenNebula's own stays nobody's."""
     if zone.only.has("SecurityGroup"):
-        for group in _by_id(zone.world.seen.security_groups):
+        for group in _by_id(zone.context.seen.security_groups):
             if group.id != DEFAULT_GROUP and zone.meant("security_group", group):
                 yield "SecurityGroup", group, *_group(group, zone)
 
@@ -108,14 +108,14 @@ def _groups(zone: Zone) -> Iterator[Wish]:
 def _images(zone: Zone) -> Iterator[Wish]:
     """Those that machines are made from: a persistent one is the disk of a machine."""
     if zone.only.has("MachineImage"):
-        for image in _by_id(zone.world.seen.images):
+        for image in _by_id(zone.context.seen.images):
             if image.type in BOOTABLE_TYPES and not image.persistent and zone.meant("image", image):
                 yield "MachineImage", image, *_image(image, zone)
 
 
 def _machines(zone: Zone) -> Iterator[Wish]:
     if zone.only.has("HostedInstance"):
-        for vm in _by_id(zone.world.seen.vms):
+        for vm in _by_id(zone.context.seen.vms):
             cards = tuple((nic.network_id, nic.network) for nic in vm.nics)
             if state_of(vm).situation not in _GONE and zone.meant("vm", vm, cards):
                 yield "HostedInstance", vm, *_machine(vm, zone)
@@ -144,10 +144,10 @@ async def _put(
     document = {
         "apiVersion": API_VERSION,
         "kind": kind,
-        "metadata": {"name": name, "namespace": zone.world.cloud.metadata.namespace},
+        "metadata": {"name": name, "namespace": zone.context.cloud.metadata.namespace},
         "spec": {"management": "Observe", **spec},
     }
-    result = await checked(document, controllers, zone.world)
+    result = await checked(document, controllers, zone.context)
     told = tuple(one_line(one) for one in (*comments, *result.comments))
     if result.document is None:
         zone.notes.append(_left_out(kind, thing, told))
@@ -252,7 +252,7 @@ def _cards(vm: Vm, zone: Zone, comments: list[str]) -> Json:
 
 def _card(nic: Nic, zone: Zone) -> Json:
     """With its address, and with what filters it where that is more than OpenNebula's own group."""
-    known = zone.world.seen.security_groups
+    known = zone.context.seen.security_groups
     groups = sorted(known[one].name if one in known else "" for one in nic.groups)
     card: Json = {"name": nic.network, **({"address": nic.ip} if is_ipv4(nic.ip) else {})}
     if set(nic.groups) - {DEFAULT_GROUP} and all(0 < len(name) <= _LONGEST for name in groups):
@@ -283,14 +283,14 @@ def _disks(vm: Vm, comments: list[str]) -> Json:
 
 def _network(network: Network, zone: Zone) -> tuple[Json, list[str]]:
     comments: list[str] = []
-    said = network_spec(network, zone.world.seen, comments)
+    said = network_spec(network, zone.context.seen, comments)
     named = {"adopt": {"id": str(network.id)}, "cloudRef": {"name": zone.cloud}}
     return ({} if said is None else named | said), comments
 
 
 def _group(group: Group, zone: Zone) -> tuple[Json, list[str]]:
     spec: Json = {"cloudRefs": [{"name": zone.cloud, "adopt": {"id": str(group.id)}}]}
-    return {**spec, "rules": group_rules(group, zone.world.seen)}, []
+    return {**spec, "rules": group_rules(group, zone.context.seen)}, []
 
 
 def _image(image: Image, zone: Zone) -> tuple[Json, list[str]]:

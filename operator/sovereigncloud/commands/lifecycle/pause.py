@@ -10,14 +10,14 @@ import typer
 from sovereigncloud.api.common.base import PAUSED, Key
 from sovereigncloud.commands.lifecycle.pause_ownership import is_paused, owners
 from sovereigncloud.commands.shared.cluster_session import Where, asked, bodies
-from sovereigncloud.commands.shared.connections import Cluster, Doors
+from sovereigncloud.commands.shared.connections import Cluster, Connections
 from sovereigncloud.commands.shared.errors import CommandError
 from sovereigncloud.commands.shared.formatting import counted
 from sovereigncloud.commands.shared.kind_names import short_name
 from sovereigncloud.commands.shared.object_names import Named, chosen, named
 from sovereigncloud.commands.shared.options import Context, Kubeconfig, Namespace, Output, OutputOption, SomeObjects
 from sovereigncloud.commands.shared.output import emit
-from sovereigncloud.commands.shared.resource_graph import CLOUD, Landscape
+from sovereigncloud.commands.shared.resource_graph import CLOUD, ResourceGraph
 from sovereigncloud.ports.errors import Auth
 
 Json = dict[str, Any]
@@ -113,20 +113,20 @@ class _Done:
 def _set(
     ctx: typer.Context, where: Where, wanted: tuple[Named, ...], value: str | None, *, recursive: bool
 ) -> list[_Done]:
-    async def act(doors: Doors, cluster: Cluster) -> list[_Done]:
+    async def act(connections: Connections, cluster: Cluster) -> list[_Done]:
         scope = where.scope(cluster)
         there = await bodies(cluster, scope)
-        landscape = Landscape(there.values(), doors.controllers)
-        keys = list(chosen(wanted, landscape.everything(), scope))
+        resource_graph = ResourceGraph(there.values(), connections.controllers)
+        keys = list(chosen(wanted, resource_graph.everything(), scope))
         if recursive:
-            inside = [member for key in keys if key.kind == CLOUD for member in landscape.members(key)]
-            keys = list(dict.fromkeys([*keys, *(key for key in inside if key in landscape)]))
+            inside = [member for key in keys if key.kind == CLOUD for member in resource_graph.members(key)]
+            keys = list(dict.fromkeys([*keys, *(key for key in inside if key in resource_graph)]))
         done = []
         for key in keys:
             before, now = is_paused(there[key]), value is not None
             if before != now:
                 await _annotate(cluster, key, value)
-            inside_of = len(landscape.members(key)) if key.kind == CLOUD else 0
+            inside_of = len(resource_graph.members(key)) if key.kind == CLOUD else 0
             done.append(_Done(key, before, now, owners(there[key]), inside_of))
         return done
 

@@ -14,14 +14,14 @@ from sovereigncloud.api.common.base import RECONCILE_REQUESTED_AT, Key
 from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.commands.shared.cluster_session import Where, asked, bodies
 from sovereigncloud.commands.shared.condition_summary import Health, State, missing, state_of, unreadable
-from sovereigncloud.commands.shared.connections import Cluster, Doors
+from sovereigncloud.commands.shared.connections import Cluster, Connections
 from sovereigncloud.commands.shared.errors import CommandError
 from sovereigncloud.commands.shared.formatting import counted, seconds
 from sovereigncloud.commands.shared.kind_names import short_name
 from sovereigncloud.commands.shared.object_names import chosen, named
 from sovereigncloud.commands.shared.options import Context, Kubeconfig, Namespace, Output, OutputOption, SomeObjects
 from sovereigncloud.commands.shared.output import emit
-from sovereigncloud.commands.shared.resource_graph import Landscape
+from sovereigncloud.commands.shared.resource_graph import ResourceGraph
 from sovereigncloud.core.conditions import timestamp
 from sovereigncloud.ports.errors import Auth
 
@@ -54,16 +54,16 @@ def reconcile(
     where = Where(namespace, everywhere=False, context=context, kubeconfig=kubeconfig)
     wanted, within = named(objects), seconds(timeout)
 
-    async def act(doors: Doors, cluster: Cluster) -> list[_Result]:
+    async def act(connections: Connections, cluster: Cluster) -> list[_Result]:
         scope = where.scope(cluster)
-        landscape = Landscape((await bodies(cluster, scope)).values(), doors.controllers)
-        keys = chosen(wanted, landscape.everything(), scope)
-        token = f"{timestamp(doors.now()).replace(':', '')}-{secrets.token_hex(2)}"
+        resource_graph = ResourceGraph((await bodies(cluster, scope)).values(), connections.controllers)
+        keys = chosen(wanted, resource_graph.everything(), scope)
+        token = f"{timestamp(connections.now()).replace(':', '')}-{secrets.token_hex(2)}"
         for key in keys:
             await _ask(cluster, key, token)
         if not wait:
             return [_Result(key, token, handled=False) for key in keys]
-        waiting = (_wait(doors, cluster, key, token, within) for key in keys)
+        waiting = (_wait(connections, cluster, key, token, within) for key in keys)
         return list(await asyncio.gather(*waiting))
 
     results = asked(ctx, where, act)
@@ -114,7 +114,7 @@ async def _ask(cluster: Cluster, key: Key, token: str) -> None:
         ) from error
 
 
-async def _wait(doors: Doors, cluster: Cluster, key: Key, token: str, within: float) -> _Result:
+async def _wait(connections: Connections, cluster: Cluster, key: Key, token: str, within: float) -> _Result:
     """Follow one object until it was looked at and rests: Ready, in need of a person, or waiting for something."""
     last = _Result(key, token, handled=False)
     try:
@@ -122,7 +122,7 @@ async def _wait(doors: Doors, cluster: Cluster, key: Key, token: str, within: fl
             async for what, found in cluster.reads.changes(key.kind, key.namespace, key.name):
                 if what == "DELETED" or not found:
                     return _Result(key, token, handled=True, state=missing(), settled=True)
-                last = judged(key, token, found[0], doors)
+                last = judged(key, token, found[0], connections)
                 if last.settled:
                     return last
     except TimeoutError:
@@ -130,9 +130,9 @@ async def _wait(doors: Doors, cluster: Cluster, key: Key, token: str, within: fl
     return last
 
 
-def judged(key: Key, token: str, body: Mapping[str, Any], doors: Doors) -> _Result:
+def judged(key: Key, token: str, body: Mapping[str, Any], connections: Connections) -> _Result:
     """What a version of the object says of the request. What only waits for time to pass is not at rest."""
-    resource = Landscape([body], doors.controllers).get(key)
+    resource = ResourceGraph([body], connections.controllers).get(key)
     if resource is None:
         return _Result(key, token, handled=True, state=unreadable(), settled=True)
     state = state_of(resource)

@@ -12,7 +12,7 @@ import typer
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.commands.logs.lines import About, LogLine
 from sovereigncloud.commands.shared.cluster_session import ALL, Where, asked, bodies
-from sovereigncloud.commands.shared.connections import Cluster, Doors
+from sovereigncloud.commands.shared.connections import Cluster, Connections
 from sovereigncloud.commands.shared.errors import CommandError
 from sovereigncloud.commands.shared.formatting import seconds
 from sovereigncloud.commands.shared.object_names import chosen, named
@@ -66,9 +66,9 @@ def logs(
     show = _printer(output, no_color=no_color)
     found: list[LogLine] = []
 
-    async def look(doors: Doors, cluster: Cluster) -> None:
+    async def look(connections: Connections, cluster: Cluster) -> None:
         key = await _the_object(cluster, where, wanted)
-        pods = await _pods(doors, cluster, operator_namespace)
+        pods = await _pods(connections, cluster, operator_namespace)
         streams = (_one(cluster, pod, key, follow=follow, since=age, tail=tail, take=take) for pod in pods)
         await asyncio.gather(*streams)
 
@@ -105,9 +105,9 @@ async def _the_object(cluster: Cluster, where: Where, wanted: Any) -> Key:
     return found[0]
 
 
-async def _pods(doors: Doors, cluster: Cluster, namespace: str) -> list[Json]:
+async def _pods(connections: Connections, cluster: Cluster, namespace: str) -> list[Json]:
     """The operator's, by the labels of the chart."""
-    fallback = doors.settings.namespace
+    fallback = connections.settings.namespace
     try:
         try:
             found = await cluster.reads.pods(namespace or ALL, _SELECTOR)

@@ -13,11 +13,11 @@ import typer
 from sovereigncloud.commands.map.model import Map, the_map
 from sovereigncloud.commands.map.svg import as_html, as_svg
 from sovereigncloud.commands.shared.cluster_session import Where, asked, bodies
-from sovereigncloud.commands.shared.connections import Cluster, Doors
+from sovereigncloud.commands.shared.connections import Cluster, Connections
 from sovereigncloud.commands.shared.errors import CommandError
 from sovereigncloud.commands.shared.options import AllNamespaces, Context, Kubeconfig, Namespace, Output
 from sovereigncloud.commands.shared.output import written
-from sovereigncloud.commands.shared.resource_graph import Landscape
+from sovereigncloud.commands.shared.resource_graph import ResourceGraph
 
 
 class Picture(StrEnum):
@@ -57,10 +57,10 @@ def map_(
     if file is None and kind in {Picture.HTML, Picture.SVG} and sys.stdout.isatty():
         raise CommandError("a picture is nothing for a terminal: name a file, for example clouds.html")
 
-    async def look(doors: Doors, cluster: Cluster) -> tuple[Map, str, datetime]:
+    async def look(connections: Connections, cluster: Cluster) -> tuple[Map, str, datetime]:
         scope = where.scope(cluster)
-        landscape = Landscape((await bodies(cluster, scope)).values(), doors.controllers)
-        return the_map(landscape), scope, doors.now()
+        resource_graph = ResourceGraph((await bodies(cluster, scope)).values(), connections.controllers)
+        return the_map(resource_graph), scope, connections.now()
 
     found, scope, now = asked(ctx, where, look)
     title = f"Sovereign clouds of namespace {scope}" if scope else "Sovereign clouds"

@@ -10,7 +10,7 @@ from sovereigncloud.api import BareMetalServer, HostedInstance, SovereignCloud
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.commands.map.countries import UNKNOWN, Country, city_of, country_named, country_of
 from sovereigncloud.commands.shared.condition_summary import Health, State, state_of
-from sovereigncloud.commands.shared.resource_graph import IMAGE, INSTANCE, NETWORK, SERVER, Landscape
+from sovereigncloud.commands.shared.resource_graph import IMAGE, INSTANCE, NETWORK, SERVER, ResourceGraph
 from sovereigncloud.commands.tree.ownership_tree import state_in
 from sovereigncloud.sovereignty.facts import Part
 
@@ -134,54 +134,56 @@ class Map:
         return (*found.values(), *self.loose)
 
 
-def the_map(landscape: Landscape) -> Map:
+def the_map(resource_graph: ResourceGraph) -> Map:
     """Drawn from what is there; the same for the same objects, in whatever order they came."""
     by_countries: dict[tuple[Country, ...], list[CloudBox]] = {}
-    for cloud in landscape.clouds():
-        by_countries.setdefault(_countries(cloud, landscape), []).append(_cloud(cloud, landscape))
+    for cloud in resource_graph.clouds():
+        by_countries.setdefault(_countries(cloud, resource_graph), []).append(_cloud(cloud, resource_graph))
     known_first = sorted(by_countries, key=lambda countries: (countries == (UNKNOWN,), [c.code for c in countries]))
     borders = tuple(Border(countries, tuple(by_countries[countries])) for countries in known_first)
-    return Map(borders, tuple(_thing(key, landscape) for key in landscape.loose()))
+    return Map(borders, tuple(_thing(key, resource_graph) for key in resource_graph.loose()))
 
 
-def _countries(cloud: Key, landscape: Landscape) -> tuple[Country, ...]:
+def _countries(cloud: Key, resource_graph: ResourceGraph) -> tuple[Country, ...]:
     """Where its hosts are, as its status says; before it does, where OVHcloud says that its servers stand."""
-    resource = landscape.get(cloud)
+    resource = resource_graph.get(cloud)
     told = resource.status.locations if isinstance(resource, SovereignCloud) else None
     hosts = {one.country or "" for one in told or () if Part.COMPUTE in (one.covers or ())}
     if hosts:
         return tuple(sorted(map(country_named, hosts), key=lambda country: country.code))
-    regions = {server.status.region for server in _servers(cloud, landscape) if server.status.region}
+    regions = {server.status.region for server in _servers(cloud, resource_graph) if server.status.region}
     found = sorted({country_of(region) for region in regions}, key=lambda country: country.code)
     return tuple(found) or (UNKNOWN,)
 
 
-def _servers(cloud: Key, landscape: Landscape) -> list[BareMetalServer]:
-    found = (landscape.get(key) for key in landscape.members(cloud, SERVER))
+def _servers(cloud: Key, resource_graph: ResourceGraph) -> list[BareMetalServer]:
+    found = (resource_graph.get(key) for key in resource_graph.members(cloud, SERVER))
     return [server for server in found if isinstance(server, BareMetalServer)]
 
 
-def _cloud(key: Key, landscape: Landscape) -> CloudBox:
-    instances = [landscape.get(one) for one in landscape.members(key, INSTANCE)]
+def _cloud(key: Key, resource_graph: ResourceGraph) -> CloudBox:
+    instances = [resource_graph.get(one) for one in resource_graph.members(key, INSTANCE)]
     placed: dict[str, list[Thing]] = {}
-    waiting = [_thing(one, landscape) for one in landscape.members(key, INSTANCE) if landscape.get(one) is None]
+    waiting = [
+        _thing(one, resource_graph) for one in resource_graph.members(key, INSTANCE) if resource_graph.get(one) is None
+    ]
     for instance in instances:
         if isinstance(instance, HostedInstance):
             host = instance.status.placement.host if instance.status.placement else None
-            thing = _thing(instance.key, landscape)
+            thing = _thing(instance.key, resource_graph)
             if host and instance.status.id:
                 placed.setdefault(host, []).append(thing)
             else:
                 waiting.append(thing)
-    servers = _servers(key, landscape)
+    servers = _servers(key, resource_graph)
     return CloudBox(
-        _thing(key, landscape),
-        _where(landscape.get(key), servers),
+        _thing(key, resource_graph),
+        _where(resource_graph.get(key), servers),
         next((s.spec.ovh.vrack for s in servers if s.spec.ovh and s.spec.ovh.vrack), ""),
-        tuple(_hosts(landscape.get(key), servers, placed)),
+        tuple(_hosts(resource_graph.get(key), servers, placed)),
         tuple(waiting),
-        tuple(_thing(one, landscape) for one in landscape.members(key, NETWORK)),
-        tuple(_thing(one, landscape) for one in landscape.members(key, IMAGE)),
+        tuple(_thing(one, resource_graph) for one in resource_graph.members(key, NETWORK)),
+        tuple(_thing(one, resource_graph) for one in resource_graph.members(key, IMAGE)),
     )
 
 
@@ -224,7 +226,7 @@ def _where(cloud: object, servers: list[BareMetalServer]) -> str:
     return ""
 
 
-def _thing(key: Key, landscape: Landscape) -> Thing:
-    networks = landscape.networks_of(key)
+def _thing(key: Key, resource_graph: ResourceGraph) -> Thing:
+    networks = resource_graph.networks_of(key)
     on = tuple(network for _, network in networks if network)
-    return Thing(key, state_in(landscape, key), tuple(name for name, _ in networks), on)
+    return Thing(key, state_in(resource_graph, key), tuple(name for name, _ in networks), on)

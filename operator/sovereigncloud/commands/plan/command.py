@@ -15,7 +15,7 @@ from sovereigncloud.commands.plan.manifests import Document, read
 from sovereigncloud.commands.plan.planner import Planner
 from sovereigncloud.commands.plan.report import Report, as_json
 from sovereigncloud.commands.shared.cluster_session import Where, asked, bodies
-from sovereigncloud.commands.shared.connections import Cluster, Doors, NoClusterError, real_doors
+from sovereigncloud.commands.shared.connections import Cluster, Connections, NoClusterError, real_doors
 from sovereigncloud.commands.shared.errors import CommandError
 from sovereigncloud.commands.shared.object_names import chosen, named
 from sovereigncloud.commands.shared.options import (
@@ -86,14 +86,16 @@ def plan(
     raise typer.Exit(report.exit_code)
 
 
-def _doors(ctx: typer.Context) -> Doors:
-    return ctx.obj if isinstance(ctx.obj, Doors) else real_doors()
+def _doors(ctx: typer.Context) -> Connections:
+    return ctx.obj if isinstance(ctx.obj, Connections) else real_doors()
 
 
 # --- with what is applied --------------------------------------------------------------------------------------------
 
 
-async def _of_cluster(doors: Doors, cluster: Cluster, *, where: Where, wanted: Sequence[str], strict: bool) -> Report:
+async def _of_cluster(
+    connections: Connections, cluster: Cluster, *, where: Where, wanted: Sequence[str], strict: bool
+) -> Report:
     scope = where.scope(cluster)
     there = await bodies(cluster, scope)
     keys = chosen(named(wanted, whole_kinds=True), there, scope) if wanted else tuple(there)
@@ -103,14 +105,14 @@ async def _of_cluster(doors: Doors, cluster: Cluster, *, where: Where, wanted: S
             " with -f"
         )
     contents = in_cluster({key: there[key] for key in keys})
-    return await Planner(doors, cluster, contents, strict=strict).report()
+    return await Planner(connections, cluster, contents, strict=strict).report()
 
 
 # --- with files ------------------------------------------------------------------------------------------------------
 
 
 def _of_files(
-    doors_of: Callable[[], Doors],
+    doors_of: Callable[[], Connections],
     where: Where,
     files: Sequence[str],
     wanted: Sequence[str],
@@ -141,23 +143,25 @@ class _Request:
     strict: bool
 
 
-async def _report(doors: Doors, request: _Request) -> tuple[Report, tuple[str, ...]]:
+async def _report(connections: Connections, request: _Request) -> tuple[Report, tuple[str, ...]]:
     where = request.where
     if not request.no_cluster:
         try:
-            async with doors.cluster(where.context, where.kubeconfig) as cluster:
+            async with connections.cluster(where.context, where.kubeconfig) as cluster:
                 if await cluster.reads.answers():
-                    return await _planned(doors, cluster, request)
+                    return await _planned(connections, cluster, request)
                 silent = f"no answer from the cluster at {cluster.host}"
         except NoClusterError as error:
             silent = f"no cluster: {error}"
         if where.context or where.kubeconfig:
             raise CommandError(f"{silent}: choose another --context, or use --no-cluster with all Secrets in the files")
         typer.echo(f"{silent}; planning from the files alone", err=True)
-    return await _planned(doors, None, request)
+    return await _planned(connections, None, request)
 
 
-async def _planned(doors: Doors, cluster: Cluster | None, request: _Request) -> tuple[Report, tuple[str, ...]]:
+async def _planned(
+    connections: Connections, cluster: Cluster | None, request: _Request
+) -> tuple[Report, tuple[str, ...]]:
     contents = declared(request.documents, request.where.namespace or (cluster.namespace if cluster else "default"))
-    report = await Planner(doors, cluster, contents, strict=request.strict).report()
+    report = await Planner(connections, cluster, contents, strict=request.strict).report()
     return report, contents.ignored

@@ -20,7 +20,7 @@ from sovereigncloud.commands.plan.declared import Declared
 from sovereigncloud.commands.plan.dry_run_api import ImaginedKubernetes
 from sovereigncloud.commands.plan.manifest_validation import server_rules
 from sovereigncloud.commands.plan.report import ObjectPlan, PlannedStep, Presence, Report, with_brakes
-from sovereigncloud.commands.shared.connections import Cluster, Doors
+from sovereigncloud.commands.shared.connections import Cluster, Connections
 from sovereigncloud.commands.shared.loading import load
 from sovereigncloud.core.change_limits import Limits
 from sovereigncloud.core.conditions import timestamp
@@ -28,11 +28,11 @@ from sovereigncloud.core.outcome import Outcome, Phase, blocked, stalled, waitin
 from sovereigncloud.core.plan import Step, plan_hash
 from sovereigncloud.engine.cache.store import AnyResource, Store
 from sovereigncloud.engine.loop.context import Shared
-from sovereigncloud.engine.loop.evaluate import Examination, Subject, examine, gate, policy_of, said, status_patch
-from sovereigncloud.engine.loop.history import Tracks
+from sovereigncloud.engine.loop.evaluate import Evaluation, Subject, evaluate, gate, policy_of, said, status_patch
+from sovereigncloud.engine.loop.history import ReconcileHistory
 from sovereigncloud.engine.loop.outcomes import outcome_of
 from sovereigncloud.engine.loop.read_only_context import (
-    ReadingWorld,
+    ReadOnlyContext,
     Views,
     WriteRefusedError,
     reading_open_nebula,
@@ -86,11 +86,13 @@ class Planner:
         strict: unexpected errors are raised, for whoever debugs.
     """
 
-    def __init__(self, doors: Doors, cluster: Cluster | None, contents: Declared, *, strict: bool = False) -> None:
-        self._doors, self._cluster, self._contents, self._strict = doors, cluster, contents, strict
+    def __init__(
+        self, connections: Connections, cluster: Cluster | None, contents: Declared, *, strict: bool = False
+    ) -> None:
+        self._doors, self._cluster, self._contents, self._strict = connections, cluster, contents, strict
         self._store = Store()
         self._imagined = ImaginedKubernetes(
-            self._store, self._put, contents.secrets, cluster.reads if cluster else None, timestamp(doors.now())
+            self._store, self._put, contents.secrets, cluster.reads if cluster else None, timestamp(connections.now())
         )
         self._views = Views()
         self._live: dict[Key, Json] = {}
@@ -157,7 +159,7 @@ class Planner:
         kubernetes = self._imagined
         return Shared(
             store=self._store,
-            tracks=Tracks(started=0.0, grace=0.0),
+            tracks=ReconcileHistory(started=0.0, grace=0.0),
             clients=Clients(kubernetes, reading_open_nebula(self._doors.open_nebula), reading_ovh(self._doors.ovh)),
             kubernetes=kubernetes,
             installer=self._installer,
@@ -230,8 +232,8 @@ class Planner:
         if outcome.phase is not Phase.DONE:
             return replace(base, outcome=outcome, failed=missing)
         try:
-            world = ReadingWorld(shared, resource, self._views)
-            examination = await examine(controller, resource, world, self._store)
+            context = ReadOnlyContext(shared, resource, self._views)
+            examination = await evaluate(controller, resource, context, self._store)
             await self._imagine(resource, examination, shared)
         except NotYet as error:
             return replace(base, outcome=outcome_of(error))
@@ -260,7 +262,7 @@ class Planner:
             changed=tuple(changed),
         )
 
-    def _planned(self, base: ObjectPlan, resource: AnyResource, examination: Examination) -> ObjectPlan:
+    def _planned(self, base: ObjectPlan, resource: AnyResource, examination: Evaluation) -> ObjectPlan:
         decision, outcome = examination.decision, said(examination)
         composing = self._composing.get(base.key, {})
         outside = [s for s in decision.steps if not s.inside]
@@ -293,10 +295,10 @@ class Planner:
 
     # --- imagining ---------------------------------------------------------------------------------------------------
 
-    async def _imagine(self, resource: AnyResource, examination: Examination, shared: Shared) -> None:
+    async def _imagine(self, resource: AnyResource, examination: Evaluation, shared: Shared) -> None:
         """What the operator would write to Kubernetes about it: children, generated Secrets, status."""
         facts: dict[str, str] = {}
-        imagining = _ImaginingWorld(shared, resource, self._views, self._imagined)
+        imagining = _DryRunContext(shared, resource, self._views, self._imagined)
         for step in examination.decision.steps:
             if step.inside:
                 self._composing.setdefault(resource.key, {}).setdefault(plan_hash((step,)), step)
@@ -304,7 +306,7 @@ class Planner:
                 facts |= (await controller.perform(step, resource, imagining)).facts
         self._imagine_status(resource, examination, facts)
 
-    def _imagine_status(self, resource: AnyResource, examination: Examination, facts: dict[str, str]) -> None:
+    def _imagine_status(self, resource: AnyResource, examination: Evaluation, facts: dict[str, str]) -> None:
         stored = self._store.stored(resource.key)
         if stored is None:
             return
@@ -359,7 +361,7 @@ class Planner:
                 )
 
 
-class _ImaginingWorld(ReadingWorld):
+class _DryRunContext(ReadOnlyContext):
     """Steps that stay inside Kubernetes write to memory; the outside stays read-only."""
 
     def __init__(self, shared: Shared, resource: AnyResource, views: Views, imagined: ImaginedKubernetes) -> None:

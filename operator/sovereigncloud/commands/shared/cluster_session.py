@@ -12,7 +12,7 @@ import typer
 
 from sovereigncloud.api import KINDS
 from sovereigncloud.api.common.base import GROUP, Key
-from sovereigncloud.commands.shared.connections import Cluster, Doors, NoClusterError, real_doors
+from sovereigncloud.commands.shared.connections import Cluster, Connections, NoClusterError, real_doors
 from sovereigncloud.commands.shared.errors import CommandError
 from sovereigncloud.engine.cache.store import key_of
 from sovereigncloud.ports.errors import Auth, NotFound, OutsideError
@@ -40,17 +40,17 @@ class Where:
 
 
 def asked(
-    ctx: typer.Context, where: Where, what: Callable[[Doors, Cluster], Awaitable[T]], *, outside: bool = False
+    ctx: typer.Context, where: Where, what: Callable[[Connections, Cluster], Awaitable[T]], *, outside: bool = False
 ) -> T:
     """What a coroutine finds in the cluster; with `outside`, also at the APIs of the clouds. Raises CommandError."""
     if where.namespace and where.everywhere:
         raise CommandError("-n and -A exclude each other: give one of them")
-    doors = ctx.obj if isinstance(ctx.obj, Doors) else real_doors(outside=outside)
+    connections = ctx.obj if isinstance(ctx.obj, Connections) else real_doors(outside=outside)
 
     async def ask() -> T:
-        async with _opened(doors, where) as cluster:
+        async with _opened(connections, where) as cluster:
             try:
-                return await what(doors, cluster)
+                return await what(connections, cluster)
             except OutsideError as error:
                 raise CommandError(f"{error}: {_remedy(error)}") from error
 
@@ -58,17 +58,17 @@ def asked(
 
 
 def asked_with(
-    ctx: typer.Context, where: Where, what: Callable[[Doors, Cluster | None], Awaitable[T]], *, cluster: bool
+    ctx: typer.Context, where: Where, what: Callable[[Connections, Cluster | None], Awaitable[T]], *, cluster: bool
 ) -> T:
     """As `asked`, also at the APIs of the clouds, with a cluster only where one is needed. Raises CommandError."""
-    doors = ctx.obj if isinstance(ctx.obj, Doors) else real_doors()
+    connections = ctx.obj if isinstance(ctx.obj, Connections) else real_doors()
 
     async def ask() -> T:
         try:
             if not cluster:
-                return await what(doors, None)
-            async with _opened(doors, where) as found:
-                return await what(doors, found)
+                return await what(connections, None)
+            async with _opened(connections, where) as found:
+                return await what(connections, found)
         except OutsideError as error:
             raise CommandError(f"{error}: {_remedy(error)}") from error
 
@@ -76,9 +76,9 @@ def asked_with(
 
 
 @asynccontextmanager
-async def _opened(doors: Doors, where: Where) -> AsyncIterator[Cluster]:
+async def _opened(connections: Connections, where: Where) -> AsyncIterator[Cluster]:
     try:
-        async with doors.cluster(where.context, where.kubeconfig) as cluster:
+        async with connections.cluster(where.context, where.kubeconfig) as cluster:
             if not await cluster.reads.answers():
                 raise CommandError(
                     f"no answer from the cluster at {cluster.host}: check it, or choose another --context"

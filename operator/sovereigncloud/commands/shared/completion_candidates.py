@@ -78,14 +78,16 @@ def _all_names(ctx: typer.Context) -> dict[str, list[str]]:
 
 def _asked(ctx: typer.Context, ask: Any) -> Any:
     """What the cluster says; nothing where it is away, says no or takes too long."""
-    from sovereigncloud.commands.shared.connections import Doors, NoClusterError, real_cluster  # noqa: PLC0415 - as above
+    from sovereigncloud.commands.shared.connections import Connections, NoClusterError, real_cluster  # noqa: PLC0415 - as above
     from sovereigncloud.ports.errors import OutsideError  # noqa: PLC0415 - as above
 
     async def within() -> Any:
         context, kubeconfig = ctx.params.get("context"), ctx.params.get("kubeconfig")
-        doors = ctx.find_root().obj
+        connections = ctx.find_root().obj
         opened = (
-            doors.cluster(context, kubeconfig) if isinstance(doors, Doors) else real_cluster("", context, kubeconfig)
+            connections.cluster(context, kubeconfig)
+            if isinstance(connections, Connections)
+            else real_cluster("", context, kubeconfig)
         )
         async with asyncio.timeout(_WITHIN), opened as cluster:
             return await ask(cluster)

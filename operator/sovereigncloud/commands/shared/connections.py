@@ -114,7 +114,7 @@ class NoClusterError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Doors:
+class Connections:
     """The outside.
 
     Attributes:
@@ -142,7 +142,7 @@ def settings_or_error() -> Settings:
         raise CommandError(f"{error}: correct the environment variable") from error
 
 
-def real_doors(*, outside: bool = True) -> Doors:
+def real_doors(*, outside: bool = True) -> Connections:
     """The real outside. Raises CommandError for wrong settings.
 
     Args:
@@ -153,7 +153,7 @@ def real_doors(*, outside: bool = True) -> Doors:
     from sovereigncloud.providers.kubernetes.api import INSTALLATION_CONFIG_MAP  # noqa: PLC0415 - as above
 
     open_nebula, ovh = _clients(wanted) if outside else (_closed, _closed)
-    return Doors(
+    return Connections(
         settings=wanted,
         controllers=CONTROLLERS,
         open_nebula=open_nebula,

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sovereigncloud.commands.shared.connections import Cluster, Doors
+from sovereigncloud.commands.shared.connections import Cluster, Connections
 from sovereigncloud.commands.shared.errors import CommandError
 from sovereigncloud.ports.errors import MissingSecret
 from sovereigncloud.ports.opennebula.client import OpenNebula
@@ -67,7 +67,7 @@ class Given:
         return self.open_nebula or self.environment.get("ONE_XMLRPC", "")
 
 
-async def ovh_of(given: Given, doors: Doors, cluster: Cluster | None, namespace: str) -> Ovh:
+async def ovh_of(given: Given, connections: Connections, cluster: Cluster | None, namespace: str) -> Ovh:
     """The account. Raises CommandError."""
     if given.ovh_secret and cluster is not None:
         values = await secret(cluster, namespace, given.ovh_secret)
@@ -82,10 +82,12 @@ async def ovh_of(given: Given, doors: Doors, cluster: Cluster | None, namespace:
             "" if given.ovh_secret else f" ({', '.join(_FROM_ENVIRONMENT.values())}); or name a Secret: --secret"
         )
         raise CommandError(f"{where} has no credential of OVHcloud: it must hold {wanted}{variables}")
-    return doors.ovh(given.region, {key: values[key].strip() for key in way})
+    return connections.ovh(given.region, {key: values[key].strip() for key in way})
 
 
-async def open_nebula_of(given: Given, doors: Doors, cluster: Cluster | None, namespace: str) -> OpenNebula | None:
+async def open_nebula_of(
+    given: Given, connections: Connections, cluster: Cluster | None, namespace: str
+) -> OpenNebula | None:
     """The front-end; None where none is given. Raises CommandError."""
     if not given.url:
         return None
@@ -98,7 +100,7 @@ async def open_nebula_of(given: Given, doors: Doors, cluster: Cluster | None, na
         where = "ONE_AUTH must name a file that holds user:password; or name a Secret: --opennebula-secret"
     if not username or not password:
         raise CommandError(f"no credential for {given.url}: {where}")
-    return doors.open_nebula(given.url, username, password, "")
+    return connections.open_nebula(given.url, username, password, "")
 
 
 def _one_auth(environment: Mapping[str, str]) -> tuple[str, str]:

@@ -53,7 +53,7 @@ ORDER = {
 }
 
 
-class Landscape:
+class ResourceGraph:
     """Objects of ours and how they are connected.
 
     Args:

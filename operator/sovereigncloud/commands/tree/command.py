@@ -11,7 +11,7 @@ import typer
 
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.commands.shared.cluster_session import ALL, Where, asked, bodies
-from sovereigncloud.commands.shared.connections import Cluster, Doors
+from sovereigncloud.commands.shared.connections import Cluster, Connections
 from sovereigncloud.commands.shared.errors import CommandError
 from sovereigncloud.commands.shared.object_names import Named, chosen, named
 from sovereigncloud.commands.shared.options import (
@@ -25,7 +25,7 @@ from sovereigncloud.commands.shared.options import (
     OutputOption,
 )
 from sovereigncloud.commands.shared.output import emit
-from sovereigncloud.commands.shared.resource_graph import Landscape
+from sovereigncloud.commands.shared.resource_graph import ResourceGraph
 from sovereigncloud.commands.tree.cluster_watch import follow
 from sovereigncloud.commands.tree.ownership_tree import Node, forest, needed_secrets
 from sovereigncloud.commands.tree.ownership_tree import tree as tree_of
@@ -58,10 +58,16 @@ def tree(
         raise CommandError("--watch is for people: leave out -o, or use kubectl get sovereign -w -o json")
     if watch:
         try:
-            asked(ctx, where, lambda doors, cluster: _watch(doors, cluster, where.scope(cluster), wanted, no_color))
+            asked(
+                ctx,
+                where,
+                lambda connections, cluster: _watch(connections, cluster, where.scope(cluster), wanted, no_color),
+            )
         except KeyboardInterrupt:
             return
-    scope, nodes, now = asked(ctx, where, lambda doors, cluster: _once(doors, cluster, where.scope(cluster), wanted))
+    scope, nodes, now = asked(
+        ctx, where, lambda connections, cluster: _once(connections, cluster, where.scope(cluster), wanted)
+    )
     if output is not Output.TABLE:
         emit({"format": 1, "items": [node.as_json() for node in nodes]}, output)
         return
@@ -77,19 +83,21 @@ def tree(
     console(color=not no_color).print(shown(nodes, now, namespaces=scope == ALL))
 
 
-async def _once(doors: Doors, cluster: Cluster, scope: str, wanted: tuple[Named, ...]) -> Any:
-    landscape = Landscape((await bodies(cluster, scope)).values(), doors.controllers)
-    secrets = await _secrets(cluster, needed_secrets(landscape))
-    return scope, _nodes(landscape, secrets, wanted, scope), doors.now()
+async def _once(connections: Connections, cluster: Cluster, scope: str, wanted: tuple[Named, ...]) -> Any:
+    resource_graph = ResourceGraph((await bodies(cluster, scope)).values(), connections.controllers)
+    secrets = await _secrets(cluster, needed_secrets(resource_graph))
+    return scope, _nodes(resource_graph, secrets, wanted, scope), connections.now()
 
 
-def _nodes(landscape: Landscape, secrets: Secrets, wanted: tuple[Named, ...], scope: str) -> tuple[Node, ...]:
+def _nodes(resource_graph: ResourceGraph, secrets: Secrets, wanted: tuple[Named, ...], scope: str) -> tuple[Node, ...]:
     if not wanted:
-        return forest(landscape, secrets)
-    return tuple(tree_of(key, landscape, secrets) for key in chosen(wanted, landscape.everything(), scope))
+        return forest(resource_graph, secrets)
+    return tuple(tree_of(key, resource_graph, secrets) for key in chosen(wanted, resource_graph.everything(), scope))
 
 
-async def _watch(doors: Doors, cluster: Cluster, scope: str, wanted: tuple[Named, ...], no_color: bool) -> None:
+async def _watch(
+    connections: Connections, cluster: Cluster, scope: str, wanted: tuple[Named, ...], no_color: bool
+) -> None:
     """Draws anew with each change and each second, since ages grow."""
     from rich.live import Live  # noqa: PLC0415 - as above
 
@@ -106,15 +114,15 @@ async def _watch(doors: Doors, cluster: Cluster, scope: str, wanted: tuple[Named
     ) as live:
 
         def draw() -> None:
-            live.update(shown(nodes, doors.now(), namespaces=scope == ALL), refresh=True)
+            live.update(shown(nodes, connections.now(), namespaces=scope == ALL), refresh=True)
 
         async def news(known: Mapping[Key, Json]) -> None:
             nonlocal nodes
-            landscape = Landscape(known.values(), doors.controllers)
+            resource_graph = ResourceGraph(known.values(), connections.controllers)
             # A Secret is looked for when it is first named, and again while it is missing.
-            unknown = {s for s in needed_secrets(landscape) if not secrets.get(s)}
+            unknown = {s for s in needed_secrets(resource_graph) if not secrets.get(s)}
             secrets.update(await _secrets(cluster, unknown))
-            nodes = _nodes(landscape, secrets, wanted, scope)
+            nodes = _nodes(resource_graph, secrets, wanted, scope)
             draw()
 
         async def ticks() -> None:

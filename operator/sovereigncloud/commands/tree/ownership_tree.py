@@ -9,7 +9,7 @@ from typing import Any
 
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.commands.shared.condition_summary import Health, State, missing, state_of, unreadable
-from sovereigncloud.commands.shared.resource_graph import CLOUD, GROUP, IMAGE, INSTANCE, NETWORK, SERVER, Landscape
+from sovereigncloud.commands.shared.resource_graph import CLOUD, GROUP, IMAGE, INSTANCE, NETWORK, SERVER, ResourceGraph
 
 Json = dict[str, Any]
 SECRET = "Secret"  # noqa: S105 - a kind
@@ -52,32 +52,32 @@ class Node:
             yield from child.walk()
 
 
-def forest(landscape: Landscape, secrets: Mapping[tuple[str, str], bool | None]) -> tuple[Node, ...]:
+def forest(resource_graph: ResourceGraph, secrets: Mapping[tuple[str, str], bool | None]) -> tuple[Node, ...]:
     """All clouds with what is in them, then what is in none.
 
     Args:
-        landscape: what is there.
+        resource_graph: what is there.
         secrets: (namespace, name) -> whether it is there; None, or absent: it may not be read.
     """
-    roots = [tree(cloud, landscape, secrets) for cloud in landscape.clouds()]
-    loose = [tree(key, landscape, secrets) for key in landscape.loose()]
+    roots = [tree(cloud, resource_graph, secrets) for cloud in resource_graph.clouds()]
+    loose = [tree(key, resource_graph, secrets) for key in resource_graph.loose()]
     return (*roots, *loose)
 
 
-def tree(key: Key, landscape: Landscape, secrets: Mapping[tuple[str, str], bool | None]) -> Node:
+def tree(key: Key, resource_graph: ResourceGraph, secrets: Mapping[tuple[str, str], bool | None]) -> Node:
     """One object and what belongs to it: a cloud with everything in it; else what it uses and who uses it."""
-    build = _Builder(landscape, secrets)
+    build = _Builder(resource_graph, secrets)
     return build.cloud(key) if key.kind == CLOUD else build.other(key)
 
 
-def needed_secrets(landscape: Landscape) -> set[tuple[str, str]]:
+def needed_secrets(resource_graph: ResourceGraph) -> set[tuple[str, str]]:
     """The Secrets whose presence the tree shows."""
-    return {(key.namespace, name) for key in landscape.everything() for name in landscape.secrets(key)}
+    return {(key.namespace, name) for key in resource_graph.everything() for name in resource_graph.secrets(key)}
 
 
 class _Builder:
-    def __init__(self, landscape: Landscape, secrets: Mapping[tuple[str, str], bool | None]) -> None:
-        self._landscape, self._secrets = landscape, secrets
+    def __init__(self, resource_graph: ResourceGraph, secrets: Mapping[tuple[str, str], bool | None]) -> None:
+        self._landscape, self._secrets = resource_graph, secrets
 
     def cloud(self, key: Key) -> Node:
         members = [
@@ -88,17 +88,17 @@ class _Builder:
         return self._node(key, Relation.ROOT, (*members, *self._secret_nodes(key)))
 
     def other(self, key: Key) -> Node:
-        landscape = self._landscape
-        used = list(landscape.clouds_of(key))
+        resource_graph = self._landscape
+        used = list(resource_graph.clouds_of(key))
         if key.kind == INSTANCE:
-            image = landscape.image_of(key)
-            used += [network for _, network in landscape.networks_of(key) if network]
+            image = resource_graph.image_of(key)
+            used += [network for _, network in resource_graph.networks_of(key) if network]
             used += [image[1]] if image and image[1] else []
-            used += landscape.groups_of(key)
+            used += resource_graph.groups_of(key)
         children = [self._node(one, Relation.USES) for one in used]
         children += self._secret_nodes(key)
         if key.kind in {NETWORK, IMAGE, GROUP}:
-            children += [self._node(user, Relation.USED_BY) for user in landscape.instances_on(key)]
+            children += [self._node(user, Relation.USED_BY) for user in resource_graph.instances_on(key)]
         return self._node(key, Relation.ROOT, tuple(children))
 
     def _node(self, key: Key, relation: Relation, children: tuple[Node, ...] = ()) -> Node:
@@ -122,12 +122,12 @@ class _Builder:
         )
 
 
-def state_in(landscape: Landscape, key: Key) -> State:
+def state_in(resource_graph: ResourceGraph, key: Key) -> State:
     """Of an object that may not be there."""
-    resource = landscape.get(key)
+    resource = resource_graph.get(key)
     if resource is not None:
         return state_of(resource)
-    return unreadable() if key in landscape else missing()
+    return unreadable() if key in resource_graph else missing()
 
 
 def _secret(there: bool | None) -> State:

@@ -10,7 +10,7 @@ from sovereigncloud.kinds.exit_readiness.facts import InstanceFacts, facts_of
 _INSTANCE = HostedInstance.crd.kind
 
 
-class Inhabitants:
+class InstanceIndex:
     """Kept by the resourceVersion of each object.
 
     Args:

@@ -14,7 +14,7 @@ _CORRECTING = "Correcting"
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class StatusSummary:
     """What the status of an object says, for those who count.
 
     Attributes:
@@ -44,12 +44,12 @@ class Standing:
     failed_over: float = 0.0
 
     @staticmethod
-    def of(status: Mapping[str, Any]) -> Standing:
+    def of(status: Mapping[str, Any]) -> StatusSummary:
         told = {c.get("type"): c for c in status.get("conditions") or ()}
         says = {kind: str(condition.get("status") or "") for kind, condition in told.items()}
         stalled = told["Stalled"].get("reason") or "" if says.get("Stalled") == ConditionStatus.TRUE else ""
         times = [d.get("since") or "" for d in status.get("drift") or () if d.get("action") == _CORRECTING]
-        return Standing(
+        return StatusSummary(
             ready=says.get("Ready", ""),
             drifted=says.get("Drifted", ""),
             stalled=str(stalled),

@@ -21,7 +21,7 @@ from pydantic_core import from_json
 from sovereigncloud.api import KINDS
 from sovereigncloud.api.common.base import FINALIZER, PAUSED, RECONCILE_REQUESTED_AT, ConditionStatus, Key, Resource
 from sovereigncloud.api.common.reasons import Reason
-from sovereigncloud.engine.cache.status_summary import Standing
+from sovereigncloud.engine.cache.status_summary import StatusSummary
 from sovereigncloud.kinds.contract.controller import Uses
 
 Json = dict[str, Any]
@@ -66,7 +66,7 @@ class Stored:
     owners: tuple[str, ...]
     declared: bytes
     said: bytes
-    standing: Standing
+    standing: StatusSummary
     uses: Uses = _NOTHING
     lingers: bool = False
 
@@ -130,7 +130,7 @@ class Store:
         owners = tuple(r.get("uid", "") for r in slim["metadata"].get("ownerReferences") or ())
         declared, said = _texts(slim)
         uses = known.uses if known is not None and not anew else _NOTHING
-        standing, shared = Standing.of(slim["status"]), self._same
+        standing, shared = StatusSummary.of(slim["status"]), self._same
         others = _others(slim, standing.ready)
         self._objects[key] = Stored(
             uid, version, shared(trigger), shared(others), shared(owners), declared, said, shared(standing), uses
@@ -232,7 +232,7 @@ class Store:
             if not namespace or key.namespace == namespace:
                 yield key
 
-    def standings(self) -> Counter[tuple[str, Standing]]:
+    def standings(self) -> Counter[tuple[str, StatusSummary]]:
         """How many objects of a kind stand how."""
         return Counter((key.kind, stored.standing) for key, stored in self._objects.items())
 

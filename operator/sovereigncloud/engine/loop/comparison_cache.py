@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Self, TypeVar, cast
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.engine.cache.store import AnyResource, Store, Stored
-from sovereigncloud.kinds.contract.controller import World
+from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.contract.tenancy import Tenancies, Tenancy
 from sovereigncloud.ports.opennebula.views import CloudView
 from sovereigncloud.sovereignty.rules import Rules
@@ -139,9 +139,9 @@ class Notes:
         self.things.clear()
         self._resources.clear()
 
-    def world(self, world: World) -> World:
+    def context(self, context: Context) -> Context:
         """A world in which is noted what is looked at."""
-        return cast(World, _NotedWorld(world, self))
+        return cast(Context, _RecordingContext(context, self))
 
     def time(self, now: datetime) -> datetime:
         """The time, the same way."""
@@ -400,13 +400,13 @@ for _operator in (
     setattr(_NotedTime, f"__{_operator}__", _through(f"__{_operator}__"))
 
 
-class _NotedWorld:
+class _RecordingContext:
     """What it gives is noted; whatever else it is asked for may be another the next time."""
 
     __slots__ = ("_notes", "_world")
 
-    def __init__(self, world: World, notes: Notes) -> None:
-        self._world, self._notes = world, notes
+    def __init__(self, context: Context, notes: Notes) -> None:
+        self._world, self._notes = context, notes
 
     def mark(self, resource: AnyResource) -> Mark:
         return self._world.mark(resource)

@@ -13,20 +13,20 @@ from sovereigncloud.api import SovereignCloud, Tenant
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.core.change_limits import Verdict
 from sovereigncloud.core.identity import Mark
-from sovereigncloud.engine.cache.instance_index import Inhabitants
+from sovereigncloud.engine.cache.instance_index import InstanceIndex
 from sovereigncloud.engine.cache.namespaces import Namespaces
 from sovereigncloud.engine.cache.store import AnyResource, Store, targets
 from sovereigncloud.engine.loop.capacity_reservations import Promises
 from sovereigncloud.engine.loop.comparison_cache import Notebook
 from sovereigncloud.engine.loop.evaluate import owner_of
-from sovereigncloud.engine.loop.history import Tracks
+from sovereigncloud.engine.loop.history import ReconcileHistory
 from sovereigncloud.engine.policy.bindings import Borders
 from sovereigncloud.engine.views.clients import Clients
 from sovereigncloud.engine.views.cloud_watch import ViewT, ViewWatch
 from sovereigncloud.engine.views.federation import Reach, federation_of
 from sovereigncloud.engine.views.host_key_cache import Greetings
 from sovereigncloud.kinds.contract.controller import Uses
-from sovereigncloud.kinds.contract.reservations import Promise
+from sovereigncloud.kinds.contract.reservations import Reservation
 from sovereigncloud.kinds.contract.tenancy import Tenancies, Tenancy, tenancies
 from sovereigncloud.kinds.endpoint.endpoint import endpoint_of
 from sovereigncloud.kinds.exit_readiness.facts import InstanceFacts
@@ -58,7 +58,7 @@ class Shared:
     """
 
     store: Store
-    tracks: Tracks
+    tracks: ReconcileHistory
     clients: Clients
     kubernetes: Kubernetes
     installer: Installer
@@ -74,9 +74,9 @@ class Shared:
     own_namespace: str = ""
     namespaces: Namespaces = field(default_factory=Namespaces)
     distance: Callable[[Key, Key], float | None] = lambda _, __: None
-    promises: Promises = field(default_factory=Promises)
+    reservations: Promises = field(default_factory=Promises)
     _borders: Borders | None = None
-    _inhabitants: Inhabitants | None = None
+    _inhabitants: InstanceIndex | None = None
     _notebook: Notebook | None = None
     _tenancies: tuple[int, Tenancies] = (-1, {})
 
@@ -97,10 +97,10 @@ class Shared:
         return self._borders
 
     @property
-    def inhabitants(self) -> Inhabitants:
+    def inhabitants(self) -> InstanceIndex:
         """Who is in which cloud."""
         if self._inhabitants is None:
-            self._inhabitants = Inhabitants(self.store)
+            self._inhabitants = InstanceIndex(self.store)
         return self._inhabitants
 
     @property
@@ -128,7 +128,7 @@ class Shared:
                 self.clients.forget(key.namespace, secret.name)
 
 
-class ObjectWorld:
+class ObjectContext:
     """The world of one object for one reconcile."""
 
     def __init__(self, shared: Shared, resource: AnyResource) -> None:
@@ -190,11 +190,11 @@ class ObjectWorld:
     def inhabitants(self, cloud: Key) -> tuple[InstanceFacts, ...]:
         return self._shared.inhabitants.of(cloud)
 
-    def promise(self, cloud: Key, promise: Promise) -> None:
-        self._shared.promises.add(cloud, promise, self._shared.clock())
+    def promise(self, cloud: Key, promise: Reservation) -> None:
+        self._shared.reservations.add(cloud, promise, self._shared.clock())
 
-    def promised(self, cloud: Key, began: float) -> tuple[Promise, ...]:
-        return self._shared.promises.since(cloud, began)
+    def promised(self, cloud: Key, began: float) -> tuple[Reservation, ...]:
+        return self._shared.reservations.since(cloud, began)
 
     def distance(self, one: Key, other: Key) -> float | None:
         return self._shared.distance(one, other)
@@ -300,7 +300,7 @@ class ObjectWorld:
         return self._shared.tracks.of(self._resource).trust_after
 
 
-class SweepWorld(ObjectWorld):
+class SweepContext(ObjectContext):
     """The world of one object while its cloud is swept: the views and the store, no call outside."""
 
     def _look(self, watch: ViewWatch[ViewT]) -> ViewT:

@@ -26,7 +26,7 @@ from sovereigncloud.core.outcome import DONE, Outcome, Phase, blocked
 from sovereigncloud.core.plan import Plan, Step
 from sovereigncloud.core.policy import Decision, Policy, decide, stricter
 from sovereigncloud.engine.cache.store import AnyResource, Store
-from sovereigncloud.kinds.contract.controller import OWN_CONDITIONS, Controller, Uses, World
+from sovereigncloud.kinds.contract.controller import OWN_CONDITIONS, Context, Controller, Uses
 from sovereigncloud.kinds.endpoint.clouds import no_such
 
 Json = dict[str, Any]
@@ -37,7 +37,7 @@ TAKEN_OVER = "takenOver"
 
 
 @dataclass(frozen=True, slots=True)
-class Examination:
+class Evaluation:
     """What looking at an object brought.
 
     Attributes:
@@ -51,29 +51,29 @@ class Examination:
     fields: Mapping[str, object]
 
 
-async def examine(
+async def evaluate(
     controller: AnyController,
     resource: AnyResource,
-    world: World,
+    context: Context,
     store: Store,
     *,
     begun: tuple[Step, ...] = (),
     uses: Uses | None = None,
     now: datetime | None = None,
-) -> Examination:
+) -> Evaluation:
     """Observe, plan, decide. Raises what the observation raises.
 
     Args:
         controller: of the kind.
         resource: looked at.
-        world: what the controller may see.
+        context: what the controller may see.
         store: for what it refers to.
         begun: the steps of an approved plan that is being carried out.
         uses: what it refers to, where that was asked already.
         now: the time, where that was asked already.
     """
-    observed = await controller.observe(resource, world)
-    plan = controller.plan(resource, observed, world.now if now is None else now)
+    observed = await controller.observe(resource, context)
+    plan = controller.plan(resource, observed, context.now if now is None else now)
     taken_over = is_being_taken_over(resource, store)
     policy = _policy(resource, controller.uses(resource) if uses is None else uses, store, taken_over=taken_over)
     if begun:
@@ -87,7 +87,7 @@ async def examine(
         and not (looks and _is_adopted_by_id(resource))
     ):
         decision = replace(decision, outcome=decision.outcome.with_facts(**{TAKEN_OVER: "yes"}))
-    return Examination(plan, decision, controller.status(resource, observed))
+    return Evaluation(plan, decision, controller.status(resource, observed))
 
 
 def loss_is_reported(resource: AnyResource) -> bool:
@@ -99,7 +99,7 @@ def loss_is_reported(resource: AnyResource) -> bool:
     return same and stalled is not None and stalled.reason == Reason.EXTERNALLY_DELETED
 
 
-def at_rest(examination: Examination) -> bool:
+def at_rest(examination: Evaluation) -> bool:
     """Whether all is as declared: nothing to do, nothing that differs, nothing waited for."""
     decision = examination.decision
     idle = not (decision.steps or decision.drift or decision.release or examination.plan.absent)
@@ -255,7 +255,7 @@ def status_patch(
     outcome: Outcome,
     *,
     now: datetime,
-    examination: Examination | None = None,
+    examination: Evaluation | None = None,
     facts: Mapping[str, str] | None = None,
     approved: str = "",
 ) -> Json:
@@ -311,7 +311,7 @@ def status_patch(
     return merge_patch(previous, {**kept, **plain(wanted)})
 
 
-def said(examination: Examination) -> Outcome:
+def said(examination: Evaluation) -> Outcome:
     """What to say of an examination after which nothing was done."""
     outcome = examination.decision.outcome
     drift = [v for v in examination.decision.drift if v.action == "Reported"]

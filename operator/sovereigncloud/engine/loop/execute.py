@@ -13,10 +13,10 @@ from sovereigncloud.core.change_limits import Limits, judge
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, held, stalled, waiting
 from sovereigncloud.core.plan import Action, Step, plan_hash
 from sovereigncloud.engine.cache.store import AnyResource
-from sovereigncloud.engine.loop.context import ObjectWorld, Shared
-from sovereigncloud.engine.loop.evaluate import AnyController, Examination, said
+from sovereigncloud.engine.loop.context import ObjectContext, Shared
+from sovereigncloud.engine.loop.evaluate import AnyController, Evaluation, said
 from sovereigncloud.engine.loop.finalizers import Guards
-from sovereigncloud.engine.loop.history import INTERRUPTS, MAX_REPEATS, NO_APPROVAL, Track
+from sovereigncloud.engine.loop.history import INTERRUPTS, MAX_REPEATS, NO_APPROVAL, ObjectHistory
 from sovereigncloud.engine.loop.outcomes import outcome_of
 from sovereigncloud.engine.loop.preflight import Preflight
 from sovereigncloud.engine.loop.queue import Backoff
@@ -65,8 +65,8 @@ class Scope:
     controller: AnyController
     resource: AnyResource
     uses: Uses
-    world: ObjectWorld
-    track: Track
+    context: ObjectContext
+    track: ObjectHistory
     approved: str = ""
 
 
@@ -100,7 +100,7 @@ class Actor:
         self._limits, self._grace, self._may_begin, self._backoff = limits, grace, may_begin, backoff
         self._preflight = preflight
 
-    async def act(self, scope: Scope, examination: Examination) -> Outcome:
+    async def act(self, scope: Scope, examination: Evaluation) -> Outcome:
         """Perform what may be done, and what to say of it."""
         decision, track = examination.decision, scope.track
         track.dangerous, track.admitted = "", False
@@ -122,7 +122,7 @@ class Actor:
             return _beside(said(examination), steps[0].beside, outcome)
         return outcome.merge(brake)
 
-    async def _attempt(self, scope: Scope, examination: Examination, steps: tuple[Step, ...]) -> Outcome:
+    async def _attempt(self, scope: Scope, examination: Evaluation, steps: tuple[Step, ...]) -> Outcome:
         """What nobody forbids: unless it was tried a moment ago, or may be on its way already."""
         track = scope.track
         signature = signature_of(scope.resource, steps)
@@ -149,7 +149,7 @@ class Actor:
         """Rights that lack. Who deletes something is not held up by those that only its making needs."""
         return None if scope.resource.deleting else await self._preflight.lacking(scope.resource)
 
-    def _not_now(self, track: Track, steps: tuple[Step, ...], signature: str) -> Outcome | None:
+    def _not_now(self, track: ObjectHistory, steps: tuple[Step, ...], signature: str) -> Outcome | None:
         """Why these steps are not tried now: they failed a moment ago, or they were done often and changed nothing."""
         now, times = self._shared.clock(), track.repeats.get(signature, 0)
         if times >= MAX_REPEATS:
@@ -159,14 +159,14 @@ class Actor:
             track.failed(signature, stuck, now + _NOT_CONVERGING_AGAIN)
         return track.held_back(signature, now)
 
-    def _looks_first(self, track: Track, approved: str) -> bool:
+    def _looks_first(self, track: ObjectHistory, approved: str) -> bool:
         """An approval is for what a person saw. What is carried out must still be that, so it is looked at once more."""
         if approved in {track.confirmed, track.approval[0]}:
             return False
         track.confirmed, track.trust_after = approved, max(track.trust_after, self._shared.clock())
         return True
 
-    def _begin_approved(self, scope: Scope, examination: Examination) -> None:
+    def _begin_approved(self, scope: Scope, examination: Evaluation) -> None:
         """From here on the approval is used up; what is left of the plan goes on under it."""
         decision, track = examination.decision, scope.track
         scope.approved = decision.approved
@@ -184,10 +184,10 @@ class Actor:
             return steps, DONE
         first = next(i for i, s in enumerate(steps) if s.dangerous)
         resource = scope.resource
-        if resource.crd.kind != "SovereignCloud" and scope.world.watches:
-            if scope.world.admitted:
+        if resource.crd.kind != "SovereignCloud" and scope.context.watches:
+            if scope.context.admitted:
                 return steps, DONE
-            for watch in scope.world.watches:
+            for watch in scope.context.watches:
                 watch.refresh()
             return steps[:first], held(
                 Reason.TOO_MANY_CHANGES, "waits for what the next sweep says of all that was lost"
@@ -203,9 +203,7 @@ class Actor:
         scope.approved = verdict.approved
         return steps, DONE
 
-    async def _perform(
-        self, scope: Scope, examination: Examination, steps: tuple[Step, ...], signature: str
-    ) -> Outcome:
+    async def _perform(self, scope: Scope, examination: Evaluation, steps: tuple[Step, ...], signature: str) -> Outcome:
         track, total, result = scope.track, DONE, DONE
         for step in steps:
             if not step.inside and not self._may_begin():
@@ -223,7 +221,7 @@ class Actor:
         track.did(signature)
         return self._under_way(examination, steps, total)
 
-    def _failed(self, track: Track, signature: str, result: Outcome) -> Outcome:
+    def _failed(self, track: ObjectHistory, signature: str, result: Outcome) -> Outcome:
         """The same steps are not tried again before their time, however often a sweep comes by."""
         failures = track.failures if track.failure is not None and track.failure.signature == signature else 0
         if result.phase is Phase.RETRY:
@@ -235,7 +233,7 @@ class Actor:
         track.failed(signature, result, self._shared.clock() + delay)
         return result
 
-    def _under_way(self, examination: Examination, steps: tuple[Step, ...], total: Outcome) -> Outcome:
+    def _under_way(self, examination: Evaluation, steps: tuple[Step, ...], total: Outcome) -> Outcome:
         """What is said while it is not seen yet."""
         plan, decision = examination.plan, examination.decision
         only_taken_over = all(s.takes_over for s in steps) and len(steps) == len(plan.steps)
@@ -263,7 +261,7 @@ class Actor:
         begun = monotonic()
         failed = unanswered = False
         try:
-            result = await scope.controller.perform(step, scope.resource, scope.world)
+            result = await scope.controller.perform(step, scope.resource, scope.context)
         except (NotYet, MissingSecret, OutsideError) as error:
             unanswered = isinstance(error, Retry) and error.maybe_done
             logger.warning("%s %s failed: %s", step.action, step.target, error, extra={"object": name})

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from sovereigncloud.api.common.base import FINALIZER
 from sovereigncloud.engine.cache.store import AnyResource, Store, secret_key, targets
 from sovereigncloud.engine.loop.evaluate import AnyController
-from sovereigncloud.engine.loop.history import Track
+from sovereigncloud.engine.loop.history import ObjectHistory
 from sovereigncloud.kinds.contract.controller import SecretUse, Uses
 
 logger = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class Guards:
         self._one_at_a_time = asyncio.Lock()
         self._letting_go = asyncio.Lock()
 
-    async def hold(self, resource: AnyResource, uses: Uses, track: Track) -> None:
+    async def hold(self, resource: AnyResource, uses: Uses, track: ObjectHistory) -> None:
         """Before the first write outside. Raises Conflict where somebody changed an object meanwhile.
 
         An object before its Secrets: one that is held and whose user carries no finalizer is let go by nobody.
@@ -74,7 +74,7 @@ class Guards:
         await self._hold_secrets(resource, uses.secrets)
         track.guarded |= {s.name for s in uses.secrets}
 
-    async def release(self, resource: AnyResource, track: Track) -> None:
+    async def release(self, resource: AnyResource, track: ObjectHistory) -> None:
         """Nothing is left to do outside: the finalizer goes, and the Secrets are let go by their last user."""
         metadata = resource.metadata
         # A kind may need no Secret any more to end what it made; it did while that was there.
@@ -91,7 +91,7 @@ class Guards:
             self._ingest(body)
         logger.info("released", extra={"object": str(resource.key)})
 
-    async def drop(self, resource: AnyResource, uses: Uses, track: Track) -> None:
+    async def drop(self, resource: AnyResource, uses: Uses, track: ObjectHistory) -> None:
         """Secrets that spec named before and does not any more are let go."""
         dropped = track.guarded - {s.name for s in uses.secrets}
         if dropped and not resource.deleting:

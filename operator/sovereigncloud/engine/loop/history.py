@@ -41,7 +41,7 @@ class Failure:
 
 
 @dataclass(slots=True)
-class Track:
+class ObjectHistory:
     """One object.
 
     Attributes:
@@ -155,7 +155,7 @@ class Track:
         return now < self.interrupts_from and any(s.disruption in INTERRUPTS for s in steps)
 
 
-class Tracks:
+class ReconcileHistory:
     """Tracks by key.
 
     Args:
@@ -167,7 +167,7 @@ class Tracks:
     def __init__(self, *, grace: float, clock: Callable[[], float] = monotonic, started: float | None = None) -> None:
         self._grace, self._clock = grace, clock
         self._started = clock() if started is None else started
-        self._tracks: dict[Key, Track] = {}
+        self._tracks: dict[Key, ObjectHistory] = {}
         self._floor = float("-inf")
 
     def start(self) -> None:
@@ -175,13 +175,13 @@ class Tracks:
         self._started = self._clock()
         self._tracks.clear()
 
-    def of(self, resource: Resource[Any, Any]) -> Track:
+    def of(self, resource: Resource[Any, Any]) -> ObjectHistory:
         """The track of an object, made anew for a new uid."""
         key = resource.key
         known = self._tracks.get(key)
         if known is None or known.uid != resource.metadata.uid:
             self.forget(key)
-            known = Track(resource.metadata.uid, trust_after=self._floor)
+            known = ObjectHistory(resource.metadata.uid, trust_after=self._floor)
             known.nameless = resource.crd.kind in _NAMES_NOT_UNIQUE
             known.predecessor_until = self._started + self._grace
             if resource.finalized:
@@ -190,7 +190,7 @@ class Tracks:
             self._tracks[key] = known
         return known
 
-    def known(self, key: Key) -> Track | None:
+    def known(self, key: Key) -> ObjectHistory | None:
         """The track of an object, if there is one."""
         return self._tracks.get(key)
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.engine.cache.store import AnyResource
-from sovereigncloud.engine.loop.context import ObjectWorld, Shared, view_of
+from sovereigncloud.engine.loop.context import ObjectContext, Shared, view_of
 from sovereigncloud.engine.views.clients import OpenNebulaFactory, OvhFactory
 from sovereigncloud.ports.errors import OutsideError
 from sovereigncloud.ports.installer.installation import Installer
@@ -113,7 +113,7 @@ class Views:
         raise cast(Exception, found)
 
 
-class ReadingWorld(ObjectWorld):
+class ReadOnlyContext(ObjectContext):
     """The world of one object for one look."""
 
     def __init__(self, shared: Shared, resource: AnyResource, views: Views) -> None:

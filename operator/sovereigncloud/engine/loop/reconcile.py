@@ -17,13 +17,13 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, stalled, waiting
 from sovereigncloud.engine.cache.store import AnyResource
 from sovereigncloud.engine.loop.comparison_cache import Notes
-from sovereigncloud.engine.loop.context import ObjectWorld, Shared
+from sovereigncloud.engine.loop.context import ObjectContext, Shared
 from sovereigncloud.engine.loop.evaluate import (
     AnyController,
-    Examination,
+    Evaluation,
     Subject,
     at_rest,
-    examine,
+    evaluate,
     gate,
     loss_is_reported,
     policy_of,
@@ -31,7 +31,7 @@ from sovereigncloud.engine.loop.evaluate import (
 )
 from sovereigncloud.engine.loop.execute import LOOK_FIRST, Actor, Scope
 from sovereigncloud.engine.loop.finalizers import Guards, ObjectWriter
-from sovereigncloud.engine.loop.history import Track
+from sovereigncloud.engine.loop.history import ObjectHistory
 from sovereigncloud.engine.loop.outcomes import outcome_of
 from sovereigncloud.engine.loop.preflight import Preflight
 from sovereigncloud.engine.views.cloud_watch import BeingReadError
@@ -129,8 +129,8 @@ class Reconciler:
         track = self._shared.tracks.of(resource)
         resource = await self._as_meant(_with_facts(resource, track))
         controller = self._controllers[key.kind]
-        world = ObjectWorld(self._shared, resource)
-        scope = Scope(controller, resource, controller.uses(resource), world, track)
+        context = ObjectContext(self._shared, resource)
+        scope = Scope(controller, resource, controller.uses(resource), context, track)
         self._acknowledge(scope)
         track.basis = None
         with self._shared.notebook.begin() as notes:
@@ -139,7 +139,7 @@ class Reconciler:
     async def _look_and_act(self, scope: Scope, notes: Notes) -> Result:
         key = scope.resource.key
         outcome = gate(scope.resource, scope.uses, notes.store)
-        examination: Examination | None = None
+        examination: Evaluation | None = None
         failed = False
         if outcome.phase is Phase.DONE:
             try:
@@ -171,14 +171,14 @@ class Reconciler:
         self._note(scope, outcome, examination, notes)
         return Result(outcome, failed=failed)
 
-    async def _examine(self, scope: Scope, notes: Notes) -> Examination:
+    async def _examine(self, scope: Scope, notes: Notes) -> Evaluation:
         approval, generation, steps = scope.track.approval
         same = (approval, generation) == (scope.resource.spec.approved_plan, scope.resource.metadata.generation)
         begun = steps if approval and same else ()
-        world, now = notes.world(scope.world), notes.time(self._shared.now())
-        return await examine(scope.controller, scope.resource, world, notes.store, begun=begun, now=now)
+        context, now = notes.context(scope.context), notes.time(self._shared.now())
+        return await evaluate(scope.controller, scope.resource, context, notes.store, begun=begun, now=now)
 
-    def _note(self, scope: Scope, outcome: Outcome, examination: Examination | None, notes: Notes) -> None:
+    def _note(self, scope: Scope, outcome: Outcome, examination: Evaluation | None, notes: Notes) -> None:
         """What was found as declared needs no second comparison by the next sweep, which finds thousands like it after a
         start. Noted for the version that was looked at: where status was written, a sweep compares it again.
         """
@@ -206,9 +206,9 @@ class Reconciler:
             return scope.track.looked_before_an_answer()
         return scope.resource.deletion_policy is DeletionPolicy.DELETE and scope.track.looked_too_early()
 
-    async def _follow(self, scope: Scope, examination: Examination) -> Outcome:
+    async def _follow(self, scope: Scope, examination: Evaluation) -> Outcome:
         """Do what was decided."""
-        if examination.plan.absent and loss_is_reported(scope.resource) and not scope.world.admitted:
+        if examination.plan.absent and loss_is_reported(scope.resource) and not scope.context.admitted:
             return _SWEPT_FIRST
         if not examination.decision.release:
             return await self._actor.act(scope, examination)
@@ -230,7 +230,7 @@ class Reconciler:
             return resource.model_copy(update={"spec": spec})
         return resource
 
-    async def _write_status(self, scope: Scope, outcome: Outcome, examination: Examination | None) -> None:
+    async def _write_status(self, scope: Scope, outcome: Outcome, examination: Evaluation | None) -> None:
         resource, track = scope.resource, scope.track
         stored = self._shared.store.stored(resource.key)
         track.facts.update(outcome.facts)
@@ -288,7 +288,7 @@ class Reconciler:
     def _settle(self, scope: Scope, outcome: Outcome) -> Outcome:
         """Read often, while something is under way, what was read for it; where no view was, look again by itself."""
         under_way = outcome.after is None and (outcome.phase is Phase.WAITING or outcome.beside)
-        watches = tuple(scope.world.watches) if under_way else ()
+        watches = tuple(scope.context.watches) if under_way else ()
         for watch in scope.track.watches:
             if watch not in watches:
                 watch.rest(scope.resource.key)
@@ -318,7 +318,7 @@ class Reconciler:
         return Result(outcome)
 
 
-def _with_facts(resource: AnyResource, track: Track) -> AnyResource:
+def _with_facts(resource: AnyResource, track: ObjectHistory) -> AnyResource:
     """The object with the ids that could not be written to its status yet."""
     if not track.facts:
         return resource

@@ -16,20 +16,20 @@ from sovereigncloud.core.outcome import Outcome, Phase
 from sovereigncloud.engine.cache.store import AnyResource, Stored
 from sovereigncloud.engine.cache.unscheduled_instances import unplaced
 from sovereigncloud.engine.loop.comparison_cache import Notes
-from sovereigncloud.engine.loop.context import BeyondSweepError, Shared, SweepWorld
+from sovereigncloud.engine.loop.context import BeyondSweepError, Shared, SweepContext
 from sovereigncloud.engine.loop.evaluate import (
     AnyController,
-    Examination,
+    Evaluation,
     Subject,
     at_rest,
-    examine,
+    evaluate,
     gate,
     loss_is_reported,
     said,
     status_patch,
 )
 from sovereigncloud.engine.loop.execute import signature_of
-from sovereigncloud.engine.loop.history import NEVER_TOLD, Track
+from sovereigncloud.engine.loop.history import NEVER_TOLD, ObjectHistory
 from sovereigncloud.engine.telemetry.metric_catalogue import Api
 from sovereigncloud.engine.telemetry.metrics import Metrics
 from sovereigncloud.ports.errors import MissingSecret, NotYet, OutsideError
@@ -174,13 +174,13 @@ class Sweeper:
         if stored is None or (resource.deleting and not resource.finalized):
             return _NONE
         controller, uses = self._controllers[resource.crd.kind], stored.uses
-        world, store = notes.world(SweepWorld(self._shared, resource)), notes.store
+        context, store = notes.context(SweepContext(self._shared, resource)), notes.store
         if gate(resource, uses, store).phase is not Phase.DONE:
             return _NONE  # what it waits for will queue it
         track = self._shared.tracks.of(resource)
         track.basis = None
         try:
-            examination = await examine(controller, resource, world, store, uses=uses, now=notes.time(now))
+            examination = await evaluate(controller, resource, context, store, uses=uses, now=notes.time(now))
         except BeyondSweepError:
             # What a reconcile found and may not do yet, or was admitted to do and has not begun, still counts: else it
             # would be admitted in every second sweep.
@@ -202,7 +202,7 @@ class Sweeper:
         return view is not None and self._notebook.holds(track.basis, stored, view, self._shared.now)
 
     def _found(
-        self, resource: AnyResource, track: Track, examination: Examination, notes: Notes, now: datetime
+        self, resource: AnyResource, track: ObjectHistory, examination: Evaluation, notes: Notes, now: datetime
     ) -> Difference:
         stored = self._shared.store.stored(resource.key)
         if stored is None or stored.version != resource.metadata.resource_version:
@@ -230,9 +230,9 @@ class Sweeper:
         self,
         resource: AnyResource,
         stored: Stored,
-        track: Track,
+        track: ObjectHistory,
         outcome: Outcome,
-        examination: Examination,
+        examination: Evaluation,
         now: datetime,
     ) -> bool:
         """Whether there is something to say that status does not say yet. What is to be said of the same status in the
@@ -248,7 +248,7 @@ class Sweeper:
         return bool(patch)
 
 
-def _digest(resource: AnyResource, outcome: Outcome, examination: Examination) -> int:
+def _digest(resource: AnyResource, outcome: Outcome, examination: Evaluation) -> int:
     """Of all that a status would say."""
     decision = examination.decision
     words = (

@@ -66,7 +66,7 @@ from sovereigncloud.kinds.baremetalserver.reinstall.plan import (
 from sovereigncloud.kinds.baremetalserver.reinstall.records import Stage, carried_out, is_open, read_record
 from sovereigncloud.kinds.baremetalserver.reinstall.steps import perform_reinstall
 from sovereigncloud.kinds.baremetalserver.release import EndServer, UntagServer, perform_release, plan_release
-from sovereigncloud.kinds.contract.controller import SecretUse, Uses, World
+from sovereigncloud.kinds.contract.controller import Context, SecretUse, Uses
 from sovereigncloud.kinds.endpoint import endpoint
 from sovereigncloud.kinds.planning.composition import join
 from sovereigncloud.kinds.planning.pending_writes import Asked, answered, asked, pending
@@ -104,8 +104,8 @@ class BareMetalServerController:
             secrets=tuple(SecretUse(name) for name in dict.fromkeys(ref.name for ref in refs if ref)),
         )
 
-    async def observe(self, resource: BareMetalServer, world: World) -> Observed:
-        return await observe_server(resource, world)
+    async def observe(self, resource: BareMetalServer, context: Context) -> Observed:
+        return await observe_server(resource, context)
 
     # -- planning
 
@@ -125,23 +125,23 @@ class BareMetalServerController:
 
     # -- performing
 
-    async def perform(self, step: Step, resource: BareMetalServer, world: World) -> Outcome:
+    async def perform(self, step: Step, resource: BareMetalServer, context: Context) -> Outcome:
         ovh = resource.spec.ovh
         if ovh is None:
             return DONE
         if isinstance(step, RecordIdentity):
             return recorded(step, resource.metadata.name)
         if isinstance(step, OrderStep):
-            return await perform_purchase(step, await shop_of(resource, world), world.now)
-        client = await world.ovh(ovh.endpoint, resource.metadata.namespace, ovh.credentials_secret_ref.name)
+            return await perform_purchase(step, await shop_of(resource, context), context.now)
+        client = await context.ovh(ovh.endpoint, resource.metadata.namespace, ovh.credentials_secret_ref.name)
         name = service_name_of(resource)
         match step:
             case UntagServer() | EndServer():
                 return await perform_release(step, client)
             case _:
-                return await self._change(step, resource, client, name, world)
+                return await self._change(step, resource, client, name, context)
 
-    async def _change(self, step: Step, resource: BareMetalServer, client: Ovh, name: str, world: World) -> Outcome:
+    async def _change(self, step: Step, resource: BareMetalServer, client: Ovh, name: str, context: Context) -> Outcome:
         """What is done to a server that stays."""
         match step:
             case MarkServer():
@@ -152,21 +152,21 @@ class BareMetalServerController:
                 return done(
                     Reason.RENAMED,
                     f"server {name} is called {step.name}",
-                    **{_RENAME_ASKED: asked(step.change, world.now)},
+                    **{_RENAME_ASKED: asked(step.change, context.now)},
                 )
             case AttachInterface():
                 await client.attach_interface(step.vrack, step.uuid)
                 message = f"interface {step.uuid} is being attached to vRack {step.vrack}"
-                fact = {ASKED: asked(f"{step.vrack} {step.uuid}", world.now)}
+                fact = {ASKED: asked(f"{step.vrack} {step.uuid}", context.now)}
                 return _under_way(Reason.ATTACHING_INTERFACE, message, fact, LOOK_AGAIN, available=resource.settled)
             case DetachInterface():
                 await client.detach_interface(step.vrack, step.uuid)
                 message = f"interface {step.uuid} is being detached from vRack {step.vrack}"
                 return _under_way(
-                    Reason.DETACHING_INTERFACE, message, {DETACH_ASKED: asked(step.uuid, world.now)}, LOOK_AGAIN
+                    Reason.DETACHING_INTERFACE, message, {DETACH_ASKED: asked(step.uuid, context.now)}, LOOK_AGAIN
                 )
             case RecordFenced() | SetBoot() | Reboot() | ForgetFenced():
-                return await perform_power(step, client, name, world.now)
+                return await perform_power(step, client, name, context.now)
             case ReinstallServer() | RecordReinstall() | PinHostKey():
                 return await perform_reinstall(client, name, step)
             case _:

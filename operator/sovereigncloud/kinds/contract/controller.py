@@ -11,7 +11,7 @@ from sovereigncloud.api.common.base import Key, Resource
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Outcome
 from sovereigncloud.core.plan import Plan, Step
-from sovereigncloud.kinds.contract.reservations import Promise
+from sovereigncloud.kinds.contract.reservations import Reservation
 from sovereigncloud.kinds.contract.tenancy import Tenancy
 from sovereigncloud.ports.installer.installation import Installer
 from sovereigncloud.ports.kubernetes import Kubernetes
@@ -59,7 +59,7 @@ class Uses:
     elsewhere: bool = False
 
 
-class World(Protocol):
+class Context(Protocol):
     """What a controller may see and reach while it observes and performs for one object."""
 
     @property
@@ -106,11 +106,11 @@ class World(Protocol):
         """
         ...
 
-    def promise(self, cloud: Key, promise: Promise) -> None:
+    def promise(self, cloud: Key, promise: Reservation) -> None:
         """A machine is being made there: until it shows in a view, others that are placed count it."""
         ...
 
-    def promised(self, cloud: Key, began: float) -> tuple[Promise, ...]:
+    def promised(self, cloud: Key, began: float) -> tuple[Reservation, ...]:
         """What was promised there and may not show in a view that began then."""
         ...
 
@@ -203,7 +203,7 @@ class Controller(Protocol[ResourceT, ObservedT]):
 
     def uses(self, resource: ResourceT) -> Uses: ...
 
-    async def observe(self, resource: ResourceT, world: World) -> ObservedT:
+    async def observe(self, resource: ResourceT, context: Context) -> ObservedT:
         """Reads only. Missing things are facts in the observation, not errors."""
         ...
 
@@ -213,7 +213,7 @@ class Controller(Protocol[ResourceT, ObservedT]):
         """
         ...
 
-    async def perform(self, step: Step, resource: ResourceT, world: World) -> Outcome:
+    async def perform(self, step: Step, resource: ResourceT, context: Context) -> Outcome:
         """One idempotent external write. Ids of what was made go into the outcome's facts."""
         ...
 

@@ -8,7 +8,7 @@ from sovereigncloud.core.placement import Demand
 
 
 @dataclass(frozen=True, slots=True)
-class Promise:
+class Reservation:
     """A machine that was placed and may not show in a view yet.
 
     Attributes:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from sovereigncloud.api import SovereignCloud
 from sovereigncloud.core.outcome import Outcome, blocked
-from sovereigncloud.kinds.contract.controller import World
+from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.endpoint.access import access_of
 from sovereigncloud.ports.errors import MissingSecret
 
@@ -23,14 +23,14 @@ class Certificate:
     problem: Outcome | None = None
 
 
-async def observe_certificate(cloud: SovereignCloud, world: World) -> Certificate:
+async def observe_certificate(cloud: SovereignCloud, context: Context) -> Certificate:
     """Reads the Secret; the key in it is not looked at."""
     access = access_of(cloud)
     if access is None or access.tls is None:
         return Certificate()
     name, where = access.tls.secret_ref.name, "spec.hosted.access.tls.secretRef"
     try:
-        values = await world.kubernetes.secret(cloud.metadata.namespace, name)
+        values = await context.kubernetes.secret(cloud.metadata.namespace, name)
     except MissingSecret:
         return _unusable(f"{where}: there is no Secret {name}; make it of type kubernetes.io/tls for {access.fqdn}")
     missing = [key for key in _KEYS if not values.get(key)]

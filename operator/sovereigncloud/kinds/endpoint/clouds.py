@@ -12,7 +12,7 @@ from sovereigncloud.core.outcome import Outcome, blocked, retry, stalled
 from sovereigncloud.ports.errors import MissingSecret, OutsideError
 
 if TYPE_CHECKING:
-    from sovereigncloud.kinds.contract.controller import World
+    from sovereigncloud.kinds.contract.controller import Context
 
 
 @lru_cache(maxsize=1024)  # of ten thousand machines the same few are asked for, again and again
@@ -37,20 +37,20 @@ def written_cloud(text: str) -> Key | None:
     return cloud_key(name, namespace) if slash and namespace and name else None
 
 
-def not_allowed(cloud: Key, namespace: str, field: str, world: World | None = None) -> Outcome | None:
+def not_allowed(cloud: Key, namespace: str, field: str, context: Context | None = None) -> Outcome | None:
     """Why an object of this namespace may not use the cloud: another namespace needs a Tenant that lists both.
 
     Without a world: for what a tenant may not make at all.
     """
     if cloud.namespace == namespace:
         return None
-    if world is None:
+    if context is None:
         return stalled(
             Reason.NAMESPACE_NOT_ALLOWED,
             f"{field} names {where(cloud)}, which is in another namespace: this kind is the platform's, in the namespace of"
             f" the cloud; make it there, or name a SovereignCloud of namespace {namespace}",
         )
-    tenancy = world.tenancy(namespace, cloud)
+    tenancy = context.tenancy(namespace, cloud)
     if tenancy is not None and tenancy.allowed:
         return None
     return stalled(
@@ -65,9 +65,9 @@ def no_such(cloud: Key) -> str:
     return f"{cloud} does not exist: create it, or correct the reference"
 
 
-def not_answering_yet(cloud: Key, world: World) -> Outcome | None:
+def not_answering_yet(cloud: Key, context: Context) -> Outcome | None:
     """Why nothing in the cloud can be looked at: no such object, or its endpoint has not answered yet."""
-    found = world.get(cloud)
+    found = context.get(cloud)
     if not isinstance(found, SovereignCloud):
         return blocked(f"{no_such(cloud)}; to delete this object without it, set spec.deletionPolicy: Retain")
     if not found.status.endpoint:
@@ -75,9 +75,9 @@ def not_answering_yet(cloud: Key, world: World) -> Outcome | None:
     return None
 
 
-def needs_management(cloud: Key, world: World) -> str:
+def needs_management(cloud: Key, context: Context) -> str:
     """The consent that steps in the cloud still need; empty where it is managed."""
-    found = world.get(cloud)
+    found = context.get(cloud)
     management = found.spec.management if found is not None else None
     if management in {None, Management.MANAGE}:
         return ""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.federatedzone import FederatedZone
 from sovereigncloud.api.sovereigncloud import SovereignCloud
-from sovereigncloud.kinds.contract.controller import World
+from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.endpoint.clouds import referred
 from sovereigncloud.kinds.endpoint.endpoint import endpoint_of, own_endpoint
 from sovereigncloud.ports.errors import Auth, MissingSecret
@@ -28,34 +28,34 @@ class Entered:
     federation: str
 
 
-async def entered_otherwise(cloud: SovereignCloud, world: World) -> Entered | None:
+async def entered_otherwise(cloud: SovereignCloud, context: Context) -> Entered | None:
     """Try the Secrets that may be the right one now, after the one in use was refused; None: none of them is."""
-    own, used = own_endpoint(cloud, world.get), endpoint_of(cloud, world.get)
+    own, used = own_endpoint(cloud, context.get), endpoint_of(cloud, context.get)
     if own is None or used is None:
         return None
-    for secret in dict.fromkeys((own.secret, *_masters(cloud, world))):
+    for secret in dict.fromkeys((own.secret, *_masters(cloud, context))):
         if secret == used.secret:
             continue
         try:
-            front = await (await world.open_nebula_with(cloud.key, secret)).front()
+            front = await (await context.open_nebula_with(cloud.key, secret)).front()
         except (Auth, MissingSecret):
             continue
         return Entered(front, secret, secret if secret != own.secret else "")
     return None
 
 
-def _masters(cloud: SovereignCloud, world: World) -> list[str]:
+def _masters(cloud: SovereignCloud, context: Context) -> list[str]:
     """The Secrets of the masters of the zone that the cloud is to be, in its own namespace."""
     found = []
-    for zone in world.users(cloud.key, FederatedZone.crd.kind):
+    for zone in context.users(cloud.key, FederatedZone.crd.kind):
         if not isinstance(zone, FederatedZone) or zone.spec.master_ref is None:
             continue
         namespace = zone.metadata.namespace
-        master = world.get(Key(FederatedZone.crd.kind, namespace, zone.spec.master_ref.name))
+        master = context.get(Key(FederatedZone.crd.kind, namespace, zone.spec.master_ref.name))
         if not isinstance(master, FederatedZone) or namespace != cloud.metadata.namespace:
             continue
-        where = world.get(referred(master.spec.cloud_ref, namespace))
-        endpoint = endpoint_of(where, world.get) if isinstance(where, SovereignCloud) else None
+        where = context.get(referred(master.spec.cloud_ref, namespace))
+        endpoint = endpoint_of(where, context.get) if isinstance(where, SovereignCloud) else None
         if endpoint is not None and isinstance(where, SovereignCloud) and where.metadata.namespace == namespace:
             found.append(endpoint.secret)
     return found

@@ -16,7 +16,7 @@ from sovereigncloud.core.exit import Blocker, Claim, Estimate, Leaver, Limit, Op
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import merge
 from sovereigncloud.core.placement import Candidate, Demand
-from sovereigncloud.kinds.contract.controller import World
+from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.contract.tenancy import Tenancy
 from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.exit_readiness.facts import CopyFacts, InstanceFacts, image_facts
@@ -102,21 +102,21 @@ class Kind:
     copies: tuple[CopyFacts, ...] = ()
 
 
-async def could_leave(sources: Sequence[Source], question: Question, world: World) -> Estimate:
+async def could_leave(sources: Sequence[Source], question: Question, context: Context) -> Estimate:
     """All machines of these clouds together, those that people made included."""
     machines: list[Leaver] = []
     first: dict[Kind, InstanceFacts] = {}
     spaces: dict[str, _Namespace] = {}
-    found = _Found(world, question, frozenset(source.cloud for source in sources if source.view is None))
+    found = _Found(context, question, frozenset(source.cloud for source in sources if source.view is None))
     for source in sources:
-        known = world.inhabitants(source.cloud)
-        machines += _unmanaged(source, known, world)
+        known = context.inhabitants(source.cloud)
+        machines += _unmanaged(source, known, context)
         for facts in known:
             if question.skips(facts):
                 continue
             namespace = facts.key.namespace
             if namespace not in spaces:
-                spaces[namespace] = _namespace(namespace, question, world)
+                spaces[namespace] = _namespace(namespace, question, context)
             kept = await found.kept_of(facts, spaces[namespace].targets) if source.view is None else ()
             one = _leaver(facts, source, question, spaces[namespace].rules, kept)
             machines.append(one)
@@ -137,9 +137,9 @@ class _Namespace:
     rules: tuple[Rules, ...]
 
 
-def _namespace(namespace: str, question: Question, world: World) -> _Namespace:
+def _namespace(namespace: str, question: Question, context: Context) -> _Namespace:
     targets = question.targets(namespace)
-    return _Namespace(targets, tuple(rule for target in targets for rule in world.policies(namespace, target)))
+    return _Namespace(targets, tuple(rule for target in targets for rule in context.policies(namespace, target)))
 
 
 def _leaver(
@@ -187,7 +187,7 @@ def _of_its_machine(facts: InstanceFacts, cloud: Key, vm: Vm | None) -> Blocker 
     return None
 
 
-def _unmanaged(source: Source, known: Iterable[InstanceFacts], world: World) -> Iterator[Leaver]:
+def _unmanaged(source: Source, known: Iterable[InstanceFacts], context: Context) -> Iterator[Leaver]:
     """Machines of nobody that the operator knows; what it made on its own behalf goes by itself."""
     if source.view is None:
         return
@@ -195,7 +195,7 @@ def _unmanaged(source: Source, known: Iterable[InstanceFacts], world: World) -> 
     for vm in source.view.vms.values():
         if vm.id in ours or state_of(vm).situation in _ENDED:
             continue
-        if vm.mark is not None and (not vm.mark.object.startswith(f"{_INSTANCE}/") or _is_being_made(vm.mark, world)):
+        if vm.mark is not None and (not vm.mark.object.startswith(f"{_INSTANCE}/") or _is_being_made(vm.mark, context)):
             continue
         name = f"{where(source.cloud)} VM {vm.id}"
         told = (
@@ -205,11 +205,11 @@ def _unmanaged(source: Source, known: Iterable[InstanceFacts], world: World) -> 
         yield Leaver(name, None, Demand(), blocker=Blocker(Reason.NOT_MANAGED, told))
 
 
-def _is_being_made(mark: Mark, world: World) -> bool:
+def _is_being_made(mark: Mark, context: Context) -> bool:
     """For a HostedInstance that has not recorded it yet."""
     namespace, _, name = mark.object.removeprefix(f"{_INSTANCE}/").partition("/")  # as anybody may have written it
-    found = world.get(Key(_INSTANCE, namespace, name))
-    return found is not None and world.mark(found).installation == mark.installation
+    found = context.get(Key(_INSTANCE, namespace, name))
+    return found is not None and context.mark(found).installation == mark.installation
 
 
 # --------------------------------------------------------------------------------------------------------- the places
@@ -218,8 +218,8 @@ def _is_being_made(mark: Mark, world: World) -> bool:
 class _Found:
     """What is looked at of the targets, each thing once."""
 
-    def __init__(self, world: World, question: Question, lost: frozenset[Key]) -> None:
-        self._world, self._question, self._lost = world, question, lost
+    def __init__(self, context: Context, question: Question, lost: frozenset[Key]) -> None:
+        self._world, self._question, self._lost = context, question, lost
         self._views: dict[Key, CloudView | None] = {}
         self._copies: dict[tuple[str, Key], KeptThere] = {}
         self.limits: dict[str, Limit] = {}

@@ -9,7 +9,7 @@ from datetime import datetime
 from sovereigncloud.api.exitplan import ExitPlan
 from sovereigncloud.core.outcome import Outcome, Phase, done
 from sovereigncloud.core.plan import Plan, Step
-from sovereigncloud.kinds.contract.controller import Uses, World
+from sovereigncloud.kinds.contract.controller import Context, Uses
 from sovereigncloud.kinds.endpoint.clouds import referred
 from sovereigncloud.kinds.exitplan import plan as exit_plan
 from sovereigncloud.kinds.exitplan.observation import ExitObservation, look
@@ -36,8 +36,8 @@ class ExitPlanController:
         clouds = dict.fromkeys(referred(ref, namespace) for ref in refs)
         return Uses(objects=tuple(cloud for cloud in clouds if cloud.namespace == namespace))
 
-    async def observe(self, resource: ExitPlan, world: World) -> ExitObservation:
-        return await look(resource, world)
+    async def observe(self, resource: ExitPlan, context: Context) -> ExitObservation:
+        return await look(resource, context)
 
     def plan(self, resource: ExitPlan, observed: ExitObservation, now: datetime) -> Plan:
         made = exit_plan.plan(resource, observed, now)
@@ -46,14 +46,14 @@ class ExitPlanController:
             return made
         return replace(made, outcome=replace(made.outcome, after=_SELDOM))  # no sweep of a cloud comes by
 
-    async def perform(self, step: Step, resource: ExitPlan, world: World) -> Outcome:
+    async def perform(self, step: Step, resource: ExitPlan, context: Context) -> Outcome:
         match step:
             case RememberRun():
                 return done(step.event, step.message).with_facts(**dict(step.facts))
             case MakeMove():
-                return await make_move(step, world)
+                return await make_move(step, context)
             case DropMove():
-                await world.kubernetes.delete(step.key.kind, step.key.namespace, step.key.name)
+                await context.kubernetes.delete(step.key.kind, step.key.namespace, step.key.name)
                 return done()
             case _:
                 raise TypeError(f"not a step of {resource.key}: {step!r}")

@@ -13,7 +13,7 @@ from sovereigncloud.api.instancemigration import InstanceMigration, MigrationMod
 from sovereigncloud.api.sovereigncloud import SovereignCloud
 from sovereigncloud.core.exit import NOBODY, Blocker, Estimate
 from sovereigncloud.core.outcome import Outcome, blocked, retry, stalled
-from sovereigncloud.kinds.contract.controller import World
+from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.endpoint.clouds import no_such, not_allowed, not_answering_yet, referred, where
 from sovereigncloud.kinds.exit_readiness.estimate import Question, Source, closed, could_leave
 from sovereigncloud.kinds.exit_readiness.facts import InstanceFacts
@@ -59,29 +59,29 @@ def is_lost(exit_plan: ExitPlan) -> bool:
     return exit_plan.spec.source_state == SourceState.LOST
 
 
-async def look(exit_plan: ExitPlan, world: World) -> ExitObservation:
+async def look(exit_plan: ExitPlan, context: Context) -> ExitObservation:
     """Reads only. Of what is lost nothing is asked."""
-    nothing = ExitObservation(world.now)
+    nothing = ExitObservation(context.now)
     if exit_plan.deleting:
         return nothing
-    clouds = _clouds(exit_plan, world)
-    problem = clouds if isinstance(clouds, Outcome) else _targets_problem(exit_plan, clouds, world)
+    clouds = _clouds(exit_plan, context)
+    problem = clouds if isinstance(clouds, Outcome) else _targets_problem(exit_plan, clouds, context)
     if problem is not None or isinstance(clouds, Outcome):
         return replace(nothing, problem=problem)
-    sources = await _sources(exit_plan, clouds, world)
+    sources = await _sources(exit_plan, clouds, context)
     if isinstance(sources, Outcome):
         return replace(nothing, problem=sources, clouds=clouds)
-    seen = _moves(exit_plan, replace(nothing, clouds=clouds), world)
+    seen = _moves(exit_plan, replace(nothing, clouds=clouds), context)
     busy = {name for name, one in seen.progress.items() if one.stage in {Stage.UNDER_WAY, Stage.MOVED}}
     question = Question(
-        targets=lambda namespace: _open_to(exit_plan, namespace, clouds, world),
+        targets=lambda namespace: _open_to(exit_plan, namespace, clouds, context),
         names={one.from_: one.to for one in exit_plan.spec.network_map or ()},
         may=lambda facts: _may(exit_plan, facts),
         rank=lambda facts: rank_of(exit_plan, facts),
         skips=lambda facts: name_of(facts.key) in busy,
     )
-    found = await could_leave(sources, question, world)
-    ranks = {name_of(facts.key): rank_of(exit_plan, facts) for cloud in clouds for facts in world.inhabitants(cloud)}
+    found = await could_leave(sources, question, context)
+    ranks = {name_of(facts.key): rank_of(exit_plan, facts) for cloud in clouds for facts in context.inhabitants(cloud)}
     return replace(seen, estimate=found, ranks=ranks)
 
 
@@ -102,17 +102,17 @@ def rank_of(exit_plan: ExitPlan, facts: InstanceFacts) -> int:
 # ---------------------------------------------------------------------------------------------------------- the clouds
 
 
-def _clouds(exit_plan: ExitPlan, world: World) -> tuple[Key, ...] | Outcome:
+def _clouds(exit_plan: ExitPlan, context: Context) -> tuple[Key, ...] | Outcome:
     namespace, left = exit_plan.metadata.namespace, exit_plan.spec.from_
     if left.cloud_ref is not None:
         cloud = referred(left.cloud_ref, namespace)
-        if refused := not_allowed(cloud, namespace, _FROM, world):
+        if refused := not_allowed(cloud, namespace, _FROM, context):
             return refused
-        if world.get(cloud) is None:
+        if context.get(cloud) is None:
             return blocked(no_such(cloud))
         return (cloud,)
     name = left.provider_ref.name if left.provider_ref is not None else ""
-    found = tuple(cloud for cloud in world.clouds(namespace) if _provider(world.get(cloud)) == name)
+    found = tuple(cloud for cloud in context.clouds(namespace) if _provider(context.get(cloud)) == name)
     return found or stalled(
         Reason.NOTHING_TO_LEAVE,
         f"no SovereignCloud that namespace {namespace} may use has providerRef {name}: correct spec.from in a new ExitPlan",
@@ -124,36 +124,36 @@ def _provider(cloud: object) -> str:
     return reference.name if reference is not None else ""
 
 
-def _targets_problem(exit_plan: ExitPlan, clouds: Iterable[Key], world: World) -> Outcome | None:
+def _targets_problem(exit_plan: ExitPlan, clouds: Iterable[Key], context: Context) -> Outcome | None:
     namespace = exit_plan.metadata.namespace
     targets = [referred(one.cloud_ref, namespace) for one in exit_plan.spec.to]
     for target in targets:
-        if refused := not_allowed(target, namespace, "spec.to", world):
+        if refused := not_allowed(target, namespace, "spec.to", context):
             return refused
-        if world.get(target) is None:
+        if context.get(target) is None:
             return blocked(no_such(target))
     if not set(targets) - set(clouds):
         return stalled(Reason.INVALID_SPEC, "spec.to names nothing but what is left: name another cloud")
     return None
 
 
-def _open_to(exit_plan: ExitPlan, namespace: str, left: Iterable[Key], world: World) -> tuple[Key, ...]:
+def _open_to(exit_plan: ExitPlan, namespace: str, left: Iterable[Key], context: Context) -> tuple[Key, ...]:
     """Where the machines of a namespace could go: clouds that it may use."""
     named = dict.fromkeys(referred(one.cloud_ref, exit_plan.metadata.namespace) for one in exit_plan.spec.to)
     return tuple(
-        cloud for cloud in named if cloud not in left and not_allowed(cloud, namespace, "spec.to", world) is None
+        cloud for cloud in named if cloud not in left and not_allowed(cloud, namespace, "spec.to", context) is None
     )
 
 
-async def _sources(exit_plan: ExitPlan, clouds: Iterable[Key], world: World) -> tuple[Source, ...] | Outcome:
+async def _sources(exit_plan: ExitPlan, clouds: Iterable[Key], context: Context) -> tuple[Source, ...] | Outcome:
     if is_lost(exit_plan):
         return tuple(Source(cloud, None) for cloud in clouds)
     found: list[Source] = []
     for cloud in clouds:
-        if problem := not_answering_yet(cloud, world):
+        if problem := not_answering_yet(cloud, context):
             return problem
         try:
-            view, client = await world.view(cloud), await world.open_nebula(cloud)
+            view, client = await context.view(cloud), await context.open_nebula(cloud)
             markets = [(one.name, one.driver, one.state == ENABLED) for one in await client.parts.marketplaces()]
             found.append(Source(cloud, view, closed(cloud, markets, exit_plan.spec.marketplace)))
         except (OutsideError, MissingSecret) as error:
@@ -177,14 +177,14 @@ def _may(exit_plan: ExitPlan, facts: InstanceFacts) -> Blocker | None:
 # ------------------------------------------------------------------------------------------------------------ the moves
 
 
-def _moves(exit_plan: ExitPlan, nothing: ExitObservation, world: World) -> ExitObservation:
+def _moves(exit_plan: ExitPlan, nothing: ExitObservation, context: Context) -> ExitObservation:
     """Those of the run that is under way. When it is over nothing of them is looked at any more."""
     run = run_of(exit_plan)
     known = exit_plan.status.measured.bytes_per_second if exit_plan.status.measured is not None else None
     under_way = run is not None and not run.ended and is_of_mode(run, ExitMode(exit_plan.spec.mode))
     if not under_way and known is not None:
         return replace(nothing, throughput=known)
-    moves = [one for one in world.everything(InstanceMigration.crd.kind) if isinstance(one, InstanceMigration)]
+    moves = [one for one in context.everything(InstanceMigration.crd.kind) if isinstance(one, InstanceMigration)]
     throughput = known or _throughput(moves)
     if run is None or not under_way:
         return replace(nothing, throughput=throughput)

@@ -9,7 +9,7 @@ from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.federatedzone import FederatedZone, FederatedZoneStatus, ZoneState
 from sovereigncloud.core.outcome import Outcome
 from sovereigncloud.core.plan import Plan, Step
-from sovereigncloud.kinds.contract.controller import OWN_CONDITIONS, Uses, World
+from sovereigncloud.kinds.contract.controller import OWN_CONDITIONS, Context, Uses
 from sovereigncloud.kinds.endpoint.clouds import referred
 from sovereigncloud.kinds.federatedzone import join, steps, sync
 from sovereigncloud.kinds.federatedzone import plan as zone_plan
@@ -34,14 +34,14 @@ class FederatedZoneController:
         zones = (Key(FederatedZone.crd.kind, namespace, master.name),) if master is not None else ()
         return Uses(cloud=cloud, objects=zones, reach=True)
 
-    async def observe(self, resource: FederatedZone, world: World) -> ZoneObservation:
-        return await look(resource, world)
+    async def observe(self, resource: FederatedZone, context: Context) -> ZoneObservation:
+        return await look(resource, context)
 
     def plan(self, resource: FederatedZone, observed: ZoneObservation, now: datetime) -> Plan:
         return zone_plan.plan(resource, observed, now)
 
-    async def perform(self, step: Step, resource: FederatedZone, world: World) -> Outcome:
-        return await steps.perform(step, resource, world)
+    async def perform(self, step: Step, resource: FederatedZone, context: Context) -> Outcome:
+        return await steps.perform(step, resource, context)
 
     def status(self, resource: FederatedZone, observed: ZoneObservation) -> Mapping[str, object]:
         """What is known, and what was while nobody could look: also of one that goes, until it is gone."""

@@ -11,7 +11,7 @@ from sovereigncloud.api.federatedzone import FederatedZone, ZoneRole
 from sovereigncloud.api.sovereigncloud import SovereignCloud
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Outcome, blocked, stalled
-from sovereigncloud.kinds.contract.controller import World
+from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.endpoint.clouds import (
     needs_management,
     no_such,
@@ -102,29 +102,29 @@ def is_left_alone(zone: FederatedZone) -> bool:
     return zone.deleting and keeps
 
 
-async def look(zone: FederatedZone, world: World) -> ZoneObservation:
+async def look(zone: FederatedZone, context: Context) -> ZoneObservation:
     """Reads only."""
     cloud = referred(zone.spec.cloud_ref, zone.metadata.namespace)
-    seen = ZoneObservation(world.mark(zone), Side(cloud))
+    seen = ZoneObservation(context.mark(zone), Side(cloud))
     if is_left_alone(zone):
         return seen
-    problem = not_allowed(cloud, zone.metadata.namespace, "spec.cloudRef") or not_answering_yet(cloud, world)
-    problem = problem or _twice(zone, cloud, world)
+    problem = not_allowed(cloud, zone.metadata.namespace, "spec.cloudRef") or not_answering_yet(cloud, context)
+    problem = problem or _twice(zone, cloud, context)
     if problem is not None:
         return replace(seen, problem=problem)
-    seen = replace(seen, own=await _side(cloud, world))
-    seen = await _with_master(zone, seen, world) if zone.spec.role == ZoneRole.SLAVE else _as_master(seen)
+    seen = replace(seen, own=await _side(cloud, context))
+    seen = await _with_master(zone, seen, context) if zone.spec.role == ZoneRole.SLAVE else _as_master(seen)
     federation = seen.own.federation
     if federation is not None and federation.in_step is not None and federation.in_step.behind:
-        seen = replace(seen, moment=world.now)
-    return await _with_change(zone, seen, world)
+        seen = replace(seen, moment=context.now)
+    return await _with_change(zone, seen, context)
 
 
-def _twice(zone: FederatedZone, cloud: Key, world: World) -> Outcome | None:
+def _twice(zone: FederatedZone, cloud: Key, context: Context) -> Outcome | None:
     """A cloud is one zone."""
     others = [
         other.metadata.name
-        for other in world.users(cloud, FederatedZone.crd.kind)
+        for other in context.users(cloud, FederatedZone.crd.kind)
         if isinstance(other, FederatedZone)
         and other.key < zone.key
         and referred(other.spec.cloud_ref, other.metadata.namespace) == cloud
@@ -138,14 +138,14 @@ def _twice(zone: FederatedZone, cloud: Key, world: World) -> Outcome | None:
     )
 
 
-async def _side(cloud: Key, world: World) -> Side:
-    found = world.get(cloud)
+async def _side(cloud: Key, context: Context) -> Side:
+    found = context.get(cloud)
     if not isinstance(found, SovereignCloud):
         return Side(cloud, why=no_such(cloud))
-    endpoint = endpoint_of(found, world.get)
-    side = Side(cloud, found, endpoint.url if endpoint else "", needs=needs_management(cloud, world))
+    endpoint = endpoint_of(found, context.get)
+    side = Side(cloud, found, endpoint.url if endpoint else "", needs=needs_management(cloud, context))
     try:
-        return replace(side, view=await world.view(cloud))
+        return replace(side, view=await context.view(cloud))
     except (OutsideError, MissingSecret) as error:
         return replace(side, why=str(error))
 
@@ -157,15 +157,15 @@ def _as_master(seen: ZoneObservation) -> ZoneObservation:
     return replace(seen, found=Identified(thing=zone), proven=True)
 
 
-async def _with_master(zone: FederatedZone, seen: ZoneObservation, world: World) -> ZoneObservation:
+async def _with_master(zone: FederatedZone, seen: ZoneObservation, context: Context) -> ZoneObservation:
     name = zone.spec.master_ref.name if zone.spec.master_ref else ""
-    master = world.get(Key(FederatedZone.crd.kind, zone.metadata.namespace, name))
+    master = context.get(Key(FederatedZone.crd.kind, zone.metadata.namespace, name))
     if not isinstance(master, FederatedZone):
         return replace(seen, problem=blocked(f"there is no FederatedZone {name}, which spec.masterRef names; make it"))
     if master.spec.role != ZoneRole.MASTER:
         told = f"FederatedZone {name}, which spec.masterRef names, has the role {master.spec.role}: name a master"
         return replace(seen, problem=stalled(Reason.UNKNOWN_REFERENCE, told))
-    side = await _side(referred(master.spec.cloud_ref, master.metadata.namespace), world)
+    side = await _side(referred(master.spec.cloud_ref, master.metadata.namespace), context)
     address = master.spec.endpoint or side.endpoint
     seen = replace(seen, master=side, master_zone=master, address=address)
     return seen if side.federation is None else _identified(zone, seen, side.federation)
@@ -183,21 +183,21 @@ def _identified(zone: FederatedZone, seen: ZoneObservation, there: FederationVie
     return replace(seen, found=found)
 
 
-async def _with_change(zone: FederatedZone, seen: ZoneObservation, world: World) -> ZoneObservation:
+async def _with_change(zone: FederatedZone, seen: ZoneObservation, context: Context) -> ZoneObservation:
     """The Job is asked about only while one is under way: a sweep asks nothing."""
     thing = seen.found.thing
     if thing is None:
         return seen
-    change = change_of(zone, seen.own.resource, _master_cloud(seen), thing.id, seen.address, world.get)
+    change = change_of(zone, seen.own.resource, _master_cloud(seen), thing.id, seen.address, context.get)
     if seen.own.federation is not None and seen.own.federation.config.server != SOLO:
         change = None  # one of several: the play makes a front-end that stands alone
     seen = replace(seen, change=change)
     if change is not None and is_pending(zone, seen.own.federation, thing.id):
         record = read_record(thing.notes)
         if record is not None and (record.change, record.word) == (change.change, change.request):
-            seen = replace(seen, job=await world.installer.federation(change))
+            seen = replace(seen, job=await context.installer.federation(change))
     if zone.deleting and seen.master is not None and seen.master.view is not None:
-        client = await world.open_nebula(seen.master.cloud)
+        client = await context.open_nebula(seen.master.cloud)
         seen = replace(seen, parts=await client.zones.vdc_parts(thing.id))
     return seen
 

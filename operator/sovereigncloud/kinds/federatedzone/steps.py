@@ -10,7 +10,7 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.federatedzone import FederatedZone
 from sovereigncloud.core.outcome import Outcome, Phase, done
 from sovereigncloud.core.plan import Step
-from sovereigncloud.kinds.contract.controller import World
+from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.federatedzone.observation import ZONE
 from sovereigncloud.kinds.federatedzone.records import NUDGE_NOTE, RECORD_NOTE, WORDS_NOTE, Nudge, Record
@@ -100,26 +100,26 @@ class DeleteZone(OnZone):
     pass
 
 
-async def perform(step: Step, zone: FederatedZone, world: World) -> Outcome:
+async def perform(step: Step, zone: FederatedZone, context: Context) -> Outcome:
     """Do one step."""
     if not isinstance(step, ZoneStep):
         raise TypeError(f"not a step of a FederatedZone: {step!r}")
-    zones = (await world.open_nebula(step.at)).zones
+    zones = (await context.open_nebula(step.at)).zones
     if isinstance(step, AllocateZone):
-        mark = world.mark(zone).for_opennebula()
+        mark = context.mark(zone).for_opennebula()
         made = await zones.allocate({"NAME": step.name, "ENDPOINT": step.endpoint, **mark})
         return done(Reason.CREATED, f'zone {made} "{step.name}" was made at {where(step.at)}', **{ZONE: str(made)})
     if isinstance(step, ChangeMembership):
-        return await _change(step, zones, world)
+        return await _change(step, zones, context)
     if isinstance(step, OnZone):
-        return await _on_zone(step, zone, zones, world)
+        return await _on_zone(step, zone, zones, context)
     raise TypeError(f"not a step that can be done: {step!r}")
 
 
-async def _on_zone(step: OnZone, zone: FederatedZone, zones: Zones, world: World) -> Outcome:
+async def _on_zone(step: OnZone, zone: FederatedZone, zones: Zones, context: Context) -> Outcome:
     match step:
         case MarkZone():
-            await zones.update(step.zone, world.mark(zone).for_opennebula())
+            await zones.update(step.zone, context.mark(zone).for_opennebula())
             return done(Reason.TAKEN_OVER, f"{step.target} carries the mark of this object", **{ZONE: str(step.zone)})
         case RenameZone(name=name):
             await zones.rename(step.zone, name)
@@ -149,10 +149,10 @@ async def _on_zone(step: OnZone, zone: FederatedZone, zones: Zones, world: World
             raise TypeError(f"not a step that can be done: {step!r}")
 
 
-async def _change(step: ChangeMembership, zones: Zones, world: World) -> Outcome:
+async def _change(step: ChangeMembership, zones: Zones, context: Context) -> Outcome:
     """The record first: whatever becomes of the Job, the zone tells that it was asked for."""
     await zones.update(step.zone, {RECORD_NOTE: step.record.text, WORDS_NOTE: step.words})
-    await world.installer.federate(step.change)
+    await context.installer.federate(step.change)
     await zones.update(step.zone, {RECORD_NOTE: replace(step.record, begun=True).text})
     message = f"{step.target} was begun"
     return Outcome(Phase.WAITING, Reason.JOINING, message, after=_LOOK_AGAIN, events=((Reason.JOINING, message),))

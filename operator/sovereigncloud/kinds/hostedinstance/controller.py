@@ -8,7 +8,7 @@ from datetime import datetime
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.core.outcome import Outcome
 from sovereigncloud.core.plan import Plan, Step
-from sovereigncloud.kinds.contract.controller import OWN_CONDITIONS, SecretUse, Uses, World
+from sovereigncloud.kinds.contract.controller import OWN_CONDITIONS, Context, SecretUse, Uses
 from sovereigncloud.kinds.endpoint.clouds import cloud_key
 from sovereigncloud.kinds.hostedinstance import plan as vm_plan
 from sovereigncloud.kinds.hostedinstance import steps
@@ -55,17 +55,17 @@ class HostedInstanceController:
         reach, elsewhere = resource.spec.continuity is not None, not resource.external.get("vm")
         return Uses(cloud=cloud, secrets=secrets, reach=reach, elsewhere=elsewhere)
 
-    async def observe(self, resource: HostedInstance, world: World) -> InstanceObservation:
-        if (lost := lost_home(resource, world)) is not None:
-            return await look_from_afar(resource, lost, world)
-        seen = await with_kept(resource, await look(resource, world), world)
-        return await with_elsewhere(resource, seen, world)
+    async def observe(self, resource: HostedInstance, context: Context) -> InstanceObservation:
+        if (lost := lost_home(resource, context)) is not None:
+            return await look_from_afar(resource, lost, context)
+        seen = await with_kept(resource, await look(resource, context), context)
+        return await with_elsewhere(resource, seen, context)
 
     def plan(self, resource: HostedInstance, observed: InstanceObservation, now: datetime) -> Plan:
         return vm_plan.plan(resource, observed, now)
 
-    async def perform(self, step: Step, resource: HostedInstance, world: World) -> Outcome:
-        return await steps.perform(step, resource, world)
+    async def perform(self, step: Step, resource: HostedInstance, context: Context) -> Outcome:
+        return await steps.perform(step, resource, context)
 
     def status(self, resource: HostedInstance, observed: InstanceObservation) -> Mapping[str, object]:
         """Where it is and how to reach it. While nobody could look, or its absence is unconfirmed, what was known

@@ -13,7 +13,7 @@ from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.api.instancemigration import InstanceMigration
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Outcome, blocked, stalled
-from sovereigncloud.kinds.contract.controller import World
+from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.contract.tenancy import Tenancy
 from sovereigncloud.kinds.endpoint.clouds import no_such, not_allowed, not_answering_yet, referred, where, written_cloud
 from sovereigncloud.kinds.hostedinstance.continuity.migration_in_progress import destination as destination_of
@@ -168,52 +168,52 @@ def declared_cloud(resource: HostedInstance) -> Key | None:
     return referred(placement.cloud_ref, resource.metadata.namespace)
 
 
-async def look(resource: HostedInstance, world: World) -> InstanceObservation:
+async def look(resource: HostedInstance, context: Context) -> InstanceObservation:
     """Find the machine: where it was recorded, else by its mark, first in the cloud where it would be made, then in
     the other clouds that its namespace may use. That search is what keeps a second machine from being made where the record was
     lost and the placement changed meanwhile.
     """
-    sought = _Sought(world.mark(resource), _time_that_counts(resource, world))
+    sought = _Sought(context.mark(resource), _time_that_counts(resource, context))
     if is_left_alone(resource):
         return sought.nothing()
-    move = move_under_way(resource, world)
+    move = move_under_way(resource, context)
     try:
         if move is not None:
-            return await _follow(move, sought, resource, world)
-        seen = await _look(_for_spec(sought, resource, world), resource, world)
+            return await _follow(move, sought, resource, context)
+        seen = await _look(_for_spec(sought, resource, context), resource, context)
     except (OutsideError, MissingSecret):
-        if _waited_enough(resource, world):
+        if _waited_enough(resource, context):
             return sought.nothing()
         raise
-    return sought.nothing() if seen.problem is not None and _waited_enough(resource, world) else seen
+    return sought.nothing() if seen.problem is not None and _waited_enough(resource, context) else seen
 
 
-def _waited_enough(resource: HostedInstance, world: World) -> bool:
+def _waited_enough(resource: HostedInstance, context: Context) -> bool:
     """A cloud that does not come back must not hold what is only to be let go: then the mark stays on the machine."""
     since = resource.metadata.deletion_timestamp
-    return is_let_go(resource) and since is not None and world.now - since > _PATIENCE
+    return is_let_go(resource) and since is not None and context.now - since > _PATIENCE
 
 
-async def _look(sought: _Sought, resource: HostedInstance, world: World) -> InstanceObservation:
+async def _look(sought: _Sought, resource: HostedInstance, context: Context) -> InstanceObservation:
     bound = bound_cloud(resource)
-    choice = _choice(resource, world, bound, sought.wanted)
+    choice = _choice(resource, context, bound, sought.wanted)
     target = _first_of(choice, bound)
     recorded = resource.external.get("vm")
     destination: InstanceObservation | None = None
     unseen: Exception | None = None
-    for cloud in _places(resource, world, bound, target, recorded):
-        if resource.deleting and (not recorded or is_let_go(resource)) and world.get(cloud) is None:
+    for cloud in _places(resource, context, bound, target, recorded):
+        if resource.deleting and (not recorded or is_let_go(resource)) and context.get(cloud) is None:
             continue  # nothing was recorded there, or is to be taken away, and there is nothing to look in
         try:
-            here = await _look_in(cloud, sought, resource, world, home=cloud == (bound or target))
+            here = await _look_in(cloud, sought, resource, context, home=cloud == (bound or target))
         except (OutsideError, MissingSecret) as error:
             unseen = _may_be_elsewhere(error, cloud, bound, target) or unseen
             continue
         if here.found != _NEVER_MADE or (here.problem is not None and cloud == bound):
-            return await _with_place(await _newest(here, cloud, sought, resource, world), resource, world)
+            return await _with_place(await _newest(here, cloud, sought, resource, context), resource, context)
         if cloud == target:
             destination = here
-    if bound is None and (waits := waits_for_unheard(resource, world, target)) is not None:
+    if bound is None and (waits := waits_for_unheard(resource, context, target)) is not None:
         return sought.nothing(problem=waits)
     if unseen is not None:
         raise unseen
@@ -221,7 +221,7 @@ async def _look(sought: _Sought, resource: HostedInstance, world: World) -> Inst
         return destination or sought.nothing()
     if isinstance(choice, Outcome):
         return sought.nothing(problem=choice)
-    return await _to_be_made(choice, destination, sought, resource, world)
+    return await _to_be_made(choice, destination, sought, resource, context)
 
 
 def _may_be_elsewhere(error: Exception, cloud: Key, bound: Key | None, target: Key | None) -> Exception | None:
@@ -234,26 +234,26 @@ def _may_be_elsewhere(error: Exception, cloud: Key, bound: Key | None, target: K
 
 
 async def _newest(
-    here: InstanceObservation, cloud: Key, sought: _Sought, resource: HostedInstance, world: World
+    here: InstanceObservation, cloud: Key, sought: _Sought, resource: HostedInstance, context: Context
 ) -> InstanceObservation:
     """What was found first; or, where nothing is recorded, the copy that took its place while its cloud was lost."""
     if resource.external.get("vm"):
         return here
-    newer = await came_after(here.found.thing, cloud, resource, world)
-    return here if newer is None else await _look_in(newer, sought, resource, world, home=False)
+    newer = await came_after(here.found.thing, cloud, resource, context)
+    return here if newer is None else await _look_in(newer, sought, resource, context, home=False)
 
 
 async def _follow(
-    move: InstanceMigration, sought: _Sought, resource: HostedInstance, world: World
+    move: InstanceMigration, sought: _Sought, resource: HostedInstance, context: Context
 ) -> InstanceObservation:
     """Where it goes first: once its mark is there, it is there. Nothing is concluded from where it is not any more."""
     bound, moving = bound_cloud(resource), move.metadata.name
-    there = await _look_in(destination_of(move), sought, resource, world, home=bound == destination_of(move))
+    there = await _look_in(destination_of(move), sought, resource, context, home=bound == destination_of(move))
     if there.found.thing is not None or bound is None or bound == destination_of(move):
         return replace(there, moving=moving)
     if leaves_a_lost_cloud(move):
         return sought.nothing(moving=moving)  # nothing is concluded, and nobody is asked
-    here = await _look_in(bound, sought, resource, world, home=True)
+    here = await _look_in(bound, sought, resource, context, home=True)
     return replace(here, moving=moving)
 
 
@@ -262,71 +262,71 @@ async def _to_be_made(
     destination: InstanceObservation | None,
     sought: _Sought,
     resource: HostedInstance,
-    world: World,
+    context: Context,
 ) -> InstanceObservation:
     """There is no machine of it anywhere: the place where it is to be made. `destination`: what was seen in the first choice."""
     if destination is not None and (destination.problem is not None or resource.spec.adopt is not None):
         return destination
-    if (left := await left_by_a_move(resource, world)) is not None:
+    if (left := await left_by_a_move(resource, context)) is not None:
         return sought.seen(problem=left)
-    chosen = await choose_for(resource, world, choice, bound=bound_cloud(resource))
+    chosen = await choose_for(resource, context, choice, bound=bound_cloud(resource))
     if chosen.cloud is None:
         return sought.seen(problem=chosen.outcome, chosen=chosen)
     if destination is None or destination.cloud != chosen.cloud:
-        destination = await _look_in(chosen.cloud, sought, resource, world, home=True)
+        destination = await _look_in(chosen.cloud, sought, resource, context, home=True)
     return replace(destination, chosen=chosen)
 
 
-async def _with_place(here: InstanceObservation, resource: HostedInstance, world: World) -> InstanceObservation:
+async def _with_place(here: InstanceObservation, resource: HostedInstance, context: Context) -> InstanceObservation:
     """Where the machine is with all that belongs to it; of one that is to be made anew, where in its cloud."""
     if resource.deleting:
-        return replace(here, left_behind=await left_behind(resource, world))
+        return replace(here, left_behind=await left_behind(resource, context))
     if here.cloud is None or here.view is None:
         return here
     cloud, vm = here.cloud, here.found.thing
     if vm is not None:
-        if moving := noted_move(resource, vm, world):
+        if moving := noted_move(resource, vm, context):
             return replace(here, moving=moving)
-        there = whereabouts(resource, vm, cloud, here.view, world)
-        here = _with(here, whereabouts=there, left_behind=await left_behind(resource, world))
-        return await _with_relocation(here, resource, cloud, vm, world)
+        there = whereabouts(resource, vm, cloud, here.view, context)
+        here = _with(here, whereabouts=there, left_behind=await left_behind(resource, context))
+        return await _with_relocation(here, resource, cloud, vm, context)
     policy = resource.spec.update_policy
     if not here.terminated or policy is None or policy.replace is not Consent.ALLOW:
         return here
-    chosen = await choose_for(resource, world, (cloud,), bound=cloud)
+    chosen = await choose_for(resource, context, (cloud,), bound=cloud)
     return replace(here, chosen=chosen)
 
 
 async def _with_relocation(
-    here: InstanceObservation, resource: HostedInstance, cloud: Key, vm: Vm, world: World
+    here: InstanceObservation, resource: HostedInstance, cloud: Key, vm: Vm, context: Context
 ) -> InstanceObservation:
     """Of a machine that is to go elsewhere by itself: where to."""
     resource = without_overridden(resource, vm)
     why = leaving(resource, cloud, here.wanted, here.whereabouts)
     if why is None or not why.by_itself or (here.refused is not None and why.to not in {None, cloud}):
         return here
-    return replace(here, relocation=await relocation(resource, cloud, why.to, vm, world))
+    return replace(here, relocation=await relocation(resource, cloud, why.to, vm, context))
 
 
 def _places(
-    resource: HostedInstance, world: World, bound: Key | None, target: Key | None, recorded: str | None
+    resource: HostedInstance, context: Context, bound: Key | None, target: Key | None, recorded: str | None
 ) -> tuple[Key, ...]:
     if bound is not None and recorded:
         return (bound,)
     first = [cloud for cloud in (bound, target) if cloud is not None]
-    return tuple(dict.fromkeys((*first, *world.clouds(resource.metadata.namespace))))
+    return tuple(dict.fromkeys((*first, *context.clouds(resource.metadata.namespace))))
 
 
 def _choice(
-    resource: HostedInstance, world: World, bound: Key | None, declared: Key | None
+    resource: HostedInstance, context: Context, bound: Key | None, declared: Key | None
 ) -> tuple[Key, ...] | Outcome:
     """The clouds of which one is chosen: the one that it names, where its machine is, or all that its namespace may use."""
     namespace = resource.metadata.namespace
     if declared is not None:
-        return not_allowed(declared, namespace, "spec.placement.cloudRef", world) or (declared,)
+        return not_allowed(declared, namespace, "spec.placement.cloudRef", context) or (declared,)
     if bound is not None and resource.external.get("vm"):
         return (bound,)
-    several = world.clouds(namespace)
+    several = context.clouds(namespace)
     if resource.spec.adopt is not None and bound is None and len(several) > 1:
         return stalled(
             Reason.INVALID_SPEC,
@@ -348,32 +348,32 @@ def _first_of(choice: tuple[Key, ...] | Outcome, bound: Key | None) -> Key | Non
     return choice[0] if len(choice) == 1 else bound if bound in choice else None
 
 
-def _time_that_counts(resource: HostedInstance, world: World) -> datetime | None:
+def _time_that_counts(resource: HostedInstance, context: Context) -> datetime | None:
     """Of the others nothing is overdue."""
     backup = resource.spec.backup
-    return world.now if backup is not None and backup.schedule is not None else None
+    return context.now if backup is not None and backup.schedule is not None else None
 
 
-def _for_spec(sought: _Sought, resource: HostedInstance, world: World) -> _Sought:
+def _for_spec(sought: _Sought, resource: HostedInstance, context: Context) -> _Sought:
     declared = declared_cloud(resource)
     if declared is None:
         return sought
-    refused = not_allowed(declared, resource.metadata.namespace, "spec.placement.cloudRef", world)
-    if refused is None and world.get(declared) is None:
+    refused = not_allowed(declared, resource.metadata.namespace, "spec.placement.cloudRef", context)
+    if refused is None and context.get(declared) is None:
         refused = blocked(no_such(declared))
     return _Sought(sought.mark, sought.now, declared, refused)
 
 
 async def _look_in(
-    cloud: Key, sought: _Sought, resource: HostedInstance, world: World, *, home: bool
+    cloud: Key, sought: _Sought, resource: HostedInstance, context: Context, *, home: bool
 ) -> InstanceObservation:
-    problem = not_answering_yet(cloud, world)
+    problem = not_answering_yet(cloud, context)
     if problem is not None:
         return sought.seen(cloud=cloud, problem=problem)
-    view = await world.view(cloud)
-    view = view if view.owner is not None else replace(view, owner=await owner_of(view, cloud, world))
-    tenancy = world.tenancy(resource.metadata.namespace, cloud)
-    makers = await makers_of(view, cloud, resource.metadata.namespace, world)
+    view = await context.view(cloud)
+    view = view if view.owner is not None else replace(view, owner=await owner_of(view, cloud, context))
+    tenancy = context.tenancy(resource.metadata.namespace, cloud)
+    makers = await makers_of(view, cloud, resource.metadata.namespace, context)
     among = may_adopt(cloud, resource.metadata.namespace, tenancy.user if tenancy is not None else None)
     here = sought.seen(
         cloud=cloud,
@@ -382,22 +382,22 @@ async def _look_in(
         owner=makers.owner,
         owners=makers.owners,
         found=which_one(view, makers, among, resource, sought.mark, home=home),
-        site=site_of(world.get(cloud)),
-        disk_holders=disk_holders(resource, view, world),
+        site=site_of(context.get(cloud)),
+        disk_holders=disk_holders(resource, view, context),
     )
     if any(group.owner in makers.owners for group in view.empty_groups):
-        here = replace(here, groups_in_use=groups_in_use(resource, world.users(cloud, HostedInstance.crd.kind)))
+        here = replace(here, groups_in_use=groups_in_use(resource, context.users(cloud, HostedInstance.crd.kind)))
     if here.found.missing is not None:
-        here = await _ask_for(here.found.missing, here, resource, world, makers.owners)
+        here = await _ask_for(here.found.missing, here, resource, context, makers.owners)
     if not resource.deleting and lacks(resource, view, made=here.found.thing is not None):
         here = replace(
-            here, on_their_way=coming((*world.users(cloud, *COMING_KINDS), *named_security_groups(resource, world)))
+            here, on_their_way=coming((*context.users(cloud, *COMING_KINDS), *named_security_groups(resource, context)))
         )
     return here
 
 
 async def _ask_for(
-    missing: int, here: InstanceObservation, resource: HostedInstance, world: World, owners: frozenset[int]
+    missing: int, here: InstanceObservation, resource: HostedInstance, context: Context, owners: frozenset[int]
 ) -> InstanceObservation:
     """What became of the recorded machine that the view lacks. Absence in a view is a hint, and DONE machines are in
     no view, so it is asked for by id; the answer is kept in the status, since a DONE machine never comes back and
@@ -409,10 +409,10 @@ async def _ask_for(
     if told == DENIED and not resource.deleting:
         stalled_before = resource.status.condition("Stalled")
         return replace(here, denied=stalled_before.message if stalled_before else DENIED)
-    if here.cloud is None or not (world.admitted or resource.deleting):
+    if here.cloud is None or not (context.admitted or resource.deleting):
         return here
     try:
-        vm = await (await world.open_nebula(here.cloud)).vm(missing)
+        vm = await (await context.open_nebula(here.cloud)).vm(missing)
     except (NotFound, Auth) as error:
         return replace(here, denied=not_ours(f"VM {missing} in {where(here.cloud)}", error.message))
     checked = check(vm, accepted(vm, resource, owners), here.mark, "VM")

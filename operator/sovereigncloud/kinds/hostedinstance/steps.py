@@ -14,7 +14,7 @@ from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.core.outcome import Outcome, done
 from sovereigncloud.core.placement import NOTHING, Demand
 from sovereigncloud.core.plan import Step
-from sovereigncloud.kinds.contract.controller import World
+from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.hostedinstance.compute import steps as vm_compute_steps
 from sovereigncloud.kinds.hostedinstance.compute.steps import ComputeStep, CreateGroup, DeleteGroup
@@ -144,28 +144,28 @@ class MoveVm(VmStep):
     """Shown in the plan, never done: it is not allowed. What is done is `MakeMove`."""
 
 
-async def perform(step: Step, resource: HostedInstance, world: World) -> Outcome:
+async def perform(step: Step, resource: HostedInstance, context: Context) -> Outcome:
     """Do one step. Its outcome records which machine it was."""
     match step:
         case CreateVm():
-            return await _create(step, resource, world)
+            return await _create(step, resource, context)
         case BindInstance(cloud=cloud, place=place):
             return done().with_facts(cloud=where(cloud), **_recorded(place.cluster))
         case MakeMove():
-            return await make_move(step, world)
+            return await make_move(step, context)
         case CreateGroup() | DeleteGroup():
-            return await _on_group(step, resource, world)
+            return await _on_group(step, resource, context)
         case LeftBehindStep():
-            return await fence_left_behind(step, resource, world)
+            return await fence_left_behind(step, resource, context)
         case RecordVm():
             known = {} if step.cluster is None else _recorded(step.cluster)
             outcome = done().with_facts(**{**dict.fromkeys(step.forgets, ""), **known, **dict(step.facts)})
         case ImageCall():
-            return await step.do(await client_beside(step, resource, world), world, resource)
+            return await step.do(await client_beside(step, resource, context), context, resource)
         case VmCall():
-            outcome = await step.do(await client_of(step, resource, world), world, resource)
+            outcome = await step.do(await client_of(step, resource, context), context, resource)
         case VmStep():
-            outcome = await _perform(step, resource, world, await client_of(step, resource, world))
+            outcome = await _perform(step, resource, context, await client_of(step, resource, context))
         case _:
             raise TypeError(f"not a step of a HostedInstance: {step!r}")
     # One that goes to be replaced is forgotten at once: from here on it is found by its mark while it ends, and its
@@ -174,11 +174,11 @@ async def perform(step: Step, resource: HostedInstance, world: World) -> Outcome
     return outcome.with_facts(vm="" if gone else str(step.vm), cloud=where(step.cloud))
 
 
-async def _on_group(step: CreateGroup | DeleteGroup, resource: HostedInstance, world: World) -> Outcome:
+async def _on_group(step: CreateGroup | DeleteGroup, resource: HostedInstance, context: Context) -> Outcome:
     if isinstance(step, DeleteGroup):  # it may be from before its namespace had a user
-        return await vm_compute_steps.perform_on_group(step, await world.open_nebula(step.cloud))
+        return await vm_compute_steps.perform_on_group(step, await context.open_nebula(step.cloud))
     return await vm_compute_steps.perform_on_group(
-        step, await world.open_nebula_for(step.cloud, resource.metadata.namespace)
+        step, await context.open_nebula_for(step.cloud, resource.metadata.namespace)
     )
 
 
@@ -186,11 +186,11 @@ def _recorded(cluster: int | None) -> dict[str, str]:
     return {CLUSTER_FACT: "" if cluster is None else str(cluster)}
 
 
-async def _create(step: CreateVm, resource: HostedInstance, world: World) -> Outcome:
-    client = await world.open_nebula_for(step.cloud, resource.metadata.namespace)
-    mark = world.mark(resource)
-    guest = await guest_of(resource, world.kubernetes)
-    world.promise(step.cloud, promise_of(resource, world, step.place.cluster, step.place.demand))
+async def _create(step: CreateVm, resource: HostedInstance, context: Context) -> Outcome:
+    client = await context.open_nebula_for(step.cloud, resource.metadata.namespace)
+    mark = context.mark(resource)
+    guest = await guest_of(resource, context.kubernetes)
+    context.promise(step.cloud, promise_of(resource, context, step.place.cluster, step.place.demand))
     if step.template is not None:
         extra = {
             **dict.fromkeys(step.forgets, CLEARED),
@@ -216,14 +216,14 @@ async def _create(step: CreateVm, resource: HostedInstance, world: World) -> Out
     return under_way(Reason.CREATED, message).with_facts(**facts)
 
 
-async def _perform(step: VmStep, resource: HostedInstance, world: World, client: OpenNebula) -> Outcome:
+async def _perform(step: VmStep, resource: HostedInstance, context: Context, client: OpenNebula) -> Outcome:
     match step:
         case MarkVm():
-            await client.update_vm(step.vm, world.mark(resource).for_opennebula())
+            await client.update_vm(step.vm, context.mark(resource).for_opennebula())
             taken = done(Reason.TAKEN_OVER, f"VM {step.vm} taken over from before the cluster was rebuilt")
             return taken.with_facts(**dict(step.facts))
         case AdoptionStep():
-            return await vm_adoption_steps.perform(step, resource, world, client)
+            return await vm_adoption_steps.perform(step, resource, context, client)
         case NoteOnVm():
             await client.update_vm(step.vm, dict(step.notes))
             return done()

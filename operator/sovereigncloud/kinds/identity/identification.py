@@ -11,7 +11,7 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.core.identity import Mark, Ownership, find, ownership
 from sovereigncloud.core.outcome import Outcome, stalled, waiting
 from sovereigncloud.core.plan import Plan
-from sovereigncloud.kinds.contract.controller import World
+from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.ports.opennebula.views import CloudView
 
 
@@ -143,11 +143,11 @@ def written(mark: Mark) -> str:
     return ", ".join(f'{key}="{value}"' for key, value in mark.for_opennebula().items())
 
 
-async def owner_of(view: CloudView, cloud: Key, world: World) -> int:
+async def owner_of(view: CloudView, cloud: Key, context: Context) -> int:
     """The user under whose name the cloud's credential creates. A sweep has nothing but the view, so it is asked only
     where the view does not tell.
     """
-    return view.owner if view.owner is not None else (await (await world.open_nebula(cloud)).front()).user_id
+    return view.owner if view.owner is not None else (await (await context.open_nebula(cloud)).front()).user_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,9 +164,9 @@ class Makers:
     owners: frozenset[int]
 
 
-async def makers_of(view: CloudView, cloud: Key, namespace: str, world: World) -> Makers:
+async def makers_of(view: CloudView, cloud: Key, namespace: str, context: Context) -> Makers:
     """As whom, and whose, in a cloud."""
-    administrator, tenancy = await owner_of(view, cloud, world), world.tenancy(namespace, cloud)
+    administrator, tenancy = await owner_of(view, cloud, context), context.tenancy(namespace, cloud)
     user = administrator if tenancy is None or tenancy.user is None else tenancy.user
     return Makers(user, frozenset({administrator, user}))
 

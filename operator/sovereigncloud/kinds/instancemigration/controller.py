@@ -9,7 +9,7 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.instancemigration import InstanceMigration, MigrationMode, MigrationPhase
 from sovereigncloud.core.outcome import Outcome
 from sovereigncloud.core.plan import Plan, Step
-from sovereigncloud.kinds.contract.controller import OWN_CONDITIONS, Uses, World
+from sovereigncloud.kinds.contract.controller import OWN_CONDITIONS, Context, Uses
 from sovereigncloud.kinds.endpoint.clouds import where, written_cloud
 from sovereigncloud.kinds.hostedinstance.continuity.copies import Copy
 from sovereigncloud.kinds.hostedinstance.continuity.migration_in_progress import leaves_a_lost_cloud
@@ -66,18 +66,18 @@ class InstanceMigrationController:
         allowed = tuple(cloud for cloud in clouds if cloud.namespace == own or BEGAN in resource.external)
         return Uses(objects=(instance_key(resource), *allowed))
 
-    async def observe(self, resource: InstanceMigration, world: World) -> MigrationObservation:
-        return await (look_from_afar if leaves_a_lost_cloud(resource) else look)(resource, world)
+    async def observe(self, resource: InstanceMigration, context: Context) -> MigrationObservation:
+        return await (look_from_afar if leaves_a_lost_cloud(resource) else look)(resource, context)
 
     def plan(self, resource: InstanceMigration, observed: MigrationObservation, now: datetime) -> Plan:
         if leaves_a_lost_cloud(resource) and not is_over(resource):
             return plan_from_copy(resource, observed, now)
         return migration_plan.plan(resource, observed, now)
 
-    async def perform(self, step: Step, resource: InstanceMigration, world: World) -> Outcome:
+    async def perform(self, step: Step, resource: InstanceMigration, context: Context) -> Outcome:
         if isinstance(step, KeptStep):
-            return await perform_kept(step, resource, world)
-        return await steps.perform(step, resource, world)
+            return await perform_kept(step, resource, context)
+        return await steps.perform(step, resource, context)
 
     def status(self, resource: InstanceMigration, observed: MigrationObservation) -> Mapping[str, object]:
         """How far it is, and what it took. When it is over, as it was."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.sovereigncloud import SovereignCloud
-from sovereigncloud.kinds.contract.controller import World
+from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.location.facts import facts_of_marketplace
 from sovereigncloud.ports.opennebula.infrastructure import Marketplace
 from sovereigncloud.sovereignty.evaluation import Verdict, evaluate
@@ -14,7 +14,7 @@ from sovereigncloud.sovereignty.facts import Place
 
 
 def lying_abroad(
-    markets: Iterable[Marketplace], instance: Key, clouds: tuple[Key, Key], there: tuple[Place, ...], world: World
+    markets: Iterable[Marketplace], instance: Key, clouds: tuple[Key, Key], there: tuple[Place, ...], context: Context
 ) -> Mapping[str, str]:
     """The marketplaces in which an enforced policy does not let the disks lie, each with why not. One in a country where the
     machine is anyway takes nothing anywhere, so that a machine can leave a place in which it should not be.
@@ -24,12 +24,12 @@ def lying_abroad(
         instance: that moves.
         clouds: that is left, and that it goes to: policies of either bind what goes from one to the other.
         there: where the machine is.
-        world: to ask in.
+        context: to ask in.
     """
-    source = world.get(clouds[0])
+    source = context.get(clouds[0])
     if not isinstance(source, SovereignCloud):
         return {}
-    every = {rules.policy: rules for cloud in clouds for rules in world.policies(instance.namespace, cloud)}
+    every = {rules.policy: rules for cloud in clouds for rules in context.policies(instance.namespace, cloud)}
     enforced = [rules for rules in every.values() if rules.enforced]
     known = {place.country for place in there if place.country}
     found: dict[str, str] = {}

@@ -16,7 +16,7 @@ from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.api.instancemigration import InstanceMigration
 from sovereigncloud.core.identity import Mark, Ownership, ownership
 from sovereigncloud.core.outcome import DONE, Outcome, blocked, stalled
-from sovereigncloud.kinds.contract.controller import World
+from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.contract.tenancy import Tenancy
 from sovereigncloud.kinds.endpoint.clouds import (
     needs_management,
@@ -181,16 +181,16 @@ def is_over(move: InstanceMigration) -> bool:
     return ENDED in move.external
 
 
-async def look(move: InstanceMigration, world: World) -> MigrationObservation:
+async def look(move: InstanceMigration, context: Context) -> MigrationObservation:
     """Both clouds, and whose the machines there are."""
-    seen = await look_in_target(move, world)
+    seen = await look_in_target(move, context)
     if seen.instance is None and move.deleting and FROM in move.external:
-        return await _look_alone(move, world)
+        return await _look_alone(move, context)
     if seen.problem is not None or seen.instance is None:
         return seen
     left: MigrationObservation | None = None
-    for cloud in _sources(move, seen.instance, world):
-        side = await side_of(cloud, move, world)
+    for cloud in _sources(move, seen.instance, context):
+        side = await side_of(cloud, move, context)
         if isinstance(side, Outcome):
             return replace(seen, problem=side)
         if (told := _tells_in(side, move, seen)) is not None:
@@ -201,7 +201,7 @@ async def look(move: InstanceMigration, world: World) -> MigrationObservation:
             left = here
             if not _may_have_gone_on(move, here):
                 break
-    return await _on_the_way(left or seen, move, world)
+    return await _on_the_way(left or seen, move, context)
 
 
 def _may_have_gone_on(move: InstanceMigration, seen: MigrationObservation) -> bool:
@@ -235,39 +235,39 @@ def _left_a_disk(seen: MigrationObservation, side: Side) -> bool:
     return any(ownership(one.mark, seen.mark) in ours for one in images)
 
 
-async def _look_alone(move: InstanceMigration, world: World) -> MigrationObservation:
+async def _look_alone(move: InstanceMigration, context: Context) -> MigrationObservation:
     """Of a move that is to go, after its instance went: what carries its own mark."""
-    seen = MigrationObservation(mark=world.mark(move))
-    target = await side_of(target_of(move), move, world)
+    seen = MigrationObservation(mark=context.mark(move))
+    target = await side_of(target_of(move), move, context)
     if isinstance(target, Outcome):
         return replace(seen, problem=target)
     seen = _in_target(replace(seen, target=target))
     left = written_cloud(move.external[FROM])
-    source = await side_of(left, move, world) if left is not None else None
+    source = await side_of(left, move, context) if left is not None else None
     if isinstance(source, Outcome) or source is None:
         return replace(seen, problem=source)
-    return await _on_the_way(in_source(seen, source), move, world)
+    return await _on_the_way(in_source(seen, source), move, context)
 
 
-async def look_in_target(move: InstanceMigration, world: World) -> MigrationObservation:
+async def look_in_target(move: InstanceMigration, context: Context) -> MigrationObservation:
     """The instance, and the cloud where it goes. Nothing, of a move that is over."""
-    nothing = MigrationObservation(mark=world.mark(move))
+    nothing = MigrationObservation(mark=context.mark(move))
     if is_over(move):
         return nothing
-    instance = world.get(instance_key(move))
+    instance = context.get(instance_key(move))
     if not isinstance(instance, HostedInstance):
         gone = f"there is no HostedInstance {move.spec.instance_ref.name} in namespace {move.metadata.namespace}"
         return replace(nothing, problem=blocked(gone))
-    nothing = replace(nothing, instance=instance, instance_mark=world.mark(instance), other=_other(move, world))
-    target = await side_of(target_of(move), move, world)
+    nothing = replace(nothing, instance=instance, instance_mark=context.mark(instance), other=_other(move, context))
+    target = await side_of(target_of(move), move, context)
     if isinstance(target, Outcome):
         return replace(nothing, problem=target)
     return _in_target(replace(nothing, target=target))
 
 
-def _other(move: InstanceMigration, world: World) -> str:
+def _other(move: InstanceMigration, context: Context) -> str:
     """The first that began; before that, the first by name: so that of two one goes on."""
-    others = (one for one in world.users(instance_key(move), InstanceMigration.crd.kind) if one.key != move.key)
+    others = (one for one in context.users(instance_key(move), InstanceMigration.crd.kind) if one.key != move.key)
     for one in others:
         if not isinstance(one, InstanceMigration) or instance_key(one) != instance_key(move) or is_over(one):
             continue
@@ -277,25 +277,25 @@ def _other(move: InstanceMigration, world: World) -> str:
     return ""
 
 
-def _sources(move: InstanceMigration, instance: HostedInstance, world: World) -> tuple[Key, ...]:
+def _sources(move: InstanceMigration, instance: HostedInstance, context: Context) -> tuple[Key, ...]:
     recorded = written_cloud(move.external.get(FROM, ""))
     if recorded is not None:
         return (recorded,)
     bound = bound_cloud(instance)
     first = (bound,) if bound is not None else ()
-    every = dict.fromkeys((*first, *world.clouds(move.metadata.namespace)))
+    every = dict.fromkeys((*first, *context.clouds(move.metadata.namespace)))
     return tuple(cloud for cloud in every if cloud != target_of(move))
 
 
-async def side_of(cloud: Key, move: InstanceMigration, world: World) -> Side | Outcome:
+async def side_of(cloud: Key, move: InstanceMigration, context: Context) -> Side | Outcome:
     namespace = move.metadata.namespace
-    problem = not_allowed(cloud, namespace, "spec.to.cloudRef", world) or not_answering_yet(cloud, world)
+    problem = not_allowed(cloud, namespace, "spec.to.cloudRef", context) or not_answering_yet(cloud, context)
     if problem is not None:
         return problem
-    view = await world.view(cloud)
-    makers = await makers_of(view, cloud, namespace, world)
-    needs = needs_management(cloud, world)
-    return Side(cloud, view, makers.owner, makers.owners, needs, world.tenancy(namespace, cloud))
+    view = await context.view(cloud)
+    makers = await makers_of(view, cloud, namespace, context)
+    needs = needs_management(cloud, context)
+    return Side(cloud, view, makers.owner, makers.owners, needs, context.tenancy(namespace, cloud))
 
 
 def _machines(side: Side, mark: Mark | None) -> tuple[Vm, ...]:
@@ -335,14 +335,14 @@ def _several(found: Iterable[Vm], cloud: Key) -> Outcome:
     )
 
 
-async def _on_the_way(seen: MigrationObservation, move: InstanceMigration, world: World) -> MigrationObservation:
+async def _on_the_way(seen: MigrationObservation, move: InstanceMigration, context: Context) -> MigrationObservation:
     """Disks and apps; before it begins also what it needs."""
     source, target, instance, old = seen.source, seen.target, seen.instance, seen.old
     if seen.problem is not None or source is None or target is None:
         return seen
     if CLEANED in move.external:
         return seen  # for as long as the grace period is, the two views tell all
-    client = await world.open_nebula(source.cloud)
+    client = await context.open_nebula(source.cloud)
     ours = {Ownership.OURS, Ownership.PREDECESSOR}
     note = read_told(old.notes.get(MOVING, ""), seen.mark) if old is not None else None
     uid = note.uid if note is not None else seen.mark.uid
@@ -360,11 +360,11 @@ async def _on_the_way(seen: MigrationObservation, move: InstanceMigration, world
     if BEGAN in move.external or old is None or instance is None:
         return seen
     leaving = exit_key(move)
-    exits = not_its_exit(move, source.cloud, world.get(leaving) if leaving is not None else None)
-    chosen = await choose_for(as_it_will_be(move, instance), world, (target.cloud,), bound=None, waits=False)
+    exits = not_its_exit(move, source.cloud, context.get(leaving) if leaving is not None else None)
+    chosen = await choose_for(as_it_will_be(move, instance), context, (target.cloud,), bound=None, waits=False)
     markets = await client.parts.marketplaces()
-    there = whereabouts(instance, old, source.cloud, source.view, world).places
-    abroad = lying_abroad(markets, instance.key, (source.cloud, target.cloud), there, world)
+    there = whereabouts(instance, old, source.cloud, source.view, context).places
+    abroad = lying_abroad(markets, instance.key, (source.cloud, target.cloud), there, context)
     return replace(seen, marketplaces=markets, abroad=abroad, chosen=chosen, exits=exits)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.instancemigration import InstanceMigration
 from sovereigncloud.core.outcome import Outcome, done
-from sovereigncloud.kinds.contract.controller import World
+from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.hostedinstance.continuity.retained_images import KEPT, Kept
 from sovereigncloud.kinds.hostedinstance.machine.step import CLEARED, under_way
 from sovereigncloud.kinds.instancemigration.steps import MoveStep, moving_instance, passed_over
@@ -46,21 +46,21 @@ class PersistClone(KeptStep):
     """A data disk outlives the machine."""
 
 
-async def perform_kept(step: KeptStep, move: InstanceMigration, world: World) -> Outcome:
+async def perform_kept(step: KeptStep, move: InstanceMigration, context: Context) -> Outcome:
     """Do one of them."""
-    client = await world.open_nebula_for(step.cloud, move.metadata.namespace)
+    client = await context.open_nebula_for(step.cloud, move.metadata.namespace)
     match step:
         case KeepDisk():
-            mark = world.mark(moving_instance(move, world))
+            mark = context.mark(moving_instance(move, context))
             await client.update_image(step.image, {KEPT: str(step.kept), **mark.for_opennebula()})
         case CloneDisk():
             try:
                 await client.moves.clone_image(step.image, step.name)
             except (Rejected, NotFound) as error:
-                return passed_over(step.copy, error, move, world)
+                return passed_over(step.copy, error, move, context)
             return under_way(Reason.DISK_IMPORTED, step.target)
         case TakeClone():
-            await client.update_image(step.image, {KEPT: CLEARED, **world.mark(move).for_opennebula()})
+            await client.update_image(step.image, {KEPT: CLEARED, **context.mark(move).for_opennebula()})
         case PersistClone():
             await client.set_persistent(step.image, persistent=True)
         case _:

@@ -13,7 +13,7 @@ from sovereigncloud.api.instance_disks import ROOT
 from sovereigncloud.api.instancemigration import InstanceMigration
 from sovereigncloud.core.outcome import Outcome, done
 from sovereigncloud.core.plan import Action, Step
-from sovereigncloud.kinds.contract.controller import World
+from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.hostedinstance.creation.guest_configuration import guest_of
 from sovereigncloud.kinds.hostedinstance.creation.template_context import Surroundings, compute_attributes
@@ -186,23 +186,23 @@ class PassOver(Step):
     message: str
 
 
-async def perform(step: Step, move: InstanceMigration, world: World) -> Outcome:
+async def perform(step: Step, move: InstanceMigration, context: Context) -> Outcome:
     """Do one of them."""
     match step:
         case Remember():
-            facts = dict(step.facts) | ({step.now_as: at(world.now)} if step.now_as else {})
+            facts = dict(step.facts) | ({step.now_as: at(context.now)} if step.now_as else {})
             return done(step.event or "", step.message if step.event else "").with_facts(**facts)
         case PassOver():
-            return done(Reason.COPY_UNREADABLE, step.message).with_facts(**passing_over(step.copy, move, world))
+            return done(Reason.COPY_UNREADABLE, step.message).with_facts(**passing_over(step.copy, move, context))
         case Begin() | Act() | SaveDisk() | LeaveMachine() | LeaveDisk() | ForgetMove():
-            client = await world.open_nebula_for(step.cloud, move.metadata.namespace, step.vm)
-            return await _on_machine(step, move, world, client)
+            client = await context.open_nebula_for(step.cloud, move.metadata.namespace, step.vm)
+            return await _on_machine(step, move, context, client)
         case PublishDisk() | DeleteApp() | DeleteImage():
             # Apps are the administrator's: no default rule lets a tenant make one. An image may be older than the Tenant.
-            return await _on_the_way(step, world, await world.open_nebula(step.cloud), move)
+            return await _on_the_way(step, context, await context.open_nebula(step.cloud), move)
         case MoveStep():
-            client = await world.open_nebula_for(step.cloud, move.metadata.namespace)
-            return await _in_target(step, move, world, client)
+            client = await context.open_nebula_for(step.cloud, move.metadata.namespace)
+            return await _in_target(step, move, context, client)
         case _:
             raise TypeError(f"not a step of an InstanceMigration: {step!r}")
 
@@ -210,10 +210,10 @@ async def perform(step: Step, move: InstanceMigration, world: World) -> Outcome:
 async def _on_machine(
     step: Begin | Act | SaveDisk | LeaveMachine | LeaveDisk | ForgetMove,
     move: InstanceMigration,
-    world: World,
+    context: Context,
     client: OpenNebula,
 ) -> Outcome:
-    mark, now = world.mark(move), at(world.now)
+    mark, now = context.mark(move), at(context.now)
     match step:
         case Begin():
             await client.update_vm(step.vm, {MOVING: told(mark, now, ran=step.runs)})
@@ -227,13 +227,13 @@ async def _on_machine(
             await client.moves.save_disk(step.vm, step.disk, step.name)
             return under_way(Reason.DISK_SAVED, step.target)
         case LeaveMachine():
-            instance = world.mark(moving_instance(move, world))
+            instance = context.mark(moving_instance(move, context))
             await client.update_vm(step.vm, {MOVED: instance.object, **mark.for_opennebula()})
             if step.returned:
                 return done(Reason.OLD_MACHINE_FENCED, step.target).with_facts(**{RETURNED: now})
             return done().with_facts(**_seen_running(move, now))
         case LeaveDisk():
-            instance = world.mark(moving_instance(move, world))
+            instance = context.mark(moving_instance(move, context))
             await client.update_image(step.image, {MOVED: instance.object, **mark.for_opennebula()})
             return done()
         case ForgetMove():
@@ -242,12 +242,12 @@ async def _on_machine(
 
 
 async def _on_the_way(
-    step: PublishDisk | DeleteApp | DeleteImage, world: World, client: OpenNebula, move: InstanceMigration
+    step: PublishDisk | DeleteApp | DeleteImage, context: Context, client: OpenNebula, move: InstanceMigration
 ) -> Outcome:
     match step:
         case PublishDisk():
             wanted = {"NAME": step.name, "ORIGIN_ID": str(step.image), "TYPE": "IMAGE", "VERSION": "1"}
-            await client.moves.publish({**wanted, **world.mark(move).for_opennebula()}, step.marketplace)
+            await client.moves.publish({**wanted, **context.mark(move).for_opennebula()}, step.marketplace)
             return under_way(Reason.DISK_PUBLISHED, step.target)
         case DeleteApp():
             await client.moves.delete_app(step.app)
@@ -256,28 +256,28 @@ async def _on_the_way(
     return done()
 
 
-async def _in_target(step: MoveStep, move: InstanceMigration, world: World, client: OpenNebula) -> Outcome:
+async def _in_target(step: MoveStep, move: InstanceMigration, context: Context, client: OpenNebula) -> Outcome:
     match step:
         case ImportDisk():
             kind = {"PERSISTENT": "YES", "TYPE": "DATABLOCK"} if step.persistent else {"TYPE": "OS"}
-            template = {"NAME": step.name, **_content(step), **kind, **world.mark(move).for_opennebula()}
+            template = {"NAME": step.name, **_content(step), **kind, **context.mark(move).for_opennebula()}
             try:
                 await client.create_image(template, step.datastore)
             except (Rejected, NotFound) as error:
                 if not step.copy:
                     raise
-                return passed_over(step.copy, error, move, world)
+                return passed_over(step.copy, error, move, context)
             return under_way(Reason.DISK_IMPORTED, step.target)
         case CreateCopy():
-            made = await client.moves.create_held(await _template(step, move, world))
+            made = await client.moves.create_held(await _template(step, move, context))
             return under_way(Reason.COPY_MADE, f"VM {made} made in {where(step.cloud)}")
         case HandOverDisk():
-            mark = world.mark(moving_instance(move, world))
+            mark = context.mark(moving_instance(move, context))
             await client.update_image(step.image, marks(step.label or ROOT, step.policy, mark))
             return done()
         case HandOverMachine():
-            await client.update_vm(step.vm, world.mark(moving_instance(move, world)).for_opennebula())
-            return done(Reason.CHANGED_OVER, step.target).with_facts(**_seen_running(move, at(world.now)))
+            await client.update_vm(step.vm, context.mark(moving_instance(move, context)).for_opennebula())
+            return done(Reason.CHANGED_OVER, step.target).with_facts(**_seen_running(move, at(context.now)))
         case _:
             raise TypeError(f"not a step of an InstanceMigration: {step!r}")
 
@@ -293,31 +293,31 @@ def _content(step: ImportDisk) -> dict[str, str]:
     return {"FROM_APP": str(step.app)} if step.app is not None else {"PATH": step.source, "MD5": step.digest}
 
 
-def passed_over(copy: str, error: OutsideError, move: InstanceMigration, world: World) -> Outcome:
+def passed_over(copy: str, error: OutsideError, move: InstanceMigration, context: Context) -> Outcome:
     """OpenNebula looks at a copy before it says yes: this one it cannot read."""
     return done(Reason.COPY_UNREADABLE, f"copy {copy} cannot be read: {error.message}").with_facts(
-        **passing_over(copy, move, world)
+        **passing_over(copy, move, context)
     )
 
 
-def passing_over(copy: str, move: InstanceMigration, world: World) -> dict[str, str]:
+def passing_over(copy: str, move: InstanceMigration, context: Context) -> dict[str, str]:
     """That a copy could not be read, and when that was found."""
     known = dict.fromkeys((*move.external.get(PASSED_OVER, "").split(), copy))
-    return {PASSED_OVER: " ".join(known), PASSED_AT: at(world.now)}
+    return {PASSED_OVER: " ".join(known), PASSED_AT: at(context.now)}
 
 
-def moving_instance(move: InstanceMigration, world: World) -> HostedInstance:
+def moving_instance(move: InstanceMigration, context: Context) -> HostedInstance:
     """Whose machine it is."""
-    found = world.get(instance_key(move))
+    found = context.get(instance_key(move))
     if not isinstance(found, HostedInstance):
         raise NotYet(f"{instance_key(move)} is not there", after=10.0)
     return found
 
 
-async def _template(step: CreateCopy, move: InstanceMigration, world: World) -> Attributes:
+async def _template(step: CreateCopy, move: InstanceMigration, context: Context) -> Attributes:
     """The machine as it is, not as spec would make it: what differs is its own plan's to mend, as it was before."""
-    instance = as_it_will_be(move, moving_instance(move, world))
-    guest = await guest_of(instance, world.kubernetes)
+    instance = as_it_will_be(move, moving_instance(move, context))
+    guest = await guest_of(instance, context.kubernetes)
     disks: list[Attributes] = [
         {"IMAGE_ID": str(image), **({DISK: label} if label else {})} for image, label in step.disks
     ]
@@ -326,8 +326,8 @@ async def _template(step: CreateCopy, move: InstanceMigration, world: World) -> 
         **carried_requests(instance),
         **written(network_names(move)),
         **({CAME_FROM: step.came_from} if step.came_from else {}),
-        **({} if step.rehearsal else exit_note(move, moving_instance(move, world))),
-        **({} if step.rehearsal else moves_note(move, moving_instance(move, world), step.of)),
+        **({} if step.rehearsal else exit_note(move, moving_instance(move, context))),
+        **({} if step.rehearsal else moves_note(move, moving_instance(move, context), step.of)),
         "NAME": f"{step.of.name} (rehearsal)" if step.rehearsal else step.of.name,
         "CPU": step.of.cpu,
         "VCPU": str(step.of.vcpu),
@@ -336,7 +336,7 @@ async def _template(step: CreateCopy, move: InstanceMigration, world: World) -> 
         "NIC": [] if step.rehearsal else [card.as_nic() for card in step.cards],
         "CONTEXT": guest.context,
         "GRAPHICS": {"TYPE": "VNC"},
-        **world.mark(move).for_opennebula(),
+        **context.mark(move).for_opennebula(),
     }
 
 

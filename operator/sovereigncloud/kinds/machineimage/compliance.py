@@ -8,7 +8,7 @@ from dataclasses import replace
 from sovereigncloud.api import SovereignCloud
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.machineimage import MachineImage
-from sovereigncloud.kinds.contract.controller import World
+from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.location.facts import facts_of_images
 from sovereigncloud.kinds.sovereigncloud.location.observation import profile_of
@@ -16,23 +16,25 @@ from sovereigncloud.sovereignty.evaluation import Result, compliance, evaluate
 from sovereigncloud.sovereignty.facts import Facts
 
 
-def judged_images(resource: MachineImage, kept: Iterable[tuple[Key, str]], world: World) -> Mapping[str, str] | None:
+def judged_images(
+    resource: MachineImage, kept: Iterable[tuple[Key, str]], context: Context
+) -> Mapping[str, str] | None:
     """The condition; None where no policy binds it, or it is nowhere yet.
 
     Args:
         resource: the image, for its exceptions.
         kept: its clouds, each with the datastore that it is in.
-        world: what is known of the clouds.
+        context: what is known of the clouds.
     """
-    results = [result for cloud, datastore in kept for result in _judged_in(resource, cloud, datastore, world)]
+    results = [result for cloud, datastore in kept for result in _judged_in(resource, cloud, datastore, context)]
     return compliance(results)
 
 
-def _judged_in(resource: MachineImage, key: Key, datastore: str, world: World) -> list[Result]:
-    rules, cloud = world.policies(resource.metadata.namespace, key), world.get(key)
+def _judged_in(resource: MachineImage, key: Key, datastore: str, context: Context) -> list[Result]:
+    rules, cloud = context.policies(resource.metadata.namespace, key), context.get(key)
     if not rules or not isinstance(cloud, SovereignCloud):
         return []
-    facts = facts_of_images(cloud, profile_of(cloud, world), datastores=[datastore])
+    facts = facts_of_images(cloud, profile_of(cloud, context), datastores=[datastore])
     if len(resource.spec.cloud_refs) > 1:
         facts = _named(facts, key)
     namespace, name = resource.metadata.namespace, resource.metadata.name

@@ -12,7 +12,7 @@ from sovereigncloud.api.machineimage import ImageSource, MachineImage
 from sovereigncloud.core.identity import Mark, Ownership, ownership
 from sovereigncloud.core.outcome import Outcome, Phase, blocked, merge, stalled, waiting
 from sovereigncloud.core.plan import Action, Cause, Drift, Plan, Step
-from sovereigncloud.kinds.contract.controller import OWN_CONDITIONS, Uses, World
+from sovereigncloud.kinds.contract.controller import OWN_CONDITIONS, Context, Uses
 from sovereigncloud.kinds.endpoint.clouds import referred, where
 from sovereigncloud.kinds.identity.adoption import releasing
 from sovereigncloud.kinds.identity.adoption_per_cloud import fact, has_waited_enough, is_let_go, was_adopted
@@ -50,15 +50,15 @@ class MachineImageController:
         )
         return Uses(cloud=clouds[0]) if len(resource.spec.cloud_refs) == len(clouds) == 1 else Uses(objects=clouds)
 
-    async def observe(self, resource: MachineImage, world: World) -> ImageObservation:
-        return await look(resource, world)
+    async def observe(self, resource: MachineImage, context: Context) -> ImageObservation:
+        return await look(resource, context)
 
     def plan(self, resource: MachineImage, observed: ImageObservation, now: datetime) -> Plan:
         plan = join(_plan_in(here, resource, observed, now) for here in observed.clouds)
         return replace(plan, steps=consent_last(plan.steps))
 
-    async def perform(self, step: Step, resource: MachineImage, world: World) -> Outcome:
-        return await perform_image(step, resource, world)
+    async def perform(self, step: Step, resource: MachineImage, context: Context) -> Outcome:
+        return await perform_image(step, resource, context)
 
     def status(self, resource: MachineImage, observed: ImageObservation) -> Mapping[str, object]:
         """The image in each cloud that spec names."""

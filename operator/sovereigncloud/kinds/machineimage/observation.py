@@ -10,7 +10,7 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.machineimage import MachineImage
 from sovereigncloud.core.identity import Mark, Ownership, ownership
 from sovereigncloud.core.outcome import Outcome, stalled, waiting
-from sovereigncloud.kinds.contract.controller import World
+from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.endpoint.clouds import (
     cloud_key,
     needs_management,
@@ -96,19 +96,19 @@ def record(cloud: Key) -> str:
     return f"{_RECORD}{cloud.name}"
 
 
-async def look(resource: MachineImage, world: World) -> ImageObservation:
+async def look(resource: MachineImage, context: Context) -> ImageObservation:
     """In each cloud by itself: one that does not answer must not hold up the others."""
-    seen = ImageObservation(mark=world.mark(resource), admitted=world.admitted)
+    seen = ImageObservation(mark=context.mark(resource), admitted=context.admitted)
     if is_left_alone(resource):
         return seen
     found: list[CloudImage] = []
-    for cloud, is_wanted in _clouds(resource, world):
-        start = CloudImage(cloud=cloud, wanted=is_wanted, needs=needs_management(cloud, world))
+    for cloud, is_wanted in _clouds(resource, context):
+        start = CloudImage(cloud=cloud, wanted=is_wanted, needs=needs_management(cloud, context))
         try:
-            found.append(await _look_in(start, seen, resource, world))
+            found.append(await _look_in(start, seen, resource, context))
         except (OutsideError, MissingSecret) as error:
             found.append(replace(start, problem=not_looked_at(cloud, error)))
-    return replace(seen, clouds=tuple(found), compliant=judged_images(resource, _kept(resource, found), world))
+    return replace(seen, clouds=tuple(found), compliant=judged_images(resource, _kept(resource, found), context))
 
 
 def _kept(resource: MachineImage, clouds: Iterable[CloudImage]) -> Iterator[tuple[Key, str]]:
@@ -120,7 +120,7 @@ def _kept(resource: MachineImage, clouds: Iterable[CloudImage]) -> Iterator[tupl
             yield here.cloud, datastore
 
 
-def _clouds(resource: MachineImage, world: World) -> list[tuple[Key, bool]]:
+def _clouds(resource: MachineImage, context: Context) -> list[tuple[Key, bool]]:
     """Those that spec names, and those where it was made when spec named them."""
     namespace = resource.metadata.namespace
     named = [referred(ref, namespace) for ref in resource.spec.cloud_refs]
@@ -135,29 +135,29 @@ def _clouds(resource: MachineImage, world: World) -> list[tuple[Key, bool]]:
     return [
         (cloud, wanted)
         for cloud, wanted in clouds
-        if (wanted and not resource.deleting) or world.get(cloud) is not None
+        if (wanted and not resource.deleting) or context.get(cloud) is not None
     ]
 
 
-async def _look_in(start: CloudImage, seen: ImageObservation, resource: MachineImage, world: World) -> CloudImage:
+async def _look_in(start: CloudImage, seen: ImageObservation, resource: MachineImage, context: Context) -> CloudImage:
     cloud = start.cloud
-    problem = not_allowed(cloud, resource.metadata.namespace, "spec.cloudRefs") or not_answering_yet(cloud, world)
+    problem = not_allowed(cloud, resource.metadata.namespace, "spec.cloudRefs") or not_answering_yet(cloud, context)
     if problem is not None:
         return replace(start, problem=problem)
-    view = await world.view(cloud)
-    owner = await owner_of(view, cloud, world)
-    here = _identified(start, seen.mark, view, owner, resource, world)
+    view = await context.view(cloud)
+    owner = await owner_of(view, cloud, context)
+    here = _identified(start, seen.mark, view, owner, resource, context)
     image = here.found.thing
     going = resource.deleting or not start.wanted
     if image is not None and image.name == resource.outside_name:
-        named = named_by(image.name, cloud, world) if going else ()
+        named = named_by(image.name, cloud, context) if going else ()
         return replace(here, machines=machines(image, view) if going else (), named_by=named)
     same_name = (i for i in view.images.values() if i.name == resource.outside_name and i.owner == owner)
     namesake = next(same_name, None)
     here = replace(here, namesake=namesake, kept_in=_datastore_of(image or namesake, view))
     if image is not None:  # somebody renamed it, or spec says another name
         used = machines(image, view) if going else ()
-        return replace(here, machines=used, named_by=named_by(image.name, cloud, world))
+        return replace(here, machines=used, named_by=named_by(image.name, cloud, context))
     if here.namesake is not None or going:
         return here
     if here.found.missing is not None and not seen.admitted:
@@ -166,12 +166,12 @@ async def _look_in(start: CloudImage, seen: ImageObservation, resource: MachineI
     return replace(
         here,
         datastore=_datastore(declared_datastore(resource, cloud) or DEFAULT_DATASTORE, view, where(cloud)),
-        app=None if app is None else _app(app, await (await world.open_nebula(cloud)).apps(), where(cloud)),
+        app=None if app is None else _app(app, await (await context.open_nebula(cloud)).apps(), where(cloud)),
     )
 
 
 def _identified(
-    start: CloudImage, mark: Mark, view: CloudView, owner: int, resource: MachineImage, world: World
+    start: CloudImage, mark: Mark, view: CloudView, owner: int, resource: MachineImage, context: Context
 ) -> CloudImage:
     """The version at hand, and those before it."""
     before = earlier_versions(resource, start.cloud, view, owner, mark)
@@ -184,7 +184,7 @@ def _identified(
     earlier = tuple(
         Earlier(
             image,
-            (*named_by(image.name, start.cloud, world), *machines(image, view)),
+            (*named_by(image.name, start.cloud, context), *machines(image, view)),
             inherited=ownership(image.mark, mark) is Ownership.PREDECESSOR,
         )
         for _, image in sorted(before.items())

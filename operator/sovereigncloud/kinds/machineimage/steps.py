@@ -11,7 +11,7 @@ from sovereigncloud.api.machineimage import MachineImage
 from sovereigncloud.core.identity import ONE_ADOPTED, Mark
 from sovereigncloud.core.outcome import Outcome, done, waiting
 from sovereigncloud.core.plan import Step
-from sovereigncloud.kinds.contract.controller import World
+from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.identity.adoption_per_cloud import fact
 from sovereigncloud.kinds.machineimage.observation import record
@@ -99,53 +99,53 @@ class DeleteImage(Step):
     earlier: bool = False
 
 
-async def perform_image(step: Step, resource: MachineImage, world: World) -> Outcome:
+async def perform_image(step: Step, resource: MachineImage, context: Context) -> Outcome:
     """Do one step. Its outcome records which image it was, where."""
     match step:
         case RecordImage():
             adopted = {} if step.owner is None else {fact(step.cloud): str(step.owner)}
             return done().with_facts(**{record(step.cloud): str(step.image), **adopted})
         case AdoptImage():
-            client = await world.open_nebula(step.cloud)
-            await client.update_image(step.image, {**world.mark(resource).for_opennebula(), ONE_ADOPTED: "YES"})
+            client = await context.open_nebula(step.cloud)
+            await client.update_image(step.image, {**context.mark(resource).for_opennebula(), ONE_ADOPTED: "YES"})
             message = f"image {step.image} in {where(step.cloud)} adopted; it still belongs to user {step.owner}"
             facts = {record(step.cloud): str(step.image), fact(step.cloud): str(step.owner)}
             return done(Reason.ADOPTED, message).with_facts(**facts)
         case ReleaseImage():
-            await (await world.open_nebula(step.cloud)).unmark("image", step.image)
+            await (await context.open_nebula(step.cloud)).unmark("image", step.image)
             message = f"image {step.image} in {where(step.cloud)} no longer carries the mark of this installation"
             return done(Reason.RELEASED, message).with_facts(**{record(step.cloud): "", fact(step.cloud): ""})
         case CreateImage():
-            client = await world.open_nebula(step.cloud)
-            made = await client.create_image(_template(step, resource, world.mark(resource)), step.datastore)
+            client = await context.open_nebula(step.cloud)
+            made = await client.create_image(_template(step, resource, context.mark(resource)), step.datastore)
             message = f'image {made} "{resource.outside_name}" created in {where(step.cloud)}'
             return done(Reason.CREATED, message, **{record(step.cloud): str(made), fact(step.cloud): ""})
         case MarkImage():
-            client = await world.open_nebula(step.cloud)
-            await client.update_image(step.image, world.mark(resource).for_opennebula())
+            client = await context.open_nebula(step.cloud)
+            await client.update_image(step.image, context.mark(resource).for_opennebula())
             message = f"image {step.image} in {where(step.cloud)} taken over from before the cluster was rebuilt"
             return done(Reason.TAKEN_OVER, message, **{record(step.cloud): str(step.image)})
         case DeleteImage():
-            client = await world.open_nebula(step.cloud)
+            client = await context.open_nebula(step.cloud)
             await client.delete_image(step.image)
             return _gone(step)
         case _:
-            return await _change(step, resource, world)
+            return await _change(step, resource, context)
 
 
-async def _change(step: Step, resource: MachineImage, world: World) -> Outcome:
+async def _change(step: Step, resource: MachineImage, context: Context) -> Outcome:
     match step:
         case RenameImage():
-            await (await world.open_nebula(step.cloud)).rename_image(step.image, resource.outside_name)
+            await (await context.open_nebula(step.cloud)).rename_image(step.image, resource.outside_name)
             return done(
                 Reason.RENAMED, f'image {step.image} in {where(step.cloud)} is called "{resource.outside_name}"'
             )
         case DescribeImage():
             described = {"DESCRIPTION": resource.spec.description or ""}
-            await (await world.open_nebula(step.cloud)).update_image(step.image, described)
+            await (await context.open_nebula(step.cloud)).update_image(step.image, described)
             return done(Reason.UPDATED, f"image {step.image} in {where(step.cloud)}: spec.description")
         case SetPersistent():
-            client = await world.open_nebula(step.cloud)
+            client = await context.open_nebula(step.cloud)
             await client.set_persistent(step.image, persistent=step.persistent)
             return done(Reason.UPDATED, f"image {step.image} in {where(step.cloud)}: spec.persistent")
         case _:

@@ -15,7 +15,7 @@ from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.api.machineimage import MachineImage
 from sovereigncloud.core.identity import ONE_ADOPTED, Mark, Ownership, ownership
-from sovereigncloud.kinds.contract.controller import World
+from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.ports.opennebula.image_states import DELETING
 from sovereigncloud.ports.opennebula.views import CloudView, Image
 
@@ -73,11 +73,11 @@ def machines(image: Image, view: CloudView) -> tuple[str, ...]:
     return (*named, f"{unseen} machines that this credential may not see") if unseen > 0 else named
 
 
-def named_by(name: str, cloud: Key, world: World) -> tuple[str, ...]:
+def named_by(name: str, cloud: Key, context: Context) -> tuple[str, ...]:
     """The instances whose spec names an image."""
     return tuple(
         str(user.key)
-        for user in world.users(cloud, HostedInstance.crd.kind)
+        for user in context.users(cloud, HostedInstance.crd.kind)
         if isinstance(user, HostedInstance) and not user.deleting and _names(user, name)
     )
 

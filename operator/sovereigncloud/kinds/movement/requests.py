@@ -14,7 +14,7 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.instancemigration import InstanceMigration, MappedNetwork, MigrationMode
 from sovereigncloud.core.outcome import Outcome, done
 from sovereigncloud.core.plan import Step
-from sovereigncloud.kinds.contract.controller import AnyResource, World
+from sovereigncloud.kinds.contract.controller import AnyResource, Context
 
 EXIT_PLAN_LABEL = f"{GROUP}/exit-plan"
 _LONGEST_LABEL = 63
@@ -66,9 +66,9 @@ def migration(
     return {"apiVersion": API_VERSION, "kind": InstanceMigration.crd.kind, "metadata": metadata, "spec": spec}
 
 
-async def make_move(step: MakeMove, world: World) -> Outcome:
+async def make_move(step: MakeMove, context: Context) -> Outcome:
     """Asked for once more it is the same object."""
-    await world.kubernetes.apply(step.manifest)
+    await context.kubernetes.apply(step.manifest)
     return done(Reason.MOVE_MADE, f"{step.target} was made")
 
 

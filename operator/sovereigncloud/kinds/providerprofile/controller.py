@@ -10,7 +10,7 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.providerprofile import ProviderProfile
 from sovereigncloud.core.outcome import DONE, Outcome, stalled
 from sovereigncloud.core.plan import Plan, Step
-from sovereigncloud.kinds.contract.controller import Uses, World
+from sovereigncloud.kinds.contract.controller import Context, Uses
 from sovereigncloud.kinds.planning.schedule import until_tomorrow
 from sovereigncloud.sovereignty.certification import SOON
 from sovereigncloud.sovereignty.countries import why_no_country
@@ -38,9 +38,9 @@ class ProviderProfileController:
     def uses(self, resource: ProviderProfile) -> Uses:  # noqa: ARG002  part of the seam
         return Uses()
 
-    async def observe(self, resource: ProviderProfile, world: World) -> ProfileObservation:
-        clouds = world.users(resource.key, "SovereignCloud")
-        return ProfileObservation(world.now.astimezone(UTC).date(), sum(1 for _ in clouds))
+    async def observe(self, resource: ProviderProfile, context: Context) -> ProfileObservation:
+        clouds = context.users(resource.key, "SovereignCloud")
+        return ProfileObservation(context.now.astimezone(UTC).date(), sum(1 for _ in clouds))
 
     def plan(self, resource: ProviderProfile, observed: ProfileObservation, now: datetime) -> Plan:
         if resource.deleting:
@@ -51,8 +51,8 @@ class ProviderProfileController:
             outcome=replace(outcome or _said(resource, observed.today), after=until_tomorrow(now) if dated else None)
         )
 
-    async def perform(self, step: Step, resource: ProviderProfile, world: World) -> Outcome:
-        raise NotImplementedError(f"{resource.key} has no step {step} in {world}")
+    async def perform(self, step: Step, resource: ProviderProfile, context: Context) -> Outcome:
+        raise NotImplementedError(f"{resource.key} has no step {step} in {context}")
 
     def status(self, resource: ProviderProfile, observed: ProfileObservation) -> Mapping[str, object]:
         return {

@@ -8,7 +8,7 @@ from datetime import datetime
 from sovereigncloud.api.securitygroup import SecurityGroup
 from sovereigncloud.core.outcome import Outcome, Phase
 from sovereigncloud.core.plan import Plan, Step
-from sovereigncloud.kinds.contract.controller import Uses, World
+from sovereigncloud.kinds.contract.controller import Context, Uses
 from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.securitygroup import plan as group_plan
 from sovereigncloud.kinds.securitygroup import steps
@@ -36,14 +36,14 @@ class SecurityGroupController:
         )
         return Uses(objects=tuple(dict.fromkeys((*declared, *known_clouds(resource)))))
 
-    async def observe(self, resource: SecurityGroup, world: World) -> GroupObservation:
-        return await look(resource, world)
+    async def observe(self, resource: SecurityGroup, context: Context) -> GroupObservation:
+        return await look(resource, context)
 
     def plan(self, resource: SecurityGroup, observed: GroupObservation, now: datetime) -> Plan:  # noqa: ARG002  part of the seam
         return group_plan.plan(resource, observed)
 
-    async def perform(self, step: Step, resource: SecurityGroup, world: World) -> Outcome:
-        return await steps.perform(step, resource, world)
+    async def perform(self, step: Step, resource: SecurityGroup, context: Context) -> Outcome:
+        return await steps.perform(step, resource, context)
 
     def status(self, resource: SecurityGroup, observed: GroupObservation) -> Mapping[str, object]:
         """The group in each cloud where it is to be. While nobody could look, what was known stays."""

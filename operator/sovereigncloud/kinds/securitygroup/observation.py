@@ -9,7 +9,7 @@ from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.api.securitygroup import SecurityGroup
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Outcome
-from sovereigncloud.kinds.contract.controller import World
+from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.endpoint.clouds import (
     needs_management,
     not_allowed,
@@ -87,46 +87,46 @@ def known_clouds(resource: SecurityGroup) -> tuple[Key, ...]:
     return tuple(cloud for cloud in found if cloud is not None)
 
 
-async def look(resource: SecurityGroup, world: World) -> GroupObservation:
+async def look(resource: SecurityGroup, context: Context) -> GroupObservation:
     """In each cloud by itself: one that does not answer must not hold up the others."""
-    late = has_waited_enough(resource, world.now)
-    seen = GroupObservation(mark=world.mark(resource), admitted=world.admitted, late=late)
+    late = has_waited_enough(resource, context.now)
+    seen = GroupObservation(mark=context.mark(resource), admitted=context.admitted, late=late)
     if is_left_alone(resource):
         return seen
     found: list[CloudGroup] = []
-    for start in _clouds(resource, world):
+    for start in _clouds(resource, context):
         try:
-            found.append(await _look_in(start, seen, resource, world))
+            found.append(await _look_in(start, seen, resource, context))
         except (OutsideError, MissingSecret) as error:
             found.append(replace(start, problem=not_looked_at(start.cloud, error)))
     return replace(seen, clouds=tuple(found))
 
 
-def _clouds(resource: SecurityGroup, world: World) -> list[CloudGroup]:
+def _clouds(resource: SecurityGroup, context: Context) -> list[CloudGroup]:
     """Those where it is to be, and those where it was made when it was to be there."""
     declared = declared_clouds(resource)
-    named = world.clouds(resource.metadata.namespace) if declared is None else declared
+    named = context.clouds(resource.metadata.namespace) if declared is None else declared
     before = tuple(cloud for cloud in known_clouds(resource) if cloud not in named)
     clouds = [*((cloud, True) for cloud in named), *((cloud, False) for cloud in before)]
     # Where the cloud itself is not there, nothing was made, or nothing more can be done.
     return [
-        CloudGroup(cloud=cloud, wanted=wanted, needs=needs_management(cloud, world))
+        CloudGroup(cloud=cloud, wanted=wanted, needs=needs_management(cloud, context))
         for cloud, wanted in clouds
-        if (wanted and not resource.deleting) or world.get(cloud) is not None
+        if (wanted and not resource.deleting) or context.get(cloud) is not None
     ]
 
 
-async def _look_in(start: CloudGroup, seen: GroupObservation, resource: SecurityGroup, world: World) -> CloudGroup:
+async def _look_in(start: CloudGroup, seen: GroupObservation, resource: SecurityGroup, context: Context) -> CloudGroup:
     cloud, name = start.cloud, resource.outside_name
     # What was made there is ended there, also where the namespace is not listed any more: its Tenant waits for that.
     ending = (resource.deleting or not start.wanted) and record(cloud) in resource.external
-    refused = None if ending else not_allowed(cloud, resource.metadata.namespace, "spec.cloudRefs", world)
-    problem = refused or not_answering_yet(cloud, world)
+    refused = None if ending else not_allowed(cloud, resource.metadata.namespace, "spec.cloudRefs", context)
+    problem = refused or not_answering_yet(cloud, context)
     if problem is not None:
         return replace(start, problem=problem)
-    view = await world.view(cloud)
-    makers = await makers_of(view, cloud, resource.metadata.namespace, world)
-    tenancy = world.tenancy(resource.metadata.namespace, cloud)
+    view = await context.view(cloud)
+    makers = await makers_of(view, cloud, resource.metadata.namespace, context)
+    tenancy = context.tenancy(resource.metadata.namespace, cloud)
     whose = Whose(makers.owner, makers.owners, tenancy.user if tenancy is not None else None)
     recorded = resource.external.get(record(cloud))
     groups = {number: one for number, one in view.security_groups.items() if number != DEFAULT_GROUP}
@@ -134,7 +134,7 @@ async def _look_in(start: CloudGroup, seen: GroupObservation, resource: Security
     here = replace(start, view=view, owners=makers.owners, found=found)
     group = found.thing
     if group is None and start.wanted and not resource.deleting:
-        not_yet = may_be_made(world.tenancy(resource.metadata.namespace, cloud))
+        not_yet = may_be_made(context.tenancy(resource.metadata.namespace, cloud))
         if not_yet is not None:
             return replace(start, problem=not_yet)
     if group is None:
@@ -142,10 +142,10 @@ async def _look_in(start: CloudGroup, seen: GroupObservation, resource: Security
         here = replace(here, namesake=next(same_name, None))
     if resource.deleting or not start.wanted:
         using = () if group is None else _networks(group, view)
-        return replace(here, named_by=_named_by(resource, cloud, world), networks=using)
+        return replace(here, named_by=_named_by(resource, cloud, context), networks=using)
     networks = {network.name for network in view.networks.values()}
     if any(rule.network not in {None, *networks} for rule in resource.spec.rules):
-        here = replace(here, on_their_way=coming(world.users(cloud, *COMING_KINDS)))
+        here = replace(here, on_their_way=coming(context.users(cloud, *COMING_KINDS)))
     return here
 
 
@@ -157,10 +157,10 @@ def _networks(group: Group, view: CloudView) -> tuple[str, ...]:
     )
 
 
-def _named_by(resource: SecurityGroup, cloud: Key, world: World) -> tuple[str, ...]:
+def _named_by(resource: SecurityGroup, cloud: Key, context: Context) -> tuple[str, ...]:
     return tuple(
         str(user.key)
-        for user in world.users(cloud, HostedInstance.crd.kind)
+        for user in context.users(cloud, HostedInstance.crd.kind)
         if isinstance(user, HostedInstance)
         and not user.deleting
         and user.metadata.namespace == resource.metadata.namespace

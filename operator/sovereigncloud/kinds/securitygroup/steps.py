@@ -11,7 +11,7 @@ from sovereigncloud.api.securitygroup import SecurityGroup
 from sovereigncloud.core.identity import ONE_ADOPTED
 from sovereigncloud.core.outcome import Outcome, done
 from sovereigncloud.core.plan import Step
-from sovereigncloud.kinds.contract.controller import World
+from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.identity.adoption_per_cloud import fact
 from sovereigncloud.ports.opennebula.security_groups import SecurityGroups, SecurityRule
@@ -111,7 +111,7 @@ class DeleteGroup(OnGroup):
     pass
 
 
-async def perform(step: Step, resource: SecurityGroup, world: World) -> Outcome:
+async def perform(step: Step, resource: SecurityGroup, context: Context) -> Outcome:
     """Do one step. Its outcome records which group it was, where."""
     if not isinstance(step, GroupStep):
         raise TypeError(f"not a step of a SecurityGroup: {step!r}")
@@ -119,31 +119,31 @@ async def perform(step: Step, resource: SecurityGroup, world: World) -> Outcome:
         adopted = {} if step.owner is None else {fact(step.cloud): str(step.owner)}
         return done().with_facts(**{record(step.cloud): str(step.group), **adopted})
     group = step.group if isinstance(step, OnGroup) else None
-    client = await world.open_nebula_for(step.cloud, resource.metadata.namespace, security_group=group)
+    client = await context.open_nebula_for(step.cloud, resource.metadata.namespace, security_group=group)
     port = client.security_groups
     if isinstance(step, ReleaseGroup):
         await client.unmark("security_group", step.group)
         message = f"security group {step.group} in {where(step.cloud)} no longer carries the mark of this installation"
         return done(Reason.RELEASED, message).with_facts(**{record(step.cloud): "", fact(step.cloud): ""})
     if isinstance(step, CreateGroup):
-        mark = world.mark(resource).for_opennebula()
+        mark = context.mark(resource).for_opennebula()
         made = await port.create(resource.outside_name, step.rules, mark)
         message = f'security group {made} "{resource.outside_name}" created in {where(step.cloud)}'
         return done(Reason.CREATED, message, **{record(step.cloud): str(made), fact(step.cloud): ""})
     if not isinstance(step, OnGroup):
         raise TypeError(f"not a step that can be done: {step!r}")
-    outcome = await _perform(step, resource, world, port)
+    outcome = await _perform(step, resource, context, port)
     return outcome.with_facts(**{record(step.cloud): "" if isinstance(step, DeleteGroup) else str(step.group)})
 
 
-async def _perform(step: OnGroup, resource: SecurityGroup, world: World, port: SecurityGroups) -> Outcome:
+async def _perform(step: OnGroup, resource: SecurityGroup, context: Context, port: SecurityGroups) -> Outcome:
     what = f"security group {step.group} in {where(step.cloud)}"
     match step:
         case MarkGroup():
-            await port.update(step.group, world.mark(resource).for_opennebula())
+            await port.update(step.group, context.mark(resource).for_opennebula())
             return done(Reason.TAKEN_OVER, f"{what} taken over from before the cluster was rebuilt")
         case AdoptGroup(owner=owner):
-            await port.update(step.group, {**world.mark(resource).for_opennebula(), ONE_ADOPTED: "YES"})
+            await port.update(step.group, {**context.mark(resource).for_opennebula(), ONE_ADOPTED: "YES"})
             message = f"{what} adopted; it still belongs to user {owner}"
             return done(Reason.ADOPTED, message).with_facts(**{fact(step.cloud): str(owner)})
         case SetRules():

@@ -12,7 +12,7 @@ from sovereigncloud.api import BareMetalServer, SovereignCloud
 from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, done, stalled, waiting
 from sovereigncloud.core.plan import Plan, Step
-from sovereigncloud.kinds.contract.controller import SecretUse, Uses, World
+from sovereigncloud.kinds.contract.controller import Context, SecretUse, Uses
 from sovereigncloud.kinds.endpoint.access import INVENTORY_FACT, access_secrets
 from sovereigncloud.kinds.endpoint.endpoint import generated_secret
 from sovereigncloud.kinds.planning.composition import join
@@ -94,8 +94,8 @@ class SovereignCloudController:
             secrets=tuple(SecretUse(n) for n in dict.fromkeys(names)),
         )
 
-    async def observe(self, resource: SovereignCloud, world: World) -> Observed:
-        return await observe_cloud(resource, world)
+    async def observe(self, resource: SovereignCloud, context: Context) -> Observed:
+        return await observe_cloud(resource, context)
 
     def plan(self, resource: SovereignCloud, observed: Observed, now: datetime) -> Plan:
         if resource.deleting:
@@ -116,27 +116,27 @@ class SovereignCloudController:
             return Plan(outcome=observed.unreachable)
         return join(_inside_it(resource, observed)) if observed.view else _first_answer()
 
-    async def perform(self, step: Step, resource: SovereignCloud, world: World) -> Outcome:
+    async def perform(self, step: Step, resource: SovereignCloud, context: Context) -> Outcome:
         if isinstance(step, NetworkStep):
-            return await _beside_servers(step, resource, world)
+            return await _beside_servers(step, resource, context)
         match step:
             case ApplyChild() | DeleteChild() | GenerateCredentials() | DeleteCredentials():
-                return await _inside(step, resource, world)
+                return await _inside(step, resource, context)
             case hosts.CreateHost() | hosts.EnableHost() | hosts.MarkHost():
-                return await _host(step, resource, world)
+                return await _host(step, resource, context)
             case DisableHost() | MoveMachine() | GiveUpMachine() | DeleteHost():
-                return await perform_leaving(step, resource, world)
+                return await perform_leaving(step, resource, context)
             case installation.InstallOpenNebula() | installation.RecordInstallation() | certificate.RecordCertificate():
-                return await _at_ovh(step, resource, world)
+                return await _at_ovh(step, resource, context)
             case sites.CreateCluster() | sites.JoinCluster():
-                return await sites.perform_site(step, await world.open_nebula(resource.key))
+                return await sites.perform_site(step, await context.open_nebula(resource.key))
             case certificate.BringCertificate():
-                await world.installer.start(step.installation)
+                await context.installer.start(step.installation)
                 return certificate.begun(step)
             case WriteRecord() | StartProbe() | EndProbe() | StartValidation():
-                return await perform_verification(step, resource, world)
+                return await perform_verification(step, resource, context)
             case _:
-                return await _part(step, resource, world)
+                return await _part(step, resource, context)
 
     def status(self, resource: SovereignCloud, observed: Observed) -> Mapping[str, object]:
         return cloud_status(resource, observed)
@@ -271,33 +271,33 @@ def _inside_it(cloud: SovereignCloud, observed: Observed) -> tuple[Plan, ...]:
 
 
 async def _inside(
-    step: ApplyChild | DeleteChild | GenerateCredentials | DeleteCredentials, cloud: SovereignCloud, world: World
+    step: ApplyChild | DeleteChild | GenerateCredentials | DeleteCredentials, cloud: SovereignCloud, context: Context
 ) -> Outcome:
     """Writes to Kubernetes only."""
     match step:
         case ApplyChild():
-            await world.kubernetes.apply(step.manifest)
+            await context.kubernetes.apply(step.manifest)
             return done(Reason.COMPOSED, f"{step.target} was applied")
         case DeleteChild():
-            await world.kubernetes.delete(*step.key)
+            await context.kubernetes.delete(*step.key)
             return done(Reason.DELETING, f"{step.target} is being deleted")
         case GenerateCredentials():
             labels = {CLOUD_LABEL: cloud.metadata.name, GENERATED_LABEL: "true"}
-            made = await world.kubernetes.generate_credentials(
+            made = await context.kubernetes.generate_credentials(
                 cloud.metadata.namespace, step.name, _ADMINISTRATOR, labels
             )
             return (
                 done(Reason.CREDENTIALS_GENERATED, f"Secret {step.name} was made; keep a copy of it") if made else DONE
             )
         case DeleteCredentials():
-            await world.kubernetes.delete_secret(cloud.metadata.namespace, step.name)
+            await context.kubernetes.delete_secret(cloud.metadata.namespace, step.name)
             return done(Reason.CREDENTIALS_DELETED, f"Secret {step.name} was deleted", **{DELETED_FACT: "true"})
 
 
 async def _host(
-    step: hosts.CreateHost | hosts.EnableHost | hosts.MarkHost, cloud: SovereignCloud, world: World
+    step: hosts.CreateHost | hosts.EnableHost | hosts.MarkHost, cloud: SovereignCloud, context: Context
 ) -> Outcome:
-    client = await world.open_nebula(cloud.key)
+    client = await context.open_nebula(cloud.key)
     match step:
         case hosts.CreateHost():
             # A host takes no template: allocate, then mark. Unmarked, its address still says that it is this one.
@@ -314,33 +314,33 @@ async def _host(
             return done(Reason.HOST_MARKED, f"{step.target} carries the mark of this installation")
 
 
-async def _part(step: Step, cloud: SovereignCloud, world: World) -> Outcome:
+async def _part(step: Step, cloud: SovereignCloud, context: Context) -> Outcome:
     match step:
         case StoreStep():
-            return await perform_store(step, cloud, world)
+            return await perform_store(step, cloud, context)
         case PartStep():
-            return await perform_part(step, cloud, world)
+            return await perform_part(step, cloud, context)
         case _:
             raise TypeError(f"not a step of a SovereignCloud: {type(step).__name__}")
 
 
-async def _beside_servers(step: NetworkStep, cloud: SovereignCloud, world: World) -> Outcome:
+async def _beside_servers(step: NetworkStep, cloud: SovereignCloud, context: Context) -> Outcome:
     ovh = cloud.spec.hosted.ovh if cloud.spec.hosted else None
     if ovh is None:
         return DONE
-    client = await world.ovh(ovh.endpoint, cloud.metadata.namespace, ovh.credentials_secret_ref.name)
-    return await perform_outside(step, client, cloud, world.now)
+    client = await context.ovh(ovh.endpoint, cloud.metadata.namespace, ovh.credentials_secret_ref.name)
+    return await perform_outside(step, client, cloud, context.now)
 
 
 async def _at_ovh(
     step: installation.InstallOpenNebula | installation.RecordInstallation | certificate.RecordCertificate,
     cloud: SovereignCloud,
-    world: World,
+    context: Context,
 ) -> Outcome:
     ovh = cloud.spec.hosted.ovh if cloud.spec.hosted else None
     if ovh is None:
         return DONE
-    client = await world.ovh(ovh.endpoint, cloud.metadata.namespace, ovh.credentials_secret_ref.name)
+    client = await context.ovh(ovh.endpoint, cloud.metadata.namespace, ovh.credentials_secret_ref.name)
     match step:
         case certificate.RecordCertificate():
             await client.tag(step.urn, {CERTIFICATE_TAG: step.digest})
@@ -350,10 +350,12 @@ async def _at_ovh(
                 await client.tag(urn, {installation.INSTALLED_TAG: step.hash})
             return done(Reason.INSTALLATION_RECORDED, f"{step.target} was written to its servers")
         case installation.InstallOpenNebula():
-            return await _install(step, client, cloud, world)
+            return await _install(step, client, cloud, context)
 
 
-async def _install(step: installation.InstallOpenNebula, client: Ovh, cloud: SovereignCloud, world: World) -> Outcome:
+async def _install(
+    step: installation.InstallOpenNebula, client: Ovh, cloud: SovereignCloud, context: Context
+) -> Outcome:
     """The record first, the front-end's before all: whatever becomes of the Job, the servers tell that it was begun."""
     digest, (front, *others) = step.installation.hash, step.urns
     await client.tag(front, {installation.INSTALLED_TAG: installation.Record(digest, step.requested).text})
@@ -362,7 +364,7 @@ async def _install(step: installation.InstallOpenNebula, client: Ovh, cloud: Sov
     notes = {installation.RERUNS_TAG: step.reruns, CERTIFICATE_TAG: step.certificate}
     if told := {key: value for key, value in notes.items() if value}:
         await client.tag(front, told)
-    await world.installer.start(step.installation)
+    await context.installer.start(step.installation)
     await client.tag(front, {installation.INSTALLED_TAG: digest})
     message = f"the installation of {step.target} was begun"
     return Outcome(

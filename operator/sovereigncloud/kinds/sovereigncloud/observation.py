@@ -15,7 +15,7 @@ from sovereigncloud.core.conditions import timestamp
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import DONE, Outcome, retry, stalled
 from sovereigncloud.kinds.baremetalserver.identity import hosted_service_name
-from sovereigncloud.kinds.contract.controller import AnyResource, World
+from sovereigncloud.kinds.contract.controller import AnyResource, Context
 from sovereigncloud.kinds.endpoint.certificate_source import Certificate, observe_certificate
 from sovereigncloud.kinds.endpoint.endpoint import Endpoint, endpoint_of, generated_secret, server_key
 from sovereigncloud.kinds.endpoint.federated_login import entered_otherwise
@@ -130,127 +130,127 @@ class Observed:
         return retry(told, after=self.after)
 
 
-async def observe_cloud(cloud: SovereignCloud, world: World) -> Observed:
+async def observe_cloud(cloud: SovereignCloud, context: Context) -> Observed:
     """Reads only."""
-    observed = _children(cloud, world, Observed(world.mark(cloud), admitted=world.admitted))
+    observed = _children(cloud, context, Observed(context.mark(cloud), admitted=context.admitted))
     if cloud.deleting:
-        observed = replace(await _last_look(cloud, world, observed), compliant=judged_before(cloud))
-        probes = await last_probes(cloud, observed.mark, world, asked=observed.remains.machines is not None)
+        observed = replace(await _last_look(cloud, context, observed), compliant=judged_before(cloud))
+        probes = await last_probes(cloud, observed.mark, context, asked=observed.remains.machines is not None)
         return replace(observed, remains=observed.remains.without(p.vm.id for p in probes), probes=probes)
-    endpoint = endpoint_of(cloud, world.get)
+    endpoint = endpoint_of(cloud, context.get)
     observed = replace(
         observed,
         endpoint=endpoint,
-        insecure=_insecure(endpoint, world),
+        insecure=_insecure(endpoint, context),
         federation_secret=cloud.status.federation_secret or "",
     )
     if cloud.spec.hosted is not None:
         try:
-            observed = await _account(cloud, world, observed)
+            observed = await _account(cloud, context, observed)
         except Retry as error:
-            return _with_its_provider(cloud, world, observed, error)
-        observed = await _installation(cloud, world, observed)
+            return _with_its_provider(cloud, context, observed, error)
+        observed = await _installation(cloud, context, observed)
     if _may_answer(cloud, observed):
-        observed = await _ask(cloud, world, observed)
+        observed = await _ask(cloud, context, observed)
     if cloud.spec.hosted is not None:
-        observed = _among_hosts(cloud, world, observed)
-    return await _located(cloud, world, observed)
+        observed = _among_hosts(cloud, context, observed)
+    return await _located(cloud, context, observed)
 
 
-async def _located(cloud: SovereignCloud, world: World, observed: Observed) -> Observed:
+async def _located(cloud: SovereignCloud, context: Context, observed: Observed) -> Observed:
     """Where its parts are, and whether policies let them be there; as last seen while nothing answers."""
-    view, profile = observed.view, profile_of(cloud, world)
+    view, profile = observed.view, profile_of(cloud, context)
     if view is not None:
         kept, hosts = observed.stores.there, observed.node_addresses
-        seen = await observe_sighting(cloud, world, view, observed.servers, hosts, kept)
-        found = located(cloud, seen, profile, world.now)
+        seen = await observe_sighting(cloud, context, view, observed.servers, hosts, kept)
+        found = located(cloud, seen, profile, context.now)
         observed = replace(observed, locations=found)
         cloud = cloud.model_copy(update={"status": cloud.status.model_copy(update={"locations": found})})
-    policies = world.policies(cloud.metadata.namespace, cloud.key)
+    policies = context.policies(cloud.metadata.namespace, cloud.key)
     observed = replace(observed, compliant=judged(cloud, policies, profile, answers=view is not None))
-    return replace(observed, exit=await way_out(cloud, view, observed.stores.there, world))
+    return replace(observed, exit=await way_out(cloud, view, observed.stores.there, context))
 
 
-def _among_hosts(cloud: SovereignCloud, world: World, observed: Observed) -> Observed:
+def _among_hosts(cloud: SovereignCloud, context: Context, observed: Observed) -> Observed:
     """Which hosts the servers are, and which hosts go."""
     if observed.view is not None and cloud.spec.hosted is not None and cloud.spec.hosted.open_nebula.adopt is not None:
         names = {n: host_name(observed.view, observed.servers[n], adopted=True) for n in observed.node_addresses}
         observed = replace(observed, node_addresses=names)
-    return replace(observed, going=_going(cloud, world, observed))
+    return replace(observed, going=_going(cloud, context, observed))
 
 
-def _going(cloud: SovereignCloud, world: World, observed: Observed) -> Going:
+def _going(cloud: SovereignCloud, context: Context, observed: Observed) -> Going:
     """Who goes, and which machines on their hosts may be interrupted, as their objects say."""
     going = find_leavers(cloud, observed.servers, observed.dropped, observed.view, observed.mark)
     names = {leaver.host.name for leaver in going.leavers}
     vms = observed.view.vms.values() if observed.view and names else ()
     return replace(
-        going, interruptible=frozenset(vm.id for vm in vms if vm.host in names and _interruptible(vm, world))
+        going, interruptible=frozenset(vm.id for vm in vms if vm.host in names and _interruptible(vm, context))
     )
 
 
-def _interruptible(vm: Vm, world: World) -> bool:
+def _interruptible(vm: Vm, context: Context) -> bool:
     kind, _, rest = (vm.mark.object if vm.mark else "").partition("/")
     namespace, _, name = rest.partition("/")
-    instance = world.get(Key(kind, namespace, name)) if kind == HostedInstance.crd.kind else None
+    instance = context.get(Key(kind, namespace, name)) if kind == HostedInstance.crd.kind else None
     policy = instance.spec.update_policy if isinstance(instance, HostedInstance) else None
     return policy is not None and policy.power_cycle is Consent.ALLOW
 
 
-def _children(cloud: SovereignCloud, world: World, observed: Observed) -> Observed:
+def _children(cloud: SovereignCloud, context: Context, observed: Observed) -> Observed:
     """The children from the store: those that spec lists by name, the others since they refer to the cloud."""
     servers: dict[str, BareMetalServer] = {}
     networks: dict[str, VirtualNetwork] = {}
     hosted = cloud.spec.hosted
     for server in hosted.ovh.servers if hosted and hosted.ovh else ():
-        child = world.get(server_key(cloud, server))
+        child = context.get(server_key(cloud, server))
         if isinstance(child, BareMetalServer):
             servers[server.name] = child
     for network in (hosted.networks if hosted else None) or ():
-        child = world.get(network_key(cloud, network))
+        child = context.get(network_key(cloud, network))
         if isinstance(child, VirtualNetwork):
             networks[network.name] = child
     listed = {c.key for c in (*servers.values(), *networks.values())}
-    composed = world.users(cloud.key, BareMetalServer.crd.kind, VirtualNetwork.crd.kind)
+    composed = context.users(cloud.key, BareMetalServer.crd.kind, VirtualNetwork.crd.kind)
     dropped = tuple(u for u in composed if is_composed(cloud, u) and u.key not in listed)
     nodes = {s.name for s in (hosted.ovh.servers if hosted and hosted.ovh else ()) if Role.NODE in s.roles}
     addresses = {n: c.status.address for n, c in servers.items() if n in nodes and c.status.address}
     return replace(observed, servers=servers, networks=networks, dropped=dropped, node_addresses=addresses)
 
 
-async def _account(cloud: SovereignCloud, world: World, observed: Observed) -> Observed:
+async def _account(cloud: SovereignCloud, context: Context, observed: Observed) -> Observed:
     """Tags of the servers, the vRack, and what else the cloud has there."""
     ovh = cloud.spec.hosted.ovh if cloud.spec.hosted else None
     if ovh is None:
         return observed
     namespace, secret = cloud.metadata.namespace, ovh.credentials_secret_ref.name
-    account = await world.account(ovh.endpoint, namespace, secret, ovh.vrack)
+    account = await context.account(ovh.endpoint, namespace, secret, ovh.vrack)
     vrack = account.vracks.get(ovh.vrack)
     names = {s.name: hosted_service_name(s, observed.servers.get(s.name)) for s in ovh.servers}
     summaries = {name: account.servers[service] for name, service in names.items() if service in account.servers}
-    outside = await observe_outside(cloud, world, account, observed.servers)
+    outside = await observe_outside(cloud, context, account, observed.servers)
     return replace(observed, vrack=vrack, summaries=summaries, outside=outside)
 
 
-async def _installation(cloud: SovereignCloud, world: World, observed: Observed) -> Observed:
+async def _installation(cloud: SovereignCloud, context: Context, observed: Observed) -> Observed:
     """The generated Secret and the Job, while the cloud is not settled: at rest the front-end's answer is enough."""
-    observed = replace(observed, certificate=await observe_certificate(cloud, world))
+    observed = replace(observed, certificate=await observe_certificate(cloud, context))
     renewal = renewal_of(cloud, observed.servers, observed.summaries, observed.certificate)
     if renewal is not None:
-        observed = replace(observed, renewal=renewal, renewing=await world.installer.state(renewal))
+        observed = replace(observed, renewal=renewal, renewing=await context.installer.state(renewal))
     wanted = installation_of(cloud, observed.servers)
     if wanted is None or cloud.settled:
         return observed
-    job = await world.installer.state(wanted)
-    return replace(observed, credentials=await _has_credentials(cloud, world), job=job)
+    job = await context.installer.state(wanted)
+    return replace(observed, credentials=await _has_credentials(cloud, context), job=job)
 
 
-async def _has_credentials(cloud: SovereignCloud, world: World) -> bool:
+async def _has_credentials(cloud: SovereignCloud, context: Context) -> bool:
     """Whether the Secret of OpenNebula's administrator is there: generated, or given where the cloud was adopted."""
     adopt = cloud.spec.hosted.open_nebula.adopt if cloud.spec.hosted else None
     name = adopt.credentials_secret_ref.name if adopt else generated_secret(cloud)
     try:
-        await world.kubernetes.secret(cloud.metadata.namespace, name)
+        await context.kubernetes.secret(cloud.metadata.namespace, name)
     except MissingSecret:
         return False
     return True
@@ -268,14 +268,14 @@ def _may_answer(cloud: SovereignCloud, observed: Observed) -> bool:
     return begun and (observed.job is None or observed.job.state != "Running")
 
 
-async def _ask(cloud: SovereignCloud, world: World, observed: Observed) -> Observed:
+async def _ask(cloud: SovereignCloud, context: Context, observed: Observed) -> Observed:
     generated = cloud.spec.hosted is not None and cloud.spec.hosted.open_nebula.install is not None
     try:
-        client = await world.open_nebula(cloud.key)
+        client = await context.open_nebula(cloud.key)
         try:
             observed = replace(observed, front=await client.front())
         except Auth:
-            found = await entered_otherwise(cloud, world)
+            found = await entered_otherwise(cloud, context)
             if found is None:
                 raise
             # It is written first, since whatever is in the cloud is read with it.
@@ -289,49 +289,51 @@ async def _ask(cloud: SovereignCloud, world: World, observed: Observed) -> Obser
         if not cloud.status.endpoint:
             # Its first answer: it is told before anything in it is read, since all that lives there waits for it.
             return observed
-        view, front = await world.view(cloud.key), observed.front
-        stores = await observe_stores(cloud, view, client, observed.mark, world)
+        view, front = await context.view(cloud.key), observed.front
+        stores = await observe_stores(cloud, view, client, observed.mark, context)
         observed = replace(observed, view=view, stores=stores)
         if front is None:
             return observed
-        seen = await observe_verification(cloud, Seen(world.now, observed.mark, front, view), observed.servers, world)
+        seen = await observe_verification(
+            cloud, Seen(context.now, observed.mark, front, view), observed.servers, context
+        )
         return replace(observed, verification=seen)
     except Retry as error:
-        return _while_lost(cloud, world, replace(observed, front=None, error=str(error), after=error.after))
+        return _while_lost(cloud, context, replace(observed, front=None, error=str(error), after=error.after))
     except MissingSecret:
         if not generated:
             raise
         return replace(observed, credentials=False)
 
 
-def _lost(cloud: SovereignCloud, world: World) -> str:
+def _lost(cloud: SovereignCloud, context: Context) -> str:
     """Since when it does not answer, if it ever did: as it was written down once, else once several reads in a row failed."""
     if cloud.status.lost_since:
         return cloud.status.lost_since
-    since = world.silent_since(cloud.key) if cloud.status.endpoint else None
+    since = context.silent_since(cloud.key) if cloud.status.endpoint else None
     return timestamp(since) if since is not None else ""
 
 
-def _while_lost(cloud: SovereignCloud, world: World, observed: Observed) -> Observed:
+def _while_lost(cloud: SovereignCloud, context: Context, observed: Observed) -> Observed:
     """Who waits, and what is to be done for them."""
-    if not (lost := _lost(cloud, world)):
+    if not (lost := _lost(cloud, context)):
         return observed
-    waiting = who_waits(cloud, lost, world)
-    return replace(observed, lost=lost, waiting=waiting, fence=fenced_for(cloud, lost, waiting, world.now))
+    waiting = who_waits(cloud, lost, context)
+    return replace(observed, lost=lost, waiting=waiting, fence=fenced_for(cloud, lost, waiting, context.now))
 
 
-def _with_its_provider(cloud: SovereignCloud, world: World, observed: Observed, error: Retry) -> Observed:
+def _with_its_provider(cloud: SovereignCloud, context: Context, observed: Observed, error: Retry) -> Observed:
     """Its provider does not answer. That holds up what would be done about a cloud that answers, and not the news that this one
     does not. Raises Retry.
     """
-    if world.silent_since(cloud.key) is None or not _lost(cloud, world):
+    if context.silent_since(cloud.key) is None or not _lost(cloud, context):
         raise error
     told = f"nor does its provider: {error}"
-    return _while_lost(cloud, world, replace(observed, account=False, error=told, after=error.after))
+    return _while_lost(cloud, context, replace(observed, account=False, error=told, after=error.after))
 
 
-def _insecure(endpoint: Endpoint | None, world: World) -> Outcome | None:
-    if endpoint is None or not endpoint.insecure(world.allows_plain_http):
+def _insecure(endpoint: Endpoint | None, context: Context) -> Outcome | None:
+    if endpoint is None or not endpoint.insecure(context.allows_plain_http):
         return None
     return stalled(
         Reason.INSECURE_ENDPOINT,
@@ -340,44 +342,44 @@ def _insecure(endpoint: Endpoint | None, world: World) -> Outcome | None:
     )
 
 
-async def _last_look(cloud: SovereignCloud, world: World, observed: Observed) -> Observed:
+async def _last_look(cloud: SovereignCloud, context: Context, observed: Observed) -> Observed:
     """What is still there of a cloud that is being deleted. With Retain nothing outside is asked."""
-    users = [u for u in world.users(cloud.key) if not is_composed(cloud, u)]
+    users = [u for u in context.users(cloud.key) if not is_composed(cloud, u)]
     composed = (*observed.servers.values(), *observed.networks.values(), *observed.dropped)
     remains = Remains(
         users=tuple(str(u.key) for u in users), composed=tuple(c for c in composed if is_composed(cloud, c))
     )
     if gives_back(cloud) and not users:
-        remains = replace(remains, credentials=await _has_credentials(cloud, world))
+        remains = replace(remains, credentials=await _has_credentials(cloud, context))
         if LET_GO not in cloud.external:
-            remains = await _what_stands(cloud, world, remains, observed)
+            remains = await _what_stands(cloud, context, remains, observed)
     if ends_parts(cloud) and not users:
-        observed = await _parts_left(cloud, world, observed)
+        observed = await _parts_left(cloud, context, observed)
     return replace(observed, remains=remains)
 
 
-async def _parts_left(cloud: SovereignCloud, world: World, observed: Observed) -> Observed:
+async def _parts_left(cloud: SovereignCloud, context: Context, observed: Observed) -> Observed:
     """What the operator made in an OpenNebula that stays."""
     try:
-        view, client = await world.view(cloud.key), await world.open_nebula(cloud.key)
-        stores = await observe_stores(without_parts(cloud), view, client, observed.mark, world)
+        view, client = await context.view(cloud.key), await context.open_nebula(cloud.key)
+        stores = await observe_stores(without_parts(cloud), view, client, observed.mark, context)
     except (Retry, MissingSecret) as error:
         return replace(observed, error=str(error))
     return replace(observed, view=view, stores=stores)
 
 
-async def _what_stands(cloud: SovereignCloud, world: World, remains: Remains, observed: Observed) -> Remains:
+async def _what_stands(cloud: SovereignCloud, context: Context, remains: Remains, observed: Observed) -> Remains:
     """Machines, hosts, blocks and names of a cloud that gives them back."""
     if cloud.status.endpoint and not remains.credentials:
         return replace(remains, error="the Secret of its administrator is not there, restore it")
     if cloud.status.endpoint:
         try:
-            view = await world.view(cloud.key)
+            view = await context.view(cloud.key)
         except (Retry, MissingSecret) as error:
             return replace(remains, error=str(error))
         remains = replace(remains, machines=tuple(view.vms.values()), hosts=ours(view.hosts.values(), observed.mark))
     ovh = cloud.spec.hosted.ovh if cloud.spec.hosted else None
     if ovh is None or remains.machines or remains.hosts:
         return remains
-    account = await world.account(ovh.endpoint, cloud.metadata.namespace, ovh.credentials_secret_ref.name, ovh.vrack)
-    return replace(remains, outside=await observe_outside(cloud, world, account, observed.servers))
+    account = await context.account(ovh.endpoint, cloud.metadata.namespace, ovh.credentials_secret_ref.name, ovh.vrack)
+    return replace(remains, outside=await observe_outside(cloud, context, account, observed.servers))

@@ -10,7 +10,7 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.api.sovereigncloud import SovereignCloud
 from sovereigncloud.core.outcome import DONE, Outcome
-from sovereigncloud.kinds.contract.controller import World
+from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.fencing.confirmation import may_switch_off, proof_of
 from sovereigncloud.kinds.fencing.outage_tolerance import overdue, until_overdue
 
@@ -22,11 +22,11 @@ def as_lost(cloud: SovereignCloud, since: str) -> SovereignCloud:
     return cloud.model_copy(update={"status": cloud.status.model_copy(update={"lost_since": since})})
 
 
-def who_waits(cloud: SovereignCloud, since: str, world: World) -> tuple[HostedInstance, ...]:
+def who_waits(cloud: SovereignCloud, since: str, context: Context) -> tuple[HostedInstance, ...]:
     """Machines in it that would start elsewhere if it were proven dead. Looked for only while it is lost."""
     if not since or not may_switch_off(cloud):
         return ()
-    found = world.users(cloud.key, HostedInstance.crd.kind)
+    found = context.users(cloud.key, HostedInstance.crd.kind)
     return tuple(one for one in found if isinstance(one, HostedInstance) and _could_start(one))
 
 

@@ -11,7 +11,7 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.sovereigntypolicy import Enforcement, SovereigntyPolicy
 from sovereigncloud.core.outcome import DONE, Outcome, done, stalled
 from sovereigncloud.core.plan import Action, Plan, Step
-from sovereigncloud.kinds.contract.controller import OWN_CONDITIONS, Uses, World
+from sovereigncloud.kinds.contract.controller import OWN_CONDITIONS, Context, Uses
 from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.location.facts import clusters_of, facts_of_cluster
 from sovereigncloud.kinds.sovereigncloud.location.observation import profile_of
@@ -75,9 +75,9 @@ class SovereigntyPolicyController:
     def uses(self, resource: SovereigntyPolicy) -> Uses:  # noqa: ARG002  part of the seam
         return Uses()
 
-    async def observe(self, resource: SovereigntyPolicy, world: World) -> PolicyObservation:
-        name, admission = resource.metadata.name, world.kubernetes.admission
-        clouds = (c for c in world.everything(SovereignCloud.crd.kind) if isinstance(c, SovereignCloud))
+    async def observe(self, resource: SovereigntyPolicy, context: Context) -> PolicyObservation:
+        name, admission = resource.metadata.name, context.kubernetes.admission
+        clouds = (c for c in context.everything(SovereignCloud.crd.kind) if isinstance(c, SovereignCloud))
         found, installed = dict[str, Json](), set[str]()
         for to in ADMISSION_POLICIES:
             if (binding := await admission.binding(name_of(name, to))) is not None:
@@ -85,11 +85,11 @@ class SovereigntyPolicyController:
             if await admission.installed(to):
                 installed.add(to)
         return PolicyObservation(
-            rules=rules_of(resource, world.now),
-            clouds=tuple((c, profile_of(c, world)) for c in clouds if not c.deleting),
-            judged=world.judged(name),
-            beside=world.beside(name),
-            wanted=bindings_of(resource, world.mark(resource).installation),
+            rules=rules_of(resource, context.now),
+            clouds=tuple((c, profile_of(c, context)) for c in clouds if not c.deleting),
+            judged=context.judged(name),
+            beside=context.beside(name),
+            wanted=bindings_of(resource, context.mark(resource).installation),
             found=found,
             installed=frozenset(installed),
         )
@@ -102,12 +102,12 @@ class SovereigntyPolicyController:
         outcome = stalled(Reason.INVALID_SPEC, wrong) if wrong else _said(resource, observed)
         return Plan(steps=steps, outcome=replace(outcome, after=_LOOK_AGAIN))
 
-    async def perform(self, step: Step, resource: SovereigntyPolicy, world: World) -> Outcome:
+    async def perform(self, step: Step, resource: SovereigntyPolicy, context: Context) -> Outcome:
         match step:
             case PutBinding():
-                await world.kubernetes.admission.put_binding(step.binding)
+                await context.kubernetes.admission.put_binding(step.binding)
             case DeleteBinding():
-                await world.kubernetes.admission.delete_binding(step.name)
+                await context.kubernetes.admission.delete_binding(step.name)
             case _:
                 raise NotImplementedError(f"{resource.key} has no step {step}")
         return done()

@@ -13,7 +13,7 @@ from sovereigncloud.api.tenant import Tenant, TenantCloudStatus
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, stalled
 from sovereigncloud.core.plan import Plan, Step
 from sovereigncloud.core.quantity import mebibytes, quantity
-from sovereigncloud.kinds.contract.controller import Uses, World
+from sovereigncloud.kinds.contract.controller import Context, Uses
 from sovereigncloud.kinds.contract.tenancy import key_of, user_name
 from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.hostedinstance.machine.capacity import cores
@@ -35,8 +35,8 @@ class TenantController:
         """Its clouds, those too that it still has to leave."""
         return Uses() if is_left_alone(resource) else Uses(objects=tuple(here.cloud for here in clouds_of(resource)))
 
-    async def observe(self, resource: Tenant, world: World) -> TenantObservation:
-        return await look(resource, world)
+    async def observe(self, resource: Tenant, context: Context) -> TenantObservation:
+        return await look(resource, context)
 
     def plan(self, resource: Tenant, observed: TenantObservation, now: datetime) -> Plan:  # noqa: ARG002  part of the seam
         wrong = DONE if resource.deleting else _wrong(resource)
@@ -45,8 +45,8 @@ class TenantController:
         plan = join(_in(here, resource, observed) for here in observed.clouds)
         return replace(plan, steps=consent_last(plan.steps))
 
-    async def perform(self, step: Step, resource: Tenant, world: World) -> Outcome:
-        return await tenant_steps.perform(step, resource, world)
+    async def perform(self, step: Step, resource: Tenant, context: Context) -> Outcome:
+        return await tenant_steps.perform(step, resource, context)
 
     def status(self, resource: Tenant, observed: TenantObservation) -> Mapping[str, object]:
         """What is in each cloud. While nobody could look, what was known stays."""

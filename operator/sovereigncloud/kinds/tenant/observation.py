@@ -11,7 +11,7 @@ from sovereigncloud.api.securitygroup import SecurityGroup
 from sovereigncloud.api.tenant import Tenant, TenantCloud, TenantCloudStatus
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Outcome, blocked
-from sovereigncloud.kinds.contract.controller import AnyResource, World
+from sovereigncloud.kinds.contract.controller import AnyResource, Context
 from sovereigncloud.kinds.contract.tenancy import key_of, secret_name
 from sovereigncloud.kinds.endpoint.clouds import cloud_key, needs_management, not_answering_yet, not_looked_at, where
 from sovereigncloud.kinds.hostedinstance.observation import bound_cloud
@@ -84,18 +84,18 @@ def is_left_alone(resource: Tenant) -> bool:
     return resource.deleting and resource.deletion_policy is DeletionPolicy.RETAIN
 
 
-async def look(resource: Tenant, world: World) -> TenantObservation:
+async def look(resource: Tenant, context: Context) -> TenantObservation:
     """In each cloud by itself: one that does not answer must not hold up the others."""
-    seen = TenantObservation(mark=world.mark(resource))
+    seen = TenantObservation(mark=context.mark(resource))
     if is_left_alone(resource):
         return seen
     found: list[TenantIn] = []
     for start in clouds_of(resource):
-        if world.get(start.cloud) is None and start.wanted is None:
+        if context.get(start.cloud) is None and start.wanted is None:
             continue  # nothing more can be done there
-        here = replace(start, needs=needs_management(start.cloud, world))
+        here = replace(start, needs=needs_management(start.cloud, context))
         try:
-            found.append(await _look_in(here, seen, resource, world))
+            found.append(await _look_in(here, seen, resource, context))
         except (OutsideError, MissingSecret) as error:
             found.append(replace(here, problem=not_looked_at(start.cloud, error)))
     return replace(seen, clouds=tuple(found))
@@ -113,12 +113,12 @@ def clouds_of(resource: Tenant) -> Iterable[TenantIn]:
         yield TenantIn(cloud, wanted, tuple(dict.fromkeys((*own, *filter(None, users)))), status)
 
 
-async def _look_in(start: TenantIn, seen: TenantObservation, resource: Tenant, world: World) -> TenantIn:
+async def _look_in(start: TenantIn, seen: TenantObservation, resource: Tenant, context: Context) -> TenantIn:
     cloud = start.cloud
-    problem = not_answering_yet(cloud, world)
+    problem = not_answering_yet(cloud, context)
     if problem is not None:
         return replace(start, problem=problem)
-    view = await world.view(cloud)
+    view = await context.view(cloud)
     if (people := view.tenancy) is None:
         return replace(start, problem=blocked(f"groups and users of {where(cloud)} are not read yet"))
     known = start.known or TenantCloudStatus()
@@ -128,14 +128,14 @@ async def _look_in(start: TenantIn, seen: TenantObservation, resource: Tenant, w
         people=people,
         group=identify(_known(known.group, people.groups, people, seen.mark), people.groups, 0, seen.mark, "group"),
         vdc=identify(_known(known.vdc, people.vdcs, people, seen.mark), people.vdcs, 0, seen.mark, "VDC"),
-        rivals=_rivals(start, resource, world),
-        secrets={namespace: await _secret(namespace, resource, cloud, world) for namespace in start.namespaces},
+        rivals=_rivals(start, resource, context),
+        secrets={namespace: await _secret(namespace, resource, cloud, context) for namespace in start.namespaces},
     )
     leaving = [n for n in here.namespaces if here.wanted is None or n not in resource.spec.namespaces]
     if leaving:
-        here = replace(here, objects=_objects(cloud, leaving, world))
+        here = replace(here, objects=_objects(cloud, leaving, context))
     if here.wanted is not None and here.wanted.quota is not None and here.wanted.quota.networks:
-        here = replace(here, on_their_way=coming(world.users(cloud, *COMING_KINDS)))
+        here = replace(here, on_their_way=coming(context.users(cloud, *COMING_KINDS)))
     return here
 
 
@@ -150,23 +150,23 @@ def _known(
     return None if somebody_elses and people.zone != FIRST else recorded
 
 
-async def _secret(namespace: str, resource: Tenant, cloud: Key, world: World) -> bool | None:
-    return await world.has_secret(world.own_namespace, secret_name(resource.metadata.name, namespace, cloud))
+async def _secret(namespace: str, resource: Tenant, cloud: Key, context: Context) -> bool | None:
+    return await context.has_secret(context.own_namespace, secret_name(resource.metadata.name, namespace, cloud))
 
 
-def _rivals(here: TenantIn, resource: Tenant, world: World) -> Mapping[str, tuple[str, ...]]:
+def _rivals(here: TenantIn, resource: Tenant, context: Context) -> Mapping[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for namespace in here.namespaces if here.wanted is not None else ():
-        tenancy = world.tenancy(namespace, here.cloud)
+        tenancy = context.tenancy(namespace, here.cloud)
         names = {tenancy.tenant, *tenancy.others} - {resource.metadata.name} if tenancy is not None else set()
         if names and tenancy is not None and (tenancy.others or tenancy.tenant != resource.metadata.name):
             found[namespace] = tuple(sorted(names))
     return found
 
 
-def _objects(cloud: Key, namespaces: list[str], world: World) -> Mapping[str, tuple[str, ...]]:
+def _objects(cloud: Key, namespaces: list[str], context: Context) -> Mapping[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
-    for user in world.users(cloud, HostedInstance.crd.kind, SecurityGroup.crd.kind):
+    for user in context.users(cloud, HostedInstance.crd.kind, SecurityGroup.crd.kind):
         namespace = user.metadata.namespace
         if namespace in namespaces and _is_in(user, cloud):
             found[namespace] = (*found.get(namespace, ()), str(user.key))

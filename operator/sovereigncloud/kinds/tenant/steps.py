@@ -10,7 +10,7 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.tenant import Tenant
 from sovereigncloud.core.outcome import Outcome, done, stalled
 from sovereigncloud.core.plan import Step
-from sovereigncloud.kinds.contract.controller import World
+from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.contract.tenancy import secret_name
 from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.identity.tenant_marks import CLOUD_NOTE, EXTERNAL, NAMESPACE_NOTE
@@ -206,31 +206,31 @@ def attempt(cloud: Key) -> str:
     return f"making/{where(cloud)}"
 
 
-async def perform(step: Step, resource: Tenant, world: World) -> Outcome:
+async def perform(step: Step, resource: Tenant, context: Context) -> Outcome:
     """Do one step."""
     match step:
         case NoteAttempt(cloud=cloud, group=group):
             # With a time, so that it stands in the status before the group is asked for.
             return Outcome(facts={attempt(cloud): group}, after=0.0)
         case GenerateLogin():
-            return await _generate(step, resource, world)
+            return await _generate(step, resource, context)
         case DeleteLogin(cloud=cloud, namespace=namespace):
             name = secret_name(resource.metadata.name, namespace, cloud)
-            await world.kubernetes.delete_secret(world.own_namespace, name)
-            return done(Reason.CREDENTIALS_DELETED, f"Secret {world.own_namespace}/{name} was deleted")
+            await context.kubernetes.delete_secret(context.own_namespace, name)
+            return done(Reason.CREDENTIALS_DELETED, f"Secret {context.own_namespace}/{name} was deleted")
         case TenantStep():
-            calls = (await world.open_nebula(step.cloud)).tenancy
+            calls = (await context.open_nebula(step.cloud)).tenancy
             if isinstance(step, TenantCall):
                 await step.call(calls)
                 return done()
             if isinstance(step, CreateUser | MarkUser):
-                return await _user(step, resource, world, calls)
-            return await _marked(step, resource, world, calls)
+                return await _user(step, resource, context, calls)
+            return await _marked(step, resource, context, calls)
         case _:
             raise TypeError(f"not a step of a Tenant: {step!r}")
 
 
-async def _generate(step: GenerateLogin, resource: Tenant, world: World) -> Outcome:
+async def _generate(step: GenerateLogin, resource: Tenant, context: Context) -> Outcome:
     name = secret_name(resource.metadata.name, step.namespace, step.cloud)
     labels = {
         GENERATED_LABEL: "true",
@@ -238,23 +238,23 @@ async def _generate(step: GenerateLogin, resource: Tenant, world: World) -> Outc
         NAMESPACE_LABEL: step.namespace[:_LONGEST_LABEL],
         CLOUD_LABEL: step.cloud.name[:_LONGEST_LABEL],
     }
-    made = await world.kubernetes.generate_login(world.own_namespace, name, step.user, labels)
-    told = f"Secret {world.own_namespace}/{name} was made; keep a copy of it"
+    made = await context.kubernetes.generate_login(context.own_namespace, name, step.user, labels)
+    told = f"Secret {context.own_namespace}/{name} was made; keep a copy of it"
     return done(Reason.CREDENTIALS_GENERATED, told) if made else done()
 
 
-async def _user(step: CreateUser | MarkUser, resource: Tenant, world: World, calls: Tenancies) -> Outcome:
+async def _user(step: CreateUser | MarkUser, resource: Tenant, context: Context, calls: Tenancies) -> Outcome:
     match step:
         case CreateUser(namespace=""):
             made = await calls.create_user(step.name, step.subject or NO_PASSWORD, step.driver, step.group)
         case CreateUser():
             secret = secret_name(resource.metadata.name, step.namespace, step.cloud)
-            values = await world.kubernetes.secret(world.own_namespace, secret)
+            values = await context.kubernetes.secret(context.own_namespace, secret)
             made = await calls.create_user(step.name, values.get("password", "").strip(), CORE, step.group)
         case MarkUser():
             if step.proves:
                 try:
-                    login = await (await world.open_nebula_for(step.cloud, step.namespace, anew=True)).login()
+                    login = await (await context.open_nebula_for(step.cloud, step.namespace, anew=True)).login()
                 except Auth:
                     login = None
                 if login is None or login.id != step.user:
@@ -266,13 +266,13 @@ async def _user(step: CreateUser | MarkUser, resource: Tenant, world: World, cal
                         after=60.0,
                     )
             notes = {CLOUD_NOTE: where(step.cloud), NAMESPACE_NOTE: step.namespace or EXTERNAL}
-            await calls.update_user(step.user, {**world.mark(resource).for_opennebula(), **notes})
+            await calls.update_user(step.user, {**context.mark(resource).for_opennebula(), **notes})
             return done()
     return done(Reason.CREATED, f'user {made} "{step.name}" created in {where(step.cloud)}')
 
 
-async def _marked(step: TenantStep, resource: Tenant, world: World, calls: Tenancies) -> Outcome:
-    mark = world.mark(resource).for_opennebula()
+async def _marked(step: TenantStep, resource: Tenant, context: Context, calls: Tenancies) -> Outcome:
+    mark = context.mark(resource).for_opennebula()
     match step:
         case CreateGroup(name=name):
             made = await calls.create_group(name)

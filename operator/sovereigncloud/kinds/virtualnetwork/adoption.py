@@ -9,7 +9,7 @@ from sovereigncloud.api.virtualnetwork import VirtualNetwork
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Outcome
 from sovereigncloud.core.plan import Action, Plan
-from sovereigncloud.kinds.contract.controller import World
+from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.identity.adoption import OWNER_FACT, asked, identify_asked, may_adopt, releasing
 from sovereigncloud.kinds.identity.identification import Identified, identify
@@ -46,10 +46,10 @@ def is_let_go(resource: VirtualNetwork) -> bool:
     return resource.deleting and resource.adopted and resource.deletion_policy is DeletionPolicy.RETAIN
 
 
-def has_waited_enough(resource: VirtualNetwork, world: World) -> bool:
+def has_waited_enough(resource: VirtualNetwork, context: Context) -> bool:
     """A cloud that does not come back must not hold what is only to be let go: then the mark stays on the network."""
     since = resource.metadata.deletion_timestamp
-    return is_let_go(resource) and since is not None and world.now - since > _PATIENCE
+    return is_let_go(resource) and since is not None and context.now - since > _PATIENCE
 
 
 def release(problem: Outcome | None, found: Identified[Network], cloud: Key | None) -> Plan:

@@ -11,7 +11,7 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.virtualnetwork import VirtualNetwork
 from sovereigncloud.core.outcome import Outcome, done, waiting
 from sovereigncloud.core.plan import Step
-from sovereigncloud.kinds.contract.controller import World
+from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.identity.adoption import OWNER_FACT
 from sovereigncloud.kinds.virtualnetwork.template import ADOPTED, template
@@ -130,20 +130,20 @@ class DeleteNetwork(NetworkStep):
     """Asynchronous: state LOCK_DELETE, then gone (observed)."""
 
 
-async def perform(step: Step, resource: VirtualNetwork, world: World) -> Outcome:
+async def perform(step: Step, resource: VirtualNetwork, context: Context) -> Outcome:
     """Do one step. Its outcome records which network it was."""
     if isinstance(step, NoteReservation):
         # Nothing more in this pass: the note has to be in the status before the call is made.
         noted = waiting(Reason.CREATING, f'network "{resource.outside_name}" is about to be reserved', after=_AT_ONCE)
         return noted.with_facts(reserving=str(step.parent))
     if isinstance(step, ReserveNetwork):
-        port = (await world.open_nebula(step.cloud)).addresses
+        port = (await context.open_nebula(step.cloud)).addresses
         made = await port.reserve(step.parent, {"NAME": resource.outside_name} | _run(step.range_))
         # It is recorded when it carries the mark: until then it is found by its name and what was noted.
         return done(Reason.CREATED, f'network {made} "{resource.outside_name}" reserved in {where(step.cloud)}')
     if isinstance(step, CreateNetwork):
-        client = await world.open_nebula(step.cloud)
-        made = await client.create_network(template(resource, world.mark(resource), step.groups), _DEFAULT_CLUSTER)
+        client = await context.open_nebula(step.cloud)
+        made = await client.create_network(template(resource, context.mark(resource), step.groups), _DEFAULT_CLUSTER)
         message = f'network {made} "{resource.outside_name}" created in {where(step.cloud)}'
         return done(Reason.CREATED, message, network=str(made), adopted="", owner="")
     if not isinstance(step, NetworkStep):
@@ -151,22 +151,22 @@ async def perform(step: Step, resource: VirtualNetwork, world: World) -> Outcome
     if isinstance(step, RecordNetwork):
         found = {} if step.adopted is None else {ADOPTED_FACT: "yes", OWNER_FACT: str(step.adopted)}
         return done(network=str(step.network), reserving="").with_facts(**found)
-    outcome = await _perform(step, resource, world, await world.open_nebula(step.cloud))
+    outcome = await _perform(step, resource, context, await context.open_nebula(step.cloud))
     # One that was told to go is forgotten at once: while it goes it is found by its mark, and then its absence is no
     # loss to be looked into.
     return outcome.with_facts(network="" if isinstance(step, DeleteNetwork) else str(step.network))
 
 
-async def _perform(step: NetworkStep, resource: VirtualNetwork, world: World, client: OpenNebula) -> Outcome:
+async def _perform(step: NetworkStep, resource: VirtualNetwork, context: Context, client: OpenNebula) -> Outcome:
     what = f"network {step.network}"
     match step:
         case MarkNetwork(reserved=True):
             # It was born with a copy of all that its network has noted.
-            await client.update_network(step.network, {**world.mark(resource).for_opennebula(), ADOPTED: "NO"})
+            await client.update_network(step.network, {**context.mark(resource).for_opennebula(), ADOPTED: "NO"})
             return done(reserving="", adopted="", owner="")
         case MarkNetwork(adopting=adopting):
             note = {ADOPTED: "YES"} if adopting else {}
-            await client.update_network(step.network, {**world.mark(resource).for_opennebula(), **note})
+            await client.update_network(step.network, {**context.mark(resource).for_opennebula(), **note})
             if adopting:
                 message = f"{what} adopted as it was made by a person"
                 return done(Reason.ADOPTED, message, adopted="yes", owner=str(step.owner))

@@ -12,7 +12,7 @@ from sovereigncloud.api.ordering import ServerOrder
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.kinds.baremetalserver.ordering.cart import Choice, choose, in_stock
 from sovereigncloud.kinds.baremetalserver.ordering.records import Kind, Paper, order_digest, read_paper
-from sovereigncloud.kinds.contract.controller import World
+from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.ports.ovh.orders import Bill, Money, Shop
 
 CART_FACT = "cart"
@@ -76,17 +76,17 @@ def order_of(resource: BareMetalServer) -> ServerOrder | None:
     return resource.spec.ovh.order if resource.spec.ovh else None
 
 
-async def shop_of(resource: BareMetalServer, world: World) -> Shop:
+async def shop_of(resource: BareMetalServer, context: Context) -> Shop:
     """The shop under the credential that may order."""
     ovh, order = resource.spec.ovh, order_of(resource)
     assert ovh is not None  # noqa: S101 - asked for an object that orders
     ref = (order.credentials_secret_ref if order else None) or ovh.credentials_secret_ref
-    return (await world.ovh(ovh.endpoint, resource.metadata.namespace, ref.name)).orders
+    return (await context.ovh(ovh.endpoint, resource.metadata.namespace, ref.name)).orders
 
 
-async def observe_purchase(resource: BareMetalServer, order: ServerOrder, world: World) -> Purchase:
+async def observe_purchase(resource: BareMetalServer, order: ServerOrder, context: Context) -> Purchase:
     """How far the order is. What status knows is asked for by its number, everything else is searched for."""
-    shop, mark = await shop_of(resource, world), world.mark(resource)
+    shop, mark = await shop_of(resource, context), context.mark(resource)
     found = await _by_facts(resource, shop, Purchase(mark))
     papers: tuple[Written, ...] = ()
     if found.note is None:
@@ -97,7 +97,7 @@ async def observe_purchase(resource: BareMetalServer, order: ServerOrder, world:
     if found.differs:
         return found
     if found.cart is not None and found.cart.read_only:
-        return await _search(found, papers or await _papers(shop, mark), order, world, shop)
+        return await _search(found, papers or await _papers(shop, mark), order, context, shop)
     choice = choose(order, await shop.catalogue(order.plan_code))
     if choice.basket is None:
         return replace(found, choice=choice)
@@ -177,7 +177,7 @@ async def _followed(found: Purchase, order: ServerOrder, shop: Shop) -> Purchase
 
 
 async def _search(
-    found: Purchase, papers: tuple[Written, ...], order: ServerOrder, world: World, shop: Shop
+    found: Purchase, papers: tuple[Written, ...], order: ServerOrder, context: Context, shop: Shop
 ) -> Purchase:
     """The order of a cart that was checked out, where the answer was lost: by its date and its plan."""
     cart = found.cart
@@ -188,7 +188,7 @@ async def _search(
     if cart.cart not in {w.cart for w in carts}:
         carts.append(cart)  # it may be missing in the list for a moment
     for other in carts:
-        known = _known_order(other, world) if other.cart != cart.cart else ""
+        known = _known_order(other, context) if other.cart != cart.cart else ""
         if known:
             linked.add(int(known))
             carts = [w for w in carts if w.cart != other.cart]
@@ -211,11 +211,11 @@ def _is_open(written: Written, papers: Iterable[Written], plan: str) -> bool:
     )
 
 
-def _known_order(written: Written, world: World) -> str:
+def _known_order(written: Written, context: Context) -> str:
     """The order of another object's cart, where that object's status knows it already."""
     kind, _, rest = written.paper.mark.object.partition("/")
     namespace, _, name = rest.partition("/")
-    other = world.get(Key(kind, namespace, name))
+    other = context.get(Key(kind, namespace, name))
     known = other.external.get(ORDER_FACT, "") if other is not None else ""
     return known if known.isdigit() else ""
 

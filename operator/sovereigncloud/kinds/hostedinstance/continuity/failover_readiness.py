@@ -16,7 +16,7 @@ from sovereigncloud.api.sovereigncloud import SovereignCloud
 from sovereigncloud.core.conditions import timestamp
 from sovereigncloud.core.placement import Verdict
 from sovereigncloud.core.quantity import seconds
-from sovereigncloud.kinds.contract.controller import World
+from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.endpoint.endpoint import server_key
 from sovereigncloud.kinds.fencing.confirmation import Proof, can_be_fenced, proof_of
@@ -74,70 +74,72 @@ class Elsewhere:
     last: Mapping[str, object] | None = None
 
 
-def lost_home(resource: HostedInstance, world: World) -> SovereignCloud | None:
+def lost_home(resource: HostedInstance, context: Context) -> SovereignCloud | None:
     """The cloud of a machine with continuity, where it is lost and no move has the machine."""
     if resource.spec.continuity is None or resource.deleting or not resource.external.get("vm"):
         return None
     home = bound_cloud(resource)
-    cloud = world.get(home) if home is not None else None
+    cloud = context.get(home) if home is not None else None
     if not isinstance(cloud, SovereignCloud) or cloud.status.lost_since is None:
         return None
-    return None if move_under_way(resource, world) is not None else cloud
+    return None if move_under_way(resource, context) is not None else cloud
 
 
-async def look_from_afar(resource: HostedInstance, cloud: SovereignCloud, world: World) -> InstanceObservation:
+async def look_from_afar(resource: HostedInstance, cloud: SovereignCloud, context: Context) -> InstanceObservation:
     """Of a machine whose cloud is lost."""
-    nothing = InstanceObservation(mark=world.mark(resource), cloud=cloud.key)
-    return replace(nothing, elsewhere=await _elsewhere(resource, cloud, nothing, world))
+    nothing = InstanceObservation(mark=context.mark(resource), cloud=cloud.key)
+    return replace(nothing, elsewhere=await _elsewhere(resource, cloud, nothing, context))
 
 
-async def with_elsewhere(resource: HostedInstance, observed: InstanceObservation, world: World) -> InstanceObservation:
+async def with_elsewhere(
+    resource: HostedInstance, observed: InstanceObservation, context: Context
+) -> InstanceObservation:
     """Of a machine that was seen: what would become of it. Where that cannot be told now, it is as it was told before."""
     if resource.spec.continuity is None or resource.deleting or observed.found.thing is None or observed.cloud is None:
         return observed
-    cloud = world.get(observed.cloud)
+    cloud = context.get(observed.cloud)
     if not isinstance(cloud, SovereignCloud) or observed.moving:
         return observed
     try:
-        return replace(observed, elsewhere=await _elsewhere(resource, cloud, observed, world))
+        return replace(observed, elsewhere=await _elsewhere(resource, cloud, observed, context))
     except NotYet:
         return observed
 
 
 async def _elsewhere(
-    resource: HostedInstance, cloud: SovereignCloud, observed: InstanceObservation, world: World
+    resource: HostedInstance, cloud: SovereignCloud, observed: InstanceObservation, context: Context
 ) -> Elsewhere:
     lost = cloud.status.lost_since or ""
-    servers = servers_of(cloud, world)
+    servers = servers_of(cloud, context)
     seen = Elsewhere(
         home=cloud.key,
         proof=proof_of(cloud, servers),
         provable=can_be_fenced(cloud, servers),
         lost=lost,
         copies=tuple(copies_seen(resource, observed)),
-        move=_failing(resource, lost, world) if lost else None,
-        last=_last(resource, cloud.key, world),
+        move=_failing(resource, lost, context) if lost else None,
+        last=_last(resource, cloud.key, context),
     )
     if seen.move is not None:
         return seen
-    seen = await _with_target(seen, resource, world)
+    seen = await _with_target(seen, resource, context)
     rpo = resource.spec.continuity.rpo if resource.spec.continuity is not None else None
     if seen.copy is None or rpo is None:
         return seen
-    return replace(seen, too_old=(world.now.timestamp() - seen.copy.seconds) > seconds(rpo))
+    return replace(seen, too_old=(context.now.timestamp() - seen.copy.seconds) > seconds(rpo))
 
 
-def servers_of(cloud: SovereignCloud, world: World) -> tuple[BareMetalServer, ...]:
+def servers_of(cloud: SovereignCloud, context: Context) -> tuple[BareMetalServer, ...]:
     """Those that it composed."""
     ovh = cloud.spec.hosted.ovh if cloud.spec.hosted is not None else None
-    found = (world.get(server_key(cloud, one)) for one in (ovh.servers if ovh is not None else ()))
+    found = (context.get(server_key(cloud, one)) for one in (ovh.servers if ovh is not None else ()))
     return tuple(one for one in found if isinstance(one, BareMetalServer))
 
 
-async def _with_target(seen: Elsewhere, resource: HostedInstance, world: World) -> Elsewhere:
+async def _with_target(seen: Elsewhere, resource: HostedInstance, context: Context) -> Elsewhere:
     """The best of the clouds that can read a copy; where none can, why none of all that there are would do."""
     declared = declared_cloud(resource)
-    every = (declared,) if declared is not None else world.clouds(resource.metadata.namespace)
+    every = (declared,) if declared is not None else context.clouds(resource.metadata.namespace)
     others = tuple(one for one in every if one != seen.home)
     if not others:
         only = (
@@ -149,14 +151,14 @@ async def _with_target(seen: Elsewhere, resource: HostedInstance, world: World) 
     found: dict[Key, Copy] = {}
     whys: list[str] = []
     for one in others:
-        kept, copy = await _copy_for(one, seen, resource, world)
+        kept, copy = await _copy_for(one, seen, resource, context)
         seen = replace(seen, copies=(*seen.copies, *kept))
         if isinstance(copy, Copy):
             found[one] = copy
         else:
             whys.append(f"{where(one)}: {copy}")
     asked = as_it_moves(resource)
-    chosen = await choose_for(asked, world, tuple(found) or others, bound=None, waits=False, promises=False)
+    chosen = await choose_for(asked, context, tuple(found) or others, bound=None, waits=False, reservations=False)
     if chosen.cloud is None:
         return replace(seen, refused=chosen.outcome.message if chosen.outcome is not None else "")
     if not found:
@@ -168,18 +170,18 @@ async def _with_target(seen: Elsewhere, resource: HostedInstance, world: World) 
 
 
 async def _copy_for(
-    cloud: Key, seen: Elsewhere, resource: HostedInstance, world: World
+    cloud: Key, seen: Elsewhere, resource: HostedInstance, context: Context
 ) -> tuple[list[Copy], Copy | str]:
     """What rehearsals kept there, and what the machine would be made from there, or why it could not."""
-    there = world.get(cloud)
+    there = context.get(cloud)
     if not isinstance(there, SovereignCloud) or not there.status.endpoint or there.status.lost_since is not None:
         return [], "it does not answer"
     try:
-        view = await world.view(cloud)
-        makers = await makers_of(view, cloud, resource.metadata.namespace, world)
+        view = await context.view(cloud)
+        makers = await makers_of(view, cloud, resource.metadata.namespace, context)
     except (OutsideError, MissingSecret):
         return [], "it does not answer"
-    kept = kept_copies(view.images.values(), cloud, world.mark(resource), makers.owners)
+    kept = kept_copies(view.images.values(), cloud, context.mark(resource), makers.owners)
     backups = [copy for copy in seen.copies if copy.kind != IMAGE]
     return kept, usable([*backups, *kept], resource, cloud, view)
 
@@ -193,9 +195,9 @@ def name_of_failover(resource: HostedInstance, lost: str) -> str:
     return f"{resource.metadata.name[:_LONGEST].rstrip('-.')}-failover-{stamp}"
 
 
-def _failing(resource: HostedInstance, lost: str, world: World) -> Failing | None:
+def _failing(resource: HostedInstance, lost: str, context: Context) -> Failing | None:
     name = name_of_failover(resource, lost)
-    made = world.get(Key(InstanceMigration.crd.kind, resource.metadata.namespace, name))
+    made = context.get(Key(InstanceMigration.crd.kind, resource.metadata.namespace, name))
     if not isinstance(made, InstanceMigration):
         return None
     failed = made.external.get(FAILED, "") if ENDED in made.external else ""
@@ -203,10 +205,10 @@ def _failing(resource: HostedInstance, lost: str, world: World) -> Failing | Non
     return Failing(name, failed, next((one.message for one in told if one is not None), ""))
 
 
-def _last(resource: HostedInstance, home: Key, world: World) -> Mapping[str, object] | None:
+def _last(resource: HostedInstance, home: Key, context: Context) -> Mapping[str, object] | None:
     """As the move tells it that brought it where it is, for as long as that is there; then as it was told."""
     known = resource.status.continuity.last_failover if resource.status.continuity is not None else None
-    for one in world.users(resource.key, InstanceMigration.crd.kind):
+    for one in context.users(resource.key, InstanceMigration.crd.kind):
         if not isinstance(one, InstanceMigration) or one.spec.source_state != SourceState.LOST:
             continue
         if (

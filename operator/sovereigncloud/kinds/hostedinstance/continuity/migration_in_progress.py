@@ -11,7 +11,7 @@ from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.api.instancemigration import InstanceMigration, MigrationMode, SourceState
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Outcome, held
-from sovereigncloud.kinds.contract.controller import World
+from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.endpoint.clouds import not_answering_yet, referred, where
 from sovereigncloud.kinds.movement.records import BEGAN, CUT_OVER, ENDED, MOVED, MOVING
 from sovereigncloud.ports.errors import MissingSecret, OutsideError
@@ -20,9 +20,9 @@ from sovereigncloud.ports.opennebula.views import Vm
 _LOOK_AGAIN = 5.0
 
 
-def move_under_way(resource: HostedInstance, world: World) -> InstanceMigration | None:
+def move_under_way(resource: HostedInstance, context: Context) -> InstanceMigration | None:
     """The one that has its machine: from when it began until the machine is recorded where it is then, or is back."""
-    for one in world.users(resource.key, InstanceMigration.crd.kind):
+    for one in context.users(resource.key, InstanceMigration.crd.kind):
         if not isinstance(one, InstanceMigration) or one.spec.mode != MigrationMode.EXECUTE:
             continue
         named = (one.metadata.namespace, one.spec.instance_ref.name)
@@ -32,10 +32,10 @@ def move_under_way(resource: HostedInstance, world: World) -> InstanceMigration 
     return None
 
 
-def noted_move(resource: HostedInstance, vm: Vm, world: World) -> str:
+def noted_move(resource: HostedInstance, vm: Vm, context: Context) -> str:
     """The move that is noted on its machine, where that is not over: its status may have been lost with a cluster."""
     name = vm.notes.get(MOVING, "").partition(" ")[0].rpartition("/")[2]
-    move = world.get(Key(InstanceMigration.crd.kind, resource.metadata.namespace, name)) if name else None
+    move = context.get(Key(InstanceMigration.crd.kind, resource.metadata.namespace, name)) if name else None
     if not isinstance(move, InstanceMigration) or move.spec.mode != MigrationMode.EXECUTE:
         return ""
     its = move.spec.instance_ref.name == resource.metadata.name and not {CUT_OVER, ENDED} & move.external.keys()
@@ -51,28 +51,28 @@ def destination(move: InstanceMigration) -> Key:
     return referred(move.spec.to.cloud_ref, move.metadata.namespace)
 
 
-async def left_by_a_move(resource: HostedInstance, world: World) -> Outcome | None:
+async def left_by_a_move(resource: HostedInstance, context: Context) -> Outcome | None:
     """A machine that was this instance's when it moved, where no other of it is found in any cloud: between two writes of a move
     whose object is not here. A second copy would be made, so it waits for that object, or for a person.
     """
-    mark = world.mark(resource)
-    for cloud in world.clouds(resource.metadata.namespace):
-        if not_answering_yet(cloud, world) is not None:
+    mark = context.mark(resource)
+    for cloud in context.clouds(resource.metadata.namespace):
+        if not_answering_yet(cloud, context) is not None:
             continue
         with contextlib.suppress(OutsideError, MissingSecret):
-            for vm in (await world.view(cloud)).vms.values():
+            for vm in (await context.view(cloud)).vms.values():
                 if (
                     vm.notes.get(MOVED) == mark.object
                     and vm.mark is not None
                     and vm.mark.installation == mark.installation
                 ):
-                    return _waits(vm, vm.mark, cloud, world)
+                    return _waits(vm, vm.mark, cloud, context)
     return None
 
 
-def _waits(vm: Vm, mark: Mark, cloud: Key, world: World) -> Outcome:
+def _waits(vm: Vm, mark: Mark, cloud: Key, context: Context) -> Outcome:
     move = mark.object.replace("/", " ", 1)
-    is_there = world.get(Key(*mark.object.split("/", 2))) is not None
+    is_there = context.get(Key(*mark.object.split("/", 2))) is not None
     waits = held(
         Reason.MOVING,
         f"VM {vm.id} in {where(cloud)} was left by {move}, and its copy is not found; apply that object again, or give the machine"

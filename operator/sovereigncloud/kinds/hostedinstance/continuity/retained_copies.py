@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.continuity import MachineShape
 from sovereigncloud.core.identity import Mark
-from sovereigncloud.kinds.contract.controller import World
+from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.hostedinstance.continuity.copies import IMAGE, SOURCE_IMAGE, Copy, DiskCopy
 from sovereigncloud.kinds.hostedinstance.continuity.retained_images import KEPT, Kept, kept_images
@@ -64,7 +64,7 @@ class KeptThere:
         return kept_copies(self.images.get(mark.object, ()), self.cloud, mark, self.owners)
 
 
-async def kept_there(view: CloudView, cloud: Key, namespace: str, world: World) -> KeptThere:
+async def kept_there(view: CloudView, cloud: Key, namespace: str, context: Context) -> KeptThere:
     """Sorted by what they are of."""
     found: dict[str, list[Image]] = {}
     for image in view.images.values():
@@ -72,5 +72,5 @@ async def kept_there(view: CloudView, cloud: Key, namespace: str, world: World) 
             found.setdefault(image.mark.object, []).append(image)
     if not found:
         return KeptThere(cloud)
-    makers = await makers_of(view, cloud, namespace, world)
+    makers = await makers_of(view, cloud, namespace, context)
     return KeptThere(cloud, makers.owners, found)

@@ -10,7 +10,7 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.core.outcome import waiting
 from sovereigncloud.core.plan import Action, Disruption, Plan
-from sovereigncloud.kinds.contract.controller import World
+from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.hostedinstance.continuity.retained_images import KeptCopy, kept_images
 from sovereigncloud.kinds.hostedinstance.continuity.superseded_copy import answers
@@ -24,18 +24,18 @@ _BUSY = frozenset({DELETING, 4, 6})
 """Also being written, and being cloned."""
 
 
-async def with_kept(resource: HostedInstance, observed: InstanceObservation, world: World) -> InstanceObservation:
+async def with_kept(resource: HostedInstance, observed: InstanceObservation, context: Context) -> InstanceObservation:
     """Of an instance that goes. A cloud that does not answer does not hold it up: what is there stays, and tells what it is."""
     if not resource.deleting or resource.deletion_policy is not DeletionPolicy.DELETE:
         return observed
-    namespace, mark = resource.metadata.namespace, world.mark(resource)
+    namespace, mark = resource.metadata.namespace, context.mark(resource)
     found: list[KeptCopy] = []
-    for cloud in world.clouds(namespace):
-        if not answers(cloud, world):
+    for cloud in context.clouds(namespace):
+        if not answers(cloud, context):
             continue
         with contextlib.suppress(OutsideError, MissingSecret):
-            view = await world.view(cloud)
-            makers = await makers_of(view, cloud, namespace, world)
+            view = await context.view(cloud)
+            makers = await makers_of(view, cloud, namespace, context)
             found += [KeptCopy(cloud, image) for image, _ in kept_images(view.images.values(), mark, makers.owners)]
     return replace(observed, kept=tuple(found)) if found else observed
 

@@ -17,7 +17,7 @@ from sovereigncloud.api.sovereigncloud import SovereignCloud
 from sovereigncloud.core.identity import Mark, Ownership, ownership
 from sovereigncloud.core.outcome import DONE, Outcome, done, waiting
 from sovereigncloud.core.plan import Action, Disruption, Step
-from sovereigncloud.kinds.contract.controller import World
+from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.endpoint.clouds import needs_management, not_answering_yet, where, written_cloud
 from sovereigncloud.kinds.hostedinstance.continuity.fencing import fencing_of
 from sovereigncloud.kinds.hostedinstance.machine.step import under_way
@@ -66,50 +66,50 @@ def left_where(vm: Vm) -> tuple[tuple[str, str], ...]:
     return ((LEFT, note),) if read_came_from(note) is not None else ()
 
 
-async def left_behind(resource: HostedInstance, world: World) -> LeftBehind | None:
+async def left_behind(resource: HostedInstance, context: Context) -> LeftBehind | None:
     """None: there is none, or the move sees to it, or its cloud does not answer."""
     told = read_came_from(resource.external.get(LEFT, ""))
     cloud = written_cloud(told.cloud) if told is not None else None
-    if told is None or cloud is None or _sees_to_it(told, world) or not answers(cloud, world):
+    if told is None or cloud is None or _sees_to_it(told, context) or not answers(cloud, context):
         return None
     with contextlib.suppress(OutsideError, MissingSecret):
-        view = await world.view(cloud)
-        makers = await makers_of(view, cloud, resource.metadata.namespace, world)
-        mark = world.mark(resource)
+        view = await context.view(cloud)
+        makers = await makers_of(view, cloud, resource.metadata.namespace, context)
+        mark = context.mark(resource)
         vm = next(
             (one for one in view.vms.values() if one.owner in makers.owners and ownership(one.mark, mark) in _OURS),
             None,
         )
-        return LeftBehind(cloud, told, vm, needs_management(cloud, world))
+        return LeftBehind(cloud, told, vm, needs_management(cloud, context))
     return None
 
 
-def _sees_to_it(told: CameFrom, world: World) -> bool:
+def _sees_to_it(told: CameFrom, context: Context) -> bool:
     kind, _, rest = told.move.partition("/")
     namespace, _, name = rest.partition("/")
-    move = world.get(Key(kind, namespace, name)) if kind == InstanceMigration.crd.kind and name else None
+    move = context.get(Key(kind, namespace, name)) if kind == InstanceMigration.crd.kind and name else None
     if move is None or ENDED in move.external or move.deleting or move.paused:
         return False
     return move.spec.management in {None, Management.MANAGE}
 
 
-def answers(cloud: Key, world: World) -> bool:
+def answers(cloud: Key, context: Context) -> bool:
     """As far as is known: nobody asks it for that."""
-    found = world.get(cloud)
+    found = context.get(cloud)
     lost = isinstance(found, SovereignCloud) and found.status.lost_since
-    return not lost and not_answering_yet(cloud, world) is None
+    return not lost and not_answering_yet(cloud, context) is None
 
 
-async def came_after(vm: Vm | None, cloud: Key, resource: HostedInstance, world: World) -> Key | None:
+async def came_after(vm: Vm | None, cloud: Key, resource: HostedInstance, context: Context) -> Key | None:
     """The cloud with a machine of the instance that was made in the place of this one, where nothing is recorded of either: the
     cluster was rebuilt, and found the old one first.
     """
-    mark = world.mark(resource)
-    for other in world.clouds(resource.metadata.namespace) if vm is not None else ():
-        if other == cloud or not answers(other, world):
+    mark = context.mark(resource)
+    for other in context.clouds(resource.metadata.namespace) if vm is not None else ():
+        if other == cloud or not answers(other, context):
             continue
         with contextlib.suppress(OutsideError, MissingSecret):
-            for one in (await world.view(other)).vms.values():
+            for one in (await context.view(other)).vms.values():
                 told = read_came_from(one.notes.get(CAME_FROM, "")) if ownership(one.mark, mark) in _OURS else None
                 if told is not None and told.cloud == where(cloud):
                     return other
@@ -149,15 +149,15 @@ def _step(
     )
 
 
-async def fence_left_behind(step: LeftBehindStep, resource: HostedInstance, world: World) -> Outcome:
+async def fence_left_behind(step: LeftBehindStep, resource: HostedInstance, context: Context) -> Outcome:
     """One call, or none. It is forgotten only when it carries another mark."""
     if step.vm is None:
         return DONE.with_facts(**{LEFT: ""})
-    client = await world.open_nebula_for(step.cloud, resource.metadata.namespace, step.vm)
+    client = await context.open_nebula_for(step.cloud, resource.metadata.namespace, step.vm)
     if step.verb:
         await client.act(step.vm, step.verb)
         return under_way(Reason.FENCING, step.target, alive=True)
-    mark, instance = world.mark(resource), world.mark(resource).object
+    mark, instance = context.mark(resource), context.mark(resource).object
     of_move = Mark(mark.installation, step.came_from.move, step.came_from.uid)
     await client.update_vm(step.vm, {MOVED: instance, **of_move.for_opennebula()})
     return done(Reason.OLD_MACHINE_FENCED, step.target).with_facts(**{LEFT: ""})

@@ -10,7 +10,7 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.core.identity import ONE_ADOPTED
 from sovereigncloud.core.outcome import Outcome, done
-from sovereigncloud.kinds.contract.controller import World
+from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.hostedinstance.machine.step import VmStep
 from sovereigncloud.kinds.identity.adoption import OWNER_FACT
 from sovereigncloud.kinds.identity.identification import foreign
@@ -44,11 +44,11 @@ class ReleaseVm(AdoptionStep):
     """Take off what the operator wrote on it."""
 
 
-async def perform(step: AdoptionStep, resource: HostedInstance, world: World, client: OpenNebula) -> Outcome:
+async def perform(step: AdoptionStep, resource: HostedInstance, context: Context, client: OpenNebula) -> Outcome:
     match step:
         case AdoptVm(vm=number, owner=owner):
             now = await client.vm(number)
-            mark = world.mark(resource)
+            mark = context.mark(resource)
             if now.mark is not None and now.mark != mark:
                 return foreign(now, "VM")  # between the look and this moment
             await client.update_vm(number, {**mark.for_opennebula(), ONE_ADOPTED: "YES"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.api.securitygroup import SecurityGroup
-from sovereigncloud.kinds.contract.controller import World
+from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.hostedinstance.storage.image_claims import images_to_take
 from sovereigncloud.ports.opennebula.views import CloudView
 
@@ -27,10 +27,10 @@ def lacks(resource: HostedInstance, view: CloudView, *, made: bool) -> bool:
     return image not in {None, *(known.name for known in view.images.values())}
 
 
-def named_security_groups(resource: HostedInstance, world: World) -> tuple[SecurityGroup, ...]:
+def named_security_groups(resource: HostedInstance, context: Context) -> tuple[SecurityGroup, ...]:
     """The SecurityGroups of its namespace that bear the names: one that is in no cloud yet refers to none."""
     keys = (Key(SecurityGroup.crd.kind, resource.metadata.namespace, name) for name in _group_names(resource))
-    return tuple(found for found in map(world.get, sorted(keys)) if isinstance(found, SecurityGroup))
+    return tuple(found for found in map(context.get, sorted(keys)) if isinstance(found, SecurityGroup))
 
 
 def _group_names(resource: HostedInstance) -> set[str]:

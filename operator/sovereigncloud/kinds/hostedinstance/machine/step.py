@@ -13,7 +13,7 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.core.outcome import Outcome, Phase, done
 from sovereigncloud.core.plan import Step
-from sovereigncloud.kinds.contract.controller import World
+from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.ports.opennebula.client import OpenNebula
 
 # Remembered on the machine itself: a status can be lost, and then nobody would know that it is to be started again.
@@ -58,7 +58,7 @@ def under_way(reason: Reason, message: str, *, alive: bool = False) -> Outcome:
 class VmCall(VmStep):
     """Something done to a machine, or for it."""
 
-    async def do(self, client: OpenNebula, world: World, resource: HostedInstance) -> Outcome:
+    async def do(self, client: OpenNebula, context: Context, resource: HostedInstance) -> Outcome:
         raise NotImplementedError
 
 
@@ -70,5 +70,5 @@ class ImageCall(Step):
 
     cloud: Key
 
-    async def do(self, client: OpenNebula, world: World, resource: HostedInstance) -> Outcome:
+    async def do(self, client: OpenNebula, context: Context, resource: HostedInstance) -> Outcome:
         raise NotImplementedError

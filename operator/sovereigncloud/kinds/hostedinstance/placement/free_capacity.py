@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.core.placement import NOTHING, Demand, Room
-from sovereigncloud.kinds.contract.reservations import Promise
+from sovereigncloud.kinds.contract.reservations import Reservation
 from sovereigncloud.kinds.hostedinstance.compute.scheduling_requirements import pinned_cluster
 from sovereigncloud.kinds.sovereigncloud.hosts.hosts import MONITORED
 from sovereigncloud.ports.opennebula.views import CloudView, Host, Vm
@@ -55,11 +55,11 @@ _VIEWS = 2
 _CLOUDS = 64
 
 
-def rooms_of(cloud: Key, view: CloudView, promises: Iterable[Promise]) -> Mapping[int, ClusterRoom]:
+def rooms_of(cloud: Key, view: CloudView, reservations: Iterable[Reservation]) -> Mapping[int, ClusterRoom]:
     """By cluster."""
     load = _load_of(cloud, view)
     promised: dict[int | None, tuple[int, int]] = dict(load.waiting)
-    for promise in promises:
+    for promise in reservations:
         if promise.object not in load.seen:
             _add(promised, promise.cluster, promise.demand.cpu, promise.demand.memory)
     anywhere = promised.get(None, (0, 0))

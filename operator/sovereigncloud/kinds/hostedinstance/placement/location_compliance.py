@@ -14,7 +14,7 @@ from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.api.providerprofile import ProviderProfile
 from sovereigncloud.api.sovereigncloud import SovereignCloud
-from sovereigncloud.kinds.contract.controller import World
+from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.location.facts import clusters_of, facts_of_machine
 from sovereigncloud.kinds.movement.records import REHEARSED, read_rehearsal
 from sovereigncloud.ports.opennebula.views import CloudView, Vm
@@ -68,10 +68,10 @@ _Who = tuple[str, str]
 """Namespace and name, the name only where an exception has it."""
 
 
-def profile_of(cloud: SovereignCloud, world: World) -> ProviderProfile | None:
+def profile_of(cloud: SovereignCloud, context: Context) -> ProviderProfile | None:
     """Who provides it, as somebody wrote down."""
     reference = cloud.spec.provider_ref
-    found = world.get(Key(ProviderProfile.crd.kind, "", reference.name)) if reference is not None else None
+    found = context.get(Key(ProviderProfile.crd.kind, "", reference.name)) if reference is not None else None
     return found if isinstance(found, ProviderProfile) else None
 
 
@@ -106,18 +106,18 @@ def _known_of(key: Key, cloud: SovereignCloud, profile: ProviderProfile | None) 
     return known
 
 
-def whereabouts(resource: HostedInstance, vm: Vm, cloud: Key, view: CloudView, world: World) -> Whereabouts:
+def whereabouts(resource: HostedInstance, vm: Vm, cloud: Key, view: CloudView, context: Context) -> Whereabouts:
     """Of a machine that is there."""
-    found = world.get(cloud)
+    found = context.get(cloud)
     if not isinstance(found, SovereignCloud):
         return SOMEWHERE
-    profile = profile_of(found, world)
+    profile = profile_of(found, context)
     known = _known_of(cloud, found, profile)
     cluster = _cluster_of(resource, vm, view, found)
     images, data = _datastores(vm, view)
     kept = _kept(resource, vm, view)
     parts = (vm.host, cluster, images, data, kept)
-    rules = world.policies(resource.metadata.namespace, cloud)
+    rules = context.policies(resource.metadata.namespace, cloud)
     who = who_is_judged(rules, resource.metadata.namespace, resource.metadata.name)
     # Only where it is asked for: machines that differ in nothing else are judged alike.
     proof = vm.notes.get(REHEARSED, "") if any(one.rehearsal_max_age for one in rules) else ""

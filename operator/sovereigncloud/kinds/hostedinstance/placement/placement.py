@@ -26,8 +26,8 @@ from sovereigncloud.core.placement import (
     Wish,
     choose,
 )
-from sovereigncloud.kinds.contract.controller import World
-from sovereigncloud.kinds.contract.reservations import Promise
+from sovereigncloud.kinds.contract.controller import Context
+from sovereigncloud.kinds.contract.reservations import Reservation
 from sovereigncloud.kinds.endpoint.clouds import not_answering_yet, where
 from sovereigncloud.kinds.hostedinstance.machine.labels import labels_text
 from sovereigncloud.kinds.hostedinstance.placement.anti_affinity import (
@@ -83,40 +83,40 @@ class _Cloud:
 
 async def choose_for(
     resource: HostedInstance,
-    world: World,
+    context: Context,
     clouds: tuple[Key, ...],
     *,
     bound: Key | None,
     waits: bool = True,
-    promises: bool = True,
+    reservations: bool = True,
 ) -> Chosen:
     """The best place in these clouds. What only passes - no room, an image that is not there yet - refuses none where there is
     but one cloud, and not the one that was chosen before: there it is waited for, and told by its own name.
 
     Args:
         resource: that has no machine anywhere.
-        world: to look in.
+        context: to look in.
         clouds: all that may be chosen.
         bound: what was chosen before.
         waits: False: nothing is waited for there, also not in the one cloud: it runs somewhere else meanwhile.
-        promises: False: it is only asked, and nothing is about to be made there.
+        reservations: False: it is only asked, and nothing is about to be made there.
     """
     found: list[_Cloud] = []
     candidates: list[Candidate] = []
     for key in clouds:
-        one = await _seen(key, resource, world)
+        one = await _seen(key, resource, context)
         if isinstance(one, _Cloud):
             found.append(one)
         else:
             candidates.append(one)
     alone = waits and len(clouds) == 1
     demand = demand_of(resource, [one.view for one in found])
-    wish = _wish(resource, found, world, bound, alone=alone)
-    beside = clouds_beside(resource, [(one.key, one.view) for one in found], world) if not alone else ()
+    wish = _wish(resource, found, context, bound, alone=alone)
+    beside = clouds_beside(resource, [(one.key, one.view) for one in found], context) if not alone else ()
     numbers: dict[tuple[str, str], int | None] = {}
     for one in found:
-        near = distances(one.key, beside, world)
-        for number, candidate in _candidates(one, resource, world, wish, near, alone=alone):
+        near = distances(one.key, beside, context)
+        for number, candidate in _candidates(one, resource, context, wish, near, alone=alone):
             candidates.append(candidate)
             numbers[candidate.cloud, candidate.cluster] = number
     if alone and len(candidates) == 1 and not (wish.countries or wish.labels or candidates[0].objections):
@@ -128,20 +128,20 @@ async def choose_for(
     cloud = next(one.key for one in found if where(one.key) == decision.chosen.cloud)
     number = numbers[decision.chosen.cloud, decision.chosen.cluster]
     # At once: others that come at the same time must see it, and no other is looked at between this and the decision.
-    if promises:
-        world.promise(cloud, promise_of(resource, world, number, demand))
+    if reservations:
+        context.promise(cloud, promise_of(resource, context, number, demand))
     return Chosen(decision, cloud, number, demand=demand)
 
 
-async def candidates_for(resource: HostedInstance, world: World, clouds: Iterable[Key]) -> tuple[Candidate, ...]:
+async def candidates_for(resource: HostedInstance, context: Context, clouds: Iterable[Key]) -> tuple[Candidate, ...]:
     """Every place in these clouds, with all that speaks against it, for a machine that is brought along: nothing is promised to
     it. What it wishes for is not looked at.
     """
     found: list[Candidate] = []
     for key in clouds:
-        one = await _seen(key, resource, world)
+        one = await _seen(key, resource, context)
         if isinstance(one, _Cloud):
-            found += [place for _, place in _candidates(one, resource, world, Wish(), {}, alone=False)]
+            found += [place for _, place in _candidates(one, resource, context, Wish(), {}, alone=False)]
         else:
             found.append(one)
     return tuple(found)
@@ -173,15 +173,15 @@ def _named(one: Considered) -> str:
     return f"{one.cloud} cluster {one.cluster}" if one.cluster else one.cloud
 
 
-async def _seen(key: Key, resource: HostedInstance, world: World) -> _Cloud | Candidate:
-    cloud = world.get(key)
-    if not isinstance(cloud, SovereignCloud) or not_answering_yet(key, world) is not None:
+async def _seen(key: Key, resource: HostedInstance, context: Context) -> _Cloud | Candidate:
+    cloud = context.get(key)
+    if not isinstance(cloud, SovereignCloud) or not_answering_yet(key, context) is not None:
         return _unseen(key, "it has not answered yet")
     try:
-        view = await world.view(key)
+        view = await context.view(key)
     except (OutsideError, MissingSecret):
         return _unseen(key, "it does not answer")
-    return _Cloud(key, cloud, view, world.policies(resource.metadata.namespace, key))
+    return _Cloud(key, cloud, view, context.policies(resource.metadata.namespace, key))
 
 
 def _unseen(key: Key, why: str) -> Candidate:
@@ -191,7 +191,7 @@ def _unseen(key: Key, why: str) -> Candidate:
 # --- what is asked for -------------------------------------------------------------------------------------------------
 
 
-def _wish(resource: HostedInstance, clouds: list[_Cloud], world: World, bound: Key | None, *, alone: bool) -> Wish:
+def _wish(resource: HostedInstance, clouds: list[_Cloud], context: Context, bound: Key | None, *, alone: bool) -> Wish:
     placement = resource.spec.placement
     countries = placement.countries if placement is not None else None
     labels = placement.labels if placement is not None else None
@@ -200,7 +200,7 @@ def _wish(resource: HostedInstance, clouds: list[_Cloud], world: World, bound: K
         hosts &= {host.name for one in clouds for host in one.view.hosts.values()}
     spread = placement.spread if placement is not None else None
     seen = [(one.resource, one.view) for one in clouds]
-    neighbours = neighbours_of(resource, seen, world, spread.match_labels) if spread is not None else ()
+    neighbours = neighbours_of(resource, seen, context, spread.match_labels) if spread is not None else ()
     return Wish(
         countries=expanded(countries or ()),
         labels=labels or {},
@@ -223,15 +223,15 @@ def _cluster_before(resource: HostedInstance, bound: Key, clouds: Iterable[_Clou
 
 
 def _candidates(
-    one: _Cloud, resource: HostedInstance, world: World, wish: Wish, near: Mapping[str, float], *, alone: bool
+    one: _Cloud, resource: HostedInstance, context: Context, wish: Wish, near: Mapping[str, float], *, alone: bool
 ) -> Iterator[tuple[int | None, Candidate]]:
-    profile = profile_of(one.resource, world)
+    profile = profile_of(one.resource, context)
     clusters = clusters_with_hosts(one.view)
     weighed = not alone or len(clusters) > 1
-    own = world.mark(resource).object
-    others = [p for p in world.promised(one.key, one.view.began) if p.object != own]
+    own = context.mark(resource).object
+    others = [p for p in context.promised(one.key, one.view.began) if p.object != own]
     rooms = rooms_of(one.key, one.view, others) if weighed else {}
-    general = tuple(_of_the_cloud(one, resource, world)) if not alone else ()
+    general = tuple(_of_the_cloud(one, resource, context)) if not alone else ()
     stores = (resource.spec.backup.store,) if resource.spec.backup is not None and resource.spec.backup.store else ()
     for number in clusters or (None,):
         name = cluster_name(one.view, number)
@@ -263,7 +263,7 @@ def _candidates(
         )
 
 
-def _of_the_cloud(one: _Cloud, resource: HostedInstance, world: World) -> Iterator[Objection]:
+def _of_the_cloud(one: _Cloud, resource: HostedInstance, context: Context) -> Iterator[Objection]:
     """What speaks against a cloud among several. Where there is no other, each of these is told by its own name."""
     if one.resource.deleting:
         yield Objection("it is being deleted")
@@ -271,14 +271,14 @@ def _of_the_cloud(one: _Cloud, resource: HostedInstance, world: World) -> Iterat
         yield Objection("it is paused", passes=True)
     if one.resource.spec.management is Management.OBSERVE:
         yield Objection("it is only observed (spec.management: Observe)")
-    tenancy = world.tenancy(resource.metadata.namespace, one.key)
+    tenancy = context.tenancy(resource.metadata.namespace, one.key)
     if tenancy is not None and tenancy.user is None:
         yield Objection(f"Tenant {tenancy.tenant} has no user there yet", passes=True)
     for what in lacking(resource, one.view, None, tenancy):
         yield Objection(what, passes=True)
 
 
-def promise_of(resource: HostedInstance, world: World, cluster: int | None, demand: Demand) -> Promise:
+def promise_of(resource: HostedInstance, context: Context, cluster: int | None, demand: Demand) -> Reservation:
     """What is said to be taken there, until it shows."""
     labels = tuple(labels_text(resource.metadata.labels).split(","))
-    return Promise(world.mark(resource).object, cluster, demand, labels)
+    return Reservation(context.mark(resource).object, cluster, demand, labels)

@@ -15,7 +15,7 @@ from sovereigncloud.api.hostedinstance import HostedInstance, Source
 from sovereigncloud.api.instancemigration import InstanceMigration
 from sovereigncloud.core.outcome import stalled
 from sovereigncloud.core.placement import Decision
-from sovereigncloud.kinds.contract.controller import World
+from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.hostedinstance.placement.placement import Chosen, choose_for
 from sovereigncloud.kinds.movement.records import ENDED, FAILED
@@ -47,7 +47,7 @@ def name_of_move(resource: HostedInstance, cloud: Key, vm: Vm) -> str:
     return f"{resource.metadata.name[:_LONGEST].rstrip('-.')}-relocate-{digest}"
 
 
-async def relocation(resource: HostedInstance, cloud: Key, wanted: Key | None, vm: Vm, world: World) -> Relocation:
+async def relocation(resource: HostedInstance, cloud: Key, wanted: Key | None, vm: Vm, context: Context) -> Relocation:
     """Of a machine that is to leave.
 
     Args:
@@ -55,20 +55,20 @@ async def relocation(resource: HostedInstance, cloud: Key, wanted: Key | None, v
         cloud: in which it is.
         wanted: where it is to go; None: wherever is best.
         vm: the machine.
-        world: to look in.
+        context: to look in.
     """
     name = name_of_move(resource, cloud, vm)
-    made = world.get(Key(InstanceMigration.crd.kind, resource.metadata.namespace, name))
+    made = context.get(Key(InstanceMigration.crd.kind, resource.metadata.namespace, name))
     if isinstance(made, InstanceMigration):
         return Relocation(name, failed=_failed(made), says=_says(made))
-    every = (wanted,) if wanted is not None else world.clouds(resource.metadata.namespace)
+    every = (wanted,) if wanted is not None else context.clouds(resource.metadata.namespace)
     others = tuple(one for one in every if one != cloud)
     if not others:
         only = (
             "spec.placement.cloudRef names that cloud" if wanted is not None else "its namespace may use no other cloud"
         )
         return Relocation(name, Chosen(Decision(None, ()), outcome=stalled(Reason.NO_COMPLIANT_PLACE, only)))
-    return Relocation(name, await choose_for(as_it_moves(resource), world, others, bound=None, waits=False))
+    return Relocation(name, await choose_for(as_it_moves(resource), context, others, bound=None, waits=False))
 
 
 def as_it_moves(instance: HostedInstance) -> HostedInstance:

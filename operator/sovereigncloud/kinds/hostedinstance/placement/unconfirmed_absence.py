@@ -10,7 +10,7 @@ from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.api.sovereigncloud import SovereignCloud
 from sovereigncloud.core.outcome import Outcome, blocked
-from sovereigncloud.kinds.contract.controller import World
+from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.endpoint.clouds import where
 
 BEFORE_ANYTHING_RUNS = frozenset({"Servers", "vRack", "Installing"})
@@ -26,19 +26,19 @@ def may_hold_unrecorded(cloud: object) -> bool:
     return not (built and cloud.status.phase in BEFORE_ANYTHING_RUNS)
 
 
-def waits_for_unheard(resource: HostedInstance, world: World, target: Key | None) -> Outcome | None:
+def waits_for_unheard(resource: HostedInstance, context: Context, target: Key | None) -> Outcome | None:
     """Why nothing is made or let go yet. A cloud that is named in spec is where the machine is: then no other is waited for.
 
     Args:
         resource: whose machine was found nowhere, and of which nothing is recorded.
-        world: to look in.
+        context: to look in.
         target: where it is to be made, if that is known: what that one lacks is told by itself.
     """
     placement = resource.spec.placement
     if placement is not None and placement.cloud_ref is not None:
         return None
-    clouds = (key for key in world.clouds(resource.metadata.namespace) if key != target)
-    unheard = [f"SovereignCloud {where(key)}" for key in clouds if may_hold_unrecorded(world.get(key))]
+    clouds = (key for key in context.clouds(resource.metadata.namespace) if key != target)
+    unheard = [f"SovereignCloud {where(key)}" for key in clouds if may_hold_unrecorded(context.get(key))]
     if not unheard:
         return None
     what = (

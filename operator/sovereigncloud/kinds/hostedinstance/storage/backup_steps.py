@@ -8,7 +8,7 @@ from typing import ClassVar
 from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.core.outcome import Outcome, done
-from sovereigncloud.kinds.contract.controller import World
+from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.hostedinstance.machine.requests import Asked, Request, State
 from sovereigncloud.kinds.hostedinstance.machine.step import VmCall, under_way
 from sovereigncloud.kinds.hostedinstance.storage import backup_schedule
@@ -32,8 +32,8 @@ class NoteRequest(VmCall):
     asked: Asked
     says: str = ""
 
-    async def do(self, client: OpenNebula, world: World, resource: HostedInstance) -> Outcome:  # noqa: ARG002
-        written = replace(self.asked, at=int(world.now.timestamp()))
+    async def do(self, client: OpenNebula, context: Context, resource: HostedInstance) -> Outcome:  # noqa: ARG002
+        written = replace(self.asked, at=int(context.now.timestamp()))
         await client.update_vm(self.vm, {self.request.value: written.text})
         ended = {State.DONE: _DONE, State.FAILED: _FAILED}.get(self.asked.state)
         outcome = done(ended[self.request], self.says) if ended else done()
@@ -46,7 +46,7 @@ class ConfigureBackups(VmCall):
     keep_last: int | None
     mode: str | None
 
-    async def do(self, client: OpenNebula, world: World, resource: HostedInstance) -> Outcome:  # noqa: ARG002
+    async def do(self, client: OpenNebula, context: Context, resource: HostedInstance) -> Outcome:  # noqa: ARG002
         await client.storage.configure_backups(self.vm, keep_last=self.keep_last, mode=self.mode)
         return done(Reason.UPDATED, f"backups of VM {self.vm}: {', '.join(self.fields)} set")
 
@@ -59,8 +59,8 @@ class ScheduleBackups(VmCall):
     datastore: int
     number: int = -1
 
-    async def do(self, client: OpenNebula, world: World, resource: HostedInstance) -> Outcome:  # noqa: ARG002
-        wanted = backup_schedule.action(self.cron, self.datastore, world.now, self.number)
+    async def do(self, client: OpenNebula, context: Context, resource: HostedInstance) -> Outcome:  # noqa: ARG002
+        wanted = backup_schedule.action(self.cron, self.datastore, context.now, self.number)
         if self.number >= 0:
             await client.storage.reschedule(self.vm, wanted)
             return done(Reason.BACKUPS_SCHEDULED, f'backups of VM {self.vm} are scheduled anew: "{self.cron}"')
@@ -77,7 +77,7 @@ class ScheduleBackups(VmCall):
 class UnscheduleBackups(VmCall):
     number: int
 
-    async def do(self, client: OpenNebula, world: World, resource: HostedInstance) -> Outcome:  # noqa: ARG002
+    async def do(self, client: OpenNebula, context: Context, resource: HostedInstance) -> Outcome:  # noqa: ARG002
         await client.storage.unschedule(self.vm, self.number)
         message = f"no backups of VM {self.vm} are scheduled any more"
         return done(Reason.BACKUPS_UNSCHEDULED, message).with_facts(**{backup_schedule.RECORD: ""})
@@ -88,7 +88,7 @@ class BackUp(VmCall):
     datastore: int
     by_administrator: ClassVar[bool] = True
 
-    async def do(self, client: OpenNebula, world: World, resource: HostedInstance) -> Outcome:  # noqa: ARG002
+    async def do(self, client: OpenNebula, context: Context, resource: HostedInstance) -> Outcome:  # noqa: ARG002
         await client.storage.back_up(self.vm, self.datastore)
         return done(Reason.BACKING_UP, f"backing up VM {self.vm}")
 
@@ -100,8 +100,8 @@ class MarkBackup(VmCall):
     image: int
     by_administrator: ClassVar[bool] = True
 
-    async def do(self, client: OpenNebula, world: World, resource: HostedInstance) -> Outcome:
-        await client.update_image(self.image, world.mark(resource).for_opennebula())
+    async def do(self, client: OpenNebula, context: Context, resource: HostedInstance) -> Outcome:
+        await client.update_image(self.image, context.mark(resource).for_opennebula())
         return done()
 
 
@@ -109,7 +109,7 @@ class MarkBackup(VmCall):
 class TakeSnapshot(VmCall):
     name: str
 
-    async def do(self, client: OpenNebula, world: World, resource: HostedInstance) -> Outcome:  # noqa: ARG002
+    async def do(self, client: OpenNebula, context: Context, resource: HostedInstance) -> Outcome:  # noqa: ARG002
         await client.storage.take_snapshot(self.vm, self.name)
         return under_way(Reason.TAKING_SNAPSHOT, f'taking snapshot "{self.name}" of VM {self.vm}', alive=True)
 
@@ -119,7 +119,7 @@ class DeleteSnapshot(VmCall):
     snapshot: int
     name: str
 
-    async def do(self, client: OpenNebula, world: World, resource: HostedInstance) -> Outcome:  # noqa: ARG002
+    async def do(self, client: OpenNebula, context: Context, resource: HostedInstance) -> Outcome:  # noqa: ARG002
         await client.storage.delete_snapshot(self.vm, self.snapshot)
         return under_way(Reason.DELETING_SNAPSHOT, f'deleting snapshot "{self.name}" of VM {self.vm}', alive=True)
 
@@ -131,6 +131,6 @@ class RestoreVm(VmCall):
     disk: int
     by_administrator: ClassVar[bool] = True
 
-    async def do(self, client: OpenNebula, world: World, resource: HostedInstance) -> Outcome:  # noqa: ARG002
+    async def do(self, client: OpenNebula, context: Context, resource: HostedInstance) -> Outcome:  # noqa: ARG002
         await client.storage.restore(self.vm, self.image, self.increment, self.disk)
         return done(Reason.RESTORING, f"restoring VM {self.vm} from backup image {self.image}")

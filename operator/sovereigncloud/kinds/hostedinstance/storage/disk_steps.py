@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.core.outcome import Outcome, done, waiting
-from sovereigncloud.kinds.contract.controller import World
+from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.hostedinstance.machine.step import ImageCall, VmCall, under_way
 from sovereigncloud.kinds.hostedinstance.storage.names import marks, record
 from sovereigncloud.ports.opennebula.client import OpenNebula
@@ -23,7 +23,7 @@ class CreateDisk(VmCall):
     policy: str
     datastore: int
 
-    async def do(self, client: OpenNebula, world: World, resource: HostedInstance) -> Outcome:
+    async def do(self, client: OpenNebula, context: Context, resource: HostedInstance) -> Outcome:
         made = await client.create_image(
             {
                 "NAME": self.image_name,
@@ -33,7 +33,7 @@ class CreateDisk(VmCall):
                 # virtio, which takes a disk while it runs; and a format that can be backed up incrementally.
                 "DEV_PREFIX": "vd",
                 "FORMAT": "qcow2",
-                **marks(self.name, self.policy, world.mark(resource)),
+                **marks(self.name, self.policy, context.mark(resource)),
             },
             self.datastore,
         )
@@ -49,8 +49,8 @@ class MarkDisk(VmCall):
     image: int
     policy: str
 
-    async def do(self, client: OpenNebula, world: World, resource: HostedInstance) -> Outcome:
-        await client.update_image(self.image, marks(self.name, self.policy, world.mark(resource)))
+    async def do(self, client: OpenNebula, context: Context, resource: HostedInstance) -> Outcome:
+        await client.update_image(self.image, marks(self.name, self.policy, context.mark(resource)))
         return done(
             Reason.MARKED, f'image {self.image} is disk "{self.name}" now', **{record(self.name): str(self.image)}
         )
@@ -62,7 +62,7 @@ class MakePersistent(VmCall):
 
     image: int
 
-    async def do(self, client: OpenNebula, world: World, resource: HostedInstance) -> Outcome:  # noqa: ARG002
+    async def do(self, client: OpenNebula, context: Context, resource: HostedInstance) -> Outcome:  # noqa: ARG002
         await client.storage.make_persistent(self.image)
         return done()
 
@@ -72,7 +72,7 @@ class AttachDisk(VmCall):
     name: str
     image: int
 
-    async def do(self, client: OpenNebula, world: World, resource: HostedInstance) -> Outcome:  # noqa: ARG002
+    async def do(self, client: OpenNebula, context: Context, resource: HostedInstance) -> Outcome:  # noqa: ARG002
         await client.storage.attach_disk(self.vm, self.image, self.name)
         message = f'attaching disk "{self.name}" (image {self.image}) to VM {self.vm}'
         outcome = under_way(Reason.ATTACHING_DISK, message, alive=True)
@@ -87,7 +87,7 @@ class DetachDisk(VmCall):
     disk: int
     fate: str
 
-    async def do(self, client: OpenNebula, world: World, resource: HostedInstance) -> Outcome:  # noqa: ARG002
+    async def do(self, client: OpenNebula, context: Context, resource: HostedInstance) -> Outcome:  # noqa: ARG002
         await client.storage.detach_disk(self.vm, self.disk)
         return under_way(
             Reason.DETACHING_DISK, f'detaching disk "{self.name}" from VM {self.vm}; {self.fate}', alive=True
@@ -100,7 +100,7 @@ class DeleteDisk(ImageCall):
     image: int
     image_name: str
 
-    async def do(self, client: OpenNebula, world: World, resource: HostedInstance) -> Outcome:  # noqa: ARG002
+    async def do(self, client: OpenNebula, context: Context, resource: HostedInstance) -> Outcome:  # noqa: ARG002
         await client.delete_image(self.image)
         of = f' of disk "{self.name}"' if self.name else ""
         message = f'image {self.image} "{self.image_name}"{of} is being deleted'
@@ -115,7 +115,7 @@ class RecordDisk(ImageCall):
     name: str
     image: str
 
-    async def do(self, client: OpenNebula, world: World, resource: HostedInstance) -> Outcome:  # noqa: ARG002
+    async def do(self, client: OpenNebula, context: Context, resource: HostedInstance) -> Outcome:  # noqa: ARG002
         return done().with_facts(**{record(self.name): self.image})
 
 
@@ -128,7 +128,7 @@ class RestoreElsewhere(ImageCall):
     name: str
     addresses: bool
 
-    async def do(self, client: OpenNebula, world: World, resource: HostedInstance) -> Outcome:  # noqa: ARG002
+    async def do(self, client: OpenNebula, context: Context, resource: HostedInstance) -> Outcome:  # noqa: ARG002
         made = await client.storage.restore_elsewhere(self.backup, self.datastore, self.name, addresses=self.addresses)
         return waiting(Reason.RESTORING, f"backup {self.backup} is being restored as template {made}")
 
@@ -141,8 +141,8 @@ class MarkRestored(ImageCall):
     image: int
     policy: str
 
-    async def do(self, client: OpenNebula, world: World, resource: HostedInstance) -> Outcome:
-        await client.update_image(self.image, marks(self.name, self.policy, world.mark(resource)))
+    async def do(self, client: OpenNebula, context: Context, resource: HostedInstance) -> Outcome:
+        await client.update_image(self.image, marks(self.name, self.policy, context.mark(resource)))
         return done()
 
 
@@ -150,6 +150,6 @@ class MarkRestored(ImageCall):
 class DeleteRestoredTemplate(ImageCall):
     template: int
 
-    async def do(self, client: OpenNebula, world: World, resource: HostedInstance) -> Outcome:  # noqa: ARG002
+    async def do(self, client: OpenNebula, context: Context, resource: HostedInstance) -> Outcome:  # noqa: ARG002
         await client.storage.delete_template(self.template)
         return done()

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.hostedinstance import HostedInstance
-from sovereigncloud.kinds.contract.controller import World
+from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.hostedinstance.storage.names import DISK, record
 from sovereigncloud.ports.opennebula.views import CloudView, Image
 
 
-def disk_holders(resource: HostedInstance, view: CloudView, world: World) -> Mapping[str, str]:
+def disk_holders(resource: HostedInstance, view: CloudView, context: Context) -> Mapping[str, str]:
     """By the name of a data disk of spec: the other instance that still has that image in its spec.disks. One that goes,
     or that took the disk out, has left it behind.
     """
@@ -19,7 +19,7 @@ def disk_holders(resource: HostedInstance, view: CloudView, world: World) -> Map
     if not wanted:
         return {}
     images = (image for image in view.images.values() if image.name in wanted and DISK in image.notes)
-    found = ((wanted[image.name], _holder(image, resource, world)) for image in images)
+    found = ((wanted[image.name], _holder(image, resource, context)) for image in images)
     return {name: holder for name, holder in found if holder}
 
 
@@ -32,12 +32,12 @@ def images_to_take(resource: HostedInstance) -> Mapping[str, str]:
     }
 
 
-def _holder(image: Image, resource: HostedInstance, world: World) -> str:
+def _holder(image: Image, resource: HostedInstance, context: Context) -> str:
     parts = image.mark.object.split("/") if image.mark is not None else []
     if len(parts) != 3:
         return ""
     key = Key(*parts)
-    other = world.get(key) if key != resource.key else None
+    other = context.get(key) if key != resource.key else None
     if not isinstance(other, HostedInstance) or other.deleting:
         return ""
     asks = any(disk.name == image.notes[DISK] for disk in other.spec.disks or ())

@@ -15,7 +15,7 @@ from sovereigncloud.api.instance_disks import ROOT
 from sovereigncloud.api.instancemigration import InstanceMigration
 from sovereigncloud.api.sovereigncloud import SovereignCloud
 from sovereigncloud.core.outcome import Outcome, blocked, stalled
-from sovereigncloud.kinds.contract.controller import World
+from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.endpoint.clouds import needs_management, where, written_cloud
 from sovereigncloud.kinds.fencing.confirmation import Proof, proof_of
 from sovereigncloud.kinds.hostedinstance.continuity.copies import Copy, remembered, remembered_machine, usable
@@ -47,9 +47,9 @@ from sovereigncloud.kinds.movement.records import (
 from sovereigncloud.ports.opennebula.views import Disk, Image
 
 
-async def look_from_afar(move: InstanceMigration, world: World) -> MigrationObservation:
+async def look_from_afar(move: InstanceMigration, context: Context) -> MigrationObservation:
     """The other cloud, and what is known of the one that is lost."""
-    seen = await look_in_target(move, world)
+    seen = await look_in_target(move, context)
     instance, target = seen.instance, seen.target
     if seen.problem is not None or instance is None or target is None:
         return seen
@@ -60,18 +60,18 @@ async def look_from_afar(move: InstanceMigration, world: World) -> MigrationObse
     if cloud == target.cloud:
         return seen  # it is there already
     try:
-        lost = _lost(cloud, move, instance, target, world)
+        lost = _lost(cloud, move, instance, target, context)
     except ValueError as error:
         return replace(seen, problem=stalled(Reason.INVALID_SPEC, f"HostedInstance {instance.metadata.name}: {error}"))
     seen = _on_the_way(replace(seen, lost=lost, uid=seen.mark.uid), move, target, lost)
     if lost.answers and seen.taken_over:
-        side = await side_of(cloud, move, world)
+        side = await side_of(cloud, move, context)
         return replace(seen, problem=side) if isinstance(side, Outcome) else in_source(seen, side)
     if BEGAN in move.external or seen.taken_over:
         return seen
-    chosen = await choose_for(as_it_will_be(move, instance), world, (target.cloud,), bound=None)
+    chosen = await choose_for(as_it_will_be(move, instance), context, (target.cloud,), bound=None)
     leaving = exit_key(move)
-    exits = not_its_exit(move, cloud, world.get(leaving) if leaving is not None else None)
+    exits = not_its_exit(move, cloud, context.get(leaving) if leaving is not None else None)
     return replace(seen, chosen=chosen, exits=exits)
 
 
@@ -84,15 +84,15 @@ def _left(move: InstanceMigration, seen: MigrationObservation) -> Key | None:
     return bound_cloud(seen.instance)
 
 
-def _lost(cloud: Key, move: InstanceMigration, instance: HostedInstance, target: Side, world: World) -> Lost:
-    found = world.get(cloud)
+def _lost(cloud: Key, move: InstanceMigration, instance: HostedInstance, target: Side, context: Context) -> Lost:
+    found = context.get(cloud)
     there = isinstance(found, SovereignCloud)
     since = found.status.lost_since or "" if isinstance(found, SovereignCloud) else ""
     proof = Proof(False, f"there is no SovereignCloud {where(cloud)} of which anything could be proven; apply it again")
     if isinstance(found, SovereignCloud):
-        servers = [one for one in world.users(cloud, BareMetalServer.crd.kind) if isinstance(one, BareMetalServer)]
+        servers = [one for one in context.users(cloud, BareMetalServer.crd.kind) if isinstance(one, BareMetalServer)]
         proof = proof_of(found, servers, move.spec.fencing)
-    kept = kept_copies(target.view.images.values(), target.cloud, world.mark(instance), target.owners)
+    kept = kept_copies(target.view.images.values(), target.cloud, context.mark(instance), target.owners)
     known, passed = [*remembered(instance), *kept], move.external.get(PASSED_OVER, "").split()
     begun = move.external.get(COPY, "")
     # A rehearsal goes on with the copy that it began with, though the machine is backed up again meanwhile.
@@ -107,7 +107,7 @@ def _lost(cloud: Key, move: InstanceMigration, instance: HostedInstance, target:
         machine=remembered_machine(instance, copy if isinstance(copy, Copy) else None),
         copy=copy,
         all_inside=bool(known) and not any(one.outside for one in known),
-        needs=needs_management(cloud, world),
+        needs=needs_management(cloud, context),
     )
 
 

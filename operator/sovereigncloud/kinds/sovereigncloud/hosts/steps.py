@@ -8,7 +8,7 @@ from dataclasses import replace
 from sovereigncloud.api import SovereignCloud
 from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.core.outcome import Outcome, done, waiting
-from sovereigncloud.kinds.contract.controller import World
+from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.planning.pending_writes import asked
 from sovereigncloud.kinds.sovereigncloud.hosts.draining import (
     MOVE_ASKED,
@@ -22,10 +22,10 @@ from sovereigncloud.ports.errors import NotFound
 
 
 async def perform_leaving(
-    step: DisableHost | MoveMachine | GiveUpMachine | DeleteHost, cloud: SovereignCloud, world: World
+    step: DisableHost | MoveMachine | GiveUpMachine | DeleteHost, cloud: SovereignCloud, context: Context
 ) -> Outcome:
     """Do one step."""
-    client = await world.open_nebula(cloud.key)
+    client = await context.open_nebula(cloud.key)
     match step:
         case DisableHost():
             await client.update_host(step.host_id, {LEAVING_NOTE: step.note})
@@ -36,7 +36,7 @@ async def perform_leaving(
             await client.move_vm(step.vm_id, step.host_id, live=step.live)
             way = "live" if step.live else "cold"
             return _seen_first(
-                Reason.MOVING_MACHINES, f"{step.what}: moving", {MOVE_ASKED: asked(f"{step.vm_id} {way}", world.now)}
+                Reason.MOVING_MACHINES, f"{step.what}: moving", {MOVE_ASKED: asked(f"{step.vm_id} {way}", context.now)}
             )
         case GiveUpMachine():
             await client.give_up_vm(step.vm_id)

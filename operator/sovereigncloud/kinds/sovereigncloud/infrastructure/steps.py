@@ -16,7 +16,7 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Outcome, done, waiting
 from sovereigncloud.core.plan import Step
-from sovereigncloud.kinds.contract.controller import World
+from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.identity.part_mark import marked_as
 from sovereigncloud.kinds.sovereigncloud.hosts.hosts import LEAVING_NOTE
 from sovereigncloud.ports.errors import Conflict, NotFound
@@ -100,12 +100,12 @@ class DeletePart(PartStep):
     oid: int
 
 
-async def perform_part(step: PartStep, cloud: SovereignCloud, world: World) -> Outcome:
+async def perform_part(step: PartStep, cloud: SovereignCloud, context: Context) -> Outcome:
     """Do one step."""
     if isinstance(step, AttemptPart):
         outcome = waiting(Reason.CREATING, f"{step.target} is going to be made", after=0.05, available=True)
         return outcome.with_facts(**{ATTEMPT: f"{step.field}/{step.name}"})
-    client = await world.open_nebula(cloud.key)
+    client = await context.open_nebula(cloud.key)
     match step:
         case CreatePart():
             return await _create(step, client)

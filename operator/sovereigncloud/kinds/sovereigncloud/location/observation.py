@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from sovereigncloud.api import BareMetalServer, SovereignCloud
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.providerprofile import ProviderProfile
-from sovereigncloud.kinds.contract.controller import World
+from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.sovereigncloud.location.status import Sighting, Stand, front_ends_of, stand_of
 from sovereigncloud.kinds.sovereigncloud.stores.observation import Kept
 from sovereigncloud.ports.opennebula.views import CloudView
@@ -19,16 +19,16 @@ def profile_key(cloud: SovereignCloud) -> Key | None:
     return Key(ProviderProfile.crd.kind, "", reference.name) if reference is not None else None
 
 
-def profile_of(cloud: SovereignCloud, world: World) -> ProviderProfile | None:
+def profile_of(cloud: SovereignCloud, context: Context) -> ProviderProfile | None:
     """The profile that it names, if it is there."""
     key = profile_key(cloud)
-    found = world.get(key) if key is not None else None
+    found = context.get(key) if key is not None else None
     return found if isinstance(found, ProviderProfile) else None
 
 
 async def observe_sighting(
     cloud: SovereignCloud,
-    world: World,
+    context: Context,
     view: CloudView,
     servers: Mapping[str, BareMetalServer],
     hosts: Mapping[str, str],
@@ -38,7 +38,7 @@ async def observe_sighting(
 
     Args:
         cloud: whose place is asked for.
-        world: what is reached.
+        context: what is reached.
         view: of it.
         servers: the objects of the cloud's servers, by their names in spec.
         hosts: under which names they are hosts, by their names in spec.
@@ -49,20 +49,20 @@ async def observe_sighting(
     strangers = frozenset(host.name for host in view.hosts.values()) - stands.keys()
     if strangers:
         known = frozenset(stand.service for stand in stands.values() if stand.service)
-        stands |= await _in_account(cloud, world, strangers, known)
+        stands |= await _in_account(cloud, context, strangers, known)
     return Sighting(view, stands, front_ends_of(cloud, servers), kept)
 
 
 async def _in_account(
-    cloud: SovereignCloud, world: World, strangers: frozenset[str], known: frozenset[str]
+    cloud: SovereignCloud, context: Context, strangers: frozenset[str], known: frozenset[str]
 ) -> dict[str, Stand]:
     """Hosts that somebody registered beside those of spec, as far as they are servers of the account."""
     ovh = cloud.spec.hosted.ovh if cloud.spec.hosted else None
     if ovh is None:
         return {}
     namespace, secret = cloud.metadata.namespace, ovh.credentials_secret_ref.name
-    account = await world.account(ovh.endpoint, namespace, secret, ovh.vrack)
-    client = await world.ovh(ovh.endpoint, namespace, secret)
+    account = await context.account(ovh.endpoint, namespace, secret, ovh.vrack)
+    client = await context.ovh(ovh.endpoint, namespace, secret)
     others, found = frozenset(account.servers) - known, dict[str, Stand]()
     # First those that were it before, so that a new process does not forget for a while what an old one found out; then those
     # whose name holds most of the address (ns3012345.ip-57-131-167.eu).

@@ -15,7 +15,7 @@ from sovereigncloud.core.locations import country_of, described
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, done, waiting
 from sovereigncloud.core.plan import Plan
 from sovereigncloud.kinds.baremetalserver.identity import hosted_service_name, service_name_of
-from sovereigncloud.kinds.contract.controller import AnyResource, World
+from sovereigncloud.kinds.contract.controller import AnyResource, Context
 from sovereigncloud.kinds.planning.composition import join
 from sovereigncloud.kinds.planning.pending_writes import asked
 from sovereigncloud.kinds.sovereigncloud.network import block_routing, dns, reverse_dns, vrack_mark
@@ -65,28 +65,28 @@ class Outside:
 
 
 async def observe_outside(
-    cloud: SovereignCloud, world: World, account: AccountView, servers: Mapping[str, BareMetalServer]
+    cloud: SovereignCloud, context: Context, account: AccountView, servers: Mapping[str, BareMetalServer]
 ) -> Outside | None:
     """Reads only; at rest, little more than the view. None: the cloud is at no provider."""
     ovh = cloud.spec.hosted.ovh if cloud.spec.hosted else None
     if ovh is None:
         return None
-    reader = _Reader(cloud, await world.ovh(ovh.endpoint, cloud.metadata.namespace, ovh.credentials_secret_ref.name))
+    reader = _Reader(cloud, await context.ovh(ovh.endpoint, cloud.metadata.namespace, ovh.credentials_secret_ref.name))
     vrack = account.vracks.get(ovh.vrack)
     blocks = await reader.blocks(vrack)
     routes = block_routing.Routes(
-        mark=world.mark(cloud),
+        mark=context.mark(cloud),
         vrack=vrack,
         vracks=account.vrack_tags,
         blocks=blocks,
-        holders=_holders(cloud, blocks, world),
+        holders=_holders(cloud, blocks, context),
         servers={name: one.tags for name, one in account.servers.items()},
         own=frozenset(filter(None, (hosted_service_name(s, servers.get(s.name)) for s in ovh.servers))),
         regions=_regions(servers),
     )
     places = await reader.places(routes, servers) if not cloud.deleting else {}
     reverses = await reader.reverses(blocks)
-    return Outside(routes, reverses, *await reader.entries(world.get), places)
+    return Outside(routes, reverses, *await reader.entries(context.get), places)
 
 
 class _Reader:
@@ -152,16 +152,16 @@ def _regions(servers: Mapping[str, BareMetalServer]) -> tuple[str, ...] | None:
     return tuple(region for region, _ in counted.most_common()) if seen else None
 
 
-def _holders(cloud: SovereignCloud, blocks: Mapping[str, IpBlock | None], world: World) -> dict[str, str]:
+def _holders(cloud: SovereignCloud, blocks: Mapping[str, IpBlock | None], context: Context) -> dict[str, str]:
     """The other object that a block is marked for, where there is such an object."""
     found: dict[str, str] = {}
     for block, one in blocks.items():
         mark = mark_from_ovh(one.tags) if one is not None else None
-        if mark is None or ownership(mark, world.mark(cloud)) is not Ownership.SIBLING:
+        if mark is None or ownership(mark, context.mark(cloud)) is not Ownership.SIBLING:
             continue
         kind, _, rest = mark.object.partition("/")
         namespace, _, name = rest.rpartition("/")
-        if world.get(Key(kind, namespace, name)) is not None:
+        if context.get(Key(kind, namespace, name)) is not None:
             found[block] = mark.object
     return found
 

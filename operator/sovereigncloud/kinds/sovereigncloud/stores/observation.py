@@ -10,7 +10,7 @@ from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.api.stores import Store, StoreType
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Outcome, blocked
-from sovereigncloud.kinds.contract.controller import World
+from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.identity.part_mark import leaving
 from sovereigncloud.kinds.sovereigncloud.stores.template import secret_ref
 from sovereigncloud.ports.errors import MissingSecret
@@ -79,25 +79,27 @@ def as_kept(thing: Marketplace | Datastore) -> Kept:
 
 
 async def observe_stores(
-    cloud: SovereignCloud, view: CloudView, client: OpenNebula, mark: Mark, world: World
+    cloud: SovereignCloud, view: CloudView, client: OpenNebula, mark: Mark, context: Context
 ) -> Stores:
     """One call more than the view; appliances are read only where a marketplace is to go."""
     markets = await client.parts.marketplaces()
     there = (*map(as_kept, markets), *map(as_kept, view.datastores.values()))
     declared = [store.name for store in cloud.spec.stores or ()]
     going = [kept for _, kept in leaving(there, FIELD, declared, mark) if kept.kind is not None]
-    secrets = {store.name: found for store in cloud.spec.stores or () if (found := await _secret(cloud, store, world))}
-    return Stores(there, view.owner, secrets, await _users(cloud, going, view, client, world))
+    secrets = {
+        store.name: found for store in cloud.spec.stores or () if (found := await _secret(cloud, store, context))
+    }
+    return Stores(there, view.owner, secrets, await _users(cloud, going, view, client, context))
 
 
-async def _secret(cloud: SovereignCloud, store: Store, world: World) -> Mapping[str, str] | Outcome | None:
+async def _secret(cloud: SovereignCloud, store: Store, context: Context) -> Mapping[str, str] | Outcome | None:
     reads = secret_ref(store)
     if reads is None:
         return None
     name, keys = reads
     where = f"spec.stores[{store.name}]"
     try:
-        values = await world.kubernetes.secret(cloud.metadata.namespace, name)
+        values = await context.kubernetes.secret(cloud.metadata.namespace, name)
     except MissingSecret:
         return blocked(f"{where}: there is no Secret {name}; make it with the keys {', '.join(keys.values())}")
     missing = [key for key in keys.values() if not values.get(key, "").strip()]
@@ -107,7 +109,7 @@ async def _secret(cloud: SovereignCloud, store: Store, world: World) -> Mapping[
 
 
 async def _users(
-    cloud: SovereignCloud, going: list[Kept], view: CloudView, client: OpenNebula, world: World
+    cloud: SovereignCloud, going: list[Kept], view: CloudView, client: OpenNebula, context: Context
 ) -> dict[tuple[StoreType, int], tuple[str, ...]]:
     """Names of what is in the stores that are to go, and of the instances that back up there."""
     found: dict[tuple[StoreType, int], tuple[str, ...]] = {}
@@ -121,14 +123,14 @@ async def _users(
         elif kept.kind is not None:
             images = {one: view.images[one].name if one in view.images else "?" for one in kept.content}
             inside = tuple(f'backup {one} "{name}"' for one, name in images.items())
-            found[kept.kind, kept.id] = (*_instances(cloud, kept.name, world), *inside)
+            found[kept.kind, kept.id] = (*_instances(cloud, kept.name, context), *inside)
     return found
 
 
-def _instances(cloud: SovereignCloud, store: str, world: World) -> tuple[str, ...]:
+def _instances(cloud: SovereignCloud, store: str, context: Context) -> tuple[str, ...]:
     return tuple(
         str(user.key)
-        for user in world.users(cloud.key, HostedInstance.crd.kind)
+        for user in context.users(cloud.key, HostedInstance.crd.kind)
         if isinstance(user, HostedInstance)
         and not user.deleting
         and user.spec.backup is not None

@@ -13,7 +13,7 @@ from sovereigncloud.api.stores import Store, StoreType
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import DONE, Outcome, done
 from sovereigncloud.core.plan import Step
-from sovereigncloud.kinds.contract.controller import World
+from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.identity.part_mark import marked_as
 from sovereigncloud.kinds.sovereigncloud.stores.template import (
     DIGEST_NOTE,
@@ -92,14 +92,14 @@ class DeleteStore(StoreStep):
     oid: int
 
 
-async def perform_store(step: StoreStep, cloud: SovereignCloud, world: World) -> Outcome:
+async def perform_store(step: StoreStep, cloud: SovereignCloud, context: Context) -> Outcome:
     """Do one step."""
-    parts = (await world.open_nebula(cloud.key)).parts
+    parts = (await context.open_nebula(cloud.key)).parts
     match step:
         case CreateStore():
-            return await _create(step, cloud, parts, world)
+            return await _create(step, cloud, parts, context)
         case UpdateStore():
-            return await _update(step, cloud, parts, world)
+            return await _update(step, cloud, parts, context)
         case RenameStore():
             rename = parts.rename_marketplace if step.kind is StoreType.MARKETPLACE else parts.rename_datastore
             await rename(step.oid, step.name)
@@ -124,9 +124,9 @@ async def perform_store(step: StoreStep, cloud: SovereignCloud, world: World) ->
             raise TypeError(f"not a step of a store: {type(step).__name__}")
 
 
-async def _create(step: CreateStore, cloud: SovereignCloud, parts: Parts, world: World) -> Outcome:
+async def _create(step: CreateStore, cloud: SovereignCloud, parts: Parts, context: Context) -> Outcome:
     store = _declared(cloud, step.store)
-    fresh = await _whole(store, cloud, world)
+    fresh = await _whole(store, cloud, context)
     noted = {DIGEST_NOTE: digest(fresh.secret, step.mark, store.name)} if fresh.secret else {}
     template = {
         "NAME": store.name,
@@ -145,9 +145,9 @@ async def _create(step: CreateStore, cloud: SovereignCloud, parts: Parts, world:
     return done(Reason.STORE_CREATED, f"{step.target} was made, number {made}")
 
 
-async def _update(step: UpdateStore, cloud: SovereignCloud, parts: Parts, world: World) -> Outcome:
+async def _update(step: UpdateStore, cloud: SovereignCloud, parts: Parts, context: Context) -> Outcome:
     store = _declared(cloud, step.store)
-    fresh = await _whole(store, cloud, world) if step.secret else wanted(store, {})
+    fresh = await _whole(store, cloud, context) if step.secret else wanted(store, {})
     # How it is shown is noted anew, once it can be seen.
     noted = {DIGEST_NOTE: digest(fresh.secret, step.mark, store.name), SHOWN_NOTE: ""} if step.secret else {}
     changes = {name: value for name, value in fresh.kept.items() if name in step.names}
@@ -177,13 +177,13 @@ def _declared(cloud: SovereignCloud, name: str) -> Store:
     return next(store for store in cloud.spec.stores or () if store.name == name)
 
 
-async def _whole(store: Store, cloud: SovereignCloud, world: World) -> Wanted:
+async def _whole(store: Store, cloud: SovereignCloud, context: Context) -> Wanted:
     """With its secret, read this moment."""
     reads = secret_ref(store)
     if reads is None:
         return wanted(store, {})
     name, keys = reads
-    values = await world.kubernetes.secret(cloud.metadata.namespace, name)
+    values = await context.kubernetes.secret(cloud.metadata.namespace, name)
     if not all(values.get(key, "").strip() for key in keys.values()):
         raise MissingSecret(f"Secret {cloud.metadata.namespace}/{name} has not all of {', '.join(keys.values())}")
     return wanted(store, {attribute: values[key].strip() for attribute, key in keys.items()})

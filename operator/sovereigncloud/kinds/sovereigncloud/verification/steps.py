@@ -10,7 +10,7 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import DONE, Outcome
 from sovereigncloud.core.plan import Action, Step
-from sovereigncloud.kinds.contract.controller import World
+from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.sovereigncloud.verification.records import NOTE, Probe, Record, attribute_of, probe_note
 from sovereigncloud.ports.errors import Auth, Conflict, NotFound, Quota, Rejected
 from sovereigncloud.ports.installer.validation import Validation
@@ -90,12 +90,12 @@ def end_probe(probe: Probe, now: int, stuck_after: int, *, beside: str = FACT) -
     return EndProbe(action=Action.DELETE, target=what, beside=beside, vm=probe.vm.id, forget=stuck)
 
 
-async def perform_verification(step: VerificationStep, cloud: SovereignCloud, world: World) -> Outcome:
+async def perform_verification(step: VerificationStep, cloud: SovereignCloud, context: Context) -> Outcome:
     """One write."""
     if isinstance(step, StartValidation):
-        await world.installer.validate(step.validation)
+        await context.installer.validate(step.validation)
         return _WELL
-    client = await world.open_nebula(cloud.key)
+    client = await context.open_nebula(cloud.key)
     match step:
         case WriteRecord():
             await client.update_zone(step.zone, {attribute_of(step.mark): step.record.text})
@@ -104,7 +104,7 @@ async def perform_verification(step: VerificationStep, cloud: SovereignCloud, wo
             return replace(_WELL, events=((Reason.VERIFYING, f"{step.target} was begun"),))
         case StartProbe():
             try:
-                await client.create_vm(probe_template(step, cloud, world.mark(cloud)))
+                await client.create_vm(probe_template(step, cloud, context.mark(cloud)))
             except (Rejected, Quota, NotFound, Conflict, Auth) as refusal:
                 # It is what the check is to find out. What passes (no answer, a lost one) is tried again like any step.
                 return Outcome(after=0.1, facts={FACT: refused(step.run, step.check, refusal.message)})

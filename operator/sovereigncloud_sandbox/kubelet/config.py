@@ -1,0 +1,44 @@
+"""What the kubelet is started with: a JSON file, since certificates and images do not fit a command line."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from sovereigncloud_sandbox.kubelet.images import Image
+
+HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """`certificate` and `key` are the node's, towards the API server and towards whoever reads logs.
+
+    `pods` is the network of the pods' addresses, such as "127.9.7"; `refresh` the seconds between two looks at the
+    Secrets, ConfigMaps and tokens of volumes, where Kubernetes takes about 60. Without `namespaces` it does as on a
+    machine that grants none.
+    """
+
+    node: str
+    api: str
+    authority: Path
+    certificate: Path
+    key: Path
+    directory: Path
+    images: Mapping[str, Image]
+    pods: str
+    refresh: float = 30.0
+    namespaces: bool = True
+
+    def write(self, path: Path) -> None:
+        """Write it where the process reads it."""
+        path.write_bytes(_CONFIG.dump_json(self, indent=2))
+
+    @staticmethod
+    def read(path: Path) -> "Config":
+        """Raises pydantic.ValidationError, OSError."""
+        return _CONFIG.validate_json(path.read_bytes())
+
+
+_CONFIG = TypeAdapter(Config)
