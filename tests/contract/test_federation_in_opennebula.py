@@ -182,7 +182,7 @@ async def test_cut_off_written_and_healed_it_is_in_sync_without_a_person(world):
     await (await world.open_nebula(PARIS)).tenancy.create_group("meanwhile")
     fields = await world.fields(rbx)
     assert condition(fields, "InSync") == ("False", "CatchingUp")
-    assert condition(fields, "Reachable") == ("True", "AllAnswer")
+    assert condition(fields, "Reachable") == ("True", "AllZonesReachable")
     rbx, plan, _ = await run(CONTROLLER, rbx, world)
     assert len(plan.steps) == 1
     world.act(heal, "rbx", "paris")

@@ -223,7 +223,7 @@ async def test_the_last_of_several_increments_is_what_counts(scene) -> None:
 async def test_a_cloud_that_answers_is_not_left_for_a_copy(scene) -> None:
     scene.put(resource("InstanceMigration", "go", MOVE, uid="uid-go"))
     plan, outcome = await scene.once("go", MOVES)
-    assert (plan.steps, outcome.phase, outcome.reason) == ((), Phase.STALLED, "StillAnswers")
+    assert (plan.steps, outcome.phase, outcome.reason) == ((), Phase.STALLED, "SourceReachable")
 
 
 async def test_without_proof_nothing_is_begun_and_with_it_that_goes_on(scene) -> None:

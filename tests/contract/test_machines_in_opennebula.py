@@ -108,7 +108,7 @@ async def test_with_room_to_grow_it_is_resized_as_it_runs(sandbox, world, front,
     assert acts == []
     assert (machine.vcpu_max, machine.memory_max) == (4, 2048)
     _, plan, outcome = await run(INSTANCES, declared(web, vcpu=8, hotResize={"maxVcpu": 8}), world)
-    assert (plan.steps, outcome.reason) == ((), "NoRoomToGrow")
+    assert (plan.steps, outcome.reason) == ((), "NoCapacityToGrow")
 
 
 async def test_a_driver_that_does_not_resize_and_does_not_say_so(sandbox, world, front, acts) -> None:

@@ -231,7 +231,7 @@ async def test_in_a_rebuilt_cluster_no_move_is_made_a_second_time(scene) -> None
     await scene.until(lambda scene: all(scene.get(name).status.phase == "Succeeded" for name in asked))
     await scene.until(is_ready)
     assert (await scene.machines("rbx"), await scene.machines("paris")) == machines
-    assert not {"MoveBegun", "DiskSaved", "CopyMade"} & set(scene.told)
+    assert not {"MigrationStarted", "DiskSaved", "CopyCreated"} & set(scene.told)
     for name in asked:
         plan, outcome = await scene.once(name, MOVES)
         assert (plan.steps, outcome.phase) == ((), Phase.DONE)

@@ -226,7 +226,7 @@ class MachineController:
         cause = Cause.OBSERVED if resource.settled else Cause.DECLARED
         if seen.several:
             ids = ", ".join(map(str, seen.several))
-            return Plan(outcome=stalled("SeveralFound", f"VMs {ids} carry the mark"))
+            return Plan(outcome=stalled("MultipleMatches", f"VMs {ids} carry the mark"))
         if resource.deleting:
             return self._deletion(resource, seen)
         if seen.missing is not None and not seen.terminated:
@@ -418,7 +418,7 @@ class ServerController:
             case "missing":
                 return Plan(absent=True, outcome=waiting("ConfirmingAbsence", "it is missing", available=True))
             case _:
-                return Plan(outcome=stalled("ExternallyDeleted" if observed == "gone" else "NoSuchVrack", observed))
+                return Plan(outcome=stalled("ExternallyDeleted" if observed == "gone" else "VrackNotFound", observed))
 
     def status(self, resource, observed):
         return {}

@@ -316,7 +316,7 @@ class Scenes:
                 shows=says("Reconciling", "RetryingAfterError"),
             ),
             "invalid": Scene(
-                scene("invalid", ovh={"serviceName": "ns999.eu"}), shows=says("Stalled", "NoSuchServer", "ns999.eu")
+                scene("invalid", ovh={"serviceName": "ns999.eu"}), shows=says("Stalled", "ServerNotFound", "ns999.eu")
             ),
             "reference": Scene(scene("reference", secret="missing"), shows=says("Reconciling", "SecretMissing")),
             "consent": Scene(
@@ -370,7 +370,7 @@ class Scenes:
                 error,
                 until=is_ready,
                 then=self._break(failing.name, "down"),
-                shows=says("Reconciling", "CloudLost"),
+                shows=says("Reconciling", "CloudUnreachable"),
             ),
             "invalid": Scene(invalid, shows=says("Stalled", "CredentialsRejected")),
             "reference": Scene((reference,), shows=says("Reconciling", "SecretMissing")),
@@ -422,9 +422,9 @@ class Scenes:
                 scene("error"),
                 until=is_ready,
                 then=self._break("hosted-error", "down"),
-                shows=says("Reconciling", "CloudLost"),
+                shows=says("Reconciling", "CloudUnreachable"),
             ),
-            "invalid": Scene(scene("invalid", vrack="pn-1"), shows=says("Stalled", "NoSuchVrack", "pn-1")),
+            "invalid": Scene(scene("invalid", vrack="pn-1"), shows=says("Stalled", "VrackNotFound", "pn-1")),
             "reference": Scene(scene("reference", secret="missing"), shows=says("Reconciling", "SecretMissing")),
             "consent": Scene(
                 scene("consent", management="Approve"),

@@ -143,7 +143,7 @@ def test_an_endpoint_that_is_down_loses_nothing(stage, make_cloud):
     vm = dax.vm("before")
 
     stage.fault("dax", "lost-request", ".*", name="down")
-    found = dax.says("sovereigncloud", "dax", "Reconciling", "CloudLost", seconds=30)
+    found = dax.says("sovereigncloud", "dax", "Reconciling", "CloudUnreachable", seconds=30)
     assert condition(found, "Ready")["status"] == "True", "Ready speaks of the cloud, not of the last call"
     stage.apply(dax.instance("during"))
     dax.delete("hostedinstance", "doomed")
@@ -230,7 +230,7 @@ def test_several_machines_with_the_mark_are_listed_and_none_is_made(stage, paris
     paris.swept()
 
     stage.apply(paris.instance("twin", networks=None))
-    paris.says("hostedinstance", "twin", "Stalled", "SeveralFound", f"{ids[0]}, {ids[1]}")
+    paris.says("hostedinstance", "twin", "Stalled", "MultipleMatches", f"{ids[0]}, {ids[1]}")
     assert [vm.id for vm in paris.onlooker.machines("twin")] == ids
 
     paris.mischief("vm-terminate", vm=ids[0])

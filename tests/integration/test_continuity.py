@@ -74,8 +74,8 @@ def lost(protected):
 
 def test_lost_it_stays_down_until_a_person_says_that_its_place_is_dead(protected, clouds, lost):
     stage = protected
-    assert condition(lost, "Fenced")["reason"] == "NotProven"
-    assert condition(lost, "Reconciling")["reason"] == "CloudLost"
+    assert condition(lost, "Fenced")["reason"] == "FencingUnconfirmed"
+    assert condition(lost, "Reconciling")["reason"] == "CloudUnreachable"
     web = stage.wait("hostedinstance", "web", "without a proof", reconciling("NoFencing"))
     assert condition(web, "Ready")["status"] == "False"
     assert lost["status"]["lostSince"] in condition(web, "Reconciling")["message"]
@@ -110,7 +110,7 @@ def test_then_it_starts_in_the_other_cloud_and_says_what_it_cost(protected, clou
     assert last["rtoSeconds"] > 0
     assert last["rpoSeconds"] >= 0
     assert clouds.alive(clouds.paris) == [("ACTIVE", "RUNNING")]
-    assert condition(protected.get("sovereigncloud", RBX), "Fenced")["reason"] == "ProvenDead"
+    assert condition(protected.get("sovereigncloud", RBX), "Fenced")["reason"] == "Fenced"
     shown = protected.cluster.kubectl("get", "hinst", "web", "--namespace=platform", "--output=wide").stdout
     assert "FAILOVER" in shown
 

@@ -328,7 +328,7 @@ def test_several_disk_groups_are_wiped_only_where_spec_says_so(stage, refused, c
 
 
 def test_an_unknown_server_is_told_on_the_server_and_on_its_cloud(refused, chronicle):
-    message = stalled(chronicle, "BareMetalServer", "refused-one-2", "NoSuchServer")
+    message = stalled(chronicle, "BareMetalServer", "refused-one-2", "ServerNotFound")
     assert "ns1.nowhere.example" in message
 
     def told():

@@ -110,7 +110,7 @@ def test_a_cluster_that_was_lost_with_an_order_under_way_goes_on_with_it(stage, 
 def test_a_server_is_found_by_its_tags(stage, account_secrets):
     urn = f"urn:v1:eu:resource:dedicatedServer:{SPARE}"
     stage.apply(server("tagged", tagSelector={"matchTags": {"rack": "7"}}))
-    found = until(stage, "tagged", "NoSuchServer")
+    found = until(stage, "tagged", "ServerNotFound")
     assert "rack=7" in condition(found, "Ready")["message"]
     stage.ovh.call("PATCH", f"/resources/{urn.replace('/', '%2F')}", {"tags": {"rack": "7"}})
     ready = stage.wait_ready("baremetalserver", "tagged", seconds=90)

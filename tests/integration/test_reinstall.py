@@ -171,4 +171,4 @@ def test_a_reinstallation_of_ours_makes_a_new_key_and_nobody_is_alarmed(stage, b
     reasons = {
         c["reason"] for o in chronicle.versions("BareMetalServer", NAME, seen) for c in o["status"]["conditions"]
     }
-    assert not reasons & {"HostKeyChanged", "HostKeyUnproven"}
+    assert not reasons & {"HostKeyChanged", "HostKeyUnverified"}

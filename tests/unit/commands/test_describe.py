@@ -143,13 +143,13 @@ def test_drift_and_deletion_are_on_the_label():
 def test_the_cause_is_followed_to_where_it_is():
     bodies = [
         cloud(waiting("WaitingForNetworks", "network lan: not looked at yet")),
-        composed_network(stuck("NoSuchVrack", "there is no vRack pn-9")),
+        composed_network(stuck("VrackNotFound", "there is no vRack pn-9")),
         instance(waiting("WaitingForDependency", "waits for SovereignCloud team/paris to answer")),
     ]
     assert section(describe("hinst/web", bodies=bodies), "Waits for") == [
         "WaitingForDependency: waits for SovereignCloud team/paris to answer",
         "<- SovereignCloud team/paris: WaitingForNetworks: network lan: not looked at yet",
-        "<- VirtualNetwork team/paris-lan: NoSuchVrack: there is no vRack pn-9",
+        "<- VirtualNetwork team/paris-lan: VrackNotFound: there is no vRack pn-9",
     ]
 
 

@@ -295,10 +295,10 @@ def test_what_is_done_what_is_shown_and_what_is_drift(why, plan, policy, done, p
         ),
         (
             "what only a person can mend stays said in Observe",
-            Plan((), (RESIZE,), stalled("SeveralFound", "ids 1, 2")),
+            Plan((), (RESIZE,), stalled("MultipleMatches", "ids 1, 2")),
             OBSERVE,
             Phase.STALLED,
-            "SeveralFound",
+            "MultipleMatches",
             False,
         ),
         (

@@ -198,7 +198,7 @@ def _for_reason(reason: str, what: str, resource: AnyResource, policy: Policy) -
             return ["look at what it waits for; it goes on by itself when that is ready"]
         case "InUse":
             return ["delete or move what uses it (see the tree)"]
-        case "ManualStepRequired" | "StaysBehind" if isinstance(resource, FederatedZone):
+        case "ManualStepRequired" | "ReplicationLagging" if isinstance(resource, FederatedZone):
             return ["type this, line by line:", *(resource.status.commands or ())]
         case "NotActing":
             return [f"set spec.management: {Management.MANAGE} where the operator may act (its own, or its cloud's)"]

@@ -34,7 +34,7 @@ LOOK_FIRST = waiting(
     Reason.OBSERVING, "looks once more before what was approved is carried out", after=0.01, available=True
 )
 """Nothing new is known: nothing is written."""
-_NO_STEP = waiting(Reason.NOT_THE_WRITER, "no step is begun: the Lease is not held", after=5.0, available=True)
+_NO_STEP = waiting(Reason.NOT_LEADER, "no step is begun: the Lease is not held", after=5.0, available=True)
 MAX_FACT = 500
 """Characters of what went wrong, in a value of `status.external`."""
 _SHOWS_OUTSIDE = 0.1

@@ -116,7 +116,7 @@ class Reconciler:
     async def reconcile(self, key: Key) -> Result:
         """Bring one object one step nearer. Raises Retry or Conflict when Kubernetes itself fails."""
         if not self._may_write():
-            return Result(waiting(Reason.NOT_THE_WRITER, "another operator holds the Lease", after=5.0))
+            return Result(waiting(Reason.NOT_LEADER, "another operator holds the Lease", after=5.0))
         if self._shared.store.stored(key) is None:
             self._shared.tracks.forget(key)
             return Result(gone=True)
@@ -161,7 +161,7 @@ class Reconciler:
                 return await self._release(scope)
             outcome = await self._follow(scope, examination)
             await self._hold_again(scope)
-            if outcome in _SAY_NOTHING or (outcome.reason == Reason.NOT_THE_WRITER and not scope.track.facts):
+            if outcome in _SAY_NOTHING or (outcome.reason == Reason.NOT_LEADER and not scope.track.facts):
                 return Result(outcome)
         for verdict in self._shared.held(key):
             outcome = outcome.merge(stalled(Reason.TOO_MANY_CHANGES, verdict.message))

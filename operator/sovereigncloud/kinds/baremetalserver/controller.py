@@ -269,7 +269,7 @@ def _no_such_server(name: str) -> Outcome:
         f"the account has no server {name}, or the credential may not see it; check ovh.serviceName and the rights of"
         " the credential"
     )
-    return stalled(Reason.NO_SUCH_SERVER, message, after=300.0)
+    return stalled(Reason.SERVER_NOT_FOUND, message, after=300.0)
 
 
 def _foreign(service: str, found: Mark) -> Outcome:

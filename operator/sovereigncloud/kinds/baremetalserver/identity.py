@@ -119,7 +119,7 @@ def _by_tags(selector: TagSelector, servers: Mapping[str, ServerSummary]) -> Ide
                 f"no server of the account carries the tags {shown}, or the credential may not see it; tag the server, or"
                 " make another BareMetalServer with the right ovh.tagSelector"
             )
-            return Identity(problem=stalled(Reason.NO_SUCH_SERVER, message, after=60.0))
+            return Identity(problem=stalled(Reason.SERVER_NOT_FOUND, message, after=60.0))
         case (name,):
             return Identity(name)
         case _:
@@ -129,4 +129,4 @@ def _by_tags(selector: TagSelector, servers: Mapping[str, ServerSummary]) -> Ide
 def _several(what: str, names: tuple[str, ...], remedy: str) -> Outcome:
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     message = f"servers {', '.join(sorted(names)[:_NAMED])}{more} all carry {what}: {remedy}"
-    return stalled(Reason.SEVERAL_FOUND, message, after=60.0)
+    return stalled(Reason.MULTIPLE_MATCHES, message, after=60.0)

@@ -31,7 +31,7 @@ ON, OFF = "On", "Off"
 
 
 @dataclass(frozen=True, slots=True)
-class Fenced:
+class FencedTag:
     """What the tag says. `at`: the outage, in seconds since 1970; the rest is how it was before."""
 
     at: int
@@ -48,13 +48,13 @@ class Fenced:
         return f"{self.at}:{self.boot}:{int(self.monitoring)}{int(self.no_intervention)}"
 
 
-def read_fenced(tags: Mapping[str, str]) -> Fenced | None:
+def read_fenced(tags: Mapping[str, str]) -> FencedTag | None:
     """What nobody of ours wrote is no record."""
     at, _, rest = tags.get(FENCED_TAG, "").partition(":")
     boot, _, flags = rest.partition(":")
     if not at.isdigit() or not boot.isdigit() or len(flags) != len("10"):
         return None
-    return Fenced(int(at), int(boot), flags[0] == "1", flags[1] == "1")
+    return FencedTag(int(at), int(boot), flags[0] == "1", flags[1] == "1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class PowerSeen:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordFenced(Step):
     urn: str
-    record: Fenced
+    record: FencedTag
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +169,7 @@ def _is_told(told: Mapping[str, str | None], lost: str | None, seen: PowerSeen) 
 # ------------------------------------------------------------------------------------------------------------ planning
 
 
-def is_released(cloud: SovereignCloud, record: Fenced) -> bool:
+def is_released(cloud: SovereignCloud, record: FencedTag) -> bool:
     """Whether a person said that it is to run again."""
     fencing = cloud.spec.hosted.fencing if cloud.spec.hosted is not None else None
     return fencing is not None and fencing.start_again == record.outage
@@ -212,16 +212,16 @@ def looks_again(cloud: SovereignCloud | None) -> Outcome:
 def _begin(resource: BareMetalServer, cloud: SovereignCloud, urn: str, seen: PowerSeen) -> Plan:
     lost = datetime.fromisoformat(cloud.status.lost_since or "")
     boot = seen.boot if seen.boot and seen.boot != seen.off else seen.disk
-    record = Fenced(int(lost.timestamp()), boot, seen.monitoring, seen.no_intervention)
+    record = FencedTag(int(lost.timestamp()), boot, seen.monitoring, seen.no_intervention)
     message = f"{where(cloud.key)} is lost since {record.outage}: its server {_name(resource)} is being switched off"
     step = RecordFenced(
         action=Action.UPDATE, target=f"record of switching off {_name(resource)}", urn=urn, record=record
     )
-    return Plan(steps=(step,), outcome=waiting(Reason.SWITCHING_OFF, message, after=_UNDER_WAY))
+    return Plan(steps=(step,), outcome=waiting(Reason.POWERING_OFF_SERVER, message, after=_UNDER_WAY))
 
 
 def _switch_off(
-    resource: BareMetalServer, cloud: SovereignCloud, record: Fenced, seen: PowerSeen, now: datetime
+    resource: BareMetalServer, cloud: SovereignCloud, record: FencedTag, seen: PowerSeen, now: datetime
 ) -> Plan:
     name = _name(resource)
     if seen.boot != seen.off or seen.monitoring:
@@ -229,22 +229,25 @@ def _switch_off(
             action=Action.UPDATE, target=f"boot of server {name}", boot=seen.off, monitoring=False, no_intervention=True
         )
         return Plan(
-            steps=(step,), outcome=waiting(Reason.SWITCHING_OFF, f"server {name} is to boot into switching itself off")
+            steps=(step,),
+            outcome=waiting(Reason.POWERING_OFF_SERVER, f"server {name} is to boot into switching itself off"),
         )
     if not seen.on:
         return Plan(outcome=_stays_off(resource, cloud, record))
-    told = waiting(Reason.SWITCHING_OFF, f"server {name} is being switched off through OVHcloud", after=_UNDER_WAY)
+    told = waiting(
+        Reason.POWERING_OFF_SERVER, f"server {name} is being switched off through OVHcloud", after=_UNDER_WAY
+    )
     change = f"off {record.at}"
     if seen.rebooting or pending(resource, Asked(_ASKED, change, "", _REBOOT_WITHIN), now):
         return Plan(outcome=told)
     return Plan(steps=(_reboot(name, "switches it off", change),), outcome=told)
 
 
-def _end(resource: BareMetalServer, urn: str, record: Fenced, seen: PowerSeen, now: datetime) -> Plan:
+def _end(resource: BareMetalServer, urn: str, record: FencedTag, seen: PowerSeen, now: datetime) -> Plan:
     """It boots what it did, and runs; then it is watched again, and the record goes."""
     name = _name(resource)
     told = waiting(
-        Reason.STARTING_AGAIN,
+        Reason.RESTARTING_SERVER,
         f"server {name}, switched off for the outage of {record.outage}, starts again",
         after=_UNDER_WAY,
     )
@@ -274,12 +277,12 @@ def _reboot(name: str, does: str, change: str) -> Reboot:
     )
 
 
-def _stays_off(resource: BareMetalServer, cloud: SovereignCloud, record: Fenced) -> Outcome:
+def _stays_off(resource: BareMetalServer, cloud: SovereignCloud, record: FencedTag) -> Outcome:
     message = (
         f"server {_name(resource)} was switched off for the outage of {record.outage} and stays off; once it may run again, set"
         f" spec.hosted.fencing.startAgain: {record.outage} on SovereignCloud {where(cloud.key)}"
     )
-    told = held(Reason.SWITCHED_OFF, message, available=False)
+    told = held(Reason.SERVER_POWERED_OFF, message, available=False)
     again = looks_again(cloud).after
     return Outcome(told.phase, told.reason, told.message, after=again)
 
@@ -296,7 +299,7 @@ async def perform_power(step: PowerStep, client: Ovh, name: str, now: datetime) 
         case RecordFenced():
             await client.tag(step.urn, {FENCED_TAG: step.record.text})
             message = f"server {name} is switched off for the outage of {step.record.outage}"
-            return done(Reason.SWITCHING_OFF, message, **{_ASKED: ""})
+            return done(Reason.POWERING_OFF_SERVER, message, **{_ASKED: ""})
         case SetBoot():
             await client.power.set_boot(
                 name, step.boot, monitoring=step.monitoring, no_intervention=step.no_intervention
@@ -309,4 +312,4 @@ async def perform_power(step: PowerStep, client: Ovh, name: str, now: datetime) 
             )
         case ForgetFenced():
             await client.untag(step.urn, frozenset({FENCED_TAG}))
-            return done(Reason.STARTING_AGAIN, f"server {name} runs again", **{_ASKED: ""})
+            return done(Reason.RESTARTING_SERVER, f"server {name} runs again", **{_ASKED: ""})

@@ -117,7 +117,7 @@ def _begin(name: str, seen: ExitObservation, now: datetime) -> Plan:
         action=Action.UPDATE,
         target="a run: begin",
         facts=((RUN, name), (BEGAN, _at(now)), (ENDED, "")),
-        event=Reason.RUN_BEGUN,
+        event=Reason.RUN_STARTED,
         message=f"run {name} begins: {told}",
     )
     return Plan(steps=(step,), outcome=waiting(Reason.REHEARSING, f"{told}; the run begins"))
@@ -143,7 +143,7 @@ def _go_on(exit_plan: ExitPlan, seen: ExitObservation, run: Run, now: datetime) 
         target=f"that run {run.name} is over",
         inside=True,
         facts=((ENDED, _at(now)),),
-        event=Reason.RUN_ENDED,
+        event=Reason.RUN_FINISHED,
         message=f"run {run.name} is over: {told}",
     )
     return Plan(steps=(*_dropped(seen), step), outcome=waiting(reason, told))

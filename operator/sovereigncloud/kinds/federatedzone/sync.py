@@ -43,7 +43,7 @@ def plan_health(zone: FederatedZone, seen: ZoneObservation, thing: Zone, now: da
         return Plan(steps=(_nudge(seen, thing, now),), outcome=_catching_up(zone, seen))
     if since < PATIENCE:
         return Plan(outcome=_catching_up(zone, seen))
-    return Plan(outcome=_of_its_own(retry(_behind(seen), after=_LOOK_AGAIN, reason=Reason.STAYS_BEHIND)))
+    return Plan(outcome=_of_its_own(retry(_behind(seen), after=_LOOK_AGAIN, reason=Reason.REPLICATION_LAGGING)))
 
 
 def _nudge(seen: ZoneObservation, thing: Zone, now: datetime) -> NudgeZone:
@@ -167,7 +167,7 @@ def _reachable(seen: ZoneObservation) -> Json:
         return _condition(REACHABLE, "False", Reason.ZONE_UNREACHABLE, words)
     number = len(seen.own.federation.answers) if seen.own.federation else 0
     return _condition(
-        REACHABLE, "True", Reason.ALL_ANSWER, f"{number} of its servers answer" if number else "it answers"
+        REACHABLE, "True", Reason.ALL_ZONES_REACHABLE, f"{number} of its servers answer" if number else "it answers"
     )
 
 
@@ -191,7 +191,7 @@ def _in_sync(zone: FederatedZone, seen: ZoneObservation) -> Json:
     if not found.in_step.behind:
         return _condition(IN_SYNC, "True", Reason.IN_SYNC, f"it has what the master {where(seen.keeper.cloud)} has")
     if stays_behind(zone, seen):
-        return _condition(IN_SYNC, "False", Reason.STAYS_BEHIND, _behind(seen))
+        return _condition(IN_SYNC, "False", Reason.REPLICATION_LAGGING, _behind(seen))
     return _condition(IN_SYNC, "False", Reason.CATCHING_UP, f"it lacks what was changed at {where(seen.keeper.cloud)}")
 
 

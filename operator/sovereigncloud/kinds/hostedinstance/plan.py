@@ -186,7 +186,7 @@ def deletion(resource: HostedInstance, observed: InstanceObservation) -> Plan:
     if problem is not None:
         return Plan(outcome=problem)
     if observed.denied:
-        return Plan(outcome=stalled(Reason.NOT_OUR_OPEN_NEBULA, observed.denied))
+        return Plan(outcome=stalled(Reason.FOREIGN_OPEN_NEBULA, observed.denied))
     if observed.found.missing is not None and not observed.terminated:
         return Plan(outcome=waiting(Reason.CONFIRMING_ABSENCE, f"VM {observed.found.missing} is asked for"))
     vm, cloud = observed.found.thing, observed.cloud

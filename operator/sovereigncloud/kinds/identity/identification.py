@@ -107,7 +107,7 @@ def check(thing: T, owner: Owners, mark: Mark, noun: str) -> Identified[T]:
         case Ownership.SIBLING:
             return Identified(
                 problem=stalled(
-                    Reason.NOT_OUR_OPEN_NEBULA,
+                    Reason.FOREIGN_OPEN_NEBULA,
                     f"{what} has the id that was recorded but belongs to {_name(thing.mark)}: is this another OpenNebula"
                     " than before, or was it restored from a backup?",
                 )
@@ -174,7 +174,7 @@ async def makers_of(view: CloudView, cloud: Key, namespace: str, context: Contex
 def _several(things: tuple[T, ...], noun: str) -> Outcome:
     ids = ", ".join(str(thing.id) for thing in sorted(things, key=lambda t: t.id))
     return stalled(
-        Reason.SEVERAL_FOUND,
+        Reason.MULTIPLE_MATCHES,
         f"{noun}s {ids} all carry this object's mark; keep one, and delete the others in OpenNebula or remove their"
         " SOVEREIGNCLOUD_* attributes",
     )

@@ -68,7 +68,7 @@ def resolve(noun: str, name: str, candidates: Iterable[T], on_their_way: Iterabl
     if matching:
         ids = ", ".join(str(thing.id) for thing in sorted(matching, key=lambda t: t.id))
         return stalled(
-            Reason.SEVERAL_FOUND,
+            Reason.MULTIPLE_MATCHES,
             f'{where} has several {noun}s called "{name}": {ids}; rename all but one of them there',
         )
     for awaited in on_their_way:

@@ -20,7 +20,7 @@ def may_be_made(tenancy: Tenancy | None) -> Outcome | None:
     if tenancy.others:
         names = " and ".join(sorted((tenancy.tenant, *tenancy.others)))
         return stalled(
-            Reason.SEVERAL_TENANTS,
+            Reason.MULTIPLE_TENANTS,
             f"Tenants {names} all list namespace {tenancy.namespace} for {where(tenancy.cloud)}: take it out of all but one",
         )
     if not tenancy.allowed:

@@ -329,7 +329,7 @@ def in_source(seen: MigrationObservation, side: Side) -> MigrationObservation:
 def _several(found: Iterable[Vm], cloud: Key) -> Outcome:
     ids = ", ".join(str(vm.id) for vm in found)
     return stalled(
-        Reason.SEVERAL_FOUND,
+        Reason.MULTIPLE_MATCHES,
         f"VMs {ids} in {where(cloud)} all carry the mark of the move or of its machine; keep one, and delete the others there or"
         " remove their SOVEREIGNCLOUD_* attributes",
     )

@@ -81,7 +81,7 @@ def end_left(old: Vm, source: Side) -> Plan:
         cloud=source.cloud,
         vm=old.id,
         verb="terminate-hard",
-        reason=Reason.LEFT_MACHINE_DELETED,
+        reason=Reason.SUPERSEDED_COPY_DELETED,
     )
     return Plan(steps=(step,), outcome=waiting(Reason.TERMINATING, f"{what}, is to be terminated", available=True))
 

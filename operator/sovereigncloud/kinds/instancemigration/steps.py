@@ -218,7 +218,7 @@ async def _on_machine(
         case Begin():
             await client.update_vm(step.vm, {MOVING: told(mark, now, ran=step.runs)})
             facts = {FROM: where(step.cloud), BEGAN: now, MARKET: str(step.marketplace)}
-            return done(Reason.MOVE_BEGUN, f"{step.target} begins").with_facts(**facts)
+            return done(Reason.MIGRATION_STARTED, f"{step.target} begins").with_facts(**facts)
         case Act():
             await client.act(step.vm, step.verb)
             outcome = under_way(step.reason, step.target)
@@ -230,7 +230,7 @@ async def _on_machine(
             instance = context.mark(moving_instance(move, context))
             await client.update_vm(step.vm, {MOVED: instance.object, **mark.for_opennebula()})
             if step.returned:
-                return done(Reason.OLD_MACHINE_FENCED, step.target).with_facts(**{RETURNED: now})
+                return done(Reason.SOURCE_FENCED, step.target).with_facts(**{RETURNED: now})
             return done().with_facts(**_seen_running(move, now))
         case LeaveDisk():
             instance = context.mark(moving_instance(move, context))
@@ -270,14 +270,14 @@ async def _in_target(step: MoveStep, move: InstanceMigration, context: Context, 
             return under_way(Reason.DISK_IMPORTED, step.target)
         case CreateCopy():
             made = await client.moves.create_held(await _template(step, move, context))
-            return under_way(Reason.COPY_MADE, f"VM {made} made in {where(step.cloud)}")
+            return under_way(Reason.COPY_CREATED, f"VM {made} made in {where(step.cloud)}")
         case HandOverDisk():
             mark = context.mark(moving_instance(move, context))
             await client.update_image(step.image, marks(step.label or ROOT, step.policy, mark))
             return done()
         case HandOverMachine():
             await client.update_vm(step.vm, context.mark(moving_instance(move, context)).for_opennebula())
-            return done(Reason.CHANGED_OVER, step.target).with_facts(**_seen_running(move, at(context.now)))
+            return done(Reason.CUT_OVER, step.target).with_facts(**_seen_running(move, at(context.now)))
         case _:
             raise TypeError(f"not a step of an InstanceMigration: {step!r}")
 

@@ -243,6 +243,6 @@ def _app(name: str, apps: tuple[MarketplaceApp, ...], place: str) -> Marketplace
         case _:
             ids = ", ".join(f"{app.id} in {app.marketplace}" for app in matching)
             return stalled(
-                Reason.SEVERAL_FOUND,
+                Reason.MULTIPLE_MATCHES,
                 f'{place} has several marketplace apps called "{name}": {ids}; use spec.source.url',
             )

@@ -69,7 +69,7 @@ def migration(
 async def make_move(step: MakeMove, context: Context) -> Outcome:
     """Asked for once more it is the same object."""
     await context.kubernetes.apply(step.manifest)
-    return done(Reason.MOVE_MADE, f"{step.target} was made")
+    return done(Reason.MIGRATION_CREATED, f"{step.target} was made")
 
 
 def _owned_by(owner: AnyResource) -> dict[str, object]:

@@ -126,7 +126,7 @@ class Observed:
         if self.lost:
             # Ready stays as it was, as with any API that fails: nobody knows that the cloud does not do its job.
             told = f"nothing answers since {self.lost}: {told}"
-            return retry(told, after=self.after, reason=Reason.CLOUD_LOST)
+            return retry(told, after=self.after, reason=Reason.CLOUD_UNREACHABLE)
         return retry(told, after=self.after)
 
 

@@ -14,7 +14,7 @@ from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.fencing.confirmation import may_switch_off, proof_of
 from sovereigncloud.kinds.fencing.outage_tolerance import overdue, until_overdue
 
-_STARTS = frozenset({Reason.COULD_START_ELSEWHERE, Reason.COPY_TOO_OLD})
+_STARTS = frozenset({Reason.FAILOVER_POSSIBLE, Reason.COPY_TOO_OLD})
 
 
 def as_lost(cloud: SovereignCloud, since: str) -> SovereignCloud:
@@ -55,5 +55,5 @@ def fenced(cloud: SovereignCloud, since: str, servers: Sequence[BareMetalServer]
     if not since:
         return ()
     proof = proof_of(as_lost(cloud, since), servers)
-    status, reason = ("True", Reason.PROVEN_DEAD) if proof.dead else ("False", Reason.NOT_PROVEN)
+    status, reason = ("True", Reason.FENCED) if proof.dead else ("False", Reason.FENCING_UNCONFIRMED)
     return ({"type": "Fenced", "status": status, "reason": reason, "message": proof.why},)

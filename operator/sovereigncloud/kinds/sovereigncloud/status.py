@@ -17,7 +17,7 @@ from sovereigncloud.kinds.sovereigncloud.prerequisites import is_ready
 from sovereigncloud.kinds.sovereigncloud.stores.plan import store_status
 from sovereigncloud.kinds.sovereigncloud.verification.plan import verification_fields
 
-_OF_A_VRACK = frozenset({"AttachingInterface", "InterfaceInOtherVrack", "NoSuchVrack", "VrackIncompatible"})
+_OF_A_VRACK = frozenset({"AttachingInterface", "InterfaceInOtherVrack", "VrackNotFound", "VrackIncompatible"})
 
 
 def cloud_status(cloud: SovereignCloud, observed: Observed) -> Mapping[str, object]:

@@ -32,7 +32,7 @@ def _of_namespace(namespace: str, here: TenantIn, resource: Tenant, group: Group
         names = " and ".join(sorted((resource.metadata.name, *here.rivals[namespace])))
         return Plan(
             outcome=stalled(
-                Reason.SEVERAL_TENANTS,
+                Reason.MULTIPLE_TENANTS,
                 f"Tenants {names} all list namespace {namespace} for {where(here.cloud)}: take it out of all but one",
             )
         )

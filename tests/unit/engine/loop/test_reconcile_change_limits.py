@@ -305,7 +305,7 @@ async def test_several_that_carry_the_mark_need_a_person(b):
     one, other = b.outside.add("web", mark), b.outside.add("web", mark)
     b.quiet()
     await b.after(130)
-    assert b.reason() == "Stalled/SeveralFound"
+    assert b.reason() == "Stalled/MultipleMatches"
     assert f"{one}, {other}" in b.message()
     assert b.outside.wrote() == []
     b.outside.lose(other)

@@ -72,7 +72,7 @@ def test_no_key_is_pinned_before_it_is_proven_and_that_is_waited_for():
     assert plan_of(world).outcome.reason == "ReadingHostKey"
     world.clock.pass_(1)
     plan = plan_of(world)
-    assert plan.outcome.reason == "HostKeyUnproven"
+    assert plan.outcome.reason == "HostKeyUnverified"
     assert "day0.log" in plan.outcome.message
     assert "awaited:first-use" in plan.outcome.message
 
@@ -80,7 +80,7 @@ def test_no_key_is_pinned_before_it_is_proven_and_that_is_waited_for():
 def test_who_shows_the_proof_of_another_key_is_told_at_once():
     """Somebody between the operator and the server: it can repeat what the server says and has not its key."""
     plan = plan_of(installed("awaited:proof", proves="ssh-ed25519 QUJD"))
-    assert (plan.steps, plan.outcome.reason) == ((), "HostKeyUnproven")
+    assert (plan.steps, plan.outcome.reason) == ((), "HostKeyUnverified")
     assert "another machine" in plan.outcome.message
 
 

@@ -46,14 +46,14 @@ def test_it_becomes_ready_and_carries_the_mark():
 
 def test_several_servers_with_the_tags_are_named_and_none_is_chosen():
     plan = plan_of(account(ns1={"role": "one-1"}, ns2={"role": "one-1"}))
-    assert (plan.outcome.reason, plan.steps) == ("SeveralFound", ())
+    assert (plan.outcome.reason, plan.steps) == ("MultipleMatches", ())
     assert "ns1, ns2" in plan.outcome.message
     assert "role=one-1" in plan.outcome.message
 
 
 def test_no_server_with_the_tags_is_told_and_looked_for_again():
     plan = plan_of(account(ns1={"role": "one-11"}))
-    assert (plan.outcome.reason, plan.outcome.after) == ("NoSuchServer", 60.0)
+    assert (plan.outcome.reason, plan.outcome.after) == ("ServerNotFound", 60.0)
     assert "role=one-1" in plan.outcome.message
 
 

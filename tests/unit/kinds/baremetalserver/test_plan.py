@@ -320,7 +320,7 @@ CASES = [
         drift=("spec.ovh.vrack",),
         says="pn-2",
     ),
-    Case("a vRack that the account has not", {"spec": manifest(vrack="pn-9")}, reason="NoSuchVrack"),
+    Case("a vRack that the account has not", {"spec": manifest(vrack="pn-9")}, reason="VrackNotFound"),
     Case(
         "renamed behind our back: drift, and named again",
         {"display_name": "junk", "status": {}},
@@ -385,7 +385,7 @@ def test_no_server_of_that_name_is_told_with_the_remedy():
     world = world_with()
     world.account_.servers.clear()
     plan = plan_of(world)
-    assert plan.outcome.reason == "NoSuchServer"
+    assert plan.outcome.reason == "ServerNotFound"
     assert "ovh.serviceName" in plan.outcome.message
 
 

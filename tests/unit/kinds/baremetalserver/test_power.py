@@ -7,7 +7,7 @@ from tests.unit.kinds.sovereigncloud.test_plan import hosted
 
 from sovereigncloud.core.conditions import timestamp
 from sovereigncloud.kinds.baremetalserver.controller import BareMetalServerController
-from sovereigncloud.kinds.baremetalserver.power import FENCED_TAG, Fenced, read_fenced
+from sovereigncloud.kinds.baremetalserver.power import FENCED_TAG, FencedTag, read_fenced
 
 OFF = 95083
 
@@ -112,18 +112,18 @@ ON_ITS_OWN = f"boot ns1 {OFF} monitoring=False"
 def test_it_is_switched_off_in_this_order():
     scene = Scene()
     looked = scene.turn()
-    assert looked.outcome.reason == "SwitchingOff" or looked.plan.outcome.reason == "SwitchingOff"
+    assert looked.outcome.reason == "PoweringOffServer" or looked.plan.outcome.reason == "PoweringOffServer"
     scene.turn(12)
-    record = Fenced(int(scene.world.clock.now.timestamp()), 1, monitoring=True, no_intervention=False).text.partition(
-        ":"
-    )[2]
+    record = FencedTag(
+        int(scene.world.clock.now.timestamp()), 1, monitoring=True, no_intervention=False
+    ).text.partition(":")[2]
     assert [write.partition("=")[0] if write.startswith("tag") else write for write in scene.writes] == [
         f"tag {FENCED_TAG}", ON_ITS_OWN, "reboot ns1",
     ]  # fmt: skip
     assert scene.server.tags[FENCED_TAG].endswith(record)
     assert (scene.server.on, scene.server.monitoring) == (False, False)
     assert (scene.status["state"], scene.status["fenced"]) == ("Off", scene.since)
-    assert scene.turn().outcome.reason == "SwitchedOff"
+    assert scene.turn().outcome.reason == "ServerPoweredOff"
 
 
 NOT_SWITCHED = [

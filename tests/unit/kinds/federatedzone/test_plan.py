@@ -422,12 +422,12 @@ async def test_where_the_record_does_not_help_a_person_is_told_who_does_not_reac
     scene.pass_(PATIENCE + 1)
     rbx, plan, _ = await scene.once(rbx)
     assert (plan.steps, plan.outcome.phase, str(plan.outcome.reason), plan.outcome.available) == (
-        (), Phase.RETRY, "StaysBehind", False,
+        (), Phase.RETRY, "ReplicationLagging", False,
     )  # fmt: skip
     assert "team/paris does not reach team/rbx at http://10.0.0.2:2633/RPC2" in plan.outcome.message
     fields = await scene.fields(rbx)
-    assert condition(fields, "InSync") == ("False", "StaysBehind")
-    assert condition(fields, "Reachable") == ("True", "AllAnswer")
+    assert condition(fields, "InSync") == ("False", "ReplicationLagging")
+    assert condition(fields, "Reachable") == ("True", "AllZonesReachable")
     assert any("onedb restore --federated" in line for line in fields["commands"])
     assert len(scene.paris.journal) == writes, "not with each sweep"
     scene.rbx.cut = False  # it heals, and its master was restarted meanwhile: nothing comes by itself

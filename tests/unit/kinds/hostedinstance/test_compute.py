@@ -158,7 +158,7 @@ KEEPING = [
     Row(
         "beyond the room it was made with: it could not be started like that",
         {"memory": "32Gi", **CYCLE}, ROOM, {"spec.memory": ("32Gi", "4Gi")},
-        phase=Phase.STALLED, reason="NoRoomToGrow", says="memory 32Gi is more than 16Gi",
+        phase=Phase.STALLED, reason="NoCapacityToGrow", says="memory 32Gi is more than 16Gi",
     ),
     Row(
         "room is neither added nor taken away: shown, and no step",

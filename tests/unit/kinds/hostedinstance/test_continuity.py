@@ -126,7 +126,7 @@ def on_servers(scene: Clouds, power: dict[str, str] | None = None) -> Clouds:
 async def test_ready_it_says_where_it_would_start_and_from_what() -> None:
     _, told = await seen(on_servers(clouds()), protected(rpo="24h"))
     ready = told["ready"]
-    assert (ready["status"], ready["reason"]) == ("True", "CouldStartElsewhere")
+    assert (ready["status"], ready["reason"]) == ("True", "FailoverPossible")
     assert "team/sbg" in ready["message"]
     assert "team/old/9" in ready["message"]
     assert told["continuity"]["lastCopy"] == MADE
@@ -192,8 +192,8 @@ class Waits:
 
 JUST_NOW = timestamp(NOW - timedelta(seconds=100))
 WAITS = [
-    Waits("it bears that for a while", "CloudLost", "is borne until", lost=JUST_NOW, word=WORD | {"outage": JUST_NOW}, after=201.0),
-    Waits("it bears that for longer", "CloudLost", "is borne until", protected(tolerationSeconds=600), after=300.0),
+    Waits("it bears that for a while", "CloudUnreachable", "is borne until", lost=JUST_NOW, word=WORD | {"outage": JUST_NOW}, after=201.0),
+    Waits("it bears that for longer", "CloudUnreachable", "is borne until", protected(tolerationSeconds=600), after=300.0),
     Waits("nobody proved that its cloud is dead", "NoFencing", "spec.fencing", word=None),
     Waits("that was proven of another outage", "NoFencing", LOST, word=WORD | {"outage": JUST_NOW}),
     Waits("there is no copy outside", "CopyInsideCloud", "would be lost", protected(copies=[INSIDE])),
@@ -213,7 +213,7 @@ async def test_lost_it_waits_and_says_for_what(row: Waits) -> None:
 async def test_that_nothing_is_proven_yet_makes_it_no_less_ready() -> None:
     """Else its cloud, which is asked to switch its servers off for those that could start elsewhere, would wait for them."""
     plan, told = await seen(on_servers(clouds(lost=LOST)), protected())
-    assert (plan.outcome.reason, told["ready"]["reason"]) == ("NoFencing", "CouldStartElsewhere")
+    assert (plan.outcome.reason, told["ready"]["reason"]) == ("NoFencing", "FailoverPossible")
 
 
 async def test_an_old_copy_is_better_than_none() -> None:

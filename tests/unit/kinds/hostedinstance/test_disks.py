@@ -102,7 +102,7 @@ ROWS = [
     Row("another policy is written on the image", [NEW | {"deletionPolicy": "Delete"}], BOTH, (ATTACHED,), KNOWN,
         {"spec.disks[data].deletionPolicy": "Retain"}, ("MarkDisk",)),
     Row("two images with the same marks: a person must choose", [NEW], images=(data(), data(id=41)),
-        phase=Phase.STALLED, reason="SeveralFound", says="40, 41"),
+        phase=Phase.STALLED, reason="MultipleMatches", says="40, 41"),
     Row("marks on an image of another user mean nothing", [NEW], images=(data(owner=9, name="x"),),
         drift={"spec.disks[data]": "absent"}, steps=("CreateDisk",), phase=Phase.WAITING, reason="Creating"),
     Row("an image of that name is there, and nobody's", [NEW], images=(data(mark=None, notes={}),),

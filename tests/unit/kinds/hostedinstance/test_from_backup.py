@@ -103,7 +103,7 @@ ROWS = [
     Row("nor one of another installation", (backup(mark=mark("HostedInstance", "db", installation="x")),), (), {},
         "BackupNotFound", "", Phase.STALLED),
     Row("a backup of nobody's machine, in the namespace's own cloud", (backup(mark=None),), ("RestoreElsewhere",)),
-    Row("two of that name", (backup(), backup(id=61)), (), {}, "SeveralFound", "60, 61", Phase.STALLED),
+    Row("two of that name", (backup(), backup(id=61)), (), {}, "MultipleMatches", "60, 61", Phase.STALLED),
 ]  # fmt: skip
 
 

@@ -466,11 +466,11 @@ NOT_YET = [
     ),
     Making(
         "two images of that name, of two owners", things=(network(), image(), image(id=9, owner=5)),
-        reason="SeveralFound", says="7, 9",
+        reason="MultipleMatches", says="7, 9",
     ),
     Making(
         "two networks of that name", things=(network(), network(id=8, owner=5), image()),
-        reason="SeveralFound", says="3, 8",
+        reason="MultipleMatches", says="3, 8",
     ),
     Making(
         "a backup has the image's name: it is no image to boot from", things=(network(), image(type=6)),
@@ -682,7 +682,7 @@ async def test_a_cloud_that_is_down_and_meant_does() -> None:
 @pytest.mark.parametrize(
     ("machines", "reason", "says", "why"),
     [
-        ((vm(id=12), vm(id=13)), "SeveralFound", "VMs 12, 13", "a person must choose"),
+        ((vm(id=12), vm(id=13)), "MultipleMatches", "VMs 12, 13", "a person must choose"),
         ((vm(mark=None),), "", "", "a machine of that name without our mark is a stranger's"),
         ((vm(owner=9),), "", "", "tenants can write the mark: only what our own user owns counts"),
         (
@@ -709,7 +709,7 @@ async def test_which_machine_is_ours_when_none_is_recorded(
     ("machine", "reason", "why"),
     [
         (vm(mark=None), "MarkLost", "ids begin anew in another oned: an id alone proves nothing"),
-        (vm(mark=mark("HostedInstance", "db")), "NotOurOpenNebula", "the id belongs to another object of ours"),
+        (vm(mark=mark("HostedInstance", "db")), "ForeignOpenNebula", "the id belongs to another object of ours"),
         (
             vm(mark=mark("HostedInstance", "web", installation="other")),
             "OwnedByAnotherInstallation",
@@ -779,7 +779,7 @@ async def test_a_machine_that_somebody_terminated(
 
 
 @pytest.mark.parametrize(
-    ("machines", "reason"), [((vm(at=DONE_STATE),), "ExternallyDeleted"), ((), "NotOurOpenNebula")]
+    ("machines", "reason"), [((vm(at=DONE_STATE),), "ExternallyDeleted"), ((), "ForeignOpenNebula")]
 )
 async def test_what_became_of_a_lost_machine_is_asked_once_and_then_known(
     machines: tuple[Vm, ...], reason: str
@@ -807,7 +807,7 @@ async def test_an_id_that_the_cloud_does_not_know_is_another_opennebula() -> Non
     world = World(rbx=cloud())
     world.admitted = True
     plan = await look(CONTROLLER, instance(REPLACE), world)
-    assert (plan.steps, plan.outcome.phase, plan.outcome.reason) == ((), Phase.STALLED, "NotOurOpenNebula")
+    assert (plan.steps, plan.outcome.phase, plan.outcome.reason) == ((), Phase.STALLED, "ForeignOpenNebula")
     assert "Error getting virtual machine [12]" in plan.outcome.message
 
 
@@ -880,7 +880,7 @@ async def test_a_machine_made_but_never_recorded_is_deleted() -> None:
 
 async def test_deletion_does_not_end_on_an_id_that_the_cloud_denies() -> None:
     plan = await look(CONTROLLER, instance(deleting=True), World(rbx=cloud()))
-    assert (plan.outcome.phase, plan.outcome.reason) == (Phase.STALLED, "NotOurOpenNebula")
+    assert (plan.outcome.phase, plan.outcome.reason) == (Phase.STALLED, "ForeignOpenNebula")
     assert "spec.deletionPolicy: Retain" in plan.outcome.message
 
 

@@ -104,7 +104,7 @@ BARE.datastores = {**BARE.datastores, 100: VAULT}
 FULL = paris()
 FULL.datastores = {1: replace(FULL.datastores[1], free=10), 100: VAULT}
 IN_THE_WAY = [
-    Row("its cloud answers", "StillAnswers", "sourceState: Reachable", world={"lost": False}),
+    Row("its cloud answers", "SourceReachable", "sourceState: Reachable", world={"lost": False}),
     Row("nobody proves its machines dead", "NoFencing", "on no servers that the operator knows", {"fencing": None}),
     Row("somebody spoke of another outage", "NoFencing", LOST, {"fencing": {"confirmedBy": "me", "outage": "2026-01-01T00:00:00Z"}}),
     Row("its only copy is inside", "CopyInsideCloud", "inside the cloud", world={"instance": web([COPY | {"place": "Inside"}])}),

@@ -116,7 +116,7 @@ NOT_YET = [
     ),
     Row(
         "in two marketplaces", market(UBUNTU, replace(UBUNTU, id=40, marketplace="Mirror")), {},
-        Phase.STALLED, "SeveralFound", "31 in OpenNebula Public, 40 in Mirror",
+        Phase.STALLED, "MultipleMatches", "31 in OpenNebula Public, 40 in Mirror",
     ),
     Row("being uploaded", market(replace(UBUNTU, state=2)), {}, Phase.WAITING, "AppNotReady"),
     Row("broken", market(replace(UBUNTU, state=3)), {}, Phase.STALLED, "AppNotReady", "state Error"),

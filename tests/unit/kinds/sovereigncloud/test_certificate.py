@@ -85,7 +85,7 @@ def test_while_it_is_brought_the_cloud_stays_ready():
     found = scene()
     renew(found)
     looked = run(found.loop().once())
-    assert (looked.outcome.reason, looked.outcome.available) == ("BringingCertificate", True)
+    assert (looked.outcome.reason, looked.outcome.available) == ("UpdatingCertificate", True)
 
 
 def test_a_failure_is_told_and_begun_anew_when_its_job_is_deleted():

@@ -78,25 +78,25 @@ CASES = [
     Case(
         "somebody's leads elsewhere",
         (right("9.9.9.9"),),
-        reason="RecordTaken",
+        reason="DnsRecordTaken",
         says="record 1, A 9.9.9.9",
     ),
     Case(
         "begun, and what is there leads elsewhere: not ours",
         (right("9.9.9.9"),),
         f"new!:{OWNER}",
-        reason="RecordTaken",
+        reason="DnsRecordTaken",
     ),
-    Case("an alias under the name", (("one-rbx", "CNAME", "x.example."),), reason="RecordTaken", says="CNAME"),
-    Case("ours and somebody's beside it", (right(), right("9.9.9.9")), f"1:{OWNER}", reason="RecordTaken"),
+    Case("an alias under the name", (("one-rbx", "CNAME", "x.example."),), reason="DnsRecordTaken", says="CNAME"),
+    Case("ours and somebody's beside it", (right(), right("9.9.9.9")), f"1:{OWNER}", reason="DnsRecordTaken"),
     Case(
         "another cloud of ours has the name",
         (right(),),
         f"1:{INSTALLATION}:SovereignCloud/platform/sbg",
-        reason="RecordTaken",
+        reason="DnsRecordTaken",
         says="SovereignCloud/platform/sbg",
     ),
-    Case("no such zone in the account", make={"zone": ""}, reason="NoSuchZone", says=ZONE),
+    Case("no such zone in the account", make={"zone": ""}, reason="DnsZoneNotFound", says=ZONE),
 ]
 
 

@@ -40,7 +40,7 @@ class Lost(Scene):
         told = cloud_status(resource, run(observe_cloud(resource, self.world)))
         return {one["type"]: one for one in told["conditions"]}
 
-    def protects(self, *, ready="CouldStartElsewhere", toleration=300):
+    def protects(self, *, ready="FailoverPossible", toleration=300):
         """A machine in it that could start elsewhere."""
         self.world.put(
             {
@@ -61,7 +61,11 @@ def test_a_read_that_failed_is_no_loss():
 def test_several_in_a_row_are_and_it_says_since_when_once():
     scene = Lost()
     looked = scene.look()
-    assert (looked.outcome.phase, looked.outcome.reason, looked.outcome.available) == (Phase.RETRY, "CloudLost", True)
+    assert (looked.outcome.phase, looked.outcome.reason, looked.outcome.available) == (
+        Phase.RETRY,
+        "CloudUnreachable",
+        True,
+    )
     assert scene.raw["status"]["lostSince"] == scene.since
     scene.world.silences = {CLOUD: scene.world.now}
     scene.look()
@@ -111,7 +115,7 @@ def test_with_its_provider_silent_too_the_loss_is_told_all_the_same():
 
     scene.account.view = nobody
     looked = scene.look()
-    assert (looked.outcome.reason, looked.performed) == ("CloudLost", [])
+    assert (looked.outcome.reason, looked.performed) == ("CloudUnreachable", [])
     assert "nor does its provider" in looked.outcome.message
     assert scene.raw["status"]["lostSince"] == scene.since
     assert "spec.fencing" in scene.conditions()["Fenced"]["message"]
@@ -135,12 +139,12 @@ def test_it_is_proven_dead_when_its_servers_are_off_or_a_person_says_so():
     for name in ("rbx-one-1", "rbx-one-2"):
         scene.child(name)["status"]["power"] = {"state": "Off", "seenAt": timestamp(scene.world.now)}
         scene.child(name)["status"]["serviceName"] = name
-    assert (scene.conditions()["Fenced"]["status"], scene.conditions()["Fenced"]["reason"]) == ("True", "ProvenDead")
+    assert (scene.conditions()["Fenced"]["status"], scene.conditions()["Fenced"]["reason"]) == ("True", "Fenced")
     scene = Lost(spec=existing())
     scene.look()
-    assert scene.conditions()["Fenced"]["reason"] == "NotProven"
+    assert scene.conditions()["Fenced"]["reason"] == "FencingUnconfirmed"
     scene.raw["spec"]["fencing"] = {"confirmedBy": "oncall@example.fr", "outage": scene.since}
-    assert scene.conditions()["Fenced"]["reason"] == "ProvenDead"
+    assert scene.conditions()["Fenced"]["reason"] == "Fenced"
 
 
 def allowed(power_off="Allow"):

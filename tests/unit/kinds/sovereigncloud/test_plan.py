@@ -413,7 +413,7 @@ CASES = [
     Case(
         "two hosts of one name (one#7527): a person chooses",
         change=lambda scene: scene.world.one.host("127.0.0.11"),
-        reason="SeveralFound",
+        reason="MultipleMatches",
         says="ids 0, 2",
     ),
     Case(
@@ -441,7 +441,7 @@ CASES = [
         reason="BlockInOtherVrack",
         drift=("spec.hosted.networks[vm_public].publicBlock",),
     ),
-    Case("a block that the account has not", change=lambda scene: scene.account.blocks.clear(), reason="NoSuchBlock"),
+    Case("a block that the account has not", change=lambda scene: scene.account.blocks.clear(), reason="BlockNotFound"),
     Case(
         "another version than declared is told",
         make={"settled": True},

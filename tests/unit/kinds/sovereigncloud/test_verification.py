@@ -394,7 +394,7 @@ def test_nothing_but_skipped_checks_verify_nothing():
     names = ["CoreVersion", "HostsMonitored", "DatastoresHaveSpace", "NetworksHaveLeases", "VMOnHost", "VMOnNetwork"]
     off = [{"check": name, "justification": "a drill"} for name in names]
     story = Story(outside, {"request": "first", "disabled": off}).until_over()
-    assert story.verified[:2] == ("Unknown", "NothingVerified")
+    assert story.verified[:2] == ("Unknown", "NotVerified")
 
 
 def test_by_its_schedule_a_cloud_stays_verified_until_it_turns_out_not_to_be():

@@ -264,10 +264,10 @@ async def test_two_tenants_for_one_namespace_say_both_names(world: World) -> Non
         for _ in range(8):
             world.resources[told.key] = told
             told, plan, _ = await run(CONTROLLER, told, world)
-        assert (plan.outcome.phase, plan.outcome.reason) == (Phase.STALLED, "SeveralTenants")
+        assert (plan.outcome.phase, plan.outcome.reason) == (Phase.STALLED, "MultipleTenants")
         assert "Tenants city and prefecture all list namespace town for team/rbx" in plan.outcome.message
     plan = await look(INSTANCES, instance(), world)
-    assert (plan.outcome.reason, [s for s in plan.steps if not s.inside]) == ("SeveralTenants", [])
+    assert (plan.outcome.reason, [s for s in plan.steps if not s.inside]) == ("MultipleTenants", [])
 
 
 async def test_a_limit_that_spec_does_not_speak_of_is_sent_as_it_was(cloud: OpenNebula, world: World) -> None:

@@ -109,7 +109,7 @@ def plan_interface(
         return Plan()
     if vrack is None:
         message = f"the account has no vRack {ovh.vrack}, or the credential may not see it; check ovh.vrack"
-        return Plan(outcome=stalled(Reason.NO_SUCH_VRACK, message, after=300.0))
+        return Plan(outcome=stalled(Reason.VRACK_NOT_FOUND, message, after=300.0))
     found = tuple(interfaces) if interfaces is not None else None
     if found is not None and not found:
         return Plan(outcome=_incompatible(resource, "it has no virtual network interface (Eco ranges have none)"))

@@ -258,7 +258,7 @@ def _plan_search(deal: _Deal, cart: Written) -> Plan:
         f" then: {listed}. Nothing is ordered or paid. Let those that nobody wants expire unpaid; or pay one in OVHcloud's"
         " console and make a BareMetalServer with its serviceName once it is there"
     )
-    return Plan(outcome=stalled(Reason.ORDER_UNCLEAR, message, after=_DELIVERY))
+    return Plan(outcome=stalled(Reason.ORDER_STATUS_UNKNOWN, message, after=_DELIVERY))
 
 
 def _link(paper: Paper) -> LinkOrder:

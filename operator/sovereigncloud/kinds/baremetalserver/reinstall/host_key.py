@@ -155,7 +155,7 @@ def _unproven(resource: BareMetalServer, heard: Heard, greeting: Greeting, now: 
         " the key in OVHcloud's console (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub); if it is that one, set the tag"
         f" {HOST_KEY_TAG} of the server to awaited:first-use, otherwise set a new spec.reinstall.request"
     )
-    return stalled(Reason.HOST_KEY_UNPROVEN, message, after=60.0).with_facts(**{UNPROVEN: f"{since:.0f}"})
+    return stalled(Reason.HOST_KEY_UNVERIFIED, message, after=60.0).with_facts(**{UNPROVEN: f"{since:.0f}"})
 
 
 def _changed(pin: Pin, heard: Heard, greeting: Greeting) -> Outcome:

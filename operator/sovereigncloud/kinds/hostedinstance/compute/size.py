@@ -113,7 +113,7 @@ def _beyond(m: Machine, wanted: vm_capacity.Capacity) -> Outcome | None:
     if not too_much:
         return None
     return stalled(
-        Reason.NO_ROOM_TO_GROW,
+        Reason.NO_CAPACITY_TO_GROW,
         f"{m.target} was made with room up to a limit, and {' and '.join(too_much)}: ask for no more, or make another"
         " HostedInstance with more room in spec.hotResize",
     )

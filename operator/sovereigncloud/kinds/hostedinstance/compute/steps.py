@@ -136,10 +136,10 @@ async def perform(step: ComputeStep, client: OpenNebula) -> Outcome:
             return under_way(Reason.RECOVERING, f"VM {step.vm}: {step.what} is tried again")
         case JoinGroup():
             await client.vm_groups.join(step.vm, step.group, step.role)
-            return done(Reason.GROUP_JOINED, f"VM {step.vm} is in VM group {step.group}, {step.role}")
+            return done(Reason.VM_GROUP_JOINED, f"VM {step.vm} is in VM group {step.group}, {step.role}")
         case LeaveGroup():
             await client.vm_groups.leave(step.vm)
-            return done(Reason.GROUP_LEFT, f"VM {step.vm} is in no VM group")
+            return done(Reason.VM_GROUP_LEFT, f"VM {step.vm} is in no VM group")
         case _:
             raise TypeError(f"not a step that can be done here: {step!r}")
 
@@ -149,12 +149,12 @@ async def perform_on_group(step: CreateGroup | DeleteGroup, client: OpenNebula) 
     if isinstance(step, CreateGroup):
         made = await client.vm_groups.create(step.name, POLICIES, step.mark)
         # Looked for in the next view: a machine is born into it by its id.
-        return under_way(Reason.GROUP_MADE, f'VM group {made} "{step.name}" made')
+        return under_way(Reason.VM_GROUP_CREATED, f'VM group {made} "{step.name}" made')
     try:
         await client.vm_groups.delete(step.group)
     except NotFound:
         return done()  # another one that was last did it
-    return done(Reason.GROUP_DELETED, f"VM group {step.group} deleted: nobody is in it")
+    return done(Reason.VM_GROUP_DELETED, f"VM group {step.group} deleted: nobody is in it")
 
 
 async def _change(step: ColdStep, client: OpenNebula) -> Outcome:

@@ -63,7 +63,7 @@ def _of_the_move(seen: Elsewhere) -> Outcome:
 def _patience(resource: HostedInstance, seen: Elsewhere, left: float) -> Outcome:
     until = datetime.fromisoformat(seen.lost) + timedelta(seconds=tolerated(resource))
     message = f"{where(seen.home)} does not answer since {seen.lost}; that is borne until {timestamp(until)}, then the machine starts elsewhere"
-    return Outcome(Phase.RETRY, Reason.CLOUD_LOST, message, after=left + 1.0)
+    return Outcome(Phase.RETRY, Reason.CLOUD_UNREACHABLE, message, after=left + 1.0)
 
 
 # ------------------------------------------------------------------------------------------------------------ beforehand
@@ -105,7 +105,7 @@ def failover_ready(resource: HostedInstance, observed: InstanceObservation) -> t
         return _condition(False, gaps[0][0], "; ".join(message for _, message in gaps) + _slow(resource, seen))
     clouds = " or ".join(seen.allowed)
     told = f"it could be started in {clouds} from {seen.copy}; {seen.provable.why}{_slow(resource, seen)}"
-    return _condition(True, Reason.COULD_START_ELSEWHERE, told)
+    return _condition(True, Reason.FAILOVER_POSSIBLE, told)
 
 
 def _condition(true: bool, reason: str, message: str) -> tuple[Mapping[str, str], ...]:

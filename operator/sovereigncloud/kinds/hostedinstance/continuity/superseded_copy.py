@@ -160,4 +160,4 @@ async def fence_left_behind(step: LeftBehindStep, resource: HostedInstance, cont
     mark, instance = context.mark(resource), context.mark(resource).object
     of_move = Mark(mark.installation, step.came_from.move, step.came_from.uid)
     await client.update_vm(step.vm, {MOVED: instance, **of_move.for_opennebula()})
-    return done(Reason.OLD_MACHINE_FENCED, step.target).with_facts(**{LEFT: ""})
+    return done(Reason.SOURCE_FENCED, step.target).with_facts(**{LEFT: ""})

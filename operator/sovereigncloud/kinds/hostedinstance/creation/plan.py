@@ -119,7 +119,7 @@ def lost(resource: HostedInstance, observed: InstanceObservation, sizes: Declare
     """The recorded machine is not in the view."""
     what = f"VM {missing}" + (f" in {where(observed.cloud)}" if observed.cloud else "")
     if observed.denied:
-        return Plan(outcome=stalled(Reason.NOT_OUR_OPEN_NEBULA, observed.denied))
+        return Plan(outcome=stalled(Reason.FOREIGN_OPEN_NEBULA, observed.denied))
     if not observed.terminated:
         return Plan(
             absent=True,

@@ -114,7 +114,7 @@ def _data_disk(m: Machine, wanted: InstanceDisk) -> Part:
     if len(found.images) > 1:
         ids = ", ".join(str(image.id) for image in sorted(found.images, key=lambda one: one.id))
         trouble = stalled(
-            Reason.SEVERAL_FOUND,
+            Reason.MULTIPLE_MATCHES,
             f'images {ids} are all marked as disk "{wanted.name}" of this instance; keep one, and remove {DISK} from the'
             " others in OpenNebula",
         )

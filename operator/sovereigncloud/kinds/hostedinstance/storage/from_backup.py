@@ -113,7 +113,7 @@ def _named(resource: HostedInstance, observed: InstanceObservation, cloud: Key, 
     if len(usable) > 1:
         ids = ", ".join(str(image.id) for image in usable)
         return stalled(
-            Reason.SEVERAL_FOUND, f'{where(cloud)} has several backups called "{name}": {ids}; rename all but one'
+            Reason.MULTIPLE_MATCHES, f'{where(cloud)} has several backups called "{name}": {ids}; rename all but one'
         )
     ours = sorted(image.name for image in backups if _is_of_namespace(image, resource, observed, cloud, view))
     there = ", ".join(ours[-_SHOWN:]) or "none"

@@ -141,7 +141,7 @@ def _of_the_cloud(move: InstanceMigration, lost: Lost) -> Outcome:
     cloud = where(lost.cloud)
     if lost.answers:
         return stalled(
-            Reason.STILL_ANSWERS,
+            Reason.SOURCE_REACHABLE,
             f"{cloud} answers, and what is there is newer than any copy; make an InstanceMigration with sourceState: Reachable",
         )
     if not lost.there or lost.proof.dead:
@@ -180,7 +180,7 @@ def _begin(move: InstanceMigration, seen: MigrationObservation, lost: Lost) -> P
         needs=target.needs or ("" if rehearses(move) else lost.needs),
         facts=tuple(facts),
         now_as=BEGAN,
-        event=Reason.MOVE_BEGUN,
+        event=Reason.MIGRATION_STARTED,
         message=f"{move.spec.instance_ref.name} is made from {lost.copy} in {where(target.cloud)}",
     )
     return Plan(steps=(step,), outcome=waiting(Reason.MOVING, f"{step.target} is to move"))

@@ -207,7 +207,7 @@ class _Course:
         under_way = [vm for leaver in leaving for vm in self._on(leaver.host) if self._asked_just_now(vm)]
         if under_way:
             names = machines_named(under_way)
-            wait = waiting(Reason.MOVING_MACHINES, f"{names}: asked to move to another host", available=True)
+            wait = waiting(Reason.DRAINING, f"{names}: asked to move to another host", available=True)
             return Plan(steps=disable, outcome=wait)
         parts = [Plan(steps=disable), *(self._empty(leaver) for leaver in leaving)]
         return join(parts)
@@ -310,9 +310,7 @@ class _Course:
         host, outcome = leaver.host, Outcome()
         if busy or arriving > 0:
             who = machines_named(busy) if busy else f"{arriving} machines"
-            outcome = waiting(
-                Reason.MOVING_MACHINES, f"{who} on host {host.name}: waiting until it is done", available=True
-            )
+            outcome = waiting(Reason.DRAINING, f"{who} on host {host.name}: waiting until it is done", available=True)
         foreign = (
             [] if self._may_move_foreign else [vm for vm in on if not self._is_ours(vm) and not _is_lost(host, vm)]
         )
@@ -341,7 +339,7 @@ class _Course:
                 f"{machines_named(failed)} did not move off host {host.name}: look at their log in OpenNebula, recover or"
                 " end them there; updatePolicy.powerCycle: Allow of an instance lets it be moved with an interruption"
             )
-            outcome = outcome.merge(_blocked(Reason.MACHINES_NOT_MOVED, message))
+            outcome = outcome.merge(_blocked(Reason.DRAIN_BLOCKED, message))
         return outcome
 
 
@@ -387,7 +385,7 @@ def _refusal(leaver: Leaver, view: CloudView, mark: Mark, nodes: frozenset[str])
         return stalled(Reason.OWNED_BY_ANOTHER_INSTALLATION, f"{message}: let it go there first", after=300.0)
     if sum(h.name == host.name for h in view.hosts.values()) > 1:
         message = f"OpenNebula has several hosts named {host.name}; delete all but one"
-        return stalled(Reason.SEVERAL_FOUND, message, after=60.0)
+        return stalled(Reason.MULTIPLE_MATCHES, message, after=60.0)
     if not any(h.name in nodes for h in view.hosts.values()):
         message = (
             f"{_named(host)} of server {leaver.server} is the last host of the cloud, which would be left without a place for"

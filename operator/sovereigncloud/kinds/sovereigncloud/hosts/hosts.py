@@ -163,7 +163,7 @@ def _create(path: str, address: str, mark: Mark, cause: Cause) -> CreateHost:
 def _several(address: str, found: list[Host]) -> Outcome:
     ids = ", ".join(str(h.id) for h in sorted(found, key=lambda h: h.id))
     message = f"OpenNebula has several hosts named {address}: ids {ids}; delete all but one"
-    return stalled(Reason.SEVERAL_FOUND, message, after=60.0)
+    return stalled(Reason.MULTIPLE_MATCHES, message, after=60.0)
 
 
 def _foreign(host: Host, found: Mark) -> Outcome:

@@ -36,11 +36,11 @@ async def perform_leaving(
             await client.move_vm(step.vm_id, step.host_id, live=step.live)
             way = "live" if step.live else "cold"
             return _seen_first(
-                Reason.MOVING_MACHINES, f"{step.what}: moving", {MOVE_ASKED: asked(f"{step.vm_id} {way}", context.now)}
+                Reason.DRAINING, f"{step.what}: moving", {MOVE_ASKED: asked(f"{step.vm_id} {way}", context.now)}
             )
         case GiveUpMachine():
             await client.give_up_vm(step.vm_id)
-            return _seen_first(Reason.MACHINE_GIVEN_UP, f"{step.target}: given up", {})
+            return _seen_first(Reason.MACHINE_ABANDONED, f"{step.target}: given up", {})
         case DeleteHost():
             with suppress(NotFound):  # the answer to an earlier call was lost
                 await client.delete_host(step.host_id)
@@ -49,5 +49,5 @@ async def perform_leaving(
 
 def _seen_first(reason: Reason, message: str, facts: dict[str, str]) -> Outcome:
     """Nothing further is done before this shows: one machine at a time is copied between hosts."""
-    outcome = waiting(Reason.MOVING_MACHINES, message, available=True)
+    outcome = waiting(Reason.DRAINING, message, available=True)
     return replace(outcome, facts=facts, events=((reason, message),))

@@ -122,7 +122,7 @@ async def perform_site(step: CreateCluster | JoinCluster, client: OpenNebula) ->
                 made = await client.create_cluster(step.name)
             except Conflict:
                 return DONE
-            return done(Reason.CLUSTER_MADE, f"cluster {made} ({step.name}) was made")
+            return done(Reason.CLUSTER_CREATED, f"cluster {made} ({step.name}) was made")
         case JoinCluster():
             await client.join_cluster(step.cluster_id, step.member, step.member_id)
             return done(Reason.CLUSTER_JOINED, f"{step.target}")

@@ -68,7 +68,7 @@ def plan_certificate(
     match job.state if job else "Absent":
         case "Running":
             message = f"the certificate of {renewal.reach.fqdn} is being brought to {on}"
-            return Plan(outcome=waiting(Reason.BRINGING_CERTIFICATE, message, after=_LOOK_AGAIN, available=True))
+            return Plan(outcome=waiting(Reason.UPDATING_CERTIFICATE, message, after=_LOOK_AGAIN, available=True))
         case "Failed":
             message = f"the certificate was not brought to {on}: {job.message if job else ''}. Mend the cause, then delete the Job"
             return Plan(outcome=stalled(Reason.INSTALLATION_FAILED, message, after=60.0))
@@ -88,14 +88,14 @@ def begun(step: BringCertificate) -> Outcome:
     """What is said once the Job was made."""
     message = f"the {step.target} is being renewed"
     return replace(
-        waiting(Reason.BRINGING_CERTIFICATE, message, after=_LOOK_AGAIN, available=True),
-        events=((Reason.BRINGING_CERTIFICATE, message),),
+        waiting(Reason.UPDATING_CERTIFICATE, message, after=_LOOK_AGAIN, available=True),
+        events=((Reason.UPDATING_CERTIFICATE, message),),
     )
 
 
 def recorded(step: RecordCertificate) -> Outcome:
     """What is said once the front-end says which certificate it has."""
-    return done(Reason.CERTIFICATE_BROUGHT, f"{step.target} was written to its front-end")
+    return done(Reason.CERTIFICATE_UPDATED, f"{step.target} was written to its front-end")
 
 
 def _first(cloud: SovereignCloud, servers: Mapping[str, ServerSummary]) -> ServerSummary | None:

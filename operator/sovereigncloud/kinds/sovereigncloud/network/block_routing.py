@@ -128,7 +128,7 @@ def plan_routing(cloud: SovereignCloud, routes: Routes, now: datetime) -> Plan:
         ovh = cloud.spec.hosted.ovh if cloud.spec.hosted else None
         name = ovh.vrack if ovh else ""
         message = f"the account has no vRack {name}, or the credential may not see it; check spec.hosted.ovh.vrack"
-        return Plan(outcome=stalled(Reason.NO_SUCH_VRACK, message, after=300.0))
+        return Plan(outcome=stalled(Reason.VRACK_NOT_FOUND, message, after=300.0))
     missing = frozenset(astray(cloud, routes.vrack).values())
     parts = [plan_vrack_mark(routes.vrack, routes.mark)]
     for block, network in public_networks(cloud).items():
@@ -314,7 +314,7 @@ def _drifts(network: HostedNetwork, found: IpBlock, vrack: str) -> tuple[Drift, 
 
 def _no_such_block(network: str, block: str) -> Outcome:
     message = f"the account has no IP block {block}, or the credential may not see it; check publicBlock of {network}"
-    return stalled(Reason.NO_SUCH_BLOCK, message, after=300.0)
+    return stalled(Reason.BLOCK_NOT_FOUND, message, after=300.0)
 
 
 def _elsewhere(found: IpBlock, wanted: str) -> Outcome:

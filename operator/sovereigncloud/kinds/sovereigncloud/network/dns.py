@@ -127,7 +127,7 @@ def plan_record(cloud: SovereignCloud, entry: Entry | None, mark: Mark) -> Plan:
             f"the account has no DNS zone {entry.name.zone}, or the credential may not see it; check access.dnsZone, or"
             " remove it and keep the record elsewhere"
         )
-        return Plan(outcome=stalled(Reason.NO_SUCH_ZONE, message, after=300.0))
+        return Plan(outcome=stalled(Reason.DNS_ZONE_NOT_FOUND, message, after=300.0))
     if not entry.target:
         return Plan()  # the front-end's address is not known yet
     claim = _claim(entry, entry.zone)
@@ -174,7 +174,7 @@ async def write_record(step: WriteRecord, client: Ovh) -> Outcome:
         await client.zones.change_record(zone, int(number), step.address)
     await client.zones.publish(zone)
     await client.tag(step.urn, {step.name.key: f"{number}:{step.owner}"})
-    return done(Reason.RECORD_WRITTEN, f"{step.target}", **{KNOWN: step.name.text})
+    return done(Reason.DNS_RECORD_WRITTEN, f"{step.target}", **{KNOWN: step.name.text})
 
 
 async def delete_record(step: DeleteRecord, client: Ovh) -> Outcome:
@@ -183,7 +183,7 @@ async def delete_record(step: DeleteRecord, client: Ovh) -> Outcome:
     # Also where it is gone already: an earlier look may have ended before.
     await client.zones.publish(step.name.zone)
     await client.untag(step.urn, frozenset({step.name.key}))
-    return done(Reason.RECORD_DELETED, f"{step.target} was deleted", **{KNOWN: ""})
+    return done(Reason.DNS_RECORD_DELETED, f"{step.target} was deleted", **{KNOWN: ""})
 
 
 # --- words -----------------------------------------------------------------------------------------------------------
@@ -249,4 +249,4 @@ def _taken(entry: Entry, why: str) -> Outcome:
         f"{entry.name.fqdn} leads elsewhere already: {why}; nothing is changed there. Remove it from zone"
         f" {entry.name.zone}, set it to A {entry.target}, or choose another access.fqdn"
     )
-    return stalled(Reason.RECORD_TAKEN, message, after=60.0)
+    return stalled(Reason.DNS_RECORD_TAKEN, message, after=60.0)

@@ -103,14 +103,14 @@ async def set_reverse(step: SetReverse, client: Ovh) -> Outcome:
             " for it where that name is served; it is tried again by itself"
         )
         raise Rejected(message, reason=Reason.FORWARD_RECORD_MISSING) from None
-    return done(Reason.REVERSE_SET, f"{step.address} is called {step.name}")
+    return done(Reason.REVERSE_DNS_SET, f"{step.address} is called {step.name}")
 
 
 async def delete_reverse(step: DeleteReverse, client: Ovh) -> Outcome:
     if step.name:
         await client.zones.delete_reverse(step.block, step.address)
     await client.untag(step.urn, frozenset({TAG + step.address}))
-    return done(Reason.REVERSE_DELETED, f"{step.target} was taken away")
+    return done(Reason.REVERSE_DNS_DELETED, f"{step.target} was taken away")
 
 
 def _recorded(block: IpBlock) -> dict[str, str]:

@@ -77,7 +77,7 @@ def _one(cloud: SovereignCloud, store: Store, seen: Stores, mark: Mark) -> Plan:
         message = (
             f"{where}: {noun(store.type)}s {ids} all carry the mark of this store; delete all but one in OpenNebula"
         )
-        return Plan(outcome=stalled(Reason.SEVERAL_FOUND, message))
+        return Plan(outcome=stalled(Reason.MULTIPLE_MATCHES, message))
     found = kept_as(store, seen, mark)
     secret = seen.secrets.get(store.name, {})
     problem = secret if isinstance(secret, Outcome) else DONE

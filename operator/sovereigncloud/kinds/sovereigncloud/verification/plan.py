@@ -366,7 +366,7 @@ def _verdict(record: Record) -> Json:
         case verdict if verdict == FAILED:
             return _condition_of("False", Reason.VERIFICATION_FAILED, told)
         case _:
-            return _unknown(Reason.NOTHING_VERIFIED, told)
+            return _unknown(Reason.NOT_VERIFIED, told)
 
 
 def _held(cloud: SovereignCloud) -> str:
