@@ -11,6 +11,7 @@ from sovereigncloud_sandbox.opennebula import raft, shared_tables
 from sovereigncloud_sandbox.opennebula.cloud import Cloud
 from sovereigncloud_sandbox.opennebula.errors import internal
 from sovereigncloud_sandbox.opennebula.model_federation import LOCAL_ZONE, Mode, OnedConf
+from sovereigncloud_sandbox.opennebula.network import network_of
 
 # What a slave passes on to the master, as it came (OpenNebula: RequestManagerXRPC.cc).
 _PASSED_ON = {
@@ -69,7 +70,7 @@ UNREACHABLE = "Could not connect to the federation master oned"
 
 def master_of(cloud: Cloud) -> Cloud | None:
     """The master that a slave's oned.conf names, if it answers."""
-    network = cloud.federation.network
+    network = network_of(cloud)
     place = network.reach(cloud, cloud.federation.conf.master_oned) if network is not None else None
     if place is None or place.cloud.federation.is_slave:
         return None
@@ -110,9 +111,10 @@ def note_local(cloud: Cloud) -> None:
 def follow(cloud: Cloud) -> None:
     """Let a slave have what reached it by now."""
     state = cloud.federation
-    if not state.is_slave or state.network is None:
+    network = network_of(cloud)
+    if not state.is_slave or network is None:
         return
-    for master in list(state.network.clouds()):
+    for master in list(network.clouds()):
         if master.federation.is_master and master.uuid == state.imported_from:
             master.advance()
             _push(master, cloud)
@@ -121,7 +123,7 @@ def follow(cloud: Cloud) -> None:
 def _push(master: Cloud, slave: Cloud) -> None:
     log, ours = master.federation.log, slave.federation.log
     replica = master.federation.replicas.get(slave.federation.conf.zone_id)
-    network = slave.federation.network
+    network = network_of(slave)
     if replica is None or network is None or log.last <= max(replica.assumed, ours.last):
         return
     place = network.reach(master, replica.endpoint)
@@ -163,8 +165,9 @@ def configure(cloud: Cloud, mode: Mode, zone_id: int = LOCAL_ZONE, master_oned: 
 def restart(cloud: Cloud) -> None:
     """Stop oned and start it: it reads oned.conf, and a master takes its slaves to be current."""
     state = cloud.federation
-    if state.network is not None:
-        settle(state.network.clouds())
+    network = network_of(cloud)
+    if network is not None:
+        settle(network.clouds())
     was, state.conf = state.conf, state.written
     if not state.is_slave:
         shared_tables.reserve_ids(cloud)
@@ -180,8 +183,9 @@ def restart(cloud: Cloud) -> None:
 
 def kill(cloud: Cloud) -> None:
     """The oned dies; `restart` starts it."""
-    if cloud.federation.network is not None:
-        settle(cloud.federation.network.clouds())
+    network = network_of(cloud)
+    if network is not None:
+        settle(network.clouds())
     cloud.down = True
 
 
@@ -202,7 +206,7 @@ def change(cloud: Cloud, mode: Mode, zone_id: int = LOCAL_ZONE, master_oned: str
         LookupError: there is no such master.
     """
     configure(cloud, mode, zone_id, master_oned)
-    network = cloud.federation.network
+    network = network_of(cloud)
     if network is not None:
         settle(network.clouds())
     if mode is Mode.SLAVE:

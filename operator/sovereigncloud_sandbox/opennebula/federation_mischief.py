@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping
 
 from sovereigncloud_sandbox.opennebula import federation, raft
 from sovereigncloud_sandbox.opennebula.cloud import Cloud
-from sovereigncloud_sandbox.opennebula.network import Network
+from sovereigncloud_sandbox.opennebula.network import Network, network_of
 
 
 def _network(cloud: Cloud) -> Network:
-    network = cloud.federation.network
+    network = network_of(cloud)
     if network is None:
         raise LookupError(f"{cloud.name} stands alone")
     return network

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sovereigncloud_sandbox.opennebula.model_people import Zone
-    from sovereigncloud_sandbox.opennebula.network import Network
 
 LOCAL_ZONE = 0
 NO_INDEX = -1
@@ -83,7 +82,6 @@ class Federation:
     imported_from: str = ""  # whose shared tables these are
     enabled: bool = True  # of its own zone, as oned remembers it
     up_since: float = 0
-    network: Network | None = None
 
     @property
     def is_slave(self) -> bool:

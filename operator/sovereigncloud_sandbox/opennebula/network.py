@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
 
 from sovereigncloud_sandbox.opennebula import raft
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from sovereigncloud_sandbox.opennebula.cloud import Cloud
+from sovereigncloud_sandbox.opennebula.cloud import Cloud
 
 _ONED_PORT = 2633
 _PORTS = {"http": 80, "https": 443}
@@ -38,7 +36,7 @@ class Network:
 
     def join(self, endpoint: str, cloud: Cloud, server: int | None = None) -> None:
         """From now on this answers there."""
-        cloud.federation.network = self
+        _NETWORKS[cloud] = self
         cloud.files, cloud.repositories, cloud.dead_servers = self.files, self.repositories, self.dead_servers
         self._places[_address(endpoint)] = Place(cloud, server)
 
@@ -84,6 +82,15 @@ class Network:
     def open_since(self, one: Cloud, other: Cloud) -> float:
         """When the line between two clouds was last mended."""
         return self._healed.get(frozenset({one.name, other.name}), 0)
+
+
+_NETWORKS: WeakKeyDictionary[Cloud, Network] = WeakKeyDictionary()
+"""Here instead of in `Cloud`, which knows nothing of what other clouds it can reach."""
+
+
+def network_of(cloud: Cloud) -> Network | None:
+    """The network that a cloud joined, or None for a cloud of its own."""
+    return _NETWORKS.get(cloud)
 
 
 def _address(endpoint: str) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sovereigncloud_sandbox.opennebula import raft
 from sovereigncloud_sandbox.opennebula.model_storage import BACKUP, Datastore, Image
+from sovereigncloud_sandbox.opennebula.network import network_of
 
 if TYPE_CHECKING:
     from sovereigncloud_sandbox.opennebula.cloud import Cloud
@@ -42,7 +43,7 @@ def _keeper(cloud: Cloud, datastore: Datastore) -> tuple[Cloud | None, str]:
     server = _server(datastore)
     if not server:
         return cloud, ""
-    network = cloud.federation.network
+    network = network_of(cloud)
     for one in (cloud, *(network.clouds() if network is not None else ())):
         if any(host.name == server for host in one.hosts.values()):
             return one, server
