@@ -17,7 +17,7 @@ import click
 import typer
 from typer.core import TyperGroup
 
-from sovereigncloud.commands.catalogue import COMMANDS, command, summary
+from sovereigncloud.commands.catalogue import COMMANDS, available, command, summary
 from sovereigncloud.commands.completion import COMPLETE_VAR, asked_by_a_shell
 from sovereigncloud.commands.shared.errors import CommandError
 
@@ -35,10 +35,10 @@ class Sovereign(TyperGroup):
     """Finds commands by name, and tells what went wrong in one line."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - the signature is click's
-        return list(COMMANDS)
+        return available()
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
+        if cmd_name not in COMMANDS and cmd_name not in available():
             return None
         return summary(cmd_name) if ctx.meta.get(_SUMMARIES) else command(cmd_name)
 

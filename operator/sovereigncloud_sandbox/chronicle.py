@@ -13,8 +13,7 @@ import kubernetes
 import requests
 import yaml
 
-from sovereigncloud.api import KINDS
-from sovereigncloud.api.common.base import GROUP, VERSION
+from sovereigncloud_sandbox.custom_resources import CUSTOM_RESOURCES, GROUP, VERSION
 from sovereigncloud_sandbox.stage import condition, is_ready
 
 Json = dict[str, Any]
@@ -52,9 +51,9 @@ class Chronicle:
 
     def start(self) -> Self:
         """Begin; returns when everything that is there was listed."""
-        listed = [threading.Event() for _ in KINDS]
-        for kind, done in zip(KINDS, listed, strict=True):
-            thread = threading.Thread(target=self._follow, args=(kind.crd.kind, kind.crd.plural, done), daemon=True)
+        listed = [threading.Event() for _ in CUSTOM_RESOURCES]
+        for one, done in zip(CUSTOM_RESOURCES, listed, strict=True):
+            thread = threading.Thread(target=self._follow, args=(one.kind, one.plural, done), daemon=True)
             thread.start()
             self._threads.append(thread)
         for done in listed:
@@ -136,19 +135,19 @@ class Chronicle:
         """Every object, or those of these kinds, at least in the generation that the API server has now: a watch may tell a moment
         later what whoever asks has just applied, and the object would still look Ready as it was before.
         """
-        followed = [kind.crd for kind in KINDS if not kinds or kind.crd.kind in kinds]
+        followed = [one for one in CUSTOM_RESOURCES if not kinds or one.kind in kinds]
         with self._session() as session:
 
             def behind() -> list[Where]:
                 there = [
-                    (crd.kind, item)
-                    for crd in followed
-                    for item in self._answer(session, self._url(crd.plural))["items"]
+                    (one.kind, item)
+                    for one in followed
+                    for item in self._answer(session, self._url(one.plural))["items"]
                 ]
                 return [
-                    where_of(*one)
-                    for one in there
-                    if self._generation(where_of(*one)) < one[1]["metadata"]["generation"]
+                    where_of(*found)
+                    for found in there
+                    if self._generation(where_of(*found)) < found[1]["metadata"]["generation"]
                 ]
 
             self.until("told of what was applied", lambda: not behind())

@@ -23,11 +23,10 @@ import requests
 import yaml
 
 import sovereigncloud_sandbox
-from sovereigncloud.api import KINDS
-from sovereigncloud.api.common.base import GROUP, VERSION
 from sovereigncloud_sandbox.child import Child
 from sovereigncloud_sandbox.cluster import Cluster
 from sovereigncloud_sandbox.controlplane import ControlPlane
+from sovereigncloud_sandbox.custom_resources import CUSTOM_RESOURCES, GROUP, VERSION
 from sovereigncloud_sandbox.kubelet.node import RUNTIME
 from sovereigncloud_sandbox.outside import Door, Outside, StageError
 
@@ -66,8 +65,8 @@ _GRACE = 10.0
 """Seconds that a process gets after SIGTERM: a kubelet gives 30."""
 _SERVES = re.compile(r"serving probes and metrics on \('127\.0\.0\.1', (\d+)\)")
 _CORE = {"namespaces", "secrets", "events", "configmaps"}
-_WITHOUT_NAMESPACE = frozenset(kind.crd.plural for kind in KINDS if not kind.crd.namespaced)
-_PLURALS = {kind.crd.kind.lower(): kind.crd.plural for kind in KINDS} | {plural[:-1]: plural for plural in _CORE}
+_WITHOUT_NAMESPACE = frozenset(one.plural for one in CUSTOM_RESOURCES if not one.namespaced)
+_PLURALS = {one.kind.lower(): one.plural for one in CUSTOM_RESOURCES} | {plural[:-1]: plural for plural in _CORE}
 _WRITES = {"POST", "PUT", "PATCH", "APPLY", "DELETE", "DELETECOLLECTION"}
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
 

@@ -1,17 +1,32 @@
-"""The commands there are: where each is, and what is said of it without importing it."""
+"""The catalogue of commands: where each is implemented, and its help text, which is shown without importing it.
+
+A command of another Python package is an entry point in group `sovereigncloud.commands`. Its module need not be there: the
+operator's own wheel declares `sandbox` and does not contain it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib import import_module
-from typing import NamedTuple
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from typing import Any, NamedTuple
 
 import click
 import typer
 from typer.core import TyperCommand
 
+from sovereigncloud.commands.shared.errors import CommandError
+
+GROUP = "sovereigncloud.commands"
+"""The group of entry points."""
+
 
 class Entry(NamedTuple):
-    """A command: where it is, and the line that `sovereign --help` shows without importing it."""
+    """A command: where it is, and the line that `sovereign --help` shows without importing it.
+
+    `target` is "module:attribute" in this package; empty: an entry point of this name tells it.
+    """
 
     target: str
     panel: str
@@ -84,7 +99,7 @@ COMMANDS = {
         "generate.command:crds", _RUN, "Print the CustomResourceDefinitions, for `kubectl apply --server-side -f -`."
     ),
     "sandbox": Entry(
-        "sovereigncloud_sandbox.cli:app",
+        "",
         _RUN,
         "A local control plane to play with: a real Kubernetes API on loopback, one small node, nothing to buy.",
     ),
@@ -95,13 +110,16 @@ COMMANDS = {
 }
 
 
+def available() -> list[str]:
+    """Names of the commands that can run here, in the order of the help."""
+    added = [point.name for point in _added()]
+    built_in = [name for name, entry in COMMANDS.items() if entry.target or name in added]
+    return [*built_in, *(name for name in added if name not in COMMANDS)]
+
+
 def command(name: str) -> click.Command:
-    """A command, imported."""
-    module, _, attribute = COMMANDS[name].target.partition(":")
-    found = getattr(
-        import_module(module if module.startswith("sovereigncloud") else f"sovereigncloud.commands.{module}"),
-        attribute,
-    )
+    """Import a command. Raises CommandError where the package that has it is not installed."""
+    found = _imported(name)
     if not isinstance(found, typer.Typer):
         alone = typer.Typer(add_completion=False)
         alone.command(name)(found)
@@ -111,9 +129,28 @@ def command(name: str) -> click.Command:
     return made
 
 
+def _imported(name: str) -> Any:
+    if name in COMMANDS and (target := COMMANDS[name].target):
+        module, _, attribute = target.partition(":")
+        return getattr(import_module(f"sovereigncloud.commands.{module}"), attribute)
+    for point in _added():
+        if point.name == name:
+            return point.load()
+    raise CommandError(
+        f"`{name}` is not installed here: in a checkout of the operator's repository, run pip install -e '.[{name}]'"
+    )
+
+
+def _added() -> Iterator[EntryPoint]:
+    """Entry points whose package is there. Looked up by its first name alone, since a longer one would import the package."""
+    for point in sorted(entry_points(group=GROUP), key=lambda one: one.name):
+        if find_spec(point.module.partition(".")[0]) is not None:
+            yield point
+
+
 def summary(name: str) -> click.Command:
     """A command as a list of commands shows it."""
-    entry = COMMANDS[name]
+    entry = COMMANDS.get(name) or Entry("", _RUN, "A command of another Python package, installed beside the operator.")
     made = TyperCommand(name, help=entry.summary, short_help=entry.summary)
     made.rich_help_panel = entry.panel
     return made

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib.metadata import EntryPoint
 
 import click
 import pytest
@@ -10,8 +11,8 @@ from typer.testing import CliRunner
 
 from sovereigncloud import __version__, cli
 from sovereigncloud.cli import app
-from sovereigncloud.commands import version
-from sovereigncloud.commands.catalogue import COMMANDS, command
+from sovereigncloud.commands import catalogue, version
+from sovereigncloud.commands.catalogue import COMMANDS, GROUP, command
 from sovereigncloud.commands.shared import connections
 
 HEAVY = {"kopf", "kubernetes", "aiohttp", "pyone", "ovh", "pydantic", "yaml", "rich"}
@@ -39,6 +40,32 @@ def test_every_command_has_a_help_that_reads(name):
     assert COMMANDS[name].summary.split()[0] in helped.stdout
     options = [p for p in command(name).params if isinstance(p, click.Option) and "--help" not in p.opts]
     assert [option.name for option in options if not option.help] == []
+
+
+def test_the_sandbox_is_found_by_its_entry_point_and_listed_without_an_import():
+    assert "sandbox" in catalogue.available()
+    assert not COMMANDS["sandbox"].target
+    assert "sovereigncloud_sandbox" not in loaded("cli.app(['--help'], standalone_mode=False)")
+
+
+def test_without_its_package_a_command_is_not_listed_and_says_how_to_install_it(monkeypatch):
+    monkeypatch.setattr(catalogue, "find_spec", lambda name: None)
+    assert "sandbox" not in catalogue.available()
+    assert " sandbox " not in CliRunner().invoke(app, ["--help"]).stdout
+    for arguments in (["sandbox"], ["sandbox", "up"], ["sandbox", "--help"]):
+        told = CliRunner().invoke(app, arguments)
+        assert told.exit_code == 1
+        assert told.stderr.startswith("error: `sandbox` is not installed here")
+        assert "pip install -e '.[sandbox]'" in told.stderr
+        assert told.stderr.count("\n") == 1
+
+
+def test_a_command_of_another_package_is_listed_and_runs(monkeypatch):
+    added = EntryPoint("capital", "string:capwords", GROUP)
+    monkeypatch.setattr(catalogue, "entry_points", lambda group: [added] if group == GROUP else [])
+    assert catalogue.available()[-1] == "capital"
+    assert " capital " in CliRunner().invoke(app, ["--help"]).stdout
+    assert command("capital").name == "capital"
 
 
 def test_version():
