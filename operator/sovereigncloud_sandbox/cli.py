@@ -48,7 +48,9 @@ def up() -> None:
         raise typer.Exit(1) from failure
     _print(status)
     typer.echo("\nReal: the Kubernetes API, Helm, the operator. Simulated: OVHcloud, OpenNebula, the installer's pod.")
-    typer.echo("The one node runs pods of the operator's image, from the sources here; all others stay Pending.")
+    typer.echo(
+        "The one node runs pods of the operator's image and the sandbox's, from the sources here; all others stay Pending."
+    )
     typer.echo(f"Use it:  export KUBECONFIG={status.state.kubeconfig}")
     if examples := status.state.announced.get("playground", {}).get("examples"):
         typer.echo(f"         kubectl apply -k {examples}")

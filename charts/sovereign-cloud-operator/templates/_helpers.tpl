@@ -90,6 +90,15 @@ Release
 {{- include "sovereign.imageOf" (list . .Values.image) -}}
 {{- end -}}
 
+{{/* What the values of the sandbox's image leave open is as with the operator's; the repository has the suffix "-sandbox". */}}
+{{- define "sovereign.sandboxImage" -}}
+{{- $image := deepCopy .Values.sandbox.image -}}
+{{- $_ := set $image "registry" (default .Values.image.registry $image.registry) -}}
+{{- $_ := set $image "repository" (default (printf "%s-sandbox" .Values.image.repository) $image.repository) -}}
+{{- $_ := set $image "tag" (default .Values.image.tag $image.tag) -}}
+{{- include "sovereign.imageOf" (list . $image) -}}
+{{- end -}}
+
 {{/* Ours and those of an umbrella chart, which gives names or objects. */}}
 {{- define "sovereign.imagePullSecrets" -}}
 {{- $secrets := .Values.imagePullSecrets -}}

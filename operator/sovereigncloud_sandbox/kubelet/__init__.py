@@ -6,7 +6,7 @@ ServiceAccount. Probes, restarts, termination, status, exit codes and `kubectl l
 
 Not real, and said here once:
 - images: `images.Image` says which files and which command of this machine stand for one. A pod with any other image
-  is not bound; it stays Pending with the reason Unschedulable.
+  is not bound; it stays Pending with the reason Unschedulable, and without a warning where another process plays it.
 - networks: a pod has a loopback address of its own and shares everything else of the network with the machine. A
   process that listens on 0.0.0.0 takes the port of all pods, so images listen on their pod's address.
 - limits of CPU and memory, seccomp, lifecycle hooks, termination messages, `kubectl exec|attach|cp|port-forward|top`,

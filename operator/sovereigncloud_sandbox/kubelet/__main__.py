@@ -145,6 +145,8 @@ class Kubelet:
             worker.told(pod)
         elif name == self._name:
             self._begin(pod)
+        elif is_ours_to_bind(pod) and self._node.simulates(pod):
+            self._leave(pod)
         elif is_ours_to_bind(pod):
             await self._bind(pod)
 
@@ -169,6 +171,13 @@ class Kubelet:
         self._told.pop(pod["metadata"]["uid"], None)
         if worker := self._pods.get(pod["metadata"]["uid"]):
             worker.vanished()
+
+    def _leave(self, pod: Json) -> None:
+        """Say once that the pod stays Pending on purpose: a warning would look as if something had to be done."""
+        why = "The sandbox simulates this pod: it stays Pending, and its Job ends as if it had run."
+        if self._told.get(pod["metadata"]["uid"]) != why:
+            self._told[pod["metadata"]["uid"]] = why
+            self._node.event(pod, "Normal", "Simulated", why)
 
     async def _bind(self, pod: Json) -> None:
         """Name the node in the pod, or say why not, once."""

@@ -18,11 +18,16 @@ def is_ours_to_bind(pod: Json) -> bool:
     )
 
 
+def images_of(pod: Json) -> list[str]:
+    """The images of a pod's containers and init containers, in the order in which they start."""
+    spec = pod["spec"]
+    return [one["image"] for one in (*(spec.get("initContainers") or ()), *spec["containers"])]
+
+
 def obstacle(pod: Json, has_image: Callable[[str], bool], labels: Mapping[str, str]) -> str:
     """Why the node cannot take the pod, empty if it can."""
     spec = pod["spec"]
-    images = [one["image"] for one in (*(spec.get("initContainers") or ()), *spec["containers"])]
-    foreign = sorted({image for image in images if not has_image(image)})
+    foreign = sorted({image for image in images_of(pod) if not has_image(image)})
     if foreign:
         return f"0/1 nodes are available: the sandbox has no image {', '.join(foreign)}."
     if any(labels.get(key) != value for key, value in (spec.get("nodeSelector") or {}).items()):

@@ -1,12 +1,12 @@
 """What the kubelet is started with: a JSON file, since certificates and images do not fit a command line."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from sovereigncloud_sandbox.kubelet.images import Image
+from sovereigncloud_sandbox.kubelet.images import INSTALLER, Image
 
 HOST = "127.0.0.1"
 
@@ -17,7 +17,7 @@ class Config:
 
     `pods` is the network of the pods' addresses, such as "127.9.7"; `refresh` the seconds between two looks at the
     Secrets, ConfigMaps and tokens of volumes, where Kubernetes takes about 60. Without `namespaces` it does as on a
-    machine that grants none.
+    machine that grants none. Pods of the `simulated` images are played by another process and left to it.
     """
 
     node: str
@@ -30,6 +30,7 @@ class Config:
     pods: str
     refresh: float = 30.0
     namespaces: bool = True
+    simulated: Sequence[str] = (INSTALLER,)
 
     def write(self, path: Path) -> None:
         """Write it where the process reads it."""

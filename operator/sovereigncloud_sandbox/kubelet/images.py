@@ -4,6 +4,7 @@ import compileall
 import os
 import shutil
 import sys
+import sysconfig
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,10 @@ from pathlib import Path
 import sovereigncloud_sandbox
 
 OPERATOR = "ghcr.io/sovereigncloud-io/sovereign-cloud-operator"
+SANDBOX = f"{OPERATOR}-sandbox"
+INSTALLER = "ghcr.io/sovereigncloud-io/sovereign-cloud-installer"
+"""No substitute: `installer_player` plays its Jobs."""
+_PACKAGES = ("sovereigncloud", "sovereigncloud_sandbox")
 POD_IP = "POD_IP"
 _USER = 65532  # as in the Dockerfile
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -41,8 +46,13 @@ def repository(reference: str) -> str:
     return f"{head}{slash}{last.partition(':')[0]}"
 
 
-def python_image(directory: Path, *, env: Mapping[str, str] | None = None) -> Image:
-    """This Python with its packages and this source, and `sovereign` on the PATH; `directory` takes the scripts."""
+def python_image(
+    directory: Path, packages: Sequence[str] = _PACKAGES, *, env: Mapping[str, str] | None = None
+) -> Image:
+    """This Python with what is installed in it, these packages of the source here, and `sovereign` on the PATH.
+
+    `directory` takes the scripts.
+    """
     scripts = directory / "bin"
     scripts.mkdir(parents=True, exist_ok=True)
     for name in ("sovereign", "kubectl-sovereign"):
@@ -51,19 +61,28 @@ def python_image(directory: Path, *, env: Mapping[str, str] | None = None) -> Im
         script.chmod(0o755)
     source = Path(sovereigncloud_sandbox.__file__).resolve().parents[1]
     # As an image's build does: a container cannot keep what it compiled, and would do it at each start.
-    compileall.compile_dir(source / "sovereigncloud", quiet=2)
-    files = {"/image/bin": str(scripts), "/image/source": str(source)}
+    for package in packages:
+        compileall.compile_dir(source / package, quiet=2)
+    files = {"/image/bin": str(scripts)} | {f"/image/source/{one}": str(source / one) for one in packages}
+    installed = sysconfig.get_path("purelib")
     if sys.prefix != sys.base_prefix:
         files["/image/venv"] = sys.prefix
         python = "/image/venv/bin"
+        installed = installed.replace(sys.prefix, "/image/venv", 1)
     else:
         python = str(Path(shutil.which("python3") or sys.executable).parent)
+    # An installation in place would add all packages of the source.
+    in_place = directory / "empty.pth"
+    in_place.touch()
+    for path in Path(sysconfig.get_path("purelib")).glob("_editable_impl_sovereign_cloud_operator.pth"):
+        files[f"{installed}/{path.name}"] = str(in_place)
     return Image(
         entrypoint=("sovereign",),
         command=("run",),
         env={
             "PATH": f"/image/bin:{python}:{_SYSTEM_PATH}",
-            "PYTHONPATH": "/image/source",
+            # By way of a package: where paths are rewritten (`unisolated`), only what is mounted is known.
+            "PYTHONPATH": f"/image/source/{packages[0]}/..",
             "HOME": "/tmp",
             "PYTHONUNBUFFERED": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
@@ -77,8 +96,12 @@ def python_image(directory: Path, *, env: Mapping[str, str] | None = None) -> Im
 
 
 def operator_images(directory: Path) -> Mapping[str, Image]:
-    """The operator's image, from the sources that run here."""
-    return {OPERATOR: python_image(directory, env={"SOVEREIGN_HTTP_HOST": f"$({POD_IP})"})}
+    """The operator's image and the sandbox's, as the Dockerfile makes them, from the sources that run here."""
+    env = {"SOVEREIGN_HTTP_HOST": f"$({POD_IP})"}
+    return {
+        OPERATOR: python_image(directory, ["sovereigncloud"], env=env),
+        SANDBOX: python_image(directory, _PACKAGES, env=env),
+    }
 
 
 def executable_path(name: str) -> str:

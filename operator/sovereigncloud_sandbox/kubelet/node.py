@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from sovereigncloud_sandbox.api_server import ApiServer
+from sovereigncloud_sandbox.kubelet.binding import images_of
 from sovereigncloud_sandbox.kubelet.config import HOST, Config
 from sovereigncloud_sandbox.kubelet.environment import Sources
 from sovereigncloud_sandbox.kubelet.events import Events, utc_now
@@ -100,6 +101,10 @@ class Node:
     def image(self, reference: str) -> Image | None:
         """What stands for an image of any tag or digest."""
         return self.config.images.get(repository(reference))
+
+    def simulates(self, pod: Json) -> bool:
+        """Whether another process plays this pod."""
+        return any(repository(image) in self.config.simulated for image in images_of(pod))
 
     def take_address(self) -> str:
         """A loopback address that no other pod has; one that was given back is not the next to be given."""

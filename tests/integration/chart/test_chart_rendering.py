@@ -72,6 +72,13 @@ def image(rendered):
     return rendered.container["image"]
 
 
+def sandbox_images(rendered):
+    containers = (
+        one for deployment in rendered.all("Deployment") for one in deployment["spec"]["template"]["spec"]["containers"]
+    )
+    return {one["image"] for one in containers if one["name"] != "operator"}
+
+
 def pod(rendered):
     return rendered.one("Deployment")["spec"]["template"]
 
@@ -154,6 +161,9 @@ FORMS = [
     ("further volumes", {"extraVolumes": [{"name": "x", "configMap": {"name": "y"}}], "extraVolumeMounts": [{"name": "x", "mountPath": "/x"}]}, lambda r: pod(r)["spec"]["volumes"][-1] == {"name": "x", "configMap": {"name": "y"}} and r.container["volumeMounts"][-1] == {"name": "x", "mountPath": "/x"}),
     ("environment of a Secret", {"extraEnvFrom": [{"secretRef": {"name": "x"}}]}, lambda r: r.container["envFrom"] == [{"secretRef": {"name": "x"}}]),
     ("the sandbox's addresses leave those of a person alone", {"sandbox": {"enabled": True}, "ovhEndpoints": {"ovh-ca": {"api": "https://a.example/1.0", "token": "https://a.example/t"}}}, lambda r: set(json.loads(r.environment["SOVEREIGN_OVH_ENDPOINTS"])) == {"ovh-eu", "ovh-ca"}),
+    ("the simulators have an image of their own", {"sandbox": {"enabled": True}, "image": {"tag": "edge"}}, lambda r: sandbox_images(r) == {f"{image(r).removesuffix(':edge')}-sandbox:edge"}),
+    ("which may be chosen", {"sandbox": {"enabled": True, "image": {"registry": "r.example", "repository": "a/b", "tag": "x", "digest": DIGEST}}}, lambda r: sandbox_images(r) == {f"r.example/a/b@{DIGEST}"}),
+    ("a digest of the operator's is not its", {"sandbox": {"enabled": True}, "image": {"tag": "edge", "digest": DIGEST}}, lambda r: {one.rpartition("-")[2] for one in sandbox_images(r)} == {"sandbox:edge"}),
     ("a long name leaves room for suffixes", {"fullnameOverride": "n" * 50}, lambda r: all(len(d["metadata"]["name"]) <= 63 for d in r if d["kind"] in {"Service", "Pod"})),
 ]  # fmt: skip
 

@@ -52,7 +52,7 @@ def kept(text):
     parts = (part for part in text.split("\n---\n") if '"kind":"CustomResourceDefinition"' not in part)
     told = "\n---\n".join(SHIPPED.sub(r"\1\2: as in files/", part) for part in parts)
     return re.sub(
-        rf"(app.kubernetes.io/version: |{CHART.name}:|sovereign-cloud-installer:){re.escape(VERSION)}",
+        rf"(app.kubernetes.io/version: |{CHART.name}(?:-sandbox)?:|sovereign-cloud-installer:){re.escape(VERSION)}",
         r"\1VERSION",
         told,
     )
