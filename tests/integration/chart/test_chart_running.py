@@ -79,6 +79,17 @@ def test_its_pods_run_and_helm_test_passes(sandbox):
     sandbox.helm("test", RELEASE, IN_SYSTEM, "--timeout=60s", timeout=70)
 
 
+def test_the_operators_image_is_without_the_simulators_and_says_so(sandbox):
+    (container,) = sandbox.get("deployment", NAME, IN_SYSTEM)["spec"]["template"]["spec"]["containers"]
+    pod = ("simulators", "--namespace=default")
+    sandbox.kubectl("run", *pod, f"--image={container['image']}", "--restart=Never", "--", "sandbox", "ovh")
+    sandbox.kubectl(
+        "wait", "pod/simulators", pod[1], "--for=jsonpath={.status.phase}=Failed", "--timeout=60s", timeout=70
+    )
+    assert "`sandbox` is not installed here" in sandbox.kubectl("logs", *pod).stdout
+    sandbox.kubectl("delete", "pod", *pod, "--timeout=30s")
+
+
 def test_nothing_of_the_simulators_is_behind_the_operators_service(sandbox):
     service = sandbox.get("service", f"{NAME}-metrics", IN_SYSTEM)
     selector = ",".join(f"{key}={value}" for key, value in service["spec"]["selector"].items())
@@ -172,7 +183,7 @@ def test_a_rollout_of_two_ends_and_somebody_writes_afterwards(company):
 def test_a_hosted_cloud_is_built_on_the_simulated_servers(company):
     """The installer's Job is played by a pod with the rights that the chart gives it."""
     company.kubectl("apply", f"--filename={EXAMPLES}/hosted-cloud.yaml")
-    waited(company, "condition=Ready", "sovereigncloud_sandbox-hosted")
+    waited(company, "condition=Ready", "sovereigncloud/sandbox-hosted")
     (job,) = company.get("jobs", IN_PLATFORM)["items"]
     assert {c["type"] for c in job["status"]["conditions"] if c["status"] == "True"} >= {"Complete"}
 
@@ -190,4 +201,4 @@ def test_whoever_plays_the_installer_uses_each_of_its_rights_and_misses_none(com
 
 def test_what_was_there_before_is_as_it_was(company):
     """The simulators' pod was no part of the upgrade, so neither is what is in them."""
-    waited(company, "condition=Ready", "hostedinstance/web", "sovereigncloud_sandbox")
+    waited(company, "condition=Ready", "hostedinstance/web", "sovereigncloud/sandbox")
