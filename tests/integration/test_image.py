@@ -26,12 +26,13 @@ pytestmark = pytest.mark.timeout(1200)  # a minute on two idle cores; what else 
 
 @pytest.fixture(scope="module")
 def image():
-    """A folder that everybody may enter, with `venv` in it."""
+    """A folder that everybody may enter, with `venv` in it, and `sandbox`, which the sandbox's image has beside it."""
     folder = Path(tempfile.mkdtemp(prefix="sovereign-image-", dir="/var/tmp"))
     folder.chmod(0o755)
     context = folder / "context"
     dockerfile = (REPOSITORY / "Dockerfile").read_text()
-    for line in re.findall(r"^COPY (?!--from)(.+)$", dockerfile, re.MULTILINE):
+    build, _, _ = dockerfile.partition(" AS runtime")
+    for line in re.findall(r"^COPY (?!--from)(.+)$", build, re.MULTILINE):
         *sources, target = line.split()
         for source in sources:
             place = context / (target if target.endswith("/") and target != "./" else "") / Path(source).name
@@ -47,6 +48,8 @@ def image():
         [context / script, folder / "venv"], cwd=context, env=environment, capture_output=True, text=True, check=False
     )
     assert made.returncode == 0, made.stderr
+    copied = re.search(r"^COPY (operator/sovereigncloud_sandbox/) /(sandbox/\S+/)$", dockerfile, re.MULTILINE)
+    shutil.copytree(REPOSITORY / copied[1], folder / copied[2], ignore=shutil.ignore_patterns("__pycache__", "tools"))
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -67,8 +70,8 @@ def inside(image, *command, **environment):
     return [*unshare, "env", "-i", *words, *command]
 
 
-def output(image, *command):
-    return subprocess.run(inside(image, *command), capture_output=True, text=True, check=False)
+def output(image, *command, **environment):
+    return subprocess.run(inside(image, *command, **environment), capture_output=True, text=True, check=False)
 
 
 def packages(image):
@@ -99,7 +102,23 @@ def test_it_runs_as_nobody_on_a_read_only_root(image):
     )
     assert told.stdout.split("\n")[:3] == ["65532", f"sovereign {sovereigncloud.__version__}", "written"]
     assert told.stderr.count("Read-only file system") == 2
-    assert "sandbox" in output(image, "sovereign", "--help").stdout
+    assert "doctor" in output(image, "sovereign", "--help").stdout
+
+
+def test_it_is_without_the_sandbox_and_says_so(image):
+    assert not list(packages(image).glob("sovereigncloud_sandbox*"))
+    assert "sandbox" not in output(image, "sovereign", "--help").stdout
+    told = output(image, "sovereign", "sandbox", "ovh")
+    assert (told.returncode, told.stdout) == (1, "")
+    assert told.stderr.startswith("error: `sandbox` is not installed here")
+
+
+def test_the_sandboxs_image_has_it_with_the_packages_of_the_operators(image):
+    both = {"PYTHONPATH": f"{image}/sandbox"}
+    assert "sandbox" in output(image, "sovereign", "--help", **both).stdout
+    for simulator in ("ovh", "opennebula", "installer"):
+        told = output(image, "sovereign", "sandbox", simulator, "--help", **both)
+        assert told.returncode == 0, told.stderr
 
 
 def test_without_a_cluster_it_says_what_to_set(image):
