@@ -50,3 +50,9 @@ def test_each_difference_is_named_and_mended(played):
         "SovereignCloud/ovh-rbx spec.hosted.ovh.servers[one-2]",
         "VirtualNetwork/ovh-rbx-vm-public spec.gateway",
     }
+
+
+def test_its_warnings_are_those_of_the_drift_that_it_made(played):
+    """The installer's pod, which is simulated, stays Pending: nobody has to do anything about that."""
+    warnings = re.findall(r"^\S+ +Warning +(\w+) ", played, re.MULTILINE)
+    assert set(warnings) == {"DriftDetected"}
