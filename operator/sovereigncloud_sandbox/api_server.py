@@ -1,4 +1,4 @@
-"""The API server for the parts of the sandbox that watch it: JSON over one aiohttp session."""
+"""A small asynchronous client of the Kubernetes API: JSON over one aiohttp session."""
 
 import json
 import ssl

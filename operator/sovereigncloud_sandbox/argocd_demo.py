@@ -1,4 +1,4 @@
-"""`make demo ARGOCD=1`: the same clouds, fed by a real Argo CD from a Git repository: waves, a mistake, a revert, the end."""
+"""`make demo ARGOCD=1`: clouds delivered by a real Argo CD: sync waves, a bad commit, its revert, deletion."""
 
 from __future__ import annotations
 

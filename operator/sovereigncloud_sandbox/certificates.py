@@ -1,4 +1,4 @@
-"""Certificates of the local control plane: an authority made for one sandbox, and what it issues."""
+"""A certificate authority for one sandbox, and the certificates that it issues."""
 
 import datetime as dt
 import ipaddress

@@ -1,4 +1,4 @@
-"""Programs that the sandbox runs: each under a guard, each with its own log file."""
+"""Child processes of the sandbox: each under a process supervisor (`guard`), with a log file of its own."""
 
 import contextlib
 import os

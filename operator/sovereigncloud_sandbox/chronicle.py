@@ -1,4 +1,4 @@
-"""What the API server told of our objects, version by version: a drift that is mended within a second is seen, too."""
+"""Status history: every version of the custom resources that the API server sent, also short-lived ones."""
 
 from __future__ import annotations
 

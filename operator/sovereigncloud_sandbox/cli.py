@@ -1,4 +1,4 @@
-"""`sovereign sandbox`: the whole system on one machine, to play with."""
+"""The commands of `sovereign sandbox`: the whole system on one machine, to try it out."""
 
 from typing import Annotated
 

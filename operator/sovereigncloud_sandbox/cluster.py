@@ -1,4 +1,4 @@
-"""A Kubernetes cluster as a person has it: a kubeconfig, kubectl and helm."""
+"""Access to a Kubernetes cluster with a kubeconfig, kubectl and helm."""
 
 import base64
 import http

@@ -1,4 +1,4 @@
-"""`make demo`: a hosted cloud from YAML, broken behind the operator's back, the drift named field by field, and mended."""
+"""`make demo`: build clouds from YAML, change them out of band, show the drift by field, and its correction."""
 
 from __future__ import annotations
 

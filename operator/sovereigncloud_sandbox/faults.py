@@ -1,4 +1,4 @@
-"""A plan of faults that a simulator puts between its wire and its world.
+"""Fault injection for the simulators: a plan of errors, delays and lost answers by request.
 
 Nothing here knows which API is simulated: a request is a method and a path (an HTTP verb and a URL path, or ``CALL``
 and the name of an XML-RPC method), and a simulator wraps each request in :meth:`FaultPlan.interpose`.

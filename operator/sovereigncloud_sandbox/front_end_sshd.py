@@ -1,4 +1,4 @@
-"""sshd of a front-end: lets in whoever has one of its keys, and connects to other addresses on their behalf.
+"""The simulated sshd of an OpenNebula front-end: public key login and TCP forwarding.
 
 It runs nothing. How long a connection from it to another address takes is what is said here, since on one machine all places are
 as near as can be; so is whether it forwards at all.

@@ -1,4 +1,4 @@
-"""A Git repository on this machine, as Argo CD reads one: over file://, with nobody's settings in it."""
+"""A local Git repository that Argo CD reads over file://, independent of the user's Git settings."""
 
 from __future__ import annotations
 

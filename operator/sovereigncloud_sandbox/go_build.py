@@ -1,4 +1,4 @@
-"""Builds one program from its pinned Go module, once, however many processes ask at the same time."""
+"""Build a program from its pinned Go module, once, also if several processes ask at the same time."""
 
 import contextlib
 import fcntl

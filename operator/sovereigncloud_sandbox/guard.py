@@ -1,4 +1,4 @@
-"""A guard runs one program and sees to it that the program never outlives the process that wanted it.
+"""Process supervisor: runs one program and ends it when the process that asked for it ends.
 
 Started as a script by `child.Child`, once per program: `guard.py PARENT_PID GRACE_SECONDS PROGRAM ARGUMENT...`.
 The first line on stdout is the program's pid; the program's own output goes to the guard's stderr.

@@ -1,4 +1,4 @@
-"""Plays the pod of the installer, since there is nothing that one-deploy could install OpenNebula on.
+"""Simulates the pods of the installer Jobs: no server exists on which one-deploy could install OpenNebula.
 
 It waits for the Jobs that would run one-deploy, reads the inventory that they carry and the Secret that they mount, has
 the simulator of OpenNebula bring up a cloud at the front-end's address, and writes the Job's status as the Job

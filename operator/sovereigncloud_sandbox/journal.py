@@ -1,4 +1,4 @@
-"""What a simulator was asked: a bounded log of requests and counters that tests, demo and bench read."""
+"""Request log of a simulator: the latest requests and counters, for tests, demo and bench."""
 
 import threading
 import time

@@ -1,5 +1,6 @@
-"""A look into an OpenNebula cloud as any other client has it, over xmlrpc.client alone: what the operator's own adapter
-says of itself proves nothing.
+"""Independent client of an OpenNebula cloud, over xmlrpc.client alone.
+
+Tests compare what it reads with what the operator's own adapter reports.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is outside of a stage: the simulated OVHcloud and OpenNebula, looked at and meddled with through their admin doors."""
+"""The external systems of a test environment: the admin interfaces of simulated OVHcloud and OpenNebula."""
 
 from __future__ import annotations
 

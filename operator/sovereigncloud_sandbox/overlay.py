@@ -1,4 +1,4 @@
-"""The examples of manifests/, turned to the simulators: addresses and credentials, nothing else."""
+"""A kustomize overlay of manifests/examples with the addresses and credentials of the simulators."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `sovereign sandbox up` runs beside the control plane: simulators, the chart, the operator, clouds to take over.
+"""Background services of `sovereign sandbox up`: simulators, the chart, and clouds to adopt.
 
 `python -m sovereigncloud_sandbox.playground`, with KUBECONFIG; announces where things are.
 """

@@ -1,4 +1,4 @@
-"""Names one process for good: a pid alone may be somebody else's tomorrow."""
+"""Identify a process by pid and start time, since the kernel reuses pids."""
 
 import os
 import select

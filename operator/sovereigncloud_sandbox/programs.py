@@ -1,4 +1,4 @@
-"""The programs of the local control plane: where each is built from, and which of a machine's own will do."""
+"""The programs of the sandbox: the Go module of each, and the oldest version on PATH that is accepted."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

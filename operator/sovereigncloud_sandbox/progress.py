@@ -1,4 +1,4 @@
-"""One line that tells a waiting person what is going on and for how long."""
+"""A progress line on stderr: the current step and its duration."""
 
 import sys
 import time

@@ -1,4 +1,4 @@
-"""What runs beside the control plane for as long as the sandbox is up."""
+"""Definition of the background services that run beside the control plane."""
 
 import sys
 from collections.abc import Mapping, Sequence

@@ -1,6 +1,6 @@
-"""The whole system on one machine: control plane, simulators, installer, operator. The demo, the tests and the bench
-stand on it; each breaks things through the admin doors of the simulators.
+"""Test environment: control plane, simulators, installer and operator on one machine.
 
+The demo, the tests and the bench use it, and inject faults through the admin interfaces of the simulators.
 The Kubernetes API, Helm and the operator are real. OVHcloud and OpenNebula are simulated over their real wire formats,
 and so is the pod of the installer, since no image of it is here. The operator does not know.
 """

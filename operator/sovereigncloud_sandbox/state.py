@@ -1,4 +1,4 @@
-"""What the sandbox writes down about itself, so that another process can show it and end it."""
+"""The state file of the sandbox, by which another process shows it and stops it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

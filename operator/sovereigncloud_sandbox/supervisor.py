@@ -1,4 +1,4 @@
-"""The process behind `sovereign sandbox up`: holds the control plane and the services until it is told to end.
+"""The background process of `sovereign sandbox up`: runs control plane and services until SIGTERM.
 
 `python -m sovereigncloud_sandbox.supervisor DIRECTORY` detaches, prints its pid and goes on in the background.
 """

@@ -1,4 +1,4 @@
-"""Finds the programs of the control plane, and builds those that the machine does not have.
+"""Find the programs of the control plane, and build those that the machine does not have.
 
 In this order: KUBEBUILDER_ASSETS (a person says: take these), our cache, PATH where the version will do, and at last a
 build from the pinned Go modules under `tools/` into the cache. The cache is

@@ -1,4 +1,4 @@
-"""A probe's question to a container."""
+"""Execute one probe of a container: HTTP, TCP or command."""
 
 import asyncio
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Which pods the node takes: what a scheduler decides in a cluster of one node."""
+"""Scheduling for a cluster of one node: which pods are bound, and why others are not."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

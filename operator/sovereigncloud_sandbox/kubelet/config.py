@@ -1,4 +1,4 @@
-"""What the kubelet is started with: a JSON file, since certificates and images do not fit a command line."""
+"""Configuration of the kubelet process: a JSON file that names certificates and images."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

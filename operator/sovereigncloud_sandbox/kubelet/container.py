@@ -1,4 +1,4 @@
-"""One container of a pod: started, probed, restarted, ended."""
+"""The life of one container: start, probes, restarts, termination."""
 
 import asyncio
 import logging

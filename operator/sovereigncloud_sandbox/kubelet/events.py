@@ -1,4 +1,4 @@
-"""Events about pods: what is told again is counted, as a kubelet does, and makes no further object."""
+"""Kubernetes events about pods: a repeated event increments a count, as with a real kubelet."""
 
 import asyncio
 import logging

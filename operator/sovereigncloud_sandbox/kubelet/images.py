@@ -1,4 +1,4 @@
-"""What stands for a container image: files and a command of this machine."""
+"""Substitutes for container images: files and a command of this machine."""
 
 import compileall
 import os

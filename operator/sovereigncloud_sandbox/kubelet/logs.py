@@ -1,4 +1,4 @@
-"""What the API server asks a kubelet for: logs of containers. Over TLS, and for clients of the cluster's authority only."""
+"""The kubelet's HTTPS server for container logs; only clients of the cluster's authority may ask."""
 
 import asyncio
 import contextlib

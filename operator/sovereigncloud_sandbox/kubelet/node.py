@@ -1,4 +1,4 @@
-"""What all pods of the node share: the API server, the machine, addresses, events."""
+"""The node: what its pods share, which is the API client, the machine, addresses and events."""
 
 import ipaddress
 import os

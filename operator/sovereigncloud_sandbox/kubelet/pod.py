@@ -1,4 +1,4 @@
-"""One pod of the node, from its binding to its end."""
+"""The life of one pod on the node, from binding to termination."""
 
 import asyncio
 import contextlib

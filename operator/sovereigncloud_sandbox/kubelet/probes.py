@@ -1,4 +1,4 @@
-"""When a probe's answers count: the thresholds of Kubernetes, as a pure state machine."""
+"""Success and failure thresholds of probes as a pure state machine."""
 
 from dataclasses import dataclass, replace
 from typing import Any

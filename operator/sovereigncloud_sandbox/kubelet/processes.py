@@ -1,4 +1,4 @@
-"""Processes of containers: each under a guard, so that none outlives the kubelet."""
+"""Processes of containers: each under a process supervisor, so that none outlives the kubelet."""
 
 import asyncio
 import contextlib

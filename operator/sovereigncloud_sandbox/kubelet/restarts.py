@@ -1,4 +1,4 @@
-"""Whether and when a container that ended is started again."""
+"""Restart policy and back-off of containers that ended."""
 
 _FIRST = 1.0  # seconds; Kubernetes: 10
 _LONGEST = 20.0  # Kubernetes: 300

@@ -1,4 +1,4 @@
-"""Services: their names in /etc/hosts of every container, their ClusterIPs on loopback, connections passed on to pods.
+"""Kubernetes Services: names in /etc/hosts, ClusterIPs on loopback, connections forwarded to pods.
 
 What CoreDNS and kube-proxy do in a cluster. The backends are found here by the Service's selector, since the API server
 takes no loopback address into an EndpointSlice; the controllers that would write them are off.

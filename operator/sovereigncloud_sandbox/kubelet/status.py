@@ -1,4 +1,4 @@
-"""The status of a pod, from what its containers are doing. Rules: getPhase and status/generate.go of the kubelet."""
+"""Compute the status of a pod from its containers (rules of getPhase and status/generate.go of the kubelet)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Tries what the machine lets the kubelet do, by doing it once."""
+"""Detect which isolation (namespaces) the machine grants, by trying it once."""
 
 import os
 import tempfile

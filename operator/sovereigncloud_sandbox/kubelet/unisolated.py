@@ -1,4 +1,4 @@
-"""Containers on a machine that grants no namespaces: paths of volumes and files are told as where they really are."""
+"""Containers without namespaces: paths of volumes and files are rewritten to those on the machine."""
 
 import re
 from collections.abc import Mapping, Sequence

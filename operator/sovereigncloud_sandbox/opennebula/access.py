@@ -1,4 +1,4 @@
-"""Who is calling, and what they may do: passwords, login tokens, permission bits, ACL rules and locks."""
+"""Authentication and authorization: passwords, login tokens, permission bits, ACL rules, locks."""
 
 import hashlib
 import hmac

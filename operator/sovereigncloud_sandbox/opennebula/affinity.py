@@ -1,4 +1,4 @@
-"""VM groups: machines that belong on one host, apart, or on certain hosts (OpenNebula: src/vm_group)."""
+"""VM groups: affinity, anti-affinity and host rules (OpenNebula: src/vm_group)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""A simulator in a thread of its own, for programs that are not asynchronous."""
+"""Run the simulator in a thread of its own, for synchronous programs."""
 
 import asyncio
 import threading

@@ -1,4 +1,4 @@
-"""What happens to data behind everybody's back: guests that write, files that are not what they were."""
+"""Fault injection for data: guests that write, image files that change."""
 
 from collections.abc import Callable, Mapping
 

@@ -1,4 +1,4 @@
-"""What is on the disks: a digest of each, so that a test can tell whether a copy has the data of its source.
+"""Disk contents as digests: a test compares the digest of a copy with that of its source.
 
 A disk that is a copy of its image has a content of its own from the prolog on; one of a persistent image is the image. A
 guest that runs may write, and a busy one writes all the time: what is copied under it is not what it has in the end.

@@ -1,4 +1,4 @@
-"""CONTEXT: what a machine's guest is told."""
+"""CONTEXT: the contextualization variables of a VM's guest."""
 
 import re
 

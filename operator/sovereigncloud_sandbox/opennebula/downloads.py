@@ -1,4 +1,4 @@
-"""What can be downloaded: files behind URLs that somebody published, and those of marketplaces, while a server serves them."""
+"""Downloadable files: published URLs and marketplace apps, while their server is reachable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How oned says no: the codes of a failed call, and the faults of XML-RPC itself."""
+"""Errors of oned: codes and texts of failed calls, and XML-RPC faults."""
 
 from enum import IntEnum
 

@@ -1,4 +1,4 @@
-"""What this front-end has, by its version: 6.10 to 7.4.
+"""Methods and XML elements by version of OpenNebula: 6.10 to 7.4.
 
 Methods are those registered at the tags release-6.10.0, 7.0.0, 7.2.0 and 7.4.0; elements as OpenNebula's release notes and
 schemas tell them. Where only one version was recorded, an older one lacks what came later.

@@ -1,4 +1,4 @@
-"""What happens to zones and front-ends behind everybody's back: lines that are cut, processes that die."""
+"""Fault injection for federations: network partitions, and oned processes that end."""
 
 from collections.abc import Callable, Mapping
 

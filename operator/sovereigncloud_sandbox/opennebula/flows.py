@@ -1,4 +1,4 @@
-"""Machines on their way through the states: the flows of lifecycle.py, driven by the cloud's clock."""
+"""Lifecycle transitions of VMs: the tables of lifecycle.py, driven by the cloud's clock."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace

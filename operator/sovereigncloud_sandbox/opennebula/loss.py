@@ -1,4 +1,4 @@
-"""Clouds that are lost and come back, and servers without power, which is another matter.
+"""Loss of clouds and of servers: unreachable oned, stopped hosts, servers without power.
 
 When only oned is dead, the machines run on. When their hosts are dead as well they do not: hosts that stood still in an outage go on
 with them when it is over. A server that somebody switched off through its provider stays off, and when it is switched on again nothing

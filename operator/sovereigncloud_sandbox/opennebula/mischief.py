@@ -1,4 +1,4 @@
-"""What happens behind everybody's back: guests that shut down, people at the other console, hardware that goes.
+"""Fault injection and out-of-band changes: guest shutdowns, changes in Sunstone, failing hardware.
 
 Each is a function of the cloud, and a named entry of MISCHIEF for the admin door. None goes through permissions.
 """

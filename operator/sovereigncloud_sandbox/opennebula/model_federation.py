@@ -1,4 +1,4 @@
-"""One oned among others: its part in a federation, its federated log, and the servers of its zone."""
+"""Federation state of one oned: its role, its federated log, and the servers of its zone."""
 
 from __future__ import annotations
 

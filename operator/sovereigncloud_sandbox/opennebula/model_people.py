@@ -1,4 +1,4 @@
-"""Users, groups, and what they may reach: zones, VDCs, rules."""
+"""Users, groups, zones, VDCs and ACL rules."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""The network that a NIC names, and the image that a disk names: by id, else by name and owner."""
+"""Resolve the network of a NIC and the image of a disk: by id, else by name and owner."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""What the front-ends reach of one another: the addresses they listen on, and the lines that are cut."""
+"""The network between front-ends: their addresses, and partitions between clouds."""
 
 from __future__ import annotations
 

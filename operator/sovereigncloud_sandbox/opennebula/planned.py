@@ -1,4 +1,4 @@
-"""Scheduled actions: what a machine is to do at a time, once or again and again (OpenNebula: src/sam)."""
+"""Scheduled actions of VMs, once or repeated (OpenNebula: src/sam)."""
 
 import math
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Several front-ends of one zone: who leads, who follows, and what happens when some of them are gone.
+"""Raft between the front-ends of one zone: leader, followers, elections, loss of a quorum.
 
 All of them have the same database as far as the leader could write it to most of them, so there is one here. What takes
 time - that a leader is missed, that one is elected - is read off the clock, as everything in this simulator is.

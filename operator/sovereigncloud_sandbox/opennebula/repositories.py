@@ -1,4 +1,4 @@
-"""Where backups are: repositories on servers, which stand elsewhere or are hosts of a cloud - then they are lost with it.
+"""Backup repositories: on servers elsewhere, or on hosts of a cloud, which are lost with it.
 
 What another cloud can read of one is what OpenNebula's own restore asks for: restic://DATASTORE/JOB/N:SNAPSHOT,...//disk.N
 with the password of its own datastore. No source tells of anybody who did that across clouds.

@@ -1,5 +1,7 @@
-"""A change of a security group or a network on its way to the machines that have it, one after another
-(OpenNebula: LifeCycleManager::trigger_updatesg, trigger_updatevnet)."""
+"""Roll out a change of a security group or a network to the VMs that use it, one after another.
+
+OpenNebula: LifeCycleManager::trigger_updatesg, trigger_updatevnet.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Which guests really run, whatever oned knows of it: the truth by which a test tells that there are never two copies.
+"""Guests that really run, independent of what oned reports: tests use it to exclude a second copy.
 
 A hypervisor's process needs its server's power, and nothing else: not its oned, and not a line to it.
 """

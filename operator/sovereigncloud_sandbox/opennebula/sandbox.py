@@ -1,4 +1,4 @@
-"""Clouds at their addresses: the servers, and the doors to them from inside the process."""
+"""The HTTP servers of all simulated clouds, and access to the clouds within the process."""
 
 import asyncio
 import contextlib

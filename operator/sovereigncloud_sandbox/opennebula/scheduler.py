@@ -1,4 +1,4 @@
-"""Placement: each cycle, the machines that wait are matched with hosts, oldest first."""
+"""The scheduler: in each cycle, pending VMs are placed on hosts, oldest first."""
 
 import math
 

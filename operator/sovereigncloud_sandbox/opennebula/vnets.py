@@ -1,4 +1,4 @@
-"""The attributes of virtual networks that oned itself works with, and which of them running machines are told."""
+"""Attributes of virtual networks that oned processes, and those that it passes on to running VMs."""
 
 from collections.abc import Iterable, Mapping
 

@@ -1,4 +1,4 @@
-"""The simulator as a program of its own: for ``python -m`` and for ``sovereign sandbox ovh``."""
+"""Run the simulator standalone: ``python -m`` and ``sovereign sandbox ovh``."""
 
 import asyncio
 import ctypes

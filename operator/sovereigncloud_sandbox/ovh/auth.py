@@ -1,4 +1,4 @@
-"""Who is calling: signatures of application keys, and bearer tokens of service accounts."""
+"""Authentication: signatures of application keys, and bearer tokens of service accounts."""
 
 import base64
 import binascii

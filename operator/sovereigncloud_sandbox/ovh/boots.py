@@ -1,4 +1,4 @@
-"""What a server boots: its own system, a rescue system, or a kernel that does nothing but power off.
+"""Netboot options of a server: its own disk, a rescue system, or a kernel that powers off.
 
 Numbers and texts are those that clients have seen in Europe.
 """

@@ -1,4 +1,4 @@
-"""One call of the API: its route, who makes it, what it may touch, and what it brought."""
+"""One API call: route, caller, the resources that the caller may use, query and body."""
 
 import fnmatch
 import ipaddress

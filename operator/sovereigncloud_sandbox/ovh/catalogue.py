@@ -1,4 +1,4 @@
-"""What is the same for every account: regions, campuses, operating systems, public routing.
+"""Data that all accounts share: regions, data centres, operating systems, public routing.
 
 Regions, campuses and data centre codes are those of OVHcloud's schema; coordinates and years are rounded.
 """

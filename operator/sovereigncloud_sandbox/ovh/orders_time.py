@@ -1,4 +1,4 @@
-"""What time does to carts and orders: unpaid ones become void, paid ones are checked and delivered."""
+"""Expiry and delivery: unpaid carts and orders expire, paid orders are checked and delivered."""
 
 from sovereigncloud_sandbox.ovh.seed import add_server
 from sovereigncloud_sandbox.ovh.shop import REGION_OF, months

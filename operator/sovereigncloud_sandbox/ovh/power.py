@@ -1,4 +1,4 @@
-"""Power of servers: ``/boot`` and ``/reboot``, and who else is told of it.
+"""Power of servers: ``/boot`` and ``/reboot``, reported to the simulated OpenNebula.
 
 There is no call that switches a server off: it is given the boot of type ``power``, whose kernel is ``poweroff``, and
 rebooted; with ``harddisk`` and another reboot its own system runs again. In rescue it has power, and its system does not

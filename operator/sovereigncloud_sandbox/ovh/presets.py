@@ -1,4 +1,4 @@
-"""Faults of the OVHcloud API by name, with the bodies that clients have seen or must expect.
+"""Named faults of the OVHcloud API, with the error bodies that clients have seen or must expect.
 
 ``POST /_admin/faults`` takes ``{"preset": "rate-limited", "count": 2}``: the preset's fields, the others over them.
 """

@@ -1,4 +1,4 @@
-"""``POST /dedicated/server/{sn}/reinstall``: what the real API refuses, with its own words where they are known.
+"""``POST /dedicated/server/{sn}/reinstall``: validation with the error texts of the real API where known.
 
 Error classes and texts are those of OVHcloud's OpenAPI description of this operation.
 """

@@ -1,4 +1,4 @@
-"""The world of OVHcloud's OpenNebula guide, and the means to build others.
+"""Initial data: the account of OVHcloud's OpenNebula guide, and functions that add resources.
 
 Two Scale servers in Roubaix, each with a public and a private aggregation of two NICs, a vRack, and a block of sixteen
 addresses that is not routed yet. Beside them a spare server that sits in another vRack, and an Eco server without any

@@ -1,5 +1,4 @@
-"""The sshd of a server that was installed: a real SSH handshake at its address. Who has the key that the installation was given is
-let in, and no program is run.
+"""The simulated sshd of an installed server: a real SSH handshake, login with the key of the installation, no programs.
 
 Each installation makes another host key, as a real one does. A script at the end of the installation that asks for a proof of
 it (an HMAC of the key in the greeting) is played: what it would write into sshd's configuration is what sshd says here.

@@ -1,4 +1,4 @@
-"""What exists: accounts, credentials, servers, vRacks, IP blocks, tasks. Plain data that goes to JSON and back.
+"""The data of the simulator: accounts, credentials, servers, vRacks, IP blocks, tasks; JSON serializable.
 
 Attributes with the API's own names live in `document` as they are sent; what the API derives (the members of a vRack,
 the route of a block) is kept once: a vRack's interfaces are the VNIs that name it, its blocks those routed to it.

@@ -1,4 +1,4 @@
-"""Changing the world behind everybody's back, as a colleague in the control panel does. At once, without a task."""
+"""Out-of-band changes, as somebody makes them in the control panel: immediate, without a task."""
 
 from collections.abc import Mapping
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""The state and the passing of time: tasks begin, end and are forgotten, and their effects happen."""
+"""The clock of the simulator: tasks begin and end, take effect, and disappear."""
 
 import json
 import threading

@@ -1,4 +1,4 @@
-"""``/domain/zone``: records, and that nobody sees a change of them before the zone is refreshed."""
+"""``/domain/zone``: DNS records; a change is visible after the zone is refreshed."""
 
 import re
 from typing import Any, Final

@@ -1,1 +1,1 @@
-"""What each XML-RPC method does, one file per family of objects."""
+"""Implementation of the XML-RPC methods, one file per family of objects. How a request arrives is not known here."""
