@@ -15,12 +15,12 @@ MERGE = "application/merge-patch+json"
 
 
 class GoneError(Exception):
-    """What was watched from is no longer kept: list again."""
+    """The resourceVersion of a watch has expired (410 Gone): list again."""
 
 
 @dataclass(frozen=True, slots=True)
 class ApiServer:
-    """Where it is and who asks."""
+    """Address, session and headers of one client of the API server."""
 
     session: aiohttp.ClientSession
     host: str

@@ -44,7 +44,7 @@ _REFRESH = "argocd.argoproj.io/refresh"
 
 
 class ArgoError(Exception):
-    """A part did not start, or an application did not come to what was waited for; the message says what was there."""
+    """A component did not start, or an Application did not reach the expected state; the message has the state."""
 
 
 class ArgoCD:

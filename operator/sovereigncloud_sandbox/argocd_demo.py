@@ -126,7 +126,7 @@ def _applications(argo: ArgoCD) -> None:
 
 @dataclass
 class _Screen:
-    """Shows each change of an Application or of an object of ours as a line."""
+    """Prints one line per change of an Application or custom resource."""
 
     stage: Stage
     argo: ArgoCD

@@ -26,11 +26,11 @@ _SILENCE = 1.5
 
 
 class ChronicleError(Exception):
-    """Something was not told in time; the message says what was there instead."""
+    """An expected state was not observed in time; the message has the observed state."""
 
 
 class Chronicle:
-    """Follows every kind of ours in all namespaces, from `start()` to `stop()`; survives an API server that is away.
+    """Watches all custom resources in all namespaces, from `start()` to `stop()`; reconnects to the API server.
 
     Args:
         kubeconfig: of somebody who may list and watch.

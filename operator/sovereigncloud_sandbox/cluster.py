@@ -21,7 +21,7 @@ _TIMEOUT = 60.0
 
 
 class CommandError(Exception):
-    """kubectl or helm ended with an error; the message is the command and what it said."""
+    """kubectl or helm failed; the message is the command and its output."""
 
     def __init__(self, finished: subprocess.CompletedProcess[str]) -> None:
         command = shlex.join([Path(finished.args[0]).name, *finished.args[1:]])
@@ -30,7 +30,7 @@ class CommandError(Exception):
 
 
 class RequestError(Exception):
-    """The API server refused a request; the message is what it said."""
+    """The API server refused a request; the message is its answer."""
 
 
 class Cluster:

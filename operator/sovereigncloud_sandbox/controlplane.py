@@ -48,7 +48,7 @@ Json = dict[str, Any]
 
 
 class ControlPlaneError(Exception):
-    """A part did not start; the message holds the last lines of its log."""
+    """A component did not start; the message has the last lines of its log."""
 
 
 class ControlPlane(Cluster):

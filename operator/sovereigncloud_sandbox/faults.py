@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class Kind(StrEnum):
-    """What goes wrong."""
+    """Kinds of faults."""
 
     LATENCY = "latency"  # the request is served `seconds` later; goes together with any other fault
     REPLY = "reply"  # answered by something in front of the API (status, headers, body); nothing was done
@@ -36,7 +36,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One fault and when it strikes.
+    """One fault, and the requests to which it applies.
 
     Of the requests whose method and path match, the `nth` (1-based) is the first one struck; `count` is how many are
     struck at most (None: all that follow), each with `probability`.
@@ -82,7 +82,7 @@ def parse_rule(document: Mapping[str, Any]) -> Rule:
 
 @dataclass(frozen=True, slots=True)
 class Canned:
-    """An answer that did not come from the API."""
+    """A prepared answer in place of that of the API."""
 
     status: int
     headers: Mapping[str, str]
@@ -92,7 +92,7 @@ class Canned:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """The connection is to be closed without an answer."""
+    """Close the connection without an answer."""
 
 
 @dataclass(slots=True)
@@ -103,7 +103,7 @@ class _Standing:
 
 
 class FaultPlan:
-    """The rules that stand, how often each matched and struck, and the writes still to take effect.
+    """Active rules, how often each matched and applied, and delayed writes.
 
     Rules may be added and removed from any thread; :meth:`interpose` runs in the simulator's event loop. The same seed
     and the same sequence of requests give the same faults.

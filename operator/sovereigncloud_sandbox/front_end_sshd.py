@@ -18,7 +18,7 @@ _Answer = asyncssh.SSHTCPSession[bytes]
 
 @dataclass(slots=True)
 class Ways:
-    """The ways that lead from a front-end.
+    """TCP forwarding of a front-end: permission and delays, and a record of logins and targets.
 
     Attributes:
         forwards: False: as with AllowTcpForwarding no.
@@ -34,7 +34,7 @@ class Ways:
 
 
 class FrontEnd(asyncssh.SSHServer):
-    """One connection to it."""
+    """One SSH connection to the front-end."""
 
     def __init__(self, keys: Sequence[asyncssh.SSHKey], ways: Ways) -> None:
         self._keys, self._ways = {key.public_data for key in keys}, ways

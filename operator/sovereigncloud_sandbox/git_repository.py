@@ -12,11 +12,11 @@ _AUTHOR = "Platform <platform@sandbox.invalid>"
 
 
 class GitError(Exception):
-    """Git ended with an error; the message is what it said."""
+    """git failed; the message is its output."""
 
 
 class GitRepository:
-    """A work tree with one branch, `main`; `directory` is made.
+    """A work tree with one branch, `main`; creates `directory`.
 
     Raises GitError from every method, and from the constructor where there is no git on PATH.
     """

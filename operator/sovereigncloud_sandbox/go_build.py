@@ -30,12 +30,12 @@ _UNFINISHED = "unfinished-"
 
 
 class BuildError(Exception):
-    """A program could not be built; the message says why and what helps."""
+    """A program could not be built; the message says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Builder:
-    """Builds programs of one module (`module`: the folder with go.mod and go.sum, read-only for all we know)."""
+    """Builds programs of one Go module; `module` is the folder with go.mod and go.sum, which may be read-only."""
 
     environ: Mapping[str, str]
     cache: Path

@@ -47,7 +47,7 @@ _TLS_PORT = int(os.environ.get("SOVEREIGN_SANDBOX_TLS_PORT", "443"))
 
 
 class PlayError(Exception):
-    """An installation that fails; the message is what its Job says."""
+    """The simulated installation fails; the message goes into the status of the Job."""
 
 
 def connection() -> tuple[str, ssl.SSLContext | bool, dict[str, str]]:
@@ -72,7 +72,7 @@ def connection() -> tuple[str, ssl.SSLContext | bool, dict[str, str]]:
 
 
 class Player:
-    """Plays every Job once."""
+    """Simulates the pod of each installer Job once."""
 
     def __init__(self, cluster: ApiServer, door: str, seconds: float) -> None:
         self._cluster, self._door, self._seconds = cluster, door.rstrip("/"), seconds

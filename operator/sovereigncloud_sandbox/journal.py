@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One request as it was answered.
+    """One request and its answer.
 
     `route` is the path with its parameters replaced by their names; `status` is 0 where the connection was closed
     without an answer; `at` is seconds since the epoch, `seconds` how long the client waited.

@@ -29,7 +29,7 @@ class SandboxError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What is true now: the state that was written, and which of its processes still live."""
+    """Current status: the state file, and which of its processes are alive."""
 
     state: State
     is_up: bool

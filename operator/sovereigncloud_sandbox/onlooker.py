@@ -18,7 +18,7 @@ _RUNNING = 3
 
 
 class RefusedError(Exception):
-    """OpenNebula refused a call; the message is its own."""
+    """OpenNebula refused a call; the message is that of OpenNebula."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Thing:
 
 
 class Onlooker:
-    """One front-end under one credential."""
+    """Client of one front-end with one credential."""
 
     def __init__(self, endpoint: str, password: str, user: str = "oneadmin") -> None:
         self._endpoint, self._session = endpoint, f"{user}:{password}"

@@ -18,11 +18,11 @@ _NEVER = 1 << 60
 
 
 class StageError(Exception):
-    """Something on the stage did not happen; the message says what was there instead."""
+    """The test environment did not reach an expected state; the message has the observed state."""
 
 
 class Door:
-    """The admin door of a simulator."""
+    """Client of the admin interface of a simulator."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -38,7 +38,7 @@ class Door:
 
 
 class Outside:
-    """Both simulators. What is done here nobody tells the operator."""
+    """Both simulators, changed out of band: the operator is not notified."""
 
     def __init__(self) -> None:
         self.ovh = Door("")

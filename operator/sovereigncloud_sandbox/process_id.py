@@ -12,7 +12,7 @@ _KILL_WAIT = 5.0
 
 @dataclass(frozen=True, slots=True)
 class ProcessId:
-    """A process by pid, start (clock ticks after boot, proc(5)) and boot. Written to a file, it stays true.
+    """A process by pid, start time (clock ticks after boot, proc(5)) and boot id: also unique in a file.
 
     A tick is 10 ms: the kernel does not come round to the same pid in that time.
     """

@@ -25,11 +25,11 @@ Series = dict[str, Any]
 
 
 class PrometheusError(Exception):
-    """Prometheus did not start, or refused a query; the message says what it said."""
+    """Prometheus did not start, or refused a query; the message has its output."""
 
 
 class Prometheus:
-    """One Prometheus. Use `with`.
+    """A Prometheus process; use it as a context manager.
 
     Args:
         directory: for its configuration, data and log.

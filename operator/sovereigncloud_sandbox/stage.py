@@ -72,7 +72,7 @@ _LABEL = re.compile(r'(\w+)="([^"]*)"')
 
 
 class Stage(Outside):
-    """Everything, on one control plane.
+    """Simulators, installer and operator on one control plane.
 
     Args:
         cluster: the control plane, started.

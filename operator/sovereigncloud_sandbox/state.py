@@ -33,7 +33,7 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What `up` asks of the supervisor: `existing` is the kubeconfig of a cluster to use instead of an own one."""
+    """The request of `up` to the supervisor: `existing` is the kubeconfig of a cluster to use instead of an own one."""
 
     services: Sequence[Service]
     existing: Path | None = None

@@ -27,7 +27,7 @@ _FIRST_VERSION = re.compile(r"(\d+)\.(\d+)")  # "Kubernetes v1.36.3", "etcd Vers
 
 @dataclass(frozen=True, slots=True)
 class Toolchain:
-    """Answers where a program is. `environ` is read for KUBEBUILDER_ASSETS, XDG_CACHE_HOME, HOME and PATH."""
+    """Finds or builds programs. `environ` is read for KUBEBUILDER_ASSETS, XDG_CACHE_HOME, HOME and PATH."""
 
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     programs: Mapping[str, Program] = field(default_factory=lambda: PROGRAMS)
