@@ -37,7 +37,7 @@ class Observer(Protocol):
         ...
 
 
-class Unobserved:
+class NoObserver:
     """Nobody counts: the commands, and tests."""
 
     def during(self, call: Call) -> AbstractContextManager[object]:

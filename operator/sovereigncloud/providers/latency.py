@@ -17,7 +17,7 @@ import asyncssh
 
 from sovereigncloud.ports.errors import Auth, Retry
 from sovereigncloud.ports.latency import Address, Entry, Trip
-from sovereigncloud.providers.ssh import without_a_name
+from sovereigncloud.providers.ssh import _allow_nameless_user
 
 _WITHIN: Final = 10.0
 _NEAR_ENOUGH: Final = 3.0
@@ -38,7 +38,7 @@ class SshSites:
 
     def __init__(self, within: float = _WITHIN, near_enough: float = _NEAR_ENOUGH) -> None:
         self._within, self._near_enough = within, near_enough
-        without_a_name()
+        _allow_nameless_user()
 
     async def trips(self, entry: Entry, targets: Sequence[Address]) -> Mapping[Address, Trip]:
         """One after the other, on one connection: sshd is not to be busy with another one of ours."""

@@ -19,7 +19,7 @@ _BEFORE = 20
 asyncssh.set_log_level("WARNING")
 
 
-def without_a_name() -> None:
+def _allow_nameless_user() -> None:
     """The user of a pod has no line in /etc/passwd; asyncssh asks for the name and the home of whoever runs it."""
     for name, value in (("LOGNAME", "nobody"), ("HOME", "/")):
         os.environ.setdefault(name, value)
@@ -35,7 +35,7 @@ class HostKeys:
 
     def __init__(self, port: int = PORT, within: float = _WITHIN) -> None:
         self._port, self._within = port, within
-        without_a_name()
+        _allow_nameless_user()
 
     async def greeting(self, address: str) -> Greeting:
         """Raises Retry. The first line may come from anybody; what it proves is proven by its own text (`kinds.day0`)."""

@@ -1,4 +1,4 @@
-"""What was promised to machines that are being made, until a view shows them."""
+"""Capacity reservations for VMs that are being created, kept until a view shows the VMs."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from sovereigncloud.api.common.base import Key
 from sovereigncloud.kinds.contract.reservations import Reservation
 
 _SHOWS = 5.0
-"""Seconds after which a machine that was asked for is in a view that begins; one that could not be made takes nothing."""
+"""Seconds after which a view that begins contains a VM whose creation was requested; a failed creation uses no
+capacity.
+"""
 
 
-class Promises:
-    """By cloud and object, each with the time when it was given (monotonic seconds)."""
+class CapacityReservations:
+    """Reservations by cloud and object, each with the time it was made (monotonic seconds)."""
 
     def __init__(self) -> None:
         self._given: dict[Key, dict[str, tuple[float, Reservation]]] = {}
@@ -20,7 +22,10 @@ class Promises:
         given[promise.object] = (now, promise)
 
     def since(self, cloud: Key, began: float) -> tuple[Reservation, ...]:
-        """Those that a view that began then may not show. The others are forgotten, for views only grow younger."""
+        """Return the reservations that a view that began then may not show, and forget the others.
+
+        Views only become newer.
+        """
         given = self._given.get(cloud)
         if not given:
             return ()

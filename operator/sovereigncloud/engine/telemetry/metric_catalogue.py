@@ -1,4 +1,4 @@
-"""What the operator measures: each family with its labels. `docs/reference/metrics.md` is made from this.
+"""Catalogue of all metrics with their labels. `docs/reference/metrics.md` is generated from it.
 
 Names follow Prometheus: base units, `_total` for what only grows, times of day as `_timestamp_seconds`. No label holds
 the name of an object, and every value comes from a closed set, so that the number of series does not grow with the
@@ -25,7 +25,7 @@ class Shape(StrEnum):
 
 
 class Api(StrEnum):
-    """Whom the operator asks."""
+    """External API that the operator calls."""
 
     KUBERNETES = "kubernetes"
     OPENNEBULA = "opennebula"
@@ -34,7 +34,7 @@ class Api(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """One metric.
+    """Metric family: name, type, help text and labels.
 
     Attributes:
         name: as it is exposed, without `_bucket` and the like.

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sovereigncloud.api import KINDS
 from sovereigncloud.api.common.base import FINALIZER, GROUP, VERSION
 from sovereigncloud.ports.errors import Auth, Conflict, MissingSecret, NotFound, OutsideError, Rejected, Retry
-from sovereigncloud.providers.call_observer import Call, Observer, Unobserved
+from sovereigncloud.providers.call_observer import Call, NoObserver, Observer
 from sovereigncloud.providers.kubernetes.admission import AdmissionApi
 from sovereigncloud.providers.kubernetes.connection import Connection
 
@@ -71,7 +71,7 @@ class KubernetesApi:
         observer: Observer | None = None,
     ) -> None:
         self._connection, self._namespaces = connection, namespaces
-        self._observer = observer or Unobserved()
+        self._observer = observer or NoObserver()
         self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=5)
         self._session: aiohttp.ClientSession | None = None
         self._token = connection.token

@@ -14,7 +14,7 @@ LEASE_PREFIX = "sovereign-"
 _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
-class ReleasingKubernetesApi(KubernetesApi):
+class FinalizerReleaseApi(KubernetesApi):
     """Raises the errors of `kinds.errors`, Auth where a right lacks."""
 
     async def finalized_secrets(self) -> list[tuple[str, str]]:

@@ -18,7 +18,7 @@ from sovereigncloud.providers.kubernetes.connection import Connection
 Json = dict[str, Any]
 
 
-class ReadingKubernetesApi(KubernetesApi):
+class ReadOnlyKubernetesApi(KubernetesApi):
     """Refuses every request that is no GET, whoever makes it."""
 
     def __init__(self, connection: Connection) -> None:

@@ -13,7 +13,7 @@ import aiohttp
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.ports.errors import NotFound, OutsideError, Retry
 from sovereigncloud.providers.kubernetes.api import PLURALS, KubernetesApi, path_of
-from sovereigncloud.providers.kubernetes.read_only import ReadingKubernetesApi
+from sovereigncloud.providers.kubernetes.read_only import ReadOnlyKubernetesApi
 
 Json = dict[str, Any]
 
@@ -26,7 +26,7 @@ _WATCHED_FOR = 240
 _AGAIN_AFTER = 1.0
 
 
-class PersonKubernetesApi(ReadingKubernetesApi):
+class UserKubernetesApi(ReadOnlyKubernetesApi):
     """Reads, streams, and one write: annotations of an object of ours."""
 
     async def annotate(self, key: Key, annotations: Mapping[str, str | None]) -> Json:

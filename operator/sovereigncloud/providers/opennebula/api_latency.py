@@ -11,7 +11,7 @@ _SMALL = frozenset(
 _LAST = 16
 
 
-class Nearness:
+class LatencyMeter:
     """Kept per credential; a connection that had to be made first is not the quickest."""
 
     def __init__(self) -> None:

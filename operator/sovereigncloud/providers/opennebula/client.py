@@ -15,14 +15,14 @@ from sovereigncloud.ports.opennebula.tenancy import Tenancies
 from sovereigncloud.ports.opennebula.views import AddressRange, CloudView, Front, MarketplaceApp, Vm, clusters_by_host
 from sovereigncloud.providers.opennebula import infrastructure_views
 from sovereigncloud.providers.opennebula import views as reading
-from sovereigncloud.providers.opennebula.infrastructure import FrontEndParts
-from sovereigncloud.providers.opennebula.migration import FrontEndMoves
-from sovereigncloud.providers.opennebula.networks import AddressVerbs, GroupVerbs
-from sovereigncloud.providers.opennebula.storage import MachineStorage
+from sovereigncloud.providers.opennebula.infrastructure import InfrastructureCalls
+from sovereigncloud.providers.opennebula.migration import MigrationCalls
+from sovereigncloud.providers.opennebula.networks import AddressCalls, SecurityGroupCalls
+from sovereigncloud.providers.opennebula.storage import StorageCalls
 from sovereigncloud.providers.opennebula.templates import template_xml
 from sovereigncloud.providers.opennebula.tenancy import TenancyCalls
 from sovereigncloud.providers.opennebula.transport import Transport
-from sovereigncloud.providers.opennebula.vm_groups import Groups
+from sovereigncloud.providers.opennebula.vm_groups import VmGroupCalls
 from sovereigncloud.providers.opennebula.vm_pool import PoolRead
 from sovereigncloud.providers.opennebula.xml_elements import (
     Element,
@@ -67,17 +67,17 @@ class FrontEnd:
         self._calls, self._hosts = calls, hosts
         self._user: int | None = None
         self.tenancy: Tenancies = TenancyCalls(calls, self._which_zone)
-        self.parts = FrontEndParts(calls)
+        self.parts = InfrastructureCalls(calls)
         """Marketplaces, datastores and clusters."""
-        self.security_groups, self.addresses = GroupVerbs(calls), AddressVerbs(calls)
+        self.security_groups, self.addresses = SecurityGroupCalls(calls), AddressCalls(calls)
         self._machines_known: Mapping[bytes, Vm] = {}
-        self._storage = MachineStorage(calls)
-        self.moves = FrontEndMoves(calls)
+        self._storage = StorageCalls(calls)
+        self.moves = MigrationCalls(calls)
         self.zones = ZoneCalls(calls, elsewhere)
         """Of the federation that it is in."""
 
     @property
-    def storage(self) -> MachineStorage:
+    def storage(self) -> StorageCalls:
         return self._storage
 
     @property
@@ -266,8 +266,8 @@ class FrontEnd:
         await self._calls.write("one.vm.recover", vm_id, _RECOVER_RETRY)
 
     @property
-    def vm_groups(self) -> Groups:
-        return Groups(self._calls)
+    def vm_groups(self) -> VmGroupCalls:
+        return VmGroupCalls(self._calls)
 
     async def move_vm(self, vm_id: int, host_id: int, *, live: bool) -> None:
         await self._calls.write("one.vm.migrate", vm_id, host_id, live, _ENFORCE, _SAME_KIND, _SAVE)

@@ -16,7 +16,7 @@ _TAGS = {"market": "MARKETPLACE", "datastore": "DATASTORE"}
 _MEMBERS = {"datastore": "datastore", "network": "vnet"}
 
 
-class FrontEndParts:
+class InfrastructureCalls:
     """Marketplaces, datastores and clusters."""
 
     def __init__(self, calls: Transport) -> None:

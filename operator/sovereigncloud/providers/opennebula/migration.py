@@ -26,7 +26,7 @@ _SAME_TYPE = ""
 _SAME_STORE = -1
 
 
-class FrontEndMoves:
+class MigrationCalls:
     """Saved disks and apps."""
 
     def __init__(self, calls: Transport) -> None:

@@ -13,7 +13,7 @@ from sovereigncloud.providers.opennebula.transport import Transport
 _MERGE = 1
 
 
-class GroupVerbs:
+class SecurityGroupCalls:
     """Security groups."""
 
     def __init__(self, calls: Transport) -> None:
@@ -47,7 +47,7 @@ class GroupVerbs:
         await self._calls.write("one.vm.detachsg", vm_id, nic_id, group_id)
 
 
-class AddressVerbs:
+class AddressCalls:
     """Holds and reservations."""
 
     def __init__(self, calls: Transport) -> None:

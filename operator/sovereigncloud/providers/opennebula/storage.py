@@ -15,7 +15,7 @@ _RESET = False
 """Of an incremental chain: it goes on, it does not begin anew."""
 
 
-class MachineStorage:
+class StorageCalls:
     """Disks, backups and snapshots of machines."""
 
     def __init__(self, calls: Transport) -> None:

@@ -12,8 +12,8 @@ import requests
 
 from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.ports.errors import OutsideError, Rejected, Retry
-from sovereigncloud.providers.call_observer import Call, Observer, Unobserved
-from sovereigncloud.providers.opennebula.api_latency import Nearness
+from sovereigncloud.providers.call_observer import Call, NoObserver, Observer
+from sovereigncloud.providers.opennebula.api_latency import LatencyMeter
 from sovereigncloud.providers.opennebula.errors import code_word, error_of, http_error, silence
 from sovereigncloud.providers.opennebula.session import Answer, Connections, HttpStatus, NotSendable, NotXmlRpc
 from sovereigncloud.providers.rate_limits import Budget, HeldOffError
@@ -37,9 +37,9 @@ class Transport:
         self._connections, self._deadline = connections, deadline
         self.budget = budget
         self._bucket, self._breaker = budget.bucket, budget.breaker
-        self._observer = observer or Unobserved()
+        self._observer = observer or NoObserver()
         self._last_failure = ""
-        self.nearness = Nearness()
+        self.nearness = LatencyMeter()
         # Number and time are limited here; a thread that was given up ends by its own timeouts.
         self._threads = anyio.CapacityLimiter(math.inf)
 

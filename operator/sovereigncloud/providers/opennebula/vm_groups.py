@@ -12,7 +12,7 @@ from sovereigncloud.providers.opennebula.views import vm_group
 from sovereigncloud.providers.opennebula.xml_elements import malformed_means_retry, read_one
 
 
-class Groups:
+class VmGroupCalls:
     """VM groups."""
 
     def __init__(self, calls: Transport) -> None:

@@ -43,9 +43,9 @@ from sovereigncloud.providers.ovh.client import (
     Timeout,
 )
 from sovereigncloud.providers.ovh.dns import ZoneCalls
-from sovereigncloud.providers.ovh.iam import Permissions
-from sovereigncloud.providers.ovh.inventory import Listing
-from sovereigncloud.providers.ovh.orders import Orders
+from sovereigncloud.providers.ovh.iam import PermissionCalls
+from sovereigncloud.providers.ovh.inventory import InventoryCalls
+from sovereigncloud.providers.ovh.orders import OrderCalls
 from sovereigncloud.providers.ovh.power import PowerCalls
 from sovereigncloud.providers.ovh.replies import (
     PARSER,
@@ -60,7 +60,7 @@ from sovereigncloud.providers.ovh.replies import (
     Systems,
     VirtualInterface,
 )
-from sovereigncloud.providers.ovh.response_cache import Kept
+from sovereigncloud.providers.ovh.response_cache import ResponseCache
 from sovereigncloud.providers.ovh.tasks import tasks_of
 from sovereigncloud.providers.ovh.transport import Transport, path
 from sovereigncloud.providers.ovh.vrack import VrackCalls
@@ -155,16 +155,16 @@ class Account:
 
     def __init__(self, calls: Transport, *, has_rules: bool = False) -> None:
         self._calls = calls
-        self.rights: Rights = Permissions(calls, has_rules=has_rules)
-        self.inventory: Inventory = Listing(calls)
-        self._orders = Orders(calls)
-        self._kept = Kept()
+        self.rights: Rights = PermissionCalls(calls, has_rules=has_rules)
+        self.inventory: Inventory = InventoryCalls(calls)
+        self._orders = OrderCalls(calls)
+        self._kept = ResponseCache()
         self.vracks: Vracks = VrackCalls(calls, self._kept)
         self.zones: Zones = ZoneCalls(calls, self._kept)
         self.power: Power = PowerCalls(calls)
 
     @property
-    def orders(self) -> Orders:
+    def orders(self) -> OrderCalls:
         """Ordering, and the end of services."""
         return self._orders
 

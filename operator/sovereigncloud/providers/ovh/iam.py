@@ -14,7 +14,7 @@ _AT_ONCE: Final = 50
 """Resources in one question: the answer is one page."""
 
 
-class Permissions:
+class PermissionCalls:
     """What the credential of a transport may do."""
 
     def __init__(self, calls: Transport, *, has_rules: bool) -> None:

@@ -13,7 +13,7 @@ _PAGE: Final = "100"
 _MAX_PAGES: Final = 100
 
 
-class Listing:
+class InventoryCalls:
     """What the account of a transport has."""
 
     def __init__(self, calls: Transport) -> None:

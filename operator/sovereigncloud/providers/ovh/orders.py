@@ -53,7 +53,7 @@ _UCENT: Final = Decimal(10) ** -8
 _PER_ORDER: Final = 1
 
 
-class Orders:
+class OrderCalls:
     """Ordering at one account under one credential."""
 
     def __init__(self, calls: Transport) -> None:

@@ -13,7 +13,7 @@ T = TypeVar("T")
 _MOST = 4096
 
 
-class Kept:
+class ResponseCache:
     """Answers of one account by question.
 
     Args:

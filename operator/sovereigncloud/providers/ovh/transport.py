@@ -14,7 +14,7 @@ import anyio
 import requests
 
 from sovereigncloud.ports.errors import OutsideError, Retry
-from sovereigncloud.providers.call_observer import Call, Observer, Unobserved
+from sovereigncloud.providers.call_observer import Call, NoObserver, Observer
 from sovereigncloud.providers.ovh.client import ClientPool, EntryRefused, EntryUnreachable
 from sovereigncloud.providers.ovh.endpoints import endpoint_class
 from sovereigncloud.providers.ovh.errors import Answer, answer_of, entry_error, error_of, silence
@@ -54,7 +54,7 @@ class Transport:
         self._pool, self._deadline = pool, deadline
         self.budget = budget
         self._bucket, self._breaker = budget.bucket, budget.breaker
-        self._observer = observer or Unobserved()
+        self._observer = observer or NoObserver()
         self._last_failure = ""
         # Number and time are limited here; a thread that was given up ends by its own timeouts.
         self._threads = anyio.CapacityLimiter(math.inf)

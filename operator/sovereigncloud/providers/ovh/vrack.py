@@ -9,7 +9,7 @@ from typing import Final
 from sovereigncloud.ports.errors import Auth, NotFound
 from sovereigncloud.ports.ovh.vrack import Eligibility, Standing
 from sovereigncloud.providers.ovh.replies import PARSER, Dedicated, EligibleServices
-from sovereigncloud.providers.ovh.response_cache import Kept
+from sovereigncloud.providers.ovh.response_cache import ResponseCache
 from sovereigncloud.providers.ovh.transport import Transport, path
 
 _A_FEW: Final = 5
@@ -26,7 +26,7 @@ class VrackCalls:
         kept: answers that seldom change.
     """
 
-    def __init__(self, calls: Transport, kept: Kept) -> None:
+    def __init__(self, calls: Transport, kept: ResponseCache) -> None:
         self._calls, self._kept = calls, kept
         self._standing: dict[str, Standing] = {}  # a server does not travel, and keeps its main address
 

@@ -1072,7 +1072,7 @@ async def test_nothing_is_kept_of_what_went(b):
         "store": engine.store,
         "users": engine.store._users,
         "parsed": engine.store._parsed,
-        "tracks": engine._shared.tracks,
+        "tracks": engine._shared.histories,
         "verdicts": engine._shared.verdicts,
         "clouds": engine.watches.clouds,
         "since": engine._since,
