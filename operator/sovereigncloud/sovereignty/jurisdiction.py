@@ -1,4 +1,4 @@
-"""Whether who runs a cloud is under a law that a policy allows. Pure."""
+"""Jurisdiction rule: whether the law that applies to the provider of a cloud is allowed. Pure."""
 
 from __future__ import annotations
 

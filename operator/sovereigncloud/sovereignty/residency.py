@@ -1,4 +1,4 @@
-"""Whether things are in one of the countries that a policy allows. Pure."""
+"""Residency rule: whether all parts are in an allowed country. Pure."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _known(place: Place) -> str:
 
 
 def _worst(results: Sequence[Result]) -> Result | None:
-    """The worst of them, of several the first; how many more are as bad is said."""
+    """Return the worst result, the first of several, with the number of further equally bad ones."""
     if not results:
         return None
     worst = max(results, key=lambda r: r.verdict)

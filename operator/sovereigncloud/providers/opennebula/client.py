@@ -1,4 +1,4 @@
-"""The port `OpenNebula` over one front-end and credential."""
+"""Implements the port `OpenNebula` for one front-end and credential."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 _ALL, _WHOLE, _NOT_DONE = -2, -1, -1
 _PAGE = 1000
-"""Machines per page: about 5 MB of XML."""
+"""VMs per page: about 5 MB of XML."""
 _MACHINES = "one.vmpool.infoextended"
 _REPLACE, _MERGE = 0, 1
 _ENABLE, _DISABLE = 0, 1
@@ -54,13 +54,14 @@ _TEMPLATES = {
     "image": ("one.image", "IMAGE", "TEMPLATE"),
     "security_group": ("one.secgroup", "SECURITY_GROUP", "TEMPLATE"),
 }
-"""Of what is marked: its calls, its element, and the one in it that can be updated."""
+"""Marked object types: XML-RPC prefix, element, and its updatable template."""
 _MEMBERS = {"host": "host", "datastore": "datastore", "network": "vnet"}
 
 
 class FrontEnd:
-    """One OpenNebula front-end under one credential. `hosts` keeps the registrations of hosts apart; `elsewhere` gives the calls
-    of another server of its zone.
+    """OpenNebula front-end under one credential.
+
+    `hosts` keeps host registrations apart; `elsewhere` returns the calls of another server of its zone.
     """
 
     def __init__(self, calls: Transport, hosts: asyncio.Lock, elsewhere: Callable[[str], Transport]) -> None:
@@ -74,7 +75,7 @@ class FrontEnd:
         self._storage = StorageCalls(calls)
         self.moves = MigrationCalls(calls)
         self.zones = ZoneCalls(calls, elsewhere)
-        """Of the federation that it is in."""
+        """Zones of its federation."""
 
     @property
     def storage(self) -> StorageCalls:
@@ -82,7 +83,7 @@ class FrontEnd:
 
     @property
     def allowance(self) -> Allowance:
-        """What may still be asked: a metric."""
+        """Remaining call budget, for metrics."""
         return self._calls.budget.allowance
 
     def close(self) -> None:
@@ -112,7 +113,7 @@ class FrontEnd:
         return await self._one("one.user.info", "USER", _login, -1)
 
     async def _who(self) -> int:
-        """The id of the credential's user: asked once, a user keeps it."""
+        """Return the id of the credential's user, cached, since a user keeps it."""
         if self._user is None:
             self._user = await self._one("one.user.info", "USER", lambda one: number(one, "ID"), -1)
         return self._user
@@ -353,7 +354,7 @@ class FrontEnd:
 
 
 async def _aside(method: str, parse: Callable[..., list[T]], *what: object) -> list[T]:
-    """Parsed in a thread: a pool of several MB takes 100 ms, which are not the event loop's."""
+    """Parse in a thread: a pool of several MB takes 100 ms, which would block the event loop."""
     with malformed_means_retry(method):
         return await asyncio.to_thread(parse, *what)
 

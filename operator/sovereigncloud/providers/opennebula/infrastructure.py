@@ -1,4 +1,4 @@
-"""The port `Parts` over one front-end."""
+"""Implements the port `Parts` for one front-end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MEMBERS = {"datastore": "datastore", "network": "vnet"}
 
 
 class InfrastructureCalls:
-    """Marketplaces, datastores and clusters."""
+    """Calls about marketplaces, datastores and clusters."""
 
     def __init__(self, calls: Transport) -> None:
         self._calls = calls

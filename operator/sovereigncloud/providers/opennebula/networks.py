@@ -1,4 +1,4 @@
-"""The ports `SecurityGroups` and `Addresses` over one front-end."""
+"""Implements the ports `SecurityGroups` and `Addresses` for one front-end."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MERGE = 1
 
 
 class SecurityGroupCalls:
-    """Security groups."""
+    """Calls about security groups."""
 
     def __init__(self, calls: Transport) -> None:
         self._calls = calls
@@ -48,7 +48,7 @@ class SecurityGroupCalls:
 
 
 class AddressCalls:
-    """Holds and reservations."""
+    """Calls about address holds and reservations."""
 
     def __init__(self, calls: Transport) -> None:
         self._calls = calls

@@ -1,4 +1,4 @@
-"""The port `VmGroups` over one front-end and credential."""
+"""Implements the port `VmGroups` for one front-end and credential."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sovereigncloud.providers.opennebula.xml_elements import malformed_means_ret
 
 
 class VmGroupCalls:
-    """VM groups."""
+    """Calls about VM groups."""
 
     def __init__(self, calls: Transport) -> None:
         self._calls = calls

@@ -1,4 +1,4 @@
-"""The port `Zones` over the OVHcloud API."""
+"""Implements the port `Zones` over the OVHcloud API."""
 
 from __future__ import annotations
 

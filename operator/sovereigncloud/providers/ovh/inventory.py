@@ -1,4 +1,4 @@
-"""The port `Inventory` over the OVHcloud API: what IAM lists."""
+"""Implements the port `Inventory` over the OVHcloud API, from what IAM lists."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MAX_PAGES: Final = 100
 
 
 class InventoryCalls:
-    """What the account of a transport has."""
+    """Resources of one account."""
 
     def __init__(self, calls: Transport) -> None:
         self._calls = calls

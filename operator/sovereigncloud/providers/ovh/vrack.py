@@ -1,4 +1,7 @@
-"""The port `Vracks` over the OVHcloud API. The legacy way of a whole server (POST /vrack/{name}/dedicatedServer) is never used."""
+"""Implements the port `Vracks` over the OVHcloud API.
+
+The legacy call for a whole server (POST /vrack/{name}/dedicatedServer) is never used.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,10 @@ from sovereigncloud.providers.ovh.transport import Transport, path
 
 _A_FEW: Final = 5
 _PAUSES: Final = (0.5, 1.0, 1.0)
-"""Seconds between the questions who may join a vRack, while OVHcloud works it out: an answer does not stand for long, and on a
-busy account the next reconcile of each object would come after it, and begin anew, for ever."""
+"""Seconds between queries for eligible services while OVHcloud computes the answer.
+
+The answer expires soon, and on a busy account the next reconcile of each object would always come too late.
+"""
 
 
 class VrackCalls:
