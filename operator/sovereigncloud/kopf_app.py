@@ -87,13 +87,13 @@ def build_registry(
 
         @kopf.on.event(GROUP, VERSION, kind.crd.plural, registry=registry, id="told")
         async def told(event: Any, kind_name: str = kind.crd.kind, **_: Any) -> None:
-            engine.told(event["type"], {"kind": kind_name, **event["object"]})
+            engine.handle_event(event["type"], {"kind": kind_name, **event["object"]})
 
     if SovereigntyPolicy in kinds:  # who watches some namespaces only knows no policies
 
         @kopf.on.event("", "v1", "namespaces", registry=registry, id="bound")
         async def bound(event: Any, **_: Any) -> None:
-            engine.namespaces.told(event["type"], event["object"])
+            engine.namespaces.handle_event(event["type"], event["object"])
 
     @kopf.on.startup(registry=registry)
     async def startup(settings: kopf.OperatorSettings, **_: Any) -> None:
@@ -200,7 +200,7 @@ async def _reconcile_until(
         await _list_with_retry(kind, partial(_list, kind, engine, api))
     engine.synced = True
     engine.start()
-    audit = WatchAudit(api, engine.store, engine.told, kinds, dead=lambda: exit_now(1))
+    audit = WatchAudit(api, engine.store, engine.handle_event, kinds, dead=lambda: exit_now(1))
     beside = [asyncio.create_task(audit.run(), name="audit"), asyncio.create_task(trim_periodically(), name="memory")]
     if binds:
         beside.append(asyncio.create_task(engine.namespaces.audit(api), name="namespaces"))
@@ -254,7 +254,7 @@ async def _list_with_retry(what: str, list_all: Callable[[], Awaitable[None]]) -
 
 async def _list(kind: str, engine: Engine, api: KubernetesApi) -> None:
     async for body in api.objects(kind):
-        engine.told(None, body)
+        engine.handle_event(None, body)
 
 
 async def _list_namespaces(engine: Engine, api: KubernetesApi) -> None:

@@ -72,7 +72,7 @@ async def settle(engine, keys):
         )
         body["status"] = plain({**previous, **patch})
         body["metadata"]["resourceVersion"] = "2"
-        engine.told("MODIFIED", body)
+        engine.handle_event("MODIFIED", body)
 
 
 def meddle(endpoint, count, labels="app=other"):
@@ -91,9 +91,9 @@ async def measure(endpoint, count):
     freeze_imports()
     base = resident()
     running = engine()
-    running.told(None, cloud(endpoint))
+    running.handle_event(None, cloud(endpoint))
     for number in range(count):
-        running.told(None, instance(number))
+        running.handle_event(None, instance(number))
     keys = [Key("HostedInstance", NAMESPACE, name_of(number)) for number in range(count)]
     watch = running.watches.of_cloud(Key("SovereignCloud", NAMESPACE, "full"))
     watch.stop()

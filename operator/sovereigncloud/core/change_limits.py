@@ -48,8 +48,8 @@ class Verdict:
         shown = "; ".join(self.held[:10])
         more = f" and {len(self.held) - 10} more" if len(self.held) > 10 else ""
         return (
-            f"{len(self.held)} changes at once were asked for by what was observed, nothing of it is done: {shown}{more}. "
-            f"If reality is really so, set spec.approvedPlan: {self.hash}"
+            f"{len(self.held)} changes at once exceed the change limits and are held: {shown}{more}. "
+            f"If they are correct, set spec.approvedPlan: {self.hash}"
         )
 
 

@@ -67,7 +67,7 @@ def conditions(
             read, the previous ones stay.
     """
     if outcome.phase is Phase.RETRY and outcome.message:
-        outcome = replace(outcome, message=f"{outcome.message}; it is tried again by itself")
+        outcome = replace(outcome, message=f"{outcome.message}; the operator retries it")
     before = {c["type"]: c for c in previous.get("conditions") or []}
     was_ready = before.get("Ready", {}).get("status") == "True" and previous.get("observedGeneration") == generation
     wanted: list[Json] = [_ready(outcome, was_ready=was_ready)]
@@ -82,7 +82,7 @@ def conditions(
                 "Paused",
                 "True",
                 Reason.PAUSED_BY_ANNOTATION,
-                f"nothing outside is written; remove the annotation {PAUSED} to go on",
+                f"no external change is made; remove the annotation {PAUSED} to continue",
             )
         )
     if own is None:
@@ -115,12 +115,14 @@ def _drifted(
         if not same_generation:
             # What was said of the spec before says nothing of this one, which was never compared with reality.
             return [
-                _condition("Drifted", "Unknown", Reason.NOT_OBSERVED, "reality was not compared with this spec yet")
+                _condition(
+                    "Drifted", "Unknown", Reason.NOT_OBSERVED, "this spec has not been compared with reality yet"
+                )
             ]
         return [dict(before["Drifted"])]
     counted = [v for v in drift if v.action != "Ignored"]
     if not counted:
-        return [_condition("Drifted", "False", Reason.IN_SYNC, "nothing was changed from outside")]
+        return [_condition("Drifted", "False", Reason.IN_SYNC, "no out-of-band changes")]
     reason = Reason.CORRECTING if any(v.action == "Correcting" for v in counted) else Reason.REPORT_ONLY
     return [_condition("Drifted", "True", reason, differences(counted))]
 

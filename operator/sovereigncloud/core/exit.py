@@ -171,7 +171,7 @@ def _refusal(refused: Sequence[Considered], nearly: Sequence[Option]) -> Blocker
     ]
     told += [f"{_named(one.cloud, one.cluster)}: {one.reason}" for one in refused]
     if not told:
-        return Blocker(Reason.NAMESPACE_NOT_ALLOWED, "its namespace may use no cloud that it could go to: see Tenants")
+        return Blocker(Reason.NAMESPACE_NOT_ALLOWED, "its namespace may use no other cloud: list one in a Tenant")
     reason = next((one.blocker.reason for one in nearly if one.blocker is not None), Reason.NO_COMPLIANT_TARGET)
     if not nearly and any(one.full for one in refused):
         reason = Reason.NO_CAPACITY

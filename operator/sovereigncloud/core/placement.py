@@ -233,12 +233,12 @@ def _not_asked_for(wish: Wish, one: Candidate) -> Iterator[Objection]:
 def _elsewhere(countries: frozenset[str], spots: tuple[Spot, ...]) -> Iterator[Objection]:
     allowed = ", ".join(sorted(countries))
     if not spots:
-        yield Objection(f"nobody knows in which country it is, and {allowed} is asked for")
+        yield Objection(f"its country is unknown, and {allowed} is required")
     for spot in spots:
         if not spot.country:
-            yield Objection(f"nobody knows in which country {spot.what} is, and {allowed} is asked for")
+            yield Objection(f"the country of {spot.what} is unknown, and {allowed} is required")
         elif spot.country not in countries:
-            yield Objection(f"{spot.what} is in {spot.country}, and {allowed} is asked for")
+            yield Objection(f"{spot.what} is in {spot.country}, and {allowed} is required")
 
 
 def _without_room(wish: Wish, demand: Demand, one: Candidate) -> Iterator[Objection]:

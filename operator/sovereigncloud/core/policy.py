@@ -161,7 +161,7 @@ def _take_over(decision: Decision, wanted: tuple[Step, ...], policy: Policy) -> 
     hold.
     """
     if not policy.settled and any(v.action != "Ignored" for v in decision.drift):
-        note = "what differs is written down before it is taken over"
+        note = "recording the differences before the resource is adopted"
         return replace(decision, outcome=waiting(Reason.TAKING_OVER, note, after=0.05, available=True), approved="")
     return replace(decision, steps=tuple(s for s in wanted if s.inside or s.takes_over))
 
@@ -237,11 +237,11 @@ def _verdict(drift: Drift, policy: Policy) -> DriftVerdict:
     if wish is DriftAction.IGNORE:
         return DriftVerdict(drift, "Ignored")
     if policy.paused:
-        return DriftVerdict(drift, "Reported", f"remove the annotation {PAUSED} to have it mended")
+        return DriftVerdict(drift, "Reported", f"remove the annotation {PAUSED} to have it corrected")
     if policy.management is Management.OBSERVE:
-        return DriftVerdict(drift, "Reported", "management is Observe, set it to Manage to have it mended")
+        return DriftVerdict(drift, "Reported", "management is Observe, set it to Manage to have it corrected")
     if not drift.mendable:
         return DriftVerdict(drift, "Reported")  # what its kind says of it names the remedy
     if wish is DriftAction.REPORT:
-        return DriftVerdict(drift, "Reported", "driftPolicy says Report, set it to Correct to have it mended")
+        return DriftVerdict(drift, "Reported", "driftPolicy says Report, set it to Correct to have it corrected")
     return DriftVerdict(drift, "Correcting")

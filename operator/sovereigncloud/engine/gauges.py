@@ -36,7 +36,7 @@ class EngineSnapshot:
         accounts: clouds and OVHcloud accounts that are read.
         verdicts: results of the change limits, by cloud or object.
         summaries: number of objects by kind and status summary.
-        distances: seconds from one site to another.
+        site_latencies: seconds from one site to another.
         exits: by cloud, how many of its VMs could leave, and how many there are.
     """
 
@@ -47,7 +47,7 @@ class EngineSnapshot:
     accounts: Iterable[MonitoredAccount]
     verdicts: Iterable[tuple[Key, Verdict]]
     summaries: Counter[tuple[str, StatusSummary]]
-    distances: Mapping[tuple[Key, Key], float] = field(default_factory=dict)
+    site_latencies: Mapping[tuple[Key, Key], float] = field(default_factory=dict)
     exits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
@@ -104,7 +104,7 @@ def _accounts(now: EngineSnapshot) -> Mapping[Family, Iterable[Sample]]:
         catalogue.FAILED_READS: [((a.api, a.name), a.watch.failures) for a in accounts],
         catalogue.LATENCY: [((a.name,), ms / 1000) for a in accounts if (ms := _latency(a)) is not None],
         catalogue.SITE_LATENCY: [
-            ((_cloud(one), _cloud(other)), s) for (one, other), s in sorted(now.distances.items())
+            ((_cloud(one), _cloud(other)), s) for (one, other), s in sorted(now.site_latencies.items())
         ],
         catalogue.BRAKES: [((name,), number) for name, number in sorted(held.items())],
         **_zones(accounts),

@@ -135,7 +135,7 @@ class Engine:
             sweeper=lambda: self._sweeper,
             clock=clock,
         )
-        self.distances = LatencyProbes(sites, settings, self.store, clients, self.watches.answers, clock)
+        self.latency_probes = LatencyProbes(sites, settings, self.store, clients, self.watches.answers, clock)
         self._shared = SharedState(
             store=self.store,
             histories=ReconcileHistory(grace=settings.late_write_grace, clock=clock),
@@ -151,7 +151,7 @@ class Engine:
             watch_of_account=self.watches.of_account,
             own_namespace=settings.namespace,
             namespaces=self.namespaces,
-            distance=self.distances.between,
+            distance=self.latency_probes.between,
         )
         self._policy_triggers = PolicyTriggers(
             self.store,
@@ -192,9 +192,9 @@ class Engine:
 
     # --- what the API server tells -----------------------------------------------------------------------------------
 
-    def told(self, event: str | None, body: Json) -> None:
+    def handle_event(self, event: str | None, body: Json) -> None:
         """Handle a watch event (None: listed)."""
-        self._metrics.told(time())
+        self._metrics.watch_event(time())
         if event == "DELETED" and deleted_despite_finalizer(body):
             self._keep_deleted(body)
             return
@@ -233,7 +233,10 @@ class Engine:
         before = self.store.stored(key_of(body))
         key = self.store.keep_deleted(body, timestamp(self._shared.now()))
         if key is not None:
-            logger.warning("let go by the API server in spite of the finalizer", extra={"object": str(key)})
+            logger.warning(
+                "deleted by the API server in spite of the finalizer; its external resources are cleaned up",
+                extra={"object": str(key)},
+            )
             self._update_references(key)
             self.queue.add(key, Lane.USER)
             self._requeue_dependents(key, before)
@@ -248,7 +251,7 @@ class Engine:
             for watch in filter(None, map(self.watches.clouds.get, unread)):
                 watch.invalidate()
         if (before := self.store.set_uses(key, uses)) is not None:
-            self._policy_triggers.referred(targets(before), targets(uses))
+            self._policy_triggers.references_changed(targets(before), targets(uses))
 
     def _forget_object(self, key: Key, uid: str) -> None:
         stored = self.store.remove(key, uid)
@@ -293,7 +296,7 @@ class Engine:
                 self._recheck(used)
         self._requeue_exit_plan(key, after)
         if key.kind in _NAMED and after.ready and not (before is not None and before.ready):
-            self._policy_triggers.place()
+            self._policy_triggers.requeue_unscheduled()
             for waiting in instances_waiting_for(self.store, after):
                 self._recheck(waiting)
         for group in related_security_groups(self.store, key, before):
@@ -338,8 +341,8 @@ class Engine:
             for number in range(self._settings.workers)
         ]
         self._tasks.append(asyncio.create_task(self._events.run(), name="events"))
-        if self.distances.measures:
-            self._tasks.append(asyncio.create_task(self.distances.run(), name="distances"))
+        if self.latency_probes.measures:
+            self._tasks.append(asyncio.create_task(self.latency_probes.run(), name="latency probes"))
 
     async def stop(self, patience: float) -> bool:
         """Begin no new step and wait up to `patience` seconds for calls in flight; return whether all ended."""
@@ -370,7 +373,7 @@ class Engine:
             accounts=self.watches.monitored_accounts(),
             verdicts=(*shared.verdicts.items(), *shared.account_verdicts.items()),
             summaries=self.store.summaries(),
-            distances=self.distances.seconds(),
+            site_latencies=self.latency_probes.seconds(),
             exits=exits_of(self.store),
         )
 

@@ -31,10 +31,10 @@ def certifications(rules: Rules, facts: Facts) -> Iterator[Result]:
 def _certified(rules: Rules, demand: Demand, provider: Provider, datacenter: str | None) -> Result:
     """Return the result for a datacenter; empty: unknown datacenter; None: the provider as a whole."""
     wanted = " or ".join(demand.any_of)
-    there = "" if datacenter is None else f" for {datacenter or 'a datacenter that nobody knows'}"
+    there = "" if datacenter is None else f" for {datacenter or 'an unknown datacenter'}"
     schemes = [c for c in provider.certificates if c.scheme in demand.any_of]
     if datacenter == "" and schemes:
-        fact = f"nobody knows in which datacenter it is, so no certificate of {wanted} can be named"
+        fact = f"its datacenter is unknown, so no certificate of {wanted} applies"
         return _result(rules, demand, provider, Verdict.UNKNOWN, Reason.LOCATION_UNKNOWN, fact)
     if not schemes:
         fact = f"the ProviderProfile lists no certificate of {wanted}"

@@ -116,7 +116,7 @@ def _excepted(rules: Rules, result: Result, namespace: str, name: str) -> Result
     live = [e for e in written if rules.today <= e.expires]
     if live:
         longest = max(live, key=lambda e: e.expires)
-        told = f"{result.fact}; let be until {longest.expires} by {longest.approved_by}"
+        told = f"{result.fact}; excepted until {longest.expires}, approved by {longest.approved_by}"
         return replace(result, verdict=Verdict.WARN, reason=Reason.EXCEPTION_GRANTED, fact=told)
     if written:
         last = max(written, key=lambda e: e.expires)

@@ -25,7 +25,7 @@ def _nowhere(rules: Rules, part: Part) -> Result:
         f"residency.{part}",
         Verdict.UNKNOWN,
         Reason.LOCATION_UNKNOWN,
-        "nobody knows where it is",
+        "its location is unknown",
     )
 
 
@@ -35,7 +35,7 @@ def _placed(rules: Rules, part: Part, place: Place) -> Result:
     allowed = ", ".join(rules.written_countries)
     if not place.country:
         verdict, reason = Verdict.UNKNOWN, Reason.LOCATION_UNKNOWN
-        fact = f"nobody knows in which country {place.what} is, and only {allowed} is allowed"
+        fact = f"the country of {place.what} is unknown, and only {allowed} is allowed"
     elif place.country not in (rules.countries or ()):
         verdict, reason = Verdict.FAIL, Reason.RESIDENCY_VIOLATION
         fact += f", and only {allowed} is allowed"

@@ -31,7 +31,7 @@ class FinalizerInventoryApi(Protocol):
     async def tell_holdings(self, namespace: str, data: Mapping[str, str]) -> None: ...
 
 
-def told(held: Iterable[Key]) -> Mapping[str, str]:
+def inventory_data(held: Iterable[Key]) -> Mapping[str, str]:
     """Return the data of the ConfigMap: the number of objects and the first of their names."""
     keys = tuple(held)
     if not keys:
@@ -61,7 +61,8 @@ class FinalizerInventory:
                 await self.once()
             except OutsideError as error:
                 logger.warning(
-                    "what is held could not be told, an uninstallation may be judged by an old list: %s", error
+                    "writing the finalizer inventory failed, an uninstallation may be judged by an outdated list: %s",
+                    error,
                 )
                 await asyncio.sleep(interval * 10)
             await asyncio.sleep(interval)
@@ -69,7 +70,7 @@ class FinalizerInventory:
     async def once(self) -> None:
         """Write the ConfigMap when it differs. Raises OutsideError."""
         everything = ((key, self._store.stored(key)) for key in self._store.keys())  # noqa: SIM118 - a method of the store
-        wanted = told(key for key, stored in everything if stored is not None and stored.finalized)
+        wanted = inventory_data(key for key, stored in everything if stored is not None and stored.finalized)
         if self._last is None:  # the process before may have told the same
             self._last = await self._api.holdings(self._namespace) or NOTHING
         if wanted != self._last:

@@ -39,7 +39,7 @@ class Namespaces:
         """Return all namespaces with their labels."""
         return tuple(self._labels.items())
 
-    def told(self, event: str | None, body: Json) -> None:
+    def handle_event(self, event: str | None, body: Json) -> None:
         """Handle a watch event (None: listed)."""
         metadata = body["metadata"]
         self._keep(metadata["name"], None if event == "DELETED" else dict(metadata.get("labels") or {}))

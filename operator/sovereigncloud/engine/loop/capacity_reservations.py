@@ -15,23 +15,23 @@ class CapacityReservations:
     """Reservations by cloud and object, each with the time it was made (monotonic seconds)."""
 
     def __init__(self) -> None:
-        self._given: dict[Key, dict[str, tuple[float, Reservation]]] = {}
+        self._reserved: dict[Key, dict[str, tuple[float, Reservation]]] = {}
 
-    def add(self, cloud: Key, promise: Reservation, now: float) -> None:
-        given = self._given.setdefault(cloud, {})
-        given[promise.object] = (now, promise)
+    def add(self, cloud: Key, reservation: Reservation, now: float) -> None:
+        reserved = self._reserved.setdefault(cloud, {})
+        reserved[reservation.object] = (now, reservation)
 
     def since(self, cloud: Key, began: float) -> tuple[Reservation, ...]:
         """Return the reservations that a view that began then may not show, and forget the others.
 
         Views only become newer.
         """
-        given = self._given.get(cloud)
-        if not given:
+        reserved = self._reserved.get(cloud)
+        if not reserved:
             return ()
-        left = {name: one for name, one in given.items() if one[0] + _SHOWS > began}
+        left = {name: one for name, one in reserved.items() if one[0] + _SHOWS > began}
         if left:
-            self._given[cloud] = left
+            self._reserved[cloud] = left
         else:
-            del self._given[cloud]
-        return tuple(promise for _, promise in left.values())
+            del self._reserved[cloud]
+        return tuple(reservation for _, reservation in left.values())

@@ -254,7 +254,7 @@ class ObjectContext:
         resource = self._shared.store.get(cloud)
         endpoint = endpoint_of(resource, self._shared.store.get) if isinstance(resource, SovereignCloud) else None
         if endpoint is None:
-            raise MissingSecret(f"where {cloud} answers is not known yet")
+            raise MissingSecret(f"the endpoint of {cloud} is not known yet")
         if anew:
             self._shared.clients.forget(self.own_namespace, tenancy.secret)
         return await self._shared.clients.open_nebula(
@@ -389,10 +389,10 @@ async def open_nebula_of(
     Raises MissingSecret, also when its endpoint is not known yet.
     """
     if not isinstance(cloud, SovereignCloud):
-        raise MissingSecret("the SovereignCloud is not there")
+        raise MissingSecret("the SovereignCloud does not exist")
     endpoint = endpoint_of(cloud, get)
     if endpoint is None:
-        raise MissingSecret(f"where {cloud.key} answers is not known yet")
+        raise MissingSecret(f"the endpoint of {cloud.key} is not known yet")
     return await clients.open_nebula(
         endpoint.url, cloud.metadata.namespace, secret or endpoint.secret, endpoint.ca_secret
     )

@@ -188,9 +188,9 @@ def gate(resource: AnyResource, uses: Uses, store: Store) -> Outcome:
         return DONE
     if cloud is None:
         unread = store.stored(uses.cloud) is not None
-        return blocked(f"{uses.cloud} has a spec that cannot be read" if unread else no_such(uses.cloud))
+        return blocked(f"{uses.cloud} has an invalid spec: correct it first" if unread else no_such(uses.cloud))
     if cloud.deleting and not resource.finalized:
-        return blocked(f"{uses.cloud} is being deleted: nothing new is made in it")
+        return blocked(f"{uses.cloud} is being deleted: nothing new is created in it")
     if not getattr(cloud.status, "endpoint", None):
         ready = cloud.status.condition("Ready")
         why = f" ({ready.reason}: {ready.message})" if ready and ready.message else ""

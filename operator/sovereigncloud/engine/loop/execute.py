@@ -31,10 +31,12 @@ _BLOCKED_AGAIN = 10.0
 _SHOWS_INSIDE = 0.5
 """Seconds after which a write to Kubernetes shows in the store, should no event arrive."""
 LOOK_FIRST = waiting(
-    Reason.OBSERVING, "looks once more before what was approved is carried out", after=0.01, available=True
+    Reason.OBSERVING, "the plan is computed again before the approved one is carried out", after=0.01, available=True
 )
 """No new information: no status is written."""
-_NO_STEP = waiting(Reason.NOT_LEADER, "no step is begun: the Lease is not held", after=5.0, available=True)
+_NO_STEP = waiting(
+    Reason.NOT_LEADER, "this process does not hold the Lease, so it begins no step", after=5.0, available=True
+)
 MAX_FACT = 500
 """Maximum length in characters of an error in a value of `status.external`."""
 _SHOWS_OUTSIDE = 0.1
@@ -131,10 +133,10 @@ class Executor:
             return failed
         if history.must_look_again(steps):
             after = max(history.trust_after - self._shared.clock(), 0.0) + 0.05
-            message = "what was asked for before may still take effect, or show only now; it goes on by itself"
+            message = "an earlier request may still take effect; the operator waits and continues by itself"
             return waiting(Reason.OBSERVING, message, after=after, available=True)
         if history.must_not_interrupt(steps, self._shared.clock()):
-            message = "an interruption that was asked for before may still take effect: it is not asked for again yet"
+            message = "an earlier request may still interrupt the VM; the operator waits before it sends another one"
             return waiting(Reason.OBSERVING, message, available=True)
         if (lacking := await self._missing_rights(scope)) is not None:
             return lacking
@@ -155,7 +157,7 @@ class Executor:
         now, times = self._shared.clock(), history.repeats.get(signature, 0)
         if times >= MAX_REPEATS:
             names = ", ".join(f"{s.action} {s.target}" for s in steps)
-            stuck = stalled(Reason.NOT_CONVERGING, f"{names} was done {times} times and reality did not follow")
+            stuck = stalled(Reason.NOT_CONVERGING, f"{names} was done {times} times without effect")
             history.converged()
             history.failed(signature, stuck, now + _NOT_CONVERGING_AGAIN)
         return history.held_back(signature, now)
@@ -191,7 +193,7 @@ class Executor:
             for watch in scope.context.watches:
                 watch.refresh()
             return steps[:first], held(
-                Reason.TOO_MANY_CHANGES, "waits for what the next sweep says of all that was lost"
+                Reason.TOO_MANY_CHANGES, "waiting for the next sweep, which checks all losses against the change limits"
             )
         dangerous = {s.target: f"{s.action} {s.target}" for s in steps if s.dangerous}
         total = sum(1 for _ in self._shared.store.users(resource.key)) + len(dangerous)
@@ -249,7 +251,7 @@ class Executor:
             if after is None and all(s.inside for s in steps):
                 after = _SHOWS_INSIDE
             total = replace(
-                waiting(_progress(steps), f"{names}: done, waiting for it to show", available=works and meanwhile),
+                waiting(_progress(steps), f"{names}: done, waiting until it is visible", available=works and meanwhile),
                 facts={**plan.outcome.facts, **total.facts},
                 after=after,
             )

@@ -43,7 +43,11 @@ Json = dict[str, Any]
 
 _LOOK_AGAIN = 2.0
 """Seconds until a change in progress is checked again that no view shows."""
-_SWEPT_FIRST = waiting(Reason.CONFIRMING_ABSENCE, "it is compared with everything else of its cloud first", after=60.0)
+_SWEPT_FIRST = waiting(
+    Reason.CONFIRMING_ABSENCE,
+    "waiting for the next sweep of its cloud, which checks all losses against the change limits",
+    after=60.0,
+)
 """Used after a start; the sweep queues the object."""
 _SAY_NOTHING = (LOOK_FIRST, _SWEPT_FIRST)
 """Outcomes without new information: no status is written."""
@@ -219,7 +223,7 @@ class Reconciler:
         if not evaluation.decision.release:
             return await self._actor.act(scope, evaluation)
         after = max(scope.history.trust_after - self._shared.clock(), 0.0) + 0.05
-        message = "what was asked for before may still take effect"
+        message = "an earlier request may still take effect"
         return waiting(Reason.DELETING, message, after=after)
 
     async def _release(self, scope: Scope) -> Result:

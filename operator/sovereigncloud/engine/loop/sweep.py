@@ -39,7 +39,7 @@ _SLICE = 8
 """Objects that are parsed together: fewer take longer, more need memory that the pod does not have (measured)."""
 _TURN = 24
 """Objects between two turns of the event loop, so that a sweep over thousands does not delay user changes."""
-_ADMITTED = "it is being looked into"
+_ADMITTED = "a lookup by id is in progress"
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from sovereigncloud.engine.policy.bindings import PolicyBindings
 from sovereigncloud.sovereignty.rules import Rules
 
 _POLICY, _PROFILE, _CLOUD = SovereigntyPolicy.crd.kind, ProviderProfile.crd.kind, SovereignCloud.crd.kind
-_GATHERED = 2.0
+_DEBOUNCE = 2.0
 """Seconds for which changes are collected before policies count again."""
 
 
@@ -49,23 +49,23 @@ class PolicyTriggers:
         """Handle changed namespace labels, which may bind other objects."""
         if self._any_policy():
             self._compare()
-            self._count_soon()
+            self._recount_later()
 
     def changed(self, key: Key, before: Stored | None) -> None:
         """Handle an object that was added, changed or deleted."""
-        if key.kind == _CLOUD and self._offers_otherwise(key, before):
-            self.place()
+        if key.kind == _CLOUD and self._may_accept_more(key, before):
+            self.requeue_unscheduled()
         if key.kind == _POLICY:
             self._policy(key, before)
         elif not self._any_policy():
             return
-        elif key.kind == _PROFILE and self._told_otherwise(key, before):
+        elif key.kind == _PROFILE and self._spec_changed(key, before):
             self._compare()
-            self._count_soon()
-        elif (key.kind == _CLOUD and self._moved(key, before)) or self._judged_otherwise(key, before):
-            self._count_soon()
+            self._recount_later()
+        elif (key.kind == _CLOUD and self._location_changed(key, before)) or self._compliance_changed(key, before):
+            self._recount_later()
 
-    def referred(self, before: tuple[Key, ...], after: tuple[Key, ...]) -> None:
+    def references_changed(self, before: tuple[Key, ...], after: tuple[Key, ...]) -> None:
         """Queue the ProviderProfiles whose users changed, because their status counts them."""
         for key in {*before} ^ {*after}:
             if key.kind == _PROFILE and self._store.stored(key) is not None:
@@ -76,32 +76,32 @@ class PolicyTriggers:
         if rules != self._rules:
             self._rules = rules
             self._compare()
-        if self._told_otherwise(key, before):
-            self._count_soon(beside=key)
+        if self._spec_changed(key, before):
+            self._recount_later(beside=key)
 
     def _any_policy(self) -> bool:
         return next(self._store.keys(_POLICY), None) is not None
 
     def _compare(self) -> None:
         self._compare_clouds()
-        self.place()
+        self.requeue_unscheduled()
 
-    def place(self) -> None:
+    def requeue_unscheduled(self) -> None:
         """Queue the unscheduled instances, because a place may have become available."""
         for key in unscheduled_instances(self._store):
             self._recheck(key)
 
-    def _count_soon(self, beside: Key | None = None) -> None:
+    def _recount_later(self, beside: Key | None = None) -> None:
         for key in self._store.keys(_POLICY):
             if key != beside:
-                self._recheck_after(key, _GATHERED)
+                self._recheck_after(key, _DEBOUNCE)
 
-    def _told_otherwise(self, key: Key, before: Stored | None) -> bool:
+    def _spec_changed(self, key: Key, before: Stored | None) -> bool:
         """Return whether the spec changed or the object is new or gone."""
         after = self._store.stored(key)
         return after is None or before is None or (before.uid, before.trigger[:2]) != (after.uid, after.trigger[:2])
 
-    def _offers_otherwise(self, key: Key, before: Stored | None) -> bool:
+    def _may_accept_more(self, key: Key, before: Stored | None) -> bool:
         """Return whether a cloud may now accept an instance that it did not accept before.
 
         It is new, became reachable, or its labels or locations changed.
@@ -111,11 +111,11 @@ class PolicyTriggers:
             return after is not None
         return (before.trigger, before.others) != (after.trigger, after.others) or _where(before) != _where(after)
 
-    def _moved(self, key: Key, before: Stored | None) -> bool:
+    def _location_changed(self, key: Key, before: Stored | None) -> bool:
         after = self._store.stored(key)
-        return after is None or before is None or self._told_otherwise(key, before) or _where(before) != _where(after)
+        return after is None or before is None or self._spec_changed(key, before) or _where(before) != _where(after)
 
-    def _judged_otherwise(self, key: Key, before: Stored | None) -> bool:
+    def _compliance_changed(self, key: Key, before: Stored | None) -> bool:
         after = self._store.stored(key)
         return _judgement(before) != _judgement(after)
 

@@ -38,7 +38,9 @@ class CallInstrumentation:
             try:
                 yield
             finally:
-                self._metrics.asked(Api(call.api), call.endpoint, call.code, monotonic() - begun, retries=call.retries)
+                self._metrics.request_finished(
+                    Api(call.api), call.endpoint, call.code, monotonic() - begun, retries=call.retries
+                )
                 told: dict[str, str | int] = {
                     "sovereign.api": call.api,
                     "sovereign.endpoint": call.endpoint,

@@ -54,7 +54,7 @@ class Metrics:
         self._steps.labels(kind, action, result).inc()
         self._step_time.labels(kind, action).observe(seconds)
 
-    def asked(self, api: Api, endpoint: str, code: str, seconds: float, *, retries: int = 0) -> None:
+    def request_finished(self, api: Api, endpoint: str, code: str, seconds: float, *, retries: int = 0) -> None:
         """Record an external request and its response code, or that there was no response."""
         self._requests.labels(api, endpoint, code).inc()
         self._request_time.labels(api, endpoint).observe(seconds)
@@ -68,7 +68,7 @@ class Metrics:
     def swept(self, api: Api, seconds: float) -> None:
         self._sweeps.labels(api).observe(seconds)
 
-    def told(self, at: float) -> None:
+    def watch_event(self, at: float) -> None:
         self._watched.set(at)
 
     def show(self, look: Look) -> None:

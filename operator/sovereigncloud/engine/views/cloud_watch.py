@@ -125,7 +125,7 @@ class ViewWatch(Generic[ViewT]):
             raise self._error.with_traceback(None)
         early = newer_than - self._clock()
         if early > 0:
-            raise NotYet(f"a write for it may still take effect in {self._name}", after=early + 0.01)
+            raise NotYet(f"a write for this object may still take effect in {self._name}", after=early + 0.01)
         self._wait(key)
         self._start()
         self._wake.set()
@@ -138,7 +138,7 @@ class ViewWatch(Generic[ViewT]):
     def peek(self, newer_than: float) -> ViewT:
         """Return a view as `get` does, but queue nothing and start no read: for comparisons."""
         if self._view is None or self._view.began <= max(newer_than, self._valid_from):
-            raise NotYet(f"{self._name} was not read since", after=self._interval)
+            raise NotYet(f"{self._name} has not been read since the last write", after=self._interval)
         return self._view
 
     def settle(self, key: Key) -> None:

@@ -116,7 +116,7 @@ async def _ask(client: OpenNebula, server: ZoneServer, allows: Callable[[str], b
     if not server.endpoint:
         return Answer(server, why="it has no address")
     if Endpoint(server.endpoint, "").insecure(allows):
-        return Answer(server, why="the administrator's password would go there in clear over a public network")
+        return Answer(server, why="the administrator's password would be sent there unencrypted over a public network")
     try:
         return Answer(server, await client.zones.raft(server.endpoint))
     except OutsideError as error:

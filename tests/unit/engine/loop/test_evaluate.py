@@ -201,7 +201,7 @@ def gated(resource, *others, uses=IN_CLOUD, users=()):
             instance(),
             [objects.cloud(spec={"existing": "what"})],
             Phase.BLOCKED,
-            "cannot be read",
+            "invalid spec",
         ),
         (
             "nothing new is made in a cloud that goes",

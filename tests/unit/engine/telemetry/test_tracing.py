@@ -91,7 +91,7 @@ def test_which_calls_are_errors_in_a_trace(why, code, failed):
             return nullcontext(span)
 
     class Metrics:
-        def asked(self, api, endpoint, code, seconds, *, retries):
+        def request_finished(self, api, endpoint, code, seconds, *, retries):
             pass
 
     with CallInstrumentation(Metrics(), Tracer()).during(call := Call("ovh", "GET /v1/ip/{}")):
