@@ -80,7 +80,7 @@ class PolicyBench(Bench):
         return engine
 
     def label(self, namespace, **labels):
-        self.engine.namespaces.told("MODIFIED", {"metadata": {"name": namespace, "labels": labels}})
+        self.engine.namespaces.handle_event("MODIFIED", {"metadata": {"name": namespace, "labels": labels}})
 
     def compliant(self, name):
         return self.api.condition(objects.key(name), "Compliant")["status"]

@@ -1,7 +1,8 @@
-"""Where OVHcloud's regions are, and between which a block of addresses may move.
+"""Locations of OVHcloud's regions, and between which regions an IP block may move.
 
-A table, never a guess: `eu-west-eri` is in the United Kingdom, and among the local zones of `eu-` are Zurich and Oslo. What is
-not in it is unknown, and whoever asks treats it as somewhere else. At run time the server itself tells its region.
+A table, never a guess: `eu-west-eri` is in the United Kingdom, and among the local zones of `eu-` are Zurich and
+Oslo. A region that is not listed is unknown, and callers treat it as elsewhere. At run time the server itself tells
+its region.
 """
 
 from __future__ import annotations
@@ -12,16 +13,16 @@ from dataclasses import dataclass
 from typing import Final
 
 UNKNOWN: Final = ""
-"""The country of a region that the table does not have."""
+"""Country of a region that is not in the table."""
 
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A region of OVHcloud.
+    """Region of OVHcloud.
 
     Attributes:
         country: ISO 3166 alpha-2.
-        datacenters: codes of `dedicated.server.datacenter`; only those whose place a source tells.
+        datacenters: codes of `dedicated.server.datacenter`; only those whose location has a source.
         three_zones: it has three availability zones: addresses fail over between them.
     """
 
@@ -60,7 +61,7 @@ REGIONS: Final[Mapping[str, Region]] = {
 _BY_DATACENTER: Final = {code: region.name for region in REGIONS.values() for code in region.datacenters}
 
 _CAMPUSES: Final = {"ca-east-tor": "YYZ", "ap-south-mum": "YNM"}
-"""Where the campus is not called as the region ends."""
+"""Campus codes that differ from the end of the region's name."""
 
 EUROPEAN_UNION: Final = frozenset(
     {
@@ -68,46 +69,46 @@ EUROPEAN_UNION: Final = frozenset(
         "IE", "IT", "LT", "LU", "LV", "MT", "NL", "PL", "PT", "RO", "SE", "SI", "SK",
     }
 )  # fmt: skip
-"""The members by code. The United Kingdom, Switzerland and Norway are none."""
+"""Member states by code, without the United Kingdom, Switzerland and Norway."""
 
 _INTERCHANGE: Final = frozenset({"eu-west-gra", "eu-west-rbx", "eu-west-sbg"})
-"""Blocks move between these three; every other region is closed (guide "Moving an Additional IP")."""
+"""Regions between which blocks may move; every other region is closed (guide "Moving an Additional IP")."""
 
 
 def region_of(name: str) -> str:
-    """The region of an availability zone (`eu-west-rbx-a`); a region is its own."""
+    """Return the region of an availability zone (`eu-west-rbx-a`); a region is its own."""
     return re.sub(r"-[abc]$", "", name)
 
 
 def region_of_datacenter(code: str) -> str:
-    """The region of a data centre's code, `rbx8`; empty where no source tells."""
+    """Return the region of a datacenter code such as `rbx8`; empty: unknown."""
     return _BY_DATACENTER.get(code.lower(), "")
 
 
 def country_of(name: str) -> str:
-    """The country of a region or availability zone; UNKNOWN where the table does not have it."""
+    """Return the country of a region or availability zone; UNKNOWN when it is not in the table."""
     found = REGIONS.get(region_of(name))
     return found.country if found else UNKNOWN
 
 
 def campus_of(name: str) -> str:
-    """What certificates and people call the data centres of a region, RBX; empty where the table does not have it."""
+    """Return the campus code of a region as certificates name it, such as RBX; empty: unknown."""
     region = region_of(name)
     return _CAMPUSES.get(region, region.rpartition("-")[2].upper()) if region in REGIONS else ""
 
 
 def may_route(home: str, region: str) -> bool:
-    """Whether a block of region `home` can be routed to what stands in `region`."""
+    """Return whether a block of region `home` can be routed to a server in `region`."""
     one, other = region_of(home), region_of(region)
     return one == other or {one, other} <= _INTERCHANGE
 
 
 def announced_in(homes: Iterable[str], regions: Collection[str]) -> str | None:
-    """The region in which a block is best announced for servers in `regions`; None: it reaches none of them.
+    """Return the region in which to announce a block for servers in `regions`; None: none is possible.
 
     Args:
         homes: regions of the block.
-        regions: where the servers stand, those with most of them first.
+        regions: of the servers, those with most of them first.
     """
     wanted = [region_of(one) for one in regions]
     own = [region_of(one) for one in homes]
@@ -118,7 +119,7 @@ def announced_in(homes: Iterable[str], regions: Collection[str]) -> str | None:
 
 
 def described(regions: Iterable[str]) -> str:
-    """Regions with their countries, for people: `FR (eu-west-gra, eu-west-rbx), GB (eu-west-eri)`."""
+    """Describe regions with their countries: `FR (eu-west-gra, eu-west-rbx), GB (eu-west-eri)`."""
     countries: dict[str, set[str]] = {}
     for name in regions:
         countries.setdefault(country_of(name) or "unknown country", set()).add(region_of(name))

@@ -1,7 +1,7 @@
-"""Where something may be placed, and where it is best: hard conditions first, then scores of what is left. Pure.
+"""Placement: filter candidates by hard conditions, then score the rest. Pure.
 
-It knows no policies and no clouds: a candidate comes with what speaks against it, and every candidate that is refused is told with
-its reasons. The same wish and the same candidates give the same answer.
+It knows no policies and no clouds: a candidate brings its objections, and every refused candidate is returned with
+its reasons. The same request and candidates give the same result.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 STEPS = 10
-"""Steps of the score for room: so many that a cloud that is nearly full differs from an empty one, and so few that what
-differs by a machine or two does not."""
+"""Steps of the capacity score: enough to distinguish a nearly full cloud, too few for one or two VMs to matter."""
 _LATENCIES = (5.0, 20.0, 50.0, 100.0, 200.0)
-"""Milliseconds, up to which a cloud is in one step with others: what differs by less is the weather."""
+"""Upper bounds in milliseconds of latency classes; smaller differences are noise."""
 _NEIGHBOUR = 1000
 _WAITS = 100_000
 
@@ -26,7 +25,7 @@ class Verdict(StrEnum):
 
 
 class Spread(StrEnum):
-    """What machines that are to be apart should not share."""
+    """Failure domain that instances should not share."""
 
     CLOUD = "Cloud"
     COUNTRY = "Country"
@@ -36,7 +35,9 @@ class Spread(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What it needs: `cpu` in hundredths of a core, the others in MiB; `root` where it runs, `data` where images are."""
+    """Required capacity: `cpu` in hundredths of a core, the rest in MiB; `root` on system, `data` on image
+    datastores.
+    """
 
     cpu: int = 0
     memory: int = 0
@@ -49,7 +50,7 @@ NOTHING = Demand()
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What is free on a host that works: `cpu` in hundredths of a core, `memory` in MiB."""
+    """Free capacity of an enabled host: `cpu` in hundredths of a core, `memory` in MiB."""
 
     host: str
     cpu: int
@@ -58,7 +59,7 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """Where a part of a candidate stands; empty: nobody knows."""
+    """Location of a part of a candidate; empty: unknown."""
 
     what: str
     country: str = ""
@@ -67,11 +68,11 @@ class Spot:
 
 @dataclass(frozen=True, slots=True)
 class Objection:
-    """What speaks against a candidate.
+    """Reason against a candidate.
 
     Attributes:
-        passes: it may go by itself, as a lack of room does.
-        full: it is a lack of room.
+        passes: it may go away by itself, as a lack of capacity does.
+        full: it is a lack of capacity.
     """
 
     reason: str
@@ -81,20 +82,20 @@ class Objection:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A place.
+    """Cluster of a cloud in which something may be placed.
 
     Attributes:
-        spots: where all of it stands that the machine may come to be on.
+        spots: locations of all parts on which the VM may run.
         labels: of the cloud.
         hosts: all of it, by name.
-        rooms: of the hosts that work.
-        cpu, memory: of all hosts together, as Demand counts them.
-        promised: what was placed there and does not show yet.
-        system, images: MiB free where machines run, and where images are; None: nobody tells.
-        latency: milliseconds, from where the operator runs; None: not measured.
-        between: milliseconds to the clouds in which others of its namespace run, by cloud, as far as that was measured.
-        objections: what speaks against it that is not looked at here.
-        seen: False where nobody could look at it: then only that speaks against it.
+        rooms: free capacity of its enabled hosts.
+        cpu, memory: total of all hosts, in the units of Demand.
+        promised: capacity reservations that no view shows yet.
+        system, images: MiB free in system and image datastores; None: unknown.
+        latency: milliseconds from the operator; None: not measured.
+        between: milliseconds to the clouds in which other instances of the namespace run, by cloud, as far as measured.
+        objections: reasons from outside of this module.
+        seen: False when it could not be read: then only that counts.
     """
 
     cloud: str
@@ -117,7 +118,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """One that it is to be apart from, and where that is."""
+    """Instance to be kept apart from, and its location."""
 
     cloud: str
     country: str = ""
@@ -127,16 +128,15 @@ class Neighbour:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What is asked for.
+    """Placement request.
 
     Attributes:
-        countries: where all of the place has to be; empty: anywhere.
-        labels: that the cloud has to have.
-        hosts: of which at least one has to be there; empty: any.
-        spread: what it is not to share with `neighbours`, if that can be.
-        stays: cloud and cluster that were chosen before: it stays there unless something speaks against them that does not
-            pass. An empty cluster: any.
-        waits: there is no other cloud, so that what passes refuses none of its clusters.
+        countries: allowed countries of all parts; empty: any.
+        labels: that the cloud must have.
+        hosts: of which at least one must be in the cluster; empty: any.
+        spread: failure domain not to share with `neighbours`, if possible.
+        stays: cloud and cluster chosen before: kept unless a permanent objection arises. An empty cluster: any.
+        waits: there is no other cloud, so that temporary objections refuse none of its clusters.
     """
 
     countries: frozenset[str] = frozenset()
@@ -150,11 +150,11 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Considered:
-    """What became of a candidate.
+    """Result for a candidate.
 
     Attributes:
-        passes: all that refused it may go by itself.
-        full: all that refused it is a lack of room.
+        passes: all its objections may go away by themselves.
+        full: all its objections are a lack of capacity.
     """
 
     cloud: str
@@ -168,7 +168,7 @@ class Considered:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`considered`: the chosen one first, then the others by their score, then the refused ones."""
+    """Placement decision. `considered`: the chosen candidate, then the others by score, then the refused ones."""
 
     chosen: Candidate | None
     considered: tuple[Considered, ...]
@@ -179,7 +179,7 @@ class Decision:
 
 
 def choose(wish: Wish, demand: Demand, candidates: Iterable[Candidate]) -> Decision:
-    """The best of those that nothing speaks against."""
+    """Return the best candidate without objections."""
     eligible: list[tuple[int, Candidate, tuple[str, ...]]] = []
     refused: list[Considered] = []
     for one in sorted(candidates, key=lambda c: (c.cloud, c.cluster)):
@@ -233,12 +233,12 @@ def _not_asked_for(wish: Wish, one: Candidate) -> Iterator[Objection]:
 def _elsewhere(countries: frozenset[str], spots: tuple[Spot, ...]) -> Iterator[Objection]:
     allowed = ", ".join(sorted(countries))
     if not spots:
-        yield Objection(f"nobody knows in which country it is, and {allowed} is asked for")
+        yield Objection(f"its country is unknown, and {allowed} is required")
     for spot in spots:
         if not spot.country:
-            yield Objection(f"nobody knows in which country {spot.what} is, and {allowed} is asked for")
+            yield Objection(f"the country of {spot.what} is unknown, and {allowed} is required")
         elif spot.country not in countries:
-            yield Objection(f"{spot.what} is in {spot.country}, and {allowed} is asked for")
+            yield Objection(f"{spot.what} is in {spot.country}, and {allowed} is required")
 
 
 def _without_room(wish: Wish, demand: Demand, one: Candidate) -> Iterator[Objection]:
@@ -262,7 +262,7 @@ def _fits_a_host(demand: Demand, rooms: Iterable[Room]) -> bool:
 
 
 def _fits_all(demand: Demand, one: Candidate, rooms: list[Room]) -> bool:
-    """Together with what was placed there a moment ago, of which nobody knows yet on which host it is."""
+    """Return whether the demand fits together with recent reservations, whose hosts are unknown yet."""
     cpu = sum(max(room.cpu, 0) for room in rooms) - one.promised.cpu
     memory = sum(max(room.memory, 0) for room in rooms) - one.promised.memory
     return cpu >= demand.cpu and memory >= demand.memory
@@ -277,13 +277,13 @@ def _size(demand: Demand) -> str:
 
 
 def _score(wish: Wish, demand: Demand, one: Candidate) -> int:
-    """Apart from its like before room, room before nearness."""
+    """Return the score: spread before free capacity, capacity before latency."""
     room = _left(demand, one) * STEPS // 100
     return 100 * _NEIGHBOUR + room * STEPS - _distance(one) - _NEIGHBOUR * min(_shared(wish, one), 99)
 
 
 def _left(demand: Demand, one: Candidate) -> int:
-    """Per cent of processors or memory, whichever is less, that stay free with it."""
+    """Return the per cent of CPU or memory, whichever is less, that stay free after placement."""
     cpu = sum(max(room.cpu, 0) for room in one.rooms) - one.promised.cpu - demand.cpu
     memory = sum(max(room.memory, 0) for room in one.rooms) - one.promised.memory - demand.memory
     shares = [100 * max(free, 0) // total for free, total in ((cpu, one.cpu), (memory, one.memory)) if total > 0]
@@ -291,8 +291,9 @@ def _left(demand: Demand, one: Candidate) -> int:
 
 
 def _distance(one: Candidate) -> int:
-    """The step that it is in: as far as the farthest of those it belongs with, else as far from the operator. What was not
-    measured is no nearer than what is farthest.
+    """Return the latency class: to the farthest related cloud, else from the operator.
+
+    A cloud without a measurement counts as farthest.
     """
     farthest = _farthest(one)
     latency = farthest[0] if farthest is not None else one.latency
@@ -302,12 +303,12 @@ def _distance(one: Candidate) -> int:
 
 
 def _farthest(one: Candidate) -> tuple[float, str] | None:
-    """Of the clouds in which others of its namespace run: milliseconds, and which."""
+    """Return the farthest cloud in which others of the namespace run, with the milliseconds."""
     return max(((latency, cloud) for cloud, latency in one.between.items()), default=None)
 
 
 def _shared(wish: Wish, one: Candidate) -> int:
-    """How many there are already that it would share that with."""
+    """Return how many neighbours share the failure domain."""
     match wish.spread:
         case None:
             return 0
@@ -324,7 +325,7 @@ def _shared(wish: Wish, one: Candidate) -> int:
 
 
 def _why(wish: Wish, demand: Demand, one: Candidate, waits: tuple[str, ...], *, kept: bool) -> str:
-    """What its score says, in words."""
+    """Describe the score."""
     words = ["chosen before"] if kept else []
     words += list(waits)
     words.append(f"{_left(demand, one)} % stays free")
@@ -336,7 +337,7 @@ def _why(wish: Wish, demand: Demand, one: Candidate, waits: tuple[str, ...], *, 
 
 
 def _how_near(one: Candidate) -> str | None:
-    """Between what it was measured, and in which step it is."""
+    """Describe the latency class and what was measured."""
     farthest = _farthest(one)
     if farthest is not None:
         latency, cloud = farthest

@@ -1,4 +1,7 @@
-"""One writer: a Lease named by the installation id is held before the first write outside; lost means exit.
+"""Leader election: a Kubernetes Lease per installation, acquired before the first external write.
+
+The process exits when it loses the Lease. Expiry counts local time since the record last changed, as in client-go,
+because the clocks of two nodes differ.
 
 The time that counts is the local one since the record last changed, as in client-go: clocks of two machines differ.
 """
@@ -25,7 +28,7 @@ class LeaseApi(Protocol):
 
 
 class Lease:
-    """The Lease of one installation.
+    """Lease of one installation, acquired, renewed and released by this process.
 
     Args:
         api: reads and writes Leases.
@@ -56,18 +59,18 @@ class Lease:
 
     @property
     def held(self) -> bool:
-        """Whether this process may write: two thirds of the time that others wait have not passed."""
+        """Return whether this process may write: at most two thirds of the lease duration since the last renewal."""
         return self._clock() - self._renewed < self._seconds * 2 / 3
 
     async def acquire(self) -> None:
-        """Return when it is held; from then on it is renewed."""
+        """Wait until the Lease is acquired, then renew it in the background."""
         while not await self._try():  # noqa: ASYNC110 - it polls the API server, nothing in here could set an event
             await asyncio.sleep(min(2.0, self._seconds / 4))
         logger.info("holding Lease %s as %s", self._name, self._identity)
         self._task = asyncio.create_task(self._renew(), name="lease")
 
     async def seize(self) -> None:
-        """Take it from whoever holds it, and return when that one has stopped writing; from then on it is renewed.
+        """Take the Lease from its holder, wait until the holder stopped writing, then renew it in the background.
 
         Raises:
             OutsideError: the API server fails, or somebody else writes it each time.
@@ -81,7 +84,9 @@ class Lease:
             await asyncio.sleep(float(spec.get("leaseDurationSeconds") or self._seconds))
 
     async def leave(self, seconds: float) -> None:
-        """Renew it no more; nobody else gets it for so many seconds. Raises OutsideError."""
+        """Stop renewing and keep the Lease for this many seconds, so that nobody else acquires it. Raises
+        OutsideError.
+        """
         if self._task is not None:
             self._task.cancel()
         current = await self._api.lease(self._namespace, self._name)
@@ -90,7 +95,7 @@ class Lease:
             await self._api.write_lease(self._namespace, self._name, current, create=False)
 
     async def release(self) -> None:
-        """Let the next one take it at once."""
+        """Release the Lease so that the next process acquires it at once."""
         if self._task is None:
             return
         self._task.cancel()
@@ -105,7 +110,7 @@ class Lease:
                 logger.warning("releasing the Lease failed, the next one waits %.0f s: %s", self._seconds, error)
 
     async def _overwrite(self) -> Json:
-        """Write our name over whose it is; what was there before."""
+        """Write this process as the holder; return the holder before."""
         for attempt in range(_ATTEMPTS):
             current = await self._api.lease(self._namespace, self._name) or {}
             spec: Json = current.get("spec") or {}

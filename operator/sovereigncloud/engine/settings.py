@@ -1,4 +1,4 @@
-"""What a person may set about the operator, from the environment (the chart's values), checked once at start."""
+"""Operator settings from environment variables (the values of the chart), validated once at start."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class SettingsError(Exception):
 
 
 class OvhUrls(BaseModel):
-    """Where the API and its token endpoint are."""
+    """Base URL of the OVHcloud API and of its token endpoint."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -95,7 +95,7 @@ _READERS: Mapping[str, Callable[[str], object]] = {
 
 
 def settings(environment: Mapping[str, str] = os.environ) -> Settings:
-    """Settings from SOVEREIGN_* variables; lists are comma-separated, mappings JSON. Raises SettingsError."""
+    """Read settings from SOVEREIGN_* variables; lists are comma-separated, mappings JSON. Raises SettingsError."""
     values: dict[str, object] = {}
     for name in Settings.model_fields:
         if (text := environment.get(f"{PREFIX}{name.upper()}")) is not None:

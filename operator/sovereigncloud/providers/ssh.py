@@ -1,4 +1,4 @@
-"""The port `Ssh`: the first line and the host key of an SSH server. Nobody logs in, so nothing is asked of its users."""
+"""Implements the port `Ssh`: reads the banner and host key of an SSH server without a login."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _BEFORE = 20
 asyncssh.set_log_level("WARNING")
 
 
-def without_a_name() -> None:
-    """The user of a pod has no line in /etc/passwd; asyncssh asks for the name and the home of whoever runs it."""
+def _allow_nameless_user() -> None:
+    """Let asyncssh run as a user without an entry in /etc/passwd, as in the pod."""
     for name, value in (("LOGNAME", "nobody"), ("HOME", "/")):
         os.environ.setdefault(name, value)
 
 
 class HostKeys:
-    """Asks SSH servers who they are.
+    """Reads host keys of SSH servers.
 
     Args:
         port: where sshd listens on every server.
@@ -35,10 +35,13 @@ class HostKeys:
 
     def __init__(self, port: int = PORT, within: float = _WITHIN) -> None:
         self._port, self._within = port, within
-        without_a_name()
+        _allow_nameless_user()
 
     async def greeting(self, address: str) -> Greeting:
-        """Raises Retry. The first line may come from anybody; what it proves is proven by its own text (`kinds.day0`)."""
+        """Return banner and host key. Raises Retry.
+
+        The banner may come from anybody; its own text proves it (`kinds.baremetalserver.reinstall.day0`).
+        """
         where = f"SSH {address}:{self._port}"
         try:
             async with asyncio.timeout(self._within):

@@ -35,7 +35,7 @@ def drifted(path, desired, observed, action="Reported", **more):
 
 def in_sync(**more):
     status = ready(**more)
-    status["conditions"].append(condition("Drifted", "False", "InSync", "nothing was changed from outside"))
+    status["conditions"].append(condition("Drifted", "False", "InSync", "no out-of-band changes"))
     return status
 
 

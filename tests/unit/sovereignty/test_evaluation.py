@@ -65,10 +65,10 @@ ROWS = [
     ("a host in France is in the EU", RESIDENCY, facts(RBX), "residency.compute", PASS, "PoliciesMet", "host one-1 is in FR"),
     ("Erith is in Great Britain, whatever its region is called", RESIDENCY, facts(ERI), "residency.compute", FAIL, "ResidencyViolation", "host one-1 is in GB, and only EU is allowed"),
     ("Beauharnois is in Canada", RESIDENCY, facts(BHS), "residency.compute", FAIL, "ResidencyViolation", "is in CA"),
-    ("a region that nobody knows is in no country, though it begins with eu-", RESIDENCY, facts(NOWHERE), "residency.compute", UNKNOWN, "LocationUnknown", "nobody knows in which country host one-1 is"),
+    ("a region that nobody knows is in no country, though it begins with eu-", RESIDENCY, facts(NOWHERE), "residency.compute", UNKNOWN, "LocationUnknown", "the country of host one-1 is unknown"),
     ("of several hosts the worst counts", RESIDENCY, facts(RBX, BHS, NOWHERE), "residency.compute", FAIL, "ResidencyViolation", "is in CA"),
     ("and how many more are as bad is said", RESIDENCY, facts(BHS, ERI), "residency.compute", FAIL, "ResidencyViolation", "1 more like it"),
-    ("a part that is there and has no place is unknown", RESIDENCY, facts(RBX, storage=()), "residency.storage", UNKNOWN, "LocationUnknown", "nobody knows where it is"),
+    ("a part that is there and has no place is unknown", RESIDENCY, facts(RBX, storage=()), "residency.storage", UNKNOWN, "LocationUnknown", "its location is unknown"),
     ("a part that is not there is not asked about", RESIDENCY, facts(RBX), "residency.backups", None, "", ""),
     ("what the policy does not cover is not asked about", {"residency": {"allowedCountries": ["FR"], "covers": ["compute"]}}, facts(RBX, backups=(BHS,)), "residency.backups", None, "", ""),
     ("a backup in Canada breaks it by itself", RESIDENCY, facts(RBX, backups=(BHS,)), "residency.backups", FAIL, "ResidencyViolation", "is in CA"),
@@ -154,7 +154,7 @@ def test_the_policies_that_are_broken_are_read_from_what_was_said():
 
 LET_BE = {"rule": "residency.backups", "namespace": "prefecture", "name": "web", "reason": "4711", "approvedBy": "dpo", "expires": "2026-11-28"}  # fmt: skip
 EXCEPTIONS = [
-    ("on its last day it holds", {}, "web", WARN, "ExceptionGranted", "let be until 2026-11-28 by dpo"),
+    ("on its last day it holds", {}, "web", WARN, "ExceptionGranted", "excepted until 2026-11-28, approved by dpo"),
     ("the day after it does not, and that is said", {"expires": "2026-11-27"}, "web", FAIL, "ExceptionExpired", "the exception that dpo approved expired on 2026-11-27"),
     ("of another machine", {"name": "db"}, "web", FAIL, "ResidencyViolation", ""),
     ("of another namespace", {"namespace": "town"}, "web", FAIL, "ResidencyViolation", ""),

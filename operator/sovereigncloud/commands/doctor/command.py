@@ -35,9 +35,9 @@ from sovereigncloud.engine.loop.read_only_context import (
     KUBERNETES_READS,
     OPENNEBULA_READS,
     OVH_READS,
-    only_reads,
-    reading_open_nebula,
-    reading_ovh,
+    read_only,
+    read_only_open_nebula_factory,
+    read_only_ovh_factory,
 )
 from sovereigncloud.engine.views.clients import Clients
 from sovereigncloud.kinds.rights.operations import Feature
@@ -112,11 +112,11 @@ async def _credentials(given: Given, connections: Connections, cluster: Cluster 
     if given.ovh_secret or given.by_environment:
         account = await ovh_of(given, connections, cluster, space)
         where = f"Secret {space}/{given.ovh_secret}" if given.ovh_secret else "the environment"
-        found += await of_bare_account(only_reads(account, OVH_READS, "OVHcloud", INNER_READS), given.region, where)
+        found += await of_bare_account(read_only(account, OVH_READS, "OVHcloud", INNER_READS), given.region, where)
     if given.url:
         front = await open_nebula_of(given, connections, cluster, space)
         if front is not None:
-            found += await of_endpoint(only_reads(front, OPENNEBULA_READS, "OpenNebula"), given.url, connections)
+            found += await of_endpoint(read_only(front, OPENNEBULA_READS, "OpenNebula"), given.url, connections)
     return found
 
 
@@ -128,8 +128,10 @@ async def _objects(wanted: tuple[Named, ...], connections: Connections, cluster:
         raise CommandError(f"{other[0]} lives in a SovereignCloud: name that cloud, scloud/NAME")
     if not keys:
         raise CommandError("there is no SovereignCloud and no BareMetalServer here: name a Secret instead: --secret")
-    kubernetes = cast(Kubernetes, only_reads(cluster.reads, KUBERNETES_READS, "Kubernetes"))
-    clients = Clients(kubernetes, reading_open_nebula(connections.open_nebula), reading_ovh(connections.ovh))
+    kubernetes = cast(Kubernetes, read_only(cluster.reads, KUBERNETES_READS, "Kubernetes"))
+    clients = Clients(
+        kubernetes, read_only_open_nebula_factory(connections.open_nebula), read_only_ovh_factory(connections.ovh)
+    )
     found = Diagnosis()
     for key in keys:
         resource = resource_graph.get(key)

@@ -19,7 +19,7 @@ from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Outcome, Phase
 from sovereigncloud.core.plan import Plan
 from sovereigncloud.engine.loop.evaluate import AnyController
-from sovereigncloud.engine.loop.read_only_context import only_reads
+from sovereigncloud.engine.loop.read_only_context import read_only
 from sovereigncloud.kinds.contract.controller import AnyResource, Context
 from sovereigncloud.kinds.contract.reservations import Reservation
 from sovereigncloud.kinds.exit_readiness.facts import InstanceFacts
@@ -68,11 +68,11 @@ class Standing(Context):
 
     @property
     def kubernetes(self) -> Kubernetes:
-        return only_reads(cast("Kubernetes", None), frozenset(), "Kubernetes")
+        return read_only(cast("Kubernetes", None), frozenset(), "Kubernetes")
 
     @property
     def installer(self) -> Installer:
-        return only_reads(cast("Installer", None), frozenset(), "the installer")
+        return read_only(cast("Installer", None), frozenset(), "the installer")
 
     def mark(self, resource: AnyResource) -> Mark:
         metadata = resource.metadata

@@ -20,7 +20,7 @@ from sovereigncloud.commands.shared.connections import Cluster, Connections
 from sovereigncloud.commands.shared.credentials import secret
 from sovereigncloud.commands.shared.errors import CommandError
 from sovereigncloud.engine.cache.store import Store
-from sovereigncloud.engine.loop.read_only_context import OPENNEBULA_READS, only_reads
+from sovereigncloud.engine.loop.read_only_context import OPENNEBULA_READS, read_only
 from sovereigncloud.kinds.endpoint.endpoint import endpoint_of
 from sovereigncloud.ports.opennebula.client import OpenNebula
 
@@ -84,7 +84,7 @@ async def of_cluster(name: str, namespace: str, only: Wanted, connections: Conne
     authority = ""
     if endpoint.ca_secret:
         authority = (await secret(cluster, namespace, endpoint.ca_secret)).get("ca.crt", "")
-    client = only_reads(
+    client = read_only(
         connections.open_nebula(endpoint.url, username, password, authority), OPENNEBULA_READS, "OpenNebula"
     )
     zone = await _read(cloud, client, only, connections, besides=False)

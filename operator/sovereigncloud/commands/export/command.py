@@ -27,7 +27,7 @@ from sovereigncloud.commands.shared.options import (
     OvhSecret,
 )
 from sovereigncloud.commands.shared.output import emit
-from sovereigncloud.engine.loop.read_only_context import INNER_READS, OPENNEBULA_READS, OVH_READS, only_reads
+from sovereigncloud.engine.loop.read_only_context import INNER_READS, OPENNEBULA_READS, OVH_READS, read_only
 from sovereigncloud.ports.opennebula.client import OpenNebula
 
 
@@ -116,7 +116,7 @@ def export(
         if not ovh:
             start = declared(given.url, cloud, names, only)
         else:
-            account = only_reads(await ovh_of(given, connections, cluster, space), OVH_READS, "OVHcloud", INNER_READS)
+            account = read_only(await ovh_of(given, connections, cluster, space), OVH_READS, "OVHcloud", INNER_READS)
             start = exported(await found(account, given.url, one), names)
         return start if one is None else await with_zone(start, one, only, connections)
 
@@ -128,4 +128,4 @@ def export(
 
 
 def _reads(client: OpenNebula) -> OpenNebula:
-    return only_reads(client, OPENNEBULA_READS, "OpenNebula")
+    return read_only(client, OPENNEBULA_READS, "OpenNebula")

@@ -27,16 +27,16 @@ from sovereigncloud.core.conditions import timestamp
 from sovereigncloud.core.outcome import Outcome, Phase, blocked, stalled, waiting
 from sovereigncloud.core.plan import Step, plan_hash
 from sovereigncloud.engine.cache.store import AnyResource, Store
-from sovereigncloud.engine.loop.context import Shared
-from sovereigncloud.engine.loop.evaluate import Evaluation, Subject, evaluate, gate, policy_of, said, status_patch
+from sovereigncloud.engine.loop.context import SharedState
+from sovereigncloud.engine.loop.evaluate import Evaluation, StatusTarget, evaluate, gate, policy_of, said, status_patch
 from sovereigncloud.engine.loop.history import ReconcileHistory
 from sovereigncloud.engine.loop.outcomes import outcome_of
 from sovereigncloud.engine.loop.read_only_context import (
     ReadOnlyContext,
-    Views,
+    ViewCache,
     WriteRefusedError,
-    reading_open_nebula,
-    reading_ovh,
+    read_only_open_nebula_factory,
+    read_only_ovh_factory,
 )
 from sovereigncloud.engine.views.clients import Clients
 from sovereigncloud.engine.views.cloud_watch import ViewWatch
@@ -94,7 +94,7 @@ class Planner:
         self._imagined = ImaginedKubernetes(
             self._store, self._put, contents.secrets, cluster.reads if cluster else None, timestamp(connections.now())
         )
-        self._views = Views()
+        self._views = ViewCache()
         self._live: dict[Key, Json] = {}
         self._plans: dict[Key, ObjectPlan] = {}
         self._composing: dict[Key, dict[str, Step]] = {}
@@ -154,13 +154,17 @@ class Planner:
         if resource is not None:
             self._store.set_uses(key, self._doors.controllers[key.kind].uses(resource))
 
-    async def _shared(self) -> Shared:
+    async def _shared(self) -> SharedState:
         settings = self._doors.settings
         kubernetes = self._imagined
-        return Shared(
+        return SharedState(
             store=self._store,
-            tracks=ReconcileHistory(started=0.0, grace=0.0),
-            clients=Clients(kubernetes, reading_open_nebula(self._doors.open_nebula), reading_ovh(self._doors.ovh)),
+            histories=ReconcileHistory(started=0.0, grace=0.0),
+            clients=Clients(
+                kubernetes,
+                read_only_open_nebula_factory(self._doors.open_nebula),
+                read_only_ovh_factory(self._doors.ovh),
+            ),
             kubernetes=kubernetes,
             installer=self._installer,
             installation=await self._installation(),
@@ -216,7 +220,7 @@ class Planner:
 
     # --- looking -----------------------------------------------------------------------------------------------------
 
-    async def _look(self, key: Key, shared: Shared) -> ObjectPlan:
+    async def _look(self, key: Key, shared: SharedState) -> ObjectPlan:
         base = self._base(key)
         try:
             resource = self._store.parse(key)
@@ -233,8 +237,8 @@ class Planner:
             return replace(base, outcome=outcome, failed=missing)
         try:
             context = ReadOnlyContext(shared, resource, self._views)
-            examination = await evaluate(controller, resource, context, self._store)
-            await self._imagine(resource, examination, shared)
+            evaluation = await evaluate(controller, resource, context, self._store)
+            await self._imagine(resource, evaluation, shared)
         except NotYet as error:
             return replace(base, outcome=outcome_of(error))
         except (MissingSecret, OutsideError) as error:
@@ -243,7 +247,7 @@ class Planner:
             if self._strict:
                 raise
             return replace(base, outcome=_unexpected(error), failed=True)
-        planned = self._planned(base, resource, examination)
+        planned = self._planned(base, resource, evaluation)
         return replace(planned, failed=planned.failed or (missing and planned.outcome.phase is Phase.BLOCKED))
 
     def _base(self, key: Key) -> ObjectPlan:
@@ -262,8 +266,8 @@ class Planner:
             changed=tuple(changed),
         )
 
-    def _planned(self, base: ObjectPlan, resource: AnyResource, examination: Evaluation) -> ObjectPlan:
-        decision, outcome = examination.decision, said(examination)
+    def _planned(self, base: ObjectPlan, resource: AnyResource, evaluation: Evaluation) -> ObjectPlan:
+        decision, outcome = evaluation.decision, said(evaluation)
         composing = self._composing.get(base.key, {})
         outside = [s for s in decision.steps if not s.inside]
         steps = [PlannedStep(s, now=True) for s in (*composing.values(), *outside)]
@@ -277,7 +281,7 @@ class Planner:
             base,
             outcome=outcome,
             steps=tuple(steps),
-            differences=examination.plan.drift,
+            differences=evaluation.plan.drift,
             drift=decision.drift,
             hash=decision.hash,
             failed=outcome.phase in {Phase.STALLED, Phase.RETRY},
@@ -295,28 +299,28 @@ class Planner:
 
     # --- imagining ---------------------------------------------------------------------------------------------------
 
-    async def _imagine(self, resource: AnyResource, examination: Evaluation, shared: Shared) -> None:
+    async def _imagine(self, resource: AnyResource, evaluation: Evaluation, shared: SharedState) -> None:
         """What the operator would write to Kubernetes about it: children, generated Secrets, status."""
         facts: dict[str, str] = {}
         imagining = _DryRunContext(shared, resource, self._views, self._imagined)
-        for step in examination.decision.steps:
+        for step in evaluation.decision.steps:
             if step.inside:
                 self._composing.setdefault(resource.key, {}).setdefault(plan_hash((step,)), step)
                 controller = self._doors.controllers[resource.crd.kind]
                 facts |= (await controller.perform(step, resource, imagining)).facts
-        self._imagine_status(resource, examination, facts)
+        self._imagine_status(resource, evaluation, facts)
 
-    def _imagine_status(self, resource: AnyResource, examination: Evaluation, facts: dict[str, str]) -> None:
+    def _imagine_status(self, resource: AnyResource, evaluation: Evaluation, facts: dict[str, str]) -> None:
         stored = self._store.stored(resource.key)
         if stored is None:
             return
         body = stored.body()
-        outcome, spoke_of = said(examination), body["status"].get("observedGeneration")
-        if examination.decision.steps and outcome.phase is Phase.DONE:
-            first = examination.decision.steps[0]
+        outcome, spoke_of = said(evaluation), body["status"].get("observedGeneration")
+        if evaluation.decision.steps and outcome.phase is Phase.DONE:
+            first = evaluation.decision.steps[0]
             outcome = waiting(Reason.PLANNED, f"{first.action} {first.target} comes first", available=True)
         patch = status_patch(
-            Subject.of(body), body["status"], outcome, now=self._doors.now(), examination=examination, facts=facts
+            StatusTarget.of(body), body["status"], outcome, now=self._doors.now(), evaluation=evaluation, facts=facts
         )
         status = _patched(body["status"], patch)
         if outcome.phase is not Phase.DONE:
@@ -364,7 +368,9 @@ class Planner:
 class _DryRunContext(ReadOnlyContext):
     """Steps that stay inside Kubernetes write to memory; the outside stays read-only."""
 
-    def __init__(self, shared: Shared, resource: AnyResource, views: Views, imagined: ImaginedKubernetes) -> None:
+    def __init__(
+        self, shared: SharedState, resource: AnyResource, views: ViewCache, imagined: ImaginedKubernetes
+    ) -> None:
         super().__init__(shared, resource, views)
         self._imagined = imagined
 

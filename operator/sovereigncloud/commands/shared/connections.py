@@ -187,7 +187,7 @@ async def real_cluster(
     from sovereigncloud.providers.installer.installation import JobInstaller  # noqa: PLC0415
     from sovereigncloud.providers.kubernetes.connection import Connection  # noqa: PLC0415
     from sovereigncloud.providers.kubernetes.read_only import namespace_of  # noqa: PLC0415
-    from sovereigncloud.providers.kubernetes.user_session import PersonKubernetesApi  # noqa: PLC0415
+    from sovereigncloud.providers.kubernetes.user_session import UserKubernetesApi  # noqa: PLC0415
 
     if kubeconfig and not Path(kubeconfig).is_file():  # noqa: ASYNC240 - nothing else runs yet
         raise NoClusterError(f"{kubeconfig}: there is no such file")
@@ -196,7 +196,7 @@ async def real_cluster(
         namespace = "default" if connection.token_file else namespace_of(context, kubeconfig)
     except (ConfigException, OSError, YAMLError) as error:
         raise NoClusterError(" ".join(str(error).split())) from error
-    async with PersonKubernetesApi(connection) as api:
+    async with UserKubernetesApi(connection) as api:
         yield Cluster(api.host, namespace, api, JobInstaller(api, image=installer_image), api.annotate)
 
 

@@ -1,5 +1,5 @@
-"""Namespaces by their labels, which decide whom a policy binds. Kopf tells of each change; a list now and then tells what it
-missed.
+"""Namespace labels, which decide which policies apply. Kopf's watch updates them; a periodic list adds missed
+changes.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ class NamespaceLister(Protocol):
 
 
 class Namespaces:
-    """What is known of namespaces."""
+    """Labels of all known namespaces."""
 
     def __init__(self) -> None:
         self.changed: Callable[[], None] = lambda: None
-        """Called when labels of one became others."""
+        """Called when the labels of a namespace changed."""
         self._labels: dict[str, Labels] = {}
         self.changes = 0
-        """How often something of them became another."""
+        """Number of changes so far; a cache compares it."""
 
     def labels(self, namespace: str) -> Labels | None:
-        """None: nobody told of that namespace yet."""
+        """Return the labels of a namespace; None while it is unknown."""
         return self._labels.get(namespace)
 
     def all(self) -> tuple[tuple[str, Labels], ...]:
-        """Each with its labels."""
+        """Return all namespaces with their labels."""
         return tuple(self._labels.items())
 
-    def told(self, event: str | None, body: Json) -> None:
-        """An event of the watch (None: listed)."""
+    def handle_event(self, event: str | None, body: Json) -> None:
+        """Handle a watch event (None: listed)."""
         metadata = body["metadata"]
         self._keep(metadata["name"], None if event == "DELETED" else dict(metadata.get("labels") or {}))
 
     def listed(self, labels: Mapping[str, Labels]) -> None:
-        """All that there are."""
+        """Replace everything known by a complete list."""
         for name in self._labels.keys() | labels.keys():
             self._keep(name, labels.get(name))
 
@@ -60,7 +60,7 @@ class Namespaces:
         self.changed()
 
     async def audit(self, api: NamespaceLister, interval: float = INTERVAL) -> None:
-        """For ever: what the watch missed is taken in."""
+        """List the namespaces once per interval, for ever, and add what the watch missed."""
         while True:
             await asyncio.sleep(interval)
             try:

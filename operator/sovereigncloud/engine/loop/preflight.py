@@ -1,7 +1,7 @@
-"""Whether a credential of OVHcloud has the rights that an object needs: asked before work starts, and where a call was refused.
+"""Preflight check of OVHcloud rights: before work starts, and after a refused call.
 
-What is granted is believed for an hour, what is refused for a minute, by thing and credential: the servers of a cloud are asked
-about once, together with it, and at rest nothing is asked at all.
+Granted rights are cached for an hour, refused ones for a minute, by resource and credential. The servers of a cloud
+are checked in one call together with the cloud; unchanged objects cause no calls.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ logger = logging.getLogger(__name__)
 GRANTED_FOR = 3600.0
 REFUSED_FOR = LOOK_AGAIN
 _EVERYTHING = tuple(dict.fromkeys(action for one in OPERATIONS for action in one.actions))
-"""All are asked about at once: the next object with the same things needs others."""
+"""All rights, checked in one call: the next object with the same resources needs others of them."""
 
 
 @dataclass(slots=True)
 class _Known:
-    """What one client said of its rights.
+    """Cached rights of one client.
 
     Attributes:
-        client: since a Secret that was changed has another.
-        refused: by URN, with the time it was asked.
+        client: a changed Secret has another client.
+        refused: by URN, with the time of the check.
     """
 
     client: Ovh
@@ -51,11 +51,11 @@ class _Known:
 
 
 class Preflight:
-    """Asks for the rights of credentials, and remembers the answers.
+    """Checks the rights of OVHcloud credentials and caches the results.
 
     Args:
         clients: of accounts.
-        get: an object of the store.
+        get: returns an object of the store.
         clock: monotonic seconds.
     """
 
@@ -65,10 +65,10 @@ class Preflight:
         self._asking: dict[tuple[str, str, str], asyncio.Lock] = {}
 
     async def lacking(self, resource: AnyResource, *, anew: bool = False) -> Outcome | None:
-        """What to say of rights that lack; None: none does, or nobody knows. `anew`: something was refused just now.
+        """Return the missing rights as an outcome; None: none missing, or unknown. `anew`: a call was just refused.
 
-        A thing on which nothing at all is granted does not count by itself: a name that was misspelt looks the same, and the
-        kinds say that there is no such thing.
+        A resource on which nothing at all is granted is ignored: a misspelt name looks the same, and the kinds report
+        that it does not exist.
         """
         namespace = resource.metadata.namespace
         parts = []
@@ -84,13 +84,13 @@ class Preflight:
         return stalled(Reason.MISSING_RIGHTS, "; ".join(parts), after=LOOK_AGAIN) if parts else None
 
     async def explained(self, error: Exception, resource: AnyResource) -> Outcome | None:
-        """What to say where OVHcloud refused something: all that lacks, instead of the one right that was needed first."""
+        """Return the outcome of a refused call that names all missing rights, not only the first."""
         if not isinstance(error, Auth) or not error.where.startswith("OVHcloud"):
             return None
         return await self.lacking(resource, anew=True)
 
     def drop(self, namespace: str, secret: str) -> None:
-        """Nobody refers to a Secret any more."""
+        """Forget a Secret that no object refers to."""
         for key in [key for key in self._known if key[1:] == (namespace, secret)]:
             del self._known[key]
             self._asking.pop(key, None)

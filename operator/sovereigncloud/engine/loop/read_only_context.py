@@ -1,6 +1,7 @@
-"""A world that only reads: for the CLI, which shows what the operator would do.
+"""Read-only reconcile context for the CLI, which shows what the operator would do.
 
-Reads are listed, everything else is refused, so that a verb that a port gains later is refused until it is listed here.
+Reads are listed explicitly and everything else is refused, so a verb added to a port is refused until it is listed
+here.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any, TypeVar, cast
 
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.engine.cache.store import AnyResource
-from sovereigncloud.engine.loop.context import ObjectContext, Shared, view_of
+from sovereigncloud.engine.loop.context import ObjectContext, SharedState, view_of
 from sovereigncloud.engine.views.clients import OpenNebulaFactory, OvhFactory
 from sovereigncloud.ports.errors import OutsideError
 from sovereigncloud.ports.installer.installation import Installer
@@ -37,7 +38,7 @@ ORDERS_READS = frozenset(
 )  # fmt: skip
 POWER_READS = frozenset({"boot_of_type", "reboots"})
 INNER_READS = {"power": POWER_READS, "vracks": VRACKS_READS, "zones": ZONES_READS, "orders": ORDERS_READS}
-"""Of the ports in the port of OVHcloud that also write."""
+"""Allowed reads of the nested ports of the OVHcloud port."""
 ONE_INNER_READS: Mapping[str, frozenset[str]] = {
     "security_groups": frozenset(),
     "addresses": frozenset(),
@@ -47,22 +48,22 @@ ONE_INNER_READS: Mapping[str, frozenset[str]] = {
     "zones": frozenset({"federation", "raft", "vdc_parts"}),
     "parts": frozenset({"marketplaces", "shown"}),
 }
-"""Of the ports in the port of OpenNebula that also write."""
+"""Allowed reads of the nested ports of the OpenNebula port."""
 INSTALLER_READS = frozenset({"state", "validation", "federation"})
 KUBERNETES_READS = frozenset({"secret"})
 INNER_KUBERNETES_READS = {"admission": frozenset({"installed", "binding"})}
-"""Of the ports in the port of Kubernetes that also write."""
+"""Allowed reads of the nested ports of the Kubernetes port."""
 
 ViewT = TypeVar("ViewT", CloudView, AccountView)
 PortT = TypeVar("PortT")
 
 
 class WriteRefusedError(Exception):
-    """Something tried to write where only looking is allowed."""
+    """A write was attempted in a read-only context."""
 
 
-class _OnlyReads:
-    """A port of which only the listed verbs can be used, and the listed ports in it as far as they are listed."""
+class _ReadOnlyPort:
+    """Wrapper of a port that allows the listed verbs and nested ports only."""
 
     __slots__ = ("_inner", "_name", "_port", "_reads")
 
@@ -71,37 +72,37 @@ class _OnlyReads:
 
     def __getattr__(self, verb: str) -> Any:
         if verb in self._inner:
-            return only_reads(getattr(self._port, verb), self._inner[verb], f"{self._name} {verb}")
+            return read_only(getattr(self._port, verb), self._inner[verb], f"{self._name} {verb}")
         if verb not in self._reads:
             raise WriteRefusedError(f"{self._name}: {verb} is not a read: nothing is written here")
         return getattr(self._port, verb)
 
 
-def only_reads(
+def read_only(
     port: PortT, reads: frozenset[str], name: str, inner: Mapping[str, frozenset[str]] | None = None
 ) -> PortT:
-    """The port, every verb but these refused with WriteRefusedError. `inner`: of the ports in it."""
-    return cast(PortT, _OnlyReads(port, reads, name, inner or {}))
+    """Wrap a port so that every verb except the listed reads raises WriteRefusedError. `inner`: nested ports."""
+    return cast(PortT, _ReadOnlyPort(port, reads, name, inner or {}))
 
 
-def reading_open_nebula(factory: OpenNebulaFactory) -> OpenNebulaFactory:
-    """Clients that only read."""
-    return lambda *where: only_reads(factory(*where), OPENNEBULA_READS, "OpenNebula", ONE_INNER_READS)
+def read_only_open_nebula_factory(factory: OpenNebulaFactory) -> OpenNebulaFactory:
+    """Wrap a factory so that its OpenNebula clients are read-only."""
+    return lambda *where: read_only(factory(*where), OPENNEBULA_READS, "OpenNebula", ONE_INNER_READS)
 
 
-def reading_ovh(factory: OvhFactory) -> OvhFactory:
-    """As above, of OVHcloud."""
-    return lambda *where: only_reads(factory(*where), OVH_READS, "OVHcloud", INNER_READS)
+def read_only_ovh_factory(factory: OvhFactory) -> OvhFactory:
+    """Wrap a factory so that its OVHcloud clients are read-only."""
+    return lambda *where: read_only(factory(*where), OVH_READS, "OVHcloud", INNER_READS)
 
 
-class Views:
-    """Reads each cloud and account once, and remembers also that it could not be read."""
+class ViewCache:
+    """Cache that reads each cloud and account once, failures included."""
 
     def __init__(self) -> None:
         self._known: dict[object, CloudView | AccountView | Exception] = {}
 
     async def get(self, name: object, read: Callable[[float], Any], kind: type[ViewT]) -> ViewT:
-        """Raises what the read raised."""
+        """Return the cached view, or raise what its read raised."""
         if name not in self._known:
             try:
                 self._known[name] = await read(monotonic())
@@ -114,33 +115,33 @@ class Views:
 
 
 class ReadOnlyContext(ObjectContext):
-    """The world of one object for one look."""
+    """Read-only reconcile context of one object."""
 
-    def __init__(self, shared: Shared, resource: AnyResource, views: Views) -> None:
+    def __init__(self, shared: SharedState, resource: AnyResource, views: ViewCache) -> None:
         super().__init__(shared, resource)
         self._views = views
 
     @property
     def kubernetes(self) -> Kubernetes:
-        return only_reads(self._shared.kubernetes, KUBERNETES_READS, "Kubernetes", INNER_KUBERNETES_READS)
+        return read_only(self._shared.kubernetes, KUBERNETES_READS, "Kubernetes", INNER_KUBERNETES_READS)
 
     @property
     def installer(self) -> Installer:
-        return only_reads(self._shared.installer, INSTALLER_READS, "the installer")
+        return read_only(self._shared.installer, INSTALLER_READS, "the installer")
 
     async def has_secret(self, namespace: str, name: str) -> bool | None:
-        """None also where who looks may not read it."""
+        """Return whether a Secret exists; None also when the user may not read it."""
         try:
             return await super().has_secret(namespace, name)
         except OutsideError:
             return None
 
-    def _is_the_administrators(self, cloud: Key, vm: int | None, security_group: int | None) -> bool:  # noqa: ARG002 - nothing is written here
+    def _is_owned_by_admin(self, cloud: Key, vm: int | None, security_group: int | None) -> bool:  # noqa: ARG002 - nothing is written here
         return False
 
     @property
     def admitted(self) -> bool:
-        """Always: asking by id is a read, and the brakes hold only what would be done about the answer."""
+        """Always True: a lookup by id is a read, and the change limits hold only the actions that follow."""
         return True
 
     def silent_since(self, cloud: Key) -> datetime | None:  # noqa: ARG002 - who looks once knows of no row of failures

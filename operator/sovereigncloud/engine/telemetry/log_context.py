@@ -1,4 +1,4 @@
-"""What the process is busy with: set while an object is reconciled, read by whoever writes a line of the log."""
+"""Log context: the object under reconciliation, added to every log line written meanwhile."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from sovereigncloud.api.common.base import Key
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
-    """One reconcile of one object.
+class LogContext:
+    """One reconcile of one object, as log lines name it.
 
     Attributes:
-        reconcile_id: sixteen hex digits, another one each time.
-        trace_id, span_id: of its trace; empty where nobody traces.
+        reconcile_id: sixteen hex digits, new for each reconcile.
+        trace_id, span_id: of its trace; empty without tracing.
     """
 
     key: Key
@@ -27,16 +27,16 @@ class Subject:
     span_id: str = ""
 
 
-_CURRENT: ContextVar[Subject | None] = ContextVar("sovereign_subject", default=None)
+_CURRENT: ContextVar[LogContext | None] = ContextVar("sovereign_subject", default=None)
 
 
-def current() -> Subject | None:
-    """Whom the calling task, or a thread that works for it, is busy with."""
+def current() -> LogContext | None:
+    """Return the log context of the current task, or of the task that a thread works for."""
     return _CURRENT.get()
 
 
 @contextmanager
-def busy_with(subject: Subject) -> Iterator[None]:
+def bound_log_context(subject: LogContext) -> Iterator[None]:
     token = _CURRENT.set(subject)
     try:
         yield

@@ -1,7 +1,7 @@
-"""Traces, off by default: one per reconcile and one per reading of a cloud, with a span for each call outside.
+"""Tracing port, off by default: one trace per reconcile and per view read, one span per external call.
 
-The engine knows this port. What stands behind it is imported only where somebody wants traces (`engine/telemetry/otel.py`): it
-takes memory and time that nobody should pay for nothing.
+The engine knows this port only. `engine/telemetry/otel.py` implements it and is imported only when tracing is enabled
+(`wiring.tracer_for`), because OpenTelemetry takes memory and time.
 """
 
 from __future__ import annotations
@@ -14,31 +14,31 @@ Attributes = Mapping[str, str | int]
 
 
 class Span(Protocol):
-    """A part of a trace."""
+    """Part of a trace."""
 
     @property
     def ids(self) -> tuple[str, str]:
-        """Trace id and span id in hex; empty where nobody traces."""
+        """Trace id and span id in hex; empty without tracing."""
         ...
 
     def tell(self, attributes: Attributes, *, failed: bool = False) -> None:
-        """What came of it. Attributes hold no secret: names of objects, and what stands in closed sets."""
+        """Set attributes of the result. They hold no secret: names of objects, and values from closed sets."""
         ...
 
 
 class Tracer(Protocol):
-    """Begins spans. Each is left when its `with` is."""
+    """Starts spans; each ends when its `with` block ends."""
 
     def trace(self, name: str, attributes: Attributes) -> AbstractContextManager[Span]:
-        """A new trace."""
+        """Start a new trace."""
         ...
 
     def call(self, name: str) -> AbstractContextManager[Span]:
-        """A call outside, in the trace that asked for it; one that nobody's trace asked for is not told."""
+        """Start a span for an external call in the current trace; without a trace the call is not recorded."""
         ...
 
     def shutdown(self) -> None:
-        """Send what is not sent yet. Blocks; call it in a thread."""
+        """Send the spans that are still buffered. Blocks; call it in a thread."""
         ...
 
 
@@ -51,8 +51,8 @@ class _NoSpan:
 _NO_SPAN = _NoSpan()
 
 
-class Untraced:
-    """Nobody wants traces."""
+class NoTracer:
+    """Tracer that records nothing."""
 
     @contextmanager
     def trace(self, name: str, attributes: Attributes) -> Iterator[Span]:
@@ -65,12 +65,3 @@ class Untraced:
         yield _NO_SPAN
 
     def shutdown(self) -> None: ...
-
-
-def tracer(endpoint: str) -> Tracer:
-    """Sends to the base URL of an OTLP collector (http), without `/v1/traces`; empty: nobody is told."""
-    if not endpoint:
-        return Untraced()
-    from sovereigncloud.engine.telemetry.otel import OpenTelemetry  # noqa: PLC0415 - 8 MB that only who traces pays for
-
-    return OpenTelemetry(endpoint)

@@ -1,7 +1,6 @@
-"""How far sites are from one another: measured now and then, beside everything else, and kept in memory only.
+"""Latency probes: round-trip times between sites, measured periodically and kept in memory.
 
-What it says moves by itself, so it is in metrics and decides where something is placed first; no object waits for it, and none is
-written for it.
+They are metrics and break ties in placement. No object waits for them and no status is written for them.
 """
 
 from __future__ import annotations
@@ -27,15 +26,15 @@ from sovereigncloud.ports.latency import Entry, Sites, Trip
 logger = logging.getLogger(__name__)
 
 _AT_ONCE = 4
-"""Sites that are entered at the same time."""
+"""Number of sites probed at the same time."""
 _LOOK = 15.0
-"""Seconds between two looks for what is due."""
+"""Seconds between two checks for probes that are due."""
 _GOOD_FOR = 3
-"""Intervals for which a measurement is believed when none follows."""
+"""Number of intervals for which a measurement stays valid."""
 _PRIVATE_KEY = "sshPrivateKey"
 
 Route = tuple[Key, Key]
-"""From, to."""
+"""Source cloud and target cloud."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +43,15 @@ class _Measured:
     trip: Trip
 
 
-class Distances:
-    """Measures between the sites of clouds that answer.
+class LatencyProbes:
+    """Measures the latency between the sites of clouds that are reachable.
 
     Args:
-        sites: measures; None: nobody does.
-        settings: how often; and where sshd of hosted clouds listens.
+        sites: measures; None: no measurements.
+        settings: interval and SSH port.
         store: the clouds.
-        clients: read the Secrets with the keys.
-        answers: whether a cloud was read lately: nobody knocks where one is still being built.
+        clients: read the Secrets with the SSH keys.
+        answers: whether a cloud was read successfully last; others are not probed.
         clock: monotonic seconds.
     """
 
@@ -75,11 +74,11 @@ class Distances:
         return self._sites is not None and self._interval > 0
 
     def seconds(self) -> Mapping[Route, float]:
-        """What was measured, and is not too old to be believed."""
+        """Return all valid measurements in seconds."""
         return {route: seconds for route in self._measured if (seconds := self._believed(route)) is not None}
 
     def between(self, one: Key, other: Key) -> float | None:
-        """Milliseconds, the quicker way round; None: nobody measured it."""
+        """Return the milliseconds between two clouds, the lower of both directions; None: not measured."""
         ways = [seconds for route in ((one, other), (other, one)) if (seconds := self._believed(route)) is not None]
         return round(min(ways) * 1000, 1) if ways else None
 
@@ -90,7 +89,7 @@ class Distances:
         return last.trip.seconds
 
     async def run(self) -> None:
-        """Until it is cancelled."""
+        """Measure periodically until cancelled."""
         while self._sites is not None:
             try:
                 await self.look()
@@ -160,7 +159,7 @@ class Distances:
         return values[_PRIVATE_KEY]
 
     def _tell(self, route: Route, trip: Trip) -> None:
-        """Once, until it is another reason."""
+        """Log a result when its reason differs from the last one."""
         if self._told.get(route, "") == trip.why:
             return
         self._told[route] = trip.why

@@ -1,4 +1,4 @@
-"""What Jobs of the operator have in common: their labels, the API they are made through, what their conditions say."""
+"""Common parts of the operator's Jobs: labels, the API that they need, and state from conditions."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ ONE_DEPLOY = "one-deploy"
 
 
 class JobApi(Protocol):
-    """What is needed of the API server. Raises the errors of `kinds.errors`."""
+    """Requests to the API server that Jobs need. Raises the errors of `ports.errors`."""
 
     async def job(self, namespace: str, name: str) -> Json | None:
-        """A Job, or None."""
+        """Return a Job, or None."""
         ...
 
     async def jobs(self, namespace: str, selector: str) -> list[Json]:
-        """Jobs with these labels."""
+        """Return the Jobs with these labels."""
         ...
 
     async def create_job(self, namespace: str, body: Json) -> None:
-        """Raises Conflict when one of that name is there."""
+        """Create a Job. Raises Conflict when the name exists."""
         ...
 
     async def pods(self, namespace: str, selector: str) -> list[Json]:
-        """Pods with these labels."""
+        """Return the pods with these labels."""
         ...
 
 
 class Worked(Protocol):
-    """On whose servers a Job works."""
+    """Cloud whose servers a Job works on."""
 
     @property
     def cloud(self) -> str: ...
@@ -48,7 +48,9 @@ class Worked(Protocol):
 
 
 def job_of(worked: Worked, name: str, labels: Mapping[str, str], deadline: int, pod: Json) -> Json:
-    """A Job on the servers of a cloud. It ends with its cloud, and is tried once: retrying is a person's decision.
+    """Return the manifest of a Job on the servers of a cloud.
+
+    The Job is deleted with its cloud and is tried once: a retry is a person's decision.
 
     Args:
         worked: the cloud it works for.
@@ -90,7 +92,7 @@ def job_of(worked: Worked, name: str, labels: Mapping[str, str], deadline: int, 
 
 
 def state_of(job: Mapping[str, Any], last_words: str = "") -> InstallState:
-    """What the Job's conditions say; a Job that ended says Complete or Failed, everything before that is running."""
+    """Return the state of a Job from its conditions: Complete or Failed when it ended, else running."""
     true = {c["type"]: c for c in (job.get("status") or {}).get("conditions") or () if c.get("status") == "True"}
     if "Complete" in true:
         return InstallState("Succeeded")
@@ -102,7 +104,7 @@ def state_of(job: Mapping[str, Any], last_words: str = "") -> InstallState:
 
 
 async def only_one(api: JobApi, namespace: str, cloud: str, name: str) -> None:
-    """Whoever works on the servers of a cloud does so alone. Raises Conflict while another Job than `name` does."""
+    """Raise Conflict while another Job than `name` works on the servers of the cloud."""
     for other in await api.jobs(namespace, f"{CLOUD_LABEL}={cloud},{INSTALLER_LABEL}={ONE_DEPLOY}"):
         if other["metadata"]["name"] != name and state_of(other).state == "Running":
             raise Conflict(f"Job {other['metadata']['name']} of this cloud still runs; waiting for its end")

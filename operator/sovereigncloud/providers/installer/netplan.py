@@ -1,4 +1,4 @@
-"""The network of a server as the installer wants it: that of its first day, and a VLAN for an address that servers share."""
+"""Netplan of a server for the installer: bonds as on its first day, plus a VLAN for a shared address."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _VLAN = re.compile(rf"^({bonds.PUBLIC}|{bonds.PRIVATE})\.([0-9]{{1,4}})$")
 
 
 def netplan(target: InstallTarget, interface: str = "") -> Json:
-    """The bonds; `interface` of the shared address, where it is a VLAN on one of them, is made, too."""
+    """Return the netplan: the bonds, and the VLAN `interface` of the shared address, if it is one."""
     found: Json = {**bonds.netplan(target.public_macs, target.private_macs)}
     vlan, network = _VLAN.match(interface), found["network"]
     if vlan is not None and vlan[1] in network["bonds"]:

@@ -1,4 +1,4 @@
-"""Bindings of ValidatingAdmissionPolicies, over the session to the API server."""
+"""Implements the port `Admission`: bindings of ValidatingAdmissionPolicies."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ _BINDINGS, _POLICIES = "validatingadmissionpolicybindings", "validatingadmission
 
 
 class Request(Protocol):
-    """A request to the API server, as the session makes it."""
+    """Request to the API server, as the session makes it."""
 
     async def __call__(self, method: str, path: str, body: Json | None = None, *, counted: tuple[str, str]) -> Json: ...
 
 
 class AdmissionApi:
-    """The port `Admission`.
+    """Calls about ValidatingAdmissionPolicies and their bindings.
 
     Args:
-        request: asks the API server.
+        request: sends a request to the API server.
     """
 
     def __init__(self, request: Request) -> None:
         self._request = request
 
     async def installed(self, policy: str) -> bool:
-        """Whether there is a ValidatingAdmissionPolicy of that name."""
+        """Return whether a ValidatingAdmissionPolicy of that name exists."""
         return await self._get(_POLICIES, policy) is not None
 
     async def binding(self, name: str) -> Binding | None:
-        """The binding of that name; None: there is none."""
+        """Return the binding of that name, or None."""
         return await self._get(_BINDINGS, name)
 
     async def put_binding(self, binding: Binding) -> None:
-        """Make it, or replace it: what somebody else added to it goes. Raises Conflict where it changed meanwhile."""
+        """Create or replace a binding; foreign fields are lost. Raises Conflict when it changed meanwhile."""
         metadata: Any = binding["metadata"]
         there = await self._get(_BINDINGS, metadata["name"])
         if there is None:
@@ -49,7 +49,7 @@ class AdmissionApi:
         await self._request("PUT", _path(_BINDINGS, metadata["name"]), body, counted=("update", _BINDINGS))
 
     async def delete_binding(self, name: str) -> None:
-        """Not being there is fine."""
+        """Delete a binding, if it exists."""
         try:
             await self._request("DELETE", _path(_BINDINGS, name), counted=("delete", _BINDINGS))
         except NotFound:

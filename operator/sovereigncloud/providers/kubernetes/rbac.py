@@ -1,4 +1,4 @@
-"""The rights that the operator needs in its cluster: what the charts grant is made from this."""
+"""RBAC rules that the operator needs in its cluster; the roles of the charts are generated from them."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from sovereigncloud.providers.kubernetes.api import ADMISSION_GROUP, HOLDINGS_CO
 
 @dataclass(frozen=True, slots=True)
 class RbacRule:
-    """A right that the operator needs; the roles of the Helm chart are generated from these (`commands/generate/files.py`).
+    """Right of the operator; the roles of the Helm chart are generated from these (`commands/generate/files.py`).
 
     Attributes:
         group: API group, empty for the core one.
         resource: plural, with its subresource.
         verbs: on it.
-        own_namespace: only in the namespace that the operator runs in.
+        own_namespace: only in the operator's namespace.
         names: only on objects of these names; not possible for list, watch and create.
-        cluster_kind: objects of it are in no namespace, so that a Role cannot grant it.
-        narrowed: only needed by an operator that watches some namespaces, not the cluster.
-        wide: only given to one that watches the whole cluster: what is in no namespace is nobody else's to act upon.
+        cluster_kind: the resource is cluster-scoped, so that a Role cannot grant it.
+        narrowed: needed only by an operator that watches some namespaces.
+        wide: granted only to an operator that watches the whole cluster, which alone acts on cluster-scoped objects.
     """
 
     group: str

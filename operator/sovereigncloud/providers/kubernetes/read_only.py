@@ -1,4 +1,4 @@
-"""The API server for those who only look: the same session, GET and nothing else."""
+"""Read-only API session: GET requests only."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from sovereigncloud.providers.kubernetes.connection import Connection
 Json = dict[str, Any]
 
 
-class ReadingKubernetesApi(KubernetesApi):
-    """Refuses every request that is no GET, whoever makes it."""
+class ReadOnlyKubernetesApi(KubernetesApi):
+    """Refuses every request except GET."""
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
         self.host = connection.host
 
     async def answers(self) -> bool:
-        """Whether somebody answers there, be it with a refusal."""
+        """Return whether the API server answers, if only with a refusal."""
         try:
             await self._request("GET", "/version", counted=("get", "version"))
         except Retry:
@@ -36,7 +36,7 @@ class ReadingKubernetesApi(KubernetesApi):
         return True
 
     async def objects_in(self, kind: str, namespace: str) -> AsyncIterator[Json]:
-        """Every object of a kind in a namespace, in pages."""
+        """Yield every object of a kind in a namespace, in pages."""
         token = ""
         while True:
             query = urlencode({"limit": 500, **({"continue": token} if token else {})})
@@ -50,14 +50,14 @@ class ReadingKubernetesApi(KubernetesApi):
                 return
 
     async def object(self, key: Key) -> Json | None:
-        """One object of ours, or None."""
+        """Return one object of the operator's kinds, or None."""
         try:
             return await self._request("GET", path_of(*key), counted=("get", PLURALS[key.kind]))
         except NotFound:
             return None
 
     async def events(self, key: Key) -> list[Json]:
-        """Kubernetes events about an object, oldest first."""
+        """Return the Kubernetes events of an object, oldest first."""
         selector = f"involvedObject.kind={key.kind},involvedObject.name={key.name}"
         path = f"/api/v1/namespaces/{quote(key.namespace or 'default')}/events?{urlencode({'fieldSelector': selector})}"
         found: list[Json] = (await self._request("GET", path, counted=("list", "events"))).get("items", [])
@@ -80,7 +80,7 @@ class ReadingKubernetesApi(KubernetesApi):
 
 
 def namespace_of(context: str | None, kubeconfig: str | None = None) -> str:
-    """The namespace that a context of the kubeconfig names, as kubectl takes it."""
+    """Return the namespace of a kubeconfig context, as kubectl does."""
     contexts, active = kubernetes.config.list_kube_config_contexts(  # type: ignore[no-untyped-call]
         kubeconfig or os.environ.get("KUBECONFIG")
     )

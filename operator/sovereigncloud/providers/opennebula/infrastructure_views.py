@@ -1,4 +1,4 @@
-"""The parts of a cloud out of oned's XML: datastores, clusters, marketplaces."""
+"""Parsing of datastores, clusters and marketplaces from oned's XML."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sovereigncloud.providers.opennebula.xml_elements import Element, ids, numbe
 
 
 def attributes(element: Element) -> dict[str, str]:
-    """The single attributes of its template but for the mark."""
+    """Return the single attributes of its template, without the mark."""
     return unmarked(singles(element.find("TEMPLATE")))
 
 

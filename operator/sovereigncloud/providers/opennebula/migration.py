@@ -1,4 +1,4 @@
-"""The port `Moves` over one front-end and credential."""
+"""Implements the port `Moves` for one front-end and credential."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from sovereigncloud.providers.opennebula.xml_elements import (
 _MINE = -3
 _WHOLE = -1
 _AS_IT_IS = -1
-"""No snapshot of a disk, but what is on it."""
+"""Save the current state of a disk, not a snapshot."""
 _SAME_TYPE = ""
 _SAME_STORE = -1
 
 
-class FrontEndMoves:
-    """Saved disks and apps."""
+class MigrationCalls:
+    """Calls about saved disks and marketplace apps."""
 
     def __init__(self, calls: Transport) -> None:
         self._calls = calls

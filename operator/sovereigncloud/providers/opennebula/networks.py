@@ -1,4 +1,4 @@
-"""The ports `SecurityGroups` and `Addresses` over one front-end."""
+"""Implements the ports `SecurityGroups` and `Addresses` for one front-end."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from sovereigncloud.providers.opennebula.transport import Transport
 _MERGE = 1
 
 
-class GroupVerbs:
-    """Security groups."""
+class SecurityGroupCalls:
+    """Calls about security groups."""
 
     def __init__(self, calls: Transport) -> None:
         self._calls = calls
@@ -47,8 +47,8 @@ class GroupVerbs:
         await self._calls.write("one.vm.detachsg", vm_id, nic_id, group_id)
 
 
-class AddressVerbs:
-    """Holds and reservations."""
+class AddressCalls:
+    """Calls about address holds and reservations."""
 
     def __init__(self, calls: Transport) -> None:
         self._calls = calls

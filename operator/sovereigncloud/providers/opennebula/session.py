@@ -1,8 +1,8 @@
-"""pyone's OneServer with what it lacks: timeouts, a kept connection, the CA of a Secret, and the raw reply.
+"""XML-RPC session: pyone's OneServer with timeouts, a kept connection, the CA of a Secret, and raw replies.
 
-Traps of pyone 7.3.80 that this stands for, each tried (facts: pyone `timeout=` does nothing for a call and sets the
-process-wide socket default; one TCP connection per call; its bindings take 13 times as long as lxml; two fields of a
-failure are dropped).
+Defects of pyone 7.3.80 that it avoids, each reproduced (facts: pyone): `timeout=` does nothing for a call and sets
+the process-wide socket default; one TCP connection per call; its bindings take 13 times as long as lxml; two fields
+of a failure are dropped.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from sovereigncloud.providers.certificate_trust import Trusting, only, public_an
 
 _BINDINGS = "pyone.bindings"
 NOT_XML = "[\x00-\x08\x0b-\x1f\ufffe\uffff\ud800-\udfff]"
-"""Characters that do not come through: XML has none of them, xmlrpc.client would send them all the same, and oned takes the
-call for none. A carriage return would be stored, but in CDATA, out of which it is read as a line feed: what is there would
-differ from what was declared for ever.
+"""Characters that XML cannot carry. xmlrpc.client would send them all the same, and oned would reject the call.
+
+A carriage return would be stored in CDATA and read as a line feed, so it would differ from the spec for ever.
 """
 _UNSENDABLE = re.compile(NOT_XML)
 
 
 class Timeout(NamedTuple):
-    """Seconds: to connect, and of silence while reading."""
+    """Seconds to connect, and seconds without data while reading."""
 
     connect: float = 5.0
     read: float = 30.0
@@ -41,8 +41,9 @@ class Timeout(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """Where a front-end is and who asks. `authority` is a PEM certificate that alone is believed; empty: the public ones
-    and those of `ca_file`.
+    """Front-end URL and credential.
+
+    `authority` is a PEM certificate that alone is trusted; empty: the public authorities and those of `ca_file`.
     """
 
     endpoint: str
@@ -54,7 +55,7 @@ class Login:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What oned replied: its value, or its code and message."""
+    """Reply of oned: its value, or its code and message."""
 
     ok: bool
     value: Any
@@ -62,7 +63,7 @@ class Answer:
 
 
 class HttpStatus(Exception):
-    """Something at the endpoint answered, but it was not oned."""
+    """The endpoint answered with HTTP, but it was not oned."""
 
     def __init__(self, status: int, retry_after: str) -> None:
         super().__init__(f"HTTP {status}")
@@ -71,7 +72,7 @@ class HttpStatus(Exception):
 
 
 class NotXmlRpc(Exception):
-    """The answer is no XML-RPC: cut off, or from something else than oned."""
+    """The answer is no XML-RPC: truncated, or not from oned."""
 
 
 class NotSendable(Exception):
@@ -79,7 +80,7 @@ class NotSendable(Exception):
 
 
 class _Transport(RequestsTransport):  # type: ignore[misc]  # pyone ships no types
-    """One kept connection, timeouts that work, no redirects."""
+    """One kept connection with timeouts and without redirects."""
 
     def __init__(self, session: requests.Session, timeout: Timeout) -> None:
         super().__init__()
@@ -104,7 +105,7 @@ class _Transport(RequestsTransport):  # type: ignore[misc]  # pyone ships no typ
 
 
 class Connection(OneServerXRPC):  # type: ignore[misc]  # pyone ships no types
-    """pyone's server, asked for raw replies."""
+    """pyone's server, with raw replies."""
 
     def __init__(self, login: Login, timeout: Timeout) -> None:
         super().__init__(login.endpoint, session=f"{login.username}:{login.password}")
@@ -119,7 +120,7 @@ class Connection(OneServerXRPC):  # type: ignore[misc]  # pyone ships no types
         self._ServerProxy__transport = transport
 
     def call(self, method: str, *arguments: Any) -> Answer:
-        """One call.
+        """Make one call.
 
         Raises:
             NotSendable: an argument, or the credential, has a character that does not come through.
@@ -142,7 +143,7 @@ class Connection(OneServerXRPC):  # type: ignore[misc]  # pyone ships no types
 
 
 class Connections:
-    """Connections of one login: each is used by one thread at a time, the latest first."""
+    """Connection pool of one login: each connection is used by one thread at a time, the latest first."""
 
     def __init__(self, login: Login, timeout: Timeout) -> None:
         self._login, self._timeout = login, timeout
@@ -150,7 +151,7 @@ class Connections:
 
     @contextmanager
     def lend(self) -> Iterator[Connection]:
-        """A connection for one call."""
+        """Lend a connection for one call."""
         try:
             connection = self._idle.pop()
         except IndexError:
@@ -171,9 +172,9 @@ class Connections:
 
 
 def forget_bindings() -> None:
-    """Let go of pyone's own bindings, 2 MB of source that it imports and that nothing here uses: replies are read raw.
+    """Unload pyone's bindings: 2 MB of source that it imports and that nothing here uses.
 
-    For a process that asks through `Connection` only: pyone's own server is of no use any more afterwards.
+    For a process that only calls through `Connection`: pyone's own server is unusable afterwards.
     """
     for name in [name for name in sys.modules if name == _BINDINGS or name.startswith(f"{_BINDINGS}.")]:
         vars(sys.modules.pop(name)).clear()
@@ -183,7 +184,7 @@ def forget_bindings() -> None:
 
 _NUMBERS = frozenset({"i4", "int", "i8"})
 _LARGE = 100_000
-"""Bytes from which on a reply is worth a look whether it is one long text."""
+"""Bytes from which a reply is checked for being one long text."""
 _BEFORE_TEXT = re.compile(
     rb"\s*(<\?xml version=.1\.0.( encoding=.(UTF|utf)-8.)?\s*\?>)?\s*<methodResponse>\s*<params>\s*<param>\s*<value>\s*<array>"
     rb"\s*<data>\s*<value>\s*<boolean>1</boolean>\s*</value>\s*<value>\s*<string>"
@@ -195,7 +196,7 @@ _AFTER_TEXT = re.compile(
 
 
 class Escaped:
-    """A long text as it came, escaped: who needs a part of it only has only that part to unescape. `str()` is the text."""
+    """Long text, still escaped, so that a reader unescapes only the part that it needs. `str()` is the text."""
 
     __slots__ = ("content",)
 
@@ -207,7 +208,10 @@ class Escaped:
 
 
 def unescaped(content: bytes) -> bytes:
-    """What XML-RPC escaped. Line ends and characters by number are none of it: `decode` gives such a text as it is."""
+    """Undo XML-RPC's escaping.
+
+    Line ends and numeric references do not occur here: `decode` returns a text that has them unescaped.
+    """
     text = content.replace(b"&lt;", b"<").replace(b"&gt;", b">")
     if b"&" not in text:  # of most machines nothing else is
         return text
@@ -215,7 +219,7 @@ def unescaped(content: bytes) -> bytes:
 
 
 def decode(content: bytes) -> list[Any]:
-    """The fields of a reply. lxml instead of xmlrpc.client: 5 MB of escaped XML in 40 ms instead of 150.
+    """Return the fields of a reply, parsed with lxml: 40 ms for 5 MB of escaped XML instead of 150.
 
     Raises:
         NotXmlRpc: it is none.
@@ -239,7 +243,7 @@ def decode(content: bytes) -> list[Any]:
 
 
 def _long_text(content: bytes) -> Escaped | None:
-    """The text of a reply that is nothing but one; None where lxml has to say what it is."""
+    """Return the text of a reply that is only one text; None: lxml must parse it."""
     begin = _BEFORE_TEXT.match(content)
     end = content.find(b"<", begin.end()) if begin else -1
     if (
@@ -254,7 +258,7 @@ def _long_text(content: bytes) -> Escaped | None:
 
 
 def _has_numbered(content: bytes) -> bool:
-    """Whether a character is written by its number. Of what is full of "&" the few "#" are found ten times as fast."""
+    """Return whether it has numeric character references; searching the few "#" is ten times faster."""
     at = content.find(b"#")
     while at >= 0:
         if content.startswith(b"&", at - 1):

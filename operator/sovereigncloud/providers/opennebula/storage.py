@@ -1,4 +1,4 @@
-"""The port `Storage` over one front-end and credential."""
+"""Implements the port `Storage` for one front-end and credential."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from sovereigncloud.providers.opennebula.xml_elements import malformed_means_ret
 
 _APPEND = 1
 _RESET = False
-"""Of an incremental chain: it goes on, it does not begin anew."""
+"""Reset of an incremental backup chain: off, the chain continues."""
 
 
-class MachineStorage:
-    """Disks, backups and snapshots of machines."""
+class StorageCalls:
+    """Calls about disks, backups and snapshots of VMs."""
 
     def __init__(self, calls: Transport) -> None:
         self._calls = calls

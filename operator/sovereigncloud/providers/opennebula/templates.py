@@ -1,4 +1,4 @@
-"""Templates as OpenNebula's XML form: quoted so that no value can become an attribute."""
+"""OpenNebula templates in XML form, quoted so that no value can become an attribute."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ESCAPED = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
 def template_xml(attributes: Attributes) -> str:
-    """The template with these attributes: a string is a single attribute, a mapping a vector, a list several.
+    """Return a template: a string is a single attribute, a mapping a vector, a list several of them.
 
     Raises:
         Rejected: a key that OpenNebula does not take, a value that it cannot store, a vector in a vector.

@@ -1,4 +1,4 @@
-"""The port `Ovh` over the OVHcloud API: few verbs, each idempotent as far as the API lets it be."""
+"""Implements the port `Ovh` over the OVHcloud API: few verbs, idempotent as far as the API allows."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ from sovereigncloud.providers.ovh.client import (
     Timeout,
 )
 from sovereigncloud.providers.ovh.dns import ZoneCalls
-from sovereigncloud.providers.ovh.iam import Permissions
-from sovereigncloud.providers.ovh.inventory import Listing
-from sovereigncloud.providers.ovh.orders import Orders
+from sovereigncloud.providers.ovh.iam import PermissionCalls
+from sovereigncloud.providers.ovh.inventory import InventoryCalls
+from sovereigncloud.providers.ovh.orders import OrderCalls
 from sovereigncloud.providers.ovh.power import PowerCalls
 from sovereigncloud.providers.ovh.replies import (
     PARSER,
@@ -60,7 +60,7 @@ from sovereigncloud.providers.ovh.replies import (
     Systems,
     VirtualInterface,
 )
-from sovereigncloud.providers.ovh.response_cache import Kept
+from sovereigncloud.providers.ovh.response_cache import ResponseCache
 from sovereigncloud.providers.ovh.tasks import tasks_of
 from sovereigncloud.providers.ovh.transport import Transport, path
 from sovereigncloud.providers.ovh.vrack import VrackCalls
@@ -75,15 +75,15 @@ _MAX_PAGES: Final = 100
 _REINSTALL: Final = "reinstallServer"
 _SHOWN: Final = 40  # characters of a script that are too many to be shown
 _RUNNING: Final = re.compile(rf"Task (\d+) of type {_REINSTALL} ")
-"""How OVHcloud's description of the API words it (Client::BadRequest::TaskAlreadyExists)."""
+"""Message of a running reinstallation in OVHcloud's API description (Client::BadRequest::TaskAlreadyExists)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one credential may use: calls per second, at once, and under way at a time.
+    """Limits of one credential: calls per second, at once, and in flight.
 
-    OVHcloud staff: up to 60 a minute per consumer key are fine (python-ovh#81). With these there are never more in any
-    minute: what stands in a full bucket, and what comes into it meanwhile.
+    OVHcloud staff: up to 60 a minute per consumer key are fine (python-ovh#81). With the defaults no minute sees
+    more: the full bucket, and what is added meanwhile.
     """
 
     rate: float = 50 / 60
@@ -102,12 +102,10 @@ def ovh_factory(
     observer: Observer | None = None,
     ca_file: str = "",
 ) -> Callable[[str, Mapping[str, str]], Ovh]:
-    """What the engine makes accounts with: (endpoint, values of the Secret) -> account.
+    """Return the factory of OVHcloud accounts: (endpoint, values of the Secret) -> account.
 
-    `endpoints` may name other base URLs, for a gateway that stands before the API; `ca_file` has authorities that are
-    believed beside the public ones.
-
-    OVHcloud counts by credential: two Secrets that hold the same one, and a Secret whose password was changed, share a
+    `endpoints` may give other base URLs, for a gateway in front of the API; `ca_file` holds additional authorities.
+    OVHcloud counts calls by credential: Secrets with the same credential, and a Secret with a new password, share a
     budget.
     """
     budgets: WeakValueDictionary[tuple[str, str], Budget] = WeakValueDictionary()
@@ -126,7 +124,7 @@ def ovh_factory(
 
 
 def credentials(secret: Mapping[str, str]) -> Credentials:
-    """The way in that a Secret's values give; OAuth2 first, which OVHcloud recommends."""
+    """Return the credential in a Secret; OAuth2 first, which OVHcloud recommends."""
     if "clientId" in secret:
         return ServiceAccount(secret["clientId"], secret["clientSecret"])
     return ApplicationKeys(secret["applicationKey"], secret["applicationSecret"], secret["consumerKey"])
@@ -140,7 +138,7 @@ def transport(
     ca_file: str = "",
     budget: Budget | None = None,
 ) -> Transport:
-    """The calls of one credential under its limits."""
+    """Return the transport of one credential under its limits."""
     return Transport(
         ClientPool(endpoint, way_in, limits.timeout, ca_file),
         budget or _full(limits),
@@ -155,22 +153,22 @@ class Account:
 
     def __init__(self, calls: Transport, *, has_rules: bool = False) -> None:
         self._calls = calls
-        self.rights: Rights = Permissions(calls, has_rules=has_rules)
-        self.inventory: Inventory = Listing(calls)
-        self._orders = Orders(calls)
-        self._kept = Kept()
+        self.rights: Rights = PermissionCalls(calls, has_rules=has_rules)
+        self.inventory: Inventory = InventoryCalls(calls)
+        self._orders = OrderCalls(calls)
+        self._kept = ResponseCache()
         self.vracks: Vracks = VrackCalls(calls, self._kept)
         self.zones: Zones = ZoneCalls(calls, self._kept)
         self.power: Power = PowerCalls(calls)
 
     @property
-    def orders(self) -> Orders:
-        """Ordering, and the end of services."""
+    def orders(self) -> OrderCalls:
+        """Ordering and termination of services."""
         return self._orders
 
     @property
     def allowance(self) -> Allowance:
-        """What may still be asked: a metric."""
+        """Remaining call budget, for metrics."""
         return self._calls.budget.allowance
 
     async def _read(self, kind: type[T], where: str, query: Mapping[str, str] | None = None) -> T:
@@ -180,9 +178,9 @@ class Account:
     # -- the bulk read
 
     async def view(self, began: float, vracks: frozenset[str]) -> AccountView:
-        """One read of all servers, one of all vRacks with names and tags, and two per vRack for what is in it.
+        """Read the account: one request for all servers, one for all vRacks, and two per vRack for its contents.
 
-        A vRack that the credential does not see is absent. How several types go into one query is not documented.
+        A vRack that the credential cannot read is absent. How to query several types at once is not documented.
         """
         listed, pages = await self._resources("dedicatedServer")
         servers = {one.name: ServerSummary(one.name, one.urn, one.display_name, one.tags) for one in listed}
@@ -194,7 +192,7 @@ class Account:
         return AccountView(began, servers, {one.name: one for one in views}, tags, requests)
 
     async def _resources(self, kind: str) -> tuple[list[Resource], int]:
-        """All of a kind, and how many pages they were."""
+        """Return all resources of a kind, and the number of pages."""
         found: list[Resource] = []
         headers = {"X-Pagination-Size": _PAGE}
         where = "/v2/iam/resource"
@@ -242,7 +240,7 @@ class Account:
         )
 
     async def interfaces(self, service_name: str) -> tuple[Interface, ...]:
-        """Eco servers have none."""
+        """Return the network interfaces of a server; Eco servers have none."""
         root = path(f"{_SERVER}/virtualNetworkInterface", service_name)
         ids = await self._read(list[str], root)
         found = [await self._read(VirtualInterface, path(f"{root}/{{}}", uuid)) for uuid in ids]
@@ -383,7 +381,7 @@ class Account:
 
 
 def _secrets(request: Reinstallation) -> list[str]:
-    """The words of the script that may be keys."""
+    """Return the words of the script that may be keys, for redaction."""
     return re.findall(r"[0-9a-f]{32,}", request.post_installation_script)
 
 
@@ -393,7 +391,7 @@ def _partition(part: Part) -> dict[str, Any]:
 
 
 def _block(text: str) -> str:
-    """A block as the API names it: canonical, with a mask also for one address. Raises Rejected."""
+    """Return an IP block in the API's canonical form, with a mask also for one address. Raises Rejected."""
     try:
         return str(ipaddress.ip_network(text))
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""The port `Power` over the OVHcloud API."""
+"""Implements the port `Power` over the OVHcloud API."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _REBOOT = "hardReboot"
 
 
 class PowerCalls:
-    """Servers of one account."""
+    """Power calls for the servers of one account."""
 
     def __init__(self, calls: Transport) -> None:
         self._calls = calls

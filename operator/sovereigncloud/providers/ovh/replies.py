@@ -1,5 +1,7 @@
-"""The fields of OVHcloud's replies that the operator reads. Unknown fields and unknown words of enums are let through:
-the schema changed dozens of both within six months, and null is allowed almost everywhere.
+"""Models of OVHcloud's replies, with the fields that the operator reads.
+
+Unknown fields and enum values are accepted: the schema changed dozens of both within six months, and null is allowed
+almost everywhere.
 """
 
 from __future__ import annotations
@@ -125,7 +127,7 @@ class Capacity(_Reply):
 
     @property
     def mebibytes(self) -> int:
-        """0 for a unit that nobody described."""
+        """MiB; 0 for an undocumented unit."""
         return int(self.value * _BYTES.get(self.unit.upper(), 0) / 2**20)
 
 
@@ -191,7 +193,7 @@ class Ip(_Reply):
 
 
 class Eligible(_Reply):
-    """``vrack.EligibleServices``: null while it is being worked out, whatever word `status` has."""
+    """``vrack.EligibleServices``: null while it is being computed, whatever `status` says."""
 
     interfaces: tuple[Member, ...] | None = Field(default=None, alias="dedicatedServerInterface")
 
@@ -229,13 +231,13 @@ T = TypeVar("T")
 
 
 class Parser:
-    """Readers by type, each built once."""
+    """Parsers by type, each built once."""
 
     def __init__(self) -> None:
         self._adapters: dict[Any, TypeAdapter[Any]] = {}
 
     def read(self, kind: type[T], reply: Reply, *, what: str) -> T:
-        """The body as `kind`. An answer of another shape is an ill API, not the user's fault. Raises Retry."""
+        """Parse the body as `kind`. An unexpected shape is a fault of the API, not of the user. Raises Retry."""
         adapter = self._adapters.setdefault(kind, TypeAdapter(kind))
         try:
             value: T = adapter.validate_python(reply.body)

@@ -1,6 +1,4 @@
-"""Answers to questions that are asked again and again and whose answer seldom changes: kept for a while, so that looking costs
-little. Whatever this process writes makes them forgotten, so what was written is seen.
-"""
+"""Response cache for reads that rarely change. A write of this process invalidates it."""
 
 from __future__ import annotations
 
@@ -13,8 +11,8 @@ T = TypeVar("T")
 _MOST = 4096
 
 
-class Kept:
-    """Answers of one account by question.
+class ResponseCache:
+    """Responses of one account by request.
 
     Args:
         clock: monotonic seconds.
@@ -27,7 +25,7 @@ class Kept:
         self._changing = 0
 
     async def answer(self, question: str, max_age: float, ask: Callable[[], Awaitable[T]]) -> T:
-        """What was answered at most `max_age` seconds ago, else what is answered now."""
+        """Return a response at most `max_age` seconds old, else ask again."""
         began = self._clock()
         known = self._answers.get(question)
         if known is not None and known[0] + max_age > began:
@@ -41,7 +39,7 @@ class Kept:
 
     @contextmanager
     def changing(self) -> Iterator[None]:
-        """Something is written meanwhile: what was read before its end may be another by then, also where it failed."""
+        """Context manager around a write: invalidates what was read before its end, also when it failed."""
         self._changing += 1
         self._answers.clear()
         try:

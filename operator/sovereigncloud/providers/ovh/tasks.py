@@ -9,7 +9,7 @@ from sovereigncloud.providers.ovh.transport import Transport, path
 
 
 async def tasks_of(calls: Transport, service_name: str, function: str) -> tuple[Task, ...]:
-    """Those with a function that the API still knows, the newest last."""
+    """Return the tasks with a function that the API still knows, the newest last."""
     root = path("/v1/dedicated/server/{}/task", service_name)
     ids = PARSER.read(
         list[int], await calls.call("GET", root, query={"function": function}), what=f"OVHcloud GET {root}"

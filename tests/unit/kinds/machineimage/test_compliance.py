@@ -53,7 +53,7 @@ CASES = [
         ("eu-west-1",),
         policy(),
         "Unknown",
-        "nobody knows in which country datastore",
+        "the country of datastore",
     ),
     ("the policy does not cover images", (BHS,), residency("EU", covers=["compute"]), None, ""),
 ]

@@ -4,13 +4,13 @@ import asyncio
 
 import pytest
 
-from sovereigncloud.providers.ovh.response_cache import Kept
+from sovereigncloud.providers.ovh.response_cache import ResponseCache
 
 
 class Api:
     def __init__(self):
         self.value, self.asked, self.now = 1, 0, 100.0
-        self.kept = Kept(lambda: self.now)
+        self.kept = ResponseCache(lambda: self.now)
 
     async def ask(self):
         self.asked += 1
