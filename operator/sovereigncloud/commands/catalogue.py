@@ -1,4 +1,4 @@
-"""The commands there are: where each is, and what is said of it without importing it."""
+"""Table of all commands: import target, help panel and summary, readable without importing a command."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typer.core import TyperCommand
 
 
 class Entry(NamedTuple):
-    """A command: where it is, and the line that `sovereign --help` shows without importing it."""
+    """A command: import target, help panel and the summary that `sovereign --help` shows."""
 
     target: str
     panel: str
@@ -96,7 +96,7 @@ COMMANDS = {
 
 
 def command(name: str) -> click.Command:
-    """A command, imported."""
+    """Import a command and return it."""
     module, _, attribute = COMMANDS[name].target.partition(":")
     found = getattr(
         import_module(module if module.startswith("sovereigncloud") else f"sovereigncloud.commands.{module}"),
@@ -112,7 +112,7 @@ def command(name: str) -> click.Command:
 
 
 def summary(name: str) -> click.Command:
-    """A command as a list of commands shows it."""
+    """Return a command stub for listings, without importing the command."""
     entry = COMMANDS[name]
     made = TyperCommand(name, help=entry.summary, short_help=entry.summary)
     made.rich_help_panel = entry.panel

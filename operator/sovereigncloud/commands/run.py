@@ -1,4 +1,4 @@
-"""`sovereign run`: the operator."""
+"""`sovereign run`: run the operator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sovereign export`: the manifests of what stands already."""
+"""`sovereign export`: manifests of existing resources."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from sovereigncloud.commands.export.cloud import declared, of_cluster, with_zone
 from sovereigncloud.commands.export.live_inventory import found
 from sovereigncloud.commands.export.manifests import Export, Names, as_json, as_yaml, exported
 from sovereigncloud.commands.export.selection import Wanted
-from sovereigncloud.commands.shared.cluster_session import Where, asked_with
+from sovereigncloud.commands.shared.cluster_session import ClusterScope, run_with_apis
 from sovereigncloud.commands.shared.connections import Cluster, Connections
-from sovereigncloud.commands.shared.credentials import Given, open_nebula_of, ovh_of
+from sovereigncloud.commands.shared.credentials import CredentialOptions, open_nebula_of, ovh_of
 from sovereigncloud.commands.shared.errors import CommandError
 from sovereigncloud.commands.shared.options import (
     Context,
@@ -32,7 +32,7 @@ from sovereigncloud.ports.opennebula.client import OpenNebula
 
 
 class Form(StrEnum):
-    """How manifests are written."""
+    """Output format of the manifests."""
 
     YAML = "yaml"
     JSON = "json"
@@ -84,7 +84,7 @@ def export(
     from the variables of OVHcloud's own clients (OVH_CLIENT_ID and OVH_CLIENT_SECRET, or OVH_APPLICATION_KEY,
     OVH_APPLICATION_SECRET and OVH_CONSUMER_KEY). That of OpenNebula comes from ONE_XMLRPC and ONE_AUTH, as for its own tools.
     """
-    given = Given(secret, endpoint, opennebula, opennebula_secret)
+    given = CredentialOptions(secret, endpoint, opennebula, opennebula_secret)
     only = Wanted(
         kinds=tuple(kind or ()),
         names=tuple(name or ()),
@@ -101,7 +101,7 @@ def export(
         )
     if ovh and by_cluster:
         raise CommandError("--ovh and --cloud exclude each other: a cloud that is declared has its servers already")
-    where = Where(namespace, context=context, kubeconfig=kubeconfig)
+    where = ClusterScope(namespace, context=context, kubeconfig=kubeconfig)
 
     async def read(connections: Connections, cluster: Cluster | None) -> Export:
         space = where.scope(cluster) if cluster else namespace or "default"
@@ -120,7 +120,7 @@ def export(
             start = exported(await found(account, given.url, one), names)
         return start if one is None else await with_zone(start, one, only, connections)
 
-    result = asked_with(ctx, where, read, cluster=given.needs_cluster or by_cluster)
+    result = run_with_apis(ctx, where, read, cluster=given.needs_cluster or by_cluster)
     if output is Form.JSON:
         emit(as_json(result), Output.JSON)
     else:

@@ -1,4 +1,4 @@
-"""`sovereign release`: let go of what an operator held that is not there any more."""
+"""`sovereign release`: remove the finalizers of an operator that no longer exists."""
 
 from __future__ import annotations
 

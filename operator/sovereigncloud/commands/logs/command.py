@@ -1,4 +1,4 @@
-"""`sovereign logs`: what the operator said about one object."""
+"""`sovereign logs`: the operator's log lines about one object."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.commands.logs.lines import About, LogLine
-from sovereigncloud.commands.shared.cluster_session import ALL, Where, asked, bodies
+from sovereigncloud.commands.shared.cluster_session import ALL, ClusterScope, bodies, run_in_cluster
 from sovereigncloud.commands.shared.connections import Cluster, Connections
 from sovereigncloud.commands.shared.errors import CommandError
 from sovereigncloud.commands.shared.formatting import seconds
@@ -58,7 +58,7 @@ def logs(
     The lines come from the logs of the operator's pods, by way of the API server, and are picked by the object that each
     line names. Whoever asks needs the right to read pods and their logs where the operator runs. Reads JSON logs and text.
     """
-    where = Where(namespace, everywhere=False, context=context, kubeconfig=kubeconfig)
+    where = ClusterScope(namespace, everywhere=False, context=context, kubeconfig=kubeconfig)
     wanted = named(objects)
     age = max(1, round(seconds(since))) if since else None
     if follow and output is Output.YAML:
@@ -79,7 +79,7 @@ def logs(
             found.append(line)
 
     try:
-        asked(ctx, where, look)
+        run_in_cluster(ctx, where, look)
     except KeyboardInterrupt:
         return
     if follow:
@@ -96,7 +96,7 @@ def logs(
         )
 
 
-async def _the_object(cluster: Cluster, where: Where, wanted: Any) -> Key:
+async def _the_object(cluster: Cluster, where: ClusterScope, wanted: Any) -> Key:
     scope = where.scope(cluster)
     keys = [key_of(body) for body in (await bodies(cluster, scope)).values()]
     found = chosen(wanted, keys, scope)
