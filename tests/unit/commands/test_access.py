@@ -47,7 +47,7 @@ def test_addresses_in_the_order_in_which_they_are_tried(status, found, why):
 @pytest.mark.parametrize(
     ("status", "said", "why"),
     [
-        ({}, "has no machine yet: see why with describe hinst/web", "it is not made"),
+        ({}, "has no VM yet: see why with describe hinst/web", "it is not made"),
         ({**RUNNING, "state": "PoweredOff"}, "is PoweredOff, not Running: start it", "nobody answers"),
         (RUNNING, "has no address in its status", "no network gives it one"),
     ],
@@ -164,7 +164,7 @@ def test_console_says_what_answers_and_prints_no_password():
 @pytest.mark.parametrize(
     ("bodies", "said"),
     [
-        ([CLOUD, web()], "has no machine yet"),
+        ([CLOUD, web()], "has no VM yet"),
         ([web(**RUNNING)], "is in no SovereignCloud that can be read"),
     ],
 )

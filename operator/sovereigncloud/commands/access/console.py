@@ -39,7 +39,7 @@ def console(
     output: OutputOption = Output.TABLE,
     no_color: NoColor = False,
 ) -> None:
-    """Say how to get to the screen of an instance: in Sunstone, over VNC, or on a serial line.
+    """Show how to open the console of an instance: in Sunstone, over VNC, or on a serial line.
 
     OpenNebula has no call that hands out a console, so this names the ways there are, tries whether the host behind each
     answers from here, and says what each needs. No password is read or printed.

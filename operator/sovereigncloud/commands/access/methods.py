@@ -24,7 +24,7 @@ def addresses(instance: HostedInstance) -> tuple[str, ...]:
     """Return the addresses of an instance, public ones first. Raises CommandError without a running VM."""
     what, status = f"HostedInstance {instance.metadata.namespace}/{instance.metadata.name}", instance.status
     if status.id is None:
-        raise CommandError(f"{what} has no machine yet: see why with describe hinst/{instance.metadata.name}")
+        raise CommandError(f"{what} has no VM yet: see why with describe hinst/{instance.metadata.name}")
     if status.state != RUNNING:
         raise CommandError(
             f"{what} is {status.state or 'in no known state'}, not Running: start it, with spec.power: Running for example"
@@ -121,7 +121,7 @@ def console_methods(
     status = instance.status
     what = f"HostedInstance {instance.metadata.namespace}/{instance.metadata.name}"
     if status.id is None:
-        raise CommandError(f"{what} has no machine yet: see why with describe hinst/{instance.metadata.name}")
+        raise CommandError(f"{what} has no VM yet: see why with describe hinst/{instance.metadata.name}")
     found = []
     if cloud.status.endpoint:
         url, probe = sunstone(cloud.status.endpoint)

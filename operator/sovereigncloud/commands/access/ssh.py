@@ -30,7 +30,7 @@ def ssh(
     ] = None,
     *,
     user: Annotated[
-        str, typer.Option("-l", "--user", help="Whom to log in as; images of the marketplace know root.")
+        str, typer.Option("-l", "--user", help="User to log in as; marketplace images have root.")
     ] = "root",
     jump: Annotated[str, typer.Option("-J", "--jump", help="Go through this bastion, as with ssh -J.")] = "",
     identity: Annotated[str, typer.Option("-i", "--identity", help="File of the private key.")] = "",
@@ -41,7 +41,7 @@ def ssh(
     kubeconfig: Kubeconfig = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Log in to an instance with ssh, at the address that its status names.
+    """Log in to an instance with ssh, at the address in its status.
 
     Of several addresses the public ones are tried first, and the first that answers is taken; with -J none is tried, since
     they need not be reachable from here. The keys of spec.sshAuthorizedKeys may log in. -o prints what would be run.
@@ -85,11 +85,13 @@ async def find_instance(
     """Return the instance with that name and its resource graph. Raises CommandError."""
     (one,) = named([typed])
     if one.kind not in {"", INSTANCE}:
-        raise CommandError(f"{typed} is no HostedInstance: only those have a login and a screen")
+        raise CommandError(f"{typed} is no HostedInstance: only HostedInstances have a login and a console")
     scope = where.scope(cluster)
     resource_graph = ResourceGraph((await bodies(cluster, scope)).values(), connections.controllers)
     (key,) = chosen([Named(INSTANCE, one.name)], resource_graph.everything(INSTANCE), scope)
     found: Any = resource_graph.get(key)
     if not isinstance(found, HostedInstance):
-        raise CommandError(f"{key} holds what this version does not understand: use the version that the cluster runs")
+        raise CommandError(
+            f"{key} has fields that this version does not understand: use the version that the cluster runs"
+        )
     return found, resource_graph

@@ -28,14 +28,14 @@ def describe(
     kubeconfig: Kubeconfig = None,
     no_color: NoColor = False,
 ) -> None:
-    """Show an object as a tree: what it uses, composed and is used by; what it waits for, and what to do next.
+    """Show an object with its relations, what it waits for, and what to do next.
 
     Then its conditions, drift, pending plan, ids outside and last steps. It only reads, and only from the cluster: for what
     the operator would do about reality at this moment see `plan`.
     """
     wanted = named(objects)
     if len(wanted) != 1:
-        raise CommandError("one object at a time is described: name one, for example hinst/web")
+        raise CommandError("describe takes one object: name one, for example hinst/web")
     where = ClusterScope(namespace, everywhere=False, context=context, kubeconfig=kubeconfig)
     found = run_in_cluster(ctx, where, partial(_described, where=where, wanted=wanted))
     from sovereigncloud.commands.describe.view import show  # noqa: PLC0415 - rich is for what is shown only
@@ -72,7 +72,7 @@ async def _described(
         )
     except ValidationError as error:
         fields = "; ".join(f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors()[:5])
-        raise CommandError(f"{key} holds what this version does not understand: {fields}") from None
+        raise CommandError(f"{key} has fields that this version does not understand: {fields}") from None
 
 
 async def _is_there(reads: ClusterReads, namespace: str, name: str) -> bool | None:

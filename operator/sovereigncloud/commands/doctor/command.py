@@ -68,7 +68,7 @@ def doctor(
     output: OutputOption = Output.TABLE,
     no_color: NoColor = False,
 ) -> None:
-    """Say which features will work: whether both APIs answer, and which rights lack there.
+    """Check which features will work: whether both APIs answer, and which permissions are missing.
 
     Objects: SovereignClouds and BareMetalServers; without them, all in the namespace. With --secret or --opennebula, or with the
     variables of OVHcloud's own clients (OVH_CLIENT_ID and so on) where there is no cluster, credentials alone: before anything is

@@ -41,7 +41,7 @@ def drift(
     output: OutputOption = Output.TABLE,
     no_color: NoColor = False,
 ) -> None:
-    """List every field in which reality differs from what is declared, and what is done about it.
+    """List every field whose observed value differs from spec, and how the operator handles it.
 
     It reads what the operator's sweeps found and wrote into status; `plan` looks at reality itself. Objects: names or a
     kind; without them, everything in the namespace.

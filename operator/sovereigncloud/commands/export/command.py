@@ -61,23 +61,21 @@ def export(
     kind: Annotated[
         Many, typer.Option(help="Only objects of this kind, for example HostedInstance. Several: any.")
     ] = None,
-    name: Annotated[
-        Many, typer.Option(help="Only what is called so in OpenNebula; * and ? stand for anything.")
-    ] = None,
-    id_: Annotated[list[int] | None, typer.Option("--id", help="Only what has this number in OpenNebula.")] = None,
-    owner: Annotated[Many, typer.Option(help="Only what belongs to this user of OpenNebula (name or number).")] = None,
-    group: Annotated[Many, typer.Option(help="Only what belongs to this group of OpenNebula.")] = None,
-    network: Annotated[Many, typer.Option(help="Only machines with a card in this network (name or number).")] = None,
+    name: Annotated[Many, typer.Option(help="Only resources with this OpenNebula name; * and ? are wildcards.")] = None,
+    id_: Annotated[list[int] | None, typer.Option("--id", help="Only the resource with this OpenNebula ID.")] = None,
+    owner: Annotated[Many, typer.Option(help="Only resources of this OpenNebula user (name or ID).")] = None,
+    group: Annotated[Many, typer.Option(help="Only resources of this OpenNebula group.")] = None,
+    network: Annotated[Many, typer.Option(help="Only VMs with a NIC in this network (name or ID).")] = None,
     label: Annotated[
-        Many, typer.Option(help="Only what has this attribute (NAME=VALUE) or this label of Sunstone (NAME).")
+        Many, typer.Option(help="Only resources with this attribute (NAME=VALUE) or Sunstone label (NAME).")
     ] = None,
     namespace: Namespace = "",
     context: Context = None,
     kubeconfig: Kubeconfig = None,
     output: Annotated[Form, typer.Option("-o", "--output", help="For kubectl apply -f -.")] = Form.YAML,
 ) -> None:
-    """Write the manifests of what stands: in an account of OVHcloud (--ovh), in an OpenNebula (--opennebula), or in a cloud that is
-    declared already (--cloud). Machines, networks and images become objects that adopt them by their number.
+    """Write manifests of existing resources: of an OVHcloud account (--ovh), an OpenNebula (--opennebula), or a
+    SovereignCloud (--cloud). VMs, networks and images become objects that adopt them by ID.
 
     They say management: Observe: applied, nothing is changed outside, and their plan is empty: what a manifest cannot say is
     left out, with a comment. No password is written; comments say which Secrets to make. Without --secret the credential comes

@@ -33,7 +33,7 @@ def crds(
     ] = False,
     check: Annotated[
         bool,
-        typer.Option("--check", help="Exit with 1 if the directory or a chart beside it is not what the code says."),
+        typer.Option("--check", help="Exit with 1 if the directory or a chart beside it differs from the code."),
     ] = False,
     directory: Annotated[Path, typer.Option(help="Where the files are.")] = Path("crds"),
 ) -> None:

@@ -38,7 +38,7 @@ def pause(
     kubeconfig: Kubeconfig = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Stop every write outside for these objects, until `resume`.
+    """Stop all writes to external systems for these objects, until `resume`.
 
     The operator goes on looking: sweeps, status and drift stay fresh, and a deletion waits and says so. Each object is
     paused alone; what is in a cloud goes on unless --recursive is given. Argo CD shows a paused object as Suspended, and
@@ -73,7 +73,7 @@ def resume(
     kubeconfig: Kubeconfig = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Let the operator write outside again for these objects. What drifted meanwhile is mended as driftPolicy says.
+    """Resume writes to external systems for these objects. Drift since the pause is handled as driftPolicy says.
 
     It removes the annotation sovereigncloud.io/paused and nothing else. Where that comes from a manifest in Git, whoever
     applies the manifest puts it back: then it is said who.

@@ -44,7 +44,7 @@ def reconcile(
     kubeconfig: Kubeconfig = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Have these objects looked at now, instead of at the next sweep.
+    """Reconcile these objects now, instead of at the next periodic sweep.
 
     It sets the annotation sovereigncloud.io/reconcile-requested-at to a new word; the operator writes the word into
     status.lastHandledReconcileAt once it has looked.

@@ -46,7 +46,7 @@ def map_(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Draw a picture of clouds, servers, networks and instances, inside the borders of their countries.
+    """Draw a map of clouds, servers, networks and instances, grouped by country.
 
     The page stands alone: nothing is fetched from anywhere, and it is light or dark as the reader's screen is. Colours and
     signs tell the state of each object, marks tell drift and pause, and the pointer tells the message. The country of a cloud
@@ -55,7 +55,7 @@ def map_(
     where = ClusterScope(namespace, all_namespaces, context, kubeconfig)
     kind = output or _by_name(file)
     if file is None and kind in {Picture.HTML, Picture.SVG} and sys.stdout.isatty():
-        raise CommandError("a picture is nothing for a terminal: name a file, for example clouds.html")
+        raise CommandError("the map cannot be printed to a terminal: name a file, for example clouds.html")
 
     async def look(connections: Connections, cluster: Cluster) -> tuple[Map, str, datetime]:
         scope = where.scope(cluster)

@@ -50,7 +50,10 @@ def plan(
     kubeconfig: Kubeconfig = None,
     no_cluster: Annotated[
         bool,
-        typer.Option("--no-cluster", help="Ask no API server: all that is referred to, Secrets too, is in the files."),
+        typer.Option(
+            "--no-cluster",
+            help="Contact no API server: the files must contain everything that is referenced, including Secrets.",
+        ),
     ] = False,
     output: OutputOption = Output.TABLE,
     no_color: NoColor = False,

@@ -75,7 +75,7 @@ def state_of(resource: AnyResource) -> State:
         detail=_detail(resource),
     )
     if condition is None or (status.observed_generation or -1) < 0:
-        return replace(said, reason="NotLookedAt", message="the operator has not looked at it yet")
+        return replace(said, reason="NotLookedAt", message="the operator has not processed it yet")
     health = Health.STALLED if condition.type == "Stalled" else Health.PROGRESSING
     if condition.type == "Ready" and condition.status == "True" and current and not resource.deleting:
         health = Health.READY
@@ -96,7 +96,7 @@ def missing() -> State:
 
 def unreadable() -> State:
     """Return the state of an object that this version cannot parse."""
-    return State(Health.UNKNOWN, reason="NotUnderstood", message="it holds what this version does not understand")
+    return State(Health.UNKNOWN, reason="NotUnderstood", message="it has fields that this version does not understand")
 
 
 def _detail(resource: AnyResource) -> str:

@@ -137,11 +137,13 @@ def _causes(
 def _says(resource: AnyResource) -> str:
     observed, generation = resource.status.observed_generation, resource.metadata.generation
     if observed is None or observed < 0:
-        return "the operator has not looked at it yet"
+        return "the operator has not processed it yet"
     condition = main_condition(resource)
     said = f"{condition.reason}: {condition.message}" if condition and condition.message else "no word about it"
     if observed != generation:
-        return f"the operator has not looked at generation {generation} yet; of generation {observed} it said {said}"
+        return (
+            f"the operator has not processed generation {generation} yet; for generation {observed} it reported {said}"
+        )
     return said
 
 
@@ -164,14 +166,14 @@ def _advice(resource: AnyResource, policy: Policy, secrets: Mapping[str, bool | 
     advice += _for_reason(reason, what, resource, policy)
     asked = resource.metadata.annotations.get(RECONCILE_REQUESTED_AT)
     if asked and asked != status.last_handled_reconcile_at:
-        advice.append(f"a look was asked for ({asked}) and has not happened yet: wait")
+        advice.append(f"a reconciliation was requested ({asked}) and has not run yet: wait")
     elif reason and not advice:
         stuck = condition is not None and condition.type == "Stalled"
         look = f"kubectl annotate {what} {RECONCILE_REQUESTED_AT}=$(date +%s) --overwrite"
         advice.append(
-            f"mend what the message says; to have it looked at at once: {look}"
+            f"correct what the message says; to reconcile at once: {look}"
             if stuck
-            else "wait: it goes on by itself"
+            else "wait: the operator continues by itself"
         )
     return advice
 
@@ -186,20 +188,20 @@ def _for_reason(reason: str, what: str, resource: AnyResource, policy: Policy) -
             needs = dict.fromkeys(step.needs for step in plan.steps if step.needs)
             return [f"if what it disrupts may be disrupted, set {need}" for need in needs]
         case "WaitingForDependency":
-            return ["look at what it waits for; it goes on by itself when that is ready"]
+            return ["check what it waits for; the operator continues when that is ready"]
         case "InUse":
             return ["delete or move what uses it (see the tree)"]
         case "ManualStepRequired" | "ReplicationLagging" if isinstance(resource, FederatedZone):
-            return ["type this, line by line:", *(resource.status.commands or ())]
+            return ["run these commands:", *(resource.status.commands or ())]
         case "NotActing":
             return [f"set spec.management: {Management.MANAGE} where the operator may act (its own, or its cloud's)"]
         case "CredentialsRejected":
             return ["correct the values in its Secret; the operator reads it again within a minute"]
         case "ExternallyDeleted":
-            return ["set spec.updatePolicy.replace: Allow to have it made anew, or delete this object"]
+            return ["set spec.updatePolicy.replace: Allow to create it again, or delete this object"]
         case "TooManyChanges":
             return [
-                "see whether reality is really so; then set spec.approvedPlan on its SovereignCloud to the hash it names"
+                "check whether the observed changes are real; then set spec.approvedPlan on its SovereignCloud to the hash it names"
             ]
         case _:
             return []

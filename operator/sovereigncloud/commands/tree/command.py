@@ -47,7 +47,7 @@ def tree(
     output: OutputOption = Output.TABLE,
     no_color: NoColor = False,
 ) -> None:
-    """Show what belongs to what: clouds with their servers, networks, images, instances and Secrets.
+    """Show the ownership tree: clouds with their servers, networks, images, instances and Secrets.
 
     Without objects: every cloud of the namespace, then what is in none. A cloud shows all that is in it; any other object
     shows what it uses and who uses it. Each line says whether it is Ready, why not, and in how many fields it drifted.
