@@ -1,4 +1,4 @@
-"""ProviderProfile: facts about a provider that no API tells, each with a grade and its evidence."""
+"""ProviderProfile: facts about a provider that no API reports, with evidence."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ def _map_by_name() -> dict[str, Any]:
 
 
 class Company(Model):
-    """A company, and under whose law it is."""
+    """A company and its jurisdiction."""
 
-    name: Text = Field(description="Its name, as in the register of companies.")
-    country: CountryCode = Field(description="Under whose law it is: ISO 3166-1 code of the country.")
+    name: Text = Field(description="Name of the company as in its company register.")
+    country: CountryCode = Field(description="Jurisdiction of the company as an ISO 3166-1 country code.")
 
 
 class Affiliate(Model):
     """A company of the same group."""
 
-    name: Text = Field(description="Its name, as in the register of companies.")
-    country: CountryCode = Field(description="Under whose law it is: ISO 3166-1 code of the country.")
+    name: Text = Field(description="Name of the company as in its company register.")
+    country: CountryCode = Field(description="Jurisdiction of the company as an ISO 3166-1 country code.")
     note: Annotated[str, Field(max_length=512)] | None = Field(
-        default=None, description="What is known of it, for example a ruling. Absent: nothing is said."
+        default=None, description="Additional information, for example a court ruling. Absent: none."
     )
 
 
 class Evidence(Model):
-    """The document that it was read from."""
+    """Document that is the evidence of a fact."""
 
     url: Annotated[
         str,
@@ -55,7 +55,7 @@ class Evidence(Model):
                 WORDS: "must be an http or https address: for example https://example.fr/certificate.pdf"
             },
         ),
-    ] = Field(description="Where it is.")
+    ] = Field(description="Address (URL) of the document.")
     sha256: (
         Annotated[
             str,
@@ -66,100 +66,103 @@ class Evidence(Model):
             ),
         ]
         | None
-    ) = Field(default=None, description="Its SHA-256, so that it can be told whether it changed. Absent: not noted.")
+    ) = Field(default=None, description="SHA-256 of the document, to detect changes. Absent: not recorded.")
 
 
 class Datacenter(Model):
-    """A datacenter, and the country it is in."""
+    """A data centre and its country."""
 
     name: DatacenterName = Field(
-        description="Its name, as SovereignClouds name it. At OVHcloud the letters of its region: GRA, RBX, SBG."
+        description="Name of the data centre as SovereignClouds refer to it. For OVHcloud the letters of the region: GRA,"
+        " RBX, SBG."
     )
-    country: CountryCode = Field(description="The country it is in: ISO 3166-1 code.")
+    country: CountryCode = Field(description="Country of the data centre as an ISO 3166-1 code.")
     grade: WrittenGrade | None = Field(
         default=None,
-        description="How well that is known. Attested: a third party confirmed it. Declared (default): somebody wrote it down.",
+        description="Evidence grade of the country. Attested: a third party confirmed it. Declared (default): a user"
+        " declared it.",
     )
-    evidence: Evidence | None = Field(default=None, description="What it was read from. Absent: not noted.")
+    evidence: Evidence | None = Field(default=None, description="Document that is the evidence. Absent: none recorded.")
     valid_until: Day | None = Field(
         default=None,
-        description="The last day on which that counts (UTC); from then on nobody knows where it is. Absent: until it is changed.",
+        description="Last day of validity (UTC); afterwards the location is unknown. Absent: not limited.",
     )
 
 
 class Certification(Model):
-    """A certificate."""
+    """A certification of the provider."""
 
-    scheme: Scheme = Field(description="What it certifies, in one word that policies use too: for example ISO27001.")
+    scheme: Scheme = Field(
+        description="Certification scheme in one word, as policies refer to it, for example ISO27001."
+    )
     datacenters: Annotated[list[DatacenterName], Field(min_length=1, max_length=64)] | None = Field(
         default=None,
-        description="The datacenters that it lists. Absent: it is about the provider and no datacenter in particular.",
+        description="Data centres that the certificate lists. Absent: it covers the provider without naming data centres.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
     product: Text | None = Field(
-        default=None, description="The product that it is about, for people. Absent: not noted."
+        default=None, description="Certified product, for information only. Absent: not recorded."
     )
-    valid_until: Day | None = Field(
-        default=None, description="The last day on which it holds (UTC). Absent: until it is taken out."
-    )
+    valid_until: Day | None = Field(default=None, description="Last day of validity (UTC). Absent: not limited.")
     grade: WrittenGrade | None = Field(
         default=None,
-        description="How well that is known. Attested: the certificate itself was looked at. Declared (default): somebody wrote"
-        " it down.",
+        description="Evidence grade of the certification. Attested: the certificate itself was checked. Declared (default):"
+        " a user declared it.",
     )
-    evidence: Evidence | None = Field(default=None, description="What it was read from. Absent: not noted.")
+    evidence: Evidence | None = Field(default=None, description="Document that is the evidence. Absent: none recorded.")
 
 
 class ProviderProfileSpec(Ruling):
-    """Facts. What is absent is not known."""
+    """Facts about the provider. Absent facts are unknown."""
 
     legal_entity: Company = Field(
-        description="The company that the contract is with; with a cloud of one's own, oneself."
+        description="Legal entity of the contract; for a cloud of your own, your organization."
     )
     ultimate_parent: Company | None = Field(
-        default=None, description="The company that controls it in the end. Absent: none, it is independent."
+        default=None, description="Ultimate parent company. Absent: none, the provider is independent."
     )
     grade: WrittenGrade | None = Field(
         default=None,
-        description="How well entity, parent and affiliates are known. Attested: a third party confirmed them. Declared"
-        " (default): somebody wrote them down.",
+        description="Evidence grade of entity, parent and affiliates. Attested: a third party confirmed them. Declared"
+        " (default): a user declared them.",
     )
     foreign_affiliates: Annotated[list[Affiliate], Field(max_length=64)] | None = Field(
         default=None,
-        description="Companies of the same group under another law, who may be ordered to hand over data. Absent: none.",
+        description="Affiliates in other jurisdictions, which may be ordered to disclose data. Absent: none.",
         json_schema_extra=_map_by_name(),
     )
     datacenters: Annotated[list[Datacenter], Field(max_length=64)] | None = Field(
         default=None,
-        description="Datacenters of which no API tells the country. Absent: none; those of OVHcloud are observed.",
+        description="Data centres whose country no API reports. Absent: none; data centres of OVHcloud are observed.",
         json_schema_extra=_map_by_name(),
     )
     certifications: Annotated[list[Certification], Field(max_length=64)] | None = Field(
-        default=None, description="Certificates. Absent: none."
+        default=None, description="Certifications of the provider. Absent: none."
     )
 
 
 class ProviderProfileStatus(Status):
-    used_by: int | None = Field(default=None, description="How many SovereignClouds name it.")
+    used_by: int | None = Field(default=None, description="Number of SovereignClouds that refer to this profile.")
     expired: Annotated[list[Annotated[str, Field(max_length=128)]], Field(max_length=128)] | None = Field(
-        default=None, description="Certificates and datacenters whose last day has passed, by scheme or name."
+        default=None, description="Expired certifications and data centres, by scheme or name."
     )
     expiring: Annotated[list[Annotated[str, Field(max_length=128)]], Field(max_length=128)] | None = Field(
-        default=None, description="Those whose last day is within 60 days."
+        default=None, description="Certifications and data centres that expire within 60 days."
     )
 
 
 class ProviderProfile(Resource[ProviderProfileSpec, ProviderProfileStatus]):
-    """Facts about a provider that no API tells: company, parent, affiliates, datacenters, certificates.
+    """Facts about a provider that no API reports: legal entity, parent, affiliates, data centres, certifications.
 
-    Each has a grade and may name its evidence. A SovereignCloud names its provider in spec.providerRef. Who runs a cloud of
-    their own is a provider, too. Rules are in a SovereigntyPolicy; nothing here allows or forbids anything.
+    Each fact has an evidence grade and can refer to a document. A SovereignCloud refers to its provider in
+    spec.providerRef; who runs a private cloud is a provider, too. Rules are in a SovereigntyPolicy; a ProviderProfile
+    allows or forbids nothing.
 
-    Where a server of OVHcloud is, the operator observes; what is written here never replaces that.
+    The location of OVHcloud servers is observed by the operator; nothing declared here replaces it.
 
-    Look with: kubectl get prov -o wide; kubectl describe prov NAME. What has ended, or soon will, is in status.
+    To inspect it: kubectl get prov -o wide; kubectl describe prov NAME. Expired and expiring entries are in status.
 
-    Deleting the object waits until no SovereignCloud names it.
+    Deleting the object waits until no SovereignCloud refers to it.
     """
 
     crd: ClassVar[Crd] = Crd(

@@ -1,4 +1,4 @@
-"""The word of a person that a place is dead, for one outage: what a copy may need before it is started."""
+"""Fencing confirmed by a person: all VMs at the source are stopped, for one outage."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ Outage = Annotated[
 
 
 class Fencing(Model):
-    """Who says that the old place is dead, and for which outage."""
+    """Confirmation that all VMs at the source are stopped, and the outage it is for."""
 
     confirmed_by: Annotated[str, Field(min_length=1, max_length=253)] = Field(
-        description="Who says that every machine of the old place is dead, for example oncall@example.fr. Where one of them still"
-        " runs, there will be two."
+        description="Name of the person who confirms that all VMs at the source are stopped, for example oncall@example.fr."
+        " A VM that still runs there would run twice."
     )
     outage: Outage | None = Field(
         default=None,
-        description="Which outage it is said of: status.lostSince of the SovereignCloud as it stands. Absent only where the object"
-        " itself is for one occasion: an ExitPlan, an InstanceMigration.",
+        description="Outage that is confirmed: the value of status.lostSince of the SovereignCloud. Absent only in an"
+        " ExitPlan or an InstanceMigration, which are for one outage.",
     )

@@ -1,4 +1,4 @@
-"""Where a cloud is: what a person declares of an existing one, and what status says of each part."""
+"""Locations of a cloud: declared for an existing cloud, and reported in status per part."""
 
 from __future__ import annotations
 
@@ -17,66 +17,67 @@ _Text = Annotated[str, Field(max_length=512)]
 
 
 class ProviderRef(Model):
-    """A ProviderProfile, which belongs to no namespace."""
+    """Reference to a cluster-scoped ProviderProfile."""
 
-    name: Name = Field(description="Name of the ProviderProfile, which is in no namespace.")
+    name: Name = Field(description="Name of the cluster-scoped ProviderProfile object.")
 
 
 class ClusterLocation(Model):
-    """Where the hosts of one cluster stand."""
+    """Data centre of the hosts of one cluster."""
 
     name: OutsideName = Field(description="Name of the cluster in OpenNebula.")
     datacenter: OutsideName = Field(
-        description="Data centre that all of its hosts are in, by its name in the ProviderProfile."
+        description="Data centre of all hosts of the cluster, by its name in the ProviderProfile."
     )
 
 
 class ExistingLocation(Model):
-    """Where an OpenNebula elsewhere is: names of data centres, whose countries the ProviderProfile says."""
+    """Location of an existing OpenNebula as data centres of its ProviderProfile."""
 
     datacenter: OutsideName = Field(
-        description="Data centre of the front-end and of every cluster that clusters does not name, by its name in the"
+        description="Data centre of the front-end and of all clusters that are not listed in clusters, by its name in the"
         " ProviderProfile, for example PARIS-1."
     )
     clusters: Annotated[list[ClusterLocation], Field(max_length=64)] | None = Field(
         default=None,
-        description="Clusters that are in other data centres. Absent: none is.",
+        description="Clusters in other data centres. Absent: none.",
         json_schema_extra=_BY_NAME,
     )
 
 
 class LocationStatus(Model):
-    """A part of the cloud, where it is, and how that is known."""
+    """Location of one part of the cloud, with its evidence."""
 
-    name: _Text = Field(description="Which part: for example cluster/default/RBX or store/backups.")
+    name: _Text = Field(description="Name of the part, for example cluster/default/RBX or store/backups.")
     covers: Annotated[list[Annotated[str, Field(max_length=32)]], Field(max_length=8)] | None = Field(
-        default=None, description="What is there: compute, storage, images, backups, controlPlane."
+        default=None,
+        description="Types of resources at this location: compute, storage, images, backups, controlPlane.",
     )
     cluster: Annotated[str, Field(max_length=256)] | None = Field(
-        default=None, description="The OpenNebula cluster, where the part belongs to one."
+        default=None, description="OpenNebula cluster of the part, if it belongs to one."
     )
     datacenter: Annotated[str, Field(max_length=256)] | None = Field(
-        default=None, description="The data centre, for example RBX. Absent: nobody says."
+        default=None, description="Data centre, for example RBX. Absent: unknown."
     )
     country: Annotated[str, Field(max_length=2)] | None = Field(
-        default=None, description="Country by its code of two letters, for example FR. Absent: nobody knows."
+        default=None, description="ISO 3166-1 country code, for example FR. Absent: unknown."
     )
     grade: Literal["None", "Declared", "Attested", "Observed"] | None = Field(
         default=None,
-        description="How good the knowledge is. Observed: the provider's API says so of these very machines. Attested: a"
-        " document of a third party says so. Declared: somebody typed it. None: nobody knows.",
+        description="Grade of the evidence. Observed: the provider's API reports it for these servers. Attested: a third"
+        " party's document confirms it. Declared: a user declared it. None: no evidence.",
     )
     source: _Text | None = Field(
         default=None,
-        description="Who says so, for example OVHcloud region eu-west-rbx of server ns3012346; or why nobody does.",
+        description="Source of the fact, for example OVHcloud region eu-west-rbx of server ns3012346; or why it is unknown.",
     )
     since: Annotated[str, Field(max_length=32)] | None = Field(
-        default=None, description="When it was first seen there (RFC 3339, UTC)."
+        default=None, description="Time of the first observation at this location (RFC 3339, UTC)."
     )
     hosts: Annotated[list[_Text], Field(max_length=MAX_MEMBERS)] | None = Field(
         default=None,
-        description="Hosts that are there, by their names in OpenNebula. Absent: all of the cluster.",
+        description="OpenNebula names of the hosts at this location. Absent: all hosts of the cluster.",
     )
     datastores: Annotated[list[_Text], Field(max_length=MAX_MEMBERS)] | None = Field(
-        default=None, description="Datastores that lie there, by their names in OpenNebula."
+        default=None, description="OpenNebula names of the datastores at this location."
     )

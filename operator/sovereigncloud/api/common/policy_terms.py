@@ -1,4 +1,4 @@
-"""Words that policies, profiles and locations share: countries, parts, grades of evidence."""
+"""Terms shared by policies, profiles and locations: countries, covered parts, evidence grades."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ Day = Annotated[
 
 
 class CoveredPart(StrEnum):
-    """What may be somewhere else than the rest."""
+    """Parts of a workload whose locations can differ."""
 
     COMPUTE = "compute"
     STORAGE = "storage"
@@ -54,7 +54,7 @@ class CoveredPart(StrEnum):
 
 
 class EvidenceGrade(StrEnum):
-    """How well something is known. Each is more than the one before."""
+    """Grade of evidence for a fact, from weakest to strongest."""
 
     DECLARED = "Declared"
     ATTESTED = "Attested"
@@ -62,7 +62,7 @@ class EvidenceGrade(StrEnum):
 
 
 class WrittenGrade(StrEnum):
-    """How well something is known that a person wrote down."""
+    """Grade of evidence for a fact that a user declared."""
 
     DECLARED = "Declared"
     ATTESTED = "Attested"

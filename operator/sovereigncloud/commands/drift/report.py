@@ -1,4 +1,4 @@
-"""Everything that drifted, as values. Pure."""
+"""Drift of all objects as values. Pure functions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NONE, DRIFTED = 0, 2
 
 @dataclass(frozen=True, slots=True)
 class DriftLine:
-    """A field of an object in which reality differs from what is declared."""
+    """One drifted field of an object."""
 
     key: Key
     path: str
@@ -28,7 +28,7 @@ class DriftLine:
 
     @property
     def counts(self) -> bool:
-        """Whether it is drift to anybody: what driftPolicy ignores is shown, and that is all."""
+        """Whether the field counts as drift; fields that driftPolicy ignores do not."""
         return self.action != "Ignored"
 
     def as_json(self) -> Json:
@@ -47,13 +47,7 @@ class DriftLine:
 
 @dataclass(frozen=True, slots=True)
 class DriftReport:
-    """What was looked through.
-
-    Attributes:
-        lines: by object, in the order of status.
-        looked: objects whose status speaks of drift.
-        unknown: objects of which nobody knows: reality was not compared with their present spec yet.
-    """
+    """Drift of all inspected objects."""
 
     lines: tuple[DriftLine, ...]
     looked: int
@@ -80,7 +74,7 @@ class DriftReport:
 
 
 def drift_report(resource_graph: ResourceGraph, keys: Iterable[Key]) -> DriftReport:
-    """Of these objects."""
+    """Collect the drift of these objects."""
     lines: list[DriftLine] = []
     unknown: list[Key] = []
     looked = 0

@@ -1,6 +1,4 @@
-"""What is written must be what stands: each manifest is planned against it, as the operator would, and what differs is left
-out.
-"""
+"""Verify exported manifests: plan each against the live state and remove fields that differ."""
 
 from __future__ import annotations
 
@@ -41,8 +39,8 @@ _PARTS = {"networks": ("securityGroups", "address")}
 """What can be left out of the entries of a field before it is left out as a whole."""
 
 
-class Standing(Context):
-    """The world of a kind that looks at one cloud, which is there and answers, and at nothing else.
+class SingleCloudContext(Context):
+    """Reconcile context for one reachable cloud, without any other objects.
 
     Args:
         cloud: with an endpoint.
@@ -85,7 +83,7 @@ class Standing(Context):
         return None
 
     def tenancy(self, namespace: str, cloud: Key) -> None:
-        """Objects are written beside their cloud: nobody needs a Tenant."""
+        """Return None: objects are exported beside their cloud, so no Tenant is needed."""
 
     def policies(self, namespace: str, cloud: Key) -> tuple[Rules, ...]:  # noqa: ARG002 - what stands is written down as it is
         return ()
@@ -103,13 +101,13 @@ class Standing(Context):
         return ()
 
     def promise(self, cloud: Key, promise: Reservation) -> None:
-        """Nothing is made."""
+        """Ignore the reservation: an export creates nothing."""
 
     def promised(self, cloud: Key, began: float) -> tuple[Reservation, ...]:  # noqa: ARG002 - as above
         return ()
 
     def distance(self, one: Key, other: Key) -> None:
-        """There is one."""
+        """Return None: there is only one cloud."""
 
     def get(self, key: Key) -> AnyResource | None:
         return self.cloud if key == self.cloud.key else None
@@ -155,14 +153,14 @@ class Standing(Context):
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A manifest that is what stands, or None; and what had to be left out, or why nothing is written."""
+    """A verified manifest, or None; with comments on removed fields or on why nothing is written."""
 
     document: Json | None
     comments: tuple[str, ...] = ()
 
 
-async def checked(document: Json, controllers: Mapping[str, AnyController], context: Standing) -> Checked:
-    """Plan it; leave out the field that differs; plan again."""
+async def checked(document: Json, controllers: Mapping[str, AnyController], context: SingleCloudContext) -> Checked:
+    """Plan a manifest and remove differing fields until the plan is empty."""
     controller = controllers[document["kind"]]
     spec, comments = dict(document["spec"]), list[str]()
     for _ in range(_TRIES):
@@ -188,7 +186,7 @@ async def checked(document: Json, controllers: Mapping[str, AnyController], cont
 
 
 def _less(spec: Json, name: str) -> str:
-    """Leave out one thing of each entry, else the whole field; which thing it was."""
+    """Remove one subfield of each entry, else the whole field; return the subfield's path."""
     entries = spec[name]
     for part in _PARTS.get(name, ()):
         if any(part in entry for entry in entries):
@@ -199,7 +197,7 @@ def _less(spec: Json, name: str) -> str:
 
 
 def _differs(plan: Plan) -> tuple[str, str] | None:
-    """The field of spec that is not what stands, and in what; None: nothing would be done."""
+    """Return the spec field that differs from the live state and the difference; None: nothing would change."""
     for drift in plan.drift:
         return _field(drift.path), f"{drift.path} would be {drift.desired}, and is {drift.observed}"
     for step in plan.steps:

@@ -1,6 +1,6 @@
-"""The reference of a kind for the documentation, from its CustomResourceDefinition: what the API server accepts.
+"""Reference page of a kind, generated from its CustomResourceDefinition.
 
-A page has a part written by hand, which teaches by an example, and below a mark this part.
+A page has a hand-written part with examples, and this part below a mark.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Schema = Mapping[str, Any]
 
 
 def pages(directory: Path) -> dict[str, str]:
-    """The files of the directory: what is written by hand in each of them, and the reference as it should be below."""
+    """Return the pages: the hand-written part of each, followed by the generated reference."""
     return {name: _by_hand(directory / name, kind) + MARK + reference(kind) for name, kind in _kinds()}
 
 
@@ -45,7 +45,7 @@ def _by_hand(page: Path, kind: type[AnyResource]) -> str:
 
 
 def reference(kind: type[AnyResource]) -> str:
-    """The reference of one kind, in Markdown."""
+    """Return the reference of one kind as Markdown."""
     crd = custom_resource_definition(kind)
     version = crd["spec"]["versions"][0]
     schema: Schema = version["schema"]["openAPIV3Schema"]
@@ -82,7 +82,7 @@ def _columns(columns: Sequence[Schema]) -> list[str]:
 
 
 def _refusals(schema: Schema) -> list[str]:
-    """What the rules in the schema refuse, in the words that kubectl prints."""
+    """List the CEL rules with the messages that kubectl prints."""
     rows = list(dict.fromkeys(_rules(schema, "")))
     return (
         ["### Refused at apply", "", *(f"- `{place}`: {_cell(message)}" for place, message in rows), ""] if rows else []
@@ -99,7 +99,7 @@ def _rules(schema: Schema, path: str) -> Iterator[tuple[str, str]]:
 
 
 def _section(schema: Schema, path: str) -> list[str]:
-    """A table of the fields of one object, then the sections of the objects in it."""
+    """Return a table of an object's fields, then the sections of its nested objects."""
     required = schema.get("required", ())
     lines = [f"### {path}", ""]
     if "description" in schema:
@@ -158,10 +158,10 @@ def _bounds(schema: Schema) -> Iterator[str]:
 
 
 def _cell(text: str) -> str:
-    """Text in a table: no bar ends the cell, no bracket begins a tag, paragraphs are sentences."""
+    """Escape text for a table cell."""
     return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
 
 
 def _anchor(heading: str) -> str:
-    """As Python-Markdown makes the id of a heading, and GitHub does as well."""
+    """Return the heading's anchor as Python-Markdown and GitHub generate it."""
     return "".join(c for c in heading.lower() if c.isalnum() or c in "-_ ").replace(" ", "-")

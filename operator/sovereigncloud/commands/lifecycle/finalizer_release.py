@@ -1,4 +1,4 @@
-"""Taking the operator's finalizers off where no operator does it: what is held, and letting it go."""
+"""Removal of the operator's finalizers when no operator runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PASSES = 5
 
 
 class ReleaseApi(Protocol):
-    """What is asked of the API server. Raises OutsideError."""
+    """API server access for the removal of finalizers. Raises OutsideError."""
 
     def objects(self, kind: str) -> AsyncIterator[Json]: ...
     async def patch_finalizers(
@@ -31,15 +31,7 @@ class ReleaseApi(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """An object that carries the operator's finalizer.
-
-    Attributes:
-        version: its resourceVersion.
-        finalizers: all of them.
-        external: ids outside, as its status has them.
-        secrets: names of Secrets in its namespace that it may have guarded.
-        deleting: it goes as soon as nothing holds it.
-    """
+    """An object that carries the operator's finalizer."""
 
     key: Key
     version: str
@@ -50,17 +42,13 @@ class Held:
 
     @property
     def outside(self) -> str:
-        """What stays, in words."""
+        """Describe the external resources that remain."""
         return ", ".join(f"{name} {value}" for name, value in sorted(self.external.items())) or "nothing recorded"
 
 
 @dataclass(slots=True)
 class Released:
-    """What was let go, or would be.
-
-    Attributes:
-        secrets: (namespace, name).
-    """
+    """An object whose finalizer was removed, or would be."""
 
     objects: dict[Key, Held] = field(default_factory=dict)
     secrets: set[tuple[str, str]] = field(default_factory=set)

@@ -1,4 +1,4 @@
-"""Who set the annotation that pauses an object, and who will put it back. Pure."""
+"""Field ownership of the pause annotation: which manager would set it again. Pure functions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 def owners(body: Mapping[str, Any]) -> tuple[str, ...]:
-    """Field managers that apply the annotation from a manifest: they put it back when it was taken away."""
+    """Return the field managers that apply the annotation from a manifest and would restore it."""
     metadata = body.get("metadata") or {}
     found = [
         str(entry.get("manager", ""))
@@ -34,7 +34,7 @@ def _holds(entry: Mapping[str, Any]) -> bool:
 
 
 def _applies(entry: Mapping[str, Any]) -> bool:
-    """Server-side apply always comes again; an Update comes from a person's hand, or from a client-side apply."""
+    """Return whether a manager re-applies its fields, as server-side and client-side apply do."""
     manager = str(entry.get("manager", ""))
     return entry.get("operation") == "Apply" or not manager.startswith(_BY_HAND)
 
@@ -48,5 +48,5 @@ def _in_last_applied(metadata: Mapping[str, Any]) -> bool:
 
 
 def is_paused(body: Mapping[str, Any]) -> bool:
-    """Whether the annotation says so."""
+    """Return whether the object is paused."""
     return ((body.get("metadata") or {}).get("annotations") or {}).get(PAUSED) == "true"

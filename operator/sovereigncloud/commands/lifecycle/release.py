@@ -1,4 +1,4 @@
-"""`sovereign release`: let go of what an operator held that is not there any more."""
+"""`sovereign release`: remove the finalizers of an operator that no longer exists."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def release(
     kubeconfig: Kubeconfig = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Take the operator's finalizers off objects and Secrets, where no operator is left to do it.
+    """Remove the operator's finalizers from objects and Secrets when the operator no longer runs.
 
     Nothing outside is changed: machines, networks and servers stay as they are, and nobody keeps them. An object that is
     being deleted goes. An operator that comes back with the same installation id manages what is declared as before.

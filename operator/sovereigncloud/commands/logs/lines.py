@@ -1,4 +1,4 @@
-"""The operator's log lines about one object. Pure."""
+"""Selection of log lines about an object. Pure functions."""
 
 from __future__ import annotations
 
@@ -17,14 +17,7 @@ _KNOWN = ("time", "level", "logger", "message", "object")
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """One entry.
-
-    Attributes:
-        time: as it was written.
-        message: with the lines that follow it, of a traceback.
-        fields: whatever else the entry says, a trace id for example.
-        raw: the line as it came.
-    """
+    """One log entry."""
 
     time: str
     level: str
@@ -33,23 +26,19 @@ class LogLine:
     fields: Json
 
     def as_json(self) -> Json:
-        """As the JSON log names them."""
+        """Return the entry with the keys of the JSON log."""
         return {"time": self.time, "level": self.level, "message": self.message, **self.fields}
 
 
 class About:
-    """Picks the lines about an object, of a log in JSON (the chart's default) or in text.
-
-    A line names its object as "HostedInstance platform/web"; in text it ends with that in brackets. What belongs to an
-    entry in text and has no time of its own, a traceback, is kept with it.
-    """
+    """Selects lines about an object from JSON logs (the chart's default) or text logs."""
 
     def __init__(self, key: Key) -> None:
         self._named, self._mark = str(key), f" [{key}]"
         self._wanted = False
 
     def pick(self, line: str) -> LogLine | None:
-        """The entry that the line is, or None."""
+        """Return the entry of the line if it is about the object, else None."""
         if line.startswith("{"):
             return self._json(line)
         found = _TEXT.match(line)
@@ -76,6 +65,6 @@ class About:
 
 
 def about(lines: Iterable[str], key: Key) -> Iterator[LogLine]:
-    """The lines about an object."""
+    """Return the selector for an object's log lines."""
     picks = About(key)
     yield from (found for line in lines if (found := picks.pick(line)) is not None)

@@ -1,4 +1,4 @@
-"""What the map shows, as values: borders, clouds, hosts, networks, instances. Pure."""
+"""Data model of the map: countries, clouds, hosts, networks, instances. Pure functions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _HOST_STATES = {
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """An object on the map. Of an instance: `networks` by their names in OpenNebula, `on` those of them that are objects."""
+    """An object on the map. For an instance: `networks` are OpenNebula names, `on` those with an object."""
 
     key: Key
     state: State
@@ -40,7 +40,7 @@ class Thing:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A place where machines run: a server of ours, or a host that only OpenNebula knows (`server` is None then)."""
+    """A host: a BareMetalServer, or one that only OpenNebula knows (`server` is None)."""
 
     name: str
     note: str
@@ -60,14 +60,7 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class CloudBox:
-    """A cloud and what is in it.
-
-    Attributes:
-        place: where it stands, in words.
-        vrack: of its servers; empty: none is known.
-        hosts: with the instances on them.
-        waiting: instances that run nowhere yet.
-    """
+    """A cloud and its resources."""
 
     thing: Thing
     place: str
@@ -91,7 +84,7 @@ class CloudBox:
 
 @dataclass(frozen=True, slots=True)
 class Border:
-    """A country and the clouds in it. Of one whose servers stand in several, `countries` has them all."""
+    """A country and its clouds. `countries`: all countries of a cloud with servers in several."""
 
     countries: tuple[Country, ...]
     clouds: tuple[CloudBox, ...]
@@ -109,7 +102,7 @@ class Border:
 
 @dataclass(frozen=True, slots=True)
 class Map:
-    """All of it. `loose`: what is in no cloud."""
+    """The whole map. `loose`: objects in no cloud."""
 
     borders: tuple[Border, ...]
     loose: tuple[Thing, ...]
@@ -123,7 +116,7 @@ class Map:
         }
 
     def things(self) -> tuple[Thing, ...]:
-        """Every object once, what others stand on first."""
+        """Return every object once, dependencies first."""
         found: dict[Key, Thing] = {}
         for border in self.borders:
             for cloud in border.clouds:
@@ -134,8 +127,8 @@ class Map:
         return (*found.values(), *self.loose)
 
 
-def the_map(resource_graph: ResourceGraph) -> Map:
-    """Drawn from what is there; the same for the same objects, in whatever order they came."""
+def build_map(resource_graph: ResourceGraph) -> Map:
+    """Build the map; the result does not depend on the order of the objects."""
     by_countries: dict[tuple[Country, ...], list[CloudBox]] = {}
     for cloud in resource_graph.clouds():
         by_countries.setdefault(_countries(cloud, resource_graph), []).append(_cloud(cloud, resource_graph))
@@ -145,7 +138,7 @@ def the_map(resource_graph: ResourceGraph) -> Map:
 
 
 def _countries(cloud: Key, resource_graph: ResourceGraph) -> tuple[Country, ...]:
-    """Where its hosts are, as its status says; before it does, where OVHcloud says that its servers stand."""
+    """Return the countries of the hosts from status, else from the regions of the servers."""
     resource = resource_graph.get(cloud)
     told = resource.status.locations if isinstance(resource, SovereignCloud) else None
     hosts = {one.country or "" for one in told or () if Part.COMPUTE in (one.covers or ())}
@@ -188,7 +181,7 @@ def _cloud(key: Key, resource_graph: ResourceGraph) -> CloudBox:
 
 
 def _hosts(cloud: object, servers: list[BareMetalServer], placed: dict[str, list[Thing]]) -> list[Host]:
-    """Servers of ours, matched to OpenNebula's hosts by name or address; then the hosts that are no servers of ours."""
+    """Return servers matched to OpenNebula hosts by name or address, then the other hosts."""
     states = {}
     if isinstance(cloud, SovereignCloud):
         states = {host.name: host.state or "" for host in cloud.status.hosts or () if host.name}

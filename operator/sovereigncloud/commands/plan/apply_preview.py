@@ -1,4 +1,4 @@
-"""What an object would be after `kubectl apply`: the file merged with what is in the cluster, in memory."""
+"""Preview of `kubectl apply`: merge a manifest with the live object in memory."""
 
 from __future__ import annotations
 
@@ -17,10 +17,7 @@ _OF_THE_SERVER = (
 
 
 def applied(key: Key, manifest: Mapping[str, Any], live: Json | None) -> Json:
-    """The object as the API server would hold it after the apply.
-
-    Fields that were applied before and are no longer in the file go; fields that somebody else set stay. A changed spec gets the next generation, so that status speaks of the spec before.
-    """
+    """Return the object as the API server would store it after the apply."""
     metadata: Json = {"name": key.name, "namespace": key.namespace}
     given, spec = manifest["metadata"], _without_nulls(manifest["spec"])
     if live is None:
@@ -49,7 +46,7 @@ def _without_nulls(value: Any) -> Any:
 
 
 def _last_applied(live: Json) -> Json:
-    """What goes when it is not in the file any more."""
+    """Return the last applied configuration, whose missing fields are removed."""
     metadata = live["metadata"]
     try:
         found = json.loads((metadata.get("annotations") or {})[_LAST_APPLIED])
@@ -67,7 +64,7 @@ def _last_applied(live: Json) -> Json:
 
 
 def _merged(live: Json, last: Mapping[str, Any], new: Mapping[str, Any]) -> Json:
-    """The three-way merge of kubectl for a custom resource: objects by key, lists whole."""
+    """Do kubectl's three-way merge for custom resources: objects by key, lists as a whole."""
     merged = {k: v for k, v in live.items() if k in new or k not in last}
     for key, value in new.items():
         if isinstance(value, dict) and isinstance(live.get(key), dict):
@@ -79,7 +76,7 @@ def _merged(live: Json, last: Mapping[str, Any], new: Mapping[str, Any]) -> Json
 
 
 def changes(before: object, after: object, path: str = "spec") -> list[str]:
-    """Paths below which two values differ."""
+    """Return the paths below which two values differ."""
     if before == after:
         return []
     if isinstance(before, dict) and isinstance(after, dict):

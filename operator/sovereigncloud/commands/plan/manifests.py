@@ -1,4 +1,4 @@
-"""Manifests from files: documents with the lines they stand on."""
+"""Manifest files: documents with line numbers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Location = tuple[str | int, ...]
 
 
 class _Loader(yaml.SafeLoader):
-    """As Kubernetes reads YAML: a timestamp is text."""
+    """YAML loader that reads timestamps as text, as Kubernetes does."""
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -31,14 +31,7 @@ _Loader.yaml_implicit_resolvers = {
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One document of a file, or one item of a List in it.
-
-    Attributes:
-        file: the path as it was given; "-" is standard input.
-        number: which document of the file it is, from 1.
-        body: what it says.
-        node: where each part of it stands; None: it comes from no file.
-    """
+    """One document of a file, or one item of a List in it."""
 
     file: str
     number: int
@@ -47,15 +40,15 @@ class Document:
 
     @property
     def source(self) -> str:
-        """file:line of its first line; empty where it comes from no file."""
+        """Return file:line of the document's first line; empty without a file."""
         return self.line(()) if self.node else ""
 
     def line(self, location: Location) -> str:
-        """file:line of a field, or of what is nearest around it."""
+        """Return file:line of a field, or of its nearest parent."""
         return f"{_shown(self.file)}:{self.position(location)[0] + 1}"
 
     def position(self, location: Location) -> tuple[int, int]:
-        """Line and column, from 0."""
+        """Return line and column, from 0."""
         node = self.node
         if node is None:
             return 0, 0
@@ -81,11 +74,7 @@ def _child(node: yaml.Node, part: str | int) -> yaml.Node | None:
 
 
 def read(paths: Sequence[str], *, recursive: bool = False) -> list[Document]:
-    """All documents of files, directories (their .yaml, .yml and .json files) and standard input.
-
-    Raises:
-        CommandError: a path that cannot be read, or text that is no YAML.
-    """
+    """Read all documents of files, directories (.yaml, .yml, .json) and standard input."""
     found: list[Document] = []
     for path in paths:
         for file in _files(path, recursive=recursive):
@@ -140,7 +129,7 @@ def _documents(file: str, text: str) -> Iterator[Document]:
 
 
 def _items(document: Document) -> Iterator[Document]:
-    """The items of a List, as `kubectl get -o yaml` writes it."""
+    """Return the items of a List."""
     items = document.body.get("items")
     if not str(document.body.get("kind", "")).endswith("List") or not isinstance(items, list):
         yield document
@@ -153,9 +142,7 @@ def _items(document: Document) -> Iterator[Document]:
 
 
 def _check_nodes(node: yaml.Node, checked: set[int], around: set[int]) -> None:
-    """Refuse what the API server would: a key given twice (YAML's last one would win silently), and an alias to what it
-    stands in.
-    """
+    """Reject duplicate keys and recursive aliases, which the API server rejects, too."""
     if id(node) in around:
         raise yaml.MarkedYAMLError(problem="an alias refers to what it stands in", problem_mark=node.start_mark)
     if id(node) in checked or not isinstance(node, yaml.CollectionNode):

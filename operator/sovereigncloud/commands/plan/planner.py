@@ -1,8 +1,8 @@
-"""What the operator would do: its own observe, plan and decide, on objects from files, in a world that only reads.
+"""Dry-run planner: the operator's own observe, plan and gate on manifests, with read-only access.
 
-An object may need what another one brings: an instance needs the endpoint that its cloud answers at, a cloud needs the
-address of the server that it composes. So every object is looked at, what the operator would write about it to Kubernetes
-is imagined, and all are looked at again until nothing new comes of it. Reads of clouds and accounts are made once.
+An object may depend on another one's result: an instance needs its cloud's endpoint, a cloud needs the addresses of
+its servers. The planner therefore evaluates all objects, stores what the operator would write to Kubernetes in memory,
+and repeats until nothing changes. Clouds and accounts are read once.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sovereigncloud.api.common.base import Key, Management
 from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.commands.plan.apply_preview import applied, changes
 from sovereigncloud.commands.plan.declared import Declared
-from sovereigncloud.commands.plan.dry_run_api import ImaginedKubernetes
+from sovereigncloud.commands.plan.dry_run_api import InMemoryKubernetes
 from sovereigncloud.commands.plan.manifest_validation import server_rules
 from sovereigncloud.commands.plan.report import ObjectPlan, PlannedStep, Presence, Report, with_brakes
 from sovereigncloud.commands.shared.connections import Cluster, Connections
@@ -55,7 +55,7 @@ _ORDER = {kind.crd.kind: number for number, kind in enumerate(KINDS)}
 
 
 class NoInstaller:
-    """Without a cluster no Job was ever run."""
+    """Installer port without a cluster: no Job exists."""
 
     async def state(self, installation: Installation) -> InstallState:  # noqa: ARG002 - none, whatever is asked
         return InstallState("Absent")
@@ -77,10 +77,10 @@ class NoInstaller:
 
 
 class Planner:
-    """Plans what files declare, against a cluster or without one.
+    """Plans manifests against a cluster or without one.
 
     Args:
-        doors: to the outside.
+        connections: to the cluster and the external APIs.
         cluster: None: everything that is referred to is in the files.
         contents: of the files.
         strict: unexpected errors are raised, for whoever debugs.
@@ -89,9 +89,9 @@ class Planner:
     def __init__(
         self, connections: Connections, cluster: Cluster | None, contents: Declared, *, strict: bool = False
     ) -> None:
-        self._doors, self._cluster, self._contents, self._strict = connections, cluster, contents, strict
+        self._connections, self._cluster, self._contents, self._strict = connections, cluster, contents, strict
         self._store = Store()
-        self._imagined = ImaginedKubernetes(
+        self._in_memory = InMemoryKubernetes(
             self._store, self._put, contents.secrets, cluster.reads if cluster else None, timestamp(connections.now())
         )
         self._views = ViewCache()
@@ -152,24 +152,24 @@ class Planner:
         key, _ = self._store.put(body)
         resource = self._store.get(key)
         if resource is not None:
-            self._store.set_uses(key, self._doors.controllers[key.kind].uses(resource))
+            self._store.set_uses(key, self._connections.controllers[key.kind].uses(resource))
 
     async def _shared(self) -> SharedState:
-        settings = self._doors.settings
-        kubernetes = self._imagined
+        settings = self._connections.settings
+        kubernetes = self._in_memory
         return SharedState(
             store=self._store,
             histories=ReconcileHistory(started=0.0, grace=0.0),
             clients=Clients(
                 kubernetes,
-                read_only_open_nebula_factory(self._doors.open_nebula),
-                read_only_ovh_factory(self._doors.ovh),
+                read_only_open_nebula_factory(self._connections.open_nebula),
+                read_only_ovh_factory(self._connections.ovh)
             ),
             kubernetes=kubernetes,
             installer=self._installer,
             installation=await self._installation(),
             plain_http_hosts=frozenset(settings.plain_http_hosts),
-            now=self._doors.now,
+            now=self._connections.now,
             watch_of_cloud=_no_watch,
             watch_of_account=_no_watch,
             own_namespace=settings.namespace,
@@ -180,12 +180,12 @@ class Planner:
         return self._cluster.installer if self._cluster else NoInstaller()
 
     async def _installation(self) -> str:
-        settings = self._doors.settings
+        settings = self._connections.settings
         if settings.installation_id:
             return settings.installation_id
         if self._cluster:
             try:
-                kept = await self._cluster.reads.config_map(settings.namespace, self._doors.installation_map)
+                kept = await self._cluster.reads.config_map(settings.namespace, self._connections.installation_map)
             except OutsideError:
                 kept = None
             if kept and kept.get("id"):
@@ -197,10 +197,10 @@ class Planner:
         return _UNKNOWN_INSTALLATION
 
     def _keys(self) -> list[Key]:
-        """From files and what those compose, what others need first."""
+        """Return keys of the files and of composed objects, dependencies first."""
         declared = {key: number for number, key in enumerate(self._contents.objects)}
         owned = [k for k in self._store.keys("") if k not in declared and self._owner(k) in declared]
-        wanted = dict.fromkeys([*declared, *owned, *self._imagined.touched])
+        wanted = dict.fromkeys([*declared, *owned, *self._in_memory.touched])
         return sorted(wanted, key=lambda k: (_ORDER[k.kind], declared.get(k, len(declared)), k))
 
     def _owner(self, key: Key) -> Key | None:
@@ -209,7 +209,7 @@ class Planner:
         return next((Key(r["kind"], key.namespace, r["name"]) for r in references if r.get("controller")), None)
 
     def _state(self) -> dict[Key, Json]:
-        """What is known of what is planned. Versions do not count: they change with each imagined write."""
+        """Return the state of all plans without resource versions, which change with each in-memory write."""
         found = {}
         for key in self._keys():
             stored = self._store.stored(key)
@@ -229,7 +229,7 @@ class Planner:
             return replace(base, outcome=stalled(Reason.INVALID_SPEC, fields), failed=True)
         if resource is None:
             return replace(base, outcome=blocked(f"{key} would be gone"))
-        controller = self._doors.controllers[key.kind]
+        controller = self._connections.controllers[key.kind]
         uses = controller.uses(resource)
         outcome = gate(resource, uses, self._store)
         missing = uses.cloud is not None and self._store.stored(uses.cloud) is None
@@ -288,7 +288,7 @@ class Planner:
         )
 
     def _why_held(self, resource: AnyResource, digest: str) -> str:
-        policy = policy_of(resource, self._doors.controllers[resource.crd.kind].uses(resource), self._store)
+        policy = policy_of(resource, self._connections.controllers[resource.crd.kind].uses(resource), self._store)
         if policy.paused:
             return "paused"
         if policy.management is Management.OBSERVE:
@@ -302,11 +302,11 @@ class Planner:
     async def _imagine(self, resource: AnyResource, evaluation: Evaluation, shared: SharedState) -> None:
         """What the operator would write to Kubernetes about it: children, generated Secrets, status."""
         facts: dict[str, str] = {}
-        imagining = _DryRunContext(shared, resource, self._views, self._imagined)
+        imagining = _DryRunContext(shared, resource, self._views, self._in_memory)
         for step in evaluation.decision.steps:
             if step.inside:
                 self._composing.setdefault(resource.key, {}).setdefault(plan_hash((step,)), step)
-                controller = self._doors.controllers[resource.crd.kind]
+                controller = self._connections.controllers[resource.crd.kind]
                 facts |= (await controller.perform(step, resource, imagining)).facts
         self._imagine_status(resource, evaluation, facts)
 
@@ -320,7 +320,7 @@ class Planner:
             first = evaluation.decision.steps[0]
             outcome = waiting(Reason.PLANNED, f"{first.action} {first.target} comes first", available=True)
         patch = status_patch(
-            StatusTarget.of(body), body["status"], outcome, now=self._doors.now(), evaluation=evaluation, facts=facts
+            StatusTarget.of(body), body["status"], outcome, now=self._connections.now(), evaluation=evaluation, facts=facts
         )
         status = _patched(body["status"], patch)
         if outcome.phase is not Phase.DONE:
@@ -334,7 +334,7 @@ class Planner:
     # --- notes ------------------------------------------------------------------------------------------------------
 
     def _note_generated_secrets(self) -> None:
-        """What the operator generated is in the cluster alone: without it a cloud that stands looks bereft of it."""
+        """Note generated Secrets that only the cluster has, which the plan therefore lacks."""
         for key in self._contents.objects if self._cluster is None else ():
             cloud = self._store.get(key)
             hosted = cloud.spec.hosted if isinstance(cloud, SovereignCloud) else None
@@ -348,8 +348,8 @@ class Planner:
                 )
 
     def _note_brakes(self) -> None:
-        """Whether what was observed asks for more at once than the operator would do without being asked to."""
-        settings = self._doors.settings
+        """Note when the observed state exceeds the change limits of the operator."""
+        settings = self._connections.settings
         limits = Limits(settings.brake_objects, settings.brake_fraction)
         by_cloud: dict[Key, list[str]] = {}
         for key, plan in self._plans.items():
@@ -366,17 +366,16 @@ class Planner:
 
 
 class _DryRunContext(ReadOnlyContext):
-    """Steps that stay inside Kubernetes write to memory; the outside stays read-only."""
+    """Reconcile context for dry runs: Kubernetes writes go to memory, external APIs are read-only."""
 
     def __init__(
-        self, shared: SharedState, resource: AnyResource, views: ViewCache, imagined: ImaginedKubernetes
-    ) -> None:
+        self, shared: SharedState, resource: AnyResource, views: ViewCache, imagined: InMemoryKubernetes) -> None:
         super().__init__(shared, resource, views)
-        self._imagined = imagined
+        self._in_memory = imagined
 
     @property
-    def kubernetes(self) -> ImaginedKubernetes:
-        return self._imagined
+    def kubernetes(self) -> InMemoryKubernetes:
+        return self._in_memory
 
 
 def _unexpected(error: Exception) -> Outcome:
@@ -390,7 +389,7 @@ def _unexpected(error: Exception) -> Outcome:
 
 
 def _patched(status: Json, patch: Json) -> Json:
-    """A JSON merge patch applied."""
+    """Apply a JSON merge patch."""
     out = dict(status)
     for key, value in patch.items():
         if value is None:

@@ -1,4 +1,4 @@
-"""A plan for people."""
+"""Text output of a plan."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _VERDICT = {Verdict.NOTHING: "green", Verdict.CHANGES: "yellow", Verdict.ERROR: 
 
 
 def show(report: Report, out: Console) -> None:
-    """Print it."""
+    """Print a plan."""
     against = (
         f"Plan against the cluster at {report.cluster}"
         if report.cluster

@@ -1,4 +1,4 @@
-"""The state of an object in a few words, the same in every command. Pure."""
+"""Short state of an object, identical in all commands. Pure functions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from sovereigncloud.engine.cache.store import AnyResource
 
 
 class Health(StrEnum):
-    """What colour it has. The worst that is true."""
+    """Health of an object; the worst that applies."""
 
     READY = "Ready"
     PROGRESSING = "Progressing"
@@ -35,15 +35,7 @@ class Health(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What there is to say of an object.
-
-    Attributes:
-        ready: status of the condition Ready: True, False, Unknown; empty where there is none.
-        reason, message: of the condition that says most: what is in the way before what is under way.
-        since: when that condition last changed.
-        drift: fields that differ from what is declared, without those that are ignored.
-        detail: the number that matters for the kind.
-    """
+    """State of an object for output."""
 
     health: Health
     ready: str = ""
@@ -56,7 +48,7 @@ class State:
     detail: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """With stable keys."""
+        """Return the state as JSON with stable keys."""
         return {
             "health": str(self.health),
             "ready": self.ready,
@@ -71,7 +63,7 @@ class State:
 
 
 def state_of(resource: AnyResource) -> State:
-    """In words."""
+    """Return the state of an object in words."""
     status = resource.status
     condition, ready = main_condition(resource), status.condition("Ready")
     current = status.observed_generation == resource.metadata.generation
@@ -83,7 +75,7 @@ def state_of(resource: AnyResource) -> State:
         detail=_detail(resource),
     )
     if condition is None or (status.observed_generation or -1) < 0:
-        return replace(said, reason="NotLookedAt", message="the operator has not looked at it yet")
+        return replace(said, reason="NotLookedAt", message="the operator has not processed it yet")
     health = Health.STALLED if condition.type == "Stalled" else Health.PROGRESSING
     if condition.type == "Ready" and condition.status == "True" and current and not resource.deleting:
         health = Health.READY
@@ -98,13 +90,13 @@ def state_of(resource: AnyResource) -> State:
 
 
 def missing() -> State:
-    """It is referred to, and not there."""
+    """Return the state of an object that is referenced but does not exist."""
     return State(Health.MISSING, reason="DoesNotExist", message="it does not exist, or may not be read")
 
 
 def unreadable() -> State:
-    """It is there, and this version does not understand it."""
-    return State(Health.UNKNOWN, reason="NotUnderstood", message="it holds what this version does not understand")
+    """Return the state of an object that this version cannot parse."""
+    return State(Health.UNKNOWN, reason="NotUnderstood", message="it has fields that this version does not understand")
 
 
 def _detail(resource: AnyResource) -> str:
@@ -141,7 +133,7 @@ def _detail(resource: AnyResource) -> str:
 
 
 def _movement(resource: InstanceMigration | ExitPlan) -> str | None:
-    """Of a move where to, of an exit how many could."""
+    """Return the target of a migration, or the exit readiness of an ExitPlan."""
     if isinstance(resource, InstanceMigration):
         return f"to {resource.spec.to.cloud_ref.name}"
     return resource.status.movable and f"{resource.status.movable} could leave"

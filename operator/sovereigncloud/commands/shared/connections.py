@@ -1,4 +1,4 @@
-"""What the commands reach the outside through, so that a test can put something else there."""
+"""Connections of the commands to clusters and external APIs; tests replace them."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ _ANSWERS_WITHIN = 3.0
 
 
 class ClusterReads(Protocol):
-    """What is read from an API server. Raises OutsideError."""
+    """Read access to an API server. Raises OutsideError."""
 
     async def answers(self) -> bool:
-        """Whether somebody answers there."""
+        """Return whether the API server answers."""
         ...
 
     def objects(self, kind: str) -> AsyncIterator[Json]:
-        """Every object of a kind, in all namespaces."""
+        """List objects of a kind in all namespaces."""
         ...
 
     def objects_in(self, kind: str, namespace: str) -> AsyncIterator[Json]:
-        """Every object of a kind in a namespace."""
+        """List objects of a kind in a namespace."""
         ...
 
     async def object(self, key: Key) -> Json | None:
@@ -61,11 +61,11 @@ class ClusterReads(Protocol):
         ...
 
     async def secret_is_there(self, namespace: str, name: str) -> bool:
-        """Whether a Secret is there; its values stay where they are."""
+        """Return whether a Secret exists, without reading its values."""
         ...
 
     def changes(self, kind: str, namespace: str, name: str = "") -> AsyncIterator[tuple[str, list[Json]]]:
-        """What is there, as ("LISTED", objects), then each change: ADDED, MODIFIED, DELETED."""
+        """Yield ("LISTED", objects), then each change: ADDED, MODIFIED, DELETED."""
         ...
 
     async def pods(self, namespace: str, selector: str) -> list[Json]:
@@ -75,13 +75,13 @@ class ClusterReads(Protocol):
     def log_lines(
         self, namespace: str, pod: str, container: str, *, follow: bool, since: int | None, tail: int | None
     ) -> AsyncIterator[str]:
-        """Lines of a container, oldest first; with `follow` until it ends."""
+        """Yield lines of a container, oldest first; with `follow` until it ends."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """A cluster that a kubeconfig, or the pod that this runs in, names.
+    """A cluster selected by a kubeconfig or by the pod's service account.
 
     Attributes:
         host: its address, for people.
@@ -104,18 +104,18 @@ class OpensCluster(Protocol):
 
 
 class Reaches(Protocol):
-    """Whether somebody answers at a TCP port of a host, from this machine."""
+    """Probes a TCP port of a host from this computer."""
 
     async def __call__(self, host: str, port: int) -> bool: ...
 
 
 class NoClusterError(Exception):
-    """No kubeconfig names a cluster, or none of that context."""
+    """No kubeconfig selects a cluster, or none has that context."""
 
 
 @dataclass(frozen=True, slots=True)
 class Connections:
-    """The outside.
+    """Controllers and connections of a command.
 
     Attributes:
         controllers: by kind, as the operator uses them.
@@ -135,15 +135,15 @@ class Connections:
 
 
 def settings_or_error() -> Settings:
-    """The operator's settings from the environment. Raises CommandError."""
+    """Return the operator's settings from the environment. Raises CommandError."""
     try:
         return settings()
     except SettingsError as error:
         raise CommandError(f"{error}: correct the environment variable") from error
 
 
-def real_doors(*, outside: bool = True) -> Connections:
-    """The real outside. Raises CommandError for wrong settings.
+def real_connections(*, outside: bool = True) -> Connections:
+    """Return connections to real clusters and APIs. Raises CommandError for invalid settings.
 
     Args:
         outside: False: for commands that ask the cluster alone; the two bindings take half a second to import.
@@ -165,7 +165,7 @@ def real_doors(*, outside: bool = True) -> Connections:
 
 
 def _clients(wanted: Settings) -> tuple[OpenNebulaFactory, OvhFactory]:
-    from sovereigncloud.wiring import open_nebula_clients, ovh_clients  # noqa: PLC0415 - as in real_doors
+    from sovereigncloud.wiring import open_nebula_clients, ovh_clients  # noqa: PLC0415 - as in real_connections
 
     try:
         return open_nebula_clients(wanted), ovh_clients(wanted)
@@ -182,7 +182,7 @@ async def real_cluster(
     installer_image: str, context: str | None, kubeconfig: str | None = None
 ) -> AsyncIterator[Cluster]:
     """The cluster of a kubeconfig, or of the pod that this runs in. Raises NoClusterError."""
-    from kubernetes.config import ConfigException  # noqa: PLC0415 - as in real_doors
+    from kubernetes.config import ConfigException  # noqa: PLC0415 - as in real_connections
 
     from sovereigncloud.providers.installer.installation import JobInstaller  # noqa: PLC0415
     from sovereigncloud.providers.kubernetes.connection import Connection  # noqa: PLC0415

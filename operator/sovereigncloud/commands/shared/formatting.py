@@ -1,7 +1,4 @@
-"""Numbers with their nouns. Pure.
-
-Durations as Go and kubectl write them. Pure.
-"""
+"""Formatting of counts, and parsing of durations as Go and kubectl write them. Pure functions."""
 
 from __future__ import annotations
 

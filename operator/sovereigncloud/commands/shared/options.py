@@ -1,7 +1,4 @@
-"""Options of the commands that look at OVHcloud and OpenNebula before there is an object that says where they are.
-
-Options that commands share: named and meant as kubectl's are.
-"""
+"""Command line options that several commands share, named and defined like those of kubectl."""
 
 from __future__ import annotations
 
@@ -31,7 +28,7 @@ OpenNebulaSecret = Annotated[
 
 
 class Output(StrEnum):
-    """How something is shown."""
+    """Output format."""
 
     TABLE = "table"
     JSON = "json"

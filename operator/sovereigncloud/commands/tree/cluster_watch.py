@@ -1,4 +1,4 @@
-"""A picture of the cluster that follows it: one watch per kind, nothing is polled."""
+"""Cluster watch: a live copy of the cluster's objects, with one watch per kind and no polling."""
 
 from __future__ import annotations
 
@@ -68,14 +68,14 @@ async def follow(cluster: Cluster, scope: str, shown: Callable[[Mapping[Key, Jso
 
 
 def _nothing(kind: str, scope: str, error: Auth) -> dict[Key, Json]:
-    """Who looks into one namespace need not be let see what is in none. Raises CommandError for what is in one."""
+    """Tolerate forbidden cluster-scoped kinds in a single-namespace watch. Raises CommandError otherwise."""
     if _NAMESPACED[kind] or not scope:
         raise CommandError(forbidden(kind, scope, error)) from error
     return {}
 
 
 def apply(known: dict[str, dict[Key, Json]], kind: str, what: str, found: list[Json]) -> None:
-    """Take one message of a watch into what is known."""
+    """Apply one watch message to the objects."""
     if what == "LISTED":
         known[kind] = {key_of(body): body for body in found}
         return

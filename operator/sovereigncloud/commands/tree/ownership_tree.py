@@ -1,4 +1,4 @@
-"""The tree of what belongs to what, as values. Pure."""
+"""Ownership tree as values. Pure functions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SECRET = "Secret"  # noqa: S105 - a kind
 
 
 class Relation(StrEnum):
-    """How a line belongs to the one above it."""
+    """How a node relates to its parent."""
 
     ROOT = "root"
     COMPOSED = "composed"  # made by the object above, and goes with it
@@ -27,7 +27,7 @@ class Relation(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A line of the tree."""
+    """A node of the tree."""
 
     key: Key
     relation: Relation
@@ -35,7 +35,7 @@ class Node:
     children: tuple[Node, ...] = ()
 
     def as_json(self) -> Json:
-        """With stable keys."""
+        """Return the node as JSON with stable keys."""
         return {
             "kind": self.key.kind,
             "namespace": self.key.namespace,
@@ -46,32 +46,27 @@ class Node:
         }
 
     def walk(self) -> Iterable[Node]:
-        """Itself and everything below."""
+        """Yield the node and all nodes below it."""
         yield self
         for child in self.children:
             yield from child.walk()
 
 
 def forest(resource_graph: ResourceGraph, secrets: Mapping[tuple[str, str], bool | None]) -> tuple[Node, ...]:
-    """All clouds with what is in them, then what is in none.
-
-    Args:
-        resource_graph: what is there.
-        secrets: (namespace, name) -> whether it is there; None, or absent: it may not be read.
-    """
+    """Return all clouds with their objects, then objects in no cloud."""
     roots = [tree(cloud, resource_graph, secrets) for cloud in resource_graph.clouds()]
     loose = [tree(key, resource_graph, secrets) for key in resource_graph.loose()]
     return (*roots, *loose)
 
 
 def tree(key: Key, resource_graph: ResourceGraph, secrets: Mapping[tuple[str, str], bool | None]) -> Node:
-    """One object and what belongs to it: a cloud with everything in it; else what it uses and who uses it."""
+    """Return one object with its relations: a cloud with its contents, else what it uses and its users."""
     build = _Builder(resource_graph, secrets)
     return build.cloud(key) if key.kind == CLOUD else build.other(key)
 
 
 def needed_secrets(resource_graph: ResourceGraph) -> set[tuple[str, str]]:
-    """The Secrets whose presence the tree shows."""
+    """Return the Secrets whose existence the tree shows."""
     return {(key.namespace, name) for key in resource_graph.everything() for name in resource_graph.secrets(key)}
 
 
@@ -111,7 +106,7 @@ class _Builder:
         return Relation.COMPOSED if composed else Relation.MEMBER
 
     def _own_secrets(self, member: Key, cloud: Key) -> tuple[Node, ...]:
-        """Its Secrets, where the cloud does not show them already."""
+        """Return the object's Secrets that the cloud does not already show."""
         shown = set(self._landscape.secrets(cloud)) if member.namespace == cloud.namespace else set()
         return tuple(node for node in self._secret_nodes(member) if node.key.name not in shown)
 
@@ -123,7 +118,7 @@ class _Builder:
 
 
 def state_in(resource_graph: ResourceGraph, key: Key) -> State:
-    """Of an object that may not be there."""
+    """Return the state of an object that may not exist."""
     resource = resource_graph.get(key)
     if resource is not None:
         return state_of(resource)
