@@ -1,4 +1,4 @@
-"""FederatedZone: a cloud as master or slave of a federation, made one where the operator is let in, kept in step."""
+"""Controller of FederatedZone: a cloud as master or slave of an OpenNebula federation."""
 
 from __future__ import annotations
 
@@ -21,12 +21,15 @@ _UNREACHABLE = "Unreachable"
 
 
 class FederatedZoneController:
-    """Drives `one.zone.*` of a master, and the front-ends of clouds that become members."""
+    """Reconcile FederatedZones.
+
+    `one.zone.*` of the master, and the front-ends of joining clouds.
+    """
 
     resource = FederatedZone
 
     def uses(self, resource: FederatedZone) -> Uses:
-        """Its cloud, and its master: that waits for its slaves, and is read for them as long as it does."""
+        """Return its cloud and its master zone: a master is not deleted before its slaves."""
         namespace = resource.metadata.namespace
         cloud, master = referred(resource.spec.cloud_ref, namespace), resource.spec.master_ref
         if cloud.namespace != namespace or (is_left_alone(resource) and master is not None):
@@ -44,7 +47,7 @@ class FederatedZoneController:
         return await steps.perform(step, resource, context)
 
     def status(self, resource: FederatedZone, observed: ZoneObservation) -> Mapping[str, object]:
-        """What is known, and what was while nobody could look: also of one that goes, until it is gone."""
+        """Return the status fields; they keep their last value while a cloud cannot be read."""
         fields = _kept(resource.status)
         zone, federation = observed.found.thing, observed.own.federation
         if federation is not None and not federation.problem:

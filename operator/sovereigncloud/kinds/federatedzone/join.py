@@ -1,8 +1,8 @@
-"""What no call of OpenNebula does: a cloud becomes a member of a federation, or none again. What is to be done about it, pure.
+"""Plan how a cloud joins or leaves a federation, by an installer Job. Pure.
 
-Each word in spec asks once. It is recorded on the zone, where the master keeps it, before the Job is made, so a Job that is
-missing never means that there was none. Whether it is done is told by nothing but the configuration of the cloud itself, so
-a person may do it as well.
+Each `spec.join.request` is carried out once. It is recorded on the zone at the master before the Job is created, so a missing
+Job does not mean that there was none. Only the configuration of the cloud itself tells whether the change is done, so a person
+may do it as well.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from sovereigncloud.ports.opennebula.views import CloudView
 from sovereigncloud.ports.opennebula.zones import SOLO, Mode, Zone
 
 _CERTAIN = 3600
-"""Seconds after which a Job that nobody knows was there, and one that is over without effect had none."""
+"""Seconds after which a missing Job counts as deleted, and a succeeded one as without effect."""
 _LOOK_AGAIN = 5.0
 _ADMINISTRATOR = 0
 _SHOWN = 10
@@ -46,7 +46,7 @@ class _Owned(Protocol):
 
 
 def plan_change(zone: FederatedZone, seen: ZoneObservation, thing: Zone, now: datetime) -> Plan:
-    """What to do so that the cloud becomes what it is to be; it is not that yet, or not any more."""
+    """Plan the change of the federation mode of a cloud that does not have its desired mode."""
     plan, mode = _change(zone, seen, thing, now), seen.own.mode
     if not zone.settled or zone.deleting or mode is None:
         return plan
@@ -72,12 +72,15 @@ def _change(zone: FederatedZone, seen: ZoneObservation, thing: Zone, now: dateti
     begin = _begin(seen, thing, Record(change, word, int(now.timestamp())))
     if not zone.settled or zone.deleting:
         return Plan(steps=(begin,))
-    # It was a member, and somebody made it none: that is a difference like any other, which driftPolicy speaks of.
+    # It was a member before: the change corrects drift, so driftPolicy applies.
     return Plan(steps=(replace(begin, fields=("spec.role",), cause=Cause.OBSERVED),))
 
 
 def commands(zone: FederatedZone, seen: ZoneObservation) -> tuple[str, ...]:
-    """What a person types, where the operator is not let in."""
+    """Return the commands for a person if the operator has no SSH login.
+
+    Empty: it has one, or nothing is pending.
+    """
     thing, change = seen.found.thing, wanted_change(zone)
     if thing is None or seen.change is not None or not is_pending(zone, seen.own.federation, thing.id):
         return ()
@@ -94,7 +97,10 @@ def has_consent(zone: FederatedZone) -> bool:
 
 
 def belongings(view: CloudView | None) -> tuple[str, ...]:
-    """What would belong to nobody once the users are replaced. oneadmin is the same in every OpenNebula."""
+    """List objects of users other than oneadmin.
+
+    They would have no owner: joining replaces the users by those of the master.
+    """
     return () if view is None else tuple(_of_others(view))
 
 
@@ -134,7 +140,7 @@ def _begin(seen: ZoneObservation, thing: Zone, record: Record) -> ChangeMembersh
 
 
 def _follow(seen: ZoneObservation, thing: Zone, record: Record, now: datetime) -> Plan:
-    """What becomes of a request that was recorded."""
+    """Plan a recorded request: start its Job, wait for it, or report its failure."""
     job = seen.job or InstallState("Absent")
     age = now.timestamp() - record.at
     what = where(seen.own.cloud)
@@ -185,7 +191,7 @@ def _refused(seen: ZoneObservation, strangers: tuple[str, ...]) -> Outcome:
 
 
 def _unlike(seen: ZoneObservation) -> Outcome | None:
-    """A copy of one kind of database is none of another."""
+    """Return why the databases of slave and master are incompatible; None: they match."""
     there = seen.master.federation if seen.master is not None else None
     own = seen.own.federation
     ours, masters = (found.config.backend if found is not None else "" for found in (own, there))
@@ -212,7 +218,7 @@ def _asks(zone: FederatedZone, why: str = "") -> Outcome:
 
 
 def _manual(seen: ZoneObservation) -> Outcome:
-    """Nobody but a person gets to that front-end."""
+    """Return the outcome when only a person can change that front-end."""
     mode = seen.own.mode
     says = (
         f"its configuration says {mode}"

@@ -1,4 +1,4 @@
-"""Between which sites latency is measured: where the operator may log in, and to what. Pure."""
+"""Select the pairs of sites between which latency is measured. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ _PORTS = {"https": 443, "http": 80}
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where a cloud stands. `login`: at its front-end; None: nobody may, or its host key is not known."""
+    """A cloud as end of a latency probe.
+
+    `login`: SSH to its front-end; None: no login or host key unknown.
+    """
 
     cloud: Key
     address: Address
@@ -27,12 +30,12 @@ class Site:
 
 
 def site_of(cloud: SovereignCloud, get: Callable[[Key], AnyResource | None], ssh_port: int) -> Site | None:
-    """None where nothing is to be measured.
+    """Return the site of a cloud; None: nothing is measured there.
 
     Args:
-        cloud: of which it is the site.
-        get: an object of ours.
-        ssh_port: where sshd of hosted clouds listens; 0: nobody asks it.
+        cloud: the cloud to measure.
+        get: looks up an object by key.
+        ssh_port: SSH port of hosted clouds; 0: no probes from hosted clouds.
     """
     endpoint = endpoint_of(cloud, get)
     if endpoint is None or cloud.deleting or cloud.paused:
@@ -45,7 +48,7 @@ def site_of(cloud: SovereignCloud, get: Callable[[Key], AnyResource | None], ssh
 
 
 def _login(cloud: SovereignCloud, get: Callable[[Key], AnyResource | None], ssh_port: int) -> Login | None:
-    """Only where whoever answers can be told from everybody else."""
+    """Return the SSH login of a cloud whose host key is known."""
     login = entry_of(cloud, get)
     if login is None or not login.host_key:
         return None
@@ -55,8 +58,9 @@ def _login(cloud: SovereignCloud, get: Callable[[Key], AnyResource | None], ssh_
 
 
 def routes(sites: Iterable[Site]) -> Iterator[tuple[Site, Site]]:
-    """From, to. Only within a namespace: whoever declares a cloud says with its endpoint what a front-end connects to, and
-    front-ends of others are no business of theirs.
+    """Yield (source, target) pairs within each namespace.
+
+    The endpoint in spec decides what a front-end connects to, so a tenant must not direct front-ends of other namespaces.
     """
     known = tuple(sites)
     for one in known:

@@ -1,4 +1,4 @@
-"""The plan of a FederatedZone: made, a member, as declared, in step with its master; or taken out of the federation. Pure."""
+"""Plan a FederatedZone: creation, joining, settings, replication, leaving. Pure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LOOK_AGAIN = 10.0
 
 
 def plan(zone: FederatedZone, seen: ZoneObservation, now: datetime) -> Plan:
-    """All differences, the steps, and what the zone says."""
+    """Plan a zone: drift, steps and outcome."""
     if is_left_alone(zone):
         return Plan()
     if seen.problem is not None:
@@ -49,7 +49,7 @@ def _master(zone: FederatedZone, seen: ZoneObservation, now: datetime) -> Plan:
     if thing is None:
         return Plan(outcome=blocked(f"the zones of {where(seen.own.cloud)} are not read yet"))
     upkeep = plan_upkeep(zone, seen, thing, member=True)
-    # Addressed first: a slave is told this address, and the master itself is reached under it.
+    # Endpoint first: slaves are configured with it, and the master itself is reached under it.
     after = plan_change(zone, seen, thing, now) if mode is Mode.STANDALONE else plan_health(zone, seen, thing, now)
     return _both(upkeep, after)
 
@@ -80,7 +80,10 @@ def _slave(zone: FederatedZone, seen: ZoneObservation, now: datetime) -> Plan:
 
 
 def _no_master(seen: ZoneObservation) -> Outcome | None:
-    """Why the master does not let a slave be looked after: it lists the zones."""
+    """Return why the master blocks its slave: it is unreachable or no master yet.
+
+    None: it does not.
+    """
     master = seen.master
     if master is None or master.view is None:
         return retry(unreached_words(seen), after=_LOOK_AGAIN, reason=Reason.ZONE_UNREACHABLE)
@@ -95,7 +98,10 @@ def _no_master(seen: ZoneObservation) -> Outcome | None:
 
 
 def _none_yet(zone: FederatedZone, seen: ZoneObservation) -> Plan:
-    """The mark is in the call that makes it, so an answer that was lost is found by it."""
+    """Plan to allocate the zone.
+
+    The call contains the mark, so a zone is found even if the answer was lost.
+    """
     name, place = zone.outside_name, where(seen.keeper.cloud)
     there = seen.keeper.federation
     taken = next((one for one in (there.zones.values() if there else ()) if one.name == name), None)
@@ -134,7 +140,7 @@ def _taken(taken: Zone, seen: ZoneObservation, place: str) -> Outcome:
 
 
 def _leave(zone: FederatedZone, seen: ZoneObservation, now: datetime) -> Plan:
-    """Its clusters leave all VDCs, it becomes a cloud of its own, and then nobody lists it any more: nothing is orphaned."""
+    """Plan the deletion: leave all VDCs, make the cloud standalone, delete the zone."""
     thing = seen.found.thing
     if seen.master is None or seen.master.view is None:
         return Plan(outcome=retry(unreached_words(seen), after=_LOOK_AGAIN, reason=Reason.ZONE_UNREACHABLE))
@@ -182,7 +188,7 @@ def _leave(zone: FederatedZone, seen: ZoneObservation, now: datetime) -> Plan:
 
 
 def _unread(zone: FederatedZone, seen: ZoneObservation, now: datetime) -> Plan | None:
-    """Why nobody can say what the cloud is. One that is being changed does not answer for a while."""
+    """Return the plan if the cloud cannot be read; it may be restarting because of a change."""
     found, thing = seen.own.federation, seen.found.thing
     if seen.own.view is None:
         record = read_record(thing.notes) if thing is not None else None

@@ -1,4 +1,4 @@
-"""A zone as the federation lists it, kept as declared: name, addresses, servers, state. Pure."""
+"""Plan the settings of a zone: mark, name, endpoints, servers, state. Pure."""
 
 from __future__ import annotations
 
@@ -19,13 +19,16 @@ from sovereigncloud.ports.opennebula.zones import Zone, ZoneServer
 
 
 def plan_upkeep(zone: FederatedZone, seen: ZoneObservation, thing: Zone, *, member: bool) -> Plan:
-    """All differences of its entry. `member`: its own front-end answers as this zone, so that what only it takes can be done."""
+    """Plan all settings of a zone.
+
+    `member`: the cloud is in the federation, so that state and servers can be set there.
+    """
     cause = Cause.OBSERVED if zone.settled else Cause.DECLARED
     parts = [_marked(seen, thing), _named(zone, seen, thing, cause), *_addressed(zone, seen, thing, cause)]
     if member:
         state = _enabled(zone, seen, thing, cause)
         servers = _servers(zone, seen, thing, cause)
-        # A disabled zone takes no changes: it is enabled before all, and disabled after all.
+        # A disabled zone accepts no changes: it is enabled first, and disabled last.
         parts = [state, *parts, servers] if not thing.enabled else [*parts, servers, state]
     return Plan(
         drift=tuple(drift for part in parts for drift in part.drift),
@@ -40,7 +43,7 @@ def told(thing: Zone) -> str:
 def _marked(seen: ZoneObservation, thing: Zone) -> Plan:
     if not (seen.found.predecessor or seen.found.adoptable):
         return Plan()
-    # What a person made is written down on behalf of a field: what differs from spec then is work, and no drift.
+    # The mark of an adopted zone names a field: differences from spec are then declared changes, not drift.
     fields = ("spec.cloudRef",) if seen.found.adoptable else ()
     step = MarkZone(
         action=Action.MARK,
@@ -71,7 +74,7 @@ def _named(zone: FederatedZone, seen: ZoneObservation, thing: Zone, cause: Cause
 
 
 def endpoint_wanted(zone: FederatedZone, seen: ZoneObservation) -> str:
-    """Under which address the others reach it."""
+    """Return the endpoint under which other zones reach it."""
     return zone.spec.endpoint or seen.own.endpoint
 
 
@@ -119,8 +122,9 @@ def _enabled(zone: FederatedZone, seen: ZoneObservation, thing: Zone, cause: Cau
 
 
 def _servers(zone: FederatedZone, seen: ZoneObservation, thing: Zone, cause: Cause) -> Plan:
-    """Those that lack are listed, those that are too many and do not run are taken off. A server that was listed under another
-    address has a number of its own, which its configuration names, so that is not done by itself.
+    """Plan the servers of a zone: add missing ones, remove undeclared ones that do not run.
+
+    A changed endpoint is only reported: readding the server would change the SERVER_ID that its configuration names.
     """
     if zone.spec.servers is None:
         return Plan()
@@ -139,7 +143,7 @@ def _servers(zone: FederatedZone, seen: ZoneObservation, thing: Zone, cause: Cau
     for server in (one for name, one in there.items() if name not in wanted):
         path = f"spec.servers[{server.name}]"
         if running.get(server.id, False):
-            # Taken off while it runs it goes on campaigning, and the zone is without a leader (observed).
+            # A server removed while it runs keeps starting elections, and the zone has no leader (observed).
             drift.append(Drift(path, "not listed", f"{server.endpoint}, which runs: stop it first", mendable=False))
         else:
             drift.append(Drift(path, "not listed", server.endpoint))

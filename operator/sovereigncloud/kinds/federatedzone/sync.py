@@ -1,4 +1,7 @@
-"""Whether a zone is reached, and whether it has what the others have; and what is done about a slave that stays behind. Pure."""
+"""Replication of a zone.
+
+The conditions Reachable and InSync, and the remedy for a lagging slave. Pure.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,9 @@ from sovereigncloud.ports.opennebula.zones import Answer, Mode, RaftState, Zone
 
 REACHABLE, IN_SYNC = "Reachable", "InSync"
 NUDGED_AGAIN = 300
-"""Seconds between two records that are written for the sake of a slave that stays behind."""
+"""Seconds between two records that are written for a lagging slave."""
 PATIENCE = 45
-"""Seconds after such a record in which it may still catch up."""
+"""Seconds after such a record within which the slave may still catch up."""
 _LOOK_AGAIN = 10.0
 
 Json = dict[str, object]
@@ -30,7 +33,7 @@ Json = dict[str, object]
 
 
 def plan_health(zone: FederatedZone, seen: ZoneObservation, thing: Zone, now: datetime) -> Plan:
-    """Of a member: its servers, and for a slave what it lacks."""
+    """Plan a member: check its servers and quorum, and nudge a lagging slave."""
     unreached = unreached_words(seen)
     if unreached:
         return Plan(outcome=retry(unreached, after=_LOOK_AGAIN, reason=Reason.ZONE_UNREACHABLE))
@@ -49,7 +52,7 @@ def plan_health(zone: FederatedZone, seen: ZoneObservation, thing: Zone, now: da
 def _nudge(seen: ZoneObservation, thing: Zone, now: datetime) -> NudgeZone:
     return NudgeZone(
         action=Action.UPDATE,
-        # With the last one it names: it is another step then, and not one that was done often and changed nothing.
+        # The time of the last nudge makes each a distinct step, so that it does not count as one repeated without effect.
         target=f"record for {told(thing)} to catch up with, after that of {last_nudge(thing.notes).at or 'never'}",
         needs=seen.keeper.needs,
         at=seen.keeper.cloud,
@@ -59,7 +62,7 @@ def _nudge(seen: ZoneObservation, thing: Zone, now: datetime) -> NudgeZone:
 
 
 def _since_a_nudge_in_vain(seen: ZoneObservation, thing: Zone, now: datetime) -> float:
-    """Seconds since the last record that did not help. One that helped was for what was lacking before."""
+    """Return seconds since the last nudge without effect; NUDGED_AGAIN if it had an effect."""
     last = last_nudge(thing.notes)
     return NUDGED_AGAIN if _index(seen) >= last.index else now.timestamp() - last.at
 
@@ -81,7 +84,7 @@ def _catching_up(zone: FederatedZone, seen: ZoneObservation) -> Outcome:
 
 
 def _of_its_own(outcome: Outcome) -> Outcome:
-    """Ready does not stay true meanwhile."""
+    """Mark the outcome as not available, so that Ready becomes false."""
     return Outcome(outcome.phase, outcome.reason, outcome.message, after=outcome.after, available=False)
 
 
@@ -91,7 +94,7 @@ def is_behind(seen: ZoneObservation) -> bool:
 
 
 def stays_behind(zone: FederatedZone, seen: ZoneObservation) -> bool:
-    """Whether a record did not help."""
+    """Tell whether a slave still lags after PATIENCE since the last nudge."""
     thing, now = seen.found.thing, seen.moment
     if thing is None or now is None or zone.spec.role == ZoneRole.MASTER or not is_behind(seen):
         return False
@@ -99,7 +102,7 @@ def stays_behind(zone: FederatedZone, seen: ZoneObservation) -> bool:
 
 
 def commands(seen: ZoneObservation) -> tuple[str, ...]:
-    """For a slave that stays behind."""
+    """Return the commands for a slave that still lags."""
     thing = seen.found.thing
     return to_catch_up(where(seen.own.cloud), where(seen.keeper.cloud), thing.endpoint if thing else "")
 
@@ -118,7 +121,7 @@ def _behind(seen: ZoneObservation) -> str:
 
 
 def unreached_words(seen: ZoneObservation) -> str:
-    """Who does not reach whom; empty: all that answer are all that there are."""
+    """Describe which cloud or server is unreachable; empty: all answer."""
     for side, what in ((seen.own, "the zone's cloud"), (seen.master, "the master")):
         if side is not None and side.view is None:
             return f"this operator does not reach {what} {where(side.cloud)}: {side.why or 'not read yet'}"
@@ -136,7 +139,10 @@ def _server(answer: Answer) -> str:
 
 
 def _no_quorum(seen: ZoneObservation) -> str:
-    """Without a majority nothing is written, and whoever writes waits for ever without a word (observed)."""
+    """Describe a missing quorum or leader; empty: none.
+
+    Writes without a quorum block for ever (observed).
+    """
     answers = seen.own.federation.answers if seen.own.federation else ()
     if len(answers) <= 1:
         return ""
@@ -151,7 +157,7 @@ def _no_quorum(seen: ZoneObservation) -> str:
 
 
 def conditions(zone: FederatedZone, seen: ZoneObservation) -> tuple[Json, ...]:
-    """Reachable and InSync. While the cloud cannot be read, what was said of it stays but for that."""
+    """Return the conditions Reachable and InSync; the last ones if a problem prevents reading."""
     if seen.problem is not None and seen.own.view is None:
         return tuple(
             {"type": kind, "status": str(known.status), "reason": known.reason, "message": known.message}

@@ -1,8 +1,9 @@
-"""In what an adopted cloud differs from one that is built anew: told as drift that nothing mends, and nothing is written.
+"""Report where an adopted cloud differs from the reference architecture.
 
-What the manifest declares - a host that is registered and enabled, a block that is routed, an interface in the vRack, the
-ranges of a network - is compared where it is kept. Here is what a manifest does not say, and what the reference architecture
-would be. `driftPolicy` with `Ignore` for a path says that it is meant so.
+The differences are drift that is never corrected.
+
+Declared fields - hosts, routed blocks, vRack interfaces, address ranges - are compared where they are reconciled. This
+module compares what a manifest does not declare. `driftPolicy` with `Ignore` for a path accepts a difference.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _BONDS = ("public_aggregation", "vrack_aggregation")
 
 
 def plan_adoption(cloud: SovereignCloud, observed: Observed) -> Plan:
-    """The differences; never a step."""
+    """Return the differences as drift; the plan never has steps."""
     hosted, view = cloud.spec.hosted, observed.view
     if hosted is None or hosted.ovh is None or hosted.open_nebula.adopt is None or view is None:
         return Plan()
@@ -50,7 +51,7 @@ def _version(observed: Observed) -> Iterator[Drift]:
 
 
 def _host(server: HostedServer, child: BareMetalServer | None, name: str, view: CloudView) -> Iterator[Drift]:
-    """How its host is registered."""
+    """Compare how the host of a server is registered."""
     path = f"spec.hosted.ovh.servers[{server.name}]"
     host = next((h for h in view.hosts.values() if name and h.name == name), None)
     if host is None:
@@ -65,7 +66,7 @@ def _host(server: HostedServer, child: BareMetalServer | None, name: str, view: 
 
 
 def _machine(server: HostedServer, child: BareMetalServer | None) -> Iterator[Drift]:
-    """What OVHcloud tells of the server itself."""
+    """Compare what OVHcloud reports of the server itself."""
     path = f"spec.hosted.ovh.servers[{server.name}]"
     if child is None:
         return
@@ -77,14 +78,14 @@ def _machine(server: HostedServer, child: BareMetalServer | None) -> Iterator[Dr
 
 
 def _network(name: str, network: VirtualNetwork, found: Iterable[Network]) -> Iterator[Drift]:
-    """Template attributes that a network made anew would have, and that an adopted one is not held to."""
+    """Compare template attributes that a new network would have but an adopted one need not."""
     there = next((n for n in found if str(n.id) == network.external.get("network")), None)
     if there is None:
         return
     try:
         fresh, held = wanted(network.spec, adopted=False), wanted(network.spec, adopted=True)
     except ValueError:
-        return  # told by the network itself
+        return  # reported by the VirtualNetwork itself
     kept = {key for values in held.attributes.values() for key in values}
     for values in fresh.attributes.values():
         for key, value in values.items():

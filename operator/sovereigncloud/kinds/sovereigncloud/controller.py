@@ -1,6 +1,8 @@
-"""SovereignCloud: composes servers and networks, routes blocks, has OpenNebula installed, keeps its hosts.
+"""Controller of SovereignCloud.
 
-Everything that lives in the cloud waits for `status.endpoint`, which is set once the front-end answered.
+Compose servers and networks, route IP blocks, install OpenNebula, manage hosts.
+
+Everything in the cloud waits for `status.endpoint`, which is set after the front-end first answers.
 """
 
 from __future__ import annotations
@@ -70,7 +72,7 @@ _ADMINISTRATOR = "oneadmin"
 
 
 class SovereignCloudController:
-    """What a SovereignCloud does."""
+    """Reconcile SovereignClouds."""
 
     resource = SovereignCloud
 
@@ -146,7 +148,7 @@ class SovereignCloudController:
 
 
 def _ending(cloud: SovereignCloud, observed: Observed, now: datetime) -> Plan:
-    """While somebody refers to it nothing in it goes."""
+    """Plan the deletion: nothing in the cloud is deleted while other objects refer to it."""
     parts = None
     if not observed.remains.users:
         parts = plan_parts_end(cloud, observed.view, observed.stores, observed.mark, observed.error)
@@ -154,7 +156,7 @@ def _ending(cloud: SovereignCloud, observed: Observed, now: datetime) -> Plan:
 
 
 def _hosted(cloud: SovereignCloud, observed: Observed, now: datetime) -> Plan:
-    """Children and credentials first, then what is outside; each aspect speaks for itself."""
+    """Plan a hosted cloud: children, credentials, provider resources, installation, hosts."""
     if cloud.spec.hosted is None or cloud.spec.hosted.ovh is None:
         return Plan(outcome=stalled(Reason.NO_PROVIDER, "spec.hosted has no provider; set spec.hosted.ovh"))
     droppable = [c for c in observed.dropped if str(c.key) not in observed.going.held]
@@ -169,13 +171,13 @@ def _hosted(cloud: SovereignCloud, observed: Observed, now: datetime) -> Plan:
         return join(parts)
     bootstrap = _bootstrap(cloud, observed, now)
     if _tells_a_server(children) and any(isinstance(s, installation.InstallOpenNebula) for s in bootstrap.steps):
-        # Told to be reinstalled in the same change, it would be covered by the run before it is wiped.
+        # A server whose reinstall is requested in the same change must not be recorded as covered by this run.
         message = "the servers are told of the change before the installer runs"
         bootstrap = Plan(outcome=waiting(Reason.WAITING_FOR_SERVERS, message, after=1.0, available=cloud.settled))
     if observed.front is None:
         return join((*parts, bootstrap))
     if bootstrap.steps or bootstrap.outcome.phase is not Phase.DONE:
-        # What waits for a new server, which may take days, or for consent does not hold up the hosts that are there.
+        # An installation that waits for a new server (maybe for days) or for consent does not delay existing hosts.
         there = _hosts(cloud, observed, now)
         waits = any(s.needs for s in bootstrap.steps)
         return join((*parts, *there, bootstrap) if waits else (*parts, bootstrap, *there))
@@ -188,7 +190,7 @@ def _tells_a_server(children: Plan) -> bool:
 
 
 def _bootstrap(cloud: SovereignCloud, observed: Observed, now: datetime) -> Plan:
-    """What brings a front-end that answers; empty and done: it is there."""
+    """Plan what it takes until the front-end answers; empty and done: it does."""
     hosted = cloud.spec.hosted
     if hosted is None or hosted.ovh is None or hosted.open_nebula.install is None:
         return Plan() if observed.front else Plan(outcome=observed.unreachable)
@@ -198,11 +200,11 @@ def _bootstrap(cloud: SovereignCloud, observed: Observed, now: datetime) -> Plan
         return Plan(outcome=observed.certificate.problem)
     unseen = installation.unseen(cloud, known.servers)
     if unseen:
-        # Without its tags nobody knows whether a server was installed: an answer is enough, else nothing is begun.
+        # Without its tags it is unknown whether a server was installed: nothing is started unless the front-end answers.
         message = f"the account's list does not show server {', '.join(unseen)}; without its tags nothing is installed"
         if observed.front:
             return Plan()
-        # Its own object knows better why: no such server, for one.
+        # The BareMetalServer may know the cause better, for example that there is no such server.
         told = waiting_for_servers(cloud, observed)
         stuck = told.outcome.phase is Phase.BLOCKED
         ordered = any(s.order is not None for s in hosted.ovh.servers if s.name in unseen)
@@ -223,17 +225,17 @@ def _bootstrap(cloud: SovereignCloud, observed: Observed, now: datetime) -> Plan
 
 
 def _first_answer() -> Plan:
-    """The endpoint is written to status; what is in the cloud is read next."""
+    """Wait until the endpoint is in status; the content of the cloud is read next."""
     return Plan(outcome=waiting(Reason.FIRST_ANSWER, "the front-end answers; reading what is in the cloud", after=0.5))
 
 
 def _hosts(cloud: SovereignCloud, observed: Observed, now: datetime) -> tuple[Plan, ...]:
-    """The hosts that there are to be, and those that go."""
+    """Plan the hosts to register, and those to drain."""
     view = observed.view
     if view is None:
         return ()
     installs = cloud.spec.hosted is not None and cloud.spec.hosted.open_nebula.install is not None
-    # A server that no installer run covered is no host yet, whatever its address is.
+    # A server that no installer run covered is not registered yet.
     bare = installation.uncovered(cloud, observed.known.servers) if installs else ()
     addresses = {name: address for name, address in observed.node_addresses.items() if name not in bare}
     nodes = frozenset(observed.node_addresses.values())
@@ -244,7 +246,7 @@ def _hosts(cloud: SovereignCloud, observed: Observed, now: datetime) -> tuple[Pl
 
 
 def _running(cloud: SovereignCloud, observed: Observed, now: datetime) -> tuple[Plan, ...]:
-    """The front-end answers: hosts, version, networks."""
+    """Plan a cloud whose front-end answers: version, hosts, sites, parts, networks."""
     if observed.view is None:
         return (_first_answer(),)
     return (
@@ -259,7 +261,7 @@ def _running(cloud: SovereignCloud, observed: Observed, now: datetime) -> tuple[
 
 
 def _inside_it(cloud: SovereignCloud, observed: Observed) -> tuple[Plan, ...]:
-    """What a cloud consists of beside servers and networks."""
+    """Plan clusters, hosts, datastores and stores that spec declares."""
     if observed.view is None:
         return ()
     mark = observed.mark
@@ -267,13 +269,13 @@ def _inside_it(cloud: SovereignCloud, observed: Observed) -> tuple[Plan, ...]:
     return parts, plan_stores(cloud, observed.stores, mark)
 
 
-# --- performing ------------------------------------------------------------------------------------------------------
+# --- executing -------------------------------------------------------------------------------------------------------
 
 
 async def _inside(
     step: ApplyChild | DeleteChild | GenerateCredentials | DeleteCredentials, cloud: SovereignCloud, context: Context
 ) -> Outcome:
-    """Writes to Kubernetes only."""
+    """Execute a step that writes to Kubernetes only."""
     match step:
         case ApplyChild():
             await context.kubernetes.apply(step.manifest)
@@ -300,7 +302,7 @@ async def _host(
     client = await context.open_nebula(cloud.key)
     match step:
         case hosts.CreateHost():
-            # A host takes no template: allocate, then mark. Unmarked, its address still says that it is this one.
+            # one.host.allocate takes no template: allocate, then mark. Unmarked, it is still matched by its address.
             made = await client.create_host(step.name, hosts.DRIVER, hosts.DRIVER, hosts.DEFAULT_CLUSTER)
             await client.update_host(made, step.mark.for_opennebula())
             return done(Reason.HOST_REGISTERED, f"host {made} ({step.name}) was registered")
@@ -356,7 +358,10 @@ async def _at_ovh(
 async def _install(
     step: installation.InstallOpenNebula, client: Ovh, cloud: SovereignCloud, context: Context
 ) -> Outcome:
-    """The record first, the front-end's before all: whatever becomes of the Job, the servers tell that it was begun."""
+    """Record the run on the servers, the front-end first, then start the Job.
+
+    A crash in between is visible.
+    """
     digest, (front, *others) = step.installation.hash, step.urns
     await client.tag(front, {installation.INSTALLED_TAG: installation.Record(digest, step.requested).text})
     for urn in others:

@@ -1,4 +1,7 @@
-"""What is read for a SovereignCloud: the store, the account's view, and OpenNebula once something may answer there."""
+"""Read everything for a SovereignCloud.
+
+Children, the OVHcloud account, and OpenNebula once it may answer.
+"""
 
 from __future__ import annotations
 
@@ -46,29 +49,29 @@ from sovereigncloud.ports.ovh.account import ServerSummary, VrackView
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What was read for one cloud.
+    """Everything that was read for one cloud.
 
     Attributes:
-        servers, networks: the children that spec lists, by their names there.
+        servers, networks: the children that spec lists, by name in spec.
         dropped: children that spec no longer lists.
-        summaries: the servers in the account's view, by their names in spec.
-        outside: what the cloud has at its provider beside servers; None: not looked at.
-        credentials: whether the generated Secret is there.
-        insecure: why the endpoint is not even asked.
+        summaries: the servers in the account's view, by name in spec.
+        outside: network resources at the provider; None: not read.
+        credentials: whether the generated Secret exists.
+        insecure: why the endpoint is not contacted.
         going: hosts whose servers spec no longer lists.
-        node_addresses: of the servers with the role Node, by their names in spec: under which name each is a host.
-        error: why nothing answered, and after how many seconds to ask again.
-        lost: since when it does not answer, once that is no blip any more.
-        waiting: machines in a lost cloud that could start elsewhere.
-        fence: the outage for which its servers are to be switched off.
-        account: whether its provider could be asked.
-        verification: what a verification needs to know.
+        node_addresses: host names of the servers with the role Node, by name in spec.
+        error, after: why nothing answered, and after how many seconds to retry.
+        lost: since when the cloud is unreachable; empty: it is not, or only for a few reads.
+        waiting: instances in an unreachable cloud that could fail over.
+        fence: the outage (its start) for which the servers are to be switched off.
+        account: whether the provider could be read.
+        verification: input of a verification; None: not read.
         stores: marketplaces and datastores, and the Secrets that they read.
-        probes: machines of a verification in a cloud that is being deleted; `remains` does not count them.
-        locations: where its parts are; None: nobody could look.
-        federation_secret: the Secret of the federation's master, where that is what lets us in.
-        compliant: what its policies say of that; None: none binds it.
-        exit: how many of its machines could leave it; None: nobody could look.
+        probes: test VMs of a verification in a cloud that is being deleted; not counted in `remains`.
+        locations: locations of its parts; None: not read.
+        federation_secret: the Secret of the federation's master, if the operator logs in with it.
+        compliant: the condition Compliant; None: no policy binds the cloud.
+        exit: how many of its instances could leave; None: not read.
     """
 
     mark: Mark
@@ -124,14 +127,14 @@ class Observed:
         where = self.endpoint.url if self.endpoint else "the front-end"
         told = self.error or f"{where} does not answer"
         if self.lost:
-            # Ready stays as it was, as with any API that fails: nobody knows that the cloud does not do its job.
+            # Ready stays as it was, as for any API error: whether the cloud works is unknown.
             told = f"nothing answers since {self.lost}: {told}"
             return retry(told, after=self.after, reason=Reason.CLOUD_UNREACHABLE)
         return retry(told, after=self.after)
 
 
 async def observe_cloud(cloud: SovereignCloud, context: Context) -> Observed:
-    """Reads only."""
+    """Read the state of a cloud; writes nothing."""
     observed = _children(cloud, context, Observed(context.mark(cloud), admitted=context.admitted))
     if cloud.deleting:
         observed = replace(await _last_look(cloud, context, observed), compliant=judged_before(cloud))
@@ -158,7 +161,10 @@ async def observe_cloud(cloud: SovereignCloud, context: Context) -> Observed:
 
 
 async def _located(cloud: SovereignCloud, context: Context, observed: Observed) -> Observed:
-    """Where its parts are, and whether policies let them be there; as last seen while nothing answers."""
+    """Add locations, compliance and exit readiness.
+
+    They are as last seen while OpenNebula does not answer.
+    """
     view, profile = observed.view, profile_of(cloud, context)
     if view is not None:
         kept, hosts = observed.stores.there, observed.node_addresses
@@ -172,7 +178,7 @@ async def _located(cloud: SovereignCloud, context: Context, observed: Observed) 
 
 
 def _among_hosts(cloud: SovereignCloud, context: Context, observed: Observed) -> Observed:
-    """Which hosts the servers are, and which hosts go."""
+    """Add the host names of the servers, and the hosts to drain."""
     if observed.view is not None and cloud.spec.hosted is not None and cloud.spec.hosted.open_nebula.adopt is not None:
         names = {n: host_name(observed.view, observed.servers[n], adopted=True) for n in observed.node_addresses}
         observed = replace(observed, node_addresses=names)
@@ -180,7 +186,7 @@ def _among_hosts(cloud: SovereignCloud, context: Context, observed: Observed) ->
 
 
 def _going(cloud: SovereignCloud, context: Context, observed: Observed) -> Going:
-    """Who goes, and which machines on their hosts may be interrupted, as their objects say."""
+    """Find the hosts to drain, and the VMs on them that may be interrupted."""
     going = find_leavers(cloud, observed.servers, observed.dropped, observed.view, observed.mark)
     names = {leaver.host.name for leaver in going.leavers}
     vms = observed.view.vms.values() if observed.view and names else ()
@@ -198,7 +204,7 @@ def _interruptible(vm: Vm, context: Context) -> bool:
 
 
 def _children(cloud: SovereignCloud, context: Context, observed: Observed) -> Observed:
-    """The children from the store: those that spec lists by name, the others since they refer to the cloud."""
+    """Add the child objects: those that spec lists, and others that the cloud composed before."""
     servers: dict[str, BareMetalServer] = {}
     networks: dict[str, VirtualNetwork] = {}
     hosted = cloud.spec.hosted
@@ -219,7 +225,7 @@ def _children(cloud: SovereignCloud, context: Context, observed: Observed) -> Ob
 
 
 async def _account(cloud: SovereignCloud, context: Context, observed: Observed) -> Observed:
-    """Tags of the servers, the vRack, and what else the cloud has there."""
+    """Add what the OVHcloud account shows: server tags, vRack, network resources."""
     ovh = cloud.spec.hosted.ovh if cloud.spec.hosted else None
     if ovh is None:
         return observed
@@ -233,7 +239,7 @@ async def _account(cloud: SovereignCloud, context: Context, observed: Observed) 
 
 
 async def _installation(cloud: SovereignCloud, context: Context, observed: Observed) -> Observed:
-    """The generated Secret and the Job, while the cloud is not settled: at rest the front-end's answer is enough."""
+    """Add certificate renewal, and the installer Job and generated Secret while not settled."""
     observed = replace(observed, certificate=await observe_certificate(cloud, context))
     renewal = renewal_of(cloud, observed.servers, observed.summaries, observed.certificate)
     if renewal is not None:
@@ -246,7 +252,10 @@ async def _installation(cloud: SovereignCloud, context: Context, observed: Obser
 
 
 async def _has_credentials(cloud: SovereignCloud, context: Context) -> bool:
-    """Whether the Secret of OpenNebula's administrator is there: generated, or given where the cloud was adopted."""
+    """Tell whether the Secret of OpenNebula's administrator exists.
+
+    Generated, or that of an adopted cloud.
+    """
     adopt = cloud.spec.hosted.open_nebula.adopt if cloud.spec.hosted else None
     name = adopt.credentials_secret_ref.name if adopt else generated_secret(cloud)
     try:
@@ -257,7 +266,10 @@ async def _has_credentials(cloud: SovereignCloud, context: Context) -> bool:
 
 
 def _may_answer(cloud: SovereignCloud, observed: Observed) -> bool:
-    """Whether there is somebody to ask: not before an installation, not while it runs, never in clear in public."""
+    """Tell whether OpenNebula may be contacted.
+
+    Not before or during an installation, not over insecure HTTP.
+    """
     if observed.endpoint is None or observed.insecure is not None or not observed.credentials:
         return False
     if observed.certificate.problem is not None:
@@ -278,7 +290,7 @@ async def _ask(cloud: SovereignCloud, context: Context, observed: Observed) -> O
             found = await entered_otherwise(cloud, context)
             if found is None:
                 raise
-            # It is written first, since whatever is in the cloud is read with it.
+            # Status records the Secret first: the rest of the cloud is read with it.
             endpoint = observed.endpoint
             return replace(
                 observed,
@@ -287,7 +299,7 @@ async def _ask(cloud: SovereignCloud, context: Context, observed: Observed) -> O
                 federation_secret=found.federation,
             )
         if not cloud.status.endpoint:
-            # Its first answer: it is told before anything in it is read, since all that lives there waits for it.
+            # First answer: the endpoint is published before the content is read, since dependents wait for it.
             return observed
         view, front = await context.view(cloud.key), observed.front
         stores = await observe_stores(cloud, view, client, observed.mark, context)
@@ -307,7 +319,10 @@ async def _ask(cloud: SovereignCloud, context: Context, observed: Observed) -> O
 
 
 def _lost(cloud: SovereignCloud, context: Context) -> str:
-    """Since when it does not answer, if it ever did: as it was written down once, else once several reads in a row failed."""
+    """Return since when the cloud is unreachable; empty: it is not, or it never answered.
+
+    Taken from status, else from the first of several failed reads in a row.
+    """
     if cloud.status.lost_since:
         return cloud.status.lost_since
     since = context.silent_since(cloud.key) if cloud.status.endpoint else None
@@ -315,7 +330,7 @@ def _lost(cloud: SovereignCloud, context: Context) -> str:
 
 
 def _while_lost(cloud: SovereignCloud, context: Context, observed: Observed) -> Observed:
-    """Who waits, and what is to be done for them."""
+    """Add the outage, the instances that could fail over, and whether to fence the servers."""
     if not (lost := _lost(cloud, context)):
         return observed
     waiting = who_waits(cloud, lost, context)
@@ -323,8 +338,9 @@ def _while_lost(cloud: SovereignCloud, context: Context, observed: Observed) -> 
 
 
 def _with_its_provider(cloud: SovereignCloud, context: Context, observed: Observed, error: Retry) -> Observed:
-    """Its provider does not answer. That holds up what would be done about a cloud that answers, and not the news that this one
-    does not. Raises Retry.
+    """Report an outage of the cloud although its provider does not answer either.
+
+    Raises Retry if the cloud is not known to be unreachable: then nothing can be planned without the provider.
     """
     if context.silent_since(cloud.key) is None or not _lost(cloud, context):
         raise error
@@ -343,7 +359,7 @@ def _insecure(endpoint: Endpoint | None, context: Context) -> Outcome | None:
 
 
 async def _last_look(cloud: SovereignCloud, context: Context, observed: Observed) -> Observed:
-    """What is still there of a cloud that is being deleted. With Retain nothing outside is asked."""
+    """Read what remains of a cloud that is being deleted. With Retain nothing outside is read."""
     users = [u for u in context.users(cloud.key) if not is_composed(cloud, u)]
     composed = (*observed.servers.values(), *observed.networks.values(), *observed.dropped)
     remains = Remains(
@@ -359,7 +375,7 @@ async def _last_look(cloud: SovereignCloud, context: Context, observed: Observed
 
 
 async def _parts_left(cloud: SovereignCloud, context: Context, observed: Observed) -> Observed:
-    """What the operator made in an OpenNebula that stays."""
+    """Add the parts that the operator created in an existing OpenNebula."""
     try:
         view, client = await context.view(cloud.key), await context.open_nebula(cloud.key)
         stores = await observe_stores(without_parts(cloud), view, client, observed.mark, context)
@@ -369,7 +385,7 @@ async def _parts_left(cloud: SovereignCloud, context: Context, observed: Observe
 
 
 async def _what_stands(cloud: SovereignCloud, context: Context, remains: Remains, observed: Observed) -> Remains:
-    """Machines, hosts, blocks and names of a cloud that gives them back."""
+    """Add VMs, hosts, IP blocks and names of a cloud that releases them."""
     if cloud.status.endpoint and not remains.credentials:
         return replace(remains, error="the Secret of its administrator is not there, restore it")
     if cloud.status.endpoint:

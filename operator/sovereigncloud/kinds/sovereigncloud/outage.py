@@ -1,4 +1,7 @@
-"""A cloud that does not answer: since when, whether its machines are proven dead, and whether its servers are to be switched off."""
+"""An unreachable cloud.
+
+Who waits for failover, whether to fence its servers, and the condition Fenced.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +21,15 @@ _STARTS = frozenset({Reason.FAILOVER_POSSIBLE, Reason.COPY_TOO_OLD})
 
 
 def as_lost(cloud: SovereignCloud, since: str) -> SovereignCloud:
-    """The cloud as it is once that is written down."""
+    """Return a copy of the cloud with `status.lostSince` set."""
     return cloud.model_copy(update={"status": cloud.status.model_copy(update={"lost_since": since})})
 
 
 def who_waits(cloud: SovereignCloud, since: str, context: Context) -> tuple[HostedInstance, ...]:
-    """Machines in it that would start elsewhere if it were proven dead. Looked for only while it is lost."""
+    """Return the instances that would fail over once the cloud is fenced.
+
+    Empty unless it is unreachable.
+    """
     if not since or not may_switch_off(cloud):
         return ()
     found = context.users(cloud.key, HostedInstance.crd.kind)
@@ -38,20 +44,23 @@ def _could_start(instance: HostedInstance) -> bool:
 
 
 def fenced_for(cloud: SovereignCloud, since: str, waiting: Iterable[HostedInstance], now: datetime) -> str:
-    """The outage for which its servers are switched off: once begun for it, that stays so until it answers."""
+    """Return the outage (its start) for which the servers are switched off; empty: none.
+
+    Once fencing started it stays until the cloud answers.
+    """
     if cloud.status.fenced_for == since or any(overdue(one, since, now) for one in waiting):
         return since
     return ""
 
 
 def looks_again(since: str, waiting: Iterable[HostedInstance], now: datetime) -> Outcome:
-    """When the patience of the next of them ends."""
+    """Requeue when the next outage tolerance of the waiting instances ends."""
     left = [time for one in waiting if (time := until_overdue(one, since, now)) > 0]
     return Outcome(after=min(left) + 1.0) if left else DONE
 
 
 def fenced(cloud: SovereignCloud, since: str, servers: Sequence[BareMetalServer]) -> tuple[Mapping[str, str], ...]:
-    """The condition Fenced of a lost cloud: whether what ran there may start elsewhere, or what is to be done."""
+    """Return the condition Fenced of an unreachable cloud; empty: it is not unreachable."""
     if not since:
         return ()
     proof = proof_of(as_lost(cloud, since), servers)

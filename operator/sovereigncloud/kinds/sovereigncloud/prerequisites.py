@@ -1,4 +1,7 @@
-"""What a cloud under construction waits for: its servers, its networks, its credentials, its version."""
+"""Prerequisites of a hosted cloud.
+
+Credentials, ready servers, ready networks, the declared version.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from sovereigncloud.kinds.endpoint.endpoint import generated_secret
 from sovereigncloud.kinds.sovereigncloud.installation.plan import PATH, record_of
 from sovereigncloud.kinds.sovereigncloud.observation import Observed
 
-_LOOK_AGAIN = 15.0  # only in case the news of a child was missed
+_LOOK_AGAIN = 15.0  # fallback for a missed watch event of a child
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,21 +27,21 @@ class GenerateCredentials(Step):
 
 
 def plan_credentials(cloud: SovereignCloud, observed: Observed) -> Plan:
-    """The administrator's password and the installer's SSH key, before the servers are reinstalled with that key.
+    """Plan the Secret with the administrator's password and the installer's SSH key.
 
-    Never once something was installed: the lost Secret of an installed cloud is not replaced.
+    It is needed before servers are reinstalled with that key. The lost Secret of an installed cloud is never replaced.
     """
     hosted = cloud.spec.hosted
     if hosted is None or hosted.open_nebula.install is None or observed.credentials:
         return Plan()
     if record_of(cloud, observed.summaries) is not None:
-        return Plan()  # told by the installation: CredentialsLost
+        return Plan()  # plan_installation reports CredentialsLost
     name = generated_secret(cloud)
     return Plan(steps=(GenerateCredentials(action=Action.CREATE, target=f"Secret {name}", inside=True, name=name),))
 
 
 def is_ready(child: AnyResource) -> bool:
-    """Whether a child's current generation is reality."""
+    """Tell whether a child is Ready for its current generation."""
     status: Status = child.status
     return status.observed_generation == child.metadata.generation and status.is_true("Ready")
 
@@ -57,7 +60,7 @@ def waiting_for_networks(cloud: SovereignCloud, observed: Observed) -> Plan:
 def _unready(
     cloud: SovereignCloud, what: str, names: list[str], children: Mapping[str, AnyResource], reason: Reason
 ) -> Outcome:
-    """The first that is not ready, in its own words. One that needs a person blocks; the others are on their way."""
+    """Report the first child that is not ready with its own message; a stalled child blocks."""
     unready = [n for n in names if n not in children or not is_ready(children[n])]
     if not unready:
         return Outcome()
@@ -82,7 +85,7 @@ def _says(child: AnyResource | None) -> str:
 
 
 def plan_version(cloud: SovereignCloud, observed: Observed) -> Plan:
-    """Another version than declared is told: there is no upgrade yet, so nothing is done about it."""
+    """Report another OpenNebula version than declared as drift; there is no upgrade."""
     install = cloud.spec.hosted.open_nebula.install if cloud.spec.hosted else None
     if install is None or observed.front is None:
         return Plan()

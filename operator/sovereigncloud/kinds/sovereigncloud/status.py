@@ -1,4 +1,4 @@
-"""The status of a SovereignCloud: what is observed, and what was, while nothing answers."""
+"""Build the status of a SovereignCloud; fields keep their last value while nothing answers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ _OF_A_VRACK = frozenset({"AttachingInterface", "InterfaceInOtherVrack", "VrackNo
 
 
 def cloud_status(cloud: SovereignCloud, observed: Observed) -> Mapping[str, object]:
-    """Without an answer from OpenNebula everything stays as it was, but for the phase of a first building."""
+    """Return the status fields.
+
+    Without an answer of OpenNebula only the phase of a first build changes.
+    """
     verification, verified = verification_fields(cloud, observed.verification)
     own = verified if observed.compliant is None else [*verified, dict(observed.compliant)]
     lost = fenced(cloud, observed.lost, tuple(observed.servers.values()))
@@ -92,7 +95,7 @@ def _nodes(cloud: SovereignCloud) -> int:
 
 
 def _phase(cloud: SovereignCloud, observed: Observed) -> str | None:
-    """Where the building is."""
+    """Return `status.phase`, the progress of building the cloud."""
     hosted = cloud.spec.hosted
     if hosted is None:
         return "Running" if observed.front else None

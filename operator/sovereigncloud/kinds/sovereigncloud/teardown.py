@@ -1,8 +1,9 @@
-"""The end of a SovereignCloud: nobody uses it, no machine is in it, its networks go, its hosts, names, blocks, its servers,
-and only then it goes itself.
+"""Tear down a SovereignCloud.
 
-Foreground deletion gives the cloud and what it composed their deletionTimestamp at once, so order cannot be left to the
-garbage collector. With Retain OpenNebula is not asked, and one that is unreachable holds nothing up.
+Networks, hosts, names, IP blocks, servers, Secret, once nothing uses it.
+
+Foreground deletion sets the deletionTimestamp of the cloud and its children at once, so the order cannot be left to the
+garbage collector. With Retain OpenNebula is not contacted, so an unreachable one blocks nothing.
 """
 
 from __future__ import annotations
@@ -37,16 +38,16 @@ class DeleteCredentials(Step):
 
 @dataclass(frozen=True, slots=True)
 class Remains:
-    """What is still there.
+    """What remains of a cloud that is being deleted.
 
     Attributes:
         users: names of objects, not composed by the cloud, that refer to it.
-        composed: objects that it made.
-        machines: every machine in its OpenNebula, ours or not; None: nobody asked (Retain).
-        error: why nobody could be asked.
-        credentials: whether the Secret of its administrator is there.
-        hosts: those that carry its mark.
-        outside: blocks and names at the provider; None: nobody asked.
+        composed: its child objects.
+        machines: every VM in its OpenNebula, ours or not; None: not read (Retain).
+        error: why they could not be read.
+        credentials: whether the Secret of its administrator exists.
+        hosts: hosts that carry its mark.
+        outside: IP blocks and names at the provider; None: not read.
     """
 
     users: tuple[str, ...] = ()
@@ -58,7 +59,7 @@ class Remains:
     outside: Outside | None = None
 
     def without(self, machines: Iterable[int]) -> Self:
-        """The same without these machines, which end by themselves."""
+        """Return a copy without these VM ids, which are deleted separately."""
         gone = frozenset(machines)
         if self.machines is None or not gone:
             return self
@@ -66,11 +67,11 @@ class Remains:
 
 
 def plan_dismantling(cloud: SovereignCloud, remains: Remains, now: datetime) -> Plan:
-    """The next steps; empty and done: the finalizer may go."""
+    """Plan the next teardown steps; empty and done: the finalizer may be removed."""
     if remains.users:
         return Plan(outcome=blocked(f"still in use: {_listed(remains.users)}", reason=Reason.IN_USE))
     if _ORPHAN in cloud.metadata.finalizers:
-        return Plan()  # what it composed is to live on
+        return Plan()  # --cascade=orphan: its children stay
     standing = holds_its_servers(cloud)
     if standing and (inside := _somebody_inside(remains)) is not None:
         return Plan(outcome=inside)
@@ -87,7 +88,10 @@ def plan_dismantling(cloud: SovereignCloud, remains: Remains, now: datetime) -> 
 
 
 def _somebody_inside(remains: Remains) -> Outcome | None:
-    """Why nothing may go yet: machines, whoever made them, or nobody who could tell."""
+    """Return why nothing may be deleted yet: VMs in the cloud, or an unreachable OpenNebula.
+
+    None: it may.
+    """
     leave = "set spec.deletionPolicy: Retain to let go of the cloud and leave everything as it is"
     if remains.error:
         return retry(f"cannot tell whether machines are in the cloud: {remains.error}; {leave}")
@@ -108,7 +112,7 @@ def _remove(cloud: SovereignCloud, children: list[AnyResource]) -> Plan:
 
 
 def _says(child: AnyResource) -> str:
-    """Its name; of one that is on its way and stands still, also why."""
+    """Format a child: its name, and the Ready condition if its deletion does not progress."""
     ready = child.status.condition("Ready")
     if not child.deleting or ready is None or ready.status == ConditionStatus.TRUE or not ready.message:
         return str(child.key)
@@ -116,10 +120,13 @@ def _says(child: AnyResource) -> str:
 
 
 def _credentials(cloud: SovereignCloud, remains: Remains) -> Plan:
-    """The generated Secret outlives a retained cloud: it holds the only password of its administrator."""
+    """Plan to delete the generated Secret.
+
+    With Retain it stays, since it holds the administrator's password.
+    """
     hosted = cloud.spec.hosted
     generated = hosted is not None and hosted.open_nebula.install is not None and remains.credentials
-    # The finalizer that guards a Secret in use keeps it until the cloud itself is released: it is asked to go once.
+    # The finalizer of a Secret in use keeps it until the cloud is released, so deletion is requested only once.
     asked = DELETED_FACT in cloud.external
     if not generated or asked or cloud.deletion_policy is DeletionPolicy.RETAIN:
         return Plan()

@@ -1,8 +1,11 @@
-"""Hosts that are to go, since spec no longer lists their server: disabled, emptied, deleted, and only then the server goes.
+"""Drain hosts whose server spec no longer lists.
 
-A machine that runs is moved live, with a copy of its disks where every host has its own (ssh datastores); one that does not
-run is moved as it lies. What cannot be moved is named. Where it stands is read from OpenNebula at each look - which host is
-disabled, who is on it - so it goes on after whatever interrupted it; a server that is listed again meanwhile stays.
+Disable, migrate the VMs away, delete the host, then the server.
+
+A running VM is migrated live, with a copy of its disks where every host has its own (ssh datastores); a stopped VM is
+migrated cold. VMs that cannot be moved are named in the condition. Progress is read from OpenNebula at each reconcile -
+which host is disabled, which VMs are on it -, so draining resumes after any interruption; a server that is listed again
+meanwhile stays.
 """
 
 from __future__ import annotations
@@ -38,15 +41,18 @@ MOVE_ASKED = "moveAsked"
 MOVE_FOREIGN = "spec.hosted.updatePolicy.moveForeign"
 
 _SHOWS_WITHIN = 30.0
-"""Seconds after which a move that was asked for must show: OpenNebula says nothing of one that failed (observed)."""
+"""Seconds within which a requested migration must be visible: OpenNebula does not report a failed one (observed)."""
 _ASK_AGAIN = 300.0
 _LOOK_AGAIN = 30.0
-_BEGINS = frozenset({0, 1, 2, 6})  # init and monitored: such a host may still be given machines
+_BEGINS = frozenset({0, 1, 2, 6})  # init and monitored: the scheduler may still place VMs there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DisableHost(Step):
-    """Nothing new is placed there. Noted on the host first: a rebuilt cluster knows by it that the host was going."""
+    """Disable a host that is drained.
+
+    LEAVING_NOTE is written first, so that a rebuilt Kubernetes cluster resumes the drain.
+    """
 
     host_id: int
     note: str
@@ -55,7 +61,7 @@ class DisableHost(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MoveMachine(Step):
-    """To another host. Not live, a running machine is saved and resumed there."""
+    """Migrate a VM to another host. Without `live`, a running VM is saved and resumed there."""
 
     vm_id: int
     host_id: int
@@ -65,7 +71,7 @@ class MoveMachine(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GiveUpMachine(Step):
-    """A machine on a lost host ends in OpenNebula's books, and its disks with it."""
+    """Delete the record of a VM on a lost host, including its disks."""
 
     vm_id: int
 
@@ -77,11 +83,11 @@ class DeleteHost(Step):
 
 @dataclass(frozen=True, slots=True)
 class Leaver:
-    """A host that is to go.
+    """A host that is to be drained and deleted.
 
     Attributes:
-        server: its name in spec, as it was.
-        front: whether it runs OpenNebula.
+        server: the former name of its server in spec.
+        front: whether it runs the OpenNebula front-end.
     """
 
     host: Host
@@ -91,13 +97,13 @@ class Leaver:
 
 @dataclass(frozen=True, slots=True)
 class Going:
-    """What is known of those who go.
+    """Hosts to drain, and what their draining depends on.
 
     Attributes:
-        leavers: the hosts.
-        strangers: hosts of this cloud that no server of spec stands behind, and nobody said that they go.
-        held: keys, as text, of servers that must not go yet.
-        interruptible: ids of machines whose objects let them be interrupted (updatePolicy.powerCycle).
+        leavers: hosts to drain.
+        strangers: hosts with the mark of this cloud that match no server of spec and were not given up either.
+        held: keys, as text, of BareMetalServers that must not be deleted yet.
+        interruptible: ids of VMs whose HostedInstance allows an interruption (updatePolicy.powerCycle).
     """
 
     leavers: tuple[Leaver, ...] = ()
@@ -106,7 +112,7 @@ class Going:
     interruptible: frozenset[int] = frozenset()
 
 
-# --- who goes ----------------------------------------------------------------------------------------------------------
+# --- which hosts ---------------------------------------------------------------------------------------------------------
 
 
 def find_leavers(
@@ -116,10 +122,10 @@ def find_leavers(
     view: CloudView | None,
     mark: Mark,
 ) -> Going:
-    """Which hosts are to go, and which dropped servers wait for that."""
+    """Find the hosts to drain, and the dropped servers that must wait for that."""
     gone = [c for c in dropped if isinstance(c, BareMetalServer)]
     if view is None:
-        # Nobody can tell who is on them: nothing goes, once there was a cloud that they may be a part of.
+        # Without a view their VMs are unknown: no server is released once the cloud had an endpoint.
         asked = bool(cloud.status.endpoint)
         return Going(held=frozenset(str(c.key) for c in gone if asked and c.status.address))
     leavers: dict[int, Leaver] = {}
@@ -132,7 +138,7 @@ def find_leavers(
         found = [h for h in view.hosts.values() if h.name == name]
         front = Role.FRONTEND in (child.spec.roles or ())
         leavers |= {h.id: Leaver(h, child.outside_name, front) for h in found}
-        # A list without any host, or machines where there is no host, is no list to believe.
+        # A host pool without any host, or VMs on a host that is not listed, is not trusted.
         doubtful = not view.hosts or any(vm.host == name for vm in view.vms.values())
         if found or doubtful or front:
             waits.add(str(child.key))
@@ -149,13 +155,16 @@ def _without_a_server(
     mark: Mark,
     known: frozenset[int],
 ) -> tuple[Leaver, ...]:
-    """Hosts that carry this cloud's mark and are no node of spec. Those without a name of a server are only told."""
+    """Find hosts with the mark of this cloud that are no node of spec.
+
+    `server` is empty if unknown.
+    """
     ovh = cloud.spec.hosted.ovh if cloud.spec.hosted else None
     declared = ovh.servers if ovh else []
     adopted = cloud.spec.hosted is not None and cloud.spec.hosted.open_nebula.adopt is not None
     addresses = {s.name: host_name(view, servers[s.name], adopted=adopted) for s in declared if s.name in servers}
     if any(not addresses.get(s.name) for s in declared):
-        return ()  # whose it is cannot be told before every address is known
+        return ()  # hosts cannot be matched before every address is known
     nodes = {addresses[s.name] for s in declared if Role.NODE in s.roles}
     given_up = {lost.name for lost in ((cloud.spec.hosted.lost_hosts if cloud.spec.hosted else None) or ())}
     found = []
@@ -169,13 +178,13 @@ def _without_a_server(
     return tuple(found)
 
 
-# --- what is done --------------------------------------------------------------------------------------------------------
+# --- planning -------------------------------------------------------------------------------------------------------
 
 
 def plan_leaving(
     cloud: SovereignCloud, going: Going, view: CloudView, mark: Mark, nodes: frozenset[str], now: datetime
 ) -> Plan:
-    """Disable, move off, delete. `nodes`: addresses of the hosts that stay."""
+    """Plan the drain: disable, migrate VMs, delete hosts. `nodes`: names of the hosts that stay."""
     told = Plan(drift=tuple(_stranger(h) for h in going.strangers))
     if not going.leavers:
         return told
@@ -193,7 +202,7 @@ def plan_leaving(
 
 @dataclass
 class _Course:
-    """One look at all hosts that are leaving."""
+    """The drain plan of one reconcile, for all hosts that are drained."""
 
     cloud: SovereignCloud
     going: Going
@@ -213,7 +222,7 @@ class _Course:
         return join(parts)
 
     def _empty(self, leaver: Leaver) -> Plan:
-        """The steps for one host, those that need a person's word after those that do not."""
+        """Plan one host: steps without required consent come first."""
         host, on = leaver.host, self._on(leaver.host)
         lost = [vm for vm in on if _is_lost(host, vm)]
         rest = [vm for vm in on if vm not in lost]
@@ -223,7 +232,7 @@ class _Course:
         no_room = [vm for vm, step in moved if step is None]
         steps: list[Step] = sorted((s for _, s in moved if s), key=lambda s: bool(s.needs))
         steps += [self._give_up(vm, host, lost) for vm in lost]
-        # A machine on its way is counted by the host that it leaves until it has arrived.
+        # OpenNebula counts a migrating VM on its source host until it has arrived.
         arriving = host.running_vms - len(on)
         if not busy and not failed and not no_room and arriving <= 0:
             steps.append(DeleteHost(action=Action.DELETE, target=_named(host), fields=(PATH,), host_id=host.id))
@@ -255,7 +264,10 @@ class _Course:
         )
 
     def _is_ours(self, vm: Vm) -> bool:
-        """Made by this installation, under its user: a tenant can write into a machine's template."""
+        """Tell whether this installation made the VM.
+
+        Mark and owner must match, since a tenant can edit the template of its VM.
+        """
         ours = vm.mark is not None and vm.mark.installation == self.mark.installation
         return ours and self.view.owner in {None, vm.owner}
 
@@ -265,7 +277,7 @@ class _Course:
         return policy is not None and policy.move_foreign is Consent.ALLOW
 
     def _asked(self, vm: Vm) -> tuple[str, float] | None:
-        """How the machine was asked to move the last time, and how many seconds ago."""
+        """Return the last migration request of a VM: `live` or `cold`, and its age in seconds."""
         what, _, at = self.cloud.external.get(MOVE_ASKED, "").rpartition("@")
         number, _, way = what.partition(" ")
         if number != str(vm.id) or not at.isdigit():
@@ -277,17 +289,17 @@ class _Course:
         return asked is not None and asked[1] < _SHOWS_WITHIN and state_of(vm).situation in _MOVABLE
 
     def _refused_live(self, vm: Vm) -> bool:
-        """It was asked to move live and is where it was; its object lets it be interrupted."""
+        """Tell whether a live migration had no effect and the VM may be migrated cold instead."""
         asked = self._asked(vm)
         failed = asked is not None and asked[0] == "live" and _SHOWS_WITHIN <= asked[1] < _ASK_AGAIN
         return failed and vm.id in self.going.interruptible
 
     def _stays(self, vm: Vm) -> bool:
-        """It was asked to move and is where it was: told, and asked again after a while."""
+        """Tell whether a migration had no effect: reported now, requested again after _ASK_AGAIN."""
         asked = self._asked(vm)
         return asked is not None and asked[1] < _ASK_AGAIN and not self._refused_live(vm)
 
-    # -- losing
+    # -- lost hosts
 
     def _give_up(self, vm: Vm, host: Host, lost: list[Vm]) -> Step:
         consent = (self.cloud.spec.hosted.lost_hosts if self.cloud.spec.hosted else None) or ()
@@ -302,7 +314,7 @@ class _Course:
             vm_id=vm.id,
         )
 
-    # -- telling
+    # -- conditions
 
     def _says(
         self, leaver: Leaver, on: list[Vm], busy: list[Vm], failed: list[Vm], no_room: list[Vm], arriving: int
@@ -353,7 +365,10 @@ def _is_lost(host: Host, vm: Vm) -> bool:
 
 
 def _disable(leaver: Leaver) -> tuple[Step, ...]:
-    """A host that is broken takes nothing anyway, and is left in the state that says so."""
+    """Return the disable step of a host.
+
+    A broken host takes no VMs anyway and keeps its error state.
+    """
     host = leaver.host
     begins, noted = host.state in _BEGINS, host.notes.get(LEAVING_NOTE) == leaver.server
     if host.state in BROKEN or (noted and not begins):
@@ -372,7 +387,7 @@ def _disable(leaver: Leaver) -> tuple[Step, ...]:
 
 
 def _refusal(leaver: Leaver, view: CloudView, mark: Mark, nodes: frozenset[str]) -> Outcome | None:
-    """Why a host must not go at all."""
+    """Return why a host must not be removed at all; None: it may."""
     host = leaver.host
     if leaver.front:
         message = (

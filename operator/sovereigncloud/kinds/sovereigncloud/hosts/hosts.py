@@ -1,4 +1,7 @@
-"""The hosts of a hosted cloud in OpenNebula: each server with the role Node, matched by address."""
+"""Plan the OpenNebula hosts of a hosted cloud.
+
+One per server with the role Node, matched by address.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ _WORDS = {0: "init", 1: "monitored", 2: "monitored", 3: "error", 4: "disabled", 
 OFFLINE = 8
 DEFAULT_CLUSTER = 0
 LEAVING_NOTE = "SOVEREIGNCLOUD_LEAVING"
-"""On a host that is to go: the name of its server in spec, as it was."""
+"""Attribute of a host that is drained: the former name of its server in spec."""
 _SHOWN = 10
 
 
@@ -33,7 +36,10 @@ class CreateHost(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnableHost(Step):
-    """`was_leaving`: its server was off the list for a while, which is noted on the host."""
+    """Enable a host.
+
+    `was_leaving`: its server was removed from spec before, so LEAVING_NOTE is cleared.
+    """
 
     host_id: int
     was_leaving: bool = False
@@ -47,13 +53,16 @@ class MarkHost(Step):
 
 
 def word(state: int) -> str:
-    """A host's state in words (facts, section 2)."""
+    """Return the name of a host state number of OpenNebula."""
     return "offline" if state == OFFLINE else _WORDS.get(state, f"state {state}")
 
 
 def host_name(view: CloudView, child: BareMetalServer, *, adopted: bool) -> str:
-    """Under which name the host of a server is registered: its address, as one-deploy names hosts. A person may have given
-    it the name of the server in an adopted cloud, and then it is no second host.
+    """Return the name under which a server is registered as host.
+
+    Its address, as one-deploy does.
+
+    In an adopted cloud a person may have used the server's name instead; that host is matched too.
     """
     address = child.status.address or ""
     names = {h.name for h in view.hosts.values()}
@@ -64,7 +73,7 @@ def host_name(view: CloudView, child: BareMetalServer, *, adopted: bool) -> str:
 
 
 def machines_named(machines: Iterable[Vm]) -> str:
-    """For people: the first of them, and how many there are."""
+    """Format VMs for a message: the first ten, and how many more."""
     named = [f"VM {vm.id} ({vm.name})" for vm in sorted(machines, key=lambda vm: vm.id)]
     more = f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else ""
     return ", ".join(named[:_SHOWN]) + more
@@ -73,7 +82,7 @@ def machines_named(machines: Iterable[Vm]) -> str:
 def plan_hosts(
     cloud: SovereignCloud, addresses: Mapping[str, str], view: CloudView, mark: Mark, *, admitted: bool
 ) -> Plan:
-    """Register, enable and mark. `addresses`: of the servers that are to be hosts, by their name in spec."""
+    """Plan to register, enable and mark hosts. `addresses`: host names by server name in spec."""
     by_name: dict[str, list[Host]] = {}
     for host in view.hosts.values():
         by_name.setdefault(host.name, []).append(host)
@@ -103,7 +112,7 @@ def plan_hosts(
 
 
 def _one(path: str, host: Host, view: CloudView, mark: Mark, cause: Cause, *, settled: bool) -> Plan:
-    """A host that is registered."""
+    """Plan a host that is already registered."""
     drift: tuple[Drift, ...] = ()
     steps: list[Step] = []
     outcome = Outcome()
@@ -111,7 +120,7 @@ def _one(path: str, host: Host, view: CloudView, mark: Mark, cause: Cause, *, se
         case Ownership.FOREIGN if host.mark is not None:
             return Plan(outcome=_foreign(host, host.mark))
         case Ownership.NONE | Ownership.PREDECESSOR:
-            # Action Mark says that it is taken over from a predecessor: what differs then is drift, not work.
+            # Action.MARK means adoption from a predecessor: differences are then drift, not declared changes.
             action = Action.UPDATE if host.mark is None else Action.MARK
             target = f"mark of host {host.id} ({host.name})"
             steps.append(MarkHost(action=action, target=target, cause=cause, host_id=host.id, mark=mark))
@@ -137,7 +146,7 @@ def _one(path: str, host: Host, view: CloudView, mark: Mark, cause: Cause, *, se
 
 
 def _remedy(host: Host, view: CloudView) -> str:
-    """What to do about a host that does not work, and who is on it."""
+    """Return what to do about a host that is not monitored, with the VMs on it."""
     if host.state not in BROKEN:
         return "waiting for its monitoring"
     on = [vm for vm in view.vms.values() if vm.host == host.name]

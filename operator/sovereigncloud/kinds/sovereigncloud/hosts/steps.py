@@ -1,4 +1,4 @@
-"""How a host is emptied and taken out of OpenNebula: one call each, safe to repeat."""
+"""Execute the drain steps of a host: one idempotent OpenNebula call each."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from sovereigncloud.ports.errors import NotFound
 async def perform_leaving(
     step: DisableHost | MoveMachine | GiveUpMachine | DeleteHost, cloud: SovereignCloud, context: Context
 ) -> Outcome:
-    """Do one step."""
+    """Execute one drain step."""
     client = await context.open_nebula(cloud.key)
     match step:
         case DisableHost():
@@ -48,6 +48,6 @@ async def perform_leaving(
 
 
 def _seen_first(reason: Reason, message: str, facts: dict[str, str]) -> Outcome:
-    """Nothing further is done before this shows: one machine at a time is copied between hosts."""
+    """Wait until the change is visible, so that one VM at a time is copied between hosts."""
     outcome = waiting(Reason.DRAINING, message, available=True)
     return replace(outcome, facts=facts, events=((reason, message),))

@@ -1,4 +1,7 @@
-"""Which hosts and datastores are in which cluster, as far as spec says: what else is in a cluster stays."""
+"""Plan which hosts and datastores are in which cluster.
+
+Members that spec does not name stay.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ _HOST, _DATASTORE = "host", "datastore"
 
 
 def plan_membership(cloud: SovereignCloud, view: CloudView, mark: Mark, nodes: Mapping[str, str]) -> Plan:
-    """`nodes`: hosts of a hosted cloud by the names of their servers."""
+    """Plan cluster membership. `nodes`: host names of a hosted cloud by server name."""
     placed: dict[str, tuple[str, str]] = {}
     drift: list[Drift] = []
     steps: list[PutIntoCluster] = []
@@ -43,7 +46,7 @@ def plan_membership(cloud: SovereignCloud, view: CloudView, mark: Mark, nodes: M
 
 
 def _declared(cloud: SovereignCloud) -> Iterator[tuple[str, str, str, str]]:
-    """Path, what it is, its name, the name of its cluster."""
+    """Yield spec path, kind of member, its name, and the name of its cluster."""
     spec = cloud.spec
     for host in spec.hosts or ():
         if host.cluster:

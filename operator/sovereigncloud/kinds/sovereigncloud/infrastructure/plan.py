@@ -1,7 +1,7 @@
-"""Clusters, hosts and datastores of a cloud, as far as spec declares them.
+"""Plan clusters, hosts and datastores that spec declares.
 
-What bears the name already is taken as it is: it is kept in what spec declares, and nothing else of it is touched, nor is it
-ever deleted. What the operator made goes once spec does not list it any more and it is empty. Hosts are registered one after
+An existing object of the same name is adopted: only fields that spec declares are kept in sync, and it is never deleted. An
+object that the operator created is deleted once spec no longer lists it and it is empty. Hosts are registered one after
 the other, each only when the one before it is monitored: two at once may get one name (OpenNebula/one#7527).
 """
 
@@ -51,7 +51,7 @@ _FRAME = frozenset({"NAME", "TYPE", "DS_MAD", "TM_MAD"})
 
 
 def plan_parts(cloud: SovereignCloud, view: CloudView, mark: Mark, nodes: Mapping[str, str], *, admitted: bool) -> Plan:
-    """`nodes`: hosts of a hosted cloud by the names of their servers."""
+    """Plan all parts. `nodes`: host names of a hosted cloud by server name."""
     spec = cloud.spec
     if not (spec.clusters or spec.hosts or spec.datastores) and not anything_leaves(cloud, view, mark):
         return Plan()
@@ -59,10 +59,10 @@ def plan_parts(cloud: SovereignCloud, view: CloudView, mark: Mark, nodes: Mappin
     plans += [_datastore(cloud, part, view, mark) for part in spec.datastores or ()]
     plans += _hosts(cloud, view, mark, admitted=admitted)
     membership = plan_membership(cloud, view, mark, nodes)
-    # What is where comes after what there is; but what is only reported must not hide where things are.
+    # Membership is changed after everything exists; its drift is reported in any case.
     plans.append(Plan(drift=membership.drift) if any(plan.steps for plan in plans) else membership)
     whole = join((*plans, *plan_parts_leaving(cloud, view, mark)))
-    # An attempt that left something unmarked is the only one that is remembered: it is marked before another is begun.
+    # Only one creation attempt is remembered: its object is marked before another attempt starts.
     marks = tuple(step for step in whole.steps if isinstance(step, MarkPart))
     return replace(whole, steps=(*marks, *(step for step in whole.steps if step not in marks)))
 
@@ -72,14 +72,14 @@ def _cause(cloud: SovereignCloud) -> Cause:
 
 
 def find_part(things: Iterable[Marked], field: str, name: str, mark: Mark) -> tuple[Marked | None, bool]:
-    """What was made for the entry, else what bears its name; and whether it is ours."""
+    """Find the object marked for an entry, else the one with its name; and whether it is marked."""
     pool = tuple(things)
     ours = made_for(pool, field, name, mark)
     return (ours[0], True) if ours else (next((t for t in pool if t.name == name), None), False)
 
 
 def _foreign(thing: Marked, mark: Mark, path: str) -> Outcome | None:
-    """Why nothing is written there: another installation has it, or another object of this one."""
+    """Return why an object must not be written: another installation or object owns it."""
     if thing.mark is None:
         return None
     match ownership(thing.mark, mark):
@@ -99,7 +99,10 @@ def _foreign(thing: Marked, mark: Mark, path: str) -> Outcome | None:
 
 
 def _made(cloud: SovereignCloud, step: CreatePart) -> Plan:
-    """A cluster and a host are attempted in writing before, since they cannot be marked as they are made."""
+    """Plan to create an object.
+
+    For clusters and hosts the attempt is recorded first, since they can only be marked afterwards.
+    """
     path = step.fields[0]
     drift = (Drift(path, "there", "not there"),)
     if step.template is None and cloud.external.get(ATTEMPT) != f"{step.field}/{step.name}":
@@ -112,7 +115,10 @@ def _made(cloud: SovereignCloud, step: CreatePart) -> Plan:
 
 
 def _marking(cloud: SovereignCloud, thing: Marked, field: str, name: str, target: str, mark: Mark) -> MarkPart | None:
-    """Taken over from before the cluster was rebuilt, or left unmarked by an attempt of ours."""
+    """Return the step that marks an object of a predecessor or of a recorded attempt.
+
+    None: neither.
+    """
     whose = ownership(thing.mark, mark)
     ours_by_attempt = whose is Ownership.NONE and cloud.external.get(ATTEMPT) == f"{field}/{name}"
     if whose is not Ownership.PREDECESSOR and not ours_by_attempt:
@@ -149,7 +155,7 @@ def _cluster(cloud: SovereignCloud, part: ClusterPart, view: CloudView, mark: Ma
 
 
 def _reservations(part: ClusterPart) -> dict[str, str]:
-    """As OpenNebula counts: hundredths of a processor, KiB."""
+    """Return the reservation attributes in OpenNebula's units: hundredths of a CPU, KiB."""
     reserved = part.reserved
     if reserved is None:
         return {}
@@ -171,7 +177,7 @@ def _reservations_that_differ(part: ClusterPart, found: Cluster) -> Iterator[tup
 def _attribute(
     cloud: SovereignCloud, field: str, name: str, found: Marked, mark: Mark, target: str, what: tuple[str, str, str]
 ) -> UpdatePart:
-    """One write for one field (path, attribute, value): what driftPolicy says of one is not to be undone by another."""
+    """Return a write of one field (path, attribute, value), since driftPolicy applies per field."""
     path, attribute, value = what
     return UpdatePart(
         action=Action.UPDATE,
@@ -251,7 +257,10 @@ def _datastore(cloud: SovereignCloud, part: DatastorePart, view: CloudView, mark
 
 
 def _other_drivers(path: str, part: DatastorePart, found: Datastore) -> Iterator[Drift]:
-    """What is in it was laid out for them: they are told, never changed."""
+    """Yield drift of the drivers.
+
+    They are never changed, since they define the layout of the data.
+    """
     if found.transfer != part.transfer:
         yield Drift(f"{path}.transfer", part.transfer, found.transfer, mendable=False)
     if part.driver and found.driver != part.driver:

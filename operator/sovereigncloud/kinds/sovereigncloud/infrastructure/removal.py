@@ -1,4 +1,4 @@
-"""Clusters, hosts and datastores that spec does not list any more: what the operator made goes once it is empty."""
+"""Delete clusters, hosts and datastores that spec no longer lists, once they are empty."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _SYSTEM = 1
 
 
 def as_marked(host: Host) -> Cluster:
-    """A host with its notes where the others have them."""
+    """Convert a host to the shape of other marked objects, with its attributes."""
     return Cluster(host.id, host.name, frozenset(), frozenset(), mark=host.mark, attributes=host.notes)
 
 
 def _pools(cloud: SovereignCloud, view: CloudView) -> tuple[tuple[str, tuple[Marked, ...], tuple[str, ...]], ...]:
-    """Field, what is there, what is declared: hosts go first, then datastores, then the clusters that they were in."""
+    """Return (field, objects, declared names) in deletion order: hosts, datastores, clusters."""
     return (
         (HOSTS, tuple(map(as_marked, view.hosts.values())), tuple(p.name for p in cloud.spec.hosts or ())),
         (DATASTORES, tuple(view.datastores.values()), tuple(p.name for p in cloud.spec.datastores or ())),
@@ -47,7 +47,7 @@ def anything_leaves(cloud: SovereignCloud, view: CloudView, mark: Mark) -> bool:
 
 
 def plan_parts_leaving(cloud: SovereignCloud, view: CloudView, mark: Mark) -> Iterator[Plan]:
-    """An explicit Retain leaves everything where it is."""
+    """Yield a plan per object that spec no longer lists; none with an explicit Retain."""
     if cloud.spec.deletion_policy is DeletionPolicy.RETAIN:
         return
     for field, there, declared in _pools(cloud, view):
@@ -78,7 +78,10 @@ def _leaving(field: str, name: str, thing: Marked, view: CloudView, mark: Mark) 
 
 
 def _take_out(name: str, cluster: Cluster, paths: tuple[str, ...], mark: Mark) -> Iterable[Step]:
-    """Datastores stay where else they are; a cluster is only deleted without any."""
+    """Yield steps that remove the datastores from a cluster.
+
+    Only a cluster without any can be deleted.
+    """
     for oid in sorted(cluster.datastores):
         yield TakeOutOfCluster(
             action=Action.UPDATE, target=f"datastore {oid}, out of cluster {cluster.name}", fields=paths, field=CLUSTERS,
@@ -87,7 +90,10 @@ def _take_out(name: str, cluster: Cluster, paths: tuple[str, ...], mark: Mark) -
 
 
 def _inside(field: str, oid: int, view: CloudView) -> str:
-    """Who or what is in it; empty: nothing. That datastores are in a cluster keeps nobody from it."""
+    """Describe what uses an object; empty: nothing.
+
+    Datastores do not count as users of a cluster.
+    """
     if field == HOSTS:
         on = [vm for vm in view.vms.values() if vm.host == view.hosts[oid].name]
         return machines_named(on) or (f"{view.hosts[oid].running_vms} machines" if view.hosts[oid].running_vms else "")
@@ -99,7 +105,10 @@ def _inside(field: str, oid: int, view: CloudView) -> str:
 
 
 def _in_datastore(oid: int, view: CloudView) -> str:
-    """Images; of a system datastore the machines whose disks may lie in it, since OpenNebula does not list them there."""
+    """Describe what is in a datastore.
+
+    Images; for a system datastore VMs whose disks may be in it, since OpenNebula does not list them.
+    """
     datastore = view.datastores[oid]
     if datastore.type == _SYSTEM:
         hosts = {h.name for h in view.hosts.values() if h.cluster_id in datastore.clusters}

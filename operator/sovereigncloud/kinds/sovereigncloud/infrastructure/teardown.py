@@ -1,6 +1,6 @@
-"""The end of an OpenNebula elsewhere with deletionPolicy Delete: what the operator made in it goes, once nobody uses it.
+"""Tear down what the operator created in an existing OpenNebula, with deletionPolicy Delete.
 
-The OpenNebula itself stays, whoever it is. A hosted one goes as a whole, and its parts with it.
+The OpenNebula itself stays. A hosted one is torn down as a whole, including its parts.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sovereigncloud.ports.opennebula.views import CloudView
 
 
 def ends_parts(cloud: SovereignCloud) -> bool:
-    """Whether there may be something of the operator's in it that is to go."""
+    """Tell whether deleting the cloud may have to delete parts in an existing OpenNebula."""
     spec = cloud.spec
     declared = spec.stores or spec.clusters or spec.hosts or spec.datastores or cloud.status.stores
     return (
@@ -31,7 +31,7 @@ def ends_parts(cloud: SovereignCloud) -> bool:
 
 
 def without_parts(cloud: SovereignCloud) -> SovereignCloud:
-    """The cloud as if it declared none."""
+    """Return a copy of the cloud that declares no parts."""
     nothing = {"stores": None, "clusters": None, "hosts": None, "datastores": None}
     return cloud.model_copy(update={"spec": cloud.spec.model_copy(update=nothing)})
 
@@ -39,7 +39,7 @@ def without_parts(cloud: SovereignCloud) -> SovereignCloud:
 def plan_parts_end(
     cloud: SovereignCloud, view: CloudView | None, stores: Stores, mark: Mark, error: str
 ) -> Plan | None:
-    """The next steps, or what is waited for; None: nothing is left."""
+    """Plan the deletion of parts; None: nothing is left."""
     if not ends_parts(cloud):
         return None
     if view is None:
@@ -53,5 +53,5 @@ def plan_parts_end(
 
 
 def _waits(outcome: Outcome) -> Outcome:
-    """Of what is being deleted nothing is available."""
+    """Mark the outcome as not available: the cloud is being deleted."""
     return replace(outcome, available=False)

@@ -1,10 +1,10 @@
-"""Whether OpenNebula is to be installed, is being installed, or was: read from the servers, not from status.
+"""Plan the installation of OpenNebula from the records on the servers, not from status.
 
-Every server that an installer run covers carries a record (`installation_record`); on the front-end it says "requested"
-from before the Job is made until it is known to exist. A missing Job therefore never means that there was none, and a
-server without the tag was never covered. A server that is reinstalled says `wiped` instead, from before its disks are: the
-next run covers it. Beside servers to cover only a change of access and a new word in install.rerun ever make a run, and in
-a cloud with machines that word is needed for each.
+Every server that an installer run covers carries a record (`records`). On the front-end it says "requested" from before
+the Job is created until it is known to exist, so a missing Job does not mean that there was none, and a server without record
+was never covered. A server to be reinstalled is recorded as `wiped` before its disks are erased, and the next run covers it.
+Apart from uncovered servers only a change of access or a new install.rerun.request starts a run; in a cloud with VMs every
+run needs such a request.
 """
 
 from __future__ import annotations
@@ -65,13 +65,13 @@ _NAMED = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstallOpenNebula(Step):
-    """Records the run on all its servers, starts it, records that it was started.
+    """Record a run on all its servers, start it, and record that it started.
 
     Attributes:
-        urns: of the servers, the front-end's first: its record is what a crash is recovered from.
-        reruns: what the front-end says of the words of install.rerun from then on; empty: nothing new.
-        word: for status, of the word that is carried out.
-        certificate: digest of the certificate that the run brings along.
+        urns: the servers, the front-end first: recovery after a crash reads its record.
+        reruns: new value of RERUNS_TAG on the front-end; empty: unchanged.
+        word: digest of the rerun request that is carried out, for status.
+        certificate: digest of the certificate that the run installs.
     """
 
     installation: Installation
@@ -84,7 +84,7 @@ class InstallOpenNebula(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordInstallation(Step):
-    """Gives servers back the record that someone removed."""
+    """Restore the record on servers from which somebody removed it."""
 
     urns: tuple[str, ...]
     hash: str
@@ -92,17 +92,17 @@ class RecordInstallation(Step):
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known outside of the installation.
+    """The observed input of the installation plan.
 
     Attributes:
-        servers: by name in spec, as the account's view shows them.
-        job: state of the Job of the current inventory; None: not asked.
+        servers: servers in the account's view, by name in spec.
+        job: state of the Job of the current inventory; None: not read.
         answers: whether the front-end answers.
-        error: why it does not.
-        silence: what is said where it answered before, and does not.
-        credentials: whether the generated Secret is there.
-        machines: how many the cloud has; None: it was not asked, or nothing answers.
-        certificate: digest of the one that spec names.
+        error: why it does not answer.
+        silence: outcome for a front-end that answered before and no longer does.
+        credentials: whether the generated Secret exists.
+        machines: number of VMs; None: not read, or nothing answers.
+        certificate: digest of the certificate that spec names.
     """
 
     servers: Mapping[str, ServerSummary]
@@ -116,7 +116,7 @@ class Known:
 
 
 def uncovered(cloud: SovereignCloud, servers: Mapping[str, ServerSummary]) -> tuple[str, ...]:
-    """Names of declared servers that no installer run covered."""
+    """Return the names of declared servers that no installer run covered."""
     ovh = cloud.spec.hosted.ovh if cloud.spec.hosted else None
     return tuple(
         s.name
@@ -126,7 +126,7 @@ def uncovered(cloud: SovereignCloud, servers: Mapping[str, ServerSummary]) -> tu
 
 
 def wiped(cloud: SovereignCloud, servers: Mapping[str, ServerSummary]) -> tuple[str, ...]:
-    """Names of declared servers that were reinstalled after a run had covered them."""
+    """Return the names of declared servers that were reinstalled since a run covered them."""
     ovh = cloud.spec.hosted.ovh if cloud.spec.hosted else None
     return tuple(
         s.name
@@ -136,14 +136,15 @@ def wiped(cloud: SovereignCloud, servers: Mapping[str, ServerSummary]) -> tuple[
 
 
 def unseen(cloud: SovereignCloud, servers: Mapping[str, ServerSummary]) -> tuple[str, ...]:
-    """Names of declared servers that the account's view does not show."""
+    """Return the names of declared servers that the account's view does not show."""
     ovh = cloud.spec.hosted.ovh if cloud.spec.hosted else None
     return tuple(s.name for s in (ovh.servers if ovh else ()) if s.name not in servers)
 
 
 def due(cloud: SovereignCloud, known: Known) -> bool:
-    """Whether spec declares something that no run covered: nothing was installed, a server was added or wiped, access is
-    another one, a word asks for it.
+    """Tell whether a run is due.
+
+    Nothing installed, server added or wiped, access changed, or rerun requested.
     """
     record = record_of(cloud, known.servers)
     if record is None or wiped(cloud, known.servers):
@@ -160,8 +161,11 @@ def _reached_otherwise(cloud: SovereignCloud, record: Record) -> bool:
 
 
 def missing_consent(cloud: SovereignCloud, known: Known) -> str:
-    """The field to set, with its value, before the installer runs: on a cloud with machines in it, or one that had some when
-    it last answered, it never runs unasked. A front-end that was wiped knows no machines.
+    """Return the field to set, with its value, before the installer may run.
+
+    Empty: no consent is needed.
+
+    Consent is needed on a cloud that has VMs, or had some when it last answered, unless its front-ends were wiped.
     """
     record, servers = record_of(cloud, known.servers), known.servers
     nothing_there = {s.name for s in front_ends(cloud)} <= set(wiped(cloud, servers))
@@ -176,9 +180,9 @@ def missing_consent(cloud: SovereignCloud, known: Known) -> str:
 def plan_installation(
     cloud: SovereignCloud, children: Mapping[str, BareMetalServer], known: Known, now: datetime
 ) -> Plan:
-    """What to do about the installation; empty and done: OpenNebula is there and answers.
+    """Plan the installation; empty and done: OpenNebula is installed and answers.
 
-    `children` are the servers, ready: their addresses and MACs make the inventory.
+    `children`: the ready BareMetalServers; their addresses and MACs make the inventory.
     """
     record, digest, job = record_of(cloud, known.servers), inventory_hash(cloud), known.job
     if record is not None and not known.credentials:
@@ -187,7 +191,7 @@ def plan_installation(
         return Plan(outcome=_failed(job))
     if due(cloud, known):
         if record is None and known.answers and cloud.status.endpoint and not wiped(cloud, known.servers):
-            # It was running and someone removed our tag: a record is given back, nothing is installed.
+            # It was running and somebody removed the tag: the record is restored, nothing is installed.
             return Plan(steps=(_remember(cloud, known, digest),))
         return _begin(cloud, children, known, now)
     if record is not None and record.hash == digest and record.requested:
@@ -198,7 +202,10 @@ def plan_installation(
 def _unconfirmed(
     cloud: SovereignCloud, children: Mapping[str, BareMetalServer], known: Known, record: Record, now: datetime
 ) -> Plan:
-    """Recorded, and the operator ended before it knew that the Job was made. The same hash never starts a second."""
+    """Plan a run that was recorded, but whose Job was not confirmed.
+
+    The same hash never starts two Jobs.
+    """
     absent = known.job is None or known.job.state == "Absent"
     if absent and now.timestamp() - record.requested > _CERTAIN:
         if known.answers:
@@ -208,7 +215,7 @@ def _unconfirmed(
 
 
 def _covered(cloud: SovereignCloud, known: Known, digest: str) -> Plan:
-    """All servers were covered by a run; is it over, and does the front-end answer?"""
+    """Plan when all servers were covered by a run: wait for its Job and for the front-end."""
     job, missing = known.job, uncovered(cloud, known.servers)
     if job is not None and job.state == "Running":
         return Plan(outcome=_running(cloud, job))
@@ -251,7 +258,10 @@ def _begin(cloud: SovereignCloud, children: Mapping[str, BareMetalServer], known
 
 
 def _recorder(cloud: SovereignCloud, known: Known) -> str | None:
-    """The front-end whose record a run is begun with: the one that has the newest, else the first that is there."""
+    """Return the front-end that records a run.
+
+    The one with the newest record, else the first one.
+    """
     there = [s.name for s in front_ends(cloud) if s.name in known.servers]
     return max(there, key=lambda name: _requested(known.servers[name]), default=None)
 

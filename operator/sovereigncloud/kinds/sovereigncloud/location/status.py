@@ -1,7 +1,7 @@
-"""`status.locations` of a cloud: each part of it, where it is, and who says so. Pure.
+"""Build `status.locations`: where each part of a cloud is, and the source of that fact. Pure.
 
-A host that is no server of the account, a region that is in no table, a data centre that the profile does not list, a store
-that spec does not name: nobody knows in which country that is, and so it says.
+The country is unknown, and reported as such, for a host that is no server of the account, a region that is in no table, a data
+center that the profile does not list, or a store that spec does not declare.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from sovereigncloud.sovereignty.facts import Grade, Part
 from sovereigncloud.sovereignty.rules import day_of
 
 _READ_ONLY: Final = frozenset({"one", "linuxcontainers", "turnkeylinux", "dockerhub", "docker_registry"})
-"""Drivers of marketplaces that images are only fetched from: nothing of this cloud lies there."""
+"""Drivers of read-only marketplaces: they hold no data of this cloud."""
 _ON_THE_FRONT_END: Final = "fs"
-"""The driver that keeps images in a directory of the front-end."""
+"""The datastore driver that stores images in a directory of the front-end."""
 _BRIDGES: Final = "BRIDGE_LIST"
 _FILES: Final = frozenset({0, 2})
 _IN_CLUSTER: Final = (Part.COMPUTE, Part.STORAGE, Part.IMAGES)
@@ -38,7 +38,7 @@ _NAMED: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Stand:
-    """The server that a host or front-end is: its service name at OVHcloud and its region; empty: not told."""
+    """The OVHcloud server behind a host or front-end: service name and region; empty: unknown."""
 
     service: str = ""
     region: str = ""
@@ -46,11 +46,11 @@ class Stand:
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """What was seen of a cloud when it answered.
+    """The observed input of the locations of a cloud.
 
     Attributes:
-        stands: the servers that hosts are, by the names of the hosts; one that is not there is no server that is known.
-        front_ends: the servers that run OpenNebula, by their names in spec.
+        stands: servers by host name; a host without an entry is no known server.
+        front_ends: servers that run OpenNebula, by name in spec.
         kept: every marketplace and datastore.
     """
 
@@ -62,7 +62,7 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A part of the cloud, before it is known since when it is there."""
+    """A location without the time since when it is valid."""
 
     name: str
     covers: tuple[Part, ...]
@@ -78,7 +78,7 @@ class _Found:
 def located(
     cloud: SovereignCloud, seen: Sighting, profile: ProviderProfile | None, now: datetime
 ) -> list[LocationStatus]:
-    """By name, each with the time since when it is where it is."""
+    """Return the locations by name, each with the time since when it is unchanged."""
     inside = _declared(cloud, seen, profile, now) if cloud.spec.existing is not None else _observed(seen)
     found = sorted(_distinct((*inside, *_loose(seen.view), *_stores(cloud, seen.kept))), key=lambda one: one.name)
     if len(found) > MAX_LOCATIONS:
@@ -90,23 +90,23 @@ def located(
 
 
 def countries_of(locations: Iterable[LocationStatus]) -> str | None:
-    """For `status.country`: the codes of all of them, and that some are not known; None: nobody looked yet."""
+    """Return `status.country`: all country codes, `unknown` included; None: no locations."""
     codes = {one.country or _UNKNOWN for one in locations}
     return ", ".join(sorted(codes, key=lambda code: (code == _UNKNOWN, code)))[:128] or None
 
 
 def written(locations: Iterable[LocationStatus]) -> list[dict[str, object]] | None:
-    """As the API writes them."""
+    """Return locations as plain data for status."""
     return [one.model_dump(by_alias=True, exclude_none=True) for one in locations] or None
 
 
 def stand_of(server: BareMetalServer | None) -> Stand:
-    """Where the object of a server says that it stands."""
+    """Return service name and region of a BareMetalServer."""
     return Stand(service_name_of(server), server.status.region or "") if server is not None else Stand()
 
 
 def front_ends_of(cloud: SovereignCloud, servers: Mapping[str, BareMetalServer]) -> dict[str, Stand]:
-    """The servers that run OpenNebula, by their names in spec, whether or not their objects are there yet."""
+    """Return the declared servers that run OpenNebula, by name in spec."""
     ovh = cloud.spec.hosted.ovh if cloud.spec.hosted else None
     return {s.name: stand_of(servers.get(s.name)) for s in (ovh.servers if ovh else ()) if Role.FRONTEND in s.roles}
 
@@ -128,7 +128,7 @@ def _known(one: _Found, before: LocationStatus | None, now: str) -> LocationStat
 
 
 def _distinct(found: Iterable[_Found]) -> Iterator[_Found]:
-    """OpenNebula may have several things of one name; a list by name may not."""
+    """Make names unique: OpenNebula allows duplicates, a list keyed by name does not."""
     taken: set[str] = set()
     for one in found:
         name, number = one.name[:500], 1
@@ -139,11 +139,11 @@ def _distinct(found: Iterable[_Found]) -> Iterator[_Found]:
         yield replace(one, name=name)
 
 
-# --- on servers whose region is observed -------------------------------------------------------------------------------
+# --- hosted: observed OVHcloud regions ------------------------------------------------------------------------------
 
 
 def _observed(seen: Sighting) -> Iterator[_Found]:
-    """By cluster and region: hosts of one cluster may stand in several."""
+    """Yield one location per cluster and region: a cluster may span several regions."""
     together: dict[tuple[int, str], list[str]] = {}
     for host in sorted(seen.view.hosts.values(), key=lambda host: host.name):
         region = region_of(seen.stands.get(host.name, Stand()).region)
@@ -175,7 +175,7 @@ def _front_ends(seen: Sighting) -> Iterator[_Found]:
 
 
 def _front_end(place: _Found, view: CloudView) -> _Found:
-    """With the datastores whose images lie in a directory of it, whichever hosts they are for."""
+    """Add the datastores whose images are in a directory of the front-end."""
     kept = tuple(sorted({d.name for d in view.datastores.values() if _lies_on_front_end(d)}))
     covers = (Part.CONTROL_PLANE, Part.IMAGES) if kept else (Part.CONTROL_PLANE,)
     return replace(place, covers=covers, datastores=kept)
@@ -203,7 +203,7 @@ def _label(region: str) -> str:
     return campus_of(region) or region or _UNKNOWN
 
 
-# --- in data centres that a profile lists ------------------------------------------------------------------------------
+# --- existing: declared data centers of a profile -----------------------------------------------------------------------------
 
 
 def _declared(
@@ -250,11 +250,11 @@ def _in_datacenter(cloud: SovereignCloud, name: str, profile: ProviderProfile | 
     return _Found("", (), source, listed.country, name, Grade.of(listed.grade))
 
 
-# --- what lies elsewhere -----------------------------------------------------------------------------------------------
+# --- parts without cluster ----------------------------------------------------------------------------------------------
 
 
 def _loose(view: CloudView) -> Iterator[_Found]:
-    """Datastores that are in no cluster, while something is in them."""
+    """Yield datastores that are in no cluster and contain images."""
     inside = {number for cluster in view.clusters.values() for number in cluster.datastores}
     for one in sorted(view.datastores.values(), key=lambda one: one.id):
         if one.type != BACKUP and one.images and not one.clusters and one.id not in inside:
@@ -263,7 +263,7 @@ def _loose(view: CloudView) -> Iterator[_Found]:
 
 
 def _stores(cloud: SovereignCloud, kept: Iterable[Kept]) -> Iterator[_Found]:
-    """Stores that spec names are where it says; of others nobody knows."""
+    """Yield stores: declared ones at their declared location, others at an unknown one."""
     declared = {(store.type, store.name): store for store in cloud.spec.stores or ()}
     there = {(one.kind, one.name) for one in kept if one.kind is not None and _holds_something(one)}
     for kind, name in sorted(declared.keys() | there):
@@ -289,7 +289,7 @@ def _cluster_name(view: CloudView, number: int) -> str:
 
 
 def _datastores(view: CloudView, cluster: int) -> tuple[str, ...]:
-    """Of one cluster, those for backups left out: their data is where their server is."""
+    """Return the datastores of a cluster, except backup datastores: their data is elsewhere."""
     known = view.clusters.get(cluster)
     inside = known.datastores if known is not None else frozenset()
     found = (d for d in view.datastores.values() if d.type != BACKUP and (d.id in inside or cluster in d.clusters))

@@ -1,4 +1,7 @@
-"""What a cloud has at its provider beside servers: the vRack's mark, its blocks, their names, the record of its endpoint."""
+"""Network resources of a cloud at its provider.
+
+The vRack mark, IP blocks, reverse DNS, the endpoint's DNS record.
+"""
 
 from __future__ import annotations
 
@@ -36,18 +39,18 @@ NetworkStep = (
 )
 
 _AT_REST = 600.0
-"""Seconds that names and marks may be old while nothing is under way: a look at each is a request of its own."""
+"""Seconds that cached names and marks may be old at rest: reading each costs a request."""
 _BUSY = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """What was read at the provider.
+    """Observed network resources at the provider.
 
     Attributes:
-        entry: the name of the endpoint as it is; None: spec declares none.
-        former: a name that was written before and that spec no longer has.
-        places: the region of each member of the vRack and of each declared block; empty: the provider does not tell.
+        entry: the endpoint's name as observed; None: spec declares none.
+        former: a name that was written before and that spec no longer declares.
+        places: the region of each vRack member and declared block; empty: unknown to the provider.
     """
 
     routes: block_routing.Routes
@@ -67,7 +70,7 @@ class Outside:
 async def observe_outside(
     cloud: SovereignCloud, context: Context, account: AccountView, servers: Mapping[str, BareMetalServer]
 ) -> Outside | None:
-    """Reads only; at rest, little more than the view. None: the cloud is at no provider."""
+    """Read the network resources; None: the cloud has no provider."""
     ovh = cloud.spec.hosted.ovh if cloud.spec.hosted else None
     if ovh is None:
         return None
@@ -90,7 +93,7 @@ async def observe_outside(
 
 
 class _Reader:
-    """One look at what the view does not have."""
+    """Reads what the account view does not contain, with a maximum age of cached answers."""
 
     def __init__(self, cloud: SovereignCloud, client: Ovh) -> None:
         self._cloud, self._client = cloud, client
@@ -101,7 +104,7 @@ class _Reader:
             self._age = _AT_REST if cloud.settled else _BUSY
 
     async def blocks(self, vrack: VrackView | None) -> dict[str, IpBlock | None]:
-        """The declared blocks: those that are astray as they are now, the others for their marks."""
+        """Read the declared blocks; unrouted ones without cache."""
         missing = frozenset(block_routing.astray(self._cloud, vrack).values())
         found: dict[str, IpBlock | None] = {}
         for block in block_routing.public_networks(self._cloud):
@@ -112,7 +115,10 @@ class _Reader:
         return found
 
     async def places(self, routes: block_routing.Routes, servers: Mapping[str, BareMetalServer]) -> dict[str, str]:
-        """Own servers tell where they stand; of others in the vRack it is asked, a few at a time, once."""
+        """Return the region of each vRack member and block.
+
+        Of foreign servers a few are read at a time.
+        """
         known = {service_name_of(s): s.status.region or "" for s in servers.values() if _looked_at(s)}
         members = frozenset(routes.vrack.interfaces.values()) if routes.vrack else frozenset()
         others = members - known.keys() - routes.own - {""}
@@ -126,7 +132,7 @@ class _Reader:
         return {b: await self._client.zones.reverses(b, a, self._age) for b, a in there.items()}
 
     async def entries(self, get: Callable[[Key], AnyResource | None]) -> tuple[dns.Entry | None, dns.Entry | None]:
-        """The declared name, and the one that was written before where that is another."""
+        """Return the declared name, and the last written one if it differs."""
         wanted, known = dns.declared_name(self._cloud), dns.known_name(self._cloud)
         target = dns.target_of(self._cloud, get)
         entry = await self._entry(wanted, target) if wanted else None
@@ -146,14 +152,14 @@ def _looked_at(server: BareMetalServer) -> bool:
 
 
 def _regions(servers: Mapping[str, BareMetalServer]) -> tuple[str, ...] | None:
-    """Where the servers stand, the most first; None: nobody looked yet."""
+    """Return the regions of the servers, the most frequent first; None: not observed yet."""
     seen = [s for s in servers.values() if _looked_at(s)]
     counted = Counter(sorted(s.status.region for s in seen if s.status.region))
     return tuple(region for region, _ in counted.most_common()) if seen else None
 
 
 def _holders(cloud: SovereignCloud, blocks: Mapping[str, IpBlock | None], context: Context) -> dict[str, str]:
-    """The other object that a block is marked for, where there is such an object."""
+    """Return the existing object that a block is marked for, if it is another one, by block."""
     found: dict[str, str] = {}
     for block, one in blocks.items():
         mark = mark_from_ovh(one.tags) if one is not None else None
@@ -170,14 +176,17 @@ def _holders(cloud: SovereignCloud, blocks: Mapping[str, IpBlock | None], contex
 
 
 def plan_outside(cloud: SovereignCloud, outside: Outside, now: datetime) -> Plan:
-    """Everything but the reverse names, which come last."""
+    """Plan everything but reverse names, which come last (`names_last`)."""
     former = dns.plan_record_release(outside.former, outside.routes.mark, ())
     record = dns.plan_record(cloud, outside.entry, outside.routes.mark)
     return join((block_routing.plan_routing(cloud, outside.routes, now), former, record, _places(outside)))
 
 
 def names_last(plan: Plan, cloud: SovereignCloud, outside: Outside | None) -> Plan:
-    """Reverse names, once all else is done: a name that does not resolve yet is refused, and must hold up nothing."""
+    """Add reverse names once all else is done.
+
+    OVHcloud refuses a name that does not resolve yet.
+    """
     if outside is None:
         return plan
     names = reverse_dns.plan_reverses(cloud, outside.routes, outside.reverses)
@@ -187,7 +196,7 @@ def names_last(plan: Plan, cloud: SovereignCloud, outside: Outside | None) -> Pl
 
 
 def _places(outside: Outside) -> Plan:
-    """A vRack joins what is in it at layer 2, whatever borders lie between."""
+    """Report a vRack that spans several countries: it is one layer 2 network."""
     if len(outside.countries) < 2 or outside.routes.vrack is None:
         return Plan()
     message = (
@@ -198,7 +207,7 @@ def _places(outside: Outside) -> Plan:
 
 
 def plan_letting_go(cloud: SovereignCloud, outside: Outside | None, now: datetime) -> Plan:
-    """With deletionPolicy Delete, before the servers go: first names, then what they lead to. Empty and done: all gone."""
+    """Plan to release names, then blocks, then the vRack mark; empty and done: all released."""
     if outside is None:
         return Plan()
     routes, field_ = outside.routes, ("spec.deletionPolicy",)
@@ -211,11 +220,11 @@ def plan_letting_go(cloud: SovereignCloud, outside: Outside | None, now: datetim
     return next((s for s in stages if s.steps or s.outcome.phase is not Phase.DONE), Plan())
 
 
-# --- performing ------------------------------------------------------------------------------------------------------
+# --- executing -------------------------------------------------------------------------------------------------------
 
 
 async def perform_outside(step: NetworkStep, client: Ovh, cloud: SovereignCloud, now: datetime) -> Outcome:
-    """One write at the provider."""
+    """Execute one network step."""
     match step:
         case block_routing.AttachBlock():
             await client.attach_block(step.vrack, step.block, step.region)

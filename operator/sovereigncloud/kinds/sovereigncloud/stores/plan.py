@@ -1,7 +1,7 @@
-"""What becomes of the stores of a cloud: made, kept as declared, and deleted once nobody uses them.
+"""Plan the stores of a cloud: create, update, and delete a store once it is unused.
 
-A store of that name that the operator did not make is used as it is: where it differs, that is told and never mended, and it
-is never deleted.
+A store of the same name that the operator did not create is used as it is: differences are reported as drift and never
+corrected, and it is never deleted.
 """
 
 from __future__ import annotations
@@ -45,25 +45,31 @@ _SHOWN = 10
 
 
 def plan_stores(cloud: SovereignCloud, seen: Stores, mark: Mark) -> Plan:
-    """Each store by itself: one that cannot be looked after does not hold up the others."""
+    """Plan every store independently: one that is blocked does not delay the others."""
     parts = [_one(cloud, store, seen, mark) for store in cloud.spec.stores or ()]
     return join((*parts, *_going(cloud, seen, mark)))
 
 
 def kept_as(store: Store, seen: Stores, mark: Mark) -> Kept | None:
-    """What the store is in OpenNebula: made for it, else of its name."""
+    """Find the OpenNebula object of a store: the one marked for it, else the one with its name."""
     ours = made_for(_owned(seen), FIELD, store.name, mark)
     named = (kept for kept in seen.there if kept.name == store.name and _same_pool(kept, store.type))
     return ours[0] if ours else next(named, None)
 
 
 def _owned(seen: Stores) -> tuple[Kept, ...]:
-    """Whoever owns a datastore can write our mark into it: only what the credential's own user owns counts."""
+    """Filter to objects of the credential's own user.
+
+    Any owner can write our mark into its datastore.
+    """
     return tuple(kept for kept in seen.there if seen.owner is None or kept.owner == seen.owner)
 
 
 def _same_pool(kept: Kept, kind: StoreType) -> bool:
-    """Names are unique among marketplaces, and among datastores of whatever type."""
+    """Tell whether both share a name space.
+
+    Marketplaces have one, datastores of all types another.
+    """
     return (kept.kind is StoreType.MARKETPLACE) == (kind is StoreType.MARKETPLACE)
 
 
@@ -113,7 +119,10 @@ def _cause(cloud: SovereignCloud) -> Cause:
 
 
 def _somebodys(store: Store, found: Kept, fresh: Wanted, mark: Mark) -> Plan:
-    """It is used as it is, where it is what is declared at all."""
+    """Plan a store that the operator did not create.
+
+    Use it as it is if its type and drivers match.
+    """
     what = f"{noun(store.type)} {found.id} ({found.name})"
     if found.mark is not None and ownership(found.mark, mark) is Ownership.FOREIGN:
         message = (
@@ -138,7 +147,7 @@ def _somebodys(store: Store, found: Kept, fresh: Wanted, mark: Mark) -> Plan:
 
 
 def _keeping(cloud: SovereignCloud, store: Store, found: Kept, fresh: Wanted, mark: Mark, *, compares: bool) -> Plan:
-    """A store of ours."""
+    """Plan a store that carries the mark of this cloud."""
     what, path = f"{noun(store.type)} {found.id} ({found.name})", f"spec.stores[{store.name}]"
     if ownership(found.mark, mark) is Ownership.PREDECESSOR:
         taken = MarkStore(action=Action.MARK, target=what, kind=store.type, store=store.name, oid=found.id, mark=mark)
@@ -212,17 +221,17 @@ def _name_and_state(cloud: SovereignCloud, store: Store, found: Kept, what: str,
 
 
 def _differences(store: Store, found: Kept, fresh: Wanted) -> Iterator[Drift]:
-    """Of what can be seen."""
+    """Yield the drift of the attributes that are not secret."""
     for name, value in fresh.kept.items():
         if found.attributes.get(name, "") != value:
             yield Drift(path_of(store, name), value, found.attributes.get(name) or "absent")
 
 
 def _secret(found: Kept, fresh: Wanted, mark: Mark, name: str) -> tuple[bool, str]:
-    """Whether the secret is to be written, and what is to be noted of how OpenNebula shows it.
+    """Decide whether to write the secret, and which SHOWN_NOTE to record.
 
-    It shows an attribute that its configuration lists as encrypted in another form than it was given; what it showed right
-    after it was written is noted, so that what is seen later can be compared with that.
+    OpenNebula returns an attribute that its configuration lists as encrypted in another form than it was given. What it
+    returned right after the write is noted, so that later reads can be compared with it.
     """
     if not fresh.secret:
         return False, ""
@@ -248,7 +257,10 @@ def _usable(store: Store, found: Kept) -> Outcome:
 
 
 def _going(cloud: SovereignCloud, seen: Stores, mark: Mark) -> Iterator[Plan]:
-    """Stores that spec does not list any more: those that the operator made go once they are empty."""
+    """Plan the stores that spec no longer lists.
+
+    Delete those that the operator created once they are empty.
+    """
     if cloud.spec.deletion_policy is DeletionPolicy.RETAIN:
         return
     for name, kept in leaving(_owned(seen), FIELD, (store.name for store in cloud.spec.stores or ()), mark):
@@ -276,7 +288,7 @@ def _in_use(what: str, users: Iterable[str]) -> str:
 
 
 def store_status(cloud: SovereignCloud, seen: Stores, mark: Mark) -> Mapping[str, object]:
-    """`storesReady` and `stores`."""
+    """Return the status fields `storesReady` and `stores`."""
     declared = cloud.spec.stores or []
     entries: list[dict[str, str]] = []
     for store in declared:

@@ -1,7 +1,7 @@
-"""The checks of suite API: which there are, and what a look at the cloud says of each. Pure.
+"""The checks of the suite API, and their evaluation against an observed cloud. Pure.
 
-A machine that runs on a host, as OpenNebula reports it, is all that its API can tell: whether the guest inside answers is for
-the suite that logs in.
+A check passes when OpenNebula reports its VM as running on a host: the API tells no more. Whether the guest answers is tested
+by the suite that logs in (OneDeployValidation).
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from sovereigncloud.ports.opennebula.views import CloudView, Datastore, Front, H
 from sovereigncloud.ports.opennebula.vm_states import Situation, state_of
 
 LIMIT = 300
-"""Seconds that a machine may take until it runs."""
+"""Seconds within which a test VM must run."""
 SETTLES = 120
-"""Seconds after the beginning of a run in which what is on its way is waited for."""
+"""Seconds after the start of a run in which a transitional state is waited for instead of failed."""
 MOST_OF_A_KIND = 120
-"""Hosts, and networks, that are tried in one run."""
+"""Maximum number of hosts, and of networks, tested in one run."""
 FINAL = frozenset({Result.PASSED, Result.FAILED, Result.SKIPPED})
 
 _READY = 1
@@ -38,7 +38,7 @@ _SHOWN = 10
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check and what came of it."""
+    """One check and its result."""
 
     name: str
     result: Result
@@ -51,7 +51,10 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """One check that is to be made: of a host or a network where it names one."""
+    """One check to run, of a host or network if it has one.
+
+    `left_out`: how many more are not tested.
+    """
 
     name: str
     host: Host | None = None
@@ -61,14 +64,14 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a run is judged by.
+    """The observed state that checks are evaluated against.
 
     Attributes:
-        age: seconds since it was begun.
+        age: seconds since the run started.
         now: seconds since the epoch.
-        version: that spec declares; empty: any.
-        probes: machines of this run, by check.
-        fault: (check, message): a machine that OpenNebula refused to make.
+        version: the version that spec declares; empty: any.
+        probes: test VMs of this run, by check.
+        fault: (check, message) of a test VM that OpenNebula refused to create.
     """
 
     front: Front
@@ -81,7 +84,7 @@ class Look:
 
 
 def wanted_checks(view: CloudView) -> tuple[Wanted, ...]:
-    """All checks of the suite, in the order in which status lists them."""
+    """Return all checks of the suite, in the order in which status lists them."""
     general = tuple(Wanted(str(c)) for c in ApiCheck if c not in {ApiCheck.VM_ON_HOST, ApiCheck.VM_ON_NETWORK})
     hosts = sorted(view.hosts.values(), key=lambda h: h.id)
     networks = sorted(view.networks.values(), key=lambda n: n.id)
@@ -93,7 +96,10 @@ def wanted_checks(view: CloudView) -> tuple[Wanted, ...]:
 
 
 def _each(check: ApiCheck, objects: Sequence[Wanted]) -> tuple[Wanted, ...]:
-    """One for each object; a name that several have gets the number. Of very many some are left out, and that is said."""
+    """Return one check per object, and a note on those that are left out.
+
+    The name contains the id of the object if several have its name.
+    """
     names = Counter(o.name for o in objects)
     found = tuple(
         Wanted(f"{check}/{_unique(o, several=names[o.name] > 1)}"[:MAX_NAME], o.host, o.network)
@@ -111,7 +117,7 @@ def _unique(wanted: Wanted, *, several: bool) -> str:
 def judge(
     spec: Verification, wanted: Iterable[Wanted], before: Mapping[str, Check], look: Look, source: Image | str | None
 ) -> tuple[Check, ...]:
-    """Every check with what is known of it now. What is final stays."""
+    """Evaluate every check; results that are final stay."""
     return tuple(_judged(spec, one, before.get(one.name), look, source) for one in wanted)
 
 
@@ -137,13 +143,13 @@ def _disabled(spec: Verification, name: str) -> DisabledCheck | None:
     return entries.get(name) or entries.get(name.partition("/")[0])
 
 
-# --- what the pools tell -----------------------------------------------------------------------------------------------
+# --- checks of the pools ----------------------------------------------------------------------------------------------
 
 Told = tuple[Result, str]
 
 
 def _passing_or(look: Look, message: str) -> Told:
-    """What may be on its way is waited for at the beginning of a run."""
+    """Return Running early in a run, Failed afterwards."""
     return (Result.RUNNING if look.age < SETTLES else Result.FAILED), message
 
 
@@ -183,7 +189,7 @@ def _wrong_with(store: Datastore) -> str:
     if store.state != 0:
         return f"datastore {store.name} is disabled"
     if store.total <= 0:
-        # A system datastore of the ssh drivers is on the disks of the hosts, and has no size of its own.
+        # A system datastore of the ssh drivers is on the disks of the hosts and reports no size.
         return f"datastore {store.name} is not monitored" if store.type == _IMAGE_DATASTORE else ""
     return "" if store.free > 0 else f"datastore {store.name} is full ({store.total} MiB)"
 
@@ -221,12 +227,13 @@ def _listed(texts: Iterable[str]) -> str:
     return ", ".join(found[:_SHOWN]) + more
 
 
-# --- a machine on each host and network ------------------------------------------------------------------------------------
+# --- a test VM per host and network -----------------------------------------------------------------------------------
 
 
 def image_of(spec: Verification, view: CloudView) -> Image | str | None:
-    """What the machines start from: an image, None for an empty disk, or why the named image will not do. A persistent
-    image is never taken: a machine would write to it.
+    """Choose the image of the test VMs.
+
+    None: an empty disk; a string: why the named image is unusable. A persistent image is never used, since the VM would write to it.
     """
     if spec.image is None:
         free = [i for i in view.images.values() if i.type == _OS and i.state in {_READY, _IN_USE} and not i.persistent]
@@ -256,7 +263,7 @@ def _on_network(wanted: Wanted, network: Network, look: Look, source: Image | st
 
 
 def _machine(wanted: Wanted, look: Look, source: Image | str | None) -> Told:
-    """What the machine of a check says. None yet: it is to be made, unless it was refused."""
+    """Evaluate the test VM of a check; Pending: it is to be created."""
     probe = look.probes.get(wanted.name)
     if look.fault[0] == wanted.name:
         return Result.FAILED, f"OpenNebula refuses to make a machine: {look.fault[1]}"

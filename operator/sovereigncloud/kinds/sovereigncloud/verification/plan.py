@@ -1,9 +1,10 @@
-"""Verification of a cloud: when it is run, what is done next, and what is said of it. Pure.
+"""Plan the verification of a cloud.
 
-A run is a row of small steps: its record in the zone's template, a machine for each check that needs one, a few at once, each
-ended as soon as its check is decided, and the record of its end. Each look finds out from that record, from the machines'
-notes and from status where it is, so a run goes on after a crash wherever it was left. A machine of a verification
-that no check waits for is ended, whatever it was left by.
+When a run starts, its next steps, its status and condition. Pure.
+
+A run is a sequence of small steps: its record in the zone's template, one test VM per check that needs one, a few at a time,
+each ended as soon as its check is decided, and the record of the end. Every reconcile reads the progress from that record,
+the attributes of the VMs and status, so a run resumes after a crash. A test VM that no check waits for is terminated.
 """
 
 from __future__ import annotations
@@ -45,11 +46,11 @@ from sovereigncloud.ports.opennebula.views import CloudView, Front
 
 VERIFIED = "Verified"
 AT_ONCE = 4
-"""Machines of a verification that are there at the same time."""
+"""Maximum number of test VMs at the same time."""
 _STUCK = 2 * LIMIT
-"""Seconds after which a machine that cannot be ended in its state is taken off OpenNebula's list."""
+"""Seconds after which a test VM that cannot be terminated in its state is removed by recover-delete."""
 _GIVEN_UP = 2 * _STUCK
-"""Seconds after which a run does not wait any longer for the end of a machine."""
+"""Seconds after which a run no longer waits for the end of a test VM."""
 _SHOWN = 5
 
 _JOB_AGAIN = 15.0
@@ -59,10 +60,10 @@ Json = dict[str, object]
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What was read for a verification.
+    """The observed input of a verification.
 
     Attributes:
-        validation, job: what is asked of OpenNebula's own suite, and what became of it, while a run of it is under way.
+        validation, job: request to one-deploy-validation and state of its Job, while a run of that suite is in progress.
     """
 
     now: datetime
@@ -89,21 +90,22 @@ class Seen:
 
 
 def with_verification(cloud: SovereignCloud, seen: Seen | None, declared: Plan) -> Plan:
-    """The plan with what a verification does beside it."""
+    """Add the steps of a verification to the plan of the cloud."""
     if seen is None or _held(cloud):
         return declared
     steps = _steps(cloud, seen, declared)
     soon = _soon(cloud, seen)
     if not (steps or seen.probes or (cloud.spec.verification is not None and seen.record.running)):
-        told = FACT in cloud.external  # of what nobody asks for any more
+        told = FACT in cloud.external  # left from a run that is no longer requested
         return replace(declared, outcome=declared.outcome.with_facts(**{FACT: ""})) if told else declared
     outcome = declared.outcome.merge(Outcome(after=soon, beside=True))
     return replace(declared, steps=declared.steps + steps, outcome=outcome)
 
 
 def _soon(cloud: SovereignCloud, seen: Seen) -> float | None:
-    """When it is worth looking again: at once after a check was decided, since what follows waits until status says so, or a
-    crash would forget it; a Job takes its time; a machine is seen in the next view.
+    """Return seconds until the next reconcile; None: the default.
+
+    Immediately after a check was decided, since the next step waits until status records the result; later for a Job.
     """
     spec, record = cloud.spec.verification, seen.record
     if spec is None or not record.running:
@@ -134,7 +136,7 @@ def _steps(cloud: SovereignCloud, seen: Seen, declared: Plan) -> tuple[Step, ...
 
 
 def _of_run(cloud: SovereignCloud, spec: Verification, seen: Seen, record: Record) -> tuple[Step, ...]:
-    """The next steps of a run that is under way."""
+    """Return the next steps of a run in progress."""
     checks, mine = checks_of_run(cloud, spec, seen, record), _by_check(seen.probes, record)
     told = _told_of(cloud.status.verification, record)
     undecided = {c.name for c in checks if not _decided(told, c.name)}
@@ -155,7 +157,10 @@ def _of_run(cloud: SovereignCloud, spec: Verification, seen: Seen, record: Recor
 
 
 def _job(seen: Seen, record: Record) -> tuple[Step, ...]:
-    """Recorded first, then made: one that is not there long after that was there."""
+    """Return the steps that start the Job.
+
+    It is recorded first, so that a deleted Job is not created again.
+    """
     if seen.validation is None or seen.job is None or seen.job.state != "Absent" or _lost(seen, record):
         return ()
     start = start_validation(seen.validation)
@@ -195,7 +200,7 @@ def _beginnings(spec: Verification, seen: Seen, record: Record, checks: Iterable
 
 
 def _by_check(probes: Iterable[Probe], record: Record) -> dict[str, Probe]:
-    """The machine of each check of this run: the first, should a late write have made a second."""
+    """Return the test VM of each check of this run; the first if a late write created two."""
     found: dict[str, Probe] = {}
     for probe in probes:
         if probe.run == record.began:
@@ -204,7 +209,10 @@ def _by_check(probes: Iterable[Probe], record: Record) -> dict[str, Probe]:
 
 
 def asked_for(cloud: SovereignCloud, spec: Verification, record: Record, now: datetime) -> str | None:
-    """The word that asks for a run that was not made yet; empty: the schedule asks; None: nobody does."""
+    """Return the request for a run that was not made yet.
+
+    Empty: the schedule asks; None: no run is due.
+    """
     if spec.request is not None and spec.request not in record.asked:
         return spec.request
     try:
@@ -226,7 +234,7 @@ def suite_of(spec: Verification) -> Suite:
 
 
 def plan_last_probes(probes: Iterable[Probe], now: datetime) -> Plan | None:
-    """A cloud that goes ends what its verification left; None: there is nothing."""
+    """Plan to end the test VMs of a cloud that is being deleted; None: there are none."""
     found = tuple(probes)
     if not found:
         return None
@@ -235,11 +243,11 @@ def plan_last_probes(probes: Iterable[Probe], now: datetime) -> Plan | None:
     return Plan(steps=tuple(e for e in ends if e is not None), outcome=waiting(Reason.TERMINATING, message, after=2.0))
 
 
-# --- judging -----------------------------------------------------------------------------------------------------------
+# --- results ----------------------------------------------------------------------------------------------------------
 
 
 def checks_of_run(cloud: SovereignCloud, spec: Verification, seen: Seen, record: Record) -> tuple[Check, ...]:
-    """Every check of the run that is under way, with what is known now."""
+    """Return every check of the run in progress with its current result."""
     if record.suite != suite_of(spec):
         return ()
     before = _told_of(cloud.status.verification, record)
@@ -263,14 +271,14 @@ def checks_of_run(cloud: SovereignCloud, spec: Verification, seen: Seen, record:
 
 
 def _told_of(status: VerificationStatus | None, record: Record) -> Mapping[str, Check]:
-    """What status says of the checks of this run."""
+    """Return the results of this run that status records, by check."""
     if status is None or status.started_at != stamp_of(record.began):
         return {}
     return {c.name: Check(c.name, Result(c.result), c.message) for c in status.checks or ()}
 
 
 def verdict_of(checks: Iterable[Check]) -> tuple[str, str]:
-    """Of all checks, once they are final: the verdict, and what to say of it."""
+    """Return the verdict of all checks, once they are final, and its summary."""
     found = tuple(checks)
     failed = [c for c in found if c.result is Result.FAILED]
     passed = [c for c in found if c.result is Result.PASSED]
@@ -288,11 +296,11 @@ def _named(checks: list[Check]) -> str:
     return ", ".join(f"{c.name} ({c.message})" for c in checks[:_SHOWN]) + more
 
 
-# --- telling -----------------------------------------------------------------------------------------------------------
+# --- status ------------------------------------------------------------------------------------------------------------
 
 
 def verification_fields(cloud: SovereignCloud, seen: Seen | None) -> tuple[Json | None, list[Json]]:
-    """`status.verification` and the condition Verified."""
+    """Return `status.verification` and the condition Verified."""
     spec, before = cloud.spec.verification, cloud.status.verification
     if spec is None:
         return None, []
@@ -350,7 +358,10 @@ def _condition(
 
 
 def _while_it_runs(cloud: SovereignCloud, record: Record, checks: tuple[Check, ...], error: str) -> Json:
-    """A word in spec asks for a verdict of now. By its schedule a cloud is verified as before until it turns out not to be."""
+    """Return the condition during a run.
+
+    Unknown for a requested run, the previous one for a scheduled run.
+    """
     before = _previous(cloud)
     if not record.request and before is not None and before["status"] != "Unknown":
         return before
@@ -370,7 +381,7 @@ def _verdict(record: Record) -> Json:
 
 
 def _held(cloud: SovereignCloud) -> str:
-    """Why nothing is done outside; empty: nothing keeps from it."""
+    """Return why the operator writes nothing outside (paused, Observe); empty: it does."""
     if cloud.paused:
         return f"the cloud is paused; remove the annotation {PAUSED}"
     if cloud.spec.management is Management.OBSERVE:
@@ -379,7 +390,7 @@ def _held(cloud: SovereignCloud) -> str:
 
 
 def _error_of(cloud: SovereignCloud) -> str:
-    """What went wrong with the last step, but for what one check has to say for itself."""
+    """Return the error of the last step, unless it belongs to a single check."""
     fact = cloud.external.get(FACT, "")
     return "" if "\n" in fact else fact
 
