@@ -68,7 +68,7 @@ def _change(zone: FederatedZone, seen: ZoneObservation, thing: Zone, now: dateti
     if seen.change is None:
         return Plan(outcome=_manual(seen))
     if was_used(thing.notes, change, word):
-        return Plan(outcome=_asks(zone, "the word was used before: "))
+        return Plan(outcome=_asks(zone, "the request was carried out before: "))
     begin = _begin(seen, thing, Record(change, word, int(now.timestamp())))
     if not zone.settled or zone.deleting:
         return Plan(steps=(begin,))
@@ -152,7 +152,7 @@ def _follow(seen: ZoneObservation, thing: Zone, record: Record, now: datetime) -
                 outcome=stalled(
                     Reason.JOIN_FAILED,
                     f"{what} could not be made {_as(record)}: {job.message}. What it was before is kept on its front-end, in"
-                    " /var/lib/one/before-federation-*, and put back where a task failed. To try again: mend the cause and set"
+                    " /var/lib/one/before-federation-*, and put back where a task failed. To retry: fix the cause and set"
                     f" {_JOIN}.request to a new word",
                     after=60.0,
                 )
@@ -174,8 +174,8 @@ def _unknown(seen: ZoneObservation, record: Record) -> Outcome:
     says = seen.own.mode or "nothing"
     return stalled(
         Reason.JOIN_UNKNOWN,
-        f"{where(seen.own.cloud)} was to be made {_as(record)} by the word {record.word}, nothing of that is under way, and"
-        f" its configuration says {says}. Look at its front-end, and set {_JOIN}.request to a new word to do it again",
+        f"request {record.word} to make {where(seen.own.cloud)} {_as(record)} has no Job and no effect: its configuration says"
+        f" {says}. Check its front-end, and set {_JOIN}.request to a new word to retry",
         after=60.0,
     )
 
@@ -211,8 +211,8 @@ def _asks(zone: FederatedZone, why: str = "") -> Outcome:
         missing = f"{_JOIN}.request to a new word"
     return held(
         Reason.APPROVAL_REQUIRED,
-        f"{why}the users, groups and VDCs of the cloud are replaced by the master's when it joins; set {missing} to have that"
-        " done",
+        f"{why}the users, groups and VDCs of the cloud are replaced by the master's when it joins; set {missing} to accept"
+        " that",
         available=False,
     )
 

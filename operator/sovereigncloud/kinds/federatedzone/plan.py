@@ -92,7 +92,7 @@ def _no_master(seen: ZoneObservation) -> Outcome | None:
         return blocked(f"FederatedZone {name} cannot be read: {master.federation.problem}")
     if master.mode is not Mode.MASTER:
         return blocked(
-            f"FederatedZone {name} is no master yet: {where(master.cloud)} says {master.mode or 'nothing yet'}"
+            f"FederatedZone {name} is no master yet: the configuration of {where(master.cloud)} says {master.mode or 'nothing yet'}"
         )
     return None
 
@@ -164,14 +164,15 @@ def _leave(zone: FederatedZone, seen: ZoneObservation, now: datetime) -> Plan:
     )
     if leaving:
         return Plan(
-            steps=leaving, outcome=waiting(Reason.DELETING, f"{told(thing)} leaves {len(leaving)} places in VDCs")
+            steps=leaving,
+            outcome=waiting(Reason.DELETING, f"{told(thing)} is being removed from {len(leaving)} entries of VDCs"),
         )
     pending = is_pending(zone, seen.own.federation, thing.id)
     if seen.own.view is None and read_record(thing.notes) is None:
         return Plan(
             outcome=retry(
-                f"{unreached_words(seen)}; {told(thing)} is deleted once the cloud is none of the federation any more. To leave"
-                " all as it is: set spec.deletionPolicy: Retain",
+                f"{unreached_words(seen)}; {told(thing)} is deleted after the cloud has left the federation. To delete only"
+                " the FederatedZone object, set spec.deletionPolicy: Retain",
                 after=_LOOK_AGAIN,
                 reason=Reason.ZONE_UNREACHABLE,
             )
@@ -196,9 +197,11 @@ def _unread(zone: FederatedZone, seen: ZoneObservation, now: datetime) -> Plan |
             return plan_change(zone, seen, thing, now)
         return Plan(outcome=retry(unreached_words(seen), after=_LOOK_AGAIN, reason=Reason.ZONE_UNREACHABLE))
     if found is None:
-        return Plan(outcome=waiting(Reason.OBSERVING, f"the federation of {where(seen.own.cloud)} is being read"))
+        return Plan(
+            outcome=waiting(Reason.OBSERVING, f"reading the federation configuration of {where(seen.own.cloud)}")
+        )
     if found.problem:
-        told_ = f"only oneadmin may see what {where(seen.own.cloud)} is in its federation: {found.problem}"
+        told_ = f"only oneadmin may read the federation configuration of {where(seen.own.cloud)}: {found.problem}"
         return Plan(outcome=stalled(Reason.CREDENTIALS_REJECTED, told_, after=60.0))
     return None
 

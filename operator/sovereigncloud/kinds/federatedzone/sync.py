@@ -79,7 +79,7 @@ def _lag(seen: ZoneObservation) -> int:
 
 def _catching_up(zone: FederatedZone, seen: ZoneObservation) -> Outcome:
     master = where(seen.keeper.cloud)
-    message = f"lacks what was changed at the master {master}; it is given a record to catch up with"
+    message = f"replication lags behind the master {master}; a record is written to make it catch up"
     return waiting(Reason.CATCHING_UP, message, after=_LOOK_AGAIN, available=zone.settled)
 
 
@@ -111,9 +111,9 @@ def _behind(seen: ZoneObservation) -> str:
     own, master = where(seen.own.cloud), where(seen.keeper.cloud)
     thing = seen.found.thing
     return (
-        f"{own} stays behind the master {master} although it was given a record to catch up with: this operator reaches both,"
-        f" so {master} does not reach {own} at {thing.endpoint if thing else 'its endpoint'}. Mend the network between the two;"
-        " where it is whole, type what status.commands lists"
+        f"{own} lags behind the master {master} although a record was written to make it catch up: this operator reaches both,"
+        f" so {master} does not reach {own} at {thing.endpoint if thing else 'its endpoint'}. Fix the network between the two;"
+        " if it works, run the commands in status.commands"
     )
 
 
@@ -173,7 +173,10 @@ def _reachable(seen: ZoneObservation) -> Json:
         return _condition(REACHABLE, "False", Reason.ZONE_UNREACHABLE, words)
     number = len(seen.own.federation.answers) if seen.own.federation else 0
     return _condition(
-        REACHABLE, "True", Reason.ALL_ZONES_REACHABLE, f"{number} of its servers answer" if number else "it answers"
+        REACHABLE,
+        "True",
+        Reason.ALL_ZONES_REACHABLE,
+        f"{number} of its servers answer" if number else "the zone answers",
     )
 
 
@@ -189,16 +192,16 @@ def _in_sync(zone: FederatedZone, seen: ZoneObservation) -> Json:
     if no_quorum := _no_quorum(seen):
         return _condition(IN_SYNC, "False", Reason.NO_QUORUM, no_quorum)
     if wanted is Mode.MASTER:
-        return _condition(IN_SYNC, "True", Reason.IN_SYNC, "it is the master, which the others follow")
+        return _condition(IN_SYNC, "True", Reason.IN_SYNC, "the zone is the master of its federation")
     if found.in_step is None or not found.in_step.master:
         return _condition(
             IN_SYNC, "Unknown", Reason.ZONE_UNREACHABLE, unreached_words(seen) or "the master was not asked"
         )
     if not found.in_step.behind:
-        return _condition(IN_SYNC, "True", Reason.IN_SYNC, f"it has what the master {where(seen.keeper.cloud)} has")
+        return _condition(IN_SYNC, "True", Reason.IN_SYNC, f"in sync with the master {where(seen.keeper.cloud)}")
     if stays_behind(zone, seen):
         return _condition(IN_SYNC, "False", Reason.REPLICATION_LAGGING, _behind(seen))
-    return _condition(IN_SYNC, "False", Reason.CATCHING_UP, f"it lacks what was changed at {where(seen.keeper.cloud)}")
+    return _condition(IN_SYNC, "False", Reason.CATCHING_UP, f"replication lags behind {where(seen.keeper.cloud)}")
 
 
 def _condition(kind: str, status: str, reason: Reason, message: str) -> Json:

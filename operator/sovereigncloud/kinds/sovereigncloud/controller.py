@@ -172,7 +172,7 @@ def _hosted(cloud: SovereignCloud, observed: Observed, now: datetime) -> Plan:
     bootstrap = _bootstrap(cloud, observed, now)
     if _tells_a_server(children) and any(isinstance(s, installation.InstallOpenNebula) for s in bootstrap.steps):
         # A server whose reinstall is requested in the same change must not be recorded as covered by this run.
-        message = "the servers are told of the change before the installer runs"
+        message = "the BareMetalServers are updated before the installer runs"
         bootstrap = Plan(outcome=waiting(Reason.WAITING_FOR_SERVERS, message, after=1.0, available=cloud.settled))
     if observed.front is None:
         return join((*parts, bootstrap))

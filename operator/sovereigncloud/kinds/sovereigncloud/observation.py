@@ -128,7 +128,7 @@ class Observed:
         told = self.error or f"{where} does not answer"
         if self.lost:
             # Ready stays as it was, as for any API error: whether the cloud works is unknown.
-            told = f"nothing answers since {self.lost}: {told}"
+            told = f"unreachable since {self.lost}: {told}"
             return retry(told, after=self.after, reason=Reason.CLOUD_UNREACHABLE)
         return retry(told, after=self.after)
 
@@ -344,7 +344,7 @@ def _with_its_provider(cloud: SovereignCloud, context: Context, observed: Observ
     """
     if context.silent_since(cloud.key) is None or not _lost(cloud, context):
         raise error
-    told = f"nor does its provider: {error}"
+    told = f"its provider does not answer either: {error}"
     return _while_lost(cloud, context, replace(observed, account=False, error=told, after=error.after))
 
 

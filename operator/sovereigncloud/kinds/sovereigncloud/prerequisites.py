@@ -75,12 +75,12 @@ def _unready(
 
 def _says(child: AnyResource | None) -> str:
     if child is None:
-        return "being created"
+        return "is being created"
     if child.deleting:
         return "is being deleted although spec lists it"
     condition = child.status.condition("Stalled") or child.status.condition("Ready")
     if condition is None:
-        return "not looked at yet"
+        return "not reconciled yet"
     return f"{condition.reason}: {condition.message}" if condition.message else condition.reason
 
 

@@ -92,14 +92,16 @@ def _somebody_inside(remains: Remains) -> Outcome | None:
 
     None: it may.
     """
-    leave = "set spec.deletionPolicy: Retain to let go of the cloud and leave everything as it is"
+    leave = "set spec.deletionPolicy: Retain to delete only the SovereignCloud object"
     if remains.error:
-        return retry(f"cannot tell whether machines are in the cloud: {remains.error}; {leave}")
+        return retry(
+            f"cannot tell whether VMs are in the cloud, which must be empty: {remains.error}. Fix that, or {leave}"
+        )
     if not remains.machines:
         return None
     names = _listed(f"VM {vm.id} ({vm.name})" for vm in remains.machines)
     message = (
-        f"{len(remains.machines)} machines are in the cloud, which deletionPolicy Delete would lose: {names}. End or move"
+        f"{len(remains.machines)} VMs are in the cloud and would be lost with deletionPolicy Delete: {names}. Delete or move"
         f" them, or {leave}"
     )
     return replace(blocked(message, reason=Reason.IN_USE), after=30.0)

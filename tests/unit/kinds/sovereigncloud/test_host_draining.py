@@ -219,7 +219,7 @@ CASES = [
         steps=("GiveUpMachine", "GiveUpMachine", "DeleteHost"),
         reason="ApprovalRequired",
         phase=Phase.APPROVAL,
-        says=("VM 7 (web-7), VM 8 (web-8)", "loses their disks"),
+        says=("VM 7 (web-7), VM 8 (web-8)", "their disks are lost"),
         needs=f"spec.hosted.lostHosts: [{{name: {ON_2}, machines: [7, 8]}}]",
     ),
     Case(

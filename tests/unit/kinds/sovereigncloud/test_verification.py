@@ -474,7 +474,7 @@ def test_while_a_run_is_held_nothing_is_judged_by_time():
     resource = cloud({"request": "first"}, annotations={PAUSED: "true"})
     fields, (told,) = verification_fields(resource, outside.seen())
     assert fields["checks"] is None
-    assert "under way" in told["message"]
+    assert "in progress" in told["message"]
     assert PAUSED in told["message"]
 
 

@@ -328,28 +328,28 @@ class _Course:
         )
         if foreign:
             message = (
-                f"on host {host.name} of server {leaver.server} are machines that this installation did not make, which it"
-                f" does not move unasked: {machines_named(foreign)}. Move or end them, or set {MOVE_FOREIGN}: Allow"
+                f"host {host.name} of server {leaver.server} has VMs that this installation did not create and does not move"
+                f" without consent: {machines_named(foreign)}. Move or delete them, or set {MOVE_FOREIGN}: Allow"
             )
             outcome = outcome.merge(held(Reason.APPROVAL_REQUIRED, message))
         lost = [vm for vm in on if _is_lost(host, vm)]
         if lost:
             message = (
-                f"host {host.id} ({host.name}) is in state {word(host.state)} and its server is not in the list any more:"
-                f" {machines_named(lost)} cannot be moved off it. Bring the server back, or give them up, which loses their"
-                " disks"
+                f"host {host.id} ({host.name}) is in state {word(host.state)} and its server is no longer in {PATH}:"
+                f" {machines_named(lost)} cannot be moved off it. List the server again, or confirm in spec.hosted.lostHosts that"
+                " these VMs and their disks are lost"
             )
             outcome = outcome.merge(held(Reason.APPROVAL_REQUIRED, message))
         if no_room:
             message = (
                 f"no other host of cluster {host.cluster_id} has room for {machines_named(no_room)} on host {host.name}:"
-                " end or shrink machines, or add a server"
+                " delete or shrink VMs, or add a server"
             )
             outcome = outcome.merge(_blocked(Reason.NO_CAPACITY, message))
         if failed:
             message = (
-                f"{machines_named(failed)} did not move off host {host.name}: look at their log in OpenNebula, recover or"
-                " end them there; updatePolicy.powerCycle: Allow of an instance lets it be moved with an interruption"
+                f"{machines_named(failed)} did not move off host {host.name}: check their log in OpenNebula and recover or"
+                " delete them there; updatePolicy.powerCycle: Allow of an instance permits a move with an interruption"
             )
             outcome = outcome.merge(_blocked(Reason.DRAIN_BLOCKED, message))
         return outcome

@@ -57,7 +57,7 @@ def _unregister(host: Host) -> tuple[Step, ...]:
 
 def let_go() -> Plan:
     """Record LET_GO, before any server is deleted."""
-    message = "hosts, names and blocks are given back, the servers go next"
+    message = "hosts, names and IP blocks are released; the servers are deleted next"
     return Plan(outcome=waiting(Reason.DELETING_CHILDREN, message, after=0.05).with_facts(**{LET_GO: "yes"}))
 
 

@@ -64,7 +64,7 @@ def _declared(cloud: SovereignCloud) -> Iterator[tuple[str, str, str, str]]:
 def _absent(path: str, missing: str, cloud: SovereignCloud) -> Outcome:
     declared = {f"cluster {c.name}" for c in cloud.spec.clusters or ()}
     if missing in declared:
-        return blocked(f"{path}: {missing} is not there yet")
+        return blocked(f"{path}: {missing} does not exist yet")
     return blocked(f"{path}: OpenNebula has no {missing}; declare it, or correct the name")
 
 

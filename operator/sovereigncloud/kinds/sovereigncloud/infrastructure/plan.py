@@ -92,7 +92,7 @@ def _foreign(thing: Marked, mark: Mark, path: str) -> Outcome | None:
             )
         case Ownership.SIBLING:
             whose = thing.mark.object.replace("/", " ", 1)
-            message = f"{path}: number {thing.id} belongs to {whose}, which says what it is; use another name, or take it out there"
+            message = f"{path}: number {thing.id} belongs to {whose}; use another name, or remove it from that object"
             return stalled(Reason.NAME_TAKEN, message, after=300.0)
         case _:
             return None
@@ -221,7 +221,9 @@ def _datastore(cloud: SovereignCloud, part: DatastorePart, view: CloudView, mark
     path = f"spec.datastores[{part.name}]"
     for name in part.attributes or ():
         if name.upper() != name or name in _FRAME or name.startswith("SOVEREIGNCLOUD_"):
-            message = f"{path}.attributes: {name} is said by another field, or is not in capital letters; remove or correct it"
+            message = (
+                f"{path}.attributes: {name} is set by another field, or is not in capital letters; remove or correct it"
+            )
             return Plan(outcome=stalled(Reason.INVALID_SPEC, message))
     found, ours = find_part(view.datastores.values(), DATASTORES, part.name, mark)
     if not isinstance(found, Datastore):

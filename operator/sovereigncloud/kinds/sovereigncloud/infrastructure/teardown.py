@@ -43,8 +43,10 @@ def plan_parts_end(
     if not ends_parts(cloud):
         return None
     if view is None:
-        message = f"cannot tell what the operator made in it: {error or 'it does not answer'}; set spec.deletionPolicy: Retain to"
-        return Plan(outcome=retry(f"{message} let go of the cloud and leave everything as it is"))
+        message = (
+            f"cannot read what the operator created in the cloud: {error or 'it does not answer'}. Fix that, or set"
+        )
+        return Plan(outcome=retry(f"{message} spec.deletionPolicy: Retain to delete only the SovereignCloud object"))
     bare = without_parts(cloud)
     plan = join((*plan_parts_leaving(bare, view, mark), plan_stores(bare, stores, mark)))
     if plan.steps or plan.outcome.phase is not Phase.DONE:

@@ -69,10 +69,10 @@ def plan_certificate(
     digest = renewal.hash.rpartition("-")[2]
     match job.state if job else "Absent":
         case "Running":
-            message = f"the certificate of {renewal.reach.fqdn} is being brought to {on}"
+            message = f"the certificate of {renewal.reach.fqdn} is being installed on {on}"
             return Plan(outcome=waiting(Reason.UPDATING_CERTIFICATE, message, after=_LOOK_AGAIN, available=True))
         case "Failed":
-            message = f"the certificate was not brought to {on}: {job.message if job else ''}. Mend the cause, then delete the Job"
+            message = f"the certificate was not installed on {on}: {job.message if job else ''}. Fix the cause, then delete the Job"
             return Plan(outcome=stalled(Reason.INSTALLATION_FAILED, message, after=60.0))
         case "Succeeded":
             target = f"record of the certificate of {renewal.reach.fqdn}"

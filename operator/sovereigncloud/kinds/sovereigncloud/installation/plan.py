@@ -289,7 +289,7 @@ def _running(cloud: SovereignCloud, job: InstallState) -> Outcome:
 def _failed(job: InstallState) -> Outcome:
     return stalled(
         Reason.INSTALLATION_FAILED,
-        f"the installation of OpenNebula failed: {job.message or 'see the log of its pod'}. To try again: mend the"
+        f"the installation of OpenNebula failed: {job.message or 'see the log of its pod'}. To retry: fix the"
         f" cause and set {RERUN} to a new word; if it was finished by hand, delete the Job",
         after=60.0,
     )
@@ -299,7 +299,7 @@ def _unknown(cloud: SovereignCloud, known: Known) -> Outcome:
     front = front_end(cloud)
     return stalled(
         Reason.INSTALLATION_UNKNOWN,
-        f"server {front.service_name or front.name if front else ''} says that OpenNebula was installed, there is no Job of it, and"
+        f"server {front.service_name or front.name if front else ''} records that OpenNebula was installed, its Job is gone, and"
         f" nothing answers ({known.error or 'no answer'}). Start its front-end; or, to install it anew, set {RERUN} to a new"
         " word",
         after=60.0,

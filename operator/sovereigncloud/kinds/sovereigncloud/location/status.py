@@ -83,7 +83,7 @@ def located(
     found = sorted(_distinct((*inside, *_loose(seen.view), *_stores(cloud, seen.kept))), key=lambda one: one.name)
     if len(found) > MAX_LOCATIONS:
         left = found[MAX_LOCATIONS - 1 :]
-        rest = _Found("~rest", tuple(Part), f"{len(left)} further parts are more than this list holds")
+        rest = _Found("~rest", tuple(Part), f"{len(left)} further parts exceed the limit of this list")
         found = [*found[: MAX_LOCATIONS - 1], rest]
     before = {one.name: one for one in cloud.status.locations or ()}
     return [_known(one, before.get(one.name), timestamp(now)) for one in found]
@@ -235,7 +235,7 @@ def _in_datacenter(cloud: SovereignCloud, name: str, profile: ProviderProfile | 
         return _Found("", (), "spec.existing.location is not set")
     if reference is None:
         return _Found(
-            "", (), f"spec.providerRef is not set, so nobody says where datacenter {name} is", datacenter=name
+            "", (), f"spec.providerRef is not set, so the country of datacenter {name} is unknown", datacenter=name
         )
     who = f"ProviderProfile {reference.name}"
     if profile is None:
@@ -245,7 +245,7 @@ def _in_datacenter(cloud: SovereignCloud, name: str, profile: ProviderProfile | 
         return _Found("", (), f"{who} lists no datacenter {name}", datacenter=name)
     until = day_of(listed.valid_until)
     if listed.valid_until and (until is None or until < now.astimezone(UTC).date()):
-        return _Found("", (), f"{who} said so of datacenter {name} until {listed.valid_until}", datacenter=name)
+        return _Found("", (), f"{who}: the entry of datacenter {name} expired on {listed.valid_until}", datacenter=name)
     source = f"{who}, {listed.evidence.url}" if listed.evidence is not None else who
     return _Found("", (), source, listed.country, name, Grade.of(listed.grade))
 
@@ -275,7 +275,7 @@ def _stores(cloud: SovereignCloud, kept: Iterable[Kept]) -> Iterator[_Found]:
             source = f"spec.stores[{name}].location"
             yield _Found(*part, source, location.country, location.datacenter or "", Grade.DECLARED)
         else:
-            missing = "has no location" if store is not None else "is not there"
+            missing = "has no location" if store is not None else "is not declared"
             yield _Found(*part, f"spec.stores[{name}] {missing}")
 
 

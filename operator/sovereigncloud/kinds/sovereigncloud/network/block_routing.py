@@ -283,8 +283,8 @@ def _somebody_elses(found: IpBlock, routes: Routes) -> Outcome | None:
             return stalled(Reason.OWNED_BY_ANOTHER_INSTALLATION, message, after=300.0)
         case Ownership.SIBLING if found.block in routes.holders:
             message = (
-                f"IP block {found.block} belongs to {routes.holders[found.block]} of this installation; a block is one"
-                " cloud's: take it out of one of the two"
+                f"IP block {found.block} is used by {routes.holders[found.block]} of this installation; a block belongs to"
+                " one cloud: remove it from one of the two"
             )
             return stalled(Reason.OWNED_BY_ANOTHER_OBJECT, message, after=60.0)
         case _:
@@ -297,7 +297,7 @@ def _unreachable(network: HostedNetwork, found: IpBlock, routes: Routes) -> Outc
     None: it can, or OVHcloud will tell.
     """
     if routes.regions is None:
-        message = f"where the servers stand is not known yet, so block {found.block} is not routed yet"
+        message = f"the regions of the servers are not known yet, so block {found.block} is not routed yet"
         return waiting(Reason.WAITING_FOR_SERVERS, message)
     if not found.regions or not routes.regions or announced_in(found.regions, routes.regions) is not None:
         return None

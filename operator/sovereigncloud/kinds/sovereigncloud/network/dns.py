@@ -143,7 +143,7 @@ def plan_record(cloud: SovereignCloud, entry: Entry | None, mark: Mark) -> Plan:
         return Plan()  # the front-end's address is not known yet
     claim = _claim(entry, entry.zone)
     if claim is not None and claim.owner != _owner(mark):
-        return Plan(outcome=_taken(entry, f"its tag says that it is {claim.owner}'s"))
+        return Plan(outcome=_taken(entry, f"its tag names {claim.owner} as owner"))
     mine = next((r for r in entry.records if claim is not None and str(r.id) == claim.number), None)
     right = [r for r in entry.records if r.type == "A" and r.target == entry.target]
     others = [r for r in entry.records if r != mine and r not in right]

@@ -102,11 +102,11 @@ def misplaced(store: Store) -> str:
     for name in store.attributes or ():
         told = name.upper()
         if told in _OURS - {"SIGNATURE_VERSION", "FORCE_PATH_STYLE", "AWS"} or told.startswith("SOVEREIGNCLOUD_"):
-            return f"{name} is said by another field of the store, or is the operator's own: remove it from attributes"
+            return f"{name} is set by another field of the store, or is reserved for the operator: remove it from attributes"
         if told != name or not name.replace("_", "").isalnum() or not name.isascii() or name[0].isdigit():
-            return f"{name} cannot be the name of an attribute: capital letters, digits and _, as OpenNebula keeps them"
+            return f"{name} is no valid attribute name: use capital letters, digits and _"
         if told.endswith(("PASSWORD", "PASSWD", "SECRET", "_KEY")):
-            return f"{name} would be a secret in clear: nothing of the kind belongs in spec"
+            return f"{name} would be a secret in clear: remove it and reference a Secret"
     return ""
 
 

@@ -239,7 +239,7 @@ def plan_last_probes(probes: Iterable[Probe], now: datetime) -> Plan | None:
     if not found:
         return None
     ends = (end_probe(p, int(now.timestamp()), _STUCK, beside="") for p in found)
-    message = f"waiting until {len(found)} machines of a verification ended"
+    message = f"waiting until {len(found)} test VMs of a verification are terminated"
     return Plan(steps=tuple(e for e in ends if e is not None), outcome=waiting(Reason.TERMINATING, message, after=2.0))
 
 
@@ -306,7 +306,9 @@ def verification_fields(cloud: SovereignCloud, seen: Seen | None) -> tuple[Json 
         return None, []
     if seen is None:
         kept = before.model_dump(by_alias=True, exclude_none=True) if before else None
-        return kept, [_previous(cloud) or _unknown(Reason.VERIFICATION_PENDING, "it begins once OpenNebula answers")]
+        return kept, [
+            _previous(cloud) or _unknown(Reason.VERIFICATION_PENDING, "the verification starts once OpenNebula answers")
+        ]
     record = seen.record
     checks: Iterable[Check] = _told_of(before, record).values()
     if record.running and not _held(cloud):
@@ -339,14 +341,14 @@ def _condition(
     error = _error_of(cloud)
     asked = asked_for(cloud, spec, record, seen.now)
     if (held := _held(cloud)) and (record.running or asked is not None):
-        state = "under way" if record.running else "asked for"
-        return _unknown(Reason.NOT_ACTING, f"a verification is {state} and nothing is done about it: {held}")
+        state = "in progress" if record.running else "requested"
+        return _unknown(Reason.NOT_ACTING, f"a verification is {state} and does not proceed: {held}")
     if record.running:
         return _while_it_runs(cloud, record, checks, error)
     if asked is not None and error:
         return _unknown(Reason.VERIFICATION_NOT_POSSIBLE, error)
     if asked:
-        return _unknown(Reason.VERIFICATION_PENDING, f'request "{asked}" begins once the cloud is as declared')
+        return _unknown(Reason.VERIFICATION_PENDING, f'request "{asked}" starts once the cloud matches its spec')
     if spec.schedule is not None:
         try:
             at = _next_run(cloud, spec, record, seen.now)
