@@ -79,8 +79,8 @@ def change_of(
         get: looks up an object by key.
     """
     change, word = wanted_change(zone), word_of(zone)
-    login = login_of(cloud, get) if cloud is not None else None
-    there = login_of(master, get) if master is not None and change is Change.SLAVE else None
+    login = single_front_end_login(cloud, get) if cloud is not None else None
+    there = single_front_end_login(master, get) if master is not None and change is Change.SLAVE else None
     if cloud is None or login is None or not word or (change is Change.SLAVE and there is None):
         return None
     return FederationChange(
@@ -96,14 +96,14 @@ def change_of(
     )
 
 
-def login_of(cloud: SovereignCloud, get: Callable[[Key], AnyResource | None]) -> Login | None:
+def single_front_end_login(cloud: SovereignCloud, get: Callable[[Key], AnyResource | None]) -> Login | None:
     """Return the SSH login of a cloud's single front-end; None: several front-ends, or no login."""
     install = cloud.spec.hosted.open_nebula.install if cloud.spec.hosted else None
     several = install is not None and install.architecture == Architecture.HIGHLY_AVAILABLE
-    return entry_of(cloud, get) if not several else None
+    return front_end_login(cloud, get) if not several else None
 
 
-def entry_of(cloud: SovereignCloud, get: Callable[[Key], AnyResource | None]) -> Login | None:
+def front_end_login(cloud: SovereignCloud, get: Callable[[Key], AnyResource | None]) -> Login | None:
     """Return the SSH login of a cloud's first front-end; None: no login."""
     if cloud.spec.existing is not None:
         ssh = cloud.spec.existing.ssh

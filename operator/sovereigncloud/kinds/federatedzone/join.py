@@ -27,16 +27,16 @@ from sovereigncloud.ports.installer.installation import InstallState
 from sovereigncloud.ports.opennebula.views import CloudView
 from sovereigncloud.ports.opennebula.zones import SOLO, Mode, Zone
 
-_CERTAIN = 3600
+_JOB_LOST_AFTER = 3600
 """Seconds after which a missing Job counts as deleted, and a succeeded one as without effect."""
 _LOOK_AGAIN = 5.0
-_ADMINISTRATOR = 0
+_ONEADMIN = 0
 _SHOWN = 10
 _JOIN = "spec.join"
 _CONSENT = f"{_JOIN}.replaceUsersGroupsVDCs: Accept"
 
 
-class _Owned(Protocol):
+class _OwnedObject(Protocol):
     @property
     def id(self) -> int: ...
     @property
@@ -56,20 +56,20 @@ def plan_change(zone: FederatedZone, seen: ZoneObservation, thing: Zone, now: da
 def _change(zone: FederatedZone, seen: ZoneObservation, thing: Zone, now: datetime) -> Plan:
     change, word = wanted_change(zone), word_of(zone)
     if change is Change.SLAVE:
-        if (unlike := _unlike(seen)) is not None:
+        if (unlike := _database_mismatch(seen)) is not None:
             return Plan(outcome=unlike)
-        if strangers := belongings(seen.own.view):
-            return Plan(outcome=_refused(seen, strangers))
+        if strangers := objects_of_other_users(seen.own.view):
+            return Plan(outcome=_join_refused(seen, strangers))
         if not has_consent(zone):
-            return Plan(outcome=_asks(zone))
+            return Plan(outcome=_approval_required(zone))
     record = read_record(thing.notes)
     if record is not None and (record.change, record.word) == (change, word):
-        return _follow(seen, thing, record, now)
+        return _recorded_request(seen, thing, record, now)
     if seen.change is None:
-        return Plan(outcome=_manual(seen))
+        return Plan(outcome=_manual_step(seen))
     if was_used(thing.notes, change, word):
-        return Plan(outcome=_asks(zone, "the request was carried out before: "))
-    begin = _begin(seen, thing, Record(change, word, int(now.timestamp())))
+        return Plan(outcome=_approval_required(zone, "the request was carried out before: "))
+    begin = _change_step(seen, thing, Record(change, word, int(now.timestamp())))
     if not zone.settled or zone.deleting:
         return Plan(steps=(begin,))
     # It was a member before: the change corrects drift, so driftPolicy applies.
@@ -84,7 +84,7 @@ def commands(zone: FederatedZone, seen: ZoneObservation) -> tuple[str, ...]:
     thing, change = seen.found.thing, wanted_change(zone)
     if thing is None or seen.change is not None or not is_pending(zone, seen.own.federation, thing.id):
         return ()
-    if change is Change.SLAVE and (not has_consent(zone) or belongings(seen.own.view)):
+    if change is Change.SLAVE and (not has_consent(zone) or objects_of_other_users(seen.own.view)):
         return ()
     there = where(seen.master.cloud) if seen.master is not None else ""
     found = seen.own.federation
@@ -96,16 +96,16 @@ def has_consent(zone: FederatedZone) -> bool:
     return zone.spec.join is not None and zone.spec.join.replace_users_groups_vdcs == "Accept"
 
 
-def belongings(view: CloudView | None) -> tuple[str, ...]:
+def objects_of_other_users(view: CloudView | None) -> tuple[str, ...]:
     """List objects of users other than oneadmin.
 
     They would have no owner: joining replaces the users by those of the master.
     """
-    return () if view is None else tuple(_of_others(view))
+    return () if view is None else tuple(_owned_by_others(view))
 
 
-def _of_others(view: CloudView) -> Iterator[str]:
-    pools: tuple[tuple[str, Mapping[int, _Owned]], ...] = (
+def _owned_by_others(view: CloudView) -> Iterator[str]:
+    pools: tuple[tuple[str, Mapping[int, _OwnedObject]], ...] = (
         ("VM", view.vms),
         ("image", view.images),
         ("network", view.networks),
@@ -113,11 +113,11 @@ def _of_others(view: CloudView) -> Iterator[str]:
     )
     for noun, pool in pools:
         for thing in sorted(pool.values(), key=lambda one: one.id):
-            if thing.owner != _ADMINISTRATOR:
+            if thing.owner != _ONEADMIN:
                 yield f'{noun} {thing.id} "{thing.name}" of user {thing.owner}'
 
 
-def _begin(seen: ZoneObservation, thing: Zone, record: Record) -> ChangeMembership:
+def _change_step(seen: ZoneObservation, thing: Zone, record: Record) -> ChangeMembership:
     change = seen.change
     if change is None:
         raise ValueError("nothing can be begun where nobody is let in")
@@ -130,8 +130,8 @@ def _begin(seen: ZoneObservation, thing: Zone, record: Record) -> ChangeMembersh
         action=Action.INSTALL,
         target=f"{where(seen.own.cloud)} {words[record.change]}",
         fields=() if record.change is not Change.SLAVE else (f"{_JOIN}.request",),
-        needs=seen.keeper.needs,
-        at=seen.keeper.cloud,
+        needs=seen.master_side.needs,
+        at=seen.master_side.cloud,
         zone=thing.id,
         change=change,
         record=record,
@@ -139,7 +139,7 @@ def _begin(seen: ZoneObservation, thing: Zone, record: Record) -> ChangeMembersh
     )
 
 
-def _follow(seen: ZoneObservation, thing: Zone, record: Record, now: datetime) -> Plan:
+def _recorded_request(seen: ZoneObservation, thing: Zone, record: Record, now: datetime) -> Plan:
     """Plan a recorded request: start its Job, wait for it, or report its failure."""
     job = seen.job or InstallState("Absent")
     age = now.timestamp() - record.at
@@ -151,36 +151,36 @@ def _follow(seen: ZoneObservation, thing: Zone, record: Record, now: datetime) -
             return Plan(
                 outcome=stalled(
                     Reason.JOIN_FAILED,
-                    f"{what} could not be made {_as(record)}: {job.message}. What it was before is kept on its front-end, in"
+                    f"{what} could not be made {_role_name(record)}: {job.message}. What it was before is kept on its front-end, in"
                     " /var/lib/one/before-federation-*, and put back where a task failed. To retry: fix the cause and set"
                     f" {_JOIN}.request to a new word",
                     after=60.0,
                 )
             )
-        case "Absent" if not record.begun and age < _CERTAIN and seen.change is not None:
-            return Plan(steps=(_begin(seen, thing, record),))
-        case "Succeeded" if age < _CERTAIN:
-            message = f"{what} was made {_as(record)}; waiting until its front-end says so"
+        case "Absent" if not record.begun and age < _JOB_LOST_AFTER and seen.change is not None:
+            return Plan(steps=(_change_step(seen, thing, record),))
+        case "Succeeded" if age < _JOB_LOST_AFTER:
+            message = f"{what} was made {_role_name(record)}; waiting until its front-end says so"
             return Plan(outcome=waiting(Reason.WAITING_FOR_FRONTEND, message))  # until it is read: often
         case _:
-            return Plan(outcome=_unknown(seen, record))
+            return Plan(outcome=_join_unknown(seen, record))
 
 
-def _as(record: Record) -> str:
+def _role_name(record: Record) -> str:
     return {Change.MASTER: "a master", Change.SLAVE: "a slave", Change.STANDALONE: "a cloud of its own"}[record.change]
 
 
-def _unknown(seen: ZoneObservation, record: Record) -> Outcome:
+def _join_unknown(seen: ZoneObservation, record: Record) -> Outcome:
     says = seen.own.mode or "nothing"
     return stalled(
         Reason.JOIN_UNKNOWN,
-        f"request {record.word} to make {where(seen.own.cloud)} {_as(record)} has no Job and no effect: its configuration says"
+        f"request {record.word} to make {where(seen.own.cloud)} {_role_name(record)} has no Job and no effect: its configuration says"
         f" {says}. Check its front-end, and set {_JOIN}.request to a new word to retry",
         after=60.0,
     )
 
 
-def _refused(seen: ZoneObservation, strangers: tuple[str, ...]) -> Outcome:
+def _join_refused(seen: ZoneObservation, strangers: tuple[str, ...]) -> Outcome:
     more = f" and {len(strangers) - _SHOWN} more" if len(strangers) > _SHOWN else ""
     return stalled(
         Reason.JOIN_REFUSED,
@@ -190,7 +190,7 @@ def _refused(seen: ZoneObservation, strangers: tuple[str, ...]) -> Outcome:
     )
 
 
-def _unlike(seen: ZoneObservation) -> Outcome | None:
+def _database_mismatch(seen: ZoneObservation) -> Outcome | None:
     """Return why the databases of slave and master are incompatible; None: they match."""
     there = seen.master.federation if seen.master is not None else None
     own = seen.own.federation
@@ -205,7 +205,7 @@ def _unlike(seen: ZoneObservation) -> Outcome | None:
     )
 
 
-def _asks(zone: FederatedZone, why: str = "") -> Outcome:
+def _approval_required(zone: FederatedZone, why: str = "") -> Outcome:
     missing = f"{_JOIN}: {{request: A-WORD, replaceUsersGroupsVDCs: Accept}}" if zone.spec.join is None else _CONSENT
     if why:
         missing = f"{_JOIN}.request to a new word"
@@ -217,7 +217,7 @@ def _asks(zone: FederatedZone, why: str = "") -> Outcome:
     )
 
 
-def _manual(seen: ZoneObservation) -> Outcome:
+def _manual_step(seen: ZoneObservation) -> Outcome:
     """Return the outcome when only a person can change that front-end."""
     mode = seen.own.mode
     says = (

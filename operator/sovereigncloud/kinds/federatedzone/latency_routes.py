@@ -10,7 +10,7 @@ from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.sovereigncloud import SovereignCloud
 from sovereigncloud.kinds.contract.controller import AnyResource
 from sovereigncloud.kinds.endpoint.endpoint import endpoint_of
-from sovereigncloud.kinds.federatedzone.installer_request import entry_of
+from sovereigncloud.kinds.federatedzone.installer_request import front_end_login
 from sovereigncloud.ports.installer.federation import Login
 from sovereigncloud.ports.latency import Address
 
@@ -49,7 +49,7 @@ def site_of(cloud: SovereignCloud, get: Callable[[Key], AnyResource | None], ssh
 
 def _login(cloud: SovereignCloud, get: Callable[[Key], AnyResource | None], ssh_port: int) -> Login | None:
     """Return the SSH login of a cloud whose host key is known."""
-    login = entry_of(cloud, get)
+    login = front_end_login(cloud, get)
     if login is None or not login.host_key:
         return None
     if cloud.spec.hosted is None:
@@ -63,10 +63,12 @@ def routes(sites: Iterable[Site]) -> Iterator[tuple[Site, Site]]:
     The endpoint in spec decides what a front-end connects to, so a tenant must not direct front-ends of other namespaces.
     """
     known = tuple(sites)
-    for one in known:
-        if one.login is not None:
-            yield from ((one, other) for other in known if one.cloud != other.cloud and _together(one, other))
+    for source in known:
+        if source.login is not None:
+            yield from (
+                (source, target) for target in known if source.cloud != target.cloud and _same_namespace(source, target)
+            )
 
 
-def _together(one: Site, other: Site) -> bool:
-    return one.cloud.namespace == other.cloud.namespace
+def _same_namespace(source: Site, target: Site) -> bool:
+    return source.cloud.namespace == target.cloud.namespace

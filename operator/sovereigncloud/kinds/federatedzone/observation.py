@@ -77,7 +77,7 @@ class ZoneObservation:
         proven: the configuration of the cloud names this zone, so its mark is not needed.
         change, job: the installer request that changes the mode, and its Job; no change: the operator has no SSH login.
         parts: resources of a zone to be deleted that VDCs contain.
-        moment: the time of reading; set only while replication lags.
+        read_at: the time of reading; set only while replication lags.
     """
 
     mark: Mark
@@ -91,15 +91,15 @@ class ZoneObservation:
     change: FederationChange | None = None
     job: InstallState | None = None
     parts: tuple[VdcPart, ...] = ()
-    moment: datetime | None = None
+    read_at: datetime | None = None
 
     @property
-    def keeper(self) -> Side:
+    def master_side(self) -> Side:
         """The side where zones are changed: the master."""
         return self.master or self.own
 
 
-def is_left_alone(zone: FederatedZone) -> bool:
+def keeps_cloud_unchanged(zone: FederatedZone) -> bool:
     """Tell whether the zone is deleted without changes outside.
 
     With Retain, and for a master always.
@@ -108,25 +108,25 @@ def is_left_alone(zone: FederatedZone) -> bool:
     return zone.deleting and keeps
 
 
-async def look(zone: FederatedZone, context: Context) -> ZoneObservation:
+async def observe_zone(zone: FederatedZone, context: Context) -> ZoneObservation:
     """Read the state of a zone; writes nothing."""
     cloud = referred(zone.spec.cloud_ref, zone.metadata.namespace)
     seen = ZoneObservation(context.mark(zone), Side(cloud))
-    if is_left_alone(zone):
+    if keeps_cloud_unchanged(zone):
         return seen
     problem = not_allowed(cloud, zone.metadata.namespace, "spec.cloudRef") or not_answering_yet(cloud, context)
-    problem = problem or _twice(zone, cloud, context)
+    problem = problem or _already_claimed(zone, cloud, context)
     if problem is not None:
         return replace(seen, problem=problem)
     seen = replace(seen, own=await _side(cloud, context))
     seen = await _with_master(zone, seen, context) if zone.spec.role == ZoneRole.SLAVE else _as_master(seen)
     federation = seen.own.federation
     if federation is not None and federation.in_step is not None and federation.in_step.behind:
-        seen = replace(seen, moment=context.now)
+        seen = replace(seen, read_at=context.now)
     return await _with_change(zone, seen, context)
 
 
-def _twice(zone: FederatedZone, cloud: Key, context: Context) -> Outcome | None:
+def _already_claimed(zone: FederatedZone, cloud: Key, context: Context) -> Outcome | None:
     """Return the problem if another FederatedZone already claims the cloud."""
     others = [
         other.metadata.name

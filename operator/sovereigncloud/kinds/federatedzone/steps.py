@@ -51,7 +51,7 @@ class RenameZone(OnZone):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AddressZone(OnZone):
+class SetZoneEndpoint(OnZone):
     """Set one endpoint of a zone. `key`: attribute of the zone's template."""
 
     key: str
@@ -130,7 +130,7 @@ async def _on_zone(step: OnZone, zone: FederatedZone, zones: Zones, context: Con
         case RenameZone(name=name):
             await zones.rename(step.zone, name)
             return done(Reason.RENAMED, f'{step.target} is "{name}" now')
-        case AddressZone(key=key, address=address):
+        case SetZoneEndpoint(key=key, address=address):
             await zones.update(step.zone, {key: address})
             return done(Reason.UPDATED, f"{step.target} is {address} now")
         case EnableZone(enabled=enabled):

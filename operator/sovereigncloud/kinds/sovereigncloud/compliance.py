@@ -13,10 +13,10 @@ from sovereigncloud.kinds.location.facts import facts_of_cloud
 from sovereigncloud.sovereignty.evaluation import COMPLIANT, compliance, evaluate
 from sovereigncloud.sovereignty.rules import Rules
 
-_AS_LAST_SEEN = "; as last seen, since the cloud does not answer"
+_STALE = "; as last seen, since the cloud does not answer"
 
 
-def judged(
+def compliant_condition(
     cloud: SovereignCloud, policies: Iterable[Rules], profile: ProviderProfile | None, *, answers: bool
 ) -> Mapping[str, str] | None:
     """Return the condition Compliant; None if no policy binds the cloud.
@@ -32,10 +32,10 @@ def judged(
     found = compliance(results)
     if found is None or answers or not cloud.status.locations:
         return found
-    return {**found, "message": f"{found['message']}{_AS_LAST_SEEN}"}
+    return {**found, "message": f"{found['message']}{_STALE}"}
 
 
-def judged_before(cloud: SovereignCloud) -> Mapping[str, str] | None:
+def last_compliant_condition(cloud: SovereignCloud) -> Mapping[str, str] | None:
     """Return the condition Compliant as status has it; None: none."""
     found = cloud.status.condition(COMPLIANT)
     if found is None:

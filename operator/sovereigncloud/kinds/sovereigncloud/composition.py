@@ -67,7 +67,7 @@ def plan_children(
         if child is None or (not child.deleting and differs(manifest, child)):
             steps.append(_apply(manifest, Action.CREATE if child is None else Action.UPDATE))
     for gone in dropped:
-        steps += remove(cloud, gone, _policy_of_dropped(cloud, gone))
+        steps += remove(cloud, gone, _deletion_policy_of_dropped(cloud, gone))
     return Plan(steps=tuple(steps))
 
 
@@ -77,7 +77,7 @@ def remove(cloud: SovereignCloud, child: AnyResource, policy: DeletionPolicy) ->
         return []
     steps: list[Step] = []
     if child.deletion_policy is not policy and owner_of(child) == cloud.key:
-        steps.append(_apply(_as_is(cloud, child, policy), Action.UPDATE))
+        steps.append(_apply(_current_manifest(cloud, child, policy), Action.UPDATE))
     steps.append(DeleteChild(action=Action.DELETE, target=str(child.key), inside=True, key=child.key))
     return steps
 
@@ -93,7 +93,7 @@ def differs(manifest: Mapping[str, object], child: AnyResource) -> bool:
     return owner_of(child) is None or any(wanted.get(f) != found.get(f) for f in fields)
 
 
-_WHICH_MACHINE = {"service_name", "tag_selector", "order"}
+_SERVER_SELECTION = {"service_name", "tag_selector", "order"}
 _SERVER_FIELDS = ("name", "management", "deletionPolicy", "ovh", "roles", "reinstall")
 _NETWORK_FIELDS = ("name", "management", "deletionPolicy", "cloudRef", "publicBlock", "vlanID", "addressRanges")
 
@@ -124,7 +124,7 @@ def _server_spec(cloud: SovereignCloud, server: HostedServer) -> dict[str, objec
             "credentialsSecretRef": {"name": ovh.credentials_secret_ref.name},
             "vrack": ovh.vrack,
             **({"moveFrom": server.move_from} if server.move_from else {}),
-            **server.model_dump(mode="json", by_alias=True, exclude_none=True, include=_WHICH_MACHINE),
+            **server.model_dump(mode="json", by_alias=True, exclude_none=True, include=_SERVER_SELECTION),
         },
         "roles": [str(r) for r in server.roles],
     }
@@ -170,7 +170,7 @@ def _manifest(cloud: SovereignCloud, key: Key, spec: Mapping[str, object]) -> di
     }
 
 
-def _as_is(cloud: SovereignCloud, child: AnyResource, policy: DeletionPolicy) -> dict[str, object]:
+def _current_manifest(cloud: SovereignCloud, child: AnyResource, policy: DeletionPolicy) -> dict[str, object]:
     """Return a child's manifest with another deletion policy.
 
     Server-side apply drops omitted fields.
@@ -182,7 +182,7 @@ def _as_is(cloud: SovereignCloud, child: AnyResource, policy: DeletionPolicy) ->
     return manifest
 
 
-def _policy_of_dropped(cloud: SovereignCloud, child: AnyResource) -> DeletionPolicy:
+def _deletion_policy_of_dropped(cloud: SovereignCloud, child: AnyResource) -> DeletionPolicy:
     """Return the deletion policy of a child that spec no longer lists.
 
     It is the explicit one of the cloud. Default: Delete for networks that the operator created, Retain for the rest: removing a line never cancels a server.

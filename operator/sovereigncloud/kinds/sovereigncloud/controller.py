@@ -29,23 +29,28 @@ from sovereigncloud.kinds.sovereigncloud.composition import (
 from sovereigncloud.kinds.sovereigncloud.hosts import hosts
 from sovereigncloud.kinds.sovereigncloud.hosts.draining import (
     DeleteHost,
+    DeleteLostVm,
     DisableHost,
-    GiveUpMachine,
-    MoveMachine,
-    plan_leaving,
+    MigrateVm,
+    plan_draining,
 )
-from sovereigncloud.kinds.sovereigncloud.hosts.steps import perform_leaving
+from sovereigncloud.kinds.sovereigncloud.hosts.steps import perform_draining
 from sovereigncloud.kinds.sovereigncloud.infrastructure import sites
 from sovereigncloud.kinds.sovereigncloud.infrastructure.plan import plan_parts
 from sovereigncloud.kinds.sovereigncloud.infrastructure.steps import PartStep, perform_part
-from sovereigncloud.kinds.sovereigncloud.infrastructure.teardown import plan_parts_end
+from sovereigncloud.kinds.sovereigncloud.infrastructure.teardown import plan_parts_teardown
 from sovereigncloud.kinds.sovereigncloud.installation import certificate
 from sovereigncloud.kinds.sovereigncloud.installation import plan as installation
 from sovereigncloud.kinds.sovereigncloud.installation.records import CERTIFICATE_TAG
 from sovereigncloud.kinds.sovereigncloud.location.observation import profile_key
-from sovereigncloud.kinds.sovereigncloud.network.plan import NetworkStep, names_last, perform_outside, plan_outside
-from sovereigncloud.kinds.sovereigncloud.observation import Observed, observe_cloud
-from sovereigncloud.kinds.sovereigncloud.outage import looks_again
+from sovereigncloud.kinds.sovereigncloud.network.plan import (
+    NetworkStep,
+    perform_network,
+    plan_provider_network,
+    with_reverse_dns,
+)
+from sovereigncloud.kinds.sovereigncloud.observation import CloudObservation, observe_cloud
+from sovereigncloud.kinds.sovereigncloud.outage import next_overdue
 from sovereigncloud.kinds.sovereigncloud.prerequisites import (
     GenerateCredentials,
     plan_credentials,
@@ -57,8 +62,8 @@ from sovereigncloud.kinds.sovereigncloud.status import cloud_status
 from sovereigncloud.kinds.sovereigncloud.stores.plan import plan_stores
 from sovereigncloud.kinds.sovereigncloud.stores.steps import StoreStep, perform_store
 from sovereigncloud.kinds.sovereigncloud.stores.template import secret_ref
-from sovereigncloud.kinds.sovereigncloud.teardown import DELETED_FACT, DeleteCredentials, plan_dismantling
-from sovereigncloud.kinds.sovereigncloud.verification.plan import plan_last_probes, with_verification
+from sovereigncloud.kinds.sovereigncloud.teardown import DELETED_FACT, DeleteCredentials, plan_teardown
+from sovereigncloud.kinds.sovereigncloud.verification.plan import plan_probe_cleanup, with_verification
 from sovereigncloud.kinds.sovereigncloud.verification.steps import (
     EndProbe,
     StartProbe,
@@ -96,81 +101,81 @@ class SovereignCloudController:
             secrets=tuple(SecretUse(n) for n in dict.fromkeys(names)),
         )
 
-    async def observe(self, resource: SovereignCloud, context: Context) -> Observed:
+    async def observe(self, resource: SovereignCloud, context: Context) -> CloudObservation:
         return await observe_cloud(resource, context)
 
-    def plan(self, resource: SovereignCloud, observed: Observed, now: datetime) -> Plan:
+    def plan(self, resource: SovereignCloud, observed: CloudObservation, now: datetime) -> Plan:
         if resource.deleting:
-            return plan_last_probes(observed.probes, now) or _ending(resource, observed, now)
+            return plan_probe_cleanup(observed.probes, now) or _teardown(resource, observed, now)
         declared = self._declared(resource, observed, now)
         if observed.waiting:
-            declared = join((declared, Plan(outcome=looks_again(observed.lost, observed.waiting, now))))
+            declared = join((declared, Plan(outcome=next_overdue(observed.lost, observed.waiting, now))))
         return with_verification(resource, observed.verification, declared)
 
-    def _declared(self, resource: SovereignCloud, observed: Observed, now: datetime) -> Plan:
+    def _declared(self, resource: SovereignCloud, observed: CloudObservation, now: datetime) -> Plan:
         if not observed.account:
             return Plan(outcome=observed.unreachable)
         if resource.spec.hosted is not None:
-            return names_last(_hosted(resource, observed, now), resource, observed.outside)
+            return with_reverse_dns(_hosted(resource, observed, now), resource, observed.provider_network)
         if observed.insecure is not None:
             return Plan(outcome=observed.insecure)
         if observed.front is None:
             return Plan(outcome=observed.unreachable)
-        return join(_inside_it(resource, observed)) if observed.view else _first_answer()
+        return join(_declared_parts(resource, observed)) if observed.view else _first_answer()
 
     async def perform(self, step: Step, resource: SovereignCloud, context: Context) -> Outcome:
         if isinstance(step, NetworkStep):
-            return await _beside_servers(step, resource, context)
+            return await _perform_at_provider(step, resource, context)
         match step:
             case ApplyChild() | DeleteChild() | GenerateCredentials() | DeleteCredentials():
-                return await _inside(step, resource, context)
+                return await _in_kubernetes(step, resource, context)
             case hosts.CreateHost() | hosts.EnableHost() | hosts.MarkHost():
                 return await _host(step, resource, context)
-            case DisableHost() | MoveMachine() | GiveUpMachine() | DeleteHost():
-                return await perform_leaving(step, resource, context)
+            case DisableHost() | MigrateVm() | DeleteLostVm() | DeleteHost():
+                return await perform_draining(step, resource, context)
             case installation.InstallOpenNebula() | installation.RecordInstallation() | certificate.RecordCertificate():
-                return await _at_ovh(step, resource, context)
+                return await _record_at_ovh(step, resource, context)
             case sites.CreateCluster() | sites.JoinCluster():
                 return await sites.perform_site(step, await context.open_nebula(resource.key))
-            case certificate.BringCertificate():
+            case certificate.InstallCertificate():
                 await context.installer.start(step.installation)
-                return certificate.begun(step)
+                return certificate.renewal_started(step)
             case WriteRecord() | StartProbe() | EndProbe() | StartValidation():
                 return await perform_verification(step, resource, context)
             case _:
                 return await _part(step, resource, context)
 
-    def status(self, resource: SovereignCloud, observed: Observed) -> Mapping[str, object]:
+    def status(self, resource: SovereignCloud, observed: CloudObservation) -> Mapping[str, object]:
         return cloud_status(resource, observed)
 
 
 # --- planning --------------------------------------------------------------------------------------------------------
 
 
-def _ending(cloud: SovereignCloud, observed: Observed, now: datetime) -> Plan:
+def _teardown(cloud: SovereignCloud, observed: CloudObservation, now: datetime) -> Plan:
     """Plan the deletion: nothing in the cloud is deleted while other objects refer to it."""
     parts = None
     if not observed.remains.users:
-        parts = plan_parts_end(cloud, observed.view, observed.stores, observed.mark, observed.error)
-    return parts or plan_dismantling(cloud, observed.remains, now)
+        parts = plan_parts_teardown(cloud, observed.view, observed.stores, observed.mark, observed.error)
+    return parts or plan_teardown(cloud, observed.remains, now)
 
 
-def _hosted(cloud: SovereignCloud, observed: Observed, now: datetime) -> Plan:
+def _hosted(cloud: SovereignCloud, observed: CloudObservation, now: datetime) -> Plan:
     """Plan a hosted cloud: children, credentials, provider resources, installation, hosts."""
     if cloud.spec.hosted is None or cloud.spec.hosted.ovh is None:
         return Plan(outcome=stalled(Reason.NO_PROVIDER, "spec.hosted has no provider; set spec.hosted.ovh"))
-    droppable = [c for c in observed.dropped if str(c.key) not in observed.going.held]
+    droppable = [c for c in observed.dropped if str(c.key) not in observed.draining.held]
     children = plan_children(cloud, observed.servers, observed.networks, droppable)
     if children.outcome.phase is Phase.STALLED:
         return children
     parts = [plan_credentials(cloud, observed), children]
-    if observed.outside is not None:
-        parts.append(plan_outside(cloud, observed.outside, now))
+    if observed.provider_network is not None:
+        parts.append(plan_provider_network(cloud, observed.provider_network, now))
     if observed.insecure is not None:
         parts += [waiting_for_servers(cloud, observed), Plan(outcome=observed.insecure)]
         return join(parts)
     bootstrap = _bootstrap(cloud, observed, now)
-    if _tells_a_server(children) and any(isinstance(s, installation.InstallOpenNebula) for s in bootstrap.steps):
+    if _updates_server(children) and any(isinstance(s, installation.InstallOpenNebula) for s in bootstrap.steps):
         # A server whose reinstall is requested in the same change must not be recorded as covered by this run.
         message = "the BareMetalServers are updated before the installer runs"
         bootstrap = Plan(outcome=waiting(Reason.WAITING_FOR_SERVERS, message, after=1.0, available=cloud.settled))
@@ -184,12 +189,12 @@ def _hosted(cloud: SovereignCloud, observed: Observed, now: datetime) -> Plan:
     return join((*parts, bootstrap, *_running(cloud, observed, now)))
 
 
-def _tells_a_server(children: Plan) -> bool:
+def _updates_server(children: Plan) -> bool:
     told = (s.manifest for s in children.steps if isinstance(s, ApplyChild))
     return any(manifest["kind"] == BareMetalServer.crd.kind for manifest in told)
 
 
-def _bootstrap(cloud: SovereignCloud, observed: Observed, now: datetime) -> Plan:
+def _bootstrap(cloud: SovereignCloud, observed: CloudObservation, now: datetime) -> Plan:
     """Plan what it takes until the front-end answers; empty and done: it does."""
     hosted = cloud.spec.hosted
     if hosted is None or hosted.ovh is None or hosted.open_nebula.install is None:
@@ -229,7 +234,7 @@ def _first_answer() -> Plan:
     return Plan(outcome=waiting(Reason.FIRST_ANSWER, "the front-end answers; reading what is in the cloud", after=0.5))
 
 
-def _hosts(cloud: SovereignCloud, observed: Observed, now: datetime) -> tuple[Plan, ...]:
+def _hosts(cloud: SovereignCloud, observed: CloudObservation, now: datetime) -> tuple[Plan, ...]:
     """Plan the hosts to register, and those to drain."""
     view = observed.view
     if view is None:
@@ -241,11 +246,11 @@ def _hosts(cloud: SovereignCloud, observed: Observed, now: datetime) -> tuple[Pl
     nodes = frozenset(observed.node_addresses.values())
     return (
         hosts.plan_hosts(cloud, addresses, view, observed.mark, admitted=observed.admitted),
-        plan_leaving(cloud, observed.going, view, observed.mark, nodes, now),
+        plan_draining(cloud, observed.draining, view, observed.mark, nodes, now),
     )
 
 
-def _running(cloud: SovereignCloud, observed: Observed, now: datetime) -> tuple[Plan, ...]:
+def _running(cloud: SovereignCloud, observed: CloudObservation, now: datetime) -> tuple[Plan, ...]:
     """Plan a cloud whose front-end answers: version, hosts, sites, parts, networks."""
     if observed.view is None:
         return (_first_answer(),)
@@ -254,13 +259,13 @@ def _running(cloud: SovereignCloud, observed: Observed, now: datetime) -> tuple[
         plan_adoption(cloud, observed),
         *_hosts(cloud, observed, now),
         sites.plan_sites(cloud, observed.node_addresses, observed.view),
-        *_inside_it(cloud, observed),
+        *_declared_parts(cloud, observed),
         waiting_for_servers(cloud, observed),
         waiting_for_networks(cloud, observed),
     )
 
 
-def _inside_it(cloud: SovereignCloud, observed: Observed) -> tuple[Plan, ...]:
+def _declared_parts(cloud: SovereignCloud, observed: CloudObservation) -> tuple[Plan, ...]:
     """Plan clusters, hosts, datastores and stores that spec declares."""
     if observed.view is None:
         return ()
@@ -272,7 +277,7 @@ def _inside_it(cloud: SovereignCloud, observed: Observed) -> tuple[Plan, ...]:
 # --- executing -------------------------------------------------------------------------------------------------------
 
 
-async def _inside(
+async def _in_kubernetes(
     step: ApplyChild | DeleteChild | GenerateCredentials | DeleteCredentials, cloud: SovereignCloud, context: Context
 ) -> Outcome:
     """Execute a step that writes to Kubernetes only."""
@@ -326,15 +331,15 @@ async def _part(step: Step, cloud: SovereignCloud, context: Context) -> Outcome:
             raise TypeError(f"not a step of a SovereignCloud: {type(step).__name__}")
 
 
-async def _beside_servers(step: NetworkStep, cloud: SovereignCloud, context: Context) -> Outcome:
+async def _perform_at_provider(step: NetworkStep, cloud: SovereignCloud, context: Context) -> Outcome:
     ovh = cloud.spec.hosted.ovh if cloud.spec.hosted else None
     if ovh is None:
         return DONE
     client = await context.ovh(ovh.endpoint, cloud.metadata.namespace, ovh.credentials_secret_ref.name)
-    return await perform_outside(step, client, cloud, context.now)
+    return await perform_network(step, client, cloud, context.now)
 
 
-async def _at_ovh(
+async def _record_at_ovh(
     step: installation.InstallOpenNebula | installation.RecordInstallation | certificate.RecordCertificate,
     cloud: SovereignCloud,
     context: Context,
@@ -346,7 +351,7 @@ async def _at_ovh(
     match step:
         case certificate.RecordCertificate():
             await client.tag(step.urn, {CERTIFICATE_TAG: step.digest})
-            return certificate.recorded(step)
+            return certificate.certificate_recorded(step)
         case installation.RecordInstallation():
             for urn in step.urns:
                 await client.tag(urn, {installation.INSTALLED_TAG: step.hash})

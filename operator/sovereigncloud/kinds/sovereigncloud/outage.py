@@ -17,15 +17,15 @@ from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.fencing.confirmation import may_switch_off, proof_of
 from sovereigncloud.kinds.fencing.outage_tolerance import overdue, until_overdue
 
-_STARTS = frozenset({Reason.FAILOVER_POSSIBLE, Reason.COPY_TOO_OLD})
+_CAN_FAIL_OVER = frozenset({Reason.FAILOVER_POSSIBLE, Reason.COPY_TOO_OLD})
 
 
-def as_lost(cloud: SovereignCloud, since: str) -> SovereignCloud:
+def as_unreachable(cloud: SovereignCloud, since: str) -> SovereignCloud:
     """Return a copy of the cloud with `status.lostSince` set."""
     return cloud.model_copy(update={"status": cloud.status.model_copy(update={"lost_since": since})})
 
 
-def who_waits(cloud: SovereignCloud, since: str, context: Context) -> tuple[HostedInstance, ...]:
+def instances_to_fail_over(cloud: SovereignCloud, since: str, context: Context) -> tuple[HostedInstance, ...]:
     """Return the instances that would fail over once the cloud is fenced.
 
     Empty unless it is unreachable.
@@ -33,14 +33,14 @@ def who_waits(cloud: SovereignCloud, since: str, context: Context) -> tuple[Host
     if not since or not may_switch_off(cloud):
         return ()
     found = context.users(cloud.key, HostedInstance.crd.kind)
-    return tuple(one for one in found if isinstance(one, HostedInstance) and _could_start(one))
+    return tuple(one for one in found if isinstance(one, HostedInstance) and _can_fail_over(one))
 
 
-def _could_start(instance: HostedInstance) -> bool:
+def _can_fail_over(instance: HostedInstance) -> bool:
     if instance.spec.continuity is None or instance.deleting or instance.paused:
         return False
     told = instance.status.condition("FailoverReady")
-    return told is not None and told.reason in _STARTS
+    return told is not None and told.reason in _CAN_FAIL_OVER
 
 
 def fenced_for(cloud: SovereignCloud, since: str, waiting: Iterable[HostedInstance], now: datetime) -> str:
@@ -53,16 +53,18 @@ def fenced_for(cloud: SovereignCloud, since: str, waiting: Iterable[HostedInstan
     return ""
 
 
-def looks_again(since: str, waiting: Iterable[HostedInstance], now: datetime) -> Outcome:
+def next_overdue(since: str, waiting: Iterable[HostedInstance], now: datetime) -> Outcome:
     """Requeue when the next outage tolerance of the waiting instances ends."""
     left = [time for one in waiting if (time := until_overdue(one, since, now)) > 0]
     return Outcome(after=min(left) + 1.0) if left else DONE
 
 
-def fenced(cloud: SovereignCloud, since: str, servers: Sequence[BareMetalServer]) -> tuple[Mapping[str, str], ...]:
+def fenced_condition(
+    cloud: SovereignCloud, since: str, servers: Sequence[BareMetalServer]
+) -> tuple[Mapping[str, str], ...]:
     """Return the condition Fenced of an unreachable cloud; empty: it is not unreachable."""
     if not since:
         return ()
-    proof = proof_of(as_lost(cloud, since), servers)
+    proof = proof_of(as_unreachable(cloud, since), servers)
     status, reason = ("True", Reason.FENCED) if proof.dead else ("False", Reason.FENCING_UNCONFIRMED)
     return ({"type": "Fenced", "status": status, "reason": reason, "message": proof.why},)

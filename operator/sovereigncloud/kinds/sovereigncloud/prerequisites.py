@@ -16,7 +16,7 @@ from sovereigncloud.core.plan import Action, Drift, Plan, Step
 from sovereigncloud.kinds.contract.controller import AnyResource
 from sovereigncloud.kinds.endpoint.endpoint import generated_secret
 from sovereigncloud.kinds.sovereigncloud.installation.plan import PATH, record_of
-from sovereigncloud.kinds.sovereigncloud.observation import Observed
+from sovereigncloud.kinds.sovereigncloud.observation import CloudObservation
 
 _LOOK_AGAIN = 15.0  # fallback for a missed watch event of a child
 
@@ -26,7 +26,7 @@ class GenerateCredentials(Step):
     name: str
 
 
-def plan_credentials(cloud: SovereignCloud, observed: Observed) -> Plan:
+def plan_credentials(cloud: SovereignCloud, observed: CloudObservation) -> Plan:
     """Plan the Secret with the administrator's password and the installer's SSH key.
 
     It is needed before servers are reinstalled with that key. The lost Secret of an installed cloud is never replaced.
@@ -46,13 +46,13 @@ def is_ready(child: AnyResource) -> bool:
     return status.observed_generation == child.metadata.generation and status.is_true("Ready")
 
 
-def waiting_for_servers(cloud: SovereignCloud, observed: Observed) -> Plan:
+def waiting_for_servers(cloud: SovereignCloud, observed: CloudObservation) -> Plan:
     ovh = cloud.spec.hosted.ovh if cloud.spec.hosted else None
     names = [s.name for s in ovh.servers] if ovh else []
     return Plan(outcome=_unready(cloud, "server", names, observed.servers, Reason.WAITING_FOR_SERVERS))
 
 
-def waiting_for_networks(cloud: SovereignCloud, observed: Observed) -> Plan:
+def waiting_for_networks(cloud: SovereignCloud, observed: CloudObservation) -> Plan:
     names = [n.name for n in (cloud.spec.hosted.networks if cloud.spec.hosted else None) or ()]
     return Plan(outcome=_unready(cloud, "network", names, observed.networks, Reason.WAITING_FOR_NETWORKS))
 
@@ -67,13 +67,13 @@ def _unready(
     stuck = [n for n in unready if n in children and children[n].status.is_true("Stalled")]
     first = (stuck or unready)[0]
     more = f" (and {len(unready) - 1} more)" if len(unready) > 1 else ""
-    message = f"{what} {first}{more}: {_says(children.get(first))}"
+    message = f"{what} {first}{more}: {_describe(children.get(first))}"
     if stuck:
         return replace(blocked(message), after=30.0, available=cloud.settled)
     return waiting(reason, message, after=_LOOK_AGAIN, available=cloud.settled)
 
 
-def _says(child: AnyResource | None) -> str:
+def _describe(child: AnyResource | None) -> str:
     if child is None:
         return "is being created"
     if child.deleting:
@@ -84,7 +84,7 @@ def _says(child: AnyResource | None) -> str:
     return f"{condition.reason}: {condition.message}" if condition.message else condition.reason
 
 
-def plan_version(cloud: SovereignCloud, observed: Observed) -> Plan:
+def plan_version(cloud: SovereignCloud, observed: CloudObservation) -> Plan:
     """Report another OpenNebula version than declared as drift; there is no upgrade."""
     install = cloud.spec.hosted.open_nebula.install if cloud.spec.hosted else None
     if install is None or observed.front is None:

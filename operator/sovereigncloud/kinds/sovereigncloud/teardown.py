@@ -21,8 +21,8 @@ from sovereigncloud.core.plan import Action, Plan, Step
 from sovereigncloud.kinds.contract.controller import AnyResource
 from sovereigncloud.kinds.endpoint.endpoint import generated_secret
 from sovereigncloud.kinds.sovereigncloud.composition import remove
-from sovereigncloud.kinds.sovereigncloud.hosts.release import holds_its_servers, let_go, plan_giving_back
-from sovereigncloud.kinds.sovereigncloud.network.plan import Outside, plan_letting_go
+from sovereigncloud.kinds.sovereigncloud.hosts.release import needs_its_servers, plan_unregistration, record_release
+from sovereigncloud.kinds.sovereigncloud.network.plan import ProviderNetwork, plan_network_release
 from sovereigncloud.ports.opennebula.views import Host, Vm
 
 DELETED_FACT = "credentialsDeleted"
@@ -37,7 +37,7 @@ class DeleteCredentials(Step):
 
 
 @dataclass(frozen=True, slots=True)
-class Remains:
+class RemainingResources:
     """What remains of a cloud that is being deleted.
 
     Attributes:
@@ -47,7 +47,7 @@ class Remains:
         error: why they could not be read.
         credentials: whether the Secret of its administrator exists.
         hosts: hosts that carry its mark.
-        outside: IP blocks and names at the provider; None: not read.
+        provider_network: IP blocks and names at the provider; None: not read.
     """
 
     users: tuple[str, ...] = ()
@@ -56,7 +56,7 @@ class Remains:
     error: str = ""
     credentials: bool = False
     hosts: tuple[Host, ...] = ()
-    outside: Outside | None = None
+    provider_network: ProviderNetwork | None = None
 
     def without(self, machines: Iterable[int]) -> Self:
         """Return a copy without these VM ids, which are deleted separately."""
@@ -66,28 +66,32 @@ class Remains:
         return replace(self, machines=tuple(vm for vm in self.machines if vm.id not in gone))
 
 
-def plan_dismantling(cloud: SovereignCloud, remains: Remains, now: datetime) -> Plan:
+def plan_teardown(cloud: SovereignCloud, remains: RemainingResources, now: datetime) -> Plan:
     """Plan the next teardown steps; empty and done: the finalizer may be removed."""
     if remains.users:
         return Plan(outcome=blocked(f"still in use: {_listed(remains.users)}", reason=Reason.IN_USE))
     if _ORPHAN in cloud.metadata.finalizers:
         return Plan()  # --cascade=orphan: its children stay
-    standing = holds_its_servers(cloud)
-    if standing and (inside := _somebody_inside(remains)) is not None:
+    standing = needs_its_servers(cloud)
+    if standing and (inside := _blocking_content(remains)) is not None:
         return Plan(outcome=inside)
     networks = [c for c in remains.composed if not isinstance(c, BareMetalServer)]
     servers: list[AnyResource] = [c for c in remains.composed if isinstance(c, BareMetalServer)]
     if networks:
         return _remove(cloud, networks)
     if standing:
-        back = plan_giving_back(remains.hosts) if remains.hosts else plan_letting_go(cloud, remains.outside, now)
-        return back if back.steps or back.outcome.phase is not Phase.DONE else let_go()
+        back = (
+            plan_unregistration(remains.hosts)
+            if remains.hosts
+            else plan_network_release(cloud, remains.provider_network, now)
+        )
+        return back if back.steps or back.outcome.phase is not Phase.DONE else record_release()
     if servers:
         return _remove(cloud, servers)
     return _credentials(cloud, remains)
 
 
-def _somebody_inside(remains: Remains) -> Outcome | None:
+def _blocking_content(remains: RemainingResources) -> Outcome | None:
     """Return why nothing may be deleted yet: VMs in the cloud, or an unreachable OpenNebula.
 
     None: it may.
@@ -109,11 +113,11 @@ def _somebody_inside(remains: Remains) -> Outcome | None:
 
 def _remove(cloud: SovereignCloud, children: list[AnyResource]) -> Plan:
     steps = tuple(s for child in children for s in remove(cloud, child, cloud.deletion_policy))
-    message = f"waiting until they are gone: {_listed(_says(c) for c in children)}"
+    message = f"waiting until they are gone: {_listed(_describe(c) for c in children)}"
     return Plan(steps=steps, outcome=waiting(Reason.DELETING_CHILDREN, message, after=_LOOK_AGAIN))
 
 
-def _says(child: AnyResource) -> str:
+def _describe(child: AnyResource) -> str:
     """Format a child: its name, and the Ready condition if its deletion does not progress."""
     ready = child.status.condition("Ready")
     if not child.deleting or ready is None or ready.status == ConditionStatus.TRUE or not ready.message:
@@ -121,7 +125,7 @@ def _says(child: AnyResource) -> str:
     return f"{child.key} ({ready.reason}: {ready.message})"
 
 
-def _credentials(cloud: SovereignCloud, remains: Remains) -> Plan:
+def _credentials(cloud: SovereignCloud, remains: RemainingResources) -> Plan:
     """Plan to delete the generated Secret.
 
     With Retain it stays, since it holds the administrator's password.

@@ -10,7 +10,7 @@ from sovereigncloud.ports.opennebula.views import Host, Vm
 _KIB = 1024  # oned reports memory of a host in KiB, of a VM in MiB
 
 
-class Room:
+class FreeCapacity:
     """Free CPU and memory per host. `take` deducts each placed VM, so that a whole plan fits."""
 
     def __init__(self, hosts: Iterable[Host], machines: Iterable[Vm]) -> None:

@@ -52,7 +52,7 @@ class MarkHost(Step):
     mark: Mark
 
 
-def word(state: int) -> str:
+def host_state_name(state: int) -> str:
     """Return the name of a host state number of OpenNebula."""
     return "offline" if state == OFFLINE else _WORDS.get(state, f"state {state}")
 
@@ -72,7 +72,7 @@ def host_name(view: CloudView, child: BareMetalServer, *, adopted: bool) -> str:
     return others.pop() if len(others) == 1 else address
 
 
-def machines_named(machines: Iterable[Vm]) -> str:
+def format_vms(machines: Iterable[Vm]) -> str:
     """Format VMs for a message: the first ten, and how many more."""
     named = [f"VM {vm.id} ({vm.name})" for vm in sorted(machines, key=lambda vm: vm.id)]
     more = f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else ""
@@ -94,7 +94,7 @@ def plan_hosts(
         path = f"spec.hosted.ovh.servers[{name}]"
         found = by_name.get(address, [])
         if len(found) > 1:
-            outcome = outcome.merge(_several(address, found))
+            outcome = outcome.merge(_duplicates(address, found))
         elif not found:
             drift.append(Drift(path, "registered", "not registered"))
             if cloud.settled and not admitted:
@@ -104,14 +104,14 @@ def plan_hosts(
             else:
                 steps.append(_create(path, address, mark, cause))
         else:
-            part = _one(path, found[0], view, mark, cause, settled=cloud.settled)
+            part = _registered(path, found[0], view, mark, cause, settled=cloud.settled)
             drift += part.drift
             steps += part.steps
             outcome = outcome.merge(part.outcome)
     return Plan(tuple(drift), tuple(steps), outcome, absent)
 
 
-def _one(path: str, host: Host, view: CloudView, mark: Mark, cause: Cause, *, settled: bool) -> Plan:
+def _registered(path: str, host: Host, view: CloudView, mark: Mark, cause: Cause, *, settled: bool) -> Plan:
     """Plan a host that is already registered."""
     drift: tuple[Drift, ...] = ()
     steps: list[Step] = []
@@ -140,7 +140,7 @@ def _one(path: str, host: Host, view: CloudView, mark: Mark, cause: Cause, *, se
             )
         )
     elif host.state not in MONITORED:
-        message = f"host {host.id} ({host.name}) is in state {word(host.state)}: {_remedy(host, view)}"
+        message = f"host {host.id} ({host.name}) is in state {host_state_name(host.state)}: {_remedy(host, view)}"
         outcome = waiting(Reason.HOST_NOT_MONITORED, message, available=settled)
     return Plan(drift, tuple(steps), outcome)
 
@@ -150,7 +150,7 @@ def _remedy(host: Host, view: CloudView) -> str:
     if host.state not in BROKEN:
         return "waiting for its monitoring"
     on = [vm for vm in view.vms.values() if vm.host == host.name]
-    who = f"; machines on it: {machines_named(on)}" if on else ""
+    who = f"; machines on it: {format_vms(on)}" if on else ""
     return (
         f"look at its monitoring in OpenNebula{who}. If its server is lost, take it off spec.hosted.ovh.servers and add"
         " another one"
@@ -169,7 +169,7 @@ def _create(path: str, address: str, mark: Mark, cause: Cause) -> CreateHost:
     )
 
 
-def _several(address: str, found: list[Host]) -> Outcome:
+def _duplicates(address: str, found: list[Host]) -> Outcome:
     ids = ", ".join(str(h.id) for h in sorted(found, key=lambda h: h.id))
     message = f"OpenNebula has several hosts named {address}: ids {ids}; delete all but one"
     return stalled(Reason.MULTIPLE_MATCHES, message, after=60.0)

@@ -25,10 +25,10 @@ from sovereigncloud.kinds.sovereigncloud.hosts.hosts import (
     DISABLED,
     DRIVER,
     LEAVING_NOTE,
-    word,
+    host_state_name,
 )
 from sovereigncloud.kinds.sovereigncloud.infrastructure.cluster_membership import plan_membership
-from sovereigncloud.kinds.sovereigncloud.infrastructure.removal import anything_leaves, as_marked, plan_parts_leaving
+from sovereigncloud.kinds.sovereigncloud.infrastructure.removal import as_marked, has_removals, plan_parts_removal
 from sovereigncloud.kinds.sovereigncloud.infrastructure.steps import (
     ATTEMPT,
     CLUSTERS,
@@ -37,8 +37,8 @@ from sovereigncloud.kinds.sovereigncloud.infrastructure.steps import (
     AttemptPart,
     CreatePart,
     MarkPart,
+    ReenableHost,
     RenamePart,
-    ReturnHost,
     UpdatePart,
 )
 from sovereigncloud.ports.opennebula.views import CloudView, Cluster, Datastore, Host
@@ -53,7 +53,7 @@ _FRAME = frozenset({"NAME", "TYPE", "DS_MAD", "TM_MAD"})
 def plan_parts(cloud: SovereignCloud, view: CloudView, mark: Mark, nodes: Mapping[str, str], *, admitted: bool) -> Plan:
     """Plan all parts. `nodes`: host names of a hosted cloud by server name."""
     spec = cloud.spec
-    if not (spec.clusters or spec.hosts or spec.datastores) and not anything_leaves(cloud, view, mark):
+    if not (spec.clusters or spec.hosts or spec.datastores) and not has_removals(cloud, view, mark):
         return Plan()
     plans = [_cluster(cloud, part, view, mark) for part in spec.clusters or ()]
     plans += [_datastore(cloud, part, view, mark) for part in spec.datastores or ()]
@@ -61,7 +61,7 @@ def plan_parts(cloud: SovereignCloud, view: CloudView, mark: Mark, nodes: Mappin
     membership = plan_membership(cloud, view, mark, nodes)
     # Membership is changed after everything exists; its drift is reported in any case.
     plans.append(Plan(drift=membership.drift) if any(plan.steps for plan in plans) else membership)
-    whole = join((*plans, *plan_parts_leaving(cloud, view, mark)))
+    whole = join((*plans, *plan_parts_removal(cloud, view, mark)))
     # Only one creation attempt is remembered: its object is marked before another attempt starts.
     marks = tuple(step for step in whole.steps if isinstance(step, MarkPart))
     return replace(whole, steps=(*marks, *(step for step in whole.steps if step not in marks)))
@@ -98,7 +98,7 @@ def _foreign(thing: Marked, mark: Mark, path: str) -> Outcome | None:
             return None
 
 
-def _made(cloud: SovereignCloud, step: CreatePart) -> Plan:
+def _creation(cloud: SovereignCloud, step: CreatePart) -> Plan:
     """Plan to create an object.
 
     For clusters and hosts the attempt is recorded first, since they can only be marked afterwards.
@@ -138,7 +138,7 @@ def _cluster(cloud: SovereignCloud, part: ClusterPart, view: CloudView, mark: Ma
             action=Action.CREATE, target=f"cluster {part.name}", fields=(path,), cause=_cause(cloud), part=True,
             field=CLUSTERS, name=part.name, mark=mark,
         )  # fmt: skip
-        return _made(cloud, create)
+        return _creation(cloud, create)
     target = f"cluster {found.id} ({found.name})"
     if (foreign := _foreign(found, mark, path)) is not None:
         return Plan(outcome=foreign)
@@ -235,7 +235,7 @@ def _datastore(cloud: SovereignCloud, part: DatastorePart, view: CloudView, mark
             action=Action.CREATE, target=f"datastore {part.name}", fields=(path,), cause=_cause(cloud), part=True,
             field=DATASTORES, name=part.name, mark=mark, template=template, cluster=first,
         )  # fmt: skip
-        return _made(cloud, step)
+        return _creation(cloud, step)
     target = f"datastore {found.id} ({found.name})"
     if (foreign := _foreign(found, mark, path)) is not None:
         return Plan(outcome=foreign)
@@ -247,7 +247,7 @@ def _datastore(cloud: SovereignCloud, part: DatastorePart, view: CloudView, mark
         for name, value in (part.attributes or {}).items()
         if found.attributes.get(name, "") != value
     ]
-    told = list(_other_drivers(path, part, found))
+    told = list(_driver_drift(path, part, found))
     if (marking := _marking(cloud, found, DATASTORES, part.name, target, mark)) is not None:
         return Plan((*drift, *told), (marking,))
     steps: list[Step] = [
@@ -258,7 +258,7 @@ def _datastore(cloud: SovereignCloud, part: DatastorePart, view: CloudView, mark
     return Plan((*drift, *told, *_renamed(path, part.name, found, ours=ours)), tuple(steps))
 
 
-def _other_drivers(path: str, part: DatastorePart, found: Datastore) -> Iterator[Drift]:
+def _driver_drift(path: str, part: DatastorePart, found: Datastore) -> Iterator[Drift]:
     """Yield drift of the drivers.
 
     They are never changed, since they define the layout of the data.
@@ -282,21 +282,23 @@ def _hosts(cloud: SovereignCloud, view: CloudView, mark: Mark, *, admitted: bool
         if host is not None:
             yield _host(cloud, part, host, mark)
         elif begun:
-            yield Plan((Drift(f"spec.hosts[{part.name}]", "registered", "not registered"),), outcome=_next(part.name))
+            yield Plan(
+                (Drift(f"spec.hosts[{part.name}]", "registered", "not registered"),), outcome=_wait_for_turn(part.name)
+            )
         elif unready is not None:
-            yield Plan(outcome=_in_series(part.name, unready))
+            yield Plan(outcome=_wait_for_previous(part.name, unready))
         else:
             plan = _new_host(cloud, part, view, mark, admitted=admitted)
             begun = bool(plan.steps)
             yield plan
 
 
-def _next(name: str) -> Outcome:
+def _wait_for_turn(name: str) -> Outcome:
     return waiting(Reason.HOST_NOT_MONITORED, f"host {name} is registered after the ones before it", available=True)
 
 
-def _in_series(name: str, before: Host) -> Outcome:
-    message = f"host {name} is registered once host {before.id} ({before.name}) is monitored: it is in state {word(before.state)}"
+def _wait_for_previous(name: str, before: Host) -> Outcome:
+    message = f"host {name} is registered once host {before.id} ({before.name}) is monitored: it is in state {host_state_name(before.state)}"
     return waiting(Reason.HOST_NOT_MONITORED, message, after=2.0, available=True)
 
 
@@ -312,7 +314,7 @@ def _new_host(cloud: SovereignCloud, part: HostPart, view: CloudView, mark: Mark
         action=Action.CREATE, target=f"host {part.name}", fields=(path,), cause=_cause(cloud), part=True, field=HOSTS,
         name=part.name, mark=mark, drivers=(part.im or vmm, vmm), cluster=cluster,
     )  # fmt: skip
-    return _made(cloud, step)
+    return _creation(cloud, step)
 
 
 def _host(cloud: SovereignCloud, part: HostPart, host: Host, mark: Mark) -> Plan:
@@ -330,7 +332,7 @@ def _host(cloud: SovereignCloud, part: HostPart, host: Host, mark: Mark) -> Plan
         steps.append(marking)
     elif host.state in DISABLED and LEAVING_NOTE in host.notes:
         steps.append(
-            ReturnHost(
+            ReenableHost(
                 action=Action.UPDATE,
                 target=f"{target}, enabled",
                 fields=(path,),
@@ -343,6 +345,6 @@ def _host(cloud: SovereignCloud, part: HostPart, host: Host, mark: Mark) -> Plan
         )
     outcome = Outcome()
     if host.state in BROKEN or host.state in _INIT:
-        message = f"{target} is in state {word(host.state)}: look at its monitoring in OpenNebula"
+        message = f"{target} is in state {host_state_name(host.state)}: look at its monitoring in OpenNebula"
         outcome = waiting(Reason.HOST_NOT_MONITORED, message, available=cloud.settled)
     return Plan(tuple(told), tuple(steps), outcome)

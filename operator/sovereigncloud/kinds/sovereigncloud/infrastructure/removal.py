@@ -12,15 +12,15 @@ from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import blocked
 from sovereigncloud.core.plan import Action, Plan, Step
 from sovereigncloud.kinds.identity.part_mark import Marked, leaving
-from sovereigncloud.kinds.sovereigncloud.hosts.hosts import DISABLED, machines_named
+from sovereigncloud.kinds.sovereigncloud.hosts.hosts import DISABLED, format_vms
 from sovereigncloud.kinds.sovereigncloud.infrastructure.steps import (
     CLUSTERS,
     DATASTORES,
     HOSTS,
     DeletePart,
     PartStep,
+    RemoveFromCluster,
     RetireHost,
-    TakeOutOfCluster,
 )
 from sovereigncloud.ports.opennebula.views import CloudView, Cluster, Host
 
@@ -42,20 +42,20 @@ def _pools(cloud: SovereignCloud, view: CloudView) -> tuple[tuple[str, tuple[Mar
     )
 
 
-def anything_leaves(cloud: SovereignCloud, view: CloudView, mark: Mark) -> bool:
+def has_removals(cloud: SovereignCloud, view: CloudView, mark: Mark) -> bool:
     return any(leaving(there, field, declared, mark) for field, there, declared in _pools(cloud, view))
 
 
-def plan_parts_leaving(cloud: SovereignCloud, view: CloudView, mark: Mark) -> Iterator[Plan]:
+def plan_parts_removal(cloud: SovereignCloud, view: CloudView, mark: Mark) -> Iterator[Plan]:
     """Yield a plan per object that spec no longer lists; none with an explicit Retain."""
     if cloud.spec.deletion_policy is DeletionPolicy.RETAIN:
         return
     for field, there, declared in _pools(cloud, view):
         for name, thing in leaving(there, field, declared, mark):
-            yield _leaving(field, name, thing, view, mark)
+            yield _plan_removal(field, name, thing, view, mark)
 
 
-def _leaving(field: str, name: str, thing: Marked, view: CloudView, mark: Mark) -> Plan:
+def _plan_removal(field: str, name: str, thing: Marked, view: CloudView, mark: Mark) -> Plan:
     target = f"{field.removesuffix('s')} {thing.id} ({thing.name})"
     paths = (f"spec.{field}[{name}]",)
     step: PartStep
@@ -65,38 +65,38 @@ def _leaving(field: str, name: str, thing: Marked, view: CloudView, mark: Mark) 
             oid=thing.id,
         )  # fmt: skip
         return Plan(steps=(step,))
-    users = _inside(field, thing.id, view)
+    users = _describe_users(field, thing.id, view)
     if users:
         message = f"{target} is no longer in spec.{field} and is in use: {users}; move or delete them, or list it again"
         return Plan(outcome=replace(blocked(message, reason=Reason.IN_USE), after=60.0, available=True))
     if field == CLUSTERS and view.clusters[thing.id].datastores:
-        return Plan(steps=tuple(_take_out(name, view.clusters[thing.id], paths, mark)))
+        return Plan(steps=tuple(_removals_from_cluster(name, view.clusters[thing.id], paths, mark)))
     step = DeletePart(
         action=Action.DELETE, target=target, fields=paths, part=True, field=field, name=name, mark=mark, oid=thing.id
     )
     return Plan(steps=(step,))
 
 
-def _take_out(name: str, cluster: Cluster, paths: tuple[str, ...], mark: Mark) -> Iterable[Step]:
+def _removals_from_cluster(name: str, cluster: Cluster, paths: tuple[str, ...], mark: Mark) -> Iterable[Step]:
     """Yield steps that remove the datastores from a cluster.
 
     Only a cluster without any can be deleted.
     """
     for oid in sorted(cluster.datastores):
-        yield TakeOutOfCluster(
+        yield RemoveFromCluster(
             action=Action.UPDATE, target=f"datastore {oid}, out of cluster {cluster.name}", fields=paths, field=CLUSTERS,
             name=name, mark=mark, cluster=cluster.id, member="datastore", oid=oid,
         )  # fmt: skip
 
 
-def _inside(field: str, oid: int, view: CloudView) -> str:
+def _describe_users(field: str, oid: int, view: CloudView) -> str:
     """Describe what uses an object; empty: nothing.
 
     Datastores do not count as users of a cluster.
     """
     if field == HOSTS:
         on = [vm for vm in view.vms.values() if vm.host == view.hosts[oid].name]
-        return machines_named(on) or (f"{view.hosts[oid].running_vms} machines" if view.hosts[oid].running_vms else "")
+        return format_vms(on) or (f"{view.hosts[oid].running_vms} machines" if view.hosts[oid].running_vms else "")
     if field == DATASTORES:
         return _in_datastore(oid, view)
     cluster = view.clusters[oid]
@@ -113,7 +113,7 @@ def _in_datastore(oid: int, view: CloudView) -> str:
     if datastore.type == _SYSTEM:
         hosts = {h.name for h in view.hosts.values() if h.cluster_id in datastore.clusters}
         on = [vm for vm in view.vms.values() if vm.host in hosts]
-        return f"disks of these may lie in it: {machines_named(on)}" if on else ""
+        return f"disks of these may lie in it: {format_vms(on)}" if on else ""
     return _listed(
         [f'image {i} "{view.images[i].name}"' if i in view.images else f"image {i}" for i in datastore.images]
     )

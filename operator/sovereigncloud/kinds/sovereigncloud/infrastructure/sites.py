@@ -76,7 +76,7 @@ def plan_sites(cloud: SovereignCloud, addresses: Mapping[str, str], view: CloudV
             )
             continue
         found = [h for n in names if (h := hosts.get(addresses[n]))]
-        for member, member_id, where in _missing(cloud, cluster, found, view):
+        for member, member_id, where in _missing_members(cloud, cluster, found, view):
             field = path if member is not Member.HOST else _path_of(names, addresses, hosts, member_id)
             drift.append(Drift(field, site, f"{member} {member_id} is in {where}"))
             steps.append(_join(cluster, member, member_id, field, cause))
@@ -88,7 +88,7 @@ def _path_of(names: Iterable[str], addresses: Mapping[str, str], hosts: Mapping[
     return f"spec.hosted.ovh.servers[{name}].site"
 
 
-def _missing(
+def _missing_members(
     cloud: SovereignCloud, cluster: Cluster, hosts: Iterable[Host], view: CloudView
 ) -> Iterator[tuple[Member, int, str]]:
     """Yield the members that a cluster lacks, and where they are instead."""

@@ -71,7 +71,7 @@ class RenamePart(PartStep):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PutIntoCluster(PartStep):
+class AddToCluster(PartStep):
     """Add a member (host or datastore) to a cluster. A host leaves its former cluster."""
 
     cluster: int
@@ -80,7 +80,7 @@ class PutIntoCluster(PartStep):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TakeOutOfCluster(PartStep):
+class RemoveFromCluster(PartStep):
     cluster: int
     member: str
     oid: int
@@ -97,7 +97,7 @@ class RetireHost(PartStep):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReturnHost(PartStep):
+class ReenableHost(PartStep):
     oid: int
 
 
@@ -133,17 +133,17 @@ async def perform_part(step: PartStep, cloud: SovereignCloud, context: Context) 
 
 async def _among_clusters(step: PartStep, client: OpenNebula) -> Outcome:
     match step:
-        case PutIntoCluster():
+        case AddToCluster():
             await client.join_cluster(step.cluster, step.member, step.oid)
             return done(Reason.CLUSTER_JOINED, step.target)
-        case TakeOutOfCluster():
+        case RemoveFromCluster():
             await client.parts.leave_cluster(step.cluster, step.member, step.oid)
             return done(Reason.PART_UPDATED, step.target)
         case RetireHost():
             await client.update_host(step.oid, {LEAVING_NOTE: step.name})
             await client.disable_host(step.oid)
             return done(Reason.HOST_DISABLED, step.target)
-        case ReturnHost():
+        case ReenableHost():
             await client.update_host(step.oid, {LEAVING_NOTE: ""})
             await client.enable_host(step.oid)
             return done(Reason.HOST_ENABLED, step.target)

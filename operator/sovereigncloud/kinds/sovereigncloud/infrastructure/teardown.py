@@ -13,13 +13,13 @@ from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Outcome, Phase, retry
 from sovereigncloud.core.plan import Plan
 from sovereigncloud.kinds.planning.composition import join
-from sovereigncloud.kinds.sovereigncloud.infrastructure.removal import plan_parts_leaving
+from sovereigncloud.kinds.sovereigncloud.infrastructure.removal import plan_parts_removal
 from sovereigncloud.kinds.sovereigncloud.stores.observation import Stores
 from sovereigncloud.kinds.sovereigncloud.stores.plan import plan_stores
 from sovereigncloud.ports.opennebula.views import CloudView
 
 
-def ends_parts(cloud: SovereignCloud) -> bool:
+def deletes_parts(cloud: SovereignCloud) -> bool:
     """Tell whether deleting the cloud may have to delete parts in an existing OpenNebula."""
     spec = cloud.spec
     declared = spec.stores or spec.clusters or spec.hosts or spec.datastores or cloud.status.stores
@@ -36,11 +36,11 @@ def without_parts(cloud: SovereignCloud) -> SovereignCloud:
     return cloud.model_copy(update={"spec": cloud.spec.model_copy(update=nothing)})
 
 
-def plan_parts_end(
+def plan_parts_teardown(
     cloud: SovereignCloud, view: CloudView | None, stores: Stores, mark: Mark, error: str
 ) -> Plan | None:
     """Plan the deletion of parts; None: nothing is left."""
-    if not ends_parts(cloud):
+    if not deletes_parts(cloud):
         return None
     if view is None:
         message = (
@@ -48,12 +48,12 @@ def plan_parts_end(
         )
         return Plan(outcome=retry(f"{message} spec.deletionPolicy: Retain to delete only the SovereignCloud object"))
     bare = without_parts(cloud)
-    plan = join((*plan_parts_leaving(bare, view, mark), plan_stores(bare, stores, mark)))
+    plan = join((*plan_parts_removal(bare, view, mark), plan_stores(bare, stores, mark)))
     if plan.steps or plan.outcome.phase is not Phase.DONE:
-        return replace(plan, outcome=_waits(plan.outcome))
+        return replace(plan, outcome=_unavailable(plan.outcome))
     return None
 
 
-def _waits(outcome: Outcome) -> Outcome:
+def _unavailable(outcome: Outcome) -> Outcome:
     """Mark the outcome as not available: the cloud is being deleted."""
     return replace(outcome, available=False)

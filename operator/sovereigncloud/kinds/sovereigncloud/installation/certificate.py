@@ -28,7 +28,7 @@ _LOOK_AGAIN = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BringCertificate(Step):
+class InstallCertificate(Step):
     installation: Installation
 
 
@@ -82,11 +82,11 @@ def plan_certificate(
             return Plan(steps=(record,))
         case _:
             target = f"certificate of {renewal.reach.fqdn} on {on}"
-            bring = BringCertificate(action=Action.UPDATE, target=target, fields=(PATH,), installation=renewal)
+            bring = InstallCertificate(action=Action.UPDATE, target=target, fields=(PATH,), installation=renewal)
             return Plan(steps=(bring,))
 
 
-def begun(step: BringCertificate) -> Outcome:
+def renewal_started(step: InstallCertificate) -> Outcome:
     """Return the outcome after the renewal Job was created."""
     message = f"the {step.target} is being renewed"
     return replace(
@@ -95,7 +95,7 @@ def begun(step: BringCertificate) -> Outcome:
     )
 
 
-def recorded(step: RecordCertificate) -> Outcome:
+def certificate_recorded(step: RecordCertificate) -> Outcome:
     """Return the outcome after the certificate was recorded on its front-end."""
     return done(Reason.CERTIFICATE_UPDATED, f"{step.target} was written to its front-end")
 

@@ -41,7 +41,7 @@ __all__ = [
     "RERUNS_TAG",
     "WIPED",
     "InstallOpenNebula",
-    "Known",
+    "InstallationFacts",
     "Record",
     "RecordInstallation",
     "due",
@@ -58,7 +58,7 @@ __all__ = [
 PATH = "spec.hosted.openNebula.install"
 RERUN = f"{PATH}.rerun.request"
 
-_CERTAIN = 3600.0
+_JOB_LOST_AFTER = 3600.0
 _LOOK_AGAIN = 5.0
 _NAMED = 8
 
@@ -91,7 +91,7 @@ class RecordInstallation(Step):
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class InstallationFacts:
     """The observed input of the installation plan.
 
     Attributes:
@@ -141,7 +141,7 @@ def unseen(cloud: SovereignCloud, servers: Mapping[str, ServerSummary]) -> tuple
     return tuple(s.name for s in (ovh.servers if ovh else ()) if s.name not in servers)
 
 
-def due(cloud: SovereignCloud, known: Known) -> bool:
+def due(cloud: SovereignCloud, known: InstallationFacts) -> bool:
     """Tell whether a run is due.
 
     Nothing installed, server added or wiped, access changed, or rerun requested.
@@ -151,16 +151,14 @@ def due(cloud: SovereignCloud, known: Known) -> bool:
         return True
     if record.hash == inventory_hash(cloud):
         return False
-    return bool(
-        uncovered(cloud, known.servers) or _reached_otherwise(cloud, record) or unused_word(cloud, known.servers)
-    )
+    return bool(uncovered(cloud, known.servers) or _access_changed(cloud, record) or unused_word(cloud, known.servers))
 
 
-def _reached_otherwise(cloud: SovereignCloud, record: Record) -> bool:
+def _access_changed(cloud: SovereignCloud, record: Record) -> bool:
     return record.access != access_hash(access_of(cloud))
 
 
-def missing_consent(cloud: SovereignCloud, known: Known) -> str:
+def missing_consent(cloud: SovereignCloud, known: InstallationFacts) -> str:
     """Return the field to set, with its value, before the installer may run.
 
     Empty: no consent is needed.
@@ -178,7 +176,7 @@ def missing_consent(cloud: SovereignCloud, known: Known) -> str:
 
 
 def plan_installation(
-    cloud: SovereignCloud, children: Mapping[str, BareMetalServer], known: Known, now: datetime
+    cloud: SovereignCloud, children: Mapping[str, BareMetalServer], known: InstallationFacts, now: datetime
 ) -> Plan:
     """Plan the installation; empty and done: OpenNebula is installed and answers.
 
@@ -186,13 +184,13 @@ def plan_installation(
     """
     record, digest, job = record_of(cloud, known.servers), inventory_hash(cloud), known.job
     if record is not None and not known.credentials:
-        return Plan(outcome=_lost(cloud))
+        return Plan(outcome=_credentials_lost(cloud))
     if job is not None and job.state == "Failed" and not known.answers and (record is None or record.hash == digest):
-        return Plan(outcome=_failed(job))
+        return Plan(outcome=_installation_failed(job))
     if due(cloud, known):
         if record is None and known.answers and cloud.status.endpoint and not wiped(cloud, known.servers):
             # It was running and somebody removed the tag: the record is restored, nothing is installed.
-            return Plan(steps=(_remember(cloud, known, digest),))
+            return Plan(steps=(_record_on_servers(cloud, known, digest),))
         return _begin(cloud, children, known, now)
     if record is not None and record.hash == digest and record.requested:
         return _unconfirmed(cloud, children, known, record, now)
@@ -200,39 +198,45 @@ def plan_installation(
 
 
 def _unconfirmed(
-    cloud: SovereignCloud, children: Mapping[str, BareMetalServer], known: Known, record: Record, now: datetime
+    cloud: SovereignCloud,
+    children: Mapping[str, BareMetalServer],
+    known: InstallationFacts,
+    record: Record,
+    now: datetime,
 ) -> Plan:
     """Plan a run that was recorded, but whose Job was not confirmed.
 
     The same hash never starts two Jobs.
     """
     absent = known.job is None or known.job.state == "Absent"
-    if absent and now.timestamp() - record.requested > _CERTAIN:
+    if absent and now.timestamp() - record.requested > _JOB_LOST_AFTER:
         if known.answers:
-            return Plan(steps=(_remember(cloud, known, record.hash),))
-        return Plan(outcome=_unknown(cloud, known))
+            return Plan(steps=(_record_on_servers(cloud, known, record.hash),))
+        return Plan(outcome=_installation_unknown(cloud, known))
     return _begin(cloud, children, known, now)
 
 
-def _covered(cloud: SovereignCloud, known: Known, digest: str) -> Plan:
+def _covered(cloud: SovereignCloud, known: InstallationFacts, digest: str) -> Plan:
     """Plan when all servers were covered by a run: wait for its Job and for the front-end."""
     job, missing = known.job, uncovered(cloud, known.servers)
     if job is not None and job.state == "Running":
-        return Plan(outcome=_running(cloud, job))
+        return Plan(outcome=_installing(cloud, job))
     if job is not None and job.state == "Failed":
-        return Plan(outcome=_failed(job))
+        return Plan(outcome=_installation_failed(job))
     if known.answers:
-        return Plan(steps=(_remember(cloud, known, digest),)) if missing else Plan()
+        return Plan(steps=(_record_on_servers(cloud, known, digest),)) if missing else Plan()
     if cloud.status.endpoint:
         return Plan(outcome=known.silence)
     if job is not None and job.state == "Succeeded":
         message = f"OpenNebula was installed; waiting until its front-end answers ({known.error or 'not asked yet'})"
         return Plan(outcome=waiting(Reason.WAITING_FOR_FRONTEND, message, after=5.0))
-    return Plan(outcome=_unknown(cloud, known))
+    return Plan(outcome=_installation_unknown(cloud, known))
 
 
-def _begin(cloud: SovereignCloud, children: Mapping[str, BareMetalServer], known: Known, now: datetime) -> Plan:
-    installation, front = installation_of(cloud, children), _recorder(cloud, known)
+def _begin(
+    cloud: SovereignCloud, children: Mapping[str, BareMetalServer], known: InstallationFacts, now: datetime
+) -> Plan:
+    installation, front = installation_of(cloud, children), _recording_front_end(cloud, known)
     if installation is None or front is None:
         message = "an installation by the operator needs as many servers with the role Frontend as its architecture has"
         return Plan(outcome=stalled(Reason.ARCHITECTURE_MISMATCH, message))
@@ -257,7 +261,7 @@ def _begin(cloud: SovereignCloud, children: Mapping[str, BareMetalServer], known
     return Plan(steps=(step,))
 
 
-def _recorder(cloud: SovereignCloud, known: Known) -> str | None:
+def _recording_front_end(cloud: SovereignCloud, known: InstallationFacts) -> str | None:
     """Return the front-end that records a run.
 
     The one with the newest record, else the first one.
@@ -276,7 +280,7 @@ def _listed(names: list[str]) -> str:
     return ", ".join(names[:_NAMED]) + more
 
 
-def _running(cloud: SovereignCloud, job: InstallState) -> Outcome:
+def _installing(cloud: SovereignCloud, job: InstallState) -> Outcome:
     message = f"OpenNebula is being installed on the servers of {cloud.metadata.name}"
     return waiting(
         Reason.INSTALLING,
@@ -286,7 +290,7 @@ def _running(cloud: SovereignCloud, job: InstallState) -> Outcome:
     )
 
 
-def _failed(job: InstallState) -> Outcome:
+def _installation_failed(job: InstallState) -> Outcome:
     return stalled(
         Reason.INSTALLATION_FAILED,
         f"the installation of OpenNebula failed: {job.message or 'see the log of its pod'}. To retry: fix the"
@@ -295,7 +299,7 @@ def _failed(job: InstallState) -> Outcome:
     )
 
 
-def _unknown(cloud: SovereignCloud, known: Known) -> Outcome:
+def _installation_unknown(cloud: SovereignCloud, known: InstallationFacts) -> Outcome:
     front = front_end(cloud)
     return stalled(
         Reason.INSTALLATION_UNKNOWN,
@@ -306,7 +310,7 @@ def _unknown(cloud: SovereignCloud, known: Known) -> Outcome:
     )
 
 
-def _lost(cloud: SovereignCloud) -> Outcome:
+def _credentials_lost(cloud: SovereignCloud) -> Outcome:
     name = generated_secret(cloud)
     return stalled(
         Reason.CREDENTIALS_LOST,
@@ -317,9 +321,9 @@ def _lost(cloud: SovereignCloud) -> Outcome:
     )
 
 
-def _remember(cloud: SovereignCloud, known: Known, digest: str) -> RecordInstallation:
+def _record_on_servers(cloud: SovereignCloud, known: InstallationFacts, digest: str) -> RecordInstallation:
     names = [n for n in uncovered(cloud, known.servers) if n in known.servers]
-    front = _recorder(cloud, known)
+    front = _recording_front_end(cloud, known)
     if front is not None and front not in names:
         names.append(front)
     return RecordInstallation(

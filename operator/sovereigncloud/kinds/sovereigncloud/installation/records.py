@@ -26,7 +26,7 @@ RERUNS_TAG = "sovereigncloud.io/reruns"
 CERTIFICATE_TAG = "sovereigncloud.io/certificate"
 WIPED = "wiped"
 
-_WORDS = 28  # digests of 8 characters and a dot fit into a tag of 256
+_MAX_WORDS = 28  # digests of 8 characters and a dot fit into a tag of 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,28 +73,28 @@ def inventory_hash(cloud: SovereignCloud) -> str:
     cover a wiped server.
     """
     word = rerun_word(cloud)
-    return _named(cloud, [word] if word else [])
+    return _inventory_hash(cloud, [word] if word else [])
 
 
 def suggested_word(cloud: SovereignCloud, servers: Mapping[str, ServerSummary]) -> str:
     """Return an unused value for install.rerun.request, derived from the inventory."""
-    word, used = _named(cloud, []).replace("-", "")[:12], words_of(cloud, servers)
-    return next(w for number in range(1, _WORDS + 2) if _digest(w := f"{word}-{number}") not in used)
+    word, used = _inventory_hash(cloud, []).replace("-", "")[:12], words_of(cloud, servers)
+    return next(w for number in range(1, _MAX_WORDS + 2) if _digest(w := f"{word}-{number}") not in used)
 
 
-def _named(cloud: SovereignCloud, more: list[str]) -> str:
+def _inventory_hash(cloud: SovereignCloud, more: list[str]) -> str:
     hosted = cloud.spec.hosted
     if hosted is None or hosted.ovh is None or hosted.open_nebula.install is None:
         return ""
     install = hosted.open_nebula.install
-    servers = sorted(map(_of_server, hosted.ovh.servers))
+    servers = sorted(map(_server_entry, hosted.ovh.servers))
     leader = [install.virtual_ip.model_dump(mode="json")] if install.virtual_ip else []
     text = json.dumps([install.architecture, install.version, servers, *leader, *more])
     access = access_hash(hosted.access)
     return hashlib.sha256(text.encode()).hexdigest()[:16] + (f"-{access}" if access else "")
 
 
-def _of_server(server: HostedServer) -> list[object]:
+def _server_entry(server: HostedServer) -> list[object]:
     found = [
         server.name,
         declared_identity(server),
@@ -128,7 +128,7 @@ def unused_word(cloud: SovereignCloud, servers: Mapping[str, ServerSummary]) -> 
 def words_with(cloud: SovereignCloud, servers: Mapping[str, ServerSummary], word: str) -> str:
     """Return the value of RERUNS_TAG after one more request."""
     known = dict.fromkeys((*words_of(cloud, servers), _digest(word)))
-    return ".".join(tuple(known)[-_WORDS:])
+    return ".".join(tuple(known)[-_MAX_WORDS:])
 
 
 def rerun_fact(cloud: SovereignCloud) -> str:

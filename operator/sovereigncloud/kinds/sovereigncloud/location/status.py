@@ -20,7 +20,7 @@ from sovereigncloud.core.conditions import timestamp
 from sovereigncloud.core.locations import campus_of, country_of, region_of
 from sovereigncloud.kinds.baremetalserver.identity import service_name_of
 from sovereigncloud.kinds.location.facts import FRONT_END, MARKETPLACE, STORE
-from sovereigncloud.kinds.sovereigncloud.stores.observation import BACKUP, Kept
+from sovereigncloud.kinds.sovereigncloud.stores.observation import BACKUP, ObservedStore
 from sovereigncloud.ports.opennebula.views import CloudView, Datastore
 from sovereigncloud.sovereignty.facts import Grade, Part
 from sovereigncloud.sovereignty.rules import day_of
@@ -33,11 +33,11 @@ _BRIDGES: Final = "BRIDGE_LIST"
 _FILES: Final = frozenset({0, 2})
 _IN_CLUSTER: Final = (Part.COMPUTE, Part.STORAGE, Part.IMAGES)
 _UNKNOWN: Final = "unknown"
-_NAMED: Final = 3
+_SHOWN: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Stand:
+class ServerLocation:
     """The OVHcloud server behind a host or front-end: service name and region; empty: unknown."""
 
     service: str = ""
@@ -45,19 +45,19 @@ class Stand:
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class LocationInput:
     """The observed input of the locations of a cloud.
 
     Attributes:
-        stands: servers by host name; a host without an entry is no known server.
+        servers_by_host: servers by host name; a host without an entry is no known server.
         front_ends: servers that run OpenNebula, by name in spec.
         kept: every marketplace and datastore.
     """
 
     view: CloudView
-    stands: Mapping[str, Stand] = field(default_factory=dict)
-    front_ends: Mapping[str, Stand] = field(default_factory=dict)
-    kept: tuple[Kept, ...] = ()
+    servers_by_host: Mapping[str, ServerLocation] = field(default_factory=dict)
+    front_ends: Mapping[str, ServerLocation] = field(default_factory=dict)
+    kept: tuple[ObservedStore, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,18 +75,18 @@ class _Found:
     datastores: tuple[str, ...] = ()
 
 
-def located(
-    cloud: SovereignCloud, seen: Sighting, profile: ProviderProfile | None, now: datetime
+def locate(
+    cloud: SovereignCloud, seen: LocationInput, profile: ProviderProfile | None, now: datetime
 ) -> list[LocationStatus]:
     """Return the locations by name, each with the time since when it is unchanged."""
     inside = _declared(cloud, seen, profile, now) if cloud.spec.existing is not None else _observed(seen)
-    found = sorted(_distinct((*inside, *_loose(seen.view), *_stores(cloud, seen.kept))), key=lambda one: one.name)
+    found = sorted(_distinct((*inside, *_unclustered(seen.view), *_stores(cloud, seen.kept))), key=lambda one: one.name)
     if len(found) > MAX_LOCATIONS:
         left = found[MAX_LOCATIONS - 1 :]
         rest = _Found("~rest", tuple(Part), f"{len(left)} further parts exceed the limit of this list")
         found = [*found[: MAX_LOCATIONS - 1], rest]
     before = {one.name: one for one in cloud.status.locations or ()}
-    return [_known(one, before.get(one.name), timestamp(now)) for one in found]
+    return [_entry(one, before.get(one.name), timestamp(now)) for one in found]
 
 
 def countries_of(locations: Iterable[LocationStatus]) -> str | None:
@@ -95,23 +95,27 @@ def countries_of(locations: Iterable[LocationStatus]) -> str | None:
     return ", ".join(sorted(codes, key=lambda code: (code == _UNKNOWN, code)))[:128] or None
 
 
-def written(locations: Iterable[LocationStatus]) -> list[dict[str, object]] | None:
+def location_entries(locations: Iterable[LocationStatus]) -> list[dict[str, object]] | None:
     """Return locations as plain data for status."""
     return [one.model_dump(by_alias=True, exclude_none=True) for one in locations] or None
 
 
-def stand_of(server: BareMetalServer | None) -> Stand:
+def server_location(server: BareMetalServer | None) -> ServerLocation:
     """Return service name and region of a BareMetalServer."""
-    return Stand(service_name_of(server), server.status.region or "") if server is not None else Stand()
+    return (
+        ServerLocation(service_name_of(server), server.status.region or "") if server is not None else ServerLocation()
+    )
 
 
-def front_ends_of(cloud: SovereignCloud, servers: Mapping[str, BareMetalServer]) -> dict[str, Stand]:
+def front_ends_of(cloud: SovereignCloud, servers: Mapping[str, BareMetalServer]) -> dict[str, ServerLocation]:
     """Return the declared servers that run OpenNebula, by name in spec."""
     ovh = cloud.spec.hosted.ovh if cloud.spec.hosted else None
-    return {s.name: stand_of(servers.get(s.name)) for s in (ovh.servers if ovh else ()) if Role.FRONTEND in s.roles}
+    return {
+        s.name: server_location(servers.get(s.name)) for s in (ovh.servers if ovh else ()) if Role.FRONTEND in s.roles
+    }
 
 
-def _known(one: _Found, before: LocationStatus | None, now: str) -> LocationStatus:
+def _entry(one: _Found, before: LocationStatus | None, now: str) -> LocationStatus:
     same = before is not None and (before.country or "", before.datacenter or "") == (one.country, one.datacenter)
     return LocationStatus(
         name=one.name,
@@ -142,14 +146,14 @@ def _distinct(found: Iterable[_Found]) -> Iterator[_Found]:
 # --- hosted: observed OVHcloud regions ------------------------------------------------------------------------------
 
 
-def _observed(seen: Sighting) -> Iterator[_Found]:
+def _observed(seen: LocationInput) -> Iterator[_Found]:
     """Yield one location per cluster and region: a cluster may span several regions."""
     together: dict[tuple[int, str], list[str]] = {}
     for host in sorted(seen.view.hosts.values(), key=lambda host: host.name):
-        region = region_of(seen.stands.get(host.name, Stand()).region)
+        region = region_of(seen.servers_by_host.get(host.name, ServerLocation()).region)
         together.setdefault((host.cluster_id, region), []).append(host.name)
     for (cluster, region), hosts in together.items():
-        place = _in_region(region, [(name, seen.stands.get(name, Stand())) for name in hosts], "host")
+        place = _in_region(region, [(name, seen.servers_by_host.get(name, ServerLocation())) for name in hosts], "host")
         name = _cluster_name(seen.view, cluster)
         yield replace(
             place,
@@ -162,7 +166,7 @@ def _observed(seen: Sighting) -> Iterator[_Found]:
     yield from _front_ends(seen)
 
 
-def _front_ends(seen: Sighting) -> Iterator[_Found]:
+def _front_ends(seen: LocationInput) -> Iterator[_Found]:
     together: dict[str, list[str]] = {}
     for name, stand in sorted(seen.front_ends.items()):
         together.setdefault(region_of(stand.region), []).append(name)
@@ -185,14 +189,14 @@ def _lies_on_front_end(one: Datastore) -> bool:
     return one.type in _FILES and one.driver == _ON_THE_FRONT_END and not one.attributes.get(_BRIDGES)
 
 
-def _in_region(region: str, servers: list[tuple[str, Stand]], role: str) -> _Found:
+def _in_region(region: str, servers: list[tuple[str, ServerLocation]], role: str) -> _Found:
     services = sorted({stand.service for _, stand in servers if stand.service})
     if not region:
         strangers = [name for name, stand in servers if not stand.service]
-        silent = f"OVHcloud does not tell the region of server {_some(services)}" if services else ""
-        strange = f"{role} {_some(strangers)} is no server that the account shows" if strangers else ""
+        silent = f"OVHcloud does not tell the region of server {_listed(services)}" if services else ""
+        strange = f"{role} {_listed(strangers)} is no server that the account shows" if strangers else ""
         return _Found("", (), "; ".join(filter(None, (silent, strange))))
-    source = f"OVHcloud region {region} of server {_some(services)}"
+    source = f"OVHcloud region {region} of server {_listed(services)}"
     country = country_of(region)
     if not country:
         return _Found("", (), f"{source}, which is in no table of regions")
@@ -207,7 +211,7 @@ def _label(region: str) -> str:
 
 
 def _declared(
-    cloud: SovereignCloud, seen: Sighting, profile: ProviderProfile | None, now: datetime
+    cloud: SovereignCloud, seen: LocationInput, profile: ProviderProfile | None, now: datetime
 ) -> Iterator[_Found]:
     location = cloud.spec.existing.location if cloud.spec.existing else None
     special = {one.name: one.datacenter for one in (location.clusters if location else None) or ()}
@@ -253,7 +257,7 @@ def _in_datacenter(cloud: SovereignCloud, name: str, profile: ProviderProfile | 
 # --- parts without cluster ----------------------------------------------------------------------------------------------
 
 
-def _loose(view: CloudView) -> Iterator[_Found]:
+def _unclustered(view: CloudView) -> Iterator[_Found]:
     """Yield datastores that are in no cluster and contain images."""
     inside = {number for cluster in view.clusters.values() for number in cluster.datastores}
     for one in sorted(view.datastores.values(), key=lambda one: one.id):
@@ -262,7 +266,7 @@ def _loose(view: CloudView) -> Iterator[_Found]:
             yield _Found(f"datastore/{one.name}", (Part.IMAGES,), source, datastores=(one.name,))
 
 
-def _stores(cloud: SovereignCloud, kept: Iterable[Kept]) -> Iterator[_Found]:
+def _stores(cloud: SovereignCloud, kept: Iterable[ObservedStore]) -> Iterator[_Found]:
     """Yield stores: declared ones at their declared location, others at an unknown one."""
     declared = {(store.type, store.name): store for store in cloud.spec.stores or ()}
     there = {(one.kind, one.name) for one in kept if one.kind is not None and _holds_something(one)}
@@ -279,7 +283,7 @@ def _stores(cloud: SovereignCloud, kept: Iterable[Kept]) -> Iterator[_Found]:
             yield _Found(*part, f"spec.stores[{name}] {missing}")
 
 
-def _holds_something(one: Kept) -> bool:
+def _holds_something(one: ObservedStore) -> bool:
     return one.kind is not StoreType.MARKETPLACE or one.frame.get("MARKET_MAD") not in _READ_ONLY
 
 
@@ -296,6 +300,6 @@ def _datastores(view: CloudView, cluster: int) -> tuple[str, ...]:
     return tuple(sorted({one.name for one in found}))
 
 
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more

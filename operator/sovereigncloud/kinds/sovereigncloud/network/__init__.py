@@ -2,5 +2,5 @@
 
 The vRack mark, IP block routing, reverse DNS and the DNS record.
 
-It offers `observe_outside`, `plan_outside` and `perform_outside`; it must not call OpenNebula.
+It offers `observe_provider_network`, `plan_provider_network` and `perform_network`; it must not call OpenNebula.
 """

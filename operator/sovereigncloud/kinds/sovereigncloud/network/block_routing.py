@@ -37,7 +37,7 @@ from sovereigncloud.ports.ovh.account import IpBlock, VrackView
 
 ASKED = "blockAsked"
 LOOK_AGAIN = 5.0
-_WITHIN = 600.0
+_REQUEST_TIMEOUT = 600.0
 MARK_KEYS = frozenset({OVH_INSTALLATION, OVH_OBJECT, OVH_UID})
 
 
@@ -118,7 +118,7 @@ def declared(cloud: SovereignCloud) -> dict[str, str]:
     return {network.name: block for block, network in public_networks(cloud).items()}
 
 
-def astray(cloud: SovereignCloud, vrack: VrackView | None) -> dict[str, str]:
+def unrouted_blocks(cloud: SovereignCloud, vrack: VrackView | None) -> dict[str, str]:
     """Return the declared blocks that the account view does not show in the vRack, by network name."""
     inside = {canonical(b) for b in vrack.blocks} if vrack else set()
     return {name: block for name, block in declared(cloud).items() if block not in inside}
@@ -131,20 +131,20 @@ def plan_routing(cloud: SovereignCloud, routes: Routes, now: datetime) -> Plan:
         name = ovh.vrack if ovh else ""
         message = f"the account has no vRack {name}, or the credential may not see it; check spec.hosted.ovh.vrack"
         return Plan(outcome=stalled(Reason.VRACK_NOT_FOUND, message, after=300.0))
-    missing = frozenset(astray(cloud, routes.vrack).values())
+    missing = frozenset(unrouted_blocks(cloud, routes.vrack).values())
     parts = [plan_vrack_mark(routes.vrack, routes.mark)]
     for block, network in public_networks(cloud).items():
         found = routes.blocks.get(block)
         if found is None:
             parts.append(Plan(outcome=_no_such_block(network.name, block)) if block in missing else Plan())
             continue
-        taken = _somebody_elses(found, routes)
+        taken = _owned_by_another(found, routes)
         if taken is not None:
             parts.append(Plan(drift=_drifts(network, found, routes.vrack.name), outcome=taken))
             continue
         parts.append(plan_block_mark(found, routes.mark))
         if block in missing and found.routed_to != routes.vrack.name:  # otherwise the block was read after the view
-            part = _bring(cloud, network, found, routes, now)
+            part = _plan_attach(cloud, network, found, routes, now)
             parts.append(part)
             if part.outcome.phase is Phase.WAITING:
                 return join(parts)  # One block at a time: only one request is recorded.
@@ -173,7 +173,7 @@ def plan_block_release(cloud: SovereignCloud, routes: Routes, now: datetime) -> 
         if found is None or not (is_our_block(found, routes.mark) or _half_unmarked(found, routes.mark)):
             continue
         if routes.vrack is not None and found.routed_to == routes.vrack.name:
-            parts.append(_leave(cloud, found, ("spec.deletionPolicy",), now))
+            parts.append(_plan_detach(cloud, found, ("spec.deletionPolicy",), now))
             if parts[-1].outcome.phase is Phase.WAITING:
                 return join(parts)
         else:
@@ -198,19 +198,19 @@ def _half_unmarked(block: IpBlock, mark: Mark) -> bool:
 # --- one block -------------------------------------------------------------------------------------------------------
 
 
-def _bring(cloud: SovereignCloud, network: HostedNetwork, found: IpBlock, routes: Routes, now: datetime) -> Plan:
+def _plan_attach(cloud: SovereignCloud, network: HostedNetwork, found: IpBlock, routes: Routes, now: datetime) -> Plan:
     """Plan to bring a block to the vRack: detach it if needed, then attach it."""
     vrack = routes.vrack.name if routes.vrack else ""
     drift = _drifts(network, found, vrack)
-    refused = _unreachable(network, found, routes)
+    refused = _region_mismatch(network, found, routes)
     if refused is not None:
         return Plan(drift=drift, outcome=refused)
     if found.routed_to:
-        if not _ours_to_take(network, found, routes):
-            return Plan(drift=drift, outcome=_elsewhere(found, vrack))
-        left = _leave(cloud, found, (_path(network),), now)
+        if not _may_reroute(network, found, routes):
+            return Plan(drift=drift, outcome=_in_use(found, vrack))
+        left = _plan_detach(cloud, found, (_path(network),), now)
         return Plan(drift=drift, steps=left.steps, outcome=left.outcome)
-    if pending(cloud, Asked(ASKED, found.block, _path(network), _WITHIN), now):
+    if pending(cloud, Asked(ASKED, found.block, _path(network), _REQUEST_TIMEOUT), now):
         message = f"block {found.block} is being routed to vRack {vrack}"
         return Plan(
             drift=drift,
@@ -228,10 +228,10 @@ def _bring(cloud: SovereignCloud, network: HostedNetwork, found: IpBlock, routes
     return Plan(drift=drift, steps=(step,))
 
 
-def _leave(cloud: SovereignCloud, found: IpBlock, fields: tuple[str, ...], now: datetime) -> Plan:
+def _plan_detach(cloud: SovereignCloud, found: IpBlock, fields: tuple[str, ...], now: datetime) -> Plan:
     """Plan to detach a block: requested once, then awaited."""
     path = fields[0] if not cloud.deleting else ""
-    if pending(cloud, Asked(ASKED, leaving(found.block, found.routed_to), path, _WITHIN), now):
+    if pending(cloud, Asked(ASKED, detach_request(found.block, found.routed_to), path, _REQUEST_TIMEOUT), now):
         message = f"block {found.block} is being taken off {found.routed_to}"
         outcome = waiting(Reason.RELEASING_BLOCK, message, after=LOOK_AGAIN, available=cloud.settled)
         return Plan(outcome=outcome)
@@ -249,7 +249,7 @@ def _leave(cloud: SovereignCloud, found: IpBlock, fields: tuple[str, ...], now: 
     return Plan(steps=(step,))
 
 
-def leaving(block: str, service: str) -> str:
+def detach_request(block: str, service: str) -> str:
     """Return the key of a detach request in `status.external`."""
     return f"{block} off {service}"
 
@@ -258,7 +258,7 @@ def is_vrack(service: str) -> bool:
     return service.startswith("pn-")
 
 
-def _ours_to_take(network: HostedNetwork, found: IpBlock, routes: Routes) -> bool:
+def _may_reroute(network: HostedNetwork, found: IpBlock, routes: Routes) -> bool:
     service = found.routed_to
     if network.move_from == service or service in routes.own:
         return True
@@ -268,7 +268,7 @@ def _ours_to_take(network: HostedNetwork, found: IpBlock, routes: Routes) -> boo
     return tags is not None and is_ours(tags, routes.mark)
 
 
-def _somebody_elses(found: IpBlock, routes: Routes) -> Outcome | None:
+def _owned_by_another(found: IpBlock, routes: Routes) -> Outcome | None:
     """Return the outcome if another installation or object owns the block.
 
     None: it is free or ours.
@@ -291,7 +291,7 @@ def _somebody_elses(found: IpBlock, routes: Routes) -> Outcome | None:
             return None
 
 
-def _unreachable(network: HostedNetwork, found: IpBlock, routes: Routes) -> Outcome | None:
+def _region_mismatch(network: HostedNetwork, found: IpBlock, routes: Routes) -> Outcome | None:
     """Return why a block cannot be routed to the servers' regions.
 
     None: it can, or OVHcloud will tell.
@@ -328,7 +328,7 @@ def _no_such_block(network: str, block: str) -> Outcome:
     return stalled(Reason.BLOCK_NOT_FOUND, message, after=300.0)
 
 
-def _elsewhere(found: IpBlock, wanted: str) -> Outcome:
+def _in_use(found: IpBlock, wanted: str) -> Outcome:
     service = found.routed_to
     what, reason = f"routed to {service}", Reason.BLOCK_IN_USE
     if is_vrack(service):

@@ -54,7 +54,7 @@ class Name:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ObservedName:
     """A name as observed.
 
     Attributes:
@@ -69,7 +69,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class _Claim:
+class _RecordTag:
     """The parsed tag of a name. `number`: id of its record ("new": being created)."""
 
     number: str
@@ -129,7 +129,7 @@ def target_of(cloud: SovereignCloud, get: Callable[[Key], AnyResource | None]) -
     return (child.status.address or "") if child is not None else ""
 
 
-def plan_record(cloud: SovereignCloud, entry: Entry | None, mark: Mark) -> Plan:
+def plan_record(cloud: SovereignCloud, entry: ObservedName | None, mark: Mark) -> Plan:
     """Plan one A record to the front-end; other records of that name block."""
     if entry is None:
         return Plan()
@@ -141,22 +141,22 @@ def plan_record(cloud: SovereignCloud, entry: Entry | None, mark: Mark) -> Plan:
         return Plan(outcome=stalled(Reason.DNS_ZONE_NOT_FOUND, message, after=300.0))
     if not entry.target:
         return Plan()  # the front-end's address is not known yet
-    claim = _claim(entry, entry.zone)
+    claim = _record_tag(entry, entry.zone)
     if claim is not None and claim.owner != _owner(mark):
         return Plan(outcome=_taken(entry, f"its tag names {claim.owner} as owner"))
     mine = next((r for r in entry.records if claim is not None and str(r.id) == claim.number), None)
     right = [r for r in entry.records if r.type == "A" and r.target == entry.target]
     others = [r for r in entry.records if r != mine and r not in right]
     if others:
-        return Plan(drift=_drift(entry), outcome=_taken(entry, f"there is {_told(others[0])}"))
+        return Plan(drift=_drift(entry), outcome=_taken(entry, f"there is {_describe(others[0])}"))
     if right and (mine is None or mine in right):
-        return _there(cloud, entry, entry.zone, claim, mark, mine or right[0])
-    return Plan(drift=_drift(entry), steps=(_writing(cloud, entry, entry.zone, mark, mine),))
+        return _keep_record(cloud, entry, entry.zone, claim, mark, mine or right[0])
+    return Plan(drift=_drift(entry), steps=(_write_step(cloud, entry, entry.zone, mark, mine),))
 
 
-def plan_record_release(entry: Entry | None, mark: Mark, fields: tuple[str, ...]) -> Plan:
+def plan_record_release(entry: ObservedName | None, mark: Mark, fields: tuple[str, ...]) -> Plan:
     """Plan to delete the record that the operator created, and only that."""
-    claim = _claim(entry, entry.zone) if entry is not None and entry.zone is not None else None
+    claim = _record_tag(entry, entry.zone) if entry is not None and entry.zone is not None else None
     if entry is None or entry.zone is None or claim is None or claim.owner != _owner(mark):
         return Plan()
     mine = [r for r in entry.records if str(r.id) == claim.number]
@@ -203,7 +203,9 @@ async def delete_record(step: DeleteRecord, client: Ovh) -> Outcome:
 # --- details ----------------------------------------------------------------------------------------------------------
 
 
-def _there(cloud: SovereignCloud, entry: Entry, zone: Zone, claim: _Claim | None, mark: Mark, record: Record) -> Plan:
+def _keep_record(
+    cloud: SovereignCloud, entry: ObservedName, zone: Zone, claim: _RecordTag | None, mark: Mark, record: Record
+) -> Plan:
     """Plan a correct record: publish it if ours.
 
     One without our tag is never changed or deleted.
@@ -224,7 +226,7 @@ def _there(cloud: SovereignCloud, entry: Entry, zone: Zone, claim: _Claim | None
     return Plan(steps=(step,))
 
 
-def _writing(cloud: SovereignCloud, entry: Entry, zone: Zone, mark: Mark, mine: Record | None) -> WriteRecord:
+def _write_step(cloud: SovereignCloud, entry: ObservedName, zone: Zone, mark: Mark, mine: Record | None) -> WriteRecord:
     return WriteRecord(
         action=Action.UPDATE if mine else Action.CREATE,
         target=f"DNS record {entry.name.fqdn} A {entry.target}",
@@ -244,24 +246,24 @@ def _owner(mark: Mark) -> str:
     return f"{mark.installation}:{mark.object}"
 
 
-def _claim(entry: Entry, zone: Zone) -> _Claim | None:
+def _record_tag(entry: ObservedName, zone: Zone) -> _RecordTag | None:
     text = zone.tags.get(entry.name.key, "")
     stage, _, owner = text.partition(":")
     if not owner:
         return None
-    return _Claim(stage.removesuffix(_UNPUBLISHED), not stage.endswith(_UNPUBLISHED), owner)
+    return _RecordTag(stage.removesuffix(_UNPUBLISHED), not stage.endswith(_UNPUBLISHED), owner)
 
 
-def _drift(entry: Entry) -> tuple[Drift, ...]:
+def _drift(entry: ObservedName) -> tuple[Drift, ...]:
     found = ", ".join(f"{r.type} {r.target}" for r in entry.records) or "no record"
     return (Drift(PATH, f"A {entry.target}", found),)
 
 
-def _told(record: Record) -> str:
+def _describe(record: Record) -> str:
     return f"record {record.id}, {record.type} {record.target}"
 
 
-def _taken(entry: Entry, why: str) -> Outcome:
+def _taken(entry: ObservedName, why: str) -> Outcome:
     message = (
         f"{entry.name.fqdn} leads elsewhere already: {why}; nothing is changed there. Remove it from zone"
         f" {entry.name.zone}, set it to A {entry.target}, or choose another access.fqdn"

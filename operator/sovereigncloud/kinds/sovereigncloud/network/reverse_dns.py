@@ -45,13 +45,13 @@ Reverses = Mapping[str, Mapping[str, str]]
 """By block: reverse names by address."""
 
 
-def addresses_of_interest(cloud: SovereignCloud, blocks: Mapping[str, IpBlock | None]) -> dict[str, frozenset[str]]:
+def named_addresses(cloud: SovereignCloud, blocks: Mapping[str, IpBlock | None]) -> dict[str, frozenset[str]]:
     """Return by block the addresses that have a declared or a recorded name."""
     found: dict[str, frozenset[str]] = {}
     for block, network in public_networks(cloud).items():
         wanted = {entry.ip for entry in network.reverse_dns or ()}
         known = blocks.get(block)
-        if addresses := wanted | set(_recorded(known) if known else ()):
+        if addresses := wanted | set(_recorded_names(known) if known else ()):
             found[block] = frozenset(addresses)
     return found
 
@@ -82,7 +82,7 @@ def plan_reverses(cloud: SovereignCloud, routes: Routes, reverses: Reverses) -> 
                     name=name,
                 )
             )
-        steps += [_removal(known, a, found, ()) for a in _recorded(known) if a not in wanted]
+        steps += [_removal(known, a, found, ()) for a in _recorded_names(known) if a not in wanted]
     return Plan(drift=tuple(drift), steps=tuple(steps))
 
 
@@ -93,7 +93,7 @@ def plan_reverse_release(cloud: SovereignCloud, routes: Routes, reverses: Revers
         known = routes.blocks.get(block)
         if known is not None and is_our_block(known, routes.mark):
             found = reverses.get(block, {})
-            steps += [_removal(known, a, found, ("spec.deletionPolicy",)) for a in _recorded(known)]
+            steps += [_removal(known, a, found, ("spec.deletionPolicy",)) for a in _recorded_names(known)]
     return Plan(steps=tuple(steps))
 
 
@@ -119,13 +119,13 @@ async def delete_reverse(step: DeleteReverse, client: Ovh) -> Outcome:
     return done(Reason.REVERSE_DNS_DELETED, f"{step.target} was taken away")
 
 
-def _recorded(block: IpBlock) -> dict[str, str]:
+def _recorded_names(block: IpBlock) -> dict[str, str]:
     """Return the names that the operator set, by address."""
     return {key.removeprefix(TAG): name for key, name in sorted(block.tags.items()) if key.startswith(TAG)}
 
 
 def _removal(block: IpBlock, address: str, found: Mapping[str, str], fields: tuple[str, ...]) -> DeleteReverse:
-    ours = _same(found.get(address, ""), _recorded(block)[address])
+    ours = _same(found.get(address, ""), _recorded_names(block)[address])
     return DeleteReverse(
         action=Action.DELETE,
         target=f"reverse name of {address}",
@@ -133,7 +133,7 @@ def _removal(block: IpBlock, address: str, found: Mapping[str, str], fields: tup
         block=block.block,
         urn=block.urn,
         address=address,
-        name=_recorded(block)[address] if ours else "",
+        name=_recorded_names(block)[address] if ours else "",
     )
 
 

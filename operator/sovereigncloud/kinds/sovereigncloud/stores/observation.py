@@ -23,7 +23,7 @@ BACKUP = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class ObservedStore:
     """A marketplace or a datastore as OpenNebula reports it.
 
     Attributes:
@@ -57,22 +57,22 @@ class Stores:
         users: by type and id: what still uses a store that is no longer declared.
     """
 
-    there: tuple[Kept, ...] = ()
+    there: tuple[ObservedStore, ...] = ()
     owner: int | None = None
     secrets: Mapping[str, Mapping[str, str] | Outcome] = field(default_factory=dict, repr=False)
     users: Mapping[tuple[StoreType, int], tuple[str, ...]] = field(default_factory=dict)
 
 
-def as_kept(thing: Marketplace | Datastore) -> Kept:
+def observed_store(thing: Marketplace | Datastore) -> ObservedStore:
     if isinstance(thing, Marketplace):
         frame = {"MARKET_MAD": thing.driver}
-        return Kept(
+        return ObservedStore(
             StoreType.MARKETPLACE, thing.id, thing.name, thing.owner, frame, thing.state == 0, True, thing.apps,
             thing.mark, thing.attributes,
         )  # fmt: skip
     kind = StoreType.BACKUP if thing.type == BACKUP else None
     frame = {"TYPE": thing.attributes.get("TYPE", ""), "DS_MAD": thing.driver, "TM_MAD": thing.transfer}
-    return Kept(
+    return ObservedStore(
         kind, thing.id, thing.name, thing.owner, frame, thing.state == 0, thing.total > 0, thing.images, thing.mark,
         thing.attributes,
     )  # fmt: skip
@@ -86,13 +86,13 @@ async def observe_stores(
     One call more than the view, and one for appliances when a marketplace is to be deleted.
     """
     markets = await client.parts.marketplaces()
-    there = (*map(as_kept, markets), *map(as_kept, view.datastores.values()))
+    there = (*map(observed_store, markets), *map(observed_store, view.datastores.values()))
     declared = [store.name for store in cloud.spec.stores or ()]
-    going = [kept for _, kept in leaving(there, FIELD, declared, mark) if kept.kind is not None]
+    removed = [kept for _, kept in leaving(there, FIELD, declared, mark) if kept.kind is not None]
     secrets = {
         store.name: found for store in cloud.spec.stores or () if (found := await _secret(cloud, store, context))
     }
-    return Stores(there, view.owner, secrets, await _users(cloud, going, view, client, context))
+    return Stores(there, view.owner, secrets, await _users(cloud, removed, view, client, context))
 
 
 async def _secret(cloud: SovereignCloud, store: Store, context: Context) -> Mapping[str, str] | Outcome | None:
@@ -112,14 +112,14 @@ async def _secret(cloud: SovereignCloud, store: Store, context: Context) -> Mapp
 
 
 async def _users(
-    cloud: SovereignCloud, going: list[Kept], view: CloudView, client: OpenNebula, context: Context
+    cloud: SovereignCloud, removed: list[ObservedStore], view: CloudView, client: OpenNebula, context: Context
 ) -> dict[tuple[StoreType, int], tuple[str, ...]]:
     """List the contents of stores to be deleted, and the instances that back up there."""
     found: dict[tuple[StoreType, int], tuple[str, ...]] = {}
     apps: dict[int, str] = {}
-    if any(kept.kind is StoreType.MARKETPLACE and kept.content for kept in going):
+    if any(kept.kind is StoreType.MARKETPLACE and kept.content for kept in removed):
         apps = {app.id: app.name for app in await client.apps()}
-    for kept in going:
+    for kept in removed:
         if kept.kind is StoreType.MARKETPLACE:
             inside = tuple(f'appliance {one} "{apps.get(one, "?")}"' for one in kept.content)
             found[kept.kind, kept.id] = inside

@@ -18,7 +18,7 @@ from sovereigncloud.core.outcome import DONE, Outcome, blocked, stalled, waiting
 from sovereigncloud.core.plan import Action, Cause, Drift, Plan, Step
 from sovereigncloud.kinds.identity.part_mark import leaving, made_for
 from sovereigncloud.kinds.planning.composition import join
-from sovereigncloud.kinds.sovereigncloud.stores.observation import FIELD, Kept, Stores
+from sovereigncloud.kinds.sovereigncloud.stores.observation import FIELD, ObservedStore, Stores
 from sovereigncloud.kinds.sovereigncloud.stores.steps import (
     CreateStore,
     DeleteStore,
@@ -35,7 +35,7 @@ from sovereigncloud.kinds.sovereigncloud.stores.template import (
     SHOWN_NOTE,
     Wanted,
     digest,
-    misplaced,
+    invalid_attributes,
     noun,
     path_of,
     wanted,
@@ -46,18 +46,18 @@ _SHOWN = 10
 
 def plan_stores(cloud: SovereignCloud, seen: Stores, mark: Mark) -> Plan:
     """Plan every store independently: one that is blocked does not delay the others."""
-    parts = [_one(cloud, store, seen, mark) for store in cloud.spec.stores or ()]
-    return join((*parts, *_going(cloud, seen, mark)))
+    parts = [_declared_store(cloud, store, seen, mark) for store in cloud.spec.stores or ()]
+    return join((*parts, *_removals(cloud, seen, mark)))
 
 
-def kept_as(store: Store, seen: Stores, mark: Mark) -> Kept | None:
+def find_store(store: Store, seen: Stores, mark: Mark) -> ObservedStore | None:
     """Find the OpenNebula object of a store: the one marked for it, else the one with its name."""
     ours = made_for(_owned(seen), FIELD, store.name, mark)
     named = (kept for kept in seen.there if kept.name == store.name and _same_pool(kept, store.type))
     return ours[0] if ours else next(named, None)
 
 
-def _owned(seen: Stores) -> tuple[Kept, ...]:
+def _owned(seen: Stores) -> tuple[ObservedStore, ...]:
     """Filter to objects of the credential's own user.
 
     Any owner can write our mark into its datastore.
@@ -65,7 +65,7 @@ def _owned(seen: Stores) -> tuple[Kept, ...]:
     return tuple(kept for kept in seen.there if seen.owner is None or kept.owner == seen.owner)
 
 
-def _same_pool(kept: Kept, kind: StoreType) -> bool:
+def _same_pool(kept: ObservedStore, kind: StoreType) -> bool:
     """Tell whether both share a name space.
 
     Marketplaces have one, datastores of all types another.
@@ -73,9 +73,9 @@ def _same_pool(kept: Kept, kind: StoreType) -> bool:
     return (kept.kind is StoreType.MARKETPLACE) == (kind is StoreType.MARKETPLACE)
 
 
-def _one(cloud: SovereignCloud, store: Store, seen: Stores, mark: Mark) -> Plan:
+def _declared_store(cloud: SovereignCloud, store: Store, seen: Stores, mark: Mark) -> Plan:
     where = f"spec.stores[{store.name}]"
-    if wrong := misplaced(store):
+    if wrong := invalid_attributes(store):
         return Plan(outcome=stalled(Reason.INVALID_SPEC, f"{where}.attributes: {wrong}"))
     ours = made_for(_owned(seen), FIELD, store.name, mark)
     if len(ours) > 1:
@@ -84,15 +84,15 @@ def _one(cloud: SovereignCloud, store: Store, seen: Stores, mark: Mark) -> Plan:
             f"{where}: {noun(store.type)}s {ids} all carry the mark of this store; delete all but one in OpenNebula"
         )
         return Plan(outcome=stalled(Reason.MULTIPLE_MATCHES, message))
-    found = kept_as(store, seen, mark)
+    found = find_store(store, seen, mark)
     secret = seen.secrets.get(store.name, {})
     problem = secret if isinstance(secret, Outcome) else DONE
     fresh = wanted(store, {} if isinstance(secret, Outcome) else secret)
     if found is None:
         return _missing(cloud, store, mark, problem)
     if not ours:
-        return _somebodys(store, found, fresh, mark)
-    kept = _keeping(cloud, store, found, fresh, mark, compares=not isinstance(secret, Outcome))
+        return _foreign_store(store, found, fresh, mark)
+    kept = _owned_store(cloud, store, found, fresh, mark, compares=not isinstance(secret, Outcome))
     # A store does its job while the Secret is away: its value was written long ago.
     return replace(kept, outcome=kept.outcome.merge(replace(problem, available=True)))
 
@@ -118,7 +118,7 @@ def _cause(cloud: SovereignCloud) -> Cause:
     return Cause.OBSERVED if cloud.settled else Cause.DECLARED
 
 
-def _somebodys(store: Store, found: Kept, fresh: Wanted, mark: Mark) -> Plan:
+def _foreign_store(store: Store, found: ObservedStore, fresh: Wanted, mark: Mark) -> Plan:
     """Plan a store that the operator did not create.
 
     Use it as it is if its type and drivers match.
@@ -146,7 +146,9 @@ def _somebodys(store: Store, found: Kept, fresh: Wanted, mark: Mark) -> Plan:
     return Plan(drift, outcome=_usable(store, found))
 
 
-def _keeping(cloud: SovereignCloud, store: Store, found: Kept, fresh: Wanted, mark: Mark, *, compares: bool) -> Plan:
+def _owned_store(
+    cloud: SovereignCloud, store: Store, found: ObservedStore, fresh: Wanted, mark: Mark, *, compares: bool
+) -> Plan:
     """Plan a store that carries the mark of this cloud."""
     what, path = f"{noun(store.type)} {found.id} ({found.name})", f"spec.stores[{store.name}]"
     if ownership(found.mark, mark) is Ownership.PREDECESSOR:
@@ -174,7 +176,7 @@ def _keeping(cloud: SovereignCloud, store: Store, found: Kept, fresh: Wanted, ma
 def _update(
     cloud: SovereignCloud,
     store: Store,
-    found: Kept,
+    found: ObservedStore,
     mark: Mark,
     fields: tuple[str, ...],
     *,
@@ -195,7 +197,7 @@ def _update(
     )
 
 
-def _name_and_state(cloud: SovereignCloud, store: Store, found: Kept, what: str, path: str) -> Plan:
+def _name_and_state(cloud: SovereignCloud, store: Store, found: ObservedStore, what: str, path: str) -> Plan:
     drift: list[Drift] = []
     steps: list[Step] = []
     cause = _cause(cloud)
@@ -220,14 +222,14 @@ def _name_and_state(cloud: SovereignCloud, store: Store, found: Kept, what: str,
     return Plan(tuple(drift), tuple(steps))
 
 
-def _differences(store: Store, found: Kept, fresh: Wanted) -> Iterator[Drift]:
+def _differences(store: Store, found: ObservedStore, fresh: Wanted) -> Iterator[Drift]:
     """Yield the drift of the attributes that are not secret."""
     for name, value in fresh.kept.items():
         if found.attributes.get(name, "") != value:
             yield Drift(path_of(store, name), value, found.attributes.get(name) or "absent")
 
 
-def _secret(found: Kept, fresh: Wanted, mark: Mark, name: str) -> tuple[bool, str]:
+def _secret(found: ObservedStore, fresh: Wanted, mark: Mark, name: str) -> tuple[bool, str]:
     """Decide whether to write the secret, and which SHOWN_NOTE to record.
 
     OpenNebula returns an attribute that its configuration lists as encrypted in another form than it was given. What it
@@ -245,7 +247,7 @@ def _secret(found: Kept, fresh: Wanted, mark: Mark, name: str) -> tuple[bool, st
     return (False, showing) if not noted else (noted != showing, "")
 
 
-def _usable(store: Store, found: Kept) -> Outcome:
+def _usable(store: Store, found: ObservedStore) -> Outcome:
     what = f"{noun(store.type)} {found.id} ({found.name})"
     if not found.monitored:
         message = (
@@ -256,7 +258,7 @@ def _usable(store: Store, found: Kept) -> Outcome:
     return DONE
 
 
-def _going(cloud: SovereignCloud, seen: Stores, mark: Mark) -> Iterator[Plan]:
+def _removals(cloud: SovereignCloud, seen: Stores, mark: Mark) -> Iterator[Plan]:
     """Plan the stores that spec no longer lists.
 
     Delete those that the operator created once they are empty.
@@ -292,7 +294,7 @@ def store_status(cloud: SovereignCloud, seen: Stores, mark: Mark) -> Mapping[str
     declared = cloud.spec.stores or []
     entries: list[dict[str, str]] = []
     for store in declared:
-        found = kept_as(store, seen, mark)
+        found = find_store(store, seen, mark)
         entry = {"name": store.name, "type": str(store.type), "state": _state(found)}
         entry |= {"id": str(found.id)} if found else {}
         entry |= {"country": store.location.country} if store.location else {}
@@ -304,7 +306,7 @@ def store_status(cloud: SovereignCloud, seen: Stores, mark: Mark) -> Mapping[str
     return {"storesReady": f"{ready}/{len(declared)}" if declared else None, "stores": entries or None}
 
 
-def _state(found: Kept | None) -> str:
+def _state(found: ObservedStore | None) -> str:
     if found is None:
         return "Absent"
     if not found.enabled:

@@ -129,7 +129,7 @@ async def perform_store(step: StoreStep, cloud: SovereignCloud, context: Context
 
 async def _create(step: CreateStore, cloud: SovereignCloud, parts: Parts, context: Context) -> Outcome:
     store = _declared(cloud, step.store)
-    fresh = await _whole(store, cloud, context)
+    fresh = await _with_secret(store, cloud, context)
     noted = {DIGEST_NOTE: digest(fresh.secret, step.mark, store.name)} if fresh.secret else {}
     template = {
         "NAME": store.name,
@@ -150,7 +150,7 @@ async def _create(step: CreateStore, cloud: SovereignCloud, parts: Parts, contex
 
 async def _update(step: UpdateStore, cloud: SovereignCloud, parts: Parts, context: Context) -> Outcome:
     store = _declared(cloud, step.store)
-    fresh = await _whole(store, cloud, context) if step.secret else wanted(store, {})
+    fresh = await _with_secret(store, cloud, context) if step.secret else wanted(store, {})
     # SHOWN_NOTE is cleared here and recorded again after the write.
     noted = {DIGEST_NOTE: digest(fresh.secret, step.mark, store.name), SHOWN_NOTE: ""} if step.secret else {}
     changes = {name: value for name, value in fresh.kept.items() if name in step.names}
@@ -180,7 +180,7 @@ def _declared(cloud: SovereignCloud, name: str) -> Store:
     return next(store for store in cloud.spec.stores or () if store.name == name)
 
 
-async def _whole(store: Store, cloud: SovereignCloud, context: Context) -> Wanted:
+async def _with_secret(store: Store, cloud: SovereignCloud, context: Context) -> Wanted:
     """Render a store with its secret, read from Kubernetes now. Raises MissingSecret."""
     reads = secret_ref(store)
     if reads is None:

@@ -42,7 +42,7 @@ _PATHS = {
     "FORCE_PATH_STYLE": "s3",
     "AWS": "s3",
 }
-_OURS = frozenset(_PATHS) | {"NAME", "TYPE", "DS_MAD", "TM_MAD", "MARKET_MAD", "ERROR"}
+_RESERVED = frozenset(_PATHS) | {"NAME", "TYPE", "DS_MAD", "TM_MAD", "MARKET_MAD", "ERROR"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +97,11 @@ def _backup(driver: str) -> dict[str, str]:
     return {"TYPE": "BACKUP_DS", "DS_MAD": driver, "TM_MAD": "-"}
 
 
-def misplaced(store: Store) -> str:
+def invalid_attributes(store: Store) -> str:
     """Validate `attributes` of a store: return the error message, empty if valid."""
     for name in store.attributes or ():
         told = name.upper()
-        if told in _OURS - {"SIGNATURE_VERSION", "FORCE_PATH_STYLE", "AWS"} or told.startswith("SOVEREIGNCLOUD_"):
+        if told in _RESERVED - {"SIGNATURE_VERSION", "FORCE_PATH_STYLE", "AWS"} or told.startswith("SOVEREIGNCLOUD_"):
             return f"{name} is set by another field of the store, or is reserved for the operator: remove it from attributes"
         if told != name or not name.replace("_", "").isalnum() or not name.isascii() or name[0].isdigit():
             return f"{name} is no valid attribute name: use capital letters, digits and _"

@@ -14,7 +14,7 @@ from sovereigncloud.kinds.sovereigncloud.verification.checks import Check
 from sovereigncloud.kinds.sovereigncloud.verification.records import Record
 from sovereigncloud.ports.installer.validation import Validation, ValidationState
 
-CERTAIN = 600
+JOB_LOST_AFTER = 600
 """Seconds after which a missing Job counts as deleted rather than not created yet."""
 _RESULTS = {"Passed": Result.PASSED, "Failed": Result.FAILED, "Skipped": Result.SKIPPED}
 

@@ -10,14 +10,14 @@ from sovereigncloud.api.verification import Suite
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.sovereigncloud.verification.job import validation_of
-from sovereigncloud.kinds.sovereigncloud.verification.plan import Seen
+from sovereigncloud.kinds.sovereigncloud.verification.plan import VerificationObservation
 from sovereigncloud.kinds.sovereigncloud.verification.records import Probe, probes_of
 from sovereigncloud.ports.errors import MissingSecret, OutsideError
 
 
 async def observe_verification(
-    cloud: SovereignCloud, seen: Seen, servers: Mapping[str, BareMetalServer], context: Context
-) -> Seen:
+    cloud: SovereignCloud, seen: VerificationObservation, servers: Mapping[str, BareMetalServer], context: Context
+) -> VerificationObservation:
     """Add the Job of one-deploy-validation while a run of that suite is in progress."""
     spec, record = cloud.spec.verification, seen.record
     if spec is None or not record.running or record.suite != Suite.ONE_DEPLOY_VALIDATION:
@@ -28,7 +28,7 @@ async def observe_verification(
     return replace(seen, validation=wanted, job=await context.installer.validation(wanted))
 
 
-async def last_probes(cloud: SovereignCloud, mark: Mark, context: Context, *, asked: bool) -> tuple[Probe, ...]:
+async def remaining_probes(cloud: SovereignCloud, mark: Mark, context: Context, *, asked: bool) -> tuple[Probe, ...]:
     """Return the test VMs left in a cloud that is being deleted.
 
     OpenNebula is read if a run was in progress or if it was read anyway (`asked`). Errors return nothing: OpenNebula ends these

@@ -62,9 +62,9 @@ class EndProbe(Step):
     forget: bool
 
 
-_UNFIT = re.compile(r"[^A-Za-z0-9._-]+")
+_INVALID_IN_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 """Characters that are replaced in VM names, including those that OpenNebula refuses."""
-_WELL = Outcome(facts={FACT: ""})
+_OK = Outcome(facts={FACT: ""})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,27 +100,27 @@ async def perform_verification(step: VerificationStep, cloud: SovereignCloud, co
     """Execute one verification step."""
     if isinstance(step, StartValidation):
         await context.installer.validate(step.validation)
-        return _WELL
+        return _OK
     client = await context.open_nebula(cloud.key)
     match step:
         case WriteRecord():
             await client.update_zone(step.zone, {attribute_of(step.mark): step.record.text})
             if step.record.ended or step.record.started:
-                return _WELL
-            return replace(_WELL, events=((Reason.VERIFYING, f"{step.target} was begun"),))
+                return _OK
+            return replace(_OK, events=((Reason.VERIFYING, f"{step.target} was begun"),))
         case StartProbe():
             try:
                 await client.create_vm(probe_template(step, cloud, context.mark(cloud)))
             except (Rejected, Quota, NotFound, Conflict, Auth) as refusal:
                 # A refusal is the result of the check. Transient errors (no answer) are retried like any step.
                 return Outcome(after=0.1, facts={FACT: refused(step.run, step.check, refusal.message)})
-            return _WELL
+            return _OK
         case EndProbe():
             try:
                 await (client.give_up_vm(step.vm) if step.forget else client.act(step.vm, _TERMINATE))
             except NotFound:
                 return DONE  # already gone
-            return _WELL
+            return _OK
 
 
 def refused(run: int, check: str, message: str) -> str:
@@ -146,7 +146,7 @@ def probe_template(step: StartProbe, cloud: SovereignCloud, mark: Mark) -> Attri
         else {"TYPE": "fs", "FORMAT": "raw", "SIZE": _EMPTY_DISK}
     )
     template: dict[str, str | Attributes | list[Attributes]] = {
-        "NAME": _UNFIT.sub("-", f"{cloud.metadata.name}-verification-{step.check}")[:128],
+        "NAME": _INVALID_IN_NAME.sub("-", f"{cloud.metadata.name}-verification-{step.check}")[:128],
         "CPU": _CPU,
         "VCPU": "1",
         "MEMORY": _MEMORY,
