@@ -11,9 +11,10 @@ from sovereigncloud.core.outcome import Outcome
 from sovereigncloud.core.plan import Plan, Step
 from sovereigncloud.kinds.contract.controller import OWN_CONDITIONS, Context, Uses
 from sovereigncloud.kinds.endpoint.clouds import referred
-from sovereigncloud.kinds.federatedzone import join, steps, sync
-from sovereigncloud.kinds.federatedzone import plan as zone_plan
+from sovereigncloud.kinds.federatedzone import join, sync
 from sovereigncloud.kinds.federatedzone.observation import ZoneObservation, keeps_cloud_unchanged, observe_zone
+from sovereigncloud.kinds.federatedzone.plan import plan_zone
+from sovereigncloud.kinds.federatedzone.steps import perform_zone_step
 from sovereigncloud.ports.opennebula.zones import Answer
 
 _KEPT_FIELDS = ("zone_id", "role", "master", "endpoint", "state", "servers")
@@ -41,10 +42,10 @@ class FederatedZoneController:
         return await observe_zone(resource, context)
 
     def plan(self, resource: FederatedZone, observed: ZoneObservation, now: datetime) -> Plan:
-        return zone_plan.plan(resource, observed, now)
+        return plan_zone(resource, observed, now)
 
     async def perform(self, step: Step, resource: FederatedZone, context: Context) -> Outcome:
-        return await steps.perform(step, resource, context)
+        return await perform_zone_step(step, resource, context)
 
     def status(self, resource: FederatedZone, observed: ZoneObservation) -> Mapping[str, object]:
         """Return the status fields; they keep their last value while a cloud cannot be read."""

@@ -23,7 +23,7 @@ from sovereigncloud.ports.opennebula.zones import Mode, Zone
 _LOOK_AGAIN = 10.0
 
 
-def plan(zone: FederatedZone, seen: ZoneObservation, now: datetime) -> Plan:
+def plan_zone(zone: FederatedZone, seen: ZoneObservation, now: datetime) -> Plan:
     """Plan a zone: drift, steps and outcome."""
     if keeps_cloud_unchanged(zone):
         return Plan()

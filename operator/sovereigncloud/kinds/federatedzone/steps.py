@@ -106,7 +106,7 @@ class DeleteZone(OnZone):
     pass
 
 
-async def perform(step: Step, zone: FederatedZone, context: Context) -> Outcome:
+async def perform_zone_step(step: Step, zone: FederatedZone, context: Context) -> Outcome:
     """Execute one zone step."""
     if not isinstance(step, ZoneStep):
         raise TypeError(f"not a step of a FederatedZone: {step!r}")

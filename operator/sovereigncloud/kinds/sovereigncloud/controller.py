@@ -39,9 +39,28 @@ from sovereigncloud.kinds.sovereigncloud.infrastructure import sites
 from sovereigncloud.kinds.sovereigncloud.infrastructure.plan import plan_parts
 from sovereigncloud.kinds.sovereigncloud.infrastructure.steps import PartStep, perform_part
 from sovereigncloud.kinds.sovereigncloud.infrastructure.teardown import plan_parts_teardown
-from sovereigncloud.kinds.sovereigncloud.installation import certificate
-from sovereigncloud.kinds.sovereigncloud.installation import plan as installation
-from sovereigncloud.kinds.sovereigncloud.installation.records import CERTIFICATE_TAG
+from sovereigncloud.kinds.sovereigncloud.installation.certificate import (
+    InstallCertificate,
+    RecordCertificate,
+    certificate_recorded,
+    plan_certificate,
+    renewal_started,
+)
+from sovereigncloud.kinds.sovereigncloud.installation.plan import (
+    InstallOpenNebula,
+    RecordInstallation,
+    is_run_due,
+    plan_installation,
+    uncovered_servers,
+    unlisted_servers,
+)
+from sovereigncloud.kinds.sovereigncloud.installation.records import (
+    CERTIFICATE_TAG,
+    INSTALLED_TAG,
+    RERUNS_TAG,
+    Record,
+    record_of,
+)
 from sovereigncloud.kinds.sovereigncloud.location.observation import profile_key
 from sovereigncloud.kinds.sovereigncloud.network.plan import (
     NetworkStep,
@@ -133,13 +152,13 @@ class SovereignCloudController:
                 return await _host(step, resource, context)
             case DisableHost() | MigrateVm() | DeleteLostVm() | DeleteHost():
                 return await perform_draining(step, resource, context)
-            case installation.InstallOpenNebula() | installation.RecordInstallation() | certificate.RecordCertificate():
+            case InstallOpenNebula() | RecordInstallation() | RecordCertificate():
                 return await _record_at_ovh(step, resource, context)
             case sites.CreateCluster() | sites.JoinCluster():
                 return await sites.perform_site(step, await context.open_nebula(resource.key))
-            case certificate.InstallCertificate():
+            case InstallCertificate():
                 await context.installer.start(step.installation)
-                return certificate.renewal_started(step)
+                return renewal_started(step)
             case WriteRecord() | StartProbe() | EndProbe() | StartValidation():
                 return await perform_verification(step, resource, context)
             case _:
@@ -175,7 +194,7 @@ def _hosted(cloud: SovereignCloud, observed: CloudObservation, now: datetime) ->
         parts += [waiting_for_servers(cloud, observed), Plan(outcome=observed.insecure)]
         return join(parts)
     bootstrap = _bootstrap(cloud, observed, now)
-    if _updates_server(children) and any(isinstance(s, installation.InstallOpenNebula) for s in bootstrap.steps):
+    if _updates_server(children) and any(isinstance(s, InstallOpenNebula) for s in bootstrap.steps):
         # A server whose reinstall is requested in the same change must not be recorded as covered by this run.
         message = "the BareMetalServers are updated before the installer runs"
         bootstrap = Plan(outcome=waiting(Reason.WAITING_FOR_SERVERS, message, after=1.0, available=cloud.settled))
@@ -200,32 +219,32 @@ def _bootstrap(cloud: SovereignCloud, observed: CloudObservation, now: datetime)
     if hosted is None or hosted.ovh is None or hosted.open_nebula.install is None:
         return Plan() if observed.front else Plan(outcome=observed.unreachable)
     known = observed.known
-    lost = not observed.credentials and installation.record_of(cloud, known.servers) is not None
+    lost = not observed.credentials and record_of(cloud, known.servers) is not None
     if observed.certificate.problem is not None:
         return Plan(outcome=observed.certificate.problem)
-    unseen = installation.unseen(cloud, known.servers)
-    if unseen:
+    missing = unlisted_servers(cloud, known.servers)
+    if missing:
         # Without its tags it is unknown whether a server was installed: nothing is started unless the front-end answers.
-        message = f"the account's list does not show server {', '.join(unseen)}; without its tags nothing is installed"
+        message = f"the account's list does not show server {', '.join(missing)}; without its tags nothing is installed"
         if observed.front:
             return Plan()
         # The BareMetalServer may know the cause better, for example that there is no such server.
         told = waiting_for_servers(cloud, observed)
         stuck = told.outcome.phase is Phase.BLOCKED
-        ordered = any(s.order is not None for s in hosted.ovh.servers if s.name in unseen)
+        ordered = any(s.order is not None for s in hosted.ovh.servers if s.name in missing)
         return (
             told
             if stuck or (ordered and told.outcome.reason)
             else Plan(outcome=waiting(Reason.WAITING_FOR_SERVERS, message, after=5.0))
         )
-    if (installation.due(cloud, known) or observed.endpoint is None) and not lost:
+    if (is_run_due(cloud, known) or observed.endpoint is None) and not lost:
         unready = waiting_for_servers(cloud, observed)
         if unready.outcome.phase is not Phase.DONE:
             return unready
-    installed = installation.plan_installation(cloud, observed.servers, known, now)
-    if installation.due(cloud, known):
+    installed = plan_installation(cloud, observed.servers, known, now)
+    if is_run_due(cloud, known):
         return installed
-    renewed = certificate.plan_certificate(cloud, observed.renewal, observed.renewing, observed.summaries)
+    renewed = plan_certificate(cloud, observed.renewal, observed.renewing, observed.summaries)
     return join((installed, renewed))
 
 
@@ -241,7 +260,7 @@ def _hosts(cloud: SovereignCloud, observed: CloudObservation, now: datetime) -> 
         return ()
     installs = cloud.spec.hosted is not None and cloud.spec.hosted.open_nebula.install is not None
     # A server that no installer run covered is not registered yet.
-    bare = installation.uncovered(cloud, observed.known.servers) if installs else ()
+    bare = uncovered_servers(cloud, observed.known.servers) if installs else ()
     addresses = {name: address for name, address in observed.node_addresses.items() if name not in bare}
     nodes = frozenset(observed.node_addresses.values())
     return (
@@ -340,7 +359,7 @@ async def _perform_at_provider(step: NetworkStep, cloud: SovereignCloud, context
 
 
 async def _record_at_ovh(
-    step: installation.InstallOpenNebula | installation.RecordInstallation | certificate.RecordCertificate,
+    step: InstallOpenNebula | RecordInstallation | RecordCertificate,
     cloud: SovereignCloud,
     context: Context,
 ) -> Outcome:
@@ -349,33 +368,31 @@ async def _record_at_ovh(
         return DONE
     client = await context.ovh(ovh.endpoint, cloud.metadata.namespace, ovh.credentials_secret_ref.name)
     match step:
-        case certificate.RecordCertificate():
+        case RecordCertificate():
             await client.tag(step.urn, {CERTIFICATE_TAG: step.digest})
-            return certificate.certificate_recorded(step)
-        case installation.RecordInstallation():
+            return certificate_recorded(step)
+        case RecordInstallation():
             for urn in step.urns:
-                await client.tag(urn, {installation.INSTALLED_TAG: step.hash})
+                await client.tag(urn, {INSTALLED_TAG: step.hash})
             return done(Reason.INSTALLATION_RECORDED, f"{step.target} was written to its servers")
-        case installation.InstallOpenNebula():
+        case InstallOpenNebula():
             return await _install(step, client, cloud, context)
 
 
-async def _install(
-    step: installation.InstallOpenNebula, client: Ovh, cloud: SovereignCloud, context: Context
-) -> Outcome:
+async def _install(step: InstallOpenNebula, client: Ovh, cloud: SovereignCloud, context: Context) -> Outcome:
     """Record the run on the servers, the front-end first, then start the Job.
 
     A crash in between is visible.
     """
     digest, (front, *others) = step.installation.hash, step.urns
-    await client.tag(front, {installation.INSTALLED_TAG: installation.Record(digest, step.requested).text})
+    await client.tag(front, {INSTALLED_TAG: Record(digest, step.requested).text})
     for urn in others:
-        await client.tag(urn, {installation.INSTALLED_TAG: digest})
-    notes = {installation.RERUNS_TAG: step.reruns, CERTIFICATE_TAG: step.certificate}
+        await client.tag(urn, {INSTALLED_TAG: digest})
+    notes = {RERUNS_TAG: step.reruns, CERTIFICATE_TAG: step.certificate}
     if told := {key: value for key, value in notes.items() if value}:
         await client.tag(front, told)
     await context.installer.start(step.installation)
-    await client.tag(front, {installation.INSTALLED_TAG: digest})
+    await client.tag(front, {INSTALLED_TAG: digest})
     message = f"the installation of {step.target} was begun"
     return Outcome(
         Phase.WAITING,

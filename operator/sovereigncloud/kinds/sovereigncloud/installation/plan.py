@@ -44,15 +44,15 @@ __all__ = [
     "InstallationFacts",
     "Record",
     "RecordInstallation",
-    "due",
     "inventory_hash",
+    "is_run_due",
     "missing_consent",
     "plan_installation",
     "read_record",
     "record_of",
-    "uncovered",
-    "unseen",
-    "wiped",
+    "uncovered_servers",
+    "unlisted_servers",
+    "wiped_servers",
 ]
 
 PATH = "spec.hosted.openNebula.install"
@@ -115,7 +115,7 @@ class InstallationFacts:
     silence: Outcome = DONE
 
 
-def uncovered(cloud: SovereignCloud, servers: Mapping[str, ServerSummary]) -> tuple[str, ...]:
+def uncovered_servers(cloud: SovereignCloud, servers: Mapping[str, ServerSummary]) -> tuple[str, ...]:
     """Return the names of declared servers that no installer run covered."""
     ovh = cloud.spec.hosted.ovh if cloud.spec.hosted else None
     return tuple(
@@ -125,7 +125,7 @@ def uncovered(cloud: SovereignCloud, servers: Mapping[str, ServerSummary]) -> tu
     )
 
 
-def wiped(cloud: SovereignCloud, servers: Mapping[str, ServerSummary]) -> tuple[str, ...]:
+def wiped_servers(cloud: SovereignCloud, servers: Mapping[str, ServerSummary]) -> tuple[str, ...]:
     """Return the names of declared servers that were reinstalled since a run covered them."""
     ovh = cloud.spec.hosted.ovh if cloud.spec.hosted else None
     return tuple(
@@ -135,23 +135,25 @@ def wiped(cloud: SovereignCloud, servers: Mapping[str, ServerSummary]) -> tuple[
     )
 
 
-def unseen(cloud: SovereignCloud, servers: Mapping[str, ServerSummary]) -> tuple[str, ...]:
+def unlisted_servers(cloud: SovereignCloud, servers: Mapping[str, ServerSummary]) -> tuple[str, ...]:
     """Return the names of declared servers that the account's view does not show."""
     ovh = cloud.spec.hosted.ovh if cloud.spec.hosted else None
     return tuple(s.name for s in (ovh.servers if ovh else ()) if s.name not in servers)
 
 
-def due(cloud: SovereignCloud, known: InstallationFacts) -> bool:
+def is_run_due(cloud: SovereignCloud, known: InstallationFacts) -> bool:
     """Tell whether a run is due.
 
     Nothing installed, server added or wiped, access changed, or rerun requested.
     """
     record = record_of(cloud, known.servers)
-    if record is None or wiped(cloud, known.servers):
+    if record is None or wiped_servers(cloud, known.servers):
         return True
     if record.hash == inventory_hash(cloud):
         return False
-    return bool(uncovered(cloud, known.servers) or _access_changed(cloud, record) or unused_word(cloud, known.servers))
+    return bool(
+        uncovered_servers(cloud, known.servers) or _access_changed(cloud, record) or unused_word(cloud, known.servers)
+    )
 
 
 def _access_changed(cloud: SovereignCloud, record: Record) -> bool:
@@ -166,7 +168,7 @@ def missing_consent(cloud: SovereignCloud, known: InstallationFacts) -> str:
     Consent is needed on a cloud that has VMs, or had some when it last answered, unless its front-ends were wiped.
     """
     record, servers = record_of(cloud, known.servers), known.servers
-    nothing_there = {s.name for s in front_ends(cloud)} <= set(wiped(cloud, servers))
+    nothing_there = {s.name for s in front_ends(cloud)} <= set(wiped_servers(cloud, servers))
     if known.machines == 0 or nothing_there or (known.machines is None and not cloud.status.endpoint):
         return ""
     begun = record is not None and record.requested and record.hash == inventory_hash(cloud)
@@ -187,8 +189,8 @@ def plan_installation(
         return Plan(outcome=_credentials_lost(cloud))
     if job is not None and job.state == "Failed" and not known.answers and (record is None or record.hash == digest):
         return Plan(outcome=_installation_failed(job))
-    if due(cloud, known):
-        if record is None and known.answers and cloud.status.endpoint and not wiped(cloud, known.servers):
+    if is_run_due(cloud, known):
+        if record is None and known.answers and cloud.status.endpoint and not wiped_servers(cloud, known.servers):
             # It was running and somebody removed the tag: the record is restored, nothing is installed.
             return Plan(steps=(_record_on_servers(cloud, known, digest),))
         return _begin(cloud, children, known, now)
@@ -218,7 +220,7 @@ def _unconfirmed(
 
 def _covered(cloud: SovereignCloud, known: InstallationFacts, digest: str) -> Plan:
     """Plan when all servers were covered by a run: wait for its Job and for the front-end."""
-    job, missing = known.job, uncovered(cloud, known.servers)
+    job, missing = known.job, uncovered_servers(cloud, known.servers)
     if job is not None and job.state == "Running":
         return Plan(outcome=_installing(cloud, job))
     if job is not None and job.state == "Failed":
@@ -322,7 +324,7 @@ def _credentials_lost(cloud: SovereignCloud) -> Outcome:
 
 
 def _record_on_servers(cloud: SovereignCloud, known: InstallationFacts, digest: str) -> RecordInstallation:
-    names = [n for n in uncovered(cloud, known.servers) if n in known.servers]
+    names = [n for n in uncovered_servers(cloud, known.servers) if n in known.servers]
     front = _recording_front_end(cloud, known)
     if front is not None and front not in names:
         names.append(front)

@@ -249,7 +249,9 @@ def _in_datacenter(cloud: SovereignCloud, name: str, profile: ProviderProfile | 
         return _Found("", (), f"{who} lists no datacenter {name}", datacenter=name)
     until = day_of(listed.valid_until)
     if listed.valid_until and (until is None or until < now.astimezone(UTC).date()):
-        return _Found("", (), f"{who}: the entry of datacenter {name} expired on {listed.valid_until}", datacenter=name)
+        return _Found(
+            "", (), f"{who}: the entry of datacenter {name} was valid until {listed.valid_until}", datacenter=name
+        )
     source = f"{who}, {listed.evidence.url}" if listed.evidence is not None else who
     return _Found("", (), source, listed.country, name, Grade.of(listed.grade))
 
