@@ -14,6 +14,7 @@ from typing import Protocol
 
 from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.federatedzone import FederatedZone
+from sovereigncloud.core.listing import format_list
 from sovereigncloud.core.outcome import Outcome, held, stalled, waiting
 from sovereigncloud.core.plan import Action, Cause, Drift, Plan
 from sovereigncloud.kinds.endpoint.clouds import where
@@ -31,7 +32,6 @@ _JOB_LOST_AFTER = 3600
 """Seconds after which a missing Job counts as deleted, and a succeeded one as without effect."""
 _LOOK_AGAIN = 5.0
 _ONEADMIN = 0
-_SHOWN = 10
 _JOIN = "spec.join"
 _CONSENT = f"{_JOIN}.replaceUsersGroupsVDCs: Accept"
 
@@ -181,11 +181,10 @@ def _join_unknown(seen: ZoneObservation, record: Record) -> Outcome:
 
 
 def _join_refused(seen: ZoneObservation, strangers: tuple[str, ...]) -> Outcome:
-    more = f" and {len(strangers) - _SHOWN} more" if len(strangers) > _SHOWN else ""
     return stalled(
         Reason.JOIN_REFUSED,
         f"{where(seen.own.cloud)} cannot become a slave: its users are replaced by the master's, and these belong to users"
-        f" that would be gone: {', '.join(strangers[:_SHOWN])}{more}. Delete them there, or give them to oneadmin (user 0)",
+        f" that would be gone: {format_list(strangers)}. Delete them there, or give them to oneadmin (user 0)",
         after=60.0,
     )
 

@@ -16,6 +16,7 @@ from typing import Self
 from sovereigncloud.api import BareMetalServer, SovereignCloud
 from sovereigncloud.api.common.base import ConditionStatus, DeletionPolicy
 from sovereigncloud.api.common.reasons import Reason
+from sovereigncloud.core.listing import format_list
 from sovereigncloud.core.outcome import Outcome, Phase, blocked, retry, waiting
 from sovereigncloud.core.plan import Action, Plan, Step
 from sovereigncloud.kinds.contract.controller import AnyResource
@@ -26,7 +27,6 @@ from sovereigncloud.kinds.sovereigncloud.network.plan import ProviderNetwork, pl
 from sovereigncloud.ports.opennebula.views import Host, Vm
 
 DELETED_FACT = "credentialsDeleted"
-_SHOWN = 10
 _LOOK_AGAIN = 5.0
 _ORPHAN = "orphan"  # the garbage collector's own finalizer for --cascade=orphan
 
@@ -69,7 +69,7 @@ class RemainingResources:
 def plan_teardown(cloud: SovereignCloud, remains: RemainingResources, now: datetime) -> Plan:
     """Plan the next teardown steps; empty and done: the finalizer may be removed."""
     if remains.users:
-        return Plan(outcome=blocked(f"still in use: {_listed(remains.users)}", reason=Reason.IN_USE))
+        return Plan(outcome=blocked(f"still in use: {format_list(sorted(remains.users))}", reason=Reason.IN_USE))
     if _ORPHAN in cloud.metadata.finalizers:
         return Plan()  # --cascade=orphan: its children stay
     standing = needs_its_servers(cloud)
@@ -103,7 +103,7 @@ def _blocking_content(remains: RemainingResources) -> Outcome | None:
         )
     if not remains.machines:
         return None
-    names = _listed(f"VM {vm.id} ({vm.name})" for vm in remains.machines)
+    names = format_list(sorted(f"VM {vm.id} ({vm.name})" for vm in remains.machines))
     message = (
         f"{len(remains.machines)} VMs are in the cloud and would be lost with deletionPolicy Delete: {names}. Delete or move"
         f" them, or {leave}"
@@ -113,7 +113,7 @@ def _blocking_content(remains: RemainingResources) -> Outcome | None:
 
 def _remove(cloud: SovereignCloud, children: list[AnyResource]) -> Plan:
     steps = tuple(s for child in children for s in remove(cloud, child, cloud.deletion_policy))
-    message = f"waiting until they are gone: {_listed(_describe(c) for c in children)}"
+    message = f"waiting until they are gone: {format_list(sorted(_describe(c) for c in children))}"
     return Plan(steps=steps, outcome=waiting(Reason.DELETING_CHILDREN, message, after=_LOOK_AGAIN))
 
 
@@ -140,9 +140,3 @@ def _credentials(cloud: SovereignCloud, remains: RemainingResources) -> Plan:
     return Plan(
         steps=(DeleteCredentials(action=Action.DELETE, target=f"generated Secret {name}", inside=True, name=name),)
     )
-
-
-def _listed(names: Iterable[str]) -> str:
-    all_names = sorted(names)
-    more = len(all_names) - _SHOWN
-    return ", ".join(all_names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

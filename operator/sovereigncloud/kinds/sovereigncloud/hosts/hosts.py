@@ -12,6 +12,7 @@ from typing import ClassVar
 from sovereigncloud.api import BareMetalServer, SovereignCloud
 from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.core.identity import Mark, Ownership, ownership
+from sovereigncloud.core.listing import format_list
 from sovereigncloud.core.outcome import Outcome, stalled, waiting
 from sovereigncloud.core.plan import Action, Cause, Drift, Plan, Step
 from sovereigncloud.ports.opennebula.views import CloudView, Host, Vm
@@ -25,7 +26,6 @@ OFFLINE = 8
 DEFAULT_CLUSTER = 0
 LEAVING_NOTE = "SOVEREIGNCLOUD_LEAVING"
 """Attribute of a host that is drained: the former name of its server in spec."""
-_SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,9 +74,7 @@ def host_name(view: CloudView, child: BareMetalServer, *, adopted: bool) -> str:
 
 def format_vms(machines: Iterable[Vm]) -> str:
     """Format VMs for a message: the first ten, and how many more."""
-    named = [f"VM {vm.id} ({vm.name})" for vm in sorted(machines, key=lambda vm: vm.id)]
-    more = f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else ""
-    return ", ".join(named[:_SHOWN]) + more
+    return format_list(f"VM {vm.id} ({vm.name})" for vm in sorted(machines, key=lambda vm: vm.id))
 
 
 def plan_hosts(

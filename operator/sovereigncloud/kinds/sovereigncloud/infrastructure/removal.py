@@ -9,6 +9,7 @@ from sovereigncloud.api import SovereignCloud
 from sovereigncloud.api.common.base import DeletionPolicy
 from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.core.identity import Mark
+from sovereigncloud.core.listing import format_list
 from sovereigncloud.core.outcome import blocked
 from sovereigncloud.core.plan import Action, Plan, Step
 from sovereigncloud.kinds.identity.part_mark import Marked, leaving
@@ -24,7 +25,6 @@ from sovereigncloud.kinds.sovereigncloud.infrastructure.steps import (
 )
 from sovereigncloud.ports.opennebula.views import CloudView, Cluster, Host
 
-_SHOWN = 10
 _SYSTEM = 1
 
 
@@ -101,7 +101,7 @@ def _describe_users(field: str, oid: int, view: CloudView) -> str:
         return _in_datastore(oid, view)
     cluster = view.clusters[oid]
     hosts = [f"host {h} ({view.hosts[h].name})" if h in view.hosts else f"host {h}" for h in sorted(cluster.hosts)]
-    return _listed([*hosts, *(f"network {n}" for n in sorted(cluster.networks))])
+    return format_list([*hosts, *(f"network {n}" for n in sorted(cluster.networks))])
 
 
 def _in_datastore(oid: int, view: CloudView) -> str:
@@ -114,11 +114,6 @@ def _in_datastore(oid: int, view: CloudView) -> str:
         hosts = {h.name for h in view.hosts.values() if h.cluster_id in datastore.clusters}
         on = [vm for vm in view.vms.values() if vm.host in hosts]
         return f"disks of these may lie in it: {format_vms(on)}" if on else ""
-    return _listed(
+    return format_list(
         [f'image {i} "{view.images[i].name}"' if i in view.images else f"image {i}" for i in datastore.images]
     )
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more

@@ -15,6 +15,7 @@ from datetime import datetime
 
 from sovereigncloud.api import BareMetalServer, SovereignCloud
 from sovereigncloud.api.common.reasons import Reason
+from sovereigncloud.core.listing import format_list
 from sovereigncloud.core.outcome import DONE, Outcome, stalled, waiting
 from sovereigncloud.core.plan import Action, Disruption, Plan, Step
 from sovereigncloud.kinds.endpoint.access import access_hash, access_of
@@ -249,7 +250,7 @@ def _begin(
     word = unused_word(cloud, known.servers)
     step = InstallOpenNebula(
         action=Action.INSTALL,
-        target=f"OpenNebula {installation.version} on {_listed([t.name for t in installation.targets])}",
+        target=f"OpenNebula {installation.version} on {format_list([t.name for t in installation.targets], _NAMED)}",
         fields=(PATH,),
         disruption=Disruption.NONE,
         needs=missing_consent(cloud, known),
@@ -275,11 +276,6 @@ def _recording_front_end(cloud: SovereignCloud, known: InstallationFacts) -> str
 def _requested(server: ServerSummary) -> int:
     record = read_record(server.tags)
     return record.requested if record else -1
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
 
 
 def _installing(cloud: SovereignCloud, job: InstallState) -> Outcome:

@@ -17,6 +17,7 @@ from sovereigncloud.api.hosted import Role
 from sovereigncloud.api.providerprofile import ProviderProfile
 from sovereigncloud.api.stores import StoreType
 from sovereigncloud.core.conditions import timestamp
+from sovereigncloud.core.listing import format_list
 from sovereigncloud.core.locations import campus_of, country_of, region_of
 from sovereigncloud.kinds.baremetalserver.identity import service_name_of
 from sovereigncloud.kinds.location.facts import FRONT_END, MARKETPLACE, STORE
@@ -193,10 +194,10 @@ def _in_region(region: str, servers: list[tuple[str, ServerLocation]], role: str
     services = sorted({stand.service for _, stand in servers if stand.service})
     if not region:
         strangers = [name for name, stand in servers if not stand.service]
-        silent = f"OVHcloud does not tell the region of server {_listed(services)}" if services else ""
-        strange = f"{role} {_listed(strangers)} is no server that the account shows" if strangers else ""
+        silent = f"OVHcloud does not tell the region of server {format_list(services, _SHOWN)}" if services else ""
+        strange = f"{role} {format_list(strangers, _SHOWN)} is no server that the account shows" if strangers else ""
         return _Found("", (), "; ".join(filter(None, (silent, strange))))
-    source = f"OVHcloud region {region} of server {_listed(services)}"
+    source = f"OVHcloud region {region} of server {format_list(services, _SHOWN)}"
     country = country_of(region)
     if not country:
         return _Found("", (), f"{source}, which is in no table of regions")
@@ -300,8 +301,3 @@ def _datastores(view: CloudView, cluster: int) -> tuple[str, ...]:
     inside = known.datastores if known is not None else frozenset()
     found = (d for d in view.datastores.values() if d.type != BACKUP and (d.id in inside or cluster in d.clusters))
     return tuple(sorted({one.name for one in found}))
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more

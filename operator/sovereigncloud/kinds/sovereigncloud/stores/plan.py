@@ -14,6 +14,7 @@ from sovereigncloud.api.common.base import DeletionPolicy
 from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.stores import Store, StoreType
 from sovereigncloud.core.identity import Mark, Ownership, ownership
+from sovereigncloud.core.listing import format_list
 from sovereigncloud.core.outcome import DONE, Outcome, blocked, stalled, waiting
 from sovereigncloud.core.plan import Action, Cause, Drift, Plan, Step
 from sovereigncloud.kinds.identity.part_mark import leaving, made_for
@@ -40,8 +41,6 @@ from sovereigncloud.kinds.sovereigncloud.stores.template import (
     path_of,
     wanted,
 )
-
-_SHOWN = 10
 
 
 def plan_stores(cloud: SovereignCloud, seen: Stores, mark: Mark) -> Plan:
@@ -281,10 +280,8 @@ def _removals(cloud: SovereignCloud, seen: Stores, mark: Mark) -> Iterator[Plan]
 
 
 def _in_use(what: str, users: Iterable[str]) -> str:
-    named = tuple(users)
-    more = f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else ""
     return (
-        f"{what} is no longer in spec.stores and is in use by {', '.join(named[:_SHOWN])}{more}: delete them, or list the store"
+        f"{what} is no longer in spec.stores and is in use by {format_list(users)}: delete them, or list the store"
         " again"
     )
 

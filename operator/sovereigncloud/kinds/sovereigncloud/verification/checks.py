@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sovereigncloud.api.verification import MAX_MESSAGE, MAX_NAME, ApiCheck, DisabledCheck, Result, Verification
+from sovereigncloud.core.listing import format_list
 from sovereigncloud.kinds.sovereigncloud.hosts.hosts import DISABLED, MONITORED, host_state_name
 from sovereigncloud.kinds.sovereigncloud.verification.records import Probe
 from sovereigncloud.ports.opennebula.features import REFERENCE
@@ -33,7 +34,6 @@ _OS = 0
 _HOST_INIT = frozenset({0, 6})
 _NETWORK_ON_ITS_WAY = frozenset({0, 2})
 _IMAGE_DATASTORE = 0
-_SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +179,7 @@ def _hosts_monitored(observed: CheckContext) -> Finding:
     wrong = [h for h in hosts if h.state not in MONITORED]
     if not wrong:
         return Result.PASSED, f"{len(hosts)} hosts are monitored"
-    message = _listed(f"host {h.name} is {host_state_name(h.state)}" for h in wrong)
+    message = format_list(f"host {h.name} is {host_state_name(h.state)}" for h in wrong)
     return (
         _running_or_failed(observed, message) if all(h.state in _HOST_INIT for h in wrong) else (Result.FAILED, message)
     )
@@ -189,7 +189,7 @@ def _datastores_have_space(observed: CheckContext) -> Finding:
     stores = sorted(observed.view.datastores.values(), key=lambda d: d.id)
     wrong = [t for t in map(_datastore_problem, stores) if t]
     if wrong:
-        return _running_or_failed(observed, _listed(wrong))
+        return _running_or_failed(observed, format_list(wrong))
     return Result.PASSED, f"{len(stores)} datastores are ready and have space"
 
 
@@ -209,7 +209,7 @@ def _networks_have_leases(observed: CheckContext) -> Finding:
     wrong = [(n, _network_problem(n)) for n in networks if _network_problem(n)]
     if not wrong:
         return Result.PASSED, f"{len(networks)} networks are ready and have free leases"
-    message = _listed(why for _, why in wrong)
+    message = format_list(why for _, why in wrong)
     passing = all(n.state in _NETWORK_ON_ITS_WAY for n, _ in wrong)
     return _running_or_failed(observed, message) if passing else (Result.FAILED, message)
 
@@ -227,12 +227,6 @@ _GENERAL = {
     ApiCheck.DATASTORES_HAVE_SPACE: _datastores_have_space,
     ApiCheck.NETWORKS_HAVE_LEASES: _networks_have_leases,
 }
-
-
-def _listed(texts: Iterable[str]) -> str:
-    found = list(texts)
-    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-    return ", ".join(found[:_SHOWN]) + more
 
 
 # --- a test VM per host and network -----------------------------------------------------------------------------------

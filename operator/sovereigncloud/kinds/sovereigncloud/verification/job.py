@@ -5,7 +5,7 @@ A run is a Job, its pod's termination message holds the results. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from sovereigncloud.api import BareMetalServer, SovereignCloud
 from sovereigncloud.api.verification import MAX_MESSAGE, ReportStatus, Result, SuiteCheck, Verification
@@ -68,7 +68,3 @@ def report_of(spec: Verification, state: ValidationState | None, before: ReportS
     if state is None or not state.digest or spec.report_claim_ref is None:
         return before
     return ReportStatus(digest=state.digest, claim=spec.report_claim_ref.name, path=state.path)
-
-
-def all_decided(checks: Iterable[Check]) -> bool:
-    return all(c.final for c in checks)

@@ -19,6 +19,7 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.verification import Result, Suite, Verification, VerificationStatus
 from sovereigncloud.core.conditions import timestamp
 from sovereigncloud.core.identity import Mark
+from sovereigncloud.core.listing import format_list
 from sovereigncloud.core.outcome import Outcome, Phase, waiting
 from sovereigncloud.core.plan import Action, Plan, Step
 from sovereigncloud.kinds.planning.schedule import ScheduleError, next_run, stamp_of
@@ -305,8 +306,7 @@ def verdict_of(checks: Iterable[Check]) -> tuple[str, str]:
 
 
 def _named(checks: list[Check]) -> str:
-    more = f" and {len(checks) - _SHOWN} more" if len(checks) > _SHOWN else ""
-    return ", ".join(f"{c.name} ({c.message})" for c in checks[:_SHOWN]) + more
+    return format_list((f"{c.name} ({c.message})" for c in checks), _SHOWN)
 
 
 # --- status ------------------------------------------------------------------------------------------------------------
