@@ -27,7 +27,7 @@ from sovereigncloud.kinds.baremetalserver.reinstall.plan import Details
 from sovereigncloud.kinds.baremetalserver.reinstall.records import carried_out, is_open, read_record
 from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.endpoint import endpoint
-from sovereigncloud.kinds.sovereigncloud.hosts.release import holds_its_servers
+from sovereigncloud.kinds.sovereigncloud.hosts.release import needs_its_servers
 from sovereigncloud.ports.errors import MissingSecret, NotFound, OutsideError, Retry
 from sovereigncloud.ports.ovh.account import Ovh, ServerSummary, VrackView
 from sovereigncloud.ports.ovh.orders import Renewal
@@ -261,7 +261,7 @@ async def _held(resource: BareMetalServer, context: Context) -> tuple[str, ...]:
         return ()
     if cloud.deleting:
         others = tuple(str(user.key) for user in context.users(key) if not isinstance(user, BareMetalServer))
-        leaves = resource.deletion_policy is DeletionPolicy.DELETE and holds_its_servers(cloud)
+        leaves = resource.deletion_policy is DeletionPolicy.DELETE and needs_its_servers(cloud)
         return others or ((f"{key} gives back its hosts and blocks first",) if leaves else ())
     hosted = cloud.spec.hosted.ovh if cloud.spec.hosted else None
     if hosted is not None and any(_is_listed(resource, cloud, server, context) for server in hosted.servers):

@@ -9,7 +9,7 @@ from sovereigncloud.api import SovereignCloud
 from sovereigncloud.api.stores import StoreType
 from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.exit_readiness.estimate import Question, Source, closed, could_leave
-from sovereigncloud.kinds.sovereigncloud.stores.observation import Kept
+from sovereigncloud.kinds.sovereigncloud.stores.observation import ObservedStore
 from sovereigncloud.ports.errors import NotYet
 from sovereigncloud.ports.opennebula.views import CloudView
 
@@ -27,7 +27,9 @@ class Exit:
         return f"{self.movable}/{self.machines}" if self.machines else ""
 
 
-async def way_out(cloud: SovereignCloud, view: CloudView | None, kept: Iterable[Kept], context: Context) -> Exit | None:
+async def way_out(
+    cloud: SovereignCloud, view: CloudView | None, kept: Iterable[ObservedStore], context: Context
+) -> Exit | None:
     """Anywhere that the namespace of each may use: networks are not looked at, since nobody said which takes the place of which. None:
     it cannot be told now, and what was told stays. `kept`: the marketplaces of the cloud, among others.
     """

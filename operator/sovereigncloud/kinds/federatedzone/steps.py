@@ -1,4 +1,4 @@
-"""What can be done to a zone, and how each of it is done: one call that is safe to repeat."""
+"""Steps for a zone: one idempotent call each."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LOOK_AGAIN = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ZoneStep(Step):
-    """`at`: the cloud whose front-end is asked."""
+    """Base of all zone steps. `at`: the cloud whose front-end is called."""
 
     at: Key
 
@@ -40,7 +40,7 @@ class OnZone(ZoneStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarkZone(OnZone):
-    """Write down whose it is: a zone from before the cluster was rebuilt, or that a person made."""
+    """Mark a zone from before a cluster rebuild, or one that a person created."""
 
     only_marks: ClassVar[bool] = True
 
@@ -51,8 +51,8 @@ class RenameZone(OnZone):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AddressZone(OnZone):
-    """Set one of its addresses. `key`: of the zone's template."""
+class SetZoneEndpoint(OnZone):
+    """Set one endpoint of a zone. `key`: attribute of the zone's template."""
 
     key: str
     address: str
@@ -76,14 +76,20 @@ class RemoveServer(OnZone):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NudgeZone(OnZone):
-    """Give a slave that stays behind a record to catch up with: what it lacks comes with the next one (observed)."""
+    """Write a record that makes a lagging slave catch up.
+
+    Missing ones come with the next one (observed).
+    """
 
     nudge: Nudge
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeMembership(OnZone):
-    """Records the request, has the front-end changed, records that this was begun. `words`: that were carried out then."""
+    """Record the request, start the Job, record that it started.
+
+    `words`: new value of WORDS_NOTE.
+    """
 
     change: FederationChange
     record: Record
@@ -100,8 +106,8 @@ class DeleteZone(OnZone):
     pass
 
 
-async def perform(step: Step, zone: FederatedZone, context: Context) -> Outcome:
-    """Do one step."""
+async def perform_zone_step(step: Step, zone: FederatedZone, context: Context) -> Outcome:
+    """Execute one zone step."""
     if not isinstance(step, ZoneStep):
         raise TypeError(f"not a step of a FederatedZone: {step!r}")
     zones = (await context.open_nebula(step.at)).zones
@@ -124,7 +130,7 @@ async def _on_zone(step: OnZone, zone: FederatedZone, zones: Zones, context: Con
         case RenameZone(name=name):
             await zones.rename(step.zone, name)
             return done(Reason.RENAMED, f'{step.target} is "{name}" now')
-        case AddressZone(key=key, address=address):
+        case SetZoneEndpoint(key=key, address=address):
             await zones.update(step.zone, {key: address})
             return done(Reason.UPDATED, f"{step.target} is {address} now")
         case EnableZone(enabled=enabled):
@@ -150,7 +156,7 @@ async def _on_zone(step: OnZone, zone: FederatedZone, zones: Zones, context: Con
 
 
 async def _change(step: ChangeMembership, zones: Zones, context: Context) -> Outcome:
-    """The record first: whatever becomes of the Job, the zone tells that it was asked for."""
+    """Record the request before starting the Job, so that a crash in between is visible."""
     await zones.update(step.zone, {RECORD_NOTE: step.record.text, WORDS_NOTE: step.words})
     await context.installer.federate(step.change)
     await zones.update(step.zone, {RECORD_NOTE: replace(step.record, begun=True).text})

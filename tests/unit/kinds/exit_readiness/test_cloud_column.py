@@ -15,12 +15,12 @@ from sovereigncloud.engine.cache.store import Store
 from sovereigncloud.engine.gauges import exits_of
 from sovereigncloud.kinds.contract.controller import Uses
 from sovereigncloud.kinds.exit_readiness.cloud_column import way_out
-from sovereigncloud.kinds.sovereigncloud.stores.observation import as_kept
+from sovereigncloud.kinds.sovereigncloud.stores.observation import observed_store
 from sovereigncloud.ports.errors import NotYet, Retry
 
 
 async def told(scene: ExitScene) -> str | None:
-    markets = map(as_kept, await scene.rbx.parts.marketplaces())
+    markets = map(observed_store, await scene.rbx.parts.marketplaces())
     found = await way_out(scene.world.get(RBX), await scene.rbx.view(0.0), markets, scene.world)  # type: ignore[arg-type]
     return found.told if found is not None else None
 

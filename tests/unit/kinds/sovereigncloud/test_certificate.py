@@ -45,7 +45,7 @@ def test_a_renewed_one_is_brought_without_consent_though_there_are_machines():
     found = scene()
     renew(found)
     plan = found.plan()
-    assert names(plan) == ("BringCertificate",)
+    assert names(plan) == ("InstallCertificate",)
     assert not plan.steps[0].needs
     assert plan.steps[0].target == "certificate of one.example.fr on one-1"
 
@@ -97,7 +97,7 @@ def test_a_failure_is_told_and_begun_anew_when_its_job_is_deleted():
     assert plan.outcome.reason == "InstallationFailed"
     assert "TASK [Reload] on one-1" in plan.outcome.message
     found.world.installer.jobs.clear()
-    assert names(found.plan()) == ("BringCertificate",)
+    assert names(found.plan()) == ("InstallCertificate",)
 
 
 def test_before_the_installer_made_a_place_for_it_nothing_is_brought():

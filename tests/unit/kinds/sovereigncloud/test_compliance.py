@@ -8,9 +8,9 @@ from tests.unit.kinds.sovereigncloud.test_plan import Scene, hosted, run
 
 from sovereigncloud.api.sovereigntypolicy import SovereigntyPolicy
 from sovereigncloud.kinds.contract.controller import OWN_CONDITIONS
-from sovereigncloud.kinds.sovereigncloud.compliance import judged
+from sovereigncloud.kinds.sovereigncloud.compliance import compliant_condition
 from sovereigncloud.kinds.sovereigncloud.controller import SovereignCloudController
-from sovereigncloud.kinds.sovereigncloud.location.status import Sighting
+from sovereigncloud.kinds.sovereigncloud.location.status import LocationInput
 from sovereigncloud.sovereignty.rules import rules_of
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -53,7 +53,7 @@ CASES = [
 
 @pytest.mark.parametrize(("why", "cloud", "rules", "known", "status", "says"), CASES, ids=[c[0] for c in CASES])
 def test_a_cloud_is_judged_by_where_its_parts_are_and_who_provides_it(why, cloud, rules, known, status, says):
-    condition = judged(cloud, [rules], known, answers=True)
+    condition = compliant_condition(cloud, [rules], known, answers=True)
     assert (condition["type"], condition["status"]) == ("Compliant", status), why
     for words in says:
         assert words in condition["message"]
@@ -61,15 +61,15 @@ def test_a_cloud_is_judged_by_where_its_parts_are_and_who_provides_it(why, cloud
 
 def test_a_datacenter_of_an_existing_cloud_has_the_grade_of_its_profile():
     raw, known = private(), profile({"name": "PARIS-1", "country": "FR"})
-    cloud = parsed(raw, found(raw, Sighting(view()), known))
-    assert judged(cloud, [residency("FR")], known, answers=True)["status"] == "True"
-    strict = judged(cloud, [residency("FR", minGrade="Attested")], known, answers=True)
+    cloud = parsed(raw, found(raw, LocationInput(view()), known))
+    assert compliant_condition(cloud, [residency("FR")], known, answers=True)["status"] == "True"
+    strict = compliant_condition(cloud, [residency("FR", minGrade="Attested")], known, answers=True)
     assert strict["status"] == "Unknown"
     assert "ProviderProfile ministry" in strict["message"]
 
 
 def test_all_policies_that_bind_it_must_be_met():
-    condition = judged(
+    condition = compliant_condition(
         cloud_in(LIM), [policy(), policy("fr", residency={"allowedCountries": ["FR"]})], None, answers=True
     )
     assert condition["status"] == "False"
@@ -77,11 +77,11 @@ def test_all_policies_that_bind_it_must_be_met():
 
 
 def test_without_a_policy_there_is_no_condition():
-    assert judged(cloud_in(BHS), [], None, answers=True) is None
+    assert compliant_condition(cloud_in(BHS), [], None, answers=True) is None
 
 
 def test_what_was_last_seen_is_said_to_be_so():
-    condition = judged(cloud_in(BHS), [policy()], None, answers=False)
+    condition = compliant_condition(cloud_in(BHS), [policy()], None, answers=False)
     assert condition["status"] == "False"
     assert condition["message"].endswith("as last seen, since the cloud does not answer")
 

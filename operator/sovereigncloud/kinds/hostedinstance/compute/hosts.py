@@ -15,8 +15,8 @@ from sovereigncloud.kinds.hostedinstance.machine.machine import NOTHING, Machine
 from sovereigncloud.kinds.hostedinstance.machine.retries import Tries, clock_time
 from sovereigncloud.kinds.hostedinstance.machine.step import CLEARED, REQUIREMENTS, TRIED_MOVE, noted
 from sovereigncloud.kinds.hostedinstance.placement.placement import CLUSTER_FACT
-from sovereigncloud.kinds.sovereigncloud.hosts.drain_capacity import Room
-from sovereigncloud.kinds.sovereigncloud.hosts.hosts import MONITORED, word
+from sovereigncloud.kinds.sovereigncloud.hosts.drain_capacity import FreeCapacity
+from sovereigncloud.kinds.sovereigncloud.hosts.hosts import MONITORED, host_state_name
 from sovereigncloud.ports.opennebula.views import CloudView, Host
 from sovereigncloud.ports.opennebula.vm_states import Situation
 
@@ -149,9 +149,9 @@ def _target(m: Machine, listed: tuple[Host, ...], pauses: tuple[int, ...]) -> Ho
     here = next((host for host in m.view.hosts.values() if host.name == m.vm.host), None)
     taken = _hosts_of_those_apart(m)
     works = [h for h in listed if h.state in MONITORED and h.name not in taken and _has_devices_for(h, m)]
-    target = None if here is None else Room(works, m.view.vms.values()).take(m.vm, here)
+    target = None if here is None else FreeCapacity(works, m.view.vms.values()).take(m.vm, here)
     if target is None:
-        told = ", ".join(f"{host.name} ({word(host.state)})" for host in listed)
+        told = ", ".join(f"{host.name} ({host_state_name(host.state)})" for host in listed)
         return waiting(
             Reason.NO_CAPACITY,
             f"{m.target} is to move off {m.vm.host}, and no host of {PATH} in its cluster has what it needs free: {told}",

@@ -1,4 +1,4 @@
-"""Room on the hosts that stay: where a machine that has to move may go."""
+"""Free capacity on the remaining hosts: choose the target host of a VM that is drained."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from decimal import Decimal
 
 from sovereigncloud.ports.opennebula.views import Host, Vm
 
-_KIB = 1024  # oned counts a host's memory in KiB, a machine's in MiB
+_KIB = 1024  # oned reports memory of a host in KiB, of a VM in MiB
 
 
-class Room:
-    """What is free. Each machine that is given a place takes it, so that a whole plan fits."""
+class FreeCapacity:
+    """Free CPU and memory per host. `take` deducts each placed VM, so that a whole plan fits."""
 
     def __init__(self, hosts: Iterable[Host], machines: Iterable[Vm]) -> None:
         self._hosts = {h.name: h for h in sorted(hosts, key=lambda h: h.id)}
@@ -22,7 +22,10 @@ class Room:
                 self._use(vm.host, vm)
 
     def take(self, vm: Vm, away_from: Host) -> Host | None:
-        """The host of the same cluster that has most memory left and room for it; the machine has it from now on."""
+        """Reserve capacity for a VM on the host of the same cluster with most free memory.
+
+        None: no host fits.
+        """
         fits = [
             h
             for name, h in self._hosts.items()
@@ -42,5 +45,5 @@ class Room:
 
 
 def _hundredths(vm: Vm) -> Decimal:
-    """Of a core, as oned counts a host's."""
+    """Return the CPU of a VM in hundredths of a core, the unit oned uses for hosts."""
     return Decimal(vm.cpu or "0") * 100

@@ -1,7 +1,7 @@
-"""What is done about clusters, hosts and datastores of a cloud: one write each, safe to repeat.
+"""Steps for clusters, hosts and datastores of a cloud: one idempotent write each.
 
-A cluster and a host take no template: they are made, and then marked. An attempt is written down before, so that what it left
-unmarked, and nothing else, is known to be ours.
+Clusters and hosts cannot be marked in the call that creates them. The attempt is recorded in status before, so that an
+unmarked object of that name is known to be ours.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from sovereigncloud.ports.errors import Conflict, NotFound
 from sovereigncloud.ports.opennebula.client import OpenNebula
 
 ATTEMPT = "making"
-"""In `status.external`: the entry of spec that a cluster or a host is being made for."""
+"""Fact in `status.external`: the spec entry for which a cluster or host is being created."""
 CLUSTERS, HOSTS, DATASTORES = "clusters", "hosts", "datastores"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartStep(Step):
-    """What `perform_part` does. `field`: clusters, hosts or datastores; `name`: the entry there."""
+    """Base of the part steps. `field`: clusters, hosts or datastores; `name`: the entry in it."""
 
     field: str
     name: str
@@ -38,12 +38,15 @@ class PartStep(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptPart(PartStep):
-    """Write down that it is going to be made."""
+    """Record in status that an object is about to be created."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreatePart(PartStep):
-    """`template`: of a datastore; `drivers`: of a host, those that monitor and run machines; `cluster`: where it begins."""
+    """Create a cluster, host or datastore.
+
+    `template`: of a datastore; `drivers`: IM and VM driver of a host; `cluster`: the initial one.
+    """
 
     template: Mapping[str, str] | None = None
     drivers: tuple[str, str] = ("", "")
@@ -68,8 +71,8 @@ class RenamePart(PartStep):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PutIntoCluster(PartStep):
-    """`member`: host or datastore. A host leaves the cluster that it was in."""
+class AddToCluster(PartStep):
+    """Add a member (host or datastore) to a cluster. A host leaves its former cluster."""
 
     cluster: int
     member: str
@@ -77,7 +80,7 @@ class PutIntoCluster(PartStep):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TakeOutOfCluster(PartStep):
+class RemoveFromCluster(PartStep):
     cluster: int
     member: str
     oid: int
@@ -85,13 +88,16 @@ class TakeOutOfCluster(PartStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetireHost(PartStep):
-    """Nothing new is placed there; noted on the host first, so that it is enabled again where it is listed again."""
+    """Disable a host that spec no longer lists.
+
+    LEAVING_NOTE is written first, so that the host is enabled again if spec lists it again.
+    """
 
     oid: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReturnHost(PartStep):
+class ReenableHost(PartStep):
     oid: int
 
 
@@ -101,7 +107,7 @@ class DeletePart(PartStep):
 
 
 async def perform_part(step: PartStep, cloud: SovereignCloud, context: Context) -> Outcome:
-    """Do one step."""
+    """Execute one part step."""
     if isinstance(step, AttemptPart):
         outcome = waiting(Reason.CREATING, f"{step.target} is going to be made", after=0.05, available=True)
         return outcome.with_facts(**{ATTEMPT: f"{step.field}/{step.name}"})
@@ -127,17 +133,17 @@ async def perform_part(step: PartStep, cloud: SovereignCloud, context: Context) 
 
 async def _among_clusters(step: PartStep, client: OpenNebula) -> Outcome:
     match step:
-        case PutIntoCluster():
+        case AddToCluster():
             await client.join_cluster(step.cluster, step.member, step.oid)
             return done(Reason.CLUSTER_JOINED, step.target)
-        case TakeOutOfCluster():
+        case RemoveFromCluster():
             await client.parts.leave_cluster(step.cluster, step.member, step.oid)
             return done(Reason.PART_UPDATED, step.target)
         case RetireHost():
             await client.update_host(step.oid, {LEAVING_NOTE: step.name})
             await client.disable_host(step.oid)
             return done(Reason.HOST_DISABLED, step.target)
-        case ReturnHost():
+        case ReenableHost():
             await client.update_host(step.oid, {LEAVING_NOTE: ""})
             await client.enable_host(step.oid)
             return done(Reason.HOST_ENABLED, step.target)
@@ -146,7 +152,10 @@ async def _among_clusters(step: PartStep, client: OpenNebula) -> Outcome:
 
 
 async def _create(step: CreatePart, client: OpenNebula) -> Outcome:
-    """A name that is taken meanwhile is looked at again: what bears it may be what an earlier attempt made."""
+    """Create and mark a part.
+
+    If the name is taken it is read again: an earlier attempt may have created it.
+    """
     mark = marked_as(step.field, step.name, step.mark)
     try:
         if step.template is not None:

@@ -1,10 +1,10 @@
-"""What a run of the installer leaves on the servers, as IAM tags, so that none is repeated without need:
+"""Records of installer runs on the servers, as IAM tags.
 
 sovereigncloud.io/installed   <hash>[-<access>]                   covered by the run of that inventory
                               <hash>[-<access>]:requested:<unix>  on the front-end, until the Job is known to exist
-                              wiped                               reinstalled since: to be covered by another run
-sovereigncloud.io/reruns      on a front-end: digests of the words of install.rerun that were carried out
-sovereigncloud.io/certificate on a front-end: digest of the certificate that was brought there
+                              wiped                               reinstalled since: another run must cover it
+sovereigncloud.io/reruns      on a front-end: digests of the install.rerun requests that were carried out
+sovereigncloud.io/certificate on a front-end: digest of the certificate that is installed there
 """
 
 from __future__ import annotations
@@ -26,12 +26,15 @@ RERUNS_TAG = "sovereigncloud.io/reruns"
 CERTIFICATE_TAG = "sovereigncloud.io/certificate"
 WIPED = "wiped"
 
-_WORDS = 28  # digests of 8 characters and a dot fit into a tag of 256
+_MAX_WORDS = 28  # digests of 8 characters and a dot fit into a tag of 256
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What a server's tag says. `requested`: seconds since the epoch; 0 once the Job was seen."""
+    """The record of a server.
+
+    `requested`: seconds since the epoch; 0 once the Job is known to exist.
+    """
 
     hash: str
     requested: int = 0
@@ -42,7 +45,7 @@ class Record:
 
     @property
     def access(self) -> str:
-        """Names how the cloud was made reachable; empty for one that nothing was declared of."""
+        """Hash of the access settings of the run; empty: none were declared."""
         return self.hash.partition("-")[2]
 
 
@@ -55,40 +58,43 @@ def read_record(tags: Mapping[str, str]) -> Record | None:
 
 
 def record_of(cloud: SovereignCloud, servers: Mapping[str, ServerSummary]) -> Record | None:
-    """The record on the cloud's front-end. Of several, one that was replaced has none, and the one that a run was begun
-    from says more than the others.
+    """Return the record on the cloud's front-end; None: no run.
+
+    Of several front-ends the one from which the latest run was requested; a replaced one has no record.
     """
     records = [r for s in front_ends(cloud) if s.name in servers and (r := read_record(servers[s.name].tags))]
     return max(records, key=lambda r: r.requested, default=None)
 
 
 def inventory_hash(cloud: SovereignCloud) -> str:
-    """Names what spec declares to be installed. Nothing observed is in it, so that no drift ever runs the installer; the
-    requests to reinstall are, since a server that was wiped is to be covered by another run.
+    """Return the hash of what spec declares to install.
+
+    It contains nothing observed, so that drift never starts the installer, but the reinstall requests, since another run must
+    cover a wiped server.
     """
     word = rerun_word(cloud)
-    return _named(cloud, [word] if word else [])
+    return _inventory_hash(cloud, [word] if word else [])
 
 
 def suggested_word(cloud: SovereignCloud, servers: Mapping[str, ServerSummary]) -> str:
-    """A word for install.rerun that names what waits and was not used before."""
-    word, used = _named(cloud, []).replace("-", "")[:12], words_of(cloud, servers)
-    return next(w for number in range(1, _WORDS + 2) if _digest(w := f"{word}-{number}") not in used)
+    """Return an unused value for install.rerun.request, derived from the inventory."""
+    word, used = _inventory_hash(cloud, []).replace("-", "")[:12], words_of(cloud, servers)
+    return next(w for number in range(1, _MAX_WORDS + 2) if _digest(w := f"{word}-{number}") not in used)
 
 
-def _named(cloud: SovereignCloud, more: list[str]) -> str:
+def _inventory_hash(cloud: SovereignCloud, more: list[str]) -> str:
     hosted = cloud.spec.hosted
     if hosted is None or hosted.ovh is None or hosted.open_nebula.install is None:
         return ""
     install = hosted.open_nebula.install
-    servers = sorted(map(_of_server, hosted.ovh.servers))
+    servers = sorted(map(_server_entry, hosted.ovh.servers))
     leader = [install.virtual_ip.model_dump(mode="json")] if install.virtual_ip else []
     text = json.dumps([install.architecture, install.version, servers, *leader, *more])
     access = access_hash(hosted.access)
     return hashlib.sha256(text.encode()).hexdigest()[:16] + (f"-{access}" if access else "")
 
 
-def _of_server(server: HostedServer) -> list[object]:
+def _server_entry(server: HostedServer) -> list[object]:
     found = [
         server.name,
         declared_identity(server),
@@ -99,13 +105,13 @@ def _of_server(server: HostedServer) -> list[object]:
 
 
 def rerun_word(cloud: SovereignCloud) -> str:
-    """The word of install.rerun; empty: none."""
+    """Return install.rerun.request; empty: none."""
     install = cloud.spec.hosted.open_nebula.install if cloud.spec.hosted else None
     return install.rerun.request if install and install.rerun else ""
 
 
 def words_of(cloud: SovereignCloud, servers: Mapping[str, ServerSummary]) -> tuple[str, ...]:
-    """Digests of the words that were carried out, oldest first; what status remembers is among them."""
+    """Return digests of the rerun requests carried out, oldest first, from tags and status."""
     found = [cloud.external.get("rerun", "")]
     for server in front_ends(cloud):
         summary = servers.get(server.name)
@@ -114,19 +120,19 @@ def words_of(cloud: SovereignCloud, servers: Mapping[str, ServerSummary]) -> tup
 
 
 def unused_word(cloud: SovereignCloud, servers: Mapping[str, ServerSummary]) -> str:
-    """The word in spec that asks for a run which was not made yet; empty: none."""
+    """Return the rerun request in spec that was not carried out yet; empty: none."""
     word = rerun_word(cloud)
     return word if word and _digest(word) not in words_of(cloud, servers) else ""
 
 
 def words_with(cloud: SovereignCloud, servers: Mapping[str, ServerSummary], word: str) -> str:
-    """What the tag says once this word is carried out, too."""
+    """Return the value of RERUNS_TAG after one more request."""
     known = dict.fromkeys((*words_of(cloud, servers), _digest(word)))
-    return ".".join(tuple(known)[-_WORDS:])
+    return ".".join(tuple(known)[-_MAX_WORDS:])
 
 
 def rerun_fact(cloud: SovereignCloud) -> str:
-    """For `status.external`: a copy of what the tag says of the word in spec."""
+    """Return the digest of the rerun request in spec, for `status.external`; empty: none."""
     word = rerun_word(cloud)
     return _digest(word) if word else ""
 

@@ -1,7 +1,7 @@
-"""`status.locations` of a cloud: each part of it, where it is, and who says so. Pure.
+"""Build `status.locations`: where each part of a cloud is, and the source of that fact. Pure.
 
-A host that is no server of the account, a region that is in no table, a data centre that the profile does not list, a store
-that spec does not name: nobody knows in which country that is, and so it says.
+The country is unknown, and reported as such, for a host that is no server of the account, a region that is in no table, a data
+center that the profile does not list, or a store that spec does not declare.
 """
 
 from __future__ import annotations
@@ -17,52 +17,53 @@ from sovereigncloud.api.hosted import Role
 from sovereigncloud.api.providerprofile import ProviderProfile
 from sovereigncloud.api.stores import StoreType
 from sovereigncloud.core.conditions import timestamp
+from sovereigncloud.core.listing import format_list
 from sovereigncloud.core.locations import campus_of, country_of, region_of
 from sovereigncloud.kinds.baremetalserver.identity import service_name_of
 from sovereigncloud.kinds.location.facts import FRONT_END, MARKETPLACE, STORE
-from sovereigncloud.kinds.sovereigncloud.stores.observation import BACKUP, Kept
+from sovereigncloud.kinds.sovereigncloud.stores.observation import BACKUP, ObservedStore
 from sovereigncloud.ports.opennebula.views import CloudView, Datastore
 from sovereigncloud.sovereignty.facts import Grade, Part
 from sovereigncloud.sovereignty.rules import day_of
 
 _READ_ONLY: Final = frozenset({"one", "linuxcontainers", "turnkeylinux", "dockerhub", "docker_registry"})
-"""Drivers of marketplaces that images are only fetched from: nothing of this cloud lies there."""
+"""Drivers of read-only marketplaces: they hold no data of this cloud."""
 _ON_THE_FRONT_END: Final = "fs"
-"""The driver that keeps images in a directory of the front-end."""
+"""The datastore driver that stores images in a directory of the front-end."""
 _BRIDGES: Final = "BRIDGE_LIST"
 _FILES: Final = frozenset({0, 2})
 _IN_CLUSTER: Final = (Part.COMPUTE, Part.STORAGE, Part.IMAGES)
 _UNKNOWN: Final = "unknown"
-_NAMED: Final = 3
+_SHOWN: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Stand:
-    """The server that a host or front-end is: its service name at OVHcloud and its region; empty: not told."""
+class ServerLocation:
+    """The OVHcloud server behind a host or front-end: service name and region; empty: unknown."""
 
     service: str = ""
     region: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
-    """What was seen of a cloud when it answered.
+class LocationInput:
+    """The observed input of the locations of a cloud.
 
     Attributes:
-        stands: the servers that hosts are, by the names of the hosts; one that is not there is no server that is known.
-        front_ends: the servers that run OpenNebula, by their names in spec.
+        servers_by_host: servers by host name; a host without an entry is no known server.
+        front_ends: servers that run OpenNebula, by name in spec.
         kept: every marketplace and datastore.
     """
 
     view: CloudView
-    stands: Mapping[str, Stand] = field(default_factory=dict)
-    front_ends: Mapping[str, Stand] = field(default_factory=dict)
-    kept: tuple[Kept, ...] = ()
+    servers_by_host: Mapping[str, ServerLocation] = field(default_factory=dict)
+    front_ends: Mapping[str, ServerLocation] = field(default_factory=dict)
+    kept: tuple[ObservedStore, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A part of the cloud, before it is known since when it is there."""
+    """A location without the time since when it is valid."""
 
     name: str
     covers: tuple[Part, ...]
@@ -75,43 +76,47 @@ class _Found:
     datastores: tuple[str, ...] = ()
 
 
-def located(
-    cloud: SovereignCloud, seen: Sighting, profile: ProviderProfile | None, now: datetime
+def locate(
+    cloud: SovereignCloud, seen: LocationInput, profile: ProviderProfile | None, now: datetime
 ) -> list[LocationStatus]:
-    """By name, each with the time since when it is where it is."""
+    """Return the locations by name, each with the time since when it is unchanged."""
     inside = _declared(cloud, seen, profile, now) if cloud.spec.existing is not None else _observed(seen)
-    found = sorted(_distinct((*inside, *_loose(seen.view), *_stores(cloud, seen.kept))), key=lambda one: one.name)
+    found = sorted(_distinct((*inside, *_unclustered(seen.view), *_stores(cloud, seen.kept))), key=lambda one: one.name)
     if len(found) > MAX_LOCATIONS:
         left = found[MAX_LOCATIONS - 1 :]
-        rest = _Found("~rest", tuple(Part), f"{len(left)} further parts are more than this list holds")
+        rest = _Found("~rest", tuple(Part), f"{len(left)} further parts exceed the limit of this list")
         found = [*found[: MAX_LOCATIONS - 1], rest]
     before = {one.name: one for one in cloud.status.locations or ()}
-    return [_known(one, before.get(one.name), timestamp(now)) for one in found]
+    return [_entry(one, before.get(one.name), timestamp(now)) for one in found]
 
 
 def countries_of(locations: Iterable[LocationStatus]) -> str | None:
-    """For `status.country`: the codes of all of them, and that some are not known; None: nobody looked yet."""
+    """Return `status.country`: all country codes, `unknown` included; None: no locations."""
     codes = {one.country or _UNKNOWN for one in locations}
     return ", ".join(sorted(codes, key=lambda code: (code == _UNKNOWN, code)))[:128] or None
 
 
-def written(locations: Iterable[LocationStatus]) -> list[dict[str, object]] | None:
-    """As the API writes them."""
+def location_entries(locations: Iterable[LocationStatus]) -> list[dict[str, object]] | None:
+    """Return locations as plain data for status."""
     return [one.model_dump(by_alias=True, exclude_none=True) for one in locations] or None
 
 
-def stand_of(server: BareMetalServer | None) -> Stand:
-    """Where the object of a server says that it stands."""
-    return Stand(service_name_of(server), server.status.region or "") if server is not None else Stand()
+def server_location(server: BareMetalServer | None) -> ServerLocation:
+    """Return service name and region of a BareMetalServer."""
+    return (
+        ServerLocation(service_name_of(server), server.status.region or "") if server is not None else ServerLocation()
+    )
 
 
-def front_ends_of(cloud: SovereignCloud, servers: Mapping[str, BareMetalServer]) -> dict[str, Stand]:
-    """The servers that run OpenNebula, by their names in spec, whether or not their objects are there yet."""
+def front_ends_of(cloud: SovereignCloud, servers: Mapping[str, BareMetalServer]) -> dict[str, ServerLocation]:
+    """Return the declared servers that run OpenNebula, by name in spec."""
     ovh = cloud.spec.hosted.ovh if cloud.spec.hosted else None
-    return {s.name: stand_of(servers.get(s.name)) for s in (ovh.servers if ovh else ()) if Role.FRONTEND in s.roles}
+    return {
+        s.name: server_location(servers.get(s.name)) for s in (ovh.servers if ovh else ()) if Role.FRONTEND in s.roles
+    }
 
 
-def _known(one: _Found, before: LocationStatus | None, now: str) -> LocationStatus:
+def _entry(one: _Found, before: LocationStatus | None, now: str) -> LocationStatus:
     same = before is not None and (before.country or "", before.datacenter or "") == (one.country, one.datacenter)
     return LocationStatus(
         name=one.name,
@@ -128,7 +133,7 @@ def _known(one: _Found, before: LocationStatus | None, now: str) -> LocationStat
 
 
 def _distinct(found: Iterable[_Found]) -> Iterator[_Found]:
-    """OpenNebula may have several things of one name; a list by name may not."""
+    """Make names unique: OpenNebula allows duplicates, a list keyed by name does not."""
     taken: set[str] = set()
     for one in found:
         name, number = one.name[:500], 1
@@ -139,17 +144,17 @@ def _distinct(found: Iterable[_Found]) -> Iterator[_Found]:
         yield replace(one, name=name)
 
 
-# --- on servers whose region is observed -------------------------------------------------------------------------------
+# --- hosted: observed OVHcloud regions ------------------------------------------------------------------------------
 
 
-def _observed(seen: Sighting) -> Iterator[_Found]:
-    """By cluster and region: hosts of one cluster may stand in several."""
+def _observed(seen: LocationInput) -> Iterator[_Found]:
+    """Yield one location per cluster and region: a cluster may span several regions."""
     together: dict[tuple[int, str], list[str]] = {}
     for host in sorted(seen.view.hosts.values(), key=lambda host: host.name):
-        region = region_of(seen.stands.get(host.name, Stand()).region)
+        region = region_of(seen.servers_by_host.get(host.name, ServerLocation()).region)
         together.setdefault((host.cluster_id, region), []).append(host.name)
     for (cluster, region), hosts in together.items():
-        place = _in_region(region, [(name, seen.stands.get(name, Stand())) for name in hosts], "host")
+        place = _in_region(region, [(name, seen.servers_by_host.get(name, ServerLocation())) for name in hosts], "host")
         name = _cluster_name(seen.view, cluster)
         yield replace(
             place,
@@ -162,7 +167,7 @@ def _observed(seen: Sighting) -> Iterator[_Found]:
     yield from _front_ends(seen)
 
 
-def _front_ends(seen: Sighting) -> Iterator[_Found]:
+def _front_ends(seen: LocationInput) -> Iterator[_Found]:
     together: dict[str, list[str]] = {}
     for name, stand in sorted(seen.front_ends.items()):
         together.setdefault(region_of(stand.region), []).append(name)
@@ -175,7 +180,7 @@ def _front_ends(seen: Sighting) -> Iterator[_Found]:
 
 
 def _front_end(place: _Found, view: CloudView) -> _Found:
-    """With the datastores whose images lie in a directory of it, whichever hosts they are for."""
+    """Add the datastores whose images are in a directory of the front-end."""
     kept = tuple(sorted({d.name for d in view.datastores.values() if _lies_on_front_end(d)}))
     covers = (Part.CONTROL_PLANE, Part.IMAGES) if kept else (Part.CONTROL_PLANE,)
     return replace(place, covers=covers, datastores=kept)
@@ -185,14 +190,14 @@ def _lies_on_front_end(one: Datastore) -> bool:
     return one.type in _FILES and one.driver == _ON_THE_FRONT_END and not one.attributes.get(_BRIDGES)
 
 
-def _in_region(region: str, servers: list[tuple[str, Stand]], role: str) -> _Found:
+def _in_region(region: str, servers: list[tuple[str, ServerLocation]], role: str) -> _Found:
     services = sorted({stand.service for _, stand in servers if stand.service})
     if not region:
         strangers = [name for name, stand in servers if not stand.service]
-        silent = f"OVHcloud does not tell the region of server {_some(services)}" if services else ""
-        strange = f"{role} {_some(strangers)} is no server that the account shows" if strangers else ""
+        silent = f"OVHcloud does not tell the region of server {format_list(services, _SHOWN)}" if services else ""
+        strange = f"{role} {format_list(strangers, _SHOWN)} is no server that the account shows" if strangers else ""
         return _Found("", (), "; ".join(filter(None, (silent, strange))))
-    source = f"OVHcloud region {region} of server {_some(services)}"
+    source = f"OVHcloud region {region} of server {format_list(services, _SHOWN)}"
     country = country_of(region)
     if not country:
         return _Found("", (), f"{source}, which is in no table of regions")
@@ -203,11 +208,11 @@ def _label(region: str) -> str:
     return campus_of(region) or region or _UNKNOWN
 
 
-# --- in data centres that a profile lists ------------------------------------------------------------------------------
+# --- existing: declared data centers of a profile -----------------------------------------------------------------------------
 
 
 def _declared(
-    cloud: SovereignCloud, seen: Sighting, profile: ProviderProfile | None, now: datetime
+    cloud: SovereignCloud, seen: LocationInput, profile: ProviderProfile | None, now: datetime
 ) -> Iterator[_Found]:
     location = cloud.spec.existing.location if cloud.spec.existing else None
     special = {one.name: one.datacenter for one in (location.clusters if location else None) or ()}
@@ -235,7 +240,7 @@ def _in_datacenter(cloud: SovereignCloud, name: str, profile: ProviderProfile | 
         return _Found("", (), "spec.existing.location is not set")
     if reference is None:
         return _Found(
-            "", (), f"spec.providerRef is not set, so nobody says where datacenter {name} is", datacenter=name
+            "", (), f"spec.providerRef is not set, so the country of datacenter {name} is unknown", datacenter=name
         )
     who = f"ProviderProfile {reference.name}"
     if profile is None:
@@ -245,16 +250,18 @@ def _in_datacenter(cloud: SovereignCloud, name: str, profile: ProviderProfile | 
         return _Found("", (), f"{who} lists no datacenter {name}", datacenter=name)
     until = day_of(listed.valid_until)
     if listed.valid_until and (until is None or until < now.astimezone(UTC).date()):
-        return _Found("", (), f"{who} said so of datacenter {name} until {listed.valid_until}", datacenter=name)
+        return _Found(
+            "", (), f"{who}: the entry of datacenter {name} was valid until {listed.valid_until}", datacenter=name
+        )
     source = f"{who}, {listed.evidence.url}" if listed.evidence is not None else who
     return _Found("", (), source, listed.country, name, Grade.of(listed.grade))
 
 
-# --- what lies elsewhere -----------------------------------------------------------------------------------------------
+# --- parts without cluster ----------------------------------------------------------------------------------------------
 
 
-def _loose(view: CloudView) -> Iterator[_Found]:
-    """Datastores that are in no cluster, while something is in them."""
+def _unclustered(view: CloudView) -> Iterator[_Found]:
+    """Yield datastores that are in no cluster and contain images."""
     inside = {number for cluster in view.clusters.values() for number in cluster.datastores}
     for one in sorted(view.datastores.values(), key=lambda one: one.id):
         if one.type != BACKUP and one.images and not one.clusters and one.id not in inside:
@@ -262,8 +269,8 @@ def _loose(view: CloudView) -> Iterator[_Found]:
             yield _Found(f"datastore/{one.name}", (Part.IMAGES,), source, datastores=(one.name,))
 
 
-def _stores(cloud: SovereignCloud, kept: Iterable[Kept]) -> Iterator[_Found]:
-    """Stores that spec names are where it says; of others nobody knows."""
+def _stores(cloud: SovereignCloud, kept: Iterable[ObservedStore]) -> Iterator[_Found]:
+    """Yield stores: declared ones at their declared location, others at an unknown one."""
     declared = {(store.type, store.name): store for store in cloud.spec.stores or ()}
     there = {(one.kind, one.name) for one in kept if one.kind is not None and _holds_something(one)}
     for kind, name in sorted(declared.keys() | there):
@@ -275,11 +282,11 @@ def _stores(cloud: SovereignCloud, kept: Iterable[Kept]) -> Iterator[_Found]:
             source = f"spec.stores[{name}].location"
             yield _Found(*part, source, location.country, location.datacenter or "", Grade.DECLARED)
         else:
-            missing = "has no location" if store is not None else "is not there"
+            missing = "has no location" if store is not None else "is not declared"
             yield _Found(*part, f"spec.stores[{name}] {missing}")
 
 
-def _holds_something(one: Kept) -> bool:
+def _holds_something(one: ObservedStore) -> bool:
     return one.kind is not StoreType.MARKETPLACE or one.frame.get("MARKET_MAD") not in _READ_ONLY
 
 
@@ -289,13 +296,8 @@ def _cluster_name(view: CloudView, number: int) -> str:
 
 
 def _datastores(view: CloudView, cluster: int) -> tuple[str, ...]:
-    """Of one cluster, those for backups left out: their data is where their server is."""
+    """Return the datastores of a cluster, except backup datastores: their data is elsewhere."""
     known = view.clusters.get(cluster)
     inside = known.datastores if known is not None else frozenset()
     found = (d for d in view.datastores.values() if d.type != BACKUP and (d.id in inside or cluster in d.clusters))
     return tuple(sorted({one.name for one in found}))
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more

@@ -1,8 +1,11 @@
-"""Suite OneDeployValidation: a run is a Job, and what its pod said at its end is what came of each test case. Pure."""
+"""The suite OneDeployValidation.
+
+A run is a Job, its pod's termination message holds the results. Pure.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from sovereigncloud.api import BareMetalServer, SovereignCloud
 from sovereigncloud.api.verification import MAX_MESSAGE, ReportStatus, Result, SuiteCheck, Verification
@@ -11,15 +14,15 @@ from sovereigncloud.kinds.sovereigncloud.verification.checks import Check
 from sovereigncloud.kinds.sovereigncloud.verification.records import Record
 from sovereigncloud.ports.installer.validation import Validation, ValidationState
 
-CERTAIN = 600
-"""Seconds after which a Job that is not there was there, and somebody deleted it."""
+JOB_LOST_AFTER = 600
+"""Seconds after which a missing Job counts as deleted rather than not created yet."""
 _RESULTS = {"Passed": Result.PASSED, "Failed": Result.FAILED, "Skipped": Result.SKIPPED}
 
 
 def validation_of(
     cloud: SovereignCloud, children: Mapping[str, BareMetalServer], spec: Verification, record: Record
 ) -> Validation | None:
-    """What is asked of the suite; None for a cloud that it cannot reach."""
+    """Return the request to the suite; None for a cloud that it cannot reach."""
     installation = installation_of(cloud, children)
     if installation is None or spec.report_claim_ref is None:
         return None
@@ -34,7 +37,7 @@ def validation_of(
 
 
 def _network(cloud: SovereignCloud) -> str:
-    """Test machines speak to the outside: a public network before another."""
+    """Choose the network of the test VMs, a public one first: they need Internet access."""
     networks = (cloud.spec.hosted.networks if cloud.spec.hosted else None) or ()
     return next((n.name for n in sorted(networks, key=lambda n: n.public_block is None)), "")
 
@@ -44,7 +47,7 @@ def _justifications(spec: Verification) -> Mapping[str, str]:
 
 
 def checks_of_job(spec: Verification, state: ValidationState | None) -> tuple[Check, ...]:
-    """Every test case, with what is known of it."""
+    """Return every test case with its current result."""
     off = _justifications(spec)
     return tuple(_check(str(name), off, state) for name in SuiteCheck)
 
@@ -61,11 +64,7 @@ def _check(name: str, off: Mapping[str, str], state: ValidationState | None) -> 
 
 
 def report_of(spec: Verification, state: ValidationState | None, before: ReportStatus | None) -> ReportStatus | None:
-    """Where the report is; what was told stays, should the Job be gone."""
+    """Return where the report is; the last known one if the Job is gone."""
     if state is None or not state.digest or spec.report_claim_ref is None:
         return before
     return ReportStatus(digest=state.digest, claim=spec.report_claim_ref.name, path=state.path)
-
-
-def all_decided(checks: Iterable[Check]) -> bool:
-    return all(c.final for c in checks)

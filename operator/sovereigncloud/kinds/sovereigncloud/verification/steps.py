@@ -1,4 +1,4 @@
-"""What a verification does outside: small writes that are safe to repeat, none of which changes what is declared."""
+"""Steps of a verification: small idempotent writes that change nothing that spec declares."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sovereigncloud.ports.opennebula.client import Attributes
 from sovereigncloud.ports.opennebula.vm_states import Situation, state_of
 
 FACT = "verification"
-"""In `status.external`: what went wrong with the last step."""
+"""Fact in `status.external`: the error of the last step."""
 
 _TERMINATE = "terminate-hard"
 _LIFETIME = 3600
@@ -29,7 +29,7 @@ _EMPTY_DISK = "64"  # MiB
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteRecord(Step):
-    """Remembers a run in the zone's template: before anything of it is done, and once more when it is over."""
+    """Write the record of a run to the zone's template: before it starts and when it has ended."""
 
     zone: int
     mark: Mark
@@ -38,7 +38,10 @@ class WriteRecord(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartProbe(Step):
-    """`host`, `network`, `image`: ids; None: any host, no network, an empty disk."""
+    """Create a test VM.
+
+    `host`, `network`, `image`: ids; None: any host, no network, an empty disk.
+    """
 
     run: int
     created: int
@@ -50,20 +53,23 @@ class StartProbe(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndProbe(Step):
-    """`forget`: OpenNebula cannot end it in its state, so it is taken off its list."""
+    """Terminate a test VM.
+
+    `forget`: it cannot be terminated in its state and is deleted by one.vm.recover.
+    """
 
     vm: int
     forget: bool
 
 
-_UNFIT = re.compile(r"[^A-Za-z0-9._-]+")
-"""What OpenNebula takes in no name, and a little more."""
-_WELL = Outcome(facts={FACT: ""})
+_INVALID_IN_NAME = re.compile(r"[^A-Za-z0-9._-]+")
+"""Characters that are replaced in VM names, including those that OpenNebula refuses."""
+_OK = Outcome(facts={FACT: ""})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartValidation(Step):
-    """Makes the Job of OpenNebula's own suite."""
+    """Create the Job of one-deploy-validation."""
 
     validation: Validation
 
@@ -81,7 +87,7 @@ def start_validation(validation: Validation) -> StartValidation:
 
 
 def end_probe(probe: Probe, now: int, stuck_after: int, *, beside: str = FACT) -> EndProbe | None:
-    """How a machine is ended; None: it is on its way, or cannot be ended in its present state."""
+    """Return the step that ends a test VM; None: it is ending, or cannot be terminated yet."""
     situation = state_of(probe.vm).situation
     stuck = now - probe.created >= stuck_after
     if situation in {Situation.ENDING, Situation.BUSY} and not stuck:
@@ -91,53 +97,56 @@ def end_probe(probe: Probe, now: int, stuck_after: int, *, beside: str = FACT) -
 
 
 async def perform_verification(step: VerificationStep, cloud: SovereignCloud, context: Context) -> Outcome:
-    """One write."""
+    """Execute one verification step."""
     if isinstance(step, StartValidation):
         await context.installer.validate(step.validation)
-        return _WELL
+        return _OK
     client = await context.open_nebula(cloud.key)
     match step:
         case WriteRecord():
             await client.update_zone(step.zone, {attribute_of(step.mark): step.record.text})
             if step.record.ended or step.record.started:
-                return _WELL
-            return replace(_WELL, events=((Reason.VERIFYING, f"{step.target} was begun"),))
+                return _OK
+            return replace(_OK, events=((Reason.VERIFYING, f"{step.target} was begun"),))
         case StartProbe():
             try:
                 await client.create_vm(probe_template(step, cloud, context.mark(cloud)))
             except (Rejected, Quota, NotFound, Conflict, Auth) as refusal:
-                # It is what the check is to find out. What passes (no answer, a lost one) is tried again like any step.
+                # A refusal is the result of the check. Transient errors (no answer) are retried like any step.
                 return Outcome(after=0.1, facts={FACT: refused(step.run, step.check, refusal.message)})
-            return _WELL
+            return _OK
         case EndProbe():
             try:
                 await (client.give_up_vm(step.vm) if step.forget else client.act(step.vm, _TERMINATE))
             except NotFound:
-                return DONE  # somebody else ended it
-            return _WELL
+                return DONE  # already gone
+            return _OK
 
 
 def refused(run: int, check: str, message: str) -> str:
-    """The fact that remembers a refusal until the check was judged."""
+    """Return the fact that records a refusal until the check is evaluated."""
     return f"{run} {check}\n{message}"[:500]
 
 
 def refusal_of(fact: str, run: int) -> tuple[str, str]:
-    """(check, message) of a refusal in this run; empty where the fact says something else."""
+    """Parse (check, message) of a refusal in this run; empty if the fact is something else."""
     head, newline, message = fact.partition("\n")
     number, _, check = head.partition(" ")
     return (check, message) if newline and number == str(run) else ("", "")
 
 
 def probe_template(step: StartProbe, cloud: SovereignCloud, mark: Mark) -> Attributes:
-    """The smallest machine that can be. OpenNebula itself ends it after an hour, should nobody else be there to do it."""
+    """Return the template of a minimal test VM.
+
+    OpenNebula terminates it after an hour by itself.
+    """
     disk: Attributes = (
         {"IMAGE_ID": str(step.image)}
         if step.image is not None
         else {"TYPE": "fs", "FORMAT": "raw", "SIZE": _EMPTY_DISK}
     )
     template: dict[str, str | Attributes | list[Attributes]] = {
-        "NAME": _UNFIT.sub("-", f"{cloud.metadata.name}-verification-{step.check}")[:128],
+        "NAME": _INVALID_IN_NAME.sub("-", f"{cloud.metadata.name}-verification-{step.check}")[:128],
         "CPU": _CPU,
         "VCPU": "1",
         "MEMORY": _MEMORY,
