@@ -1,7 +1,7 @@
-"""BareMetalServer: adopted by service name, reinstalled on request, its private interface in the vRack.
+"""BareMetalServer controller: adoption, reinstallation, vRack membership, power and release.
 
-At rest nothing is asked per server: the account's view (tags, display name, members of the vRack) and the facts kept in
-status are enough. Only while something is open is one server read in detail.
+At rest the controller makes no call per server: the account view (tags, display name, vRack members) and the facts in
+status are enough. It reads a single server in detail only while an operation on it is open.
 """
 
 from __future__ import annotations
@@ -79,6 +79,8 @@ _RENAME_WITHIN = 900.0  # a display name shows up after up to ten minutes (Terra
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarkServer(Step):
+    """Write this installation's ownership tags on the server."""
+
     only_marks: ClassVar[bool] = True
     urn: str
     mark: Mark
@@ -86,12 +88,14 @@ class MarkServer(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenameServer(Step):
+    """Set the display name of the server at OVHcloud."""
+
     name: str
     change: str
 
 
 class BareMetalServerController:
-    """What a BareMetalServer does."""
+    """Reconcile BareMetalServer resources."""
 
     resource = BareMetalServer
 
@@ -142,7 +146,7 @@ class BareMetalServerController:
                 return await self._change(step, resource, client, name, context)
 
     async def _change(self, step: Step, resource: BareMetalServer, client: Ovh, name: str, context: Context) -> Outcome:
-        """What is done to a server that stays."""
+        """Perform a step on a server that is not being released."""
         match step:
             case MarkServer():
                 await client.tag(step.urn, step.mark.for_ovh())
@@ -229,7 +233,10 @@ class BareMetalServerController:
 def _of_server(
     resource: BareMetalServer, observed: Observed, summary: ServerSummary, now: datetime, identity: Plan
 ) -> Plan:
-    """What to do about the machine that it is. One that is somebody else's is not written down as this object's."""
+    """Plan the changes to an existing server.
+
+    A server that belongs to another object is not recorded as this object's.
+    """
     found = mark_from_ovh(summary.tags)
     differences = _differences(resource, observed, now)
     match ownership(found, observed.mark):
@@ -254,7 +261,7 @@ def _of_server(
 
 
 def _absent(resource: BareMetalServer, observed: Observed, now: datetime) -> Plan:
-    """The machine is not there: it is to be bought, it is on its way, or nobody knows it."""
+    """Plan for a server that the account does not show: order it, wait for delivery, or report it."""
     name, purchase = observed.identity.name, observed.purchase
     if purchase is None:
         return Plan(outcome=_no_such_server(name))
@@ -282,13 +289,19 @@ def _foreign(service: str, found: Mark) -> Outcome:
 
 
 def _marking(service: str, summary: ServerSummary, mark: Mark) -> MarkServer:
-    """Action Mark says that it is taken over from a predecessor: what differs then is drift, not work."""
+    """Build the step that writes the ownership tags.
+
+    Action Mark means a takeover from a predecessor: the differences found then are drift, not work.
+    """
     action = Action.UPDATE if mark_from_ovh(summary.tags) is None else Action.MARK
     return MarkServer(action=action, target=f"mark of server {service}", urn=summary.urn, mark=mark)
 
 
 def _differences(resource: BareMetalServer, observed: Observed, now: datetime) -> Plan:
-    """Everything but whose it is. A reinstallation under way comes first: nothing else is touched meanwhile."""
+    """Plan everything except ownership.
+
+    A reinstallation in progress comes first: nothing else is changed meanwhile.
+    """
     summary, details = observed.summary, observed.details
     if summary is None:
         return Plan()
@@ -357,7 +370,7 @@ def _power_of(observed: Observed) -> tuple[str | None, Mapping[str, str] | None,
 
 
 def _since(before: BareMetalServerStatus, step: str | None, now: datetime | None) -> str | None:
-    """When the installation came to its step."""
+    """Return when the installation reached its current step."""
     if step is None or now is None:
         return None
     return before.install_step_since if step == before.install_step else timestamp(now)
@@ -371,7 +384,7 @@ def _host_key(observed: Observed) -> dict[str, object]:
 
 
 def _with_vrack(interfaces: list[dict[str, object]], vrack: VrackView | None) -> list[dict[str, object]]:
-    """The recorded interfaces, with the membership that the view shows."""
+    """Update the recorded interfaces with the vRack membership that the account view shows."""
     for interface in interfaces:
         if vrack is not None and str(interface.get("mode", "")).startswith("vrack"):
             inside = interface.get("uuid") in vrack.interfaces

@@ -1,4 +1,7 @@
-"""What is read for a BareMetalServer: the account's view at rest, one server in detail while something is open."""
+"""Read what a BareMetalServer needs.
+
+At rest that is the account view; one server is read in detail while an operation is open.
+"""
 
 from __future__ import annotations
 
@@ -37,22 +40,22 @@ _OURS = frozenset({Ownership.OURS, Ownership.PREDECESSOR})
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What was read for one server.
+    """Everything that was read for one server.
 
     Attributes:
-        identity: which machine it is.
-        purchase: how far its order is, until it is known which machine was delivered.
-        renewal: how the service goes on, of a server that is to end with its object.
-        summary: None where the account's view does not show the server (or, being deleted, nothing was asked).
+        identity: which server it is.
+        purchase: the state of its order, until the delivered server is known.
+        renewal: how the service is renewed, for a server that ends with its object.
+        summary: None where the account view does not show the server (or, being deleted, nothing was asked).
         details: None at rest.
-        holder: another object of this installation that the server is marked for and that exists.
+        holder: another existing object of this installation that the server is marked for.
         held: who still uses a server that is being deleted.
-        ssh_key: the public key that a reinstallation lets in.
-        joining: what says whether its interface may be moved and may join.
-        proof_key: what a reinstallation proves its host key with.
-        cloud: that it is a server of.
-        power: whether it runs, looked at while that cloud is lost, or was.
-        heard: what SSH says at its address; None: nobody asked.
+        ssh_key: the public key that a reinstallation authorizes.
+        joining: the facts that decide whether its interface may be moved and attached.
+        proof_key: the key with which a reinstalled server proves its host key.
+        cloud: the SovereignCloud that owns the server.
+        power: the power state, read while that cloud is lost or fenced.
+        heard: the result of the SSH host key scan; None: not scanned.
         now: when this was read.
     """
 
@@ -75,7 +78,7 @@ class Observed:
 
     @property
     def is_ours(self) -> bool:
-        """Whether the machine carries this object's mark, part of it, or was delivered for it a moment ago."""
+        """Whether the server carries this object's mark or part of it, or was just delivered for it."""
         if self.summary is None:
             return False
         found = mark_from_ovh(self.summary.tags)
@@ -86,6 +89,7 @@ class Observed:
 
 
 async def observe_server(resource: BareMetalServer, context: Context) -> Observed:
+    """Read the server of a BareMetalServer, with as few calls as its state allows."""
     mark, ovh = context.mark(resource), resource.spec.ovh
     if resource.deleting:
         held = await _held(resource, context)
@@ -120,7 +124,7 @@ async def observe_server(resource: BareMetalServer, context: Context) -> Observe
 
 
 async def _with_power(resource: BareMetalServer, ovh: OvhServer, context: Context, observed: Observed) -> Observed:
-    """Whether it runs, where its cloud does not answer."""
+    """Add the power state while the server's cloud is lost."""
     owner, summary = endpoint.owner_of(resource), observed.summary
     cloud = context.get(owner) if owner is not None else None
     if not isinstance(cloud, SovereignCloud):
@@ -137,7 +141,7 @@ async def _with_power(resource: BareMetalServer, ovh: OvhServer, context: Contex
 
 
 async def _in_account(resource: BareMetalServer, ovh: OvhServer, context: Context, mark: Mark) -> Observed:
-    """The account's view, and the order of a machine that is not known yet."""
+    """Read the account view, and the order of a server that is not identified yet."""
     namespace, secret = resource.metadata.namespace, ovh.credentials_secret_ref.name
     view = await context.account(ovh.endpoint, namespace, secret, ovh.vrack or "")
     identity, purchase = identify_server(resource, view.servers, mark), None
@@ -156,7 +160,10 @@ async def _in_account(resource: BareMetalServer, ovh: OvhServer, context: Contex
 
 
 async def _last_look(resource: BareMetalServer, ovh: OvhServer, context: Context, mark: Mark) -> Observed:
-    """What a server that is being deleted still has of ours. With Retain nothing that fails here holds it up."""
+    """Read what a server that is being deleted still carries of this installation.
+
+    With Retain a failure here never blocks the deletion.
+    """
     if resource.deletion_policy is DeletionPolicy.RETAIN:
         secret = ovh.credentials_secret_ref.name
         try:
@@ -176,7 +183,7 @@ async def _last_look(resource: BareMetalServer, ovh: OvhServer, context: Context
 
 
 def look_closer(resource: BareMetalServer, summary: ServerSummary, vrack: VrackView | None) -> bool:
-    """Whether the view and status leave something open that only the server itself can tell."""
+    """Whether the account view and status leave something open that only a read of the server can tell."""
     ovh = resource.spec.ovh
     if not resource.settled or is_open(summary.tags) or not carried_out(resource, summary.tags):
         return True
@@ -189,7 +196,7 @@ def look_closer(resource: BareMetalServer, summary: ServerSummary, vrack: VrackV
 
 
 async def _details(client: Ovh, resource: BareMetalServer, name: str, summary: ServerSummary | None) -> Details | None:
-    """One server in detail; None: there is none of that name."""
+    """Read one server in detail; None: there is no server of that name."""
     try:
         server = await client.server(name)
     except NotFound:
@@ -209,7 +216,7 @@ async def _details(client: Ovh, resource: BareMetalServer, name: str, summary: S
 
 
 async def _listen(resource: BareMetalServer, observed: Observed, context: Context) -> Heard | None:
-    """What SSH says at the server's address, where its host key is awaited or pinned."""
+    """Scan the SSH host key at the server's address, where a key is awaited or pinned."""
     summary, details = observed.summary, observed.details
     tags = summary.tags if summary else {}
     pin, record = read_pin(tags), read_record(tags)
@@ -230,7 +237,7 @@ async def _listen(resource: BareMetalServer, observed: Observed, context: Contex
 
 
 async def _installer_keys(resource: BareMetalServer, context: Context) -> tuple[str, str]:
-    """The public and the private key of the cloud's installer, made before its servers; a server on its own has none."""
+    """Return the public and private SSH key of the cloud's installer; empty for a standalone server."""
     owner = endpoint.owner_of(resource)
     cloud = context.get(owner) if owner else None
     if not isinstance(cloud, SovereignCloud) or cloud.spec.hosted is None or not cloud.spec.hosted.open_nebula.install:
@@ -240,7 +247,7 @@ async def _installer_keys(resource: BareMetalServer, context: Context) -> tuple[
 
 
 def _holder(observed: Observed, context: Context) -> str:
-    """The other object that the server is marked for, if there is such an object."""
+    """Return the other object that the server is marked for, if that object exists."""
     found = mark_from_ovh(observed.summary.tags) if observed.summary else None
     if found is None or ownership(found, observed.mark) is not Ownership.SIBLING:
         return ""
@@ -250,10 +257,10 @@ def _holder(observed: Observed, context: Context) -> str:
 
 
 async def _held(resource: BareMetalServer, context: Context) -> tuple[str, ...]:
-    """Who still needs a server that is being deleted: its cloud, or what is in that cloud.
+    """List what still uses a server that is being deleted: its cloud, or a host in that cloud.
 
-    Foreground deletion gives the cloud and its children their deletionTimestamp in the same second; the server then
-    waits until nothing but servers refers to the cloud, and the cloud waits until its servers are gone.
+    Foreground deletion sets the deletionTimestamp of the cloud and its children in the same second. The server then
+    waits until only servers refer to the cloud, and the cloud waits until its servers are gone.
     """
     key = endpoint.owner_of(resource)
     cloud = context.get(key) if key else None
@@ -277,7 +284,7 @@ async def _held(resource: BareMetalServer, context: Context) -> tuple[str, ...]:
 
 
 def _is_listed(resource: BareMetalServer, cloud: SovereignCloud, server: HostedServer, context: Context) -> bool:
-    """Whether an entry of the cloud is this machine: under its own name, or under another one."""
+    """Whether an entry of the cloud is this server, under the same or another name."""
     key = endpoint.server_key(cloud, server)
     child = context.get(key)
     name = hosted_service_name(server, child if isinstance(child, BareMetalServer) else None)

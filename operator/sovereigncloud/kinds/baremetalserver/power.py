@@ -1,7 +1,8 @@
-"""The power of a server whose cloud does not answer: seen through its provider, and switched off where its cloud allows that.
+"""Fencing of a server through OVHcloud: read its power state, switch it off, restart it.
 
-What was switched off stays off, whatever else is declared, until a person says otherwise: on the server a tag tells for which
-outage, and what it booted before, so that also a rebuilt cluster knows it.
+The operator switches a server off only while its cloud is lost and the cloud allows it. A fenced server stays off
+until a person sets spec.hosted.fencing.startAgain. A tag on the server records the outage and the previous boot
+settings, so that a rebuilt cluster knows them too.
 """
 
 from __future__ import annotations
@@ -32,7 +33,11 @@ ON, OFF = "On", "Off"
 
 @dataclass(frozen=True, slots=True)
 class FencedTag:
-    """What the tag says. `at`: the outage, in seconds since 1970; the rest is how it was before."""
+    """The fencing record in the server's tag: the outage and the settings before it.
+
+    Attributes:
+        at: when the outage began, in seconds since the epoch.
+    """
 
     at: int
     boot: int
@@ -49,7 +54,7 @@ class FencedTag:
 
 
 def read_fenced(tags: Mapping[str, str]) -> FencedTag | None:
-    """What nobody of ours wrote is no record."""
+    """Parse the fencing record; None: there is none, or the operator did not write it."""
     at, _, rest = tags.get(FENCED_TAG, "").partition(":")
     boot, _, flags = rest.partition(":")
     if not at.isdigit() or not boot.isdigit() or len(flags) != len("10"):
@@ -59,14 +64,14 @@ def read_fenced(tags: Mapping[str, str]) -> FencedTag | None:
 
 @dataclass(frozen=True, slots=True)
 class PowerSeen:
-    """What its provider says.
+    """The power state of a server as OVHcloud reports it.
 
     Attributes:
-        at: when it was asked.
-        boot: the number of what it boots next.
-        off: the number of the boot that switches it off; 0: nobody asked.
-        disk: likewise of the one from its disk.
-        rebooting: a reboot is under way.
+        at: when it was read.
+        boot: id of the boot configured for the next start.
+        off: id of the boot that powers the server off; 0: not read.
+        disk: id of the boot from disk; 0: not read.
+        rebooting: a reboot is in progress.
     """
 
     at: datetime
@@ -85,12 +90,16 @@ class PowerSeen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordFenced(Step):
+    """Write the fencing record to the server's tag."""
+
     urn: str
     record: FencedTag
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetBoot(Step):
+    """Set the next boot, monitoring and the intervention setting of the server."""
+
     boot: int
     monitoring: bool
     no_intervention: bool
@@ -98,11 +107,15 @@ class SetBoot(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reboot(Step):
+    """Reboot the server into its configured boot."""
+
     change: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForgetFenced(Step):
+    """Remove the fencing record from the server."""
+
     urn: str
 
 
@@ -113,7 +126,7 @@ PowerStep = RecordFenced | SetBoot | Reboot | ForgetFenced
 
 
 def is_looked_at(cloud: SovereignCloud | None, resource: BareMetalServer, tags: Mapping[str, str]) -> bool:
-    """While its cloud is lost; afterwards only where something is to be done about its power."""
+    """Whether the power state must be read: the cloud is lost, or a fenced server awaits a change."""
     if cloud is None:
         return False
     if cloud.status.lost_since is not None:
@@ -124,7 +137,14 @@ def is_looked_at(cloud: SovereignCloud | None, resource: BareMetalServer, tags: 
 
 
 async def look_at_power(client: Ovh, server: Server, cloud: SovereignCloud, now: datetime) -> PowerSeen:
-    """`server`: as it was read after `now`."""
+    """Read the power state and, where fencing is possible, the boots and running reboots.
+
+    Args:
+        client: of the account.
+        server: as it was read after `now`.
+        cloud: the SovereignCloud that owns the server.
+        now: the time of the observation.
+    """
     seen = PowerSeen(now, server.power_state != "poweroff", server.boot, server.monitoring, server.no_intervention)
     if read_fenced(server.tags) is None and not _wanted_off(cloud):
         return seen
@@ -145,7 +165,10 @@ async def look_at_power(client: Ovh, server: Server, cloud: SovereignCloud, now:
 def power_status(
     resource: BareMetalServer, lost: str | None, tags: Mapping[str, str] | None, seen: PowerSeen | None
 ) -> object:
-    """What status says. The time is that of the first look in this outage that found it so, and never moves by itself."""
+    """Build `status.power`.
+
+    `seenAt` is the first observation of this state in the current outage, and does not move afterwards.
+    """
     before = resource.status.power
     record = read_fenced(tags) if tags is not None else None
     if tags is None or (lost is not None and seen is None):
@@ -162,7 +185,7 @@ def power_status(
 
 
 def _is_told(told: Mapping[str, str | None], lost: str | None, seen: PowerSeen) -> bool:
-    """It compares times of one form, as they are written."""
+    """Whether status already reports this state for this outage. Both times have the same format."""
     return told.get("state") == seen.state and (lost is None or (told.get("seenAt") or "") > lost)
 
 
@@ -170,7 +193,7 @@ def _is_told(told: Mapping[str, str | None], lost: str | None, seen: PowerSeen) 
 
 
 def is_released(cloud: SovereignCloud, record: FencedTag) -> bool:
-    """Whether a person said that it is to run again."""
+    """Whether a person asked for the server to start again after this outage."""
     fencing = cloud.spec.hosted.fencing if cloud.spec.hosted is not None else None
     return fencing is not None and fencing.start_again == record.outage
 
@@ -188,7 +211,7 @@ def plan_power(
     seen: PowerSeen | None,
     now: datetime,
 ) -> Plan | None:
-    """What is done about its power; None: nothing, and all else is as usual."""
+    """Plan the power changes of a fenced server; None: nothing to do, other plans apply."""
     record = read_fenced(tags)
     if record is None:
         if seen is None:
@@ -205,7 +228,7 @@ def plan_power(
 
 
 def looks_again(cloud: SovereignCloud | None) -> Outcome:
-    """While its cloud is lost, whether it has power is news."""
+    """Poll the power state while the cloud is lost."""
     return Outcome(after=_LOOK_AGAIN) if cloud is not None and cloud.status.lost_since is not None else DONE
 
 
@@ -244,7 +267,7 @@ def _switch_off(
 
 
 def _end(resource: BareMetalServer, urn: str, record: FencedTag, seen: PowerSeen, now: datetime) -> Plan:
-    """It boots what it did, and runs; then it is watched again, and the record goes."""
+    """Plan the restart: restore the boot, start the server, restore monitoring, then remove the record."""
     name = _name(resource)
     told = waiting(
         Reason.RESTARTING_SERVER,

@@ -1,5 +1,7 @@
-"""The end of a BareMetalServer: with Retain the server keeps everything but the mark; with Delete it leaves its vRack and is not
-renewed, which OVHcloud lets be taken back until a day before. A server is never cancelled at once.
+"""Release of a BareMetalServer when its object is deleted.
+
+With Retain the operator only removes its mark. With Delete it detaches the server from its vRack and stops the
+renewal, which OVHcloud allows to be reverted until one day before the end. A server is never cancelled immediately.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ MARK_TAGS = frozenset({OVH_INSTALLATION, OVH_OBJECT, OVH_UID})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UntagServer(Step):
-    """`lenient`: where it cannot be done the server is let go of all the same."""
+    """Remove tags of this installation; `lenient`: a failure does not block the deletion."""
 
     urn: str
     keys: frozenset[str]
@@ -36,14 +38,14 @@ class UntagServer(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndServer(Step):
-    """The service is not renewed: it ends at its expiration."""
+    """Stop the renewal: the service ends at its expiration."""
 
     name: str
     when: str
 
 
 def plan_release(resource: BareMetalServer, observed: Observed, now: datetime) -> Plan:
-    """The next steps of a server whose object is being deleted; empty and done: nothing of ours is on it."""
+    """Plan the release of a server; empty and done: it carries nothing of this installation."""
     if observed.held:
         held = blocked(f"still in use: {'; '.join(observed.held)}", reason=Reason.IN_USE)
         return Plan(outcome=replace(held, after=10.0))
@@ -77,7 +79,10 @@ def _release(summary: ServerSummary, keys: frozenset[str], *, lenient: bool = Fa
 
 
 def _ending(summary: ServerSummary, renewal: Renewal | None) -> tuple[EndServer, ...]:
-    """Not renewed any more; what is paid already is used up, and an engagement goes on to its end."""
+    """Build the step that stops the renewal.
+
+    The paid period is used up, and a commitment runs to its end.
+    """
     if renewal is None or renewal.ends:
         return ()
     when = f"on {renewal.expires}" if renewal.expires else "when what was paid is used up"
@@ -98,7 +103,7 @@ def _ending(summary: ServerSummary, renewal: Renewal | None) -> tuple[EndServer,
 
 
 async def perform_release(step: UntagServer | EndServer, client: Ovh) -> Outcome:
-    """Each is idempotent."""
+    """Perform one release step; each is idempotent."""
     if isinstance(step, EndServer):
         await client.orders.end_at_expiration(step.name)
         return done(Reason.ENDS_AT_EXPIRATION, f"server {step.name} is not renewed: it ends {step.when}")

@@ -1,8 +1,9 @@
-"""The private interface of a server and the vRack that it is to be in.
+"""Attach a server's private network interface to its vRack, or detach it.
 
-Attach the enabled virtual network interface of mode vrack_aggregation or vrack (facts: a Scale or High Grade server has
-one); an interface sits in at most one vRack, and moving it is detach, wait, attach. It is taken out of another vRack only
-where that is ours to do: the server is ours and so is that vRack, or it was declared before, or spec consents by name.
+The interface is the enabled virtual network interface of mode vrack_aggregation or vrack (facts: a Scale or High
+Grade server has one). An interface is in at most one vRack: moving it means detach, wait, attach. The operator
+detaches it from another vRack only if the server is ours and that vRack is ours or was declared before, or if
+spec.ovh.moveFrom names it.
 """
 
 from __future__ import annotations
@@ -35,25 +36,29 @@ _POLL = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttachInterface(Step):
+    """Attach the interface to the vRack."""
+
     vrack: str
     uuid: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetachInterface(Step):
+    """Detach the interface from the vRack."""
+
     vrack: str
     uuid: str
 
 
 @dataclass(frozen=True, slots=True)
 class Joining:
-    """What says whether an interface may be moved and may join.
+    """The facts that decide whether an interface may be moved and attached.
 
     Attributes:
-        mark: that of the object at hand; None: not looked at.
+        mark: of this object; None: not read.
         tags: of the server.
         vracks: tags of every vRack of the account, by its name.
-        eligibility: None: not asked, since nothing is to join.
+        eligibility: OVHcloud's answer; None: not asked, since nothing is to be attached.
     """
 
     mark: Mark | None = None
@@ -63,12 +68,12 @@ class Joining:
 
 
 def attached(resource: BareMetalServer, vrack: VrackView | None) -> bool:
-    """Whether the view alone shows the server in its vRack."""
+    """Whether the account view shows the server in its vRack."""
     return bool(members(resource, vrack))
 
 
 def members(resource: BareMetalServer, vrack: VrackView | None) -> tuple[str, ...]:
-    """Uuids of the server's interfaces in the vRack: those that status knows, else any that the view says are its."""
+    """Return the UUIDs of the server's interfaces in the vRack, known from status or the account view."""
     if vrack is None or resource.spec.ovh is None:
         return ()
     known = {i.uuid for i in resource.status.interfaces or () if i.uuid and i.mode in PRIVATE_MODES}
@@ -77,7 +82,7 @@ def members(resource: BareMetalServer, vrack: VrackView | None) -> tuple[str, ..
 
 
 def private_interfaces(found: Iterable[Interface]) -> tuple[Interface, ...]:
-    """Those that lead to a vRack, an aggregation before a single card."""
+    """Return the interfaces that can join a vRack, an aggregation before a single NIC."""
     usable = (i for i in found if i.enabled and i.mode in PRIVATE_MODES)
     return tuple(sorted(usable, key=lambda i: (PRIVATE_MODES.index(i.mode), i.uuid)))
 
@@ -85,7 +90,7 @@ def private_interfaces(found: Iterable[Interface]) -> tuple[Interface, ...]:
 async def look_who_may_join(
     resource: BareMetalServer, client: Ovh, interfaces: Iterable[Interface], joining: Joining, now: datetime
 ) -> Joining:
-    """Ask what may join the vRack, while a free interface is about to."""
+    """Ask OVHcloud what is eligible for the vRack, while a free interface is about to be attached."""
     wanted = resource.spec.ovh.vrack if resource.spec.ovh else None
     private = private_interfaces(interfaces)
     free = next((i for i in private if not i.vrack), None)
@@ -103,7 +108,10 @@ def plan_interface(
     now: datetime,
     joining: Joining = Joining(),
 ) -> Plan:
-    """Bring the private interface into the declared vRack. `interfaces`: None when they were not read."""
+    """Plan the attachment of the private interface to the declared vRack.
+
+    `interfaces`: None when they were not read.
+    """
     ovh = resource.spec.ovh
     if ovh is None or not ovh.vrack:
         return Plan()
@@ -131,7 +139,7 @@ def plan_interface(
 
 
 def plan_detach(resource: BareMetalServer, vrack: VrackView | None, now: datetime) -> Plan:
-    """Take the server out of its vRack, since it is deleted with deletionPolicy Delete."""
+    """Plan the detachment from the vRack of a server that is deleted with deletionPolicy Delete."""
     ovh = resource.spec.ovh
     inside = members(resource, vrack)
     if ovh is None or vrack is None or not inside:
@@ -185,7 +193,7 @@ def _join(resource: BareMetalServer, free: Interface, joining: Joining, now: dat
 def _not_eligible(
     resource: BareMetalServer, free: Interface, vrack: str, eligibility: Eligibility | None
 ) -> Outcome | None:
-    """What OVHcloud itself says about this interface and this vRack; None: it may join, or nobody asked."""
+    """Report why OVHcloud does not accept the interface in this vRack; None: eligible, or not asked."""
     if eligibility is None or (eligibility.interfaces is not None and free.uuid in eligibility.interfaces):
         return None
     if eligibility.interfaces is None:
@@ -202,7 +210,7 @@ def _not_eligible(
 
 
 def _move_out(resource: BareMetalServer, inside: Interface, joining: Joining, now: datetime) -> Plan:
-    """It sits in another vRack: taken out where that is ours to do, attached once it is out."""
+    """Plan for an interface in another vRack: detach it where permitted, attach it afterwards."""
     wanted = resource.spec.ovh.vrack if resource.spec.ovh else None
     if not wanted:
         return Plan()
@@ -229,7 +237,7 @@ def _move_out(resource: BareMetalServer, inside: Interface, joining: Joining, no
 
 
 def _ours_to_move(resource: BareMetalServer, other: str, joining: Joining) -> bool:
-    """Whether the membership is ours to end: by consent, or since the server is ours and the vRack is, or was declared."""
+    """Whether the operator may end the membership: by consent, or because server and vRack are ours."""
     if resource.spec.ovh is not None and resource.spec.ovh.move_from == other:
         return True
     if joining.mark is None:
@@ -258,7 +266,7 @@ def _attaching(vrack: str, uuid: str) -> Asked:
 
 
 def _as_declared(resource: BareMetalServer, vrack: str) -> Plan:
-    """Nothing to do, since it is seen there. What was asked for is forgotten, and where it is as declared is remembered."""
+    """Clear the pending requests and record the vRack, since the interface is attached as declared."""
     facts = {key: "" for key in (ASKED, DETACH_ASKED) if resource.external.get(key)}
     if resource.external.get(HELD) != vrack:
         facts[HELD] = vrack

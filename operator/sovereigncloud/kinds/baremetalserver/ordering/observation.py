@@ -1,4 +1,4 @@
-"""What is read of an order: its papers, its cart, what it would cost, and how far it is. Reads only."""
+"""Read the state of a purchase: its records, its cart, its price and its order. Reads only."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _BEFORE = 3600.0  # clocks differ; an order cannot be older than its cart by mor
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A cart with what its description says."""
+    """A cart with the record in its description."""
 
     cart: str
     paper: Paper
@@ -35,24 +35,24 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Purchase:
-    """Everything about one order.
+    """The state of one purchase.
 
     Attributes:
         mark: of the object that orders.
-        choice: what is to be ordered; None once it was.
+        choice: the cart contents; None once ordered.
         stocked: whether it can be delivered.
-        cart: with what it was, or will be, ordered.
-        quote: what the cart costs.
-        candidates: orders that the cart may have made, where that was not heard.
-        open_carts: ids of the carts of this installation of which that must be told, this one included, oldest first.
+        cart: the cart used for the order.
+        quote: the price of the cart.
+        candidates: orders that may come from the cart, where the answer of the checkout was lost.
+        open_carts: ids of all checked-out carts of this installation without a known order, this one included, oldest first.
         youngest: when the last of them was checked out.
-        note: the paper of its order.
-        order: its number; 0: none is known.
-        status: of the order, in OVHcloud's words.
+        note: the order record.
+        order: the order number; 0: none is known.
+        status: of the order, as OVHcloud names it.
         bill: of an unpaid order.
-        method: what it would be paid with.
+        method: the payment method that would be used.
         domain: the server that was delivered.
-        differs: an order of this object's name for something else is under way.
+        differs: number of an order in progress under this object's name for another configuration; 0: none.
     """
 
     mark: Mark
@@ -73,11 +73,12 @@ class Purchase:
 
 
 def order_of(resource: BareMetalServer) -> ServerOrder | None:
+    """Return the order in spec, if any."""
     return resource.spec.ovh.order if resource.spec.ovh else None
 
 
 async def shop_of(resource: BareMetalServer, context: Context) -> Shop:
-    """The shop under the credential that may order."""
+    """Return the ordering API, with the credential that may order."""
     ovh, order = resource.spec.ovh, order_of(resource)
     assert ovh is not None  # noqa: S101 - asked for an object that orders
     ref = (order.credentials_secret_ref if order else None) or ovh.credentials_secret_ref
@@ -85,7 +86,7 @@ async def shop_of(resource: BareMetalServer, context: Context) -> Shop:
 
 
 async def observe_purchase(resource: BareMetalServer, order: ServerOrder, context: Context) -> Purchase:
-    """How far the order is. What status knows is asked for by its number, everything else is searched for."""
+    """Read the state of the purchase: by the ids in status, else by a search of the cart descriptions."""
     shop, mark = await shop_of(resource, context), context.mark(resource)
     found = await _by_facts(resource, shop, Purchase(mark))
     papers: tuple[Written, ...] = ()
@@ -128,7 +129,7 @@ async def _written(shop: Shop, cart_id: str | None) -> Written | None:
 
 
 async def _papers(shop: Shop, mark: Mark) -> tuple[Written, ...]:
-    """All that this installation wrote, oldest first."""
+    """Read all cart records of this installation, oldest first."""
     read = ((cart, read_paper(cart.description)) for cart in await shop.carts())
     ours = [
         Written(cart.id, paper, cart.read_only)
@@ -139,7 +140,10 @@ async def _papers(shop: Shop, mark: Mark) -> tuple[Written, ...]:
 
 
 async def _by_papers(found: Purchase, papers: tuple[Written, ...], order: ServerOrder, shop: Shop) -> Purchase:
-    """The paper of the order, else of the cart: this object's, or its predecessor's from before a rebuilt cluster."""
+    """Find the order record, else the cart, of this object.
+
+    After a cluster rebuild the records of its predecessor count as well.
+    """
     mine = [w for w in papers if w.paper.mark.object == found.mark.object]
     over = max((w.paper.at for w in mine if w.paper.lapsed), default=-1)
     notes = [w for w in mine if w.paper.kind is Kind.ORDER and not w.paper.lapsed]
@@ -159,8 +163,10 @@ async def _by_papers(found: Purchase, papers: tuple[Written, ...], order: Server
 
 
 def _note_of(order: int, notes: Iterable[Written]) -> Written | None:
-    """The paper of an order. Where an answer was lost there may be two, and the second may be listed only after the attempt to pay
-    was written on the first: the one that tells of the latest attempt counts, else it would be paid again.
+    """Return the record of an order with the latest payment attempt.
+
+    After a lost answer there may be two records, and the second may be listed only after the payment attempt was
+    written to the first. Without the latest attempt the order would be paid again.
     """
     return max((n for n in notes if n.paper.order == order), key=lambda n: n.paper.paying, default=None)
 
@@ -179,7 +185,7 @@ async def _followed(found: Purchase, order: ServerOrder, shop: Shop) -> Purchase
 async def _search(
     found: Purchase, papers: tuple[Written, ...], order: ServerOrder, context: Context, shop: Shop
 ) -> Purchase:
-    """The order of a cart that was checked out, where the answer was lost: by its date and its plan."""
+    """Find the order of a checked-out cart whose answer was lost, by date and plan."""
     cart = found.cart
     if cart is None:
         return found
@@ -201,7 +207,7 @@ async def _search(
 
 
 def _is_open(written: Written, papers: Iterable[Written], plan: str) -> bool:
-    """Whether a cart was checked out and no paper tells its order."""
+    """Whether a cart was checked out and no record names its order."""
     paper = written.paper
     if paper.kind is not Kind.CART or not written.read_only or paper.plan != plan:
         return False
@@ -212,7 +218,7 @@ def _is_open(written: Written, papers: Iterable[Written], plan: str) -> bool:
 
 
 def _known_order(written: Written, context: Context) -> str:
-    """The order of another object's cart, where that object's status knows it already."""
+    """Return the order of another object's cart, where the status of that object knows it."""
     kind, _, rest = written.paper.mark.object.partition("/")
     namespace, _, name = rest.partition("/")
     other = context.get(Key(kind, namespace, name))

@@ -1,8 +1,8 @@
-"""Buying a server, so that it is bought once: cart, what goes into it, checkout, the paper of the order, payment.
+"""Purchase of a server, exactly once: cart, contents, checkout, order record, payment.
 
-Each is a step of its own and can be resumed. Checkout makes an unpaid order, which expires by itself; of one cart it is made
-once. `PayOrder` alone costs money: consent in spec, the quote's and the order's price within it, the order still unpaid, and
-the attempt written down at OVHcloud before it is made.
+Each is a step of its own and can be resumed. Checkout makes an unpaid order, which expires by itself; a cart is
+checked out once. Only `PayOrder` costs money. It requires consent in spec, a quote and an order price within that
+limit and an unpaid order, and it records the attempt at OVHcloud before it pays.
 """
 
 from __future__ import annotations
@@ -44,12 +44,16 @@ _UNCLEAR = 3600.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenCart(Step):
+    """Create a cart whose description is the purchase record."""
+
     shows_late: ClassVar[bool] = True
     paper: Paper
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FillCart(Step):
+    """Put the selected configuration into the cart."""
+
     cart: str
     basket: Basket
     paper: Paper
@@ -57,7 +61,7 @@ class FillCart(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckOut(Step):
-    """Makes the order, unpaid, unless the cart costs more than `limit` by then."""
+    """Check out the cart into an unpaid order, unless it costs more than `limit` by then."""
 
     shows_late: ClassVar[bool] = True
     cart: str
@@ -67,7 +71,7 @@ class CheckOut(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkOrder(Step):
-    """Writes down at OVHcloud which order it is."""
+    """Record at OVHcloud which order the cart became."""
 
     shows_late: ClassVar[bool] = True
     paper: Paper
@@ -75,7 +79,7 @@ class LinkOrder(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PayOrder(Step):
-    """`note` has the attempt written on it first."""
+    """Pay the order, after the attempt is written to the record `note`."""
 
     shows_late: ClassVar[bool] = True
     order: int
@@ -87,7 +91,7 @@ class PayOrder(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LapseOrder(Step):
-    """An unpaid order became void: it counts no more."""
+    """Mark the record of an unpaid order as void."""
 
     note: str
     paper: Paper
@@ -95,7 +99,7 @@ class LapseOrder(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DropCart(Step):
-    """Nothing was ordered with it, and nobody wants it any more."""
+    """Delete a cart that was never checked out and is not needed any more."""
 
     cart: str
 
@@ -108,7 +112,7 @@ OrderStep = OpenCart | FillCart | CheckOut | LinkOrder | PayOrder | LapseOrder |
 
 @dataclass(frozen=True, slots=True)
 class _Deal:
-    """What a decision about an order is made from."""
+    """The inputs of a decision about an order."""
 
     resource: BareMetalServer
     order: ServerOrder
@@ -130,7 +134,7 @@ class _Deal:
 
     @property
     def field(self) -> str:
-        """Where a person writes the consent: a server of a cloud has no manifest of its own."""
+        """Return the field in which a person consents: a server of a cloud has no manifest of its own."""
         owner = owner_of(self.resource)
         if owner is None:
             return f"{PATH}.approval"
@@ -146,14 +150,14 @@ class _Deal:
         )
 
     def consent(self, price: Money) -> str:
-        """What to set before it may be bought for this price; empty: it may."""
+        """Return the field to set before it may be bought at this price; empty: it may."""
         if self.limit is not None:
             return ""
         return f'{self.field}: {{maxPrice: "{price.amount:.2f}", currency: {price.currency}}}'
 
 
 def plan_purchase(resource: BareMetalServer, purchase: Purchase, now: datetime) -> Plan:
-    """The next steps of an order; empty and done: a server was delivered, `purchase.domain`."""
+    """Plan the next steps of a purchase; empty and done: a server was delivered, `purchase.domain`."""
     order = order_of(resource)
     if order is None:
         return Plan()
@@ -168,7 +172,7 @@ def plan_purchase(resource: BareMetalServer, purchase: Purchase, now: datetime) 
 
 
 def _plan_cart(deal: _Deal) -> Plan:
-    """Nothing was ordered: all that is still to be done, with what it costs."""
+    """Plan all remaining steps, with their cost, while nothing is ordered."""
     purchase, choice = deal.purchase, deal.purchase.choice
     if choice is None or choice.basket is None or choice.estimate is None:
         return Plan(outcome=choice.problem if choice and choice.problem else waiting(Reason.ORDERING, "reading prices"))
@@ -241,7 +245,7 @@ def _cost(deal: _Deal, price: Money, *, exact: bool) -> str:
 
 
 def _plan_search(deal: _Deal, cart: Written) -> Plan:
-    """The cart was checked out, and which order came of it was not heard."""
+    """Plan for a checked-out cart whose order number is not known."""
     purchase = deal.purchase
     age = deal.unix - max(purchase.youngest, cart.paper.tried)
     found, carts = purchase.candidates, purchase.open_carts
@@ -312,7 +316,7 @@ def _plan_payment(deal: _Deal, note: Written) -> Plan:
 
 
 def _plan_cancelled(deal: _Deal, note: Written) -> Plan:
-    """Void and never paid, it is ordered anew; paid once, a person says what next."""
+    """Plan for a cancelled order: order again if it was never paid, else a person must decide."""
     if not note.paper.paying:
         return Plan(steps=(_lapse(deal, note),))
     message = (
@@ -352,7 +356,7 @@ def _differs(number: int) -> Outcome:
 
 
 async def perform_purchase(step: OrderStep, shop: Shop, now: datetime) -> Outcome:
-    """One write, or one that is written down first. What was done is looked at before the next."""
+    """Perform one write, recorded first where it cannot be repeated. The next step observes its effect."""
     match step:
         case OpenCart():
             cart = await shop.open_cart(step.paper.text)
@@ -389,7 +393,7 @@ async def _check_out(step: CheckOut, shop: Shop, now: datetime) -> Outcome:
 
 
 async def _pay_now(step: PayOrder, shop: Shop, now: datetime) -> Outcome:
-    """The state and the price once more; then the attempt is written down, then it is made."""
+    """Check state and price once more, record the attempt, then pay."""
     if not step.order or not step.note:
         return waiting(Reason.ORDERING, "the order is not made and recorded yet", after=_SOON)
     status, bill = await shop.status(step.order), await shop.bill(step.order)
@@ -408,8 +412,10 @@ def _on(reason: Reason, message: str, facts: Mapping[str, str] | None = None, af
 
 
 def plan_giving_up(purchase: Purchase) -> Plan:
-    """The object is deleted with Delete, and no server of its order is there: a paid one cannot be called back, so it is waited
-    for and then set to end; an unpaid one becomes void by itself; a cart is dropped.
+    """Plan the end of a purchase whose object is deleted with Delete before a server exists.
+
+    A paid order cannot be cancelled: the operator waits for the server and then stops its renewal. An unpaid order
+    expires by itself, and a cart is deleted.
     """
     if is_paid(purchase):
         message = (
@@ -444,7 +450,7 @@ _STATES = {
 
 
 def order_status(purchase: Purchase, before: Mapping[str, object]) -> dict[str, object]:
-    """For `status.order`."""
+    """Build `status.order`."""
     note = purchase.note
     paying = note is not None and note.paper.paying
     state = _STATES.get(purchase.status, "Paying" if paying else "Unpaid" if purchase.order else "Quoting")

@@ -1,13 +1,14 @@
-"""The SSH host key of a server: read after each reinstallation of ours, pinned, and told when it is another one later.
+"""SSH host key of a server: read after each reinstallation, pinned, and compared afterwards.
 
-What is pinned stands on the server itself, as an IAM tag, so that neither a lost cluster nor a lost status is a first use:
+The pin is an IAM tag of the server itself, so that neither a lost cluster nor a lost status causes trust on first
+use:
 
-    sovereigncloud.io/host-key    awaited:proof       it was reinstalled with a script that proves its key
-                                  awaited:first-use   its template took no script: the first key that answers is believed
-                                  proven:<base64>     pinned, and how it came to be known
+    sovereigncloud.io/host-key    awaited:proof       reinstalled with a script that proves the key
+                                  awaited:first-use   the template takes no script: the first key is trusted
+                                  proven:<base64>     pinned, with how the key was verified
                                   first-use:<base64>
 
-Only servers of a cloud that the operator installs have one: into these its installer logs in.
+Only servers of a cloud that the operator installs have a pin: its installer logs in to them.
 """
 
 from __future__ import annotations
@@ -36,20 +37,20 @@ _PATIENCE = 900.0  # sshd answers before the script at the end of the installati
 
 
 class Trust(StrEnum):
-    """How a host key came to be known."""
+    """How a host key was verified."""
 
     PROVEN = "proven"
     FIRST_USE = "first-use"
 
     @property
     def word(self) -> str:
-        """In status."""
+        """Return the value for status."""
         return "Proven" if self is Trust.PROVEN else "FirstUse"
 
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """What the tag says. `key`: base64; empty: awaited."""
+    """The host key pin in the server's tag. `key`: base64; empty: awaited."""
 
     trust: Trust
     key: str = ""
@@ -60,25 +61,25 @@ class Pin:
 
     @property
     def host_key(self) -> str:
-        """As in known_hosts; empty while it is awaited."""
+        """Return the key in known_hosts format; empty while it is awaited."""
         return f"{_ALGORITHM} {self.key}" if self.key else ""
 
     @property
     def how(self) -> str:
-        """How it came to be known, for people."""
+        """Return how the key was verified, for messages."""
         proven = self.trust is Trust.PROVEN
         return "proven by the script of its installation" if proven else "the first that answered"
 
     @property
     def text(self) -> str:
-        """As it stands in the tag."""
+        """Serialize the pin as a tag value."""
         if self.key:
             return f"{self.trust}:{self.key}"
         return f"awaited:{'proof' if self.trust is Trust.PROVEN else 'first-use'}"
 
 
 def read_pin(tags: Mapping[str, str]) -> Pin | None:
-    """What the server says of its host key; None: nothing."""
+    """Parse the host key pin; None: the server has none."""
     how, _, rest = tags.get(HOST_KEY_TAG, "").partition(":")
     if how == "awaited":
         return Pin(Trust.FIRST_USE if rest == "first-use" else Trust.PROVEN)
@@ -87,11 +88,11 @@ def read_pin(tags: Mapping[str, str]) -> Pin | None:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What was heard at the server's address.
+    """The result of an SSH host key scan.
 
     Attributes:
-        error: why there is no greeting.
-        proof_key: what the key must be proven with, see day0.
+        error: why there is no result.
+        proof_key: the key that the proof is checked with, see day0.
     """
 
     address: str
@@ -102,12 +103,14 @@ class Heard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PinHostKey(Step):
+    """Pin a verified host key in the server's tag."""
+
     urn: str
     pin: Pin
 
 
 def plan_host_key(resource: BareMetalServer, urn: str, pin: Pin | None, heard: Heard | None, now: datetime) -> Plan:
-    """Pin what is awaited, and tell what changed. `heard`: None where nobody listened."""
+    """Pin an awaited host key, and report a changed one. `heard`: None when the key was not scanned."""
     if pin is None or heard is None:
         return Plan()
     if heard.greeting is None:
@@ -138,7 +141,7 @@ def _silent(heard: Heard) -> Outcome:
 
 
 def _unproven(resource: BareMetalServer, heard: Heard, greeting: Greeting, now: datetime) -> Outcome:
-    """Not yet, or not the server that was installed."""
+    """Report a host key without proof: the script has not run yet, or it is another server."""
     shown = fingerprint(greeting.host_key)
     known = resource.external.get(UNPROVEN, "")
     since = float(known) if known.isdigit() else now.timestamp()

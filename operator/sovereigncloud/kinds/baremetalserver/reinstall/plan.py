@@ -1,13 +1,13 @@
-"""The reinstallation of a server: asked for by a word in spec, recorded on the server before it is begun, done once.
+"""Reinstallation of a server: requested by a token in spec, recorded on the server first, done once.
 
-OVHcloud's API has no idempotency key and forgets its tasks (facts: a purged task answers 404, a new one does so too for
-up to five minutes), so the server itself carries the record, as IAM tags:
+OVHcloud's API has no idempotency key and purges its tasks (facts: a purged task answers 404, and a new one does so
+for up to five minutes), so the server itself carries the record, as IAM tags:
 
-    sovereigncloud.io/reinstall   <token>:requested:<unix>:<newest task before>:<system>   about to ask
-                                  <token>:<task>:<unix>:<system>                           asked
+    sovereigncloud.io/reinstall   <token>:requested:<unix>:<newest task before>:<system>   about to be requested
+                                  <token>:<task>:<unix>:<system>                           requested
                                   <token>:done:<unix>:<system>                             the server runs the system
-    sovereigncloud.io/reinstalled digests of earlier tokens, so that a revert in Git wipes nothing
-    sovereigncloud.io/quiet       the server had no_intervention off before; it is put back at the end
+    sovereigncloud.io/reinstalled digests of earlier tokens, so that a revert in Git erases nothing
+    sovereigncloud.io/quiet       no_intervention was off before; it is restored at the end
 """
 
 from __future__ import annotations
@@ -67,9 +67,9 @@ _ASK_TASKS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """What is read of one server, only while something about it is open: each is a call per server.
+    """What is read of one server while an operation is open; each field costs a call per server.
 
-    `disk_groups`, `systems` and `template` are asked for only before a reinstallation (empty otherwise).
+    `disk_groups`, `systems` and `template` are read only before a reinstallation (empty otherwise).
     """
 
     server: Server
@@ -86,7 +86,7 @@ class Details:
 
     @property
     def install_step(self) -> str | None:
-        """The step under way and which of how many, for people."""
+        """Return the current installation step with its position, for messages."""
         doing = [(number, s) for number, s in enumerate(self.progress, start=1) if s.status in {"doing", "error"}]
         if not doing:
             return None
@@ -97,16 +97,16 @@ class Details:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReinstallServer(Step):
-    """Asks for it: record, mute OVHcloud's technicians, POST, record the task.
+    """Reinstall the server: write the record, block interventions, POST, record the task.
 
     Attributes:
-        before: what the record was, for a request that is refused.
-        again: this word was asked for before, and the answer lost.
-        payload: what is sent; no part of the plan that people see.
-        mute: technicians are to be kept out; `muted`: they still are, from the time before.
-        installed: the run of the installer that covered the server; that is over with its disks.
-        awaits: what the server says of its host key from now on; None: nothing, nobody logs in. `pinned`: what it said.
-        remark: what a person should know of it.
+        before: the previous record, restored when the request is refused.
+        again: this token was requested before, and the answer was lost.
+        payload: the request body; not part of the plan shown to people.
+        mute: block interventions of OVHcloud's technicians; `muted`: an earlier reinstallation still blocks them.
+        installed: the installer run that covered the server; it is void once the disks are erased.
+        awaits: the host key pin to write; None: none, nobody logs in. `pinned`: the pin before.
+        remark: a note for the event.
     """
 
     urn: str
@@ -126,7 +126,7 @@ class ReinstallServer(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordReinstall(Step):
-    """Writes what became of it; at the end technicians are let back in where they were."""
+    """Write the state of a reinstallation; at its end restore the intervention setting."""
 
     urn: str
     record: Record
@@ -136,11 +136,11 @@ class RecordReinstall(Step):
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What a decision about a reinstallation is made from.
+    """The inputs of a decision about a reinstallation.
 
     Attributes:
-        ssh_key: the public key that is to be let in; empty for a server that is in no cloud of ours.
-        proof_key: what its host key is proven with, see day0.
+        ssh_key: the public key to authorize; empty for a server outside of our clouds.
+        proof_key: the key that its host key is proven with, see day0.
     """
 
     resource: BareMetalServer
@@ -162,12 +162,12 @@ class Situation:
 
     @property
     def muted(self) -> bool:
-        """Whether OVHcloud's technicians are still kept out for a reinstallation."""
+        """Whether interventions are still blocked for a reinstallation."""
         return QUIET_TAG in self.tags
 
 
 def plan_reinstall(at: Situation) -> Plan:
-    """What to do about the reinstallation, if anything. Empty and done: nothing is open."""
+    """Plan the reinstallation; empty and done: nothing is open."""
     record, request = at.record, at.resource.spec.reinstall
     if record is not None and record.stage is not Stage.DONE:
         under_way = _follow(at, record)
@@ -187,9 +187,9 @@ def plan_reinstall(at: Situation) -> Plan:
 
 
 def _begun(at: Situation, request: Reinstall) -> Plan | None:
-    """Status knows a task of this word and the server's record does not: it gets its record back.
+    """Restore the record of a running task that status knows and the server's tag does not.
 
-    A write of an earlier record can take effect after a later one, when the client gave up on it.
+    A delayed write of an earlier record can take effect after a later one, when the client gave up on it.
     """
     token, _, task = at.resource.external.get(TASK_FACT, "").rpartition(" ")
     record = at.record
@@ -213,7 +213,7 @@ def _write(at: Situation, target: str, record: Record, *, unmute: bool = False) 
 
 
 def system_drift(resource: BareMetalServer, system: str | None) -> tuple[Drift, ...]:
-    """Another system than declared is told, never mended: only a new word in spec reinstalls."""
+    """Report another operating system than declared as drift; only a new request token reinstalls."""
     request = resource.spec.reinstall
     if request is None or not system or system == request.operating_system:
         return ()
@@ -221,7 +221,7 @@ def system_drift(resource: BareMetalServer, system: str | None) -> tuple[Drift, 
 
 
 def _follow(at: Situation, record: Record) -> Plan | None:
-    """What an open record asks for; None: it is over, or it never began."""
+    """Plan for an open record; None: it is over, or it never started."""
     request, details, name = at.resource.spec.reinstall, at.details, at.name
     age = max(0.0, at.now.timestamp() - record.at)
     ours = request is not None and request.request == record.token
@@ -268,14 +268,14 @@ def _follow(at: Situation, record: Record) -> Plan | None:
 
 
 def _ended_badly(at: Situation, record: Record, outcome: Outcome) -> Plan:
-    """A person must act. Technicians are let back in first: the machine may well need one."""
+    """Report a failed reinstallation, after interventions are allowed again: the server may need one."""
     if at.muted:
         return Plan(steps=(_write(at, f"monitoring of {at.name} as it was", record, unmute=True),))
     return Plan(outcome=outcome)
 
 
 def _follow_request(at: Situation, record: Record, age: float, *, ours: bool) -> Plan | None:
-    """Recorded, and nobody knows whether the API took it: its tasks tell."""
+    """Plan for a recorded request without a known task: the task list tells whether the API accepted it."""
     since = [t for t in at.details.tasks if t.id > record.task]
     if since:
         task = max(t.id for t in since)
@@ -311,7 +311,7 @@ def _finish(at: Situation, record: Record) -> RecordReinstall:
 
 
 def _after(at: Situation, request: Reinstall) -> Plan:
-    """Carried out. Where only status remembers it (someone removed the tag) the server gets its record back."""
+    """Restore the record of a completed reinstallation that only status remembers (the tag was removed)."""
     record = at.record
     earlier = digest(request.request) in at.tags.get(HISTORY_TAG, "").split(".")
     if record is not None and (record.token == request.request or earlier):
@@ -321,7 +321,7 @@ def _after(at: Situation, request: Reinstall) -> Plan:
 
 
 def _refusal(request: Reinstall, details: Details) -> Plan | None:
-    """What speaks against it before anything is wiped."""
+    """Report what forbids the reinstallation, before the disks are erased."""
     name, system = details.server.service_name, request.operating_system
     if system not in details.systems:
         near = difflib.get_close_matches(system, details.systems, n=5, cutoff=0.3) or sorted(details.systems)[:5]
@@ -354,7 +354,7 @@ def _refusal(request: Reinstall, details: Details) -> Plan | None:
 
 
 def _unsuitable(at: Situation, request: Reinstall) -> Plan | None:
-    """What speaks against the template: the installation must take what is said to it, and be told all that it asks."""
+    """Report why the template does not fit: it must take what is declared, and ask nothing else."""
     template = at.details.template
     if template is None:
         message = f"what the installation of {request.operating_system} takes is being read"
@@ -404,7 +404,7 @@ def _begin(at: Situation, request: Reinstall) -> ReinstallServer:
 
 
 def _payload(at: Situation, request: Reinstall) -> Reinstallation:
-    """What is sent: nothing that the template does not ask for."""
+    """Build the request: nothing that the template does not ask for."""
     template = at.details.template
     takes = template.takes if template is not None else lambda _: False
     return Reinstallation(
@@ -431,7 +431,7 @@ def _script(at: Situation, request: Reinstall) -> str:
 
 
 def _awaits(at: Situation) -> Pin | None:
-    """Only where the operator's installer will log in."""
+    """Return the host key pin to write, only where the operator's installer will log in."""
     template = at.details.template
     if not at.ssh_key or template is None:
         return None
@@ -449,7 +449,7 @@ def _remark(at: Situation) -> str:
 
 
 def _hostname(resource: BareMetalServer) -> str:
-    """`spec.name` is free text at OVHcloud; a host name is not."""
+    """Return a valid host name: `spec.name` is free text at OVHcloud."""
     name = resource.outside_name
     valid = re.fullmatch(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?", name)
     return (name if valid else resource.metadata.name)[:63].rstrip("-.")

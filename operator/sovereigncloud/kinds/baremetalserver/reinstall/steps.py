@@ -1,4 +1,4 @@
-"""Doing a reinstallation: each write so that a crash or a lost answer after it can be told from the server's own tags."""
+"""Perform a reinstallation: after a crash or a lost answer the server's tags tell what was done."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sovereigncloud.ports.ovh.account import Ovh
 
 
 async def perform_reinstall(client: Ovh, name: str, step: ReinstallServer | RecordReinstall | PinHostKey) -> Outcome:
-    """One step of it, from the request to the host key."""
+    """Perform one step of a reinstallation, from the request to the host key."""
     match step:
         case ReinstallServer():
             return await begin_reinstall(client, name, step)
@@ -34,10 +34,10 @@ async def perform_reinstall(client: Ovh, name: str, step: ReinstallServer | Reco
 
 
 async def begin_reinstall(client: Ovh, name: str, step: ReinstallServer) -> Outcome:
-    """The record first: whatever happens to the answer, the server tells what was asked.
+    """Write the record, then request the reinstallation.
 
-    Each tag is a call of its own, so what the record replaces is remembered before it is replaced: between the two calls
-    everything may end, and a later return to the earlier word would wipe the server again.
+    Each tag is a call of its own, so the history is written before the record is replaced: a crash between the two
+    calls must not let a later return to the earlier token erase the server again.
     """
     tags = {HISTORY_TAG: step.history} if step.history else {}
     tags[RECORD_TAG] = step.record.text
@@ -68,7 +68,7 @@ async def begin_reinstall(client: Ovh, name: str, step: ReinstallServer) -> Outc
 
 
 async def record_reinstall(client: Ovh, name: str, step: RecordReinstall) -> Outcome:
-    """What became of it; where it is over, technicians are let back in."""
+    """Record the state of the reinstallation; at its end restore the intervention setting."""
     if step.unmute:
         await _unmute(client, name, step.urn, monitoring=step.monitoring)
         if step.record.stage is not Stage.DONE:  # it ended badly, and the record says already which it was
@@ -85,15 +85,17 @@ async def record_reinstall(client: Ovh, name: str, step: RecordReinstall) -> Out
 
 
 async def pin_host_key(client: Ovh, name: str, step: PinHostKey) -> Outcome:
-    """From now on another key is told, and nobody logs in where it answers."""
+    """Pin the host key: from now on another key is reported, and the installer refuses to log in."""
     await client.tag(step.urn, {HOST_KEY_TAG: step.pin.text})
     message = f"host key {fingerprint(step.pin.host_key)} of {name} is pinned, {step.pin.how}"
     return done(Reason.HOST_KEY_PINNED, message, **{UNPROVEN: ""})
 
 
 async def _asked(client: Ovh, name: str, step: ReinstallServer) -> int:
-    """The task. One that runs already is taken for ours only where this word was asked for before and the answer lost,
-    and only if it is newer than all that was known then.
+    """Request the reinstallation and return the task.
+
+    A task that already runs is taken as ours only if this token was requested before with a lost answer, and only if
+    the task is newer than all tasks known then.
     """
     try:
         return await client.reinstall(name, step.payload)
@@ -104,7 +106,7 @@ async def _asked(client: Ovh, name: str, step: ReinstallServer) -> int:
 
 
 async def _withdraw(client: Ovh, name: str, step: ReinstallServer) -> None:
-    """It was refused, so nothing was begun: everything is as it was, and the refusal is what a person sees."""
+    """Restore all tags after a refused request: nothing was started, and the refusal is reported."""
     if step.mute or step.muted:
         await _unmute(client, name, step.urn, monitoring=step.monitoring)
     if step.installed and step.installed != WIPED:

@@ -1,6 +1,7 @@
-"""Whether a template takes what a reinstallation asks of it. Pure, and asked before anything is wiped.
+"""Check that an installation template accepts the declared layout. Pure.
 
-Terraform sent an impossible layout, then waited five minutes for a task that never was (terraform-provider-ovh #671).
+It runs before the disks are erased: Terraform sent an impossible layout, then waited five minutes for a task that
+never was (terraform-provider-ovh #671).
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ _MIRROR = 1
 
 
 def parts(partitioning: Iterable[Partition]) -> tuple[Part, ...]:
-    """The declared partitions as the API takes them. Raises ValueError for a size that is no whole number of MiB."""
+    """Convert the declared partitions for the API.
+
+    Raises ValueError for a size that is no whole number of MiB.
+    """
     return tuple(
         Part(p.mount_point, str(p.file_system), mebibytes(p.size) if p.size is not None else 0, p.raid_level)
         for p in partitioning
@@ -31,12 +35,12 @@ def parts(partitioning: Iterable[Partition]) -> tuple[Part, ...]:
 
 
 def unanswered(template: InstallationTemplate) -> tuple[str, ...]:
-    """What must be said to its installation and nobody here can say, such as the address of an image."""
+    """List mandatory template inputs that the operator cannot fill, such as the address of an image."""
     return tuple(one.name for one in template.inputs if one.mandatory and one.name not in GIVEN)
 
 
 def impossible(layout: tuple[Part, ...], template: InstallationTemplate, groups: tuple[DiskGroup, ...]) -> str:
-    """Why these partitions cannot be made, with the remedy; empty: nothing speaks against them."""
+    """Explain why the partitions cannot be made, with the remedy; empty: no objection."""
     if not layout:
         return ""
     if not template.partitioning:
@@ -66,7 +70,7 @@ def _wrong(part: Part, template: InstallationTemplate, group: DiskGroup | None) 
 
 
 def _short(layout: tuple[Part, ...], group: DiskGroup) -> str:
-    """That they do not fit into the disks, where the size of these is known."""
+    """Explain that the partitions exceed the disks, where the size of these is known."""
     if not group.size:
         return ""
     needed = sum(_of_each_disk(part, group.disks) for part in layout)
@@ -79,7 +83,7 @@ def _short(layout: tuple[Part, ...], group: DiskGroup) -> str:
 
 
 def _of_each_disk(part: Part, disks: int) -> float:
-    """How much of each disk a partition takes."""
+    """Return how much of each disk a partition takes, in MiB."""
     match part.raid:
         case 0:
             shares = disks
