@@ -1,4 +1,4 @@
-"""Images, networks and templates are named by their OpenNebula name and resolved in the cloud at hand."""
+"""Resolve images, networks and templates by their OpenNebula name."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ T = TypeVar("T", bound=Named)
 
 @dataclass(frozen=True, slots=True)
 class Coming:
-    """A custom resource that is to bring something of this name into the cloud."""
+    """A custom resource that will create something of this name in the cloud."""
 
     noun: str
     name: str
@@ -51,7 +51,7 @@ class Coming:
 
 
 def coming(users: Iterable[AnyResource]) -> tuple[Coming, ...]:
-    """What is on its way, of the objects that refer to a cloud."""
+    """Return the custom resources that will create images, networks or security groups in a cloud."""
     return tuple(
         Coming(_NOUNS[user.key.kind], user.outside_name, user.key, _says(user))
         for user in users
@@ -60,7 +60,7 @@ def coming(users: Iterable[AnyResource]) -> tuple[Coming, ...]:
 
 
 def resolve(noun: str, name: str, candidates: Iterable[T], on_their_way: Iterable[Coming], where: str) -> T | Outcome:
-    """The one thing of that name; else why not: several, on its way (blocked), or a person must act."""
+    """Return the only object of that name, else why not: ambiguous, not created yet, or missing."""
     everything = list(candidates)
     matching = [thing for thing in everything if thing.name == name]
     if len(matching) == 1:

@@ -1,4 +1,4 @@
-"""MachineImage: an image in OpenNebula, made in each of its clouds; one that is there already is used as it is."""
+"""MachineImage controller: one OpenNebula image per cloud; an existing one is used as it is."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _SHOWN = 10
 
 
 class MachineImageController:
-    """Drives `one.image.*` of several clouds."""
+    """Reconcile MachineImage resources through `one.image.*` of several clouds."""
 
     resource = MachineImage
 
@@ -61,7 +61,7 @@ class MachineImageController:
         return await perform_image(step, resource, context)
 
     def status(self, resource: MachineImage, observed: ImageObservation) -> Mapping[str, object]:
-        """The image in each cloud that spec names."""
+        """Report the image in each cloud that spec names."""
         clouds = [here for here in observed.clouds if here.wanted]
         if not clouds:
             return {"cloudsReady": None, "clouds": None}
@@ -174,7 +174,7 @@ def _keeping(here: CloudImage, image: Image, resource: MachineImage, mark: Mark,
 
 
 def _release(here: CloudImage, resource: MachineImage, now: datetime) -> Plan:
-    """The marks of one that was there before are taken off; nothing where it is gone, or is not this object's (any more)."""
+    """Plan the release of an adopted image; empty where it is gone or not this object's."""
     if here.problem is not None:
         return Plan() if has_waited_enough(resource, now) else Plan(outcome=here.problem)
     image = here.found.thing
@@ -186,8 +186,9 @@ def _release(here: CloudImage, resource: MachineImage, now: datetime) -> Plan:
 
 
 def _verdict(here: CloudImage, mark: Mark, image: Image) -> Outcome:
-    """Whether it can be used: ours, and an unmarked one of that name as it is. An unmarked one is only read: it is
-    neither changed nor marked, and stays when this object goes.
+    """Report whether the image can be used: ours, or an unmarked one of that name.
+
+    An unmarked image is only read: it is neither changed nor marked, and stays when this object is deleted.
     """
     match ownership(image.mark, mark):
         case Ownership.FOREIGN:
@@ -203,7 +204,7 @@ def _verdict(here: CloudImage, mark: Mark, image: Image) -> Outcome:
 
 
 def _deletion(here: CloudImage, image: Image | None) -> Plan:
-    """It waits until nobody uses it, then it goes."""
+    """Plan the deletion, once nothing uses the image."""
     if image is None:
         return Plan()
     what = named(image, here)

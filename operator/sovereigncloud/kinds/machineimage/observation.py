@@ -1,4 +1,4 @@
-"""Looking for the image of a MachineImage in each of its clouds."""
+"""Find the image of a MachineImage in each of its clouds."""
 
 from __future__ import annotations
 
@@ -45,22 +45,22 @@ _APPS_ARE_LISTED_EVERY = 60.0
 
 @dataclass(frozen=True, slots=True)
 class CloudImage:
-    """The image in one cloud.
+    """The state of the image in one cloud.
 
     Attributes:
         cloud: the cloud.
-        wanted: whether spec names the cloud; it was named once if not.
-        problem: why nothing can be looked at there.
-        needs: what lets the cloud be written to, where it is only observed; the engine knows the management of one
-            cloud that an object lives in, not of several.
+        wanted: whether spec names the cloud; if not, spec named it before.
+        problem: why the cloud cannot be read.
+        needs: the consent that allows writes, where the cloud is only observed; the engine checks the management of one
+            cloud that an object is in, not of several.
         found: the image that was made there.
-        namesake: another image of that name under the same owner: no second one can be made.
-        app: the marketplace app to make it from, looked up only when it is to be made; or why not.
-        datastore: where it is to be made; or why not.
-        named_by: the instances whose spec names it, where it is to go or to be renamed.
-        machines: the machines that use it, where it is to go.
-        earlier: versions before that are still there.
-        kept_in: the datastore that it is in.
+        namesake: another image of that name under the same owner: a second one cannot be created.
+        app: the marketplace app to create it from, looked up only before its creation; or why not.
+        datastore: the datastore for its creation; or why not.
+        named_by: the instances whose spec names it, if it is to be deleted or renamed.
+        machines: the VMs that use it, if it is to be deleted.
+        earlier: previous versions that still exist.
+        kept_in: the name of its datastore.
     """
 
     cloud: Key
@@ -79,6 +79,8 @@ class CloudImage:
 
 @dataclass(frozen=True, slots=True)
 class ImageObservation:
+    """The state of the image in all clouds."""
+
     mark: Mark
     admitted: bool = False
     clouds: tuple[CloudImage, ...] = ()
@@ -87,17 +89,17 @@ class ImageObservation:
 
 
 def is_left_alone(resource: MachineImage) -> bool:
-    """Whether it goes without anything being done outside."""
+    """Whether the object is deleted without any change in the clouds."""
     return resource.deleting and resource.deletion_policy is DeletionPolicy.RETAIN and not has_adopted(resource)
 
 
 def record(cloud: Key) -> str:
-    """The key of `status.external` for the id there; spec.cloudRefs is a map by name."""
+    """Return the key of `status.external` for the image id in a cloud; spec.cloudRefs is a map by name."""
     return f"{_RECORD}{cloud.name}"
 
 
 async def look(resource: MachineImage, context: Context) -> ImageObservation:
-    """In each cloud by itself: one that does not answer must not hold up the others."""
+    """Observe each cloud separately, so that an unreachable one does not block the others."""
     seen = ImageObservation(mark=context.mark(resource), admitted=context.admitted)
     if is_left_alone(resource):
         return seen
@@ -112,7 +114,7 @@ async def look(resource: MachineImage, context: Context) -> ImageObservation:
 
 
 def _kept(resource: MachineImage, clouds: Iterable[CloudImage]) -> Iterator[tuple[Key, str]]:
-    """In which datastore it is in each cloud that spec names; of one that does not answer, where it was."""
+    """Return the datastore per cloud of spec; for an unreachable cloud the last known one."""
     before = {one.name: one.datastore or "" for one in resource.status.clouds or ()}
     for here in clouds:
         datastore = before.get(here.cloud.name, "") if here.problem is not None else here.kept_in
@@ -121,7 +123,7 @@ def _kept(resource: MachineImage, clouds: Iterable[CloudImage]) -> Iterator[tupl
 
 
 def _clouds(resource: MachineImage, context: Context) -> list[tuple[Key, bool]]:
-    """Those that spec names, and those where it was made when spec named them."""
+    """Return the clouds of spec, and those where an image was made while spec named them."""
     namespace = resource.metadata.namespace
     named = [referred(ref, namespace) for ref in resource.spec.cloud_refs]
     names = {cloud.name for cloud in named}
@@ -173,7 +175,7 @@ async def _look_in(start: CloudImage, seen: ImageObservation, resource: MachineI
 def _identified(
     start: CloudImage, mark: Mark, view: CloudView, owner: int, resource: MachineImage, context: Context
 ) -> CloudImage:
-    """The version at hand, and those before it."""
+    """Identify the current version of the image, and its previous versions."""
     before = earlier_versions(resource, start.cloud, view, owner, mark)
     recorded = resource.external.get(record(start.cloud))
     if recorded is not None and recorded.isdigit() and int(recorded) in before:

@@ -1,4 +1,4 @@
-"""An image that was made: kept as declared, made again where its download failed, and the versions before it let go."""
+"""Plan the upkeep of an existing image: field changes, retries of failed downloads, old versions."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def in_use(what: str, users: tuple[str, ...]) -> str:
 
 
 def plan_fields(here: CloudImage, image: Image, resource: MachineImage) -> Plan:
-    """Source, name, description, persistence, datastore."""
+    """Plan changes of source, name, description, persistence and datastore."""
     cause = Cause.OBSERVED if resource.settled else Cause.DECLARED
     parts = [
         _source(here, image, resource),
@@ -70,7 +70,7 @@ def _merged(outcomes: Iterator[Outcome]) -> Outcome:
 
 
 def _source(here: CloudImage, image: Image, resource: MachineImage) -> Plan:
-    """Under the name that it has already, another source makes no other image."""
+    """Report a changed source: an image is never rebuilt under the same name."""
     if image.notes.get(VERSION_NOTE, version_of(resource)) == version_of(resource):
         return Plan()
     message = (
@@ -120,7 +120,7 @@ def _persistence(here: CloudImage, image: Image, resource: MachineImage, cause: 
 
 
 def _elsewhere(here: CloudImage, image: Image, store: str, path: str) -> Plan:
-    """OpenNebula moves no image: it would have to be made anew, and machines may use this one."""
+    """Report another datastore than declared: OpenNebula cannot move an image."""
     message = (
         f"{named(image, here)} is in datastore {here.kept_in}, not in {store}, and does not move: set another spec.name, too,"
         f" and it is made there beside this one; or set the datastore back to {here.kept_in}"
@@ -132,9 +132,9 @@ def _elsewhere(here: CloudImage, image: Image, store: str, path: str) -> Plan:
 
 
 def plan_failure(here: CloudImage, image: Image, resource: MachineImage, now: datetime) -> Plan | None:
-    """A download that failed is tried again a few times, further and further apart; None: it did not fail.
+    """Plan the retry of a failed download, with growing pauses; None: it did not fail.
 
-    Only what never worked is taken away: an image that was in order once may hold what machines use.
+    Only an image that never worked is deleted: one that was ready may hold the disks of VMs.
     """
     failed = int(resource.external.get(attempts(here.cloud), "0") or 0)
     if image.state != _ERROR:
@@ -161,7 +161,10 @@ def plan_failure(here: CloudImage, image: Image, resource: MachineImage, now: da
 
 
 def plan_earlier(here: CloudImage, resource: MachineImage, *, ready: bool, going: bool) -> Plan:
-    """Versions before go once the one at hand is in order, and nothing uses them; with the object they wait like it."""
+    """Plan the deletion of previous versions once the current one is ready and nothing uses them.
+
+    When the object is deleted they wait for their users as it does.
+    """
     if resource.deletion_policy is DeletionPolicy.RETAIN or here.needs or not (ready or going):
         return Plan()
     steps: list[Step] = []

@@ -1,4 +1,4 @@
-"""ProviderProfile: checked, dates looked after, users counted. Nothing outside belongs to it."""
+"""ProviderProfile controller: validation, certificate expiry, number of users."""
 
 from __future__ import annotations
 
@@ -21,9 +21,11 @@ _TOLD = 5
 
 @dataclass(frozen=True, slots=True)
 class ProfileObservation:
-    """Attributes:
-    today: the day that dates are compared with.
-    used_by: how many SovereignClouds name it.
+    """The inputs of a ProviderProfile's status.
+
+    Attributes:
+        today: the day that dates are compared with.
+        used_by: how many SovereignClouds name it.
     """
 
     today: date
@@ -31,7 +33,7 @@ class ProfileObservation:
 
 
 class ProviderProfileController:
-    """Reads nothing but the store."""
+    """Reconcile ProviderProfile resources; it reads only the informer cache."""
 
     resource = ProviderProfile
 
@@ -79,7 +81,7 @@ def _expiring(resource: ProviderProfile, today: date) -> tuple[str, ...]:
 
 
 def _said(resource: ProviderProfile, today: date) -> Outcome:
-    """It is ready also with dates that passed: what that means, the policies say of those that it is about."""
+    """Build the outcome: expired dates never make the profile unready, policies judge them."""
     expired, expiring = _expired(resource, today), _expiring(resource, today)
     if expired:
         told = f"the last day of {_listed(expired)} has passed: enter what came after it, or take it out"
@@ -91,7 +93,7 @@ def _said(resource: ProviderProfile, today: date) -> Outcome:
 
 
 def _wrong(resource: ProviderProfile) -> Outcome | None:
-    """What the API server does not see: codes that are no country's, days that no calendar has."""
+    """Validate what the API server cannot: country codes and calendar dates."""
     spec = resource.spec
     places = [("spec.legalEntity.country", spec.legal_entity.country)]
     if spec.ultimate_parent is not None:

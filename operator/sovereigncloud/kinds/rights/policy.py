@@ -1,4 +1,4 @@
-"""Which rights at OVHcloud lack for what an object needs, and the policy that grants them. Pure."""
+"""Compare the required permissions with the granted ones, and build IAM policies. Pure."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ _TAGGED: Final = frozenset({"dedicatedServer", "vrack", "ip"})
 
 
 def kind_of(action: str) -> str:
-    """The type of resource that an action is on: vrack of vrack:apiovh:ip/attach."""
+    """Return the resource type of an IAM action: vrack of vrack:apiovh:ip/attach."""
     return action.partition(":")[0]
 
 
 def actions(features: Iterable[Feature]) -> tuple[str, ...]:
-    """All that these need, each once, in the order of the table."""
+    """Return the IAM actions that these features require, each once, in table order."""
     wanted = frozenset(features)
     return tuple(dict.fromkeys(a for one in OPERATIONS if one.feature in wanted for a in one.actions))
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What an object needs of one credential.
+    """The permissions that an object requires of one credential.
 
     Attributes:
         endpoint: ovh-eu, ovh-ca or ovh-us.
         secret: in the object's namespace.
-        names: of the things that it is needed on, by type of resource: those that are known.
+        names: the known resources that they are required on, by resource type.
     """
 
     endpoint: str
@@ -43,11 +43,11 @@ class Need:
 
     @property
     def plate(self) -> str:
-        """Which of OVHcloud's three: the third part of every URN."""
+        """Return the region of the endpoint, the third part of every URN: eu, ca or us."""
         return self.endpoint.removeprefix("ovh-")
 
     def urns(self, account: str) -> tuple[str, ...]:
-        """Of all that it is needed on, the account last."""
+        """Return the URNs of all resources that they are required on, the account last."""
         things = (f"urn:v1:{self.plate}:resource:{kind}:{name}" for kind, names in self.names.items() for name in names)
         return (*things, account_urn(self.plate, account))
 
@@ -58,10 +58,12 @@ def account_urn(plate: str, account: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Lack:
-    """Rights that are missing on a thing. `actions` are of IAM, or calls where a consumer key does not allow them.
+    """Permissions missing on one resource.
+
+    `actions` are IAM actions, or API calls where a consumer key does not allow them.
 
     Attributes:
-        all_of_it: nothing that is needed is granted: the account may not even have it.
+        all_of_it: no required permission is granted: the resource may belong to another account.
     """
 
     kind: str
@@ -71,12 +73,12 @@ class Lack:
 
     @property
     def urn(self) -> str:
-        """The last parts of it, for people."""
+        """Return resource type and name, for messages."""
         return f"{self.kind} {self.name}" if self.name else self.kind
 
 
 def lacks(need: Need, who: Identity, refused: Mapping[str, frozenset[str]]) -> tuple[Lack, ...]:
-    """What is missing, by what it is missing on."""
+    """Return the missing permissions, grouped by resource."""
     return (*_of_policies(need, who, refused), *_of_rules(need, who.rules))
 
 
@@ -106,7 +108,7 @@ def _of_rules(need: Need, rules: tuple[AccessRule, ...] | None) -> Iterator[Lack
 
 
 def _in_vain(operation: Operation) -> bool:
-    """Whether nothing is lost where it is refused: who may do what is asked with it."""
+    """Whether the operator works without this call: it only queries its own permissions."""
     return operation.path.startswith("/v1/auth/") or operation.path.endswith("/authorization/check")
 
 
@@ -127,7 +129,7 @@ def _matches(rule: AccessRule, operation: Operation, name: str) -> bool:
 
 
 def told(found: Iterable[Lack], where: str) -> str:
-    """One message with everything that is missing; the same for the same, in whatever order the API answered."""
+    """Build one message with all missing permissions, independent of the order of the API's answer."""
     grouped: dict[tuple[str, tuple[str, ...], bool], list[str]] = {}
     for lack in found:
         grouped.setdefault((lack.kind, lack.actions, lack.all_of_it), []).append(lack.name)
@@ -160,7 +162,7 @@ Json = dict[str, object]
 
 
 def policy(name: str, features: Iterable[Feature], *, identity: str, urns: Mapping[str, str] = _URNS) -> Json:
-    """A policy that grants these."""
+    """Build an IAM policy that grants these features."""
     wanted = actions(features)
     kinds = {"account" if kind_of(a) in _ACCOUNT_WIDE else kind_of(a) for a in wanted}
     if any(a.startswith(TAG) for a in wanted):
@@ -174,7 +176,7 @@ def policy(name: str, features: Iterable[Feature], *, identity: str, urns: Mappi
 
 
 def addition(need: Need, who: Identity, found: Iterable[Lack]) -> Json | None:
-    """The policy that adds what is missing, and nothing else; None where it is not for IAM to give."""
+    """Build the IAM policy that adds exactly what is missing; None if IAM cannot grant it."""
     missing: dict[str, list[str]] = {}
     for lack in found:
         if lack.kind != "consumer key":

@@ -1,4 +1,4 @@
-"""Which rights an object needs: read from its spec. Pure."""
+"""Derive the required OVHcloud permissions of an object from its spec. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ _ALWAYS = frozenset({Feature.OBSERVE, Feature.ADOPT, Feature.RENAME})
 def needs(
     resource: AnyResource, get: Callable[[Key], AnyResource | None], *, as_if_managed: bool = False
 ) -> tuple[Need, ...]:
-    """One for each credential; none for what does not live at OVHcloud. What is only observed needs to be read."""
+    """Return the required permissions, one entry per credential; empty for objects outside OVHcloud.
+
+    With management Observe only read permissions are required.
+    """
     if isinstance(resource, SovereignCloud):
         found = _of_cloud(resource, get)
     elif isinstance(resource, BareMetalServer):
@@ -76,12 +79,12 @@ def _of_server(server: BareMetalServer) -> tuple[Need, ...]:
 
 
 def _end(resource: AnyResource) -> set[Feature]:
-    """A server ends at its expiration only where its deletion means that."""
+    """Require termination only where deletion ends the server."""
     return {Feature.TERMINATE} if resource.deletion_policy is DeletionPolicy.DELETE else set()
 
 
 def _with_orders(own: Need, orders: Iterable[ServerOrder]) -> tuple[Need, ...]:
-    """What is bought may be bought with a credential that does nothing else."""
+    """Add the permissions of orders, which may use a credential of their own."""
     bought: dict[str, set[Feature]] = {}
     for order in orders:
         secret = order.credentials_secret_ref.name if order.credentials_secret_ref else own.secret

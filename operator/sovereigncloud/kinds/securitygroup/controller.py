@@ -1,4 +1,4 @@
-"""SecurityGroup: a tenant's firewall rules, made in each cloud that its namespace may use, kept rule by rule."""
+"""SecurityGroup controller: a tenant's firewall rules, in each cloud that its namespace may use."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from sovereigncloud.ports.opennebula.security_groups import SecurityGroup as Gro
 
 
 class SecurityGroupController:
-    """Drives `one.secgroup.*` of several clouds."""
+    """Reconcile SecurityGroup resources through `one.secgroup.*` of several clouds."""
 
     resource = SecurityGroup
 
     def uses(self, resource: SecurityGroup) -> Uses:
-        """The clouds that it names, and those where it was made; which others there are is found while observing."""
+        """Return the clouds of spec and status; observation finds the others."""
         if is_left_alone(resource):
             return Uses()
         declared = tuple(
@@ -46,7 +46,7 @@ class SecurityGroupController:
         return await steps.perform(step, resource, context)
 
     def status(self, resource: SecurityGroup, observed: GroupObservation) -> Mapping[str, object]:
-        """The group in each cloud where it is to be. While nobody could look, what was known stays."""
+        """Report the group per cloud; an unreachable cloud keeps its last known entry."""
         clouds = [here for here in observed.clouds if here.wanted]
         if not clouds:
             return {"cloudsReady": None, "machines": None, "clouds": None}

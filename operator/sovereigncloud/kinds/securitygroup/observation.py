@@ -1,4 +1,4 @@
-"""Looking for the group of a SecurityGroup in each of its clouds."""
+"""Find the group of a SecurityGroup in each of its clouds."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ from sovereigncloud.ports.opennebula.views import CloudView
 
 @dataclass(frozen=True, slots=True)
 class CloudGroup:
-    """The group in one cloud.
+    """The state of the group in one cloud.
 
     Attributes:
         cloud: the cloud.
-        wanted: whether it is to be there; it was made there once if not.
-        problem: why nothing can be looked at there.
-        needs: what lets the cloud be written to, where it is only observed.
+        wanted: whether the group must exist there; if not, it was made there before.
+        problem: why the cloud cannot be read.
+        needs: the consent that allows writes, where the cloud is only observed.
         view: of the cloud.
-        owners: who may own what is made for the namespace there.
+        owners: users that may own the namespace's resources there.
         found: the group that was made there.
-        namesake: another group of that name under the same owner: no second one can be made.
-        on_their_way: custom resources that are to bring networks that rules name.
+        namesake: another group of that name under the same owner: a second one cannot be created.
+        on_their_way: custom resources that will create networks which rules name.
         named_by: the instances whose spec names it.
-        networks: the networks whose every card it filters.
+        networks: the networks that apply it to every NIC.
     """
 
     cloud: Key
@@ -62,6 +62,8 @@ class CloudGroup:
 
 @dataclass(frozen=True, slots=True)
 class GroupObservation:
+    """The state of the group in all clouds."""
+
     mark: Mark
     admitted: bool = False
     clouds: tuple[CloudGroup, ...] = ()
@@ -70,25 +72,25 @@ class GroupObservation:
 
 
 def is_left_alone(resource: SecurityGroup) -> bool:
-    """Whether it goes without anything being done outside."""
+    """Whether the object is deleted without any change in the clouds."""
     return resource.deleting and resource.deletion_policy is DeletionPolicy.RETAIN and not has_adopted(resource)
 
 
 def declared_clouds(resource: SecurityGroup) -> tuple[Key, ...] | None:
-    """The clouds that spec names; None: all that the namespace may use."""
+    """Return the clouds of spec; None: all that the namespace may use."""
     if resource.spec.cloud_refs is None:
         return None
     return tuple(referred(ref, resource.metadata.namespace) for ref in resource.spec.cloud_refs)
 
 
 def known_clouds(resource: SecurityGroup) -> tuple[Key, ...]:
-    """Those where it was made."""
+    """Return the clouds where the group was made."""
     found = (written_cloud(text) for text in recorded_clouds(resource.external))
     return tuple(cloud for cloud in found if cloud is not None)
 
 
 async def look(resource: SecurityGroup, context: Context) -> GroupObservation:
-    """In each cloud by itself: one that does not answer must not hold up the others."""
+    """Observe each cloud separately, so that an unreachable one does not block the others."""
     late = has_waited_enough(resource, context.now)
     seen = GroupObservation(mark=context.mark(resource), admitted=context.admitted, late=late)
     if is_left_alone(resource):
@@ -103,7 +105,7 @@ async def look(resource: SecurityGroup, context: Context) -> GroupObservation:
 
 
 def _clouds(resource: SecurityGroup, context: Context) -> list[CloudGroup]:
-    """Those where it is to be, and those where it was made when it was to be there."""
+    """Return the clouds that must have the group, and those where it was made before."""
     declared = declared_clouds(resource)
     named = context.clouds(resource.metadata.namespace) if declared is None else declared
     before = tuple(cloud for cloud in known_clouds(resource) if cloud not in named)

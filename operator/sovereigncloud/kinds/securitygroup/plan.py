@@ -1,4 +1,4 @@
-"""The plan of a SecurityGroup: in each cloud by itself, put together."""
+"""Plan of a SecurityGroup: one plan per cloud, joined."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _PASSES = frozenset({Situation.BUSY, Situation.QUEUED})
 
 
 def plan(resource: SecurityGroup, observed: GroupObservation) -> Plan:
-    """All differences, the steps, and what the groups say."""
+    """Plan all differences and steps, and report the state of the groups."""
     if not resource.deleting:
         try:
             check(resource.spec)
@@ -100,7 +100,7 @@ def _making(here: CloudGroup, resource: SecurityGroup, mark: Mark, rules: tuple[
 
 
 def _taken(here: CloudGroup, found: Group, mark: Mark) -> Outcome:
-    """A name can be taken once per owner."""
+    """Report that the name is taken: it is unique per owner."""
     what = f'security group {found.id} "{found.name}" in {where(here.cloud)}'
     match ownership(found.mark, mark):
         case Ownership.FOREIGN:
@@ -184,8 +184,10 @@ def _keeping(
 
 
 def _may_be_told_again(group: Group, view: CloudView) -> bool:
-    """Rules do not reach a machine that starts or gets a card just then, and OpenNebula does not try again by itself. So it is
-    asked to, once for the same machines, as soon as all of them are at rest.
+    """Whether the rules can be committed once more to VMs that they did not reach.
+
+    Rules do not reach a VM that starts or gets a NIC at that moment, and OpenNebula does not retry. The operator
+    retries once per set of VMs, when all of them are at rest.
     """
     if not group.failed or group.notes.get(COMMIT) == again(group.failed):
         return False
@@ -194,7 +196,7 @@ def _may_be_told_again(group: Group, view: CloudView) -> bool:
 
 
 def _release(here: CloudGroup, *, late: bool) -> Plan:
-    """The marks of one that was there before are taken off; nothing where it is gone, or is not this object's (any more)."""
+    """Plan the release of an adopted group; empty where it is gone or not this object's."""
     if here.problem is not None:
         return Plan() if late else Plan(outcome=here.problem)
     group = here.found.thing
@@ -208,7 +210,10 @@ def _release(here: CloudGroup, *, late: bool) -> Plan:
 def _commit(
     here: CloudGroup, target: str, group: Group, fields: tuple[str, ...], cause: Cause, *, recover: bool = False
 ) -> tuple[Step, ...]:
-    """`fields`: those that were changed for it: where they are only reported, nothing is committed either."""
+    """Build the commit and its note.
+
+    `fields`: the changed fields that cause it: where drift is only reported, nothing is committed either.
+    """
     return (
         CommitRules(
             action=Action.UPDATE,
@@ -244,7 +249,7 @@ def _differences(here: CloudGroup, view: CloudView, group: Group, rules: tuple[S
 
 
 def _machines(here: CloudGroup, view: CloudView, group: Group) -> Outcome:
-    """How far the rules have come to the machines."""
+    """Report how many VMs have the current rules."""
     what = f'security group {group.id} "{group.name}" in {where(here.cloud)}'
     moving = [
         number for number in group.failed if number in view.vms and state_of(view.vms[number]).situation in _PASSES
@@ -276,7 +281,7 @@ def _named(number: int, view: CloudView) -> str:
 
 
 def _deletion(here: CloudGroup, group: Group) -> Plan:
-    """It waits until nobody uses it, then it goes."""
+    """Plan the deletion, once nothing uses the group."""
     what = f'security group {group.id} "{group.name}" in {where(here.cloud)}'
     if here.view is None:
         return Plan()

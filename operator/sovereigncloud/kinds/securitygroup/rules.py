@@ -1,4 +1,4 @@
-"""The rules of a SecurityGroup as OpenNebula keeps them, and how they are said to people."""
+"""Convert the rules of a SecurityGroup to OpenNebula's format, and format them for messages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PROTOCOLS = {"ICMPV6": "ICMPv6", "IPSEC": "IPsec"}
 
 
 def check(spec: SecurityGroupSpec) -> None:
-    """Raises ValueError, naming the field, for what no cloud could keep."""
+    """Validate the rules. Raises ValueError that names the field."""
     for place, rule in enumerate(spec.rules):
         field = f"spec.rules[{place}]"
         for part in (rule.range or "").split(",") if rule.range else ():
@@ -44,8 +44,10 @@ def wanted(
     place: str,
     owners: frozenset[int] = frozenset(),
 ) -> tuple[SecurityRule, ...] | Outcome:
-    """The rules that spec asks for in a cloud, each once; or which network they lack there. `owners`: who may own what is
-    made for the namespace; a network of another tenant is no candidate, whatever it is called.
+    """Return the rules for a cloud, each once, or the networks that it lacks.
+
+    `owners`: users that may own the namespace's resources; networks of other tenants are no candidates, whatever
+    their name.
     """
     rules: list[SecurityRule] = []
     troubles: list[Outcome] = []
@@ -77,7 +79,7 @@ def _as_kept(rule: SecurityGroupRule, network: str) -> SecurityRule:
 
 
 def told(rule: SecurityRule, view: CloudView) -> str:
-    """In the words of spec: Inbound TCP 22,443 from 10.0.0.0+256."""
+    """Format a rule in the terms of spec: Inbound TCP 22,443 from 10.0.0.0+256."""
     words = [rule.direction.capitalize(), _PROTOCOLS.get(rule.protocol, rule.protocol)]
     if rule.range:
         words.append(rule.range)

@@ -1,4 +1,4 @@
-"""SovereigntyPolicy: what it allows now, for the API server to read, and its bindings there. Nothing outside belongs to it."""
+"""SovereigntyPolicy controller: effective rules in status, and admission bindings."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ _MACHINE = HostedInstance.crd.kind
 
 @dataclass(frozen=True, slots=True)
 class PolicyObservation:
-    """What there is.
+    """The inputs of a SovereigntyPolicy's plan and status.
 
     Attributes:
-        rules: what it asks for today.
-        clouds: each SovereignCloud with the profile that it names.
-        judged: what it binds, with what became of that.
-        beside: each set of policies, this one among them, that bind together somewhere.
-        wanted: bindings, by the ValidatingAdmissionPolicy.
-        found: those that are there.
-        installed: the ValidatingAdmissionPolicies that are there.
+        rules: its effective rules today.
+        clouds: each SovereignCloud with its ProviderProfile.
+        judged: the objects that it binds, with their verdicts.
+        beside: each set of policies, this one among them, that bind the same namespace and cloud.
+        wanted: the desired bindings, by ValidatingAdmissionPolicy.
+        found: the existing bindings.
+        installed: the ValidatingAdmissionPolicies that exist.
     """
 
     rules: Rules
@@ -59,16 +59,20 @@ class PolicyObservation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PutBinding(Step):
+    """Create or update a ValidatingAdmissionPolicyBinding."""
+
     binding: Json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteBinding(Step):
+    """Delete a ValidatingAdmissionPolicyBinding."""
+
     name: str
 
 
 class SovereigntyPolicyController:
-    """Writes ValidatingAdmissionPolicyBindings."""
+    """Reconcile SovereigntyPolicy resources."""
 
     resource = SovereigntyPolicy
 
@@ -133,8 +137,9 @@ class SovereigntyPolicyController:
 
 
 def _allowed(observed: PolicyObservation) -> list[str]:
-    """Clouds with at least one cluster that meets it, and those of which it says nothing. Without backups: where those may go
-    depends on the store that a machine names.
+    """List the allowed clouds: at least one cluster complies, or the policy does not bind the cloud.
+
+    Backups are not evaluated: their location depends on the store that an instance names.
     """
     return sorted(where(cloud.key) for cloud, profile in observed.clouds if _meets(cloud, profile, observed.rules))
 
@@ -166,7 +171,10 @@ def _gates(rule: str) -> bool:
 
 
 def _satisfiable(observed: PolicyObservation) -> dict[str, str]:
-    """Whether anything is left where it binds together with others: of two that leave nothing both are named, of more all."""
+    """Build the condition Satisfiable: whether the policies that bind together leave any location.
+
+    It names both of a conflicting pair, else all policies of the set.
+    """
     pairs = ((observed.rules, one) for group in observed.beside for one in group if one.policy != observed.rules.policy)
     for some in (*pairs, *observed.beside):
         what = _excluded(some)
@@ -181,7 +189,7 @@ def _satisfiable(observed: PolicyObservation) -> dict[str, str]:
 
 
 def _excluded(some: tuple[Rules, ...]) -> str:
-    """Of what they leave nothing; empty: something is left."""
+    """Return the rule of which the policies leave no value, country or jurisdiction; empty: none."""
     left = together(some)
     laws = [one.jurisdiction for one in some if one.jurisdiction is not None]
     if left is not None and not left:

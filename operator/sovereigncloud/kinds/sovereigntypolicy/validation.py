@@ -1,4 +1,4 @@
-"""What is wrong with the spec of a SovereigntyPolicy that the API server does not see. Pure."""
+"""Validate the spec of a SovereigntyPolicy beyond what the API server checks. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _WITH_VALUES = frozenset({LabelOperator.IN, LabelOperator.NOT_IN})
 
 
 def why_unusable(policy: SovereigntyPolicy) -> str:
-    """Empty: nothing is wrong with it."""
+    """List what is wrong with the spec; empty: nothing."""
     problems = [*_countries(policy), *_selector(policy), *_exceptions(policy)]
     more = f" and {len(problems) - _TOLD} more" if len(problems) > _TOLD else ""
     return "; ".join(problems[:_TOLD]) + more

@@ -1,4 +1,4 @@
-"""Tenant: namespaces in clouds of the platform, each a group, a VDC and users of OpenNebula."""
+"""Tenant controller: an OpenNebula group, VDC and users per cloud, for the tenant's namespaces."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _HUNDREDTH = Decimal("0.01")
 
 
 class TenantController:
-    """Drives `one.group.*`, `one.vdc.*`, `one.user.*` and `one.acl.*` of several clouds."""
+    """Reconcile Tenant resources through `one.group.*`, `one.vdc.*`, `one.user.*` and `one.acl.*`."""
 
     resource = Tenant
 
     def uses(self, resource: Tenant) -> Uses:
-        """Its clouds, those too that it still has to leave."""
+        """Return its clouds, including those that it still has to leave."""
         return Uses() if is_left_alone(resource) else Uses(objects=tuple(here.cloud for here in clouds_of(resource)))
 
     async def observe(self, resource: Tenant, context: Context) -> TenantObservation:
@@ -49,7 +49,7 @@ class TenantController:
         return await tenant_steps.perform(step, resource, context)
 
     def status(self, resource: Tenant, observed: TenantObservation) -> Mapping[str, object]:
-        """What is in each cloud. While nobody could look, what was known stays."""
+        """Report the state per cloud; an unreachable cloud keeps its last known entry."""
         entries = [entry for here in observed.clouds if (entry := _entry(here, resource, observed))]
         wanted = [here for here in observed.clouds if here.wanted is not None]
         ready = sum(1 for entry in entries if entry.get("ready"))
@@ -68,7 +68,7 @@ def _in(here: TenantIn, resource: Tenant, observed: TenantObservation) -> Plan:
 
 
 def _wrong(resource: Tenant) -> Outcome:
-    """What the API server does not see: a cloud that is listed twice, a number that OpenNebula cannot hold."""
+    """Validate what the API server cannot: duplicate clouds, and numbers that OpenNebula cannot store."""
     twice = [c for c, times in Counter(key_of(one.cloud_ref) for one in resource.spec.clouds).items() if times > 1]
     if twice:
         return stalled(
@@ -96,8 +96,10 @@ def _wrong(resource: Tenant) -> Outcome:
 
 
 def _kept(here: TenantIn, resource: Tenant) -> TenantCloudStatus | None:
-    """What was made and is missing stays recorded: else its loss would be forgotten as soon as it was told, and it would be
-    made anew although driftPolicy only reports it.
+    """Return the recorded state to keep.
+
+    What was made and is missing stays recorded. Otherwise its loss would be forgotten once reported, and it would be
+    created again although driftPolicy only reports it.
     """
     return here.known if here.wanted is not None and not resource.deleting else None
 

@@ -1,4 +1,4 @@
-"""Looking at what a Tenant has in each of its clouds."""
+"""Observe a Tenant in each of its clouds."""
 
 from __future__ import annotations
 
@@ -26,22 +26,21 @@ from sovereigncloud.ports.opennebula.zones import FIRST
 
 @dataclass(frozen=True, slots=True)
 class TenantIn:
-    """A Tenant in one cloud.
+    """The state of a Tenant in one cloud.
 
     Attributes:
         cloud: the cloud.
-        wanted: what spec says of it; None: it is to be left, or the whole Tenant goes.
-        namespaces: those that have, or are to have, a user there.
-        known: what status told of it before.
-        problem: why nothing can be looked at there.
-        needs: what lets the cloud be written to, where it is only observed.
+        wanted: the entry in spec; None: the Tenant leaves the cloud or is deleted.
+        namespaces: those with a user there, existing or desired.
+        known: the last entry in status.
+        problem: why the cloud cannot be read.
+        needs: the consent that allows writes, where the cloud is only observed.
         view, people: of the cloud.
         group, vdc: those that carry the mark.
         rivals: names of other Tenants that list a namespace for the cloud, by namespace.
-        secrets: whether the Secret of a namespace is there; None: nobody looked.
-        objects: the HostedInstances and SecurityGroups of a namespace that are in the cloud, of namespaces that are to leave
-            it.
-        on_their_way: custom resources that are to bring what the quota names.
+        secrets: whether the Secret of a namespace exists; None: not checked.
+        objects: the HostedInstances and SecurityGroups in the cloud, of namespaces that are to leave it.
+        on_their_way: custom resources that will create what the quota names.
     """
 
     cloud: Key
@@ -64,7 +63,7 @@ class TenantIn:
         return f"spec.clouds[{where(self.cloud)}]"
 
     def named(self, name: str) -> User | None:
-        """The user of that name: names of users are unique, and cannot be changed."""
+        """Return the user of that name; names are unique and cannot be changed."""
         users = self.people.users.values() if self.people is not None else ()
         return next((user for user in users if user.name == name), None)
 
@@ -75,17 +74,19 @@ class TenantIn:
 
 @dataclass(frozen=True, slots=True)
 class TenantObservation:
+    """The state of the Tenant in all clouds."""
+
     mark: Mark
     clouds: tuple[TenantIn, ...] = ()
 
 
 def is_left_alone(resource: Tenant) -> bool:
-    """Whether it goes without anything being done outside."""
+    """Whether the object is deleted without any change in the clouds."""
     return resource.deleting and resource.deletion_policy is DeletionPolicy.RETAIN
 
 
 async def look(resource: Tenant, context: Context) -> TenantObservation:
-    """In each cloud by itself: one that does not answer must not hold up the others."""
+    """Observe each cloud separately, so that an unreachable one does not block the others."""
     seen = TenantObservation(mark=context.mark(resource))
     if is_left_alone(resource):
         return seen
@@ -102,7 +103,7 @@ async def look(resource: Tenant, context: Context) -> TenantObservation:
 
 
 def clouds_of(resource: Tenant) -> Iterable[TenantIn]:
-    """Those that spec lists, and those that status tells of."""
+    """Return the clouds of spec, and those of status."""
     known = {cloud_key(s.name or "", s.namespace or ""): s for s in resource.status.clouds or ()}
     listed = {} if resource.deleting else {key_of(c.cloud_ref): c for c in resource.spec.clouds}
     named = (key_of(c.cloud_ref) for c in resource.spec.clouds)
@@ -142,8 +143,9 @@ async def _look_in(start: TenantIn, seen: TenantObservation, resource: Tenant, c
 def _known(
     recorded: str | None, pool: Mapping[int, Group] | Mapping[int, Vdc], people: TenancyView, mark: Mark
 ) -> str | None:
-    """The number that was recorded; not in a slave where it is somebody else's by now: its groups and VDCs are the master's since
-    it joined, and those that it had are gone.
+    """Return the recorded id, unless a federation made it invalid.
+
+    The groups and VDCs of a slave zone are the master's since it joined; its former ones are gone.
     """
     found = pool.get(int(recorded)) if recorded and recorded.isdigit() else None
     somebody_elses = found is not None and (found.mark is None or found.mark.object != mark.object)

@@ -1,6 +1,6 @@
-"""The plan of a Tenant in one of its clouds: group, VDC, isolation, quota, images, and last the users.
+"""Plan of a Tenant in one cloud: group, VDC, isolation, quota, images, then users.
 
-In this order: until it is kept out of the default VDC and within its quota, nobody is in the group.
+The order matters: no user is in the group until the group is out of the default VDC and has its quota.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from sovereigncloud.ports.opennebula.tenancy import ALL_CLUSTERS, DEFAULT_VDC, G
 
 
 def plan_in(here: TenantIn, resource: Tenant, mark: Mark) -> Plan:
-    """What differs in a cloud that spec lists, and what is to be done."""
+    """Plan all differences in a cloud that spec lists."""
     problem = here.problem or here.group.problem or here.vdc.problem
     if problem is not None:
         return Plan(outcome=problem)
@@ -54,7 +54,7 @@ def plan_in(here: TenantIn, resource: Tenant, mark: Mark) -> Plan:
 
 
 def _no_group(here: TenantIn, resource: Tenant, mark: Mark, cause: Cause) -> Plan:
-    """A group takes no template: the attempt is recorded, then it is made, then it is marked."""
+    """Plan the group: record the attempt, create, then mark. Creation takes no template."""
     name, place = resource.outside_name, where(here.cloud)
     groups = here.people.groups.values() if here.people is not None else ()
     namesake = next((g for g in groups if g.name == name), None)
@@ -112,7 +112,7 @@ def _marked(here: TenantIn, resource: Tenant, group: Group) -> Plan:
 
 
 def _out_of_default(here: TenantIn, group: Group, cause: Cause) -> Plan:
-    """OpenNebula puts every new group into the default VDC, which holds everything."""
+    """Remove the group from the default VDC, into which OpenNebula puts every new group."""
     default = here.people.vdcs.get(DEFAULT_VDC) if here.people is not None else None
     if default is None or group.id not in default.groups:
         return Plan()
@@ -194,7 +194,7 @@ def _no_vdc(here: TenantIn, name: str, cause: Cause) -> Plan:
 
 
 def _clusters(here: TenantIn, vdc: Vdc, cause: Cause) -> Plan:
-    """Those of this cloud's zone: in a federation the VDC is one for all of them."""
+    """Plan the VDC's clusters of this cloud's zone; in a federation the VDC spans all zones."""
     wanted, view, people = here.wanted, here.view, here.people
     if wanted is None or view is None or people is None:
         return Plan()
@@ -240,8 +240,9 @@ def _clusters(here: TenantIn, vdc: Vdc, cause: Cause) -> Plan:
 
 
 def _images(here: TenantIn, group: Group, mark: Mark, cause: Cause) -> Plan:
-    """A rule for each image that a MachineImage of the cloud's namespace made, since images belong to the administrator; and
-    none for images that are gone. Nobody else's images are opened to the tenant.
+    """Plan ACL rules for images of MachineImages in the cloud's namespace, which the administrator owns.
+
+    Rules for deleted images are removed. Other images are never opened to the tenant.
     """
     view, people = here.view, here.people
     if view is None or people is None:

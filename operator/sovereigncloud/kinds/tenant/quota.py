@@ -1,4 +1,4 @@
-"""The quota of a Tenant in a cloud: what spec says against what the group has."""
+"""Compare the quota of a Tenant in spec with the quota of its group."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Wanted = tuple[str, QuotaKey, Decimal]
 
 
 def plan_quota(here: TenantIn, group: Group, cause: Cause) -> Plan:
-    """One step for all limits that differ; each of them is a difference of its own."""
+    """Plan one step for all limits that differ; each limit is a drift entry of its own."""
     wanted, view = here.wanted, here.view
     if wanted is None or wanted.quota is None or view is None:
         return Plan()
@@ -103,7 +103,7 @@ def _mebibytes(text: int | str | None) -> Decimal | None:
 
 
 def _vectors(limits: dict[QuotaKey, Decimal], group: Group) -> Iterator[tuple[str, tuple[tuple[str, str], ...]]]:
-    """Each row whole: what a person limits there, and spec does not speak of, is sent as it was."""
+    """Build complete quota rows: limits that a person set and spec does not mention are sent unchanged."""
     rows = dict.fromkeys((kind, about) for kind, about, _ in limits)
     for kind, about in rows:
         row = {metric: known.limit for (k, a, metric), known in group.quota.items() if (k, a) == (kind, about)}

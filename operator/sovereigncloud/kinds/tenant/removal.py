@@ -1,7 +1,7 @@
-"""Leaving: namespaces and people that are off the list, and whole clouds.
+"""Remove namespaces, people or whole clouds from a Tenant.
 
-oned deletes a user who owns machines, and leaves them behind (observed): so nobody goes while anything is theirs. Users go
-first, then the VDC, then the group, and the Secrets last: without a user there is nothing that they are needed for.
+oned deletes a user who owns VMs, and leaves these behind (observed), so a user stays while it owns anything. Order:
+users, VDC, group, and Secrets last, since nothing needs them without a user.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _SHOWN = 10
 
 
 class Owned(Protocol):
-    """What belongs to a user."""
+    """A resource that a user owns."""
 
     @property
     def id(self) -> int: ...
@@ -45,7 +45,7 @@ class Owned(Protocol):
 
 
 def leave_namespaces(here: TenantIn, resource: Tenant, group: Group, mark: Mark) -> Plan:
-    """Namespaces and people that are off the list of a cloud that stays."""
+    """Plan the removal of namespaces and people that spec no longer lists, in a cloud that stays."""
     people = {one.name for one in resource.spec.external_users or ()}
     going = [
         user
@@ -59,7 +59,7 @@ def leave_namespaces(here: TenantIn, resource: Tenant, group: Group, mark: Mark)
 
 
 def leave_cloud(here: TenantIn, resource: Tenant, mark: Mark) -> Plan:
-    """Everything of the Tenant in a cloud; nothing left to do: it is out of it."""
+    """Plan the removal of the Tenant from a cloud; empty: it is removed."""
     problem = here.problem or here.group.problem or here.vdc.problem
     if problem is not None:
         return Plan(outcome=problem)
@@ -85,14 +85,14 @@ def leave_cloud(here: TenantIn, resource: Tenant, mark: Mark) -> Plan:
 
 
 def _made_here(here: TenantIn, group: Group, mark: Mark) -> list[User]:
-    """Those of this cloud: in a federation the users of all of them are in the same group."""
+    """Return the users made for this cloud: in a federation the group also holds those of other clouds."""
     place = where(here.cloud)
     ours = (u for u in here.members(group.id) if is_namespaces(u, mark) or is_person(u, mark))
     return [user for user in ours if user.group == group.id and user.notes.get(CLOUD_NOTE) == place]
 
 
 def _without(here: TenantIn, users: list[User]) -> Plan:
-    """Each goes when nothing is theirs any more."""
+    """Plan the deletion of users that own nothing."""
     steps: list[Step] = []
     outcomes: list[Outcome] = []
     for user in users:
@@ -128,7 +128,7 @@ def _owned(user: int, view: CloudView) -> Iterator[str]:
 
 
 def _out_of_zone(here: TenantIn, group: Group, vdc: Vdc | None) -> Iterator[Step]:
-    """This zone's clusters and images are not the group's any more."""
+    """Remove this zone's clusters and image rules from the group."""
     if vdc is None or here.people is None:
         return
     for zone, cluster in sorted(vdc.clusters):
@@ -149,7 +149,10 @@ def _out_of_zone(here: TenantIn, group: Group, vdc: Vdc | None) -> Iterator[Step
 
 
 def _strangers_leave(here: TenantIn, group: Group, left: list[User]) -> Plan:
-    """A group is only deleted when nobody is in it. Who has another group leaves it; whose only one it is stays."""
+    """Empty the group of other users, since only an empty group can be deleted.
+
+    A user with another primary group leaves it; one whose primary group it is blocks the deletion.
+    """
     steps = tuple(
         JoinGroup(
             action=Action.UPDATE, target=f'user {user.id} "{user.name}" out of group {group.id} of {where(here.cloud)}',
@@ -176,7 +179,7 @@ def _group_goes(here: TenantIn, group: Group) -> Plan:
 
 
 def _logins(here: TenantIn, resource: Tenant, namespaces: list[str]) -> Iterator[DeleteLogin]:
-    """The Secrets of users that are gone."""
+    """Delete the Secrets of users that are gone."""
     for namespace in namespaces:
         if here.secrets.get(namespace) and here.named(user_name(resource.metadata.name, namespace, here.cloud)) is None:
             name = secret_name(resource.metadata.name, namespace, here.cloud)

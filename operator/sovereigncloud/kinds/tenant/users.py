@@ -1,4 +1,7 @@
-"""The users of a Tenant in a cloud: one per namespace, whose password is ours, and people whose password is kept elsewhere."""
+"""Plan the users of a Tenant in a cloud: one per namespace, and external people.
+
+The operator holds the passwords of namespace users; people authenticate elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -129,7 +132,7 @@ def _recorded(here: TenantIn, namespace: str) -> str:
 
 
 def _external(one: ExternalUser, here: TenantIn, group: Group, mark: Mark, cause: Cause) -> Plan:
-    """A person is made where there is none of the name, and else only put into the group: the account is not ours."""
+    """Plan a person's account: create it if missing, else only add it to the group."""
     path, user = f"spec.externalUsers[{one.name}]", here.named(one.name)
     if user is None:
         step = CreateUser(
@@ -159,7 +162,7 @@ def _external(one: ExternalUser, here: TenantIn, group: Group, mark: Mark, cause
 
 
 def _strangers(here: TenantIn, resource: Tenant, group: Group, mark: Mark, cause: Cause) -> Plan:
-    """Who else is in the group: could use all that the tenant has."""
+    """Report and remove other members of the group, who could use all that the tenant has."""
     wanted = {one.name for one in resource.spec.external_users or ()}
     wanted |= {user_name(resource.metadata.name, namespace, here.cloud) for namespace in here.namespaces}
     drift: list[Drift] = []

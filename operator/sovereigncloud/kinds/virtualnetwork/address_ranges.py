@@ -1,4 +1,4 @@
-"""Address ranges of a network: each is added, resized or removed by itself; one whose addresses are in use stays."""
+"""Plan changes of address ranges; a range with used addresses stays."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SHOWN = 10
 
 @dataclass(frozen=True, slots=True)
 class _Changes:
-    """Of one network: where it is, why the steps are made, and of a reservation the network that it is from."""
+    """Build the steps for ranges of one network; `parent`: the source network of a reservation."""
 
     cloud: Key
     network: Network
@@ -72,10 +72,11 @@ def ranges(
     view: CloudView | None,
     parent: Network | None = None,
 ) -> Plan:
-    """OpenNebula takes overlapping ranges and would give one address twice, so what goes goes first, what shrinks
-    shrinks before others grow, and nothing is added over a range that has to stay. A range without IPv4 addresses
-    (Ethernet, IPv6) is nothing that spec can name; it is left alone. A reserved range cannot change its size: it is given
-    back and taken anew.
+    """Plan the removal, shrinking, growth and addition of address ranges, in this order.
+
+    OpenNebula accepts overlapping ranges and would then assign an address twice, so nothing is added over a range
+    that has to stay. A range without IPv4 addresses (Ethernet, IPv6) cannot be named in spec and is left alone. A
+    reserved range cannot change its size: it is released and reserved again.
     """
     if asked.ranges is None:
         return Plan()
@@ -130,7 +131,10 @@ def _drift(found: dict[str, AddressRange], planned: dict[str, AddressRange]) -> 
 def _in_use(
     network: Network, range_: AddressRange, aim: AddressRange | None, view: CloudView | None, *, whole: bool
 ) -> Outcome | None:
-    """Why the range cannot be removed or cut, where spec asks for that. `whole`: it goes as a whole if its size changes."""
+    """Report why a range cannot be removed or shrunk, where spec asks for that.
+
+    `whole`: a size change removes the whole range.
+    """
     if not range_.used or (aim is not None and (aim.size == range_.size if whole else aim.size >= range_.size)):
         return None
     users = _users(network, range_, None if whole else aim, view)
@@ -146,7 +150,10 @@ def _in_use(
 
 
 def _users(network: Network, range_: AddressRange, aim: AddressRange | None, view: CloudView | None) -> list[str]:
-    """Who has an address that would be lost. What a pool does not tell one by one is only counted."""
+    """List the users of the addresses that would be lost.
+
+    Addresses that the pool does not list individually are only counted.
+    """
     if range_.leases:
         lost = [lease for lease in range_.leases if aim is None or lease.index >= aim.size]
         return [f"{holder(lease, view)} ({address_of(range_, lease)})" for lease in lost]

@@ -1,4 +1,4 @@
-"""VirtualNetwork: a network in OpenNebula, made once, adopted where a person made it, kept as declared."""
+"""VirtualNetwork controller: an OpenNebula network, created once or adopted, kept as declared."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _FIELDS = ("id", "addresses", "gateway")
 
 
 class VirtualNetworkController:
-    """Drives `one.vn.*` of one cloud."""
+    """Reconcile VirtualNetwork resources through `one.vn.*` of one cloud."""
 
     resource = VirtualNetwork
 
@@ -82,7 +82,7 @@ class VirtualNetworkController:
         return await steps.perform(step, resource, context)
 
     def status(self, resource: VirtualNetwork, observed: NetworkObservation) -> Mapping[str, object]:
-        """What is there, not what is declared. While nobody could look, what was known stays."""
+        """Report the observed network; while the cloud is unreachable the last known values stay."""
         network = observed.found.thing
         if network is None:
             if observed.problem is None and observed.found == type(observed.found)():
@@ -97,8 +97,9 @@ class VirtualNetworkController:
 
 
 def _built_by_a_person(cloud: Key, context: Context) -> bool:
-    """Whether the networks of the cloud were there before: an endpoint elsewhere, or one adopted after the guide. In a
-    cloud that the operator installed itself, a network that it did not mark is a stranger's.
+    """Whether the cloud's networks may exist already: an existing endpoint or an adopted installation.
+
+    In a cloud that the operator installed, an unmarked network belongs to somebody else.
     """
     found = context.get(cloud)
     if not isinstance(found, SovereignCloud):
@@ -108,7 +109,10 @@ def _built_by_a_person(cloud: Key, context: Context) -> bool:
 
 
 def _lacks(resource: VirtualNetwork, view: CloudView) -> bool:
-    """Whether spec names something that the view does not have: only then are the custom resources looked through."""
+    """Whether spec names a network or group that the view lacks.
+
+    Only then the custom resources are searched for it.
+    """
     if resource.deleting:
         return False
     spec = resource.spec
@@ -120,7 +124,10 @@ def _lacks(resource: VirtualNetwork, view: CloudView) -> bool:
 
 
 def _bringing(resource: VirtualNetwork, cloud: Key, context: Context) -> list[AnyResource]:
-    """What is to bring it: what refers to the cloud, and SecurityGroups, which may be in no cloud yet."""
+    """Return the custom resources that may create it.
+
+    SecurityGroups are included by name, since they may exist in no cloud yet.
+    """
     names = sorted(resource.spec.security_groups or ())
     groups = (context.get(Key(SecurityGroup.crd.kind, resource.metadata.namespace, name)) for name in names)
     return [*context.users(cloud, *COMING_KINDS), *(group for group in groups if group is not None)]

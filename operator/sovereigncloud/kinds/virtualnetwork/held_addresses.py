@@ -1,4 +1,4 @@
-"""Addresses of a network that nobody is given."""
+"""Plan address holds: addresses of a network that OpenNebula never assigns."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sovereigncloud.ports.opennebula.views import CloudView, Network
 
 
 def holds(resource: VirtualNetwork, network: Network, asked: Wanted, cloud: Key, view: CloudView | None) -> Plan:
-    """Exactly the addresses that spec lists are on hold; without a list what is on hold is left alone."""
+    """Plan holds for exactly the addresses in spec; without a list existing holds stay."""
     if resource.spec.held is None:
         return Plan()
     cause = Cause.OBSERVED if resource.settled else Cause.DECLARED
@@ -49,7 +49,7 @@ def holds(resource: VirtualNetwork, network: Network, asked: Wanted, cloud: Key,
 
 
 def release(cloud: Key, network: Network, ip: str, cause: Cause) -> ReleaseAddress:
-    """Let an address go that is on hold."""
+    """Build the step that releases a held address."""
     return ReleaseAddress(
         action=Action.UPDATE,
         target=f"address {ip} of {_what(network, cloud)}: free",

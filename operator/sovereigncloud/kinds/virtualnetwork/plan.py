@@ -1,4 +1,4 @@
-"""The plan of a VirtualNetwork."""
+"""Plan of a VirtualNetwork: creation, adoption, updates and deletion."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ _GROUPS = "spec.securityGroups"
 
 @dataclass(frozen=True, slots=True)
 class NetworkObservation:
-    """What was seen.
+    """The observed state of the network.
 
     Attributes:
-        mark: what the network carries.
-        cloud: where it is; None: nothing is to be looked at.
-        problem: why nothing can be looked at.
+        mark: the ownership mark of this object.
+        cloud: the cloud; None: nothing is to be read.
+        problem: why the cloud cannot be read.
         view: of the cloud.
         found: the network.
-        namesake: another network of that name under the same owner: no second one can be made.
-        adopting: whether the cloud was built by a person, so that a namesake is what spec means.
-        admitted: whether an absence in the view may be taken as a fact.
+        namesake: another network of that name under the same owner: a second one cannot be created.
+        adopting: whether a network of that name may be adopted, in a cloud that the operator did not install.
+        admitted: whether a missing network in the view counts as deleted.
         named_by: the instances whose spec names it.
     """
 
@@ -70,12 +70,12 @@ class NetworkObservation:
 
 
 def is_left_alone(resource: VirtualNetwork) -> bool:
-    """Whether it goes without anything being done outside."""
+    """Whether the object is deleted without any change in the cloud."""
     return resource.deleting and resource.deletion_policy is DeletionPolicy.RETAIN and not resource.adopted
 
 
 def plan(resource: VirtualNetwork, observed: NetworkObservation) -> Plan:
-    """All differences, the steps, and what the network's state says."""
+    """Plan all differences and steps, and report the network's state."""
     if is_left_alone(resource):
         return Plan()
     if is_let_go(resource):
@@ -100,7 +100,7 @@ def plan(resource: VirtualNetwork, observed: NetworkObservation) -> Plan:
 
 
 def _making(resource: VirtualNetwork, observed: NetworkObservation, cloud: Key, asked: Wanted) -> Plan:
-    """Make it, or adopt what a person made; a name can be taken once per owner."""
+    """Plan the creation, or the adoption of an existing network of that name."""
     parent = parent_of(resource, observed.view, observed.on_their_way, cloud)
     groups = _groups(resource, observed, cloud)
     if observed.namesake is not None:
@@ -129,7 +129,7 @@ def _making(resource: VirtualNetwork, observed: NetworkObservation, cloud: Key, 
 
 
 def _groups(resource: VirtualNetwork, observed: NetworkObservation, cloud: Key) -> tuple[SecurityGroup, ...] | Outcome:
-    """The security groups that new cards are to have."""
+    """Return the security groups for new NICs."""
     if observed.view is None or resource.spec.security_groups is None:
         return ()
     return named_groups(
@@ -206,7 +206,7 @@ def _keeping(
 
 
 def _machines_updated(network: Network, view: CloudView | None, what: str) -> Outcome:
-    """OpenNebula brings a change of the network to the machines that are on it."""
+    """Report how many VMs have a change of the network; OpenNebula applies it to them."""
     if network.state == _UPDATE_FAILURE or network.failed:
         names = ", ".join(_vm_name(number, view) for number in network.failed[:_SHOWN])
         told = f"{what}: an update of machines failed" + (f": {names}" if names else "")
@@ -226,7 +226,7 @@ def _vm_name(number: int, view: CloudView | None) -> str:
 def _ranged(
     resource: VirtualNetwork, observed: NetworkObservation, network: Network, cloud: Key, asked: Wanted
 ) -> Plan:
-    """Of a reservation the network that it is from is known by its id: spec names it, and it may have another name now."""
+    """Plan the address ranges; a reservation's source network is known by id and may be renamed."""
     view = observed.view
     parent = parent_of(resource, view, observed.on_their_way, cloud)
     known = view.networks.get(network.parent) if view is not None else None
@@ -247,7 +247,7 @@ def _ranged(
 
 
 def _filtered(resource: VirtualNetwork, observed: NetworkObservation, network: Network, cloud: Key, what: str) -> Plan:
-    """The security groups that new cards get; those that are there keep theirs."""
+    """Plan the security groups for new NICs; existing NICs keep theirs."""
     if resource.spec.security_groups is None or observed.view is None:
         return Plan()
     groups = _groups(resource, observed, cloud)
@@ -272,7 +272,7 @@ def _filtered(resource: VirtualNetwork, observed: NetworkObservation, network: N
 
 
 def _is_unrecorded(resource: VirtualNetwork, network: Network) -> bool:
-    """Its number, or whose it is where spec names it by that, is not in status."""
+    """Whether status lacks the network id, or the owner of an adopted network."""
     adopt = resource.spec.adopt
     lacks_owner = adopt is not None and adopt.id == str(network.id) and OWNER_FACT not in resource.external
     return resource.external.get("network") != str(network.id) or lacks_owner
@@ -281,7 +281,7 @@ def _is_unrecorded(resource: VirtualNetwork, network: Network) -> bool:
 def _attributes(
     resource: VirtualNetwork, network: Network, asked: Wanted, cloud: Key
 ) -> tuple[tuple[Drift, ...], tuple[Step, ...]]:
-    """One entry and one step per field of spec, since each field may have its own drift policy."""
+    """Build one drift entry and one step per field of spec: each may have its own drift policy."""
     drift: list[Drift] = []
     steps: list[Step] = []
     for path, values in asked.attributes.items():
@@ -312,7 +312,7 @@ def _shown(values: dict[str, str], *, alone: bool) -> str:
 
 
 def _renamed(resource: VirtualNetwork, network: Network, what: str) -> Plan:
-    """Instances find a network by its name, so that a renamed one is lost to new ones."""
+    """Report a renamed network: instances find networks by name, so new ones would not find it."""
     name = resource.outside_name
     if network.name == name or (resource.adopted and resource.spec.name is None and resource.spec.adopt is not None):
         return Plan()
@@ -326,7 +326,7 @@ def _renamed(resource: VirtualNetwork, network: Network, what: str) -> Plan:
 
 
 def _deletion(resource: VirtualNetwork, observed: NetworkObservation, cloud: Key, network: Network) -> Plan:
-    """It waits until nobody uses it, then it goes."""
+    """Plan the deletion, once nothing uses the network."""
     what = f'network {network.id} "{network.name}" in {where(cloud)}'
     if network.state in _BEING_DELETED:
         return Plan(outcome=waiting(Reason.DELETING, f"{what} is being deleted"))
