@@ -269,7 +269,7 @@ async def _held(resource: BareMetalServer, context: Context) -> tuple[str, ...]:
     if cloud.deleting:
         others = tuple(str(user.key) for user in context.users(key) if not isinstance(user, BareMetalServer))
         leaves = resource.deletion_policy is DeletionPolicy.DELETE and holds_its_servers(cloud)
-        return others or ((f"{key} gives back its hosts and blocks first",) if leaves else ())
+        return others or ((f"{key} removes its hosts and IP blocks first",) if leaves else ())
     hosted = cloud.spec.hosted.ovh if cloud.spec.hosted else None
     if hosted is not None and any(_is_listed(resource, cloud, server, context) for server in hosted.servers):
         return (f"{key} lists it in spec.hosted.ovh.servers",)
@@ -277,7 +277,7 @@ async def _held(resource: BareMetalServer, context: Context) -> tuple[str, ...]:
         return ()
     view = await context.view(key)
     return tuple(
-        f"host {host.id} ({host.name}) of {key} is on it: that cloud empties and deletes it first"
+        f"host {host.id} ({host.name}) of {key} runs on it: that cloud drains and deletes it first"
         for host in view.hosts.values()
         if host.name == resource.status.address
     )

@@ -253,7 +253,7 @@ def _switch_off(
         )
         return Plan(
             steps=(step,),
-            outcome=waiting(Reason.POWERING_OFF_SERVER, f"server {name} is to boot into switching itself off"),
+            outcome=waiting(Reason.POWERING_OFF_SERVER, f"server {name} is set to power off at its next boot"),
         )
     if not seen.on:
         return Plan(outcome=_stays_off(resource, cloud, record))
@@ -302,7 +302,7 @@ def _reboot(name: str, does: str, change: str) -> Reboot:
 
 def _stays_off(resource: BareMetalServer, cloud: SovereignCloud, record: FencedTag) -> Outcome:
     message = (
-        f"server {_name(resource)} was switched off for the outage of {record.outage} and stays off; once it may run again, set"
+        f"server {_name(resource)} was switched off for the outage of {record.outage} and stays off; when it may run again, set"
         f" spec.hosted.fencing.startAgain: {record.outage} on SovereignCloud {where(cloud.key)}"
     )
     told = held(Reason.SERVER_POWERED_OFF, message, available=False)

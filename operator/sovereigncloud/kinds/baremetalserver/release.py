@@ -113,6 +113,6 @@ async def perform_release(step: UntagServer | EndServer, client: Ovh) -> Outcome
     except OutsideError as error:
         if not step.lenient:
             raise
-        message = f"server {name} is let go of with its mark, which could not be removed: {error}"
+        message = f"server {name} is released with its mark, which could not be removed: {error}"
         return done(Reason.RELEASED, message, **{_RELEASED: "yes"})
     return done(Reason.RELEASED, f"server {name} no longer carries the mark of this installation")

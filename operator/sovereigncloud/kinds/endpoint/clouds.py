@@ -47,8 +47,8 @@ def not_allowed(cloud: Key, namespace: str, field: str, context: Context | None 
     if context is None:
         return stalled(
             Reason.NAMESPACE_NOT_ALLOWED,
-            f"{field} names {where(cloud)}, which is in another namespace: this kind is the platform's, in the namespace of"
-            f" the cloud; make it there, or name a SovereignCloud of namespace {namespace}",
+            f"{field} names {where(cloud)}, which is in another namespace: this kind must be in the namespace of the cloud;"
+            f" create it there, or name a SovereignCloud of namespace {namespace}",
         )
     tenancy = context.tenancy(namespace, cloud)
     if tenancy is not None and tenancy.allowed:
@@ -71,7 +71,7 @@ def not_answering_yet(cloud: Key, context: Context) -> Outcome | None:
     if not isinstance(found, SovereignCloud):
         return blocked(f"{no_such(cloud)}; to delete this object without it, set spec.deletionPolicy: Retain")
     if not found.status.endpoint:
-        return blocked(f"SovereignCloud {where(cloud)} has no endpoint that answered yet")
+        return blocked(f"SovereignCloud {where(cloud)} has no endpoint that was reached yet: check its conditions")
     return None
 
 

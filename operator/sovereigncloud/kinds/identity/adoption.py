@@ -107,8 +107,8 @@ def _not_there(wanted: Asked, pool: Mapping[int, T], owner: int, mark: Mark, nou
     return Identified(
         problem=stalled(
             Reason.NOTHING_TO_ADOPT,
-            f"there is no {noun} {wanted.id}, or the cloud's user may not see it: correct adopt.id in spec, or take adopt"
-            " out to have a new one made",
+            f"there is no {noun} {wanted.id}, or the cloud's user may not see it: correct adopt.id in spec, or remove"
+            " adopt to create a new one",
         )
     )
 

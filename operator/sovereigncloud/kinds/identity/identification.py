@@ -111,8 +111,8 @@ def check(thing: T, owner: Owners, mark: Mark, noun: str) -> Identified[T]:
             return Identified(
                 problem=stalled(
                     Reason.FOREIGN_OPEN_NEBULA,
-                    f"{what} has the id that was recorded but belongs to {_name(thing.mark)}: is this another OpenNebula"
-                    " than before, or was it restored from a backup?",
+                    f"{what} has the id that was recorded but belongs to {_name(thing.mark)}: check whether this"
+                    " is another OpenNebula than before, or one restored from a backup",
                 )
             )
         case Ownership.FOREIGN:
@@ -136,7 +136,9 @@ def foreign(thing: Marked, noun: str) -> Outcome:
 def looked_for_again(what: str) -> Plan:
     """Wait for confirmation that a recorded object is gone: it is queried by its id first."""
     outcome = waiting(
-        Reason.CONFIRMING_ABSENCE, f"{what} is missing in the last view; it is looked for again", available=True
+        Reason.CONFIRMING_ABSENCE,
+        f"{what} is missing in the last view; checking again before it counts as deleted",
+        available=True,
     )
     return Plan(absent=True, outcome=outcome)
 

@@ -88,5 +88,5 @@ def _existing(things: list[T]) -> str:
 def _says(user: AnyResource) -> str:
     ready = user.status.condition("Ready")
     if ready is None:
-        return "has not been looked at yet"
+        return "has not been reconciled yet"
     return f"says {ready.reason}: {ready.message}" if ready.message else f"says {ready.reason}"

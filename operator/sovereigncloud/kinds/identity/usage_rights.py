@@ -21,13 +21,13 @@ def may_be_made(tenancy: Tenancy | None) -> Outcome | None:
         names = " and ".join(sorted((tenancy.tenant, *tenancy.others)))
         return stalled(
             Reason.MULTIPLE_TENANTS,
-            f"Tenants {names} all list namespace {tenancy.namespace} for {where(tenancy.cloud)}: take it out of all but one",
+            f"Tenants {names} all list namespace {tenancy.namespace} for {where(tenancy.cloud)}: remove it from all but one",
         )
     if not tenancy.allowed:
         return stalled(
             Reason.NAMESPACE_NOT_ALLOWED,
-            f"Tenant {tenancy.tenant} lists namespace {tenancy.namespace} for {where(tenancy.cloud)} no more: nothing is made"
-            " there. Put it on the list again, or delete this object",
+            f"Tenant {tenancy.tenant} no longer lists namespace {tenancy.namespace} for {where(tenancy.cloud)}, so nothing"
+            " is created there: add it to the list again, or delete this object",
         )
     if tenancy.user is None:
         return blocked(

@@ -206,8 +206,8 @@ def _datastore(name: str, view: CloudView, place: str) -> Datastore | Outcome:
         # After a first host it takes oned a while to look at its datastores; until then it takes no image (observed).
         return waiting(
             Reason.DATASTORE_NOT_MONITORED,
-            f'datastore {matching[0].id} "{name}" in {place} reports no capacity yet; OpenNebula looks at it every few'
-            f" minutes. If it stays so, see onedatastore show {matching[0].id}",
+            f'datastore {matching[0].id} "{name}" in {place} reports no capacity yet; OpenNebula monitors it every few'
+            f" minutes. If this persists, check onedatastore show {matching[0].id}",
         )
     if matching:
         return matching[0]

@@ -167,7 +167,7 @@ async def _change(step: Step, resource: MachineImage, context: Context) -> Outco
 def _gone(step: DeleteImage) -> Outcome:
     message = f"image {step.image} in {where(step.cloud)} is being deleted"
     if step.earlier:
-        return waiting(Reason.DELETING, f"{message}: a version before, which nothing uses", after=1.0, available=True)
+        return waiting(Reason.DELETING, f"{message}: a previous version that nothing uses", after=1.0, available=True)
     # Forgotten at once: while it goes it is found by its mark, and then its absence is no loss.
     facts = {record(step.cloud): "", **({attempts(step.cloud): str(step.attempt)} if step.attempt else {})}
     return waiting(Reason.DELETING, message).with_facts(**facts)

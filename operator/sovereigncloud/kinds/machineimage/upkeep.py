@@ -74,8 +74,8 @@ def _source(here: CloudImage, image: Image, resource: MachineImage) -> Plan:
     if image.notes.get(VERSION_NOTE, version_of(resource)) == version_of(resource):
         return Plan()
     message = (
-        f"{named(image, here)} was made from another source than spec.source says now: set another spec.name, too, and the new"
-        " one is made beside it; or set the source back"
+        f"{named(image, here)} was made from another source than spec.source says: also change spec.name to create the new version"
+        " beside it, or restore the source"
     )
     drift = Drift("spec.source", "as declared", "made from another source", mendable=False)
     return Plan((drift,), outcome=stalled(Reason.WRONG_SOURCE, message))
@@ -90,7 +90,7 @@ def _name(here: CloudImage, image: Image, resource: MachineImage, cause: Cause) 
         message = f"{named(image, here)} cannot be called {wanted}: image {here.namesake.id} is; set another spec.name"
         return Plan(drift, outcome=stalled(Reason.NAME_TAKEN, message))
     if here.named_by and not resource.settled:
-        message = f"{in_use(named(image, here), here.named_by)} under this name: let them name {wanted}, or set spec.name back"
+        message = f"{in_use(named(image, here), here.named_by)} under this name: change them to {wanted}, or restore spec.name"
         return Plan(drift, outcome=replace(blocked(message, reason=Reason.IN_USE), available=True))
     step = RenameImage(
         action=Action.UPDATE, target=f"{named(image, here)}, called {wanted}", fields=(drift[0].path,), cause=cause,
@@ -122,8 +122,8 @@ def _persistence(here: CloudImage, image: Image, resource: MachineImage, cause: 
 def _elsewhere(here: CloudImage, image: Image, store: str, path: str) -> Plan:
     """Report another datastore than declared: OpenNebula cannot move an image."""
     message = (
-        f"{named(image, here)} is in datastore {here.kept_in}, not in {store}, and does not move: set another spec.name, too,"
-        f" and it is made there beside this one; or set the datastore back to {here.kept_in}"
+        f"{named(image, here)} is in datastore {here.kept_in}, not in {store}, and OpenNebula cannot move it: also change"
+        f" spec.name to create it there, or set the datastore back to {here.kept_in}"
     )
     return Plan(
         (Drift(path, store, here.kept_in, mendable=False),),
@@ -179,7 +179,7 @@ def plan_earlier(here: CloudImage, resource: MachineImage, *, ready: bool, going
         steps.append(
             DeleteImage(
                 action=Action.DELETE,
-                target=f"{named(one.image, here)}, a version before",
+                target=f"{named(one.image, here)}, a previous version",
                 fields=(f"spec.cloudRefs[{here.cloud.name}]",),
                 cloud=here.cloud,
                 image=one.image.id,

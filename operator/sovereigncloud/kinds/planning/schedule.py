@@ -30,7 +30,7 @@ def next_time(schedule: str, after: datetime) -> datetime:
     try:
         return next(CronSim(schedule, after.astimezone(UTC)))
     except (CronSimError, StopIteration):
-        raise ScheduleError(f'the schedule "{schedule}" names no time that ever comes') from None
+        raise ScheduleError(f'the schedule "{schedule}" never fires; correct it in spec') from None
 
 
 def next_run(schedule: str, known: str | None, began: int, now: datetime) -> datetime:

@@ -84,10 +84,10 @@ def _said(resource: ProviderProfile, today: date) -> Outcome:
     """Build the outcome: expired dates never make the profile unready, policies judge them."""
     expired, expiring = _expired(resource, today), _expiring(resource, today)
     if expired:
-        told = f"the last day of {_listed(expired)} has passed: enter what came after it, or take it out"
+        told = f"{_listed(expired)} has expired: replace or remove it in spec"
         return replace(DONE, reason=Reason.CERTIFICATE_EXPIRED, message=told)
     if expiring:
-        told = f"{_listed(expiring)} ends within {SOON.days} days: enter what comes after it"
+        told = f"{_listed(expiring)} expires within {SOON.days} days: add its successor to spec"
         return replace(DONE, reason=Reason.CERTIFICATE_EXPIRING, message=told)
     return DONE
 
@@ -102,7 +102,7 @@ def _wrong(resource: ProviderProfile) -> Outcome | None:
     places += [(f"spec.datacenters[{one.name}].country", one.country) for one in spec.datacenters or ()]
     problems = [f"{path}: {why}" for path, code in places if (why := _no_country(code))]
     problems += [
-        f"validUntil of {what}: {until} is no day of the calendar"
+        f"validUntil of {what}: {until} is not a calendar date"
         for what, until in _dated(resource)
         if until and day_of(until) is None
     ]

@@ -256,7 +256,7 @@ def _machines(here: CloudGroup, view: CloudView, group: Group) -> Outcome:
     ]
     if group.failed and (moving or _may_be_told_again(group, view)):
         names = ", ".join(_named(vm, view) for vm in group.failed[:_SHOWN])
-        message = f"{what}: the rules did not reach {names}, which started or changed then; they are brought once more"
+        message = f"{what}: the rules did not reach {names}, which started or changed at that moment; they are applied once more"
         return waiting(Reason.UPDATING, message, available=True)
     if group.failed:
         names = ", ".join(_named(vm, view) for vm in group.failed[:_SHOWN])

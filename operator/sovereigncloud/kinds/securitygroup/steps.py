@@ -158,10 +158,10 @@ async def _perform(step: OnGroup, resource: SecurityGroup, context: Context, por
             return done(Reason.ADOPTED, message).with_facts(**{fact(step.cloud): str(owner)})
         case SetRules():
             await port.set_rules(step.group, step.rules, {COMMIT: PENDING})
-            return done(Reason.UPDATED, f"{what}: its {len(step.rules)} rules are as declared now")
+            return done(Reason.UPDATED, f"{what}: its {len(step.rules)} rules were set as declared")
         case CommitRules():
             await port.commit(step.group, recover=step.recover)
-            return done(Reason.UPDATED, f"{what}: its rules are brought to the machines")
+            return done(Reason.UPDATED, f"{what}: its rules are applied to the VMs")
         case NoteCommitted():
             await port.update(step.group, {COMMIT: again(step.again) if step.again else COMMITTED})
             return done()

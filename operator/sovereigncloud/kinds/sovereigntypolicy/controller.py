@@ -184,7 +184,7 @@ def _satisfiable(observed: PolicyObservation) -> dict[str, str]:
         "type": SATISFIABLE,
         "status": "True",
         "reason": Reason.POLICIES_AGREE,
-        "message": "what this policy allows, others that bind the same do not exclude as a whole",
+        "message": "the policies that bind the same namespaces and clouds leave at least one allowed country and jurisdiction",
     }
 
 
@@ -228,10 +228,8 @@ def _said(resource: SovereigntyPolicy, observed: PolicyObservation) -> Outcome:
         return DONE
     lacks = f"there is no ValidatingAdmissionPolicy {', '.join(missing)}: install the chart with policies.enforce=true"
     if resource.spec.enforcement is not Enforcement.ENFORCE:
-        return replace(
-            DONE, reason=Reason.ADMISSION_MISSING, message=f"kubectl warns of nothing at apply, since {lacks}"
-        )
+        return replace(DONE, reason=Reason.ADMISSION_MISSING, message=f"kubectl apply shows no warnings, since {lacks}")
     return stalled(
         Reason.ADMISSION_MISSING,
-        f"the API server refuses nothing, since {lacks}. Nothing is placed where it would break the policy all the same",
+        f"the API server rejects nothing at apply, since {lacks}. Placement enforces the policy nevertheless",
     )

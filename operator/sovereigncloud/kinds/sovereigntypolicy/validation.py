@@ -49,7 +49,7 @@ def _exceptions(policy: SovereigntyPolicy) -> Iterator[str]:
         if one.rule not in known:
             yield f"{path}.rule: no rule is called {one.rule}; there are {', '.join(sorted(known))}"
         if not _is_day(one):
-            yield f"{path}.expires: {one.expires} is no day of the calendar"
+            yield f"{path}.expires: {one.expires} is not a calendar date"
 
 
 def _is_day(exception: PolicyException) -> bool:

@@ -165,8 +165,8 @@ def _strangers_leave(here: TenantIn, group: Group, left: list[User]) -> Plan:
     names = ", ".join(f'user {user.id} "{user.name}"' for user in left[:_SHOWN])
     return Plan(
         outcome=blocked(
-            f'group {group.id} "{group.name}" in {where(here.cloud)} is the primary group of {names}, whom nobody of ours made:'
-            " give them another one (oneuser chgrp)",
+            f'group {group.id} "{group.name}" in {where(here.cloud)} is the primary group of {names}, which the operator did'
+            " not create: change their primary group (oneuser chgrp)",
             reason=Reason.IN_USE,
         )
     )

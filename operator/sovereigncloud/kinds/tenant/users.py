@@ -36,7 +36,7 @@ def _of_namespace(namespace: str, here: TenantIn, resource: Tenant, group: Group
         return Plan(
             outcome=stalled(
                 Reason.MULTIPLE_TENANTS,
-                f"Tenants {names} all list namespace {namespace} for {where(here.cloud)}: take it out of all but one",
+                f"Tenants {names} all list namespace {namespace} for {where(here.cloud)}: remove it from all but one",
             )
         )
     name = user_name(resource.metadata.name, namespace, here.cloud)

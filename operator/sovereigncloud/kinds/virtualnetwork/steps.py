@@ -186,7 +186,7 @@ async def _perform(step: NetworkStep, resource: VirtualNetwork, context: Context
             note = {ADOPTED: "YES"} if adopting else {}
             await client.update_network(step.network, {**context.mark(resource).for_opennebula(), **note})
             if adopting:
-                message = f"{what} adopted as it was made by a person"
+                message = f"{what} adopted as it is"
                 return done(Reason.ADOPTED, message, adopted="yes", owner=str(step.owner))
             return done(Reason.TAKEN_OVER, f"{what} taken over from before the cluster was rebuilt")
         case UpdateNetwork(attributes=attributes):
@@ -215,7 +215,7 @@ async def _perform_on_addresses(step: AddressStep, client: OpenNebula) -> Outcom
             return done(Reason.RANGE_RESIZED, f"{what}: {range_.size} addresses from {range_.ip} now")
         case RemoveRange(range_id=range_id, reserved=True):
             await client.addresses.free_range(step.network, range_id)
-            return done(Reason.RANGE_REMOVED, f"{what}: address range {range_id} given back")
+            return done(Reason.RANGE_REMOVED, f"{what}: address range {range_id} returned")
         case ReserveRange(range_=range_):
             await client.addresses.reserve(step.parent, {"NETWORK_ID": str(step.network)} | _run(range_))
             return done(Reason.RANGE_ADDED, f"{what}: {range_.size} addresses from {range_.ip} reserved")

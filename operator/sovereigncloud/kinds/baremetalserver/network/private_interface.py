@@ -116,7 +116,7 @@ def plan_interface(
     if ovh is None or not ovh.vrack:
         return Plan()
     if vrack is None:
-        message = f"the account has no vRack {ovh.vrack}, or the credential may not see it; check ovh.vrack"
+        message = f"the account has no vRack {ovh.vrack}, or the credential may not read it; check ovh.vrack"
         return Plan(outcome=stalled(Reason.VRACK_NOT_FOUND, message, after=300.0))
     found = tuple(interfaces) if interfaces is not None else None
     if found is not None and not found:
@@ -197,11 +197,11 @@ def _not_eligible(
     if eligibility is None or (eligibility.interfaces is not None and free.uuid in eligibility.interfaces):
         return None
     if eligibility.interfaces is None:
-        message = f"OVHcloud is looking whether interface {free.uuid} may join vRack {vrack}"
+        message = f"OVHcloud is checking whether interface {free.uuid} may join vRack {vrack}"
         return waiting(Reason.CHECKING_ELIGIBILITY, message, after=_POLL, available=resource.settled)
     if eligibility.errors:
         names = ", ".join(sorted(eligibility.errors)[:5])
-        message = f"OVHcloud could not look at all that may join vRack {vrack} ({names}); it is asked again"
+        message = f"OVHcloud could not check everything that may join vRack {vrack} ({names}); the operator asks again"
         return waiting(Reason.CHECKING_ELIGIBILITY, message, after=60.0, available=resource.settled)
     return _incompatible(resource, f"OVHcloud does not list its interface {free.uuid} as eligible for vRack {vrack}")
 
@@ -251,9 +251,9 @@ def _ours_to_move(resource: BareMetalServer, other: str, joining: Joining) -> bo
 
 def _elsewhere(interface: Interface, wanted: str) -> Outcome:
     message = (
-        f"interface {interface.uuid} is in vRack {interface.vrack}, which is not this installation's: what it does there"
-        f" would be cut off. Set moveFrom: {interface.vrack} beside the server's name to consent, detach it there, or set"
-        f" ovh.vrack to {interface.vrack} instead of {wanted}"
+        f"interface {interface.uuid} is in vRack {interface.vrack}, which this installation does not own: moving it would"
+        f" disconnect what uses it there. Set moveFrom: {interface.vrack} beside the server's name to consent, detach it"
+        f" yourself, or set ovh.vrack to {interface.vrack} instead of {wanted}"
     )
     return stalled(Reason.INTERFACE_IN_OTHER_VRACK, message, after=60.0)
 

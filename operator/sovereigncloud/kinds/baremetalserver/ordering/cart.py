@@ -134,7 +134,9 @@ def _settings(order: ServerOrder, settings: Iterable[Setting]) -> tuple[tuple[st
         wanted = _said(order, setting)
         if wanted is None:
             if setting.mandatory:
-                return _refusal(f"{order.plan_code} wants to know its {setting.name}, which spec has no field for")
+                return _refusal(
+                    f"{order.plan_code} requires the setting {setting.name}, which spec cannot set; change order.planCode"
+                )
             continue
         if setting.values and wanted not in setting.values:
             field = "order.datacenter" if setting.name == "dedicated_datacenter" else setting.name

@@ -201,7 +201,7 @@ def _plan_cart(deal: _Deal) -> Plan:
     steps.append(_pay(deal, price, cost))
     if purchase.quote is not None:
         if not purchase.stocked:
-            message = f"{deal.what} is out of stock ({price}); it is ordered when it is there: nothing to do"
+            message = f"{deal.what} is out of stock ({price}); the operator orders it as soon as it is available"
             return Plan(outcome=replace(blocked(message, reason=Reason.OUT_OF_STOCK), after=_DELIVERY))
         if too_dear is not None:
             return Plan(outcome=too_dear)
@@ -254,13 +254,13 @@ def _plan_search(deal: _Deal, cart: Written) -> Plan:
         paper = replace(deal.paper(Kind.ORDER), order=found[carts.index(cart.cart)])
         return Plan(steps=(_link(paper),))
     if age < _UNCLEAR:
-        message = f"cart {cart.cart} was checked out; waiting until its order shows"
+        message = f"cart {cart.cart} was checked out; waiting until its order is listed"
         return Plan(outcome=waiting(Reason.ORDERING, message, after=10.0))
     listed = ", ".join(str(n) for n in found) or "none"
     message = (
-        f"cart {cart.cart} was checked out, and which order came of it cannot be told: orders of {deal.order.plan_code} since"
-        f" then: {listed}. Nothing is ordered or paid. Let those that nobody wants expire unpaid; or pay one in OVHcloud's"
-        " console and make a BareMetalServer with its serviceName once it is there"
+        f"cart {cart.cart} was checked out, but its order cannot be identified, so nothing more is ordered or paid; orders of"
+        f" {deal.order.plan_code} since then: {listed}. Let unwanted orders expire unpaid, or pay one in OVHcloud's console and"
+        " create a BareMetalServer with its serviceName after delivery"
     )
     return Plan(outcome=stalled(Reason.ORDER_STATUS_UNKNOWN, message, after=_DELIVERY))
 
@@ -279,9 +279,7 @@ def _plan_order(deal: _Deal) -> Plan:
         case "cancelled" | "cancelling":
             return _plan_cancelled(deal, purchase.note)
         case "documentsRequested":
-            message = (
-                f"OVHcloud asks for papers before it delivers order {number}: see the account's e-mail or its console"
-            )
+            message = f"OVHcloud requires documents before it delivers order {number}: see the account's e-mail or its console"
             return Plan(outcome=stalled(Reason.DOCUMENTS_REQUESTED, message, after=_DELIVERY))
         case "delivered" if purchase.domain:
             return Plan()
@@ -290,7 +288,7 @@ def _plan_order(deal: _Deal) -> Plan:
         case "delivered" | "delivering":
             message = f"order {number} is paid and is being delivered, which may take days"
         case other:
-            message = f"order {number} is {other or 'in no state that is known'}"
+            message = f"order {number} has status {other or 'unknown'}"
     return Plan(outcome=waiting(Reason.DELIVERING, message, after=_DELIVERY))
 
 
@@ -301,7 +299,7 @@ def _plan_payment(deal: _Deal, note: Written) -> Plan:
         return Plan(outcome=waiting(Reason.ORDERING, f"reading order {number}", after=_SOON))
     attempt = note.paper.paying
     if attempt and deal.unix - attempt < _SETTLED:
-        message = f"order {number} was asked to be paid; waiting until OVHcloud shows it"
+        message = f"payment of order {number} was requested; waiting until OVHcloud confirms it"
         return Plan(outcome=waiting(Reason.PAYING, message, after=_AGAIN))
     if not attempt and bill.expires is not None and bill.expires <= deal.now:
         return Plan(steps=(_lapse(deal, note),))
@@ -320,15 +318,15 @@ def _plan_cancelled(deal: _Deal, note: Written) -> Plan:
     if not note.paper.paying:
         return Plan(steps=(_lapse(deal, note),))
     message = (
-        f"order {deal.purchase.order} was cancelled after it was asked to be paid; see OVHcloud's console for why and for the"
-        " refund. To order again, make another BareMetalServer"
+        f"order {deal.purchase.order} was cancelled after its payment was requested; see OVHcloud's console for the reason and"
+        " the refund. To order again, create another BareMetalServer"
     )
     return Plan(outcome=stalled(Reason.ORDER_CANCELLED, message, after=_DELIVERY))
 
 
 def _lapse(deal: _Deal, note: Written) -> LapseOrder:
     paper = replace(note.paper, lapsed=True, at=deal.unix)
-    target = f"record of order {note.paper.order}, which became void unpaid"
+    target = f"record of order {note.paper.order}, which expired unpaid"
     return LapseOrder(action=Action.UPDATE, target=target, fields=(PATH,), note=note.cart, paper=paper)
 
 
@@ -360,11 +358,11 @@ async def perform_purchase(step: OrderStep, shop: Shop, now: datetime) -> Outcom
     match step:
         case OpenCart():
             cart = await shop.open_cart(step.paper.text)
-            return _on(Reason.ORDERING, "a cart was made", {CART_FACT: cart})
+            return _on(Reason.ORDERING, "cart created", {CART_FACT: cart})
         case FillCart():
             await shop.fill_cart(step.cart, step.basket)
             await shop.describe_cart(step.cart, replace(step.paper, filled=True).text)
-            return _on(Reason.ORDERING, "the cart was filled")
+            return _on(Reason.ORDERING, "cart filled")
         case CheckOut():
             return await _check_out(step, shop, now)
         case LinkOrder():
@@ -376,7 +374,7 @@ async def perform_purchase(step: OrderStep, shop: Shop, now: datetime) -> Outcom
         case LapseOrder():
             await shop.describe_cart(step.note, step.paper.text)
             facts = {NOTE_FACT: "", ORDER_FACT: "", CART_FACT: ""}
-            return _on(Reason.ORDERING, f"order {step.paper.order} became void unpaid; it is ordered anew", facts)
+            return _on(Reason.ORDERING, f"order {step.paper.order} expired unpaid; it is ordered again", facts)
         case DropCart():
             await shop.drop_cart(step.cart)
             return _on(Reason.RELEASED, f"cart {step.cart} was dropped", {CART_FACT: ""})
@@ -419,8 +417,8 @@ def plan_giving_up(purchase: Purchase) -> Plan:
     """
     if is_paid(purchase):
         message = (
-            f"order {purchase.order} is paid and is being delivered; what it delivers is set to end at its expiration once it"
-            " is there. Set spec.deletionPolicy: Retain to let go of it now"
+            f"order {purchase.order} is paid and is being delivered; the deletion waits for the server, to stop its renewal."
+            " Set spec.deletionPolicy: Retain to delete this object now"
         )
         return Plan(outcome=waiting(Reason.DELIVERING, message, after=_DELIVERY))
     cart = purchase.cart

@@ -134,8 +134,8 @@ def plan_host_key(resource: BareMetalServer, urn: str, pin: Pin | None, heard: H
 
 def _silent(heard: Heard) -> Outcome:
     message = (
-        f"waits until SSH answers at {heard.address}, to pin its host key ({heard.error or 'not asked yet'}); the operator"
-        " must reach that port"
+        f"waiting for SSH at {heard.address}, to pin its host key ({heard.error or 'not asked yet'}); the operator must be able"
+        " to reach that port"
     )
     return waiting(Reason.READING_HOST_KEY, message, after=_LOOK_AGAIN)
 
@@ -147,15 +147,15 @@ def _unproven(resource: BareMetalServer, heard: Heard, greeting: Greeting, now: 
     since = float(known) if known.isdigit() else now.timestamp()
     if not is_proof(greeting.version) and now.timestamp() - since < _PATIENCE:
         message = (
-            f"{heard.address} answers with the host key {shown} and does not prove it yet; waiting until the script at the"
-            " end of its installation ran"
+            f"{heard.address} presents host key {shown} without a proof yet; waiting for the script at the end of its"
+            " installation"
         )
         return waiting(Reason.READING_HOST_KEY, message, after=_LOOK_AGAIN).with_facts(**{UNPROVEN: f"{since:.0f}"})
-    why = "proves another one" if is_proof(greeting.version) else "proves nothing"
+    why = "with the proof of another key" if is_proof(greeting.version) else "without a proof"
     message = (
-        f"{heard.address} answers with the host key {shown} and {why}: either the script at the end of its installation"
-        " failed (/var/lib/sovereigncloud/day0.log on the server), or it is another machine. Nobody logs in there. Look at"
-        " the key in OVHcloud's console (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub); if it is that one, set the tag"
+        f"{heard.address} presents host key {shown} {why}, so the operator does not log in: either the script at the end of"
+        " its installation failed (/var/lib/sovereigncloud/day0.log on the server), or another server answers. Compare the key"
+        " in OVHcloud's console (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub); if it matches, set the tag"
         f" {HOST_KEY_TAG} of the server to awaited:first-use, otherwise set a new spec.reinstall.request"
     )
     return stalled(Reason.HOST_KEY_UNVERIFIED, message, after=60.0).with_facts(**{UNPROVEN: f"{since:.0f}"})
@@ -163,9 +163,9 @@ def _unproven(resource: BareMetalServer, heard: Heard, greeting: Greeting, now: 
 
 def _changed(pin: Pin, heard: Heard, greeting: Greeting) -> Outcome:
     message = (
-        f"{heard.address} answers with the host key {fingerprint(greeting.host_key)}, and {fingerprint(pin.host_key)} was"
-        " pinned when it was installed; nothing here reinstalled it since. Nobody logs in there. If a person changed it,"
-        f" set the tag {HOST_KEY_TAG} of the server to awaited:first-use; otherwise find out who answers at that address"
+        f"{heard.address} presents host key {fingerprint(greeting.host_key)}, but {fingerprint(pin.host_key)} is pinned and"
+        " the operator did not reinstall the server since, so it does not log in. If a person changed the key, set the tag"
+        f" {HOST_KEY_TAG} of the server to awaited:first-use; otherwise find out which machine answers at that address"
     )
     return stalled(Reason.HOST_KEY_CHANGED, message, after=300.0)
 

@@ -174,9 +174,7 @@ def plan_reinstall(at: Situation) -> Plan:
         if under_way is not None:
             return under_way
     if at.details.active is not None:
-        message = (
-            f"reinstall task {at.details.active.id} of {at.name} is running and was not begun here; waiting for its end"
-        )
+        message = f"reinstall task {at.details.active.id} of {at.name} is running and was not started by the operator; waiting until it ends"
         return Plan(outcome=waiting(Reason.TASK_RUNNING, message, after=LOOK_AGAIN))
     if request is None or carried_out(at.resource, at.tags):
         # An earlier one may have ended badly, with technicians still kept out, when spec turned to another word.
@@ -283,7 +281,7 @@ def _follow_request(at: Situation, record: Record, age: float, *, ours: bool) ->
         return Plan(steps=(_write(at, f"record of reinstall task {task} of {at.name}", under_way),))
     if age < _UNHEARD:
         message = (
-            "a reinstallation was recorded and no task is known yet; waiting until it is certain that it was not begun"
+            "a reinstallation was recorded, but no task is known yet; waiting until it is certain that none was started"
         )
         return Plan(outcome=waiting(Reason.CONFIRMING_REINSTALL, message, after=min(_UNHEARD - age, _ASK_TASKS)))
     if age < _CERTAIN or not ours:
@@ -293,8 +291,8 @@ def _follow_request(at: Situation, record: Record, age: float, *, ours: bool) ->
         record,
         stalled(
             Reason.REINSTALL_UNKNOWN,
-            f"a reinstallation of {at.name} was recorded more than an hour ago and no task of it"
-            " is known; look at the server, and set a new spec.reinstall.request if it is still wanted",
+            f"a reinstallation of {at.name} was recorded more than an hour ago, but no task of it"
+            " is known; check the server, and set a new spec.reinstall.request if it is still wanted",
         ),
     )
 
@@ -357,18 +355,18 @@ def _unsuitable(at: Situation, request: Reinstall) -> Plan | None:
     """Report why the template does not fit: it must take what is declared, and ask nothing else."""
     template = at.details.template
     if template is None:
-        message = f"what the installation of {request.operating_system} takes is being read"
+        message = f"reading the inputs of installation template {request.operating_system}"
         return Plan(outcome=waiting(Reason.OBSERVING, message, after=LOOK_AGAIN))
     if asked := unanswered(template):
         message = (
-            f"an installation of {template.name} must be told {', '.join(asked)}, which the operator cannot; choose another"
+            f"template {template.name} requires {', '.join(asked)}, which the operator cannot provide; choose another"
             " reinstall.operatingSystem"
         )
         return Plan(outcome=stalled(Reason.INCOMPATIBLE_SYSTEM, message, after=300.0))
     if at.ssh_key and not template.takes(SSH_KEY):
         message = (
-            f"an installation of {template.name} takes no SSH key, by which OpenNebula's installer would enter; choose"
-            " another reinstall.operatingSystem"
+            f"template {template.name} accepts no SSH key, which OpenNebula's installer needs to log in; choose another"
+            " reinstall.operatingSystem"
         )
         return Plan(outcome=stalled(Reason.INCOMPATIBLE_SYSTEM, message, after=300.0))
     try:
@@ -443,8 +441,8 @@ def _remark(at: Situation) -> str:
     if template is None or template.takes(SCRIPT):
         return ""
     return (
-        f"the installation of {template.name} takes no script: its bonds are left to OpenNebula's installer, and the first"
-        " host key that answers is believed"
+        f"template {template.name} accepts no script: OpenNebula's installer configures the bonds, and the first host key"
+        " is trusted"
     )
 
 
