@@ -41,31 +41,31 @@ from sovereigncloud.kinds.baremetalserver.network.private_interface import (
     DetachInterface,
     plan_interface,
 )
-from sovereigncloud.kinds.baremetalserver.observation import Observed, look_closer, observe_server
+from sovereigncloud.kinds.baremetalserver.observation import ServerObservation, needs_details, observe_server
 from sovereigncloud.kinds.baremetalserver.ordering.observation import shop_of
 from sovereigncloud.kinds.baremetalserver.ordering.plan import OrderStep, order_status, perform_purchase, plan_purchase
 from sovereigncloud.kinds.baremetalserver.power import (
     ForgetFenced,
-    PowerSeen,
+    PowerState,
     Reboot,
     RecordFenced,
     SetBoot,
-    looks_again,
     perform_power,
     plan_power,
+    poll_while_lost,
     power_status,
 )
 from sovereigncloud.kinds.baremetalserver.reinstall.host_key import PinHostKey, plan_host_key, read_pin
 from sovereigncloud.kinds.baremetalserver.reinstall.plan import (
     RecordReinstall,
+    ReinstallContext,
     ReinstallServer,
-    Situation,
     plan_reinstall,
     system_drift,
 )
 from sovereigncloud.kinds.baremetalserver.reinstall.records import Stage, carried_out, is_open, read_record
 from sovereigncloud.kinds.baremetalserver.reinstall.steps import perform_reinstall
-from sovereigncloud.kinds.baremetalserver.release import EndServer, UntagServer, perform_release, plan_release
+from sovereigncloud.kinds.baremetalserver.release import StopRenewal, UntagServer, perform_release, plan_release
 from sovereigncloud.kinds.contract.controller import Context, SecretUse, Uses
 from sovereigncloud.kinds.endpoint import endpoint
 from sovereigncloud.kinds.planning.composition import join
@@ -108,12 +108,12 @@ class BareMetalServerController:
             secrets=tuple(SecretUse(name) for name in dict.fromkeys(ref.name for ref in refs if ref)),
         )
 
-    async def observe(self, resource: BareMetalServer, context: Context) -> Observed:
+    async def observe(self, resource: BareMetalServer, context: Context) -> ServerObservation:
         return await observe_server(resource, context)
 
     # -- planning
 
-    def plan(self, resource: BareMetalServer, observed: Observed, now: datetime) -> Plan:
+    def plan(self, resource: BareMetalServer, observed: ServerObservation, now: datetime) -> Plan:
         identity = plan_identity(resource, observed.identity.name)
         resource = known_as(resource, observed.identity.name)
         if resource.deleting:
@@ -124,8 +124,8 @@ class BareMetalServerController:
         if observed.identity.problem is not None:
             return Plan(outcome=observed.identity.problem)
         if summary is None:
-            return _absent(resource, observed, now)
-        return _of_server(resource, observed, summary, now, identity)
+            return _plan_missing_server(resource, observed, now)
+        return _plan_server(resource, observed, summary, now, identity)
 
     # -- performing
 
@@ -140,7 +140,7 @@ class BareMetalServerController:
         client = await context.ovh(ovh.endpoint, resource.metadata.namespace, ovh.credentials_secret_ref.name)
         name = service_name_of(resource)
         match step:
-            case UntagServer() | EndServer():
+            case UntagServer() | StopRenewal():
                 return await perform_release(step, client)
             case _:
                 return await self._change(step, resource, client, name, context)
@@ -178,7 +178,7 @@ class BareMetalServerController:
 
     # -- telling
 
-    def status(self, resource: BareMetalServer, observed: Observed) -> Mapping[str, object]:
+    def status(self, resource: BareMetalServer, observed: ServerObservation) -> Mapping[str, object]:
         before, details = resource.status, observed.details
         record = read_record(observed.summary.tags) if observed.summary else None
         reinstalled = record.token if record and record.stage is Stage.DONE else before.reinstalled
@@ -230,8 +230,8 @@ class BareMetalServerController:
 # --- planning --------------------------------------------------------------------------------------------------------
 
 
-def _of_server(
-    resource: BareMetalServer, observed: Observed, summary: ServerSummary, now: datetime, identity: Plan
+def _plan_server(
+    resource: BareMetalServer, observed: ServerObservation, summary: ServerSummary, now: datetime, identity: Plan
 ) -> Plan:
     """Plan the changes to an existing server.
 
@@ -241,7 +241,7 @@ def _of_server(
     differences = _differences(resource, observed, now)
     match ownership(found, observed.mark):
         case Ownership.FOREIGN if found is not None:
-            return Plan(drift=differences.drift, outcome=_foreign(summary.service_name, found))
+            return Plan(drift=differences.drift, outcome=_foreign_outcome(summary.service_name, found))
         case Ownership.SIBLING if observed.holder:
             message = (
                 f"server {summary.service_name} belongs to {observed.holder} of this installation; one server has one"
@@ -252,7 +252,7 @@ def _of_server(
             marking = Plan()
         case _:
             marking = Plan(steps=(_marking(summary.service_name, summary, observed.mark),))
-    cloud, looked = observed.cloud, Plan(outcome=looks_again(observed.cloud))
+    cloud, looked = observed.cloud, Plan(outcome=poll_while_lost(observed.cloud))
     if cloud is not None:
         power = plan_power(resource, cloud, summary.urn, summary.tags, observed.power, now)
         if power is not None:
@@ -260,7 +260,7 @@ def _of_server(
     return join((identity, marking, differences, looked))
 
 
-def _absent(resource: BareMetalServer, observed: Observed, now: datetime) -> Plan:
+def _plan_missing_server(resource: BareMetalServer, observed: ServerObservation, now: datetime) -> Plan:
     """Plan for a server that the account does not show: order it, wait for delivery, or report it."""
     name, purchase = observed.identity.name, observed.purchase
     if purchase is None:
@@ -279,7 +279,7 @@ def _no_such_server(name: str) -> Outcome:
     return stalled(Reason.SERVER_NOT_FOUND, message, after=300.0)
 
 
-def _foreign(service: str, found: Mark) -> Outcome:
+def _foreign_outcome(service: str, found: Mark) -> Outcome:
     return stalled(
         Reason.OWNED_BY_ANOTHER_INSTALLATION,
         f"server {service} carries the mark of installation {found.installation} ({found.object}); nothing is written"
@@ -297,7 +297,7 @@ def _marking(service: str, summary: ServerSummary, mark: Mark) -> MarkServer:
     return MarkServer(action=action, target=f"mark of server {service}", urn=summary.urn, mark=mark)
 
 
-def _differences(resource: BareMetalServer, observed: Observed, now: datetime) -> Plan:
+def _differences(resource: BareMetalServer, observed: ServerObservation, now: datetime) -> Plan:
     """Plan everything except ownership.
 
     A reinstallation in progress comes first: nothing else is changed meanwhile.
@@ -306,17 +306,17 @@ def _differences(resource: BareMetalServer, observed: Observed, now: datetime) -
     if summary is None:
         return Plan()
     interfaces = details.interfaces if details else None
-    interface = plan_interface(resource, observed.vrack, interfaces, now, observed.joining)
+    interface = plan_interface(resource, observed.vrack, interfaces, now, observed.vrack_facts)
     name = _plan_name(resource, summary, now)
-    key = plan_host_key(resource, summary.urn, read_pin(summary.tags), observed.heard, now)
+    key = plan_host_key(resource, summary.urn, read_pin(summary.tags), observed.host_key_scan, now)
     drift = interface.drift + name.drift
-    if details is None and look_closer(resource, summary, observed.vrack):
+    if details is None and needs_details(resource, summary, observed.vrack):
         return Plan(drift=drift, outcome=_no_such_server(summary.service_name))
     if details is None:
         return join((key, interface, name, Plan(drift=_system(resource, summary, resource.status.operating_system))))
     if interface.outcome.phase is Phase.STALLED:
         return Plan(drift=drift, outcome=interface.outcome)
-    situation = Situation(
+    situation = ReinstallContext(
         resource, summary.urn, summary.tags, details, now, observed.mark, observed.ssh_key, observed.proof_key
     )
     reinstall = plan_reinstall(situation)
@@ -364,7 +364,7 @@ def _under_way(
     return replace(outcome, facts=facts, events=((reason, message),))
 
 
-def _power_of(observed: Observed) -> tuple[str | None, Mapping[str, str] | None, PowerSeen | None]:
+def _power_of(observed: ServerObservation) -> tuple[str | None, Mapping[str, str] | None, PowerState | None]:
     cloud, summary = observed.cloud, observed.summary
     return cloud.status.lost_since if cloud else None, summary.tags if summary else None, observed.power
 
@@ -376,7 +376,7 @@ def _since(before: BareMetalServerStatus, step: str | None, now: datetime | None
     return before.install_step_since if step == before.install_step else timestamp(now)
 
 
-def _host_key(observed: Observed) -> dict[str, object]:
+def _host_key(observed: ServerObservation) -> dict[str, object]:
     pin = read_pin(observed.summary.tags) if observed.summary else None
     if pin is None or pin.awaited:
         return {"hostKey": None, "hostKeyTrust": None}

@@ -21,12 +21,12 @@ from sovereigncloud.kinds.baremetalserver.identity import (
     known_as,
     service_name_of,
 )
-from sovereigncloud.kinds.baremetalserver.network.private_interface import Joining, attached, look_who_may_join
+from sovereigncloud.kinds.baremetalserver.network.private_interface import VrackFacts, attached, check_eligibility
 from sovereigncloud.kinds.baremetalserver.ordering.observation import Purchase, observe_purchase
-from sovereigncloud.kinds.baremetalserver.power import PowerSeen, is_looked_at, look_at_power, read_fenced
+from sovereigncloud.kinds.baremetalserver.power import PowerState, needs_power_state, observe_power, read_fenced
 from sovereigncloud.kinds.baremetalserver.reinstall.day0 import proof_key
-from sovereigncloud.kinds.baremetalserver.reinstall.host_key import AT_REST, Heard, Trust, read_pin
-from sovereigncloud.kinds.baremetalserver.reinstall.plan import Details
+from sovereigncloud.kinds.baremetalserver.reinstall.host_key import AT_REST, HostKeyScan, Trust, read_pin
+from sovereigncloud.kinds.baremetalserver.reinstall.plan import ServerDetails
 from sovereigncloud.kinds.baremetalserver.reinstall.records import carried_out, is_open, read_record
 from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.endpoint import endpoint
@@ -39,7 +39,7 @@ _OURS = frozenset({Ownership.OURS, Ownership.PREDECESSOR})
 
 
 @dataclass(frozen=True, slots=True)
-class Observed:
+class ServerObservation:
     """Everything that was read for one server.
 
     Attributes:
@@ -51,11 +51,11 @@ class Observed:
         holder: another existing object of this installation that the server is marked for.
         held: who still uses a server that is being deleted.
         ssh_key: the public key that a reinstallation authorizes.
-        joining: the facts that decide whether its interface may be moved and attached.
+        vrack_facts: the facts that decide whether its interface may be moved and attached.
         proof_key: the key with which a reinstalled server proves its host key.
         cloud: the SovereignCloud that owns the server.
         power: the power state, read while that cloud is lost or fenced.
-        heard: the result of the SSH host key scan; None: not scanned.
+        host_key_scan: the result of the SSH host key scan; None: not scanned.
         now: when this was read.
     """
 
@@ -65,15 +65,15 @@ class Observed:
     renewal: Renewal | None = None
     summary: ServerSummary | None = None
     vrack: VrackView | None = None
-    details: Details | None = None
+    details: ServerDetails | None = None
     holder: str = ""
     held: tuple[str, ...] = ()
     ssh_key: str = ""
-    joining: Joining = field(default_factory=Joining)
+    vrack_facts: VrackFacts = field(default_factory=VrackFacts)
     proof_key: str = field(default="", repr=False)
-    heard: Heard | None = None
+    host_key_scan: HostKeyScan | None = None
     cloud: SovereignCloud | None = None
-    power: PowerSeen | None = None
+    power: PowerState | None = None
     now: datetime | None = None
 
     @property
@@ -88,29 +88,29 @@ class Observed:
         return ownership(found, self.mark) in _OURS
 
 
-async def observe_server(resource: BareMetalServer, context: Context) -> Observed:
+async def observe_server(resource: BareMetalServer, context: Context) -> ServerObservation:
     """Read the server of a BareMetalServer, with as few calls as its state allows."""
     mark, ovh = context.mark(resource), resource.spec.ovh
     if resource.deleting:
-        held = await _held(resource, context)
+        held = await _users(resource, context)
         if held or ovh is None:
-            return Observed(mark, held=held)
-        return await _last_look(resource, ovh, context, mark)
+            return ServerObservation(mark, held=held)
+        return await _observe_for_release(resource, ovh, context, mark)
     if ovh is None:
-        return Observed(mark)
-    observed = await _in_account(resource, ovh, context, mark)
+        return ServerObservation(mark)
+    observed = await _observe_account(resource, ovh, context, mark)
     if not observed.identity.name:
         return observed
-    observed = await _with_power(resource, ovh, context, observed)
+    observed = await _observe_power(resource, ovh, context, observed)
     if observed.summary is not None and read_fenced(observed.summary.tags) is not None:
         return replace(observed, now=context.now)  # it is off, and nothing else is done
     resource, summary = known_as(resource, observed.identity.name), observed.summary
-    if summary is None or look_closer(resource, summary, observed.vrack):
+    if summary is None or needs_details(resource, summary, observed.vrack):
         client = await context.ovh(ovh.endpoint, resource.metadata.namespace, ovh.credentials_secret_ref.name)
-        details, joining = await _details(client, resource, observed.identity.name, summary), observed.joining
+        details, vrack_facts = await _details(client, resource, observed.identity.name, summary), observed.vrack_facts
         if details is not None:
-            joining = await look_who_may_join(resource, client, details.interfaces, joining, context.now)
-        observed = replace(observed, details=details, joining=joining)
+            vrack_facts = await check_eligibility(resource, client, details.interfaces, vrack_facts, context.now)
+        observed = replace(observed, details=details, vrack_facts=vrack_facts)
     if observed.summary is None and observed.details is not None:
         server = observed.details.server
         known = ServerSummary(server.service_name, server.urn, server.display_name, server.tags)
@@ -119,28 +119,32 @@ async def observe_server(resource: BareMetalServer, context: Context) -> Observe
         public, private = await _installer_keys(resource, context)
         urn, word = observed.details.server.urn, resource.spec.reinstall.request
         observed = replace(observed, ssh_key=public, proof_key=proof_key(private, urn, word) if private else "")
-    observed = replace(observed, heard=await _listen(resource, observed, context))
+    observed = replace(observed, host_key_scan=await _scan_host_key(resource, observed, context))
     return replace(observed, holder=_holder(observed, context), now=context.now)
 
 
-async def _with_power(resource: BareMetalServer, ovh: OvhServer, context: Context, observed: Observed) -> Observed:
+async def _observe_power(
+    resource: BareMetalServer, ovh: OvhServer, context: Context, observed: ServerObservation
+) -> ServerObservation:
     """Add the power state while the server's cloud is lost."""
     owner, summary = endpoint.owner_of(resource), observed.summary
     cloud = context.get(owner) if owner is not None else None
     if not isinstance(cloud, SovereignCloud):
         return observed
     observed = replace(observed, cloud=cloud)
-    if summary is None or not observed.is_ours or not is_looked_at(cloud, resource, summary.tags):
+    if summary is None or not observed.is_ours or not needs_power_state(cloud, resource, summary.tags):
         return observed
     client, now = (
         await context.ovh(ovh.endpoint, resource.metadata.namespace, ovh.credentials_secret_ref.name),
         context.now,
     )
     server = replace(await client.server(observed.identity.name), tags=summary.tags)
-    return replace(observed, power=await look_at_power(client, server, cloud, now))
+    return replace(observed, power=await observe_power(client, server, cloud, now))
 
 
-async def _in_account(resource: BareMetalServer, ovh: OvhServer, context: Context, mark: Mark) -> Observed:
+async def _observe_account(
+    resource: BareMetalServer, ovh: OvhServer, context: Context, mark: Mark
+) -> ServerObservation:
     """Read the account view, and the order of a server that is not identified yet."""
     namespace, secret = resource.metadata.namespace, ovh.credentials_secret_ref.name
     view = await context.account(ovh.endpoint, namespace, secret, ovh.vrack or "")
@@ -149,17 +153,19 @@ async def _in_account(resource: BareMetalServer, ovh: OvhServer, context: Contex
         purchase = await observe_purchase(resource, ovh.order, context)
         identity = Identity(purchase.domain)
     summary = view.servers.get(identity.name)
-    return Observed(
+    return ServerObservation(
         mark,
         identity,
         purchase,
         summary=summary,
         vrack=view.vracks.get(ovh.vrack or ""),
-        joining=Joining(mark, summary.tags if summary else {}, view.vrack_tags),
+        vrack_facts=VrackFacts(mark, summary.tags if summary else {}, view.vrack_tags),
     )
 
 
-async def _last_look(resource: BareMetalServer, ovh: OvhServer, context: Context, mark: Mark) -> Observed:
+async def _observe_for_release(
+    resource: BareMetalServer, ovh: OvhServer, context: Context, mark: Mark
+) -> ServerObservation:
     """Read what a server that is being deleted still carries of this installation.
 
     With Retain a failure here never blocks the deletion.
@@ -169,10 +175,10 @@ async def _last_look(resource: BareMetalServer, ovh: OvhServer, context: Context
         try:
             view = await context.account(ovh.endpoint, resource.metadata.namespace, secret, ovh.vrack or "")
         except (MissingSecret, OutsideError):
-            return Observed(mark)
+            return ServerObservation(mark)
         identity = identify_server(resource, view.servers, mark)
-        return Observed(mark, identity, summary=view.servers.get(identity.name))
-    observed = await _in_account(resource, ovh, context, mark)
+        return ServerObservation(mark, identity, summary=view.servers.get(identity.name))
+    observed = await _observe_account(resource, ovh, context, mark)
     if not observed.is_ours:
         return observed
     client = await context.ovh(ovh.endpoint, resource.metadata.namespace, ovh.credentials_secret_ref.name)
@@ -182,7 +188,7 @@ async def _last_look(resource: BareMetalServer, ovh: OvhServer, context: Context
         return observed
 
 
-def look_closer(resource: BareMetalServer, summary: ServerSummary, vrack: VrackView | None) -> bool:
+def needs_details(resource: BareMetalServer, summary: ServerSummary, vrack: VrackView | None) -> bool:
     """Whether the account view and status leave something open that only a read of the server can tell."""
     ovh = resource.spec.ovh
     if not resource.settled or is_open(summary.tags) or not carried_out(resource, summary.tags):
@@ -195,14 +201,18 @@ def look_closer(resource: BareMetalServer, summary: ServerSummary, vrack: VrackV
     return (ovh is not None and bool(ovh.vrack) and not attached(resource, vrack)) or resource.status.address is None
 
 
-async def _details(client: Ovh, resource: BareMetalServer, name: str, summary: ServerSummary | None) -> Details | None:
+async def _details(
+    client: Ovh, resource: BareMetalServer, name: str, summary: ServerSummary | None
+) -> ServerDetails | None:
     """Read one server in detail; None: there is no server of that name."""
     try:
         server = await client.server(name)
     except NotFound:
         return None
     tags = summary.tags if summary else server.tags
-    details = Details(server=server, interfaces=await client.interfaces(name), tasks=await client.reinstall_tasks(name))
+    details = ServerDetails(
+        server=server, interfaces=await client.interfaces(name), tasks=await client.reinstall_tasks(name)
+    )
     if details.active is not None or is_open(tags):
         details = replace(details, progress=await client.install_progress(name))
     if not carried_out(resource, tags):
@@ -215,7 +225,9 @@ async def _details(client: Ovh, resource: BareMetalServer, name: str, summary: S
     return details
 
 
-async def _listen(resource: BareMetalServer, observed: Observed, context: Context) -> Heard | None:
+async def _scan_host_key(
+    resource: BareMetalServer, observed: ServerObservation, context: Context
+) -> HostKeyScan | None:
     """Scan the SSH host key at the server's address, where a key is awaited or pinned."""
     summary, details = observed.summary, observed.details
     tags = summary.tags if summary else {}
@@ -225,15 +237,17 @@ async def _listen(resource: BareMetalServer, observed: Observed, context: Contex
         return None
     asked = resource.metadata.annotations.get(RECONCILE_REQUESTED_AT, "")
     at_rest = resource.settled and not pin.awaited and asked in {"", resource.status.last_handled_reconcile_at}
-    heard, within = Heard(address), AT_REST if at_rest else 0.0
+    host_key_scan, within = HostKeyScan(address), AT_REST if at_rest else 0.0
     if pin.awaited and pin.trust is Trust.PROVEN and record is not None:
         _, private = await _installer_keys(resource, context)
-        heard = replace(heard, proof_key=proof_key(private, summary.urn, record.token) if private else "")
+        host_key_scan = replace(
+            host_key_scan, proof_key=proof_key(private, summary.urn, record.token) if private else ""
+        )
     try:
         greeting = await context.greeting(address, within)
     except Retry as error:
-        return replace(heard, error=str(error))
-    return replace(heard, greeting=greeting) if greeting is not None else None
+        return replace(host_key_scan, error=str(error))
+    return replace(host_key_scan, greeting=greeting) if greeting is not None else None
 
 
 async def _installer_keys(resource: BareMetalServer, context: Context) -> tuple[str, str]:
@@ -246,7 +260,7 @@ async def _installer_keys(resource: BareMetalServer, context: Context) -> tuple[
     return secret.get("sshPublicKey", ""), secret.get("sshPrivateKey", "")
 
 
-def _holder(observed: Observed, context: Context) -> str:
+def _holder(observed: ServerObservation, context: Context) -> str:
     """Return the other object that the server is marked for, if that object exists."""
     found = mark_from_ovh(observed.summary.tags) if observed.summary else None
     if found is None or ownership(found, observed.mark) is not Ownership.SIBLING:
@@ -256,7 +270,7 @@ def _holder(observed: Observed, context: Context) -> str:
     return found.object if context.get(Key(kind, namespace, name)) is not None else ""
 
 
-async def _held(resource: BareMetalServer, context: Context) -> tuple[str, ...]:
+async def _users(resource: BareMetalServer, context: Context) -> tuple[str, ...]:
     """List what still uses a server that is being deleted: its cloud, or a host in that cloud.
 
     Foreground deletion sets the deletionTimestamp of the cloud and its children in the same second. The server then

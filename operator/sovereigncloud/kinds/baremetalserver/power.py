@@ -63,7 +63,7 @@ def read_fenced(tags: Mapping[str, str]) -> FencedTag | None:
 
 
 @dataclass(frozen=True, slots=True)
-class PowerSeen:
+class PowerState:
     """The power state of a server as OVHcloud reports it.
 
     Attributes:
@@ -125,7 +125,7 @@ PowerStep = RecordFenced | SetBoot | Reboot | ForgetFenced
 # ------------------------------------------------------------------------------------------------------------- looking
 
 
-def is_looked_at(cloud: SovereignCloud | None, resource: BareMetalServer, tags: Mapping[str, str]) -> bool:
+def needs_power_state(cloud: SovereignCloud | None, resource: BareMetalServer, tags: Mapping[str, str]) -> bool:
     """Whether the power state must be read: the cloud is lost, or a fenced server awaits a change."""
     if cloud is None:
         return False
@@ -136,7 +136,7 @@ def is_looked_at(cloud: SovereignCloud | None, resource: BareMetalServer, tags: 
     return record is not None and (is_released(cloud, record) or known is None or known.state != OFF)
 
 
-async def look_at_power(client: Ovh, server: Server, cloud: SovereignCloud, now: datetime) -> PowerSeen:
+async def observe_power(client: Ovh, server: Server, cloud: SovereignCloud, now: datetime) -> PowerState:
     """Read the power state and, where fencing is possible, the boots and running reboots.
 
     Args:
@@ -145,12 +145,12 @@ async def look_at_power(client: Ovh, server: Server, cloud: SovereignCloud, now:
         cloud: the SovereignCloud that owns the server.
         now: the time of the observation.
     """
-    seen = PowerSeen(now, server.power_state != "poweroff", server.boot, server.monitoring, server.no_intervention)
+    seen = PowerState(now, server.power_state != "poweroff", server.boot, server.monitoring, server.no_intervention)
     if read_fenced(server.tags) is None and not _wanted_off(cloud):
         return seen
     name = server.service_name
     tasks = await client.power.reboots(name)
-    return PowerSeen(
+    return PowerState(
         at=now,
         on=seen.on,
         boot=seen.boot,
@@ -163,7 +163,7 @@ async def look_at_power(client: Ovh, server: Server, cloud: SovereignCloud, now:
 
 
 def power_status(
-    resource: BareMetalServer, lost: str | None, tags: Mapping[str, str] | None, seen: PowerSeen | None
+    resource: BareMetalServer, lost: str | None, tags: Mapping[str, str] | None, seen: PowerState | None
 ) -> object:
     """Build `status.power`.
 
@@ -176,7 +176,7 @@ def power_status(
     if record is None and lost is None:
         return None
     told = {"state": before.state, "seenAt": before.seen_at} if before is not None else {}
-    if seen is not None and not _is_told(told, lost, seen):
+    if seen is not None and not _is_reported(told, lost, seen):
         told = {"state": seen.state, "seenAt": timestamp(seen.at)}
     return {
         **{key: value for key, value in told.items() if value},
@@ -184,7 +184,7 @@ def power_status(
     } or None
 
 
-def _is_told(told: Mapping[str, str | None], lost: str | None, seen: PowerSeen) -> bool:
+def _is_reported(told: Mapping[str, str | None], lost: str | None, seen: PowerState) -> bool:
     """Whether status already reports this state for this outage. Both times have the same format."""
     return told.get("state") == seen.state and (lost is None or (told.get("seenAt") or "") > lost)
 
@@ -208,7 +208,7 @@ def plan_power(
     cloud: SovereignCloud,
     urn: str,
     tags: Mapping[str, str],
-    seen: PowerSeen | None,
+    seen: PowerState | None,
     now: datetime,
 ) -> Plan | None:
     """Plan the power changes of a fenced server; None: nothing to do, other plans apply."""
@@ -227,12 +227,12 @@ def plan_power(
     return _switch_off(resource, cloud, record, seen, now)
 
 
-def looks_again(cloud: SovereignCloud | None) -> Outcome:
+def poll_while_lost(cloud: SovereignCloud | None) -> Outcome:
     """Poll the power state while the cloud is lost."""
     return Outcome(after=_LOOK_AGAIN) if cloud is not None and cloud.status.lost_since is not None else DONE
 
 
-def _begin(resource: BareMetalServer, cloud: SovereignCloud, urn: str, seen: PowerSeen) -> Plan:
+def _begin(resource: BareMetalServer, cloud: SovereignCloud, urn: str, seen: PowerState) -> Plan:
     lost = datetime.fromisoformat(cloud.status.lost_since or "")
     boot = seen.boot if seen.boot and seen.boot != seen.off else seen.disk
     record = FencedTag(int(lost.timestamp()), boot, seen.monitoring, seen.no_intervention)
@@ -244,7 +244,7 @@ def _begin(resource: BareMetalServer, cloud: SovereignCloud, urn: str, seen: Pow
 
 
 def _switch_off(
-    resource: BareMetalServer, cloud: SovereignCloud, record: FencedTag, seen: PowerSeen, now: datetime
+    resource: BareMetalServer, cloud: SovereignCloud, record: FencedTag, seen: PowerState, now: datetime
 ) -> Plan:
     name = _name(resource)
     if seen.boot != seen.off or seen.monitoring:
@@ -266,7 +266,7 @@ def _switch_off(
     return Plan(steps=(_reboot(name, "switches it off", change),), outcome=told)
 
 
-def _end(resource: BareMetalServer, urn: str, record: FencedTag, seen: PowerSeen, now: datetime) -> Plan:
+def _end(resource: BareMetalServer, urn: str, record: FencedTag, seen: PowerState, now: datetime) -> Plan:
     """Plan the restart: restore the boot, start the server, restore monitoring, then remove the record."""
     name = _name(resource)
     told = waiting(
@@ -306,7 +306,7 @@ def _stays_off(resource: BareMetalServer, cloud: SovereignCloud, record: FencedT
         f" spec.hosted.fencing.startAgain: {record.outage} on SovereignCloud {where(cloud.key)}"
     )
     told = held(Reason.SERVER_POWERED_OFF, message, available=False)
-    again = looks_again(cloud).after
+    again = poll_while_lost(cloud).after
     return Outcome(told.phase, told.reason, told.message, after=again)
 
 

@@ -16,8 +16,8 @@ from sovereigncloud.core.identity import OVH_INSTALLATION, OVH_OBJECT, OVH_UID, 
 from sovereigncloud.core.outcome import Outcome, Phase, blocked, done
 from sovereigncloud.core.plan import Action, Plan, Step
 from sovereigncloud.kinds.baremetalserver.network.private_interface import plan_detach
-from sovereigncloud.kinds.baremetalserver.observation import Observed
-from sovereigncloud.kinds.baremetalserver.ordering.plan import plan_giving_up
+from sovereigncloud.kinds.baremetalserver.observation import ServerObservation
+from sovereigncloud.kinds.baremetalserver.ordering.plan import plan_abandoned_purchase
 from sovereigncloud.kinds.sovereigncloud.installation.plan import INSTALLED_TAG
 from sovereigncloud.ports.errors import OutsideError
 from sovereigncloud.ports.ovh.account import Ovh, ServerSummary
@@ -37,14 +37,14 @@ class UntagServer(Step):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EndServer(Step):
+class StopRenewal(Step):
     """Stop the renewal: the service ends at its expiration."""
 
     name: str
     when: str
 
 
-def plan_release(resource: BareMetalServer, observed: Observed, now: datetime) -> Plan:
+def plan_release(resource: BareMetalServer, observed: ServerObservation, now: datetime) -> Plan:
     """Plan the release of a server; empty and done: it carries nothing of this installation."""
     if observed.held:
         held = blocked(f"still in use: {'; '.join(observed.held)}", reason=Reason.IN_USE)
@@ -52,7 +52,7 @@ def plan_release(resource: BareMetalServer, observed: Observed, now: datetime) -
     summary = observed.summary
     if summary is None:
         retained = resource.deletion_policy is DeletionPolicy.RETAIN
-        return Plan() if retained or observed.purchase is None else plan_giving_up(observed.purchase)
+        return Plan() if retained or observed.purchase is None else plan_abandoned_purchase(observed.purchase)
     if not observed.is_ours and not is_half_removed(summary.tags, observed.mark):
         return Plan()
     if resource.deletion_policy is DeletionPolicy.RETAIN:
@@ -64,7 +64,7 @@ def plan_release(resource: BareMetalServer, observed: Observed, now: datetime) -
         return detach
     keys = MARK_TAGS | {INSTALLED_TAG}
     release = (_release(summary, keys),) if keys & summary.tags.keys() else ()
-    return Plan(steps=(*_ending(summary, observed.renewal), *release))
+    return Plan(steps=(*_stop_renewal(summary, observed.renewal), *release))
 
 
 def _release(summary: ServerSummary, keys: frozenset[str], *, lenient: bool = False) -> UntagServer:
@@ -78,7 +78,7 @@ def _release(summary: ServerSummary, keys: frozenset[str], *, lenient: bool = Fa
     )
 
 
-def _ending(summary: ServerSummary, renewal: Renewal | None) -> tuple[EndServer, ...]:
+def _stop_renewal(summary: ServerSummary, renewal: Renewal | None) -> tuple[StopRenewal, ...]:
     """Build the step that stops the renewal.
 
     The paid period is used up, and a commitment runs to its end.
@@ -89,7 +89,7 @@ def _ending(summary: ServerSummary, renewal: Renewal | None) -> tuple[EndServer,
     if renewal.committed_until:
         when += f"; it is committed, and to be paid, until {renewal.committed_until}"
     return (
-        EndServer(
+        StopRenewal(
             action=Action.DELETE,
             target=f"renewal of server {summary.service_name}: it ends {when}",
             fields=("spec.deletionPolicy",),
@@ -102,9 +102,9 @@ def _ending(summary: ServerSummary, renewal: Renewal | None) -> tuple[EndServer,
 # --- performing ---
 
 
-async def perform_release(step: UntagServer | EndServer, client: Ovh) -> Outcome:
+async def perform_release(step: UntagServer | StopRenewal, client: Ovh) -> Outcome:
     """Perform one release step; each is idempotent."""
-    if isinstance(step, EndServer):
+    if isinstance(step, StopRenewal):
         await client.orders.end_at_expiration(step.name)
         return done(Reason.ENDS_AT_EXPIRATION, f"server {step.name} is not renewed: it ends {step.when}")
     name = step.urn.rpartition(":")[2]

@@ -51,7 +51,7 @@ class DetachInterface(Step):
 
 
 @dataclass(frozen=True, slots=True)
-class Joining:
+class VrackFacts:
     """The facts that decide whether an interface may be moved and attached.
 
     Attributes:
@@ -87,18 +87,18 @@ def private_interfaces(found: Iterable[Interface]) -> tuple[Interface, ...]:
     return tuple(sorted(usable, key=lambda i: (PRIVATE_MODES.index(i.mode), i.uuid)))
 
 
-async def look_who_may_join(
-    resource: BareMetalServer, client: Ovh, interfaces: Iterable[Interface], joining: Joining, now: datetime
-) -> Joining:
+async def check_eligibility(
+    resource: BareMetalServer, client: Ovh, interfaces: Iterable[Interface], vrack_facts: VrackFacts, now: datetime
+) -> VrackFacts:
     """Ask OVHcloud what is eligible for the vRack, while a free interface is about to be attached."""
     wanted = resource.spec.ovh.vrack if resource.spec.ovh else None
     private = private_interfaces(interfaces)
     free = next((i for i in private if not i.vrack), None)
-    if not wanted or wanted not in joining.vracks or free is None or any(i.vrack == wanted for i in private):
-        return joining
+    if not wanted or wanted not in vrack_facts.vracks or free is None or any(i.vrack == wanted for i in private):
+        return vrack_facts
     if pending(resource, _attaching(wanted, free.uuid), now):
-        return joining
-    return replace(joining, eligibility=await client.vracks.eligible(wanted))
+        return vrack_facts
+    return replace(vrack_facts, eligibility=await client.vracks.eligible(wanted))
 
 
 def plan_interface(
@@ -106,7 +106,7 @@ def plan_interface(
     vrack: VrackView | None,
     interfaces: Iterable[Interface] | None,
     now: datetime,
-    joining: Joining = Joining(),
+    vrack_facts: VrackFacts = VrackFacts(),
 ) -> Plan:
     """Plan the attachment of the private interface to the declared vRack.
 
@@ -134,8 +134,8 @@ def plan_interface(
         return Plan()  # the interface itself is newer than the view
     free = next((i for i in private if not i.vrack), None)
     if free is None:
-        return _move_out(resource, private[0], joining, now)
-    return replace(_join(resource, free, joining, now), drift=drift)
+        return _plan_move(resource, private[0], vrack_facts, now)
+    return replace(_join(resource, free, vrack_facts, now), drift=drift)
 
 
 def plan_detach(resource: BareMetalServer, vrack: VrackView | None, now: datetime) -> Plan:
@@ -165,10 +165,10 @@ def plan_detach(resource: BareMetalServer, vrack: VrackView | None, now: datetim
     return Plan(steps=tuple(steps[:1]))
 
 
-# --- joining ---------------------------------------------------------------------------------------------------------
+# --- attachment -------------------------------------------------------------------------------------------------------
 
 
-def _join(resource: BareMetalServer, free: Interface, joining: Joining, now: datetime) -> Plan:
+def _join(resource: BareMetalServer, free: Interface, vrack_facts: VrackFacts, now: datetime) -> Plan:
     vrack = resource.spec.ovh.vrack if resource.spec.ovh else None
     if not vrack:
         return Plan()
@@ -176,7 +176,7 @@ def _join(resource: BareMetalServer, free: Interface, joining: Joining, now: dat
         message = f"interface {free.uuid} is being attached to vRack {vrack}"
         available = resource.settled
         return Plan(outcome=waiting(Reason.ATTACHING_INTERFACE, message, after=LOOK_AGAIN, available=available))
-    refused = _not_eligible(resource, free, vrack, joining.eligibility)
+    refused = _not_eligible(resource, free, vrack, vrack_facts.eligibility)
     if refused is not None:
         return Plan(outcome=refused)
     step = AttachInterface(
@@ -209,14 +209,14 @@ def _not_eligible(
 # --- leaving another vRack --------------------------------------------------------------------------------------------
 
 
-def _move_out(resource: BareMetalServer, inside: Interface, joining: Joining, now: datetime) -> Plan:
+def _plan_move(resource: BareMetalServer, inside: Interface, vrack_facts: VrackFacts, now: datetime) -> Plan:
     """Plan for an interface in another vRack: detach it where permitted, attach it afterwards."""
     wanted = resource.spec.ovh.vrack if resource.spec.ovh else None
     if not wanted:
         return Plan()
     drift = (Drift(PATH, wanted, inside.vrack),)
-    if not _ours_to_move(resource, inside.vrack, joining):
-        return Plan(drift=drift, outcome=_elsewhere(inside, wanted))
+    if not _may_move(resource, inside.vrack, vrack_facts):
+        return Plan(drift=drift, outcome=_not_ours(inside, wanted))
     if pending(resource, Asked(DETACH_ASKED, inside.uuid, PATH, _WITHIN), now):
         message = f"interface {inside.uuid} is being detached from vRack {inside.vrack}, then it joins {wanted}"
         available = resource.settled
@@ -236,20 +236,20 @@ def _move_out(resource: BareMetalServer, inside: Interface, joining: Joining, no
     return Plan(drift=drift, steps=(step,))
 
 
-def _ours_to_move(resource: BareMetalServer, other: str, joining: Joining) -> bool:
+def _may_move(resource: BareMetalServer, other: str, vrack_facts: VrackFacts) -> bool:
     """Whether the operator may end the membership: by consent, or because server and vRack are ours."""
     if resource.spec.ovh is not None and resource.spec.ovh.move_from == other:
         return True
-    if joining.mark is None:
+    if vrack_facts.mark is None:
         return False
-    found = mark_from_ovh(joining.tags)
-    if ownership(found, joining.mark) not in {Ownership.OURS, Ownership.PREDECESSOR}:
+    found = mark_from_ovh(vrack_facts.tags)
+    if ownership(found, vrack_facts.mark) not in {Ownership.OURS, Ownership.PREDECESSOR}:
         return False
     declared = resource.external.get(HELD) == other
-    return declared or joining.vracks.get(other, {}).get(OVH_INSTALLATION) == joining.mark.installation
+    return declared or vrack_facts.vracks.get(other, {}).get(OVH_INSTALLATION) == vrack_facts.mark.installation
 
 
-def _elsewhere(interface: Interface, wanted: str) -> Outcome:
+def _not_ours(interface: Interface, wanted: str) -> Outcome:
     message = (
         f"interface {interface.uuid} is in vRack {interface.vrack}, which this installation does not own: moving it would"
         f" disconnect what uses it there. Set moveFrom: {interface.vrack} beside the server's name to consent, detach it"

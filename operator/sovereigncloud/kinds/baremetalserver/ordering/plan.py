@@ -24,10 +24,10 @@ from sovereigncloud.kinds.baremetalserver.ordering.observation import (
     ORDER_FACT,
     UNPAID,
     Purchase,
-    Written,
+    RecordedCart,
     order_of,
 )
-from sovereigncloud.kinds.baremetalserver.ordering.records import Kind, Paper, order_digest
+from sovereigncloud.kinds.baremetalserver.ordering.records import Kind, PurchaseRecord, order_digest
 from sovereigncloud.kinds.endpoint.endpoint import owner_of
 from sovereigncloud.ports.ovh.orders import Basket, Money, Shop
 
@@ -38,7 +38,7 @@ _DELIVERY = 300.0
 _SETTLED = 1800.0
 """After so long an order that is still unpaid was not paid by an earlier attempt: payments were seen to take 8 minutes
 (facts, ordering), and a write takes effect within a minute after the client gave up."""
-_HEARD = 120.0  # several carts checked out at once: by then each object has written down what it heard
+_HEARD = 120.0  # several carts checked out at once: by then each object has recorded its order
 _UNCLEAR = 3600.0
 
 
@@ -47,7 +47,7 @@ class OpenCart(Step):
     """Create a cart whose description is the purchase record."""
 
     shows_late: ClassVar[bool] = True
-    paper: Paper
+    record: PurchaseRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +56,7 @@ class FillCart(Step):
 
     cart: str
     basket: Basket
-    paper: Paper
+    record: PurchaseRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +65,7 @@ class CheckOut(Step):
 
     shows_late: ClassVar[bool] = True
     cart: str
-    paper: Paper
+    record: PurchaseRecord
     limit: Money | None
 
 
@@ -74,7 +74,7 @@ class LinkOrder(Step):
     """Record at OVHcloud which order the cart became."""
 
     shows_late: ClassVar[bool] = True
-    paper: Paper
+    record: PurchaseRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,17 +84,17 @@ class PayOrder(Step):
     shows_late: ClassVar[bool] = True
     order: int
     note: str
-    paper: Paper
+    record: PurchaseRecord
     limit: Money | None
     method: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LapseOrder(Step):
+class VoidOrder(Step):
     """Mark the record of an unpaid order as void."""
 
     note: str
-    paper: Paper
+    record: PurchaseRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,14 +104,14 @@ class DropCart(Step):
     cart: str
 
 
-OrderStep = OpenCart | FillCart | CheckOut | LinkOrder | PayOrder | LapseOrder | DropCart
+OrderStep = OpenCart | FillCart | CheckOut | LinkOrder | PayOrder | VoidOrder | DropCart
 
 
 # --- planning --------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class _Deal:
+class _OrderContext:
     """The inputs of a decision about an order."""
 
     resource: BareMetalServer
@@ -140,8 +140,8 @@ class _Deal:
             return f"{PATH}.approval"
         return f"order.approval of server {self.resource.outside_name} in {owner}"
 
-    def paper(self, kind: Kind) -> Paper:
-        return Paper(
+    def record(self, kind: Kind) -> PurchaseRecord:
+        return PurchaseRecord(
             kind=kind,
             mark=self.purchase.mark,
             plan=self.order.plan_code,
@@ -161,7 +161,7 @@ def plan_purchase(resource: BareMetalServer, purchase: Purchase, now: datetime) 
     order = order_of(resource)
     if order is None:
         return Plan()
-    deal = _Deal(resource, order, purchase, now)
+    deal = _OrderContext(resource, order, purchase, now)
     if purchase.differs:
         return Plan(outcome=_differs(purchase.differs))
     if purchase.order:
@@ -171,7 +171,7 @@ def plan_purchase(resource: BareMetalServer, purchase: Purchase, now: datetime) 
     return _plan_cart(deal)
 
 
-def _plan_cart(deal: _Deal) -> Plan:
+def _plan_cart(deal: _OrderContext) -> Plan:
     """Plan all remaining steps, with their cost, while nothing is ordered."""
     purchase, choice = deal.purchase, deal.purchase.choice
     if choice is None or choice.basket is None or choice.estimate is None:
@@ -180,9 +180,9 @@ def _plan_cart(deal: _Deal) -> Plan:
     price = purchase.quote or choice.estimate
     steps: list[Step] = []
     if cart is None:
-        paper = deal.paper(Kind.CART)
-        steps.append(OpenCart(action=Action.CREATE, target=f"cart for {deal.what}", fields=(PATH,), paper=paper))
-    if cart is None or not cart.paper.filled:
+        record = deal.record(Kind.CART)
+        steps.append(OpenCart(action=Action.CREATE, target=f"cart for {deal.what}", fields=(PATH,), record=record))
+    if cart is None or not cart.record.filled:
         steps.append(_fill(deal, cart, choice.basket))
     too_dear = _above(deal, price, "it costs")
     cost = _cost(deal, price, exact=purchase.quote is not None)
@@ -194,7 +194,7 @@ def _plan_cart(deal: _Deal) -> Plan:
             cost=cost,
             needs=deal.consent(price),
             cart=cart.cart if cart else "",
-            paper=cart.paper if cart else deal.paper(Kind.CART),
+            record=cart.record if cart else deal.record(Kind.CART),
             limit=deal.limit,
         )
     )
@@ -208,18 +208,18 @@ def _plan_cart(deal: _Deal) -> Plan:
     return Plan(steps=tuple(steps))
 
 
-def _fill(deal: _Deal, cart: Written | None, basket: Basket) -> FillCart:
+def _fill(deal: _OrderContext, cart: RecordedCart | None, basket: Basket) -> FillCart:
     return FillCart(
         action=Action.UPDATE,
         target=f"cart for {deal.what}: {', '.join(basket.options) or 'no options'}",
         fields=(PATH,),
         cart=cart.cart if cart else "",
         basket=basket,
-        paper=cart.paper if cart else deal.paper(Kind.CART),
+        record=cart.record if cart else deal.record(Kind.CART),
     )
 
 
-def _pay(deal: _Deal, price: Money, cost: str) -> PayOrder:
+def _pay(deal: _OrderContext, price: Money, cost: str) -> PayOrder:
     purchase = deal.purchase
     note = purchase.note
     return PayOrder(
@@ -230,13 +230,13 @@ def _pay(deal: _Deal, price: Money, cost: str) -> PayOrder:
         needs=deal.consent(price),
         order=purchase.order,
         note=note.cart if note else "",
-        paper=note.paper if note else deal.paper(Kind.ORDER),
+        record=note.record if note else deal.record(Kind.ORDER),
         limit=deal.limit,
         method=purchase.method or 0,
     )
 
 
-def _cost(deal: _Deal, price: Money, *, exact: bool) -> str:
+def _cost(deal: _OrderContext, price: Money, *, exact: bool) -> str:
     choice = deal.purchase.choice
     committed = f", committed for {choice.commitment} months" if choice and choice.commitment else ""
     stock = "" if choice is None else ", in stock" if deal.purchase.stocked else ", out of stock"
@@ -244,15 +244,15 @@ def _cost(deal: _Deal, price: Money, *, exact: bool) -> str:
     return f"{about}{price} with tax for the first {deal.order.duration}{committed}{stock}"
 
 
-def _plan_search(deal: _Deal, cart: Written) -> Plan:
+def _plan_search(deal: _OrderContext, cart: RecordedCart) -> Plan:
     """Plan for a checked-out cart whose order number is not known."""
     purchase = deal.purchase
-    age = deal.unix - max(purchase.youngest, cart.paper.tried)
+    age = deal.unix - max(purchase.last_checkout, cart.record.last_attempt)
     found, carts = purchase.candidates, purchase.open_carts
     if len(found) == len(carts) and (len(carts) == 1 or age > _HEARD):
         # Equal orders of several objects: which is whose does not matter, as long as each has one.
-        paper = replace(deal.paper(Kind.ORDER), order=found[carts.index(cart.cart)])
-        return Plan(steps=(_link(paper),))
+        record = replace(deal.record(Kind.ORDER), order=found[carts.index(cart.cart)])
+        return Plan(steps=(_link(record),))
     if age < _UNCLEAR:
         message = f"cart {cart.cart} was checked out; waiting until its order is listed"
         return Plan(outcome=waiting(Reason.ORDERING, message, after=10.0))
@@ -265,14 +265,14 @@ def _plan_search(deal: _Deal, cart: Written) -> Plan:
     return Plan(outcome=stalled(Reason.ORDER_STATUS_UNKNOWN, message, after=_DELIVERY))
 
 
-def _link(paper: Paper) -> LinkOrder:
-    return LinkOrder(action=Action.CREATE, target=f"record of order {paper.order}", fields=(PATH,), paper=paper)
+def _link(record: PurchaseRecord) -> LinkOrder:
+    return LinkOrder(action=Action.CREATE, target=f"record of order {record.order}", fields=(PATH,), record=record)
 
 
-def _plan_order(deal: _Deal) -> Plan:
+def _plan_order(deal: _OrderContext) -> Plan:
     purchase, number = deal.purchase, deal.purchase.order
     if purchase.note is None:
-        return Plan(steps=(_link(replace(deal.paper(Kind.ORDER), order=number)),))
+        return Plan(steps=(_link(replace(deal.record(Kind.ORDER), order=number)),))
     match purchase.status:
         case "notPaid":
             return _plan_payment(deal, purchase.note)
@@ -292,17 +292,17 @@ def _plan_order(deal: _Deal) -> Plan:
     return Plan(outcome=waiting(Reason.DELIVERING, message, after=_DELIVERY))
 
 
-def _plan_payment(deal: _Deal, note: Written) -> Plan:
+def _plan_payment(deal: _OrderContext, note: RecordedCart) -> Plan:
     purchase = deal.purchase
     number, bill = purchase.order, purchase.bill
     if bill is None:
         return Plan(outcome=waiting(Reason.ORDERING, f"reading order {number}", after=_SOON))
-    attempt = note.paper.paying
+    attempt = note.record.paying
     if attempt and deal.unix - attempt < _SETTLED:
         message = f"payment of order {number} was requested; waiting until OVHcloud confirms it"
         return Plan(outcome=waiting(Reason.PAYING, message, after=_AGAIN))
     if not attempt and bill.expires is not None and bill.expires <= deal.now:
-        return Plan(steps=(_lapse(deal, note),))
+        return Plan(steps=(_void_order(deal, note),))
     if (too_dear := _above(deal, bill.price, f"order {number} costs")) is not None:
         return Plan(outcome=too_dear)
     if deal.limit is not None and purchase.method is None:
@@ -313,10 +313,10 @@ def _plan_payment(deal: _Deal, note: Written) -> Plan:
     return Plan(steps=(_pay(deal, bill.price, _cost(deal, bill.price, exact=True)),))
 
 
-def _plan_cancelled(deal: _Deal, note: Written) -> Plan:
+def _plan_cancelled(deal: _OrderContext, note: RecordedCart) -> Plan:
     """Plan for a cancelled order: order again if it was never paid, else a person must decide."""
-    if not note.paper.paying:
-        return Plan(steps=(_lapse(deal, note),))
+    if not note.record.paying:
+        return Plan(steps=(_void_order(deal, note),))
     message = (
         f"order {deal.purchase.order} was cancelled after its payment was requested; see OVHcloud's console for the reason and"
         " the refund. To order again, create another BareMetalServer"
@@ -324,13 +324,13 @@ def _plan_cancelled(deal: _Deal, note: Written) -> Plan:
     return Plan(outcome=stalled(Reason.ORDER_CANCELLED, message, after=_DELIVERY))
 
 
-def _lapse(deal: _Deal, note: Written) -> LapseOrder:
-    paper = replace(note.paper, lapsed=True, at=deal.unix)
-    target = f"record of order {note.paper.order}, which expired unpaid"
-    return LapseOrder(action=Action.UPDATE, target=target, fields=(PATH,), note=note.cart, paper=paper)
+def _void_order(deal: _OrderContext, note: RecordedCart) -> VoidOrder:
+    record = replace(note.record, lapsed=True, at=deal.unix)
+    target = f"record of order {note.record.order}, which expired unpaid"
+    return VoidOrder(action=Action.UPDATE, target=target, fields=(PATH,), note=note.cart, record=record)
 
 
-def _above(deal: _Deal, price: Money, what: str) -> Outcome | None:
+def _above(deal: _OrderContext, price: Money, what: str) -> Outcome | None:
     limit = deal.limit
     if limit is None or _within(price, limit):
         return None
@@ -357,31 +357,31 @@ async def perform_purchase(step: OrderStep, shop: Shop, now: datetime) -> Outcom
     """Perform one write, recorded first where it cannot be repeated. The next step observes its effect."""
     match step:
         case OpenCart():
-            cart = await shop.open_cart(step.paper.text)
+            cart = await shop.open_cart(step.record.text)
             return _on(Reason.ORDERING, "cart created", {CART_FACT: cart})
         case FillCart():
             await shop.fill_cart(step.cart, step.basket)
-            await shop.describe_cart(step.cart, replace(step.paper, filled=True).text)
+            await shop.describe_cart(step.cart, replace(step.record, filled=True).text)
             return _on(Reason.ORDERING, "cart filled")
         case CheckOut():
             return await _check_out(step, shop, now)
         case LinkOrder():
-            note = await shop.open_cart(step.paper.text)
-            facts = {NOTE_FACT: note, ORDER_FACT: str(step.paper.order)}
-            return _on(Reason.ORDERING, f"order {step.paper.order} is recorded", facts)
+            note = await shop.open_cart(step.record.text)
+            facts = {NOTE_FACT: note, ORDER_FACT: str(step.record.order)}
+            return _on(Reason.ORDERING, f"order {step.record.order} is recorded", facts)
         case PayOrder():
             return await _pay_now(step, shop, now)
-        case LapseOrder():
-            await shop.describe_cart(step.note, step.paper.text)
+        case VoidOrder():
+            await shop.describe_cart(step.note, step.record.text)
             facts = {NOTE_FACT: "", ORDER_FACT: "", CART_FACT: ""}
-            return _on(Reason.ORDERING, f"order {step.paper.order} expired unpaid; it is ordered again", facts)
+            return _on(Reason.ORDERING, f"order {step.record.order} expired unpaid; it is ordered again", facts)
         case DropCart():
             await shop.drop_cart(step.cart)
             return _on(Reason.RELEASED, f"cart {step.cart} was dropped", {CART_FACT: ""})
 
 
 async def _check_out(step: CheckOut, shop: Shop, now: datetime) -> Outcome:
-    await shop.describe_cart(step.cart, replace(step.paper, checkout=int(now.timestamp())).text)
+    await shop.describe_cart(step.cart, replace(step.record, checkout=int(now.timestamp())).text)
     price = await shop.quote(step.cart)
     if step.limit is None or not _within(price, step.limit):
         return waiting(Reason.ORDERING, f"the price is {price} now; looking again", after=_SOON)
@@ -399,7 +399,7 @@ async def _pay_now(step: PayOrder, shop: Shop, now: datetime) -> Outcome:
         return waiting(
             Reason.ORDERING, f"order {step.order} is {status} for {bill.price} now; looking again", after=_SOON
         )
-    await shop.describe_cart(step.note, replace(step.paper, paying=int(now.timestamp())).text)
+    await shop.describe_cart(step.note, replace(step.record, paying=int(now.timestamp())).text)
     await shop.pay(step.order, step.method)
     message = f"order {step.order} was paid, {bill.price}"
     return replace(_on(Reason.PAYING, message, after=_AGAIN), events=((Reason.PAID, message),))
@@ -409,7 +409,7 @@ def _on(reason: Reason, message: str, facts: Mapping[str, str] | None = None, af
     return replace(waiting(reason, message, after=after), facts=facts or {})
 
 
-def plan_giving_up(purchase: Purchase) -> Plan:
+def plan_abandoned_purchase(purchase: Purchase) -> Plan:
     """Plan the end of a purchase whose object is deleted with Delete before a server exists.
 
     A paid order cannot be cancelled: the operator waits for the server and then stops its renewal. An unpaid order
@@ -430,7 +430,7 @@ def plan_giving_up(purchase: Purchase) -> Plan:
 
 def is_paid(purchase: Purchase) -> bool:
     """Whether money was spent, or may have been."""
-    attempted = purchase.note is not None and bool(purchase.note.paper.paying)
+    attempted = purchase.note is not None and bool(purchase.note.record.paying)
     void = purchase.status in {"cancelled", "cancelling"}
     return bool(purchase.order) and not void and (purchase.status != UNPAID or attempted)
 
@@ -450,7 +450,7 @@ _STATES = {
 def order_status(purchase: Purchase, before: Mapping[str, object]) -> dict[str, object]:
     """Build `status.order`."""
     note = purchase.note
-    paying = note is not None and note.paper.paying
+    paying = note is not None and note.record.paying
     state = _STATES.get(purchase.status, "Paying" if paying else "Unpaid" if purchase.order else "Quoting")
     price = purchase.bill.price if purchase.bill else purchase.quote
     shown: dict[str, object] = {

@@ -26,7 +26,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Paper:
+class PurchaseRecord:
     """A purchase record. Times are in seconds since the epoch; 0: not (yet).
 
     Attributes:
@@ -52,7 +52,7 @@ class Paper:
     lapsed: bool = False
 
     @property
-    def tried(self) -> int:
+    def last_attempt(self) -> int:
         """Return the latest time at which the cart may have been checked out, as far as the record tells.
 
         A delayed write of an older description can erase `checkout`; `at` is then the best known time.
@@ -78,7 +78,7 @@ class Paper:
         return " ".join([f"{_PREFIX}{self.kind}", *said, *flags])
 
 
-def read_paper(description: str) -> Paper | None:
+def read_purchase_record(description: str) -> PurchaseRecord | None:
     """Parse a cart description; None: the operator did not write it."""
     first, _, rest = description.partition(" ")
     kind = next((k for k in Kind if first == f"{_PREFIX}{k}"), None)
@@ -91,7 +91,7 @@ def read_paper(description: str) -> Paper | None:
         value = said.get(word, "")
         return int(value) if value.isdigit() else 0
 
-    return Paper(
+    return PurchaseRecord(
         kind=kind,
         mark=Mark(said["installation"], said["object"], said.get("uid", "")),
         plan=said.get("plan", ""),

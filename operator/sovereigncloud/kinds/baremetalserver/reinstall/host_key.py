@@ -87,7 +87,7 @@ def read_pin(tags: Mapping[str, str]) -> Pin | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class HostKeyScan:
     """The result of an SSH host key scan.
 
     Attributes:
@@ -109,22 +109,26 @@ class PinHostKey(Step):
     pin: Pin
 
 
-def plan_host_key(resource: BareMetalServer, urn: str, pin: Pin | None, heard: Heard | None, now: datetime) -> Plan:
-    """Pin an awaited host key, and report a changed one. `heard`: None when the key was not scanned."""
-    if pin is None or heard is None:
+def plan_host_key(
+    resource: BareMetalServer, urn: str, pin: Pin | None, host_key_scan: HostKeyScan | None, now: datetime
+) -> Plan:
+    """Pin an awaited host key, and report a changed one. `host_key_scan`: None when the key was not scanned."""
+    if pin is None or host_key_scan is None:
         return Plan()
-    if heard.greeting is None:
-        return Plan(outcome=_silent(heard)) if pin.awaited else Plan()
+    if host_key_scan.greeting is None:
+        return Plan(outcome=_unreachable(host_key_scan)) if pin.awaited else Plan()
     if not pin.awaited:
-        if heard.greeting.host_key == pin.host_key:
+        if host_key_scan.greeting.host_key == pin.host_key:
             return Plan(outcome=_forget(resource))
-        return Plan(outcome=_changed(pin, heard, heard.greeting))
-    if pin.trust is Trust.PROVEN and not is_proven(heard.greeting.version, heard.greeting.host_key, heard.proof_key):
-        return Plan(outcome=_unproven(resource, heard, heard.greeting, now))
-    key = heard.greeting.host_key.split(" ")[1]
+        return Plan(outcome=_changed(pin, host_key_scan, host_key_scan.greeting))
+    if pin.trust is Trust.PROVEN and not is_proven(
+        host_key_scan.greeting.version, host_key_scan.greeting.host_key, host_key_scan.proof_key
+    ):
+        return Plan(outcome=_unproven(resource, host_key_scan, host_key_scan.greeting, now))
+    key = host_key_scan.greeting.host_key.split(" ")[1]
     step = PinHostKey(
         action=Action.UPDATE,
-        target=f"host key of {heard.address}",
+        target=f"host key of {host_key_scan.address}",
         fields=("spec.reinstall.request",),
         urn=urn,
         pin=Pin(pin.trust, key),
@@ -132,28 +136,28 @@ def plan_host_key(resource: BareMetalServer, urn: str, pin: Pin | None, heard: H
     return Plan(steps=(step,))
 
 
-def _silent(heard: Heard) -> Outcome:
+def _unreachable(host_key_scan: HostKeyScan) -> Outcome:
     message = (
-        f"waiting for SSH at {heard.address}, to pin its host key ({heard.error or 'not asked yet'}); the operator must be able"
+        f"waiting for SSH at {host_key_scan.address}, to pin its host key ({host_key_scan.error or 'not asked yet'}); the operator must be able"
         " to reach that port"
     )
     return waiting(Reason.READING_HOST_KEY, message, after=_LOOK_AGAIN)
 
 
-def _unproven(resource: BareMetalServer, heard: Heard, greeting: Greeting, now: datetime) -> Outcome:
+def _unproven(resource: BareMetalServer, host_key_scan: HostKeyScan, greeting: Greeting, now: datetime) -> Outcome:
     """Report a host key without proof: the script has not run yet, or it is another server."""
     shown = fingerprint(greeting.host_key)
     known = resource.external.get(UNPROVEN, "")
     since = float(known) if known.isdigit() else now.timestamp()
     if not is_proof(greeting.version) and now.timestamp() - since < _PATIENCE:
         message = (
-            f"{heard.address} presents host key {shown} without a proof yet; waiting for the script at the end of its"
+            f"{host_key_scan.address} presents host key {shown} without a proof yet; waiting for the script at the end of its"
             " installation"
         )
         return waiting(Reason.READING_HOST_KEY, message, after=_LOOK_AGAIN).with_facts(**{UNPROVEN: f"{since:.0f}"})
     why = "with the proof of another key" if is_proof(greeting.version) else "without a proof"
     message = (
-        f"{heard.address} presents host key {shown} {why}, so the operator does not log in: either the script at the end of"
+        f"{host_key_scan.address} presents host key {shown} {why}, so the operator does not log in: either the script at the end of"
         " its installation failed (/var/lib/sovereigncloud/day0.log on the server), or another server answers. Compare the key"
         " in OVHcloud's console (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub); if it matches, set the tag"
         f" {HOST_KEY_TAG} of the server to awaited:first-use, otherwise set a new spec.reinstall.request"
@@ -161,9 +165,9 @@ def _unproven(resource: BareMetalServer, heard: Heard, greeting: Greeting, now: 
     return stalled(Reason.HOST_KEY_UNVERIFIED, message, after=60.0).with_facts(**{UNPROVEN: f"{since:.0f}"})
 
 
-def _changed(pin: Pin, heard: Heard, greeting: Greeting) -> Outcome:
+def _changed(pin: Pin, host_key_scan: HostKeyScan, greeting: Greeting) -> Outcome:
     message = (
-        f"{heard.address} presents host key {fingerprint(greeting.host_key)}, but {fingerprint(pin.host_key)} is pinned and"
+        f"{host_key_scan.address} presents host key {fingerprint(greeting.host_key)}, but {fingerprint(pin.host_key)} is pinned and"
         " the operator did not reinstall the server since, so it does not log in. If a person changed the key, set the tag"
         f" {HOST_KEY_TAG} of the server to awaited:first-use; otherwise find out which machine answers at that address"
     )

@@ -40,9 +40,9 @@ from sovereigncloud.kinds.baremetalserver.reinstall.template_checks import (
     HOSTNAME,
     SCRIPT,
     SSH_KEY,
-    impossible,
+    find_layout_problem,
     parts,
-    unanswered,
+    unfilled_inputs,
 )
 from sovereigncloud.kinds.sovereigncloud.installation.plan import INSTALLED_TAG
 from sovereigncloud.ports.ovh.account import InstallStep, Interface, Reinstallation, Server, Task
@@ -66,7 +66,7 @@ _ASK_TASKS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Details:
+class ServerDetails:
     """What is read of one server while an operation is open; each field costs a call per server.
 
     `disk_groups`, `systems` and `template` are read only before a reinstallation (empty otherwise).
@@ -103,7 +103,7 @@ class ReinstallServer(Step):
         before: the previous record, restored when the request is refused.
         again: this token was requested before, and the answer was lost.
         payload: the request body; not part of the plan shown to people.
-        mute: block interventions of OVHcloud's technicians; `muted`: an earlier reinstallation still blocks them.
+        block_intervention: keep technicians out; `intervention_blocked`: an earlier reinstallation still blocks them.
         installed: the installer run that covered the server; it is void once the disks are erased.
         awaits: the host key pin to write; None: none, nobody logs in. `pinned`: the pin before.
         remark: a note for the event.
@@ -116,8 +116,8 @@ class ReinstallServer(Step):
     history: str
     payload: Reinstallation
     monitoring: bool
-    mute: bool
-    muted: bool
+    block_intervention: bool
+    intervention_blocked: bool
     installed: str
     awaits: Pin | None = None
     pinned: str = ""
@@ -131,11 +131,11 @@ class RecordReinstall(Step):
     urn: str
     record: Record
     monitoring: bool = False
-    unmute: bool = False
+    restore_intervention: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Situation:
+class ReinstallContext:
     """The inputs of a decision about a reinstallation.
 
     Attributes:
@@ -146,7 +146,7 @@ class Situation:
     resource: BareMetalServer
     urn: str
     tags: Mapping[str, str]
-    details: Details
+    details: ServerDetails
     now: datetime
     mark: Mark
     ssh_key: str = ""
@@ -161,12 +161,12 @@ class Situation:
         return self.details.server.service_name
 
     @property
-    def muted(self) -> bool:
+    def intervention_blocked(self) -> bool:
         """Whether interventions are still blocked for a reinstallation."""
         return QUIET_TAG in self.tags
 
 
-def plan_reinstall(at: Situation) -> Plan:
+def plan_reinstall(at: ReinstallContext) -> Plan:
     """Plan the reinstallation; empty and done: nothing is open."""
     record, request = at.record, at.resource.spec.reinstall
     if record is not None and record.stage is not Stage.DONE:
@@ -180,11 +180,11 @@ def plan_reinstall(at: Situation) -> Plan:
         # An earlier one may have ended badly, with technicians still kept out, when spec turned to another word.
         left = _ended_badly(at, record, DONE) if record is not None else Plan()
         return left if left.steps or request is None else _after(at, request)
-    against = _begun(at, request) or _refusal(request, at.details) or _unsuitable(at, request)
+    against = _restore_record(at, request) or _find_refusal(request, at.details) or _check_template(at, request)
     return against or Plan(steps=(_begin(at, request),))
 
 
-def _begun(at: Situation, request: Reinstall) -> Plan | None:
+def _restore_record(at: ReinstallContext, request: Reinstall) -> Plan | None:
     """Restore the record of a running task that status knows and the server's tag does not.
 
     A delayed write of an earlier record can take effect after a later one, when the client gave up on it.
@@ -197,7 +197,7 @@ def _begun(at: Situation, request: Reinstall) -> Plan | None:
     return Plan(steps=(_write(at, f"record of reinstall task {task} of {at.name}", again),))
 
 
-def _write(at: Situation, target: str, record: Record, *, unmute: bool = False) -> RecordReinstall:
+def _write(at: ReinstallContext, target: str, record: Record, *, restore_intervention: bool = False) -> RecordReinstall:
     # Action Reinstall: after a lost answer the engine then trusts only what is read when no late write is to be feared.
     return RecordReinstall(
         action=Action.REINSTALL,
@@ -206,7 +206,7 @@ def _write(at: Situation, target: str, record: Record, *, unmute: bool = False) 
         urn=at.urn,
         record=record,
         monitoring=at.details.server.monitoring,
-        unmute=unmute,
+        restore_intervention=restore_intervention,
     )
 
 
@@ -218,7 +218,7 @@ def system_drift(resource: BareMetalServer, system: str | None) -> tuple[Drift, 
     return (Drift("spec.reinstall.operatingSystem", request.operating_system, system, mendable=False),)
 
 
-def _follow(at: Situation, record: Record) -> Plan | None:
+def _follow(at: ReinstallContext, record: Record) -> Plan | None:
     """Plan for an open record; None: it is over, or it never started."""
     request, details, name = at.resource.spec.reinstall, at.details, at.name
     age = max(0.0, at.now.timestamp() - record.at)
@@ -265,14 +265,14 @@ def _follow(at: Situation, record: Record) -> Plan | None:
     )
 
 
-def _ended_badly(at: Situation, record: Record, outcome: Outcome) -> Plan:
+def _ended_badly(at: ReinstallContext, record: Record, outcome: Outcome) -> Plan:
     """Report a failed reinstallation, after interventions are allowed again: the server may need one."""
-    if at.muted:
-        return Plan(steps=(_write(at, f"monitoring of {at.name} as it was", record, unmute=True),))
+    if at.intervention_blocked:
+        return Plan(steps=(_write(at, f"monitoring of {at.name} as it was", record, restore_intervention=True),))
     return Plan(outcome=outcome)
 
 
-def _follow_request(at: Situation, record: Record, age: float, *, ours: bool) -> Plan | None:
+def _follow_request(at: ReinstallContext, record: Record, age: float, *, ours: bool) -> Plan | None:
     """Plan for a recorded request without a known task: the task list tells whether the API accepted it."""
     since = [t for t in at.details.tasks if t.id > record.task]
     if since:
@@ -297,18 +297,18 @@ def _follow_request(at: Situation, record: Record, age: float, *, ours: bool) ->
     )
 
 
-def _installing(name: str, details: Details, task: int) -> Plan:
+def _installing(name: str, details: ServerDetails, task: int) -> Plan:
     step = details.install_step
     message = f"{name} is being reinstalled, task {task}" + (f": {step}" if step else "")
     return Plan(outcome=waiting(Reason.REINSTALLING, message, after=LOOK_AGAIN))
 
 
-def _finish(at: Situation, record: Record) -> RecordReinstall:
+def _finish(at: ReinstallContext, record: Record) -> RecordReinstall:
     over = replace(record, stage=Stage.DONE, task=0)
-    return _write(at, f"end of the reinstallation of {at.name}", over, unmute=at.muted)
+    return _write(at, f"end of the reinstallation of {at.name}", over, restore_intervention=at.intervention_blocked)
 
 
-def _after(at: Situation, request: Reinstall) -> Plan:
+def _after(at: ReinstallContext, request: Reinstall) -> Plan:
     """Restore the record of a completed reinstallation that only status remembers (the tag was removed)."""
     record = at.record
     earlier = digest(request.request) in at.tags.get(HISTORY_TAG, "").split(".")
@@ -318,7 +318,7 @@ def _after(at: Situation, request: Reinstall) -> Plan:
     return Plan(steps=(_write(at, f"record of the reinstallation of {at.name}", carried),))
 
 
-def _refusal(request: Reinstall, details: Details) -> Plan | None:
+def _find_refusal(request: Reinstall, details: ServerDetails) -> Plan | None:
     """Report what forbids the reinstallation, before the disks are erased."""
     name, system = details.server.service_name, request.operating_system
     if system not in details.systems:
@@ -351,13 +351,13 @@ def _refusal(request: Reinstall, details: Details) -> Plan | None:
     return None
 
 
-def _unsuitable(at: Situation, request: Reinstall) -> Plan | None:
+def _check_template(at: ReinstallContext, request: Reinstall) -> Plan | None:
     """Report why the template does not fit: it must take what is declared, and ask nothing else."""
     template = at.details.template
     if template is None:
         message = f"reading the inputs of installation template {request.operating_system}"
         return Plan(outcome=waiting(Reason.OBSERVING, message, after=LOOK_AGAIN))
-    if asked := unanswered(template):
+    if asked := unfilled_inputs(template):
         message = (
             f"template {template.name} requires {', '.join(asked)}, which the operator cannot provide; choose another"
             " reinstall.operatingSystem"
@@ -370,13 +370,13 @@ def _unsuitable(at: Situation, request: Reinstall) -> Plan | None:
         )
         return Plan(outcome=stalled(Reason.INCOMPATIBLE_SYSTEM, message, after=300.0))
     try:
-        why = impossible(parts(request.partitioning or ()), template, at.details.disk_groups)
+        why = find_layout_problem(parts(request.partitioning or ()), template, at.details.disk_groups)
     except ValueError as error:
         why = f"reinstall.partitioning: {error}"
     return Plan(outcome=stalled(Reason.INCOMPATIBLE_PARTITIONING, f"{at.name}: {why}", after=300.0)) if why else None
 
 
-def _begin(at: Situation, request: Reinstall) -> ReinstallServer:
+def _begin(at: ReinstallContext, request: Reinstall) -> ReinstallServer:
     record, server = at.record, at.details.server
     again = record is not None and record.token == request.request and record.stage is Stage.REQUESTED
     newest = record.task if again and record is not None else max((t.id for t in at.details.tasks), default=0)
@@ -392,16 +392,16 @@ def _begin(at: Situation, request: Reinstall) -> ReinstallServer:
         history=history(at.tags, None if again else record),
         payload=_payload(at, request),
         monitoring=server.monitoring,
-        mute=server.monitoring and not server.no_intervention,
-        muted=at.muted,
+        block_intervention=server.monitoring and not server.no_intervention,
+        intervention_blocked=at.intervention_blocked,
         installed=at.tags.get(INSTALLED_TAG, ""),
-        awaits=_awaits(at),
+        awaits=_awaited_pin(at),
         pinned=at.tags.get(HOST_KEY_TAG, ""),
         remark=_remark(at),
     )
 
 
-def _payload(at: Situation, request: Reinstall) -> Reinstallation:
+def _payload(at: ReinstallContext, request: Reinstall) -> Reinstallation:
     """Build the request: nothing that the template does not ask for."""
     template = at.details.template
     takes = template.takes if template is not None else lambda _: False
@@ -414,7 +414,7 @@ def _payload(at: Situation, request: Reinstall) -> Reinstallation:
     )
 
 
-def _script(at: Situation, request: Reinstall) -> str:
+def _script(at: ReinstallContext, request: Reinstall) -> str:
     enabled = [i for i in at.details.interfaces if i.enabled]
     return script(
         Day0(
@@ -428,7 +428,7 @@ def _script(at: Situation, request: Reinstall) -> str:
     )
 
 
-def _awaits(at: Situation) -> Pin | None:
+def _awaited_pin(at: ReinstallContext) -> Pin | None:
     """Return the host key pin to write, only where the operator's installer will log in."""
     template = at.details.template
     if not at.ssh_key or template is None:
@@ -436,7 +436,7 @@ def _awaits(at: Situation) -> Pin | None:
     return Pin(Trust.PROVEN if at.proof_key and template.takes(SCRIPT) else Trust.FIRST_USE)
 
 
-def _remark(at: Situation) -> str:
+def _remark(at: ReinstallContext) -> str:
     template = at.details.template
     if template is None or template.takes(SCRIPT):
         return ""

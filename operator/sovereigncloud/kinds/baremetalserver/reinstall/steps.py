@@ -41,7 +41,7 @@ async def begin_reinstall(client: Ovh, name: str, step: ReinstallServer) -> Outc
     """
     tags = {HISTORY_TAG: step.history} if step.history else {}
     tags[RECORD_TAG] = step.record.text
-    if step.mute:
+    if step.block_intervention:
         tags[QUIET_TAG] = "true"
     if step.installed:
         tags[INSTALLED_TAG] = WIPED
@@ -49,10 +49,10 @@ async def begin_reinstall(client: Ovh, name: str, step: ReinstallServer) -> Outc
         tags[HOST_KEY_TAG] = step.awaits.text
     await client.tag(step.urn, tags)
     try:
-        if step.mute:
+        if step.block_intervention:
             # Else a technician may touch a machine that stops answering pings (facts, monitoring).
             await client.set_monitoring(name, monitoring=step.monitoring, no_intervention=True)
-        task = await _asked(client, name, step)
+        task = await _request_task(client, name, step)
     except OutsideError as error:
         if not (isinstance(error, Retry) and error.maybe_done):
             with contextlib.suppress(OutsideError):  # then it is waited for in vain, and asked for again
@@ -69,8 +69,8 @@ async def begin_reinstall(client: Ovh, name: str, step: ReinstallServer) -> Outc
 
 async def record_reinstall(client: Ovh, name: str, step: RecordReinstall) -> Outcome:
     """Record the state of the reinstallation; at its end restore the intervention setting."""
-    if step.unmute:
-        await _unmute(client, name, step.urn, monitoring=step.monitoring)
+    if step.restore_intervention:
+        await _restore_intervention(client, name, step.urn, monitoring=step.monitoring)
         if step.record.stage is not Stage.DONE:  # it ended badly, and the record says already which it was
             return done()
     await client.tag(step.urn, {RECORD_TAG: step.record.text})
@@ -91,7 +91,7 @@ async def pin_host_key(client: Ovh, name: str, step: PinHostKey) -> Outcome:
     return done(Reason.HOST_KEY_PINNED, message, **{UNPROVEN: ""})
 
 
-async def _asked(client: Ovh, name: str, step: ReinstallServer) -> int:
+async def _request_task(client: Ovh, name: str, step: ReinstallServer) -> int:
     """Request the reinstallation and return the task.
 
     A task that already runs is taken as ours only if this token was requested before with a lost answer, and only if
@@ -107,8 +107,8 @@ async def _asked(client: Ovh, name: str, step: ReinstallServer) -> int:
 
 async def _withdraw(client: Ovh, name: str, step: ReinstallServer) -> None:
     """Restore all tags after a refused request: nothing was started, and the refusal is reported."""
-    if step.mute or step.muted:
-        await _unmute(client, name, step.urn, monitoring=step.monitoring)
+    if step.block_intervention or step.intervention_blocked:
+        await _restore_intervention(client, name, step.urn, monitoring=step.monitoring)
     if step.installed and step.installed != WIPED:
         await client.tag(step.urn, {INSTALLED_TAG: step.installed})
     if step.awaits is not None:
@@ -124,6 +124,6 @@ async def _restore(client: Ovh, urn: str, key: str, value: str) -> None:
         await client.untag(urn, frozenset({key}))
 
 
-async def _unmute(client: Ovh, name: str, urn: str, *, monitoring: bool) -> None:
+async def _restore_intervention(client: Ovh, name: str, urn: str, *, monitoring: bool) -> None:
     await client.set_monitoring(name, monitoring=monitoring, no_intervention=False)
     await client.untag(urn, frozenset({QUIET_TAG}))

@@ -15,7 +15,7 @@ from sovereigncloud.ports.ovh.reinstall import DiskGroup, InstallationTemplate, 
 HOSTNAME = "hostname"
 SSH_KEY = "sshKey"
 SCRIPT = "postInstallationScript"
-GIVEN = frozenset({HOSTNAME, SSH_KEY, SCRIPT})
+FILLED_INPUTS = frozenset({HOSTNAME, SSH_KEY, SCRIPT})
 """The questions of an installation that the operator answers."""
 
 _LEAST_DISKS = {5: 3, 6: 4, 10: 4}
@@ -34,12 +34,12 @@ def parts(partitioning: Iterable[Partition]) -> tuple[Part, ...]:
     )
 
 
-def unanswered(template: InstallationTemplate) -> tuple[str, ...]:
+def unfilled_inputs(template: InstallationTemplate) -> tuple[str, ...]:
     """List mandatory template inputs that the operator cannot fill, such as the address of an image."""
-    return tuple(one.name for one in template.inputs if one.mandatory and one.name not in GIVEN)
+    return tuple(one.name for one in template.inputs if one.mandatory and one.name not in FILLED_INPUTS)
 
 
-def impossible(layout: tuple[Part, ...], template: InstallationTemplate, groups: tuple[DiskGroup, ...]) -> str:
+def find_layout_problem(layout: tuple[Part, ...], template: InstallationTemplate, groups: tuple[DiskGroup, ...]) -> str:
     """Explain why the partitions cannot be made, with the remedy; empty: no objection."""
     if not layout:
         return ""
@@ -47,15 +47,15 @@ def impossible(layout: tuple[Part, ...], template: InstallationTemplate, groups:
         return f"{template.name} comes partitioned; remove reinstall.partitioning, or choose another operatingSystem"
     group = min(groups, key=lambda g: g.id, default=None)
     for number, part in enumerate(layout):
-        why = _wrong(part, template, group)
+        why = _partition_problem(part, template, group)
         if why:
             return f"reinstall.partitioning[{number}] ({part.mount_point}): {why}"
-    if group is not None and (short := _short(layout, group)):
+    if group is not None and (short := _exceeds_disks(layout, group)):
         return short
     return ""
 
 
-def _wrong(part: Part, template: InstallationTemplate, group: DiskGroup | None) -> str:
+def _partition_problem(part: Part, template: InstallationTemplate, group: DiskGroup | None) -> str:
     if part.file_system not in template.file_systems:
         known = ", ".join(sorted(template.file_systems)) or "no file system"
         return f"{template.name} has no {part.file_system}; set fileSystem to one of {known}"
@@ -69,7 +69,7 @@ def _wrong(part: Part, template: InstallationTemplate, group: DiskGroup | None) 
     return ""
 
 
-def _short(layout: tuple[Part, ...], group: DiskGroup) -> str:
+def _exceeds_disks(layout: tuple[Part, ...], group: DiskGroup) -> str:
     """Explain that the partitions exceed the disks, where the size of these is known."""
     if not group.size:
         return ""
