@@ -47,10 +47,12 @@ class ProviderProfileController:
     def plan(self, resource: ProviderProfile, observed: ProfileObservation, now: datetime) -> Plan:
         if resource.deleting:
             return Plan()
-        outcome = _wrong(resource)
+        outcome = _find_problems(resource)
         dated = any(until for _, until in _dated(resource))
         return Plan(
-            outcome=replace(outcome or _said(resource, observed.today), after=until_tomorrow(now) if dated else None)
+            outcome=replace(
+                outcome or _expiry_outcome(resource, observed.today), after=until_tomorrow(now) if dated else None
+            )
         )
 
     async def perform(self, step: Step, resource: ProviderProfile, context: Context) -> Outcome:
@@ -80,7 +82,7 @@ def _expiring(resource: ProviderProfile, today: date) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _said(resource: ProviderProfile, today: date) -> Outcome:
+def _expiry_outcome(resource: ProviderProfile, today: date) -> Outcome:
     """Build the outcome: expired dates never make the profile unready, policies judge them."""
     expired, expiring = _expired(resource, today), _expiring(resource, today)
     if expired:
@@ -92,7 +94,7 @@ def _said(resource: ProviderProfile, today: date) -> Outcome:
     return DONE
 
 
-def _wrong(resource: ProviderProfile) -> Outcome | None:
+def _find_problems(resource: ProviderProfile) -> Outcome | None:
     """Validate what the API server cannot: country codes and calendar dates."""
     spec = resource.spec
     places = [("spec.legalEntity.country", spec.legal_entity.country)]

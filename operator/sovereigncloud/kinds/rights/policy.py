@@ -27,7 +27,7 @@ def actions(features: Iterable[Feature]) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
+class RequiredRights:
     """The permissions that an object requires of one credential.
 
     Attributes:
@@ -42,34 +42,36 @@ class Need:
     names: Mapping[str, tuple[str, ...]]
 
     @property
-    def plate(self) -> str:
+    def region(self) -> str:
         """Return the region of the endpoint, the third part of every URN: eu, ca or us."""
         return self.endpoint.removeprefix("ovh-")
 
     def urns(self, account: str) -> tuple[str, ...]:
         """Return the URNs of all resources that they are required on, the account last."""
-        things = (f"urn:v1:{self.plate}:resource:{kind}:{name}" for kind, names in self.names.items() for name in names)
-        return (*things, account_urn(self.plate, account))
+        things = (
+            f"urn:v1:{self.region}:resource:{kind}:{name}" for kind, names in self.names.items() for name in names
+        )
+        return (*things, account_urn(self.region, account))
 
 
-def account_urn(plate: str, account: str) -> str:
-    return f"urn:v1:{plate}:resource:account:{account}"
+def account_urn(region: str, account: str) -> str:
+    return f"urn:v1:{region}:resource:account:{account}"
 
 
 @dataclass(frozen=True, slots=True)
-class Lack:
+class MissingRights:
     """Permissions missing on one resource.
 
     `actions` are IAM actions, or API calls where a consumer key does not allow them.
 
     Attributes:
-        all_of_it: no required permission is granted: the resource may belong to another account.
+        nothing_granted: no required permission is granted: the resource may belong to another account.
     """
 
     kind: str
     name: str
     actions: tuple[str, ...]
-    all_of_it: bool = False
+    nothing_granted: bool = False
 
     @property
     def urn(self) -> str:
@@ -77,42 +79,46 @@ class Lack:
         return f"{self.kind} {self.name}" if self.name else self.kind
 
 
-def lacks(need: Need, who: Identity, refused: Mapping[str, frozenset[str]]) -> tuple[Lack, ...]:
+def find_missing_rights(
+    need: RequiredRights, who: Identity, refused: Mapping[str, frozenset[str]]
+) -> tuple[MissingRights, ...]:
     """Return the missing permissions, grouped by resource."""
-    return (*_of_policies(need, who, refused), *_of_rules(need, who.rules))
+    return (*_missing_in_policies(need, who, refused), *_missing_in_rules(need, who.rules))
 
 
-def _of_policies(need: Need, who: Identity, refused: Mapping[str, frozenset[str]]) -> Iterator[Lack]:
+def _missing_in_policies(
+    need: RequiredRights, who: Identity, refused: Mapping[str, frozenset[str]]
+) -> Iterator[MissingRights]:
     wanted = actions(need.features)
     for kind, names in need.names.items():
         on_it = [a for a in wanted if kind_of(a) == kind]
         for name in names:
-            urn = f"urn:v1:{need.plate}:resource:{kind}:{name}"
+            urn = f"urn:v1:{need.region}:resource:{kind}:{name}"
             missing = tuple(a for a in on_it if a in refused.get(urn, frozenset()))
             if missing:
-                yield Lack(kind, name, missing, all_of_it=len(missing) == len(on_it) > 1)
+                yield MissingRights(kind, name, missing, nothing_granted=len(missing) == len(on_it) > 1)
     # Whether such an action is asked for on the account or on the thing itself, its schema does not say: either will do.
     asked = [refused[urn] for urn in need.urns(who.account) if urn in refused]
     missing = tuple(a for a in wanted if kind_of(a) in _ACCOUNT_WIDE and asked and all(a in one for one in asked))
     if missing:
-        yield Lack("account", who.account, missing)
+        yield MissingRights("account", who.account, missing)
 
 
-def _of_rules(need: Need, rules: tuple[AccessRule, ...] | None) -> Iterator[Lack]:
+def _missing_in_rules(need: RequiredRights, rules: tuple[AccessRule, ...] | None) -> Iterator[MissingRights]:
     if rules is None:
         return
-    calls = [one for one in OPERATIONS if one.feature in need.features and not _in_vain(one)]
+    calls = [one for one in OPERATIONS if one.feature in need.features and not _is_optional(one)]
     missing = tuple(dict.fromkeys(one.call for one in calls if not _allowed(one, need, rules)))
     if missing:
-        yield Lack("consumer key", "", missing)
+        yield MissingRights("consumer key", "", missing)
 
 
-def _in_vain(operation: Operation) -> bool:
+def _is_optional(operation: Operation) -> bool:
     """Whether the operator works without this call: it only queries its own permissions."""
     return operation.path.startswith("/v1/auth/") or operation.path.endswith("/authorization/check")
 
 
-def _allowed(operation: Operation, need: Need, rules: tuple[AccessRule, ...]) -> bool:
+def _allowed(operation: Operation, need: RequiredRights, rules: tuple[AccessRule, ...]) -> bool:
     kind = {"/v1/dedi": "dedicatedServer", "/v1/vrac": "vrack", "/v1/ip/{": "ip", "/v1/doma": "dnsZone"}.get(
         operation.path[:8]
     )
@@ -128,16 +134,16 @@ def _matches(rule: AccessRule, operation: Operation, name: str) -> bool:
     return any(fnmatch.fnmatchcase(one, rule.path) for one in (path, path[len("/v1") :]))
 
 
-def told(found: Iterable[Lack], where: str) -> str:
+def format_missing_rights(found: Iterable[MissingRights], where: str) -> str:
     """Build one message with all missing permissions, independent of the order of the API's answer."""
     grouped: dict[tuple[str, tuple[str, ...], bool], list[str]] = {}
     for lack in found:
-        grouped.setdefault((lack.kind, lack.actions, lack.all_of_it), []).append(lack.name)
+        grouped.setdefault((lack.kind, lack.actions, lack.nothing_granted), []).append(lack.name)
     parts = []
-    for (kind, missing, all_of_it), names in sorted(grouped.items()):
+    for (kind, missing, nothing_granted), names in sorted(grouped.items()):
         on = f"{kind} {', '.join(sorted(names)[:_NAMES])}".strip()
         on += f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
-        doubt = " (nothing is granted there: is it in this account?)" if all_of_it else ""
+        doubt = " (nothing is granted there: is it in this account?)" if nothing_granted else ""
         parts.append(f"on {on}: {', '.join(missing)}{doubt}")
     return (
         f"the credential in Secret {where} lacks rights that this needs: {'; '.join(parts)}. `sovereign doctor` prints the"
@@ -175,15 +181,15 @@ def policy(name: str, features: Iterable[Feature], *, identity: str, urns: Mappi
     }
 
 
-def addition(need: Need, who: Identity, found: Iterable[Lack]) -> Json | None:
+def missing_rights_policy(need: RequiredRights, who: Identity, found: Iterable[MissingRights]) -> Json | None:
     """Build the IAM policy that adds exactly what is missing; None if IAM cannot grant it."""
     missing: dict[str, list[str]] = {}
     for lack in found:
         if lack.kind != "consumer key":
-            missing.setdefault(f"urn:v1:{need.plate}:resource:{lack.kind}:{lack.name}", []).extend(lack.actions)
+            missing.setdefault(f"urn:v1:{need.region}:resource:{lack.kind}:{lack.name}", []).extend(lack.actions)
     if not missing:
         return None
-    if any(a.startswith(TAG) for a in missing.get(account_urn(need.plate, who.account), ())):
+    if any(a.startswith(TAG) for a in missing.get(account_urn(need.region, who.account), ())):
         missing |= {urn: missing.get(urn, []) for urn in need.urns(who.account)}
     return {
         "name": "sovereign-cloud-operator-addition",

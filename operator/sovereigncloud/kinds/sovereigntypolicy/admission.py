@@ -21,12 +21,12 @@ ADMISSION_POLICIES = (INSTANCES, IMAGES, NAMESPACES)
 Json = dict[str, Any]
 
 
-def name_of(policy: str, admission_policy: str) -> str:
+def binding_name(policy: str, admission_policy: str) -> str:
     """Return the name of a binding, which contains the name of its SovereigntyPolicy."""
     return f"{policy}.{admission_policy}"
 
 
-def bindings_of(policy: SovereigntyPolicy, installation: str) -> dict[str, Json]:
+def desired_bindings(policy: SovereigntyPolicy, installation: str) -> dict[str, Json]:
     """Return the desired bindings, by ValidatingAdmissionPolicy; all others must be absent."""
     return {} if policy.deleting else {to: _binding(policy, to, installation) for to in _wanted(policy)}
 
@@ -60,7 +60,7 @@ def _binding(policy: SovereigntyPolicy, to: str, installation: str) -> Json:
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": "ValidatingAdmissionPolicyBinding",
         "metadata": {
-            "name": name_of(name, to),
+            "name": binding_name(name, to),
             "labels": {INSTALLATION_LABEL: installation},
             "ownerReferences": [
                 {
@@ -87,7 +87,7 @@ def _binding(policy: SovereigntyPolicy, to: str, installation: str) -> Json:
     }
 
 
-def is_as_wanted(found: Json, wanted: Json) -> bool:
+def matches(found: Json, wanted: Json) -> bool:
     """Whether a binding has the desired spec, labels and owner; other metadata is ignored."""
     metadata, mine = found.get("metadata") or {}, wanted["metadata"]
     labels = metadata.get("labels") or {}

@@ -18,11 +18,11 @@ from sovereigncloud.kinds.sovereigncloud.location.observation import profile_of
 from sovereigncloud.kinds.sovereigntypolicy.admission import (
     ADMISSION_POLICIES,
     Json,
-    bindings_of,
-    is_as_wanted,
-    name_of,
+    binding_name,
+    desired_bindings,
+    matches,
 )
-from sovereigncloud.kinds.sovereigntypolicy.validation import why_unusable
+from sovereigncloud.kinds.sovereigntypolicy.validation import find_spec_problems
 from sovereigncloud.sovereignty.evaluation import Verdict, evaluate
 from sovereigncloud.sovereignty.rules import Rules, rules_of, together
 from sovereigncloud.sovereignty.verdict import Judged
@@ -84,7 +84,7 @@ class SovereigntyPolicyController:
         clouds = (c for c in context.everything(SovereignCloud.crd.kind) if isinstance(c, SovereignCloud))
         found, installed = dict[str, Json](), set[str]()
         for to in ADMISSION_POLICIES:
-            if (binding := await admission.binding(name_of(name, to))) is not None:
+            if (binding := await admission.binding(binding_name(name, to))) is not None:
                 found[to] = dict(binding)
             if await admission.installed(to):
                 installed.add(to)
@@ -93,7 +93,7 @@ class SovereigntyPolicyController:
             clouds=tuple((c, profile_of(c, context)) for c in clouds if not c.deleting),
             judged=context.judged(name),
             beside=context.beside(name),
-            wanted=bindings_of(resource, context.mark(resource).installation),
+            wanted=desired_bindings(resource, context.mark(resource).installation),
             found=found,
             installed=frozenset(installed),
         )
@@ -102,8 +102,8 @@ class SovereigntyPolicyController:
         steps = tuple(_steps(observed))
         if resource.deleting:
             return Plan(steps=steps)
-        wrong = why_unusable(resource)
-        outcome = stalled(Reason.INVALID_SPEC, wrong) if wrong else _said(resource, observed)
+        wrong = find_spec_problems(resource)
+        outcome = stalled(Reason.INVALID_SPEC, wrong) if wrong else _admission_outcome(resource, observed)
         return Plan(steps=steps, outcome=replace(outcome, after=_LOOK_AGAIN))
 
     async def perform(self, step: Step, resource: SovereigntyPolicy, context: Context) -> Outcome:
@@ -147,10 +147,10 @@ def _allowed(observed: PolicyObservation) -> list[str]:
 def _meets(cloud: SovereignCloud, profile: ProviderProfile | None, rules: Rules) -> bool:
     if not rules.binding.binds_cloud(cloud.key):
         return True
-    return any(_gates_open(rules, cloud, cluster, profile) for cluster in clusters_of(cloud))
+    return any(_complies(rules, cloud, cluster, profile) for cluster in clusters_of(cloud))
 
 
-def _gates_open(rules: Rules, cloud: SovereignCloud, cluster: str, profile: ProviderProfile | None) -> bool:
+def _complies(rules: Rules, cloud: SovereignCloud, cluster: str, profile: ProviderProfile | None) -> bool:
     facts = facts_of_cluster(cloud, cluster, profile, backups=())
     return all(r.verdict < Verdict.UNKNOWN for r in evaluate(rules, facts, namespace="", name="") if r.gates)
 
@@ -177,7 +177,7 @@ def _satisfiable(observed: PolicyObservation) -> dict[str, str]:
     """
     pairs = ((observed.rules, one) for group in observed.beside for one in group if one.policy != observed.rules.policy)
     for some in (*pairs, *observed.beside):
-        what = _excluded(some)
+        what = _empty_rule(some)
         if what and len(some) > 1:
             return _conflict(some, what)
     return {
@@ -188,7 +188,7 @@ def _satisfiable(observed: PolicyObservation) -> dict[str, str]:
     }
 
 
-def _excluded(some: tuple[Rules, ...]) -> str:
+def _empty_rule(some: tuple[Rules, ...]) -> str:
     """Return the rule of which the policies leave no value, country or jurisdiction; empty: none."""
     left = together(some)
     laws = [one.jurisdiction for one in some if one.jurisdiction is not None]
@@ -213,7 +213,7 @@ def _steps(observed: PolicyObservation) -> Iterable[Step]:
     for to, binding in observed.wanted.items():
         found = observed.found.get(to)
         # Without it the API server does not let it be bound to, and nothing would look at it.
-        if to in observed.installed and (found is None or not is_as_wanted(found, binding)):
+        if to in observed.installed and (found is None or not matches(found, binding)):
             name = str(binding["metadata"]["name"])
             yield PutBinding(action=Action.UPDATE, target=f"ValidatingAdmissionPolicyBinding {name}", binding=binding)
     for to, found in observed.found.items():
@@ -222,7 +222,7 @@ def _steps(observed: PolicyObservation) -> Iterable[Step]:
             yield DeleteBinding(action=Action.DELETE, target=f"ValidatingAdmissionPolicyBinding {name}", name=name)
 
 
-def _said(resource: SovereigntyPolicy, observed: PolicyObservation) -> Outcome:
+def _admission_outcome(resource: SovereigntyPolicy, observed: PolicyObservation) -> Outcome:
     missing = sorted(to for to in observed.wanted if to not in observed.installed)
     if not missing:
         return DONE

@@ -14,7 +14,7 @@ _JURISDICTION = tuple(f"jurisdiction.{what}" for what in ("legalEntity", "ultima
 _WITH_VALUES = frozenset({LabelOperator.IN, LabelOperator.NOT_IN})
 
 
-def why_unusable(policy: SovereigntyPolicy) -> str:
+def find_spec_problems(policy: SovereigntyPolicy) -> str:
     """List what is wrong with the spec; empty: nothing."""
     problems = [*_countries(policy), *_selector(policy), *_exceptions(policy)]
     more = f" and {len(problems) - _TOLD} more" if len(problems) > _TOLD else ""

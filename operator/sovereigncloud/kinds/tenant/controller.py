@@ -19,7 +19,13 @@ from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.hostedinstance.machine.capacity import cores
 from sovereigncloud.kinds.planning.composition import consent_last, join
 from sovereigncloud.kinds.tenant import steps as tenant_steps
-from sovereigncloud.kinds.tenant.observation import TenantIn, TenantObservation, clouds_of, is_left_alone, look
+from sovereigncloud.kinds.tenant.observation import (
+    CloudTenancy,
+    TenantObservation,
+    clouds_of,
+    is_left_alone,
+    observe_tenant,
+)
 from sovereigncloud.kinds.tenant.plan import plan_in
 from sovereigncloud.kinds.tenant.removal import leave_cloud
 
@@ -36,13 +42,13 @@ class TenantController:
         return Uses() if is_left_alone(resource) else Uses(objects=tuple(here.cloud for here in clouds_of(resource)))
 
     async def observe(self, resource: Tenant, context: Context) -> TenantObservation:
-        return await look(resource, context)
+        return await observe_tenant(resource, context)
 
     def plan(self, resource: Tenant, observed: TenantObservation, now: datetime) -> Plan:  # noqa: ARG002  part of the seam
-        wrong = DONE if resource.deleting else _wrong(resource)
+        wrong = DONE if resource.deleting else _validate(resource)
         if wrong.phase is not Phase.DONE:
             return Plan(outcome=wrong)
-        plan = join(_in(here, resource, observed) for here in observed.clouds)
+        plan = join(_plan_cloud(here, resource, observed) for here in observed.clouds)
         return replace(plan, steps=consent_last(plan.steps))
 
     async def perform(self, step: Step, resource: Tenant, context: Context) -> Outcome:
@@ -59,7 +65,7 @@ class TenantController:
         }
 
 
-def _in(here: TenantIn, resource: Tenant, observed: TenantObservation) -> Plan:
+def _plan_cloud(here: CloudTenancy, resource: Tenant, observed: TenantObservation) -> Plan:
     plan = plan_in(here, resource, observed.mark) if here.wanted else leave_cloud(here, resource, observed.mark)
     if not here.needs:
         return plan
@@ -67,7 +73,7 @@ def _in(here: TenantIn, resource: Tenant, observed: TenantObservation) -> Plan:
     return Plan(drift=plan.drift, steps=steps, outcome=plan.outcome, absent=plan.absent)
 
 
-def _wrong(resource: Tenant) -> Outcome:
+def _validate(resource: Tenant) -> Outcome:
     """Validate what the API server cannot: duplicate clouds, and numbers that OpenNebula cannot store."""
     twice = [c for c, times in Counter(key_of(one.cloud_ref) for one in resource.spec.clouds).items() if times > 1]
     if twice:
@@ -95,7 +101,7 @@ def _wrong(resource: Tenant) -> Outcome:
     return DONE
 
 
-def _kept(here: TenantIn, resource: Tenant) -> TenantCloudStatus | None:
+def _kept(here: CloudTenancy, resource: Tenant) -> TenantCloudStatus | None:
     """Return the recorded state to keep.
 
     What was made and is missing stays recorded. Otherwise its loss would be forgotten once reported, and it would be
@@ -104,7 +110,7 @@ def _kept(here: TenantIn, resource: Tenant) -> TenantCloudStatus | None:
     return here.known if here.wanted is not None and not resource.deleting else None
 
 
-def _users(here: TenantIn, resource: Tenant, kept: TenantCloudStatus | None) -> list[dict[str, str]]:
+def _users(here: CloudTenancy, resource: Tenant, kept: TenantCloudStatus | None) -> list[dict[str, str]]:
     group, users = here.group.thing, []
     recorded = {u.namespace: u.id for u in (kept.users or () if kept else ()) if u.namespace and u.id}
     for namespace in here.namespaces:
@@ -119,9 +125,9 @@ def _users(here: TenantIn, resource: Tenant, kept: TenantCloudStatus | None) -> 
     return users
 
 
-def _entry(here: TenantIn, resource: Tenant, observed: TenantObservation) -> dict[str, object] | None:
+def _entry(here: CloudTenancy, resource: Tenant, observed: TenantObservation) -> dict[str, object] | None:
     known = here.known.model_dump(by_alias=True, exclude_none=True) if here.known is not None else None
-    if here.problem is not None or here.people is None:
+    if here.problem is not None or here.accounts is None:
         return {**known, "ready": False} if known is not None else None
     group, vdc, kept = here.group.thing, here.vdc.thing, _kept(here, resource)
     users = _users(here, resource, kept)

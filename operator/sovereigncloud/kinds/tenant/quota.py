@@ -13,7 +13,7 @@ from sovereigncloud.core.quantity import mebibytes, quantity
 from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.identity.name_resolution import resolve
 from sovereigncloud.kinds.identity.usage_rights import not_of_other_tenants, usable_images
-from sovereigncloud.kinds.tenant.observation import TenantIn
+from sovereigncloud.kinds.tenant.observation import CloudTenancy
 from sovereigncloud.kinds.tenant.steps import SetQuota
 from sovereigncloud.ports.opennebula.tenancy import Group, QuotaKey
 from sovereigncloud.ports.opennebula.views import CloudView
@@ -22,7 +22,7 @@ Wanted = tuple[str, QuotaKey, Decimal]
 """(path below quota, what it limits, the limit)"""
 
 
-def plan_quota(here: TenantIn, group: Group, cause: Cause) -> Plan:
+def plan_quota(here: CloudTenancy, group: Group, cause: Cause) -> Plan:
     """Plan one step for all limits that differ; each limit is a drift entry of its own."""
     wanted, view = here.wanted, here.view
     if wanted is None or wanted.quota is None or view is None:
@@ -54,7 +54,7 @@ def plan_quota(here: TenantIn, group: Group, cause: Cause) -> Plan:
     return Plan(drift=tuple(drift), steps=(step,), outcome=outcome)
 
 
-def _wanted(quota: TenantQuota, here: TenantIn, view: CloudView) -> Iterator[Wanted | Outcome]:
+def _wanted(quota: TenantQuota, here: CloudTenancy, view: CloudView) -> Iterator[Wanted | Outcome]:
     whole = (
         ("vms", "VMS", None if quota.vms is None else Decimal(quota.vms)),
         ("cpu", "CPU", None if quota.cpu is None else quantity(quota.cpu)),
@@ -81,7 +81,7 @@ def _wanted(quota: TenantQuota, here: TenantIn, view: CloudView) -> Iterator[Wan
         yield from _of_datastore(store, here, view)
 
 
-def _of_datastore(store: DatastoreQuota, here: TenantIn, view: CloudView) -> Iterator[Wanted | Outcome]:
+def _of_datastore(store: DatastoreQuota, here: CloudTenancy, view: CloudView) -> Iterator[Wanted | Outcome]:
     found = next((d for d in view.datastores.values() if d.name == store.name), None)  # their names are unique
     if found is None:
         known = ", ".join(sorted(d.name for d in view.datastores.values())) or "none"

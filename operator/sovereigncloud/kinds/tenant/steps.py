@@ -242,7 +242,7 @@ async def perform(step: Step, resource: Tenant, context: Context) -> Outcome:
                 return done()
             if isinstance(step, CreateUser | MarkUser):
                 return await _user(step, resource, context, calls)
-            return await _marked(step, resource, context, calls)
+            return await _create_or_mark(step, resource, context, calls)
         case _:
             raise TypeError(f"not a step of a Tenant: {step!r}")
 
@@ -288,7 +288,7 @@ async def _user(step: CreateUser | MarkUser, resource: Tenant, context: Context,
     return done(Reason.CREATED, f'user {made} "{step.name}" created in {where(step.cloud)}')
 
 
-async def _marked(step: TenantStep, resource: Tenant, context: Context, calls: Tenancies) -> Outcome:
+async def _create_or_mark(step: TenantStep, resource: Tenant, context: Context, calls: Tenancies) -> Outcome:
     mark = context.mark(resource).for_opennebula()
     match step:
         case CreateGroup(name=name):
