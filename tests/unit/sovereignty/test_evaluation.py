@@ -239,7 +239,7 @@ WRONG = [
     ("a law of no country", {"jurisdiction": {"allowed": ["ZZ"]}}, "spec.jurisdiction.allowed: ZZ is no code"),
     ("an exception from no rule", {"exceptions": [{**LET_BE, "rule": "residency.backup"}]}, "spec.exceptions[0].rule: no rule is called residency.backup"),
     ("one from a certificate that nobody asks for", {"exceptions": [{**LET_BE, "rule": "certification.HDS"}]}, "no rule is called certification.HDS"),
-    ("a day that no calendar has", {"exceptions": [{**LET_BE, "expires": "2027-02-30"}]}, "spec.exceptions[0].expires: 2027-02-30 is no day"),
+    ("a day that no calendar has", {"exceptions": [{**LET_BE, "expires": "2027-02-30"}]}, "spec.exceptions[0].expires: 2027-02-30 is not a calendar date"),
     ("In without values", {"appliesTo": {"namespaceSelector": {"matchExpressions": [{"key": "a", "operator": "In"}]}}}, "In needs values"),
     ("nothing", {**RESIDENCY, **CERTIFIED, "exceptions": [LET_BE, {**LET_BE, "rule": "certification.ISO27001"}]}, ""),
 ]  # fmt: skip

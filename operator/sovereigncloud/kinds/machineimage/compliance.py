@@ -16,7 +16,7 @@ from sovereigncloud.sovereignty.evaluation import Result, compliance, evaluate
 from sovereigncloud.sovereignty.facts import Facts
 
 
-def judged_images(
+def image_compliance(
     resource: MachineImage, kept: Iterable[tuple[Key, str]], context: Context
 ) -> Mapping[str, str] | None:
     """Build the condition; None where no policy binds the image, or it exists nowhere yet.
@@ -26,11 +26,11 @@ def judged_images(
         kept: its clouds, each with the datastore that holds it.
         context: the clouds and policies.
     """
-    results = [result for cloud, datastore in kept for result in _judged_in(resource, cloud, datastore, context)]
+    results = [result for cloud, datastore in kept for result in _evaluate_cloud(resource, cloud, datastore, context)]
     return compliance(results)
 
 
-def _judged_in(resource: MachineImage, key: Key, datastore: str, context: Context) -> list[Result]:
+def _evaluate_cloud(resource: MachineImage, key: Key, datastore: str, context: Context) -> list[Result]:
     rules, cloud = context.policies(resource.metadata.namespace, key), context.get(key)
     if not rules or not isinstance(cloud, SovereignCloud):
         return []

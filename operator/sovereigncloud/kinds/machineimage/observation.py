@@ -22,12 +22,12 @@ from sovereigncloud.kinds.endpoint.clouds import (
 )
 from sovereigncloud.kinds.identity.adoption_per_cloud import Whose, has_adopted, which
 from sovereigncloud.kinds.identity.identification import Identified, owner_of
-from sovereigncloud.kinds.machineimage.compliance import judged_images
+from sovereigncloud.kinds.machineimage.compliance import image_compliance
 from sovereigncloud.kinds.machineimage.versions import (
     DEFAULT_DATASTORE,
-    Earlier,
+    PreviousVersion,
     declared_datastore,
-    earlier_versions,
+    find_previous_versions,
     machines,
     named_by,
 )
@@ -60,7 +60,7 @@ class CloudImage:
         named_by: the instances whose spec names it, if it is to be deleted or renamed.
         machines: the VMs that use it, if it is to be deleted.
         earlier: previous versions that still exist.
-        kept_in: the name of its datastore.
+        datastore_name: the name of its datastore.
     """
 
     cloud: Key
@@ -73,8 +73,8 @@ class CloudImage:
     datastore: Datastore | Outcome | None = None
     named_by: tuple[str, ...] = ()
     machines: tuple[str, ...] = ()
-    earlier: tuple[Earlier, ...] = ()
-    kept_in: str = ""
+    earlier: tuple[PreviousVersion, ...] = ()
+    datastore_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ def record(cloud: Key) -> str:
     return f"{_RECORD}{cloud.name}"
 
 
-async def look(resource: MachineImage, context: Context) -> ImageObservation:
+async def observe_images(resource: MachineImage, context: Context) -> ImageObservation:
     """Observe each cloud separately, so that an unreachable one does not block the others."""
     seen = ImageObservation(mark=context.mark(resource), admitted=context.admitted)
     if is_left_alone(resource):
@@ -107,17 +107,19 @@ async def look(resource: MachineImage, context: Context) -> ImageObservation:
     for cloud, is_wanted in _clouds(resource, context):
         start = CloudImage(cloud=cloud, wanted=is_wanted, needs=needs_management(cloud, context))
         try:
-            found.append(await _look_in(start, seen, resource, context))
+            found.append(await _observe_cloud(start, seen, resource, context))
         except (OutsideError, MissingSecret) as error:
             found.append(replace(start, problem=not_looked_at(cloud, error)))
-    return replace(seen, clouds=tuple(found), compliant=judged_images(resource, _kept(resource, found), context))
+    return replace(
+        seen, clouds=tuple(found), compliant=image_compliance(resource, _datastores(resource, found), context)
+    )
 
 
-def _kept(resource: MachineImage, clouds: Iterable[CloudImage]) -> Iterator[tuple[Key, str]]:
+def _datastores(resource: MachineImage, clouds: Iterable[CloudImage]) -> Iterator[tuple[Key, str]]:
     """Return the datastore per cloud of spec; for an unreachable cloud the last known one."""
     before = {one.name: one.datastore or "" for one in resource.status.clouds or ()}
     for here in clouds:
-        datastore = before.get(here.cloud.name, "") if here.problem is not None else here.kept_in
+        datastore = before.get(here.cloud.name, "") if here.problem is not None else here.datastore_name
         if here.wanted and datastore:
             yield here.cloud, datastore
 
@@ -141,7 +143,9 @@ def _clouds(resource: MachineImage, context: Context) -> list[tuple[Key, bool]]:
     ]
 
 
-async def _look_in(start: CloudImage, seen: ImageObservation, resource: MachineImage, context: Context) -> CloudImage:
+async def _observe_cloud(
+    start: CloudImage, seen: ImageObservation, resource: MachineImage, context: Context
+) -> CloudImage:
     cloud = start.cloud
     problem = not_allowed(cloud, resource.metadata.namespace, "spec.cloudRefs") or not_answering_yet(cloud, context)
     if problem is not None:
@@ -150,17 +154,17 @@ async def _look_in(start: CloudImage, seen: ImageObservation, resource: MachineI
     owner = await owner_of(view, cloud, context)
     here = _identified(start, seen.mark, view, owner, resource, context)
     image = here.found.thing
-    going = resource.deleting or not start.wanted
+    removing = resource.deleting or not start.wanted
     if image is not None and image.name == resource.outside_name:
-        named = named_by(image.name, cloud, context) if going else ()
-        return replace(here, machines=machines(image, view) if going else (), named_by=named)
+        named = named_by(image.name, cloud, context) if removing else ()
+        return replace(here, machines=machines(image, view) if removing else (), named_by=named)
     same_name = (i for i in view.images.values() if i.name == resource.outside_name and i.owner == owner)
     namesake = next(same_name, None)
-    here = replace(here, namesake=namesake, kept_in=_datastore_of(image or namesake, view))
+    here = replace(here, namesake=namesake, datastore_name=_datastore_of(image or namesake, view))
     if image is not None:  # somebody renamed it, or spec says another name
-        used = machines(image, view) if going else ()
+        used = machines(image, view) if removing else ()
         return replace(here, machines=used, named_by=named_by(image.name, cloud, context))
-    if here.namesake is not None or going:
+    if here.namesake is not None or removing:
         return here
     if here.found.missing is not None and not seen.admitted:
         return here  # nothing is to be made yet, and a sweep that asked for more would never tell that it is missing
@@ -176,7 +180,7 @@ def _identified(
     start: CloudImage, mark: Mark, view: CloudView, owner: int, resource: MachineImage, context: Context
 ) -> CloudImage:
     """Identify the current version of the image, and its previous versions."""
-    before = earlier_versions(resource, start.cloud, view, owner, mark)
+    before = find_previous_versions(resource, start.cloud, view, owner, mark)
     recorded = resource.external.get(record(start.cloud))
     if recorded is not None and recorded.isdigit() and int(recorded) in before:
         recorded = None
@@ -184,14 +188,14 @@ def _identified(
     whose = Whose(owner, frozenset({owner}))
     found = which(resource, start.cloud, recorded, others, whose, mark, "image")
     earlier = tuple(
-        Earlier(
+        PreviousVersion(
             image,
             (*named_by(image.name, start.cloud, context), *machines(image, view)),
             inherited=ownership(image.mark, mark) is Ownership.PREDECESSOR,
         )
         for _, image in sorted(before.items())
     )
-    return replace(start, found=found, earlier=earlier, kept_in=_datastore_of(found.thing, view))
+    return replace(start, found=found, earlier=earlier, datastore_name=_datastore_of(found.thing, view))
 
 
 def _datastore_of(image: Image | None, view: CloudView) -> str:

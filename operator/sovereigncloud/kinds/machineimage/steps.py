@@ -140,7 +140,7 @@ async def perform_image(step: Step, resource: MachineImage, context: Context) ->
         case DeleteImage():
             client = await context.open_nebula(step.cloud)
             await client.delete_image(step.image)
-            return _gone(step)
+            return _deletion_outcome(step)
         case _:
             return await _change(step, resource, context)
 
@@ -164,7 +164,7 @@ async def _change(step: Step, resource: MachineImage, context: Context) -> Outco
             raise TypeError(f"not a step of a MachineImage: {step!r}")
 
 
-def _gone(step: DeleteImage) -> Outcome:
+def _deletion_outcome(step: DeleteImage) -> Outcome:
     message = f"image {step.image} in {where(step.cloud)} is being deleted"
     if step.earlier:
         return waiting(Reason.DELETING, f"{message}: a previous version that nothing uses", after=1.0, available=True)

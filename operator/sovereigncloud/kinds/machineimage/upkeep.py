@@ -51,10 +51,10 @@ def plan_fields(here: CloudImage, image: Image, resource: MachineImage) -> Plan:
         )  # fmt: skip
         parts.append(Plan((Drift("spec.description", wanted, image.description or "absent"),), (step,)))
     store = declared_datastore(resource, here.cloud)
-    if store is not None and here.kept_in and here.kept_in != store:
+    if store is not None and here.datastore_name and here.datastore_name != store:
         refs = (ref for ref in resource.spec.cloud_refs if ref.name == here.cloud.name and ref.datastore)
         path = "spec.datastore" if next(refs, None) is None else f"spec.cloudRefs[{here.cloud.name}].datastore"
-        parts.append(_elsewhere(here, image, store, path))
+        parts.append(_wrong_datastore(here, image, store, path))
     return Plan(
         tuple(d for part in parts for d in part.drift),
         tuple(s for part in parts for s in part.steps),
@@ -119,14 +119,14 @@ def _persistence(here: CloudImage, image: Image, resource: MachineImage, cause: 
     return Plan(drift, (step,))
 
 
-def _elsewhere(here: CloudImage, image: Image, store: str, path: str) -> Plan:
+def _wrong_datastore(here: CloudImage, image: Image, store: str, path: str) -> Plan:
     """Report another datastore than declared: OpenNebula cannot move an image."""
     message = (
-        f"{named(image, here)} is in datastore {here.kept_in}, not in {store}, and OpenNebula cannot move it: also change"
-        f" spec.name to create it there, or set the datastore back to {here.kept_in}"
+        f"{named(image, here)} is in datastore {here.datastore_name}, not in {store}, and OpenNebula cannot move it: also change"
+        f" spec.name to create it there, or set the datastore back to {here.datastore_name}"
     )
     return Plan(
-        (Drift(path, store, here.kept_in, mendable=False),),
+        (Drift(path, store, here.datastore_name, mendable=False),),
         outcome=stalled(Reason.WRONG_DATASTORE, message),
     )
 
@@ -160,21 +160,21 @@ def plan_failure(here: CloudImage, image: Image, resource: MachineImage, now: da
     return Plan(steps=(step,), outcome=retry(message, reason=Reason.IMAGE_ERROR))
 
 
-def plan_earlier(here: CloudImage, resource: MachineImage, *, ready: bool, going: bool) -> Plan:
+def plan_previous_versions(here: CloudImage, resource: MachineImage, *, ready: bool, removing: bool) -> Plan:
     """Plan the deletion of previous versions once the current one is ready and nothing uses them.
 
     When the object is deleted they wait for their users as it does.
     """
-    if resource.deletion_policy is DeletionPolicy.RETAIN or here.needs or not (ready or going):
+    if resource.deletion_policy is DeletionPolicy.RETAIN or here.needs or not (ready or removing):
         return Plan()
     steps: list[Step] = []
     outcome = DONE
     for one in here.earlier:
         if one.users:
-            if going:
+            if removing:
                 outcome = outcome.merge(blocked(in_use(named(one.image, here), one.users), reason=Reason.IN_USE))
             continue
-        if one.inherited and not going:
+        if one.inherited and not removing:
             continue
         steps.append(
             DeleteImage(

@@ -24,7 +24,7 @@ DEFAULT_DATASTORE = "default"
 
 
 @dataclass(frozen=True, slots=True)
-class Earlier:
+class PreviousVersion:
     """A previous version and its users.
 
     `inherited`: from before a cluster rebuild. Its instances may not all be restored yet, so it is deleted only with
@@ -49,7 +49,7 @@ def declared_datastore(resource: MachineImage, cloud: Key) -> str | None:
     return here or resource.spec.datastore
 
 
-def earlier_versions(
+def find_previous_versions(
     resource: MachineImage, cloud: Key, view: CloudView, owner: int, mark: Mark
 ) -> Mapping[int, Image]:
     """Return the images of this object made for another source or datastore, under another name."""

@@ -17,7 +17,7 @@ from sovereigncloud.kinds.securitygroup.observation import (
     declared_clouds,
     is_left_alone,
     known_clouds,
-    look,
+    observe_groups,
 )
 from sovereigncloud.ports.opennebula.security_groups import SecurityGroup as Group
 
@@ -37,7 +37,7 @@ class SecurityGroupController:
         return Uses(objects=tuple(dict.fromkeys((*declared, *known_clouds(resource)))))
 
     async def observe(self, resource: SecurityGroup, context: Context) -> GroupObservation:
-        return await look(resource, context)
+        return await observe_groups(resource, context)
 
     def plan(self, resource: SecurityGroup, observed: GroupObservation, now: datetime) -> Plan:  # noqa: ARG002  part of the seam
         return group_plan.plan(resource, observed)
@@ -60,7 +60,7 @@ class SecurityGroupController:
             before = known.get(name)
             if group is not None:
                 groups.append(group)
-                entries.append({"name": name, "id": str(group.id), "machines": _machines([group])})
+                entries.append({"name": name, "id": str(group.id), "machines": _update_progress([group])})
                 ready += group_plan.plan(resource, _only(observed, here)).outcome.phase is Phase.DONE
             elif here.problem is not None and before is not None:
                 entries.append(before.model_dump(by_alias=True, exclude_none=True))
@@ -68,7 +68,7 @@ class SecurityGroupController:
                 entries.append({"name": name})
         return {
             "cloudsReady": f"{ready}/{len(clouds)}",
-            "machines": _machines(groups) if groups else None,
+            "machines": _update_progress(groups) if groups else None,
             "clouds": entries,
         }
 
@@ -77,5 +77,5 @@ def _only(observed: GroupObservation, here: object) -> GroupObservation:
     return GroupObservation(observed.mark, observed.admitted, tuple(one for one in observed.clouds if one is here))
 
 
-def _machines(groups: list[Group]) -> str:
+def _update_progress(groups: list[Group]) -> str:
     return f"{sum(len(group.updated) for group in groups)}/{sum(len(group.vms) for group in groups)}"

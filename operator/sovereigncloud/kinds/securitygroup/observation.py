@@ -89,7 +89,7 @@ def known_clouds(resource: SecurityGroup) -> tuple[Key, ...]:
     return tuple(cloud for cloud in found if cloud is not None)
 
 
-async def look(resource: SecurityGroup, context: Context) -> GroupObservation:
+async def observe_groups(resource: SecurityGroup, context: Context) -> GroupObservation:
     """Observe each cloud separately, so that an unreachable one does not block the others."""
     late = has_waited_enough(resource, context.now)
     seen = GroupObservation(mark=context.mark(resource), admitted=context.admitted, late=late)
@@ -98,7 +98,7 @@ async def look(resource: SecurityGroup, context: Context) -> GroupObservation:
     found: list[CloudGroup] = []
     for start in _clouds(resource, context):
         try:
-            found.append(await _look_in(start, seen, resource, context))
+            found.append(await _observe_cloud(start, seen, resource, context))
         except (OutsideError, MissingSecret) as error:
             found.append(replace(start, problem=not_looked_at(start.cloud, error)))
     return replace(seen, clouds=tuple(found))
@@ -118,7 +118,9 @@ def _clouds(resource: SecurityGroup, context: Context) -> list[CloudGroup]:
     ]
 
 
-async def _look_in(start: CloudGroup, seen: GroupObservation, resource: SecurityGroup, context: Context) -> CloudGroup:
+async def _observe_cloud(
+    start: CloudGroup, seen: GroupObservation, resource: SecurityGroup, context: Context
+) -> CloudGroup:
     cloud, name = start.cloud, resource.outside_name
     # What was made there is ended there, also where the namespace is not listed any more: its Tenant waits for that.
     ending = (resource.deleting or not start.wanted) and record(cloud) in resource.external

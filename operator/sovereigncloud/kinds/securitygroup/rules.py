@@ -16,7 +16,7 @@ _LAST_PORT = 65535
 _PROTOCOLS = {"ICMPV6": "ICMPv6", "IPSEC": "IPsec"}
 
 
-def check(spec: SecurityGroupSpec) -> None:
+def validate_rules(spec: SecurityGroupSpec) -> None:
     """Validate the rules. Raises ValueError that names the field."""
     for place, rule in enumerate(spec.rules):
         field = f"spec.rules[{place}]"
@@ -78,7 +78,7 @@ def _as_kept(rule: SecurityGroupRule, network: str) -> SecurityRule:
     )
 
 
-def told(rule: SecurityRule, view: CloudView) -> str:
+def format_rule(rule: SecurityRule, view: CloudView) -> str:
     """Format a rule in the terms of spec: Inbound TCP 22,443 from 10.0.0.0+256."""
     words = [rule.direction.capitalize(), _PROTOCOLS.get(rule.protocol, rule.protocol)]
     if rule.range:

@@ -14,7 +14,7 @@ from sovereigncloud.core.plan import Action, Cause, Drift, Plan, Step
 from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.planning.addressing import contains, overlap, shown
 from sovereigncloud.kinds.virtualnetwork.leases import address_of, holder
-from sovereigncloud.kinds.virtualnetwork.reservation import obstacle, taken_from
+from sovereigncloud.kinds.virtualnetwork.reservation import find_conflict, with_source_range
 from sovereigncloud.kinds.virtualnetwork.steps import AddRange, RemoveRange, ReserveRange, ResizeRange
 from sovereigncloud.kinds.virtualnetwork.template import Wanted
 from sovereigncloud.ports.opennebula.views import AddressRange, CloudView, Network
@@ -41,7 +41,7 @@ class _Changes:
 
     def add(self, aim: AddressRange) -> AddRange | ReserveRange:
         if self.parent is not None:
-            run = taken_from(self.parent, aim)
+            run = with_source_range(self.parent, aim)
             return ReserveRange(action=Action.ATTACH, parent=self.parent.id, range_=run, **self._common(aim))
         return AddRange(action=Action.ATTACH, range_=aim, **self._common(aim))
 
@@ -103,7 +103,7 @@ def ranges(
             shrunk.append(changes.resize(range_, aim))
         elif not any(overlap(aim, other) for other in staying):
             grown.append(changes.resize(range_, aim))
-    obstacles = [] if parent is None else [obstacle(parent, aim, view, network.id) for aim in missing]
+    obstacles = [] if parent is None else [find_conflict(parent, aim, view, network.id) for aim in missing]
     blocked = [found for found in obstacles if found is not None]
     added = [] if blocked else [changes.add(aim) for aim in missing if not any(overlap(aim, o) for o in staying)]
     return Plan(

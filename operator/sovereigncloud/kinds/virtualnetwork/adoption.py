@@ -13,7 +13,7 @@ from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.identity.adoption import OWNER_FACT, asked, identify_asked, may_adopt, releasing
 from sovereigncloud.kinds.identity.identification import Identified, identify
-from sovereigncloud.kinds.virtualnetwork.reservation import has_its_parents_mark
+from sovereigncloud.kinds.virtualnetwork.reservation import has_copied_mark
 from sovereigncloud.kinds.virtualnetwork.steps import MarkNetwork, ReleaseNetwork
 from sovereigncloud.ports.opennebula.views import CloudView, Network
 
@@ -29,7 +29,7 @@ def which(resource: VirtualNetwork, cloud: Key, view: CloudView, owner: int, mar
     there = view.networks.get(int(recorded)) if recorded and recorded.isdigit() else None
     if there is not None and resource.external.get(OWNER_FACT) == str(there.owner):
         owner = there.owner  # whose it was when it was adopted
-    marked = {number: one for number, one in view.networks.items() if not has_its_parents_mark(one, view)}
+    marked = {number: one for number, one in view.networks.items() if not has_copied_mark(one, view)}
     return identify(recorded, marked, owner, mark, "network")
 
 
@@ -52,7 +52,7 @@ def has_waited_enough(resource: VirtualNetwork, context: Context) -> bool:
     return is_let_go(resource) and since is not None and context.now - since > _PATIENCE
 
 
-def release(problem: Outcome | None, found: Identified[Network], cloud: Key | None) -> Plan:
+def plan_release(problem: Outcome | None, found: Identified[Network], cloud: Key | None) -> Plan:
     """Plan the release of an adopted network; empty where it is gone or not this object's."""
     if problem is not None:
         return Plan(outcome=problem)

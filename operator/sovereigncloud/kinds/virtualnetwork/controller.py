@@ -41,14 +41,16 @@ class VirtualNetworkController:
     async def observe(self, resource: VirtualNetwork, context: Context) -> NetworkObservation:
         seen = NetworkObservation(mark=context.mark(resource), admitted=context.admitted)
         try:
-            found = await self._look(seen, resource, context)
+            found = await self._observe(seen, resource, context)
         except (OutsideError, MissingSecret):
             if has_waited_enough(resource, context):
                 return seen
             raise
         return seen if found.problem is not None and has_waited_enough(resource, context) else found
 
-    async def _look(self, seen: NetworkObservation, resource: VirtualNetwork, context: Context) -> NetworkObservation:
+    async def _observe(
+        self, seen: NetworkObservation, resource: VirtualNetwork, context: Context
+    ) -> NetworkObservation:
         if is_left_alone(resource):
             return seen
         cloud = referred(resource.spec.cloud_ref, resource.metadata.namespace)
@@ -70,9 +72,11 @@ class VirtualNetworkController:
             view=view,
             found=found,
             namesake=next(same_name, None) if found.thing is None else None,
-            adopting=_built_by_a_person(cloud, context),
+            adopting=_allows_adoption(cloud, context),
             named_by=_named_by(resource, cloud, context) if resource.deleting else (),
-            on_their_way=coming(_bringing(resource, cloud, context)) if _lacks(resource, view) else (),
+            on_their_way=coming(_creating_resources(resource, cloud, context))
+            if _has_missing_references(resource, view)
+            else (),
         )
 
     def plan(self, resource: VirtualNetwork, observed: NetworkObservation, now: datetime) -> Plan:  # noqa: ARG002  part of the seam
@@ -96,7 +100,7 @@ class VirtualNetworkController:
         }
 
 
-def _built_by_a_person(cloud: Key, context: Context) -> bool:
+def _allows_adoption(cloud: Key, context: Context) -> bool:
     """Whether the cloud's networks may exist already: an existing endpoint or an adopted installation.
 
     In a cloud that the operator installed, an unmarked network belongs to somebody else.
@@ -108,7 +112,7 @@ def _built_by_a_person(cloud: Key, context: Context) -> bool:
     return found.spec.existing is not None or (hosted is not None and hosted.open_nebula.adopt is not None)
 
 
-def _lacks(resource: VirtualNetwork, view: CloudView) -> bool:
+def _has_missing_references(resource: VirtualNetwork, view: CloudView) -> bool:
     """Whether spec names a network or group that the view lacks.
 
     Only then the custom resources are searched for it.
@@ -123,7 +127,7 @@ def _lacks(resource: VirtualNetwork, view: CloudView) -> bool:
     )
 
 
-def _bringing(resource: VirtualNetwork, cloud: Key, context: Context) -> list[AnyResource]:
+def _creating_resources(resource: VirtualNetwork, cloud: Key, context: Context) -> list[AnyResource]:
     """Return the custom resources that may create it.
 
     SecurityGroups are included by name, since they may exist in no cloud yet.

@@ -15,7 +15,7 @@ from sovereigncloud.kinds.virtualnetwork.template import Wanted
 from sovereigncloud.ports.opennebula.views import CloudView, Network
 
 
-def holds(resource: VirtualNetwork, network: Network, asked: Wanted, cloud: Key, view: CloudView | None) -> Plan:
+def plan_holds(resource: VirtualNetwork, network: Network, asked: Wanted, cloud: Key, view: CloudView | None) -> Plan:
     """Plan holds for exactly the addresses in spec; without a list existing holds stay."""
     if resource.spec.held is None:
         return Plan()

@@ -16,11 +16,10 @@ from sovereigncloud.kinds.identity.identification import Identified, foreign, lo
 from sovereigncloud.kinds.identity.name_resolution import Coming
 from sovereigncloud.kinds.securitygroup.names import Place, named_groups, names_of
 from sovereigncloud.kinds.virtualnetwork.address_ranges import ranges
-from sovereigncloud.kinds.virtualnetwork.adoption import adoption, is_let_go
-from sovereigncloud.kinds.virtualnetwork.adoption import release as let_go
-from sovereigncloud.kinds.virtualnetwork.held_addresses import holds, release
+from sovereigncloud.kinds.virtualnetwork.adoption import adoption, is_let_go, plan_release
+from sovereigncloud.kinds.virtualnetwork.held_addresses import plan_holds, release
 from sovereigncloud.kinds.virtualnetwork.leases import on_hold
-from sovereigncloud.kinds.virtualnetwork.reservation import is_just_made, mark, parent_of, reserve
+from sovereigncloud.kinds.virtualnetwork.reservation import is_unmarked_reservation, mark, parent_of, reserve
 from sovereigncloud.kinds.virtualnetwork.steps import (
     CreateNetwork,
     DeleteNetwork,
@@ -79,7 +78,7 @@ def plan(resource: VirtualNetwork, observed: NetworkObservation) -> Plan:
     if is_left_alone(resource):
         return Plan()
     if is_let_go(resource):
-        return let_go(observed.problem, observed.found, observed.cloud)
+        return plan_release(observed.problem, observed.found, observed.cloud)
     problem = observed.problem or observed.found.problem
     if problem is not None:
         return Plan(outcome=problem)
@@ -89,24 +88,24 @@ def plan(resource: VirtualNetwork, observed: NetworkObservation) -> Plan:
     if observed.found.missing is not None and not observed.admitted:
         return looked_for_again(f"network {observed.found.missing} in {where(cloud)}")
     if resource.deleting:
-        return Plan() if network is None else _deletion(resource, observed, cloud, network)
+        return Plan() if network is None else _plan_deletion(resource, observed, cloud, network)
     try:
         asked = wanted(resource.spec, adopted=was_adopted(resource, network))
         if network is not None:
-            return _keeping(resource, observed, cloud, network, asked)
-        return _making(resource, observed, cloud, asked)
+            return _plan_update(resource, observed, cloud, network, asked)
+        return _plan_creation(resource, observed, cloud, asked)
     except ValueError as error:
         return Plan(outcome=stalled(Reason.INVALID_SPEC, str(error)))
 
 
-def _making(resource: VirtualNetwork, observed: NetworkObservation, cloud: Key, asked: Wanted) -> Plan:
+def _plan_creation(resource: VirtualNetwork, observed: NetworkObservation, cloud: Key, asked: Wanted) -> Plan:
     """Plan the creation, or the adoption of an existing network of that name."""
     parent = parent_of(resource, observed.view, observed.on_their_way, cloud)
-    groups = _groups(resource, observed, cloud)
+    groups = _resolve_groups(resource, observed, cloud)
     if observed.namesake is not None:
-        if isinstance(parent, Network) and is_just_made(resource, parent, observed.namesake):
+        if isinstance(parent, Network) and is_unmarked_reservation(resource, parent, observed.namesake):
             return mark(cloud, observed.namesake)
-        return _namesake(resource, observed, cloud, observed.namesake, parent)
+        return _plan_namesake(resource, observed, cloud, observed.namesake, parent)
     trouble = merge(one for one in (parent, groups) if isinstance(one, Outcome))
     if trouble is not DONE or isinstance(parent, Outcome) or isinstance(groups, Outcome):
         return Plan(outcome=trouble)
@@ -128,7 +127,9 @@ def _making(resource: VirtualNetwork, observed: NetworkObservation, cloud: Key, 
     return Plan(drift=drift, steps=(step,), outcome=waiting(Reason.CREATING, f"{step.target} is to be made"))
 
 
-def _groups(resource: VirtualNetwork, observed: NetworkObservation, cloud: Key) -> tuple[SecurityGroup, ...] | Outcome:
+def _resolve_groups(
+    resource: VirtualNetwork, observed: NetworkObservation, cloud: Key
+) -> tuple[SecurityGroup, ...] | Outcome:
     """Return the security groups for new NICs."""
     if observed.view is None or resource.spec.security_groups is None:
         return ()
@@ -137,7 +138,7 @@ def _groups(resource: VirtualNetwork, observed: NetworkObservation, cloud: Key) 
     )
 
 
-def _namesake(
+def _plan_namesake(
     resource: VirtualNetwork,
     observed: NetworkObservation,
     cloud: Key,
@@ -153,7 +154,7 @@ def _namesake(
         ):
             step = adoption(found, cloud)
             asked = wanted(resource.spec, adopted=True)
-            drift = _attributes(resource, found, asked, cloud)[0]
+            drift = _plan_attributes(resource, found, asked, cloud)[0]
             return Plan(drift=drift, steps=(step,), outcome=waiting(Reason.ADOPTING, f"{what} is to be adopted"))
         case Ownership.NONE if observed.adopting:
             remedy = (
@@ -167,7 +168,7 @@ def _namesake(
     return Plan(outcome=stalled(Reason.NAME_TAKEN, message))
 
 
-def _keeping(
+def _plan_update(
     resource: VirtualNetwork, observed: NetworkObservation, cloud: Key, network: Network, asked: Wanted
 ) -> Plan:
     what = f'network {network.id} "{network.name}" in {where(cloud)}'
@@ -181,7 +182,7 @@ def _keeping(
         )
     if network.state not in {_READY, _UPDATE_FAILURE}:
         return Plan(outcome=waiting(Reason.NETWORK_NOT_READY, f"{what} is not ready yet"))
-    outcome = _machines_updated(network, observed.view, what)
+    outcome = _update_progress(network, observed.view, what)
     first: tuple[Step, ...] = ()
     if observed.found.adoptable:
         first = (adoption(network, cloud),)
@@ -191,12 +192,12 @@ def _keeping(
         owner = network.owner if was_adopted(resource, network) else None
         record = RecordNetwork(action=Action.UPDATE, target=what, inside=True, cloud=cloud, network=network.id)
         first = (replace(record, adopted=owner),)
-    drift, updates = _attributes(resource, network, asked, cloud)
+    drift, updates = _plan_attributes(resource, network, asked, cloud)
     parts = [
-        _filtered(resource, observed, network, cloud, what),
-        _ranged(resource, observed, network, cloud, asked),
-        holds(resource, network, asked, cloud, observed.view),
-        _renamed(resource, network, what),
+        _plan_security_groups(resource, observed, network, cloud, what),
+        _plan_ranges(resource, observed, network, cloud, asked),
+        plan_holds(resource, network, asked, cloud, observed.view),
+        _report_rename(resource, network, what),
     ]
     return Plan(
         drift=(*drift, *(entry for part in parts for entry in part.drift)),
@@ -205,7 +206,7 @@ def _keeping(
     )
 
 
-def _machines_updated(network: Network, view: CloudView | None, what: str) -> Outcome:
+def _update_progress(network: Network, view: CloudView | None, what: str) -> Outcome:
     """Report how many VMs have a change of the network; OpenNebula applies it to them."""
     if network.state == _UPDATE_FAILURE or network.failed:
         names = ", ".join(_vm_name(number, view) for number in network.failed[:_SHOWN])
@@ -223,7 +224,7 @@ def _vm_name(number: int, view: CloudView | None) -> str:
     return f'VM {number} "{vm.name}"' if vm is not None else f"VM {number}"
 
 
-def _ranged(
+def _plan_ranges(
     resource: VirtualNetwork, observed: NetworkObservation, network: Network, cloud: Key, asked: Wanted
 ) -> Plan:
     """Plan the address ranges; a reservation's source network is known by id and may be renamed."""
@@ -246,11 +247,13 @@ def _ranged(
     )
 
 
-def _filtered(resource: VirtualNetwork, observed: NetworkObservation, network: Network, cloud: Key, what: str) -> Plan:
+def _plan_security_groups(
+    resource: VirtualNetwork, observed: NetworkObservation, network: Network, cloud: Key, what: str
+) -> Plan:
     """Plan the security groups for new NICs; existing NICs keep theirs."""
     if resource.spec.security_groups is None or observed.view is None:
         return Plan()
-    groups = _groups(resource, observed, cloud)
+    groups = _resolve_groups(resource, observed, cloud)
     there = {int(one) for one in network.attributes.get("SECURITY_GROUPS", "").split(",") if one.strip().isdigit()}
     shown = names_of(there, observed.view)
     if isinstance(groups, Outcome):
@@ -278,7 +281,7 @@ def _is_unrecorded(resource: VirtualNetwork, network: Network) -> bool:
     return resource.external.get("network") != str(network.id) or lacks_owner
 
 
-def _attributes(
+def _plan_attributes(
     resource: VirtualNetwork, network: Network, asked: Wanted, cloud: Key
 ) -> tuple[tuple[Drift, ...], tuple[Step, ...]]:
     """Build one drift entry and one step per field of spec: each may have its own drift policy."""
@@ -311,7 +314,7 @@ def _shown(values: dict[str, str], *, alone: bool) -> str:
     return ", ".join(f"{key}={value}" for key, value in values.items())
 
 
-def _renamed(resource: VirtualNetwork, network: Network, what: str) -> Plan:
+def _report_rename(resource: VirtualNetwork, network: Network, what: str) -> Plan:
     """Report a renamed network: instances find networks by name, so new ones would not find it."""
     name = resource.outside_name
     if network.name == name or (resource.adopted and resource.spec.name is None and resource.spec.adopt is not None):
@@ -325,13 +328,13 @@ def _renamed(resource: VirtualNetwork, network: Network, what: str) -> Plan:
     )
 
 
-def _deletion(resource: VirtualNetwork, observed: NetworkObservation, cloud: Key, network: Network) -> Plan:
+def _plan_deletion(resource: VirtualNetwork, observed: NetworkObservation, cloud: Key, network: Network) -> Plan:
     """Plan the deletion, once nothing uses the network."""
     what = f'network {network.id} "{network.name}" in {where(cloud)}'
     if network.state in _BEING_DELETED:
         return Plan(outcome=waiting(Reason.DELETING, f"{what} is being deleted"))
     if was_adopted(resource, network) and resource.spec.deletion_policy is None:
-        return let_go(None, observed.found, cloud)  # noted on it; the status was lost
+        return plan_release(None, observed.found, cloud)  # noted on it; the status was lost
     users = (*observed.named_by, *_machines(observed, network), *_reservations(observed, network))
     ours = sorted(on_hold(network) & set(resource.spec.held or ()))
     if users or network.used_leases > len(ours):

@@ -39,7 +39,7 @@ def parent_of(
     )
 
 
-def obstacle(parent: Network, aim: AddressRange, view: CloudView | None, reservation: int = -1) -> Outcome | None:
+def find_conflict(parent: Network, aim: AddressRange, view: CloudView | None, reservation: int = -1) -> Outcome | None:
     """Report why an address range cannot be reserved from a network; None: it can."""
     what = f'network {parent.id} "{parent.name}"'
     last = str(ends(aim)[1])
@@ -67,14 +67,14 @@ def obstacle(parent: Network, aim: AddressRange, view: CloudView | None, reserva
     )
 
 
-def taken_from(parent: Network, aim: AddressRange) -> AddressRange:
+def with_source_range(parent: Network, aim: AddressRange) -> AddressRange:
     """Return the range with its source range id: OpenNebula cannot reserve by address alone."""
     last = str(ends(aim)[1])
     source = next((r for r in parent.ranges if r.ip and contains(r, aim.ip) and contains(r, last)), None)
     return aim if source is None else replace(aim, parent=source.id)
 
 
-def has_its_parents_mark(network: Network, view: CloudView) -> bool:
+def has_copied_mark(network: Network, view: CloudView) -> bool:
     """Whether a reservation carries a copy of its source network's mark.
 
     OpenNebula copies the whole template; such a mark does not identify the reservation.
@@ -83,7 +83,7 @@ def has_its_parents_mark(network: Network, view: CloudView) -> bool:
     return parent is not None and network.mark is not None and network.mark == parent.mark
 
 
-def is_just_made(resource: VirtualNetwork, parent: Network, namesake: Network) -> bool:
+def is_unmarked_reservation(resource: VirtualNetwork, parent: Network, namesake: Network) -> bool:
     """Whether the namesake is the result of a recorded attempt that was not marked before a crash.
 
     It carries its source network's attributes, the mark included, since OpenNebula copies the whole template.
@@ -112,11 +112,11 @@ def reserve(
         return Plan(
             outcome=stalled(Reason.INVALID_SPEC, "spec.addressRanges: a reservation needs the addresses to take")
         )
-    trouble = obstacle(parent, first, view)
+    trouble = find_conflict(parent, first, view)
     if trouble is not None:
         return Plan(outcome=trouble)
     target = f'network "{resource.outside_name}" in {where(cloud)}, reserved from "{parent.name}"'
-    run = taken_from(parent, first)
+    run = with_source_range(parent, first)
     step = ReserveNetwork(action=Action.CREATE, target=target, cause=cause, cloud=cloud, parent=parent.id, range_=run)
     note: tuple[Step, ...] = ()
     if resource.external.get(_NOTE) != str(parent.id):
