@@ -85,8 +85,8 @@ class MachineImageController:
             elif here.problem is not None and before is not None:
                 entry |= before.model_dump(by_alias=True, exclude_none=True)  # nobody could look
                 ready += before.state in WORDS_IN_ORDER
-            if here.earlier and here.problem is None:
-                entry["previous"] = [_format_version(one) for one in here.earlier]
+            if here.previous and here.problem is None:
+                entry["previous"] = [_format_version(one) for one in here.previous]
             entries.append(entry)
         own = [dict(observed.compliant)] if observed.compliant is not None else []
         return {"cloudsReady": f"{ready}/{len(clouds)}", "clouds": entries, OWN_CONDITIONS: own}

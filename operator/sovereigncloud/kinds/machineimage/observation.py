@@ -59,7 +59,7 @@ class CloudImage:
         datastore: the datastore for its creation; or why not.
         named_by: the instances whose spec names it, if it is to be deleted or renamed.
         machines: the VMs that use it, if it is to be deleted.
-        earlier: previous versions that still exist.
+        previous: previous versions that still exist.
         datastore_name: the name of its datastore.
     """
 
@@ -73,7 +73,7 @@ class CloudImage:
     datastore: Datastore | Outcome | None = None
     named_by: tuple[str, ...] = ()
     machines: tuple[str, ...] = ()
-    earlier: tuple[PreviousVersion, ...] = ()
+    previous: tuple[PreviousVersion, ...] = ()
     datastore_name: str = ""
 
 
@@ -187,7 +187,7 @@ def _identified(
     others = {number: image for number, image in view.images.items() if number not in before}
     whose = Whose(owner, frozenset({owner}))
     found = which(resource, start.cloud, recorded, others, whose, mark, "image")
-    earlier = tuple(
+    previous = tuple(
         PreviousVersion(
             image,
             (*named_by(image.name, start.cloud, context), *machines(image, view)),
@@ -195,7 +195,7 @@ def _identified(
         )
         for _, image in sorted(before.items())
     )
-    return replace(start, found=found, earlier=earlier, datastore_name=_datastore_of(found.thing, view))
+    return replace(start, found=found, previous=previous, datastore_name=_datastore_of(found.thing, view))
 
 
 def _datastore_of(image: Image | None, view: CloudView) -> str:

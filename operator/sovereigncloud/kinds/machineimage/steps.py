@@ -102,13 +102,13 @@ class SetPersistent(Step):
 class DeleteImage(Step):
     """Delete the image.
 
-    `attempt`: the number of failed downloads, where that is the cause. `earlier`: it is a previous version.
+    `attempt`: the number of failed downloads, where that is the cause. `previous`: it is a previous version.
     """
 
     cloud: Key
     image: int
     attempt: int = 0
-    earlier: bool = False
+    previous: bool = False
 
 
 async def perform_image(step: Step, resource: MachineImage, context: Context) -> Outcome:
@@ -166,7 +166,7 @@ async def _change(step: Step, resource: MachineImage, context: Context) -> Outco
 
 def _deletion_outcome(step: DeleteImage) -> Outcome:
     message = f"image {step.image} in {where(step.cloud)} is being deleted"
-    if step.earlier:
+    if step.previous:
         return waiting(Reason.DELETING, f"{message}: a previous version that nothing uses", after=1.0, available=True)
     # Forgotten at once: while it goes it is found by its mark, and then its absence is no loss.
     facts = {record(step.cloud): "", **({attempts(step.cloud): str(step.attempt)} if step.attempt else {})}

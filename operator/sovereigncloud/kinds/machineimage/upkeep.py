@@ -169,7 +169,7 @@ def plan_previous_versions(here: CloudImage, resource: MachineImage, *, ready: b
         return Plan()
     steps: list[Step] = []
     outcome = DONE
-    for one in here.earlier:
+    for one in here.previous:
         if one.users:
             if removing:
                 outcome = outcome.merge(blocked(in_use(named(one.image, here), one.users), reason=Reason.IN_USE))
@@ -183,7 +183,7 @@ def plan_previous_versions(here: CloudImage, resource: MachineImage, *, ready: b
                 fields=(f"spec.cloudRefs[{here.cloud.name}]",),
                 cloud=here.cloud,
                 image=one.image.id,
-                earlier=True,
+                previous=True,
             )
         )
     return Plan(steps=tuple(steps), outcome=outcome)

@@ -10,7 +10,7 @@ from sovereigncloud.api.securitygroup import SecurityGroup as Declared
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Outcome, merge
 from sovereigncloud.kinds.endpoint.clouds import where
-from sovereigncloud.kinds.identity.name_resolution import Coming, resolve
+from sovereigncloud.kinds.identity.name_resolution import PendingResource, resolve
 from sovereigncloud.ports.opennebula.security_groups import SecurityGroup
 from sovereigncloud.ports.opennebula.views import CloudView
 
@@ -25,7 +25,7 @@ class Place:
         cloud: the cloud.
         view: of it.
         mark: of the object that names the groups: its namespace decides which groups are its own.
-        on_their_way: custom resources that will create what the view lacks.
+        pending_resources: custom resources that will create what the view lacks.
         vm: the VM whose NICs are planned, which may keep its own addresses; -1: none, or not created yet.
         owners: users that may own the namespace's resources, beside the owner of the view.
     """
@@ -33,7 +33,7 @@ class Place:
     cloud: Key
     view: CloudView
     mark: Mark
-    on_their_way: tuple[Coming, ...] = ()
+    pending_resources: tuple[PendingResource, ...] = ()
     vm: int = -1
     owners: frozenset[int] = frozenset()
 
@@ -46,7 +46,7 @@ def named_groups(names: Iterable[str], place: Place) -> tuple[SecurityGroup, ...
     found: list[SecurityGroup] = []
     troubles: list[Outcome] = []
     for name in names:
-        group = resolve("security group", name, _candidates(name, place), place.on_their_way, where(place.cloud))
+        group = resolve("security group", name, _candidates(name, place), place.pending_resources, where(place.cloud))
         if isinstance(group, Outcome):
             troubles.append(group)
         elif group not in found:

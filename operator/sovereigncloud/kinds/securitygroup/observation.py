@@ -20,7 +20,7 @@ from sovereigncloud.kinds.endpoint.clouds import (
 )
 from sovereigncloud.kinds.identity.adoption_per_cloud import Whose, has_adopted, has_waited_enough, which
 from sovereigncloud.kinds.identity.identification import Identified, makers_of
-from sovereigncloud.kinds.identity.name_resolution import COMING_KINDS, Coming, coming
+from sovereigncloud.kinds.identity.name_resolution import PENDING_KINDS, PendingResource, find_pending_resources
 from sovereigncloud.kinds.identity.usage_rights import may_be_made
 from sovereigncloud.kinds.securitygroup.steps import record, recorded_clouds
 from sovereigncloud.ports.errors import MissingSecret, OutsideError
@@ -42,7 +42,7 @@ class CloudGroup:
         owners: users that may own the namespace's resources there.
         found: the group that was made there.
         namesake: another group of that name under the same owner: a second one cannot be created.
-        on_their_way: custom resources that will create networks which rules name.
+        pending_resources: custom resources that will create networks which rules name.
         named_by: the instances whose spec names it.
         networks: the networks that apply it to every NIC.
     """
@@ -55,7 +55,7 @@ class CloudGroup:
     owners: frozenset[int] = frozenset()
     found: Identified[Group] = field(default_factory=Identified)
     namesake: Group | None = None
-    on_their_way: tuple[Coming, ...] = ()
+    pending_resources: tuple[PendingResource, ...] = ()
     named_by: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
 
@@ -149,7 +149,7 @@ async def _observe_cloud(
         return replace(here, named_by=_named_by(resource, cloud, context), networks=using)
     networks = {network.name for network in view.networks.values()}
     if any(rule.network not in {None, *networks} for rule in resource.spec.rules):
-        here = replace(here, on_their_way=coming(context.users(cloud, *COMING_KINDS)))
+        here = replace(here, pending_resources=find_pending_resources(context.users(cloud, *PENDING_KINDS)))
     return here
 
 

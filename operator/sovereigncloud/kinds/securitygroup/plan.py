@@ -72,7 +72,7 @@ def _plan_in(here: CloudGroup, resource: SecurityGroup, observed: GroupObservati
     if removing:
         keeps = resource.deletion_policy is DeletionPolicy.RETAIN or here.needs
         return Plan() if group is None or keeps else _plan_deletion(here, group)
-    rules = wanted(resource.spec, here.view, here.on_their_way, where(here.cloud), here.owners)
+    rules = wanted(resource.spec, here.view, here.pending_resources, where(here.cloud), here.owners)
     if group is None:
         return _plan_creation(here, resource, observed.mark, rules)
     return _plan_update(here, here.view, group, resource, rules)

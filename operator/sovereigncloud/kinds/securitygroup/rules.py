@@ -7,7 +7,7 @@ from ipaddress import IPv4Network
 
 from sovereigncloud.api.securitygroup import SecurityGroupRule, SecurityGroupSpec
 from sovereigncloud.core.outcome import Outcome, merge
-from sovereigncloud.kinds.identity.name_resolution import Coming, resolve
+from sovereigncloud.kinds.identity.name_resolution import PendingResource, resolve
 from sovereigncloud.kinds.identity.usage_rights import not_of_other_tenants
 from sovereigncloud.ports.opennebula.security_groups import SecurityRule
 from sovereigncloud.ports.opennebula.views import CloudView
@@ -40,7 +40,7 @@ def _network(field: str, text: str) -> IPv4Network:
 def wanted(
     spec: SecurityGroupSpec,
     view: CloudView,
-    on_their_way: Iterable[Coming],
+    pending_resources: Iterable[PendingResource],
     place: str,
     owners: frozenset[int] = frozenset(),
 ) -> tuple[SecurityRule, ...] | Outcome:
@@ -51,7 +51,7 @@ def wanted(
     """
     rules: list[SecurityRule] = []
     troubles: list[Outcome] = []
-    awaited = tuple(on_their_way)
+    awaited = tuple(pending_resources)
     candidates = tuple(not_of_other_tenants(view.networks.values(), view, owners))
     for rule in spec.rules:
         number = ""

@@ -16,7 +16,7 @@ from sovereigncloud.kinds.contract.tenancy import key_of, secret_name
 from sovereigncloud.kinds.endpoint.clouds import cloud_key, needs_management, not_answering_yet, not_looked_at, where
 from sovereigncloud.kinds.hostedinstance.observation import bound_cloud
 from sovereigncloud.kinds.identity.identification import Identified, identify
-from sovereigncloud.kinds.identity.name_resolution import COMING_KINDS, Coming, coming
+from sovereigncloud.kinds.identity.name_resolution import PENDING_KINDS, PendingResource, find_pending_resources
 from sovereigncloud.kinds.securitygroup.observation import known_clouds
 from sovereigncloud.ports.errors import MissingSecret, OutsideError
 from sovereigncloud.ports.opennebula.tenancy import Group, TenancyView, User, Vdc
@@ -40,7 +40,7 @@ class CloudTenancy:
         conflicting_tenants: names of other Tenants that list a namespace for the cloud, by namespace.
         secrets: whether the Secret of a namespace exists; None: not checked.
         objects: the HostedInstances and SecurityGroups in the cloud, of namespaces that are to leave it.
-        on_their_way: custom resources that will create what the quota names.
+        pending_resources: custom resources that will create what the quota names.
     """
 
     cloud: Key
@@ -56,7 +56,7 @@ class CloudTenancy:
     conflicting_tenants: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     secrets: Mapping[str, bool | None] = field(default_factory=dict)
     objects: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    on_their_way: tuple[Coming, ...] = ()
+    pending_resources: tuple[PendingResource, ...] = ()
 
     @property
     def path(self) -> str:
@@ -140,7 +140,7 @@ async def _observe_cloud(
     if leaving:
         here = replace(here, objects=_objects(cloud, leaving, context))
     if here.wanted is not None and here.wanted.quota is not None and here.wanted.quota.networks:
-        here = replace(here, on_their_way=coming(context.users(cloud, *COMING_KINDS)))
+        here = replace(here, pending_resources=find_pending_resources(context.users(cloud, *PENDING_KINDS)))
     return here
 
 

@@ -66,7 +66,7 @@ def _wanted(quota: TenantQuota, here: CloudTenancy, view: CloudView) -> Iterator
     # A tenant calls its own as it likes: that must not hold up its own quota, nor another's.
     platform_networks = tuple(not_of_other_tenants(view.networks.values(), view, frozenset()))
     for network in quota.networks or ():
-        found = resolve("network", network.name, platform_networks, here.on_their_way, place)
+        found = resolve("network", network.name, platform_networks, here.pending_resources, place)
         path = f"networks[{network.name}].leases"
         yield (
             found
@@ -74,7 +74,7 @@ def _wanted(quota: TenantQuota, here: CloudTenancy, view: CloudView) -> Iterator
             else (path, ("NETWORK", str(found.id), "LEASES"), Decimal(network.leases))
         )
     for image in quota.images or ():
-        source = resolve("image", image.name, usable_images(view, None), here.on_their_way, place)
+        source = resolve("image", image.name, usable_images(view, None), here.pending_resources, place)
         path = f"images[{image.name}].vms"
         yield source if isinstance(source, Outcome) else (path, ("IMAGE", str(source.id), "RVMS"), Decimal(image.vms))
     for store in quota.datastores or ():

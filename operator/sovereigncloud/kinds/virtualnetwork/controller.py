@@ -16,7 +16,7 @@ from sovereigncloud.core.plan import Plan, Step
 from sovereigncloud.kinds.contract.controller import AnyResource, Context, Uses
 from sovereigncloud.kinds.endpoint.clouds import not_allowed, not_answering_yet, referred
 from sovereigncloud.kinds.identity.identification import owner_of
-from sovereigncloud.kinds.identity.name_resolution import COMING_KINDS, coming
+from sovereigncloud.kinds.identity.name_resolution import PENDING_KINDS, find_pending_resources
 from sovereigncloud.kinds.virtualnetwork import plan as network_plan
 from sovereigncloud.kinds.virtualnetwork import steps
 from sovereigncloud.kinds.virtualnetwork.adoption import has_waited_enough, is_let_go, which
@@ -74,7 +74,7 @@ class VirtualNetworkController:
             namesake=next(same_name, None) if found.thing is None else None,
             adopting=_allows_adoption(cloud, context),
             named_by=_named_by(resource, cloud, context) if resource.deleting else (),
-            on_their_way=coming(_creating_resources(resource, cloud, context))
+            pending_resources=find_pending_resources(_creating_resources(resource, cloud, context))
             if _has_missing_references(resource, view)
             else (),
         )
@@ -134,7 +134,7 @@ def _creating_resources(resource: VirtualNetwork, cloud: Key, context: Context) 
     """
     names = sorted(resource.spec.security_groups or ())
     groups = (context.get(Key(SecurityGroup.crd.kind, resource.metadata.namespace, name)) for name in names)
-    return [*context.users(cloud, *COMING_KINDS), *(group for group in groups if group is not None)]
+    return [*context.users(cloud, *PENDING_KINDS), *(group for group in groups if group is not None)]
 
 
 def _named_by(resource: VirtualNetwork, cloud: Key, context: Context) -> tuple[str, ...]:

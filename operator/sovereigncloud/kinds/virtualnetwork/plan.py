@@ -13,7 +13,7 @@ from sovereigncloud.core.plan import LOST_PATH, Action, Cause, Drift, Plan, Step
 from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.identity.adoption import OWNER_FACT
 from sovereigncloud.kinds.identity.identification import Identified, foreign, looked_for_again, written
-from sovereigncloud.kinds.identity.name_resolution import Coming
+from sovereigncloud.kinds.identity.name_resolution import PendingResource
 from sovereigncloud.kinds.securitygroup.names import Place, named_groups, names_of
 from sovereigncloud.kinds.virtualnetwork.address_ranges import ranges
 from sovereigncloud.kinds.virtualnetwork.adoption import adoption, is_let_go, plan_release
@@ -64,7 +64,7 @@ class NetworkObservation:
     adopting: bool = False
     admitted: bool = False
     named_by: tuple[str, ...] = ()
-    on_their_way: tuple[Coming, ...] = ()
+    pending_resources: tuple[PendingResource, ...] = ()
     """Custom resources that are to bring what spec names and the view lacks."""
 
 
@@ -100,7 +100,7 @@ def plan(resource: VirtualNetwork, observed: NetworkObservation) -> Plan:
 
 def _plan_creation(resource: VirtualNetwork, observed: NetworkObservation, cloud: Key, asked: Wanted) -> Plan:
     """Plan the creation, or the adoption of an existing network of that name."""
-    parent = parent_of(resource, observed.view, observed.on_their_way, cloud)
+    parent = parent_of(resource, observed.view, observed.pending_resources, cloud)
     groups = _resolve_groups(resource, observed, cloud)
     if observed.namesake is not None:
         if isinstance(parent, Network) and is_unmarked_reservation(resource, parent, observed.namesake):
@@ -134,7 +134,7 @@ def _resolve_groups(
     if observed.view is None or resource.spec.security_groups is None:
         return ()
     return named_groups(
-        resource.spec.security_groups, Place(cloud, observed.view, observed.mark, observed.on_their_way)
+        resource.spec.security_groups, Place(cloud, observed.view, observed.mark, observed.pending_resources)
     )
 
 
@@ -229,7 +229,7 @@ def _plan_ranges(
 ) -> Plan:
     """Plan the address ranges; a reservation's source network is known by id and may be renamed."""
     view = observed.view
-    parent = parent_of(resource, view, observed.on_their_way, cloud)
+    parent = parent_of(resource, view, observed.pending_resources, cloud)
     known = view.networks.get(network.parent) if view is not None else None
     if parent is None or known is None:
         return Plan(outcome=parent) if isinstance(parent, Outcome) else ranges(resource, network, asked, cloud, view)

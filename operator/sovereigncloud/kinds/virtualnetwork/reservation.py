@@ -10,7 +10,7 @@ from sovereigncloud.api.virtualnetwork import VirtualNetwork
 from sovereigncloud.core.outcome import Outcome, blocked, stalled, waiting
 from sovereigncloud.core.plan import Action, Cause, Plan, Step
 from sovereigncloud.kinds.endpoint.clouds import where
-from sovereigncloud.kinds.identity.name_resolution import Coming, resolve
+from sovereigncloud.kinds.identity.name_resolution import PendingResource, resolve
 from sovereigncloud.kinds.identity.usage_rights import not_of_other_tenants
 from sovereigncloud.kinds.planning.addressing import contains, ends, index_of, shown
 from sovereigncloud.kinds.virtualnetwork.leases import address_of, holder
@@ -22,14 +22,14 @@ _NOTE = "reserving"
 
 
 def parent_of(
-    resource: VirtualNetwork, view: CloudView | None, on_their_way: tuple[Coming, ...], cloud: Key
+    resource: VirtualNetwork, view: CloudView | None, pending_resources: tuple[PendingResource, ...], cloud: Key
 ) -> Network | Outcome | None:
     """Return the source network of a reservation, or why it cannot be used; None: no reservation."""
     if resource.spec.reservation is None or view is None:
         return None
     name = resource.spec.reservation.from_
     candidates = not_of_other_tenants(view.networks.values(), view, frozenset())
-    found = resolve("network", name, candidates, on_their_way, where(cloud))
+    found = resolve("network", name, candidates, pending_resources, where(cloud))
     if isinstance(found, Outcome) or found.parent < 0:
         return found
     return stalled(

@@ -52,7 +52,11 @@ LACKING = [
     (
         "nothing is granted on the block",
         refusing(ip=["ip:apiovh:get", "ip:apiovh:vrack/attach", "ip:apiovh:park"]),
-        [MissingRights("ip", BLOCK, ("ip:apiovh:get", "ip:apiovh:vrack/attach", "ip:apiovh:park"), nothing_granted=True)],
+        [
+            MissingRights(
+                "ip", BLOCK, ("ip:apiovh:get", "ip:apiovh:vrack/attach", "ip:apiovh:park"), nothing_granted=True
+            )
+        ],
     ),
     (
         "a right of the account that is granted on the things is enough",
@@ -115,7 +119,10 @@ def test_what_lacks_of_the_rules_of_a_consumer_key(why, rules, found):
 def test_one_message_names_all_and_does_not_depend_on_the_order():
     found = [
         MissingRights("vrack", VRACK, ("vrack:apiovh:ip/attach",)),
-        *(MissingRights("dedicatedServer", f"ns{number}.eu", ("dedicatedServer:apiovh:reinstall",)) for number in range(7)),
+        *(
+            MissingRights("dedicatedServer", f"ns{number}.eu", ("dedicatedServer:apiovh:reinstall",))
+            for number in range(7)
+        ),
         MissingRights("ip", BLOCK, ("ip:apiovh:get", "ip:apiovh:vrack/attach"), nothing_granted=True),
     ]
     message = format_missing_rights(found, "platform/ovh")
@@ -139,7 +146,9 @@ def test_the_policy_that_adds_what_lacks_names_nothing_else():
 
 
 def test_a_right_to_tag_is_added_on_what_is_tagged_too():
-    found = find_missing_rights(NEED, WHO, {one: frozenset({"account:apiovh:iam/resource/tag/add"}) for one in EVERYWHERE})
+    found = find_missing_rights(
+        NEED, WHO, {one: frozenset({"account:apiovh:iam/resource/tag/add"}) for one in EVERYWHERE}
+    )
     assert {one["urn"] for one in missing_rights_policy(NEED, WHO, found)["resources"]} == set(EVERYWHERE)
 
 
@@ -229,7 +238,9 @@ ORDERS = [
 
 @pytest.mark.parametrize(("why", "servers", "bought"), ORDERS, ids=[row[0] for row in ORDERS])
 def test_what_is_bought_is_asked_of_who_buys(why, servers, bought):
-    found = {need.secret: need.features & {Feature.ORDER, Feature.PAY} for need in required_rights(cloud(servers), nobody)}
+    found = {
+        need.secret: need.features & {Feature.ORDER, Feature.PAY} for need in required_rights(cloud(servers), nobody)
+    }
     assert found == bought, why
 
 
