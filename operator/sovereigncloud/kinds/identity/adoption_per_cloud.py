@@ -98,7 +98,7 @@ def is_let_go(resource: InClouds, cloud: Key, thing: Noted | None) -> bool:
     return resource.spec.deletion_policy is not DeletionPolicy.DELETE and was_adopted(resource, cloud, thing)
 
 
-def has_waited_enough(resource: InClouds, now: datetime) -> bool:
+def release_timed_out(resource: InClouds, now: datetime) -> bool:
     """Whether an unreachable cloud has delayed a release long enough; the mark then stays."""
     since = resource.metadata.deletion_timestamp
     return since is not None and now - since > _PATIENCE

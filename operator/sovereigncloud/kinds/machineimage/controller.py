@@ -15,7 +15,7 @@ from sovereigncloud.core.plan import Action, Cause, Drift, Plan, Step
 from sovereigncloud.kinds.contract.controller import OWN_CONDITIONS, Context, Uses
 from sovereigncloud.kinds.endpoint.clouds import referred, where
 from sovereigncloud.kinds.identity.adoption import releasing
-from sovereigncloud.kinds.identity.adoption_per_cloud import fact, has_waited_enough, is_let_go, was_adopted
+from sovereigncloud.kinds.identity.adoption_per_cloud import fact, is_let_go, release_timed_out, was_adopted
 from sovereigncloud.kinds.identity.identification import foreign, looked_for_again
 from sovereigncloud.kinds.machineimage.observation import (
     CloudImage,
@@ -184,7 +184,7 @@ def _plan_update(here: CloudImage, image: Image, resource: MachineImage, mark: M
 def _plan_release(here: CloudImage, resource: MachineImage, now: datetime) -> Plan:
     """Plan the release of an adopted image; empty where it is gone or not this object's."""
     if here.problem is not None:
-        return Plan() if has_waited_enough(resource, now) else Plan(outcome=here.problem)
+        return Plan() if release_timed_out(resource, now) else Plan(outcome=here.problem)
     image = here.found.thing
     if image is None or here.found.adoptable or here.needs:
         return Plan()

@@ -18,7 +18,7 @@ from sovereigncloud.kinds.endpoint.clouds import (
     referred,
     written_cloud,
 )
-from sovereigncloud.kinds.identity.adoption_per_cloud import Whose, has_adopted, has_waited_enough, which
+from sovereigncloud.kinds.identity.adoption_per_cloud import Whose, has_adopted, release_timed_out, which
 from sovereigncloud.kinds.identity.identification import Identified, makers_of
 from sovereigncloud.kinds.identity.name_resolution import PENDING_KINDS, PendingResource, find_pending_resources
 from sovereigncloud.kinds.identity.usage_rights import may_be_made
@@ -91,7 +91,7 @@ def known_clouds(resource: SecurityGroup) -> tuple[Key, ...]:
 
 async def observe_groups(resource: SecurityGroup, context: Context) -> GroupObservation:
     """Observe each cloud separately, so that an unreachable one does not block the others."""
-    late = has_waited_enough(resource, context.now)
+    late = release_timed_out(resource, context.now)
     seen = GroupObservation(mark=context.mark(resource), admitted=context.admitted, late=late)
     if is_left_alone(resource):
         return seen

@@ -16,7 +16,7 @@ from sovereigncloud.kinds.planning.addressing import contains, overlap, shown
 from sovereigncloud.kinds.virtualnetwork.leases import address_of, holder
 from sovereigncloud.kinds.virtualnetwork.reservation import find_conflict, with_source_range
 from sovereigncloud.kinds.virtualnetwork.steps import AddRange, RemoveRange, ReserveRange, ResizeRange
-from sovereigncloud.kinds.virtualnetwork.template import Wanted
+from sovereigncloud.kinds.virtualnetwork.template import DesiredNetwork
 from sovereigncloud.ports.opennebula.views import AddressRange, CloudView, Network
 
 _SHOWN = 10
@@ -67,7 +67,7 @@ class _Common(TypedDict):
 def ranges(
     resource: VirtualNetwork,
     network: Network,
-    asked: Wanted,
+    desired: DesiredNetwork,
     cloud: Key,
     view: CloudView | None,
     parent: Network | None = None,
@@ -78,11 +78,11 @@ def ranges(
     that has to stay. A range without IPv4 addresses (Ethernet, IPv6) cannot be named in spec and is left alone. A
     reserved range cannot change its size: it is released and reserved again.
     """
-    if asked.ranges is None:
+    if desired.ranges is None:
         return Plan()
     changes = _Changes(cloud, network, Cause.OBSERVED if resource.settled else Cause.DECLARED, parent)
     found = {range_.ip: range_ for range_ in network.ranges if range_.ip}
-    planned = {range_.ip: range_ for range_ in asked.ranges}
+    planned = {range_.ip: range_ for range_ in desired.ranges}
     whole = parent is not None
     troubles = {ip: _in_use(network, range_, planned.get(ip), view, whole=whole) for ip, range_ in found.items()}
     staying = [range_ for ip, range_ in found.items() if troubles[ip] is not None]

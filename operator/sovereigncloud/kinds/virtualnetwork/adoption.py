@@ -46,7 +46,7 @@ def is_let_go(resource: VirtualNetwork) -> bool:
     return resource.deleting and resource.adopted and resource.deletion_policy is DeletionPolicy.RETAIN
 
 
-def has_waited_enough(resource: VirtualNetwork, context: Context) -> bool:
+def release_timed_out(resource: VirtualNetwork, context: Context) -> bool:
     """Whether an unreachable cloud has delayed a release long enough; the mark then stays."""
     since = resource.metadata.deletion_timestamp
     return is_let_go(resource) and since is not None and context.now - since > _PATIENCE

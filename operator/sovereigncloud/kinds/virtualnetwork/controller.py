@@ -19,7 +19,7 @@ from sovereigncloud.kinds.identity.identification import owner_of
 from sovereigncloud.kinds.identity.name_resolution import PENDING_KINDS, find_pending_resources
 from sovereigncloud.kinds.virtualnetwork import plan as network_plan
 from sovereigncloud.kinds.virtualnetwork import steps
-from sovereigncloud.kinds.virtualnetwork.adoption import has_waited_enough, is_let_go, which
+from sovereigncloud.kinds.virtualnetwork.adoption import is_let_go, release_timed_out, which
 from sovereigncloud.kinds.virtualnetwork.plan import NetworkObservation, is_left_alone
 from sovereigncloud.ports.errors import MissingSecret, OutsideError
 from sovereigncloud.ports.opennebula.views import CloudView
@@ -43,10 +43,10 @@ class VirtualNetworkController:
         try:
             found = await self._observe(seen, resource, context)
         except (OutsideError, MissingSecret):
-            if has_waited_enough(resource, context):
+            if release_timed_out(resource, context):
                 return seen
             raise
-        return seen if found.problem is not None and has_waited_enough(resource, context) else found
+        return seen if found.problem is not None and release_timed_out(resource, context) else found
 
     async def _observe(
         self, seen: NetworkObservation, resource: VirtualNetwork, context: Context

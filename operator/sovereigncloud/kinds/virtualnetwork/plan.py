@@ -27,7 +27,7 @@ from sovereigncloud.kinds.virtualnetwork.steps import (
     RecordNetwork,
     UpdateNetwork,
 )
-from sovereigncloud.kinds.virtualnetwork.template import Wanted, is_the_same, wanted, was_adopted
+from sovereigncloud.kinds.virtualnetwork.template import DesiredNetwork, desired_network, is_the_same, was_adopted
 from sovereigncloud.ports.opennebula.security_groups import SecurityGroup
 from sovereigncloud.ports.opennebula.views import CloudView, Network
 
@@ -90,15 +90,15 @@ def plan(resource: VirtualNetwork, observed: NetworkObservation) -> Plan:
     if resource.deleting:
         return Plan() if network is None else _plan_deletion(resource, observed, cloud, network)
     try:
-        asked = wanted(resource.spec, adopted=was_adopted(resource, network))
+        desired = desired_network(resource.spec, adopted=was_adopted(resource, network))
         if network is not None:
-            return _plan_update(resource, observed, cloud, network, asked)
-        return _plan_creation(resource, observed, cloud, asked)
+            return _plan_update(resource, observed, cloud, network, desired)
+        return _plan_creation(resource, observed, cloud, desired)
     except ValueError as error:
         return Plan(outcome=stalled(Reason.INVALID_SPEC, str(error)))
 
 
-def _plan_creation(resource: VirtualNetwork, observed: NetworkObservation, cloud: Key, asked: Wanted) -> Plan:
+def _plan_creation(resource: VirtualNetwork, observed: NetworkObservation, cloud: Key, desired: DesiredNetwork) -> Plan:
     """Plan the creation, or the adoption of an existing network of that name."""
     parent = parent_of(resource, observed.view, observed.pending_resources, cloud)
     groups = _resolve_groups(resource, observed, cloud)
@@ -112,7 +112,7 @@ def _plan_creation(resource: VirtualNetwork, observed: NetworkObservation, cloud
     lost = observed.found.missing
     if parent is not None:
         cause = Cause.DECLARED if lost is None else Cause.OBSERVED
-        return reserve(resource, parent, asked, cloud, observed.view, cause)
+        return reserve(resource, parent, desired, cloud, observed.view, cause)
     name = f'network "{resource.outside_name}"'
     step = CreateNetwork(
         action=Action.CREATE,
@@ -153,8 +153,8 @@ def _plan_namesake(
             is_the_same(resource.spec, found) or (isinstance(parent, Network) and found.parent == parent.id)
         ):
             step = adoption(found, cloud)
-            asked = wanted(resource.spec, adopted=True)
-            drift = _plan_attributes(resource, found, asked, cloud)[0]
+            desired = desired_network(resource.spec, adopted=True)
+            drift = _plan_attributes(resource, found, desired, cloud)[0]
             return Plan(drift=drift, steps=(step,), outcome=waiting(Reason.ADOPTING, f"{what} is to be adopted"))
         case Ownership.NONE if observed.adopting:
             remedy = (
@@ -169,7 +169,7 @@ def _plan_namesake(
 
 
 def _plan_update(
-    resource: VirtualNetwork, observed: NetworkObservation, cloud: Key, network: Network, asked: Wanted
+    resource: VirtualNetwork, observed: NetworkObservation, cloud: Key, network: Network, desired: DesiredNetwork
 ) -> Plan:
     what = f'network {network.id} "{network.name}" in {where(cloud)}'
     if network.state in _BEING_DELETED:
@@ -192,11 +192,11 @@ def _plan_update(
         owner = network.owner if was_adopted(resource, network) else None
         record = RecordNetwork(action=Action.UPDATE, target=what, inside=True, cloud=cloud, network=network.id)
         first = (replace(record, adopted=owner),)
-    drift, updates = _plan_attributes(resource, network, asked, cloud)
+    drift, updates = _plan_attributes(resource, network, desired, cloud)
     parts = [
         _plan_security_groups(resource, observed, network, cloud, what),
-        _plan_ranges(resource, observed, network, cloud, asked),
-        plan_holds(resource, network, asked, cloud, observed.view),
+        _plan_ranges(resource, observed, network, cloud, desired),
+        plan_holds(resource, network, desired, cloud, observed.view),
         _report_rename(resource, network, what),
     ]
     return Plan(
@@ -225,15 +225,15 @@ def _vm_name(number: int, view: CloudView | None) -> str:
 
 
 def _plan_ranges(
-    resource: VirtualNetwork, observed: NetworkObservation, network: Network, cloud: Key, asked: Wanted
+    resource: VirtualNetwork, observed: NetworkObservation, network: Network, cloud: Key, desired: DesiredNetwork
 ) -> Plan:
     """Plan the address ranges; a reservation's source network is known by id and may be renamed."""
     view = observed.view
     parent = parent_of(resource, view, observed.pending_resources, cloud)
     known = view.networks.get(network.parent) if view is not None else None
     if parent is None or known is None:
-        return Plan(outcome=parent) if isinstance(parent, Outcome) else ranges(resource, network, asked, cloud, view)
-    plan = ranges(resource, network, asked, cloud, view, known)
+        return Plan(outcome=parent) if isinstance(parent, Outcome) else ranges(resource, network, desired, cloud, view)
+    plan = ranges(resource, network, desired, cloud, view, known)
     if isinstance(parent, Network) and parent.id == known.id:
         return plan
     named = resource.spec.reservation.from_ if resource.spec.reservation is not None else ""
@@ -257,8 +257,8 @@ def _plan_security_groups(
     there = {int(one) for one in network.attributes.get("SECURITY_GROUPS", "").split(",") if one.strip().isdigit()}
     shown = names_of(there, observed.view)
     if isinstance(groups, Outcome):
-        desired = ",".join(sorted(resource.spec.security_groups))
-        return Plan(drift=(Drift(_GROUPS, desired, shown),), outcome=groups)
+        declared = ",".join(sorted(resource.spec.security_groups))
+        return Plan(drift=(Drift(_GROUPS, declared, shown),), outcome=groups)
     aim = {group.id for group in groups}
     if aim == there:
         return Plan()
@@ -282,12 +282,12 @@ def _is_unrecorded(resource: VirtualNetwork, network: Network) -> bool:
 
 
 def _plan_attributes(
-    resource: VirtualNetwork, network: Network, asked: Wanted, cloud: Key
+    resource: VirtualNetwork, network: Network, desired: DesiredNetwork, cloud: Key
 ) -> tuple[tuple[Drift, ...], tuple[Step, ...]]:
     """Build one drift entry and one step per field of spec: each may have its own drift policy."""
     drift: list[Drift] = []
     steps: list[Step] = []
-    for path, values in asked.attributes.items():
+    for path, values in desired.attributes.items():
         different = {key: value for key, value in values.items() if network.attributes.get(key, "") != value}
         if not different:
             continue

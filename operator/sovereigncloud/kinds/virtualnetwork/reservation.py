@@ -15,7 +15,7 @@ from sovereigncloud.kinds.identity.usage_rights import not_of_other_tenants
 from sovereigncloud.kinds.planning.addressing import contains, ends, index_of, shown
 from sovereigncloud.kinds.virtualnetwork.leases import address_of, holder
 from sovereigncloud.kinds.virtualnetwork.steps import MarkNetwork, NoteReservation, ReserveNetwork
-from sovereigncloud.kinds.virtualnetwork.template import Wanted
+from sovereigncloud.kinds.virtualnetwork.template import DesiredNetwork
 from sovereigncloud.ports.opennebula.views import AddressRange, CloudView, Network
 
 _NOTE = "reserving"
@@ -101,13 +101,13 @@ def mark(cloud: Key, found: Network) -> Plan:
 
 
 def reserve(
-    resource: VirtualNetwork, parent: Network, asked: Wanted, cloud: Key, view: CloudView | None, cause: Cause
+    resource: VirtualNetwork, parent: Network, desired: DesiredNetwork, cloud: Key, view: CloudView | None, cause: Cause
 ) -> Plan:
     """Plan the reservation: record the attempt, then reserve the first range.
 
     The other ranges are added to it later.
     """
-    first, *_ = asked.ranges or (None,)
+    first, *_ = desired.ranges or (None,)
     if first is None:
         return Plan(
             outcome=stalled(Reason.INVALID_SPEC, "spec.addressRanges: a reservation needs the addresses to take")

@@ -31,7 +31,7 @@ _OVHCLOUD_RESOLVER = "213.186.33.99"
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class DesiredNetwork:
     """The desired attributes and address ranges of a network.
 
     Attributes:
@@ -43,7 +43,7 @@ class Wanted:
     ranges: tuple[AddressRange, ...] | None
 
 
-def wanted(spec: VirtualNetworkSpec, *, adopted: bool) -> Wanted:
+def desired_network(spec: VirtualNetworkSpec, *, adopted: bool) -> DesiredNetwork:
     """Translate spec. An adopted network gets only what spec sets, no defaults.
 
     Raises ValueError that names the field.
@@ -69,7 +69,7 @@ def wanted(spec: VirtualNetworkSpec, *, adopted: bool) -> Wanted:
     if spec.address_ranges is not None:
         ranges = tuple(_named("spec.addressRanges", _range, (r.ip, r.size)) for r in spec.address_ranges)
     _named("spec.addressRanges", lambda found: check_ranges(found, block, gateway or ""), ranges or ())
-    return Wanted(attributes, ranges)
+    return DesiredNetwork(attributes, ranges)
 
 
 def _kind(spec: VirtualNetworkSpec, block: IPv4Network | None, *, adopted: bool) -> tuple[str, dict[str, str]]:
@@ -96,13 +96,13 @@ def _kind(spec: VirtualNetworkSpec, block: IPv4Network | None, *, adopted: bool)
 
 def template(resource: VirtualNetwork, mark: Mark, groups: tuple[int, ...] = ()) -> Attributes:
     """Build the template of a new network; the mark is part of the create call."""
-    asked = wanted(resource.spec, adopted=False)
-    flat = {key: value for values in asked.attributes.values() for key, value in values.items()}
+    desired = desired_network(resource.spec, adopted=False)
+    flat = {key: value for values in desired.attributes.values() for key, value in values.items()}
     return {
         "NAME": resource.outside_name,
         **flat,
         **({"SECURITY_GROUPS": ",".join(map(str, groups))} if groups else {}),
-        "AR": [{"TYPE": "IP4", "IP": range_.ip, "SIZE": str(range_.size)} for range_ in asked.ranges or ()],
+        "AR": [{"TYPE": "IP4", "IP": range_.ip, "SIZE": str(range_.size)} for range_ in desired.ranges or ()],
         **mark.for_opennebula(),
     }
 
