@@ -21,7 +21,7 @@ from sovereigncloud.kinds.identity.identification import Identified, Marked, che
 T = TypeVar("T", bound=Marked)
 
 OWNER_FACT = "owner"
-"""In `status.external`: the id of the OpenNebula user whose the thing was when it was adopted."""
+"""In `status.external`: the id of the OpenNebula user who owned the resource at its adoption."""
 
 
 @dataclass(frozen=True, slots=True)

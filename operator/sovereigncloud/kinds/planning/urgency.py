@@ -16,13 +16,13 @@ class Urgency(IntEnum):
     """Priority class of a request; lower values go first."""
 
     USER = 0
-    """Somebody changed an object and waits for what comes of it."""
+    """A person changed an object and waits for the result."""
     RECHECK = 1
-    """Nobody asked: sweeps, and what they found."""
+    """Periodic checks, and the changes that they cause."""
 
 
 _CURRENT: ContextVar[Urgency] = ContextVar("urgency", default=Urgency.USER)
-"""Who says nothing is a person at a command."""
+"""The default is a person at the command line."""
 
 
 def current() -> Urgency:

@@ -37,7 +37,7 @@ class ProviderProfileController:
 
     resource = ProviderProfile
 
-    def uses(self, resource: ProviderProfile) -> Uses:  # noqa: ARG002  part of the seam
+    def uses(self, resource: ProviderProfile) -> Uses:  # noqa: ARG002  part of the Controller protocol
         return Uses()
 
     async def observe(self, resource: ProviderProfile, context: Context) -> ProfileObservation:

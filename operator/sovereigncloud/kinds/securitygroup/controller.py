@@ -10,8 +10,6 @@ from sovereigncloud.core.outcome import Outcome, Phase
 from sovereigncloud.core.plan import Plan, Step
 from sovereigncloud.kinds.contract.controller import Context, Uses
 from sovereigncloud.kinds.endpoint.clouds import where
-from sovereigncloud.kinds.securitygroup import plan as group_plan
-from sovereigncloud.kinds.securitygroup import steps
 from sovereigncloud.kinds.securitygroup.observation import (
     GroupObservation,
     declared_clouds,
@@ -19,6 +17,8 @@ from sovereigncloud.kinds.securitygroup.observation import (
     known_clouds,
     observe_groups,
 )
+from sovereigncloud.kinds.securitygroup.plan import plan_groups
+from sovereigncloud.kinds.securitygroup.steps import perform_group
 from sovereigncloud.ports.opennebula.security_groups import SecurityGroup as Group
 
 
@@ -39,11 +39,11 @@ class SecurityGroupController:
     async def observe(self, resource: SecurityGroup, context: Context) -> GroupObservation:
         return await observe_groups(resource, context)
 
-    def plan(self, resource: SecurityGroup, observed: GroupObservation, now: datetime) -> Plan:  # noqa: ARG002  part of the seam
-        return group_plan.plan(resource, observed)
+    def plan(self, resource: SecurityGroup, observed: GroupObservation, now: datetime) -> Plan:  # noqa: ARG002  part of the Controller protocol
+        return plan_groups(resource, observed)
 
     async def perform(self, step: Step, resource: SecurityGroup, context: Context) -> Outcome:
-        return await steps.perform(step, resource, context)
+        return await perform_group(step, resource, context)
 
     def status(self, resource: SecurityGroup, observed: GroupObservation) -> Mapping[str, object]:
         """Report the group per cloud; an unreachable cloud keeps its last known entry."""
@@ -61,7 +61,7 @@ class SecurityGroupController:
             if group is not None:
                 groups.append(group)
                 entries.append({"name": name, "id": str(group.id), "machines": _update_progress([group])})
-                ready += group_plan.plan(resource, _only(observed, here)).outcome.phase is Phase.DONE
+                ready += plan_groups(resource, _only(observed, here)).outcome.phase is Phase.DONE
             elif here.problem is not None and before is not None:
                 entries.append(before.model_dump(by_alias=True, exclude_none=True))
             else:

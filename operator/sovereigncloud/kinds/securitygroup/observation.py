@@ -68,7 +68,7 @@ class GroupObservation:
     admitted: bool = False
     clouds: tuple[CloudGroup, ...] = ()
     late: bool = False
-    """A cloud that does not answer has held its deletion long enough, where it is only let go."""
+    """The release has waited long enough for an unreachable cloud."""
 
 
 def is_left_alone(resource: SecurityGroup) -> bool:

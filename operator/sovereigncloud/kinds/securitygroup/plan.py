@@ -42,7 +42,7 @@ _SHOWN = 10
 _PASSES = frozenset({Situation.BUSY, Situation.QUEUED})
 
 
-def plan(resource: SecurityGroup, observed: GroupObservation) -> Plan:
+def plan_groups(resource: SecurityGroup, observed: GroupObservation) -> Plan:
     """Plan all differences and steps, and report the state of the groups."""
     if not resource.deleting:
         try:

@@ -18,8 +18,8 @@ from sovereigncloud.ports.opennebula.security_groups import SecurityGroups, Secu
 
 COMMIT = "SOVEREIGNCLOUD_COMMIT"
 PENDING, COMMITTED = "PENDING", "DONE"
-"""Noted on the group in the very call that changes its rules: machines have the old ones until a commit, and whether that
-was made cannot be seen afterwards."""
+"""Noted on the group in the call that changes its rules: VMs have the old rules until a commit, and OpenNebula does not
+show whether it was made."""
 _RECORD = "group."
 
 
@@ -121,7 +121,7 @@ class DeleteGroup(OnGroup):
     """Delete the group."""
 
 
-async def perform(step: Step, resource: SecurityGroup, context: Context) -> Outcome:
+async def perform_group(step: Step, resource: SecurityGroup, context: Context) -> Outcome:
     """Perform one step; the outcome records the group id per cloud."""
     if not isinstance(step, GroupStep):
         raise TypeError(f"not a step of a SecurityGroup: {step!r}")

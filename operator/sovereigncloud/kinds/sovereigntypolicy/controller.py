@@ -29,7 +29,7 @@ from sovereigncloud.sovereignty.verdict import Judged
 
 SATISFIABLE = "Satisfiable"
 _LOOK_AGAIN = 120.0
-"""Seconds until the bindings are looked at again: nobody tells of what became of them."""
+"""Seconds between checks of the bindings, which the operator does not watch."""
 _MOST = 256
 _MACHINE = HostedInstance.crd.kind
 
@@ -76,7 +76,7 @@ class SovereigntyPolicyController:
 
     resource = SovereigntyPolicy
 
-    def uses(self, resource: SovereigntyPolicy) -> Uses:  # noqa: ARG002  part of the seam
+    def uses(self, resource: SovereigntyPolicy) -> Uses:  # noqa: ARG002  part of the Controller protocol
         return Uses()
 
     async def observe(self, resource: SovereigntyPolicy, context: Context) -> PolicyObservation:
@@ -98,7 +98,7 @@ class SovereigntyPolicyController:
             installed=frozenset(installed),
         )
 
-    def plan(self, resource: SovereigntyPolicy, observed: PolicyObservation, now: datetime) -> Plan:  # noqa: ARG002  part of the seam
+    def plan(self, resource: SovereigntyPolicy, observed: PolicyObservation, now: datetime) -> Plan:  # noqa: ARG002  part of the Controller protocol
         steps = tuple(_steps(observed))
         if resource.deleting:
             return Plan(steps=steps)

@@ -18,7 +18,6 @@ from sovereigncloud.kinds.contract.tenancy import key_of, user_name
 from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.hostedinstance.machine.capacity import cores
 from sovereigncloud.kinds.planning.composition import consent_last, join
-from sovereigncloud.kinds.tenant import steps as tenant_steps
 from sovereigncloud.kinds.tenant.observation import (
     CloudTenancy,
     TenantObservation,
@@ -28,6 +27,7 @@ from sovereigncloud.kinds.tenant.observation import (
 )
 from sovereigncloud.kinds.tenant.plan import plan_in
 from sovereigncloud.kinds.tenant.removal import leave_cloud
+from sovereigncloud.kinds.tenant.steps import perform_tenant
 
 _HUNDREDTH = Decimal("0.01")
 
@@ -44,7 +44,7 @@ class TenantController:
     async def observe(self, resource: Tenant, context: Context) -> TenantObservation:
         return await observe_tenant(resource, context)
 
-    def plan(self, resource: Tenant, observed: TenantObservation, now: datetime) -> Plan:  # noqa: ARG002  part of the seam
+    def plan(self, resource: Tenant, observed: TenantObservation, now: datetime) -> Plan:  # noqa: ARG002  part of the Controller protocol
         wrong = DONE if resource.deleting else _validate(resource)
         if wrong.phase is not Phase.DONE:
             return Plan(outcome=wrong)
@@ -52,7 +52,7 @@ class TenantController:
         return replace(plan, steps=consent_last(plan.steps))
 
     async def perform(self, step: Step, resource: Tenant, context: Context) -> Outcome:
-        return await tenant_steps.perform(step, resource, context)
+        return await perform_tenant(step, resource, context)
 
     def status(self, resource: Tenant, observed: TenantObservation) -> Mapping[str, object]:
         """Report the state per cloud; an unreachable cloud keeps its last known entry."""

@@ -173,7 +173,7 @@ class MarkUser(TenantStep):
     user: int
     namespace: str
     proves: bool = False
-    """It carries no mark at all: that it is ours shows in that our password is its password."""
+    """The user carries no mark: a login with the password in our Secret proves that it is ours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,7 +223,7 @@ def attempt(cloud: Key) -> str:
     return f"making/{where(cloud)}"
 
 
-async def perform(step: Step, resource: Tenant, context: Context) -> Outcome:
+async def perform_tenant(step: Step, resource: Tenant, context: Context) -> Outcome:
     """Perform one step."""
     match step:
         case NoteAttempt(cloud=cloud, group=group):

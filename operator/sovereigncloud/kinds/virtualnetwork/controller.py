@@ -17,10 +17,9 @@ from sovereigncloud.kinds.contract.controller import AnyResource, Context, Uses
 from sovereigncloud.kinds.endpoint.clouds import not_allowed, not_answering_yet, referred
 from sovereigncloud.kinds.identity.identification import owner_of
 from sovereigncloud.kinds.identity.name_resolution import PENDING_KINDS, find_pending_resources
-from sovereigncloud.kinds.virtualnetwork import plan as network_plan
-from sovereigncloud.kinds.virtualnetwork import steps
 from sovereigncloud.kinds.virtualnetwork.adoption import is_let_go, release_timed_out, which
-from sovereigncloud.kinds.virtualnetwork.plan import NetworkObservation, is_left_alone
+from sovereigncloud.kinds.virtualnetwork.plan import NetworkObservation, is_left_alone, plan_network
+from sovereigncloud.kinds.virtualnetwork.steps import perform_network
 from sovereigncloud.ports.errors import MissingSecret, OutsideError
 from sovereigncloud.ports.opennebula.views import CloudView
 
@@ -79,11 +78,11 @@ class VirtualNetworkController:
             else (),
         )
 
-    def plan(self, resource: VirtualNetwork, observed: NetworkObservation, now: datetime) -> Plan:  # noqa: ARG002  part of the seam
-        return network_plan.plan(resource, observed)
+    def plan(self, resource: VirtualNetwork, observed: NetworkObservation, now: datetime) -> Plan:  # noqa: ARG002  part of the Controller protocol
+        return plan_network(resource, observed)
 
     async def perform(self, step: Step, resource: VirtualNetwork, context: Context) -> Outcome:
-        return await steps.perform(step, resource, context)
+        return await perform_network(step, resource, context)
 
     def status(self, resource: VirtualNetwork, observed: NetworkObservation) -> Mapping[str, object]:
         """Report the observed network; while the cloud is unreachable the last known values stay."""

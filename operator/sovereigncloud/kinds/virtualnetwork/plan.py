@@ -65,7 +65,7 @@ class NetworkObservation:
     admitted: bool = False
     named_by: tuple[str, ...] = ()
     pending_resources: tuple[PendingResource, ...] = ()
-    """Custom resources that are to bring what spec names and the view lacks."""
+    """Custom resources that will create what spec names and the view lacks."""
 
 
 def is_left_alone(resource: VirtualNetwork) -> bool:
@@ -73,7 +73,7 @@ def is_left_alone(resource: VirtualNetwork) -> bool:
     return resource.deleting and resource.deletion_policy is DeletionPolicy.RETAIN and not resource.adopted
 
 
-def plan(resource: VirtualNetwork, observed: NetworkObservation) -> Plan:
+def plan_network(resource: VirtualNetwork, observed: NetworkObservation) -> Plan:
     """Plan all differences and steps, and report the network's state."""
     if is_left_alone(resource):
         return Plan()

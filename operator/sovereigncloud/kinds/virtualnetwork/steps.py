@@ -148,7 +148,7 @@ class DeleteNetwork(NetworkStep):
     """Delete the network; asynchronous: state LOCK_DELETE, then gone (observed)."""
 
 
-async def perform(step: Step, resource: VirtualNetwork, context: Context) -> Outcome:
+async def perform_network(step: Step, resource: VirtualNetwork, context: Context) -> Outcome:
     """Perform one step; the outcome records the network id."""
     if isinstance(step, NoteReservation):
         # Nothing more in this pass: the note has to be in the status before the call is made.

@@ -285,7 +285,7 @@ CASES = [
         approval=ENOUGH,
     ),
     Case("paid: it is delivered, which may take days", (lambda w: noted(w, paid=1000),), reason="Delivering"),
-    Case("void unpaid: it is forgotten and ordered anew", (heard_of, expired), ("LapseOrder",), approval=ENOUGH),
+    Case("void unpaid: it is forgotten and ordered anew", (heard_of, expired), ("VoidOrder",), approval=ENOUGH),
     Case(
         "cancelled after it was paid: a person says what next, nothing is ordered",
         (lambda w: noted(w, paid=1000, cancelled=True),),

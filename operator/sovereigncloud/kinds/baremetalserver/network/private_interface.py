@@ -27,7 +27,7 @@ PATH = "spec.ovh.vrack"
 ASKED = "attachAsked"
 DETACH_ASKED = "detachAsked"
 HELD = "vrack"
-"""The fact that remembers the vRack in which the server was as declared: what spec said before is ours to change."""
+"""The fact with the last vRack that was attached as declared: the operator may detach from it."""
 
 _WITHIN = 600.0  # vRack tasks take minutes; afterwards the request is made again
 LOOK_AGAIN = 5.0

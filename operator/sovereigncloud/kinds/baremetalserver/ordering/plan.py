@@ -36,7 +36,7 @@ _SOON = 1.0
 _AGAIN = 60.0
 _DELIVERY = 300.0
 _SETTLED = 1800.0
-"""After so long an order that is still unpaid was not paid by an earlier attempt: payments were seen to take 8 minutes
+"""After this time an earlier payment attempt has failed if the order is still unpaid: payments were seen to take 8 minutes
 (facts, ordering), and a write takes effect within a minute after the client gave up."""
 _HEARD = 120.0  # several carts checked out at once: by then each object has recorded its order
 _UNCLEAR = 3600.0

@@ -27,10 +27,10 @@ from sovereigncloud.ports.ssh import Greeting
 
 HOST_KEY_TAG = "sovereigncloud.io/host-key"
 UNPROVEN = "hostKeyUnproven"
-"""In `status.external`: since when a key answers that nothing proves."""
+"""In `status.external`: since when the server presents an unproven host key."""
 
 AT_REST = 3600.0
-"""Seconds that a key which was read is believed to be still there."""
+"""Seconds between host key scans of a server at rest."""
 _ALGORITHM = "ssh-ed25519"
 _LOOK_AGAIN = 10.0
 _PATIENCE = 900.0  # sshd answers before the script at the end of the installation ran
