@@ -11,7 +11,7 @@ from sovereigncloud.api import SovereigntyPolicy
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.core.locations import country_of
-from sovereigncloud.kinds.sovereigntypolicy.validation import why_unusable
+from sovereigncloud.kinds.sovereigntypolicy.validation import find_spec_problems
 from sovereigncloud.sovereignty.countries import EEA, EU, expanded, why_no_country
 from sovereigncloud.sovereignty.evaluation import Verdict, broken_policies, compliance, evaluate, refusals
 from sovereigncloud.sovereignty.facts import Certificate, Entity, Facts, Grade, Part, Place, Provider
@@ -239,7 +239,7 @@ WRONG = [
     ("a law of no country", {"jurisdiction": {"allowed": ["ZZ"]}}, "spec.jurisdiction.allowed: ZZ is no code"),
     ("an exception from no rule", {"exceptions": [{**LET_BE, "rule": "residency.backup"}]}, "spec.exceptions[0].rule: no rule is called residency.backup"),
     ("one from a certificate that nobody asks for", {"exceptions": [{**LET_BE, "rule": "certification.HDS"}]}, "no rule is called certification.HDS"),
-    ("a day that no calendar has", {"exceptions": [{**LET_BE, "expires": "2027-02-30"}]}, "spec.exceptions[0].expires: 2027-02-30 is no day"),
+    ("a day that no calendar has", {"exceptions": [{**LET_BE, "expires": "2027-02-30"}]}, "spec.exceptions[0].expires: 2027-02-30 is not a calendar date"),
     ("In without values", {"appliesTo": {"namespaceSelector": {"matchExpressions": [{"key": "a", "operator": "In"}]}}}, "In needs values"),
     ("nothing", {**RESIDENCY, **CERTIFIED, "exceptions": [LET_BE, {**LET_BE, "rule": "certification.ISO27001"}]}, ""),
 ]  # fmt: skip
@@ -247,7 +247,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("why", "spec", "words"), WRONG, ids=[w[0] for w in WRONG])
 def test_what_is_wrong_with_a_spec(why, spec, words):
-    said = why_unusable(SovereigntyPolicy.model_validate({"metadata": {"name": "p"}, "spec": spec, "status": {}}))
+    said = find_spec_problems(SovereigntyPolicy.model_validate({"metadata": {"name": "p"}, "spec": spec, "status": {}}))
     assert bool(said) == bool(words), why
     assert words in said
 

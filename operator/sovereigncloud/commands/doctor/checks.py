@@ -12,8 +12,8 @@ from sovereigncloud.engine.cache.store import AnyResource
 from sovereigncloud.engine.views.clients import Clients
 from sovereigncloud.kinds.endpoint.endpoint import Endpoint, endpoint_of
 from sovereigncloud.kinds.rights.operations import Feature
-from sovereigncloud.kinds.rights.policy import Need, actions
-from sovereigncloud.kinds.rights.requirements import needs
+from sovereigncloud.kinds.rights.policy import RequiredRights, actions
+from sovereigncloud.kinds.rights.requirements import required_rights
 from sovereigncloud.ports.errors import Auth, MissingSecret, OutsideError
 from sovereigncloud.ports.opennebula.client import OpenNebula
 from sovereigncloud.ports.ovh.account import Ovh
@@ -25,7 +25,7 @@ async def of_object(resource: AnyResource, clients: Clients, connections: Connec
     """Both APIs, as far as the object names them, for what its spec needs."""
     found = DoctorReport()
     namespace = resource.metadata.namespace
-    for need in needs(resource, get, as_if_managed=True):
+    for need in required_rights(resource, get, as_if_managed=True):
         where = f"Secret {namespace}/{need.secret}"
         try:
             client = await clients.ovh(need.endpoint, namespace, need.secret)
@@ -66,11 +66,13 @@ async def of_bare_account(client: Ovh, endpoint: str, where: str) -> DoctorRepor
         }
     except OutsideError as error:
         return DoctorReport((reach("OVHcloud", where, str(error), Verdict.FAILS),))
-    everything = Need(endpoint, "", frozenset(Feature), names)
-    return await of_account(client, Need(endpoint, "", frozenset({Feature.OBSERVE}), names), everything, where)
+    everything = RequiredRights(endpoint, "", frozenset(Feature), names)
+    return await of_account(
+        client, RequiredRights(endpoint, "", frozenset({Feature.OBSERVE}), names), everything, where
+    )
 
 
-async def of_account(client: Ovh, need: Need, everything: Need, where: str) -> DoctorReport:
+async def of_account(client: Ovh, need: RequiredRights, everything: RequiredRights, where: str) -> DoctorReport:
     """Whether it answers, and which rights lack."""
     try:
         who = await client.rights.identity()

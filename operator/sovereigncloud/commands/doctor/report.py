@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from sovereigncloud.kinds.rights.operations import MEANING, Feature
-from sovereigncloud.kinds.rights.policy import Lack, Need, addition, lacks
+from sovereigncloud.kinds.rights.policy import MissingRights, RequiredRights, find_missing_rights, missing_rights_policy
 from sovereigncloud.ports.opennebula.login import Login
 from sovereigncloud.ports.opennebula.views import CloudView, Front
 from sovereigncloud.ports.ovh.iam import Identity
@@ -115,7 +115,11 @@ def reach(api: str, where: str, message: str, verdict: Verdict = Verdict.WORKS) 
 
 
 def rights(
-    need: Need, everything: Need, who: Identity, refused: Mapping[str, frozenset[str]] | None, where: str
+    need: RequiredRights,
+    everything: RequiredRights,
+    who: Identity,
+    refused: Mapping[str, frozenset[str]] | None,
+    where: str,
 ) -> DoctorReport:
     """Report for each feature whether its permissions are granted. `refused` None: IAM does not tell."""
     findings = [reach("OVHcloud", where, f"account {who.account}")]
@@ -124,20 +128,20 @@ def rights(
         asked = replace(everything if not needed else need, features=frozenset({feature}))
         if refused is None:
             verdict, message = Verdict.UNKNOWN, "the API does not say what the credential may do"
-        elif found := lacks(asked, who, refused):
+        elif found := find_missing_rights(asked, who, refused):
             verdict, message = Verdict.FAILS, _listed(found)
         else:
             verdict, message = Verdict.WORKS, ""
         findings.append(Finding("OVHcloud", where, feature, MEANING[feature], verdict, message, needed=needed))
-    missing = lacks(need, who, refused) if refused is not None else ()
-    added = addition(need, who, missing)
+    missing = find_missing_rights(need, who, refused) if refused is not None else ()
+    added = missing_rights_policy(need, who, missing)
     return DoctorReport(tuple(findings), (added,) if added else ())
 
 
-def _listed(found: Iterable[Lack]) -> str:
+def _listed(found: Iterable[MissingRights]) -> str:
     parts = []
     for lack in found:
-        doubt = " (nothing is granted there: is it in this account?)" if lack.all_of_it else ""
+        doubt = " (nothing is granted there: is it in this account?)" if lack.nothing_granted else ""
         parts.append(f"lacks on {lack.urn}: {', '.join(lack.actions)}{doubt}")
     return "; ".join(dict.fromkeys(parts))
 

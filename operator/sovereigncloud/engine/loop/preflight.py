@@ -18,8 +18,8 @@ from sovereigncloud.engine.loop.outcomes import LOOK_AGAIN
 from sovereigncloud.engine.views.clients import Clients
 from sovereigncloud.kinds.contract.controller import AnyResource
 from sovereigncloud.kinds.rights.operations import OPERATIONS
-from sovereigncloud.kinds.rights.policy import Lack, Need, lacks, told
-from sovereigncloud.kinds.rights.requirements import needs
+from sovereigncloud.kinds.rights.policy import MissingRights, RequiredRights, find_missing_rights, format_missing_rights
+from sovereigncloud.kinds.rights.requirements import required_rights
 from sovereigncloud.ports.errors import Auth, MissingSecret, OutsideError
 from sovereigncloud.ports.ovh.account import Ovh
 from sovereigncloud.ports.ovh.iam import Identity
@@ -72,15 +72,15 @@ class Preflight:
         """
         namespace = resource.metadata.namespace
         parts = []
-        for need in needs(resource, self._get):
+        for need in required_rights(resource, self._get):
             try:
                 found = await self._lacks(need, namespace, anew=anew)
             except (OutsideError, MissingSecret) as error:
                 # The check is a help: what it cannot say, the call itself will.
                 logger.info("rights of Secret %s/%s: %s", namespace, need.secret, error)
                 continue
-            if any(not lack.all_of_it for lack in found):
-                parts.append(told(found, f"{namespace}/{need.secret}"))
+            if any(not lack.nothing_granted for lack in found):
+                parts.append(format_missing_rights(found, f"{namespace}/{need.secret}"))
         return stalled(Reason.MISSING_RIGHTS, "; ".join(parts), after=LOOK_AGAIN) if parts else None
 
     async def explained(self, error: Exception, resource: AnyResource) -> Outcome | None:
@@ -95,7 +95,7 @@ class Preflight:
             del self._known[key]
             self._asking.pop(key, None)
 
-    async def _lacks(self, need: Need, namespace: str, *, anew: bool) -> tuple[Lack, ...]:
+    async def _lacks(self, need: RequiredRights, namespace: str, *, anew: bool) -> tuple[MissingRights, ...]:
         key = (need.endpoint, namespace, need.secret)
         client = await self._clients.ovh(*key)
         async with self._asking.setdefault(key, asyncio.Lock()):  # the first of many asks, the others read
@@ -104,12 +104,12 @@ class Preflight:
                 known = self._known[key] = _Known(client, await client.rights.identity(), self._clock())
             urns = need.urns(known.who.account)
             await self._ask(known, [urn for urn in urns if urn not in known.refused])
-            found = lacks(need, known.who, known.refused_on(urns))
+            found = find_missing_rights(need, known.who, known.refused_on(urns))
             if (found or anew) and (old := [urn for urn in urns if self._old(known.refused[urn][0], REFUSED_FOR)]):
                 if self._old(known.asked, REFUSED_FOR):
                     known.who, known.asked = await client.rights.identity(), self._clock()
                 await self._ask(known, old)
-                found = lacks(need, known.who, known.refused_on(urns))
+                found = find_missing_rights(need, known.who, known.refused_on(urns))
         return found
 
     async def _ask(self, known: _Known, urns: list[str]) -> None:

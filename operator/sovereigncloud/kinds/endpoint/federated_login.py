@@ -1,8 +1,8 @@
-"""With which Secret a cloud is entered that joined a federation or left one: its oneadmin is the master's since the join, and
-a Secret that the operator generated is never overwritten.
+"""Find the working credentials Secret of a cloud that joined or left a federation.
 
-Nothing but an answer tells which it is: a join may have been done by a person, or before the cluster was rebuilt. So the
-other one is tried where one is refused.
+Since the join its oneadmin is the master's, and the operator never overwrites a Secret that it generated. Only a
+login tells which Secret is right: a person may have made the join, or it happened before a cluster rebuild. So the
+operator tries the other Secret when one is refused.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ from sovereigncloud.ports.opennebula.views import Front
 
 @dataclass(frozen=True, slots=True)
 class Entered:
-    """Who answered, and to which Secret; `federation`: that Secret where it is the master's."""
+    """A successful login: who answered and with which Secret.
+
+    `federation`: that Secret if it is the master's.
+    """
 
     front: Front
     secret: str
@@ -29,7 +32,7 @@ class Entered:
 
 
 async def entered_otherwise(cloud: SovereignCloud, context: Context) -> Entered | None:
-    """Try the Secrets that may be the right one now, after the one in use was refused; None: none of them is."""
+    """Try the alternative Secrets after the one in use was refused; None: none of them works."""
     own, used = own_endpoint(cloud, context.get), endpoint_of(cloud, context.get)
     if own is None or used is None:
         return None
@@ -45,7 +48,7 @@ async def entered_otherwise(cloud: SovereignCloud, context: Context) -> Entered 
 
 
 def _masters(cloud: SovereignCloud, context: Context) -> list[str]:
-    """The Secrets of the masters of the zone that the cloud is to be, in its own namespace."""
+    """List the Secrets of the masters of the cloud's zone, in its own namespace."""
     found = []
     for zone in context.users(cloud.key, FederatedZone.crd.kind):
         if not isinstance(zone, FederatedZone) or zone.spec.master_ref is None:

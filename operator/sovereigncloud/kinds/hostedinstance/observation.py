@@ -36,7 +36,7 @@ from sovereigncloud.kinds.hostedinstance.placement.unconfirmed_absence import wa
 from sovereigncloud.kinds.hostedinstance.storage.image_claims import disk_holders
 from sovereigncloud.kinds.identity.adoption import may_adopt
 from sovereigncloud.kinds.identity.identification import Identified, check, makers_of, owner_of
-from sovereigncloud.kinds.identity.name_resolution import COMING_KINDS, Coming, coming
+from sovereigncloud.kinds.identity.name_resolution import PENDING_KINDS, PendingResource, find_pending_resources
 from sovereigncloud.kinds.movement.placement_override import without_overridden
 from sovereigncloud.ports.errors import Auth, MissingSecret, NotFound, OutsideError
 from sovereigncloud.ports.opennebula.views import CloudView, Vm
@@ -63,7 +63,7 @@ class InstanceObservation:
         found: the machine.
         terminated: the recorded machine was asked for by id and is DONE.
         denied: the cloud knows no such id or gives it to nobody of ours; what it answered.
-        on_their_way: custom resources that are to bring what the view lacks.
+        pending_resources: custom resources that are to bring what the view lacks.
         tenancy: what a Tenant says of its namespace in `cloud`.
         owner: the user that owns what is made for it in the cloud.
         owners: all who may own what is made for its namespace there.
@@ -90,7 +90,7 @@ class InstanceObservation:
     found: Identified[Vm] = _NEVER_MADE
     terminated: bool = False
     denied: str = ""
-    on_their_way: tuple[Coming, ...] = ()
+    pending_resources: tuple[PendingResource, ...] = ()
     tenancy: Tenancy | None = None
     owner: int | None = None
     owners: frozenset[int] = frozenset()
@@ -391,7 +391,10 @@ async def _look_in(
         here = await _ask_for(here.found.missing, here, resource, context, makers.owners)
     if not resource.deleting and lacks(resource, view, made=here.found.thing is not None):
         here = replace(
-            here, on_their_way=coming((*context.users(cloud, *COMING_KINDS), *named_security_groups(resource, context)))
+            here,
+            pending_resources=find_pending_resources(
+                (*context.users(cloud, *PENDING_KINDS), *named_security_groups(resource, context))
+            ),
         )
     return here
 

@@ -1,4 +1,4 @@
-"""Images, networks and templates are named by their OpenNebula name and resolved in the cloud at hand."""
+"""Resolve images, networks and templates by their OpenNebula name."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NOUNS = {
     VirtualNetwork.crd.kind: "network",
     SecurityGroup.crd.kind: "security group",
 }
-COMING_KINDS = tuple(_NOUNS)
+PENDING_KINDS = tuple(_NOUNS)
 _NOT_FOUND = {
     "image": Reason.IMAGE_NOT_FOUND,
     "network": Reason.NETWORK_NOT_FOUND,
@@ -41,8 +41,8 @@ T = TypeVar("T", bound=Named)
 
 
 @dataclass(frozen=True, slots=True)
-class Coming:
-    """A custom resource that is to bring something of this name into the cloud."""
+class PendingResource:
+    """A custom resource that will create something of this name in the cloud."""
 
     noun: str
     name: str
@@ -50,17 +50,19 @@ class Coming:
     says: str
 
 
-def coming(users: Iterable[AnyResource]) -> tuple[Coming, ...]:
-    """What is on its way, of the objects that refer to a cloud."""
+def find_pending_resources(users: Iterable[AnyResource]) -> tuple[PendingResource, ...]:
+    """Return the custom resources that will create images, networks or security groups in a cloud."""
     return tuple(
-        Coming(_NOUNS[user.key.kind], user.outside_name, user.key, _says(user))
+        PendingResource(_NOUNS[user.key.kind], user.outside_name, user.key, _readiness(user))
         for user in users
         if user.key.kind in _NOUNS and not user.deleting
     )
 
 
-def resolve(noun: str, name: str, candidates: Iterable[T], on_their_way: Iterable[Coming], where: str) -> T | Outcome:
-    """The one thing of that name; else why not: several, on its way (blocked), or a person must act."""
+def resolve(
+    noun: str, name: str, candidates: Iterable[T], pending_resources: Iterable[PendingResource], where: str
+) -> T | Outcome:
+    """Return the only object of that name, else why not: ambiguous, not created yet, or missing."""
     everything = list(candidates)
     matching = [thing for thing in everything if thing.name == name]
     if len(matching) == 1:
@@ -71,7 +73,7 @@ def resolve(noun: str, name: str, candidates: Iterable[T], on_their_way: Iterabl
             Reason.MULTIPLE_MATCHES,
             f'{where} has several {noun}s called "{name}": {ids}; rename all but one of them there',
         )
-    for awaited in on_their_way:
+    for awaited in pending_resources:
         if awaited.noun == noun and awaited.name == name:
             return blocked(f'{noun} "{name}" is not in {where} yet: {awaited.key} {awaited.says}')
     return stalled(_NOT_FOUND[noun], f'{where} has no {noun} called "{name}"; {_existing(everything)}')
@@ -85,8 +87,8 @@ def _existing(things: list[T]) -> str:
     return f"there are: {', '.join(names[:_SHOWN])}{more}"
 
 
-def _says(user: AnyResource) -> str:
+def _readiness(user: AnyResource) -> str:
     ready = user.status.condition("Ready")
     if ready is None:
-        return "has not been looked at yet"
+        return "has not been reconciled yet"
     return f"says {ready.reason}: {ready.message}" if ready.message else f"says {ready.reason}"

@@ -1,4 +1,4 @@
-"""What a Tenant writes on what it makes, beside its mark, and what that says."""
+"""Notes that a Tenant leaves on its OpenNebula users beside the ownership mark."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ EXTERNAL = "-"
 
 
 def is_ours(user: User, mark: Mark) -> bool:
-    """Whether this Tenant made it, or its predecessor from before the cluster was rebuilt."""
+    """Whether this Tenant made the user, or its predecessor before a cluster rebuild."""
     return ownership(user.mark, mark) in {Ownership.OURS, Ownership.PREDECESSOR}
 
 
 def is_namespaces(user: User, mark: Mark) -> bool:
-    """Whether it was made for a namespace."""
+    """Whether the user was made for a namespace."""
     return is_ours(user, mark) and user.notes.get(NAMESPACE_NOTE, "") not in {"", EXTERNAL}
 
 
 def is_person(user: User, mark: Mark) -> bool:
-    """Whether it was made for a person."""
+    """Whether the user was made for a person."""
     return is_ours(user, mark) and user.notes.get(NAMESPACE_NOTE) == EXTERNAL

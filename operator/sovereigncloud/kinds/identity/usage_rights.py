@@ -1,4 +1,4 @@
-"""What a namespace may make machines from: with a Tenant, only what OpenNebula lets its user use."""
+"""Restrict what a namespace may use: with a Tenant, only what OpenNebula grants to its user."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from sovereigncloud.ports.opennebula.views import CloudView, Image, Network, Tem
 
 
 def may_be_made(tenancy: Tenancy | None) -> Outcome | None:
-    """Why nothing can be made for the namespace yet."""
+    """Report why the Tenant does not allow to create anything for the namespace yet."""
     if tenancy is None:
         return None
     if tenancy.others:
         names = " and ".join(sorted((tenancy.tenant, *tenancy.others)))
         return stalled(
             Reason.MULTIPLE_TENANTS,
-            f"Tenants {names} all list namespace {tenancy.namespace} for {where(tenancy.cloud)}: take it out of all but one",
+            f"Tenants {names} all list namespace {tenancy.namespace} for {where(tenancy.cloud)}: remove it from all but one",
         )
     if not tenancy.allowed:
         return stalled(
             Reason.NAMESPACE_NOT_ALLOWED,
-            f"Tenant {tenancy.tenant} lists namespace {tenancy.namespace} for {where(tenancy.cloud)} no more: nothing is made"
-            " there. Put it on the list again, or delete this object",
+            f"Tenant {tenancy.tenant} no longer lists namespace {tenancy.namespace} for {where(tenancy.cloud)}, so nothing"
+            " is created there: add it to the list again, or delete this object",
         )
     if tenancy.user is None:
         return blocked(
@@ -38,8 +38,10 @@ def may_be_made(tenancy: Tenancy | None) -> Outcome | None:
 
 
 def usable_images(view: CloudView, tenancy: Tenancy | None) -> Iterator[Image]:
-    """Names are unique per owner only: another tenant's image of the same name is no candidate, so nobody can hold up others
-    with one.
+    """Return the images that the namespace may use.
+
+    Names are unique per owner only: another tenant's image of the same name is no candidate, so that no tenant can
+    block others.
     """
     for image in view.images.values():
         if _own_or(image.owner, view, tenancy, shared=image.public or _by_rule(image, view, tenancy)):
@@ -47,13 +49,14 @@ def usable_images(view: CloudView, tenancy: Tenancy | None) -> Iterator[Image]:
 
 
 def usable_templates(view: CloudView, tenancy: Tenancy | None) -> Iterator[Template]:
+    """Return the templates that the namespace may use."""
     for template in view.templates.values():
         if _own_or(template.owner, view, tenancy, shared=template.public):
             yield template
 
 
 def not_of_other_tenants(networks: Iterable[Network], view: CloudView, owners: frozenset[int]) -> Iterator[Network]:
-    """A tenant may reserve a network out of one that it may use, and call it as it likes: no name for others."""
+    """Filter out networks of other tenants, which may reserve and name networks freely."""
     return (n for n in networks if n.owner in owners or not _of_a_tenant(n.owner, view))
 
 
@@ -74,7 +77,7 @@ def _by_rule(image: Image, view: CloudView, tenancy: Tenancy | None) -> bool:
 
 
 def not_shared(name: str, view: CloudView, tenancy: Tenancy | None, place: str) -> Outcome | None:
-    """That the image is there, and the namespace's user may not use it; None: it is not there at all."""
+    """Report an image that exists but is not shared with the namespace's user; None: it does not exist."""
     if tenancy is None:
         return None
     hidden = [i for i in view.images.values() if i.name == name and not _of_a_tenant(i.owner, view)]

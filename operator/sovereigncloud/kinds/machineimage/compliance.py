@@ -1,4 +1,4 @@
-"""The condition Compliant of a MachineImage: whether it may lie where the datastores are that it is in, in each of its clouds."""
+"""Build the condition Compliant of a MachineImage from the datastores that hold it, in each cloud."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from sovereigncloud.sovereignty.evaluation import Result, compliance, evaluate
 from sovereigncloud.sovereignty.facts import Facts
 
 
-def judged_images(
+def image_compliance(
     resource: MachineImage, kept: Iterable[tuple[Key, str]], context: Context
 ) -> Mapping[str, str] | None:
-    """The condition; None where no policy binds it, or it is nowhere yet.
+    """Build the condition; None where no policy binds the image, or it exists nowhere yet.
 
     Args:
         resource: the image, for its exceptions.
-        kept: its clouds, each with the datastore that it is in.
-        context: what is known of the clouds.
+        kept: its clouds, each with the datastore that holds it.
+        context: the clouds and policies.
     """
-    results = [result for cloud, datastore in kept for result in _judged_in(resource, cloud, datastore, context)]
+    results = [result for cloud, datastore in kept for result in _evaluate_cloud(resource, cloud, datastore, context)]
     return compliance(results)
 
 
-def _judged_in(resource: MachineImage, key: Key, datastore: str, context: Context) -> list[Result]:
+def _evaluate_cloud(resource: MachineImage, key: Key, datastore: str, context: Context) -> list[Result]:
     rules, cloud = context.policies(resource.metadata.namespace, key), context.get(key)
     if not rules or not isinstance(cloud, SovereignCloud):
         return []
@@ -42,7 +42,7 @@ def _judged_in(resource: MachineImage, key: Key, datastore: str, context: Contex
 
 
 def _named(facts: Facts, cloud: Key) -> Facts:
-    """Of several clouds each may have a datastore of that name."""
+    """Add the cloud to the facts, since several clouds may have a datastore of the same name."""
     named = {
         part: tuple(replace(place, what=f"{place.what} of {where(cloud)}") for place in places)
         for part, places in facts.places.items()

@@ -1,4 +1,4 @@
-"""What is done about an image: one write each, safe to repeat."""
+"""Steps of a MachineImage: one idempotent write each."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _ATTEMPTS = "attempts."
 
 
 def attempts(cloud: Key) -> str:
-    """The key of `status.external` for how often a download there failed."""
+    """Return the key of `status.external` for the number of failed downloads in a cloud."""
     return f"{_ATTEMPTS}{cloud.name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateImage(Step):
-    """From marketplace app `app`, or from spec.source.url where it is None."""
+    """Create the image from marketplace app `app`, or from spec.source.url if that is None."""
 
     cloud: Key
     datastore: int
@@ -37,14 +37,17 @@ class CreateImage(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarkImage(Step):
+    """Write the ownership mark on a predecessor's image."""
+
     cloud: Key
     image: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordImage(Step):
-    """Record the image that was found by its mark: the answer to its creation was lost. Nothing outside. `owner`: whose it
-    was when it was adopted.
+    """Record an image found by its mark, where the answer to its creation was lost.
+
+    Changes only status. `owner`: its owner when it was adopted.
     """
 
     cloud: Key
@@ -54,7 +57,7 @@ class RecordImage(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdoptImage(Step):
-    """Mark one that was there before, and note that it was. `owner`: whose it is, and stays."""
+    """Write mark and adoption note on an existing image. `owner`: its user, who keeps it."""
 
     cloud: Key
     image: int
@@ -64,7 +67,7 @@ class AdoptImage(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseImage(Step):
-    """Take off what the operator wrote on one that was there before."""
+    """Remove the operator's attributes from an adopted image."""
 
     cloud: Key
     image: int
@@ -72,18 +75,24 @@ class ReleaseImage(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenameImage(Step):
+    """Set the image's name."""
+
     cloud: Key
     image: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DescribeImage(Step):
+    """Set the image's description."""
+
     cloud: Key
     image: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetPersistent(Step):
+    """Make the image persistent or not."""
+
     cloud: Key
     image: int
     persistent: bool
@@ -91,16 +100,19 @@ class SetPersistent(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteImage(Step):
-    """`attempt`: how often its download failed, where that is why. `earlier`: it is a version before."""
+    """Delete the image.
+
+    `attempt`: the number of failed downloads, where that is the cause. `previous`: it is a previous version.
+    """
 
     cloud: Key
     image: int
     attempt: int = 0
-    earlier: bool = False
+    previous: bool = False
 
 
 async def perform_image(step: Step, resource: MachineImage, context: Context) -> Outcome:
-    """Do one step. Its outcome records which image it was, where."""
+    """Perform one step; the outcome records the image id per cloud."""
     match step:
         case RecordImage():
             adopted = {} if step.owner is None else {fact(step.cloud): str(step.owner)}
@@ -128,7 +140,7 @@ async def perform_image(step: Step, resource: MachineImage, context: Context) ->
         case DeleteImage():
             client = await context.open_nebula(step.cloud)
             await client.delete_image(step.image)
-            return _gone(step)
+            return _deletion_outcome(step)
         case _:
             return await _change(step, resource, context)
 
@@ -152,17 +164,20 @@ async def _change(step: Step, resource: MachineImage, context: Context) -> Outco
             raise TypeError(f"not a step of a MachineImage: {step!r}")
 
 
-def _gone(step: DeleteImage) -> Outcome:
+def _deletion_outcome(step: DeleteImage) -> Outcome:
     message = f"image {step.image} in {where(step.cloud)} is being deleted"
-    if step.earlier:
-        return waiting(Reason.DELETING, f"{message}: a version before, which nothing uses", after=1.0, available=True)
+    if step.previous:
+        return waiting(Reason.DELETING, f"{message}: a previous version that nothing uses", after=1.0, available=True)
     # Forgotten at once: while it goes it is found by its mark, and then its absence is no loss.
     facts = {record(step.cloud): "", **({attempts(step.cloud): str(step.attempt)} if step.attempt else {})}
     return waiting(Reason.DELETING, message).with_facts(**facts)
 
 
 def _template(step: CreateImage, resource: MachineImage, mark: Mark) -> Attributes:
-    """The mark is in the create call itself. FROM_APP lets oned fill in path, format and size."""
+    """Build the image template; the mark is part of the create call.
+
+    FROM_APP lets oned fill in path, format and size.
+    """
     spec = resource.spec
     source = {"FROM_APP": str(step.app)} if step.app is not None else {"PATH": spec.source.url or ""}
     if spec.source.checksum and step.app is None:

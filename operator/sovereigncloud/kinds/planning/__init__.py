@@ -1,0 +1,4 @@
+"""Helpers for every kind's plan: composition, delayed writes, schedules, IPv4 ranges, urgency.
+
+They are pure apart from the urgency's context variable, and know no kind and no external API.
+"""

@@ -1,4 +1,7 @@
-"""Writes outside that take effect minutes later: remembered in `status.external`, so that none is made twice meanwhile."""
+"""Track external writes that take effect minutes later, so that none is repeated.
+
+The requests are kept in `status.external`.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ _SLACK = 60.0
 
 
 def asked(value: str, now: datetime) -> str:
-    """The fact to keep in `status.external`: what was asked for, and when."""
+    """Format the fact for `status.external`: the requested value and when."""
     return f"{value}@{int(now.timestamp())}"
 
 
@@ -24,9 +27,9 @@ class Asked:
 
     Attributes:
         fact: the key in `status.external` that remembers it.
-        value: what is asked for.
-        path: the field of spec that asks for it; empty where `value` alone tells one difference from the next.
-        within: seconds after which it is asked for again.
+        value: the requested value.
+        path: the field of spec that requests it; empty where `value` alone identifies the difference.
+        within: seconds after which the request is repeated.
     """
 
     fact: str
@@ -36,10 +39,11 @@ class Asked:
 
 
 def pending(resource: AnyResource, request: Asked, now: datetime) -> bool:
-    """Whether this very value was asked for a moment ago and may still take effect.
+    """Whether this value was requested recently and may still take effect.
 
-    On a settled object a request is younger than the difference that it answers (`status.drift[].since`): a second
-    difference of the same field, soon after the first was mended, is a new one and must be acted upon at once.
+    On a settled object a request counts only if it is younger than the difference that it answers
+    (`status.drift[].since`): a second difference of the same field, soon after the first was corrected, is a new one
+    and is acted upon at once.
     """
     what, _, at = resource.external.get(request.fact, "").rpartition("@")
     if what != request.value or not at.isdigit():
@@ -53,8 +57,9 @@ def pending(resource: AnyResource, request: Asked, now: datetime) -> bool:
 
 
 def answered(resource: AnyResource, fact: str) -> Plan:
-    """Nothing to do, since what was asked for is seen. The request is forgotten: the same difference once more is a new
-    one, also where it was only reported for a while.
+    """Clear a request whose effect is observed.
+
+    The same difference later is a new one, also where it was only reported for a while.
     """
     return Plan(outcome=DONE.with_facts(**{fact: ""}) if resource.external.get(fact) else DONE)
 

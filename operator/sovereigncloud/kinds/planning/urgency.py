@@ -1,7 +1,7 @@
-"""How soon an answer is needed: said by the engine for all that it does for one object, read by the adapters, whose APIs let
-only so many requests through.
+"""Priority of external API requests, set by the engine per reconcile.
 
-It is not a parameter of the verbs: it says nothing about what is asked, and every verb would carry it to the same place.
+The adapters' rate limits read it. It is a context variable and not a parameter: it does not change what is requested,
+and every method would pass it on.
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ from enum import IntEnum
 
 
 class Urgency(IntEnum):
-    """Whose requests go first."""
+    """Priority class of a request; lower values go first."""
 
     USER = 0
-    """Somebody changed an object and waits for what comes of it."""
+    """A person changed an object and waits for the result."""
     RECHECK = 1
-    """Nobody asked: sweeps, and what they found."""
+    """Periodic checks, and the changes that they cause."""
 
 
 _CURRENT: ContextVar[Urgency] = ContextVar("urgency", default=Urgency.USER)
-"""Who says nothing is a person at a command."""
+"""The default is a person at the command line."""
 
 
 def current() -> Urgency:
-    """Of what is being done now."""
+    """Return the urgency of the current task."""
     return _CURRENT.get()
 
 
 @contextmanager
 def at(urgency: Urgency) -> Iterator[None]:
-    """What is done within has this urgency."""
+    """Set the urgency for the duration of the context."""
     token = _CURRENT.set(urgency)
     try:
         yield

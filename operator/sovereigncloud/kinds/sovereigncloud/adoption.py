@@ -15,7 +15,7 @@ from sovereigncloud.api.hosted import HostedServer
 from sovereigncloud.core.plan import Drift, Plan
 from sovereigncloud.kinds.sovereigncloud.hosts.hosts import DEFAULT_CLUSTER, DRIVER
 from sovereigncloud.kinds.sovereigncloud.observation import CloudObservation
-from sovereigncloud.kinds.virtualnetwork.template import wanted
+from sovereigncloud.kinds.virtualnetwork.template import desired_network
 from sovereigncloud.ports.opennebula.features import REFERENCE, release
 from sovereigncloud.ports.opennebula.views import CloudView, Network
 
@@ -83,7 +83,7 @@ def _network(name: str, network: VirtualNetwork, found: Iterable[Network]) -> It
     if there is None:
         return
     try:
-        fresh, held = wanted(network.spec, adopted=False), wanted(network.spec, adopted=True)
+        fresh, held = desired_network(network.spec, adopted=False), desired_network(network.spec, adopted=True)
     except ValueError:
         return  # reported by the VirtualNetwork itself
     kept = {key for values in held.attributes.values() for key in values}

@@ -1,4 +1,4 @@
-"""What can be done to a network, and how each of it is done: one call that is safe to repeat."""
+"""Steps of a VirtualNetwork: one idempotent call each."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ _DEFAULT_CLUSTER = 0  # there is always one, and it cannot be deleted
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateNetwork(Step):
-    """`groups`: the security groups that its cards are to have; OpenNebula adds its own."""
+    """Create the network.
+
+    `groups`: the security groups of its NICs; OpenNebula adds its default group.
+    """
 
     cloud: Key
     groups: tuple[int, ...] = ()
@@ -32,8 +35,9 @@ class CreateNetwork(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoteReservation(Step):
-    """Record that a reservation is about to be made: the call takes no mark, so that one of that name without ours is ours
-    only where this says so. Nothing outside.
+    """Record in status that a reservation is about to be created.
+
+    The call takes no mark: an unmarked network of that name is ours only if this record says so.
     """
 
     parent: int
@@ -41,7 +45,7 @@ class NoteReservation(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReserveNetwork(Step):
-    """Make a network of addresses that are taken from another."""
+    """Create a network from addresses of another network."""
 
     cloud: Key
     parent: int
@@ -56,8 +60,9 @@ class NetworkStep(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordNetwork(NetworkStep):
-    """Record the network that was found by its mark: the answer to its creation was lost. Nothing outside. `adopted`: it
-    was there before, and whose it is.
+    """Record a network found by its mark, where the answer to its creation was lost.
+
+    Changes only status. `adopted`: the owner of an adopted network.
     """
 
     adopted: int | None = None
@@ -65,7 +70,10 @@ class RecordNetwork(NetworkStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarkNetwork(NetworkStep):
-    """Take it over: from before the cluster was rebuilt, or, `adopting`, as what a person made; `owner` keeps it."""
+    """Write the ownership mark on the network.
+
+    This takes it over after a cluster rebuild, or adopts it (`adopting`): its `owner` keeps it.
+    """
 
     adopting: bool = False
     reserved: bool = False
@@ -76,27 +84,33 @@ class MarkNetwork(NetworkStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateNetwork(NetworkStep):
+    """Set template attributes of the network."""
+
     attributes: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddressStep(NetworkStep):
-    """Of its addresses."""
+    """A step on addresses of the network."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddRange(AddressStep):
+    """Add an address range."""
+
     range_: AddressRange
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResizeRange(AddressStep):
+    """Change the size of an address range."""
+
     range_: AddressRange
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoveRange(AddressStep):
-    """`reserved`: given back to the network that it is from."""
+    """Remove an address range; `reserved`: return it to the source network."""
 
     range_id: int
     reserved: bool = False
@@ -104,7 +118,7 @@ class RemoveRange(AddressStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReserveRange(AddressStep):
-    """Take further addresses of its network into a reservation."""
+    """Reserve another address range from the source network."""
 
     parent: int
     range_: AddressRange
@@ -112,26 +126,30 @@ class ReserveRange(AddressStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldAddress(AddressStep):
+    """Put an address on hold."""
+
     ip: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseAddress(AddressStep):
+    """Release a held address."""
+
     ip: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseNetwork(NetworkStep):
-    """Take off what the operator wrote on one that was there before."""
+    """Remove the operator's attributes from an adopted network."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteNetwork(NetworkStep):
-    """Asynchronous: state LOCK_DELETE, then gone (observed)."""
+    """Delete the network; asynchronous: state LOCK_DELETE, then gone (observed)."""
 
 
-async def perform(step: Step, resource: VirtualNetwork, context: Context) -> Outcome:
-    """Do one step. Its outcome records which network it was."""
+async def perform_network(step: Step, resource: VirtualNetwork, context: Context) -> Outcome:
+    """Perform one step; the outcome records the network id."""
     if isinstance(step, NoteReservation):
         # Nothing more in this pass: the note has to be in the status before the call is made.
         noted = waiting(Reason.CREATING, f'network "{resource.outside_name}" is about to be reserved', after=_AT_ONCE)
@@ -168,7 +186,7 @@ async def _perform(step: NetworkStep, resource: VirtualNetwork, context: Context
             note = {ADOPTED: "YES"} if adopting else {}
             await client.update_network(step.network, {**context.mark(resource).for_opennebula(), **note})
             if adopting:
-                message = f"{what} adopted as it was made by a person"
+                message = f"{what} adopted as it is"
                 return done(Reason.ADOPTED, message, adopted="yes", owner=str(step.owner))
             return done(Reason.TAKEN_OVER, f"{what} taken over from before the cluster was rebuilt")
         case UpdateNetwork(attributes=attributes):
@@ -197,7 +215,7 @@ async def _perform_on_addresses(step: AddressStep, client: OpenNebula) -> Outcom
             return done(Reason.RANGE_RESIZED, f"{what}: {range_.size} addresses from {range_.ip} now")
         case RemoveRange(range_id=range_id, reserved=True):
             await client.addresses.free_range(step.network, range_id)
-            return done(Reason.RANGE_REMOVED, f"{what}: address range {range_id} given back")
+            return done(Reason.RANGE_REMOVED, f"{what}: address range {range_id} returned")
         case ReserveRange(range_=range_):
             await client.addresses.reserve(step.parent, {"NETWORK_ID": str(step.network)} | _run(range_))
             return done(Reason.RANGE_ADDED, f"{what}: {range_.size} addresses from {range_.ip} reserved")
@@ -215,5 +233,5 @@ async def _perform_on_addresses(step: AddressStep, client: OpenNebula) -> Outcom
 
 
 def _run(range_: AddressRange) -> dict[str, str]:
-    """Consecutive addresses of one range, as a reservation asks for them: an address without its range is refused."""
+    """Build the reservation request; OpenNebula refuses an address without its range id."""
     return {"AR_ID": str(range_.parent), "IP": range_.ip, "SIZE": str(range_.size)}

@@ -214,7 +214,7 @@ async def test_a_profile_tells_what_ends_on_the_day_that_it_does(b):
     await b.after(6_500)
     assert b.api.status(profile)["expired"] == ["ISO27001"]
     assert "expiring" not in b.api.status(profile)
-    assert "the last day of ISO27001 has passed" in b.message(profile)
+    assert "ISO27001 has expired" in b.message(profile)
 
 
 def test_an_image_counts_once_wherever_it_is_wanted_and_only_where_it_is_bound():

@@ -178,7 +178,7 @@ ROWS = [
     ),
     Row(
         "a SecurityGroup of that name is on its way: wait", ({**LAN, "securityGroups": ["db"]},),
-        drift={GROUPS: ("db", "default")}, reason="WaitingForDependency", says="SecurityGroup team/db has not been looked at",
+        drift={GROUPS: ("db", "default")}, reason="WaitingForDependency", says="SecurityGroup team/db has not been reconciled",
         others=(resource("SecurityGroup", "db", {"rules": [{"direction": "Inbound", "protocol": "TCP"}]}),),
     ),
 ]  # fmt: skip

@@ -711,4 +711,4 @@ async def test_networks_and_images_are_made_in_the_clouds_own_namespace_only(wor
     refs["MachineImage"] = {"cloudRefs": [CLOUD["cloudRef"]], "source": {"url": "https://images.example/u.qcow2"}}
     plan = await look(CONTROLLERS[kind], resource(kind, "mine", refs[kind], namespace="town"), world)
     assert (plan.steps, plan.outcome.phase, plan.outcome.reason) == ((), Phase.STALLED, "NamespaceNotAllowed")
-    assert "this kind is the platform's, in the namespace of the cloud" in plan.outcome.message
+    assert "this kind must be in the namespace of the cloud" in plan.outcome.message

@@ -158,7 +158,7 @@ def _source(
         for image in usable_images(view, observed.tenancy)
         if image.type in BOOTABLE_TYPES and not is_of_another_namespace(image, namespace)
     ]
-    image = resolve("image", source.image, images, observed.on_their_way, place)
+    image = resolve("image", source.image, images, observed.pending_resources, place)
     if isinstance(image, Outcome):
         return -1, not_shared(source.image, view, observed.tenancy, place) or image
     return image.id, merge((ready_for_a_machine(image, place), _fits(image, sizes)))
@@ -181,7 +181,7 @@ def _cards(
 ) -> tuple[tuple[NewCard, ...] | None, Outcome]:
     if resource.spec.networks is None:
         return None, DONE
-    place = Place(cloud, view, observed.mark, observed.on_their_way, owners=observed.owners)
+    place = Place(cloud, view, observed.mark, observed.pending_resources, owners=observed.owners)
     cards = [needed(wanted, place) for wanted in resource.spec.networks]
     troubles = merge(card for card in cards if isinstance(card, Outcome))
     return tuple(card for card in cards if isinstance(card, NewCard)), troubles

@@ -22,7 +22,7 @@ _NETWORK_BROKEN = {5: "Error", 6: "UpdateFailure"}
 def needed(wanted: InstanceNetwork, place: Place) -> NewCard | Outcome:
     """A card as spec declares it; or why it cannot be yet."""
     candidates = not_of_other_tenants(place.view.networks.values(), place.view, place.owners)
-    network = resolve("network", wanted.name, candidates, place.on_their_way, where(place.cloud))
+    network = resolve("network", wanted.name, candidates, place.pending_resources, where(place.cloud))
     if isinstance(network, Outcome):
         return network
     groups = groups_of(wanted, place)

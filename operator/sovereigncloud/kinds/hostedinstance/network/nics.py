@@ -23,7 +23,7 @@ def networks(m: Machine) -> Part:
     """
     if m.resource.spec.networks is None:
         return NOTHING
-    place = Place(m.cloud, m.view, m.observed.mark, m.observed.on_their_way, m.vm.id, m.observed.owners)
+    place = Place(m.cloud, m.view, m.observed.mark, m.observed.pending_resources, m.vm.id, m.observed.owners)
     cards = list(m.vm.nics) if len(m.vm.nics) < 2 else sorted(m.vm.nics, key=lambda nic: nic.id)
     missing: list[InstanceNetwork] = []
     kept: list[Part] = []

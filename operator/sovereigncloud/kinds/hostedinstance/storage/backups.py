@@ -56,7 +56,7 @@ def backups(m: Machine) -> Part:
 
 def _store(m: Machine, wanted: Backup) -> Datastore | Outcome:
     stores = (store for store in m.view.datastores.values() if store.type == _BACKUP_DATASTORE)
-    return resolve("backup datastore", wanted.store, stores, m.observed.on_their_way, where(m.cloud))
+    return resolve("backup datastore", wanted.store, stores, m.observed.pending_resources, where(m.cloud))
 
 
 # ---------------------------------------------------------------------------------------------------------- how many

@@ -199,7 +199,7 @@ def _from_image(m: Machine, wanted: InstanceDisk, name: str) -> Part:
     """An image that is there: taken over if another instance of the namespace left it behind, else used as it is."""
     drift = (Drift(_path(wanted.name), "attached", "absent"),)
     candidates = [image for image in usable_images(m.view, m.observed.tenancy) if image.type in BOOTABLE_TYPES]
-    image = resolve("image", name, candidates, m.observed.on_their_way, where(m.cloud))
+    image = resolve("image", name, candidates, m.observed.pending_resources, where(m.cloud))
     if isinstance(image, Outcome):
         return Part(drift=drift, outcome=image)
     disk = next((one for one in m.vm.disks if one.image_id == image.id), None)
