@@ -1,4 +1,7 @@
-"""How many machines of a cloud could leave it now: its column EXIT. No request for a machine, and nothing that moves by itself."""
+"""Exit readiness of one cloud, for its column EXIT: how many of its VMs could leave now.
+
+It costs no API request per VM and moves nothing.
+"""
 
 from __future__ import annotations
 
@@ -16,20 +19,22 @@ from sovereigncloud.ports.opennebula.views import CloudView
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """`movable` of `machines` could leave."""
+    """Exit readiness: `movable` of `machines` VMs could leave the cloud."""
 
     movable: int
     machines: int
 
     @property
     def told(self) -> str:
-        """Empty where there is no machine."""
+        """Text for the column; empty if the cloud has no VM."""
         return f"{self.movable}/{self.machines}" if self.machines else ""
 
 
 async def way_out(cloud: SovereignCloud, view: CloudView | None, kept: Iterable[Kept], context: Context) -> Exit | None:
-    """Anywhere that the namespace of each may use: networks are not looked at, since nobody said which takes the place of which. None:
-    it cannot be told now, and what was told stays. `kept`: the marketplaces of the cloud, among others.
+    """Compute the exit readiness of a cloud, towards all clouds that each VM's namespace may use.
+
+    Networks are ignored, since no network map is given. None if it cannot be computed now: the last value stays.
+    `kept`: stores of the cloud, its marketplaces among them.
     """
     if view is None and not cloud.status.lost_since:
         return None

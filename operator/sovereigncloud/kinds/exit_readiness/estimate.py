@@ -1,6 +1,6 @@
-"""How many machines of a cloud could leave it now, and what is in the way of the others: for an ExitPlan, and for the cloud itself.
+"""Exit estimate: how many VMs could leave their clouds now, and what blocks the others.
 
-Everything is read from views and from the store: no request for a machine, and none of the source where that is lost.
+Everything is read from cached views and the informer cache: no API request per VM, and none to a lost source.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ _INSTANCE = HostedInstance.crd.kind
 _ENDED = frozenset({Situation.ENDING, Situation.GONE})
 _CANNOT = frozenset({Situation.SUSPENDED, Situation.STOPPED, Situation.UNDEPLOYED, Situation.FAILED})
 _QUOTAS = {"VMS": "", "CPU": "cpu", "MEMORY": "memory", "SYSTEM_DISK_SIZE": "root"}
-"""What is counted of a tenant in a cloud, and what of a machine counts."""
+"""Quota metrics of a tenant in a cloud, and the part of a VM's demand that each counts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A cloud that is left.
+    """A source cloud.
 
     Attributes:
         cloud: which.
-        view: None where nothing of it is looked at, since it is lost.
+        view: its view; None if it is lost and not read.
         closed: why no disk can be copied out of it.
     """
 
@@ -55,12 +55,14 @@ class Source:
 
 
 def closed(cloud: Key, markets: Iterable[tuple[str, str, bool]], named: str | None = None) -> Blocker | None:
-    """Whether there is no marketplace over which disks could go. Whether one has room for them is for each move to see.
+    """Blocker for a cloud that has no marketplace to transfer disks through.
+
+    Whether a marketplace has enough space is checked by each migration.
 
     Args:
-        cloud: that is left.
+        cloud: the source.
         markets: name and driver of each, and whether it is enabled.
-        named: the only one that may be used.
+        named: the only marketplace that may be used; None: any.
     """
     if any(takes_images(driver, enabled=on) and named in {None, name} for name, driver, on in markets):
         return None
@@ -69,15 +71,15 @@ def closed(cloud: Key, markets: Iterable[tuple[str, str, bool]], named: str | No
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked.
+    """Scope and rules of an exit estimate.
 
     Attributes:
-        targets: for a namespace, the clouds that its machines could go to.
-        names: what a network is called elsewhere.
-        networks: whether a machine that has no network there cannot leave.
-        may: what is in the way of a machine for whoever asks; None: nothing.
-        rank: of the group that a machine leaves with.
-        skips: machines that are not asked about, since they are on their way.
+        targets: for a namespace, the clouds that its VMs could move to.
+        names: network names in the target, for those that are mapped.
+        networks: whether a missing network blocks a VM.
+        may: blocker of a VM for whoever asks; None: none.
+        rank: number of the group that a VM leaves with.
+        skips: VMs that are left out because they are being migrated.
     """
 
     targets: Callable[[str], tuple[Key, ...]]
@@ -90,8 +92,11 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """Of machines to which the same places are open. `name`: only where a policy speaks of this very machine; `copies`: only where
-    they are what it would be made of.
+    """Equivalence class of VMs with the same possible targets, computed once per class.
+
+    `name`: set only if a policy names this very VM; `copies`: set only if the VM would be recreated from them.
+
+    `name`: set only if a policy names this very VM; `copies`: set only if the VM would be recreated from them.
     """
 
     namespace: str
@@ -103,7 +108,7 @@ class Kind:
 
 
 async def could_leave(sources: Sequence[Source], question: Question, context: Context) -> Estimate:
-    """All machines of these clouds together, those that people made included."""
+    """Estimate for all VMs of these clouds together, including VMs without a HostedInstance."""
     machines: list[Leaver] = []
     first: dict[Kind, InstanceFacts] = {}
     spaces: dict[str, _Namespace] = {}
@@ -131,7 +136,7 @@ async def could_leave(sources: Sequence[Source], question: Question, context: Co
 
 @dataclass(frozen=True, slots=True)
 class _Namespace:
-    """What holds for all machines of a namespace: where they could go, and the policies that bind them there."""
+    """Possible targets of a namespace and the policies that bind it there."""
 
     targets: tuple[Key, ...]
     rules: tuple[Rules, ...]
@@ -164,7 +169,7 @@ def _leaver(
 
 
 def demand_of_machine(vm: Vm, view: CloudView) -> Demand:
-    """As it is: its own disks where it runs, those that outlive it where images are."""
+    """Demand of a VM as it is: its non-persistent disks as root, its persistent ones as data."""
     persistent = {disk.id for disk in vm.disks if (image := view.images.get(disk.image_id)) and image.persistent}
     return Demand(
         cpu=round(float(vm.cpu or 0) * 100),
@@ -188,7 +193,10 @@ def _of_its_machine(facts: InstanceFacts, cloud: Key, vm: Vm | None) -> Blocker 
 
 
 def _unmanaged(source: Source, known: Iterable[InstanceFacts], context: Context) -> Iterator[Leaver]:
-    """Machines of nobody that the operator knows; what it made on its own behalf goes by itself."""
+    """VMs without a HostedInstance, each as a blocker.
+
+    VMs that the operator runs for itself are left out.
+    """
     if source.view is None:
         return
     ours = {facts.vm for facts in known}
@@ -206,17 +214,17 @@ def _unmanaged(source: Source, known: Iterable[InstanceFacts], context: Context)
 
 
 def _is_being_made(mark: Mark, context: Context) -> bool:
-    """For a HostedInstance that has not recorded it yet."""
+    """Whether the VM was just created for a HostedInstance that has not recorded it yet."""
     namespace, _, name = mark.object.removeprefix(f"{_INSTANCE}/").partition("/")  # as anybody may have written it
     found = context.get(Key(_INSTANCE, namespace, name))
     return found is not None and context.mark(found).installation == mark.installation
 
 
-# --------------------------------------------------------------------------------------------------------- the places
+# -------------------------------------------------------------------------------------------------------- the targets
 
 
 class _Found:
-    """What is looked at of the targets, each thing once."""
+    """Lookups in the target clouds, each done once."""
 
     def __init__(self, context: Context, question: Question, lost: frozenset[Key]) -> None:
         self._world, self._question, self._lost = context, question, lost
@@ -225,7 +233,7 @@ class _Found:
         self.limits: dict[str, Limit] = {}
 
     async def options(self, kind: Kind, facts: InstanceFacts, targets: Iterable[Key]) -> tuple[Option, ...]:
-        """Of all machines that are like this one."""
+        """Placement options of a whole equivalence class, computed for this VM."""
         found = self._world.get(facts.key)
         if not isinstance(found, HostedInstance):
             return ()
@@ -246,7 +254,7 @@ class _Found:
         return _copy(found, target, view, kept.of(self._world.mark(found)))
 
     async def kept_of(self, facts: InstanceFacts, targets: Iterable[Key]) -> tuple[CopyFacts, ...]:
-        """What rehearsals kept of a machine where it could go."""
+        """Retained copies of a VM in its possible targets."""
         found = self._world.get(facts.key)
         if not isinstance(found, HostedInstance):
             return ()
@@ -275,7 +283,7 @@ class _Found:
     def _option(
         self, place: Candidate, kind: Kind, target: Key, view: CloudView | None, lacks: Blocker | None
     ) -> Option:
-        # How near it is, is the weather: what can leave must not depend on it.
+        # Latency changes all the time, and whether a VM can leave must not depend on it.
         place = replace(place, latency=None)
         if view is None or not place.seen:
             return Option(place)
@@ -310,7 +318,7 @@ class _Found:
             yield Claim(name, of)
 
     def _addresses(self, network: str, target: Key, view: CloudView) -> Claim | None:
-        """None: there is no network of that name."""
+        """Claim on the free addresses of a network; None if there is no network of that name."""
         found = [one for one in view.networks.values() if one.name == network]
         if not found:
             return None
@@ -321,7 +329,7 @@ class _Found:
 
 
 def _copy(resource: HostedInstance, target: Key, view: CloudView, kept: list[Copy]) -> Blocker | None:
-    """Why the other cloud cannot make it of a copy. None: it can."""
+    """Why the target cannot recreate the VM from any copy; None if it can."""
     known = [*remembered(resource), *kept]
     found = usable(known, resource, target, view)
     if not isinstance(found, str):

@@ -1,4 +1,7 @@
-"""What of a HostedInstance tells whether its machine could leave its cloud: kept for each, so that ten thousand are not read anew."""
+"""Facts of a HostedInstance that decide whether its VM can leave its cloud.
+
+They are cached per instance, so that ten thousand instances are not parsed again.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,10 @@ from sovereigncloud.ports.opennebula.views import Vm
 
 @dataclass(frozen=True, slots=True)
 class CopyFacts:
-    """What decides where a copy can be used; for thousands of machines it is the same few. `lacks`: disks that are not in it."""
+    """Facts that decide where a copy is usable. `lacks`: disks of the VM that are not in it.
+
+    Thousands of VMs share few distinct values.
+    """
 
     outside: bool
     driver: str
@@ -29,18 +35,18 @@ class CopyFacts:
 
 @dataclass(frozen=True, slots=True)
 class InstanceFacts:
-    """Of a machine that is there.
+    """Facts of an instance whose VM exists.
 
     Attributes:
         key: of its HostedInstance.
-        cloud: that it is in.
-        vm: its number there.
+        cloud: that its VM is in.
+        vm: id of the VM.
         labels: of the HostedInstance.
-        demand: as it is remembered, else as spec says; for when nobody can look at the machine.
+        demand: as remembered, else as spec says; used if the VM cannot be read.
         networks: likewise.
-        store: where its backups go; empty: nowhere.
+        store: backup datastore; empty: none.
         copies: of it, the newest first.
-        blocker: why it moves nowhere.
+        blocker: why it cannot be migrated at all.
     """
 
     key: Key
@@ -55,7 +61,7 @@ class InstanceFacts:
 
 
 def facts_of(resource: HostedInstance) -> InstanceFacts | None:
-    """None: it has no machine that could leave."""
+    """Facts of an instance; None if it has no VM."""
     cloud, number = bound_cloud(resource), resource.external.get("vm", "")
     if cloud is None or not number.isdigit():
         return None
@@ -92,7 +98,7 @@ def _copy(copy: Copy, resource: HostedInstance) -> CopyFacts:
 
 
 def image_facts(copy: Copy, resource: HostedInstance) -> CopyFacts:
-    """Of one that a rehearsal kept: it is where it can be used."""
+    """Facts of a retained copy, which is usable in the cloud that holds it."""
     return CopyFacts(True, copy.kind, copy.name.rpartition("/")[0], -1, True, tuple(missing_disks(copy, resource)))
 
 
@@ -102,6 +108,6 @@ def _left_alone(resource: HostedInstance) -> Blocker | None:
         return Blocker(Reason.NOT_MOVABLE, f"{name} is being deleted")
     if resource.paused or resource.spec.management is Management.OBSERVE:
         return Blocker(
-            Reason.NOT_MOVABLE, f"{name} is paused or only observed; let it be managed (spec.management: Manage)"
+            Reason.NOT_MOVABLE, f"{name} is paused or only observed; set spec.management: Manage and resume it"
         )
     return None

@@ -1,4 +1,4 @@
-"""ExitPlan: leave a cloud or a provider: say what could, rehearse it, do it."""
+"""Controller of ExitPlan: estimate, rehearse or execute the exit from a cloud or a provider."""
 
 from __future__ import annotations
 
@@ -21,13 +21,15 @@ _SELDOM = 300.0
 
 
 class ExitPlanController:
-    """Makes InstanceMigrations, and calls nothing outside itself."""
+    """Creates InstanceMigrations and makes no call outside Kubernetes."""
 
     resource = ExitPlan
 
     def uses(self, resource: ExitPlan) -> Uses:
-        """The clouds of its own namespace that it names. Others are looked at in the sweeps of these, and held up by nothing: a
-        plan must not keep somebody else's cloud from being deleted.
+        """Watch the clouds of its own namespace that it names.
+
+        Clouds of other namespaces are read in their own sweeps: an ExitPlan must not block the deletion of somebody
+        else's cloud.
         """
         if resource.deleting:
             return Uses()

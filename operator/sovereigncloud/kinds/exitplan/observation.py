@@ -1,4 +1,4 @@
-"""Looking at an exit: what is left, what could leave it, and how far each machine is that does."""
+"""Observe an exit: source clouds, VMs that could leave, and progress of each migration."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ _FROM = "spec.from.cloudRef"
 
 @dataclass(frozen=True, slots=True)
 class ExitObservation:
-    """What was seen.
+    """Observed state of an exit.
 
     Attributes:
-        now: when.
-        problem: why nothing can be said or done.
-        clouds: that are left.
-        estimate: of the machines that are still there and not under way.
-        progress: by machine (namespace/name), of those that the present run has a move of.
-        ranks: by machine, the group that it leaves with, of those that are still there.
-        throughput: bytes that a move copies in a second, as earlier ones took; None: none was measured.
-        outdated: rehearsals of runs before the present one, which are over.
+        now: time of the observation.
+        problem: why nothing can be estimated or done.
+        clouds: the source clouds.
+        estimate: for VMs that are still there and not being migrated.
+        progress: by instance (namespace/name), for those with a migration in the current run.
+        ranks: by instance, the group that it leaves with, for those still there.
+        throughput: bytes per second that earlier migrations copied; None: not measured yet.
+        outdated: finished rehearsal migrations of earlier runs.
     """
 
     now: datetime
@@ -51,7 +51,7 @@ class ExitObservation:
     outdated: tuple[Key, ...] = ()
 
     def are(self, *stages: Stage) -> int:
-        """How many machines of the run are at one of these stages."""
+        """Number of instances of the run at one of these stages."""
         return sum(one.stage in stages for one in self.progress.values())
 
 
@@ -60,7 +60,7 @@ def is_lost(exit_plan: ExitPlan) -> bool:
 
 
 async def look(exit_plan: ExitPlan, context: Context) -> ExitObservation:
-    """Reads only. Of what is lost nothing is asked."""
+    """Observe an exit; a lost source cloud is not queried."""
     nothing = ExitObservation(context.now)
     if exit_plan.deleting:
         return nothing
@@ -91,7 +91,7 @@ def name_of(instance: Key) -> str:
 
 
 def rank_of(exit_plan: ExitPlan, facts: InstanceFacts) -> int:
-    """The first group whose labels it has, else after all of them."""
+    """Number of the first group whose labels match; VMs without a group come last."""
     labels, groups = dict(facts.labels), exit_plan.spec.order or ()
     for number, group in enumerate(groups):
         if all(labels.get(name) == value for name, value in (group.match_labels or {}).items()):
@@ -133,12 +133,14 @@ def _targets_problem(exit_plan: ExitPlan, clouds: Iterable[Key], context: Contex
         if context.get(target) is None:
             return blocked(no_such(target))
     if not set(targets) - set(clouds):
-        return stalled(Reason.INVALID_SPEC, "spec.to names nothing but what is left: name another cloud")
+        return stalled(
+            Reason.INVALID_SPEC, "spec.to names only clouds that the plan leaves: add another cloud to spec.to"
+        )
     return None
 
 
 def _open_to(exit_plan: ExitPlan, namespace: str, left: Iterable[Key], context: Context) -> tuple[Key, ...]:
-    """Where the machines of a namespace could go: clouds that it may use."""
+    """Target clouds of the plan that a namespace may use."""
     named = dict.fromkeys(referred(one.cloud_ref, exit_plan.metadata.namespace) for one in exit_plan.spec.to)
     return tuple(
         cloud for cloud in named if cloud not in left and not_allowed(cloud, namespace, "spec.to", context) is None
@@ -158,18 +160,24 @@ async def _sources(exit_plan: ExitPlan, clouds: Iterable[Key], context: Context)
             found.append(Source(cloud, view, closed(cloud, markets, exit_plan.spec.marketplace)))
         except (OutsideError, MissingSecret) as error:
             say = blocked if isinstance(error, MissingSecret) else retry
-            return say(f"cloud {where(cloud)}: {error}. If it is lost for good, leave it with sourceState: Lost")
+            return say(
+                f"cloud {where(cloud)}: {error}. If it is lost for good, set spec.sourceState: Lost in a new ExitPlan"
+            )
     return tuple(found)
 
 
 def _may(exit_plan: ExitPlan, facts: InstanceFacts) -> Blocker | None:
-    """Who owns a cloud may have it left by everybody; who only uses it, by what is his own."""
+    """Blocker for VMs that this ExitPlan may not move.
+
+    An ExitPlan in the namespace of the cloud may move every VM; one in another namespace only the VMs of that
+    namespace.
+    """
     own = exit_plan.metadata.namespace
     if own in {facts.cloud.namespace, facts.key.namespace}:
         return None
     return Blocker(
         Reason.NAMESPACE_NOT_ALLOWED,
-        f"{name_of(facts.key)} is of another namespace, and {where(facts.cloud)} is not of namespace {own}: make the ExitPlan"
+        f"{name_of(facts.key)} is in another namespace, and {where(facts.cloud)} is not in namespace {own}: create the ExitPlan"
         f" in namespace {facts.cloud.namespace}, or another one in {facts.key.namespace}",
     )
 
@@ -178,7 +186,7 @@ def _may(exit_plan: ExitPlan, facts: InstanceFacts) -> Blocker | None:
 
 
 def _moves(exit_plan: ExitPlan, nothing: ExitObservation, context: Context) -> ExitObservation:
-    """Those of the run that is under way. When it is over nothing of them is looked at any more."""
+    """Observe the migrations of the active run; of a finished run nothing is read."""
     run = run_of(exit_plan)
     known = exit_plan.status.measured.bytes_per_second if exit_plan.status.measured is not None else None
     under_way = run is not None and not run.ended and is_of_mode(run, ExitMode(exit_plan.spec.mode))
@@ -206,7 +214,7 @@ def _moves(exit_plan: ExitPlan, nothing: ExitObservation, context: Context) -> E
 
 
 def _throughput(moves: Iterable[InstanceMigration]) -> int | None:
-    """Of all that were measured."""
+    """Average bytes per second of all migrations that were measured."""
     told = [(one.status.bytes, one.status.downtime_seconds) for one in moves]
     copied = [(size, took) for size, took in told if size and took]
     return sum(size for size, _ in copied) // sum(took for _, took in copied) if copied else None

@@ -1,7 +1,7 @@
-"""The plan of an exit: which moves are to be made next. Pure, and each time from what is found, so that it goes on where it was.
+"""Plan an exit: which migrations to create next, from the observation alone. Pure.
 
-A run is a rehearsal or the execution. Its name follows from the object and, of a rehearsal, from when it was due; the names of its
-moves from the run and the machine. So whoever goes on makes no second of anything.
+A run is a rehearsal or the execution. Its name follows from the object and, for a rehearsal, from its due time; the
+names of its migrations follow from the run and the instance. So a retry creates nothing twice.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _TOLD = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RememberRun(Step):
-    """Nothing outside: that a run begins, or is over. An empty value is forgotten."""
+    """Record in the status that a run begins or ends. An empty value removes the key."""
 
     facts: tuple[tuple[str, str], ...]
     event: Reason | Literal[""] = ""
@@ -54,13 +54,13 @@ class RememberRun(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DropMove(Step):
-    """The record of a rehearsal before the last one."""
+    """Delete a rehearsal migration of an earlier run."""
 
     key: Key
 
 
 def plan(exit_plan: ExitPlan, seen: ExitObservation, now: datetime) -> Plan:
-    """What is to be done next."""
+    """Plan the next steps of an exit."""
     if exit_plan.deleting:
         return Plan()
     if seen.problem is not None:
@@ -76,7 +76,7 @@ def plan(exit_plan: ExitPlan, seen: ExitObservation, now: datetime) -> Plan:
 
 
 def due(exit_plan: ExitPlan, now: datetime) -> datetime | None:
-    """When the next rehearsal is, perhaps in the past; None: never. Raises ScheduleError."""
+    """Due time of the next rehearsal, possibly past; None: never. Raises ScheduleError."""
     run, schedule = run_of(exit_plan), exit_plan.spec.rehearsal_schedule
     if exit_plan.spec.mode != ExitMode.REHEARSE:
         return None
@@ -100,7 +100,10 @@ def _rehearse(exit_plan: ExitPlan, seen: ExitObservation, now: datetime) -> Plan
 
 
 def _put_away() -> Plan:
-    """Asked for once more, it is rehearsed once more. What was proven stays in status."""
+    """Forget the last rehearsal run, so that setting mode: Rehearse again starts a new one.
+
+    The condition ExitProven stays.
+    """
     step = RememberRun(
         action=Action.UPDATE,
         target="the last rehearsal: put away",
@@ -137,7 +140,7 @@ def _go_on(exit_plan: ExitPlan, seen: ExitObservation, run: Run, now: datetime) 
         return Plan(steps=_dropped(seen), outcome=waiting(reason, told, after=_LOOK_AGAIN))
     incomplete = _incomplete(seen)
     if not run.rehearses and incomplete is not None:
-        return Plan(outcome=incomplete)  # what is in the way may go, and then the run goes on
+        return Plan(outcome=incomplete)  # the run continues once the blockers are removed
     step = RememberRun(
         action=Action.UPDATE,
         target=f"that run {run.name} is over",
@@ -150,8 +153,9 @@ def _go_on(exit_plan: ExitPlan, seen: ExitObservation, run: Run, now: datetime) 
 
 
 def _next(exit_plan: ExitPlan, seen: ExitObservation, run: Run, active: list[str]) -> tuple[Step, ...]:
-    """Of the first group that has a machine left to begin with, as many as may be. The next group begins when nothing of the ones
-    before it is under way.
+    """Next migrations: of the first group with VMs left, up to maxConcurrent.
+
+    The next group begins when no migration of an earlier group is active.
     """
     open_ways = [way for way in seen.estimate.ways if way.to is not None and way.leaver.name not in seen.progress]
     if not open_ways:
@@ -191,7 +195,7 @@ def _move(exit_plan: ExitPlan, way: Way, run: Run) -> MakeMove:
 
 
 def _with_particulars(manifest: Mapping[str, object], exit_plan: ExitPlan, run: Run) -> Mapping[str, object]:
-    """What an exit says beside: the way over which the disks go, and how long what was left stays."""
+    """Add what only an ExitPlan sets: label, marketplace, grace period, retained copies."""
     metadata, spec = dict(_mapping(manifest["metadata"])), dict(_mapping(manifest["spec"]))
     metadata["labels"] = {**_mapping(metadata.get("labels") or {}), RUN_LABEL: run.name}
     if exit_plan.spec.marketplace is not None and not is_lost(exit_plan):
@@ -219,13 +223,13 @@ def _told(seen: ExitObservation, run: Run, active: int) -> str:
     left = sum(way.to is not None and way.leaver.name not in seen.progress for way in seen.estimate.ways)
     word = "rehearsed" if run.rehearses else "moved"
     return (
-        f"{done} machines {word}, {active} under way, {left} to come,"
-        f" {seen.are(Stage.FAILED) + len(seen.estimate.blocked)} that cannot"
+        f"{done} machines {word}, {active} in progress, {left} pending,"
+        f" {seen.are(Stage.FAILED) + len(seen.estimate.blocked)} failed or blocked"
     )
 
 
 def _incomplete(seen: ExitObservation) -> Outcome | None:
-    """What stays behind, so that the exit is not over."""
+    """Blocked or failed VMs, which keep the exit from completing; None: there are none."""
     failures = [(name, one.failure) for name, one in sorted(seen.progress.items()) if one.failure is not None]
     failures += [
         (way.leaver.name, way.blocker)

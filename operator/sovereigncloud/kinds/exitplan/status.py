@@ -1,4 +1,4 @@
-"""What an exit says of itself: how many could leave, what is in the way, what was rehearsed. Nothing in it moves by itself."""
+"""Status of an ExitPlan: movable VMs, blockers, runs, ExitProven. Constant while nothing happens."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _KEPT = (
 
 
 def exit_status(exit_plan: ExitPlan, seen: ExitObservation) -> Mapping[str, object]:
-    """All of it. While nobody could look, as it was."""
+    """Status fields of an ExitPlan; fields that cannot be observed keep their value."""
     told = exit_plan.status.model_dump(by_alias=True, exclude_none=True)
     fields: dict[str, object] = {key: told.get(key) for key in _KEPT}
     run, mode = run_of(exit_plan), ExitMode(exit_plan.spec.mode)
@@ -48,7 +48,7 @@ def exit_status(exit_plan: ExitPlan, seen: ExitObservation) -> Mapping[str, obje
 
 
 def _is_over(run: Run | None, mode: ExitMode) -> bool:
-    """An exit that was executed: what comes into that cloud later is not its business."""
+    """Whether the execution is over: VMs that come later are not part of it."""
     return mode is ExitMode.EXECUTE and run is not None and not run.rehearses and run.ended > 0
 
 
@@ -64,7 +64,7 @@ def _phase(run: Run | None, mode: ExitMode) -> ExitPhase:
 
 
 def _movable(seen: ExitObservation) -> str:
-    """Those that are under way or have moved count as what they are: able to."""
+    """Movable VMs of all; those being migrated or migrated count as movable."""
     on = seen.are(Stage.UNDER_WAY, Stage.MOVED)
     failed = sum(1 for way in seen.estimate.ways if way.to is not None and _has_failed(way.leaver.name, seen))
     return f"{seen.estimate.movable - failed + on}/{len(seen.estimate.ways) + on}"
@@ -111,7 +111,7 @@ def _expected(exit_plan: ExitPlan, seen: ExitObservation) -> Json:
 
 
 def _of_the_run(run: Run, seen: ExitObservation, told: Json) -> dict[str, object]:
-    """While it is under way what is found; when it is over what was found last."""
+    """Status of the current run: live while it is active, frozen when it is over."""
     before = told.get("run") or {}
     known = before if before.get("name") == run.name else {}
     if run.ended:
@@ -148,14 +148,14 @@ def _next_rehearsal(exit_plan: ExitPlan, seen: ExitObservation) -> str | None:
 
 
 def _proven(fields: Mapping[str, object]) -> Json:
-    """Whether the way out was walked: what was rehearsed last, and when."""
+    """Condition ExitProven, from the last rehearsal."""
     last = fields.get("lastRehearsal")
     if not isinstance(last, dict):
-        told = "it was never rehearsed: set mode: Rehearse"
+        told = "the exit was never rehearsed: set spec.mode: Rehearse"
         return {"type": EXIT_PROVEN, "status": "Unknown", "reason": Reason.NEVER_REHEARSED, "message": told}
     all_of_them, done = last.get("machines") or 0, last.get("succeeded") or 0
     if not all_of_them:
-        told = "there was no machine to be rehearsed with"
+        told = "the last rehearsal found no machine to migrate"
         return {"type": EXIT_PROVEN, "status": "Unknown", "reason": Reason.NOTHING_TO_LEAVE, "message": told}
     told = f"{done} of {all_of_them} machines ran as a copy in the rehearsal that ended at {last.get('endedAt')}"
     if done < all_of_them:

@@ -1,4 +1,4 @@
-"""How long a machine bears that its cloud does not answer. Pure."""
+"""Outage tolerance: how long a cloud may be unreachable before failover starts. Pure."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ DEFAULT = 300
 
 
 def tolerated(instance: HostedInstance) -> int:
-    """Seconds."""
+    """Outage tolerance of an instance, in seconds."""
     continuity = instance.spec.continuity
     given = continuity.toleration_seconds if continuity is not None else None
     return DEFAULT if given is None else given
 
 
 def until_overdue(instance: HostedInstance, since: str, now: datetime) -> float:
-    """Seconds that are left; 0: it has been borne long enough."""
+    """Seconds until failover starts; 0 once the tolerance has passed."""
     return max(tolerated(instance) - (now - datetime.fromisoformat(since)).total_seconds(), 0.0)
 
 

@@ -1,4 +1,4 @@
-"""What is known to be in the way of a move before it begins. Each of these is told by its own name, with what to do."""
+"""Pre-flight checks of a migration: each blocker has its own reason and says what to do."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _NO_IMAGE = -1
 
 
 def in_the_way(move: InstanceMigration, seen: MigrationObservation) -> Outcome:
-    """All that is, together; DONE: it may begin."""
+    """Merge all blockers of a migration between two reachable clouds; DONE if it may begin."""
     if seen.other:
         return blocked(f"InstanceMigration {seen.other} moves the same machine; this one begins when that one is over")
     if seen.instance is None or seen.source is None or seen.target is None or seen.old is None:
@@ -61,7 +61,7 @@ def of_the_instance(move: InstanceMigration, instance: HostedInstance) -> Iterat
         yield stalled(Reason.NOT_MOVABLE, f"{name} is being deleted")
     if instance.paused or instance.spec.management is Management.OBSERVE:
         yield blocked(
-            f"{name} is paused or only observed, so that it could not follow; let it be managed (spec.management: Manage)"
+            f"{name} is paused or only observed, so it cannot hand over its VM; set spec.management: Manage and resume it"
         )
     policy, named = instance.spec.update_policy, declared_cloud(instance)
     goes_back = policy is not None and policy.move is Consent.ALLOW and named not in {None, target_of(move)}
@@ -74,7 +74,7 @@ def of_the_instance(move: InstanceMigration, instance: HostedInstance) -> Iterat
 
 
 def of_the_machine(vm: Vm, machine: str) -> Iterator[Outcome]:
-    """What OpenNebula cannot save, or nobody could give it elsewhere."""
+    """Blockers of the VM itself: volatile disks, PCI devices, no disk at all."""
     volatile = [str(disk.id) for disk in vm.disks if disk.image_id == _NO_IMAGE]
     if volatile:
         yield stalled(
@@ -93,7 +93,7 @@ def of_the_machine(vm: Vm, machine: str) -> Iterator[Outcome]:
 
 
 def _state(move: InstanceMigration, vm: Vm, machine: str) -> Outcome:
-    """A machine that is neither running nor off is saved half, or not at all."""
+    """Require the VM to be running or powered off: OpenNebula saves disks in no other state."""
     state = state_of(vm)
     if state.situation not in AT_REST and state.situation is not Situation.FAILED:
         return waiting(state.reason, f"{machine} is {state.words}; it moves when that is over")
@@ -110,7 +110,7 @@ def _state(move: InstanceMigration, vm: Vm, machine: str) -> Outcome:
 
 
 def cards_of(move: InstanceMigration, seen: MigrationObservation) -> tuple[tuple[NewCard, ...], Outcome]:
-    """The network cards that it gets in the other cloud; and what is in the way of them."""
+    """NICs that the VM gets in the target cloud, and the blockers among its networks."""
     if seen.instance is None or seen.target is None or seen.machine is None or seen.instance_mark is None:
         return (), DONE
     target = seen.target
@@ -132,18 +132,22 @@ def cards_of(move: InstanceMigration, seen: MigrationObservation) -> tuple[tuple
     return tuple(cards), merge(troubles)
 
 
-# ------------------------------------------------------------------------------------------------------------ the room
+# --------------------------------------------------------------------------------------------------------- free space
 
 
 def store_for(side: Side) -> Datastore | None:
-    """The image datastore that the copies go to: the one called default, else the first."""
+    """Select the image datastore for imported disks: the one named "default", else the lowest id."""
     stores = {one.id: one for one in side.view.datastores.values() if one.type == _IMAGE_DATASTORE}
     named = next((one for one in stores.values() if one.name == "default"), None)
     return named or (stores[min(stores)] if stores else None)
 
 
 def room(seen: MigrationObservation, source: Side | None, target: Side) -> Outcome:
-    """The disks once in the other cloud, and once more where they are, as images, unless that cloud is lost."""
+    """Check the free space for the disks in the image datastores.
+
+    The target needs room for them once, and so does the source unless it is lost. The source needs room for the
+    images that `disk-saveas` writes into the datastores of the disks.
+    """
     troubles: list[Outcome] = []
     whole = sum(one.disk.size for one in seen.disks)
     store = store_for(target)
@@ -175,7 +179,7 @@ def _full(store: Datastore, side: Side, needs: int) -> Outcome:
 
 
 def place(seen: MigrationObservation) -> Outcome:
-    """Whether the policies, and its own spec, let it be there: the function that places a machine at first."""
+    """Check that policies and spec.placement allow the VM in the target cloud."""
     return seen.chosen.outcome or DONE if seen.chosen is not None else DONE
 
 
@@ -191,7 +195,7 @@ def quota(move: InstanceMigration, seen: MigrationObservation) -> Outcome:
 
 
 def already_there(move: InstanceMigration, seen: MigrationObservation) -> bool:
-    """Nothing to do: its machine is in the other cloud, and none was left."""
+    """Whether the VM already runs in the target cloud and no source VM is left."""
     return seen.new is not None and seen.taken_over and seen.old is None and target_of(move) == _cloud(seen)
 
 

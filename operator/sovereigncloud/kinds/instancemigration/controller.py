@@ -1,4 +1,4 @@
-"""InstanceMigration: a machine goes to another cloud as a copy, of which one runs."""
+"""Controller of InstanceMigration: copy a VM to another cloud and cut over to the copy."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class InstanceMigrationController:
     resource = InstanceMigration
 
     def uses(self, resource: InstanceMigration) -> Uses:
-        """The machine and both clouds, until it is over."""
+        """Watch the HostedInstance and both clouds until the migration is over."""
         if is_over(resource):
             return Uses()
         left = written_cloud(resource.external.get(FROM, ""))
@@ -80,7 +80,7 @@ class InstanceMigrationController:
         return await steps.perform(step, resource, context)
 
     def status(self, resource: InstanceMigration, observed: MigrationObservation) -> Mapping[str, object]:
-        """How far it is, and what it took. When it is over, as it was."""
+        """Report progress, sizes and durations; once it is over, keep the last report."""
         external = resource.external
         told = resource.status.model_dump(by_alias=True, exclude_none=True)
         fields: dict[str, object] = {key: told.get(key) for key in _KEPT}
@@ -106,7 +106,7 @@ class InstanceMigrationController:
 
 
 def phase_of(move: InstanceMigration, seen: MigrationObservation) -> MigrationPhase:
-    """In one word."""
+    """Phase of the migration, from its records and the VMs that were found."""
     external = move.external
     if ENDED in external:
         return MigrationPhase.FAILED if FAILED in external else MigrationPhase.SUCCEEDED
@@ -131,7 +131,7 @@ def _machine(side: Side | None, vm: Vm | None) -> dict[str, str] | None:
 
 
 def _afar(seen: MigrationObservation) -> dict[str, str] | None:
-    """A machine that nobody sees."""
+    """Source VM in status while its cloud is unreachable: the remembered id, without a state."""
     if seen.lost is None:
         return None
     machine = seen.lost.machine
@@ -139,7 +139,7 @@ def _afar(seen: MigrationObservation) -> dict[str, str] | None:
 
 
 def _used(move: InstanceMigration, seen: MigrationObservation, told: object) -> object:
-    """The copy that the machine was made from."""
+    """Backup or retained image set that the VM was recreated from."""
     copy = seen.lost.copy if seen.lost is not None else ""
     if not isinstance(copy, Copy) or copy.name != move.external.get(COPY):
         return told
@@ -154,7 +154,7 @@ def _lost_work(move: InstanceMigration) -> int | None:
 
 
 def _without_state(told: object) -> object:
-    """What was there and is not any more."""
+    """Keep cloud and id of a VM that no longer exists, without its state."""
     return {key: value for key, value in told.items() if key != "state"} if isinstance(told, dict) else None
 
 
@@ -165,7 +165,7 @@ def _entry(told: Mapping[str, object], one: CopyOfDisk) -> Mapping[str, str]:
 
 
 def _disk(one: CopyOfDisk, before: Mapping[str, str]) -> dict[str, str]:
-    """The numbers stay when what they were of is taken away."""
+    """One disk in status; ids of deleted images and apps are kept."""
     found = {
         "image": str(one.saved.id) if one.saved is not None else "",
         "app": str(one.app.id) if one.app is not None else "",
@@ -177,7 +177,7 @@ def _disk(one: CopyOfDisk, before: Mapping[str, str]) -> dict[str, str]:
 
 
 def _downtime(move: InstanceMigration) -> int | None:
-    """Of a rehearsal: what it would have been."""
+    """Downtime in seconds; of a rehearsal, the seconds until the copy ran."""
     external = move.external
     rehearses = move.spec.mode == MigrationMode.REHEARSE
     first, last = (BEGAN, RAN) if rehearses else (STOPPED, STARTED)
@@ -191,7 +191,7 @@ def _time(seconds: str | None) -> str | None:
 
 
 def _proof(move: InstanceMigration) -> tuple[dict[str, str], ...]:
-    """Of a rehearsal, once it is known."""
+    """Condition of a rehearsal: ExitProven, or FailoverReady if the source counts as lost."""
     if move.spec.mode != MigrationMode.REHEARSE:
         return ()
     external, to = move.external, where(target_of(move))

@@ -1,4 +1,4 @@
-"""The disks of a machine on their way: saved as images, published as apps, imported on the other side. Pure."""
+"""Plan the disk transfer: save as image, publish as app, import in the target. Pure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SAVED_AT = frozenset({Situation.RUNNING, Situation.POWERED_OFF})
 
 
 def copy_disks(move: InstanceMigration, seen: MigrationObservation) -> Plan | None:
-    """What brings them on; None: all of them are there."""
+    """Plan the next transfer steps of all disks; None if every disk is in the target."""
     source, target, old = seen.source, seen.target, seen.old
     if source is None or target is None or old is None:
         return None
@@ -47,7 +47,7 @@ def _is_there(one: CopyOfDisk) -> bool:
 
 
 def _is_saving(seen: MigrationObservation) -> bool:
-    """Before the image is there, another save would be refused, or worse, be of a machine that is busy."""
+    """Whether a disk is being saved: OpenNebula refuses a second save of the same VM meanwhile."""
     return any(one.saved is not None and one.app is None and one.saved.state not in THERE for one in seen.disks)
 
 
@@ -80,7 +80,7 @@ def _says(one: CopyOfDisk) -> str:
 def _brings_on(
     one: CopyOfDisk, move: InstanceMigration, seen: MigrationObservation, source: Side, target: Side
 ) -> Step | None:
-    """The next call for one disk; None: what was asked for is under way."""
+    """Next transfer step of one disk; None while the last one is still running."""
     if one.copy is not None:
         return None
     if one.app is not None:

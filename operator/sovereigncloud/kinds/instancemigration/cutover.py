@@ -1,7 +1,8 @@
-"""The change-over and what follows it. Pure.
+"""Plan the cutover and the grace period after it. Pure.
 
-Three writes: the machine that is left becomes the move's, the copy becomes the instance's, the instance records it. Whoever finds
-two clouds between any of them knows from the marks which one comes next, and at no time do two machines carry the instance's.
+The cutover is three writes: the source VM gets the mark of the migration, the copy gets the mark of the instance, the
+instance records the copy as its VM. An interrupted cutover continues from the marks alone, and at no time do two VMs
+carry the mark of the instance.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _LOOK_AGAIN = 5.0
 
 
 def change_over(move: InstanceMigration, seen: MigrationObservation, now: datetime) -> Plan:
-    """Whatever is left of it."""
+    """Plan the remaining steps of the cutover, then of the cleanup after it."""
     if seen.new is None or seen.target is None:
         return Plan(outcome=_copy_lost(seen))
     if not seen.taken_over:
@@ -53,8 +54,8 @@ def _copy_lost(seen: MigrationObservation) -> Outcome:
     )
     return held(
         Reason.COPY_LOST,
-        f"the machine had moved, and its copy is gone: somebody deleted it; {old} is left, powered off, as it was before. To have"
-        " it back, delete this InstanceMigration and give that machine the mark of the instance again",
+        f"the VM was migrated, and its copy has since been deleted outside the operator; {old} is left, powered off and unchanged. To"
+        " use that VM again, delete this InstanceMigration and give the VM the mark of the instance again",
         available=False,
     )
 
@@ -104,7 +105,7 @@ def _is_recorded(seen: MigrationObservation, new: Vm, target: Side) -> bool:
 
 
 def _afterwards(move: InstanceMigration, seen: MigrationObservation, now: datetime) -> Plan:
-    """What was on the way goes at once, the machine that was left after the grace period."""
+    """Delete temporary images and apps at once, and the source VM after the grace period."""
     cleaning = clean_up(seen)
     if cleaning is not None:
         return cleaning
@@ -133,12 +134,12 @@ def _afterwards(move: InstanceMigration, seen: MigrationObservation, now: dateti
 
 
 def without_left(move: InstanceMigration, seen: MigrationObservation, left: float) -> Plan:
-    """The machine is gone: its disks go when its time is over, also where a person deleted it before.
+    """Delete the disks of a source VM that no longer exists, once the grace period is over.
 
     Args:
-        move: that is planned.
-        seen: what was found.
-        left: seconds until that time is over.
+        move: the migration.
+        seen: its observation.
+        left: seconds until the grace period ends.
     """
     ending = end_left_disks(seen)
     if ending is None or (move.deleting and left > 0 and move.deletion_policy is DeletionPolicy.RETAIN):
@@ -150,7 +151,7 @@ def without_left(move: InstanceMigration, seen: MigrationObservation, left: floa
 
 
 def _stop_again(old: Vm, source: Side, what: str) -> Plan:
-    """Its guest has the address of the one that runs, and what it writes is nobody's."""
+    """Power off a source VM that somebody started again: it has the addresses of the active copy."""
     step = Act(
         action=Action.UPDATE,
         target=f"{what}, was started: power off",

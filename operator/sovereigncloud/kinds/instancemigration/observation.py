@@ -1,7 +1,7 @@
-"""Looking at a move: the machine that is left, its copy, and what is on the way, each found by its mark or its name.
+"""Observe a migration: source VM, copy and transfer objects, found by mark or name.
 
-Nothing of how far it is needs to be remembered: who finds two clouds, the apps and the instance in some state knows what comes
-next. What is in `status.external` is told to people, and times, which nothing outside tells.
+Progress is derived from what exists in both clouds and in Kubernetes, never from memory. `status.external` holds only
+what people read, and times, which exist nowhere else.
 """
 
 from __future__ import annotations
@@ -59,7 +59,11 @@ from sovereigncloud.ports.opennebula.views import CloudView, Disk, Image, Vm
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One of the two clouds. `owners`: who may own what is made there for the namespace; `needs`: the consent that is missing."""
+    """One of the two clouds of a migration.
+
+    `owner`, `owners`: users that may own what is created for the namespace. `needs`: the consent that is missing, if
+    any.
+    """
 
     cloud: Key
     view: CloudView
@@ -71,7 +75,10 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class CopyOfDisk:
-    """A disk on its way. `label`: its name in spec.disks; empty: a disk of the machine's own, as the root disk is."""
+    """Transfer state of one disk.
+
+    `label`: its name in spec.disks; empty for disks of the VM itself, such as root.
+    """
 
     disk: Disk
     label: str
@@ -82,18 +89,18 @@ class CopyOfDisk:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """A machine whose cloud is not asked.
+    """What is known about a source VM whose cloud is not queried because it counts as lost.
 
     Attributes:
-        cloud: that it is in.
-        there: that cloud has an object.
-        answers: it does, again or still.
-        since: when it stopped answering (RFC 3339); empty: it answers.
-        proof: whether its machines are dead.
-        machine: as remembered, with the disks of the copy; None: it is not.
-        copy: that it is to be made from, or why from none.
-        all_inside: there are copies, and all of them are lost with the cloud.
-        needs: the consent that is missing to power it off when its cloud is back.
+        cloud: the source cloud.
+        there: whether its SovereignCloud exists.
+        answers: whether it is reachable, again or still.
+        since: start of the outage (RFC 3339); empty if it is reachable.
+        proof: whether it is fenced.
+        machine: the remembered VM with the disks of the copy; None if nothing is remembered.
+        copy: the copy to recover from, or why there is none.
+        all_inside: whether copies exist, but all of them inside the lost cloud.
+        needs: the consent that is missing to power off the VM when its cloud is back.
     """
 
     cloud: Key
@@ -109,29 +116,29 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class MigrationObservation:
-    """What was seen.
+    """Observed state of a migration.
 
     Attributes:
-        mark: of what is made on the way.
-        problem: why nothing can be looked at or done.
-        instance: that moves; None: there is none.
-        instance_mark: what its machine carries.
-        source: the cloud with the machine that is left; None: there is none any more.
-        target: where it goes.
-        old: the machine that is left.
-        left: `old` has the mark of the move: it is the instance's no more.
-        new: its copy.
-        taken_over: `new` has the mark of the instance.
-        disks: of the machine, each as far as it is.
-        saved, copies, apps: all that is on the way, of those disks or of others.
-        marketplaces: of the cloud that is left; looked for only before the move begins.
-        abroad: those in which a policy does not let the disks lie, and why not; likewise.
-        chosen: where it is to be in the other cloud, or why nowhere; likewise.
-        exits: why it is not part of the exit that it names; likewise.
-        note: of this move, on `old`.
-        uid: of the move, in the names of what it makes.
-        other: another move of the same instance that is under way.
-        lost: of a machine whose cloud does not answer: what is known of both.
+        mark: of the objects that this migration creates.
+        problem: why nothing can be observed or done.
+        instance: the HostedInstance; None if it does not exist.
+        instance_mark: mark of its VM.
+        source: the source cloud; None if no source VM or disk is left.
+        target: the target cloud.
+        old: the source VM.
+        left: whether `old` carries the mark of the migration instead of the instance's.
+        new: the copy in the target.
+        taken_over: whether `new` carries the mark of the instance.
+        disks: disks of the source VM with their transfer state.
+        saved, copies, apps: all temporary objects of the transfer, of these disks or others.
+        marketplaces: of the source cloud; read only before the migration begins.
+        abroad: marketplaces that a policy forbids, with the reason; read only before the migration begins.
+        chosen: the placement in the target, or why there is none; read only before the migration begins.
+        exits: why the ExitPlan it names does not cover it; read only before the migration begins.
+        note: migration note on `old`.
+        uid: of the migration, as used in the names of what it creates.
+        other: another active migration of the same instance.
+        lost: what is known about a source VM in a lost cloud.
     """
 
     mark: Mark
@@ -159,12 +166,12 @@ class MigrationObservation:
 
     @property
     def disks_left(self) -> bool:
-        """The machine has moved and the one that was left is gone, but not all of its disks."""
+        """Whether disks of a source VM that is already gone still exist."""
         return self.taken_over and self.old is None and self.source is not None and _left_a_disk(self, self.source)
 
     @property
     def machine(self) -> Vm | None:
-        """The machine that is left; of a lost one what is remembered of it."""
+        """The source VM; in a lost cloud, as it is remembered."""
         return self.lost.machine if self.lost is not None else self.old
 
 
@@ -177,12 +184,12 @@ def instance_key(move: InstanceMigration) -> Key:
 
 
 def is_over(move: InstanceMigration) -> bool:
-    """One way or the other: nothing is looked at any more."""
+    """Whether the migration is over, succeeded or failed."""
     return ENDED in move.external
 
 
 async def look(move: InstanceMigration, context: Context) -> MigrationObservation:
-    """Both clouds, and whose the machines there are."""
+    """Observe both clouds of a migration whose source is reachable."""
     seen = await look_in_target(move, context)
     if seen.instance is None and move.deleting and FROM in move.external:
         return await _look_alone(move, context)
@@ -205,18 +212,18 @@ async def look(move: InstanceMigration, context: Context) -> MigrationObservatio
 
 
 def _may_have_gone_on(move: InstanceMigration, seen: MigrationObservation) -> bool:
-    """What it left is there, and its copy is not: another move may have taken that further."""
+    """Whether a later migration may have moved the copy on to a third cloud."""
     return seen.problem is None and seen.left and seen.new is None and BEGAN not in move.external
 
 
 def _tells_in(side: Side, move: InstanceMigration, seen: MigrationObservation) -> Vm | None:
-    """The instance's machine, of a move that is made anew though it was done: wherever the machine has gone since."""
+    """VM of the instance which records that this migration, or rehearsal, was already done."""
     machines = () if BEGAN in move.external else _machines(side, seen.instance_mark)
     return next((vm for vm in machines if tells_of(vm, move)), None)
 
 
 def done_in(move: InstanceMigration, seen: MigrationObservation) -> str:
-    """The machine that tells that this was done before, for people; empty: none does, or it is not over."""
+    """Name of the VM which records that the migration was already done; empty if none does."""
     if seen.left or seen.disks_left or seen.problem is not None or is_begun(move):
         return ""
     if seen.lost is not None:  # where it is may not be asked: as its instance has recorded
@@ -229,14 +236,14 @@ def done_in(move: InstanceMigration, seen: MigrationObservation) -> str:
 
 
 def _left_a_disk(seen: MigrationObservation, side: Side) -> bool:
-    """The machine that was left is gone, and the cluster was rebuilt since: its disks tell where it was."""
+    """Whether disks of a deleted source VM are in this cloud, which identifies it as the source."""
     ours = {Ownership.OURS, Ownership.PREDECESSOR}
     images = (one for one in side.view.images.values() if MOVED in one.notes and one.owner in side.owners)
     return any(ownership(one.mark, seen.mark) in ours for one in images)
 
 
 async def _look_alone(move: InstanceMigration, context: Context) -> MigrationObservation:
-    """Of a move that is to go, after its instance went: what carries its own mark."""
+    """Observe only objects with the migration's own mark, when it is deleted after its instance."""
     seen = MigrationObservation(mark=context.mark(move))
     target = await side_of(target_of(move), move, context)
     if isinstance(target, Outcome):
@@ -250,7 +257,7 @@ async def _look_alone(move: InstanceMigration, context: Context) -> MigrationObs
 
 
 async def look_in_target(move: InstanceMigration, context: Context) -> MigrationObservation:
-    """The instance, and the cloud where it goes. Nothing, of a move that is over."""
+    """Observe the instance and the target cloud; nothing if the migration is over."""
     nothing = MigrationObservation(mark=context.mark(move))
     if is_over(move):
         return nothing
@@ -266,7 +273,7 @@ async def look_in_target(move: InstanceMigration, context: Context) -> Migration
 
 
 def _other(move: InstanceMigration, context: Context) -> str:
-    """The first that began; before that, the first by name: so that of two one goes on."""
+    """Another migration of the instance with precedence: one that began, else the first by name."""
     others = (one for one in context.users(instance_key(move), InstanceMigration.crd.kind) if one.key != move.key)
     for one in others:
         if not isinstance(one, InstanceMigration) or instance_key(one) != instance_key(move) or is_over(one):
@@ -299,7 +306,7 @@ async def side_of(cloud: Key, move: InstanceMigration, context: Context) -> Side
 
 
 def _machines(side: Side, mark: Mark | None) -> tuple[Vm, ...]:
-    """With this mark, also from before the cluster was rebuilt."""
+    """VMs with this mark, also with that of a Kubernetes cluster before a rebuild."""
     ours = {Ownership.OURS, Ownership.PREDECESSOR}
     if mark is None:
         return ()
@@ -330,13 +337,13 @@ def _several(found: Iterable[Vm], cloud: Key) -> Outcome:
     ids = ", ".join(str(vm.id) for vm in found)
     return stalled(
         Reason.MULTIPLE_MATCHES,
-        f"VMs {ids} in {where(cloud)} all carry the mark of the move or of its machine; keep one, and delete the others there or"
+        f"VMs {ids} in {where(cloud)} all carry the mark of this migration or of its instance; keep one, and delete the others there or"
         " remove their SOVEREIGNCLOUD_* attributes",
     )
 
 
 async def _on_the_way(seen: MigrationObservation, move: InstanceMigration, context: Context) -> MigrationObservation:
-    """Disks and apps; before it begins also what it needs."""
+    """Observe the disk transfer and, before the migration begins, its prerequisites."""
     source, target, instance, old = seen.source, seen.target, seen.instance, seen.old
     if seen.problem is not None or source is None or target is None:
         return seen
@@ -369,8 +376,9 @@ async def _on_the_way(seen: MigrationObservation, move: InstanceMigration, conte
 
 
 def copies_on_the_way(seen: MigrationObservation, target: Side, name: str) -> tuple[Image, ...]:
-    """Images of the move in the other cloud: by its mark, or by the name that they begin with. Not what a move of that name left
-    there, nor what a rehearsal kept.
+    """Temporary images of the migration in the target, by mark or name prefix.
+
+    Disks that an earlier migration of the same name left there, and retained copies, are not included.
     """
     ours = {Ownership.OURS, Ownership.PREDECESSOR}
     return tuple(
@@ -397,8 +405,9 @@ def _disk(disk: Disk, seen: MigrationObservation, view: CloudView) -> CopyOfDisk
 
 
 def as_it_will_be(move: InstanceMigration, instance: HostedInstance) -> HostedInstance:
-    """What is asked for in the other cloud: its networks by their names there, and no image, since its disks are brought along.
-    The group is its own plan's to join once it is there. An exit overrides where it wishes to be.
+    """The HostedInstance as it is placed in the target: mapped networks, no source image.
+
+    Its disks are copied, and it joins its VM group later. As part of an exit, spec.placement is ignored.
     """
     if move.spec.exit_plan_ref is not None:
         instance = instance.model_copy(update={"spec": instance.spec.model_copy(update={"placement": None})})
@@ -406,15 +415,15 @@ def as_it_will_be(move: InstanceMigration, instance: HostedInstance) -> HostedIn
 
 
 def network_names(move: InstanceMigration) -> dict[str, str]:
-    """What a network is called in the other cloud, where that is another name."""
+    """Network names in the target, for those that spec.networkMap renames."""
     return {one.from_: one.to for one in move.spec.network_map or () if one.from_ != one.to}
 
 
 def rfc3339(seconds: str) -> str:
-    """A time of `status.external` for people."""
+    """Format seconds since 1970 as RFC 3339."""
     return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def at(now: datetime) -> str:
-    """A time for `status.external` and for notes: seconds since 1970."""
+    """Format a time for `status.external` and notes: seconds since 1970."""
     return str(int(now.timestamp()))

@@ -1,7 +1,8 @@
-"""The plan of a move: on, over, or back. Pure: each time from what is found, so that it goes on wherever it was interrupted.
+"""Plan a migration between two reachable clouds, from the observation alone. Pure.
 
-On: the machine is powered off, its disks are copied, a copy of it is started. Over: three writes make that one the instance's
-machine; from the first of them on there is no way back, since what is written there is newer. Back: all that was made is taken away.
+Forward: shut down the source VM, copy its disks, start the copy. Cutover: three writes make the copy the VM of the
+instance; after the first one there is no rollback, since the copy's data is newer. Rollback: delete everything the
+migration created.
 """
 
 from __future__ import annotations
@@ -52,11 +53,11 @@ from sovereigncloud.ports.opennebula.vm_states import Situation, state_of
 
 _LOOK_AGAIN = 5.0
 _PATIENCE = 600
-"""Seconds for which the scheduler may look for a place: the machine is down meanwhile, and could run where it was."""
+"""Seconds that OpenNebula's scheduler gets to place the copy, while the source VM is down."""
 
 
 def plan(move: InstanceMigration, seen: MigrationObservation, now: datetime) -> Plan:
-    """What is to be done next."""
+    """Plan the next steps of a migration between reachable clouds."""
     if is_over(move):
         return _over(move)
     if told := done_in(move, seen):
@@ -82,20 +83,22 @@ def plan(move: InstanceMigration, seen: MigrationObservation, now: datetime) -> 
 
 
 def _over(move: InstanceMigration) -> Plan:
-    """Nothing is looked at any more: a new object asks for a new move."""
+    """Plan of a finished migration: report the result, observe nothing."""
     if (told := move.external.get(DONE_BEFORE)) is not None and not move.deleting:
         reason, what = (Reason.REHEARSED, "rehearse it") if rehearses(move) else (Reason.MOVED, "move the machine")
-        message = f"it was done before, as {told} tells; make an InstanceMigration of another name to {what} again"
+        message = f"already done, as recorded on {told}; create an InstanceMigration with another name to {what} again"
         return Plan(outcome=Outcome(Phase.DONE, reason, message))
     why = move.external.get(FAILED)
     if why is None or move.deleting:
         return Plan()
-    message = f"{why}. All that was made is taken away, and the machine is where it was; make a new InstanceMigration to try again"
+    message = (
+        f"{why}. The migration was rolled back and the VM is where it was; create a new InstanceMigration to try again"
+    )
     return Plan(outcome=stalled(Reason.MOVE_FAILED, message))
 
 
 def not_again(move: InstanceMigration, seen: MigrationObservation, told: str) -> Plan:
-    """It was done before, in a Kubernetes cluster that is no more. The proof of a rehearsal stands as it was."""
+    """Finish a migration that an earlier Kubernetes cluster has done; keep a rehearsal's proof."""
     if move.deleting:
         return Plan()
     facts = [(DONE_BEFORE, shortened(told))]
@@ -114,7 +117,9 @@ def not_again(move: InstanceMigration, seen: MigrationObservation, told: str) ->
 
 def _begin(move: InstanceMigration, seen: MigrationObservation) -> Plan:
     if BEGAN in move.external:
-        return Plan(steps=(failed("the machine is gone, or somebody took the note of the move off it"),))
+        return Plan(
+            steps=(failed("the source VM is gone, or its note SOVEREIGNCLOUD_MOVING was removed outside the operator"),)
+        )
     if seen.source is None or seen.old is None:
         name = move.spec.instance_ref.name
         return Plan(
@@ -138,7 +143,7 @@ def _begin(move: InstanceMigration, seen: MigrationObservation) -> Plan:
 
 
 def _begun(move: InstanceMigration, seen: MigrationObservation, note: Note) -> Plan:
-    """The note is there, and nothing in the status: the answer was lost, or the cluster rebuilt."""
+    """Restore the begin from the note on the VM, after a lost status write or cluster."""
     market = market_of(move, seen)
     if isinstance(market, Outcome) or seen.source is None:
         return Plan(outcome=market if isinstance(market, Outcome) else DONE)
@@ -148,7 +153,7 @@ def _begun(move: InstanceMigration, seen: MigrationObservation, note: Note) -> P
 
 
 def move_target(seen: MigrationObservation) -> Side:
-    """Where it goes; an observation without a problem has it."""
+    """The target side; raises ValueError if the observation has none."""
     if seen.target is None:
         raise ValueError("a move without a target is not planned")
     return seen.target
@@ -162,15 +167,15 @@ def rehearses(move: InstanceMigration) -> bool:
     return move.spec.mode == MigrationMode.REHEARSE
 
 
-# ----------------------------------------------------------------------------------------------------------------- on
+# ------------------------------------------------------------------------------------------------------------ forward
 
 
 def _on(move: InstanceMigration, seen: MigrationObservation, now: datetime) -> Plan:
     if seen.source is None or seen.old is None:
-        return Plan(steps=(failed("the machine that was to move is gone"),))
+        return Plan(steps=(failed("the source VM is gone"),))
     if not rehearses(move):
         if not follows(seen):
-            told = f"HostedInstance {move.spec.instance_ref.name} is told that its machine moves"
+            told = f"waiting for HostedInstance {move.spec.instance_ref.name} to hand its VM over to this migration"
             return Plan(outcome=waiting(Reason.MOVING, told, after=_LOOK_AGAIN))
         off = powered_off(move, seen, now)
         if off is not None:
@@ -178,12 +183,12 @@ def _on(move: InstanceMigration, seen: MigrationObservation, now: datetime) -> P
     if seen.new is None and (copying := copy_disks(move, seen)) is not None:
         return copying
     not_off = seen.old is None or state_of(seen.old).situation is not Situation.POWERED_OFF
-    waits = "it waits until the other machine is off" if not_off and not rehearses(move) else ""
+    waits = "the source VM is not powered off yet" if not_off and not rehearses(move) else ""
     return start(move, seen, now, waits, lambda: _runs(move, seen, now))
 
 
 def follows(seen: MigrationObservation) -> bool:
-    """Whether the instance lets go of its machine: it would start what is powered off."""
+    """Whether the HostedInstance leaves its VM alone; else it would start it again."""
     reconciling = seen.instance.status.condition("Reconciling") if seen.instance is not None else None
     return reconciling is not None and reconciling.reason == Reason.MOVING
 
@@ -191,14 +196,14 @@ def follows(seen: MigrationObservation) -> bool:
 def start(
     move: InstanceMigration, seen: MigrationObservation, now: datetime, waits: str, runs: Callable[[], Plan]
 ) -> Plan:
-    """The copy, with its mark from the start, and held until the last look at the machine that is left.
+    """Plan to create the copy on hold, with its mark, and to start it once that is allowed.
 
     Args:
-        move: that is planned.
-        seen: what was found.
-        now: to tell for how long it has been waiting.
-        waits: why it is not started yet; empty: nothing is in the way.
-        runs: what is next when it runs.
+        move: the migration.
+        seen: its observation.
+        now: the current time, to compute the waiting time.
+        waits: why it must not start yet; empty: it may.
+        runs: returns the plan for a running copy.
     """
     target = move_target(seen)
     if seen.new is None:
@@ -231,7 +236,11 @@ def start(
         case Situation.QUEUED | Situation.BUSY:
             return Plan(outcome=waiting(Reason.STARTING_COPY, f"{what} is {state.words}", after=_LOOK_AGAIN))
         case _:
-            return Plan(steps=(failed(f"{what} is {state.words}: somebody stopped it before it was looked at"),))
+            return Plan(
+                steps=(
+                    failed(f"{what} is {state.words}: it was stopped outside the operator before it was seen running"),
+                )
+            )
 
 
 def _make(move: InstanceMigration, seen: MigrationObservation, target: Side) -> Plan:
@@ -240,7 +249,7 @@ def _make(move: InstanceMigration, seen: MigrationObservation, target: Side) -> 
     trouble = trouble.merge(other)
     images = [(one.copy.id, one.label) for one in seen.disks if one.copy is not None]
     if seen.machine is None or len(images) != len(seen.disks):
-        return Plan(steps=(failed("the machine that was to move has other disks than when it began"),))
+        return Plan(steps=(failed("the disks of the source VM changed since the migration began"),))
     if trouble.phase is not Phase.DONE:
         return Plan(outcome=trouble)
     step = CreateCopy(
@@ -258,7 +267,7 @@ def _make(move: InstanceMigration, seen: MigrationObservation, target: Side) -> 
 
 
 def came_from(move: InstanceMigration, seen: MigrationObservation) -> str:
-    """What the copy tells of a machine to which nothing can be told; empty: it can."""
+    """Note on the copy about the VM it supersedes; empty if the source VM itself can be updated."""
     if seen.lost is None or rehearses(move):
         return ""
     vm = seen.lost.machine.id if seen.lost.machine is not None else -1
@@ -289,13 +298,13 @@ def _runs(move: InstanceMigration, seen: MigrationObservation, now: datetime) ->
 
 
 def rehearsed(seen: MigrationObservation) -> Plan:
-    """That the copy ran is all that was to be known."""
+    """Finish a rehearsal once the copy was seen running."""
     proven = remember("that the copy ran", RAN, Reason.REHEARSED, f"a copy ran in {where(move_target(seen).cloud)}")
-    return Plan(steps=(proven,), outcome=waiting(Reason.CLEANING_UP, "the copy ran; it is taken away again"))
+    return Plan(steps=(proven,), outcome=waiting(Reason.CLEANING_UP, "the copy ran and is being deleted"))
 
 
 def _change_over(move: InstanceMigration, seen: MigrationObservation, now: datetime) -> Plan:
-    """Seen running, and the other one off: the first write, from which on there is no way back."""
+    """Start the cutover: the copy runs and the source VM is powered off."""
     if seen.old is None or state_of(seen.old).situation is not Situation.POWERED_OFF:
-        return Plan(steps=(failed("the machine that was to be left does not stay powered off"),))
+        return Plan(steps=(failed("the source VM does not stay powered off"),))
     return change_over(move, seen, now)

@@ -1,6 +1,7 @@
-"""What a rehearsal imported stays as a copy of the machine, where that is asked for. Pure.
+"""Plan to retain the imported disks of a rehearsal as a copy of the VM (spec.keepCopy). Pure.
 
-One copy per cloud: the one before goes when all disks of this one are kept, so that there is always a whole one.
+Each cloud retains one copy. The previous copy is deleted only after all disks of the new one are retained, so that
+one complete copy always exists.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _LOOK_AGAIN = 5.0
 
 
 def keep(move: InstanceMigration, seen: MigrationObservation) -> Plan | None:
-    """Once its copy ran and is gone. None: nothing is to be kept, or all is."""
+    """Plan retention after the rehearsal copy ran and was deleted; None if nothing is to be done."""
     asked = move.spec.keep_copy and RAN in move.external
     if not asked or seen.target is None or seen.old is None or seen.instance_mark is None:
         return None
@@ -54,7 +55,10 @@ def keep(move: InstanceMigration, seen: MigrationObservation) -> Plan | None:
 
 
 def _disks(move: InstanceMigration, seen: MigrationObservation, target: Side, old: Vm) -> tuple[Step, ...]:
-    """Those that are not kept yet. The saved images go after that, so that their time is known until then."""
+    """Steps that mark imported disks as retained.
+
+    The saved images are deleted after that: their creation time is the time of the copy.
+    """
     saved = [one.saved.time for one in seen.disks if one.saved is not None and one.saved.time]
     time = timestamp(datetime.fromtimestamp(min(saved), UTC)) if saved else rfc3339(move.external[BEGAN])
     return tuple(
@@ -82,7 +86,7 @@ def _disks(move: InstanceMigration, seen: MigrationObservation, target: Side, ol
 
 
 def _before(seen: MigrationObservation, target: Side) -> list[Image]:
-    """Once all disks of this one are kept."""
+    """Images of the previous copy; empty until all disks of the new copy are retained."""
     if seen.instance_mark is None:
         return []
     known = list(kept_images(target.view.images.values(), seen.instance_mark, target.owners))

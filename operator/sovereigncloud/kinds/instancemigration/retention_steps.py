@@ -1,4 +1,4 @@
-"""What is done with images that stay in a cloud as a copy of a machine: kept, and cloned when the machine is made from them."""
+"""Steps on retained images: retain them, clone them, and prepare the clones as disks."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from sovereigncloud.ports.errors import NotFound, Rejected
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptStep(MoveStep):
-    """One call, in the cloud where the copy is. `image`: that is kept, or cloned, or the clone."""
+    """A call in the cloud that holds the copy. `image`: retained image, or its clone."""
 
     image: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeepDisk(KeptStep):
-    """An image that was imported is the instance's, as a copy of a disk."""
+    """Mark an imported image as a retained copy of a disk of the instance."""
 
     kept: Kept
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloneDisk(KeptStep):
-    """`name`: all that the clone can be given in that call, and by which it is found. `copy`: that the image is of."""
+    """Clone a retained image. `name`: identifies the clone; `copy`: the copy it belongs to."""
 
     name: str
     copy: str
@@ -38,16 +38,16 @@ class CloneDisk(KeptStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TakeClone(KeptStep):
-    """It says all that the image says from which it was cloned: it is the move's, and no copy."""
+    """Replace the inherited copy attributes of a clone by the mark of the migration."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PersistClone(KeptStep):
-    """A data disk outlives the machine."""
+    """Make the clone persistent, as data disks outlive the VM."""
 
 
 async def perform_kept(step: KeptStep, move: InstanceMigration, context: Context) -> Outcome:
-    """Do one of them."""
+    """Execute one step on a retained image."""
     client = await context.open_nebula_for(step.cloud, move.metadata.namespace)
     match step:
         case KeepDisk():

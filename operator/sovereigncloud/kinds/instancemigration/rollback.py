@@ -1,4 +1,4 @@
-"""Going back, and taking away what a move made on its way. Pure."""
+"""Plan the rollback of a migration and the cleanup of temporary objects. Pure."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _LOOK_AGAIN = 5.0
 
 
 def go_back(move: InstanceMigration, seen: MigrationObservation) -> Plan:
-    """The copy first, so that no two run; then the machine runs again; then what was made goes; then nothing tells of it."""
-    why = move.external.get(FAILED) or "it was called off"
+    """Plan the rollback: delete the copy, restart the source VM, clean up, remove the note."""
+    why = move.external.get(FAILED) or "the migration was cancelled"
     reason = Reason.ROLLING_BACK if move.spec.mode == MigrationMode.EXECUTE else Reason.CLEANING_UP
     ending = _end_copy(move, seen)
     if ending is not None:
@@ -51,8 +51,9 @@ def go_back(move: InstanceMigration, seen: MigrationObservation) -> Plan:
 
 
 def without_instance(move: InstanceMigration, seen: MigrationObservation) -> Plan:
-    """Of a move that is to go, after its instance went: nothing is handed over to anybody any more. The machine that was left stays,
-    unless spec.deletionPolicy says otherwise.
+    """Plan the deletion of a migration whose HostedInstance no longer exists.
+
+    Nothing is handed over any more. The source VM stays unless spec.deletionPolicy is Delete.
     """
     for going in (_end_copy(move, seen), clean_up(seen)):
         if going is not None:
@@ -65,7 +66,7 @@ def without_instance(move: InstanceMigration, seen: MigrationObservation) -> Pla
 
 
 def end_left(old: Vm, source: Side) -> Plan:
-    """The machine that was left goes, with its disks."""
+    """Plan the termination of the source VM and its disks."""
     what = f'VM {old.id} "{old.name}" in {where(source.cloud)}, which was left'
     state = state_of(old)
     if state.situation in {Situation.ENDING, Situation.GONE}:
@@ -87,7 +88,7 @@ def end_left(old: Vm, source: Side) -> Plan:
 
 
 def _proof(move: InstanceMigration) -> str:
-    """What a rehearsal leaves on the machine; empty: no copy ran."""
+    """Rehearsal record for the source VM; empty if no copy ran."""
     if RAN not in move.external:
         return ""
     ran, began = move.external[RAN], move.external[BEGAN]
@@ -95,7 +96,10 @@ def _proof(move: InstanceMigration) -> str:
 
 
 def _end_copy(move: InstanceMigration, seen: MigrationObservation) -> Plan | None:
-    """None: there is none. A change-over that was asked for, and shows nowhere yet, has no way back: it would leave no machine."""
+    """Plan the termination of the copy; None if there is none or it is the instance's VM already.
+
+    A cutover that was sent but is not visible yet cannot be rolled back: that would leave no VM.
+    """
     if seen.new is None or seen.target is None or seen.taken_over:
         return None
     what = f'VM {seen.new.id} "{seen.new.name}" in {where(seen.target.cloud)}, the copy'
@@ -117,7 +121,7 @@ def _end_copy(move: InstanceMigration, seen: MigrationObservation) -> Plan | Non
 
 
 def _start_again(move: InstanceMigration, seen: MigrationObservation) -> Plan | None:
-    """The machine that was powered off for the move; None: nothing to start."""
+    """Plan to start the source VM that the migration powered off; None if nothing is to start."""
     if move.spec.mode != MigrationMode.EXECUTE or seen.old is None or seen.source is None:
         return None
     if seen.note is None or not seen.note.ran:
@@ -140,7 +144,10 @@ def _start_again(move: InstanceMigration, seen: MigrationObservation) -> Plan | 
 
 
 def clean_up(seen: MigrationObservation) -> Plan | None:
-    """Images and apps on the way; None: none is left. What a machine has is a disk by now."""
+    """Plan the deletion of temporary images and apps; None if none is left.
+
+    Imported images that became disks of the VM are not temporary.
+    """
     steps: list[Step] = []
     left: list[str] = []
     for app in seen.apps:
@@ -160,10 +167,10 @@ def clean_up(seen: MigrationObservation) -> Plan | None:
                 steps.append(DeleteImage(action=Action.DELETE, target=target, cloud=side.cloud, image=image.id))
     if not left:
         return None
-    told = f"what was made on the way is taken away: {', '.join(left)}"
+    told = f"deleting temporary images and apps of the migration: {', '.join(left)}"
     return Plan(steps=tuple(steps), outcome=waiting(Reason.CLEANING_UP, told, after=_LOOK_AGAIN, available=True))
 
 
 def _can_go(image: Image) -> bool:
-    """OpenNebula refuses to delete one that is being written, copied or used."""
+    """Whether OpenNebula accepts the deletion; not of an image that is locked, cloned or used."""
     return image.state in {_READY, _ERROR} and not image.vms

@@ -1,6 +1,7 @@
-"""The machine that moves is shut down, so that all that it writes is copied. Pure.
+"""Plan the shutdown of the source VM before its disks are copied. Pure.
 
-Its guest is asked. One that does not listen is left running: OpenNebula's driver gives up after some time, without a word. Then its power is cut, which is told in the plan and as an event.
+A guest gets a graceful shutdown request (ACPI). If it ignores the request, OpenNebula's driver gives up after a while
+without an error. Then the VM is powered off hard, which the plan and an event report.
 """
 
 from __future__ import annotations
@@ -18,12 +19,15 @@ from sovereigncloud.kinds.movement.records import BEGAN, STOPPED
 from sovereigncloud.ports.opennebula.vm_states import Situation, state_of
 
 PATIENCE = 120
-"""Seconds after which a guest that still runs is not asked once more. How long the driver waits for it comes before that."""
+"""Seconds after which a guest that still runs is powered off hard.
+
+The timeout of OpenNebula's driver comes before that.
+"""
 _LOOK_AGAIN = 5.0
 
 
 def powered_off(move: InstanceMigration, seen: MigrationObservation, now: datetime) -> Plan | None:
-    """None: it is."""
+    """Plan the shutdown of the source VM; None if it is off or a disk is being saved."""
     if seen.old is None or seen.source is None:
         return None
     state = state_of(seen.old)
@@ -68,7 +72,10 @@ def _stop(move: InstanceMigration, seen: MigrationObservation, what: str, now: d
 
 
 def _told_when(move: InstanceMigration, seen: MigrationObservation) -> Plan | None:
-    """Since when it is down, where the answer to that call, or the status, was lost: at the latest since the move began."""
+    """Record a missing shutdown time as the begin of the migration.
+
+    The time is missing when the response to the shutdown call, or the status, was lost.
+    """
     if STOPPED in move.external or seen.note is None or not seen.note.ran:
         return None
     since = Remember(

@@ -1,7 +1,8 @@
-"""The disks of a machine that was left: images of their own, which OpenNebula keeps when the machine goes. Pure.
+"""Plan for the persistent images of the source VM, which outlive it in OpenNebula. Pure.
 
-They get the mark of the move when the machine does, so that the instance has no second disk of a name, and whoever finds them after
-the machine is gone knows whose they were. An image that a person brought is never one of them.
+They get the mark of the migration together with the VM. So the instance has no second disk of the same name, and the
+images can be attributed after the VM is gone. Images that existed before the instance (spec.disks[].image) are never
+included.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _LOOK_AGAIN = 5.0
 
 
 def leave_disks(seen: MigrationObservation) -> Iterator[LeaveDisk]:
-    """Those of the machine that carry the mark of its instance, and that spec does not name as an image that was there before."""
+    """Steps that mark the disks of the source VM which this instance created."""
     if seen.old is None or seen.source is None or seen.instance is None or seen.instance_mark is None:
         return
     brought = _brought(seen.instance)
@@ -50,12 +51,15 @@ def _brought(instance: HostedInstance) -> set[str]:
 
 
 def is_left_disk(image: Image) -> bool:
-    """It is nothing that is on its way."""
+    """Whether an image is a disk of a source VM, and not a temporary image of the transfer."""
     return MOVED in image.notes and DISK in image.notes
 
 
 def end_left_disks(seen: MigrationObservation) -> Plan | None:
-    """Once the machine is gone; None: there is none. One that another machine uses meanwhile stays."""
+    """Plan the deletion of the source VM's disks once the VM is gone; None if there are none.
+
+    An image that another VM uses meanwhile stays.
+    """
     images = list(_left(seen, seen.source)) if seen.source is not None and seen.old is None else []
     if seen.source is None or not images:
         return None

@@ -1,5 +1,6 @@
-"""What a move does, one call each, every one safe to repeat: what it makes is found by its mark or its name before the next is
-planned.
+"""Steps of a migration, one call each and safe to repeat.
+
+Every object that a step creates has a mark or a fixed name, by which it is found before the next step is planned.
 """
 
 from __future__ import annotations
@@ -49,14 +50,17 @@ from sovereigncloud.ports.opennebula.views import Vm
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MoveStep(Step):
-    """In one of the two clouds."""
+    """A step in the source or the target cloud."""
 
     cloud: Key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Begin(MoveStep):
-    """Note on the machine that it moves, and whether it runs. From here on its instance follows."""
+    """Note on the source VM that it is migrated, and whether it runs.
+
+    From then on its instance leaves the VM alone.
+    """
 
     vm: int
     runs: bool
@@ -65,7 +69,7 @@ class Begin(MoveStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Act(MoveStep):
-    """poweroff, resume, release, terminate-hard. `stopping`: the machine that moves: from here on it is down."""
+    """Action of one.vm.action on a VM. `stopping`: it shuts down the source, so downtime starts."""
 
     vm: int
     verb: str
@@ -82,7 +86,7 @@ class SaveDisk(MoveStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishDisk(MoveStep):
-    """`image`: that was saved."""
+    """Publish a saved image as an app of a marketplace."""
 
     image: int
     name: str
@@ -91,8 +95,10 @@ class PublishDisk(MoveStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportDisk(MoveStep):
-    """`app`: its number, where the other cloud knows it; else its file is fetched from `source`. `backup`: what makes it of a
-    backup instead, which is called `copy`.
+    """Import a disk into the target cloud from an app, a URL or a backup.
+
+    `app`: id of the app if the target knows it, else the file is fetched from `source`. `backup`: attributes that
+    restore the disk from a backup, whose name is `copy`.
     """
 
     name: str
@@ -107,7 +113,10 @@ class ImportDisk(MoveStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateCopy(MoveStep):
-    """Held: it runs nowhere before it is released. `disks`: image and label of each, in order."""
+    """Create the copy on hold: it does not run before it is released.
+
+    `disks`: image id and label of each, in order.
+    """
 
     of: Vm
     disks: tuple[tuple[int, str], ...]
@@ -115,12 +124,15 @@ class CreateCopy(MoveStep):
     surroundings: Surroundings
     rehearsal: bool
     came_from: str = ""
-    """Which machine it takes the place of, where that could not be told to that one."""
+    """The VM that the copy supersedes, if that one is in a lost cloud and cannot be updated."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaveMachine(MoveStep):
-    """The first of three writes: the machine that was left is the move's. `returned`: its cloud was lost, and it is the last."""
+    """Mark the source VM as the migration's: first of the three cutover writes.
+
+    `returned`: the source cloud was lost and answers again, so this write is the last one.
+    """
 
     vm: int
     returned: bool = False
@@ -128,7 +140,7 @@ class LeaveMachine(MoveStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaveDisk(MoveStep):
-    """An image that the machine that was left has is the move's, too. `vm`: that machine."""
+    """Mark an image of the source VM as the migration's. `vm`: that VM."""
 
     vm: int
     image: int
@@ -136,7 +148,7 @@ class LeaveDisk(MoveStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HandOverDisk(MoveStep):
-    """An image that was brought along becomes a disk of the instance."""
+    """Mark an imported image as a disk of the instance."""
 
     image: int
     label: str
@@ -145,7 +157,7 @@ class HandOverDisk(MoveStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HandOverMachine(MoveStep):
-    """The second: the copy is the instance's machine. The third is the instance's own."""
+    """Mark the copy as the VM of the instance: second cutover write; the instance does the third."""
 
     vm: int
 
@@ -162,7 +174,7 @@ class DeleteApp(MoveStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForgetMove(MoveStep):
-    """The note on a machine that stays where it is. `proof`: that a copy of it ran elsewhere; empty: none did."""
+    """Remove the migration note from a VM that stays. `proof`: rehearsal record to write, if any."""
 
     vm: int
     proof: str = ""
@@ -170,7 +182,7 @@ class ForgetMove(MoveStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remember(Step):
-    """Nothing outside: something is known from here on. `now_as`: the key of the time it is now."""
+    """Record facts in the status without a call. `now_as`: the key that gets the current time."""
 
     facts: tuple[tuple[str, str], ...] = ()
     now_as: str = ""
@@ -180,14 +192,14 @@ class Remember(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PassOver(Step):
-    """Nothing outside: a copy could not be read, and another one is taken."""
+    """Record, without a call, that a copy is unreadable and the next one is used."""
 
     copy: str
     message: str
 
 
 async def perform(step: Step, move: InstanceMigration, context: Context) -> Outcome:
-    """Do one of them."""
+    """Execute one step of a migration."""
     match step:
         case Remember():
             facts = dict(step.facts) | ({step.now_as: at(context.now)} if step.now_as else {})
@@ -283,7 +295,7 @@ async def _in_target(step: MoveStep, move: InstanceMigration, context: Context, 
 
 
 def _seen_running(move: InstanceMigration, now: str) -> dict[str, str]:
-    """Since when the copy is known to run: it is handed over as soon as it is seen to."""
+    """Start time of the copy, which is cut over as soon as it is seen running."""
     return {} if STARTED in move.external else {STARTED: now}
 
 
@@ -294,20 +306,20 @@ def _content(step: ImportDisk) -> dict[str, str]:
 
 
 def passed_over(copy: str, error: OutsideError, move: InstanceMigration, context: Context) -> Outcome:
-    """OpenNebula looks at a copy before it says yes: this one it cannot read."""
+    """Outcome of a call that OpenNebula refused because it cannot read the copy."""
     return done(Reason.COPY_UNREADABLE, f"copy {copy} cannot be read: {error.message}").with_facts(
         **passing_over(copy, move, context)
     )
 
 
 def passing_over(copy: str, move: InstanceMigration, context: Context) -> dict[str, str]:
-    """That a copy could not be read, and when that was found."""
+    """Facts that record an unreadable copy and the time of the attempt."""
     known = dict.fromkeys((*move.external.get(PASSED_OVER, "").split(), copy))
     return {PASSED_OVER: " ".join(known), PASSED_AT: at(context.now)}
 
 
 def moving_instance(move: InstanceMigration, context: Context) -> HostedInstance:
-    """Whose machine it is."""
+    """The HostedInstance of the migration; raises NotYet if it is not in the cache."""
     found = context.get(instance_key(move))
     if not isinstance(found, HostedInstance):
         raise NotYet(f"{instance_key(move)} is not there", after=10.0)
@@ -315,7 +327,10 @@ def moving_instance(move: InstanceMigration, context: Context) -> HostedInstance
 
 
 async def _template(step: CreateCopy, move: InstanceMigration, context: Context) -> Attributes:
-    """The machine as it is, not as spec would make it: what differs is its own plan's to mend, as it was before."""
+    """VM template of the copy: the VM as it is, not as spec describes it.
+
+    Differences to spec are left to the instance's own plan, as before the migration.
+    """
     instance = as_it_will_be(move, moving_instance(move, context))
     guest = await guest_of(instance, context.kubernetes)
     disks: list[Attributes] = [
@@ -341,10 +356,10 @@ async def _template(step: CreateCopy, move: InstanceMigration, context: Context)
 
 
 def failed(why: str) -> Remember:
-    """It comes to nothing: from here on it goes back."""
+    """Record a failure, after which the migration is rolled back."""
     return Remember(
         action=Action.UPDATE,
-        target="going back",
+        target="roll back",
         inside=True,
         facts=((FAILED, shortened(why)),),
         event=Reason.MOVE_FAILED,
@@ -353,5 +368,5 @@ def failed(why: str) -> Remember:
 
 
 def remember(target: str, key: str, event: Reason | None = None, message: str = "") -> Remember:
-    """A moment: `RAN`, `CUT_OVER` or `ENDED`."""
+    """Record the current time under a key such as `RAN`, `CUT_OVER` or `ENDED`."""
     return Remember(action=Action.UPDATE, target=target, inside=True, now_as=key, event=event, message=message)

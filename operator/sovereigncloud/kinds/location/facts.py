@@ -1,7 +1,7 @@
-"""Where something of a cloud is and who provides it: facts for policies, from the status of the cloud and its profile.
+"""Location facts for policies, from the status of a cloud and its ProviderProfile. Pure.
 
-Pure. What nobody knows is a place without a country, never left out: unknown is not compliant. Only what is not there at
-all, such as backups of a machine that has none, is no part of the facts.
+An unknown location is a place without a country and never left out: unknown is not compliant. Only what does not
+exist, such as backups of a VM without any, is not part of the facts.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from sovereigncloud.sovereignty.facts import Certificate, Entity, Facts, Grade, 
 from sovereigncloud.sovereignty.rules import day_of
 
 STORE: Final = "store/"
-"""What the name of a location begins with that is a store for backups."""
+"""Name prefix of a location that is a backup store."""
 MARKETPLACE: Final = "marketplace/"
-"""The same of a marketplace."""
+"""Name prefix of a location that is a marketplace."""
 FRONT_END: Final = "front-end/"
-"""The same of the servers that run OpenNebula."""
+"""Name prefix of a location that is a front-end of OpenNebula."""
 _IN_CLUSTERS: Final = (Part.COMPUTE, Part.STORAGE, Part.IMAGES)
 
 
 def clusters_of(cloud: SovereignCloud) -> tuple[str, ...]:
-    """The clusters of which something is known, by their names in OpenNebula."""
+    """Names of the clusters with a known location, as in OpenNebula."""
     return tuple(sorted({one.cluster for one in _locations(cloud) if one.cluster}))
 
 
 def facts_of_cloud(cloud: SovereignCloud, profile: ProviderProfile | None) -> Facts:
-    """All of it, as last seen. Before anybody looked nobody knows where it is."""
+    """Facts of a whole cloud as last observed; its place is unknown before the first observation."""
     locations = _locations(cloud)
     places = {part: _of_part(locations, part) for part in Part}
     places[Part.COMPUTE] = places[Part.COMPUTE] or (_nowhere("the cloud"),)
@@ -42,7 +42,7 @@ def facts_of_cloud(cloud: SovereignCloud, profile: ProviderProfile | None) -> Fa
 def facts_of_cluster(
     cloud: SovereignCloud, cluster: str, profile: ProviderProfile | None, *, backups: Iterable[str] | None = None
 ) -> Facts:
-    """What would be so of a machine in that cluster, on whichever of its hosts.
+    """Facts that a VM in a cluster would have, on any of its hosts.
 
     Args:
         cloud: as its status is.
@@ -67,16 +67,16 @@ def facts_of_machine(
     images: Iterable[str] | None = None,
     backups: Iterable[str] = (),
 ) -> Facts:
-    """What is so of a machine: it is judged by the host that it runs on, its data by where they may lie.
+    """Facts of a VM: its host, and the datastores that hold its data.
 
     Args:
         cloud: as its status is.
         profile: that it names; None: there is none.
-        host: by its name in OpenNebula; empty: it runs on none, and any of its cluster may be next.
+        host: name in OpenNebula; empty: it runs on none, and any host of the cluster may be next.
         cluster: by its name.
-        datastores: those of its disks, by name; None: any of its cluster.
-        images: those of the images that its disks were made of; None: any of its cluster.
-        backups: the stores that its backups go to and those that hold one; none: it has none.
+        datastores: names of those of its disks; None: any of its cluster.
+        images: names of the datastores of its source images; None: any of its cluster.
+        backups: names of the stores that receive or hold its backups; none: it has none.
     """
     locations = _locations(cloud)
     places = {
@@ -90,13 +90,13 @@ def facts_of_machine(
 
 
 def facts_of_images(cloud: SovereignCloud, profile: ProviderProfile | None, *, datastores: Iterable[str]) -> Facts:
-    """What is so of images in these datastores."""
+    """Facts of images in these datastores."""
     places = _lying(_locations(cloud), datastores, "", Part.IMAGES)
     return Facts(_there({Part.IMAGES: places}), provider_of(profile))
 
 
 def facts_of_marketplace(cloud: SovereignCloud, name: str) -> Facts:
-    """What is so of the disks of a machine that leaves over it: for that time they lie there, as backups and images do."""
+    """Facts of disks in transfer through a marketplace: they count as backups and images there."""
     locations = _locations(cloud)
     there = tuple(_place(one, f"marketplace {name}") for one in locations if one.name == f"{MARKETPLACE}{name}")
     places = there or (_nowhere(f"marketplace {name}"),)
@@ -104,7 +104,7 @@ def facts_of_marketplace(cloud: SovereignCloud, name: str) -> Facts:
 
 
 def provider_of(profile: ProviderProfile | None) -> Provider | None:
-    """Who provides it, as the profile says. None: nobody said."""
+    """Provider as described by the ProviderProfile; None if there is none."""
     if profile is None:
         return None
     spec = profile.spec
@@ -129,7 +129,7 @@ def _certificate(profile: ProviderProfile, one: Certification) -> Certificate:
 
 
 def _there(places: Mapping[Part, tuple[Place, ...]]) -> dict[Part, tuple[Place, ...]]:
-    """What has no place is not there at all."""
+    """Drop the parts without a place."""
     return {part: found for part, found in places.items() if found}
 
 
@@ -165,7 +165,7 @@ def _on_host(locations: Sequence[LocationStatus], host: str, cluster: str) -> tu
 def _lying(
     locations: Sequence[LocationStatus], datastores: Iterable[str] | None, cluster: str, part: Part
 ) -> tuple[Place, ...]:
-    """A datastore lies where the hosts of its clusters are: in one of several countries it counts for each."""
+    """Places of datastores; each counts for every location of the hosts of its clusters."""
     if datastores is None:
         return _in_cluster(locations, cluster, part)
     found: list[Place] = []
@@ -191,7 +191,7 @@ def _place(one: LocationStatus, what: str = "") -> Place:
 
 
 def _what(one: LocationStatus) -> str:
-    """For people: its only host, else what it is called."""
+    """Display name: the only host, else the name of the location."""
     if one.hosts is not None and len(one.hosts) == 1 and Part.COMPUTE in (one.covers or ()):
         return f"host {one.hosts[0]}"
     return one.name.replace("/", " ", 1)

@@ -137,7 +137,7 @@ async def test_a_source_that_does_not_answer_is_told_with_the_way_out() -> None:
 NOT_MEANT = [
     ({"from": {"cloudRef": {"name": "nowhere"}}}, "SovereignCloud team/nowhere does not exist"),
     ({"to": [{"cloudRef": {"name": "nowhere"}}]}, "SovereignCloud team/nowhere does not exist"),
-    ({"to": [{"cloudRef": {"name": "rbx"}}]}, "nothing but what is left"),
+    ({"to": [{"cloudRef": {"name": "rbx"}}]}, "only clouds that the plan leaves"),
     ({"from": {"providerRef": {"name": "acme"}}}, "has providerRef acme"),
     ({"to": [{"cloudRef": {"name": "x", "namespace": "other"}}]}, "needs a Tenant"),
 ]

@@ -81,8 +81,8 @@ BEFORE = [
     Before("there is no other cloud", "NoCompliantTarget", "may use no other cloud", scene={"rbx": "FR"}),
     Before("no policy lets it elsewhere", "NoCompliantTarget", "SovereigntyPolicy french", scene={"rbx": "FR", "lon": "GB"}, rules=(policy("french", "FR"),)),
     Before("no other cloud reads its backups", "NoCompliantTarget", "has no datastore for backups", scene={"store": False}),
-    Before("nobody could prove that its cloud is dead", "NoFencing", "nobody but a person"),
-    Before("no copy, and nobody could prove it: both are said", "NoCopy", "nobody but a person", protected(copies=())),
+    Before("nobody could prove that its cloud is dead", "NoFencing", "only a person could confirm fencing"),
+    Before("no copy, and nobody could prove it: both are said", "NoCopy", "only a person could confirm fencing", protected(copies=())),
 ]  # fmt: skip
 
 

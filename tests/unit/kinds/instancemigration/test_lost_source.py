@@ -105,7 +105,7 @@ FULL = paris()
 FULL.datastores = {1: replace(FULL.datastores[1], free=10), 100: VAULT}
 IN_THE_WAY = [
     Row("its cloud answers", "SourceReachable", "sourceState: Reachable", world={"lost": False}),
-    Row("nobody proves its machines dead", "NoFencing", "on no servers that the operator knows", {"fencing": None}),
+    Row("nobody proves its machines dead", "NoFencing", "has no servers that the operator manages", {"fencing": None}),
     Row("somebody spoke of another outage", "NoFencing", LOST, {"fencing": {"confirmedBy": "me", "outage": "2026-01-01T00:00:00Z"}}),
     Row("its only copy is inside", "CopyInsideCloud", "inside the cloud", world={"instance": web([COPY | {"place": "Inside"}])}),
     Row("there is no copy", "NoUsableCopy", "there is no copy", world={"instance": web([])}),
@@ -114,7 +114,7 @@ IN_THE_WAY = [
     Row("a network that is not there", "NetworkNotFound", "spec.networkMap", world={"there": BARE}),
     Row("no room for it", "NoCapacity", "free", world={"there": FULL}),
     Row("the instance is only observed", "WaitingForDependency", "paused or only observed", world={"instance": web(management="Observe")}),
-    Row("nobody knows where it was", "WaitingForDependency", "nobody knows in which cloud", world={"instance": web(external={})}),
+    Row("nobody knows where it was", "WaitingForDependency", "the source cloud is unknown", world={"instance": web(external={})}),
 ]  # fmt: skip
 
 

@@ -112,11 +112,11 @@ def test_a_move_of_an_exit_asks_for_none_of_what_its_machine_wishes() -> None:
 
 
 NOT_ITS_EXIT = [
-    ("there is none", None, {}, "there is no ExitPlan team/leave"),
-    ("it is being deleted", leaving({"mode": "Execute"}, deleting=True), {}, "there is no ExitPlan"),
+    ("there is none", None, {}, "ExitPlan team/leave (spec.exitPlanRef) does not exist"),
+    ("it is being deleted", leaving({"mode": "Execute"}, deleting=True), {}, "does not exist"),
     ("it only plans", leaving(), {}, "not in mode Execute"),
-    ("it leads elsewhere", leaving({"mode": "Execute", "to": [{"cloudRef": {"name": "rome"}}]}), {}, "does not lead to team/paris"),
-    ("it is of somebody else", leaving({"mode": "Execute"}, namespace="other"), {"exitPlanRef": {"name": "leave", "namespace": "other"}}, "lead to team/paris"),
+    ("it leads elsewhere", leaving({"mode": "Execute", "to": [{"cloudRef": {"name": "rome"}}]}), {}, "does not list team/paris"),
+    ("it is of somebody else", leaving({"mode": "Execute"}, namespace="other"), {"exitPlanRef": {"name": "leave", "namespace": "other"}}, "does not list team/paris"),
     ("it is its own", leaving({"mode": "Execute"}), {}, ""),
     ("it is no part of one", None, {"exitPlanRef": None}, ""),
 ]  # fmt: skip

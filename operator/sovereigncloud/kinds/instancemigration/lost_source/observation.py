@@ -1,6 +1,6 @@
-"""Looking at a move from a cloud that does not answer: nothing is asked there, and what is known of the machine was remembered.
+"""Observe a migration from a lost cloud, which is not queried: use status and copies.
 
-Only when that cloud answers again, and the copy is the machine, it is looked at, for the machine that was left there.
+Only when that cloud is reachable again and the copy is active, the cloud is read to find the superseded VM.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ from sovereigncloud.ports.opennebula.views import Disk, Image
 
 
 async def look_from_afar(move: InstanceMigration, context: Context) -> MigrationObservation:
-    """The other cloud, and what is known of the one that is lost."""
+    """Observe the target cloud, and collect what is known about the lost source."""
     seen = await look_in_target(move, context)
     instance, target = seen.instance, seen.target
     if seen.problem is not None or instance is None or target is None:
         return seen
     cloud = _left(move, seen)
     if cloud is None:
-        unknown = f"nobody knows in which cloud the machine of HostedInstance {instance.metadata.name} is: its status does not tell"
+        unknown = f"the source cloud is unknown: status of HostedInstance {instance.metadata.name} does not record where its VM is"
         return replace(seen, problem=blocked(unknown))
     if cloud == target.cloud:
         return seen  # it is there already
@@ -76,7 +76,7 @@ async def look_from_afar(move: InstanceMigration, context: Context) -> Migration
 
 
 def _left(move: InstanceMigration, seen: MigrationObservation) -> Key | None:
-    """The cloud that is lost: as recorded, as the copy tells, or where the instance is."""
+    """The lost source cloud: as recorded, as noted on the copy, or where the instance is."""
     told = read_came_from(seen.new.notes.get(CAME_FROM, "")) if seen.new is not None else None
     recorded = written_cloud(move.external.get(FROM, "") or (told.cloud if told is not None else ""))
     if recorded is not None or seen.instance is None:
@@ -120,7 +120,10 @@ def _on_the_way(seen: MigrationObservation, move: InstanceMigration, target: Sid
 
 
 def _disks(disks: tuple[Disk, ...], images: tuple[Image, ...]) -> list[CopyOfDisk]:
-    """Each with the image that it became. The first without a name is the root disk, others came with the machine, too."""
+    """Transfer state of each disk of the copy.
+
+    The first disk without a label is the root disk; further ones also came with the VM.
+    """
     found: list[CopyOfDisk] = []
     for disk in disks:
         own = sum(1 for one in found if not one.label or one.label.startswith(f"{ROOT}."))

@@ -1,8 +1,8 @@
-"""The plan of a move from a cloud that does not answer. Pure.
+"""Plan a migration from a lost cloud: recreate the VM from its latest outside copy. Pure.
 
-The machine is made from its last copy outside, while nothing is asked of the cloud that it is in. Nothing can be noted on the machine that
-is left, so the copy tells where it came from, and the instance records it. The copy is started only while the old one is proven
-dead. Where the cloud answers again before the change-over, all is taken back: what is there is newer.
+Nothing is queried in the lost cloud and its VM cannot be updated, so the copy carries a note about its origin, which
+the instance records. The copy starts only while the source is fenced. If the source cloud answers before the cutover,
+the migration is rolled back, since the data there is newer.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _TRY_AGAIN = 60.0
 
 
 def plan_from_copy(move: InstanceMigration, seen: MigrationObservation, now: datetime) -> Plan:
-    """What is to be done next."""
+    """Plan the next steps of a migration whose source cloud is lost."""
     if seen.problem is not None:
         nothing_made = move.deleting and BEGAN not in move.external
         return Plan() if nothing_made else Plan(outcome=seen.problem)
@@ -74,10 +74,10 @@ def plan_from_copy(move: InstanceMigration, seen: MigrationObservation, now: dat
 def _on(move: InstanceMigration, seen: MigrationObservation, lost: Lost, now: datetime) -> Plan:
     if not rehearses(move):
         if lost.answers:
-            told = f"{where(lost.cloud)} answers again, and what is there is newer than any copy"
+            told = f"{where(lost.cloud)} is reachable again, and its data is newer than any copy"
             return Plan(steps=(failed(told),))
         if not follows(seen):
-            told = f"HostedInstance {move.spec.instance_ref.name} is told that its machine moves"
+            told = f"waiting for HostedInstance {move.spec.instance_ref.name} to hand its VM over to this migration"
             return Plan(outcome=waiting(Reason.MOVING, told, after=_LOOK_AGAIN))
     if seen.new is None and (copying := _bring(move, seen, lost, now)) is not None:
         return copying
@@ -90,7 +90,7 @@ def _runs(move: InstanceMigration, seen: MigrationObservation, now: datetime) ->
 
 
 def _over(move: InstanceMigration, seen: MigrationObservation, lost: Lost, now: datetime) -> Plan:
-    """The copy is the machine. What is left of its old place is powered off before anything else."""
+    """Plan after the cutover: power off the superseded VM first, then clean up."""
     if BEGAN not in move.external:
         return _found_again(seen, lost)
     if (fencing := fence(seen, lost)) is not None:
@@ -101,7 +101,7 @@ def _over(move: InstanceMigration, seen: MigrationObservation, lost: Lost, now: 
 
 
 def _found_again(seen: MigrationObservation, lost: Lost) -> Plan:
-    """A rebuilt cluster: the copy tells whether it was this move that made it."""
+    """Restore the records after a cluster rebuild, if the copy's origin note names this migration."""
     note = read_came_from(seen.new.notes.get(CAME_FROM, "")) if seen.new is not None else None
     if note is None or note.move != seen.mark.object:
         return Plan(steps=(remember("that it is there", ENDED),))
@@ -116,7 +116,7 @@ def _found_again(seen: MigrationObservation, lost: Lost) -> Plan:
 
 
 def in_the_way_of_a_copy(move: InstanceMigration, seen: MigrationObservation, lost: Lost) -> Outcome:
-    """All that is, together; DONE: it may begin."""
+    """Merge all blockers of a recovery from a copy; DONE if it may begin."""
     if seen.other:
         return blocked(f"InstanceMigration {seen.other} moves the same machine; this one begins when that one is over")
     if seen.instance is None or seen.target is None:
@@ -142,12 +142,12 @@ def _of_the_cloud(move: InstanceMigration, lost: Lost) -> Outcome:
     if lost.answers:
         return stalled(
             Reason.SOURCE_REACHABLE,
-            f"{cloud} answers, and what is there is newer than any copy; make an InstanceMigration with sourceState: Reachable",
+            f"{cloud} is reachable, and its data is newer than any copy; create an InstanceMigration with sourceState: Reachable",
         )
     if not lost.there or lost.proof.dead:
         return DONE if lost.there else blocked(lost.proof.why)
     return blocked(
-        f"{cloud} does not answer, which does not say that its machines are dead: {lost.proof.why}",
+        f"{cloud} is unreachable, but its VMs may still run: {lost.proof.why}",
         reason=Reason.NO_FENCING,
     )
 
@@ -159,7 +159,7 @@ def _of_the_copy(lost: Lost) -> Outcome:
     if lost.machine is None:
         return stalled(
             Reason.NO_USABLE_COPY,
-            "nobody remembers how large the machine is; set vcpu and memory of the HostedInstance",
+            "the size of the VM is not recorded; set vcpu and memory of the HostedInstance",
         )
     return DONE
 
@@ -175,7 +175,7 @@ def _begin(move: InstanceMigration, seen: MigrationObservation, lost: Lost) -> P
     step = Remember(
         action=Action.MOVE,
         target=f"{move.spec.instance_ref.name} from {lost.copy} to {where(target.cloud)}",
-        # Nothing outside, but from here on the instance follows: where somebody is to say yes first, he says it here.
+        # No outside call, but from here on the instance lets go of its VM: consent is required here.
         disruption=Disruption.NONE if rehearses(move) else Disruption.DATA_LOSS,
         needs=target.needs or ("" if rehearses(move) else lost.needs),
         facts=tuple(facts),
@@ -190,7 +190,7 @@ def _begin(move: InstanceMigration, seen: MigrationObservation, lost: Lost) -> P
 
 
 def _bring(move: InstanceMigration, seen: MigrationObservation, lost: Lost, now: datetime) -> Plan | None:
-    """What brings the disks; None: all of them are there."""
+    """Plan to restore or clone the disks of the copy; None if all of them are ready."""
     if not isinstance(lost.copy, Copy):
         return _none_left(move, lost.copy, now)
     if move.external.get(COPY) != lost.copy.name:
@@ -218,7 +218,7 @@ def _bring(move: InstanceMigration, seen: MigrationObservation, lost: Lost, now:
 
 
 def _clone(one: CopyOfDisk, source: object, copy: Copy, seen: MigrationObservation) -> CloneDisk | None:
-    """The image that was kept stays, for another attempt."""
+    """Clone a retained image, which stays for another attempt."""
     if not isinstance(source, dict):
         return None
     cloud = move_target(seen).cloud
@@ -233,7 +233,7 @@ def _clone(one: CopyOfDisk, source: object, copy: Copy, seen: MigrationObservati
 
 
 def _finish(one: CopyOfDisk, seen: MigrationObservation) -> Step | None:
-    """A clone is what it was cloned from in all but its name: it is to be the move's, and what it was."""
+    """Next step that turns a clone into a disk of the migration: replace marks, make persistent."""
     if one.copy is None or one.copy.state not in THERE:
         return None
     cloud = move_target(seen).cloud
@@ -270,7 +270,7 @@ def _pass_over(copy: Copy, image: Image) -> Plan:
 
 
 def _take_another(seen: MigrationObservation, copy: Copy) -> Plan:
-    """What was made of the one before goes first: it would be taken for this one's."""
+    """Switch to another copy, after the images restored from the previous one are deleted."""
     target = move_target(seen)
     if seen.copies:
         steps = tuple(
@@ -283,21 +283,19 @@ def _take_another(seen: MigrationObservation, copy: Copy) -> Plan:
             for image in seen.copies
             if image.state in {*THERE, _ERROR} and not image.vms
         )
-        told = f"what was made of another copy is taken away, then {copy} is taken"
+        told = f"deleting the images restored from another copy before using {copy}"
         return Plan(steps=steps, outcome=waiting(Reason.COPYING_DISKS, told, after=_LOOK_AGAIN))
     facts = ((COPY, copy.name), (COPY_TIME, str(copy.seconds)))
-    step = Remember(action=Action.UPDATE, target=f"that {copy} is taken", inside=True, facts=facts)
-    return Plan(steps=(step,), outcome=waiting(Reason.COPYING_DISKS, f"{copy} is taken"))
+    step = Remember(action=Action.UPDATE, target=f"that {copy} is used", inside=True, facts=facts)
+    return Plan(steps=(step,), outcome=waiting(Reason.COPYING_DISKS, f"using {copy}"))
 
 
 def _none_left(move: InstanceMigration, why: str, now: datetime) -> Plan:
-    """None of them could be read: perhaps their server is not to be reached for a while."""
+    """Retry all copies later if none is readable: their server may be unreachable for a while."""
     left = float(move.external.get(PASSED_AT, "0")) + _TRY_AGAIN - now.timestamp()
     if PASSED_OVER not in move.external or left > 0:
         after = max(left, 1.0) if PASSED_OVER in move.external else _TRY_AGAIN
-        return Plan(
-            outcome=waiting(Reason.COPY_UNREADABLE, f"no copy can be read, and it is tried again: {why}", after=after)
-        )
+        return Plan(outcome=waiting(Reason.COPY_UNREADABLE, f"no copy is readable; retrying: {why}", after=after))
     step = Remember(
         action=Action.UPDATE,
         target="that the copies are tried again",

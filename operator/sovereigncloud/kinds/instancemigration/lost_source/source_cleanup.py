@@ -1,7 +1,7 @@
-"""What becomes of a machine whose cloud was lost and answers again, while a copy of it runs elsewhere. Pure.
+"""Plan for the superseded VM when its lost cloud is reachable again. Pure.
 
-It is powered off before anything else is done there, gets the mark of the move, and stays: it may hold what its copy lacks. What was
-asked for is done meanwhile.
+The VM is powered off before anything else, gets the mark of the migration and stays, since it may hold data that the
+copy lacks. The migration counts as done meanwhile.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _WHILE_LOST = 60.0
 
 
 def fence(seen: MigrationObservation, lost: Lost) -> Plan | None:
-    """What keeps the old machine from running; None: nothing has to, or nobody can."""
+    """Plan to stop and mark the superseded VM; None if nothing has to be done or can be done."""
     if seen.old is None or seen.source is None:
         return None
     what = f'VM {seen.old.id} "{seen.old.name}" in {where(lost.cloud)}, which was lost'
@@ -59,7 +59,7 @@ def fence(seen: MigrationObservation, lost: Lost) -> Plan | None:
 
 
 def after_the_change_over(move: InstanceMigration, seen: MigrationObservation, lost: Lost, now: datetime) -> Plan:
-    """What was on the way goes; then it is waited for the old cloud, and for what a person makes of the old machine."""
+    """Clean up after the cutover, then wait for the lost cloud and its superseded VM."""
     cleaning = clean_up(seen)
     if cleaning is not None:
         return cleaning
@@ -73,15 +73,13 @@ def after_the_change_over(move: InstanceMigration, seen: MigrationObservation, l
     if not lost.answers:
         if move.deleting:
             return Plan()  # its instance has recorded what it left behind, and sees to it
-        told = (
-            f"{where(lost.cloud)} does not answer; when it does, the machine that was left there is powered off first"
-        )
+        told = f"{where(lost.cloud)} is unreachable; when it answers, the superseded VM there is powered off first"
         return Plan(outcome=Outcome(Phase.DONE, Reason.GRACE_PERIOD, told, after=_WHILE_LOST))
     return _left(move, seen, lost, now)
 
 
 def _left(move: InstanceMigration, seen: MigrationObservation, lost: Lost, now: datetime) -> Plan:
-    """It is off, and has the mark of the move; or it is gone."""
+    """Plan for a superseded VM that is powered off and marked, or gone."""
     deletes = move.deletion_policy is DeletionPolicy.DELETE
     what = f"VM {seen.old.id if seen.old is not None else '?'} in {where(lost.cloud)}"
     if move.deleting and not deletes:
@@ -95,7 +93,7 @@ def _left(move: InstanceMigration, seen: MigrationObservation, lost: Lost, now: 
         )
     if not deletes:
         told = (
-            f"{what}, which was left, stays powered off, since it may hold what its copy lacks: take that from it, and delete it"
+            f"{what}, superseded, stays powered off because it may hold data that its copy lacks: save that data and delete the VM"
             " there, or set spec.deletionPolicy: Delete"
         )
         return Plan(outcome=Outcome(Phase.DONE, Reason.GRACE_PERIOD, told))
