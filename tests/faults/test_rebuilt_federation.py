@@ -48,7 +48,7 @@ def test_no_second_machine_is_made_and_the_first_is_taken_when_its_cloud_answers
             assert machines(scene) == [(home, number)]
             ready = said_of(scene)
             assert ready["reason"] == "WaitingForDependency"
-            assert f"SovereignCloud platform/{home} has not answered since it was declared here" in ready["message"]
+            assert f"SovereignCloud platform/{home}: not reached since declared here" in ready["message"]
             assert "spec.placement.cloudRef" in ready["message"]
             loss.come_back(scene.clouds[home])
             assert await scene.run(HOUR, scene.settled)

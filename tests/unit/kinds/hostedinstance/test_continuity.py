@@ -192,8 +192,8 @@ class Waits:
 
 JUST_NOW = timestamp(NOW - timedelta(seconds=100))
 WAITS = [
-    Waits("it bears that for a while", "CloudUnreachable", "is borne until", lost=JUST_NOW, word=WORD | {"outage": JUST_NOW}, after=201.0),
-    Waits("it bears that for longer", "CloudUnreachable", "is borne until", protected(tolerationSeconds=600), after=300.0),
+    Waits("it bears that for a while", "CloudUnreachable", "failover starts at", lost=JUST_NOW, word=WORD | {"outage": JUST_NOW}, after=201.0),
+    Waits("it bears that for longer", "CloudUnreachable", "failover starts at", protected(tolerationSeconds=600), after=300.0),
     Waits("nobody proved that its cloud is dead", "NoFencing", "spec.fencing", word=None),
     Waits("that was proven of another outage", "NoFencing", LOST, word=WORD | {"outage": JUST_NOW}),
     Waits("there is no copy outside", "CopyInsideCloud", "would be lost", protected(copies=[INSIDE])),

@@ -94,7 +94,7 @@ STUCK = {"type": "Stalled", "status": "True", "reason": "NoMarketplace", "messag
 MADE = [
     ("it is there", the_move({}), "Moving", "is to move it"),
     ("it is held up", the_move({}, STUCK), "Moving", "rbx has no marketplace"),
-    ("it failed", the_move({"ended": "9", "failed": "no room"}), "MoveFailed", "no room; delete it to have it tried again"),
+    ("it failed", the_move({"ended": "9", "failed": "no room"}), "MoveFailed", "no room; delete it to retry"),
 ]  # fmt: skip
 
 

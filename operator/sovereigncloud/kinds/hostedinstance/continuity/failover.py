@@ -1,4 +1,4 @@
-"""Starting a machine elsewhere when its cloud is lost, and what is said of that beforehand. Pure."""
+"""Plan failover: recreate a VM in another cloud when its own is lost. Pure."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from sovereigncloud.kinds.movement.requests import MakeMove, migration
 
 FAILOVER_READY = "FailoverReady"
 _AGAIN = 15.0
-"""Seconds after which it is looked again whether something of what lacks is there: most of it tells of itself."""
+"""Seconds between retries while something is missing; most changes trigger a reconcile anyway."""
 
 
 def plan_failover(resource: HostedInstance, seen: Elsewhere, now: datetime) -> Plan:
-    """Of a machine whose cloud is lost: patience, then everything that is needed, then one move."""
+    """Plan for a VM in a lost cloud: outage tolerance, prerequisites, then one migration."""
     if seen.move is not None:
         return Plan(outcome=_of_the_move(seen))
     left = until_overdue(resource, seen.lost, now)
@@ -35,7 +35,7 @@ def plan_failover(resource: HostedInstance, seen: Elsewhere, now: datetime) -> P
     if gaps or seen.target is None:
         reason, told = gaps[0] if gaps else (Reason.NO_COMPLIANT_TARGET, seen.refused)
         told = "; ".join(message for _, message in gaps) or told
-        message = f"{where(seen.home)} is lost since {seen.lost}, and the machine is not started elsewhere: {told}"
+        message = f"{where(seen.home)} is unreachable since {seen.lost}, and the VM cannot fail over: {told}"
         outcome = blocked(message, reason=reason)
         return Plan(outcome=Outcome(outcome.phase, outcome.reason, outcome.message, after=_AGAIN))
     name = name_of_failover(resource, seen.lost)
@@ -54,7 +54,7 @@ def plan_failover(resource: HostedInstance, seen: Elsewhere, now: datetime) -> P
 def _of_the_move(seen: Elsewhere) -> Outcome:
     move = seen.move
     if move is not None and move.failed:
-        message = f"InstanceMigration {move.name} was to start it elsewhere, and failed: {move.failed}. Delete that object to have it tried again"
+        message = f"InstanceMigration {move.name}, the failover, failed: {move.failed}. Delete it to retry"
         return held(Reason.MOVE_FAILED, message, available=False)
     name, says = (move.name, move.says) if move is not None else ("", "")
     return waiting(Reason.MOVING, f"InstanceMigration {name} starts it elsewhere" + (f": {says}" if says else ""))
@@ -62,15 +62,18 @@ def _of_the_move(seen: Elsewhere) -> Outcome:
 
 def _patience(resource: HostedInstance, seen: Elsewhere, left: float) -> Outcome:
     until = datetime.fromisoformat(seen.lost) + timedelta(seconds=tolerated(resource))
-    message = f"{where(seen.home)} does not answer since {seen.lost}; that is borne until {timestamp(until)}, then the machine starts elsewhere"
+    message = f"{where(seen.home)} is unreachable since {seen.lost}; failover starts at {timestamp(until)} (spec.continuity.tolerationSeconds)"
     return Outcome(Phase.RETRY, Reason.CLOUD_UNREACHABLE, message, after=left + 1.0)
 
 
-# ------------------------------------------------------------------------------------------------------------ beforehand
+# ------------------------------------------------------------------------------------------------------------- readiness
 
 
 def _gaps(seen: Elsewhere, proof: Proof) -> Iterator[tuple[Reason, str]]:
-    """What lacks, the most needed first, each with what to do. `proof`: that its old place is dead, or could be proven so."""
+    """Missing prerequisites, most important first, each with what to do.
+
+    `proof`: fencing, confirmed or possible.
+    """
     outside = [copy for copy in seen.copies if copy.outside]
     if not seen.copies:
         yield (
@@ -80,10 +83,10 @@ def _gaps(seen: Elsewhere, proof: Proof) -> Iterator[tuple[Reason, str]]:
     elif not outside:
         yield (
             Reason.COPY_INSIDE_CLOUD,
-            f"its copies are in {where(seen.home)} and would be lost with it: name a store on a server outside in spec.backup",
+            f"its copies are in {where(seen.home)} and would be lost with it: set spec.backup.store to a store on a server outside",
         )
     if seen.refused:
-        yield Reason.NO_COMPLIANT_TARGET, f"there is no cloud to start it in: {seen.refused}"
+        yield Reason.NO_COMPLIANT_TARGET, f"no other cloud can run it: {seen.refused}"
     if not proof.dead:
         yield Reason.NO_FENCING, proof.why
     if seen.too_old and seen.copy is not None:
@@ -91,7 +94,7 @@ def _gaps(seen: Elsewhere, proof: Proof) -> Iterator[tuple[Reason, str]]:
 
 
 def failover_ready(resource: HostedInstance, observed: InstanceObservation) -> tuple[Mapping[str, str], ...]:
-    """The condition, as far as it can be told; else as it was told."""
+    """Condition FailoverReady; keeps its value while it cannot be evaluated."""
     if resource.spec.continuity is None or resource.deleting:
         return ()
     seen = observed.elsewhere
@@ -113,7 +116,7 @@ def _condition(true: bool, reason: str, message: str) -> tuple[Mapping[str, str]
 
 
 def _slow(resource: HostedInstance, seen: Elsewhere) -> str:
-    """Whether the last time took longer than is allowed."""
+    """Note that the last failover took longer than spec.continuity.rto."""
     rto = resource.spec.continuity.rto if resource.spec.continuity is not None else None
     took = seen.last.get("rtoSeconds") if seen.last is not None else None
     if rto is None or not isinstance(took, int) or took <= seconds(rto):
@@ -124,7 +127,7 @@ def _slow(resource: HostedInstance, seen: Elsewhere) -> str:
 def failover_status(
     resource: HostedInstance, observed: InstanceObservation, told: Mapping[str, object]
 ) -> dict[str, object]:
-    """What status.continuity says beside the copies that `told` has."""
+    """Failover part of status.continuity, added to the copies in `told`."""
     if resource.spec.continuity is None:
         return dict(told)
     seen = observed.elsewhere

@@ -1,5 +1,6 @@
-"""What would become of a machine whose cloud is lost, looked at while it is not: copies, a cloud that may have it, and whether its old
-place could be proven dead. While it is lost the same is looked at again, and nothing of that cloud is asked.
+"""Failover readiness: copies, target cloud and fencing, checked while the cloud is reachable.
+
+During an outage the same is checked again without any call to the lost cloud.
 """
 
 from __future__ import annotations
@@ -31,12 +32,12 @@ from sovereigncloud.kinds.movement.records import CUT_OVER, ENDED, FAILED, FROM
 from sovereigncloud.ports.errors import MissingSecret, NotYet, OutsideError
 
 _LONGEST = 220
-"""Of a name of 253 characters, so that what is put behind it has room."""
+"""Longest prefix of a name of 253 characters that leaves room for the suffix."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failing:
-    """The move that starts it elsewhere, which is there. `failed`: why it came to nothing; `says`: what it waits for."""
+    """The migration that does the failover. `failed`: why it failed; `says`: what it waits for."""
 
     name: str
     failed: str = ""
@@ -45,19 +46,21 @@ class Failing:
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """Attributes:
-    home: the cloud that it is in.
-    lost: since when that does not answer; empty: it does.
-    copies: of the machine.
-    copy: that would be used; None: none.
-    target: where it would be started; None: nowhere.
-    allowed: all clouds where it might.
-    refused: why nowhere.
-    proof: that its home is dead; while that answers, nothing of it is.
-    provable: that this could be proven, be it so or not.
-    too_old: the copy is older than is allowed.
-    move: that is there for this outage.
-    last: the last time that it was started elsewhere, as status says it.
+    """Failover readiness of a VM.
+
+    Attributes:
+        home: the cloud that it is in.
+        lost: start of the outage; empty: the cloud is reachable.
+        copies: of the VM.
+        copy: that would be used; None: none.
+        target: the cloud it would be recreated in; None: none.
+        allowed: all clouds that could recreate it.
+        refused: why none can.
+        proof: whether its cloud is fenced; never while it is reachable.
+        provable: whether fencing could be confirmed.
+        too_old: whether the copy is older than spec.continuity.rpo.
+        move: the failover migration of this outage, if it exists.
+        last: the last failover, as in status.
     """
 
     home: Key
@@ -75,7 +78,7 @@ class Elsewhere:
 
 
 def lost_home(resource: HostedInstance, context: Context) -> SovereignCloud | None:
-    """The cloud of a machine with continuity, where it is lost and no move has the machine."""
+    """The lost cloud of a VM with spec.continuity that no migration handles; None otherwise."""
     if resource.spec.continuity is None or resource.deleting or not resource.external.get("vm"):
         return None
     home = bound_cloud(resource)
@@ -86,7 +89,7 @@ def lost_home(resource: HostedInstance, context: Context) -> SovereignCloud | No
 
 
 async def look_from_afar(resource: HostedInstance, cloud: SovereignCloud, context: Context) -> InstanceObservation:
-    """Of a machine whose cloud is lost."""
+    """Observe an instance whose cloud is lost, without calling that cloud."""
     nothing = InstanceObservation(mark=context.mark(resource), cloud=cloud.key)
     return replace(nothing, elsewhere=await _elsewhere(resource, cloud, nothing, context))
 
@@ -94,7 +97,7 @@ async def look_from_afar(resource: HostedInstance, cloud: SovereignCloud, contex
 async def with_elsewhere(
     resource: HostedInstance, observed: InstanceObservation, context: Context
 ) -> InstanceObservation:
-    """Of a machine that was seen: what would become of it. Where that cannot be told now, it is as it was told before."""
+    """Add failover readiness to an observation; without it if it cannot be evaluated now."""
     if resource.spec.continuity is None or resource.deleting or observed.found.thing is None or observed.cloud is None:
         return observed
     cloud = context.get(observed.cloud)
@@ -130,14 +133,14 @@ async def _elsewhere(
 
 
 def servers_of(cloud: SovereignCloud, context: Context) -> tuple[BareMetalServer, ...]:
-    """Those that it composed."""
+    """BareMetalServers that the cloud created."""
     ovh = cloud.spec.hosted.ovh if cloud.spec.hosted is not None else None
     found = (context.get(server_key(cloud, one)) for one in (ovh.servers if ovh is not None else ()))
     return tuple(one for one in found if isinstance(one, BareMetalServer))
 
 
 async def _with_target(seen: Elsewhere, resource: HostedInstance, context: Context) -> Elsewhere:
-    """The best of the clouds that can read a copy; where none can, why none of all that there are would do."""
+    """Choose the best cloud that can read a copy; if none can, say why."""
     declared = declared_cloud(resource)
     every = (declared,) if declared is not None else context.clouds(resource.metadata.namespace)
     others = tuple(one for one in every if one != seen.home)
@@ -162,7 +165,7 @@ async def _with_target(seen: Elsewhere, resource: HostedInstance, context: Conte
     if chosen.cloud is None:
         return replace(seen, refused=chosen.outcome.message if chosen.outcome is not None else "")
     if not found:
-        # Where it might be there is a place; without a copy outside nothing more is to be said of it.
+        # A cloud would be allowed, but without an outside copy that does not matter.
         return replace(seen, refused="; ".join(whys) if any(copy.outside for copy in seen.copies) else "")
     considered = chosen.decision.considered
     allowed = sorted({one.cloud for one in considered if one.verdict is not Verdict.REFUSED})
@@ -172,7 +175,7 @@ async def _with_target(seen: Elsewhere, resource: HostedInstance, context: Conte
 async def _copy_for(
     cloud: Key, seen: Elsewhere, resource: HostedInstance, context: Context
 ) -> tuple[list[Copy], Copy | str]:
-    """What rehearsals kept there, and what the machine would be made from there, or why it could not."""
+    """Retained copies in a cloud, and the copy it would use, or why it can use none."""
     there = context.get(cloud)
     if not isinstance(there, SovereignCloud) or not there.status.endpoint or there.status.lost_since is not None:
         return [], "it does not answer"
@@ -190,7 +193,7 @@ async def _copy_for(
 
 
 def name_of_failover(resource: HostedInstance, lost: str) -> str:
-    """One for each outage: asked for twice it is the same."""
+    """Name of the failover migration: one per outage."""
     stamp = "".join(filter(str.isdigit, lost))
     return f"{resource.metadata.name[:_LONGEST].rstrip('-.')}-failover-{stamp}"
 
@@ -206,7 +209,7 @@ def _failing(resource: HostedInstance, lost: str, context: Context) -> Failing |
 
 
 def _last(resource: HostedInstance, home: Key, context: Context) -> Mapping[str, object] | None:
-    """As the move tells it that brought it where it is, for as long as that is there; then as it was told."""
+    """The last failover: from its migration while that exists, else as recorded."""
     known = resource.status.continuity.last_failover if resource.status.continuity is not None else None
     for one in context.users(resource.key, InstanceMigration.crd.kind):
         if not isinstance(one, InstanceMigration) or one.spec.source_state != SourceState.LOST:

@@ -1,4 +1,4 @@
-"""What rehearsals kept, as copies from which a machine can be made in that very cloud."""
+"""Retained copies: complete copies that rehearsals kept in a cloud, usable there."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from sovereigncloud.kinds.identity.identification import makers_of
 from sovereigncloud.ports.opennebula.views import CloudView, Image
 
 _CAN_BE_CLONED = frozenset({1, 2, 6})
-"""Ready, used by machines, or being cloned."""
+"""Image states that can be cloned: READY, USED, CLONE."""
 
 
 def kept_copies(images: Iterable[Image], cloud: Key, mark: Mark, owners: Collection[int]) -> list[Copy]:
-    """Those that rehearsals kept of the instance with this mark, among these images of a cloud: whole ones, of images that can be cloned."""
+    """Complete, clonable copies of the instance with this mark among these images."""
     runs: dict[str, list[tuple[Image, Kept]]] = {}
     for image, kept in kept_images(images, mark, owners):
         runs.setdefault(kept.run, []).append((image, kept))
@@ -53,19 +53,19 @@ def _kept_copy(found: list[tuple[Image, Kept]], cloud: Key) -> Copy:
 
 @dataclass(frozen=True, slots=True)
 class KeptThere:
-    """What rehearsals kept in a cloud for a namespace, gone through once, however many machines there are."""
+    """Retained images of a namespace in a cloud, indexed once for all its VMs."""
 
     cloud: Key
     owners: frozenset[int] = frozenset()
     images: Mapping[str, list[Image]] = field(default_factory=dict)
 
     def of(self, mark: Mark) -> list[Copy]:
-        """Of the instance with this mark."""
+        """Retained copies of the instance with this mark."""
         return kept_copies(self.images.get(mark.object, ()), self.cloud, mark, self.owners)
 
 
 async def kept_there(view: CloudView, cloud: Key, namespace: str, context: Context) -> KeptThere:
-    """Sorted by what they are of."""
+    """Index the retained images of a cloud by instance."""
     found: dict[str, list[Image]] = {}
     for image in view.images.values():
         if KEPT in image.notes and image.mark is not None:

@@ -1,4 +1,4 @@
-"""What becomes of the copies that rehearsals kept of a machine: they go with its HostedInstance, where it goes with all that it had."""
+"""Delete the retained copies of a VM with its HostedInstance (deletionPolicy: Delete)."""
 
 from __future__ import annotations
 
@@ -21,11 +21,14 @@ from sovereigncloud.ports.errors import MissingSecret, OutsideError
 from sovereigncloud.ports.opennebula.image_states import DELETING
 
 _BUSY = frozenset({DELETING, 4, 6})
-"""Also being written, and being cloned."""
+"""Image states that refuse deletion: also LOCKED and CLONE."""
 
 
 async def with_kept(resource: HostedInstance, observed: InstanceObservation, context: Context) -> InstanceObservation:
-    """Of an instance that goes. A cloud that does not answer does not hold it up: what is there stays, and tells what it is."""
+    """Find the retained copies of an instance that is being deleted.
+
+    An unreachable cloud does not block the deletion; copies there stay and remain identifiable.
+    """
     if not resource.deleting or resource.deletion_policy is not DeletionPolicy.DELETE:
         return observed
     namespace, mark = resource.metadata.namespace, context.mark(resource)
@@ -41,7 +44,7 @@ async def with_kept(resource: HostedInstance, observed: InstanceObservation, con
 
 
 def without_copies(plan: Plan, observed: InstanceObservation) -> Plan:
-    """They go after the machine and its disks."""
+    """Delete the retained copies after the VM and its disks."""
     if not observed.kept:
         return plan
     steps = tuple(

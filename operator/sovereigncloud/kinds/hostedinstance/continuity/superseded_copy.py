@@ -1,7 +1,8 @@
-"""A machine that was left in a cloud that did not answer, while a copy of it became the instance's: it must not run.
+"""Superseded VM: it stayed in a lost cloud while a copy replaced it, and must not run again.
 
-The move that made the copy sees to it. When that object is gone, the instance does: it has recorded what it left behind, and its
-machine tells it, too. What is there is powered off before anything else, and gets the mark of the move: no two carry the instance's.
+The migration that created the copy fences it. If that object is gone, the instance does, because status and the
+active VM both record the superseded one. It is powered off first and gets the mark of the migration: no two VMs carry
+the instance's mark.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _OURS = frozenset({Ownership.OURS, Ownership.PREDECESSOR})
 
 @dataclass(frozen=True, slots=True)
 class LeftBehind:
-    """`vm`: it is there, and carries the mark of the instance; None: it does not any more."""
+    """The superseded VM. `vm`: None once it no longer carries the mark of the instance."""
 
     cloud: Key
     came_from: CameFrom
@@ -41,7 +42,7 @@ class LeftBehind:
 
 @dataclass(frozen=True, slots=True)
 class Fenced:
-    """What is done about it, and what is to be said of it."""
+    """Steps to fence the superseded VM, and their outcome."""
 
     steps: tuple[Step, ...] = ()
     outcome: Outcome = DONE
@@ -52,7 +53,7 @@ _NOTHING_LEFT = Fenced()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeftBehindStep(Step):
-    """In a cloud in which the instance is not any more. Without a verb: it is left, and forgotten."""
+    """Fencing step in a former cloud. Without `verb`: mark the VM as left and forget it."""
 
     cloud: Key
     came_from: CameFrom
@@ -61,13 +62,16 @@ class LeftBehindStep(Step):
 
 
 def left_where(vm: Vm) -> tuple[tuple[str, str], ...]:
-    """What is to be recorded of the one whose place a machine takes, as it tells itself."""
+    """Fact about the superseded VM, from the note on its replacement."""
     note = vm.notes.get(CAME_FROM, "")
     return ((LEFT, note),) if read_came_from(note) is not None else ()
 
 
 async def left_behind(resource: HostedInstance, context: Context) -> LeftBehind | None:
-    """None: there is none, or the move sees to it, or its cloud does not answer."""
+    """The superseded VM, if this instance has to fence it.
+
+    None if there is none, its migration fences it, or its cloud is unreachable.
+    """
     told = read_came_from(resource.external.get(LEFT, ""))
     cloud = written_cloud(told.cloud) if told is not None else None
     if told is None or cloud is None or _sees_to_it(told, context) or not answers(cloud, context):
@@ -94,16 +98,14 @@ def _sees_to_it(told: CameFrom, context: Context) -> bool:
 
 
 def answers(cloud: Key, context: Context) -> bool:
-    """As far as is known: nobody asks it for that."""
+    """Whether a cloud counts as reachable; this makes no call."""
     found = context.get(cloud)
     lost = isinstance(found, SovereignCloud) and found.status.lost_since
     return not lost and not_answering_yet(cloud, context) is None
 
 
 async def came_after(vm: Vm | None, cloud: Key, resource: HostedInstance, context: Context) -> Key | None:
-    """The cloud with a machine of the instance that was made in the place of this one, where nothing is recorded of either: the
-    cluster was rebuilt, and found the old one first.
-    """
+    """Cloud with a VM that superseded this one, if a rebuilt cluster found the old one first."""
     mark = context.mark(resource)
     for other in context.clouds(resource.metadata.namespace) if vm is not None else ():
         if other == cloud or not answers(other, context):
@@ -117,7 +119,7 @@ async def came_after(vm: Vm | None, cloud: Key, resource: HostedInstance, contex
 
 
 def fenced(left: LeftBehind | None) -> Fenced:
-    """What keeps it from running: before anything else is done."""
+    """Plan the fencing of the superseded VM, before anything else."""
     if left is None:
         return _NOTHING_LEFT
     what = f"VM {left.came_from.vm} in {where(left.cloud)}, which was lost"
@@ -150,7 +152,7 @@ def _step(
 
 
 async def fence_left_behind(step: LeftBehindStep, resource: HostedInstance, context: Context) -> Outcome:
-    """One call, or none. It is forgotten only when it carries another mark."""
+    """Execute one fencing step; the VM is forgotten only once it carries another mark."""
     if step.vm is None:
         return DONE.with_facts(**{LEFT: ""})
     client = await context.open_nebula_for(step.cloud, resource.metadata.namespace, step.vm)

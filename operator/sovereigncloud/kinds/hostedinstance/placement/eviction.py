@@ -1,4 +1,4 @@
-"""Whether a machine should be somewhere else than it is: what its spec excludes, and what a policy wants it to leave. Pure."""
+"""Eviction: whether a VM has to leave its cloud because of spec.placement or a policy. Pure."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ NEEDS_MOVE = "spec.updatePolicy.move: Allow"
 
 @dataclass(frozen=True, slots=True)
 class Leaving:
-    """It should.
+    """Reason and terms of an eviction.
 
     Attributes:
-        drift: what spec asks for and is not so; none: a policy asks.
-        to: the cloud that spec names; None: any that it may be in.
-        because: what a policy says; empty: spec says it.
-        by_itself: it goes there by itself: spec lets it, or the policy that wants it says so and spec does not say no.
-        remedy: what in spec, or in the policy, would let it stay.
+        drift: fields of spec that the current cloud violates; none if a policy evicts.
+        to: the cloud that spec names; None: any allowed one.
+        because: result of the policy that evicts; empty if spec does.
+        by_itself: whether the operator may move the VM without further consent.
+        remedy: change of spec or policy that would let the VM stay.
     """
 
     drift: tuple[Drift, ...]
@@ -34,13 +34,15 @@ class Leaving:
 
 
 def leaving(resource: HostedInstance, cloud: Key, wanted: Key | None, there: Whereabouts) -> Leaving | None:
-    """None: it is where it may be. The named cloud first, then what else is asked for, then policies.
+    """Decide whether a VM has to leave its cloud; None if it may stay.
+
+    Checked in this order: the named cloud, other fields of spec.placement, policies.
 
     Args:
-        resource: whose machine it is, without a placement that an exit overrode.
-        cloud: in which it is.
-        wanted: that spec names; None: none.
-        there: where in it.
+        resource: its instance, without a placement that an exit overrides.
+        cloud: that the VM is in.
+        wanted: the cloud that spec names; None: none.
+        there: location of the VM in its cloud.
     """
     policy = resource.spec.update_policy
     consent = policy.move if policy is not None else None

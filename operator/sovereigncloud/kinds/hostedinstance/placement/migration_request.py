@@ -1,7 +1,6 @@
-"""A machine that runs where its placement, or a policy, does not want it.
+"""Migration requests: an evicted VM gets one InstanceMigration, if that is allowed.
 
-It is shown, and where it may be moved one InstanceMigration is made, which moves it. A second machine is never made here, and
-nothing is stopped meanwhile.
+Otherwise the needed consent is shown. Meanwhile nothing is stopped and no second VM is created.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _AGAIN = 60.0
 
 
 def placement(m: Machine) -> Part:
-    """What excludes the place that it is in, and the move that ends it. Where an exit brought it only policies do."""
+    """Drift of placement, and the InstanceMigration that resolves it."""
     seen = m.observed
     why = leaving(m.resource, m.cloud, seen.wanted, seen.whereabouts)
     if why is None:
@@ -31,7 +30,7 @@ def placement(m: Machine) -> Part:
     if seen.refused is not None and why.to not in {None, m.cloud}:
         return Part(drift=why.drift, outcome=seen.refused)
     if not why.by_itself:
-        needs = f"{NEEDS_MOVE} (or make an InstanceMigration, which moves it; or {why.remedy})"
+        needs = f"{NEEDS_MOVE} (or create an InstanceMigration; or {why.remedy})"
         return Part(drift=why.drift, steps=(_shown(m, why, needs),))
     if seen.relocation is None:
         return Part(drift=why.drift)
@@ -63,20 +62,22 @@ def _moves(m: Machine, why: Leaving, found: Relocation) -> Part:
 
 
 def _told(found: Relocation) -> Outcome:
-    """Of a move that is there."""
+    """Outcome of an existing migration."""
     what = f"InstanceMigration {found.name}"
     if found.failed:
-        return held(Reason.MOVE_FAILED, f"{what} failed: {found.failed}; delete it to have it tried again")
+        return held(Reason.MOVE_FAILED, f"{what} failed: {found.failed}; delete it to retry")
     says = f": {found.says}" if found.says else ""
     return waiting(Reason.MOVING, f"{what} is to move it{says}", available=True)
 
 
 def _nowhere(m: Machine, why: Leaving, found: Relocation) -> Outcome:
-    """It stays where it is and runs on."""
+    """Outcome if no cloud can take the VM, which keeps running."""
     outcome = found.chosen.outcome if found.chosen is not None else None
     if outcome is None or outcome.phase is not Phase.STALLED:
         return replace(outcome or DONE, available=True)  # it passes
-    message = f"{m.target} should leave {where(m.cloud)}{_because(why)}, and there is nowhere to go: {outcome.message}"
+    message = (
+        f"{m.target} has to leave {where(m.cloud)}{_because(why)}, and no other cloud can take it: {outcome.message}"
+    )
     return replace(held(Reason.NO_COMPLIANT_TARGET, message), after=_AGAIN)
 
 

@@ -1,7 +1,7 @@
-"""Choosing where a machine is made: of the clusters of the clouds that its namespace may use, the best that may be.
+"""Placement: choose the cluster for a new VM among the clouds that its namespace may use.
 
-It is done once, before a machine is made, and recorded; at rest nothing of it is computed. What a machine that is there would
-need to be somewhere else is told by `vm_whereabouts`.
+It runs once before the VM is created, and the result is recorded; at rest nothing is computed. Whether an existing VM
+is in the right place is evaluated by `location_compliance` and `eviction`.
 """
 
 from __future__ import annotations
@@ -48,20 +48,20 @@ from sovereigncloud.sovereignty.evaluation import refusals
 from sovereigncloud.sovereignty.rules import Rules
 
 CLUSTER_FACT = "cluster"
-"""In `status.external`: the id of the cluster that was chosen."""
+"""Key in `status.external`: id of the chosen cluster."""
 _TOLD = 8
 _AGAIN = 60.0
-"""Seconds after which it is looked again whether there is a place: most of what may change tells of itself."""
+"""Seconds between retries without a place; most changes trigger a reconcile anyway."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """Where it is to be made, or why nowhere.
+    """Result of placement: the chosen place, or why there is none.
 
     Attributes:
-        cluster: by its number; None: the cloud has no host that anybody sees.
-        outcome: why nowhere.
-        demand: what it takes there.
+        cluster: id; None: the cloud has no visible host.
+        outcome: why there is no place.
+        demand: of the VM in this place.
     """
 
     decision: Decision
@@ -73,7 +73,7 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True)
 class _Cloud:
-    """A cloud that may be chosen."""
+    """A candidate cloud."""
 
     key: Key
     resource: SovereignCloud
@@ -90,16 +90,18 @@ async def choose_for(
     waits: bool = True,
     reservations: bool = True,
 ) -> Chosen:
-    """The best place in these clouds. What only passes - no room, an image that is not there yet - refuses none where there is
-    but one cloud, and not the one that was chosen before: there it is waited for, and told by its own name.
+    """Choose the best place in these clouds, and reserve its capacity.
+
+    Temporary obstacles, such as a full cluster or a missing image, do not exclude the only cloud or the one chosen
+    before: there the VM waits, and the obstacle is reported by its own reason.
 
     Args:
-        resource: that has no machine anywhere.
-        context: to look in.
-        clouds: all that may be chosen.
-        bound: what was chosen before.
-        waits: False: nothing is waited for there, also not in the one cloud: it runs somewhere else meanwhile.
-        reservations: False: it is only asked, and nothing is about to be made there.
+        resource: an instance without a VM.
+        context: the reconcile context.
+        clouds: the candidates.
+        bound: the cloud that was chosen before; None: none.
+        waits: False: never wait, not even for the only cloud, because the VM runs elsewhere meanwhile.
+        reservations: False: only a query, reserve nothing.
     """
     found: list[_Cloud] = []
     candidates: list[Candidate] = []
@@ -127,15 +129,16 @@ async def choose_for(
         return Chosen(decision, outcome=_nowhere(decision, clouds))
     cloud = next(one.key for one in found if where(one.key) == decision.chosen.cloud)
     number = numbers[decision.chosen.cloud, decision.chosen.cluster]
-    # At once: others that come at the same time must see it, and no other is looked at between this and the decision.
+    # At once: concurrent placements must see it, and nothing awaits between the decision and the reservation.
     if reservations:
         context.promise(cloud, promise_of(resource, context, number, demand))
     return Chosen(decision, cloud, number, demand=demand)
 
 
 async def candidates_for(resource: HostedInstance, context: Context, clouds: Iterable[Key]) -> tuple[Candidate, ...]:
-    """Every place in these clouds, with all that speaks against it, for a machine that is brought along: nothing is promised to
-    it. What it wishes for is not looked at.
+    """All places in these clouds with the objections to each, for a VM that is migrated.
+
+    It reserves nothing and ignores spec.placement.
     """
     found: list[Candidate] = []
     for key in clouds:
@@ -148,7 +151,7 @@ async def candidates_for(resource: HostedInstance, context: Context, clouds: Ite
 
 
 def _the_only_one(one: Candidate) -> Decision:
-    """Nothing to weigh: whether it has room is between OpenNebula and the machine."""
+    """Decision for the only candidate; whether it has room is up to OpenNebula's scheduler."""
     told = Considered(one.cloud, one.cluster, Verdict.CHOSEN, "the only place that it may be in")
     return Decision(one, (told,))
 
@@ -188,7 +191,7 @@ def _unseen(key: Key, why: str) -> Candidate:
     return Candidate(where(key), "", objections=(Objection(why, passes=True),), seen=False)
 
 
-# --- what is asked for -------------------------------------------------------------------------------------------------
+# --- demand ----------------------------------------------------------------------------------------------------------
 
 
 def _wish(resource: HostedInstance, clouds: list[_Cloud], context: Context, bound: Key | None, *, alone: bool) -> Wish:
@@ -219,7 +222,7 @@ def _cluster_before(resource: HostedInstance, bound: Key, clouds: Iterable[_Clou
     return cluster.name if cluster is not None else ""
 
 
-# --- what there is -----------------------------------------------------------------------------------------------------
+# --- candidates ---------------------------------------------------------------------------------------------------------
 
 
 def _candidates(
@@ -264,7 +267,7 @@ def _candidates(
 
 
 def _of_the_cloud(one: _Cloud, resource: HostedInstance, context: Context) -> Iterator[Objection]:
-    """What speaks against a cloud among several. Where there is no other, each of these is told by its own name."""
+    """Objections to a cloud among several; for the only cloud each is reported by its own reason."""
     if one.resource.deleting:
         yield Objection("it is being deleted")
     if one.resource.paused:
@@ -279,6 +282,6 @@ def _of_the_cloud(one: _Cloud, resource: HostedInstance, context: Context) -> It
 
 
 def promise_of(resource: HostedInstance, context: Context, cluster: int | None, demand: Demand) -> Reservation:
-    """What is said to be taken there, until it shows."""
+    """Capacity reservation that counts until the VM is visible."""
     labels = tuple(labels_text(resource.metadata.labels).split(","))
     return Reservation(context.mark(resource).object, cluster, demand, labels)
