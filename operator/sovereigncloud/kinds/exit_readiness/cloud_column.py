@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from sovereigncloud.api import SovereignCloud
 from sovereigncloud.api.stores import StoreType
 from sovereigncloud.kinds.contract.controller import Context
-from sovereigncloud.kinds.exit_readiness.estimate import Question, Source, closed, could_leave
+from sovereigncloud.kinds.exit_readiness.estimate import ExitQuery, Source, estimate_exit, marketplace_blocker
 from sovereigncloud.kinds.sovereigncloud.stores.observation import Kept
 from sovereigncloud.ports.errors import NotYet
 from sovereigncloud.ports.opennebula.views import CloudView
 
 
 @dataclass(frozen=True, slots=True)
-class Exit:
+class ExitReadiness:
     """Exit readiness: `movable` of `machines` VMs could leave the cloud."""
 
     movable: int
@@ -30,7 +30,9 @@ class Exit:
         return f"{self.movable}/{self.machines}" if self.machines else ""
 
 
-async def way_out(cloud: SovereignCloud, view: CloudView | None, kept: Iterable[Kept], context: Context) -> Exit | None:
+async def estimate_cloud_exit(
+    cloud: SovereignCloud, view: CloudView | None, kept: Iterable[Kept], context: Context
+) -> ExitReadiness | None:
     """Compute the exit readiness of a cloud, towards all clouds that each VM's namespace may use.
 
     Networks are ignored, since no network map is given. None if it cannot be computed now: the last value stays.
@@ -38,13 +40,13 @@ async def way_out(cloud: SovereignCloud, view: CloudView | None, kept: Iterable[
     """
     if view is None and not cloud.status.lost_since:
         return None
-    question = Question(
+    question = ExitQuery(
         targets=lambda namespace: tuple(one for one in context.clouds(namespace) if one != cloud.key), networks=False
     )
     markets = ((one.name, one.frame["MARKET_MAD"], one.enabled) for one in kept if one.kind is StoreType.MARKETPLACE)
-    source = Source(cloud.key, view, closed(cloud.key, markets))
+    source = Source(cloud.key, view, marketplace_blocker(cloud.key, markets))
     try:
-        found = await could_leave((source,), question, context)
+        found = await estimate_exit((source,), question, context)
     except NotYet:
         return None  # another cloud is being read, and this one is looked at again with it
-    return Exit(found.movable, len(found.ways))
+    return ExitReadiness(found.movable, len(found.ways))

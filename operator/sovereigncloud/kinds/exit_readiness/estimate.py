@@ -21,11 +21,11 @@ from sovereigncloud.kinds.contract.tenancy import Tenancy
 from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.exit_readiness.facts import CopyFacts, InstanceFacts, image_facts
 from sovereigncloud.kinds.hostedinstance.continuity.copies import Copy, remembered, usable
-from sovereigncloud.kinds.hostedinstance.continuity.retained_copies import KeptThere, kept_there
-from sovereigncloud.kinds.hostedinstance.placement.location_compliance import who_is_judged
+from sovereigncloud.kinds.hostedinstance.continuity.retained_copies import RetainedInCloud, retained_in_cloud
+from sovereigncloud.kinds.hostedinstance.placement.location_compliance import evaluation_scope
 from sovereigncloud.kinds.hostedinstance.placement.placement import candidates_for
-from sovereigncloud.kinds.hostedinstance.placement.relocation import as_it_moves
-from sovereigncloud.kinds.instancemigration.checks import of_the_machine
+from sovereigncloud.kinds.hostedinstance.placement.relocation import relocated_instance
+from sovereigncloud.kinds.instancemigration.checks import check_vm
 from sovereigncloud.kinds.instancemigration.marketplace import no_marketplace, takes_images
 from sovereigncloud.ports.errors import MissingSecret, OutsideError
 from sovereigncloud.ports.opennebula.views import CloudView, Vm
@@ -51,10 +51,12 @@ class Source:
 
     cloud: Key
     view: CloudView | None
-    closed: Blocker | None = None
+    marketplace_blocker: Blocker | None = None
 
 
-def closed(cloud: Key, markets: Iterable[tuple[str, str, bool]], named: str | None = None) -> Blocker | None:
+def marketplace_blocker(
+    cloud: Key, markets: Iterable[tuple[str, str, bool]], named: str | None = None
+) -> Blocker | None:
     """Blocker for a cloud that has no marketplace to transfer disks through.
 
     Whether a marketplace has enough space is checked by each migration.
@@ -70,7 +72,7 @@ def closed(cloud: Key, markets: Iterable[tuple[str, str, bool]], named: str | No
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class ExitQuery:
     """Scope and rules of an exit estimate.
 
     Attributes:
@@ -91,7 +93,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class VmClass:
     """Equivalence class of VMs with the same possible targets, computed once per class.
 
     `name`: set only if a policy names this very VM; `copies`: set only if the VM would be recreated from them.
@@ -107,12 +109,12 @@ class Kind:
     copies: tuple[CopyFacts, ...] = ()
 
 
-async def could_leave(sources: Sequence[Source], question: Question, context: Context) -> Estimate:
+async def estimate_exit(sources: Sequence[Source], question: ExitQuery, context: Context) -> Estimate:
     """Estimate for all VMs of these clouds together, including VMs without a HostedInstance."""
     machines: list[Leaver] = []
-    first: dict[Kind, InstanceFacts] = {}
+    first: dict[VmClass, InstanceFacts] = {}
     spaces: dict[str, _Namespace] = {}
-    found = _Found(context, question, frozenset(source.cloud for source in sources if source.view is None))
+    found = _TargetLookups(context, question, frozenset(source.cloud for source in sources if source.view is None))
     for source in sources:
         known = context.inhabitants(source.cloud)
         machines += _unmanaged(source, known, context)
@@ -125,7 +127,7 @@ async def could_leave(sources: Sequence[Source], question: Question, context: Co
             kept = await found.kept_of(facts, spaces[namespace].targets) if source.view is None else ()
             one = _leaver(facts, source, question, spaces[namespace].rules, kept)
             machines.append(one)
-            if isinstance(one.kind, Kind) and one.blocker is None:
+            if isinstance(one.kind, VmClass) and one.blocker is None:
                 first.setdefault(one.kind, facts)
     options = {kind: await found.options(kind, facts, spaces[kind.namespace].targets) for kind, facts in first.items()}
     return estimate(machines, options, found.limits)
@@ -142,7 +144,7 @@ class _Namespace:
     rules: tuple[Rules, ...]
 
 
-def _namespace(namespace: str, question: Question, context: Context) -> _Namespace:
+def _namespace(namespace: str, question: ExitQuery, context: Context) -> _Namespace:
     targets = question.targets(namespace)
     return _Namespace(targets, tuple(rule for target in targets for rule in context.policies(namespace, target)))
 
@@ -150,7 +152,7 @@ def _namespace(namespace: str, question: Question, context: Context) -> _Namespa
 def _leaver(
     facts: InstanceFacts,
     source: Source,
-    question: Question,
+    question: ExitQuery,
     rules: Iterable[Rules],
     kept: tuple[CopyFacts, ...],
 ) -> Leaver:
@@ -158,12 +160,12 @@ def _leaver(
     blocker = question.may(facts) or facts.blocker
     if source.view is not None:
         vm = source.view.vms.get(facts.vm)
-        blocker = blocker or source.closed or _of_its_machine(facts, source.cloud, vm)
+        blocker = blocker or source.marketplace_blocker or _of_its_machine(facts, source.cloud, vm)
     namespace = facts.key.namespace
-    judged_by = who_is_judged(rules, namespace, facts.key.name)[1]
+    judged_by = evaluation_scope(rules, namespace, facts.key.name)[1]
     networks = facts.networks if vm is None else tuple(dict.fromkeys(nic.network for nic in vm.nics))
     copies = (*facts.copies, *kept) if source.view is None else ()
-    kind = Kind(namespace, source.cloud, networks if question.networks else (), facts.store, judged_by, copies)
+    kind = VmClass(namespace, source.cloud, networks if question.networks else (), facts.store, judged_by, copies)
     demand = facts.demand if vm is None or source.view is None else demand_of_machine(vm, source.view)
     return Leaver(name, kind, demand, question.rank(facts), blocker)
 
@@ -183,7 +185,7 @@ def _of_its_machine(facts: InstanceFacts, cloud: Key, vm: Vm | None) -> Blocker 
     if vm is None:
         return Blocker(Reason.NOT_MOVABLE, f"VM {facts.vm} is not in {where(cloud)} any more")
     machine = f'VM {vm.id} "{vm.name}" in {where(cloud)}'
-    trouble = merge(of_the_machine(vm, machine))
+    trouble = merge(check_vm(vm, machine))
     if trouble.reason:
         return Blocker(Reason(trouble.reason), trouble.message)
     state = state_of(vm)
@@ -223,71 +225,75 @@ def _is_being_made(mark: Mark, context: Context) -> bool:
 # -------------------------------------------------------------------------------------------------------- the targets
 
 
-class _Found:
+class _TargetLookups:
     """Lookups in the target clouds, each done once."""
 
-    def __init__(self, context: Context, question: Question, lost: frozenset[Key]) -> None:
-        self._world, self._question, self._lost = context, question, lost
+    def __init__(self, context: Context, question: ExitQuery, lost: frozenset[Key]) -> None:
+        self._context, self._question, self._lost = context, question, lost
         self._views: dict[Key, CloudView | None] = {}
-        self._copies: dict[tuple[str, Key], KeptThere] = {}
+        self._copies: dict[tuple[str, Key], RetainedInCloud] = {}
         self.limits: dict[str, Limit] = {}
 
-    async def options(self, kind: Kind, facts: InstanceFacts, targets: Iterable[Key]) -> tuple[Option, ...]:
+    async def options(self, kind: VmClass, facts: InstanceFacts, targets: Iterable[Key]) -> tuple[Option, ...]:
         """Placement options of a whole equivalence class, computed for this VM."""
-        found = self._world.get(facts.key)
+        found = self._context.get(facts.key)
         if not isinstance(found, HostedInstance):
             return ()
         spec = found.spec.model_copy(update={"networks": None, "placement": None})
-        like = as_it_moves(found.model_copy(update={"spec": spec}))
+        like = relocated_instance(found.model_copy(update={"spec": spec}))
         options: list[Option] = []
         for target in targets:
             if target == kind.source:
                 continue
-            places = await candidates_for(like, self._world, (target,))
+            places = await candidates_for(like, self._context, (target,))
             view = await self._view(target)
-            lacks = await self._lacks(found, target, view) if view is not None and kind.source in self._lost else None
+            lacks = (
+                await self._copy_blocker(found, target, view)
+                if view is not None and kind.source in self._lost
+                else None
+            )
             options += [self._option(place, kind, target, view, lacks) for place in places]
         return tuple(options)
 
-    async def _lacks(self, found: HostedInstance, target: Key, view: CloudView) -> Blocker | None:
+    async def _copy_blocker(self, found: HostedInstance, target: Key, view: CloudView) -> Blocker | None:
         kept = await self._kept(found.metadata.namespace, target)
-        return _copy(found, target, view, kept.of(self._world.mark(found)))
+        return _copy(found, target, view, kept.of(self._context.mark(found)))
 
     async def kept_of(self, facts: InstanceFacts, targets: Iterable[Key]) -> tuple[CopyFacts, ...]:
         """Retained copies of a VM in its possible targets."""
-        found = self._world.get(facts.key)
+        found = self._context.get(facts.key)
         if not isinstance(found, HostedInstance):
             return ()
-        mark = self._world.mark(found)
+        mark = self._context.mark(found)
         asked = (target for target in targets if target not in self._lost)
         kept = [copy for target in asked for copy in (await self._kept(facts.key.namespace, target)).of(mark)]
         return tuple(image_facts(copy, found) for copy in kept)
 
-    async def _kept(self, namespace: str, target: Key) -> KeptThere:
+    async def _kept(self, namespace: str, target: Key) -> RetainedInCloud:
         if (namespace, target) not in self._copies:
             view = await self._view(target)
-            nothing = KeptThere(target)
+            nothing = RetainedInCloud(target)
             self._copies[namespace, target] = (
-                nothing if view is None else await kept_there(view, target, namespace, self._world)
+                nothing if view is None else await retained_in_cloud(view, target, namespace, self._context)
             )
         return self._copies[namespace, target]
 
     async def _view(self, cloud: Key) -> CloudView | None:
         if cloud not in self._views:
             try:
-                self._views[cloud] = await self._world.view(cloud)
+                self._views[cloud] = await self._context.view(cloud)
             except (OutsideError, MissingSecret):
                 self._views[cloud] = None
         return self._views[cloud]
 
     def _option(
-        self, place: Candidate, kind: Kind, target: Key, view: CloudView | None, lacks: Blocker | None
+        self, place: Candidate, kind: VmClass, target: Key, view: CloudView | None, lacks: Blocker | None
     ) -> Option:
         # Latency changes all the time, and whether a VM can leave must not depend on it.
         place = replace(place, latency=None)
         if view is None or not place.seen:
             return Option(place)
-        claims = list(self._quota(self._world.tenancy(kind.namespace, target), target, view))
+        claims = list(self._quota(self._context.tenancy(kind.namespace, target), target, view))
         lacking: list[str] = []
         for name in kind.networks:
             there = self._question.names.get(name, name)

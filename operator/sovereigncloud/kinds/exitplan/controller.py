@@ -12,10 +12,10 @@ from sovereigncloud.core.plan import Plan, Step
 from sovereigncloud.kinds.contract.controller import Context, Uses
 from sovereigncloud.kinds.endpoint.clouds import referred
 from sovereigncloud.kinds.exitplan import plan as exit_plan
-from sovereigncloud.kinds.exitplan.observation import ExitObservation, look
-from sovereigncloud.kinds.exitplan.plan import DropMove, RememberRun
+from sovereigncloud.kinds.exitplan.observation import ExitObservation, observe_exit
+from sovereigncloud.kinds.exitplan.plan import DeleteMigration, RecordRun
 from sovereigncloud.kinds.exitplan.status import exit_status
-from sovereigncloud.kinds.movement.requests import MakeMove, make_move
+from sovereigncloud.kinds.movement.requests import RequestMigration, request_migration
 
 _SELDOM = 300.0
 
@@ -39,7 +39,7 @@ class ExitPlanController:
         return Uses(objects=tuple(cloud for cloud in clouds if cloud.namespace == namespace))
 
     async def observe(self, resource: ExitPlan, context: Context) -> ExitObservation:
-        return await look(resource, context)
+        return await observe_exit(resource, context)
 
     def plan(self, resource: ExitPlan, observed: ExitObservation, now: datetime) -> Plan:
         made = exit_plan.plan(resource, observed, now)
@@ -50,11 +50,11 @@ class ExitPlanController:
 
     async def perform(self, step: Step, resource: ExitPlan, context: Context) -> Outcome:
         match step:
-            case RememberRun():
+            case RecordRun():
                 return done(step.event, step.message).with_facts(**dict(step.facts))
-            case MakeMove():
-                return await make_move(step, context)
-            case DropMove():
+            case RequestMigration():
+                return await request_migration(step, context)
+            case DeleteMigration():
                 await context.kubernetes.delete(step.key.kind, step.key.namespace, step.key.name)
                 return done()
             case _:

@@ -15,7 +15,7 @@ from sovereigncloud.core.exit import NOBODY, Blocker, Estimate
 from sovereigncloud.core.outcome import Outcome, blocked, retry, stalled
 from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.endpoint.clouds import no_such, not_allowed, not_answering_yet, referred, where
-from sovereigncloud.kinds.exit_readiness.estimate import Question, Source, closed, could_leave
+from sovereigncloud.kinds.exit_readiness.estimate import ExitQuery, Source, estimate_exit, marketplace_blocker
 from sovereigncloud.kinds.exit_readiness.facts import InstanceFacts
 from sovereigncloud.kinds.exitplan.names import is_of_mode, run_of
 from sovereigncloud.kinds.exitplan.progress import Progress, Stage, progress_of
@@ -59,7 +59,7 @@ def is_lost(exit_plan: ExitPlan) -> bool:
     return exit_plan.spec.source_state == SourceState.LOST
 
 
-async def look(exit_plan: ExitPlan, context: Context) -> ExitObservation:
+async def observe_exit(exit_plan: ExitPlan, context: Context) -> ExitObservation:
     """Observe an exit; a lost source cloud is not queried."""
     nothing = ExitObservation(context.now)
     if exit_plan.deleting:
@@ -73,14 +73,14 @@ async def look(exit_plan: ExitPlan, context: Context) -> ExitObservation:
         return replace(nothing, problem=sources, clouds=clouds)
     seen = _moves(exit_plan, replace(nothing, clouds=clouds), context)
     busy = {name for name, one in seen.progress.items() if one.stage in {Stage.UNDER_WAY, Stage.MOVED}}
-    question = Question(
+    question = ExitQuery(
         targets=lambda namespace: _open_to(exit_plan, namespace, clouds, context),
         names={one.from_: one.to for one in exit_plan.spec.network_map or ()},
         may=lambda facts: _may(exit_plan, facts),
         rank=lambda facts: rank_of(exit_plan, facts),
         skips=lambda facts: name_of(facts.key) in busy,
     )
-    found = await could_leave(sources, question, context)
+    found = await estimate_exit(sources, question, context)
     ranks = {name_of(facts.key): rank_of(exit_plan, facts) for cloud in clouds for facts in context.inhabitants(cloud)}
     return replace(seen, estimate=found, ranks=ranks)
 
@@ -157,7 +157,7 @@ async def _sources(exit_plan: ExitPlan, clouds: Iterable[Key], context: Context)
         try:
             view, client = await context.view(cloud), await context.open_nebula(cloud)
             markets = [(one.name, one.driver, one.state == ENABLED) for one in await client.parts.marketplaces()]
-            found.append(Source(cloud, view, closed(cloud, markets, exit_plan.spec.marketplace)))
+            found.append(Source(cloud, view, marketplace_blocker(cloud, markets, exit_plan.spec.marketplace)))
         except (OutsideError, MissingSecret) as error:
             say = blocked if isinstance(error, MissingSecret) else retry
             return say(

@@ -34,7 +34,7 @@ from sovereigncloud.kinds.exitplan.names import (
 )
 from sovereigncloud.kinds.exitplan.observation import ExitObservation, is_lost
 from sovereigncloud.kinds.exitplan.progress import Stage
-from sovereigncloud.kinds.movement.requests import MakeMove, migration
+from sovereigncloud.kinds.movement.requests import RequestMigration, migration_manifest
 from sovereigncloud.kinds.planning.schedule import ScheduleError, next_run
 
 _AT_ONCE = 4
@@ -44,7 +44,7 @@ _TOLD = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RememberRun(Step):
+class RecordRun(Step):
     """Record in the status that a run begins or ends. An empty value removes the key."""
 
     facts: tuple[tuple[str, str], ...]
@@ -53,7 +53,7 @@ class RememberRun(Step):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DropMove(Step):
+class DeleteMigration(Step):
     """Delete a rehearsal migration of an earlier run."""
 
     key: Key
@@ -67,9 +67,9 @@ def plan(exit_plan: ExitPlan, seen: ExitObservation, now: datetime) -> Plan:
         return Plan(outcome=seen.problem)
     mode, run = ExitMode(exit_plan.spec.mode), run_of(exit_plan)
     if mode is ExitMode.PLAN:
-        return _put_away() if run is not None and run.rehearses and run.ended else Plan()
+        return _forget_rehearsal() if run is not None and run.rehearses and run.ended else Plan()
     if run is not None and is_of_mode(run, mode) and not run.ended:
-        return _go_on(exit_plan, seen, run, now)
+        return _continue_run(exit_plan, seen, run, now)
     if mode is ExitMode.REHEARSE:
         return _rehearse(exit_plan, seen, now)
     return _begin(execution_of(exit_plan), seen, now) if run is None or run.rehearses else Plan()
@@ -99,12 +99,12 @@ def _rehearse(exit_plan: ExitPlan, seen: ExitObservation, now: datetime) -> Plan
     return _begin(rehearsal_at(exit_plan, at), seen, now)
 
 
-def _put_away() -> Plan:
+def _forget_rehearsal() -> Plan:
     """Forget the last rehearsal run, so that setting mode: Rehearse again starts a new one.
 
     The condition ExitProven stays.
     """
-    step = RememberRun(
+    step = RecordRun(
         action=Action.UPDATE,
         target="the last rehearsal: put away",
         inside=True,
@@ -116,7 +116,7 @@ def _put_away() -> Plan:
 def _begin(name: str, seen: ExitObservation, now: datetime) -> Plan:
     ways = seen.estimate.ways
     told = f"{seen.estimate.movable} of {len(ways)} machines can leave"
-    step = RememberRun(
+    step = RecordRun(
         action=Action.UPDATE,
         target="a run: begin",
         facts=((RUN, name), (BEGAN, _at(now)), (ENDED, "")),
@@ -129,7 +129,7 @@ def _begin(name: str, seen: ExitObservation, now: datetime) -> Plan:
 # ---------------------------------------------------------------------------------------------------------- under way
 
 
-def _go_on(exit_plan: ExitPlan, seen: ExitObservation, run: Run, now: datetime) -> Plan:
+def _continue_run(exit_plan: ExitPlan, seen: ExitObservation, run: Run, now: datetime) -> Plan:
     active = [name for name, one in seen.progress.items() if one.stage is Stage.UNDER_WAY]
     told = _told(seen, run, len(active))
     reason = Reason.REHEARSING if run.rehearses else Reason.EXECUTING
@@ -141,7 +141,7 @@ def _go_on(exit_plan: ExitPlan, seen: ExitObservation, run: Run, now: datetime) 
     incomplete = _incomplete(seen)
     if not run.rehearses and incomplete is not None:
         return Plan(outcome=incomplete)  # the run continues once the blockers are removed
-    step = RememberRun(
+    step = RecordRun(
         action=Action.UPDATE,
         target=f"that run {run.name} is over",
         inside=True,
@@ -168,14 +168,14 @@ def _next(exit_plan: ExitPlan, seen: ExitObservation, run: Run, active: list[str
     return tuple(_move(exit_plan, way, run) for way in chosen)
 
 
-def _move(exit_plan: ExitPlan, way: Way, run: Run) -> MakeMove:
+def _move(exit_plan: ExitPlan, way: Way, run: Run) -> RequestMigration:
     namespace, _, name = way.leaver.name.partition("/")
     instance = Key(HostedInstance.crd.kind, namespace, name)
     to = written_cloud(way.to[0]) if way.to is not None else None
     if to is None:
-        raise ValueError(f"{way.leaver.name} goes nowhere")
+        raise ValueError(f"{way.leaver.name} has no target cloud")
     key, spec = move_key(exit_plan, instance, run.name), exit_plan.spec
-    manifest = migration(
+    manifest = migration_manifest(
         key.name,
         instance,
         to,
@@ -186,15 +186,15 @@ def _move(exit_plan: ExitPlan, way: Way, run: Run) -> MakeMove:
         exit_plan=exit_plan.key,
         owner=exit_plan if run.rehearses else None,  # a move that is done outlives the plan that asked for it
     )
-    return MakeMove(
+    return RequestMigration(
         action=Action.MOVE,
         target=f"{way.leaver.name} to {way.to[0] if way.to else ''}",
         disruption=Disruption.NONE if run.rehearses or is_lost(exit_plan) else Disruption.RESTART,
-        manifest=_with_particulars(manifest, exit_plan, run),
+        manifest=_with_exit_fields(manifest, exit_plan, run),
     )
 
 
-def _with_particulars(manifest: Mapping[str, object], exit_plan: ExitPlan, run: Run) -> Mapping[str, object]:
+def _with_exit_fields(manifest: Mapping[str, object], exit_plan: ExitPlan, run: Run) -> Mapping[str, object]:
     """Add what only an ExitPlan sets: label, marketplace, grace period, retained copies."""
     metadata, spec = dict(_mapping(manifest["metadata"])), dict(_mapping(manifest["spec"]))
     metadata["labels"] = {**_mapping(metadata.get("labels") or {}), RUN_LABEL: run.name}
@@ -212,7 +212,7 @@ def _mapping(value: object) -> Mapping[str, object]:
 
 
 def _dropped(seen: ExitObservation) -> tuple[Step, ...]:
-    return tuple(DropMove(action=Action.DELETE, target=str(key), inside=True, key=key) for key in seen.outdated)
+    return tuple(DeleteMigration(action=Action.DELETE, target=str(key), inside=True, key=key) for key in seen.outdated)
 
 
 # ------------------------------------------------------------------------------------------------------- what is said
@@ -240,7 +240,7 @@ def _incomplete(seen: ExitObservation) -> Outcome | None:
         return None
     first = "; ".join(f"{name}: {why.reason}, {why.message}" for name, why in failures[:_TOLD])
     more = f"; and {len(failures) - _TOLD} more in status.blockers" if len(failures) > _TOLD else ""
-    message = f"{seen.are(Stage.MOVED)} machines moved, {len(failures)} stay behind: {first}{more}"
+    message = f"{seen.are(Stage.MOVED)} machines moved, {len(failures)} blocked or failed: {first}{more}"
     return stalled(Reason.EXIT_INCOMPLETE, message, after=_LOOK_AGAIN)
 
 

@@ -41,7 +41,7 @@ def exit_status(exit_plan: ExitPlan, seen: ExitObservation) -> Mapping[str, obje
         )
     current = run if run is not None and is_of_mode(run, mode) else None
     if current is not None:
-        fields.update(_of_the_run(current, seen, told))
+        fields.update(_run_fields(current, seen, told))
     fields["phase"] = str(_phase(run, mode))
     fields["nextRehearsal"] = _next_rehearsal(exit_plan, seen)
     return {**fields, OWN_CONDITIONS: [_proven(fields)]}
@@ -110,7 +110,7 @@ def _expected(exit_plan: ExitPlan, seen: ExitObservation) -> Json:
 # -------------------------------------------------------------------------------------------------------------- the run
 
 
-def _of_the_run(run: Run, seen: ExitObservation, told: Json) -> dict[str, object]:
+def _run_fields(run: Run, seen: ExitObservation, told: Json) -> dict[str, object]:
     """Status of the current run: live while it is active, frozen when it is over."""
     before = told.get("run") or {}
     known = before if before.get("name") == run.name else {}

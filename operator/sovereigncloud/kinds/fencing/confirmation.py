@@ -21,14 +21,16 @@ _TOLD = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Proof:
+class FencingStatus:
     """Whether fencing is confirmed or possible, and why or what to do."""
 
-    dead: bool
+    fenced: bool
     why: str
 
 
-def proof_of(cloud: SovereignCloud, servers: Sequence[BareMetalServer], confirmed: Fencing | None = None) -> Proof:
+def fencing_status(
+    cloud: SovereignCloud, servers: Sequence[BareMetalServer], confirmed: Fencing | None = None
+) -> FencingStatus:
     """Whether everything that ran in a lost cloud is fenced.
 
     Args:
@@ -38,32 +40,32 @@ def proof_of(cloud: SovereignCloud, servers: Sequence[BareMetalServer], confirme
     """
     name, since = where(cloud.key), cloud.status.lost_since
     if since is None:
-        return Proof(False, f"SovereignCloud {name} is reachable, so its machines are not fenced")
+        return FencingStatus(False, f"SovereignCloud {name} is reachable, so its machines are not fenced")
     for word in (cloud.spec.fencing, confirmed):
         if word is not None and _speaks_of(word, since, on_the_cloud=word is cloud.spec.fencing):
-            return Proof(True, f"confirmed by {word.confirmed_by} for the outage since {since}")
+            return FencingStatus(True, f"confirmed by {word.confirmed_by} for the outage since {since}")
     missing = _gaps(cloud, servers)
     found = _by_name(cloud, servers)
     missing += [] if missing else [gap for child in found.values() if (gap := _not_off(child, since))]
     if missing:
-        return Proof(False, f"{_listed(missing)}. {_remedy(name, since)}")
+        return FencingStatus(False, f"{_listed(missing)}. {_remedy(name, since)}")
     seen = max(_power(child)[1] for child in found.values())
-    return Proof(True, f"every one of {len(found)} servers of {name} is switched off, last seen at {seen}")
+    return FencingStatus(True, f"every one of {len(found)} servers of {name} is switched off, last seen at {seen}")
 
 
-def can_be_fenced(cloud: SovereignCloud, servers: Sequence[BareMetalServer]) -> Proof:
+def can_be_fenced(cloud: SovereignCloud, servers: Sequence[BareMetalServer]) -> FencingStatus:
     """Whether fencing could be confirmed without a person, checked before an outage."""
     name = where(cloud.key)
     missing = _gaps(cloud, servers)
     if missing:
-        return Proof(
+        return FencingStatus(
             False,
             f"{_listed(missing)}: if {name} were lost, only a person could confirm fencing; failover would wait for"
             f" spec.fencing of SovereignCloud {name}",
         )
     if may_switch_off(cloud):
-        return Proof(True, f"the servers of {name} would be switched off through OVHcloud")
-    return Proof(
+        return FencingStatus(True, f"the servers of {name} would be switched off through OVHcloud")
+    return FencingStatus(
         True,
         f"failover would wait until all servers of {name} are seen switched off (spec.hosted.fencing.powerOff is Deny), or for"
         " spec.fencing there",

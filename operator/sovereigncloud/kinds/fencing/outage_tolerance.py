@@ -9,17 +9,17 @@ from sovereigncloud.api.hostedinstance import HostedInstance
 DEFAULT = 300
 
 
-def tolerated(instance: HostedInstance) -> int:
+def toleration_seconds(instance: HostedInstance) -> int:
     """Outage tolerance of an instance, in seconds."""
     continuity = instance.spec.continuity
     given = continuity.toleration_seconds if continuity is not None else None
     return DEFAULT if given is None else given
 
 
-def until_overdue(instance: HostedInstance, since: str, now: datetime) -> float:
+def seconds_until_failover(instance: HostedInstance, since: str, now: datetime) -> float:
     """Seconds until failover starts; 0 once the tolerance has passed."""
-    return max(tolerated(instance) - (now - datetime.fromisoformat(since)).total_seconds(), 0.0)
+    return max(toleration_seconds(instance) - (now - datetime.fromisoformat(since)).total_seconds(), 0.0)
 
 
 def overdue(instance: HostedInstance, since: str, now: datetime) -> bool:
-    return until_overdue(instance, since, now) <= 0
+    return seconds_until_failover(instance, since, now) <= 0

@@ -16,20 +16,20 @@ from sovereigncloud.kinds.hostedinstance.continuity.migration_in_progress import
 from sovereigncloud.kinds.hostedinstance.machine import capacity
 from sovereigncloud.kinds.instancemigration import plan as migration_plan
 from sovereigncloud.kinds.instancemigration import steps
-from sovereigncloud.kinds.instancemigration.lost_source.observation import look_from_afar
+from sovereigncloud.kinds.instancemigration.lost_source.observation import observe_lost_source
 from sovereigncloud.kinds.instancemigration.lost_source.plan import plan_from_copy
 from sovereigncloud.kinds.instancemigration.observation import (
-    CopyOfDisk,
+    DiskTransfer,
     MigrationObservation,
     Side,
-    done_in,
     instance_key,
     is_over,
-    look,
+    observe_migration,
+    recorded_as_done,
     rfc3339,
     target_of,
 )
-from sovereigncloud.kinds.instancemigration.retention_steps import KeptStep, perform_kept
+from sovereigncloud.kinds.instancemigration.retention_steps import RetentionStep, perform_retention
 from sovereigncloud.kinds.movement.records import (
     BEGAN,
     CLEANED,
@@ -67,7 +67,7 @@ class InstanceMigrationController:
         return Uses(objects=(instance_key(resource), *allowed))
 
     async def observe(self, resource: InstanceMigration, context: Context) -> MigrationObservation:
-        return await (look_from_afar if leaves_a_lost_cloud(resource) else look)(resource, context)
+        return await (observe_lost_source if leaves_a_lost_cloud(resource) else observe_migration)(resource, context)
 
     def plan(self, resource: InstanceMigration, observed: MigrationObservation, now: datetime) -> Plan:
         if leaves_a_lost_cloud(resource) and not is_over(resource):
@@ -75,8 +75,8 @@ class InstanceMigrationController:
         return migration_plan.plan(resource, observed, now)
 
     async def perform(self, step: Step, resource: InstanceMigration, context: Context) -> Outcome:
-        if isinstance(step, KeptStep):
-            return await perform_kept(step, resource, context)
+        if isinstance(step, RetentionStep):
+            return await perform_retention(step, resource, context)
         return await steps.perform(step, resource, context)
 
     def status(self, resource: InstanceMigration, observed: MigrationObservation) -> Mapping[str, object]:
@@ -84,9 +84,9 @@ class InstanceMigrationController:
         external = resource.external
         told = resource.status.model_dump(by_alias=True, exclude_none=True)
         fields: dict[str, object] = {key: told.get(key) for key in _KEPT}
-        if not is_over(resource) and observed.problem is None and not done_in(resource, observed):
+        if not is_over(resource) and observed.problem is None and not recorded_as_done(resource, observed):
             fields["source"] = (
-                _machine(observed.source, observed.old) or _afar(observed) or _without_state(told.get("source"))
+                _machine(observed.source, observed.old) or _lost_source(observed) or _without_state(told.get("source"))
             )
             fields["target"] = _machine(observed.target, observed.new) or _without_state(told.get("target"))
             if BEGAN in external and observed.disks:
@@ -130,7 +130,7 @@ def _machine(side: Side | None, vm: Vm | None) -> dict[str, str] | None:
     return {"cloud": where(side.cloud), "id": str(vm.id), "state": state_of(vm).words}
 
 
-def _afar(seen: MigrationObservation) -> dict[str, str] | None:
+def _lost_source(seen: MigrationObservation) -> dict[str, str] | None:
     """Source VM in status while its cloud is unreachable: the remembered id, without a state."""
     if seen.lost is None:
         return None
@@ -158,13 +158,13 @@ def _without_state(told: object) -> object:
     return {key: value for key, value in told.items() if key != "state"} if isinstance(told, dict) else None
 
 
-def _entry(told: Mapping[str, object], one: CopyOfDisk) -> Mapping[str, str]:
+def _entry(told: Mapping[str, object], one: DiskTransfer) -> Mapping[str, str]:
     disks = told.get("disks")
     entries = disks if isinstance(disks, list) else []
     return next((entry for entry in entries if entry.get("name") == str(one.disk.id)), {})
 
 
-def _disk(one: CopyOfDisk, before: Mapping[str, str]) -> dict[str, str]:
+def _disk(one: DiskTransfer, before: Mapping[str, str]) -> dict[str, str]:
     """One disk in status; ids of deleted images and apps are kept."""
     found = {
         "image": str(one.saved.id) if one.saved is not None else "",

@@ -13,7 +13,7 @@ from sovereigncloud.sovereignty.evaluation import Verdict, evaluate
 from sovereigncloud.sovereignty.facts import Place
 
 
-def lying_abroad(
+def forbidden_marketplaces(
     markets: Iterable[Marketplace], instance: Key, clouds: tuple[Key, Key], there: tuple[Place, ...], context: Context
 ) -> Mapping[str, str]:
     """Marketplaces that an enforced residency policy forbids for the disks, with the reason.

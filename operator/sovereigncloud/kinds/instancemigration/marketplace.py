@@ -14,7 +14,7 @@ ENABLED = 0
 _HTTP, _S3 = "http", "s3"
 
 
-def market_of(move: InstanceMigration, seen: MigrationObservation) -> Marketplace | Outcome:
+def select_marketplace(move: InstanceMigration, seen: MigrationObservation) -> Marketplace | Outcome:
     """The marketplace to transfer disks through, or why there is no unambiguous one."""
     usable = [one for one in seen.marketplaces if _takes_images(one, seen)]
     cloud = where(seen.source.cloud) if seen.source is not None else "the cloud"
@@ -33,8 +33,8 @@ def market_of(move: InstanceMigration, seen: MigrationObservation) -> Marketplac
         case [] if usable:
             told = "; ".join(f'"{one.name}": {seen.abroad[one.name]}' for one in usable)
             message = (
-                f"no marketplace of {cloud} is where the disks may lie on their way: {told}. Say where it is in spec.stores of"
-                " the cloud, or make one where the policy lets backups be"
+                f"policies allow no marketplace of {cloud} for the disk transfer: {told}. Set its location in spec.stores of"
+                " the cloud, or create one where the policy allows backups"
             )
             return stalled(Reason.NO_COMPLIANT_PLACE, message, after=60.0)
         case []:
@@ -80,9 +80,9 @@ def _target(seen: MigrationObservation) -> str:
     return where(seen.target.cloud) if seen.target is not None else "the other cloud"
 
 
-def market_trouble(move: InstanceMigration, seen: MigrationObservation) -> Outcome:
+def check_marketplace(move: InstanceMigration, seen: MigrationObservation) -> Outcome:
     """Check that there is a usable marketplace with enough free space."""
-    found = market_of(move, seen)
+    found = select_marketplace(move, seen)
     if isinstance(found, Outcome):
         return found
     needs = sum(one.disk.size for one in seen.disks)

@@ -26,18 +26,18 @@ from sovereigncloud.kinds.endpoint.clouds import (
     where,
     written_cloud,
 )
-from sovereigncloud.kinds.fencing.confirmation import Proof
+from sovereigncloud.kinds.fencing.confirmation import FencingStatus
 from sovereigncloud.kinds.hostedinstance.continuity.copies import Copy
-from sovereigncloud.kinds.hostedinstance.continuity.retained_images import read_kept
+from sovereigncloud.kinds.hostedinstance.continuity.retained_images import read_retained
 from sovereigncloud.kinds.hostedinstance.network.network_map import renamed
 from sovereigncloud.kinds.hostedinstance.observation import bound_cloud
-from sovereigncloud.kinds.hostedinstance.placement.location_compliance import whereabouts
-from sovereigncloud.kinds.hostedinstance.placement.placement import Chosen, choose_for
-from sovereigncloud.kinds.hostedinstance.placement.relocation import as_it_moves
+from sovereigncloud.kinds.hostedinstance.placement.location_compliance import vm_location
+from sovereigncloud.kinds.hostedinstance.placement.placement import PlacementResult, choose_place
+from sovereigncloud.kinds.hostedinstance.placement.relocation import relocated_instance
 from sovereigncloud.kinds.hostedinstance.storage.names import DISK
 from sovereigncloud.kinds.identity.identification import makers_of
-from sovereigncloud.kinds.instancemigration.disk_locations import lying_abroad
-from sovereigncloud.kinds.movement.placement_override import exit_key, not_its_exit
+from sovereigncloud.kinds.instancemigration.disk_locations import forbidden_marketplaces
+from sovereigncloud.kinds.movement.placement_override import check_exit_plan, exit_key
 from sovereigncloud.kinds.movement.records import (
     BEGAN,
     CLEANED,
@@ -45,12 +45,12 @@ from sovereigncloud.kinds.movement.records import (
     FROM,
     MOVED,
     MOVING,
-    Note,
+    MigrationNote,
     is_begun,
     is_recorded,
-    read_told,
+    read_migration_note,
+    records_migration,
     saved_name,
-    tells_of,
 )
 from sovereigncloud.ports.opennebula.infrastructure import Marketplace
 from sovereigncloud.ports.opennebula.migration import App
@@ -74,7 +74,7 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True)
-class CopyOfDisk:
+class DiskTransfer:
     """Transfer state of one disk.
 
     `label`: its name in spec.disks; empty for disks of the VM itself, such as root.
@@ -88,7 +88,7 @@ class CopyOfDisk:
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
+class LostSource:
     """What is known about a source VM whose cloud is not queried because it counts as lost.
 
     Attributes:
@@ -107,7 +107,7 @@ class Lost:
     there: bool
     answers: bool
     since: str
-    proof: Proof
+    proof: FencingStatus
     machine: Vm | None
     copy: Copy | str
     all_inside: bool
@@ -151,18 +151,18 @@ class MigrationObservation:
     left: bool = False
     new: Vm | None = None
     taken_over: bool = False
-    disks: tuple[CopyOfDisk, ...] = ()
+    disks: tuple[DiskTransfer, ...] = ()
     saved: tuple[Image, ...] = ()
     copies: tuple[Image, ...] = ()
     apps: tuple[App, ...] = ()
     marketplaces: tuple[Marketplace, ...] = ()
     abroad: Mapping[str, str] = field(default_factory=dict)
-    chosen: Chosen | None = None
+    chosen: PlacementResult | None = None
     other: str = ""
     exits: Outcome = DONE
-    note: Note | None = None
+    note: MigrationNote | None = None
     uid: str = ""
-    lost: Lost | None = None
+    lost: LostSource | None = None
 
     @property
     def disks_left(self) -> bool:
@@ -188,21 +188,21 @@ def is_over(move: InstanceMigration) -> bool:
     return ENDED in move.external
 
 
-async def look(move: InstanceMigration, context: Context) -> MigrationObservation:
+async def observe_migration(move: InstanceMigration, context: Context) -> MigrationObservation:
     """Observe both clouds of a migration whose source is reachable."""
-    seen = await look_in_target(move, context)
+    seen = await observe_target(move, context)
     if seen.instance is None and move.deleting and FROM in move.external:
         return await _look_alone(move, context)
     if seen.problem is not None or seen.instance is None:
         return seen
     left: MigrationObservation | None = None
     for cloud in _sources(move, seen.instance, context):
-        side = await side_of(cloud, move, context)
+        side = await observe_side(cloud, move, context)
         if isinstance(side, Outcome):
             return replace(seen, problem=side)
         if (told := _tells_in(side, move, seen)) is not None:
             return replace(seen, source=side, old=told)
-        here = in_source(seen, side)
+        here = match_source(seen, side)
         found = here.problem is not None or here.old is not None or FROM in move.external or _left_a_disk(here, side)
         if left is None and found:
             left = here
@@ -219,10 +219,10 @@ def _may_have_gone_on(move: InstanceMigration, seen: MigrationObservation) -> bo
 def _tells_in(side: Side, move: InstanceMigration, seen: MigrationObservation) -> Vm | None:
     """VM of the instance which records that this migration, or rehearsal, was already done."""
     machines = () if BEGAN in move.external else _machines(side, seen.instance_mark)
-    return next((vm for vm in machines if tells_of(vm, move)), None)
+    return next((vm for vm in machines if records_migration(vm, move)), None)
 
 
-def done_in(move: InstanceMigration, seen: MigrationObservation) -> str:
+def recorded_as_done(move: InstanceMigration, seen: MigrationObservation) -> str:
     """Name of the VM which records that the migration was already done; empty if none does."""
     if seen.left or seen.disks_left or seen.problem is not None or is_begun(move):
         return ""
@@ -232,7 +232,7 @@ def done_in(move: InstanceMigration, seen: MigrationObservation) -> str:
     vm, side = (seen.new, seen.target) if seen.taken_over else (seen.old, seen.source)
     if vm is None or side is None:
         return ""
-    return f'VM {vm.id} "{vm.name}" in {where(side.cloud)}' if tells_of(vm, move) else ""
+    return f'VM {vm.id} "{vm.name}" in {where(side.cloud)}' if records_migration(vm, move) else ""
 
 
 def _left_a_disk(seen: MigrationObservation, side: Side) -> bool:
@@ -245,18 +245,18 @@ def _left_a_disk(seen: MigrationObservation, side: Side) -> bool:
 async def _look_alone(move: InstanceMigration, context: Context) -> MigrationObservation:
     """Observe only objects with the migration's own mark, when it is deleted after its instance."""
     seen = MigrationObservation(mark=context.mark(move))
-    target = await side_of(target_of(move), move, context)
+    target = await observe_side(target_of(move), move, context)
     if isinstance(target, Outcome):
         return replace(seen, problem=target)
     seen = _in_target(replace(seen, target=target))
     left = written_cloud(move.external[FROM])
-    source = await side_of(left, move, context) if left is not None else None
+    source = await observe_side(left, move, context) if left is not None else None
     if isinstance(source, Outcome) or source is None:
         return replace(seen, problem=source)
-    return await _on_the_way(in_source(seen, source), move, context)
+    return await _on_the_way(match_source(seen, source), move, context)
 
 
-async def look_in_target(move: InstanceMigration, context: Context) -> MigrationObservation:
+async def observe_target(move: InstanceMigration, context: Context) -> MigrationObservation:
     """Observe the instance and the target cloud; nothing if the migration is over."""
     nothing = MigrationObservation(mark=context.mark(move))
     if is_over(move):
@@ -266,7 +266,7 @@ async def look_in_target(move: InstanceMigration, context: Context) -> Migration
         gone = f"there is no HostedInstance {move.spec.instance_ref.name} in namespace {move.metadata.namespace}"
         return replace(nothing, problem=blocked(gone))
     nothing = replace(nothing, instance=instance, instance_mark=context.mark(instance), other=_other(move, context))
-    target = await side_of(target_of(move), move, context)
+    target = await observe_side(target_of(move), move, context)
     if isinstance(target, Outcome):
         return replace(nothing, problem=target)
     return _in_target(replace(nothing, target=target))
@@ -294,7 +294,7 @@ def _sources(move: InstanceMigration, instance: HostedInstance, context: Context
     return tuple(cloud for cloud in every if cloud != target_of(move))
 
 
-async def side_of(cloud: Key, move: InstanceMigration, context: Context) -> Side | Outcome:
+async def observe_side(cloud: Key, move: InstanceMigration, context: Context) -> Side | Outcome:
     namespace = move.metadata.namespace
     problem = not_allowed(cloud, namespace, "spec.to.cloudRef", context) or not_answering_yet(cloud, context)
     if problem is not None:
@@ -325,7 +325,7 @@ def _in_target(seen: MigrationObservation) -> MigrationObservation:
     return replace(seen, new=found[0] if found else None, taken_over=bool(of_instance))
 
 
-def in_source(seen: MigrationObservation, side: Side) -> MigrationObservation:
+def match_source(seen: MigrationObservation, side: Side) -> MigrationObservation:
     of_move, of_instance = _machines(side, seen.mark), _machines(side, seen.instance_mark)
     found = (*of_instance, *of_move)
     if len(found) > 1:
@@ -351,7 +351,7 @@ async def _on_the_way(seen: MigrationObservation, move: InstanceMigration, conte
         return seen  # for as long as the grace period is, the two views tell all
     client = await context.open_nebula(source.cloud)
     ours = {Ownership.OURS, Ownership.PREDECESSOR}
-    note = read_told(old.notes.get(MOVING, ""), seen.mark) if old is not None else None
+    note = read_migration_note(old.notes.get(MOVING, ""), seen.mark) if old is not None else None
     uid = note.uid if note is not None else seen.mark.uid
     name = saved_name(uid, "")
     savers = {*source.owners, *((old.owner,) if old is not None else ())}
@@ -367,11 +367,11 @@ async def _on_the_way(seen: MigrationObservation, move: InstanceMigration, conte
     if BEGAN in move.external or old is None or instance is None:
         return seen
     leaving = exit_key(move)
-    exits = not_its_exit(move, source.cloud, context.get(leaving) if leaving is not None else None)
-    chosen = await choose_for(as_it_will_be(move, instance), context, (target.cloud,), bound=None, waits=False)
+    exits = check_exit_plan(move, source.cloud, context.get(leaving) if leaving is not None else None)
+    chosen = await choose_place(instance_in_target(move, instance), context, (target.cloud,), bound=None, waits=False)
     markets = await client.parts.marketplaces()
-    there = whereabouts(instance, old, source.cloud, source.view, context).places
-    abroad = lying_abroad(markets, instance.key, (source.cloud, target.cloud), there, context)
+    there = vm_location(instance, old, source.cloud, source.view, context).places
+    abroad = forbidden_marketplaces(markets, instance.key, (source.cloud, target.cloud), there, context)
     return replace(seen, marketplaces=markets, abroad=abroad, chosen=chosen, exits=exits)
 
 
@@ -386,16 +386,16 @@ def copies_on_the_way(seen: MigrationObservation, target: Side, name: str) -> tu
         for one in target.view.images.values()
         if one.owner in target.owners
         and MOVED not in one.notes
-        and read_kept(one) is None
+        and read_retained(one) is None
         and (ownership(one.mark, seen.mark) in ours or one.name.startswith(name))
     )
 
 
-def _disk(disk: Disk, seen: MigrationObservation, view: CloudView) -> CopyOfDisk:
+def _disk(disk: Disk, seen: MigrationObservation, view: CloudView) -> DiskTransfer:
     name = saved_name(seen.uid, str(disk.id))
     image = view.images.get(disk.image_id)
     label = image.notes.get(DISK, "") if image is not None and image.persistent else ""
-    return CopyOfDisk(
+    return DiskTransfer(
         disk,
         label,
         saved=next((one for one in seen.saved if one.name == name), None),
@@ -404,14 +404,14 @@ def _disk(disk: Disk, seen: MigrationObservation, view: CloudView) -> CopyOfDisk
     )
 
 
-def as_it_will_be(move: InstanceMigration, instance: HostedInstance) -> HostedInstance:
+def instance_in_target(move: InstanceMigration, instance: HostedInstance) -> HostedInstance:
     """The HostedInstance as it is placed in the target: mapped networks, no source image.
 
     Its disks are copied, and it joins its VM group later. As part of an exit, spec.placement is ignored.
     """
     if move.spec.exit_plan_ref is not None:
         instance = instance.model_copy(update={"spec": instance.spec.model_copy(update={"placement": None})})
-    return as_it_moves(renamed(instance, network_names(move)))
+    return relocated_instance(renamed(instance, network_names(move)))
 
 
 def network_names(move: InstanceMigration) -> dict[str, str]:

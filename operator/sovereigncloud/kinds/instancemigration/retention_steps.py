@@ -8,28 +8,28 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.instancemigration import InstanceMigration
 from sovereigncloud.core.outcome import Outcome, done
 from sovereigncloud.kinds.contract.controller import Context
-from sovereigncloud.kinds.hostedinstance.continuity.retained_images import KEPT, Kept
+from sovereigncloud.kinds.hostedinstance.continuity.retained_images import KEPT, RetainedImage
 from sovereigncloud.kinds.hostedinstance.machine.step import CLEARED, under_way
-from sovereigncloud.kinds.instancemigration.steps import MoveStep, moving_instance, passed_over
+from sovereigncloud.kinds.instancemigration.steps import MigrationStep, moving_instance, passed_over
 from sovereigncloud.ports.errors import NotFound, Rejected
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KeptStep(MoveStep):
+class RetentionStep(MigrationStep):
     """A call in the cloud that holds the copy. `image`: retained image, or its clone."""
 
     image: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KeepDisk(KeptStep):
+class RetainImage(RetentionStep):
     """Mark an imported image as a retained copy of a disk of the instance."""
 
-    kept: Kept
+    kept: RetainedImage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CloneDisk(KeptStep):
+class CloneDisk(RetentionStep):
     """Clone a retained image. `name`: identifies the clone; `copy`: the copy it belongs to."""
 
     name: str
@@ -37,20 +37,20 @@ class CloneDisk(KeptStep):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TakeClone(KeptStep):
+class ReplaceCloneMarks(RetentionStep):
     """Replace the inherited copy attributes of a clone by the mark of the migration."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PersistClone(KeptStep):
+class PersistClone(RetentionStep):
     """Make the clone persistent, as data disks outlive the VM."""
 
 
-async def perform_kept(step: KeptStep, move: InstanceMigration, context: Context) -> Outcome:
+async def perform_retention(step: RetentionStep, move: InstanceMigration, context: Context) -> Outcome:
     """Execute one step on a retained image."""
     client = await context.open_nebula_for(step.cloud, move.metadata.namespace)
     match step:
-        case KeepDisk():
+        case RetainImage():
             mark = context.mark(moving_instance(move, context))
             await client.update_image(step.image, {KEPT: str(step.kept), **mark.for_opennebula()})
         case CloneDisk():
@@ -59,7 +59,7 @@ async def perform_kept(step: KeptStep, move: InstanceMigration, context: Context
             except (Rejected, NotFound) as error:
                 return passed_over(step.copy, error, move, context)
             return under_way(Reason.DISK_IMPORTED, step.target)
-        case TakeClone():
+        case ReplaceCloneMarks():
             await client.update_image(step.image, {KEPT: CLEARED, **context.mark(move).for_opennebula()})
         case PersistClone():
             await client.set_persistent(step.image, persistent=True)

@@ -10,9 +10,15 @@ from sovereigncloud.core.plan import Action, Disruption, Plan, Step
 from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.hostedinstance.storage.names import DISK
 from sovereigncloud.kinds.instancemigration.observation import MigrationObservation, Side, rfc3339, target_of
-from sovereigncloud.kinds.instancemigration.retention import keep
-from sovereigncloud.kinds.instancemigration.source_disks import end_left_disks
-from sovereigncloud.kinds.instancemigration.steps import Act, DeleteApp, DeleteImage, ForgetMove, remember
+from sovereigncloud.kinds.instancemigration.retention import retain_copy
+from sovereigncloud.kinds.instancemigration.source_disks import delete_source_disks
+from sovereigncloud.kinds.instancemigration.steps import (
+    DeleteApp,
+    DeleteImage,
+    RemoveMigrationNote,
+    VmAction,
+    record_time,
+)
 from sovereigncloud.kinds.movement.records import BEGAN, ENDED, FAILED, RAN, Rehearsal, rehearsal
 from sovereigncloud.ports.opennebula.migration import AppState
 from sovereigncloud.ports.opennebula.views import Image, Vm
@@ -23,7 +29,7 @@ _ERROR = 5
 _LOOK_AGAIN = 5.0
 
 
-def go_back(move: InstanceMigration, seen: MigrationObservation) -> Plan:
+def roll_back(move: InstanceMigration, seen: MigrationObservation) -> Plan:
     """Plan the rollback: delete the copy, restart the source VM, clean up, remove the note."""
     why = move.external.get(FAILED) or "the migration was cancelled"
     reason = Reason.ROLLING_BACK if move.spec.mode == MigrationMode.EXECUTE else Reason.CLEANING_UP
@@ -33,7 +39,7 @@ def go_back(move: InstanceMigration, seen: MigrationObservation) -> Plan:
     starting = _start_again(move, seen)
     if starting is not None:
         return starting
-    keeping = keep(move, seen)
+    keeping = retain_copy(move, seen)
     if keeping is not None:
         return keeping
     cleaning = clean_up(seen)
@@ -41,13 +47,13 @@ def go_back(move: InstanceMigration, seen: MigrationObservation) -> Plan:
         return cleaning
     if seen.note is not None and seen.old is not None and seen.source is not None:
         target = f'VM {seen.old.id} "{seen.old.name}" in {where(seen.source.cloud)}: no move any more'
-        forget = ForgetMove(
+        forget = RemoveMigrationNote(
             action=Action.UPDATE, target=target, cloud=seen.source.cloud, vm=seen.old.id, proof=_proof(move)
         )
-        return Plan(steps=(forget,), outcome=waiting(reason, f"{why}: the machine is where it was"))
+        return Plan(steps=(forget,), outcome=waiting(reason, f"{why}: the VM is where it was"))
     if move.deleting:
         return Plan()
-    return Plan(steps=(remember("that the move is over", ENDED),))
+    return Plan(steps=(record_time("that the move is over", ENDED),))
 
 
 def without_instance(move: InstanceMigration, seen: MigrationObservation) -> Plan:
@@ -61,11 +67,11 @@ def without_instance(move: InstanceMigration, seen: MigrationObservation) -> Pla
     if seen.source is None or move.deletion_policy is DeletionPolicy.RETAIN:
         return Plan()
     if seen.old is None:
-        return end_left_disks(seen) or Plan()
-    return end_left(seen.old, seen.source)
+        return delete_source_disks(seen) or Plan()
+    return delete_source_vm(seen.old, seen.source)
 
 
-def end_left(old: Vm, source: Side) -> Plan:
+def delete_source_vm(old: Vm, source: Side) -> Plan:
     """Plan the termination of the source VM and its disks."""
     what = f'VM {old.id} "{old.name}" in {where(source.cloud)}, which was left'
     state = state_of(old)
@@ -75,7 +81,7 @@ def end_left(old: Vm, source: Side) -> Plan:
         )
     if state.situation is Situation.BUSY:
         return Plan(outcome=waiting(state.reason, f"{what}, is {state.words}", after=_LOOK_AGAIN, available=True))
-    step = Act(
+    step = VmAction(
         action=Action.DELETE,
         target=what,
         disruption=Disruption.DATA_LOSS,
@@ -84,7 +90,7 @@ def end_left(old: Vm, source: Side) -> Plan:
         verb="terminate-hard",
         reason=Reason.SUPERSEDED_COPY_DELETED,
     )
-    return Plan(steps=(step,), outcome=waiting(Reason.TERMINATING, f"{what}, is to be terminated", available=True))
+    return Plan(steps=(step,), outcome=waiting(Reason.TERMINATING, f"terminating {what}", available=True))
 
 
 def _proof(move: InstanceMigration) -> str:
@@ -107,8 +113,10 @@ def _end_copy(move: InstanceMigration, seen: MigrationObservation) -> Plan | Non
     if state.situation in {Situation.ENDING, Situation.GONE}:
         return Plan(outcome=waiting(Reason.ROLLING_BACK, f"{what}, is being terminated", after=_LOOK_AGAIN))
     if state.situation is Situation.BUSY:
-        return Plan(outcome=waiting(state.reason, f"{what}, is {state.words}; it goes after that", after=_LOOK_AGAIN))
-    step = Act(
+        return Plan(
+            outcome=waiting(state.reason, f"{what}, is {state.words}; it is terminated after that", after=_LOOK_AGAIN)
+        )
+    step = VmAction(
         action=Action.DELETE,
         target=what,
         cloud=seen.target.cloud,
@@ -117,7 +125,7 @@ def _end_copy(move: InstanceMigration, seen: MigrationObservation) -> Plan | Non
         reason=Reason.TERMINATING,
         takes_back=move.spec.mode == MigrationMode.EXECUTE,
     )
-    return Plan(steps=(step,), outcome=waiting(Reason.ROLLING_BACK, f"{what}, is to be terminated"))
+    return Plan(steps=(step,), outcome=waiting(Reason.ROLLING_BACK, f"terminating {what}"))
 
 
 def _start_again(move: InstanceMigration, seen: MigrationObservation) -> Plan | None:
@@ -132,7 +140,7 @@ def _start_again(move: InstanceMigration, seen: MigrationObservation) -> Plan | 
         return Plan(outcome=waiting(Reason.ROLLING_BACK, f"{what} is {state.words}", after=_LOOK_AGAIN))
     if state.situation is not Situation.POWERED_OFF:
         return None
-    step = Act(
+    step = VmAction(
         action=Action.UPDATE,
         target=f"{what}: start again",
         cloud=seen.source.cloud,
@@ -140,7 +148,7 @@ def _start_again(move: InstanceMigration, seen: MigrationObservation) -> Plan | 
         verb="resume",
         reason=Reason.STARTING,
     )
-    return Plan(steps=(step,), outcome=waiting(Reason.ROLLING_BACK, f"{what} is to run again"))
+    return Plan(steps=(step,), outcome=waiting(Reason.ROLLING_BACK, f"starting {what} again"))
 
 
 def clean_up(seen: MigrationObservation) -> Plan | None:

@@ -14,7 +14,7 @@ from sovereigncloud.core.outcome import waiting
 from sovereigncloud.core.plan import Action, Disruption, Plan, Step
 from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.instancemigration.observation import MigrationObservation
-from sovereigncloud.kinds.instancemigration.steps import Act, Remember, failed
+from sovereigncloud.kinds.instancemigration.steps import RecordFacts, VmAction, fail_migration
 from sovereigncloud.kinds.movement.records import BEGAN, STOPPED
 from sovereigncloud.ports.opennebula.vm_states import Situation, state_of
 
@@ -26,7 +26,7 @@ The timeout of OpenNebula's driver comes before that.
 _LOOK_AGAIN = 5.0
 
 
-def powered_off(move: InstanceMigration, seen: MigrationObservation, now: datetime) -> Plan | None:
+def shut_down_source(move: InstanceMigration, seen: MigrationObservation, now: datetime) -> Plan | None:
     """Plan the shutdown of the source VM; None if it is off or a disk is being saved."""
     if seen.old is None or seen.source is None:
         return None
@@ -37,7 +37,11 @@ def powered_off(move: InstanceMigration, seen: MigrationObservation, now: dateti
         case Situation.POWERED_OFF:
             return _told_when(move, seen)
         case Situation.RUNNING if is_copied:
-            return Plan(steps=(failed(f"{what} was started while it was copied: what is written there would be lost"),))
+            return Plan(
+                steps=(
+                    fail_migration(f"{what} was started while its disks were copied; data written since would be lost"),
+                )
+            )
         case Situation.RUNNING:
             step = _stop(move, seen, what, now)
             return Plan(steps=(step,), outcome=waiting(Reason.POWERING_OFF, step.target))
@@ -46,7 +50,7 @@ def powered_off(move: InstanceMigration, seen: MigrationObservation, now: dateti
         case Situation.BUSY | Situation.LOST | Situation.QUEUED:
             return Plan(outcome=waiting(state.reason, f"{what} is {state.words}", after=_LOOK_AGAIN))
         case _:
-            return Plan(steps=(failed(f"{what} is {state.words}, which was not to be expected while it moves"),))
+            return Plan(steps=(fail_migration(f"{what} is {state.words}, which is unexpected during a migration"),))
 
 
 def _stop(move: InstanceMigration, seen: MigrationObservation, what: str, now: datetime) -> Step:
@@ -55,11 +59,11 @@ def _stop(move: InstanceMigration, seen: MigrationObservation, what: str, now: d
     asked = move.external.get(STOPPED)
     listens = asked is None or now.timestamp() - int(asked) < PATIENCE
     how = (
-        "power off, so that all that it writes is copied"
+        "power off, so that all its data is copied"
         if listens
-        else "cut its power, since its guest was asked to shut down and did not"
+        else "power off hard, because its guest ignored the shutdown request"
     )
-    return Act(
+    return VmAction(
         action=Action.UPDATE,
         target=f"{what}: {how}",
         disruption=Disruption.RESTART,
@@ -78,10 +82,10 @@ def _told_when(move: InstanceMigration, seen: MigrationObservation) -> Plan | No
     """
     if STOPPED in move.external or seen.note is None or not seen.note.ran:
         return None
-    since = Remember(
+    since = RecordFacts(
         action=Action.UPDATE,
-        target="since when the machine is down",
+        target="since when the source VM is down",
         inside=True,
         facts=((STOPPED, move.external[BEGAN]),),
     )
-    return Plan(steps=(since,), outcome=waiting(Reason.MOVING, "the machine is powered off"))
+    return Plan(steps=(since,), outcome=waiting(Reason.MOVING, "the source VM is powered off"))

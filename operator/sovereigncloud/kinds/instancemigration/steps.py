@@ -23,7 +23,7 @@ from sovereigncloud.kinds.hostedinstance.machine.step import CLEARED, under_way
 from sovereigncloud.kinds.hostedinstance.network.network_map import written
 from sovereigncloud.kinds.hostedinstance.network.steps import NewCard
 from sovereigncloud.kinds.hostedinstance.storage.names import DISK, marks
-from sovereigncloud.kinds.instancemigration.observation import as_it_will_be, at, instance_key, network_names
+from sovereigncloud.kinds.instancemigration.observation import at, instance_in_target, instance_key, network_names
 from sovereigncloud.kinds.movement.placement_override import exit_note
 from sovereigncloud.kinds.movement.records import (
     BEGAN,
@@ -39,9 +39,9 @@ from sovereigncloud.kinds.movement.records import (
     RETURNED,
     STARTED,
     STOPPED,
-    moves_note,
+    migration_note,
+    migrations_note,
     shortened,
-    told,
 )
 from sovereigncloud.ports.errors import NotFound, NotYet, OutsideError, Rejected
 from sovereigncloud.ports.opennebula.client import Attributes, OpenNebula
@@ -49,14 +49,14 @@ from sovereigncloud.ports.opennebula.views import Vm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MoveStep(Step):
+class MigrationStep(Step):
     """A step in the source or the target cloud."""
 
     cloud: Key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Begin(MoveStep):
+class BeginMigration(MigrationStep):
     """Note on the source VM that it is migrated, and whether it runs.
 
     From then on its instance leaves the VM alone.
@@ -68,7 +68,7 @@ class Begin(MoveStep):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Act(MoveStep):
+class VmAction(MigrationStep):
     """Action of one.vm.action on a VM. `stopping`: it shuts down the source, so downtime starts."""
 
     vm: int
@@ -78,14 +78,14 @@ class Act(MoveStep):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SaveDisk(MoveStep):
+class SaveDisk(MigrationStep):
     vm: int
     disk: int
     name: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PublishDisk(MoveStep):
+class PublishDisk(MigrationStep):
     """Publish a saved image as an app of a marketplace."""
 
     image: int
@@ -94,7 +94,7 @@ class PublishDisk(MoveStep):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ImportDisk(MoveStep):
+class ImportDisk(MigrationStep):
     """Import a disk into the target cloud from an app, a URL or a backup.
 
     `app`: id of the app if the target knows it, else the file is fetched from `source`. `backup`: attributes that
@@ -112,7 +112,7 @@ class ImportDisk(MoveStep):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CreateCopy(MoveStep):
+class CreateCopy(MigrationStep):
     """Create the copy on hold: it does not run before it is released.
 
     `disks`: image id and label of each, in order.
@@ -128,7 +128,7 @@ class CreateCopy(MoveStep):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LeaveMachine(MoveStep):
+class MarkSourceVm(MigrationStep):
     """Mark the source VM as the migration's: first of the three cutover writes.
 
     `returned`: the source cloud was lost and answers again, so this write is the last one.
@@ -139,7 +139,7 @@ class LeaveMachine(MoveStep):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LeaveDisk(MoveStep):
+class MarkSourceDisk(MigrationStep):
     """Mark an image of the source VM as the migration's. `vm`: that VM."""
 
     vm: int
@@ -147,7 +147,7 @@ class LeaveDisk(MoveStep):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HandOverDisk(MoveStep):
+class HandOverDisk(MigrationStep):
     """Mark an imported image as a disk of the instance."""
 
     image: int
@@ -156,24 +156,24 @@ class HandOverDisk(MoveStep):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HandOverMachine(MoveStep):
+class HandOverVm(MigrationStep):
     """Mark the copy as the VM of the instance: second cutover write; the instance does the third."""
 
     vm: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeleteImage(MoveStep):
+class DeleteImage(MigrationStep):
     image: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeleteApp(MoveStep):
+class DeleteApp(MigrationStep):
     app: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ForgetMove(MoveStep):
+class RemoveMigrationNote(MigrationStep):
     """Remove the migration note from a VM that stays. `proof`: rehearsal record to write, if any."""
 
     vm: int
@@ -181,7 +181,7 @@ class ForgetMove(MoveStep):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Remember(Step):
+class RecordFacts(Step):
     """Record facts in the status without a call. `now_as`: the key that gets the current time."""
 
     facts: tuple[tuple[str, str], ...] = ()
@@ -191,7 +191,7 @@ class Remember(Step):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PassOver(Step):
+class SkipCopy(Step):
     """Record, without a call, that a copy is unreadable and the next one is used."""
 
     copy: str
@@ -201,18 +201,18 @@ class PassOver(Step):
 async def perform(step: Step, move: InstanceMigration, context: Context) -> Outcome:
     """Execute one step of a migration."""
     match step:
-        case Remember():
+        case RecordFacts():
             facts = dict(step.facts) | ({step.now_as: at(context.now)} if step.now_as else {})
             return done(step.event or "", step.message if step.event else "").with_facts(**facts)
-        case PassOver():
+        case SkipCopy():
             return done(Reason.COPY_UNREADABLE, step.message).with_facts(**passing_over(step.copy, move, context))
-        case Begin() | Act() | SaveDisk() | LeaveMachine() | LeaveDisk() | ForgetMove():
+        case BeginMigration() | VmAction() | SaveDisk() | MarkSourceVm() | MarkSourceDisk() | RemoveMigrationNote():
             client = await context.open_nebula_for(step.cloud, move.metadata.namespace, step.vm)
             return await _on_machine(step, move, context, client)
         case PublishDisk() | DeleteApp() | DeleteImage():
             # Apps are the administrator's: no default rule lets a tenant make one. An image may be older than the Tenant.
             return await _on_the_way(step, context, await context.open_nebula(step.cloud), move)
-        case MoveStep():
+        case MigrationStep():
             client = await context.open_nebula_for(step.cloud, move.metadata.namespace)
             return await _in_target(step, move, context, client)
         case _:
@@ -220,35 +220,35 @@ async def perform(step: Step, move: InstanceMigration, context: Context) -> Outc
 
 
 async def _on_machine(
-    step: Begin | Act | SaveDisk | LeaveMachine | LeaveDisk | ForgetMove,
+    step: BeginMigration | VmAction | SaveDisk | MarkSourceVm | MarkSourceDisk | RemoveMigrationNote,
     move: InstanceMigration,
     context: Context,
     client: OpenNebula,
 ) -> Outcome:
     mark, now = context.mark(move), at(context.now)
     match step:
-        case Begin():
-            await client.update_vm(step.vm, {MOVING: told(mark, now, ran=step.runs)})
+        case BeginMigration():
+            await client.update_vm(step.vm, {MOVING: migration_note(mark, now, ran=step.runs)})
             facts = {FROM: where(step.cloud), BEGAN: now, MARKET: str(step.marketplace)}
             return done(Reason.MIGRATION_STARTED, f"{step.target} begins").with_facts(**facts)
-        case Act():
+        case VmAction():
             await client.act(step.vm, step.verb)
             outcome = under_way(step.reason, step.target)
             return outcome.with_facts(**{STOPPED: now}) if step.stopping and STOPPED not in move.external else outcome
         case SaveDisk():
             await client.moves.save_disk(step.vm, step.disk, step.name)
             return under_way(Reason.DISK_SAVED, step.target)
-        case LeaveMachine():
+        case MarkSourceVm():
             instance = context.mark(moving_instance(move, context))
             await client.update_vm(step.vm, {MOVED: instance.object, **mark.for_opennebula()})
             if step.returned:
                 return done(Reason.SOURCE_FENCED, step.target).with_facts(**{RETURNED: now})
             return done().with_facts(**_seen_running(move, now))
-        case LeaveDisk():
+        case MarkSourceDisk():
             instance = context.mark(moving_instance(move, context))
             await client.update_image(step.image, {MOVED: instance.object, **mark.for_opennebula()})
             return done()
-        case ForgetMove():
+        case RemoveMigrationNote():
             await client.update_vm(step.vm, {MOVING: CLEARED, **({REHEARSED: step.proof} if step.proof else {})})
             return done()
 
@@ -268,7 +268,7 @@ async def _on_the_way(
     return done()
 
 
-async def _in_target(step: MoveStep, move: InstanceMigration, context: Context, client: OpenNebula) -> Outcome:
+async def _in_target(step: MigrationStep, move: InstanceMigration, context: Context, client: OpenNebula) -> Outcome:
     match step:
         case ImportDisk():
             kind = {"PERSISTENT": "YES", "TYPE": "DATABLOCK"} if step.persistent else {"TYPE": "OS"}
@@ -287,7 +287,7 @@ async def _in_target(step: MoveStep, move: InstanceMigration, context: Context, 
             mark = context.mark(moving_instance(move, context))
             await client.update_image(step.image, marks(step.label or ROOT, step.policy, mark))
             return done()
-        case HandOverMachine():
+        case HandOverVm():
             await client.update_vm(step.vm, context.mark(moving_instance(move, context)).for_opennebula())
             return done(Reason.CUT_OVER, step.target).with_facts(**_seen_running(move, at(context.now)))
         case _:
@@ -331,7 +331,7 @@ async def _template(step: CreateCopy, move: InstanceMigration, context: Context)
 
     Differences to spec are left to the instance's own plan, as before the migration.
     """
-    instance = as_it_will_be(move, moving_instance(move, context))
+    instance = instance_in_target(move, moving_instance(move, context))
     guest = await guest_of(instance, context.kubernetes)
     disks: list[Attributes] = [
         {"IMAGE_ID": str(image), **({DISK: label} if label else {})} for image, label in step.disks
@@ -342,7 +342,7 @@ async def _template(step: CreateCopy, move: InstanceMigration, context: Context)
         **written(network_names(move)),
         **({CAME_FROM: step.came_from} if step.came_from else {}),
         **({} if step.rehearsal else exit_note(move, moving_instance(move, context))),
-        **({} if step.rehearsal else moves_note(move, moving_instance(move, context), step.of)),
+        **({} if step.rehearsal else migrations_note(move, moving_instance(move, context), step.of)),
         "NAME": f"{step.of.name} (rehearsal)" if step.rehearsal else step.of.name,
         "CPU": step.of.cpu,
         "VCPU": str(step.of.vcpu),
@@ -355,9 +355,9 @@ async def _template(step: CreateCopy, move: InstanceMigration, context: Context)
     }
 
 
-def failed(why: str) -> Remember:
+def fail_migration(why: str) -> RecordFacts:
     """Record a failure, after which the migration is rolled back."""
-    return Remember(
+    return RecordFacts(
         action=Action.UPDATE,
         target="roll back",
         inside=True,
@@ -367,6 +367,6 @@ def failed(why: str) -> Remember:
     )
 
 
-def remember(target: str, key: str, event: Reason | None = None, message: str = "") -> Remember:
+def record_time(target: str, key: str, event: Reason | None = None, message: str = "") -> RecordFacts:
     """Record the current time under a key such as `RAN`, `CUT_OVER` or `ENDED`."""
-    return Remember(action=Action.UPDATE, target=target, inside=True, now_as=key, event=event, message=message)
+    return RecordFacts(action=Action.UPDATE, target=target, inside=True, now_as=key, event=event, message=message)

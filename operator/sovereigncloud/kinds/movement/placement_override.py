@@ -18,7 +18,7 @@ from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.api.instancemigration import InstanceMigration
 from sovereigncloud.core.outcome import DONE, Outcome, blocked
 from sovereigncloud.kinds.endpoint.clouds import referred, where
-from sovereigncloud.kinds.hostedinstance.placement.eviction import leaving
+from sovereigncloud.kinds.hostedinstance.placement.eviction import find_eviction
 from sovereigncloud.kinds.movement.records import FROM
 from sovereigncloud.ports.opennebula.views import Vm
 
@@ -40,18 +40,18 @@ def exit_note(move: InstanceMigration, instance: HostedInstance) -> dict[str, st
     return {EXITED: f"{key.namespace}/{key.name} {move.external.get(FROM) or '-'} {_digest(instance)}"}
 
 
-def exited(vm: Vm) -> tuple[tuple[str, str], ...]:
+def exit_facts(vm: Vm) -> tuple[tuple[str, str], ...]:
     """Facts to record from the override note, for a VM that may be recreated."""
     note = vm.notes.get(EXITED, "")
     return ((_EXITED_FACT, note),) if note else ()
 
 
-def no_longer_exited(resource: HostedInstance, vm: Vm) -> tuple[str, ...]:
+def stale_exit_facts(resource: HostedInstance, vm: Vm) -> tuple[str, ...]:
     """Keys of a recorded override that the VM no longer carries."""
     return (_EXITED_FACT,) if resource.external.get(_EXITED_FACT) and not vm.notes.get(EXITED) else ()
 
 
-def carried_exit(resource: HostedInstance) -> dict[str, str]:
+def carried_exit_note(resource: HostedInstance) -> dict[str, str]:
     """Override note for a VM that is created as a replacement."""
     note = resource.external.get(_EXITED_FACT, "")
     return {EXITED: note} if note else {}
@@ -85,7 +85,7 @@ def exit_key(move: InstanceMigration) -> Key | None:
     return Key(ExitPlan.crd.kind, ref.namespace or move.metadata.namespace, ref.name) if ref is not None else None
 
 
-def not_its_exit(move: InstanceMigration, source: Key | None, found: object) -> Outcome:
+def check_exit_plan(move: InstanceMigration, source: Key | None, found: object) -> Outcome:
     """Check that the ExitPlan which a migration names covers it; DONE if it does.
 
     Otherwise anybody could override a placement. A migration that has begun is not checked again.
@@ -111,7 +111,9 @@ def not_its_exit(move: InstanceMigration, source: Key | None, found: object) -> 
             f"{name} does not list {where(goes_to)} in its spec.to; add it there, or correct spec.to of this migration"
         )
     if key.namespace not in {source.namespace, move.metadata.namespace}:
-        return blocked(f"{name} is in neither the namespace of {where(source)} nor in that of the machine")
+        return blocked(
+            f"{name} is neither in the namespace of {where(source)} nor in that of the instance; create an ExitPlan in one of them"
+        )
     return DONE
 
 
@@ -120,7 +122,7 @@ def placement_overridden(
 ) -> tuple[Mapping[str, str], ...]:
     """Condition PlacementOverridden, while spec.placement excludes the cloud that the VM is in."""
     plan = overridden_by(resource, vm)
-    says = _says_otherwise(resource, observed) if plan else ""
+    says = _excluded_by_spec(resource, observed) if plan else ""
     if not says or observed.cloud is None:
         return ()
     message = (
@@ -130,7 +132,7 @@ def placement_overridden(
     return ({"type": PLACEMENT_OVERRIDDEN, "status": "True", "reason": Reason.PLACED_BY_EXIT, "message": message},)
 
 
-def kept_override(resource: HostedInstance) -> tuple[Mapping[str, str], ...]:
+def reported_override(resource: HostedInstance) -> tuple[Mapping[str, str], ...]:
     """Keep the reported condition while the VM cannot be observed."""
     found = resource.status.condition(PLACEMENT_OVERRIDDEN)
     if found is None:
@@ -138,11 +140,11 @@ def kept_override(resource: HostedInstance) -> tuple[Mapping[str, str], ...]:
     return ({"type": found.type, "status": str(found.status), "reason": found.reason, "message": found.message},)
 
 
-def _says_otherwise(resource: HostedInstance, observed: InstanceObservation) -> str:
+def _excluded_by_spec(resource: HostedInstance, observed: InstanceObservation) -> str:
     """Part of spec.placement that excludes the current cloud; empty: none."""
     if observed.cloud is None:
         return ""
-    why = leaving(resource, observed.cloud, observed.wanted, observed.whereabouts)
+    why = find_eviction(resource, observed.cloud, observed.wanted, observed.vm_location)
     return f"{why.drift[0].path} says {why.drift[0].desired}" if why is not None and why.drift else ""
 
 

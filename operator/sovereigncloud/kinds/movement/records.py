@@ -16,7 +16,7 @@ from sovereigncloud.core.identity import Mark
 from sovereigncloud.ports.opennebula.views import Vm
 
 MOVING = "SOVEREIGNCLOUD_MOVING"
-"""Note on the source VM: which migration, since when, and whether the VM ran (`Note`)."""
+"""Note on the source VM: which migration, since when, and whether the VM ran (`MigrationNote`)."""
 MOVED = "SOVEREIGNCLOUD_MOVED"
 """Note on the source VM from the cutover on: the instance whose VM it was."""
 
@@ -27,7 +27,7 @@ It is on the VM because the proof must outlive the Kubernetes cluster, and must 
 place has a different way out.
 """
 CAME_FROM = "SOVEREIGNCLOUD_CAME_FROM"
-"""Note on a VM recreated from a copy: the VM in a lost cloud that it supersedes (`CameFrom`)."""
+"""Note on a VM recreated from a copy: the VM in a lost cloud that it supersedes (`SupersededSource`)."""
 
 # Keys of status.external
 FROM = "from"
@@ -47,7 +47,7 @@ PASSED_OVER = "passedOver"
 PASSED_AT = "passedOverAt"
 RETURNED = "returned"
 LEFT = "left"
-"""Key of an instance: the superseded VM in a lost cloud (`CameFrom`)."""
+"""Key of an instance: the superseded VM in a lost cloud (`SupersededSource`)."""
 DONE_BEFORE = "doneBefore"
 """Key: the VM which records that a migration of this name was done before."""
 _LONGEST = 500
@@ -62,7 +62,7 @@ def saved_name(uid: str, disk: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class MigrationNote:
     """Migration note on the source VM.
 
     Attributes:
@@ -76,17 +76,17 @@ class Note:
     ran: bool
 
 
-def told(mark: Mark, since: str, *, ran: bool) -> str:
+def migration_note(mark: Mark, since: str, *, ran: bool) -> str:
     """Format a migration note."""
     return f"{mark.object} {mark.uid} {since} {'ran' if ran else 'off'}"
 
 
-def read_told(note: str, mark: Mark) -> Note | None:
+def read_migration_note(note: str, mark: Mark) -> MigrationNote | None:
     """Parse a migration note; None if it is not of this migration."""
     words = note.split(" ")
     if len(words) != 4 or words[0] != mark.object or not words[2].isdigit():
         return None
-    return Note(words[1], words[2], words[3] == "ran")
+    return MigrationNote(words[1], words[2], words[3] == "ran")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ def seconds_of(time: str) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class CameFrom:
+class SupersededSource:
     """The superseded VM in a lost cloud, and the migration that replaced it.
 
     Attributes:
@@ -144,12 +144,12 @@ class CameFrom:
         return f"{self.cloud} {self.vm} {self.move} {self.uid} {self.outage}"
 
 
-def read_came_from(note: str) -> CameFrom | None:
+def read_superseded(note: str) -> SupersededSource | None:
     """Parse the note about the superseded VM; None if there is none."""
     words = note.split(" ")
     if len(words) != 5 or not words[1].lstrip("-").isdigit() or not words[4].isdigit():
         return None
-    return CameFrom(words[0], int(words[1]), words[2], words[3], words[4])
+    return SupersededSource(words[0], int(words[1]), words[2], words[3], words[4])
 
 
 def shortened(text: str) -> str:
@@ -165,7 +165,7 @@ _KEPT = 16
 _LONGEST_FACT = 500
 
 
-def moves_note(move: InstanceMigration, instance: HostedInstance, left: Vm) -> dict[str, str]:
+def migrations_note(move: InstanceMigration, instance: HostedInstance, left: Vm) -> dict[str, str]:
     """List of done migrations for the VM that a migration creates.
 
     It is taken from the source VM, or from the record if the VM cannot be read.
@@ -180,7 +180,7 @@ def is_begun(move: InstanceMigration) -> bool:
     return bool({BEGAN, CUT_OVER} & move.external.keys())
 
 
-def tells_of(vm: Vm, move: InstanceMigration) -> bool:
+def records_migration(vm: Vm, move: InstanceMigration) -> bool:
     """Whether the VM records that this migration or rehearsal was done."""
     if move.spec.mode == MigrationMode.EXECUTE:
         return move.metadata.name in vm.notes.get(MOVES, "").split()
@@ -194,7 +194,7 @@ def is_recorded(instance: HostedInstance, move: InstanceMigration) -> bool:
     return executes and move.metadata.name in instance.external.get(_MOVES_FACT, "").split()
 
 
-def moves_made(vm: Vm) -> tuple[tuple[str, str], ...]:
+def migration_facts(vm: Vm) -> tuple[tuple[str, str], ...]:
     """Facts to record from the VM's list of migrations: the newest that fit."""
     names = vm.notes.get(MOVES, "").split()
     while len(" ".join(names)) > _LONGEST_FACT:
@@ -202,7 +202,7 @@ def moves_made(vm: Vm) -> tuple[tuple[str, str], ...]:
     return ((_MOVES_FACT, " ".join(names)),) if names else ()
 
 
-def carried_moves(resource: HostedInstance) -> dict[str, str]:
+def carried_migrations(resource: HostedInstance) -> dict[str, str]:
     """List of done migrations for a VM that is created as a replacement."""
     names = resource.external.get(_MOVES_FACT, "")
     return {MOVES: names} if names else {}

@@ -21,7 +21,7 @@ _LONGEST_LABEL = 63
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MakeMove(Step):
+class RequestMigration(Step):
     """Create an InstanceMigration.
 
     It counts as an outside change although it only writes to Kubernetes, because its effect is outside: it waits for
@@ -31,7 +31,7 @@ class MakeMove(Step):
     manifest: Mapping[str, object]
 
 
-def migration(
+def migration_manifest(
     name: str,
     instance: Key,
     to: Key,
@@ -71,7 +71,7 @@ def migration(
     return {"apiVersion": API_VERSION, "kind": InstanceMigration.crd.kind, "metadata": metadata, "spec": spec}
 
 
-async def make_move(step: MakeMove, context: Context) -> Outcome:
+async def request_migration(step: RequestMigration, context: Context) -> Outcome:
     """Apply the InstanceMigration; repeating it changes nothing."""
     await context.kubernetes.apply(step.manifest)
     return done(Reason.MIGRATION_CREATED, f"{step.target} was made")

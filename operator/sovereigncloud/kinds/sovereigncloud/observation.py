@@ -19,7 +19,7 @@ from sovereigncloud.kinds.contract.controller import AnyResource, Context
 from sovereigncloud.kinds.endpoint.certificate_source import Certificate, observe_certificate
 from sovereigncloud.kinds.endpoint.endpoint import Endpoint, endpoint_of, generated_secret, server_key
 from sovereigncloud.kinds.endpoint.federated_login import entered_otherwise
-from sovereigncloud.kinds.exit_readiness.cloud_column import Exit, way_out
+from sovereigncloud.kinds.exit_readiness.cloud_column import ExitReadiness, estimate_cloud_exit
 from sovereigncloud.kinds.sovereigncloud.compliance import judged, judged_before
 from sovereigncloud.kinds.sovereigncloud.composition import is_composed, network_key
 from sovereigncloud.kinds.sovereigncloud.hosts.draining import Going, find_leavers
@@ -103,7 +103,7 @@ class Observed:
     stores: Stores = field(default_factory=Stores)
     locations: list[LocationStatus] | None = None
     compliant: Mapping[str, str] | None = None
-    exit: Exit | None = None
+    exit: ExitReadiness | None = None
 
     @property
     def known(self) -> Known:
@@ -168,7 +168,7 @@ async def _located(cloud: SovereignCloud, context: Context, observed: Observed) 
         cloud = cloud.model_copy(update={"status": cloud.status.model_copy(update={"locations": found})})
     policies = context.policies(cloud.metadata.namespace, cloud.key)
     observed = replace(observed, compliant=judged(cloud, policies, profile, answers=view is not None))
-    return replace(observed, exit=await way_out(cloud, view, observed.stores.there, context))
+    return replace(observed, exit=await estimate_cloud_exit(cloud, view, observed.stores.there, context))
 
 
 def _among_hosts(cloud: SovereignCloud, context: Context, observed: Observed) -> Observed:

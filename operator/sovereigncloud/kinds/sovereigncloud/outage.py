@@ -11,8 +11,8 @@ from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.api.sovereigncloud import SovereignCloud
 from sovereigncloud.core.outcome import DONE, Outcome
 from sovereigncloud.kinds.contract.controller import Context
-from sovereigncloud.kinds.fencing.confirmation import may_switch_off, proof_of
-from sovereigncloud.kinds.fencing.outage_tolerance import overdue, until_overdue
+from sovereigncloud.kinds.fencing.confirmation import fencing_status, may_switch_off
+from sovereigncloud.kinds.fencing.outage_tolerance import overdue, seconds_until_failover
 
 _STARTS = frozenset({Reason.FAILOVER_POSSIBLE, Reason.COPY_TOO_OLD})
 
@@ -46,7 +46,7 @@ def fenced_for(cloud: SovereignCloud, since: str, waiting: Iterable[HostedInstan
 
 def looks_again(since: str, waiting: Iterable[HostedInstance], now: datetime) -> Outcome:
     """When the patience of the next of them ends."""
-    left = [time for one in waiting if (time := until_overdue(one, since, now)) > 0]
+    left = [time for one in waiting if (time := seconds_until_failover(one, since, now)) > 0]
     return Outcome(after=min(left) + 1.0) if left else DONE
 
 
@@ -54,6 +54,6 @@ def fenced(cloud: SovereignCloud, since: str, servers: Sequence[BareMetalServer]
     """The condition Fenced of a lost cloud: whether what ran there may start elsewhere, or what is to be done."""
     if not since:
         return ()
-    proof = proof_of(as_lost(cloud, since), servers)
-    status, reason = ("True", Reason.FENCED) if proof.dead else ("False", Reason.FENCING_UNCONFIRMED)
+    proof = fencing_status(as_lost(cloud, since), servers)
+    status, reason = ("True", Reason.FENCED) if proof.fenced else ("False", Reason.FENCING_UNCONFIRMED)
     return ({"type": "Fenced", "status": status, "reason": reason, "message": proof.why},)

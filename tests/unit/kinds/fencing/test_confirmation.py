@@ -5,7 +5,7 @@ from tests.fakes import objects
 
 from sovereigncloud.api import BareMetalServer, SovereignCloud
 from sovereigncloud.api.common.fencing import Fencing
-from sovereigncloud.kinds.fencing.confirmation import can_be_fenced, proof_of
+from sovereigncloud.kinds.fencing.confirmation import can_be_fenced, fencing_status
 
 LOST, BEFORE, AFTER = "2027-03-01T04:05:06Z", "2027-03-01T04:05:06Z", "2027-03-01T04:05:07Z"
 HOSTED = {
@@ -69,19 +69,31 @@ PROOFS = [
 
 @pytest.mark.parametrize(("_", "lost", "servers", "confirmed", "dead", "says"), PROOFS, ids=[row[0] for row in PROOFS])
 def test_proof(_, lost, servers, confirmed, dead, says):
-    proof = proof_of(lost, servers, Fencing.model_validate(confirmed) if confirmed else None)
-    assert (proof.dead, says in proof.why) == (dead, True), proof
+    proof = fencing_status(lost, servers, Fencing.model_validate(confirmed) if confirmed else None)
+    assert (proof.fenced, says in proof.why) == (dead, True), proof
 
 
 FENCED = [
     ("its servers may be switched off", cloud(lost=None, power_off="Allow"), OFF, True, "would be switched off"),
     ("its servers are looked at only", cloud(lost=None), OFF, True, "powerOff is Deny"),
-    ("a host of it is elsewhere", cloud(lost=None, hosts=(*HOSTS, "x")), OFF, False, "only a person could confirm fencing"),
-    ("it is somewhere else altogether", cloud(lost=None, existing=True), (), False, "only a person could confirm fencing"),
+    (
+        "a host of it is elsewhere",
+        cloud(lost=None, hosts=(*HOSTS, "x")),
+        OFF,
+        False,
+        "only a person could confirm fencing",
+    ),
+    (
+        "it is somewhere else altogether",
+        cloud(lost=None, existing=True),
+        (),
+        False,
+        "only a person could confirm fencing",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("_", "answers", "servers", "possible", "says"), FENCED, ids=[row[0] for row in FENCED])
 def test_whether_there_could_be_a_proof_is_known_before(_, answers, servers, possible, says):
     proof = can_be_fenced(answers, servers)
-    assert (proof.dead, says in proof.why) == (possible, True), proof
+    assert (proof.fenced, says in proof.why) == (possible, True), proof

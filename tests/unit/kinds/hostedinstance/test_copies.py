@@ -1,4 +1,4 @@
-"""What is remembered of the copies of a machine, and whether another cloud can make it from one."""
+"""Copies recorded in status, and whether another cloud can recreate the VM from one."""
 
 from __future__ import annotations
 

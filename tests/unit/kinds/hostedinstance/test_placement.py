@@ -1,4 +1,4 @@
-"""Where a machine is made, and what is said of one that is where it should not be."""
+"""Placement of new VMs, and drift of VMs in the wrong place."""
 
 from __future__ import annotations
 

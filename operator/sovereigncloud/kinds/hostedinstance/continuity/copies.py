@@ -25,7 +25,7 @@ from sovereigncloud.kinds.movement.records import seconds_of
 from sovereigncloud.ports.opennebula.views import CloudView, Datastore, Disk, Image, Nic, Vm
 
 BACKUP, IMAGE = "Backup", "Image"
-KEPT = 3
+MAX_COPIES = 3
 OUTSIDE, INSIDE = "Outside", "Inside"
 _BACKUP_DATASTORE, _READY = 3, 0
 _SERVER = {"restic": "RESTIC_SFTP_SERVER", "rsync": "RSYNC_HOST"}
@@ -105,7 +105,7 @@ def copies_seen(resource: HostedInstance, observed: InstanceObservation) -> list
     here = f"{where(cloud)}/"
     elsewhere = [copy for copy in known if not copy.name.startswith(here)]
     found = [*_backups(vm, here, observed, view, times), *elsewhere]
-    return sorted(found, key=lambda copy: (copy.outside, copy.time, copy.name), reverse=True)[:KEPT]
+    return sorted(found, key=lambda copy: (copy.outside, copy.time, copy.name), reverse=True)[:MAX_COPIES]
 
 
 def _backups(
@@ -116,7 +116,7 @@ def _backups(
         key=lambda image: (image.time, image.id),
         reverse=True,
     )
-    for image, before in zip(images[:KEPT], (*images[1:], None), strict=False):
+    for image, before in zip(images[:MAX_COPIES], (*images[1:], None), strict=False):
         store = view.datastores.get(image.datastore_id)
         if store is None or store.driver not in _SERVER or not image.time:
             continue

@@ -13,22 +13,22 @@ from sovereigncloud.core.outcome import Outcome, Phase, blocked, held, waiting
 from sovereigncloud.core.plan import Action, Disruption, Plan
 from sovereigncloud.core.quantity import seconds
 from sovereigncloud.kinds.endpoint.clouds import where
-from sovereigncloud.kinds.fencing.confirmation import Proof
-from sovereigncloud.kinds.fencing.outage_tolerance import tolerated, until_overdue
-from sovereigncloud.kinds.hostedinstance.continuity.failover_readiness import Elsewhere, name_of_failover
+from sovereigncloud.kinds.fencing.confirmation import FencingStatus
+from sovereigncloud.kinds.fencing.outage_tolerance import seconds_until_failover, toleration_seconds
+from sovereigncloud.kinds.hostedinstance.continuity.failover_readiness import FailoverReadiness, failover_name
 from sovereigncloud.kinds.hostedinstance.observation import InstanceObservation
-from sovereigncloud.kinds.movement.requests import MakeMove, migration
+from sovereigncloud.kinds.movement.requests import RequestMigration, migration_manifest
 
 FAILOVER_READY = "FailoverReady"
 _AGAIN = 15.0
 """Seconds between retries while something is missing; most changes trigger a reconcile anyway."""
 
 
-def plan_failover(resource: HostedInstance, seen: Elsewhere, now: datetime) -> Plan:
+def plan_failover(resource: HostedInstance, seen: FailoverReadiness, now: datetime) -> Plan:
     """Plan for a VM in a lost cloud: outage tolerance, prerequisites, then one migration."""
     if seen.move is not None:
         return Plan(outcome=_of_the_move(seen))
-    left = until_overdue(resource, seen.lost, now)
+    left = seconds_until_failover(resource, seen.lost, now)
     if left > 0:
         return Plan(outcome=_patience(resource, seen, left))
     gaps = [gap for gap in _gaps(seen, seen.proof) if gap[0] is not Reason.COPY_TOO_OLD]
@@ -38,20 +38,18 @@ def plan_failover(resource: HostedInstance, seen: Elsewhere, now: datetime) -> P
         message = f"{where(seen.home)} is unreachable since {seen.lost}, and the VM cannot fail over: {told}"
         outcome = blocked(message, reason=reason)
         return Plan(outcome=Outcome(outcome.phase, outcome.reason, outcome.message, after=_AGAIN))
-    name = name_of_failover(resource, seen.lost)
-    step = MakeMove(
+    name = failover_name(resource, seen.lost)
+    step = RequestMigration(
         action=Action.CREATE,
         target=f"InstanceMigration {name}, which starts it in {where(seen.target)} from {seen.copy}",
         disruption=Disruption.NONE,
-        manifest=migration(name, resource.key, seen.target, source_state=SourceState.LOST, owner=resource),
+        manifest=migration_manifest(name, resource.key, seen.target, source_state=SourceState.LOST, owner=resource),
     )
-    told = (
-        f"{where(seen.home)} is lost since {seen.lost}: the machine is started in {where(seen.target)} from {seen.copy}"
-    )
+    told = f"{where(seen.home)} is unreachable since {seen.lost}: the VM is recreated in {where(seen.target)} from {seen.copy}"
     return Plan(steps=(step,), outcome=waiting(Reason.MOVING, told))
 
 
-def _of_the_move(seen: Elsewhere) -> Outcome:
+def _of_the_move(seen: FailoverReadiness) -> Outcome:
     move = seen.move
     if move is not None and move.failed:
         message = f"InstanceMigration {move.name}, the failover, failed: {move.failed}. Delete it to retry"
@@ -60,8 +58,8 @@ def _of_the_move(seen: Elsewhere) -> Outcome:
     return waiting(Reason.MOVING, f"InstanceMigration {name} starts it elsewhere" + (f": {says}" if says else ""))
 
 
-def _patience(resource: HostedInstance, seen: Elsewhere, left: float) -> Outcome:
-    until = datetime.fromisoformat(seen.lost) + timedelta(seconds=tolerated(resource))
+def _patience(resource: HostedInstance, seen: FailoverReadiness, left: float) -> Outcome:
+    until = datetime.fromisoformat(seen.lost) + timedelta(seconds=toleration_seconds(resource))
     message = f"{where(seen.home)} is unreachable since {seen.lost}; failover starts at {timestamp(until)} (spec.continuity.tolerationSeconds)"
     return Outcome(Phase.RETRY, Reason.CLOUD_UNREACHABLE, message, after=left + 1.0)
 
@@ -69,7 +67,7 @@ def _patience(resource: HostedInstance, seen: Elsewhere, left: float) -> Outcome
 # ------------------------------------------------------------------------------------------------------------- readiness
 
 
-def _gaps(seen: Elsewhere, proof: Proof) -> Iterator[tuple[Reason, str]]:
+def _gaps(seen: FailoverReadiness, proof: FencingStatus) -> Iterator[tuple[Reason, str]]:
     """Missing prerequisites, most important first, each with what to do.
 
     `proof`: fencing, confirmed or possible.
@@ -87,7 +85,7 @@ def _gaps(seen: Elsewhere, proof: Proof) -> Iterator[tuple[Reason, str]]:
         )
     if seen.refused:
         yield Reason.NO_COMPLIANT_TARGET, f"no other cloud can run it: {seen.refused}"
-    if not proof.dead:
+    if not proof.fenced:
         yield Reason.NO_FENCING, proof.why
     if seen.too_old and seen.copy is not None:
         yield Reason.COPY_TOO_OLD, f"its newest copy, {seen.copy}, is older than spec.continuity.rpo"
@@ -115,7 +113,7 @@ def _condition(true: bool, reason: str, message: str) -> tuple[Mapping[str, str]
     return ({"type": FAILOVER_READY, "status": str(true), "reason": reason, "message": message},)
 
 
-def _slow(resource: HostedInstance, seen: Elsewhere) -> str:
+def _slow(resource: HostedInstance, seen: FailoverReadiness) -> str:
     """Note that the last failover took longer than spec.continuity.rto."""
     rto = resource.spec.continuity.rto if resource.spec.continuity is not None else None
     took = seen.last.get("rtoSeconds") if seen.last is not None else None

@@ -20,13 +20,13 @@ from sovereigncloud.core.quantity import seconds
 from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.endpoint.endpoint import server_key
-from sovereigncloud.kinds.fencing.confirmation import Proof, can_be_fenced, proof_of
+from sovereigncloud.kinds.fencing.confirmation import FencingStatus, can_be_fenced, fencing_status
 from sovereigncloud.kinds.hostedinstance.continuity.copies import IMAGE, Copy, copies_seen, usable
-from sovereigncloud.kinds.hostedinstance.continuity.migration_in_progress import destination, move_under_way
-from sovereigncloud.kinds.hostedinstance.continuity.retained_copies import kept_copies
+from sovereigncloud.kinds.hostedinstance.continuity.migration_in_progress import active_migration, destination
+from sovereigncloud.kinds.hostedinstance.continuity.retained_copies import retained_copies
 from sovereigncloud.kinds.hostedinstance.observation import InstanceObservation, bound_cloud, declared_cloud
-from sovereigncloud.kinds.hostedinstance.placement.placement import choose_for
-from sovereigncloud.kinds.hostedinstance.placement.relocation import as_it_moves
+from sovereigncloud.kinds.hostedinstance.placement.placement import choose_place
+from sovereigncloud.kinds.hostedinstance.placement.relocation import relocated_instance
 from sovereigncloud.kinds.identity.identification import makers_of
 from sovereigncloud.kinds.movement.records import CUT_OVER, ENDED, FAILED, FROM
 from sovereigncloud.ports.errors import MissingSecret, NotYet, OutsideError
@@ -36,7 +36,7 @@ _LONGEST = 220
 
 
 @dataclass(frozen=True, slots=True)
-class Failing:
+class FailoverMigration:
     """The migration that does the failover. `failed`: why it failed; `says`: what it waits for."""
 
     name: str
@@ -45,7 +45,7 @@ class Failing:
 
 
 @dataclass(frozen=True, slots=True)
-class Elsewhere:
+class FailoverReadiness:
     """Failover readiness of a VM.
 
     Attributes:
@@ -64,8 +64,8 @@ class Elsewhere:
     """
 
     home: Key
-    proof: Proof
-    provable: Proof
+    proof: FencingStatus
+    provable: FencingStatus
     lost: str = ""
     copies: tuple[Copy, ...] = ()
     copy: Copy | None = None
@@ -73,11 +73,11 @@ class Elsewhere:
     allowed: tuple[str, ...] = ()
     refused: str = ""
     too_old: bool = False
-    move: Failing | None = None
+    move: FailoverMigration | None = None
     last: Mapping[str, object] | None = None
 
 
-def lost_home(resource: HostedInstance, context: Context) -> SovereignCloud | None:
+def lost_cloud_of(resource: HostedInstance, context: Context) -> SovereignCloud | None:
     """The lost cloud of a VM with spec.continuity that no migration handles; None otherwise."""
     if resource.spec.continuity is None or resource.deleting or not resource.external.get("vm"):
         return None
@@ -85,16 +85,16 @@ def lost_home(resource: HostedInstance, context: Context) -> SovereignCloud | No
     cloud = context.get(home) if home is not None else None
     if not isinstance(cloud, SovereignCloud) or cloud.status.lost_since is None:
         return None
-    return None if move_under_way(resource, context) is not None else cloud
+    return None if active_migration(resource, context) is not None else cloud
 
 
-async def look_from_afar(resource: HostedInstance, cloud: SovereignCloud, context: Context) -> InstanceObservation:
+async def observe_lost_cloud(resource: HostedInstance, cloud: SovereignCloud, context: Context) -> InstanceObservation:
     """Observe an instance whose cloud is lost, without calling that cloud."""
     nothing = InstanceObservation(mark=context.mark(resource), cloud=cloud.key)
     return replace(nothing, elsewhere=await _elsewhere(resource, cloud, nothing, context))
 
 
-async def with_elsewhere(
+async def with_failover_readiness(
     resource: HostedInstance, observed: InstanceObservation, context: Context
 ) -> InstanceObservation:
     """Add failover readiness to an observation; without it if it cannot be evaluated now."""
@@ -111,12 +111,12 @@ async def with_elsewhere(
 
 async def _elsewhere(
     resource: HostedInstance, cloud: SovereignCloud, observed: InstanceObservation, context: Context
-) -> Elsewhere:
+) -> FailoverReadiness:
     lost = cloud.status.lost_since or ""
     servers = servers_of(cloud, context)
-    seen = Elsewhere(
+    seen = FailoverReadiness(
         home=cloud.key,
-        proof=proof_of(cloud, servers),
+        proof=fencing_status(cloud, servers),
         provable=can_be_fenced(cloud, servers),
         lost=lost,
         copies=tuple(copies_seen(resource, observed)),
@@ -139,7 +139,7 @@ def servers_of(cloud: SovereignCloud, context: Context) -> tuple[BareMetalServer
     return tuple(one for one in found if isinstance(one, BareMetalServer))
 
 
-async def _with_target(seen: Elsewhere, resource: HostedInstance, context: Context) -> Elsewhere:
+async def _with_target(seen: FailoverReadiness, resource: HostedInstance, context: Context) -> FailoverReadiness:
     """Choose the best cloud that can read a copy; if none can, say why."""
     declared = declared_cloud(resource)
     every = (declared,) if declared is not None else context.clouds(resource.metadata.namespace)
@@ -160,8 +160,8 @@ async def _with_target(seen: Elsewhere, resource: HostedInstance, context: Conte
             found[one] = copy
         else:
             whys.append(f"{where(one)}: {copy}")
-    asked = as_it_moves(resource)
-    chosen = await choose_for(asked, context, tuple(found) or others, bound=None, waits=False, reservations=False)
+    asked = relocated_instance(resource)
+    chosen = await choose_place(asked, context, tuple(found) or others, bound=None, waits=False, reservations=False)
     if chosen.cloud is None:
         return replace(seen, refused=chosen.outcome.message if chosen.outcome is not None else "")
     if not found:
@@ -173,7 +173,7 @@ async def _with_target(seen: Elsewhere, resource: HostedInstance, context: Conte
 
 
 async def _copy_for(
-    cloud: Key, seen: Elsewhere, resource: HostedInstance, context: Context
+    cloud: Key, seen: FailoverReadiness, resource: HostedInstance, context: Context
 ) -> tuple[list[Copy], Copy | str]:
     """Retained copies in a cloud, and the copy it would use, or why it can use none."""
     there = context.get(cloud)
@@ -184,7 +184,7 @@ async def _copy_for(
         makers = await makers_of(view, cloud, resource.metadata.namespace, context)
     except (OutsideError, MissingSecret):
         return [], "it does not answer"
-    kept = kept_copies(view.images.values(), cloud, context.mark(resource), makers.owners)
+    kept = retained_copies(view.images.values(), cloud, context.mark(resource), makers.owners)
     backups = [copy for copy in seen.copies if copy.kind != IMAGE]
     return kept, usable([*backups, *kept], resource, cloud, view)
 
@@ -192,20 +192,20 @@ async def _copy_for(
 # ------------------------------------------------------------------------------------------------------------- the move
 
 
-def name_of_failover(resource: HostedInstance, lost: str) -> str:
+def failover_name(resource: HostedInstance, lost: str) -> str:
     """Name of the failover migration: one per outage."""
     stamp = "".join(filter(str.isdigit, lost))
     return f"{resource.metadata.name[:_LONGEST].rstrip('-.')}-failover-{stamp}"
 
 
-def _failing(resource: HostedInstance, lost: str, context: Context) -> Failing | None:
-    name = name_of_failover(resource, lost)
+def _failing(resource: HostedInstance, lost: str, context: Context) -> FailoverMigration | None:
+    name = failover_name(resource, lost)
     made = context.get(Key(InstanceMigration.crd.kind, resource.metadata.namespace, name))
     if not isinstance(made, InstanceMigration):
         return None
     failed = made.external.get(FAILED, "") if ENDED in made.external else ""
     told = (made.status.condition(kind) for kind in ("Stalled", "Reconciling"))
-    return Failing(name, failed, next((one.message for one in told if one is not None), ""))
+    return FailoverMigration(name, failed, next((one.message for one in told if one is not None), ""))
 
 
 def _last(resource: HostedInstance, home: Key, context: Context) -> Mapping[str, object] | None:

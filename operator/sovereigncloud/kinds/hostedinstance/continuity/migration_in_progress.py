@@ -20,7 +20,7 @@ from sovereigncloud.ports.opennebula.views import Vm
 _LOOK_AGAIN = 5.0
 
 
-def move_under_way(resource: HostedInstance, context: Context) -> InstanceMigration | None:
+def active_migration(resource: HostedInstance, context: Context) -> InstanceMigration | None:
     """The migration that owns the VM: from its begin until the instance records the result."""
     for one in context.users(resource.key, InstanceMigration.crd.kind):
         if not isinstance(one, InstanceMigration) or one.spec.mode != MigrationMode.EXECUTE:
@@ -32,7 +32,7 @@ def move_under_way(resource: HostedInstance, context: Context) -> InstanceMigrat
     return None
 
 
-def noted_move(resource: HostedInstance, vm: Vm, context: Context) -> str:
+def noted_migration(resource: HostedInstance, vm: Vm, context: Context) -> str:
     """Name of the migration noted on the VM, if it is not over.
 
     The status of that migration may be lost with the Kubernetes cluster.
@@ -54,7 +54,7 @@ def destination(move: InstanceMigration) -> Key:
     return referred(move.spec.to.cloud_ref, move.metadata.namespace)
 
 
-async def left_by_a_move(resource: HostedInstance, context: Context) -> Outcome | None:
+async def wait_for_lost_migration(resource: HostedInstance, context: Context) -> Outcome | None:
     """Wait for a migration that marked the source VM and whose copy is found nowhere.
 
     It is between two writes of a cutover whose InstanceMigration is missing. Creating a VM would duplicate it, so the

@@ -11,7 +11,7 @@ from sovereigncloud.core.identity import Mark
 from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.hostedinstance.continuity.copies import IMAGE, SOURCE_IMAGE, Copy, DiskCopy
-from sovereigncloud.kinds.hostedinstance.continuity.retained_images import KEPT, Kept, kept_images
+from sovereigncloud.kinds.hostedinstance.continuity.retained_images import KEPT, RetainedImage, retained_images
 from sovereigncloud.kinds.hostedinstance.machine.capacity import size
 from sovereigncloud.kinds.identity.identification import makers_of
 from sovereigncloud.ports.opennebula.views import CloudView, Image
@@ -20,10 +20,10 @@ _CAN_BE_CLONED = frozenset({1, 2, 6})
 """Image states that can be cloned: READY, USED, CLONE."""
 
 
-def kept_copies(images: Iterable[Image], cloud: Key, mark: Mark, owners: Collection[int]) -> list[Copy]:
+def retained_copies(images: Iterable[Image], cloud: Key, mark: Mark, owners: Collection[int]) -> list[Copy]:
     """Complete, clonable copies of the instance with this mark among these images."""
-    runs: dict[str, list[tuple[Image, Kept]]] = {}
-    for image, kept in kept_images(images, mark, owners):
+    runs: dict[str, list[tuple[Image, RetainedImage]]] = {}
+    for image, kept in retained_images(images, mark, owners):
         runs.setdefault(kept.run, []).append((image, kept))
     return [
         _kept_copy(found, cloud)
@@ -33,7 +33,7 @@ def kept_copies(images: Iterable[Image], cloud: Key, mark: Mark, owners: Collect
     ]
 
 
-def _kept_copy(found: list[tuple[Image, Kept]], cloud: Key) -> Copy:
+def _kept_copy(found: list[tuple[Image, RetainedImage]], cloud: Key) -> Copy:
     one = found[0][1]
     return Copy(
         kind=IMAGE,
@@ -52,7 +52,7 @@ def _kept_copy(found: list[tuple[Image, Kept]], cloud: Key) -> Copy:
 
 
 @dataclass(frozen=True, slots=True)
-class KeptThere:
+class RetainedInCloud:
     """Retained images of a namespace in a cloud, indexed once for all its VMs."""
 
     cloud: Key
@@ -61,16 +61,16 @@ class KeptThere:
 
     def of(self, mark: Mark) -> list[Copy]:
         """Retained copies of the instance with this mark."""
-        return kept_copies(self.images.get(mark.object, ()), self.cloud, mark, self.owners)
+        return retained_copies(self.images.get(mark.object, ()), self.cloud, mark, self.owners)
 
 
-async def kept_there(view: CloudView, cloud: Key, namespace: str, context: Context) -> KeptThere:
+async def retained_in_cloud(view: CloudView, cloud: Key, namespace: str, context: Context) -> RetainedInCloud:
     """Index the retained images of a cloud by instance."""
     found: dict[str, list[Image]] = {}
     for image in view.images.values():
         if KEPT in image.notes and image.mark is not None:
             found.setdefault(image.mark.object, []).append(image)
     if not found:
-        return KeptThere(cloud)
+        return RetainedInCloud(cloud)
     makers = await makers_of(view, cloud, namespace, context)
-    return KeptThere(cloud, makers.owners, found)
+    return RetainedInCloud(cloud, makers.owners, found)

@@ -15,14 +15,14 @@ from sovereigncloud.core.identity import Mark, Ownership, ownership
 from sovereigncloud.ports.opennebula.views import Image
 
 KEPT = "SOVEREIGNCLOUD_COPY"
-"""Note on a retained image: what it is a copy of (`Kept`)."""
+"""Note on a retained image: what it is a copy of (`RetainedImage`)."""
 _NONE = "-"
 _WORDS = 10
 _OURS = frozenset({Ownership.OURS, Ownership.PREDECESSOR})
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class RetainedImage:
     """Disk of a retained copy.
 
     Attributes:
@@ -53,14 +53,14 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class KeptCopy:
+class LocatedImage:
     """A retained image and its cloud."""
 
     cloud: Key
     image: Image
 
 
-def read_kept(image: Image) -> Kept | None:
+def read_retained(image: Image) -> RetainedImage | None:
     """Parse the note of a retained image; None for other images and for clones."""
     words = image.notes.get(KEPT, "").split(" ")
     if len(words) != _WORDS or not all(words[place].isdigit() for place in (0, 2, 4, 7, 8)):
@@ -69,7 +69,7 @@ def read_kept(image: Image) -> Kept | None:
     if int(number) != image.id:
         return None
     networks = tuple(unquote(name) for name in nets.split(",")) if nets != _NONE else ()
-    return Kept(
+    return RetainedImage(
         int(number),
         run,
         int(disks),
@@ -83,7 +83,9 @@ def read_kept(image: Image) -> Kept | None:
     )
 
 
-def kept_images(images: Iterable[Image], mark: Mark, owners: Collection[int]) -> Iterator[tuple[Image, Kept]]:
+def retained_images(
+    images: Iterable[Image], mark: Mark, owners: Collection[int]
+) -> Iterator[tuple[Image, RetainedImage]]:
     """Retained images of an instance in a cloud, complete copies or not.
 
     Only images of owners that create for its namespace count, since anybody may write the same note.
@@ -91,5 +93,5 @@ def kept_images(images: Iterable[Image], mark: Mark, owners: Collection[int]) ->
     for image in images:
         if KEPT not in image.notes or image.owner not in owners or ownership(image.mark, mark) not in _OURS:
             continue
-        if (kept := read_kept(image)) is not None:
+        if (kept := read_retained(image)) is not None:
             yield image, kept

@@ -23,7 +23,7 @@ from sovereigncloud.kinds.endpoint.clouds import needs_management, not_answering
 from sovereigncloud.kinds.hostedinstance.continuity.fencing import fencing_of
 from sovereigncloud.kinds.hostedinstance.machine.step import under_way
 from sovereigncloud.kinds.identity.identification import makers_of
-from sovereigncloud.kinds.movement.records import CAME_FROM, ENDED, LEFT, MOVED, CameFrom, read_came_from
+from sovereigncloud.kinds.movement.records import CAME_FROM, ENDED, LEFT, MOVED, SupersededSource, read_superseded
 from sovereigncloud.ports.errors import MissingSecret, OutsideError
 from sovereigncloud.ports.opennebula.views import Vm
 
@@ -31,50 +31,50 @@ _OURS = frozenset({Ownership.OURS, Ownership.PREDECESSOR})
 
 
 @dataclass(frozen=True, slots=True)
-class LeftBehind:
+class SupersededVm:
     """The superseded VM. `vm`: None once it no longer carries the mark of the instance."""
 
     cloud: Key
-    came_from: CameFrom
+    came_from: SupersededSource
     vm: Vm | None
     needs: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Fenced:
+class FencingPlan:
     """Steps to fence the superseded VM, and their outcome."""
 
     steps: tuple[Step, ...] = ()
     outcome: Outcome = DONE
 
 
-_NOTHING_LEFT = Fenced()
+_NOTHING_LEFT = FencingPlan()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LeftBehindStep(Step):
+class SupersededVmStep(Step):
     """Fencing step in a former cloud. Without `verb`: mark the VM as left and forget it."""
 
     cloud: Key
-    came_from: CameFrom
+    came_from: SupersededSource
     vm: int | None
     verb: str = ""
 
 
-def left_where(vm: Vm) -> tuple[tuple[str, str], ...]:
+def superseded_facts(vm: Vm) -> tuple[tuple[str, str], ...]:
     """Fact about the superseded VM, from the note on its replacement."""
     note = vm.notes.get(CAME_FROM, "")
-    return ((LEFT, note),) if read_came_from(note) is not None else ()
+    return ((LEFT, note),) if read_superseded(note) is not None else ()
 
 
-async def left_behind(resource: HostedInstance, context: Context) -> LeftBehind | None:
+async def find_superseded_vm(resource: HostedInstance, context: Context) -> SupersededVm | None:
     """The superseded VM, if this instance has to fence it.
 
     None if there is none, its migration fences it, or its cloud is unreachable.
     """
-    told = read_came_from(resource.external.get(LEFT, ""))
+    told = read_superseded(resource.external.get(LEFT, ""))
     cloud = written_cloud(told.cloud) if told is not None else None
-    if told is None or cloud is None or _sees_to_it(told, context) or not answers(cloud, context):
+    if told is None or cloud is None or _sees_to_it(told, context) or not is_reachable(cloud, context):
         return None
     with contextlib.suppress(OutsideError, MissingSecret):
         view = await context.view(cloud)
@@ -84,11 +84,11 @@ async def left_behind(resource: HostedInstance, context: Context) -> LeftBehind 
             (one for one in view.vms.values() if one.owner in makers.owners and ownership(one.mark, mark) in _OURS),
             None,
         )
-        return LeftBehind(cloud, told, vm, needs_management(cloud, context))
+        return SupersededVm(cloud, told, vm, needs_management(cloud, context))
     return None
 
 
-def _sees_to_it(told: CameFrom, context: Context) -> bool:
+def _sees_to_it(told: SupersededSource, context: Context) -> bool:
     kind, _, rest = told.move.partition("/")
     namespace, _, name = rest.partition("/")
     move = context.get(Key(kind, namespace, name)) if kind == InstanceMigration.crd.kind and name else None
@@ -97,48 +97,48 @@ def _sees_to_it(told: CameFrom, context: Context) -> bool:
     return move.spec.management in {None, Management.MANAGE}
 
 
-def answers(cloud: Key, context: Context) -> bool:
+def is_reachable(cloud: Key, context: Context) -> bool:
     """Whether a cloud counts as reachable; this makes no call."""
     found = context.get(cloud)
     lost = isinstance(found, SovereignCloud) and found.status.lost_since
     return not lost and not_answering_yet(cloud, context) is None
 
 
-async def came_after(vm: Vm | None, cloud: Key, resource: HostedInstance, context: Context) -> Key | None:
+async def find_successor(vm: Vm | None, cloud: Key, resource: HostedInstance, context: Context) -> Key | None:
     """Cloud with a VM that superseded this one, if a rebuilt cluster found the old one first."""
     mark = context.mark(resource)
     for other in context.clouds(resource.metadata.namespace) if vm is not None else ():
-        if other == cloud or not answers(other, context):
+        if other == cloud or not is_reachable(other, context):
             continue
         with contextlib.suppress(OutsideError, MissingSecret):
             for one in (await context.view(other)).vms.values():
-                told = read_came_from(one.notes.get(CAME_FROM, "")) if ownership(one.mark, mark) in _OURS else None
+                told = read_superseded(one.notes.get(CAME_FROM, "")) if ownership(one.mark, mark) in _OURS else None
                 if told is not None and told.cloud == where(cloud):
                     return other
     return None
 
 
-def fenced(left: LeftBehind | None) -> Fenced:
+def plan_fencing(left: SupersededVm | None) -> FencingPlan:
     """Plan the fencing of the superseded VM, before anything else."""
     if left is None:
         return _NOTHING_LEFT
     what = f"VM {left.came_from.vm} in {where(left.cloud)}, which was lost"
     if left.vm is None:
-        return Fenced(steps=(_step(left, f"that {what}, is no machine of this instance any more", inside=True),))
+        return FencingPlan(steps=(_step(left, f"that {what}, is no machine of this instance any more", inside=True),))
     fence = fencing_of(left.vm)
     if fence is None:
-        return Fenced(steps=(_step(left, f"{what}: left", vm=left.vm.id),))
+        return FencingPlan(steps=(_step(left, f"{what}: left", vm=left.vm.id),))
     if not fence.verb:
         told = f"{what}, {fence.says}"
-        return Fenced(outcome=waiting(Reason.FENCING, told, after=fence.after, available=True))
+        return FencingPlan(outcome=waiting(Reason.FENCING, told, after=fence.after, available=True))
     step = _step(left, f"{what}: {fence.says}", vm=left.vm.id, verb=fence.verb)
-    return Fenced(steps=(step,), outcome=waiting(Reason.FENCING, step.target, available=True))
+    return FencingPlan(steps=(step,), outcome=waiting(Reason.FENCING, step.target, available=True))
 
 
 def _step(
-    left: LeftBehind, target: str, *, vm: int | None = None, verb: str = "", inside: bool = False
-) -> LeftBehindStep:
-    return LeftBehindStep(
+    left: SupersededVm, target: str, *, vm: int | None = None, verb: str = "", inside: bool = False
+) -> SupersededVmStep:
+    return SupersededVmStep(
         action=Action.MARK if vm is not None and not verb else Action.UPDATE,
         target=target,
         inside=inside,
@@ -151,7 +151,7 @@ def _step(
     )
 
 
-async def fence_left_behind(step: LeftBehindStep, resource: HostedInstance, context: Context) -> Outcome:
+async def perform_fencing(step: SupersededVmStep, resource: HostedInstance, context: Context) -> Outcome:
     """Execute one fencing step; the VM is forgotten only once it carries another mark."""
     if step.vm is None:
         return DONE.with_facts(**{LEFT: ""})

@@ -19,7 +19,7 @@ from sovereigncloud.ports.opennebula.views import CloudView
 from sovereigncloud.sovereignty.facts import Facts, Part, Place
 
 
-def neighbours_of(
+def spread_neighbours(
     resource: HostedInstance,
     clouds: Iterable[tuple[SovereignCloud, CloudView]],
     context: Context,
@@ -72,7 +72,7 @@ def cluster_name(view: CloudView, number: int | None) -> str:
 # --- proximity --------------------------------------------------------------------------------------------------------
 
 
-def clouds_beside(
+def clouds_with_neighbours(
     resource: HostedInstance, clouds: Iterable[tuple[Key, CloudView]], context: Context
 ) -> tuple[Key, ...]:
     """Clouds in which other VMs of the namespace exist or are reserved."""
@@ -87,7 +87,7 @@ def _has_another(cloud: Key, view: CloudView, own: Mark, context: Context) -> bo
     return any(_is_another(promise.object, own) for promise in context.promised(cloud, view.began))
 
 
-def distances(cloud: Key, beside: tuple[Key, ...], context: Context) -> Mapping[str, float]:
+def latencies(cloud: Key, beside: tuple[Key, ...], context: Context) -> Mapping[str, float]:
     """Measured latencies from a cloud to each of these clouds, in milliseconds.
 
     The latency to itself is 0, but only if the latency to another one is known or there is no other: else it would

@@ -8,14 +8,14 @@ from sovereigncloud.api.common.base import Consent, Key
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.core.plan import Drift
 from sovereigncloud.kinds.endpoint.clouds import where
-from sovereigncloud.kinds.hostedinstance.placement.location_compliance import Whereabouts
+from sovereigncloud.kinds.hostedinstance.placement.location_compliance import VmLocation
 from sovereigncloud.sovereignty.countries import expanded
 
 NEEDS_MOVE = "spec.updatePolicy.move: Allow"
 
 
 @dataclass(frozen=True, slots=True)
-class Leaving:
+class Eviction:
     """Reason and terms of an eviction.
 
     Attributes:
@@ -33,7 +33,7 @@ class Leaving:
     remedy: str
 
 
-def leaving(resource: HostedInstance, cloud: Key, wanted: Key | None, there: Whereabouts) -> Leaving | None:
+def find_eviction(resource: HostedInstance, cloud: Key, wanted: Key | None, there: VmLocation) -> Eviction | None:
     """Decide whether a VM has to leave its cloud; None if it may stay.
 
     Checked in this order: the named cloud, other fields of spec.placement, policies.
@@ -50,24 +50,24 @@ def leaving(resource: HostedInstance, cloud: Key, wanted: Key | None, there: Whe
     if named is not None and named != cloud:
         drift = Drift("spec.placement.cloudRef", where(named), where(cloud))
         stay = f"spec.placement.cloudRef.name: {cloud.name}"
-        return Leaving((drift,), named, "", consent is Consent.ALLOW, stay)
+        return Eviction((drift,), named, "", consent is Consent.ALLOW, stay)
     excluded = _excluded(resource, cloud, there)
     if excluded:
         stay = f"{excluded[0].path} so that it allows {excluded[0].observed}"
-        return Leaving(excluded, named, "", consent is Consent.ALLOW, stay)
+        return Eviction(excluded, named, "", consent is Consent.ALLOW, stay)
     if there.leave:
-        return Leaving((), named, there.leave[0], consent is not Consent.DENY, "an exception in the policy")
+        return Eviction((), named, there.leave[0], consent is not Consent.DENY, "an exception in the policy")
     return None
 
 
-def _excluded(resource: HostedInstance, cloud: Key, there: Whereabouts) -> tuple[Drift, ...]:
+def _excluded(resource: HostedInstance, cloud: Key, there: VmLocation) -> tuple[Drift, ...]:
     wish = resource.spec.placement
     if wish is None or not (wish.countries or wish.labels):
         return ()
-    return tuple(filter(None, (_abroad(resource, there), _otherwise_labelled(resource, cloud, there))))
+    return tuple(filter(None, (_country_drift(resource, there), _label_drift(resource, cloud, there))))
 
 
-def _abroad(resource: HostedInstance, there: Whereabouts) -> Drift | None:
+def _country_drift(resource: HostedInstance, there: VmLocation) -> Drift | None:
     wish = resource.spec.placement
     if wish is None or not wish.countries or not there.places:
         return None
@@ -79,7 +79,7 @@ def _abroad(resource: HostedInstance, there: Whereabouts) -> Drift | None:
     return Drift("spec.placement.countries", ", ".join(wish.countries), told)
 
 
-def _otherwise_labelled(resource: HostedInstance, cloud: Key, there: Whereabouts) -> Drift | None:
+def _label_drift(resource: HostedInstance, cloud: Key, there: VmLocation) -> Drift | None:
     wish = resource.spec.placement
     if wish is None or not wish.labels:
         return None

@@ -21,7 +21,7 @@ _UNPLACED = frozenset({0, 1, 2, 10, 11})
 
 
 @dataclass(frozen=True, slots=True)
-class ClusterRoom:
+class ClusterCapacity:
     """Free capacity of one cluster; see `core.placement.Candidate`."""
 
     hosts: frozenset[str] = frozenset()
@@ -57,7 +57,7 @@ _VIEWS = 2
 _CLOUDS = 64
 
 
-def rooms_of(cloud: Key, view: CloudView, reservations: Iterable[Reservation]) -> Mapping[int, ClusterRoom]:
+def free_capacity_of(cloud: Key, view: CloudView, reservations: Iterable[Reservation]) -> Mapping[int, ClusterCapacity]:
     """Free capacity by cluster id."""
     load = _load_of(cloud, view)
     promised: dict[int | None, tuple[int, int]] = dict(load.waiting)
@@ -65,12 +65,12 @@ def rooms_of(cloud: Key, view: CloudView, reservations: Iterable[Reservation]) -
         if promise.object not in load.seen:
             _add(promised, promise.cluster, promise.demand.cpu, promise.demand.memory)
     anywhere = promised.get(None, (0, 0))
-    found: dict[int, ClusterRoom] = {}
+    found: dict[int, ClusterCapacity] = {}
     for number in clusters_with_hosts(view):
         hosts = [h for h in sorted(view.hosts.values(), key=lambda h: h.id) if h.cluster_id == number]
         works = [h for h in hosts if h.state in MONITORED]
         own = promised.get(number, (0, 0))
-        found[number] = ClusterRoom(
+        found[number] = ClusterCapacity(
             hosts=frozenset(h.name for h in hosts),
             rooms=tuple(_room(host, load) for host in works),
             cpu=sum(h.max_cpu for h in works),

@@ -30,7 +30,7 @@ _NONE: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
-class Whereabouts:
+class VmLocation:
     """Location of a VM and its evaluation.
 
     Attributes:
@@ -61,7 +61,7 @@ class Whereabouts:
         return found.pop() if len(found) == 1 else ""
 
 
-SOMEWHERE = Whereabouts()
+UNKNOWN_LOCATION = VmLocation()
 _Parts = tuple[str, str, frozenset[str], frozenset[str], frozenset[str]]
 """Host, cluster, datastores of images, datastores of data disks, backup stores."""
 _Who = tuple[str, str]
@@ -107,11 +107,11 @@ def _known_of(key: Key, cloud: SovereignCloud, profile: ProviderProfile | None) 
     return known
 
 
-def whereabouts(resource: HostedInstance, vm: Vm, cloud: Key, view: CloudView, context: Context) -> Whereabouts:
+def vm_location(resource: HostedInstance, vm: Vm, cloud: Key, view: CloudView, context: Context) -> VmLocation:
     """Location of an existing VM and its evaluation, cached."""
     found = context.get(cloud)
     if not isinstance(found, SovereignCloud):
-        return SOMEWHERE
+        return UNKNOWN_LOCATION
     profile = profile_of(found, context)
     known = _known_of(cloud, found, profile)
     cluster = _cluster_of(resource, vm, view, found)
@@ -119,7 +119,7 @@ def whereabouts(resource: HostedInstance, vm: Vm, cloud: Key, view: CloudView, c
     kept = _kept(resource, vm, view)
     parts = (vm.host, cluster, images, data, kept)
     rules = context.policies(resource.metadata.namespace, cloud)
-    who = who_is_judged(rules, resource.metadata.namespace, resource.metadata.name)
+    who = evaluation_scope(rules, resource.metadata.namespace, resource.metadata.name)
     # Only if a rule needs it: VMs that differ in nothing else share a result.
     proof = vm.notes.get(REHEARSED, "") if any(one.rehearsal_max_age for one in rules) else ""
     # By which very rules they are: to look at all that they say takes longer than the rest of this. Kept with what was found,
@@ -136,10 +136,10 @@ def _found(
     rules: tuple[Rules, ...],
     who: _Who,
     proof: str,
-) -> Whereabouts:
-    facts = _with_proof(what_there_is(_facts(cloud, profile, *parts)), proof)
+) -> VmLocation:
+    facts = _with_proof(existing_parts(_facts(cloud, profile, *parts)), proof)
     compliant, leave = _judged(rules, facts, who)
-    return Whereabouts(
+    return VmLocation(
         cluster=parts[1],
         places=facts.places.get(Part.COMPUTE, ()) if cloud.status.locations else (),
         compliant=compliant,
@@ -149,7 +149,7 @@ def _found(
     )
 
 
-def who_is_judged(rules: Iterable[Rules], namespace: str, name: str) -> tuple[str, str]:
+def evaluation_scope(rules: Iterable[Rules], namespace: str, name: str) -> tuple[str, str]:
     """Namespace and name to evaluate policies with; the name only if an exception has it.
 
     So all other VMs of the namespace share a result.
@@ -194,7 +194,7 @@ def _with_proof(facts: Facts, note: str) -> Facts:
     return replace(facts, exit_rehearsed=proof.at if proof else "", exit_took=proof.took if proof else None)
 
 
-def what_there_is(facts: Facts) -> Facts:
+def existing_parts(facts: Facts) -> Facts:
     """Facts without the parts that do not exist, such as backups of a VM without any."""
     return replace(facts, places={part: places for part, places in facts.places.items() if places})
 
@@ -240,7 +240,7 @@ def _stores_with_backups(vm: Vm, view: CloudView) -> Iterator[str]:
             yield datastore.name
 
 
-def kept_compliant(resource: HostedInstance) -> tuple[Mapping[str, str], ...]:
+def reported_compliance(resource: HostedInstance) -> tuple[Mapping[str, str], ...]:
     """Keep the reported condition while the VM cannot be observed."""
     before = resource.status.condition(COMPLIANT)
     if before is None:

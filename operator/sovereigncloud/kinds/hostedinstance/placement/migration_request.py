@@ -13,18 +13,18 @@ from sovereigncloud.core.outcome import DONE, Outcome, Phase, held, waiting
 from sovereigncloud.core.plan import Action, Disruption, Step
 from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.hostedinstance.machine.machine import NOTHING, Machine, Part
-from sovereigncloud.kinds.hostedinstance.placement.eviction import NEEDS_MOVE, Leaving, leaving
+from sovereigncloud.kinds.hostedinstance.placement.eviction import NEEDS_MOVE, Eviction, find_eviction
 from sovereigncloud.kinds.hostedinstance.placement.relocation import Relocation
 from sovereigncloud.kinds.hostedinstance.steps import MoveVm
-from sovereigncloud.kinds.movement.requests import MakeMove, migration
+from sovereigncloud.kinds.movement.requests import RequestMigration, migration_manifest
 
 _AGAIN = 60.0
 
 
-def placement(m: Machine) -> Part:
+def plan_relocation(m: Machine) -> Part:
     """Drift of placement, and the InstanceMigration that resolves it."""
     seen = m.observed
-    why = leaving(m.resource, m.cloud, seen.wanted, seen.whereabouts)
+    why = find_eviction(m.resource, m.cloud, seen.wanted, seen.vm_location)
     if why is None:
         return NOTHING
     if seen.refused is not None and why.to not in {None, m.cloud}:
@@ -37,20 +37,20 @@ def placement(m: Machine) -> Part:
     return _moves(m, why, seen.relocation)
 
 
-def _moves(m: Machine, why: Leaving, found: Relocation) -> Part:
+def _moves(m: Machine, why: Eviction, found: Relocation) -> Part:
     if found.chosen is None:
         return Part(drift=why.drift, outcome=_told(found))
     if found.chosen.cloud is None:
         return Part(drift=why.drift, outcome=_nowhere(m, why, found))
     target = f"InstanceMigration {found.name}, which moves {m.target} to {where(found.chosen.cloud)}{_because(why)}"
-    manifest = migration(
+    manifest = migration_manifest(
         found.name,
         m.resource.key,
         found.chosen.cloud,
         owner=m.resource,
         deletion_policy=DeletionPolicy.DELETE if m.resource.deletion_policy is DeletionPolicy.DELETE else None,
     )
-    step = MakeMove(
+    step = RequestMigration(
         action=Action.MOVE,
         target=target,
         fields=tuple(drift.path for drift in why.drift),
@@ -67,10 +67,10 @@ def _told(found: Relocation) -> Outcome:
     if found.failed:
         return held(Reason.MOVE_FAILED, f"{what} failed: {found.failed}; delete it to retry")
     says = f": {found.says}" if found.says else ""
-    return waiting(Reason.MOVING, f"{what} is to move it{says}", available=True)
+    return waiting(Reason.MOVING, f"{what} moves it{says}", available=True)
 
 
-def _nowhere(m: Machine, why: Leaving, found: Relocation) -> Outcome:
+def _nowhere(m: Machine, why: Eviction, found: Relocation) -> Outcome:
     """Outcome if no cloud can take the VM, which keeps running."""
     outcome = found.chosen.outcome if found.chosen is not None else None
     if outcome is None or outcome.phase is not Phase.STALLED:
@@ -81,11 +81,11 @@ def _nowhere(m: Machine, why: Leaving, found: Relocation) -> Outcome:
     return replace(held(Reason.NO_COMPLIANT_TARGET, message), after=_AGAIN)
 
 
-def _because(why: Leaving) -> str:
+def _because(why: Eviction) -> str:
     return f": {why.because}" if why.because else ""
 
 
-def _shown(m: Machine, why: Leaving, needs: str) -> Step:
+def _shown(m: Machine, why: Eviction, needs: str) -> Step:
     return MoveVm(
         action=Action.MOVE,
         target=f"{m.target}: needs to move from {where(m.cloud)}{f' to {where(why.to)}' if why.drift and why.to else ''}{_because(why)}",

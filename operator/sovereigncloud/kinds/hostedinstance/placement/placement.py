@@ -31,15 +31,19 @@ from sovereigncloud.kinds.contract.reservations import Reservation
 from sovereigncloud.kinds.endpoint.clouds import not_answering_yet, where
 from sovereigncloud.kinds.hostedinstance.machine.labels import labels_text
 from sovereigncloud.kinds.hostedinstance.placement.anti_affinity import (
-    clouds_beside,
+    clouds_with_neighbours,
     cluster_name,
-    distances,
-    neighbours_of,
+    latencies,
     spots_of,
+    spread_neighbours,
 )
-from sovereigncloud.kinds.hostedinstance.placement.free_capacity import ClusterRoom, clusters_with_hosts, rooms_of
-from sovereigncloud.kinds.hostedinstance.placement.location_compliance import profile_of, what_there_is
-from sovereigncloud.kinds.hostedinstance.placement.resource_needs import demand_of, lacking
+from sovereigncloud.kinds.hostedinstance.placement.free_capacity import (
+    ClusterCapacity,
+    clusters_with_hosts,
+    free_capacity_of,
+)
+from sovereigncloud.kinds.hostedinstance.placement.location_compliance import existing_parts, profile_of
+from sovereigncloud.kinds.hostedinstance.placement.resource_needs import demand_of, missing_resources
 from sovereigncloud.kinds.location.facts import facts_of_cluster
 from sovereigncloud.ports.errors import MissingSecret, OutsideError
 from sovereigncloud.ports.opennebula.views import CloudView
@@ -55,7 +59,7 @@ _AGAIN = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class PlacementResult:
     """Result of placement: the chosen place, or why there is none.
 
     Attributes:
@@ -81,7 +85,7 @@ class _Cloud:
     rules: tuple[Rules, ...]
 
 
-async def choose_for(
+async def choose_place(
     resource: HostedInstance,
     context: Context,
     clouds: tuple[Key, ...],
@@ -89,7 +93,7 @@ async def choose_for(
     bound: Key | None,
     waits: bool = True,
     reservations: bool = True,
-) -> Chosen:
+) -> PlacementResult:
     """Choose the best place in these clouds, and reserve its capacity.
 
     Temporary obstacles, such as a full cluster or a missing image, do not exclude the only cloud or the one chosen
@@ -114,10 +118,10 @@ async def choose_for(
     alone = waits and len(clouds) == 1
     demand = demand_of(resource, [one.view for one in found])
     wish = _wish(resource, found, context, bound, alone=alone)
-    beside = clouds_beside(resource, [(one.key, one.view) for one in found], context) if not alone else ()
+    beside = clouds_with_neighbours(resource, [(one.key, one.view) for one in found], context) if not alone else ()
     numbers: dict[tuple[str, str], int | None] = {}
     for one in found:
-        near = distances(one.key, beside, context)
+        near = latencies(one.key, beside, context)
         for number, candidate in _candidates(one, resource, context, wish, near, alone=alone):
             candidates.append(candidate)
             numbers[candidate.cloud, candidate.cluster] = number
@@ -126,13 +130,13 @@ async def choose_for(
     else:
         decision = choose(wish, demand, candidates)
     if decision.chosen is None:
-        return Chosen(decision, outcome=_nowhere(decision, clouds))
+        return PlacementResult(decision, outcome=_nowhere(decision, clouds))
     cloud = next(one.key for one in found if where(one.key) == decision.chosen.cloud)
     number = numbers[decision.chosen.cloud, decision.chosen.cluster]
     # At once: concurrent placements must see it, and nothing awaits between the decision and the reservation.
     if reservations:
-        context.promise(cloud, promise_of(resource, context, number, demand))
-    return Chosen(decision, cloud, number, demand=demand)
+        context.promise(cloud, reservation_of(resource, context, number, demand))
+    return PlacementResult(decision, cloud, number, demand=demand)
 
 
 async def candidates_for(resource: HostedInstance, context: Context, clouds: Iterable[Key]) -> tuple[Candidate, ...]:
@@ -152,7 +156,7 @@ async def candidates_for(resource: HostedInstance, context: Context, clouds: Ite
 
 def _the_only_one(one: Candidate) -> Decision:
     """Decision for the only candidate; whether it has room is up to OpenNebula's scheduler."""
-    told = Considered(one.cloud, one.cluster, Verdict.CHOSEN, "the only place that it may be in")
+    told = Considered(one.cloud, one.cluster, Verdict.CHOSEN, "the only candidate")
     return Decision(one, (told,))
 
 
@@ -160,7 +164,7 @@ def _nowhere(decision: Decision, clouds: tuple[Key, ...]) -> Outcome:
     refused = decision.refused
     told = "; ".join(f"{_named(one)}: {one.reason}" for one in refused[:_TOLD])
     more = f"; and {len(refused) - _TOLD} more" if len(refused) > _TOLD else ""
-    message = f"no place for it in {'the one cloud' if len(clouds) == 1 else f'{len(clouds)} clouds'}: {told}{more}"
+    message = f"no place for it in {'the only cloud' if len(clouds) == 1 else f'{len(clouds)} clouds'}: {told}{more}"
     if any(one.full for one in refused):
         return waiting(Reason.NO_CAPACITY, message, after=_AGAIN)
     if any(one.passes for one in refused):
@@ -203,7 +207,7 @@ def _wish(resource: HostedInstance, clouds: list[_Cloud], context: Context, boun
         hosts &= {host.name for one in clouds for host in one.view.hosts.values()}
     spread = placement.spread if placement is not None else None
     seen = [(one.resource, one.view) for one in clouds]
-    neighbours = neighbours_of(resource, seen, context, spread.match_labels) if spread is not None else ()
+    neighbours = spread_neighbours(resource, seen, context, spread.match_labels) if spread is not None else ()
     return Wish(
         countries=expanded(countries or ()),
         labels=labels or {},
@@ -233,17 +237,17 @@ def _candidates(
     weighed = not alone or len(clusters) > 1
     own = context.mark(resource).object
     others = [p for p in context.promised(one.key, one.view.began) if p.object != own]
-    rooms = rooms_of(one.key, one.view, others) if weighed else {}
+    rooms = free_capacity_of(one.key, one.view, others) if weighed else {}
     general = tuple(_of_the_cloud(one, resource, context)) if not alone else ()
     stores = (resource.spec.backup.store,) if resource.spec.backup is not None and resource.spec.backup.store else ()
     for number in clusters or (None,):
         name = cluster_name(one.view, number)
-        facts = what_there_is(facts_of_cluster(one.resource, name, profile, backups=stores))
+        facts = existing_parts(facts_of_cluster(one.resource, name, profile, backups=stores))
         against = refusals(
             one.rules, facts, namespace=resource.metadata.namespace, name=resource.metadata.name, cloud=one.key
         )
-        room = rooms.get(number, ClusterRoom()) if number is not None else ClusterRoom()
-        beyond = lacking(resource, one.view, number) if number is not None and len(clusters) > 1 else ()
+        room = rooms.get(number, ClusterCapacity()) if number is not None else ClusterCapacity()
+        beyond = missing_resources(resource, one.view, number) if number is not None and len(clusters) > 1 else ()
         yield (
             number,
             Candidate(
@@ -277,11 +281,11 @@ def _of_the_cloud(one: _Cloud, resource: HostedInstance, context: Context) -> It
     tenancy = context.tenancy(resource.metadata.namespace, one.key)
     if tenancy is not None and tenancy.user is None:
         yield Objection(f"Tenant {tenancy.tenant} has no user there yet", passes=True)
-    for what in lacking(resource, one.view, None, tenancy):
+    for what in missing_resources(resource, one.view, None, tenancy):
         yield Objection(what, passes=True)
 
 
-def promise_of(resource: HostedInstance, context: Context, cluster: int | None, demand: Demand) -> Reservation:
+def reservation_of(resource: HostedInstance, context: Context, cluster: int | None, demand: Demand) -> Reservation:
     """Capacity reservation that counts until the VM is visible."""
     labels = tuple(labels_text(resource.metadata.labels).split(","))
     return Reservation(context.mark(resource).object, cluster, demand, labels)

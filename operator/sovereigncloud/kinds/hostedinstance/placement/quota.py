@@ -30,7 +30,7 @@ _WORDS = {
 }
 
 
-def taken(
+def quota_demand(
     resource: HostedInstance, view: CloudView, sizes: Declared, source: int, cards: tuple[NewCard, ...] | None
 ) -> Mapping[QuotaKey, Decimal]:
     """Quota that the VM uses.

@@ -17,7 +17,7 @@ from sovereigncloud.core.outcome import stalled
 from sovereigncloud.core.placement import Decision
 from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.endpoint.clouds import where
-from sovereigncloud.kinds.hostedinstance.placement.placement import Chosen, choose_for
+from sovereigncloud.kinds.hostedinstance.placement.placement import PlacementResult, choose_place
 from sovereigncloud.kinds.movement.records import ENDED, FAILED
 from sovereigncloud.ports.opennebula.views import Vm
 
@@ -37,12 +37,12 @@ class Relocation:
     """
 
     name: str
-    chosen: Chosen | None = None
+    chosen: PlacementResult | None = None
     failed: str = ""
     says: str = ""
 
 
-def name_of_move(resource: HostedInstance, cloud: Key, vm: Vm) -> str:
+def relocation_name(resource: HostedInstance, cloud: Key, vm: Vm) -> str:
     digest = hashlib.sha256(f"{where(cloud)} {vm.id}".encode()).hexdigest()[:8]
     return f"{resource.metadata.name[:_LONGEST].rstrip('-.')}-relocate-{digest}"
 
@@ -57,7 +57,7 @@ async def relocation(resource: HostedInstance, cloud: Key, wanted: Key | None, v
         vm: the VM.
         context: the reconcile context.
     """
-    name = name_of_move(resource, cloud, vm)
+    name = relocation_name(resource, cloud, vm)
     made = context.get(Key(InstanceMigration.crd.kind, resource.metadata.namespace, name))
     if isinstance(made, InstanceMigration):
         return Relocation(name, failed=_failed(made), says=_says(made))
@@ -67,11 +67,11 @@ async def relocation(resource: HostedInstance, cloud: Key, wanted: Key | None, v
         only = (
             "spec.placement.cloudRef names that cloud" if wanted is not None else "its namespace may use no other cloud"
         )
-        return Relocation(name, Chosen(Decision(None, ()), outcome=stalled(Reason.NO_COMPLIANT_PLACE, only)))
-    return Relocation(name, await choose_for(as_it_moves(resource), context, others, bound=None, waits=False))
+        return Relocation(name, PlacementResult(Decision(None, ()), outcome=stalled(Reason.NO_COMPLIANT_PLACE, only)))
+    return Relocation(name, await choose_place(relocated_instance(resource), context, others, bound=None, waits=False))
 
 
-def as_it_moves(instance: HostedInstance) -> HostedInstance:
+def relocated_instance(instance: HostedInstance) -> HostedInstance:
     """The instance as it is placed in another cloud: without image, which is copied, and VM group."""
     spec = instance.spec.model_copy(update={"source": Source(), "group": None})
     return instance.model_copy(update={"spec": spec})

@@ -37,7 +37,7 @@ def _size_of(name: str | None, views: Iterable[CloudView]) -> int:
     return max((image.size for image in images), default=0) if name is not None else 0
 
 
-def lacking(
+def missing_resources(
     resource: HostedInstance, view: CloudView, cluster: int | None, tenancy: Tenancy | None = None
 ) -> Iterator[str]:
     """Referenced resources that a cloud lacks, or that it has but not in this cluster.

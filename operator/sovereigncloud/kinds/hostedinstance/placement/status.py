@@ -17,7 +17,7 @@ _MAX_REASON = 1024
 
 def placement_status(resource: HostedInstance, observed: InstanceObservation, vm: Vm) -> Json:
     """Status of the placement of an existing VM."""
-    there = observed.whereabouts
+    there = observed.vm_location
     # Before anybody has looked where each host is, the cloud as a whole may tell.
     country = there.country if there.places else observed.site.country
     return {
@@ -31,7 +31,7 @@ def placement_status(resource: HostedInstance, observed: InstanceObservation, vm
     }
 
 
-def placement_to_be(resource: HostedInstance, observed: InstanceObservation) -> Json | None:
+def planned_placement(resource: HostedInstance, observed: InstanceObservation) -> Json | None:
     """Status of a planned placement; None if there was nothing to choose."""
     chosen = observed.chosen
     if chosen is None:
@@ -53,7 +53,7 @@ def placement_to_be(resource: HostedInstance, observed: InstanceObservation) -> 
 
 def compliant(observed: InstanceObservation) -> tuple[Mapping[str, str], ...]:
     """Condition Compliant, if a policy binds the VM."""
-    found = observed.whereabouts.compliant
+    found = observed.vm_location.compliant
     return () if found is None else (found,)
 
 

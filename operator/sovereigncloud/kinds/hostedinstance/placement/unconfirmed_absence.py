@@ -13,20 +13,20 @@ from sovereigncloud.core.outcome import Outcome, blocked
 from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.endpoint.clouds import where
 
-BEFORE_ANYTHING_RUNS = frozenset({"Servers", "vRack", "Installing"})
+PHASES_BEFORE_OPENNEBULA = frozenset({"Servers", "vRack", "Installing"})
 """Phases of a cloud before OpenNebula is installed."""
 
 
-def may_hold_unrecorded(cloud: object) -> bool:
+def may_run_unobserved(cloud: object) -> bool:
     """Whether a cloud was not reached since it was declared here, but may be in use already."""
     if not isinstance(cloud, SovereignCloud) or cloud.status.endpoint or cloud.deleting:
         return False
     hosted = cloud.spec.hosted
     built = hosted is not None and hosted.open_nebula.install is not None
-    return not (built and cloud.status.phase in BEFORE_ANYTHING_RUNS)
+    return not (built and cloud.status.phase in PHASES_BEFORE_OPENNEBULA)
 
 
-def waits_for_unheard(resource: HostedInstance, context: Context, target: Key | None) -> Outcome | None:
+def wait_for_unobserved_clouds(resource: HostedInstance, context: Context, target: Key | None) -> Outcome | None:
     """Wait for clouds that may already run the VM; None if there is none.
 
     If spec names a cloud, no other one is waited for.
@@ -40,7 +40,7 @@ def waits_for_unheard(resource: HostedInstance, context: Context, target: Key | 
     if placement is not None and placement.cloud_ref is not None:
         return None
     clouds = (key for key in context.clouds(resource.metadata.namespace) if key != target)
-    unheard = [f"SovereignCloud {where(key)}" for key in clouds if may_hold_unrecorded(context.get(key))]
+    unheard = [f"SovereignCloud {where(key)}" for key in clouds if may_run_unobserved(context.get(key))]
     if not unheard:
         return None
     remedy = (
