@@ -48,5 +48,5 @@ async def estimate_cloud_exit(
     try:
         found = await estimate_exit((source,), question, context)
     except NotYet:
-        return None  # another cloud is being read, and this one is looked at again with it
+        return None  # another cloud is being read; this one is reconciled again afterwards
     return ExitReadiness(found.movable, len(found.ways))

@@ -20,7 +20,7 @@ from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.contract.tenancy import Tenancy
 from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.exit_readiness.facts import CopyFacts, InstanceFacts, image_facts
-from sovereigncloud.kinds.hostedinstance.continuity.copies import Copy, remembered, usable
+from sovereigncloud.kinds.hostedinstance.continuity.copies import Copy, recorded_copies, usable_copy
 from sovereigncloud.kinds.hostedinstance.continuity.retained_copies import RetainedInCloud, retained_in_cloud
 from sovereigncloud.kinds.hostedinstance.placement.location_compliance import evaluation_scope
 from sovereigncloud.kinds.hostedinstance.placement.placement import candidates_for
@@ -160,7 +160,7 @@ def _leaver(
     blocker = question.may(facts) or facts.blocker
     if source.view is not None:
         vm = source.view.vms.get(facts.vm)
-        blocker = blocker or source.marketplace_blocker or _of_its_machine(facts, source.cloud, vm)
+        blocker = blocker or source.marketplace_blocker or _vm_blocker(facts, source.cloud, vm)
     namespace = facts.key.namespace
     judged_by = evaluation_scope(rules, namespace, facts.key.name)[1]
     networks = facts.networks if vm is None else tuple(dict.fromkeys(nic.network for nic in vm.nics))
@@ -181,7 +181,7 @@ def demand_of_machine(vm: Vm, view: CloudView) -> Demand:
     )
 
 
-def _of_its_machine(facts: InstanceFacts, cloud: Key, vm: Vm | None) -> Blocker | None:
+def _vm_blocker(facts: InstanceFacts, cloud: Key, vm: Vm | None) -> Blocker | None:
     if vm is None:
         return Blocker(Reason.NOT_MOVABLE, f"VM {facts.vm} is not in {where(cloud)} any more")
     machine = f'VM {vm.id} "{vm.name}" in {where(cloud)}'
@@ -205,7 +205,9 @@ def _unmanaged(source: Source, known: Iterable[InstanceFacts], context: Context)
     for vm in source.view.vms.values():
         if vm.id in ours or state_of(vm).situation in _ENDED:
             continue
-        if vm.mark is not None and (not vm.mark.object.startswith(f"{_INSTANCE}/") or _is_being_made(vm.mark, context)):
+        if vm.mark is not None and (
+            not vm.mark.object.startswith(f"{_INSTANCE}/") or _is_being_created(vm.mark, context)
+        ):
             continue
         name = f"{where(source.cloud)} VM {vm.id}"
         told = (
@@ -215,9 +217,9 @@ def _unmanaged(source: Source, known: Iterable[InstanceFacts], context: Context)
         yield Leaver(name, None, Demand(), blocker=Blocker(Reason.NOT_MANAGED, told))
 
 
-def _is_being_made(mark: Mark, context: Context) -> bool:
+def _is_being_created(mark: Mark, context: Context) -> bool:
     """Whether the VM was just created for a HostedInstance that has not recorded it yet."""
-    namespace, _, name = mark.object.removeprefix(f"{_INSTANCE}/").partition("/")  # as anybody may have written it
+    namespace, _, name = mark.object.removeprefix(f"{_INSTANCE}/").partition("/")  # untrusted text
     found = context.get(Key(_INSTANCE, namespace, name))
     return found is not None and context.mark(found).installation == mark.installation
 
@@ -336,8 +338,8 @@ class _TargetLookups:
 
 def _copy(resource: HostedInstance, target: Key, view: CloudView, kept: list[Copy]) -> Blocker | None:
     """Why the target cannot recreate the VM from any copy; None if it can."""
-    known = [*remembered(resource), *kept]
-    found = usable(known, resource, target, view)
+    known = [*recorded_copies(resource), *kept]
+    found = usable_copy(known, resource, target, view)
     if not isinstance(found, str):
         return None
     inside = bool(known) and not any(copy.outside for copy in known)

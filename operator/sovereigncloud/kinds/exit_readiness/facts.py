@@ -12,7 +12,7 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.core.exit import Blocker
 from sovereigncloud.core.placement import Demand
-from sovereigncloud.kinds.hostedinstance.continuity.copies import Copy, missing_disks, remembered, remembered_machine
+from sovereigncloud.kinds.hostedinstance.continuity.copies import Copy, missing_disks, recorded_copies, recorded_vm
 from sovereigncloud.kinds.hostedinstance.observation import bound_cloud
 from sovereigncloud.kinds.hostedinstance.placement.resource_needs import demand_of
 from sovereigncloud.ports.opennebula.views import Vm
@@ -66,8 +66,8 @@ def facts_of(resource: HostedInstance) -> InstanceFacts | None:
     if cloud is None or not number.isdigit():
         return None
     spec = resource.spec
-    copies = sorted(remembered(resource), key=lambda copy: copy.time, reverse=True)
-    machine = remembered_machine(resource, copies[0] if copies else None)
+    copies = sorted(recorded_copies(resource), key=lambda copy: copy.time, reverse=True)
+    machine = recorded_vm(resource, copies[0] if copies else None)
     networks = (nic.network for nic in machine.nics) if machine else (network.name for network in spec.networks or ())
     return InstanceFacts(
         key=resource.key,
@@ -78,7 +78,7 @@ def facts_of(resource: HostedInstance) -> InstanceFacts | None:
         networks=tuple(dict.fromkeys(networks)),
         store=(spec.backup.store or "") if spec.backup is not None else "",
         copies=tuple(_copy(copy, resource) for copy in copies),
-        blocker=_left_alone(resource),
+        blocker=_unmanaged_blocker(resource),
     )
 
 
@@ -102,7 +102,7 @@ def image_facts(copy: Copy, resource: HostedInstance) -> CopyFacts:
     return CopyFacts(True, copy.kind, copy.name.rpartition("/")[0], -1, True, tuple(missing_disks(copy, resource)))
 
 
-def _left_alone(resource: HostedInstance) -> Blocker | None:
+def _unmanaged_blocker(resource: HostedInstance) -> Blocker | None:
     name = f"HostedInstance {resource.metadata.namespace}/{resource.metadata.name}"
     if resource.deleting:
         return Blocker(Reason.NOT_MOVABLE, f"{name} is being deleted")

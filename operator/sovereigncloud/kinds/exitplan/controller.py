@@ -46,7 +46,7 @@ class ExitPlanController:
         unswept = not (resource.deleting or made.steps or self.uses(resource).objects)
         if not unswept or made.outcome.phase is not Phase.DONE or made.outcome.after is not None:
             return made
-        return replace(made, outcome=replace(made.outcome, after=_SELDOM))  # no sweep of a cloud comes by
+        return replace(made, outcome=replace(made.outcome, after=_SELDOM))  # no cloud's sweep triggers it
 
     async def perform(self, step: Step, resource: ExitPlan, context: Context) -> Outcome:
         match step:

@@ -50,7 +50,7 @@ class ExitObservation:
     throughput: int | None = None
     outdated: tuple[Key, ...] = ()
 
-    def are(self, *stages: Stage) -> int:
+    def count(self, *stages: Stage) -> int:
         """Number of instances of the run at one of these stages."""
         return sum(one.stage in stages for one in self.progress.values())
 
@@ -71,12 +71,12 @@ async def observe_exit(exit_plan: ExitPlan, context: Context) -> ExitObservation
     sources = await _sources(exit_plan, clouds, context)
     if isinstance(sources, Outcome):
         return replace(nothing, problem=sources, clouds=clouds)
-    seen = _moves(exit_plan, replace(nothing, clouds=clouds), context)
+    seen = _with_migrations(exit_plan, replace(nothing, clouds=clouds), context)
     busy = {name for name, one in seen.progress.items() if one.stage in {Stage.UNDER_WAY, Stage.MOVED}}
     question = ExitQuery(
-        targets=lambda namespace: _open_to(exit_plan, namespace, clouds, context),
+        targets=lambda namespace: _targets_for(exit_plan, namespace, clouds, context),
         names={one.from_: one.to for one in exit_plan.spec.network_map or ()},
-        may=lambda facts: _may(exit_plan, facts),
+        may=lambda facts: _permission_blocker(exit_plan, facts),
         rank=lambda facts: rank_of(exit_plan, facts),
         skips=lambda facts: name_of(facts.key) in busy,
     )
@@ -139,7 +139,7 @@ def _targets_problem(exit_plan: ExitPlan, clouds: Iterable[Key], context: Contex
     return None
 
 
-def _open_to(exit_plan: ExitPlan, namespace: str, left: Iterable[Key], context: Context) -> tuple[Key, ...]:
+def _targets_for(exit_plan: ExitPlan, namespace: str, left: Iterable[Key], context: Context) -> tuple[Key, ...]:
     """Target clouds of the plan that a namespace may use."""
     named = dict.fromkeys(referred(one.cloud_ref, exit_plan.metadata.namespace) for one in exit_plan.spec.to)
     return tuple(
@@ -166,7 +166,7 @@ async def _sources(exit_plan: ExitPlan, clouds: Iterable[Key], context: Context)
     return tuple(found)
 
 
-def _may(exit_plan: ExitPlan, facts: InstanceFacts) -> Blocker | None:
+def _permission_blocker(exit_plan: ExitPlan, facts: InstanceFacts) -> Blocker | None:
     """Blocker for VMs that this ExitPlan may not move.
 
     An ExitPlan in the namespace of the cloud may move every VM; one in another namespace only the VMs of that
@@ -185,7 +185,7 @@ def _may(exit_plan: ExitPlan, facts: InstanceFacts) -> Blocker | None:
 # ------------------------------------------------------------------------------------------------------------ the moves
 
 
-def _moves(exit_plan: ExitPlan, nothing: ExitObservation, context: Context) -> ExitObservation:
+def _with_migrations(exit_plan: ExitPlan, nothing: ExitObservation, context: Context) -> ExitObservation:
     """Observe the migrations of the active run; of a finished run nothing is read."""
     run = run_of(exit_plan)
     known = exit_plan.status.measured.bytes_per_second if exit_plan.status.measured is not None else None

@@ -37,7 +37,8 @@ from sovereigncloud.kinds.exitplan.progress import Stage
 from sovereigncloud.kinds.movement.requests import RequestMigration, migration_manifest
 from sovereigncloud.kinds.planning.schedule import ScheduleError, next_run
 
-_AT_ONCE = 4
+DEFAULT_CONCURRENT = 4
+"""Migrations at a time where spec.maxConcurrent is absent."""
 _LOOK_AGAIN = 60.0
 _LONGEST_WAIT = 3600.0
 _TOLD = 3
@@ -131,13 +132,13 @@ def _begin(name: str, seen: ExitObservation, now: datetime) -> Plan:
 
 def _continue_run(exit_plan: ExitPlan, seen: ExitObservation, run: Run, now: datetime) -> Plan:
     active = [name for name, one in seen.progress.items() if one.stage is Stage.UNDER_WAY]
-    told = _told(seen, run, len(active))
+    told = _run_summary(seen, run, len(active))
     reason = Reason.REHEARSING if run.rehearses else Reason.EXECUTING
-    making = _next(exit_plan, seen, run, active)
+    making = _next_migrations(exit_plan, seen, run, active)
     if making:
-        return Plan(steps=(*making, *_dropped(seen)), outcome=waiting(reason, told, after=_LOOK_AGAIN))
+        return Plan(steps=(*making, *_delete_outdated(seen)), outcome=waiting(reason, told, after=_LOOK_AGAIN))
     if active:
-        return Plan(steps=_dropped(seen), outcome=waiting(reason, told, after=_LOOK_AGAIN))
+        return Plan(steps=_delete_outdated(seen), outcome=waiting(reason, told, after=_LOOK_AGAIN))
     incomplete = _incomplete(seen)
     if not run.rehearses and incomplete is not None:
         return Plan(outcome=incomplete)  # the run continues once the blockers are removed
@@ -149,10 +150,10 @@ def _continue_run(exit_plan: ExitPlan, seen: ExitObservation, run: Run, now: dat
         event=Reason.RUN_FINISHED,
         message=f"run {run.name} is over: {told}",
     )
-    return Plan(steps=(*_dropped(seen), step), outcome=waiting(reason, told))
+    return Plan(steps=(*_delete_outdated(seen), step), outcome=waiting(reason, told))
 
 
-def _next(exit_plan: ExitPlan, seen: ExitObservation, run: Run, active: list[str]) -> tuple[Step, ...]:
+def _next_migrations(exit_plan: ExitPlan, seen: ExitObservation, run: Run, active: list[str]) -> tuple[Step, ...]:
     """Next migrations: of the first group with VMs left, up to maxConcurrent.
 
     The next group begins when no migration of an earlier group is active.
@@ -163,12 +164,12 @@ def _next(exit_plan: ExitPlan, seen: ExitObservation, run: Run, active: list[str
     rank = min(way.leaver.rank for way in open_ways)
     if any(seen.ranks.get(name, rank) < rank for name in active):
         return ()
-    slots = max(0, (exit_plan.spec.max_concurrent or _AT_ONCE) - len(active))
+    slots = max(0, (exit_plan.spec.max_concurrent or DEFAULT_CONCURRENT) - len(active))
     chosen = [way for way in open_ways if way.leaver.rank == rank][:slots]
-    return tuple(_move(exit_plan, way, run) for way in chosen)
+    return tuple(_migration_step(exit_plan, way, run) for way in chosen)
 
 
-def _move(exit_plan: ExitPlan, way: Way, run: Run) -> RequestMigration:
+def _migration_step(exit_plan: ExitPlan, way: Way, run: Run) -> RequestMigration:
     namespace, _, name = way.leaver.name.partition("/")
     instance = Key(HostedInstance.crd.kind, namespace, name)
     to = written_cloud(way.to[0]) if way.to is not None else None
@@ -184,7 +185,7 @@ def _move(exit_plan: ExitPlan, way: Way, run: Run) -> RequestMigration:
         source_state=spec.source_state,
         fencing=spec.fencing if is_lost(exit_plan) else None,
         exit_plan=exit_plan.key,
-        owner=exit_plan if run.rehearses else None,  # a move that is done outlives the plan that asked for it
+        owner=exit_plan if run.rehearses else None,  # an executed migration outlives its plan
     )
     return RequestMigration(
         action=Action.MOVE,
@@ -211,20 +212,20 @@ def _mapping(value: object) -> Mapping[str, object]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _dropped(seen: ExitObservation) -> tuple[Step, ...]:
+def _delete_outdated(seen: ExitObservation) -> tuple[Step, ...]:
     return tuple(DeleteMigration(action=Action.DELETE, target=str(key), inside=True, key=key) for key in seen.outdated)
 
 
 # ------------------------------------------------------------------------------------------------------- what is said
 
 
-def _told(seen: ExitObservation, run: Run, active: int) -> str:
-    done = seen.are(Stage.REHEARSED) if run.rehearses else seen.are(Stage.MOVED)
+def _run_summary(seen: ExitObservation, run: Run, active: int) -> str:
+    done = seen.count(Stage.REHEARSED) if run.rehearses else seen.count(Stage.MOVED)
     left = sum(way.to is not None and way.leaver.name not in seen.progress for way in seen.estimate.ways)
     word = "rehearsed" if run.rehearses else "moved"
     return (
         f"{done} machines {word}, {active} in progress, {left} pending,"
-        f" {seen.are(Stage.FAILED) + len(seen.estimate.blocked)} failed or blocked"
+        f" {seen.count(Stage.FAILED) + len(seen.estimate.blocked)} failed or blocked"
     )
 
 
@@ -240,7 +241,7 @@ def _incomplete(seen: ExitObservation) -> Outcome | None:
         return None
     first = "; ".join(f"{name}: {why.reason}, {why.message}" for name, why in failures[:_TOLD])
     more = f"; and {len(failures) - _TOLD} more in status.blockers" if len(failures) > _TOLD else ""
-    message = f"{seen.are(Stage.MOVED)} machines moved, {len(failures)} blocked or failed: {first}{more}"
+    message = f"{seen.count(Stage.MOVED)} machines moved, {len(failures)} blocked or failed: {first}{more}"
     return stalled(Reason.EXIT_INCOMPLETE, message, after=_LOOK_AGAIN)
 
 

@@ -13,12 +13,11 @@ from sovereigncloud.kinds.contract.controller import OWN_CONDITIONS
 from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.exitplan.names import Run, is_of_mode, run_of
 from sovereigncloud.kinds.exitplan.observation import ExitObservation
-from sovereigncloud.kinds.exitplan.plan import due
+from sovereigncloud.kinds.exitplan.plan import DEFAULT_CONCURRENT, due
 from sovereigncloud.kinds.exitplan.progress import Stage
 from sovereigncloud.kinds.planning.schedule import ScheduleError, stamp_of
 
 EXIT_PROVEN = "ExitProven"
-_AT_ONCE = 4
 _MAX_MESSAGE = 1024
 _KEPT = (
     "phase", "movable", "clouds", "blockers", "blockedBy", "expected", "measured", "run", "lastRehearsal", "nextRehearsal",
@@ -65,7 +64,7 @@ def _phase(run: Run | None, mode: ExitMode) -> ExitPhase:
 
 def _movable(seen: ExitObservation) -> str:
     """Movable VMs of all; those being migrated or migrated count as movable."""
-    on = seen.are(Stage.UNDER_WAY, Stage.MOVED)
+    on = seen.count(Stage.UNDER_WAY, Stage.MOVED)
     failed = sum(1 for way in seen.estimate.ways if way.to is not None and _has_failed(way.leaver.name, seen))
     return f"{seen.estimate.movable - failed + on}/{len(seen.estimate.ways) + on}"
 
@@ -99,7 +98,7 @@ def _counted(blockers: Iterable[tuple[str, Blocker]]) -> list[Json] | None:
 
 def _expected(exit_plan: ExitPlan, seen: ExitObservation) -> Json:
     size, machines = seen.estimate.bytes, seen.estimate.movable
-    at_once = exit_plan.spec.max_concurrent or _AT_ONCE
+    at_once = exit_plan.spec.max_concurrent or DEFAULT_CONCURRENT
     return {
         "bytes": size,
         "durationSeconds": duration(size, machines, seen.throughput, at_once),
@@ -122,7 +121,7 @@ def _run_fields(run: Run, seen: ExitObservation, told: Json) -> dict[str, object
         return {}
     done = [one for one in seen.progress.values() if one.stage in {Stage.REHEARSED, Stage.MOVED}]
     failed = len(list(_blockers(seen)))
-    moved = seen.are(Stage.MOVED, Stage.UNDER_WAY)
+    moved = seen.count(Stage.MOVED, Stage.UNDER_WAY)
     size, took = sum(one.bytes for one in done), sum(one.seconds for one in done if one.bytes)
     entry = {
         "name": run.name,

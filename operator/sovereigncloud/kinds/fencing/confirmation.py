@@ -42,11 +42,11 @@ def fencing_status(
     if since is None:
         return FencingStatus(False, f"SovereignCloud {name} is reachable, so its machines are not fenced")
     for word in (cloud.spec.fencing, confirmed):
-        if word is not None and _speaks_of(word, since, on_the_cloud=word is cloud.spec.fencing):
+        if word is not None and _covers_outage(word, since, on_the_cloud=word is cloud.spec.fencing):
             return FencingStatus(True, f"confirmed by {word.confirmed_by} for the outage since {since}")
     missing = _gaps(cloud, servers)
     found = _by_name(cloud, servers)
-    missing += [] if missing else [gap for child in found.values() if (gap := _not_off(child, since))]
+    missing += [] if missing else [gap for child in found.values() if (gap := _power_gap(child, since))]
     if missing:
         return FencingStatus(False, f"{_listed(missing)}. {_remedy(name, since)}")
     seen = max(_power(child)[1] for child in found.values())
@@ -78,7 +78,7 @@ def may_switch_off(cloud: SovereignCloud) -> bool:
     return fencing is not None and fencing.power_off == Consent.ALLOW
 
 
-def _speaks_of(word: Fencing, since: str, *, on_the_cloud: bool) -> bool:
+def _covers_outage(word: Fencing, since: str, *, on_the_cloud: bool) -> bool:
     """Whether a confirmation covers the outage.
 
     One without an outage is valid on an object for a single migration, but not on a cloud, which may have many
@@ -121,7 +121,7 @@ def _power(child: BareMetalServer) -> tuple[str, str]:
     return (power.state or "", power.seen_at or "") if power is not None else ("", "")
 
 
-def _not_off(child: BareMetalServer, since: str) -> str:
+def _power_gap(child: BareMetalServer, since: str) -> str:
     """Why this server is not known to be off since the outage; empty if it is.
 
     RFC 3339 times of the same format compare as strings.

@@ -21,5 +21,5 @@ def seconds_until_failover(instance: HostedInstance, since: str, now: datetime) 
     return max(toleration_seconds(instance) - (now - datetime.fromisoformat(since)).total_seconds(), 0.0)
 
 
-def overdue(instance: HostedInstance, since: str, now: datetime) -> bool:
+def is_overdue(instance: HostedInstance, since: str, now: datetime) -> bool:
     return seconds_until_failover(instance, since, now) <= 0

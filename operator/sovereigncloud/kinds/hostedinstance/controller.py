@@ -84,7 +84,7 @@ class HostedInstanceController:
             if observed.terminated or observed.denied:
                 answer = TERMINATED if observed.terminated else DENIED
                 return {**nothing, "id": str(observed.found.missing), "state": answer}
-            afar = observed.elsewhere is not None
+            afar = observed.failover is not None
             if (
                 not afar
                 and observed.problem is None

@@ -80,8 +80,8 @@ class InstanceObservation:
             empty.
         moving: the InstanceMigration that has its machine.
         relocation: the move that it makes by itself, if it is to.
-        elsewhere: what would become of it, or becomes of it, when its cloud is lost; of a machine with continuity.
-        left_behind: a machine of it in another cloud, which must not run.
+        failover: failover readiness, during an outage for the actual failover; only with spec.continuity.
+        superseded: a VM of it in another cloud, which must not run.
         kept: copies of it that rehearsals kept, in any cloud; looked for only when it is deleted.
     """
 
@@ -105,8 +105,8 @@ class InstanceObservation:
     groups_in_use: frozenset[str] = frozenset()
     moving: str = ""
     relocation: Relocation | None = None
-    elsewhere: FailoverReadiness | None = None
-    left_behind: SupersededVm | None = None
+    failover: FailoverReadiness | None = None
+    superseded: SupersededVm | None = None
     kept: tuple[LocatedImage, ...] = ()
     now: datetime | None = field(default=None, compare=False)
 
@@ -284,7 +284,7 @@ async def _to_be_made(
 async def _with_place(here: InstanceObservation, resource: HostedInstance, context: Context) -> InstanceObservation:
     """Where the machine is with all that belongs to it; of one that is to be made anew, where in its cloud."""
     if resource.deleting:
-        return replace(here, left_behind=await find_superseded_vm(resource, context))
+        return replace(here, superseded=await find_superseded_vm(resource, context))
     if here.cloud is None or here.view is None:
         return here
     cloud, vm = here.cloud, here.found.thing
@@ -292,7 +292,7 @@ async def _with_place(here: InstanceObservation, resource: HostedInstance, conte
         if moving := noted_migration(resource, vm, context):
             return replace(here, moving=moving)
         there = vm_location(resource, vm, cloud, here.view, context)
-        here = _with(here, vm_location=there, left_behind=await find_superseded_vm(resource, context))
+        here = _with(here, vm_location=there, superseded=await find_superseded_vm(resource, context))
         return await _with_relocation(here, resource, cloud, vm, context)
     policy = resource.spec.update_policy
     if not here.terminated or policy is None or policy.replace is not Consent.ALLOW:

@@ -83,8 +83,8 @@ def plan(resource: HostedInstance, observed: InstanceObservation, now: datetime)
         return _fencing_first(observed) or deletion(resource, observed)
     if observed.moving:
         return following(resource, observed)
-    if observed.elsewhere is not None and observed.elsewhere.lost:
-        return plan_failover(resource, observed.elsewhere, now)
+    if observed.failover is not None and observed.failover.lost:
+        return plan_failover(resource, observed.failover, now)
     problem = observed.problem or observed.found.problem
     if problem is not None:
         return Plan(outcome=problem)
@@ -124,7 +124,7 @@ def _keeping(
         disk_names=disk_names,
         root=root_of(vm, disk_names),
     )
-    fencing = plan_fencing(observed.left_behind)
+    fencing = plan_fencing(observed.superseded)
     parts = [found for part in _PARTS if (found := part(m)) is not NOTHING]
     if is_begun(m):
         # Nothing else meanwhile: what differs is told, and mended afterwards.
@@ -172,9 +172,9 @@ def _told_by(vm: Vm) -> tuple[tuple[str, str], ...]:
 
 def _fencing_first(observed: InstanceObservation) -> Plan | None:
     """What it left behind carries its mark, too, and nobody else would know of it. None: there is nothing that can be reached."""
-    if observed.left_behind is None or observed.left_behind.vm is None:
+    if observed.superseded is None or observed.superseded.vm is None:
         return None
-    fencing = plan_fencing(observed.left_behind)
+    fencing = plan_fencing(observed.superseded)
     return Plan(steps=fencing.steps, outcome=fencing.outcome)
 
 

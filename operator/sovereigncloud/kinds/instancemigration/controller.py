@@ -17,7 +17,7 @@ from sovereigncloud.kinds.hostedinstance.machine import capacity
 from sovereigncloud.kinds.instancemigration import plan as migration_plan
 from sovereigncloud.kinds.instancemigration import steps
 from sovereigncloud.kinds.instancemigration.lost_source.observation import observe_lost_source
-from sovereigncloud.kinds.instancemigration.lost_source.plan import plan_from_copy
+from sovereigncloud.kinds.instancemigration.lost_source.plan import plan_recovery
 from sovereigncloud.kinds.instancemigration.observation import (
     DiskTransfer,
     MigrationObservation,
@@ -61,7 +61,7 @@ class InstanceMigrationController:
             return Uses()
         left = written_cloud(resource.external.get(FROM, ""))
         own = resource.metadata.namespace
-        # A cloud of another namespace only once it was found to be allowed.
+        # Clouds of other namespaces only after access was checked.
         clouds = (target_of(resource), *((left,) if left is not None else ()))
         allowed = tuple(cloud for cloud in clouds if cloud.namespace == own or BEGAN in resource.external)
         return Uses(objects=(instance_key(resource), *allowed))
@@ -71,7 +71,7 @@ class InstanceMigrationController:
 
     def plan(self, resource: InstanceMigration, observed: MigrationObservation, now: datetime) -> Plan:
         if leaves_a_lost_cloud(resource) and not is_over(resource):
-            return plan_from_copy(resource, observed, now)
+            return plan_recovery(resource, observed, now)
         return migration_plan.plan(resource, observed, now)
 
     async def perform(self, step: Step, resource: InstanceMigration, context: Context) -> Outcome:
@@ -95,9 +95,9 @@ class InstanceMigrationController:
         return {
             **fields,
             "phase": str(phase_of(resource, observed)),
-            "copy": _used(resource, observed, told.get("copy")),
+            "copy": _copy_used(resource, observed, told.get("copy")),
             "outage": _time(external.get(STOPPED)) if leaves_a_lost_cloud(resource) else None,
-            "rpoSeconds": _lost_work(resource),
+            "rpoSeconds": _rpo_seconds(resource),
             "downtimeSeconds": _downtime(resource),
             "beganAt": _time(external.get(BEGAN)),
             "endedAt": _time(external.get(ENDED)),
@@ -138,7 +138,7 @@ def _lost_source(seen: MigrationObservation) -> dict[str, str] | None:
     return {"cloud": where(seen.lost.cloud), **({"id": str(machine.id)} if machine is not None else {})}
 
 
-def _used(move: InstanceMigration, seen: MigrationObservation, told: object) -> object:
+def _copy_used(move: InstanceMigration, seen: MigrationObservation, told: object) -> object:
     """Backup or retained image set that the VM was recreated from."""
     copy = seen.lost.copy if seen.lost is not None else ""
     if not isinstance(copy, Copy) or copy.name != move.external.get(COPY):
@@ -146,7 +146,7 @@ def _used(move: InstanceMigration, seen: MigrationObservation, told: object) -> 
     return {"name": copy.name, "kind": copy.kind, "time": copy.time, "server": copy.server or None}
 
 
-def _lost_work(move: InstanceMigration) -> int | None:
+def _rpo_seconds(move: InstanceMigration) -> int | None:
     external = move.external
     if STOPPED not in external or COPY_TIME not in external:
         return None

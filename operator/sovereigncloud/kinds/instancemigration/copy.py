@@ -36,7 +36,7 @@ def copy_disks(move: InstanceMigration, seen: MigrationObservation) -> Plan | No
     steps = [step for one in missing if (step := _next_transfer_step(one, move, seen, source, target)) is not None]
     unsaved = next((one for one in missing if one.copy is None and one.app is None and one.saved is None), None)
     if unsaved is not None and state_of(old).situation in _SAVED_AT and not _is_saving(seen):
-        steps.append(_save(unsaved, seen, source, old))  # one at a time: the machine is busy meanwhile
+        steps.append(_save(unsaved, seen, source, old))  # one at a time: the VM is locked meanwhile
     done = len(seen.disks) - len(missing)
     told = f"{done} of {len(seen.disks)} disks are in {where(target.cloud)}; disk {missing[0].disk.id}: {_says(missing[0])}"
     return Plan(steps=tuple(steps), outcome=waiting(Reason.COPYING_DISKS, told, after=_LOOK_AGAIN))
@@ -110,11 +110,11 @@ def _import(
         cloud=target.cloud,
         name=saved_name(seen.uid, str(one.disk.id)),
         datastore=store.id,
-        # The file itself wherever it can be had: the other cloud may know nothing of this app, or not know it yet.
+        # Prefer the file's URL: the target may not know this app, or not yet.
         source=app.source if fetched else "",
         digest=app.digest,
         app=None if fetched else app.id,
-        # What is kept as a copy is no disk that the machine of the rehearsal writes to.
+        # A retained image must not be written by the rehearsal VM, so it is not persistent.
         persistent=bool(one.label) and not move.spec.keep_copy,
     )
 

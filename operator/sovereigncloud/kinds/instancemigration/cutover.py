@@ -43,7 +43,7 @@ def cut_over(move: InstanceMigration, seen: MigrationObservation, now: datetime)
     if CUT_OVER not in move.external:
         moved = record_time("that the VM has moved", CUT_OVER, Reason.MOVED, f"{what} is now the VM of the instance")
         return Plan(steps=(moved,), outcome=waiting(Reason.CLEANING_UP, f"{what} is now the VM of the instance"))
-    return _afterwards(move, seen, now)
+    return _plan_after_cutover(move, seen, now)
 
 
 def _copy_lost(seen: MigrationObservation) -> Outcome:
@@ -104,7 +104,7 @@ def _is_recorded(seen: MigrationObservation, new: Vm, target: Side) -> bool:
 # --------------------------------------------------------------------------------------------------------- afterwards
 
 
-def _afterwards(move: InstanceMigration, seen: MigrationObservation, now: datetime) -> Plan:
+def _plan_after_cutover(move: InstanceMigration, seen: MigrationObservation, now: datetime) -> Plan:
     """Delete temporary images and apps at once, and the source VM after the grace period."""
     cleaning = clean_up(seen)
     if cleaning is not None:
@@ -126,10 +126,10 @@ def _afterwards(move: InstanceMigration, seen: MigrationObservation, now: dateti
         return delete_source_vm(seen.old, seen.source)
     what = f'VM {seen.old.id} "{seen.old.name}" in {where(seen.source.cloud)}, which was left'
     if state.situation is Situation.RUNNING:
-        return _stop_again(seen.old, seen.source, what)
+        return _stop_source_again(seen.old, seen.source, what)
     when = datetime.fromtimestamp(ends, UTC).isoformat(timespec="seconds")
     told = f"{what}, stays powered off until {when}; then it is deleted with its disks"
-    # What was asked for is done, and whoever waits for it may go on; it looks again by itself when that time is over.
+    # DONE, so that waiting callers continue; the next reconcile comes when the grace period ends.
     return Plan(outcome=Outcome(Phase.DONE, Reason.GRACE_PERIOD, told, after=max(left, 1.0)))
 
 
@@ -150,7 +150,7 @@ def finish_without_source(move: InstanceMigration, seen: MigrationObservation, l
     return ending
 
 
-def _stop_again(old: Vm, source: Side, what: str) -> Plan:
+def _stop_source_again(old: Vm, source: Side, what: str) -> Plan:
     """Power off a source VM that somebody started again: it has the addresses of the active copy."""
     step = VmAction(
         action=Action.UPDATE,

@@ -192,7 +192,7 @@ async def observe_migration(move: InstanceMigration, context: Context) -> Migrat
     """Observe both clouds of a migration whose source is reachable."""
     seen = await observe_target(move, context)
     if seen.instance is None and move.deleting and FROM in move.external:
-        return await _look_alone(move, context)
+        return await _observe_orphan(move, context)
     if seen.problem is not None or seen.instance is None:
         return seen
     left: MigrationObservation | None = None
@@ -200,23 +200,23 @@ async def observe_migration(move: InstanceMigration, context: Context) -> Migrat
         side = await observe_side(cloud, move, context)
         if isinstance(side, Outcome):
             return replace(seen, problem=side)
-        if (told := _tells_in(side, move, seen)) is not None:
+        if (told := _vm_recording_done(side, move, seen)) is not None:
             return replace(seen, source=side, old=told)
         here = match_source(seen, side)
         found = here.problem is not None or here.old is not None or FROM in move.external or _left_a_disk(here, side)
         if left is None and found:
             left = here
-            if not _may_have_gone_on(move, here):
+            if not _may_have_moved_on(move, here):
                 break
-    return await _on_the_way(left or seen, move, context)
+    return await _observe_transfer(left or seen, move, context)
 
 
-def _may_have_gone_on(move: InstanceMigration, seen: MigrationObservation) -> bool:
+def _may_have_moved_on(move: InstanceMigration, seen: MigrationObservation) -> bool:
     """Whether a later migration may have moved the copy on to a third cloud."""
     return seen.problem is None and seen.left and seen.new is None and BEGAN not in move.external
 
 
-def _tells_in(side: Side, move: InstanceMigration, seen: MigrationObservation) -> Vm | None:
+def _vm_recording_done(side: Side, move: InstanceMigration, seen: MigrationObservation) -> Vm | None:
     """VM of the instance which records that this migration, or rehearsal, was already done."""
     machines = () if BEGAN in move.external else _machines(side, seen.instance_mark)
     return next((vm for vm in machines if records_migration(vm, move)), None)
@@ -226,7 +226,7 @@ def recorded_as_done(move: InstanceMigration, seen: MigrationObservation) -> str
     """Name of the VM which records that the migration was already done; empty if none does."""
     if seen.left or seen.disks_left or seen.problem is not None or is_begun(move):
         return ""
-    if seen.lost is not None:  # where it is may not be asked: as its instance has recorded
+    if seen.lost is not None:  # a lost cloud is not queried: use the record of the instance
         recorded = seen.new is None and seen.instance is not None and is_recorded(seen.instance, move)
         return f"HostedInstance {move.spec.instance_ref.name}" if recorded else ""
     vm, side = (seen.new, seen.target) if seen.taken_over else (seen.old, seen.source)
@@ -242,7 +242,7 @@ def _left_a_disk(seen: MigrationObservation, side: Side) -> bool:
     return any(ownership(one.mark, seen.mark) in ours for one in images)
 
 
-async def _look_alone(move: InstanceMigration, context: Context) -> MigrationObservation:
+async def _observe_orphan(move: InstanceMigration, context: Context) -> MigrationObservation:
     """Observe only objects with the migration's own mark, when it is deleted after its instance."""
     seen = MigrationObservation(mark=context.mark(move))
     target = await observe_side(target_of(move), move, context)
@@ -253,7 +253,7 @@ async def _look_alone(move: InstanceMigration, context: Context) -> MigrationObs
     source = await observe_side(left, move, context) if left is not None else None
     if isinstance(source, Outcome) or source is None:
         return replace(seen, problem=source)
-    return await _on_the_way(match_source(seen, source), move, context)
+    return await _observe_transfer(match_source(seen, source), move, context)
 
 
 async def observe_target(move: InstanceMigration, context: Context) -> MigrationObservation:
@@ -317,11 +317,11 @@ def _in_target(seen: MigrationObservation) -> MigrationObservation:
     if seen.target is None:
         return seen
     of_instance = _machines(seen.target, seen.instance_mark)
-    # One that an earlier move of the same name left here is none that this one made.
+    # Exclude source VMs of an earlier migration of the same name.
     of_move = tuple(vm for vm in _machines(seen.target, seen.mark) if MOVED not in vm.notes)
     found = (*of_instance, *of_move)
     if len(found) > 1:
-        return replace(seen, problem=_several(found, seen.target.cloud))
+        return replace(seen, problem=_ambiguous(found, seen.target.cloud))
     return replace(seen, new=found[0] if found else None, taken_over=bool(of_instance))
 
 
@@ -329,11 +329,11 @@ def match_source(seen: MigrationObservation, side: Side) -> MigrationObservation
     of_move, of_instance = _machines(side, seen.mark), _machines(side, seen.instance_mark)
     found = (*of_instance, *of_move)
     if len(found) > 1:
-        return replace(seen, source=side, problem=_several(found, side.cloud))
+        return replace(seen, source=side, problem=_ambiguous(found, side.cloud))
     return replace(seen, source=side, old=found[0] if found else None, left=bool(of_move))
 
 
-def _several(found: Iterable[Vm], cloud: Key) -> Outcome:
+def _ambiguous(found: Iterable[Vm], cloud: Key) -> Outcome:
     ids = ", ".join(str(vm.id) for vm in found)
     return stalled(
         Reason.MULTIPLE_MATCHES,
@@ -342,13 +342,15 @@ def _several(found: Iterable[Vm], cloud: Key) -> Outcome:
     )
 
 
-async def _on_the_way(seen: MigrationObservation, move: InstanceMigration, context: Context) -> MigrationObservation:
+async def _observe_transfer(
+    seen: MigrationObservation, move: InstanceMigration, context: Context
+) -> MigrationObservation:
     """Observe the disk transfer and, before the migration begins, its prerequisites."""
     source, target, instance, old = seen.source, seen.target, seen.instance, seen.old
     if seen.problem is not None or source is None or target is None:
         return seen
     if CLEANED in move.external:
-        return seen  # for as long as the grace period is, the two views tell all
+        return seen  # during the grace period both views are enough
     client = await context.open_nebula(source.cloud)
     ours = {Ownership.OURS, Ownership.PREDECESSOR}
     note = read_migration_note(old.notes.get(MOVING, ""), seen.mark) if old is not None else None
@@ -361,7 +363,7 @@ async def _on_the_way(seen: MigrationObservation, move: InstanceMigration, conte
         uid=uid,
         apps=tuple(app for app in await client.moves.apps() if ownership(app.mark, seen.mark) in ours),
         saved=tuple(one for one in source.view.images.values() if one.name.startswith(name) and one.owner in savers),
-        copies=copies_on_the_way(seen, target, name),
+        copies=temporary_images(seen, target, name),
     )
     seen = replace(seen, disks=tuple(_disk(disk, seen, source.view) for disk in (old.disks if old is not None else ())))
     if BEGAN in move.external or old is None or instance is None:
@@ -375,7 +377,7 @@ async def _on_the_way(seen: MigrationObservation, move: InstanceMigration, conte
     return replace(seen, marketplaces=markets, abroad=abroad, chosen=chosen, exits=exits)
 
 
-def copies_on_the_way(seen: MigrationObservation, target: Side, name: str) -> tuple[Image, ...]:
+def temporary_images(seen: MigrationObservation, target: Side, name: str) -> tuple[Image, ...]:
     """Temporary images of the migration in the target, by mark or name prefix.
 
     Disks that an earlier migration of the same name left there, and retained copies, are not included.

@@ -29,7 +29,7 @@ from sovereigncloud.kinds.instancemigration.observation import (
     is_over,
     recorded_as_done,
 )
-from sovereigncloud.kinds.instancemigration.rollback import roll_back, without_instance
+from sovereigncloud.kinds.instancemigration.rollback import plan_orphaned_deletion, roll_back
 from sovereigncloud.kinds.instancemigration.shutdown import shut_down_source
 from sovereigncloud.kinds.instancemigration.steps import (
     BeginMigration,
@@ -66,15 +66,15 @@ _PATIENCE = 600
 def plan(move: InstanceMigration, seen: MigrationObservation, now: datetime) -> Plan:
     """Plan the next steps of a migration between reachable clouds."""
     if is_over(move):
-        return _over(move)
+        return _plan_finished(move)
     if told := recorded_as_done(move, seen):
         return finish_as_done(move, seen, told)
     if seen.problem is not None:
         nothing_made = move.deleting and BEGAN not in move.external
         return Plan() if nothing_made else Plan(outcome=seen.problem)
     if seen.instance is None and move.deleting:
-        return without_instance(move, seen)
-    # A rebuilt cluster that found it changed over does not know when it began.
+        return plan_orphaned_deletion(move, seen)
+    # After a cluster rebuild, a completed cutover has no recorded begin.
     if seen.left or seen.disks_left or (seen.taken_over and {BEGAN, CUT_OVER} & move.external.keys()):
         return cut_over(move, seen, now)
     if is_in_target(move, seen):
@@ -85,11 +85,11 @@ def plan(move: InstanceMigration, seen: MigrationObservation, now: datetime) -> 
     if seen.note is None:
         return _begin(move, seen)
     if BEGAN not in move.external:
-        return _begun(move, seen, seen.note)
-    return _on(move, seen, now)
+        return _restore_begin(move, seen, seen.note)
+    return _plan_forward(move, seen, now)
 
 
-def _over(move: InstanceMigration) -> Plan:
+def _plan_finished(move: InstanceMigration) -> Plan:
     """Plan of a finished migration: report the result, observe nothing."""
     if (told := move.external.get(DONE_BEFORE)) is not None and not move.deleting:
         reason, what = (Reason.REHEARSED, "rehearse it") if rehearses(move) else (Reason.MOVED, "move the machine")
@@ -140,7 +140,7 @@ def _begin(move: InstanceMigration, seen: MigrationObservation) -> Plan:
         return Plan(outcome=trouble)
     step = BeginMigration(
         action=Action.MOVE,
-        target=f'VM {seen.old.id} "{seen.old.name}" from {where(seen.source.cloud)} to {where(move_target(seen).cloud)}',
+        target=f'VM {seen.old.id} "{seen.old.name}" from {where(seen.source.cloud)} to {where(target_side(seen).cloud)}',
         disruption=Disruption.NONE if rehearses(move) else Disruption.RESTART,
         needs=_needs(seen),
         cloud=seen.source.cloud,
@@ -151,7 +151,7 @@ def _begin(move: InstanceMigration, seen: MigrationObservation) -> Plan:
     return Plan(steps=(step,), outcome=waiting(Reason.MOVING, f"migrating {step.target}"))
 
 
-def _begun(move: InstanceMigration, seen: MigrationObservation, note: MigrationNote) -> Plan:
+def _restore_begin(move: InstanceMigration, seen: MigrationObservation, note: MigrationNote) -> Plan:
     """Restore the begin from the note on the VM, after a lost status write or cluster."""
     market = select_marketplace(move, seen)
     if isinstance(market, Outcome) or seen.source is None:
@@ -161,7 +161,7 @@ def _begun(move: InstanceMigration, seen: MigrationObservation, note: MigrationN
     return Plan(steps=(known,), outcome=waiting(Reason.MOVING, "the move has begun"))
 
 
-def move_target(seen: MigrationObservation) -> Side:
+def target_side(seen: MigrationObservation) -> Side:
     """The target side; raises ValueError if the observation has none."""
     if seen.target is None:
         raise ValueError("a move without a target is not planned")
@@ -179,7 +179,7 @@ def rehearses(move: InstanceMigration) -> bool:
 # ------------------------------------------------------------------------------------------------------------ forward
 
 
-def _on(move: InstanceMigration, seen: MigrationObservation, now: datetime) -> Plan:
+def _plan_forward(move: InstanceMigration, seen: MigrationObservation, now: datetime) -> Plan:
     if seen.source is None or seen.old is None:
         return Plan(steps=(fail_migration("the source VM is gone"),))
     if not rehearses(move):
@@ -214,7 +214,7 @@ def start_copy(
         waits: why it must not start yet; empty: it may.
         runs: returns the plan for a running copy.
     """
-    target = move_target(seen)
+    target = target_side(seen)
     if seen.new is None:
         return _make(move, seen, target)
     state = state_of(seen.new)
@@ -310,7 +310,7 @@ def _runs(move: InstanceMigration, seen: MigrationObservation, now: datetime) ->
 
 def finish_rehearsal(seen: MigrationObservation) -> Plan:
     """Finish a rehearsal once the copy was seen running."""
-    proven = record_time("that the copy ran", RAN, Reason.REHEARSED, f"a copy ran in {where(move_target(seen).cloud)}")
+    proven = record_time("that the copy ran", RAN, Reason.REHEARSED, f"a copy ran in {where(target_side(seen).cloud)}")
     return Plan(steps=(proven,), outcome=waiting(Reason.CLEANING_UP, "the copy ran and is being deleted"))
 
 

@@ -10,7 +10,7 @@ from sovereigncloud.core.outcome import Outcome, done
 from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.hostedinstance.continuity.retained_images import KEPT, RetainedImage
 from sovereigncloud.kinds.hostedinstance.machine.step import CLEARED, under_way
-from sovereigncloud.kinds.instancemigration.steps import MigrationStep, moving_instance, passed_over
+from sovereigncloud.kinds.instancemigration.steps import MigrationStep, copy_skipped, required_instance
 from sovereigncloud.ports.errors import NotFound, Rejected
 
 
@@ -51,13 +51,13 @@ async def perform_retention(step: RetentionStep, move: InstanceMigration, contex
     client = await context.open_nebula_for(step.cloud, move.metadata.namespace)
     match step:
         case RetainImage():
-            mark = context.mark(moving_instance(move, context))
+            mark = context.mark(required_instance(move, context))
             await client.update_image(step.image, {KEPT: str(step.kept), **mark.for_opennebula()})
         case CloneDisk():
             try:
                 await client.moves.clone_image(step.image, step.name)
             except (Rejected, NotFound) as error:
-                return passed_over(step.copy, error, move, context)
+                return copy_skipped(step.copy, error, move, context)
             return under_way(Reason.DISK_IMPORTED, step.target)
         case ReplaceCloneMarks():
             await client.update_image(step.image, {KEPT: CLEARED, **context.mark(move).for_opennebula()})

@@ -56,7 +56,7 @@ def roll_back(move: InstanceMigration, seen: MigrationObservation) -> Plan:
     return Plan(steps=(record_time("that the move is over", ENDED),))
 
 
-def without_instance(move: InstanceMigration, seen: MigrationObservation) -> Plan:
+def plan_orphaned_deletion(move: InstanceMigration, seen: MigrationObservation) -> Plan:
     """Plan the deletion of a migration whose HostedInstance no longer exists.
 
     Nothing is handed over any more. The source VM stays unless spec.deletionPolicy is Delete.

@@ -35,7 +35,7 @@ def shut_down_source(move: InstanceMigration, seen: MigrationObservation, now: d
     is_copied = any(one.saved is not None for one in seen.disks)
     match state.situation:
         case Situation.POWERED_OFF:
-            return _told_when(move, seen)
+            return _record_shutdown_time(move, seen)
         case Situation.RUNNING if is_copied:
             return Plan(
                 steps=(
@@ -75,7 +75,7 @@ def _stop(move: InstanceMigration, seen: MigrationObservation, what: str, now: d
     )
 
 
-def _told_when(move: InstanceMigration, seen: MigrationObservation) -> Plan | None:
+def _record_shutdown_time(move: InstanceMigration, seen: MigrationObservation) -> Plan | None:
     """Record a missing shutdown time as the begin of the migration.
 
     The time is missing when the response to the shutdown call, or the status, was lost.

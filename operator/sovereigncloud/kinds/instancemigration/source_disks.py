@@ -30,7 +30,7 @@ def mark_source_disks(seen: MigrationObservation) -> Iterator[MarkSourceDisk]:
     """Steps that mark the disks of the source VM which this instance created."""
     if seen.old is None or seen.source is None or seen.instance is None or seen.instance_mark is None:
         return
-    brought = _brought(seen.instance)
+    brought = _preexisting_disks(seen.instance)
     for disk in seen.old.disks:
         image = seen.source.view.images.get(disk.image_id)
         if image is None or ownership(image.mark, seen.instance_mark) not in _OURS:
@@ -46,7 +46,7 @@ def mark_source_disks(seen: MigrationObservation) -> Iterator[MarkSourceDisk]:
             )
 
 
-def _brought(instance: HostedInstance) -> set[str]:
+def _preexisting_disks(instance: HostedInstance) -> set[str]:
     return {disk.name for disk in instance.spec.disks or () if disk.image is not None}
 
 

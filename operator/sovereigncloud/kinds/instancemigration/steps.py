@@ -205,21 +205,21 @@ async def perform(step: Step, move: InstanceMigration, context: Context) -> Outc
             facts = dict(step.facts) | ({step.now_as: at(context.now)} if step.now_as else {})
             return done(step.event or "", step.message if step.event else "").with_facts(**facts)
         case SkipCopy():
-            return done(Reason.COPY_UNREADABLE, step.message).with_facts(**passing_over(step.copy, move, context))
+            return done(Reason.COPY_UNREADABLE, step.message).with_facts(**skipped_copy_facts(step.copy, move, context))
         case BeginMigration() | VmAction() | SaveDisk() | MarkSourceVm() | MarkSourceDisk() | RemoveMigrationNote():
             client = await context.open_nebula_for(step.cloud, move.metadata.namespace, step.vm)
-            return await _on_machine(step, move, context, client)
+            return await _perform_on_vm(step, move, context, client)
         case PublishDisk() | DeleteApp() | DeleteImage():
-            # Apps are the administrator's: no default rule lets a tenant make one. An image may be older than the Tenant.
-            return await _on_the_way(step, context, await context.open_nebula(step.cloud), move)
+            # The administrator owns apps: no default ACL lets a tenant create one. Images may be older than the Tenant.
+            return await _perform_transfer(step, context, await context.open_nebula(step.cloud), move)
         case MigrationStep():
             client = await context.open_nebula_for(step.cloud, move.metadata.namespace)
-            return await _in_target(step, move, context, client)
+            return await _perform_in_target(step, move, context, client)
         case _:
             raise TypeError(f"not a step of an InstanceMigration: {step!r}")
 
 
-async def _on_machine(
+async def _perform_on_vm(
     step: BeginMigration | VmAction | SaveDisk | MarkSourceVm | MarkSourceDisk | RemoveMigrationNote,
     move: InstanceMigration,
     context: Context,
@@ -239,13 +239,13 @@ async def _on_machine(
             await client.moves.save_disk(step.vm, step.disk, step.name)
             return under_way(Reason.DISK_SAVED, step.target)
         case MarkSourceVm():
-            instance = context.mark(moving_instance(move, context))
+            instance = context.mark(required_instance(move, context))
             await client.update_vm(step.vm, {MOVED: instance.object, **mark.for_opennebula()})
             if step.returned:
                 return done(Reason.SOURCE_FENCED, step.target).with_facts(**{RETURNED: now})
-            return done().with_facts(**_seen_running(move, now))
+            return done().with_facts(**_started_fact(move, now))
         case MarkSourceDisk():
-            instance = context.mark(moving_instance(move, context))
+            instance = context.mark(required_instance(move, context))
             await client.update_image(step.image, {MOVED: instance.object, **mark.for_opennebula()})
             return done()
         case RemoveMigrationNote():
@@ -253,7 +253,7 @@ async def _on_machine(
             return done()
 
 
-async def _on_the_way(
+async def _perform_transfer(
     step: PublishDisk | DeleteApp | DeleteImage, context: Context, client: OpenNebula, move: InstanceMigration
 ) -> Outcome:
     match step:
@@ -268,7 +268,9 @@ async def _on_the_way(
     return done()
 
 
-async def _in_target(step: MigrationStep, move: InstanceMigration, context: Context, client: OpenNebula) -> Outcome:
+async def _perform_in_target(
+    step: MigrationStep, move: InstanceMigration, context: Context, client: OpenNebula
+) -> Outcome:
     match step:
         case ImportDisk():
             kind = {"PERSISTENT": "YES", "TYPE": "DATABLOCK"} if step.persistent else {"TYPE": "OS"}
@@ -278,23 +280,23 @@ async def _in_target(step: MigrationStep, move: InstanceMigration, context: Cont
             except (Rejected, NotFound) as error:
                 if not step.copy:
                     raise
-                return passed_over(step.copy, error, move, context)
+                return copy_skipped(step.copy, error, move, context)
             return under_way(Reason.DISK_IMPORTED, step.target)
         case CreateCopy():
             made = await client.moves.create_held(await _template(step, move, context))
             return under_way(Reason.COPY_CREATED, f"VM {made} made in {where(step.cloud)}")
         case HandOverDisk():
-            mark = context.mark(moving_instance(move, context))
+            mark = context.mark(required_instance(move, context))
             await client.update_image(step.image, marks(step.label or ROOT, step.policy, mark))
             return done()
         case HandOverVm():
-            await client.update_vm(step.vm, context.mark(moving_instance(move, context)).for_opennebula())
-            return done(Reason.CUT_OVER, step.target).with_facts(**_seen_running(move, at(context.now)))
+            await client.update_vm(step.vm, context.mark(required_instance(move, context)).for_opennebula())
+            return done(Reason.CUT_OVER, step.target).with_facts(**_started_fact(move, at(context.now)))
         case _:
             raise TypeError(f"not a step of an InstanceMigration: {step!r}")
 
 
-def _seen_running(move: InstanceMigration, now: str) -> dict[str, str]:
+def _started_fact(move: InstanceMigration, now: str) -> dict[str, str]:
     """Start time of the copy, which is cut over as soon as it is seen running."""
     return {} if STARTED in move.external else {STARTED: now}
 
@@ -305,20 +307,20 @@ def _content(step: ImportDisk) -> dict[str, str]:
     return {"FROM_APP": str(step.app)} if step.app is not None else {"PATH": step.source, "MD5": step.digest}
 
 
-def passed_over(copy: str, error: OutsideError, move: InstanceMigration, context: Context) -> Outcome:
+def copy_skipped(copy: str, error: OutsideError, move: InstanceMigration, context: Context) -> Outcome:
     """Outcome of a call that OpenNebula refused because it cannot read the copy."""
     return done(Reason.COPY_UNREADABLE, f"copy {copy} cannot be read: {error.message}").with_facts(
-        **passing_over(copy, move, context)
+        **skipped_copy_facts(copy, move, context)
     )
 
 
-def passing_over(copy: str, move: InstanceMigration, context: Context) -> dict[str, str]:
+def skipped_copy_facts(copy: str, move: InstanceMigration, context: Context) -> dict[str, str]:
     """Facts that record an unreadable copy and the time of the attempt."""
     known = dict.fromkeys((*move.external.get(PASSED_OVER, "").split(), copy))
     return {PASSED_OVER: " ".join(known), PASSED_AT: at(context.now)}
 
 
-def moving_instance(move: InstanceMigration, context: Context) -> HostedInstance:
+def required_instance(move: InstanceMigration, context: Context) -> HostedInstance:
     """The HostedInstance of the migration; raises NotYet if it is not in the cache."""
     found = context.get(instance_key(move))
     if not isinstance(found, HostedInstance):
@@ -331,7 +333,7 @@ async def _template(step: CreateCopy, move: InstanceMigration, context: Context)
 
     Differences to spec are left to the instance's own plan, as before the migration.
     """
-    instance = instance_in_target(move, moving_instance(move, context))
+    instance = instance_in_target(move, required_instance(move, context))
     guest = await guest_of(instance, context.kubernetes)
     disks: list[Attributes] = [
         {"IMAGE_ID": str(image), **({DISK: label} if label else {})} for image, label in step.disks
@@ -341,8 +343,8 @@ async def _template(step: CreateCopy, move: InstanceMigration, context: Context)
         **carried_requests(instance),
         **written(network_names(move)),
         **({CAME_FROM: step.came_from} if step.came_from else {}),
-        **({} if step.rehearsal else exit_note(move, moving_instance(move, context))),
-        **({} if step.rehearsal else migrations_note(move, moving_instance(move, context), step.of)),
+        **({} if step.rehearsal else exit_note(move, required_instance(move, context))),
+        **({} if step.rehearsal else migrations_note(move, required_instance(move, context), step.of)),
         "NAME": f"{step.of.name} (rehearsal)" if step.rehearsal else step.of.name,
         "CPU": step.of.cpu,
         "VCPU": str(step.of.vcpu),

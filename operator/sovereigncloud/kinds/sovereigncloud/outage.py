@@ -12,7 +12,7 @@ from sovereigncloud.api.sovereigncloud import SovereignCloud
 from sovereigncloud.core.outcome import DONE, Outcome
 from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.fencing.confirmation import fencing_status, may_switch_off
-from sovereigncloud.kinds.fencing.outage_tolerance import overdue, seconds_until_failover
+from sovereigncloud.kinds.fencing.outage_tolerance import is_overdue, seconds_until_failover
 
 _STARTS = frozenset({Reason.FAILOVER_POSSIBLE, Reason.COPY_TOO_OLD})
 
@@ -39,7 +39,7 @@ def _could_start(instance: HostedInstance) -> bool:
 
 def fenced_for(cloud: SovereignCloud, since: str, waiting: Iterable[HostedInstance], now: datetime) -> str:
     """The outage for which its servers are switched off: once begun for it, that stays so until it answers."""
-    if cloud.status.fenced_for == since or any(overdue(one, since, now) for one in waiting):
+    if cloud.status.fenced_for == since or any(is_overdue(one, since, now) for one in waiting):
         return since
     return ""
 

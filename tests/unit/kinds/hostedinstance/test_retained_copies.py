@@ -15,11 +15,11 @@ from tests.unit.kinds.machine_scene import OURS
 from tests.unit.kinds.opennebula_in_memory import NOW, US, OpenNebula, World, image, look, mark, network, resource
 
 from sovereigncloud.core.outcome import Phase
-from sovereigncloud.kinds.hostedinstance.continuity.copies import Copy, Held, remembered_machine, usable
+from sovereigncloud.kinds.hostedinstance.continuity.copies import BackupLocation, Copy, recorded_vm, usable_copy
 from sovereigncloud.kinds.hostedinstance.continuity.retained_copies import retained_copies, retained_in_cloud
 from sovereigncloud.kinds.hostedinstance.continuity.retained_images import KEPT, RetainedImage, read_retained
 from sovereigncloud.kinds.hostedinstance.controller import HostedInstanceController
-from sovereigncloud.kinds.instancemigration.observation import DiskTransfer, copies_on_the_way
+from sovereigncloud.kinds.instancemigration.observation import DiskTransfer, temporary_images
 from sovereigncloud.kinds.instancemigration.plan import plan
 from sovereigncloud.ports.errors import Retry
 from sovereigncloud.ports.opennebula.views import Disk
@@ -75,18 +75,18 @@ async def test_the_newest_of_any_kind_is_used_and_tells_what_the_machine_was_lik
         True,
         "backup.example.org",
         copy.disks,
-        Held("restic", 100, 12, 0, "", "0:a"),
+        BackupLocation("restic", 100, 12, 0, "", "0:a"),
     )
     for time, wanted in (("2027-03-01T01:00:00Z", copy), ("2027-03-01T03:00:00Z", backup)):
-        chosen = usable([replace(backup, time=time), copy], instance_of(**told), PARIS, await target())
+        chosen = usable_copy([replace(backup, time=time), copy], instance_of(**told), PARIS, await target())
         assert isinstance(chosen, Copy)
         assert chosen.name == wanted.name
     assert [disk.source for disk in copy.disks] == [{"IMAGE_ID": "57"}, {"IMAGE_ID": "58"}]
     more = {"disks": [{"name": "more", "size": "1Gi"}]}
-    assert "does not hold disk more" in str(usable([copy], instance_of(**more), PARIS, await target()))
+    assert "does not hold disk more" in str(usable_copy([copy], instance_of(**more), PARIS, await target()))
     bare = instance_of()
     bare = bare.model_copy(update={"spec": bare.spec.model_copy(update={"memory": None, "vcpu": None})})
-    machine = remembered_machine(bare, copy)
+    machine = recorded_vm(bare, copy)
     assert machine is not None
     assert (machine.memory, machine.vcpu, machine.cpu) == (4096, 2, "0.5")
     assert [nic.network for nic in machine.nics] == ["lan", "a b,c"]
@@ -127,7 +127,7 @@ async def test_the_one_before_goes_when_all_disks_of_this_one_are_kept(why, copi
     made = plan(move(keeps, external=DONE), observed, NOW)
     assert steps(made) == wanted
     assert observed.target is not None
-    assert copies_on_the_way(observed, observed.target, "exit-uid-go-") == (), "what is kept is not cleaned up"
+    assert temporary_images(observed, observed.target, "exit-uid-go-") == (), "what is kept is not cleaned up"
     failed = plan(move(keeps, external=JUST_BEGUN | {"failed": "x"}), observed, NOW)
     assert "RetainImage" not in steps(failed), "of a copy that did not run nothing is kept"
 

@@ -111,7 +111,7 @@ IN_THE_WAY = [
     Row("a device of the host", "NotMovable", "10de:2236:0302", seen={"old": vm(pci=(Pci("10de", "2236", "0302"),))}),
     Row("no disk at all", "NotMovable", "no disk", seen={"old": vm(disks=())}),
     Row("a suspended machine", "NotMovable", "Suspended", seen={"old": vm(at=(5, 0))}),
-    Row("a machine that is busy", "Booting", "moves when that is over", seen={"old": vm(at=(3, 2))}),
+    Row("a machine that is busy", "Booting", "begins when that is over", seen={"old": vm(at=(3, 2))}),
     Row("a network that is not there", "NetworkNotFound", "spec.networkMap", seen={"there": OpenNebula()}),
     Row("a network mapped to none", "NetworkNotFound", "dmz", spec={"networkMap": [{"from": "lan", "to": "dmz"}]}),
     Row("no marketplace", "NoMarketplace", "has no enabled marketplace", seen={"marketplaces": ()}),
@@ -224,7 +224,7 @@ async def test_a_guest_that_does_not_listen_is_asked_for_two_minutes_and_then_it
         external = JUST_BEGUN | ({} if since is None else {"stopped": str(begun - since)})
         (step,) = plan(move(external=external), await found(**(copied(copy=None) | {"old": runs})), NOW).steps
         assert (step.verb, step.disruption) == (verb, "Restart")  # type: ignore[attr-defined]
-    assert "its guest was asked to shut down and did not" in step.target
+    assert "its guest ignored the shutdown request" in step.target
     made = plan(
         move({"mode": "Rehearse"}, external=JUST_BEGUN), await found(**(copied(copy=None) | {"old": runs})), NOW
     )

@@ -22,7 +22,7 @@ from tests.unit.kinds.instancemigration.test_plan import (
 from tests.unit.kinds.opennebula_in_memory import NOW, POWEROFF, US, OpenNebula, image, network, vm
 
 from sovereigncloud.core.outcome import Phase
-from sovereigncloud.kinds.instancemigration.observation import copies_on_the_way
+from sovereigncloud.kinds.instancemigration.observation import temporary_images
 from sovereigncloud.kinds.instancemigration.plan import plan
 from sovereigncloud.kinds.movement.records import MOVES
 from sovereigncloud.ports.opennebula.views import Disk
@@ -125,4 +125,4 @@ async def test_a_rebuilt_cluster_that_finds_disks_of_a_machine_that_is_gone_ends
 async def test_what_an_earlier_move_of_the_same_name_left_is_not_on_its_way() -> None:
     seen = await found(there=OpenNebula(network(), disk(mark=MOVE, notes=LEFT), image(id=72, owner=US, mark=MOVE)))
     assert seen.target is not None
-    assert [one.id for one in copies_on_the_way(seen, seen.target, "exit-uid-go-")] == [72]
+    assert [one.id for one in temporary_images(seen, seen.target, "exit-uid-go-")] == [72]

@@ -50,7 +50,7 @@ class DiskCopy:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class BackupLocation:
     """Identifiers of a backup in OpenNebula of its own cloud.
 
     `chain`: pairs of increment id and snapshot, oldest first.
@@ -74,7 +74,7 @@ class Copy:
     outside: bool
     server: str
     disks: tuple[DiskCopy, ...]
-    held: Held = Held("", -1, -1, -1, "", "")
+    held: BackupLocation = BackupLocation("", -1, -1, -1, "", "")
     shape: MachineShape | None = None
     """Shape of the VM, if the copy records it."""
 
@@ -92,12 +92,12 @@ class Copy:
 # ------------------------------------------------------------------------------------------------------- what there is
 
 
-def copies_seen(resource: HostedInstance, observed: InstanceObservation) -> list[Copy]:
+def current_copies(resource: HostedInstance, observed: InstanceObservation) -> list[Copy]:
     """The newest copies of the VM, also those in clouds it was in before: outside copies first.
 
     While its cloud is unreachable, the recorded ones.
     """
-    known = remembered(resource)
+    known = recorded_copies(resource)
     vm, cloud, view = observed.found.thing, observed.cloud, observed.view
     if vm is None or cloud is None or view is None or not (vm.backups.images or known):
         return known
@@ -131,11 +131,11 @@ def _backups(
             outside=not _is_inside(server, observed, view),
             server=server,
             disks=tuple(_disks(vm, image, view)),
-            held=Held(store.driver, store.id, vm.id, vm.system, image.backup_job, _chain(image)),
+            held=BackupLocation(store.driver, store.id, vm.id, vm.system, image.backup_job, _chain(image)),
         )
 
 
-@lru_cache(maxsize=8192)  # of each machine with backups three are told in each sweep
+@lru_cache(maxsize=8192)  # three per VM with backups in each sweep
 def _moment(seconds: int) -> str:
     return timestamp(datetime.fromtimestamp(seconds, UTC))
 
@@ -188,7 +188,7 @@ def _label(disk: Disk, view: CloudView) -> str:
 # -------------------------------------------------------------------------------------------------------- remembered
 
 
-def remembered(resource: HostedInstance) -> list[Copy]:
+def recorded_copies(resource: HostedInstance) -> list[Copy]:
     """Copies as recorded in status."""
     told = resource.status.continuity
     if told is None:
@@ -210,16 +210,16 @@ def _read(one: CopyStatus) -> Copy | None:
         disks=tuple(
             DiskCopy(int(disk.name), disk.label or "", mebibytes(disk.size or "1Mi")) for disk in one.disks or ()
         ),
-        held=Held(one.driver or "", store, vm, system, one.job or "", one.chain or ""),
+        held=BackupLocation(one.driver or "", store, vm, system, one.job or "", one.chain or ""),
     )
 
 
 def continuity_status(resource: HostedInstance, observed: InstanceObservation) -> dict[str, object]:
     """Copies in status.continuity; empty if there are none."""
-    copies = copies_seen(resource, observed)
+    copies = current_copies(resource, observed)
     if not copies:
         return {}
-    shape = _shape(observed.found.thing) if observed.found.thing is not None else _told_shape(resource)
+    shape = _shape(observed.found.thing) if observed.found.thing is not None else _recorded_shape(resource)
     return {"copies": [_written(copy) for copy in copies], "machine": shape}
 
 
@@ -251,12 +251,12 @@ def _shape(vm: Vm) -> dict[str, object]:
     }
 
 
-def _told_shape(resource: HostedInstance) -> dict[str, object] | None:
+def _recorded_shape(resource: HostedInstance) -> dict[str, object] | None:
     told = resource.status.continuity
     return told.machine.model_dump(by_alias=True, exclude_none=True) if told and told.machine else None
 
 
-def remembered_machine(resource: HostedInstance, copy: Copy | None) -> Vm | None:
+def recorded_vm(resource: HostedInstance, copy: Copy | None) -> Vm | None:
     """The VM as spec says, else as recorded, with the disks of the copy.
 
     None if its size is unknown. Raises ValueError for sizes of spec that OpenNebula cannot hold.
@@ -293,7 +293,7 @@ def remembered_machine(resource: HostedInstance, copy: Copy | None) -> Vm | None
 # ---------------------------------------------------------------------------------------------------------- usable
 
 
-def usable(
+def usable_copy(
     copies: Iterable[Copy], resource: HostedInstance, cloud: Key, view: CloudView, passed_over: Collection[str] = ()
 ) -> Copy | str:
     """The newest copy that the cloud can recreate the VM from, with disk sources; or why none.
@@ -307,7 +307,7 @@ def usable(
     """
     whys: list[str] = []
     for copy in sorted(copies, key=lambda one: one.time, reverse=True):
-        found = "it could not be read" if copy.name in passed_over else _usable(copy, resource, cloud, view)
+        found = "it could not be read" if copy.name in passed_over else _check_copy(copy, resource, cloud, view)
         if isinstance(found, Copy):
             return found
         whys.append(f"{copy}: {found}")
@@ -315,7 +315,7 @@ def usable(
     return "; ".join(whys) or none
 
 
-def _usable(copy: Copy, resource: HostedInstance, cloud: Key, view: CloudView) -> Copy | str:
+def _check_copy(copy: Copy, resource: HostedInstance, cloud: Key, view: CloudView) -> Copy | str:
     if not copy.outside:
         return "it is stored inside the cloud itself"
     if copy.kind == BACKUP and not copy.held.chain:

@@ -27,11 +27,11 @@ _AGAIN = 15.0
 def plan_failover(resource: HostedInstance, seen: FailoverReadiness, now: datetime) -> Plan:
     """Plan for a VM in a lost cloud: outage tolerance, prerequisites, then one migration."""
     if seen.move is not None:
-        return Plan(outcome=_of_the_move(seen))
+        return Plan(outcome=_migration_outcome(seen))
     left = seconds_until_failover(resource, seen.lost, now)
     if left > 0:
-        return Plan(outcome=_patience(resource, seen, left))
-    gaps = [gap for gap in _gaps(seen, seen.proof) if gap[0] is not Reason.COPY_TOO_OLD]
+        return Plan(outcome=_await_tolerance(resource, seen, left))
+    gaps = [gap for gap in _missing_prerequisites(seen, seen.proof) if gap[0] is not Reason.COPY_TOO_OLD]
     if gaps or seen.target is None:
         reason, told = gaps[0] if gaps else (Reason.NO_COMPLIANT_TARGET, seen.refused)
         told = "; ".join(message for _, message in gaps) or told
@@ -49,7 +49,7 @@ def plan_failover(resource: HostedInstance, seen: FailoverReadiness, now: dateti
     return Plan(steps=(step,), outcome=waiting(Reason.MOVING, told))
 
 
-def _of_the_move(seen: FailoverReadiness) -> Outcome:
+def _migration_outcome(seen: FailoverReadiness) -> Outcome:
     move = seen.move
     if move is not None and move.failed:
         message = f"InstanceMigration {move.name}, the failover, failed: {move.failed}. Delete it to retry"
@@ -58,7 +58,7 @@ def _of_the_move(seen: FailoverReadiness) -> Outcome:
     return waiting(Reason.MOVING, f"InstanceMigration {name} starts it elsewhere" + (f": {says}" if says else ""))
 
 
-def _patience(resource: HostedInstance, seen: FailoverReadiness, left: float) -> Outcome:
+def _await_tolerance(resource: HostedInstance, seen: FailoverReadiness, left: float) -> Outcome:
     until = datetime.fromisoformat(seen.lost) + timedelta(seconds=toleration_seconds(resource))
     message = f"{where(seen.home)} is unreachable since {seen.lost}; failover starts at {timestamp(until)} (spec.continuity.tolerationSeconds)"
     return Outcome(Phase.RETRY, Reason.CLOUD_UNREACHABLE, message, after=left + 1.0)
@@ -67,7 +67,7 @@ def _patience(resource: HostedInstance, seen: FailoverReadiness, left: float) ->
 # ------------------------------------------------------------------------------------------------------------- readiness
 
 
-def _gaps(seen: FailoverReadiness, proof: FencingStatus) -> Iterator[tuple[Reason, str]]:
+def _missing_prerequisites(seen: FailoverReadiness, proof: FencingStatus) -> Iterator[tuple[Reason, str]]:
     """Missing prerequisites, most important first, each with what to do.
 
     `proof`: fencing, confirmed or possible.
@@ -95,17 +95,17 @@ def failover_ready(resource: HostedInstance, observed: InstanceObservation) -> t
     """Condition FailoverReady; keeps its value while it cannot be evaluated."""
     if resource.spec.continuity is None or resource.deleting:
         return ()
-    seen = observed.elsewhere
+    seen = observed.failover
     if seen is None or seen.move is not None:
         before = resource.status.condition(FAILOVER_READY)
         if before is None:
             return ()
         return _condition(before.status == "True", before.reason, before.message)
-    gaps = list(_gaps(seen, seen.provable))
+    gaps = list(_missing_prerequisites(seen, seen.provable))
     if gaps:
-        return _condition(False, gaps[0][0], "; ".join(message for _, message in gaps) + _slow(resource, seen))
+        return _condition(False, gaps[0][0], "; ".join(message for _, message in gaps) + _rto_exceeded(resource, seen))
     clouds = " or ".join(seen.allowed)
-    told = f"it could be started in {clouds} from {seen.copy}; {seen.provable.why}{_slow(resource, seen)}"
+    told = f"it could be started in {clouds} from {seen.copy}; {seen.provable.why}{_rto_exceeded(resource, seen)}"
     return _condition(True, Reason.FAILOVER_POSSIBLE, told)
 
 
@@ -113,7 +113,7 @@ def _condition(true: bool, reason: str, message: str) -> tuple[Mapping[str, str]
     return ({"type": FAILOVER_READY, "status": str(true), "reason": reason, "message": message},)
 
 
-def _slow(resource: HostedInstance, seen: FailoverReadiness) -> str:
+def _rto_exceeded(resource: HostedInstance, seen: FailoverReadiness) -> str:
     """Note that the last failover took longer than spec.continuity.rto."""
     rto = resource.spec.continuity.rto if resource.spec.continuity is not None else None
     took = seen.last.get("rtoSeconds") if seen.last is not None else None
@@ -128,7 +128,7 @@ def failover_status(
     """Failover part of status.continuity, added to the copies in `told`."""
     if resource.spec.continuity is None:
         return dict(told)
-    seen = observed.elsewhere
+    seen = observed.failover
     known = resource.status.continuity.last_failover if resource.status.continuity is not None else None
     before = known.model_dump(by_alias=True, exclude_none=True) if known is not None else None
     last = seen.last if seen is not None else before

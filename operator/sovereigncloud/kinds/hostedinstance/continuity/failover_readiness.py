@@ -21,7 +21,7 @@ from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.endpoint.endpoint import server_key
 from sovereigncloud.kinds.fencing.confirmation import FencingStatus, can_be_fenced, fencing_status
-from sovereigncloud.kinds.hostedinstance.continuity.copies import IMAGE, Copy, copies_seen, usable
+from sovereigncloud.kinds.hostedinstance.continuity.copies import IMAGE, Copy, current_copies, usable_copy
 from sovereigncloud.kinds.hostedinstance.continuity.migration_in_progress import active_migration, destination
 from sovereigncloud.kinds.hostedinstance.continuity.retained_copies import retained_copies
 from sovereigncloud.kinds.hostedinstance.observation import InstanceObservation, bound_cloud, declared_cloud
@@ -91,7 +91,7 @@ def lost_cloud_of(resource: HostedInstance, context: Context) -> SovereignCloud 
 async def observe_lost_cloud(resource: HostedInstance, cloud: SovereignCloud, context: Context) -> InstanceObservation:
     """Observe an instance whose cloud is lost, without calling that cloud."""
     nothing = InstanceObservation(mark=context.mark(resource), cloud=cloud.key)
-    return replace(nothing, elsewhere=await _elsewhere(resource, cloud, nothing, context))
+    return replace(nothing, failover=await _readiness(resource, cloud, nothing, context))
 
 
 async def with_failover_readiness(
@@ -104,12 +104,12 @@ async def with_failover_readiness(
     if not isinstance(cloud, SovereignCloud) or observed.moving:
         return observed
     try:
-        return replace(observed, elsewhere=await _elsewhere(resource, cloud, observed, context))
+        return replace(observed, failover=await _readiness(resource, cloud, observed, context))
     except NotYet:
         return observed
 
 
-async def _elsewhere(
+async def _readiness(
     resource: HostedInstance, cloud: SovereignCloud, observed: InstanceObservation, context: Context
 ) -> FailoverReadiness:
     lost = cloud.status.lost_since or ""
@@ -119,9 +119,9 @@ async def _elsewhere(
         proof=fencing_status(cloud, servers),
         provable=can_be_fenced(cloud, servers),
         lost=lost,
-        copies=tuple(copies_seen(resource, observed)),
-        move=_failing(resource, lost, context) if lost else None,
-        last=_last(resource, cloud.key, context),
+        copies=tuple(current_copies(resource, observed)),
+        move=_failover_migration(resource, lost, context) if lost else None,
+        last=_last_failover(resource, cloud.key, context),
     )
     if seen.move is not None:
         return seen
@@ -186,7 +186,7 @@ async def _copy_for(
         return [], "it does not answer"
     kept = retained_copies(view.images.values(), cloud, context.mark(resource), makers.owners)
     backups = [copy for copy in seen.copies if copy.kind != IMAGE]
-    return kept, usable([*backups, *kept], resource, cloud, view)
+    return kept, usable_copy([*backups, *kept], resource, cloud, view)
 
 
 # ------------------------------------------------------------------------------------------------------------- the move
@@ -198,7 +198,7 @@ def failover_name(resource: HostedInstance, lost: str) -> str:
     return f"{resource.metadata.name[:_LONGEST].rstrip('-.')}-failover-{stamp}"
 
 
-def _failing(resource: HostedInstance, lost: str, context: Context) -> FailoverMigration | None:
+def _failover_migration(resource: HostedInstance, lost: str, context: Context) -> FailoverMigration | None:
     name = failover_name(resource, lost)
     made = context.get(Key(InstanceMigration.crd.kind, resource.metadata.namespace, name))
     if not isinstance(made, InstanceMigration):
@@ -208,7 +208,7 @@ def _failing(resource: HostedInstance, lost: str, context: Context) -> FailoverM
     return FailoverMigration(name, failed, next((one.message for one in told if one is not None), ""))
 
 
-def _last(resource: HostedInstance, home: Key, context: Context) -> Mapping[str, object] | None:
+def _last_failover(resource: HostedInstance, home: Key, context: Context) -> Mapping[str, object] | None:
     """The last failover: from its migration while that exists, else as recorded."""
     known = resource.status.continuity.last_failover if resource.status.continuity is not None else None
     for one in context.users(resource.key, InstanceMigration.crd.kind):
@@ -219,11 +219,11 @@ def _last(resource: HostedInstance, home: Key, context: Context) -> Mapping[str,
             and destination(one) == home
             and one.spec.instance_ref.name == resource.metadata.name
         ):
-            return _told(one, home)
+            return _failover_record(one, home)
     return known.model_dump(by_alias=True, exclude_none=True) if known is not None else None
 
 
-def _told(move: InstanceMigration, home: Key) -> Mapping[str, object]:
+def _failover_record(move: InstanceMigration, home: Key) -> Mapping[str, object]:
     at = int(move.external[CUT_OVER])
     outage = move.status.outage
     out_of_service = at - int(datetime.fromisoformat(outage).timestamp()) if outage else None

@@ -22,7 +22,7 @@ def fencing_of(vm: Vm) -> Fence | None:
     state = state_of(vm)
     match state.situation:
         case Situation.RUNNING:
-            # At once: its guest has the address of the one that runs, and was cut off before anyway.
+            # Hard: its guest has the addresses of the active VM, and was cut off before anyway.
             return Fence("poweroff-hard", "power off")
         case Situation.QUEUED if state.words == "Pending":
             return Fence("hold", "hold it, since OpenNebula was about to start it")

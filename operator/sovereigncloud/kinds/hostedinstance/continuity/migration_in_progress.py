@@ -86,4 +86,4 @@ def _waits(vm: Vm, mark: Mark, cloud: Key, context: Context) -> Outcome:
     )
     return (
         replace(waits, after=_LOOK_AGAIN) if is_there else waits
-    )  # that move goes on, and it is its machine in a moment
+    )  # that migration continues and hands the VM over soon

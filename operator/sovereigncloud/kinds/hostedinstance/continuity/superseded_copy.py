@@ -74,7 +74,7 @@ async def find_superseded_vm(resource: HostedInstance, context: Context) -> Supe
     """
     told = read_superseded(resource.external.get(LEFT, ""))
     cloud = written_cloud(told.cloud) if told is not None else None
-    if told is None or cloud is None or _sees_to_it(told, context) or not is_reachable(cloud, context):
+    if told is None or cloud is None or _migration_fences_it(told, context) or not is_reachable(cloud, context):
         return None
     with contextlib.suppress(OutsideError, MissingSecret):
         view = await context.view(cloud)
@@ -88,7 +88,7 @@ async def find_superseded_vm(resource: HostedInstance, context: Context) -> Supe
     return None
 
 
-def _sees_to_it(told: SupersededSource, context: Context) -> bool:
+def _migration_fences_it(told: SupersededSource, context: Context) -> bool:
     kind, _, rest = told.move.partition("/")
     namespace, _, name = rest.partition("/")
     move = context.get(Key(kind, namespace, name)) if kind == InstanceMigration.crd.kind and name else None

@@ -39,7 +39,7 @@ def clusters_with_hosts(view: CloudView) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Load:
+class _Usage:
     """CPU and memory that the VMs of a view use.
 
     `hosts`: by host. `waiting`: of VMs without a host yet, by cluster (None: any). `seen`: objects that the VMs
@@ -51,7 +51,7 @@ class _Load:
     seen: frozenset[str]
 
 
-_loads: dict[Key, tuple[tuple[CloudView, _Load], ...]] = {}
+_loads: dict[Key, tuple[tuple[CloudView, _Usage], ...]] = {}
 _VIEWS = 2
 """Cached views per cloud: the current one and the one of a sweep."""
 _CLOUDS = 64
@@ -59,7 +59,7 @@ _CLOUDS = 64
 
 def free_capacity_of(cloud: Key, view: CloudView, reservations: Iterable[Reservation]) -> Mapping[int, ClusterCapacity]:
     """Free capacity by cluster id."""
-    load = _load_of(cloud, view)
+    load = _cached_usage(cloud, view)
     promised: dict[int | None, tuple[int, int]] = dict(load.waiting)
     for promise in reservations:
         if promise.object not in load.seen:
@@ -82,19 +82,19 @@ def free_capacity_of(cloud: Key, view: CloudView, reservations: Iterable[Reserva
     return found
 
 
-def _load_of(cloud: Key, view: CloudView) -> _Load:
+def _cached_usage(cloud: Key, view: CloudView) -> _Usage:
     """Resource usage of a view, computed once per view however many VMs are placed."""
     kept = _loads.get(cloud, ())
     known = next((load for one, load in kept if one is view), None)
     if known is None:
         if len(_loads) >= _CLOUDS:
             _loads.clear()
-        known = _counted(view)
+        known = _usage_of(view)
         _loads[cloud] = ((view, known), *kept)[:_VIEWS]
     return known
 
 
-def _counted(view: CloudView) -> _Load:
+def _usage_of(view: CloudView) -> _Usage:
     hosts: dict[str, tuple[int, int]] = {}
     waiting: dict[int | None, tuple[int, int]] = {}
     for vm in view.vms.values():
@@ -102,10 +102,10 @@ def _counted(view: CloudView) -> _Load:
             _add(hosts, vm.host, _hundredths(vm), vm.memory)
         elif vm.state in _UNPLACED:
             _add(waiting, pinned_cluster(vm.requirements), _hundredths(vm), vm.memory)
-    return _Load(hosts, waiting, frozenset(vm.mark.object for vm in view.vms.values() if vm.mark is not None))
+    return _Usage(hosts, waiting, frozenset(vm.mark.object for vm in view.vms.values() if vm.mark is not None))
 
 
-def _room(host: Host, load: _Load) -> Room:
+def _room(host: Host, load: _Usage) -> Room:
     cpu, memory = load.hosts.get(host.name, (0, 0))
     return Room(host.name, host.max_cpu - cpu, host.max_memory // _KIB - memory)
 

@@ -76,7 +76,7 @@ def profile_of(cloud: SovereignCloud, context: Context) -> ProviderProfile | Non
 
 
 @dataclass(slots=True)
-class _Known:
+class _Cache:
     """Cache of evaluations, valid as long as cloud and profile are the same objects.
 
     Ten thousand VMs run on a handful of hosts, and all VMs of one host have the same result.
@@ -95,15 +95,15 @@ class _Known:
         return known
 
 
-_known: dict[Key, _Known] = {}
+_known: dict[Key, _Cache] = {}
 
 
-def _known_of(key: Key, cloud: SovereignCloud, profile: ProviderProfile | None) -> _Known:
+def _cache_of(key: Key, cloud: SovereignCloud, profile: ProviderProfile | None) -> _Cache:
     known = _known.get(key)
     if known is None or known.cloud is not cloud or known.profile is not profile:
         if len(_known) >= _CLOUDS:
             _known.clear()
-        known = _known[key] = _Known(cloud, profile)
+        known = _known[key] = _Cache(cloud, profile)
     return known
 
 
@@ -113,7 +113,7 @@ def vm_location(resource: HostedInstance, vm: Vm, cloud: Key, view: CloudView, c
     if not isinstance(found, SovereignCloud):
         return UNKNOWN_LOCATION
     profile = profile_of(found, context)
-    known = _known_of(cloud, found, profile)
+    known = _cache_of(cloud, found, profile)
     cluster = _cluster_of(resource, vm, view, found)
     images, data = _datastores(vm, view)
     kept = _kept(resource, vm, view)
@@ -122,13 +122,13 @@ def vm_location(resource: HostedInstance, vm: Vm, cloud: Key, view: CloudView, c
     who = evaluation_scope(rules, resource.metadata.namespace, resource.metadata.name)
     # Only if a rule needs it: VMs that differ in nothing else share a result.
     proof = vm.notes.get(REHEARSED, "") if any(one.rehearsal_max_age for one in rules) else ""
-    # By which very rules they are: to look at all that they say takes longer than the rest of this. Kept with what was found,
-    # so that no others can come to be in their place.
+    # Cache key by identity of the rules, since comparing their content is slow. The rules are kept in the cached value,
+    # so that their ids are not reused.
     key = (parts, tuple(map(id, rules)), who, proof)
-    return known.of(key, lambda: (_found(cloud, found, profile, parts, rules, who, proof), rules))[0]
+    return known.of(key, lambda: (_evaluate_location(cloud, found, profile, parts, rules, who, proof), rules))[0]
 
 
-def _found(
+def _evaluate_location(
     key: Key,
     cloud: SovereignCloud,
     profile: ProviderProfile | None,
@@ -138,7 +138,7 @@ def _found(
     proof: str,
 ) -> VmLocation:
     facts = _with_proof(existing_parts(_facts(cloud, profile, *parts)), proof)
-    compliant, leave = _judged(rules, facts, who)
+    compliant, leave = _evaluated(rules, facts, who)
     return VmLocation(
         cluster=parts[1],
         places=facts.places.get(Part.COMPUTE, ()) if cloud.status.locations else (),
@@ -158,7 +158,7 @@ def evaluation_scope(rules: Iterable[Rules], namespace: str, name: str) -> tuple
     return namespace, name if excepted else ""
 
 
-def _judged(rules: tuple[Rules, ...], facts: Facts, who: _Who) -> tuple[Mapping[str, str] | None, tuple[str, ...]]:
+def _evaluated(rules: tuple[Rules, ...], facts: Facts, who: _Who) -> tuple[Mapping[str, str] | None, tuple[str, ...]]:
     results = {one.policy: evaluate(one, facts, namespace=who[0], name=who[1]) for one in rules}
     leave = tuple(
         f"SovereigntyPolicy {one.policy}, {result}"

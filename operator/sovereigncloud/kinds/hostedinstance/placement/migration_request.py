@@ -31,17 +31,17 @@ def plan_relocation(m: Machine) -> Part:
         return Part(drift=why.drift, outcome=seen.refused)
     if not why.by_itself:
         needs = f"{NEEDS_MOVE} (or create an InstanceMigration; or {why.remedy})"
-        return Part(drift=why.drift, steps=(_shown(m, why, needs),))
+        return Part(drift=why.drift, steps=(_consent_step(m, why, needs),))
     if seen.relocation is None:
         return Part(drift=why.drift)
-    return _moves(m, why, seen.relocation)
+    return _migration_step(m, why, seen.relocation)
 
 
-def _moves(m: Machine, why: Eviction, found: Relocation) -> Part:
+def _migration_step(m: Machine, why: Eviction, found: Relocation) -> Part:
     if found.chosen is None:
-        return Part(drift=why.drift, outcome=_told(found))
+        return Part(drift=why.drift, outcome=_migration_outcome(found))
     if found.chosen.cloud is None:
-        return Part(drift=why.drift, outcome=_nowhere(m, why, found))
+        return Part(drift=why.drift, outcome=_no_target(m, why, found))
     target = f"InstanceMigration {found.name}, which moves {m.target} to {where(found.chosen.cloud)}{_because(why)}"
     manifest = migration_manifest(
         found.name,
@@ -61,7 +61,7 @@ def _moves(m: Machine, why: Eviction, found: Relocation) -> Part:
     return Part(drift=why.drift, steps=(step,))
 
 
-def _told(found: Relocation) -> Outcome:
+def _migration_outcome(found: Relocation) -> Outcome:
     """Outcome of an existing migration."""
     what = f"InstanceMigration {found.name}"
     if found.failed:
@@ -70,11 +70,11 @@ def _told(found: Relocation) -> Outcome:
     return waiting(Reason.MOVING, f"{what} moves it{says}", available=True)
 
 
-def _nowhere(m: Machine, why: Eviction, found: Relocation) -> Outcome:
+def _no_target(m: Machine, why: Eviction, found: Relocation) -> Outcome:
     """Outcome if no cloud can take the VM, which keeps running."""
     outcome = found.chosen.outcome if found.chosen is not None else None
     if outcome is None or outcome.phase is not Phase.STALLED:
-        return replace(outcome or DONE, available=True)  # it passes
+        return replace(outcome or DONE, available=True)  # temporary
     message = (
         f"{m.target} has to leave {where(m.cloud)}{_because(why)}, and no other cloud can take it: {outcome.message}"
     )
@@ -85,7 +85,7 @@ def _because(why: Eviction) -> str:
     return f": {why.because}" if why.because else ""
 
 
-def _shown(m: Machine, why: Eviction, needs: str) -> Step:
+def _consent_step(m: Machine, why: Eviction, needs: str) -> Step:
     return MoveVm(
         action=Action.MOVE,
         target=f"{m.target}: needs to move from {where(m.cloud)}{f' to {where(why.to)}' if why.drift and why.to else ''}{_because(why)}",

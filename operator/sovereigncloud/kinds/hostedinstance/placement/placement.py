@@ -110,7 +110,7 @@ async def choose_place(
     found: list[_Cloud] = []
     candidates: list[Candidate] = []
     for key in clouds:
-        one = await _seen(key, resource, context)
+        one = await _observed(key, resource, context)
         if isinstance(one, _Cloud):
             found.append(one)
         else:
@@ -126,11 +126,11 @@ async def choose_place(
             candidates.append(candidate)
             numbers[candidate.cloud, candidate.cluster] = number
     if alone and len(candidates) == 1 and not (wish.countries or wish.labels or candidates[0].objections):
-        decision = _the_only_one(candidates[0])
+        decision = _only_candidate(candidates[0])
     else:
         decision = choose(wish, demand, candidates)
     if decision.chosen is None:
-        return PlacementResult(decision, outcome=_nowhere(decision, clouds))
+        return PlacementResult(decision, outcome=_no_place(decision, clouds))
     cloud = next(one.key for one in found if where(one.key) == decision.chosen.cloud)
     number = numbers[decision.chosen.cloud, decision.chosen.cluster]
     # At once: concurrent placements must see it, and nothing awaits between the decision and the reservation.
@@ -146,7 +146,7 @@ async def candidates_for(resource: HostedInstance, context: Context, clouds: Ite
     """
     found: list[Candidate] = []
     for key in clouds:
-        one = await _seen(key, resource, context)
+        one = await _observed(key, resource, context)
         if isinstance(one, _Cloud):
             found += [place for _, place in _candidates(one, resource, context, Wish(), {}, alone=False)]
         else:
@@ -154,13 +154,13 @@ async def candidates_for(resource: HostedInstance, context: Context, clouds: Ite
     return tuple(found)
 
 
-def _the_only_one(one: Candidate) -> Decision:
+def _only_candidate(one: Candidate) -> Decision:
     """Decision for the only candidate; whether it has room is up to OpenNebula's scheduler."""
     told = Considered(one.cloud, one.cluster, Verdict.CHOSEN, "the only candidate")
     return Decision(one, (told,))
 
 
-def _nowhere(decision: Decision, clouds: tuple[Key, ...]) -> Outcome:
+def _no_place(decision: Decision, clouds: tuple[Key, ...]) -> Outcome:
     refused = decision.refused
     told = "; ".join(f"{_named(one)}: {one.reason}" for one in refused[:_TOLD])
     more = f"; and {len(refused) - _TOLD} more" if len(refused) > _TOLD else ""
@@ -180,18 +180,18 @@ def _named(one: Considered) -> str:
     return f"{one.cloud} cluster {one.cluster}" if one.cluster else one.cloud
 
 
-async def _seen(key: Key, resource: HostedInstance, context: Context) -> _Cloud | Candidate:
+async def _observed(key: Key, resource: HostedInstance, context: Context) -> _Cloud | Candidate:
     cloud = context.get(key)
     if not isinstance(cloud, SovereignCloud) or not_answering_yet(key, context) is not None:
-        return _unseen(key, "it has not answered yet")
+        return _unobserved(key, "it has not answered yet")
     try:
         view = await context.view(key)
     except (OutsideError, MissingSecret):
-        return _unseen(key, "it does not answer")
+        return _unobserved(key, "it does not answer")
     return _Cloud(key, cloud, view, context.policies(resource.metadata.namespace, key))
 
 
-def _unseen(key: Key, why: str) -> Candidate:
+def _unobserved(key: Key, why: str) -> Candidate:
     return Candidate(where(key), "", objections=(Objection(why, passes=True),), seen=False)
 
 
@@ -203,7 +203,7 @@ def _wish(resource: HostedInstance, clouds: list[_Cloud], context: Context, boun
     countries = placement.countries if placement is not None else None
     labels = placement.labels if placement is not None else None
     hosts = frozenset((placement.hosts if placement is not None else None) or ())
-    if alone:  # that a host is not there at all is told by its own name
+    if alone:  # a missing host is reported by its own reason
         hosts &= {host.name for one in clouds for host in one.view.hosts.values()}
     spread = placement.spread if placement is not None else None
     seen = [(one.resource, one.view) for one in clouds]
@@ -238,7 +238,7 @@ def _candidates(
     own = context.mark(resource).object
     others = [p for p in context.promised(one.key, one.view.began) if p.object != own]
     rooms = free_capacity_of(one.key, one.view, others) if weighed else {}
-    general = tuple(_of_the_cloud(one, resource, context)) if not alone else ()
+    general = tuple(_cloud_objections(one, resource, context)) if not alone else ()
     stores = (resource.spec.backup.store,) if resource.spec.backup is not None and resource.spec.backup.store else ()
     for number in clusters or (None,):
         name = cluster_name(one.view, number)
@@ -270,7 +270,7 @@ def _candidates(
         )
 
 
-def _of_the_cloud(one: _Cloud, resource: HostedInstance, context: Context) -> Iterator[Objection]:
+def _cloud_objections(one: _Cloud, resource: HostedInstance, context: Context) -> Iterator[Objection]:
     """Objections to a cloud among several; for the only cloud each is reported by its own reason."""
     if one.resource.deleting:
         yield Objection("it is being deleted")

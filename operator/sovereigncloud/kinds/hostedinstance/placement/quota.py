@@ -53,7 +53,7 @@ def quota_demand(
     return takes
 
 
-def room_to_grow(vm: Vm, tenancy: Tenancy | None, view: CloudView, wanted: Capacity) -> Outcome:
+def check_resize_quota(vm: Vm, tenancy: Tenancy | None, view: CloudView, wanted: Capacity) -> Outcome:
     """Check that a resize fits into the quota before the VM is powered off; DONE if so.
 
     VMs of the administrator count in no tenant's quota.

@@ -18,7 +18,7 @@ _MAX_REASON = 1024
 def placement_status(resource: HostedInstance, observed: InstanceObservation, vm: Vm) -> Json:
     """Status of the placement of an existing VM."""
     there = observed.vm_location
-    # Before anybody has looked where each host is, the cloud as a whole may tell.
+    # Before host locations are known, use the country of the cloud.
     country = there.country if there.places else observed.site.country
     return {
         "cloud": where(observed.cloud) if observed.cloud is not None else None,

@@ -18,7 +18,7 @@ from sovereigncloud.core.outcome import Outcome, blocked, stalled
 from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.endpoint.clouds import needs_management, where, written_cloud
 from sovereigncloud.kinds.fencing.confirmation import FencingStatus, fencing_status
-from sovereigncloud.kinds.hostedinstance.continuity.copies import Copy, remembered, remembered_machine, usable
+from sovereigncloud.kinds.hostedinstance.continuity.copies import Copy, recorded_copies, recorded_vm, usable_copy
 from sovereigncloud.kinds.hostedinstance.continuity.retained_copies import retained_copies
 from sovereigncloud.kinds.hostedinstance.observation import bound_cloud
 from sovereigncloud.kinds.hostedinstance.placement.placement import choose_place
@@ -27,11 +27,11 @@ from sovereigncloud.kinds.instancemigration.observation import (
     LostSource,
     MigrationObservation,
     Side,
-    copies_on_the_way,
     instance_in_target,
     match_source,
     observe_side,
     observe_target,
+    temporary_images,
 )
 from sovereigncloud.kinds.movement.placement_override import check_exit_plan, exit_key
 from sovereigncloud.kinds.movement.records import (
@@ -53,17 +53,17 @@ async def observe_lost_source(move: InstanceMigration, context: Context) -> Migr
     instance, target = seen.instance, seen.target
     if seen.problem is not None or instance is None or target is None:
         return seen
-    cloud = _left(move, seen)
+    cloud = _lost_cloud(move, seen)
     if cloud is None:
         unknown = f"the source cloud is unknown: status of HostedInstance {instance.metadata.name} does not record where its VM is"
         return replace(seen, problem=blocked(unknown))
     if cloud == target.cloud:
-        return seen  # it is there already
+        return seen  # already in the target
     try:
-        lost = _lost(cloud, move, instance, target, context)
+        lost = _lost_source(cloud, move, instance, target, context)
     except ValueError as error:
         return replace(seen, problem=stalled(Reason.INVALID_SPEC, f"HostedInstance {instance.metadata.name}: {error}"))
-    seen = _on_the_way(replace(seen, lost=lost, uid=seen.mark.uid), move, target, lost)
+    seen = _observe_transfer(replace(seen, lost=lost, uid=seen.mark.uid), move, target, lost)
     if lost.answers and seen.taken_over:
         side = await observe_side(cloud, move, context)
         return replace(seen, problem=side) if isinstance(side, Outcome) else match_source(seen, side)
@@ -75,7 +75,7 @@ async def observe_lost_source(move: InstanceMigration, context: Context) -> Migr
     return replace(seen, chosen=chosen, exits=exits)
 
 
-def _left(move: InstanceMigration, seen: MigrationObservation) -> Key | None:
+def _lost_cloud(move: InstanceMigration, seen: MigrationObservation) -> Key | None:
     """The lost source cloud: as recorded, as noted on the copy, or where the instance is."""
     told = read_superseded(seen.new.notes.get(CAME_FROM, "")) if seen.new is not None else None
     recorded = written_cloud(move.external.get(FROM, "") or (told.cloud if told is not None else ""))
@@ -84,7 +84,9 @@ def _left(move: InstanceMigration, seen: MigrationObservation) -> Key | None:
     return bound_cloud(seen.instance)
 
 
-def _lost(cloud: Key, move: InstanceMigration, instance: HostedInstance, target: Side, context: Context) -> LostSource:
+def _lost_source(
+    cloud: Key, move: InstanceMigration, instance: HostedInstance, target: Side, context: Context
+) -> LostSource:
     found = context.get(cloud)
     there = isinstance(found, SovereignCloud)
     since = found.status.lost_since or "" if isinstance(found, SovereignCloud) else ""
@@ -95,30 +97,30 @@ def _lost(cloud: Key, move: InstanceMigration, instance: HostedInstance, target:
         servers = [one for one in context.users(cloud, BareMetalServer.crd.kind) if isinstance(one, BareMetalServer)]
         proof = fencing_status(found, servers, move.spec.fencing)
     kept = retained_copies(target.view.images.values(), target.cloud, context.mark(instance), target.owners)
-    known, passed = [*remembered(instance), *kept], move.external.get(PASSED_OVER, "").split()
+    known, passed = [*recorded_copies(instance), *kept], move.external.get(PASSED_OVER, "").split()
     begun = move.external.get(COPY, "")
-    # A rehearsal goes on with the copy that it began with, though the machine is backed up again meanwhile.
+    # A rehearsal keeps the copy it began with, even if a newer backup appears.
     among = [one for one in known if one.name == begun and begun not in passed] or known
-    copy = usable(among, instance, target.cloud, target.view, passed)
+    copy = usable_copy(among, instance, target.cloud, target.view, passed)
     return LostSource(
         cloud=cloud,
         there=there,
         answers=isinstance(found, SovereignCloud) and bool(found.status.endpoint) and not since,
         since=since,
         proof=proof,
-        machine=remembered_machine(instance, copy if isinstance(copy, Copy) else None),
+        machine=recorded_vm(instance, copy if isinstance(copy, Copy) else None),
         copy=copy,
         all_inside=bool(known) and not any(one.outside for one in known),
         needs=needs_management(cloud, context),
     )
 
 
-def _on_the_way(
+def _observe_transfer(
     seen: MigrationObservation, move: InstanceMigration, target: Side, lost: LostSource
 ) -> MigrationObservation:
     if CLEANED in move.external:
         return seen
-    images = copies_on_the_way(seen, target, saved_name(seen.uid, ""))
+    images = temporary_images(seen, target, saved_name(seen.uid, ""))
     disks = _disks(lost.machine.disks, images) if lost.machine is not None else []
     return replace(seen, copies=images, disks=tuple(disks))
 
@@ -132,7 +134,7 @@ def _disks(disks: tuple[Disk, ...], images: tuple[Image, ...]) -> list[DiskTrans
     for disk in disks:
         own = sum(1 for one in found if not one.label or one.label.startswith(f"{ROOT}."))
         label = disk.label or (f"{ROOT}.{own}" if own else "")
-        # The UID in its name may be that of the move in a cluster that was lost; its mark is the move's all the same.
+        # The UID in the name may be from a lost Kubernetes cluster, so match by disk id only.
         image = next((one for one in images if one.name.rpartition("-")[2] == str(disk.id)), None)
         found.append(DiskTransfer(disk, label, copy=image))
     return found

@@ -38,9 +38,9 @@ from sovereigncloud.kinds.instancemigration.plan import (
     finish_as_done,
     finish_rehearsal,
     instance_released_vm,
-    move_target,
     rehearses,
     start_copy,
+    target_side,
 )
 from sovereigncloud.kinds.instancemigration.retention_steps import CloneDisk, PersistClone, ReplaceCloneMarks
 from sovereigncloud.kinds.instancemigration.rollback import roll_back
@@ -79,7 +79,7 @@ _LOOK_AGAIN = 5.0
 _TRY_AGAIN = 60.0
 
 
-def plan_from_copy(move: InstanceMigration, seen: MigrationObservation, now: datetime) -> Plan:
+def plan_recovery(move: InstanceMigration, seen: MigrationObservation, now: datetime) -> Plan:
     """Plan the next steps of a migration whose source cloud is lost."""
     if seen.problem is not None:
         nothing_made = move.deleting and BEGAN not in move.external
@@ -87,17 +87,17 @@ def plan_from_copy(move: InstanceMigration, seen: MigrationObservation, now: dat
     if seen.lost is None:
         return Plan(steps=(record_time("that it is there", ENDED),))
     if seen.taken_over:
-        return _over(move, seen, seen.lost, now)
+        return _plan_after_takeover(move, seen, seen.lost, now)
     if told := recorded_as_done(move, seen):
         return finish_as_done(move, seen, told)
     if move.deleting or FAILED in move.external or RAN in move.external:
         return roll_back(move, seen)
     if BEGAN not in move.external:
         return _begin(move, seen, seen.lost)
-    return _on(move, seen, seen.lost, now)
+    return _plan_forward(move, seen, seen.lost, now)
 
 
-def _on(move: InstanceMigration, seen: MigrationObservation, lost: LostSource, now: datetime) -> Plan:
+def _plan_forward(move: InstanceMigration, seen: MigrationObservation, lost: LostSource, now: datetime) -> Plan:
     if not rehearses(move):
         if lost.answers:
             told = f"{where(lost.cloud)} is reachable again, and its data is newer than any copy"
@@ -105,7 +105,7 @@ def _on(move: InstanceMigration, seen: MigrationObservation, lost: LostSource, n
         if not instance_released_vm(seen):
             told = f"waiting for HostedInstance {move.spec.instance_ref.name} to hand its VM over to this migration"
             return Plan(outcome=waiting(Reason.MOVING, told, after=_LOOK_AGAIN))
-    if seen.new is None and (copying := _bring(move, seen, lost, now)) is not None:
+    if seen.new is None and (copying := _transfer_disks(move, seen, lost, now)) is not None:
         return copying
     waits = "" if rehearses(move) or lost.proof.fenced else lost.proof.why
     return start_copy(move, seen, now, waits, lambda: _runs(move, seen, now))
@@ -115,10 +115,10 @@ def _runs(move: InstanceMigration, seen: MigrationObservation, now: datetime) ->
     return finish_rehearsal(seen) if rehearses(move) else cut_over(move, seen, now)
 
 
-def _over(move: InstanceMigration, seen: MigrationObservation, lost: LostSource, now: datetime) -> Plan:
+def _plan_after_takeover(move: InstanceMigration, seen: MigrationObservation, lost: LostSource, now: datetime) -> Plan:
     """Plan after the cutover: power off the superseded VM first, then clean up."""
     if BEGAN not in move.external:
-        return _found_again(seen, lost)
+        return _restore_records(seen, lost)
     if (fencing := fence(seen, lost)) is not None:
         return fencing
     if CUT_OVER in move.external:
@@ -126,7 +126,7 @@ def _over(move: InstanceMigration, seen: MigrationObservation, lost: LostSource,
     return cut_over(move, seen, now)
 
 
-def _found_again(seen: MigrationObservation, lost: LostSource) -> Plan:
+def _restore_records(seen: MigrationObservation, lost: LostSource) -> Plan:
     """Restore the records after a cluster rebuild, if the copy's origin note names this migration."""
     note = read_superseded(seen.new.notes.get(CAME_FROM, "")) if seen.new is not None else None
     if note is None or note.move != seen.mark.object:
@@ -150,8 +150,8 @@ def check_recovery(move: InstanceMigration, seen: MigrationObservation, lost: Lo
     return merge(
         (
             *check_instance(move, seen.instance),
-            _of_the_cloud(move, lost),
-            _of_the_copy(lost),
+            _check_cloud(move, lost),
+            _check_copy(lost),
             seen.exits,
             target_nics(move, seen)[1],
             check_free_space(seen, None, seen.target),
@@ -161,7 +161,7 @@ def check_recovery(move: InstanceMigration, seen: MigrationObservation, lost: Lo
     )
 
 
-def _of_the_cloud(move: InstanceMigration, lost: LostSource) -> Outcome:
+def _check_cloud(move: InstanceMigration, lost: LostSource) -> Outcome:
     if rehearses(move):
         return DONE
     cloud = where(lost.cloud)
@@ -178,7 +178,7 @@ def _of_the_cloud(move: InstanceMigration, lost: LostSource) -> Outcome:
     )
 
 
-def _of_the_copy(lost: LostSource) -> Outcome:
+def _check_copy(lost: LostSource) -> Outcome:
     if isinstance(lost.copy, str):
         reason = Reason.COPY_INSIDE_CLOUD if lost.all_inside else Reason.NO_USABLE_COPY
         return stalled(reason, lost.copy, after=_TRY_AGAIN)
@@ -194,7 +194,7 @@ def _begin(move: InstanceMigration, seen: MigrationObservation, lost: LostSource
     trouble = check_recovery(move, seen, lost)
     if trouble.phase is not Phase.DONE or not isinstance(lost.copy, Copy):
         return Plan(outcome=trouble)
-    target = move_target(seen)
+    target = target_side(seen)
     facts = [(FROM, where(lost.cloud)), (COPY, lost.copy.name), (COPY_TIME, str(lost.copy.seconds))]
     if not rehearses(move):
         facts += [(STOPPED, str(seconds_of(lost.since))), (PROOF, shortened(lost.proof.why))]
@@ -215,17 +215,19 @@ def _begin(move: InstanceMigration, seen: MigrationObservation, lost: LostSource
 # ------------------------------------------------------------------------------------------------------------ disks
 
 
-def _bring(move: InstanceMigration, seen: MigrationObservation, lost: LostSource, now: datetime) -> Plan | None:
+def _transfer_disks(
+    move: InstanceMigration, seen: MigrationObservation, lost: LostSource, now: datetime
+) -> Plan | None:
     """Plan to restore or clone the disks of the copy; None if all of them are ready."""
     if not isinstance(lost.copy, Copy):
-        return _none_left(move, lost.copy, now)
+        return _retry_copies(move, lost.copy, now)
     if move.external.get(COPY) != lost.copy.name:
-        return _take_another(seen, lost.copy)
+        return _switch_copy(seen, lost.copy)
     broken = next((one for one in seen.disks if one.copy is not None and one.copy.state == _ERROR), None)
     if broken is not None and broken.copy is not None:
-        return _pass_over(lost.copy, broken.copy)
+        return _skip_copy(lost.copy, broken.copy)
     kept = lost.copy.kind == IMAGE
-    finishing = {one.disk.id: step for one in seen.disks if kept and (step := _finish(one, seen)) is not None}
+    finishing = {one.disk.id: step for one in seen.disks if kept and (step := _finish_clone(one, seen)) is not None}
     missing = [one for one in seen.disks if one.copy is None or one.copy.state not in THERE or one.disk.id in finishing]
     if not missing:
         return None
@@ -236,7 +238,7 @@ def _bring(move: InstanceMigration, seen: MigrationObservation, lost: LostSource
         for one in missing
         if one.copy is None and (step := brings(one, sources[one.disk.id], lost.copy, seen)) is not None
     )
-    there = f"{len(seen.disks) - len(missing)} of {len(seen.disks)} disks are in {where(move_target(seen).cloud)}"
+    there = f"{len(seen.disks) - len(missing)} of {len(seen.disks)} disks are in {where(target_side(seen).cloud)}"
     first = missing[0]
     says = f"image {first.copy.id} is {words(first.copy)}" if first.copy is not None else "to be fetched"
     told = f"{there}, from {lost.copy}; disk {first.disk.id}: {says}"
@@ -247,7 +249,7 @@ def _clone(one: DiskTransfer, source: object, copy: Copy, seen: MigrationObserva
     """Clone a retained image, which stays for another attempt."""
     if not isinstance(source, dict):
         return None
-    cloud = move_target(seen).cloud
+    cloud = target_side(seen).cloud
     return CloneDisk(
         action=Action.CREATE,
         target=f"disk {one.disk.id} of {copy} in {where(cloud)}",
@@ -258,11 +260,11 @@ def _clone(one: DiskTransfer, source: object, copy: Copy, seen: MigrationObserva
     )
 
 
-def _finish(one: DiskTransfer, seen: MigrationObservation) -> Step | None:
+def _finish_clone(one: DiskTransfer, seen: MigrationObservation) -> Step | None:
     """Next step that turns a clone into a disk of the migration: replace marks, make persistent."""
     if one.copy is None or one.copy.state not in THERE:
         return None
-    cloud = move_target(seen).cloud
+    cloud = target_side(seen).cloud
     what = f'image {one.copy.id} "{one.copy.name}" in {where(cloud)}'
     if one.copy.mark != seen.mark or one.copy.notes.get(KEPT, CLEARED) != CLEARED:
         return ReplaceCloneMarks(action=Action.MARK, target=f"{what}: the move's", cloud=cloud, image=one.copy.id)
@@ -272,7 +274,7 @@ def _finish(one: DiskTransfer, seen: MigrationObservation) -> Step | None:
 
 
 def _import(one: DiskTransfer, source: object, copy: Copy, seen: MigrationObservation) -> ImportDisk | None:
-    target = move_target(seen)
+    target = target_side(seen)
     store = image_datastore(target)
     if store is None or not isinstance(source, dict):
         return None
@@ -288,16 +290,16 @@ def _import(one: DiskTransfer, source: object, copy: Copy, seen: MigrationObserv
     )
 
 
-def _pass_over(copy: Copy, image: Image) -> Plan:
+def _skip_copy(copy: Copy, image: Image) -> Plan:
     told = f": {image.error}" if image.error else ""
     why = f"{copy} could not be read{told}"
     step = SkipCopy(action=Action.UPDATE, target=f"{copy}: not to be read", inside=True, copy=copy.name, message=why)
     return Plan(steps=(step,), outcome=waiting(Reason.COPYING_DISKS, why))
 
 
-def _take_another(seen: MigrationObservation, copy: Copy) -> Plan:
+def _switch_copy(seen: MigrationObservation, copy: Copy) -> Plan:
     """Switch to another copy, after the images restored from the previous one are deleted."""
-    target = move_target(seen)
+    target = target_side(seen)
     if seen.copies:
         steps = tuple(
             DeleteImage(
@@ -316,7 +318,7 @@ def _take_another(seen: MigrationObservation, copy: Copy) -> Plan:
     return Plan(steps=(step,), outcome=waiting(Reason.COPYING_DISKS, f"using {copy}"))
 
 
-def _none_left(move: InstanceMigration, why: str, now: datetime) -> Plan:
+def _retry_copies(move: InstanceMigration, why: str, now: datetime) -> Plan:
     """Retry all copies later if none is readable: their server may be unreachable for a while."""
     left = float(move.external.get(PASSED_AT, "0")) + _TRY_AGAIN - now.timestamp()
     if PASSED_OVER not in move.external or left > 0:

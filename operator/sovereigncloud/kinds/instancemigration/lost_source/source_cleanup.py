@@ -49,7 +49,7 @@ def fence(seen: MigrationObservation, lost: LostSource) -> Plan | None:
             leave = MarkSourceVm(
                 action=Action.MARK, target=f"{what}: left", cloud=lost.cloud, vm=seen.old.id, returned=True
             )
-            # There is no way back, so the machine comes last: whoever finds it left finds its disks so, too.
+            # No rollback from here: mark the VM last, so that a marked VM implies marked disks.
             return Plan(
                 steps=(*mark_source_disks(seen), leave),
                 outcome=waiting(Reason.FENCING, f"{what}, is off, and is left", available=True),
@@ -72,7 +72,7 @@ def plan_after_cutover(move: InstanceMigration, seen: MigrationObservation, lost
         return Plan(steps=(record_time("that the move is over", ENDED),))
     if not lost.answers:
         if move.deleting:
-            return Plan()  # its instance has recorded what it left behind, and sees to it
+            return Plan()  # its instance has recorded the superseded VM and fences it
         told = f"{where(lost.cloud)} is unreachable; when it answers, the superseded VM there is powered off first"
         return Plan(outcome=Outcome(Phase.DONE, Reason.GRACE_PERIOD, told, after=_WHILE_LOST))
     return _left(move, seen, lost, now)
