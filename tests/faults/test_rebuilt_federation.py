@@ -119,7 +119,7 @@ def test_a_hosted_cloud_that_was_built_before_and_is_silent_holds_it_up():
             await scene.run(2 * HOUR, every=60.0)
             assert machines(scene) == [("ovh-rbx", number)]
             assert scene.api.get("SovereignCloud", "ovh-rbx")["status"]["phase"] == "Unreachable"
-            assert "SovereignCloud platform/ovh-rbx has not answered" in said_of(scene)["message"]
+            assert "SovereignCloud platform/ovh-rbx: not reached since declared here" in said_of(scene)["message"]
             loss.come_back(scene.clouds["ovh-rbx"])
             assert await scene.run(HOUR, lambda: is_ready(scene.api.get("HostedInstance", "web")))
             assert machines(scene) == [("ovh-rbx", number)]
