@@ -1,4 +1,7 @@
-"""What of a HostedInstance tells whether its machine could leave its cloud: kept for each, so that ten thousand are not read anew."""
+"""Facts of a HostedInstance that decide whether its VM can leave its cloud.
+
+They are cached per instance, so that ten thousand instances are not parsed again.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.core.exit import Blocker
 from sovereigncloud.core.placement import Demand
-from sovereigncloud.kinds.hostedinstance.continuity.copies import Copy, missing_disks, remembered, remembered_machine
+from sovereigncloud.kinds.hostedinstance.continuity.copies import Copy, missing_disks, recorded_copies, recorded_vm
 from sovereigncloud.kinds.hostedinstance.observation import bound_cloud
 from sovereigncloud.kinds.hostedinstance.placement.resource_needs import demand_of
 from sovereigncloud.ports.opennebula.views import Vm
@@ -17,7 +20,10 @@ from sovereigncloud.ports.opennebula.views import Vm
 
 @dataclass(frozen=True, slots=True)
 class CopyFacts:
-    """What decides where a copy can be used; for thousands of machines it is the same few. `lacks`: disks that are not in it."""
+    """Facts that decide where a copy is usable. `lacks`: disks of the VM that are not in it.
+
+    Thousands of VMs share few distinct values.
+    """
 
     outside: bool
     driver: str
@@ -29,18 +35,18 @@ class CopyFacts:
 
 @dataclass(frozen=True, slots=True)
 class InstanceFacts:
-    """Of a machine that is there.
+    """Facts of an instance whose VM exists.
 
     Attributes:
         key: of its HostedInstance.
-        cloud: that it is in.
-        vm: its number there.
+        cloud: that its VM is in.
+        vm: id of the VM.
         labels: of the HostedInstance.
-        demand: as it is remembered, else as spec says; for when nobody can look at the machine.
+        demand: as remembered, else as spec says; used if the VM cannot be read.
         networks: likewise.
-        store: where its backups go; empty: nowhere.
+        store: backup datastore; empty: none.
         copies: of it, the newest first.
-        blocker: why it moves nowhere.
+        blocker: why it cannot be migrated at all.
     """
 
     key: Key
@@ -55,13 +61,13 @@ class InstanceFacts:
 
 
 def facts_of(resource: HostedInstance) -> InstanceFacts | None:
-    """None: it has no machine that could leave."""
+    """Facts of an instance; None if it has no VM."""
     cloud, number = bound_cloud(resource), resource.external.get("vm", "")
     if cloud is None or not number.isdigit():
         return None
     spec = resource.spec
-    copies = sorted(remembered(resource), key=lambda copy: copy.time, reverse=True)
-    machine = remembered_machine(resource, copies[0] if copies else None)
+    copies = sorted(recorded_copies(resource), key=lambda copy: copy.time, reverse=True)
+    machine = recorded_vm(resource, copies[0] if copies else None)
     networks = (nic.network for nic in machine.nics) if machine else (network.name for network in spec.networks or ())
     return InstanceFacts(
         key=resource.key,
@@ -72,7 +78,7 @@ def facts_of(resource: HostedInstance) -> InstanceFacts | None:
         networks=tuple(dict.fromkeys(networks)),
         store=(spec.backup.store or "") if spec.backup is not None else "",
         copies=tuple(_copy(copy, resource) for copy in copies),
-        blocker=_left_alone(resource),
+        blocker=_unmanaged_blocker(resource),
     )
 
 
@@ -92,16 +98,16 @@ def _copy(copy: Copy, resource: HostedInstance) -> CopyFacts:
 
 
 def image_facts(copy: Copy, resource: HostedInstance) -> CopyFacts:
-    """Of one that a rehearsal kept: it is where it can be used."""
+    """Facts of a retained copy, which is usable in the cloud that holds it."""
     return CopyFacts(True, copy.kind, copy.name.rpartition("/")[0], -1, True, tuple(missing_disks(copy, resource)))
 
 
-def _left_alone(resource: HostedInstance) -> Blocker | None:
+def _unmanaged_blocker(resource: HostedInstance) -> Blocker | None:
     name = f"HostedInstance {resource.metadata.namespace}/{resource.metadata.name}"
     if resource.deleting:
         return Blocker(Reason.NOT_MOVABLE, f"{name} is being deleted")
     if resource.paused or resource.spec.management is Management.OBSERVE:
         return Blocker(
-            Reason.NOT_MOVABLE, f"{name} is paused or only observed; let it be managed (spec.management: Manage)"
+            Reason.NOT_MOVABLE, f"{name} is paused or only observed; set spec.management: Manage and resume it"
         )
     return None

@@ -1,4 +1,4 @@
-"""How long a machine bears that its cloud does not answer. Pure."""
+"""Outage tolerance: how long a cloud may be unreachable before failover starts. Pure."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from sovereigncloud.api.hostedinstance import HostedInstance
 DEFAULT = 300
 
 
-def tolerated(instance: HostedInstance) -> int:
-    """Seconds."""
+def toleration_seconds(instance: HostedInstance) -> int:
+    """Outage tolerance of an instance, in seconds."""
     continuity = instance.spec.continuity
     given = continuity.toleration_seconds if continuity is not None else None
     return DEFAULT if given is None else given
 
 
-def until_overdue(instance: HostedInstance, since: str, now: datetime) -> float:
-    """Seconds that are left; 0: it has been borne long enough."""
-    return max(tolerated(instance) - (now - datetime.fromisoformat(since)).total_seconds(), 0.0)
+def seconds_until_failover(instance: HostedInstance, since: str, now: datetime) -> float:
+    """Seconds until failover starts; 0 once the tolerance has passed."""
+    return max(toleration_seconds(instance) - (now - datetime.fromisoformat(since)).total_seconds(), 0.0)
 
 
-def overdue(instance: HostedInstance, since: str, now: datetime) -> bool:
-    return until_overdue(instance, since, now) <= 0
+def is_overdue(instance: HostedInstance, since: str, now: datetime) -> bool:
+    return seconds_until_failover(instance, since, now) <= 0

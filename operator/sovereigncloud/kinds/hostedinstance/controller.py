@@ -14,8 +14,12 @@ from sovereigncloud.kinds.hostedinstance import plan as vm_plan
 from sovereigncloud.kinds.hostedinstance import steps
 from sovereigncloud.kinds.hostedinstance.continuity.copies import continuity_status
 from sovereigncloud.kinds.hostedinstance.continuity.failover import failover_ready, failover_status
-from sovereigncloud.kinds.hostedinstance.continuity.failover_readiness import look_from_afar, lost_home, with_elsewhere
-from sovereigncloud.kinds.hostedinstance.continuity.retained_copy_cleanup import with_kept
+from sovereigncloud.kinds.hostedinstance.continuity.failover_readiness import (
+    lost_cloud_of,
+    observe_lost_cloud,
+    with_failover_readiness,
+)
+from sovereigncloud.kinds.hostedinstance.continuity.retained_copy_cleanup import with_retained_copies
 from sovereigncloud.kinds.hostedinstance.creation.guest_configuration import guest_secrets
 from sovereigncloud.kinds.hostedinstance.machine.cloud_context import console_of
 from sovereigncloud.kinds.hostedinstance.network.network_map import as_named_there
@@ -27,12 +31,12 @@ from sovereigncloud.kinds.hostedinstance.observation import (
     is_left_alone,
     look,
 )
-from sovereigncloud.kinds.hostedinstance.placement.location_compliance import kept_compliant
-from sovereigncloud.kinds.hostedinstance.placement.status import compliant, placement_status, placement_to_be
+from sovereigncloud.kinds.hostedinstance.placement.location_compliance import reported_compliance
+from sovereigncloud.kinds.hostedinstance.placement.status import compliant, placement_status, planned_placement
 from sovereigncloud.kinds.hostedinstance.storage.backup_status import backed_up, kept_backed_up
 from sovereigncloud.kinds.hostedinstance.storage.status import FIELDS as STORAGE
 from sovereigncloud.kinds.hostedinstance.storage.status import OUTLIVES, storage_status
-from sovereigncloud.kinds.movement.placement_override import kept_override, placement_overridden
+from sovereigncloud.kinds.movement.placement_override import placement_overridden, reported_override
 from sovereigncloud.ports.opennebula.views import Vm
 from sovereigncloud.ports.opennebula.vm_states import DENIED, TERMINATED, state_of
 
@@ -56,10 +60,10 @@ class HostedInstanceController:
         return Uses(cloud=cloud, secrets=secrets, reach=reach, elsewhere=elsewhere)
 
     async def observe(self, resource: HostedInstance, context: Context) -> InstanceObservation:
-        if (lost := lost_home(resource, context)) is not None:
-            return await look_from_afar(resource, lost, context)
-        seen = await with_kept(resource, await look(resource, context), context)
-        return await with_elsewhere(resource, seen, context)
+        if (lost := lost_cloud_of(resource, context)) is not None:
+            return await observe_lost_cloud(resource, lost, context)
+        seen = await with_retained_copies(resource, await look(resource, context), context)
+        return await with_failover_readiness(resource, seen, context)
 
     def plan(self, resource: HostedInstance, observed: InstanceObservation, now: datetime) -> Plan:
         return vm_plan.plan(resource, observed, now)
@@ -76,11 +80,11 @@ class HostedInstanceController:
             told = resource.status.model_dump(by_alias=True, exclude_none=True)
             # Data disks and backups outlive the machine, and what was done to it is not to be asked of the next one.
             nothing = {**dict.fromkeys(_FIELDS), **{key: told.get(key) for key in (*OUTLIVES, "continuity")}}
-            nothing["placement"] = placement_to_be(resource, observed)
+            nothing["placement"] = planned_placement(resource, observed)
             if observed.terminated or observed.denied:
                 answer = TERMINATED if observed.terminated else DENIED
                 return {**nothing, "id": str(observed.found.missing), "state": answer}
-            afar = observed.elsewhere is not None
+            afar = observed.failover is not None
             if (
                 not afar
                 and observed.problem is None
@@ -90,12 +94,12 @@ class HostedInstanceController:
                 return nothing
             return {
                 **{key: told.get(key) for key in _FIELDS},
-                "placement": placement_to_be(resource, observed) or told.get("placement"),
+                "placement": planned_placement(resource, observed) or told.get("placement"),
                 OWN_CONDITIONS: (
                     *kept_exposure(resource),
                     *kept_backed_up(resource),
-                    *kept_compliant(resource),
-                    *kept_override(resource),
+                    *reported_compliance(resource),
+                    *reported_override(resource),
                     *failover_ready(resource, observed),
                 ),
             }

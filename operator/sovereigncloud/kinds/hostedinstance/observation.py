@@ -16,23 +16,27 @@ from sovereigncloud.core.outcome import Outcome, blocked, stalled
 from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.contract.tenancy import Tenancy
 from sovereigncloud.kinds.endpoint.clouds import no_such, not_allowed, not_answering_yet, referred, where, written_cloud
-from sovereigncloud.kinds.hostedinstance.continuity.migration_in_progress import destination as destination_of
 from sovereigncloud.kinds.hostedinstance.continuity.migration_in_progress import (
+    active_migration,
     leaves_a_lost_cloud,
-    left_by_a_move,
-    move_under_way,
-    noted_move,
+    noted_migration,
+    wait_for_lost_migration,
 )
-from sovereigncloud.kinds.hostedinstance.continuity.retained_images import KeptCopy
-from sovereigncloud.kinds.hostedinstance.continuity.superseded_copy import LeftBehind, came_after, left_behind
+from sovereigncloud.kinds.hostedinstance.continuity.migration_in_progress import destination as destination_of
+from sovereigncloud.kinds.hostedinstance.continuity.retained_images import LocatedImage
+from sovereigncloud.kinds.hostedinstance.continuity.superseded_copy import (
+    SupersededVm,
+    find_successor,
+    find_superseded_vm,
+)
 from sovereigncloud.kinds.hostedinstance.machine.cloud_context import NOWHERE, Site, groups_in_use, site_of
 from sovereigncloud.kinds.hostedinstance.machine.identity import accepted, which_one
 from sovereigncloud.kinds.hostedinstance.machine.missing_references import lacks, named_security_groups
-from sovereigncloud.kinds.hostedinstance.placement.eviction import leaving
-from sovereigncloud.kinds.hostedinstance.placement.location_compliance import SOMEWHERE, Whereabouts, whereabouts
-from sovereigncloud.kinds.hostedinstance.placement.placement import Chosen, choose_for
+from sovereigncloud.kinds.hostedinstance.placement.eviction import find_eviction
+from sovereigncloud.kinds.hostedinstance.placement.location_compliance import UNKNOWN_LOCATION, VmLocation, vm_location
+from sovereigncloud.kinds.hostedinstance.placement.placement import PlacementResult, choose_place
 from sovereigncloud.kinds.hostedinstance.placement.relocation import Relocation, relocation
-from sovereigncloud.kinds.hostedinstance.placement.unconfirmed_absence import waits_for_unheard
+from sovereigncloud.kinds.hostedinstance.placement.unconfirmed_absence import wait_for_unobserved_clouds
 from sovereigncloud.kinds.hostedinstance.storage.image_claims import disk_holders
 from sovereigncloud.kinds.identity.adoption import may_adopt
 from sovereigncloud.kinds.identity.identification import Identified, check, makers_of, owner_of
@@ -43,7 +47,7 @@ from sovereigncloud.ports.opennebula.views import CloudView, Vm
 from sovereigncloud.ports.opennebula.vm_states import DENIED, TERMINATED, Situation, state_of
 
 if TYPE_CHECKING:
-    from sovereigncloud.kinds.hostedinstance.continuity.failover_readiness import Elsewhere
+    from sovereigncloud.kinds.hostedinstance.continuity.failover_readiness import FailoverReadiness
 
 _PATIENCE = timedelta(minutes=10)
 _NEVER_MADE: Identified[Vm] = Identified()
@@ -71,13 +75,13 @@ class InstanceObservation:
         now: when it was looked at, where that tells whether a backup is overdue.
         site: what is known of `cloud` beside what is in it.
         chosen: where it is to be made and why there, or why nowhere; None: there was nothing to choose.
-        whereabouts: of the machine that was found.
+        vm_location: of the VM that was found.
         groups_in_use: OpenNebula's names of the VM groups that an object of the namespace names; looked for where one is
             empty.
         moving: the InstanceMigration that has its machine.
         relocation: the move that it makes by itself, if it is to.
-        elsewhere: what would become of it, or becomes of it, when its cloud is lost; of a machine with continuity.
-        left_behind: a machine of it in another cloud, which must not run.
+        failover: failover readiness, during an outage for the actual failover; only with spec.continuity.
+        superseded: a VM of it in another cloud, which must not run.
         kept: copies of it that rehearsals kept, in any cloud; looked for only when it is deleted.
     """
 
@@ -96,14 +100,14 @@ class InstanceObservation:
     owners: frozenset[int] = frozenset()
     disk_holders: Mapping[str, str] = field(default_factory=dict)
     site: Site = NOWHERE
-    chosen: Chosen | None = None
-    whereabouts: Whereabouts = SOMEWHERE
+    chosen: PlacementResult | None = None
+    vm_location: VmLocation = UNKNOWN_LOCATION
     groups_in_use: frozenset[str] = frozenset()
     moving: str = ""
     relocation: Relocation | None = None
-    elsewhere: Elsewhere | None = None
-    left_behind: LeftBehind | None = None
-    kept: tuple[KeptCopy, ...] = ()
+    failover: FailoverReadiness | None = None
+    superseded: SupersededVm | None = None
+    kept: tuple[LocatedImage, ...] = ()
     now: datetime | None = field(default=None, compare=False)
 
 
@@ -176,7 +180,7 @@ async def look(resource: HostedInstance, context: Context) -> InstanceObservatio
     sought = _Sought(context.mark(resource), _time_that_counts(resource, context))
     if is_left_alone(resource):
         return sought.nothing()
-    move = move_under_way(resource, context)
+    move = active_migration(resource, context)
     try:
         if move is not None:
             return await _follow(move, sought, resource, context)
@@ -213,7 +217,7 @@ async def _look(sought: _Sought, resource: HostedInstance, context: Context) -> 
             return await _with_place(await _newest(here, cloud, sought, resource, context), resource, context)
         if cloud == target:
             destination = here
-    if bound is None and (waits := waits_for_unheard(resource, context, target)) is not None:
+    if bound is None and (waits := wait_for_unobserved_clouds(resource, context, target)) is not None:
         return sought.nothing(problem=waits)
     if unseen is not None:
         raise unseen
@@ -239,7 +243,7 @@ async def _newest(
     """What was found first; or, where nothing is recorded, the copy that took its place while its cloud was lost."""
     if resource.external.get("vm"):
         return here
-    newer = await came_after(here.found.thing, cloud, resource, context)
+    newer = await find_successor(here.found.thing, cloud, resource, context)
     return here if newer is None else await _look_in(newer, sought, resource, context, home=False)
 
 
@@ -267,9 +271,9 @@ async def _to_be_made(
     """There is no machine of it anywhere: the place where it is to be made. `destination`: what was seen in the first choice."""
     if destination is not None and (destination.problem is not None or resource.spec.adopt is not None):
         return destination
-    if (left := await left_by_a_move(resource, context)) is not None:
+    if (left := await wait_for_lost_migration(resource, context)) is not None:
         return sought.seen(problem=left)
-    chosen = await choose_for(resource, context, choice, bound=bound_cloud(resource))
+    chosen = await choose_place(resource, context, choice, bound=bound_cloud(resource))
     if chosen.cloud is None:
         return sought.seen(problem=chosen.outcome, chosen=chosen)
     if destination is None or destination.cloud != chosen.cloud:
@@ -280,20 +284,20 @@ async def _to_be_made(
 async def _with_place(here: InstanceObservation, resource: HostedInstance, context: Context) -> InstanceObservation:
     """Where the machine is with all that belongs to it; of one that is to be made anew, where in its cloud."""
     if resource.deleting:
-        return replace(here, left_behind=await left_behind(resource, context))
+        return replace(here, superseded=await find_superseded_vm(resource, context))
     if here.cloud is None or here.view is None:
         return here
     cloud, vm = here.cloud, here.found.thing
     if vm is not None:
-        if moving := noted_move(resource, vm, context):
+        if moving := noted_migration(resource, vm, context):
             return replace(here, moving=moving)
-        there = whereabouts(resource, vm, cloud, here.view, context)
-        here = _with(here, whereabouts=there, left_behind=await left_behind(resource, context))
+        there = vm_location(resource, vm, cloud, here.view, context)
+        here = _with(here, vm_location=there, superseded=await find_superseded_vm(resource, context))
         return await _with_relocation(here, resource, cloud, vm, context)
     policy = resource.spec.update_policy
     if not here.terminated or policy is None or policy.replace is not Consent.ALLOW:
         return here
-    chosen = await choose_for(resource, context, (cloud,), bound=cloud)
+    chosen = await choose_place(resource, context, (cloud,), bound=cloud)
     return replace(here, chosen=chosen)
 
 
@@ -302,7 +306,7 @@ async def _with_relocation(
 ) -> InstanceObservation:
     """Of a machine that is to go elsewhere by itself: where to."""
     resource = without_overridden(resource, vm)
-    why = leaving(resource, cloud, here.wanted, here.whereabouts)
+    why = find_eviction(resource, cloud, here.wanted, here.vm_location)
     if why is None or not why.by_itself or (here.refused is not None and why.to not in {None, cloud}):
         return here
     return replace(here, relocation=await relocation(resource, cloud, why.to, vm, context))

@@ -21,8 +21,8 @@ from sovereigncloud.kinds.hostedinstance.compute.scheduling_requirements import 
 from sovereigncloud.kinds.hostedinstance.compute.size import capacity, room
 from sovereigncloud.kinds.hostedinstance.compute.vm_group import group, with_leftovers
 from sovereigncloud.kinds.hostedinstance.continuity.failover import plan_failover
-from sovereigncloud.kinds.hostedinstance.continuity.retained_copy_cleanup import without_copies
-from sovereigncloud.kinds.hostedinstance.continuity.superseded_copy import fenced, left_where
+from sovereigncloud.kinds.hostedinstance.continuity.retained_copy_cleanup import delete_retained_copies
+from sovereigncloud.kinds.hostedinstance.continuity.superseded_copy import plan_fencing, superseded_facts
 from sovereigncloud.kinds.hostedinstance.creation.origin import labels, name, source
 from sovereigncloud.kinds.hostedinstance.creation.plan import creation, lost
 from sovereigncloud.kinds.hostedinstance.machine import capacity as vm_capacity
@@ -30,7 +30,7 @@ from sovereigncloud.kinds.hostedinstance.machine.machine import NOTHING, Machine
 from sovereigncloud.kinds.hostedinstance.network.network_map import as_named_there
 from sovereigncloud.kinds.hostedinstance.network.nics import networks
 from sovereigncloud.kinds.hostedinstance.observation import InstanceObservation, is_left_alone, is_let_go
-from sovereigncloud.kinds.hostedinstance.placement.migration_request import placement
+from sovereigncloud.kinds.hostedinstance.placement.migration_request import plan_relocation
 from sovereigncloud.kinds.hostedinstance.placement.placement import CLUSTER_FACT
 from sovereigncloud.kinds.hostedinstance.steps import TERMINATE, ActOnVm, MarkVm, RecordVm
 from sovereigncloud.kinds.hostedinstance.storage.backups import backups
@@ -41,8 +41,8 @@ from sovereigncloud.kinds.hostedinstance.storage.from_backup import left_behind
 from sovereigncloud.kinds.hostedinstance.storage.names import record
 from sovereigncloud.kinds.hostedinstance.storage.restore import is_begun, restore
 from sovereigncloud.kinds.hostedinstance.storage.snapshots import snapshots
-from sovereigncloud.kinds.movement.placement_override import exited, no_longer_exited, without_overridden
-from sovereigncloud.kinds.movement.records import moves_made
+from sovereigncloud.kinds.movement.placement_override import exit_facts, stale_exit_facts, without_overridden
+from sovereigncloud.kinds.movement.records import migration_facts
 from sovereigncloud.kinds.planning.composition import consent_last, one_per_path
 from sovereigncloud.ports.opennebula.views import Vm
 from sovereigncloud.ports.opennebula.vm_states import Situation, state_of
@@ -71,7 +71,7 @@ _PARTS = (
     power,
     group,
     source,
-    placement,
+    plan_relocation,
 )
 
 
@@ -83,8 +83,8 @@ def plan(resource: HostedInstance, observed: InstanceObservation, now: datetime)
         return _fencing_first(observed) or deletion(resource, observed)
     if observed.moving:
         return following(resource, observed)
-    if observed.elsewhere is not None and observed.elsewhere.lost:
-        return plan_failover(resource, observed.elsewhere, now)
+    if observed.failover is not None and observed.failover.lost:
+        return plan_failover(resource, observed.failover, now)
     problem = observed.problem or observed.found.problem
     if problem is not None:
         return Plan(outcome=problem)
@@ -124,7 +124,7 @@ def _keeping(
         disk_names=disk_names,
         root=root_of(vm, disk_names),
     )
-    fencing = fenced(observed.left_behind)
+    fencing = plan_fencing(observed.superseded)
     parts = [found for part in _PARTS if (found := part(m)) is not NOTHING]
     if is_begun(m):
         # Nothing else meanwhile: what differs is told, and mended afterwards.
@@ -157,7 +157,7 @@ def following(resource: HostedInstance, observed: InstanceObservation) -> Plan:
         # Numbers of another cloud: there they are of something else.
         forgets=(
             CLUSTER_FACT,
-            *no_longer_exited(resource, vm),
+            *stale_exit_facts(resource, vm),
             *(record(name) for name in recorded_names(resource.external)),
         ),
         facts=_told_by(vm),
@@ -167,14 +167,14 @@ def following(resource: HostedInstance, observed: InstanceObservation) -> Plan:
 
 def _told_by(vm: Vm) -> tuple[tuple[str, str], ...]:
     """What is written on a machine and is to be recorded of it."""
-    return (*left_where(vm), *exited(vm), *moves_made(vm))
+    return (*superseded_facts(vm), *exit_facts(vm), *migration_facts(vm))
 
 
 def _fencing_first(observed: InstanceObservation) -> Plan | None:
     """What it left behind carries its mark, too, and nobody else would know of it. None: there is nothing that can be reached."""
-    if observed.left_behind is None or observed.left_behind.vm is None:
+    if observed.superseded is None or observed.superseded.vm is None:
         return None
-    fencing = fenced(observed.left_behind)
+    fencing = plan_fencing(observed.superseded)
     return Plan(steps=fencing.steps, outcome=fencing.outcome)
 
 
@@ -215,7 +215,7 @@ def deletion(resource: HostedInstance, observed: InstanceObservation) -> Plan:
 
 def _gone(resource: HostedInstance, observed: InstanceObservation) -> Plan:
     """The machine is: what else there is of it goes."""
-    return with_leftovers(without_copies(without_machine(resource, observed), observed), resource, observed)
+    return with_leftovers(delete_retained_copies(without_machine(resource, observed), observed), resource, observed)
 
 
 def _to_record(m: Machine) -> tuple[Step, ...]:

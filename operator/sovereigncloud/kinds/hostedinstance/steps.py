@@ -18,7 +18,7 @@ from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.hostedinstance.compute import steps as vm_compute_steps
 from sovereigncloud.kinds.hostedinstance.compute.steps import ComputeStep, CreateGroup, DeleteGroup
-from sovereigncloud.kinds.hostedinstance.continuity.superseded_copy import LeftBehindStep, fence_left_behind
+from sovereigncloud.kinds.hostedinstance.continuity.superseded_copy import SupersededVmStep, perform_fencing
 from sovereigncloud.kinds.hostedinstance.creation.guest_configuration import guest_of
 from sovereigncloud.kinds.hostedinstance.creation.template import beside_template, from_image, restored_disks
 from sovereigncloud.kinds.hostedinstance.creation.template_context import (
@@ -40,10 +40,10 @@ from sovereigncloud.kinds.hostedinstance.machine.requests import carried_request
 from sovereigncloud.kinds.hostedinstance.machine.step import CLEARED, ImageCall, VmCall, VmStep, under_way
 from sovereigncloud.kinds.hostedinstance.network import steps as vm_card_steps
 from sovereigncloud.kinds.hostedinstance.network.steps import CardStep, NewCard
-from sovereigncloud.kinds.hostedinstance.placement.placement import CLUSTER_FACT, promise_of
-from sovereigncloud.kinds.movement.placement_override import carried_exit
-from sovereigncloud.kinds.movement.records import carried_moves
-from sovereigncloud.kinds.movement.requests import MakeMove, make_move
+from sovereigncloud.kinds.hostedinstance.placement.placement import CLUSTER_FACT, reservation_of
+from sovereigncloud.kinds.movement.placement_override import carried_exit_note
+from sovereigncloud.kinds.movement.records import carried_migrations
+from sovereigncloud.kinds.movement.requests import RequestMigration, request_migration
 from sovereigncloud.ports.opennebula.client import OpenNebula
 
 TERMINATE = "terminate-hard"
@@ -141,7 +141,7 @@ class GrowDisk(VmStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MoveVm(VmStep):
-    """Shown in the plan, never done: it is not allowed. What is done is `MakeMove`."""
+    """Shown in the plan, never done: it is not allowed. What is done is `RequestMigration`."""
 
 
 async def perform(step: Step, resource: HostedInstance, context: Context) -> Outcome:
@@ -151,12 +151,12 @@ async def perform(step: Step, resource: HostedInstance, context: Context) -> Out
             return await _create(step, resource, context)
         case BindInstance(cloud=cloud, place=place):
             return done().with_facts(cloud=where(cloud), **_recorded(place.cluster))
-        case MakeMove():
-            return await make_move(step, context)
+        case RequestMigration():
+            return await request_migration(step, context)
         case CreateGroup() | DeleteGroup():
             return await _on_group(step, resource, context)
-        case LeftBehindStep():
-            return await fence_left_behind(step, resource, context)
+        case SupersededVmStep():
+            return await perform_fencing(step, resource, context)
         case RecordVm():
             known = {} if step.cluster is None else _recorded(step.cluster)
             outcome = done().with_facts(**{**dict.fromkeys(step.forgets, ""), **known, **dict(step.facts)})
@@ -190,7 +190,7 @@ async def _create(step: CreateVm, resource: HostedInstance, context: Context) ->
     client = await context.open_nebula_for(step.cloud, resource.metadata.namespace)
     mark = context.mark(resource)
     guest = await guest_of(resource, context.kubernetes)
-    context.promise(step.cloud, promise_of(resource, context, step.place.cluster, step.place.demand))
+    context.promise(step.cloud, reservation_of(resource, context, step.place.cluster, step.place.demand))
     if step.template is not None:
         extra = {
             **dict.fromkeys(step.forgets, CLEARED),
@@ -198,14 +198,14 @@ async def _create(step: CreateVm, resource: HostedInstance, context: Context) ->
             **restored_disks(resource, step.restored),
             **compute_attributes(resource, step.surroundings),
             **carried_requests(resource),
-            **carried_exit(resource),
-            **carried_moves(resource),
+            **carried_exit_note(resource),
+            **carried_migrations(resource),
         }
         made = await client.instantiate(step.template, resource.outside_name, extra)
     elif step.image is not None:
         whole = from_image(resource, mark, step.image, step.cards or (), guest)
         around = compute_attributes(resource, step.surroundings)
-        carried = {**carried_requests(resource), **carried_exit(resource), **carried_moves(resource)}
+        carried = {**carried_requests(resource), **carried_exit_note(resource), **carried_migrations(resource)}
         made = await client.create_vm({**whole, **around, **carried})
     else:
         raise TypeError("a machine is made from an image or from a template")

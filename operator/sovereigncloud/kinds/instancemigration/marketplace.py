@@ -1,4 +1,4 @@
-"""The marketplace over which the disks of a machine go to another cloud: one that takes them, has room, and is where they may lie."""
+"""Select the marketplace for the disk transfer: writable, large enough, allowed by policies."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ ENABLED = 0
 _HTTP, _S3 = "http", "s3"
 
 
-def market_of(move: InstanceMigration, seen: MigrationObservation) -> Marketplace | Outcome:
-    """The one; or why there is none."""
+def select_marketplace(move: InstanceMigration, seen: MigrationObservation) -> Marketplace | Outcome:
+    """The marketplace to transfer disks through, or why there is no unambiguous one."""
     usable = [one for one in seen.marketplaces if _takes_images(one, seen)]
     cloud = where(seen.source.cloud) if seen.source is not None else "the cloud"
     if move.spec.marketplace is not None:
@@ -33,8 +33,8 @@ def market_of(move: InstanceMigration, seen: MigrationObservation) -> Marketplac
         case [] if usable:
             told = "; ".join(f'"{one.name}": {seen.abroad[one.name]}' for one in usable)
             message = (
-                f"no marketplace of {cloud} is where the disks may lie on their way: {told}. Say where it is in spec.stores of"
-                " the cloud, or make one where the policy lets backups be"
+                f"policies allow no marketplace of {cloud} for the disk transfer: {told}. Set its location in spec.stores of"
+                " the cloud, or create one where the policy allows backups"
             )
             return stalled(Reason.NO_COMPLIANT_PLACE, message, after=60.0)
         case []:
@@ -47,12 +47,12 @@ def market_of(move: InstanceMigration, seen: MigrationObservation) -> Marketplac
 
 
 def takes_images(driver: str, *, enabled: bool) -> bool:
-    """Whether images can be published in a marketplace: OpenNebula's own and those of containers are only read."""
+    """Whether a marketplace accepts images; OpenNebula's public and container ones do not."""
     return enabled and driver in {_HTTP, _S3}
 
 
 def no_marketplace(cloud: str, named: str | None = None) -> str:
-    """What is missing where none does."""
+    """Message for a cloud without a usable marketplace."""
     called = f'called "{named}" ' if named is not None else ""
     return (
         f"{cloud} has no enabled marketplace {called}that takes images (driver http or s3); make one in its spec.stores"
@@ -60,14 +60,17 @@ def no_marketplace(cloud: str, named: str | None = None) -> str:
 
 
 def _takes_images(one: Marketplace, seen: MigrationObservation) -> bool:
-    """In a federation all zones list all marketplaces, and each takes apps of its own zone only."""
+    """Whether this marketplace accepts images of the source zone.
+
+    In a federation all zones list all marketplaces, and each accepts apps of its own zone only.
+    """
     federation = seen.source.view.federation if seen.source is not None else None
     here = federation is None or not are_federated(seen) or one.zone == federation.config.zone
     return takes_images(one.driver, enabled=one.state == ENABLED) and here
 
 
 def are_federated(seen: MigrationObservation) -> bool:
-    """Whether the two are zones of one federation, which has one table of marketplaces and apps, keys and all."""
+    """Whether source and target are zones of one federation, which shares marketplaces and apps."""
     both = [side.view.federation for side in (seen.source, seen.target) if side is not None]
     zones = [{number: zone.name for number, zone in one.zones.items()} for one in both if one is not None]
     return len(zones) == 2 and zones[0] == zones[1] and len(zones[0]) > 1
@@ -77,9 +80,9 @@ def _target(seen: MigrationObservation) -> str:
     return where(seen.target.cloud) if seen.target is not None else "the other cloud"
 
 
-def market_trouble(move: InstanceMigration, seen: MigrationObservation) -> Outcome:
-    """What is in the way of going over it."""
-    found = market_of(move, seen)
+def check_marketplace(move: InstanceMigration, seen: MigrationObservation) -> Outcome:
+    """Check that there is a usable marketplace with enough free space."""
+    found = select_marketplace(move, seen)
     if isinstance(found, Outcome):
         return found
     needs = sum(one.disk.size for one in seen.disks)

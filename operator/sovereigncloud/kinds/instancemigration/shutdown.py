@@ -1,6 +1,7 @@
-"""The machine that moves is shut down, so that all that it writes is copied. Pure.
+"""Plan the shutdown of the source VM before its disks are copied. Pure.
 
-Its guest is asked. One that does not listen is left running: OpenNebula's driver gives up after some time, without a word. Then its power is cut, which is told in the plan and as an event.
+A guest gets a graceful shutdown request (ACPI). If it ignores the request, OpenNebula's driver gives up after a while
+without an error. Then the VM is powered off hard, which the plan and an event report.
 """
 
 from __future__ import annotations
@@ -13,17 +14,20 @@ from sovereigncloud.core.outcome import waiting
 from sovereigncloud.core.plan import Action, Disruption, Plan, Step
 from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.instancemigration.observation import MigrationObservation
-from sovereigncloud.kinds.instancemigration.steps import Act, Remember, failed
+from sovereigncloud.kinds.instancemigration.steps import RecordFacts, VmAction, fail_migration
 from sovereigncloud.kinds.movement.records import BEGAN, STOPPED
 from sovereigncloud.ports.opennebula.vm_states import Situation, state_of
 
 PATIENCE = 120
-"""Seconds after which a guest that still runs is not asked once more. How long the driver waits for it comes before that."""
+"""Seconds after which a guest that still runs is powered off hard.
+
+The timeout of OpenNebula's driver comes before that.
+"""
 _LOOK_AGAIN = 5.0
 
 
-def powered_off(move: InstanceMigration, seen: MigrationObservation, now: datetime) -> Plan | None:
-    """None: it is."""
+def shut_down_source(move: InstanceMigration, seen: MigrationObservation, now: datetime) -> Plan | None:
+    """Plan the shutdown of the source VM; None if it is off or a disk is being saved."""
     if seen.old is None or seen.source is None:
         return None
     state = state_of(seen.old)
@@ -31,9 +35,13 @@ def powered_off(move: InstanceMigration, seen: MigrationObservation, now: dateti
     is_copied = any(one.saved is not None for one in seen.disks)
     match state.situation:
         case Situation.POWERED_OFF:
-            return _told_when(move, seen)
+            return _record_shutdown_time(move, seen)
         case Situation.RUNNING if is_copied:
-            return Plan(steps=(failed(f"{what} was started while it was copied: what is written there would be lost"),))
+            return Plan(
+                steps=(
+                    fail_migration(f"{what} was started while its disks were copied; data written since would be lost"),
+                )
+            )
         case Situation.RUNNING:
             step = _stop(move, seen, what, now)
             return Plan(steps=(step,), outcome=waiting(Reason.POWERING_OFF, step.target))
@@ -42,7 +50,7 @@ def powered_off(move: InstanceMigration, seen: MigrationObservation, now: dateti
         case Situation.BUSY | Situation.LOST | Situation.QUEUED:
             return Plan(outcome=waiting(state.reason, f"{what} is {state.words}", after=_LOOK_AGAIN))
         case _:
-            return Plan(steps=(failed(f"{what} is {state.words}, which was not to be expected while it moves"),))
+            return Plan(steps=(fail_migration(f"{what} is {state.words}, which is unexpected during a migration"),))
 
 
 def _stop(move: InstanceMigration, seen: MigrationObservation, what: str, now: datetime) -> Step:
@@ -51,11 +59,11 @@ def _stop(move: InstanceMigration, seen: MigrationObservation, what: str, now: d
     asked = move.external.get(STOPPED)
     listens = asked is None or now.timestamp() - int(asked) < PATIENCE
     how = (
-        "power off, so that all that it writes is copied"
+        "power off, so that all its data is copied"
         if listens
-        else "cut its power, since its guest was asked to shut down and did not"
+        else "power off hard, because its guest ignored the shutdown request"
     )
-    return Act(
+    return VmAction(
         action=Action.UPDATE,
         target=f"{what}: {how}",
         disruption=Disruption.RESTART,
@@ -67,14 +75,17 @@ def _stop(move: InstanceMigration, seen: MigrationObservation, what: str, now: d
     )
 
 
-def _told_when(move: InstanceMigration, seen: MigrationObservation) -> Plan | None:
-    """Since when it is down, where the answer to that call, or the status, was lost: at the latest since the move began."""
+def _record_shutdown_time(move: InstanceMigration, seen: MigrationObservation) -> Plan | None:
+    """Record a missing shutdown time as the begin of the migration.
+
+    The time is missing when the response to the shutdown call, or the status, was lost.
+    """
     if STOPPED in move.external or seen.note is None or not seen.note.ran:
         return None
-    since = Remember(
+    since = RecordFacts(
         action=Action.UPDATE,
-        target="since when the machine is down",
+        target="since when the source VM is down",
         inside=True,
         facts=((STOPPED, move.external[BEGAN]),),
     )
-    return Plan(steps=(since,), outcome=waiting(Reason.MOVING, "the machine is powered off"))
+    return Plan(steps=(since,), outcome=waiting(Reason.MOVING, "the source VM is powered off"))

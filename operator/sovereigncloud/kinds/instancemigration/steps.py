@@ -1,5 +1,6 @@
-"""What a move does, one call each, every one safe to repeat: what it makes is found by its mark or its name before the next is
-planned.
+"""Steps of a migration, one call each and safe to repeat.
+
+Every object that a step creates has a mark or a fixed name, by which it is found before the next step is planned.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from sovereigncloud.kinds.hostedinstance.machine.step import CLEARED, under_way
 from sovereigncloud.kinds.hostedinstance.network.network_map import written
 from sovereigncloud.kinds.hostedinstance.network.steps import NewCard
 from sovereigncloud.kinds.hostedinstance.storage.names import DISK, marks
-from sovereigncloud.kinds.instancemigration.observation import as_it_will_be, at, instance_key, network_names
+from sovereigncloud.kinds.instancemigration.observation import at, instance_in_target, instance_key, network_names
 from sovereigncloud.kinds.movement.placement_override import exit_note
 from sovereigncloud.kinds.movement.records import (
     BEGAN,
@@ -38,9 +39,9 @@ from sovereigncloud.kinds.movement.records import (
     RETURNED,
     STARTED,
     STOPPED,
-    moves_note,
+    migration_note,
+    migrations_note,
     shortened,
-    told,
 )
 from sovereigncloud.ports.errors import NotFound, NotYet, OutsideError, Rejected
 from sovereigncloud.ports.opennebula.client import Attributes, OpenNebula
@@ -48,15 +49,18 @@ from sovereigncloud.ports.opennebula.views import Vm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MoveStep(Step):
-    """In one of the two clouds."""
+class MigrationStep(Step):
+    """A step in the source or the target cloud."""
 
     cloud: Key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Begin(MoveStep):
-    """Note on the machine that it moves, and whether it runs. From here on its instance follows."""
+class BeginMigration(MigrationStep):
+    """Note on the source VM that it is migrated, and whether it runs.
+
+    From then on its instance leaves the VM alone.
+    """
 
     vm: int
     runs: bool
@@ -64,8 +68,8 @@ class Begin(MoveStep):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Act(MoveStep):
-    """poweroff, resume, release, terminate-hard. `stopping`: the machine that moves: from here on it is down."""
+class VmAction(MigrationStep):
+    """Action of one.vm.action on a VM. `stopping`: it shuts down the source, so downtime starts."""
 
     vm: int
     verb: str
@@ -74,15 +78,15 @@ class Act(MoveStep):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SaveDisk(MoveStep):
+class SaveDisk(MigrationStep):
     vm: int
     disk: int
     name: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PublishDisk(MoveStep):
-    """`image`: that was saved."""
+class PublishDisk(MigrationStep):
+    """Publish a saved image as an app of a marketplace."""
 
     image: int
     name: str
@@ -90,9 +94,11 @@ class PublishDisk(MoveStep):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ImportDisk(MoveStep):
-    """`app`: its number, where the other cloud knows it; else its file is fetched from `source`. `backup`: what makes it of a
-    backup instead, which is called `copy`.
+class ImportDisk(MigrationStep):
+    """Import a disk into the target cloud from an app, a URL or a backup.
+
+    `app`: id of the app if the target knows it, else the file is fetched from `source`. `backup`: attributes that
+    restore the disk from a backup, whose name is `copy`.
     """
 
     name: str
@@ -106,8 +112,11 @@ class ImportDisk(MoveStep):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CreateCopy(MoveStep):
-    """Held: it runs nowhere before it is released. `disks`: image and label of each, in order."""
+class CreateCopy(MigrationStep):
+    """Create the copy on hold: it does not run before it is released.
+
+    `disks`: image id and label of each, in order.
+    """
 
     of: Vm
     disks: tuple[tuple[int, str], ...]
@@ -115,28 +124,31 @@ class CreateCopy(MoveStep):
     surroundings: Surroundings
     rehearsal: bool
     came_from: str = ""
-    """Which machine it takes the place of, where that could not be told to that one."""
+    """The VM that the copy supersedes, if that one is in a lost cloud and cannot be updated."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LeaveMachine(MoveStep):
-    """The first of three writes: the machine that was left is the move's. `returned`: its cloud was lost, and it is the last."""
+class MarkSourceVm(MigrationStep):
+    """Mark the source VM as the migration's: first of the three cutover writes.
+
+    `returned`: the source cloud was lost and answers again, so this write is the last one.
+    """
 
     vm: int
     returned: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LeaveDisk(MoveStep):
-    """An image that the machine that was left has is the move's, too. `vm`: that machine."""
+class MarkSourceDisk(MigrationStep):
+    """Mark an image of the source VM as the migration's. `vm`: that VM."""
 
     vm: int
     image: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HandOverDisk(MoveStep):
-    """An image that was brought along becomes a disk of the instance."""
+class HandOverDisk(MigrationStep):
+    """Mark an imported image as a disk of the instance."""
 
     image: int
     label: str
@@ -144,33 +156,33 @@ class HandOverDisk(MoveStep):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HandOverMachine(MoveStep):
-    """The second: the copy is the instance's machine. The third is the instance's own."""
+class HandOverVm(MigrationStep):
+    """Mark the copy as the VM of the instance: second cutover write; the instance does the third."""
 
     vm: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeleteImage(MoveStep):
+class DeleteImage(MigrationStep):
     image: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeleteApp(MoveStep):
+class DeleteApp(MigrationStep):
     app: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ForgetMove(MoveStep):
-    """The note on a machine that stays where it is. `proof`: that a copy of it ran elsewhere; empty: none did."""
+class RemoveMigrationNote(MigrationStep):
+    """Remove the migration note from a VM that stays. `proof`: rehearsal record to write, if any."""
 
     vm: int
     proof: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Remember(Step):
-    """Nothing outside: something is known from here on. `now_as`: the key of the time it is now."""
+class RecordFacts(Step):
+    """Record facts in the status without a call. `now_as`: the key that gets the current time."""
 
     facts: tuple[tuple[str, str], ...] = ()
     now_as: str = ""
@@ -179,69 +191,69 @@ class Remember(Step):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PassOver(Step):
-    """Nothing outside: a copy could not be read, and another one is taken."""
+class SkipCopy(Step):
+    """Record, without a call, that a copy is unreadable and the next one is used."""
 
     copy: str
     message: str
 
 
 async def perform(step: Step, move: InstanceMigration, context: Context) -> Outcome:
-    """Do one of them."""
+    """Execute one step of a migration."""
     match step:
-        case Remember():
+        case RecordFacts():
             facts = dict(step.facts) | ({step.now_as: at(context.now)} if step.now_as else {})
             return done(step.event or "", step.message if step.event else "").with_facts(**facts)
-        case PassOver():
-            return done(Reason.COPY_UNREADABLE, step.message).with_facts(**passing_over(step.copy, move, context))
-        case Begin() | Act() | SaveDisk() | LeaveMachine() | LeaveDisk() | ForgetMove():
+        case SkipCopy():
+            return done(Reason.COPY_UNREADABLE, step.message).with_facts(**skipped_copy_facts(step.copy, move, context))
+        case BeginMigration() | VmAction() | SaveDisk() | MarkSourceVm() | MarkSourceDisk() | RemoveMigrationNote():
             client = await context.open_nebula_for(step.cloud, move.metadata.namespace, step.vm)
-            return await _on_machine(step, move, context, client)
+            return await _perform_on_vm(step, move, context, client)
         case PublishDisk() | DeleteApp() | DeleteImage():
-            # Apps are the administrator's: no default rule lets a tenant make one. An image may be older than the Tenant.
-            return await _on_the_way(step, context, await context.open_nebula(step.cloud), move)
-        case MoveStep():
+            # The administrator owns apps: no default ACL lets a tenant create one. Images may be older than the Tenant.
+            return await _perform_transfer(step, context, await context.open_nebula(step.cloud), move)
+        case MigrationStep():
             client = await context.open_nebula_for(step.cloud, move.metadata.namespace)
-            return await _in_target(step, move, context, client)
+            return await _perform_in_target(step, move, context, client)
         case _:
             raise TypeError(f"not a step of an InstanceMigration: {step!r}")
 
 
-async def _on_machine(
-    step: Begin | Act | SaveDisk | LeaveMachine | LeaveDisk | ForgetMove,
+async def _perform_on_vm(
+    step: BeginMigration | VmAction | SaveDisk | MarkSourceVm | MarkSourceDisk | RemoveMigrationNote,
     move: InstanceMigration,
     context: Context,
     client: OpenNebula,
 ) -> Outcome:
     mark, now = context.mark(move), at(context.now)
     match step:
-        case Begin():
-            await client.update_vm(step.vm, {MOVING: told(mark, now, ran=step.runs)})
+        case BeginMigration():
+            await client.update_vm(step.vm, {MOVING: migration_note(mark, now, ran=step.runs)})
             facts = {FROM: where(step.cloud), BEGAN: now, MARKET: str(step.marketplace)}
             return done(Reason.MIGRATION_STARTED, f"{step.target} begins").with_facts(**facts)
-        case Act():
+        case VmAction():
             await client.act(step.vm, step.verb)
             outcome = under_way(step.reason, step.target)
             return outcome.with_facts(**{STOPPED: now}) if step.stopping and STOPPED not in move.external else outcome
         case SaveDisk():
             await client.moves.save_disk(step.vm, step.disk, step.name)
             return under_way(Reason.DISK_SAVED, step.target)
-        case LeaveMachine():
-            instance = context.mark(moving_instance(move, context))
+        case MarkSourceVm():
+            instance = context.mark(required_instance(move, context))
             await client.update_vm(step.vm, {MOVED: instance.object, **mark.for_opennebula()})
             if step.returned:
                 return done(Reason.SOURCE_FENCED, step.target).with_facts(**{RETURNED: now})
-            return done().with_facts(**_seen_running(move, now))
-        case LeaveDisk():
-            instance = context.mark(moving_instance(move, context))
+            return done().with_facts(**_started_fact(move, now))
+        case MarkSourceDisk():
+            instance = context.mark(required_instance(move, context))
             await client.update_image(step.image, {MOVED: instance.object, **mark.for_opennebula()})
             return done()
-        case ForgetMove():
+        case RemoveMigrationNote():
             await client.update_vm(step.vm, {MOVING: CLEARED, **({REHEARSED: step.proof} if step.proof else {})})
             return done()
 
 
-async def _on_the_way(
+async def _perform_transfer(
     step: PublishDisk | DeleteApp | DeleteImage, context: Context, client: OpenNebula, move: InstanceMigration
 ) -> Outcome:
     match step:
@@ -256,7 +268,9 @@ async def _on_the_way(
     return done()
 
 
-async def _in_target(step: MoveStep, move: InstanceMigration, context: Context, client: OpenNebula) -> Outcome:
+async def _perform_in_target(
+    step: MigrationStep, move: InstanceMigration, context: Context, client: OpenNebula
+) -> Outcome:
     match step:
         case ImportDisk():
             kind = {"PERSISTENT": "YES", "TYPE": "DATABLOCK"} if step.persistent else {"TYPE": "OS"}
@@ -266,24 +280,24 @@ async def _in_target(step: MoveStep, move: InstanceMigration, context: Context, 
             except (Rejected, NotFound) as error:
                 if not step.copy:
                     raise
-                return passed_over(step.copy, error, move, context)
+                return copy_skipped(step.copy, error, move, context)
             return under_way(Reason.DISK_IMPORTED, step.target)
         case CreateCopy():
             made = await client.moves.create_held(await _template(step, move, context))
             return under_way(Reason.COPY_CREATED, f"VM {made} made in {where(step.cloud)}")
         case HandOverDisk():
-            mark = context.mark(moving_instance(move, context))
+            mark = context.mark(required_instance(move, context))
             await client.update_image(step.image, marks(step.label or ROOT, step.policy, mark))
             return done()
-        case HandOverMachine():
-            await client.update_vm(step.vm, context.mark(moving_instance(move, context)).for_opennebula())
-            return done(Reason.CUT_OVER, step.target).with_facts(**_seen_running(move, at(context.now)))
+        case HandOverVm():
+            await client.update_vm(step.vm, context.mark(required_instance(move, context)).for_opennebula())
+            return done(Reason.CUT_OVER, step.target).with_facts(**_started_fact(move, at(context.now)))
         case _:
             raise TypeError(f"not a step of an InstanceMigration: {step!r}")
 
 
-def _seen_running(move: InstanceMigration, now: str) -> dict[str, str]:
-    """Since when the copy is known to run: it is handed over as soon as it is seen to."""
+def _started_fact(move: InstanceMigration, now: str) -> dict[str, str]:
+    """Start time of the copy, which is cut over as soon as it is seen running."""
     return {} if STARTED in move.external else {STARTED: now}
 
 
@@ -293,21 +307,21 @@ def _content(step: ImportDisk) -> dict[str, str]:
     return {"FROM_APP": str(step.app)} if step.app is not None else {"PATH": step.source, "MD5": step.digest}
 
 
-def passed_over(copy: str, error: OutsideError, move: InstanceMigration, context: Context) -> Outcome:
-    """OpenNebula looks at a copy before it says yes: this one it cannot read."""
+def copy_skipped(copy: str, error: OutsideError, move: InstanceMigration, context: Context) -> Outcome:
+    """Outcome of a call that OpenNebula refused because it cannot read the copy."""
     return done(Reason.COPY_UNREADABLE, f"copy {copy} cannot be read: {error.message}").with_facts(
-        **passing_over(copy, move, context)
+        **skipped_copy_facts(copy, move, context)
     )
 
 
-def passing_over(copy: str, move: InstanceMigration, context: Context) -> dict[str, str]:
-    """That a copy could not be read, and when that was found."""
+def skipped_copy_facts(copy: str, move: InstanceMigration, context: Context) -> dict[str, str]:
+    """Facts that record an unreadable copy and the time of the attempt."""
     known = dict.fromkeys((*move.external.get(PASSED_OVER, "").split(), copy))
     return {PASSED_OVER: " ".join(known), PASSED_AT: at(context.now)}
 
 
-def moving_instance(move: InstanceMigration, context: Context) -> HostedInstance:
-    """Whose machine it is."""
+def required_instance(move: InstanceMigration, context: Context) -> HostedInstance:
+    """The HostedInstance of the migration; raises NotYet if it is not in the cache."""
     found = context.get(instance_key(move))
     if not isinstance(found, HostedInstance):
         raise NotYet(f"{instance_key(move)} is not there", after=10.0)
@@ -315,8 +329,11 @@ def moving_instance(move: InstanceMigration, context: Context) -> HostedInstance
 
 
 async def _template(step: CreateCopy, move: InstanceMigration, context: Context) -> Attributes:
-    """The machine as it is, not as spec would make it: what differs is its own plan's to mend, as it was before."""
-    instance = as_it_will_be(move, moving_instance(move, context))
+    """VM template of the copy: the VM as it is, not as spec describes it.
+
+    Differences to spec are left to the instance's own plan, as before the migration.
+    """
+    instance = instance_in_target(move, required_instance(move, context))
     guest = await guest_of(instance, context.kubernetes)
     disks: list[Attributes] = [
         {"IMAGE_ID": str(image), **({DISK: label} if label else {})} for image, label in step.disks
@@ -326,8 +343,8 @@ async def _template(step: CreateCopy, move: InstanceMigration, context: Context)
         **carried_requests(instance),
         **written(network_names(move)),
         **({CAME_FROM: step.came_from} if step.came_from else {}),
-        **({} if step.rehearsal else exit_note(move, moving_instance(move, context))),
-        **({} if step.rehearsal else moves_note(move, moving_instance(move, context), step.of)),
+        **({} if step.rehearsal else exit_note(move, required_instance(move, context))),
+        **({} if step.rehearsal else migrations_note(move, required_instance(move, context), step.of)),
         "NAME": f"{step.of.name} (rehearsal)" if step.rehearsal else step.of.name,
         "CPU": step.of.cpu,
         "VCPU": str(step.of.vcpu),
@@ -340,11 +357,11 @@ async def _template(step: CreateCopy, move: InstanceMigration, context: Context)
     }
 
 
-def failed(why: str) -> Remember:
-    """It comes to nothing: from here on it goes back."""
-    return Remember(
+def fail_migration(why: str) -> RecordFacts:
+    """Record a failure, after which the migration is rolled back."""
+    return RecordFacts(
         action=Action.UPDATE,
-        target="going back",
+        target="roll back",
         inside=True,
         facts=((FAILED, shortened(why)),),
         event=Reason.MOVE_FAILED,
@@ -352,6 +369,6 @@ def failed(why: str) -> Remember:
     )
 
 
-def remember(target: str, key: str, event: Reason | None = None, message: str = "") -> Remember:
-    """A moment: `RAN`, `CUT_OVER` or `ENDED`."""
-    return Remember(action=Action.UPDATE, target=target, inside=True, now_as=key, event=event, message=message)
+def record_time(target: str, key: str, event: Reason | None = None, message: str = "") -> RecordFacts:
+    """Record the current time under a key such as `RAN`, `CUT_OVER` or `ENDED`."""
+    return RecordFacts(action=Action.UPDATE, target=target, inside=True, now_as=key, event=event, message=message)

@@ -22,7 +22,7 @@ from sovereigncloud.kinds.contract.controller import AnyResource, Context
 from sovereigncloud.kinds.endpoint.certificate_source import Certificate, observe_certificate
 from sovereigncloud.kinds.endpoint.endpoint import Endpoint, endpoint_of, generated_secret, server_key
 from sovereigncloud.kinds.endpoint.federated_login import entered_otherwise
-from sovereigncloud.kinds.exit_readiness.cloud_column import Exit, way_out
+from sovereigncloud.kinds.exit_readiness.cloud_column import ExitReadiness, estimate_cloud_exit
 from sovereigncloud.kinds.sovereigncloud.compliance import compliant_condition, last_compliant_condition
 from sovereigncloud.kinds.sovereigncloud.composition import is_composed, network_key
 from sovereigncloud.kinds.sovereigncloud.hosts.draining import HostsToDrain, find_hosts_to_drain
@@ -106,7 +106,7 @@ class CloudObservation:
     stores: Stores = field(default_factory=Stores)
     locations: list[LocationStatus] | None = None
     compliant: Mapping[str, str] | None = None
-    exit: Exit | None = None
+    exit: ExitReadiness | None = None
 
     @property
     def known(self) -> InstallationFacts:
@@ -174,7 +174,7 @@ async def _with_locations(cloud: SovereignCloud, context: Context, observed: Clo
         cloud = cloud.model_copy(update={"status": cloud.status.model_copy(update={"locations": found})})
     policies = context.policies(cloud.metadata.namespace, cloud.key)
     observed = replace(observed, compliant=compliant_condition(cloud, policies, profile, answers=view is not None))
-    return replace(observed, exit=await way_out(cloud, view, observed.stores.there, context))
+    return replace(observed, exit=await estimate_cloud_exit(cloud, view, observed.stores.there, context))
 
 
 def _with_hosts(cloud: SovereignCloud, context: Context, observed: CloudObservation) -> CloudObservation:

@@ -14,8 +14,8 @@ from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.api.sovereigncloud import SovereignCloud
 from sovereigncloud.core.outcome import DONE, Outcome
 from sovereigncloud.kinds.contract.controller import Context
-from sovereigncloud.kinds.fencing.confirmation import may_switch_off, proof_of
-from sovereigncloud.kinds.fencing.outage_tolerance import overdue, until_overdue
+from sovereigncloud.kinds.fencing.confirmation import fencing_status, may_switch_off
+from sovereigncloud.kinds.fencing.outage_tolerance import is_overdue, seconds_until_failover
 
 _CAN_FAIL_OVER = frozenset({Reason.FAILOVER_POSSIBLE, Reason.COPY_TOO_OLD})
 
@@ -48,14 +48,14 @@ def fenced_for(cloud: SovereignCloud, since: str, waiting: Iterable[HostedInstan
 
     Once fencing started it stays until the cloud answers.
     """
-    if cloud.status.fenced_for == since or any(overdue(one, since, now) for one in waiting):
+    if cloud.status.fenced_for == since or any(is_overdue(one, since, now) for one in waiting):
         return since
     return ""
 
 
 def next_overdue(since: str, waiting: Iterable[HostedInstance], now: datetime) -> Outcome:
     """Requeue when the next outage tolerance of the waiting instances ends."""
-    left = [time for one in waiting if (time := until_overdue(one, since, now)) > 0]
+    left = [time for one in waiting if (time := seconds_until_failover(one, since, now)) > 0]
     return Outcome(after=min(left) + 1.0) if left else DONE
 
 
@@ -65,6 +65,6 @@ def fenced_condition(
     """Return the condition Fenced of an unreachable cloud; empty: it is not unreachable."""
     if not since:
         return ()
-    proof = proof_of(as_unreachable(cloud, since), servers)
-    status, reason = ("True", Reason.FENCED) if proof.dead else ("False", Reason.FENCING_UNCONFIRMED)
+    proof = fencing_status(as_unreachable(cloud, since), servers)
+    status, reason = ("True", Reason.FENCED) if proof.fenced else ("False", Reason.FENCING_UNCONFIRMED)
     return ({"type": "Fenced", "status": status, "reason": reason, "message": proof.why},)

@@ -1,4 +1,4 @@
-"""A machine is placed near the other machines of its namespace, as far as the way between the sites was measured."""
+"""Proximity: a VM is placed near other VMs of its namespace, by measured latency."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a machine is made, and what is said of one that is where it should not be."""
+"""Placement of new VMs, and drift of VMs in the wrong place."""
 
 from __future__ import annotations
 
@@ -262,7 +262,7 @@ async def test_nothing_is_made_while_a_cloud_may_hold_the_machine_that_never_ans
     plan = await look(CONTROLLER, new_instance(ANYWHERE | {"placement": row.where}), clouds.world)
     if row.waits:
         assert (plan.steps, plan.outcome.phase) == ((), Phase.BLOCKED)
-        assert "SovereignCloud team/sbg has not answered since it was declared here" in plan.outcome.message
+        assert "SovereignCloud team/sbg: not reached since declared here" in plan.outcome.message
     else:
         assert any(isinstance(step, CreateVm) for step in plan.steps), plan.outcome
 

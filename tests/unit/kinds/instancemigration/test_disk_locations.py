@@ -1,4 +1,4 @@
-"""Where the disks of a machine lie on their way: judged like backups, but for a place where they are anyway."""
+"""Policies on marketplaces: disks in transfer count as backups."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from tests.unit.kinds.opennebula_in_memory import OpenNebula, World
 
 from sovereigncloud.api.common.base import Key
-from sovereigncloud.kinds.instancemigration.disk_locations import lying_abroad
+from sovereigncloud.kinds.instancemigration.disk_locations import forbidden_marketplaces
 from sovereigncloud.ports.opennebula.infrastructure import Marketplace
 from sovereigncloud.sovereignty.facts import Part, Place
 from sovereigncloud.sovereignty.rules import Dispensation, Rules
@@ -51,6 +51,6 @@ def test_disks_go_only_over_a_place_where_they_may_lie(why, rules, locations, th
     world = World(rbx=OpenNebula(), paris=OpenNebula())
     world.rules, world.located["rbx"] = rules, {"locations": locations}
     places = tuple(Place("host one-1", country) for country in there)
-    told = lying_abroad((MARKET,), WEB, (RBX, PARIS), places, world)
+    told = forbidden_marketplaces((MARKET,), WEB, (RBX, PARIS), places, world)
     assert set(told) == ({"way-out"} if says else set())
     assert says in told.get("way-out", "")

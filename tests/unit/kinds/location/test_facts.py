@@ -1,4 +1,4 @@
-"""Where a cloud is: what status says of each part, and what facts policies get of it."""
+"""Locations of a cloud: status of each part, and the facts for policies."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -231,7 +231,7 @@ def test_another_country_of_the_same_datacenter_is_a_change():
 
 
 def test_a_list_that_is_too_long_ends_with_what_nobody_knows():
-    """Else a place that breaks a policy could be the one that is left out."""
+    """Otherwise a location that violates a policy could be the one cut off."""
     clusters = tuple(Cluster(n, f"c{n:03}", frozenset(), frozenset()) for n in range(200))
     locations = found(private(), LocationInput(view(clusters=clusters)), profile())
     assert len(locations) == MAX_LOCATIONS
@@ -413,7 +413,7 @@ def test_a_host_that_an_administrator_added_is_looked_up_in_the_account(why, nam
 
 
 def test_a_new_process_asks_first_who_was_it_before():
-    """Else what an old one found out among hundreds of servers would be unknown again for a while."""
+    """Otherwise locations that an earlier process found would be unknown again for a while."""
     scene = Scene()
     for number in range(40):
         scene.account.add(f"ns{number}.elsewhere.example", ip=f"198.51.100.{number}", region=RBX)

@@ -15,7 +15,7 @@ from sovereigncloud.kinds.hostedinstance.machine import capacity as vm_capacity
 from sovereigncloud.kinds.hostedinstance.machine.machine import NOTHING, Machine, Part
 from sovereigncloud.kinds.hostedinstance.machine.retries import Tries, clock_time
 from sovereigncloud.kinds.hostedinstance.machine.step import REFUSED, TRIED_HOT
-from sovereigncloud.kinds.hostedinstance.placement.quota import room_to_grow
+from sovereigncloud.kinds.hostedinstance.placement.quota import check_resize_quota
 from sovereigncloud.ports.opennebula.vm_states import Situation
 
 _HOT_PAUSES = (60,)
@@ -31,7 +31,7 @@ def capacity(m: Machine) -> Change:
     drift = tuple(vm_capacity.differences(wanted, observed))
     if (trouble := _beyond(m, wanted)) is not None:
         return Change(drift, outcome=trouble)
-    room_left = room_to_grow(m.vm, m.observed.tenancy, m.view, wanted)
+    room_left = check_resize_quota(m.vm, m.observed.tenancy, m.view, wanted)
     if room_left.phase is not Phase.DONE:
         return Change(drift, outcome=room_left)
     attempt = f"{wanted}/{m.asked}"

@@ -1,7 +1,7 @@
-"""Copies of a machine, and whether another cloud can make it from one when its own is lost. Pure.
+"""Copies of a VM, and whether another cloud can recreate the VM from one. Pure.
 
-What there is, is remembered in the status of the instance while its cloud can be asked: where each backup lies, and the names by
-which OpenNebula's own restore would ask for it. A backup counts as outside where its server is none of the cloud's.
+While its cloud is reachable, status of the instance records where each backup is and the names that OpenNebula's
+restore needs. A backup counts as outside if its server is not part of the cloud.
 """
 
 from __future__ import annotations
@@ -25,20 +25,22 @@ from sovereigncloud.kinds.movement.records import seconds_of
 from sovereigncloud.ports.opennebula.views import CloudView, Datastore, Disk, Image, Nic, Vm
 
 BACKUP, IMAGE = "Backup", "Image"
-KEPT = 3
+MAX_COPIES = 3
 OUTSIDE, INSIDE = "Outside", "Inside"
 _BACKUP_DATASTORE, _READY = 3, 0
 _SERVER = {"restic": "RESTIC_SFTP_SERVER", "rsync": "RSYNC_HOST"}
 _HERE = frozenset({"", "localhost", "127.0.0.1", "::1"})
 SOURCE_IMAGE = "IMAGE_ID"
-"""Among what makes a disk of a copy: the image that is cloned."""
+"""Image attribute of a retained copy: the image to clone."""
 _DATASTORES = "/var/lib/one/datastores"
 
 
 @dataclass(frozen=True, slots=True)
 class DiskCopy:
-    """A disk in a copy. `label`: its name in spec.disks; empty: the root disk, or another of the machine's own. `size` in MiB.
-    `source`: what makes an image of it in the cloud that was asked about; empty where none was.
+    """A disk in a copy.
+
+    `label`: its name in spec.disks; empty: root or another disk of the VM itself. `size` in MiB. `source`: image
+    attributes that restore it in the queried cloud; empty: none was queried.
     """
 
     id: int
@@ -48,8 +50,11 @@ class DiskCopy:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """Where a backup lies, as OpenNebula of its own cloud calls it. `chain`: number:snapshot, oldest first."""
+class BackupLocation:
+    """Identifiers of a backup in OpenNebula of its own cloud.
+
+    `chain`: pairs of increment id and snapshot, oldest first.
+    """
 
     driver: str
     store: int
@@ -61,7 +66,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """Attributes as in `CopyStatus`. `held`: of a backup."""
+    """A copy of a VM, see `CopyStatus`. `held`: identifiers of a backup."""
 
     kind: str
     name: str
@@ -69,29 +74,30 @@ class Copy:
     outside: bool
     server: str
     disks: tuple[DiskCopy, ...]
-    held: Held = Held("", -1, -1, -1, "", "")
+    held: BackupLocation = BackupLocation("", -1, -1, -1, "", "")
     shape: MachineShape | None = None
-    """What the machine was like, where the copy tells."""
+    """Shape of the VM, if the copy records it."""
 
     @property
     def seconds(self) -> int:
-        """Its time, since 1970."""
+        """Time of the copy in seconds since 1970."""
         return seconds_of(self.time)
 
     def __str__(self) -> str:
         if self.kind == IMAGE:
-            return f"the copy {self.name} of {self.time}, which a rehearsal kept there"
+            return f"the copy {self.name} of {self.time}, retained by a rehearsal"
         return f"backup {self.name} of {self.time} on {self.server or 'the front-end'}"
 
 
 # ------------------------------------------------------------------------------------------------------- what there is
 
 
-def copies_seen(resource: HostedInstance, observed: InstanceObservation) -> list[Copy]:
-    """Those of the machine as it is, and those that it left in clouds where it was before: the last three, and what lies outside
-    before what does not. While its cloud cannot be asked, those that were known.
+def current_copies(resource: HostedInstance, observed: InstanceObservation) -> list[Copy]:
+    """The newest copies of the VM, also those in clouds it was in before: outside copies first.
+
+    While its cloud is unreachable, the recorded ones.
     """
-    known = remembered(resource)
+    known = recorded_copies(resource)
     vm, cloud, view = observed.found.thing, observed.cloud, observed.view
     if vm is None or cloud is None or view is None or not (vm.backups.images or known):
         return known
@@ -99,7 +105,7 @@ def copies_seen(resource: HostedInstance, observed: InstanceObservation) -> list
     here = f"{where(cloud)}/"
     elsewhere = [copy for copy in known if not copy.name.startswith(here)]
     found = [*_backups(vm, here, observed, view, times), *elsewhere]
-    return sorted(found, key=lambda copy: (copy.outside, copy.time, copy.name), reverse=True)[:KEPT]
+    return sorted(found, key=lambda copy: (copy.outside, copy.time, copy.name), reverse=True)[:MAX_COPIES]
 
 
 def _backups(
@@ -110,7 +116,7 @@ def _backups(
         key=lambda image: (image.time, image.id),
         reverse=True,
     )
-    for image, before in zip(images[:KEPT], (*images[1:], None), strict=False):
+    for image, before in zip(images[:MAX_COPIES], (*images[1:], None), strict=False):
         store = view.datastores.get(image.datastore_id)
         if store is None or store.driver not in _SERVER or not image.time:
             continue
@@ -125,11 +131,11 @@ def _backups(
             outside=not _is_inside(server, observed, view),
             server=server,
             disks=tuple(_disks(vm, image, view)),
-            held=Held(store.driver, store.id, vm.id, vm.system, image.backup_job, _chain(image)),
+            held=BackupLocation(store.driver, store.id, vm.id, vm.system, image.backup_job, _chain(image)),
         )
 
 
-@lru_cache(maxsize=8192)  # of each machine with backups three are told in each sweep
+@lru_cache(maxsize=8192)  # three per VM with backups in each sweep
 def _moment(seconds: int) -> str:
     return timestamp(datetime.fromtimestamp(seconds, UTC))
 
@@ -139,20 +145,23 @@ def _is_inside(server: str, observed: InstanceObservation, view: CloudView) -> b
 
 
 def _before(image: Image, older: Image | None) -> int:
-    """When the backup before the last one in this image was made; 0: there was none."""
+    """Time of the previous backup in seconds; 0: none."""
     made = [one.time for one in image.increments[:-1]]
     return max((*made, older.time if older is not None else 0))
 
 
 def _began(vm: Vm, image: Image, older: Image | None) -> str:
-    """When the disks were as they are in it: OpenNebula ends a stay when a backup begins, and dates it when it has ended."""
+    """Begin of the backup, which is the time of its data; OpenNebula only dates its end.
+
+    OpenNebula closes a history record of the VM when a backup begins.
+    """
     if _before(image, older) < vm.stay < image.time:
         return _moment(vm.stay)
     return ""
 
 
 def _is_of(known: str, image: Image, older: Image | None) -> bool:
-    """Whether a time that was told before is that of this backup, and not of an increment before it."""
+    """Whether a recorded time belongs to this backup and not to an earlier increment."""
     first, last = (_moment(one) for one in (_before(image, older), image.time))
     return first < known <= last
 
@@ -170,7 +179,7 @@ def _disks(vm: Vm, image: Image, view: CloudView) -> Iterator[DiskCopy]:
 
 
 def _label(disk: Disk, view: CloudView) -> str:
-    """What the image says is newer than what the disk does; a disk that came with the machine is named by neither."""
+    """Label of a disk: the image's is newer than the disk's; the root disk has neither."""
     image = view.images.get(disk.image_id)
     label = (image.notes.get(DISK, "") if image is not None and image.persistent else "") or disk.label
     return "" if with_root(label) else label
@@ -179,8 +188,8 @@ def _label(disk: Disk, view: CloudView) -> str:
 # -------------------------------------------------------------------------------------------------------- remembered
 
 
-def remembered(resource: HostedInstance) -> list[Copy]:
-    """As the status has them."""
+def recorded_copies(resource: HostedInstance) -> list[Copy]:
+    """Copies as recorded in status."""
     told = resource.status.continuity
     if told is None:
         return []
@@ -201,16 +210,16 @@ def _read(one: CopyStatus) -> Copy | None:
         disks=tuple(
             DiskCopy(int(disk.name), disk.label or "", mebibytes(disk.size or "1Mi")) for disk in one.disks or ()
         ),
-        held=Held(one.driver or "", store, vm, system, one.job or "", one.chain or ""),
+        held=BackupLocation(one.driver or "", store, vm, system, one.job or "", one.chain or ""),
     )
 
 
 def continuity_status(resource: HostedInstance, observed: InstanceObservation) -> dict[str, object]:
-    """What status.continuity says of copies. Nothing where there is none."""
-    copies = copies_seen(resource, observed)
+    """Copies in status.continuity; empty if there are none."""
+    copies = current_copies(resource, observed)
     if not copies:
         return {}
-    shape = _shape(observed.found.thing) if observed.found.thing is not None else _told_shape(resource)
+    shape = _shape(observed.found.thing) if observed.found.thing is not None else _recorded_shape(resource)
     return {"copies": [_written(copy) for copy in copies], "machine": shape}
 
 
@@ -242,14 +251,17 @@ def _shape(vm: Vm) -> dict[str, object]:
     }
 
 
-def _told_shape(resource: HostedInstance) -> dict[str, object] | None:
+def _recorded_shape(resource: HostedInstance) -> dict[str, object] | None:
     told = resource.status.continuity
     return told.machine.model_dump(by_alias=True, exclude_none=True) if told and told.machine else None
 
 
-def remembered_machine(resource: HostedInstance, copy: Copy | None) -> Vm | None:
-    """The machine that is not to be seen: as spec says, else as it is remembered, with the disks of the copy. None: nobody knows
-    how large it is. Raises ValueError for sizes of spec that OpenNebula cannot hold.
+def recorded_vm(resource: HostedInstance, copy: Copy | None) -> Vm | None:
+    """The VM as spec says, else as recorded, with the disks of the copy.
+
+    None if its size is unknown. Raises ValueError for sizes of spec that OpenNebula cannot hold.
+
+    Raises ValueError for sizes of spec that OpenNebula cannot hold.
     """
     told = resource.status.continuity
     shape = (told.machine if told is not None else None) or (copy.shape if copy is not None else None) or MachineShape()
@@ -281,33 +293,33 @@ def remembered_machine(resource: HostedInstance, copy: Copy | None) -> Vm | None
 # ---------------------------------------------------------------------------------------------------------- usable
 
 
-def usable(
+def usable_copy(
     copies: Iterable[Copy], resource: HostedInstance, cloud: Key, view: CloudView, passed_over: Collection[str] = ()
 ) -> Copy | str:
-    """The newest that the cloud can make the machine from, with how it gets each disk; or why it can from none.
+    """The newest copy that the cloud can recreate the VM from, with disk sources; or why none.
 
     Args:
-        copies: that there are; of those that rehearsals kept the ones in that cloud.
-        resource: whose machine it is.
-        cloud: that is to make it.
-        view: of it.
-        passed_over: names of copies that could not be read.
+        copies: all backups, and the retained copies in that cloud.
+        resource: the instance of the VM.
+        cloud: that recreates it.
+        view: of that cloud.
+        passed_over: names of unreadable copies.
     """
     whys: list[str] = []
     for copy in sorted(copies, key=lambda one: one.time, reverse=True):
-        found = "it could not be read" if copy.name in passed_over else _usable(copy, resource, cloud, view)
+        found = "it could not be read" if copy.name in passed_over else _check_copy(copy, resource, cloud, view)
         if isinstance(found, Copy):
             return found
         whys.append(f"{copy}: {found}")
-    none = "there is no copy of it: give it spec.backup with a store on a server outside its cloud, or rehearse a move with keepCopy"
+    none = "there is no copy of it: set spec.backup with a store on a server outside its cloud, or rehearse a migration with keepCopy"
     return "; ".join(whys) or none
 
 
-def _usable(copy: Copy, resource: HostedInstance, cloud: Key, view: CloudView) -> Copy | str:
+def _check_copy(copy: Copy, resource: HostedInstance, cloud: Key, view: CloudView) -> Copy | str:
     if not copy.outside:
-        return "it lies inside the cloud that is lost with it"
+        return "it is stored inside the cloud itself"
     if copy.kind == BACKUP and not copy.held.chain:
-        return "it consists of more increments than can be remembered; set spec.backup.keepLast"
+        return "it has more increments than status can record; set spec.backup.keepLast"
     if missing := missing_disks(copy, resource):
         return f"it does not hold disk {', '.join(missing)}"
     if copy.kind == IMAGE:
@@ -323,15 +335,16 @@ def _usable(copy: Copy, resource: HostedInstance, cloud: Key, view: CloudView) -
 
 
 def missing_disks(copy: Copy, resource: HostedInstance) -> list[str]:
-    """Disks of the machine that are not in it."""
+    """Disks of the VM that the copy lacks."""
     declared = [disk.name for disk in resource.spec.disks or () if disk.name != ROOT]
     labels = {disk.label for disk in copy.disks}
     return [ROOT] * ("" not in labels) + [name for name in declared if name not in labels]
 
 
 def _same_store(copy: Copy, view: CloudView) -> Datastore | None:
-    """Through which the cloud reaches the same server. OpenNebula calls the directory there by the number of the datastore, so
-    one of the same number is sure to be of the same directory.
+    """Backup datastore of the cloud on the same server.
+
+    OpenNebula names directories on the server by datastore id, so a datastore with the same id is preferred.
     """
     driver = copy.held.driver
     stores = [
@@ -346,8 +359,12 @@ def _same_store(copy: Copy, view: CloudView) -> Datastore | None:
 
 
 def _source(copy: Copy, disk: DiskCopy, store: Datastore) -> dict[str, str]:
-    """What OpenNebula's own restore would say (src/tm_mad/lib/backup.rb), with the datastore of this cloud. A job that made the
-    backup has a directory of its own.
+    """Image attributes that restore a disk from a backup datastore of this cloud.
+
+    They are the ones that OpenNebula's own restore sets (src/tm_mad/lib/backup.rb). A backup job has a directory of
+    its own.
+
+    A backup job has a directory of its own.
     """
     held = copy.held
     number, snapshot = held.chain.rpartition(",")[2].split(":", 1)

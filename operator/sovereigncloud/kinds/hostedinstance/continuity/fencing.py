@@ -1,4 +1,4 @@
-"""How a machine that must not run is kept from it, whatever it does just now. Pure."""
+"""Fencing of a superseded VM: how to stop it from any state. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sovereigncloud.ports.opennebula.vm_states import Situation, state_of
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """`verb`: of one.vm.action; empty: it has to be waited, and looked at again `after` so many seconds."""
+    """Next fencing action. `verb`: of one.vm.action; empty: wait and check again `after` seconds."""
 
     verb: str
     says: str
@@ -18,11 +18,11 @@ class Fence:
 
 
 def fencing_of(vm: Vm) -> Fence | None:
-    """None: it does not run, and does not begin to by itself."""
+    """Fencing action for a VM; None if it is stopped and stays stopped."""
     state = state_of(vm)
     match state.situation:
         case Situation.RUNNING:
-            # At once: its guest has the address of the one that runs, and was cut off before anyway.
+            # Hard: its guest has the addresses of the active VM, and was cut off before anyway.
             return Fence("poweroff-hard", "power off")
         case Situation.QUEUED if state.words == "Pending":
             return Fence("hold", "hold it, since OpenNebula was about to start it")

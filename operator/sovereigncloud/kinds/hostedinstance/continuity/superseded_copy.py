@@ -1,7 +1,8 @@
-"""A machine that was left in a cloud that did not answer, while a copy of it became the instance's: it must not run.
+"""Superseded VM: it stayed in a lost cloud while a copy replaced it, and must not run again.
 
-The move that made the copy sees to it. When that object is gone, the instance does: it has recorded what it left behind, and its
-machine tells it, too. What is there is powered off before anything else, and gets the mark of the move: no two carry the instance's.
+The migration that created the copy fences it. If that object is gone, the instance does, because status and the
+active VM both record the superseded one. It is powered off first and gets the mark of the migration: no two VMs carry
+the instance's mark.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from sovereigncloud.kinds.endpoint.clouds import needs_management, not_answering
 from sovereigncloud.kinds.hostedinstance.continuity.fencing import fencing_of
 from sovereigncloud.kinds.hostedinstance.machine.step import under_way
 from sovereigncloud.kinds.identity.identification import makers_of
-from sovereigncloud.kinds.movement.records import CAME_FROM, ENDED, LEFT, MOVED, CameFrom, read_came_from
+from sovereigncloud.kinds.movement.records import CAME_FROM, ENDED, LEFT, MOVED, SupersededSource, read_superseded
 from sovereigncloud.ports.errors import MissingSecret, OutsideError
 from sovereigncloud.ports.opennebula.views import Vm
 
@@ -30,47 +31,50 @@ _OURS = frozenset({Ownership.OURS, Ownership.PREDECESSOR})
 
 
 @dataclass(frozen=True, slots=True)
-class LeftBehind:
-    """`vm`: it is there, and carries the mark of the instance; None: it does not any more."""
+class SupersededVm:
+    """The superseded VM. `vm`: None once it no longer carries the mark of the instance."""
 
     cloud: Key
-    came_from: CameFrom
+    came_from: SupersededSource
     vm: Vm | None
     needs: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Fenced:
-    """What is done about it, and what is to be said of it."""
+class FencingPlan:
+    """Steps to fence the superseded VM, and their outcome."""
 
     steps: tuple[Step, ...] = ()
     outcome: Outcome = DONE
 
 
-_NOTHING_LEFT = Fenced()
+_NOTHING_LEFT = FencingPlan()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LeftBehindStep(Step):
-    """In a cloud in which the instance is not any more. Without a verb: it is left, and forgotten."""
+class SupersededVmStep(Step):
+    """Fencing step in a former cloud. Without `verb`: mark the VM as left and forget it."""
 
     cloud: Key
-    came_from: CameFrom
+    came_from: SupersededSource
     vm: int | None
     verb: str = ""
 
 
-def left_where(vm: Vm) -> tuple[tuple[str, str], ...]:
-    """What is to be recorded of the one whose place a machine takes, as it tells itself."""
+def superseded_facts(vm: Vm) -> tuple[tuple[str, str], ...]:
+    """Fact about the superseded VM, from the note on its replacement."""
     note = vm.notes.get(CAME_FROM, "")
-    return ((LEFT, note),) if read_came_from(note) is not None else ()
+    return ((LEFT, note),) if read_superseded(note) is not None else ()
 
 
-async def left_behind(resource: HostedInstance, context: Context) -> LeftBehind | None:
-    """None: there is none, or the move sees to it, or its cloud does not answer."""
-    told = read_came_from(resource.external.get(LEFT, ""))
+async def find_superseded_vm(resource: HostedInstance, context: Context) -> SupersededVm | None:
+    """The superseded VM, if this instance has to fence it.
+
+    None if there is none, its migration fences it, or its cloud is unreachable.
+    """
+    told = read_superseded(resource.external.get(LEFT, ""))
     cloud = written_cloud(told.cloud) if told is not None else None
-    if told is None or cloud is None or _sees_to_it(told, context) or not answers(cloud, context):
+    if told is None or cloud is None or _migration_fences_it(told, context) or not is_reachable(cloud, context):
         return None
     with contextlib.suppress(OutsideError, MissingSecret):
         view = await context.view(cloud)
@@ -80,11 +84,11 @@ async def left_behind(resource: HostedInstance, context: Context) -> LeftBehind 
             (one for one in view.vms.values() if one.owner in makers.owners and ownership(one.mark, mark) in _OURS),
             None,
         )
-        return LeftBehind(cloud, told, vm, needs_management(cloud, context))
+        return SupersededVm(cloud, told, vm, needs_management(cloud, context))
     return None
 
 
-def _sees_to_it(told: CameFrom, context: Context) -> bool:
+def _migration_fences_it(told: SupersededSource, context: Context) -> bool:
     kind, _, rest = told.move.partition("/")
     namespace, _, name = rest.partition("/")
     move = context.get(Key(kind, namespace, name)) if kind == InstanceMigration.crd.kind and name else None
@@ -93,50 +97,48 @@ def _sees_to_it(told: CameFrom, context: Context) -> bool:
     return move.spec.management in {None, Management.MANAGE}
 
 
-def answers(cloud: Key, context: Context) -> bool:
-    """As far as is known: nobody asks it for that."""
+def is_reachable(cloud: Key, context: Context) -> bool:
+    """Whether a cloud counts as reachable; this makes no call."""
     found = context.get(cloud)
     lost = isinstance(found, SovereignCloud) and found.status.lost_since
     return not lost and not_answering_yet(cloud, context) is None
 
 
-async def came_after(vm: Vm | None, cloud: Key, resource: HostedInstance, context: Context) -> Key | None:
-    """The cloud with a machine of the instance that was made in the place of this one, where nothing is recorded of either: the
-    cluster was rebuilt, and found the old one first.
-    """
+async def find_successor(vm: Vm | None, cloud: Key, resource: HostedInstance, context: Context) -> Key | None:
+    """Cloud with a VM that superseded this one, if a rebuilt cluster found the old one first."""
     mark = context.mark(resource)
     for other in context.clouds(resource.metadata.namespace) if vm is not None else ():
-        if other == cloud or not answers(other, context):
+        if other == cloud or not is_reachable(other, context):
             continue
         with contextlib.suppress(OutsideError, MissingSecret):
             for one in (await context.view(other)).vms.values():
-                told = read_came_from(one.notes.get(CAME_FROM, "")) if ownership(one.mark, mark) in _OURS else None
+                told = read_superseded(one.notes.get(CAME_FROM, "")) if ownership(one.mark, mark) in _OURS else None
                 if told is not None and told.cloud == where(cloud):
                     return other
     return None
 
 
-def fenced(left: LeftBehind | None) -> Fenced:
-    """What keeps it from running: before anything else is done."""
+def plan_fencing(left: SupersededVm | None) -> FencingPlan:
+    """Plan the fencing of the superseded VM, before anything else."""
     if left is None:
         return _NOTHING_LEFT
     what = f"VM {left.came_from.vm} in {where(left.cloud)}, which was lost"
     if left.vm is None:
-        return Fenced(steps=(_step(left, f"that {what}, is no machine of this instance any more", inside=True),))
+        return FencingPlan(steps=(_step(left, f"that {what}, is no machine of this instance any more", inside=True),))
     fence = fencing_of(left.vm)
     if fence is None:
-        return Fenced(steps=(_step(left, f"{what}: left", vm=left.vm.id),))
+        return FencingPlan(steps=(_step(left, f"{what}: left", vm=left.vm.id),))
     if not fence.verb:
         told = f"{what}, {fence.says}"
-        return Fenced(outcome=waiting(Reason.FENCING, told, after=fence.after, available=True))
+        return FencingPlan(outcome=waiting(Reason.FENCING, told, after=fence.after, available=True))
     step = _step(left, f"{what}: {fence.says}", vm=left.vm.id, verb=fence.verb)
-    return Fenced(steps=(step,), outcome=waiting(Reason.FENCING, step.target, available=True))
+    return FencingPlan(steps=(step,), outcome=waiting(Reason.FENCING, step.target, available=True))
 
 
 def _step(
-    left: LeftBehind, target: str, *, vm: int | None = None, verb: str = "", inside: bool = False
-) -> LeftBehindStep:
-    return LeftBehindStep(
+    left: SupersededVm, target: str, *, vm: int | None = None, verb: str = "", inside: bool = False
+) -> SupersededVmStep:
+    return SupersededVmStep(
         action=Action.MARK if vm is not None and not verb else Action.UPDATE,
         target=target,
         inside=inside,
@@ -149,8 +151,8 @@ def _step(
     )
 
 
-async def fence_left_behind(step: LeftBehindStep, resource: HostedInstance, context: Context) -> Outcome:
-    """One call, or none. It is forgotten only when it carries another mark."""
+async def perform_fencing(step: SupersededVmStep, resource: HostedInstance, context: Context) -> Outcome:
+    """Execute one fencing step; the VM is forgotten only once it carries another mark."""
     if step.vm is None:
         return DONE.with_facts(**{LEFT: ""})
     client = await context.open_nebula_for(step.cloud, resource.metadata.namespace, step.vm)

@@ -76,7 +76,7 @@ def source(m: Machine) -> Part:
     drift = Drift("spec.source.image", wanted, root.image)
     if m.situation not in AT_REST:
         return Part(drift=(drift,))
-    if refused := m.observed.whereabouts.refused:  # it would go, and none could be made
+    if refused := m.observed.vm_location.refused:  # it would go, and none could be made
         told = f"{m.target} is not replaced, since none may be made where it is: {'; '.join(refused)}"
         return Part(drift=(drift,), outcome=replace(stalled(Reason.NO_COMPLIANT_PLACE, told), available=True))
     policy = m.resource.spec.update_policy

@@ -16,7 +16,7 @@ from sovereigncloud.kinds.hostedinstance.network.nic_requirements import needed
 from sovereigncloud.kinds.hostedinstance.network.steps import NewCard
 from sovereigncloud.kinds.hostedinstance.observation import InstanceObservation, bound_cloud, declared_cloud
 from sovereigncloud.kinds.hostedinstance.placement.placement import CLUSTER_FACT
-from sovereigncloud.kinds.hostedinstance.placement.quota import taken, within_quota
+from sovereigncloud.kinds.hostedinstance.placement.quota import quota_demand, within_quota
 from sovereigncloud.kinds.hostedinstance.steps import NO_CHOICE, BindInstance, ChosenPlace, CreateVm
 from sovereigncloud.kinds.hostedinstance.storage.from_backup import from_backup, last_backup
 from sovereigncloud.kinds.hostedinstance.storage.image_checks import is_of_another_namespace
@@ -57,7 +57,7 @@ def creation(
     surroundings, other_trouble = born_into(resource, observed, cloud, view, source)
     trouble = merge((trouble, network_trouble, other_trouble))
     if trouble.phase is Phase.DONE:
-        trouble = within_quota(observed.tenancy, view, taken(resource, view, sizes, source, cards))
+        trouble = within_quota(observed.tenancy, view, quota_demand(resource, view, sizes, source, cards))
     if trouble.phase is not Phase.DONE:
         return Plan(steps=bind, outcome=trouble)
     if isinstance(surroundings, CreateGroup):

@@ -1,4 +1,4 @@
-"""The other machines of its namespace: those that one is to be apart from, and how far each cloud is from where they run."""
+"""Anti-affinity, spread and proximity to the other VMs of the namespace."""
 
 from __future__ import annotations
 
@@ -19,15 +19,13 @@ from sovereigncloud.ports.opennebula.views import CloudView
 from sovereigncloud.sovereignty.facts import Facts, Part, Place
 
 
-def neighbours_of(
+def spread_neighbours(
     resource: HostedInstance,
     clouds: Iterable[tuple[SovereignCloud, CloudView]],
     context: Context,
     labels: Mapping[str, str],
 ) -> Iterator[Neighbour]:
-    """The machines of its namespace that have these labels, itself left out: as OpenNebula has them, and as was decided a
-    moment ago.
-    """
+    """Other VMs of the namespace with these labels: existing ones and reserved ones."""
     wanted = set(labels_text(labels).split(","))
     own = context.mark(resource)
     for cloud, view in clouds:
@@ -47,7 +45,7 @@ def neighbours_of(
 
 
 def _is_another(object_: str, own: Mark) -> bool:
-    """Whether it is of the same namespace, and not the one itself."""
+    """Whether an object is another one of the same namespace."""
     return object_.startswith(own.object[: own.object.rindex("/") + 1]) and object_ != own.object
 
 
@@ -58,26 +56,26 @@ def _neighbour(cloud: Key, provider: str, facts: Facts) -> Neighbour:
 
 
 def spots_of(facts: Facts) -> tuple[Spot, ...]:
-    """Where all that runs machines stands."""
+    """Location of each place that runs VMs."""
     places: tuple[Place, ...] = facts.places.get(Part.COMPUTE, ())
     return tuple(Spot(place.what, place.country, place.datacenter) for place in places)
 
 
 def cluster_name(view: CloudView, number: int | None) -> str:
-    """By its number; empty: there is none."""
+    """Name of a cluster by its id, else the id; empty: none."""
     if number is None:
         return ""
     cluster = view.clusters.get(number)
     return cluster.name if cluster is not None else str(number)
 
 
-# --- how near ----------------------------------------------------------------------------------------------------------
+# --- proximity --------------------------------------------------------------------------------------------------------
 
 
-def clouds_beside(
+def clouds_with_neighbours(
     resource: HostedInstance, clouds: Iterable[tuple[Key, CloudView]], context: Context
 ) -> tuple[Key, ...]:
-    """Those in which other machines of its namespace are, or are to be in a moment."""
+    """Clouds in which other VMs of the namespace exist or are reserved."""
     own = context.mark(resource)
     return tuple(cloud for cloud, view in clouds if _has_another(cloud, view, own, context))
 
@@ -89,9 +87,11 @@ def _has_another(cloud: Key, view: CloudView, own: Mark, context: Context) -> bo
     return any(_is_another(promise.object, own) for promise in context.promised(cloud, view.began))
 
 
-def distances(cloud: Key, beside: tuple[Key, ...], context: Context) -> Mapping[str, float]:
-    """Milliseconds from a cloud to each of these, where that was measured. To itself it is none; but that says little of a
-    cloud where others are elsewhere and nobody knows how far.
+def latencies(cloud: Key, beside: tuple[Key, ...], context: Context) -> Mapping[str, float]:
+    """Measured latencies from a cloud to each of these clouds, in milliseconds.
+
+    The latency to itself is 0, but only if the latency to another one is known or there is no other: else it would
+    look nearest.
     """
     found = {
         where(other): latency

@@ -1,4 +1,4 @@
-"""Whether a machine should be somewhere else than it is: what its spec excludes, and what a policy wants it to leave. Pure."""
+"""Eviction: whether a VM has to leave its cloud because of spec.placement or a policy. Pure."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from sovereigncloud.api.common.base import Consent, Key
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.core.plan import Drift
 from sovereigncloud.kinds.endpoint.clouds import where
-from sovereigncloud.kinds.hostedinstance.placement.location_compliance import Whereabouts
+from sovereigncloud.kinds.hostedinstance.placement.location_compliance import VmLocation
 from sovereigncloud.sovereignty.countries import expanded
 
 NEEDS_MOVE = "spec.updatePolicy.move: Allow"
 
 
 @dataclass(frozen=True, slots=True)
-class Leaving:
-    """It should.
+class Eviction:
+    """Reason and terms of an eviction.
 
     Attributes:
-        drift: what spec asks for and is not so; none: a policy asks.
-        to: the cloud that spec names; None: any that it may be in.
-        because: what a policy says; empty: spec says it.
-        by_itself: it goes there by itself: spec lets it, or the policy that wants it says so and spec does not say no.
-        remedy: what in spec, or in the policy, would let it stay.
+        drift: fields of spec that the current cloud violates; none if a policy evicts.
+        to: the cloud that spec names; None: any allowed one.
+        because: result of the policy that evicts; empty if spec does.
+        by_itself: whether the operator may move the VM without further consent.
+        remedy: change of spec or policy that would let the VM stay.
     """
 
     drift: tuple[Drift, ...]
@@ -33,14 +33,16 @@ class Leaving:
     remedy: str
 
 
-def leaving(resource: HostedInstance, cloud: Key, wanted: Key | None, there: Whereabouts) -> Leaving | None:
-    """None: it is where it may be. The named cloud first, then what else is asked for, then policies.
+def find_eviction(resource: HostedInstance, cloud: Key, wanted: Key | None, there: VmLocation) -> Eviction | None:
+    """Decide whether a VM has to leave its cloud; None if it may stay.
+
+    Checked in this order: the named cloud, other fields of spec.placement, policies.
 
     Args:
-        resource: whose machine it is, without a placement that an exit overrode.
-        cloud: in which it is.
-        wanted: that spec names; None: none.
-        there: where in it.
+        resource: its instance, without a placement that an exit overrides.
+        cloud: that the VM is in.
+        wanted: the cloud that spec names; None: none.
+        there: location of the VM in its cloud.
     """
     policy = resource.spec.update_policy
     consent = policy.move if policy is not None else None
@@ -48,24 +50,24 @@ def leaving(resource: HostedInstance, cloud: Key, wanted: Key | None, there: Whe
     if named is not None and named != cloud:
         drift = Drift("spec.placement.cloudRef", where(named), where(cloud))
         stay = f"spec.placement.cloudRef.name: {cloud.name}"
-        return Leaving((drift,), named, "", consent is Consent.ALLOW, stay)
+        return Eviction((drift,), named, "", consent is Consent.ALLOW, stay)
     excluded = _excluded(resource, cloud, there)
     if excluded:
         stay = f"{excluded[0].path} so that it allows {excluded[0].observed}"
-        return Leaving(excluded, named, "", consent is Consent.ALLOW, stay)
+        return Eviction(excluded, named, "", consent is Consent.ALLOW, stay)
     if there.leave:
-        return Leaving((), named, there.leave[0], consent is not Consent.DENY, "an exception in the policy")
+        return Eviction((), named, there.leave[0], consent is not Consent.DENY, "an exception in the policy")
     return None
 
 
-def _excluded(resource: HostedInstance, cloud: Key, there: Whereabouts) -> tuple[Drift, ...]:
+def _excluded(resource: HostedInstance, cloud: Key, there: VmLocation) -> tuple[Drift, ...]:
     wish = resource.spec.placement
     if wish is None or not (wish.countries or wish.labels):
         return ()
-    return tuple(filter(None, (_abroad(resource, there), _otherwise_labelled(resource, cloud, there))))
+    return tuple(filter(None, (_country_drift(resource, there), _label_drift(resource, cloud, there))))
 
 
-def _abroad(resource: HostedInstance, there: Whereabouts) -> Drift | None:
+def _country_drift(resource: HostedInstance, there: VmLocation) -> Drift | None:
     wish = resource.spec.placement
     if wish is None or not wish.countries or not there.places:
         return None
@@ -77,7 +79,7 @@ def _abroad(resource: HostedInstance, there: Whereabouts) -> Drift | None:
     return Drift("spec.placement.countries", ", ".join(wish.countries), told)
 
 
-def _otherwise_labelled(resource: HostedInstance, cloud: Key, there: Whereabouts) -> Drift | None:
+def _label_drift(resource: HostedInstance, cloud: Key, there: VmLocation) -> Drift | None:
     wish = resource.spec.placement
     if wish is None or not wish.labels:
         return None

@@ -1,4 +1,4 @@
-"""How much room the clusters of a cloud have: what their hosts have, less what machines take and what was promised."""
+"""Free capacity of clusters: capacity of their hosts, minus VMs and capacity reservations."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ PlaceT = TypeVar("PlaceT")
 _KIB = 1024  # oned counts a host's memory in KiB, a machine's in MiB
 _IMAGES, _SYSTEM = 0, 1
 _UNPLACED = frozenset({0, 1, 2, 10, 11})
-"""States in which a machine has no host yet and is to get one: INIT, PENDING, HOLD, CLONING, CLONING_FAILURE."""
+"""VM states without a host that will get one: INIT, PENDING, HOLD, CLONING, CLONING_FAILURE."""
 
 
 @dataclass(frozen=True, slots=True)
-class ClusterRoom:
-    """Of one cluster; see `core.placement.Candidate`."""
+class ClusterCapacity:
+    """Free capacity of one cluster; see `core.placement.Candidate`."""
 
     hosts: frozenset[str] = frozenset()
     rooms: tuple[Room, ...] = ()
@@ -34,14 +34,16 @@ class ClusterRoom:
 
 
 def clusters_with_hosts(view: CloudView) -> tuple[int, ...]:
-    """The clusters in which a machine can run."""
+    """Ids of the clusters that have hosts."""
     return tuple(sorted({host.cluster_id for host in view.hosts.values()}))
 
 
 @dataclass(frozen=True, slots=True)
-class _Load:
-    """What the machines of a view take: on each host, and in a cluster (None: in any) without being on a host yet. `seen`:
-    whose they are.
+class _Usage:
+    """CPU and memory that the VMs of a view use.
+
+    `hosts`: by host. `waiting`: of VMs without a host yet, by cluster (None: any). `seen`: objects that the VMs
+    belong to.
     """
 
     hosts: Mapping[str, tuple[int, int]]
@@ -49,26 +51,26 @@ class _Load:
     seen: frozenset[str]
 
 
-_loads: dict[Key, tuple[tuple[CloudView, _Load], ...]] = {}
+_loads: dict[Key, tuple[tuple[CloudView, _Usage], ...]] = {}
 _VIEWS = 2
-"""Of a cloud that are kept: as it was read, and as a sweep is given it."""
+"""Cached views per cloud: the current one and the one of a sweep."""
 _CLOUDS = 64
 
 
-def rooms_of(cloud: Key, view: CloudView, reservations: Iterable[Reservation]) -> Mapping[int, ClusterRoom]:
-    """By cluster."""
-    load = _load_of(cloud, view)
+def free_capacity_of(cloud: Key, view: CloudView, reservations: Iterable[Reservation]) -> Mapping[int, ClusterCapacity]:
+    """Free capacity by cluster id."""
+    load = _cached_usage(cloud, view)
     promised: dict[int | None, tuple[int, int]] = dict(load.waiting)
     for promise in reservations:
         if promise.object not in load.seen:
             _add(promised, promise.cluster, promise.demand.cpu, promise.demand.memory)
     anywhere = promised.get(None, (0, 0))
-    found: dict[int, ClusterRoom] = {}
+    found: dict[int, ClusterCapacity] = {}
     for number in clusters_with_hosts(view):
         hosts = [h for h in sorted(view.hosts.values(), key=lambda h: h.id) if h.cluster_id == number]
         works = [h for h in hosts if h.state in MONITORED]
         own = promised.get(number, (0, 0))
-        found[number] = ClusterRoom(
+        found[number] = ClusterCapacity(
             hosts=frozenset(h.name for h in hosts),
             rooms=tuple(_room(host, load) for host in works),
             cpu=sum(h.max_cpu for h in works),
@@ -80,19 +82,19 @@ def rooms_of(cloud: Key, view: CloudView, reservations: Iterable[Reservation]) -
     return found
 
 
-def _load_of(cloud: Key, view: CloudView) -> _Load:
-    """Each machine of the cloud is looked at once for a view, however many are to be placed."""
+def _cached_usage(cloud: Key, view: CloudView) -> _Usage:
+    """Resource usage of a view, computed once per view however many VMs are placed."""
     kept = _loads.get(cloud, ())
     known = next((load for one, load in kept if one is view), None)
     if known is None:
         if len(_loads) >= _CLOUDS:
             _loads.clear()
-        known = _counted(view)
+        known = _usage_of(view)
         _loads[cloud] = ((view, known), *kept)[:_VIEWS]
     return known
 
 
-def _counted(view: CloudView) -> _Load:
+def _usage_of(view: CloudView) -> _Usage:
     hosts: dict[str, tuple[int, int]] = {}
     waiting: dict[int | None, tuple[int, int]] = {}
     for vm in view.vms.values():
@@ -100,16 +102,19 @@ def _counted(view: CloudView) -> _Load:
             _add(hosts, vm.host, _hundredths(vm), vm.memory)
         elif vm.state in _UNPLACED:
             _add(waiting, pinned_cluster(vm.requirements), _hundredths(vm), vm.memory)
-    return _Load(hosts, waiting, frozenset(vm.mark.object for vm in view.vms.values() if vm.mark is not None))
+    return _Usage(hosts, waiting, frozenset(vm.mark.object for vm in view.vms.values() if vm.mark is not None))
 
 
-def _room(host: Host, load: _Load) -> Room:
+def _room(host: Host, load: _Usage) -> Room:
     cpu, memory = load.hosts.get(host.name, (0, 0))
     return Room(host.name, host.max_cpu - cpu, host.max_memory // _KIB - memory)
 
 
 def _free(view: CloudView, cluster: int, kind: int) -> int | None:
-    """Most that a datastore there has free; None where none of them is monitored, as where each host has its own disk."""
+    """Largest free space of a datastore in the cluster; None if none is monitored.
+
+    OpenNebula monitors none where each host has its own disk.
+    """
     here = (
         d.free
         for d in view.datastores.values()
@@ -124,5 +129,5 @@ def _add(sums: dict[PlaceT, tuple[int, int]], where: PlaceT, cpu: int, memory: i
 
 
 def _hundredths(vm: Vm) -> int:
-    """Of a core. A machine's share is a decimal of two digits, so rounding finds it."""
+    """CPU of a VM in hundredths of a core."""
     return round(float(vm.cpu or 0) * 100)

@@ -1,7 +1,7 @@
-"""Choosing where a machine is made: of the clusters of the clouds that its namespace may use, the best that may be.
+"""Placement: choose the cluster for a new VM among the clouds that its namespace may use.
 
-It is done once, before a machine is made, and recorded; at rest nothing of it is computed. What a machine that is there would
-need to be somewhere else is told by `vm_whereabouts`.
+It runs once before the VM is created, and the result is recorded; at rest nothing is computed. Whether an existing VM
+is in the right place is evaluated by `location_compliance` and `eviction`.
 """
 
 from __future__ import annotations
@@ -31,15 +31,19 @@ from sovereigncloud.kinds.contract.reservations import Reservation
 from sovereigncloud.kinds.endpoint.clouds import not_answering_yet, where
 from sovereigncloud.kinds.hostedinstance.machine.labels import labels_text
 from sovereigncloud.kinds.hostedinstance.placement.anti_affinity import (
-    clouds_beside,
+    clouds_with_neighbours,
     cluster_name,
-    distances,
-    neighbours_of,
+    latencies,
     spots_of,
+    spread_neighbours,
 )
-from sovereigncloud.kinds.hostedinstance.placement.free_capacity import ClusterRoom, clusters_with_hosts, rooms_of
-from sovereigncloud.kinds.hostedinstance.placement.location_compliance import profile_of, what_there_is
-from sovereigncloud.kinds.hostedinstance.placement.resource_needs import demand_of, lacking
+from sovereigncloud.kinds.hostedinstance.placement.free_capacity import (
+    ClusterCapacity,
+    clusters_with_hosts,
+    free_capacity_of,
+)
+from sovereigncloud.kinds.hostedinstance.placement.location_compliance import existing_parts, profile_of
+from sovereigncloud.kinds.hostedinstance.placement.resource_needs import demand_of, missing_resources
 from sovereigncloud.kinds.location.facts import facts_of_cluster
 from sovereigncloud.ports.errors import MissingSecret, OutsideError
 from sovereigncloud.ports.opennebula.views import CloudView
@@ -48,20 +52,20 @@ from sovereigncloud.sovereignty.evaluation import refusals
 from sovereigncloud.sovereignty.rules import Rules
 
 CLUSTER_FACT = "cluster"
-"""In `status.external`: the id of the cluster that was chosen."""
+"""Key in `status.external`: id of the chosen cluster."""
 _TOLD = 8
 _AGAIN = 60.0
-"""Seconds after which it is looked again whether there is a place: most of what may change tells of itself."""
+"""Seconds between retries without a place; most changes trigger a reconcile anyway."""
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
-    """Where it is to be made, or why nowhere.
+class PlacementResult:
+    """Result of placement: the chosen place, or why there is none.
 
     Attributes:
-        cluster: by its number; None: the cloud has no host that anybody sees.
-        outcome: why nowhere.
-        demand: what it takes there.
+        cluster: id; None: the cloud has no visible host.
+        outcome: why there is no place.
+        demand: of the VM in this place.
     """
 
     decision: Decision
@@ -73,7 +77,7 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True)
 class _Cloud:
-    """A cloud that may be chosen."""
+    """A candidate cloud."""
 
     key: Key
     resource: SovereignCloud
@@ -81,7 +85,7 @@ class _Cloud:
     rules: tuple[Rules, ...]
 
 
-async def choose_for(
+async def choose_place(
     resource: HostedInstance,
     context: Context,
     clouds: tuple[Key, ...],
@@ -89,22 +93,24 @@ async def choose_for(
     bound: Key | None,
     waits: bool = True,
     reservations: bool = True,
-) -> Chosen:
-    """The best place in these clouds. What only passes - no room, an image that is not there yet - refuses none where there is
-    but one cloud, and not the one that was chosen before: there it is waited for, and told by its own name.
+) -> PlacementResult:
+    """Choose the best place in these clouds, and reserve its capacity.
+
+    Temporary obstacles, such as a full cluster or a missing image, do not exclude the only cloud or the one chosen
+    before: there the VM waits, and the obstacle is reported by its own reason.
 
     Args:
-        resource: that has no machine anywhere.
-        context: to look in.
-        clouds: all that may be chosen.
-        bound: what was chosen before.
-        waits: False: nothing is waited for there, also not in the one cloud: it runs somewhere else meanwhile.
-        reservations: False: it is only asked, and nothing is about to be made there.
+        resource: an instance without a VM.
+        context: the reconcile context.
+        clouds: the candidates.
+        bound: the cloud that was chosen before; None: none.
+        waits: False: never wait, not even for the only cloud, because the VM runs elsewhere meanwhile.
+        reservations: False: only a query, reserve nothing.
     """
     found: list[_Cloud] = []
     candidates: list[Candidate] = []
     for key in clouds:
-        one = await _seen(key, resource, context)
+        one = await _observed(key, resource, context)
         if isinstance(one, _Cloud):
             found.append(one)
         else:
@@ -112,34 +118,35 @@ async def choose_for(
     alone = waits and len(clouds) == 1
     demand = demand_of(resource, [one.view for one in found])
     wish = _wish(resource, found, context, bound, alone=alone)
-    beside = clouds_beside(resource, [(one.key, one.view) for one in found], context) if not alone else ()
+    beside = clouds_with_neighbours(resource, [(one.key, one.view) for one in found], context) if not alone else ()
     numbers: dict[tuple[str, str], int | None] = {}
     for one in found:
-        near = distances(one.key, beside, context)
+        near = latencies(one.key, beside, context)
         for number, candidate in _candidates(one, resource, context, wish, near, alone=alone):
             candidates.append(candidate)
             numbers[candidate.cloud, candidate.cluster] = number
     if alone and len(candidates) == 1 and not (wish.countries or wish.labels or candidates[0].objections):
-        decision = _the_only_one(candidates[0])
+        decision = _only_candidate(candidates[0])
     else:
         decision = choose(wish, demand, candidates)
     if decision.chosen is None:
-        return Chosen(decision, outcome=_nowhere(decision, clouds))
+        return PlacementResult(decision, outcome=_no_place(decision, clouds))
     cloud = next(one.key for one in found if where(one.key) == decision.chosen.cloud)
     number = numbers[decision.chosen.cloud, decision.chosen.cluster]
-    # At once: others that come at the same time must see it, and no other is looked at between this and the decision.
+    # At once: concurrent placements must see it, and nothing awaits between the decision and the reservation.
     if reservations:
-        context.promise(cloud, promise_of(resource, context, number, demand))
-    return Chosen(decision, cloud, number, demand=demand)
+        context.promise(cloud, reservation_of(resource, context, number, demand))
+    return PlacementResult(decision, cloud, number, demand=demand)
 
 
 async def candidates_for(resource: HostedInstance, context: Context, clouds: Iterable[Key]) -> tuple[Candidate, ...]:
-    """Every place in these clouds, with all that speaks against it, for a machine that is brought along: nothing is promised to
-    it. What it wishes for is not looked at.
+    """All places in these clouds with the objections to each, for a VM that is migrated.
+
+    It reserves nothing and ignores spec.placement.
     """
     found: list[Candidate] = []
     for key in clouds:
-        one = await _seen(key, resource, context)
+        one = await _observed(key, resource, context)
         if isinstance(one, _Cloud):
             found += [place for _, place in _candidates(one, resource, context, Wish(), {}, alone=False)]
         else:
@@ -147,17 +154,17 @@ async def candidates_for(resource: HostedInstance, context: Context, clouds: Ite
     return tuple(found)
 
 
-def _the_only_one(one: Candidate) -> Decision:
-    """Nothing to weigh: whether it has room is between OpenNebula and the machine."""
-    told = Considered(one.cloud, one.cluster, Verdict.CHOSEN, "the only place that it may be in")
+def _only_candidate(one: Candidate) -> Decision:
+    """Decision for the only candidate; whether it has room is up to OpenNebula's scheduler."""
+    told = Considered(one.cloud, one.cluster, Verdict.CHOSEN, "the only candidate")
     return Decision(one, (told,))
 
 
-def _nowhere(decision: Decision, clouds: tuple[Key, ...]) -> Outcome:
+def _no_place(decision: Decision, clouds: tuple[Key, ...]) -> Outcome:
     refused = decision.refused
     told = "; ".join(f"{_named(one)}: {one.reason}" for one in refused[:_TOLD])
     more = f"; and {len(refused) - _TOLD} more" if len(refused) > _TOLD else ""
-    message = f"no place for it in {'the one cloud' if len(clouds) == 1 else f'{len(clouds)} clouds'}: {told}{more}"
+    message = f"no place for it in {'the only cloud' if len(clouds) == 1 else f'{len(clouds)} clouds'}: {told}{more}"
     if any(one.full for one in refused):
         return waiting(Reason.NO_CAPACITY, message, after=_AGAIN)
     if any(one.passes for one in refused):
@@ -173,22 +180,22 @@ def _named(one: Considered) -> str:
     return f"{one.cloud} cluster {one.cluster}" if one.cluster else one.cloud
 
 
-async def _seen(key: Key, resource: HostedInstance, context: Context) -> _Cloud | Candidate:
+async def _observed(key: Key, resource: HostedInstance, context: Context) -> _Cloud | Candidate:
     cloud = context.get(key)
     if not isinstance(cloud, SovereignCloud) or not_answering_yet(key, context) is not None:
-        return _unseen(key, "it has not answered yet")
+        return _unobserved(key, "it has not answered yet")
     try:
         view = await context.view(key)
     except (OutsideError, MissingSecret):
-        return _unseen(key, "it does not answer")
+        return _unobserved(key, "it does not answer")
     return _Cloud(key, cloud, view, context.policies(resource.metadata.namespace, key))
 
 
-def _unseen(key: Key, why: str) -> Candidate:
+def _unobserved(key: Key, why: str) -> Candidate:
     return Candidate(where(key), "", objections=(Objection(why, passes=True),), seen=False)
 
 
-# --- what is asked for -------------------------------------------------------------------------------------------------
+# --- demand ----------------------------------------------------------------------------------------------------------
 
 
 def _wish(resource: HostedInstance, clouds: list[_Cloud], context: Context, bound: Key | None, *, alone: bool) -> Wish:
@@ -196,11 +203,11 @@ def _wish(resource: HostedInstance, clouds: list[_Cloud], context: Context, boun
     countries = placement.countries if placement is not None else None
     labels = placement.labels if placement is not None else None
     hosts = frozenset((placement.hosts if placement is not None else None) or ())
-    if alone:  # that a host is not there at all is told by its own name
+    if alone:  # a missing host is reported by its own reason
         hosts &= {host.name for one in clouds for host in one.view.hosts.values()}
     spread = placement.spread if placement is not None else None
     seen = [(one.resource, one.view) for one in clouds]
-    neighbours = neighbours_of(resource, seen, context, spread.match_labels) if spread is not None else ()
+    neighbours = spread_neighbours(resource, seen, context, spread.match_labels) if spread is not None else ()
     return Wish(
         countries=expanded(countries or ()),
         labels=labels or {},
@@ -219,7 +226,7 @@ def _cluster_before(resource: HostedInstance, bound: Key, clouds: Iterable[_Clou
     return cluster.name if cluster is not None else ""
 
 
-# --- what there is -----------------------------------------------------------------------------------------------------
+# --- candidates ---------------------------------------------------------------------------------------------------------
 
 
 def _candidates(
@@ -230,17 +237,17 @@ def _candidates(
     weighed = not alone or len(clusters) > 1
     own = context.mark(resource).object
     others = [p for p in context.promised(one.key, one.view.began) if p.object != own]
-    rooms = rooms_of(one.key, one.view, others) if weighed else {}
-    general = tuple(_of_the_cloud(one, resource, context)) if not alone else ()
+    rooms = free_capacity_of(one.key, one.view, others) if weighed else {}
+    general = tuple(_cloud_objections(one, resource, context)) if not alone else ()
     stores = (resource.spec.backup.store,) if resource.spec.backup is not None and resource.spec.backup.store else ()
     for number in clusters or (None,):
         name = cluster_name(one.view, number)
-        facts = what_there_is(facts_of_cluster(one.resource, name, profile, backups=stores))
+        facts = existing_parts(facts_of_cluster(one.resource, name, profile, backups=stores))
         against = refusals(
             one.rules, facts, namespace=resource.metadata.namespace, name=resource.metadata.name, cloud=one.key
         )
-        room = rooms.get(number, ClusterRoom()) if number is not None else ClusterRoom()
-        beyond = lacking(resource, one.view, number) if number is not None and len(clusters) > 1 else ()
+        room = rooms.get(number, ClusterCapacity()) if number is not None else ClusterCapacity()
+        beyond = missing_resources(resource, one.view, number) if number is not None and len(clusters) > 1 else ()
         yield (
             number,
             Candidate(
@@ -263,8 +270,8 @@ def _candidates(
         )
 
 
-def _of_the_cloud(one: _Cloud, resource: HostedInstance, context: Context) -> Iterator[Objection]:
-    """What speaks against a cloud among several. Where there is no other, each of these is told by its own name."""
+def _cloud_objections(one: _Cloud, resource: HostedInstance, context: Context) -> Iterator[Objection]:
+    """Objections to a cloud among several; for the only cloud each is reported by its own reason."""
     if one.resource.deleting:
         yield Objection("it is being deleted")
     if one.resource.paused:
@@ -274,11 +281,11 @@ def _of_the_cloud(one: _Cloud, resource: HostedInstance, context: Context) -> It
     tenancy = context.tenancy(resource.metadata.namespace, one.key)
     if tenancy is not None and tenancy.user is None:
         yield Objection(f"Tenant {tenancy.tenant} has no user there yet", passes=True)
-    for what in lacking(resource, one.view, None, tenancy):
+    for what in missing_resources(resource, one.view, None, tenancy):
         yield Objection(what, passes=True)
 
 
-def promise_of(resource: HostedInstance, context: Context, cluster: int | None, demand: Demand) -> Reservation:
-    """What is said to be taken there, until it shows."""
+def reservation_of(resource: HostedInstance, context: Context, cluster: int | None, demand: Demand) -> Reservation:
+    """Capacity reservation that counts until the VM is visible."""
     labels = tuple(labels_text(resource.metadata.labels).split(","))
     return Reservation(context.mark(resource).object, cluster, demand, labels)

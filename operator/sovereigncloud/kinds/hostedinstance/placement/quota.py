@@ -1,4 +1,4 @@
-"""Whether a machine fits into what is left of its tenant's quota, before it is asked for."""
+"""Check that a VM fits into the rest of its tenant's quota, before it is requested."""
 
 from __future__ import annotations
 
@@ -30,10 +30,13 @@ _WORDS = {
 }
 
 
-def taken(
+def quota_demand(
     resource: HostedInstance, view: CloudView, sizes: Declared, source: int, cards: tuple[NewCard, ...] | None
 ) -> Mapping[QuotaKey, Decimal]:
-    """What the machine takes. Of one that is made from a template, what spec says: the rest OpenNebula counts itself."""
+    """Quota that the VM uses.
+
+    For a VM from a template only what spec says; OpenNebula accounts for the rest.
+    """
     takes: dict[QuotaKey, Decimal] = {}
     image = view.images.get(source) if resource.spec.source.image is not None else None
     cpu = sizes.cpu if sizes.cpu is not None else sizes.vcpu
@@ -50,9 +53,10 @@ def taken(
     return takes
 
 
-def room_to_grow(vm: Vm, tenancy: Tenancy | None, view: CloudView, wanted: Capacity) -> Outcome:
-    """DONE, or by how much a larger size is too much for the quota: a machine is not powered off for what it cannot have. What
-    the administrator owns counts in no tenant's quota.
+def check_resize_quota(vm: Vm, tenancy: Tenancy | None, view: CloudView, wanted: Capacity) -> Outcome:
+    """Check that a resize fits into the quota before the VM is powered off; DONE if so.
+
+    VMs of the administrator count in no tenant's quota.
     """
     if tenancy is None or vm.owner != tenancy.user:
         return DONE
@@ -64,7 +68,10 @@ def room_to_grow(vm: Vm, tenancy: Tenancy | None, view: CloudView, wanted: Capac
 
 
 def within_quota(tenancy: Tenancy | None, view: CloudView, takes: Mapping[QuotaKey, Decimal]) -> Outcome:
-    """DONE, or what is used up and by how much. It is looked at again with each view: others may give back."""
+    """Check a demand against the tenant's quota; DONE, or which limit is exceeded by how much.
+
+    It is checked again with each view, since other VMs may free quota.
+    """
     group = view.tenancy.groups.get(tenancy.group) if view.tenancy and tenancy and tenancy.group is not None else None
     if tenancy is None or group is None:
         return DONE
