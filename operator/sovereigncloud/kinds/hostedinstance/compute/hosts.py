@@ -1,4 +1,4 @@
-"""On which hosts of its cloud a machine may run: what the scheduler is told, and moving it there."""
+"""Plan part for spec.placement.hosts: scheduling requirements, migration to a listed host."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SHOWN = 10
 
 
 def hosts(m: Machine) -> Part:
-    """What the scheduler is told, and a move where it runs elsewhere: live, or as it lies."""
+    """Set scheduling requirements, and migrate the VM (live if it runs) off unlisted hosts."""
     listed = _listed(m)
     if isinstance(listed, Outcome):
         return Part(outcome=listed)
@@ -58,7 +58,10 @@ def _told_to_the_scheduler(m: Machine, listed: tuple[Host, ...]) -> Part:
 
 
 def _kept_to_its_cluster(m: Machine) -> Part:
-    """The scheduler knows no policies: where a cloud has several clusters it is told which one was chosen."""
+    """Pin the VM to its chosen cluster if the cloud has several.
+
+    The scheduler of OpenNebula does not know the policies that selected the cluster.
+    """
     chosen = _chosen_cluster(m)
     if chosen is None or not has_several(m.view):
         return NOTHING
@@ -67,7 +70,7 @@ def _kept_to_its_cluster(m: Machine) -> Part:
         return NOTHING
     cluster = m.view.clusters.get(chosen)
     if cluster is None:
-        return NOTHING  # it is not there any more: to be told to run there would mean to run nowhere
+        return NOTHING  # the cluster was deleted: a requirement on it would match no host
     drift = Drift(CLUSTER_PATH, f"cluster {cluster.name}", f"the scheduler is told {m.vm.requirements or 'nothing'}")
     step = m.note("cluster where it may be placed", {REQUIREMENTS: wanted}, CLUSTER_PATH)
     return Part((drift,), (step,))
@@ -79,17 +82,17 @@ def _chosen_cluster(m: Machine) -> int | None:
 
 
 def has_several(view: CloudView) -> bool:
-    """Whether the scheduler has a choice of clusters."""
+    """Return whether more than one cluster has hosts."""
     return sum(1 for cluster in view.clusters.values() if cluster.hosts) > 1
 
 
 def of_its_cluster(listed: tuple[Host, ...], view: CloudView, cluster: int | None) -> tuple[Host, ...]:
-    """Those in the cluster that was chosen; where none is, what a person lists goes before."""
+    """Return the listed hosts in the chosen cluster; all listed hosts if none is in it."""
     return tuple(host for host in listed if host.cluster_id == cluster) or listed if has_several(view) else listed
 
 
 def cold_move(m: Machine) -> Change:
-    """A machine that has devices of its host cannot be moved as it runs."""
+    """Migrate a running VM with PCI devices in a power cycle, since it cannot be migrated live."""
     listed = _listed(m)
     if isinstance(listed, Outcome) or not listed or not _restarts(m) or not _elsewhere(m, listed):
         return UNCHANGED
@@ -97,11 +100,12 @@ def cold_move(m: Machine) -> Change:
     target = _target(m, listed, _COLD_PAUSES)
     if isinstance(target, Outcome):
         return Change(drift, outcome=target)
-    return Change(drift, cold=(_step(m, target, live=False),), states=frozenset())  # once it is off, `hosts` moves it
+    # No states: once the VM is powered off, `hosts` migrates it.
+    return Change(drift, cold=(_step(m, target, live=False),), states=frozenset())
 
 
 def named_hosts(names: Iterable[str], view: CloudView, place: str) -> tuple[Host, ...] | Outcome:
-    """The hosts of these names; else which there are."""
+    """Return the hosts with these names, or an outcome that lists the existing ones."""
     known = {host.name: host for host in view.hosts.values()}
     wanted = list(names)
     lacking = [name for name in wanted if name not in known]
@@ -118,7 +122,7 @@ def named_hosts(names: Iterable[str], view: CloudView, place: str) -> tuple[Host
 def _listed(m: Machine) -> tuple[Host, ...] | Outcome:
     placement = m.resource.spec.placement
     if placement is None or placement.hosts is None or (m.observed.wanted or m.cloud) != m.cloud:
-        return ()  # hosts of another cloud say nothing of this one
+        return ()  # the list is about hosts of another cloud
     return named_hosts(placement.hosts, m.view, f"{m.cloud.namespace}/{m.cloud.name}")
 
 
@@ -127,7 +131,7 @@ def _elsewhere(m: Machine, listed: tuple[Host, ...]) -> bool:
 
 
 def _restarts(m: Machine) -> bool:
-    """Whether it has to be powered off to be moved."""
+    """Return whether the VM must be powered off to be migrated."""
     return bool(m.vm.pci) and m.situation is Situation.RUNNING
 
 
@@ -145,7 +149,7 @@ def _move(m: Machine, listed: tuple[Host, ...]) -> tuple[tuple[Step, ...], Outco
 
 
 def _target(m: Machine, listed: tuple[Host, ...], pauses: tuple[int, ...]) -> Host | Outcome:
-    """The listed host with most room, tried neither too often nor too soon."""
+    """Select the listed host with the most free capacity, within the retry limit."""
     here = next((host for host in m.view.hosts.values() if host.name == m.vm.host), None)
     taken = _hosts_of_those_apart(m)
     works = [h for h in listed if h.state in MONITORED and h.name not in taken and _has_devices_for(h, m)]
@@ -173,8 +177,9 @@ def _target(m: Machine, listed: tuple[Host, ...], pauses: tuple[int, ...]) -> Ho
 
 
 def _hosts_of_those_apart(m: Machine) -> frozenset[str]:
-    """Where the others of its group are that it is to be apart from: OpenNebula looks at groups when it places a machine, not
-    when it is told to move one.
+    """Return the hosts of VMs that this one has an anti-affinity to.
+
+    OpenNebula applies VM groups when it schedules a VM, but not when it is told to migrate one.
     """
     groups = [m.view.vm_groups[one.group] for one in m.vm.groups if one.role == APART and one.group in m.view.vm_groups]
     others = {number for group in groups for number in group.roles.get(APART, ())} - {m.vm.id}

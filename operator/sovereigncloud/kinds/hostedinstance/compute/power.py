@@ -1,4 +1,4 @@
-"""Whether it runs."""
+"""Plan part for spec.power: start, power off, suspend, and the end of a power cycle."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SATISFIES = {
 
 
 def power(m: Machine) -> Part:
-    """Where `spec.power` is absent, running is the guest's own business, but a power cycle of ours ends running."""
+    """Bring the VM to spec.power; without it, only start a VM that the operator powered off."""
     wanted = m.resource.spec.power
     if wanted is None or (m.situation is Situation.POWERED_OFF and m.to_be_resumed and wanted is not Power.STOPPED):
         if m.situation is not Situation.POWERED_OFF or not m.to_be_resumed:
@@ -30,7 +30,10 @@ def power(m: Machine) -> Part:
 
 
 def _switch(m: Machine, wanted: Power, field: str) -> tuple[Step, ...]:
-    """OpenNebula powers off and suspends only what runs; everything else is started first [DispatchManagerActions.cc]."""
+    """Build the steps to a power state.
+
+    OpenNebula powers off and suspends only running VMs; others are started first [DispatchManagerActions.cc].
+    """
     first = m.act("release" if m.situation is Situation.HELD else "resume", field)
     last = {
         Power.RUNNING: (),

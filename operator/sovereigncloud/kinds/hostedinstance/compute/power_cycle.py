@@ -1,4 +1,4 @@
-"""Changes of a machine that it must be powered off for, all in one power cycle."""
+"""Combination of all changes that need a powered-off VM into one power cycle."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ _NOTES = frozenset({*_STALE, RESUME})
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What one aspect contributes.
+    """Changes that one aspect contributes.
 
     Attributes:
-        drift: what differs.
-        hot: steps that are done as it runs.
-        cold: steps that are done while it is powered off.
-        states: in which `cold` can be done.
-        outcome: why nothing is done.
+        drift: differences from spec.
+        hot: steps for a running VM.
+        cold: steps for a powered-off VM.
+        states: in which the `cold` steps are possible.
+        outcome: why no step is planned.
     """
 
     drift: tuple[Drift, ...] = ()
@@ -67,14 +67,14 @@ class Change:
 
 
 UNCHANGED = Change()
-"""Nothing differs."""
+"""No drift; compared by identity."""
 
 
 def power_cycle(m: Machine, aspects: Iterable[Callable[[Machine], Change]]) -> Part:
-    """All that differs in these aspects, in one power cycle.
+    """Plan the changes of all aspects in one power cycle.
 
-    A running machine is noted to be started again before it is powered off. A machine that spec wants off is powered
-    off first, for that reason alone, and changed when it is.
+    Before a running VM is powered off, a note on it says to start it again. If spec.power is Stopped, the VM is powered off
+    first by the power part, and changed afterwards.
     """
     changes = [change for aspect in aspects if (change := aspect(m)) is not UNCHANGED]
     drift = tuple(entry for change in changes for entry in change.drift) if changes else ()
@@ -93,7 +93,7 @@ def power_cycle(m: Machine, aspects: Iterable[Callable[[Machine], Change]]) -> P
 
 
 def refusal(m: Machine, note: str, attempt: str, reason: Reason, what: str) -> Outcome | None:
-    """What is said of a change that OpenNebula refused before, in these very words of spec."""
+    """Return a stalled outcome if OpenNebula already refused this exact change."""
     if m.vm.notes.get(note) != attempt:
         return None
     why = noted(m.vm.notes.get(because(note), "")) or "no reason given"
@@ -121,7 +121,7 @@ def _cycle(m: Machine, cold: tuple[ComputeStep, ...]) -> tuple[Step, ...]:
 
 
 def _as_it_is(m: Machine, change: Change) -> tuple[Step, ...]:
-    """Of a machine that does not run: at once, or not before it was started."""
+    """Return the steps of a change on a stopped VM: now, or after spec.power starts it."""
     if m.situation in change.states:
         started_next = m.to_be_resumed or m.wants(Power.RUNNING, Power.SUSPENDED)
         return change.cold if started_next else tuple(map(_unnoted, change.cold))
@@ -131,12 +131,12 @@ def _as_it_is(m: Machine, change: Change) -> tuple[Step, ...]:
 
 
 def _unnoted(step: ComputeStep) -> ComputeStep:
-    """A refusal of it keeps no machine down, so it need not be noted."""
+    """Return the step without a note of its refusal: no VM waits to be started again for it."""
     return replace(step, attempt="") if isinstance(step, ColdStep) else step
 
 
 def _clear_notes(m: Machine) -> tuple[NoteOnVm, ...]:
-    """Once it is as declared, and runs again where it ran before."""
+    """Clear notes of attempts and of the power cycle once the VM matches spec and runs again."""
     if _NOTES.isdisjoint(m.vm.notes):
         return ()
     stale = {key: CLEARED for key in _STALE if noted(m.vm.notes.get(key, ""))}
@@ -151,6 +151,6 @@ def _clear_resume(m: Machine) -> tuple[NoteOnVm, ...]:
 
 
 def _cycle_is_over(m: Machine) -> bool:
-    """It runs again, or it was declared off meanwhile."""
+    """Return whether the VM runs again, or spec.power is Stopped meanwhile."""
     ended = m.situation is Situation.RUNNING or (m.wants(Power.STOPPED) and m.situation in OFF)
     return m.to_be_resumed and ended

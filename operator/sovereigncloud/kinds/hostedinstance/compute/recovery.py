@@ -1,7 +1,7 @@
-"""A machine of which an operation failed: why, and who does something about it.
+"""Plan part for a VM in a failure state: retry with pauses, or ask for manual recovery.
 
-OpenNebula does nothing by itself. What is repeated without a person is what can lose nothing: it takes the disks as they are
-and only starts the machine, or copies anew from images that stay. What was half way between two places is left to a person.
+OpenNebula does not retry by itself. The operator retries only what cannot lose data: a start with unchanged disks, or a copy
+from images that still exist. A failure during the transfer of disks between two places needs a person.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _PAUSES = (60, 300)
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What failed.
+    """How a failure state is handled.
 
     Attributes:
-        retried: whether it is repeated without a person.
-        why: it is, or is not.
-        prefix: with what the message of its driver begins, as oned notes it. USER_TEMPLATE/ERROR outlives what it speaks of;
-            one that begins so was written by this failure or by an earlier one of the same kind.
+        retried: whether the operator retries it.
+        why: reason of that decision, for messages.
+        prefix: pattern of the start of the driver's message as oned records it. USER_TEMPLATE/ERROR is never removed; a
+            message that matches was written by this failure or by an earlier one of the same kind.
     """
 
     retried: bool
@@ -60,14 +60,14 @@ FAILURES = {
         False, "what is to be kept of its disks is on its way back to the datastore: it could be lost", _TRANSFER
     ),
 }
-"""By the word of the state."""
+"""By name of the LCM state."""
 _UNKNOWN = Failure(False, "this version does not know what failed", "")
-# "Tue Nov 24 17:21:37 2026: DEPLOY: ...", in the time of the front-end.
+# "Tue Nov 24 17:21:37 2026: DEPLOY: ...", in the time zone of the front-end.
 _STAMPED = re.compile(r"(?P<when>\w{3} \w{3} +\d+ [\d:]{8} \d{4}): (?P<what>.+)", re.DOTALL)
 
 
 def recovery(m: Machine) -> Part:
-    """Tried again a few times with growing pauses, or left to a person; either is said."""
+    """Retry a failed VM with growing pauses, or report that it needs manual recovery."""
     if m.situation is not Situation.FAILED:
         tried = m.situation in AT_REST and noted(m.vm.notes.get(TRIED_RECOVERY, ""))
         return Part(steps=(m.note("forget what was tried", {TRIED_RECOVERY: CLEARED}),)) if tried else NOTHING
@@ -103,7 +103,7 @@ def recovery(m: Machine) -> Part:
 
 
 def _told(m: Machine, failure: Failure) -> str:
-    """The driver's message, where it can be of this failure; with its time, since it stays there for ever."""
+    """Return the driver's message if it matches this failure, else how to read the log."""
     stamped = _STAMPED.fullmatch(m.vm.error)
     what = stamped["what"] if stamped else m.vm.error
     if not failure.prefix or not re.match(failure.prefix, what):

@@ -1,4 +1,7 @@
-"""A scheduler of OpenNebula that does not say a word: it can block while the API answers (observed)."""
+"""Detection of a blocked OpenNebula scheduler.
+
+VMs then stay Pending without a message while the API answers (observed).
+"""
 
 from __future__ import annotations
 
@@ -12,13 +15,13 @@ from sovereigncloud.ports.opennebula.views import Vm
 from sovereigncloud.ports.opennebula.vm_states import PENDING
 
 _PATIENCE = 300
-"""Seconds. A scheduler at work has said after ten why it does not place a machine."""
+"""Seconds in Pending without a message. A working scheduler writes one within ten seconds."""
 _ENOUGH = 3
 _WHAT_TO_DO = "look whether it runs (oned.log, sched.log) and restart it"
 
 
 def not_a_word(vm: Vm, what: str, now: datetime) -> Outcome | None:
-    """What is said of a machine that waits for its first host and about which the scheduler is silent."""
+    """Return a waiting outcome for a Pending VM without a message of the scheduler."""
     if not _unheard(vm, now):
         return None
     return waiting(
@@ -29,7 +32,10 @@ def not_a_word(vm: Vm, what: str, now: datetime) -> Outcome | None:
 
 
 def not_now(observed: InstanceObservation, now: datetime) -> Outcome | None:
-    """Why no machine more is made: what blocked a scheduler was a crowd that waited for it."""
+    """Return why no more VMs are created while the scheduler is blocked.
+
+    A large number of Pending VMs is what blocks it.
+    """
     if observed.view is None or observed.cloud is None:
         return None
     unheard = [vm for vm in observed.view.vms.values() if _unheard(vm, now)]

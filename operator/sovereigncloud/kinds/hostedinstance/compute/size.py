@@ -1,4 +1,4 @@
-"""CPU, VCPU and memory: what differs, and how it is changed."""
+"""Plan part for CPU, VCPU and memory: hot resize, or resize in a power cycle."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from sovereigncloud.kinds.hostedinstance.placement.quota import room_to_grow
 from sovereigncloud.ports.opennebula.vm_states import Situation
 
 _HOT_PAUSES = (60,)
-"""OpenNebula says nothing of a driver that fails: the machine runs on with its old size (observed). So it is asked twice."""
+"""OpenNebula does not report a failed driver: the VM keeps its old size (observed). So it is asked twice."""
 
 
 def capacity(m: Machine) -> Change:
-    """While it runs where it was made with room for that, else in a power cycle."""
+    """Resize a running VM within its hot-resize limits, else in a power cycle."""
     observed = vm_capacity.found(m.vm)
     wanted = m.sizes.over(observed)
     if wanted == observed:
@@ -57,7 +57,7 @@ def capacity(m: Machine) -> Change:
 
 
 def room(m: Machine) -> Part:
-    """What it can grow to was decided when it was made: OpenNebula has no call that changes it."""
+    """Report drift of spec.hotResize; OpenNebula cannot change these limits after creation."""
     declared = m.resource.spec.hot_resize
     if declared is None:
         return NOTHING
@@ -87,8 +87,9 @@ def _live(m: Machine, step: ResizeVm, tries: Tries, drift: tuple[Drift, ...]) ->
 
 
 def _fits_live(m: Machine, wanted: vm_capacity.Capacity, observed: vm_capacity.Capacity) -> bool:
-    """What shrinks waits for a power cycle: a guest gives back what it wants to. The share alone is a number in OpenNebula's
-    books while it runs.
+    """Return whether a running VM can be resized: only growth, within its creation limits.
+
+    A guest may not release VCPUs or memory while it runs. A change of CPU alone only changes accounting.
     """
     return (wanted.vcpu == observed.vcpu or observed.vcpu < wanted.vcpu <= m.vm.vcpu_max) and (
         wanted.memory == observed.memory or observed.memory < wanted.memory <= m.vm.memory_max
@@ -96,7 +97,10 @@ def _fits_live(m: Machine, wanted: vm_capacity.Capacity, observed: vm_capacity.C
 
 
 def _beyond(m: Machine, wanted: vm_capacity.Capacity) -> Outcome | None:
-    """More than the room that it was made with: the hypervisor would refuse to start it."""
+    """Return an outcome if the size exceeds the hot-resize limits of the VM.
+
+    The hypervisor would refuse to start such a VM.
+    """
     too_much = [
         f"{field} {asked} is more than {limit}"
         for field, over, asked, limit in (

@@ -1,7 +1,8 @@
-"""The VM group of a machine: a group of its namespace in its cloud, made before its first member, deleted after its last.
+"""Plan part for spec.group: the VM group of an instance.
 
-OpenNebula knows groups by name and owner; the name here is namespace.group, which no other namespace can have. Each group
-has both roles, so that a machine changes its mind without a group being made anew.
+A group is created before its first member and deleted after its last. OpenNebula identifies groups by name and
+owner; the name is namespace.group, which no other namespace can have. Each group has both roles
+(affinity and anti-affinity), so that a VM can change its role without a new group.
 """
 
 from __future__ import annotations
@@ -39,13 +40,14 @@ _ROLES = {Affinity.TOGETHER: TOGETHER, Affinity.APART: APART}
 
 
 def role_of(group: Group) -> str:
+    """Return the role in the VM group for a declared policy."""
     return _ROLES[Affinity(group.policy)]
 
 
 def prepared(
     resource: HostedInstance, observed: InstanceObservation, cloud: Key, view: CloudView
 ) -> VmGroup | CreateGroup | Outcome:
-    """The group that spec names; else the step that makes it, or why there is none."""
+    """Return the VM group of spec.group, the step that creates it, or why it is unusable."""
     declared = resource.spec.group
     if declared is None:
         return DONE
@@ -73,7 +75,7 @@ def prepared(
 
 
 def group(m: Machine) -> Part:
-    """In the group that spec names, and in no other."""
+    """Put the VM into the group and role of spec.group, and remove it from any other."""
     found = prepared(m.resource, m.observed, m.cloud, m.view)
     declared = m.resource.spec.group
     if declared is None:
@@ -88,7 +90,7 @@ def group(m: Machine) -> Part:
         return Part(drift, (_replacement(m),))
     if m.situation not in AT_REST | {Situation.QUEUED, Situation.HELD}:
         return Part(drift)
-    # Left before it is joined: oned would put it in both (OpenNebula/one#8016).
+    # Leave before join: otherwise oned keeps the VM in both groups (OpenNebula/one#8016).
     leave = LeaveGroup(
         action=Action.DETACH,
         target=f"{m.target} from its VM group",
@@ -114,14 +116,14 @@ def group(m: Machine) -> Part:
 
 
 def with_leftovers(plan: Plan, resource: HostedInstance, observed: InstanceObservation) -> Plan:
-    """The end of a machine is the end of its group, if it was the last."""
+    """Add the deletion of unused VM groups to the plan that ends a VM."""
     if observed.cloud is None or plan.outcome.phase is not Phase.DONE:
         return plan
     return replace(plan, steps=(*plan.steps, *leftovers(resource, observed, observed.cloud)))
 
 
 def leftovers(resource: HostedInstance, observed: InstanceObservation, cloud: Key) -> tuple[Step, ...]:
-    """Groups of the namespace in which nobody is and that nobody names: whoever is the last deletes them."""
+    """Return steps that delete VM groups of the namespace without members and references."""
     if observed.view is None:
         return ()
     return tuple(
@@ -137,7 +139,7 @@ def leftovers(resource: HostedInstance, observed: InstanceObservation, cloud: Ke
 
 
 def empty_groups(view: CloudView, namespace: str, observed: InstanceObservation) -> tuple[VmGroup, ...]:
-    """Of this namespace, made by us."""
+    """Return the VM groups without members that the operator created for this namespace."""
     return tuple(one for one in view.empty_groups if _is_ours(one, namespace, observed))
 
 
@@ -163,7 +165,7 @@ def _told(m: Machine) -> str:
 
 
 def _replacement(m: Machine) -> MoveVm:
-    """Shown, never done: nobody means the loss of a disk by a group."""
+    """Build a step that is shown but never executed: changing a group must not destroy disks."""
     return MoveVm(
         action=Action.REPLACE,
         target=m.target,

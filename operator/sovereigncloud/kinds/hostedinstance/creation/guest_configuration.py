@@ -1,4 +1,4 @@
-"""What the guest of a new machine is given: keys and user data, from spec and from Secrets."""
+"""Guest configuration of a new VM: SSH keys and cloud-init user data from spec and Secrets."""
 
 from __future__ import annotations
 
@@ -19,17 +19,19 @@ _KEY_FIELD, _DATA_FIELD = "spec.sshAuthorizedKeysSecretRef.key", "spec.cloudInit
 
 @dataclass(frozen=True, slots=True)
 class Guest:
-    """Keys that may log in, and what cloud-init is given. None of it is to be seen in a log."""
+    """SSH public keys and cloud-init user data; user data must not appear in a log."""
 
     keys: tuple[str, ...] = ()
     user_data: str | None = field(default=None, repr=False)
 
     @property
     def is_given_something(self) -> bool:
+        """Whether there is a key or user data."""
         return bool(self.keys) or self.user_data is not None
 
     @property
     def context(self) -> Attributes:
+        """The attributes of CONTEXT=[...]."""
         context = {"NETWORK": "YES"}
         if self.keys:
             context["SSH_PUBLIC_KEY"] = "\n".join(self.keys)
@@ -40,8 +42,9 @@ class Guest:
 
 
 def cannot_be_given(resource: HostedInstance) -> Outcome | None:
-    """Why keys of spec cannot be handed on: oned fills in what follows a $ in a context, and knows attributes of the user
-    that makes the machine, such as $USER[NAME] [VirtualMachineContext.cc].
+    """Return a stalled outcome if a key in spec contains a $.
+
+    oned substitutes variables in a context, such as $USER[NAME] [VirtualMachineContext.cc].
     """
     for number, key in enumerate(resource.spec.ssh_authorized_keys or ()):
         if _FILLED_IN in key:
@@ -54,7 +57,7 @@ def cannot_be_given(resource: HostedInstance) -> Outcome | None:
 
 
 def guest_secrets(resource: HostedInstance) -> tuple[str, ...]:
-    """Names of the Secrets that the guest's data is in."""
+    """Return the names of the Secrets that hold keys or user data."""
     init, keys = resource.spec.cloud_init, resource.spec.ssh_authorized_keys_secret_ref
     if init is None and keys is None:
         return ()
@@ -63,7 +66,11 @@ def guest_secrets(resource: HostedInstance) -> tuple[str, ...]:
 
 
 async def guest_of(resource: HostedInstance, kubernetes: Kubernetes) -> Guest:
-    """Read the Secrets. Raises MissingSecret where one or its key is not there."""
+    """Read keys and user data from spec and Secrets.
+
+    Raises:
+        MissingSecret: a Secret or its key does not exist, or a key contains a $.
+    """
     spec = resource.spec
     keys = list(spec.ssh_authorized_keys or ())
     if spec.ssh_authorized_keys_secret_ref is not None:

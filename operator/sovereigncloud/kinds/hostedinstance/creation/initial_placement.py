@@ -1,4 +1,4 @@
-"""Where a new machine may be born: the hosts, devices and the VM group that spec names, looked up in its cloud."""
+"""Initial placement of a new VM in its cloud: hosts or cluster, PCI devices and VM group."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ from sovereigncloud.ports.opennebula.vm_groups import VmGroup
 def born_into(
     resource: HostedInstance, observed: InstanceObservation, cloud: Key, view: CloudView, source: int
 ) -> tuple[Surroundings | CreateGroup, Outcome]:
-    """What to say of it at its creation, or the group that has to be made before; and what stands in the way."""
+    """Return the template context of a new VM, and what blocks its creation.
+
+    If its VM group does not exist yet, return the step that creates the group instead of the context.
+    """
     spec = resource.spec
     troubles = [devices_for_a_new_machine(spec.pci_devices or (), view, where(cloud))]
     told = _told_to_the_scheduler(resource, observed, cloud, view, source)
@@ -40,8 +43,9 @@ def born_into(
 def _told_to_the_scheduler(
     resource: HostedInstance, observed: InstanceObservation, cloud: Key, view: CloudView, source: int
 ) -> str | Outcome:
-    """The hosts that it names, else the cluster that was chosen where there are several; empty: nothing beside what a template
-    says.
+    """Return SCHED_REQUIREMENTS for the listed hosts, else for the cluster if one of several.
+
+    Empty if only the requirements of the template apply.
     """
     spec = resource.spec
     names = spec.placement.hosts if spec.placement is not None else None

@@ -1,4 +1,4 @@
-"""What it is called, and made from."""
+"""Plan parts for the name, the labels and the source image of an existing VM."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ from sovereigncloud.ports.opennebula.vm_states import AT_REST, Situation
 
 
 def name(m: Machine) -> Part:
-    """Names of machines are free text and not unique: a rename cannot collide."""
+    """Rename the VM to its declared name.
+
+    VM names are not unique in OpenNebula, so this cannot conflict.
+    """
     wanted = m.resource.outside_name
     if m.vm.name == wanted or (m.resource.adopted and m.resource.spec.name is None):
         return NOTHING
@@ -43,8 +46,9 @@ def name(m: Machine) -> Part:
 
 
 def labels(m: Machine) -> Part:
-    """The labels of the object, where whoever uses OpenNebula sees them. Labels have no generation: that they were changed
-    here, and not there, is told by what was last written.
+    """Copy metadata.labels to the VM, where users of OpenNebula see them.
+
+    Labels have no generation, so the digest of the last written labels tells a change in Kubernetes from drift in OpenNebula.
     """
     wanted, found = labels_text(m.resource.metadata.labels), noted(m.vm.notes.get(LABELS, ""))
     if wanted == found:
@@ -64,8 +68,10 @@ def labels(m: Machine) -> Part:
 
 
 def source(m: Machine) -> Part:
-    """Another image needs another machine. Compared by name and by id: an image may be renamed. A VM template leaves
-    no name on the machine, so its change is not seen.
+    """Replace the VM if spec.source.image names another image.
+
+    Images are compared by name and id, since an image may be renamed. A VM does not record its VM template, so a change of
+    spec.source.template is not detected.
     """
     wanted = m.resource.spec.source.image
     root = m.root
@@ -76,7 +82,7 @@ def source(m: Machine) -> Part:
     drift = Drift("spec.source.image", wanted, root.image)
     if m.situation not in AT_REST:
         return Part(drift=(drift,))
-    if refused := m.observed.whereabouts.refused:  # it would go, and none could be made
+    if refused := m.observed.whereabouts.refused:  # the VM would be deleted and could not be created again
         told = f"{m.target} is not replaced, since none may be made where it is: {'; '.join(refused)}"
         return Part(drift=(drift,), outcome=replace(stalled(Reason.NO_COMPLIANT_PLACE, told), available=True))
     policy = m.resource.spec.update_policy

@@ -1,4 +1,4 @@
-"""The plan of a machine that is not there: what it is to be made from, and why it cannot be yet."""
+"""Plan of an instance without a VM: its creation, or why it is not possible yet."""
 
 from __future__ import annotations
 
@@ -34,13 +34,16 @@ def creation(
     cause: Cause,
     replaced: int | None = None,
 ) -> Plan:
-    """One step, or what stands in its way. `replaced`: the machine that was lost."""
+    """Plan the creation of the VM, or return what blocks it.
+
+    `replaced`: id of the lost VM that it replaces.
+    """
     cloud, view = observed.cloud, observed.view
     if cloud is None or view is None:
         return Plan(outcome=observed.problem or DONE)
     if (unable := _cannot_be_made(resource, observed)) is not None:
         return Plan(outcome=unable)
-    # Decided once and recorded, so that the cloud is watched for it, and a second cloud in the namespace changes nothing.
+    # The choice is recorded once: the cloud is then watched for it, and another cloud in the namespace changes nothing.
     declared = declared_cloud(resource)
     own = declared is not None and declared.namespace == resource.metadata.namespace
     bind = () if _is_bound(resource, observed, cloud) or own else (_bind(cloud, observed),)
@@ -68,7 +71,7 @@ def creation(
         action=Action.CREATE,
         target=f'VM "{resource.outside_name}" in {where(cloud)}',
         cause=cause,
-        # driftPolicy decides about a machine that was lost, never about one that was not made yet.
+        # driftPolicy applies to a lost VM, never to the first creation.
         fields=() if cause is Cause.DECLARED else (LOST_PATH,),
         cloud=cloud,
         image=source if resource.spec.source.image and restored is None else None,
@@ -83,7 +86,7 @@ def creation(
 
 
 def _cannot_be_made(resource: HostedInstance, observed: InstanceObservation) -> Outcome | None:
-    """Neither here nor elsewhere."""
+    """Return why the VM cannot be created in any cloud."""
     if observed.chosen is not None and observed.chosen.outcome is not None:
         return observed.chosen.outcome
     if resource.spec.source == Source():
@@ -93,7 +96,7 @@ def _cannot_be_made(resource: HostedInstance, observed: InstanceObservation) -> 
 
 
 def _is_bound(resource: HostedInstance, observed: InstanceObservation, cloud: Key) -> bool:
-    """Whether that was recorded already: cloud and cluster."""
+    """Return whether the chosen cloud and cluster are recorded in status."""
     chosen = observed.chosen.cluster if observed.chosen is not None else None
     same = chosen is None or resource.external.get(CLUSTER_FACT) == str(chosen)
     return bound_cloud(resource) == cloud and same
@@ -110,13 +113,13 @@ def _bind(cloud: Key, observed: InstanceObservation) -> BindInstance:
 
 
 def place_of(observed: InstanceObservation) -> ChosenPlace:
-    """What was chosen, for the record."""
+    """Return the chosen cluster and demand, as they are recorded."""
     chosen = observed.chosen
     return ChosenPlace(chosen.cluster, chosen.demand) if chosen is not None else NO_CHOICE
 
 
 def lost(resource: HostedInstance, observed: InstanceObservation, sizes: Declared, missing: int) -> Plan:
-    """The recorded machine is not in the view."""
+    """Plan for a recorded VM missing in the view: confirm, then report or create it again."""
     what = f"VM {missing}" + (f" in {where(observed.cloud)}" if observed.cloud else "")
     if observed.denied:
         return Plan(outcome=stalled(Reason.FOREIGN_OPEN_NEBULA, observed.denied))

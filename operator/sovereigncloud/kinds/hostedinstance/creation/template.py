@@ -1,4 +1,4 @@
-"""The template of a new machine, as OpenNebula takes it."""
+"""OpenNebula template of a new VM."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from sovereigncloud.ports.opennebula.client import Attributes
 def from_image(
     resource: HostedInstance, mark: Mark, image: int, cards: tuple[NewCard, ...], guest: Guest
 ) -> Attributes:
-    """A whole template. The mark at the top level lands in USER_TEMPLATE, in the create call itself."""
+    """Return a complete template for a VM with one image as root disk.
+
+    The mark at the top level becomes part of USER_TEMPLATE in the create call itself.
+    """
     spec = resource.spec
     sizes = declared(spec)
     vcpu = sizes.vcpu or 1
@@ -37,8 +40,9 @@ def from_image(
 def beside_template(
     resource: HostedInstance, mark: Mark, cards: tuple[NewCard, ...] | None, guest: Guest
 ) -> Attributes:
-    """What is said beside a VM template. Each key given here replaces the template's, lists as a whole (observed), so
-    only what spec declares is given.
+    """Return the extra attributes for instantiating a VM template.
+
+    Each key replaces that of the template, lists as a whole (observed), so only declared values are included.
     """
     sizes = declared(resource.spec)
     extra: dict[str, str | Attributes | list[Attributes]] = {}
@@ -57,7 +61,7 @@ def beside_template(
 
 
 def restored_disks(resource: HostedInstance, images: tuple[int, ...]) -> Attributes:
-    """The disks of a machine that is made from a backup, the root disk first."""
+    """Return the DISK attributes of a VM created from a backup, the root disk first."""
     if not images:
         return {}
     disks: list[Attributes] = [{"IMAGE_ID": str(image)} for image in images]

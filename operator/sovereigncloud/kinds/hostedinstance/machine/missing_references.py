@@ -1,4 +1,7 @@
-"""What spec names and a view does not have: only then the custom resources that are to bring it are looked for."""
+"""References in spec to networks, security groups and images missing in the cloud.
+
+Only if one is missing are the custom resources that create it looked up.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,13 @@ from sovereigncloud.ports.opennebula.views import CloudView
 
 
 def lacks(resource: HostedInstance, view: CloudView, *, made: bool) -> bool:
-    """Whether there is any of it. The custom resources may be thousands. `made`: there is a machine, which needs no image."""
+    """Return whether the cloud lacks a network, security group or image that spec names.
+
+    Args:
+        resource: the instance.
+        view: pools of the cloud.
+        made: whether the VM exists, so that its source image is not needed any more.
+    """
     cards = resource.spec.networks
     if cards and not {card.name for card in cards} <= {network.name for network in view.networks.values()}:
         return True
@@ -28,7 +37,7 @@ def lacks(resource: HostedInstance, view: CloudView, *, made: bool) -> bool:
 
 
 def named_security_groups(resource: HostedInstance, context: Context) -> tuple[SecurityGroup, ...]:
-    """The SecurityGroups of its namespace that bear the names: one that is in no cloud yet refers to none."""
+    """Return the SecurityGroup objects of the namespace that spec.networks names."""
     keys = (Key(SecurityGroup.crd.kind, resource.metadata.namespace, name) for name in _group_names(resource))
     return tuple(found for found in map(context.get, sorted(keys)) if isinstance(found, SecurityGroup))
 

@@ -1,4 +1,7 @@
-"""What was asked for once, as it is remembered on the machine itself: written before anything is done, and read back."""
+"""State of one-time requests (backup, snapshot, restore), stored on the VM.
+
+It is written to an attribute of the VM before anything is done.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,11 @@ from sovereigncloud.ports.opennebula.views import Vm
 
 _ENDED = frozenset({"Done", "Failed"})
 _PARTS = 6
-"""As `Asked.text` writes it."""
+"""Number of fields in `Asked.text`."""
 
 
 class Request(StrEnum):
-    """The attribute of the machine for each kind of request."""
+    """Kind of request; the value is the VM attribute that stores its state."""
 
     BACKUP = "SOVEREIGNCLOUD_BACKUP_REQUEST"
     SNAPSHOT = "SOVEREIGNCLOUD_SNAPSHOT_REQUEST"
@@ -24,26 +27,26 @@ class Request(StrEnum):
 
 
 class State(StrEnum):
-    """How far a request is."""
+    """Progress of a request."""
 
     NONE = "none"
-    ASKED = "asked"  # it may have been called
-    CALLED = "called"  # it was called, and OpenNebula took it
+    ASKED = "asked"  # recorded; the call may have been made
+    CALLED = "called"  # OpenNebula accepted the call
     DONE = "done"
     FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request.
+    """A recorded request and its progress.
 
     Attributes:
-        state: how far it is.
-        token: the word in spec.
-        before: what the machine looked like when it was asked for, so that what came of it can be told.
-        error: names the error that was on the machine then, which oned never takes away.
-        ran: the machine ran then.
-        at: when this was written, in seconds since the epoch.
+        state: progress of the request.
+        token: value of the request field in spec.
+        before: state of the VM before the call, compared with the state after it to find the result.
+        error: digest of the error on the VM before the call; oned never removes an error.
+        ran: whether the VM ran before the call.
+        at: time of this record, in seconds since the epoch.
     """
 
     state: State = State.NONE
@@ -69,7 +72,7 @@ _NEVER = Asked()
 
 
 def read(vm: Vm, request: Request) -> Asked:
-    """What is remembered on a machine; nothing where it is none, or none that can be read."""
+    """Read a request from the VM; an empty request if the attribute is missing or malformed."""
     note = vm.notes.get(request)
     if not note:
         return _NEVER
@@ -80,12 +83,15 @@ def read(vm: Vm, request: Request) -> Asked:
 
 
 def error_of(vm: Vm) -> str:
-    """Names the error on a machine: another one is a new one, since oned writes the time into it."""
+    """Return a digest of the error on a VM; "-" for none.
+
+    A new error has another digest, since oned writes the time into it.
+    """
     return hashlib.sha256(vm.error.encode()).hexdigest()[:8] if vm.error else "-"
 
 
 def carried_requests(resource: HostedInstance) -> dict[str, str]:
-    """What a machine that takes another one's place has to know: what was asked for and done is not done to it again."""
+    """Return attributes that keep a replacement VM from repeating completed requests."""
     told = resource.status.requests
     known = (
         {Request.BACKUP: told.backup, Request.SNAPSHOT: told.snapshot, Request.RESTORE: told.restore} if told else {}

@@ -1,4 +1,4 @@
-"""What a network card that spec declares needs of the cloud: its network, its address, its security groups; or why not."""
+"""Checks before a NIC is attached: network, address and security groups in the cloud."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NETWORK_BROKEN = {5: "Error", 6: "UpdateFailure"}
 
 
 def needed(wanted: InstanceNetwork, place: Place) -> NewCard | Outcome:
-    """A card as spec declares it; or why it cannot be yet."""
+    """Return the NIC to attach for an entry of spec.networks, or why it is not possible yet."""
     candidates = not_of_other_tenants(place.view.networks.values(), place.view, place.owners)
     network = resolve("network", wanted.name, candidates, place.on_their_way, where(place.cloud))
     if isinstance(network, Outcome):
@@ -36,7 +36,7 @@ def needed(wanted: InstanceNetwork, place: Place) -> NewCard | Outcome:
 
 
 def usable(network: Network, place: str) -> Outcome:
-    """Whether a machine can be attached to it now."""
+    """Check that a NIC can be attached to the network now."""
     what = f'network {network.id} "{network.name}" in {place}'
     if network.state == _NETWORK_READY:
         return DONE
@@ -48,7 +48,10 @@ def usable(network: Network, place: str) -> Outcome:
 
 
 def address(wanted: InstanceNetwork, network: Network, place: Place) -> Outcome:
-    """Whether the address that spec names can be had: OpenNebula says no more than that there is no lease."""
+    """Check that the declared address is in a range and free.
+
+    OpenNebula itself only reports that there is no lease.
+    """
     if wanted.address is None:
         return DONE
     what = f'network {network.id} "{network.name}" in {where(place.cloud)}'
@@ -72,5 +75,5 @@ def address(wanted: InstanceNetwork, network: Network, place: Place) -> Outcome:
 
 
 def groups_of(wanted: InstanceNetwork, place: Place) -> tuple[SecurityGroup, ...] | Outcome:
-    """The security groups that spec names."""
+    """Return the security groups named by spec, or why one cannot be used."""
     return named_groups(wanted.security_groups or (), place)

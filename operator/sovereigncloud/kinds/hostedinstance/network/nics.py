@@ -1,4 +1,4 @@
-"""The network cards of a machine."""
+"""Plan part for spec.networks: attach, detach and filter NICs."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ _NETWORK_STATES = frozenset({Situation.RUNNING, Situation.POWERED_OFF})
 
 
 def networks(m: Machine) -> Part:
-    """One card per network of spec, and no other. A card is found by its network; none that is right is touched, and none
-    is taken away while the network that is wanted instead cannot be had: a misspelt name must not cut a machine off.
+    """Plan one NIC per entry of spec.networks, and detach all others.
+
+    NICs are matched by network. No NIC is detached while a missing one cannot be attached, so that a misspelt name does not
+    disconnect the VM.
     """
     if m.resource.spec.networks is None:
         return NOTHING
@@ -41,7 +43,7 @@ def networks(m: Machine) -> Part:
     whole = together((*attached, *kept, *detached))
     if len(whole.steps) < 2:
         return whole
-    # A card that is to come back with another address goes last: a missing one is attached before the next is cut off.
+    # NICs that are re-attached with another address come last: missing NICs are attached before one is disconnected.
     return replace(whole, steps=tuple(sorted(whole.steps, key=_interrupts)))
 
 
@@ -50,7 +52,7 @@ def _interrupts(step: object) -> bool:
 
 
 def _card_for(wanted: InstanceNetwork, m: Machine, cards: list[Nic]) -> Nic | None:
-    """The card on that network; of several the one that has the address already."""
+    """Return the NIC on that network; of several, the one with the declared address."""
     first = None
     for nic in cards:
         if nic.network == wanted.name or _is_called(nic.network_id, wanted.name, m):
@@ -61,7 +63,10 @@ def _card_for(wanted: InstanceNetwork, m: Machine, cards: list[Nic]) -> Nic | No
 
 
 def _is_called(number: int, name: str, m: Machine) -> bool:
-    """A card tells the name that its network had when it was attached; it may have another one by now."""
+    """Return whether the network has this name now.
+
+    A NIC keeps the name that its network had at attachment.
+    """
     network = m.view.networks.get(number)
     return network is not None and network.name == name
 
@@ -110,15 +115,19 @@ def _needs(m: Machine) -> str:
 
 
 def _keep(m: Machine, wanted: InstanceNetwork, card: Nic, place: Place) -> Part:
-    """A card that is there: its address, else what filters it. One that is to be attached anew gets its groups then."""
+    """Compare an existing NIC with spec: first its address, then its security groups.
+
+    A NIC that is re-attached gets its security groups at that time.
+    """
     if wanted.address not in {None, card.ip}:
         return _readdress(m, wanted, card, place)
     return _filter(m, wanted, card, place)
 
 
 def _readdress(m: Machine, wanted: InstanceNetwork, card: Nic, place: Place) -> Part:
-    """OpenNebula gives a card its address when it is attached, so it is taken off; the next look finds it missing. It
-    stays while the address cannot be had.
+    """Detach a NIC to change its address; the next plan attaches it again.
+
+    OpenNebula assigns the address at attachment. The NIC stays attached while the new address is not available.
     """
     drift = (Drift(f"spec.networks[{wanted.name}].address", wanted.address or "", card.ip or "none"),)
     network = m.view.networks.get(card.network_id)
@@ -143,8 +152,9 @@ def _readdress(m: Machine, wanted: InstanceNetwork, card: Nic, place: Place) -> 
 
 
 def _filter(m: Machine, wanted: InstanceNetwork, card: Nic, place: Place) -> Part:
-    """Groups are attached before others are detached, so that the card is never without the rules that let it work; and
-    the card itself stays, whatever changes.
+    """Change the security groups of a NIC; the NIC itself stays attached.
+
+    New groups are attached before others are detached, so that the required rules always apply.
     """
     if wanted.security_groups is None:
         return NOTHING

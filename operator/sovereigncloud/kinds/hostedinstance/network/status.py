@@ -1,4 +1,4 @@
-"""What the status of a machine says of its network cards."""
+"""Status of NICs, and the condition Exposed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PRIVATE = ("10.", "192.168.")
 
 
 def in_order(resource: HostedInstance, vm: Vm) -> list[Nic]:
-    """In the order of spec.networks, those on other networks last."""
+    """Return the NICs of a VM in the order of spec.networks, NICs on other networks last."""
     if len(vm.nics) < 2:
         return list(vm.nics)
     order = {network.name: place for place, network in enumerate(resource.spec.networks or ())}
@@ -25,7 +25,7 @@ def in_order(resource: HostedInstance, vm: Vm) -> list[Nic]:
 
 
 def card_status(resource: HostedInstance, vm: Vm, view: CloudView | None) -> list[Mapping[str, object]]:
-    """Each card in words."""
+    """Return the status entry of each NIC."""
     return [_card(nic, view) for nic in in_order(resource, vm)]
 
 
@@ -41,8 +41,9 @@ def _card(nic: Nic, view: CloudView | None) -> Mapping[str, object]:
 
 
 def exposure(resource: HostedInstance, vm: Vm, view: CloudView | None) -> tuple[Mapping[str, str], ...]:
-    """The condition Exposed, while a card has a public address and nothing filters it. What groups say is added up, so
-    one that lets everything in, as OpenNebula's own does, makes the others void.
+    """Return the condition Exposed if a public address has no effective security group.
+
+    Rules of several groups add up: one group that allows everything, such as the default of OpenNebula, disables the others.
     """
     public = [nic for nic in in_order(resource, vm) if _is_public(nic.ip)]
     if not public:
@@ -61,7 +62,7 @@ def exposure(resource: HostedInstance, vm: Vm, view: CloudView | None) -> tuple[
 
 
 def kept_exposure(resource: HostedInstance) -> tuple[Mapping[str, str], ...]:
-    """As it was said before: nobody could look."""
+    """Return the condition Exposed unchanged, when the cloud could not be observed."""
     before = resource.status.condition(EXPOSED)
     if before is None:
         return ()
@@ -69,7 +70,7 @@ def kept_exposure(resource: HostedInstance) -> tuple[Mapping[str, str], ...]:
 
 
 def _is_public(ip: str) -> bool:
-    if ip.startswith(_PRIVATE):  # told at a glance; to read an address takes fifty times as long
+    if ip.startswith(_PRIVATE):  # cheap check first: parsing an address takes fifty times as long
         return False
     try:
         return ip_address(ip).is_global

@@ -1,4 +1,4 @@
-"""What can be done to the network cards of a machine."""
+"""Steps that attach, detach and filter NICs."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from sovereigncloud.ports.opennebula.client import Attributes, OpenNebula
 
 @dataclass(frozen=True, slots=True)
 class NewCard:
-    """A card that is to be: its network, the address and the security groups that it is to have from the start."""
+    """A NIC to be attached: network id, optional address, and initial security groups."""
 
     network: int
     address: str = ""
     groups: tuple[int, ...] = ()
 
     def as_nic(self) -> Attributes:
-        """What stands inside NIC=[...]."""
+        """Return the attributes inside NIC=[...]."""
         nic = {"NETWORK_ID": str(self.network)}
         if self.address:
             nic["IP"] = self.address
@@ -30,24 +30,31 @@ class NewCard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardStep(VmStep):
-    """`name`: of the network."""
+    """Base of the steps on a NIC; `name` is that of its network."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttachNic(CardStep):
+    """Attach a new NIC."""
+
     card: NewCard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetachNic(CardStep):
+    """Detach a NIC by its id."""
+
     nic: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupStep(CardStep):
-    """About a security group that filters a card. The card stays: to take it off would reshuffle addresses."""
+    """Base of the steps on a security group of a NIC.
+
+    The NIC stays attached: detaching it would change its address.
+    """
 
     nic: int
     group: int
@@ -56,16 +63,16 @@ class GroupStep(CardStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttachGroup(GroupStep):
-    """Filter a card with one more."""
+    """Add a security group to a NIC."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetachGroup(GroupStep):
-    """Filter it with one less."""
+    """Remove a security group from a NIC."""
 
 
 async def perform(step: CardStep, client: OpenNebula) -> Outcome:
-    """Do one of them."""
+    """Execute a step on a NIC."""
     match step:
         case AttachNic():
             await client.attach_nic(step.vm, step.card.as_nic())

@@ -1,8 +1,8 @@
-"""A cron schedule as OpenNebula can follow it by itself, and how it is remembered on the machine.
+"""Translation of cron schedules to scheduled actions of OpenNebula, and their record.
 
-OpenNebula keeps the schedule, so that backups are made also while nobody runs this operator. It knows an action every so
-many hours, on days of the week or on days of the month, each at one time of day; not more of cron than that. Hours count from
-one moment on, whatever the clock of the front-end says; days are those of the front-end's clock.
+OpenNebula runs the schedule, so backups continue while the operator is down. Its actions repeat every N hours, on days of
+the week or on days of the month, each at one time of day. Hours count from the first run; days follow the clock of the
+front-end.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sovereigncloud.ports.opennebula.storage import BACKUP_ACTION, ScheduledActi
 
 NOTE = "SOVEREIGNCLOUD_BACKUP_SCHEDULE"
 RECORD = "backup.schedule"
-"""The key of `status.external` for the number that OpenNebula gave it, until the machine tells it."""
+"""Key in `status.external` for the id of the scheduled action, until the VM shows it."""
 
 _WEEKLY, _MONTHLY, _HOURLY = 0, 1, 3
 _DAY = 24
@@ -28,7 +28,7 @@ _EXAMPLES = (
 
 
 class NotForOpenNebula(ValueError):
-    """OpenNebula cannot follow this schedule; why, and what it can."""
+    """OpenNebula cannot represent this cron schedule; the message says why and gives examples."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Rhythm:
 
 
 def rhythm(cron: str) -> Rhythm:
-    """Raises NotForOpenNebula."""
+    """Translate a cron schedule to REPEAT and DAYS. Raises NotForOpenNebula."""
     try:
         parsed = CronSim(cron, datetime(2026, 1, 1, tzinfo=UTC))
         next(parsed)
@@ -67,7 +67,7 @@ def rhythm(cron: str) -> Rhythm:
 
 
 def _distance(cron: str, hours: list[int]) -> int:
-    """Between hours that come at equal distances, round the clock."""
+    """Return the interval in hours of runs that are evenly spaced over the day."""
     distance = _DAY // len(hours)
     if _DAY % len(hours) or [hour - hours[0] for hour in hours] != list(range(0, _DAY, distance)):
         raise _not_this(cron, "hours must come at equal distances, such as */6 or 2,14")
@@ -79,14 +79,14 @@ def _not_this(cron: str, why: str) -> NotForOpenNebula:
 
 
 def action(cron: str, datastore: int, now: datetime, number: int = -1) -> ScheduledAction:
-    """The backup as OpenNebula is to make it. Raises NotForOpenNebula."""
+    """Build the scheduled backup action for a cron schedule. Raises NotForOpenNebula."""
     found = rhythm(cron)
     first = next(CronSim(cron, now.astimezone(UTC) + timedelta(seconds=1)))
     return ScheduledAction(BACKUP_ACTION, str(datastore), int(first.timestamp()), found.repeat, found.days, number)
 
 
 def same(known: ScheduledAction, wanted: ScheduledAction) -> bool:
-    """Whether the two are the same rhythm, whenever each of them began."""
+    """Return whether two actions repeat at the same times, regardless of their first run."""
     turn = 3600 * (int(wanted.days) if wanted.repeat == _HOURLY else _DAY)
     return (known.action, known.args, known.repeat, known.days) == (
         wanted.action,
@@ -98,8 +98,13 @@ def same(known: ScheduledAction, wanted: ScheduledAction) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """What was scheduled last: its number (-1: it is about to be), the datastore, the cron schedule, and since when, in
-    seconds since the epoch.
+    """Record of a schedule on the VM.
+
+    Attributes:
+        number: id of the scheduled action; -1: about to be created.
+        datastore: id of the backup datastore.
+        cron: the schedule.
+        at: time of the record, in seconds since the epoch.
     """
 
     number: int = -1
@@ -113,7 +118,7 @@ class Noted:
 
 
 def read(text: str) -> Noted:
-    """An empty one where nothing was written, or nothing that can be read."""
+    """Parse the record of a schedule; an empty record if it is missing or malformed."""
     try:
         number, datastore, at, cron = text.split(";")
         return Noted(int(number), int(datastore), cron, int(at))
@@ -122,8 +127,9 @@ def read(text: str) -> Noted:
 
 
 def is_overdue(cron: str, since: int, now: datetime) -> bool:
-    """Whether the backup that was due after that moment should be there: OpenNebula makes them one after the other, so it
-    has until the next one is due, and at most some hours.
+    """Return whether the first backup due after `since` (seconds since the epoch) is overdue.
+
+    OpenNebula runs backups one after another, so each has until the next one is due, at most six hours.
     """
     try:
         times = CronSim(cron, datetime.fromtimestamp(since, UTC))

@@ -1,4 +1,7 @@
-"""Whether a machine is backed up as its schedule says: OpenNebula tells nobody that a scheduled backup failed."""
+"""Condition BackedUp: whether scheduled backups happen.
+
+OpenNebula itself does not report that a scheduled backup failed.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ BACKED_UP = "BackedUp"
 
 
 def backed_up(resource: HostedInstance, observed: InstanceObservation, vm: Vm) -> tuple[Mapping[str, str], ...]:
-    """The condition BackedUp, while OpenNebula follows a schedule: False where the last backup that was due is not there."""
+    """Return the condition BackedUp of a scheduled VM: False if the last due one is missing."""
     backup, view, now = resource.spec.backup, observed.view, observed.now
     if backup is None or backup.schedule is None or view is None or now is None:
         return ()
@@ -35,7 +38,7 @@ def backed_up(resource: HostedInstance, observed: InstanceObservation, vm: Vm) -
 
 
 def kept_backed_up(resource: HostedInstance) -> tuple[Mapping[str, str], ...]:
-    """As it was said before: nobody could look."""
+    """Return the condition BackedUp unchanged, when the cloud could not be observed."""
     before = resource.status.condition(BACKED_UP)
     if before is None:
         return ()

@@ -1,6 +1,6 @@
-"""Backups of a machine: how they are kept, when they are made, and one now on request.
+"""Plan part for spec.backup: configuration, schedule, requested backup, marks on images.
 
-OpenNebula makes and prunes them. A backup that was asked for is beside what is declared: the machine does its job meanwhile.
+OpenNebula makes and prunes the backups. A requested backup does not affect readiness of the instance.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from sovereigncloud.ports.opennebula.vm_states import AT_REST, Situation
 
 BACKUP_STATES = frozenset({Situation.RUNNING, Situation.POWERED_OFF})
 SHOWS_WITHIN = 30.0
-"""Seconds after which a machine that is at rest shows what came of what was called."""
+"""Seconds after a call until an idle VM shows the result."""
 _BACKUP_DATASTORE = 3
 _MODES = {BackupMode.FULL: "FULL", BackupMode.INCREMENTAL: "INCREMENT"}
 _WORDS = {written: mode for mode, written in _MODES.items()}
@@ -44,7 +44,7 @@ _note = partial(note, Request.BACKUP)
 
 
 def backups(m: Machine) -> Part:
-    """Everything that spec.backup says. Absent: what OpenNebula has is left as it is."""
+    """Plan everything in spec.backup; without it, backups in OpenNebula are left unchanged."""
     wanted = m.resource.spec.backup
     if wanted is None:
         return NOTHING
@@ -63,6 +63,7 @@ def _store(m: Machine, wanted: Backup) -> Datastore | Outcome:
 
 
 def _config(m: Machine, wanted: Backup) -> Part:
+    """Plan the number of kept backups and the mode."""
     found = m.vm.backups
     drift: list[Drift] = []
     if wanted.keep_last is not None and found.keep_last != wanted.keep_last:
@@ -88,8 +89,10 @@ def _config(m: Machine, wanted: Backup) -> Part:
 
 
 def _schedule(m: Machine, wanted: Backup, store: int) -> Part:
-    """One action that OpenNebula does by itself. Its number is noted on the machine, and before that what it is to be: so
-    one whose number was lost is found again, and a person's own is never taken for it.
+    """Plan the scheduled backup action.
+
+    The schedule is recorded on the VM before the action is created, and its id afterwards. So an action whose id was lost is
+    found again, and an action that a person created is never changed.
     """
     noted = vm_backup_schedule.read(m.vm.notes.get(vm_backup_schedule.NOTE, ""))
     there = noted.number in m.vm.schedules
@@ -101,7 +104,7 @@ def _schedule(m: Machine, wanted: Backup, store: int) -> Part:
         return Part(outcome=stalled(Reason.INVALID_SPEC, f"{_SCHEDULE}: {error}"))
     asked = Noted(noted.number if there else -1, store, wanted.schedule)
     if there and noted == asked:
-        return NOTHING  # without a look at the time: it is another at each sweep, and each would compare this machine again
+        return NOTHING  # reading m.now would make the result time-dependent, and each sweep would compare this VM again
     asked = replace(asked, at=int(m.now.timestamp()))
     drift = _schedule_drift(m, wanted, noted, asked, there=there)
     if m.situation not in AT_REST:
@@ -135,7 +138,7 @@ def _schedule_drift(m: Machine, wanted: Backup, noted: Noted, asked: Noted, *, t
 
 
 def _unscheduled(m: Machine, noted: Noted, *, there: bool) -> Part:
-    """spec.backup says nothing of a schedule any more: ours is taken away, a person's stays."""
+    """Plan the deletion of our scheduled action after its removal from spec; others stay."""
     if not there or m.situation not in AT_REST:
         return NOTHING
     drift = Drift(_SCHEDULE, "absent", noted.cron)
@@ -159,7 +162,10 @@ def _note_schedule(m: Machine, noted: Noted, *fields: str) -> NoteOnVm:
 
 
 def _request(m: Machine, wanted: Backup, store: int) -> Part:
-    """Once per word: remembered before the call, and done when there is a backup that was not there then."""
+    """Plan one backup per value of spec.backup.request.
+
+    The request is recorded before the call, and done when a backup exists that did not exist before.
+    """
     asked = vm_requests.read(m.vm, Request.BACKUP)
     if asked.in_progress and _evidence(m) != asked.before:
         return _noted(m, asked.now(State.DONE), f'VM {m.vm.id} was backed up for request "{asked.token}"')
@@ -167,7 +173,7 @@ def _request(m: Machine, wanted: Backup, store: int) -> Part:
         return NOTHING
     if asked.state is State.CALLED:
         if m.now.timestamp() - asked.at < SHOWS_WITHIN:
-            return NOTHING  # oned may still show what was before
+            return NOTHING  # oned may still show the state before the call
         return _noted(m, asked.now(State.FAILED), failure(m, asked))
     new = Asked(State.ASKED, wanted.request or "", _evidence(m), vm_requests.error_of(m.vm))
     if asked.state is State.ASKED:
@@ -178,7 +184,7 @@ def _request(m: Machine, wanted: Backup, store: int) -> Part:
 
 
 def _evidence(m: Machine) -> str:
-    """What changes with a backup: its image, or the number of its increment."""
+    """Return a value that changes with each backup: latest image id and increment."""
     return f"{max(m.vm.backups.images, default=-1)}:{m.vm.backups.increment}"
 
 
@@ -199,7 +205,10 @@ def _back_up(m: Machine, store: int) -> BackUp:
 
 
 def _marks(m: Machine) -> Part:
-    """Backups that OpenNebula made are marked like what we made: they outlive the machine, and then tell whose they are."""
+    """Plan marks on backup images made by OpenNebula.
+
+    So their instance is known after the VM is deleted.
+    """
     if m.situation not in AT_REST:
         return NOTHING
     images = (m.view.images[number] for number in m.vm.backups.images if number in m.view.images)

@@ -1,4 +1,4 @@
-"""What becomes of the disks once the machine is gone: its data disks are kept or deleted, as declared."""
+"""Plan for data disks after the VM is deleted: keep or delete by deletionPolicy."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ _LOCKED = 4
 
 
 def without_machine(resource: HostedInstance, observed: InstanceObservation) -> Plan:
-    """Deletes images whose policy is Delete and that no machine uses; nothing left to do: the finalizer may go."""
+    """Plan the deletion of unused images with policy Delete.
+
+    An empty plan means that the finalizer can be removed.
+    """
     cloud, view = observed.cloud, observed.view
     if cloud is None or view is None:
         return Plan()
@@ -44,10 +47,10 @@ def without_machine(resource: HostedInstance, observed: InstanceObservation) -> 
 
 
 def _goes(resource: HostedInstance, image: Image) -> bool:
-    """As spec says now; of what spec does not name, as it was declared last."""
+    """Return whether an image is deleted: by its policy in spec, else the one written on it."""
     name = image.notes[DISK]
     if with_root(name):
-        return True  # restored from a backup, and gone with its machine like any other root disk
+        return True  # restored from a backup: deleted with its VM like any root disk
     declared = next((disk for disk in resource.spec.disks or () if disk.name == name), None)
     policy = image.notes.get(POLICY) if declared is None else declared.deletion_policy
     return policy == DeletionPolicy.DELETE

@@ -1,4 +1,4 @@
-"""What can be done to the data disks of a machine, and how each of it is done."""
+"""Steps on data disks and on images restored from a backup."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sovereigncloud.ports.opennebula.client import OpenNebula
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateDisk(VmCall):
-    """A new empty image. `size` in MiB."""
+    """Create an empty image for a data disk; `size` in MiB."""
 
     name: str
     image_name: str
@@ -30,7 +30,7 @@ class CreateDisk(VmCall):
                 "TYPE": "DATABLOCK",
                 "SIZE": str(self.size),
                 "PERSISTENT": "YES",
-                # virtio, which takes a disk while it runs; and a format that can be backed up incrementally.
+                # virtio can be attached to a running VM; qcow2 can be backed up incrementally.
                 "DEV_PREFIX": "vd",
                 "FORMAT": "qcow2",
                 **marks(self.name, self.policy, context.mark(resource)),
@@ -43,7 +43,7 @@ class CreateDisk(VmCall):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarkDisk(VmCall):
-    """Write on an image whose disk it is, and what is to become of it."""
+    """Write instance, disk name and deletion policy to an image."""
 
     name: str
     image: int
@@ -58,7 +58,10 @@ class MarkDisk(VmCall):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MakePersistent(VmCall):
-    """Of an image that was restored: the machine is to work on it, not on a copy that goes with the machine."""
+    """Make a restored image persistent.
+
+    Otherwise the VM would use a clone that is deleted with the VM.
+    """
 
     image: int
 
@@ -69,6 +72,8 @@ class MakePersistent(VmCall):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttachDisk(VmCall):
+    """Attach an image as data disk."""
+
     name: str
     image: int
 
@@ -81,7 +86,7 @@ class AttachDisk(VmCall):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetachDisk(VmCall):
-    """`fate`: what becomes of its image, for people."""
+    """Detach a data disk. `fate`: what happens to its image, for messages."""
 
     name: str
     disk: int
@@ -96,6 +101,8 @@ class DetachDisk(VmCall):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteDisk(ImageCall):
+    """Delete the image of a data disk, or a surplus restored image (`name` empty)."""
+
     name: str
     image: int
     image_name: str
@@ -110,7 +117,10 @@ class DeleteDisk(ImageCall):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordDisk(ImageCall):
-    """Record which image it is, or (`image` empty) that there is none any more. Nothing outside."""
+    """Record the image id of a disk in status; an empty `image` removes it.
+
+    Changes nothing in OpenNebula.
+    """
 
     name: str
     image: str
@@ -121,7 +131,7 @@ class RecordDisk(ImageCall):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestoreElsewhere(ImageCall):
-    """A backup as a template and images called `name`."""
+    """Restore a backup as a new VM template and images called `name`."""
 
     backup: int
     datastore: int
@@ -135,7 +145,7 @@ class RestoreElsewhere(ImageCall):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarkRestored(ImageCall):
-    """Write on an image that was restored which disk it is."""
+    """Write instance, disk name and deletion policy to a restored image."""
 
     name: str
     image: int
@@ -148,6 +158,8 @@ class MarkRestored(ImageCall):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteRestoredTemplate(ImageCall):
+    """Delete the VM template that a restore created."""
+
     template: int
 
     async def do(self, client: OpenNebula, context: Context, resource: HostedInstance) -> Outcome:  # noqa: ARG002

@@ -1,7 +1,6 @@
-"""The disks of a machine: the root disk grows, data disks are made, attached, grown and detached.
+"""Plan parts for spec.disks: grow the root disk; create, attach, grow, detach data disks.
 
-What is attached and belongs to nobody whom spec knows is reported and never detached: a person put it there, and what is on
-it is theirs.
+A disk that somebody else attached is reported as drift and never detached.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ _DEFAULT_DATASTORE = "default"
 
 
 def root_disk(m: Machine) -> Part:
-    """It grows while the machine runs or is off; it never shrinks."""
+    """Grow the root disk to its declared size; a running VM is supported, shrinking is not."""
     wanted = m.sizes.root_size
     if wanted is None:
         return NOTHING
@@ -58,7 +57,7 @@ def root_disk(m: Machine) -> Part:
 
 
 def disks(m: Machine) -> Part:
-    """The data disks of spec, and what is attached beside them. Without spec.disks nothing is touched."""
+    """Plan the data disks in spec and report others; without spec.disks nothing changes."""
     if m.resource.spec.disks is None:
         return NOTHING
     parts = [_data_disk(m, disk) for disk in data_disks(m.resource.spec)]
@@ -138,7 +137,10 @@ def _attached(m: Machine, wanted: InstanceDisk, image: Image, disk: Disk, size: 
 
 
 def _marked(m: Machine, wanted: InstanceDisk, image: Image) -> Part:
-    """What its image says of it. One that nobody marked is somebody's own: nothing is written on it."""
+    """Plan the attributes on the image of a data disk.
+
+    An unmarked image of a user is left unchanged.
+    """
     if image.mark is None:
         return NOTHING
     policy = _policy(wanted)
@@ -175,7 +177,7 @@ def _attach(m: Machine, wanted: InstanceDisk, image: Image) -> Part:
         return Part(drift=drift, outcome=trouble)
     marked = _marked(m, wanted, image)
     if image.mark is not None and not image.persistent:
-        # It was restored from a backup: made persistent before it is used, so that its data outlives the machine.
+        # Restored from a backup: made persistent before it is attached, so that its data outlives the VM.
         keep = MakePersistent(
             action=Action.UPDATE, target=f"image {image.id}", fields=(drift[0].path,), cloud=m.cloud, vm=m.vm.id,
             image=image.id,
@@ -196,7 +198,7 @@ def _attach(m: Machine, wanted: InstanceDisk, image: Image) -> Part:
 
 
 def _from_image(m: Machine, wanted: InstanceDisk, name: str) -> Part:
-    """An image that is there: taken over if another instance of the namespace left it behind, else used as it is."""
+    """Plan a data disk from an existing image, possibly one left by another instance."""
     drift = (Drift(_path(wanted.name), "attached", "absent"),)
     candidates = [image for image in usable_images(m.view, m.observed.tenancy) if image.type in BOOTABLE_TYPES]
     image = resolve("image", name, candidates, m.observed.on_their_way, where(m.cloud))
@@ -212,6 +214,7 @@ def _from_image(m: Machine, wanted: InstanceDisk, name: str) -> Part:
 
 
 def _new(m: Machine, wanted: InstanceDisk, found: Found, size: int) -> Part:
+    """Plan a new empty image for a data disk."""
     path = _path(wanted.name)
     if found.lost is not None:
         drift = Drift(path, f"image {found.lost}", "gone", mendable=False)
@@ -254,7 +257,7 @@ def _new(m: Machine, wanted: InstanceDisk, found: Found, size: int) -> Part:
 
 
 def _datastore(m: Machine) -> int | Outcome:
-    """Where the image of the root disk is, else the one called default, else the only one for images."""
+    """Select the datastore of the root image, else the one called default, else the lowest id."""
     root = m.root
     image = m.view.images.get(root.image_id) if root is not None else None
     stores = {one.id: one for one in m.view.datastores.values() if one.type == _IMAGE_DATASTORE}
@@ -272,7 +275,7 @@ def _datastore(m: Machine) -> int | Outcome:
 
 
 def _not_in_spec(m: Machine) -> tuple[str, ...]:
-    """Data disks of this instance that spec does not name, attached or recorded."""
+    """Return names of attached or recorded data disks that spec does not name."""
     recorded = recorded_names(m.resource.external)
     if not (m.disk_names or recorded):
         return ()
@@ -283,7 +286,7 @@ def _not_in_spec(m: Machine) -> tuple[str, ...]:
 
 
 def _taken_out(m: Machine, name: str) -> Part:
-    """Detached; then its image is kept, or deleted, as was declared while spec named it."""
+    """Plan a disk removed from spec: detach it, keep or delete its image by its last policy."""
     found = find(m, name)
     image, disk = found.image, found.disk
     if image is None:
@@ -331,7 +334,10 @@ def _note(m: Machine, name: str, image: str) -> RecordDisk:
 
 
 def _foreign(m: Machine) -> tuple[Drift, ...]:
-    """What somebody attached. Of a template's own disks, clones and volatile ones, nobody can tell who brought them."""
+    """Report disks that somebody else attached.
+
+    Clones and volatile disks of a VM created from a template are skipped: they may come from that template.
+    """
     if m.situation not in AT_REST:
         return ()
     root, by_image = m.root, m.resource.spec.source.image is not None

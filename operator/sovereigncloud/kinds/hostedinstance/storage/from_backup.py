@@ -1,9 +1,9 @@
-"""A machine from a backup: restored as a VM template and images, marked, and then made like from any template.
+"""Creation of a VM from a backup: restore a VM template and images, then create the VM.
 
-OpenNebula takes nothing but a name for what it restores. So the name has this object's UID, the backup, and the machine that
-is replaced: it is found by that name, under the expected owner only, and the same is never restored twice. Its images are then
-marked. What was a data disk is one again where spec names it and there is no such disk yet; the rest is part of the new machine
-and goes with it. The template goes as soon as the machine is there.
+OpenNebula accepts only a name for what it restores. So the name contains the UID of this object, the backup and the
+replaced VM: the result is found by that name and the expected owner, and is never restored twice. Then its images are
+marked. An image of a data disk becomes that data disk if spec names it and none exists yet; other disks are part of the
+new VM and deleted with it. The template is deleted as soon as the VM exists.
 """
 
 from __future__ import annotations
@@ -44,7 +44,10 @@ _SHOWN = 10
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """How far it is. `template` and `disks` (ids of images) once the machine can be made."""
+    """Progress of a restore.
+
+    `template` and `disks` (image ids) are set once the VM can be created.
+    """
 
     steps: tuple[Step, ...] = ()
     outcome: Outcome = DONE
@@ -54,7 +57,7 @@ class Restored:
 
 @dataclass(frozen=True, slots=True)
 class _Restoring:
-    """What is restored, and for what. `replaced`: the machine that was lost; None: there was none."""
+    """Input of a restore. `replaced`: id of the lost VM; None if there was none."""
 
     resource: HostedInstance
     observed: InstanceObservation
@@ -76,7 +79,7 @@ class _Restoring:
 def from_backup(
     resource: HostedInstance, observed: InstanceObservation, cloud: Key, view: CloudView, replaced: int | None
 ) -> Restored | None:
-    """None: it is not made from a backup."""
+    """Plan the restore for a new VM; None if it is not created from a backup."""
     backup: Image | Outcome | None = last_backup(observed, view, replaced)
     if backup is None and resource.spec.source.backup is not None:
         backup = _named(resource, observed, cloud, view)
@@ -88,7 +91,7 @@ def from_backup(
 
 
 def last_backup(observed: InstanceObservation, view: CloudView, lost: int | None) -> Image | None:
-    """Of a machine of this object that is gone."""
+    """Return the latest backup of a lost VM of this instance."""
     if lost is None:
         return None
     found = (
@@ -103,7 +106,10 @@ def last_backup(observed: InstanceObservation, view: CloudView, lost: int | None
 
 
 def _named(resource: HostedInstance, observed: InstanceObservation, cloud: Key, view: CloudView) -> Image | Outcome:
-    """Of this namespace: a backup holds all that its machine held, whoever owns it in OpenNebula."""
+    """Return the backup named by spec.source.backup.
+
+    It must be of a VM of this namespace, since it contains all data of that VM, whoever owns the image.
+    """
     name = resource.spec.source.backup
     backups = [image for image in usable_images(view, observed.tenancy) if image.type == _BACKUP]
     matching = [image for image in backups if image.name == name]
@@ -127,7 +133,10 @@ def _named(resource: HostedInstance, observed: InstanceObservation, cloud: Key, 
 def _is_of_namespace(
     image: Image, resource: HostedInstance, observed: InstanceObservation, cloud: Key, view: CloudView
 ) -> bool:
-    """By its mark, else by that of its machine; a backup of nobody's machine is for whoever has the cloud."""
+    """Return whether a backup belongs to the namespace: by its mark, else that of its VM.
+
+    A backup of an unmarked VM belongs to the namespace of the cloud.
+    """
     machine = view.vms.get(image.backup_of)
     mark = image.mark or (machine.mark if machine is not None else None)
     if mark is None:
@@ -177,7 +186,7 @@ def _too_small(r: _Restoring, disks: list[Image]) -> Outcome | None:
 
 
 def _aims(r: _Restoring, template: Template) -> Iterator[tuple[TemplateDisk, str, str]]:
-    """What each disk is to be, and what becomes of it then; an empty name: it is one too many."""
+    """Yield name and deletion policy of each restored disk; an empty name if it is surplus."""
     declared = {disk.name: disk.deletion_policy or DeletionPolicy.RETAIN for disk in data_disks(r.resource.spec)}
     disks = [disk for disk in template.disks if disk.image_id >= 0]
     restored = {disk.image_id for disk in disks}
@@ -194,7 +203,7 @@ def _aims(r: _Restoring, template: Template) -> Iterator[tuple[TemplateDisk, str
 
 
 def _begin(r: _Restoring) -> Restored:
-    """What an attempt left that came to nothing goes first: its names would be in the way."""
+    """Start a restore; first delete images of a failed attempt, whose names would conflict."""
     left = [
         image
         for image in r.view.images.values()
@@ -251,7 +260,7 @@ def _names_of(resource: HostedInstance) -> str:
 
 
 def left_behind(m: Machine) -> Part:
-    """The template that the machine was made from. Only a machine whose root disk was restored is looked at."""
+    """Plan the deletion of the restored template of an existing VM with a restored root disk."""
     root = m.root
     image = m.view.images.get(root.image_id) if root is not None else None
     if image is None or not image.name.startswith(_names_of(m.resource)) or m.situation not in AT_REST:

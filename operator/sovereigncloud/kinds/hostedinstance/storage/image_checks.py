@@ -1,4 +1,4 @@
-"""Whether an image that is there may become a disk of a machine."""
+"""Ownership checks before an existing image becomes a data disk."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from sovereigncloud.ports.opennebula.views import Image
 
 
 def not_to_be_taken(m: Machine, disk: str, image: Image) -> Outcome:
-    """Whose it is decides: what another namespace left is not for this one, whoever owns both in OpenNebula."""
+    """Check that this instance may attach an image.
+
+    A disk of another namespace is refused, whoever owns the image in OpenNebula.
+    """
     if image.mark is None:
         return DONE
     what = f'image {image.id} "{image.name}" in {where(m.cloud)}'
@@ -43,5 +46,5 @@ def not_to_be_taken(m: Machine, disk: str, image: Image) -> Outcome:
 
 
 def is_of_another_namespace(image: Image, namespace: str) -> bool:
-    """Whether it is a disk of an instance elsewhere: in OpenNebula all of them may have one owner."""
+    """Return whether an image is a disk of an instance in another namespace."""
     return DISK in image.notes and image.mark is not None and f"/{namespace}/" not in image.mark.object

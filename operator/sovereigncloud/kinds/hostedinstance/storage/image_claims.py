@@ -1,4 +1,4 @@
-"""Who else asks for an image that an instance wants to take."""
+"""Competing claims of instances on an existing disk image."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from sovereigncloud.ports.opennebula.views import CloudView, Image
 
 
 def disk_holders(resource: HostedInstance, view: CloudView, context: Context) -> Mapping[str, str]:
-    """By the name of a data disk of spec: the other instance that still has that image in its spec.disks. One that goes,
-    or that took the disk out, has left it behind.
+    """Return, by name of a data disk, the other instance that still declares its image.
+
+    An instance that is being deleted, or that removed the disk from spec, has no claim any more.
     """
     wanted = images_to_take(resource)
     if not wanted:
@@ -24,7 +25,7 @@ def disk_holders(resource: HostedInstance, view: CloudView, context: Context) ->
 
 
 def images_to_take(resource: HostedInstance) -> Mapping[str, str]:
-    """Names of images that spec.disks asks for and that are not known to be taken yet, with the disk each is for."""
+    """Return disk names by the existing image each one declares and has not recorded yet."""
     return {
         disk.image: disk.name
         for disk in resource.spec.disks or ()

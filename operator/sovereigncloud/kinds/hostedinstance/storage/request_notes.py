@@ -1,4 +1,4 @@
-"""How a request is remembered on its machine, and what is said of one that came to nothing."""
+"""Steps that record a request on its VM, and the message of a failed request."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ _ACTIONS = {Request.BACKUP: Action.BACK_UP, Request.SNAPSHOT: Action.SNAPSHOT, R
 
 
 def note(request: Request, m: Machine, asked: Asked, says: str = "", *, needs: str = "") -> NoteRequest:
-    """The step that remembers how far it is. `says`: for the event at its end."""
+    """Build the step that records the progress of a request.
+
+    `says`: message of the event at its end.
+    """
     return NoteRequest(
         action=_ACTIONS[request],
         target=f'note of request "{asked.token}" on {m.target}: {asked.state}',
@@ -33,7 +36,7 @@ def note(request: Request, m: Machine, asked: Asked, says: str = "", *, needs: s
 
 
 def failure(m: Machine, asked: Asked) -> str:
-    """What is known of something that OpenNebula took and that came to nothing."""
+    """Return the error message of a request that OpenNebula accepted but did not complete."""
     told = f": {m.vm.error}" if m.vm.error and vm_requests.error_of(m.vm) != asked.error else ""
     return (
         f'request "{asked.token}" for VM {m.vm.id} came to nothing{told}; see the log of the machine in OpenNebula, mend the'

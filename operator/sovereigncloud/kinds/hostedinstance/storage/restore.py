@@ -1,7 +1,7 @@
-"""Going back to a backup, in place: powered off, restored, started again if it ran.
+"""Plan part for spec.restore: restore a VM in place from a backup.
 
-Once it is begun nothing else is done to the machine until it is over: what spec says of power must not start it in between.
-Restoring twice gives the same disks, so where nobody knows whether it was called it is called again.
+The VM is powered off, restored, and started again if it ran. Until the restore ends no other part changes the VM, so that
+spec.power cannot start it meanwhile. A restore is idempotent: if it is unknown whether it was called, it is called again.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _SHOWN = 10
 
 @dataclass(frozen=True, slots=True)
 class _Aim:
-    """What is restored; -1: the last increment, all disks."""
+    """Source of a restore: backup image, increment (-1: last) and disk id (-1: all)."""
 
     image: Image
     increment: int
@@ -42,7 +42,7 @@ class _Aim:
 
 
 def restore(m: Machine) -> Part:
-    """What spec.restore asks for, and what was begun of an earlier request."""
+    """Plan the restore requested by spec.restore, or continue an earlier one."""
     asked = vm_requests.read(m.vm, Request.RESTORE)
     if asked.in_progress:
         return _go_on(m, asked)
@@ -53,7 +53,7 @@ def restore(m: Machine) -> Part:
     if isinstance(aim, Outcome):
         return Part(outcome=aim)
     if m.situation is Situation.RUNNING and m.wants(Power.STOPPED):
-        return NOTHING  # it is powered off first, for that reason alone
+        return NOTHING  # the power part powers it off first
     ran = m.situation is Situation.RUNNING
     new = Asked(State.ASKED, wanted.request, _written(aim), vm_requests.error_of(m.vm), ran)
     needs = "" if m.situation is Situation.POWERED_OFF or (ran and _may_cycle(m)) else NEEDS_POWER_CYCLE
@@ -77,7 +77,7 @@ def is_begun(m: Machine) -> bool:
 
 def _go_on(m: Machine, asked: Asked) -> Part:
     if _read(m, asked) is None:
-        # Whoever owns the machine can write on it, and the administrator restores: only its own backups, whatever it says.
+        # The owner of the VM can write its attributes, and the restore runs as administrator: accept only its own backups.
         says = f'the note of request "{asked.token}" on VM {m.vm.id} names no backup of it: nothing is restored'
         return Part(steps=(_note(m, asked.now(State.FAILED), says),)) if m.situation in AT_REST else NOTHING
     off = m.situation is Situation.POWERED_OFF
@@ -142,7 +142,7 @@ def _written(aim: _Aim) -> str:
 
 
 def _read(m: Machine, asked: Asked) -> tuple[int, int, int] | None:
-    """Image, increment and disk; None where that is no backup of this machine."""
+    """Parse image, increment and disk of a recorded restore; None if no backup of this VM."""
     try:
         image, increment, disk = (int(part) for part in asked.before.split(":"))
     except ValueError:
@@ -155,7 +155,7 @@ def _says(m: Machine, asked: Asked) -> str:
 
 
 def _restore(m: Machine, asked: Asked, *, needs: str = "") -> RestoreVm:
-    """As it was asked for, also when spec says something else meanwhile."""
+    """Build the restore step from the recorded request, regardless of later changes of spec."""
     image, increment, disk = _read(m, asked) or (-1, _LAST, _ALL)
     return RestoreVm(
         action=Action.RESTORE,

@@ -1,4 +1,4 @@
-"""Snapshots of a machine on request. OpenNebula takes and deletes them only while it runs."""
+"""Plan part for spec.snapshot; OpenNebula takes and deletes snapshots only of running VMs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ _INCREMENTAL = "INCREMENT"
 
 
 def snapshots(m: Machine) -> Part:
-    """One per word, and no more of them than are to be kept. A snapshot that was asked for is beside what is declared."""
+    """Take one snapshot per value of spec.snapshot.request, and delete those beyond keepLast.
+
+    A requested snapshot does not affect readiness of the instance.
+    """
     wanted = m.resource.spec.snapshot
     if wanted is None:
         return NOTHING
@@ -45,7 +48,7 @@ def snapshots(m: Machine) -> Part:
 
 
 def is_ours(snapshot: VmSnapshot) -> bool:
-    """Whether it was asked for in spec; every other one is a person's."""
+    """Return whether the operator took the snapshot; others are never deleted."""
     return snapshot.name.startswith(_OURS)
 
 

@@ -1,4 +1,4 @@
-"""What status tells of disks, backups, snapshots and of what was asked for once."""
+"""Status of disks, backups, snapshots and requests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sovereigncloud.ports.opennebula.views import CloudView, Image, Vm
 
 FIELDS = ("disks", "backups", "snapshots", "requests")
 OUTLIVES = ("disks", "backups", "requests")
-"""What is still there, or still true, when the machine is gone."""
+"""Status fields that stay when the VM is deleted."""
 _SHOWN_DISKS, _SHOWN = 32, 16
 _STATES = {State.ASKED: "Running", State.CALLED: "Running", State.DONE: "Done", State.FAILED: "Failed"}
 _WAITING = "Waiting"
@@ -28,7 +28,7 @@ _REMEMBERED = frozenset(Request)
 def storage_status(
     resource: HostedInstance, observed: InstanceObservation, vm: Vm, view: CloudView
 ) -> dict[str, object]:
-    """The newest first; a bounded number of each."""
+    """Return the storage fields of status, newest entries first, each list bounded."""
     backups = (
         sorted(
             [view.images[number] for number in vm.backups.images if number in view.images],
@@ -53,7 +53,7 @@ def storage_status(
 def _disks(
     resource: HostedInstance, observed: InstanceObservation, vm: Vm, view: CloudView
 ) -> Iterator[Mapping[str, object]]:
-    """By name: those that spec names, then those that it names no more and that are kept."""
+    """Yield the status of disks: those in spec first, then retained ones."""
     attached = [view.images.get(disk.image_id) for disk in vm.disks]
     on_machine = {image.id: image for image in attached if image is not None}
     known = {image.notes[DISK]: image for _, image in sorted(on_machine.items()) if belongs(image, observed)}
@@ -92,7 +92,7 @@ def _requests(resource: HostedInstance, vm: Vm) -> dict[str, object]:
 
 
 def _request(resource: HostedInstance, vm: Vm, request: Request, word: str | None) -> Mapping[str, object] | None:
-    """Of what spec asks for now; else what was asked for last."""
+    """Return the status of the request in spec, else of the last one."""
     asked = vm_requests.read(vm, request)
     problem = resource.external.get(PROBLEM[request], "") if request in PROBLEM else ""
     if word is not None and word != asked.token:
