@@ -84,12 +84,12 @@ def test_what_opennebula_can_follow(why: str, cron: str, repeat: int, days: str)
 
 CANNOT = [
     ("two minutes of an hour", "0,30 2 * * *", "one minute"),
-    ("hours at other distances", "0 2,3 * * *", "equal distances"),
-    ("every five hours, which begins anew at midnight", "0 */5 * * *", "equal distances"),
-    ("some months", "0 2 1 1,7 *", "no months"),
+    ("hours at other distances", "0 2,3 * * *", "evenly spaced"),
+    ("every five hours, which begins anew at midnight", "0 */5 * * *", "evenly spaced"),
+    ("some months", "0 2 1 1,7 *", "does not support months"),
     ("two hours on Sundays", "0 2,14 * * 0", "one hour"),
     ("a Friday the thirteenth", "0 2 13 * 5", "not both"),
-    ("a day that never comes", "0 2 31 2 *", "no time that ever comes"),
+    ("a day that never comes", "0 2 31 2 *", "is never due"),
 ]
 
 

@@ -136,7 +136,7 @@ KEEPING = [
     Row(
         "the driver did nothing and said nothing: it is not asked again at once",
         {"memory": "8Gi", **CYCLE}, {**ROOM, "notes": {TRIED: tried(1, 30, "2/2/8192/")}}, MEMORY,
-        phase=Phase.WAITING, reason="NotResized", says="asked once more at 00:00:30 UTC", available=True,
+        phase=Phase.WAITING, reason="NotResized", says="retried at 00:00:30 UTC", available=True,
     ),
     Row(
         "asked once more after a minute",
@@ -306,13 +306,13 @@ KEEPING = [
         "it was asked for and nothing came of it: not again at once",
         on("one-2"), {"requirements": TWO, "notes": {MOVE: tried(1, 20, "one-2/")}},
         {"spec.placement.hosts": ("one-2", "on one-1")}, others=HOSTS,
-        phase=Phase.WAITING, reason="NotMoved", says="asked again at 00:00:40 UTC", available=True,
+        phase=Phase.WAITING, reason="NotMoved", says="retried at 00:00:40 UTC", available=True,
     ),
     Row(
         "asked for so often that a person is told",
         on("one-2"), {"requirements": TWO, "notes": {MOVE: tried(4, 9999, "one-2/")}},
         {"spec.placement.hosts": ("one-2", "on one-1")}, others=HOSTS,
-        phase=Phase.STALLED, reason="NotMoved", says="after 4 times",
+        phase=Phase.STALLED, reason="NotMoved", says="after 4 attempts",
     ),
     Row(
         "moved: forgotten how often it was asked for",
@@ -660,19 +660,19 @@ class Failing:
 FAILING = [
     Failing(
         "starting failed: tried again", (3, 36), steps=(f"note RECOVERY_TRIED=1 {SECONDS} BootFailure/", "retry"),
-        phase=Phase.RETRY, says="it is tried again, since its disks are as they were",
+        phase=Phase.RETRY, says="it is retried, since its disks are unchanged",
     ),
     Failing(
         "once in vain: not again at once", (3, 36), vm={"notes": {FAILED: tried(1, 10, "BootFailure/")}},
-        phase=Phase.RETRY, says="tried again at 00:00:50 UTC",
+        phase=Phase.RETRY, says="retried at 00:00:50 UTC",
     ),
     Failing(
         "the pauses grow", (3, 36), vm={"notes": {FAILED: tried(2, 100, "BootFailure/")}},
-        phase=Phase.RETRY, says="tried again at 00:03:20 UTC",
+        phase=Phase.RETRY, says="retried at 00:03:20 UTC",
     ),
     Failing(
         "three times in vain: a person", (3, 36), vm={"notes": {FAILED: tried(3, 9999, "BootFailure/")}},
-        says="tried again 3 times in vain: mend the cause and recover it there (onevm recover --retry 12)",
+        says="3 retries failed: fix the cause and recover it there (onevm recover --retry 12)",
     ),
     Failing("as spec says: a person", (3, 36), {"recovery": "Manual"}, says="spec.recovery is Manual"),
     Failing(
@@ -686,16 +686,16 @@ FAILING = [
     Failing(
         "its disks could not be copied: copied anew", (3, 39),
         steps=(f"note RECOVERY_TRIED=1 {SECONDS} PreparingDisksFailure/", "retry"), phase=Phase.RETRY,
-        says="copied anew from images that stay",
+        says="copied again from images that still exist",
     ),
     Failing(
         "in another state it failed before: that counts by itself", (3, 39),
         vm={"notes": {FAILED: tried(3, 10, "BootFailure/")}},
         steps=(f"note RECOVERY_TRIED=1 {SECONDS} PreparingDisksFailure/", "retry"), phase=Phase.RETRY,
     ),
-    Failing("half way back to the datastore: never", (3, 40), says="not tried again, since what is to be kept"),
-    Failing("half way to another host: never", (3, 38), says="a copy that is repeated may take half of one"),
-    Failing("an image of it is in error", (11, 0), says="it goes on by itself when that is mended"),
+    Failing("half way back to the datastore: never", (3, 40), says="not retried, since its persistent disks"),
+    Failing("half way to another host: never", (3, 38), says="a retry may copy incomplete ones"),
+    Failing("one of its images is in error", (11, 0), says="it continues by itself once that is fixed"),
 ]  # fmt: skip
 
 

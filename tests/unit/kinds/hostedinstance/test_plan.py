@@ -501,7 +501,7 @@ NOT_YET = [
     Making("an image says nothing of memory", {"memory": None}, reason="InvalidSpec", says="spec.memory is needed"),
     Making(
         "a key with what OpenNebula would fill in", {"sshAuthorizedKeys": ["ssh-ed25519 AAAA a", "ssh-ed25519 AAAA $USER[EMAIL]"]},
-        reason="InvalidSpec", says="spec.sshAuthorizedKeys[1] has a $",
+        reason="InvalidSpec", says="spec.sshAuthorizedKeys[1] contains a $",
     ),
     Making(
         "no such template", {"source": {"template": "tiny"}},

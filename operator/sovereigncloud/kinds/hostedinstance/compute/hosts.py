@@ -158,21 +158,22 @@ def _target(m: Machine, listed: tuple[Host, ...], pauses: tuple[int, ...]) -> Ho
         told = ", ".join(f"{host.name} ({word(host.state)})" for host in listed)
         return waiting(
             Reason.NO_CAPACITY,
-            f"{m.target} is to move off {m.vm.host}, and no host of {PATH} in its cluster has what it needs free: {told}",
+            f"{m.target} must leave host {m.vm.host}, but no host of {PATH} in its cluster has enough free capacity and"
+            f" devices: {told}. Free some there, or list another host",
             available=True,
         )
     tries = Tries.read(m.vm.notes.get(TRIED_MOVE, ""), f"{target.name}/{m.asked}")
-    what = f"OpenNebula took the move of {m.target} to {target.name} and it is still on {m.vm.host}"
+    what = f"OpenNebula accepted the migration of {m.target} to {target.name}, but it is still on {m.vm.host}"
     if tries.over(pauses):
         return stalled(
             Reason.NOT_MOVED,
-            f"{what} after {tries.count} times; see the log of the machine (onevm log {m.vm.id}), mend the cause and set"
+            f"{what} after {tries.count} attempts; see its log (onevm log {m.vm.id}), fix the cause and set"
             " annotation sovereigncloud.io/reconcile-requested-at, or list its host",
         )
     due = tries.due(pauses)
     if m.now < due:
         after = (due - m.now).total_seconds()
-        return waiting(Reason.NOT_MOVED, f"{what}; it is asked again at {clock_time(due)}", after=after, available=True)
+        return waiting(Reason.NOT_MOVED, f"{what}; it is retried at {clock_time(due)}", after=after, available=True)
     return target
 
 

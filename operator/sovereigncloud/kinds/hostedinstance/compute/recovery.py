@@ -41,8 +41,8 @@ class Failure:
 
 _START = r"(DEPLOY|RESTORE|Error deploying|Error restoring)\b"
 _TRANSFER = r"Error executing image transfer script\b|(CLONE|LN|MV|MVDS|MKIMAGE|CONTEXT)\b"
-_LONE = "its disks are as they were, and only the start is repeated"
-_BETWEEN = "its disks were on their way between two places: a copy that is repeated may take half of one"
+_LONE = "its disks are unchanged, and only the start is repeated"
+_BETWEEN = "the transfer of its disks was interrupted, and a retry may copy incomplete ones"
 
 FAILURES = {
     "BootFailure": Failure(True, _LONE, _START),
@@ -50,18 +50,20 @@ FAILURES = {
         True, "its disks and its memory have arrived, and only the start is repeated", _START
     ),
     "ResumeBootFailure": Failure(True, "its disks have arrived, and only the start is repeated", _START),
-    "PreparingDisksFailure": Failure(True, "its disks are copied anew from images that stay", _TRANSFER),
-    "CloningFailure": Failure(False, "an image of it is in error: it goes on by itself when that is mended", ""),
+    "PreparingDisksFailure": Failure(True, "its disks are copied again from images that still exist", _TRANSFER),
+    "CloningFailure": Failure(
+        False, "one of its images is in error, and it continues by itself once that is fixed", ""
+    ),
     "MigrationFailure": Failure(False, _BETWEEN, _TRANSFER),
     "ResumeFailure": Failure(False, _BETWEEN, _TRANSFER),
     "StopFailure": Failure(False, _BETWEEN, _TRANSFER),
     "UndeployFailure": Failure(False, _BETWEEN, _TRANSFER),
     "TerminationFailure": Failure(
-        False, "what is to be kept of its disks is on its way back to the datastore: it could be lost", _TRANSFER
+        False, "its persistent disks were being copied back to the datastore and could be lost", _TRANSFER
     ),
 }
 """By name of the LCM state."""
-_UNKNOWN = Failure(False, "this version does not know what failed", "")
+_UNKNOWN = Failure(False, "this version of the operator does not know this state", "")
 # "Tue Nov 24 17:21:37 2026: DEPLOY: ...", in the time zone of the front-end.
 _STAMPED = re.compile(r"(?P<when>\w{3} \w{3} +\d+ [\d:]{8} \d{4}): (?P<what>.+)", re.DOTALL)
 
@@ -73,21 +75,19 @@ def recovery(m: Machine) -> Part:
         return Part(steps=(m.note("forget what was tried", {TRIED_RECOVERY: CLEARED}),)) if tried else NOTHING
     failure = FAILURES.get(m.state.words, _UNKNOWN)
     what = f"VM {m.vm.id} in {where(m.cloud)} is in state {m.state.words}{_told(m, failure)}"
-    by_hand = f"mend the cause and recover it there (onevm recover --retry {m.vm.id}), or delete this object"
+    by_hand = f"fix the cause and recover it there (onevm recover --retry {m.vm.id}), or delete this object"
     if m.resource.spec.recovery is Recovery.MANUAL:
         return Part(outcome=stalled(m.state.reason, f"{what}; spec.recovery is Manual: {by_hand}"))
     if not failure.retried:
-        return Part(outcome=stalled(m.state.reason, f"{what}; not tried again, since {failure.why}: {by_hand}"))
+        return Part(outcome=stalled(m.state.reason, f"{what}; not retried, since {failure.why}: {by_hand}"))
     tries = Tries.read(m.vm.notes.get(TRIED_RECOVERY, ""), f"{m.state.words}/{m.asked}")
     if tries.over(_PAUSES):
-        again = f"; or set annotation {RECONCILE_REQUESTED_AT} to have it tried again"
-        return Part(
-            outcome=stalled(m.state.reason, f"{what}; tried again {tries.count} times in vain: {by_hand}{again}")
-        )
+        again = f"; or set annotation {RECONCILE_REQUESTED_AT} to have it retried"
+        return Part(outcome=stalled(m.state.reason, f"{what}; {tries.count} retries failed: {by_hand}{again}"))
     due = tries.due(_PAUSES)
     if m.now < due:
         after = (due - m.now).total_seconds()
-        message = f"{what}; tried again at {clock_time(due)}, since {failure.why}"
+        message = f"{what}; retried at {clock_time(due)}, since {failure.why}"
         return Part(outcome=Outcome(Phase.RETRY, m.state.reason, message, after=after))
     note = m.note("note that it is tried again", {TRIED_RECOVERY: tries.once_more(m.now)})
     step = RetryVm(
@@ -98,7 +98,7 @@ def recovery(m: Machine) -> Part:
         vm=m.vm.id,
         what=m.state.words,
     )
-    said = Outcome(Phase.RETRY, m.state.reason, f"{what}; it is tried again, since {failure.why}")
+    said = Outcome(Phase.RETRY, m.state.reason, f"{what}; it is retried, since {failure.why}")
     return Part(steps=(note, step), outcome=said)
 
 

@@ -17,7 +17,7 @@ from sovereigncloud.ports.opennebula.vm_states import PENDING
 _PATIENCE = 300
 """Seconds in Pending without a message. A working scheduler writes one within ten seconds."""
 _ENOUGH = 3
-_WHAT_TO_DO = "look whether it runs (oned.log, sched.log) and restart it"
+_WHAT_TO_DO = "check that it runs (oned.log, sched.log) and restart it"
 
 
 def not_a_word(vm: Vm, what: str, now: datetime) -> Outcome | None:
@@ -26,8 +26,8 @@ def not_a_word(vm: Vm, what: str, now: datetime) -> Outcome | None:
         return None
     return waiting(
         Reason.NOT_SCHEDULED,
-        f"{what} is Pending for more than {_PATIENCE // 60} minutes, and OpenNebula's scheduler has not said a word about it:"
-        f" {_WHAT_TO_DO}",
+        f"{what} has been Pending for more than {_PATIENCE // 60} minutes without a message from OpenNebula's scheduler, which"
+        f" may be blocked: {_WHAT_TO_DO}",
     )
 
 
@@ -43,8 +43,8 @@ def not_now(observed: InstanceObservation, now: datetime) -> Outcome | None:
         return None
     return waiting(
         Reason.NOT_SCHEDULED,
-        f"not made yet: OpenNebula's scheduler in {where(observed.cloud)} has not said a word about {_ENOUGH} machines or more"
-        f" that are Pending for over {_PATIENCE // 60} minutes: {_WHAT_TO_DO}",
+        f"not created yet: OpenNebula's scheduler in {where(observed.cloud)} may be blocked, since at least {_ENOUGH} VMs have"
+        f" been Pending for more than {_PATIENCE // 60} minutes without a message from it: {_WHAT_TO_DO}",
     )
 
 

@@ -77,8 +77,8 @@ def _live(m: Machine, step: ResizeVm, tries: Tries, drift: tuple[Drift, ...]) ->
     if m.now < due:
         after = (due - m.now).total_seconds()
         message = (
-            f"OpenNebula took the resize of {m.target} as it runs and did not do it; it is asked once more at"
-            f" {clock_time(due)}, and then a power cycle is what is left"
+            f"OpenNebula accepted the hot resize of {m.target}, but its size did not change; it is retried at"
+            f" {clock_time(due)}, and after that it needs a power cycle"
         )
         return Change(drift, outcome=waiting(Reason.NOT_RESIZED, message, after=after, available=True))
     note = m.note("note that it is resized while it runs", {TRIED_HOT: tries.once_more(m.now)}, *step.fields)
@@ -118,6 +118,6 @@ def _beyond(m: Machine, wanted: vm_capacity.Capacity) -> Outcome | None:
         return None
     return stalled(
         Reason.NO_CAPACITY_TO_GROW,
-        f"{m.target} was made with room up to a limit, and {' and '.join(too_much)}: ask for no more, or make another"
-        " HostedInstance with more room in spec.hotResize",
+        f"{m.target} cannot grow beyond the limits set at its creation: {' and '.join(too_much)}. Declare no more, or create"
+        " another HostedInstance with higher limits in spec.hotResize",
     )

@@ -153,13 +153,13 @@ async def perform(step: ComputeStep, client: OpenNebula) -> Outcome:
             return under_way(reason, f"moving VM {step.vm} to host {step.host}", alive=True)
         case RetryVm():
             await client.retry_vm(step.vm)
-            return under_way(Reason.RECOVERING, f"VM {step.vm}: {step.what} is tried again")
+            return under_way(Reason.RECOVERING, f"retrying VM {step.vm} after {step.what}")
         case JoinGroup():
             await client.vm_groups.join(step.vm, step.group, step.role)
-            return done(Reason.VM_GROUP_JOINED, f"VM {step.vm} is in VM group {step.group}, {step.role}")
+            return done(Reason.VM_GROUP_JOINED, f"VM {step.vm} joined VM group {step.group} in role {step.role}")
         case LeaveGroup():
             await client.vm_groups.leave(step.vm)
-            return done(Reason.VM_GROUP_LEFT, f"VM {step.vm} is in no VM group")
+            return done(Reason.VM_GROUP_LEFT, f"VM {step.vm} left its VM group")
         case _:
             raise TypeError(f"not a step that can be done here: {step!r}")
 
@@ -169,12 +169,12 @@ async def perform_on_group(step: CreateGroup | DeleteGroup, client: OpenNebula) 
     if isinstance(step, CreateGroup):
         made = await client.vm_groups.create(step.name, POLICIES, step.mark)
         # Creation of the VM needs the group in the next view.
-        return under_way(Reason.VM_GROUP_CREATED, f'VM group {made} "{step.name}" made')
+        return under_way(Reason.VM_GROUP_CREATED, f'VM group {made} "{step.name}" created')
     try:
         await client.vm_groups.delete(step.group)
     except NotFound:
         return done()  # another last member deleted it
-    return done(Reason.VM_GROUP_DELETED, f"VM group {step.group} deleted: nobody is in it")
+    return done(Reason.VM_GROUP_DELETED, f"VM group {step.group} deleted, since it has no members")
 
 
 async def _change(step: ColdStep, client: OpenNebula) -> Outcome:
@@ -192,17 +192,17 @@ async def _do(step: ColdStep, client: OpenNebula) -> Outcome:
     match step:
         case ResizeVm():
             await client.resize(step.vm, cpu=step.cpu, vcpu=step.vcpu, memory=step.memory)
-            return done(Reason.RESIZED, f"VM {step.vm} has {step.vcpu} vcpu, {step.cpu} cpu, {step.memory} MiB now")
+            return done(Reason.RESIZED, f"VM {step.vm} resized to {step.vcpu} vcpu, {step.cpu} cpu, {step.memory} MiB")
         case SetCpuModel():
             await client.configure_vm(step.vm, {"CPU_MODEL": {"MODEL": step.model}})
-            return done(Reason.CONFIGURED, f"VM {step.vm} has processors of model {step.model}")
+            return done(Reason.CONFIGURED, f"CPU model of VM {step.vm} set to {step.model}")
         case AttachPci():
             wanted = {"VENDOR": step.vendor, "DEVICE": step.device, "CLASS": step.class_}
             await client.attach_pci(step.vm, {name: value for name, value in wanted.items() if value})
-            return done(Reason.DEVICE_ATTACHED, f"VM {step.vm} has a device more")
+            return done(Reason.DEVICE_ATTACHED, f"PCI device attached to VM {step.vm}")
         case DetachPci():
             await client.detach_pci(step.vm, step.pci)
-            return done(Reason.DEVICE_DETACHED, f"VM {step.vm} has a device less")
+            return done(Reason.DEVICE_DETACHED, f"PCI device detached from VM {step.vm}")
         case _:
             raise TypeError(f"not a step that can be done here: {step!r}")
 
@@ -225,10 +225,12 @@ async def _resize_live(step: ResizeVm, client: OpenNebula) -> Outcome:
         await client.update_vm(step.vm, {TRIED_HOT: step.given_up})
         return waiting(
             Reason.NOT_RESIZED,
-            f"VM {step.vm} is not resized while it runs: {refusal.message}",
+            f"OpenNebula refused the hot resize of VM {step.vm}: {refusal.message}",
             after=1.0,
             available=True,
         )
     return under_way(
-        Reason.RESIZING, f"VM {step.vm} gets {step.vcpu} vcpu, {step.cpu} cpu, {step.memory} MiB as it runs", alive=True
+        Reason.RESIZING,
+        f"hot resize of VM {step.vm} to {step.vcpu} vcpu, {step.cpu} cpu, {step.memory} MiB",
+        alive=True,
     )

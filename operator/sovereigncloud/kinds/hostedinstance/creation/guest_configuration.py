@@ -50,8 +50,8 @@ def cannot_be_given(resource: HostedInstance) -> Outcome | None:
         if _FILLED_IN in key:
             return stalled(
                 Reason.INVALID_SPEC,
-                f"spec.sshAuthorizedKeys[{number}] has a {_FILLED_IN}, and OpenNebula would put something else in its place:"
-                " take it out of the comment of the key",
+                f"spec.sshAuthorizedKeys[{number}] contains a {_FILLED_IN}, which OpenNebula would substitute: remove it from"
+                " the comment of the key",
             )
     return None
 
@@ -79,8 +79,8 @@ async def guest_of(resource: HostedInstance, kubernetes: Kubernetes) -> Guest:
         keys += [line for line in (raw.strip() for raw in text.splitlines()) if line and not line.startswith("#")]
         if _FILLED_IN in "".join(keys):
             raise MissingSecret(
-                f"Secret {resource.metadata.namespace}/{ref.name} holds a public key with a {_FILLED_IN}, and OpenNebula would"
-                " put something else in its place: take it out of the comment of the key"
+                f"Secret {resource.metadata.namespace}/{ref.name} holds a public key with a {_FILLED_IN}, which OpenNebula"
+                " would substitute: remove it from the comment of the key"
             )
     data = None
     if spec.cloud_init is not None:

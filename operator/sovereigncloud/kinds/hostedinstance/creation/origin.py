@@ -83,7 +83,7 @@ def source(m: Machine) -> Part:
     if m.situation not in AT_REST:
         return Part(drift=(drift,))
     if refused := m.observed.whereabouts.refused:  # the VM would be deleted and could not be created again
-        told = f"{m.target} is not replaced, since none may be made where it is: {'; '.join(refused)}"
+        told = f"{m.target} is not replaced, since no new VM may be created where it is: {'; '.join(refused)}"
         return Part(drift=(drift,), outcome=replace(stalled(Reason.NO_COMPLIANT_PLACE, told), available=True))
     policy = m.resource.spec.update_policy
     step = ActOnVm(

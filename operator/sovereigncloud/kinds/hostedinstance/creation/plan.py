@@ -90,7 +90,7 @@ def _cannot_be_made(resource: HostedInstance, observed: InstanceObservation) -> 
     if observed.chosen is not None and observed.chosen.outcome is not None:
         return observed.chosen.outcome
     if resource.spec.source == Source():
-        message = "spec.source is needed to make a machine anew: set an image or a template of the cloud"
+        message = "spec.source is needed to create the VM again: set an image or a template of the cloud"
         return stalled(Reason.INVALID_SPEC, message)
     return cannot_be_given(resource)
 
@@ -127,7 +127,9 @@ def lost(resource: HostedInstance, observed: InstanceObservation, sizes: Declare
         return Plan(
             absent=True,
             outcome=waiting(
-                Reason.CONFIRMING_ABSENCE, f"{what} is missing in the last view; it is asked for", available=True
+                Reason.CONFIRMING_ABSENCE,
+                f"{what} is missing in the last list of VMs; its absence is being confirmed",
+                available=True,
             ),
         )
     drift = (Drift(LOST_PATH, f'VM "{resource.outside_name}"', f"VM {missing} was terminated"),)
@@ -139,8 +141,8 @@ def lost(resource: HostedInstance, observed: InstanceObservation, sizes: Declare
             drift=drift,
             outcome=stalled(
                 Reason.EXTERNALLY_DELETED,
-                f"{what} was terminated by somebody; set spec.updatePolicy.replace: Allow to have it made anew {how}, or"
-                " delete this object",
+                f"{what} was terminated outside of the operator; set spec.updatePolicy.replace: Allow to create it again"
+                f" {how}, or delete this object",
             ),
         )
     again = creation(resource, observed, sizes, Cause.OBSERVED, missing)

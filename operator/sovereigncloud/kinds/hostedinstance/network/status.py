@@ -55,7 +55,7 @@ def exposure(resource: HostedInstance, vm: Vm, view: CloudView | None) -> tuple[
         return ()
     said = ", ".join(f'{nic.ip} on network "{nic.network}"' for nic in open_cards[:_SHOWN])
     message = (
-        f"nothing filters {said}: everybody may reach every port of it; name SecurityGroups in"
+        f"no security group filters {said}: every port is reachable from the Internet; name SecurityGroups in"
         " spec.networks[].securityGroups"
     )
     return ({"type": EXPOSED, "status": "True", "reason": Reason.PUBLIC_WITHOUT_SECURITY_GROUP, "message": message},)

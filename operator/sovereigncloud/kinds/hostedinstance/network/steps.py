@@ -84,11 +84,11 @@ async def perform(step: CardStep, client: OpenNebula) -> Outcome:
             return under_way(Reason.DETACHING_NETWORK, f'detaching VM {step.vm} from network "{step.name}"', alive=True)
         case AttachGroup():
             await client.security_groups.attach(step.vm, step.nic, step.group)
-            what = f'security group "{step.group_name}" filters VM {step.vm} on network "{step.name}"'
+            what = f'attaching security group "{step.group_name}" to VM {step.vm} on network "{step.name}"'
             return under_way(Reason.CHANGING_SECURITY_GROUPS, what, alive=True)
         case DetachGroup():
             await client.security_groups.detach(step.vm, step.nic, step.group)
-            what = f'security group "{step.group_name}" does not filter VM {step.vm} on network "{step.name}" any more'
+            what = f'detaching security group "{step.group_name}" from VM {step.vm} on network "{step.name}"'
             return under_way(Reason.CHANGING_SECURITY_GROUPS, what, alive=True)
         case _:
             raise TypeError(f"not a step that can be done: {step!r}")

@@ -45,32 +45,32 @@ def rhythm(cron: str) -> Rhythm:
         parsed = CronSim(cron, datetime(2026, 1, 1, tzinfo=UTC))
         next(parsed)
     except (CronSimError, StopIteration):
-        raise NotForOpenNebula(f'"{cron}" names no time that ever comes; set for example {_EXAMPLES}') from None
+        raise NotForOpenNebula(f'"{cron}" is never due; set for example {_EXAMPLES}') from None
     minutes, hours, days, months = parsed.minutes, parsed.hours, parsed.days, parsed.months
     weekdays = {day % 7 for day in parsed.weekdays if isinstance(day, int)}
     if any(not isinstance(day, int) for day in parsed.weekdays) or min(days) < 1:
-        raise _not_this(cron, "it knows no last or n-th weekday")
+        raise _not_this(cron, "it does not support the last or n-th weekday")
     if len(minutes) != 1:
         raise _not_this(cron, "it makes at most one backup an hour: give one minute")
     if frozenset(months) != _ALL_MONTHS:
-        raise _not_this(cron, "it knows no months: leave the fourth field *")
+        raise _not_this(cron, "it does not support months: leave the fourth field *")
     every_day, any_weekday = frozenset(days) == _ALL_DAYS, weekdays == _WEEK
     if every_day and any_weekday:
         return Rhythm(_HOURLY, str(_distance(cron, sorted(hours))))
     if len(hours) != 1:
-        raise _not_this(cron, "on some days only it knows one time of day: give one hour")
+        raise _not_this(cron, "on selected days it supports one time of day: give one hour")
     if every_day:
         return Rhythm(_WEEKLY, ",".join(map(str, sorted(weekdays))))
     if any_weekday:
         return Rhythm(_MONTHLY, ",".join(map(str, sorted(days))))
-    raise _not_this(cron, "it knows days of the month or days of the week, not both")
+    raise _not_this(cron, "it supports days of the month or days of the week, not both")
 
 
 def _distance(cron: str, hours: list[int]) -> int:
     """Return the interval in hours of runs that are evenly spaced over the day."""
     distance = _DAY // len(hours)
     if _DAY % len(hours) or [hour - hours[0] for hour in hours] != list(range(0, _DAY, distance)):
-        raise _not_this(cron, "hours must come at equal distances, such as */6 or 2,14")
+        raise _not_this(cron, "hours must be evenly spaced, such as */6 or 2,14")
     return distance
 
 

@@ -31,8 +31,8 @@ def backed_up(resource: HostedInstance, observed: InstanceObservation, vm: Vm) -
         message = f'OpenNebula backs VM {vm.id} up by the schedule "{noted.cron}"'
         return ({"type": BACKED_UP, "status": "True", "reason": Reason.BACKED_UP, "message": message},)
     message = (
-        f'OpenNebula was to back VM {vm.id} up by the schedule "{noted.cron}" and there is no backup of that time: the machine'
-        f" is {state_of(vm).words}; see its log on the front-end and the room in datastore {noted.datastore}"
+        f'the last backup of VM {vm.id} that was due by the schedule "{noted.cron}" is missing: the VM is'
+        f" {state_of(vm).words}; see its log (onevm log {vm.id}) and the free space of datastore {noted.datastore}"
     )
     return ({"type": BACKED_UP, "status": "False", "reason": Reason.BACKUP_OVERDUE, "message": message},)
 

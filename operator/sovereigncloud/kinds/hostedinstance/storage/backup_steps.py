@@ -68,7 +68,7 @@ class ScheduleBackups(VmCall):
         wanted = backup_schedule.action(self.cron, self.datastore, context.now, self.number)
         if self.number >= 0:
             await client.storage.reschedule(self.vm, wanted)
-            return done(Reason.BACKUPS_SCHEDULED, f'backups of VM {self.vm} are scheduled anew: "{self.cron}"')
+            return done(Reason.BACKUPS_SCHEDULED, f'backup schedule of VM {self.vm} changed to "{self.cron}"')
         # The answer of an earlier call may have been lost: then the action exists already.
         known = await client.storage.scheduled(self.vm)
         number = next((one.id for one in known if backup_schedule.same(one, wanted)), -1)
@@ -86,7 +86,7 @@ class UnscheduleBackups(VmCall):
 
     async def do(self, client: OpenNebula, context: Context, resource: HostedInstance) -> Outcome:  # noqa: ARG002
         await client.storage.unschedule(self.vm, self.number)
-        message = f"no backups of VM {self.vm} are scheduled any more"
+        message = f"backup schedule of VM {self.vm} removed"
         return done(Reason.BACKUPS_UNSCHEDULED, message).with_facts(**{backup_schedule.RECORD: ""})
 
 

@@ -174,7 +174,7 @@ def _request(m: Machine, wanted: Backup, store: int) -> Part:
     if asked.state is State.CALLED:
         if m.now.timestamp() - asked.at < SHOWS_WITHIN:
             return NOTHING  # oned may still show the state before the call
-        return _noted(m, asked.now(State.FAILED), failure(m, asked))
+        return _noted(m, asked.now(State.FAILED), failure(Request.BACKUP, m, asked))
     new = Asked(State.ASKED, wanted.request or "", _evidence(m), vm_requests.error_of(m.vm))
     if asked.state is State.ASKED:
         return Part(steps=(_back_up(m, store), _note(m, asked.now(State.CALLED))))

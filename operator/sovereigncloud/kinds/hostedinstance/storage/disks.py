@@ -220,8 +220,8 @@ def _new(m: Machine, wanted: InstanceDisk, found: Found, size: int) -> Part:
         drift = Drift(path, f"image {found.lost}", "gone", mendable=False)
         trouble = stalled(
             Reason.EXTERNALLY_DELETED,
-            f'image {found.lost} of disk "{wanted.name}" of {m.target} is gone, and what was on it; take the disk out of'
-            " spec.disks, and then add it again to have a new empty one",
+            f'image {found.lost} of disk "{wanted.name}" of {m.target} was deleted in OpenNebula, and its data is lost;'
+            " remove the disk from spec.disks, then add it again to create a new empty one",
         )
         return Part(drift=(drift,), outcome=trouble)
     name = f"{m.resource.outside_name[:90]}-{wanted.name}"

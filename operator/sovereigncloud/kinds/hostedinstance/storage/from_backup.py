@@ -155,8 +155,8 @@ def _restored(r: _Restoring) -> Restored:
         return _begin(r)
     aims = [(r.view.images.get(disk.image_id), name, policy) for disk, name, policy in _aims(r, template)]
     if any(image is None and name for image, name, _ in aims):
-        lost = f"an image of what was restored from {r.what} is gone: delete template {template.id} in {where(r.cloud)}"
-        return Restored(outcome=stalled(Reason.IMAGE_ERROR, f"{lost}, and it is restored again"))
+        lost = f"an image restored from {r.what} was deleted: delete template {template.id} in {where(r.cloud)}"
+        return Restored(outcome=stalled(Reason.IMAGE_ERROR, f"{lost} to have it restored again"))
     known = [(image, name, policy) for image, name, policy in aims if image is not None]
     marks = tuple(
         _mark(r, image, name, policy) for image, name, policy in known if name and image.notes.get(DISK) != name

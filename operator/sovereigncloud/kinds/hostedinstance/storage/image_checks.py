@@ -40,7 +40,7 @@ def not_to_be_taken(m: Machine, disk: str, image: Image) -> Outcome:
     if holder:
         return stalled(
             Reason.OWNED_BY_ANOTHER_OBJECT,
-            f'{what} is disk "{image.notes[DISK]}" of {holder}, which asks for it; take it out of spec.disks there first',
+            f'{what} is disk "{image.notes[DISK]}" of {holder}, which still declares it; remove it from spec.disks there first',
         )
     return DONE
 

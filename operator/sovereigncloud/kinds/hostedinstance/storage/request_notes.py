@@ -35,10 +35,10 @@ def note(request: Request, m: Machine, asked: Asked, says: str = "", *, needs: s
     )
 
 
-def failure(m: Machine, asked: Asked) -> str:
+def failure(request: Request, m: Machine, asked: Asked) -> str:
     """Return the error message of a request that OpenNebula accepted but did not complete."""
     told = f": {m.vm.error}" if m.vm.error and vm_requests.error_of(m.vm) != asked.error else ""
     return (
-        f'request "{asked.token}" for VM {m.vm.id} came to nothing{told}; see the log of the machine in OpenNebula, mend the'
-        " cause, and ask with a new word"
+        f'request "{asked.token}" for VM {m.vm.id} failed{told}; see its log (onevm log {m.vm.id}), fix the cause, and set'
+        f" {FIELD[request]} to a new value"
     )

@@ -78,14 +78,17 @@ def is_begun(m: Machine) -> bool:
 def _go_on(m: Machine, asked: Asked) -> Part:
     if _read(m, asked) is None:
         # The owner of the VM can write its attributes, and the restore runs as administrator: accept only its own backups.
-        says = f'the note of request "{asked.token}" on VM {m.vm.id} names no backup of it: nothing is restored'
+        says = (
+            f'the record of request "{asked.token}" on VM {m.vm.id} names no backup of this VM, so nothing was restored; set'
+            f" {_REQUEST} to a new value"
+        )
         return Part(steps=(_note(m, asked.now(State.FAILED), says),)) if m.situation in AT_REST else NOTHING
     off = m.situation is Situation.POWERED_OFF
     start = (m.act("resume", _REQUEST),) if asked.ran and not m.wants(Power.STOPPED) else ()
     end = _note(m, asked.now(State.DONE), _says(m, asked))
     if asked.state is State.CALLED:
         if vm_requests.error_of(m.vm) != asked.error and m.situation in AT_REST:
-            end = _note(m, asked.now(State.FAILED), failure(m, asked))
+            end = _note(m, asked.now(State.FAILED), failure(Request.RESTORE, m, asked))
         if m.situation is Situation.RUNNING:
             return Part(steps=(end,))
         return Part(steps=(*start, end)) if off else NOTHING

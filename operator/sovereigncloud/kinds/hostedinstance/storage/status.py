@@ -100,7 +100,9 @@ def _request(resource: HostedInstance, vm: Vm, request: Request, word: str | Non
     if asked.state is State.NONE:
         return None
     failed = (
-        "see the events of this object, mend the cause and ask with a new word" if asked.state is State.FAILED else ""
+        "see the events of this object, fix the cause and set the request to a new value"
+        if asked.state is State.FAILED
+        else ""
     )
     message = problem or failed
     return {"request": asked.token[:63], "state": _STATES[asked.state], **({"message": message} if message else {})}
