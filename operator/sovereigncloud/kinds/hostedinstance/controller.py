@@ -17,9 +17,9 @@ from sovereigncloud.kinds.hostedinstance.continuity.failover import failover_rea
 from sovereigncloud.kinds.hostedinstance.continuity.failover_readiness import look_from_afar, lost_home, with_elsewhere
 from sovereigncloud.kinds.hostedinstance.continuity.retained_copy_cleanup import with_kept
 from sovereigncloud.kinds.hostedinstance.creation.guest_configuration import guest_secrets
-from sovereigncloud.kinds.hostedinstance.machine.cloud_context import console_of
-from sovereigncloud.kinds.hostedinstance.network.network_map import as_named_there
-from sovereigncloud.kinds.hostedinstance.network.status import card_status, exposure, in_order, kept_exposure
+from sovereigncloud.kinds.hostedinstance.machine.cloud_context import console_access
+from sovereigncloud.kinds.hostedinstance.network.network_map import with_current_networks
+from sovereigncloud.kinds.hostedinstance.network.status import exposure, nic_status, nics_in_order, previous_exposure
 from sovereigncloud.kinds.hostedinstance.observation import (
     InstanceObservation,
     bound_cloud,
@@ -29,9 +29,9 @@ from sovereigncloud.kinds.hostedinstance.observation import (
 )
 from sovereigncloud.kinds.hostedinstance.placement.location_compliance import kept_compliant
 from sovereigncloud.kinds.hostedinstance.placement.status import compliant, placement_status, placement_to_be
-from sovereigncloud.kinds.hostedinstance.storage.backup_status import backed_up, kept_backed_up
+from sovereigncloud.kinds.hostedinstance.storage.backup_status import backed_up, previous_backed_up
 from sovereigncloud.kinds.hostedinstance.storage.status import FIELDS as STORAGE
-from sovereigncloud.kinds.hostedinstance.storage.status import OUTLIVES, storage_status
+from sovereigncloud.kinds.hostedinstance.storage.status import KEPT_WITHOUT_VM, storage_status
 from sovereigncloud.kinds.movement.placement_override import kept_override, placement_overridden
 from sovereigncloud.ports.opennebula.views import Vm
 from sovereigncloud.ports.opennebula.vm_states import DENIED, TERMINATED, state_of
@@ -75,7 +75,7 @@ class HostedInstanceController:
         if vm is None or observed.cloud is None:
             told = resource.status.model_dump(by_alias=True, exclude_none=True)
             # Data disks and backups outlive the machine, and what was done to it is not to be asked of the next one.
-            nothing = {**dict.fromkeys(_FIELDS), **{key: told.get(key) for key in (*OUTLIVES, "continuity")}}
+            nothing = {**dict.fromkeys(_FIELDS), **{key: told.get(key) for key in (*KEPT_WITHOUT_VM, "continuity")}}
             nothing["placement"] = placement_to_be(resource, observed)
             if observed.terminated or observed.denied:
                 answer = TERMINATED if observed.terminated else DENIED
@@ -92,23 +92,23 @@ class HostedInstanceController:
                 **{key: told.get(key) for key in _FIELDS},
                 "placement": placement_to_be(resource, observed) or told.get("placement"),
                 OWN_CONDITIONS: (
-                    *kept_exposure(resource),
-                    *kept_backed_up(resource),
+                    *previous_exposure(resource),
+                    *previous_backed_up(resource),
                     *kept_compliant(resource),
                     *kept_override(resource),
                     *failover_ready(resource, observed),
                 ),
             }
-        resource = as_named_there(resource, vm)
+        resource = with_current_networks(resource, vm)
         addresses = _addresses(resource, vm)
         return {
             "id": str(vm.id),
             "state": state_of(vm).words,
             "addresses": addresses or None,
             "primaryAddress": addresses[0] if addresses else None,
-            "networks": card_status(resource, vm, observed.view) or None,
+            "networks": nic_status(resource, vm, observed.view) or None,
             "placement": placement_status(resource, observed, vm),
-            "console": console_of(observed.site, vm),
+            "console": console_access(observed.site, vm),
             "continuity": failover_status(resource, observed, continuity_status(resource, observed)) or None,
             **(storage_status(resource, observed, vm, observed.view) if observed.view is not None else {}),
             OWN_CONDITIONS: (
@@ -125,4 +125,4 @@ _FIELDS = ("id", "state", "addresses", "primaryAddress", "networks", "placement"
 
 
 def _addresses(resource: HostedInstance, vm: Vm) -> list[str]:
-    return [nic.ip for nic in in_order(resource, vm) if nic.ip]
+    return [nic.ip for nic in nics_in_order(resource, vm) if nic.ip]

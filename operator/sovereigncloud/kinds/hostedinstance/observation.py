@@ -25,9 +25,9 @@ from sovereigncloud.kinds.hostedinstance.continuity.migration_in_progress import
 )
 from sovereigncloud.kinds.hostedinstance.continuity.retained_images import KeptCopy
 from sovereigncloud.kinds.hostedinstance.continuity.superseded_copy import LeftBehind, came_after, left_behind
-from sovereigncloud.kinds.hostedinstance.machine.cloud_context import NOWHERE, Site, groups_in_use, site_of
-from sovereigncloud.kinds.hostedinstance.machine.identity import accepted, which_one
-from sovereigncloud.kinds.hostedinstance.machine.missing_references import lacks, named_security_groups
+from sovereigncloud.kinds.hostedinstance.machine.cloud_context import UNKNOWN_SITE, Site, groups_in_use, site_of
+from sovereigncloud.kinds.hostedinstance.machine.identity import accepted_owners, identify_vm
+from sovereigncloud.kinds.hostedinstance.machine.missing_references import has_missing_references, named_security_groups
 from sovereigncloud.kinds.hostedinstance.placement.eviction import leaving
 from sovereigncloud.kinds.hostedinstance.placement.location_compliance import SOMEWHERE, Whereabouts, whereabouts
 from sovereigncloud.kinds.hostedinstance.placement.placement import Chosen, choose_for
@@ -95,7 +95,7 @@ class InstanceObservation:
     owner: int | None = None
     owners: frozenset[int] = frozenset()
     disk_holders: Mapping[str, str] = field(default_factory=dict)
-    site: Site = NOWHERE
+    site: Site = UNKNOWN_SITE
     chosen: Chosen | None = None
     whereabouts: Whereabouts = SOMEWHERE
     groups_in_use: frozenset[str] = frozenset()
@@ -381,7 +381,7 @@ async def _look_in(
         tenancy=tenancy,
         owner=makers.owner,
         owners=makers.owners,
-        found=which_one(view, makers, among, resource, sought.mark, home=home),
+        found=identify_vm(view, makers, among, resource, sought.mark, home=home),
         site=site_of(context.get(cloud)),
         disk_holders=disk_holders(resource, view, context),
     )
@@ -389,7 +389,7 @@ async def _look_in(
         here = replace(here, groups_in_use=groups_in_use(resource, context.users(cloud, HostedInstance.crd.kind)))
     if here.found.missing is not None:
         here = await _ask_for(here.found.missing, here, resource, context, makers.owners)
-    if not resource.deleting and lacks(resource, view, made=here.found.thing is not None):
+    if not resource.deleting and has_missing_references(resource, view, made=here.found.thing is not None):
         here = replace(
             here, on_their_way=coming((*context.users(cloud, *COMING_KINDS), *named_security_groups(resource, context)))
         )
@@ -415,7 +415,7 @@ async def _ask_for(
         vm = await (await context.open_nebula(here.cloud)).vm(missing)
     except (NotFound, Auth) as error:
         return replace(here, denied=not_ours(f"VM {missing} in {where(here.cloud)}", error.message))
-    checked = check(vm, accepted(vm, resource, owners), here.mark, "VM")
+    checked = check(vm, accepted_owners(vm, resource, owners), here.mark, "VM")
     if checked.problem is not None or state_of(vm).situation is not Situation.GONE:
         return replace(here, found=checked)
     return replace(here, terminated=True)

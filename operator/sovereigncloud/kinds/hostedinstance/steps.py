@@ -19,16 +19,20 @@ from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.hostedinstance.compute import steps as vm_compute_steps
 from sovereigncloud.kinds.hostedinstance.compute.steps import ComputeStep, CreateGroup, DeleteGroup
 from sovereigncloud.kinds.hostedinstance.continuity.superseded_copy import LeftBehindStep, fence_left_behind
-from sovereigncloud.kinds.hostedinstance.creation.guest_configuration import guest_of
-from sovereigncloud.kinds.hostedinstance.creation.template import beside_template, from_image, restored_disks
+from sovereigncloud.kinds.hostedinstance.creation.guest_configuration import read_guest_configuration
+from sovereigncloud.kinds.hostedinstance.creation.template import (
+    restored_disks,
+    template_from_image,
+    template_overrides,
+)
 from sovereigncloud.kinds.hostedinstance.creation.template_context import (
-    NOTHING_AROUND,
-    Surroundings,
+    EMPTY_CONTEXT,
+    TemplateContext,
     compute_attributes,
 )
 from sovereigncloud.kinds.hostedinstance.machine import adoption_steps as vm_adoption_steps
 from sovereigncloud.kinds.hostedinstance.machine.adoption_steps import AdoptionStep
-from sovereigncloud.kinds.hostedinstance.machine.credential import client_beside, client_of
+from sovereigncloud.kinds.hostedinstance.machine.credential import client_for_image, client_for_vm
 from sovereigncloud.kinds.hostedinstance.machine.labels import (
     LABELS_FACT,
     SetLabels,
@@ -39,7 +43,7 @@ from sovereigncloud.kinds.hostedinstance.machine.labels import (
 from sovereigncloud.kinds.hostedinstance.machine.requests import carried_requests
 from sovereigncloud.kinds.hostedinstance.machine.step import CLEARED, ImageCall, VmCall, VmStep, under_way
 from sovereigncloud.kinds.hostedinstance.network import steps as vm_card_steps
-from sovereigncloud.kinds.hostedinstance.network.steps import CardStep, NewCard
+from sovereigncloud.kinds.hostedinstance.network.steps import NewNic, NicStep
 from sovereigncloud.kinds.hostedinstance.placement.placement import CLUSTER_FACT, promise_of
 from sovereigncloud.kinds.movement.placement_override import carried_exit
 from sovereigncloud.kinds.movement.records import carried_moves
@@ -76,8 +80,8 @@ class CreateVm(Step):
     cloud: Key
     image: int | None = None
     template: int | None = None
-    cards: tuple[NewCard, ...] | None = None
-    surroundings: Surroundings = NOTHING_AROUND
+    cards: tuple[NewNic, ...] | None = None
+    surroundings: TemplateContext = EMPTY_CONTEXT
     restored: tuple[int, ...] = ()
     """Images of a backup that are its disks; the template then is what was restored with them."""
     forgets: tuple[str, ...] = ()
@@ -161,11 +165,11 @@ async def perform(step: Step, resource: HostedInstance, context: Context) -> Out
             known = {} if step.cluster is None else _recorded(step.cluster)
             outcome = done().with_facts(**{**dict.fromkeys(step.forgets, ""), **known, **dict(step.facts)})
         case ImageCall():
-            return await step.do(await client_beside(step, resource, context), context, resource)
+            return await step.do(await client_for_image(step, resource, context), context, resource)
         case VmCall():
-            outcome = await step.do(await client_of(step, resource, context), context, resource)
+            outcome = await step.do(await client_for_vm(step, resource, context), context, resource)
         case VmStep():
-            outcome = await _perform(step, resource, context, await client_of(step, resource, context))
+            outcome = await _perform(step, resource, context, await client_for_vm(step, resource, context))
         case _:
             raise TypeError(f"not a step of a HostedInstance: {step!r}")
     # One that goes to be replaced is forgotten at once: from here on it is found by its mark while it ends, and its
@@ -189,12 +193,12 @@ def _recorded(cluster: int | None) -> dict[str, str]:
 async def _create(step: CreateVm, resource: HostedInstance, context: Context) -> Outcome:
     client = await context.open_nebula_for(step.cloud, resource.metadata.namespace)
     mark = context.mark(resource)
-    guest = await guest_of(resource, context.kubernetes)
+    guest = await read_guest_configuration(resource, context.kubernetes)
     context.promise(step.cloud, promise_of(resource, context, step.place.cluster, step.place.demand))
     if step.template is not None:
         extra = {
             **dict.fromkeys(step.forgets, CLEARED),
-            **beside_template(resource, mark, step.cards, guest),
+            **template_overrides(resource, mark, step.cards, guest),
             **restored_disks(resource, step.restored),
             **compute_attributes(resource, step.surroundings),
             **carried_requests(resource),
@@ -203,7 +207,7 @@ async def _create(step: CreateVm, resource: HostedInstance, context: Context) ->
         }
         made = await client.instantiate(step.template, resource.outside_name, extra)
     elif step.image is not None:
-        whole = from_image(resource, mark, step.image, step.cards or (), guest)
+        whole = template_from_image(resource, mark, step.image, step.cards or (), guest)
         around = compute_attributes(resource, step.surroundings)
         carried = {**carried_requests(resource), **carried_exit(resource), **carried_moves(resource)}
         made = await client.create_vm({**whole, **around, **carried})
@@ -243,7 +247,7 @@ async def _perform(step: VmStep, resource: HostedInstance, context: Context, cli
             return under_way(
                 Reason.RESIZING_DISK, f"growing disk {step.disk} of VM {step.vm} to {step.size} MiB", alive=True
             )
-        case CardStep():
+        case NicStep():
             return await vm_card_steps.perform(step, client)
         case _:
             raise TypeError(f"not a step that can be done: {step!r}")

@@ -13,8 +13,8 @@ from sovereigncloud.api.instancemigration import InstanceMigration, MigrationMod
 from sovereigncloud.core.outcome import DONE, Outcome, blocked, merge, stalled, waiting
 from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.hostedinstance.machine import capacity
-from sovereigncloud.kinds.hostedinstance.network.nic_requirements import needed
-from sovereigncloud.kinds.hostedinstance.network.steps import NewCard
+from sovereigncloud.kinds.hostedinstance.network.nic_requirements import required_nic
+from sovereigncloud.kinds.hostedinstance.network.steps import NewNic
 from sovereigncloud.kinds.hostedinstance.observation import declared_cloud
 from sovereigncloud.kinds.hostedinstance.placement.quota import taken, within_quota
 from sovereigncloud.kinds.instancemigration.marketplace import market_trouble
@@ -109,7 +109,7 @@ def _state(move: InstanceMigration, vm: Vm, machine: str) -> Outcome:
 # ------------------------------------------------------------------------------------------------------------ networks
 
 
-def cards_of(move: InstanceMigration, seen: MigrationObservation) -> tuple[tuple[NewCard, ...], Outcome]:
+def cards_of(move: InstanceMigration, seen: MigrationObservation) -> tuple[tuple[NewNic, ...], Outcome]:
     """The network cards that it gets in the other cloud; and what is in the way of them."""
     if seen.instance is None or seen.target is None or seen.machine is None or seen.instance_mark is None:
         return (), DONE
@@ -117,12 +117,12 @@ def cards_of(move: InstanceMigration, seen: MigrationObservation) -> tuple[tuple
     names = network_names(move)
     declared = {one.name: one for one in as_it_will_be(move, seen.instance).spec.networks or ()}
     place = Place(target.cloud, target.view, seen.instance_mark, owners=target.owners)
-    cards: list[NewCard] = []
+    cards: list[NewNic] = []
     troubles: list[Outcome] = []
     for nic in seen.machine.nics:
         name = names.get(nic.network, nic.network)
-        found = needed(declared.get(name, InstanceNetwork(name=name)), place)
-        if isinstance(found, NewCard):
+        found = required_nic(declared.get(name, InstanceNetwork(name=name)), place)
+        if isinstance(found, NewNic):
             cards.append(found)
         elif found.reason == Reason.NETWORK_NOT_FOUND and nic.network not in names:
             told = f"{found.message}; or say in spec.networkMap which network takes the place of {nic.network}"

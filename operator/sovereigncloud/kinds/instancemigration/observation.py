@@ -29,7 +29,7 @@ from sovereigncloud.kinds.endpoint.clouds import (
 from sovereigncloud.kinds.fencing.confirmation import Proof
 from sovereigncloud.kinds.hostedinstance.continuity.copies import Copy
 from sovereigncloud.kinds.hostedinstance.continuity.retained_images import read_kept
-from sovereigncloud.kinds.hostedinstance.network.network_map import renamed
+from sovereigncloud.kinds.hostedinstance.network.network_map import with_renamed_networks
 from sovereigncloud.kinds.hostedinstance.observation import bound_cloud
 from sovereigncloud.kinds.hostedinstance.placement.location_compliance import whereabouts
 from sovereigncloud.kinds.hostedinstance.placement.placement import Chosen, choose_for
@@ -402,7 +402,7 @@ def as_it_will_be(move: InstanceMigration, instance: HostedInstance) -> HostedIn
     """
     if move.spec.exit_plan_ref is not None:
         instance = instance.model_copy(update={"spec": instance.spec.model_copy(update={"placement": None})})
-    return as_it_moves(renamed(instance, network_names(move)))
+    return as_it_moves(with_renamed_networks(instance, network_names(move)))
 
 
 def network_names(move: InstanceMigration) -> dict[str, str]:

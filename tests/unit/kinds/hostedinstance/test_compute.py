@@ -47,7 +47,7 @@ from sovereigncloud.kinds.hostedinstance.compute.steps import (
     SetCpuModel,
 )
 from sovereigncloud.kinds.hostedinstance.machine.labels import SetLabels, labels_digest
-from sovereigncloud.kinds.hostedinstance.machine.retries import Tries
+from sovereigncloud.kinds.hostedinstance.machine.retries import RetryCounter
 from sovereigncloud.kinds.hostedinstance.steps import ActOnVm, CreateVm, MoveVm, NoteOnVm
 from sovereigncloud.ports.errors import Quota, Rejected
 from sovereigncloud.ports.opennebula.views import Membership, Pci
@@ -754,13 +754,13 @@ async def test_it_starts_at_the_second_try() -> None:
 
 @pytest.mark.parametrize("note", ["", "NO", "x 1 a", "1 x a", "1", "1 2", "1 2 b", "-1 2 a"])
 def test_a_note_that_says_nothing_of_it_is_no_try(note: str) -> None:
-    assert Tries.read(note, "a") == Tries("a")
+    assert RetryCounter.read(note, "a") == RetryCounter("a")
 
 
 def test_a_try_is_read_as_it_was_noted() -> None:
-    once = Tries.read(Tries("a b/c").once_more(NOW), "a b/c")
+    once = RetryCounter.read(RetryCounter("a b/c").once_more(NOW), "a b/c")
     assert (once.count, once.last, once.over((60,))) == (1, SECONDS, False)
-    twice = Tries.read(once.once_more(NOW), "a b/c")
+    twice = RetryCounter.read(once.once_more(NOW), "a b/c")
     assert twice.over((60,))
     assert once.due((60,)) == NOW + timedelta(seconds=60)
 

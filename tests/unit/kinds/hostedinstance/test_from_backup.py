@@ -69,7 +69,7 @@ class Row:
 DATA = {"disks": [{"name": "data", "size": "10Gi"}]}
 MARKED = restored(mark=OURS, notes=ROOT_NOTES)
 ROWS = [
-    Row("it is restored first", (backup(),), ("RestoreElsewhere",)),
+    Row("it is restored first", (backup(),), ("RestoreAsTemplate",)),
     Row("an attempt that came to nothing left an image: it goes", (backup(), restored()), ("DeleteDisk",)),
     Row("restored: its root disk is marked", (backup(), restored(state=4), template("")), ("MarkRestored root",)),
     Row("marked, and still being copied", (backup(), restored(state=4, mark=OURS, notes=ROOT_NOTES), template(""))),
@@ -93,7 +93,7 @@ ROWS = [
     Row("a root disk that is too small for it", (backup(), MARKED, template("")), (),
         {"disks": [{"name": "root", "size": "1Gi"}]}, "CannotShrink", "10Gi", Phase.STALLED),
     Row("a restored image is gone", (backup(), template("")), (), {}, "ImageError", "template 80", Phase.STALLED),
-    Row("a template of that name of another user means nothing", (backup(), template("", owner=9)), ("RestoreElsewhere",)),
+    Row("a template of that name of another user means nothing", (backup(), template("", owner=9)), ("RestoreAsTemplate",)),
     Row("no such backup", (), (), {}, "BackupNotFound", "there are: none", Phase.STALLED),
     Row("a backup of another namespace is not for this one",
         (backup(mark=mark("HostedInstance", "db", namespace="other")),), (), {}, "BackupNotFound", "namespace team", Phase.STALLED),
@@ -102,7 +102,7 @@ ROWS = [
         "BackupNotFound", "namespace team", Phase.STALLED),
     Row("nor one of another installation", (backup(mark=mark("HostedInstance", "db", installation="x")),), (), {},
         "BackupNotFound", "", Phase.STALLED),
-    Row("a backup of nobody's machine, in the namespace's own cloud", (backup(mark=None),), ("RestoreElsewhere",)),
+    Row("a backup of nobody's machine, in the namespace's own cloud", (backup(mark=None),), ("RestoreAsTemplate",)),
     Row("two of that name", (backup(), backup(id=61)), (), {}, "MultipleMatches", "60, 61", Phase.STALLED),
 ]  # fmt: skip
 

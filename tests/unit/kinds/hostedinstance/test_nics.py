@@ -27,7 +27,12 @@ from tests.unit.kinds.opennebula_in_memory import (
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.core.outcome import Phase
 from sovereigncloud.core.plan import Step
-from sovereigncloud.kinds.hostedinstance.network.steps import AttachGroup, AttachNic, DetachGroup, DetachNic
+from sovereigncloud.kinds.hostedinstance.network.steps import (
+    AttachNic,
+    AttachSecurityGroup,
+    DetachNic,
+    DetachSecurityGroup,
+)
 from sovereigncloud.kinds.securitygroup.names import Place, named_groups
 from sovereigncloud.ports.opennebula.networks import Lease
 from sovereigncloud.ports.opennebula.views import AddressRange, CloudView, Nic
@@ -58,9 +63,9 @@ def words(step: Step) -> str:
             return f"attach {step.name} {step.card.address} {','.join(map(str, step.card.groups))}".strip()
         case DetachNic():
             return f"detach {step.name} {step.nic} {step.disruption}"
-        case AttachGroup():
+        case AttachSecurityGroup():
             return f"+{step.group_name} {step.nic}"
-        case DetachGroup():
+        case DetachSecurityGroup():
             return f"-{step.group_name} {step.nic}"
         case _:
             return type(step).__name__

@@ -53,10 +53,10 @@ def pci_devices(m: Machine) -> Change:
     if not missing and not extra:
         return UNCHANGED
     drift = (
-        *(Drift(f"spec.pciDevices[{one.name}]", words(one), "absent") for one in missing),
+        *(Drift(f"spec.pciDevices[{one.name}]", device_text(one), "absent") for one in missing),
         *(Drift(f"spec.pciDevices[{one}]", "absent", f"device {one.id}") for one in extra),
     )
-    attempt = f"{','.join(words(one) for one in missing)}/{','.join(map(str, extra))}/{m.asked}"
+    attempt = f"{','.join(device_text(one) for one in missing)}/{','.join(map(str, extra))}/{m.asked}"
     if (refused := refusal(m, PCI_REFUSED, attempt, Reason.CHANGE_REFUSED, "the pciDevices of spec")) is not None:
         return Change(drift, outcome=refused)
     # Only the current host counts: the VM is not migrated to get a device.
@@ -66,7 +66,7 @@ def pci_devices(m: Machine) -> Change:
     return Change(drift, cold=_steps(m, missing, extra, attempt), states=_POWERED_OFF)
 
 
-def devices_for_a_new_machine(wanted: Sequence[PciDevice], view: CloudView, place: str) -> Outcome:
+def check_devices(wanted: Sequence[PciDevice], view: CloudView, place: str) -> Outcome:
     """Check that some monitored host has each PCI device; the scheduler selects the host."""
     hosts = [host for host in view.hosts.values() if host.state in MONITORED]
     known = sorted({str(one) for host in hosts for one in host.pci})
@@ -75,13 +75,13 @@ def devices_for_a_new_machine(wanted: Sequence[PciDevice], view: CloudView, plac
             there = f"there are: {', '.join(known[:_SHOWN])}" if known else "they have none"
             return stalled(
                 Reason.PCI_DEVICE_NOT_FOUND,
-                f"no host in {place} has a PCI device {words(device)} for spec.pciDevices[{device.name}]; {there}",
+                f"no host in {place} has a PCI device {device_text(device)} for spec.pciDevices[{device.name}]; {there}",
                 after=300.0,
             )
     return merge(_none_free(device, hosts) for device in wanted)
 
 
-def words(device: PciDevice) -> str:
+def device_text(device: PciDevice) -> str:
     """Format a device as vendor:device:class, with * for any."""
     return ":".join(part or "*" for part in (device.vendor, device.device, device.class_))
 
@@ -96,12 +96,12 @@ def _none_free(device: PciDevice, hosts: list[Host]) -> Outcome:
         return DONE
     if not having:
         names = ", ".join(host.name for host in hosts)
-        message = f"host {names} has no PCI device {words(device)} for spec.pciDevices[{device.name}]"
+        message = f"host {names} has no PCI device {device_text(device)} for spec.pciDevices[{device.name}]"
         return stalled(Reason.PCI_DEVICE_NOT_FOUND, message, after=300.0)
     users = ", ".join(f"VM {one.vm} on {host.name}" for host, one in having[:_SHOWN])
     return waiting(
         Reason.PCI_DEVICES_IN_USE,
-        f"every PCI device {words(device)} for spec.pciDevices[{device.name}] is in use: {users}",
+        f"every PCI device {device_text(device)} for spec.pciDevices[{device.name}] is in use: {users}",
         available=True,
     )
 
@@ -146,7 +146,7 @@ def _steps(m: Machine, missing: list[PciDevice], extra: list[Pci], attempt: str)
     attached = tuple(
         AttachPci(
             action=Action.ATTACH,
-            target=f"device {words(one)} to {m.target}",
+            target=f"device {device_text(one)} to {m.target}",
             fields=(f"spec.pciDevices[{one.name}]",),
             cause=m.cause,
             cloud=m.cloud,

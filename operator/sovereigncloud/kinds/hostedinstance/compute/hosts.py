@@ -11,9 +11,9 @@ from sovereigncloud.core.plan import Action, Disruption, Drift, Step
 from sovereigncloud.kinds.hostedinstance.compute.power_cycle import UNCHANGED, Change
 from sovereigncloud.kinds.hostedinstance.compute.scheduling_requirements import requirements
 from sovereigncloud.kinds.hostedinstance.compute.steps import APART, MoveToHost
-from sovereigncloud.kinds.hostedinstance.machine.machine import NOTHING, Machine, Part
-from sovereigncloud.kinds.hostedinstance.machine.retries import Tries, clock_time
-from sovereigncloud.kinds.hostedinstance.machine.step import CLEARED, REQUIREMENTS, TRIED_MOVE, noted
+from sovereigncloud.kinds.hostedinstance.machine.machine import EMPTY_PART, Machine, Part
+from sovereigncloud.kinds.hostedinstance.machine.retries import RetryCounter, clock_time
+from sovereigncloud.kinds.hostedinstance.machine.step import CLEARED, MIGRATION_TRIES, REQUIREMENTS, note_value
 from sovereigncloud.kinds.hostedinstance.placement.placement import CLUSTER_FACT
 from sovereigncloud.kinds.sovereigncloud.hosts.drain_capacity import Room
 from sovereigncloud.kinds.sovereigncloud.hosts.hosts import MONITORED, word
@@ -37,8 +37,8 @@ def hosts(m: Machine) -> Part:
         return _kept_to_its_cluster(m)
     told = _told_to_the_scheduler(m, listed)
     if not _elsewhere(m, listed):
-        tried = m.vm.host and noted(m.vm.notes.get(TRIED_MOVE, ""))
-        forget = (m.note("forget that it was moved", {TRIED_MOVE: CLEARED}, PATH),) if tried else ()
+        tried = m.vm.host and note_value(m.vm.notes.get(MIGRATION_TRIES, ""))
+        forget = (m.note("forget that it was moved", {MIGRATION_TRIES: CLEARED}, PATH),) if tried else ()
         return Part(told.drift, (*told.steps, *forget))
     if _restarts(m):
         return told
@@ -50,9 +50,9 @@ def hosts(m: Machine) -> Part:
 
 
 def _told_to_the_scheduler(m: Machine, listed: tuple[Host, ...]) -> Part:
-    wanted = requirements(m.vm.requirements, of_its_cluster(listed, m.view, _chosen_cluster(m)))
+    wanted = requirements(m.vm.requirements, hosts_in_cluster(listed, m.view, _chosen_cluster(m)))
     if m.vm.requirements == wanted:
-        return NOTHING
+        return EMPTY_PART
     drift = Drift(PATH, _names(listed), f"the scheduler is told {m.vm.requirements or 'nothing'}")
     return Part((drift,), (m.note("hosts where it may be placed", {REQUIREMENTS: wanted}, PATH),))
 
@@ -63,14 +63,14 @@ def _kept_to_its_cluster(m: Machine) -> Part:
     The scheduler of OpenNebula does not know the policies that selected the cluster.
     """
     chosen = _chosen_cluster(m)
-    if chosen is None or not has_several(m.view):
-        return NOTHING
+    if chosen is None or not has_several_clusters(m.view):
+        return EMPTY_PART
     wanted = requirements(m.vm.requirements, (), chosen)
     if m.vm.requirements == wanted:
-        return NOTHING
+        return EMPTY_PART
     cluster = m.view.clusters.get(chosen)
     if cluster is None:
-        return NOTHING  # the cluster was deleted: a requirement on it would match no host
+        return EMPTY_PART  # the cluster was deleted: a requirement on it would match no host
     drift = Drift(CLUSTER_PATH, f"cluster {cluster.name}", f"the scheduler is told {m.vm.requirements or 'nothing'}")
     step = m.note("cluster where it may be placed", {REQUIREMENTS: wanted}, CLUSTER_PATH)
     return Part((drift,), (step,))
@@ -81,14 +81,16 @@ def _chosen_cluster(m: Machine) -> int | None:
     return int(number) if number.isdigit() else None
 
 
-def has_several(view: CloudView) -> bool:
+def has_several_clusters(view: CloudView) -> bool:
     """Return whether more than one cluster has hosts."""
     return sum(1 for cluster in view.clusters.values() if cluster.hosts) > 1
 
 
-def of_its_cluster(listed: tuple[Host, ...], view: CloudView, cluster: int | None) -> tuple[Host, ...]:
+def hosts_in_cluster(listed: tuple[Host, ...], view: CloudView, cluster: int | None) -> tuple[Host, ...]:
     """Return the listed hosts in the chosen cluster; all listed hosts if none is in it."""
-    return tuple(host for host in listed if host.cluster_id == cluster) or listed if has_several(view) else listed
+    return (
+        tuple(host for host in listed if host.cluster_id == cluster) or listed if has_several_clusters(view) else listed
+    )
 
 
 def cold_move(m: Machine) -> Change:
@@ -143,8 +145,8 @@ def _move(m: Machine, listed: tuple[Host, ...]) -> tuple[tuple[Step, ...], Outco
     target = _target(m, listed, _COLD_PAUSES if m.vm.pci else _PAUSES)
     if isinstance(target, Outcome):
         return (), target
-    tries = Tries.read(m.vm.notes.get(TRIED_MOVE, ""), f"{target.name}/{m.asked}")
-    note = m.note("note that it is moved", {TRIED_MOVE: tries.once_more(m.now)}, PATH)
+    tries = RetryCounter.read(m.vm.notes.get(MIGRATION_TRIES, ""), f"{target.name}/{m.asked}")
+    note = m.note("note that it is moved", {MIGRATION_TRIES: tries.once_more(m.now)}, PATH)
     return (note, _step(m, target, live=m.situation is Situation.RUNNING)), DONE
 
 
@@ -162,7 +164,7 @@ def _target(m: Machine, listed: tuple[Host, ...], pauses: tuple[int, ...]) -> Ho
             f" devices: {told}. Free some there, or list another host",
             available=True,
         )
-    tries = Tries.read(m.vm.notes.get(TRIED_MOVE, ""), f"{target.name}/{m.asked}")
+    tries = RetryCounter.read(m.vm.notes.get(MIGRATION_TRIES, ""), f"{target.name}/{m.asked}")
     what = f"OpenNebula accepted the migration of {m.target} to {target.name}, but it is still on {m.vm.host}"
     if tries.over(pauses):
         return stalled(

@@ -12,23 +12,23 @@ from sovereigncloud.core.outcome import DONE, Outcome, merge, stalled
 from sovereigncloud.core.plan import Disruption, Drift, Step
 from sovereigncloud.kinds.hostedinstance.compute.steps import ColdStep, ComputeStep
 from sovereigncloud.kinds.hostedinstance.machine.machine import (
-    ENDED,
+    EMPTY_PART,
     NEEDS_POWER,
     NEEDS_POWER_CYCLE,
-    NOTHING,
     OFF,
+    POWER_CYCLE_ENDED,
     Machine,
     Part,
 )
 from sovereigncloud.kinds.hostedinstance.machine.step import (
     CLEARED,
+    HOT_RESIZE_TRIES,
     MODEL_REFUSED,
     PCI_REFUSED,
-    REFUSED,
+    RESIZE_REFUSED,
     RESUME,
-    TRIED_HOT,
-    because,
-    noted,
+    note_value,
+    reason_attribute,
 )
 from sovereigncloud.kinds.hostedinstance.steps import NoteOnVm
 from sovereigncloud.ports.opennebula.vm_states import AT_REST, Situation
@@ -36,13 +36,13 @@ from sovereigncloud.ports.opennebula.vm_states import AT_REST, Situation
 NOT_RUNNING = frozenset({Situation.POWERED_OFF, Situation.UNDEPLOYED, Situation.QUEUED, Situation.HELD})
 _NOTED = "note to start it again"
 _STALE = (
-    REFUSED,
-    because(REFUSED),
+    RESIZE_REFUSED,
+    reason_attribute(RESIZE_REFUSED),
     MODEL_REFUSED,
-    because(MODEL_REFUSED),
+    reason_attribute(MODEL_REFUSED),
     PCI_REFUSED,
-    because(PCI_REFUSED),
-    TRIED_HOT,
+    reason_attribute(PCI_REFUSED),
+    HOT_RESIZE_TRIES,
 )
 _NOTES = frozenset({*_STALE, RESUME})
 
@@ -80,7 +80,7 @@ def power_cycle(m: Machine, aspects: Iterable[Callable[[Machine], Change]]) -> P
     drift = tuple(entry for change in changes for entry in change.drift) if changes else ()
     if not drift:
         notes = _clear_notes(m)
-        return Part(steps=notes) if notes else NOTHING
+        return Part(steps=notes) if notes else EMPTY_PART
     outcome = merge(change.outcome for change in changes)
     hot = tuple(step for change in changes for step in change.hot)
     if m.situation is Situation.RUNNING:
@@ -96,7 +96,7 @@ def refusal(m: Machine, note: str, attempt: str, reason: Reason, what: str) -> O
     """Return a stalled outcome if OpenNebula already refused this exact change."""
     if m.vm.notes.get(note) != attempt:
         return None
-    why = noted(m.vm.notes.get(because(note), "")) or "no reason given"
+    why = note_value(m.vm.notes.get(reason_attribute(note), "")) or "no reason given"
     return stalled(
         reason,
         f"OpenNebula refused {what}: {why}; it is not powered off again for it. Change spec, or free capacity and set"
@@ -113,7 +113,7 @@ def _cycle(m: Machine, cold: tuple[ComputeStep, ...]) -> tuple[Step, ...]:
         m.act("poweroff", *fields, needs=needs, disruption=Disruption.RESTART),
         *(replace(step, needs=needs) for step in cold),
         m.act("resume", *fields, needs=needs),
-        m.note(ENDED, {RESUME: CLEARED}, *fields, needs=needs),
+        m.note(POWER_CYCLE_ENDED, {RESUME: CLEARED}, *fields, needs=needs),
     )
     if not m.to_be_resumed:
         return steps
@@ -139,15 +139,15 @@ def _clear_notes(m: Machine) -> tuple[NoteOnVm, ...]:
     """Clear notes of attempts and of the power cycle once the VM matches spec and runs again."""
     if _NOTES.isdisjoint(m.vm.notes):
         return ()
-    stale = {key: CLEARED for key in _STALE if noted(m.vm.notes.get(key, ""))}
+    stale = {key: CLEARED for key in _STALE if note_value(m.vm.notes.get(key, ""))}
     why = "forget what was tried"
     if _cycle_is_over(m):
-        stale[RESUME], why = CLEARED, ENDED
+        stale[RESUME], why = CLEARED, POWER_CYCLE_ENDED
     return (m.note(why, stale, *m.powered_off_for),) if stale and m.situation in AT_REST else ()
 
 
 def _clear_resume(m: Machine) -> tuple[NoteOnVm, ...]:
-    return (m.note(ENDED, {RESUME: CLEARED}, *m.powered_off_for),) if _cycle_is_over(m) else ()
+    return (m.note(POWER_CYCLE_ENDED, {RESUME: CLEARED}, *m.powered_off_for),) if _cycle_is_over(m) else ()
 
 
 def _cycle_is_over(m: Machine) -> bool:

@@ -15,9 +15,9 @@ from sovereigncloud.core.outcome import Outcome, Phase, stalled
 from sovereigncloud.core.plan import Action
 from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.hostedinstance.compute.steps import RetryVm
-from sovereigncloud.kinds.hostedinstance.machine.machine import NOTHING, Machine, Part
-from sovereigncloud.kinds.hostedinstance.machine.retries import Tries, clock_time
-from sovereigncloud.kinds.hostedinstance.machine.step import CLEARED, TRIED_RECOVERY, noted
+from sovereigncloud.kinds.hostedinstance.machine.machine import EMPTY_PART, Machine, Part
+from sovereigncloud.kinds.hostedinstance.machine.retries import RetryCounter, clock_time
+from sovereigncloud.kinds.hostedinstance.machine.step import CLEARED, RECOVERY_TRIES, note_value
 from sovereigncloud.ports.opennebula.vm_states import AT_REST, Situation
 
 _PAUSES = (60, 300)
@@ -71,8 +71,8 @@ _STAMPED = re.compile(r"(?P<when>\w{3} \w{3} +\d+ [\d:]{8} \d{4}): (?P<what>.+)"
 def recovery(m: Machine) -> Part:
     """Retry a failed VM with growing pauses, or report that it needs manual recovery."""
     if m.situation is not Situation.FAILED:
-        tried = m.situation in AT_REST and noted(m.vm.notes.get(TRIED_RECOVERY, ""))
-        return Part(steps=(m.note("forget what was tried", {TRIED_RECOVERY: CLEARED}),)) if tried else NOTHING
+        tried = m.situation in AT_REST and note_value(m.vm.notes.get(RECOVERY_TRIES, ""))
+        return Part(steps=(m.note("forget what was tried", {RECOVERY_TRIES: CLEARED}),)) if tried else EMPTY_PART
     failure = FAILURES.get(m.state.words, _UNKNOWN)
     what = f"VM {m.vm.id} in {where(m.cloud)} is in state {m.state.words}{_told(m, failure)}"
     by_hand = f"fix the cause and recover it there (onevm recover --retry {m.vm.id}), or delete this object"
@@ -80,7 +80,7 @@ def recovery(m: Machine) -> Part:
         return Part(outcome=stalled(m.state.reason, f"{what}; spec.recovery is Manual: {by_hand}"))
     if not failure.retried:
         return Part(outcome=stalled(m.state.reason, f"{what}; not retried, since {failure.why}: {by_hand}"))
-    tries = Tries.read(m.vm.notes.get(TRIED_RECOVERY, ""), f"{m.state.words}/{m.asked}")
+    tries = RetryCounter.read(m.vm.notes.get(RECOVERY_TRIES, ""), f"{m.state.words}/{m.asked}")
     if tries.over(_PAUSES):
         again = f"; or set annotation {RECONCILE_REQUESTED_AT} to have it retried"
         return Part(outcome=stalled(m.state.reason, f"{what}; {tries.count} retries failed: {by_hand}{again}"))
@@ -89,7 +89,7 @@ def recovery(m: Machine) -> Part:
         after = (due - m.now).total_seconds()
         message = f"{what}; retried at {clock_time(due)}, since {failure.why}"
         return Part(outcome=Outcome(Phase.RETRY, m.state.reason, message, after=after))
-    note = m.note("note that it is tried again", {TRIED_RECOVERY: tries.once_more(m.now)})
+    note = m.note("note that it is tried again", {RECOVERY_TRIES: tries.once_more(m.now)})
     step = RetryVm(
         action=Action.UPDATE,
         target=f"{m.target}: try again after {m.state.words}",

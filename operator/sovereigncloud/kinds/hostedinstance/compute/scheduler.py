@@ -20,7 +20,7 @@ _ENOUGH = 3
 _WHAT_TO_DO = "check that it runs (oned.log, sched.log) and restart it"
 
 
-def not_a_word(vm: Vm, what: str, now: datetime) -> Outcome | None:
+def check_scheduled(vm: Vm, what: str, now: datetime) -> Outcome | None:
     """Return a waiting outcome for a Pending VM without a message of the scheduler."""
     if not _unheard(vm, now):
         return None
@@ -31,7 +31,7 @@ def not_a_word(vm: Vm, what: str, now: datetime) -> Outcome | None:
     )
 
 
-def not_now(observed: InstanceObservation, now: datetime) -> Outcome | None:
+def check_scheduler(observed: InstanceObservation, now: datetime) -> Outcome | None:
     """Return why no more VMs are created while the scheduler is blocked.
 
     A large number of Pending VMs is what blocks it.

@@ -12,9 +12,9 @@ from sovereigncloud.core.quantity import mebibytes
 from sovereigncloud.kinds.hostedinstance.compute.power_cycle import UNCHANGED, Change, refusal
 from sovereigncloud.kinds.hostedinstance.compute.steps import ResizeVm
 from sovereigncloud.kinds.hostedinstance.machine import capacity as vm_capacity
-from sovereigncloud.kinds.hostedinstance.machine.machine import NOTHING, Machine, Part
-from sovereigncloud.kinds.hostedinstance.machine.retries import Tries, clock_time
-from sovereigncloud.kinds.hostedinstance.machine.step import REFUSED, TRIED_HOT
+from sovereigncloud.kinds.hostedinstance.machine.machine import EMPTY_PART, Machine, Part
+from sovereigncloud.kinds.hostedinstance.machine.retries import RetryCounter, clock_time
+from sovereigncloud.kinds.hostedinstance.machine.step import HOT_RESIZE_TRIES, RESIZE_REFUSED
 from sovereigncloud.kinds.hostedinstance.placement.quota import room_to_grow
 from sovereigncloud.ports.opennebula.vm_states import Situation
 
@@ -35,7 +35,9 @@ def capacity(m: Machine) -> Change:
     if room_left.phase is not Phase.DONE:
         return Change(drift, outcome=room_left)
     attempt = f"{wanted}/{m.asked}"
-    if (refused := refusal(m, REFUSED, attempt, Reason.RESIZE_REFUSED, "the size that spec asks for")) is not None:
+    if (
+        refused := refusal(m, RESIZE_REFUSED, attempt, Reason.RESIZE_REFUSED, "the size that spec asks for")
+    ) is not None:
         return Change(drift, outcome=refused)
     step = ResizeVm(
         action=Action.UPDATE,
@@ -49,18 +51,18 @@ def capacity(m: Machine) -> Change:
         memory=wanted.memory,
         attempt=attempt,
     )
-    tries = Tries.read(m.vm.notes.get(TRIED_HOT, ""), attempt)
+    tries = RetryCounter.read(m.vm.notes.get(HOT_RESIZE_TRIES, ""), attempt)
     runs_on = m.situation is Situation.RUNNING and not m.wants(Power.STOPPED)
     if runs_on and _fits_live(m, wanted, observed) and not tries.over(_HOT_PAUSES):
         return _live(m, step, tries, drift)
     return Change(drift, cold=(step,))
 
 
-def room(m: Machine) -> Part:
+def hot_resize_limits(m: Machine) -> Part:
     """Report drift of spec.hotResize; OpenNebula cannot change these limits after creation."""
     declared = m.resource.spec.hot_resize
     if declared is None:
-        return NOTHING
+        return EMPTY_PART
     drift: list[Drift] = []
     if declared.max_vcpu is not None and declared.max_vcpu != m.vm.vcpu_max:
         found = str(m.vm.vcpu_max or "none")
@@ -72,7 +74,7 @@ def room(m: Machine) -> Part:
     return Part(drift=tuple(drift))
 
 
-def _live(m: Machine, step: ResizeVm, tries: Tries, drift: tuple[Drift, ...]) -> Change:
+def _live(m: Machine, step: ResizeVm, tries: RetryCounter, drift: tuple[Drift, ...]) -> Change:
     due = tries.due(_HOT_PAUSES)
     if m.now < due:
         after = (due - m.now).total_seconds()
@@ -81,8 +83,8 @@ def _live(m: Machine, step: ResizeVm, tries: Tries, drift: tuple[Drift, ...]) ->
             f" {clock_time(due)}, and after that it needs a power cycle"
         )
         return Change(drift, outcome=waiting(Reason.NOT_RESIZED, message, after=after, available=True))
-    note = m.note("note that it is resized while it runs", {TRIED_HOT: tries.once_more(m.now)}, *step.fields)
-    given_up = Tries(step.attempt, len(_HOT_PAUSES)).once_more(m.now)
+    note = m.note("note that it is resized while it runs", {HOT_RESIZE_TRIES: tries.once_more(m.now)}, *step.fields)
+    given_up = RetryCounter(step.attempt, len(_HOT_PAUSES)).once_more(m.now)
     return Change(drift, hot=(note, replace(step, given_up=given_up)))
 
 

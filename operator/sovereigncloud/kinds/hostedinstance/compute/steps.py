@@ -11,12 +11,12 @@ from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Outcome, done, waiting
 from sovereigncloud.core.plan import Step
 from sovereigncloud.kinds.hostedinstance.machine.step import (
+    HOT_RESIZE_TRIES,
     MODEL_REFUSED,
     PCI_REFUSED,
-    REFUSED,
-    TRIED_HOT,
+    RESIZE_REFUSED,
     VmStep,
-    because,
+    reason_attribute,
     under_way,
 )
 from sovereigncloud.ports.errors import NotFound, Quota, Rejected
@@ -54,7 +54,7 @@ class ResizeVm(ColdStep):
         given_up: for a hot resize: note to write if OpenNebula refuses it, so that a power cycle follows.
     """
 
-    refused: ClassVar[str] = REFUSED
+    refused: ClassVar[str] = RESIZE_REFUSED
     cpu: str
     vcpu: int
     memory: int
@@ -183,7 +183,7 @@ async def _change(step: ColdStep, client: OpenNebula) -> Outcome:
     except (Quota, Rejected) as refusal:
         if not step.attempt:
             raise
-        await client.update_vm(step.vm, {step.refused: step.attempt, because(step.refused): refusal.message})
+        await client.update_vm(step.vm, {step.refused: step.attempt, reason_attribute(step.refused): refusal.message})
         reason = Reason.RESIZE_REFUSED if isinstance(step, ResizeVm) else Reason.CHANGE_REFUSED
         return waiting(reason, f"OpenNebula refused {_words(step)}: {refusal.message}", after=1.0)
 
@@ -219,10 +219,10 @@ async def _resize_live(step: ResizeVm, client: OpenNebula) -> Outcome:
     try:
         await client.resize(step.vm, cpu=step.cpu, vcpu=step.vcpu, memory=step.memory)
     except Quota as refusal:
-        await client.update_vm(step.vm, {step.refused: step.attempt, because(step.refused): refusal.message})
+        await client.update_vm(step.vm, {step.refused: step.attempt, reason_attribute(step.refused): refusal.message})
         return waiting(Reason.RESIZE_REFUSED, f"OpenNebula refused {_words(step)}: {refusal.message}", after=1.0)
     except Rejected as refusal:
-        await client.update_vm(step.vm, {TRIED_HOT: step.given_up})
+        await client.update_vm(step.vm, {HOT_RESIZE_TRIES: step.given_up})
         return waiting(
             Reason.NOT_RESIZED,
             f"OpenNebula refused the hot resize of VM {step.vm}: {refusal.message}",

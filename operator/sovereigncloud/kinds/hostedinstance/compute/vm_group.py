@@ -25,8 +25,8 @@ from sovereigncloud.kinds.hostedinstance.compute.steps import (
     JoinGroup,
     LeaveGroup,
 )
-from sovereigncloud.kinds.hostedinstance.machine.cloud_context import name_of_group as name_of
-from sovereigncloud.kinds.hostedinstance.machine.machine import NOTHING, Machine, Part
+from sovereigncloud.kinds.hostedinstance.machine.cloud_context import vm_group_name as name_of
+from sovereigncloud.kinds.hostedinstance.machine.machine import EMPTY_PART, Machine, Part
 from sovereigncloud.kinds.hostedinstance.observation import InstanceObservation
 from sovereigncloud.kinds.hostedinstance.steps import MoveVm
 from sovereigncloud.kinds.identity.identification import foreign
@@ -44,7 +44,7 @@ def role_of(group: Group) -> str:
     return _ROLES[Affinity(group.policy)]
 
 
-def prepared(
+def find_or_create_group(
     resource: HostedInstance, observed: InstanceObservation, cloud: Key, view: CloudView
 ) -> VmGroup | CreateGroup | Outcome:
     """Return the VM group of spec.group, the step that creates it, or why it is unusable."""
@@ -76,13 +76,13 @@ def prepared(
 
 def group(m: Machine) -> Part:
     """Put the VM into the group and role of spec.group, and remove it from any other."""
-    found = prepared(m.resource, m.observed, m.cloud, m.view)
+    found = find_or_create_group(m.resource, m.observed, m.cloud, m.view)
     declared = m.resource.spec.group
     if declared is None:
-        steps = leftovers(m.resource, m.observed, m.cloud)
-        return Part(steps=steps) if steps else NOTHING
+        steps = unused_group_steps(m.resource, m.observed, m.cloud)
+        return Part(steps=steps) if steps else EMPTY_PART
     if isinstance(found, VmGroup) and m.vm.groups == (Membership(found.id, role_of(declared)),):
-        return Part(steps=leftovers(m.resource, m.observed, m.cloud))
+        return Part(steps=unused_group_steps(m.resource, m.observed, m.cloud))
     drift = (Drift(PATH, f"{declared.name} ({declared.policy})", _told(m)),)
     if isinstance(found, Outcome):
         return Part(drift, outcome=found)
@@ -115,14 +115,14 @@ def group(m: Machine) -> Part:
     return Part(drift, (*leaves, join))
 
 
-def with_leftovers(plan: Plan, resource: HostedInstance, observed: InstanceObservation) -> Plan:
+def with_unused_groups(plan: Plan, resource: HostedInstance, observed: InstanceObservation) -> Plan:
     """Add the deletion of unused VM groups to the plan that ends a VM."""
     if observed.cloud is None or plan.outcome.phase is not Phase.DONE:
         return plan
-    return replace(plan, steps=(*plan.steps, *leftovers(resource, observed, observed.cloud)))
+    return replace(plan, steps=(*plan.steps, *unused_group_steps(resource, observed, observed.cloud)))
 
 
-def leftovers(resource: HostedInstance, observed: InstanceObservation, cloud: Key) -> tuple[Step, ...]:
+def unused_group_steps(resource: HostedInstance, observed: InstanceObservation, cloud: Key) -> tuple[Step, ...]:
     """Return steps that delete VM groups of the namespace without members and references."""
     if observed.view is None:
         return ()

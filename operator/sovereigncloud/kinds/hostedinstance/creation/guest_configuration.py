@@ -18,7 +18,7 @@ _KEY_FIELD, _DATA_FIELD = "spec.sshAuthorizedKeysSecretRef.key", "spec.cloudInit
 
 
 @dataclass(frozen=True, slots=True)
-class Guest:
+class GuestConfiguration:
     """SSH public keys and cloud-init user data; user data must not appear in a log."""
 
     keys: tuple[str, ...] = ()
@@ -41,7 +41,7 @@ class Guest:
         return context
 
 
-def cannot_be_given(resource: HostedInstance) -> Outcome | None:
+def check_ssh_keys(resource: HostedInstance) -> Outcome | None:
     """Return a stalled outcome if a key in spec contains a $.
 
     oned substitutes variables in a context, such as $USER[NAME] [VirtualMachineContext.cc].
@@ -65,7 +65,7 @@ def guest_secrets(resource: HostedInstance) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in names if name is not None))
 
 
-async def guest_of(resource: HostedInstance, kubernetes: Kubernetes) -> Guest:
+async def read_guest_configuration(resource: HostedInstance, kubernetes: Kubernetes) -> GuestConfiguration:
     """Read keys and user data from spec and Secrets.
 
     Raises:
@@ -86,7 +86,7 @@ async def guest_of(resource: HostedInstance, kubernetes: Kubernetes) -> Guest:
     if spec.cloud_init is not None:
         source = spec.cloud_init.user_data_secret_ref
         data = await _value(resource, kubernetes, source.name, source.key, _USER_DATA, _DATA_FIELD)
-    return Guest(tuple(dict.fromkeys(keys)), data)
+    return GuestConfiguration(tuple(dict.fromkeys(keys)), data)
 
 
 async def _value(

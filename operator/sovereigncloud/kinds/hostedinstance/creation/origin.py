@@ -15,8 +15,8 @@ from sovereigncloud.kinds.hostedinstance.machine.labels import (
     labels_digest,
     labels_text,
 )
-from sovereigncloud.kinds.hostedinstance.machine.machine import NEEDS_REPLACE, NOTHING, Machine, Part
-from sovereigncloud.kinds.hostedinstance.machine.step import LABELS, noted
+from sovereigncloud.kinds.hostedinstance.machine.machine import EMPTY_PART, NEEDS_REPLACE, Machine, Part
+from sovereigncloud.kinds.hostedinstance.machine.step import LABELS, note_value
 from sovereigncloud.kinds.hostedinstance.steps import TERMINATE, ActOnVm, RenameVm
 from sovereigncloud.kinds.hostedinstance.storage.data_disks import is_restored
 from sovereigncloud.ports.opennebula.vm_states import AT_REST, Situation
@@ -29,7 +29,7 @@ def name(m: Machine) -> Part:
     """
     wanted = m.resource.outside_name
     if m.vm.name == wanted or (m.resource.adopted and m.resource.spec.name is None):
-        return NOTHING
+        return EMPTY_PART
     drift = Drift("spec.name", wanted, m.vm.name)
     if m.situation not in AT_REST | {Situation.QUEUED, Situation.HELD}:
         return Part(drift=(drift,))
@@ -50,9 +50,9 @@ def labels(m: Machine) -> Part:
 
     Labels have no generation, so the digest of the last written labels tells a change in Kubernetes from drift in OpenNebula.
     """
-    wanted, found = labels_text(m.resource.metadata.labels), noted(m.vm.notes.get(LABELS, ""))
+    wanted, found = labels_text(m.resource.metadata.labels), note_value(m.vm.notes.get(LABELS, ""))
     if wanted == found:
-        return NOTHING
+        return EMPTY_PART
     step = SetLabels(
         action=Action.UPDATE,
         target=f"labels of {m.target}",
@@ -76,9 +76,9 @@ def source(m: Machine) -> Part:
     wanted = m.resource.spec.source.image
     root = m.root
     if wanted is None or root is None or root.image_id < 0 or root.image == wanted or is_restored(root, m):
-        return NOTHING
+        return EMPTY_PART
     if any(image.name == wanted and image.id == root.image_id for image in m.view.images.values()):
-        return NOTHING
+        return EMPTY_PART
     drift = Drift("spec.source.image", wanted, root.image)
     if m.situation not in AT_REST:
         return Part(drift=(drift,))

@@ -9,17 +9,17 @@ from sovereigncloud.core.outcome import DONE, Outcome, Phase, merge, stalled, wa
 from sovereigncloud.core.plan import LOST_PATH, Action, Cause, Drift, Plan
 from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.hostedinstance.compute.steps import CreateGroup
-from sovereigncloud.kinds.hostedinstance.creation.guest_configuration import cannot_be_given
-from sovereigncloud.kinds.hostedinstance.creation.initial_placement import born_into
+from sovereigncloud.kinds.hostedinstance.creation.guest_configuration import check_ssh_keys
+from sovereigncloud.kinds.hostedinstance.creation.initial_placement import initial_placement
 from sovereigncloud.kinds.hostedinstance.machine.capacity import Declared, size
-from sovereigncloud.kinds.hostedinstance.network.nic_requirements import needed
-from sovereigncloud.kinds.hostedinstance.network.steps import NewCard
+from sovereigncloud.kinds.hostedinstance.network.nic_requirements import required_nic
+from sovereigncloud.kinds.hostedinstance.network.steps import NewNic
 from sovereigncloud.kinds.hostedinstance.observation import InstanceObservation, bound_cloud, declared_cloud
 from sovereigncloud.kinds.hostedinstance.placement.placement import CLUSTER_FACT
 from sovereigncloud.kinds.hostedinstance.placement.quota import taken, within_quota
 from sovereigncloud.kinds.hostedinstance.steps import NO_CHOICE, BindInstance, ChosenPlace, CreateVm
-from sovereigncloud.kinds.hostedinstance.storage.from_backup import from_backup, last_backup
-from sovereigncloud.kinds.hostedinstance.storage.image_checks import is_of_another_namespace
+from sovereigncloud.kinds.hostedinstance.storage.from_backup import last_backup, plan_restore
+from sovereigncloud.kinds.hostedinstance.storage.image_checks import is_of_other_namespace
 from sovereigncloud.kinds.identity.name_resolution import resolve
 from sovereigncloud.kinds.identity.usage_rights import may_be_made, not_shared, usable_images, usable_templates
 from sovereigncloud.kinds.securitygroup.names import Place
@@ -27,7 +27,7 @@ from sovereigncloud.ports.opennebula.image_states import BOOTABLE_TYPES, ready_f
 from sovereigncloud.ports.opennebula.views import CloudView, Image
 
 
-def creation(
+def plan_creation(
     resource: HostedInstance,
     observed: InstanceObservation,
     sizes: Declared,
@@ -49,7 +49,7 @@ def creation(
     bind = () if _is_bound(resource, observed, cloud) or own else (_bind(cloud, observed),)
     if (not_yet := may_be_made(observed.tenancy)) is not None:
         return Plan(steps=bind, outcome=not_yet)
-    restored = from_backup(resource, observed, cloud, view, replaced)
+    restored = plan_restore(resource, observed, cloud, view, replaced)
     if restored is not None and restored.template is None:
         return Plan(steps=(*bind, *restored.steps), outcome=restored.outcome)
     if restored is not None and restored.template is not None:
@@ -57,7 +57,7 @@ def creation(
     else:
         source, trouble = _source(resource, observed, view, where(cloud), sizes)
     cards, network_trouble = _cards(resource, observed, cloud, view)
-    surroundings, other_trouble = born_into(resource, observed, cloud, view, source)
+    surroundings, other_trouble = initial_placement(resource, observed, cloud, view, source)
     trouble = merge((trouble, network_trouble, other_trouble))
     if trouble.phase is Phase.DONE:
         trouble = within_quota(observed.tenancy, view, taken(resource, view, sizes, source, cards))
@@ -80,7 +80,7 @@ def creation(
         forgets=tuple(sorted(restored.template.notes)) if restored is not None and restored.template else (),
         cards=cards,
         surroundings=surroundings,
-        place=place_of(observed),
+        place=chosen_place(observed),
     )
     return Plan(steps=(*bind, step), outcome=waiting(Reason.CREATING, f"{step.target} is to be made"))
 
@@ -92,7 +92,7 @@ def _cannot_be_made(resource: HostedInstance, observed: InstanceObservation) -> 
     if resource.spec.source == Source():
         message = "spec.source is needed to create the VM again: set an image or a template of the cloud"
         return stalled(Reason.INVALID_SPEC, message)
-    return cannot_be_given(resource)
+    return check_ssh_keys(resource)
 
 
 def _is_bound(resource: HostedInstance, observed: InstanceObservation, cloud: Key) -> bool:
@@ -108,17 +108,17 @@ def _bind(cloud: Key, observed: InstanceObservation) -> BindInstance:
         target=f"placement in {where(cloud)}",
         inside=True,
         cloud=cloud,
-        place=place_of(observed),
+        place=chosen_place(observed),
     )
 
 
-def place_of(observed: InstanceObservation) -> ChosenPlace:
+def chosen_place(observed: InstanceObservation) -> ChosenPlace:
     """Return the chosen cluster and demand, as they are recorded."""
     chosen = observed.chosen
     return ChosenPlace(chosen.cluster, chosen.demand) if chosen is not None else NO_CHOICE
 
 
-def lost(resource: HostedInstance, observed: InstanceObservation, sizes: Declared, missing: int) -> Plan:
+def plan_missing_vm(resource: HostedInstance, observed: InstanceObservation, sizes: Declared, missing: int) -> Plan:
     """Plan for a recorded VM missing in the view: confirm, then report or create it again."""
     what = f"VM {missing}" + (f" in {where(observed.cloud)}" if observed.cloud else "")
     if observed.denied:
@@ -145,7 +145,7 @@ def lost(resource: HostedInstance, observed: InstanceObservation, sizes: Declare
                 f" {how}, or delete this object",
             ),
         )
-    again = creation(resource, observed, sizes, Cause.OBSERVED, missing)
+    again = plan_creation(resource, observed, sizes, Cause.OBSERVED, missing)
     return Plan(drift=drift, steps=again.steps, outcome=again.outcome)
 
 
@@ -161,7 +161,7 @@ def _source(
     images = [
         image
         for image in usable_images(view, observed.tenancy)
-        if image.type in BOOTABLE_TYPES and not is_of_another_namespace(image, namespace)
+        if image.type in BOOTABLE_TYPES and not is_of_other_namespace(image, namespace)
     ]
     image = resolve("image", source.image, images, observed.on_their_way, place)
     if isinstance(image, Outcome):
@@ -183,10 +183,10 @@ def _fits(image: Image, sizes: Declared) -> Outcome:
 
 def _cards(
     resource: HostedInstance, observed: InstanceObservation, cloud: Key, view: CloudView
-) -> tuple[tuple[NewCard, ...] | None, Outcome]:
+) -> tuple[tuple[NewNic, ...] | None, Outcome]:
     if resource.spec.networks is None:
         return None, DONE
     place = Place(cloud, view, observed.mark, observed.on_their_way, owners=observed.owners)
-    cards = [needed(wanted, place) for wanted in resource.spec.networks]
+    cards = [required_nic(wanted, place) for wanted in resource.spec.networks]
     troubles = merge(card for card in cards if isinstance(card, Outcome))
-    return tuple(card for card in cards if isinstance(card, NewCard)), troubles
+    return tuple(card for card in cards if isinstance(card, NewNic)), troubles

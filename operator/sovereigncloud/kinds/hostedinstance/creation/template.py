@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.core.identity import Mark
-from sovereigncloud.kinds.hostedinstance.creation.guest_configuration import Guest
+from sovereigncloud.kinds.hostedinstance.creation.guest_configuration import GuestConfiguration
 from sovereigncloud.kinds.hostedinstance.machine.capacity import cores, declared
-from sovereigncloud.kinds.hostedinstance.network.steps import NewCard
+from sovereigncloud.kinds.hostedinstance.network.steps import NewNic
 from sovereigncloud.ports.opennebula.client import Attributes
 
 
-def from_image(
-    resource: HostedInstance, mark: Mark, image: int, cards: tuple[NewCard, ...], guest: Guest
+def template_from_image(
+    resource: HostedInstance, mark: Mark, image: int, cards: tuple[NewNic, ...], guest: GuestConfiguration
 ) -> Attributes:
     """Return a complete template for a VM with one image as root disk.
 
@@ -37,8 +37,8 @@ def from_image(
     }
 
 
-def beside_template(
-    resource: HostedInstance, mark: Mark, cards: tuple[NewCard, ...] | None, guest: Guest
+def template_overrides(
+    resource: HostedInstance, mark: Mark, cards: tuple[NewNic, ...] | None, guest: GuestConfiguration
 ) -> Attributes:
     """Return the extra attributes for instantiating a VM template.
 

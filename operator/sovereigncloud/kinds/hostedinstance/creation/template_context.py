@@ -13,17 +13,17 @@ from sovereigncloud.ports.opennebula.views import Membership
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class TemplateContext:
     """Attributes that need lookups in the cloud: VM group and SCHED_REQUIREMENTS."""
 
     group: Membership | None = None
     requirements: str = ""
 
 
-NOTHING_AROUND = Surroundings()
+EMPTY_CONTEXT = TemplateContext()
 
 
-def compute_attributes(resource: HostedInstance, surroundings: Surroundings) -> Attributes:
+def compute_attributes(resource: HostedInstance, surroundings: TemplateContext) -> Attributes:
     """Return the declared compute attributes; each key replaces that of a VM template."""
     spec = resource.spec
     attributes: dict[str, str | Attributes | list[Attributes]] = {}

@@ -33,7 +33,7 @@ class Site:
     machines: tuple[str, ...] = ()
 
 
-NOWHERE = Site()
+UNKNOWN_SITE = Site()
 
 
 _CLOUDS = 64
@@ -44,7 +44,7 @@ _sites: dict[Key, tuple[SovereignCloud, Site]] = {}
 def site_of(cloud: AnyResource | None) -> Site:
     """Return the facts about a cloud from its SovereignCloud; empty facts for any other object."""
     if not isinstance(cloud, SovereignCloud):
-        return NOWHERE
+        return UNKNOWN_SITE
     key = cloud.key
     known = _sites.get(key)
     if known is None or known[0] is not cloud:
@@ -77,7 +77,7 @@ def _machines(cloud: SovereignCloud) -> tuple[str, ...]:
     return tuple(name for name in names if name)
 
 
-def console_of(site: Site, vm: Vm) -> str | None:
+def console_access(site: Site, vm: Vm) -> str | None:
     """Return how to reach the console of a VM: its Sunstone page, else a command on its host.
 
     VNC listens on the loopback interface of the host.
@@ -87,7 +87,7 @@ def console_of(site: Site, vm: Vm) -> str | None:
     return f"on host {vm.host}: virsh vncdisplay one-{vm.id}" if vm.host else None
 
 
-def name_of_group(namespace: str, group: str) -> str:
+def vm_group_name(namespace: str, group: str) -> str:
     """Return the OpenNebula name of a VM group.
 
     It is unique per namespace, since a namespace contains no dot.
@@ -105,7 +105,7 @@ def groups_in_use(resource: HostedInstance, instances: Iterable[AnyResource]) ->
         one for one in instances if isinstance(one, HostedInstance) and one.metadata.name != resource.metadata.name
     ]
     return frozenset(
-        name_of_group(namespace, one.spec.group.name)
+        vm_group_name(namespace, one.spec.group.name)
         for one in (resource, *others)
         if one.spec.group is not None and not one.deleting and one.metadata.namespace == namespace
     )

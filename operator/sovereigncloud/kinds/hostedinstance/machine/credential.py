@@ -17,7 +17,7 @@ from sovereigncloud.ports.errors import Rejected
 from sovereigncloud.ports.opennebula.client import OpenNebula
 
 
-async def client_of(step: VmStep, resource: HostedInstance, context: Context) -> OpenNebula:
+async def client_for_vm(step: VmStep, resource: HostedInstance, context: Context) -> OpenNebula:
     """Return the client for a step on a VM.
 
     Raises Rejected if the VM does not belong to the namespace.
@@ -35,7 +35,7 @@ async def client_of(step: VmStep, resource: HostedInstance, context: Context) ->
     return client
 
 
-async def client_beside(step: ImageCall, resource: HostedInstance, context: Context) -> OpenNebula:
+async def client_for_image(step: ImageCall, resource: HostedInstance, context: Context) -> OpenNebula:
     """Return the client for a step on an image or template, where there may be no VM."""
     if step.by_administrator:
         return await context.open_nebula(step.cloud)

@@ -9,7 +9,7 @@ from sovereigncloud.kinds.identity.identification import Identified, Makers, ide
 from sovereigncloud.ports.opennebula.views import CloudView, Vm
 
 
-def which_one(
+def identify_vm(
     view: CloudView,
     makers: Makers,
     among: frozenset[int] | None,
@@ -32,10 +32,10 @@ def which_one(
     if home and adopt is not None:
         return identify_asked(asked(adopt, resource.external, recorded, among), view.vms, makers.owner, mark, "VM")
     there = view.vms.get(int(recorded)) if recorded and recorded.isdigit() else None
-    return identify(recorded, view.vms, accepted(there, resource, makers.owners), mark, "VM")
+    return identify(recorded, view.vms, accepted_owners(there, resource, makers.owners), mark, "VM")
 
 
-def accepted(vm: Vm | None, resource: HostedInstance, owners: frozenset[int]) -> frozenset[int]:
+def accepted_owners(vm: Vm | None, resource: HostedInstance, owners: frozenset[int]) -> frozenset[int]:
     """Return the user ids that may own the VM: `owners`, or its owner at adoption."""
     adopted = vm is not None and resource.external.get(OWNER_FACT) == str(vm.owner)
     return frozenset({vm.owner}) if vm is not None and adopted else owners

@@ -24,7 +24,7 @@ from sovereigncloud.ports.opennebula.vm_states import Situation, VmState
 NEEDS_POWER = "spec.power: Running"
 NEEDS_POWER_CYCLE = "spec.updatePolicy.powerCycle: Allow"
 NEEDS_REPLACE = "spec.updatePolicy.replace: Allow"
-ENDED = "note that its power cycle ended"
+POWER_CYCLE_ENDED = "note that its power cycle ended"
 OFF = frozenset({Situation.POWERED_OFF, Situation.UNDEPLOYED, Situation.STOPPED, Situation.HELD})
 
 
@@ -37,15 +37,15 @@ class Part:
     outcome: Outcome = DONE
 
 
-NOTHING = Part()
+EMPTY_PART = Part()
 """No drift and no steps. One shared object: nearly all parts return it, and it is compared by identity."""
 
 
-def together(parts: Iterable[Part]) -> Part:
+def merge_parts(parts: Iterable[Part]) -> Part:
     """Merge parts into one, in the order given."""
-    several = [part for part in parts if part is not NOTHING]
+    several = [part for part in parts if part is not EMPTY_PART]
     if len(several) < 2:
-        return several[0] if several else NOTHING
+        return several[0] if several else EMPTY_PART
     return Part(
         drift=tuple(drift for part in several for drift in part.drift),
         steps=tuple(step for part in several for step in part.steps),

@@ -9,11 +9,11 @@ from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.api.securitygroup import SecurityGroup
 from sovereigncloud.kinds.contract.controller import Context
-from sovereigncloud.kinds.hostedinstance.storage.image_claims import images_to_take
+from sovereigncloud.kinds.hostedinstance.storage.image_claims import unrecorded_images
 from sovereigncloud.ports.opennebula.views import CloudView
 
 
-def lacks(resource: HostedInstance, view: CloudView, *, made: bool) -> bool:
+def has_missing_references(resource: HostedInstance, view: CloudView, *, made: bool) -> bool:
     """Return whether the cloud lacks a network, security group or image that spec names.
 
     Args:
@@ -27,7 +27,7 @@ def lacks(resource: HostedInstance, view: CloudView, *, made: bool) -> bool:
     groups = _group_names(resource)
     if groups and not groups <= {group.name for group in view.security_groups.values()}:
         return True
-    untaken = images_to_take(resource)
+    untaken = unrecorded_images(resource)
     if untaken and not untaken.keys() <= {image.name for image in view.images.values()}:
         return True
     if made:

@@ -15,7 +15,7 @@ from sovereigncloud.ports.opennebula.views import Vm
 
 _ENDED = frozenset({"Done", "Failed"})
 _PARTS = 6
-"""Number of fields in `Asked.text`."""
+"""Number of fields in `RequestRecord.text`."""
 
 
 class Request(StrEnum):
@@ -26,7 +26,7 @@ class Request(StrEnum):
     RESTORE = "SOVEREIGNCLOUD_RESTORE_REQUEST"
 
 
-class State(StrEnum):
+class RequestState(StrEnum):
     """Progress of a request."""
 
     NONE = "none"
@@ -37,7 +37,7 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RequestRecord:
     """A recorded request and its progress.
 
     Attributes:
@@ -49,7 +49,7 @@ class Asked:
         at: time of this record, in seconds since the epoch.
     """
 
-    state: State = State.NONE
+    state: RequestState = RequestState.NONE
     token: str = ""
     before: str = "-"
     error: str = "-"
@@ -60,26 +60,26 @@ class Asked:
     def text(self) -> str:
         return f"{self.state} {self.token} {self.before} {self.error} {'ran' if self.ran else 'off'} {self.at}"
 
-    def now(self, state: State) -> Self:
+    def now(self, state: RequestState) -> Self:
         return replace(self, state=state)
 
     @property
     def in_progress(self) -> bool:
-        return self.state in {State.ASKED, State.CALLED}
+        return self.state in {RequestState.ASKED, RequestState.CALLED}
 
 
-_NEVER = Asked()
+_NEVER = RequestRecord()
 
 
-def read(vm: Vm, request: Request) -> Asked:
+def read_request(vm: Vm, request: Request) -> RequestRecord:
     """Read a request from the VM; an empty request if the attribute is missing or malformed."""
     note = vm.notes.get(request)
     if not note:
         return _NEVER
     parts = note.split(" ")
-    if len(parts) != _PARTS or parts[0] not in set(State) or not parts[5].isdigit():
+    if len(parts) != _PARTS or parts[0] not in set(RequestState) or not parts[5].isdigit():
         return _NEVER
-    return Asked(State(parts[0]), parts[1], parts[2], parts[3], parts[4] == "ran", int(parts[5]))
+    return RequestRecord(RequestState(parts[0]), parts[1], parts[2], parts[3], parts[4] == "ran", int(parts[5]))
 
 
 def error_of(vm: Vm) -> str:
@@ -97,7 +97,7 @@ def carried_requests(resource: HostedInstance) -> dict[str, str]:
         {Request.BACKUP: told.backup, Request.SNAPSHOT: told.snapshot, Request.RESTORE: told.restore} if told else {}
     )
     return {
-        request.value: Asked(State.DONE, one.request).text
+        request.value: RequestRecord(RequestState.DONE, one.request).text
         for request, one in known.items()
         if one is not None and one.request is not None and one.state in _ENDED
     }

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 
 @dataclass(frozen=True, slots=True)
-class Tries:
+class RetryCounter:
     """Retry counter of one operation.
 
     Attributes:
@@ -24,13 +24,13 @@ class Tries:
     last: int = 0
 
     @staticmethod
-    def read(note: str, what: str) -> Tries:
+    def read(note: str, what: str) -> RetryCounter:
         """Parse a counter; zero attempts if the note is empty or about another operation."""
         count, _, rest = note.partition(" ")
         last, _, named = rest.partition(" ")
         if named != what or not count.isdecimal() or not last.isdecimal():
-            return Tries(what)
-        return Tries(what, int(count), int(last))
+            return RetryCounter(what)
+        return RetryCounter(what, int(count), int(last))
 
     def once_more(self, now: datetime) -> str:
         """Return the note to write before the next attempt."""

@@ -15,12 +15,12 @@ from sovereigncloud.ports.opennebula.client import OpenNebula
 
 # Stored on the VM: the status of the object can be lost, and then the VM would never be started again.
 RESUME = "SOVEREIGNCLOUD_RESUME"  # the spec fields that it was powered off for
-REFUSED = "SOVEREIGNCLOUD_RESIZE_REFUSED"
+RESIZE_REFUSED = "SOVEREIGNCLOUD_RESIZE_REFUSED"
 MODEL_REFUSED = "SOVEREIGNCLOUD_CPU_MODEL_REFUSED"
 PCI_REFUSED = "SOVEREIGNCLOUD_PCI_REFUSED"
-TRIED_HOT = "SOVEREIGNCLOUD_RESIZE_TRIED"
-TRIED_MOVE = "SOVEREIGNCLOUD_MOVE_TRIED"
-TRIED_RECOVERY = "SOVEREIGNCLOUD_RECOVERY_TRIED"
+HOT_RESIZE_TRIES = "SOVEREIGNCLOUD_RESIZE_TRIED"
+MIGRATION_TRIES = "SOVEREIGNCLOUD_MOVE_TRIED"
+RECOVERY_TRIES = "SOVEREIGNCLOUD_RECOVERY_TRIED"
 LABELS = "SOVEREIGNCLOUD_LABELS"
 REQUIREMENTS = "SCHED_REQUIREMENTS"
 CLEARED = "NO"  # a merge cannot remove an attribute
@@ -39,12 +39,12 @@ class VmStep(Step):
     vm: int
 
 
-def because(refused: str) -> str:
+def reason_attribute(refused: str) -> str:
     """Return the attribute that holds the reason of a refusal."""
     return f"{refused}_BECAUSE"
 
 
-def noted(value: str) -> str:
+def note_value(value: str) -> str:
     """Return the value of a note; empty if it was cleared."""
     return "" if value == CLEARED else value
 

@@ -11,18 +11,18 @@ from sovereigncloud.ports.opennebula.views import Vm
 NETWORK_MAP = "SOVEREIGNCLOUD_NETWORK_MAP"
 
 
-def written(names: Mapping[str, str]) -> dict[str, str]:
+def network_map_note(names: Mapping[str, str]) -> dict[str, str]:
     """Return the VM attribute that stores the names; empty if no name differs."""
     return {NETWORK_MAP: json.dumps(dict(sorted(names.items())))} if names else {}
 
 
-def as_named_there(resource: HostedInstance, vm: Vm) -> HostedInstance:
+def with_current_networks(resource: HostedInstance, vm: Vm) -> HostedInstance:
     """Return the instance with spec.networks renamed to the names in the cloud of its VM."""
     note = vm.notes.get(NETWORK_MAP)
-    return resource if not note else renamed(resource, _read(note))
+    return resource if not note else with_renamed_networks(resource, _read(note))
 
 
-def renamed(resource: HostedInstance, names: Mapping[str, str]) -> HostedInstance:
+def with_renamed_networks(resource: HostedInstance, names: Mapping[str, str]) -> HostedInstance:
     """Return the instance with spec.networks renamed; names that are not listed stay."""
     networks = [one.model_copy(update={"name": names.get(one.name, one.name)}) for one in resource.spec.networks or ()]
     if not names or not networks:

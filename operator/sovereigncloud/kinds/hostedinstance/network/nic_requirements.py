@@ -6,7 +6,7 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.instance_networks import InstanceNetwork
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, blocked, merge, stalled, waiting
 from sovereigncloud.kinds.endpoint.clouds import where
-from sovereigncloud.kinds.hostedinstance.network.steps import NewCard
+from sovereigncloud.kinds.hostedinstance.network.steps import NewNic
 from sovereigncloud.kinds.identity.name_resolution import resolve
 from sovereigncloud.kinds.identity.usage_rights import not_of_other_tenants
 from sovereigncloud.kinds.planning.addressing import contains, ends
@@ -19,23 +19,23 @@ _NETWORK_READY = 1
 _NETWORK_BROKEN = {5: "Error", 6: "UpdateFailure"}
 
 
-def needed(wanted: InstanceNetwork, place: Place) -> NewCard | Outcome:
+def required_nic(wanted: InstanceNetwork, place: Place) -> NewNic | Outcome:
     """Return the NIC to attach for an entry of spec.networks, or why it is not possible yet."""
     candidates = not_of_other_tenants(place.view.networks.values(), place.view, place.owners)
     network = resolve("network", wanted.name, candidates, place.on_their_way, where(place.cloud))
     if isinstance(network, Outcome):
         return network
-    groups = groups_of(wanted, place)
-    troubles = [usable(network, where(place.cloud)), address(wanted, network, place)]
+    groups = resolve_security_groups(wanted, place)
+    troubles = [check_network(network, where(place.cloud)), check_address(wanted, network, place)]
     if isinstance(groups, Outcome):
         troubles.append(groups)
     trouble = merge(troubles)
     if trouble.phase is not Phase.DONE or isinstance(groups, Outcome):
         return trouble
-    return NewCard(network.id, wanted.address or "", tuple(group.id for group in groups))
+    return NewNic(network.id, wanted.address or "", tuple(group.id for group in groups))
 
 
-def usable(network: Network, place: str) -> Outcome:
+def check_network(network: Network, place: str) -> Outcome:
     """Check that a NIC can be attached to the network now."""
     what = f'network {network.id} "{network.name}" in {place}'
     if network.state == _NETWORK_READY:
@@ -47,7 +47,7 @@ def usable(network: Network, place: str) -> Outcome:
     return waiting(Reason.NETWORK_NOT_READY, f"{what} is not ready yet")
 
 
-def address(wanted: InstanceNetwork, network: Network, place: Place) -> Outcome:
+def check_address(wanted: InstanceNetwork, network: Network, place: Place) -> Outcome:
     """Check that the declared address is in a range and free.
 
     OpenNebula itself only reports that there is no lease.
@@ -74,6 +74,6 @@ def address(wanted: InstanceNetwork, network: Network, place: Place) -> Outcome:
     )
 
 
-def groups_of(wanted: InstanceNetwork, place: Place) -> tuple[SecurityGroup, ...] | Outcome:
+def resolve_security_groups(wanted: InstanceNetwork, place: Place) -> tuple[SecurityGroup, ...] | Outcome:
     """Return the security groups named by spec, or why one cannot be used."""
     return named_groups(wanted.security_groups or (), place)

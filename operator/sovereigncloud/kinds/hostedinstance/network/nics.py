@@ -7,9 +7,19 @@ from dataclasses import replace
 from sovereigncloud.api.instance_networks import InstanceNetwork
 from sovereigncloud.core.outcome import Outcome, Phase, merge
 from sovereigncloud.core.plan import Action, Disruption, Drift
-from sovereigncloud.kinds.hostedinstance.machine.machine import NEEDS_POWER, NOTHING, Machine, Part, together
-from sovereigncloud.kinds.hostedinstance.network.nic_requirements import address, groups_of, needed
-from sovereigncloud.kinds.hostedinstance.network.steps import AttachGroup, AttachNic, DetachGroup, DetachNic, GroupStep
+from sovereigncloud.kinds.hostedinstance.machine.machine import EMPTY_PART, NEEDS_POWER, Machine, Part, merge_parts
+from sovereigncloud.kinds.hostedinstance.network.nic_requirements import (
+    check_address,
+    required_nic,
+    resolve_security_groups,
+)
+from sovereigncloud.kinds.hostedinstance.network.steps import (
+    AttachNic,
+    AttachSecurityGroup,
+    DetachNic,
+    DetachSecurityGroup,
+    SecurityGroupStep,
+)
 from sovereigncloud.kinds.securitygroup.names import Place, group_name, names_of
 from sovereigncloud.ports.opennebula.views import Nic
 from sovereigncloud.ports.opennebula.vm_states import AT_REST, Situation
@@ -24,7 +34,7 @@ def networks(m: Machine) -> Part:
     disconnect the VM.
     """
     if m.resource.spec.networks is None:
-        return NOTHING
+        return EMPTY_PART
     place = Place(m.cloud, m.view, m.observed.mark, m.observed.on_their_way, m.vm.id, m.observed.owners)
     cards = list(m.vm.nics) if len(m.vm.nics) < 2 else sorted(m.vm.nics, key=lambda nic: nic.id)
     missing: list[InstanceNetwork] = []
@@ -40,7 +50,7 @@ def networks(m: Machine) -> Part:
     detached = [_detach(m, card) for card in cards]
     if attached and any(part.outcome.phase is not Phase.DONE for part in attached):
         detached = [replace(part, steps=()) for part in detached]
-    whole = together((*attached, *kept, *detached))
+    whole = merge_parts((*attached, *kept, *detached))
     if len(whole.steps) < 2:
         return whole
     # NICs that are re-attached with another address come last: missing NICs are attached before one is disconnected.
@@ -73,7 +83,7 @@ def _is_called(number: int, name: str, m: Machine) -> bool:
 
 def _attach(m: Machine, wanted: InstanceNetwork, place: Place) -> Part:
     drift = (Drift(f"spec.networks[{wanted.name}]", "attached", "absent"),)
-    card = needed(wanted, place)
+    card = required_nic(wanted, place)
     if isinstance(card, Outcome):
         return Part(drift=drift, outcome=card)
     if m.situation not in AT_REST:
@@ -131,8 +141,8 @@ def _readdress(m: Machine, wanted: InstanceNetwork, card: Nic, place: Place) -> 
     """
     drift = (Drift(f"spec.networks[{wanted.name}].address", wanted.address or "", card.ip or "none"),)
     network = m.view.networks.get(card.network_id)
-    trouble = [] if network is None else [address(wanted, network, place)]
-    groups = groups_of(wanted, place)
+    trouble = [] if network is None else [check_address(wanted, network, place)]
+    groups = resolve_security_groups(wanted, place)
     outcome = merge([*trouble, *([groups] if isinstance(groups, Outcome) else [])])
     if outcome.phase is not Phase.DONE or m.situation not in AT_REST:
         return Part(drift=drift, outcome=outcome)
@@ -157,26 +167,28 @@ def _filter(m: Machine, wanted: InstanceNetwork, card: Nic, place: Place) -> Par
     New groups are attached before others are detached, so that the required rules always apply.
     """
     if wanted.security_groups is None:
-        return NOTHING
-    groups = groups_of(wanted, place)
+        return EMPTY_PART
+    groups = resolve_security_groups(wanted, place)
     path = _groups_field(wanted)
     observed = names_of(card.groups, m.view)
     if isinstance(groups, Outcome):
         return Part(drift=(Drift(path, ",".join(sorted(wanted.security_groups)), observed),), outcome=groups)
     aim = {group.id for group in groups}
     if aim == set(card.groups):
-        return NOTHING
+        return EMPTY_PART
     drift = (Drift(path, names_of(aim, m.view), observed),)
     if m.situation not in AT_REST:
         return Part(drift=drift)
-    attached = (_change_group(AttachGroup, m, wanted, card, group) for group in sorted(aim - set(card.groups)))
-    detached = (_change_group(DetachGroup, m, wanted, card, group) for group in sorted(set(card.groups) - aim))
+    attached = (_change_group(AttachSecurityGroup, m, wanted, card, group) for group in sorted(aim - set(card.groups)))
+    detached = (_change_group(DetachSecurityGroup, m, wanted, card, group) for group in sorted(set(card.groups) - aim))
     return Part(drift=drift, steps=(*attached, *detached))
 
 
-def _change_group(step: type[GroupStep], m: Machine, wanted: InstanceNetwork, card: Nic, group: int) -> GroupStep:
+def _change_group(
+    step: type[SecurityGroupStep], m: Machine, wanted: InstanceNetwork, card: Nic, group: int
+) -> SecurityGroupStep:
     name = group_name(group, m.view)
-    action, preposition = (Action.ATTACH, "to") if step is AttachGroup else (Action.DETACH, "from")
+    action, preposition = (Action.ATTACH, "to") if step is AttachSecurityGroup else (Action.DETACH, "from")
     return step(
         action=action,
         target=f'security group "{name}" {preposition} card {card.id} on network "{wanted.name}" of {m.target}',

@@ -16,7 +16,7 @@ _SHOWN = 10
 _PRIVATE = ("10.", "192.168.")
 
 
-def in_order(resource: HostedInstance, vm: Vm) -> list[Nic]:
+def nics_in_order(resource: HostedInstance, vm: Vm) -> list[Nic]:
     """Return the NICs of a VM in the order of spec.networks, NICs on other networks last."""
     if len(vm.nics) < 2:
         return list(vm.nics)
@@ -24,9 +24,9 @@ def in_order(resource: HostedInstance, vm: Vm) -> list[Nic]:
     return sorted(vm.nics, key=lambda nic: (order.get(nic.network, len(order)), nic.id))
 
 
-def card_status(resource: HostedInstance, vm: Vm, view: CloudView | None) -> list[Mapping[str, object]]:
+def nic_status(resource: HostedInstance, vm: Vm, view: CloudView | None) -> list[Mapping[str, object]]:
     """Return the status entry of each NIC."""
-    return [_card(nic, view) for nic in in_order(resource, vm)]
+    return [_card(nic, view) for nic in nics_in_order(resource, vm)]
 
 
 def _card(nic: Nic, view: CloudView | None) -> Mapping[str, object]:
@@ -45,7 +45,7 @@ def exposure(resource: HostedInstance, vm: Vm, view: CloudView | None) -> tuple[
 
     Rules of several groups add up: one group that allows everything, such as the default of OpenNebula, disables the others.
     """
-    public = [nic for nic in in_order(resource, vm) if _is_public(nic.ip)]
+    public = [nic for nic in nics_in_order(resource, vm) if _is_public(nic.ip)]
     if not public:
         return ()
     groups = view.security_groups if view is not None else {}
@@ -61,7 +61,7 @@ def exposure(resource: HostedInstance, vm: Vm, view: CloudView | None) -> tuple[
     return ({"type": EXPOSED, "status": "True", "reason": Reason.PUBLIC_WITHOUT_SECURITY_GROUP, "message": message},)
 
 
-def kept_exposure(resource: HostedInstance) -> tuple[Mapping[str, str], ...]:
+def previous_exposure(resource: HostedInstance) -> tuple[Mapping[str, str], ...]:
     """Return the condition Exposed unchanged, when the cloud could not be observed."""
     before = resource.status.condition(EXPOSED)
     if before is None:

@@ -11,7 +11,7 @@ from sovereigncloud.ports.opennebula.client import Attributes, OpenNebula
 
 
 @dataclass(frozen=True, slots=True)
-class NewCard:
+class NewNic:
     """A NIC to be attached: network id, optional address, and initial security groups."""
 
     network: int
@@ -29,28 +29,28 @@ class NewCard:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CardStep(VmStep):
+class NicStep(VmStep):
     """Base of the steps on a NIC; `name` is that of its network."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AttachNic(CardStep):
+class AttachNic(NicStep):
     """Attach a new NIC."""
 
-    card: NewCard
+    card: NewNic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DetachNic(CardStep):
+class DetachNic(NicStep):
     """Detach a NIC by its id."""
 
     nic: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GroupStep(CardStep):
+class SecurityGroupStep(NicStep):
     """Base of the steps on a security group of a NIC.
 
     The NIC stays attached: detaching it would change its address.
@@ -62,16 +62,16 @@ class GroupStep(CardStep):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AttachGroup(GroupStep):
+class AttachSecurityGroup(SecurityGroupStep):
     """Add a security group to a NIC."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DetachGroup(GroupStep):
+class DetachSecurityGroup(SecurityGroupStep):
     """Remove a security group from a NIC."""
 
 
-async def perform(step: CardStep, client: OpenNebula) -> Outcome:
+async def perform(step: NicStep, client: OpenNebula) -> Outcome:
     """Execute a step on a NIC."""
     match step:
         case AttachNic():
@@ -82,11 +82,11 @@ async def perform(step: CardStep, client: OpenNebula) -> Outcome:
         case DetachNic():
             await client.detach_nic(step.vm, step.nic)
             return under_way(Reason.DETACHING_NETWORK, f'detaching VM {step.vm} from network "{step.name}"', alive=True)
-        case AttachGroup():
+        case AttachSecurityGroup():
             await client.security_groups.attach(step.vm, step.nic, step.group)
             what = f'attaching security group "{step.group_name}" to VM {step.vm} on network "{step.name}"'
             return under_way(Reason.CHANGING_SECURITY_GROUPS, what, alive=True)
-        case DetachGroup():
+        case DetachSecurityGroup():
             await client.security_groups.detach(step.vm, step.nic, step.group)
             what = f'detaching security group "{step.group_name}" from VM {step.vm} on network "{step.name}"'
             return under_way(Reason.CHANGING_SECURITY_GROUPS, what, alive=True)

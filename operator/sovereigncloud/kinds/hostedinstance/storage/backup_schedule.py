@@ -27,25 +27,25 @@ _EXAMPLES = (
 )
 
 
-class NotForOpenNebula(ValueError):
+class UnsupportedSchedule(ValueError):
     """OpenNebula cannot represent this cron schedule; the message says why and gives examples."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rhythm:
+class Recurrence:
     """REPEAT and DAYS of a scheduled action."""
 
     repeat: int
     days: str
 
 
-def rhythm(cron: str) -> Rhythm:
-    """Translate a cron schedule to REPEAT and DAYS. Raises NotForOpenNebula."""
+def parse_recurrence(cron: str) -> Recurrence:
+    """Translate a cron schedule to REPEAT and DAYS. Raises UnsupportedSchedule."""
     try:
         parsed = CronSim(cron, datetime(2026, 1, 1, tzinfo=UTC))
         next(parsed)
     except (CronSimError, StopIteration):
-        raise NotForOpenNebula(f'"{cron}" is never due; set for example {_EXAMPLES}') from None
+        raise UnsupportedSchedule(f'"{cron}" is never due; set for example {_EXAMPLES}') from None
     minutes, hours, days, months = parsed.minutes, parsed.hours, parsed.days, parsed.months
     weekdays = {day % 7 for day in parsed.weekdays if isinstance(day, int)}
     if any(not isinstance(day, int) for day in parsed.weekdays) or min(days) < 1:
@@ -56,13 +56,13 @@ def rhythm(cron: str) -> Rhythm:
         raise _not_this(cron, "it does not support months: leave the fourth field *")
     every_day, any_weekday = frozenset(days) == _ALL_DAYS, weekdays == _WEEK
     if every_day and any_weekday:
-        return Rhythm(_HOURLY, str(_distance(cron, sorted(hours))))
+        return Recurrence(_HOURLY, str(_distance(cron, sorted(hours))))
     if len(hours) != 1:
         raise _not_this(cron, "on selected days it supports one time of day: give one hour")
     if every_day:
-        return Rhythm(_WEEKLY, ",".join(map(str, sorted(weekdays))))
+        return Recurrence(_WEEKLY, ",".join(map(str, sorted(weekdays))))
     if any_weekday:
-        return Rhythm(_MONTHLY, ",".join(map(str, sorted(days))))
+        return Recurrence(_MONTHLY, ",".join(map(str, sorted(days))))
     raise _not_this(cron, "it supports days of the month or days of the week, not both")
 
 
@@ -74,18 +74,18 @@ def _distance(cron: str, hours: list[int]) -> int:
     return distance
 
 
-def _not_this(cron: str, why: str) -> NotForOpenNebula:
-    return NotForOpenNebula(f'OpenNebula cannot follow "{cron}": {why}; set for example {_EXAMPLES}')
+def _not_this(cron: str, why: str) -> UnsupportedSchedule:
+    return UnsupportedSchedule(f'OpenNebula cannot follow "{cron}": {why}; set for example {_EXAMPLES}')
 
 
-def action(cron: str, datastore: int, now: datetime, number: int = -1) -> ScheduledAction:
-    """Build the scheduled backup action for a cron schedule. Raises NotForOpenNebula."""
-    found = rhythm(cron)
+def backup_action(cron: str, datastore: int, now: datetime, number: int = -1) -> ScheduledAction:
+    """Build the scheduled backup action for a cron schedule. Raises UnsupportedSchedule."""
+    found = parse_recurrence(cron)
     first = next(CronSim(cron, now.astimezone(UTC) + timedelta(seconds=1)))
     return ScheduledAction(BACKUP_ACTION, str(datastore), int(first.timestamp()), found.repeat, found.days, number)
 
 
-def same(known: ScheduledAction, wanted: ScheduledAction) -> bool:
+def is_same_recurrence(known: ScheduledAction, wanted: ScheduledAction) -> bool:
     """Return whether two actions repeat at the same times, regardless of their first run."""
     turn = 3600 * (int(wanted.days) if wanted.repeat == _HOURLY else _DAY)
     return (known.action, known.args, known.repeat, known.days) == (
@@ -97,7 +97,7 @@ def same(known: ScheduledAction, wanted: ScheduledAction) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Noted:
+class ScheduleRecord:
     """Record of a schedule on the VM.
 
     Attributes:
@@ -117,13 +117,13 @@ class Noted:
         return f"{self.number};{self.datastore};{self.at};{self.cron}"
 
 
-def read(text: str) -> Noted:
+def read_schedule(text: str) -> ScheduleRecord:
     """Parse the record of a schedule; an empty record if it is missing or malformed."""
     try:
         number, datastore, at, cron = text.split(";")
-        return Noted(int(number), int(datastore), cron, int(at))
+        return ScheduleRecord(int(number), int(datastore), cron, int(at))
     except ValueError:
-        return Noted()
+        return ScheduleRecord()
 
 
 def is_overdue(cron: str, since: int, now: datetime) -> bool:

@@ -22,7 +22,7 @@ def backed_up(resource: HostedInstance, observed: InstanceObservation, vm: Vm) -
     backup, view, now = resource.spec.backup, observed.view, observed.now
     if backup is None or backup.schedule is None or view is None or now is None:
         return ()
-    noted = backup_schedule.read(vm.notes.get(backup_schedule.NOTE, ""))
+    noted = backup_schedule.read_schedule(vm.notes.get(backup_schedule.NOTE, ""))
     if noted.number not in vm.schedules:
         return ()
     made = (view.images[number].time for number in vm.backups.images if number in view.images)
@@ -37,7 +37,7 @@ def backed_up(resource: HostedInstance, observed: InstanceObservation, vm: Vm) -
     return ({"type": BACKED_UP, "status": "False", "reason": Reason.BACKUP_OVERDUE, "message": message},)
 
 
-def kept_backed_up(resource: HostedInstance) -> tuple[Mapping[str, str], ...]:
+def previous_backed_up(resource: HostedInstance) -> tuple[Mapping[str, str], ...]:
     """Return the condition BackedUp unchanged, when the cloud could not be observed."""
     before = resource.status.condition(BACKED_UP)
     if before is None:

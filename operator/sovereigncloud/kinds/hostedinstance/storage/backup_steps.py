@@ -9,7 +9,7 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.core.outcome import Outcome, done
 from sovereigncloud.kinds.contract.controller import Context
-from sovereigncloud.kinds.hostedinstance.machine.requests import Asked, Request, State
+from sovereigncloud.kinds.hostedinstance.machine.requests import Request, RequestRecord, RequestState
 from sovereigncloud.kinds.hostedinstance.machine.step import VmCall, under_way
 from sovereigncloud.kinds.hostedinstance.storage import backup_schedule
 from sovereigncloud.ports.opennebula.client import OpenNebula
@@ -29,13 +29,13 @@ class NoteRequest(VmCall):
     """Write the progress of a request to the VM. `says`: message of the event at its end."""
 
     request: Request
-    asked: Asked
+    asked: RequestRecord
     says: str = ""
 
     async def do(self, client: OpenNebula, context: Context, resource: HostedInstance) -> Outcome:  # noqa: ARG002
         written = replace(self.asked, at=int(context.now.timestamp()))
         await client.update_vm(self.vm, {self.request.value: written.text})
-        ended = {State.DONE: _DONE, State.FAILED: _FAILED}.get(self.asked.state)
+        ended = {RequestState.DONE: _DONE, RequestState.FAILED: _FAILED}.get(self.asked.state)
         outcome = done(ended[self.request], self.says) if ended else done()
         clears = {PROBLEM[self.request]: ""} if self.request in PROBLEM else {}
         return outcome.with_facts(**clears)
@@ -65,13 +65,13 @@ class ScheduleBackups(VmCall):
     number: int = -1
 
     async def do(self, client: OpenNebula, context: Context, resource: HostedInstance) -> Outcome:  # noqa: ARG002
-        wanted = backup_schedule.action(self.cron, self.datastore, context.now, self.number)
+        wanted = backup_schedule.backup_action(self.cron, self.datastore, context.now, self.number)
         if self.number >= 0:
             await client.storage.reschedule(self.vm, wanted)
             return done(Reason.BACKUPS_SCHEDULED, f'backup schedule of VM {self.vm} changed to "{self.cron}"')
         # The answer of an earlier call may have been lost: then the action exists already.
         known = await client.storage.scheduled(self.vm)
-        number = next((one.id for one in known if backup_schedule.same(one, wanted)), -1)
+        number = next((one.id for one in known if backup_schedule.is_same_recurrence(one, wanted)), -1)
         if number < 0:
             number = await client.storage.schedule(self.vm, wanted)
         outcome = done(Reason.BACKUPS_SCHEDULED, f'backups of VM {self.vm} are scheduled: "{self.cron}"')

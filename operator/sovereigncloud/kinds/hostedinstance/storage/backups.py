@@ -14,11 +14,11 @@ from sovereigncloud.core.outcome import Outcome, stalled
 from sovereigncloud.core.plan import Action, Drift, Step
 from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.hostedinstance.machine import requests as vm_requests
-from sovereigncloud.kinds.hostedinstance.machine.machine import NOTHING, Machine, Part, together
-from sovereigncloud.kinds.hostedinstance.machine.requests import Asked, Request, State
+from sovereigncloud.kinds.hostedinstance.machine.machine import EMPTY_PART, Machine, Part, merge_parts
+from sovereigncloud.kinds.hostedinstance.machine.requests import Request, RequestRecord, RequestState
 from sovereigncloud.kinds.hostedinstance.steps import NoteOnVm
 from sovereigncloud.kinds.hostedinstance.storage import backup_schedule as vm_backup_schedule
-from sovereigncloud.kinds.hostedinstance.storage.backup_schedule import Noted
+from sovereigncloud.kinds.hostedinstance.storage.backup_schedule import ScheduleRecord
 from sovereigncloud.kinds.hostedinstance.storage.backup_steps import (
     PROBLEM,
     BackUp,
@@ -27,7 +27,7 @@ from sovereigncloud.kinds.hostedinstance.storage.backup_steps import (
     ScheduleBackups,
     UnscheduleBackups,
 )
-from sovereigncloud.kinds.hostedinstance.storage.request_notes import FIELD, failure, note
+from sovereigncloud.kinds.hostedinstance.storage.request_notes import FIELD, failure_message, record_request
 from sovereigncloud.kinds.identity.name_resolution import resolve
 from sovereigncloud.ports.opennebula.views import Datastore
 from sovereigncloud.ports.opennebula.vm_states import AT_REST, Situation
@@ -40,18 +40,18 @@ _MODES = {BackupMode.FULL: "FULL", BackupMode.INCREMENTAL: "INCREMENT"}
 _WORDS = {written: mode for mode, written in _MODES.items()}
 _SCHEDULE, _STORE = "spec.backup.schedule", "spec.backup.store"
 _REQUEST = FIELD[Request.BACKUP]
-_note = partial(note, Request.BACKUP)
+_note = partial(record_request, Request.BACKUP)
 
 
 def backups(m: Machine) -> Part:
     """Plan everything in spec.backup; without it, backups in OpenNebula are left unchanged."""
     wanted = m.resource.spec.backup
     if wanted is None:
-        return NOTHING
+        return EMPTY_PART
     store = _store(m, wanted)
     if isinstance(store, Outcome):
         return Part(outcome=store)
-    return together((_config(m, wanted), _schedule(m, wanted, store.id), _request(m, wanted, store.id), _marks(m)))
+    return merge_parts((_config(m, wanted), _schedule(m, wanted, store.id), _request(m, wanted, store.id), _marks(m)))
 
 
 def _store(m: Machine, wanted: Backup) -> Datastore | Outcome:
@@ -94,17 +94,19 @@ def _schedule(m: Machine, wanted: Backup, store: int) -> Part:
     The schedule is recorded on the VM before the action is created, and its id afterwards. So an action whose id was lost is
     found again, and an action that a person created is never changed.
     """
-    noted = vm_backup_schedule.read(m.vm.notes.get(vm_backup_schedule.NOTE, ""))
+    noted = vm_backup_schedule.read_schedule(m.vm.notes.get(vm_backup_schedule.NOTE, ""))
     there = noted.number in m.vm.schedules
     if wanted.schedule is None:
         return _unscheduled(m, noted, there=there)
     try:
-        vm_backup_schedule.rhythm(wanted.schedule)
-    except vm_backup_schedule.NotForOpenNebula as error:
+        vm_backup_schedule.parse_recurrence(wanted.schedule)
+    except vm_backup_schedule.UnsupportedSchedule as error:
         return Part(outcome=stalled(Reason.INVALID_SPEC, f"{_SCHEDULE}: {error}"))
-    asked = Noted(noted.number if there else -1, store, wanted.schedule)
+    asked = ScheduleRecord(noted.number if there else -1, store, wanted.schedule)
     if there and noted == asked:
-        return NOTHING  # reading m.now would make the result time-dependent, and each sweep would compare this VM again
+        return (
+            EMPTY_PART  # reading m.now would make the result time-dependent, and each sweep would compare this VM again
+        )
     asked = replace(asked, at=int(m.now.timestamp()))
     drift = _schedule_drift(m, wanted, noted, asked, there=there)
     if m.situation not in AT_REST:
@@ -130,17 +132,19 @@ def _schedule(m: Machine, wanted: Backup, store: int) -> Part:
     return Part(drift=drift, steps=(*before, schedule))
 
 
-def _schedule_drift(m: Machine, wanted: Backup, noted: Noted, asked: Noted, *, there: bool) -> tuple[Drift, ...]:
+def _schedule_drift(
+    m: Machine, wanted: Backup, noted: ScheduleRecord, asked: ScheduleRecord, *, there: bool
+) -> tuple[Drift, ...]:
     if not there or noted.cron != asked.cron:
         return (Drift(_SCHEDULE, wanted.schedule or "", noted.cron if there else "not scheduled"),)
     known = m.view.datastores.get(noted.datastore)
     return (Drift(_STORE, wanted.store, known.name if known else f"datastore {noted.datastore}"),)
 
 
-def _unscheduled(m: Machine, noted: Noted, *, there: bool) -> Part:
+def _unscheduled(m: Machine, noted: ScheduleRecord, *, there: bool) -> Part:
     """Plan the deletion of our scheduled action after its removal from spec; others stay."""
     if not there or m.situation not in AT_REST:
-        return NOTHING
+        return EMPTY_PART
     drift = Drift(_SCHEDULE, "absent", noted.cron)
     step = UnscheduleBackups(
         action=Action.UPDATE,
@@ -154,7 +158,7 @@ def _unscheduled(m: Machine, noted: Noted, *, there: bool) -> Part:
     return Part(drift=(drift,), steps=(step,))
 
 
-def _note_schedule(m: Machine, noted: Noted, *fields: str) -> NoteOnVm:
+def _note_schedule(m: Machine, noted: ScheduleRecord, *fields: str) -> NoteOnVm:
     return m.note("note when it is backed up", {vm_backup_schedule.NOTE: noted.text}, *fields)
 
 
@@ -166,21 +170,21 @@ def _request(m: Machine, wanted: Backup, store: int) -> Part:
 
     The request is recorded before the call, and done when a backup exists that did not exist before.
     """
-    asked = vm_requests.read(m.vm, Request.BACKUP)
+    asked = vm_requests.read_request(m.vm, Request.BACKUP)
     if asked.in_progress and _evidence(m) != asked.before:
-        return _noted(m, asked.now(State.DONE), f'VM {m.vm.id} was backed up for request "{asked.token}"')
+        return _noted(m, asked.now(RequestState.DONE), f'VM {m.vm.id} was backed up for request "{asked.token}"')
     if m.situation not in BACKUP_STATES:
-        return NOTHING
-    if asked.state is State.CALLED:
+        return EMPTY_PART
+    if asked.state is RequestState.CALLED:
         if m.now.timestamp() - asked.at < SHOWS_WITHIN:
-            return NOTHING  # oned may still show the state before the call
-        return _noted(m, asked.now(State.FAILED), failure(Request.BACKUP, m, asked))
-    new = Asked(State.ASKED, wanted.request or "", _evidence(m), vm_requests.error_of(m.vm))
-    if asked.state is State.ASKED:
-        return Part(steps=(_back_up(m, store), _note(m, asked.now(State.CALLED))))
+            return EMPTY_PART  # oned may still show the state before the call
+        return _noted(m, asked.now(RequestState.FAILED), failure_message(Request.BACKUP, m, asked))
+    new = RequestRecord(RequestState.ASKED, wanted.request or "", _evidence(m), vm_requests.error_of(m.vm))
+    if asked.state is RequestState.ASKED:
+        return Part(steps=(_back_up(m, store), _note(m, asked.now(RequestState.CALLED))))
     if wanted.request is None or wanted.request == asked.token:
-        return NOTHING
-    return Part(steps=(_note(m, new), _back_up(m, store), _note(m, new.now(State.CALLED))))
+        return EMPTY_PART
+    return Part(steps=(_note(m, new), _back_up(m, store), _note(m, new.now(RequestState.CALLED))))
 
 
 def _evidence(m: Machine) -> str:
@@ -188,7 +192,7 @@ def _evidence(m: Machine) -> str:
     return f"{max(m.vm.backups.images, default=-1)}:{m.vm.backups.increment}"
 
 
-def _noted(m: Machine, asked: Asked, says: str) -> Part:
+def _noted(m: Machine, asked: RequestRecord, says: str) -> Part:
     return Part(steps=(_note(m, asked, says),))
 
 
@@ -210,7 +214,7 @@ def _marks(m: Machine) -> Part:
     So their instance is known after the VM is deleted.
     """
     if m.situation not in AT_REST:
-        return NOTHING
+        return EMPTY_PART
     images = (m.view.images[number] for number in m.vm.backups.images if number in m.view.images)
     steps: tuple[Step, ...] = tuple(
         MarkBackup(

@@ -15,12 +15,12 @@ from sovereigncloud.api.hostedinstance import HostedInstance, HostedInstanceSpec
 from sovereigncloud.api.instance_disks import ROOT, InstanceDisk
 from sovereigncloud.kinds.hostedinstance.machine.machine import Machine
 from sovereigncloud.kinds.hostedinstance.observation import InstanceObservation
-from sovereigncloud.kinds.hostedinstance.storage.names import DISK, RECORD, record, recorded_images, with_root
+from sovereigncloud.kinds.hostedinstance.storage.names import DISK, RECORD, is_root_disk, record_key, recorded_images
 from sovereigncloud.ports.opennebula.views import CloudView, Disk, Image, Vm
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundDisk:
     """Result of the lookup of a data disk.
 
     Attributes:
@@ -38,7 +38,7 @@ class Found:
         return self.images[0] if len(self.images) == 1 else None
 
 
-def belongs(image: Image, observed: InstanceObservation) -> bool:
+def is_disk_of(image: Image, observed: InstanceObservation) -> bool:
     """Return whether an image is a disk of this instance or its predecessor.
 
     A predecessor is the same object in an earlier Kubernetes cluster. Only images owned by a user of the namespace or of the
@@ -57,20 +57,20 @@ def data_disks(spec: HostedInstanceSpec) -> Iterator[InstanceDisk]:
     return (disk for disk in spec.disks or () if disk.name != ROOT)
 
 
-def find(m: Machine, name: str) -> Found:
+def find_data_disk(m: Machine, name: str) -> FoundDisk:
     """Find a data disk: as recorded, else attached to the VM, else by mark among all images."""
-    recorded = m.resource.external.get(record(name), "")
+    recorded = m.resource.external.get(record_key(name), "")
     number = int(recorded) if recorded.isdigit() else -1
     image = m.view.images.get(number)
     attached = next((disk for disk in m.vm.disks if disk.image_id == number), None)
     if image is not None and (attached is not None or _is(image, m, name)):
-        return Found((image,), attached)
+        return FoundDisk((image,), attached)
     for disk, on_it in attached_images(m):
         if _is(on_it, m, name):
-            return Found((on_it,), disk)
+            return FoundDisk((on_it,), disk)
     images = tuple(one for one in m.view.images.values() if _is(one, m, name))
     ours = tuple(one for one in images if one.mark == m.observed.mark)
-    return Found(ours or images, lost=number if number >= 0 and not images else None)
+    return FoundDisk(ours or images, lost=number if number >= 0 and not images else None)
 
 
 def attached_images(m: Machine) -> Iterator[tuple[Disk, Image]]:
@@ -79,7 +79,7 @@ def attached_images(m: Machine) -> Iterator[tuple[Disk, Image]]:
     return ((disk, image) for disk, image in found if image is not None)
 
 
-def root_of(vm: Vm, names: Mapping[int, str]) -> Disk | None:
+def find_root_disk(vm: Vm, names: Mapping[int, str]) -> Disk | None:
     """Return the root disk: the first disk that is no data disk; None if somebody detached it.
 
     Args:
@@ -99,15 +99,15 @@ def is_data_disk(disk: Disk, m: Machine) -> bool:
 
 
 def _is_data(name: str | None) -> bool:
-    return name is not None and not with_root(name)
+    return name is not None and not is_root_disk(name)
 
 
-def name_of(disk: Disk, m: Machine) -> str | None:
+def disk_name(disk: Disk, m: Machine) -> str | None:
     """Return the name of a disk in spec.disks; None if unknown."""
     return m.disk_names.get(disk.id)
 
 
-def names_of_disks(
+def names_by_disk(
     resource: HostedInstance, observed: InstanceObservation, view: CloudView, vm: Vm
 ) -> Mapping[int, str]:
     """Return names of disks by disk id, from the attributes of their image, else from status."""
@@ -115,7 +115,7 @@ def names_of_disks(
     names: dict[int, str] = {}
     for disk in vm.disks:
         image = view.images.get(disk.image_id)
-        if image is not None and belongs(image, observed):
+        if image is not None and is_disk_of(image, observed):
             names[disk.id] = image.notes[DISK]
         elif disk.image_id >= 0 and (name := recorded.get(str(disk.image_id))) is not None:
             names[disk.id] = name
@@ -124,7 +124,7 @@ def names_of_disks(
 
 def is_restored(root: Disk, m: Machine) -> bool:
     """Return whether the root disk was restored from a backup of this instance."""
-    return name_of(root, m) == ROOT
+    return disk_name(root, m) == ROOT
 
 
 def recorded_names(external: Iterable[str]) -> tuple[str, ...]:
@@ -133,4 +133,4 @@ def recorded_names(external: Iterable[str]) -> tuple[str, ...]:
 
 
 def _is(image: Image, m: Machine, name: str) -> bool:
-    return image.notes.get(DISK) == name and belongs(image, m.observed)
+    return image.notes.get(DISK) == name and is_disk_of(image, m.observed)

@@ -8,16 +8,16 @@ from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.core.outcome import merge, waiting
 from sovereigncloud.core.plan import Action, Disruption, Plan
 from sovereigncloud.kinds.hostedinstance.observation import InstanceObservation
-from sovereigncloud.kinds.hostedinstance.storage.data_disks import belongs
+from sovereigncloud.kinds.hostedinstance.storage.data_disks import is_disk_of
 from sovereigncloud.kinds.hostedinstance.storage.disk_steps import DeleteDisk
-from sovereigncloud.kinds.hostedinstance.storage.names import DISK, POLICY, with_root
+from sovereigncloud.kinds.hostedinstance.storage.names import DISK, POLICY, is_root_disk
 from sovereigncloud.ports.opennebula.image_states import DELETING
 from sovereigncloud.ports.opennebula.views import Image
 
 _LOCKED = 4
 
 
-def without_machine(resource: HostedInstance, observed: InstanceObservation) -> Plan:
+def plan_disk_deletion(resource: HostedInstance, observed: InstanceObservation) -> Plan:
     """Plan the deletion of unused images with policy Delete.
 
     An empty plan means that the finalizer can be removed.
@@ -25,7 +25,7 @@ def without_machine(resource: HostedInstance, observed: InstanceObservation) -> 
     cloud, view = observed.cloud, observed.view
     if cloud is None or view is None:
         return Plan()
-    mine = [image for image in view.images.values() if belongs(image, observed)]
+    mine = [image for image in view.images.values() if is_disk_of(image, observed)]
     going = [image for image in mine if _goes(resource, image) and not image.vms]
     steps = tuple(
         DeleteDisk(
@@ -49,7 +49,7 @@ def without_machine(resource: HostedInstance, observed: InstanceObservation) -> 
 def _goes(resource: HostedInstance, image: Image) -> bool:
     """Return whether an image is deleted: by its policy in spec, else the one written on it."""
     name = image.notes[DISK]
-    if with_root(name):
+    if is_root_disk(name):
         return True  # restored from a backup: deleted with its VM like any root disk
     declared = next((disk for disk in resource.spec.disks or () if disk.name == name), None)
     policy = image.notes.get(POLICY) if declared is None else declared.deletion_policy

@@ -9,7 +9,7 @@ from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.core.outcome import Outcome, done, waiting
 from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.hostedinstance.machine.step import ImageCall, VmCall, under_way
-from sovereigncloud.kinds.hostedinstance.storage.names import marks, record
+from sovereigncloud.kinds.hostedinstance.storage.names import image_attributes, record_key
 from sovereigncloud.ports.opennebula.client import OpenNebula
 
 
@@ -33,12 +33,12 @@ class CreateDisk(VmCall):
                 # virtio can be attached to a running VM; qcow2 can be backed up incrementally.
                 "DEV_PREFIX": "vd",
                 "FORMAT": "qcow2",
-                **marks(self.name, self.policy, context.mark(resource)),
+                **image_attributes(self.name, self.policy, context.mark(resource)),
             },
             self.datastore,
         )
         message = f'image {made} "{self.image_name}" created for disk "{self.name}"'
-        return done(Reason.CREATED, message, **{record(self.name): str(made)})
+        return done(Reason.CREATED, message, **{record_key(self.name): str(made)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +50,9 @@ class MarkDisk(VmCall):
     policy: str
 
     async def do(self, client: OpenNebula, context: Context, resource: HostedInstance) -> Outcome:
-        await client.update_image(self.image, marks(self.name, self.policy, context.mark(resource)))
+        await client.update_image(self.image, image_attributes(self.name, self.policy, context.mark(resource)))
         return done(
-            Reason.MARKED, f'image {self.image} is disk "{self.name}" now', **{record(self.name): str(self.image)}
+            Reason.MARKED, f'image {self.image} is disk "{self.name}" now', **{record_key(self.name): str(self.image)}
         )
 
 
@@ -81,7 +81,7 @@ class AttachDisk(VmCall):
         await client.storage.attach_disk(self.vm, self.image, self.name)
         message = f'attaching disk "{self.name}" (image {self.image}) to VM {self.vm}'
         outcome = under_way(Reason.ATTACHING_DISK, message, alive=True)
-        return outcome.with_facts(**{record(self.name): str(self.image)})
+        return outcome.with_facts(**{record_key(self.name): str(self.image)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +112,7 @@ class DeleteDisk(ImageCall):
         of = f' of disk "{self.name}"' if self.name else ""
         message = f'image {self.image} "{self.image_name}"{of} is being deleted'
         outcome = waiting(Reason.DELETING_DISK, message, available=True)
-        return outcome.with_facts(**{record(self.name): ""}) if self.name else outcome
+        return outcome.with_facts(**{record_key(self.name): ""}) if self.name else outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,11 +126,11 @@ class RecordDisk(ImageCall):
     image: str
 
     async def do(self, client: OpenNebula, context: Context, resource: HostedInstance) -> Outcome:  # noqa: ARG002
-        return done().with_facts(**{record(self.name): self.image})
+        return done().with_facts(**{record_key(self.name): self.image})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RestoreElsewhere(ImageCall):
+class RestoreAsTemplate(ImageCall):
     """Restore a backup as a new VM template and images called `name`."""
 
     backup: int
@@ -152,7 +152,7 @@ class MarkRestored(ImageCall):
     policy: str
 
     async def do(self, client: OpenNebula, context: Context, resource: HostedInstance) -> Outcome:
-        await client.update_image(self.image, marks(self.name, self.policy, context.mark(resource)))
+        await client.update_image(self.image, image_attributes(self.name, self.policy, context.mark(resource)))
         return done()
 
 

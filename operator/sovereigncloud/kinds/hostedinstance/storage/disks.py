@@ -12,14 +12,14 @@ from sovereigncloud.core.outcome import Outcome, Phase, stalled, waiting
 from sovereigncloud.core.plan import Action, Disruption, Drift, Step
 from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.hostedinstance.machine import capacity
-from sovereigncloud.kinds.hostedinstance.machine.machine import NEEDS_POWER, NOTHING, Machine, Part, together
+from sovereigncloud.kinds.hostedinstance.machine.machine import EMPTY_PART, NEEDS_POWER, Machine, Part, merge_parts
 from sovereigncloud.kinds.hostedinstance.steps import GrowDisk
 from sovereigncloud.kinds.hostedinstance.storage.data_disks import (
-    Found,
+    FoundDisk,
     attached_images,
     data_disks,
-    find,
-    name_of,
+    disk_name,
+    find_data_disk,
     recorded_names,
 )
 from sovereigncloud.kinds.hostedinstance.storage.disk_steps import (
@@ -31,8 +31,8 @@ from sovereigncloud.kinds.hostedinstance.storage.disk_steps import (
     MarkDisk,
     RecordDisk,
 )
-from sovereigncloud.kinds.hostedinstance.storage.image_checks import not_to_be_taken
-from sovereigncloud.kinds.hostedinstance.storage.names import DISK, POLICY, record, with_root
+from sovereigncloud.kinds.hostedinstance.storage.image_checks import check_image_ownership
+from sovereigncloud.kinds.hostedinstance.storage.names import DISK, POLICY, is_root_disk, record_key
 from sovereigncloud.kinds.identity.name_resolution import resolve
 from sovereigncloud.kinds.identity.usage_rights import usable_images
 from sovereigncloud.ports.opennebula.image_states import BOOTABLE_TYPES, DELETING, ready_for_a_machine
@@ -49,7 +49,7 @@ def root_disk(m: Machine) -> Part:
     """Grow the root disk to its declared size; a running VM is supported, shrinking is not."""
     wanted = m.sizes.root_size
     if wanted is None:
-        return NOTHING
+        return EMPTY_PART
     root = m.root
     if root is None:
         return Part(outcome=stalled(Reason.NO_ROOT_DISK, f"{m.target} has no root disk; take spec.disks[root] out"))
@@ -59,12 +59,12 @@ def root_disk(m: Machine) -> Part:
 def disks(m: Machine) -> Part:
     """Plan the data disks in spec and report others; without spec.disks nothing changes."""
     if m.resource.spec.disks is None:
-        return NOTHING
+        return EMPTY_PART
     parts = [_data_disk(m, disk) for disk in data_disks(m.resource.spec)]
     parts += [_taken_out(m, name) for name in _not_in_spec(m)]
     if foreign := _foreign(m):
         parts.append(Part(drift=foreign))
-    return together(parts)
+    return merge_parts(parts)
 
 
 # ---------------------------------------------------------------------------------------------------------------- sizes
@@ -72,7 +72,7 @@ def disks(m: Machine) -> Part:
 
 def _size(m: Machine, disk: Disk, name: str, wanted: int) -> Part:
     if disk.size == wanted:
-        return NOTHING
+        return EMPTY_PART
     drift = Drift(f"{_path(name)}.size", capacity.size(wanted), capacity.size(disk.size))
     if disk.size > wanted:
         trouble = stalled(
@@ -109,7 +109,7 @@ def _data_disk(m: Machine, wanted: InstanceDisk) -> Part:
         size = capacity.disk_size(wanted)
     except ValueError as error:
         return Part(outcome=stalled(Reason.INVALID_SPEC, str(error)))
-    found = find(m, wanted.name)
+    found = find_data_disk(m, wanted.name)
     if len(found.images) > 1:
         ids = ", ".join(str(image.id) for image in sorted(found.images, key=lambda one: one.id))
         trouble = stalled(
@@ -129,10 +129,10 @@ def _data_disk(m: Machine, wanted: InstanceDisk) -> Part:
 
 def _attached(m: Machine, wanted: InstanceDisk, image: Image, disk: Disk, size: int | None) -> Part:
     steps: tuple[Step, ...] = ()
-    if m.resource.external.get(record(wanted.name)) != str(image.id):
+    if m.resource.external.get(record_key(wanted.name)) != str(image.id):
         steps = (_note(m, wanted.name, str(image.id)),)
     marked = _marked(m, wanted, image)
-    grown = NOTHING if size is None else _size(m, disk, wanted.name, size)
+    grown = EMPTY_PART if size is None else _size(m, disk, wanted.name, size)
     return Part(drift=(*marked.drift, *grown.drift), steps=(*steps, *marked.steps, *grown.steps), outcome=grown.outcome)
 
 
@@ -142,13 +142,13 @@ def _marked(m: Machine, wanted: InstanceDisk, image: Image) -> Part:
     An unmarked image of a user is left unchanged.
     """
     if image.mark is None:
-        return NOTHING
+        return EMPTY_PART
     policy = _policy(wanted)
     told = image.notes.get(POLICY, "")
     path = f"{_path(wanted.name)}.deletionPolicy"
     right = image.mark == m.observed.mark and image.notes.get(DISK) == wanted.name
     if right and told == policy:
-        return NOTHING
+        return EMPTY_PART
     drift = (Drift(path, policy, told or "nothing"),) if told != policy and right else ()
     return Part(drift=drift, steps=(_mark(m, wanted.name, image, policy, path),))
 
@@ -207,13 +207,13 @@ def _from_image(m: Machine, wanted: InstanceDisk, name: str) -> Part:
     disk = next((one for one in m.vm.disks if one.image_id == image.id), None)
     if disk is not None:
         return _attached(m, wanted, image, disk, None if wanted.size is None else capacity.disk_size(wanted))
-    trouble = not_to_be_taken(m, wanted.name, image)
+    trouble = check_image_ownership(m, wanted.name, image)
     if trouble.phase is not Phase.DONE:
         return Part(drift=drift, outcome=trouble)
     return _attach(m, wanted, image)
 
 
-def _new(m: Machine, wanted: InstanceDisk, found: Found, size: int) -> Part:
+def _new(m: Machine, wanted: InstanceDisk, found: FoundDisk, size: int) -> Part:
     """Plan a new empty image for a data disk."""
     path = _path(wanted.name)
     if found.lost is not None:
@@ -280,17 +280,17 @@ def _not_in_spec(m: Machine) -> tuple[str, ...]:
     if not (m.disk_names or recorded):
         return ()
     named = {disk.name for disk in data_disks(m.resource.spec)} | {ROOT}
-    attached = (name_of(disk, m) for disk, _ in attached_images(m))
+    attached = (disk_name(disk, m) for disk, _ in attached_images(m))
     known = [*(name for name in attached if name is not None), *recorded]
-    return tuple(name for name in dict.fromkeys(known) if name not in named and not with_root(name))
+    return tuple(name for name in dict.fromkeys(known) if name not in named and not is_root_disk(name))
 
 
 def _taken_out(m: Machine, name: str) -> Part:
     """Plan a disk removed from spec: detach it, keep or delete its image by its last policy."""
-    found = find(m, name)
+    found = find_data_disk(m, name)
     image, disk = found.image, found.disk
     if image is None:
-        return Part(steps=(_note(m, name, ""),)) if found.lost is not None and not found.images else NOTHING
+        return Part(steps=(_note(m, name, ""),)) if found.lost is not None and not found.images else EMPTY_PART
     deletes = image.mark == m.observed.mark and image.notes.get(POLICY) == DeletionPolicy.DELETE
     what = f'image {image.id} "{image.name}"'
     delete = DeleteDisk(
@@ -307,7 +307,7 @@ def _taken_out(m: Machine, name: str) -> Part:
     if disk is None:
         if image.state == DELETING:
             return Part(outcome=waiting(Reason.DELETING_DISK, f"{what} is being deleted", available=True))
-        return Part(steps=(delete,)) if deletes and not image.vms else NOTHING
+        return Part(steps=(delete,)) if deletes and not image.vms else EMPTY_PART
     drift = (Drift(_path(name), "absent", f"disk {disk.id}, {what}"),)
     if m.situation not in AT_REST:
         return Part(drift=drift)
@@ -345,7 +345,7 @@ def _foreign(m: Machine) -> tuple[Drift, ...]:
         disk
         for disk in m.vm.disks
         if disk != root
-        and name_of(disk, m) is None
+        and disk_name(disk, m) is None
         and not _named_in_spec(m, disk)
         and (by_image or _is_persistent(m, disk))
     ]

@@ -20,16 +20,16 @@ from sovereigncloud.core.outcome import DONE, Outcome, Phase, merge, stalled, wa
 from sovereigncloud.core.plan import Action, Step
 from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.hostedinstance.machine import capacity
-from sovereigncloud.kinds.hostedinstance.machine.machine import NOTHING, Machine, Part
+from sovereigncloud.kinds.hostedinstance.machine.machine import EMPTY_PART, Machine, Part
 from sovereigncloud.kinds.hostedinstance.observation import InstanceObservation
-from sovereigncloud.kinds.hostedinstance.storage.data_disks import belongs, data_disks
+from sovereigncloud.kinds.hostedinstance.storage.data_disks import data_disks, is_disk_of
 from sovereigncloud.kinds.hostedinstance.storage.disk_steps import (
     DeleteDisk,
     DeleteRestoredTemplate,
     MarkRestored,
-    RestoreElsewhere,
+    RestoreAsTemplate,
 )
-from sovereigncloud.kinds.hostedinstance.storage.names import DISK, with_root
+from sovereigncloud.kinds.hostedinstance.storage.names import DISK, is_root_disk
 from sovereigncloud.kinds.identity.usage_rights import usable_images
 from sovereigncloud.ports.opennebula.image_states import DELETING, ready_for_a_machine
 from sovereigncloud.ports.opennebula.storage import TemplateDisk
@@ -43,7 +43,7 @@ _SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Restored:
+class RestoreProgress:
     """Progress of a restore.
 
     `template` and `disks` (image ids) are set once the VM can be created.
@@ -56,7 +56,7 @@ class Restored:
 
 
 @dataclass(frozen=True, slots=True)
-class _Restoring:
+class _Restore:
     """Input of a restore. `replaced`: id of the lost VM; None if there was none."""
 
     resource: HostedInstance
@@ -76,9 +76,9 @@ class _Restoring:
         return f'backup {self.backup.id} "{self.backup.name}"'
 
 
-def from_backup(
+def plan_restore(
     resource: HostedInstance, observed: InstanceObservation, cloud: Key, view: CloudView, replaced: int | None
-) -> Restored | None:
+) -> RestoreProgress | None:
     """Plan the restore for a new VM; None if it is not created from a backup."""
     backup: Image | Outcome | None = last_backup(observed, view, replaced)
     if backup is None and resource.spec.source.backup is not None:
@@ -86,8 +86,8 @@ def from_backup(
     if backup is None:
         return None
     if isinstance(backup, Outcome):
-        return Restored(outcome=backup)
-    return _restored(_Restoring(resource, observed, cloud, view, backup, replaced))
+        return RestoreProgress(outcome=backup)
+    return _restored(_Restore(resource, observed, cloud, view, backup, replaced))
 
 
 def last_backup(observed: InstanceObservation, view: CloudView, lost: int | None) -> Image | None:
@@ -148,7 +148,7 @@ def _is_of_namespace(
 # ------------------------------------------------------------------------------------------------------ step by step
 
 
-def _restored(r: _Restoring) -> Restored:
+def _restored(r: _Restore) -> RestoreProgress:
     owned = [one for one in r.view.templates.values() if one.name == r.name and one.owner == r.observed.owner]
     template = max(owned, key=lambda one: one.id, default=None)
     if template is None:
@@ -156,7 +156,7 @@ def _restored(r: _Restoring) -> Restored:
     aims = [(r.view.images.get(disk.image_id), name, policy) for disk, name, policy in _aims(r, template)]
     if any(image is None and name for image, name, _ in aims):
         lost = f"an image restored from {r.what} was deleted: delete template {template.id} in {where(r.cloud)}"
-        return Restored(outcome=stalled(Reason.IMAGE_ERROR, f"{lost} to have it restored again"))
+        return RestoreProgress(outcome=stalled(Reason.IMAGE_ERROR, f"{lost} to have it restored again"))
     known = [(image, name, policy) for image, name, policy in aims if image is not None]
     marks = tuple(
         _mark(r, image, name, policy) for image, name, policy in known if name and image.notes.get(DISK) != name
@@ -164,17 +164,17 @@ def _restored(r: _Restoring) -> Restored:
     surplus = tuple(
         _delete(r, image) for image, name, _ in known if not name and image.state not in {_LOCKED, DELETING}
     )
-    of_machine = [image for image, name, _ in known if with_root(name)]
+    of_machine = [image for image, name, _ in known if is_root_disk(name)]
     if (small := _too_small(r, of_machine)) is not None:
-        return Restored(outcome=small)
+        return RestoreProgress(outcome=small)
     ready = merge(ready_for_a_machine(image, where(r.cloud)) for image in of_machine)
     if marks or surplus or ready.phase is not Phase.DONE:
         told = waiting(Reason.RESTORING, f"{r.what} is being restored in {where(r.cloud)}")
-        return Restored(steps=(*marks, *surplus), outcome=ready if ready.phase is Phase.STALLED else told)
-    return Restored(template=template, disks=tuple(image.id for image in of_machine))
+        return RestoreProgress(steps=(*marks, *surplus), outcome=ready if ready.phase is Phase.STALLED else told)
+    return RestoreProgress(template=template, disks=tuple(image.id for image in of_machine))
 
 
-def _too_small(r: _Restoring, disks: list[Image]) -> Outcome | None:
+def _too_small(r: _Restore, disks: list[Image]) -> Outcome | None:
     wanted = capacity.declared(r.resource.spec).root_size
     if wanted is None or not disks or wanted >= disks[0].size:
         return None
@@ -185,12 +185,12 @@ def _too_small(r: _Restoring, disks: list[Image]) -> Outcome | None:
     )
 
 
-def _aims(r: _Restoring, template: Template) -> Iterator[tuple[TemplateDisk, str, str]]:
+def _aims(r: _Restore, template: Template) -> Iterator[tuple[TemplateDisk, str, str]]:
     """Yield name and deletion policy of each restored disk; an empty name if it is surplus."""
     declared = {disk.name: disk.deletion_policy or DeletionPolicy.RETAIN for disk in data_disks(r.resource.spec)}
     disks = [disk for disk in template.disks if disk.image_id >= 0]
     restored = {disk.image_id for disk in disks}
-    has = {one.notes[DISK] for one in r.view.images.values() if one.id not in restored and belongs(one, r.observed)}
+    has = {one.notes[DISK] for one in r.view.images.values() if one.id not in restored and is_disk_of(one, r.observed)}
     for number, disk in enumerate(disks):
         if number == 0:
             yield disk, ROOT, DeletionPolicy.DELETE
@@ -202,7 +202,7 @@ def _aims(r: _Restoring, template: Template) -> Iterator[tuple[TemplateDisk, str
             yield disk, "", ""
 
 
-def _begin(r: _Restoring) -> Restored:
+def _begin(r: _Restore) -> RestoreProgress:
     """Start a restore; first delete images of a failed attempt, whose names would conflict."""
     left = [
         image
@@ -211,13 +211,13 @@ def _begin(r: _Restoring) -> Restored:
     ]
     told = waiting(Reason.RESTORING, f"{r.what} is to be restored in {where(r.cloud)}")
     if left:
-        return Restored(tuple(_delete(r, image) for image in left if image.state != DELETING), told)
+        return RestoreProgress(tuple(_delete(r, image) for image in left if image.state != DELETING), told)
     stores = {one.id: one for one in r.view.datastores.values() if one.type == _IMAGE_DATASTORE}
     store = next((one.id for one in stores.values() if one.name == "default"), min(stores, default=-1))
     if store < 0:
         message = f"{where(r.cloud)} has no datastore for images: {r.what} cannot be restored there"
-        return Restored(outcome=stalled(Reason.DATASTORE_NOT_FOUND, message))
-    step = RestoreElsewhere(
+        return RestoreProgress(outcome=stalled(Reason.DATASTORE_NOT_FOUND, message))
+    step = RestoreAsTemplate(
         action=Action.RESTORE,
         target=f"{r.what} as a new machine in {where(r.cloud)}",
         cloud=r.cloud,
@@ -226,10 +226,10 @@ def _begin(r: _Restoring) -> Restored:
         name=r.name,
         addresses=r.replaced is not None,
     )
-    return Restored((step,), told)
+    return RestoreProgress((step,), told)
 
 
-def _mark(r: _Restoring, image: Image, name: str, policy: str) -> MarkRestored:
+def _mark(r: _Restore, image: Image, name: str, policy: str) -> MarkRestored:
     return MarkRestored(
         action=Action.MARK,
         target=f'image {image.id} "{image.name}" as disk "{name}"',
@@ -241,7 +241,7 @@ def _mark(r: _Restoring, image: Image, name: str, policy: str) -> MarkRestored:
     )
 
 
-def _delete(r: _Restoring, image: Image) -> DeleteDisk:
+def _delete(r: _Restore, image: Image) -> DeleteDisk:
     return DeleteDisk(
         action=Action.DELETE,
         target=f'image {image.id} "{image.name}", restored and not needed',
@@ -259,12 +259,12 @@ def _names_of(resource: HostedInstance) -> str:
 # --------------------------------------------------------------------------------------------------------- afterwards
 
 
-def left_behind(m: Machine) -> Part:
+def delete_restored_template(m: Machine) -> Part:
     """Plan the deletion of the restored template of an existing VM with a restored root disk."""
     root = m.root
     image = m.view.images.get(root.image_id) if root is not None else None
     if image is None or not image.name.startswith(_names_of(m.resource)) or m.situation not in AT_REST:
-        return NOTHING
+        return EMPTY_PART
     names = _names_of(m.resource)
     templates = (
         one for one in m.view.templates.values() if one.name.startswith(names) and one.owner in m.observed.owners

@@ -11,7 +11,7 @@ from sovereigncloud.kinds.hostedinstance.storage.names import DISK
 from sovereigncloud.ports.opennebula.views import Image
 
 
-def not_to_be_taken(m: Machine, disk: str, image: Image) -> Outcome:
+def check_image_ownership(m: Machine, disk: str, image: Image) -> Outcome:
     """Check that this instance may attach an image.
 
     A disk of another namespace is refused, whoever owns the image in OpenNebula.
@@ -24,7 +24,7 @@ def not_to_be_taken(m: Machine, disk: str, image: Image) -> Outcome:
             Reason.OWNED_BY_ANOTHER_INSTALLATION,
             f"{what} belongs to installation {image.mark.installation}; name another in spec.disks[{disk}].image",
         )
-    if is_of_another_namespace(image, m.resource.metadata.namespace):
+    if is_of_other_namespace(image, m.resource.metadata.namespace):
         return stalled(
             Reason.NAMESPACE_NOT_ALLOWED,
             f"{what} is a disk of another namespace; name another in spec.disks[{disk}].image",
@@ -45,6 +45,6 @@ def not_to_be_taken(m: Machine, disk: str, image: Image) -> Outcome:
     return DONE
 
 
-def is_of_another_namespace(image: Image, namespace: str) -> bool:
+def is_of_other_namespace(image: Image, namespace: str) -> bool:
     """Return whether an image is a disk of an instance in another namespace."""
     return DISK in image.notes and image.mark is not None and f"/{namespace}/" not in image.mark.object

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.kinds.contract.controller import Context
-from sovereigncloud.kinds.hostedinstance.storage.names import DISK, record
+from sovereigncloud.kinds.hostedinstance.storage.names import DISK, record_key
 from sovereigncloud.ports.opennebula.views import CloudView, Image
 
 
@@ -16,7 +16,7 @@ def disk_holders(resource: HostedInstance, view: CloudView, context: Context) ->
 
     An instance that is being deleted, or that removed the disk from spec, has no claim any more.
     """
-    wanted = images_to_take(resource)
+    wanted = unrecorded_images(resource)
     if not wanted:
         return {}
     images = (image for image in view.images.values() if image.name in wanted and DISK in image.notes)
@@ -24,12 +24,12 @@ def disk_holders(resource: HostedInstance, view: CloudView, context: Context) ->
     return {name: holder for name, holder in found if holder}
 
 
-def images_to_take(resource: HostedInstance) -> Mapping[str, str]:
+def unrecorded_images(resource: HostedInstance) -> Mapping[str, str]:
     """Return disk names by the existing image each one declares and has not recorded yet."""
     return {
         disk.image: disk.name
         for disk in resource.spec.disks or ()
-        if disk.image is not None and record(disk.name) not in resource.external
+        if disk.image is not None and record_key(disk.name) not in resource.external
     }
 
 

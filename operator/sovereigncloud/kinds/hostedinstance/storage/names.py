@@ -13,12 +13,12 @@ RECORD = "disk."
 """Prefix of the keys in `status.external` that hold the image id of a disk."""
 
 
-def record(name: str) -> str:
+def record_key(name: str) -> str:
     """Return the key in `status.external` for the image id of a disk."""
     return f"{RECORD}{name}"
 
 
-def marks(name: str, policy: str, mark: Mark) -> dict[str, str]:
+def image_attributes(name: str, policy: str, mark: Mark) -> dict[str, str]:
     """Return the attributes of an image: instance, disk name and deletion policy."""
     return {DISK: name, POLICY: policy, **mark.for_opennebula()}
 
@@ -28,7 +28,7 @@ def recorded_images(external: dict[str, str]) -> dict[str, str]:
     return {image: key.removeprefix(RECORD) for key, image in reversed(external.items()) if key.startswith(RECORD)}
 
 
-def with_root(name: str) -> bool:
+def is_root_disk(name: str) -> bool:
     """Return whether a name is the root disk or a disk restored with it ("root.1").
 
     Names in spec contain no dot.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sovereigncloud.core.plan import Action
 from sovereigncloud.kinds.hostedinstance.machine import requests as vm_requests
 from sovereigncloud.kinds.hostedinstance.machine.machine import Machine
-from sovereigncloud.kinds.hostedinstance.machine.requests import Asked, Request
+from sovereigncloud.kinds.hostedinstance.machine.requests import Request, RequestRecord
 from sovereigncloud.kinds.hostedinstance.storage.backup_steps import PROBLEM, NoteRequest
 
 FIELD = {
@@ -16,7 +16,9 @@ FIELD = {
 _ACTIONS = {Request.BACKUP: Action.BACK_UP, Request.SNAPSHOT: Action.SNAPSHOT, Request.RESTORE: Action.RESTORE}
 
 
-def note(request: Request, m: Machine, asked: Asked, says: str = "", *, needs: str = "") -> NoteRequest:
+def record_request(
+    request: Request, m: Machine, asked: RequestRecord, says: str = "", *, needs: str = ""
+) -> NoteRequest:
     """Build the step that records the progress of a request.
 
     `says`: message of the event at its end.
@@ -35,7 +37,7 @@ def note(request: Request, m: Machine, asked: Asked, says: str = "", *, needs: s
     )
 
 
-def failure(request: Request, m: Machine, asked: Asked) -> str:
+def failure_message(request: Request, m: Machine, asked: RequestRecord) -> str:
     """Return the error message of a request that OpenNebula accepted but did not complete."""
     told = f": {m.vm.error}" if m.vm.error and vm_requests.error_of(m.vm) != asked.error else ""
     return (

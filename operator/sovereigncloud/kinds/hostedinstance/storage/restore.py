@@ -17,16 +17,22 @@ from sovereigncloud.core.outcome import Outcome, stalled
 from sovereigncloud.core.plan import Action, Disruption, Step
 from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.hostedinstance.machine import requests as vm_requests
-from sovereigncloud.kinds.hostedinstance.machine.machine import NEEDS_POWER, NEEDS_POWER_CYCLE, NOTHING, Machine, Part
-from sovereigncloud.kinds.hostedinstance.machine.requests import Asked, Request, State
+from sovereigncloud.kinds.hostedinstance.machine.machine import (
+    EMPTY_PART,
+    NEEDS_POWER,
+    NEEDS_POWER_CYCLE,
+    Machine,
+    Part,
+)
+from sovereigncloud.kinds.hostedinstance.machine.requests import Request, RequestRecord, RequestState
 from sovereigncloud.kinds.hostedinstance.storage.backup_steps import RestoreVm
-from sovereigncloud.kinds.hostedinstance.storage.data_disks import find
-from sovereigncloud.kinds.hostedinstance.storage.request_notes import FIELD, failure, note
+from sovereigncloud.kinds.hostedinstance.storage.data_disks import find_data_disk
+from sovereigncloud.kinds.hostedinstance.storage.request_notes import FIELD, failure_message, record_request
 from sovereigncloud.ports.opennebula.views import Image
 from sovereigncloud.ports.opennebula.vm_states import AT_REST, Situation
 
 _REQUEST = FIELD[Request.RESTORE]
-_note = partial(note, Request.RESTORE)
+_note = partial(record_request, Request.RESTORE)
 _ALL = -1
 _LAST = -1
 _SHOWN = 10
@@ -43,19 +49,19 @@ class _Aim:
 
 def restore(m: Machine) -> Part:
     """Plan the restore requested by spec.restore, or continue an earlier one."""
-    asked = vm_requests.read(m.vm, Request.RESTORE)
+    asked = vm_requests.read_request(m.vm, Request.RESTORE)
     if asked.in_progress:
         return _go_on(m, asked)
     wanted = m.resource.spec.restore
     if wanted is None or wanted.request == asked.token or m.situation not in AT_REST:
-        return NOTHING
+        return EMPTY_PART
     aim = _aim(m, wanted)
     if isinstance(aim, Outcome):
         return Part(outcome=aim)
     if m.situation is Situation.RUNNING and m.wants(Power.STOPPED):
-        return NOTHING  # the power part powers it off first
+        return EMPTY_PART  # the power part powers it off first
     ran = m.situation is Situation.RUNNING
-    new = Asked(State.ASKED, wanted.request, _written(aim), vm_requests.error_of(m.vm), ran)
+    new = RequestRecord(RequestState.ASKED, wanted.request, _written(aim), vm_requests.error_of(m.vm), ran)
     needs = "" if m.situation is Situation.POWERED_OFF or (ran and _may_cycle(m)) else NEEDS_POWER_CYCLE
     if not ran and m.situation is not Situation.POWERED_OFF:
         needs = NEEDS_POWER
@@ -63,43 +69,43 @@ def restore(m: Machine) -> Part:
         _note(m, new, needs=needs),
         *((m.act("poweroff", _REQUEST, needs=needs, disruption=Disruption.RESTART),) if ran else ()),
         _restore(m, new, needs=needs),
-        _note(m, new.now(State.CALLED), needs=needs),
+        _note(m, new.now(RequestState.CALLED), needs=needs),
         *((m.act("resume", _REQUEST, needs=needs),) if ran else ()),
-        _note(m, new.now(State.DONE), _says(m, new), needs=needs),
+        _note(m, new.now(RequestState.DONE), _says(m, new), needs=needs),
     )
     return Part(steps=steps)
 
 
 def is_begun(m: Machine) -> bool:
     """Whether nothing else may be done to the machine now."""
-    return vm_requests.read(m.vm, Request.RESTORE).in_progress
+    return vm_requests.read_request(m.vm, Request.RESTORE).in_progress
 
 
-def _go_on(m: Machine, asked: Asked) -> Part:
+def _go_on(m: Machine, asked: RequestRecord) -> Part:
     if _read(m, asked) is None:
         # The owner of the VM can write its attributes, and the restore runs as administrator: accept only its own backups.
         says = (
             f'the record of request "{asked.token}" on VM {m.vm.id} names no backup of this VM, so nothing was restored; set'
             f" {_REQUEST} to a new value"
         )
-        return Part(steps=(_note(m, asked.now(State.FAILED), says),)) if m.situation in AT_REST else NOTHING
+        return Part(steps=(_note(m, asked.now(RequestState.FAILED), says),)) if m.situation in AT_REST else EMPTY_PART
     off = m.situation is Situation.POWERED_OFF
     start = (m.act("resume", _REQUEST),) if asked.ran and not m.wants(Power.STOPPED) else ()
-    end = _note(m, asked.now(State.DONE), _says(m, asked))
-    if asked.state is State.CALLED:
+    end = _note(m, asked.now(RequestState.DONE), _says(m, asked))
+    if asked.state is RequestState.CALLED:
         if vm_requests.error_of(m.vm) != asked.error and m.situation in AT_REST:
-            end = _note(m, asked.now(State.FAILED), failure(Request.RESTORE, m, asked))
+            end = _note(m, asked.now(RequestState.FAILED), failure_message(Request.RESTORE, m, asked))
         if m.situation is Situation.RUNNING:
             return Part(steps=(end,))
-        return Part(steps=(*start, end)) if off else NOTHING
-    called = (_restore(m, asked), _note(m, asked.now(State.CALLED)))
+        return Part(steps=(*start, end)) if off else EMPTY_PART
+    called = (_restore(m, asked), _note(m, asked.now(RequestState.CALLED)))
     if off:
         return Part(steps=(*called, *start, end))
     if m.situation is Situation.RUNNING:
         needs = "" if asked.ran or _may_cycle(m) else NEEDS_POWER_CYCLE
         stop = m.act("poweroff", _REQUEST, needs=needs, disruption=Disruption.RESTART)
         return Part(steps=(stop, *called, *start, end))
-    return NOTHING
+    return EMPTY_PART
 
 
 def _may_cycle(m: Machine) -> bool:
@@ -131,7 +137,7 @@ def _aim(m: Machine, wanted: Restore) -> _Aim | Outcome:
 def _disk(m: Machine, wanted: Restore) -> int | Outcome:
     if wanted.disk is None:
         return _ALL
-    disk = m.root if wanted.disk == ROOT else find(m, wanted.disk).disk
+    disk = m.root if wanted.disk == ROOT else find_data_disk(m, wanted.disk).disk
     if disk is not None:
         return disk.id
     return stalled(
@@ -144,7 +150,7 @@ def _written(aim: _Aim) -> str:
     return f"{aim.image.id}:{aim.increment}:{aim.disk}"
 
 
-def _read(m: Machine, asked: Asked) -> tuple[int, int, int] | None:
+def _read(m: Machine, asked: RequestRecord) -> tuple[int, int, int] | None:
     """Parse image, increment and disk of a recorded restore; None if no backup of this VM."""
     try:
         image, increment, disk = (int(part) for part in asked.before.split(":"))
@@ -153,11 +159,11 @@ def _read(m: Machine, asked: Asked) -> tuple[int, int, int] | None:
     return (image, increment, disk) if image in m.vm.backups.images else None
 
 
-def _says(m: Machine, asked: Asked) -> str:
+def _says(m: Machine, asked: RequestRecord) -> str:
     return f"VM {m.vm.id} was restored from backup image {asked.before.partition(':')[0]}"
 
 
-def _restore(m: Machine, asked: Asked, *, needs: str = "") -> RestoreVm:
+def _restore(m: Machine, asked: RequestRecord, *, needs: str = "") -> RestoreVm:
     """Build the restore step from the recorded request, regardless of later changes of spec."""
     image, increment, disk = _read(m, asked) or (-1, _LAST, _ALL)
     return RestoreVm(

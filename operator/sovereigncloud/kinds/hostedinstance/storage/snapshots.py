@@ -8,17 +8,17 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.core.outcome import Outcome, stalled
 from sovereigncloud.core.plan import Action, Step
 from sovereigncloud.kinds.hostedinstance.machine import requests as vm_requests
-from sovereigncloud.kinds.hostedinstance.machine.machine import NOTHING, Machine, Part
-from sovereigncloud.kinds.hostedinstance.machine.requests import Asked, Request, State
+from sovereigncloud.kinds.hostedinstance.machine.machine import EMPTY_PART, Machine, Part
+from sovereigncloud.kinds.hostedinstance.machine.requests import Request, RequestRecord, RequestState
 from sovereigncloud.kinds.hostedinstance.storage.backup_steps import PROBLEM, DeleteSnapshot, TakeSnapshot
-from sovereigncloud.kinds.hostedinstance.storage.request_notes import FIELD, note
+from sovereigncloud.kinds.hostedinstance.storage.request_notes import FIELD, record_request
 from sovereigncloud.ports.opennebula.storage import VmSnapshot
 from sovereigncloud.ports.opennebula.vm_states import Situation
 
 _OURS = "sovereigncloud-"
 _KEEP = "spec.snapshot.keepLast"
 _REQUEST = FIELD[Request.SNAPSHOT]
-_note = partial(note, Request.SNAPSHOT)
+_note = partial(record_request, Request.SNAPSHOT)
 _INCREMENTAL = "INCREMENT"
 
 
@@ -29,20 +29,20 @@ def snapshots(m: Machine) -> Part:
     """
     wanted = m.resource.spec.snapshot
     if wanted is None:
-        return NOTHING
-    asked = vm_requests.read(m.vm, Request.SNAPSHOT)
+        return EMPTY_PART
+    asked = vm_requests.read_request(m.vm, Request.SNAPSHOT)
     taken = {one.name: one for one in m.vm.snapshots if not one.busy}
-    if asked.state is State.ASKED and _name(asked.token) in taken:
+    if asked.state is RequestState.ASKED and _name(asked.token) in taken:
         says = f'snapshot "{_name(asked.token)}" of VM {m.vm.id} was taken'
-        return Part(steps=(_note(m, asked.now(State.DONE), says),))
+        return Part(steps=(_note(m, asked.now(RequestState.DONE), says),))
     if wanted.request != asked.token and (impossible := _impossible(m)) is not None:
         return Part(outcome=impossible)
     if m.situation is not Situation.RUNNING:
-        return NOTHING
-    if asked.state is State.ASKED:
+        return EMPTY_PART
+    if asked.state is RequestState.ASKED:
         return Part(steps=(_take(m, asked.token),))
     if wanted.request != asked.token:
-        new = Asked(State.ASKED, wanted.request)
+        new = RequestRecord(RequestState.ASKED, wanted.request)
         return Part(steps=(_note(m, new), _take(m, wanted.request)))
     return Part(steps=_too_many(m, wanted.keep_last))
 

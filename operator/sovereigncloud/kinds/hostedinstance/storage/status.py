@@ -9,18 +9,23 @@ from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.core.conditions import timestamp
 from sovereigncloud.kinds.hostedinstance.machine import requests as vm_requests
 from sovereigncloud.kinds.hostedinstance.machine.capacity import size
-from sovereigncloud.kinds.hostedinstance.machine.requests import Request, State
+from sovereigncloud.kinds.hostedinstance.machine.requests import Request, RequestState
 from sovereigncloud.kinds.hostedinstance.observation import InstanceObservation
 from sovereigncloud.kinds.hostedinstance.storage.backup_steps import PROBLEM
-from sovereigncloud.kinds.hostedinstance.storage.data_disks import belongs, recorded_names
-from sovereigncloud.kinds.hostedinstance.storage.names import DISK, record
+from sovereigncloud.kinds.hostedinstance.storage.data_disks import is_disk_of, recorded_names
+from sovereigncloud.kinds.hostedinstance.storage.names import DISK, record_key
 from sovereigncloud.ports.opennebula.views import CloudView, Image, Vm
 
 FIELDS = ("disks", "backups", "snapshots", "requests")
-OUTLIVES = ("disks", "backups", "requests")
+KEPT_WITHOUT_VM = ("disks", "backups", "requests")
 """Status fields that stay when the VM is deleted."""
 _SHOWN_DISKS, _SHOWN = 32, 16
-_STATES = {State.ASKED: "Running", State.CALLED: "Running", State.DONE: "Done", State.FAILED: "Failed"}
+_STATES = {
+    RequestState.ASKED: "Running",
+    RequestState.CALLED: "Running",
+    RequestState.DONE: "Done",
+    RequestState.FAILED: "Failed",
+}
 _WAITING = "Waiting"
 _REMEMBERED = frozenset(Request)
 
@@ -56,13 +61,13 @@ def _disks(
     """Yield the status of disks: those in spec first, then retained ones."""
     attached = [view.images.get(disk.image_id) for disk in vm.disks]
     on_machine = {image.id: image for image in attached if image is not None}
-    known = {image.notes[DISK]: image for _, image in sorted(on_machine.items()) if belongs(image, observed)}
+    known = {image.notes[DISK]: image for _, image in sorted(on_machine.items()) if is_disk_of(image, observed)}
     names = recorded_names(resource.external)
     if not (known or names):
         return
     wanted = [disk.name for disk in resource.spec.disks or ()]
     for name in dict.fromkeys((*wanted, *names, *known)):
-        recorded = resource.external.get(record(name), "")
+        recorded = resource.external.get(record_key(name), "")
         image = known.get(name) or view.images.get(int(recorded) if recorded.isdigit() else -1)
         if image is None:
             continue
@@ -93,15 +98,15 @@ def _requests(resource: HostedInstance, vm: Vm) -> dict[str, object]:
 
 def _request(resource: HostedInstance, vm: Vm, request: Request, word: str | None) -> Mapping[str, object] | None:
     """Return the status of the request in spec, else of the last one."""
-    asked = vm_requests.read(vm, request)
+    asked = vm_requests.read_request(vm, request)
     problem = resource.external.get(PROBLEM[request], "") if request in PROBLEM else ""
     if word is not None and word != asked.token:
         return {"request": word, "state": _WAITING, **({"message": problem} if problem else {})}
-    if asked.state is State.NONE:
+    if asked.state is RequestState.NONE:
         return None
     failed = (
         "see the events of this object, fix the cause and set the request to a new value"
-        if asked.state is State.FAILED
+        if asked.state is RequestState.FAILED
         else ""
     )
     message = problem or failed
