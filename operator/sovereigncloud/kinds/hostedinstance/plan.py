@@ -18,7 +18,7 @@ from sovereigncloud.kinds.hostedinstance.compute.power_cycle import power_cycle
 from sovereigncloud.kinds.hostedinstance.compute.recovery import recovery
 from sovereigncloud.kinds.hostedinstance.compute.scheduler import check_scheduled, check_scheduler
 from sovereigncloud.kinds.hostedinstance.compute.scheduling_requirements import pinned_cluster
-from sovereigncloud.kinds.hostedinstance.compute.size import capacity, hot_resize_limits
+from sovereigncloud.kinds.hostedinstance.compute.size import hot_resize_limits, resize
 from sovereigncloud.kinds.hostedinstance.compute.vm_group import group, with_unused_groups
 from sovereigncloud.kinds.hostedinstance.continuity.failover import plan_failover
 from sovereigncloud.kinds.hostedinstance.continuity.retained_copy_cleanup import without_copies
@@ -50,7 +50,7 @@ from sovereigncloud.ports.opennebula.vm_states import Situation, state_of
 
 def changes(m: Machine) -> Part:
     """What happens in one power cycle."""
-    return power_cycle(m, (capacity, cpu_model, pci_devices, cold_move))
+    return power_cycle(m, (resize, cpu_model, pci_devices, cold_move))
 
 
 # In this order: what a running machine does not notice, what happens in one power cycle, power itself, what OpenNebula may

@@ -1,4 +1,4 @@
-"""Backups, snapshots and restore of a HostedInstance, row by row, and from the request to its end."""
+"""Backups, snapshots and restores of a HostedInstance: plans by state, and whole requests."""
 
 from __future__ import annotations
 

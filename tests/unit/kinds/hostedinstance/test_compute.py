@@ -1,4 +1,4 @@
-"""The plan of a machine, row by row: its size as it runs, its processor and devices, its group, its hosts, its labels."""
+"""Compute parts of the plan: hot resize, CPU model, PCI devices, VM group, hosts, recovery and labels."""
 
 from __future__ import annotations
 
@@ -414,7 +414,7 @@ async def test_an_empty_group_that_another_object_names_is_not_deleted() -> None
 
 
 async def course(wanted: Any, there: World, times: int = 16) -> tuple[Any, list[str], Any]:
-    """What was done until it is quiet, and what is said then. Each look is a minute after the one before."""
+    """Reconcile once per minute until nothing is left to do; return the steps and the last outcome."""
     front = next(iter(there.fronts.values()))
     for _ in range(times):
         wanted, plan, outcome = await run(CONTROLLER, wanted, there)
@@ -806,7 +806,7 @@ IN_THE_PAGE: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = 
 
 
 def rows(page: str, heading: str) -> list[list[str]]:
-    """The table below a line of a page."""
+    """Return the rows of the Markdown table that follows a line of a page."""
     below = (DOCS / page).read_text().partition(heading)[2]
     table = re.search(r"\n(\|.+\n)+", below)
     assert table is not None

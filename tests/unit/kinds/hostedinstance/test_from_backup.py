@@ -1,4 +1,4 @@
-"""A HostedInstance made from a backup: a new one, and one that somebody terminated."""
+"""Creation of a HostedInstance from a backup: a new VM, and one terminated outside of the operator."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ROOT_NOTES = {"SOVEREIGNCLOUD_DISK": "root", "SOVEREIGNCLOUD_DELETION_POLICY": "
 
 
 def backup(**fields: Any) -> Any:
-    """Image 60, a backup of db, machine 3, which is gone."""
+    """Return image 60, a backup of the deleted VM 3 "db"."""
     return image(
         **{"id": 60, "name": "saved", "type": 6, "owner": US, "mark": mark("HostedInstance", "db"), "backup_of": 3}
         | fields
@@ -40,7 +40,7 @@ def backup(**fields: Any) -> Any:
 
 
 def restored(number: int = 0, **fields: Any) -> Any:
-    """Image 70 and on: a disk of what was restored."""
+    """Return a restored disk image, ids from 70."""
     return image(**{"id": 70 + number, "name": f"{NAME}-disk-{number}", "owner": US} | fields)
 
 

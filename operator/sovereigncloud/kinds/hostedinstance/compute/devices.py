@@ -60,7 +60,7 @@ def pci_devices(m: Machine) -> Change:
     if (refused := refusal(m, PCI_REFUSED, attempt, Reason.CHANGE_REFUSED, "the pciDevices of spec")) is not None:
         return Change(drift, outcome=refused)
     # Only the current host counts: the VM is not migrated to get a device.
-    trouble = merge(_none_free(one, [h for h in m.view.hosts.values() if h.name == m.vm.host]) for one in missing)
+    trouble = merge(_check_free(one, [h for h in m.view.hosts.values() if h.name == m.vm.host]) for one in missing)
     if trouble != DONE:
         return Change(drift, outcome=trouble)
     return Change(drift, cold=_steps(m, missing, extra, attempt), states=_POWERED_OFF)
@@ -78,7 +78,7 @@ def check_devices(wanted: Sequence[PciDevice], view: CloudView, place: str) -> O
                 f"no host in {place} has a PCI device {device_text(device)} for spec.pciDevices[{device.name}]; {there}",
                 after=300.0,
             )
-    return merge(_none_free(device, hosts) for device in wanted)
+    return merge(_check_free(device, hosts) for device in wanted)
 
 
 def device_text(device: PciDevice) -> str:
@@ -86,7 +86,7 @@ def device_text(device: PciDevice) -> str:
     return ":".join(part or "*" for part in (device.vendor, device.device, device.class_))
 
 
-def _none_free(device: PciDevice, hosts: list[Host]) -> Outcome:
+def _check_free(device: PciDevice, hosts: list[Host]) -> Outcome:
     """Return why no matching device is free: no host has one, or VMs use all of them.
 
     A host that reports no devices is left to OpenNebula.

@@ -24,7 +24,7 @@ PATH = "spec.placement.hosts"
 CLUSTER_PATH = "spec.placement"
 _PAUSES = (60, 300, 1800)
 _COLD_PAUSES = (600,)
-_MOVED_FROM = frozenset({Situation.RUNNING, Situation.POWERED_OFF, Situation.SUSPENDED})
+_MIGRATION_STATES = frozenset({Situation.RUNNING, Situation.POWERED_OFF, Situation.SUSPENDED})
 _SHOWN = 10
 
 
@@ -34,22 +34,22 @@ def hosts(m: Machine) -> Part:
     if isinstance(listed, Outcome):
         return Part(outcome=listed)
     if not listed:
-        return _kept_to_its_cluster(m)
-    told = _told_to_the_scheduler(m, listed)
-    if not _elsewhere(m, listed):
+        return _cluster_requirement(m)
+    told = _scheduling_requirements(m, listed)
+    if not _is_unlisted(m, listed):
         tried = m.vm.host and note_value(m.vm.notes.get(MIGRATION_TRIES, ""))
         forget = (m.note("forget that it was moved", {MIGRATION_TRIES: CLEARED}, PATH),) if tried else ()
         return Part(told.drift, (*told.steps, *forget))
-    if _restarts(m):
+    if _needs_power_off(m):
         return told
     drift = (*told.drift, Drift(PATH, _names(listed), f"on {m.vm.host}"))
-    if m.situation not in _MOVED_FROM or (m.situation is Situation.RUNNING and m.wants(Power.STOPPED)):
+    if m.situation not in _MIGRATION_STATES or (m.situation is Situation.RUNNING and m.wants(Power.STOPPED)):
         return Part(drift, told.steps)
-    moving, outcome = _move(m, listed)
+    moving, outcome = _migration(m, listed)
     return Part(drift, (*told.steps, *moving), outcome)
 
 
-def _told_to_the_scheduler(m: Machine, listed: tuple[Host, ...]) -> Part:
+def _scheduling_requirements(m: Machine, listed: tuple[Host, ...]) -> Part:
     wanted = requirements(m.vm.requirements, hosts_in_cluster(listed, m.view, _chosen_cluster(m)))
     if m.vm.requirements == wanted:
         return EMPTY_PART
@@ -57,7 +57,7 @@ def _told_to_the_scheduler(m: Machine, listed: tuple[Host, ...]) -> Part:
     return Part((drift,), (m.note("hosts where it may be placed", {REQUIREMENTS: wanted}, PATH),))
 
 
-def _kept_to_its_cluster(m: Machine) -> Part:
+def _cluster_requirement(m: Machine) -> Part:
     """Pin the VM to its chosen cluster if the cloud has several.
 
     The scheduler of OpenNebula does not know the policies that selected the cluster.
@@ -96,10 +96,10 @@ def hosts_in_cluster(listed: tuple[Host, ...], view: CloudView, cluster: int | N
 def cold_move(m: Machine) -> Change:
     """Migrate a running VM with PCI devices in a power cycle, since it cannot be migrated live."""
     listed = _listed(m)
-    if isinstance(listed, Outcome) or not listed or not _restarts(m) or not _elsewhere(m, listed):
+    if isinstance(listed, Outcome) or not listed or not _needs_power_off(m) or not _is_unlisted(m, listed):
         return UNCHANGED
     drift = (Drift(PATH, _names(listed), f"on {m.vm.host}"),)
-    target = _target(m, listed, _COLD_PAUSES)
+    target = _target_host(m, listed, _COLD_PAUSES)
     if isinstance(target, Outcome):
         return Change(drift, outcome=target)
     # No states: once the VM is powered off, `hosts` migrates it.
@@ -128,11 +128,11 @@ def _listed(m: Machine) -> tuple[Host, ...] | Outcome:
     return named_hosts(placement.hosts, m.view, f"{m.cloud.namespace}/{m.cloud.name}")
 
 
-def _elsewhere(m: Machine, listed: tuple[Host, ...]) -> bool:
+def _is_unlisted(m: Machine, listed: tuple[Host, ...]) -> bool:
     return bool(m.vm.host) and m.vm.host not in {host.name for host in listed}
 
 
-def _restarts(m: Machine) -> bool:
+def _needs_power_off(m: Machine) -> bool:
     """Return whether the VM must be powered off to be migrated."""
     return bool(m.vm.pci) and m.situation is Situation.RUNNING
 
@@ -141,8 +141,8 @@ def _names(listed: tuple[Host, ...]) -> str:
     return ", ".join(host.name for host in listed)
 
 
-def _move(m: Machine, listed: tuple[Host, ...]) -> tuple[tuple[Step, ...], Outcome]:
-    target = _target(m, listed, _COLD_PAUSES if m.vm.pci else _PAUSES)
+def _migration(m: Machine, listed: tuple[Host, ...]) -> tuple[tuple[Step, ...], Outcome]:
+    target = _target_host(m, listed, _COLD_PAUSES if m.vm.pci else _PAUSES)
     if isinstance(target, Outcome):
         return (), target
     tries = RetryCounter.read(m.vm.notes.get(MIGRATION_TRIES, ""), f"{target.name}/{m.asked}")
@@ -150,10 +150,10 @@ def _move(m: Machine, listed: tuple[Host, ...]) -> tuple[tuple[Step, ...], Outco
     return (note, _step(m, target, live=m.situation is Situation.RUNNING)), DONE
 
 
-def _target(m: Machine, listed: tuple[Host, ...], pauses: tuple[int, ...]) -> Host | Outcome:
+def _target_host(m: Machine, listed: tuple[Host, ...], pauses: tuple[int, ...]) -> Host | Outcome:
     """Select the listed host with the most free capacity, within the retry limit."""
     here = next((host for host in m.view.hosts.values() if host.name == m.vm.host), None)
-    taken = _hosts_of_those_apart(m)
+    taken = _anti_affinity_hosts(m)
     works = [h for h in listed if h.state in MONITORED and h.name not in taken and _has_devices_for(h, m)]
     target = None if here is None else Room(works, m.view.vms.values()).take(m.vm, here)
     if target is None:
@@ -179,7 +179,7 @@ def _target(m: Machine, listed: tuple[Host, ...], pauses: tuple[int, ...]) -> Ho
     return target
 
 
-def _hosts_of_those_apart(m: Machine) -> frozenset[str]:
+def _anti_affinity_hosts(m: Machine) -> frozenset[str]:
     """Return the hosts of VMs that this one has an anti-affinity to.
 
     OpenNebula applies VM groups when it schedules a VM, but not when it is told to migrate one.

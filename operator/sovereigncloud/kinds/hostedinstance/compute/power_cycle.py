@@ -34,7 +34,7 @@ from sovereigncloud.kinds.hostedinstance.steps import NoteOnVm
 from sovereigncloud.ports.opennebula.vm_states import AT_REST, Situation
 
 NOT_RUNNING = frozenset({Situation.POWERED_OFF, Situation.UNDEPLOYED, Situation.QUEUED, Situation.HELD})
-_NOTED = "note to start it again"
+_NOTE_RESUME = "note to start it again"
 _STALE = (
     RESIZE_REFUSED,
     reason_attribute(RESIZE_REFUSED),
@@ -87,8 +87,8 @@ def power_cycle(m: Machine, aspects: Iterable[Callable[[Machine], Change]]) -> P
         cold = tuple(step for change in changes for step in change.cold)
         if not cold:
             return Part(drift, (*_clear_resume(m), *hot), outcome)
-        return Part(drift, hot if m.wants(Power.STOPPED) else (*hot, *_cycle(m, cold)), outcome)
-    steps = tuple(step for change in changes for step in _as_it_is(m, change))
+        return Part(drift, hot if m.wants(Power.STOPPED) else (*hot, *_power_cycle_steps(m, cold)), outcome)
+    steps = tuple(step for change in changes for step in _steps_while_stopped(m, change))
     return Part(drift, steps or _clear_resume(m), outcome)
 
 
@@ -104,12 +104,12 @@ def refusal(m: Machine, note: str, attempt: str, reason: Reason, what: str) -> O
     )
 
 
-def _cycle(m: Machine, cold: tuple[ComputeStep, ...]) -> tuple[Step, ...]:
+def _power_cycle_steps(m: Machine, cold: tuple[ComputeStep, ...]) -> tuple[Step, ...]:
     allowed = m.resource.spec.update_policy is not None and m.resource.spec.update_policy.power_cycle is Consent.ALLOW
     needs = "" if allowed else NEEDS_POWER_CYCLE
     fields = tuple(dict.fromkeys(field for step in cold for field in step.fields))
     steps = (
-        m.note(_NOTED, {RESUME: ",".join(fields)}, *fields, needs=needs),
+        m.note(_NOTE_RESUME, {RESUME: ",".join(fields)}, *fields, needs=needs),
         m.act("poweroff", *fields, needs=needs, disruption=Disruption.RESTART),
         *(replace(step, needs=needs) for step in cold),
         m.act("resume", *fields, needs=needs),
@@ -120,17 +120,17 @@ def _cycle(m: Machine, cold: tuple[ComputeStep, ...]) -> tuple[Step, ...]:
     return steps[1:] if allowed else (*_clear_resume(m), *steps)
 
 
-def _as_it_is(m: Machine, change: Change) -> tuple[Step, ...]:
+def _steps_while_stopped(m: Machine, change: Change) -> tuple[Step, ...]:
     """Return the steps of a change on a stopped VM: now, or after spec.power starts it."""
     if m.situation in change.states:
         started_next = m.to_be_resumed or m.wants(Power.RUNNING, Power.SUSPENDED)
-        return change.cold if started_next else tuple(map(_unnoted, change.cold))
+        return change.cold if started_next else tuple(map(_without_attempt, change.cold))
     if m.situation in AT_REST:
-        return tuple(replace(_unnoted(step), needs=NEEDS_POWER) for step in change.cold)
+        return tuple(replace(_without_attempt(step), needs=NEEDS_POWER) for step in change.cold)
     return ()
 
 
-def _unnoted(step: ComputeStep) -> ComputeStep:
+def _without_attempt(step: ComputeStep) -> ComputeStep:
     """Return the step without a note of its refusal: no VM waits to be started again for it."""
     return replace(step, attempt="") if isinstance(step, ColdStep) else step
 

@@ -41,11 +41,11 @@ class Failure:
 
 _START = r"(DEPLOY|RESTORE|Error deploying|Error restoring)\b"
 _TRANSFER = r"Error executing image transfer script\b|(CLONE|LN|MV|MVDS|MKIMAGE|CONTEXT)\b"
-_LONE = "its disks are unchanged, and only the start is repeated"
-_BETWEEN = "the transfer of its disks was interrupted, and a retry may copy incomplete ones"
+_DISKS_UNCHANGED = "its disks are unchanged, and only the start is repeated"
+_TRANSFER_INTERRUPTED = "the transfer of its disks was interrupted, and a retry may copy incomplete ones"
 
 FAILURES = {
-    "BootFailure": Failure(True, _LONE, _START),
+    "BootFailure": Failure(True, _DISKS_UNCHANGED, _START),
     "MigrationBootFailure": Failure(
         True, "its disks and its memory have arrived, and only the start is repeated", _START
     ),
@@ -54,10 +54,10 @@ FAILURES = {
     "CloningFailure": Failure(
         False, "one of its images is in error, and it continues by itself once that is fixed", ""
     ),
-    "MigrationFailure": Failure(False, _BETWEEN, _TRANSFER),
-    "ResumeFailure": Failure(False, _BETWEEN, _TRANSFER),
-    "StopFailure": Failure(False, _BETWEEN, _TRANSFER),
-    "UndeployFailure": Failure(False, _BETWEEN, _TRANSFER),
+    "MigrationFailure": Failure(False, _TRANSFER_INTERRUPTED, _TRANSFER),
+    "ResumeFailure": Failure(False, _TRANSFER_INTERRUPTED, _TRANSFER),
+    "StopFailure": Failure(False, _TRANSFER_INTERRUPTED, _TRANSFER),
+    "UndeployFailure": Failure(False, _TRANSFER_INTERRUPTED, _TRANSFER),
     "TerminationFailure": Failure(
         False, "its persistent disks were being copied back to the datastore and could be lost", _TRANSFER
     ),
@@ -65,7 +65,7 @@ FAILURES = {
 """By name of the LCM state."""
 _UNKNOWN = Failure(False, "this version of the operator does not know this state", "")
 # "Tue Nov 24 17:21:37 2026: DEPLOY: ...", in the time zone of the front-end.
-_STAMPED = re.compile(r"(?P<when>\w{3} \w{3} +\d+ [\d:]{8} \d{4}): (?P<what>.+)", re.DOTALL)
+_TIMESTAMPED = re.compile(r"(?P<when>\w{3} \w{3} +\d+ [\d:]{8} \d{4}): (?P<what>.+)", re.DOTALL)
 
 
 def recovery(m: Machine) -> Part:
@@ -74,7 +74,7 @@ def recovery(m: Machine) -> Part:
         tried = m.situation in AT_REST and note_value(m.vm.notes.get(RECOVERY_TRIES, ""))
         return Part(steps=(m.note("forget what was tried", {RECOVERY_TRIES: CLEARED}),)) if tried else EMPTY_PART
     failure = FAILURES.get(m.state.words, _UNKNOWN)
-    what = f"VM {m.vm.id} in {where(m.cloud)} is in state {m.state.words}{_told(m, failure)}"
+    what = f"VM {m.vm.id} in {where(m.cloud)} is in state {m.state.words}{_driver_message(m, failure)}"
     by_hand = f"fix the cause and recover it there (onevm recover --retry {m.vm.id}), or delete this object"
     if m.resource.spec.recovery is Recovery.MANUAL:
         return Part(outcome=stalled(m.state.reason, f"{what}; spec.recovery is Manual: {by_hand}"))
@@ -102,9 +102,9 @@ def recovery(m: Machine) -> Part:
     return Part(steps=(note, step), outcome=said)
 
 
-def _told(m: Machine, failure: Failure) -> str:
+def _driver_message(m: Machine, failure: Failure) -> str:
     """Return the driver's message if it matches this failure, else how to read the log."""
-    stamped = _STAMPED.fullmatch(m.vm.error)
+    stamped = _TIMESTAMPED.fullmatch(m.vm.error)
     what = stamped["what"] if stamped else m.vm.error
     if not failure.prefix or not re.match(failure.prefix, what):
         return f"; see its log (onevm log {m.vm.id})"

@@ -14,19 +14,19 @@ from sovereigncloud.kinds.hostedinstance.observation import InstanceObservation
 from sovereigncloud.ports.opennebula.views import Vm
 from sovereigncloud.ports.opennebula.vm_states import PENDING
 
-_PATIENCE = 300
+_PENDING_SECONDS = 300
 """Seconds in Pending without a message. A working scheduler writes one within ten seconds."""
-_ENOUGH = 3
+_BLOCKED_VMS = 3
 _WHAT_TO_DO = "check that it runs (oned.log, sched.log) and restart it"
 
 
 def check_scheduled(vm: Vm, what: str, now: datetime) -> Outcome | None:
     """Return a waiting outcome for a Pending VM without a message of the scheduler."""
-    if not _unheard(vm, now):
+    if not _is_ignored(vm, now):
         return None
     return waiting(
         Reason.NOT_SCHEDULED,
-        f"{what} has been Pending for more than {_PATIENCE // 60} minutes without a message from OpenNebula's scheduler, which"
+        f"{what} has been Pending for more than {_PENDING_SECONDS // 60} minutes without a message from OpenNebula's scheduler, which"
         f" may be blocked: {_WHAT_TO_DO}",
     )
 
@@ -38,15 +38,15 @@ def check_scheduler(observed: InstanceObservation, now: datetime) -> Outcome | N
     """
     if observed.view is None or observed.cloud is None:
         return None
-    unheard = [vm for vm in observed.view.vms.values() if _unheard(vm, now)]
-    if len(unheard) < _ENOUGH:
+    unheard = [vm for vm in observed.view.vms.values() if _is_ignored(vm, now)]
+    if len(unheard) < _BLOCKED_VMS:
         return None
     return waiting(
         Reason.NOT_SCHEDULED,
-        f"not created yet: OpenNebula's scheduler in {where(observed.cloud)} may be blocked, since at least {_ENOUGH} VMs have"
-        f" been Pending for more than {_PATIENCE // 60} minutes without a message from it: {_WHAT_TO_DO}",
+        f"not created yet: OpenNebula's scheduler in {where(observed.cloud)} may be blocked, since at least {_BLOCKED_VMS} VMs have"
+        f" been Pending for more than {_PENDING_SECONDS // 60} minutes without a message from it: {_WHAT_TO_DO}",
     )
 
 
-def _unheard(vm: Vm, now: datetime) -> bool:
-    return vm.state == PENDING and not vm.scheduler_message and 0 < vm.since < now.timestamp() - _PATIENCE
+def _is_ignored(vm: Vm, now: datetime) -> bool:
+    return vm.state == PENDING and not vm.scheduler_message and 0 < vm.since < now.timestamp() - _PENDING_SECONDS

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from sovereigncloud.ports.opennebula.views import Host
 
 # By id: host names are free text, and the expression cannot escape a quote.
-_OURS = re.compile(r"\((?:ID = \d+(?: \| ID = \d+)*|CLUSTER_ID = \d+)\)")
+_OPERATOR_PART = re.compile(r"\((?:ID = \d+(?: \| ID = \d+)*|CLUSTER_ID = \d+)\)")
 _PINNED = re.compile(r"\(CLUSTER_ID = (\d+)\)")
 
 
@@ -21,12 +21,12 @@ def requirements(found: str, listed: Iterable[Host], cluster: int | None = None)
     if not numbers and cluster is None:
         return found
     ours = f"({' | '.join(f'ID = {number}' for number in numbers)})" if numbers else f"(CLUSTER_ID = {cluster})"
-    rest = _beside_ours(found.strip())
+    rest = _other_requirements(found.strip())
     return f"{ours} & ({rest})" if rest else ours
 
 
-def _beside_ours(found: str) -> str:
-    match = _OURS.match(found)
+def _other_requirements(found: str) -> str:
+    match = _OPERATOR_PART.match(found)
     if match is None:
         return found
     rest = found[match.end() :].strip()

@@ -11,7 +11,7 @@ from sovereigncloud.core.plan import Action, Drift
 from sovereigncloud.core.quantity import mebibytes
 from sovereigncloud.kinds.hostedinstance.compute.power_cycle import UNCHANGED, Change, refusal
 from sovereigncloud.kinds.hostedinstance.compute.steps import ResizeVm
-from sovereigncloud.kinds.hostedinstance.machine import capacity as vm_capacity
+from sovereigncloud.kinds.hostedinstance.machine import capacity
 from sovereigncloud.kinds.hostedinstance.machine.machine import EMPTY_PART, Machine, Part
 from sovereigncloud.kinds.hostedinstance.machine.retries import RetryCounter, clock_time
 from sovereigncloud.kinds.hostedinstance.machine.step import HOT_RESIZE_TRIES, RESIZE_REFUSED
@@ -22,14 +22,14 @@ _HOT_PAUSES = (60,)
 """OpenNebula does not report a failed driver: the VM keeps its old size (observed). So it is asked twice."""
 
 
-def capacity(m: Machine) -> Change:
+def resize(m: Machine) -> Change:
     """Resize a running VM within its hot-resize limits, else in a power cycle."""
-    observed = vm_capacity.found(m.vm)
+    observed = capacity.found(m.vm)
     wanted = m.sizes.over(observed)
     if wanted == observed:
         return UNCHANGED
-    drift = tuple(vm_capacity.differences(wanted, observed))
-    if (trouble := _beyond(m, wanted)) is not None:
+    drift = tuple(capacity.differences(wanted, observed))
+    if (trouble := _check_limits(m, wanted)) is not None:
         return Change(drift, outcome=trouble)
     room_left = room_to_grow(m.vm, m.observed.tenancy, m.view, wanted)
     if room_left.phase is not Phase.DONE:
@@ -46,15 +46,15 @@ def capacity(m: Machine) -> Change:
         cause=m.cause,
         cloud=m.cloud,
         vm=m.vm.id,
-        cpu=vm_capacity.cores(wanted.cpu),
+        cpu=capacity.cores(wanted.cpu),
         vcpu=wanted.vcpu,
         memory=wanted.memory,
         attempt=attempt,
     )
     tries = RetryCounter.read(m.vm.notes.get(HOT_RESIZE_TRIES, ""), attempt)
     runs_on = m.situation is Situation.RUNNING and not m.wants(Power.STOPPED)
-    if runs_on and _fits_live(m, wanted, observed) and not tries.over(_HOT_PAUSES):
-        return _live(m, step, tries, drift)
+    if runs_on and _is_hot_resizable(m, wanted, observed) and not tries.over(_HOT_PAUSES):
+        return _hot_resize(m, step, tries, drift)
     return Change(drift, cold=(step,))
 
 
@@ -68,13 +68,13 @@ def hot_resize_limits(m: Machine) -> Part:
         found = str(m.vm.vcpu_max or "none")
         drift.append(Drift("spec.hotResize.maxVcpu", str(declared.max_vcpu), found, mendable=False))
     if declared.max_memory is not None and mebibytes(declared.max_memory) != m.vm.memory_max:
-        found = vm_capacity.size(m.vm.memory_max) if m.vm.memory_max else "none"
-        wanted = vm_capacity.size(mebibytes(declared.max_memory))
+        found = capacity.size(m.vm.memory_max) if m.vm.memory_max else "none"
+        wanted = capacity.size(mebibytes(declared.max_memory))
         drift.append(Drift("spec.hotResize.maxMemory", wanted, found, mendable=False))
     return Part(drift=tuple(drift))
 
 
-def _live(m: Machine, step: ResizeVm, tries: RetryCounter, drift: tuple[Drift, ...]) -> Change:
+def _hot_resize(m: Machine, step: ResizeVm, tries: RetryCounter, drift: tuple[Drift, ...]) -> Change:
     due = tries.due(_HOT_PAUSES)
     if m.now < due:
         after = (due - m.now).total_seconds()
@@ -88,7 +88,7 @@ def _live(m: Machine, step: ResizeVm, tries: RetryCounter, drift: tuple[Drift, .
     return Change(drift, hot=(note, replace(step, given_up=given_up)))
 
 
-def _fits_live(m: Machine, wanted: vm_capacity.Capacity, observed: vm_capacity.Capacity) -> bool:
+def _is_hot_resizable(m: Machine, wanted: capacity.Capacity, observed: capacity.Capacity) -> bool:
     """Return whether a running VM can be resized: only growth, within its creation limits.
 
     A guest may not release VCPUs or memory while it runs. A change of CPU alone only changes accounting.
@@ -98,7 +98,7 @@ def _fits_live(m: Machine, wanted: vm_capacity.Capacity, observed: vm_capacity.C
     )
 
 
-def _beyond(m: Machine, wanted: vm_capacity.Capacity) -> Outcome | None:
+def _check_limits(m: Machine, wanted: capacity.Capacity) -> Outcome | None:
     """Return an outcome if the size exceeds the hot-resize limits of the VM.
 
     The hypervisor would refuse to start such a VM.
@@ -110,8 +110,8 @@ def _beyond(m: Machine, wanted: vm_capacity.Capacity) -> Outcome | None:
             (
                 "memory",
                 0 < m.vm.memory_max < wanted.memory,
-                vm_capacity.size(wanted.memory),
-                vm_capacity.size(m.vm.memory_max),
+                capacity.size(wanted.memory),
+                capacity.size(m.vm.memory_max),
             ),
         )
         if over

@@ -179,16 +179,16 @@ async def perform_on_group(step: CreateGroup | DeleteGroup, client: OpenNebula) 
 
 async def _change(step: ColdStep, client: OpenNebula) -> Outcome:
     try:
-        return await _do(step, client)
+        return await _apply(step, client)
     except (Quota, Rejected) as refusal:
         if not step.attempt:
             raise
         await client.update_vm(step.vm, {step.refused: step.attempt, reason_attribute(step.refused): refusal.message})
         reason = Reason.RESIZE_REFUSED if isinstance(step, ResizeVm) else Reason.CHANGE_REFUSED
-        return waiting(reason, f"OpenNebula refused {_words(step)}: {refusal.message}", after=1.0)
+        return waiting(reason, f"OpenNebula refused {_description(step)}: {refusal.message}", after=1.0)
 
 
-async def _do(step: ColdStep, client: OpenNebula) -> Outcome:
+async def _apply(step: ColdStep, client: OpenNebula) -> Outcome:
     match step:
         case ResizeVm():
             await client.resize(step.vm, cpu=step.cpu, vcpu=step.vcpu, memory=step.memory)
@@ -207,7 +207,7 @@ async def _do(step: ColdStep, client: OpenNebula) -> Outcome:
             raise TypeError(f"not a step that can be done here: {step!r}")
 
 
-def _words(step: ColdStep) -> str:
+def _description(step: ColdStep) -> str:
     return f"to resize VM {step.vm}" if isinstance(step, ResizeVm) else f"a change of VM {step.vm}"
 
 
@@ -220,7 +220,7 @@ async def _resize_live(step: ResizeVm, client: OpenNebula) -> Outcome:
         await client.resize(step.vm, cpu=step.cpu, vcpu=step.vcpu, memory=step.memory)
     except Quota as refusal:
         await client.update_vm(step.vm, {step.refused: step.attempt, reason_attribute(step.refused): refusal.message})
-        return waiting(Reason.RESIZE_REFUSED, f"OpenNebula refused {_words(step)}: {refusal.message}", after=1.0)
+        return waiting(Reason.RESIZE_REFUSED, f"OpenNebula refused {_description(step)}: {refusal.message}", after=1.0)
     except Rejected as refusal:
         await client.update_vm(step.vm, {HOT_RESIZE_TRIES: step.given_up})
         return waiting(

@@ -25,7 +25,7 @@ from sovereigncloud.kinds.hostedinstance.compute.steps import (
     JoinGroup,
     LeaveGroup,
 )
-from sovereigncloud.kinds.hostedinstance.machine.cloud_context import vm_group_name as name_of
+from sovereigncloud.kinds.hostedinstance.machine.cloud_context import vm_group_name
 from sovereigncloud.kinds.hostedinstance.machine.machine import EMPTY_PART, Machine, Part
 from sovereigncloud.kinds.hostedinstance.observation import InstanceObservation
 from sovereigncloud.kinds.hostedinstance.steps import MoveVm
@@ -52,7 +52,7 @@ def find_or_create_group(
     if declared is None:
         return DONE
     namespace = resource.metadata.namespace
-    name = name_of(namespace, declared.name)
+    name = vm_group_name(namespace, declared.name)
     named = [one for one in view.vm_groups.values() if one.name == name and one.owner == observed.owner]
     for one in named:
         if _is_ours(one, namespace, observed):
@@ -69,7 +69,7 @@ def find_or_create_group(
         target=f'VM group "{name}" in {where(cloud)}',
         cloud=cloud,
         name=name,
-        mark=Mark(observed.mark.installation, _object(namespace, declared.name), declared.name),
+        mark=Mark(observed.mark.installation, _mark_object(namespace, declared.name), declared.name),
         part=True,
     )
 
@@ -83,7 +83,7 @@ def group(m: Machine) -> Part:
         return Part(steps=steps) if steps else EMPTY_PART
     if isinstance(found, VmGroup) and m.vm.groups == (Membership(found.id, role_of(declared)),):
         return Part(steps=unused_group_steps(m.resource, m.observed, m.cloud))
-    drift = (Drift(PATH, f"{declared.name} ({declared.policy})", _told(m)),)
+    drift = (Drift(PATH, f"{declared.name} ({declared.policy})", _observed_groups(m)),)
     if isinstance(found, Outcome):
         return Part(drift, outcome=found)
     if not has(m.observed.site.version, Feature.GROUP_MEMBERSHIP):
@@ -149,16 +149,16 @@ def _is_ours(one: VmGroup, namespace: str, observed: InstanceObservation) -> boo
         mark is not None
         and one.owner in observed.owners
         and mark.installation == observed.mark.installation
-        and one.name == name_of(namespace, mark.uid)
-        and mark.object == _object(namespace, mark.uid)
+        and one.name == vm_group_name(namespace, mark.uid)
+        and mark.object == _mark_object(namespace, mark.uid)
     )
 
 
-def _object(namespace: str, group: str) -> str:
+def _mark_object(namespace: str, group: str) -> str:
     return f"VmGroup/{namespace}/{group}"
 
 
-def _told(m: Machine) -> str:
+def _observed_groups(m: Machine) -> str:
     known = {one.id: one.name for one in m.view.vm_groups.values()}
     told = [f"{known.get(one.group, one.group)} ({one.role})" for one in m.vm.groups]
     return ", ".join(told) or "none"

@@ -13,7 +13,7 @@ from sovereigncloud.ports.kubernetes import Kubernetes
 from sovereigncloud.ports.opennebula.client import Attributes
 
 _USER_DATA, _KEYS = "userData", "authorized_keys"
-_FILLED_IN = "$"
+_VARIABLE = "$"
 _KEY_FIELD, _DATA_FIELD = "spec.sshAuthorizedKeysSecretRef.key", "spec.cloudInit.userDataSecretRef.key"
 
 
@@ -47,10 +47,10 @@ def check_ssh_keys(resource: HostedInstance) -> Outcome | None:
     oned substitutes variables in a context, such as $USER[NAME] [VirtualMachineContext.cc].
     """
     for number, key in enumerate(resource.spec.ssh_authorized_keys or ()):
-        if _FILLED_IN in key:
+        if _VARIABLE in key:
             return stalled(
                 Reason.INVALID_SPEC,
-                f"spec.sshAuthorizedKeys[{number}] contains a {_FILLED_IN}, which OpenNebula would substitute: remove it from"
+                f"spec.sshAuthorizedKeys[{number}] contains a {_VARIABLE}, which OpenNebula would substitute: remove it from"
                 " the comment of the key",
             )
     return None
@@ -77,9 +77,9 @@ async def read_guest_configuration(resource: HostedInstance, kubernetes: Kuberne
         ref = spec.ssh_authorized_keys_secret_ref
         text = await _value(resource, kubernetes, ref.name, ref.key, _KEYS, _KEY_FIELD)
         keys += [line for line in (raw.strip() for raw in text.splitlines()) if line and not line.startswith("#")]
-        if _FILLED_IN in "".join(keys):
+        if _VARIABLE in "".join(keys):
             raise MissingSecret(
-                f"Secret {resource.metadata.namespace}/{ref.name} holds a public key with a {_FILLED_IN}, which OpenNebula"
+                f"Secret {resource.metadata.namespace}/{ref.name} holds a public key with a {_VARIABLE}, which OpenNebula"
                 " would substitute: remove it from the comment of the key"
             )
     data = None

@@ -26,7 +26,7 @@ def initial_placement(
     """
     spec = resource.spec
     troubles = [check_devices(spec.pci_devices or (), view, where(cloud))]
-    told = _told_to_the_scheduler(resource, observed, cloud, view, source)
+    told = _scheduling_requirements(resource, observed, cloud, view, source)
     if isinstance(told, Outcome):
         troubles.append(told)
         told = ""
@@ -40,7 +40,7 @@ def initial_placement(
     return TemplateContext(requirements=told), merge(troubles) if troubles else DONE
 
 
-def _told_to_the_scheduler(
+def _scheduling_requirements(
     resource: HostedInstance, observed: InstanceObservation, cloud: Key, view: CloudView, source: int
 ) -> str | Outcome:
     """Return SCHED_REQUIREMENTS for the listed hosts, else for the cluster if one of several.

@@ -41,7 +41,7 @@ def plan_creation(
     cloud, view = observed.cloud, observed.view
     if cloud is None or view is None:
         return Plan(outcome=observed.problem or DONE)
-    if (unable := _cannot_be_made(resource, observed)) is not None:
+    if (unable := _check_creatable(resource, observed)) is not None:
         return Plan(outcome=unable)
     # The choice is recorded once: the cloud is then watched for it, and another cloud in the namespace changes nothing.
     declared = declared_cloud(resource)
@@ -56,11 +56,11 @@ def plan_creation(
         source, trouble = restored.template.id, DONE
     else:
         source, trouble = _source(resource, observed, view, where(cloud), sizes)
-    cards, network_trouble = _cards(resource, observed, cloud, view)
+    nics, network_trouble = _nics(resource, observed, cloud, view)
     surroundings, other_trouble = initial_placement(resource, observed, cloud, view, source)
     trouble = merge((trouble, network_trouble, other_trouble))
     if trouble.phase is Phase.DONE:
-        trouble = within_quota(observed.tenancy, view, taken(resource, view, sizes, source, cards))
+        trouble = within_quota(observed.tenancy, view, taken(resource, view, sizes, source, nics))
     if trouble.phase is not Phase.DONE:
         return Plan(steps=bind, outcome=trouble)
     if isinstance(surroundings, CreateGroup):
@@ -78,14 +78,14 @@ def plan_creation(
         template=None if resource.spec.source.image and restored is None else source,
         restored=restored.disks if restored is not None else (),
         forgets=tuple(sorted(restored.template.notes)) if restored is not None and restored.template else (),
-        cards=cards,
+        cards=nics,
         surroundings=surroundings,
         place=chosen_place(observed),
     )
     return Plan(steps=(*bind, step), outcome=waiting(Reason.CREATING, f"{step.target} is to be made"))
 
 
-def _cannot_be_made(resource: HostedInstance, observed: InstanceObservation) -> Outcome | None:
+def _check_creatable(resource: HostedInstance, observed: InstanceObservation) -> Outcome | None:
     """Return why the VM cannot be created in any cloud."""
     if observed.chosen is not None and observed.chosen.outcome is not None:
         return observed.chosen.outcome
@@ -166,10 +166,10 @@ def _source(
     image = resolve("image", source.image, images, observed.on_their_way, place)
     if isinstance(image, Outcome):
         return -1, not_shared(source.image, view, observed.tenancy, place) or image
-    return image.id, merge((ready_for_a_machine(image, place), _fits(image, sizes)))
+    return image.id, merge((ready_for_a_machine(image, place), _check_image_fits(image, sizes)))
 
 
-def _fits(image: Image, sizes: Declared) -> Outcome:
+def _check_image_fits(image: Image, sizes: Declared) -> Outcome:
     if sizes.memory is None:
         return stalled(Reason.INVALID_SPEC, "spec.memory is needed with spec.source.image, for example 4Gi")
     if sizes.root_size is not None and sizes.root_size < image.size:
@@ -181,12 +181,12 @@ def _fits(image: Image, sizes: Declared) -> Outcome:
     return DONE
 
 
-def _cards(
+def _nics(
     resource: HostedInstance, observed: InstanceObservation, cloud: Key, view: CloudView
 ) -> tuple[tuple[NewNic, ...] | None, Outcome]:
     if resource.spec.networks is None:
         return None, DONE
     place = Place(cloud, view, observed.mark, observed.on_their_way, owners=observed.owners)
-    cards = [required_nic(wanted, place) for wanted in resource.spec.networks]
-    troubles = merge(card for card in cards if isinstance(card, Outcome))
-    return tuple(card for card in cards if isinstance(card, NewNic)), troubles
+    nics = [required_nic(wanted, place) for wanted in resource.spec.networks]
+    troubles = merge(nic for nic in nics if isinstance(nic, Outcome))
+    return tuple(nic for nic in nics if isinstance(nic, NewNic)), troubles

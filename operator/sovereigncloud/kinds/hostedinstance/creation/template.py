@@ -11,7 +11,7 @@ from sovereigncloud.ports.opennebula.client import Attributes
 
 
 def template_from_image(
-    resource: HostedInstance, mark: Mark, image: int, cards: tuple[NewNic, ...], guest: GuestConfiguration
+    resource: HostedInstance, mark: Mark, image: int, nics: tuple[NewNic, ...], guest: GuestConfiguration
 ) -> Attributes:
     """Return a complete template for a VM with one image as root disk.
 
@@ -29,7 +29,7 @@ def template_from_image(
         "VCPU": str(vcpu),
         "MEMORY": str(sizes.memory or 0),
         "DISK": [disk],
-        "NIC": [card.as_nic() for card in cards],
+        "NIC": [nic.as_nic() for nic in nics],
         "CONTEXT": guest.context,
         # Without LISTEN the console is on the host's loopback: these hosts have public addresses.
         "GRAPHICS": {"TYPE": "VNC"},
@@ -38,7 +38,7 @@ def template_from_image(
 
 
 def template_overrides(
-    resource: HostedInstance, mark: Mark, cards: tuple[NewNic, ...] | None, guest: GuestConfiguration
+    resource: HostedInstance, mark: Mark, nics: tuple[NewNic, ...] | None, guest: GuestConfiguration
 ) -> Attributes:
     """Return the extra attributes for instantiating a VM template.
 
@@ -53,8 +53,8 @@ def template_overrides(
         extra["CPU"] = cores(sizes.cpu)
     if sizes.memory is not None:
         extra["MEMORY"] = str(sizes.memory)
-    if cards:
-        extra["NIC"] = [card.as_nic() for card in cards]
+    if nics:
+        extra["NIC"] = [nic.as_nic() for nic in nics]
     if guest.is_given_something:
         extra["CONTEXT"] = guest.context
     return {**extra, **mark.for_opennebula()}

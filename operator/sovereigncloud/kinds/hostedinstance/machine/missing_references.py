@@ -21,8 +21,8 @@ def has_missing_references(resource: HostedInstance, view: CloudView, *, made: b
         view: pools of the cloud.
         made: whether the VM exists, so that its source image is not needed any more.
     """
-    cards = resource.spec.networks
-    if cards and not {card.name for card in cards} <= {network.name for network in view.networks.values()}:
+    nics = resource.spec.networks
+    if nics and not {nic.name for nic in nics} <= {network.name for network in view.networks.values()}:
         return True
     groups = _group_names(resource)
     if groups and not groups <= {group.name for group in view.security_groups.values()}:
@@ -43,4 +43,4 @@ def named_security_groups(resource: HostedInstance, context: Context) -> tuple[S
 
 
 def _group_names(resource: HostedInstance) -> set[str]:
-    return {name for card in resource.spec.networks or () if card.security_groups for name in card.security_groups}
+    return {name for nic in resource.spec.networks or () if nic.security_groups for name in nic.security_groups}

@@ -82,7 +82,7 @@ def read_request(vm: Vm, request: Request) -> RequestRecord:
     return RequestRecord(RequestState(parts[0]), parts[1], parts[2], parts[3], parts[4] == "ran", int(parts[5]))
 
 
-def error_of(vm: Vm) -> str:
+def error_digest(vm: Vm) -> str:
     """Return a digest of the error on a VM; "-" for none.
 
     A new error has another digest, since oned writes the time into it.

@@ -26,10 +26,10 @@ def nics_in_order(resource: HostedInstance, vm: Vm) -> list[Nic]:
 
 def nic_status(resource: HostedInstance, vm: Vm, view: CloudView | None) -> list[Mapping[str, object]]:
     """Return the status entry of each NIC."""
-    return [_card(nic, view) for nic in nics_in_order(resource, vm)]
+    return [_nic(nic, view) for nic in nics_in_order(resource, vm)]
 
 
-def _card(nic: Nic, view: CloudView | None) -> Mapping[str, object]:
+def _nic(nic: Nic, view: CloudView | None) -> Mapping[str, object]:
     said: dict[str, object] = {"name": nic.network}
     if nic.ip:
         said["address"] = nic.ip
@@ -50,10 +50,10 @@ def exposure(resource: HostedInstance, vm: Vm, view: CloudView | None) -> tuple[
         return ()
     groups = view.security_groups if view is not None else {}
     open_to_all = {number for number, group in groups.items() if EVERYTHING_IN in group.rules}
-    open_cards = [nic for nic in public if not nic.groups or not open_to_all.isdisjoint(nic.groups)]
-    if not open_cards:
+    open_nics = [nic for nic in public if not nic.groups or not open_to_all.isdisjoint(nic.groups)]
+    if not open_nics:
         return ()
-    said = ", ".join(f'{nic.ip} on network "{nic.network}"' for nic in open_cards[:_SHOWN])
+    said = ", ".join(f'{nic.ip} on network "{nic.network}"' for nic in open_nics[:_SHOWN])
     message = (
         f"no security group filters {said}: every port is reachable from the Internet; name SecurityGroups in"
         " spec.networks[].securityGroups"

@@ -39,7 +39,7 @@ class NicStep(VmStep):
 class AttachNic(NicStep):
     """Attach a new NIC."""
 
-    card: NewNic
+    nic: NewNic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,9 +75,9 @@ async def perform(step: NicStep, client: OpenNebula) -> Outcome:
     """Execute a step on a NIC."""
     match step:
         case AttachNic():
-            await client.attach_nic(step.vm, step.card.as_nic())
+            await client.attach_nic(step.vm, step.nic.as_nic())
             what = f'attaching VM {step.vm} to network "{step.name}"'
-            address = f" with address {step.card.address}" if step.card.address else ""
+            address = f" with address {step.nic.address}" if step.nic.address else ""
             return under_way(Reason.ATTACHING_NETWORK, what + address, alive=True)
         case DetachNic():
             await client.detach_nic(step.vm, step.nic)

@@ -14,8 +14,8 @@ from cronsim import CronSim, CronSimError
 
 from sovereigncloud.ports.opennebula.storage import BACKUP_ACTION, ScheduledAction
 
-NOTE = "SOVEREIGNCLOUD_BACKUP_SCHEDULE"
-RECORD = "backup.schedule"
+SCHEDULE_NOTE = "SOVEREIGNCLOUD_BACKUP_SCHEDULE"
+SCHEDULE_FACT = "backup.schedule"
 """Key in `status.external` for the id of the scheduled action, until the VM shows it."""
 
 _WEEKLY, _MONTHLY, _HOURLY = 0, 1, 3
@@ -49,32 +49,32 @@ def parse_recurrence(cron: str) -> Recurrence:
     minutes, hours, days, months = parsed.minutes, parsed.hours, parsed.days, parsed.months
     weekdays = {day % 7 for day in parsed.weekdays if isinstance(day, int)}
     if any(not isinstance(day, int) for day in parsed.weekdays) or min(days) < 1:
-        raise _not_this(cron, "it does not support the last or n-th weekday")
+        raise _unsupported(cron, "it does not support the last or n-th weekday")
     if len(minutes) != 1:
-        raise _not_this(cron, "it makes at most one backup an hour: give one minute")
+        raise _unsupported(cron, "it makes at most one backup an hour: give one minute")
     if frozenset(months) != _ALL_MONTHS:
-        raise _not_this(cron, "it does not support months: leave the fourth field *")
+        raise _unsupported(cron, "it does not support months: leave the fourth field *")
     every_day, any_weekday = frozenset(days) == _ALL_DAYS, weekdays == _WEEK
     if every_day and any_weekday:
-        return Recurrence(_HOURLY, str(_distance(cron, sorted(hours))))
+        return Recurrence(_HOURLY, str(_interval_hours(cron, sorted(hours))))
     if len(hours) != 1:
-        raise _not_this(cron, "on selected days it supports one time of day: give one hour")
+        raise _unsupported(cron, "on selected days it supports one time of day: give one hour")
     if every_day:
         return Recurrence(_WEEKLY, ",".join(map(str, sorted(weekdays))))
     if any_weekday:
         return Recurrence(_MONTHLY, ",".join(map(str, sorted(days))))
-    raise _not_this(cron, "it supports days of the month or days of the week, not both")
+    raise _unsupported(cron, "it supports days of the month or days of the week, not both")
 
 
-def _distance(cron: str, hours: list[int]) -> int:
+def _interval_hours(cron: str, hours: list[int]) -> int:
     """Return the interval in hours of runs that are evenly spaced over the day."""
     distance = _DAY // len(hours)
     if _DAY % len(hours) or [hour - hours[0] for hour in hours] != list(range(0, _DAY, distance)):
-        raise _not_this(cron, "hours must be evenly spaced, such as */6 or 2,14")
+        raise _unsupported(cron, "hours must be evenly spaced, such as */6 or 2,14")
     return distance
 
 
-def _not_this(cron: str, why: str) -> UnsupportedSchedule:
+def _unsupported(cron: str, why: str) -> UnsupportedSchedule:
     return UnsupportedSchedule(f'OpenNebula cannot follow "{cron}": {why}; set for example {_EXAMPLES}')
 
 

@@ -22,7 +22,7 @@ def backed_up(resource: HostedInstance, observed: InstanceObservation, vm: Vm) -
     backup, view, now = resource.spec.backup, observed.view, observed.now
     if backup is None or backup.schedule is None or view is None or now is None:
         return ()
-    noted = backup_schedule.read_schedule(vm.notes.get(backup_schedule.NOTE, ""))
+    noted = backup_schedule.read_schedule(vm.notes.get(backup_schedule.SCHEDULE_NOTE, ""))
     if noted.number not in vm.schedules:
         return ()
     made = (view.images[number].time for number in vm.backups.images if number in view.images)

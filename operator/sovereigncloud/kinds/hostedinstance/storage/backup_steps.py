@@ -75,7 +75,7 @@ class ScheduleBackups(VmCall):
         if number < 0:
             number = await client.storage.schedule(self.vm, wanted)
         outcome = done(Reason.BACKUPS_SCHEDULED, f'backups of VM {self.vm} are scheduled: "{self.cron}"')
-        return outcome.with_facts(**{backup_schedule.RECORD: str(number)})
+        return outcome.with_facts(**{backup_schedule.SCHEDULE_FACT: str(number)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +87,7 @@ class UnscheduleBackups(VmCall):
     async def do(self, client: OpenNebula, context: Context, resource: HostedInstance) -> Outcome:  # noqa: ARG002
         await client.storage.unschedule(self.vm, self.number)
         message = f"backup schedule of VM {self.vm} removed"
-        return done(Reason.BACKUPS_UNSCHEDULED, message).with_facts(**{backup_schedule.RECORD: ""})
+        return done(Reason.BACKUPS_UNSCHEDULED, message).with_facts(**{backup_schedule.SCHEDULE_FACT: ""})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,11 +13,16 @@ from sovereigncloud.api.instance_disks import Backup, BackupMode
 from sovereigncloud.core.outcome import Outcome, stalled
 from sovereigncloud.core.plan import Action, Drift, Step
 from sovereigncloud.kinds.endpoint.clouds import where
-from sovereigncloud.kinds.hostedinstance.machine import requests as vm_requests
 from sovereigncloud.kinds.hostedinstance.machine.machine import EMPTY_PART, Machine, Part, merge_parts
-from sovereigncloud.kinds.hostedinstance.machine.requests import Request, RequestRecord, RequestState
+from sovereigncloud.kinds.hostedinstance.machine.requests import (
+    Request,
+    RequestRecord,
+    RequestState,
+    error_digest,
+    read_request,
+)
 from sovereigncloud.kinds.hostedinstance.steps import NoteOnVm
-from sovereigncloud.kinds.hostedinstance.storage import backup_schedule as vm_backup_schedule
+from sovereigncloud.kinds.hostedinstance.storage import backup_schedule
 from sovereigncloud.kinds.hostedinstance.storage.backup_schedule import ScheduleRecord
 from sovereigncloud.kinds.hostedinstance.storage.backup_steps import (
     PROBLEM,
@@ -51,7 +56,9 @@ def backups(m: Machine) -> Part:
     store = _store(m, wanted)
     if isinstance(store, Outcome):
         return Part(outcome=store)
-    return merge_parts((_config(m, wanted), _schedule(m, wanted, store.id), _request(m, wanted, store.id), _marks(m)))
+    return merge_parts(
+        (_configuration(m, wanted), _schedule(m, wanted, store.id), _request(m, wanted, store.id), _marks(m))
+    )
 
 
 def _store(m: Machine, wanted: Backup) -> Datastore | Outcome:
@@ -62,7 +69,7 @@ def _store(m: Machine, wanted: Backup) -> Datastore | Outcome:
 # ---------------------------------------------------------------------------------------------------------- how many
 
 
-def _config(m: Machine, wanted: Backup) -> Part:
+def _configuration(m: Machine, wanted: Backup) -> Part:
     """Plan the number of kept backups and the mode."""
     found = m.vm.backups
     drift: list[Drift] = []
@@ -94,13 +101,13 @@ def _schedule(m: Machine, wanted: Backup, store: int) -> Part:
     The schedule is recorded on the VM before the action is created, and its id afterwards. So an action whose id was lost is
     found again, and an action that a person created is never changed.
     """
-    noted = vm_backup_schedule.read_schedule(m.vm.notes.get(vm_backup_schedule.NOTE, ""))
+    noted = backup_schedule.read_schedule(m.vm.notes.get(backup_schedule.SCHEDULE_NOTE, ""))
     there = noted.number in m.vm.schedules
     if wanted.schedule is None:
         return _unscheduled(m, noted, there=there)
     try:
-        vm_backup_schedule.parse_recurrence(wanted.schedule)
-    except vm_backup_schedule.UnsupportedSchedule as error:
+        backup_schedule.parse_recurrence(wanted.schedule)
+    except backup_schedule.UnsupportedSchedule as error:
         return Part(outcome=stalled(Reason.INVALID_SPEC, f"{_SCHEDULE}: {error}"))
     asked = ScheduleRecord(noted.number if there else -1, store, wanted.schedule)
     if there and noted == asked:
@@ -111,7 +118,7 @@ def _schedule(m: Machine, wanted: Backup, store: int) -> Part:
     drift = _schedule_drift(m, wanted, noted, asked, there=there)
     if m.situation not in AT_REST:
         return Part(drift=drift)
-    recorded = m.resource.external.get(vm_backup_schedule.RECORD, "")
+    recorded = m.resource.external.get(backup_schedule.SCHEDULE_FACT, "")
     if not there and noted == asked and recorded.isdigit() and int(recorded) in m.vm.schedules:
         return Part(steps=(_note_schedule(m, replace(asked, number=int(recorded))),))
     fields = tuple(entry.path for entry in drift) or (_SCHEDULE,)
@@ -159,7 +166,7 @@ def _unscheduled(m: Machine, noted: ScheduleRecord, *, there: bool) -> Part:
 
 
 def _note_schedule(m: Machine, noted: ScheduleRecord, *fields: str) -> NoteOnVm:
-    return m.note("note when it is backed up", {vm_backup_schedule.NOTE: noted.text}, *fields)
+    return m.note("note when it is backed up", {backup_schedule.SCHEDULE_NOTE: noted.text}, *fields)
 
 
 # ---------------------------------------------------------------------------------------------------------- one now
@@ -170,16 +177,16 @@ def _request(m: Machine, wanted: Backup, store: int) -> Part:
 
     The request is recorded before the call, and done when a backup exists that did not exist before.
     """
-    asked = vm_requests.read_request(m.vm, Request.BACKUP)
+    asked = read_request(m.vm, Request.BACKUP)
     if asked.in_progress and _evidence(m) != asked.before:
-        return _noted(m, asked.now(RequestState.DONE), f'VM {m.vm.id} was backed up for request "{asked.token}"')
+        return _finished(m, asked.now(RequestState.DONE), f'VM {m.vm.id} was backed up for request "{asked.token}"')
     if m.situation not in BACKUP_STATES:
         return EMPTY_PART
     if asked.state is RequestState.CALLED:
         if m.now.timestamp() - asked.at < SHOWS_WITHIN:
             return EMPTY_PART  # oned may still show the state before the call
-        return _noted(m, asked.now(RequestState.FAILED), failure_message(Request.BACKUP, m, asked))
-    new = RequestRecord(RequestState.ASKED, wanted.request or "", _evidence(m), vm_requests.error_of(m.vm))
+        return _finished(m, asked.now(RequestState.FAILED), failure_message(Request.BACKUP, m, asked))
+    new = RequestRecord(RequestState.ASKED, wanted.request or "", _evidence(m), error_digest(m.vm))
     if asked.state is RequestState.ASKED:
         return Part(steps=(_back_up(m, store), _note(m, asked.now(RequestState.CALLED))))
     if wanted.request is None or wanted.request == asked.token:
@@ -192,7 +199,7 @@ def _evidence(m: Machine) -> str:
     return f"{max(m.vm.backups.images, default=-1)}:{m.vm.backups.increment}"
 
 
-def _noted(m: Machine, asked: RequestRecord, says: str) -> Part:
+def _finished(m: Machine, asked: RequestRecord, says: str) -> Part:
     return Part(steps=(_note(m, asked, says),))
 
 

@@ -63,12 +63,12 @@ def find_data_disk(m: Machine, name: str) -> FoundDisk:
     number = int(recorded) if recorded.isdigit() else -1
     image = m.view.images.get(number)
     attached = next((disk for disk in m.vm.disks if disk.image_id == number), None)
-    if image is not None and (attached is not None or _is(image, m, name)):
+    if image is not None and (attached is not None or _is_named(image, m, name)):
         return FoundDisk((image,), attached)
     for disk, on_it in attached_images(m):
-        if _is(on_it, m, name):
+        if _is_named(on_it, m, name):
             return FoundDisk((on_it,), disk)
-    images = tuple(one for one in m.view.images.values() if _is(one, m, name))
+    images = tuple(one for one in m.view.images.values() if _is_named(one, m, name))
     ours = tuple(one for one in images if one.mark == m.observed.mark)
     return FoundDisk(ours or images, lost=number if number >= 0 and not images else None)
 
@@ -132,5 +132,5 @@ def recorded_names(external: Iterable[str]) -> tuple[str, ...]:
     return tuple([key.removeprefix(RECORD) for key in external if key.startswith(RECORD)])
 
 
-def _is(image: Image, m: Machine, name: str) -> bool:
+def _is_named(image: Image, m: Machine, name: str) -> bool:
     return image.notes.get(DISK) == name and is_disk_of(image, m.observed)

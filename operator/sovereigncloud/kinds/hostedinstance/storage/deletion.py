@@ -26,7 +26,7 @@ def plan_disk_deletion(resource: HostedInstance, observed: InstanceObservation) 
     if cloud is None or view is None:
         return Plan()
     mine = [image for image in view.images.values() if is_disk_of(image, observed)]
-    going = [image for image in mine if _goes(resource, image) and not image.vms]
+    going = [image for image in mine if _is_deleted(resource, image) and not image.vms]
     steps = tuple(
         DeleteDisk(
             action=Action.DELETE,
@@ -46,7 +46,7 @@ def plan_disk_deletion(resource: HostedInstance, observed: InstanceObservation) 
     return Plan(steps=steps, outcome=outcome)
 
 
-def _goes(resource: HostedInstance, image: Image) -> bool:
+def _is_deleted(resource: HostedInstance, image: Image) -> bool:
     """Return whether an image is deleted: by its policy in spec, else the one written on it."""
     name = image.notes[DISK]
     if is_root_disk(name):

@@ -61,8 +61,8 @@ def disks(m: Machine) -> Part:
     if m.resource.spec.disks is None:
         return EMPTY_PART
     parts = [_data_disk(m, disk) for disk in data_disks(m.resource.spec)]
-    parts += [_taken_out(m, name) for name in _not_in_spec(m)]
-    if foreign := _foreign(m):
+    parts += [_removed_disk(m, name) for name in _not_in_spec(m)]
+    if foreign := _foreign_disks(m):
         parts.append(Part(drift=foreign))
     return merge_parts(parts)
 
@@ -124,13 +124,13 @@ def _data_disk(m: Machine, wanted: InstanceDisk) -> Part:
         return _attach(m, wanted, found.image)
     if wanted.image is not None:
         return _from_image(m, wanted, wanted.image)
-    return _new(m, wanted, found, size or 0)
+    return _new_disk(m, wanted, found, size or 0)
 
 
 def _attached(m: Machine, wanted: InstanceDisk, image: Image, disk: Disk, size: int | None) -> Part:
     steps: tuple[Step, ...] = ()
     if m.resource.external.get(record_key(wanted.name)) != str(image.id):
-        steps = (_note(m, wanted.name, str(image.id)),)
+        steps = (_record_disk(m, wanted.name, str(image.id)),)
     marked = _marked(m, wanted, image)
     grown = EMPTY_PART if size is None else _size(m, disk, wanted.name, size)
     return Part(drift=(*marked.drift, *grown.drift), steps=(*steps, *marked.steps, *grown.steps), outcome=grown.outcome)
@@ -213,7 +213,7 @@ def _from_image(m: Machine, wanted: InstanceDisk, name: str) -> Part:
     return _attach(m, wanted, image)
 
 
-def _new(m: Machine, wanted: InstanceDisk, found: FoundDisk, size: int) -> Part:
+def _new_disk(m: Machine, wanted: InstanceDisk, found: FoundDisk, size: int) -> Part:
     """Plan a new empty image for a data disk."""
     path = _path(wanted.name)
     if found.lost is not None:
@@ -285,12 +285,12 @@ def _not_in_spec(m: Machine) -> tuple[str, ...]:
     return tuple(name for name in dict.fromkeys(known) if name not in named and not is_root_disk(name))
 
 
-def _taken_out(m: Machine, name: str) -> Part:
+def _removed_disk(m: Machine, name: str) -> Part:
     """Plan a disk removed from spec: detach it, keep or delete its image by its last policy."""
     found = find_data_disk(m, name)
     image, disk = found.image, found.disk
     if image is None:
-        return Part(steps=(_note(m, name, ""),)) if found.lost is not None and not found.images else EMPTY_PART
+        return Part(steps=(_record_disk(m, name, ""),)) if found.lost is not None and not found.images else EMPTY_PART
     deletes = image.mark == m.observed.mark and image.notes.get(POLICY) == DeletionPolicy.DELETE
     what = f'image {image.id} "{image.name}"'
     delete = DeleteDisk(
@@ -327,13 +327,13 @@ def _taken_out(m: Machine, name: str) -> Part:
     return Part(drift=drift, steps=(detach, delete) if deletes else (detach,))
 
 
-def _note(m: Machine, name: str, image: str) -> RecordDisk:
+def _record_disk(m: Machine, name: str, image: str) -> RecordDisk:
     return RecordDisk(
         action=Action.UPDATE, target=f'disk "{name}" of {m.target}', inside=True, cloud=m.cloud, name=name, image=image
     )
 
 
-def _foreign(m: Machine) -> tuple[Drift, ...]:
+def _foreign_disks(m: Machine) -> tuple[Drift, ...]:
     """Report disks that somebody else attached.
 
     Clones and volatile disks of a VM created from a template are skipped: they may come from that template.

@@ -69,7 +69,7 @@ class _Restore:
     @property
     def name(self) -> str:
         number = "new" if self.replaced is None else str(self.replaced)
-        return f"{_names_of(self.resource)}{self.backup.id}.{number}"
+        return f"{_name_prefix(self.resource)}{self.backup.id}.{number}"
 
     @property
     def what(self) -> str:
@@ -82,7 +82,7 @@ def plan_restore(
     """Plan the restore for a new VM; None if it is not created from a backup."""
     backup: Image | Outcome | None = last_backup(observed, view, replaced)
     if backup is None and resource.spec.source.backup is not None:
-        backup = _named(resource, observed, cloud, view)
+        backup = _declared_backup(resource, observed, cloud, view)
     if backup is None:
         return None
     if isinstance(backup, Outcome):
@@ -105,7 +105,9 @@ def last_backup(observed: InstanceObservation, view: CloudView, lost: int | None
     return max(found, key=lambda image: (image.time, image.id), default=None)
 
 
-def _named(resource: HostedInstance, observed: InstanceObservation, cloud: Key, view: CloudView) -> Image | Outcome:
+def _declared_backup(
+    resource: HostedInstance, observed: InstanceObservation, cloud: Key, view: CloudView
+) -> Image | Outcome:
     """Return the backup named by spec.source.backup.
 
     It must be of a VM of this namespace, since it contains all data of that VM, whoever owns the image.
@@ -152,8 +154,8 @@ def _restored(r: _Restore) -> RestoreProgress:
     owned = [one for one in r.view.templates.values() if one.name == r.name and one.owner == r.observed.owner]
     template = max(owned, key=lambda one: one.id, default=None)
     if template is None:
-        return _begin(r)
-    aims = [(r.view.images.get(disk.image_id), name, policy) for disk, name, policy in _aims(r, template)]
+        return _start_restore(r)
+    aims = [(r.view.images.get(disk.image_id), name, policy) for disk, name, policy in _planned_disks(r, template)]
     if any(image is None and name for image, name, _ in aims):
         lost = f"an image restored from {r.what} was deleted: delete template {template.id} in {where(r.cloud)}"
         return RestoreProgress(outcome=stalled(Reason.IMAGE_ERROR, f"{lost} to have it restored again"))
@@ -165,7 +167,7 @@ def _restored(r: _Restore) -> RestoreProgress:
         _delete(r, image) for image, name, _ in known if not name and image.state not in {_LOCKED, DELETING}
     )
     of_machine = [image for image, name, _ in known if is_root_disk(name)]
-    if (small := _too_small(r, of_machine)) is not None:
+    if (small := _check_root_size(r, of_machine)) is not None:
         return RestoreProgress(outcome=small)
     ready = merge(ready_for_a_machine(image, where(r.cloud)) for image in of_machine)
     if marks or surplus or ready.phase is not Phase.DONE:
@@ -174,7 +176,7 @@ def _restored(r: _Restore) -> RestoreProgress:
     return RestoreProgress(template=template, disks=tuple(image.id for image in of_machine))
 
 
-def _too_small(r: _Restore, disks: list[Image]) -> Outcome | None:
+def _check_root_size(r: _Restore, disks: list[Image]) -> Outcome | None:
     wanted = capacity.declared(r.resource.spec).root_size
     if wanted is None or not disks or wanted >= disks[0].size:
         return None
@@ -185,7 +187,7 @@ def _too_small(r: _Restore, disks: list[Image]) -> Outcome | None:
     )
 
 
-def _aims(r: _Restore, template: Template) -> Iterator[tuple[TemplateDisk, str, str]]:
+def _planned_disks(r: _Restore, template: Template) -> Iterator[tuple[TemplateDisk, str, str]]:
     """Yield name and deletion policy of each restored disk; an empty name if it is surplus."""
     declared = {disk.name: disk.deletion_policy or DeletionPolicy.RETAIN for disk in data_disks(r.resource.spec)}
     disks = [disk for disk in template.disks if disk.image_id >= 0]
@@ -202,7 +204,7 @@ def _aims(r: _Restore, template: Template) -> Iterator[tuple[TemplateDisk, str, 
             yield disk, "", ""
 
 
-def _begin(r: _Restore) -> RestoreProgress:
+def _start_restore(r: _Restore) -> RestoreProgress:
     """Start a restore; first delete images of a failed attempt, whose names would conflict."""
     left = [
         image
@@ -252,7 +254,7 @@ def _delete(r: _Restore, image: Image) -> DeleteDisk:
     )
 
 
-def _names_of(resource: HostedInstance) -> str:
+def _name_prefix(resource: HostedInstance) -> str:
     return f"restore.{resource.metadata.uid}."
 
 
@@ -263,9 +265,9 @@ def delete_restored_template(m: Machine) -> Part:
     """Plan the deletion of the restored template of an existing VM with a restored root disk."""
     root = m.root
     image = m.view.images.get(root.image_id) if root is not None else None
-    if image is None or not image.name.startswith(_names_of(m.resource)) or m.situation not in AT_REST:
+    if image is None or not image.name.startswith(_name_prefix(m.resource)) or m.situation not in AT_REST:
         return EMPTY_PART
-    names = _names_of(m.resource)
+    names = _name_prefix(m.resource)
     templates = (
         one for one in m.view.templates.values() if one.name.startswith(names) and one.owner in m.observed.owners
     )

@@ -20,7 +20,7 @@ def disk_holders(resource: HostedInstance, view: CloudView, context: Context) ->
     if not wanted:
         return {}
     images = (image for image in view.images.values() if image.name in wanted and DISK in image.notes)
-    found = ((wanted[image.name], _holder(image, resource, context)) for image in images)
+    found = ((wanted[image.name], _current_holder(image, resource, context)) for image in images)
     return {name: holder for name, holder in found if holder}
 
 
@@ -33,7 +33,7 @@ def unrecorded_images(resource: HostedInstance) -> Mapping[str, str]:
     }
 
 
-def _holder(image: Image, resource: HostedInstance, context: Context) -> str:
+def _current_holder(image: Image, resource: HostedInstance, context: Context) -> str:
     parts = image.mark.object.split("/") if image.mark is not None else []
     if len(parts) != 3:
         return ""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from sovereigncloud.core.plan import Action
-from sovereigncloud.kinds.hostedinstance.machine import requests as vm_requests
 from sovereigncloud.kinds.hostedinstance.machine.machine import Machine
-from sovereigncloud.kinds.hostedinstance.machine.requests import Request, RequestRecord
+from sovereigncloud.kinds.hostedinstance.machine.requests import Request, RequestRecord, error_digest
 from sovereigncloud.kinds.hostedinstance.storage.backup_steps import PROBLEM, NoteRequest
 
 FIELD = {
@@ -39,7 +38,7 @@ def record_request(
 
 def failure_message(request: Request, m: Machine, asked: RequestRecord) -> str:
     """Return the error message of a request that OpenNebula accepted but did not complete."""
-    told = f": {m.vm.error}" if m.vm.error and vm_requests.error_of(m.vm) != asked.error else ""
+    told = f": {m.vm.error}" if m.vm.error and error_digest(m.vm) != asked.error else ""
     return (
         f'request "{asked.token}" for VM {m.vm.id} failed{told}; see its log (onevm log {m.vm.id}), fix the cause, and set'
         f" {FIELD[request]} to a new value"

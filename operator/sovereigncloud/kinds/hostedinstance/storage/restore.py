@@ -16,7 +16,6 @@ from sovereigncloud.api.instance_disks import ROOT, Restore
 from sovereigncloud.core.outcome import Outcome, stalled
 from sovereigncloud.core.plan import Action, Disruption, Step
 from sovereigncloud.kinds.endpoint.clouds import where
-from sovereigncloud.kinds.hostedinstance.machine import requests as vm_requests
 from sovereigncloud.kinds.hostedinstance.machine.machine import (
     EMPTY_PART,
     NEEDS_POWER,
@@ -24,7 +23,13 @@ from sovereigncloud.kinds.hostedinstance.machine.machine import (
     Machine,
     Part,
 )
-from sovereigncloud.kinds.hostedinstance.machine.requests import Request, RequestRecord, RequestState
+from sovereigncloud.kinds.hostedinstance.machine.requests import (
+    Request,
+    RequestRecord,
+    RequestState,
+    error_digest,
+    read_request,
+)
 from sovereigncloud.kinds.hostedinstance.storage.backup_steps import RestoreVm
 from sovereigncloud.kinds.hostedinstance.storage.data_disks import find_data_disk
 from sovereigncloud.kinds.hostedinstance.storage.request_notes import FIELD, failure_message, record_request
@@ -39,7 +44,7 @@ _SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
-class _Aim:
+class _RestoreSource:
     """Source of a restore: backup image, increment (-1: last) and disk id (-1: all)."""
 
     image: Image
@@ -49,20 +54,20 @@ class _Aim:
 
 def restore(m: Machine) -> Part:
     """Plan the restore requested by spec.restore, or continue an earlier one."""
-    asked = vm_requests.read_request(m.vm, Request.RESTORE)
+    asked = read_request(m.vm, Request.RESTORE)
     if asked.in_progress:
-        return _go_on(m, asked)
+        return _continue(m, asked)
     wanted = m.resource.spec.restore
     if wanted is None or wanted.request == asked.token or m.situation not in AT_REST:
         return EMPTY_PART
-    aim = _aim(m, wanted)
+    aim = _restore_source(m, wanted)
     if isinstance(aim, Outcome):
         return Part(outcome=aim)
     if m.situation is Situation.RUNNING and m.wants(Power.STOPPED):
         return EMPTY_PART  # the power part powers it off first
     ran = m.situation is Situation.RUNNING
-    new = RequestRecord(RequestState.ASKED, wanted.request, _written(aim), vm_requests.error_of(m.vm), ran)
-    needs = "" if m.situation is Situation.POWERED_OFF or (ran and _may_cycle(m)) else NEEDS_POWER_CYCLE
+    new = RequestRecord(RequestState.ASKED, wanted.request, _format_source(aim), error_digest(m.vm), ran)
+    needs = "" if m.situation is Situation.POWERED_OFF or (ran and _power_cycle_allowed(m)) else NEEDS_POWER_CYCLE
     if not ran and m.situation is not Situation.POWERED_OFF:
         needs = NEEDS_POWER
     steps: tuple[Step, ...] = (
@@ -71,18 +76,18 @@ def restore(m: Machine) -> Part:
         _restore(m, new, needs=needs),
         _note(m, new.now(RequestState.CALLED), needs=needs),
         *((m.act("resume", _REQUEST, needs=needs),) if ran else ()),
-        _note(m, new.now(RequestState.DONE), _says(m, new), needs=needs),
+        _note(m, new.now(RequestState.DONE), _success_message(m, new), needs=needs),
     )
     return Part(steps=steps)
 
 
 def is_begun(m: Machine) -> bool:
     """Whether nothing else may be done to the machine now."""
-    return vm_requests.read_request(m.vm, Request.RESTORE).in_progress
+    return read_request(m.vm, Request.RESTORE).in_progress
 
 
-def _go_on(m: Machine, asked: RequestRecord) -> Part:
-    if _read(m, asked) is None:
+def _continue(m: Machine, asked: RequestRecord) -> Part:
+    if _parse_source(m, asked) is None:
         # The owner of the VM can write its attributes, and the restore runs as administrator: accept only its own backups.
         says = (
             f'the record of request "{asked.token}" on VM {m.vm.id} names no backup of this VM, so nothing was restored; set'
@@ -91,9 +96,9 @@ def _go_on(m: Machine, asked: RequestRecord) -> Part:
         return Part(steps=(_note(m, asked.now(RequestState.FAILED), says),)) if m.situation in AT_REST else EMPTY_PART
     off = m.situation is Situation.POWERED_OFF
     start = (m.act("resume", _REQUEST),) if asked.ran and not m.wants(Power.STOPPED) else ()
-    end = _note(m, asked.now(RequestState.DONE), _says(m, asked))
+    end = _note(m, asked.now(RequestState.DONE), _success_message(m, asked))
     if asked.state is RequestState.CALLED:
-        if vm_requests.error_of(m.vm) != asked.error and m.situation in AT_REST:
+        if error_digest(m.vm) != asked.error and m.situation in AT_REST:
             end = _note(m, asked.now(RequestState.FAILED), failure_message(Request.RESTORE, m, asked))
         if m.situation is Situation.RUNNING:
             return Part(steps=(end,))
@@ -102,13 +107,13 @@ def _go_on(m: Machine, asked: RequestRecord) -> Part:
     if off:
         return Part(steps=(*called, *start, end))
     if m.situation is Situation.RUNNING:
-        needs = "" if asked.ran or _may_cycle(m) else NEEDS_POWER_CYCLE
+        needs = "" if asked.ran or _power_cycle_allowed(m) else NEEDS_POWER_CYCLE
         stop = m.act("poweroff", _REQUEST, needs=needs, disruption=Disruption.RESTART)
         return Part(steps=(stop, *called, *start, end))
     return EMPTY_PART
 
 
-def _may_cycle(m: Machine) -> bool:
+def _power_cycle_allowed(m: Machine) -> bool:
     policy = m.resource.spec.update_policy
     return policy is not None and policy.power_cycle is Consent.ALLOW
 
@@ -116,7 +121,7 @@ def _may_cycle(m: Machine) -> bool:
 # ------------------------------------------------------------------------------------------------------ from what
 
 
-def _aim(m: Machine, wanted: Restore) -> _Aim | Outcome:
+def _restore_source(m: Machine, wanted: Restore) -> _RestoreSource | Outcome:
     disk = _disk(m, wanted)
     if isinstance(disk, Outcome):
         return disk
@@ -131,7 +136,7 @@ def _aim(m: Machine, wanted: Restore) -> _Aim | Outcome:
             " with spec.backup.request",
         )
     last = max(chosen, key=lambda image: (image.time, image.id))
-    return _Aim(last, _LAST if wanted.increment is None else wanted.increment, disk)
+    return _RestoreSource(last, _LAST if wanted.increment is None else wanted.increment, disk)
 
 
 def _disk(m: Machine, wanted: Restore) -> int | Outcome:
@@ -146,11 +151,11 @@ def _disk(m: Machine, wanted: Restore) -> int | Outcome:
     )
 
 
-def _written(aim: _Aim) -> str:
+def _format_source(aim: _RestoreSource) -> str:
     return f"{aim.image.id}:{aim.increment}:{aim.disk}"
 
 
-def _read(m: Machine, asked: RequestRecord) -> tuple[int, int, int] | None:
+def _parse_source(m: Machine, asked: RequestRecord) -> tuple[int, int, int] | None:
     """Parse image, increment and disk of a recorded restore; None if no backup of this VM."""
     try:
         image, increment, disk = (int(part) for part in asked.before.split(":"))
@@ -159,13 +164,13 @@ def _read(m: Machine, asked: RequestRecord) -> tuple[int, int, int] | None:
     return (image, increment, disk) if image in m.vm.backups.images else None
 
 
-def _says(m: Machine, asked: RequestRecord) -> str:
+def _success_message(m: Machine, asked: RequestRecord) -> str:
     return f"VM {m.vm.id} was restored from backup image {asked.before.partition(':')[0]}"
 
 
 def _restore(m: Machine, asked: RequestRecord, *, needs: str = "") -> RestoreVm:
     """Build the restore step from the recorded request, regardless of later changes of spec."""
-    image, increment, disk = _read(m, asked) or (-1, _LAST, _ALL)
+    image, increment, disk = _parse_source(m, asked) or (-1, _LAST, _ALL)
     return RestoreVm(
         action=Action.RESTORE,
         target=f"{m.target} from backup image {image}",

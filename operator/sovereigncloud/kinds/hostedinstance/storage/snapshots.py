@@ -7,9 +7,8 @@ from functools import partial
 from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.core.outcome import Outcome, stalled
 from sovereigncloud.core.plan import Action, Step
-from sovereigncloud.kinds.hostedinstance.machine import requests as vm_requests
 from sovereigncloud.kinds.hostedinstance.machine.machine import EMPTY_PART, Machine, Part
-from sovereigncloud.kinds.hostedinstance.machine.requests import Request, RequestRecord, RequestState
+from sovereigncloud.kinds.hostedinstance.machine.requests import Request, RequestRecord, RequestState, read_request
 from sovereigncloud.kinds.hostedinstance.storage.backup_steps import PROBLEM, DeleteSnapshot, TakeSnapshot
 from sovereigncloud.kinds.hostedinstance.storage.request_notes import FIELD, record_request
 from sovereigncloud.ports.opennebula.storage import VmSnapshot
@@ -30,12 +29,12 @@ def snapshots(m: Machine) -> Part:
     wanted = m.resource.spec.snapshot
     if wanted is None:
         return EMPTY_PART
-    asked = vm_requests.read_request(m.vm, Request.SNAPSHOT)
+    asked = read_request(m.vm, Request.SNAPSHOT)
     taken = {one.name: one for one in m.vm.snapshots if not one.busy}
     if asked.state is RequestState.ASKED and _name(asked.token) in taken:
         says = f'snapshot "{_name(asked.token)}" of VM {m.vm.id} was taken'
         return Part(steps=(_note(m, asked.now(RequestState.DONE), says),))
-    if wanted.request != asked.token and (impossible := _impossible(m)) is not None:
+    if wanted.request != asked.token and (impossible := _check_possible(m)) is not None:
         return Part(outcome=impossible)
     if m.situation is not Situation.RUNNING:
         return EMPTY_PART
@@ -44,7 +43,7 @@ def snapshots(m: Machine) -> Part:
     if wanted.request != asked.token:
         new = RequestRecord(RequestState.ASKED, wanted.request)
         return Part(steps=(_note(m, new), _take(m, wanted.request)))
-    return Part(steps=_too_many(m, wanted.keep_last))
+    return Part(steps=_surplus_snapshots(m, wanted.keep_last))
 
 
 def is_ours(snapshot: VmSnapshot) -> bool:
@@ -56,7 +55,7 @@ def _name(token: str) -> str:
     return f"{_OURS}{token}"
 
 
-def _impossible(m: Machine) -> Outcome | None:
+def _check_possible(m: Machine) -> Outcome | None:
     if m.vm.backups.mode != _INCREMENTAL:
         return None
     return stalled(
@@ -66,7 +65,7 @@ def _impossible(m: Machine) -> Outcome | None:
     )
 
 
-def _too_many(m: Machine, keep: int | None) -> tuple[Step, ...]:
+def _surplus_snapshots(m: Machine, keep: int | None) -> tuple[Step, ...]:
     if keep is None:
         return ()
     ours = sorted((one for one in m.vm.snapshots if is_ours(one)), key=lambda one: one.id)

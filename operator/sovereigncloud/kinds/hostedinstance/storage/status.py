@@ -7,9 +7,8 @@ from datetime import UTC, datetime
 
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.core.conditions import timestamp
-from sovereigncloud.kinds.hostedinstance.machine import requests as vm_requests
 from sovereigncloud.kinds.hostedinstance.machine.capacity import size
-from sovereigncloud.kinds.hostedinstance.machine.requests import Request, RequestState
+from sovereigncloud.kinds.hostedinstance.machine.requests import Request, RequestState, read_request
 from sovereigncloud.kinds.hostedinstance.observation import InstanceObservation
 from sovereigncloud.kinds.hostedinstance.storage.backup_steps import PROBLEM
 from sovereigncloud.kinds.hostedinstance.storage.data_disks import is_disk_of, recorded_names
@@ -27,7 +26,7 @@ _STATES = {
     RequestState.FAILED: "Failed",
 }
 _WAITING = "Waiting"
-_REMEMBERED = frozenset(Request)
+_REQUEST_NOTES = frozenset(Request)
 
 
 def storage_status(
@@ -85,7 +84,7 @@ def _moment(seconds: int) -> str | None:
 
 def _requests(resource: HostedInstance, vm: Vm) -> dict[str, object]:
     spec = resource.spec
-    if not (spec.backup or spec.snapshot or spec.restore) and _REMEMBERED.isdisjoint(vm.notes):
+    if not (spec.backup or spec.snapshot or spec.restore) and _REQUEST_NOTES.isdisjoint(vm.notes):
         return {}
     words = {
         Request.BACKUP: spec.backup.request if spec.backup else None,
@@ -98,7 +97,7 @@ def _requests(resource: HostedInstance, vm: Vm) -> dict[str, object]:
 
 def _request(resource: HostedInstance, vm: Vm, request: Request, word: str | None) -> Mapping[str, object] | None:
     """Return the status of the request in spec, else of the last one."""
-    asked = vm_requests.read_request(vm, request)
+    asked = read_request(vm, request)
     problem = resource.external.get(PROBLEM[request], "") if request in PROBLEM else ""
     if word is not None and word != asked.token:
         return {"request": word, "state": _WAITING, **({"message": problem} if problem else {})}
