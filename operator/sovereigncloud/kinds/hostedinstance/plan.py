@@ -26,13 +26,14 @@ from sovereigncloud.kinds.hostedinstance.continuity.superseded_copy import fence
 from sovereigncloud.kinds.hostedinstance.creation.origin import labels, name, source
 from sovereigncloud.kinds.hostedinstance.creation.plan import plan_creation, plan_missing_vm
 from sovereigncloud.kinds.hostedinstance.machine import capacity as vm_capacity
+from sovereigncloud.kinds.hostedinstance.machine.generic_steps import TERMINATE, ActOnVm
 from sovereigncloud.kinds.hostedinstance.machine.machine import EMPTY_PART, Machine, Part
 from sovereigncloud.kinds.hostedinstance.network.network_map import with_current_networks
 from sovereigncloud.kinds.hostedinstance.network.nics import networks
 from sovereigncloud.kinds.hostedinstance.observation import InstanceObservation, is_left_alone, is_let_go
 from sovereigncloud.kinds.hostedinstance.placement.migration_request import placement
 from sovereigncloud.kinds.hostedinstance.placement.placement import CLUSTER_FACT
-from sovereigncloud.kinds.hostedinstance.steps import TERMINATE, ActOnVm, MarkVm, RecordVm
+from sovereigncloud.kinds.hostedinstance.steps import MarkVm, RecordVm
 from sovereigncloud.kinds.hostedinstance.storage.backups import backups
 from sovereigncloud.kinds.hostedinstance.storage.data_disks import find_root_disk, names_by_disk, recorded_names
 from sovereigncloud.kinds.hostedinstance.storage.deletion import plan_disk_deletion

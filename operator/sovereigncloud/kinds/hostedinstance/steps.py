@@ -31,8 +31,10 @@ from sovereigncloud.kinds.hostedinstance.creation.template_context import (
     compute_attributes,
 )
 from sovereigncloud.kinds.hostedinstance.machine import adoption_steps as vm_adoption_steps
+from sovereigncloud.kinds.hostedinstance.machine import generic_steps
 from sovereigncloud.kinds.hostedinstance.machine.adoption_steps import AdoptionStep
 from sovereigncloud.kinds.hostedinstance.machine.credential import client_for_image, client_for_vm
+from sovereigncloud.kinds.hostedinstance.machine.generic_steps import ActOnVm, GenericVmStep
 from sovereigncloud.kinds.hostedinstance.machine.labels import (
     LABELS_FACT,
     SetLabels,
@@ -49,15 +51,6 @@ from sovereigncloud.kinds.movement.placement_override import carried_exit
 from sovereigncloud.kinds.movement.records import carried_moves
 from sovereigncloud.kinds.movement.requests import MakeMove, make_move
 from sovereigncloud.ports.opennebula.client import OpenNebula
-
-TERMINATE = "terminate-hard"
-_DOING = {
-    "poweroff": (Reason.POWERING_OFF, "powering off"),
-    "resume": (Reason.STARTING, "starting"),
-    "suspend": (Reason.SUSPENDING, "suspending"),
-    "release": (Reason.RELEASING, "releasing"),
-    TERMINATE: (Reason.TERMINATING, "terminating"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,34 +106,6 @@ class MarkVm(VmStep):
     """Take it over from before the cluster was rebuilt. `facts`: as of RecordVm."""
 
     facts: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoteOnVm(VmStep):
-    """Write down outside what has to be known after a crash."""
-
-    notes: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RenameVm(VmStep):
-    name: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ActOnVm(VmStep):
-    """poweroff, resume, suspend, release, terminate-hard. `replacing`: it goes so that another one takes its place."""
-
-    verb: str
-    replacing: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GrowDisk(VmStep):
-    """`size` in MiB."""
-
-    disk: int
-    size: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,25 +193,12 @@ async def _perform(step: VmStep, resource: HostedInstance, context: Context, cli
             return taken.with_facts(**dict(step.facts))
         case AdoptionStep():
             return await vm_adoption_steps.perform(step, resource, context, client)
-        case NoteOnVm():
-            await client.update_vm(step.vm, dict(step.notes))
-            return done()
-        case RenameVm():
-            await client.rename_vm(step.vm, step.name)
-            return done(Reason.RENAMED, f'VM {step.vm} is called "{step.name}" again')
-        case ActOnVm():
-            await client.act(step.vm, step.verb)
-            reason, words = _DOING[step.verb]
-            return under_way(reason, f"{words} VM {step.vm}")
+        case GenericVmStep():
+            return await generic_steps.perform(step, client)
         case SetLabels():
             return await write_labels(step, client)
         case ComputeStep():
             return await vm_compute_steps.perform(step, client)
-        case GrowDisk():
-            await client.resize_disk(step.vm, step.disk, step.size)
-            return under_way(
-                Reason.RESIZING_DISK, f"growing disk {step.disk} of VM {step.vm} to {step.size} MiB", alive=True
-            )
         case NicStep():
             return await vm_card_steps.perform(step, client)
         case _:

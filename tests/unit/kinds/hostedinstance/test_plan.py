@@ -33,18 +33,9 @@ from sovereigncloud.api.common.base import Condition, Key
 from sovereigncloud.core.outcome import Phase
 from sovereigncloud.core.plan import Action, Cause, Disruption, Step
 from sovereigncloud.kinds.hostedinstance.compute.steps import ResizeVm
+from sovereigncloud.kinds.hostedinstance.machine.generic_steps import ActOnVm, GrowDisk, NoteOnVm, RenameVm
 from sovereigncloud.kinds.hostedinstance.network.steps import AttachNic, DetachNic
-from sovereigncloud.kinds.hostedinstance.steps import (
-    ActOnVm,
-    BindInstance,
-    CreateVm,
-    GrowDisk,
-    MarkVm,
-    MoveVm,
-    NoteOnVm,
-    RecordVm,
-    RenameVm,
-)
+from sovereigncloud.kinds.hostedinstance.steps import BindInstance, CreateVm, MarkVm, MoveVm, RecordVm
 from sovereigncloud.ports.errors import Auth, Quota, Rejected
 from sovereigncloud.ports.opennebula.views import Disk, Nic, Vm
 

@@ -11,6 +11,7 @@ from sovereigncloud.api.hostedinstance import Power
 from sovereigncloud.core.outcome import DONE, Outcome, merge, stalled
 from sovereigncloud.core.plan import Disruption, Drift, Step
 from sovereigncloud.kinds.hostedinstance.compute.steps import ColdStep, ComputeStep
+from sovereigncloud.kinds.hostedinstance.machine.generic_steps import NoteOnVm
 from sovereigncloud.kinds.hostedinstance.machine.machine import (
     EMPTY_PART,
     NEEDS_POWER,
@@ -30,7 +31,6 @@ from sovereigncloud.kinds.hostedinstance.machine.step import (
     note_value,
     reason_attribute,
 )
-from sovereigncloud.kinds.hostedinstance.steps import NoteOnVm
 from sovereigncloud.ports.opennebula.vm_states import AT_REST, Situation
 
 NOT_RUNNING = frozenset({Situation.POWERED_OFF, Situation.UNDEPLOYED, Situation.QUEUED, Situation.HELD})

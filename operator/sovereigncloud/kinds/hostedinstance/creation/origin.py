@@ -8,6 +8,7 @@ from sovereigncloud.api.common.base import Consent
 from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.core.outcome import stalled
 from sovereigncloud.core.plan import Action, Disruption, Drift
+from sovereigncloud.kinds.hostedinstance.machine.generic_steps import TERMINATE, ActOnVm, RenameVm
 from sovereigncloud.kinds.hostedinstance.machine.labels import (
     LABELS_FACT,
     LABELS_PATH,
@@ -17,7 +18,6 @@ from sovereigncloud.kinds.hostedinstance.machine.labels import (
 )
 from sovereigncloud.kinds.hostedinstance.machine.machine import EMPTY_PART, NEEDS_REPLACE, Machine, Part
 from sovereigncloud.kinds.hostedinstance.machine.step import LABELS, note_value
-from sovereigncloud.kinds.hostedinstance.steps import TERMINATE, ActOnVm, RenameVm
 from sovereigncloud.kinds.hostedinstance.storage.data_disks import is_restored
 from sovereigncloud.ports.opennebula.vm_states import AT_REST, Situation
 

@@ -13,6 +13,7 @@ from sovereigncloud.api.instance_disks import Backup, BackupMode
 from sovereigncloud.core.outcome import Outcome, stalled
 from sovereigncloud.core.plan import Action, Drift, Step
 from sovereigncloud.kinds.endpoint.clouds import where
+from sovereigncloud.kinds.hostedinstance.machine.generic_steps import NoteOnVm
 from sovereigncloud.kinds.hostedinstance.machine.machine import EMPTY_PART, Machine, Part, merge_parts
 from sovereigncloud.kinds.hostedinstance.machine.requests import (
     Request,
@@ -21,7 +22,6 @@ from sovereigncloud.kinds.hostedinstance.machine.requests import (
     error_digest,
     read_request,
 )
-from sovereigncloud.kinds.hostedinstance.steps import NoteOnVm
 from sovereigncloud.kinds.hostedinstance.storage import backup_schedule
 from sovereigncloud.kinds.hostedinstance.storage.backup_schedule import ScheduleRecord
 from sovereigncloud.kinds.hostedinstance.storage.backup_steps import (

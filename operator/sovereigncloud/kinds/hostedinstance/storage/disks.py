@@ -12,8 +12,8 @@ from sovereigncloud.core.outcome import Outcome, Phase, stalled, waiting
 from sovereigncloud.core.plan import Action, Disruption, Drift, Step
 from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.hostedinstance.machine import capacity
+from sovereigncloud.kinds.hostedinstance.machine.generic_steps import GrowDisk
 from sovereigncloud.kinds.hostedinstance.machine.machine import EMPTY_PART, NEEDS_POWER, Machine, Part, merge_parts
-from sovereigncloud.kinds.hostedinstance.steps import GrowDisk
 from sovereigncloud.kinds.hostedinstance.storage.data_disks import (
     FoundDisk,
     attached_images,
