@@ -26,8 +26,8 @@ def check_scheduled(vm: Vm, what: str, now: datetime) -> Outcome | None:
         return None
     return waiting(
         Reason.NOT_SCHEDULED,
-        f"{what} has been Pending for more than {_PENDING_SECONDS // 60} minutes without a message from OpenNebula's scheduler, which"
-        f" may be blocked: {_WHAT_TO_DO}",
+        f"{what} has been Pending for more than {_PENDING_SECONDS // 60} minutes without a message from OpenNebula's scheduler,"
+        f" which may be blocked: {_WHAT_TO_DO}",
     )
 
 
@@ -38,13 +38,13 @@ def check_scheduler(observed: InstanceObservation, now: datetime) -> Outcome | N
     """
     if observed.view is None or observed.cloud is None:
         return None
-    unheard = [vm for vm in observed.view.vms.values() if _is_ignored(vm, now)]
-    if len(unheard) < _BLOCKED_VMS:
+    ignored = [vm for vm in observed.view.vms.values() if _is_ignored(vm, now)]
+    if len(ignored) < _BLOCKED_VMS:
         return None
     return waiting(
         Reason.NOT_SCHEDULED,
-        f"not created yet: OpenNebula's scheduler in {where(observed.cloud)} may be blocked, since at least {_BLOCKED_VMS} VMs have"
-        f" been Pending for more than {_PENDING_SECONDS // 60} minutes without a message from it: {_WHAT_TO_DO}",
+        f"not created yet: OpenNebula's scheduler in {where(observed.cloud)} may be blocked, since at least {_BLOCKED_VMS} VMs"
+        f" have been Pending for more than {_PENDING_SECONDS // 60} minutes without a message from it: {_WHAT_TO_DO}",
     )
 
 

@@ -66,7 +66,7 @@ def _store(m: Machine, wanted: Backup) -> Datastore | Outcome:
     return resolve("backup datastore", wanted.store, stores, m.observed.on_their_way, where(m.cloud))
 
 
-# ---------------------------------------------------------------------------------------------------------- how many
+# ---------------------------------------------------------------------------------------------------------- configuration
 
 
 def _configuration(m: Machine, wanted: Backup) -> Part:
@@ -92,7 +92,7 @@ def _configuration(m: Machine, wanted: Backup) -> Part:
     return Part(drift=tuple(drift), steps=(step,))
 
 
-# -------------------------------------------------------------------------------------------------------------- when
+# -------------------------------------------------------------------------------------------------------------- schedule
 
 
 def _schedule(m: Machine, wanted: Backup, store: int) -> Part:
@@ -111,9 +111,8 @@ def _schedule(m: Machine, wanted: Backup, store: int) -> Part:
         return Part(outcome=stalled(Reason.INVALID_SPEC, f"{_SCHEDULE}: {error}"))
     asked = ScheduleRecord(noted.number if there else -1, store, wanted.schedule)
     if there and noted == asked:
-        return (
-            EMPTY_PART  # reading m.now would make the result time-dependent, and each sweep would compare this VM again
-        )
+        # Return before m.now is read: a time-dependent result would be compared again in each sweep.
+        return EMPTY_PART
     asked = replace(asked, at=int(m.now.timestamp()))
     drift = _schedule_drift(m, wanted, noted, asked, there=there)
     if m.situation not in AT_REST:
@@ -169,7 +168,7 @@ def _note_schedule(m: Machine, noted: ScheduleRecord, *fields: str) -> NoteOnVm:
     return m.note("note when it is backed up", {backup_schedule.SCHEDULE_NOTE: noted.text}, *fields)
 
 
-# ---------------------------------------------------------------------------------------------------------- one now
+# ---------------------------------------------------------------------------------------------------------- request
 
 
 def _request(m: Machine, wanted: Backup, store: int) -> Part:

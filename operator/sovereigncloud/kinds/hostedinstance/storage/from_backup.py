@@ -147,7 +147,7 @@ def _is_of_namespace(
     return mark.installation == observed.mark.installation and namespace in mark.object
 
 
-# ------------------------------------------------------------------------------------------------------ step by step
+# ------------------------------------------------------------------------------------------------------ progress
 
 
 def _restored(r: _Restore) -> RestoreProgress:
@@ -258,7 +258,7 @@ def _name_prefix(resource: HostedInstance) -> str:
     return f"restore.{resource.metadata.uid}."
 
 
-# --------------------------------------------------------------------------------------------------------- afterwards
+# --------------------------------------------------------------------------------------------------------- cleanup
 
 
 def delete_restored_template(m: Machine) -> Part:

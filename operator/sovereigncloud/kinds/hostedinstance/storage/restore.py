@@ -82,7 +82,7 @@ def restore(m: Machine) -> Part:
 
 
 def is_begun(m: Machine) -> bool:
-    """Whether nothing else may be done to the machine now."""
+    """Return whether a restore is in progress, so that no other part may change the VM."""
     return read_request(m.vm, Request.RESTORE).in_progress
 
 
@@ -118,7 +118,7 @@ def _power_cycle_allowed(m: Machine) -> bool:
     return policy is not None and policy.power_cycle is Consent.ALLOW
 
 
-# ------------------------------------------------------------------------------------------------------ from what
+# ------------------------------------------------------------------------------------------------------ source
 
 
 def _restore_source(m: Machine, wanted: Restore) -> _RestoreSource | Outcome:
