@@ -113,7 +113,7 @@ def cloud(name, region, servers, instances):
             case 9:
                 status = stalled(
                     "ExternallyDeleted",
-                    "VM 109 was terminated by somebody; set spec.updatePolicy.replace: Allow",
+                    "VM 109 was terminated outside of the operator; set spec.updatePolicy.replace: Allow",
                     **facts,
                 )
             case 14:

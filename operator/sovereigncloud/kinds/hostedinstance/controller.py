@@ -21,9 +21,9 @@ from sovereigncloud.kinds.hostedinstance.continuity.failover_readiness import (
 )
 from sovereigncloud.kinds.hostedinstance.continuity.retained_copy_cleanup import with_retained_copies
 from sovereigncloud.kinds.hostedinstance.creation.guest_configuration import guest_secrets
-from sovereigncloud.kinds.hostedinstance.machine.cloud_context import console_of
-from sovereigncloud.kinds.hostedinstance.network.network_map import as_named_there
-from sovereigncloud.kinds.hostedinstance.network.status import card_status, exposure, in_order, kept_exposure
+from sovereigncloud.kinds.hostedinstance.machine.cloud_context import console_access
+from sovereigncloud.kinds.hostedinstance.network.network_map import with_current_networks
+from sovereigncloud.kinds.hostedinstance.network.status import exposure, nic_status, nics_in_order, previous_exposure
 from sovereigncloud.kinds.hostedinstance.observation import (
     InstanceObservation,
     bound_cloud,
@@ -33,9 +33,9 @@ from sovereigncloud.kinds.hostedinstance.observation import (
 )
 from sovereigncloud.kinds.hostedinstance.placement.location_compliance import reported_compliance
 from sovereigncloud.kinds.hostedinstance.placement.status import compliant, placement_status, planned_placement
-from sovereigncloud.kinds.hostedinstance.storage.backup_status import backed_up, kept_backed_up
+from sovereigncloud.kinds.hostedinstance.storage.backup_status import backed_up, previous_backed_up
 from sovereigncloud.kinds.hostedinstance.storage.status import FIELDS as STORAGE
-from sovereigncloud.kinds.hostedinstance.storage.status import OUTLIVES, storage_status
+from sovereigncloud.kinds.hostedinstance.storage.status import KEPT_WITHOUT_VM, storage_status
 from sovereigncloud.kinds.movement.placement_override import placement_overridden, reported_override
 from sovereigncloud.ports.opennebula.views import Vm
 from sovereigncloud.ports.opennebula.vm_states import DENIED, TERMINATED, state_of
@@ -79,7 +79,7 @@ class HostedInstanceController:
         if vm is None or observed.cloud is None:
             told = resource.status.model_dump(by_alias=True, exclude_none=True)
             # Data disks and backups outlive the machine, and what was done to it is not to be asked of the next one.
-            nothing = {**dict.fromkeys(_FIELDS), **{key: told.get(key) for key in (*OUTLIVES, "continuity")}}
+            nothing = {**dict.fromkeys(_FIELDS), **{key: told.get(key) for key in (*KEPT_WITHOUT_VM, "continuity")}}
             nothing["placement"] = planned_placement(resource, observed)
             if observed.terminated or observed.denied:
                 answer = TERMINATED if observed.terminated else DENIED
@@ -96,23 +96,23 @@ class HostedInstanceController:
                 **{key: told.get(key) for key in _FIELDS},
                 "placement": planned_placement(resource, observed) or told.get("placement"),
                 OWN_CONDITIONS: (
-                    *kept_exposure(resource),
-                    *kept_backed_up(resource),
+                    *previous_exposure(resource),
+                    *previous_backed_up(resource),
                     *reported_compliance(resource),
                     *reported_override(resource),
                     *failover_ready(resource, observed),
                 ),
             }
-        resource = as_named_there(resource, vm)
+        resource = with_current_networks(resource, vm)
         addresses = _addresses(resource, vm)
         return {
             "id": str(vm.id),
             "state": state_of(vm).words,
             "addresses": addresses or None,
             "primaryAddress": addresses[0] if addresses else None,
-            "networks": card_status(resource, vm, observed.view) or None,
+            "networks": nic_status(resource, vm, observed.view) or None,
             "placement": placement_status(resource, observed, vm),
-            "console": console_of(observed.site, vm),
+            "console": console_access(observed.site, vm),
             "continuity": failover_status(resource, observed, continuity_status(resource, observed)) or None,
             **(storage_status(resource, observed, vm, observed.view) if observed.view is not None else {}),
             OWN_CONDITIONS: (
@@ -129,4 +129,4 @@ _FIELDS = ("id", "state", "addresses", "primaryAddress", "networks", "placement"
 
 
 def _addresses(resource: HostedInstance, vm: Vm) -> list[str]:
-    return [nic.ip for nic in in_order(resource, vm) if nic.ip]
+    return [nic.ip for nic in nics_in_order(resource, vm) if nic.ip]

@@ -29,9 +29,9 @@ from sovereigncloud.kinds.hostedinstance.continuity.superseded_copy import (
     find_successor,
     find_superseded_vm,
 )
-from sovereigncloud.kinds.hostedinstance.machine.cloud_context import NOWHERE, Site, groups_in_use, site_of
-from sovereigncloud.kinds.hostedinstance.machine.identity import accepted, which_one
-from sovereigncloud.kinds.hostedinstance.machine.missing_references import lacks, named_security_groups
+from sovereigncloud.kinds.hostedinstance.machine.cloud_context import UNKNOWN_SITE, Site, groups_in_use, site_of
+from sovereigncloud.kinds.hostedinstance.machine.identity import accepted_owners, identify_vm
+from sovereigncloud.kinds.hostedinstance.machine.missing_references import has_missing_references, named_security_groups
 from sovereigncloud.kinds.hostedinstance.placement.eviction import find_eviction
 from sovereigncloud.kinds.hostedinstance.placement.location_compliance import UNKNOWN_LOCATION, VmLocation, vm_location
 from sovereigncloud.kinds.hostedinstance.placement.placement import PlacementResult, choose_place
@@ -99,7 +99,7 @@ class InstanceObservation:
     owner: int | None = None
     owners: frozenset[int] = frozenset()
     disk_holders: Mapping[str, str] = field(default_factory=dict)
-    site: Site = NOWHERE
+    site: Site = UNKNOWN_SITE
     chosen: PlacementResult | None = None
     vm_location: VmLocation = UNKNOWN_LOCATION
     groups_in_use: frozenset[str] = frozenset()
@@ -385,7 +385,7 @@ async def _look_in(
         tenancy=tenancy,
         owner=makers.owner,
         owners=makers.owners,
-        found=which_one(view, makers, among, resource, sought.mark, home=home),
+        found=identify_vm(view, makers, among, resource, sought.mark, home=home),
         site=site_of(context.get(cloud)),
         disk_holders=disk_holders(resource, view, context),
     )
@@ -393,7 +393,7 @@ async def _look_in(
         here = replace(here, groups_in_use=groups_in_use(resource, context.users(cloud, HostedInstance.crd.kind)))
     if here.found.missing is not None:
         here = await _ask_for(here.found.missing, here, resource, context, makers.owners)
-    if not resource.deleting and lacks(resource, view, made=here.found.thing is not None):
+    if not resource.deleting and has_missing_references(resource, view, made=here.found.thing is not None):
         here = replace(
             here,
             pending_resources=find_pending_resources(
@@ -422,7 +422,7 @@ async def _ask_for(
         vm = await (await context.open_nebula(here.cloud)).vm(missing)
     except (NotFound, Auth) as error:
         return replace(here, denied=not_ours(f"VM {missing} in {where(here.cloud)}", error.message))
-    checked = check(vm, accepted(vm, resource, owners), here.mark, "VM")
+    checked = check(vm, accepted_owners(vm, resource, owners), here.mark, "VM")
     if checked.problem is not None or state_of(vm).situation is not Situation.GONE:
         return replace(here, found=checked)
     return replace(here, terminated=True)

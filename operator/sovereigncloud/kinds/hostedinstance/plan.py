@@ -16,29 +16,30 @@ from sovereigncloud.kinds.hostedinstance.compute.hosts import cold_move, hosts
 from sovereigncloud.kinds.hostedinstance.compute.power import power
 from sovereigncloud.kinds.hostedinstance.compute.power_cycle import power_cycle
 from sovereigncloud.kinds.hostedinstance.compute.recovery import recovery
-from sovereigncloud.kinds.hostedinstance.compute.scheduler import not_a_word, not_now
+from sovereigncloud.kinds.hostedinstance.compute.scheduler import check_scheduled, check_scheduler
 from sovereigncloud.kinds.hostedinstance.compute.scheduling_requirements import pinned_cluster
-from sovereigncloud.kinds.hostedinstance.compute.size import capacity, room
-from sovereigncloud.kinds.hostedinstance.compute.vm_group import group, with_leftovers
+from sovereigncloud.kinds.hostedinstance.compute.size import hot_resize_limits, resize
+from sovereigncloud.kinds.hostedinstance.compute.vm_group import group, with_unused_groups
 from sovereigncloud.kinds.hostedinstance.continuity.failover import plan_failover
 from sovereigncloud.kinds.hostedinstance.continuity.retained_copy_cleanup import delete_retained_copies
 from sovereigncloud.kinds.hostedinstance.continuity.superseded_copy import plan_fencing, superseded_facts
 from sovereigncloud.kinds.hostedinstance.creation.origin import labels, name, source
-from sovereigncloud.kinds.hostedinstance.creation.plan import creation, lost
+from sovereigncloud.kinds.hostedinstance.creation.plan import plan_creation, plan_missing_vm
 from sovereigncloud.kinds.hostedinstance.machine import capacity as vm_capacity
-from sovereigncloud.kinds.hostedinstance.machine.machine import NOTHING, Machine, Part
-from sovereigncloud.kinds.hostedinstance.network.network_map import as_named_there
+from sovereigncloud.kinds.hostedinstance.machine.generic_steps import TERMINATE, ActOnVm
+from sovereigncloud.kinds.hostedinstance.machine.machine import EMPTY_PART, Machine, Part
+from sovereigncloud.kinds.hostedinstance.network.network_map import with_current_networks
 from sovereigncloud.kinds.hostedinstance.network.nics import networks
 from sovereigncloud.kinds.hostedinstance.observation import InstanceObservation, is_left_alone, is_let_go
 from sovereigncloud.kinds.hostedinstance.placement.migration_request import plan_relocation
 from sovereigncloud.kinds.hostedinstance.placement.placement import CLUSTER_FACT
-from sovereigncloud.kinds.hostedinstance.steps import TERMINATE, ActOnVm, MarkVm, RecordVm
+from sovereigncloud.kinds.hostedinstance.steps import MarkVm, RecordVm
 from sovereigncloud.kinds.hostedinstance.storage.backups import backups
-from sovereigncloud.kinds.hostedinstance.storage.data_disks import names_of_disks, recorded_names, root_of
-from sovereigncloud.kinds.hostedinstance.storage.deletion import without_machine
+from sovereigncloud.kinds.hostedinstance.storage.data_disks import find_root_disk, names_by_disk, recorded_names
+from sovereigncloud.kinds.hostedinstance.storage.deletion import plan_disk_deletion
 from sovereigncloud.kinds.hostedinstance.storage.disks import disks, root_disk
-from sovereigncloud.kinds.hostedinstance.storage.from_backup import left_behind
-from sovereigncloud.kinds.hostedinstance.storage.names import record
+from sovereigncloud.kinds.hostedinstance.storage.from_backup import delete_restored_template
+from sovereigncloud.kinds.hostedinstance.storage.names import record_key
 from sovereigncloud.kinds.hostedinstance.storage.restore import is_begun, restore
 from sovereigncloud.kinds.hostedinstance.storage.snapshots import snapshots
 from sovereigncloud.kinds.movement.placement_override import exit_facts, stale_exit_facts, without_overridden
@@ -50,7 +51,7 @@ from sovereigncloud.ports.opennebula.vm_states import Situation, state_of
 
 def changes(m: Machine) -> Part:
     """What happens in one power cycle."""
-    return power_cycle(m, (capacity, cpu_model, pci_devices, cold_move))
+    return power_cycle(m, (resize, cpu_model, pci_devices, cold_move))
 
 
 # In this order: what a running machine does not notice, what happens in one power cycle, power itself, what OpenNebula may
@@ -62,12 +63,12 @@ _PARTS = (
     networks,
     root_disk,
     disks,
-    left_behind,
+    delete_restored_template,
     backups,
     snapshots,
     hosts,
     changes,
-    room,
+    hot_resize_limits,
     power,
     group,
     source,
@@ -93,11 +94,11 @@ def plan(resource: HostedInstance, observed: InstanceObservation, now: datetime)
     except ValueError as error:
         return Plan(outcome=stalled(Reason.INVALID_SPEC, str(error)))
     if observed.found.missing is not None:
-        return lost(resource, observed, sizes, observed.found.missing)
+        return plan_missing_vm(resource, observed, sizes, observed.found.missing)
     if observed.found.thing is None:
-        if (silent := not_now(observed, now)) is not None:
+        if (silent := check_scheduler(observed, now)) is not None:
             return Plan(outcome=silent)
-        return creation(resource, observed, sizes, Cause.DECLARED)
+        return plan_creation(resource, observed, sizes, Cause.DECLARED)
     return _keeping(resource, observed, sizes, now)
 
 
@@ -111,9 +112,9 @@ def _keeping(
     if state.situation in {Situation.ENDING, Situation.GONE}:
         # Nothing is recorded of a machine that ends: if it ends so that another can be made, its absence is no loss.
         return Plan(outcome=waiting(state.reason, f"VM {vm.id} in {where(cloud)} is being terminated"))
-    disk_names = names_of_disks(resource, observed, view, vm)
+    disk_names = names_by_disk(resource, observed, view, vm)
     m = Machine(
-        resource=without_overridden(as_named_there(resource, vm), vm),
+        resource=without_overridden(with_current_networks(resource, vm), vm),
         observed=observed,
         cloud=cloud,
         view=view,
@@ -122,14 +123,14 @@ def _keeping(
         sizes=sizes,
         now=now,
         disk_names=disk_names,
-        root=root_of(vm, disk_names),
+        root=find_root_disk(vm, disk_names),
     )
     fencing = plan_fencing(observed.superseded)
-    parts = [found for part in _PARTS if (found := part(m)) is not NOTHING]
+    parts = [found for part in _PARTS if (found := part(m)) is not EMPTY_PART]
     if is_begun(m):
         # Nothing else meanwhile: what differs is told, and mended afterwards.
         parts = [Part(drift=part.drift) for part in parts]
-    if (restored := restore(m)) is not NOTHING:
+    if (restored := restore(m)) is not EMPTY_PART:
         parts.append(restored)
     if not parts:
         return Plan(steps=(*fencing.steps, *_to_record(m)), outcome=merge((_says(m), fencing.outcome)))
@@ -158,7 +159,7 @@ def following(resource: HostedInstance, observed: InstanceObservation) -> Plan:
         forgets=(
             CLUSTER_FACT,
             *stale_exit_facts(resource, vm),
-            *(record(name) for name in recorded_names(resource.external)),
+            *(record_key(name) for name in recorded_names(resource.external)),
         ),
         facts=_told_by(vm),
     )
@@ -215,7 +216,7 @@ def deletion(resource: HostedInstance, observed: InstanceObservation) -> Plan:
 
 def _gone(resource: HostedInstance, observed: InstanceObservation) -> Plan:
     """The machine is: what else there is of it goes."""
-    return with_leftovers(delete_retained_copies(without_machine(resource, observed), observed), resource, observed)
+    return with_unused_groups(delete_retained_copies(plan_disk_deletion(resource, observed), observed), resource, observed)
 
 
 def _to_record(m: Machine) -> tuple[Step, ...]:
@@ -244,7 +245,7 @@ def _to_record(m: Machine) -> tuple[Step, ...]:
 def _says(m: Machine) -> Outcome:
     """What the state of the machine says by itself."""
     what = f"VM {m.vm.id} in {where(m.cloud)}"
-    if (silent := not_a_word(m.vm, what, m.now)) is not None:
+    if (silent := check_scheduled(m.vm, what, m.now)) is not None:
         return silent
     match m.situation:
         case Situation.QUEUED if m.vm.scheduler_message:

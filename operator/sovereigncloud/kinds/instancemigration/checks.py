@@ -13,8 +13,8 @@ from sovereigncloud.api.instancemigration import InstanceMigration, MigrationMod
 from sovereigncloud.core.outcome import DONE, Outcome, blocked, merge, stalled, waiting
 from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.hostedinstance.machine import capacity
-from sovereigncloud.kinds.hostedinstance.network.nic_requirements import needed
-from sovereigncloud.kinds.hostedinstance.network.steps import NewCard
+from sovereigncloud.kinds.hostedinstance.network.nic_requirements import required_nic
+from sovereigncloud.kinds.hostedinstance.network.steps import NewNic
 from sovereigncloud.kinds.hostedinstance.observation import declared_cloud
 from sovereigncloud.kinds.hostedinstance.placement.quota import quota_demand, within_quota
 from sovereigncloud.kinds.instancemigration.marketplace import check_marketplace
@@ -109,7 +109,7 @@ def _state(move: InstanceMigration, vm: Vm, machine: str) -> Outcome:
 # ------------------------------------------------------------------------------------------------------------ networks
 
 
-def target_nics(move: InstanceMigration, seen: MigrationObservation) -> tuple[tuple[NewCard, ...], Outcome]:
+def target_nics(move: InstanceMigration, seen: MigrationObservation) -> tuple[tuple[NewNic, ...], Outcome]:
     """NICs that the VM gets in the target cloud, and the blockers among its networks."""
     if seen.instance is None or seen.target is None or seen.machine is None or seen.instance_mark is None:
         return (), DONE
@@ -117,12 +117,12 @@ def target_nics(move: InstanceMigration, seen: MigrationObservation) -> tuple[tu
     names = network_names(move)
     declared = {one.name: one for one in instance_in_target(move, seen.instance).spec.networks or ()}
     place = Place(target.cloud, target.view, seen.instance_mark, owners=target.owners)
-    cards: list[NewCard] = []
+    cards: list[NewNic] = []
     troubles: list[Outcome] = []
     for nic in seen.machine.nics:
         name = names.get(nic.network, nic.network)
-        found = needed(declared.get(name, InstanceNetwork(name=name)), place)
-        if isinstance(found, NewCard):
+        found = required_nic(declared.get(name, InstanceNetwork(name=name)), place)
+        if isinstance(found, NewNic):
             cards.append(found)
         elif found.reason == Reason.NETWORK_NOT_FOUND and nic.network not in names:
             told = f"{found.message}; or map {nic.network} to another network in spec.networkMap"

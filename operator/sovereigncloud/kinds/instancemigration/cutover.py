@@ -17,7 +17,7 @@ from sovereigncloud.core.outcome import Outcome, Phase, held, waiting
 from sovereigncloud.core.plan import Action, Disruption, Plan, Step
 from sovereigncloud.core.quantity import seconds
 from sovereigncloud.kinds.endpoint.clouds import where
-from sovereigncloud.kinds.hostedinstance.storage.names import DISK, with_root
+from sovereigncloud.kinds.hostedinstance.storage.names import DISK, is_root_disk
 from sovereigncloud.kinds.instancemigration.observation import MigrationObservation, Side
 from sovereigncloud.kinds.instancemigration.rollback import clean_up, delete_source_vm
 from sovereigncloud.kinds.instancemigration.source_disks import delete_source_disks, mark_source_disks
@@ -80,7 +80,7 @@ def _hand_over(move: InstanceMigration, seen: MigrationObservation, new: Vm, tar
         label = disk.label or labels.get(disk.image_id, "") or ROOT
         if image is None or image.notes.get(DISK):
             continue
-        policy = DeletionPolicy.DELETE if with_root(label) else declared.get(label) or DeletionPolicy.RETAIN
+        policy = DeletionPolicy.DELETE if is_root_disk(label) else declared.get(label) or DeletionPolicy.RETAIN
         steps.append(
             HandOverDisk(
                 action=Action.MARK,

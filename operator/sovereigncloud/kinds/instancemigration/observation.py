@@ -29,7 +29,7 @@ from sovereigncloud.kinds.endpoint.clouds import (
 from sovereigncloud.kinds.fencing.confirmation import FencingStatus
 from sovereigncloud.kinds.hostedinstance.continuity.copies import Copy
 from sovereigncloud.kinds.hostedinstance.continuity.retained_images import read_retained
-from sovereigncloud.kinds.hostedinstance.network.network_map import renamed
+from sovereigncloud.kinds.hostedinstance.network.network_map import with_renamed_networks
 from sovereigncloud.kinds.hostedinstance.observation import bound_cloud
 from sovereigncloud.kinds.hostedinstance.placement.location_compliance import vm_location
 from sovereigncloud.kinds.hostedinstance.placement.placement import PlacementResult, choose_place
@@ -413,7 +413,7 @@ def instance_in_target(move: InstanceMigration, instance: HostedInstance) -> Hos
     """
     if move.spec.exit_plan_ref is not None:
         instance = instance.model_copy(update={"spec": instance.spec.model_copy(update={"placement": None})})
-    return relocated_instance(renamed(instance, network_names(move)))
+    return relocated_instance(with_renamed_networks(instance, network_names(move)))
 
 
 def network_names(move: InstanceMigration) -> dict[str, str]:

@@ -15,8 +15,8 @@ from sovereigncloud.api.instancemigration import InstanceMigration, MigrationMod
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, stalled, waiting
 from sovereigncloud.core.plan import Action, Disruption, Plan
 from sovereigncloud.kinds.endpoint.clouds import where
-from sovereigncloud.kinds.hostedinstance.creation.initial_placement import born_into
-from sovereigncloud.kinds.hostedinstance.creation.template_context import NOTHING_AROUND, Surroundings
+from sovereigncloud.kinds.hostedinstance.creation.initial_placement import initial_placement
+from sovereigncloud.kinds.hostedinstance.creation.template_context import EMPTY_CONTEXT, TemplateContext
 from sovereigncloud.kinds.hostedinstance.observation import InstanceObservation
 from sovereigncloud.kinds.instancemigration.checks import check_migration, is_in_target, target_nics
 from sovereigncloud.kinds.instancemigration.copy import copy_disks
@@ -286,9 +286,9 @@ def came_from(move: InstanceMigration, seen: MigrationObservation) -> str:
     return str(SupersededSource(where(seen.lost.cloud), vm, seen.mark.object, seen.mark.uid, since))
 
 
-def _surroundings(move: InstanceMigration, seen: MigrationObservation, target: Side) -> tuple[Surroundings, Outcome]:
+def _surroundings(move: InstanceMigration, seen: MigrationObservation, target: Side) -> tuple[TemplateContext, Outcome]:
     if seen.instance is None or seen.instance_mark is None:
-        return NOTHING_AROUND, DONE
+        return EMPTY_CONTEXT, DONE
     there = InstanceObservation(
         mark=seen.instance_mark,
         cloud=target.cloud,
@@ -298,8 +298,8 @@ def _surroundings(move: InstanceMigration, seen: MigrationObservation, target: S
         owners=target.owners,
         chosen=seen.chosen,
     )
-    found, trouble = born_into(instance_in_target(move, seen.instance), there, target.cloud, target.view, -1)
-    return (found if isinstance(found, Surroundings) else NOTHING_AROUND), trouble
+    found, trouble = initial_placement(instance_in_target(move, seen.instance), there, target.cloud, target.view, -1)
+    return (found if isinstance(found, TemplateContext) else EMPTY_CONTEXT), trouble
 
 
 def _runs(move: InstanceMigration, seen: MigrationObservation, now: datetime) -> Plan:

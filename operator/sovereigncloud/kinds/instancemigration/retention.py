@@ -15,7 +15,7 @@ from sovereigncloud.core.outcome import waiting
 from sovereigncloud.core.plan import Action, Plan, Step
 from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.hostedinstance.continuity.retained_images import RetainedImage, retained_images
-from sovereigncloud.kinds.hostedinstance.storage.names import with_root
+from sovereigncloud.kinds.hostedinstance.storage.names import is_root_disk
 from sovereigncloud.kinds.instancemigration.observation import MigrationObservation, Side, rfc3339
 from sovereigncloud.kinds.instancemigration.retention_steps import RetainImage
 from sovereigncloud.kinds.instancemigration.steps import DeleteImage
@@ -73,7 +73,7 @@ def _disks(move: InstanceMigration, seen: MigrationObservation, target: Side, ol
                 disks=len(seen.disks),
                 time=time,
                 disk=one.disk.id,
-                label="" if with_root(one.label) else one.label,
+                label="" if is_root_disk(one.label) else one.label,
                 cpu=old.cpu,
                 vcpu=old.vcpu,
                 memory=old.memory,

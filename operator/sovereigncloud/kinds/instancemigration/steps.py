@@ -16,13 +16,13 @@ from sovereigncloud.core.outcome import Outcome, done
 from sovereigncloud.core.plan import Action, Step
 from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.endpoint.clouds import where
-from sovereigncloud.kinds.hostedinstance.creation.guest_configuration import guest_of
-from sovereigncloud.kinds.hostedinstance.creation.template_context import Surroundings, compute_attributes
+from sovereigncloud.kinds.hostedinstance.creation.guest_configuration import read_guest_configuration
+from sovereigncloud.kinds.hostedinstance.creation.template_context import TemplateContext, compute_attributes
 from sovereigncloud.kinds.hostedinstance.machine.requests import carried_requests
 from sovereigncloud.kinds.hostedinstance.machine.step import CLEARED, under_way
-from sovereigncloud.kinds.hostedinstance.network.network_map import written
-from sovereigncloud.kinds.hostedinstance.network.steps import NewCard
-from sovereigncloud.kinds.hostedinstance.storage.names import DISK, marks
+from sovereigncloud.kinds.hostedinstance.network.network_map import network_map_note
+from sovereigncloud.kinds.hostedinstance.network.steps import NewNic
+from sovereigncloud.kinds.hostedinstance.storage.names import DISK, image_attributes
 from sovereigncloud.kinds.instancemigration.observation import at, instance_in_target, instance_key, network_names
 from sovereigncloud.kinds.movement.placement_override import exit_note
 from sovereigncloud.kinds.movement.records import (
@@ -120,8 +120,8 @@ class CreateCopy(MigrationStep):
 
     of: Vm
     disks: tuple[tuple[int, str], ...]
-    cards: tuple[NewCard, ...]
-    surroundings: Surroundings
+    cards: tuple[NewNic, ...]
+    surroundings: TemplateContext
     rehearsal: bool
     came_from: str = ""
     """The VM that the copy supersedes, if that one is in a lost cloud and cannot be updated."""
@@ -287,7 +287,7 @@ async def _perform_in_target(
             return under_way(Reason.COPY_CREATED, f"VM {made} made in {where(step.cloud)}")
         case HandOverDisk():
             mark = context.mark(required_instance(move, context))
-            await client.update_image(step.image, marks(step.label or ROOT, step.policy, mark))
+            await client.update_image(step.image, image_attributes(step.label or ROOT, step.policy, mark))
             return done()
         case HandOverVm():
             await client.update_vm(step.vm, context.mark(required_instance(move, context)).for_opennebula())
@@ -334,14 +334,14 @@ async def _template(step: CreateCopy, move: InstanceMigration, context: Context)
     Differences to spec are left to the instance's own plan, as before the migration.
     """
     instance = instance_in_target(move, required_instance(move, context))
-    guest = await guest_of(instance, context.kubernetes)
+    guest = await read_guest_configuration(instance, context.kubernetes)
     disks: list[Attributes] = [
         {"IMAGE_ID": str(image), **({DISK: label} if label else {})} for image, label in step.disks
     ]
     return {
         **compute_attributes(instance, step.surroundings),
         **carried_requests(instance),
-        **written(network_names(move)),
+        **network_map_note(network_names(move)),
         **({CAME_FROM: step.came_from} if step.came_from else {}),
         **({} if step.rehearsal else exit_note(move, required_instance(move, context))),
         **({} if step.rehearsal else migrations_note(move, required_instance(move, context), step.of)),

@@ -20,7 +20,7 @@ from sovereigncloud.core.quantity import mebibytes
 from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.hostedinstance.machine.capacity import cores, declared, size
 from sovereigncloud.kinds.hostedinstance.observation import InstanceObservation
-from sovereigncloud.kinds.hostedinstance.storage.names import DISK, with_root
+from sovereigncloud.kinds.hostedinstance.storage.names import DISK, is_root_disk
 from sovereigncloud.kinds.movement.records import seconds_of
 from sovereigncloud.ports.opennebula.views import CloudView, Datastore, Disk, Image, Nic, Vm
 
@@ -182,7 +182,7 @@ def _label(disk: Disk, view: CloudView) -> str:
     """Label of a disk: the image's is newer than the disk's; the root disk has neither."""
     image = view.images.get(disk.image_id)
     label = (image.notes.get(DISK, "") if image is not None and image.persistent else "") or disk.label
-    return "" if with_root(label) else label
+    return "" if is_root_disk(label) else label
 
 
 # -------------------------------------------------------------------------------------------------------- remembered

@@ -1,19 +1,22 @@
-"""The template of a new machine, as OpenNebula takes it."""
+"""OpenNebula template of a new VM."""
 
 from __future__ import annotations
 
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.core.identity import Mark
-from sovereigncloud.kinds.hostedinstance.creation.guest_configuration import Guest
+from sovereigncloud.kinds.hostedinstance.creation.guest_configuration import GuestConfiguration
 from sovereigncloud.kinds.hostedinstance.machine.capacity import cores, declared
-from sovereigncloud.kinds.hostedinstance.network.steps import NewCard
+from sovereigncloud.kinds.hostedinstance.network.steps import NewNic
 from sovereigncloud.ports.opennebula.client import Attributes
 
 
-def from_image(
-    resource: HostedInstance, mark: Mark, image: int, cards: tuple[NewCard, ...], guest: Guest
+def template_from_image(
+    resource: HostedInstance, mark: Mark, image: int, nics: tuple[NewNic, ...], guest: GuestConfiguration
 ) -> Attributes:
-    """A whole template. The mark at the top level lands in USER_TEMPLATE, in the create call itself."""
+    """Return a complete template for a VM with one image as root disk.
+
+    The mark at the top level becomes part of USER_TEMPLATE in the create call itself.
+    """
     spec = resource.spec
     sizes = declared(spec)
     vcpu = sizes.vcpu or 1
@@ -26,7 +29,7 @@ def from_image(
         "VCPU": str(vcpu),
         "MEMORY": str(sizes.memory or 0),
         "DISK": [disk],
-        "NIC": [card.as_nic() for card in cards],
+        "NIC": [nic.as_nic() for nic in nics],
         "CONTEXT": guest.context,
         # Without LISTEN the console is on the host's loopback: these hosts have public addresses.
         "GRAPHICS": {"TYPE": "VNC"},
@@ -34,11 +37,12 @@ def from_image(
     }
 
 
-def beside_template(
-    resource: HostedInstance, mark: Mark, cards: tuple[NewCard, ...] | None, guest: Guest
+def template_overrides(
+    resource: HostedInstance, mark: Mark, nics: tuple[NewNic, ...] | None, guest: GuestConfiguration
 ) -> Attributes:
-    """What is said beside a VM template. Each key given here replaces the template's, lists as a whole (observed), so
-    only what spec declares is given.
+    """Return the extra attributes for instantiating a VM template.
+
+    Each key replaces that of the template, lists as a whole (observed), so only declared values are included.
     """
     sizes = declared(resource.spec)
     extra: dict[str, str | Attributes | list[Attributes]] = {}
@@ -49,15 +53,15 @@ def beside_template(
         extra["CPU"] = cores(sizes.cpu)
     if sizes.memory is not None:
         extra["MEMORY"] = str(sizes.memory)
-    if cards:
-        extra["NIC"] = [card.as_nic() for card in cards]
+    if nics:
+        extra["NIC"] = [nic.as_nic() for nic in nics]
     if guest.is_given_something:
         extra["CONTEXT"] = guest.context
     return {**extra, **mark.for_opennebula()}
 
 
 def restored_disks(resource: HostedInstance, images: tuple[int, ...]) -> Attributes:
-    """The disks of a machine that is made from a backup, the root disk first."""
+    """Return the DISK attributes of a VM created from a backup, the root disk first."""
     if not images:
         return {}
     disks: list[Attributes] = [{"IMAGE_ID": str(image)} for image in images]

@@ -1,4 +1,4 @@
-"""What a new machine is told of processors, devices, hosts, its group and its labels, as OpenNebula takes it."""
+"""Template attributes of a new VM for CPU, PCI devices, scheduling, VM group and labels."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from sovereigncloud.ports.opennebula.views import Membership
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What had to be looked up: its VM group, and SCHED_REQUIREMENTS for its hosts."""
+class TemplateContext:
+    """Attributes that need lookups in the cloud: VM group and SCHED_REQUIREMENTS."""
 
     group: Membership | None = None
     requirements: str = ""
 
 
-NOTHING_AROUND = Surroundings()
+EMPTY_CONTEXT = TemplateContext()
 
 
-def compute_attributes(resource: HostedInstance, surroundings: Surroundings) -> Attributes:
-    """Only what spec declares: each key given beside a VM template replaces the template's."""
+def compute_attributes(resource: HostedInstance, surroundings: TemplateContext) -> Attributes:
+    """Return the declared compute attributes; each key replaces that of a VM template."""
     spec = resource.spec
     attributes: dict[str, str | Attributes | list[Attributes]] = {}
     if spec.hot_resize is not None:
-        # oned and libvirt go by the two maxima; the vector is how Sunstone knows.
+        # oned and libvirt use the two maxima; Sunstone reads HOT_RESIZE.
         vcpu, memory = spec.hot_resize.max_vcpu, spec.hot_resize.max_memory
         if vcpu is not None:
             attributes["VCPU_MAX"] = str(vcpu)

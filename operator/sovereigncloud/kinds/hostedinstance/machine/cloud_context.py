@@ -1,4 +1,7 @@
-"""What is known of the cloud that a machine is in beside what its pools tell, and who else is there."""
+"""Facts about a VM's cloud that its OpenNebula pools do not contain.
+
+They come from its SovereignCloud: zone, country, version, Sunstone and server names.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,11 @@ from sovereigncloud.ports.opennebula.views import Vm
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A cloud; empty: not known.
+    """Facts about a cloud that its OpenNebula pools do not contain; empty where unknown.
 
     Attributes:
-        country: where its servers stand, if in one country.
-        sunstone: address of its web interface.
+        country: ISO code, if all its servers are in one country.
+        sunstone: URL of its web interface.
         machines: names of its servers and of its front-end, beside those of its hosts.
     """
 
@@ -30,18 +33,18 @@ class Site:
     machines: tuple[str, ...] = ()
 
 
-NOWHERE = Site()
+UNKNOWN_SITE = Site()
 
 
 _CLOUDS = 64
 _sites: dict[Key, tuple[SovereignCloud, Site]] = {}
-"""What followed from a cloud's object, while it is that very object: the same is asked for each of ten thousand machines."""
+"""Cache by cloud, valid while the informer returns the same object: each of ten thousand VMs asks for the same facts."""
 
 
 def site_of(cloud: AnyResource | None) -> Site:
-    """From the status of its object."""
+    """Return the facts about a cloud from its SovereignCloud; empty facts for any other object."""
     if not isinstance(cloud, SovereignCloud):
-        return NOWHERE
+        return UNKNOWN_SITE
     key = cloud.key
     known = _sites.get(key)
     if known is None or known[0] is not cloud:
@@ -74,26 +77,35 @@ def _machines(cloud: SovereignCloud) -> tuple[str, ...]:
     return tuple(name for name in names if name)
 
 
-def console_of(site: Site, vm: Vm) -> str | None:
-    """How to reach its screen: its page in Sunstone, else the command on its host. VNC listens on the host's loopback."""
+def console_access(site: Site, vm: Vm) -> str | None:
+    """Return how to reach the console of a VM: its Sunstone page, else a command on its host.
+
+    VNC listens on the loopback interface of the host.
+    """
     if site.sunstone:
         return f"{site.sunstone.rstrip('/')}/fireedge/sunstone/vm/{vm.id}"
     return f"on host {vm.host}: virsh vncdisplay one-{vm.id}" if vm.host else None
 
 
-def name_of_group(namespace: str, group: str) -> str:
-    """A namespace has no dot in it, so that two of them never mean one group."""
+def vm_group_name(namespace: str, group: str) -> str:
+    """Return the OpenNebula name of a VM group.
+
+    It is unique per namespace, since a namespace contains no dot.
+    """
     return f"{namespace}.{group}"
 
 
 def groups_in_use(resource: HostedInstance, instances: Iterable[AnyResource]) -> frozenset[str]:
-    """Names of the VM groups that objects of this namespace name; one that is being deleted names none."""
+    """Return the names of VM groups that instances of this namespace reference.
+
+    Instances that are being deleted do not count.
+    """
     namespace = resource.metadata.namespace
     others = [
         one for one in instances if isinstance(one, HostedInstance) and one.metadata.name != resource.metadata.name
     ]
     return frozenset(
-        name_of_group(namespace, one.spec.group.name)
+        vm_group_name(namespace, one.spec.group.name)
         for one in (resource, *others)
         if one.spec.group is not None and not one.deleting and one.metadata.namespace == namespace
     )

@@ -1,5 +1,6 @@
-"""How often a thing was tried, noted on the machine itself: OpenNebula says nothing of much that fails, and an operator that
-was restarted must not begin to count anew.
+"""Retry counters, stored on the VM so that they survive a restart of the operator.
+
+OpenNebula does not report many of its failures, so the operator counts attempts.
 """
 
 from __future__ import annotations
@@ -9,13 +10,13 @@ from datetime import UTC, datetime
 
 
 @dataclass(frozen=True, slots=True)
-class Tries:
-    """Of one thing.
+class RetryCounter:
+    """Retry counter of one operation.
 
     Attributes:
-        what: names it; another name is another thing, not tried yet.
-        count: how often.
-        last: when it was last tried, in seconds since 1970.
+        what: identifies the operation; a counter with another value is not counted.
+        count: number of attempts.
+        last: time of the last attempt, in seconds since the epoch.
     """
 
     what: str
@@ -23,28 +24,28 @@ class Tries:
     last: int = 0
 
     @staticmethod
-    def read(note: str, what: str) -> Tries:
-        """What the note says of this thing."""
+    def read(note: str, what: str) -> RetryCounter:
+        """Parse a counter; zero attempts if the note is empty or about another operation."""
         count, _, rest = note.partition(" ")
         last, _, named = rest.partition(" ")
         if named != what or not count.isdecimal() or not last.isdecimal():
-            return Tries(what)
-        return Tries(what, int(count), int(last))
+            return RetryCounter(what)
+        return RetryCounter(what, int(count), int(last))
 
     def once_more(self, now: datetime) -> str:
-        """The note, before it is tried now."""
+        """Return the note to write before the next attempt."""
         return f"{self.count + 1} {int(now.timestamp())} {self.what}"
 
     def over(self, pauses: tuple[int, ...]) -> bool:
-        """Whether it was tried as often as it may be: once, and once after each pause."""
+        """Return whether all attempts are used: the first one, and one after each pause (seconds)."""
         return self.count > len(pauses)
 
     def due(self, pauses: tuple[int, ...]) -> datetime:
-        """When it may be tried again; a past time: now."""
+        """Return the time of the next attempt; a time in the past means now."""
         pause = pauses[self.count - 1] if 0 < self.count <= len(pauses) else 0
         return datetime.fromtimestamp(self.last + pause, UTC)
 
 
 def clock_time(moment: datetime) -> str:
-    """For messages: the same words as long as the time is the same."""
+    """Format a time for messages; absolute, so that an unchanged message is not written again."""
     return f"{moment:%H:%M:%S} UTC"

@@ -1,4 +1,4 @@
-"""What can be done to the network cards of a machine."""
+"""Steps that attach, detach and filter NICs."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from sovereigncloud.ports.opennebula.client import Attributes, OpenNebula
 
 
 @dataclass(frozen=True, slots=True)
-class NewCard:
-    """A card that is to be: its network, the address and the security groups that it is to have from the start."""
+class NewNic:
+    """A NIC to be attached: network id, optional address, and initial security groups."""
 
     network: int
     address: str = ""
     groups: tuple[int, ...] = ()
 
     def as_nic(self) -> Attributes:
-        """What stands inside NIC=[...]."""
+        """Return the attributes inside NIC=[...]."""
         nic = {"NETWORK_ID": str(self.network)}
         if self.address:
             nic["IP"] = self.address
@@ -29,25 +29,32 @@ class NewCard:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CardStep(VmStep):
-    """`name`: of the network."""
+class NicStep(VmStep):
+    """Base of the steps on a NIC; `name` is that of its network."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AttachNic(CardStep):
-    card: NewCard
+class AttachNic(NicStep):
+    """Attach a new NIC."""
+
+    nic: NewNic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DetachNic(CardStep):
+class DetachNic(NicStep):
+    """Detach a NIC by its id."""
+
     nic: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GroupStep(CardStep):
-    """About a security group that filters a card. The card stays: to take it off would reshuffle addresses."""
+class SecurityGroupStep(NicStep):
+    """Base of the steps on a security group of a NIC.
+
+    The NIC stays attached: detaching it would change its address.
+    """
 
     nic: int
     group: int
@@ -55,33 +62,33 @@ class GroupStep(CardStep):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AttachGroup(GroupStep):
-    """Filter a card with one more."""
+class AttachSecurityGroup(SecurityGroupStep):
+    """Add a security group to a NIC."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DetachGroup(GroupStep):
-    """Filter it with one less."""
+class DetachSecurityGroup(SecurityGroupStep):
+    """Remove a security group from a NIC."""
 
 
-async def perform(step: CardStep, client: OpenNebula) -> Outcome:
-    """Do one of them."""
+async def perform(step: NicStep, client: OpenNebula) -> Outcome:
+    """Execute a step on a NIC."""
     match step:
         case AttachNic():
-            await client.attach_nic(step.vm, step.card.as_nic())
+            await client.attach_nic(step.vm, step.nic.as_nic())
             what = f'attaching VM {step.vm} to network "{step.name}"'
-            address = f" with address {step.card.address}" if step.card.address else ""
+            address = f" with address {step.nic.address}" if step.nic.address else ""
             return under_way(Reason.ATTACHING_NETWORK, what + address, alive=True)
         case DetachNic():
             await client.detach_nic(step.vm, step.nic)
             return under_way(Reason.DETACHING_NETWORK, f'detaching VM {step.vm} from network "{step.name}"', alive=True)
-        case AttachGroup():
+        case AttachSecurityGroup():
             await client.security_groups.attach(step.vm, step.nic, step.group)
-            what = f'security group "{step.group_name}" filters VM {step.vm} on network "{step.name}"'
+            what = f'attaching security group "{step.group_name}" to VM {step.vm} on network "{step.name}"'
             return under_way(Reason.CHANGING_SECURITY_GROUPS, what, alive=True)
-        case DetachGroup():
+        case DetachSecurityGroup():
             await client.security_groups.detach(step.vm, step.nic, step.group)
-            what = f'security group "{step.group_name}" does not filter VM {step.vm} on network "{step.name}" any more'
+            what = f'detaching security group "{step.group_name}" from VM {step.vm} on network "{step.name}"'
             return under_way(Reason.CHANGING_SECURITY_GROUPS, what, alive=True)
         case _:
             raise TypeError(f"not a step that can be done: {step!r}")

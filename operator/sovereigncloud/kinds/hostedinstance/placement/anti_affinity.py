@@ -12,7 +12,7 @@ from sovereigncloud.core.placement import Neighbour, Spot
 from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.hostedinstance.machine.labels import labels_text
-from sovereigncloud.kinds.hostedinstance.machine.step import LABELS, noted
+from sovereigncloud.kinds.hostedinstance.machine.step import LABELS, note_value
 from sovereigncloud.kinds.hostedinstance.placement.location_compliance import profile_of
 from sovereigncloud.kinds.location.facts import facts_of_cluster, facts_of_machine
 from sovereigncloud.ports.opennebula.views import CloudView
@@ -34,7 +34,9 @@ def spread_neighbours(
         for vm in view.vms.values():
             if vm.mark is None or not _is_another(vm.mark.object, own):
                 continue
-            if vm.mark.installation == own.installation and wanted <= set(noted(vm.notes.get(LABELS, "")).split(",")):
+            if vm.mark.installation == own.installation and wanted <= set(
+                note_value(vm.notes.get(LABELS, "")).split(",")
+            ):
                 cluster = view.host_clusters.get(vm.host, "")
                 facts = facts_of_machine(cloud, profile, host=vm.host, cluster=cluster)
                 yield _neighbour(cloud.key, provider, facts)

@@ -12,7 +12,7 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, held, waiting
 from sovereigncloud.core.plan import Action, Disruption, Step
 from sovereigncloud.kinds.endpoint.clouds import where
-from sovereigncloud.kinds.hostedinstance.machine.machine import NOTHING, Machine, Part
+from sovereigncloud.kinds.hostedinstance.machine.machine import EMPTY_PART, Machine, Part
 from sovereigncloud.kinds.hostedinstance.placement.eviction import NEEDS_MOVE, Eviction, find_eviction
 from sovereigncloud.kinds.hostedinstance.placement.relocation import Relocation
 from sovereigncloud.kinds.hostedinstance.steps import MoveVm
@@ -26,7 +26,7 @@ def plan_relocation(m: Machine) -> Part:
     seen = m.observed
     why = find_eviction(m.resource, m.cloud, seen.wanted, seen.vm_location)
     if why is None:
-        return NOTHING
+        return EMPTY_PART
     if seen.refused is not None and why.to not in {None, m.cloud}:
         return Part(drift=why.drift, outcome=seen.refused)
     if not why.by_itself:

@@ -13,7 +13,7 @@ from sovereigncloud.core.outcome import DONE, Outcome, waiting
 from sovereigncloud.kinds.contract.tenancy import Tenancy
 from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.hostedinstance.machine.capacity import Capacity, Declared, found
-from sovereigncloud.kinds.hostedinstance.network.steps import NewCard
+from sovereigncloud.kinds.hostedinstance.network.steps import NewNic
 from sovereigncloud.ports.opennebula.tenancy import Limit, QuotaKey
 from sovereigncloud.ports.opennebula.views import CloudView, Vm
 
@@ -31,7 +31,7 @@ _WORDS = {
 
 
 def quota_demand(
-    resource: HostedInstance, view: CloudView, sizes: Declared, source: int, cards: tuple[NewCard, ...] | None
+    resource: HostedInstance, view: CloudView, sizes: Declared, source: int, cards: tuple[NewNic, ...] | None
 ) -> Mapping[QuotaKey, Decimal]:
     """Quota that the VM uses.
 

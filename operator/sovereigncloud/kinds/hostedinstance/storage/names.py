@@ -1,4 +1,4 @@
-"""What is written on images and machines about disks."""
+"""Attributes on images and VMs that identify disks."""
 
 from __future__ import annotations
 
@@ -6,28 +6,31 @@ from sovereigncloud.api.instance_disks import ROOT
 from sovereigncloud.core.identity import Mark
 
 DISK = "SOVEREIGNCLOUD_DISK"
-"""On an image, and on the disk of a machine: which disk of spec.disks it is."""
+"""Attribute of an image and of a VM disk: name of the disk in spec.disks."""
 POLICY = "SOVEREIGNCLOUD_DELETION_POLICY"
-"""On an image: what becomes of it when spec names it no more."""
+"""Attribute of an image: deletion policy, applied after the disk is removed from spec."""
 RECORD = "disk."
-"""How the keys of `status.external` begin that tell which image a disk is."""
+"""Prefix of the keys in `status.external` that hold the image id of a disk."""
 
 
-def record(name: str) -> str:
-    """The key of `status.external` for the id of the disk's image."""
+def record_key(name: str) -> str:
+    """Return the key in `status.external` for the image id of a disk."""
     return f"{RECORD}{name}"
 
 
-def marks(name: str, policy: str, mark: Mark) -> dict[str, str]:
-    """What is written on an image: whose disk it is, which one, and what becomes of it."""
+def image_attributes(name: str, policy: str, mark: Mark) -> dict[str, str]:
+    """Return the attributes of an image: instance, disk name and deletion policy."""
     return {DISK: name, POLICY: policy, **mark.for_opennebula()}
 
 
 def recorded_images(external: dict[str, str]) -> dict[str, str]:
-    """By the id of an image the name of the disk that it was recorded for; of several the first."""
+    """Return disk names by recorded image id; the first one if several disks record an image."""
     return {image: key.removeprefix(RECORD) for key, image in reversed(external.items()) if key.startswith(RECORD)}
 
 
-def with_root(name: str) -> bool:
-    """Whether it is the root disk, or another one that came with it from a backup ("root.1"): no name of spec has a dot."""
+def is_root_disk(name: str) -> bool:
+    """Return whether a name is the root disk or a disk restored with it ("root.1").
+
+    Names in spec contain no dot.
+    """
     return name == ROOT or name.startswith(f"{ROOT}.")

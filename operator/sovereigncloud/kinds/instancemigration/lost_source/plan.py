@@ -17,7 +17,7 @@ from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.hostedinstance.continuity.copies import IMAGE, SOURCE_IMAGE, Copy
 from sovereigncloud.kinds.hostedinstance.continuity.retained_images import KEPT
 from sovereigncloud.kinds.hostedinstance.machine.step import CLEARED
-from sovereigncloud.kinds.hostedinstance.storage.names import with_root
+from sovereigncloud.kinds.hostedinstance.storage.names import is_root_disk
 from sovereigncloud.kinds.instancemigration.checks import (
     check_free_space,
     check_instance,
@@ -268,7 +268,7 @@ def _finish_clone(one: DiskTransfer, seen: MigrationObservation) -> Step | None:
     what = f'image {one.copy.id} "{one.copy.name}" in {where(cloud)}'
     if one.copy.mark != seen.mark or one.copy.notes.get(KEPT, CLEARED) != CLEARED:
         return ReplaceCloneMarks(action=Action.MARK, target=f"{what}: the move's", cloud=cloud, image=one.copy.id)
-    if one.label and not with_root(one.label) and not one.copy.persistent:
+    if one.label and not is_root_disk(one.label) and not one.copy.persistent:
         return PersistClone(action=Action.UPDATE, target=f"{what}: persistent", cloud=cloud, image=one.copy.id)
     return None
 
@@ -284,7 +284,7 @@ def _import(one: DiskTransfer, source: object, copy: Copy, seen: MigrationObserv
         cloud=target.cloud,
         name=saved_name(seen.uid, str(one.disk.id)),
         datastore=store.id,
-        persistent=bool(one.label) and not with_root(one.label),
+        persistent=bool(one.label) and not is_root_disk(one.label),
         backup=tuple(sorted(source.items())),
         copy=copy.name,
     )
