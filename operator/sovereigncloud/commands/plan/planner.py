@@ -163,7 +163,7 @@ class Planner:
             clients=Clients(
                 kubernetes,
                 read_only_open_nebula_factory(self._connections.open_nebula),
-                read_only_ovh_factory(self._connections.ovh)
+                read_only_ovh_factory(self._connections.ovh),
             ),
             kubernetes=kubernetes,
             installer=self._installer,
@@ -320,7 +320,12 @@ class Planner:
             first = evaluation.decision.steps[0]
             outcome = waiting(Reason.PLANNED, f"{first.action} {first.target} comes first", available=True)
         patch = status_patch(
-            StatusTarget.of(body), body["status"], outcome, now=self._connections.now(), evaluation=evaluation, facts=facts
+            StatusTarget.of(body),
+            body["status"],
+            outcome,
+            now=self._connections.now(),
+            evaluation=evaluation,
+            facts=facts,
         )
         status = _patched(body["status"], patch)
         if outcome.phase is not Phase.DONE:
@@ -369,7 +374,8 @@ class _DryRunContext(ReadOnlyContext):
     """Reconcile context for dry runs: Kubernetes writes go to memory, external APIs are read-only."""
 
     def __init__(
-        self, shared: SharedState, resource: AnyResource, views: ViewCache, imagined: InMemoryKubernetes) -> None:
+        self, shared: SharedState, resource: AnyResource, views: ViewCache, imagined: InMemoryKubernetes
+    ) -> None:
         super().__init__(shared, resource, views)
         self._in_memory = imagined
 

@@ -216,7 +216,9 @@ def deletion(resource: HostedInstance, observed: InstanceObservation) -> Plan:
 
 def _gone(resource: HostedInstance, observed: InstanceObservation) -> Plan:
     """The machine is: what else there is of it goes."""
-    return with_unused_groups(delete_retained_copies(plan_disk_deletion(resource, observed), observed), resource, observed)
+    return with_unused_groups(
+        delete_retained_copies(plan_disk_deletion(resource, observed), observed), resource, observed
+    )
 
 
 def _to_record(m: Machine) -> tuple[Step, ...]:
