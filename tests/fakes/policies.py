@@ -7,8 +7,8 @@ from tests.fakes.outside import MachineController
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.kinds.contract.controller import OWN_CONDITIONS
 from sovereigncloud.kinds.providerprofile.controller import ProviderProfileController
-from sovereigncloud.kinds.sovereigntypolicy.admission import ADMISSION_POLICIES
 from sovereigncloud.kinds.sovereigntypolicy.controller import SovereigntyPolicyController
+from sovereigncloud.ports.admission import ADMISSION_POLICIES
 from sovereigncloud.sovereignty.evaluation import compliance, evaluate
 from sovereigncloud.sovereignty.facts import Facts, Grade, Part, Place
 

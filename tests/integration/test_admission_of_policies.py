@@ -9,7 +9,8 @@ import yaml
 
 from sovereigncloud.api import SovereigntyPolicy
 from sovereigncloud.api.schema.crd import manifests
-from sovereigncloud.kinds.sovereigntypolicy.admission import ADMISSION_POLICIES, binding_name, desired_bindings
+from sovereigncloud.kinds.sovereigntypolicy.admission import binding_name, desired_bindings
+from sovereigncloud.ports.admission import ADMISSION_POLICIES
 
 CHART = Path(__file__).parents[2] / "charts" / "sovereign-cloud-operator"
 TEMPLATES = [f"--show-only=templates/policies/borders-{what}.yaml" for what in ("instances", "images", "namespaces")]

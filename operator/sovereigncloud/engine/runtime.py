@@ -48,13 +48,13 @@ from sovereigncloud.engine.views.clients import Clients
 from sovereigncloud.engine.views.host_key_cache import HostKeyCache
 from sovereigncloud.engine.views.latency_probes import LatencyProbes
 from sovereigncloud.kinds.contract.controller import Uses
-from sovereigncloud.kinds.planning import urgency
-from sovereigncloud.kinds.planning.urgency import Urgency
+from sovereigncloud.ports import urgency
 from sovereigncloud.ports.errors import OutsideError
-from sovereigncloud.ports.installer.installation import Installer
+from sovereigncloud.ports.installer.client import Installer
 from sovereigncloud.ports.kubernetes import Kubernetes
 from sovereigncloud.ports.latency import Sites
 from sovereigncloud.ports.ssh import Ssh
+from sovereigncloud.ports.urgency import Urgency
 
 logger = logging.getLogger(__name__)
 Json = dict[str, Any]

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from time import monotonic
 
-from sovereigncloud.kinds.planning.urgency import Urgency, current
+from sovereigncloud.ports.urgency import Urgency, current
 
 FAIRNESS = 5
 """Under contention every fifth turn goes to the less urgent: user changes must not starve the sweeps."""

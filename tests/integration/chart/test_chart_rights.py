@@ -11,7 +11,8 @@ import pytest
 import sovereigncloud
 from sovereigncloud.api import KINDS, SovereigntyPolicy
 from sovereigncloud.api.common.base import API_VERSION, FINALIZER, GROUP
-from sovereigncloud.kinds.sovereigntypolicy.admission import INSTANCES, desired_bindings, matches
+from sovereigncloud.kinds.sovereigntypolicy.admission import desired_bindings, matches
+from sovereigncloud.ports.admission import INSTANCES
 from sovereigncloud.ports.errors import Auth, MissingSecret, NotFound
 from sovereigncloud.providers.kubernetes.api import INSTALLATION_CONFIG_MAP, KubernetesApi
 from sovereigncloud.providers.kubernetes.connection import Connection

@@ -19,10 +19,10 @@ from sovereigncloud.core.plan import Plan
 from sovereigncloud.engine.loop.evaluate import AnyController
 from sovereigncloud.engine.loop.read_only_context import read_only
 from sovereigncloud.kinds.contract.controller import AnyResource, Context
+from sovereigncloud.kinds.contract.instance_facts import InstanceFacts
 from sovereigncloud.kinds.contract.reservations import Reservation
-from sovereigncloud.kinds.exit_readiness.facts import InstanceFacts
 from sovereigncloud.ports.errors import NotYet
-from sovereigncloud.ports.installer.installation import Installer
+from sovereigncloud.ports.installer.client import Installer
 from sovereigncloud.ports.kubernetes import Kubernetes
 from sovereigncloud.ports.opennebula.client import OpenNebula
 from sovereigncloud.ports.opennebula.views import CloudView

@@ -42,8 +42,9 @@ from sovereigncloud.engine.views.clients import Clients
 from sovereigncloud.engine.views.cloud_watch import ViewWatch
 from sovereigncloud.kinds.endpoint.endpoint import generated_secret
 from sovereigncloud.ports.errors import MissingSecret, NotYet, OutsideError
+from sovereigncloud.ports.installer.client import Installer
 from sovereigncloud.ports.installer.federation import FederationChange
-from sovereigncloud.ports.installer.installation import Installation, Installer, InstallState
+from sovereigncloud.ports.installer.installation import Installation, InstallState
 from sovereigncloud.ports.installer.validation import Validation, ValidationState
 
 Json = dict[str, Any]

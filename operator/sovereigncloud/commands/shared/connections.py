@@ -18,7 +18,7 @@ from sovereigncloud.commands.shared.errors import CommandError
 from sovereigncloud.engine.loop.evaluate import AnyController
 from sovereigncloud.engine.settings import Settings, SettingsError, settings
 from sovereigncloud.engine.views.clients import OpenNebulaFactory, OvhFactory
-from sovereigncloud.ports.installer.installation import Installer
+from sovereigncloud.ports.installer.client import Installer
 
 Json = dict[str, Any]
 _ANSWERS_WITHIN = 3.0

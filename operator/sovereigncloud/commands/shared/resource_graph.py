@@ -25,10 +25,10 @@ from sovereigncloud.api import (
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.engine.cache.store import AnyResource, Store
 from sovereigncloud.engine.loop.evaluate import AnyController
+from sovereigncloud.kinds.contract.cloud_keys import referred, written_cloud
 from sovereigncloud.kinds.contract.controller import Uses
 from sovereigncloud.kinds.contract.tenancy import key_of
-from sovereigncloud.kinds.endpoint.clouds import referred, written_cloud
-from sovereigncloud.kinds.hostedinstance.observation import bound_cloud, declared_cloud
+from sovereigncloud.kinds.hostedinstance.machine.observed import bound_cloud, declared_cloud
 from sovereigncloud.kinds.securitygroup.observation import declared_clouds as group_clouds
 from sovereigncloud.kinds.securitygroup.observation import known_clouds
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from sovereigncloud.api import HostedInstance
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.engine.cache.store import Store
-from sovereigncloud.kinds.exit_readiness.facts import InstanceFacts, facts_of
+from sovereigncloud.kinds.contract.instance_facts import InstanceFacts
+from sovereigncloud.kinds.exit_readiness.facts import facts_of
 
 _INSTANCE = HostedInstance.crd.kind
 

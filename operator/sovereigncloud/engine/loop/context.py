@@ -26,12 +26,12 @@ from sovereigncloud.engine.views.cloud_watch import ViewT, ViewWatch
 from sovereigncloud.engine.views.federation import Reach, federation_of
 from sovereigncloud.engine.views.host_key_cache import HostKeyCache
 from sovereigncloud.kinds.contract.controller import Uses
+from sovereigncloud.kinds.contract.instance_facts import InstanceFacts
 from sovereigncloud.kinds.contract.reservations import Reservation
 from sovereigncloud.kinds.contract.tenancy import Tenancies, Tenancy, tenancies
 from sovereigncloud.kinds.endpoint.endpoint import endpoint_of
-from sovereigncloud.kinds.exit_readiness.facts import InstanceFacts
 from sovereigncloud.ports.errors import MissingSecret, Retry
-from sovereigncloud.ports.installer.installation import Installer
+from sovereigncloud.ports.installer.client import Installer
 from sovereigncloud.ports.kubernetes import Kubernetes
 from sovereigncloud.ports.opennebula.client import OpenNebula
 from sovereigncloud.ports.opennebula.views import CloudView

@@ -16,7 +16,7 @@ from sovereigncloud.engine.cache.store import AnyResource
 from sovereigncloud.engine.loop.context import ObjectContext, SharedState, view_of
 from sovereigncloud.engine.views.clients import OpenNebulaFactory, OvhFactory
 from sovereigncloud.ports.errors import OutsideError
-from sovereigncloud.ports.installer.installation import Installer
+from sovereigncloud.ports.installer.client import Installer
 from sovereigncloud.ports.kubernetes import Kubernetes
 from sovereigncloud.ports.opennebula.client import OpenNebula
 from sovereigncloud.ports.opennebula.views import CloudView

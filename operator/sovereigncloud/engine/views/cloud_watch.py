@@ -15,9 +15,9 @@ from time import monotonic, time
 from typing import Generic, Protocol, TypeVar
 
 from sovereigncloud.api.common.base import Key
-from sovereigncloud.kinds.planning import urgency
-from sovereigncloud.kinds.planning.urgency import Urgency
+from sovereigncloud.ports import urgency
 from sovereigncloud.ports.errors import MissingSecret, NotYet, OutsideError, Retry
+from sovereigncloud.ports.urgency import Urgency
 
 logger = logging.getLogger(__name__)
 

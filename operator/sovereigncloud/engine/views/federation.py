@@ -9,7 +9,7 @@ from dataclasses import replace
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.federatedzone import FederatedZone
 from sovereigncloud.engine.cache.store import Store
-from sovereigncloud.kinds.endpoint.clouds import referred
+from sovereigncloud.kinds.contract.cloud_keys import referred
 from sovereigncloud.kinds.endpoint.endpoint import Endpoint
 from sovereigncloud.ports.errors import MissingSecret, NotFound, OutsideError, Retry
 from sovereigncloud.ports.opennebula.client import OpenNebula

@@ -17,7 +17,7 @@ from sovereigncloud.api.common.base import Key
 from sovereigncloud.engine.cache.store import Store
 from sovereigncloud.engine.settings import Settings
 from sovereigncloud.engine.views.clients import Clients
-from sovereigncloud.kinds.endpoint.clouds import where
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.federatedzone.latency_routes import Site, routes, site_of
 from sovereigncloud.ports.errors import MissingSecret, OutsideError
 from sovereigncloud.ports.installer.federation import Login

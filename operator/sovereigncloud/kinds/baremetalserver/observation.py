@@ -30,7 +30,7 @@ from sovereigncloud.kinds.baremetalserver.reinstall.plan import ServerDetails
 from sovereigncloud.kinds.baremetalserver.reinstall.records import carried_out, is_open, read_record
 from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.endpoint import endpoint
-from sovereigncloud.kinds.sovereigncloud.hosts.release import needs_its_servers
+from sovereigncloud.kinds.endpoint.deletion import needs_its_servers
 from sovereigncloud.ports.errors import MissingSecret, NotFound, OutsideError, Retry
 from sovereigncloud.ports.ovh.account import Ovh, ServerSummary, VrackView
 from sovereigncloud.ports.ovh.orders import Renewal

@@ -17,7 +17,7 @@ from sovereigncloud.api.sovereigncloud import SovereignCloud
 from sovereigncloud.core.conditions import timestamp
 from sovereigncloud.core.outcome import DONE, Outcome, done, held, waiting
 from sovereigncloud.core.plan import Action, Disruption, Plan, Step
-from sovereigncloud.kinds.endpoint.clouds import where
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.fencing.confirmation import may_switch_off
 from sovereigncloud.kinds.planning.pending_writes import Asked, asked, pending
 from sovereigncloud.ports.ovh.account import Ovh, Server

@@ -15,10 +15,10 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.core.identity import OVH_INSTALLATION, OVH_OBJECT, OVH_UID, is_half_removed
 from sovereigncloud.core.outcome import Outcome, Phase, blocked, done
 from sovereigncloud.core.plan import Action, Plan, Step
+from sovereigncloud.kinds.baremetalserver.installation_tag import INSTALLED_TAG
 from sovereigncloud.kinds.baremetalserver.network.private_interface import plan_detach
 from sovereigncloud.kinds.baremetalserver.observation import ServerObservation
 from sovereigncloud.kinds.baremetalserver.ordering.plan import plan_abandoned_purchase
-from sovereigncloud.kinds.sovereigncloud.installation.plan import INSTALLED_TAG
 from sovereigncloud.ports.errors import OutsideError
 from sovereigncloud.ports.ovh.account import Ovh, ServerSummary
 from sovereigncloud.ports.ovh.orders import Renewal

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.federatedzone import FederatedZone
 from sovereigncloud.api.sovereigncloud import SovereignCloud
+from sovereigncloud.kinds.contract.cloud_keys import referred
 from sovereigncloud.kinds.contract.controller import Context
-from sovereigncloud.kinds.endpoint.clouds import referred
 from sovereigncloud.kinds.endpoint.endpoint import endpoint_of, own_endpoint
 from sovereigncloud.ports.errors import Auth, MissingSecret
 from sovereigncloud.ports.opennebula.views import Front

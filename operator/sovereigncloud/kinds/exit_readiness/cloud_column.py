@@ -6,28 +6,15 @@ It costs no API request per VM and moves nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from sovereigncloud.api import SovereignCloud
 from sovereigncloud.api.stores import StoreType
 from sovereigncloud.kinds.contract.controller import Context
+from sovereigncloud.kinds.contract.exit_count import ExitReadiness
 from sovereigncloud.kinds.exit_readiness.estimate import ExitQuery, Source, estimate_exit, marketplace_blocker
 from sovereigncloud.kinds.sovereigncloud.stores.observation import ObservedStore
 from sovereigncloud.ports.errors import NotYet
 from sovereigncloud.ports.opennebula.views import CloudView
-
-
-@dataclass(frozen=True, slots=True)
-class ExitReadiness:
-    """Exit readiness: `movable` of `machines` VMs could leave the cloud."""
-
-    movable: int
-    machines: int
-
-    @property
-    def told(self) -> str:
-        """Text for the column; empty if the cloud has no VM."""
-        return f"{self.movable}/{self.machines}" if self.machines else ""
 
 
 async def estimate_cloud_exit(

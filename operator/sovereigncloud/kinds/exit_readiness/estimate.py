@@ -16,12 +16,14 @@ from sovereigncloud.core.exit import Blocker, Claim, Estimate, Leaver, Limit, Op
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import merge
 from sovereigncloud.core.placement import Candidate, Demand
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.contract.controller import Context
+from sovereigncloud.kinds.contract.instance_facts import CopyFacts, InstanceFacts
 from sovereigncloud.kinds.contract.tenancy import Tenancy
-from sovereigncloud.kinds.endpoint.clouds import where
-from sovereigncloud.kinds.exit_readiness.facts import CopyFacts, InstanceFacts, image_facts
-from sovereigncloud.kinds.hostedinstance.continuity.copies import Copy, recorded_copies, usable_copy
+from sovereigncloud.kinds.exit_readiness.facts import image_facts
+from sovereigncloud.kinds.hostedinstance.continuity.copies import recorded_copies, usable_copy
 from sovereigncloud.kinds.hostedinstance.continuity.retained_copies import RetainedInCloud, retained_in_cloud
+from sovereigncloud.kinds.hostedinstance.machine.copy import Copy
 from sovereigncloud.kinds.hostedinstance.placement.location_compliance import evaluation_scope
 from sovereigncloud.kinds.hostedinstance.placement.placement import candidates_for
 from sovereigncloud.kinds.hostedinstance.placement.relocation import relocated_instance

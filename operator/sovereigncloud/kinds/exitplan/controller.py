@@ -9,8 +9,8 @@ from datetime import datetime
 from sovereigncloud.api.exitplan import ExitPlan
 from sovereigncloud.core.outcome import Outcome, Phase, done
 from sovereigncloud.core.plan import Plan, Step
+from sovereigncloud.kinds.contract.cloud_keys import referred
 from sovereigncloud.kinds.contract.controller import Context, Uses
-from sovereigncloud.kinds.endpoint.clouds import referred
 from sovereigncloud.kinds.exitplan import plan as exit_plan
 from sovereigncloud.kinds.exitplan.observation import ExitObservation, observe_exit
 from sovereigncloud.kinds.exitplan.plan import DeleteMigration, RecordRun

@@ -13,10 +13,11 @@ from sovereigncloud.api.instancemigration import InstanceMigration, MigrationMod
 from sovereigncloud.api.sovereigncloud import SovereignCloud
 from sovereigncloud.core.exit import NOBODY, Blocker, Estimate
 from sovereigncloud.core.outcome import Outcome, blocked, retry, stalled
+from sovereigncloud.kinds.contract.cloud_keys import referred, where
 from sovereigncloud.kinds.contract.controller import Context
-from sovereigncloud.kinds.endpoint.clouds import no_such, not_allowed, not_answering_yet, referred, where
+from sovereigncloud.kinds.contract.instance_facts import InstanceFacts
+from sovereigncloud.kinds.endpoint.clouds import no_such, not_allowed, not_answering_yet
 from sovereigncloud.kinds.exit_readiness.estimate import ExitQuery, Source, estimate_exit, marketplace_blocker
-from sovereigncloud.kinds.exit_readiness.facts import InstanceFacts
 from sovereigncloud.kinds.exitplan.names import is_of_mode, run_of
 from sovereigncloud.kinds.exitplan.progress import Progress, Stage, progress_of
 from sovereigncloud.kinds.instancemigration.marketplace import ENABLED

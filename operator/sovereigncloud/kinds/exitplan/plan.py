@@ -19,7 +19,7 @@ from sovereigncloud.api.instancemigration import MigrationMode
 from sovereigncloud.core.exit import Way
 from sovereigncloud.core.outcome import DONE, Outcome, stalled, waiting
 from sovereigncloud.core.plan import Action, Disruption, Plan, Step
-from sovereigncloud.kinds.endpoint.clouds import written_cloud
+from sovereigncloud.kinds.contract.cloud_keys import written_cloud
 from sovereigncloud.kinds.exitplan.names import (
     BEGAN,
     ENDED,

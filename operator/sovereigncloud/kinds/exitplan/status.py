@@ -9,8 +9,8 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.exitplan import MAX_BLOCKERS, ExitMode, ExitPhase, ExitPlan
 from sovereigncloud.core.conditions import Json, timestamp
 from sovereigncloud.core.exit import Blocker, duration
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.contract.controller import OWN_CONDITIONS
-from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.exitplan.names import Run, is_of_mode, run_of
 from sovereigncloud.kinds.exitplan.observation import ExitObservation
 from sovereigncloud.kinds.exitplan.plan import DEFAULT_CONCURRENT, due

@@ -9,8 +9,8 @@ from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.federatedzone import FederatedZone, FederatedZoneStatus, ZoneState
 from sovereigncloud.core.outcome import Outcome
 from sovereigncloud.core.plan import Plan, Step
+from sovereigncloud.kinds.contract.cloud_keys import referred
 from sovereigncloud.kinds.contract.controller import OWN_CONDITIONS, Context, Uses
-from sovereigncloud.kinds.endpoint.clouds import referred
 from sovereigncloud.kinds.federatedzone import join, sync
 from sovereigncloud.kinds.federatedzone.observation import ZoneObservation, keeps_cloud_unchanged, observe_zone
 from sovereigncloud.kinds.federatedzone.plan import plan_zone

@@ -17,7 +17,7 @@ from sovereigncloud.api.federatedzone import FederatedZone
 from sovereigncloud.core.listing import format_list
 from sovereigncloud.core.outcome import Outcome, held, stalled, waiting
 from sovereigncloud.core.plan import Action, Cause, Drift, Plan
-from sovereigncloud.kinds.endpoint.clouds import where
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.federatedzone.installer_request import is_pending, wanted_change, word_of
 from sovereigncloud.kinds.federatedzone.manual_commands import to_change
 from sovereigncloud.kinds.federatedzone.observation import ZoneObservation

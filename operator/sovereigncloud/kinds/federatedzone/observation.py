@@ -14,15 +14,9 @@ from sovereigncloud.api.federatedzone import FederatedZone, ZoneRole
 from sovereigncloud.api.sovereigncloud import SovereignCloud
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Outcome, blocked, stalled
+from sovereigncloud.kinds.contract.cloud_keys import referred, where
 from sovereigncloud.kinds.contract.controller import Context
-from sovereigncloud.kinds.endpoint.clouds import (
-    needs_management,
-    no_such,
-    not_allowed,
-    not_answering_yet,
-    referred,
-    where,
-)
+from sovereigncloud.kinds.endpoint.clouds import needs_management, no_such, not_allowed, not_answering_yet
 from sovereigncloud.kinds.endpoint.endpoint import endpoint_of
 from sovereigncloud.kinds.federatedzone.installer_request import change_of, is_pending
 from sovereigncloud.kinds.federatedzone.records import read_record

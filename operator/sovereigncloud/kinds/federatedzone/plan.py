@@ -9,7 +9,7 @@ from sovereigncloud.api.federatedzone import FederatedZone, ZoneRole
 from sovereigncloud.core.identity import Mark, Ownership, ownership
 from sovereigncloud.core.outcome import Outcome, Phase, blocked, merge, retry, stalled, waiting
 from sovereigncloud.core.plan import LOST_PATH, Action, Cause, Drift, Plan
-from sovereigncloud.kinds.endpoint.clouds import where
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.federatedzone.installer_request import is_pending, wanted_change
 from sovereigncloud.kinds.federatedzone.join import plan_change
 from sovereigncloud.kinds.federatedzone.observation import ZONE, ZoneObservation, keeps_cloud_unchanged

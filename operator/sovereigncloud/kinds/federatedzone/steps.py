@@ -10,8 +10,8 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.federatedzone import FederatedZone
 from sovereigncloud.core.outcome import Outcome, Phase, done
 from sovereigncloud.core.plan import Step
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.contract.controller import Context
-from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.federatedzone.observation import ZONE
 from sovereigncloud.kinds.federatedzone.records import NUDGE_NOTE, RECORD_NOTE, WORDS_NOTE, Nudge, Record
 from sovereigncloud.ports.installer.federation import FederationChange

@@ -11,7 +11,7 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.federatedzone import FederatedZone, ZoneRole
 from sovereigncloud.core.outcome import Outcome, retry, waiting
 from sovereigncloud.core.plan import Action, Plan
-from sovereigncloud.kinds.endpoint.clouds import where
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.federatedzone.manual_commands import to_catch_up
 from sovereigncloud.kinds.federatedzone.observation import ZoneObservation
 from sovereigncloud.kinds.federatedzone.records import Nudge, last_nudge

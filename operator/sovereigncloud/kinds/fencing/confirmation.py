@@ -14,7 +14,7 @@ from sovereigncloud.api.common.base import Consent
 from sovereigncloud.api.common.fencing import Fencing
 from sovereigncloud.api.hosted import HostedServer
 from sovereigncloud.api.sovereigncloud import SovereignCloud
-from sovereigncloud.kinds.endpoint.clouds import where
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.endpoint.endpoint import server_key
 
 _TOLD = 5

@@ -8,8 +8,8 @@ from datetime import datetime
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.core.outcome import Outcome
 from sovereigncloud.core.plan import Plan, Step
+from sovereigncloud.kinds.contract.cloud_keys import cloud_key
 from sovereigncloud.kinds.contract.controller import OWN_CONDITIONS, Context, SecretUse, Uses
-from sovereigncloud.kinds.endpoint.clouds import cloud_key
 from sovereigncloud.kinds.hostedinstance import plan as vm_plan
 from sovereigncloud.kinds.hostedinstance import steps
 from sovereigncloud.kinds.hostedinstance.continuity.copies import continuity_status
@@ -22,21 +22,16 @@ from sovereigncloud.kinds.hostedinstance.continuity.failover_readiness import (
 from sovereigncloud.kinds.hostedinstance.continuity.retained_copy_cleanup import with_retained_copies
 from sovereigncloud.kinds.hostedinstance.creation.guest_configuration import guest_secrets
 from sovereigncloud.kinds.hostedinstance.machine.cloud_context import console_access
+from sovereigncloud.kinds.hostedinstance.machine.observed import InstanceObservation, bound_cloud, declared_cloud
 from sovereigncloud.kinds.hostedinstance.network.network_map import with_current_networks
 from sovereigncloud.kinds.hostedinstance.network.status import exposure, nic_status, nics_in_order, previous_exposure
-from sovereigncloud.kinds.hostedinstance.observation import (
-    InstanceObservation,
-    bound_cloud,
-    declared_cloud,
-    is_left_alone,
-    look,
-)
+from sovereigncloud.kinds.hostedinstance.observation import is_left_alone, look
+from sovereigncloud.kinds.hostedinstance.placement.eviction import placement_overridden, reported_override
 from sovereigncloud.kinds.hostedinstance.placement.location_compliance import reported_compliance
 from sovereigncloud.kinds.hostedinstance.placement.status import compliant, placement_status, planned_placement
 from sovereigncloud.kinds.hostedinstance.storage.backup_status import backed_up, previous_backed_up
 from sovereigncloud.kinds.hostedinstance.storage.status import FIELDS as STORAGE
 from sovereigncloud.kinds.hostedinstance.storage.status import KEPT_WITHOUT_VM, storage_status
-from sovereigncloud.kinds.movement.placement_override import placement_overridden, reported_override
 from sovereigncloud.ports.opennebula.views import Vm
 from sovereigncloud.ports.opennebula.vm_states import DENIED, TERMINATED, state_of
 

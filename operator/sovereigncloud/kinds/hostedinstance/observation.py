@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +12,9 @@ from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.api.instancemigration import InstanceMigration
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Outcome, blocked, stalled
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.contract.controller import Context
-from sovereigncloud.kinds.contract.tenancy import Tenancy
-from sovereigncloud.kinds.endpoint.clouds import no_such, not_allowed, not_answering_yet, referred, where, written_cloud
+from sovereigncloud.kinds.endpoint.clouds import no_such, not_allowed, not_answering_yet
 from sovereigncloud.kinds.hostedinstance.continuity.migration_in_progress import (
     active_migration,
     leaves_a_lost_cloud,
@@ -23,92 +22,35 @@ from sovereigncloud.kinds.hostedinstance.continuity.migration_in_progress import
     wait_for_lost_migration,
 )
 from sovereigncloud.kinds.hostedinstance.continuity.migration_in_progress import destination as destination_of
-from sovereigncloud.kinds.hostedinstance.continuity.retained_images import LocatedImage
-from sovereigncloud.kinds.hostedinstance.continuity.superseded_copy import (
-    SupersededVm,
-    find_successor,
-    find_superseded_vm,
-)
-from sovereigncloud.kinds.hostedinstance.machine.cloud_context import UNKNOWN_SITE, Site, groups_in_use, site_of
+from sovereigncloud.kinds.hostedinstance.continuity.superseded_copy import find_successor, find_superseded_vm
+from sovereigncloud.kinds.hostedinstance.machine.cloud_context import groups_in_use, site_of
 from sovereigncloud.kinds.hostedinstance.machine.identity import accepted_owners, identify_vm
+from sovereigncloud.kinds.hostedinstance.machine.image_claims import disk_holders
 from sovereigncloud.kinds.hostedinstance.machine.missing_references import has_missing_references, named_security_groups
+from sovereigncloud.kinds.hostedinstance.machine.observed import (
+    _NEVER_MADE,
+    InstanceObservation,
+    _with,
+    bound_cloud,
+    declared_cloud,
+)
 from sovereigncloud.kinds.hostedinstance.placement.eviction import find_eviction
-from sovereigncloud.kinds.hostedinstance.placement.location_compliance import UNKNOWN_LOCATION, VmLocation, vm_location
-from sovereigncloud.kinds.hostedinstance.placement.placement import PlacementResult, choose_place
-from sovereigncloud.kinds.hostedinstance.placement.relocation import Relocation, relocation
+from sovereigncloud.kinds.hostedinstance.placement.location_compliance import vm_location
+from sovereigncloud.kinds.hostedinstance.placement.placement import choose_place
+from sovereigncloud.kinds.hostedinstance.placement.relocation import relocation
 from sovereigncloud.kinds.hostedinstance.placement.unconfirmed_absence import wait_for_unobserved_clouds
-from sovereigncloud.kinds.hostedinstance.storage.image_claims import disk_holders
 from sovereigncloud.kinds.identity.adoption import may_adopt
-from sovereigncloud.kinds.identity.identification import Identified, check, makers_of, owner_of
-from sovereigncloud.kinds.identity.name_resolution import PENDING_KINDS, PendingResource, find_pending_resources
+from sovereigncloud.kinds.identity.identification import check, makers_of, owner_of
+from sovereigncloud.kinds.identity.name_resolution import PENDING_KINDS, find_pending_resources
 from sovereigncloud.kinds.movement.placement_override import without_overridden
 from sovereigncloud.ports.errors import Auth, MissingSecret, NotFound, OutsideError
-from sovereigncloud.ports.opennebula.views import CloudView, Vm
+from sovereigncloud.ports.opennebula.views import Vm
 from sovereigncloud.ports.opennebula.vm_states import DENIED, TERMINATED, Situation, state_of
 
 if TYPE_CHECKING:
-    from sovereigncloud.kinds.hostedinstance.continuity.failover_readiness import FailoverReadiness
+    pass
 
 _PATIENCE = timedelta(minutes=10)
-_NEVER_MADE: Identified[Vm] = Identified()
-
-
-@dataclass(frozen=True)  # without slots, so that one with more to it is made at once (`_with`)
-class InstanceObservation:
-    """What was seen.
-
-    Attributes:
-        mark: what its machine carries.
-        cloud: where the machine is, else where it is to be made; None: nowhere.
-        wanted: where `spec.placement.cloudRef` says it should be.
-        refused: why that cloud may not be used.
-        problem: why nothing can be looked at or made.
-        view: of `cloud`.
-        found: the machine.
-        terminated: the recorded machine was asked for by id and is DONE.
-        denied: the cloud knows no such id or gives it to nobody of ours; what it answered.
-        pending_resources: custom resources that are to bring what the view lacks.
-        tenancy: what a Tenant says of its namespace in `cloud`.
-        owner: the user that owns what is made for it in the cloud.
-        owners: all who may own what is made for its namespace there.
-        disk_holders: by the name of a data disk the other instance that still asks for the image that it names.
-        now: when it was looked at, where that tells whether a backup is overdue.
-        site: what is known of `cloud` beside what is in it.
-        chosen: where it is to be made and why there, or why nowhere; None: there was nothing to choose.
-        vm_location: of the VM that was found.
-        groups_in_use: OpenNebula's names of the VM groups that an object of the namespace names; looked for where one is
-            empty.
-        moving: the InstanceMigration that has its machine.
-        relocation: the move that it makes by itself, if it is to.
-        failover: failover readiness, during an outage for the actual failover; only with spec.continuity.
-        superseded: a VM of it in another cloud, which must not run.
-        kept: copies of it that rehearsals kept, in any cloud; looked for only when it is deleted.
-    """
-
-    mark: Mark
-    cloud: Key | None = None
-    wanted: Key | None = None
-    refused: Outcome | None = None
-    problem: Outcome | None = None
-    view: CloudView | None = None
-    found: Identified[Vm] = _NEVER_MADE
-    terminated: bool = False
-    denied: str = ""
-    pending_resources: tuple[PendingResource, ...] = ()
-    tenancy: Tenancy | None = None
-    owner: int | None = None
-    owners: frozenset[int] = frozenset()
-    disk_holders: Mapping[str, str] = field(default_factory=dict)
-    site: Site = UNKNOWN_SITE
-    chosen: PlacementResult | None = None
-    vm_location: VmLocation = UNKNOWN_LOCATION
-    groups_in_use: frozenset[str] = frozenset()
-    moving: str = ""
-    relocation: Relocation | None = None
-    failover: FailoverReadiness | None = None
-    superseded: SupersededVm | None = None
-    kept: tuple[LocatedImage, ...] = ()
-    now: datetime | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,13 +78,6 @@ class _Sought:
         return _with(_NOTHING_SEEN, mark=self.mark, now=self.now, wanted=self.wanted, refused=self.refused, **more)
 
 
-def _with(seen: InstanceObservation, **more: object) -> InstanceObservation:
-    """As `replace`, which takes five times as long: this is done for each of ten thousand machines."""
-    made = object.__new__(InstanceObservation)
-    vars(made).update(vars(seen), **more)
-    return made
-
-
 _NOTHING_SEEN = InstanceObservation(mark=Mark("", "", ""))
 
 
@@ -154,22 +89,6 @@ def is_left_alone(resource: HostedInstance) -> bool:
 def is_let_go(resource: HostedInstance) -> bool:
     """Whether its deletion takes nothing away but what the operator wrote on a machine that was there before."""
     return resource.deleting and resource.deletion_policy is DeletionPolicy.RETAIN and resource.adopted
-
-
-def bound_cloud(resource: HostedInstance) -> Key | None:
-    """Where its machine is known to be, or is to be made as was decided once."""
-    recorded = resource.external.get("cloud")
-    if not recorded and resource.status.placement is not None:
-        recorded = resource.status.placement.cloud
-    return written_cloud(recorded) if recorded else None
-
-
-def declared_cloud(resource: HostedInstance) -> Key | None:
-    """The cloud that `spec.placement.cloudRef` names."""
-    placement = resource.spec.placement
-    if placement is None or placement.cloud_ref is None:
-        return None
-    return referred(placement.cloud_ref, resource.metadata.namespace)
 
 
 async def look(resource: HostedInstance, context: Context) -> InstanceObservation:

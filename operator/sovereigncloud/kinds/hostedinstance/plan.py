@@ -9,7 +9,7 @@ from sovereigncloud.api.hostedinstance import HostedInstance, Power
 from sovereigncloud.core.identity import ONE_ADOPTED
 from sovereigncloud.core.outcome import DONE, Outcome, merge, stalled, waiting
 from sovereigncloud.core.plan import Action, Cause, Disruption, Plan, Step
-from sovereigncloud.kinds.endpoint.clouds import where
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.hostedinstance.adoption import release, to_adopt
 from sovereigncloud.kinds.hostedinstance.compute.devices import cpu_model, pci_devices
 from sovereigncloud.kinds.hostedinstance.compute.hosts import cold_move, hosts
@@ -26,20 +26,20 @@ from sovereigncloud.kinds.hostedinstance.continuity.superseded_copy import plan_
 from sovereigncloud.kinds.hostedinstance.creation.origin import labels, name, source
 from sovereigncloud.kinds.hostedinstance.creation.plan import plan_creation, plan_missing_vm
 from sovereigncloud.kinds.hostedinstance.machine import capacity as vm_capacity
+from sovereigncloud.kinds.hostedinstance.machine.disk_names import record_key
 from sovereigncloud.kinds.hostedinstance.machine.generic_steps import TERMINATE, ActOnVm
 from sovereigncloud.kinds.hostedinstance.machine.machine import EMPTY_PART, Machine, Part
+from sovereigncloud.kinds.hostedinstance.machine.observed import CLUSTER_FACT, InstanceObservation
 from sovereigncloud.kinds.hostedinstance.network.network_map import with_current_networks
 from sovereigncloud.kinds.hostedinstance.network.nics import networks
-from sovereigncloud.kinds.hostedinstance.observation import InstanceObservation, is_left_alone, is_let_go
+from sovereigncloud.kinds.hostedinstance.observation import is_left_alone, is_let_go
 from sovereigncloud.kinds.hostedinstance.placement.migration_request import plan_relocation
-from sovereigncloud.kinds.hostedinstance.placement.placement import CLUSTER_FACT
 from sovereigncloud.kinds.hostedinstance.steps import MarkVm, RecordVm
 from sovereigncloud.kinds.hostedinstance.storage.backups import backups
 from sovereigncloud.kinds.hostedinstance.storage.data_disks import find_root_disk, names_by_disk, recorded_names
 from sovereigncloud.kinds.hostedinstance.storage.deletion import plan_disk_deletion
 from sovereigncloud.kinds.hostedinstance.storage.disks import disks, root_disk
 from sovereigncloud.kinds.hostedinstance.storage.from_backup import delete_restored_template
-from sovereigncloud.kinds.hostedinstance.storage.names import record_key
 from sovereigncloud.kinds.hostedinstance.storage.restore import is_begun, restore
 from sovereigncloud.kinds.hostedinstance.storage.snapshots import snapshots
 from sovereigncloud.kinds.movement.placement_override import exit_facts, stale_exit_facts, without_overridden

@@ -8,33 +8,34 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.core.outcome import Outcome, done
-from sovereigncloud.core.placement import NOTHING, Demand
 from sovereigncloud.core.plan import Step
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.contract.controller import Context
-from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.hostedinstance.compute import steps as vm_compute_steps
 from sovereigncloud.kinds.hostedinstance.compute.steps import ComputeStep, CreateGroup, DeleteGroup
 from sovereigncloud.kinds.hostedinstance.continuity.superseded_copy import SupersededVmStep, perform_fencing
 from sovereigncloud.kinds.hostedinstance.creation.guest_configuration import read_guest_configuration
+from sovereigncloud.kinds.hostedinstance.creation.steps import CreateVm
 from sovereigncloud.kinds.hostedinstance.creation.template import (
     restored_disks,
     template_from_image,
     template_overrides,
 )
 from sovereigncloud.kinds.hostedinstance.creation.template_context import (
-    EMPTY_CONTEXT,
-    TemplateContext,
     compute_attributes,
 )
 from sovereigncloud.kinds.hostedinstance.machine import adoption_steps as vm_adoption_steps
 from sovereigncloud.kinds.hostedinstance.machine import generic_steps
 from sovereigncloud.kinds.hostedinstance.machine.adoption_steps import AdoptionStep
 from sovereigncloud.kinds.hostedinstance.machine.credential import client_for_image, client_for_vm
-from sovereigncloud.kinds.hostedinstance.machine.generic_steps import ActOnVm, GenericVmStep
+from sovereigncloud.kinds.hostedinstance.machine.generic_steps import (
+    ActOnVm,
+    BindInstance,
+    GenericVmStep,
+)
 from sovereigncloud.kinds.hostedinstance.machine.labels import (
     LABELS_FACT,
     SetLabels,
@@ -42,52 +43,16 @@ from sovereigncloud.kinds.hostedinstance.machine.labels import (
     labels_text,
     write_labels,
 )
+from sovereigncloud.kinds.hostedinstance.machine.observed import CLUSTER_FACT
 from sovereigncloud.kinds.hostedinstance.machine.requests import carried_requests
 from sovereigncloud.kinds.hostedinstance.machine.step import CLEARED, ImageCall, VmCall, VmStep, under_way
 from sovereigncloud.kinds.hostedinstance.network import steps as vm_card_steps
-from sovereigncloud.kinds.hostedinstance.network.steps import NewNic, NicStep
-from sovereigncloud.kinds.hostedinstance.placement.placement import CLUSTER_FACT, reservation_of
+from sovereigncloud.kinds.hostedinstance.network.steps import NicStep
+from sovereigncloud.kinds.hostedinstance.placement.placement import reservation_of
 from sovereigncloud.kinds.movement.placement_override import carried_exit_note
 from sovereigncloud.kinds.movement.records import carried_migrations
 from sovereigncloud.kinds.movement.requests import RequestMigration, request_migration
 from sovereigncloud.ports.opennebula.client import OpenNebula
-
-
-@dataclass(frozen=True, slots=True)
-class ChosenPlace:
-    """What was chosen in a cloud: the cluster, and what the machine takes of it. None: nothing was chosen from."""
-
-    cluster: int | None = None
-    demand: Demand = NOTHING
-
-
-NO_CHOICE = ChosenPlace()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateVm(Step):
-    """Make it. Exactly one of `image` and `template`; `cards` None: those of the template. `surroundings`: what is said of
-    processors, devices, hosts and its group.
-    """
-
-    cloud: Key
-    image: int | None = None
-    template: int | None = None
-    cards: tuple[NewNic, ...] | None = None
-    surroundings: TemplateContext = EMPTY_CONTEXT
-    restored: tuple[int, ...] = ()
-    """Images of a backup that are its disks; the template then is what was restored with them."""
-    forgets: tuple[str, ...] = ()
-    """Attributes of the template that told something of the machine that was backed up."""
-    place: ChosenPlace = NO_CHOICE
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BindInstance(Step):
-    """Record the cloud that was chosen, and the cluster. Nothing outside."""
-
-    cloud: Key
-    place: ChosenPlace = NO_CHOICE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,11 +71,6 @@ class MarkVm(VmStep):
     """Take it over from before the cluster was rebuilt. `facts`: as of RecordVm."""
 
     facts: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MoveVm(VmStep):
-    """Shown in the plan, never done: it is not allowed. What is done is `RequestMigration`."""
 
 
 async def perform(step: Step, resource: HostedInstance, context: Context) -> Outcome:

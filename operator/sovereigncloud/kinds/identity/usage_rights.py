@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.machineimage import MachineImage
 from sovereigncloud.core.outcome import Outcome, blocked, stalled
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.contract.tenancy import Tenancy
-from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.identity.tenant_marks import TENANT
 from sovereigncloud.ports.opennebula.views import CloudView, Image, Network, Template
 

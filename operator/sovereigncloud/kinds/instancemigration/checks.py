@@ -11,12 +11,12 @@ from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.api.instance_networks import InstanceNetwork
 from sovereigncloud.api.instancemigration import InstanceMigration, MigrationMode
 from sovereigncloud.core.outcome import DONE, Outcome, blocked, merge, stalled, waiting
-from sovereigncloud.kinds.endpoint.clouds import where
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.hostedinstance.machine import capacity
+from sovereigncloud.kinds.hostedinstance.machine.generic_steps import NewNic
+from sovereigncloud.kinds.hostedinstance.machine.observed import declared_cloud
+from sovereigncloud.kinds.hostedinstance.machine.quota import quota_demand, within_quota
 from sovereigncloud.kinds.hostedinstance.network.nic_requirements import required_nic
-from sovereigncloud.kinds.hostedinstance.network.steps import NewNic
-from sovereigncloud.kinds.hostedinstance.observation import declared_cloud
-from sovereigncloud.kinds.hostedinstance.placement.quota import quota_demand, within_quota
 from sovereigncloud.kinds.instancemigration.marketplace import check_marketplace
 from sovereigncloud.kinds.instancemigration.observation import (
     MigrationObservation,

@@ -9,11 +9,11 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.instancemigration import InstanceMigration, MigrationMode, MigrationPhase
 from sovereigncloud.core.outcome import Outcome
 from sovereigncloud.core.plan import Plan, Step
+from sovereigncloud.kinds.contract.cloud_keys import where, written_cloud
 from sovereigncloud.kinds.contract.controller import OWN_CONDITIONS, Context, Uses
-from sovereigncloud.kinds.endpoint.clouds import where, written_cloud
-from sovereigncloud.kinds.hostedinstance.continuity.copies import Copy
 from sovereigncloud.kinds.hostedinstance.continuity.migration_in_progress import leaves_a_lost_cloud
 from sovereigncloud.kinds.hostedinstance.machine import capacity
+from sovereigncloud.kinds.hostedinstance.machine.copy import Copy
 from sovereigncloud.kinds.instancemigration import plan as migration_plan
 from sovereigncloud.kinds.instancemigration import steps
 from sovereigncloud.kinds.instancemigration.lost_source.observation import observe_lost_source

@@ -6,7 +6,7 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.instancemigration import InstanceMigration
 from sovereigncloud.core.outcome import waiting
 from sovereigncloud.core.plan import Action, Plan, Step
-from sovereigncloud.kinds.endpoint.clouds import where
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.instancemigration.checks import image_datastore
 from sovereigncloud.kinds.instancemigration.observation import DiskTransfer, MigrationObservation, Side
 from sovereigncloud.kinds.instancemigration.steps import ImportDisk, PublishDisk, SaveDisk, fail_migration

@@ -16,8 +16,8 @@ from sovereigncloud.api.instancemigration import InstanceMigration
 from sovereigncloud.core.outcome import Outcome, Phase, held, waiting
 from sovereigncloud.core.plan import Action, Disruption, Plan, Step
 from sovereigncloud.core.quantity import seconds
-from sovereigncloud.kinds.endpoint.clouds import where
-from sovereigncloud.kinds.hostedinstance.storage.names import DISK, is_root_disk
+from sovereigncloud.kinds.contract.cloud_keys import where
+from sovereigncloud.kinds.hostedinstance.machine.disk_names import DISK, is_root_disk
 from sovereigncloud.kinds.instancemigration.observation import MigrationObservation, Side
 from sovereigncloud.kinds.instancemigration.rollback import clean_up, delete_source_vm
 from sovereigncloud.kinds.instancemigration.source_disks import delete_source_disks, mark_source_disks

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.instancemigration import InstanceMigration
 from sovereigncloud.core.outcome import DONE, Outcome, stalled, waiting
-from sovereigncloud.kinds.endpoint.clouds import where
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.hostedinstance.machine import capacity
 from sovereigncloud.kinds.instancemigration.observation import MigrationObservation
 from sovereigncloud.ports.opennebula.infrastructure import Marketplace

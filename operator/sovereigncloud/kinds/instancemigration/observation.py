@@ -16,25 +16,19 @@ from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.api.instancemigration import InstanceMigration
 from sovereigncloud.core.identity import Mark, Ownership, ownership
 from sovereigncloud.core.outcome import DONE, Outcome, blocked, stalled
+from sovereigncloud.kinds.contract.cloud_keys import referred, where, written_cloud
 from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.contract.tenancy import Tenancy
-from sovereigncloud.kinds.endpoint.clouds import (
-    needs_management,
-    not_allowed,
-    not_answering_yet,
-    referred,
-    where,
-    written_cloud,
-)
+from sovereigncloud.kinds.endpoint.clouds import needs_management, not_allowed, not_answering_yet
 from sovereigncloud.kinds.fencing.confirmation import FencingStatus
-from sovereigncloud.kinds.hostedinstance.continuity.copies import Copy
 from sovereigncloud.kinds.hostedinstance.continuity.retained_images import read_retained
+from sovereigncloud.kinds.hostedinstance.machine.copy import Copy
+from sovereigncloud.kinds.hostedinstance.machine.disk_names import DISK
+from sovereigncloud.kinds.hostedinstance.machine.observed import PlacementResult, bound_cloud
 from sovereigncloud.kinds.hostedinstance.network.network_map import with_renamed_networks
-from sovereigncloud.kinds.hostedinstance.observation import bound_cloud
 from sovereigncloud.kinds.hostedinstance.placement.location_compliance import vm_location
-from sovereigncloud.kinds.hostedinstance.placement.placement import PlacementResult, choose_place
+from sovereigncloud.kinds.hostedinstance.placement.placement import choose_place
 from sovereigncloud.kinds.hostedinstance.placement.relocation import relocated_instance
-from sovereigncloud.kinds.hostedinstance.storage.names import DISK
 from sovereigncloud.kinds.identity.identification import makers_of
 from sovereigncloud.kinds.instancemigration.disk_locations import forbidden_marketplaces
 from sovereigncloud.kinds.movement.placement_override import check_exit_plan, exit_key

@@ -14,10 +14,10 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.instancemigration import InstanceMigration, MigrationMode
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, stalled, waiting
 from sovereigncloud.core.plan import Action, Disruption, Plan
-from sovereigncloud.kinds.endpoint.clouds import where
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.hostedinstance.creation.initial_placement import initial_placement
 from sovereigncloud.kinds.hostedinstance.creation.template_context import EMPTY_CONTEXT, TemplateContext
-from sovereigncloud.kinds.hostedinstance.observation import InstanceObservation
+from sovereigncloud.kinds.hostedinstance.machine.observed import InstanceObservation
 from sovereigncloud.kinds.instancemigration.checks import check_migration, is_in_target, target_nics
 from sovereigncloud.kinds.instancemigration.copy import copy_disks
 from sovereigncloud.kinds.instancemigration.cutover import cut_over

@@ -13,9 +13,9 @@ from sovereigncloud.api.instancemigration import InstanceMigration
 from sovereigncloud.core.conditions import timestamp
 from sovereigncloud.core.outcome import waiting
 from sovereigncloud.core.plan import Action, Plan, Step
-from sovereigncloud.kinds.endpoint.clouds import where
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.hostedinstance.continuity.retained_images import RetainedImage, retained_images
-from sovereigncloud.kinds.hostedinstance.storage.names import is_root_disk
+from sovereigncloud.kinds.hostedinstance.machine.disk_names import is_root_disk
 from sovereigncloud.kinds.instancemigration.observation import MigrationObservation, Side, rfc3339
 from sovereigncloud.kinds.instancemigration.retention_steps import RetainImage
 from sovereigncloud.kinds.instancemigration.steps import DeleteImage

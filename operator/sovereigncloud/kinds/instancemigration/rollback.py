@@ -7,8 +7,8 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.instancemigration import InstanceMigration, MigrationMode
 from sovereigncloud.core.outcome import waiting
 from sovereigncloud.core.plan import Action, Disruption, Plan, Step
-from sovereigncloud.kinds.endpoint.clouds import where
-from sovereigncloud.kinds.hostedinstance.storage.names import DISK
+from sovereigncloud.kinds.contract.cloud_keys import where
+from sovereigncloud.kinds.hostedinstance.machine.disk_names import DISK
 from sovereigncloud.kinds.instancemigration.observation import MigrationObservation, Side, rfc3339, target_of
 from sovereigncloud.kinds.instancemigration.retention import retain_copy
 from sovereigncloud.kinds.instancemigration.source_disks import delete_source_disks

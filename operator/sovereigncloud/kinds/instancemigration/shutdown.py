@@ -12,7 +12,7 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.instancemigration import InstanceMigration
 from sovereigncloud.core.outcome import waiting
 from sovereigncloud.core.plan import Action, Disruption, Plan, Step
-from sovereigncloud.kinds.endpoint.clouds import where
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.instancemigration.observation import MigrationObservation
 from sovereigncloud.kinds.instancemigration.steps import RecordFacts, VmAction, fail_migration
 from sovereigncloud.kinds.movement.records import BEGAN, STOPPED

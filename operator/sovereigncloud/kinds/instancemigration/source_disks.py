@@ -14,8 +14,8 @@ from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.core.identity import Ownership, ownership
 from sovereigncloud.core.outcome import waiting
 from sovereigncloud.core.plan import Action, Disruption, Plan
-from sovereigncloud.kinds.endpoint.clouds import where
-from sovereigncloud.kinds.hostedinstance.storage.names import DISK
+from sovereigncloud.kinds.contract.cloud_keys import where
+from sovereigncloud.kinds.hostedinstance.machine.disk_names import DISK
 from sovereigncloud.kinds.instancemigration.observation import MigrationObservation, Side
 from sovereigncloud.kinds.instancemigration.steps import DeleteImage, MarkSourceDisk
 from sovereigncloud.kinds.movement.records import MOVED

@@ -14,15 +14,15 @@ from sovereigncloud.api.instance_disks import ROOT
 from sovereigncloud.api.instancemigration import InstanceMigration
 from sovereigncloud.core.outcome import Outcome, done
 from sovereigncloud.core.plan import Action, Step
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.contract.controller import Context
-from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.hostedinstance.creation.guest_configuration import read_guest_configuration
 from sovereigncloud.kinds.hostedinstance.creation.template_context import TemplateContext, compute_attributes
+from sovereigncloud.kinds.hostedinstance.machine.disk_names import DISK, image_attributes
+from sovereigncloud.kinds.hostedinstance.machine.generic_steps import NewNic
 from sovereigncloud.kinds.hostedinstance.machine.requests import carried_requests
 from sovereigncloud.kinds.hostedinstance.machine.step import CLEARED, under_way
 from sovereigncloud.kinds.hostedinstance.network.network_map import network_map_note
-from sovereigncloud.kinds.hostedinstance.network.steps import NewNic
-from sovereigncloud.kinds.hostedinstance.storage.names import DISK, image_attributes
 from sovereigncloud.kinds.instancemigration.observation import at, instance_in_target, instance_key, network_names
 from sovereigncloud.kinds.movement.placement_override import exit_note
 from sovereigncloud.kinds.movement.records import (
@@ -44,7 +44,8 @@ from sovereigncloud.kinds.movement.records import (
     shortened,
 )
 from sovereigncloud.ports.errors import NotFound, NotYet, OutsideError, Rejected
-from sovereigncloud.ports.opennebula.client import Attributes, OpenNebula
+from sovereigncloud.ports.opennebula.attributes import Attributes
+from sovereigncloud.ports.opennebula.client import OpenNebula
 from sovereigncloud.ports.opennebula.views import Vm
 
 

@@ -11,8 +11,10 @@ from datetime import date
 from typing import Final
 
 from sovereigncloud.api import SovereignCloud
+from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.common.locations import LocationStatus
 from sovereigncloud.api.providerprofile import Certification, ProviderProfile
+from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.sovereignty.facts import Certificate, Entity, Facts, Grade, Part, Place, Provider
 from sovereigncloud.sovereignty.rules import day_of
 
@@ -199,3 +201,16 @@ def _display_name(one: LocationStatus) -> str:
 
 def _unknown_place(what: str) -> Place:
     return Place(what, source="the operator did not see where it is")
+
+
+def profile_key(cloud: SovereignCloud) -> Key | None:
+    """Return the key of the ProviderProfile that a cloud references."""
+    reference = cloud.spec.provider_ref
+    return Key(ProviderProfile.crd.kind, "", reference.name) if reference is not None else None
+
+
+def profile_of(cloud: SovereignCloud, context: Context) -> ProviderProfile | None:
+    """Return the ProviderProfile that a cloud references, if it exists."""
+    key = profile_key(cloud)
+    found = context.get(key) if key is not None else None
+    return found if isinstance(found, ProviderProfile) else None

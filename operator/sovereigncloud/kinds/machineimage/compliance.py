@@ -8,10 +8,9 @@ from dataclasses import replace
 from sovereigncloud.api import SovereignCloud
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.machineimage import MachineImage
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.contract.controller import Context
-from sovereigncloud.kinds.endpoint.clouds import where
-from sovereigncloud.kinds.location.facts import facts_of_images
-from sovereigncloud.kinds.sovereigncloud.location.observation import profile_of
+from sovereigncloud.kinds.location.facts import facts_of_images, profile_of
 from sovereigncloud.sovereignty.evaluation import Result, compliance, evaluate
 from sovereigncloud.sovereignty.facts import Facts
 

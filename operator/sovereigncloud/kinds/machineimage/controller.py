@@ -12,8 +12,8 @@ from sovereigncloud.api.machineimage import ImageSource, MachineImage
 from sovereigncloud.core.identity import Mark, Ownership, ownership
 from sovereigncloud.core.outcome import Outcome, Phase, blocked, merge, stalled, waiting
 from sovereigncloud.core.plan import Action, Cause, Drift, Plan, Step
+from sovereigncloud.kinds.contract.cloud_keys import referred, where
 from sovereigncloud.kinds.contract.controller import OWN_CONDITIONS, Context, Uses
-from sovereigncloud.kinds.endpoint.clouds import referred, where
 from sovereigncloud.kinds.identity.adoption import releasing
 from sovereigncloud.kinds.identity.adoption_per_cloud import fact, is_let_go, release_timed_out, was_adopted
 from sovereigncloud.kinds.identity.identification import foreign, looked_for_again

@@ -10,16 +10,9 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.machineimage import MachineImage
 from sovereigncloud.core.identity import Mark, Ownership, ownership
 from sovereigncloud.core.outcome import Outcome, stalled, waiting
+from sovereigncloud.kinds.contract.cloud_keys import cloud_key, referred, where
 from sovereigncloud.kinds.contract.controller import Context
-from sovereigncloud.kinds.endpoint.clouds import (
-    cloud_key,
-    needs_management,
-    not_allowed,
-    not_answering_yet,
-    not_looked_at,
-    referred,
-    where,
-)
+from sovereigncloud.kinds.endpoint.clouds import needs_management, not_allowed, not_answering_yet, not_looked_at
 from sovereigncloud.kinds.identity.adoption_per_cloud import Whose, has_adopted, which
 from sovereigncloud.kinds.identity.identification import Identified, owner_of
 from sovereigncloud.kinds.machineimage.compliance import image_compliance

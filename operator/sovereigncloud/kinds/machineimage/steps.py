@@ -11,12 +11,12 @@ from sovereigncloud.api.machineimage import MachineImage
 from sovereigncloud.core.identity import ONE_ADOPTED, Mark
 from sovereigncloud.core.outcome import Outcome, done, waiting
 from sovereigncloud.core.plan import Step
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.contract.controller import Context
-from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.identity.adoption_per_cloud import fact
 from sovereigncloud.kinds.machineimage.observation import record
 from sovereigncloud.kinds.machineimage.versions import VERSION_NOTE, version_of
-from sovereigncloud.ports.opennebula.client import Attributes
+from sovereigncloud.ports.opennebula.attributes import Attributes
 
 _ATTEMPTS = "attempts."
 

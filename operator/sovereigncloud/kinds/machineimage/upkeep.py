@@ -11,7 +11,7 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.machineimage import MachineImage
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, blocked, retry, stalled, waiting
 from sovereigncloud.core.plan import Action, Cause, Drift, Plan, Step
-from sovereigncloud.kinds.endpoint.clouds import where
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.identity.adoption_per_cloud import was_adopted
 from sovereigncloud.kinds.machineimage.observation import CloudImage
 from sovereigncloud.kinds.machineimage.steps import DeleteImage, DescribeImage, RenameImage, SetPersistent, attempts

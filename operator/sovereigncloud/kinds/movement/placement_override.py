@@ -8,22 +8,19 @@ names the cloud that was left.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from sovereigncloud.api.common.base import Key
-from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.exitplan import ExitPlan
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.api.instancemigration import InstanceMigration
 from sovereigncloud.core.outcome import DONE, Outcome, blocked
-from sovereigncloud.kinds.endpoint.clouds import referred, where
-from sovereigncloud.kinds.hostedinstance.placement.eviction import find_eviction
+from sovereigncloud.kinds.contract.cloud_keys import referred, where
 from sovereigncloud.kinds.movement.records import FROM
 from sovereigncloud.ports.opennebula.views import Vm
 
 if TYPE_CHECKING:
-    from sovereigncloud.kinds.hostedinstance.observation import InstanceObservation
+    pass
 
 EXITED = "SOVEREIGNCLOUD_EXITED"
 """Note on the VM: ExitPlan, cloud that was left, digest of the overridden placement."""
@@ -115,37 +112,6 @@ def check_exit_plan(move: InstanceMigration, source: Key | None, found: object) 
             f"{name} is neither in the namespace of {where(source)} nor in that of the instance; create an ExitPlan in one of them"
         )
     return DONE
-
-
-def placement_overridden(
-    resource: HostedInstance, observed: InstanceObservation, vm: Vm
-) -> tuple[Mapping[str, str], ...]:
-    """Condition PlacementOverridden, while spec.placement excludes the cloud that the VM is in."""
-    plan = overridden_by(resource, vm)
-    says = _excluded_by_spec(resource, observed) if plan else ""
-    if not says or observed.cloud is None:
-        return ()
-    message = (
-        f"ExitPlan {plan} moved it to {where(observed.cloud)}, and {says}: this is not drift, and nothing moves it back. Update"
-        " spec.placement to allow the current cloud, or create an InstanceMigration to move it back"
-    )
-    return ({"type": PLACEMENT_OVERRIDDEN, "status": "True", "reason": Reason.PLACED_BY_EXIT, "message": message},)
-
-
-def reported_override(resource: HostedInstance) -> tuple[Mapping[str, str], ...]:
-    """Keep the reported condition while the VM cannot be observed."""
-    found = resource.status.condition(PLACEMENT_OVERRIDDEN)
-    if found is None:
-        return ()
-    return ({"type": found.type, "status": str(found.status), "reason": found.reason, "message": found.message},)
-
-
-def _excluded_by_spec(resource: HostedInstance, observed: InstanceObservation) -> str:
-    """Part of spec.placement that excludes the current cloud; empty: none."""
-    if observed.cloud is None:
-        return ""
-    why = find_eviction(resource, observed.cloud, observed.wanted, observed.vm_location)
-    return f"{why.drift[0].path} says {why.drift[0].desired}" if why is not None and why.drift else ""
 
 
 def _digest(resource: HostedInstance) -> str:

@@ -8,8 +8,8 @@ from datetime import datetime
 from sovereigncloud.api.securitygroup import SecurityGroup
 from sovereigncloud.core.outcome import Outcome, Phase
 from sovereigncloud.core.plan import Plan, Step
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.contract.controller import Context, Uses
-from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.securitygroup.observation import (
     GroupObservation,
     declared_clouds,

@@ -9,7 +9,7 @@ from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.securitygroup import SecurityGroup as Declared
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Outcome, merge
-from sovereigncloud.kinds.endpoint.clouds import where
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.identity.name_resolution import PendingResource, resolve
 from sovereigncloud.ports.opennebula.security_groups import SecurityGroup
 from sovereigncloud.ports.opennebula.views import CloudView

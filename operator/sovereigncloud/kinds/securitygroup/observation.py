@@ -9,15 +9,9 @@ from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.api.securitygroup import SecurityGroup
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Outcome
+from sovereigncloud.kinds.contract.cloud_keys import referred, written_cloud
 from sovereigncloud.kinds.contract.controller import Context
-from sovereigncloud.kinds.endpoint.clouds import (
-    needs_management,
-    not_allowed,
-    not_answering_yet,
-    not_looked_at,
-    referred,
-    written_cloud,
-)
+from sovereigncloud.kinds.endpoint.clouds import needs_management, not_allowed, not_answering_yet, not_looked_at
 from sovereigncloud.kinds.identity.adoption_per_cloud import Whose, has_adopted, release_timed_out, which
 from sovereigncloud.kinds.identity.identification import Identified, makers_of
 from sovereigncloud.kinds.identity.name_resolution import PENDING_KINDS, PendingResource, find_pending_resources

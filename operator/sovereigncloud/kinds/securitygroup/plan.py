@@ -10,7 +10,7 @@ from sovereigncloud.api.securitygroup import SecurityGroup
 from sovereigncloud.core.identity import Mark, Ownership, ownership
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, blocked, stalled, waiting
 from sovereigncloud.core.plan import LOST_PATH, Action, Cause, Drift, Plan, Step
-from sovereigncloud.kinds.endpoint.clouds import where
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.identity.adoption import releasing
 from sovereigncloud.kinds.identity.adoption_per_cloud import fact, is_let_go, was_adopted
 from sovereigncloud.kinds.identity.identification import foreign, looked_for_again, written

@@ -11,8 +11,8 @@ from sovereigncloud.api.securitygroup import SecurityGroup
 from sovereigncloud.core.identity import ONE_ADOPTED
 from sovereigncloud.core.outcome import Outcome, done
 from sovereigncloud.core.plan import Step
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.contract.controller import Context
-from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.identity.adoption_per_cloud import fact
 from sovereigncloud.ports.opennebula.security_groups import SecurityGroups, SecurityRule
 

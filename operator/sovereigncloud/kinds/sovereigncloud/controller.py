@@ -14,9 +14,11 @@ from sovereigncloud.api import BareMetalServer, SovereignCloud
 from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, done, stalled, waiting
 from sovereigncloud.core.plan import Plan, Step
+from sovereigncloud.kinds.baremetalserver.installation_tag import INSTALLED_TAG
 from sovereigncloud.kinds.contract.controller import Context, SecretUse, Uses
 from sovereigncloud.kinds.endpoint.access import INVENTORY_FACT, access_secrets
 from sovereigncloud.kinds.endpoint.endpoint import generated_secret
+from sovereigncloud.kinds.location.facts import profile_key
 from sovereigncloud.kinds.planning.composition import join
 from sovereigncloud.kinds.sovereigncloud.adoption import plan_adoption
 from sovereigncloud.kinds.sovereigncloud.composition import (
@@ -54,21 +56,14 @@ from sovereigncloud.kinds.sovereigncloud.installation.plan import (
     uncovered_servers,
     unlisted_servers,
 )
-from sovereigncloud.kinds.sovereigncloud.installation.records import (
-    CERTIFICATE_TAG,
-    INSTALLED_TAG,
-    RERUNS_TAG,
-    Record,
-    record_of,
-)
-from sovereigncloud.kinds.sovereigncloud.location.observation import profile_key
+from sovereigncloud.kinds.sovereigncloud.installation.records import CERTIFICATE_TAG, RERUNS_TAG, Record, record_of
 from sovereigncloud.kinds.sovereigncloud.network.plan import (
     NetworkStep,
     perform_network,
     plan_provider_network,
     with_reverse_dns,
 )
-from sovereigncloud.kinds.sovereigncloud.observation import CloudObservation, observe_cloud
+from sovereigncloud.kinds.sovereigncloud.observation import CloudObservation, CountExit, observe_cloud
 from sovereigncloud.kinds.sovereigncloud.outage import next_overdue
 from sovereigncloud.kinds.sovereigncloud.prerequisites import (
     GenerateCredentials,
@@ -100,6 +95,10 @@ class SovereignCloudController:
 
     resource = SovereignCloud
 
+    def __init__(self, count_exit: CountExit | None = None) -> None:
+        """Take the function that counts the instances that could leave a cloud. None: the column EXIT stays empty."""
+        self._count_exit = count_exit
+
     def uses(self, resource: SovereignCloud) -> Uses:
         names: list[str] = []
         existing, hosted = resource.spec.existing, resource.spec.hosted
@@ -121,7 +120,7 @@ class SovereignCloudController:
         )
 
     async def observe(self, resource: SovereignCloud, context: Context) -> CloudObservation:
-        return await observe_cloud(resource, context)
+        return await observe_cloud(resource, context, self._count_exit)
 
     def plan(self, resource: SovereignCloud, observed: CloudObservation, now: datetime) -> Plan:
         if resource.deleting:

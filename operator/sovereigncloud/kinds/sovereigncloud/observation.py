@@ -5,7 +5,7 @@ Children, the OVHcloud account, and OpenNebula once it may answer.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from sovereigncloud.api import BareMetalServer, SovereignCloud, VirtualNetwork
@@ -19,24 +19,26 @@ from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import DONE, Outcome, retry, stalled
 from sovereigncloud.kinds.baremetalserver.identity import hosted_service_name
 from sovereigncloud.kinds.contract.controller import AnyResource, Context
+from sovereigncloud.kinds.contract.exit_count import ExitReadiness
 from sovereigncloud.kinds.endpoint.certificate_source import Certificate, observe_certificate
+from sovereigncloud.kinds.endpoint.deletion import RELEASED, deletes_resources
 from sovereigncloud.kinds.endpoint.endpoint import Endpoint, endpoint_of, generated_secret, server_key
 from sovereigncloud.kinds.endpoint.federated_login import entered_otherwise
-from sovereigncloud.kinds.exit_readiness.cloud_column import ExitReadiness, estimate_cloud_exit
+from sovereigncloud.kinds.location.facts import profile_of
 from sovereigncloud.kinds.sovereigncloud.compliance import compliant_condition, last_compliant_condition
 from sovereigncloud.kinds.sovereigncloud.composition import is_composed, network_key
 from sovereigncloud.kinds.sovereigncloud.hosts.draining import HostsToDrain, find_hosts_to_drain
 from sovereigncloud.kinds.sovereigncloud.hosts.hosts import host_name
-from sovereigncloud.kinds.sovereigncloud.hosts.release import RELEASED, deletes_resources, own_hosts
+from sovereigncloud.kinds.sovereigncloud.hosts.release import own_hosts
 from sovereigncloud.kinds.sovereigncloud.infrastructure.teardown import deletes_parts, without_parts
 from sovereigncloud.kinds.sovereigncloud.installation.certificate import renewal_of
 from sovereigncloud.kinds.sovereigncloud.installation.plan import InstallationFacts, record_of
 from sovereigncloud.kinds.sovereigncloud.installation.request import installation_of
-from sovereigncloud.kinds.sovereigncloud.location.observation import observe_locations, profile_of
+from sovereigncloud.kinds.sovereigncloud.location.observation import observe_locations
 from sovereigncloud.kinds.sovereigncloud.location.status import locate
 from sovereigncloud.kinds.sovereigncloud.network.plan import ProviderNetwork, observe_provider_network
 from sovereigncloud.kinds.sovereigncloud.outage import fenced_for, instances_to_fail_over
-from sovereigncloud.kinds.sovereigncloud.stores.observation import Stores, observe_stores
+from sovereigncloud.kinds.sovereigncloud.stores.observation import ObservedStore, Stores, observe_stores
 from sovereigncloud.kinds.sovereigncloud.teardown import RemainingResources
 from sovereigncloud.kinds.sovereigncloud.verification.observation import observe_verification, remaining_probes
 from sovereigncloud.kinds.sovereigncloud.verification.plan import VerificationObservation
@@ -133,7 +135,15 @@ class CloudObservation:
         return retry(told, after=self.after)
 
 
-async def observe_cloud(cloud: SovereignCloud, context: Context) -> CloudObservation:
+CountExit = Callable[
+    [SovereignCloud, CloudView | None, Iterable[ObservedStore], Context], Awaitable[ExitReadiness | None]
+]
+"""Counts the instances that could leave a cloud now. `exit_readiness` implements it, which is above this package."""
+
+
+async def observe_cloud(
+    cloud: SovereignCloud, context: Context, count_exit: CountExit | None = None
+) -> CloudObservation:
     """Read the state of a cloud; writes nothing."""
     observed = _with_children(cloud, context, CloudObservation(context.mark(cloud), admitted=context.admitted))
     if cloud.deleting:
@@ -157,10 +167,12 @@ async def observe_cloud(cloud: SovereignCloud, context: Context) -> CloudObserva
         observed = await _with_opennebula(cloud, context, observed)
     if cloud.spec.hosted is not None:
         observed = _with_hosts(cloud, context, observed)
-    return await _with_locations(cloud, context, observed)
+    return await _with_locations(cloud, context, observed, count_exit)
 
 
-async def _with_locations(cloud: SovereignCloud, context: Context, observed: CloudObservation) -> CloudObservation:
+async def _with_locations(
+    cloud: SovereignCloud, context: Context, observed: CloudObservation, count_exit: CountExit | None
+) -> CloudObservation:
     """Add locations, compliance and exit readiness.
 
     They are as last seen while OpenNebula does not answer.
@@ -174,7 +186,9 @@ async def _with_locations(cloud: SovereignCloud, context: Context, observed: Clo
         cloud = cloud.model_copy(update={"status": cloud.status.model_copy(update={"locations": found})})
     policies = context.policies(cloud.metadata.namespace, cloud.key)
     observed = replace(observed, compliant=compliant_condition(cloud, policies, profile, answers=view is not None))
-    return replace(observed, exit=await estimate_cloud_exit(cloud, view, observed.stores.there, context))
+    if count_exit is None:
+        return observed
+    return replace(observed, exit=await count_exit(cloud, view, observed.stores.there, context))
 
 
 def _with_hosts(cloud: SovereignCloud, context: Context, observed: CloudObservation) -> CloudObservation:

@@ -20,9 +20,10 @@ from sovereigncloud.core.listing import format_list
 from sovereigncloud.core.outcome import Outcome, Phase, blocked, retry, waiting
 from sovereigncloud.core.plan import Action, Plan, Step
 from sovereigncloud.kinds.contract.controller import AnyResource
+from sovereigncloud.kinds.endpoint.deletion import needs_its_servers
 from sovereigncloud.kinds.endpoint.endpoint import generated_secret
 from sovereigncloud.kinds.sovereigncloud.composition import remove
-from sovereigncloud.kinds.sovereigncloud.hosts.release import needs_its_servers, plan_unregistration, record_release
+from sovereigncloud.kinds.sovereigncloud.hosts.release import plan_unregistration, record_release
 from sovereigncloud.kinds.sovereigncloud.network.plan import ProviderNetwork, plan_network_release
 from sovereigncloud.ports.opennebula.views import Host, Vm
 

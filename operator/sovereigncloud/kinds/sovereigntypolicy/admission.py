@@ -12,12 +12,9 @@ from typing import Any
 from sovereigncloud.api.common.base import API_VERSION, GROUP
 from sovereigncloud.api.common.policy_terms import CoveredPart
 from sovereigncloud.api.sovereigntypolicy import Enforcement, NamespaceSelector, SovereigntyPolicy
+from sovereigncloud.ports.admission import IMAGES, INSTANCES, NAMESPACES
 
-SUFFIX = f"borders.{GROUP}"
 INSTALLATION_LABEL = f"{GROUP}/installation"
-INSTANCES, IMAGES, NAMESPACES = (f"{what}.{SUFFIX}" for what in ("hostedinstances", "machineimages", "namespaces"))
-"""The ValidatingAdmissionPolicies, by the resource that they look at (charts/.../templates/policies/borders-*.yaml)."""
-ADMISSION_POLICIES = (INSTANCES, IMAGES, NAMESPACES)
 Json = dict[str, Any]
 
 

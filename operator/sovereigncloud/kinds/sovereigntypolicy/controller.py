@@ -11,18 +11,12 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.sovereigntypolicy import Enforcement, SovereigntyPolicy
 from sovereigncloud.core.outcome import DONE, Outcome, done, stalled
 from sovereigncloud.core.plan import Action, Plan, Step
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.contract.controller import OWN_CONDITIONS, Context, Uses
-from sovereigncloud.kinds.endpoint.clouds import where
-from sovereigncloud.kinds.location.facts import clusters_of, facts_of_cluster
-from sovereigncloud.kinds.sovereigncloud.location.observation import profile_of
-from sovereigncloud.kinds.sovereigntypolicy.admission import (
-    ADMISSION_POLICIES,
-    Json,
-    binding_name,
-    desired_bindings,
-    matches,
-)
+from sovereigncloud.kinds.location.facts import clusters_of, facts_of_cluster, profile_of
+from sovereigncloud.kinds.sovereigntypolicy.admission import Json, binding_name, desired_bindings, matches
 from sovereigncloud.kinds.sovereigntypolicy.validation import find_spec_problems
+from sovereigncloud.ports.admission import ADMISSION_POLICIES
 from sovereigncloud.sovereignty.evaluation import Verdict, evaluate
 from sovereigncloud.sovereignty.rules import Rules, rules_of, together
 from sovereigncloud.sovereignty.verdict import Judged

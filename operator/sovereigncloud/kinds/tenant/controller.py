@@ -13,9 +13,9 @@ from sovereigncloud.api.tenant import Tenant, TenantCloudStatus
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, stalled
 from sovereigncloud.core.plan import Plan, Step
 from sovereigncloud.core.quantity import mebibytes, quantity
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.contract.controller import Context, Uses
 from sovereigncloud.kinds.contract.tenancy import key_of, user_name
-from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.hostedinstance.machine.capacity import cores
 from sovereigncloud.kinds.planning.composition import consent_last, join
 from sovereigncloud.kinds.tenant.observation import (

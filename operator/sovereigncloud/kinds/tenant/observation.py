@@ -11,10 +11,11 @@ from sovereigncloud.api.securitygroup import SecurityGroup
 from sovereigncloud.api.tenant import Tenant, TenantCloud, TenantCloudStatus
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Outcome, blocked
+from sovereigncloud.kinds.contract.cloud_keys import cloud_key, where
 from sovereigncloud.kinds.contract.controller import AnyResource, Context
 from sovereigncloud.kinds.contract.tenancy import key_of, secret_name
-from sovereigncloud.kinds.endpoint.clouds import cloud_key, needs_management, not_answering_yet, not_looked_at, where
-from sovereigncloud.kinds.hostedinstance.observation import bound_cloud
+from sovereigncloud.kinds.endpoint.clouds import needs_management, not_answering_yet, not_looked_at
+from sovereigncloud.kinds.hostedinstance.machine.observed import bound_cloud
 from sovereigncloud.kinds.identity.identification import Identified, identify
 from sovereigncloud.kinds.identity.name_resolution import PENDING_KINDS, PendingResource, find_pending_resources
 from sovereigncloud.kinds.securitygroup.observation import known_clouds

@@ -11,7 +11,7 @@ from sovereigncloud.api.tenant import Tenant
 from sovereigncloud.core.identity import Mark, Ownership, ownership
 from sovereigncloud.core.outcome import DONE, stalled, waiting
 from sovereigncloud.core.plan import Action, Cause, Drift, Plan
-from sovereigncloud.kinds.endpoint.clouds import where
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.identity.identification import foreign, written
 from sovereigncloud.kinds.planning.composition import join
 from sovereigncloud.kinds.tenant.observation import CloudTenancy

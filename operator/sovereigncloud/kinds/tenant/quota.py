@@ -10,7 +10,7 @@ from sovereigncloud.api.tenant import DatastoreQuota, TenantQuota
 from sovereigncloud.core.outcome import DONE, Outcome, stalled
 from sovereigncloud.core.plan import Action, Cause, Drift, Plan
 from sovereigncloud.core.quantity import mebibytes, quantity
-from sovereigncloud.kinds.endpoint.clouds import where
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.identity.name_resolution import resolve
 from sovereigncloud.kinds.identity.usage_rights import not_of_other_tenants, usable_images
 from sovereigncloud.kinds.tenant.observation import CloudTenancy

@@ -14,8 +14,8 @@ from sovereigncloud.api.tenant import Tenant
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import DONE, Outcome, blocked, merge, waiting
 from sovereigncloud.core.plan import Action, Plan, Step
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.contract.tenancy import secret_name, user_name
-from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.identity.tenant_marks import CLOUD_NOTE, NAMESPACE_NOTE, is_namespaces, is_person
 from sovereigncloud.kinds.tenant.observation import CloudTenancy
 from sovereigncloud.kinds.tenant.steps import (

@@ -10,13 +10,13 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.tenant import Tenant
 from sovereigncloud.core.outcome import Outcome, done, stalled
 from sovereigncloud.core.plan import Step
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.contract.tenancy import secret_name
-from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.identity.tenant_marks import CLOUD_NOTE, EXTERNAL, NAMESPACE_NOTE
 from sovereigncloud.kinds.sovereigncloud.composition import CLOUD_LABEL, GENERATED_LABEL
 from sovereigncloud.ports.errors import Auth
-from sovereigncloud.ports.opennebula.client import Attributes
+from sovereigncloud.ports.opennebula.attributes import Attributes
 from sovereigncloud.ports.opennebula.tenancy import Tenancies
 
 CORE = "core"

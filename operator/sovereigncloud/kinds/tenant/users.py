@@ -12,8 +12,8 @@ from sovereigncloud.api.tenant import ExternalUser, Tenant
 from sovereigncloud.core.identity import Mark, Ownership, ownership
 from sovereigncloud.core.outcome import DONE, stalled, waiting
 from sovereigncloud.core.plan import Action, Cause, Drift, Plan, Step
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.contract.tenancy import secret_name, user_name
-from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.identity.identification import foreign
 from sovereigncloud.kinds.identity.tenant_marks import is_namespaces, is_ours, is_person
 from sovereigncloud.kinds.planning.composition import join

@@ -11,7 +11,7 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.virtualnetwork import VirtualNetwork
 from sovereigncloud.core.outcome import Outcome, merge, stalled
 from sovereigncloud.core.plan import Action, Cause, Drift, Plan, Step
-from sovereigncloud.kinds.endpoint.clouds import where
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.planning.addressing import contains, overlap, shown
 from sovereigncloud.kinds.virtualnetwork.leases import address_of, holder
 from sovereigncloud.kinds.virtualnetwork.reservation import find_conflict, with_source_range

@@ -9,8 +9,8 @@ from sovereigncloud.api.virtualnetwork import VirtualNetwork
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Outcome
 from sovereigncloud.core.plan import Action, Plan
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.contract.controller import Context
-from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.identity.adoption import OWNER_FACT, asked, identify_asked, may_adopt, releasing
 from sovereigncloud.kinds.identity.identification import Identified, identify
 from sovereigncloud.kinds.virtualnetwork.reservation import has_copied_mark

@@ -13,8 +13,9 @@ from sovereigncloud.api.sovereigncloud import SovereignCloud
 from sovereigncloud.api.virtualnetwork import VirtualNetwork
 from sovereigncloud.core.outcome import Outcome
 from sovereigncloud.core.plan import Plan, Step
+from sovereigncloud.kinds.contract.cloud_keys import referred
 from sovereigncloud.kinds.contract.controller import AnyResource, Context, Uses
-from sovereigncloud.kinds.endpoint.clouds import not_allowed, not_answering_yet, referred
+from sovereigncloud.kinds.endpoint.clouds import not_allowed, not_answering_yet
 from sovereigncloud.kinds.identity.identification import owner_of
 from sovereigncloud.kinds.identity.name_resolution import PENDING_KINDS, find_pending_resources
 from sovereigncloud.kinds.virtualnetwork.adoption import is_let_go, release_timed_out, which

@@ -7,7 +7,7 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.virtualnetwork import VirtualNetwork
 from sovereigncloud.core.outcome import DONE, Outcome, blocked, stalled
 from sovereigncloud.core.plan import Action, Cause, Drift, Plan, Step
-from sovereigncloud.kinds.endpoint.clouds import where
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.planning.addressing import contains
 from sovereigncloud.kinds.virtualnetwork.leases import HOLD, holder, lease_of, on_hold
 from sovereigncloud.kinds.virtualnetwork.steps import HoldAddress, ReleaseAddress

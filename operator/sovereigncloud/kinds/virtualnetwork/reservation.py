@@ -9,7 +9,7 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.virtualnetwork import VirtualNetwork
 from sovereigncloud.core.outcome import Outcome, blocked, stalled, waiting
 from sovereigncloud.core.plan import Action, Cause, Plan, Step
-from sovereigncloud.kinds.endpoint.clouds import where
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.identity.name_resolution import PendingResource, resolve
 from sovereigncloud.kinds.identity.usage_rights import not_of_other_tenants
 from sovereigncloud.kinds.planning.addressing import contains, ends, index_of, shown

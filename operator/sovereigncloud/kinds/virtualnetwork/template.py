@@ -20,7 +20,7 @@ from sovereigncloud.kinds.planning.addressing import (
     parse_block,
     parse_range,
 )
-from sovereigncloud.ports.opennebula.client import Attributes
+from sovereigncloud.ports.opennebula.attributes import Attributes
 from sovereigncloud.ports.opennebula.views import AddressRange, Network
 
 ADOPTED = ONE_ADOPTED

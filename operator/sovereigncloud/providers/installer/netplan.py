@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from sovereigncloud.kinds.baremetalserver.network import bonds
+from sovereigncloud.core import bonds
 from sovereigncloud.ports.installer.installation import InstallTarget
 
 Json = dict[str, Any]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sovereigncloud.api import KINDS
 from sovereigncloud.api.common.base import GROUP
-from sovereigncloud.kinds.sovereigntypolicy.admission import ADMISSION_POLICIES
+from sovereigncloud.ports.admission import ADMISSION_POLICIES
 from sovereigncloud.providers.kubernetes.api import ADMISSION_GROUP, HOLDINGS_CONFIG_MAP, INSTALLATION_CONFIG_MAP
 
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from sovereigncloud.core.identity import ONE_PREFIX
 from sovereigncloud.ports.errors import Auth, Conflict
-from sovereigncloud.ports.opennebula.client import Attributes
+from sovereigncloud.ports.opennebula.attributes import Attributes
 from sovereigncloud.ports.opennebula.details import Particulars
 from sovereigncloud.ports.opennebula.login import Login
 from sovereigncloud.ports.opennebula.tenancy import Tenancies

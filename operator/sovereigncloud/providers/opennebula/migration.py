@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from sovereigncloud.core.identity import mark_from_opennebula
-from sovereigncloud.ports.opennebula.client import Attributes
+from sovereigncloud.ports.opennebula.attributes import Attributes
 from sovereigncloud.ports.opennebula.migration import App
 from sovereigncloud.providers.opennebula.templates import template_xml
 from sovereigncloud.providers.opennebula.transport import Transport

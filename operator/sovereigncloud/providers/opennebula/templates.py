@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.ports.errors import Rejected
-from sovereigncloud.ports.opennebula.client import Attributes
+from sovereigncloud.ports.opennebula.attributes import Attributes
 from sovereigncloud.providers.opennebula.session import NOT_XML
 
 # oned upper-cases keys, and takes no '-' or '/' in them (observed).

@@ -10,7 +10,7 @@ from typing import Any
 
 from sovereigncloud.core.identity import mark_from_opennebula
 from sovereigncloud.ports.errors import Conflict, Rejected
-from sovereigncloud.ports.opennebula.client import Attributes
+from sovereigncloud.ports.opennebula.attributes import Attributes
 from sovereigncloud.ports.opennebula.tenancy import Group, Limit, QuotaKey, TenancyView, User, Vdc
 from sovereigncloud.providers.opennebula.templates import template_xml
 from sovereigncloud.providers.opennebula.transport import Transport

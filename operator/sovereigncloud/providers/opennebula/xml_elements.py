@@ -12,7 +12,7 @@ from lxml import etree
 
 from sovereigncloud.core.identity import ONE_INSTALLATION, ONE_OBJECT, ONE_UID
 from sovereigncloud.ports.errors import Retry
-from sovereigncloud.ports.opennebula.client import Attributes
+from sovereigncloud.ports.opennebula.attributes import Attributes
 
 T = TypeVar("T")
 Element = etree._Element  # noqa: SLF001 - lxml exports no other name for the type

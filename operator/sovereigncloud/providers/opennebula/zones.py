@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from sovereigncloud.core.identity import mark_from_opennebula
 from sovereigncloud.ports.errors import Conflict, NotFound, Rejected
-from sovereigncloud.ports.opennebula.client import Attributes
+from sovereigncloud.ports.opennebula.attributes import Attributes
 from sovereigncloud.ports.opennebula.zones import (
     SOLO,
     Federation,

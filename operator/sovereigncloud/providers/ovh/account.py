@@ -22,7 +22,6 @@ from sovereigncloud.ports.ovh.account import (
     Reinstallation,
     Server,
     ServerSummary,
-    Task,
     VrackView,
 )
 from sovereigncloud.ports.ovh.dns import Zones
@@ -30,6 +29,7 @@ from sovereigncloud.ports.ovh.iam import Rights
 from sovereigncloud.ports.ovh.inventory import Inventory
 from sovereigncloud.ports.ovh.power import Power
 from sovereigncloud.ports.ovh.reinstall import DiskGroup, InstallationTemplate, Part, TemplateInput
+from sovereigncloud.ports.ovh.task import Task
 from sovereigncloud.ports.ovh.vrack import Vracks
 from sovereigncloud.providers.call_observer import Observer
 from sovereigncloud.providers.ovh.client import (

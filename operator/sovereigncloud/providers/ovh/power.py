@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sovereigncloud.ports.errors import Conflict, NotFound
-from sovereigncloud.ports.ovh.account import Task
+from sovereigncloud.ports.ovh.task import Task
 from sovereigncloud.providers.ovh.replies import PARSER
 from sovereigncloud.providers.ovh.tasks import tasks_of
 from sovereigncloud.providers.ovh.transport import Transport, path

@@ -18,7 +18,7 @@ from sovereigncloud.engine.loop.read_only_context import (
     read_only,
 )
 from sovereigncloud.ports.errors import Auth, Rejected
-from sovereigncloud.ports.installer.installation import Installer
+from sovereigncloud.ports.installer.client import Installer
 from sovereigncloud.ports.kubernetes import Kubernetes
 from sovereigncloud.ports.opennebula.client import OpenNebula
 from sovereigncloud.ports.opennebula.infrastructure import Parts

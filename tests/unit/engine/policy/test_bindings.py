@@ -13,7 +13,7 @@ from sovereigncloud.engine.cache.store import Store
 from sovereigncloud.engine.policy.bindings import PolicyBindings
 from sovereigncloud.engine.telemetry.metric_catalogue import COMPLIANCE
 from sovereigncloud.kinds.contract.controller import Uses
-from sovereigncloud.kinds.sovereigntypolicy.admission import IMAGES, INSTANCES, NAMESPACES
+from sovereigncloud.ports.admission import IMAGES, INSTANCES, NAMESPACES
 from sovereigncloud.sovereignty.verdict import Judged
 
 RESTRICTED = {"namespaceSelector": {"matchLabels": {"data-class": "restricted"}}}

@@ -28,8 +28,9 @@ from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.core.exit import Estimate, Way
 from sovereigncloud.core.identity import Mark
+from sovereigncloud.kinds.contract.instance_facts import InstanceFacts
 from sovereigncloud.kinds.exit_readiness.estimate import ExitQuery, Source, estimate_exit
-from sovereigncloud.kinds.exit_readiness.facts import InstanceFacts, facts_of
+from sovereigncloud.kinds.exit_readiness.facts import facts_of
 from sovereigncloud.ports.opennebula.views import AddressRange, Datastore, Disk, Nic, Vm
 
 NAMES = ("api", "web")

@@ -46,10 +46,10 @@ from sovereigncloud.kinds.hostedinstance.compute.steps import (
     RetryVm,
     SetCpuModel,
 )
-from sovereigncloud.kinds.hostedinstance.machine.generic_steps import ActOnVm, NoteOnVm
+from sovereigncloud.kinds.hostedinstance.creation.steps import CreateVm
+from sovereigncloud.kinds.hostedinstance.machine.generic_steps import ActOnVm, MoveVm, NoteOnVm
 from sovereigncloud.kinds.hostedinstance.machine.labels import SetLabels, labels_digest
 from sovereigncloud.kinds.hostedinstance.machine.retries import RetryCounter
-from sovereigncloud.kinds.hostedinstance.steps import CreateVm, MoveVm
 from sovereigncloud.ports.errors import Quota, Rejected
 from sovereigncloud.ports.opennebula.views import Membership, Pci
 from sovereigncloud.ports.opennebula.vm_states import Situation, state_of

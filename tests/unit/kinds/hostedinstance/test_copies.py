@@ -10,7 +10,6 @@ from tests.unit.kinds.opennebula_in_memory import US, OpenNebula, image, resourc
 
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.kinds.hostedinstance.continuity.copies import (
-    Copy,
     continuity_status,
     current_copies,
     recorded_copies,
@@ -18,7 +17,8 @@ from sovereigncloud.kinds.hostedinstance.continuity.copies import (
     usable_copy,
 )
 from sovereigncloud.kinds.hostedinstance.machine.cloud_context import Site
-from sovereigncloud.kinds.hostedinstance.observation import InstanceObservation
+from sovereigncloud.kinds.hostedinstance.machine.copy import Copy
+from sovereigncloud.kinds.hostedinstance.machine.observed import InstanceObservation
 from sovereigncloud.kinds.identity.identification import Identified
 from sovereigncloud.ports.opennebula.storage import VmBackups
 from sovereigncloud.ports.opennebula.views import Datastore, Disk, Increment

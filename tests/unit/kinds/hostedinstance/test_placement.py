@@ -14,7 +14,8 @@ from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.sovereigntypolicy import OnViolation
 from sovereigncloud.core.outcome import Phase
 from sovereigncloud.kinds.contract.controller import OWN_CONDITIONS
-from sovereigncloud.kinds.hostedinstance.steps import BindInstance, CreateVm, MoveVm
+from sovereigncloud.kinds.hostedinstance.creation.steps import CreateVm
+from sovereigncloud.kinds.hostedinstance.machine.generic_steps import BindInstance, MoveVm
 from sovereigncloud.ports.errors import Auth, Retry
 from sovereigncloud.sovereignty.facts import Part
 

@@ -21,7 +21,8 @@ from sovereigncloud.api.sovereigncloud import SovereignCloud
 from sovereigncloud.api.sovereigntypolicy import SovereigntyPolicy
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.placement import Verdict
-from sovereigncloud.kinds.hostedinstance.placement.placement import PlacementResult, choose_place
+from sovereigncloud.kinds.hostedinstance.machine.observed import PlacementResult
+from sovereigncloud.kinds.hostedinstance.placement.placement import choose_place
 from sovereigncloud.ports.errors import Retry
 from sovereigncloud.ports.opennebula.views import CloudView, Cluster, Datastore, Host, Image, Network
 from sovereigncloud.sovereignty.rules import rules_of

@@ -33,9 +33,17 @@ from sovereigncloud.api.common.base import Condition, Key
 from sovereigncloud.core.outcome import Phase
 from sovereigncloud.core.plan import Action, Cause, Disruption, Step
 from sovereigncloud.kinds.hostedinstance.compute.steps import ResizeVm
-from sovereigncloud.kinds.hostedinstance.machine.generic_steps import ActOnVm, GrowDisk, NoteOnVm, RenameVm
+from sovereigncloud.kinds.hostedinstance.creation.steps import CreateVm
+from sovereigncloud.kinds.hostedinstance.machine.generic_steps import (
+    ActOnVm,
+    BindInstance,
+    GrowDisk,
+    MoveVm,
+    NoteOnVm,
+    RenameVm,
+)
 from sovereigncloud.kinds.hostedinstance.network.steps import AttachNic, DetachNic
-from sovereigncloud.kinds.hostedinstance.steps import BindInstance, CreateVm, MarkVm, MoveVm, RecordVm
+from sovereigncloud.kinds.hostedinstance.steps import MarkVm, RecordVm
 from sovereigncloud.ports.errors import Auth, Quota, Rejected
 from sovereigncloud.ports.opennebula.views import Disk, Nic, Vm
 

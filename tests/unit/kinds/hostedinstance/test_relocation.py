@@ -12,8 +12,8 @@ from tests.unit.kinds.placement_scene import Clouds, policy
 
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.sovereigntypolicy import OnViolation
+from sovereigncloud.kinds.hostedinstance.machine.generic_steps import MoveVm
 from sovereigncloud.kinds.hostedinstance.placement.relocation import relocation_name
-from sovereigncloud.kinds.hostedinstance.steps import MoveVm
 from sovereigncloud.kinds.movement.requests import RequestMigration
 
 RBX = Key("SovereignCloud", "team", "rbx")

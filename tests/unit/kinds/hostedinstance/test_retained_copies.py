@@ -15,10 +15,11 @@ from tests.unit.kinds.machine_scene import OURS
 from tests.unit.kinds.opennebula_in_memory import NOW, US, OpenNebula, World, image, look, mark, network, resource
 
 from sovereigncloud.core.outcome import Phase
-from sovereigncloud.kinds.hostedinstance.continuity.copies import BackupLocation, Copy, recorded_vm, usable_copy
+from sovereigncloud.kinds.hostedinstance.continuity.copies import recorded_vm, usable_copy
 from sovereigncloud.kinds.hostedinstance.continuity.retained_copies import retained_copies, retained_in_cloud
 from sovereigncloud.kinds.hostedinstance.continuity.retained_images import KEPT, RetainedImage, read_retained
 from sovereigncloud.kinds.hostedinstance.controller import HostedInstanceController
+from sovereigncloud.kinds.hostedinstance.machine.copy import BackupLocation, Copy
 from sovereigncloud.kinds.instancemigration.observation import DiskTransfer, temporary_images
 from sovereigncloud.kinds.instancemigration.plan import plan
 from sovereigncloud.ports.errors import Retry

@@ -28,7 +28,7 @@ from sovereigncloud.core.outcome import Phase, blocked, stalled
 from sovereigncloud.core.placement import Decision
 from sovereigncloud.core.plan import Plan
 from sovereigncloud.kinds.hostedinstance.controller import HostedInstanceController
-from sovereigncloud.kinds.hostedinstance.placement.placement import PlacementResult
+from sovereigncloud.kinds.hostedinstance.machine.observed import PlacementResult
 from sovereigncloud.kinds.instancemigration.controller import InstanceMigrationController, phase_of
 from sovereigncloud.kinds.instancemigration.observation import DiskTransfer, MigrationObservation, Side
 from sovereigncloud.kinds.instancemigration.plan import plan

@@ -5,7 +5,8 @@ from tests.unit.kinds.cloud_fakes import run
 from tests.unit.kinds.sovereigncloud.test_architectures import NAMED, TLS, Built, machine, spec, three
 from tests.unit.providers.installer.installations import GUARDED
 
-from sovereigncloud.kinds.sovereigncloud.installation.records import CERTIFICATE_TAG, INSTALLED_TAG, inventory_hash
+from sovereigncloud.kinds.baremetalserver.installation_tag import INSTALLED_TAG
+from sovereigncloud.kinds.sovereigncloud.installation.records import CERTIFICATE_TAG, inventory_hash
 from sovereigncloud.ports.installer.installation import InstallState
 from sovereigncloud.providers.installer.installation import job_name, manifest
 

@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 
 import yaml
 
+from sovereigncloud.core.bonds import netplan
 from sovereigncloud.core.identity import Mark
-from sovereigncloud.kinds.baremetalserver.network.bonds import netplan
 
 _PROOF = re.compile(r"\bsovereigncloud-([0-9a-f]{64})$")
 _END = "SOVEREIGN_END"

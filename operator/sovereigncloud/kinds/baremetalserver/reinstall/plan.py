@@ -24,6 +24,7 @@ from sovereigncloud.api.hosted import Reinstall
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import DONE, Outcome, stalled, waiting
 from sovereigncloud.core.plan import Action, Disruption, Drift, Plan, Step
+from sovereigncloud.kinds.baremetalserver.installation_tag import INSTALLED_TAG
 from sovereigncloud.kinds.baremetalserver.network.private_interface import PRIVATE_MODES
 from sovereigncloud.kinds.baremetalserver.reinstall.day0 import Day0, script
 from sovereigncloud.kinds.baremetalserver.reinstall.host_key import HOST_KEY_TAG, Pin, Trust
@@ -44,9 +45,9 @@ from sovereigncloud.kinds.baremetalserver.reinstall.template_checks import (
     parts,
     unfilled_inputs,
 )
-from sovereigncloud.kinds.sovereigncloud.installation.plan import INSTALLED_TAG
-from sovereigncloud.ports.ovh.account import InstallStep, Interface, Reinstallation, Server, Task
+from sovereigncloud.ports.ovh.account import InstallStep, Interface, Reinstallation, Server
 from sovereigncloud.ports.ovh.reinstall import DiskGroup, InstallationTemplate
+from sovereigncloud.ports.ovh.task import Task
 
 QUIET_TAG = "sovereigncloud.io/quiet"
 

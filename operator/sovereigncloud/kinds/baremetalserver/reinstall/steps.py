@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.core.outcome import Outcome, done, waiting
+from sovereigncloud.kinds.baremetalserver.installation_tag import INSTALLED_TAG, WIPED
 from sovereigncloud.kinds.baremetalserver.reinstall.day0 import fingerprint
 from sovereigncloud.kinds.baremetalserver.reinstall.host_key import HOST_KEY_TAG, UNPROVEN, PinHostKey
 from sovereigncloud.kinds.baremetalserver.reinstall.plan import (
@@ -17,7 +18,6 @@ from sovereigncloud.kinds.baremetalserver.reinstall.plan import (
     ReinstallServer,
 )
 from sovereigncloud.kinds.baremetalserver.reinstall.records import HISTORY_TAG, RECORD_TAG, Stage
-from sovereigncloud.kinds.sovereigncloud.installation.plan import INSTALLED_TAG, WIPED
 from sovereigncloud.ports.errors import AlreadyRunning, OutsideError, Retry
 from sovereigncloud.ports.ovh.account import Ovh
 

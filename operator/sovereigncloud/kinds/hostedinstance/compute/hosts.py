@@ -12,9 +12,9 @@ from sovereigncloud.kinds.hostedinstance.compute.power_cycle import UNCHANGED, C
 from sovereigncloud.kinds.hostedinstance.compute.scheduling_requirements import requirements
 from sovereigncloud.kinds.hostedinstance.compute.steps import APART, MoveToHost
 from sovereigncloud.kinds.hostedinstance.machine.machine import EMPTY_PART, Machine, Part
+from sovereigncloud.kinds.hostedinstance.machine.observed import CLUSTER_FACT
 from sovereigncloud.kinds.hostedinstance.machine.retries import RetryCounter, clock_time
 from sovereigncloud.kinds.hostedinstance.machine.step import CLEARED, MIGRATION_TRIES, REQUIREMENTS, note_value
-from sovereigncloud.kinds.hostedinstance.placement.placement import CLUSTER_FACT
 from sovereigncloud.kinds.sovereigncloud.hosts.drain_capacity import FreeCapacity
 from sovereigncloud.kinds.sovereigncloud.hosts.hosts import MONITORED, host_state_name
 from sovereigncloud.ports.opennebula.views import CloudView, Host

@@ -13,7 +13,7 @@ from sovereigncloud.api.common.base import RECONCILE_REQUESTED_AT
 from sovereigncloud.api.instance_compute import Recovery
 from sovereigncloud.core.outcome import Outcome, Phase, stalled
 from sovereigncloud.core.plan import Action
-from sovereigncloud.kinds.endpoint.clouds import where
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.hostedinstance.compute.steps import RetryVm
 from sovereigncloud.kinds.hostedinstance.machine.machine import EMPTY_PART, Machine, Part
 from sovereigncloud.kinds.hostedinstance.machine.retries import RetryCounter, clock_time

@@ -9,8 +9,8 @@ from datetime import datetime
 
 from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.core.outcome import Outcome, waiting
-from sovereigncloud.kinds.endpoint.clouds import where
-from sovereigncloud.kinds.hostedinstance.observation import InstanceObservation
+from sovereigncloud.kinds.contract.cloud_keys import where
+from sovereigncloud.kinds.hostedinstance.machine.observed import InstanceObservation
 from sovereigncloud.ports.opennebula.views import Vm
 from sovereigncloud.ports.opennebula.vm_states import PENDING
 

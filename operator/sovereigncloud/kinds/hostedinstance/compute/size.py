@@ -13,9 +13,9 @@ from sovereigncloud.kinds.hostedinstance.compute.power_cycle import UNCHANGED, C
 from sovereigncloud.kinds.hostedinstance.compute.steps import ResizeVm
 from sovereigncloud.kinds.hostedinstance.machine import capacity
 from sovereigncloud.kinds.hostedinstance.machine.machine import EMPTY_PART, Machine, Part
+from sovereigncloud.kinds.hostedinstance.machine.quota import check_resize_quota
 from sovereigncloud.kinds.hostedinstance.machine.retries import RetryCounter, clock_time
 from sovereigncloud.kinds.hostedinstance.machine.step import HOT_RESIZE_TRIES, RESIZE_REFUSED
-from sovereigncloud.kinds.hostedinstance.placement.quota import check_resize_quota
 from sovereigncloud.ports.opennebula.vm_states import Situation
 
 _HOT_PAUSES = (60,)

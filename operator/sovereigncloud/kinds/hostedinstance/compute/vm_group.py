@@ -16,7 +16,7 @@ from sovereigncloud.api.instance_compute import Affinity, Group
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, stalled
 from sovereigncloud.core.plan import Action, Disruption, Drift, Plan, Step
-from sovereigncloud.kinds.endpoint.clouds import where
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.hostedinstance.compute.steps import (
     APART,
     TOGETHER,
@@ -26,9 +26,9 @@ from sovereigncloud.kinds.hostedinstance.compute.steps import (
     LeaveGroup,
 )
 from sovereigncloud.kinds.hostedinstance.machine.cloud_context import vm_group_name
+from sovereigncloud.kinds.hostedinstance.machine.generic_steps import MoveVm
 from sovereigncloud.kinds.hostedinstance.machine.machine import EMPTY_PART, Machine, Part
-from sovereigncloud.kinds.hostedinstance.observation import InstanceObservation
-from sovereigncloud.kinds.hostedinstance.steps import MoveVm
+from sovereigncloud.kinds.hostedinstance.machine.observed import InstanceObservation
 from sovereigncloud.kinds.identity.identification import foreign
 from sovereigncloud.ports.opennebula.features import Feature, has
 from sovereigncloud.ports.opennebula.views import CloudView, Membership

@@ -7,7 +7,7 @@ restore needs. A backup counts as outside if its server is not part of the cloud
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -17,14 +17,13 @@ from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.api.instance_disks import ROOT
 from sovereigncloud.core.conditions import timestamp
 from sovereigncloud.core.quantity import mebibytes
-from sovereigncloud.kinds.endpoint.clouds import where
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.hostedinstance.machine.capacity import cores, declared, size
-from sovereigncloud.kinds.hostedinstance.observation import InstanceObservation
-from sovereigncloud.kinds.hostedinstance.storage.names import DISK, is_root_disk
-from sovereigncloud.kinds.movement.records import seconds_of
+from sovereigncloud.kinds.hostedinstance.machine.copy import BACKUP, IMAGE, BackupLocation, Copy, DiskCopy
+from sovereigncloud.kinds.hostedinstance.machine.disk_names import DISK, is_root_disk
+from sovereigncloud.kinds.hostedinstance.machine.observed import InstanceObservation
 from sovereigncloud.ports.opennebula.views import CloudView, Datastore, Disk, Image, Nic, Vm
 
-BACKUP, IMAGE = "Backup", "Image"
 MAX_COPIES = 3
 OUTSIDE, INSIDE = "Outside", "Inside"
 _BACKUP_DATASTORE, _READY = 3, 0
@@ -33,60 +32,6 @@ _HERE = frozenset({"", "localhost", "127.0.0.1", "::1"})
 SOURCE_IMAGE = "IMAGE_ID"
 """Image attribute of a retained copy: the image to clone."""
 _DATASTORES = "/var/lib/one/datastores"
-
-
-@dataclass(frozen=True, slots=True)
-class DiskCopy:
-    """A disk in a copy.
-
-    `label`: its name in spec.disks; empty: root or another disk of the VM itself. `size` in MiB. `source`: image
-    attributes that restore it in the queried cloud; empty: none was queried.
-    """
-
-    id: int
-    label: str
-    size: int
-    source: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class BackupLocation:
-    """Identifiers of a backup in OpenNebula of its own cloud.
-
-    `chain`: pairs of increment id and snapshot, oldest first.
-    """
-
-    driver: str
-    store: int
-    vm: int
-    system: int
-    job: str
-    chain: str
-
-
-@dataclass(frozen=True, slots=True)
-class Copy:
-    """A copy of a VM, see `CopyStatus`. `held`: identifiers of a backup."""
-
-    kind: str
-    name: str
-    time: str
-    outside: bool
-    server: str
-    disks: tuple[DiskCopy, ...]
-    held: BackupLocation = BackupLocation("", -1, -1, -1, "", "")
-    shape: MachineShape | None = None
-    """Shape of the VM, if the copy records it."""
-
-    @property
-    def seconds(self) -> int:
-        """Time of the copy in seconds since 1970."""
-        return seconds_of(self.time)
-
-    def __str__(self) -> str:
-        if self.kind == IMAGE:
-            return f"the copy {self.name} of {self.time}, retained by a rehearsal"
-        return f"backup {self.name} of {self.time} on {self.server or 'the front-end'}"
 
 
 # ------------------------------------------------------------------------------------------------------- what there is

@@ -12,11 +12,11 @@ from sovereigncloud.core.conditions import timestamp
 from sovereigncloud.core.outcome import Outcome, Phase, blocked, held, waiting
 from sovereigncloud.core.plan import Action, Disruption, Plan
 from sovereigncloud.core.quantity import seconds
-from sovereigncloud.kinds.endpoint.clouds import where
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.fencing.confirmation import FencingStatus
 from sovereigncloud.kinds.fencing.outage_tolerance import seconds_until_failover, toleration_seconds
-from sovereigncloud.kinds.hostedinstance.continuity.failover_readiness import FailoverReadiness, failover_name
-from sovereigncloud.kinds.hostedinstance.observation import InstanceObservation
+from sovereigncloud.kinds.hostedinstance.continuity.failover_readiness import failover_name
+from sovereigncloud.kinds.hostedinstance.machine.observed import FailoverReadiness, InstanceObservation
 from sovereigncloud.kinds.movement.requests import RequestMigration, migration_manifest
 
 FAILOVER_READY = "FailoverReady"

@@ -6,7 +6,7 @@ During an outage the same is checked again without any call to the lost cloud.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from sovereigncloud.api.baremetalserver import BareMetalServer
@@ -17,14 +17,21 @@ from sovereigncloud.api.sovereigncloud import SovereignCloud
 from sovereigncloud.core.conditions import timestamp
 from sovereigncloud.core.placement import Verdict
 from sovereigncloud.core.quantity import seconds
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.contract.controller import Context
-from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.endpoint.endpoint import server_key
-from sovereigncloud.kinds.fencing.confirmation import FencingStatus, can_be_fenced, fencing_status
-from sovereigncloud.kinds.hostedinstance.continuity.copies import IMAGE, Copy, current_copies, usable_copy
+from sovereigncloud.kinds.fencing.confirmation import can_be_fenced, fencing_status
+from sovereigncloud.kinds.hostedinstance.continuity.copies import current_copies, usable_copy
 from sovereigncloud.kinds.hostedinstance.continuity.migration_in_progress import active_migration, destination
 from sovereigncloud.kinds.hostedinstance.continuity.retained_copies import retained_copies
-from sovereigncloud.kinds.hostedinstance.observation import InstanceObservation, bound_cloud, declared_cloud
+from sovereigncloud.kinds.hostedinstance.machine.copy import IMAGE, Copy
+from sovereigncloud.kinds.hostedinstance.machine.observed import (
+    FailoverMigration,
+    FailoverReadiness,
+    InstanceObservation,
+    bound_cloud,
+    declared_cloud,
+)
 from sovereigncloud.kinds.hostedinstance.placement.placement import choose_place
 from sovereigncloud.kinds.hostedinstance.placement.relocation import relocated_instance
 from sovereigncloud.kinds.identity.identification import makers_of
@@ -33,48 +40,6 @@ from sovereigncloud.ports.errors import MissingSecret, NotYet, OutsideError
 
 _LONGEST = 220
 """Longest prefix of a name of 253 characters that leaves room for the suffix."""
-
-
-@dataclass(frozen=True, slots=True)
-class FailoverMigration:
-    """The migration that does the failover. `failed`: why it failed; `says`: what it waits for."""
-
-    name: str
-    failed: str = ""
-    says: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class FailoverReadiness:
-    """Failover readiness of a VM.
-
-    Attributes:
-        home: the cloud that it is in.
-        lost: start of the outage; empty: the cloud is reachable.
-        copies: of the VM.
-        copy: that would be used; None: none.
-        target: the cloud it would be recreated in; None: none.
-        allowed: all clouds that could recreate it.
-        refused: why none can.
-        proof: whether its cloud is fenced; never while it is reachable.
-        provable: whether fencing could be confirmed.
-        too_old: whether the copy is older than spec.continuity.rpo.
-        move: the failover migration of this outage, if it exists.
-        last: the last failover, as in status.
-    """
-
-    home: Key
-    proof: FencingStatus
-    provable: FencingStatus
-    lost: str = ""
-    copies: tuple[Copy, ...] = ()
-    copy: Copy | None = None
-    target: Key | None = None
-    allowed: tuple[str, ...] = ()
-    refused: str = ""
-    too_old: bool = False
-    move: FailoverMigration | None = None
-    last: Mapping[str, object] | None = None
 
 
 def lost_cloud_of(resource: HostedInstance, context: Context) -> SovereignCloud | None:

@@ -11,8 +11,9 @@ from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.api.instancemigration import InstanceMigration, MigrationMode, SourceState
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Outcome, held
+from sovereigncloud.kinds.contract.cloud_keys import referred, where
 from sovereigncloud.kinds.contract.controller import Context
-from sovereigncloud.kinds.endpoint.clouds import not_answering_yet, referred, where
+from sovereigncloud.kinds.endpoint.clouds import not_answering_yet
 from sovereigncloud.kinds.movement.records import BEGAN, CUT_OVER, ENDED, MOVED, MOVING
 from sovereigncloud.ports.errors import MissingSecret, OutsideError
 from sovereigncloud.ports.opennebula.views import Vm

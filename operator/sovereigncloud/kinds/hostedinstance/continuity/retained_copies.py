@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.continuity import MachineShape
 from sovereigncloud.core.identity import Mark
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.contract.controller import Context
-from sovereigncloud.kinds.endpoint.clouds import where
-from sovereigncloud.kinds.hostedinstance.continuity.copies import IMAGE, SOURCE_IMAGE, Copy, DiskCopy
+from sovereigncloud.kinds.hostedinstance.continuity.copies import SOURCE_IMAGE
 from sovereigncloud.kinds.hostedinstance.continuity.retained_images import KEPT, RetainedImage, retained_images
 from sovereigncloud.kinds.hostedinstance.machine.capacity import size
+from sovereigncloud.kinds.hostedinstance.machine.copy import IMAGE, Copy, DiskCopy
 from sovereigncloud.kinds.identity.identification import makers_of
 from sovereigncloud.ports.opennebula.views import CloudView, Image
 

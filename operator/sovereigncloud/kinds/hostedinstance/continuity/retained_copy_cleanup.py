@@ -10,11 +10,11 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.core.outcome import waiting
 from sovereigncloud.core.plan import Action, Disruption, Plan
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.contract.controller import Context
-from sovereigncloud.kinds.endpoint.clouds import where
-from sovereigncloud.kinds.hostedinstance.continuity.retained_images import LocatedImage, retained_images
+from sovereigncloud.kinds.hostedinstance.continuity.retained_images import retained_images
 from sovereigncloud.kinds.hostedinstance.continuity.superseded_copy import is_reachable
-from sovereigncloud.kinds.hostedinstance.observation import InstanceObservation
+from sovereigncloud.kinds.hostedinstance.machine.observed import InstanceObservation, LocatedImage
 from sovereigncloud.kinds.hostedinstance.storage.disk_steps import DeleteDisk
 from sovereigncloud.kinds.identity.identification import makers_of
 from sovereigncloud.ports.errors import MissingSecret, OutsideError

@@ -10,7 +10,6 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
-from sovereigncloud.api.common.base import Key
 from sovereigncloud.core.identity import Mark, Ownership, ownership
 from sovereigncloud.ports.opennebula.views import Image
 
@@ -50,14 +49,6 @@ class RetainedImage:
         nets = ",".join(quote(name, safe="") for name in self.networks) or _NONE
         own = (self.label or _NONE, self.cpu or _NONE, self.vcpu, self.memory, nets)
         return " ".join(map(str, (self.image, self.run, self.disks, self.time, self.disk, *own)))
-
-
-@dataclass(frozen=True, slots=True)
-class LocatedImage:
-    """A retained image and its cloud."""
-
-    cloud: Key
-    image: Image
 
 
 def read_retained(image: Image) -> RetainedImage | None:

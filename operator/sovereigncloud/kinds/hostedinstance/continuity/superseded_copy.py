@@ -18,9 +18,11 @@ from sovereigncloud.api.sovereigncloud import SovereignCloud
 from sovereigncloud.core.identity import Mark, Ownership, ownership
 from sovereigncloud.core.outcome import DONE, Outcome, done, waiting
 from sovereigncloud.core.plan import Action, Disruption, Step
+from sovereigncloud.kinds.contract.cloud_keys import where, written_cloud
 from sovereigncloud.kinds.contract.controller import Context
-from sovereigncloud.kinds.endpoint.clouds import needs_management, not_answering_yet, where, written_cloud
+from sovereigncloud.kinds.endpoint.clouds import needs_management, not_answering_yet
 from sovereigncloud.kinds.hostedinstance.continuity.fencing import fencing_of
+from sovereigncloud.kinds.hostedinstance.machine.observed import SupersededVm
 from sovereigncloud.kinds.hostedinstance.machine.step import under_way
 from sovereigncloud.kinds.identity.identification import makers_of
 from sovereigncloud.kinds.movement.records import CAME_FROM, ENDED, LEFT, MOVED, SupersededSource, read_superseded
@@ -28,16 +30,6 @@ from sovereigncloud.ports.errors import MissingSecret, OutsideError
 from sovereigncloud.ports.opennebula.views import Vm
 
 _OURS = frozenset({Ownership.OURS, Ownership.PREDECESSOR})
-
-
-@dataclass(frozen=True, slots=True)
-class SupersededVm:
-    """The superseded VM. `vm`: None once it no longer carries the mark of the instance."""
-
-    cloud: Key
-    came_from: SupersededSource
-    vm: Vm | None
-    needs: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.core.outcome import Outcome, stalled
 from sovereigncloud.ports.errors import MissingSecret
 from sovereigncloud.ports.kubernetes import Kubernetes
-from sovereigncloud.ports.opennebula.client import Attributes
+from sovereigncloud.ports.opennebula.attributes import Attributes
 
 _USER_DATA, _KEYS = "userData", "authorized_keys"
 _VARIABLE = "$"

@@ -5,14 +5,14 @@ from __future__ import annotations
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.core.outcome import DONE, Outcome, merge
-from sovereigncloud.kinds.endpoint.clouds import where
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.hostedinstance.compute.devices import check_devices
 from sovereigncloud.kinds.hostedinstance.compute.hosts import has_several_clusters, hosts_in_cluster, named_hosts
 from sovereigncloud.kinds.hostedinstance.compute.scheduling_requirements import requirements
 from sovereigncloud.kinds.hostedinstance.compute.steps import CreateGroup
 from sovereigncloud.kinds.hostedinstance.compute.vm_group import find_or_create_group, role_of
 from sovereigncloud.kinds.hostedinstance.creation.template_context import TemplateContext
-from sovereigncloud.kinds.hostedinstance.observation import InstanceObservation
+from sovereigncloud.kinds.hostedinstance.machine.observed import InstanceObservation
 from sovereigncloud.ports.opennebula.views import CloudView, Membership
 from sovereigncloud.ports.opennebula.vm_groups import VmGroup
 

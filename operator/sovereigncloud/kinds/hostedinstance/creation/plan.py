@@ -7,17 +7,21 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.hostedinstance import HostedInstance, Source
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, merge, stalled, waiting
 from sovereigncloud.core.plan import LOST_PATH, Action, Cause, Drift, Plan
-from sovereigncloud.kinds.endpoint.clouds import where
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.hostedinstance.compute.steps import CreateGroup
 from sovereigncloud.kinds.hostedinstance.creation.guest_configuration import check_ssh_keys
 from sovereigncloud.kinds.hostedinstance.creation.initial_placement import initial_placement
+from sovereigncloud.kinds.hostedinstance.creation.steps import CreateVm
 from sovereigncloud.kinds.hostedinstance.machine.capacity import Declared, size
+from sovereigncloud.kinds.hostedinstance.machine.generic_steps import NO_CHOICE, BindInstance, ChosenPlace, NewNic
+from sovereigncloud.kinds.hostedinstance.machine.observed import (
+    CLUSTER_FACT,
+    InstanceObservation,
+    bound_cloud,
+    declared_cloud,
+)
+from sovereigncloud.kinds.hostedinstance.machine.quota import quota_demand, within_quota
 from sovereigncloud.kinds.hostedinstance.network.nic_requirements import required_nic
-from sovereigncloud.kinds.hostedinstance.network.steps import NewNic
-from sovereigncloud.kinds.hostedinstance.observation import InstanceObservation, bound_cloud, declared_cloud
-from sovereigncloud.kinds.hostedinstance.placement.placement import CLUSTER_FACT
-from sovereigncloud.kinds.hostedinstance.placement.quota import quota_demand, within_quota
-from sovereigncloud.kinds.hostedinstance.steps import NO_CHOICE, BindInstance, ChosenPlace, CreateVm
 from sovereigncloud.kinds.hostedinstance.storage.from_backup import last_backup, plan_restore
 from sovereigncloud.kinds.hostedinstance.storage.image_checks import is_of_other_namespace
 from sovereigncloud.kinds.identity.name_resolution import resolve

@@ -6,8 +6,8 @@ from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.kinds.hostedinstance.creation.guest_configuration import GuestConfiguration
 from sovereigncloud.kinds.hostedinstance.machine.capacity import cores, declared
-from sovereigncloud.kinds.hostedinstance.network.steps import NewNic
-from sovereigncloud.ports.opennebula.client import Attributes
+from sovereigncloud.kinds.hostedinstance.machine.generic_steps import NewNic
+from sovereigncloud.ports.opennebula.attributes import Attributes
 
 
 def template_from_image(

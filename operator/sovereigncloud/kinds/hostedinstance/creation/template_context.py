@@ -8,7 +8,7 @@ from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.core.quantity import mebibytes
 from sovereigncloud.kinds.hostedinstance.machine.labels import labels_text
 from sovereigncloud.kinds.hostedinstance.machine.step import LABELS, REQUIREMENTS
-from sovereigncloud.ports.opennebula.client import Attributes
+from sovereigncloud.ports.opennebula.attributes import Attributes
 from sovereigncloud.ports.opennebula.views import Membership
 
 

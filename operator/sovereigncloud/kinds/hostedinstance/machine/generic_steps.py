@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.core.outcome import Outcome, done
+from sovereigncloud.core.placement import NOTHING, Demand
+from sovereigncloud.core.plan import Step
 from sovereigncloud.kinds.hostedinstance.machine.step import VmStep, under_way
+from sovereigncloud.ports.opennebula.attributes import Attributes
 from sovereigncloud.ports.opennebula.client import OpenNebula
 
 TERMINATE = "terminate-hard"
@@ -79,3 +83,45 @@ async def perform(step: GenericVmStep, client: OpenNebula) -> Outcome:
             )
         case _:
             raise TypeError(f"not a step that can be done: {step!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenPlace:
+    """What was chosen in a cloud: the cluster, and what the machine takes of it. None: nothing was chosen from."""
+
+    cluster: int | None = None
+    demand: Demand = NOTHING
+
+
+NO_CHOICE = ChosenPlace()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BindInstance(Step):
+    """Record the cloud that was chosen, and the cluster. Nothing outside."""
+
+    cloud: Key
+    place: ChosenPlace = NO_CHOICE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoveVm(VmStep):
+    """Shown in the plan, never done: it is not allowed. What is done is `RequestMigration`."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewNic:
+    """A NIC to be attached: network id, optional address, and initial security groups."""
+
+    network: int
+    address: str = ""
+    groups: tuple[int, ...] = ()
+
+    def as_nic(self) -> Attributes:
+        """Return the attributes inside NIC=[...]."""
+        nic = {"NETWORK_ID": str(self.network)}
+        if self.address:
+            nic["IP"] = self.address
+        if self.groups:
+            nic["SECURITY_GROUPS"] = ",".join(str(group) for group in self.groups)
+        return nic

@@ -16,8 +16,8 @@ from sovereigncloud.core.outcome import DONE, Outcome, merge
 from sovereigncloud.core.plan import Action, Cause, Disruption, Drift, Step
 from sovereigncloud.kinds.hostedinstance.machine import capacity
 from sovereigncloud.kinds.hostedinstance.machine.generic_steps import ActOnVm, NoteOnVm
+from sovereigncloud.kinds.hostedinstance.machine.observed import InstanceObservation
 from sovereigncloud.kinds.hostedinstance.machine.step import CLEARED, RESUME
-from sovereigncloud.kinds.hostedinstance.observation import InstanceObservation
 from sovereigncloud.ports.opennebula.views import CloudView, Disk, Vm
 from sovereigncloud.ports.opennebula.vm_states import Situation, VmState
 

@@ -9,7 +9,7 @@ from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.api.securitygroup import SecurityGroup
 from sovereigncloud.kinds.contract.controller import Context
-from sovereigncloud.kinds.hostedinstance.storage.image_claims import unrecorded_images
+from sovereigncloud.kinds.hostedinstance.machine.image_claims import unrecorded_images
 from sovereigncloud.ports.opennebula.views import CloudView
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.instance_networks import InstanceNetwork
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, blocked, merge, stalled, waiting
-from sovereigncloud.kinds.endpoint.clouds import where
-from sovereigncloud.kinds.hostedinstance.network.steps import NewNic
+from sovereigncloud.kinds.contract.cloud_keys import where
+from sovereigncloud.kinds.hostedinstance.machine.generic_steps import NewNic
 from sovereigncloud.kinds.identity.name_resolution import resolve
 from sovereigncloud.kinds.identity.usage_rights import not_of_other_tenants
 from sovereigncloud.kinds.planning.addressing import contains, ends

@@ -6,26 +6,9 @@ from dataclasses import dataclass
 
 from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.core.outcome import Outcome
+from sovereigncloud.kinds.hostedinstance.machine.generic_steps import NewNic
 from sovereigncloud.kinds.hostedinstance.machine.step import VmStep, under_way
-from sovereigncloud.ports.opennebula.client import Attributes, OpenNebula
-
-
-@dataclass(frozen=True, slots=True)
-class NewNic:
-    """A NIC to be attached: network id, optional address, and initial security groups."""
-
-    network: int
-    address: str = ""
-    groups: tuple[int, ...] = ()
-
-    def as_nic(self) -> Attributes:
-        """Return the attributes inside NIC=[...]."""
-        nic = {"NETWORK_ID": str(self.network)}
-        if self.address:
-            nic["IP"] = self.address
-        if self.groups:
-            nic["SECURITY_GROUPS"] = ",".join(str(group) for group in self.groups)
-        return nic
+from sovereigncloud.ports.opennebula.client import OpenNebula
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

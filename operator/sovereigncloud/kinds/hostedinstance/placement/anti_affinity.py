@@ -9,8 +9,8 @@ from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.api.sovereigncloud import SovereignCloud
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.placement import Neighbour, Spot
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.contract.controller import Context
-from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.hostedinstance.machine.labels import labels_text
 from sovereigncloud.kinds.hostedinstance.machine.step import LABELS, note_value
 from sovereigncloud.kinds.hostedinstance.placement.location_compliance import profile_of

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sovereigncloud.api.common.base import Consent, Key
+from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.core.plan import Drift
-from sovereigncloud.kinds.endpoint.clouds import where
-from sovereigncloud.kinds.hostedinstance.placement.location_compliance import VmLocation
+from sovereigncloud.kinds.contract.cloud_keys import where
+from sovereigncloud.kinds.hostedinstance.machine.observed import InstanceObservation, VmLocation
+from sovereigncloud.kinds.movement.placement_override import PLACEMENT_OVERRIDDEN, overridden_by
+from sovereigncloud.ports.opennebula.views import Vm
 from sovereigncloud.sovereignty.countries import expanded
 
 NEEDS_MOVE = "spec.updatePolicy.move: Allow"
@@ -88,3 +92,34 @@ def _label_drift(resource: HostedInstance, cloud: Key, there: VmLocation) -> Dri
     told = ",".join(f"{name}={there.labels[name]}" for name in sorted(wish.labels) if name in there.labels)
     wanted = ",".join(f"{name}={value}" for name, value in sorted(wish.labels.items()))
     return Drift("spec.placement.labels", wanted, f"{told or 'none of them'} on {where(cloud)}")
+
+
+def placement_overridden(
+    resource: HostedInstance, observed: InstanceObservation, vm: Vm
+) -> tuple[Mapping[str, str], ...]:
+    """Condition PlacementOverridden, while spec.placement excludes the cloud that the VM is in."""
+    plan = overridden_by(resource, vm)
+    says = _excluded_by_spec(resource, observed) if plan else ""
+    if not says or observed.cloud is None:
+        return ()
+    message = (
+        f"ExitPlan {plan} moved it to {where(observed.cloud)}, and {says}: this is not drift, and nothing moves it back. Update"
+        " spec.placement to allow the current cloud, or create an InstanceMigration to move it back"
+    )
+    return ({"type": PLACEMENT_OVERRIDDEN, "status": "True", "reason": Reason.PLACED_BY_EXIT, "message": message},)
+
+
+def reported_override(resource: HostedInstance) -> tuple[Mapping[str, str], ...]:
+    """Keep the reported condition while the VM cannot be observed."""
+    found = resource.status.condition(PLACEMENT_OVERRIDDEN)
+    if found is None:
+        return ()
+    return ({"type": found.type, "status": str(found.status), "reason": found.reason, "message": found.message},)
+
+
+def _excluded_by_spec(resource: HostedInstance, observed: InstanceObservation) -> str:
+    """Part of spec.placement that excludes the current cloud; empty: none."""
+    if observed.cloud is None:
+        return ""
+    why = find_eviction(resource, observed.cloud, observed.wanted, observed.vm_location)
+    return f"{why.drift[0].path} says {why.drift[0].desired}" if why is not None and why.drift else ""

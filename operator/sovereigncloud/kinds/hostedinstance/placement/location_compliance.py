@@ -15,11 +15,12 @@ from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.api.providerprofile import ProviderProfile
 from sovereigncloud.api.sovereigncloud import SovereignCloud
 from sovereigncloud.kinds.contract.controller import Context
+from sovereigncloud.kinds.hostedinstance.machine.observed import UNKNOWN_LOCATION, VmLocation
 from sovereigncloud.kinds.location.facts import clusters_of, facts_of_machine
 from sovereigncloud.kinds.movement.records import REHEARSED, read_rehearsal
 from sovereigncloud.ports.opennebula.views import CloudView, Vm
 from sovereigncloud.sovereignty.evaluation import COMPLIANT, Verdict, compliance, evaluate, refusals
-from sovereigncloud.sovereignty.facts import Facts, Part, Place
+from sovereigncloud.sovereignty.facts import Facts, Part
 from sovereigncloud.sovereignty.rules import Rules
 
 ValueT = TypeVar("ValueT")
@@ -29,39 +30,6 @@ _BACKUP_DATASTORE = 3
 _NONE: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class VmLocation:
-    """Location of a VM and its evaluation.
-
-    Attributes:
-        cluster: name of the cluster; empty: unknown.
-        places: of its host, or of all hosts that it may run on.
-        compliant: the condition Compliant; None: no policy binds it.
-        leave: why a policy evicts it; empty: none does.
-        refused: why nothing new may be created where it is.
-        labels: of its cloud.
-    """
-
-    cluster: str = ""
-    places: tuple[Place, ...] = ()
-    compliant: Mapping[str, str] | None = None
-    leave: tuple[str, ...] = ()
-    refused: tuple[str, ...] = ()
-    labels: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def country(self) -> str:
-        """The country, if there is exactly one."""
-        found = {place.country for place in self.places}
-        return found.pop() if len(found) == 1 else ""
-
-    @property
-    def datacenter(self) -> str:
-        found = {place.datacenter for place in self.places}
-        return found.pop() if len(found) == 1 else ""
-
-
-UNKNOWN_LOCATION = VmLocation()
 _Parts = tuple[str, str, frozenset[str], frozenset[str], frozenset[str]]
 """Host, cluster, datastores of images, datastores of data disks, backup stores."""
 _Who = tuple[str, str]

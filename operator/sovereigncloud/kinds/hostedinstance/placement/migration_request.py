@@ -11,11 +11,11 @@ from sovereigncloud.api.common.base import DeletionPolicy
 from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, held, waiting
 from sovereigncloud.core.plan import Action, Disruption, Step
-from sovereigncloud.kinds.endpoint.clouds import where
+from sovereigncloud.kinds.contract.cloud_keys import where
+from sovereigncloud.kinds.hostedinstance.machine.generic_steps import MoveVm
 from sovereigncloud.kinds.hostedinstance.machine.machine import EMPTY_PART, Machine, Part
+from sovereigncloud.kinds.hostedinstance.machine.observed import Relocation
 from sovereigncloud.kinds.hostedinstance.placement.eviction import NEEDS_MOVE, Eviction, find_eviction
-from sovereigncloud.kinds.hostedinstance.placement.relocation import Relocation
-from sovereigncloud.kinds.hostedinstance.steps import MoveVm
 from sovereigncloud.kinds.movement.requests import RequestMigration, migration_manifest
 
 _AGAIN = 60.0

@@ -15,7 +15,6 @@ from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.api.sovereigncloud import SovereignCloud
 from sovereigncloud.core.outcome import Outcome, stalled, waiting
 from sovereigncloud.core.placement import (
-    NOTHING,
     Candidate,
     Considered,
     Decision,
@@ -26,10 +25,12 @@ from sovereigncloud.core.placement import (
     Wish,
     choose,
 )
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.contract.reservations import Reservation
-from sovereigncloud.kinds.endpoint.clouds import not_answering_yet, where
+from sovereigncloud.kinds.endpoint.clouds import not_answering_yet
 from sovereigncloud.kinds.hostedinstance.machine.labels import labels_text
+from sovereigncloud.kinds.hostedinstance.machine.observed import CLUSTER_FACT, PlacementResult
 from sovereigncloud.kinds.hostedinstance.placement.anti_affinity import (
     clouds_with_neighbours,
     cluster_name,
@@ -51,28 +52,9 @@ from sovereigncloud.sovereignty.countries import expanded
 from sovereigncloud.sovereignty.evaluation import refusals
 from sovereigncloud.sovereignty.rules import Rules
 
-CLUSTER_FACT = "cluster"
-"""Key in `status.external`: id of the chosen cluster."""
 _TOLD = 8
 _AGAIN = 60.0
 """Seconds between retries without a place; most changes trigger a reconcile anyway."""
-
-
-@dataclass(frozen=True, slots=True)
-class PlacementResult:
-    """Result of placement: the chosen place, or why there is none.
-
-    Attributes:
-        cluster: id; None: the cloud has no visible host.
-        outcome: why there is no place.
-        demand: of the VM in this place.
-    """
-
-    decision: Decision
-    cloud: Key | None = None
-    cluster: int | None = None
-    outcome: Outcome | None = None
-    demand: Demand = NOTHING
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ not followed by another one until a person deletes it.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.common.reasons import Reason
@@ -15,31 +14,15 @@ from sovereigncloud.api.hostedinstance import HostedInstance, Source
 from sovereigncloud.api.instancemigration import InstanceMigration
 from sovereigncloud.core.outcome import stalled
 from sovereigncloud.core.placement import Decision
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.contract.controller import Context
-from sovereigncloud.kinds.endpoint.clouds import where
-from sovereigncloud.kinds.hostedinstance.placement.placement import PlacementResult, choose_place
+from sovereigncloud.kinds.hostedinstance.machine.observed import PlacementResult, Relocation
+from sovereigncloud.kinds.hostedinstance.placement.placement import choose_place
 from sovereigncloud.kinds.movement.records import ENDED, FAILED
 from sovereigncloud.ports.opennebula.views import Vm
 
 _LONGEST = 230
 """Longest prefix of a name of 253 characters that leaves room for the suffix."""
-
-
-@dataclass(frozen=True, slots=True)
-class Relocation:
-    """Target of a relocation, or the existing migration.
-
-    Attributes:
-        name: of the InstanceMigration.
-        chosen: the target; None: the migration exists.
-        failed: why the migration failed.
-        says: what it waits for.
-    """
-
-    name: str
-    chosen: PlacementResult | None = None
-    failed: str = ""
-    says: str = ""
 
 
 def relocation_name(resource: HostedInstance, cloud: Key, vm: Vm) -> str:

@@ -8,8 +8,8 @@ from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.api.instance_placement import MAX_CONSIDERED
 from sovereigncloud.core.conditions import Json
 from sovereigncloud.core.placement import Decision
-from sovereigncloud.kinds.endpoint.clouds import where
-from sovereigncloud.kinds.hostedinstance.observation import InstanceObservation
+from sovereigncloud.kinds.contract.cloud_keys import where
+from sovereigncloud.kinds.hostedinstance.machine.observed import InstanceObservation
 from sovereigncloud.ports.opennebula.views import Vm
 
 _MAX_REASON = 1024

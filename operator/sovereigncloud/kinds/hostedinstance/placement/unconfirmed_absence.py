@@ -10,8 +10,8 @@ from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.api.sovereigncloud import SovereignCloud
 from sovereigncloud.core.outcome import Outcome, blocked
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.contract.controller import Context
-from sovereigncloud.kinds.endpoint.clouds import where
 
 PHASES_BEFORE_OPENNEBULA = frozenset({"Servers", "vRack", "Installing"})
 """Phases of a cloud before OpenNebula is installed."""

@@ -12,7 +12,7 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.instance_disks import Backup, BackupMode
 from sovereigncloud.core.outcome import Outcome, stalled
 from sovereigncloud.core.plan import Action, Drift, Step
-from sovereigncloud.kinds.endpoint.clouds import where
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.hostedinstance.machine.generic_steps import NoteOnVm
 from sovereigncloud.kinds.hostedinstance.machine.machine import EMPTY_PART, Machine, Part, merge_parts
 from sovereigncloud.kinds.hostedinstance.machine.requests import (

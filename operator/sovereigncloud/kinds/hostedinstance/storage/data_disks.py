@@ -13,9 +13,15 @@ from dataclasses import dataclass
 
 from sovereigncloud.api.hostedinstance import HostedInstance, HostedInstanceSpec
 from sovereigncloud.api.instance_disks import ROOT, InstanceDisk
+from sovereigncloud.kinds.hostedinstance.machine.disk_names import (
+    DISK,
+    RECORD,
+    is_root_disk,
+    record_key,
+    recorded_images,
+)
 from sovereigncloud.kinds.hostedinstance.machine.machine import Machine
-from sovereigncloud.kinds.hostedinstance.observation import InstanceObservation
-from sovereigncloud.kinds.hostedinstance.storage.names import DISK, RECORD, is_root_disk, record_key, recorded_images
+from sovereigncloud.kinds.hostedinstance.machine.observed import InstanceObservation
 from sovereigncloud.ports.opennebula.views import CloudView, Disk, Image, Vm
 
 

@@ -7,10 +7,10 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.core.outcome import merge, waiting
 from sovereigncloud.core.plan import Action, Disruption, Plan
-from sovereigncloud.kinds.hostedinstance.observation import InstanceObservation
+from sovereigncloud.kinds.hostedinstance.machine.disk_names import DISK, POLICY, is_root_disk
+from sovereigncloud.kinds.hostedinstance.machine.observed import InstanceObservation
 from sovereigncloud.kinds.hostedinstance.storage.data_disks import is_disk_of
 from sovereigncloud.kinds.hostedinstance.storage.disk_steps import DeleteDisk
-from sovereigncloud.kinds.hostedinstance.storage.names import DISK, POLICY, is_root_disk
 from sovereigncloud.ports.opennebula.image_states import DELETING
 from sovereigncloud.ports.opennebula.views import Image
 

@@ -8,8 +8,8 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.core.outcome import Outcome, done, waiting
 from sovereigncloud.kinds.contract.controller import Context
+from sovereigncloud.kinds.hostedinstance.machine.disk_names import image_attributes, record_key
 from sovereigncloud.kinds.hostedinstance.machine.step import ImageCall, VmCall, under_way
-from sovereigncloud.kinds.hostedinstance.storage.names import image_attributes, record_key
 from sovereigncloud.ports.opennebula.client import OpenNebula
 
 

@@ -10,8 +10,9 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.instance_disks import ROOT, InstanceDisk
 from sovereigncloud.core.outcome import Outcome, Phase, stalled, waiting
 from sovereigncloud.core.plan import Action, Disruption, Drift, Step
-from sovereigncloud.kinds.endpoint.clouds import where
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.hostedinstance.machine import capacity
+from sovereigncloud.kinds.hostedinstance.machine.disk_names import DISK, POLICY, is_root_disk, record_key
 from sovereigncloud.kinds.hostedinstance.machine.generic_steps import GrowDisk
 from sovereigncloud.kinds.hostedinstance.machine.machine import EMPTY_PART, NEEDS_POWER, Machine, Part, merge_parts
 from sovereigncloud.kinds.hostedinstance.storage.data_disks import (
@@ -32,7 +33,6 @@ from sovereigncloud.kinds.hostedinstance.storage.disk_steps import (
     RecordDisk,
 )
 from sovereigncloud.kinds.hostedinstance.storage.image_checks import check_image_ownership
-from sovereigncloud.kinds.hostedinstance.storage.names import DISK, POLICY, is_root_disk, record_key
 from sovereigncloud.kinds.identity.name_resolution import resolve
 from sovereigncloud.kinds.identity.usage_rights import usable_images
 from sovereigncloud.ports.opennebula.image_states import BOOTABLE_TYPES, DELETING, ready_for_a_machine

@@ -18,10 +18,11 @@ from sovereigncloud.api.instance_disks import ROOT
 from sovereigncloud.core.identity import Ownership, ownership
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, merge, stalled, waiting
 from sovereigncloud.core.plan import Action, Step
-from sovereigncloud.kinds.endpoint.clouds import where
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.hostedinstance.machine import capacity
+from sovereigncloud.kinds.hostedinstance.machine.disk_names import DISK, is_root_disk
 from sovereigncloud.kinds.hostedinstance.machine.machine import EMPTY_PART, Machine, Part
-from sovereigncloud.kinds.hostedinstance.observation import InstanceObservation
+from sovereigncloud.kinds.hostedinstance.machine.observed import InstanceObservation
 from sovereigncloud.kinds.hostedinstance.storage.data_disks import data_disks, is_disk_of
 from sovereigncloud.kinds.hostedinstance.storage.disk_steps import (
     DeleteDisk,
@@ -29,7 +30,6 @@ from sovereigncloud.kinds.hostedinstance.storage.disk_steps import (
     MarkRestored,
     RestoreAsTemplate,
 )
-from sovereigncloud.kinds.hostedinstance.storage.names import DISK, is_root_disk
 from sovereigncloud.kinds.identity.usage_rights import usable_images
 from sovereigncloud.ports.opennebula.image_states import DELETING, ready_for_a_machine
 from sovereigncloud.ports.opennebula.storage import TemplateDisk

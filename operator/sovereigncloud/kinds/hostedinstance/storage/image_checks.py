@@ -5,9 +5,9 @@ from __future__ import annotations
 from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.core.identity import Ownership, ownership
 from sovereigncloud.core.outcome import DONE, Outcome, stalled
-from sovereigncloud.kinds.endpoint.clouds import where
+from sovereigncloud.kinds.contract.cloud_keys import where
+from sovereigncloud.kinds.hostedinstance.machine.disk_names import DISK
 from sovereigncloud.kinds.hostedinstance.machine.machine import Machine
-from sovereigncloud.kinds.hostedinstance.storage.names import DISK
 from sovereigncloud.ports.opennebula.views import Image
 
 

@@ -15,7 +15,7 @@ from sovereigncloud.api.hostedinstance import Power
 from sovereigncloud.api.instance_disks import ROOT, Restore
 from sovereigncloud.core.outcome import Outcome, stalled
 from sovereigncloud.core.plan import Action, Disruption, Step
-from sovereigncloud.kinds.endpoint.clouds import where
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.hostedinstance.machine.machine import (
     EMPTY_PART,
     NEEDS_POWER,

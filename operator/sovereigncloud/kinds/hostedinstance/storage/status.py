@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.core.conditions import timestamp
 from sovereigncloud.kinds.hostedinstance.machine.capacity import size
+from sovereigncloud.kinds.hostedinstance.machine.disk_names import DISK, record_key
+from sovereigncloud.kinds.hostedinstance.machine.observed import InstanceObservation
 from sovereigncloud.kinds.hostedinstance.machine.requests import Request, RequestState, read_request
-from sovereigncloud.kinds.hostedinstance.observation import InstanceObservation
 from sovereigncloud.kinds.hostedinstance.storage.backup_steps import PROBLEM
 from sovereigncloud.kinds.hostedinstance.storage.data_disks import is_disk_of, recorded_names
-from sovereigncloud.kinds.hostedinstance.storage.names import DISK, record_key
 from sovereigncloud.ports.opennebula.views import CloudView, Image, Vm
 
 FIELDS = ("disks", "backups", "snapshots", "requests")

@@ -15,12 +15,14 @@ from sovereigncloud.api.instance_disks import ROOT
 from sovereigncloud.api.instancemigration import InstanceMigration
 from sovereigncloud.api.sovereigncloud import SovereignCloud
 from sovereigncloud.core.outcome import Outcome, blocked, stalled
+from sovereigncloud.kinds.contract.cloud_keys import where, written_cloud
 from sovereigncloud.kinds.contract.controller import Context
-from sovereigncloud.kinds.endpoint.clouds import needs_management, where, written_cloud
+from sovereigncloud.kinds.endpoint.clouds import needs_management
 from sovereigncloud.kinds.fencing.confirmation import FencingStatus, fencing_status
-from sovereigncloud.kinds.hostedinstance.continuity.copies import Copy, recorded_copies, recorded_vm, usable_copy
+from sovereigncloud.kinds.hostedinstance.continuity.copies import recorded_copies, recorded_vm, usable_copy
 from sovereigncloud.kinds.hostedinstance.continuity.retained_copies import retained_copies
-from sovereigncloud.kinds.hostedinstance.observation import bound_cloud
+from sovereigncloud.kinds.hostedinstance.machine.copy import Copy
+from sovereigncloud.kinds.hostedinstance.machine.observed import bound_cloud
 from sovereigncloud.kinds.hostedinstance.placement.placement import choose_place
 from sovereigncloud.kinds.instancemigration.observation import (
     DiskTransfer,

@@ -13,11 +13,12 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.instancemigration import InstanceMigration
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, blocked, merge, stalled, waiting
 from sovereigncloud.core.plan import Action, Disruption, Plan, Step
-from sovereigncloud.kinds.endpoint.clouds import where
-from sovereigncloud.kinds.hostedinstance.continuity.copies import IMAGE, SOURCE_IMAGE, Copy
+from sovereigncloud.kinds.contract.cloud_keys import where
+from sovereigncloud.kinds.hostedinstance.continuity.copies import SOURCE_IMAGE
 from sovereigncloud.kinds.hostedinstance.continuity.retained_images import KEPT
+from sovereigncloud.kinds.hostedinstance.machine.copy import IMAGE, Copy
+from sovereigncloud.kinds.hostedinstance.machine.disk_names import is_root_disk
 from sovereigncloud.kinds.hostedinstance.machine.step import CLEARED
-from sovereigncloud.kinds.hostedinstance.storage.names import is_root_disk
 from sovereigncloud.kinds.instancemigration.checks import (
     check_free_space,
     check_instance,

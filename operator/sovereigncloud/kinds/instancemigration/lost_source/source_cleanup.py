@@ -14,7 +14,7 @@ from sovereigncloud.api.instancemigration import InstanceMigration
 from sovereigncloud.core.outcome import Outcome, Phase, waiting
 from sovereigncloud.core.plan import Action, Disruption, Plan
 from sovereigncloud.core.quantity import seconds
-from sovereigncloud.kinds.endpoint.clouds import where
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.hostedinstance.continuity.fencing import Fence, fencing_of
 from sovereigncloud.kinds.instancemigration.cutover import GRACE, finish_without_source
 from sovereigncloud.kinds.instancemigration.observation import LostSource, MigrationObservation

@@ -10,18 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sovereigncloud.api import SovereignCloud
-from sovereigncloud.api.common.base import DeletionPolicy
 from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.core.identity import Mark, Ownership, ownership
 from sovereigncloud.core.outcome import waiting
 from sovereigncloud.core.plan import Action, Plan, Step
+from sovereigncloud.kinds.endpoint.deletion import RELEASED
 from sovereigncloud.kinds.sovereigncloud.hosts.draining import DeleteHost, DisableHost
 from sovereigncloud.kinds.sovereigncloud.hosts.hosts import DISABLED, LEAVING_NOTE
 from sovereigncloud.ports.opennebula.views import Host
-
-RELEASED = "letGo"
-"""Fact of a cloud that is being deleted: hosts, names and blocks are released, its servers may be too."""
 
 _PATH = "spec.deletionPolicy"
 _DELETED = "deleted"
@@ -59,13 +55,3 @@ def record_release() -> Plan:
     """Record RELEASED, before any server is deleted."""
     message = "hosts, names and IP blocks are released; the servers are deleted next"
     return Plan(outcome=waiting(Reason.DELETING_CHILDREN, message, after=0.05).with_facts(**{RELEASED: "yes"}))
-
-
-def deletes_resources(cloud: SovereignCloud) -> bool:
-    """Tell whether deleting the cloud releases anything outside of Kubernetes."""
-    return cloud.deletion_policy is DeletionPolicy.DELETE and cloud.spec.hosted is not None
-
-
-def needs_its_servers(cloud: SovereignCloud) -> bool:
-    """Tell whether a cloud that is being deleted still needs its servers."""
-    return deletes_resources(cloud) and RELEASED not in cloud.external

@@ -18,12 +18,11 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.core.listing import format_list
 from sovereigncloud.core.outcome import DONE, Outcome, stalled, waiting
 from sovereigncloud.core.plan import Action, Disruption, Plan, Step
+from sovereigncloud.kinds.baremetalserver.installation_tag import INSTALLED_TAG, WIPED
 from sovereigncloud.kinds.endpoint.access import access_hash, access_of
 from sovereigncloud.kinds.endpoint.endpoint import front_end, front_ends, generated_secret
 from sovereigncloud.kinds.sovereigncloud.installation.records import (
-    INSTALLED_TAG,
     RERUNS_TAG,
-    WIPED,
     Record,
     inventory_hash,
     read_record,

@@ -17,14 +17,13 @@ from dataclasses import dataclass
 from sovereigncloud.api import SovereignCloud
 from sovereigncloud.api.hosted import HostedServer
 from sovereigncloud.kinds.baremetalserver.identity import declared_identity
+from sovereigncloud.kinds.baremetalserver.installation_tag import INSTALLED_TAG, WIPED
 from sovereigncloud.kinds.endpoint.access import access_hash
 from sovereigncloud.kinds.endpoint.endpoint import front_ends
 from sovereigncloud.ports.ovh.account import ServerSummary
 
-INSTALLED_TAG = "sovereigncloud.io/installed"
 RERUNS_TAG = "sovereigncloud.io/reruns"
 CERTIFICATE_TAG = "sovereigncloud.io/certificate"
-WIPED = "wiped"
 
 _MAX_WORDS = 28  # digests of 8 characters and a dot fit into a tag of 256
 

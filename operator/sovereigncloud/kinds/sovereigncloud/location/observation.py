@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sovereigncloud.api import BareMetalServer, SovereignCloud
-from sovereigncloud.api.common.base import Key
-from sovereigncloud.api.providerprofile import ProviderProfile
 from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.sovereigncloud.location.status import (
     LocationInput,
@@ -16,19 +14,6 @@ from sovereigncloud.kinds.sovereigncloud.location.status import (
 )
 from sovereigncloud.kinds.sovereigncloud.stores.observation import ObservedStore
 from sovereigncloud.ports.opennebula.views import CloudView
-
-
-def profile_key(cloud: SovereignCloud) -> Key | None:
-    """Return the key of the ProviderProfile that a cloud references."""
-    reference = cloud.spec.provider_ref
-    return Key(ProviderProfile.crd.kind, "", reference.name) if reference is not None else None
-
-
-def profile_of(cloud: SovereignCloud, context: Context) -> ProviderProfile | None:
-    """Return the ProviderProfile that a cloud references, if it exists."""
-    key = profile_key(cloud)
-    found = context.get(key) if key is not None else None
-    return found if isinstance(found, ProviderProfile) else None
 
 
 async def observe_locations(

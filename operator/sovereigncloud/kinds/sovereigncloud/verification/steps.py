@@ -14,7 +14,7 @@ from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.sovereigncloud.verification.records import NOTE, Probe, Record, attribute_of, probe_note
 from sovereigncloud.ports.errors import Auth, Conflict, NotFound, Quota, Rejected
 from sovereigncloud.ports.installer.validation import Validation
-from sovereigncloud.ports.opennebula.client import Attributes
+from sovereigncloud.ports.opennebula.attributes import Attributes
 from sovereigncloud.ports.opennebula.vm_states import Situation, state_of
 
 FACT = "verification"

@@ -10,10 +10,10 @@ from decimal import Decimal
 from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.core.outcome import DONE, Outcome, waiting
+from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.contract.tenancy import Tenancy
-from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.hostedinstance.machine.capacity import Capacity, Declared, found
-from sovereigncloud.kinds.hostedinstance.network.steps import NewNic
+from sovereigncloud.kinds.hostedinstance.machine.generic_steps import NewNic
 from sovereigncloud.ports.opennebula.tenancy import Limit, QuotaKey
 from sovereigncloud.ports.opennebula.views import CloudView, Vm
 

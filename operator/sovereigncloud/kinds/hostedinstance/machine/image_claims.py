@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.kinds.contract.controller import Context
-from sovereigncloud.kinds.hostedinstance.storage.names import DISK, record_key
+from sovereigncloud.kinds.hostedinstance.machine.disk_names import DISK, record_key
 from sovereigncloud.ports.opennebula.views import CloudView, Image
 
 
