@@ -18,7 +18,7 @@ import typer
 from typer.core import TyperGroup
 
 from sovereigncloud.commands.catalogue import COMMANDS, available, command, summary
-from sovereigncloud.commands.completion import COMPLETE_VAR, completion_response
+from sovereigncloud.commands.completion import COMPLETE_VAR, asked_by_a_shell
 from sovereigncloud.commands.shared.errors import CommandError
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Sovereign(TyperGroup):
     ) -> None:
         del ctx_args, complete_var
         if instruction := os.environ.get(COMPLETE_VAR):
-            answer = completion_response(self, prog_name, instruction)
+            answer = asked_by_a_shell(self, prog_name, instruction)
             typer.echo(answer or "")
             sys.exit(0 if answer is not None else 1)
 

@@ -1,6 +1,6 @@
-"""Kopf handlers, a few lines each, and the process around them.
+"""The Kopf handlers - a few lines each - and the process around them.
 
-Kopf is the informer: it lists, watches, re-lists and re-authenticates. Everything else is done by the engine.
+Kopf is the informer: it lists, watches, re-lists and re-authenticates. Everything else is the engine's.
 """
 
 from __future__ import annotations
@@ -23,19 +23,15 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from sovereigncloud.api import KINDS, SovereigntyPolicy
 from sovereigncloud.api.common.base import GROUP, VERSION
-from sovereigncloud.engine.cache.finalizer_inventory import FinalizerInventory
+from sovereigncloud.engine.cache.finalizer_inventory import Holdings
 from sovereigncloud.engine.cache.store import AnyResource
-from sovereigncloud.engine.cache.watch_audit import WatchAudit
-from sovereigncloud.engine.heap_trimming import (
-    freeze_imports,
-    limit_malloc_arenas,
-    shrink_tls_buffers,
-    trim_periodically,
-)
+from sovereigncloud.engine.cache.watch_audit import Audit
+from sovereigncloud.engine.heap_trimming import few_arenas, keep_small, keep_what_is_imported, small_tls_buffers
 from sovereigncloud.engine.leadership import Lease
 from sovereigncloud.engine.runtime import Engine
 from sovereigncloud.engine.settings import Settings
-from sovereigncloud.engine.telemetry.call_instrumentation import CallInstrumentation
+from sovereigncloud.engine.telemetry import tracing
+from sovereigncloud.engine.telemetry.call_instrumentation import Calls
 from sovereigncloud.engine.telemetry.logs import configure
 from sovereigncloud.engine.telemetry.metrics import Metrics
 from sovereigncloud.engine.views.clients import Clients
@@ -46,28 +42,27 @@ from sovereigncloud.providers.kubernetes.connection import Connection
 from sovereigncloud.providers.latency import SshSites
 from sovereigncloud.providers.opennebula.session import forget_bindings
 from sovereigncloud.providers.ssh import HostKeys
-from sovereigncloud.wiring import installer, open_nebula_clients, ovh_clients, tracer_for
+from sovereigncloud.wiring import installer, open_nebula_clients, ovh_clients
 
 logger = logging.getLogger(__name__)
 _PATIENCE = 4.0
-"""Seconds for calls in flight after SIGTERM; a thread in a call cannot be stopped, so the process then ends hard."""
+"""Seconds that calls in flight get after SIGTERM; a thread in a call cannot be stopped, so the process then ends hard."""
 _LIST_ATTEMPTS = 30
 _STUCK = 900.0
-"""Seconds after which a running reconcile counts as stuck and the liveness probe fails."""
+"""Seconds after which a reconcile counts as stuck and the process as not alive."""
 
 
-def watched_kinds(settings: Settings) -> tuple[type[AnyResource], ...]:
-    """Return the kinds to watch: cluster-scoped kinds only in an operator of the whole cluster.
-
-    Two operators that watch some namespaces each would both act on cluster-scoped objects.
+def kinds_of(settings: Settings) -> tuple[type[AnyResource], ...]:
+    """The kinds that are watched. What is in no namespace belongs to the operator of the whole cluster: two that watch a few
+    namespaces each would both act upon it.
     """
     return tuple(kind for kind in KINDS if kind.crd.namespaced or not settings.watch_namespaces)
 
 
-def build_registry(
+def registry_of(
     engine: Engine, connection: Connection, kinds: tuple[type[AnyResource], ...] = KINDS
 ) -> kopf.OperatorRegistry:
-    """Build the Kopf registry: one handler per kind, and the credentials of the API connection."""
+    """One thin handler per kind, and the credentials that the rest uses."""
     registry = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=registry)
@@ -87,13 +82,13 @@ def build_registry(
 
         @kopf.on.event(GROUP, VERSION, kind.crd.plural, registry=registry, id="told")
         async def told(event: Any, kind_name: str = kind.crd.kind, **_: Any) -> None:
-            engine.handle_event(event["type"], {"kind": kind_name, **event["object"]})
+            engine.told(event["type"], {"kind": kind_name, **event["object"]})
 
     if SovereigntyPolicy in kinds:  # who watches some namespaces only knows no policies
 
         @kopf.on.event("", "v1", "namespaces", registry=registry, id="bound")
         async def bound(event: Any, **_: Any) -> None:
-            engine.namespaces.handle_event(event["type"], event["object"])
+            engine.namespaces.told(event["type"], event["object"])
 
     @kopf.on.startup(registry=registry)
     async def startup(settings: kopf.OperatorSettings, **_: Any) -> None:
@@ -111,7 +106,7 @@ def build_registry(
 
 
 async def installation_id(settings: Settings, api: KubernetesApi) -> str:
-    """Return the installation id: from the settings, else the ConfigMap, else generate and store it."""
+    """The id on everything made outside: from the settings, else from the ConfigMap, else made now and kept there."""
     if settings.installation_id:
         return settings.installation_id
     for _ in range(3):
@@ -131,20 +126,20 @@ async def installation_id(settings: Settings, api: KubernetesApi) -> str:
 
 
 async def run(settings: Settings, context: str | None = None) -> int:
-    """Run the operator until SIGTERM or SIGINT; return the exit code."""
+    """Run the operator until SIGTERM or SIGINT; returns the exit code."""
     configure(settings)
-    limit_malloc_arenas()
-    shrink_tls_buffers()
+    few_arenas()
+    small_tls_buffers()
     forget_bindings()
-    freeze_imports()
+    keep_what_is_imported()
     stop = asyncio.Event()
     _stop_on_signals(stop)
     metrics = Metrics(CollectorRegistry())
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=metrics.registry)
     connection = Connection.load(context)
-    tracer = await asyncio.to_thread(tracer_for, settings.tracing_endpoint)
-    calls = CallInstrumentation(metrics, tracer)
+    tracer = await asyncio.to_thread(tracing.tracer, settings.tracing_endpoint)
+    calls = Calls(metrics, tracer)
     async with KubernetesApi(connection, observer=calls, namespaces=settings.watch_namespaces) as api:
         installation = await installation_id(settings, api)
         lease = Lease(
@@ -153,7 +148,7 @@ async def run(settings: Settings, context: str | None = None) -> int:
             name=f"sovereign-{installation}",
             identity=f"{socket.gethostname()}_{os.getpid()}_{secrets.token_hex(3)}",
             seconds=settings.lease_seconds,
-            lost=lambda: exit_now(1),
+            lost=lambda: leave(1),
         )
         engine = Engine(
             settings,
@@ -183,33 +178,31 @@ async def run(settings: Settings, context: str | None = None) -> int:
         logger.info(
             "stopped%s", "" if ended else " with calls in flight: the next start finds their results by their marks"
         )
-    exit_now(0)
+    leave(0)
     return 0
 
 
 async def _reconcile_until(
     stop: asyncio.Event, engine: Engine, api: KubernetesApi, connection: Connection, settings: Settings
 ) -> None:
-    """List everything, start the workers, then watch until `stop` is set."""
-    watched = watched_kinds(settings)
+    """List everything, start the workers, then watch."""
+    watched = kinds_of(settings)
     kinds = tuple(kind.crd.kind for kind in watched)
     binds = SovereigntyPolicy in watched
     if binds:
-        await _list_with_retry("namespaces", lambda: _list_namespaces(engine, api))
+        await _patiently("namespaces", lambda: _list_namespaces(engine, api))
     for kind in kinds:
-        await _list_with_retry(kind, partial(_list, kind, engine, api))
+        await _patiently(kind, partial(_list, kind, engine, api))
     engine.synced = True
     engine.start()
-    audit = WatchAudit(api, engine.store, engine.handle_event, kinds, dead=lambda: exit_now(1))
-    beside = [asyncio.create_task(audit.run(), name="audit"), asyncio.create_task(trim_periodically(), name="memory")]
+    audit = Audit(api, engine.store, engine.told, kinds, dead=lambda: leave(1))
+    beside = [asyncio.create_task(audit.run(), name="audit"), asyncio.create_task(keep_small(), name="memory")]
     if binds:
         beside.append(asyncio.create_task(engine.namespaces.audit(api), name="namespaces"))
     if settings.holdings:
-        beside.append(
-            asyncio.create_task(FinalizerInventory(api, engine.store, settings.namespace).run(), name="holdings")
-        )
+        beside.append(asyncio.create_task(Holdings(api, engine.store, settings.namespace).run(), name="holdings"))
     ready = asyncio.Event()
-    registry = build_registry(engine, connection, watched)
+    registry = registry_of(engine, connection, watched)
     watching = asyncio.create_task(
         kopf.operator(
             registry=registry,
@@ -236,8 +229,8 @@ async def _reconcile_until(
         raise RuntimeError("the watch ended by itself")
 
 
-async def _list_with_retry(what: str, list_all: Callable[[], Awaitable[None]]) -> None:
-    """List a kind, with retries: just after a CRD was created the API server answers 429 for a while."""
+async def _patiently(what: str, list_all: Callable[[], Awaitable[None]]) -> None:
+    """List it. Just after a CRD was made the API server answers 429 for a while."""
     for attempt in range(_LIST_ATTEMPTS):
         try:
             await list_all()
@@ -254,7 +247,7 @@ async def _list_with_retry(what: str, list_all: Callable[[], Awaitable[None]]) -
 
 async def _list(kind: str, engine: Engine, api: KubernetesApi) -> None:
     async for body in api.objects(kind):
-        engine.handle_event(None, body)
+        engine.told(None, body)
 
 
 async def _list_namespaces(engine: Engine, api: KubernetesApi) -> None:
@@ -267,7 +260,7 @@ def _stop_on_signals(stop: asyncio.Event) -> None:
 
 
 async def serve(settings: Settings, engine: Engine, lease: Lease, metrics: Metrics) -> web.AppRunner:
-    """Serve /healthz, /readyz and /metrics. A process that waits for the Lease is ready to take over."""
+    """/healthz, /readyz and /metrics. A process that waits for the Lease is ready: it is there to take over."""
 
     async def healthz(_: web.Request) -> web.Response:
         stuck = engine.oldest_in_flight > _STUCK
@@ -289,8 +282,8 @@ async def serve(settings: Settings, engine: Engine, lease: Lease, metrics: Metri
     return runner
 
 
-def exit_now(code: int) -> None:
-    """End the process at once: threads in external calls cannot be stopped and would delay the exit."""
+def leave(code: int) -> None:
+    """End the process now: threads in calls outside cannot be stopped, and would keep it for as long as they take."""
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()

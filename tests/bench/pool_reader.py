@@ -17,9 +17,9 @@ from prometheus_client import CollectorRegistry
 import sovereigncloud.kopf_app  # noqa: F401 - the base is a process that has imported the whole operator
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.core.conditions import plain
-from sovereigncloud.engine.heap_trimming import freeze_imports, limit_malloc_arenas, trim_heap
+from sovereigncloud.engine.heap_trimming import few_arenas, give_back, keep_what_is_imported
 from sovereigncloud.engine.loop.context import SweepContext
-from sovereigncloud.engine.loop.evaluate import StatusTarget, evaluate, said, status_patch
+from sovereigncloud.engine.loop.evaluate import Subject, evaluate, said, status_patch
 from sovereigncloud.engine.runtime import Engine
 from sovereigncloud.engine.settings import Settings
 from sovereigncloud.engine.telemetry.metrics import Metrics
@@ -68,11 +68,11 @@ async def settle(engine, keys):
         body = engine.store.stored(key).body()
         previous = body["status"]
         patch = status_patch(
-            StatusTarget.looked_at(looked, previous), previous, said(seen), now=engine._shared.now(), evaluation=seen
+            Subject.looked_at(looked, previous), previous, said(seen), now=engine._shared.now(), examination=seen
         )
         body["status"] = plain({**previous, **patch})
         body["metadata"]["resourceVersion"] = "2"
-        engine.handle_event("MODIFIED", body)
+        engine.told("MODIFIED", body)
 
 
 def meddle(endpoint, count, labels="app=other"):
@@ -86,14 +86,14 @@ def meddle(endpoint, count, labels="app=other"):
 
 async def measure(endpoint, count):
 
-    limit_malloc_arenas()
+    few_arenas()
     forget_bindings()
-    freeze_imports()
+    keep_what_is_imported()
     base = resident()
     running = engine()
-    running.handle_event(None, cloud(endpoint))
+    running.told(None, cloud(endpoint))
     for number in range(count):
-        running.handle_event(None, instance(number))
+        running.told(None, instance(number))
     keys = [Key("HostedInstance", NAMESPACE, name_of(number)) for number in range(count)]
     watch = running.watches.of_cloud(Key("SovereignCloud", NAMESPACE, "full"))
     watch.stop()
@@ -106,7 +106,7 @@ async def measure(endpoint, count):
     for key in queued:
         running.queue.done(key)
     gc.collect()
-    trim_heap()
+    give_back()
     stored = resident()
     read, compared, differing = [], [], []
     forget_peak()

@@ -20,7 +20,7 @@ from sovereigncloud.api.common.base import Key
 from sovereigncloud.core.conditions import timestamp
 from sovereigncloud.core.outcome import Phase
 from sovereigncloud.kinds.baremetalserver.controller import BareMetalServerController
-from sovereigncloud.kinds.sovereigncloud.outage import fenced_for, instances_to_fail_over
+from sovereigncloud.kinds.sovereigncloud.outage import fenced_for, who_waits
 from sovereigncloud.ports.errors import Conflict, NotYet, OutsideError, Retry
 from sovereigncloud.providers.opennebula.factory import open_nebula_factory
 
@@ -210,7 +210,7 @@ class Partitions:
         if since := self.world.lost.get(cloud):
             resource = self.world.get(self.key(cloud))
             inside = self.web if self.home == cloud else None
-            waiting = [one for one in instances_to_fail_over(resource, since, self.world) if one == inside]
+            waiting = [one for one in who_waits(resource, since, self.world) if one == inside]
             self.world.fenced[cloud] = fenced_for(resource, since, waiting, self.world.now)
 
     async def _once(self, key: Key, controller: Any) -> None:

@@ -216,7 +216,7 @@ async def test_three_leave_and_nothing_ever_pulls_them_back(scene) -> None:
             for one in controller.status(scene.machine(name), seen)["conditions"]
             if one["type"] == "PlacementOverridden"
         ]
-        assert "ExitPlan team/leave moved it to team/paris" in told["message"]
+        assert "ExitPlan team/leave brought it to team/paris" in told["message"]
         assert controller.plan(scene.machine(name), seen, scene.world.now).drift == ()
     assert (await scene.running("rbx"), await scene.running("paris")) == ({}, there)
 

@@ -21,7 +21,7 @@ from sovereigncloud.commands.export.cloud import declared, with_zone
 from sovereigncloud.commands.export.manifests import Names, as_yaml
 from sovereigncloud.commands.export.selection import Wanted
 from sovereigncloud.core.outcome import Phase
-from sovereigncloud.engine.loop.read_only_context import OPENNEBULA_READS, read_only
+from sovereigncloud.engine.loop.read_only_context import OPENNEBULA_READS, only_reads
 from sovereigncloud.kinds import CONTROLLERS
 from sovereigncloud.ports.opennebula.security_groups import SecurityRule
 from sovereigncloud.providers.opennebula.factory import open_nebula_factory
@@ -167,7 +167,7 @@ async def _running(keeper: Any) -> bool:
 
 
 async def written(client: Any, **only: Any) -> Any:
-    reader = read_only(client, OPENNEBULA_READS, "OpenNebula")
+    reader = only_reads(client, OPENNEBULA_READS, "OpenNebula")
     wanted = Wanted(**only)
     return await with_zone(declared("https://one.example.fr/RPC2", "", NAMES, wanted), reader, wanted, DOORS)
 

@@ -256,7 +256,7 @@ async def test_a_cloud_that_answers_again_before_the_change_over_keeps_its_machi
     await scene.until(in_phase("Copying"))
     scene.come_back()
     await scene.until(in_phase("Failed"))
-    assert "is reachable again" in scene.get("go").external["failed"]
+    assert "answers again" in scene.get("go").external["failed"]
     await scene.until(is_ready)
     assert scene.get("web").external["cloud"] == "team/rbx"
     assert (scene.copies(), await scene.machines("paris"), await scene.left_over()) == ((["rbx"], 1), {}, [])

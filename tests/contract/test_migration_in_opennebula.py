@@ -235,7 +235,7 @@ async def test_in_a_rebuilt_cluster_no_move_is_made_a_second_time(scene) -> None
     for name in asked:
         plan, outcome = await scene.once(name, MOVES)
         assert (plan.steps, outcome.phase) == ((), Phase.DONE)
-        assert f'already done, as recorded on VM {number} "' in outcome.message
+        assert f'it was done before, as VM {number} "' in outcome.message
     await scene.until(lambda scene: scene.get("try").status.is_true("ExitProven"))
     assert scene.get("try").status.downtime_seconds == proven.downtime_seconds
     scene.put(resource("InstanceMigration", "go-again", asked["go"], uid="uid-go-again"))

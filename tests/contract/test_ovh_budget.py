@@ -7,8 +7,8 @@ import time
 import pytest
 
 from sovereigncloud.engine.settings import Settings
+from sovereigncloud.kinds.planning.urgency import Urgency, at
 from sovereigncloud.ports.errors import Retry
-from sovereigncloud.ports.urgency import Urgency, at
 from sovereigncloud.providers.ovh import Endpoint, Limits, ovh_factory
 from sovereigncloud_sandbox.ovh.presets import fault
 from sovereigncloud_sandbox.ovh.seed import SERVERS, VRACK, add_server

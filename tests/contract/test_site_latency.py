@@ -17,7 +17,7 @@ from sovereigncloud.api.common.base import Key
 from sovereigncloud.engine.cache.store import Store
 from sovereigncloud.engine.settings import Settings
 from sovereigncloud.engine.views.clients import Clients
-from sovereigncloud.engine.views.latency_probes import LatencyProbes
+from sovereigncloud.engine.views.latency_probes import Distances
 from sovereigncloud.ports.errors import Auth, OutsideError, Retry
 from sovereigncloud.ports.installer.federation import Login
 from sovereigncloud.ports.installer.installation import JumpHost
@@ -252,7 +252,7 @@ async def test_from_a_cloud_on_servers_with_the_key_of_its_installation(clouds):
         paris = {"endpoint": f"http://{host}:{port}/RPC2", "credentialsSecretRef": {"name": "one"}}
         store.put(objects.cloud("onprem-paris", spec={"existing": paris}, namespace=namespace))
         settings = Settings(ssh_port=22023)
-        distances = LatencyProbes(SshSites(), settings, store, Clients(Secrets(), None, None), lambda _: True)
+        distances = Distances(SshSites(), settings, store, Clients(Secrets(), None, None), lambda _: True)
         await distances.look()
         here, there = (Key("SovereignCloud", namespace, name) for name in ("ovh-rbx", "onprem-paris"))
         assert 39.0 <= distances.between(here, there) < 40.0 + 1000 * MORE

@@ -10,7 +10,7 @@ import asyncssh
 import pytest
 
 from sovereigncloud.core.identity import Mark
-from sovereigncloud.engine.views.host_key_cache import HostKeyCache
+from sovereigncloud.engine.views.host_key_cache import Greetings
 from sovereigncloud.kinds.baremetalserver.reinstall.day0 import Day0, is_proven, proof_key, script
 from sovereigncloud.ports.errors import Retry
 from sovereigncloud.ports.ssh import Greeting
@@ -169,30 +169,30 @@ async def test_one_reading_serves_for_as_long_as_each_look_allows_and_a_sweep_ne
     now = 0.0
     one, two = Greeting("a", "k 1"), Greeting("b", "k 2")
     ssh = Counting(one, two)
-    host_keys = HostKeyCache(ssh, lambda: now)
-    assert host_keys.known("x", 3600) is None
-    assert await host_keys.get("x", 3600) == one
+    greetings = Greetings(ssh, lambda: now)
+    assert greetings.known("x", 3600) is None
+    assert await greetings.get("x", 3600) == one
     now = 3599.0
-    assert host_keys.known("x", 3600) == await host_keys.get("x", 3600) == one
-    assert await host_keys.get("x", 0) == two
+    assert greetings.known("x", 3600) == await greetings.get("x", 3600) == one
+    assert await greetings.get("x", 0) == two
     assert ssh.asked == 2
 
 
 async def test_who_does_not_answer_is_asked_again_sooner():
     now = 0.0
     ssh = Counting(Retry("no answer"), Greeting("a", "k 1"))
-    host_keys = HostKeyCache(ssh, lambda: now)
+    greetings = Greetings(ssh, lambda: now)
     with pytest.raises(Retry):
-        await host_keys.get("x", 3600)
+        await greetings.get("x", 3600)
     now = 299.0
     with pytest.raises(Retry):
-        await host_keys.get("x", 3600)
+        await greetings.get("x", 3600)
     assert ssh.asked == 1
     now = 301.0
-    assert (await host_keys.get("x", 3600)).host_key == "k 1"
+    assert (await greetings.get("x", 3600)).host_key == "k 1"
 
 
 async def test_where_nobody_is_asked_nothing_is_heard():
-    host_keys = HostKeyCache(None)
-    assert not host_keys.asks
-    assert await host_keys.get("x", 0) is None
+    greetings = Greetings(None)
+    assert not greetings.asks
+    assert await greetings.get("x", 0) is None

@@ -61,8 +61,8 @@ class Bench:
     async def start(self):
         self.engine = self.make()
         for body in self.api.listed():
-            self.engine.handle_event(None, body)
-        self.api.listeners = [self.engine.handle_event]
+            self.engine.told(None, body)
+        self.api.listeners = [self.engine.told]
         self.engine.start()
 
     def kill(self):

@@ -88,7 +88,7 @@ def typical_instance(number):
             "observedGeneration": 1,
             "conditions": [
                 condition("Ready", "True", "AsDeclared", "as declared"),
-                condition("Drifted", "False", "InSync", "no out-of-band changes"),
+                condition("Drifted", "False", "InSync", "nothing was changed from outside"),
             ],
             "external": {"vm": str(number), "cloud": f"{NAMESPACE}/paris"},
             "id": str(number),

@@ -7,8 +7,8 @@ from tests.fakes.outside import MachineController
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.kinds.contract.controller import OWN_CONDITIONS
 from sovereigncloud.kinds.providerprofile.controller import ProviderProfileController
+from sovereigncloud.kinds.sovereigntypolicy.admission import ADMISSION_POLICIES
 from sovereigncloud.kinds.sovereigntypolicy.controller import SovereigntyPolicyController
-from sovereigncloud.ports.admission import ADMISSION_POLICIES
 from sovereigncloud.sovereignty.evaluation import compliance, evaluate
 from sovereigncloud.sovereignty.facts import Facts, Grade, Part, Place
 
@@ -80,7 +80,7 @@ class PolicyBench(Bench):
         return engine
 
     def label(self, namespace, **labels):
-        self.engine.namespaces.handle_event("MODIFIED", {"metadata": {"name": namespace, "labels": labels}})
+        self.engine.namespaces.told("MODIFIED", {"metadata": {"name": namespace, "labels": labels}})
 
     def compliant(self, name):
         return self.api.condition(objects.key(name), "Compliant")["status"]

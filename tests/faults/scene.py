@@ -102,14 +102,14 @@ class Process:
     def start(self):
         for kind in KINDS.values():
             for body in self._scene.api.all(kind):
-                self._context.run(self.engine.handle_event, None, body)
+                self._context.run(self.engine.told, None, body)
         self.engine.synced = True
         self._context.run(self.engine.start)
         self._scene.api.watchers.append(self._told)
 
     def _told(self, event, body):
         if not self.life.dead:
-            self._context.run(self.engine.handle_event, event, body)
+            self._context.run(self.engine.told, event, body)
 
     async def end(self):
         """Whatever it was about to do, it does not."""

@@ -48,7 +48,7 @@ def test_no_second_machine_is_made_and_the_first_is_taken_when_its_cloud_answers
             assert machines(scene) == [(home, number)]
             ready = said_of(scene)
             assert ready["reason"] == "WaitingForDependency"
-            assert f"SovereignCloud platform/{home}: not reached since declared here" in ready["message"]
+            assert f"SovereignCloud platform/{home} has not answered since it was declared here" in ready["message"]
             assert "spec.placement.cloudRef" in ready["message"]
             loss.come_back(scene.clouds[home])
             assert await scene.run(HOUR, scene.settled)
@@ -119,7 +119,7 @@ def test_a_hosted_cloud_that_was_built_before_and_is_silent_holds_it_up():
             await scene.run(2 * HOUR, every=60.0)
             assert machines(scene) == [("ovh-rbx", number)]
             assert scene.api.get("SovereignCloud", "ovh-rbx")["status"]["phase"] == "Unreachable"
-            assert "SovereignCloud platform/ovh-rbx: not reached since declared here" in said_of(scene)["message"]
+            assert "SovereignCloud platform/ovh-rbx has not answered" in said_of(scene)["message"]
             loss.come_back(scene.clouds["ovh-rbx"])
             assert await scene.run(HOUR, lambda: is_ready(scene.api.get("HostedInstance", "web")))
             assert machines(scene) == [("ovh-rbx", number)]

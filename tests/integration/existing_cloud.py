@@ -4,7 +4,7 @@ import pyone
 
 from sovereigncloud.api import KINDS
 from sovereigncloud.api.common.base import API_VERSION, FINALIZER, GROUP
-from sovereigncloud.engine.cache.finalizer_inventory import inventory_data
+from sovereigncloud.engine.cache.finalizer_inventory import told
 from sovereigncloud.engine.cache.store import key_of
 from sovereigncloud.providers.kubernetes.api import HOLDINGS_CONFIG_MAP
 from sovereigncloud_sandbox.onlooker import Onlooker
@@ -133,7 +133,7 @@ class ExistingCloud:
         held = [key_of(one) for one in objects["items"] if FINALIZER in one["metadata"].get("finalizers", ())]
         list_of_it = f"--field-selector=metadata.name={HOLDINGS_CONFIG_MAP}"
         (found,) = self.stage.cluster.get("configmaps", f"--namespace={SYSTEM}", list_of_it)["items"] or [{}]
-        return found.get("data") == inventory_data(held)
+        return found.get("data") == told(held)
 
     # --- in OpenNebula
 

@@ -32,7 +32,7 @@ def exits(scenes):
             shows=says("Reconciling", "RetryingAfterError", "sourceState: Lost"),
         ),
         "invalid": Scene(
-            scene("invalid", to=scenes.mute), shows=says("Stalled", "InvalidSpec", "only clouds that the plan leaves")
+            scene("invalid", to=scenes.mute), shows=says("Stalled", "InvalidSpec", "nothing but what is left")
         ),
         "reference": Scene(
             (

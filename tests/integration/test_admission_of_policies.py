@@ -9,8 +9,7 @@ import yaml
 
 from sovereigncloud.api import SovereigntyPolicy
 from sovereigncloud.api.schema.crd import manifests
-from sovereigncloud.kinds.sovereigntypolicy.admission import binding_name, desired_bindings
-from sovereigncloud.ports.admission import ADMISSION_POLICIES
+from sovereigncloud.kinds.sovereigntypolicy.admission import ADMISSION_POLICIES, bindings_of, name_of
 
 CHART = Path(__file__).parents[2] / "charts" / "sovereign-cloud-operator"
 TEMPLATES = [f"--show-only=templates/policies/borders-{what}.yaml" for what in ("instances", "images", "namespaces")]
@@ -85,13 +84,13 @@ class Api:
                 "--type=merge",
                 f"--patch={json.dumps(told)}",
             )
-        for binding in desired_bindings(SovereigntyPolicy.model_validate(there), "test").values():
+        for binding in bindings_of(SovereigntyPolicy.model_validate(there), "test").values():
             done = self.apply(binding)
             assert done.returncode == 0, done.stderr
 
     def take(self, name):
         """Bindings first: one without its policy refuses everything."""
-        bindings = [binding_name(name, to) for to in ADMISSION_POLICIES]
+        bindings = [name_of(name, to) for to in ADMISSION_POLICIES]
         self.plane.kubectl("delete", "validatingadmissionpolicybinding", *bindings, "--ignore-not-found")
         self.plane.kubectl("delete", "sovereigntypolicy", name)
 

@@ -61,7 +61,7 @@ def test_what_lacks_is_said_one_after_the_other(protected, clouds):
     stage.apply(clouds.second)
     stage.wait_ready("virtualnetwork", "lan-paris")
     web = stage.wait("hostedinstance", "web", "nobody to prove it", ready_for_it("NoFencing"))
-    assert "only a person could confirm fencing" in condition(web, "FailoverReady")["message"]
+    assert "nobody but a person" in condition(web, "FailoverReady")["message"]
     assert web["status"]["continuity"]["copies"][0]["place"] == "Outside"
     stage.wait_ready("hostedinstance", "web")
 

@@ -43,7 +43,9 @@ def test_image_network_and_instance_reach_running(stage, make_cloud):
     assert (status["id"], status["state"]) == (str(vm.id), "Running")
     assert status["addresses"] == vm.addresses == ["10.31.0.10"]
     assert status["primaryAddress"] == "10.31.0.10"
-    considered = [{"cloud": "lyon/lyon", "cluster": "default", "reason": "the only candidate", "verdict": "Chosen"}]
+    considered = [
+        {"cloud": "lyon/lyon", "cluster": "default", "reason": "the only place that it may be in", "verdict": "Chosen"}
+    ]
     where = {"cloud": "lyon/lyon", "cluster": "default", "host": vm.host, "zone": "OpenNebula"}
     assert status["placement"] == {**where, "considered": considered}
     assert vm.host in lyon.hosts

@@ -30,7 +30,7 @@ from tests.integration.status_scenes import (
 )
 
 from sovereigncloud.api import KINDS
-from sovereigncloud.ports.admission import INSTANCES
+from sovereigncloud.kinds.sovereigntypolicy.admission import INSTANCES
 from sovereigncloud_sandbox.argocd import MANIFESTS
 from sovereigncloud_sandbox.stage import condition
 

@@ -6,7 +6,7 @@ import pytest
 from tests.integration.existing_cloud import ExistingCloud
 
 from sovereigncloud.api.common.base import API_VERSION
-from sovereigncloud.ports.admission import ADMISSION_POLICIES, IMAGES, INSTANCES, NAMESPACES
+from sovereigncloud.kinds.sovereigntypolicy.admission import ADMISSION_POLICIES, IMAGES, INSTANCES, NAMESPACES
 from sovereigncloud_sandbox.stage import condition, is_ready
 
 SETTINGS = {"sweep_interval": "1", "settle_interval": "0.3"}

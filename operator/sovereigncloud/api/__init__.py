@@ -1,6 +1,4 @@
-"""Pydantic models of the custom resources of sovereigncloud.io/v1alpha1, one module per kind and subject. The CRDs are
-generated from them; this package knows nothing of controllers, the API server or providers.
-"""
+"""The language of sovereigncloud.io/v1alpha1."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Access to a hosted cloud: DNS name, TLS certificate, firewall and SSH."""
+"""Who reaches a hosted cloud, under which name, and through what."""
 
 from __future__ import annotations
 
@@ -53,76 +53,74 @@ HostKey = Annotated[
 
 
 class Tls(Model):
-    """TLS certificate of the front-end."""
+    """A certificate of one's own for the front-end."""
 
     secret_ref: SecretRef = Field(
         description="Secret of type kubernetes.io/tls: tls.crt holds the certificate for access.fqdn followed by its chain,"
-        " tls.key the private key. If a private authority signed it, ca.crt holds that authority's certificate."
+        " tls.key the key. Where a private authority signed it, ca.crt holds that authority's certificate."
     )
 
 
 class Bastion(Model):
-    """SSH bastion (jump host) for servers that are not reachable directly."""
+    """A host that SSH goes through, where the servers do not answer to everybody."""
 
-    host: HostName = Field(description="DNS name or address of the bastion, for example bastion.example.fr.")
+    host: HostName = Field(description="Name or address of the bastion, for example bastion.example.fr.")
     port: Annotated[int, Field(ge=1, le=65535)] | None = Field(
-        default=None, description="Number of the SSH port. Absent: 22."
+        default=None, description="Number of the port on which its SSH answers. Absent: 22."
     )
-    user: UnixUser = Field(description="SSH user, for example jump.")
+    user: UnixUser = Field(description="Who logs in there, for example jump.")
     private_key_secret_ref: SecretRef | None = Field(
         default=None,
-        description="Secret with the private SSH key of this user in the key sshPrivateKey. Absent: the key that the"
-        " operator generated for the cloud; its public half is sshPublicKey of the Secret in status.adminSecret.",
+        description="Secret with the key sshPrivateKey that lets this user in. Absent: the key that the operator generated for"
+        " the cloud; its public half is sshPublicKey of the Secret in status.adminSecret.",
     )
     host_key: HostKey = Field(
-        description="SSH host key of the bastion; the operator refuses a connection to a server with another key."
+        description="Public key of the bastion's SSH server; with another one nothing is sent through it."
     )
 
 
 class Ssh(Model):
-    """SSH access to a front-end that the operator did not install."""
+    """How a front-end is entered that the operator did not install."""
 
-    host: HostName = Field(description="DNS name or address of the front-end, for example one.example.fr.")
+    host: HostName = Field(description="Name or address of the front-end, for example one.example.fr.")
     port: Annotated[int, Field(ge=1, le=65535)] | None = Field(
-        default=None, description="Number of the SSH port. Absent: 22."
+        default=None, description="Number of the port on which its SSH answers. Absent: 22."
     )
-    user: UnixUser = Field(description="SSH user, for example root; any other user needs sudo without a password.")
-    private_key_secret_ref: SecretRef = Field(
-        description="Secret with the private SSH key of this user in the key sshPrivateKey."
+    user: UnixUser = Field(
+        description="Who logs in there, for example root; another one needs sudo without a password."
     )
+    private_key_secret_ref: SecretRef = Field(description="Secret with the key sshPrivateKey that lets this user in.")
     host_key: HostKey = Field(
-        description="SSH host key of the front-end; the operator refuses a connection to a server with another key."
+        description="Public key of the front-end's SSH server; with another one nothing is sent there."
     )
 
 
 class Access(Model):
-    """Access to the cloud: DNS name, TLS certificate and firewall."""
+    """How the cloud is reached: its name, its certificate, and from where."""
 
     fqdn: DomainName | None = Field(
         default=None,
-        description="DNS name of the front-end, for example one-rbx.example.fr. With tls the API is at https://FQDN/RPC2"
-        " and Sunstone at https://FQDN. Absent: the front-end's IP address.",
+        description="Name under which the front-end is reached, for example one-rbx.example.fr. With tls the API answers at"
+        " https://FQDN/RPC2 and Sunstone at https://FQDN. Absent: the front-end's address.",
     )
     tls: Tls | None = Field(
         default=None,
-        description="TLS certificate for fqdn, used by the API and Sunstone. Absent: plain HTTP, which the operator only"
-        " uses with private addresses.",
+        description="Certificate for fqdn, in front of API and Sunstone. Absent: plain http, which the operator speaks to"
+        " private addresses only.",
     )
     allowed_source_ranges: Annotated[list[SourceRange], Field(min_length=1, max_length=64)] | None = Field(
         default=None,
-        description="Source addresses that may reach SSH, API and Sunstone of the servers; they must include this"
-        " operator's own addresses. Traffic between the cloud's servers and from OVHcloud's monitoring is always"
-        " allowed. Absent: no firewall.",
+        description="From where SSH, API and Sunstone of the servers are reached; this operator's own addresses must be among"
+        " them. The cloud's servers among themselves and OVHcloud's monitoring are always let in. Absent: no firewall.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
     dns_zone: DomainName | None = Field(
         default=None,
-        description="DNS zone of the same OVHcloud account in which the operator keeps the record of fqdn, for example"
-        " example.fr. Absent: the operator does not manage DNS records.",
+        description="Zone at OVHcloud, of the same account, in which the record of fqdn is kept, for example example.fr."
+        " Absent: the record is somebody else's.",
     )
     bastion: Bastion | None = Field(
-        default=None,
-        description="SSH bastion (jump host) for the installer. Absent: SSH connects directly to the servers.",
+        default=None, description="Host through which the installer's SSH goes. Absent: directly to the servers."
     )
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (

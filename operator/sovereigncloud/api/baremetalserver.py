@@ -24,25 +24,25 @@ from sovereigncloud.api.ordering import OrderStatus, WhichServer, stays_the_same
 
 
 class OvhServer(WhichServer):
-    """OVHcloud dedicated server: by service name, selected by tags, or ordered."""
+    """A dedicated server at OVHcloud: named, found by its tags, or ordered."""
 
     endpoint: Literal["ovh-eu", "ovh-ca", "ovh-us"] = Field(
-        description="OVHcloud API of the account's region. ovh-eu: Europe. ovh-ca: Canada. ovh-us: United States. Cannot be"
+        description="The API of the account's region. ovh-eu: Europe. ovh-ca: Canada. ovh-us: United States. Cannot be"
         " changed."
     )
     credentials_secret_ref: SecretRef = Field(
-        description="Secret with the OVHcloud API credentials: the keys clientId and clientSecret of a service account, or"
-        " applicationKey, applicationSecret and consumerKey."
+        description="Secret with the keys clientId and clientSecret of a service account, or applicationKey,"
+        " applicationSecret and consumerKey."
     )
     vrack: Annotated[str, Field(min_length=1, max_length=64)] | None = Field(
         default=None,
-        description="Private network (vRack) to attach the server's private interface to, for example pn-123456. Absent: not changed.",
+        description="Private network that the server's private interface is attached to, for example pn-123456. Absent: left"
+        " as it is.",
     )
     move_from: Annotated[str, Field(min_length=1, max_length=64)] | None = Field(
         default=None,
-        description="Permission to detach the private interface from this other vRack, for example pn-654321; anything that"
-        " uses the interface there loses its connection. Absent: the operator only detaches it from a vRack of"
-        " this installation.",
+        description="Consent to take the private interface out of this other private network, for example pn-654321, where"
+        " what uses it there is cut off. Absent: it is only taken out of one that is this installation's.",
     )
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
@@ -52,22 +52,21 @@ class OvhServer(WhichServer):
 
 
 class BareMetalServerSpec(Managed):
-    """Desired state of the server: provider, roles, reinstallation."""
+    """A server, its operating system on request, its place in a vRack."""
 
     ovh: OvhServer | None = Field(
         default=None,
-        description="Server of OVHcloud. It is the only provider now; others will be added as siblings of this field."
-        " Exactly one provider is set.",
+        description="It is OVHcloud's. Other providers will be siblings of this field, exactly one of them set.",
     )
     roles: Annotated[list[Literal[Role.FRONTEND, Role.NODE]], Field(max_length=2)] | None = Field(
         default=None,
-        description="Roles of the server in its cloud. Frontend: it runs OpenNebula. Node: it runs VMs. Absent: unknown.",
+        description="What the server does in its cloud. Frontend: runs OpenNebula. Node: runs virtual machines. Absent:"
+        " nothing is known of it.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
     reinstall: Reinstall | None = Field(
         default=None,
-        description="One-time request to reinstall the operating system, which erases the disks. Absent: the server is"
-        " never reinstalled.",
+        description="A one-time request to install an operating system, which erases the disks. Absent: never reinstalled.",
     )
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (Rule("has(self.ovh)", "exactly one provider must be set: set ovh"),)
@@ -76,87 +75,84 @@ class BareMetalServerSpec(Managed):
 class InterfaceStatus(Model):
     uuid: str | None = Field(default=None, description="Identifier of the virtual network interface at OVHcloud.")
     mode: str | None = Field(
-        default=None, description="Network type: public, vrack, public_aggregation or vrack_aggregation."
+        default=None, description="What it leads to: public, vrack, public_aggregation or vrack_aggregation."
     )
-    vrack: str | None = Field(default=None, description="Private network (vRack) that the interface is attached to.")
-    macs: list[str] | None = Field(default=None, description="MAC addresses of the NICs behind the interface.")
+    vrack: str | None = Field(default=None, description="Private network that the interface is attached to.")
+    macs: list[str] | None = Field(default=None, description="MAC addresses of the network cards behind the interface.")
 
 
 class PowerStatus(Model):
-    """Power state of the server as its provider reports it during an outage of its cloud."""
+    """Whether the server has power, as its provider says: looked at when the cloud on it does not answer."""
 
     state: Literal["On", "Off"] | None = Field(
-        default=None,
-        description="Power state as OVHcloud reports it. On: the server is powered on and its VMs may run. Off: it is"
-        " powered off.",
+        default=None, description="On: it has power, and what is on it may run. Off: it has none. As OVHcloud says."
     )
     seen_at: Annotated[str, Field(max_length=32)] | None = Field(
         default=None,
-        description="Time when this state was first seen during the outage (RFC 3339, UTC). It is not polled while the"
-        " cloud answers.",
+        description="When it was first seen so in this outage (RFC 3339, UTC). Nobody looks while the cloud answers.",
     )
     fenced: Annotated[str, Field(max_length=32)] | None = Field(
         default=None,
-        description="Outage for which the operator powers off the server; it stays off until spec.hosted.fencing.startAgain"
-        " of its cloud names that outage.",
+        description="The outage for which the operator switched it off, or is switching it off: it stays off until"
+        " spec.hosted.fencing.startAgain of its cloud names that outage.",
     )
 
 
 class BareMetalServerStatus(Status):
     service_name: str | None = Field(
         default=None,
-        description="OVHcloud service name of the server: as declared, selected by tags, or delivered.",
+        description="The service name at OVHcloud of the machine that it is: as declared, as found by its tags, or as"
+        " delivered.",
     )
-    order: OrderStatus | None = Field(default=None, description="Progress of the order, if the server is ordered.")
+    order: OrderStatus | None = Field(
+        default=None, description="How far the order of the server is, where it is ordered."
+    )
     address: str | None = Field(default=None, description="Main public IPv4 address of the server.")
-    region: str | None = Field(default=None, description="OVHcloud region of the server, for example eu-west-rbx.")
-    operating_system: str | None = Field(
-        default=None, description="OVHcloud name of the installed operating system template."
+    region: str | None = Field(
+        default=None, description="Where the server stands: OVHcloud's region, for example eu-west-rbx."
     )
-    reinstalled: str | None = Field(default=None, description="Last executed value of spec.reinstall.request.")
+    operating_system: str | None = Field(default=None, description="Template that is installed, as OVHcloud names it.")
+    reinstalled: str | None = Field(default=None, description="The last spec.reinstall.request that was carried out.")
     install_step: str | None = Field(
         default=None,
-        description="Current installation step as OVHcloud names it, with its position and the number of steps.",
+        description="What the running installation is doing, in OVHcloud's words, and which step of how many.",
     )
     install_step_since: Annotated[str, Field(max_length=32)] | None = Field(
-        default=None, description="Time when the installation was first seen in that step (RFC 3339, UTC)."
+        default=None, description="When the installation was first seen at that step (RFC 3339, UTC)."
     )
     host_key: Annotated[str, Field(max_length=512)] | None = Field(
         default=None,
-        description="SSH host key of the server in known_hosts format, pinned after its reinstallation; the operator"
-        " refuses a connection to a server with another key.",
+        description="SSH host key of the server as known_hosts takes it, pinned after its reinstallation: nobody logs in where"
+        " another one answers.",
     )
     host_key_trust: Literal["Proven", "FirstUse"] | None = Field(
         default=None,
-        description="How the host key was verified. Proven: the post-installation script reported it. FirstUse: the"
-        " template supports no script, so the first key that the server offered is trusted.",
+        description="How the host key came to be known. Proven: the script at the end of the installation proved it. FirstUse:"
+        " the template takes no script, so the first key that answered is believed.",
     )
     interfaces: list[InterfaceStatus] | None = Field(default=None, description="Network interfaces of the server.")
     power: PowerStatus | None = Field(
-        default=None, description="Power state during an outage. Absent: the cloud of the server was never unreachable."
+        default=None, description="Whether it has power. Absent: its cloud never stopped answering."
     )
     monitoring: bool | None = Field(
         default=None,
-        description="OVHcloud monitoring. true: OVHcloud monitors the server and sends a technician when it does not"
-        " answer. false: it does not.",
+        description="OVHcloud's monitoring. true: it watches the server and sends a technician where that does not answer. false: it does not.",
     )
 
 
 class BareMetalServer(Resource[BareMetalServerSpec, BareMetalServerStatus]):
-    """One dedicated server: adopted by service name or tags, or ordered; with its vRack attachment and, on explicit
-    request, the reinstallation of its operating system. Its network facts are in status.
+    """One dedicated server: adopted by service name or tags, or ordered; its operating system on an explicit request, its
+    private interface in the vRack. Its network facts are in status.
 
-    An order waits until spec approves its price, which status.plan shows; status.order shows its progress. Delivery
-    can take days.
+    An order waits for consent to its price, which status.plan shows; status.order says how far it is. Delivery may take days.
 
-    The operator waits for the Secret and for OVHcloud tasks, which take minutes. It reinstalls the server once for
-    each new spec.reinstall.request and never to correct drift. Only one object may refer to a server.
+    It waits for its Secret and for the tasks of OVHcloud, which take minutes; a reinstallation is done once for each new
+    word in spec.reinstall.request, and never as a correction of drift. One server has one object.
 
-    To inspect it: kubectl get bms -o wide; kubectl describe bms NAME.
+    Look with: kubectl get bms -o wide; kubectl describe bms NAME.
 
-    Deleting the object removes the operator's tags from the server and leaves the server as it is. With
-    spec.deletionPolicy Delete the operator also removes the server from the vRack and disables its renewal: it ends at
-    its expiration date.
+    Deleting the object takes the operator's tags off the server and leaves it as it is; with spec.deletionPolicy Delete it
+    also leaves the vRack, and it is not renewed: it ends at its expiration.
     """
 
     crd: ClassVar[Crd] = Crd(

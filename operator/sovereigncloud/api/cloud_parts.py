@@ -1,4 +1,4 @@
-"""Declared parts of an OpenNebula other than stores: clusters, hosts and datastores."""
+"""What an OpenNebula consists of beside its stores: clusters, hosts and datastores, as a person declares them."""
 
 from __future__ import annotations
 
@@ -33,79 +33,74 @@ class DatastoreType(StrEnum):
 
 
 class Reserved(Model):
-    """Capacity that is reserved on each host of a cluster."""
+    """What each host of a cluster keeps for itself."""
 
     cpu: Annotated[int, Field(ge=0, le=1024)] | None = Field(
-        default=None, description="Number of processors per host that are not available to VMs. Absent: not changed."
+        default=None, description="Processors of each host that machines do not get. Absent: as it is."
     )
     memory: ReservedMemory | None = Field(
         default=None,
-        description="Memory per host that is not available to VMs, in whole MiB, for example 8Gi. Absent: not changed.",
+        description="Memory of each host that machines do not get, in whole MiB, for example 8Gi. Absent: as it is.",
     )
 
 
 class ClusterPart(Model):
-    """An OpenNebula cluster of hosts."""
+    """A cluster of hosts."""
 
     name: OutsideName = Field(description="Name of the cluster in OpenNebula.")
     hosts: Annotated[list[OutsideName], Field(max_length=256)] | None = Field(
         default=None,
-        description="Hosts of the cluster, by OpenNebula name or, in a hosted cloud, by server name. Hosts that are not"
-        " listed stay in the cluster. Absent: membership is not changed.",
+        description="Hosts that are in it, by their name in OpenNebula or, of a hosted cloud, by the name of their server."
+        " Others that are in it stay. Absent: as it is.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
     datastores: Annotated[list[OutsideName], Field(max_length=64)] | None = Field(
         default=None,
-        description="Names of the datastores of the cluster. Datastores that are not listed stay in the cluster. Absent:"
-        " membership is not changed.",
+        description="Datastores that its hosts use, by name. Others that are in it stay. Absent: as it is.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
     reserved: Reserved | None = Field(
-        default=None, description="Capacity that is reserved on each host of the cluster. Absent: not changed."
+        default=None, description="What each of its hosts keeps for itself. Absent: as it is."
     )
 
 
 class HostPart(Model):
-    """A host of an existing OpenNebula, prepared by an administrator."""
+    """A host of an OpenNebula elsewhere, which a person prepared for it."""
 
-    name: HostName = Field(description="DNS name or address with which the front-end reaches the host.")
+    name: HostName = Field(description="Name or address of the host, by which the front-end reaches it.")
     cluster: OutsideName | None = Field(
-        default=None,
-        description="Name of the host's cluster. Absent: not changed; a new host joins the cluster named default.",
+        default=None, description="Cluster that it is in, by name. Absent: as it is; a new one begins in default."
     )
     vmm: Driver | None = Field(
-        default=None, description="Virtualization driver: kvm, qemu or lxc. Default: kvm. Cannot be changed."
+        default=None, description="Driver that runs machines, kvm, qemu or lxc. Default: kvm. Cannot be changed."
     )
-    im: Driver | None = Field(
-        default=None, description="Monitoring driver. Default: the value of vmm. Cannot be changed."
-    )
+    im: Driver | None = Field(default=None, description="Driver that monitors it. Default: as vmm. Cannot be changed.")
 
 
 class DatastorePart(Model):
-    """A datastore for images, running VMs or files."""
+    """A datastore for images, running machines or files."""
 
     name: OutsideName = Field(description="Name of the datastore in OpenNebula.")
     type: Literal[DatastoreType.IMAGE, DatastoreType.SYSTEM, DatastoreType.FILE] = Field(
-        description="Image: disk images. System: disks of running VMs. File: kernels and other files. Cannot be changed."
+        description="Image: of disks. System: disks of running machines. File: kernels and the like. Cannot be changed."
     )
     transfer: Driver = Field(
-        description="Transfer driver (TM_MAD), for example ssh, shared, local or ceph. Cannot be changed."
+        description="Driver that brings disks to hosts (TM_MAD), for example ssh, shared, local or ceph. Cannot be changed."
     )
     driver: Driver | None = Field(
         default=None,
-        description="Datastore driver (DS_MAD), for example fs or ceph; not for the type System. Default: fs. Cannot be"
+        description="Driver that keeps images (DS_MAD), for example fs or ceph; not of type System. Default: fs. Cannot be"
         " changed.",
     )
     clusters: Annotated[list[OutsideName], Field(min_length=1, max_length=64)] | None = Field(
         default=None,
-        description="Names of clusters that use the datastore. It stays in clusters that are not listed. Absent: not"
-        " changed; a new datastore joins the cluster named default.",
+        description="Clusters that use it, by name. It stays in others, too. Absent: as it is; a new one begins in default.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
     attributes: dict[str, Attribute] | None = Field(
         default=None,
-        description="Additional OpenNebula template attributes, for example BRIDGE_LIST. Attributes that are not listed are"
-        " not changed. Absent: none.",
+        description="Further attributes of its template in OpenNebula, for example BRIDGE_LIST. Others that it has stay."
+        " Absent: none.",
         json_schema_extra={"maxProperties": 32},
     )
 

@@ -1,4 +1,4 @@
-"""ExitPlan: exit from a cloud or a provider: readiness, rehearsals and execution."""
+"""ExitPlan: the way out of a cloud or of a provider, counted, rehearsed, and walked."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class ExitMode(StrEnum):
 
 
 class ExitPhase(StrEnum):
-    """Phases of an exit."""
+    """How far an exit is."""
 
     PLANNED = "Planned"
     REHEARSING = "Rehearsing"
@@ -51,14 +51,14 @@ class ExitPhase(StrEnum):
 
 
 class Leaving(Model):
-    """Clouds to leave: one cloud, or all clouds of a provider."""
+    """What is left: one cloud, or all clouds of a provider."""
 
     cloud_ref: CloudRef | None = Field(
-        default=None, description="SovereignCloud to leave. Exactly one of cloudRef and providerRef is set."
+        default=None, description="The cloud that is left. Exactly one of cloudRef and providerRef is set."
     )
     provider_ref: ProviderRef | None = Field(
         default=None,
-        description="Provider to leave: every cloud with this providerRef that the namespace of this object may use."
+        description="The provider that is left: every cloud with this providerRef that the namespace of this object may use."
         " Exactly one of cloudRef and providerRef is set.",
     )
 
@@ -70,76 +70,71 @@ class Leaving(Model):
 
 
 class ExitTarget(Model):
-    cloud_ref: CloudRef = Field(description="SovereignCloud that may take VMs.")
+    cloud_ref: CloudRef = Field(description="A cloud that machines may go to.")
 
 
 class MachineSelector(Model):
-    """Selects VMs that have all of these labels."""
+    """Which machines: those that have all of these labels."""
 
     match_labels: Labels | None = Field(
         default=None,
-        description="Labels of the HostedInstances, for example {tier: database}. Absent: all VMs that no earlier entry"
-        " matches.",
+        description="Labels of the HostedInstances, for example {tier: database}. Absent: all machines that no entry before this"
+        " one names.",
     )
 
 
 class ExitPlanSpec(Managed):
-    """Source clouds, target clouds, and whether to report, rehearse or execute."""
+    """What is left, where to, and whether that is only counted, rehearsed, or done."""
 
-    from_: Leaving = Field(alias="from", description="Clouds to leave. Cannot be changed.")
+    from_: Leaving = Field(alias="from", description="What is left. Cannot be changed.")
     to: Annotated[list[ExitTarget], Field(min_length=1, max_length=16)] = Field(
-        description="Target clouds. The operator selects one for each VM like at its first placement: by the policies of"
-        " its namespace, its Tenant, and free capacity."
+        description="Where machines may go. Which of these clouds each goes to is decided as when a machine is placed at first: the"
+        " policies of its namespace and its Tenant decide where it may be, room where it is."
     )
     mode: Literal[ExitMode.PLAN, ExitMode.REHEARSE, ExitMode.EXECUTE] = Field(
-        description="Mode of the plan. Plan: only report which VMs could leave. Rehearse: copy every VM while it runs,"
-        " start the copy in the target cloud without its networks, check it and delete it; once now, then on"
-        " rehearsalSchedule. Execute: migrate the VMs."
+        description="Plan: only say what could leave. Rehearse: copy every machine while it runs on, start the copy in the other cloud"
+        " without its networks, look at it, and delete it: once at once, then whenever rehearsalSchedule says. Execute: move them."
     )
     source_state: Literal[SourceState.REACHABLE, SourceState.LOST] | None = Field(
         default=None,
-        description="State of the clouds to leave. Reachable (default): VMs are copied from their clouds. Lost: the clouds"
-        " are unreachable and not contacted; VMs start from their copies outside. A rehearsal with Lost also"
-        " works while they answer; executing it requires fencing. Cannot be changed. Absent: Reachable.",
+        description="Reachable (default): machines are copied from where they are. Lost: what is left does not answer and nothing of it"
+        " is called; machines start from the copies of them that are held outside it, also in a rehearsal, for which it may run on. Needs fencing to be executed. Cannot be changed. Absent: Reachable.",
     )
     order: Annotated[list[MachineSelector], Field(max_length=16)] | None = Field(
         default=None,
-        description="Groups of VMs that are migrated one after the other. VMs that match no entry come last. Absent: all"
-        " VMs are one group.",
+        description="Groups of machines, one after the other: the next one begins when the one before is over. A machine that no entry"
+        " names comes last. Absent: all of them at once.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
     max_concurrent: Annotated[int, Field(ge=1, le=64)] | None = Field(
-        default=None, description="Maximum number of VMs that are copied at the same time. Default: 4."
+        default=None, description="How many machines are copied at once, at most. Default: 4."
     )
     network_map: Annotated[list[MappedNetwork], Field(max_length=16)] | None = Field(
         default=None,
-        description="Mapping of source networks to target networks. A network that is not listed maps to the network with"
-        " the same name. Absent: all networks map by name.",
+        description="Which network takes the place of which. A network that is not listed is the one of the same name. Absent: all of"
+        " them are.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["from"]},
     )
     marketplace: OutsideName | None = Field(
         default=None,
-        description="Marketplace of the source cloud that transfers the disks. Absent: the only marketplace that accepts"
-        " images.",
+        description="The marketplace of the cloud that is left over which the disks go. Absent: the only one there that takes images.",
     )
     grace_period: Duration | None = Field(
         default=None,
-        description="How long each powered-off source VM is kept before it is deleted with its disks. Default: 24h.",
+        description="How long each machine that was left stays, powered off, before it is deleted with its disks. Default: 24h.",
     )
     rehearsal_schedule: Schedule | None = Field(
         default=None,
-        description="Cron schedule of further rehearsals while mode is Rehearse: five fields in UTC. Absent: no further"
-        " rehearsals.",
+        description="When it is rehearsed again, while mode is Rehearse: five fields of cron, in UTC. Absent: it is not.",
     )
     keep_copy: bool | None = Field(
         default=None,
-        description="Whether to retain copies. true: each rehearsal keeps the copied images in the target cloud as a copy for failover, one per VM"
-        " and cloud. Not with sourceState: Lost. Default: false.",
+        description="With true each rehearsal keeps what it copied in the other cloud, as a copy of the machine from which it can be started"
+        " there when its cloud is lost; one per machine and cloud. Not with sourceState: Lost. Default: false.",
     )
     fencing: Fencing | None = Field(
         default=None,
-        description="Confirmation that all VMs of the lost clouds are stopped; only for sourceState: Lost. Absent: not"
-        " confirmed.",
+        description="Who says that everything in what is left is dead; only for sourceState: Lost. Absent: nobody.",
     )
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
@@ -160,32 +155,31 @@ class ExitPlanSpec(Managed):
 
 
 class Blocker(Model):
-    """A VM that cannot leave, with the reason."""
+    """A machine that cannot leave, and why."""
 
     name: Annotated[str, Field(max_length=512)] = Field(
-        description="HostedInstance as namespace/name; for VMs that the operator does not manage, the cloud and the"
-        " OpenNebula ID."
+        description="The HostedInstance as namespace/name; of machines that people made, the cloud and the number there."
     )
     reason: Annotated[str, Field(max_length=128)] | None = Field(
-        default=None, description="Reason in CamelCase; the troubleshooting page explains each reason."
+        default=None, description="Why, in one word that the documentation explains."
     )
-    message: _Text | None = Field(default=None, description="Explanation of the reason and what to do.")
+    message: _Text | None = Field(default=None, description="Why, and what to do about it.")
 
 
 class BlockerCount(Model):
-    name: Annotated[str, Field(max_length=128)] = Field(description="The reason, in CamelCase.")
-    count: int | None = Field(default=None, description="Number of VMs that this reason blocks.")
+    name: Annotated[str, Field(max_length=128)] = Field(description="A reason, in one word.")
+    count: int | None = Field(default=None, description="How many machines cannot leave for that reason.")
 
 
 class Amount(Model):
-    bytes: int | None = Field(default=None, description="Data to copy, in bytes.")
+    bytes: int | None = Field(default=None, description="How much is copied, in bytes.")
     duration_seconds: int | None = Field(
         default=None,
-        description="Duration in seconds. Absent in the estimate: no migration was measured yet.",
+        description="How long it takes, in seconds. Absent of what is expected: no move was measured yet.",
     )
     bytes_per_second: int | None = Field(
         default=None,
-        description="Measured throughput of one migration in bytes per second. Absent: no migration was measured yet.",
+        description="How many bytes one move copies in a second, as earlier moves took. Absent: none was measured yet.",
     )
 
 
@@ -193,62 +187,60 @@ class RunStatus(Model):
     """A rehearsal or an execution."""
 
     name: Annotated[str, Field(max_length=64)] | None = Field(
-        default=None, description="Name of the run, a suffix of the names of its InstanceMigrations."
+        default=None, description="At the end of the names of its InstanceMigrations."
     )
-    began_at: str | None = Field(default=None, description="Start time of the first migration of the run.")
-    ended_at: str | None = Field(default=None, description="End time of the run. Absent: it is in progress.")
-    machines: int | None = Field(default=None, description="Number of VMs in the run.")
-    succeeded: int | None = Field(
-        default=None, description="Number of VMs that were migrated or rehearsed successfully."
-    )
-    failed: int | None = Field(default=None, description="Number of VMs that failed.")
-    bytes: int | None = Field(default=None, description="Copied data in bytes.")
-    duration_seconds: int | None = Field(default=None, description="Duration of the run in seconds.")
+    began_at: str | None = Field(default=None, description="When the first of its machines was begun with.")
+    ended_at: str | None = Field(default=None, description="When it was over. Absent: it is not.")
+    machines: int | None = Field(default=None, description="How many machines it was for.")
+    succeeded: int | None = Field(default=None, description="How many of them moved, or were rehearsed.")
+    failed: int | None = Field(default=None, description="How many of them did not.")
+    bytes: int | None = Field(default=None, description="How much was copied, in bytes.")
+    duration_seconds: int | None = Field(default=None, description="How long it took, in seconds.")
 
 
 class ExitPlanStatus(Status):
     phase: str | None = Field(
-        default=None, description="Phase of the exit: Planned, Rehearsing, Rehearsed, Executing or Executed."
+        default=None, description="How far it is: Planned, Rehearsing, Rehearsed, Executing or Executed."
     )
     movable: str | None = Field(
         default=None,
-        description="Number of VMs that could leave now or have left, of all VMs, for example 287/300.",
+        description="Machines that could leave now or have left, of all that are to, for example 287/300.",
     )
     clouds: Annotated[list[Annotated[str, Field(max_length=512)]], Field(max_length=64)] | None = Field(
-        default=None, description="Clouds to leave, as namespace/name."
+        default=None, description="The clouds that are left, as namespace/name."
     )
     blockers: Annotated[list[Blocker], Field(max_length=MAX_BLOCKERS)] | None = Field(
         default=None,
-        description="VMs that cannot leave, with the reason; the first 64. blockedBy counts all of them.",
+        description="What cannot leave, and why; the first 64. blockedBy counts all of them.",
         json_schema_extra=_MAP_BY_NAME,
     )
     blocked_by: Annotated[list[BlockerCount], Field(max_length=32)] | None = Field(
-        default=None, description="Number of blocked VMs per reason.", json_schema_extra=_MAP_BY_NAME
+        default=None, description="How many cannot leave, by reason.", json_schema_extra=_MAP_BY_NAME
     )
-    expected: Amount | None = Field(default=None, description="Estimate for migrating all movable VMs.")
-    measured: Amount | None = Field(default=None, description="Measured values of the last run.")
-    run: RunStatus | None = Field(default=None, description="Current or last run.")
+    expected: Amount | None = Field(default=None, description="What moving all that could leave would take.")
+    measured: Amount | None = Field(default=None, description="What the last run took.")
+    run: RunStatus | None = Field(default=None, description="The run that is under way, or was last.")
     last_rehearsal: RunStatus | None = Field(
-        default=None, description="Last completed rehearsal, the evidence of exit readiness."
+        default=None, description="The last rehearsal that came to its end: the proof of the way out."
     )
-    next_rehearsal: str | None = Field(default=None, description="Time of the next scheduled rehearsal.")
+    next_rehearsal: str | None = Field(default=None, description="When rehearsalSchedule asks for the next one.")
 
 
 class ExitPlan(Resource[ExitPlanSpec, ExitPlanStatus]):
-    """Exit from a cloud, or from all clouds of a provider: readiness report, rehearsals and execution.
+    """The way out of a cloud, or of all clouds of a provider: counted, rehearsed, and walked.
 
-    Its status shows how many VMs could leave now, within policies, quotas and free capacity, and names each blocked VM
-    with the reason. To rehearse or execute, the operator creates one InstanceMigration per VM, group by group and a
-    few at a time. It continues after an interruption.
+    Its status says how many machines could leave now, within policies, quotas and room, and names each one that could not with the
+    reason.
+    To rehearse or execute it makes one InstanceMigration for each machine and follows them: group by group, a few at once. It goes
+    on wherever it was interrupted.
 
-    An executed exit may place VMs where spec.placement of their HostedInstance does not allow it
-    (PlacementOverridden), but never where a SovereigntyPolicy forbids it. In the namespace of the source cloud it
-    migrates the VMs of all namespaces; in another namespace only its own.
+    An executed exit may leave machines where spec.placement of their HostedInstance does not say (PlacementOverridden): a wish is
+    overridden, a SovereigntyPolicy never. In the namespace of the cloud that is left it moves the machines of every namespace; in
+    another one only those of its own.
 
-    To inspect it: kubectl get exit -o wide; kubectl describe exit NAME; kubectl get mig -A -l
-    sovereigncloud.io/exit-plan=NAME.
+    Look with: kubectl get exit -o wide; kubectl describe exit NAME; kubectl get mig -A -l sovereigncloud.io/exit-plan=NAME.
 
-    Deleting the object starts no further migrations; those in progress continue.
+    Deleting the object makes no further moves; those that are under way end by themselves.
     """
 
     crd: ClassVar[Crd] = Crd(

@@ -1,4 +1,4 @@
-"""FederatedZone: membership of a cloud in an OpenNebula federation."""
+"""FederatedZone: the membership of a cloud in a federation of OpenNebula."""
 
 from __future__ import annotations
 
@@ -37,76 +37,76 @@ class ZoneState(StrEnum):
 
 
 class ZoneRef(Model):
-    """Reference to a FederatedZone of the same namespace."""
+    """A FederatedZone of the same namespace."""
 
-    name: Name = Field(description="The metadata.name of the FederatedZone, in the namespace of this object.")
+    name: Name = Field(description="Name of the FederatedZone, its metadata.name, in the namespace of this object.")
 
 
 class Join(Model):
-    """One-time join request with the permission that it needs."""
+    """A one-time request, with the consent that it needs."""
 
     request: Token = Field(
-        description="Request token. A new value triggers one conversion of the cloud into a federation member; a value that"
-        " was used before triggers none."
+        description="A word of your own. A new word asks for one conversion of the cloud into a member of the federation; the"
+        " same word never asks for a second."
     )
     replace_users_groups_vdcs: Literal["Accept"] | None = Field(
         default=None,
         alias="replaceUsersGroupsVDCs",
-        description="Permission to replace the slave's own data. Accept: its users, groups, VDCs and access rules are"
-        " replaced by those of the master, including the password of oneadmin; VMs, images and networks stay."
-        " Absent: a slave is not joined.",
+        description="Consent to lose what a slave has of its own. Accept: its users, groups, VDCs and access rules are replaced"
+        " by the master's, oneadmin's password among them. Machines, images and networks stay. Absent: a slave is not"
+        " joined.",
     )
 
 
 class ZoneServerSpec(Model):
-    """One server of a highly available zone."""
+    """A server among several of a zone that is highly available."""
 
     name: OutsideName = Field(description="Name of the server in the zone, for example server-0.")
     endpoint: Endpoint = Field(
-        description="URL of this server's own XML-RPC API, for polling its state, for example http://10.1.0.11:2633/RPC2."
+        description="Address of this server's own XML-RPC API, where its state is asked, for example"
+        " http://10.1.0.11:2633/RPC2."
     )
 
 
 class FederatedZoneSpec(Managed):
-    """Desired state of a master or slave zone."""
+    """A master, or a slave of one."""
 
     cloud_ref: CloudRef = Field(
-        description="SovereignCloud that is the zone, in the namespace of this object. Cannot be changed."
+        description="The cloud that is the zone, in the namespace of this object. Cannot be changed."
     )
     role: Literal[ZoneRole.MASTER, ZoneRole.SLAVE] = Field(
-        description="Role of the zone. Master: it owns users, groups, VDCs and zones of the federation. Slave: it"
-        " replicates them and sends changes to the master. Cannot be changed."
+        description="Master: it keeps users, groups, VDCs and zones for all. Slave: it has a copy of them, and asks the master"
+        " for each change. Cannot be changed."
     )
     master_ref: ZoneRef | None = Field(
         default=None,
-        description="FederatedZone of this slave's master. Absent with the role Master. Cannot be changed.",
+        description="The FederatedZone that is the master of this slave. Absent with the role Master. Cannot be changed.",
     )
     join: Join | None = Field(
         default=None,
-        description="One-time request to join the cloud to the federation. The operator writes the OpenNebula"
-        " configuration, restarts the daemon and, for a slave, imports the master's database. A slave requires"
-        " it, with replaceUsersGroupsVDCs; for a master a new token retries a failed conversion. Absent: a cloud"
-        " that is not a slave yet is not joined.",
+        description="A one-time request to make the cloud a member, which OpenNebula has no call for: its configuration is"
+        " written, its daemon started again and, for a slave, its database joined with the master's. A slave needs it with"
+        " its consent; for a master a new word tries again what failed. Absent: a slave that is none yet is not made one.",
     )
     endpoint: Endpoint | None = Field(
         default=None,
-        description="URL with which other zones reach this one. Absent: the URL at which the cloud answers.",
+        description="Address under which the other zones reach this one. Absent: that at which the cloud answers.",
     )
     sunstone_endpoint: Endpoint | None = Field(
-        default=None, description="URL of the zone's Sunstone, for the zone menu there. Absent: not changed."
+        default=None, description="Address of the zone's Sunstone, for the menu of zones there. Absent: left as it is."
     )
     one_flow_endpoint: Endpoint | None = Field(
-        default=None, description="URL of the zone's OneFlow, for Sunstone. Absent: not changed."
+        default=None, description="Address of the zone's OneFlow, for Sunstone. Absent: left as it is."
     )
     state: Literal[ZoneState.ENABLED, ZoneState.DISABLED] | None = Field(
         default=None,
-        description="Whether the zone accepts changes. Enabled: it does. Disabled: it only answers read requests, also from"
-        " this operator. Absent: not changed.",
+        description="Whether the zone takes changes. Enabled: it does. Disabled: it only answers reads, for everybody, this operator included."
+        " Absent: left as it is.",
     )
     servers: Annotated[list[ZoneServerSpec], Field(min_length=1, max_length=9)] | None = Field(
         default=None,
-        description="Servers of a highly available zone: exactly these are registered in OpenNebula, and the operator polls"
-        " each at its own endpoint. Absent: the list is not changed.",
+        description="Servers of a zone that is highly available: exactly these are listed in OpenNebula, and each is asked at"
+        " its own address. Absent: the list is left as it is.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
 
@@ -124,50 +124,53 @@ class FederatedZoneSpec(Managed):
 
 class ZoneServerStatus(Model):
     name: OutsideName | None = Field(
-        default=None, description="Name of the server; the name of the zone if it has only one."
+        default=None, description="Name of the server; of the only one of a zone the zone's."
     )
-    id: str | None = Field(default=None, description="ID of the server in its zone, a number; -1: it is the only one.")
-    endpoint: str | None = Field(default=None, description="Endpoint that was polled.")
+    id: str | None = Field(default=None, description="Number of the server in its zone; -1: it is the only one.")
+    endpoint: str | None = Field(default=None, description="Address at which it was asked.")
     state: str | None = Field(
         default=None,
-        description="Raft state of the server: Leader, Follower, Candidate, Solo (the only server) or Unreachable.",
+        description="What it is among the servers of its zone: Leader, Follower, Candidate, Solo where it is the only one, or"
+        " Unreachable.",
     )
 
 
 class FederatedZoneStatus(Status):
     zone_id: str | None = Field(
-        default=None, alias="zoneID", description="OpenNebula ID of the zone, its number as onezone shows it."
+        default=None, alias="zoneID", description="Number of the zone in the federation, as onezone shows it."
     )
     role: str | None = Field(
-        default=None, description="Role in the cloud's own configuration: Standalone, Master or Slave."
+        default=None, description="What the cloud's own configuration says that it is: Standalone, Master or Slave."
     )
-    master: str | None = Field(default=None, description="Master endpoint in the configuration of a slave.")
-    endpoint: str | None = Field(default=None, description="Endpoint of the zone as registered in the federation.")
-    state: str | None = Field(default=None, description="State of the zone in the federation: Enabled or Disabled.")
+    master: str | None = Field(
+        default=None, description="Address of the master that the configuration of a slave names."
+    )
+    endpoint: str | None = Field(default=None, description="Address of the zone, as the federation lists it.")
+    state: str | None = Field(default=None, description="Enabled or Disabled, as the federation lists it.")
     servers: list[ZoneServerStatus] | None = Field(
         default=None,
-        description="State that each server of the zone reports.",
+        description="Each server of the zone, as it says itself.",
     )
     commands: Annotated[list[Annotated[str, Field(max_length=512)]], Field(max_length=48)] | None = Field(
         default=None,
-        description="Commands that an administrator must run, if the operator cannot. The operator continues when the"
-        " cloud's configuration shows the result.",
+        description="What a person has to type, line by line, where nothing but a person can do it. It goes on by itself once"
+        " the cloud's configuration says that it was done.",
     )
 
 
 class FederatedZone(Resource[FederatedZoneSpec, FederatedZoneStatus]):
-    """Membership of a cloud in an OpenNebula federation: one master, and slaves that share its users, groups and VDCs.
+    """The membership of a cloud in a federation of OpenNebula: one master, and slaves that share its users, groups and VDCs.
 
-    A master's zone has ID 0; the operator sets its name and endpoint. A slave's zone is created at the master, then
-    the slave is joined, which replaces its users. The operator joins clouds that it installed or can reach by SSH; for
-    others status.commands shows the commands for an administrator. Afterwards it keeps name, endpoint, servers and
-    state as declared, and synchronizes a slave whose replication lags.
+    A master's zone has the number 0 and is named and addressed. A slave's is made at the master; then the slave is joined to
+    it, which replaces its users: by the operator on clouds that it installed and on others that let it in by SSH, else by a
+    person, to whom status.commands says how. From then on name, address, servers and state are kept as declared, and a slave
+    that stays behind is brought up to date.
 
-    To inspect it: kubectl get fzone -o wide; kubectl describe fzone NAME.
+    Look with: kubectl get fzone -o wide; kubectl describe fzone NAME.
 
-    Deleting a master waits for its slaves and leaves the cloud a master. Deleting a slave leaves it in the federation,
-    unless spec.deletionPolicy is Delete: then its clusters are removed from all VDCs, it becomes a standalone cloud,
-    and its zone is deleted.
+    Deleting a master waits for its slaves and leaves it a master. Deleting a slave leaves it a member of the federation,
+    unless spec.deletionPolicy is Delete: then its clusters leave all VDCs, it becomes a cloud of its own again, and its zone
+    is deleted.
     """
 
     crd: ClassVar[Crd] = Crd(

@@ -1,4 +1,4 @@
-"""Spec of a hosted cloud on OVHcloud bare metal: servers, vRack, installation or adoption, networks."""
+"""What a SovereignCloud says of a cloud on OVHcloud's bare metal: servers, vRack, installation or adoption, networks."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Role(StrEnum):
 
 
 class Architecture(StrEnum):
-    """Reference architectures of OpenNebula."""
+    """Reference architectures."""
 
     BASIC = "Basic"
     HIGHLY_AVAILABLE = "HighlyAvailable"
@@ -50,22 +50,22 @@ class Architecture(StrEnum):
 
 
 class Reinstall(Model):
-    """One-time reinstallation request. It erases every disk of the server."""
+    """A one-time request. It wipes every disk of the server."""
 
     request: Token = Field(
-        description="Request token. A new value triggers one reinstallation; a value that was used before triggers none."
+        description="A word of your own. A new word asks for one reinstallation; the same word never asks for a second."
     )
     operating_system: Annotated[str, Field(min_length=1, max_length=128)] = Field(
         description="Name of the OVHcloud installation template, for example ubuntu2404-server_64."
     )
     wipe_all_disks: bool | None = Field(
         default=None,
-        description="Permission to erase all disks. It must be true for a server with several disk groups. Absent: such a"
-        " server is not reinstalled.",
+        description="Consent to erase every disk: must be true on a server of several disk groups. Absent: such a server is"
+        " not reinstalled.",
     )
     partitioning: Partitioning | None = Field(
         default=None,
-        description="Partition layout of the first disk group. Absent: the default layout of the template.",
+        description="How the disks of the first disk group are divided. Absent: as the template does it by default.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["mountPoint"]},
     )
 
@@ -85,7 +85,7 @@ SiteName = Annotated[
 
 
 class HostedServer(WhichServer):
-    """A server of the cloud; the operator creates a BareMetalServer <cloud>-<name> for it."""
+    """A server of the cloud; it becomes a BareMetalServer <cloud>-<name>."""
 
     name: Annotated[
         str,
@@ -96,7 +96,7 @@ class HostedServer(WhichServer):
             json_schema_extra={WORDS: "must be a host name: lower case letters, digits and -, for example one-1"},
         ),
     ] = Field(
-        description="Name of the server, at most 63 characters; also its host name and its display name at OVHcloud."
+        description="A name of your own for it, at most 63 characters: also its host name and its display name at OVHcloud."
     )
     display_name: (
         Annotated[
@@ -111,29 +111,26 @@ class HostedServer(WhichServer):
         | None
     ) = Field(
         default=None,
-        description="Display name of the server at OVHcloud, if it differs from name. Absent: name. The display name of an"
-        " adopted server is often its service name.",
+        description="Its display name at OVHcloud, where that is another than name. Absent: name. An adopted server mostly has"
+        " its service name there.",
     )
     roles: Annotated[list[Literal[Role.FRONTEND, Role.NODE]], Field(min_length=1, max_length=2)] = Field(
-        description="Roles of the server. Frontend: it runs OpenNebula. Node: it runs VMs. A server can have both roles.",
+        description="What the server does. Frontend: runs OpenNebula. Node: runs virtual machines. It may do both.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
     move_from: Annotated[str, Field(min_length=1, max_length=64)] | None = Field(
         default=None,
-        description="Permission to detach the server's private interface from this other vRack, for example pn-654321;"
-        " anything that uses the interface there loses its connection. Absent: the operator only detaches it"
-        " from a vRack of this installation.",
+        description="Consent to take the server's private interface out of this other private network, for example"
+        " pn-654321, where what uses it there is cut off. Absent: it is only taken out of one that is this installation's.",
     )
     reinstall: Reinstall | None = Field(
         default=None,
-        description="One-time request to reinstall the operating system, which erases the disks. Absent: the server is"
-        " never reinstalled.",
+        description="A one-time request to install an operating system, which erases the disks. Absent: never reinstalled.",
     )
     site: SiteName | None = Field(
         default=None,
-        description="Site name of an edge host; the hosts of one site form an OpenNebula cluster with this name. Only with"
-        " the architecture Edge. Absent: the host is in the cluster named default, with the front-end. Cannot be"
-        " changed.",
+        description="Where an edge host stands, in a word of your own: the hosts of one site are an OpenNebula cluster of that"
+        " name. Only with the architecture Edge. Absent: in the cluster default, with the front-end. Cannot be changed.",
     )
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
@@ -146,19 +143,19 @@ class Ovh(Model):
     """OVHcloud as the provider of the servers."""
 
     endpoint: Literal["ovh-eu", "ovh-ca", "ovh-us"] = Field(
-        description="OVHcloud API of the account's region. ovh-eu: Europe. ovh-ca: Canada. ovh-us: United States. Cannot be"
+        description="The API of the account's region. ovh-eu: Europe. ovh-ca: Canada. ovh-us: United States. Cannot be"
         " changed."
     )
     credentials_secret_ref: SecretRef = Field(
-        description="Secret with the OVHcloud API credentials: the keys clientId and clientSecret of a service account, or"
-        " applicationKey, applicationSecret and consumerKey."
+        description="Secret with the keys clientId and clientSecret of a service account, or applicationKey,"
+        " applicationSecret and consumerKey."
     )
     vrack: Annotated[str, Field(min_length=1, max_length=64)] = Field(
-        description="OVHcloud vRack (private network) that connects the servers, for example pn-123456."
+        description="Private network of OVHcloud that joins the servers, for example pn-123456."
     )
     servers: Annotated[list[HostedServer], Field(min_length=1, max_length=64)] = Field(
-        description="Servers of the cloud. Each entry creates a BareMetalServer named CLOUD-NAME and, with role Node, an"
-        " OpenNebula host with the same address.",
+        description="What the cloud consists of: each entry becomes a BareMetalServer CLOUD-NAME and, with role Node, a host"
+        " of OpenNebula, matched by address.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
 
@@ -174,15 +171,14 @@ class Ovh(Model):
 
 
 class VirtualIp(Model):
-    """Virtual IP address of the leading front-end."""
+    """The address that the leader among several front-ends holds."""
 
     address: Annotated[str, Field(pattern=r"^[0-9]{1,3}(\.[0-9]{1,3}){3}$", max_length=45)] = Field(
-        description="Unused IPv4 address in the network of interface, for example 10.1.0.10; the OpenNebula API answers at"
-        " this address.",
+        description="A free IPv4 address of the network that interface is in, for example 10.1.0.10; the cloud answers there.",
         json_schema_extra=instead_of_pattern(IPV4),
     )
     cidr: Annotated[int, Field(ge=8, le=32)] = Field(
-        description="Prefix length of the network: the number of network bits, for example 24."
+        description="Length of the network's prefix: how many bits of an address name the network, for example 24."
     )
     interface: Annotated[
         str,
@@ -195,27 +191,27 @@ class VirtualIp(Model):
             },
         ),
     ] = Field(
-        description="Network interface of the front-ends for the address: public_bond, vrack_bond, or vrack_bond.N for VLAN"
-        " N on the vRack, which the operator creates. All front-ends must be in the same layer 2 network."
+        description="Interface of the front-ends that takes the address: public_bond, vrack_bond, or vrack_bond.N for VLAN N"
+        " on the vRack, which is made then. All front-ends must be in that network: an address moves at layer 2 only."
     )
 
 
 class Rerun(Model):
-    """One-time request for an installer run, which also approves a pending one."""
+    """A one-time request for one more run of the installer, and the consent to one that waits."""
 
     request: Token = Field(
-        description="Request token. A new value triggers one installer run on all servers of the cloud and approves a"
-        " pending run; a value that was used before triggers none."
+        description="A word of your own. A new word asks for one run over all servers of the cloud, whether or not something"
+        " waits for it; the same word never asks for a second."
     )
 
 
 class Install(Model):
-    """Installation of OpenNebula by the operator."""
+    """OpenNebula is installed by the operator."""
 
     architecture: Literal[Architecture.BASIC, Architecture.HIGHLY_AVAILABLE, Architecture.EDGE] = Field(
-        description="Reference architecture. Basic: one front-end with SQLite, which can also be a node. HighlyAvailable:"
-        " three front-ends behind virtualIP, with MariaDB. Edge: like Basic, with hosts at other sites; each"
-        " site is a cluster. Cannot be changed."
+        description="Reference architecture. Basic: one front-end, which may be a node too, with SQLite. HighlyAvailable:"
+        " three front-ends behind virtualIP, with MariaDB. Edge: as Basic, with hosts at other sites, each site a cluster of"
+        " its own. Cannot be changed."
     )
     version: Annotated[
         str,
@@ -224,17 +220,17 @@ class Install(Model):
             max_length=16,
             json_schema_extra={WORDS: 'must be a version of two numbers, in quotes: for example "7.0"'},
         ),
-    ] = Field(description="OpenNebula version to install, for example 7.0. A change after the installation is refused.")
+    ] = Field(description="Version of OpenNebula to install, for example 7.0. Refused if changed.")
     virtual_ip: VirtualIp | None = Field(
         default=None,
         alias="virtualIP",
-        description="Virtual IP address of the leading front-end. Required with the architecture HighlyAvailable, absent"
-        " with the others. Cannot be changed.",
+        description="Address of whichever front-end leads, with the architecture HighlyAvailable; absent with the others."
+        " Cannot be changed.",
     )
     rerun: Rerun | None = Field(
         default=None,
-        description="One-time request to run the installer again. Absent: it only runs again for added or erased servers;"
-        " in a cloud with VMs that run also needs this field as approval.",
+        description="A one-time request to run the installer again on a cloud that was installed. Absent: it runs again only"
+        " for servers that were added or wiped, and in a cloud with machines only after consent, given by this field.",
     )
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
@@ -252,11 +248,9 @@ class Install(Model):
 
 
 class Adopt(Model):
-    """An OpenNebula that was installed manually; the operator installs and reinstalls nothing."""
+    """OpenNebula was installed there by hand; nothing is installed or reinstalled."""
 
-    endpoint: Endpoint = Field(
-        description="URL of the OpenNebula XML-RPC API, for example https://one-rbx.example.fr/RPC2."
-    )
+    endpoint: Endpoint = Field(description="Address of its XML-RPC API, for example https://one-rbx.example.fr/RPC2.")
     credentials_secret_ref: SecretRef = Field(
         description="Secret with the keys username and password of an OpenNebula user."
     )
@@ -267,11 +261,12 @@ class OpenNebulaSpec(Model):
 
     install: Install | None = Field(
         default=None,
-        description="Installs OpenNebula on the servers. Exactly one of install and adopt is set.",
+        description="The operator installs OpenNebula on the servers. Exactly one of install and adopt is set.",
     )
     adopt: Adopt | None = Field(
         default=None,
-        description="Adopts an OpenNebula that was installed by OVHcloud's guide. Exactly one of install and adopt is set.",
+        description="OpenNebula stands there already, built by OVHcloud's guide: it is taken over. Exactly one of install"
+        " and adopt is set.",
     )
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
@@ -287,24 +282,23 @@ class OpenNebulaSpec(Model):
 
 
 class AddressRangeSpec(Model):
-    """Range of consecutive IPv4 addresses for VMs."""
+    """Consecutive IPv4 addresses that machines get."""
 
     ip: Annotated[str, Field(pattern=r"^[0-9]{1,3}(\.[0-9]{1,3}){3}$", max_length=45)] = Field(
         description="First address of the range, for example 10.100.0.10.", json_schema_extra=instead_of_pattern(IPV4)
     )
     size: Annotated[int, Field(ge=1, le=1048576)] = Field(
-        description="Number of addresses in the range, starting at ip."
+        description="How many addresses the range has, counted from ip."
     )
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (RANGE_ENDS,)
 
 
 class ReverseName(Model):
-    """Reverse DNS name of an address."""
+    """The name of an address."""
 
     ip: Annotated[str, Field(pattern=r"^[0-9]{1,3}(\.[0-9]{1,3}){3}$", max_length=45)] = Field(
-        description="IPv4 address of the reverse DNS record, for example 57.131.167.178.",
-        json_schema_extra=instead_of_pattern(IPV4),
+        description="The address, for example 57.131.167.178.", json_schema_extra=instead_of_pattern(IPV4)
     )
     # A shorter pattern than DomainName's: a thousand names with that one are more than a rule may cost.
     name: Annotated[
@@ -315,11 +309,11 @@ class ReverseName(Model):
             pattern=r"^([-a-z0-9]+\.)+[a-z]+$",
             json_schema_extra={WORDS: "must be a full domain name in lower case: for example mail.example.fr"},
         ),
-    ] = Field(description="Reverse DNS name, for example mail.example.fr; it must resolve to the address.")
+    ] = Field(description="Its name, for example mail.example.fr, which must resolve to it.")
 
 
 class HostedNetwork(Model):
-    """A network of the cloud; the operator creates a VirtualNetwork <cloud>-<name with _ as -> for it."""
+    """A network of the cloud; it becomes a VirtualNetwork <cloud>-<name with _ as ->."""
 
     name: Annotated[
         str,
@@ -331,36 +325,35 @@ class HostedNetwork(Model):
                 WORDS: "must be words of letters and digits, joined by -, _ or a dot: for example vm_public"
             },
         ),
-    ] = Field(description="Name of the network in OpenNebula, as instances reference it.")
+    ] = Field(description="Name of the network in OpenNebula, which instances use.")
     public_block: Annotated[str, Field(pattern=r"^[0-9.]+/[0-9]{1,2}$", max_length=49)] | None = Field(
         default=None,
-        description="Public IPv4 block of the account, /24 to /30, for example 57.131.167.176/28. The operator routes it to"
-        " the vRack and derives addresses, gateway and DNS from it. Exactly one of publicBlock and vlanID is"
-        " set. Cannot be changed.",
+        description="An IP block of the account, /24 to /30, for example 57.131.167.176/28; it is routed to the vRack, and"
+        " addresses, gateway and DNS follow from it. Exactly one of publicBlock and vlanID is set. Cannot be changed.",
         json_schema_extra=instead_of_pattern(PUBLIC_BLOCK),
     )
     vlan_id: Annotated[int, Field(ge=1, le=4094)] | None = Field(
         default=None,
         alias="vlanID",
-        description="802.1Q VLAN ID on the vRack, 1 to 4094. Exactly one of publicBlock and vlanID is set. Cannot be"
+        description="Number of the 802.1Q VLAN on the vRack, 1 to 4094. Exactly one of publicBlock and vlanID is set. Cannot be"
         " changed.",
     )
     address_ranges: Annotated[list[AddressRangeSpec], Field(max_length=32)] | None = Field(
         default=None,
-        description="Address ranges for VMs. Required with vlanID. Absent with a publicBlock: all usable addresses.",
+        description="Addresses that machines get; needed with vlanID. Absent with a publicBlock: all usable ones.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["ip"]},
     )
     move_from: Annotated[str, Field(min_length=1, max_length=128)] | None = Field(
         default=None,
-        description="Permission to move the whole publicBlock away from this service, a vRack or a server, for example"
-        " pn-654321; anything that uses its addresses there loses them. Absent: the operator only moves it from"
-        " a service of this installation.",
+        description="Consent to take publicBlock, as a whole, away from this service that it is routed to: a private network"
+        " or a server, for example pn-654321. What uses its addresses there loses them. Absent: it is only taken from what is"
+        " this installation's.",
     )
     reverse_dns: Annotated[list[ReverseName], Field(max_length=254)] | None = Field(
         default=None,
         alias="reverseDNS",
-        description="Reverse DNS names of addresses in publicBlock. Each name must already resolve to its address. Absent:"
-        " reverse DNS is not changed.",
+        description="Names that addresses of publicBlock have. Each must resolve to its address before. Absent: left as they"
+        " are.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["ip"]},
     )
 
@@ -385,33 +378,32 @@ class Hosted(Model):
 
     ovh: Ovh | None = Field(
         default=None,
-        description="Servers of OVHcloud. It is the only provider now; others will be added as siblings of this field."
-        " Exactly one provider is set.",
+        description="The servers are OVHcloud's. Other providers will be siblings of this field, exactly one of them set.",
     )
-    open_nebula: OpenNebulaSpec = Field(description="Whether OpenNebula is installed by the operator or adopted.")
+    open_nebula: OpenNebulaSpec = Field(description="How OpenNebula comes to be there: installed, or adopted.")
     access: Access | None = Field(
         default=None,
-        description="Access to the cloud: DNS name, TLS certificate and firewall. Absent: the front-end's address with"
-        " plain HTTP, which the operator only uses with private addresses.",
+        description="How the cloud is reached: its name, its certificate, and from where. Absent: at the front-end's address,"
+        " in plain http, which only private addresses are spoken to in.",
     )
     networks: Annotated[list[HostedNetwork], Field(max_length=64)] | None = Field(
         default=None,
-        description="Networks of the cloud. Each entry creates a VirtualNetwork named CLOUD-NAME. Absent: none.",
+        description="Networks of the cloud: each entry becomes a VirtualNetwork CLOUD-NAME. Absent: none.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     update_policy: HostUpdatePolicy | None = Field(
         default=None,
-        description="Disruptive actions on VMs in the cloud that are allowed to apply spec. Absent: all are denied.",
+        description="What may happen to machines in the cloud to follow spec. Absent: everything is denied.",
     )
     fencing: HostFencing | None = Field(
         default=None,
-        description="Fencing of this cloud's servers during an outage, so that its VMs can start in another cloud. Absent:"
-        " the operator does not power off servers and only reads their power state.",
+        description="What the operator may do to the servers of this cloud once it is lost, so that its machines may start elsewhere."
+        " Absent: nothing; it looks whether they are off.",
     )
     lost_hosts: Annotated[list[LostHost], Field(max_length=64)] | None = Field(
         default=None,
-        description="Permission to give up VMs on failed hosts whose servers were removed from the list of servers. Absent:"
-        " no VM is given up.",
+        description="Consent to lose machines: hosts whose servers are dead and no longer in the list of servers, with the"
+        " machines that are given up on them. Absent: nothing is given up.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
 

@@ -62,22 +62,22 @@ class Power(StrEnum):
 
 
 class Source(Model):
-    """Source of the VM: exactly one of image, template and backup, as OpenNebula names in its cloud."""
+    """Exactly one of image, template and backup: names in OpenNebula, in the cloud where the machine is placed."""
 
     image: OutsideName | None = Field(
         default=None,
-        description="OpenNebula name of a disk image; requires spec.vcpu and spec.memory. Exactly one of image, template"
-        " and backup is set.",
+        description="A disk image, by its name in OpenNebula; spec.vcpu and spec.memory say the rest. Exactly one of image,"
+        " template and backup is set.",
     )
     template: OutsideName | None = Field(
         default=None,
-        description="OpenNebula name of a VM template, which defines size and networks. Exactly one of image, template and"
-        " backup is set.",
+        description="A VM template, by its name in OpenNebula, which brings its own size and networks. Exactly one of image,"
+        " template and backup is set.",
     )
     backup: OutsideName | None = Field(
         default=None,
-        description="OpenNebula image name of a VM backup of this namespace, which defines size, disks and networks."
-        " Exactly one of image, template and backup is set.",
+        description="A backup of a machine of this namespace, by the name of its image in OpenNebula, which brings size, disks"
+        " and networks of that machine. Exactly one of image, template and backup is set.",
     )
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
@@ -91,149 +91,141 @@ class Source(Model):
 
 
 class CloudInit(Model):
-    """cloud-init configuration for the first boot."""
+    """What cloud-init does in the guest at its first start."""
 
     user_data_secret_ref: SecretKeyRef = Field(
-        description="Secret in this namespace with the cloud-init user data. It is read once, at creation."
+        description="Secret that holds the cloud-init user data, in this namespace. Read once, when the machine is made."
     )
 
 
 class UpdatePolicy(Model):
-    """Disruptive actions on a running VM that are allowed to apply spec. All are denied by default."""
+    """What may happen to a running machine to follow spec. All Deny by default."""
 
     power_cycle: Literal[Consent.ALLOW, Consent.DENY] | None = Field(
         default=None,
-        description="Changes that need a power cycle, for example of cpuModel, pciDevices, or memory and vcpu beyond"
-        " hotResize. Allow: the VM is powered off, changed and started again. Deny (default): the change waits"
-        " and status.plan shows it.",
+        description="A change that cannot be made while the machine runs, such as cpuModel, pciDevices, or memory and vcpu"
+        " beyond hotResize. Allow: it is powered off, changed and started again. Deny (default): the change waits and status.plan shows it.",
     )
     replace: Literal[Consent.ALLOW, Consent.DENY] | None = Field(
         default=None,
-        description="Changes that need a new VM: spec.source changed, or the VM was terminated outside the operator. Allow:"
-        " the VM is created again with empty disks. Deny (default): the change waits and status shows it.",
+        description="A change that needs another machine: spec.source was changed, or somebody terminated it. Allow: it is"
+        " made anew with empty disks. Deny (default): that waits, and status says so.",
     )
     move: Literal[Consent.ALLOW, Consent.DENY] | None = Field(
         default=None,
-        description="Migration of a VM whose cloud spec.placement excludes. Allow: the operator creates one"
-        " InstanceMigration, which shuts the VM down, copies it to the cloud that placement selects and starts"
-        " it there. Deny (default): the change waits and status.plan shows it. A SovereigntyPolicy with"
-        " onViolation: Relocate moves the VM unless Deny is set explicitly.",
+        description="It is in a cloud that spec.placement excludes. Allow: one InstanceMigration is made, which shuts it down, copies"
+        " it to the cloud that placement chooses and starts it there. Deny (default): that waits, and status.plan shows it. A"
+        " SovereigntyPolicy with onViolation: Relocate moves it unless Deny is written here.",
     )
 
 
 class HostedInstanceSpec(Managed):
-    """Desired state of a VM: source, size, networks, power state, placement."""
+    """A virtual machine: source, size, networks, power state, placement."""
 
     source: Source = Field(
         default=Source(),
-        description="Source of the VM, resolved in the cloud where the VM is placed. May be absent only with adopt.",
+        description="What the machine is made from, resolved in the cloud where it is placed. May be absent only with adopt.",
     )
     adopt: Adopt | None = Field(
         default=None,
-        description="Adopts an existing VM in the cloud of spec.placement. With management: Observe the operator writes"
-        " nothing and shows differences in status. With Manage it marks the VM and waits for spec.approvedPlan"
-        " before it changes existing differences. Fields that are absent in spec are not changed, including the"
-        " name. Absent: the operator creates a VM.",
+        description="A machine that somebody made, in the cloud of spec.placement, to be managed from now on. With management:"
+        " Observe nothing is written, and status shows what differs. With Manage it is marked, and what differed at that"
+        " moment waits for spec.approvedPlan. What spec leaves out stays as it is, its name too. Absent: a machine is made.",
     )
     vcpu: Annotated[int, Field(ge=1, le=512)] | None = Field(
         default=None,
-        description="Number of virtual processors, 1 to 512. Required with source.image. Absent with a template: the value"
-        " of the template.",
+        description="Number of virtual processors, 1 to 512. Needed with source.image. Absent with a template: the template's.",
     )
     cpu: Quantity | None = Field(
         default=None,
-        description="Physical CPU share of the host in processors, for example 2, or 500m for half of one. Default at"
-        " creation: the value of vcpu.",
+        description="Share of the host's physical processors, for example 2, or 500m for half of one. Default at creation:"
+        " as many as vcpu.",
         json_schema_extra=checked(CPU_SHARE),
     )
     memory: Quantity | None = Field(
         default=None,
-        description="Memory in whole MiB, for example 4Gi or 512Mi. Required with source.image. Absent with a template: the"
-        " value of the template.",
+        description="Memory in whole MiB, for example 4Gi or 512Mi. Needed with source.image. Absent with a template: the"
+        " template's.",
         json_schema_extra=checked(whole_mebibytes("16Mi", "16Ti")),
     )
     hot_resize: HotResize | None = Field(
         default=None,
-        description="Limits up to which vcpu and memory can grow while the VM runs. Set at creation only; cannot be added"
-        " or changed later. Absent: changes of vcpu and memory need a power cycle.",
+        description="Room to grow: up to it vcpu and memory are raised while the machine runs. Made with the machine, and"
+        " neither added nor changed later. Absent: vcpu and memory are changed in a power cycle.",
     )
     cpu_model: CpuModel | None = Field(
         default=None,
-        description="CPU model of the guest, for example host-passthrough. A change needs a power cycle. Absent: the"
-        " hypervisor's default.",
+        description="Model of processor that the guest sees, for example host-passthrough. Changed in a power cycle. Absent:"
+        " the hypervisor's default.",
     )
     pci_devices: Annotated[list[PciDevice], Field(max_length=8)] | None = Field(
         default=None,
-        description="PCI passthrough devices such as GPUs. A change needs a power cycle. A VM with such a device cannot be"
-        " migrated live. Absent: none, or those of the template.",
+        description="Devices of the host that the machine gets for itself, such as GPUs. Changed in a power cycle. Such a"
+        " machine cannot be moved live. Absent: none, or those of the template.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     group: Group | None = Field(
         default=None,
-        description="Affinity or anti-affinity group of the VM. Absent: OpenNebula's scheduler considers no other VMs.",
+        description="Machines that it runs together with, or apart from. Absent: OpenNebula places it without regard to"
+        " others.",
     )
     power: Literal[Power.RUNNING, Power.STOPPED, Power.SUSPENDED] | None = Field(
         default=None,
-        description="Power state. Running: the operator starts the VM whenever it is off. Stopped: it shuts the VM down."
-        " Suspended: it suspends the VM and keeps its memory on disk. Absent: it starts the VM once after"
-        " creation; later the guest controls its power state.",
+        description="Running: it is started whenever it is off. Stopped: it is shut down. Suspended: it is paused and its"
+        " memory kept on disk. Absent: it is started once, then power is the guest's own business.",
     )
     networks: Annotated[list[InstanceNetwork], Field(max_length=16)] | None = Field(
         default=None,
-        description="NICs, one per network, in this order. Absent: those of the template, or none.",
+        description="Network cards, one per network, in this order. Absent: those of the template, or none.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     disks: Disks | None = Field(
         default=None,
-        description="Size of the root disk, and data disks. A data disk is an image of its own that is attached to the VM;"
-        " an entry that is removed is detached. Absent: the disks of the image or template; data disks are not"
-        " changed.",
+        description="Size of the root disk, and data disks. A data disk is an image of its own, attached to the machine: one"
+        " that is taken out is detached. Absent: the disks of the image or template, and no data disk is touched.",
         json_schema_extra=MAP_BY_NAME,
     )
     backup: Backup | None = Field(
         default=None,
-        description="Backups: datastore, schedule and retention. Absent: the operator requests no backups and does not"
-        " change OpenNebula's settings.",
+        description="Backups: where to, when, how many. Absent: none are asked for, and what OpenNebula has is left as it is.",
     )
-    snapshot: Snapshot | None = Field(default=None, description="Snapshot on request. Absent: none is taken.")
+    snapshot: Snapshot | None = Field(default=None, description="A snapshot on request. Absent: none is taken.")
     restore: Restore | None = Field(
-        default=None, description="Restore of a backup in place, on request. Absent: nothing is restored."
+        default=None, description="Going back to a backup, on request, in place. Absent: nothing is restored."
     )
     ssh_authorized_keys: (
         Annotated[list[Annotated[str, Field(min_length=1, max_length=8192)]], Field(max_length=32)] | None
     ) = Field(
         default=None,
-        description="SSH public keys in authorized_keys format that may log in. The guest gets them once, at creation."
-        " Absent: none.",
+        description="Public keys, one line each as in authorized_keys, that may log in. Given to the guest once, at its"
+        " creation. Absent: none.",
     )
     ssh_authorized_keys_secret_ref: SshKeysSecretRef | None = Field(
         default=None,
-        description="Secret in this namespace with additional SSH public keys in authorized_keys format. It is read once,"
-        " at creation. Absent: only sshAuthorizedKeys.",
+        description="Secret with further public keys, as in an authorized_keys file, in this namespace. Read once, when the"
+        " machine is made. Absent: only sshAuthorizedKeys.",
     )
     cloud_init: CloudInit | None = Field(
-        default=None, description="Configuration of cloud-init for the first boot. Absent: only SSH keys and network."
+        default=None, description="What cloud-init does at the first start. Absent: nothing beyond keys and network."
     )
     placement: Placement | None = Field(
         default=None,
-        description="Constraints on where the VM may run. status.placement shows where it runs. Absent: any SovereignCloud"
-        " that its namespace may use and that the policies allow.",
+        description="Where the machine may run: a constraint, never a record. Absent: any SovereignCloud that its namespace may"
+        " use and that the policies allow. Where it does run is in status.placement.",
     )
     continuity: Continuity | None = Field(
         default=None,
-        description="Failover when the cloud of the VM is unreachable: the VM starts in another cloud from its latest copy"
-        " outside. The condition FailoverReady shows whether that is possible. Absent: the VM waits for its"
-        " cloud.",
+        description="What happens when its cloud is lost: it is started elsewhere from its last copy outside. The condition"
+        " FailoverReady says beforehand whether that could be done. Absent: it waits for its cloud.",
     )
     recovery: Literal[Recovery.RETRY, Recovery.MANUAL] | None = Field(
         default=None,
-        description="What to do when a VM operation failed in OpenNebula. Retry (default): the operator asks OpenNebula to"
-        " retry three times with growing pauses, only where that cannot lose data. Manual: an administrator"
-        " recovers the VM.",
+        description="When starting it failed. Retry (default): OpenNebula is asked to try again, three times with growing"
+        " pauses; only where that can lose no data. Manual: a person does.",
     )
     update_policy: UpdatePolicy | None = Field(
         default=None,
-        description="Disruptive actions on the running VM that are allowed to apply spec. Absent: none.",
+        description="What may happen to the running machine to follow a change of spec. Absent: nothing that it would notice.",
     )
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
@@ -264,51 +256,51 @@ _SOURCE_STAYS = Rule(
 
 
 class HostedInstanceStatus(Status):
-    id: str | None = Field(default=None, description="OpenNebula ID of the VM, as onevm shows it.")
+    id: str | None = Field(default=None, description="Number of the virtual machine in OpenNebula, as onevm shows it.")
     state: str | None = Field(
-        default=None, description="OpenNebula state of the VM, for example Running, PoweredOff or Booting."
+        default=None, description="What OpenNebula says the machine does, for example Running, PoweredOff or Booting."
     )
     addresses: list[str] | None = Field(
-        default=None, description="IP addresses of the VM, in the order of spec.networks."
+        default=None, description="IP addresses of the machine, in the order of spec.networks."
     )
-    primary_address: str | None = Field(default=None, description="First IP address of the VM, for logins.")
+    primary_address: str | None = Field(
+        default=None, description="The first IP address of the machine, the one to log in to."
+    )
     networks: Annotated[list[InstanceNetworkStatus], Field(max_length=64)] | None = Field(
-        default=None, description="NICs of the VM, in the order of spec.networks."
+        default=None, description="The network cards, in the order of spec.networks."
     )
-    placement: PlacementStatus | None = Field(
-        default=None, description="Where the VM runs, and why it was placed there."
-    )
+    placement: PlacementStatus | None = Field(default=None, description="Where the machine does run, and why there.")
     console: str | None = Field(
         default=None,
-        description="Console access: the URL in Sunstone, or the command on the host.",
+        description="How to reach its screen and keyboard: its page in Sunstone, or the command on its host.",
     )
-    disks: DisksStatus | None = Field(
-        default=None, description="Data disks of the instance.", json_schema_extra=MAP_BY_NAME
-    )
+    disks: DisksStatus | None = Field(default=None, description="The data disks.", json_schema_extra=MAP_BY_NAME)
     backups: BackupsStatus | None = Field(
-        default=None, description="Latest backups of the VM, newest first.", json_schema_extra=MAP_BY_NAME
+        default=None, description="The last backups of the machine, the newest first.", json_schema_extra=MAP_BY_NAME
     )
-    snapshots: SnapshotsStatus | None = Field(default=None, description="Latest snapshots of the VM, newest first.")
-    requests: RequestsStatus | None = Field(default=None, description="State of the one-time requests.")
-    continuity: ContinuityStatus | None = Field(default=None, description="Data for a failover of the VM.")
+    snapshots: SnapshotsStatus | None = Field(
+        default=None, description="The last snapshots of the machine, the newest first."
+    )
+    requests: RequestsStatus | None = Field(default=None, description="What became of what was asked for once.")
+    continuity: ContinuityStatus | None = Field(
+        default=None, description="What there is to start the machine from when its cloud is lost."
+    )
 
 
 class HostedInstance(Resource[HostedInstanceSpec, HostedInstanceStatus]):
-    """A virtual machine in a SovereignCloud: created once and kept as declared; status.drift shows differences field
-    by field.
+    """A virtual machine in a SovereignCloud: made once, kept as declared, its differences shown field by field.
 
-    It waits for the cloud, the image and the networks that it refers to. A field that is absent in spec gets its
-    default at creation and is never corrected; a declared field is kept as declared. A change that would disrupt the
-    running VM waits until spec.updatePolicy allows it, and status.plan shows it.
+    It waits for the cloud, the image and the networks that it names. A field that is left out is set once, when the machine
+    is made, and never corrected; a field that is declared is kept as it is. Nothing that a running machine would notice is
+    done without spec.updatePolicy: the change waits, and status.plan shows it.
 
-    To inspect it: kubectl get hinst -o wide; kubectl describe hinst NAME; kubectl wait --for=condition=Ready
-    hinst/NAME.
+    Look with: kubectl get hinst -o wide; kubectl describe hinst NAME; kubectl wait --for=condition=Ready hinst/NAME.
 
-    With spec.adopt it takes over an existing VM instead of creating one.
+    With spec.adopt it takes over a machine that somebody made, instead of making one.
 
-    Deleting the object terminates the VM, unless spec.deletionPolicy is Retain; data disks are kept unless their own
-    deletionPolicy is Delete. An adopted VM stays, and the operator's marks are removed, unless spec.deletionPolicy is
-    Delete.
+    Deleting the object terminates the machine, unless spec.deletionPolicy is Retain; data disks are kept unless their own
+    deletionPolicy is Delete. An adopted machine stays as it was, without a trace of the operator, unless spec.deletionPolicy
+    is Delete.
     """
 
     crd: ClassVar[Crd] = Crd(
@@ -336,12 +328,12 @@ class HostedInstance(Resource[HostedInstanceSpec, HostedInstanceStatus]):
 
     @property
     def deletion_policy(self) -> DeletionPolicy:
-        """Return the effective deletion policy: Retain for an adopted VM unless spec sets another one."""
+        """What was there before stays, unless spec says otherwise."""
         if self.spec.deletion_policy is None and self.adopted:
             return DeletionPolicy.RETAIN
         return super().deletion_policy
 
     @property
     def adopted(self) -> bool:
-        """Whether the VM was adopted or will be."""
+        """Whether its machine was there before: it was adopted, or is to be."""
         return was_there_before(self.external, "vm", self.spec.adopt)

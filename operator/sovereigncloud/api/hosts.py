@@ -1,4 +1,4 @@
-"""Spec for hosts that are removed: migration of foreign VMs, fencing, and lost hosts."""
+"""What a person says about the hosts of a cloud that go: whose machines may be moved off them, and what is given up as lost."""
 
 from __future__ import annotations
 
@@ -11,43 +11,41 @@ from sovereigncloud.api.common.fencing import Outage
 
 
 class HostUpdatePolicy(Model):
-    """Disruptive actions on VMs of the cloud that are allowed to apply spec. All are denied by default."""
+    """What may happen to machines in the cloud to follow spec. All Deny by default."""
 
     move_foreign: Literal[Consent.ALLOW, Consent.DENY] | None = Field(
         default=None,
-        description="What to do with VMs of other owners on a host whose server was removed from the list. Allow: the"
-        " operator migrates them to other hosts like its own VMs. Deny (default): it reports them and the host"
-        " stays.",
+        description="A server is taken off the list, and on its host are machines that no object of this installation made."
+        " Allow: they are moved to other hosts like the others. Deny (default): they are named and the host stays.",
     )
 
 
 class HostFencing(Model):
-    """Whether the operator may power off servers of an unreachable cloud, and when it starts them again."""
+    """Whether the servers of a cloud that does not answer may be switched off, and when they run again."""
 
     power_off: Literal[Consent.ALLOW, Consent.DENY] | None = Field(
         default=None,
-        description="Allow: the operator powers off every server of the cloud through the OVHcloud API, without a clean"
-        " shutdown, when the cloud was unreachable for longer than the tolerationSeconds of a VM with"
-        " spec.continuity and that VM can start in another cloud. This stops all VMs of the cloud, also those"
-        " without failover, and also when only the network between the cloud and the operator is down. Deny"
-        " (default): no server is powered off; failover waits until all servers are powered off or until an"
-        " administrator confirms it in spec.fencing.",
+        description="Allow: when the cloud does not answer for longer than a machine with spec.continuity tolerates, and that machine"
+        " could start elsewhere, every server of the cloud is switched off through OVHcloud, without asking its system. All"
+        " machines in the cloud stop, also those that nobody restarts elsewhere, and also where only the network between it"
+        " and the operator is broken. Deny (default): no server is touched; a copy waits until all are seen switched off, or"
+        " until a person confirms it in spec.fencing.",
     )
     start_again: Outage | None = Field(
         default=None,
-        description="Starts the servers again that the operator powered off. Set it to the outage shown in"
-        " status.power.fenced of the BareMetalServer; the servers get their former boot setting back. Absent:"
-        " they stay off.",
+        description="Servers that the operator switched off stay off until a person says so here: with the outage for which they were"
+        " switched off, as status.power.fenced of the BareMetalServer shows it. They then get the boot back that they had, and"
+        " are started. Absent: none is started.",
     )
 
 
 class LostHost(Model):
-    """A host whose server failed, and the VMs to give up with it."""
+    """A host whose server is lost, and the machines that are lost with it."""
 
-    name: OutsideName = Field(description="Name of the host in OpenNebula as shown in status.hosts: its address.")
+    name: OutsideName = Field(description="Name of the host in OpenNebula, as status.hosts has it: its address.")
     machines: Annotated[list[Annotated[int, Field(ge=0)]], Field(max_length=256)] | None = Field(
         default=None,
-        description="OpenNebula IDs of the VMs to give up, including their disks. VMs on the host that are not listed are"
-        " not given up. Absent: none.",
+        description="Numbers in OpenNebula of the machines that are given up, with their disks. A machine on the host that is"
+        " not listed is not given up. Absent: none.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )

@@ -1,4 +1,4 @@
-"""Compute fields of a HostedInstance: processors, memory, devices, affinity and hosts."""
+"""What a HostedInstance says of processors, memory, devices, the machines beside it and the hosts under it."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ class Recovery(StrEnum):
 
 
 class HotResize(Model):
-    """Limits for changes of vcpu and memory while the VM runs."""
+    """Room to grow in without a restart."""
 
     max_vcpu: Annotated[int, Field(ge=1, le=512)] | None = Field(
         default=None,
-        description="Maximum number of virtual processors of the running VM, 1 to 512. Absent: adding processors needs a"
-        " power cycle.",
+        description="As many virtual processors as it may be given while it runs, 1 to 512. Absent: processors are added in"
+        " a power cycle.",
     )
     max_memory: Quantity | None = Field(
         default=None,
-        description="Maximum memory of the running VM, in whole MiB, for example 16Gi. Absent: adding memory needs a power"
-        " cycle.",
+        description="As much memory as it may be given while it runs, in whole MiB, for example 16Gi. Absent: memory is"
+        " added in a power cycle.",
         json_schema_extra=checked(whole_mebibytes("16Mi", "16Ti")),
     )
 
@@ -50,21 +50,21 @@ def _hexadecimal(what: str, example: str) -> dict[str, object]:
 
 
 class PciDevice(Model):
-    """PCI passthrough device such as a GPU."""
+    """A device of the host that the machine gets for itself, such as a GPU."""
 
-    name: Annotated[str, label("gpu", 63)] = Field(description="Name of the device in this object, for example gpu.")
+    name: Annotated[str, label("gpu", 63)] = Field(description="How this object calls it, for example gpu.")
     vendor: (
         Annotated[str, Field(max_length=4, pattern=_HEX, json_schema_extra=_hexadecimal("vendor", "10de"))] | None
     ) = Field(
-        default=None, description="PCI vendor ID as shown by lspci -nn and onehost show, for example 10de. Absent: any."
+        default=None, description="Its vendor, as lspci -nn and onehost show show it, for example 10de. Absent: any."
     )
     device: (
         Annotated[str, Field(max_length=4, pattern=_HEX, json_schema_extra=_hexadecimal("device", "2236"))] | None
-    ) = Field(default=None, description="PCI device ID, for example 2236. Absent: any.")
+    ) = Field(default=None, description="Which device of the vendor, for example 2236. Absent: any.")
     class_: (
         Annotated[str, Field(max_length=4, pattern=_HEX, json_schema_extra=_hexadecimal("class", "0302"))] | None
     ) = Field(
-        default=None, alias="class", description="PCI class, for example 0302 for a GPU without a display. Absent: any."
+        default=None, alias="class", description="Its class, for example 0302 for a GPU without a display. Absent: any."
     )
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
@@ -76,14 +76,14 @@ class PciDevice(Model):
 
 
 class Group(Model):
-    """Affinity or anti-affinity group of VMs in this namespace."""
+    """Machines of this namespace that run together on one host, or each on another one."""
 
     name: Annotated[str, label("web", 63)] = Field(
-        description="Name of the group. All VMs of this namespace and cloud with this name are members."
+        description="Name of the group. All machines of this namespace and cloud that name it are in it."
     )
     policy: Literal[Affinity.TOGETHER, Affinity.APART] = Field(
-        description="Together: on the same host as the other members with this policy. Apart: on another host than every"
-        " other member."
+        description="Together: on the same host as the others of the group that say so. Apart: on another host than each of"
+        " them."
     )
 
 

@@ -1,4 +1,4 @@
-"""Storage fields of a HostedInstance: disks, backups, snapshots, restore, SSH keys from a Secret."""
+"""What a HostedInstance says of its storage: disks, backups, snapshots, restore, keys from a Secret."""
 
 from __future__ import annotations
 
@@ -19,28 +19,29 @@ DiskName = Annotated[str, label("root or data", 32)]
 
 
 class InstanceDisk(Model):
-    """A disk. `root` is the disk of the source image; every other one is a data disk with its own image."""
+    """A disk. `root` is the one that the image brings; every other one is a data disk, an image of its own."""
 
     name: DiskName = Field(
-        description="Name of the disk. root: the root disk of the source. Any other name: a data disk with that name."
+        description="Which disk. root: the one that the source brings. Any other name: a data disk, known by this name from"
+        " then on."
     )
     size: Quantity | None = Field(
         default=None,
-        description="Size of the disk in whole MiB, for example 20Gi. It can grow, never shrink. Absent, with image: the"
-        " size of the image.",
+        description="Size of the disk in whole MiB, for example 20Gi. It can grow, never shrink. Absent, with image: as large"
+        " as that image is.",
         json_schema_extra=checked(whole_mebibytes("1Mi", "64Ti"), NEVER_SMALLER),
     )
     image: OutsideName | None = Field(
         default=None,
-        description="OpenNebula name of an existing image, for example a data disk that another instance left. A persistent"
-        " image is attached itself and always kept; of any other image the VM gets a copy, which is deleted with"
-        " the VM. Absent: a new empty disk.",
+        description="An image that is there already, by its name in OpenNebula, such as a data disk that another instance"
+        " left behind. A persistent one is attached itself and always kept; of another one a copy, which goes with the"
+        " machine. Absent: a new empty disk is made.",
     )
     deletion_policy: Literal[DeletionPolicy.DELETE, DeletionPolicy.RETAIN] | None = Field(
         default=None,
-        description="What happens to a data disk created for this instance when it is removed from spec or the instance is"
-        " deleted. Retain (default): its image is kept, and an instance with the same name attaches it again."
-        " Delete: its image is deleted with its data.",
+        description="What becomes of a data disk that was made for this instance, when it is taken out of spec or the"
+        " instance is deleted. Retain (default): its image is kept, and an instance of the same name finds it again. Delete:"
+        " its image is deleted with what is on it.",
     )
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
@@ -68,143 +69,135 @@ class BackupMode(StrEnum):
 
 
 class Backup(Model):
-    """Backups of the VM and its disks, scheduled and made by OpenNebula."""
+    """Backups of the machine with its disks, made and scheduled by OpenNebula itself."""
 
-    store: OutsideName = Field(description="OpenNebula name of the backup datastore, in the cloud of the VM.")
+    store: OutsideName = Field(
+        description="The backup datastore that backups go to, by its name in OpenNebula, in the cloud of the machine."
+    )
     schedule: Schedule | None = Field(
         default=None,
-        description="Cron schedule that OpenNebula itself executes, also while the operator is down: five fields (minute"
-        ' hour day month weekday) in UTC, for example "0 2 * * *". OpenNebula supports equal intervals of hours,'
-        " days of the week or days of the month; the operator refuses other schedules. Absent: only on request.",
+        description="When OpenNebula makes a backup by itself, also while this operator is away: five fields of cron (minute"
+        ' hour day month weekday) in UTC, for example "0 2 * * *". OpenNebula knows hours at equal distances, days of the'
+        " week or days of the month; a schedule that it cannot follow is refused. Absent: only on request.",
     )
     keep_last: Annotated[int, Field(ge=1, le=1000)] | None = Field(
         default=None,
-        description="Number of backups, or of increments, that OpenNebula keeps; it deletes older ones. Absent: not"
-        " changed; a new VM keeps all of them.",
+        description="How many backups, or increments of one, OpenNebula keeps; older ones it deletes. Absent: as OpenNebula"
+        " has it, and at first all of them.",
     )
     mode: Literal[BackupMode.FULL, BackupMode.INCREMENTAL] | None = Field(
         default=None,
-        description="Full: each backup is complete. Incremental: only changes since the previous backup; requires qcow2"
-        " disks. Absent: not changed; a new VM uses Full.",
+        description="Full: each backup is whole. Incremental: only what changed since the one before; needs disks of format"
+        " qcow2. Absent: as OpenNebula has it, and at first Full.",
     )
     request: Token | None = Field(
         default=None,
-        description="Request token. A new value triggers one backup now; a value that was used before triggers none. The VM"
-        " stores the last value. Absent: only on schedule.",
+        description="A word of your own. A new word asks for one backup now; the same word never asks for a second, which is"
+        " remembered on the machine itself. Absent: only on schedule.",
     )
 
 
 class Snapshot(Model):
-    """Snapshot of the running VM, on request."""
+    """A snapshot of the running machine, on request."""
 
     request: Token = Field(
-        description="Request token. A new value triggers one snapshot now; a value that was used before triggers none."
+        description="A word of your own. A new word asks for one snapshot now; the same word never asks for a second."
     )
     keep_last: Annotated[int, Field(ge=1, le=100)] | None = Field(
         default=None,
-        description="Number of requested snapshots to keep; the oldest are deleted first. Snapshots from other sources are"
-        " never deleted. Absent: all are kept.",
+        description="How many of the snapshots that were asked for here are kept; the oldest go first. Those that a person"
+        " took are never deleted. Absent: all.",
     )
 
 
 class Restore(Model):
-    """In-place restore of the VM's disks from a backup; the VM is powered off meanwhile."""
+    """The machine's disks put back to what a backup of it holds, in place and powered off."""
 
     request: Token = Field(
-        description="Request token. A new value triggers one restore, which overwrites the disks; a value that was used"
-        " before triggers none. A running VM needs updatePolicy.powerCycle: Allow and is started again"
-        " afterwards."
+        description="A word of your own. A new word asks for one restore; the same word never asks for a second. What is on"
+        " the disks now is lost. A machine that runs needs updatePolicy.powerCycle: Allow, and is started again afterwards."
     )
     backup: OutsideName | None = Field(
         default=None,
-        description="OpenNebula name of a backup of this VM (see status.backups). Absent: the latest one.",
+        description="Which backup of this machine, by its name in OpenNebula (status.backups). Absent: the last one.",
     )
     increment: Annotated[int, Field(ge=0, le=100000)] | None = Field(
-        default=None, description="Number of the increment of an incremental backup. Absent: the latest one."
+        default=None, description="Number of the increment of an incremental backup. Absent: the last one."
     )
     disk: DiskName | None = Field(
-        default=None,
-        description="Name of the only disk to restore, as in spec.disks, for example root. Absent: all disks.",
+        default=None, description="Only this disk, by its name in spec.disks, for example root. Absent: all of them."
     )
 
 
 class SshKeysSecretRef(Model):
-    """A key of a Secret in the namespace of this object."""
+    """One key of a Secret in the namespace of the object that names it."""
 
     name: Name = Field(description="Name of the Secret, in the namespace of this object.")
     key: Annotated[str, Field(max_length=253)] | None = Field(
-        default=None, description="Key of the Secret. Absent: authorized_keys, or the only key of the Secret."
+        default=None, description="Which of its keys. Absent: authorized_keys, or the only key that the Secret has."
     )
 
 
 class DiskStatus(Model):
-    """A data disk that was created for this instance or that it attached."""
+    """A data disk that was made for this instance, or that it took."""
 
-    name: Annotated[str, Field(max_length=32)] = Field(description="Name of the disk in spec.disks.")
+    name: Annotated[str, Field(max_length=32)] = Field(description="Its name in spec.disks.")
     image: Annotated[str, Field(max_length=128)] | None = Field(
-        default=None, description="OpenNebula image name of the disk; another instance can attach the disk with it."
+        default=None, description="Name of its image in OpenNebula: with it another instance can take the disk."
     )
-    id: Annotated[str, Field(max_length=20)] | None = Field(
-        default=None, description="OpenNebula ID of the disk's image."
-    )
+    id: Annotated[str, Field(max_length=20)] | None = Field(default=None, description="Number of its image.")
     state: Annotated[str, Field(max_length=32)] | None = Field(
         default=None,
-        description="State of the disk. Attached: attached to the VM. Detached: in spec, but not attached. Retained:"
-        " removed from spec, and kept.",
+        description="Attached: the machine has it. Detached: it has not, but spec asks for it. Retained: spec no longer names"
+        " it, and it is kept.",
     )
 
 
 class BackupStatus(Model):
-    """A backup of the VM."""
+    """A backup of the machine."""
 
-    name: Annotated[str, Field(max_length=128)] = Field(
-        description="OpenNebula name of the backup, for spec.restore.backup."
-    )
-    id: Annotated[str, Field(max_length=20)] | None = Field(
-        default=None, description="OpenNebula ID of the disk's image."
-    )
+    name: Annotated[str, Field(max_length=128)] = Field(description="Its name in OpenNebula, for restore.backup.")
+    id: Annotated[str, Field(max_length=20)] | None = Field(default=None, description="Number of its image.")
     time: Annotated[str, Field(max_length=32)] | None = Field(
-        default=None, description="Time of the backup or of its latest increment (RFC 3339, UTC)."
+        default=None, description="When it was made, or its last increment (RFC 3339, UTC)."
     )
-    size: Annotated[str, Field(max_length=32)] | None = Field(
-        default=None, description="Total size of the backup's data."
-    )
+    size: Annotated[str, Field(max_length=32)] | None = Field(default=None, description="How large it is.")
 
 
 class SnapshotStatus(Model):
-    """A snapshot of the VM."""
+    """A snapshot of the machine."""
 
     name: Annotated[str, Field(max_length=128)] = Field(
-        description="OpenNebula name of the snapshot, which contains its request token."
+        description="What OpenNebula calls it, which holds the word that asked for it."
     )
     id: Annotated[str, Field(max_length=20)] | None = Field(
-        default=None, description="ID of the snapshot within the VM."
+        default=None, description="Its number among the snapshots of the machine."
     )
     time: Annotated[str, Field(max_length=32)] | None = Field(
-        default=None, description="Time of the snapshot (RFC 3339, UTC)."
+        default=None, description="When it was taken (RFC 3339, UTC)."
     )
 
 
 class RequestStatus(Model):
-    """State of the last one-time request."""
+    """What became of what was asked for last."""
 
     request: Annotated[str, Field(max_length=63)] | None = Field(
-        default=None, description="Token in spec that triggered the request."
+        default=None, description="The word that asked for it."
     )
     state: Annotated[str, Field(max_length=32)] | None = Field(
-        default=None, description="Progress of the request: Waiting, Running, Done or Failed."
+        default=None, description="Waiting, Running, Done or Failed."
     )
     message: Annotated[str, Field(max_length=1024)] | None = Field(
-        default=None, description="Why the request waits or failed, and what to do."
+        default=None, description="Why it waits or failed, and what to do."
     )
 
 
 class RequestsStatus(Model):
-    """State of the one-time requests."""
+    """What was asked for once."""
 
-    backup: RequestStatus | None = Field(default=None, description="State of the request in spec.backup.request.")
-    snapshot: RequestStatus | None = Field(default=None, description="State of the request in spec.snapshot.request.")
-    restore: RequestStatus | None = Field(default=None, description="State of the request in spec.restore.request.")
+    backup: RequestStatus | None = Field(default=None, description="Of spec.backup.request.")
+    snapshot: RequestStatus | None = Field(default=None, description="Of spec.snapshot.request.")
+    restore: RequestStatus | None = Field(default=None, description="Of spec.restore.request.")
 
 
 Disks = Annotated[list[InstanceDisk], Field(max_length=16)]

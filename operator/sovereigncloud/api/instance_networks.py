@@ -1,4 +1,4 @@
-"""NICs of a HostedInstance: declared and observed."""
+"""The network cards of a HostedInstance: what is declared of each, and what it has."""
 
 from __future__ import annotations
 
@@ -11,36 +11,35 @@ from sovereigncloud.api.common.rules import IPV4, instead_of_pattern
 
 
 class InstanceNetwork(Model):
-    """A NIC (network card) of the VM."""
+    """A network card."""
 
     name: OutsideName = Field(
-        description="OpenNebula name of a network of the cloud. A VirtualNetwork object is not required and may be in"
-        " another namespace."
+        description="A network of the cloud, by its name in OpenNebula; the VirtualNetwork of that name need not be in this"
+        " namespace, nor exist."
     )
     address: Annotated[str, Field(pattern=r"^[0-9.]+$", max_length=45)] | None = Field(
         default=None,
-        description="IPv4 address of the NIC, from the network's ranges, for example 57.131.167.180. A change on an"
-        " existing VM detaches and attaches this NIC while the VM runs and ends its connections over that"
-        " network. Absent: any free address, which the NIC keeps.",
+        description="IPv4 address of the card, one of the network's, for example 57.131.167.180. Changed on a machine that"
+        " exists: this card alone is taken off and attached again, while the machine runs; its connections over that"
+        " network end. Absent: whichever is free, and the card keeps it.",
         json_schema_extra=instead_of_pattern(IPV4),
     )
     security_groups: Annotated[list[OutsideName], Field(min_length=1, max_length=8)] | None = Field(
         default=None,
-        description="OpenNebula names of exactly the security groups of the NIC: first SecurityGroups of this namespace are"
-        " searched, then shared groups of the cloud. A change applies while the VM runs and keeps the NIC"
-        " attached. OpenNebula's group named default allows all traffic; it is removed unless it is listed."
-        " Absent: security groups are not changed.",
+        description="Exactly these filter the card, by their name in OpenNebula: first those of this namespace's"
+        " SecurityGroups, then those that the cloud shares. Changed while the machine runs, and the card stays attached."
+        " OpenNebula's own group, default, lets everything through; it is taken off unless it is listed. Absent: whatever"
+        " filters the card is left alone.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
 
 
 class InstanceNetworkStatus(Model):
-    """Observed state of a NIC."""
+    """A network card as it is."""
 
-    name: str | None = Field(default=None, description="OpenNebula name of the network.")
-    address: str | None = Field(default=None, description="IP address of this NIC.")
-    mac: str | None = Field(default=None, description="MAC (hardware) address of this NIC.")
+    name: str | None = Field(default=None, description="The network, by its name in OpenNebula.")
+    address: str | None = Field(default=None, description="IP address of the card.")
+    mac: str | None = Field(default=None, description="Hardware address of the card.")
     security_groups: list[str] | None = Field(
-        default=None,
-        description="OpenNebula names of the security groups of this NIC; the ID if the name is not visible.",
+        default=None, description="What filters it, by name in OpenNebula; a number where the name is not to be seen."
     )

@@ -1,4 +1,4 @@
-"""Placement of a HostedInstance: constraints in spec, and the decision in status."""
+"""What a HostedInstance says of where it may run, and what status says of where it does and why."""
 
 from __future__ import annotations
 
@@ -24,46 +24,46 @@ class SpreadBy(StrEnum):
 
 
 class SpreadWish(Model):
-    """Preferred spreading of similar VMs over failure domains."""
+    """Machines that are to be apart: what they should not share, if that can be."""
 
     by: Literal[SpreadBy.CLOUD, SpreadBy.COUNTRY, SpreadBy.PROVIDER, SpreadBy.DATACENTER] = Field(
-        description="Failure domain that the VMs should not share. Cloud: the SovereignCloud. Country: the country of the"
-        " hosts. Provider: the ProviderProfile of the cloud. Datacenter: the data centre of the hosts."
+        description="What they should not share. Cloud: the SovereignCloud. Country: that of its hosts. Provider: the"
+        " ProviderProfile of the cloud. Datacenter: that of its hosts."
     )
     match_labels: Labels = Field(
-        description="Selects the VMs to spread: the HostedInstances of this namespace with all of these labels, for example"
+        description="Which they are: the HostedInstances of this namespace that have all of these labels, for example"
         " {app: web}."
     )
 
 
 class Placement(Model):
-    """Constraints on where the VM may run; status.placement shows where it runs."""
+    """A constraint on where it runs; where it does run is in status."""
 
     cloud_ref: CloudRef | None = Field(
         default=None,
-        description="SovereignCloud in which the VM must run. Absent: any cloud that the namespace may use and that meets"
-        " the other constraints and the policies.",
+        description="This cloud and no other. Absent: whichever cloud the namespace may use that meets what else is said"
+        " here and the policies.",
     )
     countries: Annotated[list[Border], Field(min_length=1, max_length=64)] | None = Field(
         default=None,
-        description="Allowed countries of the cluster, whose hosts must all be in them: ISO 3166-1 codes such as FR, and"
-        " the groups EU and EEA. Not with cloudRef. Absent: all countries that the policies allow.",
+        description="Only where all hosts of the cluster are known to be in these countries: codes such as FR, and the groups"
+        " EU and EEA. Not with cloudRef. Absent: in whichever country the policies allow.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
     labels: Labels | None = Field(
         default=None,
-        description="Labels that the SovereignCloud must have, for example {tier: gold}. Not with cloudRef. Absent: any"
-        " labels.",
+        description="Only in a SovereignCloud that has all of these labels, for example {tier: gold}. Not with cloudRef."
+        " Absent: whatever its labels.",
     )
     spread: SpreadWish | None = Field(
         default=None,
-        description="Preferred spreading over failure domains; it affects the score of a placement and excludes none. Not"
-        " with cloudRef. Absent: no spreading.",
+        description="Apart from machines like it, if that can be: it makes one place better than another and excludes none."
+        " Not with cloudRef. Absent: without regard to others.",
     )
     hosts: HostNames | None = Field(
         default=None,
-        description="OpenNebula names of the allowed hosts. A running VM on another host is migrated live. Absent: any"
-        " host; an existing restriction stays.",
+        description="Only these hosts of the cloud, by their names in OpenNebula. A running machine that is on another one is"
+        " moved live. Absent: any host, and what was said before stays as it is.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
 
@@ -78,37 +78,37 @@ class Placement(Model):
 
 
 class Consideration(Model):
-    """Result for one candidate of the placement decision."""
+    """What became of one place when the machine was placed."""
 
-    cloud: str | None = Field(default=None, description="SovereignCloud as namespace/name.")
-    cluster: str | None = Field(default=None, description="OpenNebula name of the cluster.")
+    cloud: str | None = Field(default=None, description="The SovereignCloud, as namespace/name.")
+    cluster: str | None = Field(default=None, description="The cluster in it, by its name in OpenNebula.")
     verdict: Literal["Chosen", "Eligible", "Refused"] | None = Field(
         default=None,
-        description="Result for this candidate. Chosen: the VM was placed there. Eligible: possible, but another candidate"
-        " had a higher score. Refused: not possible.",
+        description="Chosen: it was placed there. Eligible: it could have been, and another place was better. Refused: it could"
+        " not.",
     )
     score: int | None = Field(
         default=None,
-        description="Score, a number of points without a unit; higher is better. Spreading counts most, then free capacity,"
-        " then latency.",
+        description="A number of points without a unit, the higher the better: apart from its like counts most, then free room,"
+        " then nearness.",
     )
     reason: Annotated[str, Field(max_length=_MAX_REASON)] | None = Field(
-        default=None, description="Explanation of the score, or why the candidate was refused."
+        default=None, description="What the score says, or why it was refused."
     )
 
 
 class PlacementStatus(Model):
-    cloud: str | None = Field(default=None, description="SovereignCloud of the VM as namespace/name.")
-    cluster: str | None = Field(default=None, description="OpenNebula name of the host's cluster.")
-    host: str | None = Field(default=None, description="Hypervisor host of the VM.")
-    zone: str | None = Field(default=None, description="Name of the OpenNebula zone.")
+    cloud: str | None = Field(default=None, description="The SovereignCloud that it runs in, as namespace/name.")
+    cluster: str | None = Field(default=None, description="The cluster of its host, by its name in OpenNebula.")
+    host: str | None = Field(default=None, description="The host that it runs on.")
+    zone: str | None = Field(default=None, description="What the OpenNebula there calls itself: the name of its zone.")
     country: str | None = Field(
-        default=None, description="Country code of the host's location, for example FR. Absent: unknown."
+        default=None, description="Where its host stands, by code, for example FR. Absent: not known."
     )
-    datacenter: str | None = Field(default=None, description="Data centre of the host. Absent: unknown.")
+    datacenter: str | None = Field(default=None, description="The data centre that its host is in. Absent: not known.")
     considered: Annotated[list[Consideration], Field(max_length=MAX_CONSIDERED)] | None = Field(
         default=None,
-        description="Candidates of the placement decision at the time it was made: the chosen one first, the others by"
-        " score, refused ones last.",
+        description="What could have been chosen when it was placed, and why not, as it was then: the chosen place first, the"
+        " others by their score, those refused last.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )

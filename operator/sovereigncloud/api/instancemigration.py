@@ -1,4 +1,4 @@
-"""InstanceMigration: one migration of a VM to another cloud."""
+"""InstanceMigration: one machine, once, from the cloud where it is to another."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ class MigrationMode(StrEnum):
 
 
 class SourceState(StrEnum):
-    """Whether the source cloud is reachable."""
+    """Whether the place that a machine leaves answers."""
 
     REACHABLE = "Reachable"
     LOST = "Lost"
 
 
 class MigrationPhase(StrEnum):
-    """Phases of a migration."""
+    """How far a move is."""
 
     CHECKING = "Checking"
     COPYING = "Copying"
@@ -57,84 +57,83 @@ class MigrationPhase(StrEnum):
 
 
 class InstanceRef(Model):
-    """Reference to a HostedInstance of the same namespace."""
+    """A HostedInstance of the same namespace."""
 
-    name: Name = Field(description="The metadata.name of the HostedInstance, in the namespace of this object.")
+    name: Name = Field(description="Name of the HostedInstance, its metadata.name, in the namespace of this object.")
 
 
 class Destination(Model):
-    cloud_ref: CloudRef = Field(description="Target SovereignCloud of the VM.")
+    cloud_ref: CloudRef = Field(description="The cloud that the machine moves to.")
 
 
 class ExitPlanRef(Model):
-    """Reference to the ExitPlan that the migration is part of."""
+    """The ExitPlan that a move is part of."""
 
-    name: Name = Field(description="The metadata.name of the ExitPlan.")
+    name: Name = Field(description="Name of the ExitPlan, its metadata.name.")
     namespace: Name | None = Field(
         default=None,
-        description="Namespace of the ExitPlan, which owns the source cloud. Absent: the namespace of this object.",
+        description="Namespace of the ExitPlan. Absent: that of this object. It owns the cloud that is left.",
     )
 
 
 class MappedNetwork(Model):
-    from_: OutsideName = Field(alias="from", description="Name of a network of the VM in the source cloud.")
-    to: OutsideName = Field(description="Name of the corresponding network in the target cloud.")
+    from_: OutsideName = Field(
+        alias="from", description="Name of a network of the machine in the cloud that it leaves."
+    )
+    to: OutsideName = Field(description="Name of the network that takes its place in the other cloud.")
 
 
 class InstanceMigrationSpec(Managed):
-    """VM, target cloud and mode of the migration."""
+    """Which machine moves where."""
 
-    instance_ref: InstanceRef = Field(description="HostedInstance to migrate. Cannot be changed.")
-    to: Destination = Field(description="Target of the migration. Cannot be changed.")
+    instance_ref: InstanceRef = Field(description="The machine that moves. Cannot be changed.")
+    to: Destination = Field(description="Where it moves to. Cannot be changed.")
     mode: Literal[MigrationMode.REHEARSE, MigrationMode.EXECUTE] = Field(
-        description="Mode of the migration. Rehearse: the VM keeps running, and a copy is started in the target cloud"
-        " without its networks, checked and deleted (but see keepCopy); duration and data volume are recorded."
-        " Execute: the VM is shut down, copied and started in the target cloud. Cannot be changed, so that a"
-        " rehearsal stays as a record."
+        description="Rehearse: a copy is made while the machine runs on, started in the other cloud without its networks, looked at"
+        " and deleted (but see keepCopy); how long that took and how much was copied is recorded. Execute: the machine is shut down, copied, and"
+        " runs in the other cloud from then on. Cannot be changed: the rehearsal stays as its own record."
     )
     source_state: Literal[SourceState.REACHABLE, SourceState.LOST] | None = Field(
         default=None,
-        description="State of the source cloud. Reachable (default): the disks are copied from the source cloud. Lost: the"
-        " source cloud is unreachable and not contacted; the VM is created from its latest copy outside, and"
-        " later writes are lost. The new VM starts only when the source VM is confirmed stopped (fencing). A"
-        " rehearsal needs no fencing and also works while the cloud answers. Cannot be changed.",
+        description="Reachable (default): its disks are copied from where it is. Lost: the cloud that it is in does not answer and is"
+        " not asked; the machine is made from the last copy that is held outside of it, and what was written after that is not"
+        " there. It starts only with proof that the old machine is dead. A rehearsal of that needs no proof and may be made while"
+        " the cloud answers. Cannot be changed.",
     )
     fencing: Fencing | None = Field(
         default=None,
-        description="Confirmation by an administrator that the VMs of the lost cloud are stopped, for sourceState: Lost."
-        " Absent: the provider must report all hosts of the cloud as powered off.",
+        description="A person's word that the machines of the lost cloud are dead, for sourceState: Lost. Absent: the proof is that"
+        " its provider shows every host of it powered off.",
     )
     network_map: Annotated[list[MappedNetwork], Field(max_length=16)] | None = Field(
         default=None,
-        description="Mapping of source networks to target networks. A network that is not listed maps to the network with"
-        " the same name. Absent: all networks map by name. Cannot be changed.",
+        description="Which network takes the place of which. A network that is not listed is the one of the same name. Absent: all of"
+        " them are. Cannot be changed.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["from"]},
     )
     marketplace: OutsideName | None = Field(
         default=None,
-        description="Marketplace of the source cloud that transfers the disks and stores them meanwhile, unencrypted."
-        " Absent: the only marketplace that accepts images (http or s3). Cannot be changed.",
+        description="The marketplace of the cloud that it leaves over which the disks go; it holds them meanwhile, unencrypted."
+        " Absent: the only one there that takes images (http or s3). Cannot be changed.",
     )
     grace_period: Duration | None = Field(
         default=None,
-        description="How long the powered-off source VM is kept after the migration before it is deleted with its disks,"
-        " for example 24h. Can be changed until then. The source VM of a lost cloud may hold data that the copy"
-        " lacks: it stays until an administrator deletes it or, with spec.deletionPolicy: Delete, for this"
-        " duration after its cloud answers again. Default: 24h.",
+        description="How long the machine that was left stays, powered off, after the move; then it is deleted with its disks. May be"
+        " changed until then. That of a lost cloud may hold what its copy lacks: it stays until a person deletes it, or, with"
+        " spec.deletionPolicy: Delete, so long after its cloud answered again. Default: 24h.",
     )
 
     keep_copy: bool | None = Field(
         default=None,
-        description="Only with mode: Rehearse. true: the copied images stay in the target cloud as a copy for failover, and"
-        " the previous retained copy is deleted. They are deleted with the HostedInstance if its deletionPolicy"
-        " is Delete. The disks were saved one after the other while the VM ran. Default: false. Cannot be"
-        " changed.",
+        description="Only with mode: Rehearse. With true the images that were copied stay in the other cloud, as a copy of the machine from which"
+        " it can be started there when its cloud is lost; the one that was kept there before goes. They go with the HostedInstance,"
+        " where its deletionPolicy is Delete. Their disks were saved one after the other while the machine ran. Default: false. Cannot"
+        " be changed.",
     )
     exit_plan_ref: ExitPlanRef | None = Field(
         default=None,
-        description="ExitPlan that created this migration. While it is executed, the VM may move where its spec.placement"
-        " does not allow it, but never where a policy forbids it. Cannot be changed. Absent: not part of an"
-        " exit.",
+        description="The ExitPlan that made it. While that is executed the machine may go where its spec.placement does not say, never"
+        " where a policy does not let it. Cannot be changed. Absent: it is no part of an exit.",
     )
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
@@ -160,88 +159,84 @@ class InstanceMigrationSpec(Managed):
 
 
 class MachineStatus(Model):
-    cloud: str | None = Field(default=None, description="SovereignCloud of the VM as namespace/name.")
-    id: str | None = Field(default=None, description="OpenNebula ID of the VM, as onevm shows it.")
-    state: str | None = Field(default=None, description="OpenNebula state of the VM.")
+    cloud: str | None = Field(default=None, description="The SovereignCloud that it is in, as namespace/name.")
+    id: str | None = Field(default=None, description="Number of the virtual machine there, as onevm shows it.")
+    state: str | None = Field(default=None, description="What OpenNebula says that it does.")
 
 
 class CopiedDisk(Model):
-    name: Annotated[str, Field(max_length=16)] = Field(description="ID of the disk within the source VM.")
-    size: str | None = Field(default=None, description="Size of the disk, for example 20Gi.")
-    image: str | None = Field(default=None, description="OpenNebula ID of the saved image in the source cloud.")
-    app: str | None = Field(default=None, description="OpenNebula ID of the marketplace appliance.")
-    copy_: str | None = Field(default=None, alias="copy", description="OpenNebula ID of the image in the target cloud.")
-    digest: str | None = Field(default=None, description="MD5 of the file, which the target cloud verifies.")
+    name: Annotated[str, Field(max_length=16)] = Field(description="Number of the disk in the machine that is left.")
+    size: str | None = Field(default=None, description="How large it is, for example 20Gi.")
+    image: str | None = Field(default=None, description="Number of the image that it was saved as, where it was.")
+    app: str | None = Field(default=None, description="Number of the app that the image was published as.")
+    copy_: str | None = Field(
+        default=None, alias="copy", description="Number of the image in the cloud that the machine moves to."
+    )
+    digest: str | None = Field(default=None, description="MD5 of the file, which the other cloud compares.")
 
 
 class UsedCopy(Model):
     name: Annotated[str, Field(max_length=253)] | None = Field(
         default=None,
-        description="Name of the copy: for a backup as in status.continuity.copies of the HostedInstance, for images the"
-        " cloud and the ID of the first image.",
+        description="Which one: a backup as status.continuity.copies of the HostedInstance calls it, an image by its cloud and the number of the first.",
     )
-    kind: str | None = Field(default=None, description="Type of the copy: Backup or Image.")
-    time: str | None = Field(default=None, description="Point in time of the data (RFC 3339, UTC).")
-    server: Annotated[str, Field(max_length=253)] | None = Field(
-        default=None, description="Server that stored the copy."
-    )
+    kind: str | None = Field(default=None, description="What it is, as a word: Backup or Image.")
+    time: str | None = Field(default=None, description="As of when its data is (RFC 3339, UTC).")
+    server: Annotated[str, Field(max_length=253)] | None = Field(default=None, description="The server that held it.")
 
 
 class InstanceMigrationStatus(Status):
     phase: str | None = Field(
         default=None,
-        description="Phase of the migration: Checking, Copying, Starting, CuttingOver, Grace, CleaningUp, Succeeded;"
-        " RollingBack or Failed.",
+        description="Checking, Copying, Starting, CuttingOver, Grace, CleaningUp, Succeeded; RollingBack or Failed.",
     )
-    source: MachineStatus | None = Field(default=None, description="Source VM of the migration.")
-    target: MachineStatus | None = Field(default=None, description="Target VM in the target cloud.")
+    source: MachineStatus | None = Field(default=None, description="The machine that is left.")
+    target: MachineStatus | None = Field(default=None, description="Its copy in the other cloud.")
     disks: Annotated[list[CopiedDisk], Field(max_length=64)] | None = Field(
-        default=None, description="Progress of the disk transfers.", json_schema_extra=_MAP_BY_NAME
+        default=None, description="The disks on their way.", json_schema_extra=_MAP_BY_NAME
     )
-    bytes: int | None = Field(default=None, description="Copied data in bytes: the sum of the disk sizes.")
+    bytes: int | None = Field(
+        default=None, description="How much was copied, in bytes: the sizes of the disks together."
+    )
     downtime_seconds: int | None = Field(
         default=None,
-        description="Downtime in seconds, from the shutdown request until the copy was seen running; absent if the VM was"
-        " off. For a rehearsal: the duration of the copy, which is the expected downtime. For a lost source:"
-        " since the start of the outage.",
+        description="Seconds from when the machine was told to shut down until its copy was seen running; absent where it was off"
+        " anyway. Of a rehearsal: how long the copy took, which is what the move would cost. Of a lost machine: from the outage on.",
     )
     copy_: UsedCopy | None = Field(
-        default=None, alias="copy", description="Copy from which the VM was created, for a lost source."
+        default=None, alias="copy", description="Of a lost machine: the copy that the new one is made from."
     )
-    outage: str | None = Field(default=None, description="Start of the source cloud's outage (RFC 3339, UTC).")
+    outage: str | None = Field(default=None, description="Since when its cloud was lost (RFC 3339, UTC).")
     rpo_seconds: int | None = Field(
-        default=None,
-        description="Achieved recovery point in seconds: age of the copy at the start of the outage; later writes are lost.",
+        default=None, description="How much older the copy was than the outage: seconds of what was written are lost."
     )
-    began_at: str | None = Field(default=None, description="Start time of the migration.")
-    ended_at: str | None = Field(default=None, description="End time of the migration, successful or not.")
+    began_at: str | None = Field(default=None, description="When the move began.")
+    ended_at: str | None = Field(default=None, description="When it was over, one way or the other.")
 
 
 class InstanceMigration(Resource[InstanceMigrationSpec, InstanceMigrationStatus]):
-    """One migration of a VM to another cloud, or the rehearsal of one.
+    """One machine, once, from the cloud where it is to another, or the rehearsal of that.
 
-    The operator first checks everything that could fail: disks that OpenNebula cannot save, passthrough devices,
-    networks without a mapping, free capacity, quota and policies. Then it shuts the VM down, saves each disk as an
-    image, transfers the images over a marketplace and creates a VM from them in the target cloud. When that VM runs,
-    it becomes the instance's VM, and the source VM stays powered off for the grace period. If anything fails before
-    that, the operator removes what it created and starts the source VM again.
+    All that can be known is checked first: disks that OpenNebula cannot save, devices of a host, networks that are not mapped, room,
+    quota, and the policies that decide where a machine may run. Then the machine is shut down, each disk becomes an image,
+    goes over a marketplace to the other cloud, and a machine is made of them there. When that one runs, it is the instance's, and
+    the old one is powered off for the grace period. Up to that moment all that was made is taken away again when anything fails,
+    and the machine is started where it was.
 
-    With sourceState: Lost the source cloud is not contacted: the VM is created from its latest copy outside of it.
-    When that cloud answers again, the operator powers off the old VM before anything else there.
+    With sourceState: Lost nothing is asked of the cloud that is left: the machine is made from the last copy outside of it. When
+    that cloud answers again, the old machine is powered off before anything else is done there.
 
-    Progress, the ID of each image and appliance, copied data and durations are in status. Backups and snapshots stay
-    in the source cloud.
+    How far it is, the number of each image and app, what was copied and how long it took are in status. Backups and snapshots stay in the cloud that it leaves.
 
-    Ready is True when the VM was migrated or the rehearsal is over, also during the grace period. To inspect it:
-    kubectl get mig -o wide; kubectl describe mig NAME; kubectl wait --for=condition=Ready mig/NAME.
+    Ready is True once the machine has moved, or the rehearsal is over, and stays so during the grace period.
+    Look with: kubectl get mig -o wide; kubectl describe mig NAME; kubectl wait --for=condition=Ready mig/NAME.
 
-    A migration runs once per name: the VM records the migrations that brought it to its place. If the object is
-    applied again after the Kubernetes cluster was rebuilt or after the object was deleted, a recorded migration is
-    complete at once and changes nothing. The same holds for the last rehearsal. To repeat a migration, create an
-    InstanceMigration with another name.
+    A move is made once for each name: the machine tells which ones brought it where it is. Applied again after the Kubernetes cluster was
+    rebuilt, or after the object was deleted, one that it tells of is over at once and touches nothing; for the same move once more
+    make an InstanceMigration of another name. So is the last rehearsal.
 
-    Deleting the object before the VM was migrated rolls back. Afterwards it removes temporary resources; the source VM
-    stays powered off unless spec.deletionPolicy is Delete.
+    Deleting the object before the machine has moved is going back. Afterwards, what the copy left on the way is taken away; the
+    machine that was left stays, powered off, unless spec.deletionPolicy is Delete.
     """
 
     crd: ClassVar[Crd] = Crd(

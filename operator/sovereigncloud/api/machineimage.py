@@ -1,4 +1,4 @@
-"""MachineImage: an image in one or several clouds."""
+"""MachineImage: an image, wanted in one or many clouds."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class ImageSource(Model):
 
     marketplace_app: OutsideName | None = Field(
         default=None,
-        description="Name of a marketplace appliance in the cloud, for example Ubuntu 24.04. Exactly one of marketplaceApp"
-        " and url is set.",
+        description="Name of an appliance in a marketplace of the cloud, for example Ubuntu 24.04. Exactly one of"
+        " marketplaceApp and url is set.",
     )
     url: (
         Annotated[
@@ -46,7 +46,7 @@ class ImageSource(Model):
         | None
     ) = Field(
         default=None,
-        description="URL from which OpenNebula downloads the image. Exactly one of marketplaceApp and url is set.",
+        description="Address that OpenNebula downloads the image from. Exactly one of marketplaceApp and url is set.",
     )
     checksum: (
         Annotated[
@@ -63,10 +63,9 @@ class ImageSource(Model):
         | None
     ) = Field(
         default=None,
-        description="Checksum of the file at url, for example sha1:da39a3ee5e6b4b0d3255bfef95601890afd80709. OpenNebula"
-        " verifies it after the download; an image with another checksum gets the state error. It detects"
-        " damaged downloads, not forged ones. Absent: not verified; appliances are verified with the checksum of"
-        " their marketplace.",
+        description="Sum of what url gives, for example sha1:da39a3ee5e6b4b0d3255bfef95601890afd80709, which OpenNebula checks"
+        " once it has downloaded it; an image of another sum is in error. It tells a damaged download, not a forged one."
+        " Absent: nothing is checked, and an appliance is checked by the sum of its marketplace.",
     )
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
@@ -82,47 +81,45 @@ class ImageSource(Model):
 
 
 class ImageCloudRef(CloudRef):
-    """A cloud that gets the image, with the datastore there."""
+    """A cloud that has the image, and where in it."""
 
     adopt: Adopt | None = Field(
         default=None,
-        description="Adopts an existing image of this cloud: the operator marks it and waits for spec.approvedPlan before"
-        " it changes existing differences. The image stays when this object is deleted, unless"
-        " spec.deletionPolicy is Delete. Absent: the operator creates an image, or uses an unowned image with"
-        " this name as it is.",
+        description="An image of this cloud that somebody made, to be managed from now on: it is marked, and what differed at"
+        " that moment waits for spec.approvedPlan. It stays when this object goes, unless spec.deletionPolicy is Delete."
+        " Absent: one is made, or one of this name that is nobody's is used as it is.",
     )
 
     datastore: OutsideName | None = Field(
-        default=None, description="Datastore for the image in this cloud. Absent: spec.datastore."
+        default=None, description="Datastore that holds the image in this cloud. Absent: spec.datastore."
     )
 
 
 class MachineImageSpec(Managed):
-    """Desired image, by name, in each of the clouds."""
+    """An image by name, in each of the clouds."""
 
     cloud_refs: Annotated[list[ImageCloudRef], Field(min_length=1, max_length=32)] = Field(
-        description="Clouds that get the image. When an entry is removed, the operator deletes the image in that cloud.",
+        description="The clouds in which the image is wanted; a cloud taken off the list loses it again.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     source: ImageSource = Field(
         default=ImageSource(),
-        description="Source of the image. After creation it can only be changed together with name: the operator creates"
-        " the new version beside the old one and deletes the old one when no VM uses it. May be absent only if"
-        " each entry of cloudRefs has adopt.",
+        description="Where the image comes from. Once a cloud has the image it is changed only together with name: the new version is made beside the old one,"
+        " which goes once nothing uses it. May be absent only where each of cloudRefs has adopt.",
     )
     datastore: OutsideName | None = Field(
         default=None,
-        description="OpenNebula datastore for the image. Default: the datastore named default. An existing image is not"
-        " moved: a change also needs a new name, as for source.",
+        description="Datastore of OpenNebula that holds the image. Default: the one called default. An image does not move:"
+        " another datastore takes another name, too, as for source.",
     )
     description: Annotated[str, Field(max_length=1024)] | None = Field(
-        default=None, description="Description of the image in OpenNebula. Absent: not changed."
+        default=None, description="What people read about the image in OpenNebula. Absent: as it is."
     )
     persistent: bool | None = Field(
         default=None,
-        description="Whether the image is persistent. true: one VM at a time works on the image itself. false: each VM gets"
-        " a copy. It is only changed while no VM uses the image. Absent: not changed; a new image is not"
-        " persistent.",
+        description="Whether it is persistent. true: one machine at a time works on the image itself. false: each machine gets a"
+        " copy. Changed only while"
+        " no machine uses it. Absent: as it is; a new one is not persistent.",
     )
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
@@ -136,32 +133,34 @@ class MachineImageSpec(Managed):
 
 class ImageCloudStatus(Model):
     name: str | None = Field(default=None, description="Name of the SovereignCloud, as in spec.cloudRefs.")
-    id: str | None = Field(default=None, description="OpenNebula ID of the image, as oneimage shows it.")
-    state: str | None = Field(default=None, description="OpenNebula state of the image, for example Ready or Locked.")
-    datastore: str | None = Field(default=None, description="OpenNebula datastore of the image.")
+    id: str | None = Field(default=None, description="Number of the image there, as oneimage shows it.")
+    state: str | None = Field(
+        default=None, description="What OpenNebula says of the image, for example Ready or Locked."
+    )
+    datastore: str | None = Field(default=None, description="Datastore that holds it there.")
     previous: list[str] | None = Field(
         default=None,
-        description="Earlier versions that still exist: name, ID and users.",
+        description="Earlier versions that are still there: name, number, and who uses them.",
     )
 
 
 class MachineImageStatus(Status):
     clouds_ready: str | None = Field(
-        default=None, description="Number of clouds that have the image, of all in spec.cloudRefs, for example 1/2."
+        default=None, description="Clouds that have it, of those that want it, for example 1/2."
     )
-    clouds: list[ImageCloudStatus] | None = Field(default=None, description="State of the image in each cloud.")
+    clouds: list[ImageCloudStatus] | None = Field(default=None, description="The image in each of the clouds.")
 
 
 class MachineImage(Resource[MachineImageSpec, MachineImageStatus]):
-    """An image from a marketplace or a URL, in one or several clouds.
+    """An image from a marketplace or a URL, wanted in one or many clouds.
 
-    Each cloud is handled independently: an unreachable cloud does not delay the others. An existing unowned image with
-    this name is used as it is and never changed.
+    It waits for each of its clouds by itself: one that does not answer does not hold up the others. An image of that name
+    that stands there already and belongs to nobody is used as it is, and never changed.
 
-    To inspect it: kubectl get mimg -o wide; kubectl describe mimg NAME. The state in each cloud is in status.clouds.
+    Look with: kubectl get mimg -o wide; kubectl describe mimg NAME. What each cloud has is in status.clouds.
 
-    Deleting the object waits until no VM uses the image and then deletes it in all clouds, unless spec.deletionPolicy
-    is Retain.
+    Deleting the object waits until no machine uses the image and then deletes it everywhere, unless spec.deletionPolicy is
+    Retain.
     """
 
     crd: ClassVar[Crd] = Crd(

@@ -1,4 +1,4 @@
-"""Selection of a dedicated server by service name, tags or an order."""
+"""How a dedicated server is named that has no name yet: by its tags, or by an order."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ PlanCode = Annotated[
 
 
 class TagSelector(Model):
-    """Selects the one server of the account that has these tags."""
+    """The one server of the account that carries these tags."""
 
     match_tags: Annotated[
         dict[str, Annotated[str, Field(max_length=256)]],
         Field(min_length=1, max_length=8, json_schema_extra=checked(TAG_KEYS)),
     ] = Field(
-        description="IAM tags (key and value) that the server must all have, for example {role: one-1}. They must match"
-        " exactly one server of the account. The selected server stays selected when its tags change later."
+        description="IAM tags, key and value, that the server carries, all of them: for example {role: one-1}. They must"
+        " match exactly one server of the account. Once a server was found it stays the one, whatever becomes of its tags."
     )
 
 
 class OrderApproval(Model):
-    """Approval of an order up to a maximum price."""
+    """Consent to buy, up to a price."""
 
     max_price: Annotated[
         str,
@@ -49,8 +49,8 @@ class OrderApproval(Model):
             json_schema_extra={WORDS: 'must be an amount in quotes with a dot before the cents: for example "1200.00"'},
         ),
     ] = Field(
-        description="Maximum price of the order including tax. The order is not paid if the quoted price in status.plan or"
-        " the price of the order itself is higher."
+        description="The highest price of the order, with tax, that may be paid: what status.plan shows must not exceed it,"
+        " and neither must the order itself."
     )
     currency: Annotated[
         str,
@@ -59,17 +59,17 @@ class OrderApproval(Model):
             max_length=3,
             json_schema_extra={WORDS: "must be the three capital letters of a currency: for example EUR"},
         ),
-    ] = Field(description="Currency of maxPrice, for example EUR. The operator never pays a price in another currency.")
+    ] = Field(description="Currency of maxPrice, for example EUR. A price in another one is never paid.")
 
 
 _AGAIN = "what was asked for may be ordered already; make another BareMetalServer for another machine"
 
 
 class ServerOrder(Model):
-    """Order of a new server. Nothing is paid before approval sets a maximum price."""
+    """A server that is bought. Nothing is paid before approval says up to which price."""
 
     plan_code: PlanCode = Field(
-        description="Plan code of the server in the OVHcloud catalogue, for example 24scale01-v1. Cannot be changed."
+        description="Code of the server in OVHcloud's catalogue, for example 24scale01-v1. Cannot be changed."
     )
     datacenter: Annotated[
         str,
@@ -78,7 +78,7 @@ class ServerOrder(Model):
             pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$",
             json_schema_extra={WORDS: "must be a code of OVHcloud's datacentres in lower case, for example rbx"},
         ),
-    ] = Field(description="Data centre code of the OVHcloud catalogue, for example rbx. Cannot be changed.")
+    ] = Field(description="Where it is to stand: the catalogue's code, for example rbx. Cannot be changed.")
     duration: Annotated[
         str,
         Field(
@@ -90,7 +90,7 @@ class ServerOrder(Model):
         ),
     ] = Field(
         default="P1M",
-        description="Billing period as an ISO 8601 duration, for example P1M for one month, the default. Cannot be changed.",
+        description="How long one payment lasts, for example P1M for a month, the default. Cannot be changed.",
     )
     pricing_mode: Annotated[
         str,
@@ -101,23 +101,23 @@ class ServerOrder(Model):
         ),
     ] = Field(
         default="default",
-        description="Pricing mode of the catalogue, for example default, upfront12 or degressivity12; the latter two commit"
-        " to twelve months. Absent: default. Cannot be changed.",
+        description="Which price of the catalogue, for example default, upfront12 or degressivity12: the latter two commit to"
+        " twelve months. Cannot be changed.",
     )
     options: Annotated[list[PlanCode], Field(max_length=16)] | None = Field(
         default=None,
-        description="Plan codes of options, at most one per family (memory, storage, bandwidth, vrack). Absent, or for a"
-        " mandatory family without an entry: the default of the catalogue. Cannot be changed.",
+        description="Codes of options, at most one of each family (memory, storage, bandwidth, vrack). Absent, or none of a"
+        " mandatory family: the default of the catalogue. Cannot be changed.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
     credentials_secret_ref: SecretRef | None = Field(
         default=None,
-        description="Secret with API credentials that may order and pay, with the same keys as the provider's"
-        " credentialsSecretRef. Absent: the provider's credentials are used.",
+        description="Secret of a credential that may order and pay, with the same keys. Absent: the credential that manages"
+        " the server.",
     )
     approval: OrderApproval | None = Field(
         default=None,
-        description="Approval to pay for the order. Absent: status.plan shows the price and nothing is ordered.",
+        description="Consent to pay. Absent: the price is shown in status.plan, and nothing is ordered.",
     )
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
@@ -137,7 +137,7 @@ WHICH = Rule(
 
 
 def stays_the_same(remedy: str) -> tuple[Rule, ...]:
-    """Return the rules that the selected server cannot be changed."""
+    """Which machine it is does not change."""
     return (
         WHICH,
         immutable("serviceName", remedy),
@@ -147,41 +147,38 @@ def stays_the_same(remedy: str) -> tuple[Rule, ...]:
 
 
 class WhichServer(Model):
-    """Server selection: exactly one of the three. A class with these fields needs the rules of `stays_the_same`."""
+    """Which machine a server is: exactly one of the three. Whoever has them has the rules of `stays_the_same`."""
 
     service_name: Annotated[str, Field(min_length=1, max_length=128)] | None = Field(
         default=None,
-        description="OVHcloud service name of the server, for example ns3012345.ip-57-131-167.eu. Exactly one of"
+        description="Which machine: the service name at OVHcloud, for example ns3012345.ip-57-131-167.eu. Exactly one of"
         " serviceName, tagSelector and order is set. Cannot be changed.",
     )
     tag_selector: TagSelector | None = Field(
         default=None,
-        description="Selects the server by its IAM tags. Exactly one of serviceName, tagSelector and order is set. Cannot"
-        " be changed.",
+        description="Which machine: the one that carries these tags. Exactly one of serviceName, tagSelector and order is"
+        " set. Cannot be changed.",
     )
     order: ServerOrder | None = Field(
         default=None,
-        description="Orders a new server. Exactly one of serviceName, tagSelector and order is set; after creation only"
-        " approval and credentialsSecretRef of an order can be changed.",
+        description="The machine is bought. Exactly one of serviceName, tagSelector and order is set; of an order only"
+        " approval and credentialsSecretRef can be changed.",
     )
 
 
 class OrderStatus(Model):
-    """Progress of the order."""
+    """How far the order is."""
 
-    id: int | None = Field(
-        default=None, description="ID of the order at OVHcloud, a number of its API; set when it was placed."
-    )
+    id: int | None = Field(default=None, description="Number of the order at OVHcloud, once it was made.")
     state: (
         Literal["Quoting", "Unpaid", "Paying", "Checking", "DocumentsRequested", "Delivering", "Delivered", "Cancelled"]
         | None
     ) = Field(
         default=None,
-        description="State of the order. Quoting: the cart is filled and priced, nothing is ordered. Unpaid: ordered; it"
-        " expires without payment. Paying: payment was requested. Checking: OVHcloud checks the payment."
-        " DocumentsRequested: OVHcloud requests documents from the account's owner. Delivering: OVHcloud"
-        " prepares the server, which can take days. Delivered: the server is available. Cancelled: OVHcloud or a"
-        " user cancelled the order.",
+        description="Quoting: the cart is filled and priced, nothing is ordered. Unpaid: ordered, and void unless it is paid."
+        " Paying: it was asked to pay. Checking: OVHcloud checks the payment. DocumentsRequested: OVHcloud asks the account's"
+        " owner for papers. Delivering: the server is being built, which may take days. Delivered: it is there. Cancelled:"
+        " OVHcloud or a person cancelled it.",
     )
-    cart: str | None = Field(default=None, description="ID of the OVHcloud cart of the order.")
-    price: str | None = Field(default=None, description="Price including tax, in the account's currency.")
+    cart: str | None = Field(default=None, description="The cart at OVHcloud that it was, or will be, ordered with.")
+    price: str | None = Field(default=None, description="What it costs, with tax, in the currency of the account.")

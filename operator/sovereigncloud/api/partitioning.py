@@ -1,4 +1,4 @@
-"""Partition layout of a server's disks at its reinstallation."""
+"""How the disks of a server are divided when it is reinstalled."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sovereigncloud.api.common.rules import checked, whole_mebibytes
 
 
 class FileSystem(StrEnum):
-    """File systems as OVHcloud names them; the operating system's template lists the supported ones."""
+    """File systems in OVHcloud's words; which of them an operating system takes, its template says."""
 
     EXT4 = "ext4"
     XFS = "xfs"
@@ -26,7 +26,7 @@ SWAP = "swap"
 
 
 class Partition(Model):
-    """A partition, mirrored over the disks unless raidLevel says otherwise."""
+    """A part of the disks, mirrored over them unless raidLevel says otherwise."""
 
     mount_point: Annotated[
         str,
@@ -39,25 +39,24 @@ class Partition(Model):
                 " swap the word swap"
             },
         ),
-    ] = Field(description="Mount point, for example / or /var/lib/one; swap for swap space.")
+    ] = Field(description="Where it is mounted, for example / or /var/lib/one; the word swap for swap space.")
     file_system: Literal[
         FileSystem.EXT4, FileSystem.XFS, FileSystem.BTRFS, FileSystem.EXT3, FileSystem.ZFS, FileSystem.SWAP
     ] = Field(
-        description="File system of the partition; the operating system's template must support it. ext4: the usual Linux"
-        " file system. xfs: suited to large files. btrfs: supports snapshots. ext3: predecessor of ext4. zfs:"
-        " uses its own pools. swap: swap space."
+        description="File system in it, one that the operating system's template takes. ext4: the usual one of Linux. xfs: for"
+        " large files. btrfs: with snapshots. ext3: before ext4. zfs: pools of its own. swap: swap space."
     )
     size: Quantity | None = Field(
         default=None,
-        description="Size in whole MiB, in bytes with a suffix, for example 100Gi. Absent (allowed for one partition): the"
-        " remaining space.",
+        description="How much it holds, in bytes with a suffix, whole MiB, for example 100Gi. Absent, which one of them may be: all"
+        " that the others leave.",
         json_schema_extra=checked(whole_mebibytes("512Mi", "1Pi")),
     )
     raid_level: Literal[0, 1, 5, 6, 7, 10] | None = Field(
         default=None,
-        description="Software RAID level, by the number of disks that may fail. 0: striping without redundancy. 1 (default): mirror, all disks but one may fail."
-        " 5: one disk may fail, needs three or more disks. 6: two disks may fail, needs four or more. 7: three"
-        " disks may fail, with zfs. 10: one disk of each mirrored pair may fail, needs four or more.",
+        description="Level of the software RAID over the disks, by the number of disks that may fail. 0: none, striped. 1 (default): all"
+        " but one, mirrored. 5: one, of three or more. 6: two, of four or more. 7: three, with zfs. 10: one of each pair, of four"
+        " or more.",
     )
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (

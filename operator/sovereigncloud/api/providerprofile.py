@@ -1,4 +1,4 @@
-"""ProviderProfile: facts about a provider that no API reports, with evidence."""
+"""ProviderProfile: facts about a provider that no API tells, each with a grade and its evidence."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ def _map_by_name() -> dict[str, Any]:
 
 
 class Company(Model):
-    """A company and its jurisdiction."""
+    """A company, and under whose law it is."""
 
-    name: Text = Field(description="Name of the company as in its company register.")
-    country: CountryCode = Field(description="Jurisdiction of the company as an ISO 3166-1 country code.")
+    name: Text = Field(description="Its name, as in the register of companies.")
+    country: CountryCode = Field(description="Under whose law it is: ISO 3166-1 code of the country.")
 
 
 class Affiliate(Model):
     """A company of the same group."""
 
-    name: Text = Field(description="Name of the company as in its company register.")
-    country: CountryCode = Field(description="Jurisdiction of the company as an ISO 3166-1 country code.")
+    name: Text = Field(description="Its name, as in the register of companies.")
+    country: CountryCode = Field(description="Under whose law it is: ISO 3166-1 code of the country.")
     note: Annotated[str, Field(max_length=512)] | None = Field(
-        default=None, description="Additional information, for example a court ruling. Absent: none."
+        default=None, description="What is known of it, for example a ruling. Absent: nothing is said."
     )
 
 
 class Evidence(Model):
-    """Document that is the evidence of a fact."""
+    """The document that it was read from."""
 
     url: Annotated[
         str,
@@ -55,7 +55,7 @@ class Evidence(Model):
                 WORDS: "must be an http or https address: for example https://example.fr/certificate.pdf"
             },
         ),
-    ] = Field(description="Address (URL) of the document.")
+    ] = Field(description="Where it is.")
     sha256: (
         Annotated[
             str,
@@ -66,103 +66,100 @@ class Evidence(Model):
             ),
         ]
         | None
-    ) = Field(default=None, description="SHA-256 of the document, to detect changes. Absent: not recorded.")
+    ) = Field(default=None, description="Its SHA-256, so that it can be told whether it changed. Absent: not noted.")
 
 
 class Datacenter(Model):
-    """A data centre and its country."""
+    """A datacenter, and the country it is in."""
 
     name: DatacenterName = Field(
-        description="Name of the data centre as SovereignClouds refer to it. For OVHcloud the letters of the region: GRA,"
-        " RBX, SBG."
+        description="Its name, as SovereignClouds name it. At OVHcloud the letters of its region: GRA, RBX, SBG."
     )
-    country: CountryCode = Field(description="Country of the data centre as an ISO 3166-1 code.")
+    country: CountryCode = Field(description="The country it is in: ISO 3166-1 code.")
     grade: WrittenGrade | None = Field(
         default=None,
-        description="Evidence grade of the country. Attested: a third party confirmed it. Declared (default): a user"
-        " declared it.",
+        description="How well that is known. Attested: a third party confirmed it. Declared (default): somebody wrote it down.",
     )
-    evidence: Evidence | None = Field(default=None, description="Document that is the evidence. Absent: none recorded.")
+    evidence: Evidence | None = Field(default=None, description="What it was read from. Absent: not noted.")
     valid_until: Day | None = Field(
         default=None,
-        description="Last day of validity (UTC); afterwards the location is unknown. Absent: not limited.",
+        description="The last day on which that counts (UTC); from then on nobody knows where it is. Absent: until it is changed.",
     )
 
 
 class Certification(Model):
-    """A certification of the provider."""
+    """A certificate."""
 
-    scheme: Scheme = Field(
-        description="Certification scheme in one word, as policies refer to it, for example ISO27001."
-    )
+    scheme: Scheme = Field(description="What it certifies, in one word that policies use too: for example ISO27001.")
     datacenters: Annotated[list[DatacenterName], Field(min_length=1, max_length=64)] | None = Field(
         default=None,
-        description="Data centres that the certificate lists. Absent: it covers the provider without naming data centres.",
+        description="The datacenters that it lists. Absent: it is about the provider and no datacenter in particular.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
     product: Text | None = Field(
-        default=None, description="Certified product, for information only. Absent: not recorded."
+        default=None, description="The product that it is about, for people. Absent: not noted."
     )
-    valid_until: Day | None = Field(default=None, description="Last day of validity (UTC). Absent: not limited.")
+    valid_until: Day | None = Field(
+        default=None, description="The last day on which it holds (UTC). Absent: until it is taken out."
+    )
     grade: WrittenGrade | None = Field(
         default=None,
-        description="Evidence grade of the certification. Attested: the certificate itself was checked. Declared (default):"
-        " a user declared it.",
+        description="How well that is known. Attested: the certificate itself was looked at. Declared (default): somebody wrote"
+        " it down.",
     )
-    evidence: Evidence | None = Field(default=None, description="Document that is the evidence. Absent: none recorded.")
+    evidence: Evidence | None = Field(default=None, description="What it was read from. Absent: not noted.")
 
 
 class ProviderProfileSpec(Ruling):
-    """Facts about the provider. Absent facts are unknown."""
+    """Facts. What is absent is not known."""
 
     legal_entity: Company = Field(
-        description="Legal entity of the contract; for a cloud of your own, your organization."
+        description="The company that the contract is with; with a cloud of one's own, oneself."
     )
     ultimate_parent: Company | None = Field(
-        default=None, description="Ultimate parent company. Absent: none, the provider is independent."
+        default=None, description="The company that controls it in the end. Absent: none, it is independent."
     )
     grade: WrittenGrade | None = Field(
         default=None,
-        description="Evidence grade of entity, parent and affiliates. Attested: a third party confirmed them. Declared"
-        " (default): a user declared them.",
+        description="How well entity, parent and affiliates are known. Attested: a third party confirmed them. Declared"
+        " (default): somebody wrote them down.",
     )
     foreign_affiliates: Annotated[list[Affiliate], Field(max_length=64)] | None = Field(
         default=None,
-        description="Affiliates in other jurisdictions, which may be ordered to disclose data. Absent: none.",
+        description="Companies of the same group under another law, who may be ordered to hand over data. Absent: none.",
         json_schema_extra=_map_by_name(),
     )
     datacenters: Annotated[list[Datacenter], Field(max_length=64)] | None = Field(
         default=None,
-        description="Data centres whose country no API reports. Absent: none; data centres of OVHcloud are observed.",
+        description="Datacenters of which no API tells the country. Absent: none; those of OVHcloud are observed.",
         json_schema_extra=_map_by_name(),
     )
     certifications: Annotated[list[Certification], Field(max_length=64)] | None = Field(
-        default=None, description="Certifications of the provider. Absent: none."
+        default=None, description="Certificates. Absent: none."
     )
 
 
 class ProviderProfileStatus(Status):
-    used_by: int | None = Field(default=None, description="Number of SovereignClouds that refer to this profile.")
+    used_by: int | None = Field(default=None, description="How many SovereignClouds name it.")
     expired: Annotated[list[Annotated[str, Field(max_length=128)]], Field(max_length=128)] | None = Field(
-        default=None, description="Expired certifications and data centres, by scheme or name."
+        default=None, description="Certificates and datacenters whose last day has passed, by scheme or name."
     )
     expiring: Annotated[list[Annotated[str, Field(max_length=128)]], Field(max_length=128)] | None = Field(
-        default=None, description="Certifications and data centres that expire within 60 days."
+        default=None, description="Those whose last day is within 60 days."
     )
 
 
 class ProviderProfile(Resource[ProviderProfileSpec, ProviderProfileStatus]):
-    """Facts about a provider that no API reports: legal entity, parent, affiliates, data centres, certifications.
+    """Facts about a provider that no API tells: company, parent, affiliates, datacenters, certificates.
 
-    Each fact has an evidence grade and can refer to a document. A SovereignCloud refers to its provider in
-    spec.providerRef; who runs a private cloud is a provider, too. Rules are in a SovereigntyPolicy; a ProviderProfile
-    allows or forbids nothing.
+    Each has a grade and may name its evidence. A SovereignCloud names its provider in spec.providerRef. Who runs a cloud of
+    their own is a provider, too. Rules are in a SovereigntyPolicy; nothing here allows or forbids anything.
 
-    The location of OVHcloud servers is observed by the operator; nothing declared here replaces it.
+    Where a server of OVHcloud is, the operator observes; what is written here never replaces that.
 
-    To inspect it: kubectl get prov -o wide; kubectl describe prov NAME. Expired and expiring entries are in status.
+    Look with: kubectl get prov -o wide; kubectl describe prov NAME. What has ended, or soon will, is in status.
 
-    Deleting the object waits until no SovereignCloud refers to it.
+    Deleting the object waits until no SovereignCloud names it.
     """
 
     crd: ClassVar[Crd] = Crd(

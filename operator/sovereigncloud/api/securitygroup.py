@@ -46,16 +46,15 @@ _CIDR = Rule(
 
 
 class SecurityGroupRule(Model):
-    """A rule for allowed traffic; traffic that no rule allows is dropped."""
+    """What is let through; everything that no rule names is dropped."""
 
     direction: Literal[Direction.INBOUND, Direction.OUTBOUND] = Field(
-        description="Direction of the traffic. Inbound: to the VM. Outbound: from the VM. Responses to allowed traffic are"
-        " also allowed."
+        description="Inbound: to the machine. Outbound: from it. Answers to what was let through come through, too."
     )
     protocol: Literal[Protocol.TCP, Protocol.UDP, Protocol.ICMP, Protocol.ICMP_V6, Protocol.IPSEC, Protocol.ALL] = (
         Field(
-            description="Protocol. TCP: with ports, for example HTTPS. UDP: with ports, for example DNS. ICMP: IPv4 ping"
-            " and error messages. ICMPv6: IPv6 ping and error messages. IPsec: tunnels. ALL: every protocol."
+            description="TCP: what has ports, such as HTTPS. UDP: what has ports, such as DNS. ICMP: pings and errors of IPv4. ICMPv6: those"
+            " of IPv6. IPsec: tunnels. ALL: every one of them."
         )
     )
     range: (
@@ -72,21 +71,21 @@ class SecurityGroupRule(Model):
         | None
     ) = Field(
         default=None,
-        description="TCP or UDP ports, for example 22,443 or 8000:8080: ports of the VM for inbound rules, of the remote"
-        " side for outbound rules. Absent: all ports.",
+        description="Ports of TCP or UDP, for example 22,443 or 8000:8080: of the machine where it is inbound, else of the"
+        " other end. Absent: all ports.",
     )
     cidr: Annotated[str, Field(max_length=18, json_schema_extra=checked(_CIDR))] | None = Field(
         default=None,
-        description="Addresses of the remote side, for example 10.0.0.0/8. Absent: all addresses, or those of network.",
+        description="Addresses of the other end, for example 10.0.0.0/8. Absent: all, or those of network.",
     )
     network: OutsideName | None = Field(
         default=None,
-        description="OpenNebula name of a network whose addresses are the remote side. Absent: all addresses, or those of"
-        " cidr.",
+        description="A network of the cloud, by its name in OpenNebula, whose addresses are the other end. Absent: all, or"
+        " those of cidr.",
     )
     icmp_type: Annotated[int, Field(ge=0, le=255)] | None = Field(
         default=None,
-        description="ICMP or ICMPv6 type: the number of the message type, for example 8 for a ping. Absent: all types.",
+        description="Number of a type of ICMP or ICMPv6 message, for example 8 for a ping. Absent: all types.",
     )
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
@@ -106,63 +105,59 @@ class SecurityGroupRule(Model):
 
 
 class GroupCloudRef(CloudRef):
-    """A cloud that gets the group."""
+    """A cloud that has the group."""
 
     adopt: Adopt | None = Field(
         default=None,
-        description="Adopts an existing group of this cloud: the operator marks it and waits for spec.approvedPlan before"
-        " it changes existing differences. The group stays when this object is deleted, unless"
-        " spec.deletionPolicy is Delete. Absent: the operator creates a group.",
+        description="A group of this cloud that somebody made, to be managed from now on: it is marked, and what differed at that"
+        " moment waits for spec.approvedPlan. It stays when this object goes, unless spec.deletionPolicy is Delete. Absent:"
+        " one is made.",
     )
 
 
 class SecurityGroupSpec(Managed):
-    """Rules for NICs, in each of the clouds that the namespace may use."""
+    """Rules for network cards, in each of the clouds that the namespace may use."""
 
     cloud_refs: Annotated[list[GroupCloudRef], Field(min_length=1, max_length=32)] | None = Field(
         default=None,
-        description="Clouds that get the group. When an entry is removed, the operator deletes the group in that cloud."
-        " Absent: every cloud that this namespace may use.",
+        description="The clouds in which the group is wanted; a cloud taken off the list loses it again. Absent: every"
+        " cloud that this namespace may use.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     rules: Annotated[list[SecurityGroupRule], Field(min_length=1, max_length=64)] = Field(
-        description="Rules for allowed traffic, in any order. Changes apply to running VMs without interruption."
+        description="What is let through, in any order. A change reaches running machines without their notice."
     )
 
 
 class SecurityGroupCloudStatus(Model):
-    name: str | None = Field(default=None, description="SovereignCloud as namespace/name.")
-    id: str | None = Field(default=None, description="OpenNebula ID of the group, as onesecgroup shows it.")
+    name: str | None = Field(default=None, description="The SovereignCloud, as namespace/name.")
+    id: str | None = Field(default=None, description="Number of the group there, as onesecgroup shows it.")
     machines: str | None = Field(
-        default=None,
-        description="Number of VMs with the current rules, of all VMs that use the group, for example 12/12.",
+        default=None, description="Machines that have the rules, of those that the group filters, for example 12/12."
     )
 
 
 class SecurityGroupStatus(Status):
     clouds_ready: str | None = Field(
-        default=None,
-        description="Number of clouds that have the group as declared, of all that should have it, for example 1/2.",
+        default=None, description="Clouds that have it as declared, of those that want it, for example 1/2."
     )
     machines: str | None = Field(
-        default=None,
-        description="Number of VMs with the current rules, of all VMs that use the group, for example 12/12.",
+        default=None, description="Machines that have the rules, of those that the group filters, for example 12/12."
     )
-    clouds: list[SecurityGroupCloudStatus] | None = Field(default=None, description="State of the group in each cloud.")
+    clouds: list[SecurityGroupCloudStatus] | None = Field(default=None, description="The group in each of the clouds.")
 
 
 class SecurityGroup(Resource[SecurityGroupSpec, SecurityGroupStatus]):
-    """Firewall rules of a tenant, referenced by spec.networks[].securityGroups of HostedInstances.
+    """A tenant's firewall rules: spec.networks[].securityGroups of a HostedInstance names them.
 
-    The operator creates the group in every cloud that its namespace may use and keeps each rule as declared. Changed
-    rules apply to VMs at once. A NIC with several groups allows the traffic that any of their rules allows, and
-    nothing else.
+    It is made in every cloud that its namespace may use, before a card asks for it, and each of its rules is kept as
+    declared. Changed rules are brought to the machines at once. A card that names groups lets through what their rules say
+    together, and nothing else.
 
-    To inspect it: kubectl get secgroup -o wide; kubectl describe secgroup NAME. The state in each cloud is in
-    status.clouds.
+    Look with: kubectl get secgroup -o wide; kubectl describe secgroup NAME. What each cloud has is in status.clouds.
 
-    Deleting the object waits until no VM uses the group and then deletes it in all clouds, unless spec.deletionPolicy
-    is Retain.
+    Deleting the object waits until no machine uses the group and then deletes it everywhere, unless spec.deletionPolicy is
+    Retain.
     """
 
     crd: ClassVar[Crd] = Crd(

@@ -30,29 +30,26 @@ from sovereigncloud.api.verification import NEEDS_INSTALLER, Verification, Verif
 
 
 class Existing(Model):
-    """An existing OpenNebula such as a private cloud. The operator never installs or reinstalls it."""
+    """An OpenNebula elsewhere: a private cloud. Never installed, never reinstalled."""
 
-    endpoint: Endpoint = Field(
-        description="URL of the OpenNebula XML-RPC API, for example https://one.example.gouv.fr/RPC2."
-    )
+    endpoint: Endpoint = Field(description="Address of its XML-RPC API, for example https://one.example.gouv.fr/RPC2.")
     credentials_secret_ref: SecretRef = Field(
         description="Secret with the keys username and password of an OpenNebula user."
     )
     ca_secret_ref: SecretRef | None = Field(
         default=None,
-        description="Secret with the certificate authority of the endpoint in the key ca.crt. Absent: the public"
-        " certificate authorities.",
+        description="Secret with the key ca.crt: the certificate authority of the endpoint. Absent: the public ones.",
     )
     location: ExistingLocation | None = Field(
         default=None,
-        description="Location of the cloud as data centres of the ProviderProfile in providerRef. Absent: unknown, which"
-        " violates every residency policy.",
+        description="Where it is, as data centres of the ProviderProfile that providerRef names. Absent: nobody knows, which"
+        " complies with no policy.",
     )
     ssh: Ssh | None = Field(
         default=None,
-        description="SSH access to the front-end. The operator uses it to join the cloud to a federation or remove it for a"
-        " FederatedZone, and to measure the latency to other sites. Absent: an administrator runs the commands"
-        " shown in the FederatedZone, and no latency is measured.",
+        description="How to log in at the front-end, only to make the cloud a member of a federation or take it out of one, as"
+        " a FederatedZone asks, and to measure how far other sites are from it, for which nothing is run there. Absent: a person"
+        " does the first, and the FederatedZone says how; from here nobody measures.",
     )
 
 
@@ -64,57 +61,52 @@ class SovereignCloudSpec(Managed):
 
     provider_ref: ProviderRef | None = Field(
         default=None,
-        description="ProviderProfile with the facts about the provider of the cloud: legal entity, certificates, data"
-        " centres. Absent: these facts are unknown.",
+        description="The ProviderProfile with the facts about who provides the cloud: legal entity, certificates, data centres."
+        " Absent: nobody knows them.",
     )
     hosted: Hosted | None = Field(
         default=None,
-        description="A cloud on bare metal, installed by the operator or adopted. Exactly one of hosted and existing is"
-        " set.",
+        description="A cloud on bare metal, built by the operator or by a person. Exactly one of hosted and existing is set.",
     )
     existing: Existing | None = Field(
         default=None,
-        description="An existing OpenNebula that the operator uses but does not install. Exactly one of hosted and existing"
-        " is set.",
+        description="An OpenNebula elsewhere, which is only used. Exactly one of hosted and existing is set.",
     )
     stores: Annotated[list[Store], Field(max_length=16)] | None = Field(
         default=None,
-        description="Marketplaces and backup datastores. When an entry is removed, the operator deletes the store if it"
-        " created it and it is empty. Absent: none.",
+        description="Marketplaces and datastores for backups. One that is taken off the list is deleted once it is empty, if"
+        " the operator made it. Absent: none.",
         json_schema_extra=_BY_NAME,
     )
     clusters: Annotated[list[ClusterPart], Field(max_length=32)] | None = Field(
         default=None,
-        description="OpenNebula clusters to manage. An existing cluster with this name is used as it is. When an entry is"
-        " removed, the operator deletes the cluster if it created it and it is empty. Absent: no cluster is"
-        " managed.",
+        description="Clusters that there are to be. One that is there already is taken as it is. One that is taken off the"
+        " list is deleted once it is empty, if the operator made it. Absent: none is looked after.",
         json_schema_extra=_BY_NAME,
     )
     hosts: Annotated[list[HostPart], Field(max_length=256)] | None = Field(
         default=None,
-        description="Hosts of an existing OpenNebula; the operator registers them one at a time. The hosts of a hosted"
-        " cloud follow from its servers. When an entry is removed, the operator disables the host and, if it"
-        " registered it, unregisters it when no VM is on it. Absent: no host is managed.",
+        description="Hosts of an existing OpenNebula, registered one after the other; those of a hosted cloud follow from its"
+        " servers. One that is taken off the list is disabled, and unregistered once no machine is on it, if the operator"
+        " registered it. Absent: none is looked after.",
         json_schema_extra=_BY_NAME,
     )
     datastores: Annotated[list[DatastorePart], Field(max_length=32)] | None = Field(
         default=None,
-        description="OpenNebula datastores to manage, other than backup datastores. An existing datastore with this name is"
-        " used as it is. When an entry is removed, the operator deletes the datastore if it created it and it is"
-        " empty. Absent: no datastore is managed.",
+        description="Datastores that there are to be, beside those for backups. One that is there already is taken as it is."
+        " One that is taken off the list is deleted once it is empty, if the operator made it. Absent: none is looked after.",
         json_schema_extra=_BY_NAME,
     )
     fencing: Fencing | None = Field(
         default=None,
-        description="Confirmation by an administrator that all VMs of this cloud are stopped, for one outage. VMs with"
-        " spec.continuity then start in another cloud from their copies. The operator does not verify this: a VM"
-        " that still runs would run twice. It does not apply to later outages. Absent: only the observed power"
-        " state of the servers counts.",
+        description="A person's word that every machine of this cloud is dead, for the outage that it names: then machines with"
+        " spec.continuity start elsewhere from their copies. Believed as it stands, so be sure: a machine that runs on unseen would run"
+        " twice. It says nothing of a later outage. Absent: only what is seen of the power of its servers counts.",
     )
     verification: Verification | None = Field(
         default=None,
-        description="Tests of the whole cloud, on request and on a schedule; the condition Verified shows the result."
-        " Absent: the cloud is not verified.",
+        description="Tests of the cloud as a whole, on demand and on schedule; the condition Verified says what came of them."
+        " Absent: it is not verified.",
     )
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
@@ -142,8 +134,8 @@ class SovereignCloudSpec(Managed):
 
 class HostStatus(Model):
     name: OutsideName | None = Field(default=None, description="Name of the host in OpenNebula: its address.")
-    id: str | None = Field(default=None, description="OpenNebula ID of the host.")
-    state: str | None = Field(default=None, description="OpenNebula state of the host, for example monitored.")
+    id: str | None = Field(default=None, description="Number of the host in OpenNebula.")
+    state: str | None = Field(default=None, description="What OpenNebula says of the host, for example monitored.")
 
 
 _INSTALLED = (
@@ -162,86 +154,86 @@ _KEEPS_ITS_FRONT_END = Rule(
 
 
 class SovereignCloudStatus(Status):
-    endpoint: str | None = Field(
-        default=None, description="URL of the OpenNebula XML-RPC API; set after its first response."
-    )
-    version: str | None = Field(default=None, description="OpenNebula version that the API reports.")
-    zone: str | None = Field(default=None, description="Name of the OpenNebula zone.")
+    endpoint: str | None = Field(default=None, description="Address of the XML-RPC API that answers; set once it did.")
+    version: str | None = Field(default=None, description="Version of OpenNebula that answers there.")
+    zone: str | None = Field(default=None, description="What OpenNebula calls itself: the name of its zone.")
     credentials_secret: str | None = Field(
         default=None, description="Name of the Secret with the administrator's username and password."
     )
     federation_secret: str | None = Field(
         default=None,
-        description="Name of the Secret with the credentials of the cloud as a federation member: those of the master,"
-        " whose users it shares. Absent: the cloud has its own users.",
+        description="Name of the Secret that the cloud is entered with since it joined a federation: that of the master,"
+        " whose users it shares. Absent: it has users of its own.",
     )
     admin_secret: str | None = Field(
         default=None,
-        description="Name of the Secret with the generated password of oneadmin, for the first login. Absent if the"
-        " operator did not install OpenNebula.",
+        description="Name of the Secret with the password of oneadmin that the operator generated, for the first login of a"
+        " person. Absent where OpenNebula was not installed by the operator.",
     )
     sunstone: str | None = Field(
-        default=None, description="URL of Sunstone, OpenNebula's web interface; set after the first API response."
+        default=None, description="Address of Sunstone, OpenNebula's web interface; set once the API answered."
     )
     phase: str | None = Field(
         default=None,
-        description="Phase of the setup: Servers, vRack, Installing, Hosts, Networks or Running; Unreachable: an existing"
-        " cloud has not answered since this object was created.",
+        description="Where the building is: Servers, vRack, Installing, Hosts, Networks or Running; Unreachable: it was built"
+        " before, and has not answered since it was declared here.",
     )
     countries: list[str] | None = Field(
         default=None,
-        description="Country codes of all servers in the vRack and of the public blocks. unknown: a region is not in the"
-        " operator's table.",
+        description="Countries that the private network of the cloud joins, by code: of all servers in it and of the public"
+        " blocks. unknown: a region that is in no table.",
     )
     locations: Annotated[list[LocationStatus], Field(max_length=MAX_LOCATIONS)] | None = Field(
         default=None,
-        description="Location of each part of the cloud, with its evidence.",
+        description="Where each part of the cloud is, and how that is known.",
         json_schema_extra=_BY_NAME,
     )
     country: Annotated[str, Field(max_length=128)] | None = Field(
         default=None,
-        description="Comma-separated country codes of all locations. unknown: the country of a part is unknown.",
+        description="The countries of all locations by code, with commas between them. unknown: of some part nobody knows"
+        " it.",
     )
     exit: str | None = Field(
         default=None,
-        description="Number of VMs that could move to another cloud now, of all VMs in the cloud, for example 287/300. It"
-        " considers policies, quotas, free capacity and the clouds that each namespace may use. During an outage"
-        " it counts VMs with a copy outside the cloud. An ExitPlan names each blocked VM. Absent: no VMs.",
+        description="Machines that could leave now, of all that are in the cloud, for example 287/300: within policies, quotas and"
+        " room, to any other cloud that the namespace of each may use. While the cloud is lost: those of which a copy is held outside."
+        " An ExitPlan names each one that cannot. Absent: there is no machine.",
     )
     hosts_ready: str | None = Field(
-        default=None, description="Number of usable hosts of all expected hosts, for example 2/2."
+        default=None, description="Hosts that work, of those that there should be, for example 2/2."
     )
-    hosts: list[HostStatus] | None = Field(default=None, description="Hosts of the cloud as OpenNebula lists them.")
+    hosts: list[HostStatus] | None = Field(default=None, description="Each host of the cloud, as OpenNebula lists it.")
     stores_ready: str | None = Field(
-        default=None, description="Number of usable stores of all declared stores, for example 2/2."
+        default=None, description="Stores that can be used, of those that are declared, for example 2/2."
     )
     stores: list[StoreStatus] | None = Field(
-        default=None, description="Declared stores, and removed stores that still exist."
+        default=None, description="Each store that is declared, and those that are no longer and still there."
     )
-    verification: VerificationStatus | None = Field(default=None, description="Results of the last verification.")
+    verification: VerificationStatus | None = Field(
+        default=None, description="What came of the last verification, check by check."
+    )
     lost_since: str | None = Field(
-        default=None, description="Start of the current outage (RFC 3339, UTC). Absent: the cloud answers."
+        default=None, description="Since when it does not answer (RFC 3339, UTC). Absent: it answers."
     )
     fenced_for: Annotated[str, Field(max_length=32)] | None = Field(
         default=None,
-        description="Outage for which the operator powers off the servers of the cloud (see spec.hosted.fencing.powerOff)."
-        " Absent: none.",
+        description="The outage for which its servers are switched off, where spec.hosted.fencing.powerOff allows it. Absent: for"
+        " none.",
     )
 
 
 class SovereignCloud(Resource[SovereignCloudSpec, SovereignCloudStatus]):
-    """One OpenNebula environment: installed on OVHcloud bare metal from a reference architecture, adopted there, or
-    existing elsewhere. Instances, networks and images refer to it as their cloud.
+    """One OpenNebula environment: built on OVHcloud bare metal from a reference architecture, adopted there, or
+    existing elsewhere. Instances, networks and images name it as their cloud.
 
-    With spec.hosted the operator creates a BareMetalServer for each server and a VirtualNetwork for each network,
-    routes the public blocks, installs OpenNebula and registers the hosts; status.phase shows the progress. Everything
-    in the cloud waits until status.endpoint is set.
+    With spec.hosted it makes a BareMetalServer for each server and a VirtualNetwork for each network, waits for them, routes
+    the blocks, has OpenNebula installed and registers the hosts; status.phase says where it is. All that lives in the cloud
+    waits until status.endpoint is set.
 
-    To inspect it: kubectl get scloud -o wide; kubectl describe scloud NAME; kubectl get sovereign for all objects that
-    belong to it.
+    Look with: kubectl get scloud -o wide; kubectl describe scloud NAME; kubectl get sovereign for all that belongs to it.
 
-    Deleting the object waits until nothing uses it, and then leaves servers, OpenNebula and networks as they are,
-    unless spec.deletionPolicy is Delete.
+    Deleting the object waits until nothing uses it, and then leaves servers, OpenNebula and networks as they are, unless
+    spec.deletionPolicy is Delete.
     """
 
     crd: ClassVar[Crd] = Crd(

@@ -1,4 +1,4 @@
-"""SovereigntyPolicy: rules on location, jurisdiction and certifications, written by a compliance officer."""
+"""SovereigntyPolicy: where things may be, under whose law, with which certificates. Written by the compliance officer."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ MAX_COUNTRIES, MAX_CLOUDS = 64, 64
 
 
 class Enforcement(StrEnum):
-    """How violations are handled at admission and placement."""
+    """What happens to whoever asks for what the policy does not allow."""
 
     AUDIT = "Audit"
     ENFORCE = "Enforce"
 
 
 class OnViolation(StrEnum):
-    """Action when a running VM violates the policy."""
+    """What happens where something that runs breaks the policy."""
 
     REPORT = "Report"
     HOLD = "Hold"
@@ -66,7 +66,7 @@ class OnViolation(StrEnum):
 
 
 class ForeignAffiliates(StrEnum):
-    """How to treat affiliates in other jurisdictions."""
+    """What is said to companies of the same group that are under another law."""
 
     ALLOW = "Allow"
     DISCLOSE = "Disclose"
@@ -86,120 +86,116 @@ class LabelOperator(StrEnum):
 
 
 class LabelRequirement(Model):
-    """One requirement on labels."""
+    """One condition on labels."""
 
-    key: LabelKey = Field(description="Label key, for example data-class.")
+    key: LabelKey = Field(description="Which label of the namespace is looked at, for example data-class.")
     operator: LabelOperator = Field(
-        description="Operator of the requirement. In: the label has one of the values. NotIn: the label has none of the"
-        " values or is missing. Exists: the label is present. DoesNotExist: the label is missing."
+        description="What is asked of it. In: it has one of the values. NotIn: it has none of them, or is not there. Exists: it is"
+        " there. DoesNotExist: it is not."
     )
     values: Annotated[list[LabelValue], Field(max_length=32)] | None = Field(
-        default=None, description="Label values for In and NotIn. Absent with Exists and DoesNotExist."
+        default=None, description="Values for In and NotIn. Absent with Exists and DoesNotExist."
     )
 
 
 class NamespaceSelector(Model):
-    """Selects namespaces by their labels, as a Kubernetes label selector."""
+    """Namespaces, by their labels, as everywhere in Kubernetes."""
 
     match_labels: dict[str, LabelValue] | None = Field(
         default=None,
-        description="Labels that the namespace must have with these values. Absent: none.",
+        description="Labels that a namespace must have, each with this value. Absent: none.",
         json_schema_extra={"maxProperties": 16},
     )
     match_expressions: Annotated[list[LabelRequirement], Field(max_length=16)] | None = Field(
-        default=None, description="Label requirements that must all be met. Absent: none."
+        default=None, description="Further conditions, all of which must be met. Absent: none."
     )
 
 
 class PolicyCloud(Model):
-    """Reference to a SovereignCloud by name and namespace; a policy is cluster-scoped."""
+    """A SovereignCloud, by its name and namespace: a policy is in none itself."""
 
-    name: Name = Field(description="The metadata.name of the SovereignCloud object.")
-    namespace: Name = Field(description="The metadata.namespace of the SovereignCloud object.")
+    name: Name = Field(description="Name of the SovereignCloud, its metadata.name.")
+    namespace: Name = Field(description="Where the SovereignCloud object is, its metadata.namespace.")
 
 
 class AppliesTo(Model):
-    """Scope of the policy. It is part of the policy, so that namespaces cannot opt out."""
+    """What the policy binds. It lies with the policy, so that nobody who is bound can opt out."""
 
     namespace_selector: NamespaceSelector | None = Field(
-        default=None,
-        description="Selects the namespaces to which the policy applies by their labels. Absent: all namespaces.",
+        default=None, description="Namespaces whose objects are bound, by their labels. Absent: all of them."
     )
     clouds: Annotated[list[PolicyCloud], Field(min_length=1, max_length=32)] | None = Field(
-        default=None, description="Clouds to which the policy applies. Absent: all clouds."
+        default=None, description="Only what is in one of these clouds is bound. Absent: whichever cloud it is in."
     )
 
 
 class Residency(Model):
-    """Allowed locations of compute and data."""
+    """Where things may be."""
 
     allowed_countries: Annotated[list[Border], Field(min_length=1, max_length=MAX_COUNTRIES)] = Field(
-        description="Allowed countries as ISO 3166-1 codes; EU and EEA stand for their members. GB and CH are in neither.",
+        description="Countries by their ISO 3166-1 code; EU and EEA stand for their members. GB and CH are in neither.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
     covers: Annotated[list[CoveredPart], Field(min_length=1, max_length=5)] | None = Field(
         default=None,
-        description="Resources that must be in an allowed country. compute: the host. storage: the datastores of the disks."
-        " images: the images of the VMs. backups: the backup datastores. controlPlane: the front-ends. Absent:"
-        " all of them.",
+        description="What must be in one of these countries. compute: the host. storage: the datastores of the disks. images: those"
+        " that machines are made of. backups: where they are kept. controlPlane: the front-ends. Absent: all of them.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
     min_grade: EvidenceGrade | None = Field(
         default=None,
-        description="Minimum evidence grade of the country. Observed: the OVHcloud API reported it. Attested: a third party"
-        " confirmed the ProviderProfile. Declared (default): a user declared it.",
+        description="How well the country must be known at least. Observed: the operator asked OVHcloud. Attested: a third"
+        " party confirmed what a ProviderProfile says. Declared (default): somebody wrote it down.",
     )
 
 
 class Jurisdiction(Model):
-    """Allowed jurisdictions of the provider."""
+    """Under whose law the provider may be."""
 
     allowed: Annotated[list[Border], Field(min_length=1, max_length=MAX_COUNTRIES)] = Field(
-        description="Countries, EU or EEA, in which the provider's legal entity and its ultimate parent must both be.",
+        description="Countries, EU or EEA: the legal entity and its ultimate parent must be in one of them.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
     foreign_affiliates: ForeignAffiliates | None = Field(
         default=None,
-        description="How to treat affiliates outside these countries, which may be ordered to disclose data. Allow: they"
-        " are ignored. Disclose (default): the provider is compliant and they are reported. Forbid: the provider"
-        " is not compliant.",
+        description="What companies of the same group outside these countries mean, who may be ordered to hand over data."
+        " Allow: nothing. Disclose (default): it is compliant and they are named. Forbid: it is not.",
     )
 
 
 class CertificationDemand(Model):
-    """A required certification: one of these schemes."""
+    """One of these certificates is asked for."""
 
     any_of: Annotated[list[Scheme], Field(min_length=1, max_length=16)] = Field(
-        description="Certification schemes as named in the ProviderProfile; one of them is sufficient.",
+        description="Schemes, as the ProviderProfile names them; one of them suffices.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
     scope: CertificateScope | None = Field(
         default=None,
-        description="Required scope of the certification. Datacenter (default): it lists each data centre in use. Provider:"
-        " the provider holds it for any data centre.",
+        description="What it must be about. Datacenter (default): it lists each datacenter in which something is. Provider: the"
+        " provider has it, wherever.",
     )
     min_grade: WrittenGrade | None = Field(
         default=None,
-        description="Minimum evidence grade. Attested: the certificate itself was checked. Declared (default): a user"
-        " declared it.",
+        description="How well it must be known at least. Attested: the certificate itself was looked at. Declared (default):"
+        " somebody wrote it down.",
     )
 
 
 class ExitDemand(Model):
-    """Requirements for exit readiness."""
+    """How well the way out must be known."""
 
     rehearsal_max_age: Duration | None = Field(
         default=None,
-        description="Maximum age of the last successful exit rehearsal as a duration, for example 8760h. Absent: no"
-        " rehearsal is required.",
+        description="How long ago the last rehearsal of an exit may be, for example 8760h. Absent: none is asked for.",
     )
     max_duration: Duration | None = Field(
-        default=None, description="Maximum duration of an exit, for example 720h. Absent: not limited."
+        default=None, description="How long leaving may take at most, for example 720h. Absent: as long as it takes."
     )
 
 
 class PolicyException(Model):
-    """Temporary exception from a rule, with the person who approved it."""
+    """What is let be although a rule says otherwise: for a time, with a name to it."""
 
     rule: Annotated[
         str,
@@ -212,51 +208,49 @@ class PolicyException(Model):
                 " certification.ISO27001 or another"
             },
         ),
-    ] = Field(description="Name of the rule as in the condition Compliant, for example residency.backups.")
-    namespace: Name = Field(description="Namespace of the exempt object.")
+    ] = Field(description="The rule as the condition Compliant names it, for example residency.backups.")
+    namespace: Name = Field(description="Namespace of what is let be.")
     name: Name | None = Field(
-        default=None, description="Name of the exempt object. Absent: all objects of that namespace."
+        default=None, description="Name of the object that is let be. Absent: each one of that namespace."
     )
     reason: Annotated[str, Field(min_length=1, max_length=512)] = Field(
-        description="Reason for auditors, for example a ticket number."
+        description="Why, for whoever audits: for example a ticket."
     )
     approved_by: Annotated[str, Field(min_length=1, max_length=253)] = Field(
-        description="Person who approved the exception, for example dpo@example.fr."
+        description="Who answers for it, for example dpo@example.fr."
     )
-    expires: Day = Field(description='Last day of validity (UTC), for example "2027-06-30".')
+    expires: Day = Field(description='The last day on which it holds (UTC), for example "2027-06-30".')
 
 
 class SovereigntyPolicySpec(Ruling):
-    """Rules of the policy. Absent rules require nothing."""
+    """Rules. What is absent is not asked for."""
 
     applies_to: AppliesTo | None = Field(
-        default=None, description="Namespaces and clouds to which the policy applies. Absent: all of them."
+        default=None, description="What it binds. Absent: everything, in all namespaces and clouds."
     )
     enforcement: Enforcement | None = Field(
         default=None,
-        description="How the policy is enforced. Audit (default): violations are reported and nothing is refused. Enforce:"
-        " the API server refuses requests that violate it, and nothing is placed where it would violate it."
-        " Running VMs are never stopped or deleted.",
+        description="Audit (default): what breaks it is reported and nothing is refused. Enforce: the API server refuses what"
+        " asks for it, and nothing is placed where it would break it. What runs is neither stopped nor deleted.",
     )
     on_violation: OnViolation | None = Field(
         default=None,
-        description="Action when a VM violates the policy. Report (default): the violation is reported. Hold: with Enforce,"
-        " also no new VM of these namespaces is placed in that cloud while the violation lasts. Relocate: as"
-        " Hold, and with Enforce the VM is moved once to a compliant cloud by an InstanceMigration, unless its"
-        " spec.updatePolicy.move is Deny.",
+        description="What happens where a machine breaks it. Report (default): it is said. Hold: with Enforce also nothing new"
+        " of the bound namespaces is placed in that cloud until it is over. Relocate: as Hold, and with Enforce the"
+        " machine is moved, once, to a cloud that is allowed (an InstanceMigration), unless its spec.updatePolicy.move is Deny.",
     )
-    residency: Residency | None = Field(
-        default=None, description="Allowed locations of compute and data. Absent: anywhere."
-    )
+    residency: Residency | None = Field(default=None, description="Where things may be. Absent: anywhere.")
     jurisdiction: Jurisdiction | None = Field(
-        default=None, description="Allowed jurisdictions of the provider. Absent: any."
+        default=None, description="Under whose law the provider may be. Absent: under any."
     )
     certifications: Annotated[list[CertificationDemand], Field(min_length=1, max_length=16)] | None = Field(
-        default=None, description="Required certifications; each entry must be met. Absent: none."
+        default=None, description="Certificates, each of which must be there. Absent: none."
     )
-    exit: ExitDemand | None = Field(default=None, description="Requirements for exit readiness. Absent: none.")
+    exit: ExitDemand | None = Field(
+        default=None, description="How well the way out must be known. Absent: it is not asked for."
+    )
     exceptions: Annotated[list[PolicyException], Field(max_length=64)] | None = Field(
-        default=None, description="Temporary exceptions from rules. Absent: none."
+        default=None, description="What is let be for a time although a rule says otherwise. Absent: nothing."
     )
 
 
@@ -267,53 +261,56 @@ def _set() -> dict[str, Any]:
 class SovereigntyPolicyStatus(Status):
     effective_countries: Annotated[list[Annotated[str, Field(max_length=2)]], Field(max_length=256)] | None = Field(
         default=None,
-        description="Allowed countries with EU and EEA expanded to their members. The API server reads them at admission.",
+        description="The countries that are allowed, with EU and EEA as their members. The API server reads them when somebody"
+        " applies something.",
         json_schema_extra=_set(),
     )
     allowed_clouds: Annotated[list[Annotated[str, Field(max_length=507)]], Field(max_length=256)] | None = Field(
         default=None,
-        description="Clouds, as namespace/name, with at least one compliant cluster. The API server reads them at"
-        " admission.",
+        description="The clouds, namespace/name, in which at least one cluster meets the policy. The API server reads them when"
+        " somebody applies something.",
         json_schema_extra=_set(),
     )
     held_clouds: Annotated[list[Annotated[str, Field(max_length=507)]], Field(max_length=256)] | None = Field(
         default=None,
-        description="Clouds, as namespace/name, that get no new VMs because a VM there violates the policy.",
+        description="The clouds, namespace/name, in which a machine breaks the policy, so that nothing new is placed there.",
         json_schema_extra=_set(),
     )
     live_exceptions: Annotated[list[Annotated[str, Field(max_length=507)]], Field(max_length=64)] | None = Field(
         default=None,
-        description="Objects with a valid residency exception today: namespace/name, or namespace/* for a whole namespace.",
+        description="For whom an exception from residency holds today: namespace/name, or namespace/* for all of a namespace.",
         json_schema_extra=_set(),
     )
     enforcement: str | None = Field(
-        default=None, description="Effective enforcement mode, Audit or Enforce; Audit if spec does not set it."
+        default=None, description="Whether it is Audit or Enforce, also where spec says nothing and it is Audit."
     )
     countries: Annotated[str, Field(max_length=512)] | None = Field(
-        default=None, description="Allowed countries as written in spec, for example EU."
+        default=None, description="The countries that are allowed, as they are written in spec, for example EU."
     )
-    clouds: str | None = Field(default=None, description="Number of compliant clouds of all clouds, for example 2/3.")
+    clouds: str | None = Field(
+        default=None, description="How many clouds are allowed, and how many there are, for example 2/3."
+    )
     compliant: str | None = Field(
         default=None,
-        description="Number of compliant objects of all objects to which the policy applies, for example 12/14.",
+        description="How many of the bound objects meet all that is asked of them, and how many are bound, for example 12/14.",
     )
 
 
 class SovereigntyPolicy(Resource[SovereigntyPolicySpec, SovereigntyPolicyStatus]):
-    """Rules on location, jurisdiction and certifications of workloads, written by a compliance officer.
+    """Where things may be, under whose law, with which certificates: rules, written by the compliance officer.
 
-    The policy selects namespaces by labels, and clouds, so that namespaces cannot opt out. If several policies apply,
-    all must be met. It contains no facts: the operator observes locations, and a ProviderProfile describes the
-    provider. An unknown fact violates the rule.
+    It binds by labels of namespaces and by clouds, which lie with the policy: who is bound cannot opt out. Where several bind,
+    all of them must be met. Facts are not in it: where something is, the operator observes, and who the provider is stands in
+    a ProviderProfile. What is not known does not meet it.
 
-    With enforcement Audit, the default, violations are reported and nothing is refused: start with it. With Enforce
-    the API server refuses requests that violate the policy, with the policy's name and the remedy, also while the
-    operator is down, and nothing is placed where it would violate it. Running VMs are never stopped or deleted.
+    With enforcement Audit, the default, everything is reported and nothing refused: begin with it. With Enforce the API server
+    refuses what breaks it, with the name of the policy and the remedy, also while the operator is down, and nothing is placed
+    where it would break it. What runs is never stopped or deleted.
 
-    To inspect it: kubectl get spol -o wide; kubectl describe spol NAME. The condition Compliant of a SovereignCloud or
-    a HostedInstance names policy, rule, fact, source and time. Currently allowed countries and clouds are in status.
+    Look with: kubectl get spol -o wide; kubectl describe spol NAME. The condition Compliant of a SovereignCloud or a
+    HostedInstance names the policy, the rule, the fact, where it is known from and since when. What is allowed now is in status.
 
-    Deleting the object removes the rules: nothing is refused any more.
+    Deleting the object takes it off: nothing is refused any more.
     """
 
     crd: ClassVar[Crd] = Crd(

@@ -1,4 +1,4 @@
-"""Stores of a cloud: marketplaces and backup datastores."""
+"""Stores of a cloud: marketplaces that images are shared through, and datastores that backups go to."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class StoreType(StrEnum):
 
 
 class Location(Model):
-    """Declared location of the data."""
+    """Where data lies."""
 
     country: Annotated[
         str,
@@ -44,14 +44,14 @@ class Location(Model):
             max_length=2,
             json_schema_extra={WORDS: "must be a code of two capital letters (ISO 3166-1): for example FR"},
         ),
-    ] = Field(description="Country of the data as an ISO 3166-1 code of two capital letters, for example FR.")
+    ] = Field(description="Country that the data lies in, as a code of two capital letters, for example FR.")
     datacenter: OutsideName | None = Field(
-        default=None, description="Name of the data centre, for example PARIS-1. Absent: unknown."
+        default=None, description="Name of the data centre, for example PARIS-1. Absent: nobody says."
     )
 
 
 class S3Store(Model):
-    """An S3 bucket."""
+    """A bucket that speaks S3."""
 
     bucket: Annotated[
         str,
@@ -62,19 +62,15 @@ class S3Store(Model):
             json_schema_extra={WORDS: "must be the name of a bucket: lower case letters, digits, - and ."},
         ),
     ] = Field(
-        description="Name of the bucket with the appliances. Cannot be changed, because the existing appliances are in it."
+        description="Bucket that holds the appliances. Cannot be changed: the appliances of the marketplace lie in it."
     )
     endpoint: Url | None = Field(
-        default=None, description="URL of the S3 service, for example https://s3.example.fr. Absent: Amazon S3."
+        default=None, description="Address of the S3 service, for example https://s3.example.fr. Absent: Amazon's."
     )
     region: Annotated[str, Field(min_length=1, max_length=64)] | None = Field(
-        default=None,
-        description="Region of the bucket. Absent: the region named default, which most services other than Amazon S3"
-        " accept.",
+        default=None, description="Region of the bucket. Absent: default, which most services other than Amazon's take."
     )
-    credentials_secret_ref: SecretRef = Field(
-        description="Secret with the S3 credentials in the keys accessKeyId and secretAccessKey."
-    )
+    credentials_secret_ref: SecretRef = Field(description="Secret with the keys accessKeyId and secretAccessKey.")
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
         immutable("bucket", "remove this store from the list and add another one under a name of its own"),
@@ -82,11 +78,11 @@ class S3Store(Model):
 
 
 class HttpStore(Model):
-    """A directory of the front-end that a web server serves."""
+    """A directory of the front-end that a web server shows."""
 
     base_url: Url = Field(
         alias="baseURL",
-        description="URL under which the web server serves publicDir, for example https://market.example.fr.",
+        description="Address under which the web server shows publicDir, for example https://market.example.fr.",
     )
     public_dir: Annotated[
         str,
@@ -96,64 +92,63 @@ class HttpStore(Model):
             pattern=r"^/[^ ]+$",
             json_schema_extra={WORDS: "must be an absolute path: for example /var/local/market-http"},
         ),
-    ] = Field(description="Directory for the appliance files, for example /var/local/market-http.")
+    ] = Field(description="Directory that appliances are copied to, for example /var/local/market-http.")
     bridge_list: Annotated[list[HostName], Field(min_length=1, max_length=16)] | None = Field(
         default=None,
-        description="Servers with publicDir, which the front-end reaches by SSH as oneadmin. Absent: the front-end itself.",
+        description="Machines that have publicDir, reached by SSH as oneadmin. Absent: the front-end itself.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
 
 
 class ResticStore(Model):
-    """A restic repository on a server, accessed by SFTP."""
+    """A repository of restic on a server that is reached by SFTP."""
 
-    sftp_server: HostName = Field(description="Server that stores the backups, for example backup.example.fr.")
+    sftp_server: HostName = Field(description="Server that keeps the backups, for example backup.example.fr.")
     sftp_user: UnixUser | None = Field(
-        default=None,
-        description="User name with which the front-end and the hosts log in to that server. Absent: oneadmin.",
+        default=None, description="User that the front-end and the hosts log in as there. Absent: oneadmin."
     )
     password_secret_ref: SecretRef = Field(
-        description="Secret with the repository's encryption password in the key password. Keep a copy of it: no backup can"
-        " be read without it."
+        description="Secret with the key password: it encrypts the repository, and without it no backup can be read. Keep a"
+        " copy of it."
     )
 
 
 class RsyncStore(Model):
-    """A directory on a server, accessed by rsync over SSH."""
+    """A directory on a server that is reached by rsync over SSH."""
 
-    host: HostName = Field(description="Server that stores the backups, for example backup.example.fr.")
+    host: HostName = Field(description="Server that keeps the backups, for example backup.example.fr.")
     user: UnixUser | None = Field(
-        default=None,
-        description="User name with which the front-end and the hosts log in to that server. Absent: oneadmin.",
+        default=None, description="User that the front-end and the hosts log in as there. Absent: oneadmin."
     )
 
 
 class Store(Model):
-    """A marketplace or backup datastore that the operator creates and keeps as declared."""
+    """A marketplace or a datastore for backups, made and kept as declared."""
 
-    name: OutsideName = Field(description="Name of the store in OpenNebula, as instances reference it in backup.store.")
+    name: OutsideName = Field(description="Name in OpenNebula, which instances use in backup.store.")
     type: Literal[StoreType.MARKETPLACE, StoreType.BACKUP] = Field(
-        description="Marketplace: stores images for exchange, with s3 or http. Backup: stores VM backups, with restic or"
-        " rsync. Cannot be changed."
+        description="Marketplace: images are shared through it, in s3 or http. Backup: backups of machines go there, by restic"
+        " or rsync. Cannot be changed."
     )
-    location: Location | None = Field(default=None, description="Declared location of the data. Absent: unknown.")
+    location: Location | None = Field(
+        default=None, description="Where the data lies, as a person declares it. Absent: nobody says."
+    )
     s3: S3Store | None = Field(
-        default=None, description="S3 bucket of a Marketplace. Exactly one of s3 and http is set."
+        default=None, description="A bucket, for a Marketplace. Exactly one of s3 and http is set."
     )
     http: HttpStore | None = Field(
-        default=None, description="Web server directory of a Marketplace. Exactly one of s3 and http is set."
+        default=None, description="A web server's directory, for a Marketplace. Exactly one of s3 and http is set."
     )
     restic: ResticStore | None = Field(
-        default=None, description="Restic repository of a Backup store. Exactly one of restic and rsync is set."
+        default=None, description="A repository of restic, for Backup. Exactly one of restic and rsync is set."
     )
     rsync: RsyncStore | None = Field(
-        default=None,
-        description="Server directory of a Backup store, accessed by rsync. Exactly one of restic and rsync is set.",
+        default=None, description="A directory of a server, for Backup. Exactly one of restic and rsync is set."
     )
     attributes: dict[str, Attribute] | None = Field(
         default=None,
-        description="Additional OpenNebula template attributes, for example RESTIC_BWLIMIT; not for passwords or attributes"
-        " that other fields of this store set. Absent: none.",
+        description="Further attributes of its template in OpenNebula, for example RESTIC_BWLIMIT. Those that other fields of"
+        " this store say, and passwords, are not among them. Absent: none.",
         json_schema_extra={"maxProperties": 32},
     )
 
@@ -173,11 +168,11 @@ class Store(Model):
 
 class StoreStatus(Model):
     name: str | None = Field(default=None, description="Name of the store in OpenNebula.")
-    type: str | None = Field(default=None, description="Type of the store: Marketplace or Backup.")
-    id: str | None = Field(default=None, description="OpenNebula ID of the marketplace or datastore.")
+    type: str | None = Field(default=None, description="Marketplace or Backup.")
+    id: str | None = Field(default=None, description="Number of the marketplace or datastore in OpenNebula.")
     state: str | None = Field(
         default=None,
-        description="State of the store: Ready; Absent (not created yet); Disabled; NotMonitored (OpenNebula has not"
-        " monitored it yet); Leaving (removed from spec but still in use).",
+        description="How it is: Ready; Absent, not made yet; Disabled; NotMonitored, OpenNebula has not looked at it yet; Leaving,"
+        " no longer declared and still in use.",
     )
-    country: str | None = Field(default=None, description="Declared country code of the data.")
+    country: str | None = Field(default=None, description="Country that the data lies in, as declared.")

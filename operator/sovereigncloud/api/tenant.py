@@ -1,4 +1,4 @@
-"""Tenant: namespaces that may use clouds of the platform, within quotas."""
+"""Tenant: namespaces that may use clouds of the platform, within quotas. Written by the platform."""
 
 from __future__ import annotations
 
@@ -33,98 +33,101 @@ def _map_by_name() -> dict[str, Any]:
 
 
 class TenantCloudRef(Model):
-    """Reference to a SovereignCloud by name and namespace; a Tenant is cluster-scoped."""
+    """A SovereignCloud, by its name and namespace: a Tenant is in none itself."""
 
-    name: Name = Field(description="The metadata.name of the SovereignCloud object.")
-    namespace: Name = Field(description="The metadata.namespace of the SovereignCloud object.")
+    name: Name = Field(description="Name of the SovereignCloud, its metadata.name.")
+    namespace: Name = Field(description="Where the SovereignCloud object is, its metadata.namespace.")
 
 
 class NetworkQuota(Model):
-    """Quota of leased addresses in a network."""
+    """How many addresses of a network may be in use."""
 
-    name: OutsideName = Field(description="OpenNebula name of the network.")
-    leases: Annotated[int, _COUNT] = Field(description="Maximum number of leased addresses.")
+    name: OutsideName = Field(description="A network of the cloud, by its name in OpenNebula.")
+    leases: Annotated[int, _COUNT] = Field(description="Number of addresses that may be leased at most.")
 
 
 class ImageQuota(Model):
-    """Quota of VMs that use an image."""
+    """How many machines may use an image."""
 
-    name: OutsideName = Field(description="OpenNebula name of the image.")
-    vms: Annotated[int, _COUNT] = Field(description="Maximum number of VMs that use the image.")
+    name: OutsideName = Field(description="An image of the cloud, by its name in OpenNebula.")
+    vms: Annotated[int, _COUNT] = Field(
+        description="Number of machines that may be made from it, or have it attached, at most."
+    )
 
 
 class DatastoreQuota(Model):
-    """Quota of the tenant's own images in a datastore."""
+    """How much of a datastore the images of the tenant's own may take."""
 
-    name: OutsideName = Field(description="OpenNebula name of the datastore.")
+    name: OutsideName = Field(description="A datastore of the cloud, by its name in OpenNebula.")
     images: Annotated[int, _COUNT] | None = Field(
-        default=None, description="Maximum number of images in the datastore. Absent: not limited here."
+        default=None, description="Number of images that may be in it at most. Absent: as many as fit."
     )
     size: Quantity | None = Field(
         default=None,
-        description="Maximum total size of these images, in whole MiB, for example 500Gi. Absent: not limited here.",
+        description="What they may take in whole MiB together, for example 500Gi. Absent: as much as fits.",
         json_schema_extra=_MEBIBYTES,
     )
 
 
 class TenantQuota(Model):
-    """Quota of the tenant in one cloud, for all its namespaces together."""
+    """Limits of everything that the tenant has in one cloud, all its namespaces together."""
 
     vms: Annotated[int, _COUNT] | None = Field(
-        default=None, description="Maximum number of VMs. Absent: not limited here."
+        default=None, description="Number of machines at most. Absent: not limited here."
     )
     cpu: Quantity | None = Field(
         default=None,
-        description='Maximum sum of spec.cpu of all VMs, in processors, for example "40". Absent: not limited here.',
+        description='Processors of hosts at most, the sum of spec.cpu of all machines, for example "40". Absent: not limited'
+        " here.",
     )
     memory: Quantity | None = Field(
         default=None,
-        description="Maximum memory of all VMs, in whole MiB, for example 128Gi. Absent: not limited here.",
+        description="Memory of all machines at most, in whole MiB, for example 128Gi. Absent: not limited here.",
         json_schema_extra=_MEBIBYTES,
     )
     system_disk: Quantity | None = Field(
         default=None,
-        description="Maximum size of all VM disks on the hosts, in whole MiB, for example 2Ti. Absent: not limited here.",
+        description="What the disks of all machines may take on the hosts, in whole MiB, for example 2Ti. Absent: not limited"
+        " here.",
         json_schema_extra=_MEBIBYTES,
     )
     networks: Annotated[list[NetworkQuota], Field(max_length=32)] | None = Field(
         default=None,
-        description="Quotas per network. Absent: none.",
+        description="Networks with a limit of their own. Absent: none has one.",
         json_schema_extra=_map_by_name(),
     )
     images: Annotated[list[ImageQuota], Field(max_length=32)] | None = Field(
         default=None,
-        description="Quotas per image. Absent: none.",
+        description="Images with a limit of their own. Absent: none has one.",
         json_schema_extra=_map_by_name(),
     )
     datastores: Annotated[list[DatastoreQuota], Field(max_length=16)] | None = Field(
         default=None,
-        description="Quotas per datastore. Absent: none.",
+        description="Datastores with a limit of their own. Absent: none has one.",
         json_schema_extra=_map_by_name(),
     )
 
 
 class TenantCloud(Model):
-    """A cloud that the tenant may use, with its quota."""
+    """A cloud that the tenant may use, and how much of it."""
 
-    cloud_ref: TenantCloudRef = Field(description="SovereignCloud that the tenant may use, in any namespace.")
+    cloud_ref: TenantCloudRef = Field(description="The SovereignCloud that it may use, in whichever namespace.")
     quota: TenantQuota | None = Field(
         default=None,
-        description="Quota in this cloud. Absent: no limits. A limit that is removed later keeps its last value in"
-        " OpenNebula.",
+        description="Limits in this cloud. Absent: none is set. A limit that is taken out again stays as it was set.",
     )
     clusters: Annotated[list[OutsideName], Field(min_length=1, max_length=32)] | None = Field(
         default=None,
-        description="OpenNebula names of the clusters that the tenant may use, with their hosts, networks and datastores."
-        " Absent: all clusters, including new ones.",
+        description="The clusters of the cloud that it may use, with their hosts, networks and datastores, by their names in"
+        " OpenNebula. Absent: all of them, those that come later too.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
 
 
 class ExternalUser(Model):
-    """A Sunstone user with external authentication. No password is stored."""
+    """A person who logs in to Sunstone with an account that is kept elsewhere. No password is stored."""
 
-    name: OutsideName = Field(description="OpenNebula user name, as the authentication driver provides it.")
+    name: OutsideName = Field(description="Name of the user in OpenNebula, as the driver gives it.")
     driver: Annotated[
         str,
         Field(
@@ -134,77 +137,70 @@ class ExternalUser(Model):
                 WORDS: "must be the name of an authentication driver of OpenNebula: saml, ldap, x509 or another"
             },
         ),
-    ] = Field(description="OpenNebula authentication driver: saml, ldap, x509 or another one of the cloud.")
+    ] = Field(description="Authentication driver of OpenNebula: saml, ldap, x509 or another that the cloud has.")
     subject: Annotated[str, Field(min_length=1, max_length=512)] | None = Field(
         default=None,
-        description="Identity of the user for the driver, if it differs from name; for x509 the distinguished name of the"
-        " certificate. Absent: name.",
+        description="What the driver knows the person by where that is not the name: with x509 the distinguished name of the"
+        " certificate. Absent: the name.",
     )
 
 
 class TenantSpec(Managed):
-    """Namespaces of the tenant, the clouds that they may use, and quotas."""
+    """Which namespaces may use which clouds, and how much of them."""
 
     namespaces: Annotated[list[Name], Field(min_length=1, max_length=NAMESPACES)] = Field(
-        description="Namespaces of the tenant. The operator creates an OpenNebula user for each namespace in each cloud."
-        " When an entry is removed, the user stays until the namespace has no resources there.",
+        description="The namespaces of the tenant. Each gets a user of its own in each cloud. One that is taken off keeps it"
+        " until it has nothing there any more.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
     clouds: Annotated[list[TenantCloud], Field(min_length=1, max_length=CLOUDS)] = Field(
-        description="Clouds that these namespaces may use. When an entry is removed, the operator removes the tenant from"
-        " the cloud after all its resources there are gone."
+        description="The clouds that these namespaces may use, each once. One that is taken off is left once nothing of the"
+        " tenant is in it any more."
     )
     external_users: Annotated[list[ExternalUser], Field(max_length=64)] | None = Field(
         default=None,
-        description="Users with external authentication who may manage the tenant's VMs in Sunstone, in each cloud. Absent:"
-        " none.",
+        description="People who may look after the tenant's machines in Sunstone, in each of the clouds. Absent: nobody.",
         json_schema_extra=_map_by_name(),
     )
 
 
 class TenantUserStatus(Model):
-    namespace: str | None = Field(default=None, description="Namespace whose resources this user owns.")
-    id: str | None = Field(default=None, description="OpenNebula ID of the user, as oneuser shows it.")
+    namespace: str | None = Field(default=None, description="The namespace whose objects it makes.")
+    id: str | None = Field(default=None, description="Number of the user in OpenNebula, as oneuser shows it.")
 
 
 class TenantCloudStatus(Model):
-    name: str | None = Field(default=None, description="The metadata.name of the SovereignCloud.")
-    namespace: str | None = Field(default=None, description="The metadata.namespace of that SovereignCloud.")
-    group: str | None = Field(default=None, description="OpenNebula ID of the group, as onegroup shows it.")
-    vdc: str | None = Field(
-        default=None, description="OpenNebula ID of the virtual data centre (VDC), as onevdc shows it."
-    )
-    users: list[TenantUserStatus] | None = Field(
-        default=None, description="OpenNebula users that the operator created in this cloud."
-    )
+    name: str | None = Field(default=None, description="The SovereignCloud that this entry is about.")
+    namespace: str | None = Field(default=None, description="Where that SovereignCloud object is.")
+    group: str | None = Field(default=None, description="Number of the group in OpenNebula, as onegroup shows it.")
+    vdc: str | None = Field(default=None, description="Number of the virtual data centre, as onevdc shows it.")
+    users: list[TenantUserStatus] | None = Field(default=None, description="The users that were made there.")
     ready: bool | None = Field(
         default=None,
-        description="Whether this cloud is set up. true: everything is as declared. false: something is missing or differs.",
+        description="Whether it is finished. true: everything there is as declared. false: something is missing or differs.",
     )
 
 
 class TenantStatus(Status):
     clouds_ready: str | None = Field(
         default=None,
-        description="Number of clouds where everything is as declared, of all listed clouds, for example 1/2.",
+        description="Clouds in which everything is as declared, of those that are listed, for example 1/2.",
     )
-    clouds: list[TenantCloudStatus] | None = Field(default=None, description="Resources of the tenant in each cloud.")
+    clouds: list[TenantCloudStatus] | None = Field(default=None, description="What was made in each of the clouds.")
 
 
 class Tenant(Resource[TenantSpec, TenantStatus]):
-    """Namespaces that may use clouds of other namespaces, within quotas: self-service that a platform team sets up.
+    """Namespaces that may use clouds of other namespaces, within quotas: self-service, written by the platform.
 
-    In each cloud the operator creates a group with a quota, in its own virtual data centre (VDC) over the allowed
-    clusters and outside the default VDC. Each namespace gets a user in that group, which creates its resources, so
-    that OpenNebula itself enforces quota and permissions. The user's password is generated once and stored in a Secret
-    of the operator's namespace.
+    In each cloud the tenant is a group with a quota, in a virtual data centre of its own over the clusters that it may use, and
+    out of the default one. Each namespace has a user in that group, by whom its objects are made, so that OpenNebula itself
+    keeps to quota and rights. The user's password is made once and stands in a Secret of the operator's namespace.
 
-    The tenant may use images of MachineImages in its clouds, and networks in its clusters.
+    Images of MachineImages in the clouds may be used by the tenant; networks, as far as they are in its clusters.
 
-    To inspect it: kubectl get tnt -o wide; kubectl describe tnt NAME. The resources in each cloud are in
-    status.clouds.
+    Look with: kubectl get tnt -o wide; kubectl describe tnt NAME. What each cloud has is in status.clouds.
 
-    Deleting the object waits until its namespaces have no resources in its clouds, then deletes users, group and VDC,
+    Deleting the object waits until nothing of its namespaces is in its clouds, then users, group and virtual data centre go,
     unless spec.deletionPolicy is Retain.
     """
 

@@ -1,6 +1,6 @@
-"""Verification of a cloud: test suites, schedule and results.
+"""Verification of a cloud: what is asked for, and what came of it.
 
-A cloud that passes is `Verified`. That is no certification.
+The word for a cloud that passed is `Verified`. Whether it is more than that is not for a program to say.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ MAX_MESSAGE = 1024
 
 
 class Suite(StrEnum):
-    """Test suites."""
+    """Which checks."""
 
     API = "API"
     ONE_DEPLOY_VALIDATION = "OneDeployValidation"
 
 
 class ApiCheck(StrEnum):
-    """Checks of the operator itself, through OpenNebula's API."""
+    """What the operator checks itself, over OpenNebula's API."""
 
     CORE_VERSION = "CoreVersion"
     HOSTS_MONITORED = "HostsMonitored"
@@ -36,7 +36,7 @@ class ApiCheck(StrEnum):
 
 
 class SuiteCheck(StrEnum):
-    """Test cases of one-deploy-validation that it recommends, by the names of their switches (`run_...`)."""
+    """The test cases of one-deploy-validation that it recommends, by the names of its switches (`run_...`)."""
 
     CORE_SERVICES = "CoreServices"
     ONE_FLOW = "OneFlow"
@@ -51,7 +51,7 @@ PER_OBJECT = frozenset({ApiCheck.VM_ON_HOST, ApiCheck.VM_ON_NETWORK})
 
 
 class Result(StrEnum):
-    """Result of a check."""
+    """What came of a check."""
 
     PENDING = "Pending"
     RUNNING = "Running"
@@ -89,13 +89,13 @@ Schedule = Annotated[
 
 
 class ClaimRef(Model):
-    """A PersistentVolumeClaim in the namespace of this object."""
+    """A PersistentVolumeClaim in the namespace of the object that names it."""
 
     name: Name = Field(description="Name of the PersistentVolumeClaim, in the namespace of this object.")
 
 
 class DisabledCheck(Model):
-    """A check to skip, with its justification."""
+    """A check that is not run, and why that is right."""
 
     check: Annotated[
         str,
@@ -109,8 +109,8 @@ class DisabledCheck(Model):
             },
         ),
     ] = Field(
-        description="Name of the check as shown in status.verification.checks. VMOnHost or VMOnNetwork without an object"
-        " name: all hosts or networks."
+        description="Name of the check as status.verification.checks shows it. VMOnHost or VMOnNetwork alone: of every host"
+        " or network."
     )
     justification: Annotated[
         str,
@@ -120,7 +120,7 @@ class DisabledCheck(Model):
             pattern=r"[^ ]",
             json_schema_extra={WORDS: "must say why the check is not run: a sentence that an auditor can follow"},
         ),
-    ] = Field(description="Reason for skipping the check, shown with its result for auditors.")
+    ] = Field(description="Why it is right not to run it: shown beside the check, for whoever audits the cloud.")
 
 
 _DISABLED_EXIST = Rule(
@@ -139,38 +139,38 @@ _ONLY_SOME_BY_OBJECT = Rule(
 
 
 class Verification(Model):
-    """Tests of the whole cloud, on request and on a schedule."""
+    """Tests of the cloud as a whole, on demand and on schedule."""
 
     request: Token | None = Field(
         default=None,
-        description="Request token. A new value triggers one verification; a value that was used before triggers none."
-        " OpenNebula stores the last value. Absent: only on schedule.",
+        description="A word of your own. A new word asks for one verification; the same word never asks for a second, which"
+        " is remembered in OpenNebula itself. Absent: only on schedule.",
     )
     schedule: Schedule | None = Field(
         default=None,
-        description='Cron schedule of verifications: five fields (minute hour day month weekday) in UTC, for example "0 3 *'
-        ' * 0". A missed run is made up once. Absent: only on request.',
+        description='When it is verified by itself: five fields of cron (minute hour day month weekday) in UTC, for example "0'
+        ' 3 * * 0". A time that was missed is caught up once. Absent: only on request.',
     )
     suite: Literal[Suite.API, Suite.ONE_DEPLOY_VALIDATION] | None = Field(
         default=None,
-        description="Test suite. API (default): checks through the OpenNebula API, and a small test VM on each host and"
-        " each network. OneDeployValidation: the playbooks of OpenNebula's one-deploy-validation, in a Job that"
-        " reaches the servers by SSH; it restarts services and measures disks and networks.",
+        description="Which checks. API (default): what OpenNebula's API can tell, and a small machine started and ended on"
+        " each host and on each network. OneDeployValidation: the playbooks of OpenNebula's own one-deploy-validation, in a"
+        " Job that reaches the servers by SSH; it restarts services and measures disks and networks.",
     )
     image: OutsideName | None = Field(
         default=None,
-        description="OpenNebula name of the image for the test VMs of suite API. Absent: the smallest image that is ready"
-        " and not persistent, or an empty disk if there is none.",
+        description="Name of the image, in OpenNebula, that the small machines of suite API start from. Absent: the smallest"
+        " one that is ready and not persistent; where there is none, an empty disk.",
     )
     disabled: Annotated[list[DisabledCheck], Field(max_length=32)] | None = Field(
         default=None,
-        description="Checks to skip, each with a justification. Absent: all checks run.",
+        description="Checks that are not run, each with a justification. Absent: all are run.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["check"]},
     )
     report_claim_ref: ClaimRef | None = Field(
         default=None,
-        description="PersistentVolumeClaim for the reports of OneDeployValidation, one directory per run. Required with"
-        " that suite; absent otherwise.",
+        description="The PersistentVolumeClaim that keeps the reports of OneDeployValidation, one directory for each run."
+        " Needed with that suite; absent otherwise.",
     )
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
@@ -199,56 +199,56 @@ NEEDS_INSTALLER = Rule(
 
 
 class CheckStatus(Model):
-    """Result of one check."""
+    """One check."""
 
     name: Annotated[str, Field(max_length=MAX_NAME)] = Field(
-        description="Name of the check, for example HostsMonitored or VMOnHost/192.0.2.10."
+        description="Which check, for example HostsMonitored or VMOnHost/192.0.2.10."
     )
     result: Literal[Result.PENDING, Result.RUNNING, Result.PASSED, Result.FAILED, Result.SKIPPED] = Field(
-        description="Result of the check. Pending: not started. Running: in progress. Passed: successful. Failed: not"
-        " successful; the message gives the reason. Skipped: not run; the message gives the reason."
+        description="What came of it. Pending: it was not begun yet. Running: it is under way. Passed: it is as it should be. Failed: it is not, and the"
+        " message says what. Skipped: it was not run, and the message says why."
     )
     message: Annotated[str, Field(max_length=MAX_MESSAGE)] = Field(
-        default="", description="Finding of the check, or the justification for skipping it."
+        default="", description="What was found, or the justification of a check that is disabled."
     )
 
 
 class ReportStatus(Model):
-    """Location and digest of a Job's report."""
+    """Where the report of a Job is, and how to know it again."""
 
     digest: Annotated[str, Field(max_length=128)] | None = Field(
-        default=None, description="SHA-256 digest of cloud_verification_report.html, for example sha256:9f86d0..."
+        default=None, description="The sha256 of cloud_verification_report.html, for example sha256:9f86d0..."
     )
     claim: Annotated[str, Field(max_length=253)] | None = Field(
-        default=None, description="Name of the PersistentVolumeClaim with the report."
+        default=None, description="Name of the PersistentVolumeClaim that holds it."
     )
     path: Annotated[str, Field(max_length=512)] | None = Field(
-        default=None, description="Directory of this run in the volume."
+        default=None, description="Directory in the volume with the files of this run."
     )
 
 
 class VerificationStatus(Model):
-    """State of the current or last verification."""
+    """What is known of the last verification, or of the one that is under way."""
 
     request: Annotated[str, Field(max_length=63)] | None = Field(
-        default=None, description="Request token of the run; absent if the schedule started it."
+        default=None, description="The word that asked for it; absent where the schedule did."
     )
-    suite: Annotated[str, Field(max_length=32)] | None = Field(default=None, description="Test suite of the run.")
+    suite: Annotated[str, Field(max_length=32)] | None = Field(default=None, description="Which suite was run.")
     started_at: Annotated[str, Field(max_length=32)] | None = Field(
-        default=None, description="Start time (RFC 3339, UTC)."
+        default=None, description="When it was begun (RFC 3339, UTC)."
     )
     finished_at: Annotated[str, Field(max_length=32)] | None = Field(
-        default=None, description="End time (RFC 3339, UTC); absent while it runs."
+        default=None, description="When it ended (RFC 3339, UTC); absent while it is under way."
     )
     next_run: Annotated[str, Field(max_length=32)] | None = Field(
-        default=None, description="Time of the next scheduled run (RFC 3339, UTC)."
+        default=None, description="When the schedule asks for the next one (RFC 3339, UTC)."
     )
     checks: Annotated[list[CheckStatus], Field(max_length=MAX_CHECKS)] | None = Field(
         default=None,
-        description="Results per check; at most 256.",
+        description="Each check and its result; at most 256 of them.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     report: ReportStatus | None = Field(
         default=None,
-        description="Report of suite OneDeployValidation; absent for suite API, which only has checks.",
+        description="The report of suite OneDeployValidation; absent for suite API, which has only checks.",
     )

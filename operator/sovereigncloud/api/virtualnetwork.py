@@ -35,44 +35,43 @@ from sovereigncloud.api.hosted import AddressRangeSpec
 
 
 class Reservation(Model):
-    """Network from which addresses are reserved."""
+    """Where the addresses come from."""
 
     from_: OutsideName = Field(
         alias="from",
-        description="OpenNebula name of the network whose addresses are reserved; it must not be a reservation itself.",
+        description="The network that the addresses are taken from, by its name in OpenNebula; no reservation itself.",
     )
 
 
 class VirtualNetworkSpec(Managed):
     """Exactly one of publicBlock, vlanID, vxlanID, bridge and reservation."""
 
-    cloud_ref: CloudRef = Field(description="SovereignCloud of the network. Cannot be changed.")
+    cloud_ref: CloudRef = Field(description="The cloud that the network is in. Cannot be changed.")
     adopt: Adopt | None = Field(
         default=None,
-        description="Adopts an existing network. With management: Observe the operator writes nothing and shows differences"
-        " in status. With Manage it marks the network and waits for spec.approvedPlan before it changes existing"
-        " differences. Fields that are absent in spec are not changed, including the name. Absent: the operator"
-        " creates a network, or adopts one with this name in an adopted or existing cloud.",
+        description="A network that somebody made, to be managed from now on. With management: Observe nothing is written, and"
+        " status shows what differs. With Manage it is marked, and what differed at that moment waits for spec.approvedPlan."
+        " What spec leaves out stays as it is, its name too. Absent: a network is made, or one of this name is adopted where"
+        " a person built the cloud.",
     )
     public_block: Annotated[str, Field(pattern=r"^[0-9.]+/[0-9]{1,2}$", max_length=49)] | None = Field(
         default=None,
-        description="Public IPv4 block routed to the vRack, /24 to /30, for example 57.131.167.176/28. First address:"
-        " network; second to last: gateway; last: broadcast; the others are for VMs. Exactly one of publicBlock,"
-        " vlanID, vxlanID, bridge and reservation is set. Cannot be changed.",
+        description="An IP block routed to the vRack, /24 to /30, for example 57.131.167.176/28. First address: network;"
+        " penultimate: gateway; last: broadcast; the others are given to machines. Exactly one of publicBlock, vlanID,"
+        " vxlanID, bridge and reservation is set. Cannot be changed.",
         json_schema_extra=instead_of_pattern(PUBLIC_BLOCK),
     )
     vlan_id: Annotated[int, Field(ge=1, le=4094)] | None = Field(
         default=None,
         alias="vlanID",
-        description="802.1Q VLAN ID on the physical device, 1 to 4094. Exactly one of publicBlock, vlanID, vxlanID, bridge"
-        " and reservation is set. Cannot be changed.",
+        description="Number of the 802.1Q VLAN on the physical device, 1 to 4094. Exactly one of publicBlock, vlanID,"
+        " vxlanID, bridge and reservation is set. Cannot be changed.",
     )
     vxlan_id: Annotated[int, Field(ge=1, le=16777215)] | None = Field(
         default=None,
         alias="vxlanID",
-        description="VXLAN network identifier (VNI), 1 to 16777215; a number of the same form as a VLAN ID. The physical"
-        " device carries the traffic between hosts. Exactly one of publicBlock, vlanID, vxlanID, bridge and"
-        " reservation is set. Cannot be changed.",
+        description="Number of the VXLAN, its VNI, carried between hosts over the physical device, 1 to 16777215. Exactly one of"
+        " publicBlock, vlanID, vxlanID, bridge and reservation is set. Cannot be changed.",
     )
     bridge: (
         Annotated[
@@ -86,19 +85,19 @@ class VirtualNetworkSpec(Managed):
         | None
     ) = Field(
         default=None,
-        description="Existing bridge on every host, for example br0. Exactly one of publicBlock, vlanID, vxlanID, bridge"
+        description="A bridge that every host has already, for example br0. Exactly one of publicBlock, vlanID, vxlanID, bridge"
         " and reservation is set. Cannot be changed.",
     )
     reservation: Reservation | None = Field(
         default=None,
-        description="Reserves spec.addressRanges in another network. They are returned when they are removed from spec or"
-        " this object is deleted. Exactly one of publicBlock, vlanID, vxlanID, bridge and reservation is set."
+        description="A part of another network: spec.addressRanges are taken from it, so that nobody else is given them, and"
+        " given back when they or this object go. Exactly one of publicBlock, vlanID, vxlanID, bridge and reservation is set."
         " Cannot be changed.",
     )
     address_ranges: Annotated[list[AddressRangeSpec], Field(max_length=32)] | None = Field(
         default=None,
-        description="Address ranges for VMs. Required without publicBlock; with a reservation, the ranges to reserve."
-        " Absent with a publicBlock: all usable addresses.",
+        description="Addresses that machines get; needed without publicBlock, and with a reservation those that it takes. Absent with a"
+        " publicBlock: all usable ones.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["ip"]},
     )
     held: (
@@ -111,37 +110,37 @@ class VirtualNetworkSpec(Managed):
         | None
     ) = Field(
         default=None,
-        description="Addresses on hold, which no VM gets, for example those of a router; other holds are released. Absent:"
-        " holds are not changed.",
+        description="Addresses of the ranges that nobody is given, for example those of a router; exactly these are on hold."
+        " Absent: what is on hold is left alone.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
     security_groups: Annotated[list[OutsideName], Field(min_length=1, max_length=8)] | None = Field(
         default=None,
-        description="OpenNebula names of exactly the security groups that new NICs on the network get. Existing NICs keep"
-        " their groups. Absent: not changed; a new network has OpenNebula's group named default, which allows"
-        " all traffic.",
+        description="Security groups that every new card on the network has, by their name in OpenNebula: exactly these."
+        " Cards that are there keep theirs. Absent: as OpenNebula has it, which is its own group default at first; that one"
+        " lets everything through.",
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
     gateway: Annotated[str, Field(pattern=r"^[0-9.]+$", max_length=45)] | None = Field(
         default=None,
-        description="Gateway address for VMs. Absent with a publicBlock: the second to last address of the block; otherwise"
-        " none.",
+        description="Gateway that machines use. Absent with a publicBlock: its penultimate address; else: none.",
         json_schema_extra=instead_of_pattern(IPV4),
     )
     dns: (
         Annotated[list[Annotated[str, Field(max_length=45, json_schema_extra=checked(IP))]], Field(max_length=8)] | None
     ) = Field(
         default=None,
-        description="DNS server addresses for VMs. Absent with a publicBlock: OVHcloud's resolver; otherwise none.",
+        description="IP addresses of the name servers that machines use. Absent with a publicBlock: OVHcloud's resolver;"
+        " else: none.",
     )
     physical_device: Annotated[str, Field(min_length=1, max_length=15)] | None = Field(
         default=None,
-        description="Network device of the hosts for this network. Default: vrack_bond, as in OVHcloud's guide. Not allowed"
-        " with a bridge or a reservation.",
+        description="Network device of the hosts that carries it. Default: vrack_bond, as in OVHcloud's guide. None with a"
+        " bridge or a reservation.",
     )
     mtu: Annotated[int, Field(ge=576, le=9216)] | None = Field(
         default=None,
-        description="MTU in bytes, 576 to 9216. Absent: not changed.",
+        description="Largest packet, in bytes, 576 to 9216. Absent: left as OpenNebula has it.",
     )
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
@@ -157,22 +156,21 @@ class VirtualNetworkSpec(Managed):
 
 
 class VirtualNetworkStatus(Status):
-    id: str | None = Field(default=None, description="OpenNebula ID of the network, as onevnet shows it.")
-    addresses: str | None = Field(default=None, description="Number of addresses in the ranges.")
-    gateway: str | None = Field(default=None, description="Gateway address that VMs get.")
+    id: str | None = Field(default=None, description="Number of the network in OpenNebula, as onevnet shows it.")
+    addresses: str | None = Field(default=None, description="How many addresses the ranges hold.")
+    gateway: str | None = Field(default=None, description="Gateway that machines are given.")
 
 
 class VirtualNetwork(Resource[VirtualNetworkSpec, VirtualNetworkStatus]):
-    """A network in OpenNebula: a public IPv4 block routed to the vRack, an 802.1Q VLAN or a VXLAN, an existing bridge
-    of the hosts, or addresses reserved from another network.
+    """A network in OpenNebula: a public IP block routed to the vRack, an 802.1Q VLAN or a VXLAN, a bridge that the hosts have,
+    or addresses reserved from another network.
 
-    It waits for its cloud. In an adopted or existing cloud the operator adopts an existing network with this name and
-    VLAN instead of creating one, and then does not change fields that spec does not set. Address ranges in use are
-    never removed.
+    It waits for its cloud. In a cloud that a person built, a network of that name and VLAN is adopted instead of made, and
+    then keeps all that spec does not mention. Ranges that are in use are never taken away.
 
-    To inspect it: kubectl get onevnet -o wide; kubectl describe onevnet NAME. Its conditions and IDs are in status.
+    Look with: kubectl get onevnet -o wide; kubectl describe onevnet NAME. Its condition and ids are in status.
 
-    Deleting the object waits until no VM uses the network and then deletes it, unless it was adopted or
+    Deleting the object waits until no machine uses the network and then deletes it, unless it was adopted or
     spec.deletionPolicy is Retain.
     """
 
@@ -196,12 +194,12 @@ class VirtualNetwork(Resource[VirtualNetworkSpec, VirtualNetworkStatus]):
 
     @property
     def deletion_policy(self) -> DeletionPolicy:
-        """Return the effective deletion policy: Retain for an adopted network unless spec sets another one."""
+        """What was there before stays, unless spec says otherwise."""
         if self.spec.deletion_policy is None and self.adopted:
             return DeletionPolicy.RETAIN
         return super().deletion_policy
 
     @property
     def adopted(self) -> bool:
-        """Whether the network was adopted or will be."""
+        """Whether it was there before: it was adopted, or is to be."""
         return was_there_before(self.external, "network", self.spec.adopt)

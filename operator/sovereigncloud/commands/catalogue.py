@@ -1,4 +1,4 @@
-"""Table catalogue of commands: import is implemented, and its help text, which is shown without importing a command.
+"""The catalogue of commands: where each is implemented, and its help text, which is shown without importing it.
 
 A command of another Python package is an entry point in group `sovereigncloud.commands`. Its module need not be there: the
 operator's own wheel declares `sandbox` and does not contain it.
@@ -23,7 +23,7 @@ GROUP = "sovereigncloud.commands"
 
 
 class Entry(NamedTuple):
-    """A command: import target, help panel and the summary that `sovereign --help` shows.
+    """A command: where it is, and the line that `sovereign --help` shows without importing it.
 
     `target` is "module:attribute" in this package; empty: an entry point of this name tells it.
     """
@@ -38,17 +38,17 @@ COMMANDS = {
     "tree": Entry(
         "tree.command:tree",
         _LOOK,
-        "Show the ownership tree: clouds with their servers, networks, images, instances and Secrets.",
+        "Show what belongs to what: clouds with their servers, networks, images, instances and Secrets.",
     ),
     "describe": Entry(
         "describe.command:describe",
         _LOOK,
-        "Show an object with its relations, what it waits for, and what to do next.",
+        "Show an object as a tree: what it uses, composed and is used by; what it waits for, and what to do next.",
     ),
     "drift": Entry(
         "drift.command:drift",
         _LOOK,
-        "List every field whose observed value differs from spec, and how the operator handles it.",
+        "List every field in which reality differs from what is declared, and what is done about it.",
     ),
     "plan": Entry(
         "plan.command:plan", _LOOK, "Print what the operator would do, and why. Nothing is changed, anywhere."
@@ -56,35 +56,34 @@ COMMANDS = {
     "map": Entry(
         "map.command:map_",
         _LOOK,
-        "Draw a map of clouds, servers, networks and instances, grouped by country.",
+        "Draw a picture of clouds, servers, networks and instances, inside the borders of their countries.",
     ),
-    "logs": Entry("logs.command:logs", _LOOK, "Print the operator's log lines about an object."),
+    "logs": Entry("logs.command:logs", _LOOK, "Print what the operator said about an object."),
     "doctor": Entry(
         "doctor.command:doctor",
         _LOOK,
-        "Check which features will work: whether both APIs answer, and which permissions are missing.",
+        "Say which features will work: whether both APIs answer, and which rights lack there.",
     ),
     "export": Entry(
         "export.command:export",
         _LOOK,
-        "Write manifests of existing resources: of an OVHcloud account (--ovh), an OpenNebula (--opennebula), or a SovereignCloud (--cloud). VMs, networks and images become objects that adopt them by ID.",
+        "Write the manifests of what stands: in an account of OVHcloud (--ovh), in an OpenNebula (--opennebula), or in a cloud"
+        " that is declared already (--cloud). Machines, networks and images become objects that adopt them by their number.",
     ),
-    "pause": Entry(
-        "lifecycle.pause:pause", _ACT, "Stop all writes to external systems for these objects, until `resume`."
-    ),
+    "pause": Entry("lifecycle.pause:pause", _ACT, "Stop every write outside for these objects, until `resume`."),
     "resume": Entry(
         "lifecycle.pause:resume",
         _ACT,
-        "Resume writes to external systems for these objects. Drift since the pause is handled as driftPolicy says.",
+        "Let the operator write outside again for these objects. What drifted meanwhile is mended as driftPolicy says.",
     ),
     "reconcile": Entry(
-        "lifecycle.reconcile:reconcile", _ACT, "Reconcile these objects now, instead of at the next periodic sweep."
+        "lifecycle.reconcile:reconcile", _ACT, "Have these objects looked at now, instead of at the next sweep."
     ),
-    "ssh": Entry("access.ssh:ssh", _REACH, "Log in to an instance with ssh, at the address in its status."),
+    "ssh": Entry("access.ssh:ssh", _REACH, "Log in to an instance with ssh, at the address that its status names."),
     "console": Entry(
         "access.console:console",
         _REACH,
-        "Show how to open the console of an instance: in Sunstone, over VNC, or on a serial line.",
+        "Say how to get to the screen of an instance: in Sunstone, over VNC, or on a serial line.",
     ),
     "run": Entry(
         "run:run",
@@ -94,7 +93,7 @@ COMMANDS = {
     "release": Entry(
         "lifecycle.release:release",
         _RUN,
-        "Remove the operator's finalizers from objects and Secrets when the operator no longer runs.",
+        "Take the operator's finalizers off objects and Secrets, where no operator is left to do it.",
     ),
     "crds": Entry(
         "generate.command:crds", _RUN, "Print the CustomResourceDefinitions, for `kubectl apply --server-side -f -`."
@@ -150,7 +149,7 @@ def _added() -> Iterator[EntryPoint]:
 
 
 def summary(name: str) -> click.Command:
-    """Return a command stub for listings, without importing the command."""
+    """A command as a list of commands shows it."""
     entry = COMMANDS.get(name) or Entry("", _RUN, "A command of another Python package, installed beside the operator.")
     made = TyperCommand(name, help=entry.summary, short_help=entry.summary)
     made.rich_help_panel = entry.panel

@@ -1,4 +1,4 @@
-"""`sovereign completion`: shell completion scripts. kubectl uses its own completion."""
+"""`sovereign completion`: for a shell of one's own; kubectl asks by itself."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COMPLETE_VAR = "_SOVEREIGN_COMPLETE"
 
 
 class Shell(StrEnum):
-    """Supported shells."""
+    """Shells that are known."""
 
     BASH = "bash"
     ZSH = "zsh"
@@ -29,17 +29,17 @@ def completion(shell: Annotated[Shell, typer.Argument(help="bash, zsh or fish.")
     `kubectl sovereign` needs none of it: kubectl's own completion asks the program kubectl_complete-sovereign, which is
     installed beside this one.
     """
-    typer.echo(completion_class(shell)(click.Command("sovereign"), {}, "sovereign", COMPLETE_VAR).source())
+    typer.echo(spoken(shell)(click.Command("sovereign"), {}, "sovereign", COMPLETE_VAR).source())
 
 
-def completion_class(shell: Shell) -> type[ShellComplete]:
-    """Return click's completion class of a shell, bypassing the registry that typer changes."""
+def spoken(shell: Shell) -> type[ShellComplete]:
+    """What click has for a shell. Its registry is not asked: typer puts classes of its own there, with another protocol."""
     return {Shell.BASH: BashComplete, Shell.ZSH: ZshComplete, Shell.FISH: FishComplete}[shell]
 
 
-def completion_response(command: click.Command, prog_name: str, instruction: str) -> str | None:
-    """Answer a completion request of a shell script; None if the instruction is unknown."""
+def asked_by_a_shell(command: click.Command, prog_name: str, instruction: str) -> str | None:
+    """The answer to what a script of `completion` asks by its variable; None where that is no question of theirs."""
     name, _, action = instruction.partition("_")
     if name not in set(Shell) or action != "complete":
         return None
-    return completion_class(Shell(name))(command, {}, prog_name, COMPLETE_VAR).complete()
+    return spoken(Shell(name))(command, {}, prog_name, COMPLETE_VAR).complete()

@@ -1,4 +1,4 @@
-"""`sovereign run`: run the operator."""
+"""`sovereign run`: the operator."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def run(
         except ConfigException as error:
             raise CommandError(f"no cluster to run against: {error}: set KUBECONFIG or --context") from error
         except OutsideError as error:  # while it begins; later on the API server may be away
-            raise CommandError(f"the operator cannot start: {error}") from error
+            raise CommandError(f"the operator cannot begin: {error}") from error
     except Exception as error:
         if wanted.log_format != "json":
             raise

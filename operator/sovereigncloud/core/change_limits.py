@@ -1,4 +1,4 @@
-"""Change limits: changes caused by an observation are held when there are too many of them at once."""
+"""The brakes: what an observation asks for is not done when it asks for too much at once."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Maximum number of objects recreated, deleted or disrupted in one sweep because of an observation.
+    """How much may be recreated, deleted or disrupted in one sweep because of what was observed.
 
     Attributes:
-        objects: at most this number of objects,
-        fraction: and at most this fraction of the cloud's objects; one is always allowed.
+        objects: at most so many objects,
+        fraction: and at most this part of the cloud's objects; one is always allowed.
     """
 
     objects: int = 5
@@ -26,14 +26,14 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Decision of the change limits about one sweep.
+    """What the brakes say about one sweep.
 
     Attributes:
-        admitted: objects that may be changed.
-        held: descriptions of the changes that are held; empty: none.
-        hash: identifies what is held; `spec.approvedPlan` of the cloud with this value admits exactly that.
-        approved: the approval under which some of it is admitted.
-        released: changes admitted under it until they are done, so that none needs another approval.
+        admitted: what may go on.
+        held: what is held, in words; empty when nothing is.
+        hash: names what is held: `spec.approvedPlan` of the cloud lets exactly this go on.
+        approved: the approval under which some of it goes on.
+        released: what goes on under it, until it was done: one by one it must not need another approval.
     """
 
     admitted: frozenset[str]
@@ -44,12 +44,12 @@ class Verdict:
 
     @property
     def message(self) -> str:
-        """Describe what would be done, and how to approve it."""
+        """What would be done, and how to let it happen."""
         shown = "; ".join(self.held[:10])
         more = f" and {len(self.held) - 10} more" if len(self.held) > 10 else ""
         return (
-            f"{len(self.held)} changes at once exceed the change limits and are held: {shown}{more}. "
-            f"If they are correct, set spec.approvedPlan: {self.hash}"
+            f"{len(self.held)} changes at once were asked for by what was observed, nothing of it is done: {shown}{more}. "
+            f"If reality is really so, set spec.approvedPlan: {self.hash}"
         )
 
 
@@ -59,15 +59,16 @@ NOTHING = Verdict(frozenset())
 def judge(
     changes: Mapping[str, str], total: int, limits: Limits, approved: str, *, before: Verdict = NOTHING, spent: str = ""
 ) -> Verdict:
-    """Decide whether the changes that a sweep found may be done.
+    """Whether what a sweep found may be done.
 
     Args:
-        changes: object -> description of the change.
-        total: number of objects of the cloud.
-        limits: changes that are normal at once.
+        changes: object -> what would be done to it, in words.
+        total: objects of the cloud.
+        limits: how much at once is normal.
         approved: the hash that a person approved on the cloud.
-        before: the verdict of the previous sweep.
-        spent: the last approval that was used. It is part of the hash, so the same loss a second time needs a new approval.
+        before: the verdict of the sweep before.
+        spent: the last approval that was used. It is part of the hash, so that the same loss a second time is another
+            question.
     """
     goes_on = before.released & changes.keys() if before.approved == approved else frozenset()
     fresh = {name: what for name, what in changes.items() if name not in goes_on}

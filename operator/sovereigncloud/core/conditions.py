@@ -1,4 +1,4 @@
-"""Conditions, drift entries and status patches, as pure functions of the outcome and the previous status."""
+"""Conditions, drift entries and the status as a whole: pure functions of what is known and what was said before."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _TEXT, _NESTED, _TEXTS = frozenset({str}), frozenset({dict, list}), frozenset({s
 
 
 def timestamp(now: datetime) -> str:
-    """Format a time as Kubernetes does."""
+    """As Kubernetes writes times."""
     return _second(int(now.timestamp()))
 
 
 @lru_cache(maxsize=8)
 def _second(second: int) -> str:
-    """Format a second, cached: a sweep formats the same one thousands of times."""
+    """A sweep writes thousands of times in one."""
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -51,23 +51,23 @@ def conditions(
     now: str,
     own: Sequence[Json] | None = None,
 ) -> list[Json]:
-    """Return the conditions to write.
+    """The conditions to write.
 
-    Ready is always present and stays True within a generation while the external resource works; Reconciling and
-    Stalled are present only while True, never both (kstatus reads them so); Drifted is present once reality was read.
+    Ready is always there and stays True within a generation while the thing outside does its job; Reconciling and
+    Stalled are there only while true, never both (kstatus reads them so); Drifted once reality was looked at.
 
     Args:
-        outcome: of the reconcile.
-        drift: None: reality could not be read, the previous drift stays.
+        outcome: what the loop came to.
+        drift: None: reality could not be looked at, what was said of it stays.
         previous: the status written before.
-        generation: of the spec that was evaluated.
+        generation: of the spec that was looked at.
         paused: whether the annotation is set.
         now: a timestamp.
         own: further conditions of the kind, such as Verified (type, status, reason, message). None: reality could not be
-            read, the previous ones stay.
+            looked at, what was said in them stays.
     """
     if outcome.phase is Phase.RETRY and outcome.message:
-        outcome = replace(outcome, message=f"{outcome.message}; the operator retries it")
+        outcome = replace(outcome, message=f"{outcome.message}; it is tried again by itself")
     before = {c["type"]: c for c in previous.get("conditions") or []}
     was_ready = before.get("Ready", {}).get("status") == "True" and previous.get("observedGeneration") == generation
     wanted: list[Json] = [_ready(outcome, was_ready=was_ready)]
@@ -82,7 +82,7 @@ def conditions(
                 "Paused",
                 "True",
                 Reason.PAUSED_BY_ANNOTATION,
-                f"no external change is made; remove the annotation {PAUSED} to continue",
+                f"nothing outside is written; remove the annotation {PAUSED} to go on",
             )
         )
     if own is None:
@@ -115,20 +115,18 @@ def _drifted(
         if not same_generation:
             # What was said of the spec before says nothing of this one, which was never compared with reality.
             return [
-                _condition(
-                    "Drifted", "Unknown", Reason.NOT_OBSERVED, "this spec has not been compared with reality yet"
-                )
+                _condition("Drifted", "Unknown", Reason.NOT_OBSERVED, "reality was not compared with this spec yet")
             ]
         return [dict(before["Drifted"])]
     counted = [v for v in drift if v.action != "Ignored"]
     if not counted:
-        return [_condition("Drifted", "False", Reason.IN_SYNC, "no out-of-band changes")]
+        return [_condition("Drifted", "False", Reason.IN_SYNC, "nothing was changed from outside")]
     reason = Reason.CORRECTING if any(v.action == "Correcting" for v in counted) else Reason.REPORT_ONLY
     return [_condition("Drifted", "True", reason, differences(counted))]
 
 
 def differences(verdicts: Sequence[DriftVerdict]) -> str:
-    """Describe the first differences, and why reported ones are not corrected."""
+    """The first few in words, and why nothing is done about those that are only reported."""
     shown = ", ".join(
         f"{v.drift.path} is {v.drift.observed or 'absent'} instead of {v.drift.desired or 'absent'}"
         for v in verdicts[:_TOLD]
@@ -149,7 +147,7 @@ def _condition(kind: str, status: str, reason: str, message: str) -> Json:
 
 
 def drift_entries(drift: tuple[DriftVerdict, ...], previous: Json, now: str) -> list[Json]:
-    """Return the entries for `status.drift`: limited in number, one per path, each with the time it was first seen."""
+    """For `status.drift`: bounded, one per path since it is a map, with the time since when each field differs."""
     since = {d["path"]: d.get("since") for d in previous.get("drift") or []}
     entries: dict[str, Json] = {}
     for verdict in drift:
@@ -171,12 +169,12 @@ def drift_entries(drift: tuple[DriftVerdict, ...], previous: Json, now: str) -> 
 
 
 def drift_count(drift: tuple[DriftVerdict, ...]) -> int:
-    """Return the number for the DRIFT column: all fields that differ and are not ignored, listed or not."""
+    """For the DRIFT column: fields that differ and are not ignored, also those that the list has no room for."""
     return len({v.drift.path for v in drift if v.action != "Ignored"})
 
 
 def plan_status(steps: tuple[Step, ...], digest: str) -> Json | None:
-    """Return the value of `status.plan`; None when there is nothing to show."""
+    """For `status.plan`; None when there is nothing to show."""
     if not steps:
         return None
     return {"hash": digest, "steps": [_step(s) for s in steps[:MAX_STEPS]]}
@@ -198,9 +196,8 @@ def _step(step: Step) -> Json:
 
 
 def plain(value: object) -> Any:
-    """Convert a value to JSON types: lists for tuples, strings for enums, no None.
-
-    Otherwise what the API server stores would differ from it for ever.
+    """A value as JSON holds it: lists for tuples, texts for enumerations, and nothing where there is None. What the API
+    server would store otherwise would differ from it for ever.
     """
     kind = type(value)
     if kind in _AS_JSON:  # most of it, and asking for an abstract class takes ten times as long
@@ -213,9 +210,8 @@ def plain(value: object) -> Any:
 
 
 def says(told: Mapping[str, Any], wanted: Mapping[str, object]) -> bool:
-    """Return whether the stored status already equals `wanted` in JSON, without building it.
-
-    Of ten thousand unchanged VMs nearly every status does. False may be a false alarm: then `merge_patch` decides.
+    """Whether what is stored says already all that `wanted` would be in JSON. Of ten thousand machines at rest nearly every
+    status does, and then nothing is built to find that out. False may be too careful: then `merge_patch` tells.
     """
     known, values = list(map(told.get, wanted)), list(wanted.values())
     others = compress(zip(known, values, strict=True), map(is_not, known, values))
@@ -223,9 +219,8 @@ def says(told: Mapping[str, Any], wanted: Mapping[str, object]) -> bool:
 
 
 def _says(told: Any, wanted: Any) -> bool:
-    """Return whether `told` equals `plain(wanted)`. Equal strings are the same, but Python's True equals 1.
-
-    A list must have no value that `plain` leaves out.
+    """Whether `told` is what `plain` makes of `wanted`. Texts that are equal are the same; but Python's true equals 1, and nothing is
+    left out of a list.
     """
     kind = type(wanted)
     if kind is str:
@@ -242,7 +237,7 @@ def _says(told: Any, wanted: Any) -> bool:
 
 
 def _is_of_texts(nested: Any) -> bool:
-    """Return whether it contains only strings, at any depth."""
+    """Whether there is nothing in it but texts, at any depth."""
     values = nested.values() if type(nested) is dict else nested
     kinds = set(map(type, values))
     if kinds <= _TEXT:
@@ -256,9 +251,8 @@ def _says_each(told: Json, wanted: Json) -> bool:
 
 
 def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> Json:
-    """Return the JSON merge patch (RFC 7386) from old to new: null for removed keys, lists whole.
-
-    `new` holds no null, which such a patch could not write.
+    """The JSON merge patch (RFC 7386) that turns old into new: null for keys that went, lists whole. `new` holds no
+    null, which such a patch could not write.
     """
     patch: Json = {}
     if _same(old, new):
@@ -279,12 +273,12 @@ def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> Json:
 
 
 def _same(old: object, new: object) -> bool:
-    """Return whether two values are equal as JSON; Python's True equals 1."""
+    """Equal as JSON: Python's true equals 1."""
     return old is new or (old == new and _as_true(old, new))
 
 
 def _as_true(old: Any, new: Any) -> bool:
-    """Return whether two values that Python finds equal have their booleans in the same places."""
+    """Of two that Python finds equal: whether what is true or false in one is no number in the other."""
     if isinstance(old, dict):  # most of it is text, and texts that are equal are the same
         return all(_as_true(value, new[key]) for key, value in old.items() if type(value) is not str)
     if isinstance(old, list):

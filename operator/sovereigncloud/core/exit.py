@@ -1,7 +1,7 @@
-"""Exit estimate: for each VM of a cloud where it could move, or what blocks it, all of them together. Pure.
+"""How much of a place could leave it: for each machine where to, or what is in its way, all of them together. Pure.
 
-`core.placement` decides the open places once per kind of VM; the remaining capacity is counted from one VM to the
-next. A VM that fits alone but not with those before it is blocked with that reason.
+What may be placed somewhere is asked of `core.placement`, once for all machines that are alike; what room is left is counted from one
+machine to the next. A machine that fits alone and not with those before it is told so.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MIB = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Blocker:
-    """What blocks a VM from leaving."""
+    """What is in the way of a machine."""
 
     reason: Reason
     message: str
@@ -30,14 +30,14 @@ class Blocker:
 
 @dataclass(frozen=True, slots=True)
 class Leaver:
-    """VM that is to leave its cloud.
+    """A machine that is to leave.
 
     Attributes:
-        name: for people.
-        kind: equal for all VMs with the same open places.
-        demand: capacity that it needs at the target.
+        name: of it, for people.
+        kind: alike for all machines to which the same places are open.
+        demand: what it takes where it goes.
         rank: of the group that it leaves with.
-        blocker: what blocks it at every target.
+        blocker: what is in its way wherever it goes.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Leaver:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Use of a limit by a VM: `times`, or so many times the `of` part of its demand (cpu, memory, root, data)."""
+    """That a machine counts against a limit: `times`, or so many times what it has `of` a demand (cpu, memory, root, data)."""
 
     limit: str
     of: str = ""
@@ -61,7 +61,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """Target place, the limits that a VM uses there besides capacity, and blockers that placement does not check."""
+    """A place, what else than its room a machine there counts against, and what is in the way that placing does not look at."""
 
     place: Candidate
     claims: tuple[Claim, ...] = ()
@@ -70,7 +70,7 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """Remaining amount of `what`, which several places may share."""
+    """So much is left, of `what`, which several places may share."""
 
     left: int
     reason: Reason
@@ -79,7 +79,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """Result for one VM: its target (cloud and cluster), or what blocks it."""
+    """Of one machine: where it could go (cloud and cluster), or what is in its way."""
 
     leaver: Leaver
     to: tuple[str, str] | None = None
@@ -88,7 +88,7 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Results of all VMs, in the order in which they would leave."""
+    """Of all of them, in the order in which they would leave."""
 
     ways: tuple[Way, ...] = ()
 
@@ -98,7 +98,7 @@ class Estimate:
 
     @property
     def bytes(self) -> int:
-        """Bytes to be copied."""
+        """What would be copied."""
         return sum(_whole(way.leaver.demand) for way in self.ways if way.to is not None) * _MIB
 
     @property
@@ -107,7 +107,7 @@ class Estimate:
 
     @property
     def counts(self) -> Mapping[Reason, int]:
-        """Number of blocked VMs by reason, the most frequent first."""
+        """How many are blocked, by reason, the most first."""
         return dict(Counter(way.blocker.reason for way in self.ways if way.blocker is not None).most_common())
 
 
@@ -117,11 +117,11 @@ NOBODY = Estimate()
 def estimate(
     machines: Iterable[Leaver], options: Mapping[Any, Sequence[Option]], limits: Mapping[str, Limit] | None = None
 ) -> Estimate:
-    """Return which VMs could leave together.
+    """Which of them could leave together.
 
     Args:
-        machines: all VMs that are to leave.
-        options: by `Leaver.kind`, all candidate places, open or not.
+        machines: all that are to leave.
+        options: by `Leaver.kind`, the places that are looked at, whether or not they are open to it.
         limits: by name, what places share.
     """
     rooms = _Rooms(limits or {})
@@ -139,7 +139,7 @@ def estimate(
 
 
 def duration(size: int, machines: int, bytes_per_second: int | None, concurrent: int) -> int | None:
-    """Return the estimated copy time in seconds; None: no migration was measured yet."""
+    """Seconds that it takes to copy so many bytes of so many machines; None: no move was measured yet."""
     if not bytes_per_second:
         return None
     return ceil(size / (bytes_per_second * max(1, min(concurrent, machines))))
@@ -147,7 +147,7 @@ def duration(size: int, machines: int, bytes_per_second: int | None, concurrent:
 
 @dataclass(slots=True)
 class _Open:
-    """Places open to VMs of one kind. `full`: what each place lacks by now; free capacity only shrinks."""
+    """What is open to machines that are alike. `full`: for each place what lacks there by now: it never becomes more."""
 
     options: tuple[Option, ...]
     refused: Blocker
@@ -163,7 +163,7 @@ def _open_to(demand: Demand, options: Sequence[Option]) -> _Open:
 
 
 def _refusal(refused: Sequence[Considered], nearly: Sequence[Option]) -> Blocker:
-    """Return the blocker in the words of placement. `nearly`: places that lack only one thing."""
+    """As when a machine finds no place at first. `nearly`: those to which only one thing lacks."""
     told = [
         f"{_named(one.place.cloud, one.place.cluster)}: {one.blocker.message}"
         for one in nearly
@@ -171,7 +171,7 @@ def _refusal(refused: Sequence[Considered], nearly: Sequence[Option]) -> Blocker
     ]
     told += [f"{_named(one.cloud, one.cluster)}: {one.reason}" for one in refused]
     if not told:
-        return Blocker(Reason.NAMESPACE_NOT_ALLOWED, "its namespace may use no other cloud: list one in a Tenant")
+        return Blocker(Reason.NAMESPACE_NOT_ALLOWED, "its namespace may use no cloud that it could go to: see Tenants")
     reason = next((one.blocker.reason for one in nearly if one.blocker is not None), Reason.NO_COMPLIANT_TARGET)
     if not nearly and any(one.full for one in refused):
         reason = Reason.NO_CAPACITY
@@ -202,12 +202,12 @@ def _way(one: Leaver, opened: _Open, rooms: _Rooms) -> Way:
 
 
 def _whole(demand: Demand) -> int:
-    """Return the MiB of all its disks."""
+    """MiB of all its disks."""
     return demand.root + demand.data
 
 
 class _Rooms:
-    """Remaining capacity of every place, less what was assigned."""
+    """What is left of every place, less those that were given it."""
 
     def __init__(self, limits: Mapping[str, Limit]) -> None:
         self._limits = limits
@@ -216,7 +216,7 @@ class _Rooms:
         self._stores: dict[tuple[str, str], int | None] = {}
 
     def take(self, option: Option, demand: Demand) -> Blocker | None:
-        """Assign the demand; return None, or what is lacking."""
+        """None: it has it; else what lacks."""
         one = option.place
         name = (one.cloud, one.cluster)
         place = self._places.get(name)
@@ -246,7 +246,7 @@ def _no_room(one: Candidate, what: str) -> Blocker:
 
 
 class _Place:
-    """Hosts of a place with their free capacity; reservations count against all of them together."""
+    """The hosts of a place, and how much of each is free; what was promised there takes of all of them together."""
 
     __slots__ = ("_cpu", "_hosts", "_memory")
 
@@ -256,7 +256,7 @@ class _Place:
         self._cpu = sum(cpu for _, cpu in self._hosts) - one.promised.cpu
 
     def take(self, demand: Demand) -> bool:
-        """Assign the demand to the fullest host with enough capacity, so that others keep theirs for large VMs."""
+        """The fullest host that still has room for it: so the others keep theirs for what is large."""
         if self._memory < demand.memory or self._cpu < demand.cpu:
             return False
         best = min((host for host in self._hosts if host[0] >= demand.memory and host[1] >= demand.cpu), default=None)

@@ -1,4 +1,4 @@
-"""Ownership mark on every external resource; a name alone never proves ownership."""
+"""The mark that every object made outside carries, so that no name is an identity."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ ONE_INSTALLATION = "SOVEREIGNCLOUD_INSTALLATION"
 ONE_OBJECT = "SOVEREIGNCLOUD_OBJECT"
 ONE_UID = "SOVEREIGNCLOUD_UID"
 ONE_PREFIX = "SOVEREIGNCLOUD_"
-"""Prefix of every template attribute that the operator writes."""
+"""Of every attribute that the operator writes."""
 ONE_ADOPTED = "SOVEREIGNCLOUD_ADOPTED"
-"""Attribute of adopted resources: they are deleted only when spec says so."""
+"""Noted on what was there before: it is not deleted unless spec says so."""
 # OVHcloud IAM tag keys: ^[a-zA-Z0-9_.:/=+@-]{1,128}$, value <= 256.
 OVH_INSTALLATION = "sovereigncloud.io/installation"
 OVH_OBJECT = "sovereigncloud.io/object"
@@ -24,12 +24,12 @@ OVH_UID = "sovereigncloud.io/uid"
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Owner of an external resource.
+    """Whose an object outside is.
 
     Attributes:
-        installation: id of the operator's installation, kept across clusters.
-        object: "Kind/namespace/name"; "Kind//name" for cluster-scoped objects.
-        uid: UID of the owning custom resource; another UID under the same name means a rebuilt cluster.
+        installation: the id of the operator's installation, kept across clusters.
+        object: "Kind/namespace/name"; "Kind//name" of what is in no namespace.
+        uid: UID of the custom resource that made it; another UID under the same name is a rebuilt cluster.
     """
 
     installation: str
@@ -40,9 +40,8 @@ class Mark:
         return {ONE_INSTALLATION: self.installation, ONE_OBJECT: self.object, ONE_UID: self.uid}
 
     def for_ovh(self) -> dict[str, str]:
-        """Return the mark as OVHcloud tags, in the order in which they are written.
-
-        An incomplete mark counts as none, so half of one is not taken for a predecessor's.
+        """Written one by one, in this order: until the last is there it is no mark, so half of one is not taken for a
+        predecessor's.
         """
         return {OVH_UID: self.uid, OVH_OBJECT: self.object, OVH_INSTALLATION: self.installation}
 
@@ -56,7 +55,7 @@ def mark_from_ovh(tags: Mapping[str, str]) -> Mark | None:
 
 
 def is_half_removed(tags: Mapping[str, str], ours: Mark) -> bool:
-    """Return whether tags are the rest of a mark whose removal crashed; the installation tag is removed last."""
+    """What a crash leaves of a mark that was being removed: tags go one by one, that of the installation last."""
     return tags.get(OVH_INSTALLATION) == ours.installation and OVH_OBJECT not in tags
 
 
@@ -68,7 +67,7 @@ def _read(attributes: Mapping[str, str], installation: str, name: str, uid: str)
 
 
 class Ownership(StrEnum):
-    """Relation between a mark found outside and an object."""
+    """What a mark found outside says about an object of ours."""
 
     NONE = "None"  # unmarked
     OURS = "Ours"  # made by this very resource
@@ -78,7 +77,7 @@ class Ownership(StrEnum):
 
 
 def ownership(found: Mark | None, ours: Mark) -> Ownership:
-    """Compare a mark found outside with the mark of the resource."""
+    """Compare a mark found outside with the mark of the resource at hand."""
     if found is None:
         return Ownership.NONE
     if found.installation != ours.installation:
@@ -93,7 +92,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Found(Generic[T]):
-    """Result of a search by mark: none (create), one (adopt), several (a person must choose)."""
+    """What a search by mark brought: nothing (create), one (adopt), several (a person must choose)."""
 
     ours: tuple[T, ...] = ()
     predecessors: tuple[T, ...] = ()
@@ -104,7 +103,7 @@ class Found(Generic[T]):
 
 
 def find(candidates: Iterable[tuple[Mark | None, T]], ours: Mark) -> Found[T]:
-    """Return the external resources with this object's mark, or with its predecessor's from a rebuilt cluster."""
+    """Objects outside that carry this resource's mark, or its predecessor's from before the cluster was rebuilt."""
     mine: list[T] = []
     before: list[T] = []
     for mark, value in candidates:

@@ -1,8 +1,7 @@
-"""Locations of OVHcloud's regions, and between which regions an IP block may move.
+"""Where OVHcloud's regions are, and between which a block of addresses may move.
 
-A table, never a guess: `eu-west-eri` is in the United Kingdom, and among the local zones of `eu-` are Zurich and
-Oslo. A region that is not listed is unknown, and callers treat it as elsewhere. At run time the server itself tells
-its region.
+A table, never a guess: `eu-west-eri` is in the United Kingdom, and among the local zones of `eu-` are Zurich and Oslo. What is
+not in it is unknown, and whoever asks treats it as somewhere else. At run time the server itself tells its region.
 """
 
 from __future__ import annotations
@@ -13,16 +12,16 @@ from dataclasses import dataclass
 from typing import Final
 
 UNKNOWN: Final = ""
-"""Country of a region that is not in the table."""
+"""The country of a region that the table does not have."""
 
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """Region of OVHcloud.
+    """A region of OVHcloud.
 
     Attributes:
         country: ISO 3166 alpha-2.
-        datacenters: codes of `dedicated.server.datacenter`; only those whose location has a source.
+        datacenters: codes of `dedicated.server.datacenter`; only those whose place a source tells.
         three_zones: it has three availability zones: addresses fail over between them.
     """
 
@@ -61,7 +60,7 @@ REGIONS: Final[Mapping[str, Region]] = {
 _BY_DATACENTER: Final = {code: region.name for region in REGIONS.values() for code in region.datacenters}
 
 _CAMPUSES: Final = {"ca-east-tor": "YYZ", "ap-south-mum": "YNM"}
-"""Campus codes that differ from the end of the region's name."""
+"""Where the campus is not called as the region ends."""
 
 EUROPEAN_UNION: Final = frozenset(
     {
@@ -69,46 +68,46 @@ EUROPEAN_UNION: Final = frozenset(
         "IE", "IT", "LT", "LU", "LV", "MT", "NL", "PL", "PT", "RO", "SE", "SI", "SK",
     }
 )  # fmt: skip
-"""Member states by code, without the United Kingdom, Switzerland and Norway."""
+"""The members by code. The United Kingdom, Switzerland and Norway are none."""
 
 _INTERCHANGE: Final = frozenset({"eu-west-gra", "eu-west-rbx", "eu-west-sbg"})
-"""Regions between which blocks may move; every other region is closed (guide "Moving an Additional IP")."""
+"""Blocks move between these three; every other region is closed (guide "Moving an Additional IP")."""
 
 
 def region_of(name: str) -> str:
-    """Return the region of an availability zone (`eu-west-rbx-a`); a region is its own."""
+    """The region of an availability zone (`eu-west-rbx-a`); a region is its own."""
     return re.sub(r"-[abc]$", "", name)
 
 
 def region_of_datacenter(code: str) -> str:
-    """Return the region of a datacenter code such as `rbx8`; empty: unknown."""
+    """The region of a data centre's code, `rbx8`; empty where no source tells."""
     return _BY_DATACENTER.get(code.lower(), "")
 
 
 def country_of(name: str) -> str:
-    """Return the country of a region or availability zone; UNKNOWN when it is not in the table."""
+    """The country of a region or availability zone; UNKNOWN where the table does not have it."""
     found = REGIONS.get(region_of(name))
     return found.country if found else UNKNOWN
 
 
 def campus_of(name: str) -> str:
-    """Return the campus code of a region as certificates name it, such as RBX; empty: unknown."""
+    """What certificates and people call the data centres of a region, RBX; empty where the table does not have it."""
     region = region_of(name)
     return _CAMPUSES.get(region, region.rpartition("-")[2].upper()) if region in REGIONS else ""
 
 
 def may_route(home: str, region: str) -> bool:
-    """Return whether a block of region `home` can be routed to a server in `region`."""
+    """Whether a block of region `home` can be routed to what stands in `region`."""
     one, other = region_of(home), region_of(region)
     return one == other or {one, other} <= _INTERCHANGE
 
 
 def announced_in(homes: Iterable[str], regions: Collection[str]) -> str | None:
-    """Return the region in which to announce a block for servers in `regions`; None: none is possible.
+    """The region in which a block is best announced for servers in `regions`; None: it reaches none of them.
 
     Args:
         homes: regions of the block.
-        regions: of the servers, those with most of them first.
+        regions: where the servers stand, those with most of them first.
     """
     wanted = [region_of(one) for one in regions]
     own = [region_of(one) for one in homes]
@@ -119,7 +118,7 @@ def announced_in(homes: Iterable[str], regions: Collection[str]) -> str | None:
 
 
 def described(regions: Iterable[str]) -> str:
-    """Describe regions with their countries: `FR (eu-west-gra, eu-west-rbx), GB (eu-west-eri)`."""
+    """Regions with their countries, for people: `FR (eu-west-gra, eu-west-rbx), GB (eu-west-eri)`."""
     countries: dict[str, set[str]] = {}
     for name in regions:
         countries.setdefault(country_of(name) or "unknown country", set()).add(region_of(name))

@@ -1,4 +1,4 @@
-"""Outcome of evaluating an object or doing a step: one immutable value, combined by merging."""
+"""The outcome of looking at, or doing something about, one object: one frozen value, merged, never mutated."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sovereigncloud.api.common.reasons import Reason
 
 
 class Phase(IntEnum):
-    """Distance of an object from its spec; merging keeps the larger one."""
+    """How far an object is from what is declared; the larger wins when outcomes are merged."""
 
     DONE = 0
     WAITING = 1  # something outside is under way; it ends by itself
@@ -23,17 +23,17 @@ class Phase(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Result of an evaluation or a step.
+    """What is known after a step.
 
     Attributes:
-        phase: distance from the spec.
+        phase: how far it is.
         reason: empty only for DONE.
         message: a sentence a person can act on.
-        after: seconds until the next evaluation; None: on an event or the sweep.
-        available: whether the external resource works meanwhile (Ready stays as it was).
+        after: seconds until it is worth looking again; None: wait for an event or the sweep.
+        available: whether the thing outside does its job meanwhile (Ready stays as it was).
         facts: ids and other facts for `status.external`; an empty value removes the key.
         events: what was done, for Kubernetes events: (reason, message).
-        beside: work beside the declared state is running (a verification): it is checked as often as a change in progress.
+        beside: something runs beside what is declared (a verification): it is looked at as often as what is under way.
     """
 
     phase: Phase = Phase.DONE
@@ -46,10 +46,7 @@ class Outcome:
     beside: bool = False
 
     def merge(self, other: Outcome) -> Outcome:
-        """Merge two outcomes: the worse phase gives the reason, the earlier time wins.
-
-        Messages and facts are joined.
-        """
+        """The worse phase names the reason, the earlier time wins, messages and facts are joined."""
         worse, better = (other, self) if other.phase > self.phase else (self, other)
         messages = [m for m in (worse.message, better.message if better.phase == worse.phase else "") if m]
         times = [t for t in (self.after, other.after) if t is not None]
@@ -69,7 +66,7 @@ class Outcome:
 
 
 def merge(outcomes: Iterable[Outcome]) -> Outcome:
-    """Merge all outcomes into one; none at all is DONE."""
+    """All of them as one; nothing at all is done."""
     result = DONE
     for outcome in outcomes:
         if outcome is not DONE:  # it adds nothing, and is what nearly all of them are
@@ -81,7 +78,7 @@ DONE = Outcome()
 
 
 def done(event: Reason | Literal[""] = "", message: str = "", **facts: str) -> Outcome:
-    """Return the outcome of a finished step; `event` is posted as a Kubernetes event."""
+    """A step was done; with an event it is told to the user."""
     return Outcome(facts=facts, events=((event, message),) if event else ())
 
 
@@ -90,12 +87,12 @@ def waiting(reason: Reason, message: str, *, after: float | None = None, availab
 
 
 def approval(message: str) -> Outcome:
-    """Return the outcome of waiting for consent; the message names the field to set."""
+    """Waiting for consent; the message names the field to set."""
     return Outcome(Phase.APPROVAL, Reason.APPROVAL_REQUIRED, message, available=True)
 
 
 def held(reason: Reason, message: str, *, available: bool = True) -> Outcome:
-    """Return the outcome of an idle object that waits for a person to set a field or annotation."""
+    """Nothing is under way: it waits for a person's word in spec or in an annotation."""
     return Outcome(Phase.APPROVAL, reason, message, available=available)
 
 
@@ -104,13 +101,10 @@ def blocked(message: str, *, reason: Reason = Reason.WAITING_FOR_DEPENDENCY) -> 
 
 
 def retry(message: str, *, after: float | None = None, reason: Reason = Reason.RETRYING_AFTER_ERROR) -> Outcome:
-    """Return the outcome of a transient failure. Without `after` the queue's backoff decides."""
+    """A call failed in a way that passes. Without `after` the queue's backoff decides."""
     return Outcome(Phase.RETRY, reason, message, after=after, available=True)
 
 
 def stalled(reason: Reason, message: str, *, after: float | None = None) -> Outcome:
-    """Return the outcome of a failure that a person must fix.
-
-    With `after` the object is evaluated again, because the cause may go away by itself.
-    """
+    """A person must act. With `after` it is looked at again, since the cause may go by itself."""
     return Outcome(Phase.STALLED, reason, message, after=after)

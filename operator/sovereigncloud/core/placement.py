@@ -1,7 +1,7 @@
-"""Placement: filter candidates by hard conditions, then score the rest. Pure.
+"""Where something may be placed, and where it is best: hard conditions first, then scores of what is left. Pure.
 
-It knows no policies and no clouds: a candidate brings its objections, and every refused candidate is returned with
-its reasons. The same request and candidates give the same result.
+It knows no policies and no clouds: a candidate comes with what speaks against it, and every candidate that is refused is told with
+its reasons. The same wish and the same candidates give the same answer.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 STEPS = 10
-"""Steps of the capacity score: enough to distinguish a nearly full cloud, too few for one or two VMs to matter."""
+"""Steps of the score for room: so many that a cloud that is nearly full differs from an empty one, and so few that what
+differs by a machine or two does not."""
 _LATENCIES = (5.0, 20.0, 50.0, 100.0, 200.0)
-"""Upper bounds in milliseconds of latency classes; smaller differences are noise."""
+"""Milliseconds, up to which a cloud is in one step with others: what differs by less is the weather."""
 _NEIGHBOUR = 1000
 _WAITS = 100_000
 
@@ -25,7 +26,7 @@ class Verdict(StrEnum):
 
 
 class Spread(StrEnum):
-    """Failure domain that instances should not share."""
+    """What machines that are to be apart should not share."""
 
     CLOUD = "Cloud"
     COUNTRY = "Country"
@@ -35,9 +36,7 @@ class Spread(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """Required capacity: `cpu` in hundredths of a core, the rest in MiB; `root` on system, `data` on image
-    datastores.
-    """
+    """What it needs: `cpu` in hundredths of a core, the others in MiB; `root` where it runs, `data` where images are."""
 
     cpu: int = 0
     memory: int = 0
@@ -50,7 +49,7 @@ NOTHING = Demand()
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """Free capacity of an enabled host: `cpu` in hundredths of a core, `memory` in MiB."""
+    """What is free on a host that works: `cpu` in hundredths of a core, `memory` in MiB."""
 
     host: str
     cpu: int
@@ -59,7 +58,7 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """Location of a part of a candidate; empty: unknown."""
+    """Where a part of a candidate stands; empty: nobody knows."""
 
     what: str
     country: str = ""
@@ -68,11 +67,11 @@ class Spot:
 
 @dataclass(frozen=True, slots=True)
 class Objection:
-    """Reason against a candidate.
+    """What speaks against a candidate.
 
     Attributes:
-        passes: it may go away by itself, as a lack of capacity does.
-        full: it is a lack of capacity.
+        passes: it may go by itself, as a lack of room does.
+        full: it is a lack of room.
     """
 
     reason: str
@@ -82,20 +81,20 @@ class Objection:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """Cluster of a cloud in which something may be placed.
+    """A place.
 
     Attributes:
-        spots: locations of all parts on which the VM may run.
+        spots: where all of it stands that the machine may come to be on.
         labels: of the cloud.
         hosts: all of it, by name.
-        rooms: free capacity of its enabled hosts.
-        cpu, memory: total of all hosts, in the units of Demand.
-        promised: capacity reservations that no view shows yet.
-        system, images: MiB free in system and image datastores; None: unknown.
-        latency: milliseconds from the operator; None: not measured.
-        between: milliseconds to the clouds in which other instances of the namespace run, by cloud, as far as measured.
-        objections: reasons from outside of this module.
-        seen: False when it could not be read: then only that counts.
+        rooms: of the hosts that work.
+        cpu, memory: of all hosts together, as Demand counts them.
+        promised: what was placed there and does not show yet.
+        system, images: MiB free where machines run, and where images are; None: nobody tells.
+        latency: milliseconds, from where the operator runs; None: not measured.
+        between: milliseconds to the clouds in which others of its namespace run, by cloud, as far as that was measured.
+        objections: what speaks against it that is not looked at here.
+        seen: False where nobody could look at it: then only that speaks against it.
     """
 
     cloud: str
@@ -118,7 +117,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """Instance to be kept apart from, and its location."""
+    """One that it is to be apart from, and where that is."""
 
     cloud: str
     country: str = ""
@@ -128,15 +127,16 @@ class Neighbour:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """Placement request.
+    """What is asked for.
 
     Attributes:
-        countries: allowed countries of all parts; empty: any.
-        labels: that the cloud must have.
-        hosts: of which at least one must be in the cluster; empty: any.
-        spread: failure domain not to share with `neighbours`, if possible.
-        stays: cloud and cluster chosen before: kept unless a permanent objection arises. An empty cluster: any.
-        waits: there is no other cloud, so that temporary objections refuse none of its clusters.
+        countries: where all of the place has to be; empty: anywhere.
+        labels: that the cloud has to have.
+        hosts: of which at least one has to be there; empty: any.
+        spread: what it is not to share with `neighbours`, if that can be.
+        stays: cloud and cluster that were chosen before: it stays there unless something speaks against them that does not
+            pass. An empty cluster: any.
+        waits: there is no other cloud, so that what passes refuses none of its clusters.
     """
 
     countries: frozenset[str] = frozenset()
@@ -150,11 +150,11 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Considered:
-    """Result for a candidate.
+    """What became of a candidate.
 
     Attributes:
-        passes: all its objections may go away by themselves.
-        full: all its objections are a lack of capacity.
+        passes: all that refused it may go by itself.
+        full: all that refused it is a lack of room.
     """
 
     cloud: str
@@ -168,7 +168,7 @@ class Considered:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Placement decision. `considered`: the chosen candidate, then the others by score, then the refused ones."""
+    """`considered`: the chosen one first, then the others by their score, then the refused ones."""
 
     chosen: Candidate | None
     considered: tuple[Considered, ...]
@@ -179,7 +179,7 @@ class Decision:
 
 
 def choose(wish: Wish, demand: Demand, candidates: Iterable[Candidate]) -> Decision:
-    """Return the best candidate without objections."""
+    """The best of those that nothing speaks against."""
     eligible: list[tuple[int, Candidate, tuple[str, ...]]] = []
     refused: list[Considered] = []
     for one in sorted(candidates, key=lambda c: (c.cloud, c.cluster)):
@@ -233,12 +233,12 @@ def _not_asked_for(wish: Wish, one: Candidate) -> Iterator[Objection]:
 def _elsewhere(countries: frozenset[str], spots: tuple[Spot, ...]) -> Iterator[Objection]:
     allowed = ", ".join(sorted(countries))
     if not spots:
-        yield Objection(f"its country is unknown, and {allowed} is required")
+        yield Objection(f"nobody knows in which country it is, and {allowed} is asked for")
     for spot in spots:
         if not spot.country:
-            yield Objection(f"the country of {spot.what} is unknown, and {allowed} is required")
+            yield Objection(f"nobody knows in which country {spot.what} is, and {allowed} is asked for")
         elif spot.country not in countries:
-            yield Objection(f"{spot.what} is in {spot.country}, and {allowed} is required")
+            yield Objection(f"{spot.what} is in {spot.country}, and {allowed} is asked for")
 
 
 def _without_room(wish: Wish, demand: Demand, one: Candidate) -> Iterator[Objection]:
@@ -262,7 +262,7 @@ def _fits_a_host(demand: Demand, rooms: Iterable[Room]) -> bool:
 
 
 def _fits_all(demand: Demand, one: Candidate, rooms: list[Room]) -> bool:
-    """Return whether the demand fits together with recent reservations, whose hosts are unknown yet."""
+    """Together with what was placed there a moment ago, of which nobody knows yet on which host it is."""
     cpu = sum(max(room.cpu, 0) for room in rooms) - one.promised.cpu
     memory = sum(max(room.memory, 0) for room in rooms) - one.promised.memory
     return cpu >= demand.cpu and memory >= demand.memory
@@ -277,13 +277,13 @@ def _size(demand: Demand) -> str:
 
 
 def _score(wish: Wish, demand: Demand, one: Candidate) -> int:
-    """Return the score: spread before free capacity, capacity before latency."""
+    """Apart from its like before room, room before nearness."""
     room = _left(demand, one) * STEPS // 100
     return 100 * _NEIGHBOUR + room * STEPS - _distance(one) - _NEIGHBOUR * min(_shared(wish, one), 99)
 
 
 def _left(demand: Demand, one: Candidate) -> int:
-    """Return the per cent of CPU or memory, whichever is less, that stay free after placement."""
+    """Per cent of processors or memory, whichever is less, that stay free with it."""
     cpu = sum(max(room.cpu, 0) for room in one.rooms) - one.promised.cpu - demand.cpu
     memory = sum(max(room.memory, 0) for room in one.rooms) - one.promised.memory - demand.memory
     shares = [100 * max(free, 0) // total for free, total in ((cpu, one.cpu), (memory, one.memory)) if total > 0]
@@ -291,9 +291,8 @@ def _left(demand: Demand, one: Candidate) -> int:
 
 
 def _distance(one: Candidate) -> int:
-    """Return the latency class: to the farthest related cloud, else from the operator.
-
-    A cloud without a measurement counts as farthest.
+    """The step that it is in: as far as the farthest of those it belongs with, else as far from the operator. What was not
+    measured is no nearer than what is farthest.
     """
     farthest = _farthest(one)
     latency = farthest[0] if farthest is not None else one.latency
@@ -303,12 +302,12 @@ def _distance(one: Candidate) -> int:
 
 
 def _farthest(one: Candidate) -> tuple[float, str] | None:
-    """Return the farthest cloud in which others of the namespace run, with the milliseconds."""
+    """Of the clouds in which others of its namespace run: milliseconds, and which."""
     return max(((latency, cloud) for cloud, latency in one.between.items()), default=None)
 
 
 def _shared(wish: Wish, one: Candidate) -> int:
-    """Return how many neighbours share the failure domain."""
+    """How many there are already that it would share that with."""
     match wish.spread:
         case None:
             return 0
@@ -325,7 +324,7 @@ def _shared(wish: Wish, one: Candidate) -> int:
 
 
 def _why(wish: Wish, demand: Demand, one: Candidate, waits: tuple[str, ...], *, kept: bool) -> str:
-    """Describe the score."""
+    """What its score says, in words."""
     words = ["chosen before"] if kept else []
     words += list(waits)
     words.append(f"{_left(demand, one)} % stays free")
@@ -337,7 +336,7 @@ def _why(wish: Wish, demand: Demand, one: Candidate, waits: tuple[str, ...], *, 
 
 
 def _how_near(one: Candidate) -> str | None:
-    """Describe the latency class and what was measured."""
+    """Between what it was measured, and in which step it is."""
     farthest = _farthest(one)
     if farthest is not None:
         latency, cloud = farthest

@@ -1,4 +1,4 @@
-"""Plan of an object: differences, and the ordered, typed steps that would remove them."""
+"""What a plan is: differences, and the ordered, typed steps that would remove them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import ClassVar
 from sovereigncloud.core.outcome import DONE, Outcome
 
 LOST_PATH = "spec"
-"""Path of a difference that concerns the whole object: it was created and no longer exists."""
+"""Path of a difference that is all of an object: it was made, and is not there any more."""
 
 
 class Action(StrEnum):
@@ -41,7 +41,7 @@ class Disruption(StrEnum):
 
 
 class Cause(StrEnum):
-    """Reason for a step. The change limits hold only steps caused by an observation."""
+    """Why a step is there. The brakes hold only what an observation asked for."""
 
     DECLARED = "Declared"  # spec asks for something that is not there yet, or was changed
     OBSERVED = "Observed"  # reality changed behind the operator's back
@@ -49,10 +49,10 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """Field in which reality differs. Values are for people: short, secrets redacted.
+    """One field in which reality differs. Values are for people: short, secrets redacted.
 
     Attributes:
-        mendable: False where no step corrects it, whatever driftPolicy says: it is reported.
+        mendable: False where no step ever mends it, whatever driftPolicy says: it is reported.
     """
 
     path: str
@@ -63,26 +63,27 @@ class Drift:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One external write. Each kind derives its own steps with the data of the write; `perform` matches on the class.
+    """One external write. Each kind derives its own steps with what the write needs; `perform` matches on the class.
 
     Attributes:
         action: what is done.
-        target: the object of the action, for people: "VM web", "interface 5c3c of ns3012345".
-        fields: paths of spec that ask for it; a step all of whose fields are only reported is not done.
-        disruption: its effect on running workloads.
+        target: what it is done to, for people: "VM web", "interface 5c3c of ns3012345".
+        fields: the paths of spec that ask for it; a step all of whose fields are only reported is not done.
+        disruption: what it does to what runs.
         cost: what it would cost, if known.
         cause: declared or observed.
-        needs: the field to set before it is done ("spec.updatePolicy.powerCycle: Allow"); empty: none.
+        needs: the field to set before it is done ("spec.updatePolicy.powerCycle: Allow"); empty: nothing.
         inside: it writes to Kubernetes only (a child object, a generated Secret): also done in Observe mode and while
             paused, since nothing outside changes.
-        part: it creates a part of something that works without it, such as one host of a cloud.
-        beside: it changes nothing that is declared (a verification), so Ready and Reconciling ignore it, and it needs no
-            approval beyond the field in spec that requests it. It waits while any declared change is to be done, and its
-            failure is kept under this key of `status.external`. Empty: no such step.
-        takes_back: it undoes what an earlier write may be about to make final. It waits while an unanswered write may still
-            take effect, and then the object is evaluated once more.
-        resumes: it continues work that an earlier process began and that the object (of a rebuilt cluster) does not record. A
-            request of that process may still take effect, so later creations wait for that.
+        part: it makes a part of something that does its job without it, such as one host of a cloud.
+        beside: it changes nothing of what is declared (a verification), so neither Ready nor Reconciling speak of it, and no
+            approval is asked for: the word in spec that asks for it is one. It waits while anything that is declared is
+            to be done, and what goes wrong with it is kept under this key of `status.external`. Empty: it is no such step.
+        takes_back: it undoes what an earlier write may be about to make final. While one whose answer was lost may still take
+            effect it waits, and then it is looked at once more.
+        resumes: it goes on with what its object, which tells nothing of that, found begun: a process before this one did that, and
+            what it asked for may still take effect, although the object is new here (a rebuilt cluster): what is made from then on
+            waits for that.
     """
 
     action: Action
@@ -95,28 +96,25 @@ class Step:
     inside: bool = False
     part: bool = False
     only_marks: ClassVar[bool] = False
-    """Whether it only writes an ownership mark; a read-only view shows no such step."""
+    """Whether it writes down whose a thing is, and changes nothing of it: to who only looks, nothing is to be done."""
     beside: str = ""
     takes_back: bool = False
     resumes: bool = False
     shows_late: ClassVar[bool] = False
-    """Whether the API accepts a duplicate of what it creates and lists it only seconds later.
-
-    It then waits until no request of an earlier process may still show, although its object is new here (a rebuilt
-    cluster).
+    """Whether what it makes is refused no second time and listed only seconds later, so that it waits until nothing that a process
+    before this one asked for may still come to light, although its object is new here (a rebuilt cluster).
     """
 
     @property
     def takes_over(self) -> bool:
-        """Whether it changes the mark of a predecessor: what differs then existed before, so it is drift.
-
-        A note on behalf of a field is no take-over.
+        """Whether it re-marks what a predecessor made: what differs then was reality before, so it is drift. A note on
+        behalf of a field is no take-over.
         """
         return self.action is Action.MARK and not self.fields
 
     @property
     def dangerous(self) -> bool:
-        """Whether the change limits count it: it recreates, deletes or disrupts because of an observation."""
+        """Whether the brakes count it: it recreates, deletes or disrupts because of what was observed."""
         return self.cause is Cause.OBSERVED and (
             self.action in {Action.CREATE, Action.REPLACE, Action.DELETE, Action.REINSTALL, Action.INSTALL}
             or self.disruption is not Disruption.NONE
@@ -125,14 +123,14 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Pure result of (resource, observed, now).
+    """The pure answer to (resource, observed, now).
 
     Attributes:
         drift: every difference, also those that are not acted upon.
-        steps: what would be done, in order; the loop does the first ones it may and evaluates again.
-        outcome: result of the observation when there is no (further) step: done, waiting, stalled.
-        absent: a recorded external resource is missing in the view, which is a hint and no proof. The change limits count it
-            before it is looked up by id.
+        steps: what would be done, in order; the loop does the first ones it may and looks again.
+        outcome: what the observation itself says when there is nothing (more) to do: done, waiting, stalled.
+        absent: something recorded outside is missing in the view, which is a hint and no proof. The brakes count it
+            before anything is asked by id.
     """
 
     drift: tuple[Drift, ...] = ()
@@ -142,17 +140,17 @@ class Plan:
 
     @property
     def hash(self) -> str:
-        """Identifies exactly these steps; changed reality gives another hash and so voids an approval."""
+        """Names exactly these steps; changed reality gives another hash and so voids an approval."""
         return plan_hash(self.steps, self.drift)
 
 
 def plan_hash(steps: tuple[Step, ...], drift: tuple[Drift, ...] = (), *, salt: str = "") -> str:
-    """Return sixteen hex digits over the visible parts of the steps.
+    """Sixteen hex digits over what a person sees of the steps.
 
     Args:
         steps: in order.
-        drift: the values that the steps would change; other values make another plan.
-        salt: further inputs of the plan, see `Policy.salt`.
+        drift: the values that the steps would change; with other values it is another plan.
+        salt: what else the plan depends on, see `Policy.salt`.
     """
     if not steps:
         return ""
@@ -164,7 +162,7 @@ def plan_hash(steps: tuple[Step, ...], drift: tuple[Drift, ...] = (), *, salt: s
 
 
 def is_part_of(step: Step, steps: tuple[Step, ...]) -> bool:
-    """Return whether a step is one of these, or the rest of one whose other fields are already reality."""
+    """Whether a step is one of these, or what is left of one: on behalf of fewer fields, since some are reality already."""
     return any(
         (step.action, step.target, step.disruption, step.cost) == (s.action, s.target, s.disruption, s.cost)
         and set(step.fields) <= set(s.fields)

@@ -1,4 +1,4 @@
-"""Decision: which steps of a plan may run now, from management, consent, drift policy and pause. Pure."""
+"""From a plan to what may be done now: management, consent, drift policy and pause, in one pure function."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from sovereigncloud.core.plan import Action, Disruption, Drift, Plan, Step, is_p
 
 @dataclass(frozen=True, slots=True)
 class DriftVerdict:
-    """A difference and its treatment.
+    """A difference and what is done about it.
 
     Attributes:
         drift: the difference.
         action: Correcting, Reported or Ignored.
-        remedy: for a reported one: what to do to have it corrected.
+        remedy: for what is only reported: what a person can do to have it mended.
     """
 
     drift: Drift
@@ -31,12 +31,12 @@ class Decision:
 
     Attributes:
         steps: to be performed now, in order.
-        published: contents of `status.plan`: external steps that need approval or are not done.
-        hash: of what is published; `spec.approvedPlan` with this value approves it.
+        published: what `status.plan` shows: the steps outside that are not simply being done.
+        hash: of what is published; `spec.approvedPlan` with it lets it go on.
         approved: the approval under which the steps are done, empty where none was needed.
         drift: for `status.drift`.
-        outcome: reported when no step is performed, or merged with those that are.
-        release: the object is being deleted and no external resource is left: its finalizer may be removed.
+        outcome: what to say when no step is performed, or beside those that are.
+        release: the object is being deleted and nothing is left to do outside: its finalizer may go.
     """
 
     steps: tuple[Step, ...]
@@ -50,19 +50,19 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What spec and annotations allow.
+    """What spec and annotations say about acting.
 
     Attributes:
         management: the stricter of the object's own and its cloud's.
         approved_plan: `spec.approvedPlan`.
-        salt: what an approval covers beside the steps: this spec, and approvals not used before. So an approval counts once,
-            and not for a later spec.
-        begun: steps of the approved plan that is being carried out: the rest of it needs no further approval, also after a
-            failure.
-        settled: this generation matched reality once, so a difference is drift.
+        salt: what an approval holds for beside the steps: this spec, and approvals not used before. So an approval
+            counts once, and not for a spec that was changed after it.
+        begun: the steps of the approved plan, while it is being carried out: what is left of it after a step, or after
+            one that failed, needs no further approval.
+        settled: this generation was reality once, so a difference is drift.
         deleting: the object is being deleted.
-        adopting: it adopts an existing resource and never matched its spec so far: differences wait for an approval, only the
-            mark is set without one.
+        adopting: it takes over what was there before and was never as declared yet: what differs waits for an approval,
+            only the mark is set without one.
     """
 
     management: Management = Management.MANAGE
@@ -83,15 +83,12 @@ _STRICTNESS = {Management.MANAGE: 0, Management.APPROVE: 1, Management.OBSERVE: 
 
 
 def stricter(*wishes: Management | None) -> Management:
-    """Return the strictest management policy; Manage when none is given."""
+    """The strictest of several wishes; Manage where none is said."""
     return max(filter(None, wishes), key=_STRICTNESS.__getitem__, default=Management.MANAGE)
 
 
 def decide(plan: Plan, policy: Policy) -> Decision:
-    """Return the steps allowed now, the steps to publish, and the outcome.
-
-    Steps beside the declared state come last.
-    """
+    """What may be done now, what is only shown, and what to say. Steps beside what is declared come last."""
     beside = tuple(s for s in plan.steps if s.beside) if plan.steps else ()
     if beside:
         plan = replace(plan, steps=tuple(s for s in plan.steps if not s.beside))
@@ -134,7 +131,7 @@ def _of_what_is_declared(plan: Plan, policy: Policy) -> Decision:
 
 
 def _not_made_anew(absent: list[Step]) -> Outcome:
-    """Return the outcome of removed parts whose drift is only reported, so that Ready is not True."""
+    """What was taken away and is only reported is not there, so nothing that says Ready may say so of it."""
     paths = ", ".join(dict.fromkeys(path for step in absent for path in step.fields))
     return stalled(
         Reason.EXTERNALLY_DELETED,
@@ -144,7 +141,7 @@ def _not_made_anew(absent: list[Step]) -> Outcome:
 
 
 def _listed(steps: tuple[Step, ...]) -> str:
-    """Describe the steps, shortened."""
+    """What would be done, in short."""
     more = f" and {len(steps) - _NAMED} more" if len(steps) > _NAMED else ""
     return ", ".join(map(_named, steps[:_NAMED])) + more
 
@@ -155,22 +152,17 @@ def _named(step: Step) -> str:
 
 
 def _take_over(decision: Decision, wanted: tuple[Step, ...], policy: Policy) -> Decision:
-    """Record the differences at an adoption as drift before the mark is set.
-
-    After a crash between the two they would otherwise become work that neither driftPolicy nor the change limits
-    hold.
+    """What differs at a take-over is written down as drift before the mark says that it is taken over; else a crash
+    between the two would turn it into work, which neither driftPolicy nor the brakes would hold.
     """
     if not policy.settled and any(v.action != "Ignored" for v in decision.drift):
-        note = "recording the differences before the resource is adopted"
+        note = "what differs is written down before it is taken over"
         return replace(decision, outcome=waiting(Reason.TAKING_OVER, note, after=0.05, available=True), approved="")
     return replace(decision, steps=tuple(s for s in wanted if s.inside or s.takes_over))
 
 
 def _only_look(plan: Plan, policy: Policy, drift: tuple[DriftVerdict, ...]) -> Decision:
-    """Decide in Observe mode or while paused: no external write.
-
-    A deletion in Observe mode leaves everything in place; while paused it waits.
-    """
+    """Observe or paused: nothing outside is written. A deletion in Observe leaves everything; paused, it waits."""
     inside = tuple(s for s in plan.steps if s.inside)
     outside = tuple(s for s in plan.steps if not s.inside)
     outcome = _undone(plan.outcome) if outside else plan.outcome
@@ -194,14 +186,14 @@ def _only_look(plan: Plan, policy: Policy, drift: tuple[DriftVerdict, ...]) -> D
 
 
 def _undone(outcome: Outcome) -> Outcome:
-    """Return the outcome of a plan whose steps are not done: "is being created" would be wrong then."""
+    """What a plan says beside steps that nobody does: "is being made" is not true then."""
     if outcome.phase is Phase.WAITING:
         return replace(outcome, phase=Phase.DONE, reason="", message="")
     return outcome
 
 
 def _with_consent(decision: Decision, plan: Plan, policy: Policy, wanted: tuple[Step, ...]) -> Decision:
-    """Return the steps before the first one that needs a consent missing in spec."""
+    """Steps up to the first that needs a consent which spec does not give."""
     if not plan.steps:
         return decision
     first = next((i for i, s in enumerate(wanted) if s.needs), len(wanted))
@@ -237,11 +229,11 @@ def _verdict(drift: Drift, policy: Policy) -> DriftVerdict:
     if wish is DriftAction.IGNORE:
         return DriftVerdict(drift, "Ignored")
     if policy.paused:
-        return DriftVerdict(drift, "Reported", f"remove the annotation {PAUSED} to have it corrected")
+        return DriftVerdict(drift, "Reported", f"remove the annotation {PAUSED} to have it mended")
     if policy.management is Management.OBSERVE:
-        return DriftVerdict(drift, "Reported", "management is Observe, set it to Manage to have it corrected")
+        return DriftVerdict(drift, "Reported", "management is Observe, set it to Manage to have it mended")
     if not drift.mendable:
         return DriftVerdict(drift, "Reported")  # what its kind says of it names the remedy
     if wish is DriftAction.REPORT:
-        return DriftVerdict(drift, "Reported", "driftPolicy says Report, set it to Correct to have it corrected")
+        return DriftVerdict(drift, "Reported", "driftPolicy says Report, set it to Correct to have it mended")
     return DriftVerdict(drift, "Correcting")

@@ -1,4 +1,4 @@
-"""Exact parsing of Kubernetes quantities and Go durations."""
+"""Kubernetes quantities and Go durations, read exactly."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MIB = Decimal(2) ** 20
 
 @lru_cache(maxsize=1024)  # a sweep reads the same few sizes of thousands of machines
 def quantity(text: str | int) -> Decimal:
-    """Return the number that a quantity stands for. Raises ValueError."""
+    """The number that a quantity stands for. Raises ValueError."""
     match = _QUANTITY.fullmatch(str(text))
     if not match:
         raise ValueError(f"not a quantity: {text!r} (examples: 4Gi, 500m, 2)")
@@ -28,7 +28,7 @@ def quantity(text: str | int) -> Decimal:
 
 @lru_cache(maxsize=1024)
 def mebibytes(text: str | int) -> int:
-    """Return whole MiB, OpenNebula's unit of memory and disks. Raises ValueError for fractions of a MiB."""
+    """Whole MiB, as OpenNebula counts memory and disks. Raises ValueError where it is not a whole number of MiB."""
     value = quantity(text) / _MIB
     if value != value.to_integral_value() or value < 1:
         raise ValueError(
@@ -38,7 +38,7 @@ def mebibytes(text: str | int) -> int:
 
 
 def seconds(duration: str) -> float:
-    """Return the seconds of a Go duration such as 1h30m. Raises ValueError."""
+    """Seconds of a Go duration such as 1h30m. Raises ValueError."""
     parts = _DURATION.findall(duration)
     if not parts or "".join(a + b for a, b in parts) != duration:
         raise ValueError(f"not a duration: {duration!r} (examples: 300s, 24h)")

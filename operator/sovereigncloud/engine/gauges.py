@@ -1,4 +1,4 @@
-"""Prometheus gauges computed at scrape time from the informer store and the view watches."""
+"""Gauges that are looked up when somebody asks for the metrics: they can neither lag behind nor outlive what they tell."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from time import time
+from typing import Any, Protocol, runtime_checkable
 
 from sovereigncloud.api import KINDS
 from sovereigncloud.api.common.base import Key
@@ -18,51 +19,89 @@ from sovereigncloud.engine.policy.bindings import JUDGED
 from sovereigncloud.engine.telemetry import metric_catalogue as catalogue
 from sovereigncloud.engine.telemetry.metric_catalogue import COMPLIANCE, CONDITIONS, OTHER, Api, Family
 from sovereigncloud.engine.telemetry.metrics import Sample
-from sovereigncloud.engine.views.monitored_accounts import Limited, MonitoredAccount
+from sovereigncloud.engine.views.cloud_watch import ViewWatch
 from sovereigncloud.ports.opennebula.views import CloudView
 
 _KINDS = tuple(kind.crd.kind for kind in KINDS)
 _REASONS = frozenset(Reason)
 
 
+class Allowance(Protocol):
+    """What a credential may still ask; see `providers.limits.Allowance`."""
+
+    @property
+    def left(self) -> float: ...
+    @property
+    def size(self) -> float: ...
+    @property
+    def paused(self) -> float: ...
+    @property
+    def refused(self) -> bool: ...
+
+
+@runtime_checkable
+class Limited(Protocol):
+    """A client that tells what it may still ask."""
+
+    @property
+    def allowance(self) -> Allowance: ...
+
+
 @dataclass(frozen=True, slots=True)
-class EngineSnapshot:
-    """State of the engine at scrape time.
+class Account:
+    """A cloud or an OVHcloud account that is read.
+
+    Attributes:
+        api: whose it is.
+        name: namespace/name of its SovereignCloud or Secret.
+        watch: reads it.
+        client: None before the first read.
+    """
+
+    api: Api
+    name: str
+    watch: ViewWatch[Any]
+    client: object
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """The engine at the moment of asking.
 
     Attributes:
         holds_lease: whether this process writes.
         waiting: keys in the queue, by lane.
-        in_flight, oldest: number of running reconciles, and seconds that the oldest has taken.
-        accounts: clouds and OVHcloud accounts that are read.
-        verdicts: results of the change limits, by cloud or object.
-        summaries: number of objects by kind and status summary.
-        site_latencies: seconds from one site to another.
-        exits: by cloud, how many of its VMs could leave, and how many there are.
+        in_flight, oldest: reconciles that are under way, and the seconds that the oldest has taken.
+        accounts: what is read.
+        verdicts: of the brakes, by cloud or object.
+        standings: how many objects of a kind stand how.
+        distances: seconds from one site to another.
+        exits: by cloud, how many of its machines could leave, and how many there are.
     """
 
     holds_lease: bool
     waiting: Mapping[Lane, int]
     in_flight: int
     oldest: float
-    accounts: Iterable[MonitoredAccount]
+    accounts: Iterable[Account]
     verdicts: Iterable[tuple[Key, Verdict]]
-    summaries: Counter[tuple[str, StatusSummary]]
-    site_latencies: Mapping[tuple[Key, Key], float] = field(default_factory=dict)
+    standings: Counter[tuple[str, StatusSummary]]
+    distances: Mapping[tuple[Key, Key], float] = field(default_factory=dict)
     exits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
-def gauges(look: Callable[[], EngineSnapshot]) -> Callable[[], Mapping[Family, Iterable[Sample]]]:
-    """Return the function that `Metrics.show` registers."""
+def gauges(look: Callable[[], Now]) -> Callable[[], Mapping[Family, Iterable[Sample]]]:
+    """What `Metrics.show` takes."""
 
     def families() -> Mapping[Family, Iterable[Sample]]:
         now = look()
-        return {**_process(now), **_accounts(now), **_exits(now), **_objects(now.summaries)}
+        return {**_process(now), **_accounts(now), **_exits(now), **_objects(now.standings)}
 
     return families
 
 
 def exits_of(store: Store) -> Mapping[str, tuple[int, int]]:
-    """Return the movable and total VMs by cloud, as status.exit of each SovereignCloud reports them."""
+    """As the clouds say."""
     found: dict[str, tuple[int, int]] = {}
     for key in sorted(store.keys("SovereignCloud")):
         stored = store.stored(key)
@@ -73,14 +112,14 @@ def exits_of(store: Store) -> Mapping[str, tuple[int, int]]:
     return found
 
 
-def _exits(now: EngineSnapshot) -> Mapping[Family, Iterable[Sample]]:
+def _exits(now: Now) -> Mapping[Family, Iterable[Sample]]:
     return {
         catalogue.MACHINES: [((cloud,), machines) for cloud, (_, machines) in now.exits.items()],
         catalogue.MOVABLE: [((cloud,), movable) for cloud, (movable, _) in now.exits.items()],
     }
 
 
-def _process(now: EngineSnapshot) -> Mapping[Family, Iterable[Sample]]:
+def _process(now: Now) -> Mapping[Family, Iterable[Sample]]:
     return {
         catalogue.LEASE: [((), float(now.holds_lease))],
         catalogue.IN_FLIGHT: [((), now.in_flight)],
@@ -89,7 +128,7 @@ def _process(now: EngineSnapshot) -> Mapping[Family, Iterable[Sample]]:
     }
 
 
-def _accounts(now: EngineSnapshot) -> Mapping[Family, Iterable[Sample]]:
+def _accounts(now: Now) -> Mapping[Family, Iterable[Sample]]:
     accounts = tuple(now.accounts)
     limited = [((a.api, a.name), a.client.allowance) for a in accounts if isinstance(a.client, Limited)]
     held = Counter[str]()
@@ -104,15 +143,15 @@ def _accounts(now: EngineSnapshot) -> Mapping[Family, Iterable[Sample]]:
         catalogue.FAILED_READS: [((a.api, a.name), a.watch.failures) for a in accounts],
         catalogue.LATENCY: [((a.name,), ms / 1000) for a in accounts if (ms := _latency(a)) is not None],
         catalogue.SITE_LATENCY: [
-            ((_cloud(one), _cloud(other)), s) for (one, other), s in sorted(now.site_latencies.items())
+            ((_cloud(one), _cloud(other)), s) for (one, other), s in sorted(now.distances.items())
         ],
         catalogue.BRAKES: [((name,), number) for name, number in sorted(held.items())],
         **_zones(accounts),
     }
 
 
-def _zones(accounts: Iterable[MonitoredAccount]) -> Mapping[Family, Iterable[Sample]]:
-    """Return the Raft state of the servers of federated clouds, as of the last read."""
+def _zones(accounts: Iterable[Account]) -> Mapping[Family, Iterable[Sample]]:
+    """How far the servers of federated clouds are, as they said when they were read last."""
     views = ((account.name, account.watch.view) for account in accounts if account.api is Api.OPENNEBULA)
     found = [(name, view.federation) for name, view in views if view is not None and view.federation is not None]
     rafts = [
@@ -134,7 +173,7 @@ def _zones(accounts: Iterable[MonitoredAccount]) -> Mapping[Family, Iterable[Sam
     }
 
 
-def _latency(account: MonitoredAccount) -> float | None:
+def _latency(account: Account) -> float | None:
     view = account.watch.view
     return view.latency if isinstance(view, CloudView) else None
 
@@ -143,25 +182,25 @@ def _cloud(key: Key) -> str:
     return f"{key.namespace}/{key.name}" if key.kind == "SovereignCloud" else catalogue.STANDALONE
 
 
-def _objects(summaries: Counter[tuple[str, StatusSummary]]) -> Mapping[Family, Iterable[Sample]]:
+def _objects(standings: Counter[tuple[str, StatusSummary]]) -> Mapping[Family, Iterable[Sample]]:
     numbers, fields, since = Counter[str](), Counter[str](), dict[str, float]()
     judged = Counter[tuple[str, str]]()
     ready, copied, failed_over = Counter[str](), list[float](), list[float]()
     conditions, reasons = Counter[tuple[str, str, str]](), Counter[tuple[str, str]]()
-    for (kind, summary), number in summaries.items():
+    for (kind, standing), number in standings.items():
         numbers[kind] += number
-        fields[kind] += number * summary.fields
-        if summary.since:
-            since[kind] = min(summary.since, since.get(kind, summary.since))
-        if summary.failover:
-            ready["True" if summary.failover == "True" else "False"] += number
-            copied += [summary.copied] if summary.copied else []
-            failed_over += [summary.failed_over] if summary.failed_over else []
-        if summary.compliant in COMPLIANCE:
-            judged[kind, summary.compliant] += number
-        if summary.stalled:
-            reasons[kind, summary.stalled if summary.stalled in _REASONS else OTHER] += number
-        for condition, status in _conditions(summary):
+        fields[kind] += number * standing.fields
+        if standing.since:
+            since[kind] = min(standing.since, since.get(kind, standing.since))
+        if standing.failover:
+            ready["True" if standing.failover == "True" else "False"] += number
+            copied += [standing.copied] if standing.copied else []
+            failed_over += [standing.failed_over] if standing.failed_over else []
+        if standing.compliant in COMPLIANCE:
+            judged[kind, standing.compliant] += number
+        if standing.stalled:
+            reasons[kind, standing.stalled if standing.stalled in _REASONS else OTHER] += number
+        for condition, status in _conditions(standing):
             conditions[kind, condition, status] += number
     return {
         catalogue.OBJECTS: [((kind,), numbers[kind]) for kind in _KINDS],
@@ -181,13 +220,13 @@ def _objects(summaries: Counter[tuple[str, StatusSummary]]) -> Mapping[Family, I
     }
 
 
-def _conditions(summary: StatusSummary) -> Iterator[tuple[str, str]]:
-    """Yield each condition with a status from the catalogue; status may hold other values, written by anybody."""
-    yield "Ready", _known("Ready", summary.ready, otherwise="Unknown")
-    yield "Reconciling", str(summary.reconciling)
-    yield "Stalled", str(bool(summary.stalled))
-    yield "Drifted", _known("Drifted", summary.drifted, otherwise="Unknown")
-    yield "Paused", str(summary.paused)
+def _conditions(standing: StatusSummary) -> Iterator[tuple[str, str]]:
+    """Every condition with a status that the catalogue knows; somebody may have written another into status."""
+    yield "Ready", _known("Ready", standing.ready, otherwise="Unknown")
+    yield "Reconciling", str(standing.reconciling)
+    yield "Stalled", str(bool(standing.stalled))
+    yield "Drifted", _known("Drifted", standing.drifted, otherwise="Unknown")
+    yield "Paused", str(standing.paused)
 
 
 def _known(condition: str, status: str, *, otherwise: str) -> str:

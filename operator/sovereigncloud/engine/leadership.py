@@ -1,7 +1,4 @@
-"""Leader election: a Kubernetes Lease per installation, acquired before the first external write.
-
-The process exits when it loses the Lease. Expiry counts local time since the record last changed, as in client-go,
-because the clocks of two nodes differ.
+"""One writer: a Lease named by the installation id is held before the first write outside; lost means exit.
 
 The time that counts is the local one since the record last changed, as in client-go: clocks of two machines differ.
 """
@@ -28,7 +25,7 @@ class LeaseApi(Protocol):
 
 
 class Lease:
-    """Lease of one installation, acquired, renewed and released by this process.
+    """The Lease of one installation.
 
     Args:
         api: reads and writes Leases.
@@ -59,18 +56,18 @@ class Lease:
 
     @property
     def held(self) -> bool:
-        """Return whether this process may write: at most two thirds of the lease duration since the last renewal."""
+        """Whether this process may write: two thirds of the time that others wait have not passed."""
         return self._clock() - self._renewed < self._seconds * 2 / 3
 
     async def acquire(self) -> None:
-        """Wait until the Lease is acquired, then renew it in the background."""
+        """Return when it is held; from then on it is renewed."""
         while not await self._try():  # noqa: ASYNC110 - it polls the API server, nothing in here could set an event
             await asyncio.sleep(min(2.0, self._seconds / 4))
         logger.info("holding Lease %s as %s", self._name, self._identity)
         self._task = asyncio.create_task(self._renew(), name="lease")
 
     async def seize(self) -> None:
-        """Take the Lease from its holder, wait until the holder stopped writing, then renew it in the background.
+        """Take it from whoever holds it, and return when that one has stopped writing; from then on it is renewed.
 
         Raises:
             OutsideError: the API server fails, or somebody else writes it each time.
@@ -84,9 +81,7 @@ class Lease:
             await asyncio.sleep(float(spec.get("leaseDurationSeconds") or self._seconds))
 
     async def leave(self, seconds: float) -> None:
-        """Stop renewing and keep the Lease for this many seconds, so that nobody else acquires it. Raises
-        OutsideError.
-        """
+        """Renew it no more; nobody else gets it for so many seconds. Raises OutsideError."""
         if self._task is not None:
             self._task.cancel()
         current = await self._api.lease(self._namespace, self._name)
@@ -95,7 +90,7 @@ class Lease:
             await self._api.write_lease(self._namespace, self._name, current, create=False)
 
     async def release(self) -> None:
-        """Release the Lease so that the next process acquires it at once."""
+        """Let the next one take it at once."""
         if self._task is None:
             return
         self._task.cancel()
@@ -110,7 +105,7 @@ class Lease:
                 logger.warning("releasing the Lease failed, the next one waits %.0f s: %s", self._seconds, error)
 
     async def _overwrite(self) -> Json:
-        """Write this process as the holder; return the holder before."""
+        """Write our name over whose it is; what was there before."""
         for attempt in range(_ATTEMPTS):
             current = await self._api.lease(self._namespace, self._name) or {}
             spec: Json = current.get("spec") or {}

@@ -1,4 +1,4 @@
-"""The engine: feeds watch events into the store and queue, and runs workers that reconcile the keys."""
+"""The engine put together: what the API server tells goes in, keys come out of the queue, workers reconcile them."""
 
 from __future__ import annotations
 
@@ -14,47 +14,47 @@ from sovereigncloud.api.common.base import Key
 from sovereigncloud.core.change_limits import Limits
 from sovereigncloud.core.conditions import timestamp
 from sovereigncloud.core.outcome import Phase
+from sovereigncloud.engine import gauges as exposed
 from sovereigncloud.engine.cache.namespaces import Namespaces
 from sovereigncloud.engine.cache.store import (
     Store,
     Stored,
-    differs_only_in_outage,
-    exit_plan_of,
-    instances_waiting_for,
+    differs_in_loss,
+    exit_of,
+    groups_beside,
     key_of,
     namespaces_of_tenants,
-    related_security_groups,
     secret_key,
     targets,
+    who_waits_for_a_name,
 )
-from sovereigncloud.engine.gauges import EngineSnapshot, exits_of, gauges
-from sovereigncloud.engine.loop.cloud_watches import ViewWatches
-from sovereigncloud.engine.loop.context import SharedState
+from sovereigncloud.engine.loop.cloud_watches import Watches
+from sovereigncloud.engine.loop.context import Shared
 from sovereigncloud.engine.loop.evaluate import AnyController, owner_of
-from sovereigncloud.engine.loop.execute import Executor
-from sovereigncloud.engine.loop.finalizers import FinalizerManager, ObjectWriter, deleted_despite_finalizer
+from sovereigncloud.engine.loop.execute import Actor
+from sovereigncloud.engine.loop.finalizers import Guards, ObjectWriter, let_go_too_early
 from sovereigncloud.engine.loop.history import ReconcileHistory
 from sovereigncloud.engine.loop.preflight import Preflight
 from sovereigncloud.engine.loop.queue import Backoff, Lane, Workqueue
 from sovereigncloud.engine.loop.reconcile import Reconciler, Result
 from sovereigncloud.engine.loop.sweep import Sweeper
-from sovereigncloud.engine.policy.triggers import PolicyTriggers
+from sovereigncloud.engine.policy.triggers import BorderNews
 from sovereigncloud.engine.settings import Settings
 from sovereigncloud.engine.telemetry.events import EventPoster
-from sovereigncloud.engine.telemetry.log_context import LogContext, bound_log_context
+from sovereigncloud.engine.telemetry.log_context import Subject, busy_with
 from sovereigncloud.engine.telemetry.metrics import Metrics
-from sovereigncloud.engine.telemetry.tracing import NoTracer, Tracer
+from sovereigncloud.engine.telemetry.tracing import Tracer, Untraced
 from sovereigncloud.engine.views.clients import Clients
-from sovereigncloud.engine.views.host_key_cache import HostKeyCache
-from sovereigncloud.engine.views.latency_probes import LatencyProbes
+from sovereigncloud.engine.views.host_key_cache import Greetings
+from sovereigncloud.engine.views.latency_probes import Distances
 from sovereigncloud.kinds.contract.controller import Uses
-from sovereigncloud.ports import urgency
+from sovereigncloud.kinds.planning import urgency
+from sovereigncloud.kinds.planning.urgency import Urgency
 from sovereigncloud.ports.errors import OutsideError
-from sovereigncloud.ports.installer.client import Installer
+from sovereigncloud.ports.installer.installation import Installer
 from sovereigncloud.ports.kubernetes import Kubernetes
 from sovereigncloud.ports.latency import Sites
 from sovereigncloud.ports.ssh import Ssh
-from sovereigncloud.ports.urgency import Urgency
 
 logger = logging.getLogger(__name__)
 Json = dict[str, Any]
@@ -63,12 +63,12 @@ _TENANT = "Tenant"
 _READ_ALONG = frozenset({_TENANT, "FederatedZone"})
 _NAMED = frozenset({"MachineImage", "VirtualNetwork", "SecurityGroup"})
 _MOVE = "InstanceMigration"
-"""Objects that it refers to are reconciled after it."""
+"""What it uses follows it."""
 _RESERVED = 4
-"""Every fourth worker is reserved for user changes."""
+"""Every fourth worker takes only what a person changed."""
 _UNANSWERED = frozenset[Phase | str]({Phase.WAITING, Phase.RETRY, "error"})
 _AGAIN = {Phase.BLOCKED: 60.0, Phase.STALLED: 300.0}
-"""Seconds until a blocked or stalled object is reconciled again when no event or sweep does."""
+"""Seconds until an object is looked at again, should no event and no sweep tell that its cause went."""
 
 
 class Engine:
@@ -76,19 +76,19 @@ class Engine:
 
     Args:
         settings: of the operator.
-        installation: installation id in the marks of external objects.
+        installation: the id on everything made outside.
         controllers: one per kind.
         clients: of clouds and accounts.
-        kubernetes: what controllers may do in Kubernetes.
+        kubernetes: what kinds may do in Kubernetes.
         writer: of status and finalizers.
         installer: of OpenNebula.
-        ssh: reads host keys of servers; None: host keys are neither read nor pinned.
-        sites: measures latency between sites; None: no measurements.
-        metrics: counters and histograms.
-        tracer: of reconciles and view reads; None: no traces.
+        ssh: asks servers for their host keys; None: nobody does, and none is pinned.
+        sites: measures between them; None: nobody does.
+        metrics: counted.
+        tracer: of reconciles and of reading clouds and accounts; None: nobody.
         may_write: whether this process holds the Lease.
         clock: monotonic seconds.
-        now: wall-clock time, for status.
+        now: the time of day, for status.
         backoff: after failures.
     """
 
@@ -124,8 +124,8 @@ class Engine:
         self._since: dict[Key, float] = {}
         self._asked: set[Key] = set()
         self.synced = False
-        self._tracer = tracer or NoTracer()
-        self.watches = ViewWatches(
+        self._tracer = tracer or Untraced()
+        self.watches = Watches(
             settings,
             self.store,
             clients,
@@ -135,14 +135,14 @@ class Engine:
             sweeper=lambda: self._sweeper,
             clock=clock,
         )
-        self.latency_probes = LatencyProbes(sites, settings, self.store, clients, self.watches.answers, clock)
-        self._shared = SharedState(
+        self.distances = Distances(sites, settings, self.store, clients, self.watches.answers, clock)
+        self._shared = Shared(
             store=self.store,
-            histories=ReconcileHistory(grace=settings.late_write_grace, clock=clock),
+            tracks=ReconcileHistory(grace=settings.late_write_grace, clock=clock),
             clients=clients,
             kubernetes=kubernetes,
             installer=installer,
-            host_keys=HostKeyCache(ssh, clock),
+            greetings=Greetings(ssh, clock),
             installation=installation,
             plain_http_hosts=frozenset(settings.plain_http_hosts),
             now=now,
@@ -151,21 +151,15 @@ class Engine:
             watch_of_account=self.watches.of_account,
             own_namespace=settings.namespace,
             namespaces=self.namespaces,
-            distance=self.latency_probes.between,
+            distance=self.distances.between,
         )
-        self._policy_triggers = PolicyTriggers(
-            self.store,
-            self._shared.policy_bindings,
-            compare_clouds=self.watches.compare_clouds,
-            recheck=lambda key: self.queue.add(key, Lane.RECHECK),
-            recheck_after=self.queue.add_after,
-        )
-        self.namespaces.changed = self._policy_triggers.namespaces_changed
+        self._border_news = BorderNews(self.store, self._shared.borders, self.watches, self.queue)
+        self.namespaces.changed = self._border_news.namespaces_changed
         limits = Limits(settings.brake_objects, settings.brake_fraction)
         self._sweeper = Sweeper(self._shared, controllers, self._recheck, limits, metrics)
-        guards = FinalizerManager(controllers, self.store, writer, self.ingest)
+        guards = Guards(controllers, self.store, writer, self.ingest)
         self._preflight = Preflight(clients, self.store.get, clock)
-        actor = Executor(
+        actor = Actor(
             self._shared,
             guards,
             metrics,
@@ -185,63 +179,60 @@ class Engine:
             may_write=may_write,
             event=self._events.post,
             ingest=self.ingest,
-            vanished=self._forget_object,
+            vanished=self._gone,
         )
         self._may_write = may_write
-        metrics.show(gauges(self._snapshot))
+        metrics.show(exposed.gauges(self._now))
 
     # --- what the API server tells -----------------------------------------------------------------------------------
 
-    def handle_event(self, event: str | None, body: Json) -> None:
-        """Handle a watch event (None: listed)."""
-        self._metrics.watch_event(time())
-        if event == "DELETED" and deleted_despite_finalizer(body):
-            self._keep_deleted(body)
+    def told(self, event: str | None, body: Json) -> None:
+        """An event of the watch (None: listed)."""
+        self._metrics.told(time())
+        if event == "DELETED" and let_go_too_early(body):
+            self._linger(body)
             return
         if event == "DELETED":
-            self._forget_object(key_of(body), body["metadata"].get("uid", ""))
+            self._gone(key_of(body), body["metadata"].get("uid", ""))
             return
         before = self.store.stored(key_of(body))
         key, news = self.store.put(body)
         if before is not None and (watch := self.watches.clouds.get(key)) and self._respecified(key, before):
             watch.invalidate()  # it may have another endpoint now: what was read before says nothing
         if news:
-            self._update_references(key)
+            self._refer(key)
             self.queue.add(key, Lane.USER)
-            self._requeue_dependents(key, before)
+            self._tell_others(key, before)
         elif event is None:
             self.queue.add(key, Lane.RECHECK)
 
     def ingest(self, body: Json) -> None:
-        """Store the reply to the operator's own PATCH."""
+        """The reply to a PATCH of ours."""
         key = key_of(body)
         before = self.store.stored(key)
         metadata = body["metadata"]
         if metadata.get("deletionTimestamp") and not metadata.get("finalizers"):
-            self._forget_object(key, metadata.get("uid", ""))
+            self._gone(key, metadata.get("uid", ""))
             return
         if self.store.put_own(body) is not None:
-            self._update_references(key)
-            self._requeue_dependents(key, before)
+            self._refer(key)
+            self._tell_others(key, before)
 
     def _respecified(self, key: Key, before: Stored) -> bool:
         after = self.store.stored(key)
         return after is not None and (after.uid, after.trigger[0]) != (before.uid, before.trigger[0])
 
-    def _keep_deleted(self, body: Json) -> None:
-        """Keep an object that was deleted in spite of its finalizer until its external resources are deleted."""
+    def _linger(self, body: Json) -> None:
+        """What was made for it has to be ended all the same, as if it was still there."""
         before = self.store.stored(key_of(body))
-        key = self.store.keep_deleted(body, timestamp(self._shared.now()))
+        key = self.store.linger(body, timestamp(self._shared.now()))
         if key is not None:
-            logger.warning(
-                "deleted by the API server in spite of the finalizer; its external resources are cleaned up",
-                extra={"object": str(key)},
-            )
-            self._update_references(key)
+            logger.warning("let go by the API server in spite of the finalizer", extra={"object": str(key)})
+            self._refer(key)
             self.queue.add(key, Lane.USER)
-            self._requeue_dependents(key, before)
+            self._tell_others(key, before)
 
-    def _update_references(self, key: Key) -> None:
+    def _refer(self, key: Key) -> None:
         resource = self.store.get(key)
         if resource is None:
             return
@@ -251,14 +242,14 @@ class Engine:
             for watch in filter(None, map(self.watches.clouds.get, unread)):
                 watch.invalidate()
         if (before := self.store.set_uses(key, uses)) is not None:
-            self._policy_triggers.references_changed(targets(before), targets(uses))
+            self._border_news.referred(targets(before), targets(uses))
 
-    def _forget_object(self, key: Key, uid: str) -> None:
+    def _gone(self, key: Key, uid: str) -> None:
         stored = self.store.remove(key, uid)
         if stored is None:
             return
         self.queue.forget(key)
-        self._shared.histories.forget(key)
+        self._shared.tracks.forget(key)
         self._asked.discard(key)
         self.watches.gone(key)
         self._sweeper.forget(key)
@@ -268,25 +259,25 @@ class Engine:
             if next(self.store.users(secret_key(key.namespace, secret.name)), None) is None:
                 self._clients.drop(key.namespace, secret.name)
                 self._preflight.drop(key.namespace, secret.name)
-        for other in (*targets(stored.uses), *self.store.users(key), *related_security_groups(self.store, key, stored)):
+        for other in (*targets(stored.uses), *self.store.users(key), *groups_beside(self.store, key, stored)):
             self._recheck(other)
         if key.kind == _TENANT:
-            self._requeue_tenant_namespaces(key, stored)
-        self._requeue_exit_plan(key, stored)
-        self._policy_triggers.changed(key, stored)
+            self._tell_tenants(key, stored)
+        self._tell_exit(key, stored)
+        self._border_news.changed(key, stored)
         for owner in stored.body()["metadata"].get("ownerReferences") or ():
             self._recheck(Key(owner["kind"], key.namespace, owner["name"]))
 
-    def _requeue_dependents(self, key: Key, before: Stored | None) -> None:
-        """Queue the users and the owner of an object when a field that they act upon changed."""
+    def _tell_others(self, key: Key, before: Stored | None) -> None:
+        """Who refers to an object, and who composed it, look again when something changed that they act upon."""
         after = self.store.stored(key)
-        self._policy_triggers.changed(key, before)
+        self._border_news.changed(key, before)
         if after is None or (before is not None and before.uid == after.uid and before.others == after.others):
             return
-        if before is not None and (watch := self.watches.clouds.get(key)) and _credential_changed(before, after):
+        if before is not None and (watch := self.watches.clouds.get(key)) and _entered_otherwise(before, after):
             watch.invalidate()  # it is not to be read with the credential that was refused
-        self._requeue_users(key, before, after)
-        self._requeue_tenant_namespaces(key, before)
+        self._tell_users(key, before, after)
+        self._tell_tenants(key, before)
         resource = self.store.get(key)
         owner = owner_of(resource, self.store) if resource is not None else None
         if owner is not None:
@@ -294,33 +285,30 @@ class Engine:
         if after.deleting or key.kind == _MOVE:
             for used in targets(after.uses):
                 self._recheck(used)
-        self._requeue_exit_plan(key, after)
+        self._tell_exit(key, after)
         if key.kind in _NAMED and after.ready and not (before is not None and before.ready):
-            self._policy_triggers.requeue_unscheduled()
-            for waiting in instances_waiting_for(self.store, after):
+            self._border_news.place()
+            for waiting in who_waits_for_a_name(self.store, after):
                 self._recheck(waiting)
-        for group in related_security_groups(self.store, key, before):
+        for group in groups_beside(self.store, key, before):
             self._recheck(group)
 
-    def _requeue_users(self, key: Key, before: Stored | None, after: Stored) -> None:
-        lost = before is not None and differs_only_in_outage(before, after)
+    def _tell_users(self, key: Key, before: Stored | None, after: Stored) -> None:
+        lost = before is not None and differs_in_loss(before, after)
         for user in self.store.users(key):
-            if not (lost and self._only_placed_in(key, user)):
+            if not (lost and self._only_lives_in(key, user)):
                 self._recheck(user)
 
-    def _only_placed_in(self, cloud: Key, user: Key) -> bool:
-        """Return whether an object is merely placed in this cloud, so that the next view suffices for it.
-
-        After an outage of a cloud starts or ends, its thousands of objects need no reconcile before the next view.
-        """
+    def _only_lives_in(self, cloud: Key, user: Key) -> bool:
+        """Of thousands in a cloud that is lost, or back, only what was there is known, and stays: their next look comes with its view."""
         stored = self.store.stored(user)
         return stored is not None and stored.uses.cloud == cloud and not stored.uses.reach
 
-    def _requeue_exit_plan(self, key: Key, stored: Stored) -> None:
-        if key.kind == _MOVE and (leaving := exit_plan_of(stored)) is not None:
+    def _tell_exit(self, key: Key, stored: Stored) -> None:
+        if key.kind == _MOVE and (leaving := exit_of(stored)) is not None:
             self._recheck(leaving)
 
-    def _requeue_tenant_namespaces(self, key: Key, before: Stored | None) -> None:
+    def _tell_tenants(self, key: Key, before: Stored | None) -> None:
         for namespace in namespaces_of_tenants(self.store, key, before):
             for other in self.store.keys(namespace=namespace):
                 self._recheck(other)
@@ -332,8 +320,8 @@ class Engine:
     # --- workers -----------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Start the workers. Call it before Kopf, which cancels tasks started after it (Kopf 1.45, running.py)."""
-        self._shared.histories.start()
+        """Start the workers. Before Kopf: it cancels what is started after it (facts of Kopf 1.45, running.py)."""
+        self._shared.tracks.start()
         # Workers that wait for their turn at an API would else be all there are: a person's change must find one.
         reserved = self._settings.workers // _RESERVED
         self._tasks = [
@@ -341,11 +329,11 @@ class Engine:
             for number in range(self._settings.workers)
         ]
         self._tasks.append(asyncio.create_task(self._events.run(), name="events"))
-        if self.latency_probes.measures:
-            self._tasks.append(asyncio.create_task(self.latency_probes.run(), name="latency probes"))
+        if self.distances.measures:
+            self._tasks.append(asyncio.create_task(self.distances.run(), name="distances"))
 
     async def stop(self, patience: float) -> bool:
-        """Begin no new step and wait up to `patience` seconds for calls in flight; return whether all ended."""
+        """No new step; wait for calls in flight at most so many seconds. Whether all of them ended."""
         self.queue.stop()
         for watch in self.watches.all():
             watch.stop()
@@ -362,19 +350,19 @@ class Engine:
         """Seconds that the oldest running reconcile has taken."""
         return max((self._clock() - since for since in self._since.values()), default=0.0)
 
-    def _snapshot(self) -> EngineSnapshot:
-        """Return the state that metrics report."""
+    def _now(self) -> exposed.Now:
+        """What is to be seen in the metrics."""
         shared = self._shared
-        return EngineSnapshot(
+        return exposed.Now(
             holds_lease=self._may_write(),
             waiting=self.queue.depth,
             in_flight=len(self._since),
             oldest=self.oldest_in_flight,
-            accounts=self.watches.monitored_accounts(),
+            accounts=self.watches.exposed(),
             verdicts=(*shared.verdicts.items(), *shared.account_verdicts.items()),
-            summaries=self.store.summaries(),
-            site_latencies=self.latency_probes.seconds(),
-            exits=exits_of(self.store),
+            standings=self.store.standings(),
+            distances=self.distances.seconds(),
+            exits=exposed.exits_of(self.store),
         )
 
     async def _work(self, lanes: Iterable[Lane]) -> None:
@@ -389,7 +377,7 @@ class Engine:
                 self.queue.done(key)
 
     async def _traced(self, key: Key) -> Phase | str:
-        """Reconcile one key within a trace and a log context."""
+        """One reconcile, as a trace and with its lines of the log."""
         stored, reconcile_id = self.store.stored(key), token_hex(8)
         uid, generation = (stored.uid, int(stored.trigger[0] or 0)) if stored else ("", 0)
         attributes: dict[str, str | int] = {
@@ -399,10 +387,7 @@ class Engine:
             "sovereign.generation": generation,
         }
         with self._tracer.trace(f"reconcile {key.kind}", attributes) as span:
-            with (
-                bound_log_context(LogContext(key, uid, generation, reconcile_id, *span.ids)),
-                urgency.at(self._urgency(key)),
-            ):
+            with busy_with(Subject(key, uid, generation, reconcile_id, *span.ids)), urgency.at(self._urgency(key)):
                 outcome = await self._reconcile(key)
             if outcome not in _UNANSWERED:
                 self._asked.discard(key)
@@ -412,7 +397,7 @@ class Engine:
         return outcome
 
     def _urgency(self, key: Key) -> Urgency:
-        """Return the urgency of a key: a user's change stays urgent until a reconcile ends with a result."""
+        """A person's change is one until it came to something, through all the looks that it takes."""
         if self.queue.lane(key) is Lane.USER:
             self._asked.add(key)
         return Urgency.USER if key in self._asked else Urgency.RECHECK
@@ -449,7 +434,7 @@ class Engine:
             self.queue.add_after(key, _AGAIN[outcome.phase])
 
 
-def _credential_changed(before: Stored, after: Stored) -> bool:
-    """Return whether a cloud's credential changed, because it joined or left a federation."""
+def _entered_otherwise(before: Stored, after: Stored) -> bool:
+    """Whether a cloud is read with another Secret than before: it joined a federation, or left one."""
     known, now = (one.status().get("credentialsSecret") for one in (before, after))
     return bool(known) and known != now

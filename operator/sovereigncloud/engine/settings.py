@@ -1,4 +1,4 @@
-"""Operator settings from environment variables (the values of the chart), validated once at start."""
+"""What a person may set about the operator, from the environment (the chart's values), checked once at start."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class SettingsError(Exception):
 
 
 class OvhUrls(BaseModel):
-    """Base URL of the OVHcloud API and of its token endpoint."""
+    """Where the API and its token endpoint are."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -95,7 +95,7 @@ _READERS: Mapping[str, Callable[[str], object]] = {
 
 
 def settings(environment: Mapping[str, str] = os.environ) -> Settings:
-    """Read settings from SOVEREIGN_* variables; lists are comma-separated, mappings JSON. Raises SettingsError."""
+    """Settings from SOVEREIGN_* variables; lists are comma-separated, mappings JSON. Raises SettingsError."""
     values: dict[str, object] = {}
     for name in Settings.model_fields:
         if (text := environment.get(f"{PREFIX}{name.upper()}")) is not None:

@@ -5,7 +5,6 @@ from typing import Any
 
 from sovereigncloud.kinds.baremetalserver.controller import BareMetalServerController
 from sovereigncloud.kinds.contract.controller import Controller
-from sovereigncloud.kinds.exit_readiness.cloud_column import estimate_cloud_exit
 from sovereigncloud.kinds.exitplan.controller import ExitPlanController
 from sovereigncloud.kinds.federatedzone.controller import FederatedZoneController
 from sovereigncloud.kinds.hostedinstance.controller import HostedInstanceController
@@ -21,7 +20,7 @@ from sovereigncloud.kinds.virtualnetwork.controller import VirtualNetworkControl
 CONTROLLERS: Mapping[str, Controller[Any, Any]] = {
     controller.resource.crd.kind: controller
     for controller in (
-        SovereignCloudController(count_exit=estimate_cloud_exit),
+        SovereignCloudController(),
         BareMetalServerController(),
         VirtualNetworkController(),
         MachineImageController(),

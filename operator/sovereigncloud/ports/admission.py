@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from sovereigncloud.api.common.base import GROUP
-
 Binding = Mapping[str, object]
 """A ValidatingAdmissionPolicyBinding as JSON."""
 
@@ -29,13 +27,3 @@ class Admission(Protocol):
     async def delete_binding(self, name: str) -> None:
         """Not being there is fine."""
         ...
-
-
-SUFFIX = f"borders.{GROUP}"
-
-
-INSTANCES, IMAGES, NAMESPACES = (f"{what}.{SUFFIX}" for what in ("hostedinstances", "machineimages", "namespaces"))
-"""The ValidatingAdmissionPolicies, by the resource that they look at (charts/.../templates/policies/borders-*.yaml)."""
-
-
-ADMISSION_POLICIES = (INSTANCES, IMAGES, NAMESPACES)

@@ -1,4 +1,6 @@
-"""Observer port for external calls: adapters report requests and responses; metrics and traces implement it."""
+"""Who is told of the calls outside. The adapters say what is asked and what was answered; whoever counts them, or
+follows them through a trace, stands behind this port.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +9,17 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 NO_ANSWER: Final = "none"
-"""Response code of a call without an answer."""
+"""The code of a call that nobody answered."""
 
 
 @dataclass(slots=True)
 class Call:
-    """External call in progress. No field ever holds an id, a name or a value: all become labels.
+    """One call while it is made. No field ever holds an id, a name or a value: all become labels.
 
     Attributes:
         api: kubernetes, opennebula or ovh.
-        endpoint: endpoint class: "GET /v1/vrack/{}/ip", "one.vm.action", "patch jobs".
-        code: response: an HTTP status, or OpenNebula's name for it.
+        endpoint: which of its endpoints, as a class: "GET /v1/vrack/{}/ip", "one.vm.action", "patch jobs".
+        code: what was answered: a status of HTTP, or OpenNebula's word for it.
         retries: how often it was sent again within this call.
     """
 
@@ -28,15 +30,15 @@ class Call:
 
 
 class Observer(Protocol):
-    """Observes each call."""
+    """Is told of each call."""
 
     def during(self, call: Call) -> AbstractContextManager[object]:
-        """Context manager around a call: entered before it is sent, left after the answer or the failure."""
+        """Entered before it is sent, left when it was answered, or nobody did."""
         ...
 
 
-class NoObserver:
-    """Observer that records nothing: for commands and tests."""
+class Unobserved:
+    """Nobody counts: the commands, and tests."""
 
     def during(self, call: Call) -> AbstractContextManager[object]:
         del call

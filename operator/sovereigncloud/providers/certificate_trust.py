@@ -1,6 +1,6 @@
-"""Certificate trust: public authorities, additional ones, or a single one.
+"""Whose certificates are believed: the public authorities, those that a person adds, or one alone.
 
-The SSL context is created once and shared by all connections: the public authorities take 2 MB and 20 ms.
+The context is made once and shared by all connections: the public authorities in it take 2 MB and 20 ms.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from requests.adapters import DEFAULT_CA_BUNDLE_PATH, HTTPAdapter
 
 
 class TrustError(Exception):
-    """The file of certificate authorities is unusable; the message says why."""
+    """The file of authorities cannot be used; the message says why."""
 
 
 class Trusting(HTTPAdapter):
-    """HTTP adapter that trusts what its SSL context trusts, and nothing that requests would add."""
+    """Believes what the context says, and nothing that requests would add to it."""
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self._context = context
@@ -36,14 +36,14 @@ class Trusting(HTTPAdapter):
 
 
 def only(authority: str) -> ssl.SSLContext:
-    """Return an SSL context that trusts one authority (PEM) and no other."""
+    """Believes one authority (PEM) and no other."""
     return ssl.create_default_context(cadata=authority)
 
 
 def public_and(file: str = "") -> ssl.SSLContext:
-    """Return an SSL context that trusts the public authorities and those in a file (PEM, several in one).
+    """Believes the public authorities and those in a file (PEM, several in one). Raises TrustError.
 
-    REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE replaces the public ones, as usual with requests. Raises TrustError.
+    In place of the public ones stands what REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE names, as everywhere with requests.
     """
     public = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or DEFAULT_CA_BUNDLE_PATH
     return _of_files(public, file)

@@ -1,8 +1,8 @@
-"""Implements the port `Sites` over SSH: measures how long a front-end's sshd takes to connect to another site.
+"""The port `Sites` over SSH: how long sshd at a front-end takes to open a connection to another site.
 
-A direct-tcpip channel is open once the front-end's own connection to the other address is, so opening one takes a
-round trip to the front-end and one from there. The first is measured with a keepalive request and subtracted. No
-program runs on the front-end; the listener at the other end sees a connection that is closed again.
+A channel of the kind direct-tcpip is open once the front-end's own connection to the other address is, so opening one takes a
+round trip to the front-end and one from there. The first is what the question takes that keeps a connection alive, and is taken off.
+No program runs there; who listens at the other end sees a connection that is closed again.
 """
 
 from __future__ import annotations
@@ -17,31 +17,31 @@ import asyncssh
 
 from sovereigncloud.ports.errors import Auth, Retry
 from sovereigncloud.ports.latency import Address, Entry, Trip
-from sovereigncloud.providers.ssh import _allow_nameless_user
+from sovereigncloud.providers.ssh import without_a_name
 
 _WITHIN: Final = 10.0
 _NEAR_ENOUGH: Final = 3.0
-"""Seconds until an address without an answer is given up, since others wait when a firewall drops packets."""
+"""Seconds after which an address that has not answered is given up: where a firewall is silent, others wait for their turn."""
 _TIMES: Final = 4
-"""Channels per address, of which the fastest counts: load on the way only adds time."""
+"""Channels to each address, of which the quickest counts: a busy moment on the way only ever adds."""
 _ALIVE: Final = b"keepalive@openssh.com"
-"""Request that sshd answers at once, if only with "unknown", and does not log."""
+"""What sshd answers at once, if only that it does not know it, and does not log."""
 
 
 class SshSites:
-    """Logs in at a front-end, opens channels, and disconnects.
+    """Logs in, opens channels, and is gone again.
 
     Args:
-        within: seconds for connecting and for disconnecting.
-        near_enough: seconds that a front-end may take to reach an address.
+        within: seconds that it may take to get in, and out again.
+        near_enough: seconds that a site may take to reach an address.
     """
 
     def __init__(self, within: float = _WITHIN, near_enough: float = _NEAR_ENOUGH) -> None:
         self._within, self._near_enough = within, near_enough
-        _allow_nameless_user()
+        without_a_name()
 
     async def trips(self, entry: Entry, targets: Sequence[Address]) -> Mapping[Address, Trip]:
-        """Measure the targets one after the other on one connection, to keep the load on sshd low."""
+        """One after the other, on one connection: sshd is not to be busy with another one of ours."""
         where = f"SSH {entry.login.host}:{entry.login.port}"
         async with AsyncExitStack() as opened:
             connection = await self._enter(entry, where, opened)
@@ -72,7 +72,7 @@ class SshSites:
         through: asyncssh.SSHClientConnection | None,
         where: str,
     ) -> asyncssh.SSHClientConnection:
-        """Connect with this key and host key only, ignoring local SSH files."""
+        """With this key, to whoever holds that host key, and with nothing that the machine at hand may have in its files."""
         try:
             pinned, own = asyncssh.import_public_key(host_key), asyncssh.import_private_key(key)
         except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError, ValueError):
@@ -114,7 +114,7 @@ class SshSites:
             connection.abort()
 
     async def _answer(self, connection: asyncssh.SSHClientConnection) -> float:
-        """Return the seconds of a round trip to the front-end."""
+        """Seconds to the front-end and back."""
         begun = monotonic()
         async with asyncio.timeout(self._within):
             # asyncssh asks it by itself now and then, and has no other way to ask (connection.py, 2.24).
@@ -137,7 +137,7 @@ class SshSites:
         return Trip(max(min(took) - near, 0.0))
 
     async def _open(self, connection: asyncssh.SSHClientConnection, target: Address) -> float:
-        """Return the seconds until the channel is open."""
+        """Seconds until it is open."""
         begun = monotonic()
         async with asyncio.timeout(self._near_enough):
             _, writer = await connection.open_connection(target.host, target.port)

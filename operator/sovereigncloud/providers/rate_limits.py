@@ -1,6 +1,6 @@
-"""Rate limits: one token bucket and one circuit breaker per credential, shared by all its calls.
+"""How often an account may be asked: one token bucket and one circuit breaker per credential, shared by all its calls.
 
-Both are used in one event loop only. They know no API: an adapter takes a turn, calls, and reports the result.
+Both are used in one event loop only. They know no API: an adapter takes its turn, calls, and says how it went.
 """
 
 from __future__ import annotations
@@ -13,19 +13,20 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from time import monotonic
 
-from sovereigncloud.ports.urgency import Urgency, current
+from sovereigncloud.kinds.planning.urgency import Urgency, current
 
 FAIRNESS = 5
-"""Under contention every fifth turn goes to the less urgent: user changes must not starve the sweeps."""
+"""While both wait, every fifth turn is of who is less urgent: a day of changes must not blind the sweeps."""
 PATIENCE = 5.0
-"""Seconds that a call waits for an API with a Retry-After; for longer waits the object is requeued."""
+"""Seconds that a call waits for an API that said when to come back; longer, the object waits and the worker does
+something else."""
 
 _INSTANT = 1e-6
-"""Seconds that count as none: floating point error of a wait that is over."""
+"""Seconds that are none: what floating point leaves of a wait that is over."""
 
 
 class HeldOffError(Exception):
-    """No call is allowed for so many seconds, longer than a caller waits."""
+    """Nobody is let through for so many seconds, longer than a caller waits."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"held off for {seconds:.0f} s")
@@ -33,9 +34,9 @@ class HeldOffError(Exception):
 
 
 class TokenBucket:
-    """Token bucket: at most `burst` calls at once and `rate` per second after that, `places` of them in flight.
+    """At most `burst` calls at once and `rate` per second after that, `places` of them under way at a time.
 
-    More urgent callers are served first, in order of arrival among equals; every FAIRNESS-th turn goes to the others.
+    Who is more urgent is served first, in the order of coming among equals; every FAIRNESS-th turn is of the others.
     """
 
     def __init__(
@@ -47,28 +48,27 @@ class TokenBucket:
         self._closed_until = 0.0
         self._waiting: dict[Urgency, deque[asyncio.Future[None]]] = {one: deque() for one in Urgency}
         self._ahead = 0
-        """Consecutive turns in which a less urgent caller waited."""
+        """Turns in a row that somebody less urgent stood behind."""
         self._timer: asyncio.TimerHandle | None = None
 
     @property
     def size(self) -> float:
-        """Maximum calls at once."""
+        """Calls at most at once."""
         return self._burst
 
     @property
     def left(self) -> float:
-        """Calls available at once. Negative: number of waiting callers."""
+        """Calls that could be made at once. Negative: so many callers are waiting."""
         return self._ready - sum(not one.done() for queue in self._waiting.values() for one in queue)
 
     @property
     def closed(self) -> float:
-        """Seconds for which no call is allowed."""
+        """Seconds that nobody is let through."""
         return max(0.0, self._closed_until - self._clock())
 
     def close(self, seconds: float) -> None:
-        """Allow no call for this many seconds, after a Retry-After.
-
-        Callers that would have to wait longer than PATIENCE get HeldOffError.
+        """Let nobody through for so long: the API said when to come back (Retry-After). Who waits and would have to wait
+        for longer than PATIENCE is sent away.
         """
         self._closed_until = max(self._closed_until, self._clock() + seconds)
         if self.closed <= PATIENCE:
@@ -80,7 +80,7 @@ class TokenBucket:
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Wait for a turn and hold it for one call. Raises HeldOffError before the turn, never after."""
+        """One call, when it is its turn. Raises HeldOffError before it, never after."""
         await self._acquire(current())
         try:
             yield
@@ -107,7 +107,7 @@ class TokenBucket:
         return min(self._burst, self._tokens + (self._clock() - self._counted) * self._rate)
 
     def _serve(self) -> None:
-        """Let the next callers through and schedule the next turn."""
+        """Let through whoever may go now, and come back when the next one may."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -130,9 +130,9 @@ class TokenBucket:
 
 
 class CircuitBreaker:
-    """Circuit breaker: opens after `failures` in a row, for `cooldown` seconds, doubling up to `longest`.
+    """Stops asking an API that is down: open after `failures` in a row, for `cooldown` seconds, doubling to `longest`.
 
-    After that one call is tried; its success closes the breaker, its failure opens it for longer.
+    After that one call tries; its success closes the breaker, its failure opens it for longer.
     """
 
     def __init__(
@@ -154,9 +154,7 @@ class CircuitBreaker:
         return self._opened is not None
 
     def wait(self) -> float:
-        """Return the seconds until a call may be tried; 0: now. The caller that gets 0 from an open breaker is the
-        trial.
-        """
+        """Seconds until a call may be tried; 0: now. Whoever gets 0 from an open breaker is the one that tries."""
         if self._opened is None:
             return 0.0
         left = self._opened + self._open_for - self._clock()
@@ -167,11 +165,11 @@ class CircuitBreaker:
         return left
 
     def succeeded(self) -> None:
-        """Record an answer of the API, whatever it said."""
+        """The API answered, whatever it said."""
         self._failed, self._opened, self._open_for = 0, None, self._cooldown
 
     def failed(self) -> None:
-        """Record a missing answer, or one that shows an API failure."""
+        """No answer, or one that says that the API itself is ill."""
         self._failed += 1
         if self._opened is not None:
             self._opened, self._open_for = self._clock(), min(self._longest, self._open_for * 2)
@@ -181,12 +179,12 @@ class CircuitBreaker:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """Remaining call budget of one credential.
+    """What one credential may still ask.
 
     Attributes:
-        left: calls available at once; negative: number of waiting callers.
-        size: maximum calls at once.
-        paused: seconds for which the API allows no call.
+        left: calls that could be made at once; negative: so many wait.
+        size: calls at most at once.
+        paused: seconds that nobody is let through, since the API said so.
         refused: whether calls are refused without being made, since the API is down.
     """
 
@@ -198,12 +196,12 @@ class Allowance:
 
 @dataclass(slots=True, weakref_slot=True)
 class Budget:
-    """Token bucket and circuit breaker of one credential."""
+    """What is left for one credential, and whether its API answers."""
 
     bucket: TokenBucket
     breaker: CircuitBreaker
 
     @property
     def allowance(self) -> Allowance:
-        """Return the current budget."""
+        """As it is now."""
         return Allowance(self.bucket.left, self.bucket.size, self.bucket.closed, self.breaker.opened)

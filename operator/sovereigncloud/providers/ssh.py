@@ -1,4 +1,4 @@
-"""Implements the port `Ssh`: reads the banner and host key of an SSH server without a login."""
+"""The port `Ssh`: the first line and the host key of an SSH server. Nobody logs in, so nothing is asked of its users."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _BEFORE = 20
 asyncssh.set_log_level("WARNING")
 
 
-def _allow_nameless_user() -> None:
-    """Let asyncssh run as a user without an entry in /etc/passwd, as in the pod."""
+def without_a_name() -> None:
+    """The user of a pod has no line in /etc/passwd; asyncssh asks for the name and the home of whoever runs it."""
     for name, value in (("LOGNAME", "nobody"), ("HOME", "/")):
         os.environ.setdefault(name, value)
 
 
 class HostKeys:
-    """Reads host keys of SSH servers.
+    """Asks SSH servers who they are.
 
     Args:
         port: where sshd listens on every server.
@@ -35,13 +35,10 @@ class HostKeys:
 
     def __init__(self, port: int = PORT, within: float = _WITHIN) -> None:
         self._port, self._within = port, within
-        _allow_nameless_user()
+        without_a_name()
 
     async def greeting(self, address: str) -> Greeting:
-        """Return banner and host key. Raises Retry.
-
-        The banner may come from anybody; its own text proves it (`kinds.baremetalserver.reinstall.day0`).
-        """
+        """Raises Retry. The first line may come from anybody; what it proves is proven by its own text (`kinds.day0`)."""
         where = f"SSH {address}:{self._port}"
         try:
             async with asyncio.timeout(self._within):

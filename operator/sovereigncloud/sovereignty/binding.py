@@ -1,4 +1,4 @@
-"""Scope of a policy: namespaces by their labels, and clouds. Pure."""
+"""Whom a policy binds: namespaces by their labels, and clouds. Pure."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from sovereigncloud.api.sovereigntypolicy import AppliesTo, LabelOperator
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """Requirement on the labels of a namespace."""
+    """One condition on the labels of a namespace."""
 
     key: str
     operator: LabelOperator
     values: frozenset[str] = frozenset()
 
     def met(self, labels: Mapping[str, str]) -> bool:
-        """Return whether labels meet it, with Kubernetes' semantics: NotIn is met by a missing label."""
+        """As Kubernetes reads it: NotIn is met where the label is not there at all."""
         match self.operator:
             case LabelOperator.IN:
                 return labels.get(self.key) in self.values
@@ -32,11 +32,11 @@ class Requirement:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """Scope of a policy.
+    """Whom a policy binds.
 
     Attributes:
-        requirements: all of which the labels of a namespace must meet; none: every namespace.
-        clouds: restricts the scope to these clouds; None: any.
+        requirements: all of which the labels of a namespace must meet; none: each namespace does.
+        clouds: only what is in one of these; None: in whichever.
     """
 
     requirements: tuple[Requirement, ...] = ()

@@ -1,4 +1,4 @@
-"""Certification rule: whether the provider has the required certificates for each location today. Pure."""
+"""Whether a provider has the certificates that a policy asks for, where something is, and today. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sovereigncloud.sovereignty.rules import Demand, Rules
 
 SOON = timedelta(days=60)
 _PROCESSED = (Part.COMPUTE, Part.STORAGE)
-"""Parts that a provider's certificate covers. Images and backups may be at others, whose certificates are unknown."""
+"""What a certificate of the provider is about. Images and backups may be with somebody else, whose certificates nobody told."""
 
 
 def certifications(rules: Rules, facts: Facts) -> Iterator[Result]:
@@ -29,12 +29,12 @@ def certifications(rules: Rules, facts: Facts) -> Iterator[Result]:
 
 
 def _certified(rules: Rules, demand: Demand, provider: Provider, datacenter: str | None) -> Result:
-    """Return the result for a datacenter; empty: unknown datacenter; None: the provider as a whole."""
+    """In a datacenter, empty: nobody knows in which; None: of the provider as a whole."""
     wanted = " or ".join(demand.any_of)
-    there = "" if datacenter is None else f" for {datacenter or 'an unknown datacenter'}"
+    there = "" if datacenter is None else f" for {datacenter or 'a datacenter that nobody knows'}"
     schemes = [c for c in provider.certificates if c.scheme in demand.any_of]
     if datacenter == "" and schemes:
-        fact = f"its datacenter is unknown, so no certificate of {wanted} applies"
+        fact = f"nobody knows in which datacenter it is, so no certificate of {wanted} can be named"
         return _result(rules, demand, provider, Verdict.UNKNOWN, Reason.LOCATION_UNKNOWN, fact)
     if not schemes:
         fact = f"the ProviderProfile lists no certificate of {wanted}"
@@ -64,12 +64,12 @@ def _certified(rules: Rules, demand: Demand, provider: Provider, datacenter: str
 
 
 def _end(certificate: Certificate) -> tuple[bool, str]:
-    """Return a sort key: the longest validity is the largest."""
+    """What holds longest is the largest."""
     return certificate.valid_until is None, str(certificate.valid_until or "")
 
 
 def _lists(certificate: Certificate, datacenter: str) -> bool:
-    """Return whether a certificate, which lists sites (RBX), covers a datacenter (rbx8)."""
+    """A certificate lists sites (RBX), OVHcloud numbers the buildings in them (rbx8)."""
     listed = {name.upper() for name in certificate.datacenters}
     return datacenter.upper() in listed or datacenter.upper().rstrip("0123456789") in listed
 

@@ -1,7 +1,7 @@
-"""Countries and country groups. Pure.
+"""Countries and groups of them. Pure.
 
-As of 2026. The United Kingdom and Switzerland are in neither group; territories with their own code (RE, GP, ...)
-must be listed by it.
+State of 2026. The United Kingdom and Switzerland are in neither group; territories with a code of their own (RE, GP, ...) are
+named by it.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ _OFTEN_MEANT = {"UK": "GB", "EL": "GR"}
 
 
 def expanded(names: Iterable[str]) -> frozenset[str]:
-    """Expand country codes and groups to country codes."""
+    """The countries that codes and groups stand for."""
     return frozenset().union(*(_GROUPS.get(name, frozenset({name})) for name in names))
 
 
 def why_no_country(name: str) -> str:
-    """Return why a name is no country or group; empty: it is one."""
+    """Empty where it is a country or a group; else what is wrong with it."""
     if name in _GROUPS or name in _CODES:
         return ""
     meant = _OFTEN_MEANT.get(name)

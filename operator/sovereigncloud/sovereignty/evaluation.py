@@ -1,6 +1,6 @@
-"""Evaluation of known facts against policy rules: one result per rule, never a guess. Pure.
+"""Whether what is known meets what a policy asks for: one result a rule, never a guess. Pure.
 
-An unknown fact does not meet a rule. No clock is read here: the rules hold the current day.
+What nobody knows does not meet a rule. Nothing here looks at a clock: the day stands in the rules.
 """
 
 from __future__ import annotations
@@ -25,27 +25,28 @@ _TOLD = 8
 
 
 def evaluate(rules: Rules, facts: Facts, *, namespace: str, name: str) -> tuple[Result, ...]:
-    """Return one result for each rule of the policy, residency rules first.
+    """One result for each rule of the policy, those first that are about where things are.
 
     Args:
-        rules: of one policy that applies to the object.
-        facts: known about it.
+        rules: of one policy that binds the object.
+        facts: what is known of it.
         namespace: of the object, for its exceptions.
-        name: of the object. Empty: any object of the namespace; only exceptions of the whole namespace apply.
+        name: of the object. Empty: nothing in particular, whatever of the namespace may come; only exceptions of the whole
+            namespace hold for it.
     """
     found = (*residency(rules, facts), *jurisdiction(rules, facts), *certifications(rules, facts), *_exit(rules, facts))
     return tuple(_excepted(rules, result, namespace, name) for result in found)
 
 
 def refusals(rules: Iterable[Rules], facts: Facts, *, namespace: str, name: str, cloud: Key) -> tuple[str, ...]:
-    """Return why nothing of the namespace may be placed there; empty: it may. Only enforced policies refuse.
+    """Why nothing of the namespace may be placed there; none: it may. Only what is enforced refuses.
 
     Args:
-        rules: of the policies that apply to the namespace in that cloud.
+        rules: of the policies that bind the namespace in that cloud.
         facts: of the place: a cluster, or a host in it.
         namespace: of what is to be placed.
         name: of what is to be placed.
-        cloud: of the place.
+        cloud: in which the place is.
     """
     found: list[str] = []
     for one in rules:
@@ -62,7 +63,7 @@ def refusals(rules: Iterable[Rules], facts: Facts, *, namespace: str, name: str,
 
 
 def compliance(results: Sequence[Result]) -> dict[str, str] | None:
-    """Return the condition Compliant as a kind's own condition; None when no policy applies."""
+    """The condition Compliant, as a kind's own condition; None where no policy asks for anything."""
     if not results:
         return None
     failed = [r for r in results if r.verdict is Verdict.FAIL]
@@ -83,7 +84,7 @@ def compliance(results: Sequence[Result]) -> dict[str, str] | None:
 
 
 def broken_policies(message: str) -> tuple[str, ...]:
-    """Return the policies that a False condition Compliant names as broken."""
+    """The policies that a condition Compliant of status False says are broken."""
     return tuple(message.removeprefix(_BREAKS).partition(":")[0].split(", ")) if message.startswith(_BREAKS) else ()
 
 
@@ -109,14 +110,14 @@ def _told(results: Sequence[Result]) -> str:
 
 
 def _excepted(rules: Rules, result: Result, namespace: str, name: str) -> Result:
-    """Return the result with a valid exception and its approver applied, or with a note that the last one expired."""
+    """What an exception lets be, with who approved it; where the last one expired, that is said."""
     if result.verdict < Verdict.UNKNOWN:
         return result
     written = [e for e in rules.exceptions if e.names(result.rule, namespace, name)]
     live = [e for e in written if rules.today <= e.expires]
     if live:
         longest = max(live, key=lambda e: e.expires)
-        told = f"{result.fact}; excepted until {longest.expires}, approved by {longest.approved_by}"
+        told = f"{result.fact}; let be until {longest.expires} by {longest.approved_by}"
         return replace(result, verdict=Verdict.WARN, reason=Reason.EXCEPTION_GRANTED, fact=told)
     if written:
         last = max(written, key=lambda e: e.expires)

@@ -1,4 +1,4 @@
-"""Facts about location and provider, each with confidence grade and source. Pure."""
+"""What is known about where something is and who runs it, each with how well and from whom it is known. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from enum import IntEnum, StrEnum
 
 
 class Grade(IntEnum):
-    """Confidence in a fact; larger is better."""
+    """How well something is known; the larger is the better."""
 
     NONE = 0
     DECLARED = 1
@@ -18,17 +18,17 @@ class Grade(IntEnum):
 
     @property
     def word(self) -> str:
-        """Name of the grade in the API."""
+        """As the API writes it."""
         return self.name.capitalize()
 
     @staticmethod
     def of(word: str | None) -> Grade:
-        """Parse the API name of a grade; Declared when empty."""
+        """What a word of the API means; Declared where nothing is said."""
         return Grade[word.upper()] if word else Grade.DECLARED
 
 
 class Part(StrEnum):
-    """Part of an object that may have its own location."""
+    """What may be somewhere else than the rest."""
 
     COMPUTE = "compute"
     STORAGE = "storage"
@@ -39,15 +39,15 @@ class Part(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Location of a part.
+    """Where something is.
 
     Attributes:
         what: for people: "host one-2".
-        country: ISO 3166-1 alpha-2; empty: unknown.
-        datacenter: its name; empty: unknown.
-        grade: confidence.
-        source: "OVHcloud region eu-west-rbx of server ns3012346", "ProviderProfile ministry".
-        since: when it was first seen so (RFC 3339); empty: not recorded.
+        country: ISO 3166-1 alpha-2; empty: nobody knows.
+        datacenter: its name; empty: nobody knows.
+        grade: how well that is known.
+        source: from whom: "OVHcloud region eu-west-rbx of server ns3012346", "ProviderProfile ministry".
+        since: when it was first seen so (RFC 3339); empty: not noted.
     """
 
     what: str
@@ -60,7 +60,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """Company and the country whose law applies to it."""
+    """A company, and under which country's law it is."""
 
     name: str
     country: str
@@ -68,11 +68,11 @@ class Entity:
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """Certificate of a provider.
+    """A certificate of a provider.
 
     Attributes:
-        datacenters: that it lists; none: it covers the provider as a whole.
-        valid_until: the last day on which it is valid; None: no end.
+        datacenters: that it lists; none: it is about the provider as a whole.
+        valid_until: the last day on which it holds; None: it does not end by itself.
     """
 
     scheme: str
@@ -84,13 +84,13 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """Operator of a cloud.
+    """Who runs a cloud.
 
     Attributes:
-        name: of its ProviderProfile.
-        ultimate_parent: None: not controlled by another company.
+        name: of the ProviderProfile that says so.
+        ultimate_parent: None: nobody controls it.
         affiliates: companies of the same group under another law.
-        grade: confidence in the companies.
+        grade: how well the companies are known.
     """
 
     name: str
@@ -103,13 +103,13 @@ class Provider:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Known facts of an object that policies evaluate: an instance, a cluster, a cloud.
+    """All that is known of one thing that policies judge: a machine, a cluster, a cloud.
 
     Attributes:
-        places: by part. A part that is no key does not exist, and no rule applies to it: an instance without backups. A part
-            without places exists at an unknown location.
-        provider: None: unknown.
-        exit_rehearsed: time of the last exit rehearsal (RFC 3339); empty: never; None: not applicable.
+        places: of each part. A part that is not a key is not there at all, and nothing is asked of it: a machine without
+            backups. A part that is there with no place is somewhere, and nobody knows where.
+        provider: None: nobody said who runs it.
+        exit_rehearsed: when leaving was last rehearsed (RFC 3339); empty: never; None: it is nothing that leaves by itself.
         exit_took: seconds that the rehearsal took; None: not known.
     """
 

@@ -1,4 +1,4 @@
-"""Jurisdiction rule: whether the law that applies to the provider of a cloud is allowed. Pure."""
+"""Whether who runs a cloud is under a law that a policy allows. Pure."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ def jurisdiction(rules: Rules, facts: Facts) -> Iterator[Result]:
 
 
 def nobody_known(rules: Rules, rule: str) -> Result:
-    fact = "the SovereignCloud names no existing ProviderProfile, so its provider is unknown: set spec.providerRef"
+    fact = (
+        "the SovereignCloud names no ProviderProfile that is there, so nobody knows who runs it: set spec.providerRef"
+    )
     return Result(rules.policy, rule, Verdict.UNKNOWN, Reason.PROVIDER_UNKNOWN, fact)
 
 

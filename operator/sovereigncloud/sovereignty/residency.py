@@ -1,4 +1,4 @@
-"""Residency rule: whether all parts are in an allowed country. Pure."""
+"""Whether things are in one of the countries that a policy allows. Pure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _nowhere(rules: Rules, part: Part) -> Result:
         f"residency.{part}",
         Verdict.UNKNOWN,
         Reason.LOCATION_UNKNOWN,
-        "its location is unknown",
+        "nobody knows where it is",
     )
 
 
@@ -35,7 +35,7 @@ def _placed(rules: Rules, part: Part, place: Place) -> Result:
     allowed = ", ".join(rules.written_countries)
     if not place.country:
         verdict, reason = Verdict.UNKNOWN, Reason.LOCATION_UNKNOWN
-        fact = f"the country of {place.what} is unknown, and only {allowed} is allowed"
+        fact = f"nobody knows in which country {place.what} is, and only {allowed} is allowed"
     elif place.country not in (rules.countries or ()):
         verdict, reason = Verdict.FAIL, Reason.RESIDENCY_VIOLATION
         fact += f", and only {allowed} is allowed"
@@ -50,7 +50,7 @@ def _known(place: Place) -> str:
 
 
 def _worst(results: Sequence[Result]) -> Result | None:
-    """Return the worst result, the first of several, with the number of further equally bad ones."""
+    """The worst of them, of several the first; how many more are as bad is said."""
     if not results:
         return None
     worst = max(results, key=lambda r: r.verdict)

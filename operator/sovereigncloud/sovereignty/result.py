@@ -1,4 +1,4 @@
-"""Result of evaluating one rule. Pure."""
+"""What came of one rule. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sovereigncloud.api.common.reasons import Reason
 
 
 class Verdict(IntEnum):
-    """Verdict on a rule; larger is worse."""
+    """What came of a rule; the larger is the worse."""
 
     PASS = 0
     WARN = 1
@@ -19,13 +19,13 @@ class Verdict(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Result of one rule.
+    """What came of one rule.
 
     Attributes:
         rule: "residency.compute", "jurisdiction.legalEntity", "certification.ISO27001", "exit.rehearsal".
-        fact: a sentence with the observed fact.
-        source: of the fact; empty: none.
-        since: when it was first seen so; empty: not recorded.
+        fact: a sentence: what is the case.
+        source: from whom that is known; empty: from nobody.
+        since: when it was first seen so; empty: not noted.
     """
 
     policy: str
@@ -38,7 +38,7 @@ class Result:
 
     @property
     def gates(self) -> bool:
-        """Whether it restricts placement. A rehearsal rule concerns existing objects only."""
+        """Whether it decides about where something may be placed. A rehearsal is about what is there already."""
         return not self.rule.startswith("exit.")
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""Rules of a SovereigntyPolicy, ready for evaluation: country groups expanded, dates resolved. Pure."""
+"""A SovereigntyPolicy as it is judged by: groups of countries expanded, dates compared with today. Pure."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from sovereigncloud.sovereignty.facts import Grade, Part
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """Requirement of one of these certificates.
+    """One of these certificates is asked for.
 
     Attributes:
-        per_datacenter: the certificate must list each datacenter in use; else the provider's is enough.
+        per_datacenter: it must list each datacenter in which something is; else it is enough that the provider has it.
     """
 
     any_of: tuple[str, ...]
@@ -41,7 +41,7 @@ class Demand:
 
 @dataclass(frozen=True, slots=True)
 class Dispensation:
-    """Documented exception.
+    """An exception that was written down.
 
     Attributes:
         name: empty: each object of the namespace.
@@ -60,15 +60,15 @@ class Dispensation:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Requirements of one policy, as of today.
+    """What one policy asks for, today.
 
     Attributes:
-        countries: allowed locations; None: any.
-        covers: parts that the rule applies to.
-        jurisdiction: countries whose law may apply to the provider; None: any.
-        rehearsal_max_age: maximum age of the last exit rehearsal; None: none required.
-        exit_max_duration: seconds that an exit may take, as rehearsed; None: any.
-        today: the day that dates are compared with. A comparison that uses these rules uses no clock.
+        countries: in which things may be; None: anywhere.
+        covers: what must be there.
+        jurisdiction: countries under whose law the provider may be; None: any.
+        rehearsal_max_age: how long ago the last rehearsal of an exit may be; None: none is asked for.
+        exit_max_duration: seconds that leaving may take, as the rehearsal showed; None: as long as it takes.
+        today: the day that dates are compared with. A comparison that rests on these rules rests on no clock.
         held: clouds in which nothing new of the bound namespaces is placed.
     """
 
@@ -92,7 +92,7 @@ class Rules:
 
     @property
     def holds(self) -> bool:
-        """Return whether a cloud that breaks it accepts nothing new of the bound namespaces."""
+        """Whether a cloud in which it is broken takes nothing new of the bound namespaces."""
         return self.enforced and self.on_violation is not OnViolation.REPORT
 
     @property
@@ -100,12 +100,12 @@ class Rules:
         return self.enforced and self.on_violation is OnViolation.RELOCATE
 
     def live(self) -> tuple[Dispensation, ...]:
-        """Exceptions that hold today."""
+        """The exceptions that hold today."""
         return tuple(e for e in self.exceptions if self.today <= e.expires)
 
 
 def rules_of(policy: SovereigntyPolicy, now: datetime) -> Rules:
-    """Return the rules of the policy at this time. Days are in UTC."""
+    """What the policy asks for at this time. Days are those of UTC."""
     spec = policy.spec
     rules = Rules(
         policy=policy.metadata.name,
@@ -146,7 +146,7 @@ def _demand(written: CertificationDemand) -> Demand:
 
 
 def rules_of_demands(policy: SovereigntyPolicy) -> tuple[str, ...]:
-    """Return the names of the policy's certification rules."""
+    """The names of its rules about certificates."""
     return tuple(_demand(one).rule for one in policy.spec.certifications or ())
 
 
@@ -156,7 +156,7 @@ def _longest(demand: ExitDemand | None) -> timedelta | None:
 
 
 def day_of(text: str | None) -> date | None:
-    """Parse a date; None for an empty or impossible one, such as 30 February."""
+    """A day as people write it; None for none, and for one that no calendar has, such as 30 February."""
     try:
         return date.fromisoformat(text) if text else None
     except ValueError:
@@ -164,12 +164,12 @@ def day_of(text: str | None) -> date | None:
 
 
 def cloud_of(text: str) -> Key:
-    """Parse namespace/name as the key of a SovereignCloud."""
+    """The cloud that namespace/name stands for."""
     namespace, _, name = text.partition("/")
     return Key("SovereignCloud", namespace, name)
 
 
 def together(rules: Iterable[Rules]) -> frozenset[str] | None:
-    """Return the countries that all rules allow; None: any."""
+    """The countries that all of them allow; None: anywhere."""
     found = [one.countries for one in rules if one.countries is not None]
     return frozenset.intersection(*found) if found else None

@@ -1,4 +1,4 @@
-"""Compliance of evaluated objects, as reported by their status. Pure."""
+"""What was judged, as its status says. Pure."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from sovereigncloud.api.common.base import Key
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """Evaluated object to which policies apply.
+    """An object that policies bind.
 
     Attributes:
         key: the object.
-        cloud: of the object; of an image the first bound one; of a cloud itself.
+        cloud: in which it is, of an image the first that is bound; of a cloud it is itself.
         compliant: status of its condition Compliant.
-        broken: policies that the condition names as broken.
+        broken: policies that the condition says are broken.
     """
 
     key: Key

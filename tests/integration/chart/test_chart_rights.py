@@ -11,8 +11,7 @@ import pytest
 import sovereigncloud
 from sovereigncloud.api import KINDS, SovereigntyPolicy
 from sovereigncloud.api.common.base import API_VERSION, FINALIZER, GROUP
-from sovereigncloud.kinds.sovereigntypolicy.admission import desired_bindings, matches
-from sovereigncloud.ports.admission import INSTANCES
+from sovereigncloud.kinds.sovereigntypolicy.admission import INSTANCES, bindings_of, is_as_wanted
 from sovereigncloud.ports.errors import Auth, MissingSecret, NotFound
 from sovereigncloud.providers.kubernetes.api import INSTALLATION_CONFIG_MAP, KubernetesApi
 from sovereigncloud.providers.kubernetes.connection import Connection
@@ -232,14 +231,14 @@ async def try_admission(api):
     nobody = {"appliesTo": {"namespaceSelector": {"matchLabels": {"nobody": "has-it"}}}}
     metadata = {"name": "p", "uid": "0a1b2c3d-0000-4000-8000-000000000000"}
     policy = SovereigntyPolicy.model_validate({"metadata": metadata, "spec": nobody, "status": {}})
-    binding = desired_bindings(policy, "abc")[INSTANCES]
+    binding = bindings_of(policy, "abc")[INSTANCES]
     del binding["metadata"]["ownerReferences"]  # of one that is not there: it would be collected
     admission, name = api._api.admission, binding["metadata"]["name"]
     assert await admission.installed(INSTANCES)
     assert await admission.binding(name) is None
     for _ in range(2):
         await admission.put_binding(binding)
-    assert matches(
+    assert is_as_wanted(
         dict(await admission.binding(name)), {**binding, "metadata": {**binding["metadata"], "ownerReferences": []}}
     )
     for _ in range(2):

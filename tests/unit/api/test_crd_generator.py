@@ -309,18 +309,16 @@ def test_nothing_in_status_is_required_for_its_default_must_be_valid(kind):
 
 
 @kinds
-def test_every_field_has_a_description(kind):
-    """`metadata` excepted: the API server forbids anything but name and generateName there and adds its own description."""
+def test_kubectl_explain_is_a_manual(kind):
     schema = resource_schema(kind)
     undescribed = [
         f"{path}.{name}"
         for path, node in nodes(schema)
         for name, child in node.get("properties", {}).items()
-        if not child.get("description") and f"{path}.{name}" != ".metadata"
+        if not child.get("description") and f"{path}.{name}" not in (".apiVersion", ".kind", ".metadata")
     ]
     assert schema["description"]
     assert undescribed == []
-    assert schema["properties"]["metadata"] == {"type": "object"}
 
 
 @kinds

@@ -35,7 +35,7 @@ def drifted(path, desired, observed, action="Reported", **more):
 
 def in_sync(**more):
     status = ready(**more)
-    status["conditions"].append(condition("Drifted", "False", "InSync", "no out-of-band changes"))
+    status["conditions"].append(condition("Drifted", "False", "InSync", "nothing was changed from outside"))
     return status
 
 
@@ -113,7 +113,7 @@ def cloud(name, region, servers, instances):
             case 9:
                 status = stalled(
                     "ExternallyDeleted",
-                    "VM 109 was terminated outside of the operator; set spec.updatePolicy.replace: Allow",
+                    "VM 109 was terminated by somebody; set spec.updatePolicy.replace: Allow",
                     **facts,
                 )
             case 14:

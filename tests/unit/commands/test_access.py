@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.cli import app
-from sovereigncloud.commands.access.methods import Login, addresses, console_methods, sunstone
+from sovereigncloud.commands.access.methods import Login, addresses, sunstone, ways
 from sovereigncloud.commands.shared.errors import CommandError
 from sovereigncloud.commands.shared.resource_graph import ResourceGraph
 from sovereigncloud.kinds import CONTROLLERS
@@ -47,7 +47,7 @@ def test_addresses_in_the_order_in_which_they_are_tried(status, found, why):
 @pytest.mark.parametrize(
     ("status", "said", "why"),
     [
-        ({}, "has no VM yet: see why with describe hinst/web", "it is not made"),
+        ({}, "has no machine yet: see why with describe hinst/web", "it is not made"),
         ({**RUNNING, "state": "PoweredOff"}, "is PoweredOff, not Running: start it", "nobody answers"),
         (RUNNING, "has no address in its status", "no network gives it one"),
     ],
@@ -135,12 +135,12 @@ def test_the_ways_to_a_screen_name_host_machine_and_what_each_needs():
     ovh = {"endpoint": "ovh-eu", "credentialsSecretRef": {"name": "ovh"}, "serviceName": "ns1.example"}
     server = body("BareMetalServer", "rbx-one-1", {"name": "one-1", "ovh": ovh}, ready(address="57.131.167.160"))
     bms = ResourceGraph([server], CONTROLLERS).get(Key("BareMetalServer", "team", "rbx-one-1"))
-    by_name = {way.name: way for way in console_methods(instance(**RUNNING), cloud, [bms])}
+    by_name = {way.name: way for way in ways(instance(**RUNNING), cloud, [bms])}
     assert by_name["VNC"].how == "virt-viewer --connect qemu+ssh://oneadmin@57.131.167.160/system one-12"
     assert "usually 5912" in by_name["VNC"].needs
     assert by_name["Serial"].how == "ssh -t oneadmin@57.131.167.160 virsh --connect qemu:///system console one-12"
     assert "a machine made from an image has none" in by_name["Serial"].needs
-    unknown = {way.name: way for way in console_methods(instance(**RUNNING), cloud, [])}
+    unknown = {way.name: way for way in ways(instance(**RUNNING), cloud, [])}
     assert "oneadmin@one-1" in unknown["Serial"].how, "a host that is no server of ours, by its name"
 
 
@@ -164,7 +164,7 @@ def test_console_says_what_answers_and_prints_no_password():
 @pytest.mark.parametrize(
     ("bodies", "said"),
     [
-        ([CLOUD, web()], "has no VM yet"),
+        ([CLOUD, web()], "has no machine yet"),
         ([web(**RUNNING)], "is in no SovereignCloud that can be read"),
     ],
 )

@@ -175,8 +175,8 @@ def test_at_rest_it_waits_for_nothing_and_nothing_is_to_be_done():
         (instance(stuck("ExternallyDeleted", "VM 12 was terminated")), "set spec.updatePolicy.replace: Allow", "terminated"),
         (instance(stuck("NetworkError", "x")), "kubectl annotate hinst/web -n team sovereigncloud.io/reconcile-requested-at=",
          "any other reason: how to have it looked at at once"),
-        (instance(waiting("Creating", "x")), "wait: the operator continues by itself", "under way"),
-        (instance(ready(), annotations={"sovereigncloud.io/reconcile-requested-at": "t1"}), "a reconciliation was requested (t1)",
+        (instance(waiting("Creating", "x")), "wait: it goes on by itself", "under way"),
+        (instance(ready(), annotations={"sovereigncloud.io/reconcile-requested-at": "t1"}), "a look was asked for (t1)",
          "asked for, not yet handled"),
     ],
 )  # fmt: skip
@@ -190,7 +190,7 @@ def test_what_only_a_person_can_do_is_said_line_by_line():
     spec = {"cloudRef": {"name": "paris"}, "role": "Master"}
     zone = body("FederatedZone", "paris", spec, waiting("ManualStepRequired", "nobody gets in", commands=commands))
     assert section(describe("fzone/paris", bodies=[cloud(), zone]), "Do next") == [
-        "run these commands:",
+        "type this, line by line:",
         *commands,
     ]
 
@@ -297,7 +297,7 @@ def test_management_that_comes_from_the_cloud_is_said():
         (["hinst/"], "write KIND/NAME", "no name"),
         (["hinst/a/b"], "write KIND/NAME", "too much"),
         (["hinst"], "which HostedInstance? Write hinst/NAME", "a kind alone"),
-        (["hinst", "web", "db"], "describe takes one object", "several"),
+        (["hinst", "web", "db"], "one object at a time", "several"),
     ],
 )  # fmt: skip
 def test_what_is_not_there_is_one_line(words, said, why):
@@ -313,7 +313,7 @@ def test_what_is_not_there_is_one_line(words, said, why):
         (Outside(), "no cluster to look into: no kubeconfig: set KUBECONFIG, or give --kubeconfig or --context"),
         (Outside().with_cluster(silent=True), "no answer from the cluster at https://fake:6443"),
         (Outside().with_cluster(only=frozenset()), "cannot read sovereignclouds from the cluster"),
-        (Outside().with_cluster(body("HostedInstance", "web", {"source": 5})), "has fields that this version does not understand: spec.source"),
+        (Outside().with_cluster(body("HostedInstance", "web", {"source": 5})), "holds what this version does not understand: spec.source"),
     ],
 )  # fmt: skip
 def test_a_cluster_that_cannot_be_read_is_one_line(outside, said):

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from sovereigncloud.api import BareMetalServer, SovereignCloud
 from sovereigncloud.cli import app
 from sovereigncloud.commands.export.cloud import declared, with_zone
-from sovereigncloud.commands.export.live_inventory import LiveInventory
+from sovereigncloud.commands.export.live_inventory import Found
 from sovereigncloud.commands.export.manifests import Names, as_yaml, exported
 from sovereigncloud.commands.export.names import object_name
 from sovereigncloud.commands.export.selection import Wanted
@@ -49,7 +49,7 @@ SERVERS = {
     one.service_name: one for one in (summary("ns1.example"), summary("ns2.example", "one-2"), summary("ns9.example"))
 }
 VRACK = VrackView("pn-1", "urn:pn-1", {}, {"u-1": "ns1.example", "u-2": "ns2.example"}, frozenset({BLOCK}))
-FOUND = LiveInventory(
+FOUND = Found(
     AccountView(0.0, SERVERS, {"pn-1": VRACK}),
     {"ns1.example": detail("ns1.example", "192.0.2.10"), "ns2.example": detail("ns2.example", "192.0.2.20")},
     URL,

@@ -56,7 +56,7 @@ def refused(text):
         (instance("source: {image: a}, networks: [{name: lan}, {nme: x}]"), 4, "spec.networks[1].name: is missing",
          "the index says which entry"),
         (instance("source: {image: a}, sshAuthorizedKeys: ssh-ed25519"), 4, "spec.sshAuthorizedKeys: must be a list", "no list"),
-        (network("vlanID: 5"), 4, "spec.cloudRef: is missing (SovereignCloud of the network", "required, and what it is for"),
+        (network("vlanID: 5"), 4, "spec.cloudRef: is missing (The cloud that the network is in", "required, and what it is for"),
         (f"{HEAD}kind: HostedInstance\nmetadata: {{name: web}}\n", 1, "spec: is missing", "no spec at all"),
         (f"{HEAD}kind: HostedInstance\nspec: {{{GOOD_SPEC}}}\n", 1, "metadata: is missing", "no metadata"),
         (instance(metadata="{namespace: a}"), 3, "metadata.name is missing", "no name"),

@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 from sovereigncloud.cli import app
 from sovereigncloud.commands.map.countries import city_of, country_of
 from sovereigncloud.commands.map.layout import cut, lay_out, wrapped
-from sovereigncloud.commands.map.model import build_map
-from sovereigncloud.commands.map.svg import as_html, as_svg, needing_attention
+from sovereigncloud.commands.map.model import the_map
+from sovereigncloud.commands.map.svg import as_html, as_svg, needing_a_look
 from sovereigncloud.commands.shared.resource_graph import ResourceGraph
 from sovereigncloud.kinds import CONTROLLERS
 
@@ -27,7 +27,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 def drawn(*bodies):
-    return build_map(ResourceGraph(bodies, CONTROLLERS))
+    return the_map(ResourceGraph(bodies, CONTROLLERS))
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +184,7 @@ def test_the_picture_is_svg_with_every_instance_and_a_legend(big):
 
 
 def test_what_needs_a_look_comes_worst_first(big):
-    health = [str(thing.state.health) for thing in needing_attention(big)]
+    health = [str(thing.state.health) for thing in needing_a_look(big)]
     assert health == ["Stalled"] * 6 + ["Progressing"] * 3 + ["Ready"] * 9
 
 

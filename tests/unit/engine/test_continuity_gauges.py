@@ -20,7 +20,7 @@ def gauges(*told):
         continuity = {"lastCopy": copied, "lastFailover": {"at": at} if at else None}
         status = {"conditions": [objects.condition("FailoverReady", ready)] if ready else [], "continuity": continuity}
         store.put(objects.instance(f"web-{number}", status=status))
-    return _objects(Counter(store.summaries()))
+    return _objects(Counter(store.standings()))
 
 
 def test_of_each_the_worst():

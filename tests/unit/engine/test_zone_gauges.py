@@ -6,9 +6,8 @@ from collections import Counter
 from types import SimpleNamespace
 from typing import Any
 
-from sovereigncloud.engine.gauges import EngineSnapshot, gauges
+from sovereigncloud.engine.gauges import Account, Now, gauges
 from sovereigncloud.engine.telemetry.metric_catalogue import Api
-from sovereigncloud.engine.views.monitored_accounts import MonitoredAccount
 from sovereigncloud.ports.opennebula.zones import (
     Answer,
     Federation,
@@ -23,8 +22,8 @@ from sovereigncloud.ports.opennebula.zones import (
 
 def told(federation: FederationView | None) -> dict[str, list[Any]]:
     watch: Any = SimpleNamespace(swept_at=0.0, failures=0, view=SimpleNamespace(federation=federation))
-    account = MonitoredAccount(Api.OPENNEBULA, "platform/rbx", watch, None)
-    now = EngineSnapshot(True, Counter(), 0, 0.0, (account,), (), Counter())  # type: ignore[arg-type]
+    account = Account(Api.OPENNEBULA, "platform/rbx", watch, None)
+    now = Now(True, Counter(), 0, 0.0, (account,), (), Counter())  # type: ignore[arg-type]
     families = gauges(lambda: now)()
     return {family.name: list(samples) for family, samples in families.items() if "_zone_" in family.name}
 

@@ -29,11 +29,11 @@ from sovereigncloud.ports.ovh.account import (
     IpBlock,
     Server,
     ServerSummary,
+    Task,
     VrackView,
 )
 from sovereigncloud.ports.ovh.dns import Record, Zone
 from sovereigncloud.ports.ovh.reinstall import DiskGroup, InstallationTemplate, TemplateInput
-from sovereigncloud.ports.ovh.task import Task
 from sovereigncloud.ports.ovh.vrack import Eligibility, Standing
 from sovereigncloud.ports.ssh import Greeting
 

@@ -25,10 +25,9 @@ from sovereigncloud.api.virtualnetwork import VirtualNetwork
 from sovereigncloud.core.identity import Mark, mark_from_opennebula
 from sovereigncloud.core.outcome import DONE, Outcome, Phase
 from sovereigncloud.core.plan import Plan
-from sovereigncloud.kinds.contract.instance_facts import InstanceFacts
 from sovereigncloud.kinds.contract.reservations import Reservation
 from sovereigncloud.kinds.contract.tenancy import Tenancies, Tenancy, tenancies
-from sovereigncloud.kinds.exit_readiness.facts import facts_of
+from sovereigncloud.kinds.exit_readiness.facts import InstanceFacts, facts_of
 from sovereigncloud.kinds.planning.addressing import contains, index_of, overlap
 from sovereigncloud.kinds.tenant.observation import clouds_of
 from sovereigncloud.kinds.virtualnetwork.leases import address_of

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from tests.fakes.virtual_time import now, run
 
-from sovereigncloud.ports.urgency import Urgency, at
+from sovereigncloud.kinds.planning.urgency import Urgency, at
 from sovereigncloud.providers.rate_limits import FAIRNESS, CircuitBreaker, HeldOffError, TokenBucket
 
 

@@ -11,7 +11,7 @@ from sovereigncloud.api import SovereigntyPolicy
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.core.locations import country_of
-from sovereigncloud.kinds.sovereigntypolicy.validation import find_spec_problems
+from sovereigncloud.kinds.sovereigntypolicy.validation import why_unusable
 from sovereigncloud.sovereignty.countries import EEA, EU, expanded, why_no_country
 from sovereigncloud.sovereignty.evaluation import Verdict, broken_policies, compliance, evaluate, refusals
 from sovereigncloud.sovereignty.facts import Certificate, Entity, Facts, Grade, Part, Place, Provider
@@ -65,10 +65,10 @@ ROWS = [
     ("a host in France is in the EU", RESIDENCY, facts(RBX), "residency.compute", PASS, "PoliciesMet", "host one-1 is in FR"),
     ("Erith is in Great Britain, whatever its region is called", RESIDENCY, facts(ERI), "residency.compute", FAIL, "ResidencyViolation", "host one-1 is in GB, and only EU is allowed"),
     ("Beauharnois is in Canada", RESIDENCY, facts(BHS), "residency.compute", FAIL, "ResidencyViolation", "is in CA"),
-    ("a region that nobody knows is in no country, though it begins with eu-", RESIDENCY, facts(NOWHERE), "residency.compute", UNKNOWN, "LocationUnknown", "the country of host one-1 is unknown"),
+    ("a region that nobody knows is in no country, though it begins with eu-", RESIDENCY, facts(NOWHERE), "residency.compute", UNKNOWN, "LocationUnknown", "nobody knows in which country host one-1 is"),
     ("of several hosts the worst counts", RESIDENCY, facts(RBX, BHS, NOWHERE), "residency.compute", FAIL, "ResidencyViolation", "is in CA"),
     ("and how many more are as bad is said", RESIDENCY, facts(BHS, ERI), "residency.compute", FAIL, "ResidencyViolation", "1 more like it"),
-    ("a part that is there and has no place is unknown", RESIDENCY, facts(RBX, storage=()), "residency.storage", UNKNOWN, "LocationUnknown", "its location is unknown"),
+    ("a part that is there and has no place is unknown", RESIDENCY, facts(RBX, storage=()), "residency.storage", UNKNOWN, "LocationUnknown", "nobody knows where it is"),
     ("a part that is not there is not asked about", RESIDENCY, facts(RBX), "residency.backups", None, "", ""),
     ("what the policy does not cover is not asked about", {"residency": {"allowedCountries": ["FR"], "covers": ["compute"]}}, facts(RBX, backups=(BHS,)), "residency.backups", None, "", ""),
     ("a backup in Canada breaks it by itself", RESIDENCY, facts(RBX, backups=(BHS,)), "residency.backups", FAIL, "ResidencyViolation", "is in CA"),
@@ -154,7 +154,7 @@ def test_the_policies_that_are_broken_are_read_from_what_was_said():
 
 LET_BE = {"rule": "residency.backups", "namespace": "prefecture", "name": "web", "reason": "4711", "approvedBy": "dpo", "expires": "2026-11-28"}  # fmt: skip
 EXCEPTIONS = [
-    ("on its last day it holds", {}, "web", WARN, "ExceptionGranted", "excepted until 2026-11-28, approved by dpo"),
+    ("on its last day it holds", {}, "web", WARN, "ExceptionGranted", "let be until 2026-11-28 by dpo"),
     ("the day after it does not, and that is said", {"expires": "2026-11-27"}, "web", FAIL, "ExceptionExpired", "the exception that dpo approved expired on 2026-11-27"),
     ("of another machine", {"name": "db"}, "web", FAIL, "ResidencyViolation", ""),
     ("of another namespace", {"namespace": "town"}, "web", FAIL, "ResidencyViolation", ""),
@@ -239,7 +239,7 @@ WRONG = [
     ("a law of no country", {"jurisdiction": {"allowed": ["ZZ"]}}, "spec.jurisdiction.allowed: ZZ is no code"),
     ("an exception from no rule", {"exceptions": [{**LET_BE, "rule": "residency.backup"}]}, "spec.exceptions[0].rule: no rule is called residency.backup"),
     ("one from a certificate that nobody asks for", {"exceptions": [{**LET_BE, "rule": "certification.HDS"}]}, "no rule is called certification.HDS"),
-    ("a day that no calendar has", {"exceptions": [{**LET_BE, "expires": "2027-02-30"}]}, "spec.exceptions[0].expires: 2027-02-30 is not a calendar date"),
+    ("a day that no calendar has", {"exceptions": [{**LET_BE, "expires": "2027-02-30"}]}, "spec.exceptions[0].expires: 2027-02-30 is no day"),
     ("In without values", {"appliesTo": {"namespaceSelector": {"matchExpressions": [{"key": "a", "operator": "In"}]}}}, "In needs values"),
     ("nothing", {**RESIDENCY, **CERTIFIED, "exceptions": [LET_BE, {**LET_BE, "rule": "certification.ISO27001"}]}, ""),
 ]  # fmt: skip
@@ -247,7 +247,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("why", "spec", "words"), WRONG, ids=[w[0] for w in WRONG])
 def test_what_is_wrong_with_a_spec(why, spec, words):
-    said = find_spec_problems(SovereigntyPolicy.model_validate({"metadata": {"name": "p"}, "spec": spec, "status": {}}))
+    said = why_unusable(SovereigntyPolicy.model_validate({"metadata": {"name": "p"}, "spec": spec, "status": {}}))
     assert bool(said) == bool(words), why
     assert words in said
 

@@ -1,4 +1,4 @@
-"""Adoption of existing OpenNebula resources by their ID."""
+"""What a person made and an object is to take over, named by its number outside."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ OutsideId = Annotated[
 
 
 class Adopt(Model):
-    """Existing OpenNebula resource to adopt. It must not carry another object's mark; the operator marks it."""
+    """Which thing of the cloud it is. It carries nobody's mark, and the object's own once it is adopted."""
 
-    id: OutsideId = Field(description='OpenNebula ID of the resource, in quotes, for example "42".')
+    id: OutsideId = Field(description='Its number in OpenNebula, in quotes, for example "42".')
 
 
 ADOPTED_FACT = "adopted"
@@ -31,9 +31,8 @@ ADOPTED_FACT = "adopted"
 
 
 def was_there_before(external: Mapping[str, str], key: str, adopt: Adopt | None) -> bool:
-    """Return whether the object's external resource was adopted or will be; a later replacement does not count.
-
-    `key`: entry of `external` with the resource's ID.
+    """Whether what an object has outside was adopted, or is to be. Not what took the place of such a one. `key`: of
+    `external`, for its number.
     """
     number = external.get(key)
     return external.get(ADOPTED_FACT) == "yes" or (adopt is not None and number in {None, "", adopt.id})

@@ -1,4 +1,4 @@
-"""Types shared by all kinds: references, policies, conditions, drift entries, base classes.
+"""What every kind of the group shares: references, policies, conditions, drift entries, the envelope.
 
 The models are the single source of the CRDs (`api/schema/crd.py`) and of what the operator reads. Objects read from the
 cluster ignore unknown fields, so that an older operator can read newer objects; files given to the CLI forbid them.
@@ -44,7 +44,7 @@ class Rule:
 
 
 class Model(BaseModel):
-    """Base of all API models: camelCase in manifests, immutable in Python."""
+    """A part of the language: camelCase outside, immutable inside."""
 
     model_config = ConfigDict(
         alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True, use_enum_values=False
@@ -115,7 +115,7 @@ class Key(NamedTuple):
 
 
 class Management(StrEnum):
-    """Who may write to the external system."""
+    """Who acts: the operator, the operator after approval of its plan, or nobody."""
 
     MANAGE = "Manage"
     APPROVE = "Approve"
@@ -123,14 +123,14 @@ class Management(StrEnum):
 
 
 class DeletionPolicy(StrEnum):
-    """What happens to the external resource when the object is deleted."""
+    """What happens outside when the object is deleted."""
 
     DELETE = "Delete"
     RETAIN = "Retain"
 
 
 class DriftAction(StrEnum):
-    """How to handle a change made outside the operator."""
+    """What to do about a difference that came from outside."""
 
     CORRECT = "Correct"
     REPORT = "Report"
@@ -143,60 +143,60 @@ class Consent(StrEnum):
 
 
 class SecretRef(Model):
-    """A Secret in the namespace of this object. Secrets never cross namespaces."""
+    """A Secret in the namespace of the object that names it. Secrets never cross namespaces."""
 
     name: Name = Field(description="Name of the Secret, in the namespace of this object.")
 
 
 class SecretKeyRef(Model):
-    """A key of a Secret in the namespace of this object."""
+    """One key of a Secret in the namespace of the object that names it."""
 
     name: Name = Field(description="Name of the Secret, in the namespace of this object.")
     key: Annotated[str, Field(max_length=253)] | None = Field(
-        default=None, description="Key of the Secret. Absent: userData, or the only key of the Secret."
+        default=None, description="Which of its keys. Absent: userData, or the only key that the Secret has."
     )
 
 
 class CloudRef(Model):
-    """Reference to a SovereignCloud by name."""
+    """A SovereignCloud, by its name."""
 
-    name: Name = Field(description="The metadata.name of the SovereignCloud object.")
+    name: Name = Field(description="Name of the SovereignCloud, its metadata.name.")
     namespace: Name | None = Field(
         default=None,
-        description="Namespace of the SovereignCloud. Absent: the namespace of this object. Another namespace requires a"
-        " Tenant that lists both the cloud and the namespace of this object.",
+        description="Namespace of the SovereignCloud. Absent: that of this object. Another one needs a Tenant that"
+        " lists the cloud and the namespace of this object.",
     )
 
 
 class FieldDriftPolicy(Model):
-    """Drift action for one field."""
+    """What to do about drift of one field."""
 
     path: Annotated[str, Field(min_length=1, max_length=253)] = Field(
-        description="Path of the field as status.drift shows it, for example spec.memory. It also covers all fields below"
-        " it; if several entries match, the longest path applies."
+        description="Path of the field as status.drift names it, for example spec.memory. A prefix covers what is below it,"
+        " and of several the longest decides."
     )
     action: Literal[DriftAction.CORRECT, DriftAction.REPORT, DriftAction.IGNORE] = Field(
-        description="Correct: restore the declared value. Report: list the difference in status.drift and change nothing."
-        " Ignore: list it as ignored and neither count nor correct it."
+        description="Correct: bring the field back to what is declared. Report: list it in status.drift and change nothing."
+        " Ignore: list it as ignored, neither counted nor mended."
     )
 
 
 class DriftPolicy(Model):
-    """How to handle changes made outside the operator."""
+    """What happens when reality was changed behind the operator's back."""
 
     default: Literal[DriftAction.CORRECT, DriftAction.REPORT] | None = Field(
         default=None,
-        description="Action for fields that are not listed in fields. Correct (default): restore the declared value."
-        " Report: list the difference in status.drift and change nothing.",
+        description="For the fields that are not listed below. Correct (default): bring them back to what is declared."
+        " Report: list them in status.drift and change nothing.",
     )
     fields: Annotated[list[FieldDriftPolicy], Field(max_length=64)] | None = Field(
         default=None,
-        description="Exceptions for single fields. Absent: the default applies to all fields.",
+        description="Exceptions, field by field. Absent: the default holds for all of them.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["path"]},
     )
 
     def action_for(self, path: str) -> DriftAction:
-        """Return the drift action of a path: that of its longest listed prefix, else the default."""
+        """The most specific listed prefix of the path decides, else the default."""
         matching = [f for f in self.fields or () if path == f.path or path.startswith((f"{f.path}.", f"{f.path}["))]
         if matching:
             return max(matching, key=lambda f: len(f.path)).action
@@ -204,41 +204,39 @@ class DriftPolicy(Model):
 
 
 class Managed(Model):
-    """Spec fields of every kind that manages an external resource."""
+    """What the spec of every kind that drives something outside has."""
 
     name: OutsideName | None = Field(
-        default=None,
-        description="Name in the external system (OpenNebula or OVHcloud), which may allow other characters. Default:"
-        " metadata.name.",
+        default=None, description="Name outside Kubernetes, where it may hold other characters. Default: metadata.name."
     )
     management: Management | None = Field(
         default=None,
-        description="Who may write to the external system. Manage (default): the operator applies spec and corrects drift."
-        " Approve: the operator waits with every plan until spec.approvedPlan equals its hash. Observe: the"
-        " operator writes and deletes nothing and only fills status.plan and status.drift. A SovereignCloud"
-        " passes its value on to everything in it; the stricter of the two values applies.",
+        description="Who acts. Manage (default): the operator keeps it as declared. Approve: a plan waits until"
+        " spec.approvedPlan equals its hash. Observe: nothing is written or deleted outside, only status.plan and"
+        " status.drift are filled. On a SovereignCloud it holds for all that is in it; the stricter of two wishes wins.",
     )
     approved_plan: Annotated[str, Field(max_length=64)] | None = Field(
         default=None,
-        description="Hash of the plan to execute once: copy it from status.plan.hash. Absent: no plan is approved. The"
-        " approval becomes void when spec or the observed state changes, because the plan then has another hash.",
+        description="Hash of the plan that may be carried out, once: copy it from status.plan.hash. Absent: nothing is"
+        " approved. It is void as soon as reality or spec changed, since the plan is another one then.",
     )
     deletion_policy: DeletionPolicy | None = Field(
         default=None,
-        description="What happens to the external resource when this object is deleted. Delete: the operator deletes it."
-        " Retain: it stays and is no longer managed. Default: Retain for SovereignCloud and BareMetalServer"
-        " (they cost money), FederatedZone (joining again loses data) and InstanceMigration (the source VM"
-        " remains); Delete for all other kinds. An adopted resource stays unless this field is Delete.",
+        description="What becomes of the thing outside when this object is deleted. Delete: it is deleted, too. Retain: it"
+        " stays as it is and nobody manages it any more. Default: Retain for a SovereignCloud and a BareMetalServer, which"
+        " cost money, a FederatedZone, which is not joined again without loss, and an InstanceMigration, which left a machine;"
+        " Delete for other kinds. What a person made"
+        " and the operator adopted stays unless this says Delete.",
     )
     drift_policy: DriftPolicy | None = Field(
         default=None,
-        description="How the operator handles drift, that is changes made outside the operator. Default: it restores the"
-        " declared values. A SovereignCloud passes this policy on to its servers and networks.",
+        description="What happens when somebody changed reality behind the operator's back. Default: it is brought back to"
+        " what is declared. On a SovereignCloud it holds for its servers and networks, too.",
     )
 
 
 class Ruling(Model):
-    """Base spec of kinds that only declare rules or facts and manage no external resource."""
+    """The spec of a kind that says what is to hold, and stands for nothing outside: there is nothing to manage, adopt or keep."""
 
     name: ClassVar[None] = None
     management: ClassVar[None] = None
@@ -254,124 +252,119 @@ class ConditionStatus(StrEnum):
 
 
 class Condition(Model):
-    """One condition of the object."""
+    """One aspect of the observed state."""
 
     # No observedGeneration of its own: `kubectl wait` prefers it over the top-level one and times out if it is stale.
     type: Annotated[str, Field(max_length=64)] = Field(
-        description="Condition type: Ready, Reconciling (work is in progress or waits), Stalled (needs a user action),"
-        " Drifted, Paused or a type of this kind."
+        description="Which aspect: Ready, Reconciling (something is under way or waits), Stalled (a person must act),"
+        " Drifted, Paused."
     )
     status: Literal[ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN] = Field(
-        description="True: the condition holds. False: it does not. Unknown: it could not be observed."
+        description="True: it is so. False: it is not. Unknown: nobody could look yet."
     )
     reason: Annotated[str, Field(max_length=128)] = Field(
-        description="Reason for the status in CamelCase, for programs; the troubleshooting page explains each reason."
+        description="Why, in one CamelCase word that programs can rely on and the documentation explains."
     )
     message: Annotated[str, Field(max_length=4096)] = Field(
-        default="", description="Explanation for people, with the action to take if one is needed."
+        default="", description="What is the case and what to do about it, for people."
     )
     last_transition_time: Annotated[str, Field(max_length=32)] = Field(
-        default="", description="Time of the last change of status (RFC 3339, UTC)."
+        default="", description="When this condition last became True, False or Unknown (RFC 3339, UTC)."
     )
 
 
 class DriftEntry(Model):
-    """One field whose observed value differs from spec."""
+    """One field in which reality differs from what is declared."""
 
     path: Annotated[str, Field(max_length=253)] = Field(
         description="Path of the field that differs, for example spec.memory."
     )
-    desired: Annotated[str, Field(max_length=1024)] = Field(default="", description="Value declared in spec.")
-    observed: Annotated[str, Field(max_length=1024)] = Field(
-        default="", description="Value found in the external system."
-    )
+    desired: Annotated[str, Field(max_length=1024)] = Field(default="", description="What spec declares.")
+    observed: Annotated[str, Field(max_length=1024)] = Field(default="", description="What was found outside.")
     action: Annotated[str, Field(max_length=16)] = Field(
         default="",
-        description="How the operator handles the difference. Correcting: it restores the declared value. Reported: it"
-        " changes nothing; the condition Drifted explains why. Ignored: it changes nothing because driftPolicy"
-        " ignores this field.",
+        description="What is done about it. Correcting: it is being mended. Reported: nothing, and the condition Drifted says"
+        " why. Ignored: nothing, since driftPolicy says so.",
     )
     since: Annotated[str, Field(max_length=32)] = Field(
-        default="", description="Time when the difference was first observed (RFC 3339, UTC)."
+        default="", description="When the difference was first seen (RFC 3339, UTC)."
     )
 
 
 class PlanStep(Model):
-    """One planned change of an external resource."""
+    """One thing that would be done outside."""
 
     action: Annotated[str, Field(max_length=32)] = Field(
-        description="Action: Create, Update, Replace, Delete, Attach, Detach, Reinstall, Install, Mark, Move, BackUp,"
-        " Snapshot, Schedule or Restore."
+        description="What would be done: Create, Update, Replace, Delete, Attach, Detach, Reinstall, Install, Mark, Move,"
+        " BackUp, Snapshot, Schedule or Restore."
     )
-    target: Annotated[str, Field(max_length=253)] = Field(
-        description="Resource that the step changes, for example VM 12."
-    )
+    target: Annotated[str, Field(max_length=253)] = Field(description="What it would be done to, for example VM 12.")
     fields: Annotated[list[Annotated[str, Field(max_length=253)]], Field(max_length=64)] | None = Field(
-        default=None, description="Paths of the spec fields that cause the step."
+        default=None, description="Paths of the fields of spec that ask for it."
     )
     disruption: Annotated[str, Field(max_length=16)] = Field(
         default="None",
-        description="Effect on running VMs. None: no effect. Connection: a NIC is detached and attached again. Restart: a"
-        " VM is stopped and started. Rebuild: a VM is created again. DataLoss: data is lost.",
+        description="What runs would notice. None: nothing. Connection: a network card is taken off and put back. Restart: a machine is stopped and started. Rebuild: it is made"
+        " anew. DataLoss: data is lost.",
     )
     cost: Annotated[str, Field(max_length=128)] | None = Field(
-        default=None, description="Cost of the step in the account's currency, if known."
+        default=None, description="What it would cost, in the currency of the account, where that is known."
     )
     needs: Annotated[str, Field(max_length=253)] | None = Field(
-        default=None, description="Field of spec, with its value, that must be set before the step runs."
+        default=None, description="The field of spec to set before it is done, with its value."
     )
 
 
 class PlanStatus(Model):
-    """Pending plan with the hash that approves it."""
+    """What the operator would do next, and the hash that approves it."""
 
     hash: Annotated[str, Field(max_length=64)] = Field(
-        description="Hash of these steps. Set spec.approvedPlan to it to execute them."
+        description="Names exactly these steps: set spec.approvedPlan to it to have them carried out."
     )
     steps: Annotated[list[PlanStep], Field(max_length=64)] = Field(
-        default=[], description="Planned steps in execution order."
+        default=[], description="What would be done, one after the other."
     )
 
 
 class Status(Model):
-    """Status fields of every kind. No field is required, because the CRD's default must be valid."""
+    """What the status of every kind has. Nothing in it is required (the CRD's default must be valid)."""
 
     observed_generation: int | None = Field(
         default=None,
-        description="The metadata.generation that this status describes; if it is lower, the operator has not processed the"
-        " current spec yet. -1: never processed.",
+        description="The metadata.generation that this status speaks of; a lower number means that nobody has looked at"
+        " the present spec yet. -1: never looked at.",
     )
     conditions: Annotated[list[Condition], Field(max_length=16)] | None = Field(
         default=None,
-        description="Conditions of the object. Ready is always present; Reconciling, Stalled and Paused only while they are"
-        " true; Drifted after the first observation.",
+        description="How it is: Ready always; Reconciling, Stalled and Paused only while they are true; Drifted as soon as"
+        " reality was looked at.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
     drift: Annotated[list[DriftEntry], Field(max_length=64)] | None = Field(
         default=None,
-        description="Fields whose observed value differs from spec; the first 64 of them.",
+        description="Where reality differs from what is declared, field by field; the first 64 of them.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["path"]},
     )
     plan: PlanStatus | None = Field(
         default=None,
-        description="Pending plan that the operator does not execute, because it is paused, management is Observe, or a"
-        " field of spec has to approve it.",
+        description="What the operator would do next and does not: since it is paused, only observes, or waits for a word in"
+        " spec.",
     )
     external: dict[str, Annotated[str, Field(max_length=512)]] | None = Field(
         default=None,
-        description="IDs of the object's resources in OpenNebula and at OVHcloud, and of requests in progress there.",
+        description="Ids of what belongs to it outside, in OpenNebula and at OVHcloud, and requests that are under way there.",
         json_schema_extra={"maxProperties": 32},
     )
     last_handled_reconcile_at: Annotated[str, Field(max_length=253)] | None = Field(
         default=None,
-        description="Last handled value of the annotation sovereigncloud.io/reconcile-requested-at.",
+        description="The last value of the annotation sovereigncloud.io/reconcile-requested-at that was acted upon.",
     )
     last_approved_plan: Annotated[str, Field(max_length=64)] | None = Field(
         default=None,
-        description="Last executed value of spec.approvedPlan; it approves nothing a second time.",
+        description="The last value of spec.approvedPlan that was carried out; it does not count a second time.",
     )
     drift_count: int | None = Field(
-        default=None, description="Number of drifted fields that are not ignored. Absent if there are none."
+        default=None, description="The number of fields that drifted and are not ignored. Absent when there is none."
     )
 
     def condition(self, kind: str) -> Condition | None:
@@ -379,7 +372,7 @@ class Status(Model):
         return next((c for c in self.conditions or () if c.type == kind), None)
 
     def is_true(self, kind: str) -> bool:
-        """Return whether the condition of that type exists and is True."""
+        """Whether the condition of that type is there and True."""
         found = self.condition(kind)
         return found is not None and found.status == ConditionStatus.TRUE
 
@@ -425,9 +418,8 @@ class Column(Model):
 
 
 def columns(*usual: Column, wide: tuple[Column, ...] = ()) -> tuple[Column, ...]:
-    """Return the printer columns of a kind: Ready and its reason, own columns, drift and age.
-
-    `wide`: own columns for `-o wide`, where the pending plan and the message of Ready follow.
+    """The columns of a kind: whether it is ready and why, what is its own, drift and age; with `-o wide` further ones of
+    its own, the plan that may be approved, and the sentence about Ready.
     """
     ready = '.status.conditions[?(@.type=="Ready")]'
     return (
@@ -443,7 +435,7 @@ def columns(*usual: Column, wide: tuple[Column, ...] = ()) -> tuple[Column, ...]
 
 
 class Crd(Model):
-    """Metadata of a kind's CustomResourceDefinition other than its schema."""
+    """What a kind's CustomResourceDefinition says beside its schema."""
 
     kind: str
     plural: str
@@ -479,7 +471,7 @@ class Resource(Model, Generic[SpecT_co, StatusT_co]):
 
     @property
     def finalized(self) -> bool:
-        """Whether the object has the operator's finalizer, so external resources may exist."""
+        """Whether it carries the operator's finalizer: something outside may have been attempted."""
         return FINALIZER in self.metadata.finalizers
 
     @property
@@ -493,7 +485,7 @@ class Resource(Model, Generic[SpecT_co, StatusT_co]):
 
     @property
     def settled(self) -> bool:
-        """Whether this generation was fully applied once: later differences count as drift, not as pending work."""
+        """Whether this generation was reality once: from then on a difference is drift, before it is work to do."""
         return self.status.observed_generation == self.metadata.generation and (
             self.status.is_true("Ready") or self.status.is_true("Drifted")
         )

@@ -1,4 +1,4 @@
-"""Fencing confirmed by a person: all VMs at the source are stopped, for one outage."""
+"""The word of a person that a place is dead, for one outage: what a copy may need before it is started."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ Outage = Annotated[
 
 
 class Fencing(Model):
-    """Confirmation that all VMs at the source are stopped, and the outage it is for."""
+    """Who says that the old place is dead, and for which outage."""
 
     confirmed_by: Annotated[str, Field(min_length=1, max_length=253)] = Field(
-        description="Name of the person who confirms that all VMs at the source are stopped, for example oncall@example.fr."
-        " A VM that still runs there would run twice."
+        description="Who says that every machine of the old place is dead, for example oncall@example.fr. Where one of them still"
+        " runs, there will be two."
     )
     outage: Outage | None = Field(
         default=None,
-        description="Outage that is confirmed: the value of status.lostSince of the SovereignCloud. Absent only in an"
-        " ExitPlan or an InstanceMigration, which are for one outage.",
+        description="Which outage it is said of: status.lostSince of the SovereignCloud as it stands. Absent only where the object"
+        " itself is for one occasion: an ExitPlan, an InstanceMigration.",
     )

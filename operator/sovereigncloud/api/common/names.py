@@ -1,4 +1,4 @@
-"""Field types for user-chosen names inside an object."""
+"""Names that a person gives to what stands inside an object."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sovereigncloud.api.common.base import WORDS
 
 
 def label(example: str, most: int) -> Any:
-    """Return the field definition of a short user-chosen name of at most `most` characters."""
+    """A field for a short name of a person's own, `most` characters long."""
     return Field(
         min_length=1,
         max_length=most,
@@ -20,7 +20,7 @@ def label(example: str, most: int) -> Any:
 
 
 def host_name(example: str) -> Any:
-    """Return the field definition of a host's DNS name or address."""
+    """A field for the name or address of a machine that the operator, a front-end or a host reaches."""
     return Field(
         min_length=1,
         max_length=253,
@@ -30,7 +30,7 @@ def host_name(example: str) -> Any:
 
 
 def unix_user(example: str) -> Any:
-    """Return the field definition of a Unix user name."""
+    """A field for who logs in at a machine."""
     return Field(
         min_length=1,
         max_length=32,

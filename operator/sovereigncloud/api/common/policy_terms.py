@@ -1,4 +1,4 @@
-"""Terms shared by policies, profiles and locations: countries, covered parts, evidence grades."""
+"""Words that policies, profiles and locations share: countries, parts, grades of evidence."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ Day = Annotated[
 
 
 class CoveredPart(StrEnum):
-    """Parts of a workload whose locations can differ."""
+    """What may be somewhere else than the rest."""
 
     COMPUTE = "compute"
     STORAGE = "storage"
@@ -54,7 +54,7 @@ class CoveredPart(StrEnum):
 
 
 class EvidenceGrade(StrEnum):
-    """Grade of evidence for a fact, from weakest to strongest."""
+    """How well something is known. Each is more than the one before."""
 
     DECLARED = "Declared"
     ATTESTED = "Attested"
@@ -62,7 +62,7 @@ class EvidenceGrade(StrEnum):
 
 
 class WrittenGrade(StrEnum):
-    """Grade of evidence for a fact that a user declared."""
+    """How well something is known that a person wrote down."""
 
     DECLARED = "Declared"
     ATTESTED = "Attested"

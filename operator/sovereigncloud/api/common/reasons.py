@@ -1,7 +1,7 @@
-"""Reasons: CamelCase codes of conditions, events and plans.
+"""Every reason: the one CamelCase word for programs that a condition, an event or a plan carries.
 
-They are part of the API: docs/troubleshooting.md has a section for each (a test checks that) and alerts match on them.
-Every reason that the operator reports is defined here once.
+They are part of the language: people look them up (docs/troubleshooting.md has a section for each, held by a test) and
+alerts match on them. So they stand here once, and whoever says something outside says it with one of these.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """Machine-readable reason of a condition, event or plan; the message beside it has the details."""
+    """A reason. The message beside it tells the case."""
 
     # Conditions at rest
     AS_DECLARED = "AsDeclared"

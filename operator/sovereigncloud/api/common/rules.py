@@ -1,6 +1,6 @@
-"""CEL rules shared by several kinds. The API server checks them at admission.
+"""CEL rules that several kinds share. The API server checks them at apply, before the operator sees an object.
 
-Each message names the field and the remedy. Checks that need string comparison or external data are in the
+Each message names the field and the remedy. What only a comparison of two strings or the outside can tell stays with the
 controllers.
 """
 
@@ -12,27 +12,27 @@ from sovereigncloud.api.common.base import WORDS, Rule
 
 
 def checked(*rules: Rule) -> dict[str, Any]:
-    """Return CEL rules as `json_schema_extra` for a field whose type is no model; `self` is its value."""
+    """Rules for a field whose type is not a model, as the `json_schema_extra` of the field; `self` is its value."""
     return {"x-kubernetes-validations": [rule.as_validation() for rule in rules]}
 
 
 def instead_of_pattern(*rules: Rule) -> dict[str, Any]:
-    """Return CEL rules that replace the message of the field's pattern, because they explain more."""
+    """The same, for a field whose pattern says less than these rules: the API server need not show it."""
     return {**checked(*rules), WORDS: ""}
 
 
 def exactly_one(*fields: str, remedy: str) -> Rule:
-    """Return a rule that exactly one of the fields is set."""
+    """Exactly one of the fields is set."""
     present = ", ".join(f"has(self.{field})" for field in fields)
     named = f"{', '.join(fields[:-1])} and {fields[-1]}"
     return Rule(f"[{present}].exists_one(present, present)", f"exactly one of {named} must be set: {remedy}")
 
 
 def immutable(field: str, remedy: str) -> Rule:
-    """Return a rule that the field cannot be changed, added or removed.
+    """The field keeps its value, and its absence.
 
-    A rule on the field itself would allow removing it first and setting it again, so this rule is placed on the
-    surrounding object, which must not be removable itself.
+    A rule on the field itself would let it be removed first and then set anew, so it stands on the object around it. That
+    object must not be removable itself.
     """
     return Rule(
         f"has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})",
@@ -42,7 +42,7 @@ def immutable(field: str, remedy: str) -> Rule:
 
 
 def whole_mebibytes(least: str, most: str) -> Rule:
-    """Return a rule for a quantity of whole MiB, the unit of OpenNebula (`core.quantity.mebibytes`).
+    """A quantity of whole MiB, as OpenNebula counts memory and disks (`core.quantity.mebibytes`).
 
     `quantity().isInteger()` is false for 1.5Gi, which is 1536Mi: so the nearest number of MiB is taken away.
     """

@@ -1,4 +1,4 @@
-"""Detect incompatible changes between two versions of a CRD schema.
+"""What a new schema no longer accepts that an older one did.
 
 There is one version and no conversion: stored objects must stay readable and writable, so within v1alpha1 the language only
 grows. CEL rules are not compared: the API server does not hold a new rule against values that an update leaves unchanged.
@@ -20,7 +20,9 @@ _FIXED = (
 
 
 def incompatibilities(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """List what the new CRD no longer accepts; each entry begins with the field path. Empty: it is compatible."""
+    """Sentences that begin with the path of the field, for two CustomResourceDefinitions of one kind; empty: the new one
+    accepts whatever the old one did.
+    """
     before, after = _identity(old), _identity(new)
     found = [f"{key}: {before[key]} became {after[key]}" for key in before if before[key] != after[key]]
     versions = {version["name"]: version for version in new["spec"]["versions"]}

@@ -1,4 +1,4 @@
-"""Generate CustomResourceDefinitions from the models: names, columns, schema, and the files of `crds/`."""
+"""CustomResourceDefinitions from the models: names, columns, schema, and the files of `crds/`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ AnyResource = Resource[Any, Any]
 
 
 def resource_schema(model: type[AnyResource]) -> dict[str, Any]:
-    """Return the OpenAPI schema of a kind.
+    """The schema of a kind: what the API server accepts.
 
     The only default in it is `status.observedGeneration: -1`, which tells kstatus and Argo CD that nobody has looked at an
     object yet (docs of kstatus; without it a new object counts as ready).
@@ -38,9 +38,9 @@ def resource_schema(model: type[AnyResource]) -> dict[str, Any]:
         "description": prose(model.__doc__ or ""),
         "required": ["spec"],
         "properties": {
-            "apiVersion": {"type": "string", "description": f"API group and version of the object: {GROUP}/{VERSION}."},
-            "kind": {"type": "string", "description": f"Kind of the object: {model.crd.kind}."},
-            "metadata": {"type": "object"},  # the API server refuses a description here and adds its own
+            "apiVersion": {"type": "string"},  # the server describes these three itself
+            "kind": {"type": "string"},
+            "metadata": {"type": "object"},
             **parts,
         },
     }
@@ -50,7 +50,7 @@ def resource_schema(model: type[AnyResource]) -> dict[str, Any]:
 
 
 def custom_resource_definition(model: type[AnyResource]) -> dict[str, Any]:
-    """Return the CustomResourceDefinition of a kind as it is applied, without status or deprecated fields."""
+    """The CustomResourceDefinition of a kind, as it is applied: without status, timestamp or deprecated fields."""
     crd = model.crd
     names = {
         "kind": crd.kind,
@@ -86,7 +86,7 @@ def _column(column: Column) -> dict[str, Any]:
 
 
 def manifests() -> dict[str, str]:
-    """Return the files of `crds/`: one CustomResourceDefinition per kind, and a kustomization."""
+    """The files of `crds/`: one CustomResourceDefinition per kind, and a kustomization of them."""
     files = {
         f"{GROUP}_{kind.crd.plural}.yaml": _HEADER + _yaml(custom_resource_definition(kind))
         for kind in sorted(KINDS, key=lambda kind: kind.crd.plural)
@@ -100,10 +100,8 @@ def manifests() -> dict[str, str]:
 
 
 def compact_manifests() -> dict[str, str]:
-    """Return the definitions as compact JSON for the Helm charts.
-
-    A Helm release is one Secret of at most 1 MiB that holds each file both raw and rendered; indentation was a third
-    of the size.
+    """The same definitions as the charts carry them, in JSON, which is YAML as well: a release of Helm is one Secret of at most 1 MiB,
+    with each file once as it is and once as it was rendered, and a third of either was indentation.
     """
     return {
         f"{GROUP}_{kind.crd.plural}.yaml": json.dumps(
@@ -115,7 +113,7 @@ def compact_manifests() -> dict[str, str]:
 
 
 class _Plain(yaml.SafeDumper):
-    """YAML dumper without anchors: equal objects are written out each time."""
+    """Without anchors: two fields of one type are two equal texts, not one and a reference."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002  # the signature is yaml's
         return True

@@ -1,4 +1,4 @@
-"""Convert pydantic's JSON schemas to structural schemas of Kubernetes.
+"""Structural schemas from pydantic's JSON schemas.
 
 pydantic writes draft 2020-12; a CRD holds OpenAPI 3.0 with Kubernetes' extensions, and the API server refuses or, worse,
 silently prunes what it does not know. What has a counterpart is translated; the rest is refused here with the path of the
@@ -41,11 +41,11 @@ _NOT_PORTABLE = re.compile(r"\\[dDwWsSbB1-9pP]|\(\?[=!<P]")
 
 
 class UnsupportedSchemaError(ValueError):
-    """A model uses something that a structural schema cannot express. The message begins with the field path."""
+    """A model says something that a structural schema cannot. The message begins with the path of the field."""
 
 
 class WithRules(GenerateJsonSchema):
-    """JSON schema generator that adds the CEL rules of the models."""
+    """Adds the CEL rules that stand on the models."""
 
     def model_schema(self, schema: ModelSchema) -> JsonSchemaValue:
         result = super().model_schema(schema)
@@ -56,7 +56,7 @@ class WithRules(GenerateJsonSchema):
 
 
 def structural(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Convert a JSON schema of pydantic to a structural schema.
+    """The structural schema for a JSON schema of pydantic's.
 
     Raises:
         UnsupportedSchemaError: recursion, unions, tuples, keys with a pattern, values without a type, regular
@@ -110,7 +110,7 @@ class _Translation:
 
 
 def _merged(inner: Mapping[str, Any], outer: Mapping[str, Any], *, without: str) -> dict[str, Any]:
-    """Merge a field's schema over its type's schema; the rules of both apply."""
+    """What a field says wins over what its type says; the rules of both hold."""
     out = {**inner, **{key: value for key, value in outer.items() if key != without}}
     if rules := [*inner.get(RULES, ()), *outer.get(RULES, ())]:
         out[RULES] = rules
@@ -118,7 +118,7 @@ def _merged(inner: Mapping[str, Any], outer: Mapping[str, Any], *, without: str)
 
 
 def _one_branch(branches: Sequence[Mapping[str, Any]], path: str) -> Mapping[str, Any]:
-    """Return the non-null branch of a union, or Kubernetes' int-or-string schema."""
+    """The branch beside null, or int | str as Kubernetes has it: its pattern and bounds hold for their own type."""
     left = [branch for branch in branches if branch.get("type") != "null"]
     if len(left) == 1:
         return left[0]
@@ -131,7 +131,7 @@ def _one_branch(branches: Sequence[Mapping[str, Any]], path: str) -> Mapping[str
 
 
 def _translated_keywords(node: Mapping[str, Any]) -> dict[str, Any]:
-    """Translate keywords that a structural schema spells differently."""
+    """Keywords that a structural schema spells differently."""
     out: dict[str, Any] = {}
     if "description" in node:
         out["description"] = prose(node["description"])
@@ -180,5 +180,5 @@ def _check(node: Mapping[str, Any], out: Mapping[str, Any], path: str) -> None:
 
 
 def prose(text: str) -> str:
-    """Return paragraphs without the line breaks of the source."""
+    """Paragraphs without the line breaks of the source."""
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.strip().split("\n\n"))

@@ -1,4 +1,4 @@
-"""Access methods of an instance: addresses, SSH command line and console methods. Pure functions."""
+"""How an instance is reached: which address, with which command, over which console. Pure."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _VNC_FIRST = 5900
 
 
 def addresses(instance: HostedInstance) -> tuple[str, ...]:
-    """Return the addresses of an instance, public ones first. Raises CommandError without a running VM."""
+    """Where it may answer, the public ones first, else in the order of spec.networks. Raises CommandError."""
     what, status = f"HostedInstance {instance.metadata.namespace}/{instance.metadata.name}", instance.status
     if status.id is None:
-        raise CommandError(f"{what} has no VM yet: see why with describe hinst/{instance.metadata.name}")
+        raise CommandError(f"{what} has no machine yet: see why with describe hinst/{instance.metadata.name}")
     if status.state != RUNNING:
         raise CommandError(
             f"{what} is {status.state or 'in no known state'}, not Running: start it, with spec.power: Running for example"
@@ -39,7 +39,7 @@ def addresses(instance: HostedInstance) -> tuple[str, ...]:
 
 
 def is_public(address: str) -> bool:
-    """Return whether the address is routable on the Internet."""
+    """Whether the Internet can route to it."""
     try:
         return ip_address(address).is_global
     except ValueError:
@@ -48,7 +48,7 @@ def is_public(address: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """SSH login parameters.
+    """How to log in.
 
     Attributes:
         user: images of the OpenNebula marketplace put the keys of spec.sshAuthorizedKeys into root's account.
@@ -66,7 +66,7 @@ class Login:
     command: tuple[str, ...] = ()
 
     def arguments(self, address: str) -> tuple[str, ...]:
-        """Return the ssh command line as words."""
+        """The whole command line."""
         words = ["ssh"]
         words += ["-J", self.jump] if self.jump else []
         words += ["-i", self.identity] if self.identity else []
@@ -74,8 +74,8 @@ class Login:
         return (*words, *self.options, f"{self.user}@{address}", *self.command)
 
 
-def unreachable_message(instance: HostedInstance, tried: Iterable[str], port: int) -> str:
-    """Return the error message for an instance whose addresses do not answer."""
+def out_of_reach(instance: HostedInstance, tried: Iterable[str], port: int) -> str:
+    """What to do where no address answers."""
     name, shown = instance.metadata.name, tuple(tried)
     listed = " and ".join(shown)
     if not any(is_public(address) for address in shown):
@@ -95,8 +95,8 @@ def unreachable_message(instance: HostedInstance, tried: Iterable[str], port: in
 
 
 @dataclass(frozen=True, slots=True)
-class ConsoleMethod:
-    """A method to open the console of a VM.
+class Way:
+    """A way to the screen of a machine.
 
     Attributes:
         name: Sunstone, VNC or Serial.
@@ -114,21 +114,17 @@ class ConsoleMethod:
         return {"name": self.name, "how": self.how, "needs": self.needs}
 
 
-def console_methods(
-    instance: HostedInstance, cloud: SovereignCloud, servers: Iterable[BareMetalServer]
-) -> tuple[ConsoleMethod, ...]:
-    """List the console methods of a VM on KVM. Raises CommandError if there is no VM."""
+def ways(instance: HostedInstance, cloud: SovereignCloud, servers: Iterable[BareMetalServer]) -> tuple[Way, ...]:
+    """Every way that OpenNebula has to the screen of a machine on KVM. Raises CommandError where there is no machine."""
     status = instance.status
     what = f"HostedInstance {instance.metadata.namespace}/{instance.metadata.name}"
     if status.id is None:
-        raise CommandError(f"{what} has no VM yet: see why with describe hinst/{instance.metadata.name}")
+        raise CommandError(f"{what} has no machine yet: see why with describe hinst/{instance.metadata.name}")
     found = []
     if cloud.status.endpoint:
         url, probe = sunstone(cloud.status.endpoint)
         found.append(
-            ConsoleMethod(
-                "Sunstone", url, f"a login to Sunstone; then VMs, {status.id}, and the icon of the screen", probe
-            )
+            Way("Sunstone", url, f"a login to Sunstone; then VMs, {status.id}, and the icon of the screen", probe)
         )
     host = status.placement.host if status.placement else None
     if host is None:
@@ -136,7 +132,7 @@ def console_methods(
     at, domain = _address_of(host, servers), f"one-{status.id}"
     uri = f"qemu+ssh://oneadmin@{at}/system"
     found.append(
-        ConsoleMethod(
+        Way(
             "VNC",
             f"virt-viewer --connect {uri} {domain}",
             "virt-viewer here, and oneadmin's SSH key to the host; the port there, on loopback, is usually"
@@ -145,7 +141,7 @@ def console_methods(
         )
     )
     found.append(
-        ConsoleMethod(
+        Way(
             "Serial",
             f"ssh -t oneadmin@{at} virsh --connect qemu:///system console {domain}",
             "a VM template with a serial device, and a getty on it in the guest; a machine made from an image has none",
@@ -156,7 +152,7 @@ def console_methods(
 
 
 def sunstone(endpoint: str) -> tuple[str, tuple[str, int]]:
-    """Return Sunstone's default URL for an XML-RPC endpoint, and the host and port to probe."""
+    """Where Sunstone is where nobody moved it: beside the XML-RPC endpoint."""
     parts = urlsplit(endpoint)
     host = parts.hostname or ""
     shown = f"[{host}]" if ":" in host else host
@@ -167,5 +163,5 @@ def sunstone(endpoint: str) -> tuple[str, tuple[str, int]]:
 
 
 def _address_of(host: str, servers: Iterable[BareMetalServer]) -> str:
-    """Return the address of a host by its OpenNebula name, which one-deploy sets to its address."""
+    """Of a host by its name in OpenNebula, which is an address already where one-deploy set it up."""
     return next((s.status.address for s in servers if s.outside_name == host and s.status.address), host)

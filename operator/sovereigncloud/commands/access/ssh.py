@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from sovereigncloud.api import HostedInstance
-from sovereigncloud.commands.access.methods import SSH_PORT, Login, addresses, unreachable_message
-from sovereigncloud.commands.shared.cluster_session import ClusterScope, bodies, run_in_cluster
+from sovereigncloud.commands.access.methods import SSH_PORT, Login, addresses, out_of_reach
+from sovereigncloud.commands.shared.cluster_session import Where, asked, bodies
 from sovereigncloud.commands.shared.connections import Cluster, Connections
 from sovereigncloud.commands.shared.errors import CommandError
 from sovereigncloud.commands.shared.object_names import Named, chosen, named
@@ -30,7 +30,7 @@ def ssh(
     ] = None,
     *,
     user: Annotated[
-        str, typer.Option("-l", "--user", help="User to log in as; marketplace images have root.")
+        str, typer.Option("-l", "--user", help="Whom to log in as; images of the marketplace know root.")
     ] = "root",
     jump: Annotated[str, typer.Option("-J", "--jump", help="Go through this bastion, as with ssh -J.")] = "",
     identity: Annotated[str, typer.Option("-i", "--identity", help="File of the private key.")] = "",
@@ -41,28 +41,28 @@ def ssh(
     kubeconfig: Kubeconfig = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Log in to an instance with ssh, at the address in its status.
+    """Log in to an instance with ssh, at the address that its status names.
 
     Of several addresses the public ones are tried first, and the first that answers is taken; with -J none is tried, since
     they need not be reachable from here. The keys of spec.sshAuthorizedKeys may log in. -o prints what would be run.
     """
-    where = ClusterScope(namespace, everywhere=False, context=context, kubeconfig=kubeconfig)
+    where = Where(namespace, everywhere=False, context=context, kubeconfig=kubeconfig)
     # ssh takes its own options before the command: -oName=value is one word.
     options = tuple(takewhile(lambda word: word.startswith("-"), command or ()))
     login = Login(user, port, jump, identity, options, tuple(command or ())[len(options) :])
     only_said = print_only or output is not Output.TABLE
 
     async def look(connections: Connections, cluster: Cluster) -> tuple[str, ...]:
-        found = await find_instance(connections, cluster, where, instance)
+        found = await the_instance(connections, cluster, where, instance)
         possible = addresses(found[0])
         if only_said or jump:
             return possible
         for address in possible:
             if await connections.reaches(address, port):
                 return (address,)
-        raise CommandError(unreachable_message(found[0], possible, port))
+        raise CommandError(out_of_reach(found[0], possible, port))
 
-    possible = run_in_cluster(ctx, where, look)
+    possible = asked(ctx, where, look)
     words = login.arguments(possible[0])
     if output is not Output.TABLE:
         emit({"format": 1, "command": list(words), "addresses": list(possible)}, output)
@@ -79,19 +79,17 @@ def ssh(
     os.execv(program, words)  # noqa: S606 - no shell; the words are a list
 
 
-async def find_instance(
-    connections: Connections, cluster: Cluster, where: ClusterScope, typed: str
+async def the_instance(
+    connections: Connections, cluster: Cluster, where: Where, typed: str
 ) -> tuple[HostedInstance, ResourceGraph]:
-    """Return the instance with that name and its resource graph. Raises CommandError."""
+    """The instance of that name, and what is around it. Raises CommandError."""
     (one,) = named([typed])
     if one.kind not in {"", INSTANCE}:
-        raise CommandError(f"{typed} is no HostedInstance: only HostedInstances have a login and a console")
+        raise CommandError(f"{typed} is no HostedInstance: only those have a login and a screen")
     scope = where.scope(cluster)
     resource_graph = ResourceGraph((await bodies(cluster, scope)).values(), connections.controllers)
     (key,) = chosen([Named(INSTANCE, one.name)], resource_graph.everything(INSTANCE), scope)
     found: Any = resource_graph.get(key)
     if not isinstance(found, HostedInstance):
-        raise CommandError(
-            f"{key} has fields that this version does not understand: use the version that the cluster runs"
-        )
+        raise CommandError(f"{key} holds what this version does not understand: use the version that the cluster runs")
     return found, resource_graph

@@ -1,4 +1,4 @@
-"""`sovereign describe`: one object with its relations, causes of waiting and next actions."""
+"""`sovereign describe`: one object, what it is connected with, what it waits for and what to do next."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import typer
 from pydantic import ValidationError
 
 from sovereigncloud.api.common.base import Key
-from sovereigncloud.commands.shared.cluster_session import ClusterScope, bodies, run_in_cluster
+from sovereigncloud.commands.shared.cluster_session import Where, asked, bodies
 from sovereigncloud.commands.shared.connections import Cluster, ClusterReads, Connections
 from sovereigncloud.commands.shared.description import Description, describe_object
 from sovereigncloud.commands.shared.errors import CommandError
@@ -28,16 +28,16 @@ def describe(
     kubeconfig: Kubeconfig = None,
     no_color: NoColor = False,
 ) -> None:
-    """Show an object with its relations, what it waits for, and what to do next.
+    """Show an object as a tree: what it uses, composed and is used by; what it waits for, and what to do next.
 
     Then its conditions, drift, pending plan, ids outside and last steps. It only reads, and only from the cluster: for what
     the operator would do about reality at this moment see `plan`.
     """
     wanted = named(objects)
     if len(wanted) != 1:
-        raise CommandError("describe takes one object: name one, for example hinst/web")
-    where = ClusterScope(namespace, everywhere=False, context=context, kubeconfig=kubeconfig)
-    found = run_in_cluster(ctx, where, partial(_described, where=where, wanted=wanted))
+        raise CommandError("one object at a time is described: name one, for example hinst/web")
+    where = Where(namespace, everywhere=False, context=context, kubeconfig=kubeconfig)
+    found = asked(ctx, where, partial(_described, where=where, wanted=wanted))
     from sovereigncloud.commands.describe.view import show  # noqa: PLC0415 - rich is for what is shown only
     from sovereigncloud.commands.shared.terminal import console  # noqa: PLC0415 - as above
 
@@ -45,7 +45,7 @@ def describe(
 
 
 async def _described(
-    connections: Connections, cluster: Cluster, *, where: ClusterScope, wanted: tuple[Named, ...]
+    connections: Connections, cluster: Cluster, *, where: Where, wanted: tuple[Named, ...]
 ) -> Description:
     namespace, store = where.namespace or cluster.namespace, Store()
     for body in (await load(cluster.reads, [namespace])).values():
@@ -72,11 +72,11 @@ async def _described(
         )
     except ValidationError as error:
         fields = "; ".join(f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors()[:5])
-        raise CommandError(f"{key} has fields that this version does not understand: {fields}") from None
+        raise CommandError(f"{key} holds what this version does not understand: {fields}") from None
 
 
 async def _is_there(reads: ClusterReads, namespace: str, name: str) -> bool | None:
-    """Return whether a Secret exists. None: reading it is not allowed."""
+    """Whether a Secret is there. None: it may not be read."""
     try:
         return await reads.secret_is_there(namespace, name)
     except OutsideError:

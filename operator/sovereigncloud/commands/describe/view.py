@@ -1,4 +1,4 @@
-"""Text output of a description: tree, next actions, details."""
+"""A description for people: the tree first, then what there is to do, then the details."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _GOOD, _BAD, _GOING = "green", "red", "yellow"
 
 
 def show(found: Description, out: Console) -> None:
-    """Print a description."""
+    """Print it."""
     out.print(_tree(found))
     _section(out, "Now", _facts(found))
     _section(out, "Where it is", _locations(found))

@@ -1,4 +1,4 @@
-"""`sovereign doctor`: check credentials and permissions per feature before using them."""
+"""`sovereign doctor`: which features will work, before anything is tried."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from sovereigncloud.commands.doctor.checks import of_bare_account, of_endpoint, of_object
-from sovereigncloud.commands.doctor.report import REACH, DoctorReport, Finding, OpenNebulaFeature, Verdict
-from sovereigncloud.commands.shared.cluster_session import ClusterScope, bodies, run_with_apis
+from sovereigncloud.commands.doctor.report import REACH, Diagnosis, Finding, One, Verdict
+from sovereigncloud.commands.shared.cluster_session import Where, asked_with, bodies
 from sovereigncloud.commands.shared.connections import Cluster, Connections
-from sovereigncloud.commands.shared.credentials import CredentialOptions, open_nebula_of, ovh_of
+from sovereigncloud.commands.shared.credentials import Given, open_nebula_of, ovh_of
 from sovereigncloud.commands.shared.errors import CommandError
 from sovereigncloud.commands.shared.object_names import Named, chosen, named
 from sovereigncloud.commands.shared.options import (
@@ -35,9 +35,9 @@ from sovereigncloud.engine.loop.read_only_context import (
     KUBERNETES_READS,
     OPENNEBULA_READS,
     OVH_READS,
-    read_only,
-    read_only_open_nebula_factory,
-    read_only_ovh_factory,
+    only_reads,
+    reading_open_nebula,
+    reading_ovh,
 )
 from sovereigncloud.engine.views.clients import Clients
 from sovereigncloud.kinds.rights.operations import Feature
@@ -68,7 +68,7 @@ def doctor(
     output: OutputOption = Output.TABLE,
     no_color: NoColor = False,
 ) -> None:
-    """Check which features will work: whether both APIs answer, and which permissions are missing.
+    """Say which features will work: whether both APIs answer, and which rights lack there.
 
     Objects: SovereignClouds and BareMetalServers; without them, all in the namespace. With --secret or --opennebula, or with the
     variables of OVHcloud's own clients (OVH_CLIENT_ID and so on) where there is no cluster, credentials alone: before anything is
@@ -78,20 +78,20 @@ def doctor(
     Exit code 0: all that is needed works; 2: something that is needed fails; 1: an error. What the API does not say before it is
     tried is Unknown, and does not count.
     """
-    given = CredentialOptions(secret, endpoint, opennebula, opennebula_secret)
-    where = ClusterScope(namespace, all_namespaces, context, kubeconfig)
+    given = Given(secret, endpoint, opennebula, opennebula_secret)
+    where = Where(namespace, all_namespaces, context, kubeconfig)
     _known(feature or ())
     alone = bool(secret or opennebula or given.by_environment) and not objects
     wanted = named(objects or (), whole_kinds=True)
 
-    async def look(connections: Connections, cluster: Cluster | None) -> DoctorReport:
+    async def look(connections: Connections, cluster: Cluster | None) -> Diagnosis:
         if alone:
             return await _credentials(given, connections, cluster, namespace)
         assert cluster is not None  # noqa: S101 - one is opened unless credentials come alone
         return await _objects(wanted, connections, cluster, where.scope(cluster))
 
-    found = run_with_apis(ctx, where, look, cluster=not alone or given.needs_cluster)
-    found = found.with_needed(feature) if feature else found
+    found = asked_with(ctx, where, look, cluster=not alone or given.needs_cluster)
+    found = found.wanting(feature) if feature else found
     if output is not Output.TABLE:
         emit(found.as_json(), output)
         raise typer.Exit(found.exit_code)
@@ -100,29 +100,27 @@ def doctor(
 
 
 def _known(features: list[str] | tuple[()]) -> None:
-    known = {one.lower(): str(one) for one in (REACH, *Feature, *OpenNebulaFeature)}
+    known = {one.lower(): str(one) for one in (REACH, *Feature, *One)}
     for one in features:
         if one.lower() not in known:
             raise CommandError(f"there is no feature {one}: choose from {', '.join(known.values())}")
 
 
-async def _credentials(
-    given: CredentialOptions, connections: Connections, cluster: Cluster | None, namespace: str
-) -> DoctorReport:
+async def _credentials(given: Given, connections: Connections, cluster: Cluster | None, namespace: str) -> Diagnosis:
     space = namespace or (cluster.namespace if cluster else "")
-    found = DoctorReport()
+    found = Diagnosis()
     if given.ovh_secret or given.by_environment:
         account = await ovh_of(given, connections, cluster, space)
         where = f"Secret {space}/{given.ovh_secret}" if given.ovh_secret else "the environment"
-        found += await of_bare_account(read_only(account, OVH_READS, "OVHcloud", INNER_READS), given.region, where)
+        found += await of_bare_account(only_reads(account, OVH_READS, "OVHcloud", INNER_READS), given.region, where)
     if given.url:
         front = await open_nebula_of(given, connections, cluster, space)
         if front is not None:
-            found += await of_endpoint(read_only(front, OPENNEBULA_READS, "OpenNebula"), given.url, connections)
+            found += await of_endpoint(only_reads(front, OPENNEBULA_READS, "OpenNebula"), given.url, connections)
     return found
 
 
-async def _objects(wanted: tuple[Named, ...], connections: Connections, cluster: Cluster, scope: str) -> DoctorReport:
+async def _objects(wanted: tuple[Named, ...], connections: Connections, cluster: Cluster, scope: str) -> Diagnosis:
     resource_graph = ResourceGraph((await bodies(cluster, scope)).values(), connections.controllers)
     there = resource_graph.everything()
     keys = chosen(wanted, there, scope) if wanted else tuple(k for k in there if k.kind in {CLOUD, SERVER})
@@ -130,11 +128,9 @@ async def _objects(wanted: tuple[Named, ...], connections: Connections, cluster:
         raise CommandError(f"{other[0]} lives in a SovereignCloud: name that cloud, scloud/NAME")
     if not keys:
         raise CommandError("there is no SovereignCloud and no BareMetalServer here: name a Secret instead: --secret")
-    kubernetes = cast(Kubernetes, read_only(cluster.reads, KUBERNETES_READS, "Kubernetes"))
-    clients = Clients(
-        kubernetes, read_only_open_nebula_factory(connections.open_nebula), read_only_ovh_factory(connections.ovh)
-    )
-    found = DoctorReport()
+    kubernetes = cast(Kubernetes, only_reads(cluster.reads, KUBERNETES_READS, "Kubernetes"))
+    clients = Clients(kubernetes, reading_open_nebula(connections.open_nebula), reading_ovh(connections.ovh))
+    found = Diagnosis()
     for key in keys:
         resource = resource_graph.get(key)
         composed = resource is not None and any(r.kind == CLOUD for r in resource.metadata.owner_references)
@@ -143,7 +139,7 @@ async def _objects(wanted: tuple[Named, ...], connections: Connections, cluster:
     return found
 
 
-def _show(found: DoctorReport, *, color: bool) -> None:
+def _show(found: Diagnosis, *, color: bool) -> None:
     from sovereigncloud.commands.shared.terminal import console, text  # noqa: PLC0415 - rich is for what is shown only
 
     out = console(color=color)

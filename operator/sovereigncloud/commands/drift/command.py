@@ -1,4 +1,4 @@
-"""`sovereign drift`: differences between spec and the observed state."""
+"""`sovereign drift`: where reality differs from what is declared."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from sovereigncloud.commands.drift.report import DriftLine, DriftReport, drift_report
-from sovereigncloud.commands.shared.cluster_session import ClusterScope, bodies, run_in_cluster
+from sovereigncloud.commands.shared.cluster_session import Where, asked, bodies
 from sovereigncloud.commands.shared.connections import Cluster, Connections
 from sovereigncloud.commands.shared.formatting import counted
 from sovereigncloud.commands.shared.kind_names import short_name
@@ -41,14 +41,14 @@ def drift(
     output: OutputOption = Output.TABLE,
     no_color: NoColor = False,
 ) -> None:
-    """List every field whose observed value differs from spec, and how the operator handles it.
+    """List every field in which reality differs from what is declared, and what is done about it.
 
     It reads what the operator's sweeps found and wrote into status; `plan` looks at reality itself. Objects: names or a
     kind; without them, everything in the namespace.
 
     Exit code 0: no drift; 2: drift; 1: an error. What driftPolicy ignores is listed and does not count.
     """
-    where = ClusterScope(namespace, all_namespaces, context, kubeconfig)
+    where = Where(namespace, all_namespaces, context, kubeconfig)
     wanted = named(objects or (), whole_kinds=True)
 
     async def look(connections: Connections, cluster: Cluster) -> tuple[DriftReport, str, datetime]:
@@ -57,7 +57,7 @@ def drift(
         keys = chosen(wanted, resource_graph.everything(), scope) if wanted else resource_graph.everything()
         return drift_report(resource_graph, keys), scope, connections.now()
 
-    report, scope, now = run_in_cluster(ctx, where, look)
+    report, scope, now = asked(ctx, where, look)
     if output is not Output.TABLE:
         emit(report.as_json(), output)
         raise typer.Exit(report.exit_code)

@@ -1,4 +1,4 @@
-"""Drift of all objects as values. Pure functions."""
+"""Everything that drifted, as values. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NONE, DRIFTED = 0, 2
 
 @dataclass(frozen=True, slots=True)
 class DriftLine:
-    """One drifted field of an object."""
+    """A field of an object in which reality differs from what is declared."""
 
     key: Key
     path: str
@@ -28,7 +28,7 @@ class DriftLine:
 
     @property
     def counts(self) -> bool:
-        """Whether the field counts as drift; fields that driftPolicy ignores do not."""
+        """Whether it is drift to anybody: what driftPolicy ignores is shown, and that is all."""
         return self.action != "Ignored"
 
     def as_json(self) -> Json:
@@ -47,7 +47,13 @@ class DriftLine:
 
 @dataclass(frozen=True, slots=True)
 class DriftReport:
-    """Drift of all inspected objects."""
+    """What was looked through.
+
+    Attributes:
+        lines: by object, in the order of status.
+        looked: objects whose status speaks of drift.
+        unknown: objects of which nobody knows: reality was not compared with their present spec yet.
+    """
 
     lines: tuple[DriftLine, ...]
     looked: int
@@ -74,7 +80,7 @@ class DriftReport:
 
 
 def drift_report(resource_graph: ResourceGraph, keys: Iterable[Key]) -> DriftReport:
-    """Collect the drift of these objects."""
+    """Of these objects."""
     lines: list[DriftLine] = []
     unknown: list[Key] = []
     looked = 0

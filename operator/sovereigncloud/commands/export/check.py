@@ -1,4 +1,6 @@
-"""Verify exported manifests: plan each against the live state and remove fields that differ."""
+"""What is written must be what stands: each manifest is planned against it, as the operator would, and what differs is left
+out.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +19,12 @@ from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Outcome, Phase
 from sovereigncloud.core.plan import Plan
 from sovereigncloud.engine.loop.evaluate import AnyController
-from sovereigncloud.engine.loop.read_only_context import read_only
+from sovereigncloud.engine.loop.read_only_context import only_reads
 from sovereigncloud.kinds.contract.controller import AnyResource, Context
-from sovereigncloud.kinds.contract.instance_facts import InstanceFacts
 from sovereigncloud.kinds.contract.reservations import Reservation
+from sovereigncloud.kinds.exit_readiness.facts import InstanceFacts
 from sovereigncloud.ports.errors import NotYet
-from sovereigncloud.ports.installer.client import Installer
+from sovereigncloud.ports.installer.installation import Installer
 from sovereigncloud.ports.kubernetes import Kubernetes
 from sovereigncloud.ports.opennebula.client import OpenNebula
 from sovereigncloud.ports.opennebula.views import CloudView
@@ -39,8 +41,8 @@ _PARTS = {"networks": ("securityGroups", "address")}
 """What can be left out of the entries of a field before it is left out as a whole."""
 
 
-class SingleCloudContext(Context):
-    """Reconcile context for one reachable cloud, without any other objects.
+class Standing(Context):
+    """The world of a kind that looks at one cloud, which is there and answers, and at nothing else.
 
     Args:
         cloud: with an endpoint.
@@ -66,11 +68,11 @@ class SingleCloudContext(Context):
 
     @property
     def kubernetes(self) -> Kubernetes:
-        return read_only(cast("Kubernetes", None), frozenset(), "Kubernetes")
+        return only_reads(cast("Kubernetes", None), frozenset(), "Kubernetes")
 
     @property
     def installer(self) -> Installer:
-        return read_only(cast("Installer", None), frozenset(), "the installer")
+        return only_reads(cast("Installer", None), frozenset(), "the installer")
 
     def mark(self, resource: AnyResource) -> Mark:
         metadata = resource.metadata
@@ -83,7 +85,7 @@ class SingleCloudContext(Context):
         return None
 
     def tenancy(self, namespace: str, cloud: Key) -> None:
-        """Return None: objects are exported beside their cloud, so no Tenant is needed."""
+        """Objects are written beside their cloud: nobody needs a Tenant."""
 
     def policies(self, namespace: str, cloud: Key) -> tuple[Rules, ...]:  # noqa: ARG002 - what stands is written down as it is
         return ()
@@ -101,13 +103,13 @@ class SingleCloudContext(Context):
         return ()
 
     def promise(self, cloud: Key, promise: Reservation) -> None:
-        """Ignore the reservation: an export creates nothing."""
+        """Nothing is made."""
 
     def promised(self, cloud: Key, began: float) -> tuple[Reservation, ...]:  # noqa: ARG002 - as above
         return ()
 
     def distance(self, one: Key, other: Key) -> None:
-        """Return None: there is only one cloud."""
+        """There is one."""
 
     def get(self, key: Key) -> AnyResource | None:
         return self.cloud if key == self.cloud.key else None
@@ -153,14 +155,14 @@ class SingleCloudContext(Context):
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A verified manifest, or None; with comments on removed fields or on why nothing is written."""
+    """A manifest that is what stands, or None; and what had to be left out, or why nothing is written."""
 
     document: Json | None
     comments: tuple[str, ...] = ()
 
 
-async def checked(document: Json, controllers: Mapping[str, AnyController], context: SingleCloudContext) -> Checked:
-    """Plan a manifest and remove differing fields until the plan is empty."""
+async def checked(document: Json, controllers: Mapping[str, AnyController], context: Standing) -> Checked:
+    """Plan it; leave out the field that differs; plan again."""
     controller = controllers[document["kind"]]
     spec, comments = dict(document["spec"]), list[str]()
     for _ in range(_TRIES):
@@ -186,7 +188,7 @@ async def checked(document: Json, controllers: Mapping[str, AnyController], cont
 
 
 def _less(spec: Json, name: str) -> str:
-    """Remove one subfield of each entry, else the whole field; return the subfield's path."""
+    """Leave out one thing of each entry, else the whole field; which thing it was."""
     entries = spec[name]
     for part in _PARTS.get(name, ()):
         if any(part in entry for entry in entries):
@@ -197,7 +199,7 @@ def _less(spec: Json, name: str) -> str:
 
 
 def _differs(plan: Plan) -> tuple[str, str] | None:
-    """Return the spec field that differs from the live state and the difference; None: nothing would change."""
+    """The field of spec that is not what stands, and in what; None: nothing would be done."""
     for drift in plan.drift:
         return _field(drift.path), f"{drift.path} would be {drift.desired}, and is {drift.observed}"
     for step in plan.steps:

@@ -1,4 +1,4 @@
-"""SovereignCloud of an export: an object of the cluster, or one to declare."""
+"""The cloud that a zone's manifests refer to: one that is declared in a cluster, or one to be declared."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from sovereigncloud.api.common.base import API_VERSION, Key
 from sovereigncloud.api.sovereigncloud import SovereignCloud
-from sovereigncloud.commands.export.check import SingleCloudContext
+from sovereigncloud.commands.export.check import Standing
 from sovereigncloud.commands.export.manifests import Export, Names, one_secret
 from sovereigncloud.commands.export.names import object_name
 from sovereigncloud.commands.export.selection import Wanted
@@ -20,7 +20,7 @@ from sovereigncloud.commands.shared.connections import Cluster, Connections
 from sovereigncloud.commands.shared.credentials import secret
 from sovereigncloud.commands.shared.errors import CommandError
 from sovereigncloud.engine.cache.store import Store
-from sovereigncloud.engine.loop.read_only_context import OPENNEBULA_READS, read_only
+from sovereigncloud.engine.loop.read_only_context import OPENNEBULA_READS, only_reads
 from sovereigncloud.kinds.endpoint.endpoint import endpoint_of
 from sovereigncloud.ports.opennebula.client import OpenNebula
 
@@ -30,7 +30,7 @@ _MEMBERS = ("vm", "network", "image", "security_group")
 
 
 def declared(url: str, name: str, names: Names, only: Wanted) -> Export:
-    """Return a SovereignCloud for an existing OpenNebula. Raises CommandError."""
+    """A SovereignCloud for an OpenNebula elsewhere. Raises CommandError."""
     called = name or object_name(urlsplit(url).hostname or "", 0, "cloud", set())
     spec = {
         "management": "Observe",
@@ -84,7 +84,7 @@ async def of_cluster(name: str, namespace: str, only: Wanted, connections: Conne
     authority = ""
     if endpoint.ca_secret:
         authority = (await secret(cluster, namespace, endpoint.ca_secret)).get("ca.crt", "")
-    client = read_only(
+    client = only_reads(
         connections.open_nebula(endpoint.url, username, password, authority), OPENNEBULA_READS, "OpenNebula"
     )
     zone = await _read(cloud, client, only, connections, besides=False)
@@ -95,7 +95,7 @@ async def _read(
     cloud: SovereignCloud, one: OpenNebula, only: Wanted, connections: Connections, *, besides: bool
 ) -> Zone:
     answering = cloud.model_copy(update={"status": cloud.status.model_copy(update={"endpoint": "http://here/RPC2"})})
-    context = SingleCloudContext(answering, await one.view(0.0), one, connections.now())
+    context = Standing(answering, await one.view(0.0), one, connections.now())
     particulars = {member: await one.particulars(member) for member in _MEMBERS}
     zone = Zone(context, particulars, only, besides)
     await write_down(zone, connections.controllers)

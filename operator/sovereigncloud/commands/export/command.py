@@ -1,4 +1,4 @@
-"""`sovereign export`: manifests of existing resources."""
+"""`sovereign export`: the manifests of what stands already."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from sovereigncloud.commands.export.cloud import declared, of_cluster, with_zone
 from sovereigncloud.commands.export.live_inventory import found
 from sovereigncloud.commands.export.manifests import Export, Names, as_json, as_yaml, exported
 from sovereigncloud.commands.export.selection import Wanted
-from sovereigncloud.commands.shared.cluster_session import ClusterScope, run_with_apis
+from sovereigncloud.commands.shared.cluster_session import Where, asked_with
 from sovereigncloud.commands.shared.connections import Cluster, Connections
-from sovereigncloud.commands.shared.credentials import CredentialOptions, open_nebula_of, ovh_of
+from sovereigncloud.commands.shared.credentials import Given, open_nebula_of, ovh_of
 from sovereigncloud.commands.shared.errors import CommandError
 from sovereigncloud.commands.shared.options import (
     Context,
@@ -27,12 +27,12 @@ from sovereigncloud.commands.shared.options import (
     OvhSecret,
 )
 from sovereigncloud.commands.shared.output import emit
-from sovereigncloud.engine.loop.read_only_context import INNER_READS, OPENNEBULA_READS, OVH_READS, read_only
+from sovereigncloud.engine.loop.read_only_context import INNER_READS, OPENNEBULA_READS, OVH_READS, only_reads
 from sovereigncloud.ports.opennebula.client import OpenNebula
 
 
 class Form(StrEnum):
-    """Output format of the manifests."""
+    """How manifests are written."""
 
     YAML = "yaml"
     JSON = "json"
@@ -61,28 +61,30 @@ def export(
     kind: Annotated[
         Many, typer.Option(help="Only objects of this kind, for example HostedInstance. Several: any.")
     ] = None,
-    name: Annotated[Many, typer.Option(help="Only resources with this OpenNebula name; * and ? are wildcards.")] = None,
-    id_: Annotated[list[int] | None, typer.Option("--id", help="Only the resource with this OpenNebula ID.")] = None,
-    owner: Annotated[Many, typer.Option(help="Only resources of this OpenNebula user (name or ID).")] = None,
-    group: Annotated[Many, typer.Option(help="Only resources of this OpenNebula group.")] = None,
-    network: Annotated[Many, typer.Option(help="Only VMs with a NIC in this network (name or ID).")] = None,
+    name: Annotated[
+        Many, typer.Option(help="Only what is called so in OpenNebula; * and ? stand for anything.")
+    ] = None,
+    id_: Annotated[list[int] | None, typer.Option("--id", help="Only what has this number in OpenNebula.")] = None,
+    owner: Annotated[Many, typer.Option(help="Only what belongs to this user of OpenNebula (name or number).")] = None,
+    group: Annotated[Many, typer.Option(help="Only what belongs to this group of OpenNebula.")] = None,
+    network: Annotated[Many, typer.Option(help="Only machines with a card in this network (name or number).")] = None,
     label: Annotated[
-        Many, typer.Option(help="Only resources with this attribute (NAME=VALUE) or Sunstone label (NAME).")
+        Many, typer.Option(help="Only what has this attribute (NAME=VALUE) or this label of Sunstone (NAME).")
     ] = None,
     namespace: Namespace = "",
     context: Context = None,
     kubeconfig: Kubeconfig = None,
     output: Annotated[Form, typer.Option("-o", "--output", help="For kubectl apply -f -.")] = Form.YAML,
 ) -> None:
-    """Write manifests of existing resources: of an OVHcloud account (--ovh), an OpenNebula (--opennebula), or a
-    SovereignCloud (--cloud). VMs, networks and images become objects that adopt them by ID.
+    """Write the manifests of what stands: in an account of OVHcloud (--ovh), in an OpenNebula (--opennebula), or in a cloud that is
+    declared already (--cloud). Machines, networks and images become objects that adopt them by their number.
 
     They say management: Observe: applied, nothing is changed outside, and their plan is empty: what a manifest cannot say is
     left out, with a comment. No password is written; comments say which Secrets to make. Without --secret the credential comes
     from the variables of OVHcloud's own clients (OVH_CLIENT_ID and OVH_CLIENT_SECRET, or OVH_APPLICATION_KEY,
     OVH_APPLICATION_SECRET and OVH_CONSUMER_KEY). That of OpenNebula comes from ONE_XMLRPC and ONE_AUTH, as for its own tools.
     """
-    given = CredentialOptions(secret, endpoint, opennebula, opennebula_secret)
+    given = Given(secret, endpoint, opennebula, opennebula_secret)
     only = Wanted(
         kinds=tuple(kind or ()),
         names=tuple(name or ()),
@@ -99,7 +101,7 @@ def export(
         )
     if ovh and by_cluster:
         raise CommandError("--ovh and --cloud exclude each other: a cloud that is declared has its servers already")
-    where = ClusterScope(namespace, context=context, kubeconfig=kubeconfig)
+    where = Where(namespace, context=context, kubeconfig=kubeconfig)
 
     async def read(connections: Connections, cluster: Cluster | None) -> Export:
         space = where.scope(cluster) if cluster else namespace or "default"
@@ -114,11 +116,11 @@ def export(
         if not ovh:
             start = declared(given.url, cloud, names, only)
         else:
-            account = read_only(await ovh_of(given, connections, cluster, space), OVH_READS, "OVHcloud", INNER_READS)
+            account = only_reads(await ovh_of(given, connections, cluster, space), OVH_READS, "OVHcloud", INNER_READS)
             start = exported(await found(account, given.url, one), names)
         return start if one is None else await with_zone(start, one, only, connections)
 
-    result = run_with_apis(ctx, where, read, cluster=given.needs_cluster or by_cluster)
+    result = asked_with(ctx, where, read, cluster=given.needs_cluster or by_cluster)
     if output is Form.JSON:
         emit(as_json(result), Output.JSON)
     else:
@@ -126,4 +128,4 @@ def export(
 
 
 def _reads(client: OpenNebula) -> OpenNebula:
-    return read_only(client, OPENNEBULA_READS, "OpenNebula")
+    return only_reads(client, OPENNEBULA_READS, "OpenNebula")

@@ -1,4 +1,4 @@
-"""Live inventory of OVHcloud and OpenNebula for `sovereign export`."""
+"""What stands at OVHcloud and in OpenNebula, read for `sovereign export`."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from sovereigncloud.ports.ovh.account import AccountView, Ovh, Server
 
 
 @dataclass(frozen=True, slots=True)
-class LiveInventory:
-    """Resources read from OVHcloud and OpenNebula.
+class Found:
+    """What was read.
 
     Attributes:
         account: servers, and the vRacks with what is in them.
@@ -31,8 +31,8 @@ class LiveInventory:
     cloud: CloudView | None = None
 
 
-async def found(ovh: Ovh, url: str, one: OpenNebula | None) -> LiveInventory:
-    """Read the inventory: a few requests, and one per server in a vRack. Raises OutsideError."""
+async def found(ovh: Ovh, url: str, one: OpenNebula | None) -> Found:
+    """Reads. One request for each server that is in a vRack, and a handful besides. Raises OutsideError."""
     account = await ovh.view(0.0, frozenset(await ovh.inventory.vracks()))
     details: dict[str, Server] = {}
     cloud = None
@@ -41,7 +41,7 @@ async def found(ovh: Ovh, url: str, one: OpenNebula | None) -> LiveInventory:
         members = {name for vrack in account.vracks.values() for name in vrack.interfaces.values()}
         for name in sorted(members & account.servers.keys()):
             details[name] = await ovh.server(name)
-    return LiveInventory(account, details, url, await _addresses(url), cloud)
+    return Found(account, details, url, await _addresses(url), cloud)
 
 
 async def _addresses(url: str) -> frozenset[str]:

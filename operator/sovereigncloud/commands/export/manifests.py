@@ -1,4 +1,4 @@
-"""Convert a live inventory to manifests. Pure functions."""
+"""From what stands to the manifests that say so. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sovereigncloud.api.common.base import API_VERSION
-from sovereigncloud.commands.export.live_inventory import LiveInventory
+from sovereigncloud.commands.export.live_inventory import Found
 from sovereigncloud.commands.export.names import one_line
 from sovereigncloud.ports.opennebula.views import Network
 from sovereigncloud.ports.ovh.account import ServerSummary, VrackView
@@ -22,7 +22,7 @@ _SAY_IT = "set management: Manage in it when status says what you expect"
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Names used in the manifests: namespace, Secrets and the OVHcloud API endpoint."""
+    """What is called how in the manifests: the namespace, the Secrets in it, and which of OVHcloud's APIs."""
 
     namespace: str
     ovh_secret: str = "ovh-account"  # noqa: S105 - the name of one
@@ -33,7 +33,7 @@ class Names:
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """Manifests, the Secrets to create first, and resources that could not be exported."""
+    """Documents for kubectl, the Secrets to make first, and what could not be written down."""
 
     documents: tuple[Json, ...]
     secrets: tuple[str, ...]
@@ -42,8 +42,8 @@ class Export:
     """By kind and name: what is left out of one document, or should be known of it."""
 
 
-def exported(found: LiveInventory, names: Names) -> Export:
-    """Export a SovereignCloud for the vRack of the OpenNebula, and a BareMetalServer per server outside a vRack."""
+def exported(found: Found, names: Names) -> Export:
+    """A SovereignCloud for the vRack that the OpenNebula is in, a BareMetalServer for every server that is in none."""
     notes: list[str] = []
     documents: list[Json] = []
     taken: set[str] = set()
@@ -62,9 +62,9 @@ def exported(found: LiveInventory, names: Names) -> Export:
 
 
 def _cloud(
-    found: LiveInventory, names: Names, vracks: Mapping[str, VrackView], called: Mapping[str, str], notes: list[str]
+    found: Found, names: Names, vracks: Mapping[str, VrackView], called: Mapping[str, str], notes: list[str]
 ) -> tuple[Json | None, set[str]]:
-    """Return the cloud's manifest and the service names of its servers."""
+    """The cloud, and the service names of its servers."""
     roles = _roles(found, names)
     front = next((service for service, does in roles.items() if "Frontend" in does), None)
     if front is None:
@@ -106,8 +106,8 @@ def _cloud(
     return _document("SovereignCloud", vrack.name.lower(), names, {"hosted": hosted}), set(members)
 
 
-def _roles(found: LiveInventory, names: Names) -> dict[str, list[str]]:
-    """Return roles by service name; servers match the front-end or a host by address."""
+def _roles(found: Found, names: Names) -> dict[str, list[str]]:
+    """By service name, of the servers that are matched to the front-end or to a host by their address."""
     hosts = {host.name for host in found.cloud.hosts.values()} if found.cloud else set()
     roles: dict[str, list[str]] = {}
     for service, server in found.details.items():
@@ -128,7 +128,7 @@ def _hosted(server: ServerSummary, name: str, roles: list[str]) -> Json:
 
 
 def _networks(networks: Iterable[Network], vrack: VrackView, notes: list[str]) -> list[Json]:
-    """Return the networks that a VirtualNetwork can express: public blocks of the vRack and 802.1Q VLANs."""
+    """Those that a VirtualNetwork can say: a public block of the vRack, or an 802.1Q VLAN."""
     found: list[Json] = []
     used: set[str] = set()
     for network in sorted(networks, key=lambda one: one.id):
@@ -145,7 +145,7 @@ def _networks(networks: Iterable[Network], vrack: VrackView, notes: list[str]) -
 
 
 def _network(network: Network, vrack: VrackView) -> Json | str:
-    """Return the network's entry without its name, or why it cannot be expressed."""
+    """Its entry without the name, or why there is none."""
     block = _block(network, vrack.blocks)
     vlan = network.attributes.get("VLAN_ID", "")
     ranges = [{"ip": one.ip, "size": one.size} for one in network.ranges]
@@ -185,7 +185,7 @@ def _server(server: ServerSummary, name: str, vrack: VrackView | None, names: Na
 
 
 def _called(servers: Iterable[ServerSummary]) -> dict[str, str]:
-    """Return unique names by service name: the display name if valid, else the first label."""
+    """A name for each, by service name: its display name where that may be one, else the first part of the service name."""
     found: dict[str, str] = {}
     used: set[str] = set()
     for server in sorted(servers, key=lambda one: one.service_name):
@@ -225,7 +225,7 @@ def one_secret(names: Names) -> str:
 
 
 def as_yaml(export: Export) -> str:
-    """Return the manifests as YAML; comments list the first steps and what is missing."""
+    """Documents, under comments with what to do first and what is not in them."""
     from sovereigncloud.commands.export.yaml_output import dumped  # noqa: PLC0415 - for those who ask for it
 
     lines = ["# What stands, written down by `sovereign export`. Applied, nothing is changed outside: " + _SAY_IT + "."]
@@ -241,5 +241,5 @@ def as_yaml(export: Export) -> str:
 
 
 def as_json(export: Export) -> Json:
-    """Return the manifests as a Kubernetes List."""
+    """A list that kubectl takes; what it does not know of, it leaves alone."""
     return {"apiVersion": "v1", "kind": "List", "items": list(export.documents)}

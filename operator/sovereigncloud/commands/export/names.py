@@ -1,4 +1,4 @@
-"""Kubernetes object names for resources with free-text names, and safe text for comments."""
+"""Names of Kubernetes objects for things whose names are free text, one each; and text for comments."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _LONGEST = 63
 
 
 def object_name(name: str, number: int, noun: str, taken: set[str], longest: int = _LONGEST) -> str:
-    """Return a unique object name similar to the resource's name, and add it to `taken`."""
+    """As near to the name as may be; with the number where two would be the same. It is added to `taken`."""
     plain = unicodedata.normalize("NFKD", name.casefold()).encode("ascii", "ignore").decode()
     wished = _NOT_IN_A_NAME.sub("-", plain).strip("-")[:longest].strip("-")
     shorter = wished[: longest - 1 - len(str(number))].strip("-")
@@ -22,5 +22,5 @@ def object_name(name: str, number: int, noun: str, taken: set[str], longest: int
 
 
 def one_line(text: str) -> str:
-    """Return text on one line, safe inside a YAML comment."""
+    """For a comment: what a person called something must not end it."""
     return "".join(character if character.isprintable() else " " for character in text)

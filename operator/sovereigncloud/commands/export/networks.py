@@ -1,4 +1,4 @@
-"""Convert networks and security groups of a zone to manifests."""
+"""From networks and security groups of a zone to what manifests say of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MOST_RANGES = 32
 
 
 def network_spec(network: Network, view: CloudView, comments: list[str]) -> Json | None:
-    """Return the spec of a network; None with a comment if a manifest cannot express it."""
+    """What carries it, its addresses and what machines are told; None, and a comment, where a manifest cannot say it."""
     found, kind = network.attributes, _kind(network, view)
     spec = dict(kind)
     ranges = [{"ip": one.ip, "size": one.size} for one in network.ranges if is_ipv4(one.ip)]
@@ -41,7 +41,7 @@ def network_spec(network: Network, view: CloudView, comments: list[str]) -> Json
 
 
 def _kind(network: Network, view: CloudView) -> Json:
-    """Return the network type's fields; empty if a manifest cannot express it."""
+    """Nothing where a manifest has no word for it."""
     found, parent = network.attributes, view.networks.get(network.parent)
     number, block = found.get("VLAN_ID", ""), _block(network)
     if parent is not None:
@@ -65,7 +65,7 @@ def _block(network: Network) -> ipaddress.IPv4Network | None:
 
 
 def group_rules(group: SecurityGroup, view: CloudView) -> list[Json]:
-    """Return the rules of a security group; unsupported rules show as drift when the manifest is verified."""
+    """What they cannot say is seen where they are planned, and then nothing of the group is written."""
     return [_rule(one, view) for one in group.rules]
 
 

@@ -1,4 +1,4 @@
-"""Selection of the resources of a zone to export."""
+"""Which of the things in a zone are meant."""
 
 from __future__ import annotations
 
@@ -22,7 +22,16 @@ KINDS = tuple(kind.crd.kind for kind in (SovereignCloud, VirtualNetwork, Securit
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Selection criteria: all given criteria must match; of several values of one criterion, any."""
+    """All that is given must hold; of several values of one, any.
+
+    Attributes:
+        kinds: of objects; none: all.
+        names: patterns with * and ?, upper and lower case told apart.
+        owners: users of OpenNebula, by name or number.
+        groups: by name.
+        networks: by name or number: machines with a card in one, and the network itself.
+        labels: NAME=VALUE: an attribute or a label of the operator; NAME: a label as Sunstone writes them.
+    """
 
     kinds: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
@@ -41,7 +50,7 @@ class Wanted:
         return not self.kinds or kind in self.kinds
 
     def takes(self, thing: Marked, about: Particulars, networks: Iterable[tuple[int, str]]) -> bool:
-        """Return whether the resource is selected. `networks`: the networks that it uses or is."""
+        """Whether it is meant. `networks`: those that it is in, or is."""
         known = {text for number, name in networks for text in (str(number), name)}
         return (
             (not self.names or any(fnmatchcase(thing.name, pattern) for pattern in self.names))

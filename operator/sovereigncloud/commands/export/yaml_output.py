@@ -1,4 +1,4 @@
-"""YAML output that kubectl parses as intended: ambiguous scalars are quoted."""
+"""YAML that kubectl reads as it was meant: its parser takes more words for numbers and booleans than the writer knows of."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _A_NUMBER = re.compile(
 _A_BOOLEAN = frozenset({"y", "Y", "n", "N"})
 
 
-class _QuotingDumper(yaml.SafeDumper):
-    """YAML dumper that quotes words which other parsers read as numbers or booleans."""
+class _Careful(yaml.SafeDumper):
+    """Quotes them."""
 
 
 def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
@@ -23,8 +23,8 @@ def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
     return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
 
-_QuotingDumper.add_representer(str, _text)
+_Careful.add_representer(str, _text)
 
 
 def dumped(document: dict[str, Any]) -> str:
-    return str(yaml.dump(document, Dumper=_QuotingDumper, sort_keys=False, allow_unicode=True))
+    return str(yaml.dump(document, Dumper=_Careful, sort_keys=False, allow_unicode=True))

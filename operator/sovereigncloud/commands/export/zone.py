@@ -1,4 +1,4 @@
-"""Export of a zone: one adopting manifest per unowned VM, network and image."""
+"""From what a zone runs to the manifests that take it over: one for each machine, network and image that is nobody's."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from sovereigncloud.api.common.base import API_VERSION
 from sovereigncloud.api.instance_compute import Recovery
-from sovereigncloud.commands.export.check import SingleCloudContext, checked
+from sovereigncloud.commands.export.check import Standing, checked
 from sovereigncloud.commands.export.names import object_name, one_line
 from sovereigncloud.commands.export.networks import group_rules, is_ipv4, network_spec
 from sovereigncloud.commands.export.selection import Wanted
@@ -37,9 +37,16 @@ _OF_ALL = (
 
 @dataclass(slots=True)
 class Zone:
-    """State of a zone export: what was read, and the manifests written so far."""
+    """What was read of a zone, for whom it is written, and what has been written.
 
-    context: SingleCloudContext
+    Attributes:
+        particulars: by "vm", "network" and "image", then by number.
+        only: what is meant.
+        besides: something else in the manifests speaks of the networks.
+        marked: numbers and owners of what is looked after already, by noun and installation.
+    """
+
+    context: Standing
     particulars: Mapping[str, Mapping[int, Particulars]]
     only: Wanted
     besides: bool = False
@@ -91,7 +98,7 @@ def _networks(zone: Zone) -> Iterator[Wish]:
 
 
 def _groups(zone: Zone) -> Iterator[Wish]:
-    """Return manifests of security groups other than OpenNebula's default group."""
+    """OpenNebula's own stays nobody's."""
     if zone.only.has("SecurityGroup"):
         for group in _by_id(zone.context.seen.security_groups):
             if group.id != DEFAULT_GROUP and zone.meant("security_group", group):
@@ -99,7 +106,7 @@ def _groups(zone: Zone) -> Iterator[Wish]:
 
 
 def _images(zone: Zone) -> Iterator[Wish]:
-    """Return manifests of images; persistent ones are disks of a VM and are skipped."""
+    """Those that machines are made from: a persistent one is the disk of a machine."""
     if zone.only.has("MachineImage"):
         for image in _by_id(zone.context.seen.images):
             if image.type in BOOTABLE_TYPES and not image.persistent and zone.meant("image", image):
@@ -211,7 +218,7 @@ def _size(vm: Vm, comments: list[str]) -> Json:
 
 
 def _hardware(vm: Vm) -> Json:
-    """Return hardware fields that the VM actually uses."""
+    """What is only said where it is there."""
     found: Json = {}
     if _ONE_WORD.fullmatch(vm.cpu_model):
         found["cpuModel"] = vm.cpu_model
@@ -244,7 +251,7 @@ def _cards(vm: Vm, zone: Zone, comments: list[str]) -> Json:
 
 
 def _card(nic: Nic, zone: Zone) -> Json:
-    """Return a NIC with its address, and its security groups if they differ from the default."""
+    """With its address, and with what filters it where that is more than OpenNebula's own group."""
     known = zone.context.seen.security_groups
     groups = sorted(known[one].name if one in known else "" for one in nic.groups)
     card: Json = {"name": nic.network, **({"address": nic.ip} if is_ipv4(nic.ip) else {})}

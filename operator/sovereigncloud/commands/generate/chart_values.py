@@ -1,4 +1,4 @@
-"""Documentation of the chart values: table in the README and descriptions in the schema.
+"""The chart's values as its users read them: the comments of values.yaml, as a table in the README and in the schema.
 
 The comments are helm-docs' own form: `# -- text`, continued on the lines below it, above the key. A mapping with such a
 comment is documented as a whole.
@@ -21,7 +21,7 @@ Json = dict[str, Any]
 
 
 class UndocumentedError(CommandError):
-    """A value or the place for its documentation is missing; the message names it."""
+    """A value, or a place for its documentation, is missing; the message names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Value:
 
 
 def documented(text: str) -> list[Value]:
-    """Return every value of a values.yaml in order. Raises UndocumentedError without a comment."""
+    """Every value of a values.yaml, in its order. Raises UndocumentedError for one without a comment."""
     root = yaml.compose(text, Loader=yaml.SafeLoader)
     lines = text.splitlines()
     return list(_values(root, (), yaml.safe_load(text), lines)) if isinstance(root, yaml.MappingNode) else []
@@ -67,7 +67,7 @@ def _comment_above(lines: Sequence[str], line: int) -> str:
 
 
 def readme(text: str, values: Sequence[Value]) -> str:
-    """Return the README with the table of values. Raises UndocumentedError without the marks."""
+    """The README with the table of values between its marks. Raises UndocumentedError without them."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
@@ -82,7 +82,7 @@ def _cell(text: str) -> str:
 
 
 def schema(text: str, values: Sequence[Value]) -> str:
-    """Return the schema with descriptions. Raises UndocumentedError for a missing value."""
+    """The schema with each value's meaning as its description. Raises UndocumentedError for a value that it lacks."""
     root: Json = json.loads(text)
     for value in values:
         node = root

@@ -1,6 +1,6 @@
-"""CLI reference page, generated from the commands.
+"""The reference of the command line for the documentation, from the commands themselves.
 
-The page has a hand-written part, and this part below a mark.
+The page has a part written by hand, and below a mark this part.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MARK = "<!-- Below: generated from the commands in operator/sovereigncloud/comma
 
 
 def page(directory: Path) -> str:
-    """Return the page: the hand-written part, followed by the generated reference."""
+    """The page: what is written by hand in it, and the commands as they are."""
     path = directory / PAGE
     by_hand = path.read_text(encoding="utf-8").partition(MARK)[0] if path.exists() else "# The command line\n\n"
     return by_hand + MARK + "".join(_panels())

@@ -1,4 +1,4 @@
-"""`sovereign crds`: print, write or check the CustomResourceDefinitions and other generated files."""
+"""`sovereign crds`: print, write or check the CustomResourceDefinitions, and what else is generated from the code."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from sovereigncloud.commands.generate.files import folders
 
 
 def stale(directory: Path) -> list[Path]:
-    """List files in the directory and the charts that differ from the code."""
+    """Files in the directory, and in the chart beside it, that are not what the code says."""
     return [path for folder in folders(directory) for path in folder.stale()]
 
 
 def write(directory: Path) -> list[Path]:
-    """Write the directory and the charts from the code; return the changed files."""
+    """Makes the directory, and the charts beside it, what the code says; the files that changed."""
     return [path for folder in folders(directory) for path in folder.write()]
 
 
@@ -33,7 +33,7 @@ def crds(
     ] = False,
     check: Annotated[
         bool,
-        typer.Option("--check", help="Exit with 1 if the directory or a chart beside it differs from the code."),
+        typer.Option("--check", help="Exit with 1 if the directory or a chart beside it is not what the code says."),
     ] = False,
     directory: Annotated[Path, typer.Option(help="Where the files are.")] = Path("crds"),
 ) -> None:

@@ -1,6 +1,6 @@
-"""Grafana dashboard of the chart.
+"""The Grafana dashboard of the chart, from a description that a person can read.
 
-Every query is tested against a real Prometheus in tests/integration/prometheus.
+Every query is held to a real Prometheus in tests/integration/prometheus.
 """
 
 from __future__ import annotations
@@ -17,7 +17,16 @@ _WIDTH, _HEIGHT = 24, 8
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """A dashboard panel."""
+    """One panel.
+
+    Attributes:
+        title: what it tells.
+        queries: PromQL by legend; JOB in it stands for the choice of the operator.
+        unit: of Grafana: s, short, bytes, ops, ...
+        shape: timeseries, stat or table.
+        width: of 24.
+        help: a sentence, where the title does not say what to look for.
+    """
 
     title: str
     queries: Mapping[str, str]
@@ -203,7 +212,7 @@ ROWS = (
 
 
 def dashboard() -> str:
-    """Return the dashboard JSON for Grafana's sidecar."""
+    """The JSON that Grafana imports; its sidecar takes it from a ConfigMap of the chart."""
     return (
         json.dumps(
             {

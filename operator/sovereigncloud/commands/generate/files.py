@@ -1,9 +1,11 @@
-"""Generated files of the repository: CRDs, chart files, Argo CD health checks and reference pages.
+"""The files of the project that are made from the code: `crds/`; in the Helm charts the same CRDs, the rights of the operator
+and of people, what documents the values, and Grafana's dashboard; Argo CD's health check of every kind; in the documentation
+the reference of each kind, of the metrics and of the commands, and the rights at OVHcloud.
 
-The charts keep the CRDs, RBAC rules, values documentation and Grafana dashboard under `files/`, which Helm does not
-render, so nothing in them needs escaping; their templates read them. The operator's chart contains a copy of the CRD
-chart: Helm uses it from the checkout without a symbolic link (docs/adr/0009-crds-in-a-chart-of-their-own.md).
-`manifests/base/operator.yaml` is the rendered chart (`make manifests`).
+The charts keep them under `files/`, which Helm does not render, so nothing in them needs escaping; their templates take them
+from there. The chart of the operator has a copy of the chart of the CRDs inside: Helm takes it from the checkout as it is, and
+no symbolic link has to survive a download (docs/adr/0009-crds-in-a-chart-of-their-own.md). `manifests/base/operator.yaml` is
+the rendered chart (`make manifests`).
 """
 
 from __future__ import annotations
@@ -47,7 +49,9 @@ metadata:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A directory with its expected files by relative path. Other files that match `pattern` are stale."""
+    """A directory and what is to be in it, by relative path. Files there that match `pattern` and are not wanted are left
+    over.
+    """
 
     directory: Path
     wanted: Mapping[str, str]
@@ -78,7 +82,7 @@ class Folder:
 
 
 def folders(crds: Path) -> list[Folder]:
-    """Return the CRD directory, and the charts and reference pages beside it if they exist."""
+    """The directory of the CRDs, and beside it the charts and the reference, where they are."""
     found = [Folder(crds, manifests(), f"{GROUP}_*.yaml")]
     root = crds.absolute().parent
     definitions = compact_manifests()
@@ -108,14 +112,14 @@ def folders(crds: Path) -> list[Folder]:
 
 
 def _documentation(chart: Path) -> dict[str, str]:
-    """Return the generated documentation of the chart values."""
+    """What is said about the values in other files than values.yaml."""
     values = chart_values.documented((chart / "values.yaml").read_text(encoding="utf-8"))
     makers = {"README.md": chart_values.readme, "values.schema.json": chart_values.schema}
     return {name: make((chart / name).read_text(encoding="utf-8"), values) for name, make in makers.items()}
 
 
 def _written_by_hand(chart: Path) -> dict[str, str]:
-    """Return all files of a chart except generated ones."""
+    """Everything of a chart but its generated files."""
     paths = (path for path in chart.glob("**/*") if path.is_file() and path.parent != chart / "files")
     return {path.relative_to(chart).as_posix(): path.read_text(encoding="utf-8") for path in paths}
 
@@ -125,7 +129,7 @@ def _below(directory: str, files: Mapping[str, str]) -> dict[str, str]:
 
 
 def argocd_cm(script: str) -> str:
-    """Return Argo CD's ConfigMap: the health script once, and a YAML alias per further kind."""
+    """The script once, and an alias of it for each further kind: the keys of a ConfigMap know no wildcard."""
     first, *others = (f"resource.customizations.health.{GROUP}_{kind.crd.kind}" for kind in KINDS)
     text = "".join(f"    {line}\n" if line else "\n" for line in script.splitlines())
     aliases = "".join(f"  {key}: *health\n" for key in others)
@@ -133,7 +137,7 @@ def argocd_cm(script: str) -> str:
 
 
 def rbac(rules: Sequence[RbacRule] = RBAC) -> str:
-    """Return the RBAC rules for the chart, grouped by where they are granted:
+    """The rules as the chart wants them, by where they are granted:
 
     `watched` for all namespaces, or each that is watched; `wide` where all of them are watched; `cluster` for kinds without a
     namespace; `narrowed` for such kinds where only some namespaces are watched; `own` for the namespace of the operator.
@@ -149,7 +153,7 @@ def rbac(rules: Sequence[RbacRule] = RBAC) -> str:
 
 
 def _rules(table: Sequence[RbacRule]) -> list[dict[str, Any]]:
-    """Merge rules with equal group, verbs and names into one rule."""
+    """One rule per group, verbs and names, with all resources that share them."""
     shared: dict[tuple[str, tuple[str, ...], tuple[str, ...]], list[str]] = {}
     for rule in table:
         shared.setdefault((rule.group, rule.verbs, rule.names), []).append(rule.resource)
@@ -169,5 +173,5 @@ def _read(path: Path) -> str | None:
 
 
 def _relative(path: Path) -> Path:
-    """Return the path relative to the working directory if possible."""
+    """Short in messages where that is possible."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

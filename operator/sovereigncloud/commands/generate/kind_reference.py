@@ -1,6 +1,6 @@
-"""Reference page of a kind, generated from its CustomResourceDefinition.
+"""The reference of a kind for the documentation, from its CustomResourceDefinition: what the API server accepts.
 
-A page has a hand-written part with examples, and this part below a mark.
+A page has a part written by hand, which teaches by an example, and below a mark this part.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Schema = Mapping[str, Any]
 
 
 def pages(directory: Path) -> dict[str, str]:
-    """Return the pages: the hand-written part of each, followed by the generated reference."""
+    """The files of the directory: what is written by hand in each of them, and the reference as it should be below."""
     return {name: _by_hand(directory / name, kind) + MARK + reference(kind) for name, kind in _kinds()}
 
 
@@ -45,7 +45,7 @@ def _by_hand(page: Path, kind: type[AnyResource]) -> str:
 
 
 def reference(kind: type[AnyResource]) -> str:
-    """Return the reference of one kind as Markdown."""
+    """The reference of one kind, in Markdown."""
     crd = custom_resource_definition(kind)
     version = crd["spec"]["versions"][0]
     schema: Schema = version["schema"]["openAPIV3Schema"]
@@ -82,7 +82,7 @@ def _columns(columns: Sequence[Schema]) -> list[str]:
 
 
 def _refusals(schema: Schema) -> list[str]:
-    """List the CEL rules with the messages that kubectl prints."""
+    """What the rules in the schema refuse, in the words that kubectl prints."""
     rows = list(dict.fromkeys(_rules(schema, "")))
     return (
         ["### Refused at apply", "", *(f"- `{place}`: {_cell(message)}" for place, message in rows), ""] if rows else []
@@ -99,7 +99,7 @@ def _rules(schema: Schema, path: str) -> Iterator[tuple[str, str]]:
 
 
 def _section(schema: Schema, path: str) -> list[str]:
-    """Return a table of an object's fields, then the sections of its nested objects."""
+    """A table of the fields of one object, then the sections of the objects in it."""
     required = schema.get("required", ())
     lines = [f"### {path}", ""]
     if "description" in schema:
@@ -158,10 +158,10 @@ def _bounds(schema: Schema) -> Iterator[str]:
 
 
 def _cell(text: str) -> str:
-    """Escape text for a table cell."""
+    """Text in a table: no bar ends the cell, no bracket begins a tag, paragraphs are sentences."""
     return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
 
 
 def _anchor(heading: str) -> str:
-    """Return the heading's anchor as Python-Markdown and GitHub generate it."""
+    """As Python-Markdown makes the id of a heading, and GitHub does as well."""
     return "".join(c for c in heading.lower() if c.isalnum() or c in "-_ ").replace(" ", "-")

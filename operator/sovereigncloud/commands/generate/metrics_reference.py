@@ -1,4 +1,4 @@
-"""Metrics reference page, generated from the metrics catalogue."""
+"""The reference of the metrics for the documentation, from the catalogue that they are made from."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Besides these there are the metrics of the process: `process_*`, `python_info`, 
 
 
 def page() -> str:
-    """Return docs/reference/metrics.md."""
+    """The text of docs/reference/metrics.md."""
     return (
         _HEAD + "".join(map(_row, FAMILIES)) + "\n## Labels\n\n| label | values |\n| --- | --- |\n" + "".join(_labels())
     )

@@ -1,6 +1,6 @@
-"""Page on OVHcloud permissions: IAM policies derived from the operator's API calls.
+"""The page of the documentation on the rights at OVHcloud: the policies, from the calls that the operator makes.
 
-The page has a hand-written part, and this part below a mark.
+The page has a part written by hand, and below a mark this part.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _ACCOUNT = "urn:v1:eu:resource:account:xx1111-ovh"
 
 
 def page(directory: Path) -> str:
-    """Return the page: the hand-written part, followed by the generated policies."""
+    """The page: what is written by hand in it, and the policies as they are."""
     path = directory / PAGE
     by_hand = path.read_text(encoding="utf-8").partition(MARK)[0] if path.exists() else "# Rights at OVHcloud\n\n"
     return by_hand + MARK + "".join(_sections())

@@ -1,7 +1,7 @@
-"""ClusterRoles for users of the kinds, generated so that new kinds are included.
+"""What people may do with the kinds: the ClusterRoles that the chart offers, made from the kinds so that a new one is in them.
 
-Only the operator writes status. Platform engineers can write Secrets; no role here reads them: Kubernetes' own roles
-grant that.
+Nobody writes status but the operator. Secrets can be put in place by a platform engineer and read by nobody here: who may
+read them in a namespace is decided by Kubernetes' own roles.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _OFFICERS = ("SovereigntyPolicy", "ProviderProfile")
 
 @dataclass(frozen=True, slots=True)
 class UserRole:
-    """A ClusterRole for users. `aggregate_to` names the Kubernetes roles that include it."""
+    """A ClusterRole for people. `aggregate_to` names Kubernetes' own roles that it becomes a part of."""
 
     rules: Sequence[Mapping[str, Any]]
     aggregate_to: Sequence[str] = ()
@@ -77,7 +77,7 @@ ROLES: Mapping[str, UserRole] = {
 
 
 def document(roles: Mapping[str, UserRole] = ROLES) -> str:
-    """Return the roles for the chart, by name suffix."""
+    """The roles as the chart wants them, by the end of their names."""
     parts = {
         name: {"aggregateTo": list(role.aggregate_to), "rules": [dict(rule) for rule in role.rules]}
         for name, role in roles.items()
@@ -86,7 +86,7 @@ def document(roles: Mapping[str, UserRole] = ROLES) -> str:
 
 
 class _Plain(yaml.SafeDumper):
-    """YAML dumper without anchors: equal lists are written out in each rule."""
+    """Without anchors: the same list stands written out in each rule."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - the signature is PyYAML's
         return True

@@ -1,4 +1,4 @@
-"""Removal of the operator's finalizers when no operator runs."""
+"""Taking the operator's finalizers off where no operator does it: what is held, and letting it go."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PASSES = 5
 
 
 class ReleaseApi(Protocol):
-    """API server access for the removal of finalizers. Raises OutsideError."""
+    """What is asked of the API server. Raises OutsideError."""
 
     def objects(self, kind: str) -> AsyncIterator[Json]: ...
     async def patch_finalizers(
@@ -31,7 +31,15 @@ class ReleaseApi(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """An object that carries the operator's finalizer."""
+    """An object that carries the operator's finalizer.
+
+    Attributes:
+        version: its resourceVersion.
+        finalizers: all of them.
+        external: ids outside, as its status has them.
+        secrets: names of Secrets in its namespace that it may have guarded.
+        deleting: it goes as soon as nothing holds it.
+    """
 
     key: Key
     version: str
@@ -42,13 +50,17 @@ class Held:
 
     @property
     def outside(self) -> str:
-        """Describe the external resources that remain."""
+        """What stays, in words."""
         return ", ".join(f"{name} {value}" for name, value in sorted(self.external.items())) or "nothing recorded"
 
 
 @dataclass(slots=True)
 class Released:
-    """An object whose finalizer was removed, or would be."""
+    """What was let go, or would be.
+
+    Attributes:
+        secrets: (namespace, name).
+    """
 
     objects: dict[Key, Held] = field(default_factory=dict)
     secrets: set[tuple[str, str]] = field(default_factory=set)

@@ -1,4 +1,4 @@
-"""`sovereign pause` and `resume`: suspend and resume the operator's writes for an object."""
+"""`sovereign pause` and `resume`: stop the operator's writes for an object, and let them go on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 from sovereigncloud.api.common.base import PAUSED, Key
 from sovereigncloud.commands.lifecycle.pause_ownership import is_paused, owners
-from sovereigncloud.commands.shared.cluster_session import ClusterScope, bodies, run_in_cluster
+from sovereigncloud.commands.shared.cluster_session import Where, asked, bodies
 from sovereigncloud.commands.shared.connections import Cluster, Connections
 from sovereigncloud.commands.shared.errors import CommandError
 from sovereigncloud.commands.shared.formatting import counted
@@ -38,7 +38,7 @@ def pause(
     kubeconfig: Kubeconfig = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Stop all writes to external systems for these objects, until `resume`.
+    """Stop every write outside for these objects, until `resume`.
 
     The operator goes on looking: sweeps, status and drift stay fresh, and a deletion waits and says so. Each object is
     paused alone; what is in a cloud goes on unless --recursive is given. Argo CD shows a paused object as Suspended, and
@@ -46,7 +46,7 @@ def pause(
 
     It sets the annotation sovereigncloud.io/paused and nothing else.
     """
-    where = ClusterScope(namespace, everywhere=False, context=context, kubeconfig=kubeconfig)
+    where = Where(namespace, everywhere=False, context=context, kubeconfig=kubeconfig)
     done = _set(ctx, where, named(objects), "true", recursive=recursive)
     if output is not Output.TABLE:
         emit(_as_json(done), output)
@@ -73,12 +73,12 @@ def resume(
     kubeconfig: Kubeconfig = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Resume writes to external systems for these objects. Drift since the pause is handled as driftPolicy says.
+    """Let the operator write outside again for these objects. What drifted meanwhile is mended as driftPolicy says.
 
     It removes the annotation sovereigncloud.io/paused and nothing else. Where that comes from a manifest in Git, whoever
     applies the manifest puts it back: then it is said who.
     """
-    where = ClusterScope(namespace, everywhere=False, context=context, kubeconfig=kubeconfig)
+    where = Where(namespace, everywhere=False, context=context, kubeconfig=kubeconfig)
     done = _set(ctx, where, named(objects), None, recursive=recursive)
     if output is not Output.TABLE:
         emit(_as_json(done), output)
@@ -95,7 +95,13 @@ def resume(
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    """An object whose pause annotation was set or removed."""
+    """An object whose annotation was set or removed.
+
+    Attributes:
+        before, now: whether it was, and is, paused.
+        owners: who applies the annotation from a manifest.
+        inside: how many objects are in it, where it is a cloud.
+    """
 
     key: Key
     before: bool
@@ -105,7 +111,7 @@ class _Done:
 
 
 def _set(
-    ctx: typer.Context, where: ClusterScope, wanted: tuple[Named, ...], value: str | None, *, recursive: bool
+    ctx: typer.Context, where: Where, wanted: tuple[Named, ...], value: str | None, *, recursive: bool
 ) -> list[_Done]:
     async def act(connections: Connections, cluster: Cluster) -> list[_Done]:
         scope = where.scope(cluster)
@@ -124,7 +130,7 @@ def _set(
             done.append(_Done(key, before, now, owners(there[key]), inside_of))
         return done
 
-    return run_in_cluster(ctx, where, act)
+    return asked(ctx, where, act)
 
 
 async def _annotate(cluster: Cluster, key: Key, value: str | None) -> None:

@@ -1,4 +1,4 @@
-"""Field ownership of the pause annotation: which manager would set it again. Pure functions."""
+"""Who set the annotation that pauses an object, and who will put it back. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 def owners(body: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the field managers that apply the annotation from a manifest and would restore it."""
+    """Field managers that apply the annotation from a manifest: they put it back when it was taken away."""
     metadata = body.get("metadata") or {}
     found = [
         str(entry.get("manager", ""))
@@ -34,7 +34,7 @@ def _holds(entry: Mapping[str, Any]) -> bool:
 
 
 def _applies(entry: Mapping[str, Any]) -> bool:
-    """Return whether a manager re-applies its fields, as server-side and client-side apply do."""
+    """Server-side apply always comes again; an Update comes from a person's hand, or from a client-side apply."""
     manager = str(entry.get("manager", ""))
     return entry.get("operation") == "Apply" or not manager.startswith(_BY_HAND)
 
@@ -48,5 +48,5 @@ def _in_last_applied(metadata: Mapping[str, Any]) -> bool:
 
 
 def is_paused(body: Mapping[str, Any]) -> bool:
-    """Return whether the object is paused."""
+    """Whether the annotation says so."""
     return ((body.get("metadata") or {}).get("annotations") or {}).get(PAUSED) == "true"

@@ -1,4 +1,4 @@
-"""`sovereign reconcile`: request a reconciliation now."""
+"""`sovereign reconcile`: have an object looked at now."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 
 from sovereigncloud.api.common.base import RECONCILE_REQUESTED_AT, Key
 from sovereigncloud.api.common.reasons import Reason
-from sovereigncloud.commands.shared.cluster_session import ClusterScope, bodies, run_in_cluster
+from sovereigncloud.commands.shared.cluster_session import Where, asked, bodies
 from sovereigncloud.commands.shared.condition_summary import Health, State, missing, state_of, unreadable
 from sovereigncloud.commands.shared.connections import Cluster, Connections
 from sovereigncloud.commands.shared.errors import CommandError
@@ -44,14 +44,14 @@ def reconcile(
     kubeconfig: Kubeconfig = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Reconcile these objects now, instead of at the next periodic sweep.
+    """Have these objects looked at now, instead of at the next sweep.
 
     It sets the annotation sovereigncloud.io/reconcile-requested-at to a new word; the operator writes the word into
     status.lastHandledReconcileAt once it has looked.
 
     Exit code with --wait: 0 when all are Ready; 2 when one was looked at and is not; 1 for an error or a timeout.
     """
-    where = ClusterScope(namespace, everywhere=False, context=context, kubeconfig=kubeconfig)
+    where = Where(namespace, everywhere=False, context=context, kubeconfig=kubeconfig)
     wanted, within = named(objects), seconds(timeout)
 
     async def act(connections: Connections, cluster: Cluster) -> list[_Result]:
@@ -66,7 +66,7 @@ def reconcile(
         waiting = (_wait(connections, cluster, key, token, within) for key in keys)
         return list(await asyncio.gather(*waiting))
 
-    results = run_in_cluster(ctx, where, act)
+    results = asked(ctx, where, act)
     if output is not Output.TABLE:
         emit({"format": 1, "items": [one.as_json() for one in results]}, output)
     else:
@@ -77,7 +77,7 @@ def reconcile(
 
 @dataclass(frozen=True, slots=True)
 class _Result:
-    """Result of a request. `handled`: the operator reconciled; `state`: the state then, or the last one."""
+    """What came of a request. `handled`: the operator looked; `state`: as it was then, or last."""
 
     key: Key
     token: str
@@ -98,7 +98,7 @@ class _Result:
 
 
 def exit_code(results: list[_Result]) -> int:
-    """Return the worst exit code."""
+    """The worst decides."""
     if not all(one.handled and one.settled for one in results):
         return 1
     return READY if all(one.state is not None and one.state.health is Health.READY for one in results) else NOT_READY
@@ -122,7 +122,7 @@ async def _wait(connections: Connections, cluster: Cluster, key: Key, token: str
             async for what, found in cluster.reads.changes(key.kind, key.namespace, key.name):
                 if what == "DELETED" or not found:
                     return _Result(key, token, handled=True, state=missing(), settled=True)
-                last = evaluate_request(key, token, found[0], connections)
+                last = judged(key, token, found[0], connections)
                 if last.settled:
                     return last
     except TimeoutError:
@@ -130,8 +130,8 @@ async def _wait(connections: Connections, cluster: Cluster, key: Key, token: str
     return last
 
 
-def evaluate_request(key: Key, token: str, body: Mapping[str, Any], connections: Connections) -> _Result:
-    """Evaluate a version of the object against the request; waiting for a time counts as in progress."""
+def judged(key: Key, token: str, body: Mapping[str, Any], connections: Connections) -> _Result:
+    """What a version of the object says of the request. What only waits for time to pass is not at rest."""
     resource = ResourceGraph([body], connections.controllers).get(key)
     if resource is None:
         return _Result(key, token, handled=True, state=unreadable(), settled=True)

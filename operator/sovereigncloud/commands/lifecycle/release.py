@@ -1,4 +1,4 @@
-"""`sovereign release`: remove the finalizers of an operator that no longer exists."""
+"""`sovereign release`: let go of what an operator held that is not there any more."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from sovereigncloud.engine.settings import Settings
 from sovereigncloud.ports.errors import Auth, OutsideError
 
 if TYPE_CHECKING:
-    from sovereigncloud.providers.kubernetes.finalizer_release import FinalizerReleaseApi
+    from sovereigncloud.providers.kubernetes.finalizer_release import ReleasingKubernetesApi
 
 Json = dict[str, Any]
 _HELD_AFTERWARDS = 30.0
@@ -63,7 +63,7 @@ def release(
     kubeconfig: Kubeconfig = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Remove the operator's finalizers from objects and Secrets when the operator no longer runs.
+    """Take the operator's finalizers off objects and Secrets, where no operator is left to do it.
 
     Nothing outside is changed: machines, networks and servers stay as they are, and nobody keeps them. An object that is
     being deleted goes. An operator that comes back with the same installation id manages what is declared as before.
@@ -94,13 +94,13 @@ async def _release(wanted: _Wanted, context: str | None, kubeconfig: str | None)
 
     from sovereigncloud.kinds import CONTROLLERS  # noqa: PLC0415
     from sovereigncloud.providers.kubernetes.connection import Connection  # noqa: PLC0415
-    from sovereigncloud.providers.kubernetes.finalizer_release import FinalizerReleaseApi  # noqa: PLC0415
+    from sovereigncloud.providers.kubernetes.finalizer_release import ReleasingKubernetesApi  # noqa: PLC0415
 
     try:
         connection = Connection.load(context, kubeconfig)
     except (ConfigException, OSError) as error:
         raise CommandError(f"no cluster to look into: {error}: set KUBECONFIG or --context") from error
-    async with FinalizerReleaseApi(connection, namespaces=wanted.namespaces) as api:
+    async with ReleasingKubernetesApi(connection, namespaces=wanted.namespaces) as api:
         among = frozenset(wanted.namespaces)
         if wanted.looks:
             return await held(api, CONTROLLERS, among)
@@ -112,7 +112,7 @@ async def _release(wanted: _Wanted, context: str | None, kubeconfig: str | None)
 
 
 @asynccontextmanager
-async def _as_the_only_writer(api: FinalizerReleaseApi, wanted: _Wanted) -> AsyncIterator[None]:
+async def _as_the_only_writer(api: ReleasingKubernetesApi, wanted: _Wanted) -> AsyncIterator[None]:
     """Holds the Lease, so that no operator begins meanwhile. Raises CommandError where one lives."""
     place = await _place_of_the_lease(api, wanted)
     there = await api.lease(*place) if place else None
@@ -145,7 +145,7 @@ async def _as_the_only_writer(api: FinalizerReleaseApi, wanted: _Wanted) -> Asyn
             await lease.release()
 
 
-async def _place_of_the_lease(api: FinalizerReleaseApi, wanted: _Wanted) -> tuple[str, str] | None:
+async def _place_of_the_lease(api: ReleasingKubernetesApi, wanted: _Wanted) -> tuple[str, str] | None:
     """Namespace and name; None where no operator has ever been."""
     from sovereigncloud.providers.kubernetes.api import INSTALLATION_CONFIG_MAP  # noqa: PLC0415 - as above
     from sovereigncloud.providers.kubernetes.finalizer_release import LEASE_PREFIX  # noqa: PLC0415 - as above
@@ -175,7 +175,7 @@ def _lives(lease: Json, namespace: str, name: str) -> str:
     )
 
 
-async def _tell_nothing(api: FinalizerReleaseApi, namespace: str) -> None:
+async def _tell_nothing(api: ReleasingKubernetesApi, namespace: str) -> None:
     """So that an uninstallation is not refused by an old list."""
     try:
         if await api.holdings(namespace):

@@ -1,4 +1,4 @@
-"""`sovereign logs`: the operator's log lines about one object."""
+"""`sovereign logs`: what the operator said about one object."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.commands.logs.lines import About, LogLine
-from sovereigncloud.commands.shared.cluster_session import ALL, ClusterScope, bodies, run_in_cluster
+from sovereigncloud.commands.shared.cluster_session import ALL, Where, asked, bodies
 from sovereigncloud.commands.shared.connections import Cluster, Connections
 from sovereigncloud.commands.shared.errors import CommandError
 from sovereigncloud.commands.shared.formatting import seconds
@@ -41,9 +41,9 @@ def logs(
     ctx: typer.Context,
     objects: SomeObjects,
     *,
-    follow: Annotated[bool, typer.Option("-f", "--follow", help="Follow the log until Ctrl-C.")] = False,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as lines come, until Ctrl-C.")] = False,
     since: Annotated[str, typer.Option(help="Only lines younger than this, for example 10m.")] = "",
-    tail: Annotated[int, typer.Option(help="Number of last lines to show; -1: all.", min=-1)] = -1,
+    tail: Annotated[int, typer.Option(help="Only so many of the last lines about it; -1: all.", min=-1)] = -1,
     operator_namespace: Annotated[
         str, typer.Option(help="Where the operator runs. Default: looked for in all namespaces, else sovereign-system.")
     ] = "",
@@ -53,12 +53,12 @@ def logs(
     output: OutputOption = Output.TABLE,
     no_color: NoColor = False,
 ) -> None:
-    """Print the operator's log lines about an object.
+    """Print what the operator said about an object.
 
     The lines come from the logs of the operator's pods, by way of the API server, and are picked by the object that each
     line names. Whoever asks needs the right to read pods and their logs where the operator runs. Reads JSON logs and text.
     """
-    where = ClusterScope(namespace, everywhere=False, context=context, kubeconfig=kubeconfig)
+    where = Where(namespace, everywhere=False, context=context, kubeconfig=kubeconfig)
     wanted = named(objects)
     age = max(1, round(seconds(since))) if since else None
     if follow and output is Output.YAML:
@@ -79,7 +79,7 @@ def logs(
             found.append(line)
 
     try:
-        run_in_cluster(ctx, where, look)
+        asked(ctx, where, look)
     except KeyboardInterrupt:
         return
     if follow:
@@ -96,12 +96,12 @@ def logs(
         )
 
 
-async def _the_object(cluster: Cluster, where: ClusterScope, wanted: Any) -> Key:
+async def _the_object(cluster: Cluster, where: Where, wanted: Any) -> Key:
     scope = where.scope(cluster)
     keys = [key_of(body) for body in (await bodies(cluster, scope)).values()]
     found = chosen(wanted, keys, scope)
     if len(found) != 1:
-        raise CommandError("logs takes one object: name one")
+        raise CommandError("logs are of one object at a time: name one")
     return found[0]
 
 

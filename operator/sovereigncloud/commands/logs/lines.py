@@ -1,4 +1,4 @@
-"""Selection of log lines about an object. Pure functions."""
+"""The operator's log lines about one object. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,14 @@ _KNOWN = ("time", "level", "logger", "message", "object")
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """One log entry."""
+    """One entry.
+
+    Attributes:
+        time: as it was written.
+        message: with the lines that follow it, of a traceback.
+        fields: whatever else the entry says, a trace id for example.
+        raw: the line as it came.
+    """
 
     time: str
     level: str
@@ -26,19 +33,23 @@ class LogLine:
     fields: Json
 
     def as_json(self) -> Json:
-        """Return the entry with the keys of the JSON log."""
+        """As the JSON log names them."""
         return {"time": self.time, "level": self.level, "message": self.message, **self.fields}
 
 
 class About:
-    """Selects lines about an object from JSON logs (the chart's default) or text logs."""
+    """Picks the lines about an object, of a log in JSON (the chart's default) or in text.
+
+    A line names its object as "HostedInstance platform/web"; in text it ends with that in brackets. What belongs to an
+    entry in text and has no time of its own, a traceback, is kept with it.
+    """
 
     def __init__(self, key: Key) -> None:
         self._named, self._mark = str(key), f" [{key}]"
         self._wanted = False
 
     def pick(self, line: str) -> LogLine | None:
-        """Return the entry of the line if it is about the object, else None."""
+        """The entry that the line is, or None."""
         if line.startswith("{"):
             return self._json(line)
         found = _TEXT.match(line)
@@ -65,6 +76,6 @@ class About:
 
 
 def about(lines: Iterable[str], key: Key) -> Iterator[LogLine]:
-    """Return the selector for an object's log lines."""
+    """The lines about an object."""
     picks = About(key)
     yield from (found for line in lines if (found := picks.pick(line)) is not None)

@@ -1,4 +1,4 @@
-"""`sovereign map`: a map of clouds, servers, networks and instances."""
+"""`sovereign map`: a picture of it all."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Annotated
 
 import typer
 
-from sovereigncloud.commands.map.model import Map, build_map
+from sovereigncloud.commands.map.model import Map, the_map
 from sovereigncloud.commands.map.svg import as_html, as_svg
-from sovereigncloud.commands.shared.cluster_session import ClusterScope, bodies, run_in_cluster
+from sovereigncloud.commands.shared.cluster_session import Where, asked, bodies
 from sovereigncloud.commands.shared.connections import Cluster, Connections
 from sovereigncloud.commands.shared.errors import CommandError
 from sovereigncloud.commands.shared.options import AllNamespaces, Context, Kubeconfig, Namespace, Output
@@ -21,7 +21,7 @@ from sovereigncloud.commands.shared.resource_graph import ResourceGraph
 
 
 class Picture(StrEnum):
-    """Output format of the map."""
+    """What is made of it."""
 
     HTML = "html"
     SVG = "svg"
@@ -46,23 +46,23 @@ def map_(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Draw a map of clouds, servers, networks and instances, grouped by country.
+    """Draw a picture of clouds, servers, networks and instances, inside the borders of their countries.
 
     The page stands alone: nothing is fetched from anywhere, and it is light or dark as the reader's screen is. Colours and
     signs tell the state of each object, marks tell drift and pause, and the pointer tells the message. The country of a cloud
     is that of the regions in which OVHcloud says its servers are; of a cloud elsewhere nobody says it yet.
     """
-    where = ClusterScope(namespace, all_namespaces, context, kubeconfig)
+    where = Where(namespace, all_namespaces, context, kubeconfig)
     kind = output or _by_name(file)
     if file is None and kind in {Picture.HTML, Picture.SVG} and sys.stdout.isatty():
-        raise CommandError("the map cannot be printed to a terminal: name a file, for example clouds.html")
+        raise CommandError("a picture is nothing for a terminal: name a file, for example clouds.html")
 
     async def look(connections: Connections, cluster: Cluster) -> tuple[Map, str, datetime]:
         scope = where.scope(cluster)
         resource_graph = ResourceGraph((await bodies(cluster, scope)).values(), connections.controllers)
-        return build_map(resource_graph), scope, connections.now()
+        return the_map(resource_graph), scope, connections.now()
 
-    found, scope, now = run_in_cluster(ctx, where, look)
+    found, scope, now = asked(ctx, where, look)
     title = f"Sovereign clouds of namespace {scope}" if scope else "Sovereign clouds"
     text = _text(found, kind, title, now)
     if file is None:
@@ -76,7 +76,7 @@ def map_(
 
 
 def _by_name(file: Path | None) -> Picture:
-    """Return the format of the file name's extension. Raises CommandError for others."""
+    """As the name of the file says. Raises CommandError for one that says something else."""
     suffix = file.suffix.lower().lstrip(".") if file else "html"
     suffix = {"htm": "html", "yml": "yaml"}.get(suffix, suffix)
     if suffix not in set(Picture):

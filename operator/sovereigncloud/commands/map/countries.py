@@ -1,4 +1,4 @@
-"""Countries of OVHcloud regions. Pure functions.
+"""In which country a region of OVHcloud is. Pure.
 
 The table is of 2026: OVHcloud's own pages on its regions and its API schema. What is not in it has no known country: the
 prefix `eu-` says nothing (eu-west-eri is in Great Britain).
@@ -13,7 +13,7 @@ from sovereigncloud.sovereignty.countries import EU
 
 @dataclass(frozen=True, slots=True)
 class Country:
-    """A country by its ISO code; an empty code: unknown."""
+    """A country by its ISO code; an empty code: nobody said where it is."""
 
     code: str
     name: str
@@ -49,18 +49,18 @@ _REGIONS = {
 
 
 def country_of(region: str | None) -> Country:
-    """Return the country of a region or of an availability zone in it."""
+    """Of a region, or of an availability zone in it."""
     code, _ = _place(region)
     return _COUNTRIES.get(code, UNKNOWN)
 
 
 def country_named(code: str | None) -> Country:
-    """Return a country by its ISO code; empty: unknown."""
+    """By its ISO code, as status tells it; empty: nobody knows."""
     return _COUNTRIES.get(code or "") or (Country(code, code, in_eu=code in EU) if code else UNKNOWN)
 
 
 def city_of(region: str | None) -> str:
-    """Return the city of a region; empty if unknown."""
+    """Empty where it is not known."""
     return _place(region)[1]
 
 

@@ -1,7 +1,7 @@
-"""Layout of the map in pixels. Pure and deterministic.
+"""Where everything on the map is, in pixels. Pure, and the same for the same map.
 
-A country is a border around cards of clouds; a card has boxes of hosts with instances, then networks. Colours show the
-relations of an instance, because lines between a hundred VMs are unreadable.
+A country is a border with cards of clouds in it; a card has boxes of hosts with chips of instances, then the networks. What
+an instance is connected to is told by colour, since lines between a hundred machines tell nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,13 @@ NETWORK_COLOURS = 8
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A rectangle, or a text if `text` is given."""
+    """A rectangle, or a text where `text` is given.
+
+    Attributes:
+        x, y: upper left corner; of a text, the start of its base line (its end where `end` is True).
+        look: class names, which the style sheet knows.
+        told: what the pointer shows.
+    """
 
     x: float
     y: float
@@ -37,7 +43,7 @@ class Shape:
 
 @dataclass(slots=True)
 class Drawing:
-    """Shapes from back to front, and the size of the drawing."""
+    """Shapes, from the back to the front, and how large it all is."""
 
     shapes: list[Shape] = field(default_factory=list)
     w: float = 0
@@ -50,7 +56,7 @@ class Drawing:
         self.shapes.append(Shape(x, y, look, text=text, end=end, told=told))
 
     def put(self, other: Drawing, x: float, y: float) -> None:
-        """Add another drawing at an offset."""
+        """Another drawing, moved."""
         self.shapes += [replace(shape, x=shape.x + x, y=shape.y + y) for shape in other.shapes]
 
 
@@ -69,7 +75,7 @@ GLYPH = {Health.READY: "●", Health.PROGRESSING: "◐", Health.STALLED: "✕", 
 
 
 def lay_out(found: Map) -> Drawing:
-    """Lay out the map without title and legend."""
+    """All of it, without title and legend."""
     blocks = [_border(border) for border in found.borders]
     if found.loose:
         blocks.append(_loose(found.loose))
@@ -85,7 +91,7 @@ def lay_out(found: Map) -> Drawing:
 
 
 def _border(border: Border) -> Drawing:
-    """Lay out a country: each card goes to the shortest column."""
+    """The border of a country. Cards go where a column is shortest."""
     cards = [_card(cloud) for cloud in border.clouds]
     columns = [0.0] * min(len(cards), _COLUMNS)
     made, head = Drawing(), 44.0
@@ -157,7 +163,7 @@ def _card(cloud: CloudBox) -> Drawing:
 
 
 def _hosts(hosts: Sequence[Host], w: float, colours: Colours) -> Drawing:
-    """Lay out hosts, two per row; a row is as high as the higher one."""
+    """Two beside each other where there are several; a row is as high as the higher of the two."""
     made = Drawing(w=w)
     columns = 2 if len(hosts) > 1 else 1
     each = (w - 10 * (columns - 1)) / columns
@@ -216,7 +222,7 @@ def _chip(made: Drawing, thing: Thing, place: tuple[float, float, float], colour
 
 
 def _marks(made: Drawing, state: State, right: float, top: float) -> None:
-    """Draw marks for drift, pause and deletion in the upper right corner."""
+    """Over the upper right corner: that it drifted, that it is paused, that it goes."""
     marks = [("drift", f"Δ{state.drift}")] if state.drift else []
     marks += [("paused", "‖")] if state.paused else []
     marks += [("going", "-")] if state.deleting else []
@@ -274,7 +280,7 @@ def _looks(state: State) -> str:
 
 
 def told(thing: Thing) -> str:
-    """Return the tooltip text."""
+    """What the pointer shows."""
     state = thing.state
     lines = [
         f"{short_names().get(thing.key.kind, thing.key.kind)}/{thing.key.name}"
@@ -289,7 +295,7 @@ def told(thing: Thing) -> str:
 
 
 def cut(text: str, w: float, look: str) -> str:
-    """Shorten a text to the available width; names are cut in the middle, because their ends differ."""
+    """As much of a text as has room. A name is cut in its middle: what tells machines apart is at the end."""
     fits = max(1, int(w / _CHARACTER[look]))
     if len(text) <= fits:
         return text
@@ -300,7 +306,7 @@ def cut(text: str, w: float, look: str) -> str:
 
 
 def wrapped(text: str, w: float, look: str, *, most: int) -> Iterable[str]:
-    """Wrap a text to a maximum number of lines."""
+    """Lines of a text, at most so many."""
     lines, fits = [""], max(8, int(w / _CHARACTER[look]))
     for word in text.split():
         if lines[-1] and len(lines[-1]) + 1 + len(word) > fits:

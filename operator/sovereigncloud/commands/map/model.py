@@ -1,4 +1,4 @@
-"""Data model of the map: countries, clouds, hosts, networks, instances. Pure functions."""
+"""What the map shows, as values: borders, clouds, hosts, networks, instances. Pure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _HOST_STATES = {
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """An object on the map. For an instance: `networks` are OpenNebula names, `on` those with an object."""
+    """An object on the map. Of an instance: `networks` by their names in OpenNebula, `on` those of them that are objects."""
 
     key: Key
     state: State
@@ -40,7 +40,7 @@ class Thing:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A host: a BareMetalServer, or one that only OpenNebula knows (`server` is None)."""
+    """A place where machines run: a server of ours, or a host that only OpenNebula knows (`server` is None then)."""
 
     name: str
     note: str
@@ -60,7 +60,14 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class CloudBox:
-    """A cloud and its resources."""
+    """A cloud and what is in it.
+
+    Attributes:
+        place: where it stands, in words.
+        vrack: of its servers; empty: none is known.
+        hosts: with the instances on them.
+        waiting: instances that run nowhere yet.
+    """
 
     thing: Thing
     place: str
@@ -84,7 +91,7 @@ class CloudBox:
 
 @dataclass(frozen=True, slots=True)
 class Border:
-    """A country and its clouds. `countries`: all countries of a cloud with servers in several."""
+    """A country and the clouds in it. Of one whose servers stand in several, `countries` has them all."""
 
     countries: tuple[Country, ...]
     clouds: tuple[CloudBox, ...]
@@ -102,7 +109,7 @@ class Border:
 
 @dataclass(frozen=True, slots=True)
 class Map:
-    """The whole map. `loose`: objects in no cloud."""
+    """All of it. `loose`: what is in no cloud."""
 
     borders: tuple[Border, ...]
     loose: tuple[Thing, ...]
@@ -116,7 +123,7 @@ class Map:
         }
 
     def things(self) -> tuple[Thing, ...]:
-        """Return every object once, dependencies first."""
+        """Every object once, what others stand on first."""
         found: dict[Key, Thing] = {}
         for border in self.borders:
             for cloud in border.clouds:
@@ -127,8 +134,8 @@ class Map:
         return (*found.values(), *self.loose)
 
 
-def build_map(resource_graph: ResourceGraph) -> Map:
-    """Build the map; the result does not depend on the order of the objects."""
+def the_map(resource_graph: ResourceGraph) -> Map:
+    """Drawn from what is there; the same for the same objects, in whatever order they came."""
     by_countries: dict[tuple[Country, ...], list[CloudBox]] = {}
     for cloud in resource_graph.clouds():
         by_countries.setdefault(_countries(cloud, resource_graph), []).append(_cloud(cloud, resource_graph))
@@ -138,7 +145,7 @@ def build_map(resource_graph: ResourceGraph) -> Map:
 
 
 def _countries(cloud: Key, resource_graph: ResourceGraph) -> tuple[Country, ...]:
-    """Return the countries of the hosts from status, else from the regions of the servers."""
+    """Where its hosts are, as its status says; before it does, where OVHcloud says that its servers stand."""
     resource = resource_graph.get(cloud)
     told = resource.status.locations if isinstance(resource, SovereignCloud) else None
     hosts = {one.country or "" for one in told or () if Part.COMPUTE in (one.covers or ())}
@@ -181,7 +188,7 @@ def _cloud(key: Key, resource_graph: ResourceGraph) -> CloudBox:
 
 
 def _hosts(cloud: object, servers: list[BareMetalServer], placed: dict[str, list[Thing]]) -> list[Host]:
-    """Return servers matched to OpenNebula hosts by name or address, then the other hosts."""
+    """Servers of ours, matched to OpenNebula's hosts by name or address; then the hosts that are no servers of ours."""
     states = {}
     if isinstance(cloud, SovereignCloud):
         states = {host.name: host.state or "" for host in cloud.status.hosts or () if host.name}

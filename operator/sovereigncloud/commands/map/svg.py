@@ -1,4 +1,4 @@
-"""The map as SVG and as a self-contained HTML page. Pure functions."""
+"""The map as SVG, and as a page that needs nothing from anywhere. Pure."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _NETWORKS = ("#2563eb", "#db2777", "#0d9488", "#ca8a04", "#7c3aed", "#65a30d", "
 
 
 def as_svg(found: Map, *, title: str, now: datetime) -> str:
-    """Return the map as an SVG document."""
+    """A picture of its own."""
     drawing = lay_out(found)
     w, h = max(drawing.w, _NARROWEST) + 2 * _MARGIN, drawing.h + _HEAD + _FOOT + _MARGIN
     body = [_text(Shape(_MARGIN, 40, "headline", text=title))]
@@ -48,9 +48,9 @@ def as_svg(found: Map, *, title: str, now: datetime) -> str:
 
 
 def as_html(found: Map, *, title: str, now: datetime) -> str:
-    """Return an HTML page with the map and a table of objects that need attention."""
+    """A page with the picture, and what needs a look as a table; nothing is fetched from anywhere."""
     picture = as_svg(found, title=title, now=now)
-    rows = "".join(_row(thing) for thing in needing_attention(found))
+    rows = "".join(_row(thing) for thing in needing_a_look(found))
     table = (
         '<h2>What needs a look</h2><div class="scroll"><table><thead><tr><th>Object</th><th>State</th><th>Why</th><th>Drift'
         f"</th></tr></thead><tbody>{rows}</tbody></table></div>"
@@ -65,8 +65,8 @@ def as_html(found: Map, *, title: str, now: datetime) -> str:
     )
 
 
-def needing_attention(found: Map) -> list[Thing]:
-    """Return objects that are not as declared: not Ready first, then drifted, then paused."""
+def needing_a_look(found: Map) -> list[Thing]:
+    """What is not as declared: not Ready first, then drift, then paused."""
     rank = {Health.MISSING: 0, Health.STALLED: 0, Health.PROGRESSING: 1, Health.UNKNOWN: 2, Health.READY: 3}
     troubled = [t for t in found.things() if t.state.health is not Health.READY or t.state.drift or t.state.paused]
     return sorted(troubled, key=lambda t: rank[t.state.health])
@@ -142,7 +142,7 @@ def _text(shape: Shape) -> str:
 
 
 def _clean(text: str) -> str:
-    """Remove characters that XML does not allow."""
+    """Without what XML does not allow: a name outside may hold anything."""
     return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
@@ -199,4 +199,4 @@ def _variables(theme: dict[str, str]) -> str:
     return "".join(f"--{name}:{value};" for name, value in theme.items())
 
 
-__all__: Sequence[str] = ("as_html", "as_svg", "needing_attention")
+__all__: Sequence[str] = ("as_html", "as_svg", "needing_a_look")

@@ -1,4 +1,4 @@
-"""Preview of `kubectl apply`: merge a manifest with the live object in memory."""
+"""What an object would be after `kubectl apply`: the file merged with what is in the cluster, in memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ _OF_THE_SERVER = (
 
 
 def applied(key: Key, manifest: Mapping[str, Any], live: Json | None) -> Json:
-    """Return the object as the API server would store it after the apply."""
+    """The object as the API server would hold it after the apply.
+
+    Fields that were applied before and are no longer in the file go; fields that somebody else set stay. A changed spec gets the next generation, so that status speaks of the spec before.
+    """
     metadata: Json = {"name": key.name, "namespace": key.namespace}
     given, spec = manifest["metadata"], _without_nulls(manifest["spec"])
     if live is None:
@@ -46,7 +49,7 @@ def _without_nulls(value: Any) -> Any:
 
 
 def _last_applied(live: Json) -> Json:
-    """Return the last applied configuration, whose missing fields are removed."""
+    """What goes when it is not in the file any more."""
     metadata = live["metadata"]
     try:
         found = json.loads((metadata.get("annotations") or {})[_LAST_APPLIED])
@@ -64,7 +67,7 @@ def _last_applied(live: Json) -> Json:
 
 
 def _merged(live: Json, last: Mapping[str, Any], new: Mapping[str, Any]) -> Json:
-    """Do kubectl's three-way merge for custom resources: objects by key, lists as a whole."""
+    """The three-way merge of kubectl for a custom resource: objects by key, lists whole."""
     merged = {k: v for k, v in live.items() if k in new or k not in last}
     for key, value in new.items():
         if isinstance(value, dict) and isinstance(live.get(key), dict):
@@ -76,7 +79,7 @@ def _merged(live: Json, last: Mapping[str, Any], new: Mapping[str, Any]) -> Json
 
 
 def changes(before: object, after: object, path: str = "spec") -> list[str]:
-    """Return the paths below which two values differ."""
+    """Paths below which two values differ."""
     if before == after:
         return []
     if isinstance(before, dict) and isinstance(after, dict):

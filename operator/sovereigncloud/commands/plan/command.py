@@ -1,4 +1,4 @@
-"""`sovereign plan`: the operator's planned changes for manifests or for applied objects."""
+"""`sovereign plan`: what the operator would do, with files or with what is applied, and why."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from sovereigncloud.commands.plan.declared import declared, in_cluster
 from sovereigncloud.commands.plan.manifests import Document, read
 from sovereigncloud.commands.plan.planner import Planner
 from sovereigncloud.commands.plan.report import Report, as_json
-from sovereigncloud.commands.shared.cluster_session import ClusterScope, bodies, run_in_cluster
-from sovereigncloud.commands.shared.connections import Cluster, Connections, NoClusterError, real_connections
+from sovereigncloud.commands.shared.cluster_session import Where, asked, bodies
+from sovereigncloud.commands.shared.connections import Cluster, Connections, NoClusterError, real_doors
 from sovereigncloud.commands.shared.errors import CommandError
 from sovereigncloud.commands.shared.object_names import chosen, named
 from sovereigncloud.commands.shared.options import (
@@ -50,10 +50,7 @@ def plan(
     kubeconfig: Kubeconfig = None,
     no_cluster: Annotated[
         bool,
-        typer.Option(
-            "--no-cluster",
-            help="Contact no API server: the files must contain everything that is referenced, including Secrets.",
-        ),
+        typer.Option("--no-cluster", help="Ask no API server: all that is referred to, Secrets too, is in the files."),
     ] = False,
     output: OutputOption = Output.TABLE,
     no_color: NoColor = False,
@@ -67,16 +64,16 @@ def plan(
     The Secrets named by the objects give access. Exit code 0: nothing to do; 2: changes, or something still under way; 1: an
     error.
     """
-    connections_of = partial(_connections, ctx)
+    doors_of = partial(_doors, ctx)
     debug = bool(ctx.find_root().params.get("debug"))
-    where = ClusterScope(namespace, all_namespaces, context, kubeconfig)
+    where = Where(namespace, all_namespaces, context, kubeconfig)
     if files:
-        report, ignored = _of_files(connections_of, where, files, objects or (), recursive, no_cluster, strict=debug)
+        report, ignored = _of_files(doors_of, where, files, objects or (), recursive, no_cluster, strict=debug)
     elif no_cluster:
         raise CommandError("--no-cluster looks at files alone: name them with -f")
     else:
         look = partial(_of_cluster, where=where, wanted=objects or (), strict=debug)
-        report, ignored = run_in_cluster(ctx, where, look, outside=True), ()
+        report, ignored = asked(ctx, where, look, outside=True), ()
     if output is Output.TABLE:
         from sovereigncloud.commands.plan.tables import show  # noqa: PLC0415 - rich is for tables only
         from sovereigncloud.commands.shared.terminal import console  # noqa: PLC0415 - as above
@@ -89,15 +86,15 @@ def plan(
     raise typer.Exit(report.exit_code)
 
 
-def _connections(ctx: typer.Context) -> Connections:
-    return ctx.obj if isinstance(ctx.obj, Connections) else real_connections()
+def _doors(ctx: typer.Context) -> Connections:
+    return ctx.obj if isinstance(ctx.obj, Connections) else real_doors()
 
 
 # --- with what is applied --------------------------------------------------------------------------------------------
 
 
 async def _of_cluster(
-    connections: Connections, cluster: Cluster, *, where: ClusterScope, wanted: Sequence[str], strict: bool
+    connections: Connections, cluster: Cluster, *, where: Where, wanted: Sequence[str], strict: bool
 ) -> Report:
     scope = where.scope(cluster)
     there = await bodies(cluster, scope)
@@ -115,8 +112,8 @@ async def _of_cluster(
 
 
 def _of_files(
-    connections_of: Callable[[], Connections],
-    where: ClusterScope,
+    doors_of: Callable[[], Connections],
+    where: Where,
     files: Sequence[str],
     wanted: Sequence[str],
     recursive: bool,
@@ -133,15 +130,15 @@ def _of_files(
     # Files are checked before anything is imported or asked that takes time.
     declared(documents, where.namespace or "default")
     request = _Request(documents=documents, where=where, no_cluster=no_cluster, strict=strict)
-    return asyncio.run(_report(connections_of(), request))
+    return asyncio.run(_report(doors_of(), request))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Request:
-    """Command line arguments of a plan."""
+    """What was asked for on the command line."""
 
     documents: Sequence[Document]
-    where: ClusterScope
+    where: Where
     no_cluster: bool
     strict: bool
 

@@ -1,4 +1,4 @@
-"""Contents of manifest files: validated custom resources and Secrets."""
+"""What the given files declare: objects of ours, checked strictly, and Secrets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,14 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """Validated contents of files."""
+    """Checked contents of files.
+
+    Attributes:
+        objects: documents of our kinds by key, in the order of the files.
+        secrets: (namespace, name) -> decoded values. Kept out of repr.
+        ignored: what else was there, in words.
+        live: they were read from the cluster, whose API server has checked them.
+    """
 
     objects: Mapping[Key, Document]
     secrets: Mapping[tuple[str, str], Mapping[str, str]] = field(repr=False)
@@ -27,7 +34,15 @@ class Declared:
 
 
 def declared(documents: Sequence[Document], namespace: str) -> Declared:
-    """Sort and validate documents."""
+    """Sort and check documents.
+
+    Args:
+        documents: as read.
+        namespace: of objects that name none.
+
+    Raises:
+        CommandError: with every problem of every document.
+    """
     objects: dict[Key, Document] = {}
     secrets: dict[tuple[str, str], Mapping[str, str]] = {}
     wrong: list[str] = []
@@ -60,7 +75,7 @@ def declared(documents: Sequence[Document], namespace: str) -> Declared:
 
 
 def in_cluster(bodies: Mapping[Key, Json]) -> Declared:
-    """Return objects of a cluster as if they were applied again."""
+    """What a cluster holds, as if it were applied once more."""
     documents = {key: Document("", number, body, None) for number, (key, body) in enumerate(bodies.items(), 1)}
     return Declared(documents, {}, (), live=True)
 
@@ -74,7 +89,7 @@ def _wrong_kind(document: Document, kind: str, version: str) -> list[str]:
 
 
 def _secret(document: Document, namespace: str) -> tuple[list[str], tuple[str, str], Mapping[str, str]]:
-    """Return a Secret's problems, key and values. No message shows a value."""
+    """Problems, where it is, its values. No message shows a value."""
     metadata = document.body.get("metadata")
     name = metadata.get("name") if isinstance(metadata, dict) else None
     if not isinstance(metadata, dict) or not isinstance(name, str):

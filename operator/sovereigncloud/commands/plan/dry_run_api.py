@@ -1,4 +1,4 @@
-"""In-memory Kubernetes API for dry runs: writes are stored in memory and never sent."""
+"""Kubernetes as it would be: what the operator would write there is kept in memory, nothing is sent."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ Json = dict[str, Any]
 _MADE_THEN = "(made when the plan is carried out)"
 
 
-class InMemoryKubernetes:
-    """The port `Kubernetes` on top of Secrets from files, Secrets of the cluster and a store.
+class ImaginedKubernetes:
+    """The port `Kubernetes`, over Secrets from files, then those of the cluster, and a store.
 
-    Steps inside Kubernetes write to the store, so that composed children are planned before they exist.
+    So the children that a SovereignCloud composes can be planned before they exist: the operator's own step puts them into
+    the store here.
     """
 
     def __init__(
@@ -66,9 +67,9 @@ class InMemoryKubernetes:
         """What is deleted at the end of a plan is read no more in it."""
 
     @property
-    def admission(self) -> InMemoryAdmission:
-        """Return an admission port without bindings."""
-        return InMemoryAdmission()
+    def admission(self) -> ImaginedAdmission:
+        """Nothing is bound yet, and nothing is sent."""
+        return ImaginedAdmission()
 
     async def apply(self, manifest: Mapping[str, object]) -> None:
         metadata: Any = manifest["metadata"]
@@ -96,8 +97,8 @@ class InMemoryKubernetes:
         self.touched[key] = None
 
 
-class InMemoryAdmission:
-    """The port `Admission` without existing bindings; only a cluster knows them."""
+class ImaginedAdmission:
+    """The port `Admission`: as before the operator saw a policy. Whether its bindings are there, only a cluster could tell."""
 
     async def installed(self, policy: str) -> bool:
         return bool(policy)

@@ -1,4 +1,4 @@
-"""Validation of manifests: each invalid field with its line and the correction.
+"""What is wrong with an object in a file: each field with its line and what to write instead.
 
 The models check structure, types and values as the API server does with the schema that is generated from them. The CEL
 rules in that schema run in the API server only; `server_rules` lists them.
@@ -40,7 +40,7 @@ _UNION_TAGS = ("constrained-int", "constrained-str", "int", "str")
 
 @dataclass(frozen=True, slots=True)
 class ServerRule:
-    """A CEL rule that only the API server checks."""
+    """A rule that only the API server checks."""
 
     kind: str
     field: str
@@ -48,7 +48,7 @@ class ServerRule:
 
 
 def server_rules(kind: str) -> list[ServerRule]:
-    """Return the CEL rules of a kind by field."""
+    """The CEL rules of a kind, by the field they stand on."""
     return list(_rules(kind, _schema(kind), ""))
 
 
@@ -62,7 +62,7 @@ def _rules(kind: str, node: Schema, path: str) -> Iterator[ServerRule]:
 
 
 def problems(document: Document) -> list[str]:
-    """Return what the API server would reject in an object's structure, one line per field."""
+    """What the API server would refuse of the structure of an object of ours, one line per field."""
     kind = document.body["kind"]
     said: dict[Location, str] = dict(_around_spec(document.body))
     # Metadata is checked above; status is the operator's, whatever the file says.
@@ -120,7 +120,7 @@ def _line(document: Document, location: Location, text: str) -> str:
 
 
 def _sentence(kind: str, message: str, location: Location, node: Schema, known: Schema) -> str:
-    """Describe a problem. `node`: schema of the field; `known`: schema of its nearest existing parent."""
+    """Node is the schema of the field, known that of the nearest field around it that exists."""
     described = f" ({node['description']})" if node.get("description") else ""
     match kind:
         case "extra_forbidden":
@@ -159,7 +159,7 @@ def _or(words: list[str]) -> str:
 
 
 def _find(schema: Schema, location: Location) -> tuple[Schema, Schema]:
-    """Return the schema of a field ({} if it does not exist) and of its nearest existing parent."""
+    """The schema of a field ({} for one that does not exist), and of the innermost one around it that does."""
     node = around = schema
     for part in location:
         around = node

@@ -1,4 +1,4 @@
-"""Manifest files: documents with line numbers."""
+"""Manifests from files: documents with the lines they stand on."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Location = tuple[str | int, ...]
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML loader that reads timestamps as text, as Kubernetes does."""
+    """As Kubernetes reads YAML: a timestamp is text."""
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -31,7 +31,14 @@ _Loader.yaml_implicit_resolvers = {
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One document of a file, or one item of a List in it."""
+    """One document of a file, or one item of a List in it.
+
+    Attributes:
+        file: the path as it was given; "-" is standard input.
+        number: which document of the file it is, from 1.
+        body: what it says.
+        node: where each part of it stands; None: it comes from no file.
+    """
 
     file: str
     number: int
@@ -40,15 +47,15 @@ class Document:
 
     @property
     def source(self) -> str:
-        """Return file:line of the document's first line; empty without a file."""
+        """file:line of its first line; empty where it comes from no file."""
         return self.line(()) if self.node else ""
 
     def line(self, location: Location) -> str:
-        """Return file:line of a field, or of its nearest parent."""
+        """file:line of a field, or of what is nearest around it."""
         return f"{_shown(self.file)}:{self.position(location)[0] + 1}"
 
     def position(self, location: Location) -> tuple[int, int]:
-        """Return line and column, from 0."""
+        """Line and column, from 0."""
         node = self.node
         if node is None:
             return 0, 0
@@ -74,7 +81,11 @@ def _child(node: yaml.Node, part: str | int) -> yaml.Node | None:
 
 
 def read(paths: Sequence[str], *, recursive: bool = False) -> list[Document]:
-    """Read all documents of files, directories (.yaml, .yml, .json) and standard input."""
+    """All documents of files, directories (their .yaml, .yml and .json files) and standard input.
+
+    Raises:
+        CommandError: a path that cannot be read, or text that is no YAML.
+    """
     found: list[Document] = []
     for path in paths:
         for file in _files(path, recursive=recursive):
@@ -129,7 +140,7 @@ def _documents(file: str, text: str) -> Iterator[Document]:
 
 
 def _items(document: Document) -> Iterator[Document]:
-    """Return the items of a List."""
+    """The items of a List, as `kubectl get -o yaml` writes it."""
     items = document.body.get("items")
     if not str(document.body.get("kind", "")).endswith("List") or not isinstance(items, list):
         yield document
@@ -142,7 +153,9 @@ def _items(document: Document) -> Iterator[Document]:
 
 
 def _check_nodes(node: yaml.Node, checked: set[int], around: set[int]) -> None:
-    """Reject duplicate keys and recursive aliases, which the API server rejects, too."""
+    """Refuse what the API server would: a key given twice (YAML's last one would win silently), and an alias to what it
+    stands in.
+    """
     if id(node) in around:
         raise yaml.MarkedYAMLError(problem="an alias refers to what it stands in", problem_mark=node.start_mark)
     if id(node) in checked or not isinstance(node, yaml.CollectionNode):

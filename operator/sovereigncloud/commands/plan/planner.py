@@ -1,8 +1,8 @@
-"""Dry-run planner: the operator's own observe, plan and gate on manifests, with read-only access.
+"""What the operator would do: its own observe, plan and decide, on objects from files, in a world that only reads.
 
-An object may depend on another one's result: an instance needs its cloud's endpoint, a cloud needs the addresses of
-its servers. The planner therefore evaluates all objects, stores what the operator would write to Kubernetes in memory,
-and repeats until nothing changes. Clouds and accounts are read once.
+An object may need what another one brings: an instance needs the endpoint that its cloud answers at, a cloud needs the
+address of the server that it composes. So every object is looked at, what the operator would write about it to Kubernetes
+is imagined, and all are looked at again until nothing new comes of it. Reads of clouds and accounts are made once.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sovereigncloud.api.common.base import Key, Management
 from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.commands.plan.apply_preview import applied, changes
 from sovereigncloud.commands.plan.declared import Declared
-from sovereigncloud.commands.plan.dry_run_api import InMemoryKubernetes
+from sovereigncloud.commands.plan.dry_run_api import ImaginedKubernetes
 from sovereigncloud.commands.plan.manifest_validation import server_rules
 from sovereigncloud.commands.plan.report import ObjectPlan, PlannedStep, Presence, Report, with_brakes
 from sovereigncloud.commands.shared.connections import Cluster, Connections
@@ -27,24 +27,23 @@ from sovereigncloud.core.conditions import timestamp
 from sovereigncloud.core.outcome import Outcome, Phase, blocked, stalled, waiting
 from sovereigncloud.core.plan import Step, plan_hash
 from sovereigncloud.engine.cache.store import AnyResource, Store
-from sovereigncloud.engine.loop.context import SharedState
-from sovereigncloud.engine.loop.evaluate import Evaluation, StatusTarget, evaluate, gate, policy_of, said, status_patch
+from sovereigncloud.engine.loop.context import Shared
+from sovereigncloud.engine.loop.evaluate import Evaluation, Subject, evaluate, gate, policy_of, said, status_patch
 from sovereigncloud.engine.loop.history import ReconcileHistory
 from sovereigncloud.engine.loop.outcomes import outcome_of
 from sovereigncloud.engine.loop.read_only_context import (
     ReadOnlyContext,
-    ViewCache,
+    Views,
     WriteRefusedError,
-    read_only_open_nebula_factory,
-    read_only_ovh_factory,
+    reading_open_nebula,
+    reading_ovh,
 )
 from sovereigncloud.engine.views.clients import Clients
 from sovereigncloud.engine.views.cloud_watch import ViewWatch
 from sovereigncloud.kinds.endpoint.endpoint import generated_secret
 from sovereigncloud.ports.errors import MissingSecret, NotYet, OutsideError
-from sovereigncloud.ports.installer.client import Installer
 from sovereigncloud.ports.installer.federation import FederationChange
-from sovereigncloud.ports.installer.installation import Installation, InstallState
+from sovereigncloud.ports.installer.installation import Installation, Installer, InstallState
 from sovereigncloud.ports.installer.validation import Validation, ValidationState
 
 Json = dict[str, Any]
@@ -56,7 +55,7 @@ _ORDER = {kind.crd.kind: number for number, kind in enumerate(KINDS)}
 
 
 class NoInstaller:
-    """Installer port without a cluster: no Job exists."""
+    """Without a cluster no Job was ever run."""
 
     async def state(self, installation: Installation) -> InstallState:  # noqa: ARG002 - none, whatever is asked
         return InstallState("Absent")
@@ -78,10 +77,10 @@ class NoInstaller:
 
 
 class Planner:
-    """Plans manifests against a cluster or without one.
+    """Plans what files declare, against a cluster or without one.
 
     Args:
-        connections: to the cluster and the external APIs.
+        doors: to the outside.
         cluster: None: everything that is referred to is in the files.
         contents: of the files.
         strict: unexpected errors are raised, for whoever debugs.
@@ -90,12 +89,12 @@ class Planner:
     def __init__(
         self, connections: Connections, cluster: Cluster | None, contents: Declared, *, strict: bool = False
     ) -> None:
-        self._connections, self._cluster, self._contents, self._strict = connections, cluster, contents, strict
+        self._doors, self._cluster, self._contents, self._strict = connections, cluster, contents, strict
         self._store = Store()
-        self._in_memory = InMemoryKubernetes(
+        self._imagined = ImaginedKubernetes(
             self._store, self._put, contents.secrets, cluster.reads if cluster else None, timestamp(connections.now())
         )
-        self._views = ViewCache()
+        self._views = Views()
         self._live: dict[Key, Json] = {}
         self._plans: dict[Key, ObjectPlan] = {}
         self._composing: dict[Key, dict[str, Step]] = {}
@@ -153,24 +152,20 @@ class Planner:
         key, _ = self._store.put(body)
         resource = self._store.get(key)
         if resource is not None:
-            self._store.set_uses(key, self._connections.controllers[key.kind].uses(resource))
+            self._store.set_uses(key, self._doors.controllers[key.kind].uses(resource))
 
-    async def _shared(self) -> SharedState:
-        settings = self._connections.settings
-        kubernetes = self._in_memory
-        return SharedState(
+    async def _shared(self) -> Shared:
+        settings = self._doors.settings
+        kubernetes = self._imagined
+        return Shared(
             store=self._store,
-            histories=ReconcileHistory(started=0.0, grace=0.0),
-            clients=Clients(
-                kubernetes,
-                read_only_open_nebula_factory(self._connections.open_nebula),
-                read_only_ovh_factory(self._connections.ovh),
-            ),
+            tracks=ReconcileHistory(started=0.0, grace=0.0),
+            clients=Clients(kubernetes, reading_open_nebula(self._doors.open_nebula), reading_ovh(self._doors.ovh)),
             kubernetes=kubernetes,
             installer=self._installer,
             installation=await self._installation(),
             plain_http_hosts=frozenset(settings.plain_http_hosts),
-            now=self._connections.now,
+            now=self._doors.now,
             watch_of_cloud=_no_watch,
             watch_of_account=_no_watch,
             own_namespace=settings.namespace,
@@ -181,12 +176,12 @@ class Planner:
         return self._cluster.installer if self._cluster else NoInstaller()
 
     async def _installation(self) -> str:
-        settings = self._connections.settings
+        settings = self._doors.settings
         if settings.installation_id:
             return settings.installation_id
         if self._cluster:
             try:
-                kept = await self._cluster.reads.config_map(settings.namespace, self._connections.installation_map)
+                kept = await self._cluster.reads.config_map(settings.namespace, self._doors.installation_map)
             except OutsideError:
                 kept = None
             if kept and kept.get("id"):
@@ -198,10 +193,10 @@ class Planner:
         return _UNKNOWN_INSTALLATION
 
     def _keys(self) -> list[Key]:
-        """Return keys of the files and of composed objects, dependencies first."""
+        """From files and what those compose, what others need first."""
         declared = {key: number for number, key in enumerate(self._contents.objects)}
         owned = [k for k in self._store.keys("") if k not in declared and self._owner(k) in declared]
-        wanted = dict.fromkeys([*declared, *owned, *self._in_memory.touched])
+        wanted = dict.fromkeys([*declared, *owned, *self._imagined.touched])
         return sorted(wanted, key=lambda k: (_ORDER[k.kind], declared.get(k, len(declared)), k))
 
     def _owner(self, key: Key) -> Key | None:
@@ -210,7 +205,7 @@ class Planner:
         return next((Key(r["kind"], key.namespace, r["name"]) for r in references if r.get("controller")), None)
 
     def _state(self) -> dict[Key, Json]:
-        """Return the state of all plans without resource versions, which change with each in-memory write."""
+        """What is known of what is planned. Versions do not count: they change with each imagined write."""
         found = {}
         for key in self._keys():
             stored = self._store.stored(key)
@@ -221,7 +216,7 @@ class Planner:
 
     # --- looking -----------------------------------------------------------------------------------------------------
 
-    async def _look(self, key: Key, shared: SharedState) -> ObjectPlan:
+    async def _look(self, key: Key, shared: Shared) -> ObjectPlan:
         base = self._base(key)
         try:
             resource = self._store.parse(key)
@@ -230,7 +225,7 @@ class Planner:
             return replace(base, outcome=stalled(Reason.INVALID_SPEC, fields), failed=True)
         if resource is None:
             return replace(base, outcome=blocked(f"{key} would be gone"))
-        controller = self._connections.controllers[key.kind]
+        controller = self._doors.controllers[key.kind]
         uses = controller.uses(resource)
         outcome = gate(resource, uses, self._store)
         missing = uses.cloud is not None and self._store.stored(uses.cloud) is None
@@ -238,8 +233,8 @@ class Planner:
             return replace(base, outcome=outcome, failed=missing)
         try:
             context = ReadOnlyContext(shared, resource, self._views)
-            evaluation = await evaluate(controller, resource, context, self._store)
-            await self._imagine(resource, evaluation, shared)
+            examination = await evaluate(controller, resource, context, self._store)
+            await self._imagine(resource, examination, shared)
         except NotYet as error:
             return replace(base, outcome=outcome_of(error))
         except (MissingSecret, OutsideError) as error:
@@ -248,7 +243,7 @@ class Planner:
             if self._strict:
                 raise
             return replace(base, outcome=_unexpected(error), failed=True)
-        planned = self._planned(base, resource, evaluation)
+        planned = self._planned(base, resource, examination)
         return replace(planned, failed=planned.failed or (missing and planned.outcome.phase is Phase.BLOCKED))
 
     def _base(self, key: Key) -> ObjectPlan:
@@ -267,8 +262,8 @@ class Planner:
             changed=tuple(changed),
         )
 
-    def _planned(self, base: ObjectPlan, resource: AnyResource, evaluation: Evaluation) -> ObjectPlan:
-        decision, outcome = evaluation.decision, said(evaluation)
+    def _planned(self, base: ObjectPlan, resource: AnyResource, examination: Evaluation) -> ObjectPlan:
+        decision, outcome = examination.decision, said(examination)
         composing = self._composing.get(base.key, {})
         outside = [s for s in decision.steps if not s.inside]
         steps = [PlannedStep(s, now=True) for s in (*composing.values(), *outside)]
@@ -282,14 +277,14 @@ class Planner:
             base,
             outcome=outcome,
             steps=tuple(steps),
-            differences=evaluation.plan.drift,
+            differences=examination.plan.drift,
             drift=decision.drift,
             hash=decision.hash,
             failed=outcome.phase in {Phase.STALLED, Phase.RETRY},
         )
 
     def _why_held(self, resource: AnyResource, digest: str) -> str:
-        policy = policy_of(resource, self._connections.controllers[resource.crd.kind].uses(resource), self._store)
+        policy = policy_of(resource, self._doors.controllers[resource.crd.kind].uses(resource), self._store)
         if policy.paused:
             return "paused"
         if policy.management is Management.OBSERVE:
@@ -300,33 +295,28 @@ class Planner:
 
     # --- imagining ---------------------------------------------------------------------------------------------------
 
-    async def _imagine(self, resource: AnyResource, evaluation: Evaluation, shared: SharedState) -> None:
+    async def _imagine(self, resource: AnyResource, examination: Evaluation, shared: Shared) -> None:
         """What the operator would write to Kubernetes about it: children, generated Secrets, status."""
         facts: dict[str, str] = {}
-        imagining = _DryRunContext(shared, resource, self._views, self._in_memory)
-        for step in evaluation.decision.steps:
+        imagining = _DryRunContext(shared, resource, self._views, self._imagined)
+        for step in examination.decision.steps:
             if step.inside:
                 self._composing.setdefault(resource.key, {}).setdefault(plan_hash((step,)), step)
-                controller = self._connections.controllers[resource.crd.kind]
+                controller = self._doors.controllers[resource.crd.kind]
                 facts |= (await controller.perform(step, resource, imagining)).facts
-        self._imagine_status(resource, evaluation, facts)
+        self._imagine_status(resource, examination, facts)
 
-    def _imagine_status(self, resource: AnyResource, evaluation: Evaluation, facts: dict[str, str]) -> None:
+    def _imagine_status(self, resource: AnyResource, examination: Evaluation, facts: dict[str, str]) -> None:
         stored = self._store.stored(resource.key)
         if stored is None:
             return
         body = stored.body()
-        outcome, spoke_of = said(evaluation), body["status"].get("observedGeneration")
-        if evaluation.decision.steps and outcome.phase is Phase.DONE:
-            first = evaluation.decision.steps[0]
+        outcome, spoke_of = said(examination), body["status"].get("observedGeneration")
+        if examination.decision.steps and outcome.phase is Phase.DONE:
+            first = examination.decision.steps[0]
             outcome = waiting(Reason.PLANNED, f"{first.action} {first.target} comes first", available=True)
         patch = status_patch(
-            StatusTarget.of(body),
-            body["status"],
-            outcome,
-            now=self._connections.now(),
-            evaluation=evaluation,
-            facts=facts,
+            Subject.of(body), body["status"], outcome, now=self._doors.now(), examination=examination, facts=facts
         )
         status = _patched(body["status"], patch)
         if outcome.phase is not Phase.DONE:
@@ -340,7 +330,7 @@ class Planner:
     # --- notes ------------------------------------------------------------------------------------------------------
 
     def _note_generated_secrets(self) -> None:
-        """Note generated Secrets that only the cluster has, which the plan therefore lacks."""
+        """What the operator generated is in the cluster alone: without it a cloud that stands looks bereft of it."""
         for key in self._contents.objects if self._cluster is None else ():
             cloud = self._store.get(key)
             hosted = cloud.spec.hosted if isinstance(cloud, SovereignCloud) else None
@@ -354,8 +344,8 @@ class Planner:
                 )
 
     def _note_brakes(self) -> None:
-        """Note when the observed state exceeds the change limits of the operator."""
-        settings = self._connections.settings
+        """Whether what was observed asks for more at once than the operator would do without being asked to."""
+        settings = self._doors.settings
         limits = Limits(settings.brake_objects, settings.brake_fraction)
         by_cloud: dict[Key, list[str]] = {}
         for key, plan in self._plans.items():
@@ -372,17 +362,15 @@ class Planner:
 
 
 class _DryRunContext(ReadOnlyContext):
-    """Reconcile context for dry runs: Kubernetes writes go to memory, external APIs are read-only."""
+    """Steps that stay inside Kubernetes write to memory; the outside stays read-only."""
 
-    def __init__(
-        self, shared: SharedState, resource: AnyResource, views: ViewCache, imagined: InMemoryKubernetes
-    ) -> None:
+    def __init__(self, shared: Shared, resource: AnyResource, views: Views, imagined: ImaginedKubernetes) -> None:
         super().__init__(shared, resource, views)
-        self._in_memory = imagined
+        self._imagined = imagined
 
     @property
-    def kubernetes(self) -> InMemoryKubernetes:
-        return self._in_memory
+    def kubernetes(self) -> ImaginedKubernetes:
+        return self._imagined
 
 
 def _unexpected(error: Exception) -> Outcome:
@@ -396,7 +384,7 @@ def _unexpected(error: Exception) -> Outcome:
 
 
 def _patched(status: Json, patch: Json) -> Json:
-    """Apply a JSON merge patch."""
+    """A JSON merge patch applied."""
     out = dict(status)
     for key, value in patch.items():
         if value is None:

@@ -1,4 +1,4 @@
-"""Result of a plan as values and as JSON with stable keys."""
+"""What a plan found, as values and as JSON with stable keys."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Json = dict[str, Any]
 
 
 class Presence(StrEnum):
-    """How the manifest compares with the cluster."""
+    """How the file compares with the cluster."""
 
     NEW = "New"
     CHANGED = "Changed"
@@ -27,7 +27,7 @@ class Presence(StrEnum):
 
 
 class Verdict(StrEnum):
-    """Result for one object or for all of them; the worst counts."""
+    """What there is to say of one object, or of all; the worst counts."""
 
     NOTHING = "NothingToDo"
     CHANGES = "Changes"
@@ -39,7 +39,7 @@ EXIT_CODES = {Verdict.NOTHING: 0, Verdict.CHANGES: 2, Verdict.ERROR: 1}
 
 @dataclass(frozen=True, slots=True)
 class PlannedStep:
-    """A step and whether the operator would execute it now; `held` gives the reason if not."""
+    """A step and whether the operator would do it now; `held` says why not."""
 
     step: Step
     now: bool
@@ -48,7 +48,17 @@ class PlannedStep:
 
 @dataclass(frozen=True, slots=True)
 class ObjectPlan:
-    """Plan of one object."""
+    """One object.
+
+    Attributes:
+        source: file:line; empty for an object that another one composes.
+        composed_by: the object that composes it, as text; empty for one from a file.
+        changed: paths of spec in which the file differs from the cluster.
+        differences: every difference that was found, also where nothing is done about it.
+        drift: differences that came from outside, with what is done about each.
+        failed: what kept it from being looked at, or needs a person; then `outcome` says it.
+        hash: what `spec.approvedPlan` would have to be, as `status.plan.hash`; empty where nothing waits.
+    """
 
     key: Key
     source: str
@@ -71,7 +81,13 @@ class ObjectPlan:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Plans of all objects."""
+    """All of it.
+
+    Attributes:
+        cluster: address of the API server that was read; empty: none.
+        notes: what a reader must know of how the plan came about.
+        unchecked: rules that only the API server checks.
+    """
 
     cluster: str
     objects: tuple[ObjectPlan, ...]
@@ -96,7 +112,7 @@ FORMAT = 1
 
 
 def as_json(report: Report) -> Json:
-    """Return the report as JSON. Keys are always present; unknown values are empty or null."""
+    """For programs. Keys are always there; what is unknown or does not apply is empty or null."""
     return {
         "format": FORMAT,
         "result": str(report.verdict),
@@ -148,5 +164,5 @@ def _step(planned: PlannedStep) -> Json:
 
 
 def with_brakes(steps: Sequence[PlannedStep]) -> list[str]:
-    """Describe the steps that count towards the change limits."""
+    """The steps that the brakes count, in words."""
     return [f"{s.step.action} {s.step.target}" for s in steps if s.now and s.step.dangerous]

@@ -1,4 +1,4 @@
-"""Text output of a plan."""
+"""A plan for people."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _VERDICT = {Verdict.NOTHING: "green", Verdict.CHANGES: "yellow", Verdict.ERROR: 
 
 
 def show(report: Report, out: Console) -> None:
-    """Print a plan."""
+    """Print it."""
     against = (
         f"Plan against the cluster at {report.cluster}"
         if report.cluster

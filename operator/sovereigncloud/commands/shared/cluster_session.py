@@ -1,4 +1,4 @@
-"""Cluster session of a command, with explained connection and permission errors."""
+"""A cluster opened for a command, and in plain words why it cannot be asked."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 
 from sovereigncloud.api import KINDS
 from sovereigncloud.api.common.base import GROUP, Key
-from sovereigncloud.commands.shared.connections import Cluster, Connections, NoClusterError, real_connections
+from sovereigncloud.commands.shared.connections import Cluster, Connections, NoClusterError, real_doors
 from sovereigncloud.commands.shared.errors import CommandError
 from sovereigncloud.engine.cache.store import key_of
 from sovereigncloud.ports.errors import Auth, NotFound, OutsideError
@@ -26,8 +26,8 @@ _WITHOUT_NAMESPACE = frozenset(kind.crd.kind for kind in KINDS if not kind.crd.n
 
 
 @dataclass(frozen=True, slots=True)
-class ClusterScope:
-    """Cluster and namespace selected by -n, -A, --context and --kubeconfig."""
+class Where:
+    """What -n, -A, --context and --kubeconfig say."""
 
     namespace: str = ""
     everywhere: bool = False
@@ -35,21 +35,17 @@ class ClusterScope:
     kubeconfig: str | None = None
 
     def scope(self, cluster: Cluster) -> str:
-        """Return the selected namespace, or ALL."""
+        """The namespace that is meant, or ALL."""
         return ALL if self.everywhere else self.namespace or cluster.namespace
 
 
-def run_in_cluster(
-    ctx: typer.Context,
-    where: ClusterScope,
-    what: Callable[[Connections, Cluster], Awaitable[T]],
-    *,
-    outside: bool = False,
+def asked(
+    ctx: typer.Context, where: Where, what: Callable[[Connections, Cluster], Awaitable[T]], *, outside: bool = False
 ) -> T:
-    """Run a coroutine with a cluster session; with `outside` also with the cloud APIs. Raises CommandError."""
+    """What a coroutine finds in the cluster; with `outside`, also at the APIs of the clouds. Raises CommandError."""
     if where.namespace and where.everywhere:
         raise CommandError("-n and -A exclude each other: give one of them")
-    connections = ctx.obj if isinstance(ctx.obj, Connections) else real_connections(outside=outside)
+    connections = ctx.obj if isinstance(ctx.obj, Connections) else real_doors(outside=outside)
 
     async def ask() -> T:
         async with _opened(connections, where) as cluster:
@@ -61,15 +57,11 @@ def run_in_cluster(
     return asyncio.run(ask())
 
 
-def run_with_apis(
-    ctx: typer.Context,
-    where: ClusterScope,
-    what: Callable[[Connections, Cluster | None], Awaitable[T]],
-    *,
-    cluster: bool,
+def asked_with(
+    ctx: typer.Context, where: Where, what: Callable[[Connections, Cluster | None], Awaitable[T]], *, cluster: bool
 ) -> T:
-    """Run a coroutine with the cloud APIs, and a cluster session if `cluster`. Raises CommandError."""
-    connections = ctx.obj if isinstance(ctx.obj, Connections) else real_connections()
+    """As `asked`, also at the APIs of the clouds, with a cluster only where one is needed. Raises CommandError."""
+    connections = ctx.obj if isinstance(ctx.obj, Connections) else real_doors()
 
     async def ask() -> T:
         try:
@@ -84,7 +76,7 @@ def run_with_apis(
 
 
 @asynccontextmanager
-async def _opened(connections: Connections, where: ClusterScope) -> AsyncIterator[Cluster]:
+async def _opened(connections: Connections, where: Where) -> AsyncIterator[Cluster]:
     try:
         async with connections.cluster(where.context, where.kubeconfig) as cluster:
             if not await cluster.reads.answers():
@@ -123,7 +115,7 @@ async def _of_kind(cluster: Cluster, kind: str, scope: str) -> list[Json] | None
 
 
 def not_installed(cluster: Cluster) -> str:
-    """Return the message that the cluster has no CRDs of the operator."""
+    """The cluster has none of our kinds."""
     return (
         f"the cluster at {cluster.host} does not know the kinds of {GROUP}: install the operator's chart, or the"
         " definitions alone: sovereign crds | kubectl apply --server-side -f -"
@@ -131,7 +123,7 @@ def not_installed(cluster: Cluster) -> str:
 
 
 def forbidden(kind: str, scope: str, error: Auth) -> str:
-    """Return the message that the user may not list a kind."""
+    """Who asks may not."""
     if "Unauthorized" in error.message:
         return "the API server does not know who you are (Unauthorized): log in anew, or choose another --context"
     where = f"in namespace {scope}" if scope else "in all namespaces"
@@ -140,7 +132,7 @@ def forbidden(kind: str, scope: str, error: Auth) -> str:
 
 
 def plural(kind: str) -> str:
-    """Return the plural of a kind as in API URLs."""
+    """As in the URLs of the API server."""
     return next(k.crd.plural for k in KINDS if k.crd.kind == kind)
 
 

@@ -1,4 +1,4 @@
-"""Completion candidates for the shell. Errors and timeouts give no candidates."""
+"""What the shell offers at the TAB key. Nothing here may fail or take long: then nothing is offered."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _INSTANCE = "HostedInstance"
 
 
 def complete_object(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Complete kinds, then names after KIND/ or a kind word, and bare names."""
+    """Kinds, then names after KIND/ or after a word that is a kind; bare names, too."""
     from sovereigncloud.commands.shared.kind_names import known_kinds, short_name  # noqa: PLC0415 - the models take a while
 
     kinds = known_kinds()
@@ -41,12 +41,12 @@ def complete_object(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def complete_instance(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Complete names of instances."""
+    """Names of instances."""
     return [name for name in _names(ctx, _INSTANCE) if name.startswith(incomplete)]
 
 
 def complete_namespace(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Complete namespaces that contain objects of the operator."""
+    """Namespaces that hold objects of ours."""
 
     async def ask(cluster: Cluster) -> list[str]:
         from sovereigncloud.api import KINDS  # noqa: PLC0415 - as above
@@ -77,7 +77,7 @@ def _all_names(ctx: typer.Context) -> dict[str, list[str]]:
 
 
 def _asked(ctx: typer.Context, ask: Any) -> Any:
-    """Return the cluster's answer; empty on errors, denied access or timeouts."""
+    """What the cluster says; nothing where it is away, says no or takes too long."""
     from sovereigncloud.commands.shared.connections import Connections, NoClusterError, real_cluster  # noqa: PLC0415 - as above
     from sovereigncloud.ports.errors import OutsideError  # noqa: PLC0415 - as above
 

@@ -1,4 +1,4 @@
-"""Short state of an object, identical in all commands. Pure functions."""
+"""The state of an object in a few words, the same in every command. Pure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from sovereigncloud.engine.cache.store import AnyResource
 
 
 class Health(StrEnum):
-    """Health of an object; the worst that applies."""
+    """What colour it has. The worst that is true."""
 
     READY = "Ready"
     PROGRESSING = "Progressing"
@@ -35,7 +35,15 @@ class Health(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """State of an object for output."""
+    """What there is to say of an object.
+
+    Attributes:
+        ready: status of the condition Ready: True, False, Unknown; empty where there is none.
+        reason, message: of the condition that says most: what is in the way before what is under way.
+        since: when that condition last changed.
+        drift: fields that differ from what is declared, without those that are ignored.
+        detail: the number that matters for the kind.
+    """
 
     health: Health
     ready: str = ""
@@ -48,7 +56,7 @@ class State:
     detail: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """Return the state as JSON with stable keys."""
+        """With stable keys."""
         return {
             "health": str(self.health),
             "ready": self.ready,
@@ -63,7 +71,7 @@ class State:
 
 
 def state_of(resource: AnyResource) -> State:
-    """Return the state of an object in words."""
+    """In words."""
     status = resource.status
     condition, ready = main_condition(resource), status.condition("Ready")
     current = status.observed_generation == resource.metadata.generation
@@ -75,7 +83,7 @@ def state_of(resource: AnyResource) -> State:
         detail=_detail(resource),
     )
     if condition is None or (status.observed_generation or -1) < 0:
-        return replace(said, reason="NotLookedAt", message="the operator has not processed it yet")
+        return replace(said, reason="NotLookedAt", message="the operator has not looked at it yet")
     health = Health.STALLED if condition.type == "Stalled" else Health.PROGRESSING
     if condition.type == "Ready" and condition.status == "True" and current and not resource.deleting:
         health = Health.READY
@@ -90,13 +98,13 @@ def state_of(resource: AnyResource) -> State:
 
 
 def missing() -> State:
-    """Return the state of an object that is referenced but does not exist."""
+    """It is referred to, and not there."""
     return State(Health.MISSING, reason="DoesNotExist", message="it does not exist, or may not be read")
 
 
 def unreadable() -> State:
-    """Return the state of an object that this version cannot parse."""
-    return State(Health.UNKNOWN, reason="NotUnderstood", message="it has fields that this version does not understand")
+    """It is there, and this version does not understand it."""
+    return State(Health.UNKNOWN, reason="NotUnderstood", message="it holds what this version does not understand")
 
 
 def _detail(resource: AnyResource) -> str:
@@ -133,7 +141,7 @@ def _detail(resource: AnyResource) -> str:
 
 
 def _movement(resource: InstanceMigration | ExitPlan) -> str | None:
-    """Return the target of a migration, or the exit readiness of an ExitPlan."""
+    """Of a move where to, of an exit how many could."""
     if isinstance(resource, InstanceMigration):
         return f"to {resource.spec.to.cloud_ref.name}"
     return resource.status.movable and f"{resource.status.movable} could leave"

@@ -1,4 +1,4 @@
-"""Connections of the commands to clusters and external APIs; tests replace them."""
+"""What the commands reach the outside through, so that a test can put something else there."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sovereigncloud.commands.shared.errors import CommandError
 from sovereigncloud.engine.loop.evaluate import AnyController
 from sovereigncloud.engine.settings import Settings, SettingsError, settings
 from sovereigncloud.engine.views.clients import OpenNebulaFactory, OvhFactory
-from sovereigncloud.ports.installer.client import Installer
+from sovereigncloud.ports.installer.installation import Installer
 
 Json = dict[str, Any]
 _ANSWERS_WITHIN = 3.0
@@ -26,18 +26,18 @@ _ANSWERS_WITHIN = 3.0
 
 
 class ClusterReads(Protocol):
-    """Read access to an API server. Raises OutsideError."""
+    """What is read from an API server. Raises OutsideError."""
 
     async def answers(self) -> bool:
-        """Return whether the API server answers."""
+        """Whether somebody answers there."""
         ...
 
     def objects(self, kind: str) -> AsyncIterator[Json]:
-        """List objects of a kind in all namespaces."""
+        """Every object of a kind, in all namespaces."""
         ...
 
     def objects_in(self, kind: str, namespace: str) -> AsyncIterator[Json]:
-        """List objects of a kind in a namespace."""
+        """Every object of a kind in a namespace."""
         ...
 
     async def object(self, key: Key) -> Json | None:
@@ -61,11 +61,11 @@ class ClusterReads(Protocol):
         ...
 
     async def secret_is_there(self, namespace: str, name: str) -> bool:
-        """Return whether a Secret exists, without reading its values."""
+        """Whether a Secret is there; its values stay where they are."""
         ...
 
     def changes(self, kind: str, namespace: str, name: str = "") -> AsyncIterator[tuple[str, list[Json]]]:
-        """Yield ("LISTED", objects), then each change: ADDED, MODIFIED, DELETED."""
+        """What is there, as ("LISTED", objects), then each change: ADDED, MODIFIED, DELETED."""
         ...
 
     async def pods(self, namespace: str, selector: str) -> list[Json]:
@@ -75,13 +75,13 @@ class ClusterReads(Protocol):
     def log_lines(
         self, namespace: str, pod: str, container: str, *, follow: bool, since: int | None, tail: int | None
     ) -> AsyncIterator[str]:
-        """Yield lines of a container, oldest first; with `follow` until it ends."""
+        """Lines of a container, oldest first; with `follow` until it ends."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """A cluster selected by a kubeconfig or by the pod's service account.
+    """A cluster that a kubeconfig, or the pod that this runs in, names.
 
     Attributes:
         host: its address, for people.
@@ -104,18 +104,18 @@ class OpensCluster(Protocol):
 
 
 class Reaches(Protocol):
-    """Probes a TCP port of a host from this computer."""
+    """Whether somebody answers at a TCP port of a host, from this machine."""
 
     async def __call__(self, host: str, port: int) -> bool: ...
 
 
 class NoClusterError(Exception):
-    """No kubeconfig selects a cluster, or none has that context."""
+    """No kubeconfig names a cluster, or none of that context."""
 
 
 @dataclass(frozen=True, slots=True)
 class Connections:
-    """Controllers and connections of a command.
+    """The outside.
 
     Attributes:
         controllers: by kind, as the operator uses them.
@@ -135,15 +135,15 @@ class Connections:
 
 
 def settings_or_error() -> Settings:
-    """Return the operator's settings from the environment. Raises CommandError."""
+    """The operator's settings from the environment. Raises CommandError."""
     try:
         return settings()
     except SettingsError as error:
         raise CommandError(f"{error}: correct the environment variable") from error
 
 
-def real_connections(*, outside: bool = True) -> Connections:
-    """Return connections to real clusters and APIs. Raises CommandError for invalid settings.
+def real_doors(*, outside: bool = True) -> Connections:
+    """The real outside. Raises CommandError for wrong settings.
 
     Args:
         outside: False: for commands that ask the cluster alone; the two bindings take half a second to import.
@@ -165,7 +165,7 @@ def real_connections(*, outside: bool = True) -> Connections:
 
 
 def _clients(wanted: Settings) -> tuple[OpenNebulaFactory, OvhFactory]:
-    from sovereigncloud.wiring import open_nebula_clients, ovh_clients  # noqa: PLC0415 - as in real_connections
+    from sovereigncloud.wiring import open_nebula_clients, ovh_clients  # noqa: PLC0415 - as in real_doors
 
     try:
         return open_nebula_clients(wanted), ovh_clients(wanted)
@@ -182,12 +182,12 @@ async def real_cluster(
     installer_image: str, context: str | None, kubeconfig: str | None = None
 ) -> AsyncIterator[Cluster]:
     """The cluster of a kubeconfig, or of the pod that this runs in. Raises NoClusterError."""
-    from kubernetes.config import ConfigException  # noqa: PLC0415 - as in real_connections
+    from kubernetes.config import ConfigException  # noqa: PLC0415 - as in real_doors
 
     from sovereigncloud.providers.installer.installation import JobInstaller  # noqa: PLC0415
     from sovereigncloud.providers.kubernetes.connection import Connection  # noqa: PLC0415
     from sovereigncloud.providers.kubernetes.read_only import namespace_of  # noqa: PLC0415
-    from sovereigncloud.providers.kubernetes.user_session import UserKubernetesApi  # noqa: PLC0415
+    from sovereigncloud.providers.kubernetes.user_session import PersonKubernetesApi  # noqa: PLC0415
 
     if kubeconfig and not Path(kubeconfig).is_file():  # noqa: ASYNC240 - nothing else runs yet
         raise NoClusterError(f"{kubeconfig}: there is no such file")
@@ -196,7 +196,7 @@ async def real_cluster(
         namespace = "default" if connection.token_file else namespace_of(context, kubeconfig)
     except (ConfigException, OSError, YAMLError) as error:
         raise NoClusterError(" ".join(str(error).split())) from error
-    async with UserKubernetesApi(connection) as api:
+    async with PersonKubernetesApi(connection) as api:
         yield Cluster(api.host, namespace, api, JobInstaller(api, image=installer_image), api.annotate)
 
 

@@ -1,6 +1,5 @@
-"""Credentials of a command: Secrets of a cluster, or the environment of the OVHcloud and OpenNebula tools.
-
-Their values are never shown.
+"""The credentials that a command is given: Secrets of a cluster, or what the tools of OVHcloud and OpenNebula read from the
+environment. Values of them are never shown.
 """
 
 from __future__ import annotations
@@ -29,8 +28,16 @@ ENDPOINTS = ("ovh-eu", "ovh-ca", "ovh-us")
 
 
 @dataclass(frozen=True, slots=True)
-class CredentialOptions:
-    """Credential options of the command line."""
+class Given:
+    """What was typed.
+
+    Attributes:
+        ovh_secret: name of a Secret; empty: the environment.
+        endpoint: of OVHcloud; empty: OVH_ENDPOINT, or ovh-eu.
+        open_nebula: its XML-RPC endpoint; empty: ONE_XMLRPC, or none.
+        open_nebula_secret: name of a Secret; empty: ONE_AUTH, or oneadmin's file.
+        environment: of the process.
+    """
 
     ovh_secret: str = ""
     endpoint: str = ""
@@ -44,12 +51,12 @@ class CredentialOptions:
 
     @property
     def by_environment(self) -> bool:
-        """Return whether the environment has OVHcloud credentials."""
+        """Whether the environment has a credential of OVHcloud."""
         return any(all(self.environment.get(_FROM_ENVIRONMENT[key]) for key in keys) for keys in _WAYS_IN)
 
     @property
     def region(self) -> str:
-        """Return the OVHcloud API region. Raises CommandError."""
+        """Which of OVHcloud's APIs. Raises CommandError."""
         found = self.endpoint or self.environment.get("OVH_ENDPOINT", "") or ENDPOINTS[0]
         if found not in ENDPOINTS:
             raise CommandError(f"there is no endpoint {found}: choose one of {', '.join(ENDPOINTS)}")
@@ -60,7 +67,7 @@ class CredentialOptions:
         return self.open_nebula or self.environment.get("ONE_XMLRPC", "")
 
 
-async def ovh_of(given: CredentialOptions, connections: Connections, cluster: Cluster | None, namespace: str) -> Ovh:
+async def ovh_of(given: Given, connections: Connections, cluster: Cluster | None, namespace: str) -> Ovh:
     """The account. Raises CommandError."""
     if given.ovh_secret and cluster is not None:
         values = await secret(cluster, namespace, given.ovh_secret)
@@ -79,7 +86,7 @@ async def ovh_of(given: CredentialOptions, connections: Connections, cluster: Cl
 
 
 async def open_nebula_of(
-    given: CredentialOptions, connections: Connections, cluster: Cluster | None, namespace: str
+    given: Given, connections: Connections, cluster: Cluster | None, namespace: str
 ) -> OpenNebula | None:
     """The front-end; None where none is given. Raises CommandError."""
     if not given.url:
@@ -97,7 +104,7 @@ async def open_nebula_of(
 
 
 def _one_auth(environment: Mapping[str, str]) -> tuple[str, str]:
-    """Find credentials like the OpenNebula tools do."""
+    """As the tools of OpenNebula find it."""
     path = Path(environment.get("ONE_AUTH") or Path.home() / ".one" / "one_auth")
     try:
         username, _, password = path.read_text(encoding="utf-8").strip().partition(":")

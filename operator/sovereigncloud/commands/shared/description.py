@@ -1,4 +1,4 @@
-"""Description of one object: relations, causes of waiting and next actions."""
+"""What is known of one object in the cluster: what it is connected with, what it waits for, what to do next."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """A related object. `resource` is None if it does not exist or cannot be read."""
+    """An object beside the described one. `resource` is None where there is none of that name, or it cannot be read."""
 
     key: Key
     resource: AnyResource | None
@@ -32,7 +32,16 @@ class Connected:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """Everything that `describe` shows of one object."""
+    """Everything that is shown of one object.
+
+    Attributes:
+        owner: what composed it.
+        uses, composed, users: as the operator knows them; what it composed is not repeated among the users.
+        secrets: name -> whether it is there; None: it may not be read.
+        events: Kubernetes events about it, newest last; None: they may not be read.
+        waits_for: why it is not as declared, from itself down to the cause.
+        advice: what to do next, in order.
+    """
 
     resource: AnyResource
     policy: Policy
@@ -48,13 +57,13 @@ class Description:
 
 
 def is_ready(resource: AnyResource) -> bool:
-    """Return whether the current generation is Ready."""
+    """Whether its current generation is reality."""
     status: Status = resource.status
     return status.observed_generation == resource.metadata.generation and status.is_true("Ready")
 
 
 def main_condition(resource: AnyResource) -> Condition | None:
-    """Return the most important condition: blocking ones before progressing ones."""
+    """The condition that says most: what is in the way before what is under way."""
     found = (resource.status.condition(kind) for kind in ("Stalled", "Reconciling", "Ready"))
     return next((c for c in found if c is not None), None)
 
@@ -68,7 +77,7 @@ def describe_object(
     secrets: Mapping[str, bool | None],
     events: Sequence[Json] | None,
 ) -> Description:
-    """Describe an object of a store that holds all readable objects. Raises pydantic's ValidationError."""
+    """From a store that holds everything that may be read. The object must be in it. Raises pydantic's ValidationError."""
     resource = store.parse(key)
     if resource is None:
         raise KeyError(str(key))
@@ -117,7 +126,7 @@ def _composed(resource: AnyResource, store: Store) -> tuple[Connected, ...]:
 def _causes(
     resource: AnyResource, store: Store, controllers: Mapping[str, AnyController], depth: int, seen: set[Key]
 ) -> list[tuple[int, str]]:
-    """Return the object's own messages, then those of related objects that are not Ready."""
+    """The object's own words, then those of what it uses and composed that is not ready either."""
     at_rest = is_ready(resource) and main_condition(resource) == resource.status.condition("Ready")
     if resource.key in seen or at_rest:
         return []
@@ -137,13 +146,11 @@ def _causes(
 def _says(resource: AnyResource) -> str:
     observed, generation = resource.status.observed_generation, resource.metadata.generation
     if observed is None or observed < 0:
-        return "the operator has not processed it yet"
+        return "the operator has not looked at it yet"
     condition = main_condition(resource)
     said = f"{condition.reason}: {condition.message}" if condition and condition.message else "no word about it"
     if observed != generation:
-        return (
-            f"the operator has not processed generation {generation} yet; for generation {observed} it reported {said}"
-        )
+        return f"the operator has not looked at generation {generation} yet; of generation {observed} it said {said}"
     return said
 
 
@@ -151,7 +158,7 @@ def _says(resource: AnyResource) -> str:
 
 
 def _advice(resource: AnyResource, policy: Policy, secrets: Mapping[str, bool | None]) -> list[str]:
-    """Return actions for the user, most urgent first."""
+    """What a person can do, most urgent first; empty: nothing."""
     key, status = resource.key, resource.status
     what = f"{short_name(key.kind)}/{key.name}" + (f" -n {key.namespace}" if key.namespace else "")
     advice: list[str] = []
@@ -166,14 +173,14 @@ def _advice(resource: AnyResource, policy: Policy, secrets: Mapping[str, bool | 
     advice += _for_reason(reason, what, resource, policy)
     asked = resource.metadata.annotations.get(RECONCILE_REQUESTED_AT)
     if asked and asked != status.last_handled_reconcile_at:
-        advice.append(f"a reconciliation was requested ({asked}) and has not run yet: wait")
+        advice.append(f"a look was asked for ({asked}) and has not happened yet: wait")
     elif reason and not advice:
         stuck = condition is not None and condition.type == "Stalled"
         look = f"kubectl annotate {what} {RECONCILE_REQUESTED_AT}=$(date +%s) --overwrite"
         advice.append(
-            f"correct what the message says; to reconcile at once: {look}"
+            f"mend what the message says; to have it looked at at once: {look}"
             if stuck
-            else "wait: the operator continues by itself"
+            else "wait: it goes on by itself"
         )
     return advice
 
@@ -188,20 +195,20 @@ def _for_reason(reason: str, what: str, resource: AnyResource, policy: Policy) -
             needs = dict.fromkeys(step.needs for step in plan.steps if step.needs)
             return [f"if what it disrupts may be disrupted, set {need}" for need in needs]
         case "WaitingForDependency":
-            return ["check what it waits for; the operator continues when that is ready"]
+            return ["look at what it waits for; it goes on by itself when that is ready"]
         case "InUse":
             return ["delete or move what uses it (see the tree)"]
         case "ManualStepRequired" | "ReplicationLagging" if isinstance(resource, FederatedZone):
-            return ["run these commands:", *(resource.status.commands or ())]
+            return ["type this, line by line:", *(resource.status.commands or ())]
         case "NotActing":
             return [f"set spec.management: {Management.MANAGE} where the operator may act (its own, or its cloud's)"]
         case "CredentialsRejected":
             return ["correct the values in its Secret; the operator reads it again within a minute"]
         case "ExternallyDeleted":
-            return ["set spec.updatePolicy.replace: Allow to create it again, or delete this object"]
+            return ["set spec.updatePolicy.replace: Allow to have it made anew, or delete this object"]
         case "TooManyChanges":
             return [
-                "check whether the observed changes are real; then set spec.approvedPlan on its SovereignCloud to the hash it names"
+                "see whether reality is really so; then set spec.approvedPlan on its SovereignCloud to the hash it names"
             ]
         case _:
             return []

@@ -1,4 +1,4 @@
-"""Errors of commands that are shown in one line without a traceback."""
+"""What a person did not mean or cannot have: told in one line, without a traceback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Formatting of counts, and parsing of durations as Go and kubectl write them. Pure functions."""
+"""Numbers with their nouns. Pure.
+
+Durations as Go and kubectl write them. Pure.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kinds as typed by users: HostedInstance, hostedinstances, hinst, with or without the group."""
+"""Kinds as a person types them: HostedInstance, hostedinstances, hinst, with or without the group."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sovereigncloud.commands.shared.errors import CommandError
 
 
 def known_kinds() -> dict[str, str]:
-    """Map every name of a kind to the kind."""
+    """Every name of a kind -> the kind."""
     return {
         name: kind.crd.kind
         for kind in KINDS
@@ -19,7 +19,7 @@ def known_kinds() -> dict[str, str]:
 
 
 def kind_of(typed: str) -> str:
-    """Return the kind for a kind, plural, singular or short name. Raises CommandError."""
+    """The kind that a kind, plural, singular or short name stands for. Raises CommandError."""
     word = typed.lower().removesuffix(f".{GROUP}").removesuffix(f".{VERSION}")
     known = known_kinds()
     if word in known:
@@ -34,18 +34,18 @@ def _offered() -> list[str]:
 
 
 def short_names() -> dict[str, str]:
-    """Map each kind to its short name."""
+    """Kind -> what to type for it."""
     return {kind.crd.kind: short_name(kind.crd.kind) for kind in KINDS}
 
 
 def short_name(kind: str) -> str:
-    """Return the short name of a kind."""
+    """What to type for a kind in a command."""
     crd = next(k.crd for k in KINDS if k.crd.kind == kind)
     return crd.short_names[0] if crd.short_names else crd.plural
 
 
 def parse(words: list[str]) -> tuple[str, str]:
-    """Parse KIND/NAME or KIND NAME. Raises CommandError."""
+    """Kind and name from KIND/NAME or KIND NAME. Raises CommandError."""
     typed, _, name = words[0].partition("/") if len(words) == 1 else (words[0], "", words[1])
     if len(words) > 2 or not typed or not name or "/" in name:
         raise CommandError(f"write KIND/NAME, for example hinst/web: {' '.join(words)} is not of this form")

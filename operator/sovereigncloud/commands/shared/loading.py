@@ -1,4 +1,4 @@
-"""Load the operator's objects from an API server as far as the user may read them."""
+"""Objects of ours from an API server, as far as the person who asks may read them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Object arguments as in kubectl: KIND/NAME, KIND NAME, or a unique NAME."""
+"""Objects as a person names them to kubectl: KIND/NAME, KIND NAME, or NAME where only one thing has it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """An object argument. Empty kind: any kind; empty name: all objects of the kind."""
+    """What was typed. An empty kind: any; an empty name: all of the kind."""
 
     kind: str
     name: str
@@ -25,7 +25,12 @@ class Named:
 
 
 def named(words: Sequence[str], *, whole_kinds: bool = False) -> tuple[Named, ...]:
-    """Parse the object arguments. Raises CommandError."""
+    """The words of a command line. Raises CommandError.
+
+    Args:
+        words: KIND/NAME each, or KIND followed by names, or names.
+        whole_kinds: whether a kind alone stands for all of it.
+    """
     known = known_kinds()
     if words and "/" not in words[0] and words[0].lower() in known:
         kind, names = kind_of(words[0]), words[1:]
@@ -46,7 +51,16 @@ def _name(name: str, words: Sequence[str]) -> str:
 
 
 def chosen(wanted: Iterable[Named], keys: Iterable[Key], namespace: str) -> tuple[Key, ...]:
-    """Return the selected keys in argument order."""
+    """The keys that are meant, in the order of what was typed.
+
+    Args:
+        wanted: typed.
+        keys: of what is there.
+        namespace: to look in; empty: all.
+
+    Raises:
+        CommandError: one is not there, or it is not clear which.
+    """
     there = tuple(keys)
     found: dict[Key, None] = {}
     for one in wanted:
@@ -71,7 +85,7 @@ def _chosen(one: Named, there: tuple[Key, ...], namespace: str) -> list[Key]:
 
 
 def not_there(one: Named, there: Iterable[Key], namespace: str) -> str:
-    """Return the message that no object matches, with similar names."""
+    """That there is none, and what is near."""
     alike = [key for key in there if one.kind in {"", key.kind}]
     what = one.kind or "object"
     where = f"in namespace {namespace}" if namespace else "in any namespace"

@@ -1,4 +1,7 @@
-"""Command line options that several commands share, named and defined like those of kubectl."""
+"""Options of the commands that look at OVHcloud and OpenNebula before there is an object that says where they are.
+
+Options that commands share: named and meant as kubectl's are.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ OpenNebulaSecret = Annotated[
 
 
 class Output(StrEnum):
-    """Output format."""
+    """How something is shown."""
 
     TABLE = "table"
     JSON = "json"

@@ -1,4 +1,4 @@
-"""JSON and YAML output."""
+"""Values for programs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def emit(value: Any, output: Output) -> None:
 
 
 def written(value: Any, output: Output) -> str:
-    """Return plain values as JSON or YAML text."""
+    """Plain values as JSON or YAML."""
     if output is Output.JSON:
         return json.dumps(value, indent=2) + "\n"
     import yaml  # noqa: PLC0415 - for those who ask for it

@@ -1,7 +1,7 @@
-"""Resource graph: clouds and their servers, networks, images, instances and Secrets. Pure functions.
+"""What belongs to what: clouds, and the servers, networks, images, instances and Secrets in them. Pure.
 
-Relations come from references and ownerReferences, as in the operator; instances refer to networks and images by
-OpenNebula name.
+By references and ownerReferences, as the operator follows them; instances name networks and images by their names in
+OpenNebula, and so they are found here, too.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from sovereigncloud.api import (
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.engine.cache.store import AnyResource, Store
 from sovereigncloud.engine.loop.evaluate import AnyController
-from sovereigncloud.kinds.contract.cloud_keys import referred, written_cloud
 from sovereigncloud.kinds.contract.controller import Uses
 from sovereigncloud.kinds.contract.tenancy import key_of
-from sovereigncloud.kinds.hostedinstance.machine.observed import bound_cloud, declared_cloud
+from sovereigncloud.kinds.endpoint.clouds import referred, written_cloud
+from sovereigncloud.kinds.hostedinstance.observation import bound_cloud, declared_cloud
 from sovereigncloud.kinds.securitygroup.observation import declared_clouds as group_clouds
 from sovereigncloud.kinds.securitygroup.observation import known_clouds
 
@@ -54,7 +54,12 @@ ORDER = {
 
 
 class ResourceGraph:
-    """Objects and their relations."""
+    """Objects of ours and how they are connected.
+
+    Args:
+        bodies: as the API server told them; one that this version cannot read is kept by its key alone.
+        controllers: know what their kinds refer to.
+    """
 
     def __init__(self, bodies: Iterable[Mapping[str, Any]], controllers: Mapping[str, AnyController]) -> None:
         self._store, self._uses = Store(), dict[Key, Uses]()
@@ -68,20 +73,20 @@ class ResourceGraph:
         return key in self._uses
 
     def everything(self, kind: str = "") -> list[Key]:
-        """Return all objects, or all of a kind, in a stable order."""
+        """Everything that is there, or all of a kind, in a stable order."""
         return sorted((k for k in self._uses if kind in {"", k.kind}), key=in_order)
 
     def get(self, key: Key) -> AnyResource | None:
-        """Return the object; None if it does not exist or cannot be parsed."""
+        """The object; None where there is none, or this version cannot read it."""
         return self._resources.get(key)
 
     def secrets(self, key: Key) -> tuple[str, ...]:
-        """Return names of the Secrets that the object reads, in its namespace."""
+        """Names of the Secrets that it reads, in its namespace."""
         uses = self._uses.get(key)
         return tuple(secret.name for secret in uses.secrets) if uses else ()
 
     def clouds_of(self, key: Key) -> tuple[Key, ...]:
-        """Return the clouds that the object is or should be in, existing or not."""
+        """The clouds that it is in or wanted in, whether they are there or not."""
         resource = self.get(key)
         if resource is None:
             return ()
@@ -108,14 +113,14 @@ class ResourceGraph:
                 return ()
 
     def _left_by(self, leaving: ExitPlan) -> tuple[Key, ...]:
-        """Return the source clouds of an exit; for a provider those in status."""
+        """The clouds that an exit leaves; those of a provider as the operator found them."""
         named = leaving.spec.from_.cloud_ref
         if named is not None:
             return (referred(named, leaving.metadata.namespace),)
         return tuple(cloud for text in leaving.status.clouds or () if (cloud := written_cloud(text)) is not None)
 
     def _clouds_of_instance(self, instance: HostedInstance) -> tuple[Key, ...]:
-        """Return the current cloud, else the selected one, else the only cloud of its namespace."""
+        """Where it is, else where it is to be, else the only cloud of its namespace."""
         cloud = bound_cloud(instance) or declared_cloud(instance)
         if cloud is not None:
             return (cloud,)
@@ -131,26 +136,26 @@ class ResourceGraph:
         return found
 
     def members(self, cloud: Key, kind: str = "") -> list[Key]:
-        """Return the objects that are or should be in a cloud."""
+        """What is in a cloud, or wanted there."""
         return [key for key in self._members.get(cloud, ()) if kind in {"", key.kind}]
 
     def clouds(self) -> list[Key]:
-        """Return all clouds, including referenced ones that do not exist."""
+        """Every cloud, those too that are only referred to."""
         return sorted({*self.everything(CLOUD), *self._members})
 
     def loose(self) -> list[Key]:
-        """Return objects in no cloud: unassigned servers, unplaced instances, unreadable objects."""
+        """What is in no cloud: servers of nobody, instances that have no place yet, what cannot be read."""
         return [key for key in self.everything() if key.kind != CLOUD and not self.clouds_of(key)]
 
     def networks_of(self, instance: Key) -> list[tuple[str, Key | None]]:
-        """Return the OpenNebula network names of an instance with their objects, if any."""
+        """Its networks by their names in OpenNebula, and the object that stands for each, if there is one."""
         resource = self.get(instance)
         if not isinstance(resource, HostedInstance):
             return []
         return [(n.name, self._named(n.name, instance, NETWORK)) for n in resource.spec.networks or ()]
 
     def image_of(self, instance: Key) -> tuple[str, Key | None] | None:
-        """As `networks_of` for the image; None with a VM template as source."""
+        """As `networks_of`; None where it is made from a VM template."""
         resource = self.get(instance)
         if not isinstance(resource, HostedInstance) or resource.spec.source.image is None:
             return None
@@ -158,7 +163,7 @@ class ResourceGraph:
         return name, self._named(name, instance, IMAGE)
 
     def groups_of(self, instance: Key) -> list[Key]:
-        """Return the existing SecurityGroups of an instance's NICs."""
+        """The SecurityGroups that filter its cards, those that are there."""
         resource = self.get(instance)
         if not isinstance(resource, HostedInstance):
             return []
@@ -175,7 +180,7 @@ class ResourceGraph:
         return None
 
     def instances_on(self, key: Key) -> list[Key]:
-        """Return the instances that use a network, an image or a security group."""
+        """The instances that use a network, an image or a security group."""
         found = []
         for instance in self.everything(INSTANCE):
             image = self.image_of(instance)
@@ -186,5 +191,5 @@ class ResourceGraph:
 
 
 def in_order(key: Key) -> tuple[str, int, str]:
-    """Sort by namespace, dependencies first, then by name."""
+    """By namespace, then what others stand on first, then by name."""
     return key.namespace, ORDER.get(key.kind, len(ORDER)), key.name

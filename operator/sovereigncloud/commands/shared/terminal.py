@@ -1,4 +1,4 @@
-"""Terminal output, with external text made safe."""
+"""A console as the person wants it, and text from outside made harmless for it."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ _WIDE = 160
 
 
 def console(*, color: bool) -> Console:
-    """Return a console for standard output. Colour only on a terminal, and as NO_COLOR says."""
+    """For standard output. Colour only on a terminal, and as NO_COLOR says."""
     width = None if sys.stdout.isatty() else _WIDE
     return Console(file=sys.stdout, no_color=not color or None, width=width, highlight=False, emoji=False, markup=False)
 
 
 def text(value: object, style: str = "") -> Text:
-    """Return external text without markup and control characters."""
+    """Text that came from outside: no markup, no control characters (a name there may hold an escape sequence)."""
     clean = "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in str(value))
     return Text(clean, style=style, overflow="fold")
 
 
 def table(*headings: str) -> Table:
-    """Return a table without lines, like kubectl's."""
+    """A table without lines, as kubectl prints them."""
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
     for heading in headings:
         made.add_column(heading, overflow="fold")
@@ -35,7 +35,7 @@ def table(*headings: str) -> Table:
 
 
 def age(since: str | datetime | None, now: datetime) -> str:
-    """Format an age like kubectl: 45s, 12m, 3h12m, 4d2h."""
+    """As kubectl writes ages: 45s, 12m, 3h12m, 4d2h."""
     if not since:
         return "-"
     try:

@@ -1,4 +1,4 @@
-"""Cluster watch: a live copy of the cluster's objects, with one watch per kind and no polling."""
+"""A picture of the cluster that follows it: one watch per kind, nothing is polled."""
 
 from __future__ import annotations
 
@@ -68,14 +68,14 @@ async def follow(cluster: Cluster, scope: str, shown: Callable[[Mapping[Key, Jso
 
 
 def _nothing(kind: str, scope: str, error: Auth) -> dict[Key, Json]:
-    """Tolerate forbidden cluster-scoped kinds in a single-namespace watch. Raises CommandError otherwise."""
+    """Who looks into one namespace need not be let see what is in none. Raises CommandError for what is in one."""
     if _NAMESPACED[kind] or not scope:
         raise CommandError(forbidden(kind, scope, error)) from error
     return {}
 
 
 def apply(known: dict[str, dict[Key, Json]], kind: str, what: str, found: list[Json]) -> None:
-    """Apply one watch message to the objects."""
+    """Take one message of a watch into what is known."""
     if what == "LISTED":
         known[kind] = {key_of(body): body for body in found}
         return

@@ -1,4 +1,4 @@
-"""`sovereign tree`: the ownership tree."""
+"""`sovereign tree`: what belongs to what."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from sovereigncloud.api.common.base import Key
-from sovereigncloud.commands.shared.cluster_session import ALL, ClusterScope, bodies, run_in_cluster
+from sovereigncloud.commands.shared.cluster_session import ALL, Where, asked, bodies
 from sovereigncloud.commands.shared.connections import Cluster, Connections
 from sovereigncloud.commands.shared.errors import CommandError
 from sovereigncloud.commands.shared.object_names import Named, chosen, named
@@ -47,25 +47,25 @@ def tree(
     output: OutputOption = Output.TABLE,
     no_color: NoColor = False,
 ) -> None:
-    """Show the ownership tree: clouds with their servers, networks, images, instances and Secrets.
+    """Show what belongs to what: clouds with their servers, networks, images, instances and Secrets.
 
     Without objects: every cloud of the namespace, then what is in none. A cloud shows all that is in it; any other object
     shows what it uses and who uses it. Each line says whether it is Ready, why not, and in how many fields it drifted.
     """
-    where = ClusterScope(namespace, all_namespaces, context, kubeconfig)
+    where = Where(namespace, all_namespaces, context, kubeconfig)
     wanted = named(objects or (), whole_kinds=True)
     if watch and output is not Output.TABLE:
         raise CommandError("--watch is for people: leave out -o, or use kubectl get sovereign -w -o json")
     if watch:
         try:
-            run_in_cluster(
+            asked(
                 ctx,
                 where,
                 lambda connections, cluster: _watch(connections, cluster, where.scope(cluster), wanted, no_color),
             )
         except KeyboardInterrupt:
             return
-    scope, nodes, now = run_in_cluster(
+    scope, nodes, now = asked(
         ctx, where, lambda connections, cluster: _once(connections, cluster, where.scope(cluster), wanted)
     )
     if output is not Output.TABLE:

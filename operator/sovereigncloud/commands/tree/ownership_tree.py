@@ -1,4 +1,4 @@
-"""Ownership tree as values. Pure functions."""
+"""The tree of what belongs to what, as values. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SECRET = "Secret"  # noqa: S105 - a kind
 
 
 class Relation(StrEnum):
-    """How a node relates to its parent."""
+    """How a line belongs to the one above it."""
 
     ROOT = "root"
     COMPOSED = "composed"  # made by the object above, and goes with it
@@ -27,7 +27,7 @@ class Relation(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node of the tree."""
+    """A line of the tree."""
 
     key: Key
     relation: Relation
@@ -35,7 +35,7 @@ class Node:
     children: tuple[Node, ...] = ()
 
     def as_json(self) -> Json:
-        """Return the node as JSON with stable keys."""
+        """With stable keys."""
         return {
             "kind": self.key.kind,
             "namespace": self.key.namespace,
@@ -46,27 +46,32 @@ class Node:
         }
 
     def walk(self) -> Iterable[Node]:
-        """Yield the node and all nodes below it."""
+        """Itself and everything below."""
         yield self
         for child in self.children:
             yield from child.walk()
 
 
 def forest(resource_graph: ResourceGraph, secrets: Mapping[tuple[str, str], bool | None]) -> tuple[Node, ...]:
-    """Return all clouds with their objects, then objects in no cloud."""
+    """All clouds with what is in them, then what is in none.
+
+    Args:
+        resource_graph: what is there.
+        secrets: (namespace, name) -> whether it is there; None, or absent: it may not be read.
+    """
     roots = [tree(cloud, resource_graph, secrets) for cloud in resource_graph.clouds()]
     loose = [tree(key, resource_graph, secrets) for key in resource_graph.loose()]
     return (*roots, *loose)
 
 
 def tree(key: Key, resource_graph: ResourceGraph, secrets: Mapping[tuple[str, str], bool | None]) -> Node:
-    """Return one object with its relations: a cloud with its contents, else what it uses and its users."""
+    """One object and what belongs to it: a cloud with everything in it; else what it uses and who uses it."""
     build = _Builder(resource_graph, secrets)
     return build.cloud(key) if key.kind == CLOUD else build.other(key)
 
 
 def needed_secrets(resource_graph: ResourceGraph) -> set[tuple[str, str]]:
-    """Return the Secrets whose existence the tree shows."""
+    """The Secrets whose presence the tree shows."""
     return {(key.namespace, name) for key in resource_graph.everything() for name in resource_graph.secrets(key)}
 
 
@@ -106,7 +111,7 @@ class _Builder:
         return Relation.COMPOSED if composed else Relation.MEMBER
 
     def _own_secrets(self, member: Key, cloud: Key) -> tuple[Node, ...]:
-        """Return the object's Secrets that the cloud does not already show."""
+        """Its Secrets, where the cloud does not show them already."""
         shown = set(self._landscape.secrets(cloud)) if member.namespace == cloud.namespace else set()
         return tuple(node for node in self._secret_nodes(member) if node.key.name not in shown)
 
@@ -118,7 +123,7 @@ class _Builder:
 
 
 def state_in(resource_graph: ResourceGraph, key: Key) -> State:
-    """Return the state of an object that may not exist."""
+    """Of an object that may not be there."""
     resource = resource_graph.get(key)
     if resource is not None:
         return state_of(resource)

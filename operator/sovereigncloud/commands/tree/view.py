@@ -1,4 +1,4 @@
-"""Text output of the ownership tree."""
+"""The tree for people."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MESSAGE = 72
 
 
 def shown(nodes: Sequence[Node], now: datetime, *, namespaces: bool) -> RenderableType:
-    """Return one line per node. `namespaces`: show names with their namespace."""
+    """One line each. `namespaces`: names with their namespace."""
     made = table("NAME", "READY", "REASON", "DRIFT", "AGE", "")
     made.columns[0].no_wrap = True
     for column in made.columns[1:5]:
@@ -70,7 +70,7 @@ def _cells(node: Node, before: str, now: datetime, *, namespaces: bool) -> list[
 
 
 def _summary(nodes: Sequence[Node]) -> Text:
-    """Return counts by health, for the end of a long tree."""
+    """How many are how, so that a long tree can be read from its end."""
     every = {node.key: node for root in nodes for node in root.walk() if node.key.kind != "Secret"}
     numbers = {health: sum(n.state.health is health for n in every.values()) for health in Health}
     line = text(counted(len(every), "object"), "bold")

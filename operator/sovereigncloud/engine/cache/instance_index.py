@@ -1,18 +1,17 @@
-"""Instance index: the exit-related facts of the HostedInstances in each cloud, recomputed per changed object."""
+"""The machines of each cloud, as far as leaving it is concerned: an object is read anew only when it is another."""
 
 from __future__ import annotations
 
 from sovereigncloud.api import HostedInstance
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.engine.cache.store import Store
-from sovereigncloud.kinds.contract.instance_facts import InstanceFacts
-from sovereigncloud.kinds.exit_readiness.facts import facts_of
+from sovereigncloud.kinds.exit_readiness.facts import InstanceFacts, facts_of
 
 _INSTANCE = HostedInstance.crd.kind
 
 
 class InstanceIndex:
-    """Facts of instances by cloud, cached by the resourceVersion of each object.
+    """Kept by the resourceVersion of each object.
 
     Args:
         store: with the objects.
@@ -23,7 +22,7 @@ class InstanceIndex:
         self._known: dict[Key, tuple[str, InstanceFacts | None]] = {}
 
     def of(self, cloud: Key) -> tuple[InstanceFacts, ...]:
-        """Return the facts of the HostedInstances with a VM in this cloud, ordered by name."""
+        """Of the HostedInstances with a machine there, by name."""
         if len(self._known) > 2 * len(self._store) + 64:
             self._known = {key: known for key, known in self._known.items() if self._store.stored(key) is not None}
         found = (self._of(key) for key in sorted(self._store.users(cloud)) if key.kind == _INSTANCE)

@@ -1,5 +1,5 @@
-"""Namespace labels, which decide which policies apply. Kopf's watch updates them; a periodic list adds missed
-changes.
+"""Namespaces by their labels, which decide whom a policy binds. Kopf tells of each change; a list now and then tells what it
+missed.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ class NamespaceLister(Protocol):
 
 
 class Namespaces:
-    """Labels of all known namespaces."""
+    """What is known of namespaces."""
 
     def __init__(self) -> None:
         self.changed: Callable[[], None] = lambda: None
-        """Called when the labels of a namespace changed."""
+        """Called when labels of one became others."""
         self._labels: dict[str, Labels] = {}
         self.changes = 0
-        """Number of changes so far; a cache compares it."""
+        """How often something of them became another."""
 
     def labels(self, namespace: str) -> Labels | None:
-        """Return the labels of a namespace; None while it is unknown."""
+        """None: nobody told of that namespace yet."""
         return self._labels.get(namespace)
 
     def all(self) -> tuple[tuple[str, Labels], ...]:
-        """Return all namespaces with their labels."""
+        """Each with its labels."""
         return tuple(self._labels.items())
 
-    def handle_event(self, event: str | None, body: Json) -> None:
-        """Handle a watch event (None: listed)."""
+    def told(self, event: str | None, body: Json) -> None:
+        """An event of the watch (None: listed)."""
         metadata = body["metadata"]
         self._keep(metadata["name"], None if event == "DELETED" else dict(metadata.get("labels") or {}))
 
     def listed(self, labels: Mapping[str, Labels]) -> None:
-        """Replace everything known by a complete list."""
+        """All that there are."""
         for name in self._labels.keys() | labels.keys():
             self._keep(name, labels.get(name))
 
@@ -60,7 +60,7 @@ class Namespaces:
         self.changed()
 
     async def audit(self, api: NamespaceLister, interval: float = INTERVAL) -> None:
-        """List the namespaces once per interval, for ever, and add what the watch missed."""
+        """For ever: what the watch missed is taken in."""
         while True:
             await asyncio.sleep(interval)
             try:

@@ -1,4 +1,4 @@
-"""Status summary: the few status fields that metrics need of each of ten thousand objects."""
+"""What the status of an object says, for those who count: as little as the metrics need of ten thousand objects."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ _CORRECTING = "Correcting"
 
 @dataclass(frozen=True, slots=True)
 class StatusSummary:
-    """Status fields of one object that metrics count.
+    """What the status of an object says, for those who count.
 
     Attributes:
-        ready, drifted: status of the condition; empty without it.
-        stalled: reason of the condition Stalled; empty without it.
+        ready, drifted: the status of the condition, empty where there is none.
+        stalled: the reason of the condition Stalled, empty where there is none.
         reconciling, paused: whether the condition is True.
-        fields: number of fields that differ and are not ignored.
-        since: when the oldest difference to be corrected was found, Unix seconds; 0: none.
-        compliant: status of the condition Compliant; empty without a policy.
-        broken: policies that the condition names as broken.
-        failover: status of the condition FailoverReady; empty without spec.continuity.
-        copied: time of the newest copy outside its cloud, Unix seconds; 0: none.
-        failed_over: time of the last failover, Unix seconds; 0: none.
+        fields: how many fields differ and are not ignored.
+        since: when the oldest of those that are to be corrected was found, seconds of Unix time; 0: none.
+        compliant: the status of the condition, empty where no policy asks for anything.
+        broken: the policies that it says are broken.
+        failover: the status of the condition FailoverReady, empty where nobody asks for it.
+        copied: as of when the newest copy outside its cloud is, seconds of Unix time; 0: there is none.
+        failed_over: when it was last started elsewhere; likewise.
     """
 
     ready: str = ""
@@ -64,7 +64,7 @@ class StatusSummary:
 
 
 def _continuity(ready: str, told: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the failover fields of an instance with spec.continuity."""
+    """Of a machine that is to start elsewhere when its cloud is lost."""
     if not ready:
         return {}
     last = told.get("lastFailover") or {}
@@ -76,7 +76,7 @@ def _continuity(ready: str, told: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _seconds(text: str) -> float:
-    """Convert an RFC 3339 timestamp to Unix seconds; 0 when it is invalid, since anybody may have written it."""
+    """A timestamp of Kubernetes as Unix time; 0 for what is none, since anybody may have written it."""
     try:
         return datetime.fromisoformat(text).timestamp()
     except ValueError:

@@ -1,8 +1,8 @@
-"""Store: the objects that the API server delivered, indexed and kept compact.
+"""The store: what the API server told, kept small.
 
-An object is kept as compact JSON and parsed when needed (as a Python dict it is five times as large). Fields that are
-read often - references, generation, deletion - are kept beside it. The store also holds the replies to the operator's
-own PATCHes, so that their echoes in the watch are recognised and ignored.
+One object is kept as compact JSON and parsed when needed (a Python dict of it is five times as large); what is asked
+for often - references, generations, whether it is going - is kept beside it. The store holds our own PATCH replies too,
+so that their echoes in the watch are recognised and dropped.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ AnyResource = Resource[Any, Any]
 
 _MODELS: Mapping[str, type[AnyResource]] = {kind.crd.kind: kind for kind in KINDS}
 _PARSED = 24
-"""Size of the cache of parsed objects: those being reconciled and their references. Each takes 20 KB."""
+"""Parsed objects that are kept: as many as are worked on at once, and what they refer to. Each takes 20 KB."""
 _METADATA = (
     "name", "namespace", "uid", "generation", "resourceVersion", "creationTimestamp", "deletionTimestamp",
     "finalizers", "labels", "annotations", "ownerReferences",
 )  # fmt: skip
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _VALUES = 1024
-"""Size of the table of values shared between objects; when it is full it is emptied."""
+"""Values that are shared between objects; when there are more of them, those that come later are shared anew."""
 _NOTHING = Uses()
 SameT = TypeVar("SameT")
 _MOVE = "InstanceMigration"
@@ -47,16 +47,16 @@ _CLOUD, _SERVER = "SovereignCloud", "BareMetalServer"
 
 @dataclass(slots=True)
 class Stored:
-    """One object in the store.
+    """One object.
 
     Attributes:
-        trigger: fields whose change requires a reconcile; status is compared separately.
-        others: fields whose change requires a reconcile of related objects, see `_others`.
-        owners: UIDs of its owners.
-        declared: JSON of everything before the status.
-        said: JSON of the status, separate because a sweep compares it for each of ten thousand objects.
-        summary: status fields for metrics.
-        lingers: it is gone from the API server, and its external resources are still to be deleted.
+        trigger: what makes a change worth a reconcile; status is compared apart.
+        others: what makes a change worth a look for the objects beside it, see `_others`.
+        owners: uids of its owners.
+        declared: all but its status, as the JSON that goes before it.
+        said: its status, apart: of ten thousand objects a sweep needs that alone once more.
+        standing: what its status says.
+        lingers: it is not in the API server any more, and what is outside for it has to be ended.
     """
 
     uid: str
@@ -66,7 +66,7 @@ class Stored:
     owners: tuple[str, ...]
     declared: bytes
     said: bytes
-    summary: StatusSummary
+    standing: StatusSummary
     uses: Uses = _NOTHING
     lingers: bool = False
 
@@ -76,16 +76,16 @@ class Stored:
 
     @property
     def finalized(self) -> bool:
-        """Return whether it carries the operator's finalizer."""
+        """Whether it carries our finalizer."""
         return FINALIZER in self.trigger[2]
 
     @property
     def ready(self) -> bool:
-        return self.summary.ready == ConditionStatus.TRUE
+        return self.standing.ready == ConditionStatus.TRUE
 
     @property
     def text(self) -> bytes:
-        """Return the whole object as JSON."""
+        """All of it as JSON."""
         return b"%b%b}" % (self.declared, self.said)
 
     def body(self) -> Json:
@@ -98,7 +98,7 @@ class Stored:
 
 
 class Store:
-    """Objects of the operator's kinds by key, with a reverse index of their references."""
+    """Objects of our kinds by key, with the reverse of their references."""
 
     def __init__(self) -> None:
         self._objects: dict[Key, Stored] = {}
@@ -107,10 +107,10 @@ class Store:
         self._parsed: OrderedDict[Key, tuple[str, AnyResource]] = OrderedDict()
         self._values: dict[Any, Any] = {}
         self.changes: Counter[str] = Counter()
-        """Number of additions, changes and deletions per kind; caches compare it."""
+        """How often objects of a kind came, changed or went: who keeps what follows from them looks here."""
 
     def put(self, body: Mapping[str, Any]) -> tuple[Key, bool]:
-        """Store an object from the watch; return its key and whether the change requires a reconcile."""
+        """Keep what the API server told; returns the key and whether it is news that asks for a reconcile."""
         key = key_of(body)
         slim = _slim(body)
         uid, version = slim["metadata"].get("uid", ""), slim["metadata"].get("resourceVersion", "")
@@ -130,29 +130,27 @@ class Store:
         owners = tuple(r.get("uid", "") for r in slim["metadata"].get("ownerReferences") or ())
         declared, said = _texts(slim)
         uses = known.uses if known is not None and not anew else _NOTHING
-        summary, shared = StatusSummary.of(slim["status"]), self._same
-        others = _others(slim, summary.ready)
+        standing, shared = StatusSummary.of(slim["status"]), self._same
+        others = _others(slim, standing.ready)
         self._objects[key] = Stored(
-            uid, version, shared(trigger), shared(others), shared(owners), declared, said, shared(summary), uses
+            uid, version, shared(trigger), shared(others), shared(owners), declared, said, shared(standing), uses
         )
         self._kinds.setdefault(key.kind, set()).add(key)
         self.changes[key.kind] += 1
         return key, news
 
     def put_own(self, body: Mapping[str, Any]) -> Key | None:
-        """Store the reply to the operator's own PATCH, so that its echo in the watch requires no reconcile.
-
-        A reply that arrives after the object was deleted or created anew is ignored.
+        """Keep the reply to a PATCH of ours: its echo in the watch is no news. The reply may come after the object went,
+        or was made anew: then it is about nothing that is there.
         """
         known = self._objects.get(key_of(body))
         if known is None or known.uid != body["metadata"].get("uid", ""):
             return None
         return self.put(body)[0]
 
-    def keep_deleted(self, body: Mapping[str, Any], now: str) -> Key | None:
-        """Keep an object that was deleted in spite of the finalizer, as one that is being deleted.
-
-        Returns None when another object has its name by now.
+    def linger(self, body: Mapping[str, Any], now: str) -> Key | None:
+        """Keep an object that the API server let go too early, as one that is being deleted; None where another one has
+        its name by now.
         """
         known = self._objects.get(key_of(body))
         if known is not None and known.uid != body["metadata"].get("uid", ""):
@@ -162,7 +160,9 @@ class Store:
         return key
 
     def set_uses(self, key: Key, uses: Uses) -> Uses | None:
-        """Update the references of an object and the reverse index; return the former ones, None when unchanged."""
+        """Remember what an object refers to, and so who refers to whom; returns what it referred to, None if that is the
+        same.
+        """
         stored = self._objects.get(key)
         if stored is None or stored.uses == uses:
             return None
@@ -174,7 +174,7 @@ class Store:
         return before
 
     def remove(self, key: Key, uid: str = "") -> Stored | None:
-        """Remove an object; one that was created anew under the same name stays."""
+        """Forget an object; one created anew under its name stays."""
         stored = self._objects.get(key)
         if stored is None or (uid and stored.uid != uid):
             return None
@@ -189,14 +189,14 @@ class Store:
         return self._objects.get(key)
 
     def get(self, key: Key) -> AnyResource | None:
-        """Return the parsed object; None when it does not exist or is invalid."""
+        """The parsed object; None when it is not there or cannot be parsed."""
         try:
             return self.parse(key)
         except ValidationError:
             return None
 
     def parse(self, key: Key) -> AnyResource | None:
-        """Return the parsed object. Raises pydantic's ValidationError."""
+        """The parsed object. Raises pydantic's ValidationError."""
         stored = self._objects.get(key)
         if stored is None:
             return None
@@ -211,10 +211,8 @@ class Store:
         return resource
 
     def parse_some(self, keys: Iterable[Key]) -> list[AnyResource]:
-        """Parse several objects, skipping missing and invalid ones, for a sweep over thousands.
-
-        Parsing several at a time takes less than half the time of parsing each between other work. None is cached,
-        because that would evict the others.
+        """Those of them that are there and can be parsed, for who goes through thousands: to parse several at a time takes less
+        than half of what each takes by itself between other work, and none is kept, which would only drive out what is.
         """
         found = ((key.kind, self._objects.get(key)) for key in keys)
         resources: list[AnyResource] = []
@@ -225,23 +223,21 @@ class Store:
         return resources
 
     def users(self, key: Key) -> Iterator[Key]:
-        """Return the keys of the objects that refer to this one, or to a Secret (`secret_key`)."""
+        """Keys of the objects that refer to this one, or to a Secret (`secret_key`)."""
         return iter(tuple(self._users.get(key, ())))
 
     def keys(self, kind: str = "", namespace: str = "") -> Iterator[Key]:
-        """Return all keys, or those of a kind or a namespace."""
+        """All keys, or those of a kind, or of a namespace."""
         for key in tuple(self._kinds.get(kind, ()) if kind else self._objects):
             if not namespace or key.namespace == namespace:
                 yield key
 
-    def summaries(self) -> Counter[tuple[str, StatusSummary]]:
-        """Count the objects by kind and status summary."""
-        return Counter((key.kind, stored.summary) for key, stored in self._objects.items())
+    def standings(self) -> Counter[tuple[str, StatusSummary]]:
+        """How many objects of a kind stand how."""
+        return Counter((key.kind, stored.standing) for key, stored in self._objects.items())
 
     def _same(self, value: SameT) -> SameT:
-        """Return a shared value equal to this one: thousands of objects have a handful of different summaries and
-        references.
-        """
+        """One for all that equal it: a thousand objects stand in a handful of ways, and live in a handful of clouds."""
         if len(self._values) >= _VALUES:
             self._values.clear()
         known: SameT = self._values.setdefault(value, value)
@@ -260,18 +256,18 @@ class Store:
 
 
 def key_of(body: Mapping[str, Any]) -> Key:
-    """Return the key of a raw object."""
+    """The key of a raw object."""
     metadata = body["metadata"]
     return Key(sys.intern(body["kind"]), sys.intern(metadata.get("namespace", "")), metadata["name"])
 
 
 def secret_key(namespace: str, name: str) -> Key:
-    """Return the key under which the users of a Secret are indexed."""
+    """Under which the users of a Secret are found."""
     return Key("Secret", namespace, name)
 
 
 def targets(uses: Uses) -> tuple[Key, ...]:
-    """Return the keys of the objects that are referred to."""
+    """The objects of ours that are referred to."""
     return (*((uses.cloud,) if uses.cloud else ()), *uses.objects)
 
 
@@ -280,29 +276,24 @@ def _targets(key: Key, uses: Uses) -> tuple[Key, ...]:
 
 
 def namespaces_of_tenants(store: Store, key: Key, before: Stored | None) -> frozenset[str]:
-    """Return the namespaces to reconcile after a Tenant, or a cloud that Tenants list, changed.
-
-    Includes the namespaces that the Tenant had before. No reference leads from their objects to a new Tenant or
-    cloud.
+    """The namespaces of a Tenant, those too that it had before; or of the Tenants that list a cloud. What is in them looks again
+    when one of these changed: what is not there yet refers to neither.
     """
     whose = (key,) if key.kind == "Tenant" else (user for user in store.users(key) if user.kind == "Tenant")
     found = [store.stored(tenant) for tenant in whose] + [before if key.kind == "Tenant" else None]
     return frozenset(str(name) for one in found if one for name in one.body()["spec"].get("namespaces") or ())
 
 
-def exit_plan_of(move: Stored) -> Key | None:
-    """Return the ExitPlan that created this InstanceMigration. It is no reference, because it must not block its
-    deletion.
-    """
+def exit_of(move: Stored) -> Key | None:
+    """The ExitPlan that follows a move, to which no reference leads: it must not hold up its deletion."""
     body = move.body()
     ref = body["spec"].get("exitPlanRef") or {}
     return Key(_EXIT, ref.get("namespace") or body["metadata"]["namespace"], ref["name"]) if ref.get("name") else None
 
 
-def related_security_groups(store: Store, key: Key, before: Stored | None) -> Iterator[Key]:
-    """Return the SecurityGroups whose status depends on this cloud or instance, without a reference to it.
-
-    Security groups exist in every cloud and count the VMs whose NICs name them, or named them before.
+def groups_beside(store: Store, key: Key, before: Stored | None) -> Iterator[Key]:
+    """The SecurityGroups that tell of a cloud or of a machine, to none of which a reference leads: they are wanted in every cloud,
+    and count the machines whose cards name them, or named them.
     """
     if key.kind == "SovereignCloud":
         yield from store.keys(_GROUP)
@@ -317,13 +308,13 @@ def related_security_groups(store: Store, key: Key, before: Stored | None) -> It
 
 
 def _filters(slim: Json) -> tuple[tuple[str, ...], ...]:
-    """Return the names of the security groups on the NICs of an instance, in spec and in status."""
+    """The security groups of a machine's cards, by name: as declared, and as they are."""
     cards = (slim["spec"].get("networks") or (), slim["status"].get("networks") or ())
     return tuple(tuple(sorted({name for one in some for name in one.get("securityGroups") or ()})) for some in cards)
 
 
-def instances_waiting_for(store: Store, named: Stored) -> Iterator[Key]:
-    """Return the instances that may name this image or network; they use OpenNebula names, not references."""
+def who_waits_for_a_name(store: Store, named: Stored) -> Iterator[Key]:
+    """A machine names images and networks as OpenNebula does, so nothing refers to what it waits for."""
     for user in (user for cloud in targets(named.uses) for user in store.users(cloud)):
         waits = store.stored(user)
         if user.kind == "Tenant" or (user.kind == "HostedInstance" and waits is not None and not waits.ready):
@@ -331,7 +322,7 @@ def instances_waiting_for(store: Store, named: Stored) -> Iterator[Key]:
 
 
 def _slim(body: Mapping[str, Any]) -> Json:
-    """Return the object without managedFields and without the last applied manifest."""
+    """What is kept: no managedFields, no copy of the last applied manifest."""
     metadata = {k: body["metadata"][k] for k in _METADATA if k in body["metadata"]}
     if _LAST_APPLIED in (metadata.get("annotations") or {}):
         metadata["annotations"] = {k: v for k, v in metadata["annotations"].items() if k != _LAST_APPLIED}
@@ -344,7 +335,7 @@ def _slim(body: Mapping[str, Any]) -> Json:
 
 
 def _texts(slim: Json) -> tuple[bytes, bytes]:
-    """Return the JSON of the object, split where the status begins, which comes last."""
+    """The JSON of it, cut in two where its status begins, which comes last."""
     declared = json.dumps({**slim, "status": None}, separators=(",", ":")).removesuffix("null}")
     return declared.encode(), json.dumps(slim["status"], separators=(",", ":")).encode()
 
@@ -363,10 +354,8 @@ def _trigger(slim: Json) -> tuple[Any, ...]:
 
 
 def _others(slim: Json, ready: str) -> tuple[Any, ...]:
-    """Return the fields that users and owners of this object act upon.
-
-    The readiness of a cloud is left out: a thousand instances need its endpoint, and need no reconcile whenever one
-    of its hosts is busy.
+    """What objects that use this one, or composed it, act upon. A cloud's readiness is left out: a thousand machines need
+    its endpoint, and need not look again each time that one of its hosts is busy.
     """
     spec, status = slim["spec"], slim["status"]
     return (
@@ -384,13 +373,13 @@ def _others(slim: Json, ready: str) -> tuple[Any, ...]:
     )
 
 
-def differs_only_in_outage(before: Stored, after: Stored) -> bool:
-    """Return whether only outage and fencing fields differ between two versions."""
+def differs_in_loss(before: Stored, after: Stored) -> bool:
+    """Whether all that others act upon is as it was, but for what is told of a loss."""
     return before.uid == after.uid and before.others[:-1] == after.others[:-1]
 
 
 def _loss(slim: Json) -> tuple[Any, ...] | None:
-    """Return the outage and fencing fields of a cloud."""
+    """Whether a cloud is lost and its machines dead, and what is said and seen of that."""
     status, spec = slim["status"], slim["spec"]
     if slim["kind"] == _SERVER:
         return (_compact(status.get("power")),)
@@ -402,9 +391,7 @@ def _loss(slim: Json) -> tuple[Any, ...] | None:
 
 
 def _movement(slim: Json) -> tuple[Any, ...] | None:
-    """Return the fields that an instance and its InstanceMigration exchange: progress, and whether the instance
-    follows.
-    """
+    """What a machine that moves and its move tell one another: how far the one is, and that the other follows."""
     status = slim["status"]
     if slim["kind"] == _MOVE:
         stalled = any(one.get("type") == "Stalled" for one in status.get("conditions") or ())
@@ -421,9 +408,6 @@ def _compact(value: Any) -> str:
 
 
 def _older(version: str, known: str) -> bool:
-    """Return whether a resourceVersion is older than another.
-
-    Kubernetes defines them as comparable integers from 1.35 on, and etcd always did; anything else is compared for
-    equality.
-    """
+    """Whether a resourceVersion is from before another. Kubernetes makes them comparable as integers from 1.35 on and
+    etcd always did; anything else is compared for equality only."""
     return version.isdigit() and known.isdigit() and int(version) < int(known)

@@ -1,4 +1,4 @@
-"""Unscheduled instances: HostedInstances without a cloud, which no sweep of a cloud would visit."""
+"""Machines that found no place yet: they are in no cloud, so no sweep of one would come by."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from sovereigncloud.api.common.base import Key
 from sovereigncloud.engine.cache.store import Store
 
 
-def unscheduled_instances(store: Store) -> Iterator[Key]:
-    """Return the keys of HostedInstances without a placement, except those that are being deleted."""
+def unplaced(store: Store) -> Iterator[Key]:
+    """Their keys; those that go need none."""
     for key in store.keys(HostedInstance.crd.kind):
         stored = store.stored(key)
         if stored is not None and stored.uses.cloud is None and not stored.deleting:

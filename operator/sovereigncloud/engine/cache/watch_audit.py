@@ -1,8 +1,8 @@
-"""Watch audit: compare a periodic list with the store to detect a watch that stopped delivering.
+"""Is the informer alive? A list now and then tells: what it holds and the store does not, the watch has missed.
 
-Kopf's watch of a kind can end for good while the process goes on (nolar/kopf#1276), and a re-list reports no deletion
-that happened meanwhile. The audit feeds missed changes and deletions into the engine; a watch that misses something
-twice in a row ends the process, and the next one starts with a fresh watch.
+Kopf's watch of a kind can end for good while the process goes on (nolar/kopf#1276), and a re-list tells nothing of what
+was deleted meanwhile. So what was missed is taken in, ghosts are forgotten, and a watch that misses twice in a row ends
+the process: the next one starts with a fresh watch.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ logger = logging.getLogger(__name__)
 Json = dict[str, Any]
 INTERVAL = 300.0
 _DELIVERY = 10.0
-"""Seconds that the watch gets to deliver what a list shows already."""
+"""Seconds in which the watch may still deliver what a list shows already."""
 
 
 class Lister(Protocol):
     def objects(self, kind: str) -> AsyncIterator[Json]: ...
 
 
-class WatchAudit:
+class Audit:
     """Compares lists with the store.
 
     Args:
-        api: lists objects.
-        store: objects that the watch delivered.
-        told: handles a missed change: (event, object).
+        api: lists.
+        store: what the watch told.
+        told: takes in what it missed: (event, object).
         kinds: to be listed.
         dead: called when the watch missed something twice in a row.
     """
@@ -50,7 +50,7 @@ class WatchAudit:
         self._missed_before = False
 
     async def run(self, interval: float = INTERVAL, delivery: float = _DELIVERY) -> None:
-        """Audit once per interval, for ever."""
+        """For ever."""
         while True:
             await asyncio.sleep(interval)
             try:
@@ -59,7 +59,7 @@ class WatchAudit:
                 logger.warning("listing failed, the watch goes on: %s", error)
 
     async def once(self, delivery: float) -> None:
-        """Audit once. Raises OutsideError when a list fails."""
+        """One look. Raises OutsideError when a list fails."""
         suspects: dict[Key, Json] = {}
         ghosts: list[tuple[Key, str]] = []
         for kind in self._kinds:

@@ -1,4 +1,4 @@
-"""Capacity reservations for VMs that are being created, kept until a view shows the VMs."""
+"""What was promised to machines that are being made, until a view shows them."""
 
 from __future__ import annotations
 
@@ -6,32 +6,27 @@ from sovereigncloud.api.common.base import Key
 from sovereigncloud.kinds.contract.reservations import Reservation
 
 _SHOWS = 5.0
-"""Seconds after which a view that begins contains a VM whose creation was requested; a failed creation uses no
-capacity.
-"""
+"""Seconds after which a machine that was asked for is in a view that begins; one that could not be made takes nothing."""
 
 
-class CapacityReservations:
-    """Reservations by cloud and object, each with the time it was made (monotonic seconds)."""
+class Promises:
+    """By cloud and object, each with the time when it was given (monotonic seconds)."""
 
     def __init__(self) -> None:
-        self._reserved: dict[Key, dict[str, tuple[float, Reservation]]] = {}
+        self._given: dict[Key, dict[str, tuple[float, Reservation]]] = {}
 
-    def add(self, cloud: Key, reservation: Reservation, now: float) -> None:
-        reserved = self._reserved.setdefault(cloud, {})
-        reserved[reservation.object] = (now, reservation)
+    def add(self, cloud: Key, promise: Reservation, now: float) -> None:
+        given = self._given.setdefault(cloud, {})
+        given[promise.object] = (now, promise)
 
     def since(self, cloud: Key, began: float) -> tuple[Reservation, ...]:
-        """Return the reservations that a view that began then may not show, and forget the others.
-
-        Views only become newer.
-        """
-        reserved = self._reserved.get(cloud)
-        if not reserved:
+        """Those that a view that began then may not show. The others are forgotten, for views only grow younger."""
+        given = self._given.get(cloud)
+        if not given:
             return ()
-        left = {name: one for name, one in reserved.items() if one[0] + _SHOWS > began}
+        left = {name: one for name, one in given.items() if one[0] + _SHOWS > began}
         if left:
-            self._reserved[cloud] = left
+            self._given[cloud] = left
         else:
-            del self._reserved[cloud]
-        return tuple(reservation for _, reservation in left.values())
+            del self._given[cloud]
+        return tuple(promise for _, promise in left.values())

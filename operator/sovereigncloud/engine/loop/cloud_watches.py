@@ -1,4 +1,4 @@
-"""View watches of clouds and OVHcloud accounts: created on first use, stopped when nothing uses them."""
+"""The watches of clouds and OVHcloud accounts: made on first need, gone when nobody needs them any more."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from sovereigncloud.api import SovereignCloud
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.engine.cache.store import AnyResource, Store
+from sovereigncloud.engine.gauges import Account as Read
 from sovereigncloud.engine.loop.context import open_nebula_of, view_of
 from sovereigncloud.engine.loop.sweep import Sweeper
 from sovereigncloud.engine.settings import Settings
@@ -15,7 +16,6 @@ from sovereigncloud.engine.telemetry.metric_catalogue import Api
 from sovereigncloud.engine.telemetry.tracing import Tracer
 from sovereigncloud.engine.views.clients import Clients
 from sovereigncloud.engine.views.cloud_watch import ViewWatch
-from sovereigncloud.engine.views.monitored_accounts import MonitoredAccount
 from sovereigncloud.kinds.endpoint.endpoint import endpoint_of
 from sovereigncloud.ports.errors import Auth
 from sovereigncloud.ports.opennebula.client import OpenNebula
@@ -23,15 +23,14 @@ from sovereigncloud.ports.opennebula.views import CloudView
 from sovereigncloud.ports.ovh.account import AccountView
 
 Account = tuple[str, str, str]
-"""OVHcloud endpoint, namespace and Secret name."""
+"""(endpoint, namespace, Secret)"""
 _PER_REQUEST = 5.0
-"""Seconds of pause per request that a view of an account took, at a sweep interval of one minute: 60 requests in five
-minutes, a quarter of OVHcloud's limit per credential, however many vRacks there are. The rest is for user changes.
-"""
+"""Seconds of rest per request that a view of an account took, where it is swept every minute: 60 requests in five minutes, a
+quarter of what OVHcloud lets one credential ask, however many vRacks there are. The rest is for what people change."""
 
 
-class ViewWatches:
-    """One view watch per cloud and account.
+class Watches:
+    """One watch per cloud and account.
 
     Args:
         settings: of the operator.
@@ -65,26 +64,21 @@ class ViewWatches:
     def all(self) -> tuple[ViewWatch[Any], ...]:
         return (*self.clouds.values(), *self.accounts.values())
 
-    def compare_clouds(self) -> None:
-        """Compare every cloud with its last view again."""
-        for watch in self.clouds.values():
-            watch.compare()
-
     def answers(self, cloud: Key) -> bool:
-        """Return whether the last read of this cloud succeeded."""
+        """Whether it did when it was read last."""
         watch = self.clouds.get(cloud)
         return watch is not None and watch.view is not None and not watch.failures
 
     def gone(self, key: Key) -> None:
-        """Forget a deleted object: end its short intervals, and stop the watch of a deleted cloud."""
+        """An object is not there any more: nothing is under way for it, and nobody reads its cloud."""
         for watch in self.all():
             watch.rest(key)
         if watch_of_it := self.clouds.pop(key, None):
             watch_of_it.stop()
 
-    def monitored_accounts(self) -> tuple[MonitoredAccount, ...]:
-        """Return the clouds and accounts that are read, for metrics."""
-        return (*self._monitored_clouds(), *self._monitored_ovh_accounts())
+    def exposed(self) -> tuple[Read, ...]:
+        """What is read, for the metrics."""
+        return (*self._exposed_clouds(), *self._exposed_accounts())
 
     def of_cloud(self, cloud: Key) -> ViewWatch[CloudView]:
         if cloud not in self.clouds:
@@ -175,13 +169,13 @@ class ViewWatches:
         return self.accounts[account]
 
     def _leave(self, account: Account) -> None:
-        """Stop reading an account that no object uses any more."""
+        """Nobody names the account any more: it is not read for nobody."""
         if watch := self.accounts.pop(account, None):
             watch.stop()
         self._vracks.pop(account, None)
 
     def _account_members(self, account: Account) -> tuple[Key, ...]:
-        """Return the servers, and clouds on servers, that use the account, in the namespace of its Secret."""
+        """Servers, and clouds on servers, of the namespace of the account's Secret."""
         kinds = ("BareMetalServer", "SovereignCloud")
         keys = (k for kind in kinds for k in self._store.keys(kind, account[1]))
         return tuple(k for k in keys if self._names_secret(k, account[2]))
@@ -190,19 +184,19 @@ class ViewWatches:
         stored = self._store.stored(key)
         return stored is not None and any(s.name == secret for s in stored.uses.secrets)
 
-    def _monitored_clouds(self) -> Iterator[MonitoredAccount]:
+    def _exposed_clouds(self) -> Iterator[Read]:
         for key, watch in self.clouds.items():
             cloud = self._store.get(key)
             endpoint = endpoint_of(cloud, self._store.get) if isinstance(cloud, SovereignCloud) else None
             client = self._clients.known_open_nebula(endpoint.url, key.namespace, endpoint.secret) if endpoint else None
-            yield MonitoredAccount(Api.OPENNEBULA, f"{key.namespace}/{key.name}", watch, client)
+            yield Read(Api.OPENNEBULA, f"{key.namespace}/{key.name}", watch, client)
 
-    def _monitored_ovh_accounts(self) -> Iterator[MonitoredAccount]:
+    def _exposed_accounts(self) -> Iterator[Read]:
         for (endpoint, namespace, secret), watch in self.accounts.items():
             client = self._clients.known_ovh(endpoint, namespace, secret)
-            yield MonitoredAccount(Api.OVH, f"{namespace}/{secret}", watch, client)
+            yield Read(Api.OVH, f"{namespace}/{secret}", watch, client)
 
 
 def _named(account: str) -> Mapping[str, str]:
-    """Return the trace attributes of a view read."""
+    """Attributes of a trace in which an account is read."""
     return {"sovereign.account": account}

@@ -1,9 +1,9 @@
-"""Comparison cache: records the inputs of each comparison and skips it while no input changed.
+"""What a comparison looked at: while nothing of that is another, to compare again would say the same.
 
-A plan is a pure function of the object and of what was observed. Each comparison, by a sweep or by the reconcile that
-each object gets at start, records which objects of the store and which parts of the view it read. Of ten thousand
-unchanged VMs a sweep compares only those with a changed input. An input that is not recorded here (an external call,
-the time, anything that the context gains later) makes a comparison uncacheable.
+A plan is a pure function of the object and of what was observed, so whoever compares, a sweep or the reconcile that each
+object gets when the operator starts, notes what was looked at of the store and of the view; and of ten thousand machines at
+rest a sweep compares only those for which something of it changed. What is not noted here - a call outside, the time,
+anything that the world gains later - makes a comparison one that is made each time.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ _POOLS = tuple(field.name for field in fields(CloudView) if str(field.type).star
 _MACHINE = "HostedInstance"
 _BESIDE = "what is no pool"
 _Thing = tuple[tuple[str, int], object]
-"""Pool name, id, and the value that was looked up."""
+"""What was looked up in a pool: its name, the id, and what was there."""
 _CLIENTS = frozenset({"open_nebula", "open_nebula_for", "open_nebula_with", "ovh"})
-"""Getting a client is no input; the reply to a call may differ the next time."""
+"""To have one says nothing; what one is asked may be answered in another way the next time."""
 
 
 class _Common(NamedTuple):
-    """Inputs that thousands of comparisons share, stored once.
+    """What thousands of comparisons look at alike, which is kept once.
 
     Attributes:
-        objects: other objects that were read from the store, with resourceVersion; empty: the object did not exist.
-        pools: pools that were iterated, with their version.
-        tenancies: tenancies that were looked up by namespace and cloud, with the result.
-        policies: policies that were looked up by namespace and cloud, with the result.
+        objects: what else was looked up in the store, and its resourceVersion; empty: it was not there.
+        pools: pools that were looked through, and their state.
+        tenancies: of which namespaces in which clouds was asked who they are there, and the answer.
+        policies: of which was asked what binds them there, and the answer.
     """
 
     objects: tuple[tuple[Key, str], ...] = ()
@@ -48,7 +48,7 @@ class _Common(NamedTuple):
     policies: tuple[tuple[tuple[str, Key], tuple[Rules, ...]], ...] = ()
 
     def shared_with(self, last: _Common) -> _Common:
-        """Return an equal value that reuses the parts of `last` that are equal, to save memory."""
+        """The same, of the very values that the last one had, where they are equal."""
         if self == last:
             return last
         return _Common(
@@ -61,15 +61,15 @@ class _Common(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """Inputs of a comparison that found nothing to do and no status to write.
+    """What was looked at when there was nothing to do and nothing to say.
 
     Attributes:
         version: resourceVersion of the object itself.
         cloud: whose view it was compared with.
-        common: inputs shared with other objects.
-        things: values looked up in a pool: pool name, id, value.
-        referring: users that were looked up for a key, with their versions.
-        until: first moment at which a time comparison has another result; None: never.
+        common: what is not of this object alone.
+        things: what was looked up in a pool: its name, the id, and what was there.
+        referring: of which machines was asked who refers to them, and who did, in which version.
+        until: the first moment from which the time compares otherwise with what it was compared with; None: it never does.
     """
 
     version: str
@@ -82,14 +82,13 @@ class Basis:
 
 @dataclass(slots=True)
 class _Seen:
-    """Last view of a cloud.
+    """A cloud's last view.
 
     Attributes:
-        pools: contents by pool; values equal to those of the previous view are the same objects, so a comparison is by
-            identity.
-        states: version of each pool, increased when it changes.
-        noted: recording view that comparisons get.
-        common: shared inputs of the last basis.
+        pools: what is in it; what equals what was there before is the very same value, which is told at a glance.
+        states: how often each of the pools was another than before.
+        noted: what comparisons are given.
+        common: of the last basis.
     """
 
     view: CloudView
@@ -100,13 +99,12 @@ class _Seen:
 
 
 class Notes:
-    """Inputs that one comparison reads, recorded until it ends.
-
-    They must not outlive it: they keep the contents of all clouds as of that moment.
+    """What one comparison looks at: for as long as it is made. Whoever compares goes on to wait for the next object, and would keep
+    what is in all clouds as it was when the last one was looked at.
     """
 
     __slots__ = (
-        "_comparison_cache",
+        "_notebook",
         "_resources",
         "_store",
         "beyond",
@@ -120,8 +118,8 @@ class Notes:
         "until",
     )
 
-    def __init__(self, comparison_cache: ComparisonCache, store: Store) -> None:
-        self._comparison_cache, self._store = comparison_cache, store
+    def __init__(self, notebook: Notebook, store: Store) -> None:
+        self._notebook, self._store = notebook, store
         self.clouds: dict[Key, _Seen] = {}
         self.objects: dict[Key, str] = {}
         self._resources: dict[Key, AnyResource | None] = {}
@@ -142,21 +140,21 @@ class Notes:
         self._resources.clear()
 
     def context(self, context: Context) -> Context:
-        """Return a context that records what is read from it."""
+        """A world in which is noted what is looked at."""
         return cast(Context, _RecordingContext(context, self))
 
     def time(self, now: datetime) -> datetime:
-        """Return the time, recording what is compared with it."""
-        return self._comparison_cache.noted_time(now)
+        """The time, the same way."""
+        return self._notebook.noted_time(now)
 
     def compared(self, now: datetime, moment: datetime) -> None:
-        """Record that the time was compared with a moment: the result holds until then, or for ever when it is past."""
+        """The time was asked whether it is past that moment: what is past stays so, what is to come is until then."""
         if now <= moment and (self.until is None or moment < self.until):
             self.until = moment
 
     @property
     def store(self) -> Store:
-        """Return the store, recording what is read from it."""
+        """The store, the same way."""
         return cast(Store, _NotedStore(self._store, self))
 
     def looked_up(self, key: Key) -> None:
@@ -164,24 +162,22 @@ class Notes:
         self.objects[key] = stored.version if stored is not None else ""
 
     def resource(self, key: Key) -> AnyResource | None:
-        """Return an object of the store and record it. A comparison reads its cloud half a dozen times."""
+        """An object of the store. Half a dozen times a comparison asks for its cloud, and means the same each time."""
         if key not in self._resources:
             self.looked_up(key)
             self._resources[key] = self._store.get(key)
         return self._resources[key]
 
     def referred(self, key: Key) -> None:
-        """Record who refers to an instance, which is hardly ever anybody. Users of a cloud (thousands) are not
-        recorded.
-        """
+        """Who refers to a machine: hardly ever anybody. To a cloud thousands may, and that is not noted."""
         if key.kind == _MACHINE:
             self.referring[key] = _referring(self._store, key)
         else:
             self.beyond = True
 
     def view(self, cloud: Key, view: CloudView) -> CloudView:
-        """Return the view of a cloud, recording what is read from it."""
-        seen = self._comparison_cache.seen(cloud, view)
+        """The view of a cloud, the same way."""
+        seen = self._notebook.seen(cloud, view)
         if self.clouds.setdefault(cloud, seen) is not seen:
             self.beyond = True  # it was read anew while this comparison waited for something
         self.pools.add(_BESIDE)
@@ -189,16 +185,16 @@ class Notes:
 
 
 _NOTES: ContextVar[Notes] = ContextVar("notes")
-"""Record of the current comparison: views are shared by all, and a waiting reconcile lets others run."""
+"""Of the comparison that is made: the views are shared by all, and a reconcile that waits lets others go on."""
 
 
-class ComparisonCache:
-    """Keeps the last view of each cloud and decides whether a recorded basis still holds.
+class Notebook:
+    """Keeps what comparisons looked at apart, and tells whether it is as it was.
 
     Args:
-        store: objects to compare with.
-        tenancies: current tenancies by namespace and cloud.
-        policies: current policies by namespace and cloud.
+        store: what it is compared with.
+        tenancies: who the namespaces are in the clouds, now.
+        policies: what binds a namespace in a cloud, now.
     """
 
     def __init__(
@@ -212,19 +208,19 @@ class ComparisonCache:
         self._time = _NotedTime.of(datetime.min.replace(tzinfo=UTC))
 
     def begin(self) -> Notes:
-        """Start recording a comparison; use as a context manager."""
+        """A comparison begins; the notes are to be left when it ends."""
         notes = Notes(self, self._store)
         _NOTES.set(notes)
         return notes
 
     def noted_time(self, now: datetime) -> datetime:
-        """Return a time that records its comparisons; shared by all comparisons of the same moment."""
+        """The time; what is asked of it gets into the notes of whoever asks. Many compare in the same moment."""
         if _time_of(self._time) is not now:
             self._time = _NotedTime.of(now)
         return self._time
 
     def seen(self, cloud: Key, view: CloudView) -> _Seen:
-        """Return the view of a cloud that records what is read from it."""
+        """The view of a cloud; what is looked at of it gets into the notes of whoever looks."""
         before = self._seen.get(cloud)
         if before is not None and before.view is view:
             return before
@@ -241,7 +237,7 @@ class ComparisonCache:
 
     @staticmethod
     def basis(notes: Notes, version: str) -> Basis | None:
-        """Return the basis of a comparison of this object version; None when it cannot be cached."""
+        """What a comparison of an object in that version rests on; None where that cannot be said."""
         if notes.beyond or len(notes.clouds) != 1:
             return None
         ((cloud, seen),) = notes.clouds.items()
@@ -256,13 +252,13 @@ class ComparisonCache:
         return Basis(version, cloud, common, things, referring, notes.until)
 
     def forget(self, cloud: Key) -> None:
-        """Forget a cloud that is not read any more."""
+        """Nobody reads that cloud any more."""
         self._seen.pop(cloud, None)
 
     # --- asking ------------------------------------------------------------------------------------------------------
 
     def holds(self, basis: Basis, stored: Stored, view: CloudView, now: Callable[[], datetime]) -> bool:
-        """Return whether all inputs of a comparison are unchanged."""
+        """Whether all that a comparison looked at is as it was."""
         if basis.version != stored.version or (basis.until is not None and now() >= basis.until):
             return False
         seen, common = self.seen(basis.cloud, view), basis.common
@@ -308,12 +304,12 @@ def _differ(before: dict[int, object], pool: dict[int, object]) -> bool:
 
 
 def _beside(view: CloudView) -> tuple[object, ...]:
-    """Return the fields of a view that are no pools, except read time and latency, which no plan uses."""
+    """What of a view is no pool. When it was read and how quickly is another each time, and no business of a plan."""
     return tuple(getattr(view, one.name) for one in fields(view) if one.name not in {*_POOLS, "began", "latency"})
 
 
 class _NotedPool(Mapping[int, T]):
-    """Pool that records lookups by id and iterations."""
+    """A pool: one thing that was asked for is noted, or that it was looked through."""
 
     __slots__ = ("_name", "_pool", "_things")
 
@@ -353,7 +349,9 @@ class _NotedPool(Mapping[int, T]):
 
 
 class _NotedTime(datetime):
-    """Time that records comparisons with a moment; any other use makes the comparison uncacheable."""
+    """The time. To keep it is nothing, and to ask whether a moment is past is to ask until then; whoever looks at it in another
+    way may see another one the next time.
+    """
 
     @staticmethod
     def of(time: datetime) -> _NotedTime:
@@ -363,14 +361,14 @@ class _NotedTime(datetime):
         return made
 
     def __getattribute__(self, name: str) -> Any:
-        return getattr(_observed(self), name)
+        return getattr(_looked_at(self), name)
 
 
 def _time_of(noted: _NotedTime) -> datetime:
     return cast(datetime, object.__getattribute__(noted, "__dict__")["time"])
 
 
-def _observed(noted: _NotedTime) -> datetime:
+def _looked_at(noted: _NotedTime) -> datetime:
     if (notes := _NOTES.get(None)) is not None:  # it may be asked outside of any comparison
         notes.beyond = True
     return _time_of(noted)
@@ -378,7 +376,7 @@ def _observed(noted: _NotedTime) -> datetime:
 
 def _through(operator: str) -> Callable[..., Any]:
     def apply(self: _NotedTime, *others: Any) -> Any:
-        return getattr(_observed(self), operator)(*others)
+        return getattr(_looked_at(self), operator)(*others)
 
     return apply
 
@@ -403,7 +401,7 @@ for _operator in (
 
 
 class _RecordingContext:
-    """Context that records what it returns; any other access makes the comparison uncacheable."""
+    """What it gives is noted; whatever else it is asked for may be another the next time."""
 
     __slots__ = ("_notes", "_world")
 
@@ -452,7 +450,7 @@ class _RecordingContext:
 
 
 class _NotedClient:
-    """Client whose every call makes the comparison uncacheable."""
+    """Whatever is asked of it is noted as beyond what is looked at."""
 
     __slots__ = ("_client", "_notes")
 
@@ -465,7 +463,7 @@ class _NotedClient:
 
 
 class _NotedStore:
-    """Store that records what is read from it."""
+    """As above."""
 
     __slots__ = ("_notes", "_store")
 

@@ -1,4 +1,4 @@
-"""Reconcile context: what a controller can read and call while it works on one object."""
+"""What a controller sees and reaches while it works for one object."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from sovereigncloud.core.identity import Mark
 from sovereigncloud.engine.cache.instance_index import InstanceIndex
 from sovereigncloud.engine.cache.namespaces import Namespaces
 from sovereigncloud.engine.cache.store import AnyResource, Store, targets
-from sovereigncloud.engine.loop.capacity_reservations import CapacityReservations
-from sovereigncloud.engine.loop.comparison_cache import ComparisonCache
+from sovereigncloud.engine.loop.capacity_reservations import Promises
+from sovereigncloud.engine.loop.comparison_cache import Notebook
 from sovereigncloud.engine.loop.evaluate import owner_of
 from sovereigncloud.engine.loop.history import ReconcileHistory
-from sovereigncloud.engine.policy.bindings import PolicyBindings
+from sovereigncloud.engine.policy.bindings import Borders
 from sovereigncloud.engine.views.clients import Clients
 from sovereigncloud.engine.views.cloud_watch import ViewT, ViewWatch
 from sovereigncloud.engine.views.federation import Reach, federation_of
-from sovereigncloud.engine.views.host_key_cache import HostKeyCache
+from sovereigncloud.engine.views.host_key_cache import Greetings
 from sovereigncloud.kinds.contract.controller import Uses
-from sovereigncloud.kinds.contract.instance_facts import InstanceFacts
 from sovereigncloud.kinds.contract.reservations import Reservation
 from sovereigncloud.kinds.contract.tenancy import Tenancies, Tenancy, tenancies
 from sovereigncloud.kinds.endpoint.endpoint import endpoint_of
+from sovereigncloud.kinds.exit_readiness.facts import InstanceFacts
 from sovereigncloud.ports.errors import MissingSecret, Retry
-from sovereigncloud.ports.installer.client import Installer
+from sovereigncloud.ports.installer.installation import Installer
 from sovereigncloud.ports.kubernetes import Kubernetes
 from sovereigncloud.ports.opennebula.client import OpenNebula
 from sovereigncloud.ports.opennebula.views import CloudView
@@ -43,22 +43,22 @@ from sovereigncloud.sovereignty.verdict import Judged
 logger = logging.getLogger(__name__)
 
 
-class NeedsReconcileError(Exception):
-    """A sweep compares with its view only; what needs an external call is left to a reconcile."""
+class BeyondSweepError(Exception):
+    """A sweep compares with what it read; what needs more than that is reconciled."""
 
 
 @dataclass(slots=True)
-class SharedState:
-    """State that all objects share.
+class Shared:
+    """What all objects share.
 
     Attributes:
-        watch_of_cloud, watch_of_account: return a view watch, created on first use.
-        verdicts: of the change limits, by the cloud that was swept.
-        account_verdicts: of account sweeps, by the cloud on the account's servers, else by the object itself.
+        watch_of_cloud, watch_of_account: make a watch on first need.
+        verdicts: of the brakes, by the cloud that was swept.
+        account_verdicts: of the sweeps of accounts, by the cloud on the account's servers, else by the object itself.
     """
 
     store: Store
-    histories: ReconcileHistory
+    tracks: ReconcileHistory
     clients: Clients
     kubernetes: Kubernetes
     installer: Installer
@@ -67,22 +67,22 @@ class SharedState:
     now: Callable[[], datetime]
     watch_of_cloud: Callable[[Key], ViewWatch[CloudView]]
     watch_of_account: Callable[[str, str, str, str], ViewWatch[AccountView]]
-    host_keys: HostKeyCache = field(default_factory=lambda: HostKeyCache(None))
+    greetings: Greetings = field(default_factory=lambda: Greetings(None))
     verdicts: dict[Key, Verdict] = field(default_factory=dict)
     account_verdicts: dict[Key, Verdict] = field(default_factory=dict)
     clock: Callable[[], float] = monotonic
     own_namespace: str = ""
     namespaces: Namespaces = field(default_factory=Namespaces)
     distance: Callable[[Key, Key], float | None] = lambda _, __: None
-    reservations: CapacityReservations = field(default_factory=CapacityReservations)
-    _policy_bindings: PolicyBindings | None = None
-    _instance_index: InstanceIndex | None = None
-    _comparison_cache: ComparisonCache | None = None
+    reservations: Promises = field(default_factory=Promises)
+    _borders: Borders | None = None
+    _inhabitants: InstanceIndex | None = None
+    _notebook: Notebook | None = None
     _tenancies: tuple[int, Tenancies] = (-1, {})
 
     @property
     def tenancies(self) -> Tenancies:
-        """Tenancies of all Tenants, recomputed when a Tenant changed: a sweep asks for each VM."""
+        """What all Tenants say, made anew only when one of them changed: asked for each machine of a sweep."""
         changes = self.store.changes["Tenant"]
         if self._tenancies[0] != changes:
             found = (self.store.get(key) for key in self.store.keys("Tenant"))
@@ -90,38 +90,38 @@ class SharedState:
         return self._tenancies[1]
 
     @property
-    def policy_bindings(self) -> PolicyBindings:
-        """Index of the policies by namespace and cloud."""
-        if self._policy_bindings is None:
-            self._policy_bindings = PolicyBindings(self.store, self.namespaces, self.now)
-        return self._policy_bindings
+    def borders(self) -> Borders:
+        """Which policies bind what."""
+        if self._borders is None:
+            self._borders = Borders(self.store, self.namespaces, self.now)
+        return self._borders
 
     @property
     def inhabitants(self) -> InstanceIndex:
-        """Index of the instances in each cloud."""
-        if self._instance_index is None:
-            self._instance_index = InstanceIndex(self.store)
-        return self._instance_index
+        """Who is in which cloud."""
+        if self._inhabitants is None:
+            self._inhabitants = InstanceIndex(self.store)
+        return self._inhabitants
 
     @property
-    def comparison_cache(self) -> ComparisonCache:
-        """Inputs of the last comparisons."""
-        if self._comparison_cache is None:
-            self._comparison_cache = ComparisonCache(self.store, lambda: self.tenancies, self.policy_bindings.of)
-        return self._comparison_cache
+    def notebook(self) -> Notebook:
+        """What comparisons looked at."""
+        if self._notebook is None:
+            self._notebook = Notebook(self.store, lambda: self.tenancies, self.borders.of)
+        return self._notebook
 
     def group(self, resource: AnyResource) -> Key:
-        """Return the key for which an object counts in an account sweep: the cloud that composed it, else itself."""
+        """For whom an object counts in the sweep of an account: for the cloud that composed it, else for itself."""
         owner = owner_of(resource, self.store)
         return owner.key if owner is not None else resource.key
 
     def held(self, key: Key) -> tuple[Verdict, ...]:
-        """Return the verdicts of a cloud that hold changes."""
+        """The verdicts on a cloud that hold something."""
         found = (self.verdicts.get(key), self.account_verdicts.get(key))
         return tuple(v for v in found if v is not None and v.held)
 
     def distrust(self, resource: AnyResource, uses: Uses) -> None:
-        """Drop the cached Secrets of an object and its clouds after a refused credential."""
+        """A credential was refused: read the Secrets of an object and of its clouds again."""
         for key in (resource.key, *targets(uses)):
             stored = self.store.stored(key)
             for secret in stored.uses.secrets if stored else ():
@@ -129,12 +129,12 @@ class SharedState:
 
 
 class ObjectContext:
-    """Reconcile context of one object."""
+    """The world of one object for one reconcile."""
 
-    def __init__(self, shared: SharedState, resource: AnyResource) -> None:
+    def __init__(self, shared: Shared, resource: AnyResource) -> None:
         self._shared, self._resource = shared, resource
         self.watches: list[ViewWatch[Any]] = []
-        """Views that were used; they are read often while a change is in progress."""
+        """What was read from: while something is under way, it is read often."""
 
     @property
     def now(self) -> datetime:
@@ -150,10 +150,8 @@ class ObjectContext:
 
     @property
     def admitted(self) -> bool:
-        """Whether the change limits admitted this object in the last sweeps of its clouds and its account.
-
-        A cloud is admitted when nothing in it is held; what its own plan asks for is counted again before it is done.
-        """
+        """Whether the brakes let this object go on, in the last sweeps of its clouds and its account. A cloud may go on
+        where nothing in it is held; what its own plan asks for is counted again before it is done."""
         key, shared = self._resource.key, self._shared
         own = shared.verdicts.get(key)
         if own is not None:
@@ -177,13 +175,13 @@ class ObjectContext:
         return self._shared.tenancies.get((namespace, cloud))
 
     def policies(self, namespace: str, cloud: Key) -> tuple[Rules, ...]:
-        return self._shared.policy_bindings.of(namespace, cloud)
+        return self._shared.borders.of(namespace, cloud)
 
     def judged(self, policy: str) -> tuple[Judged, ...]:
-        return self._shared.policy_bindings.judged(policy)
+        return self._shared.borders.judged(policy)
 
     def beside(self, policy: str) -> tuple[tuple[Rules, ...], ...]:
-        return self._shared.policy_bindings.beside(policy)
+        return self._shared.borders.beside(policy)
 
     def everything(self, kind: str) -> tuple[AnyResource, ...]:
         found = (self._shared.store.get(key) for key in sorted(self._shared.store.keys(kind)))
@@ -247,24 +245,22 @@ class ObjectContext:
         anew: bool = False,
     ) -> OpenNebula:
         tenancy = self.tenancy(namespace, cloud)
-        if tenancy is None or self._is_owned_by_admin(cloud, vm, security_group):
+        if tenancy is None or self._is_the_administrators(cloud, vm, security_group):
             return await self.open_nebula(cloud)
-        if cloud.namespace == namespace and self._is_owned_by_other(cloud, vm, tenancy.user):
+        if cloud.namespace == namespace and self._is_somebody_elses(cloud, vm, tenancy.user):
             return await self.open_nebula(cloud)  # adopted, in the namespace that has the administrator's credential
         resource = self._shared.store.get(cloud)
         endpoint = endpoint_of(resource, self._shared.store.get) if isinstance(resource, SovereignCloud) else None
         if endpoint is None:
-            raise MissingSecret(f"the endpoint of {cloud} is not known yet")
+            raise MissingSecret(f"where {cloud} answers is not known yet")
         if anew:
             self._shared.clients.forget(self.own_namespace, tenancy.secret)
         return await self._shared.clients.open_nebula(
             endpoint.url, self.own_namespace, tenancy.secret, endpoint.ca_secret, cloud.namespace
         )
 
-    def _is_owned_by_admin(self, cloud: Key, vm: int | None, security_group: int | None) -> bool:
-        """Return whether the administrator owns the VM or security group, by the last view, since owners do not
-        change.
-        """
+    def _is_the_administrators(self, cloud: Key, vm: int | None, security_group: int | None) -> bool:
+        """By the view that there is, however old: things keep their owner."""
         view = self._shared.watch_of_cloud(cloud).view
         if view is None:
             return False
@@ -273,7 +269,7 @@ class ObjectContext:
         }
         return view.owner in owners
 
-    def _is_owned_by_other(self, cloud: Key, vm: int | None, user: int | None) -> bool:
+    def _is_somebody_elses(self, cloud: Key, vm: int | None, user: int | None) -> bool:
         view = self._shared.watch_of_cloud(cloud).view
         machine = view.vms.get(_id(vm)) if view is not None else None
         return machine is not None and machine.owner != user
@@ -290,7 +286,7 @@ class ObjectContext:
         return self._look(self._shared.watch_of_account(endpoint, namespace, secret, vrack))
 
     async def greeting(self, address: str, within: float) -> Greeting | None:
-        return await self._shared.host_keys.get(address, within)
+        return await self._shared.greetings.get(address, within)
 
     def _look(self, watch: ViewWatch[ViewT]) -> ViewT:
         self.watches.append(watch)
@@ -301,11 +297,11 @@ class ObjectContext:
 
     @property
     def _trust_after(self) -> float:
-        return self._shared.histories.of(self._resource).trust_after
+        return self._shared.tracks.of(self._resource).trust_after
 
 
 class SweepContext(ObjectContext):
-    """Context during a sweep: views and store only, no external call."""
+    """The world of one object while its cloud is swept: the views and the store, no call outside."""
 
     def _look(self, watch: ViewWatch[ViewT]) -> ViewT:
         return watch.peek(self._trust_after)
@@ -342,11 +338,11 @@ class SweepContext(ObjectContext):
         return cast("Ovh", _BEYOND)
 
     async def greeting(self, address: str, within: float) -> Greeting | None:
-        if not self._shared.host_keys.asks:
+        if not self._shared.greetings.asks:
             return None
-        known = self._shared.host_keys.known(address, within)
+        known = self._shared.greetings.known(address, within)
         if known is None:
-            raise NeedsReconcileError(address)
+            raise BeyondSweepError(address)
         if isinstance(known, Retry):
             raise known
         return known
@@ -357,10 +353,10 @@ def _id(number: int | None) -> int:
 
 
 class _Beyond:
-    """Placeholder for every client during a sweep; its first call raises NeedsReconcileError."""
+    """Stands for every client: to have one costs nothing and says nothing, the first call is more than a sweep does."""
 
     def __getattr__(self, verb: str) -> object:
-        raise NeedsReconcileError(verb)
+        raise BeyondSweepError(verb)
 
 
 _BEYOND = _Beyond()
@@ -369,9 +365,8 @@ _BEYOND = _Beyond()
 async def view_of(
     client: OpenNebula, cloud: Key, store: Store, began: float, reach: Reach, allows: Callable[[str], bool]
 ) -> CloudView:
-    """Read the view of a cloud.
-
-    Groups and users are read when a Tenant lists the cloud, the federation when a FederatedZone names it.
+    """A view of a cloud; with groups and users where a Tenant lists it, and its federation where a FederatedZone names it,
+    which others need not be asked for.
     """
     view = await client.view(began)
     if (federation := await federation_of(client, cloud, store, reach, allows)) is not None:
@@ -384,15 +379,14 @@ async def view_of(
 async def open_nebula_of(
     clients: Clients, cloud: AnyResource | None, get: Callable[[Key], AnyResource | None], secret: str = ""
 ) -> OpenNebula:
-    """Return the client of a SovereignCloud; `secret` selects another credential than its own.
-
-    Raises MissingSecret, also when its endpoint is not known yet.
+    """The client of a SovereignCloud; `secret`: with another credential than its own. Raises MissingSecret, also where its
+    endpoint cannot be known yet.
     """
     if not isinstance(cloud, SovereignCloud):
-        raise MissingSecret("the SovereignCloud does not exist")
+        raise MissingSecret("the SovereignCloud is not there")
     endpoint = endpoint_of(cloud, get)
     if endpoint is None:
-        raise MissingSecret(f"the endpoint of {cloud.key} is not known yet")
+        raise MissingSecret(f"where {cloud.key} answers is not known yet")
     return await clients.open_nebula(
         endpoint.url, cloud.metadata.namespace, secret or endpoint.secret, endpoint.ca_secret
     )

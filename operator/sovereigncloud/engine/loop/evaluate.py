@@ -1,4 +1,4 @@
-"""Evaluation of one object: observe, plan, decide. Shared by reconcile and sweep; only a reconcile acts."""
+"""Look at one object: observe, plan, decide. The reconcile and the sweep do exactly this; only one of them acts."""
 
 from __future__ import annotations
 
@@ -33,18 +33,17 @@ Json = dict[str, Any]
 AnyController = Controller[Any, Any]
 
 TAKEN_OVER = "takenOver"
-"""Key in `status.external` of an adopted cloud's objects: set once they matched their manifest or drift was reported.
-"""
+"""In `status.external` of what an adopted cloud consists of, once it was as its manifest says or the differences told."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Result of evaluating one object.
+    """What looking at an object brought.
 
     Attributes:
-        plan: of its kind.
-        decision: what may be done of the plan.
-        fields: status fields of the kind.
+        plan: what its kind says.
+        decision: what may be done of it.
+        fields: the kind's own status fields.
     """
 
     plan: Plan
@@ -62,16 +61,16 @@ async def evaluate(
     uses: Uses | None = None,
     now: datetime | None = None,
 ) -> Evaluation:
-    """Observe, plan and decide. Raises what the observation raises.
+    """Observe, plan, decide. Raises what the observation raises.
 
     Args:
         controller: of the kind.
-        resource: to be evaluated.
-        context: what the controller may read.
-        store: for its references.
-        begun: steps of an approved plan that is being carried out.
-        uses: its references, when already known.
-        now: current time, when already known.
+        resource: looked at.
+        context: what the controller may see.
+        store: for what it refers to.
+        begun: the steps of an approved plan that is being carried out.
+        uses: what it refers to, where that was asked already.
+        now: the time, where that was asked already.
     """
     observed = await controller.observe(resource, context)
     plan = controller.plan(resource, observed, context.now if now is None else now)
@@ -91,25 +90,24 @@ async def evaluate(
     return Evaluation(plan, decision, controller.status(resource, observed))
 
 
-def is_loss_reported(resource: AnyResource) -> bool:
-    """Return whether the loss of the object was confirmed, perhaps by an earlier process, and needs a person.
-
-    Such a loss does not count for the change limits again.
+def loss_is_reported(resource: AnyResource) -> bool:
+    """Whether its loss was confirmed, perhaps by a process before this one, and only a person can do something about it:
+    then it is no news that counts.
     """
     stalled = resource.status.condition("Stalled")
     same = resource.status.observed_generation == resource.metadata.generation
     return same and stalled is not None and stalled.reason == Reason.EXTERNALLY_DELETED
 
 
-def at_rest(evaluation: Evaluation) -> bool:
-    """Return whether the object matches its spec: no step, no drift, nothing to wait for."""
-    decision = evaluation.decision
-    idle = not (decision.steps or decision.drift or decision.release or evaluation.plan.absent)
+def at_rest(examination: Evaluation) -> bool:
+    """Whether all is as declared: nothing to do, nothing that differs, nothing waited for."""
+    decision = examination.decision
+    idle = not (decision.steps or decision.drift or decision.release or examination.plan.absent)
     return idle and decision.outcome.phase is Phase.DONE
 
 
 def policy_of(resource: AnyResource, uses: Uses, store: Store) -> Policy:
-    """Return the decision policy from spec, annotations and the object's cloud."""
+    """What spec, annotations and the cloud that it is in say about acting."""
     return _policy(resource, uses, store, taken_over=is_being_taken_over(resource, store))
 
 
@@ -133,9 +131,8 @@ def _policy(resource: AnyResource, uses: Uses, store: Store, *, taken_over: bool
 
 
 def is_being_taken_over(resource: AnyResource, store: Store) -> bool:
-    """Return whether it is, or belongs to, an adopted cloud that never matched its manifest so far.
-
-    Every difference is then drift, and driftPolicy decides what happens to it.
+    """Whether it is an adopted cloud, or composed by one, that was never as declared yet: it stood before its manifest,
+    so what differs is drift from the first look on, and driftPolicy says what becomes of it.
     """
     if resource.deleting or TAKEN_OVER in resource.external:
         return False
@@ -152,7 +149,7 @@ def _is_adopted_by_id(resource: AnyResource) -> bool:
 
 @cache
 def _fields(spec: Any) -> frozenset[str]:
-    """Return the field names of a spec, cached: asking pydantic is slow."""
+    """Of a spec: pydantic takes long to say that there is no such attribute, and to list those that there are."""
     return frozenset(spec.model_fields)
 
 
@@ -162,13 +159,13 @@ def _adopts(resource: AnyResource | None) -> bool:
 
 
 def _salt(resource: AnyResource) -> str:
-    """Return the salt that limits an approval to this spec and to one use."""
+    """An approval holds for this spec, and once."""
     spec = resource.spec.model_dump_json(exclude={"approved_plan", "management"}, exclude_none=True)
     return f"{resource.status.last_approved_plan or ''} {spec}"
 
 
 def owner_of(resource: AnyResource, store: Store) -> AnyResource | None:
-    """Return the owner of the operator's kinds that composed this object, if it exists under that UID."""
+    """The object of ours that composed this one, while it is there under that uid."""
     for reference in resource.metadata.owner_references:
         if reference.controller:
             owner = store.get(Key(reference.kind, resource.metadata.namespace, reference.name))
@@ -178,7 +175,7 @@ def owner_of(resource: AnyResource, store: Store) -> AnyResource | None:
 
 
 def gate(resource: AnyResource, uses: Uses, store: Store) -> Outcome:
-    """Return whether the references of an object allow its evaluation. DONE: continue."""
+    """Whether what the object refers to lets it be looked at. DONE: go on."""
     if resource.deleting:
         return _in_use(resource, store)
     if uses.cloud is None:
@@ -188,9 +185,9 @@ def gate(resource: AnyResource, uses: Uses, store: Store) -> Outcome:
         return DONE
     if cloud is None:
         unread = store.stored(uses.cloud) is not None
-        return blocked(f"{uses.cloud} has an invalid spec: correct it first" if unread else no_such(uses.cloud))
+        return blocked(f"{uses.cloud} has a spec that cannot be read" if unread else no_such(uses.cloud))
     if cloud.deleting and not resource.finalized:
-        return blocked(f"{uses.cloud} is being deleted: nothing new is created in it")
+        return blocked(f"{uses.cloud} is being deleted: nothing new is made in it")
     if not getattr(cloud.status, "endpoint", None):
         ready = cloud.status.condition("Ready")
         why = f" ({ready.reason}: {ready.message})" if ready and ready.message else ""
@@ -204,9 +201,8 @@ def _others_answer(cloud: Key, store: Store) -> bool:
 
 
 def _in_use(resource: AnyResource, store: Store) -> Outcome:
-    """Block the deletion of an object that others still use.
-
-    It is checked for each of a thousand users that are deleted, so none of them is parsed.
+    """Order belongs to what is used: it stays until nobody that may still need it outside refers to it. Asked for each
+    of a thousand users that go, so none of them is parsed.
     """
     users = ((key, store.stored(key)) for key in store.users(resource.key))
     names = sorted(
@@ -221,8 +217,8 @@ def _in_use(resource: AnyResource, store: Store) -> Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class StatusTarget:
-    """Fields of an object that a status write needs, also of one that cannot be parsed."""
+class Subject:
+    """What the status writer must know of an object, also of one that cannot be parsed."""
 
     generation: int
     paused: bool
@@ -230,10 +226,10 @@ class StatusTarget:
     external: Mapping[str, str]
 
     @staticmethod
-    def of(body: Json) -> StatusTarget:
+    def of(body: Json) -> Subject:
         metadata = body["metadata"]
         annotations = metadata.get("annotations") or {}
-        return StatusTarget(
+        return Subject(
             generation=metadata.get("generation", 0),
             paused=annotations.get(PAUSED) == "true",
             asked=annotations.get(RECONCILE_REQUESTED_AT, ""),
@@ -241,12 +237,11 @@ class StatusTarget:
         )
 
     @staticmethod
-    def looked_at(resource: AnyResource, previous: Json) -> StatusTarget:
-        """Return the target as it was evaluated.
-
-        The object may have changed since, and a status must not refer to a generation that was not evaluated.
+    def looked_at(resource: AnyResource, previous: Json) -> Subject:
+        """As it was looked at: while that took its time, somebody may have changed it, and a status must not claim to
+        speak of a spec that nobody has read.
         """
-        return StatusTarget(
+        return Subject(
             generation=resource.metadata.generation,
             paused=resource.paused,
             asked=resource.metadata.annotations.get(RECONCILE_REQUESTED_AT, ""),
@@ -255,33 +250,33 @@ class StatusTarget:
 
 
 def status_patch(
-    subject: StatusTarget,
+    subject: Subject,
     previous: Json,
     outcome: Outcome,
     *,
     now: datetime,
-    evaluation: Evaluation | None = None,
+    examination: Evaluation | None = None,
     facts: Mapping[str, str] | None = None,
     approved: str = "",
 ) -> Json:
-    """Return the merge patch from the previous status to the current one; empty: unchanged.
+    """The merge patch from the status that was written before to the one that is true now; empty: nothing changed.
 
-    Without an evaluation (reality could not be read) drift, plan and the fields of the kind stay as they were.
+    Without an examination (reality could not be looked at) drift, plan and the kind's own fields stay as they were.
 
     Args:
-        subject: the object.
+        subject: what it speaks of.
         previous: the status written before.
-        outcome: of the reconcile; its facts are external ids.
-        now: timestamp of changes.
-        evaluation: of the object.
+        outcome: what the loop came to; its facts are ids outside.
+        now: for what changes now.
+        examination: what was seen.
         facts: further ids; an empty one removes the key.
         approved: the approval that is being used up.
     """
     stamp = timestamp(now)
-    fields = dict(evaluation.fields) if evaluation else {}
-    own = fields.pop(OWN_CONDITIONS, ()) if evaluation else None
-    drift = evaluation.decision.drift if evaluation else None
-    if evaluation is not None and evaluation.plan.absent and not drift:
+    fields = dict(examination.fields) if examination else {}
+    own = fields.pop(OWN_CONDITIONS, ()) if examination else None
+    drift = examination.decision.drift if examination else None
+    if examination is not None and examination.plan.absent and not drift:
         # An absence that nobody confirmed says nothing of drift, and what was said stays: else the object would look as
         # if it had never been there, and would be made anew although driftPolicy only reports.
         drift = None
@@ -295,8 +290,8 @@ def status_patch(
         now=stamp,
         own=cast("Sequence[Json] | None", own),
     )
-    if evaluation is not None:
-        decision = evaluation.decision
+    if examination is not None:
+        decision = examination.decision
         if drift is not None:
             wanted["drift"] = drift_entries(drift, previous, stamp) or None
             wanted["driftCount"] = drift_count(drift) or None
@@ -316,10 +311,10 @@ def status_patch(
     return merge_patch(previous, {**kept, **plain(wanted)})
 
 
-def said(evaluation: Evaluation) -> Outcome:
-    """Return the outcome to report when no step is done."""
-    outcome = evaluation.decision.outcome
-    drift = [v for v in evaluation.decision.drift if v.action == "Reported"]
+def said(examination: Evaluation) -> Outcome:
+    """What to say of an examination after which nothing was done."""
+    outcome = examination.decision.outcome
+    drift = [v for v in examination.decision.drift if v.action == "Reported"]
     if outcome.phase is Phase.DONE and drift:
         return replace(outcome, reason=outcome.reason or Reason.DRIFTED, message=differences(drift))
     return outcome

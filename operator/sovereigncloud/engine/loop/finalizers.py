@@ -1,7 +1,6 @@
-"""Finalizers on objects with external resources, on the objects they need, and on the Secrets of both.
+"""Finalizers: ours on what may have something outside, on what that needs there, and on the Secrets of both.
 
-Without them the deletion of a namespace would remove the Secret, or the cloud, before the VMs that need it are
-deleted.
+Without them a namespace that is deleted takes the Secret, or the cloud, before the machines that need it to be ended.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ Json = dict[str, Any]
 
 
 class ObjectWriter(Protocol):
-    """The only writer of status and finalizers."""
+    """The one writer of status and finalizers."""
 
     async def patch_status(self, kind: str, namespace: str, name: str, version: str, patch: Json) -> Json: ...
     async def patch_finalizers(
@@ -35,14 +34,14 @@ class ObjectWriter(Protocol):
     async def patch_event(self, namespace: str, name: str, patch: Json) -> None: ...
 
 
-class FinalizerManager:
-    """Adds and removes finalizers of objects and Secrets.
+class Guards:
+    """Holds objects and Secrets, and lets them go.
 
     Args:
         controllers: by kind.
-        store: for references.
+        store: for what uses what.
         writer: of finalizers.
-        ingest: stores the reply to the operator's own PATCH.
+        ingest: keeps the reply to a PATCH of ours in the store.
     """
 
     def __init__(
@@ -57,10 +56,10 @@ class FinalizerManager:
         self._one_at_a_time = asyncio.Lock()
         self._letting_go = asyncio.Lock()
 
-    async def hold(self, resource: AnyResource, uses: Uses, history: ObjectHistory) -> None:
-        """Add the finalizers before the first external write. Raises Conflict when the object changed meanwhile.
+    async def hold(self, resource: AnyResource, uses: Uses, track: ObjectHistory) -> None:
+        """Before the first write outside. Raises Conflict where somebody changed an object meanwhile.
 
-        The object comes before its Secrets: nothing would release a Secret whose user has no finalizer.
+        An object before its Secrets: one that is held and whose user carries no finalizer is let go by nobody.
         """
         for used in targets(uses):
             async with self._one_at_a_time:  # many begin at once in one cloud, which is held once
@@ -73,15 +72,15 @@ class FinalizerManager:
         if not resource.finalized:
             await self._finalize(resource)
         await self._hold_secrets(resource, uses.secrets)
-        history.guarded |= {s.name for s in uses.secrets}
+        track.guarded |= {s.name for s in uses.secrets}
 
-    async def release(self, resource: AnyResource, history: ObjectHistory) -> None:
-        """Remove the finalizer when no external resource is left; the last user releases the Secrets."""
+    async def release(self, resource: AnyResource, track: ObjectHistory) -> None:
+        """Nothing is left to do outside: the finalizer goes, and the Secrets are let go by their last user."""
         metadata = resource.metadata
         # A kind may need no Secret any more to end what it made; it did while that was there.
         alive = resource.model_copy(update={"metadata": metadata.model_copy(update={"deletion_timestamp": None})})
         used = {s.name for s in self._controllers[resource.crd.kind].uses(alive).secrets}
-        names = used | history.guarded
+        names = used | track.guarded
         # Of two last users that end at once each would take the other for one that stays, and the Secret would be held for ever.
         async with self._letting_go if names else nullcontext():
             await self._let_go(resource, names)
@@ -92,12 +91,12 @@ class FinalizerManager:
             self._ingest(body)
         logger.info("released", extra={"object": str(resource.key)})
 
-    async def drop(self, resource: AnyResource, uses: Uses, history: ObjectHistory) -> None:
-        """Release the Secrets that spec no longer names."""
-        dropped = history.guarded - {s.name for s in uses.secrets}
+    async def drop(self, resource: AnyResource, uses: Uses, track: ObjectHistory) -> None:
+        """Secrets that spec named before and does not any more are let go."""
+        dropped = track.guarded - {s.name for s in uses.secrets}
         if dropped and not resource.deleting:
             await self._let_go(resource, dropped)
-            history.guarded -= dropped
+            track.guarded -= dropped
 
     async def _finalize(self, resource: AnyResource) -> None:
         metadata = resource.metadata
@@ -130,12 +129,10 @@ class FinalizerManager:
                 self._held.discard((namespace, name))
 
 
-def deleted_despite_finalizer(body: Json) -> bool:
-    """Return whether an object was deleted while it carried the operator's finalizer.
-
-    Where a deletion and the PATCH of the finalizer meet within a few milliseconds the API server deletes at once
-    (observed on 1.36 in 8 of 100 cases: its conditional delete checks the finalizers only before the first try). Such
-    an object never was "being deleted".
+def let_go_too_early(body: Json) -> bool:
+    """Whether an object went with our finalizer on it. Where a deletion and the PATCH of the finalizer meet within a few
+    milliseconds the API server deletes it at once (observed on 1.36 in 8 of 100: its conditional delete looks at the
+    finalizers only before the first try). Such an object never was "being deleted".
     """
     metadata = body["metadata"]
     return FINALIZER in (metadata.get("finalizers") or ()) and "deletionTimestamp" not in metadata

@@ -1,4 +1,4 @@
-"""Reconcile history: what the engine remembers per object beside the store, such as writes and failures."""
+"""What the engine remembers of an object beside the store: when it wrote for it, what failed, what it must still tell."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from sovereigncloud.engine.views.cloud_watch import ViewWatch
 # comes after that is refused by nothing.
 _NAMES_NOT_UNIQUE = frozenset({"HostedInstance", "InstanceMigration"})
 _NAMELESS = frozenset({Action.BACK_UP, Action.SNAPSHOT, Action.SCHEDULE, Action.RESTORE})
-"""Actions whose results have no unique name outside, so that the API would not refuse a second one."""
+"""What has no name of ours outside, so that a second one would not be refused."""
 INTERRUPTS = frozenset({Disruption.RESTART, Disruption.REBUILD})
 MAX_REPEATS = 6
-"""How often in a row the same steps are done without effect before the object is stalled."""
+"""So often in a row may the same steps be done without reality following, before a person is asked."""
 _REMEMBERED = 16
 
 
@@ -33,7 +33,7 @@ NEVER_TOLD = ("", 0)
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Steps that failed, and when they are tried again: sweeps come more often than that."""
+    """Steps that failed, and until when they are not tried again: sweeps come more often than that."""
 
     signature: str
     until: float
@@ -42,32 +42,33 @@ class Failure:
 
 @dataclass(slots=True)
 class ObjectHistory:
-    """Reconcile history of one object.
+    """One object.
 
     Attributes:
-        uid: a new UID under the same name starts a new history.
+        uid: a new uid under the same name starts anew.
         trust_after: only a view that began after this (monotonic seconds) is believed.
-        uncertain_until: until then an earlier write may still take effect; only a view from after it is believed.
-        predecessor_until: until then a write of an earlier process may still take effect, if there was any.
-        unanswered_until: until then an unanswered write of this process may still take effect; only steps that undo
-            something wait for it.
-        nameless: its name outside is not unique, so a lost answer could lead to a duplicate.
-        interrupts_from: until then an earlier request may still interrupt the VM, so no second one is sent.
-        facts: ids that a write returned and that are not in status yet.
-        events: what was done and not posted yet, because the status write failed.
+        uncertain_until: until then what was asked for before this process may still take effect.
+        predecessor_until: until then a write of a process before this one may still take effect, if there was any for it.
+        unanswered_until: likewise what this process asked for without an answer; only who takes back waits for it.
+        nameless: its name outside is not unique, so that a lost answer could lead to a second one.
+        interrupts_from: until then a machine may still be interrupted by what was asked for before, so it is not asked
+            for again: it would be interrupted twice.
+        facts: ids that a write brought and that are not in status yet.
+        events: what was done and not told yet, since the status write failed.
         failure: the last steps that failed.
-        failures: number of consecutive failures.
-        repeats: how often each of the last steps was done since the object last matched its spec.
+        failures: how often in a row.
+        repeats: how often each of the last steps was done since reality was as declared.
         asked: the last reconcile-requested-at that was seen.
-        dangerous: description of observed changes that the change limits did not admit yet.
-        admitted: whether the change limits admitted what a sweep found, and no reconcile has run since.
+        dangerous: what an observation asks for and the brakes did not admit yet, in words.
+        admitted: whether the brakes let go on what a sweep found, and no reconcile has looked since.
         lost: what it recorded was missing when a sweep last could tell.
-        guarded: Secrets known to carry the finalizer for it.
+        guarded: Secrets that it is known to hold.
         approval: the approved plan that is being carried out, for which generation, and its steps.
-        confirmed: the approval for which the plan was computed once more.
+        confirmed: the approval for which reality was looked at once more.
         watches: which are read often on its behalf.
-        told: resourceVersion and digest of a status that needs no write; digest 0: not computed yet.
-        basis: inputs of the last comparison that found nothing to do; None: it is compared again.
+        told: the resourceVersion whose status was found to say already what a sweep had to say, and what that was; 0: not
+            put down yet.
+        basis: what the last sweep looked at and found nothing to do or say; None: it is compared again.
     """
 
     uid: str
@@ -94,19 +95,19 @@ class ObjectHistory:
     basis: Basis | None = None
 
     def held_back(self, signature: str, now: float) -> Outcome | None:
-        """Return the failure of exactly these steps while they must not be tried again."""
+        """What these very steps failed with, as long as they are not to be tried again."""
         known = self.failure
         if known is None or known.signature != signature or now >= known.until:
             return None
         return replace(known.outcome, after=known.until - now, events=(), facts={})
 
     def failed(self, signature: str, outcome: Outcome, until: float) -> None:
-        """Record that these steps failed and may be tried again at that time; other steps may run at once."""
+        """These steps failed; they are tried again at that time, others at once."""
         self.failures = self.failures + 1 if self.failure and self.failure.signature == signature else 1
         self.failure = Failure(signature, until, outcome)
 
     def did(self, signature: str) -> int:
-        """Record that these steps succeeded; return how often since the object last matched its spec."""
+        """These steps were done without an error; returns how often since reality was as declared."""
         self.failure, self.failures = None, 0
         times = self.repeats.pop(signature, 0) + 1
         self.repeats[signature] = times
@@ -115,15 +116,13 @@ class ObjectHistory:
         return times
 
     def converged(self) -> None:
-        """Record that the object matches its spec."""
+        """Reality is as declared."""
         self.failure, self.failures = None, 0
         self.repeats.clear()
 
     def must_look_again(self, steps: tuple[Step, ...]) -> bool:
-        """Return whether a step needs a newer view, because an earlier process may have requested the same.
-
-        Steps that create something, or undo what an earlier write may make final, need a view from after that write
-        took effect. From then on only a later view is believed.
+        """Whether one of the steps makes what a process before this one may have asked for, or takes back what it may have made
+        final, and what was looked at may be from before that took effect. From then on only a later view is believed.
         """
         if any(s.takes_back for s in steps):
             return self.looked_before_an_answer()
@@ -138,13 +137,12 @@ class ObjectHistory:
         return makes and self.looked_too_early()
 
     def looked_before_an_answer(self) -> bool:
-        """Return whether the view may predate the effect of an unanswered write of this process."""
+        """Likewise of what this process asked for and nobody answered."""
         self.uncertain_until = max(self.uncertain_until, self.unanswered_until)
         return self.looked_too_early()
 
     def looked_too_early(self) -> bool:
-        """Return whether the view may predate the effect of a write of an earlier process.
-
+        """Whether what was looked at may be from before something took effect that a process before this one asked for.
         From then on only a later view is believed.
         """
         if self.trust_after >= self.uncertain_until:
@@ -153,34 +151,34 @@ class ObjectHistory:
         return True
 
     def must_not_interrupt(self, steps: tuple[Step, ...], now: float) -> bool:
-        """Return whether a step would interrupt a VM that an earlier request may still interrupt."""
+        """Whether one of the steps interrupts a machine that may be interrupted anyway, by an earlier request."""
         return now < self.interrupts_from and any(s.disruption in INTERRUPTS for s in steps)
 
 
 class ReconcileHistory:
-    """Object histories by key.
+    """Tracks by key.
 
     Args:
-        grace: seconds for which a write with a lost answer may still take effect.
+        grace: seconds that a write with a lost answer may still take effect.
         clock: monotonic seconds.
-        started: when this process became the leader, on that clock; None: now.
+        started: when this process began to be the one that writes, on that clock; None: now.
     """
 
     def __init__(self, *, grace: float, clock: Callable[[], float] = monotonic, started: float | None = None) -> None:
         self._grace, self._clock = grace, clock
         self._started = clock() if started is None else started
-        self._histories: dict[Key, ObjectHistory] = {}
+        self._tracks: dict[Key, ObjectHistory] = {}
         self._floor = float("-inf")
 
     def start(self) -> None:
-        """Record that this process became the leader. Another process may have written until now."""
+        """This process is the one that writes, from now on. It may have waited for that for hours, while another wrote."""
         self._started = self._clock()
-        self._histories.clear()
+        self._tracks.clear()
 
     def of(self, resource: Resource[Any, Any]) -> ObjectHistory:
-        """Return the history of an object; a new UID starts a new one."""
+        """The track of an object, made anew for a new uid."""
         key = resource.key
-        known = self._histories.get(key)
+        known = self._tracks.get(key)
         if known is None or known.uid != resource.metadata.uid:
             self.forget(key)
             known = ObjectHistory(resource.metadata.uid, trust_after=self._floor)
@@ -189,22 +187,20 @@ class ReconcileHistory:
             if resource.finalized:
                 # Something may have been attempted before this process: no id in status is a proof that nothing was.
                 known.uncertain_until = known.interrupts_from = known.predecessor_until
-            self._histories[key] = known
+            self._tracks[key] = known
         return known
 
     def known(self, key: Key) -> ObjectHistory | None:
-        """Return the history of an object, if any."""
-        return self._histories.get(key)
+        """The track of an object, if there is one."""
+        return self._tracks.get(key)
 
     def forget(self, key: Key) -> None:
-        """Forget a deleted object, except when it was last written.
-
-        Resources that were created a moment ago and stay may be in no view yet; a new object of the same name must
-        find them.
+        """The object went. What was made for it a moment ago and stays may be in no view yet; whoever comes under its name
+        must find it.
         """
-        known = self._histories.pop(key, None)
+        known = self._tracks.pop(key, None)
         if known is not None:
             self._floor = max(self._floor, min(known.trust_after, self._clock()))
 
     def __len__(self) -> int:
-        return len(self._histories)
+        return len(self._tracks)

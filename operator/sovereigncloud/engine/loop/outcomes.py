@@ -1,4 +1,4 @@
-"""Mapping from external errors to outcomes, the same for every kind."""
+"""From an error outside to an outcome: one table for every kind."""
 
 from __future__ import annotations
 
@@ -17,15 +17,13 @@ from sovereigncloud.ports.errors import (
 )
 
 LOOK_AGAIN = 60.0
-"""Seconds until a failure is retried that a person may have fixed outside meanwhile."""
+"""Seconds until something is tried again that a person may have mended outside meanwhile."""
 REJECTED_AGAIN = 300.0
 
 
 def outcome_of(error: Exception) -> Outcome:
-    """Return the outcome of an error. Unknown errors are retried with backoff.
-
-    The message of an unknown error names its type, not its text, which may hold anything.
-    """
+    """What an error means for the object. An unknown error is retried with backoff; its type is told, not its text,
+    which may hold anything."""
     match error:
         case NotYet():
             return waiting(Reason.OBSERVING, str(error), after=error.after, available=True)

@@ -1,7 +1,7 @@
-"""Preflight check of OVHcloud rights: before work starts, and after a refused call.
+"""Whether a credential of OVHcloud has the rights that an object needs: asked before work starts, and where a call was refused.
 
-Granted rights are cached for an hour, refused ones for a minute, by resource and credential. The servers of a cloud
-are checked in one call together with the cloud; unchanged objects cause no calls.
+What is granted is believed for an hour, what is refused for a minute, by thing and credential: the servers of a cloud are asked
+about once, together with it, and at rest nothing is asked at all.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from sovereigncloud.engine.loop.outcomes import LOOK_AGAIN
 from sovereigncloud.engine.views.clients import Clients
 from sovereigncloud.kinds.contract.controller import AnyResource
 from sovereigncloud.kinds.rights.operations import OPERATIONS
-from sovereigncloud.kinds.rights.policy import MissingRights, RequiredRights, find_missing_rights, format_missing_rights
-from sovereigncloud.kinds.rights.requirements import required_rights
+from sovereigncloud.kinds.rights.policy import Lack, Need, lacks, told
+from sovereigncloud.kinds.rights.requirements import needs
 from sovereigncloud.ports.errors import Auth, MissingSecret, OutsideError
 from sovereigncloud.ports.ovh.account import Ovh
 from sovereigncloud.ports.ovh.iam import Identity
@@ -29,16 +29,16 @@ logger = logging.getLogger(__name__)
 GRANTED_FOR = 3600.0
 REFUSED_FOR = LOOK_AGAIN
 _EVERYTHING = tuple(dict.fromkeys(action for one in OPERATIONS for action in one.actions))
-"""All rights, checked in one call: the next object with the same resources needs others of them."""
+"""All are asked about at once: the next object with the same things needs others."""
 
 
 @dataclass(slots=True)
 class _Known:
-    """Cached rights of one client.
+    """What one client said of its rights.
 
     Attributes:
-        client: a changed Secret has another client.
-        refused: by URN, with the time of the check.
+        client: since a Secret that was changed has another.
+        refused: by URN, with the time it was asked.
     """
 
     client: Ovh
@@ -51,11 +51,11 @@ class _Known:
 
 
 class Preflight:
-    """Checks the rights of OVHcloud credentials and caches the results.
+    """Asks for the rights of credentials, and remembers the answers.
 
     Args:
         clients: of accounts.
-        get: returns an object of the store.
+        get: an object of the store.
         clock: monotonic seconds.
     """
 
@@ -65,37 +65,37 @@ class Preflight:
         self._asking: dict[tuple[str, str, str], asyncio.Lock] = {}
 
     async def lacking(self, resource: AnyResource, *, anew: bool = False) -> Outcome | None:
-        """Return the missing rights as an outcome; None: none missing, or unknown. `anew`: a call was just refused.
+        """What to say of rights that lack; None: none does, or nobody knows. `anew`: something was refused just now.
 
-        A resource on which nothing at all is granted is ignored: a misspelt name looks the same, and the kinds report
-        that it does not exist.
+        A thing on which nothing at all is granted does not count by itself: a name that was misspelt looks the same, and the
+        kinds say that there is no such thing.
         """
         namespace = resource.metadata.namespace
         parts = []
-        for need in required_rights(resource, self._get):
+        for need in needs(resource, self._get):
             try:
                 found = await self._lacks(need, namespace, anew=anew)
             except (OutsideError, MissingSecret) as error:
                 # The check is a help: what it cannot say, the call itself will.
                 logger.info("rights of Secret %s/%s: %s", namespace, need.secret, error)
                 continue
-            if any(not lack.nothing_granted for lack in found):
-                parts.append(format_missing_rights(found, f"{namespace}/{need.secret}"))
+            if any(not lack.all_of_it for lack in found):
+                parts.append(told(found, f"{namespace}/{need.secret}"))
         return stalled(Reason.MISSING_RIGHTS, "; ".join(parts), after=LOOK_AGAIN) if parts else None
 
     async def explained(self, error: Exception, resource: AnyResource) -> Outcome | None:
-        """Return the outcome of a refused call that names all missing rights, not only the first."""
+        """What to say where OVHcloud refused something: all that lacks, instead of the one right that was needed first."""
         if not isinstance(error, Auth) or not error.where.startswith("OVHcloud"):
             return None
         return await self.lacking(resource, anew=True)
 
     def drop(self, namespace: str, secret: str) -> None:
-        """Forget a Secret that no object refers to."""
+        """Nobody refers to a Secret any more."""
         for key in [key for key in self._known if key[1:] == (namespace, secret)]:
             del self._known[key]
             self._asking.pop(key, None)
 
-    async def _lacks(self, need: RequiredRights, namespace: str, *, anew: bool) -> tuple[MissingRights, ...]:
+    async def _lacks(self, need: Need, namespace: str, *, anew: bool) -> tuple[Lack, ...]:
         key = (need.endpoint, namespace, need.secret)
         client = await self._clients.ovh(*key)
         async with self._asking.setdefault(key, asyncio.Lock()):  # the first of many asks, the others read
@@ -104,12 +104,12 @@ class Preflight:
                 known = self._known[key] = _Known(client, await client.rights.identity(), self._clock())
             urns = need.urns(known.who.account)
             await self._ask(known, [urn for urn in urns if urn not in known.refused])
-            found = find_missing_rights(need, known.who, known.refused_on(urns))
+            found = lacks(need, known.who, known.refused_on(urns))
             if (found or anew) and (old := [urn for urn in urns if self._old(known.refused[urn][0], REFUSED_FOR)]):
                 if self._old(known.asked, REFUSED_FOR):
                     known.who, known.asked = await client.rights.identity(), self._clock()
                 await self._ask(known, old)
-                found = find_missing_rights(need, known.who, known.refused_on(urns))
+                found = lacks(need, known.who, known.refused_on(urns))
         return found
 
     async def _ask(self, known: _Known, urns: list[str]) -> None:

@@ -1,6 +1,6 @@
-"""Keyed workqueue with client-go's semantics: one worker per key, deduplication, backoff per key.
+"""A keyed workqueue with client-go's semantics: one worker per key at a time, dedup while queued, backoff per key.
 
-User changes go ahead of re-checks, so that a sweep over thousands of objects never delays them.
+What a user changed goes ahead of re-checks, so that a sweep over thousands never delays an answer to a person.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ KeyT = TypeVar("KeyT")
 
 
 class Lane(IntEnum):
-    """Priority lane of a key."""
+    """Which keys go first."""
 
     USER = 0
     RECHECK = 1
 
 
 class Backoff:
-    """Exponential backoff with jitter: each delay is between half of the doubled delay and all of it.
+    """Delays that double with each failure in a row, spread between half of it and all of it.
 
     Args:
         base: first delay after a failure, seconds.
@@ -39,14 +39,14 @@ class Backoff:
         self._base, self._ceiling, self._jitter = base, ceiling, jitter
 
     def delay(self, failures: int, *, ceiling: float | None = None) -> float:
-        """Return the seconds to wait after this many failures. An explicit `ceiling` is reached exactly."""
+        """Seconds to wait after so many failures before this one. A `ceiling` that is said is reached exactly."""
         spread = 0.5 + 0.5 * self._jitter()
         doubled = self._base * 2.0 ** min(failures, 16)
         return min(self._ceiling, doubled) * spread if ceiling is None else min(ceiling, doubled * spread)
 
 
 class Workqueue(Generic[KeyT]):
-    """Queue of keys to be reconciled.
+    """Keys to be reconciled.
 
     Args:
         backoff: after failures.
@@ -75,7 +75,7 @@ class Workqueue(Generic[KeyT]):
         self._stopped = False
 
     def add(self, key: KeyT, lane: Lane = Lane.USER) -> None:
-        """Queue a key. A running key is queued again when done; a queued key may move to the user lane."""
+        """Queue a key; one that runs is queued again when it is done; one that is queued may move to the user's lane."""
         if key in self._running:
             self._again[key] = min(lane, self._again.get(key, lane))
             return
@@ -87,7 +87,7 @@ class Workqueue(Generic[KeyT]):
         self._wake.set()
 
     def add_after(self, key: KeyT, delay: float) -> None:
-        """Queue a key after a delay in seconds; an earlier time that is already set stays."""
+        """Queue a key in so many seconds; an earlier time that is already set stays."""
         if delay <= 0:
             self.add(key, Lane.RECHECK)
             return
@@ -100,10 +100,8 @@ class Workqueue(Generic[KeyT]):
         self._wake.set()
 
     def add_rate_limited(self, key: KeyT, *, at_least: float = 0.0, at_most: float | None = None) -> float:
-        """Queue a key after an exponential backoff; return the delay.
-
-        `at_least`: seconds that the API asked for (Retry-After); zero of them do not make a hot loop. `at_most`:
-        longest delay.
+        """Queue a key after a delay that doubles with each failure in a row; returns the delay. `at_least`: seconds that
+        somebody else asked for (Retry-After); zero of them do not make a hot loop. `at_most`: the longest delay.
         """
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
@@ -112,14 +110,14 @@ class Workqueue(Generic[KeyT]):
         return delay
 
     def forget(self, key: KeyT) -> None:
-        """Reset the failure count of a key."""
+        """The key succeeded: its failures are forgotten."""
         self._failures.pop(key, None)
 
     def failures(self, key: KeyT) -> int:
         return self._failures.get(key, 0)
 
     async def get(self, lanes: Iterable[Lane] = Lane) -> KeyT | None:
-        """Wait for the next key of these lanes; None when the queue was stopped."""
+        """The next key of these lanes; None when the queue was stopped."""
         lanes = tuple(lanes)
         while not self._stopped:
             self._promote()
@@ -142,13 +140,13 @@ class Workqueue(Generic[KeyT]):
         return None
 
     def done(self, key: KeyT) -> None:
-        """Mark a key as processed."""
+        """A worker is done with a key."""
         self._running.pop(key, None)
         if key in self._again:
             self.add(key, self._again.pop(key))
 
     def stop(self) -> None:
-        """Hand out no further key."""
+        """No further key is handed out."""
         self._stopped = True
         self._wake.set()
 
@@ -157,7 +155,7 @@ class Workqueue(Generic[KeyT]):
 
     @property
     def depth(self) -> Counter[Lane]:
-        """Number of waiting keys, by lane."""
+        """Keys that wait, by lane."""
         return Counter(lane for lane, _ in self._queued.values())
 
     @property
@@ -165,7 +163,7 @@ class Workqueue(Generic[KeyT]):
         return frozenset(self._running)
 
     def lane(self, key: KeyT) -> Lane:
-        """Return the lane of a running key."""
+        """In which a key that runs came."""
         return self._running.get(key, Lane.RECHECK)
 
     @property

@@ -1,7 +1,6 @@
-"""Read-only reconcile context for the CLI, which shows what the operator would do.
+"""A world that only reads: for the CLI, which shows what the operator would do.
 
-Reads are listed explicitly and everything else is refused, so a verb added to a port is refused until it is listed
-here.
+Reads are listed, everything else is refused, so that a verb that a port gains later is refused until it is listed here.
 """
 
 from __future__ import annotations
@@ -13,10 +12,10 @@ from typing import Any, TypeVar, cast
 
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.engine.cache.store import AnyResource
-from sovereigncloud.engine.loop.context import ObjectContext, SharedState, view_of
+from sovereigncloud.engine.loop.context import ObjectContext, Shared, view_of
 from sovereigncloud.engine.views.clients import OpenNebulaFactory, OvhFactory
 from sovereigncloud.ports.errors import OutsideError
-from sovereigncloud.ports.installer.client import Installer
+from sovereigncloud.ports.installer.installation import Installer
 from sovereigncloud.ports.kubernetes import Kubernetes
 from sovereigncloud.ports.opennebula.client import OpenNebula
 from sovereigncloud.ports.opennebula.views import CloudView
@@ -38,7 +37,7 @@ ORDERS_READS = frozenset(
 )  # fmt: skip
 POWER_READS = frozenset({"boot_of_type", "reboots"})
 INNER_READS = {"power": POWER_READS, "vracks": VRACKS_READS, "zones": ZONES_READS, "orders": ORDERS_READS}
-"""Allowed reads of the nested ports of the OVHcloud port."""
+"""Of the ports in the port of OVHcloud that also write."""
 ONE_INNER_READS: Mapping[str, frozenset[str]] = {
     "security_groups": frozenset(),
     "addresses": frozenset(),
@@ -48,22 +47,22 @@ ONE_INNER_READS: Mapping[str, frozenset[str]] = {
     "zones": frozenset({"federation", "raft", "vdc_parts"}),
     "parts": frozenset({"marketplaces", "shown"}),
 }
-"""Allowed reads of the nested ports of the OpenNebula port."""
+"""Of the ports in the port of OpenNebula that also write."""
 INSTALLER_READS = frozenset({"state", "validation", "federation"})
 KUBERNETES_READS = frozenset({"secret"})
 INNER_KUBERNETES_READS = {"admission": frozenset({"installed", "binding"})}
-"""Allowed reads of the nested ports of the Kubernetes port."""
+"""Of the ports in the port of Kubernetes that also write."""
 
 ViewT = TypeVar("ViewT", CloudView, AccountView)
 PortT = TypeVar("PortT")
 
 
 class WriteRefusedError(Exception):
-    """A write was attempted in a read-only context."""
+    """Something tried to write where only looking is allowed."""
 
 
-class _ReadOnlyPort:
-    """Wrapper of a port that allows the listed verbs and nested ports only."""
+class _OnlyReads:
+    """A port of which only the listed verbs can be used, and the listed ports in it as far as they are listed."""
 
     __slots__ = ("_inner", "_name", "_port", "_reads")
 
@@ -72,37 +71,37 @@ class _ReadOnlyPort:
 
     def __getattr__(self, verb: str) -> Any:
         if verb in self._inner:
-            return read_only(getattr(self._port, verb), self._inner[verb], f"{self._name} {verb}")
+            return only_reads(getattr(self._port, verb), self._inner[verb], f"{self._name} {verb}")
         if verb not in self._reads:
             raise WriteRefusedError(f"{self._name}: {verb} is not a read: nothing is written here")
         return getattr(self._port, verb)
 
 
-def read_only(
+def only_reads(
     port: PortT, reads: frozenset[str], name: str, inner: Mapping[str, frozenset[str]] | None = None
 ) -> PortT:
-    """Wrap a port so that every verb except the listed reads raises WriteRefusedError. `inner`: nested ports."""
-    return cast(PortT, _ReadOnlyPort(port, reads, name, inner or {}))
+    """The port, every verb but these refused with WriteRefusedError. `inner`: of the ports in it."""
+    return cast(PortT, _OnlyReads(port, reads, name, inner or {}))
 
 
-def read_only_open_nebula_factory(factory: OpenNebulaFactory) -> OpenNebulaFactory:
-    """Wrap a factory so that its OpenNebula clients are read-only."""
-    return lambda *where: read_only(factory(*where), OPENNEBULA_READS, "OpenNebula", ONE_INNER_READS)
+def reading_open_nebula(factory: OpenNebulaFactory) -> OpenNebulaFactory:
+    """Clients that only read."""
+    return lambda *where: only_reads(factory(*where), OPENNEBULA_READS, "OpenNebula", ONE_INNER_READS)
 
 
-def read_only_ovh_factory(factory: OvhFactory) -> OvhFactory:
-    """Wrap a factory so that its OVHcloud clients are read-only."""
-    return lambda *where: read_only(factory(*where), OVH_READS, "OVHcloud", INNER_READS)
+def reading_ovh(factory: OvhFactory) -> OvhFactory:
+    """As above, of OVHcloud."""
+    return lambda *where: only_reads(factory(*where), OVH_READS, "OVHcloud", INNER_READS)
 
 
-class ViewCache:
-    """Cache that reads each cloud and account once, failures included."""
+class Views:
+    """Reads each cloud and account once, and remembers also that it could not be read."""
 
     def __init__(self) -> None:
         self._known: dict[object, CloudView | AccountView | Exception] = {}
 
     async def get(self, name: object, read: Callable[[float], Any], kind: type[ViewT]) -> ViewT:
-        """Return the cached view, or raise what its read raised."""
+        """Raises what the read raised."""
         if name not in self._known:
             try:
                 self._known[name] = await read(monotonic())
@@ -115,33 +114,33 @@ class ViewCache:
 
 
 class ReadOnlyContext(ObjectContext):
-    """Read-only reconcile context of one object."""
+    """The world of one object for one look."""
 
-    def __init__(self, shared: SharedState, resource: AnyResource, views: ViewCache) -> None:
+    def __init__(self, shared: Shared, resource: AnyResource, views: Views) -> None:
         super().__init__(shared, resource)
         self._views = views
 
     @property
     def kubernetes(self) -> Kubernetes:
-        return read_only(self._shared.kubernetes, KUBERNETES_READS, "Kubernetes", INNER_KUBERNETES_READS)
+        return only_reads(self._shared.kubernetes, KUBERNETES_READS, "Kubernetes", INNER_KUBERNETES_READS)
 
     @property
     def installer(self) -> Installer:
-        return read_only(self._shared.installer, INSTALLER_READS, "the installer")
+        return only_reads(self._shared.installer, INSTALLER_READS, "the installer")
 
     async def has_secret(self, namespace: str, name: str) -> bool | None:
-        """Return whether a Secret exists; None also when the user may not read it."""
+        """None also where who looks may not read it."""
         try:
             return await super().has_secret(namespace, name)
         except OutsideError:
             return None
 
-    def _is_owned_by_admin(self, cloud: Key, vm: int | None, security_group: int | None) -> bool:  # noqa: ARG002 - nothing is written here
+    def _is_the_administrators(self, cloud: Key, vm: int | None, security_group: int | None) -> bool:  # noqa: ARG002 - nothing is written here
         return False
 
     @property
     def admitted(self) -> bool:
-        """Always True: a lookup by id is a read, and the change limits hold only the actions that follow."""
+        """Always: asking by id is a read, and the brakes hold only what would be done about the answer."""
         return True
 
     def silent_since(self, cloud: Key) -> datetime | None:  # noqa: ARG002 - who looks once knows of no row of failures

@@ -1,4 +1,4 @@
-"""Sweep: compare every object of a cloud or account with one view, and queue those that differ."""
+"""The sweep: every object of a cloud or account against one view, and only those that differ are queued."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from sovereigncloud.api.common.base import Key
 from sovereigncloud.core.change_limits import NOTHING, Limits, Verdict, judge
 from sovereigncloud.core.outcome import Outcome, Phase
 from sovereigncloud.engine.cache.store import AnyResource, Stored
-from sovereigncloud.engine.cache.unscheduled_instances import unscheduled_instances
+from sovereigncloud.engine.cache.unscheduled_instances import unplaced
 from sovereigncloud.engine.loop.comparison_cache import Notes
-from sovereigncloud.engine.loop.context import NeedsReconcileError, SharedState, SweepContext
+from sovereigncloud.engine.loop.context import BeyondSweepError, Shared, SweepContext
 from sovereigncloud.engine.loop.evaluate import (
     AnyController,
     Evaluation,
-    StatusTarget,
+    Subject,
     at_rest,
     evaluate,
     gate,
-    is_loss_reported,
+    loss_is_reported,
     said,
     status_patch,
 )
@@ -36,22 +36,24 @@ from sovereigncloud.ports.errors import MissingSecret, NotYet, OutsideError
 
 logger = logging.getLogger(__name__)
 _SLICE = 8
-"""Objects that are parsed together: fewer take longer, more need memory that the pod does not have (measured)."""
+"""Objects that are parsed together: with fewer a sweep takes longer for parsing, with more for memory that is not at hand
+(measured).
+"""
 _TURN = 24
-"""Objects between two turns of the event loop, so that a sweep over thousands does not delay user changes."""
-_ADMITTED = "a lookup by id is in progress"
+"""Objects between two turns of the event loop: a sweep over thousands must not hold up an answer to a person."""
+_ADMITTED = "it is being looked into"
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Finding of a sweep for one object.
+    """What a sweep found for one object.
 
     Attributes:
-        differs: there is a step to do or a status to write.
-        change: description of what would be recreated, deleted or disrupted because of an observation; empty: nothing.
-        known: its loss was confirmed before: it is checked again, and does not count for the change limits.
-        going: a user deletes it. A missing VM is then no loss that the change limits count: its own deletion took effect
-            and the answer was lost.
+        differs: there is something to do or to say.
+        change: what would be recreated, deleted or disrupted because of what was observed, in words; empty: nothing.
+        known: its loss was confirmed before: it goes on being asked about, and counts no more.
+        going: a person deletes it. That it is missing is then no loss that the brakes count: its own deletion took
+            effect, and the answer was lost.
     """
 
     differs: bool = False
@@ -64,19 +66,19 @@ _NONE = Difference()
 
 
 class Sweeper:
-    """Compares views with the declared state.
+    """Compares views with what is declared.
 
     Args:
-        shared: state that all objects share; it keeps the verdicts of the change limits.
+        shared: what all objects share; verdicts of the brakes are left there.
         controllers: by kind.
         enqueue: queues a key as a re-check.
-        limits: change limits.
+        limits: of the brakes.
         metrics: of the sweeps.
     """
 
     def __init__(
         self,
-        shared: SharedState,
+        shared: Shared,
         controllers: Mapping[str, AnyController],
         enqueue: Callable[[Key], None],
         limits: Limits,
@@ -84,34 +86,34 @@ class Sweeper:
     ) -> None:
         self._shared, self._controllers, self._enqueue = shared, controllers, enqueue
         self._limits, self._metrics = limits, metrics
-        self._comparison_cache = shared.comparison_cache
+        self._notebook = shared.notebook
 
     async def some(self, cloud: Key, keys: frozenset[Key]) -> bool:
-        """Compare the objects with a change in progress; return whether a full sweep must judge a loss."""
+        """Look what became of what is under way. Whether something was lost that only a sweep of everything may judge."""
         verdict = self._shared.verdicts.get(cloud, NOTHING)
         differences = await self._compare(keys)
         self._queue(differences, verdict)
         return not verdict.held and any(d.change and str(k) not in verdict.admitted for k, d in differences.items())
 
     def forget(self, cloud: Key) -> None:
-        """Forget a deleted cloud."""
-        self._comparison_cache.forget(cloud)
+        """It is not there any more."""
+        self._notebook.forget(cloud)
 
     async def cloud(self, cloud: Key) -> None:
-        """Sweep a cloud: its objects, then the change limits, then the cloud itself."""
+        """Sweep a cloud: its members, then the brakes, then the cloud itself."""
         begun = monotonic()
         members = tuple(self._shared.store.users(cloud))
         differences = await self._compare(members)
         verdict = self._judge(cloud, differences, len(members), self._shared.verdicts)
         self._queue(differences, verdict)
         # What came into this cloud, or left it, may make room for one.
-        self._queue(await self._compare(unscheduled_instances(self._shared.store)), verdict)
+        self._queue(await self._compare(unplaced(self._shared.store)), verdict)
         if any(one.differs for one in (await self._compare((cloud,))).values()):
             self._enqueue(cloud)
         self._metrics.swept(Api.OPENNEBULA, monotonic() - begun)
 
     async def account(self, members: Iterable[Key]) -> None:
-        """Sweep the objects in an OVHcloud account, grouped by the cloud that composed them."""
+        """Sweep the objects that live in an OVHcloud account: what a cloud composed counts for that cloud."""
         begun = monotonic()
         groups: dict[Key, list[Key]] = {}
         for key in members:
@@ -128,7 +130,7 @@ class Sweeper:
     def _judge(
         self, cloud: Key, differences: Mapping[Key, Difference], total: int, verdicts: dict[Key, Verdict]
     ) -> Verdict:
-        """Return the verdict of the change limits and queue the cloud when the verdict changed."""
+        """What the brakes say; the cloud is told when that changes."""
         changes = {str(k): d.change for k, d in differences.items() if d.change and not d.going}
         before = verdicts.get(cloud, NOTHING)
         resource = self._shared.store.get(cloud)
@@ -147,7 +149,7 @@ class Sweeper:
             if difference.change and str(key) not in verdict.admitted:
                 continue
             if difference.change and (resource := self._shared.store.get(key)) is not None:
-                self._shared.histories.of(resource).admitted = True
+                self._shared.tracks.of(resource).admitted = True
             if difference.differs:
                 self._enqueue(key)
 
@@ -158,10 +160,10 @@ class Sweeper:
             if looked_at and looked_at % _TURN == 0:
                 await asyncio.sleep(0)
             looked_at += len(some)
-            changed = [key for key in some if not self._is_unchanged(key)]
+            changed = [key for key in some if not self._is_as_it_was(key)]
             now = self._shared.now()
             for resource in self._shared.store.parse_some(changed):  # of what is not valid its own event told already
-                with self._comparison_cache.begin() as notes:
+                with self._notebook.begin() as notes:
                     difference = await self._difference(resource, notes, now)
                 if difference.differs or difference.change:
                     found[resource.key] = difference
@@ -175,89 +177,86 @@ class Sweeper:
         context, store = notes.context(SweepContext(self._shared, resource)), notes.store
         if gate(resource, uses, store).phase is not Phase.DONE:
             return _NONE  # what it waits for will queue it
-        history = self._shared.histories.of(resource)
-        history.basis = None
+        track = self._shared.tracks.of(resource)
+        track.basis = None
         try:
-            evaluation = await evaluate(controller, resource, context, store, uses=uses, now=notes.time(now))
-        except NeedsReconcileError:
+            examination = await evaluate(controller, resource, context, store, uses=uses, now=notes.time(now))
+        except BeyondSweepError:
             # What a reconcile found and may not do yet, or was admitted to do and has not begun, still counts: else it
             # would be admitted in every second sweep.
-            change = history.dangerous or (_ADMITTED if history.admitted else "")
-            return Difference(True, change, known=history.lost and not change, going=resource.deleting)
+            change = track.dangerous or (_ADMITTED if track.admitted else "")
+            return Difference(True, change, known=track.lost and not change, going=resource.deleting)
         except (NotYet, MissingSecret, OutsideError):
             return _NONE  # it is queued by the view or by its backoff
         except Exception:
             logger.exception("comparing failed", extra={"object": str(resource.key)})
             return Difference(differs=True)
-        return self._found(resource, history, evaluation, notes, now)
+        return self._found(resource, track, examination, notes, now)
 
-    def _is_unchanged(self, key: Key) -> bool:
-        """Return whether no input changed since the last comparison, which found nothing to do."""
-        stored, history = self._shared.store.stored(key), self._shared.histories.known(key)
-        if stored is None or history is None or history.basis is None or history.uid != stored.uid:
+    def _is_as_it_was(self, key: Key) -> bool:
+        """Whether nothing of what was looked at when it was compared last, and nothing was to be done or said, is another."""
+        stored, track = self._shared.store.stored(key), self._shared.tracks.known(key)
+        if stored is None or track is None or track.basis is None or track.uid != stored.uid:
             return False
-        view = self._shared.watch_of_cloud(history.basis.cloud).view
-        return view is not None and self._comparison_cache.holds(history.basis, stored, view, self._shared.now)
+        view = self._shared.watch_of_cloud(track.basis.cloud).view
+        return view is not None and self._notebook.holds(track.basis, stored, view, self._shared.now)
 
     def _found(
-        self, resource: AnyResource, history: ObjectHistory, evaluation: Evaluation, notes: Notes, now: datetime
+        self, resource: AnyResource, track: ObjectHistory, examination: Evaluation, notes: Notes, now: datetime
     ) -> Difference:
         stored = self._shared.store.stored(resource.key)
         if stored is None or stored.version != resource.metadata.resource_version:
             return _NONE  # it changed meanwhile, and its own event has it looked at
-        decision, failed = evaluation.decision, None
-        if decision.steps and history.failure is not None:
+        decision, failed = examination.decision, None
+        if decision.steps and track.failure is not None:
             # What failed a moment ago is left alone until its time, however often a sweep comes by.
-            failed = history.held_back(signature_of(resource, decision.steps), self._shared.clock())
-        patch = self._status_differs(resource, stored, history, failed or said(evaluation), evaluation, now)
+            failed = track.held_back(signature_of(resource, decision.steps), self._shared.clock())
+        patch = self._would_say(resource, stored, track, failed or said(examination), examination, now)
         change = "; ".join(f"{s.action} {s.target}" for s in decision.steps if s.dangerous)
-        history.lost = evaluation.plan.absent
-        if evaluation.plan.absent and not change:
-            if is_loss_reported(resource):
+        track.lost = examination.plan.absent
+        if examination.plan.absent and not change:
+            if loss_is_reported(resource):
                 return Difference(differs=True, known=True)
             change = "it is missing in the cloud"
         acts = bool(decision.steps) and failed is None
-        differs = bool(acts or patch or decision.release or evaluation.plan.absent)
+        differs = bool(acts or patch or decision.release or examination.plan.absent)
         if not (differs or change):
-            if at_rest(evaluation):
-                history.basis = self._comparison_cache.basis(notes, stored.version)
+            if at_rest(examination):
+                track.basis = self._notebook.basis(notes, stored.version)
             return _NONE
         return Difference(differs, change, going=resource.deleting)
 
-    def _status_differs(
+    def _would_say(
         self,
         resource: AnyResource,
         stored: Stored,
-        history: ObjectHistory,
+        track: ObjectHistory,
         outcome: Outcome,
-        evaluation: Evaluation,
+        examination: Evaluation,
         now: datetime,
     ) -> bool:
-        """Return whether the status would change.
-
-        A digest of what the status says is kept from the second comparison on, because computing it takes time and an
-        object without findings is not compared again while nothing changes.
+        """Whether there is something to say that status does not say yet. What is to be said of the same status in the
+        same words is not made anew each time. To put the words down takes a while, so that is done from the second look on:
+        what was found at rest in the first is not looked at again while nothing changes.
         """
-        told = (stored.version, _digest(resource, outcome, evaluation) if history.told[0] == stored.version else 0)
-        if told[1] and history.told == told:
+        told = (stored.version, _digest(resource, outcome, examination) if track.told[0] == stored.version else 0)
+        if told[1] and track.told == told:
             return False
         previous = stored.status()
-        patch = status_patch(
-            StatusTarget.looked_at(resource, previous), previous, outcome, now=now, evaluation=evaluation
-        )
-        history.told = NEVER_TOLD if patch else told
+        patch = status_patch(Subject.looked_at(resource, previous), previous, outcome, now=now, examination=examination)
+        track.told = NEVER_TOLD if patch else told
         return bool(patch)
 
 
-def _digest(resource: AnyResource, outcome: Outcome, evaluation: Evaluation) -> int:
-    """Return a hash of everything that a status would report."""
-    decision = evaluation.decision
+def _digest(resource: AnyResource, outcome: Outcome, examination: Evaluation) -> int:
+    """Of all that a status would say."""
+    decision = examination.decision
     words = (
         outcome,
         decision.drift,
         decision.published,
         decision.hash,
-        evaluation.plan.absent,
-        evaluation.fields,
+        examination.plan.absent,
+        examination.fields,
     )
     return hash(repr((resource.metadata.generation, words)))

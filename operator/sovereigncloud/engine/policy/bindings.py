@@ -1,7 +1,4 @@
-"""Policy bindings index: the policies that apply to a namespace in a cloud, cached until an input changes.
-
-Inputs are the policies, the labels of namespaces and the date.
-"""
+"""Which policies bind what, now: kept until a policy, a label of a namespace or the day is another one."""
 
 from __future__ import annotations
 
@@ -17,18 +14,18 @@ from sovereigncloud.sovereignty.verdict import Judged
 
 _POLICY, _CLOUD = SovereigntyPolicy.crd.kind, SovereignCloud.crd.kind
 JUDGED = (_CLOUD, HostedInstance.crd.kind, MachineImage.crd.kind)
-"""Kinds with a condition Compliant when a policy applies."""
+"""Kinds that have a condition Compliant where policies bind them."""
 _ANY_CLOUD = Key(_CLOUD, "", "")
-"""A future cloud: a policy that lists its clouds does not apply to it."""
+"""Stands for one that comes yet: a policy that names its clouds does not bind it."""
 
 
-class PolicyBindings:
-    """Rules of all policies, indexed by namespace and cloud.
+class Borders:
+    """The rules of all policies, by what they bind.
 
     Args:
-        store: the policies.
-        namespaces: their labels.
-        now: current time, for dates in rules.
+        store: of policies.
+        namespaces: whose labels decide.
+        now: for dates.
     """
 
     def __init__(self, store: Store, namespaces: Namespaces, now: Callable[[], datetime]) -> None:
@@ -39,9 +36,8 @@ class PolicyBindings:
         self._bound: dict[tuple[str, Key], tuple[Rules, ...]] = {}
 
     def of(self, namespace: str, cloud: Key) -> tuple[Rules, ...]:
-        """Return the rules that apply to this namespace in this cloud, ordered by policy name.
-
-        The same objects are returned while nothing changes: a sweep asks for each of ten thousand VMs.
+        """The rules that bind what is of this namespace in this cloud, by the names of the policies. They are the very same
+        ones as long as they say the same: a sweep asks for each of ten thousand machines.
         """
         self._look()
         place = (namespace, cloud)
@@ -51,27 +47,27 @@ class PolicyBindings:
         return found
 
     def all(self) -> tuple[Rules, ...]:
-        """Return the rules of every policy."""
+        """Of every policy."""
         self._look()
         return tuple(self._rules.values())
 
     def judged(self, policy: str) -> tuple[Judged, ...]:
-        """Return the evaluated objects to which this policy applies."""
+        """What the policy binds and was judged."""
         self._look()
         found: list[Judged] = []
         for kind in JUDGED:
             for key in self._store.keys(kind):
                 stored = self._store.stored(key)
-                if stored is None or not stored.summary.compliant:
+                if stored is None or not stored.standing.compliant:
                     continue
                 clouds = (key,) if kind == _CLOUD else (one for one in targets(stored.uses) if one.kind == _CLOUD)
                 bound = (one for one in clouds if any(r.policy == policy for r in self.of(key.namespace, one)))
                 if (cloud := next(bound, None)) is not None:
-                    found.append(Judged(key, cloud, stored.summary.compliant, stored.summary.broken))
+                    found.append(Judged(key, cloud, stored.standing.compliant, stored.standing.broken))
         return tuple(found)
 
     def beside(self, policy: str) -> tuple[tuple[Rules, ...], ...]:
-        """Return each set of policies, including this one, that apply together in some namespace and cloud."""
+        """Each set of policies, this one among them, that bind together what is in some namespace and some cloud."""
         self._look()
         of_namespaces = {
             tuple(name for name, rules in self._rules.items() if rules.binding.binds_namespace(labels))
@@ -100,9 +96,6 @@ class PolicyBindings:
         self._bound = {}
 
     def _binds(self, rules: Rules, namespace: str, cloud: Key) -> bool:
-        """Return whether the rules apply; they do in a namespace whose labels are still unknown.
-
-        Otherwise an object could be placed before its namespace's labels are known.
-        """
+        """A namespace of which nobody told yet is bound: else what is in it could be placed before its label is known."""
         labels = self._namespaces.labels(namespace)
         return rules.binding.binds_cloud(cloud) and (labels is None or rules.binding.binds_namespace(labels))

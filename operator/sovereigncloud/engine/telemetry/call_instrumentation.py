@@ -1,4 +1,4 @@
-"""Call instrumentation: count each external call and add it as a span to the current trace."""
+"""Every call outside, as the adapters tell it: counted, and a span of the trace that asked for it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sovereigncloud.engine.telemetry.tracing import Tracer
 
 
 class Call(Protocol):
-    """The fields of `providers.call_observer.Call` that are read here."""
+    """What is read of `providers.calls.Call`."""
 
     @property
     def api(self) -> str: ...
@@ -25,8 +25,8 @@ class Call(Protocol):
     def retries(self) -> int: ...
 
 
-class CallInstrumentation:
-    """Implements the port `providers.call_observer.Observer` with metrics and traces."""
+class Calls:
+    """Stands behind the port `providers.calls.Observer`."""
 
     def __init__(self, metrics: Metrics, tracer: Tracer) -> None:
         self._metrics, self._tracer = metrics, tracer
@@ -38,9 +38,7 @@ class CallInstrumentation:
             try:
                 yield
             finally:
-                self._metrics.request_finished(
-                    Api(call.api), call.endpoint, call.code, monotonic() - begun, retries=call.retries
-                )
+                self._metrics.asked(Api(call.api), call.endpoint, call.code, monotonic() - begun, retries=call.retries)
                 told: dict[str, str | int] = {
                     "sovereign.api": call.api,
                     "sovereign.endpoint": call.endpoint,
@@ -51,5 +49,5 @@ class CallInstrumentation:
 
 
 def _well(code: str) -> bool:
-    """Return whether a response code is no failure. "Not found" and "conflict" are regular answers."""
+    """Whether a call was answered as one hopes. Not being there, and being changed by another, are answers as well."""
     return code in {"success", "no_exists", "404", "409"} or code.startswith(("2", "3"))

@@ -1,7 +1,7 @@
-"""Kubernetes events: posted in the background after the status write, dropped when posting fails.
+"""Kubernetes events: posted in the background after the write they speak of, dropped when they cannot be.
 
-A repeated event increases the count of the first one, as in client-go. Many messages with the same reason are
-combined into one event, so that a failure that lasts for a day is one line of `kubectl describe`.
+What is said again counts up the event that said it first, as client-go does, and what is said in ever other words for
+the same reason becomes one event after a while: a mistake that goes on for a day is one line of `kubectl describe`.
 """
 
 from __future__ import annotations
@@ -27,11 +27,9 @@ _MAX_WAITING = 1000
 _MAX_MESSAGE = 1024
 _REMEMBERED = 256
 SPAN = 600.0
-"""Seconds after which a repeated message starts a new event (client-go: ten minutes)."""
+"""Seconds after which the same words begin a new event (client-go: ten minutes)."""
 _MAX_WORDINGS = 10
-"""Different messages for one reason of one object within SPAN before they are combined into one event (client-go:
-ten).
-"""
+"""Different messages for one reason of one object within the span, before they become one event (client-go: ten)."""
 _COMBINED = "(combined from similar events): "
 
 Said = tuple[str, str, str, str]
@@ -45,7 +43,7 @@ class EventApi(Protocol):
 
 @dataclass(slots=True)
 class _Posted:
-    """Event that was posted: where, its count, and until when repeats are added to it."""
+    """An event that is in the API server: where, how often it was said, until when it counts up."""
 
     namespace: str
     name: str
@@ -55,14 +53,14 @@ class _Posted:
 
 @dataclass(slots=True)
 class _Wordings:
-    """Recent messages for one reason of one object."""
+    """In how many ways one reason of one object was told lately."""
 
     messages: set[int]  # hashes: the texts may be long
     until: float
 
 
 class EventPoster:
-    """Posts events in order without blocking the reconcile loop.
+    """Posts events in order, without holding up the loop.
 
     Args:
         api: takes them.
@@ -76,7 +74,7 @@ class EventPoster:
         self._wordings: OrderedDict[tuple[str, str, str], _Wordings] = OrderedDict()
 
     def post(self, resource: AnyResource, kind: str, reason: str, message: str) -> None:
-        """Queue an event: type (Normal or Warning), CamelCase reason, message."""
+        """Normal or Warning, a CamelCase reason, a sentence."""
         uid = resource.metadata.uid
         combined = self._too_many((uid, kind, reason), message)
         text = f"{_COMBINED if combined else ''}{message}"[:_MAX_MESSAGE]
@@ -114,7 +112,7 @@ class EventPoster:
         _remember(self._posted, said, _Posted(metadata["namespace"], metadata["name"], 1, self._clock() + SPAN))
 
     def _too_many(self, about: tuple[str, str, str], message: str) -> bool:
-        """Return whether further messages for this reason are to be combined into one event."""
+        """Whether one reason of one object was told in so many ways that all further ones are one event."""
         now = self._clock()
         known = self._wordings.get(about)
         if known is None or known.until <= now:

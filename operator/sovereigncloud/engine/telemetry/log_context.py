@@ -1,4 +1,4 @@
-"""Log context: the object under reconciliation, added to every log line written meanwhile."""
+"""What the process is busy with: set while an object is reconciled, read by whoever writes a line of the log."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from sovereigncloud.api.common.base import Key
 
 
 @dataclass(frozen=True, slots=True)
-class LogContext:
-    """One reconcile of one object, as log lines name it.
+class Subject:
+    """One reconcile of one object.
 
     Attributes:
-        reconcile_id: sixteen hex digits, new for each reconcile.
-        trace_id, span_id: of its trace; empty without tracing.
+        reconcile_id: sixteen hex digits, another one each time.
+        trace_id, span_id: of its trace; empty where nobody traces.
     """
 
     key: Key
@@ -27,16 +27,16 @@ class LogContext:
     span_id: str = ""
 
 
-_CURRENT: ContextVar[LogContext | None] = ContextVar("sovereign_subject", default=None)
+_CURRENT: ContextVar[Subject | None] = ContextVar("sovereign_subject", default=None)
 
 
-def current() -> LogContext | None:
-    """Return the log context of the current task, or of the task that a thread works for."""
+def current() -> Subject | None:
+    """Whom the calling task, or a thread that works for it, is busy with."""
     return _CURRENT.get()
 
 
 @contextmanager
-def bound_log_context(subject: LogContext) -> Iterator[None]:
+def busy_with(subject: Subject) -> Iterator[None]:
     token = _CURRENT.set(subject)
     try:
         yield

@@ -1,4 +1,6 @@
-"""Log output: JSON lines with the object they concern, or text for people. docs/how-to/observe.md lists the fields."""
+"""Logs as JSON, each line with the object that it speaks of; or as text for a person. docs/how-to/observe.md has
+the fields.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,7 @@ _QUIET = {
 
 
 def configure(settings: Settings) -> None:
-    """Install the handler on the root logger and route Python's own warnings to it."""
+    """Install the one handler on the root logger, and lead to it what Python would write past it."""
     handler = _Handler(sys.stderr)
     handler.setFormatter(_Json() if settings.log_format == "json" else _Text("%(asctime)s %(levelname)s %(message)s"))
     root = logging.getLogger()
@@ -44,7 +46,7 @@ def configure(settings: Settings) -> None:
 
 
 class _Handler(logging.StreamHandler[Any]):
-    """Handler that reports a line it cannot format: a library may log a text that does not fit its arguments."""
+    """A line that cannot be made is told as one that can: a library may log a text that does not fit its arguments."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - of logging
         wrong = logging.LogRecord(
@@ -56,7 +58,7 @@ class _Handler(logging.StreamHandler[Any]):
 
 
 class _Json(JsonFormatter):
-    """Formats a record as one JSON object per line."""
+    """One JSON object per line."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -105,7 +107,7 @@ def _without_secrets(value: object) -> object:
 
 
 def _plain(value: object) -> str:
-    """Convert a value that JSON has no form for; an object whose repr fails is named by its type."""
+    """What JSON has no form for; an object that cannot even be told is named by its type."""
     try:
         return redact(str(value))
     except Exception:  # noqa: BLE001 - __str__ of anything

@@ -1,4 +1,4 @@
-"""Catalogue of all metrics with their labels. `docs/reference/metrics.md` is generated from it.
+"""What the operator measures: each family with its labels. `docs/reference/metrics.md` is made from this.
 
 Names follow Prometheus: base units, `_total` for what only grows, times of day as `_timestamp_seconds`. No label holds
 the name of an object, and every value comes from a closed set, so that the number of series does not grow with the
@@ -25,7 +25,7 @@ class Shape(StrEnum):
 
 
 class Api(StrEnum):
-    """External API that the operator calls."""
+    """Whom the operator asks."""
 
     KUBERNETES = "kubernetes"
     OPENNEBULA = "opennebula"
@@ -34,7 +34,7 @@ class Api(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """Metric family: name, type, help text and labels.
+    """One metric.
 
     Attributes:
         name: as it is exposed, without `_bucket` and the like.
@@ -65,28 +65,31 @@ CONDITIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 COMPLIANCE = ("True", "False", "Unknown")
 LABELS: Mapping[str, str] = MappingProxyType(
     {
-        "account": "SovereignCloud (OpenNebula) or Secret (OVHcloud), as namespace/name; standalone: servers in no cloud.",
-        "action": "Action of a step: " + ", ".join(Action) + ".",
-        "api": "API that is called: " + ", ".join(Api) + ".",
-        "code": "Response: an HTTP status, an OpenNebula result (success, authentication, authorization, "
-        "no_exists, action, xml_rpc_api, internal, allocate, locked, replication, fault), or none (no response).",
-        "compliant": "Whether objects comply with the policies that apply to them: " + ", ".join(COMPLIANCE) + ".",
-        "condition": "Condition type: " + ", ".join(CONDITIONS) + ".",
-        "endpoint": "Endpoint without names and ids: verb and resource of Kubernetes, method of OpenNebula, method and path of "
-        "OVHcloud with {} for each name.",
-        "from": "SovereignCloud whose front-end measures, as namespace/name.",
-        "kind": "Kind of this API group: " + ", ".join(kind.crd.kind for kind in KINDS) + ".",
-        "lane": "Queue lane: user (an object was changed) or recheck.",
-        "outcome": "Outcome of a reconcile: " + ", ".join(OUTCOMES) + ".",
-        "ready": "Whether a failover is possible now: True or False.",
-        "reason": "Reason of the condition Stalled, as listed in Troubleshooting, or Other.",
-        "resource": "Kubernetes resource, with its subresource.",
-        "result": "Result of a step: done or failed.",
-        "server": "Server id in its zone; -1: the only server.",
-        "status": "Condition status: True, False or Unknown. A missing condition counts as False.",
-        "to": "SovereignCloud that is measured, as namespace/name.",
-        "verb": "Verb of a Kubernetes request: create, update, patch, delete.",
-        "version": "Version of the operator.",
+        "account": "Whose calls: the SovereignCloud (OpenNebula) or the Secret (OVHcloud), as namespace/name; "
+        "standalone: servers in no cloud.",
+        "action": "What a step does: " + ", ".join(Action) + ".",
+        "api": "Who is asked: " + ", ".join(Api) + ".",
+        "code": "What was answered: a status of HTTP, OpenNebula's word for it (success, authentication, authorization, "
+        "no_exists, action, xml_rpc_api, internal, allocate, locked, replication, fault), or none.",
+        "compliant": "Whether objects meet all that the policies that bind them ask for: "
+        + ", ".join(COMPLIANCE)
+        + ".",
+        "condition": "A type of condition: " + ", ".join(CONDITIONS) + ".",
+        "endpoint": "Which endpoint, without names and ids: a verb and a resource of Kubernetes, a method of OpenNebula, "
+        "a method and a path of OVHcloud with {} for what it names.",
+        "from": "Whose front-end asks: a SovereignCloud, as namespace/name.",
+        "kind": "A kind of this group: " + ", ".join(kind.crd.kind for kind in KINDS) + ".",
+        "lane": "user (somebody changed an object) or recheck.",
+        "outcome": "What a reconcile came to: " + ", ".join(OUTCOMES) + ".",
+        "ready": "Whether it could be done now: True or False.",
+        "reason": "Of the condition Stalled: one of those in Troubleshooting, or Other.",
+        "resource": "A resource of Kubernetes, with its subresource.",
+        "result": "done or failed.",
+        "server": "Number of a server in its zone; -1: it is the only one.",
+        "status": "Of a condition: True, False or Unknown. A condition that is not there counts as False.",
+        "to": "Which SovereignCloud answers, as namespace/name.",
+        "verb": "Of a request to Kubernetes: create, update, patch, delete.",
+        "version": "Of the operator.",
     }
 )
 
@@ -96,189 +99,190 @@ _REQUEST = (0.02, 0.1, 0.5, 2, 10, 60)
 _WAIT = (0.01, 0.1, 0.5, 2, 10, 60)
 _SWEEP = (0.01, 0.1, 0.5, 2, 10, 60)
 
-BUILD = Family("sovereign_build_info", Shape.GAUGE, "Version of the running operator. Always 1.", ("version",))
-LEASE = Family("sovereign_lease_held", Shape.GAUGE, "1 if this process holds the Lease and may write.")
+BUILD = Family("sovereign_build_info", Shape.GAUGE, "Which version runs. Always 1.", ("version",))
+LEASE = Family(
+    "sovereign_lease_held", Shape.GAUGE, "1 where this process holds the Lease, so that it is the one that writes."
+)
 WATCHED = Family(
-    "sovereign_watch_last_event_timestamp_seconds", Shape.GAUGE, "Time of the last watch event from the API server."
+    "sovereign_watch_last_event_timestamp_seconds", Shape.GAUGE, "When the API server last told something."
 )
 RECONCILES = Family(
     "sovereign_reconcile_duration_seconds",
     Shape.HISTOGRAM,
-    "Duration of reconciles, by outcome.",
+    "Time of one reconcile, by what it came to.",
     ("kind", "outcome"),
     _RECONCILE,
 )
-IN_FLIGHT = Family("sovereign_reconciles_in_flight", Shape.GAUGE, "Number of running reconciles.")
+IN_FLIGHT = Family("sovereign_reconciles_in_flight", Shape.GAUGE, "Reconciles that are under way.")
 OLDEST = Family(
     "sovereign_reconcile_oldest_seconds",
     Shape.GAUGE,
-    "Duration so far of the oldest running reconcile.",
+    "How long the oldest reconcile that is under way has taken so far.",
 )
-QUEUE = Family("sovereign_queue_depth", Shape.GAUGE, "Objects waiting in the queue.", ("lane",))
+QUEUE = Family("sovereign_queue_depth", Shape.GAUGE, "Objects that wait to be reconciled.", ("lane",))
 QUEUE_WAIT = Family(
-    "sovereign_queue_wait_seconds", Shape.HISTOGRAM, "Time that objects waited in the queue.", ("lane",), _WAIT
+    "sovereign_queue_wait_seconds", Shape.HISTOGRAM, "How long an object waited to be reconciled.", ("lane",), _WAIT
 )
-STEPS = Family("sovereign_steps_total", Shape.COUNTER, "Plan steps executed.", ("kind", "action", "result"))
+STEPS = Family(
+    "sovereign_steps_total", Shape.COUNTER, "Steps of plans that were performed.", ("kind", "action", "result")
+)
 STEP_TIME = Family(
-    "sovereign_step_duration_seconds", Shape.HISTOGRAM, "Duration of plan steps.", ("kind", "action"), _STEP
+    "sovereign_step_duration_seconds", Shape.HISTOGRAM, "Time of one step of a plan.", ("kind", "action"), _STEP
 )
 REQUESTS = Family(
     "sovereign_external_requests_total",
     Shape.COUNTER,
-    "External requests sent, by response code.",
+    "Requests that were sent, by what was answered.",
     ("api", "endpoint", "code"),
 )
 RETRIES = Family(
-    "sovereign_external_retries_total", Shape.COUNTER, "Retries of external requests within one call.", ("api",)
+    "sovereign_external_retries_total", Shape.COUNTER, "Requests that were sent again within one call.", ("api",)
 )
 REQUEST_TIME = Family(
     "sovereign_external_request_duration_seconds",
     Shape.HISTOGRAM,
-    "Duration of external requests, without the wait for the rate limit.",
+    "Time of one request, without the wait for its turn.",
     ("api", "endpoint"),
     _REQUEST,
 )
 WRITES = Family(
     "sovereign_kubernetes_writes_total",
     Shape.COUNTER,
-    "Successful writes to the API server. While nothing changes only Lease writes grow.",
+    "Writes to the API server that it took. At rest only Leases grow.",
     ("verb", "resource"),
 )
 BUDGET = Family(
     "sovereign_external_budget_requests",
     Shape.GAUGE,
-    "Requests available at once in the rate limit of an account. Negative: number of waiting requests.",
+    "Requests that an account may still make at once. Negative: so many wait for their turn.",
     ("api", "account"),
 )
 BUDGET_SIZE = Family(
     "sovereign_external_budget_limit_requests",
     Shape.GAUGE,
-    "Maximum burst of requests of an account.",
+    "Requests that an account may make at most at once.",
     ("api", "account"),
 )
 HELD_OFF = Family(
     "sovereign_external_held_off_seconds",
     Shape.GAUGE,
-    "Remaining pause of an account after a rate-limit response (429, Retry-After).",
+    "For how long an account is not asked, since its API said so (429, Retry-After).",
     ("api", "account"),
 )
 BREAKER = Family(
     "sovereign_external_breaker_open",
     Shape.GAUGE,
-    "1 if the circuit breaker of an account is open, because its API is down.",
+    "1 where the API of an account is down, so that it is only tried now and then.",
     ("api", "account"),
 )
 SWEEPS = Family(
     "sovereign_sweep_duration_seconds",
     Shape.HISTOGRAM,
-    "Duration of sweeps, which compare every object of an account with its view.",
+    "Time of comparing every object of an account with what was read.",
     ("api",),
     _SWEEP,
 )
 SWEPT = Family(
     "sovereign_sweep_last_success_timestamp_seconds",
     Shape.GAUGE,
-    "Time of the last complete sweep of an account; start of its watch before the first one.",
+    "When every object of an account was last compared with reality; its start until then.",
     ("api", "account"),
 )
 FAILED_READS = Family(
-    "sovereign_sweep_failed_reads", Shape.GAUGE, "Consecutive failed reads of an account.", ("api", "account")
+    "sovereign_sweep_failed_reads", Shape.GAUGE, "How often in a row an account could not be read.", ("api", "account")
 )
 LATENCY = Family(
     "sovereign_cloud_latency_seconds",
     Shape.GAUGE,
-    "Fastest of the last small API calls from the operator to a cloud.",
+    "The quickest of the last small calls to a cloud, from where the operator runs.",
     ("account",),
 )
 SITE_LATENCY = Family(
     "sovereign_site_latency_seconds",
     Shape.GAUGE,
-    "Round-trip time from the front-end of a cloud to the endpoint of another cloud in its namespace. Absent if the operator cannot"
-    " log in at the front-end or its sshd forwards no connections.",
+    "One round trip from the front-end of a cloud to where another one of its namespace answers. Absent where the operator may not"
+    " log in at the first, or sshd there forwards nothing.",
     ("from", "to"),
 )
 BRAKES = Family(
     "sovereign_brakes_held_changes",
     Shape.GAUGE,
-    "Changes of an account that the change limits hold until a person approves them.",
+    "Changes of an account that the brakes hold until a person approves them.",
     ("account",),
 )
 ZONE_TERM = Family(
     "sovereign_zone_raft_term",
     Shape.GAUGE,
-    "Raft term of a server in its zone; it grows with each election.",
+    "Term of a server among those of its zone: it grows with each election.",
     ("account", "server"),
 )
 ZONE_LOG = Family(
     "sovereign_zone_raft_log_index",
     Shape.GAUGE,
-    "Last index in the Raft log of a server. If it stays above the commit index, there is no majority.",
+    "Last record in the log of a server. Above its commit index for long, it has no majority.",
     ("account", "server"),
 )
 ZONE_COMMIT = Family(
-    "sovereign_zone_raft_commit_index", Shape.GAUGE, "Last Raft index that a majority has.", ("account", "server")
+    "sovereign_zone_raft_commit_index", Shape.GAUGE, "Last record that a majority has.", ("account", "server")
 )
 ZONE_FEDLOG = Family(
     "sovereign_zone_federation_log_index",
     Shape.GAUGE,
-    "Last index of the federation log of a server; -1: not federated.",
+    "Last record of the federation that a server has; -1: it is in none.",
     ("account", "server"),
 )
 ZONE_LAG = Family(
     "sovereign_zone_lag_records",
     Shape.GAUGE,
-    "Federation log records by which a slave lagged at the last read.",
+    "Records of the federation that a slave lacked when it was read last.",
     ("account",),
 )
 MACHINES = Family(
-    "sovereign_cloud_machines",
-    Shape.GAUGE,
-    "VMs in a cloud, including those not created by the operator.",
-    ("account",),
+    "sovereign_cloud_machines", Shape.GAUGE, "Machines in a cloud, those that people made included.", ("account",)
 )
 MOVABLE = Family(
     "sovereign_cloud_movable_machines",
     Shape.GAUGE,
-    "VMs of a cloud that could move elsewhere now, within policies, quotas and free capacity.",
+    "Machines of a cloud that could leave it now, within policies, quotas and room.",
     ("account",),
 )
-OBJECTS = Family("sovereign_objects", Shape.GAUGE, "Custom resources known to the operator.", ("kind",))
+OBJECTS = Family("sovereign_objects", Shape.GAUGE, "Objects that the operator keeps.", ("kind",))
 BY_CONDITION = Family(
-    "sovereign_object_conditions", Shape.GAUGE, "Custom resources by condition status.", ("kind", "condition", "status")
+    "sovereign_object_conditions", Shape.GAUGE, "Objects by condition.", ("kind", "condition", "status")
 )
 STALLED = Family(
-    "sovereign_stalled_objects", Shape.GAUGE, "Custom resources that need a person, by reason.", ("kind", "reason")
+    "sovereign_stalled_objects", Shape.GAUGE, "Objects that wait for a person, by why.", ("kind", "reason")
 )
 DRIFT = Family(
-    "sovereign_drift_fields", Shape.GAUGE, "Fields that differ from their spec and are not ignored.", ("kind",)
+    "sovereign_drift_fields", Shape.GAUGE, "Fields that differ from what is declared and are not ignored.", ("kind",)
 )
 DRIFT_SINCE = Family(
     "sovereign_drift_oldest_timestamp_seconds",
     Shape.GAUGE,
-    "Time since which the oldest drift to be corrected exists. Absent without drift.",
+    "Since when the oldest difference stands that the operator is to correct. Absent where there is none.",
     ("kind",),
 )
 FAILOVER_READY = Family(
     "sovereign_failover_machines",
     Shape.GAUGE,
-    "Instances with spec.continuity, by whether a failover is possible if their cloud is lost.",
+    "Machines with spec.continuity, by whether they could start elsewhere were their cloud lost.",
     ("ready",),
 )
 COPY_AGE = Family(
     "sovereign_instance_copy_age_seconds",
     Shape.GAUGE,
-    "Highest age of the newest copy outside the cloud, over all instances with spec.continuity and such a copy. Absent without"
-    " copies.",
+    "Of the machines with spec.continuity that have a copy outside their cloud: the age of the newest copy of the one whose is"
+    " oldest. Absent where there is none.",
 )
 FAILED_OVER = Family(
     "sovereign_instance_last_failover_timestamp_seconds",
     Shape.GAUGE,
-    "Time of the last failover of an instance. Absent before the first.",
+    "When a machine was last started elsewhere, since its cloud was lost. Absent where none was.",
 )
 POLICY_OBJECTS = Family(
     "sovereign_policy_objects",
     Shape.GAUGE,
-    "Custom resources to which a SovereigntyPolicy applies, by compliance.",
+    "Objects that a SovereigntyPolicy binds, by whether they meet all that is asked of them.",
     ("kind", "compliant"),
 )
 

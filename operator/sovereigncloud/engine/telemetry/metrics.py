@@ -1,6 +1,6 @@
-"""Prometheus metrics: counters and histograms (`Metrics`), and gauges computed at scrape time (`GaugeCollector`).
+"""Prometheus metrics: what is counted when it happens (`Metrics`), and what is looked up when somebody asks (`Shown`).
 
-`engine/telemetry/metric_catalogue.py` describes each metric.
+What each means stands in `engine/telemetry/metric_catalogue.py`.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 
 READS = frozenset({"get", "list", "watch"})
 Sample = tuple[tuple[str, ...], float]
-"""Label values and value of one series."""
+"""(values of the labels, value)"""
 Look = Callable[[], Mapping[Family, Iterable[Sample]]]
 
 
 class Metrics:
-    """Counters and histograms of the engine."""
+    """What the engine counts."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
@@ -42,20 +42,20 @@ class Metrics:
         build.labels(sovereigncloud.__version__).set(1)
 
     def reconciled(self, kind: str, outcome: Phase | str, seconds: float) -> None:
-        """Record the duration of a reconcile by outcome: a phase, "gone" or "error"."""
+        """A reconcile ended: with a phase, or gone, or error."""
         said = outcome.name.lower() if isinstance(outcome, Phase) else outcome
         self._reconciles.labels(kind, said).observe(seconds)
 
     def waited(self, lane: str, seconds: float) -> None:
-        """Record how long a key waited in the queue."""
+        """A key came out of the queue."""
         self._queue_wait.labels(lane).observe(seconds)
 
     def step(self, kind: str, action: str, result: str, seconds: float) -> None:
         self._steps.labels(kind, action, result).inc()
         self._step_time.labels(kind, action).observe(seconds)
 
-    def request_finished(self, api: Api, endpoint: str, code: str, seconds: float, *, retries: int = 0) -> None:
-        """Record an external request and its response code, or that there was no response."""
+    def asked(self, api: Api, endpoint: str, code: str, seconds: float, *, retries: int = 0) -> None:
+        """A request was answered, or nobody did."""
         self._requests.labels(api, endpoint, code).inc()
         self._request_time.labels(api, endpoint).observe(seconds)
         if retries:
@@ -68,12 +68,12 @@ class Metrics:
     def swept(self, api: Api, seconds: float) -> None:
         self._sweeps.labels(api).observe(seconds)
 
-    def watch_event(self, at: float) -> None:
+    def told(self, at: float) -> None:
         self._watched.set(at)
 
     def show(self, look: Look) -> None:
-        """Register gauges that are computed at scrape time."""
-        self.registry.register(GaugeCollector(look))
+        """Expose gauges that are looked up when somebody asks."""
+        self.registry.register(Shown(look))
 
     def _counter(self, family: Family) -> Counter:
         return Counter(family.name, family.help, family.labels, registry=self.registry)
@@ -82,8 +82,8 @@ class Metrics:
         return Histogram(family.name, family.help, family.labels, buckets=family.buckets, registry=self.registry)
 
 
-class GaugeCollector(Collector):
-    """Collector of gauges computed at scrape time; a deleted object leaves no stale series."""
+class Shown(Collector):
+    """Gauges as they are at the moment of asking: what went away has no series any more."""
 
     def __init__(self, look: Look) -> None:
         self._look = look

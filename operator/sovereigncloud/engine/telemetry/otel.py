@@ -1,6 +1,5 @@
-"""OpenTelemetry tracer that exports over OTLP. Imported only when tracing is enabled.
-
-The standard OTEL_* variables configure the rest (sampling, headers, resource attributes).
+"""Traces over OTLP. Imported only where somebody wants them; the standard OTEL_* variables say the rest (sampling,
+headers, resource attributes).
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ from sovereigncloud.engine.telemetry.tracing import Attributes, Span
 SERVICE = "sovereign-cloud-operator"
 
 
-class _OtelSpan:
-    """Span of OpenTelemetry."""
+class _Told:
+    """A span of OpenTelemetry."""
 
     def __init__(self, span: trace.Span) -> None:
         self._span = span
@@ -41,7 +40,7 @@ class _OtelSpan:
 
 
 class OpenTelemetry:
-    """Implements the port `engine.telemetry.tracing.Tracer` with OpenTelemetry."""
+    """Behind the port `engine.tracing.Tracer`."""
 
     def __init__(self, endpoint: str) -> None:
         told = {"service.version": sovereigncloud.__version__}
@@ -58,17 +57,17 @@ class OpenTelemetry:
         with self._tracer.start_as_current_span(
             name, context=Context(), attributes=attributes, record_exception=False, set_status_on_exception=False
         ) as span:
-            yield _OtelSpan(span)
+            yield _Told(span)
 
     @contextmanager
     def call(self, name: str) -> Iterator[Span]:
         if not trace.get_current_span().get_span_context().is_valid:
-            yield _OtelSpan(trace.INVALID_SPAN)
+            yield _Told(trace.INVALID_SPAN)
             return
         with self._tracer.start_as_current_span(
             name, kind=SpanKind.CLIENT, record_exception=False, set_status_on_exception=False
         ) as span:
-            yield _OtelSpan(span)
+            yield _Told(span)
 
     def shutdown(self) -> None:
         self._provider.shutdown()

@@ -1,7 +1,7 @@
-"""Redaction of secrets in log lines: values read from Secrets, and text that looks like a credential.
+"""Secrets never reach the log: neither the values that were read from Secrets, nor what looks like one.
 
-The adapters put no secret into their messages. This is the second line of defence: for libraries that log what they
-send, and for exceptions with unexpected contents.
+The adapters put none into their messages. This is the second lock: for libraries that tell what they send, and for
+exceptions that hold what nobody expected.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Mapping
 MASK = "***"
 _PUBLIC = frozenset({"username", "clientId", "sshPublicKey", "ca.crt"})
 _SHORTEST = 6
-"""Characters: shorter values are not masked, because they would match ordinary words."""
+"""Characters: shorter ones would mask words."""
 _LOOKS_SECRET = (
     (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL), MASK),
     (re.compile(r"(?i)\b(bearer|basic)\s+[a-z0-9._~+/=-]{8,}"), rf"\1 {MASK}"),
@@ -29,14 +29,14 @@ _LOOKS_SECRET = (
 
 
 class Redaction:
-    """Masks secrets in a text."""
+    """Masks what is secret in a text."""
 
     def __init__(self) -> None:
         self._values: frozenset[str] = frozenset()
         self._known: re.Pattern[str] | None = None
 
     def learn(self, secret: Mapping[str, str]) -> None:
-        """Add the values of a Secret to what is masked."""
+        """The values of a Secret that was read."""
         values = {v.strip() for k, v in secret.items() if k not in _PUBLIC}
         # Of what has several lines, a key say, each line alone would tell enough.
         found = {
@@ -58,4 +58,4 @@ class Redaction:
 
 
 redact = Redaction()
-"""Redaction of this process; every reader of a Secret registers its values here."""
+"""The one of this process: whoever reads a Secret tells it."""

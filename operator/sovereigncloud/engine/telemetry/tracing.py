@@ -1,7 +1,7 @@
-"""Tracing port, off by default: one trace per reconcile and per view read, one span per external call.
+"""Traces, off by default: one per reconcile and one per reading of a cloud, with a span for each call outside.
 
-The engine knows this port only. `engine/telemetry/otel.py` implements it and is imported only when tracing is enabled
-(`wiring.tracer_for`), because OpenTelemetry takes memory and time.
+The engine knows this port. What stands behind it is imported only where somebody wants traces (`engine/telemetry/otel.py`): it
+takes memory and time that nobody should pay for nothing.
 """
 
 from __future__ import annotations
@@ -14,31 +14,31 @@ Attributes = Mapping[str, str | int]
 
 
 class Span(Protocol):
-    """Part of a trace."""
+    """A part of a trace."""
 
     @property
     def ids(self) -> tuple[str, str]:
-        """Trace id and span id in hex; empty without tracing."""
+        """Trace id and span id in hex; empty where nobody traces."""
         ...
 
     def tell(self, attributes: Attributes, *, failed: bool = False) -> None:
-        """Set attributes of the result. They hold no secret: names of objects, and values from closed sets."""
+        """What came of it. Attributes hold no secret: names of objects, and what stands in closed sets."""
         ...
 
 
 class Tracer(Protocol):
-    """Starts spans; each ends when its `with` block ends."""
+    """Begins spans. Each is left when its `with` is."""
 
     def trace(self, name: str, attributes: Attributes) -> AbstractContextManager[Span]:
-        """Start a new trace."""
+        """A new trace."""
         ...
 
     def call(self, name: str) -> AbstractContextManager[Span]:
-        """Start a span for an external call in the current trace; without a trace the call is not recorded."""
+        """A call outside, in the trace that asked for it; one that nobody's trace asked for is not told."""
         ...
 
     def shutdown(self) -> None:
-        """Send the spans that are still buffered. Blocks; call it in a thread."""
+        """Send what is not sent yet. Blocks; call it in a thread."""
         ...
 
 
@@ -51,8 +51,8 @@ class _NoSpan:
 _NO_SPAN = _NoSpan()
 
 
-class NoTracer:
-    """Tracer that records nothing."""
+class Untraced:
+    """Nobody wants traces."""
 
     @contextmanager
     def trace(self, name: str, attributes: Attributes) -> Iterator[Span]:
@@ -65,3 +65,12 @@ class NoTracer:
         yield _NO_SPAN
 
     def shutdown(self) -> None: ...
+
+
+def tracer(endpoint: str) -> Tracer:
+    """Sends to the base URL of an OTLP collector (http), without `/v1/traces`; empty: nobody is told."""
+    if not endpoint:
+        return Untraced()
+    from sovereigncloud.engine.telemetry.otel import OpenTelemetry  # noqa: PLC0415 - 8 MB that only who traces pays for
+
+    return OpenTelemetry(endpoint)

@@ -1,4 +1,4 @@
-"""Clients of clouds and accounts: one per endpoint and credential, recreated when the Secret changes."""
+"""Clients of clouds and accounts: one per endpoint and credential, made anew when the Secret changes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sovereigncloud.ports.opennebula.client import OpenNebula
 from sovereigncloud.ports.ovh.account import Ovh
 
 SECRET_AGE = 60.0
-"""Seconds for which a Secret is cached: a rotated credential takes effect within this time, without a restart."""
+"""Seconds that a Secret read from the API server is used: rotation takes effect within this, without a restart."""
 
 OpenNebulaFactory = Callable[[str, str, str, str], OpenNebula]
 """(endpoint, username, password, CA certificate or empty)"""
@@ -32,7 +32,7 @@ class _Cached:
 
 
 class Clients:
-    """Returns the client for an endpoint and a Secret."""
+    """Finds the client for an endpoint and a Secret."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class Clients:
         self._ovh: dict[tuple[str, str, str], tuple[str, Ovh]] = {}
 
     async def secret(self, namespace: str, name: str) -> Mapping[str, str]:
-        """Return the values of a Secret, at most SECRET_AGE old. Raises MissingSecret."""
+        """Values of a Secret, at most SECRET_AGE old. Raises MissingSecret."""
         cached = self._secrets.get((namespace, name))
         if cached is None or self._clock() - cached.read > SECRET_AGE:
             cached = _Cached(await self._kubernetes.secret(namespace, name), self._clock())
@@ -57,16 +57,13 @@ class Clients:
         return cached.values
 
     def forget(self, namespace: str, name: str) -> None:
-        """Drop the cached Secret after a refused credential: it may have been rotated."""
+        """A credential was refused: read the Secret again the next time, it may have been rotated."""
         self._secrets.pop((namespace, name), None)
 
     async def open_nebula(
         self, endpoint: str, namespace: str, secret: str, ca_secret: str = "", ca_namespace: str = ""
     ) -> OpenNebula:
-        """Return the client of a front-end. Raises MissingSecret when the Secret or a key in it is missing.
-
-        `ca_namespace` is the namespace of the CA Secret, when it differs.
-        """
+        """Raises MissingSecret when the Secret or a key in it is missing. `ca_namespace`: of the CA, where it is another."""
         values = await self.secret(namespace, secret)
         username, password = (self._need(values, key, namespace, secret) for key in ("username", "password"))
         authority = ""
@@ -83,10 +80,7 @@ class Clients:
         return known[1]
 
     async def ovh(self, endpoint: str, namespace: str, secret: str) -> Ovh:
-        """Return the client of an OVHcloud account.
-
-        Raises MissingSecret when the Secret holds neither an OAuth2 client nor application keys.
-        """
+        """Raises MissingSecret when the Secret holds neither an OAuth2 client nor application keys."""
         values = await self.secret(namespace, secret)
         chosen = next((keys for keys in _OVH_KEYS if all(values.get(k) for k in keys)), None)
         if chosen is None:
@@ -104,15 +98,15 @@ class Clients:
         return known[1]
 
     def known_open_nebula(self, endpoint: str, namespace: str, secret: str) -> OpenNebula | None:
-        """Return the existing client of a front-end, if any."""
+        """The client that is there, if one was made."""
         return self._open_nebula.get((endpoint, f"{namespace}/{secret}"), (None, None))[1]
 
     def known_ovh(self, endpoint: str, namespace: str, secret: str) -> Ovh | None:
-        """Return the existing client of an account, if any."""
+        """The client that is there, if one was made."""
         return self._ovh.get((endpoint, namespace, secret), (None, None))[1]
 
     def drop(self, namespace: str, secret: str) -> None:
-        """Drop a Secret and its clients, because no object refers to it any more."""
+        """Nobody refers to a Secret any more: neither its values nor its clients are kept."""
         self.forget(namespace, secret)
         for endpoint, name in [key for key in self._open_nebula if key[1] == f"{namespace}/{secret}"]:
             del self._open_nebula[endpoint, name]

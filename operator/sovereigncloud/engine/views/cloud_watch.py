@@ -1,7 +1,7 @@
-"""View watch: reads one cloud or OVHcloud account once per interval, for all objects in it.
+"""One watch per cloud or account: reads everything once per interval, for all objects in it.
 
-A reconcile uses the last view, unless something was written for its object since: then it needs a view that began
-after that write ended, and all that wait share one read. The interval is short while a change is in progress.
+A reconcile reads the last view, unless something was written for its object since: then only a view that began after
+that write ended will do, and all who wait share the one read. While something is under way the interval is short.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from time import monotonic, time
 from typing import Generic, Protocol, TypeVar
 
 from sovereigncloud.api.common.base import Key
-from sovereigncloud.ports import urgency
+from sovereigncloud.kinds.planning import urgency
+from sovereigncloud.kinds.planning.urgency import Urgency
 from sovereigncloud.ports.errors import MissingSecret, NotYet, OutsideError, Retry
-from sovereigncloud.ports.urgency import Urgency
 
 logger = logging.getLogger(__name__)
 
@@ -30,17 +30,17 @@ class Began(Protocol):
 ViewT = TypeVar("ViewT", bound=Began)
 _LONGEST_BACKOFF = 60.0
 _AT_LEAST_BETWEEN = 0.2
-"""Minimum seconds between two reads; requests that arrive meanwhile share the next one."""
+"""Seconds between two reads, however many wait: those that come meanwhile share the next one."""
 _UNANSWERED = 3
-"""Consecutive reads that must fail before the last view counts as stale: a short interruption changes nothing."""
+"""So many reads in a row must fail before the last view counts as old: a blip is nobody's business."""
 
 
-class ViewPendingError(NotYet):
-    """The view is being read; the waiting key is queued when the read ends."""
+class BeingReadError(NotYet):
+    """A view is on its way; who waits for it is queued when it is there."""
 
 
 class ViewWatch(Generic[ViewT]):
-    """Keeps the current view of one cloud or account.
+    """Keeps the view of one cloud or account.
 
     Args:
         name: for logs.
@@ -79,15 +79,15 @@ class ViewWatch(Generic[ViewT]):
         self._took = 0.0
         self._failures = 0
         self._unanswered, self._silent_from = 0, float("-inf")
-        """Consecutive reads without an answer, and when the first of them began."""
+        """Reads in a row that nobody answered, and when the first of them began."""
         self._soon = self._all_soon = self._anew = False
         self._all_swept = float("-inf")
         self._valid_from = float("-inf")
         self.swept_at = wall()
-        """Unix time of the last sweep of all objects; time of creation until the first one."""
+        """When everything was last compared with a view, seconds of Unix time; when it began, until then."""
         self._waiting: set[Key] = set()
         self._urgency = Urgency.RECHECK
-        """Urgency of the next read: that of its most urgent waiter."""
+        """Of the next read: that of the most urgent who waits for it."""
         self._settling: dict[Key, Urgency] = {}
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -98,24 +98,20 @@ class ViewWatch(Generic[ViewT]):
 
     @property
     def failures(self) -> int:
-        """Number of consecutive failed reads."""
+        """Reads that failed in a row."""
         return self._failures
 
     @property
     def silent_for(self) -> float | None:
-        """Seconds without an answer; None when the last read was answered or too few failed.
-
-        A refusal is an answer.
+        """Seconds for which nobody has answered; None where the last read was answered, be it with a refusal, or where so few were
+        not that it may be a blip.
         """
         return self._clock() - self._silent_from if self._unanswered >= _UNANSWERED else None
 
     def get(self, key: Key, newer_than: float) -> ViewT:
-        """Return a view that began after `newer_than`.
-
-        Raises NotYet (the key is queued when there is one), or the error of the last read when that read was late
-        enough and failed, or when reads have failed for a while: an older view then says nothing about the current
-        state.
-        """
+        """A view that began after `newer_than`. Raises NotYet (the key is queued when there is one) or the error of
+        the last read, when that read was late enough and failed or when reads have failed for a while: then what was
+        read before them says nothing of now."""
         newer_than = max(newer_than, self._valid_from)
         if self._failures < _UNANSWERED and self._view is not None and self._view.began > newer_than:
             return self._view
@@ -125,24 +121,24 @@ class ViewWatch(Generic[ViewT]):
             raise self._error.with_traceback(None)
         early = newer_than - self._clock()
         if early > 0:
-            raise NotYet(f"a write for this object may still take effect in {self._name}", after=early + 0.01)
+            raise NotYet(f"a write for it may still take effect in {self._name}", after=early + 0.01)
         self._wait(key)
         self._start()
         self._wake.set()
-        raise ViewPendingError(f"{self._name} is being read", after=_LONGEST_BACKOFF)
+        raise BeingReadError(f"{self._name} is being read", after=_LONGEST_BACKOFF)
 
     def _wait(self, key: Key) -> None:
         self._waiting.add(key)
         self._urgency = min(self._urgency, urgency.current())
 
     def peek(self, newer_than: float) -> ViewT:
-        """Return a view as `get` does, but queue nothing and start no read: for comparisons."""
+        """As `get`, for who only compares: nobody is queued, and nothing is read on its behalf."""
         if self._view is None or self._view.began <= max(newer_than, self._valid_from):
-            raise NotYet(f"{self._name} has not been read since the last write", after=self._interval)
+            raise NotYet(f"{self._name} was not read since", after=self._interval)
         return self._view
 
     def settle(self, key: Key) -> None:
-        """Read at the short interval until `rest` is called for this key."""
+        """Something is under way for this object: read often until `rest`."""
         new = key not in self._settling
         self._settling[key] = urgency.current()
         if new:
@@ -150,31 +146,31 @@ class ViewWatch(Generic[ViewT]):
             self._wake.set()
 
     def rest(self, key: Key) -> None:
-        """End the short interval for this key."""
+        """Nothing is under way for this object any more."""
         self._settling.pop(key, None)
 
     def settling(self, key: Key) -> bool:
         return key in self._settling
 
     def refresh(self) -> None:
-        """Read as soon as possible and sweep everything."""
+        """Read as soon as may be, and compare everything with it."""
         self._soon = self._all_soon = True
         self._start()
         self._wake.set()
 
     def compare(self) -> None:
-        """Sweep everything with the last view as soon as possible, because declared state changed."""
+        """Compare everything anew with what was read last, as soon as may be: what it is compared with became another."""
         self._anew = True
         self._wake.set()
 
     def invalidate(self) -> None:
-        """Discard all views from before now, because the endpoint or its credential changed."""
+        """What is read changed (another endpoint): no view from before counts."""
         self._valid_from = math.nextafter(self._clock(), 0.0)  # a read that begins now counts
         self._failures = 0
         self.refresh()
 
     def start(self) -> None:
-        """Start reading once per interval."""
+        """Begin to read at the interval."""
         self._start()
 
     def stop(self) -> None:
@@ -231,7 +227,7 @@ class ViewWatch(Generic[ViewT]):
 
     @property
     def _between(self) -> float:
-        """Return the seconds between two reads while no change is in progress."""
+        """Seconds between two reads at rest."""
         return self._interval if self._view is None else max(self._interval, self._rest(self._view))
 
     async def _once(self) -> None:
@@ -265,10 +261,8 @@ class ViewWatch(Generic[ViewT]):
             await self._sweep(self._view)
 
     async def _sweep(self, view: ViewT) -> None:
-        """Sweep all objects once per interval, and objects in progress with every view.
-
-        A cloud that creates a thousand VMs is read every two seconds, and most of its objects need no comparison each
-        time.
+        """Everything once per interval; what is under way, with each view. A cloud that builds a thousand machines is read
+        every two seconds, and most of them have nothing to tell each time.
         """
         everything = self._all_soon or self._clock() - self._all_swept >= self._between
         self._all_soon = False

@@ -1,4 +1,4 @@
-"""Federation view: state of the zone servers, read along with a cloud that a FederatedZone names."""
+"""What is read of a federation along with a cloud that a FederatedZone names: a handful of calls, one per server."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import replace
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.federatedzone import FederatedZone
 from sovereigncloud.engine.cache.store import Store
-from sovereigncloud.kinds.contract.cloud_keys import referred
+from sovereigncloud.kinds.endpoint.clouds import referred
 from sovereigncloud.kinds.endpoint.endpoint import Endpoint
 from sovereigncloud.ports.errors import MissingSecret, NotFound, OutsideError, Retry
 from sovereigncloud.ports.opennebula.client import OpenNebula
@@ -18,9 +18,8 @@ from sovereigncloud.ports.opennebula.zones import SOLO, Answer, FederationView, 
 Reach = Callable[[Key], Awaitable[OpenNebula]]
 
 _PAUSES = (0.05, 0.25, 0.7, 1.0)
-"""Seconds between two reads of a slave that lags: one record takes milliseconds, a burst of two hundred some 2.5
-seconds (facts: oned-observed).
-"""
+"""Seconds between two looks at a slave that lacks something: a record takes milliseconds to come to it, a burst of two
+hundred some 2.5 seconds to settle (facts: oned-observed)."""
 
 _PATIENCE = 5.0
 
@@ -28,7 +27,7 @@ _PATIENCE = 5.0
 async def federation_of(
     client: OpenNebula, cloud: Key, store: Store, reach: Reach, allows: Callable[[str], bool]
 ) -> FederationView | None:
-    """Read the federation of a cloud; None when no FederatedZone names the cloud.
+    """None where no FederatedZone names the cloud: whoever is in none is asked nothing.
 
     Args:
         client: of the cloud.
@@ -65,7 +64,7 @@ async def _read(
 
 
 def zone_of(cloud: Key, store: Store) -> FederatedZone | None:
-    """Return the FederatedZone of a cloud."""
+    """The FederatedZone of a cloud."""
     for key in sorted(store.users(cloud)):
         zone = store.get(key) if key.kind == FederatedZone.crd.kind else None
         if isinstance(zone, FederatedZone) and referred(zone.spec.cloud_ref, key.namespace) == cloud:
@@ -74,7 +73,7 @@ def zone_of(cloud: Key, store: Store) -> FederatedZone | None:
 
 
 async def _master(zone: FederatedZone, store: Store, reach: Reach) -> int | str | None:
-    """Return the log index of the federation master, or why it is unknown."""
+    """How far the master is, or why it does not say so."""
     if zone.spec.master_ref is None:
         return None
     master = store.get(Key(FederatedZone.crd.kind, zone.metadata.namespace, zone.spec.master_ref.name))
@@ -116,7 +115,7 @@ async def _ask(client: OpenNebula, server: ZoneServer, allows: Callable[[str], b
     if not server.endpoint:
         return Answer(server, why="it has no address")
     if Endpoint(server.endpoint, "").insecure(allows):
-        return Answer(server, why="the administrator's password would be sent there unencrypted over a public network")
+        return Answer(server, why="the administrator's password would go there in clear over a public network")
     try:
         return Answer(server, await client.zones.raft(server.endpoint))
     except OutsideError as error:

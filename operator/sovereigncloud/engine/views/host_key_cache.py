@@ -1,4 +1,4 @@
-"""Host key cache: what SSH servers presented last, reused for a while; a sweep never connects."""
+"""What SSH servers said last: one reading serves every look for a while, and a sweep never reads."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sovereigncloud.ports.errors import Retry
 from sovereigncloud.ports.ssh import Greeting, Ssh
 
 _SILENT = 300.0
-"""Seconds without a new attempt after a server did not answer and nothing waits for it."""
+"""Seconds that nobody is asked again who did not answer, where nobody waits for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +19,11 @@ class _Said:
     what: Greeting | Retry
 
 
-class HostKeyCache:
-    """Reads host keys over SSH and caches them.
+class Greetings:
+    """Reads, and remembers.
 
     Args:
-        ssh: connects; None: host keys are never read.
+        ssh: asks; None: nobody can be asked.
         clock: monotonic seconds.
     """
 
@@ -33,13 +33,11 @@ class HostKeyCache:
 
     @property
     def asks(self) -> bool:
-        """Return whether host keys are read at all."""
+        """Whether anybody is asked at all."""
         return self._ssh is not None
 
     async def get(self, address: str, within: float) -> Greeting | None:
-        """Return the greeting of a server, at most `within` seconds old; None when host keys are never read. Raises
-        Retry.
-        """
+        """At most so many seconds old; None where nobody is asked. Raises Retry."""
         if self._ssh is None:
             return None
         if (known := self.known(address, within)) is None:
@@ -50,7 +48,7 @@ class HostKeyCache:
         return known
 
     def known(self, address: str, within: float) -> Greeting | Retry | None:
-        """Return the cached greeting or failure of the last `within` seconds; None when a read is needed."""
+        """What was heard within so many seconds, or that nothing was; None: it must be asked."""
         said = self._said.get(address)
         if said is None:
             return None

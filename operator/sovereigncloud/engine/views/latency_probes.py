@@ -1,6 +1,7 @@
-"""Latency probes: round-trip times between sites, measured periodically and kept in memory.
+"""How far sites are from one another: measured now and then, beside everything else, and kept in memory only.
 
-They are metrics and break ties in placement. No object waits for them and no status is written for them.
+What it says moves by itself, so it is in metrics and decides where something is placed first; no object waits for it, and none is
+written for it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from sovereigncloud.api.common.base import Key
 from sovereigncloud.engine.cache.store import Store
 from sovereigncloud.engine.settings import Settings
 from sovereigncloud.engine.views.clients import Clients
-from sovereigncloud.kinds.contract.cloud_keys import where
+from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.federatedzone.latency_routes import Site, routes, site_of
 from sovereigncloud.ports.errors import MissingSecret, OutsideError
 from sovereigncloud.ports.installer.federation import Login
@@ -26,15 +27,15 @@ from sovereigncloud.ports.latency import Entry, Sites, Trip
 logger = logging.getLogger(__name__)
 
 _AT_ONCE = 4
-"""Number of sites probed at the same time."""
+"""Sites that are entered at the same time."""
 _LOOK = 15.0
-"""Seconds between two checks for probes that are due."""
+"""Seconds between two looks for what is due."""
 _GOOD_FOR = 3
-"""Number of intervals for which a measurement stays valid."""
+"""Intervals for which a measurement is believed when none follows."""
 _PRIVATE_KEY = "sshPrivateKey"
 
 Route = tuple[Key, Key]
-"""Source cloud and target cloud."""
+"""From, to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +44,15 @@ class _Measured:
     trip: Trip
 
 
-class LatencyProbes:
-    """Measures the latency between the sites of clouds that are reachable.
+class Distances:
+    """Measures between the sites of clouds that answer.
 
     Args:
-        sites: measures; None: no measurements.
-        settings: interval and SSH port.
+        sites: measures; None: nobody does.
+        settings: how often; and where sshd of hosted clouds listens.
         store: the clouds.
-        clients: read the Secrets with the SSH keys.
-        answers: whether a cloud was read successfully last; others are not probed.
+        clients: read the Secrets with the keys.
+        answers: whether a cloud was read lately: nobody knocks where one is still being built.
         clock: monotonic seconds.
     """
 
@@ -74,11 +75,11 @@ class LatencyProbes:
         return self._sites is not None and self._interval > 0
 
     def seconds(self) -> Mapping[Route, float]:
-        """Return all valid measurements in seconds."""
+        """What was measured, and is not too old to be believed."""
         return {route: seconds for route in self._measured if (seconds := self._believed(route)) is not None}
 
     def between(self, one: Key, other: Key) -> float | None:
-        """Return the milliseconds between two clouds, the lower of both directions; None: not measured."""
+        """Milliseconds, the quicker way round; None: nobody measured it."""
         ways = [seconds for route in ((one, other), (other, one)) if (seconds := self._believed(route)) is not None]
         return round(min(ways) * 1000, 1) if ways else None
 
@@ -89,7 +90,7 @@ class LatencyProbes:
         return last.trip.seconds
 
     async def run(self) -> None:
-        """Measure periodically until cancelled."""
+        """Until it is cancelled."""
         while self._sites is not None:
             try:
                 await self.look()
@@ -159,7 +160,7 @@ class LatencyProbes:
         return values[_PRIVATE_KEY]
 
     def _tell(self, route: Route, trip: Trip) -> None:
-        """Log a result when its reason differs from the last one."""
+        """Once, until it is another reason."""
         if self._told.get(route, "") == trip.why:
             return
         self._told[route] = trip.why

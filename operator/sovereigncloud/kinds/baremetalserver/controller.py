@@ -1,7 +1,7 @@
-"""BareMetalServer controller: adoption, reinstallation, vRack membership, power and release.
+"""BareMetalServer: adopted by service name, reinstalled on request, its private interface in the vRack.
 
-At rest the controller makes no call per server: the account view (tags, display name, vRack members) and the facts in
-status are enough. It reads a single server in detail only while an operation on it is open.
+At rest nothing is asked per server: the account's view (tags, display name, members of the vRack) and the facts kept in
+status are enough. Only while something is open is one server read in detail.
 """
 
 from __future__ import annotations
@@ -41,31 +41,31 @@ from sovereigncloud.kinds.baremetalserver.network.private_interface import (
     DetachInterface,
     plan_interface,
 )
-from sovereigncloud.kinds.baremetalserver.observation import ServerObservation, needs_details, observe_server
+from sovereigncloud.kinds.baremetalserver.observation import Observed, look_closer, observe_server
 from sovereigncloud.kinds.baremetalserver.ordering.observation import shop_of
 from sovereigncloud.kinds.baremetalserver.ordering.plan import OrderStep, order_status, perform_purchase, plan_purchase
 from sovereigncloud.kinds.baremetalserver.power import (
     ForgetFenced,
-    PowerState,
+    PowerSeen,
     Reboot,
     RecordFenced,
     SetBoot,
+    looks_again,
     perform_power,
     plan_power,
-    poll_while_lost,
     power_status,
 )
 from sovereigncloud.kinds.baremetalserver.reinstall.host_key import PinHostKey, plan_host_key, read_pin
 from sovereigncloud.kinds.baremetalserver.reinstall.plan import (
     RecordReinstall,
-    ReinstallContext,
     ReinstallServer,
+    Situation,
     plan_reinstall,
     system_drift,
 )
 from sovereigncloud.kinds.baremetalserver.reinstall.records import Stage, carried_out, is_open, read_record
 from sovereigncloud.kinds.baremetalserver.reinstall.steps import perform_reinstall
-from sovereigncloud.kinds.baremetalserver.release import StopRenewal, UntagServer, perform_release, plan_release
+from sovereigncloud.kinds.baremetalserver.release import EndServer, UntagServer, perform_release, plan_release
 from sovereigncloud.kinds.contract.controller import Context, SecretUse, Uses
 from sovereigncloud.kinds.endpoint import endpoint
 from sovereigncloud.kinds.planning.composition import join
@@ -79,8 +79,6 @@ _RENAME_WITHIN = 900.0  # a display name shows up after up to ten minutes (Terra
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarkServer(Step):
-    """Write this installation's ownership tags on the server."""
-
     only_marks: ClassVar[bool] = True
     urn: str
     mark: Mark
@@ -88,14 +86,12 @@ class MarkServer(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenameServer(Step):
-    """Set the display name of the server at OVHcloud."""
-
     name: str
     change: str
 
 
 class BareMetalServerController:
-    """Reconcile BareMetalServer resources."""
+    """What a BareMetalServer does."""
 
     resource = BareMetalServer
 
@@ -108,12 +104,12 @@ class BareMetalServerController:
             secrets=tuple(SecretUse(name) for name in dict.fromkeys(ref.name for ref in refs if ref)),
         )
 
-    async def observe(self, resource: BareMetalServer, context: Context) -> ServerObservation:
+    async def observe(self, resource: BareMetalServer, context: Context) -> Observed:
         return await observe_server(resource, context)
 
     # -- planning
 
-    def plan(self, resource: BareMetalServer, observed: ServerObservation, now: datetime) -> Plan:
+    def plan(self, resource: BareMetalServer, observed: Observed, now: datetime) -> Plan:
         identity = plan_identity(resource, observed.identity.name)
         resource = known_as(resource, observed.identity.name)
         if resource.deleting:
@@ -124,8 +120,8 @@ class BareMetalServerController:
         if observed.identity.problem is not None:
             return Plan(outcome=observed.identity.problem)
         if summary is None:
-            return _plan_missing_server(resource, observed, now)
-        return _plan_server(resource, observed, summary, now, identity)
+            return _absent(resource, observed, now)
+        return _of_server(resource, observed, summary, now, identity)
 
     # -- performing
 
@@ -140,13 +136,13 @@ class BareMetalServerController:
         client = await context.ovh(ovh.endpoint, resource.metadata.namespace, ovh.credentials_secret_ref.name)
         name = service_name_of(resource)
         match step:
-            case UntagServer() | StopRenewal():
+            case UntagServer() | EndServer():
                 return await perform_release(step, client)
             case _:
                 return await self._change(step, resource, client, name, context)
 
     async def _change(self, step: Step, resource: BareMetalServer, client: Ovh, name: str, context: Context) -> Outcome:
-        """Perform a step on a server that is not being released."""
+        """What is done to a server that stays."""
         match step:
             case MarkServer():
                 await client.tag(step.urn, step.mark.for_ovh())
@@ -178,7 +174,7 @@ class BareMetalServerController:
 
     # -- telling
 
-    def status(self, resource: BareMetalServer, observed: ServerObservation) -> Mapping[str, object]:
+    def status(self, resource: BareMetalServer, observed: Observed) -> Mapping[str, object]:
         before, details = resource.status, observed.details
         record = read_record(observed.summary.tags) if observed.summary else None
         reinstalled = record.token if record and record.stage is Stage.DONE else before.reinstalled
@@ -230,18 +226,15 @@ class BareMetalServerController:
 # --- planning --------------------------------------------------------------------------------------------------------
 
 
-def _plan_server(
-    resource: BareMetalServer, observed: ServerObservation, summary: ServerSummary, now: datetime, identity: Plan
+def _of_server(
+    resource: BareMetalServer, observed: Observed, summary: ServerSummary, now: datetime, identity: Plan
 ) -> Plan:
-    """Plan the changes to an existing server.
-
-    A server that belongs to another object is not recorded as this object's.
-    """
+    """What to do about the machine that it is. One that is somebody else's is not written down as this object's."""
     found = mark_from_ovh(summary.tags)
     differences = _differences(resource, observed, now)
     match ownership(found, observed.mark):
         case Ownership.FOREIGN if found is not None:
-            return Plan(drift=differences.drift, outcome=_foreign_outcome(summary.service_name, found))
+            return Plan(drift=differences.drift, outcome=_foreign(summary.service_name, found))
         case Ownership.SIBLING if observed.holder:
             message = (
                 f"server {summary.service_name} belongs to {observed.holder} of this installation; one server has one"
@@ -252,7 +245,7 @@ def _plan_server(
             marking = Plan()
         case _:
             marking = Plan(steps=(_marking(summary.service_name, summary, observed.mark),))
-    cloud, looked = observed.cloud, Plan(outcome=poll_while_lost(observed.cloud))
+    cloud, looked = observed.cloud, Plan(outcome=looks_again(observed.cloud))
     if cloud is not None:
         power = plan_power(resource, cloud, summary.urn, summary.tags, observed.power, now)
         if power is not None:
@@ -260,8 +253,8 @@ def _plan_server(
     return join((identity, marking, differences, looked))
 
 
-def _plan_missing_server(resource: BareMetalServer, observed: ServerObservation, now: datetime) -> Plan:
-    """Plan for a server that the account does not show: order it, wait for delivery, or report it."""
+def _absent(resource: BareMetalServer, observed: Observed, now: datetime) -> Plan:
+    """The machine is not there: it is to be bought, it is on its way, or nobody knows it."""
     name, purchase = observed.identity.name, observed.purchase
     if purchase is None:
         return Plan(outcome=_no_such_server(name))
@@ -279,7 +272,7 @@ def _no_such_server(name: str) -> Outcome:
     return stalled(Reason.SERVER_NOT_FOUND, message, after=300.0)
 
 
-def _foreign_outcome(service: str, found: Mark) -> Outcome:
+def _foreign(service: str, found: Mark) -> Outcome:
     return stalled(
         Reason.OWNED_BY_ANOTHER_INSTALLATION,
         f"server {service} carries the mark of installation {found.installation} ({found.object}); nothing is written"
@@ -289,34 +282,28 @@ def _foreign_outcome(service: str, found: Mark) -> Outcome:
 
 
 def _marking(service: str, summary: ServerSummary, mark: Mark) -> MarkServer:
-    """Build the step that writes the ownership tags.
-
-    Action Mark means a takeover from a predecessor: the differences found then are drift, not work.
-    """
+    """Action Mark says that it is taken over from a predecessor: what differs then is drift, not work."""
     action = Action.UPDATE if mark_from_ovh(summary.tags) is None else Action.MARK
     return MarkServer(action=action, target=f"mark of server {service}", urn=summary.urn, mark=mark)
 
 
-def _differences(resource: BareMetalServer, observed: ServerObservation, now: datetime) -> Plan:
-    """Plan everything except ownership.
-
-    A reinstallation in progress comes first: nothing else is changed meanwhile.
-    """
+def _differences(resource: BareMetalServer, observed: Observed, now: datetime) -> Plan:
+    """Everything but whose it is. A reinstallation under way comes first: nothing else is touched meanwhile."""
     summary, details = observed.summary, observed.details
     if summary is None:
         return Plan()
     interfaces = details.interfaces if details else None
-    interface = plan_interface(resource, observed.vrack, interfaces, now, observed.vrack_facts)
+    interface = plan_interface(resource, observed.vrack, interfaces, now, observed.joining)
     name = _plan_name(resource, summary, now)
-    key = plan_host_key(resource, summary.urn, read_pin(summary.tags), observed.host_key_scan, now)
+    key = plan_host_key(resource, summary.urn, read_pin(summary.tags), observed.heard, now)
     drift = interface.drift + name.drift
-    if details is None and needs_details(resource, summary, observed.vrack):
+    if details is None and look_closer(resource, summary, observed.vrack):
         return Plan(drift=drift, outcome=_no_such_server(summary.service_name))
     if details is None:
         return join((key, interface, name, Plan(drift=_system(resource, summary, resource.status.operating_system))))
     if interface.outcome.phase is Phase.STALLED:
         return Plan(drift=drift, outcome=interface.outcome)
-    situation = ReinstallContext(
+    situation = Situation(
         resource, summary.urn, summary.tags, details, now, observed.mark, observed.ssh_key, observed.proof_key
     )
     reinstall = plan_reinstall(situation)
@@ -364,19 +351,19 @@ def _under_way(
     return replace(outcome, facts=facts, events=((reason, message),))
 
 
-def _power_of(observed: ServerObservation) -> tuple[str | None, Mapping[str, str] | None, PowerState | None]:
+def _power_of(observed: Observed) -> tuple[str | None, Mapping[str, str] | None, PowerSeen | None]:
     cloud, summary = observed.cloud, observed.summary
     return cloud.status.lost_since if cloud else None, summary.tags if summary else None, observed.power
 
 
 def _since(before: BareMetalServerStatus, step: str | None, now: datetime | None) -> str | None:
-    """Return when the installation reached its current step."""
+    """When the installation came to its step."""
     if step is None or now is None:
         return None
     return before.install_step_since if step == before.install_step else timestamp(now)
 
 
-def _host_key(observed: ServerObservation) -> dict[str, object]:
+def _host_key(observed: Observed) -> dict[str, object]:
     pin = read_pin(observed.summary.tags) if observed.summary else None
     if pin is None or pin.awaited:
         return {"hostKey": None, "hostKeyTrust": None}
@@ -384,7 +371,7 @@ def _host_key(observed: ServerObservation) -> dict[str, object]:
 
 
 def _with_vrack(interfaces: list[dict[str, object]], vrack: VrackView | None) -> list[dict[str, object]]:
-    """Update the recorded interfaces with the vRack membership that the account view shows."""
+    """The recorded interfaces, with the membership that the view shows."""
     for interface in interfaces:
         if vrack is not None and str(interface.get("mode", "")).startswith("vrack"):
             inside = interface.get("uuid") in vrack.interfaces

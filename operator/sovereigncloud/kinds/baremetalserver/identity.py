@@ -1,8 +1,7 @@
-"""Identify the server of a BareMetalServer.
+"""Which machine a BareMetalServer is: the one that spec names, the one that its tags single out, the one that was delivered.
 
-By service name, by ownership tags, by tag selector or by its order. The result is recorded in status and never
-changes: tags that change later do not select another server. If the cluster is lost, the ownership tags on the server
-give the same answer.
+What was found once is written to status and stays: tags that change later never make it another machine. After the cluster
+was lost the mark on the machine says the same.
 """
 
 from __future__ import annotations
@@ -28,18 +27,18 @@ _NAMED = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordIdentity(Step):
-    """Record the service name in status before anything is done to the server."""
+    """Writes to status which machine it is, before anything is done to it."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The server that a BareMetalServer stands for.
+    """Which machine it is.
 
     Attributes:
         name: its service name; empty: not known (yet).
-        problem: why it cannot be determined.
+        problem: why it cannot be known.
     """
 
     name: str = ""
@@ -50,13 +49,13 @@ UNKNOWN = Identity()
 
 
 def service_name_of(resource: BareMetalServer) -> str:
-    """Return the service name of the server; empty while it is not known."""
+    """The service name that every reader uses; empty while it is not known."""
     declared = resource.spec.ovh.service_name if resource.spec.ovh else None
     return declared or resource.external.get(SERVICE_FACT) or resource.status.service_name or ""
 
 
 def known_as(resource: BareMetalServer, name: str) -> BareMetalServer:
-    """Return a copy of the resource with the service name recorded in its status."""
+    """The object as it is once status says which machine it is."""
     if not name or service_name_of(resource) == name:
         return resource
     external = {**resource.external, SERVICE_FACT: name}
@@ -64,15 +63,12 @@ def known_as(resource: BareMetalServer, name: str) -> BareMetalServer:
 
 
 def hosted_service_name(server: HostedServer, child: BareMetalServer | None) -> str:
-    """Return the service name of a server entry of a SovereignCloud, whose child may not exist yet."""
+    """The same for an entry of a cloud, whose child may not be there yet."""
     return server.service_name or (service_name_of(child) if child is not None else "")
 
 
 def plan_identity(resource: BareMetalServer, name: str) -> Plan:
-    """Plan the recording of the service name.
-
-    The name is recorded before any change, so that tags which match only for a moment select no server.
-    """
+    """What was found or delivered is written down first: nothing is done to a machine that only a moment's tags name."""
     if service_name_of(resource) == name:
         return Plan()
     step = RecordIdentity(action=Action.UPDATE, target=f"status.serviceName to {name}", inside=True, name=name)
@@ -80,16 +76,13 @@ def plan_identity(resource: BareMetalServer, name: str) -> Plan:
 
 
 def recorded(step: RecordIdentity, object_name: str) -> Outcome:
-    """Build the outcome that writes the service name to status; it must be visible before the next step."""
+    """The fact for status, which must be seen before the next step."""
     found = done(Reason.SERVER_FOUND, f"{object_name} is server {step.name}", **{SERVICE_FACT: step.name})
     return replace(found, after=0.05)
 
 
 def declared_identity(server: HostedServer) -> str:
-    """Return a stable key of a server entry, built from spec alone.
-
-    An approval to pay does not change it.
-    """
+    """Names the machine by what spec says of it and nothing observed; an approval to pay does not make it another."""
     which = server.model_dump(mode="json", by_alias=True, exclude_none=True, include={"tag_selector", "order"})
     which.get("order", {}).pop("approval", None)
     which.get("order", {}).pop("credentialsSecretRef", None)
@@ -97,10 +90,7 @@ def declared_identity(server: HostedServer) -> str:
 
 
 def identify_server(resource: BareMetalServer, servers: Mapping[str, ServerSummary], mark: Mark) -> Identity:
-    """Find the server in the account view, without an API call.
-
-    In this order: by name or the record in status, by ownership tags, by tag selector.
-    """
+    """The machine in the account, without any call: by name, as recorded, by mark, by its tags."""
     ovh = resource.spec.ovh
     if ovh is None:
         return Identity()

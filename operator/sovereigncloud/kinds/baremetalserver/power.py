@@ -1,8 +1,7 @@
-"""Fencing of a server through OVHcloud: read its power state, switch it off, restart it.
+"""The power of a server whose cloud does not answer: seen through its provider, and switched off where its cloud allows that.
 
-The operator switches a server off only while its cloud is lost and the cloud allows it. A fenced server stays off
-until a person sets spec.hosted.fencing.startAgain. A tag on the server records the outage and the previous boot
-settings, so that a rebuilt cluster knows them too.
+What was switched off stays off, whatever else is declared, until a person says otherwise: on the server a tag tells for which
+outage, and what it booted before, so that also a rebuilt cluster knows it.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from sovereigncloud.api.sovereigncloud import SovereignCloud
 from sovereigncloud.core.conditions import timestamp
 from sovereigncloud.core.outcome import DONE, Outcome, done, held, waiting
 from sovereigncloud.core.plan import Action, Disruption, Plan, Step
-from sovereigncloud.kinds.contract.cloud_keys import where
+from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.fencing.confirmation import may_switch_off
 from sovereigncloud.kinds.planning.pending_writes import Asked, asked, pending
 from sovereigncloud.ports.ovh.account import Ovh, Server
@@ -33,11 +32,7 @@ ON, OFF = "On", "Off"
 
 @dataclass(frozen=True, slots=True)
 class FencedTag:
-    """The fencing record in the server's tag: the outage and the settings before it.
-
-    Attributes:
-        at: when the outage began, in seconds since the epoch.
-    """
+    """What the tag says. `at`: the outage, in seconds since 1970; the rest is how it was before."""
 
     at: int
     boot: int
@@ -54,7 +49,7 @@ class FencedTag:
 
 
 def read_fenced(tags: Mapping[str, str]) -> FencedTag | None:
-    """Parse the fencing record; None: there is none, or the operator did not write it."""
+    """What nobody of ours wrote is no record."""
     at, _, rest = tags.get(FENCED_TAG, "").partition(":")
     boot, _, flags = rest.partition(":")
     if not at.isdigit() or not boot.isdigit() or len(flags) != len("10"):
@@ -63,15 +58,15 @@ def read_fenced(tags: Mapping[str, str]) -> FencedTag | None:
 
 
 @dataclass(frozen=True, slots=True)
-class PowerState:
-    """The power state of a server as OVHcloud reports it.
+class PowerSeen:
+    """What its provider says.
 
     Attributes:
-        at: when it was read.
-        boot: id of the boot configured for the next start.
-        off: id of the boot that powers the server off; 0: not read.
-        disk: id of the boot from disk; 0: not read.
-        rebooting: a reboot is in progress.
+        at: when it was asked.
+        boot: the number of what it boots next.
+        off: the number of the boot that switches it off; 0: nobody asked.
+        disk: likewise of the one from its disk.
+        rebooting: a reboot is under way.
     """
 
     at: datetime
@@ -90,16 +85,12 @@ class PowerState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordFenced(Step):
-    """Write the fencing record to the server's tag."""
-
     urn: str
     record: FencedTag
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetBoot(Step):
-    """Set the next boot, monitoring and the intervention setting of the server."""
-
     boot: int
     monitoring: bool
     no_intervention: bool
@@ -107,15 +98,11 @@ class SetBoot(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reboot(Step):
-    """Reboot the server into its configured boot."""
-
     change: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForgetFenced(Step):
-    """Remove the fencing record from the server."""
-
     urn: str
 
 
@@ -125,8 +112,8 @@ PowerStep = RecordFenced | SetBoot | Reboot | ForgetFenced
 # ------------------------------------------------------------------------------------------------------------- looking
 
 
-def needs_power_state(cloud: SovereignCloud | None, resource: BareMetalServer, tags: Mapping[str, str]) -> bool:
-    """Whether the power state must be read: the cloud is lost, or a fenced server awaits a change."""
+def is_looked_at(cloud: SovereignCloud | None, resource: BareMetalServer, tags: Mapping[str, str]) -> bool:
+    """While its cloud is lost; afterwards only where something is to be done about its power."""
     if cloud is None:
         return False
     if cloud.status.lost_since is not None:
@@ -136,21 +123,14 @@ def needs_power_state(cloud: SovereignCloud | None, resource: BareMetalServer, t
     return record is not None and (is_released(cloud, record) or known is None or known.state != OFF)
 
 
-async def observe_power(client: Ovh, server: Server, cloud: SovereignCloud, now: datetime) -> PowerState:
-    """Read the power state and, where fencing is possible, the boots and running reboots.
-
-    Args:
-        client: of the account.
-        server: as it was read after `now`.
-        cloud: the SovereignCloud that owns the server.
-        now: the time of the observation.
-    """
-    seen = PowerState(now, server.power_state != "poweroff", server.boot, server.monitoring, server.no_intervention)
+async def look_at_power(client: Ovh, server: Server, cloud: SovereignCloud, now: datetime) -> PowerSeen:
+    """`server`: as it was read after `now`."""
+    seen = PowerSeen(now, server.power_state != "poweroff", server.boot, server.monitoring, server.no_intervention)
     if read_fenced(server.tags) is None and not _wanted_off(cloud):
         return seen
     name = server.service_name
     tasks = await client.power.reboots(name)
-    return PowerState(
+    return PowerSeen(
         at=now,
         on=seen.on,
         boot=seen.boot,
@@ -163,12 +143,9 @@ async def observe_power(client: Ovh, server: Server, cloud: SovereignCloud, now:
 
 
 def power_status(
-    resource: BareMetalServer, lost: str | None, tags: Mapping[str, str] | None, seen: PowerState | None
+    resource: BareMetalServer, lost: str | None, tags: Mapping[str, str] | None, seen: PowerSeen | None
 ) -> object:
-    """Build `status.power`.
-
-    `seenAt` is the first observation of this state in the current outage, and does not move afterwards.
-    """
+    """What status says. The time is that of the first look in this outage that found it so, and never moves by itself."""
     before = resource.status.power
     record = read_fenced(tags) if tags is not None else None
     if tags is None or (lost is not None and seen is None):
@@ -176,7 +153,7 @@ def power_status(
     if record is None and lost is None:
         return None
     told = {"state": before.state, "seenAt": before.seen_at} if before is not None else {}
-    if seen is not None and not _is_reported(told, lost, seen):
+    if seen is not None and not _is_told(told, lost, seen):
         told = {"state": seen.state, "seenAt": timestamp(seen.at)}
     return {
         **{key: value for key, value in told.items() if value},
@@ -184,8 +161,8 @@ def power_status(
     } or None
 
 
-def _is_reported(told: Mapping[str, str | None], lost: str | None, seen: PowerState) -> bool:
-    """Whether status already reports this state for this outage. Both times have the same format."""
+def _is_told(told: Mapping[str, str | None], lost: str | None, seen: PowerSeen) -> bool:
+    """It compares times of one form, as they are written."""
     return told.get("state") == seen.state and (lost is None or (told.get("seenAt") or "") > lost)
 
 
@@ -193,7 +170,7 @@ def _is_reported(told: Mapping[str, str | None], lost: str | None, seen: PowerSt
 
 
 def is_released(cloud: SovereignCloud, record: FencedTag) -> bool:
-    """Whether a person asked for the server to start again after this outage."""
+    """Whether a person said that it is to run again."""
     fencing = cloud.spec.hosted.fencing if cloud.spec.hosted is not None else None
     return fencing is not None and fencing.start_again == record.outage
 
@@ -208,10 +185,10 @@ def plan_power(
     cloud: SovereignCloud,
     urn: str,
     tags: Mapping[str, str],
-    seen: PowerState | None,
+    seen: PowerSeen | None,
     now: datetime,
 ) -> Plan | None:
-    """Plan the power changes of a fenced server; None: nothing to do, other plans apply."""
+    """What is done about its power; None: nothing, and all else is as usual."""
     record = read_fenced(tags)
     if record is None:
         if seen is None:
@@ -227,12 +204,12 @@ def plan_power(
     return _switch_off(resource, cloud, record, seen, now)
 
 
-def poll_while_lost(cloud: SovereignCloud | None) -> Outcome:
-    """Poll the power state while the cloud is lost."""
+def looks_again(cloud: SovereignCloud | None) -> Outcome:
+    """While its cloud is lost, whether it has power is news."""
     return Outcome(after=_LOOK_AGAIN) if cloud is not None and cloud.status.lost_since is not None else DONE
 
 
-def _begin(resource: BareMetalServer, cloud: SovereignCloud, urn: str, seen: PowerState) -> Plan:
+def _begin(resource: BareMetalServer, cloud: SovereignCloud, urn: str, seen: PowerSeen) -> Plan:
     lost = datetime.fromisoformat(cloud.status.lost_since or "")
     boot = seen.boot if seen.boot and seen.boot != seen.off else seen.disk
     record = FencedTag(int(lost.timestamp()), boot, seen.monitoring, seen.no_intervention)
@@ -244,7 +221,7 @@ def _begin(resource: BareMetalServer, cloud: SovereignCloud, urn: str, seen: Pow
 
 
 def _switch_off(
-    resource: BareMetalServer, cloud: SovereignCloud, record: FencedTag, seen: PowerState, now: datetime
+    resource: BareMetalServer, cloud: SovereignCloud, record: FencedTag, seen: PowerSeen, now: datetime
 ) -> Plan:
     name = _name(resource)
     if seen.boot != seen.off or seen.monitoring:
@@ -253,7 +230,7 @@ def _switch_off(
         )
         return Plan(
             steps=(step,),
-            outcome=waiting(Reason.POWERING_OFF_SERVER, f"server {name} is set to power off at its next boot"),
+            outcome=waiting(Reason.POWERING_OFF_SERVER, f"server {name} is to boot into switching itself off"),
         )
     if not seen.on:
         return Plan(outcome=_stays_off(resource, cloud, record))
@@ -266,8 +243,8 @@ def _switch_off(
     return Plan(steps=(_reboot(name, "switches it off", change),), outcome=told)
 
 
-def _end(resource: BareMetalServer, urn: str, record: FencedTag, seen: PowerState, now: datetime) -> Plan:
-    """Plan the restart: restore the boot, start the server, restore monitoring, then remove the record."""
+def _end(resource: BareMetalServer, urn: str, record: FencedTag, seen: PowerSeen, now: datetime) -> Plan:
+    """It boots what it did, and runs; then it is watched again, and the record goes."""
     name = _name(resource)
     told = waiting(
         Reason.RESTARTING_SERVER,
@@ -302,11 +279,11 @@ def _reboot(name: str, does: str, change: str) -> Reboot:
 
 def _stays_off(resource: BareMetalServer, cloud: SovereignCloud, record: FencedTag) -> Outcome:
     message = (
-        f"server {_name(resource)} was switched off for the outage of {record.outage} and stays off; when it may run again, set"
+        f"server {_name(resource)} was switched off for the outage of {record.outage} and stays off; once it may run again, set"
         f" spec.hosted.fencing.startAgain: {record.outage} on SovereignCloud {where(cloud.key)}"
     )
     told = held(Reason.SERVER_POWERED_OFF, message, available=False)
-    again = poll_while_lost(cloud).after
+    again = looks_again(cloud).after
     return Outcome(told.phase, told.reason, told.message, after=again)
 
 

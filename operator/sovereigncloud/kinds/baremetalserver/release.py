@@ -1,7 +1,5 @@
-"""Release of a BareMetalServer when its object is deleted.
-
-With Retain the operator only removes its mark. With Delete it detaches the server from its vRack and stops the
-renewal, which OVHcloud allows to be reverted until one day before the end. A server is never cancelled immediately.
+"""The end of a BareMetalServer: with Retain the server keeps everything but the mark; with Delete it leaves its vRack and is not
+renewed, which OVHcloud lets be taken back until a day before. A server is never cancelled at once.
 """
 
 from __future__ import annotations
@@ -15,10 +13,10 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.core.identity import OVH_INSTALLATION, OVH_OBJECT, OVH_UID, is_half_removed
 from sovereigncloud.core.outcome import Outcome, Phase, blocked, done
 from sovereigncloud.core.plan import Action, Plan, Step
-from sovereigncloud.kinds.baremetalserver.installation_tag import INSTALLED_TAG
 from sovereigncloud.kinds.baremetalserver.network.private_interface import plan_detach
-from sovereigncloud.kinds.baremetalserver.observation import ServerObservation
-from sovereigncloud.kinds.baremetalserver.ordering.plan import plan_abandoned_purchase
+from sovereigncloud.kinds.baremetalserver.observation import Observed
+from sovereigncloud.kinds.baremetalserver.ordering.plan import plan_giving_up
+from sovereigncloud.kinds.sovereigncloud.installation.plan import INSTALLED_TAG
 from sovereigncloud.ports.errors import OutsideError
 from sovereigncloud.ports.ovh.account import Ovh, ServerSummary
 from sovereigncloud.ports.ovh.orders import Renewal
@@ -29,7 +27,7 @@ MARK_TAGS = frozenset({OVH_INSTALLATION, OVH_OBJECT, OVH_UID})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UntagServer(Step):
-    """Remove tags of this installation; `lenient`: a failure does not block the deletion."""
+    """`lenient`: where it cannot be done the server is let go of all the same."""
 
     urn: str
     keys: frozenset[str]
@@ -37,22 +35,22 @@ class UntagServer(Step):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StopRenewal(Step):
-    """Stop the renewal: the service ends at its expiration."""
+class EndServer(Step):
+    """The service is not renewed: it ends at its expiration."""
 
     name: str
     when: str
 
 
-def plan_release(resource: BareMetalServer, observed: ServerObservation, now: datetime) -> Plan:
-    """Plan the release of a server; empty and done: it carries nothing of this installation."""
+def plan_release(resource: BareMetalServer, observed: Observed, now: datetime) -> Plan:
+    """The next steps of a server whose object is being deleted; empty and done: nothing of ours is on it."""
     if observed.held:
         held = blocked(f"still in use: {'; '.join(observed.held)}", reason=Reason.IN_USE)
         return Plan(outcome=replace(held, after=10.0))
     summary = observed.summary
     if summary is None:
         retained = resource.deletion_policy is DeletionPolicy.RETAIN
-        return Plan() if retained or observed.purchase is None else plan_abandoned_purchase(observed.purchase)
+        return Plan() if retained or observed.purchase is None else plan_giving_up(observed.purchase)
     if not observed.is_ours and not is_half_removed(summary.tags, observed.mark):
         return Plan()
     if resource.deletion_policy is DeletionPolicy.RETAIN:
@@ -64,7 +62,7 @@ def plan_release(resource: BareMetalServer, observed: ServerObservation, now: da
         return detach
     keys = MARK_TAGS | {INSTALLED_TAG}
     release = (_release(summary, keys),) if keys & summary.tags.keys() else ()
-    return Plan(steps=(*_stop_renewal(summary, observed.renewal), *release))
+    return Plan(steps=(*_ending(summary, observed.renewal), *release))
 
 
 def _release(summary: ServerSummary, keys: frozenset[str], *, lenient: bool = False) -> UntagServer:
@@ -78,18 +76,15 @@ def _release(summary: ServerSummary, keys: frozenset[str], *, lenient: bool = Fa
     )
 
 
-def _stop_renewal(summary: ServerSummary, renewal: Renewal | None) -> tuple[StopRenewal, ...]:
-    """Build the step that stops the renewal.
-
-    The paid period is used up, and a commitment runs to its end.
-    """
+def _ending(summary: ServerSummary, renewal: Renewal | None) -> tuple[EndServer, ...]:
+    """Not renewed any more; what is paid already is used up, and an engagement goes on to its end."""
     if renewal is None or renewal.ends:
         return ()
     when = f"on {renewal.expires}" if renewal.expires else "when what was paid is used up"
     if renewal.committed_until:
         when += f"; it is committed, and to be paid, until {renewal.committed_until}"
     return (
-        StopRenewal(
+        EndServer(
             action=Action.DELETE,
             target=f"renewal of server {summary.service_name}: it ends {when}",
             fields=("spec.deletionPolicy",),
@@ -102,9 +97,9 @@ def _stop_renewal(summary: ServerSummary, renewal: Renewal | None) -> tuple[Stop
 # --- performing ---
 
 
-async def perform_release(step: UntagServer | StopRenewal, client: Ovh) -> Outcome:
-    """Perform one release step; each is idempotent."""
-    if isinstance(step, StopRenewal):
+async def perform_release(step: UntagServer | EndServer, client: Ovh) -> Outcome:
+    """Each is idempotent."""
+    if isinstance(step, EndServer):
         await client.orders.end_at_expiration(step.name)
         return done(Reason.ENDS_AT_EXPIRATION, f"server {step.name} is not renewed: it ends {step.when}")
     name = step.urn.rpartition(":")[2]
@@ -113,6 +108,6 @@ async def perform_release(step: UntagServer | StopRenewal, client: Ovh) -> Outco
     except OutsideError as error:
         if not step.lenient:
             raise
-        message = f"server {name} is released with its mark, which could not be removed: {error}"
+        message = f"server {name} is let go of with its mark, which could not be removed: {error}"
         return done(Reason.RELEASED, message, **{_RELEASED: "yes"})
     return done(Reason.RELEASED, f"server {name} no longer carries the mark of this installation")

@@ -13,7 +13,7 @@ from sovereigncloud.core.outcome import Outcome
 from sovereigncloud.core.plan import Plan, Step
 from sovereigncloud.kinds.contract.reservations import Reservation
 from sovereigncloud.kinds.contract.tenancy import Tenancy
-from sovereigncloud.ports.installer.client import Installer
+from sovereigncloud.ports.installer.installation import Installer
 from sovereigncloud.ports.kubernetes import Kubernetes
 from sovereigncloud.ports.opennebula.client import OpenNebula
 from sovereigncloud.ports.opennebula.views import CloudView
@@ -23,7 +23,7 @@ from sovereigncloud.sovereignty.rules import Rules
 from sovereigncloud.sovereignty.verdict import Judged
 
 if TYPE_CHECKING:
-    from sovereigncloud.kinds.contract.instance_facts import InstanceFacts
+    from sovereigncloud.kinds.exit_readiness.facts import InstanceFacts
 
 AnyResource = Resource[Any, Any]
 

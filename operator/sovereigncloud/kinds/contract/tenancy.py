@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.tenant import Tenant, TenantCloudRef, TenantCloudStatus
-from sovereigncloud.kinds.contract.cloud_keys import cloud_key, where
+from sovereigncloud.kinds.endpoint.clouds import cloud_key, where
 
 _LONGEST = 128  # a name in OpenNebula
 _DIGEST = 8

@@ -1,4 +1,4 @@
-"""Access settings of a cloud that the operator installs, and their hash in the installer's records."""
+"""What spec says of how a cloud is reached that the operator installs, and what names it in the records of its runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ INVENTORY_FACT = "inventory"
 
 
 def access_of(cloud: SovereignCloud) -> Access | None:
-    """Return the access settings of an installed cloud; None where spec has none."""
+    """How a cloud that the operator installs is reached; None where nothing is said."""
     hosted = cloud.spec.hosted
     return hosted.access if hosted and hosted.open_nebula.install else None
 
@@ -26,10 +26,7 @@ def access_secrets(cloud: SovereignCloud) -> list[str]:
 
 
 def access_hash(access: Access | None) -> str:
-    """Hash the access settings that the installer applies; empty: none.
-
-    The SSH path to the front-end is not part of it.
-    """
+    """Names what the installer does for access; empty: nothing. The way that its SSH takes is none of it."""
     if access is None or not (access.tls or access.allowed_source_ranges):
         return ""
     name = access.fqdn if access.tls else ""
@@ -38,5 +35,5 @@ def access_hash(access: Access | None) -> str:
 
 
 def is_reached_so(cloud: SovereignCloud) -> bool:
-    """Whether the last installer run applied the current access settings, according to status."""
+    """Whether the last run made the cloud reachable as spec says now, as far as status remembers."""
     return cloud.external.get(INVENTORY_FACT, "").partition("-")[2] == access_hash(access_of(cloud))

@@ -1,4 +1,4 @@
-"""Read and check the TLS certificate Secret of a cloud before the installer deploys it."""
+"""The certificate that spec names for a cloud, as far as it can be told before the installer brings it to the front-end."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _LOOK_AGAIN = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """The certificate in the Secret; `digest`: empty without one; `problem`: why it is unusable."""
+    """What the Secret holds. `digest` names it, empty without one; `problem`: why it cannot be used."""
 
     digest: str = ""
     problem: Outcome | None = None
 
 
 async def observe_certificate(cloud: SovereignCloud, context: Context) -> Certificate:
-    """Read the Secret; the private key is not parsed."""
+    """Reads the Secret; the key in it is not looked at."""
     access = access_of(cloud)
     if access is None or access.tls is None:
         return Certificate()

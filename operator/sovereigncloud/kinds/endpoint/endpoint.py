@@ -1,7 +1,4 @@
-"""Determine the OpenNebula endpoint and credentials Secret of a cloud.
-
-This works before status has them, too.
-"""
+"""Where the front-end of a cloud answers and with which Secret, before and after status says so."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ _SEVERAL = 3  # front-ends of the architecture HighlyAvailable: a majority of tw
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An XML-RPC endpoint, and the Secrets (in the cloud's namespace) for it."""
+    """An XML-RPC endpoint, and the Secrets (in the cloud's namespace) to reach it with."""
 
     url: str
     secret: str
@@ -34,7 +31,7 @@ class Endpoint:
         return urlsplit(self.url).hostname or ""
 
     def insecure(self, allowed: Callable[[str], bool]) -> bool:
-        """Whether credentials would travel unencrypted over a network that is not private."""
+        """Whether credentials would travel in clear over a network that is not private."""
         return urlsplit(self.url).scheme != "https" and not _private(self.host) and not allowed(self.host)
 
 
@@ -49,12 +46,12 @@ def _private(host: str) -> bool:
 
 
 def generated_secret(cloud: SovereignCloud) -> str:
-    """Return the name of the Secret with the administrator of a cloud that the operator installs."""
+    """The Secret with the administrator of a cloud that the operator installs."""
     return f"{cloud.metadata.name}-oneadmin"
 
 
 def child_name(cloud: SovereignCloud, part: str) -> str:
-    """Return the name of a child object of a cloud, in lower case as Kubernetes requires."""
+    """The name of an object that a cloud composes: lower case, as Kubernetes wants it."""
     return f"{cloud.metadata.name}-{part.lower().replace('_', '-').replace('.', '-').rstrip('-')}"
 
 
@@ -63,7 +60,7 @@ def server_key(cloud: SovereignCloud, server: HostedServer) -> Key:
 
 
 def owner_of(resource: AnyResource) -> Key | None:
-    """Return the SovereignCloud that owns the object as its controller."""
+    """The SovereignCloud that composed an object."""
     for reference in resource.metadata.owner_references:
         if (
             reference.controller
@@ -75,7 +72,7 @@ def owner_of(resource: AnyResource) -> Key | None:
 
 
 def front_ends(cloud: SovereignCloud) -> tuple[HostedServer, ...]:
-    """Return the front-end servers by name; empty unless their number fits the architecture."""
+    """The servers that run OpenNebula, by name; none unless there are as many as the architecture has."""
     hosted = cloud.spec.hosted
     if hosted is None or hosted.ovh is None:
         return ()
@@ -86,12 +83,12 @@ def front_ends(cloud: SovereignCloud) -> tuple[HostedServer, ...]:
 
 
 def front_end(cloud: SovereignCloud) -> HostedServer | None:
-    """Return the first front-end by name; None unless their number fits the architecture."""
+    """The front-end, or the first of several by name; None unless there are as many as the architecture has."""
     return next(iter(front_ends(cloud)), None)
 
 
 def sunstone_of(cloud: SovereignCloud, endpoint: Endpoint) -> str | None:
-    """Return the Sunstone URL of a cloud that the operator installed; None for other clouds."""
+    """Where Sunstone is of a cloud that the operator installed; of others nobody said."""
     hosted = cloud.spec.hosted
     if hosted is None or hosted.open_nebula.install is None:
         return None
@@ -102,19 +99,18 @@ def sunstone_of(cloud: SovereignCloud, endpoint: Endpoint) -> str | None:
 
 
 def endpoint_of(cloud: SovereignCloud, get: Callable[[Key], AnyResource | None]) -> Endpoint | None:
-    """Return the current OpenNebula endpoint of a cloud; None while it is unknown.
-
-    After the cloud joined a federation it uses the Secret of the master.
+    """Where the cloud's OpenNebula answers, or will, and how it is entered: since it joined a federation with the master's
+    Secret. None while that cannot be known.
     """
     found, joined = own_endpoint(cloud, get), cloud.status.federation_secret
     return replace(found, secret=joined) if found is not None and joined else found
 
 
 def own_endpoint(cloud: SovereignCloud, get: Callable[[Key], AnyResource | None]) -> Endpoint | None:
-    """Return the endpoint with the cloud's own Secret.
+    """As `endpoint_of`, with the cloud's own Secret.
 
-    The address of a front-end that the operator installs is that of its server, which is known before the endpoint is
-    reached: `status.endpoint` is set only then.
+    The address of a front-end that the operator installs is that of its server, which is known before anything answers
+    there: `status.endpoint` is set only then.
     """
     existing, hosted = cloud.spec.existing, cloud.spec.hosted
     if existing is not None:
@@ -133,7 +129,7 @@ def own_endpoint(cloud: SovereignCloud, get: Callable[[Key], AnyResource | None]
 
 
 def _installed(cloud: SovereignCloud, get: Callable[[Key], AnyResource | None]) -> Endpoint | None:
-    """Return the endpoint by domain name with its certificate, else by virtual IP or front-end address."""
+    """By its name where it has a certificate for it, else by the address of the leader or of the only front-end."""
     hosted = cloud.spec.hosted
     install = hosted.open_nebula.install if hosted else None
     if hosted is None or install is None:

@@ -1,8 +1,8 @@
-"""Find the working credentials Secret of a cloud that joined or left a federation.
+"""With which Secret a cloud is entered that joined a federation or left one: its oneadmin is the master's since the join, and
+a Secret that the operator generated is never overwritten.
 
-Since the join its oneadmin is the master's, and the operator never overwrites a Secret that it generated. Only a
-login tells which Secret is right: a person may have made the join, or it happened before a cluster rebuild. So the
-operator tries the other Secret when one is refused.
+Nothing but an answer tells which it is: a join may have been done by a person, or before the cluster was rebuilt. So the
+other one is tried where one is refused.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.federatedzone import FederatedZone
 from sovereigncloud.api.sovereigncloud import SovereignCloud
-from sovereigncloud.kinds.contract.cloud_keys import referred
 from sovereigncloud.kinds.contract.controller import Context
+from sovereigncloud.kinds.endpoint.clouds import referred
 from sovereigncloud.kinds.endpoint.endpoint import endpoint_of, own_endpoint
 from sovereigncloud.ports.errors import Auth, MissingSecret
 from sovereigncloud.ports.opennebula.views import Front
@@ -21,10 +21,7 @@ from sovereigncloud.ports.opennebula.views import Front
 
 @dataclass(frozen=True, slots=True)
 class Entered:
-    """A successful login: who answered and with which Secret.
-
-    `federation`: that Secret if it is the master's.
-    """
+    """Who answered, and to which Secret; `federation`: that Secret where it is the master's."""
 
     front: Front
     secret: str
@@ -32,7 +29,7 @@ class Entered:
 
 
 async def entered_otherwise(cloud: SovereignCloud, context: Context) -> Entered | None:
-    """Try the alternative Secrets after the one in use was refused; None: none of them works."""
+    """Try the Secrets that may be the right one now, after the one in use was refused; None: none of them is."""
     own, used = own_endpoint(cloud, context.get), endpoint_of(cloud, context.get)
     if own is None or used is None:
         return None
@@ -48,7 +45,7 @@ async def entered_otherwise(cloud: SovereignCloud, context: Context) -> Entered 
 
 
 def _masters(cloud: SovereignCloud, context: Context) -> list[str]:
-    """List the Secrets of the masters of the cloud's zone, in its own namespace."""
+    """The Secrets of the masters of the zone that the cloud is to be, in its own namespace."""
     found = []
     for zone in context.users(cloud.key, FederatedZone.crd.kind):
         if not isinstance(zone, FederatedZone) or zone.spec.master_ref is None:

@@ -1,6 +1,6 @@
-"""Exit estimate: how many VMs could leave their clouds now, and what blocks the others.
+"""How many machines of a cloud could leave it now, and what is in the way of the others: for an ExitPlan, and for the cloud itself.
 
-Everything is read from cached views and the informer cache: no API request per VM, and none to a lost source.
+Everything is read from views and from the store: no request for a machine, and none of the source where that is lost.
 """
 
 from __future__ import annotations
@@ -16,18 +16,16 @@ from sovereigncloud.core.exit import Blocker, Claim, Estimate, Leaver, Limit, Op
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import merge
 from sovereigncloud.core.placement import Candidate, Demand
-from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.contract.controller import Context
-from sovereigncloud.kinds.contract.instance_facts import CopyFacts, InstanceFacts
 from sovereigncloud.kinds.contract.tenancy import Tenancy
-from sovereigncloud.kinds.exit_readiness.facts import image_facts
-from sovereigncloud.kinds.hostedinstance.continuity.copies import recorded_copies, usable_copy
-from sovereigncloud.kinds.hostedinstance.continuity.retained_copies import RetainedInCloud, retained_in_cloud
-from sovereigncloud.kinds.hostedinstance.machine.copy import Copy
-from sovereigncloud.kinds.hostedinstance.placement.location_compliance import evaluation_scope
+from sovereigncloud.kinds.endpoint.clouds import where
+from sovereigncloud.kinds.exit_readiness.facts import CopyFacts, InstanceFacts, image_facts
+from sovereigncloud.kinds.hostedinstance.continuity.copies import Copy, remembered, usable
+from sovereigncloud.kinds.hostedinstance.continuity.retained_copies import KeptThere, kept_there
+from sovereigncloud.kinds.hostedinstance.placement.location_compliance import who_is_judged
 from sovereigncloud.kinds.hostedinstance.placement.placement import candidates_for
-from sovereigncloud.kinds.hostedinstance.placement.relocation import relocated_instance
-from sovereigncloud.kinds.instancemigration.checks import check_vm
+from sovereigncloud.kinds.hostedinstance.placement.relocation import as_it_moves
+from sovereigncloud.kinds.instancemigration.checks import of_the_machine
 from sovereigncloud.kinds.instancemigration.marketplace import no_marketplace, takes_images
 from sovereigncloud.ports.errors import MissingSecret, OutsideError
 from sovereigncloud.ports.opennebula.views import CloudView, Vm
@@ -38,35 +36,31 @@ _INSTANCE = HostedInstance.crd.kind
 _ENDED = frozenset({Situation.ENDING, Situation.GONE})
 _CANNOT = frozenset({Situation.SUSPENDED, Situation.STOPPED, Situation.UNDEPLOYED, Situation.FAILED})
 _QUOTAS = {"VMS": "", "CPU": "cpu", "MEMORY": "memory", "SYSTEM_DISK_SIZE": "root"}
-"""Quota metrics of a tenant in a cloud, and the part of a VM's demand that each counts."""
+"""What is counted of a tenant in a cloud, and what of a machine counts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A source cloud.
+    """A cloud that is left.
 
     Attributes:
         cloud: which.
-        view: its view; None if it is lost and not read.
+        view: None where nothing of it is looked at, since it is lost.
         closed: why no disk can be copied out of it.
     """
 
     cloud: Key
     view: CloudView | None
-    marketplace_blocker: Blocker | None = None
+    closed: Blocker | None = None
 
 
-def marketplace_blocker(
-    cloud: Key, markets: Iterable[tuple[str, str, bool]], named: str | None = None
-) -> Blocker | None:
-    """Blocker for a cloud that has no marketplace to transfer disks through.
-
-    Whether a marketplace has enough space is checked by each migration.
+def closed(cloud: Key, markets: Iterable[tuple[str, str, bool]], named: str | None = None) -> Blocker | None:
+    """Whether there is no marketplace over which disks could go. Whether one has room for them is for each move to see.
 
     Args:
-        cloud: the source.
+        cloud: that is left.
         markets: name and driver of each, and whether it is enabled.
-        named: the only marketplace that may be used; None: any.
+        named: the only one that may be used.
     """
     if any(takes_images(driver, enabled=on) and named in {None, name} for name, driver, on in markets):
         return None
@@ -74,16 +68,16 @@ def marketplace_blocker(
 
 
 @dataclass(frozen=True, slots=True)
-class ExitQuery:
-    """Scope and rules of an exit estimate.
+class Question:
+    """What is asked.
 
     Attributes:
-        targets: for a namespace, the clouds that its VMs could move to.
-        names: network names in the target, for those that are mapped.
-        networks: whether a missing network blocks a VM.
-        may: blocker of a VM for whoever asks; None: none.
-        rank: number of the group that a VM leaves with.
-        skips: VMs that are left out because they are being migrated.
+        targets: for a namespace, the clouds that its machines could go to.
+        names: what a network is called elsewhere.
+        networks: whether a machine that has no network there cannot leave.
+        may: what is in the way of a machine for whoever asks; None: nothing.
+        rank: of the group that a machine leaves with.
+        skips: machines that are not asked about, since they are on their way.
     """
 
     targets: Callable[[str], tuple[Key, ...]]
@@ -95,12 +89,9 @@ class ExitQuery:
 
 
 @dataclass(frozen=True, slots=True)
-class VmClass:
-    """Equivalence class of VMs with the same possible targets, computed once per class.
-
-    `name`: set only if a policy names this very VM; `copies`: set only if the VM would be recreated from them.
-
-    `name`: set only if a policy names this very VM; `copies`: set only if the VM would be recreated from them.
+class Kind:
+    """Of machines to which the same places are open. `name`: only where a policy speaks of this very machine; `copies`: only where
+    they are what it would be made of.
     """
 
     namespace: str
@@ -111,12 +102,12 @@ class VmClass:
     copies: tuple[CopyFacts, ...] = ()
 
 
-async def estimate_exit(sources: Sequence[Source], question: ExitQuery, context: Context) -> Estimate:
-    """Estimate for all VMs of these clouds together, including VMs without a HostedInstance."""
+async def could_leave(sources: Sequence[Source], question: Question, context: Context) -> Estimate:
+    """All machines of these clouds together, those that people made included."""
     machines: list[Leaver] = []
-    first: dict[VmClass, InstanceFacts] = {}
+    first: dict[Kind, InstanceFacts] = {}
     spaces: dict[str, _Namespace] = {}
-    found = _TargetLookups(context, question, frozenset(source.cloud for source in sources if source.view is None))
+    found = _Found(context, question, frozenset(source.cloud for source in sources if source.view is None))
     for source in sources:
         known = context.inhabitants(source.cloud)
         machines += _unmanaged(source, known, context)
@@ -129,7 +120,7 @@ async def estimate_exit(sources: Sequence[Source], question: ExitQuery, context:
             kept = await found.kept_of(facts, spaces[namespace].targets) if source.view is None else ()
             one = _leaver(facts, source, question, spaces[namespace].rules, kept)
             machines.append(one)
-            if isinstance(one.kind, VmClass) and one.blocker is None:
+            if isinstance(one.kind, Kind) and one.blocker is None:
                 first.setdefault(one.kind, facts)
     options = {kind: await found.options(kind, facts, spaces[kind.namespace].targets) for kind, facts in first.items()}
     return estimate(machines, options, found.limits)
@@ -140,13 +131,13 @@ async def estimate_exit(sources: Sequence[Source], question: ExitQuery, context:
 
 @dataclass(frozen=True, slots=True)
 class _Namespace:
-    """Possible targets of a namespace and the policies that bind it there."""
+    """What holds for all machines of a namespace: where they could go, and the policies that bind them there."""
 
     targets: tuple[Key, ...]
     rules: tuple[Rules, ...]
 
 
-def _namespace(namespace: str, question: ExitQuery, context: Context) -> _Namespace:
+def _namespace(namespace: str, question: Question, context: Context) -> _Namespace:
     targets = question.targets(namespace)
     return _Namespace(targets, tuple(rule for target in targets for rule in context.policies(namespace, target)))
 
@@ -154,7 +145,7 @@ def _namespace(namespace: str, question: ExitQuery, context: Context) -> _Namesp
 def _leaver(
     facts: InstanceFacts,
     source: Source,
-    question: ExitQuery,
+    question: Question,
     rules: Iterable[Rules],
     kept: tuple[CopyFacts, ...],
 ) -> Leaver:
@@ -162,18 +153,18 @@ def _leaver(
     blocker = question.may(facts) or facts.blocker
     if source.view is not None:
         vm = source.view.vms.get(facts.vm)
-        blocker = blocker or source.marketplace_blocker or _vm_blocker(facts, source.cloud, vm)
+        blocker = blocker or source.closed or _of_its_machine(facts, source.cloud, vm)
     namespace = facts.key.namespace
-    judged_by = evaluation_scope(rules, namespace, facts.key.name)[1]
+    judged_by = who_is_judged(rules, namespace, facts.key.name)[1]
     networks = facts.networks if vm is None else tuple(dict.fromkeys(nic.network for nic in vm.nics))
     copies = (*facts.copies, *kept) if source.view is None else ()
-    kind = VmClass(namespace, source.cloud, networks if question.networks else (), facts.store, judged_by, copies)
+    kind = Kind(namespace, source.cloud, networks if question.networks else (), facts.store, judged_by, copies)
     demand = facts.demand if vm is None or source.view is None else demand_of_machine(vm, source.view)
     return Leaver(name, kind, demand, question.rank(facts), blocker)
 
 
 def demand_of_machine(vm: Vm, view: CloudView) -> Demand:
-    """Demand of a VM as it is: its non-persistent disks as root, its persistent ones as data."""
+    """As it is: its own disks where it runs, those that outlive it where images are."""
     persistent = {disk.id for disk in vm.disks if (image := view.images.get(disk.image_id)) and image.persistent}
     return Demand(
         cpu=round(float(vm.cpu or 0) * 100),
@@ -183,11 +174,11 @@ def demand_of_machine(vm: Vm, view: CloudView) -> Demand:
     )
 
 
-def _vm_blocker(facts: InstanceFacts, cloud: Key, vm: Vm | None) -> Blocker | None:
+def _of_its_machine(facts: InstanceFacts, cloud: Key, vm: Vm | None) -> Blocker | None:
     if vm is None:
         return Blocker(Reason.NOT_MOVABLE, f"VM {facts.vm} is not in {where(cloud)} any more")
     machine = f'VM {vm.id} "{vm.name}" in {where(cloud)}'
-    trouble = merge(check_vm(vm, machine))
+    trouble = merge(of_the_machine(vm, machine))
     if trouble.reason:
         return Blocker(Reason(trouble.reason), trouble.message)
     state = state_of(vm)
@@ -197,19 +188,14 @@ def _vm_blocker(facts: InstanceFacts, cloud: Key, vm: Vm | None) -> Blocker | No
 
 
 def _unmanaged(source: Source, known: Iterable[InstanceFacts], context: Context) -> Iterator[Leaver]:
-    """VMs without a HostedInstance, each as a blocker.
-
-    VMs that the operator runs for itself are left out.
-    """
+    """Machines of nobody that the operator knows; what it made on its own behalf goes by itself."""
     if source.view is None:
         return
     ours = {facts.vm for facts in known}
     for vm in source.view.vms.values():
         if vm.id in ours or state_of(vm).situation in _ENDED:
             continue
-        if vm.mark is not None and (
-            not vm.mark.object.startswith(f"{_INSTANCE}/") or _is_being_created(vm.mark, context)
-        ):
+        if vm.mark is not None and (not vm.mark.object.startswith(f"{_INSTANCE}/") or _is_being_made(vm.mark, context)):
             continue
         name = f"{where(source.cloud)} VM {vm.id}"
         told = (
@@ -219,85 +205,81 @@ def _unmanaged(source: Source, known: Iterable[InstanceFacts], context: Context)
         yield Leaver(name, None, Demand(), blocker=Blocker(Reason.NOT_MANAGED, told))
 
 
-def _is_being_created(mark: Mark, context: Context) -> bool:
-    """Whether the VM was just created for a HostedInstance that has not recorded it yet."""
-    namespace, _, name = mark.object.removeprefix(f"{_INSTANCE}/").partition("/")  # untrusted text
+def _is_being_made(mark: Mark, context: Context) -> bool:
+    """For a HostedInstance that has not recorded it yet."""
+    namespace, _, name = mark.object.removeprefix(f"{_INSTANCE}/").partition("/")  # as anybody may have written it
     found = context.get(Key(_INSTANCE, namespace, name))
     return found is not None and context.mark(found).installation == mark.installation
 
 
-# -------------------------------------------------------------------------------------------------------- the targets
+# --------------------------------------------------------------------------------------------------------- the places
 
 
-class _TargetLookups:
-    """Lookups in the target clouds, each done once."""
+class _Found:
+    """What is looked at of the targets, each thing once."""
 
-    def __init__(self, context: Context, question: ExitQuery, lost: frozenset[Key]) -> None:
-        self._context, self._question, self._lost = context, question, lost
+    def __init__(self, context: Context, question: Question, lost: frozenset[Key]) -> None:
+        self._world, self._question, self._lost = context, question, lost
         self._views: dict[Key, CloudView | None] = {}
-        self._copies: dict[tuple[str, Key], RetainedInCloud] = {}
+        self._copies: dict[tuple[str, Key], KeptThere] = {}
         self.limits: dict[str, Limit] = {}
 
-    async def options(self, kind: VmClass, facts: InstanceFacts, targets: Iterable[Key]) -> tuple[Option, ...]:
-        """Placement options of a whole equivalence class, computed for this VM."""
-        found = self._context.get(facts.key)
+    async def options(self, kind: Kind, facts: InstanceFacts, targets: Iterable[Key]) -> tuple[Option, ...]:
+        """Of all machines that are like this one."""
+        found = self._world.get(facts.key)
         if not isinstance(found, HostedInstance):
             return ()
         spec = found.spec.model_copy(update={"networks": None, "placement": None})
-        like = relocated_instance(found.model_copy(update={"spec": spec}))
+        like = as_it_moves(found.model_copy(update={"spec": spec}))
         options: list[Option] = []
         for target in targets:
             if target == kind.source:
                 continue
-            places = await candidates_for(like, self._context, (target,))
+            places = await candidates_for(like, self._world, (target,))
             view = await self._view(target)
-            lacks = (
-                await self._copy_blocker(found, target, view)
-                if view is not None and kind.source in self._lost
-                else None
-            )
+            lacks = await self._lacks(found, target, view) if view is not None and kind.source in self._lost else None
             options += [self._option(place, kind, target, view, lacks) for place in places]
         return tuple(options)
 
-    async def _copy_blocker(self, found: HostedInstance, target: Key, view: CloudView) -> Blocker | None:
+    async def _lacks(self, found: HostedInstance, target: Key, view: CloudView) -> Blocker | None:
         kept = await self._kept(found.metadata.namespace, target)
-        return _copy(found, target, view, kept.of(self._context.mark(found)))
+        return _copy(found, target, view, kept.of(self._world.mark(found)))
 
     async def kept_of(self, facts: InstanceFacts, targets: Iterable[Key]) -> tuple[CopyFacts, ...]:
-        """Retained copies of a VM in its possible targets."""
-        found = self._context.get(facts.key)
+        """What rehearsals kept of a machine where it could go."""
+        found = self._world.get(facts.key)
         if not isinstance(found, HostedInstance):
             return ()
-        mark = self._context.mark(found)
+        mark = self._world.mark(found)
         asked = (target for target in targets if target not in self._lost)
         kept = [copy for target in asked for copy in (await self._kept(facts.key.namespace, target)).of(mark)]
         return tuple(image_facts(copy, found) for copy in kept)
 
-    async def _kept(self, namespace: str, target: Key) -> RetainedInCloud:
+    async def _kept(self, namespace: str, target: Key) -> KeptThere:
         if (namespace, target) not in self._copies:
             view = await self._view(target)
-            nothing = RetainedInCloud(target)
+            nothing = KeptThere(target)
             self._copies[namespace, target] = (
-                nothing if view is None else await retained_in_cloud(view, target, namespace, self._context)
+                nothing if view is None else await kept_there(view, target, namespace, self._world)
             )
         return self._copies[namespace, target]
 
     async def _view(self, cloud: Key) -> CloudView | None:
         if cloud not in self._views:
             try:
-                self._views[cloud] = await self._context.view(cloud)
+                self._views[cloud] = await self._world.view(cloud)
             except (OutsideError, MissingSecret):
                 self._views[cloud] = None
         return self._views[cloud]
 
     def _option(
-        self, place: Candidate, kind: VmClass, target: Key, view: CloudView | None, lacks: Blocker | None
+        self, place: Candidate, kind: Kind, target: Key, view: CloudView | None, lacks: Blocker | None
     ) -> Option:
-        # Latency changes all the time, and whether a VM can leave must not depend on it.
+        # How near it is, is the weather: what can leave must not depend on it.
         place = replace(place, latency=None)
         if view is None or not place.seen:
             return Option(place)
-        claims = list(self._quota(self._context.tenancy(kind.namespace, target), target, view))
+        claims = list(self._quota(self._world.tenancy(kind.namespace, target), target, view))
         lacking: list[str] = []
         for name in kind.networks:
             there = self._question.names.get(name, name)
@@ -328,7 +310,7 @@ class _TargetLookups:
             yield Claim(name, of)
 
     def _addresses(self, network: str, target: Key, view: CloudView) -> Claim | None:
-        """Claim on the free addresses of a network; None if there is no network of that name."""
+        """None: there is no network of that name."""
         found = [one for one in view.networks.values() if one.name == network]
         if not found:
             return None
@@ -339,9 +321,9 @@ class _TargetLookups:
 
 
 def _copy(resource: HostedInstance, target: Key, view: CloudView, kept: list[Copy]) -> Blocker | None:
-    """Why the target cannot recreate the VM from any copy; None if it can."""
-    known = [*recorded_copies(resource), *kept]
-    found = usable_copy(known, resource, target, view)
+    """Why the other cloud cannot make it of a copy. None: it can."""
+    known = [*remembered(resource), *kept]
+    found = usable(known, resource, target, view)
     if not isinstance(found, str):
         return None
     inside = bool(known) and not any(copy.outside for copy in known)

@@ -1,31 +1,67 @@
-"""Facts of a HostedInstance that decide whether its VM can leave its cloud.
-
-They are cached per instance, so that ten thousand instances are not parsed again.
-"""
+"""What of a HostedInstance tells whether its machine could leave its cloud: kept for each, so that ten thousand are not read anew."""
 
 from __future__ import annotations
 
-from sovereigncloud.api.common.base import Management
+from dataclasses import dataclass
+
+from sovereigncloud.api.common.base import Key, Management
 from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.core.exit import Blocker
 from sovereigncloud.core.placement import Demand
-from sovereigncloud.kinds.contract.instance_facts import CopyFacts, InstanceFacts
-from sovereigncloud.kinds.hostedinstance.continuity.copies import missing_disks, recorded_copies, recorded_vm
-from sovereigncloud.kinds.hostedinstance.machine.copy import Copy
-from sovereigncloud.kinds.hostedinstance.machine.observed import bound_cloud
+from sovereigncloud.kinds.hostedinstance.continuity.copies import Copy, missing_disks, remembered, remembered_machine
+from sovereigncloud.kinds.hostedinstance.observation import bound_cloud
 from sovereigncloud.kinds.hostedinstance.placement.resource_needs import demand_of
 from sovereigncloud.ports.opennebula.views import Vm
 
 
+@dataclass(frozen=True, slots=True)
+class CopyFacts:
+    """What decides where a copy can be used; for thousands of machines it is the same few. `lacks`: disks that are not in it."""
+
+    outside: bool
+    driver: str
+    server: str
+    store: int
+    complete: bool
+    lacks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceFacts:
+    """Of a machine that is there.
+
+    Attributes:
+        key: of its HostedInstance.
+        cloud: that it is in.
+        vm: its number there.
+        labels: of the HostedInstance.
+        demand: as it is remembered, else as spec says; for when nobody can look at the machine.
+        networks: likewise.
+        store: where its backups go; empty: nowhere.
+        copies: of it, the newest first.
+        blocker: why it moves nowhere.
+    """
+
+    key: Key
+    cloud: Key
+    vm: int
+    labels: tuple[tuple[str, str], ...]
+    demand: Demand
+    networks: tuple[str, ...]
+    store: str
+    copies: tuple[CopyFacts, ...] = ()
+    blocker: Blocker | None = None
+
+
 def facts_of(resource: HostedInstance) -> InstanceFacts | None:
-    """Facts of an instance; None if it has no VM."""
+    """None: it has no machine that could leave."""
     cloud, number = bound_cloud(resource), resource.external.get("vm", "")
     if cloud is None or not number.isdigit():
         return None
     spec = resource.spec
-    copies = sorted(recorded_copies(resource), key=lambda copy: copy.time, reverse=True)
-    machine = recorded_vm(resource, copies[0] if copies else None)
+    copies = sorted(remembered(resource), key=lambda copy: copy.time, reverse=True)
+    machine = remembered_machine(resource, copies[0] if copies else None)
     networks = (nic.network for nic in machine.nics) if machine else (network.name for network in spec.networks or ())
     return InstanceFacts(
         key=resource.key,
@@ -36,7 +72,7 @@ def facts_of(resource: HostedInstance) -> InstanceFacts | None:
         networks=tuple(dict.fromkeys(networks)),
         store=(spec.backup.store or "") if spec.backup is not None else "",
         copies=tuple(_copy(copy, resource) for copy in copies),
-        blocker=_unmanaged_blocker(resource),
+        blocker=_left_alone(resource),
     )
 
 
@@ -56,16 +92,16 @@ def _copy(copy: Copy, resource: HostedInstance) -> CopyFacts:
 
 
 def image_facts(copy: Copy, resource: HostedInstance) -> CopyFacts:
-    """Facts of a retained copy, which is usable in the cloud that holds it."""
+    """Of one that a rehearsal kept: it is where it can be used."""
     return CopyFacts(True, copy.kind, copy.name.rpartition("/")[0], -1, True, tuple(missing_disks(copy, resource)))
 
 
-def _unmanaged_blocker(resource: HostedInstance) -> Blocker | None:
+def _left_alone(resource: HostedInstance) -> Blocker | None:
     name = f"HostedInstance {resource.metadata.namespace}/{resource.metadata.name}"
     if resource.deleting:
         return Blocker(Reason.NOT_MOVABLE, f"{name} is being deleted")
     if resource.paused or resource.spec.management is Management.OBSERVE:
         return Blocker(
-            Reason.NOT_MOVABLE, f"{name} is paused or only observed; set spec.management: Manage and resume it"
+            Reason.NOT_MOVABLE, f"{name} is paused or only observed; let it be managed (spec.management: Manage)"
         )
     return None

@@ -1,4 +1,4 @@
-"""Controller of ExitPlan: estimate, rehearse or execute the exit from a cloud or a provider."""
+"""ExitPlan: leave a cloud or a provider: say what could, rehearse it, do it."""
 
 from __future__ import annotations
 
@@ -9,27 +9,25 @@ from datetime import datetime
 from sovereigncloud.api.exitplan import ExitPlan
 from sovereigncloud.core.outcome import Outcome, Phase, done
 from sovereigncloud.core.plan import Plan, Step
-from sovereigncloud.kinds.contract.cloud_keys import referred
 from sovereigncloud.kinds.contract.controller import Context, Uses
+from sovereigncloud.kinds.endpoint.clouds import referred
 from sovereigncloud.kinds.exitplan import plan as exit_plan
-from sovereigncloud.kinds.exitplan.observation import ExitObservation, observe_exit
-from sovereigncloud.kinds.exitplan.plan import DeleteMigration, RecordRun
+from sovereigncloud.kinds.exitplan.observation import ExitObservation, look
+from sovereigncloud.kinds.exitplan.plan import DropMove, RememberRun
 from sovereigncloud.kinds.exitplan.status import exit_status
-from sovereigncloud.kinds.movement.requests import RequestMigration, request_migration
+from sovereigncloud.kinds.movement.requests import MakeMove, make_move
 
 _SELDOM = 300.0
 
 
 class ExitPlanController:
-    """Creates InstanceMigrations and makes no call outside Kubernetes."""
+    """Makes InstanceMigrations, and calls nothing outside itself."""
 
     resource = ExitPlan
 
     def uses(self, resource: ExitPlan) -> Uses:
-        """Watch the clouds of its own namespace that it names.
-
-        Clouds of other namespaces are read in their own sweeps: an ExitPlan must not block the deletion of somebody
-        else's cloud.
+        """The clouds of its own namespace that it names. Others are looked at in the sweeps of these, and held up by nothing: a
+        plan must not keep somebody else's cloud from being deleted.
         """
         if resource.deleting:
             return Uses()
@@ -39,22 +37,22 @@ class ExitPlanController:
         return Uses(objects=tuple(cloud for cloud in clouds if cloud.namespace == namespace))
 
     async def observe(self, resource: ExitPlan, context: Context) -> ExitObservation:
-        return await observe_exit(resource, context)
+        return await look(resource, context)
 
     def plan(self, resource: ExitPlan, observed: ExitObservation, now: datetime) -> Plan:
         made = exit_plan.plan(resource, observed, now)
         unswept = not (resource.deleting or made.steps or self.uses(resource).objects)
         if not unswept or made.outcome.phase is not Phase.DONE or made.outcome.after is not None:
             return made
-        return replace(made, outcome=replace(made.outcome, after=_SELDOM))  # no cloud's sweep triggers it
+        return replace(made, outcome=replace(made.outcome, after=_SELDOM))  # no sweep of a cloud comes by
 
     async def perform(self, step: Step, resource: ExitPlan, context: Context) -> Outcome:
         match step:
-            case RecordRun():
+            case RememberRun():
                 return done(step.event, step.message).with_facts(**dict(step.facts))
-            case RequestMigration():
-                return await request_migration(step, context)
-            case DeleteMigration():
+            case MakeMove():
+                return await make_move(step, context)
+            case DropMove():
                 await context.kubernetes.delete(step.key.kind, step.key.namespace, step.key.name)
                 return done()
             case _:

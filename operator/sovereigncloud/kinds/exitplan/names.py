@@ -1,4 +1,4 @@
-"""Deterministic names of runs and their migrations, and the record of a run."""
+"""How an exit's runs and moves are called, and what it writes down of a run. The same each time, so that nothing is made twice."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sovereigncloud.api.exitplan import ExitMode, ExitPlan
 
 RUN_LABEL = f"{GROUP}/exit-run"
 RUN, BEGAN, ENDED = "run", "began", "ended"
-"""Keys of status.external: current or last run, and its begin and end in seconds since 1970."""
+"""Keys of status.external: the run that is under way or was last, and when it began and was over, seconds since 1970."""
 _REHEARSAL, _EXIT = "r", "x"
 _LONGEST = 253
 _DIGEST = 8
@@ -19,7 +19,7 @@ _DIGEST = 8
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A rehearsal or an execution. `ended`: 0 while it is active."""
+    """A rehearsal or an execution. `ended`: 0: it is under way."""
 
     name: str
     began: int
@@ -31,7 +31,7 @@ class Run:
 
 
 def run_of(exit_plan: ExitPlan) -> Run | None:
-    """The active run, else the last one."""
+    """The one that is under way, or was last."""
     external = exit_plan.external
     name, began, ended = (external.get(key, "") for key in (RUN, BEGAN, ENDED))
     if not name or not began.isdigit():
@@ -40,12 +40,12 @@ def run_of(exit_plan: ExitPlan) -> Run | None:
 
 
 def execution_of(exit_plan: ExitPlan) -> str:
-    """Name of the execution run; there is one per ExitPlan object."""
+    """There is one for each object."""
     return f"{_EXIT}{_digest(exit_plan.metadata.uid)}"
 
 
 def rehearsal_at(exit_plan: ExitPlan, due: datetime) -> str:
-    """Name of a rehearsal run, from the time it was due, so that a retry gets the same name."""
+    """By when it was due: whoever begins it, and how often, it is that one."""
     return f"{_REHEARSAL}{_digest(exit_plan.metadata.uid)}-{due.astimezone(UTC):%Y%m%d%H%M%S}"
 
 
@@ -54,7 +54,7 @@ def is_of_mode(run: Run, mode: ExitMode) -> bool:
 
 
 def move_key(exit_plan: ExitPlan, instance: Key, run: str) -> Key:
-    """Key of the InstanceMigration of one instance in a run."""
+    """Of the InstanceMigration of a machine in a run."""
     name = f"{exit_plan.metadata.name}-{instance.name}-{run}"
     if len(name) > _LONGEST:
         name = f"{name[: _LONGEST - len(run) - _DIGEST - 2].rstrip('-.')}-{_digest(name)}-{run}"

@@ -1,4 +1,4 @@
-"""Observe an exit: source clouds, VMs that could leave, and progress of each migration."""
+"""Looking at an exit: what is left, what could leave it, and how far each machine is that does."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from sovereigncloud.api.instancemigration import InstanceMigration, MigrationMod
 from sovereigncloud.api.sovereigncloud import SovereignCloud
 from sovereigncloud.core.exit import NOBODY, Blocker, Estimate
 from sovereigncloud.core.outcome import Outcome, blocked, retry, stalled
-from sovereigncloud.kinds.contract.cloud_keys import referred, where
 from sovereigncloud.kinds.contract.controller import Context
-from sovereigncloud.kinds.contract.instance_facts import InstanceFacts
-from sovereigncloud.kinds.endpoint.clouds import no_such, not_allowed, not_answering_yet
-from sovereigncloud.kinds.exit_readiness.estimate import ExitQuery, Source, estimate_exit, marketplace_blocker
+from sovereigncloud.kinds.endpoint.clouds import no_such, not_allowed, not_answering_yet, referred, where
+from sovereigncloud.kinds.exit_readiness.estimate import Question, Source, closed, could_leave
+from sovereigncloud.kinds.exit_readiness.facts import InstanceFacts
 from sovereigncloud.kinds.exitplan.names import is_of_mode, run_of
 from sovereigncloud.kinds.exitplan.progress import Progress, Stage, progress_of
 from sovereigncloud.kinds.instancemigration.marketplace import ENABLED
@@ -29,17 +28,17 @@ _FROM = "spec.from.cloudRef"
 
 @dataclass(frozen=True, slots=True)
 class ExitObservation:
-    """Observed state of an exit.
+    """What was seen.
 
     Attributes:
-        now: time of the observation.
-        problem: why nothing can be estimated or done.
-        clouds: the source clouds.
-        estimate: for VMs that are still there and not being migrated.
-        progress: by instance (namespace/name), for those with a migration in the current run.
-        ranks: by instance, the group that it leaves with, for those still there.
-        throughput: bytes per second that earlier migrations copied; None: not measured yet.
-        outdated: finished rehearsal migrations of earlier runs.
+        now: when.
+        problem: why nothing can be said or done.
+        clouds: that are left.
+        estimate: of the machines that are still there and not under way.
+        progress: by machine (namespace/name), of those that the present run has a move of.
+        ranks: by machine, the group that it leaves with, of those that are still there.
+        throughput: bytes that a move copies in a second, as earlier ones took; None: none was measured.
+        outdated: rehearsals of runs before the present one, which are over.
     """
 
     now: datetime
@@ -51,8 +50,8 @@ class ExitObservation:
     throughput: int | None = None
     outdated: tuple[Key, ...] = ()
 
-    def count(self, *stages: Stage) -> int:
-        """Number of instances of the run at one of these stages."""
+    def are(self, *stages: Stage) -> int:
+        """How many machines of the run are at one of these stages."""
         return sum(one.stage in stages for one in self.progress.values())
 
 
@@ -60,8 +59,8 @@ def is_lost(exit_plan: ExitPlan) -> bool:
     return exit_plan.spec.source_state == SourceState.LOST
 
 
-async def observe_exit(exit_plan: ExitPlan, context: Context) -> ExitObservation:
-    """Observe an exit; a lost source cloud is not queried."""
+async def look(exit_plan: ExitPlan, context: Context) -> ExitObservation:
+    """Reads only. Of what is lost nothing is asked."""
     nothing = ExitObservation(context.now)
     if exit_plan.deleting:
         return nothing
@@ -72,16 +71,16 @@ async def observe_exit(exit_plan: ExitPlan, context: Context) -> ExitObservation
     sources = await _sources(exit_plan, clouds, context)
     if isinstance(sources, Outcome):
         return replace(nothing, problem=sources, clouds=clouds)
-    seen = _with_migrations(exit_plan, replace(nothing, clouds=clouds), context)
+    seen = _moves(exit_plan, replace(nothing, clouds=clouds), context)
     busy = {name for name, one in seen.progress.items() if one.stage in {Stage.UNDER_WAY, Stage.MOVED}}
-    question = ExitQuery(
-        targets=lambda namespace: _targets_for(exit_plan, namespace, clouds, context),
+    question = Question(
+        targets=lambda namespace: _open_to(exit_plan, namespace, clouds, context),
         names={one.from_: one.to for one in exit_plan.spec.network_map or ()},
-        may=lambda facts: _permission_blocker(exit_plan, facts),
+        may=lambda facts: _may(exit_plan, facts),
         rank=lambda facts: rank_of(exit_plan, facts),
         skips=lambda facts: name_of(facts.key) in busy,
     )
-    found = await estimate_exit(sources, question, context)
+    found = await could_leave(sources, question, context)
     ranks = {name_of(facts.key): rank_of(exit_plan, facts) for cloud in clouds for facts in context.inhabitants(cloud)}
     return replace(seen, estimate=found, ranks=ranks)
 
@@ -92,7 +91,7 @@ def name_of(instance: Key) -> str:
 
 
 def rank_of(exit_plan: ExitPlan, facts: InstanceFacts) -> int:
-    """Number of the first group whose labels match; VMs without a group come last."""
+    """The first group whose labels it has, else after all of them."""
     labels, groups = dict(facts.labels), exit_plan.spec.order or ()
     for number, group in enumerate(groups):
         if all(labels.get(name) == value for name, value in (group.match_labels or {}).items()):
@@ -134,14 +133,12 @@ def _targets_problem(exit_plan: ExitPlan, clouds: Iterable[Key], context: Contex
         if context.get(target) is None:
             return blocked(no_such(target))
     if not set(targets) - set(clouds):
-        return stalled(
-            Reason.INVALID_SPEC, "spec.to names only clouds that the plan leaves: add another cloud to spec.to"
-        )
+        return stalled(Reason.INVALID_SPEC, "spec.to names nothing but what is left: name another cloud")
     return None
 
 
-def _targets_for(exit_plan: ExitPlan, namespace: str, left: Iterable[Key], context: Context) -> tuple[Key, ...]:
-    """Target clouds of the plan that a namespace may use."""
+def _open_to(exit_plan: ExitPlan, namespace: str, left: Iterable[Key], context: Context) -> tuple[Key, ...]:
+    """Where the machines of a namespace could go: clouds that it may use."""
     named = dict.fromkeys(referred(one.cloud_ref, exit_plan.metadata.namespace) for one in exit_plan.spec.to)
     return tuple(
         cloud for cloud in named if cloud not in left and not_allowed(cloud, namespace, "spec.to", context) is None
@@ -158,27 +155,21 @@ async def _sources(exit_plan: ExitPlan, clouds: Iterable[Key], context: Context)
         try:
             view, client = await context.view(cloud), await context.open_nebula(cloud)
             markets = [(one.name, one.driver, one.state == ENABLED) for one in await client.parts.marketplaces()]
-            found.append(Source(cloud, view, marketplace_blocker(cloud, markets, exit_plan.spec.marketplace)))
+            found.append(Source(cloud, view, closed(cloud, markets, exit_plan.spec.marketplace)))
         except (OutsideError, MissingSecret) as error:
             say = blocked if isinstance(error, MissingSecret) else retry
-            return say(
-                f"cloud {where(cloud)}: {error}. If it is lost for good, set spec.sourceState: Lost in a new ExitPlan"
-            )
+            return say(f"cloud {where(cloud)}: {error}. If it is lost for good, leave it with sourceState: Lost")
     return tuple(found)
 
 
-def _permission_blocker(exit_plan: ExitPlan, facts: InstanceFacts) -> Blocker | None:
-    """Blocker for VMs that this ExitPlan may not move.
-
-    An ExitPlan in the namespace of the cloud may move every VM; one in another namespace only the VMs of that
-    namespace.
-    """
+def _may(exit_plan: ExitPlan, facts: InstanceFacts) -> Blocker | None:
+    """Who owns a cloud may have it left by everybody; who only uses it, by what is his own."""
     own = exit_plan.metadata.namespace
     if own in {facts.cloud.namespace, facts.key.namespace}:
         return None
     return Blocker(
         Reason.NAMESPACE_NOT_ALLOWED,
-        f"{name_of(facts.key)} is in another namespace, and {where(facts.cloud)} is not in namespace {own}: create the ExitPlan"
+        f"{name_of(facts.key)} is of another namespace, and {where(facts.cloud)} is not of namespace {own}: make the ExitPlan"
         f" in namespace {facts.cloud.namespace}, or another one in {facts.key.namespace}",
     )
 
@@ -186,8 +177,8 @@ def _permission_blocker(exit_plan: ExitPlan, facts: InstanceFacts) -> Blocker | 
 # ------------------------------------------------------------------------------------------------------------ the moves
 
 
-def _with_migrations(exit_plan: ExitPlan, nothing: ExitObservation, context: Context) -> ExitObservation:
-    """Observe the migrations of the active run; of a finished run nothing is read."""
+def _moves(exit_plan: ExitPlan, nothing: ExitObservation, context: Context) -> ExitObservation:
+    """Those of the run that is under way. When it is over nothing of them is looked at any more."""
     run = run_of(exit_plan)
     known = exit_plan.status.measured.bytes_per_second if exit_plan.status.measured is not None else None
     under_way = run is not None and not run.ended and is_of_mode(run, ExitMode(exit_plan.spec.mode))
@@ -215,7 +206,7 @@ def _with_migrations(exit_plan: ExitPlan, nothing: ExitObservation, context: Con
 
 
 def _throughput(moves: Iterable[InstanceMigration]) -> int | None:
-    """Average bytes per second of all migrations that were measured."""
+    """Of all that were measured."""
     told = [(one.status.bytes, one.status.downtime_seconds) for one in moves]
     copied = [(size, took) for size, took in told if size and took]
     return sum(size for size, _ in copied) // sum(took for _, took in copied) if copied else None

@@ -1,7 +1,7 @@
-"""Plan an exit: which migrations to create next, from the observation alone. Pure.
+"""The plan of an exit: which moves are to be made next. Pure, and each time from what is found, so that it goes on where it was.
 
-A run is a rehearsal or the execution. Its name follows from the object and, for a rehearsal, from its due time; the
-names of its migrations follow from the run and the instance. So a retry creates nothing twice.
+A run is a rehearsal or the execution. Its name follows from the object and, of a rehearsal, from when it was due; the names of its
+moves from the run and the machine. So whoever goes on makes no second of anything.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sovereigncloud.api.instancemigration import MigrationMode
 from sovereigncloud.core.exit import Way
 from sovereigncloud.core.outcome import DONE, Outcome, stalled, waiting
 from sovereigncloud.core.plan import Action, Disruption, Plan, Step
-from sovereigncloud.kinds.contract.cloud_keys import written_cloud
+from sovereigncloud.kinds.endpoint.clouds import written_cloud
 from sovereigncloud.kinds.exitplan.names import (
     BEGAN,
     ENDED,
@@ -34,19 +34,18 @@ from sovereigncloud.kinds.exitplan.names import (
 )
 from sovereigncloud.kinds.exitplan.observation import ExitObservation, is_lost
 from sovereigncloud.kinds.exitplan.progress import Stage
-from sovereigncloud.kinds.movement.requests import RequestMigration, migration_manifest
+from sovereigncloud.kinds.movement.requests import MakeMove, migration
 from sovereigncloud.kinds.planning.schedule import ScheduleError, next_run
 
-DEFAULT_CONCURRENT = 4
-"""Migrations at a time where spec.maxConcurrent is absent."""
+_AT_ONCE = 4
 _LOOK_AGAIN = 60.0
 _LONGEST_WAIT = 3600.0
 _TOLD = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RecordRun(Step):
-    """Record in the status that a run begins or ends. An empty value removes the key."""
+class RememberRun(Step):
+    """Nothing outside: that a run begins, or is over. An empty value is forgotten."""
 
     facts: tuple[tuple[str, str], ...]
     event: Reason | Literal[""] = ""
@@ -54,30 +53,30 @@ class RecordRun(Step):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeleteMigration(Step):
-    """Delete a rehearsal migration of an earlier run."""
+class DropMove(Step):
+    """The record of a rehearsal before the last one."""
 
     key: Key
 
 
 def plan(exit_plan: ExitPlan, seen: ExitObservation, now: datetime) -> Plan:
-    """Plan the next steps of an exit."""
+    """What is to be done next."""
     if exit_plan.deleting:
         return Plan()
     if seen.problem is not None:
         return Plan(outcome=seen.problem)
     mode, run = ExitMode(exit_plan.spec.mode), run_of(exit_plan)
     if mode is ExitMode.PLAN:
-        return _forget_rehearsal() if run is not None and run.rehearses and run.ended else Plan()
+        return _put_away() if run is not None and run.rehearses and run.ended else Plan()
     if run is not None and is_of_mode(run, mode) and not run.ended:
-        return _continue_run(exit_plan, seen, run, now)
+        return _go_on(exit_plan, seen, run, now)
     if mode is ExitMode.REHEARSE:
         return _rehearse(exit_plan, seen, now)
     return _begin(execution_of(exit_plan), seen, now) if run is None or run.rehearses else Plan()
 
 
 def due(exit_plan: ExitPlan, now: datetime) -> datetime | None:
-    """Due time of the next rehearsal, possibly past; None: never. Raises ScheduleError."""
+    """When the next rehearsal is, perhaps in the past; None: never. Raises ScheduleError."""
     run, schedule = run_of(exit_plan), exit_plan.spec.rehearsal_schedule
     if exit_plan.spec.mode != ExitMode.REHEARSE:
         return None
@@ -100,12 +99,9 @@ def _rehearse(exit_plan: ExitPlan, seen: ExitObservation, now: datetime) -> Plan
     return _begin(rehearsal_at(exit_plan, at), seen, now)
 
 
-def _forget_rehearsal() -> Plan:
-    """Forget the last rehearsal run, so that setting mode: Rehearse again starts a new one.
-
-    The condition ExitProven stays.
-    """
-    step = RecordRun(
+def _put_away() -> Plan:
+    """Asked for once more, it is rehearsed once more. What was proven stays in status."""
+    step = RememberRun(
         action=Action.UPDATE,
         target="the last rehearsal: put away",
         inside=True,
@@ -117,7 +113,7 @@ def _forget_rehearsal() -> Plan:
 def _begin(name: str, seen: ExitObservation, now: datetime) -> Plan:
     ways = seen.estimate.ways
     told = f"{seen.estimate.movable} of {len(ways)} machines can leave"
-    step = RecordRun(
+    step = RememberRun(
         action=Action.UPDATE,
         target="a run: begin",
         facts=((RUN, name), (BEGAN, _at(now)), (ENDED, "")),
@@ -130,19 +126,19 @@ def _begin(name: str, seen: ExitObservation, now: datetime) -> Plan:
 # ---------------------------------------------------------------------------------------------------------- under way
 
 
-def _continue_run(exit_plan: ExitPlan, seen: ExitObservation, run: Run, now: datetime) -> Plan:
+def _go_on(exit_plan: ExitPlan, seen: ExitObservation, run: Run, now: datetime) -> Plan:
     active = [name for name, one in seen.progress.items() if one.stage is Stage.UNDER_WAY]
-    told = _run_summary(seen, run, len(active))
+    told = _told(seen, run, len(active))
     reason = Reason.REHEARSING if run.rehearses else Reason.EXECUTING
-    making = _next_migrations(exit_plan, seen, run, active)
+    making = _next(exit_plan, seen, run, active)
     if making:
-        return Plan(steps=(*making, *_delete_outdated(seen)), outcome=waiting(reason, told, after=_LOOK_AGAIN))
+        return Plan(steps=(*making, *_dropped(seen)), outcome=waiting(reason, told, after=_LOOK_AGAIN))
     if active:
-        return Plan(steps=_delete_outdated(seen), outcome=waiting(reason, told, after=_LOOK_AGAIN))
+        return Plan(steps=_dropped(seen), outcome=waiting(reason, told, after=_LOOK_AGAIN))
     incomplete = _incomplete(seen)
     if not run.rehearses and incomplete is not None:
-        return Plan(outcome=incomplete)  # the run continues once the blockers are removed
-    step = RecordRun(
+        return Plan(outcome=incomplete)  # what is in the way may go, and then the run goes on
+    step = RememberRun(
         action=Action.UPDATE,
         target=f"that run {run.name} is over",
         inside=True,
@@ -150,13 +146,12 @@ def _continue_run(exit_plan: ExitPlan, seen: ExitObservation, run: Run, now: dat
         event=Reason.RUN_FINISHED,
         message=f"run {run.name} is over: {told}",
     )
-    return Plan(steps=(*_delete_outdated(seen), step), outcome=waiting(reason, told))
+    return Plan(steps=(*_dropped(seen), step), outcome=waiting(reason, told))
 
 
-def _next_migrations(exit_plan: ExitPlan, seen: ExitObservation, run: Run, active: list[str]) -> tuple[Step, ...]:
-    """Next migrations: of the first group with VMs left, up to maxConcurrent.
-
-    The next group begins when no migration of an earlier group is active.
+def _next(exit_plan: ExitPlan, seen: ExitObservation, run: Run, active: list[str]) -> tuple[Step, ...]:
+    """Of the first group that has a machine left to begin with, as many as may be. The next group begins when nothing of the ones
+    before it is under way.
     """
     open_ways = [way for way in seen.estimate.ways if way.to is not None and way.leaver.name not in seen.progress]
     if not open_ways:
@@ -164,19 +159,19 @@ def _next_migrations(exit_plan: ExitPlan, seen: ExitObservation, run: Run, activ
     rank = min(way.leaver.rank for way in open_ways)
     if any(seen.ranks.get(name, rank) < rank for name in active):
         return ()
-    slots = max(0, (exit_plan.spec.max_concurrent or DEFAULT_CONCURRENT) - len(active))
+    slots = max(0, (exit_plan.spec.max_concurrent or _AT_ONCE) - len(active))
     chosen = [way for way in open_ways if way.leaver.rank == rank][:slots]
-    return tuple(_migration_step(exit_plan, way, run) for way in chosen)
+    return tuple(_move(exit_plan, way, run) for way in chosen)
 
 
-def _migration_step(exit_plan: ExitPlan, way: Way, run: Run) -> RequestMigration:
+def _move(exit_plan: ExitPlan, way: Way, run: Run) -> MakeMove:
     namespace, _, name = way.leaver.name.partition("/")
     instance = Key(HostedInstance.crd.kind, namespace, name)
     to = written_cloud(way.to[0]) if way.to is not None else None
     if to is None:
-        raise ValueError(f"{way.leaver.name} has no target cloud")
+        raise ValueError(f"{way.leaver.name} goes nowhere")
     key, spec = move_key(exit_plan, instance, run.name), exit_plan.spec
-    manifest = migration_manifest(
+    manifest = migration(
         key.name,
         instance,
         to,
@@ -185,18 +180,18 @@ def _migration_step(exit_plan: ExitPlan, way: Way, run: Run) -> RequestMigration
         source_state=spec.source_state,
         fencing=spec.fencing if is_lost(exit_plan) else None,
         exit_plan=exit_plan.key,
-        owner=exit_plan if run.rehearses else None,  # an executed migration outlives its plan
+        owner=exit_plan if run.rehearses else None,  # a move that is done outlives the plan that asked for it
     )
-    return RequestMigration(
+    return MakeMove(
         action=Action.MOVE,
         target=f"{way.leaver.name} to {way.to[0] if way.to else ''}",
         disruption=Disruption.NONE if run.rehearses or is_lost(exit_plan) else Disruption.RESTART,
-        manifest=_with_exit_fields(manifest, exit_plan, run),
+        manifest=_with_particulars(manifest, exit_plan, run),
     )
 
 
-def _with_exit_fields(manifest: Mapping[str, object], exit_plan: ExitPlan, run: Run) -> Mapping[str, object]:
-    """Add what only an ExitPlan sets: label, marketplace, grace period, retained copies."""
+def _with_particulars(manifest: Mapping[str, object], exit_plan: ExitPlan, run: Run) -> Mapping[str, object]:
+    """What an exit says beside: the way over which the disks go, and how long what was left stays."""
     metadata, spec = dict(_mapping(manifest["metadata"])), dict(_mapping(manifest["spec"]))
     metadata["labels"] = {**_mapping(metadata.get("labels") or {}), RUN_LABEL: run.name}
     if exit_plan.spec.marketplace is not None and not is_lost(exit_plan):
@@ -212,25 +207,25 @@ def _mapping(value: object) -> Mapping[str, object]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _delete_outdated(seen: ExitObservation) -> tuple[Step, ...]:
-    return tuple(DeleteMigration(action=Action.DELETE, target=str(key), inside=True, key=key) for key in seen.outdated)
+def _dropped(seen: ExitObservation) -> tuple[Step, ...]:
+    return tuple(DropMove(action=Action.DELETE, target=str(key), inside=True, key=key) for key in seen.outdated)
 
 
 # ------------------------------------------------------------------------------------------------------- what is said
 
 
-def _run_summary(seen: ExitObservation, run: Run, active: int) -> str:
-    done = seen.count(Stage.REHEARSED) if run.rehearses else seen.count(Stage.MOVED)
+def _told(seen: ExitObservation, run: Run, active: int) -> str:
+    done = seen.are(Stage.REHEARSED) if run.rehearses else seen.are(Stage.MOVED)
     left = sum(way.to is not None and way.leaver.name not in seen.progress for way in seen.estimate.ways)
     word = "rehearsed" if run.rehearses else "moved"
     return (
-        f"{done} machines {word}, {active} in progress, {left} pending,"
-        f" {seen.count(Stage.FAILED) + len(seen.estimate.blocked)} failed or blocked"
+        f"{done} machines {word}, {active} under way, {left} to come,"
+        f" {seen.are(Stage.FAILED) + len(seen.estimate.blocked)} that cannot"
     )
 
 
 def _incomplete(seen: ExitObservation) -> Outcome | None:
-    """Blocked or failed VMs, which keep the exit from completing; None: there are none."""
+    """What stays behind, so that the exit is not over."""
     failures = [(name, one.failure) for name, one in sorted(seen.progress.items()) if one.failure is not None]
     failures += [
         (way.leaver.name, way.blocker)
@@ -241,7 +236,7 @@ def _incomplete(seen: ExitObservation) -> Outcome | None:
         return None
     first = "; ".join(f"{name}: {why.reason}, {why.message}" for name, why in failures[:_TOLD])
     more = f"; and {len(failures) - _TOLD} more in status.blockers" if len(failures) > _TOLD else ""
-    message = f"{seen.count(Stage.MOVED)} machines moved, {len(failures)} blocked or failed: {first}{more}"
+    message = f"{seen.are(Stage.MOVED)} machines moved, {len(failures)} stay behind: {first}{more}"
     return stalled(Reason.EXIT_INCOMPLETE, message, after=_LOOK_AGAIN)
 
 

@@ -1,4 +1,4 @@
-"""Progress of a migration, as far as the exit needs it. Pure."""
+"""How far a move of an exit is, in the few words that matter to the exit. Pure."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Progress of one instance in a run.
+    """Of one machine.
 
     Attributes:
-        failure: why its migration failed; None: it is done or active.
-        bytes, seconds: that were copied, and how long that took; 0: not measured.
+        failure: why it did not; None: it did, or is under way.
+        bytes, seconds: that were copied, and that it took; 0: not measured.
     """
 
     stage: Stage
@@ -34,7 +34,7 @@ class Progress:
 
 
 def progress_of(move: InstanceMigration) -> Progress:
-    """Progress of a migration; it counts as moved after the cutover, whatever its grace period."""
+    """A machine has moved once its instance has it elsewhere: how long the one that was left stays is the move's own business."""
     external, size, took = move.external, move.status.bytes or 0, move.status.downtime_seconds or 0
     rehearses = move.spec.mode == MigrationMode.REHEARSE
     if ENDED in external and FAILED in external:
@@ -51,4 +51,4 @@ def progress_of(move: InstanceMigration) -> Progress:
 
 
 def _told(move: InstanceMigration, why: str) -> str:
-    return f"InstanceMigration {move.metadata.namespace}/{move.metadata.name}: {why}; delete it to retry"
+    return f"InstanceMigration {move.metadata.namespace}/{move.metadata.name}: {why}; delete it to have it tried again"

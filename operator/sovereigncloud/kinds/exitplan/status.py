@@ -1,4 +1,4 @@
-"""Status of an ExitPlan: movable VMs, blockers, runs, ExitProven. Constant while nothing happens."""
+"""What an exit says of itself: how many could leave, what is in the way, what was rehearsed. Nothing in it moves by itself."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.exitplan import MAX_BLOCKERS, ExitMode, ExitPhase, ExitPlan
 from sovereigncloud.core.conditions import Json, timestamp
 from sovereigncloud.core.exit import Blocker, duration
-from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.contract.controller import OWN_CONDITIONS
+from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.exitplan.names import Run, is_of_mode, run_of
 from sovereigncloud.kinds.exitplan.observation import ExitObservation
-from sovereigncloud.kinds.exitplan.plan import DEFAULT_CONCURRENT, due
+from sovereigncloud.kinds.exitplan.plan import due
 from sovereigncloud.kinds.exitplan.progress import Stage
 from sovereigncloud.kinds.planning.schedule import ScheduleError, stamp_of
 
 EXIT_PROVEN = "ExitProven"
+_AT_ONCE = 4
 _MAX_MESSAGE = 1024
 _KEPT = (
     "phase", "movable", "clouds", "blockers", "blockedBy", "expected", "measured", "run", "lastRehearsal", "nextRehearsal",
@@ -25,7 +26,7 @@ _KEPT = (
 
 
 def exit_status(exit_plan: ExitPlan, seen: ExitObservation) -> Mapping[str, object]:
-    """Status fields of an ExitPlan; fields that cannot be observed keep their value."""
+    """All of it. While nobody could look, as it was."""
     told = exit_plan.status.model_dump(by_alias=True, exclude_none=True)
     fields: dict[str, object] = {key: told.get(key) for key in _KEPT}
     run, mode = run_of(exit_plan), ExitMode(exit_plan.spec.mode)
@@ -40,14 +41,14 @@ def exit_status(exit_plan: ExitPlan, seen: ExitObservation) -> Mapping[str, obje
         )
     current = run if run is not None and is_of_mode(run, mode) else None
     if current is not None:
-        fields.update(_run_fields(current, seen, told))
+        fields.update(_of_the_run(current, seen, told))
     fields["phase"] = str(_phase(run, mode))
     fields["nextRehearsal"] = _next_rehearsal(exit_plan, seen)
     return {**fields, OWN_CONDITIONS: [_proven(fields)]}
 
 
 def _is_over(run: Run | None, mode: ExitMode) -> bool:
-    """Whether the execution is over: VMs that come later are not part of it."""
+    """An exit that was executed: what comes into that cloud later is not its business."""
     return mode is ExitMode.EXECUTE and run is not None and not run.rehearses and run.ended > 0
 
 
@@ -63,8 +64,8 @@ def _phase(run: Run | None, mode: ExitMode) -> ExitPhase:
 
 
 def _movable(seen: ExitObservation) -> str:
-    """Movable VMs of all; those being migrated or migrated count as movable."""
-    on = seen.count(Stage.UNDER_WAY, Stage.MOVED)
+    """Those that are under way or have moved count as what they are: able to."""
+    on = seen.are(Stage.UNDER_WAY, Stage.MOVED)
     failed = sum(1 for way in seen.estimate.ways if way.to is not None and _has_failed(way.leaver.name, seen))
     return f"{seen.estimate.movable - failed + on}/{len(seen.estimate.ways) + on}"
 
@@ -98,7 +99,7 @@ def _counted(blockers: Iterable[tuple[str, Blocker]]) -> list[Json] | None:
 
 def _expected(exit_plan: ExitPlan, seen: ExitObservation) -> Json:
     size, machines = seen.estimate.bytes, seen.estimate.movable
-    at_once = exit_plan.spec.max_concurrent or DEFAULT_CONCURRENT
+    at_once = exit_plan.spec.max_concurrent or _AT_ONCE
     return {
         "bytes": size,
         "durationSeconds": duration(size, machines, seen.throughput, at_once),
@@ -109,8 +110,8 @@ def _expected(exit_plan: ExitPlan, seen: ExitObservation) -> Json:
 # -------------------------------------------------------------------------------------------------------------- the run
 
 
-def _run_fields(run: Run, seen: ExitObservation, told: Json) -> dict[str, object]:
-    """Status of the current run: live while it is active, frozen when it is over."""
+def _of_the_run(run: Run, seen: ExitObservation, told: Json) -> dict[str, object]:
+    """While it is under way what is found; when it is over what was found last."""
     before = told.get("run") or {}
     known = before if before.get("name") == run.name else {}
     if run.ended:
@@ -121,7 +122,7 @@ def _run_fields(run: Run, seen: ExitObservation, told: Json) -> dict[str, object
         return {}
     done = [one for one in seen.progress.values() if one.stage in {Stage.REHEARSED, Stage.MOVED}]
     failed = len(list(_blockers(seen)))
-    moved = seen.count(Stage.MOVED, Stage.UNDER_WAY)
+    moved = seen.are(Stage.MOVED, Stage.UNDER_WAY)
     size, took = sum(one.bytes for one in done), sum(one.seconds for one in done if one.bytes)
     entry = {
         "name": run.name,
@@ -147,14 +148,14 @@ def _next_rehearsal(exit_plan: ExitPlan, seen: ExitObservation) -> str | None:
 
 
 def _proven(fields: Mapping[str, object]) -> Json:
-    """Condition ExitProven, from the last rehearsal."""
+    """Whether the way out was walked: what was rehearsed last, and when."""
     last = fields.get("lastRehearsal")
     if not isinstance(last, dict):
-        told = "the exit was never rehearsed: set spec.mode: Rehearse"
+        told = "it was never rehearsed: set mode: Rehearse"
         return {"type": EXIT_PROVEN, "status": "Unknown", "reason": Reason.NEVER_REHEARSED, "message": told}
     all_of_them, done = last.get("machines") or 0, last.get("succeeded") or 0
     if not all_of_them:
-        told = "the last rehearsal found no machine to migrate"
+        told = "there was no machine to be rehearsed with"
         return {"type": EXIT_PROVEN, "status": "Unknown", "reason": Reason.NOTHING_TO_LEAVE, "message": told}
     told = f"{done} of {all_of_them} machines ran as a copy in the rehearsal that ended at {last.get('endedAt')}"
     if done < all_of_them:

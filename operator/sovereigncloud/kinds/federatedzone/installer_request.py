@@ -1,4 +1,4 @@
-"""Build the installer request that makes a cloud join or leave a federation. Pure."""
+"""What is asked of the installer to make a cloud a member of a federation, or none, and when. Pure."""
 
 from __future__ import annotations
 
@@ -15,17 +15,14 @@ from sovereigncloud.ports.installer.federation import Change, FederationChange, 
 from sovereigncloud.ports.opennebula.zones import FederationView, Mode
 
 INSTALLERS_USER = "ubuntu"
-"""The SSH user of OVHcloud's Ubuntu templates, which the installer uses too."""
+"""Whom OVHcloud's Ubuntu templates let in with the key of the payload, as the installer enters."""
 _SSH = 22
 _FIRST = "first"
 _LEAVE = "leave"
 
 
 def word_of(zone: FederatedZone) -> str:
-    """Return the request id of the change; empty: not requested.
-
-    Leaving and becoming a master need no `spec.join.request`; a new value retries.
-    """
+    """The word that asks for the change; empty: nobody does. To leave, and to be a master, needs no word: a new one tries again."""
     word = zone.spec.join.request if zone.spec.join else ""
     if zone.deleting:
         return f"{_LEAVE}.{word}" if word else _LEAVE
@@ -33,17 +30,14 @@ def word_of(zone: FederatedZone) -> str:
 
 
 def wanted_change(zone: FederatedZone) -> Change:
-    """Return the federation mode that the cloud must get."""
+    """What the cloud is to become."""
     if zone.deleting:
         return Change.STANDALONE
     return Change.MASTER if zone.spec.role == ZoneRole.MASTER else Change.SLAVE
 
 
 def is_pending(zone: FederatedZone, found: FederationView | None, number: int) -> bool:
-    """Tell whether the cloud does not have its desired mode yet.
-
-    An unreachable one counts as pending.
-    """
+    """Whether the cloud is not yet what it is to become. One that does not answer may be on its way."""
     if found is None:
         return True
     if found.problem:
@@ -66,21 +60,19 @@ def change_of(
     address: str,
     get: Callable[[Key], AnyResource | None],
 ) -> FederationChange | None:
-    """Return the installer request.
-
-    None: no SSH login at a required front-end, or no request in spec.
+    """None where the operator is not let in at a front-end that the change needs, or the word for it lacks.
 
     Args:
-        zone: the zone to change.
-        cloud: the cloud of the zone.
-        master: the master's cloud, for a slave.
-        number: id of the zone.
-        address: endpoint of the master.
-        get: looks up an object by key.
+        zone: that is to be.
+        cloud: of the zone.
+        master: the master's cloud, of a slave.
+        number: of the zone.
+        address: under which the master is reached.
+        get: an object of ours.
     """
     change, word = wanted_change(zone), word_of(zone)
-    login = single_front_end_login(cloud, get) if cloud is not None else None
-    there = single_front_end_login(master, get) if master is not None and change is Change.SLAVE else None
+    login = login_of(cloud, get) if cloud is not None else None
+    there = login_of(master, get) if master is not None and change is Change.SLAVE else None
     if cloud is None or login is None or not word or (change is Change.SLAVE and there is None):
         return None
     return FederationChange(
@@ -96,15 +88,15 @@ def change_of(
     )
 
 
-def single_front_end_login(cloud: SovereignCloud, get: Callable[[Key], AnyResource | None]) -> Login | None:
-    """Return the SSH login of a cloud's single front-end; None: several front-ends, or no login."""
+def login_of(cloud: SovereignCloud, get: Callable[[Key], AnyResource | None]) -> Login | None:
+    """How the operator enters the only front-end of a cloud: as its installer does, or as spec says. None: it does not."""
     install = cloud.spec.hosted.open_nebula.install if cloud.spec.hosted else None
     several = install is not None and install.architecture == Architecture.HIGHLY_AVAILABLE
-    return front_end_login(cloud, get) if not several else None
+    return entry_of(cloud, get) if not several else None
 
 
-def front_end_login(cloud: SovereignCloud, get: Callable[[Key], AnyResource | None]) -> Login | None:
-    """Return the SSH login of a cloud's first front-end; None: no login."""
+def entry_of(cloud: SovereignCloud, get: Callable[[Key], AnyResource | None]) -> Login | None:
+    """As `login_of`; of several front-ends the first."""
     if cloud.spec.existing is not None:
         ssh = cloud.spec.existing.ssh
         if ssh is None:

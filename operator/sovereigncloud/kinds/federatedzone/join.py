@@ -1,8 +1,8 @@
-"""Plan how a cloud joins or leaves a federation, by an installer Job. Pure.
+"""What no call of OpenNebula does: a cloud becomes a member of a federation, or none again. What is to be done about it, pure.
 
-Each `spec.join.request` is carried out once. It is recorded on the zone at the master before the Job is created, so a missing
-Job does not mean that there was none. Only the configuration of the cloud itself tells whether the change is done, so a person
-may do it as well.
+Each word in spec asks once. It is recorded on the zone, where the master keeps it, before the Job is made, so a Job that is
+missing never means that there was none. Whether it is done is told by nothing but the configuration of the cloud itself, so
+a person may do it as well.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ from typing import Protocol
 
 from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.federatedzone import FederatedZone
-from sovereigncloud.core.listing import format_list
 from sovereigncloud.core.outcome import Outcome, held, stalled, waiting
 from sovereigncloud.core.plan import Action, Cause, Drift, Plan
-from sovereigncloud.kinds.contract.cloud_keys import where
+from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.federatedzone.installer_request import is_pending, wanted_change, word_of
 from sovereigncloud.kinds.federatedzone.manual_commands import to_change
 from sovereigncloud.kinds.federatedzone.observation import ZoneObservation
@@ -28,15 +27,16 @@ from sovereigncloud.ports.installer.installation import InstallState
 from sovereigncloud.ports.opennebula.views import CloudView
 from sovereigncloud.ports.opennebula.zones import SOLO, Mode, Zone
 
-_JOB_LOST_AFTER = 3600
-"""Seconds after which a missing Job counts as deleted, and a succeeded one as without effect."""
+_CERTAIN = 3600
+"""Seconds after which a Job that nobody knows was there, and one that is over without effect had none."""
 _LOOK_AGAIN = 5.0
-_ONEADMIN = 0
+_ADMINISTRATOR = 0
+_SHOWN = 10
 _JOIN = "spec.join"
 _CONSENT = f"{_JOIN}.replaceUsersGroupsVDCs: Accept"
 
 
-class _OwnedObject(Protocol):
+class _Owned(Protocol):
     @property
     def id(self) -> int: ...
     @property
@@ -46,7 +46,7 @@ class _OwnedObject(Protocol):
 
 
 def plan_change(zone: FederatedZone, seen: ZoneObservation, thing: Zone, now: datetime) -> Plan:
-    """Plan the change of the federation mode of a cloud that does not have its desired mode."""
+    """What to do so that the cloud becomes what it is to be; it is not that yet, or not any more."""
     plan, mode = _change(zone, seen, thing, now), seen.own.mode
     if not zone.settled or zone.deleting or mode is None:
         return plan
@@ -56,35 +56,32 @@ def plan_change(zone: FederatedZone, seen: ZoneObservation, thing: Zone, now: da
 def _change(zone: FederatedZone, seen: ZoneObservation, thing: Zone, now: datetime) -> Plan:
     change, word = wanted_change(zone), word_of(zone)
     if change is Change.SLAVE:
-        if (unlike := _database_mismatch(seen)) is not None:
+        if (unlike := _unlike(seen)) is not None:
             return Plan(outcome=unlike)
-        if strangers := objects_of_other_users(seen.own.view):
-            return Plan(outcome=_join_refused(seen, strangers))
+        if strangers := belongings(seen.own.view):
+            return Plan(outcome=_refused(seen, strangers))
         if not has_consent(zone):
-            return Plan(outcome=_approval_required(zone))
+            return Plan(outcome=_asks(zone))
     record = read_record(thing.notes)
     if record is not None and (record.change, record.word) == (change, word):
-        return _recorded_request(seen, thing, record, now)
+        return _follow(seen, thing, record, now)
     if seen.change is None:
-        return Plan(outcome=_manual_step(seen))
+        return Plan(outcome=_manual(seen))
     if was_used(thing.notes, change, word):
-        return Plan(outcome=_approval_required(zone, "the request was carried out before: "))
-    begin = _change_step(seen, thing, Record(change, word, int(now.timestamp())))
+        return Plan(outcome=_asks(zone, "the word was used before: "))
+    begin = _begin(seen, thing, Record(change, word, int(now.timestamp())))
     if not zone.settled or zone.deleting:
         return Plan(steps=(begin,))
-    # It was a member before: the change corrects drift, so driftPolicy applies.
+    # It was a member, and somebody made it none: that is a difference like any other, which driftPolicy speaks of.
     return Plan(steps=(replace(begin, fields=("spec.role",), cause=Cause.OBSERVED),))
 
 
 def commands(zone: FederatedZone, seen: ZoneObservation) -> tuple[str, ...]:
-    """Return the commands for a person if the operator has no SSH login.
-
-    Empty: it has one, or nothing is pending.
-    """
+    """What a person types, where the operator is not let in."""
     thing, change = seen.found.thing, wanted_change(zone)
     if thing is None or seen.change is not None or not is_pending(zone, seen.own.federation, thing.id):
         return ()
-    if change is Change.SLAVE and (not has_consent(zone) or objects_of_other_users(seen.own.view)):
+    if change is Change.SLAVE and (not has_consent(zone) or belongings(seen.own.view)):
         return ()
     there = where(seen.master.cloud) if seen.master is not None else ""
     found = seen.own.federation
@@ -96,16 +93,13 @@ def has_consent(zone: FederatedZone) -> bool:
     return zone.spec.join is not None and zone.spec.join.replace_users_groups_vdcs == "Accept"
 
 
-def objects_of_other_users(view: CloudView | None) -> tuple[str, ...]:
-    """List objects of users other than oneadmin.
-
-    They would have no owner: joining replaces the users by those of the master.
-    """
-    return () if view is None else tuple(_owned_by_others(view))
+def belongings(view: CloudView | None) -> tuple[str, ...]:
+    """What would belong to nobody once the users are replaced. oneadmin is the same in every OpenNebula."""
+    return () if view is None else tuple(_of_others(view))
 
 
-def _owned_by_others(view: CloudView) -> Iterator[str]:
-    pools: tuple[tuple[str, Mapping[int, _OwnedObject]], ...] = (
+def _of_others(view: CloudView) -> Iterator[str]:
+    pools: tuple[tuple[str, Mapping[int, _Owned]], ...] = (
         ("VM", view.vms),
         ("image", view.images),
         ("network", view.networks),
@@ -113,11 +107,11 @@ def _owned_by_others(view: CloudView) -> Iterator[str]:
     )
     for noun, pool in pools:
         for thing in sorted(pool.values(), key=lambda one: one.id):
-            if thing.owner != _ONEADMIN:
+            if thing.owner != _ADMINISTRATOR:
                 yield f'{noun} {thing.id} "{thing.name}" of user {thing.owner}'
 
 
-def _change_step(seen: ZoneObservation, thing: Zone, record: Record) -> ChangeMembership:
+def _begin(seen: ZoneObservation, thing: Zone, record: Record) -> ChangeMembership:
     change = seen.change
     if change is None:
         raise ValueError("nothing can be begun where nobody is let in")
@@ -130,8 +124,8 @@ def _change_step(seen: ZoneObservation, thing: Zone, record: Record) -> ChangeMe
         action=Action.INSTALL,
         target=f"{where(seen.own.cloud)} {words[record.change]}",
         fields=() if record.change is not Change.SLAVE else (f"{_JOIN}.request",),
-        needs=seen.master_side.needs,
-        at=seen.master_side.cloud,
+        needs=seen.keeper.needs,
+        at=seen.keeper.cloud,
         zone=thing.id,
         change=change,
         record=record,
@@ -139,8 +133,8 @@ def _change_step(seen: ZoneObservation, thing: Zone, record: Record) -> ChangeMe
     )
 
 
-def _recorded_request(seen: ZoneObservation, thing: Zone, record: Record, now: datetime) -> Plan:
-    """Plan a recorded request: start its Job, wait for it, or report its failure."""
+def _follow(seen: ZoneObservation, thing: Zone, record: Record, now: datetime) -> Plan:
+    """What becomes of a request that was recorded."""
     job = seen.job or InstallState("Absent")
     age = now.timestamp() - record.at
     what = where(seen.own.cloud)
@@ -151,46 +145,47 @@ def _recorded_request(seen: ZoneObservation, thing: Zone, record: Record, now: d
             return Plan(
                 outcome=stalled(
                     Reason.JOIN_FAILED,
-                    f"{what} could not be made {_role_name(record)}: {job.message}. What it was before is kept on its front-end, in"
-                    " /var/lib/one/before-federation-*, and put back where a task failed. To retry: fix the cause and set"
+                    f"{what} could not be made {_as(record)}: {job.message}. What it was before is kept on its front-end, in"
+                    " /var/lib/one/before-federation-*, and put back where a task failed. To try again: mend the cause and set"
                     f" {_JOIN}.request to a new word",
                     after=60.0,
                 )
             )
-        case "Absent" if not record.begun and age < _JOB_LOST_AFTER and seen.change is not None:
-            return Plan(steps=(_change_step(seen, thing, record),))
-        case "Succeeded" if age < _JOB_LOST_AFTER:
-            message = f"{what} was made {_role_name(record)}; waiting until its front-end says so"
+        case "Absent" if not record.begun and age < _CERTAIN and seen.change is not None:
+            return Plan(steps=(_begin(seen, thing, record),))
+        case "Succeeded" if age < _CERTAIN:
+            message = f"{what} was made {_as(record)}; waiting until its front-end says so"
             return Plan(outcome=waiting(Reason.WAITING_FOR_FRONTEND, message))  # until it is read: often
         case _:
-            return Plan(outcome=_join_unknown(seen, record))
+            return Plan(outcome=_unknown(seen, record))
 
 
-def _role_name(record: Record) -> str:
+def _as(record: Record) -> str:
     return {Change.MASTER: "a master", Change.SLAVE: "a slave", Change.STANDALONE: "a cloud of its own"}[record.change]
 
 
-def _join_unknown(seen: ZoneObservation, record: Record) -> Outcome:
+def _unknown(seen: ZoneObservation, record: Record) -> Outcome:
     says = seen.own.mode or "nothing"
     return stalled(
         Reason.JOIN_UNKNOWN,
-        f"request {record.word} to make {where(seen.own.cloud)} {_role_name(record)} has no Job and no effect: its configuration says"
-        f" {says}. Check its front-end, and set {_JOIN}.request to a new word to retry",
+        f"{where(seen.own.cloud)} was to be made {_as(record)} by the word {record.word}, nothing of that is under way, and"
+        f" its configuration says {says}. Look at its front-end, and set {_JOIN}.request to a new word to do it again",
         after=60.0,
     )
 
 
-def _join_refused(seen: ZoneObservation, strangers: tuple[str, ...]) -> Outcome:
+def _refused(seen: ZoneObservation, strangers: tuple[str, ...]) -> Outcome:
+    more = f" and {len(strangers) - _SHOWN} more" if len(strangers) > _SHOWN else ""
     return stalled(
         Reason.JOIN_REFUSED,
         f"{where(seen.own.cloud)} cannot become a slave: its users are replaced by the master's, and these belong to users"
-        f" that would be gone: {format_list(strangers)}. Delete them there, or give them to oneadmin (user 0)",
+        f" that would be gone: {', '.join(strangers[:_SHOWN])}{more}. Delete them there, or give them to oneadmin (user 0)",
         after=60.0,
     )
 
 
-def _database_mismatch(seen: ZoneObservation) -> Outcome | None:
-    """Return why the databases of slave and master are incompatible; None: they match."""
+def _unlike(seen: ZoneObservation) -> Outcome | None:
+    """A copy of one kind of database is none of another."""
     there = seen.master.federation if seen.master is not None else None
     own = seen.own.federation
     ours, masters = (found.config.backend if found is not None else "" for found in (own, there))
@@ -204,20 +199,20 @@ def _database_mismatch(seen: ZoneObservation) -> Outcome | None:
     )
 
 
-def _approval_required(zone: FederatedZone, why: str = "") -> Outcome:
+def _asks(zone: FederatedZone, why: str = "") -> Outcome:
     missing = f"{_JOIN}: {{request: A-WORD, replaceUsersGroupsVDCs: Accept}}" if zone.spec.join is None else _CONSENT
     if why:
         missing = f"{_JOIN}.request to a new word"
     return held(
         Reason.APPROVAL_REQUIRED,
-        f"{why}the users, groups and VDCs of the cloud are replaced by the master's when it joins; set {missing} to accept"
-        " that",
+        f"{why}the users, groups and VDCs of the cloud are replaced by the master's when it joins; set {missing} to have that"
+        " done",
         available=False,
     )
 
 
-def _manual_step(seen: ZoneObservation) -> Outcome:
-    """Return the outcome when only a person can change that front-end."""
+def _manual(seen: ZoneObservation) -> Outcome:
+    """Nobody but a person gets to that front-end."""
     mode = seen.own.mode
     says = (
         f"its configuration says {mode}"

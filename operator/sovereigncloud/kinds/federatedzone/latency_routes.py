@@ -1,4 +1,4 @@
-"""Select the pairs of sites between which latency is measured. Pure."""
+"""Between which sites latency is measured: where the operator may log in, and to what. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.sovereigncloud import SovereignCloud
 from sovereigncloud.kinds.contract.controller import AnyResource
 from sovereigncloud.kinds.endpoint.endpoint import endpoint_of
-from sovereigncloud.kinds.federatedzone.installer_request import front_end_login
+from sovereigncloud.kinds.federatedzone.installer_request import entry_of
 from sovereigncloud.ports.installer.federation import Login
 from sovereigncloud.ports.latency import Address
 
@@ -19,10 +19,7 @@ _PORTS = {"https": 443, "http": 80}
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A cloud as end of a latency probe.
-
-    `login`: SSH to its front-end; None: no login or host key unknown.
-    """
+    """Where a cloud stands. `login`: at its front-end; None: nobody may, or its host key is not known."""
 
     cloud: Key
     address: Address
@@ -30,12 +27,12 @@ class Site:
 
 
 def site_of(cloud: SovereignCloud, get: Callable[[Key], AnyResource | None], ssh_port: int) -> Site | None:
-    """Return the site of a cloud; None: nothing is measured there.
+    """None where nothing is to be measured.
 
     Args:
-        cloud: the cloud to measure.
-        get: looks up an object by key.
-        ssh_port: SSH port of hosted clouds; 0: no probes from hosted clouds.
+        cloud: of which it is the site.
+        get: an object of ours.
+        ssh_port: where sshd of hosted clouds listens; 0: nobody asks it.
     """
     endpoint = endpoint_of(cloud, get)
     if endpoint is None or cloud.deleting or cloud.paused:
@@ -48,8 +45,8 @@ def site_of(cloud: SovereignCloud, get: Callable[[Key], AnyResource | None], ssh
 
 
 def _login(cloud: SovereignCloud, get: Callable[[Key], AnyResource | None], ssh_port: int) -> Login | None:
-    """Return the SSH login of a cloud whose host key is known."""
-    login = front_end_login(cloud, get)
+    """Only where whoever answers can be told from everybody else."""
+    login = entry_of(cloud, get)
     if login is None or not login.host_key:
         return None
     if cloud.spec.hosted is None:
@@ -58,17 +55,14 @@ def _login(cloud: SovereignCloud, get: Callable[[Key], AnyResource | None], ssh_
 
 
 def routes(sites: Iterable[Site]) -> Iterator[tuple[Site, Site]]:
-    """Yield (source, target) pairs within each namespace.
-
-    The endpoint in spec decides what a front-end connects to, so a tenant must not direct front-ends of other namespaces.
+    """From, to. Only within a namespace: whoever declares a cloud says with its endpoint what a front-end connects to, and
+    front-ends of others are no business of theirs.
     """
     known = tuple(sites)
-    for source in known:
-        if source.login is not None:
-            yield from (
-                (source, target) for target in known if source.cloud != target.cloud and _same_namespace(source, target)
-            )
+    for one in known:
+        if one.login is not None:
+            yield from ((one, other) for other in known if one.cloud != other.cloud and _together(one, other))
 
 
-def _same_namespace(source: Site, target: Site) -> bool:
-    return source.cloud.namespace == target.cloud.namespace
+def _together(one: Site, other: Site) -> bool:
+    return one.cloud.namespace == other.cloud.namespace

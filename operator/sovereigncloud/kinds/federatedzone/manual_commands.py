@@ -1,7 +1,4 @@
-"""Shell commands for a person where the operator has no SSH login.
-
-The same steps as its Ansible play. Pure.
-"""
+"""What a person types where the operator is not let in: the same as its own play does, line by line. Pure."""
 
 from __future__ import annotations
 
@@ -16,15 +13,15 @@ _AUTH = "one_auth oneflow_auth oneform_auth onegate_auth sunstone_auth"
 def to_change(
     change: Change, where: str, zone: int, master: str = "", master_where: str = "", server: int = SOLO
 ) -> tuple[str, ...]:
-    """Return the commands that change the federation mode of a front-end.
+    """To make the front-end of a cloud what it is to be.
 
     Args:
-        change: the desired mode.
-        where: name of the cloud.
-        zone: id of its zone.
+        change: what that is.
+        where: the cloud, for people.
+        zone: number of its zone.
         master: MASTER_ONED of a slave.
-        master_where: name of the master's cloud.
-        server: SERVER_ID of the front-end in an HA cloud; each keeps its own.
+        master_where: the master's cloud, for people.
+        server: number of the front-end among several; each keeps its own.
     """
     here = f"# on the front-end of {where}, as root:" if server == SOLO else f"# on each front-end of {where}, as root:"
     match change:
@@ -63,7 +60,7 @@ def _restart() -> tuple[str, ...]:
 
 
 def to_catch_up(where: str, master_where: str, endpoint: str) -> tuple[str, ...]:
-    """Return the commands for a slave that lags although a record was written for it."""
+    """For a slave that stays behind although the master was given a record for it."""
     return (
         f"# from the front-end of {master_where}: does the slave answer there?",
         f"curl -sS -o /dev/null -w '%{{http_code}}\\n' {endpoint}",

@@ -1,7 +1,4 @@
-"""Read a FederatedZone.
-
-Its cloud, its master's cloud, and the Job while a change is in progress.
-"""
+"""What is read for a FederatedZone: its cloud, its master's, and while one becomes a member, how far that is."""
 
 from __future__ import annotations
 
@@ -14,9 +11,15 @@ from sovereigncloud.api.federatedzone import FederatedZone, ZoneRole
 from sovereigncloud.api.sovereigncloud import SovereignCloud
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Outcome, blocked, stalled
-from sovereigncloud.kinds.contract.cloud_keys import referred, where
 from sovereigncloud.kinds.contract.controller import Context
-from sovereigncloud.kinds.endpoint.clouds import needs_management, no_such, not_allowed, not_answering_yet
+from sovereigncloud.kinds.endpoint.clouds import (
+    needs_management,
+    no_such,
+    not_allowed,
+    not_answering_yet,
+    referred,
+    where,
+)
 from sovereigncloud.kinds.endpoint.endpoint import endpoint_of
 from sovereigncloud.kinds.federatedzone.installer_request import change_of, is_pending
 from sovereigncloud.kinds.federatedzone.records import read_record
@@ -28,17 +31,17 @@ from sovereigncloud.ports.opennebula.views import CloudView
 from sovereigncloud.ports.opennebula.zones import FIRST, SOLO, FederationView, Mode, VdcPart, Zone
 
 ZONE = "zone"
-"""The key of `status.external` for the id of a slave's zone."""
+"""The key of `status.external` for the number of a slave's zone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One cloud of the federation.
+    """A cloud of the federation.
 
     Attributes:
-        endpoint: its XML-RPC endpoint.
-        why: why it cannot be read; empty: it can.
-        needs: the setting that allows writes, if it is only observed.
+        endpoint: where it answers.
+        why: it cannot be read.
+        needs: what lets it be written to, where it is only observed.
     """
 
     cloud: Key
@@ -54,24 +57,24 @@ class Side:
 
     @property
     def mode(self) -> Mode | None:
-        """The mode in its FEDERATION configuration; None: not readable."""
+        """What its configuration says; None: nobody could look."""
         found = self.federation
         return found.config.mode if found is not None and not found.problem else None
 
 
 @dataclass(frozen=True, slots=True)
 class ZoneObservation:
-    """Everything that was read for one zone.
+    """What was read for one zone.
 
     Attributes:
-        problem: why nothing can be read.
-        own: the cloud of the zone.
-        master, master_zone, address: of a slave: the master's cloud, its FederatedZone, and its endpoint.
-        found: the zone as the federation lists it.
-        proven: the configuration of the cloud names this zone, so its mark is not needed.
-        change, job: the installer request that changes the mode, and its Job; no change: the operator has no SSH login.
-        parts: resources of a zone to be deleted that VDCs contain.
-        read_at: the time of reading; set only while replication lags.
+        problem: why nothing can be looked at.
+        master: of a slave: the cloud of its master; `master_zone` is the object, `address` is under what it is reached.
+        found: the zone, where the federation lists it.
+        proven: the configuration of the cloud itself says that it is this one, whatever mark it carries.
+        change, job: what would be asked to make the cloud a member, or none, and what became of it; no change: the operator
+            is not let in there.
+        parts: what VDCs have in a zone that is to be deleted.
+        moment: the time, where it matters: of one that is behind.
     """
 
     mark: Mark
@@ -85,43 +88,40 @@ class ZoneObservation:
     change: FederationChange | None = None
     job: InstallState | None = None
     parts: tuple[VdcPart, ...] = ()
-    read_at: datetime | None = None
+    moment: datetime | None = None
 
     @property
-    def master_side(self) -> Side:
-        """The side where zones are changed: the master."""
+    def keeper(self) -> Side:
+        """Where the list of zones is changed."""
         return self.master or self.own
 
 
-def keeps_cloud_unchanged(zone: FederatedZone) -> bool:
-    """Tell whether the zone is deleted without changes outside.
-
-    With Retain, and for a master always.
-    """
+def is_left_alone(zone: FederatedZone) -> bool:
+    """Whether it goes without anything being done outside. A master stays what it is: its slaves were asked to leave before."""
     keeps = zone.deletion_policy is DeletionPolicy.RETAIN or zone.spec.role == ZoneRole.MASTER
     return zone.deleting and keeps
 
 
-async def observe_zone(zone: FederatedZone, context: Context) -> ZoneObservation:
-    """Read the state of a zone; writes nothing."""
+async def look(zone: FederatedZone, context: Context) -> ZoneObservation:
+    """Reads only."""
     cloud = referred(zone.spec.cloud_ref, zone.metadata.namespace)
     seen = ZoneObservation(context.mark(zone), Side(cloud))
-    if keeps_cloud_unchanged(zone):
+    if is_left_alone(zone):
         return seen
     problem = not_allowed(cloud, zone.metadata.namespace, "spec.cloudRef") or not_answering_yet(cloud, context)
-    problem = problem or _already_claimed(zone, cloud, context)
+    problem = problem or _twice(zone, cloud, context)
     if problem is not None:
         return replace(seen, problem=problem)
     seen = replace(seen, own=await _side(cloud, context))
     seen = await _with_master(zone, seen, context) if zone.spec.role == ZoneRole.SLAVE else _as_master(seen)
     federation = seen.own.federation
     if federation is not None and federation.in_step is not None and federation.in_step.behind:
-        seen = replace(seen, read_at=context.now)
+        seen = replace(seen, moment=context.now)
     return await _with_change(zone, seen, context)
 
 
-def _already_claimed(zone: FederatedZone, cloud: Key, context: Context) -> Outcome | None:
-    """Return the problem if another FederatedZone already claims the cloud."""
+def _twice(zone: FederatedZone, cloud: Key, context: Context) -> Outcome | None:
+    """A cloud is one zone."""
     others = [
         other.metadata.name
         for other in context.users(cloud, FederatedZone.crd.kind)
@@ -151,7 +151,7 @@ async def _side(cloud: Key, context: Context) -> Side:
 
 
 def _as_master(seen: ZoneObservation) -> ZoneObservation:
-    """Identify the zone of a master: always zone 0."""
+    """Its zone is the first, whatever mark it carries."""
     federation = seen.own.federation
     zone = federation.zones.get(FIRST) if federation is not None else None
     return replace(seen, found=Identified(thing=zone), proven=True)
@@ -172,7 +172,7 @@ async def _with_master(zone: FederatedZone, seen: ZoneObservation, context: Cont
 
 
 def _identified(zone: FederatedZone, seen: ZoneObservation, there: FederationView) -> ZoneObservation:
-    """Identify the zone of a slave: by its FEDERATION configuration, else by its mark."""
+    """By what the cloud's own configuration says, where it is a slave: that is what makes it one. Else by its mark."""
     own = seen.own.federation
     if own is not None and own.config.mode is Mode.SLAVE:
         mine = there.zones.get(own.config.zone)
@@ -184,13 +184,13 @@ def _identified(zone: FederatedZone, seen: ZoneObservation, there: FederationVie
 
 
 async def _with_change(zone: FederatedZone, seen: ZoneObservation, context: Context) -> ZoneObservation:
-    """Add the installer request, and the state of its Job while the change is pending."""
+    """The Job is asked about only while one is under way: a sweep asks nothing."""
     thing = seen.found.thing
     if thing is None:
         return seen
     change = change_of(zone, seen.own.resource, _master_cloud(seen), thing.id, seen.address, context.get)
     if seen.own.federation is not None and seen.own.federation.config.server != SOLO:
-        change = None  # an HA front-end: the play supports a single front-end only
+        change = None  # one of several: the play makes a front-end that stands alone
     seen = replace(seen, change=change)
     if change is not None and is_pending(zone, seen.own.federation, thing.id):
         record = read_record(thing.notes)

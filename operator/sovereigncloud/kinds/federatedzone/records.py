@@ -1,10 +1,10 @@
-"""Records of one-time requests in the template of a zone at the master.
+"""What is remembered of one-time requests of a zone, on the zone's own template, where the master keeps it:
 
-SOVEREIGNCLOUD_FEDERATION  <change>:<word>:requested:<unix>  from before the Job is created until it is known to exist
+SOVEREIGNCLOUD_FEDERATION  <change>:<word>:requested:<unix>  from before the Job is made until it is known to exist
                            <change>:<word>:begun:<unix>
-SOVEREIGNCLOUD_FEDERATION_WORDS  digests of the requests that were carried out
-SOVEREIGNCLOUD_NUDGE       <unix>:<index>  when a record was last written to make a lagging slave catch up, and the index
-                           of the master by then
+SOVEREIGNCLOUD_FEDERATION_WORDS  digests of the words that were carried out
+SOVEREIGNCLOUD_NUDGE       <unix>:<index>  when a slave that stayed behind was last given a record to catch up with, and what
+                           the master had by then
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _REQUESTED, _BEGUN = "requested", "begun"
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A recorded request. `at`: seconds since the epoch; `begun`: its Job is known to exist."""
+    """A request. `at`: seconds since the epoch; `begun`: its Job is known to have been made."""
 
     change: Change
     word: str
@@ -44,12 +44,12 @@ def read_record(notes: Mapping[str, str]) -> Record | None:
 
 
 def was_used(notes: Mapping[str, str], change: Change, word: str) -> bool:
-    """Tell whether a request was carried out before."""
+    """Whether a word was carried out before."""
     return _digest(change, word) in notes.get(WORDS_NOTE, "").split(".")
 
 
 def words_with(notes: Mapping[str, str], change: Change, word: str) -> str:
-    """Return the value of WORDS_NOTE after one more request."""
+    """The note about words that were carried out, with one more."""
     known = [one for one in notes.get(WORDS_NOTE, "").split(".") if one]
     return ".".join(dict.fromkeys((*known, _digest(change, word))))
 
@@ -60,10 +60,7 @@ def _digest(change: Change, word: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Nudge:
-    """A record written for a lagging slave.
-
-    `at`: epoch seconds, 0: never; `index`: slave index if it helped.
-    """
+    """`at`: seconds since the epoch, 0: never; `index`: a slave that has it was helped."""
 
     at: int = 0
     index: int = -1
@@ -74,6 +71,6 @@ class Nudge:
 
 
 def last_nudge(notes: Mapping[str, str]) -> Nudge:
-    """Read the last nudge from the attributes of a zone."""
+    """The last record that a slave was given."""
     at, _, index = notes.get(NUDGE_NOTE, "").partition(":")
     return Nudge(int(at), int(index)) if at.isdigit() and index.lstrip("-").isdigit() else Nudge()

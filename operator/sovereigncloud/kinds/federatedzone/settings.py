@@ -1,4 +1,4 @@
-"""Plan the settings of a zone: mark, name, endpoints, servers, state. Pure."""
+"""A zone as the federation lists it, kept as declared: name, addresses, servers, state. Pure."""
 
 from __future__ import annotations
 
@@ -8,27 +8,24 @@ from sovereigncloud.api.federatedzone import FederatedZone, ZoneState
 from sovereigncloud.core.plan import Action, Cause, Drift, Plan, Step
 from sovereigncloud.kinds.federatedzone.observation import ZoneObservation
 from sovereigncloud.kinds.federatedzone.steps import (
+    AddressZone,
     AddServer,
     EnableZone,
     MarkZone,
     RemoveServer,
     RenameZone,
-    SetZoneEndpoint,
 )
 from sovereigncloud.ports.opennebula.zones import Zone, ZoneServer
 
 
-def plan_settings(zone: FederatedZone, seen: ZoneObservation, thing: Zone, *, member: bool) -> Plan:
-    """Plan all settings of a zone.
-
-    `member`: the cloud is in the federation, so that state and servers can be set there.
-    """
+def plan_upkeep(zone: FederatedZone, seen: ZoneObservation, thing: Zone, *, member: bool) -> Plan:
+    """All differences of its entry. `member`: its own front-end answers as this zone, so that what only it takes can be done."""
     cause = Cause.OBSERVED if zone.settled else Cause.DECLARED
-    parts = [_mark(seen, thing), _name(zone, seen, thing, cause), *_endpoints(zone, seen, thing, cause)]
+    parts = [_marked(seen, thing), _named(zone, seen, thing, cause), *_addressed(zone, seen, thing, cause)]
     if member:
-        state = _state(zone, seen, thing, cause)
+        state = _enabled(zone, seen, thing, cause)
         servers = _servers(zone, seen, thing, cause)
-        # A disabled zone accepts no changes: it is enabled first, and disabled last.
+        # A disabled zone takes no changes: it is enabled before all, and disabled after all.
         parts = [state, *parts, servers] if not thing.enabled else [*parts, servers, state]
     return Plan(
         drift=tuple(drift for part in parts for drift in part.drift),
@@ -36,27 +33,27 @@ def plan_settings(zone: FederatedZone, seen: ZoneObservation, thing: Zone, *, me
     )
 
 
-def zone_title(thing: Zone) -> str:
+def told(thing: Zone) -> str:
     return f'zone {thing.id} "{thing.name}"'
 
 
-def _mark(seen: ZoneObservation, thing: Zone) -> Plan:
+def _marked(seen: ZoneObservation, thing: Zone) -> Plan:
     if not (seen.found.predecessor or seen.found.adoptable):
         return Plan()
-    # The mark of an adopted zone names a field: differences from spec are then declared changes, not drift.
+    # What a person made is written down on behalf of a field: what differs from spec then is work, and no drift.
     fields = ("spec.cloudRef",) if seen.found.adoptable else ()
     step = MarkZone(
         action=Action.MARK,
-        target=zone_title(thing),
+        target=told(thing),
         fields=fields,
-        needs=seen.master_side.needs,
-        at=seen.master_side.cloud,
+        needs=seen.keeper.needs,
+        at=seen.keeper.cloud,
         zone=thing.id,
     )
     return Plan(steps=(step,))
 
 
-def _name(zone: FederatedZone, seen: ZoneObservation, thing: Zone, cause: Cause) -> Plan:
+def _named(zone: FederatedZone, seen: ZoneObservation, thing: Zone, cause: Cause) -> Plan:
     if thing.name == zone.outside_name:
         return Plan()
     path = "spec.name" if zone.spec.name else "metadata.name"
@@ -65,8 +62,8 @@ def _name(zone: FederatedZone, seen: ZoneObservation, thing: Zone, cause: Cause)
         target=f"name of zone {thing.id}",
         fields=(path,),
         cause=cause,
-        needs=seen.master_side.needs,
-        at=seen.master_side.cloud,
+        needs=seen.keeper.needs,
+        at=seen.keeper.cloud,
         zone=thing.id,
         name=zone.outside_name,
     )
@@ -74,11 +71,11 @@ def _name(zone: FederatedZone, seen: ZoneObservation, thing: Zone, cause: Cause)
 
 
 def endpoint_wanted(zone: FederatedZone, seen: ZoneObservation) -> str:
-    """Return the endpoint under which other zones reach it."""
+    """Under which address the others reach it."""
     return zone.spec.endpoint or seen.own.endpoint
 
 
-def _endpoints(zone: FederatedZone, seen: ZoneObservation, thing: Zone, cause: Cause) -> Iterable[Plan]:
+def _addressed(zone: FederatedZone, seen: ZoneObservation, thing: Zone, cause: Cause) -> Iterable[Plan]:
     rows = (
         ("spec.endpoint", "ENDPOINT", endpoint_wanted(zone, seen), thing.endpoint),
         ("spec.sunstoneEndpoint", "FIREEDGE_ENDPOINT", zone.spec.sunstone_endpoint, thing.sunstone),
@@ -87,13 +84,13 @@ def _endpoints(zone: FederatedZone, seen: ZoneObservation, thing: Zone, cause: C
     for path, key, wanted, found in rows:
         if not wanted or wanted == found:
             continue
-        step = SetZoneEndpoint(
+        step = AddressZone(
             action=Action.UPDATE,
             target=f"{key} of zone {thing.id}",
             fields=(path,),
             cause=cause,
-            needs=seen.master_side.needs,
-            at=seen.master_side.cloud,
+            needs=seen.keeper.needs,
+            at=seen.keeper.cloud,
             zone=thing.id,
             key=key,
             address=wanted,
@@ -101,7 +98,7 @@ def _endpoints(zone: FederatedZone, seen: ZoneObservation, thing: Zone, cause: C
         yield Plan(drift=(Drift(path, wanted, found),), steps=(step,))
 
 
-def _state(zone: FederatedZone, seen: ZoneObservation, thing: Zone, cause: Cause) -> Plan:
+def _enabled(zone: FederatedZone, seen: ZoneObservation, thing: Zone, cause: Cause) -> Plan:
     wanted = zone.spec.state
     found = ZoneState.ENABLED if thing.enabled else ZoneState.DISABLED
     if wanted is None or wanted == found:
@@ -122,9 +119,8 @@ def _state(zone: FederatedZone, seen: ZoneObservation, thing: Zone, cause: Cause
 
 
 def _servers(zone: FederatedZone, seen: ZoneObservation, thing: Zone, cause: Cause) -> Plan:
-    """Plan the servers of a zone: add missing ones, remove undeclared ones that do not run.
-
-    A changed endpoint is only reported: readding the server would change the SERVER_ID that its configuration names.
+    """Those that lack are listed, those that are too many and do not run are taken off. A server that was listed under another
+    address has a number of its own, which its configuration names, so that is not done by itself.
     """
     if zone.spec.servers is None:
         return Plan()
@@ -143,7 +139,7 @@ def _servers(zone: FederatedZone, seen: ZoneObservation, thing: Zone, cause: Cau
     for server in (one for name, one in there.items() if name not in wanted):
         path = f"spec.servers[{server.name}]"
         if running.get(server.id, False):
-            # A server removed while it runs keeps starting elections, and the zone has no leader (observed).
+            # Taken off while it runs it goes on campaigning, and the zone is without a leader (observed).
             drift.append(Drift(path, "not listed", f"{server.endpoint}, which runs: stop it first", mendable=False))
         else:
             drift.append(Drift(path, "not listed", server.endpoint))

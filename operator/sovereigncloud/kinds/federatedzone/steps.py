@@ -1,4 +1,4 @@
-"""Steps for a zone: one idempotent call each."""
+"""What can be done to a zone, and how each of it is done: one call that is safe to repeat."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.federatedzone import FederatedZone
 from sovereigncloud.core.outcome import Outcome, Phase, done
 from sovereigncloud.core.plan import Step
-from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.contract.controller import Context
+from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.federatedzone.observation import ZONE
 from sovereigncloud.kinds.federatedzone.records import NUDGE_NOTE, RECORD_NOTE, WORDS_NOTE, Nudge, Record
 from sovereigncloud.ports.installer.federation import FederationChange
@@ -22,7 +22,7 @@ _LOOK_AGAIN = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ZoneStep(Step):
-    """Base of all zone steps. `at`: the cloud whose front-end is called."""
+    """`at`: the cloud whose front-end is asked."""
 
     at: Key
 
@@ -40,7 +40,7 @@ class OnZone(ZoneStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarkZone(OnZone):
-    """Mark a zone from before a cluster rebuild, or one that a person created."""
+    """Write down whose it is: a zone from before the cluster was rebuilt, or that a person made."""
 
     only_marks: ClassVar[bool] = True
 
@@ -51,8 +51,8 @@ class RenameZone(OnZone):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SetZoneEndpoint(OnZone):
-    """Set one endpoint of a zone. `key`: attribute of the zone's template."""
+class AddressZone(OnZone):
+    """Set one of its addresses. `key`: of the zone's template."""
 
     key: str
     address: str
@@ -76,20 +76,14 @@ class RemoveServer(OnZone):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NudgeZone(OnZone):
-    """Write a record that makes a lagging slave catch up.
-
-    Missing ones come with the next one (observed).
-    """
+    """Give a slave that stays behind a record to catch up with: what it lacks comes with the next one (observed)."""
 
     nudge: Nudge
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeMembership(OnZone):
-    """Record the request, start the Job, record that it started.
-
-    `words`: new value of WORDS_NOTE.
-    """
+    """Records the request, has the front-end changed, records that this was begun. `words`: that were carried out then."""
 
     change: FederationChange
     record: Record
@@ -106,8 +100,8 @@ class DeleteZone(OnZone):
     pass
 
 
-async def perform_zone_step(step: Step, zone: FederatedZone, context: Context) -> Outcome:
-    """Execute one zone step."""
+async def perform(step: Step, zone: FederatedZone, context: Context) -> Outcome:
+    """Do one step."""
     if not isinstance(step, ZoneStep):
         raise TypeError(f"not a step of a FederatedZone: {step!r}")
     zones = (await context.open_nebula(step.at)).zones
@@ -130,7 +124,7 @@ async def _on_zone(step: OnZone, zone: FederatedZone, zones: Zones, context: Con
         case RenameZone(name=name):
             await zones.rename(step.zone, name)
             return done(Reason.RENAMED, f'{step.target} is "{name}" now')
-        case SetZoneEndpoint(key=key, address=address):
+        case AddressZone(key=key, address=address):
             await zones.update(step.zone, {key: address})
             return done(Reason.UPDATED, f"{step.target} is {address} now")
         case EnableZone(enabled=enabled):
@@ -156,7 +150,7 @@ async def _on_zone(step: OnZone, zone: FederatedZone, zones: Zones, context: Con
 
 
 async def _change(step: ChangeMembership, zones: Zones, context: Context) -> Outcome:
-    """Record the request before starting the Job, so that a crash in between is visible."""
+    """The record first: whatever becomes of the Job, the zone tells that it was asked for."""
     await zones.update(step.zone, {RECORD_NOTE: step.record.text, WORDS_NOTE: step.words})
     await context.installer.federate(step.change)
     await zones.update(step.zone, {RECORD_NOTE: replace(step.record, begun=True).text})

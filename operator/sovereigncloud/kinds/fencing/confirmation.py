@@ -1,7 +1,7 @@
-"""Fencing confirmation: whether all VMs of a lost cloud are certainly stopped. Pure.
+"""Whether the machines of a lost cloud are proven dead, so that their copies may start elsewhere. Pure.
 
-An unreachable OpenNebula proves nothing, since its VMs run on. Fencing is confirmed if every host of the cloud was
-seen powered off through its provider's API after the outage began, or if a person confirms it for this outage.
+That OpenNebula does not answer proves nothing: its machines run on. Proof is every host of the cloud seen switched off through its
+provider's API, after the cloud stopped answering; or a person's word for this very outage.
 """
 
 from __future__ import annotations
@@ -14,76 +14,70 @@ from sovereigncloud.api.common.base import Consent
 from sovereigncloud.api.common.fencing import Fencing
 from sovereigncloud.api.hosted import HostedServer
 from sovereigncloud.api.sovereigncloud import SovereignCloud
-from sovereigncloud.kinds.contract.cloud_keys import where
+from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.endpoint.endpoint import server_key
 
 _TOLD = 5
 
 
 @dataclass(frozen=True, slots=True)
-class FencingStatus:
-    """Whether fencing is confirmed or possible, and why or what to do."""
+class Proof:
+    """Whether it is proven, or could be, and a sentence that says by what, or what is missing and what to do."""
 
-    fenced: bool
+    dead: bool
     why: str
 
 
-def fencing_status(
-    cloud: SovereignCloud, servers: Sequence[BareMetalServer], confirmed: Fencing | None = None
-) -> FencingStatus:
-    """Whether everything that ran in a lost cloud is fenced.
+def proof_of(cloud: SovereignCloud, servers: Sequence[BareMetalServer], confirmed: Fencing | None = None) -> Proof:
+    """Whether everything that ran in the cloud is dead now.
 
     Args:
-        cloud: the lost cloud.
-        servers: all BareMetalServers, including those of the cloud.
-        confirmed: a person's confirmation on the requesting object, in addition to the one on the cloud.
+        cloud: that is lost.
+        servers: the BareMetalServers that there are, its own among them.
+        confirmed: a person's word on the object that asks, beside the one on the cloud.
     """
     name, since = where(cloud.key), cloud.status.lost_since
     if since is None:
-        return FencingStatus(False, f"SovereignCloud {name} is reachable, so its machines are not fenced")
+        return Proof(False, f"SovereignCloud {name} answers, so that nothing in it is taken for dead")
     for word in (cloud.spec.fencing, confirmed):
-        if word is not None and _covers_outage(word, since, on_the_cloud=word is cloud.spec.fencing):
-            return FencingStatus(True, f"confirmed by {word.confirmed_by} for the outage since {since}")
+        if word is not None and _speaks_of(word, since, on_the_cloud=word is cloud.spec.fencing):
+            return Proof(True, f"confirmed by {word.confirmed_by} for the outage since {since}")
     missing = _gaps(cloud, servers)
     found = _by_name(cloud, servers)
-    missing += [] if missing else [gap for child in found.values() if (gap := _power_gap(child, since))]
+    missing += [] if missing else [gap for child in found.values() if (gap := _not_off(child, since))]
     if missing:
-        return FencingStatus(False, f"{_listed(missing)}. {_remedy(name, since)}")
+        return Proof(False, f"{_listed(missing)}. {_remedy(name, since)}")
     seen = max(_power(child)[1] for child in found.values())
-    return FencingStatus(True, f"every one of {len(found)} servers of {name} is switched off, last seen at {seen}")
+    return Proof(True, f"every one of {len(found)} servers of {name} is switched off, last seen at {seen}")
 
 
-def can_be_fenced(cloud: SovereignCloud, servers: Sequence[BareMetalServer]) -> FencingStatus:
-    """Whether fencing could be confirmed without a person, checked before an outage."""
+def can_be_fenced(cloud: SovereignCloud, servers: Sequence[BareMetalServer]) -> Proof:
+    """Whether something but a person could prove it, asked before there is an outage."""
     name = where(cloud.key)
     missing = _gaps(cloud, servers)
     if missing:
-        return FencingStatus(
+        return Proof(
             False,
-            f"{_listed(missing)}: if {name} were lost, only a person could confirm fencing; failover would wait for"
+            f"{_listed(missing)}: were {name} lost, nobody but a person could say that its machines are dead; it would wait for"
             f" spec.fencing of SovereignCloud {name}",
         )
     if may_switch_off(cloud):
-        return FencingStatus(True, f"the servers of {name} would be switched off through OVHcloud")
-    return FencingStatus(
+        return Proof(True, f"the servers of {name} would be switched off through OVHcloud")
+    return Proof(
         True,
-        f"failover would wait until all servers of {name} are seen switched off (spec.hosted.fencing.powerOff is Deny), or for"
+        f"it would wait until all servers of {name} are seen switched off (spec.hosted.fencing.powerOff is Deny), or for"
         " spec.fencing there",
     )
 
 
 def may_switch_off(cloud: SovereignCloud) -> bool:
-    """Whether spec.hosted.fencing.powerOff allows the operator to power off the servers."""
+    """Whether a person allows the operator to do so."""
     fencing = cloud.spec.hosted.fencing if cloud.spec.hosted is not None else None
     return fencing is not None and fencing.power_off == Consent.ALLOW
 
 
-def _covers_outage(word: Fencing, since: str, *, on_the_cloud: bool) -> bool:
-    """Whether a confirmation covers the outage.
-
-    One without an outage is valid on an object for a single migration, but not on a cloud, which may have many
-    outages.
-    """
+def _speaks_of(word: Fencing, since: str, *, on_the_cloud: bool) -> bool:
+    """Without an outage it is of the one act that the object is; a cloud has outages again and again."""
     return word.outage == since or (word.outage is None and not on_the_cloud)
 
 
@@ -99,19 +93,19 @@ def _by_name(cloud: SovereignCloud, servers: Iterable[BareMetalServer]) -> Mappi
 
 
 def _gaps(cloud: SovereignCloud, servers: Sequence[BareMetalServer]) -> list[str]:
-    """Why the power state of the servers would not cover the whole cloud."""
+    """Why the power of its servers would not tell all: what of it is on no server whose provider is asked."""
     if not _declared(cloud):
-        return [f"SovereignCloud {where(cloud.key)} has no servers that the operator manages"]
+        return [f"SovereignCloud {where(cloud.key)} is on no servers that the operator knows"]
     known = _by_name(cloud, servers)
     gaps = [f"server {one.name} has no BareMetalServer" for one in _declared(cloud) if one.name not in known]
-    gaps += [f"server {name} is not identified yet" for name, child in known.items() if not _names(child)]
+    gaps += [f"it is not known which machine server {name} is" for name, child in known.items() if not _names(child)]
     names = {name for child in known.values() for name in _names(child)}
     hosts = cloud.status.hosts or ()
     return gaps + [f"host {host.name} is none of its servers" for host in hosts if host.name not in names]
 
 
 def _names(child: BareMetalServer) -> set[str]:
-    """Names under which the server's host may be registered; empty if the server was never read."""
+    """Under which its host may be registered; none: it was never read."""
     told = {child.status.address, child.status.service_name} - {None, ""}
     return {name for name in (*told, child.outside_name) if name} if told else set()
 
@@ -121,20 +115,17 @@ def _power(child: BareMetalServer) -> tuple[str, str]:
     return (power.state or "", power.seen_at or "") if power is not None else ("", "")
 
 
-def _power_gap(child: BareMetalServer, since: str) -> str:
-    """Why this server is not known to be off since the outage; empty if it is.
-
-    RFC 3339 times of the same format compare as strings.
-    """
+def _not_off(child: BareMetalServer, since: str) -> str:
+    """Why this server is not proven to be off; empty: it is. Times of one form compare as they are written."""
     state, seen = _power(child)
     if not seen > since:
-        return f"OVHcloud has not reported the power state of {child.metadata.name} since then"
-    return f"{child.metadata.name} is powered on" if state != "Off" else ""
+        return f"OVHcloud has not said since whether {child.metadata.name} has power"
+    return f"{child.metadata.name} has power" if state != "Off" else ""
 
 
 def _remedy(name: str, since: str) -> str:
     return (
-        f"Switch its servers off, or, if you are certain that none of its machines runs, set spec.fencing of SovereignCloud {name} to"
+        f"Switch its servers off, or, if you know that every machine of it is dead, set spec.fencing of SovereignCloud {name} to"
         f" confirmedBy: you, outage: {since}"
     )
 

@@ -1,4 +1,4 @@
-"""Outage tolerance: how long a cloud may be unreachable before failover starts. Pure."""
+"""How long a machine bears that its cloud does not answer. Pure."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from sovereigncloud.api.hostedinstance import HostedInstance
 DEFAULT = 300
 
 
-def toleration_seconds(instance: HostedInstance) -> int:
-    """Outage tolerance of an instance, in seconds."""
+def tolerated(instance: HostedInstance) -> int:
+    """Seconds."""
     continuity = instance.spec.continuity
     given = continuity.toleration_seconds if continuity is not None else None
     return DEFAULT if given is None else given
 
 
-def seconds_until_failover(instance: HostedInstance, since: str, now: datetime) -> float:
-    """Seconds until failover starts; 0 once the tolerance has passed."""
-    return max(toleration_seconds(instance) - (now - datetime.fromisoformat(since)).total_seconds(), 0.0)
+def until_overdue(instance: HostedInstance, since: str, now: datetime) -> float:
+    """Seconds that are left; 0: it has been borne long enough."""
+    return max(tolerated(instance) - (now - datetime.fromisoformat(since)).total_seconds(), 0.0)
 
 
-def is_overdue(instance: HostedInstance, since: str, now: datetime) -> bool:
-    return seconds_until_failover(instance, since, now) <= 0
+def overdue(instance: HostedInstance, since: str, now: datetime) -> bool:
+    return until_overdue(instance, since, now) <= 0

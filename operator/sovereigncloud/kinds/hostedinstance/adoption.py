@@ -5,11 +5,11 @@ from __future__ import annotations
 from sovereigncloud.api.common.adoption import ADOPTED_FACT
 from sovereigncloud.core.identity import ONE_ADOPTED
 from sovereigncloud.core.plan import Action, Plan, Step
-from sovereigncloud.kinds.contract.cloud_keys import where
+from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.hostedinstance.machine.adoption_steps import AdoptVm, RecordAdoption, ReleaseVm
-from sovereigncloud.kinds.hostedinstance.machine.generic_steps import BindInstance
 from sovereigncloud.kinds.hostedinstance.machine.machine import Machine
-from sovereigncloud.kinds.hostedinstance.machine.observed import InstanceObservation, bound_cloud, declared_cloud
+from sovereigncloud.kinds.hostedinstance.observation import InstanceObservation, bound_cloud, declared_cloud
+from sovereigncloud.kinds.hostedinstance.steps import BindInstance
 from sovereigncloud.kinds.identity.adoption import OWNER_FACT, releasing
 
 

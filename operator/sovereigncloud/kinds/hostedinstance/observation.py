@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -12,45 +13,98 @@ from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.api.instancemigration import InstanceMigration
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Outcome, blocked, stalled
-from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.contract.controller import Context
-from sovereigncloud.kinds.endpoint.clouds import no_such, not_allowed, not_answering_yet
-from sovereigncloud.kinds.hostedinstance.continuity.migration_in_progress import (
-    active_migration,
-    leaves_a_lost_cloud,
-    noted_migration,
-    wait_for_lost_migration,
-)
+from sovereigncloud.kinds.contract.tenancy import Tenancy
+from sovereigncloud.kinds.endpoint.clouds import no_such, not_allowed, not_answering_yet, referred, where, written_cloud
 from sovereigncloud.kinds.hostedinstance.continuity.migration_in_progress import destination as destination_of
-from sovereigncloud.kinds.hostedinstance.continuity.superseded_copy import find_successor, find_superseded_vm
-from sovereigncloud.kinds.hostedinstance.machine.cloud_context import groups_in_use, site_of
-from sovereigncloud.kinds.hostedinstance.machine.identity import accepted_owners, identify_vm
-from sovereigncloud.kinds.hostedinstance.machine.image_claims import disk_holders
-from sovereigncloud.kinds.hostedinstance.machine.missing_references import has_missing_references, named_security_groups
-from sovereigncloud.kinds.hostedinstance.machine.observed import (
-    _NEVER_MADE,
-    InstanceObservation,
-    _with,
-    bound_cloud,
-    declared_cloud,
+from sovereigncloud.kinds.hostedinstance.continuity.migration_in_progress import (
+    leaves_a_lost_cloud,
+    left_by_a_move,
+    move_under_way,
+    noted_move,
 )
-from sovereigncloud.kinds.hostedinstance.placement.eviction import find_eviction
-from sovereigncloud.kinds.hostedinstance.placement.location_compliance import vm_location
-from sovereigncloud.kinds.hostedinstance.placement.placement import choose_place
-from sovereigncloud.kinds.hostedinstance.placement.relocation import relocation
-from sovereigncloud.kinds.hostedinstance.placement.unconfirmed_absence import wait_for_unobserved_clouds
+from sovereigncloud.kinds.hostedinstance.continuity.retained_images import KeptCopy
+from sovereigncloud.kinds.hostedinstance.continuity.superseded_copy import LeftBehind, came_after, left_behind
+from sovereigncloud.kinds.hostedinstance.machine.cloud_context import NOWHERE, Site, groups_in_use, site_of
+from sovereigncloud.kinds.hostedinstance.machine.identity import accepted, which_one
+from sovereigncloud.kinds.hostedinstance.machine.missing_references import lacks, named_security_groups
+from sovereigncloud.kinds.hostedinstance.placement.eviction import leaving
+from sovereigncloud.kinds.hostedinstance.placement.location_compliance import SOMEWHERE, Whereabouts, whereabouts
+from sovereigncloud.kinds.hostedinstance.placement.placement import Chosen, choose_for
+from sovereigncloud.kinds.hostedinstance.placement.relocation import Relocation, relocation
+from sovereigncloud.kinds.hostedinstance.placement.unconfirmed_absence import waits_for_unheard
+from sovereigncloud.kinds.hostedinstance.storage.image_claims import disk_holders
 from sovereigncloud.kinds.identity.adoption import may_adopt
-from sovereigncloud.kinds.identity.identification import check, makers_of, owner_of
-from sovereigncloud.kinds.identity.name_resolution import PENDING_KINDS, find_pending_resources
+from sovereigncloud.kinds.identity.identification import Identified, check, makers_of, owner_of
+from sovereigncloud.kinds.identity.name_resolution import COMING_KINDS, Coming, coming
 from sovereigncloud.kinds.movement.placement_override import without_overridden
 from sovereigncloud.ports.errors import Auth, MissingSecret, NotFound, OutsideError
-from sovereigncloud.ports.opennebula.views import Vm
+from sovereigncloud.ports.opennebula.views import CloudView, Vm
 from sovereigncloud.ports.opennebula.vm_states import DENIED, TERMINATED, Situation, state_of
 
 if TYPE_CHECKING:
-    pass
+    from sovereigncloud.kinds.hostedinstance.continuity.failover_readiness import Elsewhere
 
 _PATIENCE = timedelta(minutes=10)
+_NEVER_MADE: Identified[Vm] = Identified()
+
+
+@dataclass(frozen=True)  # without slots, so that one with more to it is made at once (`_with`)
+class InstanceObservation:
+    """What was seen.
+
+    Attributes:
+        mark: what its machine carries.
+        cloud: where the machine is, else where it is to be made; None: nowhere.
+        wanted: where `spec.placement.cloudRef` says it should be.
+        refused: why that cloud may not be used.
+        problem: why nothing can be looked at or made.
+        view: of `cloud`.
+        found: the machine.
+        terminated: the recorded machine was asked for by id and is DONE.
+        denied: the cloud knows no such id or gives it to nobody of ours; what it answered.
+        on_their_way: custom resources that are to bring what the view lacks.
+        tenancy: what a Tenant says of its namespace in `cloud`.
+        owner: the user that owns what is made for it in the cloud.
+        owners: all who may own what is made for its namespace there.
+        disk_holders: by the name of a data disk the other instance that still asks for the image that it names.
+        now: when it was looked at, where that tells whether a backup is overdue.
+        site: what is known of `cloud` beside what is in it.
+        chosen: where it is to be made and why there, or why nowhere; None: there was nothing to choose.
+        whereabouts: of the machine that was found.
+        groups_in_use: OpenNebula's names of the VM groups that an object of the namespace names; looked for where one is
+            empty.
+        moving: the InstanceMigration that has its machine.
+        relocation: the move that it makes by itself, if it is to.
+        elsewhere: what would become of it, or becomes of it, when its cloud is lost; of a machine with continuity.
+        left_behind: a machine of it in another cloud, which must not run.
+        kept: copies of it that rehearsals kept, in any cloud; looked for only when it is deleted.
+    """
+
+    mark: Mark
+    cloud: Key | None = None
+    wanted: Key | None = None
+    refused: Outcome | None = None
+    problem: Outcome | None = None
+    view: CloudView | None = None
+    found: Identified[Vm] = _NEVER_MADE
+    terminated: bool = False
+    denied: str = ""
+    on_their_way: tuple[Coming, ...] = ()
+    tenancy: Tenancy | None = None
+    owner: int | None = None
+    owners: frozenset[int] = frozenset()
+    disk_holders: Mapping[str, str] = field(default_factory=dict)
+    site: Site = NOWHERE
+    chosen: Chosen | None = None
+    whereabouts: Whereabouts = SOMEWHERE
+    groups_in_use: frozenset[str] = frozenset()
+    moving: str = ""
+    relocation: Relocation | None = None
+    elsewhere: Elsewhere | None = None
+    left_behind: LeftBehind | None = None
+    kept: tuple[KeptCopy, ...] = ()
+    now: datetime | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +132,13 @@ class _Sought:
         return _with(_NOTHING_SEEN, mark=self.mark, now=self.now, wanted=self.wanted, refused=self.refused, **more)
 
 
+def _with(seen: InstanceObservation, **more: object) -> InstanceObservation:
+    """As `replace`, which takes five times as long: this is done for each of ten thousand machines."""
+    made = object.__new__(InstanceObservation)
+    vars(made).update(vars(seen), **more)
+    return made
+
+
 _NOTHING_SEEN = InstanceObservation(mark=Mark("", "", ""))
 
 
@@ -91,6 +152,22 @@ def is_let_go(resource: HostedInstance) -> bool:
     return resource.deleting and resource.deletion_policy is DeletionPolicy.RETAIN and resource.adopted
 
 
+def bound_cloud(resource: HostedInstance) -> Key | None:
+    """Where its machine is known to be, or is to be made as was decided once."""
+    recorded = resource.external.get("cloud")
+    if not recorded and resource.status.placement is not None:
+        recorded = resource.status.placement.cloud
+    return written_cloud(recorded) if recorded else None
+
+
+def declared_cloud(resource: HostedInstance) -> Key | None:
+    """The cloud that `spec.placement.cloudRef` names."""
+    placement = resource.spec.placement
+    if placement is None or placement.cloud_ref is None:
+        return None
+    return referred(placement.cloud_ref, resource.metadata.namespace)
+
+
 async def look(resource: HostedInstance, context: Context) -> InstanceObservation:
     """Find the machine: where it was recorded, else by its mark, first in the cloud where it would be made, then in
     the other clouds that its namespace may use. That search is what keeps a second machine from being made where the record was
@@ -99,7 +176,7 @@ async def look(resource: HostedInstance, context: Context) -> InstanceObservatio
     sought = _Sought(context.mark(resource), _time_that_counts(resource, context))
     if is_left_alone(resource):
         return sought.nothing()
-    move = active_migration(resource, context)
+    move = move_under_way(resource, context)
     try:
         if move is not None:
             return await _follow(move, sought, resource, context)
@@ -136,7 +213,7 @@ async def _look(sought: _Sought, resource: HostedInstance, context: Context) -> 
             return await _with_place(await _newest(here, cloud, sought, resource, context), resource, context)
         if cloud == target:
             destination = here
-    if bound is None and (waits := wait_for_unobserved_clouds(resource, context, target)) is not None:
+    if bound is None and (waits := waits_for_unheard(resource, context, target)) is not None:
         return sought.nothing(problem=waits)
     if unseen is not None:
         raise unseen
@@ -162,7 +239,7 @@ async def _newest(
     """What was found first; or, where nothing is recorded, the copy that took its place while its cloud was lost."""
     if resource.external.get("vm"):
         return here
-    newer = await find_successor(here.found.thing, cloud, resource, context)
+    newer = await came_after(here.found.thing, cloud, resource, context)
     return here if newer is None else await _look_in(newer, sought, resource, context, home=False)
 
 
@@ -190,9 +267,9 @@ async def _to_be_made(
     """There is no machine of it anywhere: the place where it is to be made. `destination`: what was seen in the first choice."""
     if destination is not None and (destination.problem is not None or resource.spec.adopt is not None):
         return destination
-    if (left := await wait_for_lost_migration(resource, context)) is not None:
+    if (left := await left_by_a_move(resource, context)) is not None:
         return sought.seen(problem=left)
-    chosen = await choose_place(resource, context, choice, bound=bound_cloud(resource))
+    chosen = await choose_for(resource, context, choice, bound=bound_cloud(resource))
     if chosen.cloud is None:
         return sought.seen(problem=chosen.outcome, chosen=chosen)
     if destination is None or destination.cloud != chosen.cloud:
@@ -203,20 +280,20 @@ async def _to_be_made(
 async def _with_place(here: InstanceObservation, resource: HostedInstance, context: Context) -> InstanceObservation:
     """Where the machine is with all that belongs to it; of one that is to be made anew, where in its cloud."""
     if resource.deleting:
-        return replace(here, superseded=await find_superseded_vm(resource, context))
+        return replace(here, left_behind=await left_behind(resource, context))
     if here.cloud is None or here.view is None:
         return here
     cloud, vm = here.cloud, here.found.thing
     if vm is not None:
-        if moving := noted_migration(resource, vm, context):
+        if moving := noted_move(resource, vm, context):
             return replace(here, moving=moving)
-        there = vm_location(resource, vm, cloud, here.view, context)
-        here = _with(here, vm_location=there, superseded=await find_superseded_vm(resource, context))
+        there = whereabouts(resource, vm, cloud, here.view, context)
+        here = _with(here, whereabouts=there, left_behind=await left_behind(resource, context))
         return await _with_relocation(here, resource, cloud, vm, context)
     policy = resource.spec.update_policy
     if not here.terminated or policy is None or policy.replace is not Consent.ALLOW:
         return here
-    chosen = await choose_place(resource, context, (cloud,), bound=cloud)
+    chosen = await choose_for(resource, context, (cloud,), bound=cloud)
     return replace(here, chosen=chosen)
 
 
@@ -225,7 +302,7 @@ async def _with_relocation(
 ) -> InstanceObservation:
     """Of a machine that is to go elsewhere by itself: where to."""
     resource = without_overridden(resource, vm)
-    why = find_eviction(resource, cloud, here.wanted, here.vm_location)
+    why = leaving(resource, cloud, here.wanted, here.whereabouts)
     if why is None or not why.by_itself or (here.refused is not None and why.to not in {None, cloud}):
         return here
     return replace(here, relocation=await relocation(resource, cloud, why.to, vm, context))
@@ -304,7 +381,7 @@ async def _look_in(
         tenancy=tenancy,
         owner=makers.owner,
         owners=makers.owners,
-        found=identify_vm(view, makers, among, resource, sought.mark, home=home),
+        found=which_one(view, makers, among, resource, sought.mark, home=home),
         site=site_of(context.get(cloud)),
         disk_holders=disk_holders(resource, view, context),
     )
@@ -312,12 +389,9 @@ async def _look_in(
         here = replace(here, groups_in_use=groups_in_use(resource, context.users(cloud, HostedInstance.crd.kind)))
     if here.found.missing is not None:
         here = await _ask_for(here.found.missing, here, resource, context, makers.owners)
-    if not resource.deleting and has_missing_references(resource, view, made=here.found.thing is not None):
+    if not resource.deleting and lacks(resource, view, made=here.found.thing is not None):
         here = replace(
-            here,
-            pending_resources=find_pending_resources(
-                (*context.users(cloud, *PENDING_KINDS), *named_security_groups(resource, context))
-            ),
+            here, on_their_way=coming((*context.users(cloud, *COMING_KINDS), *named_security_groups(resource, context)))
         )
     return here
 
@@ -341,7 +415,7 @@ async def _ask_for(
         vm = await (await context.open_nebula(here.cloud)).vm(missing)
     except (NotFound, Auth) as error:
         return replace(here, denied=not_ours(f"VM {missing} in {where(here.cloud)}", error.message))
-    checked = check(vm, accepted_owners(vm, resource, owners), here.mark, "VM")
+    checked = check(vm, accepted(vm, resource, owners), here.mark, "VM")
     if checked.problem is not None or state_of(vm).situation is not Situation.GONE:
         return replace(here, found=checked)
     return replace(here, terminated=True)

@@ -9,41 +9,40 @@ from sovereigncloud.api.hostedinstance import HostedInstance, Power
 from sovereigncloud.core.identity import ONE_ADOPTED
 from sovereigncloud.core.outcome import DONE, Outcome, merge, stalled, waiting
 from sovereigncloud.core.plan import Action, Cause, Disruption, Plan, Step
-from sovereigncloud.kinds.contract.cloud_keys import where
+from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.hostedinstance.adoption import release, to_adopt
 from sovereigncloud.kinds.hostedinstance.compute.devices import cpu_model, pci_devices
 from sovereigncloud.kinds.hostedinstance.compute.hosts import cold_move, hosts
 from sovereigncloud.kinds.hostedinstance.compute.power import power
 from sovereigncloud.kinds.hostedinstance.compute.power_cycle import power_cycle
 from sovereigncloud.kinds.hostedinstance.compute.recovery import recovery
-from sovereigncloud.kinds.hostedinstance.compute.scheduler import check_scheduled, check_scheduler
+from sovereigncloud.kinds.hostedinstance.compute.scheduler import not_a_word, not_now
 from sovereigncloud.kinds.hostedinstance.compute.scheduling_requirements import pinned_cluster
-from sovereigncloud.kinds.hostedinstance.compute.size import hot_resize_limits, resize
-from sovereigncloud.kinds.hostedinstance.compute.vm_group import group, with_unused_groups
+from sovereigncloud.kinds.hostedinstance.compute.size import capacity, room
+from sovereigncloud.kinds.hostedinstance.compute.vm_group import group, with_leftovers
 from sovereigncloud.kinds.hostedinstance.continuity.failover import plan_failover
-from sovereigncloud.kinds.hostedinstance.continuity.retained_copy_cleanup import delete_retained_copies
-from sovereigncloud.kinds.hostedinstance.continuity.superseded_copy import plan_fencing, superseded_facts
+from sovereigncloud.kinds.hostedinstance.continuity.retained_copy_cleanup import without_copies
+from sovereigncloud.kinds.hostedinstance.continuity.superseded_copy import fenced, left_where
 from sovereigncloud.kinds.hostedinstance.creation.origin import labels, name, source
-from sovereigncloud.kinds.hostedinstance.creation.plan import plan_creation, plan_missing_vm
+from sovereigncloud.kinds.hostedinstance.creation.plan import creation, lost
 from sovereigncloud.kinds.hostedinstance.machine import capacity as vm_capacity
-from sovereigncloud.kinds.hostedinstance.machine.disk_names import record_key
-from sovereigncloud.kinds.hostedinstance.machine.generic_steps import TERMINATE, ActOnVm
-from sovereigncloud.kinds.hostedinstance.machine.machine import EMPTY_PART, Machine, Part
-from sovereigncloud.kinds.hostedinstance.machine.observed import CLUSTER_FACT, InstanceObservation
-from sovereigncloud.kinds.hostedinstance.network.network_map import with_current_networks
+from sovereigncloud.kinds.hostedinstance.machine.machine import NOTHING, Machine, Part
+from sovereigncloud.kinds.hostedinstance.network.network_map import as_named_there
 from sovereigncloud.kinds.hostedinstance.network.nics import networks
-from sovereigncloud.kinds.hostedinstance.observation import is_left_alone, is_let_go
-from sovereigncloud.kinds.hostedinstance.placement.migration_request import plan_relocation
-from sovereigncloud.kinds.hostedinstance.steps import MarkVm, RecordVm
+from sovereigncloud.kinds.hostedinstance.observation import InstanceObservation, is_left_alone, is_let_go
+from sovereigncloud.kinds.hostedinstance.placement.migration_request import placement
+from sovereigncloud.kinds.hostedinstance.placement.placement import CLUSTER_FACT
+from sovereigncloud.kinds.hostedinstance.steps import TERMINATE, ActOnVm, MarkVm, RecordVm
 from sovereigncloud.kinds.hostedinstance.storage.backups import backups
-from sovereigncloud.kinds.hostedinstance.storage.data_disks import find_root_disk, names_by_disk, recorded_names
-from sovereigncloud.kinds.hostedinstance.storage.deletion import plan_disk_deletion
+from sovereigncloud.kinds.hostedinstance.storage.data_disks import names_of_disks, recorded_names, root_of
+from sovereigncloud.kinds.hostedinstance.storage.deletion import without_machine
 from sovereigncloud.kinds.hostedinstance.storage.disks import disks, root_disk
-from sovereigncloud.kinds.hostedinstance.storage.from_backup import delete_restored_template
+from sovereigncloud.kinds.hostedinstance.storage.from_backup import left_behind
+from sovereigncloud.kinds.hostedinstance.storage.names import record
 from sovereigncloud.kinds.hostedinstance.storage.restore import is_begun, restore
 from sovereigncloud.kinds.hostedinstance.storage.snapshots import snapshots
-from sovereigncloud.kinds.movement.placement_override import exit_facts, stale_exit_facts, without_overridden
-from sovereigncloud.kinds.movement.records import migration_facts
+from sovereigncloud.kinds.movement.placement_override import exited, no_longer_exited, without_overridden
+from sovereigncloud.kinds.movement.records import moves_made
 from sovereigncloud.kinds.planning.composition import consent_last, one_per_path
 from sovereigncloud.ports.opennebula.views import Vm
 from sovereigncloud.ports.opennebula.vm_states import Situation, state_of
@@ -51,7 +50,7 @@ from sovereigncloud.ports.opennebula.vm_states import Situation, state_of
 
 def changes(m: Machine) -> Part:
     """What happens in one power cycle."""
-    return power_cycle(m, (resize, cpu_model, pci_devices, cold_move))
+    return power_cycle(m, (capacity, cpu_model, pci_devices, cold_move))
 
 
 # In this order: what a running machine does not notice, what happens in one power cycle, power itself, what OpenNebula may
@@ -63,16 +62,16 @@ _PARTS = (
     networks,
     root_disk,
     disks,
-    delete_restored_template,
+    left_behind,
     backups,
     snapshots,
     hosts,
     changes,
-    hot_resize_limits,
+    room,
     power,
     group,
     source,
-    plan_relocation,
+    placement,
 )
 
 
@@ -84,8 +83,8 @@ def plan(resource: HostedInstance, observed: InstanceObservation, now: datetime)
         return _fencing_first(observed) or deletion(resource, observed)
     if observed.moving:
         return following(resource, observed)
-    if observed.failover is not None and observed.failover.lost:
-        return plan_failover(resource, observed.failover, now)
+    if observed.elsewhere is not None and observed.elsewhere.lost:
+        return plan_failover(resource, observed.elsewhere, now)
     problem = observed.problem or observed.found.problem
     if problem is not None:
         return Plan(outcome=problem)
@@ -94,11 +93,11 @@ def plan(resource: HostedInstance, observed: InstanceObservation, now: datetime)
     except ValueError as error:
         return Plan(outcome=stalled(Reason.INVALID_SPEC, str(error)))
     if observed.found.missing is not None:
-        return plan_missing_vm(resource, observed, sizes, observed.found.missing)
+        return lost(resource, observed, sizes, observed.found.missing)
     if observed.found.thing is None:
-        if (silent := check_scheduler(observed, now)) is not None:
+        if (silent := not_now(observed, now)) is not None:
             return Plan(outcome=silent)
-        return plan_creation(resource, observed, sizes, Cause.DECLARED)
+        return creation(resource, observed, sizes, Cause.DECLARED)
     return _keeping(resource, observed, sizes, now)
 
 
@@ -112,9 +111,9 @@ def _keeping(
     if state.situation in {Situation.ENDING, Situation.GONE}:
         # Nothing is recorded of a machine that ends: if it ends so that another can be made, its absence is no loss.
         return Plan(outcome=waiting(state.reason, f"VM {vm.id} in {where(cloud)} is being terminated"))
-    disk_names = names_by_disk(resource, observed, view, vm)
+    disk_names = names_of_disks(resource, observed, view, vm)
     m = Machine(
-        resource=without_overridden(with_current_networks(resource, vm), vm),
+        resource=without_overridden(as_named_there(resource, vm), vm),
         observed=observed,
         cloud=cloud,
         view=view,
@@ -123,14 +122,14 @@ def _keeping(
         sizes=sizes,
         now=now,
         disk_names=disk_names,
-        root=find_root_disk(vm, disk_names),
+        root=root_of(vm, disk_names),
     )
-    fencing = plan_fencing(observed.superseded)
-    parts = [found for part in _PARTS if (found := part(m)) is not EMPTY_PART]
+    fencing = fenced(observed.left_behind)
+    parts = [found for part in _PARTS if (found := part(m)) is not NOTHING]
     if is_begun(m):
         # Nothing else meanwhile: what differs is told, and mended afterwards.
         parts = [Part(drift=part.drift) for part in parts]
-    if (restored := restore(m)) is not EMPTY_PART:
+    if (restored := restore(m)) is not NOTHING:
         parts.append(restored)
     if not parts:
         return Plan(steps=(*fencing.steps, *_to_record(m)), outcome=merge((_says(m), fencing.outcome)))
@@ -158,8 +157,8 @@ def following(resource: HostedInstance, observed: InstanceObservation) -> Plan:
         # Numbers of another cloud: there they are of something else.
         forgets=(
             CLUSTER_FACT,
-            *stale_exit_facts(resource, vm),
-            *(record_key(name) for name in recorded_names(resource.external)),
+            *no_longer_exited(resource, vm),
+            *(record(name) for name in recorded_names(resource.external)),
         ),
         facts=_told_by(vm),
     )
@@ -168,14 +167,14 @@ def following(resource: HostedInstance, observed: InstanceObservation) -> Plan:
 
 def _told_by(vm: Vm) -> tuple[tuple[str, str], ...]:
     """What is written on a machine and is to be recorded of it."""
-    return (*superseded_facts(vm), *exit_facts(vm), *migration_facts(vm))
+    return (*left_where(vm), *exited(vm), *moves_made(vm))
 
 
 def _fencing_first(observed: InstanceObservation) -> Plan | None:
     """What it left behind carries its mark, too, and nobody else would know of it. None: there is nothing that can be reached."""
-    if observed.superseded is None or observed.superseded.vm is None:
+    if observed.left_behind is None or observed.left_behind.vm is None:
         return None
-    fencing = plan_fencing(observed.superseded)
+    fencing = fenced(observed.left_behind)
     return Plan(steps=fencing.steps, outcome=fencing.outcome)
 
 
@@ -216,9 +215,7 @@ def deletion(resource: HostedInstance, observed: InstanceObservation) -> Plan:
 
 def _gone(resource: HostedInstance, observed: InstanceObservation) -> Plan:
     """The machine is: what else there is of it goes."""
-    return with_unused_groups(
-        delete_retained_copies(plan_disk_deletion(resource, observed), observed), resource, observed
-    )
+    return with_leftovers(without_copies(without_machine(resource, observed), observed), resource, observed)
 
 
 def _to_record(m: Machine) -> tuple[Step, ...]:
@@ -247,7 +244,7 @@ def _to_record(m: Machine) -> tuple[Step, ...]:
 def _says(m: Machine) -> Outcome:
     """What the state of the machine says by itself."""
     what = f"VM {m.vm.id} in {where(m.cloud)}"
-    if (silent := check_scheduled(m.vm, what, m.now)) is not None:
+    if (silent := not_a_word(m.vm, what, m.now)) is not None:
         return silent
     match m.situation:
         case Situation.QUEUED if m.vm.scheduler_message:

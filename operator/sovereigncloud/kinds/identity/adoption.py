@@ -1,7 +1,7 @@
-"""Select the external resource to adopt: the id in spec, if no other object owns it.
+"""Which thing outside an object takes over: the one that its spec names by id, if it is nobody's.
 
-An adopted resource keeps its owner, which may be any user of OpenNebula. That owner can write the mark, so the mark
-alone does not decide: the id is in spec, and the owner at the time of adoption is recorded.
+What is adopted may belong to any user of OpenNebula and keeps its owner. That owner can write the mark, so it is not the
+mark alone that decides: the id stands in spec, and whose the thing was when it was adopted is recorded.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from sovereigncloud.kinds.identity.identification import Identified, Marked, che
 T = TypeVar("T", bound=Marked)
 
 OWNER_FACT = "owner"
-"""In `status.external`: the id of the OpenNebula user who owned the resource at its adoption."""
+"""In `status.external`: the id of the OpenNebula user whose the thing was when it was adopted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """An adoption that spec requests, with what status knows about it.
+    """What spec asks for, and what is known of it.
 
     Attributes:
-        id: the id in spec.
+        id: the number in spec.
         recorded: the id in status; None or empty: none.
-        done: this object adopted it before, in this cluster.
-        owner: the owner at that time.
-        among: the users whose resources may be adopted; None: everybody's.
+        done: it was adopted once, by this object in this cluster.
+        owner: whose it was then.
+        among: whose things may be adopted; None: everybody's.
     """
 
     id: int
@@ -46,10 +46,7 @@ class Asked:
 def asked(
     adopt: Adopt, external: Mapping[str, str], recorded: str | None, among: frozenset[int] | None, suffix: str = ""
 ) -> Asked:
-    """Read an adoption from spec and status.
-
-    `suffix`: of the facts, where an object exists in several clouds.
-    """
+    """Read spec and status. `suffix`: of the facts, where an object has things in several clouds."""
     owner = external.get(f"{OWNER_FACT}{suffix}", "")
     return Asked(
         id=int(adopt.id),
@@ -61,15 +58,13 @@ def asked(
 
 
 def releasing(step: Step) -> Plan:
-    """Plan the removal of the operator's marks from an adopted resource."""
+    """Take off what the operator wrote on a thing that was there before, and nothing else."""
     return Plan(steps=(step,), outcome=waiting(Reason.RELEASING, f"{step.target} are to be removed"))
 
 
 def may_adopt(cloud: Key, namespace: str, user: int | None) -> frozenset[int] | None:
-    """Return the users whose resources the object may adopt; None: everybody's.
-
-    Objects in the cloud's own namespace may adopt everything. Objects of another namespace may adopt only what the
-    tenant's user made (`user` None: nothing), not what the administrator made.
+    """Whose things an object may take over. Whoever writes objects beside the cloud's credential may have everything in it;
+    who uses the cloud of another namespace, only what its own user made (None: it has none), not what the administrator did.
     """
     if cloud.namespace == namespace:
         return None
@@ -77,7 +72,7 @@ def may_adopt(cloud: Key, namespace: str, user: int | None) -> frozenset[int] | 
 
 
 def identify_asked(wanted: Asked, pool: Mapping[int, T], owner: int, mark: Mark, noun: str) -> Identified[T]:
-    """Find the resource to adopt in a pool of the cloud, and check whether it may be adopted."""
+    """Search a pool of the cloud in which the thing is to be."""
     thing = pool.get(wanted.id)
     if thing is None:
         return _not_there(wanted, pool, owner, mark, noun)
@@ -100,15 +95,15 @@ def identify_asked(wanted: Asked, pool: Mapping[int, T], owner: int, mark: Mark,
 
 
 def _not_there(wanted: Asked, pool: Mapping[int, T], owner: int, mark: Mark, noun: str) -> Identified[T]:
-    """Handle a missing adoption target: search as usual, but never create a replacement for it."""
+    """What took its place is found as usual. Nothing is made instead of a thing that nobody has seen."""
     usual = identify(wanted.recorded, pool, owner, mark, noun)
     if wanted.recorded or wanted.done or usual.thing is not None or usual.problem is not None:
         return usual
     return Identified(
         problem=stalled(
             Reason.NOTHING_TO_ADOPT,
-            f"there is no {noun} {wanted.id}, or the cloud's user may not see it: correct adopt.id in spec, or remove"
-            " adopt to create a new one",
+            f"there is no {noun} {wanted.id}, or the cloud's user may not see it: correct adopt.id in spec, or take adopt"
+            " out to have a new one made",
         )
     )
 

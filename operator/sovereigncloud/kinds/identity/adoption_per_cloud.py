@@ -1,4 +1,6 @@
-"""Adoption for kinds that exist in several clouds: one image or security group per cloud."""
+"""What an object of several clouds takes over in each of them: which image or group spec names by its id there, and what is
+known of it.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ InClouds = MachineImage | SecurityGroup
 
 
 class Noted(Marked, Protocol):
-    """A resource on which the operator can leave notes."""
+    """What notes of ours can be on."""
 
     @property
     def notes(self) -> Mapping[str, str]: ...
@@ -32,7 +34,7 @@ T = TypeVar("T", bound=Noted)
 
 @dataclass(frozen=True, slots=True)
 class Whose:
-    """The users involved: who creates, who may own, and the user of the namespace's Tenant."""
+    """Who makes what the object declares, whose it may be besides, and the user that a Tenant gave its namespace."""
 
     maker: int
     owners: frozenset[int]
@@ -40,12 +42,12 @@ class Whose:
 
 
 def fact(cloud: Key) -> str:
-    """Return the key in `status.external` for the owner at adoption; it exists once adopted."""
+    """The key of `status.external` for whose the image there was when it was adopted. It is there once it was."""
     return f"{ADOPTED_FACT}.{cloud.name}"
 
 
 def adoption(resource: InClouds, cloud: Key) -> Adopt | None:
-    """Return the adoption that spec requests in a cloud, if any."""
+    """What spec says of a cloud."""
     return next((ref.adopt for ref in resource.spec.cloud_refs or () if ref.name == cloud.name), None)
 
 
@@ -58,7 +60,7 @@ def which(
     mark: Mark,
     noun: str,
 ) -> Identified[T]:
-    """Find the resource in a cloud: the adopted id, else the recorded id or the mark."""
+    """The one that spec names; else the one that was recorded, or carries the mark."""
     adopt, was = adoption(resource, cloud), resource.external.get(fact(cloud), "")
     if adopt is not None:
         wanted = Asked(
@@ -77,7 +79,7 @@ def which(
 
 
 def was_adopted(resource: InClouds, cloud: Key, thing: Noted | None) -> bool:
-    """Whether the resource was adopted, according to its own note, spec or status."""
+    """Noted on it itself; spec and status say it, too."""
     adopt = adoption(resource, cloud)
     if thing is None:
         return fact(cloud) in resource.external or adopt is not None
@@ -89,16 +91,16 @@ def was_adopted(resource: InClouds, cloud: Key, thing: Noted | None) -> bool:
 
 
 def has_adopted(resource: InClouds) -> bool:
-    """Whether the object adopted a resource in any of its clouds."""
+    """In any of its clouds."""
     return any(key.startswith(f"{ADOPTED_FACT}.") for key in resource.external)
 
 
 def is_let_go(resource: InClouds, cloud: Key, thing: Noted | None) -> bool:
-    """Whether removal only takes the operator's marks off the resource."""
+    """Whether what was written on it is taken off, and nothing else is done, where it is wanted no more."""
     return resource.spec.deletion_policy is not DeletionPolicy.DELETE and was_adopted(resource, cloud, thing)
 
 
-def release_timed_out(resource: InClouds, now: datetime) -> bool:
-    """Whether an unreachable cloud has delayed a release long enough; the mark then stays."""
+def has_waited_enough(resource: InClouds, now: datetime) -> bool:
+    """A cloud that does not come back must not hold what is only to be let go: then the mark stays on it."""
     since = resource.metadata.deletion_timestamp
     return since is not None and now - since > _PATIENCE

@@ -1,7 +1,4 @@
-"""Identify the OpenNebula object of a resource by its recorded id, else by its ownership mark.
-
-A name never identifies an object.
-"""
+"""Which object outside is ours: by the id that was recorded, else by its mark; never by its name."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ from sovereigncloud.ports.opennebula.views import CloudView
 
 
 class Marked(Protocol):
-    """The common fields of VMs, networks and images."""
+    """What a VM, a network and an image have in common."""
 
     @property
     def id(self) -> int: ...
@@ -36,14 +33,14 @@ T = TypeVar("T", bound=Marked)
 
 @dataclass(frozen=True, slots=True)
 class Identified(Generic[T]):
-    """The result of a search; all fields empty: it was never created.
+    """What the search brought; nothing of it: never made.
 
     Attributes:
         thing: the object that is ours.
-        predecessor: it carries the mark from before a cluster rebuild and must be marked again.
+        predecessor: it carries the mark from before the cluster was rebuilt and is to be marked anew.
         missing: the recorded id, where the view has no object for it and none carries the mark.
-        problem: why nothing may be done: several objects, another owner, or a lost mark.
-        adoptable: nobody owns it, and spec names its id: it must be marked.
+        problem: why nothing may be done: several, not ours, the mark lost.
+        adoptable: it is nobody's, and spec names it by its id: it is to be marked.
     """
 
     thing: T | None = None
@@ -58,9 +55,9 @@ Owners = int | Collection[int]
 
 
 def identify(recorded: str | None, pool: Mapping[int, T], owner: Owners, mark: Mark, noun: str) -> Identified[T]:
-    """Search a pool of the cloud for the object.
+    """Search a pool of the cloud.
 
-    Only objects of an expected owner count: tenants can write the template attributes that hold the mark.
+    Only what an expected owner owns counts: tenants can write the template attributes that hold the mark.
     """
     owners = _each(owner)
     number = int(recorded) if recorded and recorded.isdigit() else None
@@ -81,7 +78,7 @@ def identify(recorded: str | None, pool: Mapping[int, T], owner: Owners, mark: M
 
 
 def check(thing: T, owner: Owners, mark: Mark, noun: str) -> Identified[T]:
-    """Check that the object with the recorded id is ours: another oned assigns the same ids again."""
+    """Whether the object that has the recorded id is really ours: ids begin at 0 again in another oned."""
     owners, whose = _each(owner), ownership(thing.mark, mark)
     if whose is Ownership.OURS and thing.owner in owners:
         return Identified(thing=thing)
@@ -111,8 +108,8 @@ def check(thing: T, owner: Owners, mark: Mark, noun: str) -> Identified[T]:
             return Identified(
                 problem=stalled(
                     Reason.FOREIGN_OPEN_NEBULA,
-                    f"{what} has the id that was recorded but belongs to {_name(thing.mark)}: check whether this"
-                    " is another OpenNebula than before, or one restored from a backup",
+                    f"{what} has the id that was recorded but belongs to {_name(thing.mark)}: is this another OpenNebula"
+                    " than before, or was it restored from a backup?",
                 )
             )
         case Ownership.FOREIGN:
@@ -124,7 +121,7 @@ def _each(owner: Owners) -> Collection[int]:
 
 
 def foreign(thing: Marked, noun: str) -> Outcome:
-    """Build the outcome for an object that another installation of the operator manages."""
+    """Another installation of the operator manages it: read-only."""
     whose = thing.mark.installation if thing.mark else "unknown"
     return stalled(
         Reason.OWNED_BY_ANOTHER_INSTALLATION,
@@ -134,36 +131,33 @@ def foreign(thing: Marked, noun: str) -> Outcome:
 
 
 def looked_for_again(what: str) -> Plan:
-    """Wait for confirmation that a recorded object is gone: it is queried by its id first."""
+    """The recorded one is not in the last view: nothing is concluded before it was asked about by its id."""
     outcome = waiting(
-        Reason.CONFIRMING_ABSENCE,
-        f"{what} is missing in the last view; checking again before it counts as deleted",
-        available=True,
+        Reason.CONFIRMING_ABSENCE, f"{what} is missing in the last view; it is looked for again", available=True
     )
     return Plan(absent=True, outcome=outcome)
 
 
 def written(mark: Mark) -> str:
-    """Format the mark as template attributes, as a person would add them in OpenNebula."""
+    """The mark as a person would add it to a template in OpenNebula."""
     return ", ".join(f'{key}="{value}"' for key, value in mark.for_opennebula().items())
 
 
 async def owner_of(view: CloudView, cloud: Key, context: Context) -> int:
-    """Return the OpenNebula user of the cloud's credential.
-
-    A periodic check has only the view, so the cloud is asked only where the view does not tell.
+    """The user under whose name the cloud's credential creates. A sweep has nothing but the view, so it is asked only
+    where the view does not tell.
     """
     return view.owner if view.owner is not None else (await (await context.open_nebula(cloud)).front()).user_id
 
 
 @dataclass(frozen=True, slots=True)
 class Makers:
-    """The user that creates a namespace's resources, and the users that may own them.
+    """Who makes what a namespace declares, and whose it may be.
 
     Attributes:
-        owner: the user of the namespace's Tenant, else the administrator.
-        owners: both of them, since resources may be older than the Tenant. Marks of other users do not count, not even of
-            another namespace of the same tenant.
+        owner: the user that a Tenant gave the namespace, else the administrator.
+        owners: both of them, since things may be older than the Tenant. Nobody else's marks count, not even those of another
+            namespace of the same tenant.
     """
 
     owner: int
@@ -171,7 +165,7 @@ class Makers:
 
 
 async def makers_of(view: CloudView, cloud: Key, namespace: str, context: Context) -> Makers:
-    """Return the creating and the accepted users of a namespace in a cloud."""
+    """As whom, and whose, in a cloud."""
     administrator, tenancy = await owner_of(view, cloud, context), context.tenancy(namespace, cloud)
     user = administrator if tenancy is None or tenancy.user is None else tenancy.user
     return Makers(user, frozenset({administrator, user}))

@@ -1,4 +1,4 @@
-"""Resolve images, networks and templates by their OpenNebula name."""
+"""Images, networks and templates are named by their OpenNebula name and resolved in the cloud at hand."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NOUNS = {
     VirtualNetwork.crd.kind: "network",
     SecurityGroup.crd.kind: "security group",
 }
-PENDING_KINDS = tuple(_NOUNS)
+COMING_KINDS = tuple(_NOUNS)
 _NOT_FOUND = {
     "image": Reason.IMAGE_NOT_FOUND,
     "network": Reason.NETWORK_NOT_FOUND,
@@ -41,8 +41,8 @@ T = TypeVar("T", bound=Named)
 
 
 @dataclass(frozen=True, slots=True)
-class PendingResource:
-    """A custom resource that will create something of this name in the cloud."""
+class Coming:
+    """A custom resource that is to bring something of this name into the cloud."""
 
     noun: str
     name: str
@@ -50,19 +50,17 @@ class PendingResource:
     says: str
 
 
-def find_pending_resources(users: Iterable[AnyResource]) -> tuple[PendingResource, ...]:
-    """Return the custom resources that will create images, networks or security groups in a cloud."""
+def coming(users: Iterable[AnyResource]) -> tuple[Coming, ...]:
+    """What is on its way, of the objects that refer to a cloud."""
     return tuple(
-        PendingResource(_NOUNS[user.key.kind], user.outside_name, user.key, _readiness(user))
+        Coming(_NOUNS[user.key.kind], user.outside_name, user.key, _says(user))
         for user in users
         if user.key.kind in _NOUNS and not user.deleting
     )
 
 
-def resolve(
-    noun: str, name: str, candidates: Iterable[T], pending_resources: Iterable[PendingResource], where: str
-) -> T | Outcome:
-    """Return the only object of that name, else why not: ambiguous, not created yet, or missing."""
+def resolve(noun: str, name: str, candidates: Iterable[T], on_their_way: Iterable[Coming], where: str) -> T | Outcome:
+    """The one thing of that name; else why not: several, on its way (blocked), or a person must act."""
     everything = list(candidates)
     matching = [thing for thing in everything if thing.name == name]
     if len(matching) == 1:
@@ -73,7 +71,7 @@ def resolve(
             Reason.MULTIPLE_MATCHES,
             f'{where} has several {noun}s called "{name}": {ids}; rename all but one of them there',
         )
-    for awaited in pending_resources:
+    for awaited in on_their_way:
         if awaited.noun == noun and awaited.name == name:
             return blocked(f'{noun} "{name}" is not in {where} yet: {awaited.key} {awaited.says}')
     return stalled(_NOT_FOUND[noun], f'{where} has no {noun} called "{name}"; {_existing(everything)}')
@@ -87,8 +85,8 @@ def _existing(things: list[T]) -> str:
     return f"there are: {', '.join(names[:_SHOWN])}{more}"
 
 
-def _readiness(user: AnyResource) -> str:
+def _says(user: AnyResource) -> str:
     ready = user.status.condition("Ready")
     if ready is None:
-        return "has not been reconciled yet"
+        return "has not been looked at yet"
     return f"says {ready.reason}: {ready.message}" if ready.message else f"says {ready.reason}"

@@ -1,6 +1,5 @@
-"""Identify which spec entry a cloud resource belongs to, by a note beside the ownership mark.
-
-All parts of a cloud carry the mark of their SovereignCloud; the note survives a renaming and a cluster rebuild.
+"""Which entry of spec a part of a cloud is: all parts carry the mark of their SovereignCloud, so a note beside it tells them
+apart. It outlives a renaming, and a cluster that is rebuilt.
 """
 
 from __future__ import annotations
@@ -29,27 +28,26 @@ OURS = frozenset({Ownership.OURS, Ownership.PREDECESSOR})
 
 
 def marked_as(field: str, name: str, mark: Mark) -> dict[str, str]:
-    """Return the template attributes that assign a resource to an entry of `spec.<field>`."""
+    """The attributes that make something this entry of `spec.<field>`."""
     return {**mark.for_opennebula(), PART_NOTE: f"{field}/{name}"}
 
 
 def entry_of(thing: Marked, field: str, mark: Mark) -> str | None:
-    """Return the entry of `spec.<field>` that the resource was made for; None: not ours."""
+    """The name of the entry of `spec.<field>` that it was made for, by this cloud; None: it is none of ours."""
     noted, slash, name = thing.attributes.get(PART_NOTE, "").partition("/")
     return name if slash and noted == field and ownership(thing.mark, mark) in OURS else None
 
 
 def made_for(things: Iterable[T], field: str, name: str, mark: Mark) -> tuple[T, ...]:
-    """Return the resources of an entry: ours, else a predecessor's from before a cluster rebuild."""
+    """What was made for that entry: ours, else a predecessor's from before the cluster was rebuilt."""
     found = [thing for thing in things if entry_of(thing, field, mark) == name]
     ours = [thing for thing in found if ownership(thing.mark, mark) is Ownership.OURS]
     return tuple(ours or found)
 
 
 def leaving(things: Iterable[T], field: str, declared: Iterable[str], mark: Mark) -> tuple[tuple[str, T], ...]:
-    """Return the resources of entries that spec no longer lists, with the entry names.
-
-    Those of a predecessor are left alone: a rebuilt cluster takes over and deletes nothing.
+    """What was made for entries that spec does not list any more, with their names there. A predecessor's is left alone: a
+    rebuilt cluster takes over and deletes nothing.
     """
     names = frozenset(declared)
     found = ((entry_of(t, field, mark), t) for t in things if ownership(t.mark, mark) is Ownership.OURS)

@@ -1,4 +1,4 @@
-"""Notes that a Tenant leaves on its OpenNebula users beside the ownership mark."""
+"""What a Tenant writes on what it makes, beside its mark, and what that says."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ EXTERNAL = "-"
 
 
 def is_ours(user: User, mark: Mark) -> bool:
-    """Whether this Tenant made the user, or its predecessor before a cluster rebuild."""
+    """Whether this Tenant made it, or its predecessor from before the cluster was rebuilt."""
     return ownership(user.mark, mark) in {Ownership.OURS, Ownership.PREDECESSOR}
 
 
 def is_namespaces(user: User, mark: Mark) -> bool:
-    """Whether the user was made for a namespace."""
+    """Whether it was made for a namespace."""
     return is_ours(user, mark) and user.notes.get(NAMESPACE_NOTE, "") not in {"", EXTERNAL}
 
 
 def is_person(user: User, mark: Mark) -> bool:
-    """Whether the user was made for a person."""
+    """Whether it was made for a person."""
     return is_ours(user, mark) and user.notes.get(NAMESPACE_NOTE) == EXTERNAL

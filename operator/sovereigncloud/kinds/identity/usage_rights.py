@@ -1,4 +1,4 @@
-"""Restrict what a namespace may use: with a Tenant, only what OpenNebula grants to its user."""
+"""What a namespace may make machines from: with a Tenant, only what OpenNebula lets its user use."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from collections.abc import Iterable, Iterator
 from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.machineimage import MachineImage
 from sovereigncloud.core.outcome import Outcome, blocked, stalled
-from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.contract.tenancy import Tenancy
+from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.identity.tenant_marks import TENANT
 from sovereigncloud.ports.opennebula.views import CloudView, Image, Network, Template
 
 
 def may_be_made(tenancy: Tenancy | None) -> Outcome | None:
-    """Report why the Tenant does not allow to create anything for the namespace yet."""
+    """Why nothing can be made for the namespace yet."""
     if tenancy is None:
         return None
     if tenancy.others:
         names = " and ".join(sorted((tenancy.tenant, *tenancy.others)))
         return stalled(
             Reason.MULTIPLE_TENANTS,
-            f"Tenants {names} all list namespace {tenancy.namespace} for {where(tenancy.cloud)}: remove it from all but one",
+            f"Tenants {names} all list namespace {tenancy.namespace} for {where(tenancy.cloud)}: take it out of all but one",
         )
     if not tenancy.allowed:
         return stalled(
             Reason.NAMESPACE_NOT_ALLOWED,
-            f"Tenant {tenancy.tenant} no longer lists namespace {tenancy.namespace} for {where(tenancy.cloud)}, so nothing"
-            " is created there: add it to the list again, or delete this object",
+            f"Tenant {tenancy.tenant} lists namespace {tenancy.namespace} for {where(tenancy.cloud)} no more: nothing is made"
+            " there. Put it on the list again, or delete this object",
         )
     if tenancy.user is None:
         return blocked(
@@ -38,10 +38,8 @@ def may_be_made(tenancy: Tenancy | None) -> Outcome | None:
 
 
 def usable_images(view: CloudView, tenancy: Tenancy | None) -> Iterator[Image]:
-    """Return the images that the namespace may use.
-
-    Names are unique per owner only: another tenant's image of the same name is no candidate, so that no tenant can
-    block others.
+    """Names are unique per owner only: another tenant's image of the same name is no candidate, so nobody can hold up others
+    with one.
     """
     for image in view.images.values():
         if _own_or(image.owner, view, tenancy, shared=image.public or _by_rule(image, view, tenancy)):
@@ -49,14 +47,13 @@ def usable_images(view: CloudView, tenancy: Tenancy | None) -> Iterator[Image]:
 
 
 def usable_templates(view: CloudView, tenancy: Tenancy | None) -> Iterator[Template]:
-    """Return the templates that the namespace may use."""
     for template in view.templates.values():
         if _own_or(template.owner, view, tenancy, shared=template.public):
             yield template
 
 
 def not_of_other_tenants(networks: Iterable[Network], view: CloudView, owners: frozenset[int]) -> Iterator[Network]:
-    """Filter out networks of other tenants, which may reserve and name networks freely."""
+    """A tenant may reserve a network out of one that it may use, and call it as it likes: no name for others."""
     return (n for n in networks if n.owner in owners or not _of_a_tenant(n.owner, view))
 
 
@@ -77,7 +74,7 @@ def _by_rule(image: Image, view: CloudView, tenancy: Tenancy | None) -> bool:
 
 
 def not_shared(name: str, view: CloudView, tenancy: Tenancy | None, place: str) -> Outcome | None:
-    """Report an image that exists but is not shared with the namespace's user; None: it does not exist."""
+    """That the image is there, and the namespace's user may not use it; None: it is not there at all."""
     if tenancy is None:
         return None
     hidden = [i for i in view.images.values() if i.name == name and not _of_a_tenant(i.owner, view)]

@@ -1,4 +1,4 @@
-"""Pre-flight checks of a migration: each blocker has its own reason and says what to do."""
+"""What is known to be in the way of a move before it begins. Each of these is told by its own name, with what to do."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.api.instance_networks import InstanceNetwork
 from sovereigncloud.api.instancemigration import InstanceMigration, MigrationMode
 from sovereigncloud.core.outcome import DONE, Outcome, blocked, merge, stalled, waiting
-from sovereigncloud.kinds.contract.cloud_keys import where
+from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.hostedinstance.machine import capacity
-from sovereigncloud.kinds.hostedinstance.machine.generic_steps import NewNic
-from sovereigncloud.kinds.hostedinstance.machine.observed import declared_cloud
-from sovereigncloud.kinds.hostedinstance.machine.quota import quota_demand, within_quota
-from sovereigncloud.kinds.hostedinstance.network.nic_requirements import required_nic
-from sovereigncloud.kinds.instancemigration.marketplace import check_marketplace
+from sovereigncloud.kinds.hostedinstance.network.nic_requirements import needed
+from sovereigncloud.kinds.hostedinstance.network.steps import NewCard
+from sovereigncloud.kinds.hostedinstance.observation import declared_cloud
+from sovereigncloud.kinds.hostedinstance.placement.quota import taken, within_quota
+from sovereigncloud.kinds.instancemigration.marketplace import market_trouble
 from sovereigncloud.kinds.instancemigration.observation import (
     MigrationObservation,
     Side,
-    instance_in_target,
+    as_it_will_be,
     network_names,
     target_of,
 )
@@ -33,70 +33,70 @@ _IMAGE_DATASTORE = 0
 _NO_IMAGE = -1
 
 
-def check_migration(move: InstanceMigration, seen: MigrationObservation) -> Outcome:
-    """Merge all blockers of a migration between two reachable clouds; DONE if it may begin."""
+def in_the_way(move: InstanceMigration, seen: MigrationObservation) -> Outcome:
+    """All that is, together; DONE: it may begin."""
     if seen.other:
-        return blocked(f"InstanceMigration {seen.other} migrates the same VM; this one begins when that one is over")
+        return blocked(f"InstanceMigration {seen.other} moves the same machine; this one begins when that one is over")
     if seen.instance is None or seen.source is None or seen.target is None or seen.old is None:
         return DONE
     machine = f'VM {seen.old.id} "{seen.old.name}" in {where(seen.source.cloud)}'
     return merge(
         (
-            *check_instance(move, seen.instance),
-            *check_vm(seen.old, machine),
+            *of_the_instance(move, seen.instance),
+            *of_the_machine(seen.old, machine),
             _state(move, seen.old, machine),
             seen.exits,
-            target_nics(move, seen)[1],
-            check_marketplace(move, seen),
-            check_free_space(seen, seen.source, seen.target),
-            check_placement(seen),
-            check_quota(move, seen),
+            cards_of(move, seen)[1],
+            market_trouble(move, seen),
+            room(seen, seen.source, seen.target),
+            place(seen),
+            quota(move, seen),
         )
     )
 
 
-def check_instance(move: InstanceMigration, instance: HostedInstance) -> Iterator[Outcome]:
+def of_the_instance(move: InstanceMigration, instance: HostedInstance) -> Iterator[Outcome]:
     name = f"HostedInstance {instance.metadata.name}"
     if instance.deleting:
         yield stalled(Reason.NOT_MOVABLE, f"{name} is being deleted")
     if instance.paused or instance.spec.management is Management.OBSERVE:
         yield blocked(
-            f"{name} is paused or only observed, so it cannot hand over its VM; set spec.management: Manage and resume it"
+            f"{name} is paused or only observed, so that it could not follow; let it be managed (spec.management: Manage)"
         )
     policy, named = instance.spec.update_policy, declared_cloud(instance)
     goes_back = policy is not None and policy.move is Consent.ALLOW and named not in {None, target_of(move)}
     if goes_back and move.spec.mode == MigrationMode.EXECUTE and move.spec.exit_plan_ref is None:
         yield stalled(
             Reason.NOT_MOVABLE,
-            f"{name} would move back: its spec.updatePolicy.move is Allow, and its spec.placement.cloudRef names another cloud"
-            " than this migration; set cloudRef to the target, which migrates it as well, or remove cloudRef",
+            f"{name} would move back by itself: its spec.updatePolicy.move is Allow, and spec.placement.cloudRef names another cloud"
+            " than this move; name the new one there, which moves it, or leave cloudRef out",
         )
 
 
-def check_vm(vm: Vm, machine: str) -> Iterator[Outcome]:
-    """Blockers of the VM itself: volatile disks, PCI devices, no disk at all."""
+def of_the_machine(vm: Vm, machine: str) -> Iterator[Outcome]:
+    """What OpenNebula cannot save, or nobody could give it elsewhere."""
     volatile = [str(disk.id) for disk in vm.disks if disk.image_id == _NO_IMAGE]
     if volatile:
         yield stalled(
             Reason.NOT_MOVABLE,
-            f"{machine}: disk {', '.join(volatile)} is volatile, so OpenNebula cannot save it; copy its data to a"
-            " disk of spec.disks and detach it",
+            f"{machine}: disk {', '.join(volatile)} is volatile, of no image, and OpenNebula cannot save it; copy what is on it to a"
+            " disk of spec.disks and take it off",
         )
     if vm.pci:
         devices = ", ".join(map(str, vm.pci))
         yield stalled(
             Reason.NOT_MOVABLE,
-            f"{machine} has PCI devices of its host ({devices}); remove them from spec.pciDevices before the migration",
+            f"{machine} has devices of its host ({devices}); take them out of spec.pciDevices before it moves",
         )
     if not vm.disks:
         yield stalled(Reason.NOT_MOVABLE, f"{machine} has no disk, so there is nothing to copy")
 
 
 def _state(move: InstanceMigration, vm: Vm, machine: str) -> Outcome:
-    """Require the VM to be running or powered off: OpenNebula saves disks in no other state."""
+    """A machine that is neither running nor off is saved half, or not at all."""
     state = state_of(vm)
     if state.situation not in AT_REST and state.situation is not Situation.FAILED:
-        return waiting(state.reason, f"{machine} is {state.words}; the migration begins when that is over")
+        return waiting(state.reason, f"{machine} is {state.words}; it moves when that is over")
     allowed = {Situation.RUNNING, Situation.POWERED_OFF}
     if state.situation not in allowed:
         how = "rehearsed" if move.spec.mode == MigrationMode.REHEARSE else "moved"
@@ -109,48 +109,44 @@ def _state(move: InstanceMigration, vm: Vm, machine: str) -> Outcome:
 # ------------------------------------------------------------------------------------------------------------ networks
 
 
-def target_nics(move: InstanceMigration, seen: MigrationObservation) -> tuple[tuple[NewNic, ...], Outcome]:
-    """NICs that the VM gets in the target cloud, and the blockers among its networks."""
+def cards_of(move: InstanceMigration, seen: MigrationObservation) -> tuple[tuple[NewCard, ...], Outcome]:
+    """The network cards that it gets in the other cloud; and what is in the way of them."""
     if seen.instance is None or seen.target is None or seen.machine is None or seen.instance_mark is None:
         return (), DONE
     target = seen.target
     names = network_names(move)
-    declared = {one.name: one for one in instance_in_target(move, seen.instance).spec.networks or ()}
+    declared = {one.name: one for one in as_it_will_be(move, seen.instance).spec.networks or ()}
     place = Place(target.cloud, target.view, seen.instance_mark, owners=target.owners)
-    cards: list[NewNic] = []
+    cards: list[NewCard] = []
     troubles: list[Outcome] = []
     for nic in seen.machine.nics:
         name = names.get(nic.network, nic.network)
-        found = required_nic(declared.get(name, InstanceNetwork(name=name)), place)
-        if isinstance(found, NewNic):
+        found = needed(declared.get(name, InstanceNetwork(name=name)), place)
+        if isinstance(found, NewCard):
             cards.append(found)
         elif found.reason == Reason.NETWORK_NOT_FOUND and nic.network not in names:
-            told = f"{found.message}; or map {nic.network} to another network in spec.networkMap"
+            told = f"{found.message}; or say in spec.networkMap which network takes the place of {nic.network}"
             troubles.append(replace(found, message=told))
         else:
             troubles.append(found)
     return tuple(cards), merge(troubles)
 
 
-# --------------------------------------------------------------------------------------------------------- free space
+# ------------------------------------------------------------------------------------------------------------ the room
 
 
-def image_datastore(side: Side) -> Datastore | None:
-    """Select the image datastore for imported disks: the one named "default", else the lowest id."""
+def store_for(side: Side) -> Datastore | None:
+    """The image datastore that the copies go to: the one called default, else the first."""
     stores = {one.id: one for one in side.view.datastores.values() if one.type == _IMAGE_DATASTORE}
     named = next((one for one in stores.values() if one.name == "default"), None)
     return named or (stores[min(stores)] if stores else None)
 
 
-def check_free_space(seen: MigrationObservation, source: Side | None, target: Side) -> Outcome:
-    """Check the free space for the disks in the image datastores.
-
-    The target needs room for them once, and so does the source unless it is lost. The source needs room for the
-    images that `disk-saveas` writes into the datastores of the disks.
-    """
+def room(seen: MigrationObservation, source: Side | None, target: Side) -> Outcome:
+    """The disks once in the other cloud, and once more where they are, as images, unless that cloud is lost."""
     troubles: list[Outcome] = []
     whole = sum(one.disk.size for one in seen.disks)
-    store = image_datastore(target)
+    store = store_for(target)
     if store is None:
         troubles.append(stalled(Reason.DATASTORE_NOT_FOUND, f"{where(target.cloud)} has no datastore for images"))
     elif store.free < whole:
@@ -178,26 +174,24 @@ def _full(store: Datastore, side: Side, needs: int) -> Outcome:
     )
 
 
-def check_placement(seen: MigrationObservation) -> Outcome:
-    """Check that policies and spec.placement allow the VM in the target cloud."""
+def place(seen: MigrationObservation) -> Outcome:
+    """Whether the policies, and its own spec, let it be there: the function that places a machine at first."""
     return seen.chosen.outcome or DONE if seen.chosen is not None else DONE
 
 
-def check_quota(move: InstanceMigration, seen: MigrationObservation) -> Outcome:
+def quota(move: InstanceMigration, seen: MigrationObservation) -> Outcome:
     if seen.instance is None or seen.target is None:
         return DONE
     try:
         sizes = capacity.declared(seen.instance.spec)
     except ValueError as error:
         return stalled(Reason.INVALID_SPEC, f"HostedInstance {seen.instance.metadata.name}: {error}")
-    will_be, cards = instance_in_target(move, seen.instance), target_nics(move, seen)[0]
-    return within_quota(
-        seen.target.tenancy, seen.target.view, quota_demand(will_be, seen.target.view, sizes, -1, cards)
-    )
+    will_be, cards = as_it_will_be(move, seen.instance), cards_of(move, seen)[0]
+    return within_quota(seen.target.tenancy, seen.target.view, taken(will_be, seen.target.view, sizes, -1, cards))
 
 
-def is_in_target(move: InstanceMigration, seen: MigrationObservation) -> bool:
-    """Whether the VM already runs in the target cloud and no source VM is left."""
+def already_there(move: InstanceMigration, seen: MigrationObservation) -> bool:
+    """Nothing to do: its machine is in the other cloud, and none was left."""
     return seen.new is not None and seen.taken_over and seen.old is None and target_of(move) == _cloud(seen)
 
 

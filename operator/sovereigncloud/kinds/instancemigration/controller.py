@@ -1,4 +1,4 @@
-"""Controller of InstanceMigration: copy a VM to another cloud and cut over to the copy."""
+"""InstanceMigration: a machine goes to another cloud as a copy, of which one runs."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.instancemigration import InstanceMigration, MigrationMode, MigrationPhase
 from sovereigncloud.core.outcome import Outcome
 from sovereigncloud.core.plan import Plan, Step
-from sovereigncloud.kinds.contract.cloud_keys import where, written_cloud
 from sovereigncloud.kinds.contract.controller import OWN_CONDITIONS, Context, Uses
+from sovereigncloud.kinds.endpoint.clouds import where, written_cloud
+from sovereigncloud.kinds.hostedinstance.continuity.copies import Copy
 from sovereigncloud.kinds.hostedinstance.continuity.migration_in_progress import leaves_a_lost_cloud
 from sovereigncloud.kinds.hostedinstance.machine import capacity
-from sovereigncloud.kinds.hostedinstance.machine.copy import Copy
 from sovereigncloud.kinds.instancemigration import plan as migration_plan
 from sovereigncloud.kinds.instancemigration import steps
-from sovereigncloud.kinds.instancemigration.lost_source.observation import observe_lost_source
-from sovereigncloud.kinds.instancemigration.lost_source.plan import plan_recovery
+from sovereigncloud.kinds.instancemigration.lost_source.observation import look_from_afar
+from sovereigncloud.kinds.instancemigration.lost_source.plan import plan_from_copy
 from sovereigncloud.kinds.instancemigration.observation import (
-    DiskTransfer,
+    CopyOfDisk,
     MigrationObservation,
     Side,
+    done_in,
     instance_key,
     is_over,
-    observe_migration,
-    recorded_as_done,
+    look,
     rfc3339,
     target_of,
 )
-from sovereigncloud.kinds.instancemigration.retention_steps import RetentionStep, perform_retention
+from sovereigncloud.kinds.instancemigration.retention_steps import KeptStep, perform_kept
 from sovereigncloud.kinds.movement.records import (
     BEGAN,
     CLEANED,
@@ -56,37 +56,37 @@ class InstanceMigrationController:
     resource = InstanceMigration
 
     def uses(self, resource: InstanceMigration) -> Uses:
-        """Watch the HostedInstance and both clouds until the migration is over."""
+        """The machine and both clouds, until it is over."""
         if is_over(resource):
             return Uses()
         left = written_cloud(resource.external.get(FROM, ""))
         own = resource.metadata.namespace
-        # Clouds of other namespaces only after access was checked.
+        # A cloud of another namespace only once it was found to be allowed.
         clouds = (target_of(resource), *((left,) if left is not None else ()))
         allowed = tuple(cloud for cloud in clouds if cloud.namespace == own or BEGAN in resource.external)
         return Uses(objects=(instance_key(resource), *allowed))
 
     async def observe(self, resource: InstanceMigration, context: Context) -> MigrationObservation:
-        return await (observe_lost_source if leaves_a_lost_cloud(resource) else observe_migration)(resource, context)
+        return await (look_from_afar if leaves_a_lost_cloud(resource) else look)(resource, context)
 
     def plan(self, resource: InstanceMigration, observed: MigrationObservation, now: datetime) -> Plan:
         if leaves_a_lost_cloud(resource) and not is_over(resource):
-            return plan_recovery(resource, observed, now)
+            return plan_from_copy(resource, observed, now)
         return migration_plan.plan(resource, observed, now)
 
     async def perform(self, step: Step, resource: InstanceMigration, context: Context) -> Outcome:
-        if isinstance(step, RetentionStep):
-            return await perform_retention(step, resource, context)
+        if isinstance(step, KeptStep):
+            return await perform_kept(step, resource, context)
         return await steps.perform(step, resource, context)
 
     def status(self, resource: InstanceMigration, observed: MigrationObservation) -> Mapping[str, object]:
-        """Report progress, sizes and durations; once it is over, keep the last report."""
+        """How far it is, and what it took. When it is over, as it was."""
         external = resource.external
         told = resource.status.model_dump(by_alias=True, exclude_none=True)
         fields: dict[str, object] = {key: told.get(key) for key in _KEPT}
-        if not is_over(resource) and observed.problem is None and not recorded_as_done(resource, observed):
+        if not is_over(resource) and observed.problem is None and not done_in(resource, observed):
             fields["source"] = (
-                _machine(observed.source, observed.old) or _lost_source(observed) or _without_state(told.get("source"))
+                _machine(observed.source, observed.old) or _afar(observed) or _without_state(told.get("source"))
             )
             fields["target"] = _machine(observed.target, observed.new) or _without_state(told.get("target"))
             if BEGAN in external and observed.disks:
@@ -95,9 +95,9 @@ class InstanceMigrationController:
         return {
             **fields,
             "phase": str(phase_of(resource, observed)),
-            "copy": _copy_used(resource, observed, told.get("copy")),
+            "copy": _used(resource, observed, told.get("copy")),
             "outage": _time(external.get(STOPPED)) if leaves_a_lost_cloud(resource) else None,
-            "rpoSeconds": _rpo_seconds(resource),
+            "rpoSeconds": _lost_work(resource),
             "downtimeSeconds": _downtime(resource),
             "beganAt": _time(external.get(BEGAN)),
             "endedAt": _time(external.get(ENDED)),
@@ -106,7 +106,7 @@ class InstanceMigrationController:
 
 
 def phase_of(move: InstanceMigration, seen: MigrationObservation) -> MigrationPhase:
-    """Phase of the migration, from its records and the VMs that were found."""
+    """In one word."""
     external = move.external
     if ENDED in external:
         return MigrationPhase.FAILED if FAILED in external else MigrationPhase.SUCCEEDED
@@ -130,23 +130,23 @@ def _machine(side: Side | None, vm: Vm | None) -> dict[str, str] | None:
     return {"cloud": where(side.cloud), "id": str(vm.id), "state": state_of(vm).words}
 
 
-def _lost_source(seen: MigrationObservation) -> dict[str, str] | None:
-    """Source VM in status while its cloud is unreachable: the remembered id, without a state."""
+def _afar(seen: MigrationObservation) -> dict[str, str] | None:
+    """A machine that nobody sees."""
     if seen.lost is None:
         return None
     machine = seen.lost.machine
     return {"cloud": where(seen.lost.cloud), **({"id": str(machine.id)} if machine is not None else {})}
 
 
-def _copy_used(move: InstanceMigration, seen: MigrationObservation, told: object) -> object:
-    """Backup or retained image set that the VM was recreated from."""
+def _used(move: InstanceMigration, seen: MigrationObservation, told: object) -> object:
+    """The copy that the machine was made from."""
     copy = seen.lost.copy if seen.lost is not None else ""
     if not isinstance(copy, Copy) or copy.name != move.external.get(COPY):
         return told
     return {"name": copy.name, "kind": copy.kind, "time": copy.time, "server": copy.server or None}
 
 
-def _rpo_seconds(move: InstanceMigration) -> int | None:
+def _lost_work(move: InstanceMigration) -> int | None:
     external = move.external
     if STOPPED not in external or COPY_TIME not in external:
         return None
@@ -154,18 +154,18 @@ def _rpo_seconds(move: InstanceMigration) -> int | None:
 
 
 def _without_state(told: object) -> object:
-    """Keep cloud and id of a VM that no longer exists, without its state."""
+    """What was there and is not any more."""
     return {key: value for key, value in told.items() if key != "state"} if isinstance(told, dict) else None
 
 
-def _entry(told: Mapping[str, object], one: DiskTransfer) -> Mapping[str, str]:
+def _entry(told: Mapping[str, object], one: CopyOfDisk) -> Mapping[str, str]:
     disks = told.get("disks")
     entries = disks if isinstance(disks, list) else []
     return next((entry for entry in entries if entry.get("name") == str(one.disk.id)), {})
 
 
-def _disk(one: DiskTransfer, before: Mapping[str, str]) -> dict[str, str]:
-    """One disk in status; ids of deleted images and apps are kept."""
+def _disk(one: CopyOfDisk, before: Mapping[str, str]) -> dict[str, str]:
+    """The numbers stay when what they were of is taken away."""
     found = {
         "image": str(one.saved.id) if one.saved is not None else "",
         "app": str(one.app.id) if one.app is not None else "",
@@ -177,7 +177,7 @@ def _disk(one: DiskTransfer, before: Mapping[str, str]) -> dict[str, str]:
 
 
 def _downtime(move: InstanceMigration) -> int | None:
-    """Downtime in seconds; of a rehearsal, the seconds until the copy ran."""
+    """Of a rehearsal: what it would have been."""
     external = move.external
     rehearses = move.spec.mode == MigrationMode.REHEARSE
     first, last = (BEGAN, RAN) if rehearses else (STOPPED, STARTED)
@@ -191,7 +191,7 @@ def _time(seconds: str | None) -> str | None:
 
 
 def _proof(move: InstanceMigration) -> tuple[dict[str, str], ...]:
-    """Condition of a rehearsal: ExitProven, or FailoverReady if the source counts as lost."""
+    """Of a rehearsal, once it is known."""
     if move.spec.mode != MigrationMode.REHEARSE:
         return ()
     external, to = move.external, where(target_of(move))

@@ -1,4 +1,4 @@
-"""Sovereignty check of the marketplaces that a migration may transfer disks through."""
+"""Whether the disks of a machine may lie where they are on their way to another cloud."""
 
 from __future__ import annotations
 
@@ -13,20 +13,18 @@ from sovereigncloud.sovereignty.evaluation import Verdict, evaluate
 from sovereigncloud.sovereignty.facts import Place
 
 
-def forbidden_marketplaces(
+def lying_abroad(
     markets: Iterable[Marketplace], instance: Key, clouds: tuple[Key, Key], there: tuple[Place, ...], context: Context
 ) -> Mapping[str, str]:
-    """Marketplaces that an enforced residency policy forbids for the disks, with the reason.
-
-    A marketplace in a country where the VM already runs is always allowed, so that a VM can leave a place that
-    policies forbid.
+    """The marketplaces in which an enforced policy does not let the disks lie, each with why not. One in a country where the
+    machine is anyway takes nothing anywhere, so that a machine can leave a place in which it should not be.
 
     Args:
-        markets: of the source cloud.
-        instance: that is migrated.
-        clouds: source and target; the policies of both apply to the transfer.
-        there: places of the host that runs the VM.
-        context: the reconcile context.
+        markets: of the cloud that is left.
+        instance: that moves.
+        clouds: that is left, and that it goes to: policies of either bind what goes from one to the other.
+        there: where the machine is.
+        context: to ask in.
     """
     source = context.get(clouds[0])
     if not isinstance(source, SovereignCloud):

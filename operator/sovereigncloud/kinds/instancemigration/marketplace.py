@@ -1,11 +1,11 @@
-"""Select the marketplace for the disk transfer: writable, large enough, allowed by policies."""
+"""The marketplace over which the disks of a machine go to another cloud: one that takes them, has room, and is where they may lie."""
 
 from __future__ import annotations
 
 from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.instancemigration import InstanceMigration
 from sovereigncloud.core.outcome import DONE, Outcome, stalled, waiting
-from sovereigncloud.kinds.contract.cloud_keys import where
+from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.hostedinstance.machine import capacity
 from sovereigncloud.kinds.instancemigration.observation import MigrationObservation
 from sovereigncloud.ports.opennebula.infrastructure import Marketplace
@@ -14,8 +14,8 @@ ENABLED = 0
 _HTTP, _S3 = "http", "s3"
 
 
-def select_marketplace(move: InstanceMigration, seen: MigrationObservation) -> Marketplace | Outcome:
-    """The marketplace to transfer disks through, or why there is no unambiguous one."""
+def market_of(move: InstanceMigration, seen: MigrationObservation) -> Marketplace | Outcome:
+    """The one; or why there is none."""
     usable = [one for one in seen.marketplaces if _takes_images(one, seen)]
     cloud = where(seen.source.cloud) if seen.source is not None else "the cloud"
     if move.spec.marketplace is not None:
@@ -33,8 +33,8 @@ def select_marketplace(move: InstanceMigration, seen: MigrationObservation) -> M
         case [] if usable:
             told = "; ".join(f'"{one.name}": {seen.abroad[one.name]}' for one in usable)
             message = (
-                f"policies allow no marketplace of {cloud} for the disk transfer: {told}. Set its location in spec.stores of"
-                " the cloud, or create one where the policy allows backups"
+                f"no marketplace of {cloud} is where the disks may lie on their way: {told}. Say where it is in spec.stores of"
+                " the cloud, or make one where the policy lets backups be"
             )
             return stalled(Reason.NO_COMPLIANT_PLACE, message, after=60.0)
         case []:
@@ -47,12 +47,12 @@ def select_marketplace(move: InstanceMigration, seen: MigrationObservation) -> M
 
 
 def takes_images(driver: str, *, enabled: bool) -> bool:
-    """Whether a marketplace accepts images; OpenNebula's public and container ones do not."""
+    """Whether images can be published in a marketplace: OpenNebula's own and those of containers are only read."""
     return enabled and driver in {_HTTP, _S3}
 
 
 def no_marketplace(cloud: str, named: str | None = None) -> str:
-    """Message for a cloud without a usable marketplace."""
+    """What is missing where none does."""
     called = f'called "{named}" ' if named is not None else ""
     return (
         f"{cloud} has no enabled marketplace {called}that takes images (driver http or s3); make one in its spec.stores"
@@ -60,17 +60,14 @@ def no_marketplace(cloud: str, named: str | None = None) -> str:
 
 
 def _takes_images(one: Marketplace, seen: MigrationObservation) -> bool:
-    """Whether this marketplace accepts images of the source zone.
-
-    In a federation all zones list all marketplaces, and each accepts apps of its own zone only.
-    """
+    """In a federation all zones list all marketplaces, and each takes apps of its own zone only."""
     federation = seen.source.view.federation if seen.source is not None else None
     here = federation is None or not are_federated(seen) or one.zone == federation.config.zone
     return takes_images(one.driver, enabled=one.state == ENABLED) and here
 
 
 def are_federated(seen: MigrationObservation) -> bool:
-    """Whether source and target are zones of one federation, which shares marketplaces and apps."""
+    """Whether the two are zones of one federation, which has one table of marketplaces and apps, keys and all."""
     both = [side.view.federation for side in (seen.source, seen.target) if side is not None]
     zones = [{number: zone.name for number, zone in one.zones.items()} for one in both if one is not None]
     return len(zones) == 2 and zones[0] == zones[1] and len(zones[0]) > 1
@@ -80,9 +77,9 @@ def _target(seen: MigrationObservation) -> str:
     return where(seen.target.cloud) if seen.target is not None else "the other cloud"
 
 
-def check_marketplace(move: InstanceMigration, seen: MigrationObservation) -> Outcome:
-    """Check that there is a usable marketplace with enough free space."""
-    found = select_marketplace(move, seen)
+def market_trouble(move: InstanceMigration, seen: MigrationObservation) -> Outcome:
+    """What is in the way of going over it."""
+    found = market_of(move, seen)
     if isinstance(found, Outcome):
         return found
     needs = sum(one.disk.size for one in seen.disks)

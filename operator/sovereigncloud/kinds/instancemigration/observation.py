@@ -1,7 +1,7 @@
-"""Observe a migration: source VM, copy and transfer objects, found by mark or name.
+"""Looking at a move: the machine that is left, its copy, and what is on the way, each found by its mark or its name.
 
-Progress is derived from what exists in both clouds and in Kubernetes, never from memory. `status.external` holds only
-what people read, and times, which exist nowhere else.
+Nothing of how far it is needs to be remembered: who finds two clouds, the apps and the instance in some state knows what comes
+next. What is in `status.external` is told to people, and times, which nothing outside tells.
 """
 
 from __future__ import annotations
@@ -16,22 +16,28 @@ from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.api.instancemigration import InstanceMigration
 from sovereigncloud.core.identity import Mark, Ownership, ownership
 from sovereigncloud.core.outcome import DONE, Outcome, blocked, stalled
-from sovereigncloud.kinds.contract.cloud_keys import referred, where, written_cloud
 from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.contract.tenancy import Tenancy
-from sovereigncloud.kinds.endpoint.clouds import needs_management, not_allowed, not_answering_yet
-from sovereigncloud.kinds.fencing.confirmation import FencingStatus
-from sovereigncloud.kinds.hostedinstance.continuity.retained_images import read_retained
-from sovereigncloud.kinds.hostedinstance.machine.copy import Copy
-from sovereigncloud.kinds.hostedinstance.machine.disk_names import DISK
-from sovereigncloud.kinds.hostedinstance.machine.observed import PlacementResult, bound_cloud
-from sovereigncloud.kinds.hostedinstance.network.network_map import with_renamed_networks
-from sovereigncloud.kinds.hostedinstance.placement.location_compliance import vm_location
-from sovereigncloud.kinds.hostedinstance.placement.placement import choose_place
-from sovereigncloud.kinds.hostedinstance.placement.relocation import relocated_instance
+from sovereigncloud.kinds.endpoint.clouds import (
+    needs_management,
+    not_allowed,
+    not_answering_yet,
+    referred,
+    where,
+    written_cloud,
+)
+from sovereigncloud.kinds.fencing.confirmation import Proof
+from sovereigncloud.kinds.hostedinstance.continuity.copies import Copy
+from sovereigncloud.kinds.hostedinstance.continuity.retained_images import read_kept
+from sovereigncloud.kinds.hostedinstance.network.network_map import renamed
+from sovereigncloud.kinds.hostedinstance.observation import bound_cloud
+from sovereigncloud.kinds.hostedinstance.placement.location_compliance import whereabouts
+from sovereigncloud.kinds.hostedinstance.placement.placement import Chosen, choose_for
+from sovereigncloud.kinds.hostedinstance.placement.relocation import as_it_moves
+from sovereigncloud.kinds.hostedinstance.storage.names import DISK
 from sovereigncloud.kinds.identity.identification import makers_of
-from sovereigncloud.kinds.instancemigration.disk_locations import forbidden_marketplaces
-from sovereigncloud.kinds.movement.placement_override import check_exit_plan, exit_key
+from sovereigncloud.kinds.instancemigration.disk_locations import lying_abroad
+from sovereigncloud.kinds.movement.placement_override import exit_key, not_its_exit
 from sovereigncloud.kinds.movement.records import (
     BEGAN,
     CLEANED,
@@ -39,12 +45,12 @@ from sovereigncloud.kinds.movement.records import (
     FROM,
     MOVED,
     MOVING,
-    MigrationNote,
+    Note,
     is_begun,
     is_recorded,
-    read_migration_note,
-    records_migration,
+    read_told,
     saved_name,
+    tells_of,
 )
 from sovereigncloud.ports.opennebula.infrastructure import Marketplace
 from sovereigncloud.ports.opennebula.migration import App
@@ -53,11 +59,7 @@ from sovereigncloud.ports.opennebula.views import CloudView, Disk, Image, Vm
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One of the two clouds of a migration.
-
-    `owner`, `owners`: users that may own what is created for the namespace. `needs`: the consent that is missing, if
-    any.
-    """
+    """One of the two clouds. `owners`: who may own what is made there for the namespace; `needs`: the consent that is missing."""
 
     cloud: Key
     view: CloudView
@@ -68,11 +70,8 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True)
-class DiskTransfer:
-    """Transfer state of one disk.
-
-    `label`: its name in spec.disks; empty for disks of the VM itself, such as root.
-    """
+class CopyOfDisk:
+    """A disk on its way. `label`: its name in spec.disks; empty: a disk of the machine's own, as the root disk is."""
 
     disk: Disk
     label: str
@@ -82,26 +81,26 @@ class DiskTransfer:
 
 
 @dataclass(frozen=True, slots=True)
-class LostSource:
-    """What is known about a source VM whose cloud is not queried because it counts as lost.
+class Lost:
+    """A machine whose cloud is not asked.
 
     Attributes:
-        cloud: the source cloud.
-        there: whether its SovereignCloud exists.
-        answers: whether it is reachable, again or still.
-        since: start of the outage (RFC 3339); empty if it is reachable.
-        proof: whether it is fenced.
-        machine: the remembered VM with the disks of the copy; None if nothing is remembered.
-        copy: the copy to recover from, or why there is none.
-        all_inside: whether copies exist, but all of them inside the lost cloud.
-        needs: the consent that is missing to power off the VM when its cloud is back.
+        cloud: that it is in.
+        there: that cloud has an object.
+        answers: it does, again or still.
+        since: when it stopped answering (RFC 3339); empty: it answers.
+        proof: whether its machines are dead.
+        machine: as remembered, with the disks of the copy; None: it is not.
+        copy: that it is to be made from, or why from none.
+        all_inside: there are copies, and all of them are lost with the cloud.
+        needs: the consent that is missing to power it off when its cloud is back.
     """
 
     cloud: Key
     there: bool
     answers: bool
     since: str
-    proof: FencingStatus
+    proof: Proof
     machine: Vm | None
     copy: Copy | str
     all_inside: bool
@@ -110,29 +109,29 @@ class LostSource:
 
 @dataclass(frozen=True, slots=True)
 class MigrationObservation:
-    """Observed state of a migration.
+    """What was seen.
 
     Attributes:
-        mark: of the objects that this migration creates.
-        problem: why nothing can be observed or done.
-        instance: the HostedInstance; None if it does not exist.
-        instance_mark: mark of its VM.
-        source: the source cloud; None if no source VM or disk is left.
-        target: the target cloud.
-        old: the source VM.
-        left: whether `old` carries the mark of the migration instead of the instance's.
-        new: the copy in the target.
-        taken_over: whether `new` carries the mark of the instance.
-        disks: disks of the source VM with their transfer state.
-        saved, copies, apps: all temporary objects of the transfer, of these disks or others.
-        marketplaces: of the source cloud; read only before the migration begins.
-        abroad: marketplaces that a policy forbids, with the reason; read only before the migration begins.
-        chosen: the placement in the target, or why there is none; read only before the migration begins.
-        exits: why the ExitPlan it names does not cover it; read only before the migration begins.
-        note: migration note on `old`.
-        uid: of the migration, as used in the names of what it creates.
-        other: another active migration of the same instance.
-        lost: what is known about a source VM in a lost cloud.
+        mark: of what is made on the way.
+        problem: why nothing can be looked at or done.
+        instance: that moves; None: there is none.
+        instance_mark: what its machine carries.
+        source: the cloud with the machine that is left; None: there is none any more.
+        target: where it goes.
+        old: the machine that is left.
+        left: `old` has the mark of the move: it is the instance's no more.
+        new: its copy.
+        taken_over: `new` has the mark of the instance.
+        disks: of the machine, each as far as it is.
+        saved, copies, apps: all that is on the way, of those disks or of others.
+        marketplaces: of the cloud that is left; looked for only before the move begins.
+        abroad: those in which a policy does not let the disks lie, and why not; likewise.
+        chosen: where it is to be in the other cloud, or why nowhere; likewise.
+        exits: why it is not part of the exit that it names; likewise.
+        note: of this move, on `old`.
+        uid: of the move, in the names of what it makes.
+        other: another move of the same instance that is under way.
+        lost: of a machine whose cloud does not answer: what is known of both.
     """
 
     mark: Mark
@@ -145,27 +144,27 @@ class MigrationObservation:
     left: bool = False
     new: Vm | None = None
     taken_over: bool = False
-    disks: tuple[DiskTransfer, ...] = ()
+    disks: tuple[CopyOfDisk, ...] = ()
     saved: tuple[Image, ...] = ()
     copies: tuple[Image, ...] = ()
     apps: tuple[App, ...] = ()
     marketplaces: tuple[Marketplace, ...] = ()
     abroad: Mapping[str, str] = field(default_factory=dict)
-    chosen: PlacementResult | None = None
+    chosen: Chosen | None = None
     other: str = ""
     exits: Outcome = DONE
-    note: MigrationNote | None = None
+    note: Note | None = None
     uid: str = ""
-    lost: LostSource | None = None
+    lost: Lost | None = None
 
     @property
     def disks_left(self) -> bool:
-        """Whether disks of a source VM that is already gone still exist."""
+        """The machine has moved and the one that was left is gone, but not all of its disks."""
         return self.taken_over and self.old is None and self.source is not None and _left_a_disk(self, self.source)
 
     @property
     def machine(self) -> Vm | None:
-        """The source VM; in a lost cloud, as it is remembered."""
+        """The machine that is left; of a lost one what is remembered of it."""
         return self.lost.machine if self.lost is not None else self.old
 
 
@@ -178,80 +177,80 @@ def instance_key(move: InstanceMigration) -> Key:
 
 
 def is_over(move: InstanceMigration) -> bool:
-    """Whether the migration is over, succeeded or failed."""
+    """One way or the other: nothing is looked at any more."""
     return ENDED in move.external
 
 
-async def observe_migration(move: InstanceMigration, context: Context) -> MigrationObservation:
-    """Observe both clouds of a migration whose source is reachable."""
-    seen = await observe_target(move, context)
+async def look(move: InstanceMigration, context: Context) -> MigrationObservation:
+    """Both clouds, and whose the machines there are."""
+    seen = await look_in_target(move, context)
     if seen.instance is None and move.deleting and FROM in move.external:
-        return await _observe_orphan(move, context)
+        return await _look_alone(move, context)
     if seen.problem is not None or seen.instance is None:
         return seen
     left: MigrationObservation | None = None
     for cloud in _sources(move, seen.instance, context):
-        side = await observe_side(cloud, move, context)
+        side = await side_of(cloud, move, context)
         if isinstance(side, Outcome):
             return replace(seen, problem=side)
-        if (told := _vm_recording_done(side, move, seen)) is not None:
+        if (told := _tells_in(side, move, seen)) is not None:
             return replace(seen, source=side, old=told)
-        here = match_source(seen, side)
+        here = in_source(seen, side)
         found = here.problem is not None or here.old is not None or FROM in move.external or _left_a_disk(here, side)
         if left is None and found:
             left = here
-            if not _may_have_moved_on(move, here):
+            if not _may_have_gone_on(move, here):
                 break
-    return await _observe_transfer(left or seen, move, context)
+    return await _on_the_way(left or seen, move, context)
 
 
-def _may_have_moved_on(move: InstanceMigration, seen: MigrationObservation) -> bool:
-    """Whether a later migration may have moved the copy on to a third cloud."""
+def _may_have_gone_on(move: InstanceMigration, seen: MigrationObservation) -> bool:
+    """What it left is there, and its copy is not: another move may have taken that further."""
     return seen.problem is None and seen.left and seen.new is None and BEGAN not in move.external
 
 
-def _vm_recording_done(side: Side, move: InstanceMigration, seen: MigrationObservation) -> Vm | None:
-    """VM of the instance which records that this migration, or rehearsal, was already done."""
+def _tells_in(side: Side, move: InstanceMigration, seen: MigrationObservation) -> Vm | None:
+    """The instance's machine, of a move that is made anew though it was done: wherever the machine has gone since."""
     machines = () if BEGAN in move.external else _machines(side, seen.instance_mark)
-    return next((vm for vm in machines if records_migration(vm, move)), None)
+    return next((vm for vm in machines if tells_of(vm, move)), None)
 
 
-def recorded_as_done(move: InstanceMigration, seen: MigrationObservation) -> str:
-    """Name of the VM which records that the migration was already done; empty if none does."""
+def done_in(move: InstanceMigration, seen: MigrationObservation) -> str:
+    """The machine that tells that this was done before, for people; empty: none does, or it is not over."""
     if seen.left or seen.disks_left or seen.problem is not None or is_begun(move):
         return ""
-    if seen.lost is not None:  # a lost cloud is not queried: use the record of the instance
+    if seen.lost is not None:  # where it is may not be asked: as its instance has recorded
         recorded = seen.new is None and seen.instance is not None and is_recorded(seen.instance, move)
         return f"HostedInstance {move.spec.instance_ref.name}" if recorded else ""
     vm, side = (seen.new, seen.target) if seen.taken_over else (seen.old, seen.source)
     if vm is None or side is None:
         return ""
-    return f'VM {vm.id} "{vm.name}" in {where(side.cloud)}' if records_migration(vm, move) else ""
+    return f'VM {vm.id} "{vm.name}" in {where(side.cloud)}' if tells_of(vm, move) else ""
 
 
 def _left_a_disk(seen: MigrationObservation, side: Side) -> bool:
-    """Whether disks of a deleted source VM are in this cloud, which identifies it as the source."""
+    """The machine that was left is gone, and the cluster was rebuilt since: its disks tell where it was."""
     ours = {Ownership.OURS, Ownership.PREDECESSOR}
     images = (one for one in side.view.images.values() if MOVED in one.notes and one.owner in side.owners)
     return any(ownership(one.mark, seen.mark) in ours for one in images)
 
 
-async def _observe_orphan(move: InstanceMigration, context: Context) -> MigrationObservation:
-    """Observe only objects with the migration's own mark, when it is deleted after its instance."""
+async def _look_alone(move: InstanceMigration, context: Context) -> MigrationObservation:
+    """Of a move that is to go, after its instance went: what carries its own mark."""
     seen = MigrationObservation(mark=context.mark(move))
-    target = await observe_side(target_of(move), move, context)
+    target = await side_of(target_of(move), move, context)
     if isinstance(target, Outcome):
         return replace(seen, problem=target)
     seen = _in_target(replace(seen, target=target))
     left = written_cloud(move.external[FROM])
-    source = await observe_side(left, move, context) if left is not None else None
+    source = await side_of(left, move, context) if left is not None else None
     if isinstance(source, Outcome) or source is None:
         return replace(seen, problem=source)
-    return await _observe_transfer(match_source(seen, source), move, context)
+    return await _on_the_way(in_source(seen, source), move, context)
 
 
-async def observe_target(move: InstanceMigration, context: Context) -> MigrationObservation:
-    """Observe the instance and the target cloud; nothing if the migration is over."""
+async def look_in_target(move: InstanceMigration, context: Context) -> MigrationObservation:
+    """The instance, and the cloud where it goes. Nothing, of a move that is over."""
     nothing = MigrationObservation(mark=context.mark(move))
     if is_over(move):
         return nothing
@@ -260,14 +259,14 @@ async def observe_target(move: InstanceMigration, context: Context) -> Migration
         gone = f"there is no HostedInstance {move.spec.instance_ref.name} in namespace {move.metadata.namespace}"
         return replace(nothing, problem=blocked(gone))
     nothing = replace(nothing, instance=instance, instance_mark=context.mark(instance), other=_other(move, context))
-    target = await observe_side(target_of(move), move, context)
+    target = await side_of(target_of(move), move, context)
     if isinstance(target, Outcome):
         return replace(nothing, problem=target)
     return _in_target(replace(nothing, target=target))
 
 
 def _other(move: InstanceMigration, context: Context) -> str:
-    """Another migration of the instance with precedence: one that began, else the first by name."""
+    """The first that began; before that, the first by name: so that of two one goes on."""
     others = (one for one in context.users(instance_key(move), InstanceMigration.crd.kind) if one.key != move.key)
     for one in others:
         if not isinstance(one, InstanceMigration) or instance_key(one) != instance_key(move) or is_over(one):
@@ -288,7 +287,7 @@ def _sources(move: InstanceMigration, instance: HostedInstance, context: Context
     return tuple(cloud for cloud in every if cloud != target_of(move))
 
 
-async def observe_side(cloud: Key, move: InstanceMigration, context: Context) -> Side | Outcome:
+async def side_of(cloud: Key, move: InstanceMigration, context: Context) -> Side | Outcome:
     namespace = move.metadata.namespace
     problem = not_allowed(cloud, namespace, "spec.to.cloudRef", context) or not_answering_yet(cloud, context)
     if problem is not None:
@@ -300,7 +299,7 @@ async def observe_side(cloud: Key, move: InstanceMigration, context: Context) ->
 
 
 def _machines(side: Side, mark: Mark | None) -> tuple[Vm, ...]:
-    """VMs with this mark, also with that of a Kubernetes cluster before a rebuild."""
+    """With this mark, also from before the cluster was rebuilt."""
     ours = {Ownership.OURS, Ownership.PREDECESSOR}
     if mark is None:
         return ()
@@ -311,43 +310,41 @@ def _in_target(seen: MigrationObservation) -> MigrationObservation:
     if seen.target is None:
         return seen
     of_instance = _machines(seen.target, seen.instance_mark)
-    # Exclude source VMs of an earlier migration of the same name.
+    # One that an earlier move of the same name left here is none that this one made.
     of_move = tuple(vm for vm in _machines(seen.target, seen.mark) if MOVED not in vm.notes)
     found = (*of_instance, *of_move)
     if len(found) > 1:
-        return replace(seen, problem=_ambiguous(found, seen.target.cloud))
+        return replace(seen, problem=_several(found, seen.target.cloud))
     return replace(seen, new=found[0] if found else None, taken_over=bool(of_instance))
 
 
-def match_source(seen: MigrationObservation, side: Side) -> MigrationObservation:
+def in_source(seen: MigrationObservation, side: Side) -> MigrationObservation:
     of_move, of_instance = _machines(side, seen.mark), _machines(side, seen.instance_mark)
     found = (*of_instance, *of_move)
     if len(found) > 1:
-        return replace(seen, source=side, problem=_ambiguous(found, side.cloud))
+        return replace(seen, source=side, problem=_several(found, side.cloud))
     return replace(seen, source=side, old=found[0] if found else None, left=bool(of_move))
 
 
-def _ambiguous(found: Iterable[Vm], cloud: Key) -> Outcome:
+def _several(found: Iterable[Vm], cloud: Key) -> Outcome:
     ids = ", ".join(str(vm.id) for vm in found)
     return stalled(
         Reason.MULTIPLE_MATCHES,
-        f"VMs {ids} in {where(cloud)} all carry the mark of this migration or of its instance; keep one, and delete the others there or"
+        f"VMs {ids} in {where(cloud)} all carry the mark of the move or of its machine; keep one, and delete the others there or"
         " remove their SOVEREIGNCLOUD_* attributes",
     )
 
 
-async def _observe_transfer(
-    seen: MigrationObservation, move: InstanceMigration, context: Context
-) -> MigrationObservation:
-    """Observe the disk transfer and, before the migration begins, its prerequisites."""
+async def _on_the_way(seen: MigrationObservation, move: InstanceMigration, context: Context) -> MigrationObservation:
+    """Disks and apps; before it begins also what it needs."""
     source, target, instance, old = seen.source, seen.target, seen.instance, seen.old
     if seen.problem is not None or source is None or target is None:
         return seen
     if CLEANED in move.external:
-        return seen  # during the grace period both views are enough
+        return seen  # for as long as the grace period is, the two views tell all
     client = await context.open_nebula(source.cloud)
     ours = {Ownership.OURS, Ownership.PREDECESSOR}
-    note = read_migration_note(old.notes.get(MOVING, ""), seen.mark) if old is not None else None
+    note = read_told(old.notes.get(MOVING, ""), seen.mark) if old is not None else None
     uid = note.uid if note is not None else seen.mark.uid
     name = saved_name(uid, "")
     savers = {*source.owners, *((old.owner,) if old is not None else ())}
@@ -357,24 +354,23 @@ async def _observe_transfer(
         uid=uid,
         apps=tuple(app for app in await client.moves.apps() if ownership(app.mark, seen.mark) in ours),
         saved=tuple(one for one in source.view.images.values() if one.name.startswith(name) and one.owner in savers),
-        copies=temporary_images(seen, target, name),
+        copies=copies_on_the_way(seen, target, name),
     )
     seen = replace(seen, disks=tuple(_disk(disk, seen, source.view) for disk in (old.disks if old is not None else ())))
     if BEGAN in move.external or old is None or instance is None:
         return seen
     leaving = exit_key(move)
-    exits = check_exit_plan(move, source.cloud, context.get(leaving) if leaving is not None else None)
-    chosen = await choose_place(instance_in_target(move, instance), context, (target.cloud,), bound=None, waits=False)
+    exits = not_its_exit(move, source.cloud, context.get(leaving) if leaving is not None else None)
+    chosen = await choose_for(as_it_will_be(move, instance), context, (target.cloud,), bound=None, waits=False)
     markets = await client.parts.marketplaces()
-    there = vm_location(instance, old, source.cloud, source.view, context).places
-    abroad = forbidden_marketplaces(markets, instance.key, (source.cloud, target.cloud), there, context)
+    there = whereabouts(instance, old, source.cloud, source.view, context).places
+    abroad = lying_abroad(markets, instance.key, (source.cloud, target.cloud), there, context)
     return replace(seen, marketplaces=markets, abroad=abroad, chosen=chosen, exits=exits)
 
 
-def temporary_images(seen: MigrationObservation, target: Side, name: str) -> tuple[Image, ...]:
-    """Temporary images of the migration in the target, by mark or name prefix.
-
-    Disks that an earlier migration of the same name left there, and retained copies, are not included.
+def copies_on_the_way(seen: MigrationObservation, target: Side, name: str) -> tuple[Image, ...]:
+    """Images of the move in the other cloud: by its mark, or by the name that they begin with. Not what a move of that name left
+    there, nor what a rehearsal kept.
     """
     ours = {Ownership.OURS, Ownership.PREDECESSOR}
     return tuple(
@@ -382,16 +378,16 @@ def temporary_images(seen: MigrationObservation, target: Side, name: str) -> tup
         for one in target.view.images.values()
         if one.owner in target.owners
         and MOVED not in one.notes
-        and read_retained(one) is None
+        and read_kept(one) is None
         and (ownership(one.mark, seen.mark) in ours or one.name.startswith(name))
     )
 
 
-def _disk(disk: Disk, seen: MigrationObservation, view: CloudView) -> DiskTransfer:
+def _disk(disk: Disk, seen: MigrationObservation, view: CloudView) -> CopyOfDisk:
     name = saved_name(seen.uid, str(disk.id))
     image = view.images.get(disk.image_id)
     label = image.notes.get(DISK, "") if image is not None and image.persistent else ""
-    return DiskTransfer(
+    return CopyOfDisk(
         disk,
         label,
         saved=next((one for one in seen.saved if one.name == name), None),
@@ -400,26 +396,25 @@ def _disk(disk: Disk, seen: MigrationObservation, view: CloudView) -> DiskTransf
     )
 
 
-def instance_in_target(move: InstanceMigration, instance: HostedInstance) -> HostedInstance:
-    """The HostedInstance as it is placed in the target: mapped networks, no source image.
-
-    Its disks are copied, and it joins its VM group later. As part of an exit, spec.placement is ignored.
+def as_it_will_be(move: InstanceMigration, instance: HostedInstance) -> HostedInstance:
+    """What is asked for in the other cloud: its networks by their names there, and no image, since its disks are brought along.
+    The group is its own plan's to join once it is there. An exit overrides where it wishes to be.
     """
     if move.spec.exit_plan_ref is not None:
         instance = instance.model_copy(update={"spec": instance.spec.model_copy(update={"placement": None})})
-    return relocated_instance(with_renamed_networks(instance, network_names(move)))
+    return as_it_moves(renamed(instance, network_names(move)))
 
 
 def network_names(move: InstanceMigration) -> dict[str, str]:
-    """Network names in the target, for those that spec.networkMap renames."""
+    """What a network is called in the other cloud, where that is another name."""
     return {one.from_: one.to for one in move.spec.network_map or () if one.from_ != one.to}
 
 
 def rfc3339(seconds: str) -> str:
-    """Format seconds since 1970 as RFC 3339."""
+    """A time of `status.external` for people."""
     return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def at(now: datetime) -> str:
-    """Format a time for `status.external` and notes: seconds since 1970."""
+    """A time for `status.external` and for notes: seconds since 1970."""
     return str(int(now.timestamp()))

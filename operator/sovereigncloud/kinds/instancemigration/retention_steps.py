@@ -1,4 +1,4 @@
-"""Steps on retained images: retain them, clone them, and prepare the clones as disks."""
+"""What is done with images that stay in a cloud as a copy of a machine: kept, and cloned when the machine is made from them."""
 
 from __future__ import annotations
 
@@ -8,58 +8,58 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.instancemigration import InstanceMigration
 from sovereigncloud.core.outcome import Outcome, done
 from sovereigncloud.kinds.contract.controller import Context
-from sovereigncloud.kinds.hostedinstance.continuity.retained_images import KEPT, RetainedImage
+from sovereigncloud.kinds.hostedinstance.continuity.retained_images import KEPT, Kept
 from sovereigncloud.kinds.hostedinstance.machine.step import CLEARED, under_way
-from sovereigncloud.kinds.instancemigration.steps import MigrationStep, copy_skipped, required_instance
+from sovereigncloud.kinds.instancemigration.steps import MoveStep, moving_instance, passed_over
 from sovereigncloud.ports.errors import NotFound, Rejected
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RetentionStep(MigrationStep):
-    """A call in the cloud that holds the copy. `image`: retained image, or its clone."""
+class KeptStep(MoveStep):
+    """One call, in the cloud where the copy is. `image`: that is kept, or cloned, or the clone."""
 
     image: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RetainImage(RetentionStep):
-    """Mark an imported image as a retained copy of a disk of the instance."""
+class KeepDisk(KeptStep):
+    """An image that was imported is the instance's, as a copy of a disk."""
 
-    kept: RetainedImage
+    kept: Kept
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CloneDisk(RetentionStep):
-    """Clone a retained image. `name`: identifies the clone; `copy`: the copy it belongs to."""
+class CloneDisk(KeptStep):
+    """`name`: all that the clone can be given in that call, and by which it is found. `copy`: that the image is of."""
 
     name: str
     copy: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReplaceCloneMarks(RetentionStep):
-    """Replace the inherited copy attributes of a clone by the mark of the migration."""
+class TakeClone(KeptStep):
+    """It says all that the image says from which it was cloned: it is the move's, and no copy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PersistClone(RetentionStep):
-    """Make the clone persistent, as data disks outlive the VM."""
+class PersistClone(KeptStep):
+    """A data disk outlives the machine."""
 
 
-async def perform_retention(step: RetentionStep, move: InstanceMigration, context: Context) -> Outcome:
-    """Execute one step on a retained image."""
+async def perform_kept(step: KeptStep, move: InstanceMigration, context: Context) -> Outcome:
+    """Do one of them."""
     client = await context.open_nebula_for(step.cloud, move.metadata.namespace)
     match step:
-        case RetainImage():
-            mark = context.mark(required_instance(move, context))
+        case KeepDisk():
+            mark = context.mark(moving_instance(move, context))
             await client.update_image(step.image, {KEPT: str(step.kept), **mark.for_opennebula()})
         case CloneDisk():
             try:
                 await client.moves.clone_image(step.image, step.name)
             except (Rejected, NotFound) as error:
-                return copy_skipped(step.copy, error, move, context)
+                return passed_over(step.copy, error, move, context)
             return under_way(Reason.DISK_IMPORTED, step.target)
-        case ReplaceCloneMarks():
+        case TakeClone():
             await client.update_image(step.image, {KEPT: CLEARED, **context.mark(move).for_opennebula()})
         case PersistClone():
             await client.set_persistent(step.image, persistent=True)

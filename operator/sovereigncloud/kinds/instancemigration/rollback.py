@@ -1,4 +1,4 @@
-"""Plan the rollback of a migration and the cleanup of temporary objects. Pure."""
+"""Going back, and taking away what a move made on its way. Pure."""
 
 from __future__ import annotations
 
@@ -7,18 +7,12 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.instancemigration import InstanceMigration, MigrationMode
 from sovereigncloud.core.outcome import waiting
 from sovereigncloud.core.plan import Action, Disruption, Plan, Step
-from sovereigncloud.kinds.contract.cloud_keys import where
-from sovereigncloud.kinds.hostedinstance.machine.disk_names import DISK
+from sovereigncloud.kinds.endpoint.clouds import where
+from sovereigncloud.kinds.hostedinstance.storage.names import DISK
 from sovereigncloud.kinds.instancemigration.observation import MigrationObservation, Side, rfc3339, target_of
-from sovereigncloud.kinds.instancemigration.retention import retain_copy
-from sovereigncloud.kinds.instancemigration.source_disks import delete_source_disks
-from sovereigncloud.kinds.instancemigration.steps import (
-    DeleteApp,
-    DeleteImage,
-    RemoveMigrationNote,
-    VmAction,
-    record_time,
-)
+from sovereigncloud.kinds.instancemigration.retention import keep
+from sovereigncloud.kinds.instancemigration.source_disks import end_left_disks
+from sovereigncloud.kinds.instancemigration.steps import Act, DeleteApp, DeleteImage, ForgetMove, remember
 from sovereigncloud.kinds.movement.records import BEGAN, ENDED, FAILED, RAN, Rehearsal, rehearsal
 from sovereigncloud.ports.opennebula.migration import AppState
 from sovereigncloud.ports.opennebula.views import Image, Vm
@@ -29,9 +23,9 @@ _ERROR = 5
 _LOOK_AGAIN = 5.0
 
 
-def roll_back(move: InstanceMigration, seen: MigrationObservation) -> Plan:
-    """Plan the rollback: delete the copy, restart the source VM, clean up, remove the note."""
-    why = move.external.get(FAILED) or "the migration was cancelled"
+def go_back(move: InstanceMigration, seen: MigrationObservation) -> Plan:
+    """The copy first, so that no two run; then the machine runs again; then what was made goes; then nothing tells of it."""
+    why = move.external.get(FAILED) or "it was called off"
     reason = Reason.ROLLING_BACK if move.spec.mode == MigrationMode.EXECUTE else Reason.CLEANING_UP
     ending = _end_copy(move, seen)
     if ending is not None:
@@ -39,7 +33,7 @@ def roll_back(move: InstanceMigration, seen: MigrationObservation) -> Plan:
     starting = _start_again(move, seen)
     if starting is not None:
         return starting
-    keeping = retain_copy(move, seen)
+    keeping = keep(move, seen)
     if keeping is not None:
         return keeping
     cleaning = clean_up(seen)
@@ -47,19 +41,18 @@ def roll_back(move: InstanceMigration, seen: MigrationObservation) -> Plan:
         return cleaning
     if seen.note is not None and seen.old is not None and seen.source is not None:
         target = f'VM {seen.old.id} "{seen.old.name}" in {where(seen.source.cloud)}: no move any more'
-        forget = RemoveMigrationNote(
+        forget = ForgetMove(
             action=Action.UPDATE, target=target, cloud=seen.source.cloud, vm=seen.old.id, proof=_proof(move)
         )
-        return Plan(steps=(forget,), outcome=waiting(reason, f"{why}: the VM is where it was"))
+        return Plan(steps=(forget,), outcome=waiting(reason, f"{why}: the machine is where it was"))
     if move.deleting:
         return Plan()
-    return Plan(steps=(record_time("that the move is over", ENDED),))
+    return Plan(steps=(remember("that the move is over", ENDED),))
 
 
-def plan_orphaned_deletion(move: InstanceMigration, seen: MigrationObservation) -> Plan:
-    """Plan the deletion of a migration whose HostedInstance no longer exists.
-
-    Nothing is handed over any more. The source VM stays unless spec.deletionPolicy is Delete.
+def without_instance(move: InstanceMigration, seen: MigrationObservation) -> Plan:
+    """Of a move that is to go, after its instance went: nothing is handed over to anybody any more. The machine that was left stays,
+    unless spec.deletionPolicy says otherwise.
     """
     for going in (_end_copy(move, seen), clean_up(seen)):
         if going is not None:
@@ -67,12 +60,12 @@ def plan_orphaned_deletion(move: InstanceMigration, seen: MigrationObservation) 
     if seen.source is None or move.deletion_policy is DeletionPolicy.RETAIN:
         return Plan()
     if seen.old is None:
-        return delete_source_disks(seen) or Plan()
-    return delete_source_vm(seen.old, seen.source)
+        return end_left_disks(seen) or Plan()
+    return end_left(seen.old, seen.source)
 
 
-def delete_source_vm(old: Vm, source: Side) -> Plan:
-    """Plan the termination of the source VM and its disks."""
+def end_left(old: Vm, source: Side) -> Plan:
+    """The machine that was left goes, with its disks."""
     what = f'VM {old.id} "{old.name}" in {where(source.cloud)}, which was left'
     state = state_of(old)
     if state.situation in {Situation.ENDING, Situation.GONE}:
@@ -81,7 +74,7 @@ def delete_source_vm(old: Vm, source: Side) -> Plan:
         )
     if state.situation is Situation.BUSY:
         return Plan(outcome=waiting(state.reason, f"{what}, is {state.words}", after=_LOOK_AGAIN, available=True))
-    step = VmAction(
+    step = Act(
         action=Action.DELETE,
         target=what,
         disruption=Disruption.DATA_LOSS,
@@ -90,11 +83,11 @@ def delete_source_vm(old: Vm, source: Side) -> Plan:
         verb="terminate-hard",
         reason=Reason.SUPERSEDED_COPY_DELETED,
     )
-    return Plan(steps=(step,), outcome=waiting(Reason.TERMINATING, f"terminating {what}", available=True))
+    return Plan(steps=(step,), outcome=waiting(Reason.TERMINATING, f"{what}, is to be terminated", available=True))
 
 
 def _proof(move: InstanceMigration) -> str:
-    """Rehearsal record for the source VM; empty if no copy ran."""
+    """What a rehearsal leaves on the machine; empty: no copy ran."""
     if RAN not in move.external:
         return ""
     ran, began = move.external[RAN], move.external[BEGAN]
@@ -102,10 +95,7 @@ def _proof(move: InstanceMigration) -> str:
 
 
 def _end_copy(move: InstanceMigration, seen: MigrationObservation) -> Plan | None:
-    """Plan the termination of the copy; None if there is none or it is the instance's VM already.
-
-    A cutover that was sent but is not visible yet cannot be rolled back: that would leave no VM.
-    """
+    """None: there is none. A change-over that was asked for, and shows nowhere yet, has no way back: it would leave no machine."""
     if seen.new is None or seen.target is None or seen.taken_over:
         return None
     what = f'VM {seen.new.id} "{seen.new.name}" in {where(seen.target.cloud)}, the copy'
@@ -113,10 +103,8 @@ def _end_copy(move: InstanceMigration, seen: MigrationObservation) -> Plan | Non
     if state.situation in {Situation.ENDING, Situation.GONE}:
         return Plan(outcome=waiting(Reason.ROLLING_BACK, f"{what}, is being terminated", after=_LOOK_AGAIN))
     if state.situation is Situation.BUSY:
-        return Plan(
-            outcome=waiting(state.reason, f"{what}, is {state.words}; it is terminated after that", after=_LOOK_AGAIN)
-        )
-    step = VmAction(
+        return Plan(outcome=waiting(state.reason, f"{what}, is {state.words}; it goes after that", after=_LOOK_AGAIN))
+    step = Act(
         action=Action.DELETE,
         target=what,
         cloud=seen.target.cloud,
@@ -125,11 +113,11 @@ def _end_copy(move: InstanceMigration, seen: MigrationObservation) -> Plan | Non
         reason=Reason.TERMINATING,
         takes_back=move.spec.mode == MigrationMode.EXECUTE,
     )
-    return Plan(steps=(step,), outcome=waiting(Reason.ROLLING_BACK, f"terminating {what}"))
+    return Plan(steps=(step,), outcome=waiting(Reason.ROLLING_BACK, f"{what}, is to be terminated"))
 
 
 def _start_again(move: InstanceMigration, seen: MigrationObservation) -> Plan | None:
-    """Plan to start the source VM that the migration powered off; None if nothing is to start."""
+    """The machine that was powered off for the move; None: nothing to start."""
     if move.spec.mode != MigrationMode.EXECUTE or seen.old is None or seen.source is None:
         return None
     if seen.note is None or not seen.note.ran:
@@ -140,7 +128,7 @@ def _start_again(move: InstanceMigration, seen: MigrationObservation) -> Plan | 
         return Plan(outcome=waiting(Reason.ROLLING_BACK, f"{what} is {state.words}", after=_LOOK_AGAIN))
     if state.situation is not Situation.POWERED_OFF:
         return None
-    step = VmAction(
+    step = Act(
         action=Action.UPDATE,
         target=f"{what}: start again",
         cloud=seen.source.cloud,
@@ -148,14 +136,11 @@ def _start_again(move: InstanceMigration, seen: MigrationObservation) -> Plan | 
         verb="resume",
         reason=Reason.STARTING,
     )
-    return Plan(steps=(step,), outcome=waiting(Reason.ROLLING_BACK, f"starting {what} again"))
+    return Plan(steps=(step,), outcome=waiting(Reason.ROLLING_BACK, f"{what} is to run again"))
 
 
 def clean_up(seen: MigrationObservation) -> Plan | None:
-    """Plan the deletion of temporary images and apps; None if none is left.
-
-    Imported images that became disks of the VM are not temporary.
-    """
+    """Images and apps on the way; None: none is left. What a machine has is a disk by now."""
     steps: list[Step] = []
     left: list[str] = []
     for app in seen.apps:
@@ -175,10 +160,10 @@ def clean_up(seen: MigrationObservation) -> Plan | None:
                 steps.append(DeleteImage(action=Action.DELETE, target=target, cloud=side.cloud, image=image.id))
     if not left:
         return None
-    told = f"deleting temporary images and apps of the migration: {', '.join(left)}"
+    told = f"what was made on the way is taken away: {', '.join(left)}"
     return Plan(steps=tuple(steps), outcome=waiting(Reason.CLEANING_UP, told, after=_LOOK_AGAIN, available=True))
 
 
 def _can_go(image: Image) -> bool:
-    """Whether OpenNebula accepts the deletion; not of an image that is locked, cloned or used."""
+    """OpenNebula refuses to delete one that is being written, copied or used."""
     return image.state in {_READY, _ERROR} and not image.vms

@@ -1,7 +1,6 @@
-"""Plan the shutdown of the source VM before its disks are copied. Pure.
+"""The machine that moves is shut down, so that all that it writes is copied. Pure.
 
-A guest gets a graceful shutdown request (ACPI). If it ignores the request, OpenNebula's driver gives up after a while
-without an error. Then the VM is powered off hard, which the plan and an event report.
+Its guest is asked. One that does not listen is left running: OpenNebula's driver gives up after some time, without a word. Then its power is cut, which is told in the plan and as an event.
 """
 
 from __future__ import annotations
@@ -12,22 +11,19 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.instancemigration import InstanceMigration
 from sovereigncloud.core.outcome import waiting
 from sovereigncloud.core.plan import Action, Disruption, Plan, Step
-from sovereigncloud.kinds.contract.cloud_keys import where
+from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.instancemigration.observation import MigrationObservation
-from sovereigncloud.kinds.instancemigration.steps import RecordFacts, VmAction, fail_migration
+from sovereigncloud.kinds.instancemigration.steps import Act, Remember, failed
 from sovereigncloud.kinds.movement.records import BEGAN, STOPPED
 from sovereigncloud.ports.opennebula.vm_states import Situation, state_of
 
 PATIENCE = 120
-"""Seconds after which a guest that still runs is powered off hard.
-
-The timeout of OpenNebula's driver comes before that.
-"""
+"""Seconds after which a guest that still runs is not asked once more. How long the driver waits for it comes before that."""
 _LOOK_AGAIN = 5.0
 
 
-def shut_down_source(move: InstanceMigration, seen: MigrationObservation, now: datetime) -> Plan | None:
-    """Plan the shutdown of the source VM; None if it is off or a disk is being saved."""
+def powered_off(move: InstanceMigration, seen: MigrationObservation, now: datetime) -> Plan | None:
+    """None: it is."""
     if seen.old is None or seen.source is None:
         return None
     state = state_of(seen.old)
@@ -35,13 +31,9 @@ def shut_down_source(move: InstanceMigration, seen: MigrationObservation, now: d
     is_copied = any(one.saved is not None for one in seen.disks)
     match state.situation:
         case Situation.POWERED_OFF:
-            return _record_shutdown_time(move, seen)
+            return _told_when(move, seen)
         case Situation.RUNNING if is_copied:
-            return Plan(
-                steps=(
-                    fail_migration(f"{what} was started while its disks were copied; data written since would be lost"),
-                )
-            )
+            return Plan(steps=(failed(f"{what} was started while it was copied: what is written there would be lost"),))
         case Situation.RUNNING:
             step = _stop(move, seen, what, now)
             return Plan(steps=(step,), outcome=waiting(Reason.POWERING_OFF, step.target))
@@ -50,7 +42,7 @@ def shut_down_source(move: InstanceMigration, seen: MigrationObservation, now: d
         case Situation.BUSY | Situation.LOST | Situation.QUEUED:
             return Plan(outcome=waiting(state.reason, f"{what} is {state.words}", after=_LOOK_AGAIN))
         case _:
-            return Plan(steps=(fail_migration(f"{what} is {state.words}, which is unexpected during a migration"),))
+            return Plan(steps=(failed(f"{what} is {state.words}, which was not to be expected while it moves"),))
 
 
 def _stop(move: InstanceMigration, seen: MigrationObservation, what: str, now: datetime) -> Step:
@@ -59,11 +51,11 @@ def _stop(move: InstanceMigration, seen: MigrationObservation, what: str, now: d
     asked = move.external.get(STOPPED)
     listens = asked is None or now.timestamp() - int(asked) < PATIENCE
     how = (
-        "power off, so that all its data is copied"
+        "power off, so that all that it writes is copied"
         if listens
-        else "power off hard, because its guest ignored the shutdown request"
+        else "cut its power, since its guest was asked to shut down and did not"
     )
-    return VmAction(
+    return Act(
         action=Action.UPDATE,
         target=f"{what}: {how}",
         disruption=Disruption.RESTART,
@@ -75,17 +67,14 @@ def _stop(move: InstanceMigration, seen: MigrationObservation, what: str, now: d
     )
 
 
-def _record_shutdown_time(move: InstanceMigration, seen: MigrationObservation) -> Plan | None:
-    """Record a missing shutdown time as the begin of the migration.
-
-    The time is missing when the response to the shutdown call, or the status, was lost.
-    """
+def _told_when(move: InstanceMigration, seen: MigrationObservation) -> Plan | None:
+    """Since when it is down, where the answer to that call, or the status, was lost: at the latest since the move began."""
     if STOPPED in move.external or seen.note is None or not seen.note.ran:
         return None
-    since = RecordFacts(
+    since = Remember(
         action=Action.UPDATE,
-        target="since when the source VM is down",
+        target="since when the machine is down",
         inside=True,
         facts=((STOPPED, move.external[BEGAN]),),
     )
-    return Plan(steps=(since,), outcome=waiting(Reason.MOVING, "the source VM is powered off"))
+    return Plan(steps=(since,), outcome=waiting(Reason.MOVING, "the machine is powered off"))

@@ -1,4 +1,4 @@
-"""Build the condition Compliant of a MachineImage from the datastores that hold it, in each cloud."""
+"""The condition Compliant of a MachineImage: whether it may lie where the datastores are that it is in, in each of its clouds."""
 
 from __future__ import annotations
 
@@ -8,28 +8,29 @@ from dataclasses import replace
 from sovereigncloud.api import SovereignCloud
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.machineimage import MachineImage
-from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.contract.controller import Context
-from sovereigncloud.kinds.location.facts import facts_of_images, profile_of
+from sovereigncloud.kinds.endpoint.clouds import where
+from sovereigncloud.kinds.location.facts import facts_of_images
+from sovereigncloud.kinds.sovereigncloud.location.observation import profile_of
 from sovereigncloud.sovereignty.evaluation import Result, compliance, evaluate
 from sovereigncloud.sovereignty.facts import Facts
 
 
-def image_compliance(
+def judged_images(
     resource: MachineImage, kept: Iterable[tuple[Key, str]], context: Context
 ) -> Mapping[str, str] | None:
-    """Build the condition; None where no policy binds the image, or it exists nowhere yet.
+    """The condition; None where no policy binds it, or it is nowhere yet.
 
     Args:
         resource: the image, for its exceptions.
-        kept: its clouds, each with the datastore that holds it.
-        context: the clouds and policies.
+        kept: its clouds, each with the datastore that it is in.
+        context: what is known of the clouds.
     """
-    results = [result for cloud, datastore in kept for result in _evaluate_cloud(resource, cloud, datastore, context)]
+    results = [result for cloud, datastore in kept for result in _judged_in(resource, cloud, datastore, context)]
     return compliance(results)
 
 
-def _evaluate_cloud(resource: MachineImage, key: Key, datastore: str, context: Context) -> list[Result]:
+def _judged_in(resource: MachineImage, key: Key, datastore: str, context: Context) -> list[Result]:
     rules, cloud = context.policies(resource.metadata.namespace, key), context.get(key)
     if not rules or not isinstance(cloud, SovereignCloud):
         return []
@@ -41,7 +42,7 @@ def _evaluate_cloud(resource: MachineImage, key: Key, datastore: str, context: C
 
 
 def _named(facts: Facts, cloud: Key) -> Facts:
-    """Add the cloud to the facts, since several clouds may have a datastore of the same name."""
+    """Of several clouds each may have a datastore of that name."""
     named = {
         part: tuple(replace(place, what=f"{place.what} of {where(cloud)}") for place in places)
         for part, places in facts.places.items()

@@ -1,4 +1,4 @@
-"""MachineImage controller: one OpenNebula image per cloud; an existing one is used as it is."""
+"""MachineImage: an image in OpenNebula, made in each of its clouds; one that is there already is used as it is."""
 
 from __future__ import annotations
 
@@ -12,18 +12,12 @@ from sovereigncloud.api.machineimage import ImageSource, MachineImage
 from sovereigncloud.core.identity import Mark, Ownership, ownership
 from sovereigncloud.core.outcome import Outcome, Phase, blocked, merge, stalled, waiting
 from sovereigncloud.core.plan import Action, Cause, Drift, Plan, Step
-from sovereigncloud.kinds.contract.cloud_keys import referred, where
 from sovereigncloud.kinds.contract.controller import OWN_CONDITIONS, Context, Uses
+from sovereigncloud.kinds.endpoint.clouds import referred, where
 from sovereigncloud.kinds.identity.adoption import releasing
-from sovereigncloud.kinds.identity.adoption_per_cloud import fact, is_let_go, release_timed_out, was_adopted
+from sovereigncloud.kinds.identity.adoption_per_cloud import fact, has_waited_enough, is_let_go, was_adopted
 from sovereigncloud.kinds.identity.identification import foreign, looked_for_again
-from sovereigncloud.kinds.machineimage.observation import (
-    CloudImage,
-    ImageObservation,
-    is_left_alone,
-    observe_images,
-    record,
-)
+from sovereigncloud.kinds.machineimage.observation import CloudImage, ImageObservation, is_left_alone, look, record
 from sovereigncloud.kinds.machineimage.steps import (
     AdoptImage,
     CreateImage,
@@ -33,8 +27,8 @@ from sovereigncloud.kinds.machineimage.steps import (
     ReleaseImage,
     perform_image,
 )
-from sovereigncloud.kinds.machineimage.upkeep import in_use, named, plan_failure, plan_fields, plan_previous_versions
-from sovereigncloud.kinds.machineimage.versions import PreviousVersion
+from sovereigncloud.kinds.machineimage.upkeep import in_use, named, plan_earlier, plan_failure, plan_fields
+from sovereigncloud.kinds.machineimage.versions import Earlier
 from sovereigncloud.kinds.planning.composition import consent_last, join
 from sovereigncloud.ports.opennebula.image_states import DELETING, WORDS_IN_ORDER, exists_in_order, words
 from sovereigncloud.ports.opennebula.views import Datastore, Image, MarketplaceApp
@@ -43,7 +37,7 @@ _SHOWN = 10
 
 
 class MachineImageController:
-    """Reconcile MachineImage resources through `one.image.*` of several clouds."""
+    """Drives `one.image.*` of several clouds."""
 
     resource = MachineImage
 
@@ -57,7 +51,7 @@ class MachineImageController:
         return Uses(cloud=clouds[0]) if len(resource.spec.cloud_refs) == len(clouds) == 1 else Uses(objects=clouds)
 
     async def observe(self, resource: MachineImage, context: Context) -> ImageObservation:
-        return await observe_images(resource, context)
+        return await look(resource, context)
 
     def plan(self, resource: MachineImage, observed: ImageObservation, now: datetime) -> Plan:
         plan = join(_plan_in(here, resource, observed, now) for here in observed.clouds)
@@ -67,7 +61,7 @@ class MachineImageController:
         return await perform_image(step, resource, context)
 
     def status(self, resource: MachineImage, observed: ImageObservation) -> Mapping[str, object]:
-        """Report the image in each cloud that spec names."""
+        """The image in each cloud that spec names."""
         clouds = [here for here in observed.clouds if here.wanted]
         if not clouds:
             return {"cloudsReady": None, "clouds": None}
@@ -80,45 +74,43 @@ class MachineImageController:
             before = known.get(here.cloud.name)
             if image is not None:
                 entry |= {"id": str(image.id), "state": words(image)}
-                entry |= {"datastore": here.datastore_name} if here.datastore_name else {}
+                entry |= {"datastore": here.kept_in} if here.kept_in else {}
                 ready += _verdict(here, observed.mark, image).phase is Phase.DONE
             elif here.problem is not None and before is not None:
                 entry |= before.model_dump(by_alias=True, exclude_none=True)  # nobody could look
                 ready += before.state in WORDS_IN_ORDER
-            if here.previous and here.problem is None:
-                entry["previous"] = [_format_version(one) for one in here.previous]
+            if here.earlier and here.problem is None:
+                entry["previous"] = [_told(one) for one in here.earlier]
             entries.append(entry)
         own = [dict(observed.compliant)] if observed.compliant is not None else []
         return {"cloudsReady": f"{ready}/{len(clouds)}", "clouds": entries, OWN_CONDITIONS: own}
 
 
 def _plan_in(here: CloudImage, resource: MachineImage, observed: ImageObservation, now: datetime) -> Plan:
-    removing = resource.deleting or not here.wanted
-    if removing and is_let_go(resource, here.cloud, here.found.thing):
-        return _plan_release(here, resource, now)
+    going = resource.deleting or not here.wanted
+    if going and is_let_go(resource, here.cloud, here.found.thing):
+        return _release(here, resource, now)
     problem = here.problem or here.found.problem
     if problem is not None:
         nothing_made = record(here.cloud) not in resource.external and problem.phase is Phase.STALLED
-        return Plan() if removing and nothing_made and here.found.problem is None else Plan(outcome=problem)
+        return Plan() if going and nothing_made and here.found.problem is None else Plan(outcome=problem)
     image = here.found.thing
     if here.found.missing is not None and not observed.admitted:
         return looked_for_again(f"image {here.found.missing} in {where(here.cloud)}")
-    if removing:
+    if going:
         # A cloud that is only observed keeps what is in it, as it would if this object were in that cloud alone.
         keeps = resource.deletion_policy is DeletionPolicy.RETAIN or here.needs
         return (
-            Plan()
-            if keeps
-            else join((_plan_deletion(here, image), plan_previous_versions(here, resource, ready=False, removing=True)))
+            Plan() if keeps else join((_deletion(here, image), plan_earlier(here, resource, ready=False, going=True)))
         )
     if image is not None:
-        return _plan_update(here, image, resource, observed.mark, now)
+        return _keeping(here, image, resource, observed.mark, now)
     if here.namesake is not None:
         return Plan(outcome=_verdict(here, observed.mark, here.namesake))
-    return _plan_creation(here, resource)
+    return _making(here, resource)
 
 
-def _format_version(one: PreviousVersion) -> str:
+def _told(one: Earlier) -> str:
     users = one.users[:_SHOWN]
     more = f" and {len(one.users) - _SHOWN} more" if len(one.users) > _SHOWN else ""
     used = f", used by {', '.join(users)}{more}" if users else ", unused"
@@ -129,7 +121,7 @@ def _field(here: CloudImage) -> str:
     return f"spec.cloudRefs[{here.cloud.name}]"
 
 
-def _plan_creation(here: CloudImage, resource: MachineImage) -> Plan:
+def _making(here: CloudImage, resource: MachineImage) -> Plan:
     troubles = merge(found for found in (here.datastore, here.app) if isinstance(found, Outcome))
     if troubles.phase is not Phase.DONE or not isinstance(here.datastore, Datastore):
         return Plan(outcome=troubles)
@@ -152,7 +144,7 @@ def _plan_creation(here: CloudImage, resource: MachineImage) -> Plan:
     return Plan(drift=drift, steps=(step,), outcome=waiting(Reason.CREATING, f"{step.target} is to be made"))
 
 
-def _plan_update(here: CloudImage, image: Image, resource: MachineImage, mark: Mark, now: datetime) -> Plan:
+def _keeping(here: CloudImage, image: Image, resource: MachineImage, mark: Mark, now: datetime) -> Plan:
     verdict = Plan(outcome=_verdict(here, mark, image))
     target = named(image, here)
     if here.found.adoptable:
@@ -177,14 +169,14 @@ def _plan_update(here: CloudImage, image: Image, resource: MachineImage, mark: M
         return failure
     ready = verdict.outcome.phase is Phase.DONE
     fields = plan_fields(here, image, resource)
-    before = plan_previous_versions(here, resource, ready=ready, removing=False)
+    before = plan_earlier(here, resource, ready=ready, going=False)
     return join((verdict, *([failure] if failure else []), fields, before))
 
 
-def _plan_release(here: CloudImage, resource: MachineImage, now: datetime) -> Plan:
-    """Plan the release of an adopted image; empty where it is gone or not this object's."""
+def _release(here: CloudImage, resource: MachineImage, now: datetime) -> Plan:
+    """The marks of one that was there before are taken off; nothing where it is gone, or is not this object's (any more)."""
     if here.problem is not None:
-        return Plan() if release_timed_out(resource, now) else Plan(outcome=here.problem)
+        return Plan() if has_waited_enough(resource, now) else Plan(outcome=here.problem)
     image = here.found.thing
     if image is None or here.found.adoptable or here.needs:
         return Plan()
@@ -194,9 +186,8 @@ def _plan_release(here: CloudImage, resource: MachineImage, now: datetime) -> Pl
 
 
 def _verdict(here: CloudImage, mark: Mark, image: Image) -> Outcome:
-    """Report whether the image can be used: ours, or an unmarked one of that name.
-
-    An unmarked image is only read: it is neither changed nor marked, and stays when this object is deleted.
+    """Whether it can be used: ours, and an unmarked one of that name as it is. An unmarked one is only read: it is
+    neither changed nor marked, and stays when this object goes.
     """
     match ownership(image.mark, mark):
         case Ownership.FOREIGN:
@@ -211,8 +202,8 @@ def _verdict(here: CloudImage, mark: Mark, image: Image) -> Outcome:
             return exists_in_order(image, where(here.cloud))
 
 
-def _plan_deletion(here: CloudImage, image: Image | None) -> Plan:
-    """Plan the deletion, once nothing uses the image."""
+def _deletion(here: CloudImage, image: Image | None) -> Plan:
+    """It waits until nobody uses it, then it goes."""
     if image is None:
         return Plan()
     what = named(image, here)

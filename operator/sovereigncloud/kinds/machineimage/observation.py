@@ -1,4 +1,4 @@
-"""Find the image of a MachineImage in each of its clouds."""
+"""Looking for the image of a MachineImage in each of its clouds."""
 
 from __future__ import annotations
 
@@ -10,17 +10,24 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.machineimage import MachineImage
 from sovereigncloud.core.identity import Mark, Ownership, ownership
 from sovereigncloud.core.outcome import Outcome, stalled, waiting
-from sovereigncloud.kinds.contract.cloud_keys import cloud_key, referred, where
 from sovereigncloud.kinds.contract.controller import Context
-from sovereigncloud.kinds.endpoint.clouds import needs_management, not_allowed, not_answering_yet, not_looked_at
+from sovereigncloud.kinds.endpoint.clouds import (
+    cloud_key,
+    needs_management,
+    not_allowed,
+    not_answering_yet,
+    not_looked_at,
+    referred,
+    where,
+)
 from sovereigncloud.kinds.identity.adoption_per_cloud import Whose, has_adopted, which
 from sovereigncloud.kinds.identity.identification import Identified, owner_of
-from sovereigncloud.kinds.machineimage.compliance import image_compliance
+from sovereigncloud.kinds.machineimage.compliance import judged_images
 from sovereigncloud.kinds.machineimage.versions import (
     DEFAULT_DATASTORE,
-    PreviousVersion,
+    Earlier,
     declared_datastore,
-    find_previous_versions,
+    earlier_versions,
     machines,
     named_by,
 )
@@ -38,22 +45,22 @@ _APPS_ARE_LISTED_EVERY = 60.0
 
 @dataclass(frozen=True, slots=True)
 class CloudImage:
-    """The state of the image in one cloud.
+    """The image in one cloud.
 
     Attributes:
         cloud: the cloud.
-        wanted: whether spec names the cloud; if not, spec named it before.
-        problem: why the cloud cannot be read.
-        needs: the consent that allows writes, where the cloud is only observed; the engine checks the management of one
-            cloud that an object is in, not of several.
+        wanted: whether spec names the cloud; it was named once if not.
+        problem: why nothing can be looked at there.
+        needs: what lets the cloud be written to, where it is only observed; the engine knows the management of one
+            cloud that an object lives in, not of several.
         found: the image that was made there.
-        namesake: another image of that name under the same owner: a second one cannot be created.
-        app: the marketplace app to create it from, looked up only before its creation; or why not.
-        datastore: the datastore for its creation; or why not.
-        named_by: the instances whose spec names it, if it is to be deleted or renamed.
-        machines: the VMs that use it, if it is to be deleted.
-        previous: previous versions that still exist.
-        datastore_name: the name of its datastore.
+        namesake: another image of that name under the same owner: no second one can be made.
+        app: the marketplace app to make it from, looked up only when it is to be made; or why not.
+        datastore: where it is to be made; or why not.
+        named_by: the instances whose spec names it, where it is to go or to be renamed.
+        machines: the machines that use it, where it is to go.
+        earlier: versions before that are still there.
+        kept_in: the datastore that it is in.
     """
 
     cloud: Key
@@ -66,14 +73,12 @@ class CloudImage:
     datastore: Datastore | Outcome | None = None
     named_by: tuple[str, ...] = ()
     machines: tuple[str, ...] = ()
-    previous: tuple[PreviousVersion, ...] = ()
-    datastore_name: str = ""
+    earlier: tuple[Earlier, ...] = ()
+    kept_in: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageObservation:
-    """The state of the image in all clouds."""
-
     mark: Mark
     admitted: bool = False
     clouds: tuple[CloudImage, ...] = ()
@@ -82,17 +87,17 @@ class ImageObservation:
 
 
 def is_left_alone(resource: MachineImage) -> bool:
-    """Whether the object is deleted without any change in the clouds."""
+    """Whether it goes without anything being done outside."""
     return resource.deleting and resource.deletion_policy is DeletionPolicy.RETAIN and not has_adopted(resource)
 
 
 def record(cloud: Key) -> str:
-    """Return the key of `status.external` for the image id in a cloud; spec.cloudRefs is a map by name."""
+    """The key of `status.external` for the id there; spec.cloudRefs is a map by name."""
     return f"{_RECORD}{cloud.name}"
 
 
-async def observe_images(resource: MachineImage, context: Context) -> ImageObservation:
-    """Observe each cloud separately, so that an unreachable one does not block the others."""
+async def look(resource: MachineImage, context: Context) -> ImageObservation:
+    """In each cloud by itself: one that does not answer must not hold up the others."""
     seen = ImageObservation(mark=context.mark(resource), admitted=context.admitted)
     if is_left_alone(resource):
         return seen
@@ -100,25 +105,23 @@ async def observe_images(resource: MachineImage, context: Context) -> ImageObser
     for cloud, is_wanted in _clouds(resource, context):
         start = CloudImage(cloud=cloud, wanted=is_wanted, needs=needs_management(cloud, context))
         try:
-            found.append(await _observe_cloud(start, seen, resource, context))
+            found.append(await _look_in(start, seen, resource, context))
         except (OutsideError, MissingSecret) as error:
             found.append(replace(start, problem=not_looked_at(cloud, error)))
-    return replace(
-        seen, clouds=tuple(found), compliant=image_compliance(resource, _datastores(resource, found), context)
-    )
+    return replace(seen, clouds=tuple(found), compliant=judged_images(resource, _kept(resource, found), context))
 
 
-def _datastores(resource: MachineImage, clouds: Iterable[CloudImage]) -> Iterator[tuple[Key, str]]:
-    """Return the datastore per cloud of spec; for an unreachable cloud the last known one."""
+def _kept(resource: MachineImage, clouds: Iterable[CloudImage]) -> Iterator[tuple[Key, str]]:
+    """In which datastore it is in each cloud that spec names; of one that does not answer, where it was."""
     before = {one.name: one.datastore or "" for one in resource.status.clouds or ()}
     for here in clouds:
-        datastore = before.get(here.cloud.name, "") if here.problem is not None else here.datastore_name
+        datastore = before.get(here.cloud.name, "") if here.problem is not None else here.kept_in
         if here.wanted and datastore:
             yield here.cloud, datastore
 
 
 def _clouds(resource: MachineImage, context: Context) -> list[tuple[Key, bool]]:
-    """Return the clouds of spec, and those where an image was made while spec named them."""
+    """Those that spec names, and those where it was made when spec named them."""
     namespace = resource.metadata.namespace
     named = [referred(ref, namespace) for ref in resource.spec.cloud_refs]
     names = {cloud.name for cloud in named}
@@ -136,9 +139,7 @@ def _clouds(resource: MachineImage, context: Context) -> list[tuple[Key, bool]]:
     ]
 
 
-async def _observe_cloud(
-    start: CloudImage, seen: ImageObservation, resource: MachineImage, context: Context
-) -> CloudImage:
+async def _look_in(start: CloudImage, seen: ImageObservation, resource: MachineImage, context: Context) -> CloudImage:
     cloud = start.cloud
     problem = not_allowed(cloud, resource.metadata.namespace, "spec.cloudRefs") or not_answering_yet(cloud, context)
     if problem is not None:
@@ -147,17 +148,17 @@ async def _observe_cloud(
     owner = await owner_of(view, cloud, context)
     here = _identified(start, seen.mark, view, owner, resource, context)
     image = here.found.thing
-    removing = resource.deleting or not start.wanted
+    going = resource.deleting or not start.wanted
     if image is not None and image.name == resource.outside_name:
-        named = named_by(image.name, cloud, context) if removing else ()
-        return replace(here, machines=machines(image, view) if removing else (), named_by=named)
+        named = named_by(image.name, cloud, context) if going else ()
+        return replace(here, machines=machines(image, view) if going else (), named_by=named)
     same_name = (i for i in view.images.values() if i.name == resource.outside_name and i.owner == owner)
     namesake = next(same_name, None)
-    here = replace(here, namesake=namesake, datastore_name=_datastore_of(image or namesake, view))
+    here = replace(here, namesake=namesake, kept_in=_datastore_of(image or namesake, view))
     if image is not None:  # somebody renamed it, or spec says another name
-        used = machines(image, view) if removing else ()
+        used = machines(image, view) if going else ()
         return replace(here, machines=used, named_by=named_by(image.name, cloud, context))
-    if here.namesake is not None or removing:
+    if here.namesake is not None or going:
         return here
     if here.found.missing is not None and not seen.admitted:
         return here  # nothing is to be made yet, and a sweep that asked for more would never tell that it is missing
@@ -172,23 +173,23 @@ async def _observe_cloud(
 def _identified(
     start: CloudImage, mark: Mark, view: CloudView, owner: int, resource: MachineImage, context: Context
 ) -> CloudImage:
-    """Identify the current version of the image, and its previous versions."""
-    before = find_previous_versions(resource, start.cloud, view, owner, mark)
+    """The version at hand, and those before it."""
+    before = earlier_versions(resource, start.cloud, view, owner, mark)
     recorded = resource.external.get(record(start.cloud))
     if recorded is not None and recorded.isdigit() and int(recorded) in before:
         recorded = None
     others = {number: image for number, image in view.images.items() if number not in before}
     whose = Whose(owner, frozenset({owner}))
     found = which(resource, start.cloud, recorded, others, whose, mark, "image")
-    previous = tuple(
-        PreviousVersion(
+    earlier = tuple(
+        Earlier(
             image,
             (*named_by(image.name, start.cloud, context), *machines(image, view)),
             inherited=ownership(image.mark, mark) is Ownership.PREDECESSOR,
         )
         for _, image in sorted(before.items())
     )
-    return replace(start, found=found, previous=previous, datastore_name=_datastore_of(found.thing, view))
+    return replace(start, found=found, earlier=earlier, kept_in=_datastore_of(found.thing, view))
 
 
 def _datastore_of(image: Image | None, view: CloudView) -> str:
@@ -203,8 +204,8 @@ def _datastore(name: str, view: CloudView, place: str) -> Datastore | Outcome:
         # After a first host it takes oned a while to look at its datastores; until then it takes no image (observed).
         return waiting(
             Reason.DATASTORE_NOT_MONITORED,
-            f'datastore {matching[0].id} "{name}" in {place} reports no capacity yet; OpenNebula monitors it every few'
-            f" minutes. If this persists, check onedatastore show {matching[0].id}",
+            f'datastore {matching[0].id} "{name}" in {place} reports no capacity yet; OpenNebula looks at it every few'
+            f" minutes. If it stays so, see onedatastore show {matching[0].id}",
         )
     if matching:
         return matching[0]

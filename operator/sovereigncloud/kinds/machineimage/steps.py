@@ -1,4 +1,4 @@
-"""Steps of a MachineImage: one idempotent write each."""
+"""What is done about an image: one write each, safe to repeat."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from sovereigncloud.api.machineimage import MachineImage
 from sovereigncloud.core.identity import ONE_ADOPTED, Mark
 from sovereigncloud.core.outcome import Outcome, done, waiting
 from sovereigncloud.core.plan import Step
-from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.contract.controller import Context
+from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.identity.adoption_per_cloud import fact
 from sovereigncloud.kinds.machineimage.observation import record
 from sovereigncloud.kinds.machineimage.versions import VERSION_NOTE, version_of
-from sovereigncloud.ports.opennebula.attributes import Attributes
+from sovereigncloud.ports.opennebula.client import Attributes
 
 _ATTEMPTS = "attempts."
 
 
 def attempts(cloud: Key) -> str:
-    """Return the key of `status.external` for the number of failed downloads in a cloud."""
+    """The key of `status.external` for how often a download there failed."""
     return f"{_ATTEMPTS}{cloud.name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateImage(Step):
-    """Create the image from marketplace app `app`, or from spec.source.url if that is None."""
+    """From marketplace app `app`, or from spec.source.url where it is None."""
 
     cloud: Key
     datastore: int
@@ -37,17 +37,14 @@ class CreateImage(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarkImage(Step):
-    """Write the ownership mark on a predecessor's image."""
-
     cloud: Key
     image: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordImage(Step):
-    """Record an image found by its mark, where the answer to its creation was lost.
-
-    Changes only status. `owner`: its owner when it was adopted.
+    """Record the image that was found by its mark: the answer to its creation was lost. Nothing outside. `owner`: whose it
+    was when it was adopted.
     """
 
     cloud: Key
@@ -57,7 +54,7 @@ class RecordImage(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdoptImage(Step):
-    """Write mark and adoption note on an existing image. `owner`: its user, who keeps it."""
+    """Mark one that was there before, and note that it was. `owner`: whose it is, and stays."""
 
     cloud: Key
     image: int
@@ -67,7 +64,7 @@ class AdoptImage(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseImage(Step):
-    """Remove the operator's attributes from an adopted image."""
+    """Take off what the operator wrote on one that was there before."""
 
     cloud: Key
     image: int
@@ -75,24 +72,18 @@ class ReleaseImage(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenameImage(Step):
-    """Set the image's name."""
-
     cloud: Key
     image: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DescribeImage(Step):
-    """Set the image's description."""
-
     cloud: Key
     image: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetPersistent(Step):
-    """Make the image persistent or not."""
-
     cloud: Key
     image: int
     persistent: bool
@@ -100,19 +91,16 @@ class SetPersistent(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteImage(Step):
-    """Delete the image.
-
-    `attempt`: the number of failed downloads, where that is the cause. `previous`: it is a previous version.
-    """
+    """`attempt`: how often its download failed, where that is why. `earlier`: it is a version before."""
 
     cloud: Key
     image: int
     attempt: int = 0
-    previous: bool = False
+    earlier: bool = False
 
 
 async def perform_image(step: Step, resource: MachineImage, context: Context) -> Outcome:
-    """Perform one step; the outcome records the image id per cloud."""
+    """Do one step. Its outcome records which image it was, where."""
     match step:
         case RecordImage():
             adopted = {} if step.owner is None else {fact(step.cloud): str(step.owner)}
@@ -140,7 +128,7 @@ async def perform_image(step: Step, resource: MachineImage, context: Context) ->
         case DeleteImage():
             client = await context.open_nebula(step.cloud)
             await client.delete_image(step.image)
-            return _deletion_outcome(step)
+            return _gone(step)
         case _:
             return await _change(step, resource, context)
 
@@ -164,20 +152,17 @@ async def _change(step: Step, resource: MachineImage, context: Context) -> Outco
             raise TypeError(f"not a step of a MachineImage: {step!r}")
 
 
-def _deletion_outcome(step: DeleteImage) -> Outcome:
+def _gone(step: DeleteImage) -> Outcome:
     message = f"image {step.image} in {where(step.cloud)} is being deleted"
-    if step.previous:
-        return waiting(Reason.DELETING, f"{message}: a previous version that nothing uses", after=1.0, available=True)
+    if step.earlier:
+        return waiting(Reason.DELETING, f"{message}: a version before, which nothing uses", after=1.0, available=True)
     # Forgotten at once: while it goes it is found by its mark, and then its absence is no loss.
     facts = {record(step.cloud): "", **({attempts(step.cloud): str(step.attempt)} if step.attempt else {})}
     return waiting(Reason.DELETING, message).with_facts(**facts)
 
 
 def _template(step: CreateImage, resource: MachineImage, mark: Mark) -> Attributes:
-    """Build the image template; the mark is part of the create call.
-
-    FROM_APP lets oned fill in path, format and size.
-    """
+    """The mark is in the create call itself. FROM_APP lets oned fill in path, format and size."""
     spec = resource.spec
     source = {"FROM_APP": str(step.app)} if step.app is not None else {"PATH": spec.source.url or ""}
     if spec.source.checksum and step.app is None:

@@ -1,4 +1,4 @@
-"""Plan the upkeep of an existing image: field changes, retries of failed downloads, old versions."""
+"""An image that was made: kept as declared, made again where its download failed, and the versions before it let go."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.machineimage import MachineImage
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, blocked, retry, stalled, waiting
 from sovereigncloud.core.plan import Action, Cause, Drift, Plan, Step
-from sovereigncloud.kinds.contract.cloud_keys import where
+from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.identity.adoption_per_cloud import was_adopted
 from sovereigncloud.kinds.machineimage.observation import CloudImage
 from sovereigncloud.kinds.machineimage.steps import DeleteImage, DescribeImage, RenameImage, SetPersistent, attempts
@@ -36,7 +36,7 @@ def in_use(what: str, users: tuple[str, ...]) -> str:
 
 
 def plan_fields(here: CloudImage, image: Image, resource: MachineImage) -> Plan:
-    """Plan changes of source, name, description, persistence and datastore."""
+    """Source, name, description, persistence, datastore."""
     cause = Cause.OBSERVED if resource.settled else Cause.DECLARED
     parts = [
         _source(here, image, resource),
@@ -51,10 +51,10 @@ def plan_fields(here: CloudImage, image: Image, resource: MachineImage) -> Plan:
         )  # fmt: skip
         parts.append(Plan((Drift("spec.description", wanted, image.description or "absent"),), (step,)))
     store = declared_datastore(resource, here.cloud)
-    if store is not None and here.datastore_name and here.datastore_name != store:
+    if store is not None and here.kept_in and here.kept_in != store:
         refs = (ref for ref in resource.spec.cloud_refs if ref.name == here.cloud.name and ref.datastore)
         path = "spec.datastore" if next(refs, None) is None else f"spec.cloudRefs[{here.cloud.name}].datastore"
-        parts.append(_wrong_datastore(here, image, store, path))
+        parts.append(_elsewhere(here, image, store, path))
     return Plan(
         tuple(d for part in parts for d in part.drift),
         tuple(s for part in parts for s in part.steps),
@@ -70,12 +70,12 @@ def _merged(outcomes: Iterator[Outcome]) -> Outcome:
 
 
 def _source(here: CloudImage, image: Image, resource: MachineImage) -> Plan:
-    """Report a changed source: an image is never rebuilt under the same name."""
+    """Under the name that it has already, another source makes no other image."""
     if image.notes.get(VERSION_NOTE, version_of(resource)) == version_of(resource):
         return Plan()
     message = (
-        f"{named(image, here)} was made from another source than spec.source says: also change spec.name to create the new version"
-        " beside it, or restore the source"
+        f"{named(image, here)} was made from another source than spec.source says now: set another spec.name, too, and the new"
+        " one is made beside it; or set the source back"
     )
     drift = Drift("spec.source", "as declared", "made from another source", mendable=False)
     return Plan((drift,), outcome=stalled(Reason.WRONG_SOURCE, message))
@@ -90,7 +90,7 @@ def _name(here: CloudImage, image: Image, resource: MachineImage, cause: Cause) 
         message = f"{named(image, here)} cannot be called {wanted}: image {here.namesake.id} is; set another spec.name"
         return Plan(drift, outcome=stalled(Reason.NAME_TAKEN, message))
     if here.named_by and not resource.settled:
-        message = f"{in_use(named(image, here), here.named_by)} under this name: change them to {wanted}, or restore spec.name"
+        message = f"{in_use(named(image, here), here.named_by)} under this name: let them name {wanted}, or set spec.name back"
         return Plan(drift, outcome=replace(blocked(message, reason=Reason.IN_USE), available=True))
     step = RenameImage(
         action=Action.UPDATE, target=f"{named(image, here)}, called {wanted}", fields=(drift[0].path,), cause=cause,
@@ -119,22 +119,22 @@ def _persistence(here: CloudImage, image: Image, resource: MachineImage, cause: 
     return Plan(drift, (step,))
 
 
-def _wrong_datastore(here: CloudImage, image: Image, store: str, path: str) -> Plan:
-    """Report another datastore than declared: OpenNebula cannot move an image."""
+def _elsewhere(here: CloudImage, image: Image, store: str, path: str) -> Plan:
+    """OpenNebula moves no image: it would have to be made anew, and machines may use this one."""
     message = (
-        f"{named(image, here)} is in datastore {here.datastore_name}, not in {store}, and OpenNebula cannot move it: also change"
-        f" spec.name to create it there, or set the datastore back to {here.datastore_name}"
+        f"{named(image, here)} is in datastore {here.kept_in}, not in {store}, and does not move: set another spec.name, too,"
+        f" and it is made there beside this one; or set the datastore back to {here.kept_in}"
     )
     return Plan(
-        (Drift(path, store, here.datastore_name, mendable=False),),
+        (Drift(path, store, here.kept_in, mendable=False),),
         outcome=stalled(Reason.WRONG_DATASTORE, message),
     )
 
 
 def plan_failure(here: CloudImage, image: Image, resource: MachineImage, now: datetime) -> Plan | None:
-    """Plan the retry of a failed download, with growing pauses; None: it did not fail.
+    """A download that failed is tried again a few times, further and further apart; None: it did not fail.
 
-    Only an image that never worked is deleted: one that was ready may hold the disks of VMs.
+    Only what never worked is taken away: an image that was in order once may hold what machines use.
     """
     failed = int(resource.external.get(attempts(here.cloud), "0") or 0)
     if image.state != _ERROR:
@@ -160,30 +160,27 @@ def plan_failure(here: CloudImage, image: Image, resource: MachineImage, now: da
     return Plan(steps=(step,), outcome=retry(message, reason=Reason.IMAGE_ERROR))
 
 
-def plan_previous_versions(here: CloudImage, resource: MachineImage, *, ready: bool, removing: bool) -> Plan:
-    """Plan the deletion of previous versions once the current one is ready and nothing uses them.
-
-    When the object is deleted they wait for their users as it does.
-    """
-    if resource.deletion_policy is DeletionPolicy.RETAIN or here.needs or not (ready or removing):
+def plan_earlier(here: CloudImage, resource: MachineImage, *, ready: bool, going: bool) -> Plan:
+    """Versions before go once the one at hand is in order, and nothing uses them; with the object they wait like it."""
+    if resource.deletion_policy is DeletionPolicy.RETAIN or here.needs or not (ready or going):
         return Plan()
     steps: list[Step] = []
     outcome = DONE
-    for one in here.previous:
+    for one in here.earlier:
         if one.users:
-            if removing:
+            if going:
                 outcome = outcome.merge(blocked(in_use(named(one.image, here), one.users), reason=Reason.IN_USE))
             continue
-        if one.inherited and not removing:
+        if one.inherited and not going:
             continue
         steps.append(
             DeleteImage(
                 action=Action.DELETE,
-                target=f"{named(one.image, here)}, a previous version",
+                target=f"{named(one.image, here)}, a version before",
                 fields=(f"spec.cloudRefs[{here.cloud.name}]",),
                 cloud=here.cloud,
                 image=one.image.id,
-                previous=True,
+                earlier=True,
             )
         )
     return Plan(steps=tuple(steps), outcome=outcome)

@@ -1,7 +1,7 @@
-"""Versions of an image: a new source under a new name is created beside the previous version.
+"""Versions of an image: another source under another name is made beside the one before, which goes once nothing uses it.
 
-The previous version is deleted once nothing uses it. Each image notes the version of spec that it was made for.
-Without that note, and under the name in spec, it is the current version: a name alone is changed in place.
+Each image is noted which version of spec it was made for. Without that note, and under a name that spec still says, it is the
+version at hand: a name alone is changed in place.
 """
 
 from __future__ import annotations
@@ -24,11 +24,9 @@ DEFAULT_DATASTORE = "default"
 
 
 @dataclass(frozen=True, slots=True)
-class PreviousVersion:
-    """A previous version and its users.
-
-    `inherited`: from before a cluster rebuild. Its instances may not all be restored yet, so it is deleted only with
-    the object.
+class Earlier:
+    """A version before, and who uses it. `inherited`: from before the cluster was rebuilt, whose instances may not all be
+    back yet: it goes only with the object.
     """
 
     image: Image
@@ -37,22 +35,22 @@ class PreviousVersion:
 
 
 def version_of(resource: MachineImage) -> str:
-    """Hash the image source of spec."""
+    """Names the source that spec says."""
     source = resource.spec.source.model_dump(mode="json", by_alias=True, exclude_none=True)
     return hashlib.sha256(json.dumps(source, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def declared_datastore(resource: MachineImage, cloud: Key) -> str | None:
-    """Return the datastore that spec sets for a cloud; None: none."""
+    """The datastore that spec says for a cloud; None: it says none."""
     refs = (r for r in resource.spec.cloud_refs if r.name == cloud.name)
     here = next((r.datastore for r in refs), None)
     return here or resource.spec.datastore
 
 
-def find_previous_versions(
+def earlier_versions(
     resource: MachineImage, cloud: Key, view: CloudView, owner: int, mark: Mark
 ) -> Mapping[int, Image]:
-    """Return the images of this object made for another source or datastore, under another name."""
+    """Images that were made for this object when it said another source, or another datastore, under another name."""
     wanted, where = version_of(resource), declared_datastore(resource, cloud)
     stores = {d.id for d in view.datastores.values() if where in {None, d.name}}
     return {
@@ -68,7 +66,7 @@ def find_previous_versions(
 
 
 def machines(image: Image, view: CloudView) -> tuple[str, ...]:
-    """List the VMs that use the image."""
+    """The machines that use it."""
     known = (view.vms.get(number) for number in image.vms)
     named = tuple(f'VM {vm.id} "{vm.name}"' for vm in known if vm is not None)
     unseen = max(image.running_vms, len(image.vms)) - len(named)
@@ -76,7 +74,7 @@ def machines(image: Image, view: CloudView) -> tuple[str, ...]:
 
 
 def named_by(name: str, cloud: Key, context: Context) -> tuple[str, ...]:
-    """List the instances whose spec names the image."""
+    """The instances whose spec names an image."""
     return tuple(
         str(user.key)
         for user in context.users(cloud, HostedInstance.crd.kind)

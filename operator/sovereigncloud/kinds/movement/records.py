@@ -1,7 +1,7 @@
-"""Records of a migration: notes on VMs, keys in status.external, names of temporary objects.
+"""What a move writes down, and how what it makes on the way is called.
 
-A migration is done once per name, and the VM lists which ones were. Otherwise a Kubernetes cluster rebuilt from Git
-would apply all of them again and pull back VMs that have moved on since.
+A move is made once for each name. Which ones were is written on the machine: a Kubernetes cluster that is rebuilt from Git is given all
+of them again, and each would pull back a machine that has moved on since.
 """
 
 from __future__ import annotations
@@ -16,18 +16,15 @@ from sovereigncloud.core.identity import Mark
 from sovereigncloud.ports.opennebula.views import Vm
 
 MOVING = "SOVEREIGNCLOUD_MOVING"
-"""Note on the source VM: which migration, since when, and whether the VM ran (`MigrationNote`)."""
+"""On the machine that is left: which move, since when, and whether it ran (`told`)."""
 MOVED = "SOVEREIGNCLOUD_MOVED"
-"""Note on the source VM from the cutover on: the instance whose VM it was."""
+"""Likewise, from the moment of the change-over: the instance whose machine it was."""
 
 REHEARSED = "SOVEREIGNCLOUD_REHEARSED"
-"""Note on a VM that stays: its last successful rehearsal (`Rehearsal`).
-
-It is on the VM because the proof must outlive the Kubernetes cluster, and must end when the VM moves: a different
-place has a different way out.
-"""
+"""On a machine that stays: when a copy of it last ran elsewhere, how many seconds that took, where, and as which move (`rehearsal`). It is
+on the machine, since the proof must outlive the Kubernetes cluster, and goes with it: from another place the way out is another one."""
 CAME_FROM = "SOVEREIGNCLOUD_CAME_FROM"
-"""Note on a VM recreated from a copy: the VM in a lost cloud that it supersedes (`SupersededSource`)."""
+"""On a machine that was made from a copy: which one it takes the place of, in a cloud that did not answer (`CameFrom`)."""
 
 # Keys of status.external
 FROM = "from"
@@ -47,28 +44,25 @@ PASSED_OVER = "passedOver"
 PASSED_AT = "passedOverAt"
 RETURNED = "returned"
 LEFT = "left"
-"""Key of an instance: the superseded VM in a lost cloud (`SupersededSource`)."""
+"""Of an instance: the machine that it left behind in a cloud that did not answer (`CameFrom`)."""
 DONE_BEFORE = "doneBefore"
-"""Key: the VM which records that a migration of this name was done before."""
+"""The machine that tells that a move of this name was made before."""
 _LONGEST = 500
 
 
 def saved_name(uid: str, disk: str) -> str:
-    """Name of the image, app and imported image of one disk.
-
-    OpenNebula's `disk-saveas` takes nothing but a name to find it by. `uid`: of the migration.
-    """
+    """Of the image, the app and the imported image of one disk: what OpenNebula saves has nothing but a name. `uid`: of the move."""
     return f"exit-{uid}-{disk}"
 
 
 @dataclass(frozen=True, slots=True)
-class MigrationNote:
-    """Migration note on the source VM.
+class Note:
+    """On the machine that is left.
 
     Attributes:
-        uid: of the migration when it began: a rebuilt cluster assigns another one, but temporary objects keep their names.
+        uid: of the move, as it was when it began: a rebuilt cluster gives it another one, and what was made keeps its name.
         since: seconds since 1970.
-        ran: whether a rollback has to start the VM again.
+        ran: it is to be started again where the move comes to nothing.
     """
 
     uid: str
@@ -76,24 +70,23 @@ class MigrationNote:
     ran: bool
 
 
-def migration_note(mark: Mark, since: str, *, ran: bool) -> str:
-    """Format a migration note."""
+def told(mark: Mark, since: str, *, ran: bool) -> str:
+    """The note as it is written."""
     return f"{mark.object} {mark.uid} {since} {'ran' if ran else 'off'}"
 
 
-def read_migration_note(note: str, mark: Mark) -> MigrationNote | None:
-    """Parse a migration note; None if it is not of this migration."""
+def read_told(note: str, mark: Mark) -> Note | None:
+    """None: no note of this move."""
     words = note.split(" ")
     if len(words) != 4 or words[0] != mark.object or not words[2].isdigit():
         return None
-    return MigrationNote(words[1], words[2], words[3] == "ran")
+    return Note(words[1], words[2], words[3] == "ran")
 
 
 @dataclass(frozen=True, slots=True)
 class Rehearsal:
-    """A successful rehearsal: time (RFC 3339), seconds, cloud of the copy, InstanceMigration.
-
-    `move` is empty in notes of older versions.
+    """When it was (RFC 3339), how many seconds it took, in which cloud the copy ran, and the name of the InstanceMigration; empty:
+    nobody wrote that down.
     """
 
     at: str
@@ -103,12 +96,12 @@ class Rehearsal:
 
 
 def rehearsal(one: Rehearsal) -> str:
-    """Format a rehearsal record."""
+    """As it is written on the machine."""
     return f"{one.at} {one.took} {one.cloud} {one.move}".rstrip()
 
 
 def read_rehearsal(note: str) -> Rehearsal | None:
-    """Parse a rehearsal record; None if it is not readable."""
+    """None: none that anybody can read."""
     words = note.split(" ")
     if len(words) not in {3, 4} or not words[1].isdigit():
         return None
@@ -119,19 +112,19 @@ def read_rehearsal(note: str) -> Rehearsal | None:
 
 
 def seconds_of(time: str) -> int:
-    """Seconds since 1970 of an RFC 3339 time in UTC. Raises ValueError."""
+    """Of a time in RFC 3339, UTC: since 1970. Raises ValueError."""
     return int(datetime.strptime(time, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp())
 
 
 @dataclass(frozen=True, slots=True)
-class SupersededSource:
-    """The superseded VM in a lost cloud, and the migration that replaced it.
+class CameFrom:
+    """A machine that was left where nobody could reach it, and what made another one in its place.
 
     Attributes:
         cloud: as namespace/name.
-        vm: id of the VM there.
-        move: Kind/namespace/name of the migration, as in its mark, with its UID.
-        outage: start of the outage, in seconds since 1970.
+        vm: its number there.
+        move: as in its mark, Kind/namespace/name, with its UID.
+        outage: since when the cloud did not answer: seconds since 1970.
     """
 
     cloud: str
@@ -144,44 +137,41 @@ class SupersededSource:
         return f"{self.cloud} {self.vm} {self.move} {self.uid} {self.outage}"
 
 
-def read_superseded(note: str) -> SupersededSource | None:
-    """Parse the note about the superseded VM; None if there is none."""
+def read_came_from(note: str) -> CameFrom | None:
+    """None: no such note."""
     words = note.split(" ")
     if len(words) != 5 or not words[1].lstrip("-").isdigit() or not words[4].isdigit():
         return None
-    return SupersededSource(words[0], int(words[1]), words[2], words[3], words[4])
+    return CameFrom(words[0], int(words[1]), words[2], words[3], words[4])
 
 
 def shortened(text: str) -> str:
-    """Cut a text to the length that status.external allows."""
+    """A reason, as far as status.external takes it."""
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 MOVES = "SOVEREIGNCLOUD_MOVES"
-"""Note on the VM: names of the migrations that were done, oldest first."""
+"""On the machine: the names of the moves that brought it where it is, the oldest first."""
 _MOVES_FACT = "moves"
-"""Key in status.external: the same list, for a VM that is recreated or unreachable."""
+"""In status.external: the same, for a machine that is made anew, and for who may not ask where it is; as far as there is room."""
 _KEPT = 16
 _LONGEST_FACT = 500
 
 
-def migrations_note(move: InstanceMigration, instance: HostedInstance, left: Vm) -> dict[str, str]:
-    """List of done migrations for the VM that a migration creates.
-
-    It is taken from the source VM, or from the record if the VM cannot be read.
-    """
+def moves_note(move: InstanceMigration, instance: HostedInstance, left: Vm) -> dict[str, str]:
+    """What is written on the machine that a move makes. One that cannot be looked at tells nothing: then what is recorded of it."""
     names = (left.notes.get(MOVES) or instance.external.get(_MOVES_FACT, "")).split()
     others = [name for name in names if name != move.metadata.name]
     return {MOVES: " ".join([*others, move.metadata.name][-_KEPT:])}
 
 
 def is_begun(move: InstanceMigration) -> bool:
-    """Whether a migration has begun, also if a rebuilt cluster only found it after the cutover."""
+    """Also where a rebuilt cluster found it changed over: it is brought to its end."""
     return bool({BEGAN, CUT_OVER} & move.external.keys())
 
 
-def records_migration(vm: Vm, move: InstanceMigration) -> bool:
-    """Whether the VM records that this migration or rehearsal was done."""
+def tells_of(vm: Vm, move: InstanceMigration) -> bool:
+    """Whether a move of this name, or a rehearsal, was made of this machine and is over."""
     if move.spec.mode == MigrationMode.EXECUTE:
         return move.metadata.name in vm.notes.get(MOVES, "").split()
     proof = read_rehearsal(vm.notes.get(REHEARSED, ""))
@@ -189,20 +179,20 @@ def records_migration(vm: Vm, move: InstanceMigration) -> bool:
 
 
 def is_recorded(instance: HostedInstance, move: InstanceMigration) -> bool:
-    """Whether status of the instance records that this migration was done."""
+    """Likewise of its machine, as far as its own status tells."""
     executes = move.spec.mode == MigrationMode.EXECUTE
     return executes and move.metadata.name in instance.external.get(_MOVES_FACT, "").split()
 
 
-def migration_facts(vm: Vm) -> tuple[tuple[str, str], ...]:
-    """Facts to record from the VM's list of migrations: the newest that fit."""
+def moves_made(vm: Vm) -> tuple[tuple[str, str], ...]:
+    """What is to be recorded of a machine: the newest of them that there is room for."""
     names = vm.notes.get(MOVES, "").split()
     while len(" ".join(names)) > _LONGEST_FACT:
         names = names[1:]
     return ((_MOVES_FACT, " ".join(names)),) if names else ()
 
 
-def carried_migrations(resource: HostedInstance) -> dict[str, str]:
-    """List of done migrations for a VM that is created as a replacement."""
+def carried_moves(resource: HostedInstance) -> dict[str, str]:
+    """What a machine that takes another one's place has to know."""
     names = resource.external.get(_MOVES_FACT, "")
     return {MOVES: names} if names else {}

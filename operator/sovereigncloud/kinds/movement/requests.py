@@ -1,6 +1,6 @@
-"""InstanceMigrations that the operator creates itself: for evictions, failovers and exits.
+"""The InstanceMigrations that the operator makes itself: of a machine that has to leave, of one whose cloud is lost, of an exit.
 
-Their names are derived from the cause and they are applied server-side, so that a retry creates the same object.
+Named by whoever asks for it, always the same for the same reason, and applied server-side: asked for twice it is one.
 """
 
 from __future__ import annotations
@@ -21,17 +21,15 @@ _LONGEST_LABEL = 63
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RequestMigration(Step):
-    """Create an InstanceMigration.
-
-    It counts as an outside change although it only writes to Kubernetes, because its effect is outside: it waits for
-    consent or for a dry run to end like any other change.
+class MakeMove(Step):
+    """Not `inside`, though it writes to Kubernetes only: what it asks for is done outside, so that it waits with all else where
+    nothing is to be changed there.
     """
 
     manifest: Mapping[str, object]
 
 
-def migration_manifest(
+def migration(
     name: str,
     instance: Key,
     to: Key,
@@ -44,10 +42,7 @@ def migration_manifest(
     owner: AnyResource | None = None,
     deletion_policy: DeletionPolicy | None = None,
 ) -> Mapping[str, object]:
-    """Manifest of an InstanceMigration in the namespace of its instance.
-
-    It is owned by `owner` if that is in the same namespace.
-    """
+    """One of them, as it is applied: in the namespace of its instance, and gone with its owner where that is in there, too."""
     spec: dict[str, object] = {
         "instanceRef": {"name": instance.name},
         "to": {"cloudRef": {"name": to.name, "namespace": to.namespace}},
@@ -71,14 +66,14 @@ def migration_manifest(
     return {"apiVersion": API_VERSION, "kind": InstanceMigration.crd.kind, "metadata": metadata, "spec": spec}
 
 
-async def request_migration(step: RequestMigration, context: Context) -> Outcome:
-    """Apply the InstanceMigration; repeating it changes nothing."""
+async def make_move(step: MakeMove, context: Context) -> Outcome:
+    """Asked for once more it is the same object."""
     await context.kubernetes.apply(step.manifest)
     return done(Reason.MIGRATION_CREATED, f"{step.target} was made")
 
 
 def _owned_by(owner: AnyResource) -> dict[str, object]:
-    """Owner reference without blockOwnerDeletion, which would need rights on the owner."""
+    """It does not hold up the deletion of its owner, so that no right on that is needed."""
     return {
         "apiVersion": API_VERSION,
         "kind": owner.crd.kind,

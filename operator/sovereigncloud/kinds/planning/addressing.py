@@ -1,7 +1,7 @@
-"""IPv4 arithmetic for public blocks and address ranges, after OVHcloud's guide.
+"""The arithmetic of IPv4 blocks and address ranges, as OVHcloud's guide does it by hand.
 
-In a block routed to the vRack the first address is the network, the penultimate the gateway and the last the
-broadcast. VMs get all others: of a /28 these are 13, from base+1.
+Of a block routed to the vRack the first address is the network, the penultimate the gateway, the last the broadcast;
+machines get all others: of a /28 these are 13, from base+1.
 """
 
 from __future__ import annotations
@@ -15,10 +15,7 @@ _SMALLEST_BLOCK = 30
 
 
 def parse_block(text: str) -> IPv4Network:
-    """Parse a public block.
-
-    Raises ValueError: not a block, host bits set, or too small to hold a VM beside its gateway.
-    """
+    """A public block. Raises ValueError: not a block, host bits set, too small to hold a machine beside its gateway."""
     try:
         block = IPv4Network(text)
     except ValueError as error:
@@ -31,17 +28,17 @@ def parse_block(text: str) -> IPv4Network:
 
 
 def gateway_of(block: IPv4Network) -> str:
-    """Return the gateway of a public block, its penultimate address."""
+    """The penultimate address."""
     return str(block.broadcast_address - 1)
 
 
 def machines_of(block: IPv4Network) -> AddressRange:
-    """Return the addresses of a public block that VMs can use."""
+    """All that machines can get."""
     return AddressRange(ip=str(block.network_address + 1), size=block.num_addresses - 3)
 
 
 def parse_range(ip: str, size: int) -> AddressRange:
-    """Parse an address range of spec. Raises ValueError for an invalid address."""
+    """A range of spec. Raises ValueError where an address is none."""
     wanted = AddressRange(ip=ip, size=size)
     try:
         ends(wanted)
@@ -51,13 +48,13 @@ def parse_range(ip: str, size: int) -> AddressRange:
 
 
 def ends(range_: AddressRange) -> tuple[IPv4Address, IPv4Address]:
-    """Return the first and the last address of a range."""
+    """First and last address."""
     first = IPv4Address(range_.ip)
     return first, first + (range_.size - 1)
 
 
 def contains(range_: AddressRange, ip: str) -> bool:
-    """Whether the address is in the range; anything but an IPv4 address is not."""
+    """Whether the address is in the range; what is no IPv4 address is in none."""
     try:
         address = IPv4Address(ip)
     except ValueError:
@@ -67,24 +64,18 @@ def contains(range_: AddressRange, ip: str) -> bool:
 
 
 def index_of(range_: AddressRange, ip: str) -> int:
-    """Return the offset of an address in a range that contains it."""
+    """The place of an address in a range that contains it."""
     return int(IPv4Address(ip)) - int(IPv4Address(range_.ip))
 
 
 def overlap(one: AddressRange, other: AddressRange) -> bool:
-    """Whether two ranges share an address.
-
-    OpenNebula accepts overlapping ranges and would then give one address to two VMs.
-    """
+    """OpenNebula does not refuse overlapping ranges: two machines would get one address."""
     (first, last), (other_first, other_last) = ends(one), ends(other)
     return first <= other_last and other_first <= last
 
 
 def check_ranges(ranges: Iterable[AddressRange], block: IPv4Network | None, gateway: str) -> None:
-    """Validate the address ranges of a network.
-
-    Raises ValueError that names the range and the remedy.
-    """
+    """Raises ValueError, naming the range and the remedy, for one that a network cannot have."""
     seen: list[AddressRange] = []
     for wanted in ranges:
         first, last = ends(wanted)
@@ -102,5 +93,5 @@ def check_ranges(ranges: Iterable[AddressRange], block: IPv4Network | None, gate
 
 
 def shown(range_: AddressRange) -> str:
-    """Format a range for messages: first address and size."""
+    """For people: first address and number."""
     return f"{range_.ip}+{range_.size}"

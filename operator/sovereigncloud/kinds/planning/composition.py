@@ -1,4 +1,4 @@
-"""Combine partial plans of one object into one plan."""
+"""Several aspects of one object as one plan."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sovereigncloud.core.plan import Drift, Plan, Step
 
 
 def join(plans: Iterable[Plan]) -> Plan:
-    """Join plans: steps and drift in the given order, outcomes merged."""
+    """Steps in the order given, outcomes merged."""
     parts = tuple(plans)
     outcome: Outcome = merge(p.outcome for p in parts)
     if not outcome.reason:  # of outcomes that are all done, one may still have something to say
@@ -24,12 +24,12 @@ def join(plans: Iterable[Plan]) -> Plan:
 
 
 def consent_last(steps: Iterable[Step]) -> tuple[Step, ...]:
-    """Move steps that wait for consent to the end: execution stops at the first of them."""
+    """What waits for consent comes last: nothing is done beyond the first such step."""
     return tuple(sorted(steps, key=lambda step: bool(step.needs)))
 
 
 def one_per_path(entries: Iterable[Drift]) -> tuple[Drift, ...]:
-    """Merge drift entries with the same path, since `status.drift` is a map by path."""
+    """`status.drift` is a map by path: what differs twice there (in two clouds, on two cards) is one entry."""
     merged: dict[str, Drift] = {}
     for entry in entries:
         known = merged.get(entry.path)

@@ -1,7 +1,4 @@
-"""Track external writes that take effect minutes later, so that none is repeated.
-
-The requests are kept in `status.external`.
-"""
+"""Writes outside that take effect minutes later: remembered in `status.external`, so that none is made twice meanwhile."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ _SLACK = 60.0
 
 
 def asked(value: str, now: datetime) -> str:
-    """Format the fact for `status.external`: the requested value and when."""
+    """The fact to keep in `status.external`: what was asked for, and when."""
     return f"{value}@{int(now.timestamp())}"
 
 
@@ -27,9 +24,9 @@ class Asked:
 
     Attributes:
         fact: the key in `status.external` that remembers it.
-        value: the requested value.
-        path: the field of spec that requests it; empty where `value` alone identifies the difference.
-        within: seconds after which the request is repeated.
+        value: what is asked for.
+        path: the field of spec that asks for it; empty where `value` alone tells one difference from the next.
+        within: seconds after which it is asked for again.
     """
 
     fact: str
@@ -39,11 +36,10 @@ class Asked:
 
 
 def pending(resource: AnyResource, request: Asked, now: datetime) -> bool:
-    """Whether this value was requested recently and may still take effect.
+    """Whether this very value was asked for a moment ago and may still take effect.
 
-    On a settled object a request counts only if it is younger than the difference that it answers
-    (`status.drift[].since`): a second difference of the same field, soon after the first was corrected, is a new one
-    and is acted upon at once.
+    On a settled object a request is younger than the difference that it answers (`status.drift[].since`): a second
+    difference of the same field, soon after the first was mended, is a new one and must be acted upon at once.
     """
     what, _, at = resource.external.get(request.fact, "").rpartition("@")
     if what != request.value or not at.isdigit():
@@ -57,9 +53,8 @@ def pending(resource: AnyResource, request: Asked, now: datetime) -> bool:
 
 
 def answered(resource: AnyResource, fact: str) -> Plan:
-    """Clear a request whose effect is observed.
-
-    The same difference later is a new one, also where it was only reported for a while.
+    """Nothing to do, since what was asked for is seen. The request is forgotten: the same difference once more is a new
+    one, also where it was only reported for a while.
     """
     return Plan(outcome=DONE.with_facts(**{fact: ""}) if resource.external.get(fact) else DONE)
 

@@ -1,6 +1,6 @@
-"""Compute the next day and the next run of a cron schedule. Pure.
+"""When a day has passed. Pure.
 
-Times are UTC, so that no hour is repeated or skipped.
+When a schedule asks for the next verification. UTC, so that no hour is there twice or not at all.
 """
 
 from __future__ import annotations
@@ -15,35 +15,35 @@ _AFTER_MIDNIGHT = 1.0
 
 
 def until_tomorrow(now: datetime) -> float:
-    """Return the seconds until just after the next midnight, UTC."""
+    """Seconds until the next day begins (UTC), and a moment more."""
     here = now.astimezone(UTC)
     tomorrow = (here + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
     return (tomorrow - here).total_seconds() + _AFTER_MIDNIGHT
 
 
 class ScheduleError(ValueError):
-    """The schedule never fires."""
+    """The schedule names no time."""
 
 
 def next_time(schedule: str, after: datetime) -> datetime:
-    """Return the first time of the schedule after a moment. Raises ScheduleError."""
+    """The first time of the schedule after that moment. Raises ScheduleError."""
     try:
         return next(CronSim(schedule, after.astimezone(UTC)))
     except (CronSimError, StopIteration):
-        raise ScheduleError(f'the schedule "{schedule}" never fires; correct it in spec') from None
+        raise ScheduleError(f'the schedule "{schedule}" names no time that ever comes') from None
 
 
 def next_run(schedule: str, known: str | None, began: int, now: datetime) -> datetime:
-    """Return when the next run is due; a time in the past means now.
+    """When the next run is due, perhaps in the past: then it is to be begun.
 
     Args:
         schedule: of spec.
-        known: the time in status; it counts while it is a time of this schedule and no run started since.
-        began: when the last run started, in seconds since the epoch.
+        known: what status says; it counts as long as it is a time of this schedule and no run was begun since.
+        began: when the last run was begun, seconds since the epoch.
         now: the time.
 
     Raises:
-        ScheduleError: the schedule never fires.
+        ScheduleError: it names no time.
     """
     at = moment(known)
     if at is not None and at.timestamp() > began and next_time(schedule, at - timedelta(seconds=1)) == at:
@@ -52,7 +52,7 @@ def next_run(schedule: str, known: str | None, began: int, now: datetime) -> dat
 
 
 def moment(stamp: str | None) -> datetime | None:
-    """Parse a timestamp of status; None: absent or invalid."""
+    """A time as status writes it."""
     try:
         return datetime.fromisoformat(stamp) if stamp else None
     except ValueError:
@@ -60,5 +60,4 @@ def moment(stamp: str | None) -> datetime | None:
 
 
 def stamp_of(seconds: int) -> str:
-    """Format seconds since the epoch as a timestamp of status."""
     return timestamp(datetime.fromtimestamp(seconds, UTC))

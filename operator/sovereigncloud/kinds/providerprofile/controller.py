@@ -1,4 +1,4 @@
-"""ProviderProfile controller: validation, certificate expiry, number of users."""
+"""ProviderProfile: checked, dates looked after, users counted. Nothing outside belongs to it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,9 @@ _TOLD = 5
 
 @dataclass(frozen=True, slots=True)
 class ProfileObservation:
-    """The inputs of a ProviderProfile's status.
-
-    Attributes:
-        today: the day that dates are compared with.
-        used_by: how many SovereignClouds name it.
+    """Attributes:
+    today: the day that dates are compared with.
+    used_by: how many SovereignClouds name it.
     """
 
     today: date
@@ -33,11 +31,11 @@ class ProfileObservation:
 
 
 class ProviderProfileController:
-    """Reconcile ProviderProfile resources; it reads only the informer cache."""
+    """Reads nothing but the store."""
 
     resource = ProviderProfile
 
-    def uses(self, resource: ProviderProfile) -> Uses:  # noqa: ARG002  part of the Controller protocol
+    def uses(self, resource: ProviderProfile) -> Uses:  # noqa: ARG002  part of the seam
         return Uses()
 
     async def observe(self, resource: ProviderProfile, context: Context) -> ProfileObservation:
@@ -47,12 +45,10 @@ class ProviderProfileController:
     def plan(self, resource: ProviderProfile, observed: ProfileObservation, now: datetime) -> Plan:
         if resource.deleting:
             return Plan()
-        outcome = _find_problems(resource)
+        outcome = _wrong(resource)
         dated = any(until for _, until in _dated(resource))
         return Plan(
-            outcome=replace(
-                outcome or _expiry_outcome(resource, observed.today), after=until_tomorrow(now) if dated else None
-            )
+            outcome=replace(outcome or _said(resource, observed.today), after=until_tomorrow(now) if dated else None)
         )
 
     async def perform(self, step: Step, resource: ProviderProfile, context: Context) -> Outcome:
@@ -82,20 +78,20 @@ def _expiring(resource: ProviderProfile, today: date) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _expiry_outcome(resource: ProviderProfile, today: date) -> Outcome:
-    """Build the outcome: expired dates never make the profile unready, policies judge them."""
+def _said(resource: ProviderProfile, today: date) -> Outcome:
+    """It is ready also with dates that passed: what that means, the policies say of those that it is about."""
     expired, expiring = _expired(resource, today), _expiring(resource, today)
     if expired:
-        told = f"{_listed(expired)} has expired: replace or remove it in spec"
+        told = f"the last day of {_listed(expired)} has passed: enter what came after it, or take it out"
         return replace(DONE, reason=Reason.CERTIFICATE_EXPIRED, message=told)
     if expiring:
-        told = f"{_listed(expiring)} expires within {SOON.days} days: add its successor to spec"
+        told = f"{_listed(expiring)} ends within {SOON.days} days: enter what comes after it"
         return replace(DONE, reason=Reason.CERTIFICATE_EXPIRING, message=told)
     return DONE
 
 
-def _find_problems(resource: ProviderProfile) -> Outcome | None:
-    """Validate what the API server cannot: country codes and calendar dates."""
+def _wrong(resource: ProviderProfile) -> Outcome | None:
+    """What the API server does not see: codes that are no country's, days that no calendar has."""
     spec = resource.spec
     places = [("spec.legalEntity.country", spec.legal_entity.country)]
     if spec.ultimate_parent is not None:
@@ -104,7 +100,7 @@ def _find_problems(resource: ProviderProfile) -> Outcome | None:
     places += [(f"spec.datacenters[{one.name}].country", one.country) for one in spec.datacenters or ()]
     problems = [f"{path}: {why}" for path, code in places if (why := _no_country(code))]
     problems += [
-        f"validUntil of {what}: {until} is not a calendar date"
+        f"validUntil of {what}: {until} is no day of the calendar"
         for what, until in _dated(resource)
         if until and day_of(until) is None
     ]

@@ -1,7 +1,7 @@
-"""Table of the OVHcloud API calls, the feature of each, and the IAM actions it requires. Pure data.
+"""What is called at OVHcloud, for which purpose, and which actions of IAM each call needs. Pure data.
 
-The documented policy (docs/ovh-rights.md), the check before work starts and `sovereign doctor` derive from it. Tests
-compare it with the calls of the adapter and with OVHcloud's schema.
+The documented policy (docs/ovh-rights.md), the check before work starts and `sovereign doctor` are made from it. Tests hold it
+against the calls that the adapter makes, and against OVHcloud's schema.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final
 
 
 class Feature(StrEnum):
-    """A capability of the operator that needs permissions of its own."""
+    """What a person wants of it, each with rights of its own."""
 
     OBSERVE = "Observe"
     ADOPT = "Adopt"
@@ -47,7 +47,7 @@ MEANING: Final[Mapping[Feature, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """An API call: `path` as in `providers/ovh/endpoints.py`; `actions`: the IAM actions it requires."""
+    """A call: `path` as in `providers/ovh/endpoints.py`; `actions` are those that OVHcloud's schema requires for it."""
 
     method: str
     path: str
@@ -56,7 +56,7 @@ class Operation:
 
     @property
     def call(self) -> str:
-        """Return the call for messages, without the API version, which consumer key rules omit as well."""
+        """For people: without the version, which a rule of a consumer key does not have either."""
         return f"{self.method} {self.path.removeprefix('/v1')}"
 
 

@@ -1,4 +1,4 @@
-"""Derive the required OVHcloud permissions of an object from its spec. Pure."""
+"""Which rights an object needs: read from its spec. Pure."""
 
 from __future__ import annotations
 
@@ -13,18 +13,15 @@ from sovereigncloud.kinds.contract.controller import AnyResource
 from sovereigncloud.kinds.endpoint.endpoint import server_key
 from sovereigncloud.kinds.fencing.confirmation import may_switch_off
 from sovereigncloud.kinds.rights.operations import Feature
-from sovereigncloud.kinds.rights.policy import RequiredRights
+from sovereigncloud.kinds.rights.policy import Need
 
 _ALWAYS = frozenset({Feature.OBSERVE, Feature.ADOPT, Feature.RENAME})
 
 
-def required_rights(
+def needs(
     resource: AnyResource, get: Callable[[Key], AnyResource | None], *, as_if_managed: bool = False
-) -> tuple[RequiredRights, ...]:
-    """Return the required permissions, one entry per credential; empty for objects outside OVHcloud.
-
-    With management Observe only read permissions are required.
-    """
+) -> tuple[Need, ...]:
+    """One for each credential; none for what does not live at OVHcloud. What is only observed needs to be read."""
     if isinstance(resource, SovereignCloud):
         found = _of_cloud(resource, get)
     elif isinstance(resource, BareMetalServer):
@@ -36,7 +33,7 @@ def required_rights(
     return found
 
 
-def _of_cloud(cloud: SovereignCloud, get: Callable[[Key], AnyResource | None]) -> tuple[RequiredRights, ...]:
+def _of_cloud(cloud: SovereignCloud, get: Callable[[Key], AnyResource | None]) -> tuple[Need, ...]:
     hosted = cloud.spec.hosted
     ovh = hosted.ovh if hosted else None
     if hosted is None or ovh is None:
@@ -54,17 +51,18 @@ def _of_cloud(cloud: SovereignCloud, get: Callable[[Key], AnyResource | None]) -
     features |= {Feature.BLOCKS} if blocks else set()
     features |= {Feature.REVERSE_DNS} if any(n.reverse_dns for n in hosted.networks or ()) else set()
     features |= {Feature.DNS} if zone else set()
+    features |= {Feature.REVERSE_DNS} if any(n.reverse_dns for n in hosted.networks or ()) else set()
     names = {
         "dedicatedServer": tuple(filter(None, services)),
         "vrack": (ovh.vrack,),
         "ip": blocks,
         "dnsZone": (zone,) if zone else (),
     }
-    own = RequiredRights(ovh.endpoint, ovh.credentials_secret_ref.name, frozenset(features), names)
+    own = Need(ovh.endpoint, ovh.credentials_secret_ref.name, frozenset(features), names)
     return _with_orders(own, [s.order for s in ovh.servers if s.order])
 
 
-def _of_server(server: BareMetalServer) -> tuple[RequiredRights, ...]:
+def _of_server(server: BareMetalServer) -> tuple[Need, ...]:
     ovh = server.spec.ovh
     if ovh is None:
         return ()
@@ -73,20 +71,20 @@ def _of_server(server: BareMetalServer) -> tuple[RequiredRights, ...]:
     features |= {Feature.REINSTALL} if server.spec.reinstall else set()
     service = service_name_of(server)
     names = {"dedicatedServer": (service,) if service else (), "vrack": (ovh.vrack,) if ovh.vrack else ()}
-    own = RequiredRights(ovh.endpoint, ovh.credentials_secret_ref.name, frozenset(features), names)
+    own = Need(ovh.endpoint, ovh.credentials_secret_ref.name, frozenset(features), names)
     return _with_orders(own, [ovh.order] if ovh.order else [])
 
 
 def _end(resource: AnyResource) -> set[Feature]:
-    """Require termination only where deletion ends the server."""
+    """A server ends at its expiration only where its deletion means that."""
     return {Feature.TERMINATE} if resource.deletion_policy is DeletionPolicy.DELETE else set()
 
 
-def _with_orders(own: RequiredRights, orders: Iterable[ServerOrder]) -> tuple[RequiredRights, ...]:
-    """Add the permissions of orders, which may use a credential of their own."""
+def _with_orders(own: Need, orders: Iterable[ServerOrder]) -> tuple[Need, ...]:
+    """What is bought may be bought with a credential that does nothing else."""
     bought: dict[str, set[Feature]] = {}
     for order in orders:
         secret = order.credentials_secret_ref.name if order.credentials_secret_ref else own.secret
         bought.setdefault(secret, set()).update({Feature.ORDER, *({Feature.PAY} if order.approval else ())})
     own = replace(own, features=own.features | bought.pop(own.secret, set()))
-    return (own, *(RequiredRights(own.endpoint, secret, frozenset(f), {}) for secret, f in bought.items()))
+    return (own, *(Need(own.endpoint, secret, frozenset(f), {}) for secret, f in bought.items()))

@@ -1,4 +1,4 @@
-"""Resolve security groups by their OpenNebula name, within what a namespace may use."""
+"""Security groups by their name in OpenNebula: which of that name an object of a namespace means."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.securitygroup import SecurityGroup as Declared
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Outcome, merge
-from sovereigncloud.kinds.contract.cloud_keys import where
-from sovereigncloud.kinds.identity.name_resolution import PendingResource, resolve
+from sovereigncloud.kinds.endpoint.clouds import where
+from sovereigncloud.kinds.identity.name_resolution import Coming, resolve
 from sovereigncloud.ports.opennebula.security_groups import SecurityGroup
 from sovereigncloud.ports.opennebula.views import CloudView
 
@@ -19,34 +19,31 @@ _ONEADMIN = 0
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The scope of a name lookup.
+    """Where names are looked up, and for whom.
 
     Attributes:
         cloud: the cloud.
         view: of it.
-        mark: of the object that names the groups: its namespace decides which groups are its own.
-        pending_resources: custom resources that will create what the view lacks.
-        vm: the VM whose NICs are planned, which may keep its own addresses; -1: none, or not created yet.
-        owners: users that may own the namespace's resources, beside the owner of the view.
+        mark: of the object that names them: its namespace decides which security groups are its own.
+        on_their_way: custom resources that are to bring what the view lacks.
+        vm: the machine whose cards are at stake, whose own addresses are free to it; -1: none, or not made yet.
+        owners: who may own what is made for the namespace, beside the owner of the view.
     """
 
     cloud: Key
     view: CloudView
     mark: Mark
-    pending_resources: tuple[PendingResource, ...] = ()
+    on_their_way: tuple[Coming, ...] = ()
     vm: int = -1
     owners: frozenset[int] = frozenset()
 
 
 def named_groups(names: Iterable[str], place: Place) -> tuple[SecurityGroup, ...] | Outcome:
-    """Resolve security groups by name: the namespace's own before shared ones.
-
-    Groups of other namespaces are no candidates.
-    """
+    """Security groups by name: the namespace's own before those that the cloud shares; no other namespace's."""
     found: list[SecurityGroup] = []
     troubles: list[Outcome] = []
     for name in names:
-        group = resolve("security group", name, _candidates(name, place), place.pending_resources, where(place.cloud))
+        group = resolve("security group", name, _candidates(name, place), place.on_their_way, where(place.cloud))
         if isinstance(group, Outcome):
             troubles.append(group)
         elif group not in found:
@@ -55,9 +52,8 @@ def named_groups(names: Iterable[str], place: Place) -> tuple[SecurityGroup, ...
 
 
 def _candidates(name: str, place: Place) -> list[SecurityGroup]:
-    """Return the groups of that name that the namespace may use, its own before shared ones.
-
-    Without a match it returns all shared groups, which the message lists.
+    """Those of that name that it may use, the namespace's own before those that are shared; where there is none, all that
+    are shared: a message lists them. Most machines find theirs, so that is the quick way.
     """
     namespace = place.mark.object.split("/")[1]
     same = [group for group in place.view.security_groups.values() if group.name == name]
@@ -67,9 +63,8 @@ def _candidates(name: str, place: Place) -> list[SecurityGroup]:
 
 
 def _is_shared(group: SecurityGroup, place: Place) -> bool:
-    """Whether the group belongs to the cloud's namespace, or to no object and the administrator.
-
-    A group without a mark may also be made by a tenant's user; then it belongs to that tenant.
+    """Whether it is one of the cloud's own namespace, or nobody's object's: a tenant's user can make such a one, too, and then
+    it is that tenant's.
     """
     if group.mark is not None:
         return _is_of(group, place.cloud.namespace, place)
@@ -78,9 +73,8 @@ def _is_shared(group: SecurityGroup, place: Place) -> bool:
 
 
 def _is_of(group: SecurityGroup, namespace: str, place: Place) -> bool:
-    """Whether the group was made for a SecurityGroup of the namespace.
-
-    Marks count under the expected owners only: tenants can write them.
+    """Whether it was made for a SecurityGroup of the namespace. Marks count under the expected owners only: tenants can write
+    them.
     """
     mark = group.mark
     return (
@@ -92,7 +86,7 @@ def _is_of(group: SecurityGroup, namespace: str, place: Place) -> bool:
 
 
 def names_of(ids: Iterable[int], view: CloudView) -> str:
-    """Format security groups for messages: by name, by id where the name is not visible."""
+    """Security groups for people: by name, by number where it is not to be seen."""
     return ",".join(sorted(group_name(one, view) for one in ids)) or "none"
 
 

@@ -1,4 +1,4 @@
-"""Find the group of a SecurityGroup in each of its clouds."""
+"""Looking for the group of a SecurityGroup in each of its clouds."""
 
 from __future__ import annotations
 
@@ -9,12 +9,18 @@ from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.api.securitygroup import SecurityGroup
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Outcome
-from sovereigncloud.kinds.contract.cloud_keys import referred, written_cloud
 from sovereigncloud.kinds.contract.controller import Context
-from sovereigncloud.kinds.endpoint.clouds import needs_management, not_allowed, not_answering_yet, not_looked_at
-from sovereigncloud.kinds.identity.adoption_per_cloud import Whose, has_adopted, release_timed_out, which
+from sovereigncloud.kinds.endpoint.clouds import (
+    needs_management,
+    not_allowed,
+    not_answering_yet,
+    not_looked_at,
+    referred,
+    written_cloud,
+)
+from sovereigncloud.kinds.identity.adoption_per_cloud import Whose, has_adopted, has_waited_enough, which
 from sovereigncloud.kinds.identity.identification import Identified, makers_of
-from sovereigncloud.kinds.identity.name_resolution import PENDING_KINDS, PendingResource, find_pending_resources
+from sovereigncloud.kinds.identity.name_resolution import COMING_KINDS, Coming, coming
 from sovereigncloud.kinds.identity.usage_rights import may_be_made
 from sovereigncloud.kinds.securitygroup.steps import record, recorded_clouds
 from sovereigncloud.ports.errors import MissingSecret, OutsideError
@@ -25,20 +31,20 @@ from sovereigncloud.ports.opennebula.views import CloudView
 
 @dataclass(frozen=True, slots=True)
 class CloudGroup:
-    """The state of the group in one cloud.
+    """The group in one cloud.
 
     Attributes:
         cloud: the cloud.
-        wanted: whether the group must exist there; if not, it was made there before.
-        problem: why the cloud cannot be read.
-        needs: the consent that allows writes, where the cloud is only observed.
+        wanted: whether it is to be there; it was made there once if not.
+        problem: why nothing can be looked at there.
+        needs: what lets the cloud be written to, where it is only observed.
         view: of the cloud.
-        owners: users that may own the namespace's resources there.
+        owners: who may own what is made for the namespace there.
         found: the group that was made there.
-        namesake: another group of that name under the same owner: a second one cannot be created.
-        pending_resources: custom resources that will create networks which rules name.
+        namesake: another group of that name under the same owner: no second one can be made.
+        on_their_way: custom resources that are to bring networks that rules name.
         named_by: the instances whose spec names it.
-        networks: the networks that apply it to every NIC.
+        networks: the networks whose every card it filters.
     """
 
     cloud: Key
@@ -49,57 +55,55 @@ class CloudGroup:
     owners: frozenset[int] = frozenset()
     found: Identified[Group] = field(default_factory=Identified)
     namesake: Group | None = None
-    pending_resources: tuple[PendingResource, ...] = ()
+    on_their_way: tuple[Coming, ...] = ()
     named_by: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class GroupObservation:
-    """The state of the group in all clouds."""
-
     mark: Mark
     admitted: bool = False
     clouds: tuple[CloudGroup, ...] = ()
     late: bool = False
-    """The release has waited long enough for an unreachable cloud."""
+    """A cloud that does not answer has held its deletion long enough, where it is only let go."""
 
 
 def is_left_alone(resource: SecurityGroup) -> bool:
-    """Whether the object is deleted without any change in the clouds."""
+    """Whether it goes without anything being done outside."""
     return resource.deleting and resource.deletion_policy is DeletionPolicy.RETAIN and not has_adopted(resource)
 
 
 def declared_clouds(resource: SecurityGroup) -> tuple[Key, ...] | None:
-    """Return the clouds of spec; None: all that the namespace may use."""
+    """The clouds that spec names; None: all that the namespace may use."""
     if resource.spec.cloud_refs is None:
         return None
     return tuple(referred(ref, resource.metadata.namespace) for ref in resource.spec.cloud_refs)
 
 
 def known_clouds(resource: SecurityGroup) -> tuple[Key, ...]:
-    """Return the clouds where the group was made."""
+    """Those where it was made."""
     found = (written_cloud(text) for text in recorded_clouds(resource.external))
     return tuple(cloud for cloud in found if cloud is not None)
 
 
-async def observe_groups(resource: SecurityGroup, context: Context) -> GroupObservation:
-    """Observe each cloud separately, so that an unreachable one does not block the others."""
-    late = release_timed_out(resource, context.now)
+async def look(resource: SecurityGroup, context: Context) -> GroupObservation:
+    """In each cloud by itself: one that does not answer must not hold up the others."""
+    late = has_waited_enough(resource, context.now)
     seen = GroupObservation(mark=context.mark(resource), admitted=context.admitted, late=late)
     if is_left_alone(resource):
         return seen
     found: list[CloudGroup] = []
     for start in _clouds(resource, context):
         try:
-            found.append(await _observe_cloud(start, seen, resource, context))
+            found.append(await _look_in(start, seen, resource, context))
         except (OutsideError, MissingSecret) as error:
             found.append(replace(start, problem=not_looked_at(start.cloud, error)))
     return replace(seen, clouds=tuple(found))
 
 
 def _clouds(resource: SecurityGroup, context: Context) -> list[CloudGroup]:
-    """Return the clouds that must have the group, and those where it was made before."""
+    """Those where it is to be, and those where it was made when it was to be there."""
     declared = declared_clouds(resource)
     named = context.clouds(resource.metadata.namespace) if declared is None else declared
     before = tuple(cloud for cloud in known_clouds(resource) if cloud not in named)
@@ -112,9 +116,7 @@ def _clouds(resource: SecurityGroup, context: Context) -> list[CloudGroup]:
     ]
 
 
-async def _observe_cloud(
-    start: CloudGroup, seen: GroupObservation, resource: SecurityGroup, context: Context
-) -> CloudGroup:
+async def _look_in(start: CloudGroup, seen: GroupObservation, resource: SecurityGroup, context: Context) -> CloudGroup:
     cloud, name = start.cloud, resource.outside_name
     # What was made there is ended there, also where the namespace is not listed any more: its Tenant waits for that.
     ending = (resource.deleting or not start.wanted) and record(cloud) in resource.external
@@ -143,7 +145,7 @@ async def _observe_cloud(
         return replace(here, named_by=_named_by(resource, cloud, context), networks=using)
     networks = {network.name for network in view.networks.values()}
     if any(rule.network not in {None, *networks} for rule in resource.spec.rules):
-        here = replace(here, pending_resources=find_pending_resources(context.users(cloud, *PENDING_KINDS)))
+        here = replace(here, on_their_way=coming(context.users(cloud, *COMING_KINDS)))
     return here
 
 

@@ -1,4 +1,4 @@
-"""Plan of a SecurityGroup: one plan per cloud, joined."""
+"""The plan of a SecurityGroup: in each cloud by itself, put together."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from sovereigncloud.api.securitygroup import SecurityGroup
 from sovereigncloud.core.identity import Mark, Ownership, ownership
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, blocked, stalled, waiting
 from sovereigncloud.core.plan import LOST_PATH, Action, Cause, Drift, Plan, Step
-from sovereigncloud.kinds.contract.cloud_keys import where
+from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.identity.adoption import releasing
 from sovereigncloud.kinds.identity.adoption_per_cloud import fact, is_let_go, was_adopted
 from sovereigncloud.kinds.identity.identification import foreign, looked_for_again, written
 from sovereigncloud.kinds.planning.composition import consent_last, join, one_per_path
 from sovereigncloud.kinds.securitygroup.observation import CloudGroup, GroupObservation
-from sovereigncloud.kinds.securitygroup.rules import format_rule, validate_rules, wanted
+from sovereigncloud.kinds.securitygroup.rules import check, told, wanted
 from sovereigncloud.kinds.securitygroup.steps import (
     COMMIT,
     PENDING,
@@ -42,11 +42,11 @@ _SHOWN = 10
 _PASSES = frozenset({Situation.BUSY, Situation.QUEUED})
 
 
-def plan_groups(resource: SecurityGroup, observed: GroupObservation) -> Plan:
-    """Plan all differences and steps, and report the state of the groups."""
+def plan(resource: SecurityGroup, observed: GroupObservation) -> Plan:
+    """All differences, the steps, and what the groups say."""
     if not resource.deleting:
         try:
-            validate_rules(resource.spec)
+            check(resource.spec)
         except ValueError as error:
             return Plan(outcome=stalled(Reason.INVALID_SPEC, str(error)))
         if not observed.clouds:
@@ -57,32 +57,30 @@ def plan_groups(resource: SecurityGroup, observed: GroupObservation) -> Plan:
 
 
 def _plan_in(here: CloudGroup, resource: SecurityGroup, observed: GroupObservation) -> Plan:
-    removing = resource.deleting or not here.wanted
-    if removing and is_let_go(resource, here.cloud, here.found.thing):
-        return _plan_release(here, late=observed.late)
+    going = resource.deleting or not here.wanted
+    if going and is_let_go(resource, here.cloud, here.found.thing):
+        return _release(here, late=observed.late)
     problem = here.problem or here.found.problem
     if problem is not None:
         nothing_made = record(here.cloud) not in resource.external and problem.phase is Phase.STALLED
-        return Plan() if removing and nothing_made and here.found.problem is None else Plan(outcome=problem)
+        return Plan() if going and nothing_made and here.found.problem is None else Plan(outcome=problem)
     if here.view is None:
         return Plan()
     if here.found.missing is not None and not observed.admitted:
         return looked_for_again(f"security group {here.found.missing} in {where(here.cloud)}")
     group = here.found.thing
-    if removing:
+    if going:
         keeps = resource.deletion_policy is DeletionPolicy.RETAIN or here.needs
-        return Plan() if group is None or keeps else _plan_deletion(here, group)
-    rules = wanted(resource.spec, here.view, here.pending_resources, where(here.cloud), here.owners)
+        return Plan() if group is None or keeps else _deletion(here, group)
+    rules = wanted(resource.spec, here.view, here.on_their_way, where(here.cloud), here.owners)
     if group is None:
-        return _plan_creation(here, resource, observed.mark, rules)
-    return _plan_update(here, here.view, group, resource, rules)
+        return _making(here, resource, observed.mark, rules)
+    return _keeping(here, here.view, group, resource, rules)
 
 
-def _plan_creation(
-    here: CloudGroup, resource: SecurityGroup, mark: Mark, rules: tuple[SecurityRule, ...] | Outcome
-) -> Plan:
+def _making(here: CloudGroup, resource: SecurityGroup, mark: Mark, rules: tuple[SecurityRule, ...] | Outcome) -> Plan:
     if here.namesake is not None:
-        return Plan(outcome=_name_conflict(here, here.namesake, mark))
+        return Plan(outcome=_taken(here, here.namesake, mark))
     if isinstance(rules, Outcome):
         return Plan(outcome=rules)
     lost = here.found.missing
@@ -101,8 +99,8 @@ def _plan_creation(
     return Plan(drift=drift, steps=(step,), outcome=waiting(Reason.CREATING, f"{step.target} is to be made"))
 
 
-def _name_conflict(here: CloudGroup, found: Group, mark: Mark) -> Outcome:
-    """Report that the name is taken: it is unique per owner."""
+def _taken(here: CloudGroup, found: Group, mark: Mark) -> Outcome:
+    """A name can be taken once per owner."""
     what = f'security group {found.id} "{found.name}" in {where(here.cloud)}'
     match ownership(found.mark, mark):
         case Ownership.FOREIGN:
@@ -117,7 +115,7 @@ def _name_conflict(here: CloudGroup, found: Group, mark: Mark) -> Outcome:
     return stalled(Reason.NAME_TAKEN, message)
 
 
-def _plan_update(
+def _keeping(
     here: CloudGroup,
     view: CloudView,
     group: Group,
@@ -158,7 +156,7 @@ def _plan_update(
                 name=resource.outside_name,
             )
         )
-    outcome = _update_progress(here, view, group)
+    outcome = _machines(here, view, group)
     if isinstance(rules, Outcome):
         return Plan(drift=tuple(drift), steps=tuple(steps), outcome=outcome.merge(rules))
     found = _differences(here, view, group, rules)
@@ -180,16 +178,14 @@ def _plan_update(
     if found or group.notes.get(COMMIT) == PENDING:
         paths = tuple(d.path for d in found)
         steps += _commit(here, target, group, paths, cause)
-    elif _can_recommit(group, view):
+    elif _may_be_told_again(group, view):
         steps += _commit(here, target, group, (), cause, recover=True)
     return Plan(drift=tuple(drift), steps=tuple(steps), outcome=outcome)
 
 
-def _can_recommit(group: Group, view: CloudView) -> bool:
-    """Whether the rules can be committed once more to VMs that they did not reach.
-
-    Rules do not reach a VM that starts or gets a NIC at that moment, and OpenNebula does not retry. The operator
-    retries once per set of VMs, when all of them are at rest.
+def _may_be_told_again(group: Group, view: CloudView) -> bool:
+    """Rules do not reach a machine that starts or gets a card just then, and OpenNebula does not try again by itself. So it is
+    asked to, once for the same machines, as soon as all of them are at rest.
     """
     if not group.failed or group.notes.get(COMMIT) == again(group.failed):
         return False
@@ -197,8 +193,8 @@ def _can_recommit(group: Group, view: CloudView) -> bool:
     return all(state_of(vm).situation in AT_REST for vm in machines)
 
 
-def _plan_release(here: CloudGroup, *, late: bool) -> Plan:
-    """Plan the release of an adopted group; empty where it is gone or not this object's."""
+def _release(here: CloudGroup, *, late: bool) -> Plan:
+    """The marks of one that was there before are taken off; nothing where it is gone, or is not this object's (any more)."""
     if here.problem is not None:
         return Plan() if late else Plan(outcome=here.problem)
     group = here.found.thing
@@ -212,10 +208,7 @@ def _plan_release(here: CloudGroup, *, late: bool) -> Plan:
 def _commit(
     here: CloudGroup, target: str, group: Group, fields: tuple[str, ...], cause: Cause, *, recover: bool = False
 ) -> tuple[Step, ...]:
-    """Build the commit and its note.
-
-    `fields`: the changed fields that cause it: where drift is only reported, nothing is committed either.
-    """
+    """`fields`: those that were changed for it: where they are only reported, nothing is committed either."""
     return (
         CommitRules(
             action=Action.UPDATE,
@@ -245,23 +238,23 @@ def _differences(here: CloudGroup, view: CloudView, group: Group, rules: tuple[S
     missing = [rule for rule in rules if rule not in group.rules]
     surplus = [rule for rule in group.rules if rule not in rules]
     return [
-        *(Drift(f"spec.rules[{format_rule(rule, view)}]", "present", f"absent in {place}") for rule in missing),
-        *(Drift(f"spec.rules[{format_rule(rule, view)}]", "absent", f"present in {place}") for rule in surplus),
+        *(Drift(f"spec.rules[{told(rule, view)}]", "present", f"absent in {place}") for rule in missing),
+        *(Drift(f"spec.rules[{told(rule, view)}]", "absent", f"present in {place}") for rule in surplus),
     ]
 
 
-def _update_progress(here: CloudGroup, view: CloudView, group: Group) -> Outcome:
-    """Report how many VMs have the current rules."""
+def _machines(here: CloudGroup, view: CloudView, group: Group) -> Outcome:
+    """How far the rules have come to the machines."""
     what = f'security group {group.id} "{group.name}" in {where(here.cloud)}'
     moving = [
         number for number in group.failed if number in view.vms and state_of(view.vms[number]).situation in _PASSES
     ]
-    if group.failed and (moving or _can_recommit(group, view)):
-        names = ", ".join(_vm_name(vm, view) for vm in group.failed[:_SHOWN])
-        message = f"{what}: the rules did not reach {names}, which started or changed at that moment; they are applied once more"
+    if group.failed and (moving or _may_be_told_again(group, view)):
+        names = ", ".join(_named(vm, view) for vm in group.failed[:_SHOWN])
+        message = f"{what}: the rules did not reach {names}, which started or changed then; they are brought once more"
         return waiting(Reason.UPDATING, message, available=True)
     if group.failed:
-        names = ", ".join(_vm_name(vm, view) for vm in group.failed[:_SHOWN])
+        names = ", ".join(_named(vm, view) for vm in group.failed[:_SHOWN])
         return stalled(
             Reason.UPDATE_FAILURE,
             f"{what}: {len(group.failed)} of {len(group.vms)} machines did not take the rules: {names}; see the log of"
@@ -277,17 +270,17 @@ def _update_progress(here: CloudGroup, view: CloudView, group: Group) -> Outcome
     return DONE
 
 
-def _vm_name(number: int, view: CloudView) -> str:
+def _named(number: int, view: CloudView) -> str:
     vm = view.vms.get(number)
     return f'VM {number} "{vm.name}"' if vm is not None else f"VM {number}"
 
 
-def _plan_deletion(here: CloudGroup, group: Group) -> Plan:
-    """Plan the deletion, once nothing uses the group."""
+def _deletion(here: CloudGroup, group: Group) -> Plan:
+    """It waits until nobody uses it, then it goes."""
     what = f'security group {group.id} "{group.name}" in {where(here.cloud)}'
     if here.view is None:
         return Plan()
-    users = (*here.named_by, *(_vm_name(vm, here.view) for vm in group.vms), *here.networks)
+    users = (*here.named_by, *(_named(vm, here.view) for vm in group.vms), *here.networks)
     if users:
         more = f" and {len(users) - _SHOWN} more" if len(users) > _SHOWN else ""
         return Plan(outcome=blocked(f"{what} is in use by {', '.join(users[:_SHOWN])}{more}", reason=Reason.IN_USE))

@@ -1,4 +1,4 @@
-"""Convert the rules of a SecurityGroup to OpenNebula's format, and format them for messages."""
+"""The rules of a SecurityGroup as OpenNebula keeps them, and how they are said to people."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from ipaddress import IPv4Network
 
 from sovereigncloud.api.securitygroup import SecurityGroupRule, SecurityGroupSpec
 from sovereigncloud.core.outcome import Outcome, merge
-from sovereigncloud.kinds.identity.name_resolution import PendingResource, resolve
+from sovereigncloud.kinds.identity.name_resolution import Coming, resolve
 from sovereigncloud.kinds.identity.usage_rights import not_of_other_tenants
 from sovereigncloud.ports.opennebula.security_groups import SecurityRule
 from sovereigncloud.ports.opennebula.views import CloudView
@@ -16,8 +16,8 @@ _LAST_PORT = 65535
 _PROTOCOLS = {"ICMPV6": "ICMPv6", "IPSEC": "IPsec"}
 
 
-def validate_rules(spec: SecurityGroupSpec) -> None:
-    """Validate the rules. Raises ValueError that names the field."""
+def check(spec: SecurityGroupSpec) -> None:
+    """Raises ValueError, naming the field, for what no cloud could keep."""
     for place, rule in enumerate(spec.rules):
         field = f"spec.rules[{place}]"
         for part in (rule.range or "").split(",") if rule.range else ():
@@ -40,18 +40,16 @@ def _network(field: str, text: str) -> IPv4Network:
 def wanted(
     spec: SecurityGroupSpec,
     view: CloudView,
-    pending_resources: Iterable[PendingResource],
+    on_their_way: Iterable[Coming],
     place: str,
     owners: frozenset[int] = frozenset(),
 ) -> tuple[SecurityRule, ...] | Outcome:
-    """Return the rules for a cloud, each once, or the networks that it lacks.
-
-    `owners`: users that may own the namespace's resources; networks of other tenants are no candidates, whatever
-    their name.
+    """The rules that spec asks for in a cloud, each once; or which network they lack there. `owners`: who may own what is
+    made for the namespace; a network of another tenant is no candidate, whatever it is called.
     """
     rules: list[SecurityRule] = []
     troubles: list[Outcome] = []
-    awaited = tuple(pending_resources)
+    awaited = tuple(on_their_way)
     candidates = tuple(not_of_other_tenants(view.networks.values(), view, owners))
     for rule in spec.rules:
         number = ""
@@ -78,8 +76,8 @@ def _as_kept(rule: SecurityGroupRule, network: str) -> SecurityRule:
     )
 
 
-def format_rule(rule: SecurityRule, view: CloudView) -> str:
-    """Format a rule in the terms of spec: Inbound TCP 22,443 from 10.0.0.0+256."""
+def told(rule: SecurityRule, view: CloudView) -> str:
+    """In the words of spec: Inbound TCP 22,443 from 10.0.0.0+256."""
     words = [rule.direction.capitalize(), _PROTOCOLS.get(rule.protocol, rule.protocol)]
     if rule.range:
         words.append(rule.range)

@@ -1,4 +1,4 @@
-"""Steps of a SecurityGroup: one idempotent call each."""
+"""What can be done to a security group, and how each of it is done: one call that is safe to repeat."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from sovereigncloud.api.securitygroup import SecurityGroup
 from sovereigncloud.core.identity import ONE_ADOPTED
 from sovereigncloud.core.outcome import Outcome, done
 from sovereigncloud.core.plan import Step
-from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.contract.controller import Context
+from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.identity.adoption_per_cloud import fact
 from sovereigncloud.ports.opennebula.security_groups import SecurityGroups, SecurityRule
 
 COMMIT = "SOVEREIGNCLOUD_COMMIT"
 PENDING, COMMITTED = "PENDING", "DONE"
-"""Noted on the group in the call that changes its rules: VMs have the old rules until a commit, and OpenNebula does not
-show whether it was made."""
+"""Noted on the group in the very call that changes its rules: machines have the old ones until a commit, and whether that
+was made cannot be seen afterwards."""
 _RECORD = "group."
 
 
 def again(machines: tuple[int, ...]) -> str:
-    """Return the note that the rules were committed once more to these VMs."""
+    """The note that the rules were brought once more to machines that they had not reached."""
     return "AGAIN " + " ".join(map(str, sorted(machines)))
 
 
 def record(cloud: Key) -> str:
-    """Return the key of `status.external` for the group id in a cloud."""
+    """The key of `status.external` for the id there."""
     return f"{_RECORD}{where(cloud)}"
 
 
 def recorded_clouds(external: dict[str, str]) -> tuple[str, ...]:
-    """Return the clouds where the group was made, as namespace/name."""
+    """The clouds where it was made, as namespace/name."""
     return tuple(sorted(key.removeprefix(_RECORD) for key in external if key.startswith(_RECORD)))
 
 
@@ -45,8 +45,6 @@ class GroupStep(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateGroup(GroupStep):
-    """Create the group with its rules."""
-
     rules: tuple[SecurityRule, ...]
 
 
@@ -57,9 +55,8 @@ class OnGroup(GroupStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordGroup(OnGroup):
-    """Record a group found by its mark, where the answer to its creation was lost.
-
-    Changes only status. `owner`: its owner when it was adopted.
+    """Record the group that was found by its mark: the answer to its creation was lost. Nothing outside. `owner`: whose it
+    was when it was adopted.
     """
 
     owner: int | None = None
@@ -67,7 +64,7 @@ class RecordGroup(OnGroup):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdoptGroup(OnGroup):
-    """Write mark and adoption note on an existing group. `owner`: its user, who keeps it."""
+    """Mark one that was there before, and note that it was. `owner`: whose it is, and stays."""
 
     owner: int
     only_marks: ClassVar[bool] = True
@@ -75,54 +72,47 @@ class AdoptGroup(OnGroup):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseGroup(OnGroup):
-    """Remove the operator's attributes from an adopted group."""
+    """Take off what the operator wrote on one that was there before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarkGroup(OnGroup):
-    """Write the ownership mark on a predecessor's group, after a cluster rebuild."""
+    """Take it over from before the cluster was rebuilt."""
 
     only_marks: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetRules(OnGroup):
-    """Replace the rules of the group; VMs keep the old ones until a commit."""
-
     rules: tuple[SecurityRule, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommitRules(OnGroup):
-    """Apply the rules to the VMs; `recover`: only to those that they did not reach."""
+    """Bring the rules to the machines; `recover`: only to those that they did not reach."""
 
     recover: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoteCommitted(OnGroup):
-    """Note the commit on the group.
-
-    `again`: the VMs of a repeated commit, so that it is repeated once only.
-    """
+    """Note that the commit was made; `again`: for which machines it was made once more, so that it is not for ever."""
 
     again: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenameGroup(OnGroup):
-    """Set the group's name."""
-
     name: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteGroup(OnGroup):
-    """Delete the group."""
+    pass
 
 
-async def perform_group(step: Step, resource: SecurityGroup, context: Context) -> Outcome:
-    """Perform one step; the outcome records the group id per cloud."""
+async def perform(step: Step, resource: SecurityGroup, context: Context) -> Outcome:
+    """Do one step. Its outcome records which group it was, where."""
     if not isinstance(step, GroupStep):
         raise TypeError(f"not a step of a SecurityGroup: {step!r}")
     if isinstance(step, RecordGroup):
@@ -158,10 +148,10 @@ async def _perform(step: OnGroup, resource: SecurityGroup, context: Context, por
             return done(Reason.ADOPTED, message).with_facts(**{fact(step.cloud): str(owner)})
         case SetRules():
             await port.set_rules(step.group, step.rules, {COMMIT: PENDING})
-            return done(Reason.UPDATED, f"{what}: its {len(step.rules)} rules were set as declared")
+            return done(Reason.UPDATED, f"{what}: its {len(step.rules)} rules are as declared now")
         case CommitRules():
             await port.commit(step.group, recover=step.recover)
-            return done(Reason.UPDATED, f"{what}: its rules are applied to the VMs")
+            return done(Reason.UPDATED, f"{what}: its rules are brought to the machines")
         case NoteCommitted():
             await port.update(step.group, {COMMIT: again(step.again) if step.again else COMMITTED})
             return done()

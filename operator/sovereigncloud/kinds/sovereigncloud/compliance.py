@@ -1,7 +1,4 @@
-"""The condition Compliant of a cloud.
-
-Its locations and provider evaluated against the policies that bind it.
-"""
+"""The condition Compliant of a cloud: whether the policies that bind it are met by where its parts are and who provides it."""
 
 from __future__ import annotations
 
@@ -13,30 +10,30 @@ from sovereigncloud.kinds.location.facts import facts_of_cloud
 from sovereigncloud.sovereignty.evaluation import COMPLIANT, compliance, evaluate
 from sovereigncloud.sovereignty.rules import Rules
 
-_STALE = "; as last seen, since the cloud does not answer"
+_AS_LAST_SEEN = "; as last seen, since the cloud does not answer"
 
 
-def compliant_condition(
+def judged(
     cloud: SovereignCloud, policies: Iterable[Rules], profile: ProviderProfile | None, *, answers: bool
 ) -> Mapping[str, str] | None:
-    """Return the condition Compliant; None if no policy binds the cloud.
+    """The condition; None where no policy binds the cloud.
 
     Args:
         cloud: with the locations that its status will have.
-        policies: the rules that bind it.
-        profile: the ProviderProfile that it references, if it exists.
-        answers: whether the locations are current; otherwise the message says that they are as last seen.
+        policies: that bind it.
+        profile: that it names, if that is there.
+        answers: whether its parts could be looked at just now.
     """
     facts, where = facts_of_cloud(cloud, profile), cloud.metadata
     results = [r for rules in policies for r in evaluate(rules, facts, namespace=where.namespace, name=where.name)]
     found = compliance(results)
     if found is None or answers or not cloud.status.locations:
         return found
-    return {**found, "message": f"{found['message']}{_STALE}"}
+    return {**found, "message": f"{found['message']}{_AS_LAST_SEEN}"}
 
 
-def last_compliant_condition(cloud: SovereignCloud) -> Mapping[str, str] | None:
-    """Return the condition Compliant as status has it; None: none."""
+def judged_before(cloud: SovereignCloud) -> Mapping[str, str] | None:
+    """The condition as status has it."""
     found = cloud.status.condition(COMPLIANT)
     if found is None:
         return None

@@ -1,9 +1,7 @@
-"""The child objects of a SovereignCloud.
+"""The objects that a SovereignCloud composes: a BareMetalServer for each server, a VirtualNetwork for each network.
 
-A BareMetalServer per server, a VirtualNetwork per network.
-
-They are applied server-side, so that fields which the cloud does not set (driftPolicy, approvedPlan) keep their value and
-manager. Each child reconciles itself; the cloud only waits for it.
+They are applied server-side, so that fields which the cloud does not set (driftPolicy, approvedPlan) stay whoever set
+them. Each child has its own status line; the cloud only waits for them.
 """
 
 from __future__ import annotations
@@ -23,7 +21,7 @@ from sovereigncloud.kinds.endpoint.endpoint import child_name, owner_of, server_
 
 CLOUD_LABEL = f"{GROUP}/cloud"
 GENERATED_LABEL = f"{GROUP}/generated"
-"""Label of generated Secrets, for backups to select them (docs/adr/0005)."""
+"""On generated Secrets, so that a backup finds them (docs/adr/0005)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +39,7 @@ def network_key(cloud: SovereignCloud, network: HostedNetwork) -> Key:
 
 
 def is_composed(cloud: SovereignCloud, child: AnyResource) -> bool:
-    """Tell whether the cloud composed a child. With `--cascade=orphan` only the label remains."""
+    """Whether the cloud made it. With `--cascade=orphan` the reference goes and the label stays."""
     return owner_of(child) == cloud.key or child.metadata.labels.get(CLOUD_LABEL) == cloud.metadata.name
 
 
@@ -51,7 +49,7 @@ def plan_children(
     networks: Mapping[str, VirtualNetwork],
     dropped: Iterable[AnyResource],
 ) -> Plan:
-    """Apply children that are missing or differ, delete those that spec no longer lists."""
+    """Apply what is missing or differs, delete what spec no longer lists."""
     wanted: list[tuple[Mapping[str, object], AnyResource | None]] = []
     wanted += [(m, servers.get(name)) for name, m in server_manifests(cloud).items()]
     wanted += [(m, networks.get(name)) for name, m in network_manifests(cloud).items()]
@@ -67,23 +65,23 @@ def plan_children(
         if child is None or (not child.deleting and differs(manifest, child)):
             steps.append(_apply(manifest, Action.CREATE if child is None else Action.UPDATE))
     for gone in dropped:
-        steps += remove(cloud, gone, _deletion_policy_of_dropped(cloud, gone))
+        steps += remove(cloud, gone, _policy_of_dropped(cloud, gone))
     return Plan(steps=tuple(steps))
 
 
 def remove(cloud: SovereignCloud, child: AnyResource, policy: DeletionPolicy) -> list[Step]:
-    """Return the steps that delete a child, after setting its deletion policy."""
+    """The steps that delete a child, with the policy that says what becomes of the thing outside."""
     if child.deleting:
         return []
     steps: list[Step] = []
     if child.deletion_policy is not policy and owner_of(child) == cloud.key:
-        steps.append(_apply(_current_manifest(cloud, child, policy), Action.UPDATE))
+        steps.append(_apply(_as_is(cloud, child, policy), Action.UPDATE))
     steps.append(DeleteChild(action=Action.DELETE, target=str(child.key), inside=True, key=child.key))
     return steps
 
 
 def differs(manifest: Mapping[str, object], child: AnyResource) -> bool:
-    """Tell whether a child differs in a field that the cloud sets, or has no owner reference."""
+    """Whether a field that the cloud sets is another one on the child, or the child is not yet the cloud's."""
     wanted = manifest["spec"]
     found = child.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
     fields = _SERVER_FIELDS if isinstance(child, BareMetalServer) else _NETWORK_FIELDS
@@ -93,13 +91,13 @@ def differs(manifest: Mapping[str, object], child: AnyResource) -> bool:
     return owner_of(child) is None or any(wanted.get(f) != found.get(f) for f in fields)
 
 
-_SERVER_SELECTION = {"service_name", "tag_selector", "order"}
+_WHICH_MACHINE = {"service_name", "tag_selector", "order"}
 _SERVER_FIELDS = ("name", "management", "deletionPolicy", "ovh", "roles", "reinstall")
 _NETWORK_FIELDS = ("name", "management", "deletionPolicy", "cloudRef", "publicBlock", "vlanID", "addressRanges")
 
 
 def server_manifests(cloud: SovereignCloud) -> dict[str, dict[str, object]]:
-    """Return the BareMetalServer manifests, by server name in spec."""
+    """By the server's name in spec."""
     ovh = cloud.spec.hosted.ovh if cloud.spec.hosted else None
     return {
         s.name: _manifest(cloud, server_key(cloud, s), _server_spec(cloud, s)) for s in (ovh.servers if ovh else ())
@@ -107,7 +105,7 @@ def server_manifests(cloud: SovereignCloud) -> dict[str, dict[str, object]]:
 
 
 def network_manifests(cloud: SovereignCloud) -> dict[str, dict[str, object]]:
-    """Return the VirtualNetwork manifests, by network name in spec."""
+    """By the network's name in spec."""
     networks = (cloud.spec.hosted.networks if cloud.spec.hosted else None) or ()
     return {n.name: _manifest(cloud, network_key(cloud, n), _network_spec(cloud, n)) for n in networks}
 
@@ -124,18 +122,18 @@ def _server_spec(cloud: SovereignCloud, server: HostedServer) -> dict[str, objec
             "credentialsSecretRef": {"name": ovh.credentials_secret_ref.name},
             "vrack": ovh.vrack,
             **({"moveFrom": server.move_from} if server.move_from else {}),
-            **server.model_dump(mode="json", by_alias=True, exclude_none=True, include=_SERVER_SELECTION),
+            **server.model_dump(mode="json", by_alias=True, exclude_none=True, include=_WHICH_MACHINE),
         },
         "roles": [str(r) for r in server.roles],
     }
-    # An adopted cloud is never reinstalled, whatever spec says.
+    # A cloud that a person built is never reinstalled, whatever spec says.
     if server.reinstall is not None and hosted.open_nebula.install is not None:
         spec["reinstall"] = server.reinstall.model_dump(mode="json", by_alias=True, exclude_none=True)
     return spec
 
 
 def _network_spec(cloud: SovereignCloud, network: HostedNetwork) -> dict[str, object]:
-    kept = {"move_from", "reverse_dns"}  # reconciled by the cloud, not by the network
+    kept = {"move_from", "reverse_dns"}  # the cloud's own business with the provider
     spec = network.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=kept)
     spec["cloudRef"] = {"name": cloud.metadata.name}
     return spec
@@ -146,7 +144,7 @@ def _manifest(cloud: SovereignCloud, key: Key, spec: Mapping[str, object]) -> di
     if cloud.spec.management is not None:
         shared["management"] = str(cloud.spec.management)
     if cloud.spec.drift_policy and cloud.spec.drift_policy.default:
-        # The default applies to children too; the list of fields refers to the spec of the cloud itself.
+        # What to do about drift in general holds for all of the cloud; its list of fields speaks of its own spec.
         shared["driftPolicy"] = {"default": str(cloud.spec.drift_policy.default)}
     return {
         "apiVersion": API_VERSION,
@@ -170,11 +168,8 @@ def _manifest(cloud: SovereignCloud, key: Key, spec: Mapping[str, object]) -> di
     }
 
 
-def _current_manifest(cloud: SovereignCloud, child: AnyResource, policy: DeletionPolicy) -> dict[str, object]:
-    """Return a child's manifest with another deletion policy.
-
-    Server-side apply drops omitted fields.
-    """
+def _as_is(cloud: SovereignCloud, child: AnyResource, policy: DeletionPolicy) -> dict[str, object]:
+    """The child as it stands, with another deletion policy: server-side apply drops what is not said again."""
     fields = _SERVER_FIELDS if isinstance(child, BareMetalServer) else _NETWORK_FIELDS
     found = child.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
     manifest = _manifest(cloud, child.key, {})
@@ -182,10 +177,9 @@ def _current_manifest(cloud: SovereignCloud, child: AnyResource, policy: Deletio
     return manifest
 
 
-def _deletion_policy_of_dropped(cloud: SovereignCloud, child: AnyResource) -> DeletionPolicy:
-    """Return the deletion policy of a child that spec no longer lists.
-
-    It is the explicit one of the cloud. Default: Delete for networks that the operator created, Retain for the rest: removing a line never cancels a server.
+def _policy_of_dropped(cloud: SovereignCloud, child: AnyResource) -> DeletionPolicy:
+    """An entry taken off the list: what the operator made goes, what a person built or bought stays, unless the cloud
+    says. A server is not cancelled because a line was deleted.
     """
     if cloud.spec.deletion_policy is not None:
         return cloud.spec.deletion_policy

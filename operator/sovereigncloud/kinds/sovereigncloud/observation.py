@@ -1,11 +1,8 @@
-"""Read everything for a SovereignCloud.
-
-Children, the OVHcloud account, and OpenNebula once it may answer.
-"""
+"""What is read for a SovereignCloud: the store, the account's view, and OpenNebula once something may answer there."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from sovereigncloud.api import BareMetalServer, SovereignCloud, VirtualNetwork
@@ -19,29 +16,27 @@ from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import DONE, Outcome, retry, stalled
 from sovereigncloud.kinds.baremetalserver.identity import hosted_service_name
 from sovereigncloud.kinds.contract.controller import AnyResource, Context
-from sovereigncloud.kinds.contract.exit_count import ExitReadiness
 from sovereigncloud.kinds.endpoint.certificate_source import Certificate, observe_certificate
-from sovereigncloud.kinds.endpoint.deletion import RELEASED, deletes_resources
 from sovereigncloud.kinds.endpoint.endpoint import Endpoint, endpoint_of, generated_secret, server_key
 from sovereigncloud.kinds.endpoint.federated_login import entered_otherwise
-from sovereigncloud.kinds.location.facts import profile_of
-from sovereigncloud.kinds.sovereigncloud.compliance import compliant_condition, last_compliant_condition
+from sovereigncloud.kinds.exit_readiness.cloud_column import Exit, way_out
+from sovereigncloud.kinds.sovereigncloud.compliance import judged, judged_before
 from sovereigncloud.kinds.sovereigncloud.composition import is_composed, network_key
-from sovereigncloud.kinds.sovereigncloud.hosts.draining import HostsToDrain, find_hosts_to_drain
+from sovereigncloud.kinds.sovereigncloud.hosts.draining import Going, find_leavers
 from sovereigncloud.kinds.sovereigncloud.hosts.hosts import host_name
-from sovereigncloud.kinds.sovereigncloud.hosts.release import own_hosts
-from sovereigncloud.kinds.sovereigncloud.infrastructure.teardown import deletes_parts, without_parts
+from sovereigncloud.kinds.sovereigncloud.hosts.release import LET_GO, gives_back, ours
+from sovereigncloud.kinds.sovereigncloud.infrastructure.teardown import ends_parts, without_parts
 from sovereigncloud.kinds.sovereigncloud.installation.certificate import renewal_of
-from sovereigncloud.kinds.sovereigncloud.installation.plan import InstallationFacts, record_of
+from sovereigncloud.kinds.sovereigncloud.installation.plan import Known, record_of
 from sovereigncloud.kinds.sovereigncloud.installation.request import installation_of
-from sovereigncloud.kinds.sovereigncloud.location.observation import observe_locations
-from sovereigncloud.kinds.sovereigncloud.location.status import locate
-from sovereigncloud.kinds.sovereigncloud.network.plan import ProviderNetwork, observe_provider_network
-from sovereigncloud.kinds.sovereigncloud.outage import fenced_for, instances_to_fail_over
-from sovereigncloud.kinds.sovereigncloud.stores.observation import ObservedStore, Stores, observe_stores
-from sovereigncloud.kinds.sovereigncloud.teardown import RemainingResources
-from sovereigncloud.kinds.sovereigncloud.verification.observation import observe_verification, remaining_probes
-from sovereigncloud.kinds.sovereigncloud.verification.plan import VerificationObservation
+from sovereigncloud.kinds.sovereigncloud.location.observation import observe_sighting, profile_of
+from sovereigncloud.kinds.sovereigncloud.location.status import located
+from sovereigncloud.kinds.sovereigncloud.network.plan import Outside, observe_outside
+from sovereigncloud.kinds.sovereigncloud.outage import fenced_for, who_waits
+from sovereigncloud.kinds.sovereigncloud.stores.observation import Stores, observe_stores
+from sovereigncloud.kinds.sovereigncloud.teardown import Remains
+from sovereigncloud.kinds.sovereigncloud.verification.observation import last_probes, observe_verification
+from sovereigncloud.kinds.sovereigncloud.verification.plan import Seen
 from sovereigncloud.kinds.sovereigncloud.verification.records import Probe
 from sovereigncloud.ports.errors import Auth, MissingSecret, Retry
 from sovereigncloud.ports.installer.installation import Installation, InstallState
@@ -50,30 +45,30 @@ from sovereigncloud.ports.ovh.account import ServerSummary, VrackView
 
 
 @dataclass(frozen=True, slots=True)
-class CloudObservation:
-    """Everything that was read for one cloud.
+class Observed:
+    """What was read for one cloud.
 
     Attributes:
-        servers, networks: the children that spec lists, by name in spec.
+        servers, networks: the children that spec lists, by their names there.
         dropped: children that spec no longer lists.
-        summaries: the servers in the account's view, by name in spec.
-        provider_network: network resources at the provider; None: not read.
-        credentials: whether the generated Secret exists.
-        insecure: why the endpoint is not contacted.
-        draining: hosts whose servers spec no longer lists.
-        node_addresses: host names of the servers with the role Node, by name in spec.
-        error, after: why nothing answered, and after how many seconds to retry.
-        lost: since when the cloud is unreachable; empty: it is not, or only for a few reads.
-        waiting: instances in an unreachable cloud that could fail over.
-        fence: the outage (its start) for which the servers are to be switched off.
-        account: whether the provider could be read.
-        verification: input of a verification; None: not read.
+        summaries: the servers in the account's view, by their names in spec.
+        outside: what the cloud has at its provider beside servers; None: not looked at.
+        credentials: whether the generated Secret is there.
+        insecure: why the endpoint is not even asked.
+        going: hosts whose servers spec no longer lists.
+        node_addresses: of the servers with the role Node, by their names in spec: under which name each is a host.
+        error: why nothing answered, and after how many seconds to ask again.
+        lost: since when it does not answer, once that is no blip any more.
+        waiting: machines in a lost cloud that could start elsewhere.
+        fence: the outage for which its servers are to be switched off.
+        account: whether its provider could be asked.
+        verification: what a verification needs to know.
         stores: marketplaces and datastores, and the Secrets that they read.
-        probes: test VMs of a verification in a cloud that is being deleted; not counted in `remains`.
-        locations: locations of its parts; None: not read.
-        federation_secret: the Secret of the federation's master, if the operator logs in with it.
-        compliant: the condition Compliant; None: no policy binds the cloud.
-        exit: how many of its instances could leave; None: not read.
+        probes: machines of a verification in a cloud that is being deleted; `remains` does not count them.
+        locations: where its parts are; None: nobody could look.
+        federation_secret: the Secret of the federation's master, where that is what lets us in.
+        compliant: what its policies say of that; None: none binds it.
+        exit: how many of its machines could leave it; None: nobody could look.
     """
 
     mark: Mark
@@ -82,7 +77,7 @@ class CloudObservation:
     dropped: tuple[AnyResource, ...] = ()
     summaries: Mapping[str, ServerSummary] = field(default_factory=dict)
     vrack: VrackView | None = None
-    provider_network: ProviderNetwork | None = None
+    outside: Outside | None = None
     endpoint: Endpoint | None = None
     credentials: bool = True
     insecure: Outcome | None = None
@@ -95,11 +90,11 @@ class CloudObservation:
     waiting: tuple[HostedInstance, ...] = ()
     fence: str = ""
     account: bool = True
-    remains: RemainingResources = field(default_factory=RemainingResources)
+    remains: Remains = field(default_factory=Remains)
     node_addresses: Mapping[str, str] = field(default_factory=dict)
     admitted: bool = True
-    draining: HostsToDrain = field(default_factory=HostsToDrain)
-    verification: VerificationObservation | None = None
+    going: Going = field(default_factory=Going)
+    verification: Seen | None = None
     probes: tuple[Probe, ...] = ()
     certificate: Certificate = field(default_factory=Certificate)
     federation_secret: str = ""
@@ -108,12 +103,12 @@ class CloudObservation:
     stores: Stores = field(default_factory=Stores)
     locations: list[LocationStatus] | None = None
     compliant: Mapping[str, str] | None = None
-    exit: ExitReadiness | None = None
+    exit: Exit | None = None
 
     @property
-    def known(self) -> InstallationFacts:
+    def known(self) -> Known:
         machines = None if self.view is None else len(self.view.vms)
-        return InstallationFacts(
+        return Known(
             self.summaries,
             self.job,
             self.front is not None,
@@ -129,26 +124,18 @@ class CloudObservation:
         where = self.endpoint.url if self.endpoint else "the front-end"
         told = self.error or f"{where} does not answer"
         if self.lost:
-            # Ready stays as it was, as for any API error: whether the cloud works is unknown.
-            told = f"unreachable since {self.lost}: {told}"
+            # Ready stays as it was, as with any API that fails: nobody knows that the cloud does not do its job.
+            told = f"nothing answers since {self.lost}: {told}"
             return retry(told, after=self.after, reason=Reason.CLOUD_UNREACHABLE)
         return retry(told, after=self.after)
 
 
-CountExit = Callable[
-    [SovereignCloud, CloudView | None, Iterable[ObservedStore], Context], Awaitable[ExitReadiness | None]
-]
-"""Counts the instances that could leave a cloud now. `exit_readiness` implements it, which is above this package."""
-
-
-async def observe_cloud(
-    cloud: SovereignCloud, context: Context, count_exit: CountExit | None = None
-) -> CloudObservation:
-    """Read the state of a cloud; writes nothing."""
-    observed = _with_children(cloud, context, CloudObservation(context.mark(cloud), admitted=context.admitted))
+async def observe_cloud(cloud: SovereignCloud, context: Context) -> Observed:
+    """Reads only."""
+    observed = _children(cloud, context, Observed(context.mark(cloud), admitted=context.admitted))
     if cloud.deleting:
-        observed = replace(await _with_remaining(cloud, context, observed), compliant=last_compliant_condition(cloud))
-        probes = await remaining_probes(cloud, observed.mark, context, asked=observed.remains.machines is not None)
+        observed = replace(await _last_look(cloud, context, observed), compliant=judged_before(cloud))
+        probes = await last_probes(cloud, observed.mark, context, asked=observed.remains.machines is not None)
         return replace(observed, remains=observed.remains.without(p.vm.id for p in probes), probes=probes)
     endpoint = endpoint_of(cloud, context.get)
     observed = replace(
@@ -159,53 +146,46 @@ async def observe_cloud(
     )
     if cloud.spec.hosted is not None:
         try:
-            observed = await _with_account(cloud, context, observed)
+            observed = await _account(cloud, context, observed)
         except Retry as error:
-            return _with_silent_provider(cloud, context, observed, error)
-        observed = await _with_installation(cloud, context, observed)
+            return _with_its_provider(cloud, context, observed, error)
+        observed = await _installation(cloud, context, observed)
     if _may_answer(cloud, observed):
-        observed = await _with_opennebula(cloud, context, observed)
+        observed = await _ask(cloud, context, observed)
     if cloud.spec.hosted is not None:
-        observed = _with_hosts(cloud, context, observed)
-    return await _with_locations(cloud, context, observed, count_exit)
+        observed = _among_hosts(cloud, context, observed)
+    return await _located(cloud, context, observed)
 
 
-async def _with_locations(
-    cloud: SovereignCloud, context: Context, observed: CloudObservation, count_exit: CountExit | None
-) -> CloudObservation:
-    """Add locations, compliance and exit readiness.
-
-    They are as last seen while OpenNebula does not answer.
-    """
+async def _located(cloud: SovereignCloud, context: Context, observed: Observed) -> Observed:
+    """Where its parts are, and whether policies let them be there; as last seen while nothing answers."""
     view, profile = observed.view, profile_of(cloud, context)
     if view is not None:
         kept, hosts = observed.stores.there, observed.node_addresses
-        seen = await observe_locations(cloud, context, view, observed.servers, hosts, kept)
-        found = locate(cloud, seen, profile, context.now)
+        seen = await observe_sighting(cloud, context, view, observed.servers, hosts, kept)
+        found = located(cloud, seen, profile, context.now)
         observed = replace(observed, locations=found)
         cloud = cloud.model_copy(update={"status": cloud.status.model_copy(update={"locations": found})})
     policies = context.policies(cloud.metadata.namespace, cloud.key)
-    observed = replace(observed, compliant=compliant_condition(cloud, policies, profile, answers=view is not None))
-    if count_exit is None:
-        return observed
-    return replace(observed, exit=await count_exit(cloud, view, observed.stores.there, context))
+    observed = replace(observed, compliant=judged(cloud, policies, profile, answers=view is not None))
+    return replace(observed, exit=await way_out(cloud, view, observed.stores.there, context))
 
 
-def _with_hosts(cloud: SovereignCloud, context: Context, observed: CloudObservation) -> CloudObservation:
-    """Add the host names of the servers, and the hosts to drain."""
+def _among_hosts(cloud: SovereignCloud, context: Context, observed: Observed) -> Observed:
+    """Which hosts the servers are, and which hosts go."""
     if observed.view is not None and cloud.spec.hosted is not None and cloud.spec.hosted.open_nebula.adopt is not None:
         names = {n: host_name(observed.view, observed.servers[n], adopted=True) for n in observed.node_addresses}
         observed = replace(observed, node_addresses=names)
-    return replace(observed, draining=_hosts_to_drain(cloud, context, observed))
+    return replace(observed, going=_going(cloud, context, observed))
 
 
-def _hosts_to_drain(cloud: SovereignCloud, context: Context, observed: CloudObservation) -> HostsToDrain:
-    """Find the hosts to drain, and the VMs on them that may be interrupted."""
-    draining = find_hosts_to_drain(cloud, observed.servers, observed.dropped, observed.view, observed.mark)
-    names = {drained.host.name for drained in draining.hosts}
+def _going(cloud: SovereignCloud, context: Context, observed: Observed) -> Going:
+    """Who goes, and which machines on their hosts may be interrupted, as their objects say."""
+    going = find_leavers(cloud, observed.servers, observed.dropped, observed.view, observed.mark)
+    names = {leaver.host.name for leaver in going.leavers}
     vms = observed.view.vms.values() if observed.view and names else ()
     return replace(
-        draining, interruptible=frozenset(vm.id for vm in vms if vm.host in names and _interruptible(vm, context))
+        going, interruptible=frozenset(vm.id for vm in vms if vm.host in names and _interruptible(vm, context))
     )
 
 
@@ -217,8 +197,8 @@ def _interruptible(vm: Vm, context: Context) -> bool:
     return policy is not None and policy.power_cycle is Consent.ALLOW
 
 
-def _with_children(cloud: SovereignCloud, context: Context, observed: CloudObservation) -> CloudObservation:
-    """Add the child objects: those that spec lists, and others that the cloud composed before."""
+def _children(cloud: SovereignCloud, context: Context, observed: Observed) -> Observed:
+    """The children from the store: those that spec lists by name, the others since they refer to the cloud."""
     servers: dict[str, BareMetalServer] = {}
     networks: dict[str, VirtualNetwork] = {}
     hosted = cloud.spec.hosted
@@ -238,8 +218,8 @@ def _with_children(cloud: SovereignCloud, context: Context, observed: CloudObser
     return replace(observed, servers=servers, networks=networks, dropped=dropped, node_addresses=addresses)
 
 
-async def _with_account(cloud: SovereignCloud, context: Context, observed: CloudObservation) -> CloudObservation:
-    """Add what the OVHcloud account shows: server tags, vRack, network resources."""
+async def _account(cloud: SovereignCloud, context: Context, observed: Observed) -> Observed:
+    """Tags of the servers, the vRack, and what else the cloud has there."""
     ovh = cloud.spec.hosted.ovh if cloud.spec.hosted else None
     if ovh is None:
         return observed
@@ -248,12 +228,12 @@ async def _with_account(cloud: SovereignCloud, context: Context, observed: Cloud
     vrack = account.vracks.get(ovh.vrack)
     names = {s.name: hosted_service_name(s, observed.servers.get(s.name)) for s in ovh.servers}
     summaries = {name: account.servers[service] for name, service in names.items() if service in account.servers}
-    provider_network = await observe_provider_network(cloud, context, account, observed.servers)
-    return replace(observed, vrack=vrack, summaries=summaries, provider_network=provider_network)
+    outside = await observe_outside(cloud, context, account, observed.servers)
+    return replace(observed, vrack=vrack, summaries=summaries, outside=outside)
 
 
-async def _with_installation(cloud: SovereignCloud, context: Context, observed: CloudObservation) -> CloudObservation:
-    """Add certificate renewal, and the installer Job and generated Secret while not settled."""
+async def _installation(cloud: SovereignCloud, context: Context, observed: Observed) -> Observed:
+    """The generated Secret and the Job, while the cloud is not settled: at rest the front-end's answer is enough."""
     observed = replace(observed, certificate=await observe_certificate(cloud, context))
     renewal = renewal_of(cloud, observed.servers, observed.summaries, observed.certificate)
     if renewal is not None:
@@ -266,10 +246,7 @@ async def _with_installation(cloud: SovereignCloud, context: Context, observed: 
 
 
 async def _has_credentials(cloud: SovereignCloud, context: Context) -> bool:
-    """Tell whether the Secret of OpenNebula's administrator exists.
-
-    Generated, or that of an adopted cloud.
-    """
+    """Whether the Secret of OpenNebula's administrator is there: generated, or given where the cloud was adopted."""
     adopt = cloud.spec.hosted.open_nebula.adopt if cloud.spec.hosted else None
     name = adopt.credentials_secret_ref.name if adopt else generated_secret(cloud)
     try:
@@ -279,11 +256,8 @@ async def _has_credentials(cloud: SovereignCloud, context: Context) -> bool:
     return True
 
 
-def _may_answer(cloud: SovereignCloud, observed: CloudObservation) -> bool:
-    """Tell whether OpenNebula may be contacted.
-
-    Not before or during an installation, not over insecure HTTP.
-    """
+def _may_answer(cloud: SovereignCloud, observed: Observed) -> bool:
+    """Whether there is somebody to ask: not before an installation, not while it runs, never in clear in public."""
     if observed.endpoint is None or observed.insecure is not None or not observed.credentials:
         return False
     if observed.certificate.problem is not None:
@@ -294,7 +268,7 @@ def _may_answer(cloud: SovereignCloud, observed: CloudObservation) -> bool:
     return begun and (observed.job is None or observed.job.state != "Running")
 
 
-async def _with_opennebula(cloud: SovereignCloud, context: Context, observed: CloudObservation) -> CloudObservation:
+async def _ask(cloud: SovereignCloud, context: Context, observed: Observed) -> Observed:
     generated = cloud.spec.hosted is not None and cloud.spec.hosted.open_nebula.install is not None
     try:
         client = await context.open_nebula(cloud.key)
@@ -304,7 +278,7 @@ async def _with_opennebula(cloud: SovereignCloud, context: Context, observed: Cl
             found = await entered_otherwise(cloud, context)
             if found is None:
                 raise
-            # Status records the Secret first: the rest of the cloud is read with it.
+            # It is written first, since whatever is in the cloud is read with it.
             endpoint = observed.endpoint
             return replace(
                 observed,
@@ -313,7 +287,7 @@ async def _with_opennebula(cloud: SovereignCloud, context: Context, observed: Cl
                 federation_secret=found.federation,
             )
         if not cloud.status.endpoint:
-            # First answer: the endpoint is published before the content is read, since dependents wait for it.
+            # Its first answer: it is told before anything in it is read, since all that lives there waits for it.
             return observed
         view, front = await context.view(cloud.key), observed.front
         stores = await observe_stores(cloud, view, client, observed.mark, context)
@@ -321,47 +295,41 @@ async def _with_opennebula(cloud: SovereignCloud, context: Context, observed: Cl
         if front is None:
             return observed
         seen = await observe_verification(
-            cloud, VerificationObservation(context.now, observed.mark, front, view), observed.servers, context
+            cloud, Seen(context.now, observed.mark, front, view), observed.servers, context
         )
         return replace(observed, verification=seen)
     except Retry as error:
-        return _with_outage(cloud, context, replace(observed, front=None, error=str(error), after=error.after))
+        return _while_lost(cloud, context, replace(observed, front=None, error=str(error), after=error.after))
     except MissingSecret:
         if not generated:
             raise
         return replace(observed, credentials=False)
 
 
-def _unreachable_since(cloud: SovereignCloud, context: Context) -> str:
-    """Return since when the cloud is unreachable; empty: it is not, or it never answered.
-
-    Taken from status, else from the first of several failed reads in a row.
-    """
+def _lost(cloud: SovereignCloud, context: Context) -> str:
+    """Since when it does not answer, if it ever did: as it was written down once, else once several reads in a row failed."""
     if cloud.status.lost_since:
         return cloud.status.lost_since
     since = context.silent_since(cloud.key) if cloud.status.endpoint else None
     return timestamp(since) if since is not None else ""
 
 
-def _with_outage(cloud: SovereignCloud, context: Context, observed: CloudObservation) -> CloudObservation:
-    """Add the outage, the instances that could fail over, and whether to fence the servers."""
-    if not (lost := _unreachable_since(cloud, context)):
+def _while_lost(cloud: SovereignCloud, context: Context, observed: Observed) -> Observed:
+    """Who waits, and what is to be done for them."""
+    if not (lost := _lost(cloud, context)):
         return observed
-    waiting = instances_to_fail_over(cloud, lost, context)
+    waiting = who_waits(cloud, lost, context)
     return replace(observed, lost=lost, waiting=waiting, fence=fenced_for(cloud, lost, waiting, context.now))
 
 
-def _with_silent_provider(
-    cloud: SovereignCloud, context: Context, observed: CloudObservation, error: Retry
-) -> CloudObservation:
-    """Report an outage of the cloud although its provider does not answer either.
-
-    Raises Retry if the cloud is not known to be unreachable: then nothing can be planned without the provider.
+def _with_its_provider(cloud: SovereignCloud, context: Context, observed: Observed, error: Retry) -> Observed:
+    """Its provider does not answer. That holds up what would be done about a cloud that answers, and not the news that this one
+    does not. Raises Retry.
     """
-    if context.silent_since(cloud.key) is None or not _unreachable_since(cloud, context):
+    if context.silent_since(cloud.key) is None or not _lost(cloud, context):
         raise error
-    told = f"its provider does not answer either: {error}"
-    return _with_outage(cloud, context, replace(observed, account=False, error=told, after=error.after))
+    told = f"nor does its provider: {error}"
+    return _while_lost(cloud, context, replace(observed, account=False, error=told, after=error.after))
 
 
 def _insecure(endpoint: Endpoint | None, context: Context) -> Outcome | None:
@@ -374,26 +342,24 @@ def _insecure(endpoint: Endpoint | None, context: Context) -> Outcome | None:
     )
 
 
-async def _with_remaining(cloud: SovereignCloud, context: Context, observed: CloudObservation) -> CloudObservation:
-    """Read what remains of a cloud that is being deleted. With Retain nothing outside is read."""
+async def _last_look(cloud: SovereignCloud, context: Context, observed: Observed) -> Observed:
+    """What is still there of a cloud that is being deleted. With Retain nothing outside is asked."""
     users = [u for u in context.users(cloud.key) if not is_composed(cloud, u)]
     composed = (*observed.servers.values(), *observed.networks.values(), *observed.dropped)
-    remains = RemainingResources(
+    remains = Remains(
         users=tuple(str(u.key) for u in users), composed=tuple(c for c in composed if is_composed(cloud, c))
     )
-    if deletes_resources(cloud) and not users:
+    if gives_back(cloud) and not users:
         remains = replace(remains, credentials=await _has_credentials(cloud, context))
-        if RELEASED not in cloud.external:
-            remains = await _remaining_resources(cloud, context, remains, observed)
-    if deletes_parts(cloud) and not users:
-        observed = await _with_remaining_parts(cloud, context, observed)
+        if LET_GO not in cloud.external:
+            remains = await _what_stands(cloud, context, remains, observed)
+    if ends_parts(cloud) and not users:
+        observed = await _parts_left(cloud, context, observed)
     return replace(observed, remains=remains)
 
 
-async def _with_remaining_parts(
-    cloud: SovereignCloud, context: Context, observed: CloudObservation
-) -> CloudObservation:
-    """Add the parts that the operator created in an existing OpenNebula."""
+async def _parts_left(cloud: SovereignCloud, context: Context, observed: Observed) -> Observed:
+    """What the operator made in an OpenNebula that stays."""
     try:
         view, client = await context.view(cloud.key), await context.open_nebula(cloud.key)
         stores = await observe_stores(without_parts(cloud), view, client, observed.mark, context)
@@ -402,10 +368,8 @@ async def _with_remaining_parts(
     return replace(observed, view=view, stores=stores)
 
 
-async def _remaining_resources(
-    cloud: SovereignCloud, context: Context, remains: RemainingResources, observed: CloudObservation
-) -> RemainingResources:
-    """Add VMs, hosts, IP blocks and names of a cloud that releases them."""
+async def _what_stands(cloud: SovereignCloud, context: Context, remains: Remains, observed: Observed) -> Remains:
+    """Machines, hosts, blocks and names of a cloud that gives them back."""
     if cloud.status.endpoint and not remains.credentials:
         return replace(remains, error="the Secret of its administrator is not there, restore it")
     if cloud.status.endpoint:
@@ -413,11 +377,9 @@ async def _remaining_resources(
             view = await context.view(cloud.key)
         except (Retry, MissingSecret) as error:
             return replace(remains, error=str(error))
-        remains = replace(
-            remains, machines=tuple(view.vms.values()), hosts=own_hosts(view.hosts.values(), observed.mark)
-        )
+        remains = replace(remains, machines=tuple(view.vms.values()), hosts=ours(view.hosts.values(), observed.mark))
     ovh = cloud.spec.hosted.ovh if cloud.spec.hosted else None
     if ovh is None or remains.machines or remains.hosts:
         return remains
     account = await context.account(ovh.endpoint, cloud.metadata.namespace, ovh.credentials_secret_ref.name, ovh.vrack)
-    return replace(remains, provider_network=await observe_provider_network(cloud, context, account, observed.servers))
+    return replace(remains, outside=await observe_outside(cloud, context, account, observed.servers))

@@ -1,4 +1,4 @@
-"""Build the status of a SovereignCloud; fields keep their last value while nothing answers."""
+"""The status of a SovereignCloud: what is observed, and what was, while nothing answers."""
 
 from __future__ import annotations
 
@@ -7,31 +7,28 @@ from collections.abc import Mapping
 from sovereigncloud.api import SovereignCloud
 from sovereigncloud.kinds.contract.controller import OWN_CONDITIONS, AnyResource
 from sovereigncloud.kinds.endpoint.endpoint import generated_secret, sunstone_of
-from sovereigncloud.kinds.sovereigncloud.hosts.hosts import MONITORED, host_state_name
+from sovereigncloud.kinds.sovereigncloud.hosts.hosts import MONITORED, word
 from sovereigncloud.kinds.sovereigncloud.installation.records import record_of
-from sovereigncloud.kinds.sovereigncloud.location.status import countries_of, location_entries
-from sovereigncloud.kinds.sovereigncloud.network.block_routing import unrouted_blocks
-from sovereigncloud.kinds.sovereigncloud.observation import CloudObservation
-from sovereigncloud.kinds.sovereigncloud.outage import fenced_condition
+from sovereigncloud.kinds.sovereigncloud.location.status import countries_of, written
+from sovereigncloud.kinds.sovereigncloud.network.block_routing import astray
+from sovereigncloud.kinds.sovereigncloud.observation import Observed
+from sovereigncloud.kinds.sovereigncloud.outage import fenced
 from sovereigncloud.kinds.sovereigncloud.prerequisites import is_ready
 from sovereigncloud.kinds.sovereigncloud.stores.plan import store_status
 from sovereigncloud.kinds.sovereigncloud.verification.plan import verification_fields
 
-_VRACK_REASONS = frozenset({"AttachingInterface", "InterfaceInOtherVrack", "VrackNotFound", "VrackIncompatible"})
+_OF_A_VRACK = frozenset({"AttachingInterface", "InterfaceInOtherVrack", "VrackNotFound", "VrackIncompatible"})
 
 
-def cloud_status(cloud: SovereignCloud, observed: CloudObservation) -> Mapping[str, object]:
-    """Return the status fields.
-
-    Without an answer of OpenNebula only the phase of a first build changes.
-    """
+def cloud_status(cloud: SovereignCloud, observed: Observed) -> Mapping[str, object]:
+    """Without an answer from OpenNebula everything stays as it was, but for the phase of a first building."""
     verification, verified = verification_fields(cloud, observed.verification)
     own = verified if observed.compliant is None else [*verified, dict(observed.compliant)]
-    lost = fenced_condition(cloud, observed.lost, tuple(observed.servers.values()))
-    return {**_cloud_fields(cloud, observed), "verification": verification, OWN_CONDITIONS: [*own, *lost]}
+    lost = fenced(cloud, observed.lost, tuple(observed.servers.values()))
+    return {**_of_the_cloud(cloud, observed), "verification": verification, OWN_CONDITIONS: [*own, *lost]}
 
 
-def _cloud_fields(cloud: SovereignCloud, observed: CloudObservation) -> dict[str, object]:
+def _of_the_cloud(cloud: SovereignCloud, observed: Observed) -> dict[str, object]:
     before = cloud.status
     kept: dict[str, object] = {
         "endpoint": before.endpoint,
@@ -45,7 +42,7 @@ def _cloud_fields(cloud: SovereignCloud, observed: CloudObservation) -> dict[str
         "fencedFor": before.fenced_for,
         "phase": before.phase,
         "countries": before.countries,
-        "locations": location_entries(before.locations or ()),
+        "locations": written(before.locations or ()),
         "country": before.country,
         "exit": before.exit,
         "hostsReady": before.hosts_ready,
@@ -56,11 +53,11 @@ def _cloud_fields(cloud: SovereignCloud, observed: CloudObservation) -> dict[str
     if cloud.deleting:
         return kept
     if observed.locations is not None:
-        kept.update(locations=location_entries(observed.locations), country=countries_of(observed.locations))
+        kept.update(locations=written(observed.locations), country=countries_of(observed.locations))
     if observed.exit is not None:
         kept["exit"] = observed.exit.told or None
-    if observed.provider_network is not None:
-        kept["countries"] = list(observed.provider_network.countries) or None
+    if observed.outside is not None:
+        kept["countries"] = list(observed.outside.countries) or None
     endpoint, front, view = observed.endpoint, observed.front, observed.view
     if endpoint is not None:
         kept["credentialsSecret"] = endpoint.secret
@@ -83,7 +80,7 @@ def _cloud_fields(cloud: SovereignCloud, observed: CloudObservation) -> dict[str
     wanted = _nodes(cloud) if cloud.spec.hosted is not None else len(ours)
     kept["hostsReady"] = f"{monitored}/{wanted}"
     kept["hosts"] = [
-        {"name": h.name, "id": str(h.id), "state": host_state_name(h.state)}
+        {"name": h.name, "id": str(h.id), "state": word(h.state)}
         for h in sorted(view.hosts.values(), key=lambda h: h.id)
     ] or None
     return kept
@@ -94,13 +91,13 @@ def _nodes(cloud: SovereignCloud) -> int:
     return sum("Node" in s.roles for s in (ovh.servers if ovh else ()))
 
 
-def _phase(cloud: SovereignCloud, observed: CloudObservation) -> str | None:
-    """Return `status.phase`, the progress of building the cloud."""
+def _phase(cloud: SovereignCloud, observed: Observed) -> str | None:
+    """Where the building is."""
     hosted = cloud.spec.hosted
     if hosted is None:
         return "Running" if observed.front else None
     if observed.front is None:
-        return _phase_before_answer(cloud, observed)
+        return _before_it_answers(cloud, observed)
     hosts = observed.view.hosts.values() if observed.view else ()
     monitored = {h.name for h in hosts if h.state in MONITORED}
     if len(observed.node_addresses) < _nodes(cloud) or not set(observed.node_addresses.values()) <= monitored:
@@ -111,7 +108,7 @@ def _phase(cloud: SovereignCloud, observed: CloudObservation) -> str | None:
     return "Running"
 
 
-def _phase_before_answer(cloud: SovereignCloud, observed: CloudObservation) -> str:
+def _before_it_answers(cloud: SovereignCloud, observed: Observed) -> str:
     if record_of(cloud, observed.known.servers) is not None and (
         observed.job is None or observed.job.state == "Absent"
     ):
@@ -121,11 +118,11 @@ def _phase_before_answer(cloud: SovereignCloud, observed: CloudObservation) -> s
     unready = [observed.servers.get(n) for n in names if n not in observed.servers or not is_ready(observed.servers[n])]
     if unready:
         return "vRack" if all(_only_vrack(child) for child in unready) else "Servers"
-    if observed.vrack is None or unrouted_blocks(cloud, observed.vrack):
+    if observed.vrack is None or astray(cloud, observed.vrack):
         return "vRack"
     return "Installing"
 
 
 def _only_vrack(child: AnyResource | None) -> bool:
     ready = child.status.condition("Ready") if child is not None else None
-    return ready is not None and ready.reason in _VRACK_REASONS
+    return ready is not None and ready.reason in _OF_A_VRACK

@@ -1,9 +1,8 @@
-"""Tear down a SovereignCloud.
+"""The end of a SovereignCloud: nobody uses it, no machine is in it, its networks go, its hosts, names, blocks, its servers,
+and only then it goes itself.
 
-Networks, hosts, names, IP blocks, servers, Secret, once nothing uses it.
-
-Foreground deletion sets the deletionTimestamp of the cloud and its children at once, so the order cannot be left to the
-garbage collector. With Retain OpenNebula is not contacted, so an unreachable one blocks nothing.
+Foreground deletion gives the cloud and what it composed their deletionTimestamp at once, so order cannot be left to the
+garbage collector. With Retain OpenNebula is not asked, and one that is unreachable holds nothing up.
 """
 
 from __future__ import annotations
@@ -16,18 +15,17 @@ from typing import Self
 from sovereigncloud.api import BareMetalServer, SovereignCloud
 from sovereigncloud.api.common.base import ConditionStatus, DeletionPolicy
 from sovereigncloud.api.common.reasons import Reason
-from sovereigncloud.core.listing import format_list
 from sovereigncloud.core.outcome import Outcome, Phase, blocked, retry, waiting
 from sovereigncloud.core.plan import Action, Plan, Step
 from sovereigncloud.kinds.contract.controller import AnyResource
-from sovereigncloud.kinds.endpoint.deletion import needs_its_servers
 from sovereigncloud.kinds.endpoint.endpoint import generated_secret
 from sovereigncloud.kinds.sovereigncloud.composition import remove
-from sovereigncloud.kinds.sovereigncloud.hosts.release import plan_unregistration, record_release
-from sovereigncloud.kinds.sovereigncloud.network.plan import ProviderNetwork, plan_network_release
+from sovereigncloud.kinds.sovereigncloud.hosts.release import holds_its_servers, let_go, plan_giving_back
+from sovereigncloud.kinds.sovereigncloud.network.plan import Outside, plan_letting_go
 from sovereigncloud.ports.opennebula.views import Host, Vm
 
 DELETED_FACT = "credentialsDeleted"
+_SHOWN = 10
 _LOOK_AGAIN = 5.0
 _ORPHAN = "orphan"  # the garbage collector's own finalizer for --cascade=orphan
 
@@ -38,17 +36,17 @@ class DeleteCredentials(Step):
 
 
 @dataclass(frozen=True, slots=True)
-class RemainingResources:
-    """What remains of a cloud that is being deleted.
+class Remains:
+    """What is still there.
 
     Attributes:
         users: names of objects, not composed by the cloud, that refer to it.
-        composed: its child objects.
-        machines: every VM in its OpenNebula, ours or not; None: not read (Retain).
-        error: why they could not be read.
-        credentials: whether the Secret of its administrator exists.
-        hosts: hosts that carry its mark.
-        provider_network: IP blocks and names at the provider; None: not read.
+        composed: objects that it made.
+        machines: every machine in its OpenNebula, ours or not; None: nobody asked (Retain).
+        error: why nobody could be asked.
+        credentials: whether the Secret of its administrator is there.
+        hosts: those that carry its mark.
+        outside: blocks and names at the provider; None: nobody asked.
     """
 
     users: tuple[str, ...] = ()
@@ -57,56 +55,47 @@ class RemainingResources:
     error: str = ""
     credentials: bool = False
     hosts: tuple[Host, ...] = ()
-    provider_network: ProviderNetwork | None = None
+    outside: Outside | None = None
 
     def without(self, machines: Iterable[int]) -> Self:
-        """Return a copy without these VM ids, which are deleted separately."""
+        """The same without these machines, which end by themselves."""
         gone = frozenset(machines)
         if self.machines is None or not gone:
             return self
         return replace(self, machines=tuple(vm for vm in self.machines if vm.id not in gone))
 
 
-def plan_teardown(cloud: SovereignCloud, remains: RemainingResources, now: datetime) -> Plan:
-    """Plan the next teardown steps; empty and done: the finalizer may be removed."""
+def plan_dismantling(cloud: SovereignCloud, remains: Remains, now: datetime) -> Plan:
+    """The next steps; empty and done: the finalizer may go."""
     if remains.users:
-        return Plan(outcome=blocked(f"still in use: {format_list(sorted(remains.users))}", reason=Reason.IN_USE))
+        return Plan(outcome=blocked(f"still in use: {_listed(remains.users)}", reason=Reason.IN_USE))
     if _ORPHAN in cloud.metadata.finalizers:
-        return Plan()  # --cascade=orphan: its children stay
-    standing = needs_its_servers(cloud)
-    if standing and (inside := _blocking_content(remains)) is not None:
+        return Plan()  # what it composed is to live on
+    standing = holds_its_servers(cloud)
+    if standing and (inside := _somebody_inside(remains)) is not None:
         return Plan(outcome=inside)
     networks = [c for c in remains.composed if not isinstance(c, BareMetalServer)]
     servers: list[AnyResource] = [c for c in remains.composed if isinstance(c, BareMetalServer)]
     if networks:
         return _remove(cloud, networks)
     if standing:
-        back = (
-            plan_unregistration(remains.hosts)
-            if remains.hosts
-            else plan_network_release(cloud, remains.provider_network, now)
-        )
-        return back if back.steps or back.outcome.phase is not Phase.DONE else record_release()
+        back = plan_giving_back(remains.hosts) if remains.hosts else plan_letting_go(cloud, remains.outside, now)
+        return back if back.steps or back.outcome.phase is not Phase.DONE else let_go()
     if servers:
         return _remove(cloud, servers)
     return _credentials(cloud, remains)
 
 
-def _blocking_content(remains: RemainingResources) -> Outcome | None:
-    """Return why nothing may be deleted yet: VMs in the cloud, or an unreachable OpenNebula.
-
-    None: it may.
-    """
-    leave = "set spec.deletionPolicy: Retain to delete only the SovereignCloud object"
+def _somebody_inside(remains: Remains) -> Outcome | None:
+    """Why nothing may go yet: machines, whoever made them, or nobody who could tell."""
+    leave = "set spec.deletionPolicy: Retain to let go of the cloud and leave everything as it is"
     if remains.error:
-        return retry(
-            f"cannot tell whether VMs are in the cloud, which must be empty: {remains.error}. Fix that, or {leave}"
-        )
+        return retry(f"cannot tell whether machines are in the cloud: {remains.error}; {leave}")
     if not remains.machines:
         return None
-    names = format_list(sorted(f"VM {vm.id} ({vm.name})" for vm in remains.machines))
+    names = _listed(f"VM {vm.id} ({vm.name})" for vm in remains.machines)
     message = (
-        f"{len(remains.machines)} VMs are in the cloud and would be lost with deletionPolicy Delete: {names}. Delete or move"
+        f"{len(remains.machines)} machines are in the cloud, which deletionPolicy Delete would lose: {names}. End or move"
         f" them, or {leave}"
     )
     return replace(blocked(message, reason=Reason.IN_USE), after=30.0)
@@ -114,26 +103,23 @@ def _blocking_content(remains: RemainingResources) -> Outcome | None:
 
 def _remove(cloud: SovereignCloud, children: list[AnyResource]) -> Plan:
     steps = tuple(s for child in children for s in remove(cloud, child, cloud.deletion_policy))
-    message = f"waiting until they are gone: {format_list(sorted(_describe(c) for c in children))}"
+    message = f"waiting until they are gone: {_listed(_says(c) for c in children)}"
     return Plan(steps=steps, outcome=waiting(Reason.DELETING_CHILDREN, message, after=_LOOK_AGAIN))
 
 
-def _describe(child: AnyResource) -> str:
-    """Format a child: its name, and the Ready condition if its deletion does not progress."""
+def _says(child: AnyResource) -> str:
+    """Its name; of one that is on its way and stands still, also why."""
     ready = child.status.condition("Ready")
     if not child.deleting or ready is None or ready.status == ConditionStatus.TRUE or not ready.message:
         return str(child.key)
     return f"{child.key} ({ready.reason}: {ready.message})"
 
 
-def _credentials(cloud: SovereignCloud, remains: RemainingResources) -> Plan:
-    """Plan to delete the generated Secret.
-
-    With Retain it stays, since it holds the administrator's password.
-    """
+def _credentials(cloud: SovereignCloud, remains: Remains) -> Plan:
+    """The generated Secret outlives a retained cloud: it holds the only password of its administrator."""
     hosted = cloud.spec.hosted
     generated = hosted is not None and hosted.open_nebula.install is not None and remains.credentials
-    # The finalizer of a Secret in use keeps it until the cloud is released, so deletion is requested only once.
+    # The finalizer that guards a Secret in use keeps it until the cloud itself is released: it is asked to go once.
     asked = DELETED_FACT in cloud.external
     if not generated or asked or cloud.deletion_policy is DeletionPolicy.RETAIN:
         return Plan()
@@ -141,3 +127,9 @@ def _credentials(cloud: SovereignCloud, remains: RemainingResources) -> Plan:
     return Plan(
         steps=(DeleteCredentials(action=Action.DELETE, target=f"generated Secret {name}", inside=True, name=name),)
     )
+
+
+def _listed(names: Iterable[str]) -> str:
+    all_names = sorted(names)
+    more = len(all_names) - _SHOWN
+    return ", ".join(all_names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

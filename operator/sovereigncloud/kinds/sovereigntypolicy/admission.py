@@ -1,7 +1,7 @@
-"""Build the ValidatingAdmissionPolicyBindings of a SovereigntyPolicy, one per covered kind. Pure.
+"""How a SovereigntyPolicy is enforced at apply: a binding of the chart's ValidatingAdmissionPolicies for each kind. Pure.
 
-The CEL expressions are in the chart. A binding names the policy they are evaluated with, the namespaces, and whether
-they deny or warn. The API server enforces them alone, also while the operator is down.
+The expressions stand in the chart, once; a binding says for which policy they are evaluated, in which namespaces, and whether
+they refuse or warn. The API server does that alone: it holds while the operator is down.
 """
 
 from __future__ import annotations
@@ -12,19 +12,22 @@ from typing import Any
 from sovereigncloud.api.common.base import API_VERSION, GROUP
 from sovereigncloud.api.common.policy_terms import CoveredPart
 from sovereigncloud.api.sovereigntypolicy import Enforcement, NamespaceSelector, SovereigntyPolicy
-from sovereigncloud.ports.admission import IMAGES, INSTANCES, NAMESPACES
 
+SUFFIX = f"borders.{GROUP}"
 INSTALLATION_LABEL = f"{GROUP}/installation"
+INSTANCES, IMAGES, NAMESPACES = (f"{what}.{SUFFIX}" for what in ("hostedinstances", "machineimages", "namespaces"))
+"""The ValidatingAdmissionPolicies, by the resource that they look at (charts/.../templates/policies/borders-*.yaml)."""
+ADMISSION_POLICIES = (INSTANCES, IMAGES, NAMESPACES)
 Json = dict[str, Any]
 
 
-def binding_name(policy: str, admission_policy: str) -> str:
-    """Return the name of a binding, which contains the name of its SovereigntyPolicy."""
+def name_of(policy: str, admission_policy: str) -> str:
+    """Of the binding: it can be told from it whose it is."""
     return f"{policy}.{admission_policy}"
 
 
-def desired_bindings(policy: SovereigntyPolicy, installation: str) -> dict[str, Json]:
-    """Return the desired bindings, by ValidatingAdmissionPolicy; all others must be absent."""
+def bindings_of(policy: SovereigntyPolicy, installation: str) -> dict[str, Json]:
+    """The bindings that the policy asks for, by the ValidatingAdmissionPolicy. What it does not ask for is to be absent."""
     return {} if policy.deleting else {to: _binding(policy, to, installation) for to in _wanted(policy)}
 
 
@@ -39,7 +42,7 @@ def _wanted(policy: SovereigntyPolicy) -> Iterator[str]:
 
 
 def label_keys(policy: SovereigntyPolicy) -> tuple[str, ...]:
-    """Return the namespace label keys that decide whether a namespace is bound."""
+    """The labels of namespaces that decide whom it binds."""
     selector = _selector(policy)
     if selector is None:
         return ()
@@ -57,7 +60,7 @@ def _binding(policy: SovereigntyPolicy, to: str, installation: str) -> Json:
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": "ValidatingAdmissionPolicyBinding",
         "metadata": {
-            "name": binding_name(name, to),
+            "name": name_of(name, to),
             "labels": {INSTALLATION_LABEL: installation},
             "ownerReferences": [
                 {
@@ -84,8 +87,8 @@ def _binding(policy: SovereigntyPolicy, to: str, installation: str) -> Json:
     }
 
 
-def matches(found: Json, wanted: Json) -> bool:
-    """Whether a binding has the desired spec, labels and owner; other metadata is ignored."""
+def is_as_wanted(found: Json, wanted: Json) -> bool:
+    """Spec, labels and owner; what others noted on it beside is theirs."""
     metadata, mine = found.get("metadata") or {}, wanted["metadata"]
     labels = metadata.get("labels") or {}
     owners = [(o.get("kind"), o.get("uid")) for o in metadata.get("ownerReferences") or ()]

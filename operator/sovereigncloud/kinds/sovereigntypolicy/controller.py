@@ -1,4 +1,4 @@
-"""SovereigntyPolicy controller: effective rules in status, and admission bindings."""
+"""SovereigntyPolicy: what it allows now, for the API server to read, and its bindings there. Nothing outside belongs to it."""
 
 from __future__ import annotations
 
@@ -11,35 +11,41 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.sovereigntypolicy import Enforcement, SovereigntyPolicy
 from sovereigncloud.core.outcome import DONE, Outcome, done, stalled
 from sovereigncloud.core.plan import Action, Plan, Step
-from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.contract.controller import OWN_CONDITIONS, Context, Uses
-from sovereigncloud.kinds.location.facts import clusters_of, facts_of_cluster, profile_of
-from sovereigncloud.kinds.sovereigntypolicy.admission import Json, binding_name, desired_bindings, matches
-from sovereigncloud.kinds.sovereigntypolicy.validation import find_spec_problems
-from sovereigncloud.ports.admission import ADMISSION_POLICIES
+from sovereigncloud.kinds.endpoint.clouds import where
+from sovereigncloud.kinds.location.facts import clusters_of, facts_of_cluster
+from sovereigncloud.kinds.sovereigncloud.location.observation import profile_of
+from sovereigncloud.kinds.sovereigntypolicy.admission import (
+    ADMISSION_POLICIES,
+    Json,
+    bindings_of,
+    is_as_wanted,
+    name_of,
+)
+from sovereigncloud.kinds.sovereigntypolicy.validation import why_unusable
 from sovereigncloud.sovereignty.evaluation import Verdict, evaluate
 from sovereigncloud.sovereignty.rules import Rules, rules_of, together
 from sovereigncloud.sovereignty.verdict import Judged
 
 SATISFIABLE = "Satisfiable"
 _LOOK_AGAIN = 120.0
-"""Seconds between checks of the bindings, which the operator does not watch."""
+"""Seconds until the bindings are looked at again: nobody tells of what became of them."""
 _MOST = 256
 _MACHINE = HostedInstance.crd.kind
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyObservation:
-    """The inputs of a SovereigntyPolicy's plan and status.
+    """What there is.
 
     Attributes:
-        rules: its effective rules today.
-        clouds: each SovereignCloud with its ProviderProfile.
-        judged: the objects that it binds, with their verdicts.
-        beside: each set of policies, this one among them, that bind the same namespace and cloud.
-        wanted: the desired bindings, by ValidatingAdmissionPolicy.
-        found: the existing bindings.
-        installed: the ValidatingAdmissionPolicies that exist.
+        rules: what it asks for today.
+        clouds: each SovereignCloud with the profile that it names.
+        judged: what it binds, with what became of that.
+        beside: each set of policies, this one among them, that bind together somewhere.
+        wanted: bindings, by the ValidatingAdmissionPolicy.
+        found: those that are there.
+        installed: the ValidatingAdmissionPolicies that are there.
     """
 
     rules: Rules
@@ -53,24 +59,20 @@ class PolicyObservation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PutBinding(Step):
-    """Create or update a ValidatingAdmissionPolicyBinding."""
-
     binding: Json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteBinding(Step):
-    """Delete a ValidatingAdmissionPolicyBinding."""
-
     name: str
 
 
 class SovereigntyPolicyController:
-    """Reconcile SovereigntyPolicy resources."""
+    """Writes ValidatingAdmissionPolicyBindings."""
 
     resource = SovereigntyPolicy
 
-    def uses(self, resource: SovereigntyPolicy) -> Uses:  # noqa: ARG002  part of the Controller protocol
+    def uses(self, resource: SovereigntyPolicy) -> Uses:  # noqa: ARG002  part of the seam
         return Uses()
 
     async def observe(self, resource: SovereigntyPolicy, context: Context) -> PolicyObservation:
@@ -78,7 +80,7 @@ class SovereigntyPolicyController:
         clouds = (c for c in context.everything(SovereignCloud.crd.kind) if isinstance(c, SovereignCloud))
         found, installed = dict[str, Json](), set[str]()
         for to in ADMISSION_POLICIES:
-            if (binding := await admission.binding(binding_name(name, to))) is not None:
+            if (binding := await admission.binding(name_of(name, to))) is not None:
                 found[to] = dict(binding)
             if await admission.installed(to):
                 installed.add(to)
@@ -87,17 +89,17 @@ class SovereigntyPolicyController:
             clouds=tuple((c, profile_of(c, context)) for c in clouds if not c.deleting),
             judged=context.judged(name),
             beside=context.beside(name),
-            wanted=desired_bindings(resource, context.mark(resource).installation),
+            wanted=bindings_of(resource, context.mark(resource).installation),
             found=found,
             installed=frozenset(installed),
         )
 
-    def plan(self, resource: SovereigntyPolicy, observed: PolicyObservation, now: datetime) -> Plan:  # noqa: ARG002  part of the Controller protocol
+    def plan(self, resource: SovereigntyPolicy, observed: PolicyObservation, now: datetime) -> Plan:  # noqa: ARG002  part of the seam
         steps = tuple(_steps(observed))
         if resource.deleting:
             return Plan(steps=steps)
-        wrong = find_spec_problems(resource)
-        outcome = stalled(Reason.INVALID_SPEC, wrong) if wrong else _admission_outcome(resource, observed)
+        wrong = why_unusable(resource)
+        outcome = stalled(Reason.INVALID_SPEC, wrong) if wrong else _said(resource, observed)
         return Plan(steps=steps, outcome=replace(outcome, after=_LOOK_AGAIN))
 
     async def perform(self, step: Step, resource: SovereigntyPolicy, context: Context) -> Outcome:
@@ -131,9 +133,8 @@ class SovereigntyPolicyController:
 
 
 def _allowed(observed: PolicyObservation) -> list[str]:
-    """List the allowed clouds: at least one cluster complies, or the policy does not bind the cloud.
-
-    Backups are not evaluated: their location depends on the store that an instance names.
+    """Clouds with at least one cluster that meets it, and those of which it says nothing. Without backups: where those may go
+    depends on the store that a machine names.
     """
     return sorted(where(cloud.key) for cloud, profile in observed.clouds if _meets(cloud, profile, observed.rules))
 
@@ -141,10 +142,10 @@ def _allowed(observed: PolicyObservation) -> list[str]:
 def _meets(cloud: SovereignCloud, profile: ProviderProfile | None, rules: Rules) -> bool:
     if not rules.binding.binds_cloud(cloud.key):
         return True
-    return any(_complies(rules, cloud, cluster, profile) for cluster in clusters_of(cloud))
+    return any(_gates_open(rules, cloud, cluster, profile) for cluster in clusters_of(cloud))
 
 
-def _complies(rules: Rules, cloud: SovereignCloud, cluster: str, profile: ProviderProfile | None) -> bool:
+def _gates_open(rules: Rules, cloud: SovereignCloud, cluster: str, profile: ProviderProfile | None) -> bool:
     facts = facts_of_cluster(cloud, cluster, profile, backups=())
     return all(r.verdict < Verdict.UNKNOWN for r in evaluate(rules, facts, namespace="", name="") if r.gates)
 
@@ -165,25 +166,22 @@ def _gates(rule: str) -> bool:
 
 
 def _satisfiable(observed: PolicyObservation) -> dict[str, str]:
-    """Build the condition Satisfiable: whether the policies that bind together leave any location.
-
-    It names both of a conflicting pair, else all policies of the set.
-    """
+    """Whether anything is left where it binds together with others: of two that leave nothing both are named, of more all."""
     pairs = ((observed.rules, one) for group in observed.beside for one in group if one.policy != observed.rules.policy)
     for some in (*pairs, *observed.beside):
-        what = _empty_rule(some)
+        what = _excluded(some)
         if what and len(some) > 1:
             return _conflict(some, what)
     return {
         "type": SATISFIABLE,
         "status": "True",
         "reason": Reason.POLICIES_AGREE,
-        "message": "the policies that bind the same namespaces and clouds leave at least one allowed country and jurisdiction",
+        "message": "what this policy allows, others that bind the same do not exclude as a whole",
     }
 
 
-def _empty_rule(some: tuple[Rules, ...]) -> str:
-    """Return the rule of which the policies leave no value, country or jurisdiction; empty: none."""
+def _excluded(some: tuple[Rules, ...]) -> str:
+    """Of what they leave nothing; empty: something is left."""
     left = together(some)
     laws = [one.jurisdiction for one in some if one.jurisdiction is not None]
     if left is not None and not left:
@@ -207,7 +205,7 @@ def _steps(observed: PolicyObservation) -> Iterable[Step]:
     for to, binding in observed.wanted.items():
         found = observed.found.get(to)
         # Without it the API server does not let it be bound to, and nothing would look at it.
-        if to in observed.installed and (found is None or not matches(found, binding)):
+        if to in observed.installed and (found is None or not is_as_wanted(found, binding)):
             name = str(binding["metadata"]["name"])
             yield PutBinding(action=Action.UPDATE, target=f"ValidatingAdmissionPolicyBinding {name}", binding=binding)
     for to, found in observed.found.items():
@@ -216,14 +214,16 @@ def _steps(observed: PolicyObservation) -> Iterable[Step]:
             yield DeleteBinding(action=Action.DELETE, target=f"ValidatingAdmissionPolicyBinding {name}", name=name)
 
 
-def _admission_outcome(resource: SovereigntyPolicy, observed: PolicyObservation) -> Outcome:
+def _said(resource: SovereigntyPolicy, observed: PolicyObservation) -> Outcome:
     missing = sorted(to for to in observed.wanted if to not in observed.installed)
     if not missing:
         return DONE
     lacks = f"there is no ValidatingAdmissionPolicy {', '.join(missing)}: install the chart with policies.enforce=true"
     if resource.spec.enforcement is not Enforcement.ENFORCE:
-        return replace(DONE, reason=Reason.ADMISSION_MISSING, message=f"kubectl apply shows no warnings, since {lacks}")
+        return replace(
+            DONE, reason=Reason.ADMISSION_MISSING, message=f"kubectl warns of nothing at apply, since {lacks}"
+        )
     return stalled(
         Reason.ADMISSION_MISSING,
-        f"the API server rejects nothing at apply, since {lacks}. Placement enforces the policy nevertheless",
+        f"the API server refuses nothing, since {lacks}. Nothing is placed where it would break the policy all the same",
     )

@@ -1,4 +1,4 @@
-"""Validate the spec of a SovereigntyPolicy beyond what the API server checks. Pure."""
+"""What is wrong with the spec of a SovereigntyPolicy that the API server does not see. Pure."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _JURISDICTION = tuple(f"jurisdiction.{what}" for what in ("legalEntity", "ultima
 _WITH_VALUES = frozenset({LabelOperator.IN, LabelOperator.NOT_IN})
 
 
-def find_spec_problems(policy: SovereigntyPolicy) -> str:
-    """List what is wrong with the spec; empty: nothing."""
+def why_unusable(policy: SovereigntyPolicy) -> str:
+    """Empty: nothing is wrong with it."""
     problems = [*_countries(policy), *_selector(policy), *_exceptions(policy)]
     more = f" and {len(problems) - _TOLD} more" if len(problems) > _TOLD else ""
     return "; ".join(problems[:_TOLD]) + more
@@ -49,7 +49,7 @@ def _exceptions(policy: SovereigntyPolicy) -> Iterator[str]:
         if one.rule not in known:
             yield f"{path}.rule: no rule is called {one.rule}; there are {', '.join(sorted(known))}"
         if not _is_day(one):
-            yield f"{path}.expires: {one.expires} is not a calendar date"
+            yield f"{path}.expires: {one.expires} is no day of the calendar"
 
 
 def _is_day(exception: PolicyException) -> bool:

@@ -1,4 +1,4 @@
-"""Tenant controller: an OpenNebula group, VDC and users per cloud, for the tenant's namespaces."""
+"""Tenant: namespaces in clouds of the platform, each a group, a VDC and users of OpenNebula."""
 
 from __future__ import annotations
 
@@ -13,49 +13,43 @@ from sovereigncloud.api.tenant import Tenant, TenantCloudStatus
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, stalled
 from sovereigncloud.core.plan import Plan, Step
 from sovereigncloud.core.quantity import mebibytes, quantity
-from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.contract.controller import Context, Uses
 from sovereigncloud.kinds.contract.tenancy import key_of, user_name
+from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.hostedinstance.machine.capacity import cores
 from sovereigncloud.kinds.planning.composition import consent_last, join
-from sovereigncloud.kinds.tenant.observation import (
-    CloudTenancy,
-    TenantObservation,
-    clouds_of,
-    is_left_alone,
-    observe_tenant,
-)
+from sovereigncloud.kinds.tenant import steps as tenant_steps
+from sovereigncloud.kinds.tenant.observation import TenantIn, TenantObservation, clouds_of, is_left_alone, look
 from sovereigncloud.kinds.tenant.plan import plan_in
 from sovereigncloud.kinds.tenant.removal import leave_cloud
-from sovereigncloud.kinds.tenant.steps import perform_tenant
 
 _HUNDREDTH = Decimal("0.01")
 
 
 class TenantController:
-    """Reconcile Tenant resources through `one.group.*`, `one.vdc.*`, `one.user.*` and `one.acl.*`."""
+    """Drives `one.group.*`, `one.vdc.*`, `one.user.*` and `one.acl.*` of several clouds."""
 
     resource = Tenant
 
     def uses(self, resource: Tenant) -> Uses:
-        """Return its clouds, including those that it still has to leave."""
+        """Its clouds, those too that it still has to leave."""
         return Uses() if is_left_alone(resource) else Uses(objects=tuple(here.cloud for here in clouds_of(resource)))
 
     async def observe(self, resource: Tenant, context: Context) -> TenantObservation:
-        return await observe_tenant(resource, context)
+        return await look(resource, context)
 
-    def plan(self, resource: Tenant, observed: TenantObservation, now: datetime) -> Plan:  # noqa: ARG002  part of the Controller protocol
-        wrong = DONE if resource.deleting else _validate(resource)
+    def plan(self, resource: Tenant, observed: TenantObservation, now: datetime) -> Plan:  # noqa: ARG002  part of the seam
+        wrong = DONE if resource.deleting else _wrong(resource)
         if wrong.phase is not Phase.DONE:
             return Plan(outcome=wrong)
-        plan = join(_plan_cloud(here, resource, observed) for here in observed.clouds)
+        plan = join(_in(here, resource, observed) for here in observed.clouds)
         return replace(plan, steps=consent_last(plan.steps))
 
     async def perform(self, step: Step, resource: Tenant, context: Context) -> Outcome:
-        return await perform_tenant(step, resource, context)
+        return await tenant_steps.perform(step, resource, context)
 
     def status(self, resource: Tenant, observed: TenantObservation) -> Mapping[str, object]:
-        """Report the state per cloud; an unreachable cloud keeps its last known entry."""
+        """What is in each cloud. While nobody could look, what was known stays."""
         entries = [entry for here in observed.clouds if (entry := _entry(here, resource, observed))]
         wanted = [here for here in observed.clouds if here.wanted is not None]
         ready = sum(1 for entry in entries if entry.get("ready"))
@@ -65,7 +59,7 @@ class TenantController:
         }
 
 
-def _plan_cloud(here: CloudTenancy, resource: Tenant, observed: TenantObservation) -> Plan:
+def _in(here: TenantIn, resource: Tenant, observed: TenantObservation) -> Plan:
     plan = plan_in(here, resource, observed.mark) if here.wanted else leave_cloud(here, resource, observed.mark)
     if not here.needs:
         return plan
@@ -73,8 +67,8 @@ def _plan_cloud(here: CloudTenancy, resource: Tenant, observed: TenantObservatio
     return Plan(drift=plan.drift, steps=steps, outcome=plan.outcome, absent=plan.absent)
 
 
-def _validate(resource: Tenant) -> Outcome:
-    """Validate what the API server cannot: duplicate clouds, and numbers that OpenNebula cannot store."""
+def _wrong(resource: Tenant) -> Outcome:
+    """What the API server does not see: a cloud that is listed twice, a number that OpenNebula cannot hold."""
     twice = [c for c, times in Counter(key_of(one.cloud_ref) for one in resource.spec.clouds).items() if times > 1]
     if twice:
         return stalled(
@@ -101,16 +95,14 @@ def _validate(resource: Tenant) -> Outcome:
     return DONE
 
 
-def _kept(here: CloudTenancy, resource: Tenant) -> TenantCloudStatus | None:
-    """Return the recorded state to keep.
-
-    What was made and is missing stays recorded. Otherwise its loss would be forgotten once reported, and it would be
-    created again although driftPolicy only reports it.
+def _kept(here: TenantIn, resource: Tenant) -> TenantCloudStatus | None:
+    """What was made and is missing stays recorded: else its loss would be forgotten as soon as it was told, and it would be
+    made anew although driftPolicy only reports it.
     """
     return here.known if here.wanted is not None and not resource.deleting else None
 
 
-def _users(here: CloudTenancy, resource: Tenant, kept: TenantCloudStatus | None) -> list[dict[str, str]]:
+def _users(here: TenantIn, resource: Tenant, kept: TenantCloudStatus | None) -> list[dict[str, str]]:
     group, users = here.group.thing, []
     recorded = {u.namespace: u.id for u in (kept.users or () if kept else ()) if u.namespace and u.id}
     for namespace in here.namespaces:
@@ -125,9 +117,9 @@ def _users(here: CloudTenancy, resource: Tenant, kept: TenantCloudStatus | None)
     return users
 
 
-def _entry(here: CloudTenancy, resource: Tenant, observed: TenantObservation) -> dict[str, object] | None:
+def _entry(here: TenantIn, resource: Tenant, observed: TenantObservation) -> dict[str, object] | None:
     known = here.known.model_dump(by_alias=True, exclude_none=True) if here.known is not None else None
-    if here.problem is not None or here.accounts is None:
+    if here.problem is not None or here.people is None:
         return {**known, "ready": False} if known is not None else None
     group, vdc, kept = here.group.thing, here.vdc.thing, _kept(here, resource)
     users = _users(here, resource, kept)

@@ -1,4 +1,4 @@
-"""Observe a Tenant in each of its clouds."""
+"""Looking at what a Tenant has in each of its clouds."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from sovereigncloud.api.securitygroup import SecurityGroup
 from sovereigncloud.api.tenant import Tenant, TenantCloud, TenantCloudStatus
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Outcome, blocked
-from sovereigncloud.kinds.contract.cloud_keys import cloud_key, where
 from sovereigncloud.kinds.contract.controller import AnyResource, Context
 from sovereigncloud.kinds.contract.tenancy import key_of, secret_name
-from sovereigncloud.kinds.endpoint.clouds import needs_management, not_answering_yet, not_looked_at
-from sovereigncloud.kinds.hostedinstance.machine.observed import bound_cloud
+from sovereigncloud.kinds.endpoint.clouds import cloud_key, needs_management, not_answering_yet, not_looked_at, where
+from sovereigncloud.kinds.hostedinstance.observation import bound_cloud
 from sovereigncloud.kinds.identity.identification import Identified, identify
-from sovereigncloud.kinds.identity.name_resolution import PENDING_KINDS, PendingResource, find_pending_resources
+from sovereigncloud.kinds.identity.name_resolution import COMING_KINDS, Coming, coming
 from sovereigncloud.kinds.securitygroup.observation import known_clouds
 from sovereigncloud.ports.errors import MissingSecret, OutsideError
 from sovereigncloud.ports.opennebula.tenancy import Group, TenancyView, User, Vdc
@@ -26,22 +25,23 @@ from sovereigncloud.ports.opennebula.zones import FIRST
 
 
 @dataclass(frozen=True, slots=True)
-class CloudTenancy:
-    """The state of a Tenant in one cloud.
+class TenantIn:
+    """A Tenant in one cloud.
 
     Attributes:
         cloud: the cloud.
-        wanted: the entry in spec; None: the Tenant leaves the cloud or is deleted.
-        namespaces: those with a user there, existing or desired.
-        known: the last entry in status.
-        problem: why the cloud cannot be read.
-        needs: the consent that allows writes, where the cloud is only observed.
-        view, accounts: of the cloud.
+        wanted: what spec says of it; None: it is to be left, or the whole Tenant goes.
+        namespaces: those that have, or are to have, a user there.
+        known: what status told of it before.
+        problem: why nothing can be looked at there.
+        needs: what lets the cloud be written to, where it is only observed.
+        view, people: of the cloud.
         group, vdc: those that carry the mark.
-        conflicting_tenants: names of other Tenants that list a namespace for the cloud, by namespace.
-        secrets: whether the Secret of a namespace exists; None: not checked.
-        objects: the HostedInstances and SecurityGroups in the cloud, of namespaces that are to leave it.
-        pending_resources: custom resources that will create what the quota names.
+        rivals: names of other Tenants that list a namespace for the cloud, by namespace.
+        secrets: whether the Secret of a namespace is there; None: nobody looked.
+        objects: the HostedInstances and SecurityGroups of a namespace that are in the cloud, of namespaces that are to leave
+            it.
+        on_their_way: custom resources that are to bring what the quota names.
     """
 
     cloud: Key
@@ -51,60 +51,58 @@ class CloudTenancy:
     problem: Outcome | None = None
     needs: str = ""
     view: CloudView | None = None
-    accounts: TenancyView | None = None
+    people: TenancyView | None = None
     group: Identified[Group] = field(default_factory=Identified)
     vdc: Identified[Vdc] = field(default_factory=Identified)
-    conflicting_tenants: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    rivals: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     secrets: Mapping[str, bool | None] = field(default_factory=dict)
     objects: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    pending_resources: tuple[PendingResource, ...] = ()
+    on_their_way: tuple[Coming, ...] = ()
 
     @property
     def path(self) -> str:
         return f"spec.clouds[{where(self.cloud)}]"
 
     def named(self, name: str) -> User | None:
-        """Return the user of that name; names are unique and cannot be changed."""
-        users = self.accounts.users.values() if self.accounts is not None else ()
+        """The user of that name: names of users are unique, and cannot be changed."""
+        users = self.people.users.values() if self.people is not None else ()
         return next((user for user in users if user.name == name), None)
 
     def members(self, group: int) -> list[User]:
-        users = self.accounts.users.values() if self.accounts is not None else ()
+        users = self.people.users.values() if self.people is not None else ()
         return sorted((user for user in users if group in user.groups), key=lambda user: user.id)
 
 
 @dataclass(frozen=True, slots=True)
 class TenantObservation:
-    """The state of the Tenant in all clouds."""
-
     mark: Mark
-    clouds: tuple[CloudTenancy, ...] = ()
+    clouds: tuple[TenantIn, ...] = ()
 
 
 def is_left_alone(resource: Tenant) -> bool:
-    """Whether the object is deleted without any change in the clouds."""
+    """Whether it goes without anything being done outside."""
     return resource.deleting and resource.deletion_policy is DeletionPolicy.RETAIN
 
 
-async def observe_tenant(resource: Tenant, context: Context) -> TenantObservation:
-    """Observe each cloud separately, so that an unreachable one does not block the others."""
+async def look(resource: Tenant, context: Context) -> TenantObservation:
+    """In each cloud by itself: one that does not answer must not hold up the others."""
     seen = TenantObservation(mark=context.mark(resource))
     if is_left_alone(resource):
         return seen
-    found: list[CloudTenancy] = []
+    found: list[TenantIn] = []
     for start in clouds_of(resource):
         if context.get(start.cloud) is None and start.wanted is None:
             continue  # nothing more can be done there
         here = replace(start, needs=needs_management(start.cloud, context))
         try:
-            found.append(await _observe_cloud(here, seen, resource, context))
+            found.append(await _look_in(here, seen, resource, context))
         except (OutsideError, MissingSecret) as error:
             found.append(replace(here, problem=not_looked_at(start.cloud, error)))
     return replace(seen, clouds=tuple(found))
 
 
-def clouds_of(resource: Tenant) -> Iterable[CloudTenancy]:
-    """Return the clouds of spec, and those of status."""
+def clouds_of(resource: Tenant) -> Iterable[TenantIn]:
+    """Those that spec lists, and those that status tells of."""
     known = {cloud_key(s.name or "", s.namespace or ""): s for s in resource.status.clouds or ()}
     listed = {} if resource.deleting else {key_of(c.cloud_ref): c for c in resource.spec.clouds}
     named = (key_of(c.cloud_ref) for c in resource.spec.clouds)
@@ -112,56 +110,51 @@ def clouds_of(resource: Tenant) -> Iterable[CloudTenancy]:
         status, wanted = known.get(cloud), listed.get(cloud)
         users = (user.namespace for user in (status.users if status else None) or ())
         own = resource.spec.namespaces if wanted is not None or resource.deleting else ()
-        yield CloudTenancy(cloud, wanted, tuple(dict.fromkeys((*own, *filter(None, users)))), status)
+        yield TenantIn(cloud, wanted, tuple(dict.fromkeys((*own, *filter(None, users)))), status)
 
 
-async def _observe_cloud(
-    start: CloudTenancy, seen: TenantObservation, resource: Tenant, context: Context
-) -> CloudTenancy:
+async def _look_in(start: TenantIn, seen: TenantObservation, resource: Tenant, context: Context) -> TenantIn:
     cloud = start.cloud
     problem = not_answering_yet(cloud, context)
     if problem is not None:
         return replace(start, problem=problem)
     view = await context.view(cloud)
-    if (accounts := view.tenancy) is None:
+    if (people := view.tenancy) is None:
         return replace(start, problem=blocked(f"groups and users of {where(cloud)} are not read yet"))
     known = start.known or TenantCloudStatus()
     here = replace(
         start,
         view=view,
-        accounts=accounts,
-        group=identify(
-            _valid_id(known.group, accounts.groups, accounts, seen.mark), accounts.groups, 0, seen.mark, "group"
-        ),
-        vdc=identify(_valid_id(known.vdc, accounts.vdcs, accounts, seen.mark), accounts.vdcs, 0, seen.mark, "VDC"),
-        conflicting_tenants=_find_conflicting_tenants(start, resource, context),
+        people=people,
+        group=identify(_known(known.group, people.groups, people, seen.mark), people.groups, 0, seen.mark, "group"),
+        vdc=identify(_known(known.vdc, people.vdcs, people, seen.mark), people.vdcs, 0, seen.mark, "VDC"),
+        rivals=_rivals(start, resource, context),
         secrets={namespace: await _secret(namespace, resource, cloud, context) for namespace in start.namespaces},
     )
     leaving = [n for n in here.namespaces if here.wanted is None or n not in resource.spec.namespaces]
     if leaving:
         here = replace(here, objects=_objects(cloud, leaving, context))
     if here.wanted is not None and here.wanted.quota is not None and here.wanted.quota.networks:
-        here = replace(here, pending_resources=find_pending_resources(context.users(cloud, *PENDING_KINDS)))
+        here = replace(here, on_their_way=coming(context.users(cloud, *COMING_KINDS)))
     return here
 
 
-def _valid_id(
-    recorded: str | None, pool: Mapping[int, Group] | Mapping[int, Vdc], accounts: TenancyView, mark: Mark
+def _known(
+    recorded: str | None, pool: Mapping[int, Group] | Mapping[int, Vdc], people: TenancyView, mark: Mark
 ) -> str | None:
-    """Return the recorded id, unless a federation made it invalid.
-
-    The groups and VDCs of a slave zone are the master's since it joined; its former ones are gone.
+    """The number that was recorded; not in a slave where it is somebody else's by now: its groups and VDCs are the master's since
+    it joined, and those that it had are gone.
     """
     found = pool.get(int(recorded)) if recorded and recorded.isdigit() else None
     somebody_elses = found is not None and (found.mark is None or found.mark.object != mark.object)
-    return None if somebody_elses and accounts.zone != FIRST else recorded
+    return None if somebody_elses and people.zone != FIRST else recorded
 
 
 async def _secret(namespace: str, resource: Tenant, cloud: Key, context: Context) -> bool | None:
     return await context.has_secret(context.own_namespace, secret_name(resource.metadata.name, namespace, cloud))
 
 
-def _find_conflicting_tenants(here: CloudTenancy, resource: Tenant, context: Context) -> Mapping[str, tuple[str, ...]]:
+def _rivals(here: TenantIn, resource: Tenant, context: Context) -> Mapping[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for namespace in here.namespaces if here.wanted is not None else ():
         tenancy = context.tenancy(namespace, here.cloud)

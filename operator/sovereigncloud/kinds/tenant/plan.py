@@ -1,6 +1,6 @@
-"""Plan of a Tenant in one cloud: group, VDC, isolation, quota, images, then users.
+"""The plan of a Tenant in one of its clouds: group, VDC, isolation, quota, images, and last the users.
 
-The order matters: no user is in the group until the group is out of the default VDC and has its quota.
+In this order: until it is kept out of the default VDC and within its quota, nobody is in the group.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from sovereigncloud.api.tenant import Tenant
 from sovereigncloud.core.identity import Mark, Ownership, ownership
 from sovereigncloud.core.outcome import DONE, stalled, waiting
 from sovereigncloud.core.plan import Action, Cause, Drift, Plan
-from sovereigncloud.kinds.contract.cloud_keys import where
+from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.identity.identification import foreign, written
 from sovereigncloud.kinds.planning.composition import join
-from sovereigncloud.kinds.tenant.observation import CloudTenancy
+from sovereigncloud.kinds.tenant.observation import TenantIn
 from sovereigncloud.kinds.tenant.quota import plan_quota
 from sovereigncloud.kinds.tenant.steps import (
     ChangeCluster,
@@ -33,18 +33,18 @@ from sovereigncloud.kinds.tenant.users import plan_users
 from sovereigncloud.ports.opennebula.tenancy import ALL_CLUSTERS, DEFAULT_VDC, Group, Vdc
 
 
-def plan_in(here: CloudTenancy, resource: Tenant, mark: Mark) -> Plan:
-    """Plan all differences in a cloud that spec lists."""
+def plan_in(here: TenantIn, resource: Tenant, mark: Mark) -> Plan:
+    """What differs in a cloud that spec lists, and what is to be done."""
     problem = here.problem or here.group.problem or here.vdc.problem
     if problem is not None:
         return Plan(outcome=problem)
     cause = Cause.OBSERVED if resource.settled else Cause.DECLARED
     group = here.group.thing
     if group is None:
-        return _plan_group_creation(here, resource, mark, cause)
+        return _no_group(here, resource, mark, cause)
     parts = [
-        _plan_mark(here, resource, group),
-        _leave_default_vdc(here, group, cause),
+        _marked(here, resource, group),
+        _out_of_default(here, group, cause),
         _vdc(here, resource, group, cause),
         plan_quota(here, group, cause),
         _images(here, group, mark, cause),
@@ -53,10 +53,10 @@ def plan_in(here: CloudTenancy, resource: Tenant, mark: Mark) -> Plan:
     return join(parts)
 
 
-def _plan_group_creation(here: CloudTenancy, resource: Tenant, mark: Mark, cause: Cause) -> Plan:
-    """Plan the group: record the attempt, create, then mark. Creation takes no template."""
+def _no_group(here: TenantIn, resource: Tenant, mark: Mark, cause: Cause) -> Plan:
+    """A group takes no template: the attempt is recorded, then it is made, then it is marked."""
     name, place = resource.outside_name, where(here.cloud)
-    groups = here.accounts.groups.values() if here.accounts is not None else ()
+    groups = here.people.groups.values() if here.people is not None else ()
     namesake = next((g for g in groups if g.name == name), None)
     tried = resource.external.get(attempt(here.cloud)) == name
     if namesake is not None:
@@ -80,7 +80,7 @@ def _plan_group_creation(here: CloudTenancy, resource: Tenant, mark: Mark, cause
     return Plan(drift=drift, steps=steps, outcome=waiting(Reason.CREATING, f"{target} is to be made"))
 
 
-def _namesake(here: CloudTenancy, group: Group, mark: Mark, *, tried: bool) -> Plan:
+def _namesake(here: TenantIn, group: Group, mark: Mark, *, tried: bool) -> Plan:
     what = f'group {group.id} "{group.name}" in {where(here.cloud)}'
     match ownership(group.mark, mark):
         case Ownership.NONE if tried:
@@ -100,7 +100,7 @@ def _namesake(here: CloudTenancy, group: Group, mark: Mark, *, tried: bool) -> P
             )
 
 
-def _plan_mark(here: CloudTenancy, resource: Tenant, group: Group) -> Plan:
+def _marked(here: TenantIn, resource: Tenant, group: Group) -> Plan:
     name, drift = resource.outside_name, tuple[Drift, ...]()
     if group.name != name:  # OpenNebula has no call that renames a group
         drift = (Drift(f"{here.path}.group", f'called "{name}"', f'called "{group.name}"', mendable=False),)
@@ -111,9 +111,9 @@ def _plan_mark(here: CloudTenancy, resource: Tenant, group: Group) -> Plan:
     return Plan(drift=drift, steps=(step,))
 
 
-def _leave_default_vdc(here: CloudTenancy, group: Group, cause: Cause) -> Plan:
-    """Remove the group from the default VDC, into which OpenNebula puts every new group."""
-    default = here.accounts.vdcs.get(DEFAULT_VDC) if here.accounts is not None else None
+def _out_of_default(here: TenantIn, group: Group, cause: Cause) -> Plan:
+    """OpenNebula puts every new group into the default VDC, which holds everything."""
+    default = here.people.vdcs.get(DEFAULT_VDC) if here.people is not None else None
     if default is None or group.id not in default.groups:
         return Plan()
     path = f"{here.path}.isolation"
@@ -133,10 +133,10 @@ def _leave_default_vdc(here: CloudTenancy, group: Group, cause: Cause) -> Plan:
 # ------------------------------------------------------------------------------------------------------------- the VDC
 
 
-def _vdc(here: CloudTenancy, resource: Tenant, group: Group, cause: Cause) -> Plan:
+def _vdc(here: TenantIn, resource: Tenant, group: Group, cause: Cause) -> Plan:
     vdc, name = here.vdc.thing, resource.outside_name
     if vdc is None:
-        return _plan_vdc_creation(here, name, cause)
+        return _no_vdc(here, name, cause)
     target = f'VDC {vdc.id} "{vdc.name}" in {where(here.cloud)}'
     steps = []
     drift = []
@@ -168,9 +168,9 @@ def _vdc(here: CloudTenancy, resource: Tenant, group: Group, cause: Cause) -> Pl
     return join([Plan(drift=tuple(drift), steps=(*steps, *renaming)), clusters, membership])
 
 
-def _plan_vdc_creation(here: CloudTenancy, name: str, cause: Cause) -> Plan:
+def _no_vdc(here: TenantIn, name: str, cause: Cause) -> Plan:
     place = where(here.cloud)
-    vdcs = here.accounts.vdcs.values() if here.accounts is not None else ()
+    vdcs = here.people.vdcs.values() if here.people is not None else ()
     if (taken := next((v for v in vdcs if v.name == name), None)) is not None:
         return Plan(
             outcome=stalled(
@@ -193,16 +193,16 @@ def _plan_vdc_creation(here: CloudTenancy, name: str, cause: Cause) -> Plan:
     return Plan(drift=drift, steps=(step,), outcome=waiting(Reason.CREATING, f"{step.target} is to be made"))
 
 
-def _clusters(here: CloudTenancy, vdc: Vdc, cause: Cause) -> Plan:
-    """Plan the VDC's clusters of this cloud's zone; in a federation the VDC spans all zones."""
-    wanted, view, accounts = here.wanted, here.view, here.accounts
-    if wanted is None or view is None or accounts is None:
+def _clusters(here: TenantIn, vdc: Vdc, cause: Cause) -> Plan:
+    """Those of this cloud's zone: in a federation the VDC is one for all of them."""
+    wanted, view, people = here.wanted, here.view, here.people
+    if wanted is None or view is None or people is None:
         return Plan()
     by_name = {cluster.name: cluster.id for cluster in view.clusters.values()}
     names = {cluster.id: f'"{cluster.name}"' for cluster in view.clusters.values()} | {ALL_CLUSTERS: "all"}
     unknown = [name for name in wanted.clusters or () if name not in by_name]
     ids = {by_name[n] for n in wanted.clusters if n in by_name} if wanted.clusters else {ALL_CLUSTERS}
-    found = {cluster for zone, cluster in vdc.clusters if zone == accounts.zone}
+    found = {cluster for zone, cluster in vdc.clusters if zone == people.zone}
     problem = DONE
     if unknown:
         there = ", ".join(sorted(by_name)) or "none"
@@ -227,7 +227,7 @@ def _clusters(here: CloudTenancy, vdc: Vdc, cause: Cause) -> Plan:
             cause=cause,
             cloud=here.cloud,
             vdc=vdc.id,
-            zone=accounts.zone,
+            zone=people.zone,
             cluster=cluster,
             remove=remove,
         )
@@ -239,13 +239,12 @@ def _clusters(here: CloudTenancy, vdc: Vdc, cause: Cause) -> Plan:
 # -------------------------------------------------------------------------------------------------------------- images
 
 
-def _images(here: CloudTenancy, group: Group, mark: Mark, cause: Cause) -> Plan:
-    """Plan ACL rules for images of MachineImages in the cloud's namespace, which the administrator owns.
-
-    Rules for deleted images are removed. Other images are never opened to the tenant.
+def _images(here: TenantIn, group: Group, mark: Mark, cause: Cause) -> Plan:
+    """A rule for each image that a MachineImage of the cloud's namespace made, since images belong to the administrator; and
+    none for images that are gone. Nobody else's images are opened to the tenant.
     """
-    view, accounts = here.view, here.accounts
-    if view is None or accounts is None:
+    view, people = here.view, here.people
+    if view is None or people is None:
         return Plan()
     ours = f"{MachineImage.crd.kind}/{here.cloud.namespace}/"
     drift: list[Drift] = []
@@ -254,21 +253,21 @@ def _images(here: CloudTenancy, group: Group, mark: Mark, cause: Cause) -> Plan:
         made = image.mark is not None and image.mark.installation == mark.installation
         if not made or image.mark is None or not image.mark.object.startswith(ours) or image.public:
             continue
-        if (group.id, image.id) not in accounts.images:
+        if (group.id, image.id) not in people.images:
             path = f"{here.path}.images[{image.name}]"
             drift.append(Drift(path, "shared", "not shared"))
             steps.append(
                 ShareImage(
                     action=Action.UPDATE,
                     target=f'image {image.id} "{image.name}" in {where(here.cloud)} for group {group.id}',
-                    fields=(path,), cause=cause, cloud=here.cloud, group=group.id, image=image.id, zone=accounts.zone,
+                    fields=(path,), cause=cause, cloud=here.cloud, group=group.id, image=image.id, zone=people.zone,
                 )
             )  # fmt: skip
     steps += [
         RemoveRule(
             action=Action.UPDATE, target=f"rule {rule} about image {image}, which is gone", cloud=here.cloud, rule=rule
         )
-        for (whose, image), rule in sorted(accounts.images.items())
+        for (whose, image), rule in sorted(people.images.items())
         if whose == group.id and image not in view.images
     ]
     return Plan(drift=tuple(drift), steps=tuple(steps))

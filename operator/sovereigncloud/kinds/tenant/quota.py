@@ -1,4 +1,4 @@
-"""Compare the quota of a Tenant in spec with the quota of its group."""
+"""The quota of a Tenant in a cloud: what spec says against what the group has."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from sovereigncloud.api.tenant import DatastoreQuota, TenantQuota
 from sovereigncloud.core.outcome import DONE, Outcome, stalled
 from sovereigncloud.core.plan import Action, Cause, Drift, Plan
 from sovereigncloud.core.quantity import mebibytes, quantity
-from sovereigncloud.kinds.contract.cloud_keys import where
+from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.identity.name_resolution import resolve
 from sovereigncloud.kinds.identity.usage_rights import not_of_other_tenants, usable_images
-from sovereigncloud.kinds.tenant.observation import CloudTenancy
+from sovereigncloud.kinds.tenant.observation import TenantIn
 from sovereigncloud.kinds.tenant.steps import SetQuota
 from sovereigncloud.ports.opennebula.tenancy import Group, QuotaKey
 from sovereigncloud.ports.opennebula.views import CloudView
@@ -22,8 +22,8 @@ Wanted = tuple[str, QuotaKey, Decimal]
 """(path below quota, what it limits, the limit)"""
 
 
-def plan_quota(here: CloudTenancy, group: Group, cause: Cause) -> Plan:
-    """Plan one step for all limits that differ; each limit is a drift entry of its own."""
+def plan_quota(here: TenantIn, group: Group, cause: Cause) -> Plan:
+    """One step for all limits that differ; each of them is a difference of its own."""
     wanted, view = here.wanted, here.view
     if wanted is None or wanted.quota is None or view is None:
         return Plan()
@@ -54,7 +54,7 @@ def plan_quota(here: CloudTenancy, group: Group, cause: Cause) -> Plan:
     return Plan(drift=tuple(drift), steps=(step,), outcome=outcome)
 
 
-def _wanted(quota: TenantQuota, here: CloudTenancy, view: CloudView) -> Iterator[Wanted | Outcome]:
+def _wanted(quota: TenantQuota, here: TenantIn, view: CloudView) -> Iterator[Wanted | Outcome]:
     whole = (
         ("vms", "VMS", None if quota.vms is None else Decimal(quota.vms)),
         ("cpu", "CPU", None if quota.cpu is None else quantity(quota.cpu)),
@@ -66,7 +66,7 @@ def _wanted(quota: TenantQuota, here: CloudTenancy, view: CloudView) -> Iterator
     # A tenant calls its own as it likes: that must not hold up its own quota, nor another's.
     platform_networks = tuple(not_of_other_tenants(view.networks.values(), view, frozenset()))
     for network in quota.networks or ():
-        found = resolve("network", network.name, platform_networks, here.pending_resources, place)
+        found = resolve("network", network.name, platform_networks, here.on_their_way, place)
         path = f"networks[{network.name}].leases"
         yield (
             found
@@ -74,14 +74,14 @@ def _wanted(quota: TenantQuota, here: CloudTenancy, view: CloudView) -> Iterator
             else (path, ("NETWORK", str(found.id), "LEASES"), Decimal(network.leases))
         )
     for image in quota.images or ():
-        source = resolve("image", image.name, usable_images(view, None), here.pending_resources, place)
+        source = resolve("image", image.name, usable_images(view, None), here.on_their_way, place)
         path = f"images[{image.name}].vms"
         yield source if isinstance(source, Outcome) else (path, ("IMAGE", str(source.id), "RVMS"), Decimal(image.vms))
     for store in quota.datastores or ():
         yield from _of_datastore(store, here, view)
 
 
-def _of_datastore(store: DatastoreQuota, here: CloudTenancy, view: CloudView) -> Iterator[Wanted | Outcome]:
+def _of_datastore(store: DatastoreQuota, here: TenantIn, view: CloudView) -> Iterator[Wanted | Outcome]:
     found = next((d for d in view.datastores.values() if d.name == store.name), None)  # their names are unique
     if found is None:
         known = ", ".join(sorted(d.name for d in view.datastores.values())) or "none"
@@ -103,7 +103,7 @@ def _mebibytes(text: int | str | None) -> Decimal | None:
 
 
 def _vectors(limits: dict[QuotaKey, Decimal], group: Group) -> Iterator[tuple[str, tuple[tuple[str, str], ...]]]:
-    """Build complete quota rows: limits that a person set and spec does not mention are sent unchanged."""
+    """Each row whole: what a person limits there, and spec does not speak of, is sent as it was."""
     rows = dict.fromkeys((kind, about) for kind, about, _ in limits)
     for kind, about in rows:
         row = {metric: known.limit for (k, a, metric), known in group.quota.items() if (k, a) == (kind, about)}

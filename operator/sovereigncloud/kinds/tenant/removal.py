@@ -1,7 +1,7 @@
-"""Remove namespaces, people or whole clouds from a Tenant.
+"""Leaving: namespaces and people that are off the list, and whole clouds.
 
-oned deletes a user who owns VMs, and leaves these behind (observed), so a user stays while it owns anything. Order:
-users, VDC, group, and Secrets last, since nothing needs them without a user.
+oned deletes a user who owns machines, and leaves them behind (observed): so nobody goes while anything is theirs. Users go
+first, then the VDC, then the group, and the Secrets last: without a user there is nothing that they are needed for.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from sovereigncloud.api.tenant import Tenant
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import DONE, Outcome, blocked, merge, waiting
 from sovereigncloud.core.plan import Action, Plan, Step
-from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.contract.tenancy import secret_name, user_name
+from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.identity.tenant_marks import CLOUD_NOTE, NAMESPACE_NOTE, is_namespaces, is_person
-from sovereigncloud.kinds.tenant.observation import CloudTenancy
+from sovereigncloud.kinds.tenant.observation import TenantIn
 from sovereigncloud.kinds.tenant.steps import (
     ChangeCluster,
     DeleteGroup,
@@ -34,7 +34,7 @@ _SHOWN = 10
 
 
 class Owned(Protocol):
-    """A resource that a user owns."""
+    """What belongs to a user."""
 
     @property
     def id(self) -> int: ...
@@ -44,55 +44,55 @@ class Owned(Protocol):
     def owner(self) -> int: ...
 
 
-def leave_namespaces(here: CloudTenancy, resource: Tenant, group: Group, mark: Mark) -> Plan:
-    """Plan the removal of namespaces and people that spec no longer lists, in a cloud that stays."""
-    external_names = {one.name for one in resource.spec.external_users or ()}
-    leaving = [
+def leave_namespaces(here: TenantIn, resource: Tenant, group: Group, mark: Mark) -> Plan:
+    """Namespaces and people that are off the list of a cloud that stays."""
+    people = {one.name for one in resource.spec.external_users or ()}
+    going = [
         user
-        for user in _users_of_cloud(here, group, mark)
+        for user in _made_here(here, group, mark)
         if (is_namespaces(user, mark) and user.notes[NAMESPACE_NOTE] not in resource.spec.namespaces)
-        or (is_person(user, mark) and user.name not in external_names)
+        or (is_person(user, mark) and user.name not in people)
     ]
-    plan = _delete_users(here, leaving)
+    plan = _without(here, going)
     logins = _logins(here, resource, [n for n in here.namespaces if n not in resource.spec.namespaces])
     return Plan(steps=(*plan.steps, *logins), outcome=plan.outcome)
 
 
-def leave_cloud(here: CloudTenancy, resource: Tenant, mark: Mark) -> Plan:
-    """Plan the removal of the Tenant from a cloud; empty: it is removed."""
+def leave_cloud(here: TenantIn, resource: Tenant, mark: Mark) -> Plan:
+    """Everything of the Tenant in a cloud; nothing left to do: it is out of it."""
     problem = here.problem or here.group.problem or here.vdc.problem
     if problem is not None:
         return Plan(outcome=problem)
     group, vdc = here.group.thing, here.vdc.thing
     if group is not None:
-        users = _delete_users(here, _users_of_cloud(here, group, mark))
+        users = _without(here, _made_here(here, group, mark))
         if users.steps or users.outcome != DONE:
             return users
         left = here.members(group.id)
         if any(is_namespaces(user, mark) for user in left):
             # In a federation it is the group of another of its clouds, too: only this zone leaves the VDC.
             logins = tuple(_logins(here, resource, list(here.namespaces)))
-            return Plan(steps=(*_remove_from_zone(here, group, vdc), *logins))
+            return Plan(steps=(*_out_of_zone(here, group, vdc), *logins))
         if left:
-            return _remove_other_members(here, group, left)
+            return _strangers_leave(here, group, left)
     if vdc is not None:
         target = f'VDC {vdc.id} "{vdc.name}" in {where(here.cloud)}'
         step = DeleteVdc(action=Action.DELETE, target=target, cloud=here.cloud, vdc=vdc.id)
         return Plan(steps=(step,), outcome=waiting(Reason.DELETING, f"{target} is to be deleted"))
     if group is not None:
-        return _delete_group(here, group)
+        return _group_goes(here, group)
     return Plan(steps=tuple(_logins(here, resource, list(here.namespaces))))
 
 
-def _users_of_cloud(here: CloudTenancy, group: Group, mark: Mark) -> list[User]:
-    """Return the users made for this cloud: in a federation the group also holds those of other clouds."""
+def _made_here(here: TenantIn, group: Group, mark: Mark) -> list[User]:
+    """Those of this cloud: in a federation the users of all of them are in the same group."""
     place = where(here.cloud)
     ours = (u for u in here.members(group.id) if is_namespaces(u, mark) or is_person(u, mark))
     return [user for user in ours if user.group == group.id and user.notes.get(CLOUD_NOTE) == place]
 
 
-def _delete_users(here: CloudTenancy, users: list[User]) -> Plan:
-    """Plan the deletion of users that own nothing."""
+def _without(here: TenantIn, users: list[User]) -> Plan:
+    """Each goes when nothing is theirs any more."""
     steps: list[Step] = []
     outcomes: list[Outcome] = []
     for user in users:
@@ -127,12 +127,12 @@ def _owned(user: int, view: CloudView) -> Iterator[str]:
                 yield f'{noun} {thing.id} "{thing.name}"'
 
 
-def _remove_from_zone(here: CloudTenancy, group: Group, vdc: Vdc | None) -> Iterator[Step]:
-    """Remove this zone's clusters and image rules from the group."""
-    if vdc is None or here.accounts is None:
+def _out_of_zone(here: TenantIn, group: Group, vdc: Vdc | None) -> Iterator[Step]:
+    """This zone's clusters and images are not the group's any more."""
+    if vdc is None or here.people is None:
         return
     for zone, cluster in sorted(vdc.clusters):
-        if zone == here.accounts.zone:
+        if zone == here.people.zone:
             yield ChangeCluster(
                 action=Action.UPDATE,
                 target=f'VDC {vdc.id} "{vdc.name}": cluster {cluster} of zone {zone} leaves',
@@ -142,17 +142,14 @@ def _remove_from_zone(here: CloudTenancy, group: Group, vdc: Vdc | None) -> Iter
                 cluster=cluster,
                 remove=True,
             )
-    for (whose, image), rule in sorted(here.accounts.images.items()):
+    for (whose, image), rule in sorted(here.people.images.items()):
         if whose == group.id:
             target = f"rule {rule} by which group {group.id} may use image {image}"
             yield RemoveRule(action=Action.UPDATE, target=target, cloud=here.cloud, rule=rule)
 
 
-def _remove_other_members(here: CloudTenancy, group: Group, left: list[User]) -> Plan:
-    """Empty the group of other users, since only an empty group can be deleted.
-
-    A user with another primary group leaves it; one whose primary group it is blocks the deletion.
-    """
+def _strangers_leave(here: TenantIn, group: Group, left: list[User]) -> Plan:
+    """A group is only deleted when nobody is in it. Who has another group leaves it; whose only one it is stays."""
     steps = tuple(
         JoinGroup(
             action=Action.UPDATE, target=f'user {user.id} "{user.name}" out of group {group.id} of {where(here.cloud)}',
@@ -165,21 +162,21 @@ def _remove_other_members(here: CloudTenancy, group: Group, left: list[User]) ->
     names = ", ".join(f'user {user.id} "{user.name}"' for user in left[:_SHOWN])
     return Plan(
         outcome=blocked(
-            f'group {group.id} "{group.name}" in {where(here.cloud)} is the primary group of {names}, which the operator did'
-            " not create: change their primary group (oneuser chgrp)",
+            f'group {group.id} "{group.name}" in {where(here.cloud)} is the primary group of {names}, whom nobody of ours made:'
+            " give them another one (oneuser chgrp)",
             reason=Reason.IN_USE,
         )
     )
 
 
-def _delete_group(here: CloudTenancy, group: Group) -> Plan:
+def _group_goes(here: TenantIn, group: Group) -> Plan:
     target = f'group {group.id} "{group.name}" in {where(here.cloud)}'
     step = DeleteGroup(action=Action.DELETE, target=target, cloud=here.cloud, group=group.id)
     return Plan(steps=(step,), outcome=waiting(Reason.DELETING, f"{target} is to be deleted"))
 
 
-def _logins(here: CloudTenancy, resource: Tenant, namespaces: list[str]) -> Iterator[DeleteLogin]:
-    """Delete the Secrets of users that are gone."""
+def _logins(here: TenantIn, resource: Tenant, namespaces: list[str]) -> Iterator[DeleteLogin]:
+    """The Secrets of users that are gone."""
     for namespace in namespaces:
         if here.secrets.get(namespace) and here.named(user_name(resource.metadata.name, namespace, here.cloud)) is None:
             name = secret_name(resource.metadata.name, namespace, here.cloud)

@@ -1,4 +1,4 @@
-"""Steps of a Tenant in a cloud: one idempotent call each."""
+"""What can be done for a Tenant in a cloud, and how each of it is done: one call that is safe to repeat."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.tenant import Tenant
 from sovereigncloud.core.outcome import Outcome, done, stalled
 from sovereigncloud.core.plan import Step
-from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.contract.tenancy import secret_name
+from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.identity.tenant_marks import CLOUD_NOTE, EXTERNAL, NAMESPACE_NOTE
 from sovereigncloud.kinds.sovereigncloud.composition import CLOUD_LABEL, GENERATED_LABEL
 from sovereigncloud.ports.errors import Auth
-from sovereigncloud.ports.opennebula.attributes import Attributes
+from sovereigncloud.ports.opennebula.client import Attributes
 from sovereigncloud.ports.opennebula.tenancy import Tenancies
 
 CORE = "core"
@@ -32,7 +32,7 @@ class TenantStep(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TenantCall(TenantStep):
-    """A step that is one call without a message."""
+    """One that is a single call, with nothing to tell of it."""
 
     async def call(self, calls: Tenancies) -> None:
         raise NotImplementedError
@@ -40,29 +40,25 @@ class TenantCall(TenantStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoteAttempt(TenantStep):
-    """Record in status that a group is about to be created, since creation takes no mark."""
+    """Record that a group is about to be made: a group takes no mark when it is. Nothing outside."""
 
     group: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateGroup(TenantStep):
-    """Create the group."""
-
     name: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarkGroup(TenantStep):
-    """Write the ownership mark on the group."""
-
     only_marks: ClassVar[bool] = True
     group: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetQuota(TenantCall):
-    """Set the group's quota; vectors as `one.group.quota` takes them: (kind, its attributes)."""
+    """Vectors as `one.group.quota` takes them: (kind, its attributes)."""
 
     group: int
     quota: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
@@ -81,15 +77,11 @@ class DeleteGroup(TenantCall):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateVdc(TenantStep):
-    """Create the VDC with its mark."""
-
     name: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarkVdc(TenantStep):
-    """Write the ownership mark on a predecessor's VDC."""
-
     only_marks: ClassVar[bool] = True
     vdc: int
 
@@ -113,7 +105,7 @@ class DeleteVdc(TenantCall):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JoinVdc(TenantCall):
-    """Add the group to the VDC, or remove it."""
+    """The group joins the VDC, or leaves it."""
 
     vdc: int
     group: int
@@ -125,7 +117,7 @@ class JoinVdc(TenantCall):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeCluster(TenantCall):
-    """Add a cluster to the VDC, or remove it."""
+    """A cluster joins the VDC, or leaves it."""
 
     vdc: int
     zone: int
@@ -138,7 +130,7 @@ class ChangeCluster(TenantCall):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenerateLogin(TenantStep):
-    """Create the Secret with the password of a namespace's user; changes only Kubernetes."""
+    """Make the Secret with the password of a namespace's user. Nothing outside."""
 
     namespace: str
     user: str
@@ -146,17 +138,14 @@ class GenerateLogin(TenantStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteLogin(TenantStep):
-    """Delete the Secret of a deleted user; changes only Kubernetes."""
+    """Delete the Secret of a user that is gone. Nothing outside."""
 
     namespace: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateUser(TenantStep):
-    """Create the user of a namespace, or of a person.
-
-    A person authenticates elsewhere, with `driver` and `subject`.
-    """
+    """Of a namespace; or of a person, whose password is not ours: then with `driver` and `subject`."""
 
     name: str
     group: int
@@ -167,18 +156,16 @@ class CreateUser(TenantStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarkUser(TenantStep):
-    """Write the ownership mark and notes on a user."""
-
     only_marks: ClassVar[bool] = True
     user: int
     namespace: str
     proves: bool = False
-    """The user carries no mark: a login with the password in our Secret proves that it is ours."""
+    """It carries no mark at all: that it is ours shows in that our password is its password."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JoinGroup(TenantCall):
-    """Add a user to the group, or remove it."""
+    """A user joins the group, or leaves it."""
 
     user: int
     group: int
@@ -198,8 +185,6 @@ class DeleteUser(TenantCall):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShareImage(TenantCall):
-    """Allow the group to use an image."""
-
     group: int
     image: int
     zone: int
@@ -210,8 +195,6 @@ class ShareImage(TenantCall):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoveRule(TenantCall):
-    """Delete an ACL rule."""
-
     rule: int
 
     async def call(self, calls: Tenancies) -> None:
@@ -219,12 +202,12 @@ class RemoveRule(TenantCall):
 
 
 def attempt(cloud: Key) -> str:
-    """Return the key of `status.external` for the name of a group that is about to be created."""
+    """The key of `status.external` for the name of a group that is about to be made."""
     return f"making/{where(cloud)}"
 
 
-async def perform_tenant(step: Step, resource: Tenant, context: Context) -> Outcome:
-    """Perform one step."""
+async def perform(step: Step, resource: Tenant, context: Context) -> Outcome:
+    """Do one step."""
     match step:
         case NoteAttempt(cloud=cloud, group=group):
             # With a time, so that it stands in the status before the group is asked for.
@@ -242,7 +225,7 @@ async def perform_tenant(step: Step, resource: Tenant, context: Context) -> Outc
                 return done()
             if isinstance(step, CreateUser | MarkUser):
                 return await _user(step, resource, context, calls)
-            return await _create_or_mark(step, resource, context, calls)
+            return await _marked(step, resource, context, calls)
         case _:
             raise TypeError(f"not a step of a Tenant: {step!r}")
 
@@ -288,7 +271,7 @@ async def _user(step: CreateUser | MarkUser, resource: Tenant, context: Context,
     return done(Reason.CREATED, f'user {made} "{step.name}" created in {where(step.cloud)}')
 
 
-async def _create_or_mark(step: TenantStep, resource: Tenant, context: Context, calls: Tenancies) -> Outcome:
+async def _marked(step: TenantStep, resource: Tenant, context: Context, calls: Tenancies) -> Outcome:
     mark = context.mark(resource).for_opennebula()
     match step:
         case CreateGroup(name=name):

@@ -1,7 +1,4 @@
-"""Plan the users of a Tenant in a cloud: one per namespace, and external people.
-
-The operator holds the passwords of namespace users; people authenticate elsewhere.
-"""
+"""The users of a Tenant in a cloud: one per namespace, whose password is ours, and people whose password is kept elsewhere."""
 
 from __future__ import annotations
 
@@ -12,39 +9,39 @@ from sovereigncloud.api.tenant import ExternalUser, Tenant
 from sovereigncloud.core.identity import Mark, Ownership, ownership
 from sovereigncloud.core.outcome import DONE, stalled, waiting
 from sovereigncloud.core.plan import Action, Cause, Drift, Plan, Step
-from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.contract.tenancy import secret_name, user_name
+from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.identity.identification import foreign
 from sovereigncloud.kinds.identity.tenant_marks import is_namespaces, is_ours, is_person
 from sovereigncloud.kinds.planning.composition import join
-from sovereigncloud.kinds.tenant.observation import CloudTenancy
+from sovereigncloud.kinds.tenant.observation import TenantIn
 from sovereigncloud.kinds.tenant.removal import leave_namespaces
 from sovereigncloud.kinds.tenant.steps import CreateUser, GenerateLogin, JoinGroup, MarkUser
 from sovereigncloud.ports.opennebula.tenancy import Group, User
 
 
-def plan_users(here: CloudTenancy, resource: Tenant, group: Group, mark: Mark, cause: Cause) -> Plan:
+def plan_users(here: TenantIn, resource: Tenant, group: Group, mark: Mark, cause: Cause) -> Plan:
     parts = [_of_namespace(n, here, resource, group, mark, cause) for n in resource.spec.namespaces]
     parts += [_external(one, here, group, mark, cause) for one in resource.spec.external_users or ()]
-    parts += [leave_namespaces(here, resource, group, mark), _plan_other_members(here, resource, group, mark, cause)]
+    parts += [leave_namespaces(here, resource, group, mark), _strangers(here, resource, group, mark, cause)]
     return join(parts)
 
 
-def _of_namespace(namespace: str, here: CloudTenancy, resource: Tenant, group: Group, mark: Mark, cause: Cause) -> Plan:
-    if namespace in here.conflicting_tenants:
-        names = " and ".join(sorted((resource.metadata.name, *here.conflicting_tenants[namespace])))
+def _of_namespace(namespace: str, here: TenantIn, resource: Tenant, group: Group, mark: Mark, cause: Cause) -> Plan:
+    if namespace in here.rivals:
+        names = " and ".join(sorted((resource.metadata.name, *here.rivals[namespace])))
         return Plan(
             outcome=stalled(
                 Reason.MULTIPLE_TENANTS,
-                f"Tenants {names} all list namespace {namespace} for {where(here.cloud)}: remove it from all but one",
+                f"Tenants {names} all list namespace {namespace} for {where(here.cloud)}: take it out of all but one",
             )
         )
     name = user_name(resource.metadata.name, namespace, here.cloud)
     user, there = here.named(name), here.secrets.get(namespace)
     if user is not None:
-        return _plan_existing_user(user, namespace, here, resource, group, mark)
+        return _known(user, namespace, here, resource, group, mark)
     path = f"{here.path}.users[{namespace}]"
-    recorded = _recorded_id(here, namespace)
+    recorded = _recorded(here, namespace)
     drift = (Drift(path, f'user "{name}"', f"user {recorded} was deleted"),) if recorded else ()
     target = f'user "{name}" in {where(here.cloud)}'
     steps: list[Step] = []
@@ -70,9 +67,7 @@ def _of_namespace(namespace: str, here: CloudTenancy, resource: Tenant, group: G
     return Plan(drift=drift, steps=tuple(steps), outcome=waiting(Reason.CREATING, f"{target} is to be made"))
 
 
-def _plan_existing_user(
-    user: User, namespace: str, here: CloudTenancy, resource: Tenant, group: Group, mark: Mark
-) -> Plan:
+def _known(user: User, namespace: str, here: TenantIn, resource: Tenant, group: Group, mark: Mark) -> Plan:
     what = f'user {user.id} "{user.name}"'
     secret = secret_name(resource.metadata.name, namespace, here.cloud)
     if here.secrets.get(namespace) is False and not is_ours(user, mark):
@@ -125,7 +120,7 @@ def _plan_existing_user(
             return Plan(steps=(step,), outcome=DONE if before else waiting(Reason.CREATING, f"{what} is to be marked"))
 
 
-def _recorded_id(here: CloudTenancy, namespace: str) -> str:
+def _recorded(here: TenantIn, namespace: str) -> str:
     users = (here.known.users if here.known else None) or ()
     return next((user.id for user in users if user.namespace == namespace and user.id), "")
 
@@ -133,8 +128,8 @@ def _recorded_id(here: CloudTenancy, namespace: str) -> str:
 # -------------------------------------------------------------------------------------------------------------- people
 
 
-def _external(one: ExternalUser, here: CloudTenancy, group: Group, mark: Mark, cause: Cause) -> Plan:
-    """Plan a person's account: create it if missing, else only add it to the group."""
+def _external(one: ExternalUser, here: TenantIn, group: Group, mark: Mark, cause: Cause) -> Plan:
+    """A person is made where there is none of the name, and else only put into the group: the account is not ours."""
     path, user = f"spec.externalUsers[{one.name}]", here.named(one.name)
     if user is None:
         step = CreateUser(
@@ -163,8 +158,8 @@ def _external(one: ExternalUser, here: CloudTenancy, group: Group, mark: Mark, c
     return Plan(drift=tuple(drift), steps=tuple(steps))
 
 
-def _plan_other_members(here: CloudTenancy, resource: Tenant, group: Group, mark: Mark, cause: Cause) -> Plan:
-    """Report and remove other members of the group, who could use all that the tenant has."""
+def _strangers(here: TenantIn, resource: Tenant, group: Group, mark: Mark, cause: Cause) -> Plan:
+    """Who else is in the group: could use all that the tenant has."""
     wanted = {one.name for one in resource.spec.external_users or ()}
     wanted |= {user_name(resource.metadata.name, namespace, here.cloud) for namespace in here.namespaces}
     drift: list[Drift] = []

@@ -1,4 +1,4 @@
-"""Plan changes of address ranges; a range with used addresses stays."""
+"""Address ranges of a network: each is added, resized or removed by itself; one whose addresses are in use stays."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.virtualnetwork import VirtualNetwork
 from sovereigncloud.core.outcome import Outcome, merge, stalled
 from sovereigncloud.core.plan import Action, Cause, Drift, Plan, Step
-from sovereigncloud.kinds.contract.cloud_keys import where
+from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.planning.addressing import contains, overlap, shown
 from sovereigncloud.kinds.virtualnetwork.leases import address_of, holder
-from sovereigncloud.kinds.virtualnetwork.reservation import find_conflict, with_source_range
+from sovereigncloud.kinds.virtualnetwork.reservation import obstacle, taken_from
 from sovereigncloud.kinds.virtualnetwork.steps import AddRange, RemoveRange, ReserveRange, ResizeRange
-from sovereigncloud.kinds.virtualnetwork.template import DesiredNetwork
+from sovereigncloud.kinds.virtualnetwork.template import Wanted
 from sovereigncloud.ports.opennebula.views import AddressRange, CloudView, Network
 
 _SHOWN = 10
@@ -24,7 +24,7 @@ _SHOWN = 10
 
 @dataclass(frozen=True, slots=True)
 class _Changes:
-    """Build the steps for ranges of one network; `parent`: the source network of a reservation."""
+    """Of one network: where it is, why the steps are made, and of a reservation the network that it is from."""
 
     cloud: Key
     network: Network
@@ -41,7 +41,7 @@ class _Changes:
 
     def add(self, aim: AddressRange) -> AddRange | ReserveRange:
         if self.parent is not None:
-            run = with_source_range(self.parent, aim)
+            run = taken_from(self.parent, aim)
             return ReserveRange(action=Action.ATTACH, parent=self.parent.id, range_=run, **self._common(aim))
         return AddRange(action=Action.ATTACH, range_=aim, **self._common(aim))
 
@@ -67,22 +67,21 @@ class _Common(TypedDict):
 def ranges(
     resource: VirtualNetwork,
     network: Network,
-    desired: DesiredNetwork,
+    asked: Wanted,
     cloud: Key,
     view: CloudView | None,
     parent: Network | None = None,
 ) -> Plan:
-    """Plan the removal, shrinking, growth and addition of address ranges, in this order.
-
-    OpenNebula accepts overlapping ranges and would then assign an address twice, so nothing is added over a range
-    that has to stay. A range without IPv4 addresses (Ethernet, IPv6) cannot be named in spec and is left alone. A
-    reserved range cannot change its size: it is released and reserved again.
+    """OpenNebula takes overlapping ranges and would give one address twice, so what goes goes first, what shrinks
+    shrinks before others grow, and nothing is added over a range that has to stay. A range without IPv4 addresses
+    (Ethernet, IPv6) is nothing that spec can name; it is left alone. A reserved range cannot change its size: it is given
+    back and taken anew.
     """
-    if desired.ranges is None:
+    if asked.ranges is None:
         return Plan()
     changes = _Changes(cloud, network, Cause.OBSERVED if resource.settled else Cause.DECLARED, parent)
     found = {range_.ip: range_ for range_ in network.ranges if range_.ip}
-    planned = {range_.ip: range_ for range_ in desired.ranges}
+    planned = {range_.ip: range_ for range_ in asked.ranges}
     whole = parent is not None
     troubles = {ip: _in_use(network, range_, planned.get(ip), view, whole=whole) for ip, range_ in found.items()}
     staying = [range_ for ip, range_ in found.items() if troubles[ip] is not None]
@@ -103,7 +102,7 @@ def ranges(
             shrunk.append(changes.resize(range_, aim))
         elif not any(overlap(aim, other) for other in staying):
             grown.append(changes.resize(range_, aim))
-    obstacles = [] if parent is None else [find_conflict(parent, aim, view, network.id) for aim in missing]
+    obstacles = [] if parent is None else [obstacle(parent, aim, view, network.id) for aim in missing]
     blocked = [found for found in obstacles if found is not None]
     added = [] if blocked else [changes.add(aim) for aim in missing if not any(overlap(aim, o) for o in staying)]
     return Plan(
@@ -131,10 +130,7 @@ def _drift(found: dict[str, AddressRange], planned: dict[str, AddressRange]) -> 
 def _in_use(
     network: Network, range_: AddressRange, aim: AddressRange | None, view: CloudView | None, *, whole: bool
 ) -> Outcome | None:
-    """Report why a range cannot be removed or shrunk, where spec asks for that.
-
-    `whole`: a size change removes the whole range.
-    """
+    """Why the range cannot be removed or cut, where spec asks for that. `whole`: it goes as a whole if its size changes."""
     if not range_.used or (aim is not None and (aim.size == range_.size if whole else aim.size >= range_.size)):
         return None
     users = _users(network, range_, None if whole else aim, view)
@@ -150,10 +146,7 @@ def _in_use(
 
 
 def _users(network: Network, range_: AddressRange, aim: AddressRange | None, view: CloudView | None) -> list[str]:
-    """List the users of the addresses that would be lost.
-
-    Addresses that the pool does not list individually are only counted.
-    """
+    """Who has an address that would be lost. What a pool does not tell one by one is only counted."""
     if range_.leases:
         lost = [lease for lease in range_.leases if aim is None or lease.index >= aim.size]
         return [f"{holder(lease, view)} ({address_of(range_, lease)})" for lease in lost]

@@ -1,4 +1,4 @@
-"""VirtualNetwork controller: an OpenNebula network, created once or adopted, kept as declared."""
+"""VirtualNetwork: a network in OpenNebula, made once, adopted where a person made it, kept as declared."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from sovereigncloud.api.sovereigncloud import SovereignCloud
 from sovereigncloud.api.virtualnetwork import VirtualNetwork
 from sovereigncloud.core.outcome import Outcome
 from sovereigncloud.core.plan import Plan, Step
-from sovereigncloud.kinds.contract.cloud_keys import referred
 from sovereigncloud.kinds.contract.controller import AnyResource, Context, Uses
-from sovereigncloud.kinds.endpoint.clouds import not_allowed, not_answering_yet
+from sovereigncloud.kinds.endpoint.clouds import not_allowed, not_answering_yet, referred
 from sovereigncloud.kinds.identity.identification import owner_of
-from sovereigncloud.kinds.identity.name_resolution import PENDING_KINDS, find_pending_resources
-from sovereigncloud.kinds.virtualnetwork.adoption import is_let_go, release_timed_out, which
-from sovereigncloud.kinds.virtualnetwork.plan import NetworkObservation, is_left_alone, plan_network
-from sovereigncloud.kinds.virtualnetwork.steps import perform_network
+from sovereigncloud.kinds.identity.name_resolution import COMING_KINDS, coming
+from sovereigncloud.kinds.virtualnetwork import plan as network_plan
+from sovereigncloud.kinds.virtualnetwork import steps
+from sovereigncloud.kinds.virtualnetwork.adoption import has_waited_enough, is_let_go, which
+from sovereigncloud.kinds.virtualnetwork.plan import NetworkObservation, is_left_alone
 from sovereigncloud.ports.errors import MissingSecret, OutsideError
 from sovereigncloud.ports.opennebula.views import CloudView
 
@@ -28,7 +28,7 @@ _FIELDS = ("id", "addresses", "gateway")
 
 
 class VirtualNetworkController:
-    """Reconcile VirtualNetwork resources through `one.vn.*` of one cloud."""
+    """Drives `one.vn.*` of one cloud."""
 
     resource = VirtualNetwork
 
@@ -41,16 +41,14 @@ class VirtualNetworkController:
     async def observe(self, resource: VirtualNetwork, context: Context) -> NetworkObservation:
         seen = NetworkObservation(mark=context.mark(resource), admitted=context.admitted)
         try:
-            found = await self._observe(seen, resource, context)
+            found = await self._look(seen, resource, context)
         except (OutsideError, MissingSecret):
-            if release_timed_out(resource, context):
+            if has_waited_enough(resource, context):
                 return seen
             raise
-        return seen if found.problem is not None and release_timed_out(resource, context) else found
+        return seen if found.problem is not None and has_waited_enough(resource, context) else found
 
-    async def _observe(
-        self, seen: NetworkObservation, resource: VirtualNetwork, context: Context
-    ) -> NetworkObservation:
+    async def _look(self, seen: NetworkObservation, resource: VirtualNetwork, context: Context) -> NetworkObservation:
         if is_left_alone(resource):
             return seen
         cloud = referred(resource.spec.cloud_ref, resource.metadata.namespace)
@@ -72,21 +70,19 @@ class VirtualNetworkController:
             view=view,
             found=found,
             namesake=next(same_name, None) if found.thing is None else None,
-            adopting=_allows_adoption(cloud, context),
+            adopting=_built_by_a_person(cloud, context),
             named_by=_named_by(resource, cloud, context) if resource.deleting else (),
-            pending_resources=find_pending_resources(_creating_resources(resource, cloud, context))
-            if _has_missing_references(resource, view)
-            else (),
+            on_their_way=coming(_bringing(resource, cloud, context)) if _lacks(resource, view) else (),
         )
 
-    def plan(self, resource: VirtualNetwork, observed: NetworkObservation, now: datetime) -> Plan:  # noqa: ARG002  part of the Controller protocol
-        return plan_network(resource, observed)
+    def plan(self, resource: VirtualNetwork, observed: NetworkObservation, now: datetime) -> Plan:  # noqa: ARG002  part of the seam
+        return network_plan.plan(resource, observed)
 
     async def perform(self, step: Step, resource: VirtualNetwork, context: Context) -> Outcome:
-        return await perform_network(step, resource, context)
+        return await steps.perform(step, resource, context)
 
     def status(self, resource: VirtualNetwork, observed: NetworkObservation) -> Mapping[str, object]:
-        """Report the observed network; while the cloud is unreachable the last known values stay."""
+        """What is there, not what is declared. While nobody could look, what was known stays."""
         network = observed.found.thing
         if network is None:
             if observed.problem is None and observed.found == type(observed.found)():
@@ -100,10 +96,9 @@ class VirtualNetworkController:
         }
 
 
-def _allows_adoption(cloud: Key, context: Context) -> bool:
-    """Whether the cloud's networks may exist already: an existing endpoint or an adopted installation.
-
-    In a cloud that the operator installed, an unmarked network belongs to somebody else.
+def _built_by_a_person(cloud: Key, context: Context) -> bool:
+    """Whether the networks of the cloud were there before: an endpoint elsewhere, or one adopted after the guide. In a
+    cloud that the operator installed itself, a network that it did not mark is a stranger's.
     """
     found = context.get(cloud)
     if not isinstance(found, SovereignCloud):
@@ -112,11 +107,8 @@ def _allows_adoption(cloud: Key, context: Context) -> bool:
     return found.spec.existing is not None or (hosted is not None and hosted.open_nebula.adopt is not None)
 
 
-def _has_missing_references(resource: VirtualNetwork, view: CloudView) -> bool:
-    """Whether spec names a network or group that the view lacks.
-
-    Only then the custom resources are searched for it.
-    """
+def _lacks(resource: VirtualNetwork, view: CloudView) -> bool:
+    """Whether spec names something that the view does not have: only then are the custom resources looked through."""
     if resource.deleting:
         return False
     spec = resource.spec
@@ -127,14 +119,11 @@ def _has_missing_references(resource: VirtualNetwork, view: CloudView) -> bool:
     )
 
 
-def _creating_resources(resource: VirtualNetwork, cloud: Key, context: Context) -> list[AnyResource]:
-    """Return the custom resources that may create it.
-
-    SecurityGroups are included by name, since they may exist in no cloud yet.
-    """
+def _bringing(resource: VirtualNetwork, cloud: Key, context: Context) -> list[AnyResource]:
+    """What is to bring it: what refers to the cloud, and SecurityGroups, which may be in no cloud yet."""
     names = sorted(resource.spec.security_groups or ())
     groups = (context.get(Key(SecurityGroup.crd.kind, resource.metadata.namespace, name)) for name in names)
-    return [*context.users(cloud, *PENDING_KINDS), *(group for group in groups if group is not None)]
+    return [*context.users(cloud, *COMING_KINDS), *(group for group in groups if group is not None)]
 
 
 def _named_by(resource: VirtualNetwork, cloud: Key, context: Context) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Plan address holds: addresses of a network that OpenNebula never assigns."""
+"""Addresses of a network that nobody is given."""
 
 from __future__ import annotations
 
@@ -7,18 +7,16 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.virtualnetwork import VirtualNetwork
 from sovereigncloud.core.outcome import DONE, Outcome, blocked, stalled
 from sovereigncloud.core.plan import Action, Cause, Drift, Plan, Step
-from sovereigncloud.kinds.contract.cloud_keys import where
+from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.planning.addressing import contains
 from sovereigncloud.kinds.virtualnetwork.leases import HOLD, holder, lease_of, on_hold
 from sovereigncloud.kinds.virtualnetwork.steps import HoldAddress, ReleaseAddress
-from sovereigncloud.kinds.virtualnetwork.template import DesiredNetwork
+from sovereigncloud.kinds.virtualnetwork.template import Wanted
 from sovereigncloud.ports.opennebula.views import CloudView, Network
 
 
-def plan_holds(
-    resource: VirtualNetwork, network: Network, desired: DesiredNetwork, cloud: Key, view: CloudView | None
-) -> Plan:
-    """Plan holds for exactly the addresses in spec; without a list existing holds stay."""
+def holds(resource: VirtualNetwork, network: Network, asked: Wanted, cloud: Key, view: CloudView | None) -> Plan:
+    """Exactly the addresses that spec lists are on hold; without a list what is on hold is left alone."""
     if resource.spec.held is None:
         return Plan()
     cause = Cause.OBSERVED if resource.settled else Cause.DECLARED
@@ -33,7 +31,7 @@ def plan_holds(
         if lease is not None and lease.holder == HOLD:
             continue
         drift.append(Drift(_path(ip), "on hold", "free" if lease is None else holder(lease, view)))
-        trouble = _trouble(ip, network, desired, view)
+        trouble = _trouble(ip, network, asked, view)
         outcome = outcome.merge(trouble)
         if trouble is DONE and any(range_.ip and contains(range_, ip) for range_ in network.ranges):
             steps.append(
@@ -51,7 +49,7 @@ def plan_holds(
 
 
 def release(cloud: Key, network: Network, ip: str, cause: Cause) -> ReleaseAddress:
-    """Build the step that releases a held address."""
+    """Let an address go that is on hold."""
     return ReleaseAddress(
         action=Action.UPDATE,
         target=f"address {ip} of {_what(network, cloud)}: free",
@@ -63,7 +61,7 @@ def release(cloud: Key, network: Network, ip: str, cause: Cause) -> ReleaseAddre
     )
 
 
-def _trouble(ip: str, network: Network, desired: DesiredNetwork, view: CloudView | None) -> Outcome:
+def _trouble(ip: str, network: Network, asked: Wanted, view: CloudView | None) -> Outcome:
     lease = lease_of(network, ip)
     if lease is not None:
         return blocked(
@@ -71,7 +69,7 @@ def _trouble(ip: str, network: Network, desired: DesiredNetwork, view: CloudView
             " take it out",
             reason=Reason.ADDRESS_IN_USE,
         )
-    known = desired.ranges if desired.ranges is not None else network.ranges
+    known = asked.ranges if asked.ranges is not None else network.ranges
     if any(range_.ip and contains(range_, ip) for range_ in known):
         return DONE
     return stalled(Reason.ADDRESS_OUTSIDE_RANGES, f"spec.held: {ip} is in no range of spec.addressRanges; take it out")

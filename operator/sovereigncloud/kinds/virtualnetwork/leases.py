@@ -1,4 +1,4 @@
-"""Look up leases: which VM, reservation or hold has an address. The network pool lists all leases."""
+"""Who has which address of a network, in words. The pool tells it of every network in one call."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def address_of(range_: AddressRange, lease: Lease) -> str:
 
 
 def lease_of(network: Network, ip: str) -> Lease | None:
-    """Return the lease of an address; None: it is free."""
+    """Who has the address; None: nobody."""
     for range_ in network.ranges:
         if range_.ip and contains(range_, ip):
             at = index_of(range_, ip)
@@ -28,19 +28,19 @@ def lease_of(network: Network, ip: str) -> Lease | None:
 
 
 def on_hold(network: Network) -> frozenset[str]:
-    """Return the addresses on hold."""
+    """The addresses that nobody is given."""
     return frozenset(ip for ip, lease in leases(network) if lease.holder == HOLD)
 
 
 def leases(network: Network) -> Iterator[tuple[str, Lease]]:
-    """Yield every leased address with its lease."""
+    """Every address that is taken, and by whom."""
     for range_ in network.ranges:
         if range_.ip:
             yield from ((address_of(range_, lease), lease) for lease in range_.leases)
 
 
 def holder(lease: Lease, view: CloudView | None) -> str:
-    """Format the holder of a lease for messages: VM 7 "db"."""
+    """Who has it: VM 7 "db"."""
     match lease.holder:
         case "VM":
             vm = view.vms.get(lease.id) if view is not None else None
@@ -55,7 +55,7 @@ def holder(lease: Lease, view: CloudView | None) -> str:
 
 
 def taken_by(lease: Lease, ip: str, network: Network, view: CloudView | None) -> str:
-    """Format the holder of a lease as a clause, with the command that releases a held address."""
+    """The same as a sentence, with what frees a held address."""
     if lease.holder == HOLD:
         return f"it is on hold (onevnet release {network.id} {ip})"
     return f"{holder(lease, view)} has it"

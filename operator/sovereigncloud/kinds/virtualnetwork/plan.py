@@ -1,4 +1,4 @@
-"""Plan of a VirtualNetwork: creation, adoption, updates and deletion."""
+"""The plan of a VirtualNetwork."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from sovereigncloud.api.virtualnetwork import VirtualNetwork
 from sovereigncloud.core.identity import Mark, Ownership, ownership
 from sovereigncloud.core.outcome import DONE, Outcome, blocked, merge, stalled, waiting
 from sovereigncloud.core.plan import LOST_PATH, Action, Cause, Drift, Plan, Step
-from sovereigncloud.kinds.contract.cloud_keys import where
+from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.identity.adoption import OWNER_FACT
 from sovereigncloud.kinds.identity.identification import Identified, foreign, looked_for_again, written
-from sovereigncloud.kinds.identity.name_resolution import PendingResource
+from sovereigncloud.kinds.identity.name_resolution import Coming
 from sovereigncloud.kinds.securitygroup.names import Place, named_groups, names_of
 from sovereigncloud.kinds.virtualnetwork.address_ranges import ranges
-from sovereigncloud.kinds.virtualnetwork.adoption import adoption, is_let_go, plan_release
-from sovereigncloud.kinds.virtualnetwork.held_addresses import plan_holds, release
+from sovereigncloud.kinds.virtualnetwork.adoption import adoption, is_let_go
+from sovereigncloud.kinds.virtualnetwork.adoption import release as let_go
+from sovereigncloud.kinds.virtualnetwork.held_addresses import holds, release
 from sovereigncloud.kinds.virtualnetwork.leases import on_hold
-from sovereigncloud.kinds.virtualnetwork.reservation import is_unmarked_reservation, mark, parent_of, reserve
+from sovereigncloud.kinds.virtualnetwork.reservation import is_just_made, mark, parent_of, reserve
 from sovereigncloud.kinds.virtualnetwork.steps import (
     CreateNetwork,
     DeleteNetwork,
@@ -27,7 +28,7 @@ from sovereigncloud.kinds.virtualnetwork.steps import (
     RecordNetwork,
     UpdateNetwork,
 )
-from sovereigncloud.kinds.virtualnetwork.template import DesiredNetwork, desired_network, is_the_same, was_adopted
+from sovereigncloud.kinds.virtualnetwork.template import Wanted, is_the_same, wanted, was_adopted
 from sovereigncloud.ports.opennebula.security_groups import SecurityGroup
 from sovereigncloud.ports.opennebula.views import CloudView, Network
 
@@ -41,17 +42,17 @@ _GROUPS = "spec.securityGroups"
 
 @dataclass(frozen=True, slots=True)
 class NetworkObservation:
-    """The observed state of the network.
+    """What was seen.
 
     Attributes:
-        mark: the ownership mark of this object.
-        cloud: the cloud; None: nothing is to be read.
-        problem: why the cloud cannot be read.
+        mark: what the network carries.
+        cloud: where it is; None: nothing is to be looked at.
+        problem: why nothing can be looked at.
         view: of the cloud.
         found: the network.
-        namesake: another network of that name under the same owner: a second one cannot be created.
-        adopting: whether a network of that name may be adopted, in a cloud that the operator did not install.
-        admitted: whether a missing network in the view counts as deleted.
+        namesake: another network of that name under the same owner: no second one can be made.
+        adopting: whether the cloud was built by a person, so that a namesake is what spec means.
+        admitted: whether an absence in the view may be taken as a fact.
         named_by: the instances whose spec names it.
     """
 
@@ -64,21 +65,21 @@ class NetworkObservation:
     adopting: bool = False
     admitted: bool = False
     named_by: tuple[str, ...] = ()
-    pending_resources: tuple[PendingResource, ...] = ()
-    """Custom resources that will create what spec names and the view lacks."""
+    on_their_way: tuple[Coming, ...] = ()
+    """Custom resources that are to bring what spec names and the view lacks."""
 
 
 def is_left_alone(resource: VirtualNetwork) -> bool:
-    """Whether the object is deleted without any change in the cloud."""
+    """Whether it goes without anything being done outside."""
     return resource.deleting and resource.deletion_policy is DeletionPolicy.RETAIN and not resource.adopted
 
 
-def plan_network(resource: VirtualNetwork, observed: NetworkObservation) -> Plan:
-    """Plan all differences and steps, and report the network's state."""
+def plan(resource: VirtualNetwork, observed: NetworkObservation) -> Plan:
+    """All differences, the steps, and what the network's state says."""
     if is_left_alone(resource):
         return Plan()
     if is_let_go(resource):
-        return plan_release(observed.problem, observed.found, observed.cloud)
+        return let_go(observed.problem, observed.found, observed.cloud)
     problem = observed.problem or observed.found.problem
     if problem is not None:
         return Plan(outcome=problem)
@@ -88,31 +89,31 @@ def plan_network(resource: VirtualNetwork, observed: NetworkObservation) -> Plan
     if observed.found.missing is not None and not observed.admitted:
         return looked_for_again(f"network {observed.found.missing} in {where(cloud)}")
     if resource.deleting:
-        return Plan() if network is None else _plan_deletion(resource, observed, cloud, network)
+        return Plan() if network is None else _deletion(resource, observed, cloud, network)
     try:
-        desired = desired_network(resource.spec, adopted=was_adopted(resource, network))
+        asked = wanted(resource.spec, adopted=was_adopted(resource, network))
         if network is not None:
-            return _plan_update(resource, observed, cloud, network, desired)
-        return _plan_creation(resource, observed, cloud, desired)
+            return _keeping(resource, observed, cloud, network, asked)
+        return _making(resource, observed, cloud, asked)
     except ValueError as error:
         return Plan(outcome=stalled(Reason.INVALID_SPEC, str(error)))
 
 
-def _plan_creation(resource: VirtualNetwork, observed: NetworkObservation, cloud: Key, desired: DesiredNetwork) -> Plan:
-    """Plan the creation, or the adoption of an existing network of that name."""
-    parent = parent_of(resource, observed.view, observed.pending_resources, cloud)
-    groups = _resolve_groups(resource, observed, cloud)
+def _making(resource: VirtualNetwork, observed: NetworkObservation, cloud: Key, asked: Wanted) -> Plan:
+    """Make it, or adopt what a person made; a name can be taken once per owner."""
+    parent = parent_of(resource, observed.view, observed.on_their_way, cloud)
+    groups = _groups(resource, observed, cloud)
     if observed.namesake is not None:
-        if isinstance(parent, Network) and is_unmarked_reservation(resource, parent, observed.namesake):
+        if isinstance(parent, Network) and is_just_made(resource, parent, observed.namesake):
             return mark(cloud, observed.namesake)
-        return _plan_namesake(resource, observed, cloud, observed.namesake, parent)
+        return _namesake(resource, observed, cloud, observed.namesake, parent)
     trouble = merge(one for one in (parent, groups) if isinstance(one, Outcome))
     if trouble is not DONE or isinstance(parent, Outcome) or isinstance(groups, Outcome):
         return Plan(outcome=trouble)
     lost = observed.found.missing
     if parent is not None:
         cause = Cause.DECLARED if lost is None else Cause.OBSERVED
-        return reserve(resource, parent, desired, cloud, observed.view, cause)
+        return reserve(resource, parent, asked, cloud, observed.view, cause)
     name = f'network "{resource.outside_name}"'
     step = CreateNetwork(
         action=Action.CREATE,
@@ -127,18 +128,16 @@ def _plan_creation(resource: VirtualNetwork, observed: NetworkObservation, cloud
     return Plan(drift=drift, steps=(step,), outcome=waiting(Reason.CREATING, f"{step.target} is to be made"))
 
 
-def _resolve_groups(
-    resource: VirtualNetwork, observed: NetworkObservation, cloud: Key
-) -> tuple[SecurityGroup, ...] | Outcome:
-    """Return the security groups for new NICs."""
+def _groups(resource: VirtualNetwork, observed: NetworkObservation, cloud: Key) -> tuple[SecurityGroup, ...] | Outcome:
+    """The security groups that new cards are to have."""
     if observed.view is None or resource.spec.security_groups is None:
         return ()
     return named_groups(
-        resource.spec.security_groups, Place(cloud, observed.view, observed.mark, observed.pending_resources)
+        resource.spec.security_groups, Place(cloud, observed.view, observed.mark, observed.on_their_way)
     )
 
 
-def _plan_namesake(
+def _namesake(
     resource: VirtualNetwork,
     observed: NetworkObservation,
     cloud: Key,
@@ -153,8 +152,8 @@ def _plan_namesake(
             is_the_same(resource.spec, found) or (isinstance(parent, Network) and found.parent == parent.id)
         ):
             step = adoption(found, cloud)
-            desired = desired_network(resource.spec, adopted=True)
-            drift = _plan_attributes(resource, found, desired, cloud)[0]
+            asked = wanted(resource.spec, adopted=True)
+            drift = _attributes(resource, found, asked, cloud)[0]
             return Plan(drift=drift, steps=(step,), outcome=waiting(Reason.ADOPTING, f"{what} is to be adopted"))
         case Ownership.NONE if observed.adopting:
             remedy = (
@@ -168,8 +167,8 @@ def _plan_namesake(
     return Plan(outcome=stalled(Reason.NAME_TAKEN, message))
 
 
-def _plan_update(
-    resource: VirtualNetwork, observed: NetworkObservation, cloud: Key, network: Network, desired: DesiredNetwork
+def _keeping(
+    resource: VirtualNetwork, observed: NetworkObservation, cloud: Key, network: Network, asked: Wanted
 ) -> Plan:
     what = f'network {network.id} "{network.name}" in {where(cloud)}'
     if network.state in _BEING_DELETED:
@@ -182,7 +181,7 @@ def _plan_update(
         )
     if network.state not in {_READY, _UPDATE_FAILURE}:
         return Plan(outcome=waiting(Reason.NETWORK_NOT_READY, f"{what} is not ready yet"))
-    outcome = _update_progress(network, observed.view, what)
+    outcome = _machines_updated(network, observed.view, what)
     first: tuple[Step, ...] = ()
     if observed.found.adoptable:
         first = (adoption(network, cloud),)
@@ -192,12 +191,12 @@ def _plan_update(
         owner = network.owner if was_adopted(resource, network) else None
         record = RecordNetwork(action=Action.UPDATE, target=what, inside=True, cloud=cloud, network=network.id)
         first = (replace(record, adopted=owner),)
-    drift, updates = _plan_attributes(resource, network, desired, cloud)
+    drift, updates = _attributes(resource, network, asked, cloud)
     parts = [
-        _plan_security_groups(resource, observed, network, cloud, what),
-        _plan_ranges(resource, observed, network, cloud, desired),
-        plan_holds(resource, network, desired, cloud, observed.view),
-        _report_rename(resource, network, what),
+        _filtered(resource, observed, network, cloud, what),
+        _ranged(resource, observed, network, cloud, asked),
+        holds(resource, network, asked, cloud, observed.view),
+        _renamed(resource, network, what),
     ]
     return Plan(
         drift=(*drift, *(entry for part in parts for entry in part.drift)),
@@ -206,8 +205,8 @@ def _plan_update(
     )
 
 
-def _update_progress(network: Network, view: CloudView | None, what: str) -> Outcome:
-    """Report how many VMs have a change of the network; OpenNebula applies it to them."""
+def _machines_updated(network: Network, view: CloudView | None, what: str) -> Outcome:
+    """OpenNebula brings a change of the network to the machines that are on it."""
     if network.state == _UPDATE_FAILURE or network.failed:
         names = ", ".join(_vm_name(number, view) for number in network.failed[:_SHOWN])
         told = f"{what}: an update of machines failed" + (f": {names}" if names else "")
@@ -224,16 +223,16 @@ def _vm_name(number: int, view: CloudView | None) -> str:
     return f'VM {number} "{vm.name}"' if vm is not None else f"VM {number}"
 
 
-def _plan_ranges(
-    resource: VirtualNetwork, observed: NetworkObservation, network: Network, cloud: Key, desired: DesiredNetwork
+def _ranged(
+    resource: VirtualNetwork, observed: NetworkObservation, network: Network, cloud: Key, asked: Wanted
 ) -> Plan:
-    """Plan the address ranges; a reservation's source network is known by id and may be renamed."""
+    """Of a reservation the network that it is from is known by its id: spec names it, and it may have another name now."""
     view = observed.view
-    parent = parent_of(resource, view, observed.pending_resources, cloud)
+    parent = parent_of(resource, view, observed.on_their_way, cloud)
     known = view.networks.get(network.parent) if view is not None else None
     if parent is None or known is None:
-        return Plan(outcome=parent) if isinstance(parent, Outcome) else ranges(resource, network, desired, cloud, view)
-    plan = ranges(resource, network, desired, cloud, view, known)
+        return Plan(outcome=parent) if isinstance(parent, Outcome) else ranges(resource, network, asked, cloud, view)
+    plan = ranges(resource, network, asked, cloud, view, known)
     if isinstance(parent, Network) and parent.id == known.id:
         return plan
     named = resource.spec.reservation.from_ if resource.spec.reservation is not None else ""
@@ -247,18 +246,16 @@ def _plan_ranges(
     )
 
 
-def _plan_security_groups(
-    resource: VirtualNetwork, observed: NetworkObservation, network: Network, cloud: Key, what: str
-) -> Plan:
-    """Plan the security groups for new NICs; existing NICs keep theirs."""
+def _filtered(resource: VirtualNetwork, observed: NetworkObservation, network: Network, cloud: Key, what: str) -> Plan:
+    """The security groups that new cards get; those that are there keep theirs."""
     if resource.spec.security_groups is None or observed.view is None:
         return Plan()
-    groups = _resolve_groups(resource, observed, cloud)
+    groups = _groups(resource, observed, cloud)
     there = {int(one) for one in network.attributes.get("SECURITY_GROUPS", "").split(",") if one.strip().isdigit()}
     shown = names_of(there, observed.view)
     if isinstance(groups, Outcome):
-        declared = ",".join(sorted(resource.spec.security_groups))
-        return Plan(drift=(Drift(_GROUPS, declared, shown),), outcome=groups)
+        desired = ",".join(sorted(resource.spec.security_groups))
+        return Plan(drift=(Drift(_GROUPS, desired, shown),), outcome=groups)
     aim = {group.id for group in groups}
     if aim == there:
         return Plan()
@@ -275,19 +272,19 @@ def _plan_security_groups(
 
 
 def _is_unrecorded(resource: VirtualNetwork, network: Network) -> bool:
-    """Whether status lacks the network id, or the owner of an adopted network."""
+    """Its number, or whose it is where spec names it by that, is not in status."""
     adopt = resource.spec.adopt
     lacks_owner = adopt is not None and adopt.id == str(network.id) and OWNER_FACT not in resource.external
     return resource.external.get("network") != str(network.id) or lacks_owner
 
 
-def _plan_attributes(
-    resource: VirtualNetwork, network: Network, desired: DesiredNetwork, cloud: Key
+def _attributes(
+    resource: VirtualNetwork, network: Network, asked: Wanted, cloud: Key
 ) -> tuple[tuple[Drift, ...], tuple[Step, ...]]:
-    """Build one drift entry and one step per field of spec: each may have its own drift policy."""
+    """One entry and one step per field of spec, since each field may have its own drift policy."""
     drift: list[Drift] = []
     steps: list[Step] = []
-    for path, values in desired.attributes.items():
+    for path, values in asked.attributes.items():
         different = {key: value for key, value in values.items() if network.attributes.get(key, "") != value}
         if not different:
             continue
@@ -314,8 +311,8 @@ def _shown(values: dict[str, str], *, alone: bool) -> str:
     return ", ".join(f"{key}={value}" for key, value in values.items())
 
 
-def _report_rename(resource: VirtualNetwork, network: Network, what: str) -> Plan:
-    """Report a renamed network: instances find networks by name, so new ones would not find it."""
+def _renamed(resource: VirtualNetwork, network: Network, what: str) -> Plan:
+    """Instances find a network by its name, so that a renamed one is lost to new ones."""
     name = resource.outside_name
     if network.name == name or (resource.adopted and resource.spec.name is None and resource.spec.adopt is not None):
         return Plan()
@@ -328,13 +325,13 @@ def _report_rename(resource: VirtualNetwork, network: Network, what: str) -> Pla
     )
 
 
-def _plan_deletion(resource: VirtualNetwork, observed: NetworkObservation, cloud: Key, network: Network) -> Plan:
-    """Plan the deletion, once nothing uses the network."""
+def _deletion(resource: VirtualNetwork, observed: NetworkObservation, cloud: Key, network: Network) -> Plan:
+    """It waits until nobody uses it, then it goes."""
     what = f'network {network.id} "{network.name}" in {where(cloud)}'
     if network.state in _BEING_DELETED:
         return Plan(outcome=waiting(Reason.DELETING, f"{what} is being deleted"))
     if was_adopted(resource, network) and resource.spec.deletion_policy is None:
-        return plan_release(None, observed.found, cloud)  # noted on it; the status was lost
+        return let_go(None, observed.found, cloud)  # noted on it; the status was lost
     users = (*observed.named_by, *_machines(observed, network), *_reservations(observed, network))
     ours = sorted(on_hold(network) & set(resource.spec.held or ()))
     if users or network.used_leases > len(ours):

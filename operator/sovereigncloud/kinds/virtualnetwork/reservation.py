@@ -1,4 +1,4 @@
-"""Reservations: networks whose addresses are taken exclusively from another network."""
+"""Reservations: a network whose addresses are taken from another one, so that nobody else is given them."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.virtualnetwork import VirtualNetwork
 from sovereigncloud.core.outcome import Outcome, blocked, stalled, waiting
 from sovereigncloud.core.plan import Action, Cause, Plan, Step
-from sovereigncloud.kinds.contract.cloud_keys import where
-from sovereigncloud.kinds.identity.name_resolution import PendingResource, resolve
+from sovereigncloud.kinds.endpoint.clouds import where
+from sovereigncloud.kinds.identity.name_resolution import Coming, resolve
 from sovereigncloud.kinds.identity.usage_rights import not_of_other_tenants
 from sovereigncloud.kinds.planning.addressing import contains, ends, index_of, shown
 from sovereigncloud.kinds.virtualnetwork.leases import address_of, holder
 from sovereigncloud.kinds.virtualnetwork.steps import MarkNetwork, NoteReservation, ReserveNetwork
-from sovereigncloud.kinds.virtualnetwork.template import DesiredNetwork
+from sovereigncloud.kinds.virtualnetwork.template import Wanted
 from sovereigncloud.ports.opennebula.views import AddressRange, CloudView, Network
 
 _NOTE = "reserving"
 
 
 def parent_of(
-    resource: VirtualNetwork, view: CloudView | None, pending_resources: tuple[PendingResource, ...], cloud: Key
+    resource: VirtualNetwork, view: CloudView | None, on_their_way: tuple[Coming, ...], cloud: Key
 ) -> Network | Outcome | None:
-    """Return the source network of a reservation, or why it cannot be used; None: no reservation."""
+    """The network that a reservation is from; or why it cannot be; None: it is no reservation."""
     if resource.spec.reservation is None or view is None:
         return None
     name = resource.spec.reservation.from_
     candidates = not_of_other_tenants(view.networks.values(), view, frozenset())
-    found = resolve("network", name, candidates, pending_resources, where(cloud))
+    found = resolve("network", name, candidates, on_their_way, where(cloud))
     if isinstance(found, Outcome) or found.parent < 0:
         return found
     return stalled(
@@ -39,8 +39,8 @@ def parent_of(
     )
 
 
-def find_conflict(parent: Network, aim: AddressRange, view: CloudView | None, reservation: int = -1) -> Outcome | None:
-    """Report why an address range cannot be reserved from a network; None: it can."""
+def obstacle(parent: Network, aim: AddressRange, view: CloudView | None, reservation: int = -1) -> Outcome | None:
+    """Why a run of addresses cannot be taken from a network."""
     what = f'network {parent.id} "{parent.name}"'
     last = str(ends(aim)[1])
     for range_ in parent.ranges:
@@ -67,26 +67,24 @@ def find_conflict(parent: Network, aim: AddressRange, view: CloudView | None, re
     )
 
 
-def with_source_range(parent: Network, aim: AddressRange) -> AddressRange:
-    """Return the range with its source range id: OpenNebula cannot reserve by address alone."""
+def taken_from(parent: Network, aim: AddressRange) -> AddressRange:
+    """Addresses with the range of the network that has them all: OpenNebula reserves none by address alone."""
     last = str(ends(aim)[1])
     source = next((r for r in parent.ranges if r.ip and contains(r, aim.ip) and contains(r, last)), None)
     return aim if source is None else replace(aim, parent=source.id)
 
 
-def has_copied_mark(network: Network, view: CloudView) -> bool:
-    """Whether a reservation carries a copy of its source network's mark.
-
-    OpenNebula copies the whole template; such a mark does not identify the reservation.
+def has_its_parents_mark(network: Network, view: CloudView) -> bool:
+    """Whether it is a reservation, of a person or not marked yet, with the mark that OpenNebula copied: then it says
+    nothing of this one.
     """
     parent = view.networks.get(network.parent)
     return parent is not None and network.mark is not None and network.mark == parent.mark
 
 
-def is_unmarked_reservation(resource: VirtualNetwork, parent: Network, namesake: Network) -> bool:
-    """Whether the namesake is the result of a recorded attempt that was not marked before a crash.
-
-    It carries its source network's attributes, the mark included, since OpenNebula copies the whole template.
+def is_just_made(resource: VirtualNetwork, parent: Network, namesake: Network) -> bool:
+    """Whether a network of that name is what a noted attempt made, which a crash kept from being marked: it carries what
+    its network does, the mark included, since OpenNebula copies the whole template.
     """
     return (
         namesake.mark == parent.mark and namesake.parent == parent.id and resource.external.get(_NOTE) == str(parent.id)
@@ -94,29 +92,26 @@ def is_unmarked_reservation(resource: VirtualNetwork, parent: Network, namesake:
 
 
 def mark(cloud: Key, found: Network) -> Plan:
-    """Plan the ownership mark of a new reservation."""
+    """Make the reservation ours."""
     what = f'network {found.id} "{found.name}" in {where(cloud)}'
     step = MarkNetwork(action=Action.MARK, target=what, cloud=cloud, network=found.id, reserved=True)
     return Plan(steps=(step,), outcome=waiting(Reason.CREATING, f"{what} is to be marked"))
 
 
 def reserve(
-    resource: VirtualNetwork, parent: Network, desired: DesiredNetwork, cloud: Key, view: CloudView | None, cause: Cause
+    resource: VirtualNetwork, parent: Network, asked: Wanted, cloud: Key, view: CloudView | None, cause: Cause
 ) -> Plan:
-    """Plan the reservation: record the attempt, then reserve the first range.
-
-    The other ranges are added to it later.
-    """
-    first, *_ = desired.ranges or (None,)
+    """Note the attempt, then take the first run of addresses; the further ones are added to what was made."""
+    first, *_ = asked.ranges or (None,)
     if first is None:
         return Plan(
             outcome=stalled(Reason.INVALID_SPEC, "spec.addressRanges: a reservation needs the addresses to take")
         )
-    trouble = find_conflict(parent, first, view)
+    trouble = obstacle(parent, first, view)
     if trouble is not None:
         return Plan(outcome=trouble)
     target = f'network "{resource.outside_name}" in {where(cloud)}, reserved from "{parent.name}"'
-    run = with_source_range(parent, first)
+    run = taken_from(parent, first)
     step = ReserveNetwork(action=Action.CREATE, target=target, cause=cause, cloud=cloud, parent=parent.id, range_=run)
     note: tuple[Step, ...] = ()
     if resource.external.get(_NOTE) != str(parent.id):

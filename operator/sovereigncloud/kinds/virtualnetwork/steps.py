@@ -1,4 +1,4 @@
-"""Steps of a VirtualNetwork: one idempotent call each."""
+"""What can be done to a network, and how each of it is done: one call that is safe to repeat."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.virtualnetwork import VirtualNetwork
 from sovereigncloud.core.outcome import Outcome, done, waiting
 from sovereigncloud.core.plan import Step
-from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.contract.controller import Context
+from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.identity.adoption import OWNER_FACT
 from sovereigncloud.kinds.virtualnetwork.template import ADOPTED, template
 from sovereigncloud.ports.opennebula.client import OpenNebula
@@ -24,10 +24,7 @@ _DEFAULT_CLUSTER = 0  # there is always one, and it cannot be deleted
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateNetwork(Step):
-    """Create the network.
-
-    `groups`: the security groups of its NICs; OpenNebula adds its default group.
-    """
+    """`groups`: the security groups that its cards are to have; OpenNebula adds its own."""
 
     cloud: Key
     groups: tuple[int, ...] = ()
@@ -35,9 +32,8 @@ class CreateNetwork(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoteReservation(Step):
-    """Record in status that a reservation is about to be created.
-
-    The call takes no mark: an unmarked network of that name is ours only if this record says so.
+    """Record that a reservation is about to be made: the call takes no mark, so that one of that name without ours is ours
+    only where this says so. Nothing outside.
     """
 
     parent: int
@@ -45,7 +41,7 @@ class NoteReservation(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReserveNetwork(Step):
-    """Create a network from addresses of another network."""
+    """Make a network of addresses that are taken from another."""
 
     cloud: Key
     parent: int
@@ -60,9 +56,8 @@ class NetworkStep(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordNetwork(NetworkStep):
-    """Record a network found by its mark, where the answer to its creation was lost.
-
-    Changes only status. `adopted`: the owner of an adopted network.
+    """Record the network that was found by its mark: the answer to its creation was lost. Nothing outside. `adopted`: it
+    was there before, and whose it is.
     """
 
     adopted: int | None = None
@@ -70,10 +65,7 @@ class RecordNetwork(NetworkStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarkNetwork(NetworkStep):
-    """Write the ownership mark on the network.
-
-    This takes it over after a cluster rebuild, or adopts it (`adopting`): its `owner` keeps it.
-    """
+    """Take it over: from before the cluster was rebuilt, or, `adopting`, as what a person made; `owner` keeps it."""
 
     adopting: bool = False
     reserved: bool = False
@@ -84,33 +76,27 @@ class MarkNetwork(NetworkStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateNetwork(NetworkStep):
-    """Set template attributes of the network."""
-
     attributes: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddressStep(NetworkStep):
-    """A step on addresses of the network."""
+    """Of its addresses."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddRange(AddressStep):
-    """Add an address range."""
-
     range_: AddressRange
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResizeRange(AddressStep):
-    """Change the size of an address range."""
-
     range_: AddressRange
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoveRange(AddressStep):
-    """Remove an address range; `reserved`: return it to the source network."""
+    """`reserved`: given back to the network that it is from."""
 
     range_id: int
     reserved: bool = False
@@ -118,7 +104,7 @@ class RemoveRange(AddressStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReserveRange(AddressStep):
-    """Reserve another address range from the source network."""
+    """Take further addresses of its network into a reservation."""
 
     parent: int
     range_: AddressRange
@@ -126,30 +112,26 @@ class ReserveRange(AddressStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldAddress(AddressStep):
-    """Put an address on hold."""
-
     ip: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseAddress(AddressStep):
-    """Release a held address."""
-
     ip: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseNetwork(NetworkStep):
-    """Remove the operator's attributes from an adopted network."""
+    """Take off what the operator wrote on one that was there before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteNetwork(NetworkStep):
-    """Delete the network; asynchronous: state LOCK_DELETE, then gone (observed)."""
+    """Asynchronous: state LOCK_DELETE, then gone (observed)."""
 
 
-async def perform_network(step: Step, resource: VirtualNetwork, context: Context) -> Outcome:
-    """Perform one step; the outcome records the network id."""
+async def perform(step: Step, resource: VirtualNetwork, context: Context) -> Outcome:
+    """Do one step. Its outcome records which network it was."""
     if isinstance(step, NoteReservation):
         # Nothing more in this pass: the note has to be in the status before the call is made.
         noted = waiting(Reason.CREATING, f'network "{resource.outside_name}" is about to be reserved', after=_AT_ONCE)
@@ -186,7 +168,7 @@ async def _perform(step: NetworkStep, resource: VirtualNetwork, context: Context
             note = {ADOPTED: "YES"} if adopting else {}
             await client.update_network(step.network, {**context.mark(resource).for_opennebula(), **note})
             if adopting:
-                message = f"{what} adopted as it is"
+                message = f"{what} adopted as it was made by a person"
                 return done(Reason.ADOPTED, message, adopted="yes", owner=str(step.owner))
             return done(Reason.TAKEN_OVER, f"{what} taken over from before the cluster was rebuilt")
         case UpdateNetwork(attributes=attributes):
@@ -215,7 +197,7 @@ async def _perform_on_addresses(step: AddressStep, client: OpenNebula) -> Outcom
             return done(Reason.RANGE_RESIZED, f"{what}: {range_.size} addresses from {range_.ip} now")
         case RemoveRange(range_id=range_id, reserved=True):
             await client.addresses.free_range(step.network, range_id)
-            return done(Reason.RANGE_REMOVED, f"{what}: address range {range_id} returned")
+            return done(Reason.RANGE_REMOVED, f"{what}: address range {range_id} given back")
         case ReserveRange(range_=range_):
             await client.addresses.reserve(step.parent, {"NETWORK_ID": str(step.network)} | _run(range_))
             return done(Reason.RANGE_ADDED, f"{what}: {range_.size} addresses from {range_.ip} reserved")
@@ -233,5 +215,5 @@ async def _perform_on_addresses(step: AddressStep, client: OpenNebula) -> Outcom
 
 
 def _run(range_: AddressRange) -> dict[str, str]:
-    """Build the reservation request; OpenNebula refuses an address without its range id."""
+    """Consecutive addresses of one range, as a reservation asks for them: an address without its range is refused."""
     return {"AR_ID": str(range_.parent), "IP": range_.ip, "SIZE": str(range_.size)}

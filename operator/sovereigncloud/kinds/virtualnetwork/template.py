@@ -1,4 +1,4 @@
-"""Map VirtualNetwork fields to OpenNebula template attributes.
+"""What a VirtualNetwork is in OpenNebula: its template attributes, by the field of spec that each follows from.
 
 After OVHcloud's guide: a public block is bridged untagged onto the vRack, a VLAN is tagged on it.
 """
@@ -20,7 +20,7 @@ from sovereigncloud.kinds.planning.addressing import (
     parse_block,
     parse_range,
 )
-from sovereigncloud.ports.opennebula.attributes import Attributes
+from sovereigncloud.ports.opennebula.client import Attributes
 from sovereigncloud.ports.opennebula.views import AddressRange, Network
 
 ADOPTED = ONE_ADOPTED
@@ -31,22 +31,22 @@ _OVHCLOUD_RESOLVER = "213.186.33.99"
 
 
 @dataclass(frozen=True, slots=True)
-class DesiredNetwork:
-    """The desired attributes and address ranges of a network.
+class Wanted:
+    """What spec asks for.
 
     Attributes:
-        attributes: template keys and values by the path of the spec field that sets them.
-        ranges: the address ranges; None: whatever exists.
+        attributes: template keys and values by the path of the field that they follow from.
+        ranges: the address ranges; None: whatever is there.
     """
 
     attributes: Mapping[str, Mapping[str, str]]
     ranges: tuple[AddressRange, ...] | None
 
 
-def desired_network(spec: VirtualNetworkSpec, *, adopted: bool) -> DesiredNetwork:
-    """Translate spec. An adopted network gets only what spec sets, no defaults.
+def wanted(spec: VirtualNetworkSpec, *, adopted: bool) -> Wanted:
+    """Read spec. Of a network that was there before, only what spec says itself is wanted, no default.
 
-    Raises ValueError that names the field.
+    Raises ValueError, naming the field.
     """
     block = _named("spec.publicBlock", parse_block, spec.public_block) if spec.public_block is not None else None
     path, kind = _kind(spec, block, adopted=adopted)
@@ -69,11 +69,11 @@ def desired_network(spec: VirtualNetworkSpec, *, adopted: bool) -> DesiredNetwor
     if spec.address_ranges is not None:
         ranges = tuple(_named("spec.addressRanges", _range, (r.ip, r.size)) for r in spec.address_ranges)
     _named("spec.addressRanges", lambda found: check_ranges(found, block, gateway or ""), ranges or ())
-    return DesiredNetwork(attributes, ranges)
+    return Wanted(attributes, ranges)
 
 
 def _kind(spec: VirtualNetworkSpec, block: IPv4Network | None, *, adopted: bool) -> tuple[str, dict[str, str]]:
-    """Return the field that selects the network type, and its attributes."""
+    """The field that says what kind of network it is, and what follows from it."""
     kinds: list[tuple[str, dict[str, str], str]] = []
     if block is not None:
         addresses = {"NETWORK_ADDRESS": str(block.network_address), "NETWORK_MASK": str(block.netmask)}
@@ -95,20 +95,22 @@ def _kind(spec: VirtualNetworkSpec, block: IPv4Network | None, *, adopted: bool)
 
 
 def template(resource: VirtualNetwork, mark: Mark, groups: tuple[int, ...] = ()) -> Attributes:
-    """Build the template of a new network; the mark is part of the create call."""
-    desired = desired_network(resource.spec, adopted=False)
-    flat = {key: value for values in desired.attributes.values() for key, value in values.items()}
+    """Of a network to be made. The mark is in the create call itself."""
+    asked = wanted(resource.spec, adopted=False)
+    flat = {key: value for values in asked.attributes.values() for key, value in values.items()}
     return {
         "NAME": resource.outside_name,
         **flat,
         **({"SECURITY_GROUPS": ",".join(map(str, groups))} if groups else {}),
-        "AR": [{"TYPE": "IP4", "IP": range_.ip, "SIZE": str(range_.size)} for range_ in desired.ranges or ()],
+        "AR": [{"TYPE": "IP4", "IP": range_.ip, "SIZE": str(range_.size)} for range_ in asked.ranges or ()],
         **mark.for_opennebula(),
     }
 
 
 def is_the_same(spec: VirtualNetworkSpec, network: Network) -> bool:
-    """Whether an unmarked network of the same name matches spec: same VLAN, VXLAN, bridge or block."""
+    """Whether an unmarked network of the same name is the one that spec means: it carries the same VLAN, VXLAN or bridge,
+    or addresses of the same block.
+    """
     if spec.vlan_id is not None or spec.vxlan_id is not None:
         is_vxlan = network.attributes.get("VN_MAD") == "vxlan"
         number = spec.vlan_id if spec.vlan_id is not None else spec.vxlan_id
@@ -125,7 +127,7 @@ def is_the_same(spec: VirtualNetworkSpec, network: Network) -> bool:
 
 
 def was_adopted(resource: VirtualNetwork, network: Network | None) -> bool:
-    """Whether the network was adopted, according to its own note or status."""
+    """Noted on the network itself; the status has a copy."""
     noted = network is not None and network.attributes.get(ADOPTED) == "YES"
     return noted or resource.adopted
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from sovereigncloud.ports.opennebula.attributes import Attributes
 from sovereigncloud.ports.opennebula.details import Particulars
 from sovereigncloud.ports.opennebula.infrastructure import Parts
 from sovereigncloud.ports.opennebula.login import Login
@@ -20,6 +19,9 @@ from sovereigncloud.ports.opennebula.tenancy import Tenancies
 from sovereigncloud.ports.opennebula.views import AddressRange, CloudView, Front, MarketplaceApp, Vm
 from sovereigncloud.ports.opennebula.vm_groups import VmGroups
 from sovereigncloud.ports.opennebula.zones import Zones as FederationZones
+
+Attributes = Mapping[str, "str | Attributes | list[Attributes]"]
+"""A template as nested values; the adapter writes it safely quoted in OpenNebula's XML form."""
 
 
 class OpenNebula(Protocol):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from sovereigncloud.core.identity import Mark
 
 if TYPE_CHECKING:
-    from sovereigncloud.ports.opennebula.attributes import Attributes
+    from sovereigncloud.ports.opennebula.client import Attributes
 
 
 class AppState(IntEnum):

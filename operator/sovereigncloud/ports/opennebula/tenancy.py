@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from sovereigncloud.core.identity import Mark
 
 if TYPE_CHECKING:
-    from sovereigncloud.ports.opennebula.attributes import Attributes
+    from sovereigncloud.ports.opennebula.client import Attributes
 
 QuotaKey = tuple[str, str, str]
 """(VM, DATASTORE, NETWORK or IMAGE; the id it is about, empty for VM; VMS, CPU, LEASES, ...)"""

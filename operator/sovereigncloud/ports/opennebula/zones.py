@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from sovereigncloud.core.identity import Mark
 
 if TYPE_CHECKING:
-    from sovereigncloud.ports.opennebula.attributes import Attributes
+    from sovereigncloud.ports.opennebula.client import Attributes
 
 FIRST = 0
 """The zone that every OpenNebula begins as, and that the master of a federation is. It cannot be deleted."""

@@ -15,7 +15,6 @@ from sovereigncloud.ports.ovh.inventory import Inventory
 from sovereigncloud.ports.ovh.orders import Shop
 from sovereigncloud.ports.ovh.power import Power
 from sovereigncloud.ports.ovh.reinstall import DiskGroup, InstallationTemplate, Part
-from sovereigncloud.ports.ovh.task import Task
 from sovereigncloud.ports.ovh.vrack import Vracks
 
 
@@ -88,6 +87,16 @@ class Interface:
     enabled: bool
     vrack: str
     macs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A task of a dedicated server: init, todo, doing, done, cancelled, customerError, ovhError."""
+
+    id: int
+    function: str
+    status: str
+    comment: str
 
 
 @dataclass(frozen=True, slots=True)

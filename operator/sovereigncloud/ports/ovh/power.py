@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from sovereigncloud.ports.ovh.task import Task
+    from sovereigncloud.ports.ovh.account import Task
 
 HARD_DISK, POWER_OFF = "harddisk", "power"
 """Types of boots. Their numbers are others from region to region."""

@@ -1,4 +1,1 @@
-"""Installer adapter: runs OpenNebula's own playbooks (one-deploy) in Kubernetes Jobs, one per cloud at a time.
-
-It offers `JobInstaller`, the implementation of `ports.installer`; it must not know the engine or the commands.
-"""
+"""OpenNebula's own playbooks (one-deploy) in a Kubernetes Job: one per cloud and inventory, never two at once."""

@@ -1,6 +1,6 @@
-"""Federation Job, which adds a front-end to a federation or removes it: inventory and pod.
+"""The Job that makes a front-end a member of a federation, or takes it out of one: its inventory, and what its pod is given.
 
-It runs the operator's own playbook, not one-deploy, which never runs on a cloud that it did not build.
+It is the operator's own play, not one-deploy: that never runs on a cloud it did not build.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ _SSH = 22
 
 
 def job_name(change: FederationChange) -> str:
-    """Return the Job name, derived from the change: the same change never gives a second Job."""
+    """Named by what is changed: the same word never gives a second Job."""
     told = f"{change.change} {change.request} {change.zone} {change.master_endpoint}"
     digest = hashlib.sha256(told.encode()).hexdigest()[:12]
     return f"{change.cloud[:_NAME].rstrip('-.')}-federation-{digest}"
 
 
 def manifest(change: FederationChange, image: str, environment: Mapping[str, str]) -> Json:
-    """Return the manifest of the Job, which holds no secret."""
+    """The Job. It holds no secret itself."""
     labels = {FEDERATION_LABEL: str(change.change)}
     return job_of(change, job_name(change), labels, _DEADLINE, _pod(change, image, environment))
 
 
 def inventory(change: FederationChange) -> Json:
-    """Return the inventory: the two front-ends, and the new role of the one that changes."""
+    """The two front-ends, and what becomes of the one that is changed."""
     told: Json = {
         "ansible_become": True,
         "ansible_python_interpreter": "/usr/bin/python3",
@@ -70,7 +70,7 @@ def _host(name: str, login: Login) -> Json:
 
 
 def _arguments(name: str, login: Login) -> str:
-    """Return the SSH arguments. An unknown key is accepted once; a changed key never is."""
+    """A key that is not known is accepted once; one that differs from a known one never is."""
     checked = "yes" if login.host_key else "accept-new"
     arguments = f"-o UserKnownHostsFile={_KNOWN_HOSTS} -o StrictHostKeyChecking={checked} -o IdentitiesOnly=yes"
     jump = login.jump_host
@@ -82,7 +82,7 @@ def _arguments(name: str, login: Login) -> str:
 
 
 def known_hosts(change: FederationChange) -> str:
-    """Return the known_hosts file."""
+    """The file of that name."""
     lines: dict[str, None] = {}
     for login in (change.login, change.master):
         if login is not None and login.host_key:
@@ -110,7 +110,7 @@ def _pod(change: FederationChange, image: str, environment: Mapping[str, str]) -
 
 
 def _secrets(change: FederationChange) -> dict[str, tuple[str, str, tuple[str, ...]]]:
-    """Return the Secret volumes by name: mount path, Secret, and keys."""
+    """Name of the volume: where it is mounted, of which Secret, and which of its keys."""
     found: dict[str, tuple[str, str, tuple[str, ...]]] = {}
     for name, login in (("member", change.login), ("master", change.master)):
         if login is None:

@@ -1,4 +1,4 @@
-"""Firewall variables of `firewall.yml`: who may reach the servers. VM traffic is bridged and not filtered."""
+"""Who may speak to the servers themselves, as `firewall.yml` reads it. The machines' own traffic is bridged past it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _ONEGATE = 5030
 
 
 def firewall(installation: Installation) -> Json:
-    """Return sources by address family, server addresses, probes, and open ports by source."""
+    """Sources by family, the servers among themselves, the probes, and which ports are open to whom."""
     reach = installation.reach
     sources = [ipaddress.ip_network(r) for r in reach.source_ranges]
     return {
@@ -51,7 +51,7 @@ def _servers(installation: Installation) -> list[ipaddress.IPv4Network]:
 
 
 def _neighbours(installation: Installation) -> list[ipaddress.IPv4Network]:
-    """Return the two addresses in the network of each server from which OVHcloud probes it."""
+    """The two addresses in the network of each server from which it is probed, too."""
     found = []
     for target in installation.targets:
         if target.address:
@@ -61,5 +61,5 @@ def _neighbours(installation: Installation) -> list[ipaddress.IPv4Network]:
 
 
 def _merged(networks: Any) -> list[str]:
-    """Merge overlapping networks, which an nftables set refuses."""
+    """Without overlaps, which a set of nftables refuses."""
     return [str(n) for n in ipaddress.collapse_addresses(networks)]

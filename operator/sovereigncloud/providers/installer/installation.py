@@ -1,4 +1,4 @@
-"""Installation Job: manifest, idempotent start, and state from its conditions."""
+"""The Job: its manifest, how it is started once, and what its conditions say."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ _NAME = 38  # of the cloud's name, so that the Job's pod has a name that fits
 
 
 class JobInstaller:
-    """Implements the installer port with Kubernetes Jobs.
+    """The installer port over Kubernetes Jobs.
 
     Args:
         api: the API server.
-        image: image built from `release/installer/Dockerfile`.
+        image: an image with what `release/installer/Dockerfile` puts into one.
         environment: further variables of the container: proxies, authorities.
     """
 
@@ -46,7 +46,7 @@ class JobInstaller:
         self._api, self._image, self._environment = api, image, dict(environment or {})
 
     async def state(self, installation: Installation) -> InstallState:
-        """Return the state (Absent, Running, Succeeded, Failed) of the Job of exactly this inventory."""
+        """Absent, Running, Succeeded or Failed: of the Job of exactly this inventory."""
         return await self._state(installation.namespace, job_name(installation))
 
     async def _state(self, namespace: str, name: str) -> InstallState:
@@ -57,10 +57,7 @@ class JobInstaller:
         return state_of(found, await self._last_words(found)) if state.state == "Failed" else state
 
     async def _last_words(self, job: Json) -> str:
-        """Return the task that failed, from the termination message of the pod.
-
-        Without the right to read pods the message refers to the pod's log.
-        """
+        """The task that failed, which only the pod knows. Without the right to look there it is in the pod's log."""
         metadata = job["metadata"]
         try:
             found = await self._api.pods(metadata["namespace"], f"job-name={metadata['name']}")
@@ -69,7 +66,7 @@ class JobInstaller:
         return next(filter(None, map(said_at_its_end, found)), "")
 
     async def start(self, installation: Installation) -> None:
-        """Create the Job unless it exists, finished or not. Raises Conflict while another Job of the cloud runs."""
+        """Make the Job unless it is there, finished or not. Raises Conflict while another one of the cloud runs."""
         made = manifest(installation, self._image, self._environment)
         await self._start(installation, job_name(installation), made)
 
@@ -83,29 +80,26 @@ class JobInstaller:
             return  # of the same name, so of the same inventory
 
     async def federation(self, change: FederationChange) -> InstallState:
-        """Return the state (Absent, Running, Succeeded, Failed) of the Job of exactly this federation change."""
+        """Absent, Running, Succeeded or Failed: of the Job of exactly this change."""
         return await self._state(change.namespace, federation.job_name(change))
 
     async def federate(self, change: FederationChange) -> None:
-        """Create the federation Job unless it exists, finished or not.
-
-        Raises Conflict while another Job of the cloud runs.
-        """
+        """Make its Job unless it is there, finished or not. Raises Conflict while another one of the cloud runs."""
         await self._start(
             change, federation.job_name(change), federation.manifest(change, self._image, self._environment)
         )
 
     async def validation(self, wanted: Validation) -> ValidationState:
-        """Return the state of a run of one-deploy-validation."""
+        """What became of a run of one-deploy-validation."""
         return await validation_state(self._api, wanted)
 
     async def validate(self, wanted: Validation) -> None:
-        """Create the validation Job unless it exists. Raises Conflict while another Job of the cloud runs."""
+        """Make its Job unless it is there. Raises Conflict while another one of the cloud runs."""
         await start_validation(self._api, wanted, self._image, self._environment)
 
 
 def job_name(installation: Installation) -> str:
-    """Return the Job name, derived from the inventory: the same inventory never gives a second Job."""
+    """Named by what is installed: the same inventory never gives a second Job."""
     servers, _, access = installation.hash.partition("-")
     named = hashlib.sha256(installation.hash.encode()).hexdigest() if access else servers
     what = "certificate" if installation.only_certificate else "install"
@@ -113,12 +107,12 @@ def job_name(installation: Installation) -> str:
 
 
 def said_at_its_end(pod: Mapping[str, Any]) -> str:
-    """Return the termination message of a pod's container on one line."""
+    """The termination message of a pod's container, in one line."""
     statuses = (pod.get("status") or {}).get("containerStatuses") or ()
     told = [((s.get("state") or {}).get("terminated") or {}).get("message") or "" for s in statuses]
     return " ".join(next(filter(None, told), "").split())[:_MESSAGE]
 
 
 def manifest(installation: Installation, image: str, environment: Mapping[str, str]) -> Json:
-    """Return the manifest of the Job, which holds no secret."""
+    """The Job. It holds no secret itself."""
     return job_of(installation, job_name(installation), {}, _DEADLINE, pod(installation, image, environment))

@@ -1,9 +1,9 @@
-"""Inventory of one-deploy: front-ends, nodes, version and bonds. Pure, without secrets.
+"""The inventory of one-deploy: who is front-end and node, which version, how the bonds are made. Pure, and no secret.
 
-It follows OVHcloud's guide; the tests hold a table of the differences and their reasons. Ansible reads the password
-from the mounted Secret, so the inventory can be part of the Job and needs no clean-up. Hosts are named by their
-address, as one-deploy names OpenNebula's hosts; networks and datastores are left out, because the operator manages
-them over the API and two writers would conflict.
+It is that of OVHcloud's guide; what differs, and why, is a table in the tests. The password is read by Ansible from the
+mounted Secret, so that the inventory can stand in the Job itself and nothing has to be cleaned up after it. Hosts are named
+by their address, and one-deploy names OpenNebula's hosts so too; networks and datastores are left out, since the operator
+keeps them over the API and two writers would fight.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _PASSWORD = f"{{{{ lookup('ansible.builtin.file', '{CREDENTIALS}/password') }}}}
 
 
 def inventory(installation: Installation) -> Json:
-    """Return the inventory for Ansible's YAML plug-in."""
+    """The inventory as Ansible's YAML plug-in reads it."""
     return {
         "all": {"vars": {**_common(installation), **_leader(installation), **_reach(installation)}},
         "frontend": {"hosts": _group(installation, Role.FRONTEND)},
@@ -37,7 +37,7 @@ def inventory(installation: Installation) -> Json:
 
 
 def render(installation: Installation) -> str:
-    """Return the inventory as text."""
+    """The inventory as text."""
     text: str = yaml.safe_dump(inventory(installation), sort_keys=True, width=120)
     return text
 
@@ -60,7 +60,7 @@ def _common(installation: Installation) -> Json:
 
 
 def _leader(installation: Installation) -> Json:
-    """Return the database and address variables: MariaDB and a shared address for several front-ends, else SQLite."""
+    """Several front-ends share a database and an address, one has a file for it."""
     leader = installation.virtual_ip
     if leader is None:
         return {"db_backend": "SQLite"}

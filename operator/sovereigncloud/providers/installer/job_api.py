@@ -1,4 +1,4 @@
-"""Common parts of the operator's Jobs: labels, the API that they need, and state from conditions."""
+"""What Jobs of the operator have in common: their labels, the API they are made through, what their conditions say."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ ONE_DEPLOY = "one-deploy"
 
 
 class JobApi(Protocol):
-    """Requests to the API server that Jobs need. Raises the errors of `ports.errors`."""
+    """What is needed of the API server. Raises the errors of `kinds.errors`."""
 
     async def job(self, namespace: str, name: str) -> Json | None:
-        """Return a Job, or None."""
+        """A Job, or None."""
         ...
 
     async def jobs(self, namespace: str, selector: str) -> list[Json]:
-        """Return the Jobs with these labels."""
+        """Jobs with these labels."""
         ...
 
     async def create_job(self, namespace: str, body: Json) -> None:
-        """Create a Job. Raises Conflict when the name exists."""
+        """Raises Conflict when one of that name is there."""
         ...
 
     async def pods(self, namespace: str, selector: str) -> list[Json]:
-        """Return the pods with these labels."""
+        """Pods with these labels."""
         ...
 
 
 class Worked(Protocol):
-    """Cloud whose servers a Job works on."""
+    """On whose servers a Job works."""
 
     @property
     def cloud(self) -> str: ...
@@ -48,9 +48,7 @@ class Worked(Protocol):
 
 
 def job_of(worked: Worked, name: str, labels: Mapping[str, str], deadline: int, pod: Json) -> Json:
-    """Return the manifest of a Job on the servers of a cloud.
-
-    The Job is deleted with its cloud and is tried once: a retry is a person's decision.
+    """A Job on the servers of a cloud. It ends with its cloud, and is tried once: retrying is a person's decision.
 
     Args:
         worked: the cloud it works for.
@@ -92,7 +90,7 @@ def job_of(worked: Worked, name: str, labels: Mapping[str, str], deadline: int, 
 
 
 def state_of(job: Mapping[str, Any], last_words: str = "") -> InstallState:
-    """Return the state of a Job from its conditions: Complete or Failed when it ended, else running."""
+    """What the Job's conditions say; a Job that ended says Complete or Failed, everything before that is running."""
     true = {c["type"]: c for c in (job.get("status") or {}).get("conditions") or () if c.get("status") == "True"}
     if "Complete" in true:
         return InstallState("Succeeded")
@@ -104,7 +102,7 @@ def state_of(job: Mapping[str, Any], last_words: str = "") -> InstallState:
 
 
 async def only_one(api: JobApi, namespace: str, cloud: str, name: str) -> None:
-    """Raise Conflict while another Job than `name` works on the servers of the cloud."""
+    """Whoever works on the servers of a cloud does so alone. Raises Conflict while another Job than `name` does."""
     for other in await api.jobs(namespace, f"{CLOUD_LABEL}={cloud},{INSTALLER_LABEL}={ONE_DEPLOY}"):
         if other["metadata"]["name"] != name and state_of(other).state == "Running":
             raise Conflict(f"Job {other['metadata']['name']} of this cloud still runs; waiting for its end")

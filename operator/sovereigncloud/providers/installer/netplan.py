@@ -1,11 +1,11 @@
-"""Netplan of a server for the installer: bonds as on its first day, plus a VLAN for a shared address."""
+"""The network of a server as the installer wants it: that of its first day, and a VLAN for an address that servers share."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-from sovereigncloud.core import bonds
+from sovereigncloud.kinds.baremetalserver.network import bonds
 from sovereigncloud.ports.installer.installation import InstallTarget
 
 Json = dict[str, Any]
@@ -14,7 +14,7 @@ _VLAN = re.compile(rf"^({bonds.PUBLIC}|{bonds.PRIVATE})\.([0-9]{{1,4}})$")
 
 
 def netplan(target: InstallTarget, interface: str = "") -> Json:
-    """Return the netplan: the bonds, and the VLAN `interface` of the shared address, if it is one."""
+    """The bonds; `interface` of the shared address, where it is a VLAN on one of them, is made, too."""
     found: Json = {**bonds.netplan(target.public_macs, target.private_macs)}
     vlan, network = _VLAN.match(interface), found["network"]
     if vlan is not None and vlan[1] in network["bonds"]:

@@ -1,4 +1,4 @@
-"""Installer pod: one container that gets all input as variables and mounted Secrets, and keeps nothing."""
+"""The installer's pod: one container that is given everything as variables and mounted Secrets, and keeps nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Json = dict[str, Any]
 
 CONTAINER = "one-deploy"
 PLAYBOOKS = ("prepare.yml", "certificate.yml", "opennebula.deploy.main", "publish.yml", "firewall.yml")
-"""Playbooks in order: network first, the certificate before the web server that serves it, the firewall last."""
+"""In this order: the network first, the certificate before the web server that serves it, and the doors closed last."""
 CERTIFICATE_ONLY = ("certificate.yml",)
 
 BASTION = "/bastion"
@@ -24,13 +24,13 @@ _RUNNER_GROUP = 0  # the image lets this group write where ansible-runner wants 
 
 
 def pod(installation: Installation, image: str, environment: Mapping[str, str]) -> Json:
-    """Return the pod of the installation Job. Secrets are mounted, so the manifest holds none."""
+    """What the Job runs. The Secrets are mounted, so none of them is in it."""
     variables = _variables(installation) | dict(environment)
     return pod_of(container_of(CONTAINER, image, file("run.sh"), variables), _secrets(installation))
 
 
 def container_of(name: str, image: str, script: str, variables: Mapping[str, str]) -> Json:
-    """Return a container that runs a script with these variables."""
+    """A container that runs a script with these variables."""
     return {
         "name": name,
         "image": image,
@@ -43,7 +43,7 @@ def container_of(name: str, image: str, script: str, variables: Mapping[str, str
 
 
 def pod_of(container: Json, secrets: Mapping[str, tuple[str, str, tuple[str, ...]]]) -> Json:
-    """Return a pod of one container. `secrets`: by volume name the mount path, Secret and keys."""
+    """A pod of one container. `secrets`: by name of the volume where it is mounted, of which Secret, and which keys."""
     mounts = [{"name": name, "mountPath": path, "readOnly": True} for name, (path, _, _) in secrets.items()]
     return {
         "restartPolicy": "Never",
@@ -77,7 +77,7 @@ def _variables(installation: Installation) -> dict[str, str]:
 
 
 def _secrets(installation: Installation) -> dict[str, tuple[str, str, tuple[str, ...]]]:
-    """Return the Secret volumes by name: mount path, Secret, and keys."""
+    """Name of the volume: where it is mounted, of which Secret, and which of its keys."""
     reach = installation.reach
     found: dict[str, tuple[str, str, tuple[str, ...]]] = {}
     found["credentials"] = (CREDENTIALS, installation.credentials_secret, ("password", _KEY))
@@ -94,10 +94,10 @@ def _volume(name: str, secret: str, keys: tuple[str, ...]) -> Json:
 
 
 def playbook(name: str) -> str:
-    """Return one of the operator's own playbooks."""
+    """One of the operator's own playbooks."""
     return file(f"playbooks/{name}")
 
 
 def file(name: str) -> str:
-    """Return a file of this package."""
+    """A file of this package."""
     return resources.files(__package__).joinpath(name).read_text()

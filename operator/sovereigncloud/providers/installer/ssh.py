@@ -1,4 +1,4 @@
-"""SSH options of the installer: jump host and known host keys."""
+"""How the installer's SSH finds the servers: through which host, and which host keys it believes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _SSH = 22
 
 
 def known_hosts(installation: Installation) -> str:
-    """Return the known_hosts file: one line per server whose key was read when it was installed, and the bastion's."""
+    """The file of that name: one line for each server whose key was read when it was installed, and the bastion's."""
     lines = [f"{t.address} {t.host_key}" for t in installation.targets if t.address and t.host_key]
     jump = installation.reach.jump_host
     if jump is not None:
@@ -20,7 +20,7 @@ def known_hosts(installation: Installation) -> str:
 
 
 def ssh_arguments(installation: Installation) -> str:
-    """Return the SSH arguments for every server. An unknown key is accepted once; a changed key never is."""
+    """For every server. A key that is not known is accepted once; one that differs from a known one never is."""
     pinned = all(t.host_key for t in installation.targets)
     arguments = f"-o UserKnownHostsFile={KNOWN_HOSTS} -o StrictHostKeyChecking={'yes' if pinned else 'accept-new'}"
     jump = installation.reach.jump_host
@@ -28,7 +28,7 @@ def ssh_arguments(installation: Installation) -> str:
 
 
 def _through(jump: JumpHost) -> str:
-    """Return a ProxyCommand, because ProxyJump would use neither these known hosts nor its own key."""
+    """ProxyJump would take neither these known hosts nor a key of its own."""
     identity = f"-i {BASTION_KEY} -o IdentitiesOnly=yes " if jump.key_secret else ""
     checked = f"-o UserKnownHostsFile={KNOWN_HOSTS} -o StrictHostKeyChecking=yes"
     return f'-o ProxyCommand="ssh {identity}{checked} -p {jump.port} -W [%h]:%p {jump.user}@{jump.host}"'

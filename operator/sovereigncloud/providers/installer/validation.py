@@ -1,4 +1,4 @@
-"""Validation Job, which runs OpenNebula's suite one-deploy-validation: manifest, and result from its pod."""
+"""The Job of OpenNebula's own suite, one-deploy-validation: its manifest, and what its pod said at its end."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ SWITCHES = {
     "NetworkBenchmark": "run_network_benchmark",
     "TestVM": "run_test_vm",
 }
-"""Switches of the suite by test case name."""
+"""The suite's own switches, by the names of the test cases here."""
 _ALWAYS_OFF = ("run_conn_matrix", "run_ldap_auth", "run_vm_ha", "run_fe_ha", "run_federation")
-"""Off, as in the recommended configuration: they need what not every cloud has, or a person at the keyboard."""
+"""As in the configuration that the suite recommends: they need what not every cloud has, or a person at the keyboard."""
 _ALPINE = "Alpine Linux 3.21"
 _REACHED = "downloads.opennebula.io"
 _SERVICES = {
@@ -45,7 +45,7 @@ _SERVICES = {
 
 
 async def validation_state(api: JobApi, wanted: Validation) -> ValidationState:
-    """Return the state of the Job: Absent, Running or Ended."""
+    """Absent, Running or Ended."""
     namespace, name = wanted.installation.namespace, job_name(wanted)
     found = await api.job(namespace, name)
     if found is None:
@@ -62,7 +62,7 @@ async def validation_state(api: JobApi, wanted: Validation) -> ValidationState:
 
 
 async def start_validation(api: JobApi, wanted: Validation, image: str, environment: Mapping[str, str]) -> None:
-    """Create the Job unless it exists, finished or not. Raises Conflict while another Job of the cloud runs."""
+    """Make the Job unless it is there, finished or not. Raises Conflict while another one of the cloud runs."""
     namespace, name = wanted.installation.namespace, job_name(wanted)
     if await api.job(namespace, name) is not None:
         return
@@ -74,12 +74,12 @@ async def start_validation(api: JobApi, wanted: Validation, image: str, environm
 
 
 def job_name(wanted: Validation) -> str:
-    """Return the Job name, derived from the run: a run never gets a second Job."""
+    """Named by the run: it is never made twice."""
     return f"{wanted.installation.cloud[:_NAME].rstrip('-.')}-validate-{wanted.run}"
 
 
 def directory(wanted: Validation) -> str:
-    """Return the directory of the report in the volume."""
+    """Where the report is, in the volume."""
     return f"{wanted.installation.namespace}/{wanted.installation.cloud}/{wanted.run}"
 
 
@@ -90,7 +90,7 @@ def _said(pod_: Mapping[str, Any]) -> str:
 
 
 def read_result(said: str) -> ValidationState | None:
-    """Parse the output of `validation_summary.py`; None: it is something else."""
+    """What `validation_summary.py` wrote; None: it is something else."""
     try:
         told = json.loads(said)
         results = {str(k): (str(r), str(m)) for k, (r, m) in told["checks"].items()}
@@ -100,7 +100,7 @@ def read_result(said: str) -> ValidationState | None:
 
 
 def variables(wanted: Validation) -> Json:
-    """Return the configuration of the suite: its recommendation with the switches of the cloud."""
+    """The suite's configuration: what it recommends, with the switches of the cloud."""
     network = {"vnet_name": wanted.network} if wanted.network else {}
     suite: Json = {variable: wanted.switches.get(name, True) for name, variable in SWITCHES.items()}
     suite |= dict.fromkeys(_ALWAYS_OFF, False)
@@ -126,7 +126,7 @@ def variables(wanted: Validation) -> Json:
 
 
 def manifest(wanted: Validation, image: str, environment: Mapping[str, str]) -> Json:
-    """Return the manifest of the Job: the installer's pod with another command and a volume for the report."""
+    """The Job. Its pod is the installer's, with another command and a volume for the report."""
     labels = {VALIDATION_LABEL: str(wanted.run)}
     return job_of(wanted.installation, job_name(wanted), labels, _DEADLINE, _pod(wanted, image, environment))
 

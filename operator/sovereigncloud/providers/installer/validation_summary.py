@@ -1,4 +1,4 @@
-"""Summary of a validation run, executed in the Job: results of ansible-runner as JSON below 4096 bytes.
+"""Runs in the Job: what ansible-runner's events say of each test case, as JSON of less than 4096 bytes; keeps the report.
 
 Standard library only. `CHECKS` names the test cases that are switched on.
 
@@ -36,7 +36,7 @@ Json = dict[str, Any]
 
 
 def summarise(events: Iterable[Json], checks: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """Return Passed or Failed for each enabled test case."""
+    """Passed or Failed for each test case that is switched on."""
     ran: set[str] = set()
     failed: dict[str, str] = {}
     found: dict[str, Json] = {}
@@ -67,7 +67,7 @@ def _result(check: str, ran: set[str], failed: dict[str, str], found: Json, stop
 
 
 def _wrong(name: str, value: object) -> list[str]:
-    """Return what the suite's own report would mark as failed without failing the run."""
+    """What the suite's own report would mark as failed, without failing for it."""
     if isinstance(value, dict):
         return [told for part, inner in value.items() for told in _wrong(f"{name}: {part}", inner)]
     text = value if isinstance(value, str) else json.dumps(value)
@@ -77,7 +77,7 @@ def _wrong(name: str, value: object) -> list[str]:
 
 
 def events_in(directory: Path) -> Iterable[Json]:
-    """Return the events (N-uuid.json) in chronological order."""
+    """In the order in which they happened: N-uuid.json."""
     numbered = [(int(path.name.partition("-")[0]), path) for path in directory.glob("[0-9]*-*.json")]
     for _, path in sorted(numbered):
         try:

@@ -1,4 +1,4 @@
-"""Implements the port `Admission`: bindings of ValidatingAdmissionPolicies."""
+"""Bindings of ValidatingAdmissionPolicies, over the session to the API server."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ _BINDINGS, _POLICIES = "validatingadmissionpolicybindings", "validatingadmission
 
 
 class Request(Protocol):
-    """Request to the API server, as the session makes it."""
+    """A request to the API server, as the session makes it."""
 
     async def __call__(self, method: str, path: str, body: Json | None = None, *, counted: tuple[str, str]) -> Json: ...
 
 
 class AdmissionApi:
-    """Calls about ValidatingAdmissionPolicies and their bindings.
+    """The port `Admission`.
 
     Args:
-        request: sends a request to the API server.
+        request: asks the API server.
     """
 
     def __init__(self, request: Request) -> None:
         self._request = request
 
     async def installed(self, policy: str) -> bool:
-        """Return whether a ValidatingAdmissionPolicy of that name exists."""
+        """Whether there is a ValidatingAdmissionPolicy of that name."""
         return await self._get(_POLICIES, policy) is not None
 
     async def binding(self, name: str) -> Binding | None:
-        """Return the binding of that name, or None."""
+        """The binding of that name; None: there is none."""
         return await self._get(_BINDINGS, name)
 
     async def put_binding(self, binding: Binding) -> None:
-        """Create or replace a binding; foreign fields are lost. Raises Conflict when it changed meanwhile."""
+        """Make it, or replace it: what somebody else added to it goes. Raises Conflict where it changed meanwhile."""
         metadata: Any = binding["metadata"]
         there = await self._get(_BINDINGS, metadata["name"])
         if there is None:
@@ -49,7 +49,7 @@ class AdmissionApi:
         await self._request("PUT", _path(_BINDINGS, metadata["name"]), body, counted=("update", _BINDINGS))
 
     async def delete_binding(self, name: str) -> None:
-        """Delete a binding, if it exists."""
+        """Not being there is fine."""
         try:
             await self._request("DELETE", _path(_BINDINGS, name), counted=("delete", _BINDINGS))
         except NotFound:

@@ -1,7 +1,7 @@
-"""API server session over aiohttp: lists, status and finalizer PATCHes, and a few others.
+"""The API server, over one aiohttp session: lists, status and finalizer PATCHes, and the rare rest.
 
 Addresses and credentials come from the official client's configuration; the requests are plain JSON. The generated
-client takes 1.1 ms more CPU per PATCH and 30 MB (docs/adr/0001-one-session-to-the-api-server.md).
+client costs 1.1 ms of CPU per PATCH more and 30 MB (docs/adr/0001-one-session-to-the-api-server.md).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sovereigncloud.api import KINDS
 from sovereigncloud.api.common.base import FINALIZER, GROUP, VERSION
 from sovereigncloud.ports.errors import Auth, Conflict, MissingSecret, NotFound, OutsideError, Rejected, Retry
-from sovereigncloud.providers.call_observer import Call, NoObserver, Observer
+from sovereigncloud.providers.call_observer import Call, Observer, Unobserved
 from sovereigncloud.providers.kubernetes.admission import AdmissionApi
 from sovereigncloud.providers.kubernetes.connection import Connection
 
@@ -32,7 +32,7 @@ Json = dict[str, Any]
 
 PLURALS = {kind.crd.kind: kind.crd.plural for kind in KINDS}
 CLUSTER_KINDS = frozenset(kind.crd.kind for kind in KINDS if not kind.crd.namespaced)
-"""Cluster-scoped kinds. An operator that watches some namespaces only ignores them."""
+"""Kinds whose objects are in no namespace. An operator that watches some namespaces only does not look at them."""
 FIELD_MANAGER = "sovereign-cloud-operator"
 _AT_ONCE = 8
 _SHOWN = 200
@@ -44,22 +44,22 @@ _TOKEN_AGE = 60.0
 ADMISSION_GROUP = "admissionregistration.k8s.io"
 PART_OF = {"app.kubernetes.io/part-of": FIELD_MANAGER}
 INSTALLATION_CONFIG_MAP = "sovereign-installation"
-"""ConfigMap with the installation id, in the operator's namespace; it outlives the release."""
+"""Keeps the installation id, in the operator's namespace; outlives the release."""
 HOLDINGS_CONFIG_MAP = "sovereign-holdings"
-"""ConfigMap with the finalizer inventory, in the operator's namespace; `helm uninstall` deletes it."""
+"""Says what the operator holds by its finalizer, in its namespace; `helm uninstall` asks by deleting it."""
 # It is the chart's hook of this name, made before its time, and says so: Argo CD finds it in the cluster under a name of the
 # chart, and would prune what is neither a hook nor in Git, which the chart's policy denies (templates/policies/uninstall.yaml).
 _HOLDINGS_ANNOTATIONS = {"helm.sh/hook": "pre-delete"}
 
 
 class KubernetesApi:
-    """Calls to the API server. Raises the errors of `ports.errors`.
+    """Verbs on the API server. Raises the errors of `kinds.errors`.
 
     Args:
-        connection: address and credentials.
+        connection: to it.
         timeout: of a request, in seconds.
-        namespaces: restricts lists to these; none: the whole cluster.
-        observer: observes every request.
+        namespaces: those whose objects there are; none: all of the cluster.
+        observer: is told of every request.
     """
 
     def __init__(
@@ -71,13 +71,13 @@ class KubernetesApi:
         observer: Observer | None = None,
     ) -> None:
         self._connection, self._namespaces = connection, namespaces
-        self._observer = observer or NoObserver()
+        self._observer = observer or Unobserved()
         self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=5)
         self._session: aiohttp.ClientSession | None = None
         self._token = connection.token
         self._token_read = float("-inf")
         self.requests: dict[tuple[str, str], int] = {}
-        """Number of requests by verb and resource."""
+        """Requests by verb and resource."""
 
     async def __aenter__(self) -> Self:
         # asyncio keeps 256 KiB of buffers per TLS connection; _AT_ONCE carry a thousand PATCHes a second.
@@ -95,10 +95,9 @@ class KubernetesApi:
     # --- our own kinds -------------------------------------------------------------------------------------------
 
     async def objects(self, kind: str, *, limit: int = 500) -> AsyncIterator[Json]:
-        """Yield every object of a kind in all, or the watched, namespaces, in pages.
-
-        Some objects come twice when the list expired half way through. An operator that watches some namespaces gets
-        no cluster-scoped objects: the operator of the whole cluster is responsible for them.
+        """Every object of a kind in all namespaces, or in those that are watched, in pages. Some come twice where the list
+        expired half way through. Where some namespaces are watched, what is in none has no objects: it is the business of the
+        operator of the whole cluster.
         """
         if self._namespaces and kind in CLUSTER_KINDS:
             return
@@ -125,9 +124,8 @@ class KubernetesApi:
                 return
 
     async def patch_status(self, kind: str, namespace: str, name: str, version: str, patch: Json) -> Json:
-        """Send one merge patch on /status, based on that resourceVersion. Raises Conflict when the object changed.
-
-        A uid in the patch would not help: on /status of a custom resource the API server ignores metadata.
+        """One merge patch on /status, from what was known at that resourceVersion. Raises Conflict where the object is
+        another by now. (A uid in it would not help: on /status of a custom resource the API server ignores metadata.)
         """
         body = {"metadata": {"resourceVersion": version}, "status": patch}
         return await self._request(
@@ -135,12 +133,12 @@ class KubernetesApi:
         )
 
     async def patch_finalizers(self, kind: str, namespace: str, name: str, version: str, finalizers: list[str]) -> Json:
-        """Set the list of finalizers, based on that resourceVersion, since the list also holds finalizers of others."""
+        """Set the list of finalizers; with the resourceVersion, since others' finalizers are in the same list."""
         body = {"metadata": {"resourceVersion": version, "finalizers": finalizers}}
         return await self._request("PATCH", path_of(kind, namespace, name), body, counted=("patch", PLURALS[kind]))
 
     async def apply(self, manifest: Mapping[str, object]) -> None:
-        """Apply a child object (server-side apply)."""
+        """Server-side apply of a child object."""
         metadata: Any = manifest["metadata"]
         kind = str(manifest["kind"])
         path = path_of(kind, metadata["namespace"], metadata["name"])
@@ -153,14 +151,14 @@ class KubernetesApi:
         )
 
     async def delete(self, kind: str, namespace: str, name: str) -> None:
-        """Delete an object of the operator's kinds, if it exists."""
+        """Delete an object of ours; not being there is fine."""
         try:
             await self._request("DELETE", path_of(kind, namespace, name), counted=("delete", PLURALS[kind]))
         except NotFound:
             return
 
     async def kind_is_going(self, kind: str) -> bool:
-        """Return whether the CRD of a kind is being deleted."""
+        """Whether the CRD of a kind is itself being deleted."""
         path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{PLURALS[kind]}.{GROUP}"
         try:
             found = await self._request("GET", path, counted=("get", "customresourcedefinitions"))
@@ -171,7 +169,7 @@ class KubernetesApi:
     # --- Secrets ---------------------------------------------------------------------------------------------------
 
     async def secret(self, namespace: str, name: str) -> Mapping[str, str]:
-        """Return the decoded values of a Secret. Raises MissingSecret."""
+        """Decoded values of a Secret. Raises MissingSecret."""
         try:
             found = await self._request("GET", _core(namespace, "secrets", name), counted=("get", "secrets"))
         except NotFound as error:
@@ -186,7 +184,7 @@ class KubernetesApi:
     async def create_secret(
         self, namespace: str, name: str, values: Mapping[str, str], labels: Mapping[str, str]
     ) -> bool:
-        """Create a Secret; return False when it exists, since a generated Secret is never overwritten."""
+        """False when one of that name is there already: a generated Secret is never overwritten."""
         body = {
             "apiVersion": "v1",
             "kind": "Secret",
@@ -200,12 +198,12 @@ class KubernetesApi:
         return True
 
     async def generate_login(self, namespace: str, name: str, username: str, labels: Mapping[str, str]) -> bool:
-        """Create a Secret with a username and a generated password, unless it exists."""
+        """A Secret with username and a generated password; never overwritten."""
         values = {"username": username, "password": secrets.token_urlsafe(24)}
         return await self.create_secret(namespace, name, values, labels)
 
     async def generate_credentials(self, namespace: str, name: str, username: str, labels: Mapping[str, str]) -> bool:
-        """Create a Secret with a username, a generated password and an SSH key pair, unless it exists."""
+        """A Secret with username, a generated password and an SSH key pair; never overwritten."""
         key = Ed25519PrivateKey.generate()
         private = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
@@ -222,7 +220,7 @@ class KubernetesApi:
         return await self.create_secret(namespace, name, values, labels)
 
     async def delete_secret(self, namespace: str, name: str) -> None:
-        """Delete a generated Secret and remove the finalizer, if it exists."""
+        """Delete a generated Secret, and let it go: who held it is whom it was for. Not being there is fine."""
         try:
             await self._request("DELETE", _core(namespace, "secrets", name), counted=("delete", "secrets"))
         except NotFound:
@@ -230,7 +228,7 @@ class KubernetesApi:
         await self.guard_secret(namespace, name, hold=False)
 
     async def guard_secret(self, namespace: str, name: str, *, hold: bool) -> bool:
-        """Add or remove the finalizer of a Secret, nothing else. Returns False when the Secret does not exist."""
+        """Hold a Secret in use by our finalizer, or let it go; nothing else on it is touched. False: it is not there."""
         try:
             found = await self._request("GET", _core(namespace, "secrets", name), counted=("get", "secrets"))
         except NotFound:
@@ -252,11 +250,11 @@ class KubernetesApi:
 
     @property
     def admission(self) -> AdmissionApi:
-        """Calls about ValidatingAdmissionPolicies."""
+        """Bindings of ValidatingAdmissionPolicies."""
         return AdmissionApi(self._request)
 
     async def namespace_labels(self, *, limit: int = 500) -> dict[str, Mapping[str, str]]:
-        """Return the labels of every namespace, in pages."""
+        """The labels of every namespace, in pages, and nothing else of them."""
         found: dict[str, Mapping[str, str]] = {}
         token = ""
         while True:
@@ -277,16 +275,16 @@ class KubernetesApi:
     # --- the rest ----------------------------------------------------------------------------------------------------
 
     async def create_event(self, namespace: str, body: Json) -> None:
-        """Create a Kubernetes event."""
+        """A Kubernetes event."""
         await self._request("POST", _core(namespace or "default", "events"), body, counted=("create", "events"))
 
     async def patch_event(self, namespace: str, name: str, patch: Json) -> None:
-        """Update the count of an event. Raises NotFound when it expired: the API server keeps events for an hour."""
+        """Count up what is said again. Raises NotFound where the API server has forgotten it: it keeps events for an hour."""
         where = _core(namespace or "default", "events", name)
         await self._request("PATCH", where, patch, counted=("patch", "events"))
 
     async def config_map(self, namespace: str, name: str) -> Mapping[str, str] | None:
-        """Return the data of a ConfigMap, or None."""
+        """Its data, or None."""
         try:
             found = await self._request("GET", _core(namespace, "configmaps", name), counted=("get", "configmaps"))
         except NotFound:
@@ -302,7 +300,7 @@ class KubernetesApi:
         labels: Mapping[str, str],
         annotations: Mapping[str, str] | None = None,
     ) -> None:
-        """Create a ConfigMap. Raises Conflict when it exists."""
+        """Raises Conflict when it is there."""
         metadata = {"name": name, "namespace": namespace, "labels": dict(labels)}
         body = {
             "apiVersion": "v1",
@@ -313,11 +311,11 @@ class KubernetesApi:
         await self._request("POST", _core(namespace, "configmaps"), body, counted=("create", "configmaps"))
 
     async def holdings(self, namespace: str) -> Mapping[str, str] | None:
-        """Return the finalizer inventory written last, or None."""
+        """What was told last about what is held; None: nothing yet."""
         return await self.config_map(namespace, HOLDINGS_CONFIG_MAP)
 
     async def tell_holdings(self, namespace: str, data: Mapping[str, str]) -> None:
-        """Write the finalizer inventory into its ConfigMap, which is created when missing."""
+        """Write it into the ConfigMap, which is made where it is not there."""
         path = _core(namespace, "configmaps", HOLDINGS_CONFIG_MAP)
         change = {"metadata": {"annotations": _HOLDINGS_ANNOTATIONS}, "data": dict(data)}
         try:
@@ -326,40 +324,40 @@ class KubernetesApi:
             await self.create_config_map(namespace, HOLDINGS_CONFIG_MAP, data, PART_OF, _HOLDINGS_ANNOTATIONS)
 
     async def lease(self, namespace: str, name: str) -> Json | None:
-        """Return the Lease, or None."""
+        """The Lease, or None."""
         try:
             return await self._request("GET", _lease(namespace, name), counted=("get", "leases"))
         except NotFound:
             return None
 
     async def write_lease(self, namespace: str, name: str, body: Json, *, create: bool) -> Json:
-        """Create or replace the Lease; its resourceVersion decides races. Raises Conflict."""
+        """Create it, or replace it (its resourceVersion decides races). Raises Conflict."""
         if create:
             return await self._request("POST", _lease(namespace, ""), body, counted=("create", "leases"))
         return await self._request("PUT", _lease(namespace, name), body, counted=("update", "leases"))
 
     async def job(self, namespace: str, name: str) -> Json | None:
-        """Return a Job, or None."""
+        """A Job, or None."""
         try:
             return await self._request("GET", _job(namespace, name), counted=("get", "jobs"))
         except NotFound:
             return None
 
     async def jobs(self, namespace: str, selector: str) -> list[Json]:
-        """Return the Jobs with these labels."""
+        """Jobs with these labels."""
         page = await self._request("GET", f"{_job(namespace, '')}?labelSelector={selector}", counted=("list", "jobs"))
         found: list[Json] = page.get("items", [])
         return found
 
     async def pods(self, namespace: str, selector: str) -> list[Json]:
-        """Return the pods with these labels in a namespace; an empty one means all."""
+        """Pods with these labels, in one namespace or, with an empty one, in all."""
         scope = f"namespaces/{quote(namespace)}/" if namespace else ""
         path = f"/api/v1/{scope}pods?{urlencode({'labelSelector': selector})}"
         found: list[Json] = (await self._request("GET", path, counted=("list", "pods"))).get("items", [])
         return found
 
     async def create_job(self, namespace: str, body: Json) -> None:
-        """Create a Job. Raises Conflict when the name exists."""
+        """Raises Conflict when one of that name is there."""
         await self._request("POST", _job(namespace, ""), body, counted=("create", "jobs"))
 
     async def _request(
@@ -403,7 +401,7 @@ class KubernetesApi:
                 raise Retry(f"{type(error).__name__}: {error}", where=where) from error
 
     async def _refusal(self, reply: aiohttp.ClientResponse, where: str) -> OutsideError:
-        """Return the error of a reply with status 400 or above."""
+        """The error that a reply of 400 and above stands for."""
         return _error(reply.status, _read(await reply.text()), reply.headers.get("Retry-After"), where)
 
     def _bearer(self) -> str:
@@ -418,11 +416,11 @@ class KubernetesApi:
 
 
 class _ExpiredError(Retry):
-    """A continue token or resourceVersion is too old: start again."""
+    """A continue token, or a resourceVersion, is too old: begin anew."""
 
 
 def _read(text: str) -> Json:
-    """Return the message of an error body: a Status, or the text of a proxy."""
+    """What an error says: a Status, or whatever stands between here and the API server has to say."""
     try:
         answer = json.loads(text)
     except ValueError:
@@ -452,7 +450,7 @@ def _seconds(retry_after: str | None) -> float | None:
 
 
 def path_of(kind: str, namespace: str, name: str = "") -> str:
-    """Return the URL path of an object, or of a kind; a cluster-scoped kind has no namespace."""
+    """Where the API server has an object of ours, or all of a kind; a kind without namespaces is asked for without one."""
     scope = f"namespaces/{quote(namespace)}/" if namespace and kind not in CLUSTER_KINDS else ""
     return f"/apis/{GROUP}/{VERSION}/{scope}{PLURALS[kind]}" + (f"/{quote(name)}" if name else "")
 

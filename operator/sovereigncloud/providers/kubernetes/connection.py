@@ -1,4 +1,4 @@
-"""Connection settings of the API server: address, certificates, and a token that is read again."""
+"""How the API server is reached: address, certificates, and a token that is read again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import kubernetes
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """Address and credentials of the API server."""
+    """Where the API server is and how to speak to it."""
 
     host: str
     tls: ssl.SSLContext | None
@@ -26,7 +26,7 @@ class Connection:
 
     @staticmethod
     def load(context: str | None = None, kubeconfig: str | None = None) -> Connection:
-        """Load from the pod's service account, else from the kubeconfig (None: $KUBECONFIG, else the user's own).
+        """From the pod's service account, else from the kubeconfig (None: KUBECONFIG's, else the person's own).
 
         Raises kubernetes.config.ConfigException.
         """
@@ -64,5 +64,5 @@ class Connection:
         )
 
     def bearer(self) -> str:
-        """Return the current token: projected tokens are rotated in their file."""
+        """The token as it is now: projected tokens are rotated in their file."""
         return Path(self.token_file).read_text().strip() if self.token_file else self.token

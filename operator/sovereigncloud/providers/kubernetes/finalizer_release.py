@@ -1,4 +1,4 @@
-"""API session of `sovereign release`: the operator's verbs, and two lists that only a person may read."""
+"""The API server for whoever lets go of what an operator holds: what the operator may, and two looks that only a person may."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from sovereigncloud.providers.kubernetes.api import KubernetesApi
 Json = dict[str, Any]
 
 LEASE_PREFIX = "sovereign-"
-"""Prefix of an installation's Lease, followed by the installation id."""
+"""The Lease of an installation is named by this and its id."""
 _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
-class FinalizerReleaseApi(KubernetesApi):
-    """Verbs that release finalizers. Raises the errors of `ports.errors`, Auth when a right is missing."""
+class ReleasingKubernetesApi(KubernetesApi):
+    """Raises the errors of `kinds.errors`, Auth where a right lacks."""
 
     async def finalized_secrets(self) -> list[tuple[str, str]]:
-        """Return namespace and name of every Secret with the operator's finalizer, without values."""
+        """Namespace and name of every Secret that carries our finalizer. No value is asked for."""
         page = await self._request("GET", "/api/v1/secrets", counted=("list", "secrets"), accept=_METADATA_ONLY)
         return sorted(
             (item["metadata"]["namespace"], item["metadata"]["name"])
@@ -27,6 +27,6 @@ class FinalizerReleaseApi(KubernetesApi):
         )
 
     async def leases(self) -> list[Json]:
-        """Return the Leases of all installations in the cluster."""
+        """The Leases of all installations in the cluster."""
         page = await self._request("GET", "/apis/coordination.k8s.io/v1/leases", counted=("list", "leases"))
         return [item for item in page.get("items") or () if item["metadata"]["name"].startswith(LEASE_PREFIX)]

@@ -1,4 +1,4 @@
-"""RBAC rules that the operator needs in its cluster; the roles of the charts are generated from them."""
+"""The rights that the operator needs in its cluster: what the charts grant is made from this."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from dataclasses import dataclass
 
 from sovereigncloud.api import KINDS
 from sovereigncloud.api.common.base import GROUP
-from sovereigncloud.ports.admission import ADMISSION_POLICIES
+from sovereigncloud.kinds.sovereigntypolicy.admission import ADMISSION_POLICIES
 from sovereigncloud.providers.kubernetes.api import ADMISSION_GROUP, HOLDINGS_CONFIG_MAP, INSTALLATION_CONFIG_MAP
 
 
 @dataclass(frozen=True, slots=True)
 class RbacRule:
-    """Right of the operator; the roles of the Helm chart are generated from these (`commands/generate/files.py`).
+    """A right that the operator needs; the roles of the Helm chart are generated from these (`commands/generate/files.py`).
 
     Attributes:
         group: API group, empty for the core one.
         resource: plural, with its subresource.
         verbs: on it.
-        own_namespace: only in the operator's namespace.
+        own_namespace: only in the namespace that the operator runs in.
         names: only on objects of these names; not possible for list, watch and create.
-        cluster_kind: the resource is cluster-scoped, so that a Role cannot grant it.
-        narrowed: needed only by an operator that watches some namespaces.
-        wide: granted only to an operator that watches the whole cluster, which alone acts on cluster-scoped objects.
+        cluster_kind: objects of it are in no namespace, so that a Role cannot grant it.
+        narrowed: only needed by an operator that watches some namespaces, not the cluster.
+        wide: only given to one that watches the whole cluster: what is in no namespace is nobody else's to act upon.
     """
 
     group: str

@@ -1,4 +1,4 @@
-"""Read-only API session: GET requests only."""
+"""The API server for those who only look: the same session, GET and nothing else."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from sovereigncloud.providers.kubernetes.connection import Connection
 Json = dict[str, Any]
 
 
-class ReadOnlyKubernetesApi(KubernetesApi):
-    """Refuses every request except GET."""
+class ReadingKubernetesApi(KubernetesApi):
+    """Refuses every request that is no GET, whoever makes it."""
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
         self.host = connection.host
 
     async def answers(self) -> bool:
-        """Return whether the API server answers, if only with a refusal."""
+        """Whether somebody answers there, be it with a refusal."""
         try:
             await self._request("GET", "/version", counted=("get", "version"))
         except Retry:
@@ -36,7 +36,7 @@ class ReadOnlyKubernetesApi(KubernetesApi):
         return True
 
     async def objects_in(self, kind: str, namespace: str) -> AsyncIterator[Json]:
-        """Yield every object of a kind in a namespace, in pages."""
+        """Every object of a kind in a namespace, in pages."""
         token = ""
         while True:
             query = urlencode({"limit": 500, **({"continue": token} if token else {})})
@@ -50,14 +50,14 @@ class ReadOnlyKubernetesApi(KubernetesApi):
                 return
 
     async def object(self, key: Key) -> Json | None:
-        """Return one object of the operator's kinds, or None."""
+        """One object of ours, or None."""
         try:
             return await self._request("GET", path_of(*key), counted=("get", PLURALS[key.kind]))
         except NotFound:
             return None
 
     async def events(self, key: Key) -> list[Json]:
-        """Return the Kubernetes events of an object, oldest first."""
+        """Kubernetes events about an object, oldest first."""
         selector = f"involvedObject.kind={key.kind},involvedObject.name={key.name}"
         path = f"/api/v1/namespaces/{quote(key.namespace or 'default')}/events?{urlencode({'fieldSelector': selector})}"
         found: list[Json] = (await self._request("GET", path, counted=("list", "events"))).get("items", [])
@@ -80,7 +80,7 @@ class ReadOnlyKubernetesApi(KubernetesApi):
 
 
 def namespace_of(context: str | None, kubeconfig: str | None = None) -> str:
-    """Return the namespace of a kubeconfig context, as kubectl does."""
+    """The namespace that a context of the kubeconfig names, as kubectl takes it."""
     contexts, active = kubernetes.config.list_kube_config_contexts(  # type: ignore[no-untyped-call]
         kubeconfig or os.environ.get("KUBECONFIG")
     )

@@ -1,4 +1,4 @@
-"""API session of a user's commands: reads, watches, pod logs, and annotations of the operator's objects."""
+"""The API server for a person's commands: reads, what changes while one looks, logs, and our own annotations."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ import aiohttp
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.ports.errors import NotFound, OutsideError, Retry
 from sovereigncloud.providers.kubernetes.api import PLURALS, KubernetesApi, path_of
-from sovereigncloud.providers.kubernetes.read_only import ReadOnlyKubernetesApi
+from sovereigncloud.providers.kubernetes.read_only import ReadingKubernetesApi
 
 Json = dict[str, Any]
 
 FIELD_MANAGER = "kubectl-sovereign"
-"""Field manager of annotations in managedFields."""
+"""Who set an annotation, in managedFields."""
 _METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
 _LINE = 1 << 22
-"""Maximum bytes of a line: a watch event is one line, and a status may hold 64 drifted fields."""
+"""Bytes of the longest line that is taken: an event of a watch is one line, and a status may hold 64 drifted fields."""
 _WATCHED_FOR = 240
 _AGAIN_AFTER = 1.0
 
 
-class UserKubernetesApi(ReadOnlyKubernetesApi):
-    """Reads, streams, and one write: annotations of an object of the operator's kinds."""
+class PersonKubernetesApi(ReadingKubernetesApi):
+    """Reads, streams, and one write: annotations of an object of ours."""
 
     async def annotate(self, key: Key, annotations: Mapping[str, str | None]) -> Json:
-        """Set annotations, None removes one; return the object. The patch contains nothing else."""
+        """Set annotations, None removes one; nothing else of the object is in the patch. The object as it is then."""
         return await KubernetesApi._request(  # noqa: SLF001 - past the refusal of the class between
             self,
             "PATCH",
@@ -40,7 +40,7 @@ class UserKubernetesApi(ReadOnlyKubernetesApi):
         )
 
     async def secret_is_there(self, namespace: str, name: str) -> bool:
-        """Return whether a Secret exists, without reading its values."""
+        """Whether a Secret is there; its values stay where they are."""
         path = f"/api/v1/namespaces/{quote(namespace)}/secrets/{quote(name)}"
         try:
             async for _ in self._lines(path, accept=_METADATA_ONLY):
@@ -50,7 +50,7 @@ class UserKubernetesApi(ReadOnlyKubernetesApi):
         return True
 
     async def names(self, kind: str, namespace: str) -> list[tuple[str, str]]:
-        """Return namespace and name of every object of a kind, in one namespace or all."""
+        """Namespace and name of every object of a kind, of one namespace or of all; without their contents."""
         path = f"{path_of(kind, namespace)}?limit=500"
         accept = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
         text = "".join([line async for line in self._lines(path, accept=accept)])
@@ -62,9 +62,8 @@ class UserKubernetesApi(ReadOnlyKubernetesApi):
     async def log_lines(
         self, namespace: str, pod: str, container: str, *, follow: bool, since: int | None, tail: int | None
     ) -> AsyncIterator[str]:
-        """Yield the log lines of a container, oldest first.
-
-        Limited to the last `since` seconds and the last `tail` lines; with `follow` until the container ends.
+        """Lines of a container, oldest first: of the last `since` seconds, at most the last `tail`; with `follow` until it
+        ends.
         """
         query: dict[str, object] = {"container": container}
         query |= {"follow": "true"} if follow else {}
@@ -75,10 +74,10 @@ class UserKubernetesApi(ReadOnlyKubernetesApi):
             yield line.rstrip("\n")
 
     async def changes(self, kind: str, namespace: str, name: str = "") -> AsyncIterator[tuple[str, list[Json]]]:
-        """Yield the current objects as ("LISTED", objects), then each change: ADDED, MODIFIED, DELETED.
+        """What is there, as ("LISTED", objects), then each change: ADDED, MODIFIED, DELETED. One watch, no polling; listed
+        anew where the watch expired or the API server was away.
 
-        One watch, no polling; it lists again when the watch expired or the API server was away. Raises OutsideError
-        where the first list fails.
+        Raises OutsideError where the first list fails.
         """
         path = path_of(kind, namespace)
         field = {"fieldSelector": f"metadata.name={name}"} if name else {}
@@ -98,7 +97,7 @@ class UserKubernetesApi(ReadOnlyKubernetesApi):
     async def _watched(
         self, path: str, field: Mapping[str, str], kind: str, version: str
     ) -> AsyncIterator[tuple[str, list[Json]]]:
-        """Yield changes since a version until the watch expires."""
+        """Changes since a version, until it expired."""
         while True:
             query = {"watch": "1", "allowWatchBookmarks": "true", "timeoutSeconds": str(_WATCHED_FOR)}
             query |= {"resourceVersion": version, **field}
@@ -111,7 +110,7 @@ class UserKubernetesApi(ReadOnlyKubernetesApi):
                     yield event["type"], [{**event["object"], "kind": kind}]
 
     async def _lines(self, path: str, *, accept: str = "application/json") -> AsyncIterator[str]:
-        """Yield a reply line by line as it arrives."""
+        """A reply line by line, as it comes."""
         if self._session is None:
             raise RuntimeError("the session to the API server is not open")
         headers = {"Accept": accept}

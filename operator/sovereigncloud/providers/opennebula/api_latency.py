@@ -1,4 +1,4 @@
-"""API latency of a front-end: the fastest of its last small calls."""
+"""How near a front-end is: the quickest of the last calls that ask for little."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections import deque
 _SMALL = frozenset(
     {"one.clusterpool.info", "one.vmgrouppool.info", "one.user.info", "one.system.version", "one.zone.info"}
 )
-"""Calls that oned answers at once, so that most of the time is spent on the network."""
+"""What oned answers at once, so that most of the time is spent on the way."""
 _LAST = 16
 
 
-class LatencyMeter:
-    """Latency of the calls of one credential; a call that opened a connection is not the fastest."""
+class Nearness:
+    """Kept per credential; a connection that had to be made first is not the quickest."""
 
     def __init__(self) -> None:
         self._took: deque[float] = deque(maxlen=_LAST)
@@ -23,5 +23,5 @@ class LatencyMeter:
 
     @property
     def milliseconds(self) -> float | None:
-        """Fastest recent call in milliseconds; None before the first."""
+        """None before the first."""
         return round(min(self._took) * 1000, 1) if self._took else None

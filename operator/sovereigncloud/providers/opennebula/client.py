@@ -1,4 +1,4 @@
-"""Implements the port `OpenNebula` for one front-end and credential."""
+"""The port `OpenNebula` over one front-end and credential."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import TypeVar
 
 from sovereigncloud.core.identity import ONE_PREFIX
 from sovereigncloud.ports.errors import Auth, Conflict
-from sovereigncloud.ports.opennebula.attributes import Attributes
+from sovereigncloud.ports.opennebula.client import Attributes
 from sovereigncloud.ports.opennebula.details import Particulars
 from sovereigncloud.ports.opennebula.login import Login
 from sovereigncloud.ports.opennebula.tenancy import Tenancies
 from sovereigncloud.ports.opennebula.views import AddressRange, CloudView, Front, MarketplaceApp, Vm, clusters_by_host
 from sovereigncloud.providers.opennebula import infrastructure_views
 from sovereigncloud.providers.opennebula import views as reading
-from sovereigncloud.providers.opennebula.infrastructure import InfrastructureCalls
-from sovereigncloud.providers.opennebula.migration import MigrationCalls
-from sovereigncloud.providers.opennebula.networks import AddressCalls, SecurityGroupCalls
-from sovereigncloud.providers.opennebula.storage import StorageCalls
+from sovereigncloud.providers.opennebula.infrastructure import FrontEndParts
+from sovereigncloud.providers.opennebula.migration import FrontEndMoves
+from sovereigncloud.providers.opennebula.networks import AddressVerbs, GroupVerbs
+from sovereigncloud.providers.opennebula.storage import MachineStorage
 from sovereigncloud.providers.opennebula.templates import template_xml
 from sovereigncloud.providers.opennebula.tenancy import TenancyCalls
 from sovereigncloud.providers.opennebula.transport import Transport
-from sovereigncloud.providers.opennebula.vm_groups import VmGroupCalls
+from sovereigncloud.providers.opennebula.vm_groups import Groups
 from sovereigncloud.providers.opennebula.vm_pool import PoolRead
 from sovereigncloud.providers.opennebula.xml_elements import (
     Element,
@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 _ALL, _WHOLE, _NOT_DONE = -2, -1, -1
 _PAGE = 1000
-"""VMs per page: about 5 MB of XML."""
+"""Machines per page: about 5 MB of XML."""
 _MACHINES = "one.vmpool.infoextended"
 _REPLACE, _MERGE = 0, 1
 _ENABLE, _DISABLE = 0, 1
@@ -54,36 +54,35 @@ _TEMPLATES = {
     "image": ("one.image", "IMAGE", "TEMPLATE"),
     "security_group": ("one.secgroup", "SECURITY_GROUP", "TEMPLATE"),
 }
-"""Marked object types: XML-RPC prefix, element, and its updatable template."""
+"""Of what is marked: its calls, its element, and the one in it that can be updated."""
 _MEMBERS = {"host": "host", "datastore": "datastore", "network": "vnet"}
 
 
 class FrontEnd:
-    """OpenNebula front-end under one credential.
-
-    `hosts` keeps host registrations apart; `elsewhere` returns the calls of another server of its zone.
+    """One OpenNebula front-end under one credential. `hosts` keeps the registrations of hosts apart; `elsewhere` gives the calls
+    of another server of its zone.
     """
 
     def __init__(self, calls: Transport, hosts: asyncio.Lock, elsewhere: Callable[[str], Transport]) -> None:
         self._calls, self._hosts = calls, hosts
         self._user: int | None = None
         self.tenancy: Tenancies = TenancyCalls(calls, self._which_zone)
-        self.parts = InfrastructureCalls(calls)
+        self.parts = FrontEndParts(calls)
         """Marketplaces, datastores and clusters."""
-        self.security_groups, self.addresses = SecurityGroupCalls(calls), AddressCalls(calls)
+        self.security_groups, self.addresses = GroupVerbs(calls), AddressVerbs(calls)
         self._machines_known: Mapping[bytes, Vm] = {}
-        self._storage = StorageCalls(calls)
-        self.moves = MigrationCalls(calls)
+        self._storage = MachineStorage(calls)
+        self.moves = FrontEndMoves(calls)
         self.zones = ZoneCalls(calls, elsewhere)
-        """Zones of its federation."""
+        """Of the federation that it is in."""
 
     @property
-    def storage(self) -> StorageCalls:
+    def storage(self) -> MachineStorage:
         return self._storage
 
     @property
     def allowance(self) -> Allowance:
-        """Remaining call budget, for metrics."""
+        """What may still be asked: a metric."""
         return self._calls.budget.allowance
 
     def close(self) -> None:
@@ -113,7 +112,7 @@ class FrontEnd:
         return await self._one("one.user.info", "USER", _login, -1)
 
     async def _who(self) -> int:
-        """Return the id of the credential's user, cached, since a user keeps it."""
+        """The id of the credential's user: asked once, a user keeps it."""
         if self._user is None:
             self._user = await self._one("one.user.info", "USER", lambda one: number(one, "ID"), -1)
         return self._user
@@ -267,8 +266,8 @@ class FrontEnd:
         await self._calls.write("one.vm.recover", vm_id, _RECOVER_RETRY)
 
     @property
-    def vm_groups(self) -> VmGroupCalls:
-        return VmGroupCalls(self._calls)
+    def vm_groups(self) -> Groups:
+        return Groups(self._calls)
 
     async def move_vm(self, vm_id: int, host_id: int, *, live: bool) -> None:
         await self._calls.write("one.vm.migrate", vm_id, host_id, live, _ENFORCE, _SAME_KIND, _SAVE)
@@ -354,7 +353,7 @@ class FrontEnd:
 
 
 async def _aside(method: str, parse: Callable[..., list[T]], *what: object) -> list[T]:
-    """Parse in a thread: a pool of several MB takes 100 ms, which would block the event loop."""
+    """Parsed in a thread: a pool of several MB takes 100 ms, which are not the event loop's."""
     with malformed_means_retry(method):
         return await asyncio.to_thread(parse, *what)
 

@@ -1,7 +1,7 @@
-"""Mapping of oned failures to errors, as a table: code, words in the message, meaning.
+"""What the failures of oned mean, as a table: code, words in the message, meaning.
 
-Rows as observed on oned 7.4.0 (facts: oned-observed); the first match counts. pyone's exception classes do not
-suffice: 0x4000 has none of its own, and a taken name is 0x4000 for some kinds and 0x2000 for others.
+Rows as observed on oned 7.4.0 (facts: oned-observed); the first that matches counts. pyone's exception classes would
+not do: 0x4000 has none of its own, and a taken name is 0x4000 for some kinds and 0x2000 for others.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _rejected(reason: Reason) -> Meaning:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Failure of oned and its meaning. Code 0 matches any."""
+    """One way in which oned says no. Code 0 is any."""
 
     why: str
     code: int
@@ -148,7 +148,7 @@ TABLE = (
 
 
 def code_word(code: int) -> str:
-    """Return the name of an oned code (include/RequestManager.h of its source); "fault" for XML-RPC's own."""
+    """What a code of oned is called (include/RequestManager.h of its source); "fault" for those of XML-RPC itself."""
     return _WORDS.get(code, "fault")
 
 
@@ -157,7 +157,7 @@ _PREFIX = re.compile(r"^\[[^\]]*\] ")
 
 
 def error_of(code: int, message: str, *, where: str) -> OutsideError:
-    """Return the error for an oned failure."""
+    """What a failure means."""
     said = _PREFIX.sub("", message)
     row = next(row for row in TABLE if row.code in (_ANY, code) and re.search(row.words, said))
     return row.meaning(said, where)
@@ -167,7 +167,7 @@ _TOO_MANY, _SERVER_ERROR = 429, 500
 
 
 def http_error(status: int, retry_after: str, *, where: str, write: bool) -> OutsideError:
-    """Return the error for an HTTP status from a proxy in front of oned, or in its place."""
+    """What stands in front of oned, or in its place, answered."""
     after = float(retry_after) if retry_after.isdecimal() else None
     message = f"HTTP {status}: this is not OpenNebula's answer"
     if status == _TOO_MANY:
@@ -180,7 +180,7 @@ def http_error(status: int, retry_after: str, *, where: str, write: bool) -> Out
 
 
 def silence(error: requests.RequestException, *, where: str, write: bool) -> OutsideError:
-    """Return the error for a missing answer. Only a failed connection proves that nothing was done."""
+    """No answer. Only a connection that never came about proves that nothing was done."""
     if isinstance(error, requests.exceptions.SSLError):
         return Rejected(f"TLS: {_tls_reason(error)}", where=where, reason=Reason.CERTIFICATE_INVALID)
     if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.MissingSchema):

@@ -1,4 +1,4 @@
-"""Factory of OpenNebula clients for the engine."""
+"""What the engine makes clients of front-ends with."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from sovereigncloud.providers.rate_limits import Budget, CircuitBreaker, TokenBu
 
 _TIMEOUT = Timeout()
 _DEADLINE = 120.0
-"""Total seconds for one call: a page of 5 MB over a slow line is no failure."""
+"""Seconds for one call in all: a page of 5 MB over a slow line is no failure."""
 _OF_A_SERVER = 5.0
-"""Seconds for the status of a zone server: the sweep of its cloud waits for it."""
+"""Seconds in which a server of a zone says how it is: the sweep of its cloud waits for it."""
 
 
 def open_nebula_factory(
@@ -32,11 +32,11 @@ def open_nebula_factory(
     observer: Observer | None = None,
     ca_file: str = "",
 ) -> Callable[[str, str, str, str], OpenNebula]:
-    """Return a client factory: (endpoint, username, password, PEM of the CA or "") -> client.
+    """A maker of clients: (endpoint, username, password, PEM of the CA or "") -> client.
 
-    `rate` and `burst` are calls per second and at once, `threads` concurrent calls, all per credential. oned answers
-    about 230 calls a second however many threads call (facts: oned-observed). `ca_file` holds additional authorities
-    for front-ends without their own CA.
+    `rate` and `burst` are calls per second and at once, `threads` calls at the same time, all per credential. oned
+    answers about 230 calls a second however many threads ask (facts: oned-observed). `ca_file` has authorities that are
+    believed beside the public ones, where a front-end has no CA of its own.
     """
     hosts: dict[str, asyncio.Lock] = {}
 
@@ -53,7 +53,7 @@ def open_nebula_factory(
         servers: dict[str, Transport] = {}
 
         def elsewhere(where: str) -> Transport:
-            """Return calls to another server of the zone, whose outage must not delay calls to the others."""
+            """Another server of the same zone: one that is down must not hold up the calls to those that are not."""
             if where not in servers:
                 servers[where] = transport(where, _OF_A_SERVER)
             return servers[where]

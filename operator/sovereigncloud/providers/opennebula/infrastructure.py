@@ -1,4 +1,4 @@
-"""Implements the port `Parts` for one front-end."""
+"""The port `Parts` over one front-end."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _TAGS = {"market": "MARKETPLACE", "datastore": "DATASTORE"}
 _MEMBERS = {"datastore": "datastore", "network": "vnet"}
 
 
-class InfrastructureCalls:
-    """Calls about marketplaces, datastores and clusters."""
+class FrontEndParts:
+    """Marketplaces, datastores and clusters."""
 
     def __init__(self, calls: Transport) -> None:
         self._calls = calls

@@ -1,4 +1,4 @@
-"""Parsing of datastores, clusters and marketplaces from oned's XML."""
+"""The parts of a cloud out of oned's XML: datastores, clusters, marketplaces."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sovereigncloud.providers.opennebula.xml_elements import Element, ids, numbe
 
 
 def attributes(element: Element) -> dict[str, str]:
-    """Return the single attributes of its template, without the mark."""
+    """The single attributes of its template but for the mark."""
     return unmarked(singles(element.find("TEMPLATE")))
 
 

@@ -1,11 +1,11 @@
-"""Implements the port `Moves` for one front-end and credential."""
+"""The port `Moves` over one front-end and credential."""
 
 from __future__ import annotations
 
 import asyncio
 
 from sovereigncloud.core.identity import mark_from_opennebula
-from sovereigncloud.ports.opennebula.attributes import Attributes
+from sovereigncloud.ports.opennebula.client import Attributes
 from sovereigncloud.ports.opennebula.migration import App
 from sovereigncloud.providers.opennebula.templates import template_xml
 from sovereigncloud.providers.opennebula.transport import Transport
@@ -21,13 +21,13 @@ from sovereigncloud.providers.opennebula.xml_elements import (
 _MINE = -3
 _WHOLE = -1
 _AS_IT_IS = -1
-"""Save the current state of a disk, not a snapshot."""
+"""No snapshot of a disk, but what is on it."""
 _SAME_TYPE = ""
 _SAME_STORE = -1
 
 
-class MigrationCalls:
-    """Calls about saved disks and marketplace apps."""
+class FrontEndMoves:
+    """Saved disks and apps."""
 
     def __init__(self, calls: Transport) -> None:
         self._calls = calls

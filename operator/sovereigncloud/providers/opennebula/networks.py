@@ -1,11 +1,11 @@
-"""Implements the ports `SecurityGroups` and `Addresses` for one front-end."""
+"""The ports `SecurityGroups` and `Addresses` over one front-end."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from sovereigncloud.ports.errors import Rejected
-from sovereigncloud.ports.opennebula.attributes import Attributes
+from sovereigncloud.ports.opennebula.client import Attributes
 from sovereigncloud.ports.opennebula.security_groups import SecurityRule
 from sovereigncloud.providers.opennebula.templates import template_xml
 from sovereigncloud.providers.opennebula.transport import Transport
@@ -13,8 +13,8 @@ from sovereigncloud.providers.opennebula.transport import Transport
 _MERGE = 1
 
 
-class SecurityGroupCalls:
-    """Calls about security groups."""
+class GroupVerbs:
+    """Security groups."""
 
     def __init__(self, calls: Transport) -> None:
         self._calls = calls
@@ -47,8 +47,8 @@ class SecurityGroupCalls:
         await self._calls.write("one.vm.detachsg", vm_id, nic_id, group_id)
 
 
-class AddressCalls:
-    """Calls about address holds and reservations."""
+class AddressVerbs:
+    """Holds and reservations."""
 
     def __init__(self, calls: Transport) -> None:
         self._calls = calls

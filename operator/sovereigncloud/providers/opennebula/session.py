@@ -1,8 +1,8 @@
-"""XML-RPC session: pyone's OneServer with timeouts, a kept connection, the CA of a Secret, and raw replies.
+"""pyone's OneServer with what it lacks: timeouts, a kept connection, the CA of a Secret, and the raw reply.
 
-Defects of pyone 7.3.80 that it avoids, each reproduced (facts: pyone): `timeout=` does nothing for a call and sets
-the process-wide socket default; one TCP connection per call; its bindings take 13 times as long as lxml; two fields
-of a failure are dropped.
+Traps of pyone 7.3.80 that this stands for, each tried (facts: pyone `timeout=` does nothing for a call and sets the
+process-wide socket default; one TCP connection per call; its bindings take 13 times as long as lxml; two fields of a
+failure are dropped).
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from sovereigncloud.providers.certificate_trust import Trusting, only, public_an
 
 _BINDINGS = "pyone.bindings"
 NOT_XML = "[\x00-\x08\x0b-\x1f\ufffe\uffff\ud800-\udfff]"
-"""Characters that XML cannot carry. xmlrpc.client would send them all the same, and oned would reject the call.
-
-A carriage return would be stored in CDATA and read as a line feed, so it would differ from the spec for ever.
+"""Characters that do not come through: XML has none of them, xmlrpc.client would send them all the same, and oned takes the
+call for none. A carriage return would be stored, but in CDATA, out of which it is read as a line feed: what is there would
+differ from what was declared for ever.
 """
 _UNSENDABLE = re.compile(NOT_XML)
 
 
 class Timeout(NamedTuple):
-    """Seconds to connect, and seconds without data while reading."""
+    """Seconds: to connect, and of silence while reading."""
 
     connect: float = 5.0
     read: float = 30.0
@@ -41,9 +41,8 @@ class Timeout(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """Front-end URL and credential.
-
-    `authority` is a PEM certificate that alone is trusted; empty: the public authorities and those of `ca_file`.
+    """Where a front-end is and who asks. `authority` is a PEM certificate that alone is believed; empty: the public ones
+    and those of `ca_file`.
     """
 
     endpoint: str
@@ -55,7 +54,7 @@ class Login:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Reply of oned: its value, or its code and message."""
+    """What oned replied: its value, or its code and message."""
 
     ok: bool
     value: Any
@@ -63,7 +62,7 @@ class Answer:
 
 
 class HttpStatus(Exception):
-    """The endpoint answered with HTTP, but it was not oned."""
+    """Something at the endpoint answered, but it was not oned."""
 
     def __init__(self, status: int, retry_after: str) -> None:
         super().__init__(f"HTTP {status}")
@@ -72,7 +71,7 @@ class HttpStatus(Exception):
 
 
 class NotXmlRpc(Exception):
-    """The answer is no XML-RPC: truncated, or not from oned."""
+    """The answer is no XML-RPC: cut off, or from something else than oned."""
 
 
 class NotSendable(Exception):
@@ -80,7 +79,7 @@ class NotSendable(Exception):
 
 
 class _Transport(RequestsTransport):  # type: ignore[misc]  # pyone ships no types
-    """One kept connection with timeouts and without redirects."""
+    """One kept connection, timeouts that work, no redirects."""
 
     def __init__(self, session: requests.Session, timeout: Timeout) -> None:
         super().__init__()
@@ -105,7 +104,7 @@ class _Transport(RequestsTransport):  # type: ignore[misc]  # pyone ships no typ
 
 
 class Connection(OneServerXRPC):  # type: ignore[misc]  # pyone ships no types
-    """pyone's server, with raw replies."""
+    """pyone's server, asked for raw replies."""
 
     def __init__(self, login: Login, timeout: Timeout) -> None:
         super().__init__(login.endpoint, session=f"{login.username}:{login.password}")
@@ -120,7 +119,7 @@ class Connection(OneServerXRPC):  # type: ignore[misc]  # pyone ships no types
         self._ServerProxy__transport = transport
 
     def call(self, method: str, *arguments: Any) -> Answer:
-        """Make one call.
+        """One call.
 
         Raises:
             NotSendable: an argument, or the credential, has a character that does not come through.
@@ -143,7 +142,7 @@ class Connection(OneServerXRPC):  # type: ignore[misc]  # pyone ships no types
 
 
 class Connections:
-    """Connection pool of one login: each connection is used by one thread at a time, the latest first."""
+    """Connections of one login: each is used by one thread at a time, the latest first."""
 
     def __init__(self, login: Login, timeout: Timeout) -> None:
         self._login, self._timeout = login, timeout
@@ -151,7 +150,7 @@ class Connections:
 
     @contextmanager
     def lend(self) -> Iterator[Connection]:
-        """Lend a connection for one call."""
+        """A connection for one call."""
         try:
             connection = self._idle.pop()
         except IndexError:
@@ -172,9 +171,9 @@ class Connections:
 
 
 def forget_bindings() -> None:
-    """Unload pyone's bindings: 2 MB of source that it imports and that nothing here uses.
+    """Let go of pyone's own bindings, 2 MB of source that it imports and that nothing here uses: replies are read raw.
 
-    For a process that only calls through `Connection`: pyone's own server is unusable afterwards.
+    For a process that asks through `Connection` only: pyone's own server is of no use any more afterwards.
     """
     for name in [name for name in sys.modules if name == _BINDINGS or name.startswith(f"{_BINDINGS}.")]:
         vars(sys.modules.pop(name)).clear()
@@ -184,7 +183,7 @@ def forget_bindings() -> None:
 
 _NUMBERS = frozenset({"i4", "int", "i8"})
 _LARGE = 100_000
-"""Bytes from which a reply is checked for being one long text."""
+"""Bytes from which on a reply is worth a look whether it is one long text."""
 _BEFORE_TEXT = re.compile(
     rb"\s*(<\?xml version=.1\.0.( encoding=.(UTF|utf)-8.)?\s*\?>)?\s*<methodResponse>\s*<params>\s*<param>\s*<value>\s*<array>"
     rb"\s*<data>\s*<value>\s*<boolean>1</boolean>\s*</value>\s*<value>\s*<string>"
@@ -196,7 +195,7 @@ _AFTER_TEXT = re.compile(
 
 
 class Escaped:
-    """Long text, still escaped, so that a reader unescapes only the part that it needs. `str()` is the text."""
+    """A long text as it came, escaped: who needs a part of it only has only that part to unescape. `str()` is the text."""
 
     __slots__ = ("content",)
 
@@ -208,10 +207,7 @@ class Escaped:
 
 
 def unescaped(content: bytes) -> bytes:
-    """Undo XML-RPC's escaping.
-
-    Line ends and numeric references do not occur here: `decode` returns a text that has them unescaped.
-    """
+    """What XML-RPC escaped. Line ends and characters by number are none of it: `decode` gives such a text as it is."""
     text = content.replace(b"&lt;", b"<").replace(b"&gt;", b">")
     if b"&" not in text:  # of most machines nothing else is
         return text
@@ -219,7 +215,7 @@ def unescaped(content: bytes) -> bytes:
 
 
 def decode(content: bytes) -> list[Any]:
-    """Return the fields of a reply, parsed with lxml: 40 ms for 5 MB of escaped XML instead of 150.
+    """The fields of a reply. lxml instead of xmlrpc.client: 5 MB of escaped XML in 40 ms instead of 150.
 
     Raises:
         NotXmlRpc: it is none.
@@ -243,7 +239,7 @@ def decode(content: bytes) -> list[Any]:
 
 
 def _long_text(content: bytes) -> Escaped | None:
-    """Return the text of a reply that is only one text; None: lxml must parse it."""
+    """The text of a reply that is nothing but one; None where lxml has to say what it is."""
     begin = _BEFORE_TEXT.match(content)
     end = content.find(b"<", begin.end()) if begin else -1
     if (
@@ -258,7 +254,7 @@ def _long_text(content: bytes) -> Escaped | None:
 
 
 def _has_numbered(content: bytes) -> bool:
-    """Return whether it has numeric character references; searching the few "#" is ten times faster."""
+    """Whether a character is written by its number. Of what is full of "&" the few "#" are found ten times as fast."""
     at = content.find(b"#")
     while at >= 0:
         if content.startswith(b"&", at - 1):

@@ -1,4 +1,4 @@
-"""Implements the port `Storage` for one front-end and credential."""
+"""The port `Storage` over one front-end and credential."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from sovereigncloud.providers.opennebula.xml_elements import malformed_means_ret
 
 _APPEND = 1
 _RESET = False
-"""Reset of an incremental backup chain: off, the chain continues."""
+"""Of an incremental chain: it goes on, it does not begin anew."""
 
 
-class StorageCalls:
-    """Calls about disks, backups and snapshots of VMs."""
+class MachineStorage:
+    """Disks, backups and snapshots of machines."""
 
     def __init__(self, calls: Transport) -> None:
         self._calls = calls

@@ -1,4 +1,4 @@
-"""OpenNebula templates in XML form, quoted so that no value can become an attribute."""
+"""Templates as OpenNebula's XML form: quoted so that no value can become an attribute."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.ports.errors import Rejected
-from sovereigncloud.ports.opennebula.attributes import Attributes
+from sovereigncloud.ports.opennebula.client import Attributes
 from sovereigncloud.providers.opennebula.session import NOT_XML
 
 # oned upper-cases keys, and takes no '-' or '/' in them (observed).
@@ -18,7 +18,7 @@ _ESCAPED = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
 def template_xml(attributes: Attributes) -> str:
-    """Return a template: a string is a single attribute, a mapping a vector, a list several of them.
+    """The template with these attributes: a string is a single attribute, a mapping a vector, a list several.
 
     Raises:
         Rejected: a key that OpenNebula does not take, a value that it cannot store, a vector in a vector.

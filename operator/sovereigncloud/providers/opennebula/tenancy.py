@@ -1,4 +1,4 @@
-"""Implements the port `Tenancies` for one front-end and credential."""
+"""The port `Tenancies` over one front-end and credential."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from sovereigncloud.core.identity import mark_from_opennebula
 from sovereigncloud.ports.errors import Conflict, Rejected
-from sovereigncloud.ports.opennebula.attributes import Attributes
+from sovereigncloud.ports.opennebula.client import Attributes
 from sovereigncloud.ports.opennebula.tenancy import Group, Limit, QuotaKey, TenancyView, User, Vdc
 from sovereigncloud.providers.opennebula.templates import template_xml
 from sovereigncloud.providers.opennebula.transport import Transport
@@ -36,11 +36,11 @@ _NOT_IN = re.compile(r"not (part of|assigned)", re.IGNORECASE)
 
 
 class TenancyCalls:
-    """Calls one.group, one.user, one.vdc and one.acl.
+    """one.group, one.user, one.vdc and one.acl.
 
     Args:
         calls: of the front-end.
-        zone: id of the zone.
+        zone: which zone answers.
     """
 
     def __init__(self, calls: Transport, zone: Callable[[], Awaitable[int]]) -> None:
@@ -65,7 +65,7 @@ class TenancyCalls:
         )
 
     async def _pool(self, method: str, *parts: tuple[str, Callable[[Element], Any]]) -> list[list[Any]]:
-        """Return the elements of a pool by tag."""
+        """What stands in the pool under each of these tags."""
         xml = str(await self._calls.read(method))
         with malformed_means_retry(method):
             return [read_pool(xml, tag, read) for tag, read in parts]
@@ -141,7 +141,7 @@ class TenancyCalls:
         await self._calls.write("one.acl.delrule", rule)
 
     async def _unless(self, fine: re.Pattern[str], method: str, *arguments: int) -> None:
-        """Make a call and ignore the error that means it was done before: its earlier answer may have been lost."""
+        """A call that says no where it was done before: its answer may have been lost."""
         try:
             await self._calls.write(method, *arguments)
         except (Rejected, Conflict) as error:
@@ -158,7 +158,7 @@ def _group(element: Element) -> Group:
 
 
 def _quotas(element: Element) -> tuple[int, dict[QuotaKey, Limit]]:
-    """Return the quotas and usage of a group in this zone, which the pool lists beside the group."""
+    """What a group has and uses in this zone. The pool has it beside the group."""
     return number(element, "ID"), dict(_limits(element))
 
 
@@ -204,9 +204,8 @@ def _vdc(element: Element) -> Vdc:
 
 
 def _rule(element: Element) -> tuple[int, tuple[int, int], int] | None:
-    """Parse an ACL rule that lets a group use an image of a zone, with its id; None: another rule.
-
-    Rules are the same in all zones of a federation, images are not.
+    """A rule by which one group may use one image of one zone, and its id; None: it is another one. Rules are the same in all
+    zones of a federation, images are not.
     """
     tags = ("USER", "RESOURCE", "RIGHTS", "ZONE")
     user, resource, rights, zone = (int(element.findtext(tag) or "0", 16) for tag in tags)

@@ -1,4 +1,4 @@
-"""Transport of one call to a front-end: rate limit, thread, deadline, and error mapping."""
+"""One call to a front-end: whether it may be made now, in which thread, with which deadline, and what its failure means."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import requests
 
 from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.ports.errors import OutsideError, Rejected, Retry
-from sovereigncloud.providers.call_observer import Call, NoObserver, Observer
-from sovereigncloud.providers.opennebula.api_latency import LatencyMeter
+from sovereigncloud.providers.call_observer import Call, Observer, Unobserved
+from sovereigncloud.providers.opennebula.api_latency import Nearness
 from sovereigncloud.providers.opennebula.errors import code_word, error_of, http_error, silence
 from sovereigncloud.providers.opennebula.session import Answer, Connections, HttpStatus, NotSendable, NotXmlRpc
 from sovereigncloud.providers.rate_limits import Budget, HeldOffError
 
 _TOO_MANY = 429
 _RATE_LIMIT_PAUSE = 5.0
-"""Seconds without calls after a 429 without Retry-After."""
+"""Seconds without calls after a 429 that does not say when to come back."""
 
 
 class Transport:
@@ -37,18 +37,18 @@ class Transport:
         self._connections, self._deadline = connections, deadline
         self.budget = budget
         self._bucket, self._breaker = budget.bucket, budget.breaker
-        self._observer = observer or NoObserver()
+        self._observer = observer or Unobserved()
         self._last_failure = ""
-        self.nearness = LatencyMeter()
+        self.nearness = Nearness()
         # Number and time are limited here; a thread that was given up ends by its own timeouts.
         self._threads = anyio.CapacityLimiter(math.inf)
 
     async def read(self, method: str, *arguments: Any) -> Any:
-        """Make a read-only call. Raises the errors of ports.errors."""
+        """A call that changes nothing. Raises the errors of kinds.errors."""
         return await self._call(method, arguments, write=False)
 
     async def write(self, method: str, *arguments: Any) -> Any:
-        """Make a call that changes something: a Retry says whether it may have been done."""
+        """A call that changes something: a Retry says whether it may have been done."""
         return await self._call(method, arguments, write=True)
 
     async def _call(self, method: str, arguments: tuple[Any, ...], *, write: bool) -> Any:
@@ -69,10 +69,7 @@ class Transport:
         return answer.value
 
     def _not_now(self, where: str, wait: float) -> Retry:
-        """Return Retry with the text of the last failure.
-
-        A message that changes at every try would be a status write each time.
-        """
+        """In the words of the last failure: a message that changes at every try would be a write to status."""
         return Retry(self._last_failure, where=where, after=wait, maybe_done=False)
 
     async def _answer(self, call: Call, method: str, arguments: tuple[Any, ...], *, write: bool) -> Answer:

@@ -1,4 +1,4 @@
-"""Parsing of oned's XML into the port's value types. pyone's bindings would take 13 times as long."""
+"""oned's XML straight into the values of the port. pyone's bindings would take 13 times as long."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ _BACKUP = 6
 DISK_LABEL = "SOVEREIGNCLOUD_DISK"
 # STATE in which a machine is on a host: ACTIVE, SUSPENDED, POWEROFF.
 _NO_SCHEDULES = frozenset[int]()
-"""Shared empty set, because each takes 230 bytes."""
+"""One for all: each that Python makes takes 230 bytes."""
 _ON_A_HOST = frozenset({3, 5, 8})
 
 
 def particulars(element: Element, template: str) -> Particulars:
-    """Return the names of owner and group, and the single attributes of the named template."""
+    """Whose it is, and the single attributes of its template of that name."""
     return Particulars(text(element, "UNAME"), text(element, "GNAME"), singles(element.find(template)))
 
 
@@ -62,7 +62,7 @@ _VECTORS = ("NIC", "DISK", "CPU_MODEL", "PCI", "VMGROUP", "SNAPSHOT")
 
 
 def vm(element: Element) -> Vm:
-    """Parse a VM, visiting each level once: there may be ten thousand VMs."""
+    """Each level is passed over once: there may be ten thousand machines."""
     told, sections = texts(element, _VM_TEXTS), groups(element, _VM_SECTIONS)
     template = next(iter(sections["TEMPLATE"]), None)
     sizes, vectors = texts(template, _SIZES), groups(template, _VECTORS)
@@ -107,7 +107,7 @@ def _count(element: Element, path: str) -> int:
 
 
 def _counted(written: str) -> int:
-    """Parse a number that a person may have written."""
+    """A number that a person may have written."""
     return int(written) if written.isdecimal() else 0
 
 
@@ -156,7 +156,7 @@ def _snapshot(element: Element) -> VmSnapshot:
 
 
 def scheduled(element: Element) -> tuple[ScheduledAction, ...]:
-    """Parse the scheduled actions of a VM, which only one.vm.info returns."""
+    """What is scheduled for a machine; only one.vm.info tells it."""
     return tuple(
         ScheduledAction(
             action=text(one, "ACTION"),
@@ -188,7 +188,7 @@ def _nic(element: Element) -> Nic:
 
 @lru_cache(maxsize=4096)
 def _numbers(listed: str) -> tuple[int, ...]:
-    """Parse a list of ids in one text, cached: thousands of NICs share a handful of lists."""
+    """A list of ids as oned keeps it in one text: thousands of cards have one of a handful."""
     return tuple(sorted({int(one) for one in listed.split(",") if one.strip().isdigit()}))
 
 
@@ -282,7 +282,7 @@ _KEPT_OF_RANGE = frozenset(
 
 
 def range_attributes(element: Element) -> dict[int, dict[str, str]]:
-    """Return the custom attributes of each address range by id: GATEWAY, DNS, ..."""
+    """By range id the attributes that somebody gave it: GATEWAY, DNS, ..."""
     return {
         number(one, "AR_ID"): {name: value for name, value in singles(one).items() if name not in _KEPT_OF_RANGE}
         for one in element.iterfind("AR_POOL/AR")

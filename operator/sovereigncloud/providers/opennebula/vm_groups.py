@@ -1,4 +1,4 @@
-"""Implements the port `VmGroups` for one front-end and credential."""
+"""The port `VmGroups` over one front-end and credential."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from sovereigncloud.providers.opennebula.views import vm_group
 from sovereigncloud.providers.opennebula.xml_elements import malformed_means_retry, read_one
 
 
-class VmGroupCalls:
-    """Calls about VM groups."""
+class Groups:
+    """VM groups."""
 
     def __init__(self, calls: Transport) -> None:
         self._calls = calls

@@ -1,9 +1,9 @@
-"""VM pool reader that parses a VM only when its XML changed since the last read.
+"""The machines of a pool, each parsed only when its XML is another than in the last read.
 
-Of ten thousand VMs nearly all are unchanged since a minute ago: their XML is recognised by its digest and the parsed
-value is reused. So a reader of VMs must be a function of the XML alone and must not read what changes by itself
-(MONITORING, LAST_POLL), which the digest leaves out. A new field costs time only for changed VMs and at the first
-read.
+Of ten thousand machines nearly all are as they were a minute ago: their XML is recognised by its digest, and the value
+that was read from it serves again. That is why a reader of machines is a function of the XML and nothing else, and reads
+nothing of what moves by itself (MONITORING, LAST_POLL), which the digest leaves out. A new field costs its reading only
+where a machine changed, and at the first read.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _CDATA, _CDATA_ENDS = b"&lt;![CDATA[", b"]]&gt;"
 _UNREAD = tuple(
     (b"&lt;%b&gt;" % tag, b"&lt;/%b&gt;" % tag) for tag in (b"PERMISSIONS", b"CONTEXT", b"SECURITY_GROUP_RULE")
 )
-"""Sections that are not read, more than a third of a VM, in the order in which they occur: permissions, context, and
-security group rules.
+"""A third of a machine and more, in the order in which they come: who may what, what its guest is given, and each rule of its
+security groups.
 """
 
 
@@ -34,12 +34,12 @@ class PoolRead:
     """One read of the whole pool, page by page.
 
     Args:
-        known: results of the last read, by digest.
-        read: parses one VM.
+        known: by digest what the last read found.
+        read: one machine from its XML.
 
     Attributes:
-        met: results of this read by digest, for the next one.
-        parsed: number of VMs that were parsed.
+        met: by digest what this read found, for the next one.
+        parsed: how many machines were parsed.
     """
 
     def __init__(self, known: Mapping[bytes, Vm], read: Callable[[Element], Vm]) -> None:
@@ -49,7 +49,7 @@ class PoolRead:
         self.parsed = 0
 
     def page(self, text: Escaped | str) -> list[Vm]:
-        """Return the VMs of one page. Raises Malformed."""
+        """The machines of one page. Raises Malformed."""
         if isinstance(text, Escaped) and text.content.startswith(_OPEN) and text.content.endswith(_CLOSE):
             try:
                 return [self._machine(piece) for piece in _pieces(text.content)]
@@ -76,7 +76,7 @@ class PoolRead:
 
 
 def _pieces(content: bytes) -> list[bytes]:
-    """Yield each VM's XML, still escaped."""
+    """Each machine's XML, escaped as it is."""
     if len(content) == len(_OPEN) + len(_CLOSE):
         return []
     pieces = content.split(_BETWEEN)
@@ -86,7 +86,7 @@ def _pieces(content: bytes) -> list[bytes]:
 
 
 def _read_of(piece: bytes) -> bytes:
-    """Return a VM's XML without the unread sections; of consecutive ones all are removed."""
+    """The XML of a machine without sections of which nothing is read; of those that oned lists one after another, all."""
     kept, at = [], 0
     for opening, closing in _UNREAD:
         begin = end = piece.find(opening, at)
@@ -104,12 +104,12 @@ def _read_of(piece: bytes) -> bytes:
 
 
 def _in_cdata(piece: bytes, at: int) -> bool:
-    """Return whether a position is inside CDATA, thus user text. A CDATA section cannot contain its own end."""
+    """Whether that is text that somebody wrote, and no tag. Nothing that ends a CDATA can stand in one."""
     return piece.rfind(_CDATA, 0, at) > piece.rfind(_CDATA_ENDS, 0, at)
 
 
 def _lasting(piece: bytes) -> bytes:
-    """Return a VM's XML without what changes by itself. Only what precedes any CDATA is surely a tag."""
+    """The XML of a machine without what moves by itself. Only what stands before any CDATA is surely a tag."""
     polled = piece.find(_POLLED)
     after_poll = piece.find(_POLLED_ENDS, polled)
     monitored = piece.find(_MONITORED, after_poll)

@@ -1,4 +1,4 @@
-"""Parsing helpers for oned's XML: objects of a pool, and their texts, numbers and attributes."""
+"""What stands in oned's XML: the objects of a pool, and the texts, numbers and attributes of each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lxml import etree
 
 from sovereigncloud.core.identity import ONE_INSTALLATION, ONE_OBJECT, ONE_UID
 from sovereigncloud.ports.errors import Retry
-from sovereigncloud.ports.opennebula.attributes import Attributes
+from sovereigncloud.ports.opennebula.client import Attributes
 
 T = TypeVar("T")
 Element = etree._Element  # noqa: SLF001 - lxml exports no other name for the type
@@ -22,15 +22,15 @@ _NOTE = "SOVEREIGNCLOUD_"
 
 
 class Malformed(Exception):
-    """XML that oned does not produce."""
+    """XML that is not what oned gives."""
 
 
 @contextmanager
 def malformed_means_retry(method: str) -> Iterator[None]:
-    """Context manager that turns a malformed answer into Retry.
+    """Around the reading of an answer: where it is malformed, the call is worth another try.
 
     Raises:
-        Retry: the answer is malformed.
+        Retry: it is malformed.
     """
     try:
         yield
@@ -39,10 +39,10 @@ def malformed_means_retry(method: str) -> Iterator[None]:
 
 
 def read_pool(xml: str, tag: str, read: Callable[[Element], T]) -> list[T]:
-    """Read every object of a pool.
+    """Every object of a pool.
 
     Raises:
-        Malformed: it is no pool, or an object in it is incomplete.
+        Malformed: it is no pool, or an object in it is not whole.
     """
     return list(_objects(xml, tag, read))
 
@@ -64,7 +64,7 @@ def _objects(xml: str, tag: str, read: Callable[[Element], T]) -> Iterator[T]:
 
 
 def read_one(xml: str, tag: str, read: Callable[[Element], T]) -> T:
-    """Read one object.
+    """One object.
 
     Raises:
         Malformed: it is none.
@@ -80,7 +80,7 @@ def read_one(xml: str, tag: str, read: Callable[[Element], T]) -> T:
 
 
 def shared_text(element: Element, path: str) -> str:
-    """Return an interned text, for values that many objects share."""
+    """A text that many objects have: kept once."""
     return sys.intern(text(element, path))
 
 
@@ -97,7 +97,7 @@ def number(element: Element, path: str) -> int:
 
 
 def texts(element: Element | None, tags: tuple[str, ...]) -> dict[str, str]:
-    """Return the texts of some children in one pass; empty when missing, the first of several."""
+    """The texts of some children in one pass; of one that is not there the empty one, of several the first."""
     found = dict.fromkeys(tags, "")
     if element is not None:
         for child in element.iterchildren(*tags, reversed=True):
@@ -106,7 +106,7 @@ def texts(element: Element | None, tags: tuple[str, ...]) -> dict[str, str]:
 
 
 def groups(element: Element | None, tags: tuple[str, ...]) -> dict[str, list[Element]]:
-    """Return some children by tag in one pass."""
+    """Some children in one pass, by tag."""
     found: dict[str, list[Element]] = {tag: [] for tag in tags}
     if element is not None:
         for child in element.iterchildren(*tags):
@@ -119,12 +119,12 @@ def ids(element: Element, path: str) -> tuple[int, ...]:
 
 
 def singles(element: Element | None) -> dict[str, str]:
-    """Return the single attributes of a template, without vectors."""
+    """The single attributes of a template; vectors are left out."""
     return {} if element is None else {str(one.tag): one.text or "" for one in element if len(one) == 0}
 
 
 def whole(element: Element | None) -> dict[str, str | Attributes | list[Attributes]]:
-    """Return a template in a form that can be written again: repeated attributes are lists."""
+    """A template as it can be written again: what is there several times is a list."""
     found: dict[str, list[str | Attributes]] = {}
     for one in () if element is None else element:
         value = {str(inner.tag): inner.text or "" for inner in one} if len(one) else one.text or ""
@@ -133,7 +133,7 @@ def whole(element: Element | None) -> dict[str, str | Attributes | list[Attribut
 
 
 def notes(attributes: Mapping[str, str]) -> dict[str, str]:
-    """Return the operator's own attributes of a template, without the mark."""
+    """Those of ours among the single attributes of a template, but for the mark."""
     return {sys.intern(name): value for name, value in unmarked(attributes).items() if name.startswith(_NOTE)}
 
 

@@ -1,4 +1,4 @@
-"""Implements the port `Zones` for one front-end and credential."""
+"""The port `Zones` over one front-end and credential."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from sovereigncloud.core.identity import mark_from_opennebula
 from sovereigncloud.ports.errors import Conflict, NotFound, Rejected
-from sovereigncloud.ports.opennebula.attributes import Attributes
+from sovereigncloud.ports.opennebula.client import Attributes
 from sovereigncloud.ports.opennebula.zones import (
     SOLO,
     Federation,
@@ -37,14 +37,14 @@ _MERGE = 1
 _ENABLED = "0"
 _NO_RECORD = 2**64 - 1
 _UNSET = "-"
-"""Value of oned for a zone without an endpoint."""
+"""What oned writes where a zone has no endpoint."""
 _STATES = {"0": RaftState.SOLO, "1": RaftState.CANDIDATE, "2": RaftState.FOLLOWER, "3": RaftState.LEADER}
 _MEMBERS = ("cluster", "host", "datastore", "vnet")
 _NOT_IN = re.compile(r"not (part of|assigned)", re.IGNORECASE)
 
 
 class ZoneCalls:
-    """Calls one.zone, and the parts of one.vdc and one.system that zones need.
+    """one.zone, and what it takes of one.vdc and one.system.
 
     Args:
         calls: of the front-end.
@@ -162,7 +162,7 @@ def _raft(element: Element) -> Raft:
 
 
 def _fed_index(text: str | None) -> int:
-    """Parse the index of the last federated record; -1: none, which oned writes unsigned as 2^64-1."""
+    """Of the last federated record; -1: there is none, for which oned, counting without a sign, writes 2^64-1."""
     found = _number(text)
     return found if found < _NO_RECORD else -1
 

@@ -1,7 +1,4 @@
-"""OVHcloud adapter: implements the ports in `ports.ovh` over the OVHcloud API.
-
-It must not know the engine or the commands.
-"""
+"""OVHcloud: the port `Ovh` of the kinds over the OVHcloud API."""
 
 from sovereigncloud.providers.ovh.account import Account, Limits, ovh_factory
 from sovereigncloud.providers.ovh.client import KNOWN, Endpoint

@@ -1,4 +1,4 @@
-"""Implements the port `Ovh` over the OVHcloud API: few verbs, idempotent as far as the API allows."""
+"""The port `Ovh` over the OVHcloud API: few verbs, each idempotent as far as the API lets it be."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from sovereigncloud.ports.ovh.account import (
     Reinstallation,
     Server,
     ServerSummary,
+    Task,
     VrackView,
 )
 from sovereigncloud.ports.ovh.dns import Zones
@@ -29,7 +30,6 @@ from sovereigncloud.ports.ovh.iam import Rights
 from sovereigncloud.ports.ovh.inventory import Inventory
 from sovereigncloud.ports.ovh.power import Power
 from sovereigncloud.ports.ovh.reinstall import DiskGroup, InstallationTemplate, Part, TemplateInput
-from sovereigncloud.ports.ovh.task import Task
 from sovereigncloud.ports.ovh.vrack import Vracks
 from sovereigncloud.providers.call_observer import Observer
 from sovereigncloud.providers.ovh.client import (
@@ -43,9 +43,9 @@ from sovereigncloud.providers.ovh.client import (
     Timeout,
 )
 from sovereigncloud.providers.ovh.dns import ZoneCalls
-from sovereigncloud.providers.ovh.iam import PermissionCalls
-from sovereigncloud.providers.ovh.inventory import InventoryCalls
-from sovereigncloud.providers.ovh.orders import OrderCalls
+from sovereigncloud.providers.ovh.iam import Permissions
+from sovereigncloud.providers.ovh.inventory import Listing
+from sovereigncloud.providers.ovh.orders import Orders
 from sovereigncloud.providers.ovh.power import PowerCalls
 from sovereigncloud.providers.ovh.replies import (
     PARSER,
@@ -60,7 +60,7 @@ from sovereigncloud.providers.ovh.replies import (
     Systems,
     VirtualInterface,
 )
-from sovereigncloud.providers.ovh.response_cache import ResponseCache
+from sovereigncloud.providers.ovh.response_cache import Kept
 from sovereigncloud.providers.ovh.tasks import tasks_of
 from sovereigncloud.providers.ovh.transport import Transport, path
 from sovereigncloud.providers.ovh.vrack import VrackCalls
@@ -75,15 +75,15 @@ _MAX_PAGES: Final = 100
 _REINSTALL: Final = "reinstallServer"
 _SHOWN: Final = 40  # characters of a script that are too many to be shown
 _RUNNING: Final = re.compile(rf"Task (\d+) of type {_REINSTALL} ")
-"""Message of a running reinstallation in OVHcloud's API description (Client::BadRequest::TaskAlreadyExists)."""
+"""How OVHcloud's description of the API words it (Client::BadRequest::TaskAlreadyExists)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits of one credential: calls per second, at once, and in flight.
+    """What one credential may use: calls per second, at once, and under way at a time.
 
-    OVHcloud staff: up to 60 a minute per consumer key are fine (python-ovh#81). With the defaults no minute sees
-    more: the full bucket, and what is added meanwhile.
+    OVHcloud staff: up to 60 a minute per consumer key are fine (python-ovh#81). With these there are never more in any
+    minute: what stands in a full bucket, and what comes into it meanwhile.
     """
 
     rate: float = 50 / 60
@@ -102,10 +102,12 @@ def ovh_factory(
     observer: Observer | None = None,
     ca_file: str = "",
 ) -> Callable[[str, Mapping[str, str]], Ovh]:
-    """Return the factory of OVHcloud accounts: (endpoint, values of the Secret) -> account.
+    """What the engine makes accounts with: (endpoint, values of the Secret) -> account.
 
-    `endpoints` may give other base URLs, for a gateway in front of the API; `ca_file` holds additional authorities.
-    OVHcloud counts calls by credential: Secrets with the same credential, and a Secret with a new password, share a
+    `endpoints` may name other base URLs, for a gateway that stands before the API; `ca_file` has authorities that are
+    believed beside the public ones.
+
+    OVHcloud counts by credential: two Secrets that hold the same one, and a Secret whose password was changed, share a
     budget.
     """
     budgets: WeakValueDictionary[tuple[str, str], Budget] = WeakValueDictionary()
@@ -124,7 +126,7 @@ def ovh_factory(
 
 
 def credentials(secret: Mapping[str, str]) -> Credentials:
-    """Return the credential in a Secret; OAuth2 first, which OVHcloud recommends."""
+    """The way in that a Secret's values give; OAuth2 first, which OVHcloud recommends."""
     if "clientId" in secret:
         return ServiceAccount(secret["clientId"], secret["clientSecret"])
     return ApplicationKeys(secret["applicationKey"], secret["applicationSecret"], secret["consumerKey"])
@@ -138,7 +140,7 @@ def transport(
     ca_file: str = "",
     budget: Budget | None = None,
 ) -> Transport:
-    """Return the transport of one credential under its limits."""
+    """The calls of one credential under its limits."""
     return Transport(
         ClientPool(endpoint, way_in, limits.timeout, ca_file),
         budget or _full(limits),
@@ -153,22 +155,22 @@ class Account:
 
     def __init__(self, calls: Transport, *, has_rules: bool = False) -> None:
         self._calls = calls
-        self.rights: Rights = PermissionCalls(calls, has_rules=has_rules)
-        self.inventory: Inventory = InventoryCalls(calls)
-        self._orders = OrderCalls(calls)
-        self._kept = ResponseCache()
+        self.rights: Rights = Permissions(calls, has_rules=has_rules)
+        self.inventory: Inventory = Listing(calls)
+        self._orders = Orders(calls)
+        self._kept = Kept()
         self.vracks: Vracks = VrackCalls(calls, self._kept)
         self.zones: Zones = ZoneCalls(calls, self._kept)
         self.power: Power = PowerCalls(calls)
 
     @property
-    def orders(self) -> OrderCalls:
-        """Ordering and termination of services."""
+    def orders(self) -> Orders:
+        """Ordering, and the end of services."""
         return self._orders
 
     @property
     def allowance(self) -> Allowance:
-        """Remaining call budget, for metrics."""
+        """What may still be asked: a metric."""
         return self._calls.budget.allowance
 
     async def _read(self, kind: type[T], where: str, query: Mapping[str, str] | None = None) -> T:
@@ -178,9 +180,9 @@ class Account:
     # -- the bulk read
 
     async def view(self, began: float, vracks: frozenset[str]) -> AccountView:
-        """Read the account: one request for all servers, one for all vRacks, and two per vRack for its contents.
+        """One read of all servers, one of all vRacks with names and tags, and two per vRack for what is in it.
 
-        A vRack that the credential cannot read is absent. How to query several types at once is not documented.
+        A vRack that the credential does not see is absent. How several types go into one query is not documented.
         """
         listed, pages = await self._resources("dedicatedServer")
         servers = {one.name: ServerSummary(one.name, one.urn, one.display_name, one.tags) for one in listed}
@@ -192,7 +194,7 @@ class Account:
         return AccountView(began, servers, {one.name: one for one in views}, tags, requests)
 
     async def _resources(self, kind: str) -> tuple[list[Resource], int]:
-        """Return all resources of a kind, and the number of pages."""
+        """All of a kind, and how many pages they were."""
         found: list[Resource] = []
         headers = {"X-Pagination-Size": _PAGE}
         where = "/v2/iam/resource"
@@ -240,7 +242,7 @@ class Account:
         )
 
     async def interfaces(self, service_name: str) -> tuple[Interface, ...]:
-        """Return the network interfaces of a server; Eco servers have none."""
+        """Eco servers have none."""
         root = path(f"{_SERVER}/virtualNetworkInterface", service_name)
         ids = await self._read(list[str], root)
         found = [await self._read(VirtualInterface, path(f"{root}/{{}}", uuid)) for uuid in ids]
@@ -381,7 +383,7 @@ class Account:
 
 
 def _secrets(request: Reinstallation) -> list[str]:
-    """Return the words of the script that may be keys, for redaction."""
+    """The words of the script that may be keys."""
     return re.findall(r"[0-9a-f]{32,}", request.post_installation_script)
 
 
@@ -391,7 +393,7 @@ def _partition(part: Part) -> dict[str, Any]:
 
 
 def _block(text: str) -> str:
-    """Return an IP block in the API's canonical form, with a mask also for one address. Raises Rejected."""
+    """A block as the API names it: canonical, with a mask also for one address. Raises Rejected."""
     try:
         return str(ipaddress.ip_network(text))
     except ValueError as error:

@@ -1,9 +1,9 @@
-"""OVHcloud's Python client, adapted to many tenants in one process.
+"""OVHcloud's Python client, made fit for many tenants in one process.
 
-Behaviour of `ovh` 1.2 that an operator must avoid (each reproduced with a fake server): it reads OVH_* variables,
-/etc/ovh.conf, ~/.ovh.conf and ./ovh.conf for values that were not given; it fetches tokens without a timeout and,
-from several threads, several times; it keeps the clock difference for ever; it shares a requests.Session, which is
-not thread-safe. Signing and sending are reused.
+What `ovh` 1.2 does that an operator cannot have (each tried out against a fake server):
+it reads OVH_* variables, /etc/ovh.conf, ~/.ovh.conf and ./ovh.conf for whatever was not given; it fetches tokens without
+any timeout and, from several threads, several times; it keeps the difference of the clocks for ever; it shares a
+requests.Session, which is not thread-safe. Signing and sending are its own.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from sovereigncloud.providers.certificate_trust import Trusting, public_and
 
 Timeout = tuple[float, float]
 TIMEOUT: Final[Timeout] = (5.0, 60.0)
-"""Seconds to connect, and seconds without data while reading. A reinstallation is accepted within seconds."""
+"""Seconds to connect, and seconds of silence while reading. A reinstall is accepted within seconds, not minutes."""
 _TOKEN_MARGIN: Final = 30.0
-"""Seconds before its expiry from which a token is not used, so that it does not expire on the way."""
+"""Seconds before its end that a token is not used any more, so that it does not end on the way."""
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Base URL of the API with its /1.0, and the token URL."""
+    """Base URL of the API with its /1.0, and where tokens are given out."""
 
     api: str
     token: str
@@ -45,7 +45,7 @@ KNOWN: Final[Mapping[str, Endpoint]] = {
 
 @dataclass(frozen=True, slots=True)
 class ApplicationKeys:
-    """Credential with application keys and signed requests."""
+    """The signed way in."""
 
     application_key: str
     application_secret: str = field(repr=False)
@@ -53,20 +53,20 @@ class ApplicationKeys:
 
     @property
     def name(self) -> str:
-        """Key by which OVHcloud counts calls. A secret, since this one is."""
+        """By which OVHcloud counts its calls. A secret, since this one is."""
         return self.consumer_key
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceAccount:
-    """OAuth2 credential (client credentials flow)."""
+    """OAuth2, flow client credentials."""
 
     client_id: str
     client_secret: str = field(repr=False)
 
     @property
     def name(self) -> str:
-        """Key by which OVHcloud counts calls."""
+        """By which OVHcloud counts its calls."""
         return self.client_id
 
 
@@ -74,7 +74,7 @@ Credentials = ApplicationKeys | ServiceAccount
 
 
 class EntryRefused(Exception):
-    """A prerequisite of the call, token or API time, was refused; the call itself was never made."""
+    """What must come before the call - a token, the API's time - was refused; the call itself was never made."""
 
     def __init__(self, what: str, response: requests.Response) -> None:
         super().__init__(f"{what}: HTTP {response.status_code}")
@@ -82,7 +82,7 @@ class EntryRefused(Exception):
 
 
 class EntryUnreachable(Exception):
-    """A prerequisite of the call got no answer; the call itself was never made. `cause` is of requests."""
+    """What must come before the call got no answer; the call itself was never made. `cause` is of requests."""
 
     def __init__(self, what: str, cause: requests.RequestException) -> None:
         super().__init__(what)
@@ -90,7 +90,7 @@ class EntryUnreachable(Exception):
 
 
 class Tokens:
-    """Token of one service account, fetched once for all threads. Obeys `expires_in`: 1 h documented, 24 h seen."""
+    """The token of one service account, fetched once for all threads. Obeys `expires_in`: 1 h documented, 24 h seen."""
 
     def __init__(self, url: str, account: ServiceAccount, timeout: Timeout, clock: Callable[[], float]) -> None:
         self._url, self._account, self._timeout, self._clock = url, account, timeout, clock
@@ -98,14 +98,14 @@ class Tokens:
         self._token, self._ends = "", 0.0
 
     def get(self, session: requests.Session) -> str:
-        """Return a valid token. Raises EntryRefused, EntryUnreachable."""
+        """A token that is still good. Raises EntryRefused, EntryUnreachable."""
         with self._lock:
             if self._clock() >= self._ends:
                 self._fetch(session)
             return self._token
 
     def forget(self, token: str) -> None:
-        """Discard a refused token, so that the next call fetches another."""
+        """This one was refused: fetch another the next time."""
         with self._lock:
             if token == self._token:
                 self._ends = 0.0
@@ -130,7 +130,7 @@ class Tokens:
 
 
 class _Bearer:
-    """Replacement of `ovh.oauth2.OAuth2`: an object with a `session` that sends."""
+    """Takes the place of `ovh.oauth2.OAuth2`: something with a `session` that sends."""
 
     def __init__(self, session: requests.Session, tokens: Tokens) -> None:
         self._session, self._tokens = session, tokens
@@ -151,14 +151,14 @@ class _Bearer:
 
 
 class ServerClock:
-    """Clock difference to the API, read once for all threads, and again after a refused signature."""
+    """How far the API's clock is ahead of ours, asked once for all threads, and again after a signature was refused."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._delta: int | None = None
 
     def delta(self, ask: Callable[[], int]) -> int:
-        """Return the difference in seconds; `ask` reads the API's clock."""
+        """Seconds; `ask` reads the API's clock."""
         with self._lock:
             if self._delta is None:
                 self._delta = ask() - int(time.time())
@@ -170,7 +170,7 @@ class ServerClock:
 
 
 class Client(ovh.Client):  # type: ignore[misc]  # `ovh` ships no types
-    """API client used by one thread at a time, configured by its arguments alone."""
+    """One client, used by one thread at a time. Only what it is given decides; nothing is read from outside."""
 
     def __init__(  # the base class's own __init__ is what reads environment and files, so it is not called
         self,
@@ -214,7 +214,7 @@ class Client(ovh.Client):  # type: ignore[misc]  # `ovh` ships no types
     def send(
         self, method: str, path: str, body: Mapping[str, Any] | None, headers: Mapping[str, str]
     ) -> requests.Response:
-        """Send one signed request and return the response, errors included; `path` is already quoted.
+        """Send one signed request; `path` is quoted already. The answer is not judged here.
 
         Raises requests.RequestException, EntryRefused, EntryUnreachable.
         """
@@ -226,8 +226,7 @@ class Client(ovh.Client):  # type: ignore[misc]  # `ovh` ships no types
 
 
 def quiet_session(url: str, ca_file: str = "") -> requests.Session:
-    """Return a session with proxies and authorities from the environment, but no passwords. `ca_file` adds
-    authorities.
+    """A session that takes proxies and authorities from the environment, but no passwords. `ca_file` has more authorities.
 
     With `trust_env`, requests would look for the host in ~/.netrc and overwrite our Authorization header.
     """
@@ -240,7 +239,7 @@ def quiet_session(url: str, ca_file: str = "") -> requests.Session:
 
 
 class ClientPool:
-    """Clients of one credential, each lent to one thread at a time; they share the clock and the token."""
+    """Clients of one credential: each is lent to one thread at a time; they share the clock and the token."""
 
     def __init__(
         self, endpoint: Endpoint, credentials: Credentials, timeout: Timeout = TIMEOUT, ca_file: str = ""
@@ -256,7 +255,7 @@ class ClientPool:
 
     @contextmanager
     def lend(self) -> Iterator[Client]:
-        """Lend a client to the calling thread."""
+        """A client for the calling thread alone."""
         try:
             client = self._idle.pop()
         except IndexError:
@@ -267,6 +266,6 @@ class ClientPool:
             self._idle.append(client)
 
     def close(self) -> None:
-        """Close the connections of idle clients."""
+        """Close the connections of the clients that nobody uses."""
         while self._idle:
             self._idle.pop().close()

@@ -1,4 +1,4 @@
-"""Implements the port `Zones` over the OVHcloud API."""
+"""The port `Zones` over the OVHcloud API."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 from sovereigncloud.ports.errors import NotFound
 from sovereigncloud.ports.ovh.dns import Record, Zone
 from sovereigncloud.providers.ovh.replies import PARSER, Reverse, ZoneRecord, ZoneReply
-from sovereigncloud.providers.ovh.response_cache import ResponseCache
+from sovereigncloud.providers.ovh.response_cache import Kept
 from sovereigncloud.providers.ovh.transport import Transport, path
 
 T = TypeVar("T")
@@ -25,7 +25,7 @@ class ZoneCalls:
         kept: answers that seldom change.
     """
 
-    def __init__(self, calls: Transport, kept: ResponseCache) -> None:
+    def __init__(self, calls: Transport, kept: Kept) -> None:
         self._calls, self._kept = calls, kept
 
     async def _read(self, kind: type[T], where: str, query: Mapping[str, str] | None = None) -> T:

@@ -1,4 +1,4 @@
-"""Endpoint classes of OVHcloud for metrics: paths without the names of servers, vRacks and blocks."""
+"""The endpoints of OVHcloud that are used, as classes: a path without the names of servers, vRacks and blocks in it."""
 
 from __future__ import annotations
 
@@ -70,6 +70,6 @@ _PATTERNS: Final = tuple((one, re.compile(re.escape(one).replace(r"\{\}", "[^/]+
 
 
 def endpoint_class(method: str, path: str) -> str:
-    """Return the endpoint class, such as "GET /v1/vrack/{}/ip"; "GET other" for an unlisted path."""
+    """For example "GET /v1/vrack/{}/ip"; "GET other" for a path that stands in no row."""
     found = next((one for one, pattern in _PATTERNS if pattern.fullmatch(path)), OTHER)
     return f"{method} {found}"

@@ -1,4 +1,4 @@
-"""Mapping of OVHcloud API answers to errors, as a table: first match wins.
+"""From an answer of the OVHcloud API to an error of the operator: a table kept as data, first match wins.
 
 The API has two styles of error body: {"class", "message"} in its newer parts, {"message", "errorCode", "httpCode"} in
 authentication. Class names are those of OVHcloud's schema; what no source shows (the body of a 429) is not relied on.
@@ -21,7 +21,7 @@ from sovereigncloud.ports.errors import Auth, Conflict, NotFound, OutsideError, 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Error answer. `retry_after` in seconds, when the API gave it."""
+    """An answer that is no success. `retry_after` in seconds, where the API said so."""
 
     status: int
     klass: str = ""
@@ -33,11 +33,11 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """API error and its meaning. `klass` is a prefix, `text` is searched in the message; empty: any.
+    """An error of the API and what it means here. `klass` is a prefix, `text` is searched in the message; empty: any.
 
     Attributes:
         error: Retry, Rejected, NotFound, Auth or Conflict.
-        reason: for Rejected, the reason of the condition.
+        reason: for Rejected, what a person sees on the condition.
         done: for Retry, whether the write may have been done.
     """
 
@@ -101,7 +101,7 @@ ERRORS: Final[tuple[Row, ...]] = (
 
 
 def error_of(answer: Answer, *, where: str, write: bool) -> OutsideError:
-    """Return the error for an answer. `write`: the request was no GET."""
+    """What an answer means. `write`: it was no GET."""
     text = answer.message or f"HTTP {answer.status}"
     if answer.missing:
         text = f"{text} (missing: {answer.missing})"
@@ -116,7 +116,7 @@ def error_of(answer: Answer, *, where: str, write: bool) -> OutsideError:
 
 
 def answer_of(response: requests.Response) -> Answer:
-    """Parse an error body of either style, or none: a proxy answers in HTML, some errors are bare lists."""
+    """Read an error body of either style, or none: a proxy answers in HTML, some errors are bare lists."""
     try:
         body: Any = response.json()
     except requests.JSONDecodeError:
@@ -140,7 +140,7 @@ _LONGEST_WAIT: Final = 99_999.0
 
 
 def _seconds(header: str | None, now: str | None) -> float | None:
-    """Return the seconds of a Retry-After (RFC 9110, 10.2.3): a number, or a date by the server's clock."""
+    """Of a Retry-After (RFC 9110, 10.2.3): a number, or a date by the clock of who answers."""
     if header and re.fullmatch(r"\d{1,5}", header.strip()):
         return float(header)
     try:
@@ -152,7 +152,7 @@ def _seconds(header: str | None, now: str | None) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """Missing answer: exception of requests, message, and whether the request surely never arrived.
+    """No answer: what it looks like to requests, how it is told, whether the request surely never arrived.
 
     Texts are fixed: those of requests hold addresses of objects, and a status message must not change at every retry.
     """
@@ -189,7 +189,7 @@ SILENCES: Final[tuple[Silence, ...]] = (
 
 
 def entry_error(answer: Answer, *, what: str, where: str) -> OutsideError:
-    """Return the error for a refused token or time request: the call itself was never made."""
+    """What it means that the token or the time was refused: the call itself was never made."""
     if answer.status in _ANY_4XX and answer.status not in (408, 429):
         return Auth(f"{what}: {answer.message or f'HTTP {answer.status}'}", where=where)
     text = f"{what}: {answer.message or f'HTTP {answer.status}'}"
@@ -197,6 +197,6 @@ def entry_error(answer: Answer, *, what: str, where: str) -> OutsideError:
 
 
 def silence(error: requests.RequestException, *, where: str, write: bool) -> Retry:
-    """Return the error for a failure below HTTP."""
+    """What a failure below HTTP means."""
     found = next(one for one in SILENCES if one.looks(error))
     return Retry(found.text, where=where, maybe_done=write and found.arrived)

@@ -1,4 +1,4 @@
-"""Implements the port `Rights` over the OVHcloud API."""
+"""The port `Rights` over the OVHcloud API."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from sovereigncloud.providers.ovh.replies import PARSER, Authorization, Credenti
 from sovereigncloud.providers.ovh.transport import Transport
 
 _AT_ONCE: Final = 50
-"""Resources per request: the answer is one page."""
+"""Resources in one question: the answer is one page."""
 
 
-class PermissionCalls:
-    """Rights of one credential."""
+class Permissions:
+    """What the credential of a transport may do."""
 
     def __init__(self, calls: Transport, *, has_rules: bool) -> None:
         self._calls, self._has_rules = calls, has_rules

@@ -1,4 +1,4 @@
-"""Implements the port `Inventory` over the OVHcloud API, from what IAM lists."""
+"""The port `Inventory` over the OVHcloud API: what IAM lists."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _PAGE: Final = "100"
 _MAX_PAGES: Final = 100
 
 
-class InventoryCalls:
-    """Resources of one account."""
+class Listing:
+    """What the account of a transport has."""
 
     def __init__(self, calls: Transport) -> None:
         self._calls = calls

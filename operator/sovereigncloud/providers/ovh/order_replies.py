@@ -1,4 +1,4 @@
-"""Models of OVHcloud's replies about orders, with the fields that the operator reads."""
+"""The fields of OVHcloud's replies about orders that the operator reads."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ class CartItem(_Reply):
         return self.settings.plan_code
 
     def is_for(self, plan: str, basket: Basket) -> bool:
-        """Return whether it is an item of this plan with the terms of the cart."""
+        """Whether it is one of this plan, on the basket's terms."""
         terms = (self.plan, self.duration, self.settings.pricing_mode, self.settings.quantity)
         return terms == (plan, basket.duration, basket.pricing_mode, 1)
 

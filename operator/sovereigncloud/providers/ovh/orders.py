@@ -1,4 +1,4 @@
-"""Implements the port `Shop`: ordering and terminating servers over /order, /me/order and serviceInfos."""
+"""The port `Shop` over ``/order``, ``/me/order`` and ``serviceInfos``: ordering a server, and the end of one."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ _UCENT: Final = Decimal(10) ** -8
 _PER_ORDER: Final = 1
 
 
-class OrderCalls:
-    """Orders of one account under one credential."""
+class Orders:
+    """Ordering at one account under one credential."""
 
     def __init__(self, calls: Transport) -> None:
         self._calls = calls
@@ -81,7 +81,7 @@ class OrderCalls:
         return Catalogue(_offer(plan, found) if plan else None, plans)
 
     async def _contract(self) -> str:
-        """Return the OVHcloud subsidiary of the account's contract."""
+        """The subsidiary that the account has its contract with."""
         if not self._subsidiary:
             self._subsidiary = (await self._read(Me, "/v1/me")).subsidiary
         return self._subsidiary

@@ -1,9 +1,9 @@
-"""Implements the port `Power` over the OVHcloud API."""
+"""The port `Power` over the OVHcloud API."""
 
 from __future__ import annotations
 
 from sovereigncloud.ports.errors import Conflict, NotFound
-from sovereigncloud.ports.ovh.task import Task
+from sovereigncloud.ports.ovh.account import Task
 from sovereigncloud.providers.ovh.replies import PARSER
 from sovereigncloud.providers.ovh.tasks import tasks_of
 from sovereigncloud.providers.ovh.transport import Transport, path
@@ -13,7 +13,7 @@ _REBOOT = "hardReboot"
 
 
 class PowerCalls:
-    """Power calls for the servers of one account."""
+    """Servers of one account."""
 
     def __init__(self, calls: Transport) -> None:
         self._calls = calls

@@ -1,7 +1,5 @@
-"""Models of OVHcloud's replies, with the fields that the operator reads.
-
-Unknown fields and enum values are accepted: the schema changed dozens of both within six months, and null is allowed
-almost everywhere.
+"""The fields of OVHcloud's replies that the operator reads. Unknown fields and unknown words of enums are let through:
+the schema changed dozens of both within six months, and null is allowed almost everywhere.
 """
 
 from __future__ import annotations
@@ -127,7 +125,7 @@ class Capacity(_Reply):
 
     @property
     def mebibytes(self) -> int:
-        """MiB; 0 for an undocumented unit."""
+        """0 for a unit that nobody described."""
         return int(self.value * _BYTES.get(self.unit.upper(), 0) / 2**20)
 
 
@@ -193,7 +191,7 @@ class Ip(_Reply):
 
 
 class Eligible(_Reply):
-    """``vrack.EligibleServices``: null while it is being computed, whatever `status` says."""
+    """``vrack.EligibleServices``: null while it is being worked out, whatever word `status` has."""
 
     interfaces: tuple[Member, ...] | None = Field(default=None, alias="dedicatedServerInterface")
 
@@ -231,13 +229,13 @@ T = TypeVar("T")
 
 
 class Parser:
-    """Parsers by type, each built once."""
+    """Readers by type, each built once."""
 
     def __init__(self) -> None:
         self._adapters: dict[Any, TypeAdapter[Any]] = {}
 
     def read(self, kind: type[T], reply: Reply, *, what: str) -> T:
-        """Parse the body as `kind`. An unexpected shape is a fault of the API, not of the user. Raises Retry."""
+        """The body as `kind`. An answer of another shape is an ill API, not the user's fault. Raises Retry."""
         adapter = self._adapters.setdefault(kind, TypeAdapter(kind))
         try:
             value: T = adapter.validate_python(reply.body)

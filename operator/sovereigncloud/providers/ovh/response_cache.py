@@ -1,4 +1,6 @@
-"""Response cache for reads that rarely change. A write of this process invalidates it."""
+"""Answers to questions that are asked again and again and whose answer seldom changes: kept for a while, so that looking costs
+little. Whatever this process writes makes them forgotten, so what was written is seen.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,8 @@ T = TypeVar("T")
 _MOST = 4096
 
 
-class ResponseCache:
-    """Responses of one account by request.
+class Kept:
+    """Answers of one account by question.
 
     Args:
         clock: monotonic seconds.
@@ -25,7 +27,7 @@ class ResponseCache:
         self._changing = 0
 
     async def answer(self, question: str, max_age: float, ask: Callable[[], Awaitable[T]]) -> T:
-        """Return a response at most `max_age` seconds old, else ask again."""
+        """What was answered at most `max_age` seconds ago, else what is answered now."""
         began = self._clock()
         known = self._answers.get(question)
         if known is not None and known[0] + max_age > began:
@@ -39,7 +41,7 @@ class ResponseCache:
 
     @contextmanager
     def changing(self) -> Iterator[None]:
-        """Context manager around a write: invalidates what was read before its end, also when it failed."""
+        """Something is written meanwhile: what was read before its end may be another by then, also where it failed."""
         self._changing += 1
         self._answers.clear()
         try:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from sovereigncloud.ports.errors import NotFound
-from sovereigncloud.ports.ovh.task import Task
+from sovereigncloud.ports.ovh.account import Task
 from sovereigncloud.providers.ovh.replies import PARSER, ServerTask
 from sovereigncloud.providers.ovh.transport import Transport, path
 
 
 async def tasks_of(calls: Transport, service_name: str, function: str) -> tuple[Task, ...]:
-    """Return the tasks with a function that the API still knows, the newest last."""
+    """Those with a function that the API still knows, the newest last."""
     root = path("/v1/dedicated/server/{}/task", service_name)
     ids = PARSER.read(
         list[int], await calls.call("GET", root, query={"function": function}), what=f"OVHcloud GET {root}"

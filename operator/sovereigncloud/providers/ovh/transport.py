@@ -1,4 +1,4 @@
-"""Transport of one OVHcloud call: rate limit, thread, deadline, and error mapping."""
+"""One call to OVHcloud: whether it may be made now, in which thread, with which deadline, and what its failure means."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import anyio
 import requests
 
 from sovereigncloud.ports.errors import OutsideError, Retry
-from sovereigncloud.providers.call_observer import Call, NoObserver, Observer
+from sovereigncloud.providers.call_observer import Call, Observer, Unobserved
 from sovereigncloud.providers.ovh.client import ClientPool, EntryRefused, EntryUnreachable
 from sovereigncloud.providers.ovh.endpoints import endpoint_class
 from sovereigncloud.providers.ovh.errors import Answer, answer_of, entry_error, error_of, silence
@@ -22,14 +22,14 @@ from sovereigncloud.providers.rate_limits import Budget, HeldOffError
 
 _LOG: Final = logging.getLogger(__name__)
 _REFUSED_AT_THE_DOOR: Final = frozenset({(400, "QUERY_TIME_OUT"), (400, "INVALID_SIGNATURE"), (403, "INVALID_KEY")})
-"""Answers caused by a stale clock difference; nothing was done, so the call may be signed again."""
+"""Answers that a stale difference of clocks was seen to cause; nothing was done, so the call may be signed anew."""
 _RATE_LIMIT_PAUSE: Final = 5.0
-"""Seconds without calls after a 429 without Retry-After."""
+"""Seconds without calls after a 429 that does not say when to come back."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """Successful answer: parsed JSON (None when empty) and case-insensitive headers."""
+    """A success: parsed JSON (None for an empty one) and headers, whose names know no case."""
 
     body: Any
     headers: Mapping[str, str]
@@ -54,7 +54,7 @@ class Transport:
         self._pool, self._deadline = pool, deadline
         self.budget = budget
         self._bucket, self._breaker = budget.bucket, budget.breaker
-        self._observer = observer or NoObserver()
+        self._observer = observer or Unobserved()
         self._last_failure = ""
         # Number and time are limited here; a thread that was given up ends by its own timeouts.
         self._threads = anyio.CapacityLimiter(math.inf)
@@ -69,9 +69,9 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         reads: bool = False,
     ) -> Reply:
-        """Make one request. `where` is a path made with path(); `reads`: it changes nothing, whatever its method.
+        """One request. `where` is a path made with path(); `reads`: it changes nothing, whatever its method.
 
-        Raises the errors of ports.errors.
+        Raises the errors of kinds.errors.
         """
         told = f"OVHcloud {method} {unquote(where)}"
         if wait := self._breaker.wait():
@@ -91,10 +91,7 @@ class Transport:
         return self._reply(response, told, write=write)
 
     def _not_now(self, told: str, wait: float) -> Retry:
-        """Return Retry with the text of the last failure.
-
-        A message that changes at every try would be a status write each time.
-        """
+        """In the words of the last failure: a message that changes at every try would be a write to status."""
         return Retry(self._last_failure, where=told, after=wait, maybe_done=False)
 
     async def _sent(

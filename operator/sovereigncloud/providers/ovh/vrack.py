@@ -1,7 +1,4 @@
-"""Implements the port `Vracks` over the OVHcloud API.
-
-The legacy call for a whole server (POST /vrack/{name}/dedicatedServer) is never used.
-"""
+"""The port `Vracks` over the OVHcloud API. The legacy way of a whole server (POST /vrack/{name}/dedicatedServer) is never used."""
 
 from __future__ import annotations
 
@@ -12,15 +9,13 @@ from typing import Final
 from sovereigncloud.ports.errors import Auth, NotFound
 from sovereigncloud.ports.ovh.vrack import Eligibility, Standing
 from sovereigncloud.providers.ovh.replies import PARSER, Dedicated, EligibleServices
-from sovereigncloud.providers.ovh.response_cache import ResponseCache
+from sovereigncloud.providers.ovh.response_cache import Kept
 from sovereigncloud.providers.ovh.transport import Transport, path
 
 _A_FEW: Final = 5
 _PAUSES: Final = (0.5, 1.0, 1.0)
-"""Seconds between queries for eligible services while OVHcloud computes the answer.
-
-The answer expires soon, and on a busy account the next reconcile of each object would always come too late.
-"""
+"""Seconds between the questions who may join a vRack, while OVHcloud works it out: an answer does not stand for long, and on a
+busy account the next reconcile of each object would come after it, and begin anew, for ever."""
 
 
 class VrackCalls:
@@ -31,7 +26,7 @@ class VrackCalls:
         kept: answers that seldom change.
     """
 
-    def __init__(self, calls: Transport, kept: ResponseCache) -> None:
+    def __init__(self, calls: Transport, kept: Kept) -> None:
         self._calls, self._kept = calls, kept
         self._standing: dict[str, Standing] = {}  # a server does not travel, and keeps its main address
 

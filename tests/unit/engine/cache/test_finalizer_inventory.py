@@ -5,7 +5,7 @@ from tests.fakes import objects
 from tests.fakes.objects import NAMESPACE
 
 from sovereigncloud.api.common.base import FINALIZER, Key
-from sovereigncloud.engine.cache.finalizer_inventory import NAMED, NOTHING, FinalizerInventory, inventory_data
+from sovereigncloud.engine.cache.finalizer_inventory import NAMED, NOTHING, Holdings, told
 from sovereigncloud.engine.cache.store import Store
 from sovereigncloud.ports.errors import Retry
 
@@ -24,13 +24,13 @@ ROWS = [
 
 @pytest.mark.parametrize(("why", "held", "count", "names"), ROWS, ids=[row[0] for row in ROWS])
 def test_what_is_told(why, held, count, names):
-    assert inventory_data(held) == {"count": count, "names": names}, why
+    assert told(held) == {"count": count, "names": names}, why
 
 
 def test_the_longest_names_fit_a_message_of_an_admission_policy():
     """ValidatingAdmissionPolicy: 5 KiB, of which the chart's own words take less than one."""
     longest = [Key("InstanceMigration", "n" * 63, f"{number:02}" + "x" * 251) for number in range(NAMED + 1)]
-    assert len(inventory_data(longest)["names"].encode()) < 4 * 1024
+    assert len(told(longest)["names"].encode()) < 4 * 1024
 
 
 class Api:
@@ -56,7 +56,7 @@ def store_of(*names):
 
 async def test_it_is_written_when_it_changes_and_never_at_rest():
     api, store = Api(), store_of("web")
-    holdings = FinalizerInventory(api, store, "sovereign-system")
+    holdings = Holdings(api, store, "sovereign-system")
     for _ in range(3):
         await holdings.once()
     assert (api.writes, api.stored["names"]) == (1, "HostedInstance prefecture/web")
@@ -66,20 +66,20 @@ async def test_it_is_written_when_it_changes_and_never_at_rest():
 
 
 async def test_a_process_that_finds_it_right_writes_nothing():
-    api = Api(inventory_data([Key("HostedInstance", NAMESPACE, "web")]))
-    await FinalizerInventory(api, store_of("web"), "sovereign-system").once()
+    api = Api(told([Key("HostedInstance", NAMESPACE, "web")]))
+    await Holdings(api, store_of("web"), "sovereign-system").once()
     assert api.writes == 0
 
 
 async def test_where_nothing_was_ever_held_nothing_is_made():
     api = Api()
-    await FinalizerInventory(api, store_of(), "sovereign-system").once()
+    await Holdings(api, store_of(), "sovereign-system").once()
     assert api.stored is None
 
 
 async def test_what_could_not_be_told_is_told_later():
     api = Api()
-    holdings, api.down = FinalizerInventory(api, store_of("web"), "sovereign-system"), True
+    holdings, api.down = Holdings(api, store_of("web"), "sovereign-system"), True
     with pytest.raises(Retry):
         await holdings.once()
     api.down = False

@@ -16,7 +16,7 @@ def body(name, **labels):
 def known():
     namespaces, changes = Namespaces(), []
     namespaces.changed = lambda: changes.append(1)
-    namespaces.handle_event(None, body("town", data="open"))
+    namespaces.told(None, body("town", data="open"))
     return namespaces, changes
 
 
@@ -36,7 +36,7 @@ def test_what_is_told(known, why, told, times, labels):
     before = namespaces.changes
     changes.clear()
     for event, thing in told:
-        namespaces.handle_event(event, thing)
+        namespaces.told(event, thing)
     assert (len(changes), namespaces.changes - before, namespaces.labels("town")) == (times, times, labels), why
 
 

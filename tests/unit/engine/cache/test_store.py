@@ -9,14 +9,7 @@ from tests.fakes import objects
 from tests.fakes.objects import CLOUD, NAMESPACE, READY, condition, instance, key, typical_instance
 
 from sovereigncloud.api.common.base import Key
-from sovereigncloud.engine.cache.store import (
-    Store,
-    differs_only_in_outage,
-    exit_plan_of,
-    key_of,
-    related_security_groups,
-    secret_key,
-)
+from sovereigncloud.engine.cache.store import Store, differs_in_loss, exit_of, groups_beside, key_of, secret_key
 from sovereigncloud.engine.loop.context import ObjectContext
 from sovereigncloud.kinds import CONTROLLERS
 from sovereigncloud.kinds.contract.controller import SecretUse, Uses
@@ -285,7 +278,7 @@ def test_which_groups_of_rules_look_again_though_they_refer_to_nothing(why, befo
     store = store_with(*groups, *([after] if after else ()))
     earlier = store_with(before) if before else None
     which = key_of(after or before)
-    found = related_security_groups(store, which, earlier.stored(which) if earlier else None)
+    found = groups_beside(store, which, earlier.stored(which) if earlier else None)
     assert {one.name for one in found} == told, why
 
 
@@ -337,7 +330,7 @@ def test_who_asks_for_users_of_a_kind_does_not_pay_for_a_thousand_others():
 def test_the_exit_that_a_move_is_part_of_is_told_of_it(ref, found):
     store = Store()
     key, _ = store.put(objects.body("InstanceMigration", "go", {"exitPlanRef": ref} if ref else {}))
-    assert exit_plan_of(store.stored(key)) == found
+    assert exit_of(store.stored(key)) == found
 
 
 LOSSES = [
@@ -358,4 +351,4 @@ def test_thousands_in_a_cloud_are_not_told_that_it_is_lost(why, before, after, l
         key, _ = store.put(body)
         told.append(store.stored(key))
     assert told[0].others != told[1].others, "somebody is told"
-    assert differs_only_in_outage(*told) == loss, why
+    assert differs_in_loss(*told) == loss, why

@@ -10,13 +10,22 @@ import pytest
 from sovereigncloud.api.common.base import API_VERSION, Key
 from sovereigncloud.core.placement import Demand
 from sovereigncloud.engine.cache.store import Store
-from sovereigncloud.engine.loop.capacity_reservations import CapacityReservations
-from sovereigncloud.engine.policy.triggers import PolicyTriggers
+from sovereigncloud.engine.loop.capacity_reservations import Promises
+from sovereigncloud.engine.policy.triggers import BorderNews
 from sovereigncloud.kinds.contract.controller import Uses
 from sovereigncloud.kinds.contract.reservations import Reservation
 
 CLOUD = Key("SovereignCloud", "team", "rbx")
 WAITS, PLACED, GOES = (Key("HostedInstance", "team", name) for name in ("waits", "placed", "goes"))
+
+
+class Queue(list[Key]):
+    def add(self, key: Key, lane: Any) -> None:
+        del lane
+        self.append(key)
+
+    def add_after(self, key: Key, seconds: float) -> None:
+        del key, seconds
 
 
 def body(
@@ -47,15 +56,10 @@ def store() -> Store:
     return found
 
 
-def triggers(store: Store, queue: list[Key]) -> PolicyTriggers:
-    policy_bindings: Any = SimpleNamespace(all=lambda: (SimpleNamespace(policy="p"),))
-    return PolicyTriggers(
-        store,
-        policy_bindings,
-        compare_clouds=lambda: None,
-        recheck=queue.append,
-        recheck_after=lambda key, seconds: None,
-    )
+def news(store: Store, queue: Queue) -> BorderNews:
+    borders: Any = SimpleNamespace(all=lambda: (SimpleNamespace(policy="p"),))
+    watches: Any = SimpleNamespace(clouds={})
+    return BorderNews(store, borders, watches, queue)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -69,22 +73,22 @@ def triggers(store: Store, queue: list[Key]) -> PolicyTriggers:
     ids=["what nobody is placed by", "it answers elsewhere", "it is elsewhere", "its labels"],
 )
 def test_a_cloud_that_offers_something_else(store: Store, change: dict[str, Any], looks: bool) -> None:
-    queue, before = list[Key](), store.stored(CLOUD)
+    queue, before = Queue(), store.stored(CLOUD)
     store.put(body(CLOUD, resourceVersion="2", **change))
-    triggers(store, queue).changed(CLOUD, before)
+    news(store, queue).changed(CLOUD, before)
     assert queue == ([WAITS] if looks else [])
 
 
 def test_a_new_cloud(store: Store) -> None:
-    queue = list[Key]()
-    triggers(store, queue).changed(CLOUD, None)
+    queue = Queue()
+    news(store, queue).changed(CLOUD, None)
     assert queue == [WAITS]
 
 
 def test_a_policy_that_changed(store: Store) -> None:
-    queue, key = list[Key](), Key("SovereigntyPolicy", "", "p")
+    queue, key = Queue(), Key("SovereigntyPolicy", "", "p")
     store.put({**body(key), "metadata": {"name": "p", "uid": "u", "generation": 1, "resourceVersion": "1"}})
-    triggers(store, queue).changed(key, None)
+    news(store, queue).changed(key, None)
     assert WAITS in queue
     assert PLACED not in queue, "it is compared where it is"
     assert GOES not in queue
@@ -94,7 +98,7 @@ def test_a_policy_that_changed(store: Store) -> None:
 
 
 def test_a_promise_counts_until_a_view_must_show_the_machine() -> None:
-    reservations, one = CapacityReservations(), Reservation("HostedInstance/team/web", 0, Demand(100, 1024))
+    reservations, one = Promises(), Reservation("HostedInstance/team/web", 0, Demand(100, 1024))
     reservations.add(CLOUD, one, 100.0)
     assert reservations.since(CLOUD, 90.0) == (one,)
     assert reservations.since(CLOUD, 104.0) == (one,), "a write shows a little later"
@@ -103,7 +107,7 @@ def test_a_promise_counts_until_a_view_must_show_the_machine() -> None:
 
 
 def test_who_is_promised_something_anew_has_it_once() -> None:
-    reservations = CapacityReservations()
+    reservations = Promises()
     for size in (1024, 2048):
         reservations.add(CLOUD, Reservation("HostedInstance/team/web", 0, Demand(100, size)), 100.0)
     (one,) = reservations.since(CLOUD, 90.0)

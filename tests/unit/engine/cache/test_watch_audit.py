@@ -2,7 +2,7 @@ import pytest
 
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.engine.cache.store import Store
-from sovereigncloud.engine.cache.watch_audit import WatchAudit
+from sovereigncloud.engine.cache.watch_audit import Audit
 from sovereigncloud.ports.errors import NotFound
 
 KIND = "HostedInstance"
@@ -40,7 +40,7 @@ def audit_of(known, listed, dead=lambda: None, **options):
         store.put(body)
     api = Api(*listed, **options)
     return (
-        WatchAudit(api, store, lambda event, body: told.append((event, body["metadata"]["name"])), (KIND,), dead),
+        Audit(api, store, lambda event, body: told.append((event, body["metadata"]["name"])), (KIND,), dead),
         told,
         store,
     )

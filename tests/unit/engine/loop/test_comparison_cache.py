@@ -10,7 +10,7 @@ from tests.fakes.objects import CLOUD, body, key
 
 from sovereigncloud.engine.cache.store import Store
 from sovereigncloud.engine.loop import sweep
-from sovereigncloud.engine.loop.comparison_cache import ComparisonCache
+from sovereigncloud.engine.loop.comparison_cache import Notebook
 from sovereigncloud.kinds.contract.controller import Uses
 from sovereigncloud.ports.opennebula.views import CloudView
 
@@ -46,13 +46,13 @@ UNTIL = {
 
 
 @pytest.fixture
-def comparison_cache():
-    return ComparisonCache(Store(), dict)
+def notebook():
+    return Notebook(Store(), dict)
 
 
 @pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
-def test_who_looks_at_the_time_sees_it_and_that_is_noted(comparison_cache, look):
-    notes = comparison_cache.begin()
+def test_who_looks_at_the_time_sees_it_and_that_is_noted(notebook, look):
+    notes = notebook.begin()
     time = notes.time(NOW)
     kept = (time, {"now": time})
     assert not notes.beyond, "to hand it on is not to look at it"
@@ -61,18 +61,18 @@ def test_who_looks_at_the_time_sees_it_and_that_is_noted(comparison_cache, look)
 
 
 @pytest.mark.parametrize(("look", "until"), UNTIL.values(), ids=UNTIL)
-def test_who_asks_whether_a_moment_is_past_is_told_and_that_is_noted_until_then(comparison_cache, look, until):
-    notes = comparison_cache.begin()
+def test_who_asks_whether_a_moment_is_past_is_told_and_that_is_noted_until_then(notebook, look, until):
+    notes = notebook.begin()
     assert look(notes.time(NOW)) == look(NOW)
     assert (notes.until, notes.beyond) == (until, False)
 
 
 def test_who_refers_to_a_machine_is_noted_and_who_refers_to_a_cloud_is_not():
     store, spec = Store(), {"instanceRef": {"name": "web"}, "to": {"cloudRef": {"name": "rbx"}}, "mode": "Execute"}
-    comparison_cache = ComparisonCache(store, dict)
+    notebook = Notebook(store, dict)
 
     def referring():
-        notes = comparison_cache.begin()
+        notes = notebook.begin()
         notes.referred(key("web"))
         assert not notes.beyond
         return notes.referring
@@ -83,7 +83,7 @@ def test_who_refers_to_a_machine_is_noted_and_who_refers_to_a_cloud_is_not():
     begun = referring()
     store.put(body("InstanceMigration", "go", spec, version=2, status={"phase": "Copying"}))
     assert len({str(one) for one in (nobody, begun, referring())}) == 3, "each time it would be compared"
-    notes = comparison_cache.begin()
+    notes = notebook.begin()
     notes.referred(CLOUD)
     assert notes.beyond, "thousands may"
 

@@ -12,20 +12,12 @@ from sovereigncloud.core.outcome import DONE, Outcome, Phase, blocked, retry, st
 from sovereigncloud.core.plan import Action, Cause, Drift, Plan, Step
 from sovereigncloud.core.policy import Decision, DriftVerdict
 from sovereigncloud.engine.cache.store import Store
-from sovereigncloud.engine.loop.evaluate import (
-    TAKEN_OVER,
-    Evaluation,
-    StatusTarget,
-    gate,
-    policy_of,
-    said,
-    status_patch,
-)
+from sovereigncloud.engine.loop.evaluate import TAKEN_OVER, Evaluation, Subject, gate, policy_of, said, status_patch
 from sovereigncloud.kinds.contract.controller import Uses
 
 NOW = datetime(2026, 11, 24, 10, tzinfo=UTC)
 LATER = datetime(2026, 11, 24, 11, tzinfo=UTC)
-SUBJECT = StatusTarget(generation=1, paused=False, asked="", external={})
+SUBJECT = Subject(generation=1, paused=False, asked="", external={})
 RESIZE = Step(action=Action.UPDATE, target="VM 12", fields=("spec.memory",), cause=Cause.OBSERVED)
 MEMORY = Drift("spec.memory", "4Gi", "2Gi")
 
@@ -47,9 +39,9 @@ def merged(status, patch):
     return out
 
 
-def written(outcome=DONE, previous=None, evaluation=None, *, subject=SUBJECT, now=NOW, **more):
+def written(outcome=DONE, previous=None, examination=None, *, subject=SUBJECT, now=NOW, **more):
     previous = {"observedGeneration": -1} if previous is None else previous
-    patch = status_patch(subject, previous, outcome, now=now, evaluation=evaluation, **more)
+    patch = status_patch(subject, previous, outcome, now=now, examination=examination, **more)
     return merged(previous, patch)
 
 
@@ -57,29 +49,29 @@ FULL = {"state": "Running", "addresses": ("192.0.2.1",), "placement": {"cloud": 
 
 
 @pytest.mark.parametrize(
-    ("why", "outcome", "evaluation", "more"),
+    ("why", "outcome", "examination", "more"),
     [
         ("ready", DONE, seen(**FULL), {}),
         ("ready with ids", DONE, seen(**FULL), {"facts": {"vm": "12", "old": ""}}),
         ("drift and a plan", DONE, seen(drift=(MEMORY,), published=(RESIZE,), digest="d", **FULL), {}),
         ("nobody could look", retry("timeout"), None, {}),
         ("stalled", stalled("ExternallyDeleted", "VM 12"), seen(**FULL), {}),
-        ("asked to look", DONE, seen(), {"subject": StatusTarget(1, paused=False, asked="t1", external={})}),
+        ("asked to look", DONE, seen(), {"subject": Subject(1, paused=False, asked="t1", external={})}),
         ("an approval used up", DONE, seen(), {"approved": "abc"}),
         ("nothing but holes", DONE, seen(placement={"host": None}, hosts=[], notes={}), {}),
     ],
 )
-def test_what_is_as_it_was_is_not_written_again(why, outcome, evaluation, more):
-    once = written(outcome, None, evaluation, **more)
+def test_what_is_as_it_was_is_not_written_again(why, outcome, examination, more):
+    once = written(outcome, None, examination, **more)
     subject = more.pop("subject", SUBJECT)
-    subject = StatusTarget(subject.generation, subject.paused, subject.asked, once.get("external") or {})
+    subject = Subject(subject.generation, subject.paused, subject.asked, once.get("external") or {})
     for _ in range(3):
-        patch = status_patch(subject, once, outcome, now=LATER, evaluation=evaluation, **more)
+        patch = status_patch(subject, once, outcome, now=LATER, examination=examination, **more)
         assert patch == {}, f"{why}: a PATCH at rest"
 
 
 def test_the_generation_that_was_looked_at_is_in_every_write():
-    assert written(retry("x"), subject=StatusTarget(7, paused=False, asked="", external={}))["observedGeneration"] == 7
+    assert written(retry("x"), subject=Subject(7, paused=False, asked="", external={}))["observedGeneration"] == 7
 
 
 def test_a_status_does_not_claim_to_speak_of_a_spec_that_nobody_read():
@@ -87,21 +79,21 @@ def test_a_status_does_not_claim_to_speak_of_a_spec_that_nobody_read():
     store.put(instance(generation=1))
     looked_at = store.get(key("web"))
     store.put(instance(generation=2, version=2, annotations={"sovereigncloud.io/reconcile-requested-at": "later"}))
-    subject = StatusTarget.looked_at(looked_at, {"external": {"vm": "12"}})
+    subject = Subject.looked_at(looked_at, {"external": {"vm": "12"}})
     assert (subject.generation, subject.asked, subject.external) == (1, "", {"vm": "12"})
 
 
 def test_keys_that_went_are_null():
     before = written(
-        evaluation=seen(drift=(MEMORY,), published=(RESIZE,), digest="d", id="12", addresses=["192.0.2.1"])
+        examination=seen(drift=(MEMORY,), published=(RESIZE,), digest="d", id="12", addresses=["192.0.2.1"])
     )
-    patch = status_patch(SUBJECT, before, DONE, now=LATER, evaluation=seen(id=None, addresses=None))
+    patch = status_patch(SUBJECT, before, DONE, now=LATER, examination=seen(id=None, addresses=None))
     gone = {name for name, value in patch.items() if value is None}
     assert gone == {"drift", "driftCount", "plan", "id", "addresses"}
 
 
 def test_without_a_look_all_that_was_seen_stays():
-    before = written(evaluation=seen(drift=(MEMORY,), published=(RESIZE,), digest="d", id="12"))
+    before = written(examination=seen(drift=(MEMORY,), published=(RESIZE,), digest="d", id="12"))
     after = written(retry("timeout"), before, None, now=LATER)
     assert {k: after[k] for k in ("drift", "driftCount", "plan", "id")} == {
         k: before[k] for k in ("drift", "driftCount", "plan", "id")
@@ -111,10 +103,10 @@ def test_without_a_look_all_that_was_seen_stays():
 def test_ids_come_and_go():
     status = written(waiting("Creating", "x", available=False).with_facts(vm="12", cloud="ns/paris"), None, seen())
     assert status["external"] == {"vm": "12", "cloud": "ns/paris"}
-    subject = StatusTarget(1, paused=False, asked="", external=status["external"])
+    subject = Subject(1, paused=False, asked="", external=status["external"])
     status = written(DONE, status, seen(), subject=subject, facts={"vm": ""})
     assert status["external"] == {"cloud": "ns/paris"}
-    subject = StatusTarget(1, paused=False, asked="", external=status["external"])
+    subject = Subject(1, paused=False, asked="", external=status["external"])
     assert "external" not in written(DONE, status, seen(), subject=subject, facts={"cloud": ""})
 
 
@@ -124,7 +116,7 @@ def test_ids_that_an_observation_brought_are_written():
 
 
 def test_a_request_to_look_is_acknowledged():
-    status = written(subject=StatusTarget(1, paused=False, asked="2026-11-24", external={}))
+    status = written(subject=Subject(1, paused=False, asked="2026-11-24", external={}))
     assert status["lastHandledReconcileAt"] == "2026-11-24"
     assert written(previous=status)["lastHandledReconcileAt"] == "2026-11-24", "it stays when the annotation goes"
 
@@ -136,7 +128,7 @@ def test_an_approval_that_was_used_is_remembered():
 
 
 def test_the_plan_carries_the_hash_that_approves_it():
-    status = written(evaluation=seen(published=(RESIZE,), digest="0123456789abcdef"))
+    status = written(examination=seen(published=(RESIZE,), digest="0123456789abcdef"))
     assert status["plan"]["hash"] == "0123456789abcdef"
     assert status["plan"]["steps"] == [
         {"action": "Update", "target": "VM 12", "disruption": "None", "fields": ["spec.memory"]}
@@ -154,8 +146,8 @@ def test_an_absence_that_is_not_confirmed_leaves_what_was_said_of_drift():
 
 
 def test_reported_drift_is_named_while_all_is_well():
-    evaluation = seen(drift=(MEMORY,))
-    outcome = said(evaluation)
+    examination = seen(drift=(MEMORY,))
+    outcome = said(examination)
     assert (outcome.phase, outcome.reason) == (Phase.DONE, "Drifted")
     assert "spec.memory is" in outcome.message
     bad = seen(drift=(MEMORY,), outcome=stalled("X", "y"))
@@ -201,7 +193,7 @@ def gated(resource, *others, uses=IN_CLOUD, users=()):
             instance(),
             [objects.cloud(spec={"existing": "what"})],
             Phase.BLOCKED,
-            "invalid spec",
+            "cannot be read",
         ),
         (
             "nothing new is made in a cloud that goes",

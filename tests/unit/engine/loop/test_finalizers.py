@@ -6,7 +6,7 @@ from tests.fakes.objects import NAMESPACE, key, server
 
 from sovereigncloud.api.common.base import FINALIZER
 from sovereigncloud.engine.cache.store import Store
-from sovereigncloud.engine.loop.finalizers import FinalizerManager
+from sovereigncloud.engine.loop.finalizers import Guards
 from sovereigncloud.engine.loop.history import ObjectHistory
 from sovereigncloud.kinds import CONTROLLERS
 
@@ -35,7 +35,7 @@ async def test_two_last_users_that_end_at_once_let_their_secret_go():
         where, _ = store.put(server(name, secret="ovh", **deleted))
         store.set_uses(where, CONTROLLERS["BareMetalServer"].uses(store.get(where)))
     writer = Writer(store)
-    guards = FinalizerManager(CONTROLLERS, store, writer, store.put)
+    guards = Guards(CONTROLLERS, store, writer, store.put)
     servers = [store.get(key(name, "BareMetalServer")) for name in ("one-1", "one-2")]
     await asyncio.gather(*(guards.release(one, ObjectHistory(one.metadata.uid)) for one in servers))
     assert writer.let_go == [(NAMESPACE, "ovh")]

@@ -14,61 +14,61 @@ def instance(uid):
 
 
 def test_who_comes_under_the_name_of_one_that_went_trusts_no_view_older_than_its_last_write():
-    histories = ReconcileHistory(grace=60, clock=lambda: 100.0)
-    histories.of(instance("first")).trust_after = 99.0
+    tracks = ReconcileHistory(grace=60, clock=lambda: 100.0)
+    tracks.of(instance("first")).trust_after = 99.0
 
-    assert histories.of(instance("second")).trust_after == 99.0, "made anew before anybody told that the first went"
-    histories.forget(WEB)
-    assert histories.of(instance("third")).trust_after == 99.0
+    assert tracks.of(instance("second")).trust_after == 99.0, "made anew before anybody told that the first went"
+    tracks.forget(WEB)
+    assert tracks.of(instance("third")).trust_after == 99.0
 
 
 def test_nobody_waits_for_what_one_that_went_was_waiting_for():
-    histories = ReconcileHistory(grace=60, clock=lambda: 100.0)
-    histories.of(instance("first")).trust_after = 160.0  # its create may still take effect
+    tracks = ReconcileHistory(grace=60, clock=lambda: 100.0)
+    tracks.of(instance("first")).trust_after = 160.0  # its create may still take effect
 
-    assert histories.of(instance("second")).trust_after == 100.0
+    assert tracks.of(instance("second")).trust_after == 100.0
 
 
 @pytest.mark.parametrize("action", [Action.BACK_UP, Action.SNAPSHOT, Action.SCHEDULE, Action.RESTORE])
 def test_after_a_start_what_has_no_name_of_ours_waits_for_what_may_still_take_effect(action):
-    history = ReconcileHistory(grace=60, clock=lambda: 100.0).of(instance("first"))
-    history.uncertain_until, history.trust_after = 160.0, 100.0
+    track = ReconcileHistory(grace=60, clock=lambda: 100.0).of(instance("first"))
+    track.uncertain_until, track.trust_after = 160.0, 100.0
 
-    assert history.must_look_again((Step(action=action, target="VM 12"),))
-    assert not history.must_look_again((Step(action=action, target="VM 12"),)), (
+    assert track.must_look_again((Step(action=action, target="VM 12"),))
+    assert not track.must_look_again((Step(action=action, target="VM 12"),)), (
         "from then on only a later view is believed"
     )
-    assert history.trust_after == 160.0
+    assert track.trust_after == 160.0
 
 
 def test_what_is_taken_back_waits_for_what_was_never_answered():
     """Of this process or of one before it; the same request once more does not."""
     back = (Step(action=Action.DELETE, target="VM 12", takes_back=True),)
     for before, unanswered, wait in ((160.0, float("-inf"), 160.0), (90.0, 150.0, 150.0)):
-        history = ReconcileHistory(grace=60, clock=lambda: 100.0).of(instance("first"))
-        history.uncertain_until, history.unanswered_until, history.trust_after = before, unanswered, 100.0
-        assert not history.must_look_again((Step(action=Action.MARK, target="VM 12"),))
-        assert history.trust_after == 100.0
-        assert history.must_look_again(back)
-        assert history.trust_after == wait
-        assert not history.must_look_again(back), "what is seen from then on is all"
-    history = ReconcileHistory(grace=60, clock=lambda: 100.0).of(instance("first"))
-    history.trust_after = 100.0
-    assert not history.must_look_again(back)
+        track = ReconcileHistory(grace=60, clock=lambda: 100.0).of(instance("first"))
+        track.uncertain_until, track.unanswered_until, track.trust_after = before, unanswered, 100.0
+        assert not track.must_look_again((Step(action=Action.MARK, target="VM 12"),))
+        assert track.trust_after == 100.0
+        assert track.must_look_again(back)
+        assert track.trust_after == wait
+        assert not track.must_look_again(back), "what is seen from then on is all"
+    track = ReconcileHistory(grace=60, clock=lambda: 100.0).of(instance("first"))
+    track.trust_after = 100.0
+    assert not track.must_look_again(back)
 
 
 def test_what_is_made_after_going_on_where_a_process_before_this_one_was_waits_although_its_object_is_new_here():
     """As in a rebuilt cluster, which is given objects without their finalizers. That it goes on is known at once."""
     goes_on = (Step(action=Action.UPDATE, target="that it has begun", inside=True, resumes=True),)
     makes = (Step(action=Action.SNAPSHOT, target="VM 12"),)
-    history = ReconcileHistory(grace=60, clock=lambda: 100.0).of(instance("first"))
-    history.trust_after = 100.0
-    assert not history.must_look_again(makes), "nobody asked for it before"
-    assert not history.must_look_again(goes_on)
-    assert history.trust_after == 100.0
-    assert history.must_look_again(makes)
-    assert history.trust_after == 160.0
-    assert not history.must_look_again(makes), "from then on only a later view is believed"
+    track = ReconcileHistory(grace=60, clock=lambda: 100.0).of(instance("first"))
+    track.trust_after = 100.0
+    assert not track.must_look_again(makes), "nobody asked for it before"
+    assert not track.must_look_again(goes_on)
+    assert track.trust_after == 100.0
+    assert track.must_look_again(makes)
+    assert track.trust_after == 160.0
+    assert not track.must_look_again(makes), "from then on only a later view is believed"
     later = ReconcileHistory(grace=60, clock=lambda: 100.0, started=10.0).of(instance("first"))
     later.trust_after = 90.0
     assert not later.must_look_again(goes_on)
@@ -82,14 +82,14 @@ def test_what_is_listed_late_and_refused_no_second_time_waits_after_a_start_alth
         shows_late = True
 
     buys = (Buys(action=Action.CREATE, target="order of 24scale01 in rbx"),)
-    history = ReconcileHistory(grace=60, clock=lambda: 100.0).of(instance("first"))
-    history.trust_after = 100.0
-    assert not history.must_look_again((Step(action=Action.CREATE, target="VM web"),)), (
+    track = ReconcileHistory(grace=60, clock=lambda: 100.0).of(instance("first"))
+    track.trust_after = 100.0
+    assert not track.must_look_again((Step(action=Action.CREATE, target="VM web"),)), (
         "what shows at once waits for nobody"
     )
-    assert history.must_look_again(buys)
-    assert history.trust_after == 160.0
-    assert not history.must_look_again(buys), "from then on only a later view is believed"
+    assert track.must_look_again(buys)
+    assert track.trust_after == 160.0
+    assert not track.must_look_again(buys), "from then on only a later view is believed"
     later = ReconcileHistory(grace=60, clock=lambda: 100.0, started=10.0).of(instance("first"))
     later.trust_after = 90.0
     assert not later.must_look_again(buys), "this process has been the one that writes for longer than that"

@@ -15,10 +15,10 @@ from sovereigncloud.engine.loop.read_only_context import (
     OPENNEBULA_READS,
     OVH_READS,
     WriteRefusedError,
-    read_only,
+    only_reads,
 )
 from sovereigncloud.ports.errors import Auth, Rejected
-from sovereigncloud.ports.installer.client import Installer
+from sovereigncloud.ports.installer.installation import Installer
 from sovereigncloud.ports.kubernetes import Kubernetes
 from sovereigncloud.ports.opennebula.client import OpenNebula
 from sovereigncloud.ports.opennebula.infrastructure import Parts
@@ -33,7 +33,7 @@ from sovereigncloud.ports.ovh.orders import Shop
 from sovereigncloud.ports.ovh.vrack import Vracks
 from sovereigncloud.providers.kubernetes.api import KubernetesApi
 from sovereigncloud.providers.kubernetes.connection import Connection
-from sovereigncloud.providers.kubernetes.read_only import ReadOnlyKubernetesApi
+from sovereigncloud.providers.kubernetes.read_only import ReadingKubernetesApi
 
 WRITING_WORDS = (
     "create", "save", "update", "delete", "attach", "detach", "add", "resize", "remove", "enable", "disable", "rename", "act",
@@ -61,7 +61,7 @@ def test_a_port_gives_its_reads_and_refuses_everything_else(port, reads):
         def __getattr__(self, verb):
             return verb
 
-    guarded = read_only(Everything(), reads, "it")
+    guarded = only_reads(Everything(), reads, "it")
     assert reads <= verbs(port), "what is allowed exists"
     for verb in sorted(verbs(port)):
         if verb in reads:
@@ -83,7 +83,7 @@ def test_a_port_in_it_that_also_writes_is_guarded_as_well():
         def __getattr__(self, verb):
             return Everything()
 
-    guarded = read_only(Everything(), OVH_READS, "OVHcloud", INNER_READS)
+    guarded = only_reads(Everything(), OVH_READS, "OVHcloud", INNER_READS)
     for inner, reads in INNER_READS.items():
         for verb in reads:
             assert getattr(getattr(guarded, inner), verb)
@@ -115,7 +115,7 @@ async def api_server():
     server = TestServer(app)
     await server.start_server()
     connection = Connection(str(server.make_url("")).rstrip("/"), None, "token", "", None)
-    async with ReadOnlyKubernetesApi(connection) as api:
+    async with ReadingKubernetesApi(connection) as api:
         yield api, asked
     await server.close()
 
@@ -185,7 +185,7 @@ def test_the_writes_above_are_all_there_are():
 
 async def test_nobody_there_is_no_answer():
     nowhere = Connection("http://127.0.0.1:1", None, "", "", None)
-    async with ReadOnlyKubernetesApi(nowhere) as api:
+    async with ReadingKubernetesApi(nowhere) as api:
         assert not await api.answers()
 
 

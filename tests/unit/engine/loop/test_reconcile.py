@@ -60,7 +60,7 @@ async def test_a_relist_looks_and_writes_nothing(b):
     b.quiet()
     looks = b.machines.looks
     for body in b.api.listed():
-        b.engine.handle_event(None, body)
+        b.engine.told(None, body)
     await b.after(1)
     assert b.machines.looks > looks
     assert b.api.writes == []
@@ -947,12 +947,12 @@ async def test_an_object_that_went_unseen_is_forgotten_by_the_audit(b):
     b.api.delete(key("ghost"))
     await b.after(1)
     assert key("ghost") in set(b.engine.store.users(CLOUD))
-    b.engine.handle_event(
+    b.engine.told(
         "DELETED", {"kind": "HostedInstance", "metadata": {"namespace": NAMESPACE, "name": "ghost", "uid": "x"}}
     )
     assert b.engine.store.stored(key("ghost")) is not None, "of another uid"
     uid = b.engine.store.stored(key("ghost")).uid
-    b.engine.handle_event(
+    b.engine.told(
         "DELETED", {"kind": "HostedInstance", "metadata": {"namespace": NAMESPACE, "name": "ghost", "uid": uid}}
     )
     assert b.engine.store.stored(key("ghost")) is None
@@ -1072,7 +1072,7 @@ async def test_nothing_is_kept_of_what_went(b):
         "store": engine.store,
         "users": engine.store._users,
         "parsed": engine.store._parsed,
-        "tracks": engine._shared.histories,
+        "tracks": engine._shared.tracks,
         "verdicts": engine._shared.verdicts,
         "clouds": engine.watches.clouds,
         "since": engine._since,

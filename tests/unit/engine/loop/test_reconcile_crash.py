@@ -227,8 +227,8 @@ async def test_a_process_that_waited_for_the_lease_counts_from_when_it_took_over
     b.kill()
     b.engine = standby
     for body in b.api.listed():
-        standby.handle_event(None, body)
-    b.api.listeners = [standby.handle_event]
+        standby.told(None, body)
+    b.api.listeners = [standby.told]
     standby.start()
     await b.after(200)
     assert len(b.outside.marked("web")) == 1

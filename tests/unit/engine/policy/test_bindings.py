@@ -10,10 +10,10 @@ from tests.fakes.virtual_time import run
 
 from sovereigncloud.engine.cache.namespaces import Namespaces
 from sovereigncloud.engine.cache.store import Store
-from sovereigncloud.engine.policy.bindings import PolicyBindings
+from sovereigncloud.engine.policy.bindings import Borders
 from sovereigncloud.engine.telemetry.metric_catalogue import COMPLIANCE
 from sovereigncloud.kinds.contract.controller import Uses
-from sovereigncloud.ports.admission import IMAGES, INSTANCES, NAMESPACES
+from sovereigncloud.kinds.sovereigntypolicy.admission import IMAGES, INSTANCES, NAMESPACES
 from sovereigncloud.sovereignty.verdict import Judged
 
 RESTRICTED = {"namespaceSelector": {"matchLabels": {"data-class": "restricted"}}}
@@ -214,7 +214,7 @@ async def test_a_profile_tells_what_ends_on_the_day_that_it_does(b):
     await b.after(6_500)
     assert b.api.status(profile)["expired"] == ["ISO27001"]
     assert "expiring" not in b.api.status(profile)
-    assert "ISO27001 has expired" in b.message(profile)
+    assert "the last day of ISO27001 has passed" in b.message(profile)
 
 
 def test_an_image_counts_once_wherever_it_is_wanted_and_only_where_it_is_bound():
@@ -225,15 +225,15 @@ def test_an_image_counts_once_wherever_it_is_wanted_and_only_where_it_is_bound()
     judged = {"conditions": [objects.condition("Compliant", "False", message="breaks SovereigntyPolicy here: ...")]}
     image, _ = store.put(objects.body("MachineImage", "alpine", {"cloudRefs": [{"name": "paris"}]}, status=judged))
     store.set_uses(image, Uses(objects=(key("lyon", "SovereignCloud"), CLOUD)))
-    policy_bindings = PolicyBindings(store, namespaces, lambda: datetime(2026, 11, 24, tzinfo=UTC))
-    assert policy_bindings.judged("here") == (Judged(image, CLOUD, "False", ("here",)),)
-    assert policy_bindings.judged("nowhere") == ()
-    before = policy_bindings.of(NAMESPACE, CLOUD)
+    borders = Borders(store, namespaces, lambda: datetime(2026, 11, 24, tzinfo=UTC))
+    assert borders.judged("here") == (Judged(image, CLOUD, "False", ("here",)),)
+    assert borders.judged("nowhere") == ()
+    before = borders.of(NAMESPACE, CLOUD)
     store.put(
         policy("here", appliesTo={"clouds": elsewhere})
         | {"status": {"compliant": "0/1"}, "metadata": {"name": "here", "uid": "u", "resourceVersion": "9"}}
     )
-    assert policy_bindings.of(NAMESPACE, CLOUD)[0] is before[0], (
+    assert borders.of(NAMESPACE, CLOUD)[0] is before[0], (
         "what says the same is the very same, so that nobody compares anew"
     )
 
@@ -256,8 +256,8 @@ def test_which_policies_bind_together(why, bound, groups):
         store.put(objects.cloud(name))
     for name, applies_to in bound.items():
         store.put(policy(name, appliesTo=applies_to))
-    policy_bindings = PolicyBindings(store, namespaces, lambda: datetime(2026, 11, 24, tzinfo=UTC))
-    assert [[rules.policy for rules in group] for group in policy_bindings.beside("a")] == groups, why
+    borders = Borders(store, namespaces, lambda: datetime(2026, 11, 24, tzinfo=UTC))
+    assert [[rules.policy for rules in group] for group in borders.beside("a")] == groups, why
 
 
 @story

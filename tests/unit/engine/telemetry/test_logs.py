@@ -15,7 +15,7 @@ from sovereigncloud.api.common.base import Key
 from sovereigncloud.engine.telemetry.logs import configure
 from sovereigncloud.engine.telemetry.redaction import redact
 from sovereigncloud.engine.settings import Settings
-from sovereigncloud.engine.telemetry.log_context import LogContext, bound_log_context
+from sovereigncloud.engine.telemetry.log_context import Subject, busy_with
 configure(Settings(log_level="DEBUG"))
 log = logging.getLogger("some.library")
 """
@@ -61,9 +61,9 @@ def test_every_line_is_json_whatever_is_told():
 def test_a_line_names_the_object_and_the_reconcile_also_from_a_thread():
     lines = told("""
         import asyncio
-        subject = LogContext(Key("HostedInstance", "platform", "web"), "u-1", 7, "abcd", "t" * 32, "s" * 16)
+        subject = Subject(Key("HostedInstance", "platform", "web"), "u-1", 7, "abcd", "t" * 32, "s" * 16)
         async def work():
-            with bound_log_context(subject):
+            with busy_with(subject):
                 log.info("in a task")
                 await asyncio.to_thread(log.info, "in a thread")
                 log.info("of another", extra={"object": "SovereignCloud platform/paris"})

@@ -184,10 +184,10 @@ async def test_a_reason_that_nobody_knows_is_other(b):
 def test_requests_are_counted_by_answer_and_writes_of_kubernetes_apart():
     metrics = Metrics(CollectorRegistry())
     told = metrics.registry.get_sample_value
-    metrics.request_finished(Api.KUBERNETES, "patch hostedinstances/status", "200", 0.1)
-    metrics.request_finished(Api.KUBERNETES, "patch hostedinstances/status", "409", 0.1)
-    metrics.request_finished(Api.KUBERNETES, "list hostedinstances", "200", 0.1)
-    metrics.request_finished(Api.OVH, "GET /v1/ip/{}", NO_ANSWER, 3.0, retries=2)
+    metrics.asked(Api.KUBERNETES, "patch hostedinstances/status", "200", 0.1)
+    metrics.asked(Api.KUBERNETES, "patch hostedinstances/status", "409", 0.1)
+    metrics.asked(Api.KUBERNETES, "list hostedinstances", "200", 0.1)
+    metrics.asked(Api.OVH, "GET /v1/ip/{}", NO_ANSWER, 3.0, retries=2)
     assert told("sovereign_kubernetes_writes_total", {"verb": "patch", "resource": "hostedinstances/status"}) == 1
     assert told("sovereign_external_requests_total", {"api": "ovh", "endpoint": "GET /v1/ip/{}", "code": "none"}) == 1
     assert told("sovereign_external_retries_total", {"api": "ovh"}) == 2

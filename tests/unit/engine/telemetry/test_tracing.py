@@ -9,10 +9,9 @@ from contextlib import nullcontext
 import pytest
 
 from sovereigncloud.engine.settings import SettingsError, settings
-from sovereigncloud.engine.telemetry.call_instrumentation import CallInstrumentation
-from sovereigncloud.engine.telemetry.tracing import NoTracer
+from sovereigncloud.engine.telemetry.call_instrumentation import Calls
+from sovereigncloud.engine.telemetry.tracing import Untraced, tracer
 from sovereigncloud.providers.call_observer import Call
-from sovereigncloud.wiring import tracer_for
 
 
 def python(script, **environment):
@@ -25,16 +24,16 @@ def python(script, **environment):
 def test_where_nobody_wants_traces_nothing_of_opentelemetry_is_imported():
     script = """
         import sys, sovereigncloud.kopf_app, sovereigncloud.wiring, sovereigncloud.commands.run
-        from sovereigncloud.wiring import tracer_for
-        tracer_for("").shutdown()
+        from sovereigncloud.engine.telemetry.tracing import tracer
+        tracer("").shutdown()
         print([name for name in sys.modules if name.startswith("opentelemetry")])
     """
     assert python("\n".join(line.strip() for line in script.splitlines())).stdout == "[]\n"
 
 
 def test_without_an_endpoint_a_span_is_nothing():
-    assert isinstance(tracer_for(""), NoTracer)
-    with tracer_for("").trace("x", {}) as span:
+    assert isinstance(tracer(""), Untraced)
+    with tracer("").trace("x", {}) as span:
         assert span.ids == ("", "")
 
 
@@ -85,16 +84,16 @@ class Told:
 def test_which_calls_are_errors_in_a_trace(why, code, failed):
     span = Told()
 
-    class Tracer(NoTracer):
+    class Tracer(Untraced):
         def call(self, name):
             assert name == "ovh GET /v1/ip/{}"
             return nullcontext(span)
 
     class Metrics:
-        def request_finished(self, api, endpoint, code, seconds, *, retries):
+        def asked(self, api, endpoint, code, seconds, *, retries):
             pass
 
-    with CallInstrumentation(Metrics(), Tracer()).during(call := Call("ovh", "GET /v1/ip/{}")):
+    with Calls(Metrics(), Tracer()).during(call := Call("ovh", "GET /v1/ip/{}")):
         call.code, call.retries = code, 1
     assert span.failed == failed, why
     assert span.attributes == {

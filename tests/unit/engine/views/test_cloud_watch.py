@@ -4,7 +4,7 @@ from dataclasses import dataclass
 import pytest
 from tests.fakes.virtual_time import now, run
 
-from sovereigncloud.engine.views.cloud_watch import ViewPendingError, ViewWatch
+from sovereigncloud.engine.views.cloud_watch import BeingReadError, ViewWatch
 from sovereigncloud.ports.errors import Auth, MissingSecret, NotYet, Retry
 
 NEVER = float("-inf")
@@ -90,7 +90,7 @@ async def test_a_view_that_costs_much_is_read_more_seldom_at_rest_and_at_once_fo
 @scenario
 async def test_who_needs_the_first_view_starts_it_and_is_queued_when_it_is_there(reads):
     watch = reads.watch()
-    assert isinstance(has_none(watch), ViewPendingError)
+    assert isinstance(has_none(watch), BeingReadError)
     assert reads.queued == []
     await asyncio.sleep(1.5)
     assert reads.queued == ["web"]
@@ -149,7 +149,7 @@ async def test_a_write_that_may_take_effect_late_is_waited_for_without_reading(r
     watch.start()
     await asyncio.sleep(2)
     late = has_none(watch, "web", now() + 60)
-    assert not isinstance(late, ViewPendingError)
+    assert not isinstance(late, BeingReadError)
     assert late.after == pytest.approx(60, abs=0.1)
     await asyncio.sleep(30)
     assert len(reads.began) == 1
@@ -379,7 +379,7 @@ async def test_an_error_of_another_endpoint_does_not_count(reads):
     await asyncio.sleep(30)
     reads.error = None
     watch.invalidate()
-    assert isinstance(has_none(watch), ViewPendingError)
+    assert isinstance(has_none(watch), BeingReadError)
     await asyncio.sleep(2)
     assert watch.get("web", NEVER) is watch.view
 

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 from tests.unit.kinds.cloud_fakes import run
 
-from sovereigncloud.engine.loop.context import NeedsReconcileError, ObjectContext, SweepContext
-from sovereigncloud.engine.views.host_key_cache import HostKeyCache
+from sovereigncloud.engine.loop.context import BeyondSweepError, ObjectContext, SweepContext
+from sovereigncloud.engine.views.host_key_cache import Greetings
 from sovereigncloud.ports.errors import Retry
 from sovereigncloud.ports.ssh import Greeting
 
@@ -37,20 +37,20 @@ def clock():
 
 
 def worlds(ssh, clock):
-    shared = SimpleNamespace(host_keys=HostKeyCache(ssh, clock))
+    shared = SimpleNamespace(greetings=Greetings(ssh, clock))
     return ObjectContext(shared, None), SweepContext(shared, None)
 
 
 def test_a_sweep_takes_what_was_heard_and_an_hour_later_has_it_heard_anew(clock):
     ssh = Ssh(SAID)
     look, sweep = worlds(ssh, clock)
-    with pytest.raises(NeedsReconcileError):
+    with pytest.raises(BeyondSweepError):
         run(sweep.greeting("a", 3600))
     assert run(look.greeting("a", 3600)) == SAID
     clock.now = 3599.0
     assert run(sweep.greeting("a", 3600)) == SAID
     clock.now = 3600.0
-    with pytest.raises(NeedsReconcileError):
+    with pytest.raises(BeyondSweepError):
         run(sweep.greeting("a", 3600))
     assert ssh.asked == 1
 

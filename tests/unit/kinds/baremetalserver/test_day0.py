@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sovereigncloud.core.bonds import netplan
 from sovereigncloud.core.identity import Mark
+from sovereigncloud.kinds.baremetalserver.network.bonds import netplan
 from sovereigncloud.kinds.baremetalserver.reinstall.day0 import (
     Day0,
     fingerprint,

@@ -12,12 +12,7 @@ from tests.unit.kinds.order_fakes import DELIVERY, PAYMENT_SHOWS, PLAN, PRICE, U
 
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.kinds.baremetalserver.controller import BareMetalServerController
-from sovereigncloud.kinds.baremetalserver.ordering.records import (
-    Kind,
-    PurchaseRecord,
-    order_digest,
-    read_purchase_record,
-)
+from sovereigncloud.kinds.baremetalserver.ordering.records import Kind, Paper, order_digest, read_paper
 from sovereigncloud.ports.ovh.orders import Money
 
 KEY = ("BareMetalServer", "platform", "one-1")
@@ -68,8 +63,8 @@ def order_spec(world):
     return resource.spec.ovh.order
 
 
-def record(world, kind, *, uid="u1", object_="BareMetalServer/platform/one-1", installation=INSTALLATION, **values):
-    base = PurchaseRecord(
+def paper(world, kind, *, uid="u1", object_="BareMetalServer/platform/one-1", installation=INSTALLATION, **values):
+    base = Paper(
         kind=kind,
         mark=Mark(installation, object_, uid),
         plan=PLAN,
@@ -100,17 +95,17 @@ def fresh(world):
 
 
 def filled(world):
-    return with_cart(world, record(world, Kind.CART, filled=True))
+    return with_cart(world, paper(world, Kind.CART, filled=True))
 
 
 def checked_out(world):
-    return with_cart(world, record(world, Kind.CART, filled=True, checkout=UNIX - 90), read_only=True)
+    return with_cart(world, paper(world, Kind.CART, filled=True, checkout=UNIX - 90), read_only=True)
 
 
 def heard_of(world):
     """Checked out, its order recorded in a paper, unpaid."""
     checked_out(with_order(world))
-    return with_cart(world, record(world, Kind.ORDER, order=77), name="note")
+    return with_cart(world, paper(world, Kind.ORDER, order=77), name="note")
 
 
 def lost(world):
@@ -119,7 +114,7 @@ def lost(world):
 
 def noted(world, *, paid=None, **values):
     checked_out(with_order(world, paid=paid, **values))
-    return with_cart(world, record(world, Kind.ORDER, order=77, paying=UNIX - paid if paid else 0), name="note")
+    return with_cart(world, paper(world, Kind.ORDER, order=77, paying=UNIX - paid if paid else 0), name="note")
 
 
 def changed(**values):
@@ -154,17 +149,17 @@ CASES = [
     Case("with consent the same is done", (filled,), ("CheckOut", "PayOrder"), approval=ENOUGH),
     Case(
         "a cart of this name from before the cluster was lost is gone on with",
-        (lambda w: with_cart(w, record(w, Kind.CART, uid="u0", filled=True)),),
+        (lambda w: with_cart(w, paper(w, Kind.CART, uid="u0", filled=True)),),
         ("CheckOut", "PayOrder"),
     ),
     Case(
         "a cart of another installation is another's, whatever its object is called",
-        (lambda w: with_cart(w, record(w, Kind.CART, installation="other", filled=True)),),
+        (lambda w: with_cart(w, paper(w, Kind.CART, installation="other", filled=True)),),
         ALL,
     ),
     Case(
         "a cart for another order of this name is not gone on with",
-        (lambda w: with_cart(w, record(w, Kind.CART, digest="00000000", filled=True)),),
+        (lambda w: with_cart(w, paper(w, Kind.CART, digest="00000000", filled=True)),),
         ALL,
     ),
     Case(
@@ -242,7 +237,7 @@ CASES = [
         (
             lost,
             lambda w: with_cart(
-                w, record(w, Kind.ORDER, object_="BareMetalServer/platform/one-2", order=77), name="theirs"
+                w, paper(w, Kind.ORDER, object_="BareMetalServer/platform/one-2", order=77), name="theirs"
             ),
         ),
         reason="Ordering",
@@ -279,13 +274,13 @@ CASES = [
         "asked half an hour ago and still unpaid: the request never arrived, and is made again",
         (
             lambda w: checked_out(with_order(w)),
-            lambda w: with_cart(w, record(w, Kind.ORDER, order=77, paying=UNIX - 1801), name="n"),
+            lambda w: with_cart(w, paper(w, Kind.ORDER, order=77, paying=UNIX - 1801), name="n"),
         ),
         ("PayOrder",),
         approval=ENOUGH,
     ),
     Case("paid: it is delivered, which may take days", (lambda w: noted(w, paid=1000),), reason="Delivering"),
-    Case("void unpaid: it is forgotten and ordered anew", (heard_of, expired), ("VoidOrder",), approval=ENOUGH),
+    Case("void unpaid: it is forgotten and ordered anew", (heard_of, expired), ("LapseOrder",), approval=ENOUGH),
     Case(
         "cancelled after it was paid: a person says what next, nothing is ordered",
         (lambda w: noted(w, paid=1000, cancelled=True),),
@@ -296,7 +291,7 @@ CASES = [
         "an earlier object of this name had something else ordered and paid: a person decides",
         (
             lambda w: with_order(w, paid=1000),
-            lambda w: with_cart(w, record(w, Kind.ORDER, order=77, digest="00000000"), name="note"),
+            lambda w: with_cart(w, paper(w, Kind.ORDER, order=77, digest="00000000"), name="note"),
         ),
         reason="OrderDiffers",
         says=("77",),
@@ -306,7 +301,7 @@ CASES = [
         "an earlier object of this name had something else ordered and not paid: that lapses by itself",
         (
             with_order,
-            lambda w: with_cart(w, record(w, Kind.ORDER, order=77, digest="00000000"), name="note"),
+            lambda w: with_cart(w, paper(w, Kind.ORDER, order=77, digest="00000000"), name="note"),
         ),
         ALL,
         approval=ENOUGH,
@@ -473,15 +468,15 @@ def test_a_cart_with_which_nothing_was_ordered_goes_with_its_object():
     ],
 )
 def test_papers_are_read_as_they_were_written(values):
-    recorded_cart = PurchaseRecord(mark=Mark("prod", "BareMetalServer/a/b", "u"), plan="p", digest="d", at=5, **values)
-    assert read_purchase_record(recorded_cart.text) == recorded_cart
+    written = Paper(mark=Mark("prod", "BareMetalServer/a/b", "u"), plan="p", digest="d", at=5, **values)
+    assert read_paper(written.text) == written
 
 
 @pytest.mark.parametrize(
     "text", ["", "mine", "sovereigncloud.io/cart", "sovereigncloud.io/boat installation=a object=b"]
 )
 def test_what_nobody_of_ours_wrote_is_no_paper(text):
-    assert read_purchase_record(text) is None
+    assert read_paper(text) is None
 
 
 # --- never twice

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from sovereigncloud.api.partitioning import Partition
-from sovereigncloud.kinds.baremetalserver.reinstall.template_checks import find_layout_problem, parts, unfilled_inputs
+from sovereigncloud.kinds.baremetalserver.reinstall.template_checks import impossible, parts, unanswered
 from sovereigncloud.ports.ovh.reinstall import DiskGroup, InstallationTemplate, Part, TemplateInput
 
 UBUNTU = InstallationTemplate(
@@ -67,7 +67,7 @@ CASES = [
 
 @pytest.mark.parametrize(("why", "layout", "template", "groups", "says"), CASES, ids=[c[0] for c in CASES])
 def test_what_speaks_against_partitions(why, layout, template, groups, says):
-    found = find_layout_problem(layout, template, groups)
+    found = impossible(layout, template, groups)
     assert says in found, why
     assert bool(found) == bool(says), why
 
@@ -96,5 +96,5 @@ def test_a_mount_point_that_is_none_is_refused_at_once(path):
 
 def test_only_what_nobody_here_can_answer_is_told():
     asked = tuple(TemplateInput(name, mandatory=True) for name in ("hostname", "sshKey", "imageURL"))
-    assert unfilled_inputs(replace(UBUNTU, inputs=asked)) == ("imageURL",)
-    assert unfilled_inputs(UBUNTU) == ()
+    assert unanswered(replace(UBUNTU, inputs=asked)) == ("imageURL",)
+    assert unanswered(UBUNTU) == ()

@@ -1,4 +1,4 @@
-"""Column EXIT of a cloud: how many of its VMs could leave to other allowed clouds."""
+"""The column EXIT of a cloud: how many of its machines could leave it now, to any other cloud that each may use."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from sovereigncloud.engine.cache.instance_index import InstanceIndex
 from sovereigncloud.engine.cache.store import Store
 from sovereigncloud.engine.gauges import exits_of
 from sovereigncloud.kinds.contract.controller import Uses
-from sovereigncloud.kinds.exit_readiness.cloud_column import estimate_cloud_exit
-from sovereigncloud.kinds.sovereigncloud.stores.observation import observed_store
+from sovereigncloud.kinds.exit_readiness.cloud_column import way_out
+from sovereigncloud.kinds.sovereigncloud.stores.observation import as_kept
 from sovereigncloud.ports.errors import NotYet, Retry
 
 
 async def told(scene: ExitScene) -> str | None:
-    markets = map(observed_store, await scene.rbx.parts.marketplaces())
-    found = await estimate_cloud_exit(scene.world.get(RBX), await scene.rbx.view(0.0), markets, scene.world)  # type: ignore[arg-type]
+    markets = map(as_kept, await scene.rbx.parts.marketplaces())
+    found = await way_out(scene.world.get(RBX), await scene.rbx.view(0.0), markets, scene.world)  # type: ignore[arg-type]
     return found.told if found is not None else None
 
 
@@ -96,7 +96,7 @@ async def test_a_cloud_without_machines_says_nothing() -> None:
 
 async def test_while_nobody_looked_what_was_told_stays() -> None:
     scene = ExitScene()
-    assert await estimate_cloud_exit(scene.world.get(RBX), None, (), scene.world) is None  # type: ignore[arg-type]
+    assert await way_out(scene.world.get(RBX), None, (), scene.world) is None  # type: ignore[arg-type]
 
 
 def body(name: str, version: str, cloud: str = "rbx") -> dict[str, Any]:

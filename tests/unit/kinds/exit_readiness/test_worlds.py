@@ -1,7 +1,5 @@
-"""Property test: in 10,000 random setups no VM leaves to a cloud that a policy forbids.
-
-Every VM that stays has a blocker. The oracle of test_placement_worlds computes what is allowed, independent of the
-code.
+"""Ten thousand worlds of clouds, profiles, policies and outages that are left: nothing goes where one of the policies does not let it, and
+whatever stays is told why. What is allowed is worked out by the oracle of test_placement_worlds, without a line of what is tested.
 """
 
 from __future__ import annotations
@@ -28,9 +26,8 @@ from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.core.exit import Estimate, Way
 from sovereigncloud.core.identity import Mark
-from sovereigncloud.kinds.contract.instance_facts import InstanceFacts
-from sovereigncloud.kinds.exit_readiness.estimate import ExitQuery, Source, estimate_exit
-from sovereigncloud.kinds.exit_readiness.facts import facts_of
+from sovereigncloud.kinds.exit_readiness.estimate import Question, Source, could_leave
+from sovereigncloud.kinds.exit_readiness.facts import InstanceFacts, facts_of
 from sovereigncloud.ports.opennebula.views import AddressRange, Datastore, Disk, Nic, Vm
 
 NAMES = ("api", "web")
@@ -108,7 +105,7 @@ async def _judge(
     world: Any = Leaving(clouds, policies, [_machine(name, n, left.name, spec, copies) for n, name in enumerate(NAMES)])
     view = None if lost else replace(left.view, vms={n: _vm(name, n) for n, name in enumerate(NAMES)})
     targets = tuple(cloud.key for cloud in clouds)
-    found = await estimate_exit((Source(left.key, view),), ExitQuery(targets=lambda _: targets), world)
+    found = await could_leave((Source(left.key, view),), Question(targets=lambda _: targets), world)
     story = ([cloud.name for cloud in clouds], policies, spec, lost, copies)
     assert [way.leaver.name for way in found.ways] == [f"team/{name}" for name in NAMES], story
     seen.lost += lost
@@ -124,7 +121,7 @@ async def _judge(
         seen.from_a_copy += lost and way.to is not None
     if rng.random() < 0.1:
         shuffled: Any = Leaving(clouds, policies, [*world.machines.values()][::-1])
-        again = await estimate_exit((Source(left.key, view),), ExitQuery(targets=lambda _: targets[::-1]), shuffled)
+        again = await could_leave((Source(left.key, view),), Question(targets=lambda _: targets[::-1]), shuffled)
         assert _told(again) == _told(found), ("another answer", story)
 
 

@@ -1,4 +1,4 @@
-"""Status of an ExitPlan, and the migrations that it creates next."""
+"""What an ExitPlan says, and which moves it makes next."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ async def test_a_source_that_does_not_answer_is_told_with_the_way_out() -> None:
 NOT_MEANT = [
     ({"from": {"cloudRef": {"name": "nowhere"}}}, "SovereignCloud team/nowhere does not exist"),
     ({"to": [{"cloudRef": {"name": "nowhere"}}]}, "SovereignCloud team/nowhere does not exist"),
-    ({"to": [{"cloudRef": {"name": "rbx"}}]}, "only clouds that the plan leaves"),
+    ({"to": [{"cloudRef": {"name": "rbx"}}]}, "nothing but what is left"),
     ({"from": {"providerRef": {"name": "acme"}}}, "has providerRef acme"),
     ({"to": [{"cloudRef": {"name": "x", "namespace": "other"}}]}, "needs a Tenant"),
 ]
@@ -281,7 +281,7 @@ class CrashError(Exception):
 async def test_dying_before_and_after_each_step_makes_no_second_of_anything(
     mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each step runs three times: crash before it, crash after it with the status lost, success."""
+    """Each step is begun three times: it dies before it is done, then after it with all that it knew, then it goes on."""
     scene, tried = ExitScene(machines=3), dict[str, int]()
     perform = CONTROLLER.perform
 

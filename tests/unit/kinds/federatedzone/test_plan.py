@@ -23,7 +23,7 @@ from tests.unit.kinds.opennebula_in_memory import image, vm
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Phase
 from sovereigncloud.engine.views import federation
-from sovereigncloud.kinds.federatedzone.sync import NUDGE_INTERVAL, PATIENCE
+from sovereigncloud.kinds.federatedzone.sync import NUDGED_AGAIN, PATIENCE
 from sovereigncloud.ports.installer.federation import Change
 from sovereigncloud.ports.opennebula.zones import Federation, Mode, RaftState, VdcPart, Zone, ZoneServer
 
@@ -431,7 +431,7 @@ async def test_where_the_record_does_not_help_a_person_is_told_who_does_not_reac
     assert any("onedb restore --federated" in line for line in fields["commands"])
     assert len(scene.paris.journal) == writes, "not with each sweep"
     scene.rbx.cut = False  # it heals, and its master was restarted meanwhile: nothing comes by itself
-    scene.pass_(NUDGE_INTERVAL)
+    scene.pass_(NUDGED_AGAIN)
     rbx = await scene.settle(rbx)
     fields = await scene.fields(rbx)
     assert (condition(fields, "InSync"), fields["commands"]) == (("True", "InSync"), None)

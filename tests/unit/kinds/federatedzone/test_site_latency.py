@@ -176,7 +176,7 @@ async def test_it_is_measured_once_in_ten_minutes_and_stands_in_no_status(b):
     assert targets == (Address("lyon.example.fr", 443),)
     assert metric(b, "paris", "lyon") == 0.012
     assert metric(b, "lyon", "paris") is None, "nobody may log in there"
-    between = b.engine.latency_probes.between
+    between = b.engine.distances.between
     assert between(cloud("paris"), cloud("lyon")) == between(cloud("lyon"), cloud("paris")) == 12.0
     b.quiet()
     await b.after(INTERVAL - 60)
@@ -193,7 +193,7 @@ async def test_of_two_ways_the_quicker_counts(b):
     await two_clouds(b, existing("metz"))
     b.sites.answers = {"paris.example.fr": Trip(0.05), "metz.example.fr": Trip(0.007)}
     await b.after(INTERVAL + 60)
-    assert b.engine.latency_probes.between(cloud("metz"), cloud("paris")) == 7.0
+    assert b.engine.distances.between(cloud("metz"), cloud("paris")) == 7.0
 
 
 @scenario
@@ -276,7 +276,7 @@ async def test_what_is_not_measured_any_more_is_not_believed_for_ever(b):
     assert metric(b, "paris", "lyon") == 0.012, "a cloud that is silent for a while is as far as it was"
     await b.after(2 * INTERVAL)
     assert metric(b, "paris", "lyon") is None
-    assert b.engine.latency_probes.between(cloud("paris"), cloud("lyon")) is None
+    assert b.engine.distances.between(cloud("paris"), cloud("lyon")) is None
 
 
 @scenario

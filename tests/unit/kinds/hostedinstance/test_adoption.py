@@ -28,8 +28,7 @@ from sovereigncloud.core.outcome import Phase
 from sovereigncloud.core.plan import Action
 from sovereigncloud.core.policy import Policy, decide
 from sovereigncloud.kinds.hostedinstance.machine.adoption_steps import AdoptVm, RecordAdoption, ReleaseVm
-from sovereigncloud.kinds.hostedinstance.machine.generic_steps import ActOnVm, RenameVm
-from sovereigncloud.kinds.hostedinstance.steps import MarkVm, RecordVm
+from sovereigncloud.kinds.hostedinstance.steps import ActOnVm, MarkVm, RecordVm, RenameVm
 from sovereigncloud.kinds.identity.adoption import Asked, identify_asked, may_adopt
 from sovereigncloud.ports.errors import Retry
 

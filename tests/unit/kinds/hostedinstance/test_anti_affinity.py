@@ -1,4 +1,4 @@
-"""Proximity: a VM is placed near other VMs of its namespace, by measured latency."""
+"""A machine is placed near the other machines of its namespace, as far as the way between the sites was measured."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.unit.kinds.opennebula_in_memory import mark, run, vm
 from tests.unit.kinds.placement_scene import Clouds
 
 from sovereigncloud.api.common.base import Key
-from sovereigncloud.kinds.hostedinstance.machine.generic_steps import MoveVm
+from sovereigncloud.kinds.hostedinstance.steps import MoveVm
 
 Measured = dict[tuple[str, str], float]
 

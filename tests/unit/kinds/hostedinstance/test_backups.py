@@ -1,4 +1,4 @@
-"""Backups, snapshots and restores of a HostedInstance: plans by state, and whole requests."""
+"""Backups, snapshots and restore of a HostedInstance, row by row, and from the request to its end."""
 
 from __future__ import annotations
 
@@ -34,11 +34,7 @@ from tests.unit.kinds.opennebula_in_memory import (
 )
 
 from sovereigncloud.core.outcome import Phase
-from sovereigncloud.kinds.hostedinstance.storage.backup_schedule import (
-    backup_action,
-    is_same_recurrence,
-    parse_recurrence,
-)
+from sovereigncloud.kinds.hostedinstance.storage.backup_schedule import action, rhythm, same
 from sovereigncloud.ports.errors import MissingSecret
 from sovereigncloud.ports.opennebula.storage import ScheduledAction, VmBackups, VmSnapshot
 from sovereigncloud.ports.opennebula.views import Datastore
@@ -77,23 +73,23 @@ FITS = [
 
 @pytest.mark.parametrize(("why", "cron", "repeat", "days"), FITS, ids=[row[0] for row in FITS])
 def test_what_opennebula_can_follow(why: str, cron: str, repeat: int, days: str) -> None:
-    assert (parse_recurrence(cron).repeat, parse_recurrence(cron).days) == (repeat, days), why
-    first = backup_action(cron, 100, NOON)
-    later = backup_action(cron, 100, datetime.fromtimestamp(first.time + 1, UTC))
+    assert (rhythm(cron).repeat, rhythm(cron).days) == (repeat, days), why
+    first = action(cron, 100, NOON)
+    later = action(cron, 100, datetime.fromtimestamp(first.time + 1, UTC))
     assert NOON.timestamp() < first.time < later.time
     if repeat == 3:
         assert later.time - first.time == int(days) * 3600, "the next one comes when OpenNebula thinks it does"
-    assert is_same_recurrence(later, first)
+    assert same(later, first)
 
 
 CANNOT = [
     ("two minutes of an hour", "0,30 2 * * *", "one minute"),
-    ("hours at other distances", "0 2,3 * * *", "evenly spaced"),
-    ("every five hours, which begins anew at midnight", "0 */5 * * *", "evenly spaced"),
-    ("some months", "0 2 1 1,7 *", "does not support months"),
+    ("hours at other distances", "0 2,3 * * *", "equal distances"),
+    ("every five hours, which begins anew at midnight", "0 */5 * * *", "equal distances"),
+    ("some months", "0 2 1 1,7 *", "no months"),
     ("two hours on Sundays", "0 2,14 * * 0", "one hour"),
     ("a Friday the thirteenth", "0 2 13 * 5", "not both"),
-    ("a day that never comes", "0 2 31 2 *", "is never due"),
+    ("a day that never comes", "0 2 31 2 *", "no time that ever comes"),
 ]
 
 
@@ -120,7 +116,7 @@ def test_a_persons_own_schedule_is_not_taken_for_ours(why: str, change: dict[str
     other = ScheduledAction(
         **{"action": "backup", "args": "100", "time": 1_795_000_000, "repeat": 3, "days": "24"} | change
     )
-    assert not is_same_recurrence(other, ours), why
+    assert not same(other, ours), why
 
 
 # ---------------------------------------------------------------------------------------------------------- plans

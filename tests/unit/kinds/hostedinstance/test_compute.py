@@ -1,4 +1,4 @@
-"""Compute parts of the plan: hot resize, CPU model, PCI devices, VM group, hosts, recovery and labels."""
+"""The plan of a machine, row by row: its size as it runs, its processor and devices, its group, its hosts, its labels."""
 
 from __future__ import annotations
 
@@ -46,10 +46,9 @@ from sovereigncloud.kinds.hostedinstance.compute.steps import (
     RetryVm,
     SetCpuModel,
 )
-from sovereigncloud.kinds.hostedinstance.creation.steps import CreateVm
-from sovereigncloud.kinds.hostedinstance.machine.generic_steps import ActOnVm, MoveVm, NoteOnVm
 from sovereigncloud.kinds.hostedinstance.machine.labels import SetLabels, labels_digest
-from sovereigncloud.kinds.hostedinstance.machine.retries import RetryCounter
+from sovereigncloud.kinds.hostedinstance.machine.retries import Tries
+from sovereigncloud.kinds.hostedinstance.steps import ActOnVm, CreateVm, MoveVm, NoteOnVm
 from sovereigncloud.ports.errors import Quota, Rejected
 from sovereigncloud.ports.opennebula.views import Membership, Pci
 from sovereigncloud.ports.opennebula.vm_states import Situation, state_of
@@ -137,7 +136,7 @@ KEEPING = [
     Row(
         "the driver did nothing and said nothing: it is not asked again at once",
         {"memory": "8Gi", **CYCLE}, {**ROOM, "notes": {TRIED: tried(1, 30, "2/2/8192/")}}, MEMORY,
-        phase=Phase.WAITING, reason="NotResized", says="retried at 00:00:30 UTC", available=True,
+        phase=Phase.WAITING, reason="NotResized", says="asked once more at 00:00:30 UTC", available=True,
     ),
     Row(
         "asked once more after a minute",
@@ -307,13 +306,13 @@ KEEPING = [
         "it was asked for and nothing came of it: not again at once",
         on("one-2"), {"requirements": TWO, "notes": {MOVE: tried(1, 20, "one-2/")}},
         {"spec.placement.hosts": ("one-2", "on one-1")}, others=HOSTS,
-        phase=Phase.WAITING, reason="NotMoved", says="retried at 00:00:40 UTC", available=True,
+        phase=Phase.WAITING, reason="NotMoved", says="asked again at 00:00:40 UTC", available=True,
     ),
     Row(
         "asked for so often that a person is told",
         on("one-2"), {"requirements": TWO, "notes": {MOVE: tried(4, 9999, "one-2/")}},
         {"spec.placement.hosts": ("one-2", "on one-1")}, others=HOSTS,
-        phase=Phase.STALLED, reason="NotMoved", says="after 4 attempts",
+        phase=Phase.STALLED, reason="NotMoved", says="after 4 times",
     ),
     Row(
         "moved: forgotten how often it was asked for",
@@ -415,7 +414,7 @@ async def test_an_empty_group_that_another_object_names_is_not_deleted() -> None
 
 
 async def course(wanted: Any, there: World, times: int = 16) -> tuple[Any, list[str], Any]:
-    """Reconcile once per minute until nothing is left to do; return the steps and the last outcome."""
+    """What was done until it is quiet, and what is said then. Each look is a minute after the one before."""
     front = next(iter(there.fronts.values()))
     for _ in range(times):
         wanted, plan, outcome = await run(CONTROLLER, wanted, there)
@@ -661,19 +660,19 @@ class Failing:
 FAILING = [
     Failing(
         "starting failed: tried again", (3, 36), steps=(f"note RECOVERY_TRIED=1 {SECONDS} BootFailure/", "retry"),
-        phase=Phase.RETRY, says="it is retried, since its disks are unchanged",
+        phase=Phase.RETRY, says="it is tried again, since its disks are as they were",
     ),
     Failing(
         "once in vain: not again at once", (3, 36), vm={"notes": {FAILED: tried(1, 10, "BootFailure/")}},
-        phase=Phase.RETRY, says="retried at 00:00:50 UTC",
+        phase=Phase.RETRY, says="tried again at 00:00:50 UTC",
     ),
     Failing(
         "the pauses grow", (3, 36), vm={"notes": {FAILED: tried(2, 100, "BootFailure/")}},
-        phase=Phase.RETRY, says="retried at 00:03:20 UTC",
+        phase=Phase.RETRY, says="tried again at 00:03:20 UTC",
     ),
     Failing(
         "three times in vain: a person", (3, 36), vm={"notes": {FAILED: tried(3, 9999, "BootFailure/")}},
-        says="3 retries failed: fix the cause and recover it there (onevm recover --retry 12)",
+        says="tried again 3 times in vain: mend the cause and recover it there (onevm recover --retry 12)",
     ),
     Failing("as spec says: a person", (3, 36), {"recovery": "Manual"}, says="spec.recovery is Manual"),
     Failing(
@@ -687,16 +686,16 @@ FAILING = [
     Failing(
         "its disks could not be copied: copied anew", (3, 39),
         steps=(f"note RECOVERY_TRIED=1 {SECONDS} PreparingDisksFailure/", "retry"), phase=Phase.RETRY,
-        says="copied again from images that still exist",
+        says="copied anew from images that stay",
     ),
     Failing(
         "in another state it failed before: that counts by itself", (3, 39),
         vm={"notes": {FAILED: tried(3, 10, "BootFailure/")}},
         steps=(f"note RECOVERY_TRIED=1 {SECONDS} PreparingDisksFailure/", "retry"), phase=Phase.RETRY,
     ),
-    Failing("half way back to the datastore: never", (3, 40), says="not retried, since its persistent disks"),
-    Failing("half way to another host: never", (3, 38), says="a retry may copy incomplete ones"),
-    Failing("one of its images is in error", (11, 0), says="it continues by itself once that is fixed"),
+    Failing("half way back to the datastore: never", (3, 40), says="not tried again, since what is to be kept"),
+    Failing("half way to another host: never", (3, 38), says="a copy that is repeated may take half of one"),
+    Failing("an image of it is in error", (11, 0), says="it goes on by itself when that is mended"),
 ]  # fmt: skip
 
 
@@ -755,13 +754,13 @@ async def test_it_starts_at_the_second_try() -> None:
 
 @pytest.mark.parametrize("note", ["", "NO", "x 1 a", "1 x a", "1", "1 2", "1 2 b", "-1 2 a"])
 def test_a_note_that_says_nothing_of_it_is_no_try(note: str) -> None:
-    assert RetryCounter.read(note, "a") == RetryCounter("a")
+    assert Tries.read(note, "a") == Tries("a")
 
 
 def test_a_try_is_read_as_it_was_noted() -> None:
-    once = RetryCounter.read(RetryCounter("a b/c").once_more(NOW), "a b/c")
+    once = Tries.read(Tries("a b/c").once_more(NOW), "a b/c")
     assert (once.count, once.last, once.over((60,))) == (1, SECONDS, False)
-    twice = RetryCounter.read(once.once_more(NOW), "a b/c")
+    twice = Tries.read(once.once_more(NOW), "a b/c")
     assert twice.over((60,))
     assert once.due((60,)) == NOW + timedelta(seconds=60)
 
@@ -807,7 +806,7 @@ IN_THE_PAGE: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = 
 
 
 def rows(page: str, heading: str) -> list[list[str]]:
-    """Return the rows of the Markdown table that follows a line of a page."""
+    """The table below a line of a page."""
     below = (DOCS / page).read_text().partition(heading)[2]
     table = re.search(r"\n(\|.+\n)+", below)
     assert table is not None

@@ -1,4 +1,4 @@
-"""Failover: readiness before an outage, and exactly one failover after confirmed fencing."""
+"""A machine whose cloud is lost: what is said of it beforehand, and when it is started elsewhere - once, and never without a proof."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from sovereigncloud.api import BareMetalServer
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.core.conditions import timestamp
 from sovereigncloud.core.plan import Plan
-from sovereigncloud.kinds.hostedinstance.continuity.failover_readiness import failover_name
-from sovereigncloud.kinds.movement.requests import RequestMigration
+from sovereigncloud.kinds.hostedinstance.continuity.failover_readiness import name_of_failover
+from sovereigncloud.kinds.movement.requests import MakeMove
 from sovereigncloud.ports.errors import Retry
 from sovereigncloud.ports.opennebula.views import Datastore
 
@@ -81,8 +81,8 @@ BEFORE = [
     Before("there is no other cloud", "NoCompliantTarget", "may use no other cloud", scene={"rbx": "FR"}),
     Before("no policy lets it elsewhere", "NoCompliantTarget", "SovereigntyPolicy french", scene={"rbx": "FR", "lon": "GB"}, rules=(policy("french", "FR"),)),
     Before("no other cloud reads its backups", "NoCompliantTarget", "has no datastore for backups", scene={"store": False}),
-    Before("nobody could prove that its cloud is dead", "NoFencing", "only a person could confirm fencing"),
-    Before("no copy, and nobody could prove it: both are said", "NoCopy", "only a person could confirm fencing", protected(copies=())),
+    Before("nobody could prove that its cloud is dead", "NoFencing", "nobody but a person"),
+    Before("no copy, and nobody could prove it: both are said", "NoCopy", "nobody but a person", protected(copies=())),
 ]  # fmt: skip
 
 
@@ -91,7 +91,7 @@ async def test_what_is_missing_is_said_before_there_is_an_outage(row: Before) ->
     scene = clouds(**row.scene)
     scene.world.rules = list(row.rules)
     plan, told = await seen(scene, row.wanted)
-    assert not [step for step in plan.steps if isinstance(step, RequestMigration)]
+    assert not [step for step in plan.steps if isinstance(step, MakeMove)]
     assert (told["ready"]["status"], told["ready"]["reason"]) == ("False", row.reason)
     assert row.says in told["ready"]["message"]
 
@@ -162,7 +162,7 @@ POWER = [
 
 
 def moved(plan: Plan) -> Any:
-    made = [step for step in plan.steps if isinstance(step, RequestMigration)]
+    made = [step for step in plan.steps if isinstance(step, MakeMove)]
     assert len(plan.steps) == len(made) <= 1
     return made[0].manifest if made else None
 
@@ -171,7 +171,7 @@ async def test_lost_and_proven_dead_it_starts_elsewhere_by_one_move() -> None:
     scene = clouds(lost=LOST, word=WORD)
     plan, told = await seen(scene, protected())
     manifest = moved(plan)
-    assert manifest["metadata"]["name"] == failover_name(protected(), LOST)
+    assert manifest["metadata"]["name"] == name_of_failover(protected(), LOST)
     assert manifest["spec"]["to"]["cloudRef"] == {"name": "sbg", "namespace": "team"}
     assert (manifest["spec"]["sourceState"], manifest["spec"]["mode"]) == ("Lost", "Execute")
     assert [one["kind"] for one in manifest["metadata"]["ownerReferences"]] == ["HostedInstance"]
@@ -192,8 +192,8 @@ class Waits:
 
 JUST_NOW = timestamp(NOW - timedelta(seconds=100))
 WAITS = [
-    Waits("it bears that for a while", "CloudUnreachable", "failover starts at", lost=JUST_NOW, word=WORD | {"outage": JUST_NOW}, after=201.0),
-    Waits("it bears that for longer", "CloudUnreachable", "failover starts at", protected(tolerationSeconds=600), after=300.0),
+    Waits("it bears that for a while", "CloudUnreachable", "is borne until", lost=JUST_NOW, word=WORD | {"outage": JUST_NOW}, after=201.0),
+    Waits("it bears that for longer", "CloudUnreachable", "is borne until", protected(tolerationSeconds=600), after=300.0),
     Waits("nobody proved that its cloud is dead", "NoFencing", "spec.fencing", word=None),
     Waits("that was proven of another outage", "NoFencing", LOST, word=WORD | {"outage": JUST_NOW}),
     Waits("there is no copy outside", "CopyInsideCloud", "would be lost", protected(copies=[INSIDE])),
@@ -230,7 +230,7 @@ async def test_that_its_servers_are_off_is_a_proof(why, power, starts) -> None:
 
 @pytest.mark.parametrize(
     ("external", "reason", "says"),
-    [({}, "Moving", "starts it elsewhere"), ({"ended": "9", "failed": "no room"}, "MoveFailed", "Delete it to retry")],
+    [({}, "Moving", "starts it elsewhere"), ({"ended": "9", "failed": "no room"}, "MoveFailed", "Delete that object")],
 )
 async def test_one_move_for_an_outage_whatever_becomes_of_it(external, reason, says) -> None:
     scene = clouds(lost=LOST, word=WORD)
@@ -240,7 +240,7 @@ async def test_one_move_for_an_outage_whatever_becomes_of_it(external, reason, s
         "mode": "Execute",
         "sourceState": "Lost",
     }
-    made = resource("InstanceMigration", failover_name(protected(), LOST), spec, {"external": external})
+    made = resource("InstanceMigration", name_of_failover(protected(), LOST), spec, {"external": external})
     scene.world.resources[made.key] = made
     plan, _ = await seen(scene, protected())
     assert (moved(plan), plan.outcome.reason) == (None, reason)

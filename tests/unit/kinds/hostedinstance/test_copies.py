@@ -1,4 +1,4 @@
-"""Copies recorded in status, and whether another cloud can recreate the VM from one."""
+"""What is remembered of the copies of a machine, and whether another cloud can make it from one."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from tests.unit.kinds.opennebula_in_memory import US, OpenNebula, image, resourc
 
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.kinds.hostedinstance.continuity.copies import (
+    Copy,
     continuity_status,
-    current_copies,
-    recorded_copies,
-    recorded_vm,
-    usable_copy,
+    copies_seen,
+    remembered,
+    remembered_machine,
+    usable,
 )
 from sovereigncloud.kinds.hostedinstance.machine.cloud_context import Site
-from sovereigncloud.kinds.hostedinstance.machine.copy import Copy
-from sovereigncloud.kinds.hostedinstance.machine.observed import InstanceObservation
+from sovereigncloud.kinds.hostedinstance.observation import InstanceObservation
 from sovereigncloud.kinds.identity.identification import Identified
 from sovereigncloud.ports.opennebula.storage import VmBackups
 from sovereigncloud.ports.opennebula.views import Datastore, Disk, Increment
@@ -77,7 +77,7 @@ PLACES = [
 @pytest.mark.parametrize(("why", "server", "site", "outside"), PLACES, ids=[row[0] for row in PLACES])
 async def test_a_backup_is_outside_where_its_server_is_none_of_the_clouds(why, server, site, outside) -> None:
     store = replace(VAULT, attributes={"RESTIC_SFTP_SERVER": server})
-    (copy,) = current_copies(web(), await seen(backup(), store=store, site=site))
+    (copy,) = copies_seen(web(), await seen(backup(), store=store, site=site))
     assert (copy.outside, copy.server) == (outside, server)
 
 
@@ -91,43 +91,43 @@ TIMES = [
 
 @pytest.mark.parametrize(("why", "machine", "older", "time"), TIMES, ids=[row[0] for row in TIMES])
 async def test_the_time_of_the_data_is(why, machine, older, time) -> None:
-    assert current_copies(web(), await seen(*older, backup(), **machine))[0].time == time
+    assert copies_seen(web(), await seen(*older, backup(), **machine))[0].time == time
 
 
 async def test_what_was_told_of_a_time_stays_until_there_is_another_backup() -> None:
     first = web({"continuity": continuity_status(web(), await seen(backup(), stay=T0 - 600))})
     for restarted in ({"stay": T0 + 900}, {"stay": 0}):
-        assert recorded_copies(first) == current_copies(first, await seen(backup(), **restarted)), "nothing to write"
+        assert remembered(first) == copies_seen(first, await seen(backup(), **restarted)), "nothing to write"
     grown = backup(increments=(Increment(0, "s50", T0), Increment(1, "s51", T0 + 3600)), time=T0 + 3600)
-    (copy,) = current_copies(first, await seen(grown, stay=T0 + 7200))
+    (copy,) = copies_seen(first, await seen(grown, stay=T0 + 7200))
     assert (copy.time, copy.held.chain) == ("2023-11-14T23:13:20Z", "0:s50,1:s51")
 
 
 async def test_the_last_three_are_kept_and_what_lies_outside_before_what_does_not() -> None:
     many = [backup(number, time=T0 + number) for number in (1, 2, 3, 4)]
-    assert [copy.name for copy in current_copies(web(), await seen(*many))] == [f"team/rbx/{n}" for n in (4, 3, 2)]
+    assert [copy.name for copy in copies_seen(web(), await seen(*many))] == [f"team/rbx/{n}" for n in (4, 3, 2)]
     known = web({"continuity": continuity_status(web(), await seen(*many))})
     inside = replace(VAULT, attributes={"RESTIC_SFTP_SERVER": "one-1"})
     elsewhere = replace(await seen(backup(9, time=T0 + 99), store=inside), cloud=PARIS)
-    assert [copy.name for copy in current_copies(known, elsewhere)] == [f"team/rbx/{n}" for n in (4, 3, 2)], "it moved"
+    assert [copy.name for copy in copies_seen(known, elsewhere)] == [f"team/rbx/{n}" for n in (4, 3, 2)], "it moved"
     gone = await seen(backup(4, time=T0 + 4))
-    assert [copy.name for copy in current_copies(known, gone)] == ["team/rbx/4"], "of its own cloud only what is there"
-    assert current_copies(known, InstanceObservation(gone.mark)) == recorded_copies(known), "nobody could look"
+    assert [copy.name for copy in copies_seen(known, gone)] == ["team/rbx/4"], "of its own cloud only what is there"
+    assert copies_seen(known, InstanceObservation(gone.mark)) == remembered(known), "nobody could look"
 
 
 async def test_all_of_it_is_read_back_from_the_status() -> None:
     found = await seen(backup(backup_job="3"), system=104)
     known = web({"continuity": continuity_status(web(), found)})
-    (copy,) = recorded_copies(known)
-    assert [copy] == current_copies(web(), found)
+    (copy,) = remembered(known)
+    assert [copy] == copies_seen(web(), found)
     assert [(disk.id, disk.label, disk.size) for disk in copy.disks] == [(0, "", 20480), (2, "data", 1024)]
-    machine = recorded_vm(known, copy)
+    machine = remembered_machine(known, copy)
     assert machine is not None
     assert (machine.id, machine.cpu, machine.vcpu, machine.memory) == (12, "2", 2, 4096)
     assert [nic.network for nic in machine.nics] == ["lan"]
     assert continuity_status(web(), await seen()) == {}, "without a copy nothing of it is remembered"
     bare = resource("HostedInstance", "web", {"source": {"template": "t"}})
-    assert recorded_vm(bare, copy) is None
+    assert remembered_machine(bare, copy) is None
 
 
 async def test_another_cloud_asks_for_it_as_the_own_restore_would() -> None:
@@ -138,10 +138,8 @@ async def test_another_cloud_asks_for_it_as_the_own_restore_would() -> None:
         (RSYNC, "rsync://105/3/0:aa,1:bb//var/lib/one/datastores/105/12/bb/disk.2.1"),
     ]
     for store, path in rows:
-        copies = current_copies(web(), await seen(made, store=store, system=104))
-        found = usable_copy(
-            copies, web(), PARIS, await target(id=105, driver=store.driver, attributes=store.attributes)
-        )
+        copies = copies_seen(web(), await seen(made, store=store, system=104))
+        found = usable(copies, web(), PARIS, await target(id=105, driver=store.driver, attributes=store.attributes))
         assert isinstance(found, Copy)
         assert found.disks[1].source == {"PATH": path, "FROM_BACKUP_DS": "105"}
 
@@ -150,7 +148,7 @@ async def test_a_datastore_of_the_same_number_is_taken_before_others() -> None:
     """OpenNebula calls the directory on the server by that number."""
     there = OpenNebula()
     there.datastores = {number: replace(VAULT, id=number) for number in (99, 100, 101)}
-    found = usable_copy(current_copies(web(), await seen(backup())), web(), PARIS, await there.view(0.0))
+    found = usable(copies_seen(web(), await seen(backup())), web(), PARIS, await there.view(0.0))
     assert isinstance(found, Copy)
     assert {disk.source["FROM_BACKUP_DS"] for disk in found.disks} == {"100"}
 
@@ -166,26 +164,26 @@ UNUSABLE: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any], str]] 
 
 @pytest.mark.parametrize(("why", "here", "there", "spec", "says"), UNUSABLE, ids=[row[0] for row in UNUSABLE])
 async def test_why_a_cloud_cannot_make_it(why, here, there, spec, says) -> None:
-    found = usable_copy(current_copies(web(), await seen(backup(), **here)), web(**spec), PARIS, await target(**there))
+    found = usable(copies_seen(web(), await seen(backup(), **here)), web(**spec), PARIS, await target(**there))
     assert isinstance(found, str), why
     assert says in found
 
 
 async def test_a_backup_of_some_disks_and_one_of_too_many_increments_are_of_no_use() -> None:
-    half = current_copies(web(), await seen(backup(backup_disks=(2,))))
-    assert "does not hold disk root" in str(usable_copy(half, web(), PARIS, await target()))
+    half = copies_seen(web(), await seen(backup(backup_disks=(2,))))
+    assert "does not hold disk root" in str(usable(half, web(), PARIS, await target()))
     long = backup(increments=tuple(Increment(n, f"snapshot{n}", T0 + n) for n in range(500)), time=T0 + 500)
-    (copy,) = current_copies(web(), await seen(long))
+    (copy,) = copies_seen(web(), await seen(long))
     assert copy.held.chain == ""
-    assert "set spec.backup.keepLast" in str(usable_copy([copy], web(), PARIS, await target()))
+    assert "set spec.backup.keepLast" in str(usable([copy], web(), PARIS, await target()))
 
 
 async def test_the_newest_that_can_be_read_is_taken() -> None:
-    copies = current_copies(web(), await seen(backup(1, time=T0 + 1), backup(2, time=T0 + 2)))
+    copies = copies_seen(web(), await seen(backup(1, time=T0 + 1), backup(2, time=T0 + 2)))
     for passed, wanted in (([], "team/rbx/2"), (["team/rbx/2"], "team/rbx/1")):
-        found = usable_copy(copies, web(), PARIS, await target(), passed)
+        found = usable(copies, web(), PARIS, await target(), passed)
         assert isinstance(found, Copy)
         assert found.name == wanted
-    none = usable_copy(copies, web(), PARIS, await target(), ["team/rbx/1", "team/rbx/2"])
+    none = usable(copies, web(), PARIS, await target(), ["team/rbx/1", "team/rbx/2"])
     assert str(none).count("could not be read") == 2
-    assert "there is no copy" in str(usable_copy([], web(), PARIS, await target()))
+    assert "there is no copy" in str(usable([], web(), PARIS, await target()))

@@ -1,4 +1,4 @@
-"""Data disks of a HostedInstance: plans by state, and whole lifecycles."""
+"""Data disks of a HostedInstance, row by row, and their lives from beginning to end."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ NEW = {"name": "data", "size": "10Gi"}
 
 
 def data(**fields: Any) -> Any:
-    """Return image 40, the unattached data disk of web."""
+    """Image 40, the data disk of web, free."""
     base = {"id": 40, "name": "web-data", "owner": US, "type": 2, "persistent": True, "mark": OURS, "notes": NOTES}
     return image(**(base | fields))
 
@@ -176,7 +176,7 @@ async def test_what_is_only_reported_says_so_and_what_loses_data_says_so() -> No
 
 @pytest.mark.parametrize("lost", [(), ("create_image",), ("attach_disk", "detach_disk", "delete_image")])
 async def test_a_life_with_a_data_disk(lost: tuple[str, ...]) -> None:
-    """Create once despite lost answers, retain after deletion, reuse by the next instance, take over by another."""
+    """Made once whatever is lost, kept when the machine goes, found by the next of that name, taken by one of another."""
     front = cloud()
     front.lost = set(lost)
     world = World(rbx=front)

@@ -1,4 +1,4 @@
-"""Creation of a HostedInstance from a backup: a new VM, and one terminated outside of the operator."""
+"""A HostedInstance made from a backup: a new one, and one that somebody terminated."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ROOT_NOTES = {"SOVEREIGNCLOUD_DISK": "root", "SOVEREIGNCLOUD_DELETION_POLICY": "
 
 
 def backup(**fields: Any) -> Any:
-    """Return image 60, a backup of the deleted VM 3 "db"."""
+    """Image 60, a backup of db, machine 3, which is gone."""
     return image(
         **{"id": 60, "name": "saved", "type": 6, "owner": US, "mark": mark("HostedInstance", "db"), "backup_of": 3}
         | fields
@@ -40,7 +40,7 @@ def backup(**fields: Any) -> Any:
 
 
 def restored(number: int = 0, **fields: Any) -> Any:
-    """Return a restored disk image, ids from 70."""
+    """Image 70 and on: a disk of what was restored."""
     return image(**{"id": 70 + number, "name": f"{NAME}-disk-{number}", "owner": US} | fields)
 
 
@@ -69,7 +69,7 @@ class Row:
 DATA = {"disks": [{"name": "data", "size": "10Gi"}]}
 MARKED = restored(mark=OURS, notes=ROOT_NOTES)
 ROWS = [
-    Row("it is restored first", (backup(),), ("RestoreAsTemplate",)),
+    Row("it is restored first", (backup(),), ("RestoreElsewhere",)),
     Row("an attempt that came to nothing left an image: it goes", (backup(), restored()), ("DeleteDisk",)),
     Row("restored: its root disk is marked", (backup(), restored(state=4), template("")), ("MarkRestored root",)),
     Row("marked, and still being copied", (backup(), restored(state=4, mark=OURS, notes=ROOT_NOTES), template(""))),
@@ -93,7 +93,7 @@ ROWS = [
     Row("a root disk that is too small for it", (backup(), MARKED, template("")), (),
         {"disks": [{"name": "root", "size": "1Gi"}]}, "CannotShrink", "10Gi", Phase.STALLED),
     Row("a restored image is gone", (backup(), template("")), (), {}, "ImageError", "template 80", Phase.STALLED),
-    Row("a template of that name of another user means nothing", (backup(), template("", owner=9)), ("RestoreAsTemplate",)),
+    Row("a template of that name of another user means nothing", (backup(), template("", owner=9)), ("RestoreElsewhere",)),
     Row("no such backup", (), (), {}, "BackupNotFound", "there are: none", Phase.STALLED),
     Row("a backup of another namespace is not for this one",
         (backup(mark=mark("HostedInstance", "db", namespace="other")),), (), {}, "BackupNotFound", "namespace team", Phase.STALLED),
@@ -102,7 +102,7 @@ ROWS = [
         "BackupNotFound", "namespace team", Phase.STALLED),
     Row("nor one of another installation", (backup(mark=mark("HostedInstance", "db", installation="x")),), (), {},
         "BackupNotFound", "", Phase.STALLED),
-    Row("a backup of nobody's machine, in the namespace's own cloud", (backup(mark=None),), ("RestoreAsTemplate",)),
+    Row("a backup of nobody's machine, in the namespace's own cloud", (backup(mark=None),), ("RestoreElsewhere",)),
     Row("two of that name", (backup(), backup(id=61)), (), {}, "MultipleMatches", "60, 61", Phase.STALLED),
 ]  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""NICs of a VM: fixed addresses and security groups, one NIC at a time."""
+"""The network cards of a machine, row by row: fixed addresses and security groups, one card at a time."""
 
 from __future__ import annotations
 
@@ -27,12 +27,7 @@ from tests.unit.kinds.opennebula_in_memory import (
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.core.outcome import Phase
 from sovereigncloud.core.plan import Step
-from sovereigncloud.kinds.hostedinstance.network.steps import (
-    AttachNic,
-    AttachSecurityGroup,
-    DetachNic,
-    DetachSecurityGroup,
-)
+from sovereigncloud.kinds.hostedinstance.network.steps import AttachGroup, AttachNic, DetachGroup, DetachNic
 from sovereigncloud.kinds.securitygroup.names import Place, named_groups
 from sovereigncloud.ports.opennebula.networks import Lease
 from sovereigncloud.ports.opennebula.views import AddressRange, CloudView, Nic
@@ -48,7 +43,7 @@ DMZ = network(id=4, name="dmz", ranges=(AddressRange("10.0.4.1", 100, 0),))
 
 
 def taken(**leases: tuple[str, int]) -> Any:
-    """Return network lan with some leased addresses, by index."""
+    """The network lan, some of its addresses taken: by index."""
     found = tuple(Lease(int(at[1:]), holder, number) for at, (holder, number) in leases.items())
     return network(ranges=(AddressRange("10.0.0.5", 50, 0, used=len(found), leases=found),))
 
@@ -60,12 +55,12 @@ def instance(*cards: dict[str, Any], **meta: Any) -> Any:
 def words(step: Step) -> str:
     match step:
         case AttachNic():
-            return f"attach {step.name} {step.nic.address} {','.join(map(str, step.nic.groups))}".strip()
+            return f"attach {step.name} {step.card.address} {','.join(map(str, step.card.groups))}".strip()
         case DetachNic():
             return f"detach {step.name} {step.nic} {step.disruption}"
-        case AttachSecurityGroup():
+        case AttachGroup():
             return f"+{step.group_name} {step.nic}"
-        case DetachSecurityGroup():
+        case DetachGroup():
             return f"-{step.group_name} {step.nic}"
         case _:
             return type(step).__name__
@@ -183,7 +178,7 @@ ROWS = [
     ),
     Row(
         "a SecurityGroup of that name is on its way: wait", ({**LAN, "securityGroups": ["db"]},),
-        drift={GROUPS: ("db", "default")}, reason="WaitingForDependency", says="SecurityGroup team/db has not been reconciled",
+        drift={GROUPS: ("db", "default")}, reason="WaitingForDependency", says="SecurityGroup team/db has not been looked at",
         others=(resource("SecurityGroup", "db", {"rules": [{"direction": "Inbound", "protocol": "TCP"}]}),),
     ),
 ]  # fmt: skip
@@ -230,7 +225,7 @@ async def test_a_changed_address_ends_with_the_card_back_and_the_others_untouche
 
 @pytest.mark.parametrize("lost", ["detach_nic", "attach_nic", "attach_group", "detach_group"])
 async def test_a_lost_answer_to_any_write_converges_to_the_same(lost: str) -> None:
-    """OpenNebula queues the call although its answer is lost; the next view shows the result."""
+    """Each is queued outside all the same; the next look finds what became of it."""
     front = OpenNebula(network(), DMZ, image(), WEB, SSH, vm(nics=(CARD, Nic(1, 4, "dmz", "10.0.4.9", "02:02", (0,)))))
     front.lost.add(lost)
     world = World(rbx=front)

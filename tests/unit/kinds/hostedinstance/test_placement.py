@@ -1,4 +1,4 @@
-"""Placement of new VMs, and drift of VMs in the wrong place."""
+"""Where a machine is made, and what is said of one that is where it should not be."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.sovereigntypolicy import OnViolation
 from sovereigncloud.core.outcome import Phase
 from sovereigncloud.kinds.contract.controller import OWN_CONDITIONS
-from sovereigncloud.kinds.hostedinstance.creation.steps import CreateVm
-from sovereigncloud.kinds.hostedinstance.machine.generic_steps import BindInstance, MoveVm
+from sovereigncloud.kinds.hostedinstance.steps import BindInstance, CreateVm, MoveVm
 from sovereigncloud.ports.errors import Auth, Retry
 from sovereigncloud.sovereignty.facts import Part
 
@@ -81,7 +80,7 @@ async def test_what_was_decided_is_kept_as_it_was_decided() -> None:
         (
             ["DE"],
             "lim",
-            {"eri/default": "is in GB, and DE is required", "rbx/default": "is in FR, and DE is required"},
+            {"eri/default": "is in GB, and DE is asked for", "rbx/default": "is in FR, and DE is asked for"},
         ),
         (["EU"], "lim", {"eri/default": "host eri-1 is in GB"}),
         (["GB"], "eri", {"rbx/default": "is in FR", "lim/default": "is in DE"}),
@@ -188,7 +187,7 @@ async def test_an_unknown_country_is_refused_by_an_enforced_policy() -> None:
     clouds.world.rules = [policy("french", "FR")]
     _, plan, outcome = await run(CONTROLLER, new_instance(ANYWHERE), clouds.world)
     assert (plan.steps, outcome.reason) == ((), "NoCompliantPlace")
-    assert "is unknown" in outcome.message
+    assert "nobody knows in which country" in outcome.message
 
 
 async def test_a_cloud_that_is_held_takes_nothing_new() -> None:
@@ -263,7 +262,7 @@ async def test_nothing_is_made_while_a_cloud_may_hold_the_machine_that_never_ans
     plan = await look(CONTROLLER, new_instance(ANYWHERE | {"placement": row.where}), clouds.world)
     if row.waits:
         assert (plan.steps, plan.outcome.phase) == ((), Phase.BLOCKED)
-        assert "SovereignCloud team/sbg: not reached since declared here" in plan.outcome.message
+        assert "SovereignCloud team/sbg has not answered since it was declared here" in plan.outcome.message
     else:
         assert any(isinstance(step, CreateVm) for step in plan.steps), plan.outcome
 
@@ -408,7 +407,7 @@ async def test_status_tells_where_its_host_is() -> None:
     [
         ("rbx-1", "True", "PoliciesMet", "meets SovereigntyPolicy french"),
         ("rbx-2", "False", "ResidencyViolation", "host rbx-2 is in CA, CA-1, and only FR is allowed (OVHcloud region"),
-        ("rbx-9", "Unknown", "LocationUnknown", "the country of host rbx-9 is unknown"),
+        ("rbx-9", "Unknown", "LocationUnknown", "nobody knows in which country host rbx-9 is"),
     ],
 )
 async def test_it_is_judged_by_the_host_that_it_runs_on(host: str, status: str, reason: str, says: str) -> None:

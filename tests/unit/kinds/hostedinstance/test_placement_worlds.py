@@ -1,6 +1,6 @@
-"""Property test: in 10,000 random setups no VM is placed outside what all policies allow.
+"""Ten thousand worlds of clouds, profiles, policies and outages: nothing is placed outside what all policies allow.
 
-An independent oracle in this module computes what is allowed from the generated setup.
+What is allowed is worked out a second time here, from what was written down, without a line of what is tested.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ from sovereigncloud.api.sovereigncloud import SovereignCloud
 from sovereigncloud.api.sovereigntypolicy import SovereigntyPolicy
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.placement import Verdict
-from sovereigncloud.kinds.hostedinstance.machine.observed import PlacementResult
-from sovereigncloud.kinds.hostedinstance.placement.placement import choose_place
+from sovereigncloud.kinds.hostedinstance.placement.placement import Chosen, choose_for
 from sovereigncloud.ports.errors import Retry
 from sovereigncloud.ports.opennebula.views import CloudView, Cluster, Datastore, Host, Image, Network
 from sovereigncloud.sovereignty.rules import rules_of
@@ -327,7 +326,7 @@ def has_room(cloud: CloudOfAWorld, cluster: str) -> bool:
 
 
 class WorldOfClouds:
-    """What `choose_place` may read."""
+    """What `choose_for` may look at."""
 
     def __init__(self, clouds: list[CloudOfAWorld], policies: list[dict[str, Any]]) -> None:
         self._clouds = {cloud.key: cloud for cloud in clouds}
@@ -362,14 +361,14 @@ class WorldOfClouds:
         return Mark("inst", f"HostedInstance/team/{resource.metadata.name}", "uid")
 
 
-async def _choose(clouds: list[CloudOfAWorld], policies: list[dict[str, Any]], spec: dict[str, Any]) -> PlacementResult:
+async def _choose(clouds: list[CloudOfAWorld], policies: list[dict[str, Any]], spec: dict[str, Any]) -> Chosen:
     wanted = HostedInstance.model_validate(
         {"metadata": {"name": "web", "namespace": "team"}, "spec": spec, "status": {}}
     )
     named = spec.get("placement", {}).get("cloudRef")
     among = [cloud.key for cloud in clouds if named is None or cloud.name == named["name"]]
     world: Any = WorldOfClouds(clouds, policies)
-    return await choose_place(wanted, world, tuple(among), bound=None)
+    return await choose_for(wanted, world, tuple(among), bound=None)
 
 
 @pytest.mark.parametrize("part", range(SLICES))

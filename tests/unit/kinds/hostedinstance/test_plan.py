@@ -33,17 +33,18 @@ from sovereigncloud.api.common.base import Condition, Key
 from sovereigncloud.core.outcome import Phase
 from sovereigncloud.core.plan import Action, Cause, Disruption, Step
 from sovereigncloud.kinds.hostedinstance.compute.steps import ResizeVm
-from sovereigncloud.kinds.hostedinstance.creation.steps import CreateVm
-from sovereigncloud.kinds.hostedinstance.machine.generic_steps import (
+from sovereigncloud.kinds.hostedinstance.network.steps import AttachNic, DetachNic
+from sovereigncloud.kinds.hostedinstance.steps import (
     ActOnVm,
     BindInstance,
+    CreateVm,
     GrowDisk,
+    MarkVm,
     MoveVm,
     NoteOnVm,
+    RecordVm,
     RenameVm,
 )
-from sovereigncloud.kinds.hostedinstance.network.steps import AttachNic, DetachNic
-from sovereigncloud.kinds.hostedinstance.steps import MarkVm, RecordVm
 from sovereigncloud.ports.errors import Auth, Quota, Rejected
 from sovereigncloud.ports.opennebula.views import Disk, Nic, Vm
 
@@ -500,7 +501,7 @@ NOT_YET = [
     Making("an image says nothing of memory", {"memory": None}, reason="InvalidSpec", says="spec.memory is needed"),
     Making(
         "a key with what OpenNebula would fill in", {"sshAuthorizedKeys": ["ssh-ed25519 AAAA a", "ssh-ed25519 AAAA $USER[EMAIL]"]},
-        reason="InvalidSpec", says="spec.sshAuthorizedKeys[1] contains a $",
+        reason="InvalidSpec", says="spec.sshAuthorizedKeys[1] has a $",
     ),
     Making(
         "no such template", {"source": {"template": "tiny"}},

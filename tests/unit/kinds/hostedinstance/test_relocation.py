@@ -1,4 +1,4 @@
-"""Relocation of an evicted VM: one migration to the chosen target, never two."""
+"""A machine that should be somewhere else, and may go there by itself: one move, to the place that is chosen, and never two."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from tests.unit.kinds.placement_scene import Clouds, policy
 
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.sovereigntypolicy import OnViolation
-from sovereigncloud.kinds.hostedinstance.machine.generic_steps import MoveVm
-from sovereigncloud.kinds.hostedinstance.placement.relocation import relocation_name
-from sovereigncloud.kinds.movement.requests import RequestMigration
+from sovereigncloud.kinds.hostedinstance.placement.relocation import name_of_move
+from sovereigncloud.kinds.hostedinstance.steps import MoveVm
+from sovereigncloud.kinds.movement.requests import MakeMove
 
 RBX = Key("SovereignCloud", "team", "rbx")
 FRENCH = policy("french", "FR", on_violation=OnViolation.RELOCATE)
@@ -30,7 +30,7 @@ async def planned(clouds: Clouds, spec: dict[str, Any], at: Any = None, **meta: 
 
 def goes_to(made: Any) -> str:
     """Where the one move goes that is planned; empty: none is."""
-    moves = [step for step in made.steps if isinstance(step, RequestMigration)]
+    moves = [step for step in made.steps if isinstance(step, MakeMove)]
     assert len(moves) <= 1
     return moves[0].manifest["spec"]["to"]["cloudRef"]["name"] if moves else ""
 
@@ -56,7 +56,7 @@ async def test_it_goes_where_it_may_be_and_only_where_somebody_lets_it(why, spec
     clouds.world.rules = rules
     made = await planned(clouds, spec)
     assert goes_to(made) == to
-    assert not [step for step in made.steps if not isinstance(step, RequestMigration | MoveVm)]
+    assert not [step for step in made.steps if not isinstance(step, MakeMove | MoveVm)]
     if to:
         (step,) = made.steps
         assert (step.needs, step.disruption, step.inside) == ("", "Restart", False)
@@ -86,15 +86,15 @@ async def test_a_cloud_that_is_full_is_waited_for() -> None:
 
 def the_move(external: dict[str, str], *conditions: dict[str, str]) -> Any:
     spec = {"instanceRef": {"name": "web"}, "to": {"cloudRef": {"name": "sbg"}}, "mode": "Execute"}
-    name = relocation_name(instance({}), RBX, vm())
+    name = name_of_move(instance({}), RBX, vm())
     return resource("InstanceMigration", name, spec, {"external": external, "conditions": [*conditions]})
 
 
 STUCK = {"type": "Stalled", "status": "True", "reason": "NoMarketplace", "message": "rbx has no marketplace"}
 MADE = [
-    ("it is there", the_move({}), "Moving", "moves it"),
+    ("it is there", the_move({}), "Moving", "is to move it"),
     ("it is held up", the_move({}, STUCK), "Moving", "rbx has no marketplace"),
-    ("it failed", the_move({"ended": "9", "failed": "no room"}), "MoveFailed", "no room; delete it to retry"),
+    ("it failed", the_move({"ended": "9", "failed": "no room"}), "MoveFailed", "no room; delete it to have it tried again"),
 ]  # fmt: skip
 
 
@@ -112,9 +112,7 @@ def test_its_name_is_that_of_the_machine_that_is_left() -> None:
     """Not of where it goes, which may be decided otherwise next time; another machine of the instance is another move."""
     long = resource("HostedInstance", "w" * 253, {"source": {"image": "ubuntu"}, "vcpu": 1, "memory": "1Gi"})
     names = {
-        relocation_name(instance({}), cloud, vm(id=n))
-        for cloud in (RBX, Key("SovereignCloud", "t", "a"))
-        for n in (1, 2)
+        name_of_move(instance({}), cloud, vm(id=n)) for cloud in (RBX, Key("SovereignCloud", "t", "a")) for n in (1, 2)
     }
     assert len(names) == 4
-    assert len(relocation_name(long, RBX, vm())) <= 253
+    assert len(name_of_move(long, RBX, vm())) <= 253

@@ -1,4 +1,4 @@
-"""Retained copies of rehearsals: notes, lookup, replacement, deletion and use in a recovery."""
+"""What a rehearsal keeps as a copy: how it is told, found, replaced and taken away, and whether a machine can be made from it."""
 
 from __future__ import annotations
 
@@ -15,17 +15,16 @@ from tests.unit.kinds.machine_scene import OURS
 from tests.unit.kinds.opennebula_in_memory import NOW, US, OpenNebula, World, image, look, mark, network, resource
 
 from sovereigncloud.core.outcome import Phase
-from sovereigncloud.kinds.hostedinstance.continuity.copies import recorded_vm, usable_copy
-from sovereigncloud.kinds.hostedinstance.continuity.retained_copies import retained_copies, retained_in_cloud
-from sovereigncloud.kinds.hostedinstance.continuity.retained_images import KEPT, RetainedImage, read_retained
+from sovereigncloud.kinds.hostedinstance.continuity.copies import Copy, Held, remembered_machine, usable
+from sovereigncloud.kinds.hostedinstance.continuity.retained_copies import kept_copies, kept_there
+from sovereigncloud.kinds.hostedinstance.continuity.retained_images import KEPT, Kept, read_kept
 from sovereigncloud.kinds.hostedinstance.controller import HostedInstanceController
-from sovereigncloud.kinds.hostedinstance.machine.copy import BackupLocation, Copy
-from sovereigncloud.kinds.instancemigration.observation import DiskTransfer, temporary_images
+from sovereigncloud.kinds.instancemigration.observation import CopyOfDisk, copies_on_the_way
 from sovereigncloud.kinds.instancemigration.plan import plan
 from sovereigncloud.ports.errors import Retry
 from sovereigncloud.ports.opennebula.views import Disk
 
-TOLD = RetainedImage(57, "uid-go", 2, "2027-03-01T02:00:00Z", 0, "", "0.5", 2, 4096, ("lan", "a b,c"))
+TOLD = Kept(57, "uid-go", 2, "2027-03-01T02:00:00Z", 0, "", "0.5", 2, 4096, ("lan", "a b,c"))
 FOREIGN = replace(INSTANCE, installation="other")
 
 
@@ -39,10 +38,10 @@ def kept(number: int = 57, run: str = "uid-go", told: dict[str, Any] | None = No
 
 def test_an_image_tells_what_it_is_and_a_clone_of_it_does_not() -> None:
     for one in (TOLD, replace(TOLD, cpu="", networks=(), label="data", disk=2)):
-        assert read_retained(image(id=57, notes={KEPT: str(one)})) == one
-    assert read_retained(image(id=99, notes={KEPT: str(TOLD)})) is None, "a clone says the same, and has another number"
+        assert read_kept(image(id=57, notes={KEPT: str(one)})) == one
+    assert read_kept(image(id=99, notes={KEPT: str(TOLD)})) is None, "a clone says the same, and has another number"
     for told in ("NO", "", "57 a b", str(TOLD).replace(" 2 ", " two ", 1)):
-        assert read_retained(image(id=57, notes={KEPT: told})) is None
+        assert read_kept(image(id=57, notes={KEPT: told})) is None
 
 
 FOUND: list[tuple[str, dict[str, Any], int]] = [
@@ -59,16 +58,16 @@ FOUND: list[tuple[str, dict[str, Any], int]] = [
 @pytest.mark.parametrize(("why", "fields", "wanted"), FOUND, ids=[row[0] for row in FOUND])
 async def test_a_copy_is_found_by_what_its_images_say(why, fields, wanted) -> None:
     there = OpenNebula(network(), kept(57), kept(58, **fields))
-    copies = retained_copies((await there.view(0.0)).images.values(), PARIS, INSTANCE, frozenset({US}))
+    copies = kept_copies((await there.view(0.0)).images.values(), PARIS, INSTANCE, frozenset({US}))
     assert len(copies) == wanted, why
-    of_all = await retained_in_cloud(await there.view(0.0), PARIS, "team", World(paris=there))
+    of_all = await kept_there(await there.view(0.0), PARIS, "team", World(paris=there))
     assert of_all.of(INSTANCE) == copies, "the same, where all are gone through at once"
 
 
 async def test_the_newest_of_any_kind_is_used_and_tells_what_the_machine_was_like() -> None:
     told = {"disks": [{"name": "data", "size": "1Gi"}]}
     there = OpenNebula(network(), kept(57), kept(58))
-    (copy,) = retained_copies((await there.view(0.0)).images.values(), PARIS, INSTANCE, frozenset({US}))
+    (copy,) = kept_copies((await there.view(0.0)).images.values(), PARIS, INSTANCE, frozenset({US}))
     backup = Copy(
         "Backup",
         "team/rbx/5",
@@ -76,18 +75,18 @@ async def test_the_newest_of_any_kind_is_used_and_tells_what_the_machine_was_lik
         True,
         "backup.example.org",
         copy.disks,
-        BackupLocation("restic", 100, 12, 0, "", "0:a"),
+        Held("restic", 100, 12, 0, "", "0:a"),
     )
     for time, wanted in (("2027-03-01T01:00:00Z", copy), ("2027-03-01T03:00:00Z", backup)):
-        chosen = usable_copy([replace(backup, time=time), copy], instance_of(**told), PARIS, await target())
+        chosen = usable([replace(backup, time=time), copy], instance_of(**told), PARIS, await target())
         assert isinstance(chosen, Copy)
         assert chosen.name == wanted.name
     assert [disk.source for disk in copy.disks] == [{"IMAGE_ID": "57"}, {"IMAGE_ID": "58"}]
     more = {"disks": [{"name": "more", "size": "1Gi"}]}
-    assert "does not hold disk more" in str(usable_copy([copy], instance_of(**more), PARIS, await target()))
+    assert "does not hold disk more" in str(usable([copy], instance_of(**more), PARIS, await target()))
     bare = instance_of()
     bare = bare.model_copy(update={"spec": bare.spec.model_copy(update={"memory": None, "vcpu": None})})
-    machine = recorded_vm(bare, copy)
+    machine = remembered_machine(bare, copy)
     assert machine is not None
     assert (machine.memory, machine.vcpu, machine.cpu) == (4096, 2, "0.5")
     assert [nic.network for nic in machine.nics] == ["lan", "a b,c"]
@@ -106,13 +105,13 @@ def imported(number: int) -> Any:
 
 
 KEEPING: list[tuple[str, tuple[int, ...], tuple[Any, ...], list[str]]] = [
-    ("nothing is kept yet", (57, 58), (), ["RetainImage", "RetainImage"]),
-    ("one is", (58,), (kept(57),), ["RetainImage"]),
-    ("both are", (), (kept(57), kept(58)), ["RemoveMigrationNote"]),
+    ("nothing is kept yet", (57, 58), (), ["KeepDisk", "KeepDisk"]),
+    ("one is", (58,), (kept(57),), ["KeepDisk"]),
+    ("both are", (), (kept(57), kept(58)), ["ForgetMove"]),
     ("there is an older one", (), (kept(57), kept(58), kept(67, "uid-0"), kept(68, "uid-0")), ["DeleteImage", "DeleteImage"]),
     ("which is being cloned", (), (kept(57), kept(58), kept(67, "uid-0", state=6)), []),
-    ("somebody deleted one of these: the older one stays", (), (kept(57), kept(67, "uid-0"), kept(68, "uid-0")), ["RemoveMigrationNote"]),
-    ("an older one while one is not kept", (58,), (kept(57), kept(67, "uid-0")), ["RetainImage"]),
+    ("somebody deleted one of these: the older one stays", (), (kept(57), kept(67, "uid-0"), kept(68, "uid-0")), ["ForgetMove"]),
+    ("an older one while one is not kept", (58,), (kept(57), kept(67, "uid-0")), ["KeepDisk"]),
 ]  # fmt: skip
 
 
@@ -120,7 +119,7 @@ KEEPING: list[tuple[str, tuple[int, ...], tuple[Any, ...], list[str]]] = [
 async def test_the_one_before_goes_when_all_disks_of_this_one_are_kept(why, copies, there, wanted) -> None:
     numbers = {0: 57, 2: 58}
     disks = tuple(
-        DiskTransfer(disk, disk.label, copy=imported(numbers[disk.id]) if numbers[disk.id] in copies else None)
+        CopyOfDisk(disk, disk.label, copy=imported(numbers[disk.id]) if numbers[disk.id] in copies else None)
         for disk in DISKS
     )
     observed = await found(old=RUNS, note=NOTE, disks=disks, there=OpenNebula(network(), *there))
@@ -128,14 +127,14 @@ async def test_the_one_before_goes_when_all_disks_of_this_one_are_kept(why, copi
     made = plan(move(keeps, external=DONE), observed, NOW)
     assert steps(made) == wanted
     assert observed.target is not None
-    assert temporary_images(observed, observed.target, "exit-uid-go-") == (), "what is kept is not cleaned up"
+    assert copies_on_the_way(observed, observed.target, "exit-uid-go-") == (), "what is kept is not cleaned up"
     failed = plan(move(keeps, external=JUST_BEGUN | {"failed": "x"}), observed, NOW)
-    assert "RetainImage" not in steps(failed), "of a copy that did not run nothing is kept"
+    assert "KeepDisk" not in steps(failed), "of a copy that did not run nothing is kept"
 
 
 async def test_its_time_is_that_of_the_disk_that_was_saved_first() -> None:
     for saved, time in ((SAVED, "2023-11-14T22:13:20Z"), (None, "1970-01-01T00:01:40Z")):
-        disks = (DiskTransfer(DISKS[0], "", saved=saved, copy=imported(57)),)
+        disks = (CopyOfDisk(DISKS[0], "", saved=saved, copy=imported(57)),)
         observed = await found(old=replace(RUNS, disks=DISKS[:1]), note=NOTE, disks=disks)
         (step,) = plan(move({"mode": "Rehearse", "keepCopy": True}, external=DONE), observed, NOW).steps
         assert step.kept.time == time  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Policies on marketplaces: disks in transfer count as backups."""
+"""Where the disks of a machine lie on their way: judged like backups, but for a place where they are anyway."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from tests.unit.kinds.opennebula_in_memory import OpenNebula, World
 
 from sovereigncloud.api.common.base import Key
-from sovereigncloud.kinds.instancemigration.disk_locations import forbidden_marketplaces
+from sovereigncloud.kinds.instancemigration.disk_locations import lying_abroad
 from sovereigncloud.ports.opennebula.infrastructure import Marketplace
 from sovereigncloud.sovereignty.facts import Part, Place
 from sovereigncloud.sovereignty.rules import Dispensation, Rules
@@ -34,13 +34,13 @@ ROWS: list[tuple[str, list[Rules], list[Any], tuple[str, ...], str]] = [
     ("no policy binds it", [], [CA], (), ""),
     ("it is in an allowed country", [policy()], [FR], (), ""),
     ("it is in another one", [policy()], [CA], (), "marketplace way-out is in CA"),
-    ("nobody knows where it is", [policy()], [NOBODY_KNOWS], (), "the country of marketplace way-out is unknown"),
-    ("nobody saw it", [policy()], [], (), "the country of marketplace way-out is unknown"),
+    ("nobody knows where it is", [policy()], [NOBODY_KNOWS], (), "nobody knows in which country marketplace way-out is"),
+    ("nobody saw it", [policy()], [], (), "nobody knows in which country marketplace way-out is"),
     ("the policy only looks on", [policy(enforced=False)], [CA], (), ""),
     ("the policy is about where machines run", [policy(covers=frozenset({Part.COMPUTE}))], [CA], (), ""),
     ("the policy is about backups", [policy(covers=frozenset({Part.BACKUPS}))], [CA], (), "residency.backups"),
     ("the machine leaves the place where it should not be", [policy()], [CA], ("CA",), ""),
-    ("where nobody knows where the machine is, nor is this", [policy()], [NOBODY_KNOWS], ("",), "unknown"),
+    ("where nobody knows where the machine is, nor is this", [policy()], [NOBODY_KNOWS], ("",), "nobody knows"),
     ("whose law the provider is under is no matter of the way", [LAW], [FR], (), ""),
     ("somebody let it be", [policy(covers=frozenset({Part.IMAGES}), exceptions=(EXCEPTED,))], [CA], (), ""),
 ]  # fmt: skip
@@ -51,6 +51,6 @@ def test_disks_go_only_over_a_place_where_they_may_lie(why, rules, locations, th
     world = World(rbx=OpenNebula(), paris=OpenNebula())
     world.rules, world.located["rbx"] = rules, {"locations": locations}
     places = tuple(Place("host one-1", country) for country in there)
-    told = forbidden_marketplaces((MARKET,), WEB, (RBX, PARIS), places, world)
+    told = lying_abroad((MARKET,), WEB, (RBX, PARIS), places, world)
     assert set(told) == ({"way-out"} if says else set())
     assert says in told.get("way-out", "")

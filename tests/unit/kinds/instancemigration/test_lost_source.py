@@ -1,4 +1,4 @@
-"""Migration from a lost cloud: checks, next steps and fencing of the superseded VM."""
+"""A machine whose cloud is lost: what is in the way of a copy, what comes next, and what becomes of the old one."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from sovereigncloud.core.plan import Plan
 from sovereigncloud.kinds.hostedinstance.continuity.fencing import fencing_of
 from sovereigncloud.kinds.hostedinstance.controller import HostedInstanceController
 from sovereigncloud.kinds.instancemigration.controller import InstanceMigrationController
-from sovereigncloud.kinds.movement.records import SupersededSource, read_superseded
+from sovereigncloud.kinds.movement.records import CameFrom, read_came_from
 from sovereigncloud.ports.errors import Retry
 
 LOST = "2027-03-01T04:05:06Z"
 MOVES, MACHINES = InstanceMigrationController(), HostedInstanceController()
 MOVE, INSTANCE = mark("InstanceMigration", "go", "uid-go"), mark("HostedInstance", "web")
-FROM = SupersededSource("team/rbx", 12, MOVE.object, "uid-go", "100")
+FROM = CameFrom("team/rbx", 12, MOVE.object, "uid-go", "100")
 COPY = {
     "name": "team/rbx/50", "kind": "Backup", "time": "2027-03-01T02:00:00Z", "place": "Outside", "server": "backup.example.org",
     "driver": "restic", "store": "100", "vm": "12", "system": "0", "chain": "0:aa",
@@ -75,7 +75,7 @@ def paris(*things: Any, **store: Any) -> OpenNebula:
 
 
 def world(*, instance: Any = None, there: OpenNebula | None = None, here: Any = None, lost: bool = True) -> World:
-    """Without `here` any call to rbx raises an error."""
+    """Without `here` nothing may be asked of rbx: whoever does gets nothing but an error."""
     source = here if here is not None else AssertionError("rbx was asked")
     made = World((instance or web(),), rbx=source, paris=there or paris())
     made.lost = {"rbx": LOST} if lost else {}
@@ -105,7 +105,7 @@ FULL = paris()
 FULL.datastores = {1: replace(FULL.datastores[1], free=10), 100: VAULT}
 IN_THE_WAY = [
     Row("its cloud answers", "SourceReachable", "sourceState: Reachable", world={"lost": False}),
-    Row("nobody proves its machines dead", "NoFencing", "has no servers that the operator manages", {"fencing": None}),
+    Row("nobody proves its machines dead", "NoFencing", "on no servers that the operator knows", {"fencing": None}),
     Row("somebody spoke of another outage", "NoFencing", LOST, {"fencing": {"confirmedBy": "me", "outage": "2026-01-01T00:00:00Z"}}),
     Row("its only copy is inside", "CopyInsideCloud", "inside the cloud", world={"instance": web([COPY | {"place": "Inside"}])}),
     Row("there is no copy", "NoUsableCopy", "there is no copy", world={"instance": web([])}),
@@ -114,7 +114,7 @@ IN_THE_WAY = [
     Row("a network that is not there", "NetworkNotFound", "spec.networkMap", world={"there": BARE}),
     Row("no room for it", "NoCapacity", "free", world={"there": FULL}),
     Row("the instance is only observed", "WaitingForDependency", "paused or only observed", world={"instance": web(management="Observe")}),
-    Row("nobody knows where it was", "WaitingForDependency", "the source cloud is unknown", world={"instance": web(external={})}),
+    Row("nobody knows where it was", "WaitingForDependency", "nobody knows in which cloud", world={"instance": web(external={})}),
 ]  # fmt: skip
 
 
@@ -154,20 +154,20 @@ NEXT: list[tuple[str, dict[str, str], dict[str, Any], dict[str, Any], list[str]]
     ("nothing is there", BEGUN, {}, FOLLOWS, ["ImportDisk", "ImportDisk"]),
     ("one disk is being fetched", BEGUN, {}, FOLLOWS | {"there": paris(replace(IMAGES[0], state=4))}, ["ImportDisk"]),
     ("both are there", BEGUN, {}, FOLLOWS | {"there": paris(*IMAGES)}, ["CreateCopy"]),
-    ("one could not be read", BEGUN, {}, FOLLOWS | {"there": paris(BAD)}, ["SkipCopy"]),
+    ("one could not be read", BEGUN, {}, FOLLOWS | {"there": paris(BAD)}, ["PassOver"]),
     ("an older copy is to be taken", BEGUN | {"passedOver": "team/rbx/50", "passedOverAt": "0"}, {}, {"instance": web([COPY, OLDER], conditions=MOVING), "there": paris(BAD)}, ["DeleteImage"]),
-    ("and the first one is gone", BEGUN | {"passedOver": "team/rbx/50", "passedOverAt": "0"}, {}, {"instance": web([COPY, OLDER], conditions=MOVING)}, ["RecordFacts"]),
-    ("none is left, and it is long ago", BEGUN | {"passedOver": "team/rbx/50", "passedOverAt": "0"}, {}, FOLLOWS, ["RecordFacts"]),
-    ("the copy is held, and the proof is there", BEGUN, {}, FOLLOWS | {"there": paris(*IMAGES, NEW)}, ["VmAction"]),
+    ("and the first one is gone", BEGUN | {"passedOver": "team/rbx/50", "passedOverAt": "0"}, {}, {"instance": web([COPY, OLDER], conditions=MOVING)}, ["Remember"]),
+    ("none is left, and it is long ago", BEGUN | {"passedOver": "team/rbx/50", "passedOverAt": "0"}, {}, FOLLOWS, ["Remember"]),
+    ("the copy is held, and the proof is there", BEGUN, {}, FOLLOWS | {"there": paris(*IMAGES, NEW)}, ["Act"]),
     ("the copy is held, and somebody took his word back", BEGUN, {"fencing": None}, FOLLOWS | {"there": paris(*IMAGES, NEW)}, []),
-    ("the copy runs", BEGUN, {}, FOLLOWS | {"there": paris(*IMAGES, RUNS)}, ["HandOverVm"]),
+    ("the copy runs", BEGUN, {}, FOLLOWS | {"there": paris(*IMAGES, RUNS)}, ["HandOverMachine"]),
     ("the copy has the mark of the instance", BEGUN, {}, FOLLOWS | {"there": paris(*IMAGES, TAKEN)}, []),
-    ("that is recorded", BEGUN, {}, {"instance": web(external={"vm": "40", "cloud": "team/paris"}), "there": paris(TAKEN)}, ["RecordFacts"]),
-    ("the cloud answers again before it", BEGUN, {}, FOLLOWS | {"there": paris(*IMAGES, NEW), "lost": False}, ["RecordFacts"]),
-    ("so it goes back", BEGUN | {"failed": "it answers"}, {}, FOLLOWS | {"there": paris(*IMAGES, RUNS), "lost": False}, ["VmAction"]),
-    ("the status was lost, and the copy is there", {}, {}, {"instance": web(external={}), "there": paris(RUNS)}, ["RecordFacts"]),
-    ("the status was lost after the change-over", {}, {}, {"instance": web(external={}), "there": paris(TAKEN)}, ["RecordFacts"]),
-    ("it is in that cloud already", {}, {}, {"instance": web(external={"vm": "40", "cloud": "team/paris"}), "there": paris(replace(TAKEN, notes={}))}, ["RecordFacts"]),
+    ("that is recorded", BEGUN, {}, {"instance": web(external={"vm": "40", "cloud": "team/paris"}), "there": paris(TAKEN)}, ["Remember"]),
+    ("the cloud answers again before it", BEGUN, {}, FOLLOWS | {"there": paris(*IMAGES, NEW), "lost": False}, ["Remember"]),
+    ("so it goes back", BEGUN | {"failed": "it answers"}, {}, FOLLOWS | {"there": paris(*IMAGES, RUNS), "lost": False}, ["Act"]),
+    ("the status was lost, and the copy is there", {}, {}, {"instance": web(external={}), "there": paris(RUNS)}, ["Remember"]),
+    ("the status was lost after the change-over", {}, {}, {"instance": web(external={}), "there": paris(TAKEN)}, ["Remember"]),
+    ("it is in that cloud already", {}, {}, {"instance": web(external={"vm": "40", "cloud": "team/paris"}), "there": paris(replace(TAKEN, notes={}))}, ["Remember"]),
 ]  # fmt: skip
 
 
@@ -182,7 +182,7 @@ async def test_what_comes_next_follows_from_what_is_found_and_nothing_is_asked_t
 async def test_the_copy_tells_where_it_came_from_and_is_made_as_the_machine_was() -> None:
     scene = world(instance=web(conditions=MOVING), there=paris(*IMAGES))
     (step,) = (await look(MOVES, move(BEGUN), scene)).steps
-    assert read_superseded(step.came_from) == FROM  # type: ignore[attr-defined]
+    assert read_came_from(step.came_from) == FROM  # type: ignore[attr-defined]
     assert step.disks == ((60, ""), (61, "data"))  # type: ignore[attr-defined]
     assert (step.of.cpu, step.of.vcpu, step.of.memory) == ("2", 2, 4096)  # type: ignore[attr-defined]
 
@@ -193,15 +193,15 @@ HERE = {"instance": web(external={"vm": "40", "cloud": "team/paris"}), "there": 
 OVER = BEGUN | {"cutOver": "200", "cleaned": "200"}
 LEFT = replace(vm(at=POWEROFF), mark=MOVE)
 BACK: list[tuple[str, Any, dict[str, Any], list[str], str]] = [
-    ("it runs", vm(at=RUNNING), {}, ["VmAction"], "Fencing"),
-    ("it waits for a host", vm(at=(1, 0)), {}, ["VmAction"], "Fencing"),
+    ("it runs", vm(at=RUNNING), {}, ["Act"], "Fencing"),
+    ("it waits for a host", vm(at=(1, 0)), {}, ["Act"], "Fencing"),
     ("its host does not report", vm(at=(3, 16)), {}, [], "Fencing"),
     ("it is being started", vm(at=(3, 2)), {}, [], "Fencing"),
-    ("it is off", vm(at=POWEROFF), {}, ["MarkSourceVm"], "Fencing"),
-    ("it is left", LEFT, {}, ["RecordFacts"], "GracePeriod"),
-    ("it is left, and somebody started it", replace(LEFT, state=3, lcm_state=3), {}, ["VmAction"], "Fencing"),
-    ("it is left, and is to be deleted", LEFT, {"deletionPolicy": "Delete"}, ["RecordFacts"], "GracePeriod"),
-    ("a person deleted it", None, {}, ["RecordFacts"], ""),
+    ("it is off", vm(at=POWEROFF), {}, ["LeaveMachine"], "Fencing"),
+    ("it is left", LEFT, {}, ["Remember"], "GracePeriod"),
+    ("it is left, and somebody started it", replace(LEFT, state=3, lcm_state=3), {}, ["Act"], "Fencing"),
+    ("it is left, and is to be deleted", LEFT, {"deletionPolicy": "Delete"}, ["Remember"], "GracePeriod"),
+    ("a person deleted it", None, {}, ["Remember"], ""),
 ]  # fmt: skip
 
 
@@ -226,7 +226,7 @@ async def test_it_is_deleted_only_where_that_is_said_and_its_time_is_over() -> N
 
 async def test_a_move_that_is_deleted_fences_what_it_can_reach_and_leaves_the_rest_to_the_instance() -> None:
     made = await look(MOVES, move(OVER, deleting=True), world(here=OpenNebula(vm(at=RUNNING)), **HERE))
-    assert steps(made) == ["VmAction"]
+    assert steps(made) == ["Act"]
     made = await look(MOVES, move(OVER, deleting=True), world(**{**HERE, "lost": True}))
     assert made == Plan()
 
@@ -245,10 +245,10 @@ def test_what_must_not_run_is_kept_from_it_whatever_it_does() -> None:
 
 RECORDED = {"vm": "40", "cloud": "team/paris", "left": str(FROM)}
 ALONE: list[tuple[str, Any, dict[str, Any], list[str]]] = [
-    ("it runs", vm(at=RUNNING), {}, ["SupersededVmStep poweroff-hard"]),
-    ("it is off", vm(at=POWEROFF), {}, ["SupersededVmStep"]),
+    ("it runs", vm(at=RUNNING), {}, ["LeftBehindStep poweroff-hard"]),
+    ("it is off", vm(at=POWEROFF), {}, ["LeftBehindStep"]),
     ("its host does not report", vm(at=(3, 16)), {}, []),
-    ("it is not its own any more", LEFT, {}, ["SupersededVmStep"]),
+    ("it is not its own any more", LEFT, {}, ["LeftBehindStep"]),
     ("its cloud is still lost", AssertionError("rbx was asked"), {"lost": True}, []),
     ("its cloud fails once more", Retry("no route"), {}, []),
     ("the move is there and sees to it", AssertionError("rbx was asked"), {"move": OVER}, []),
@@ -256,9 +256,9 @@ ALONE: list[tuple[str, Any, dict[str, Any], list[str]]] = [
         "the move is only observed",
         vm(at=RUNNING),
         {"move": OVER, "spec": {"management": "Observe"}},
-        ["SupersededVmStep poweroff-hard"],
+        ["LeftBehindStep poweroff-hard"],
     ),
-    ("the move is over", vm(at=RUNNING), {"move": OVER | {"ended": "300"}}, ["SupersededVmStep poweroff-hard"]),
+    ("the move is over", vm(at=RUNNING), {"move": OVER | {"ended": "300"}}, ["LeftBehindStep poweroff-hard"]),
 ]
 
 
@@ -271,7 +271,7 @@ async def test_without_the_move_the_instance_fences_it_before_anything_else(why,
     made = await look(MACHINES, web(external=RECORDED), scene)
     told = [f"{type(step).__name__} {getattr(step, 'verb', '')}".strip() for step in made.steps]
     assert told[: len(wanted)] == wanted
-    assert "SupersededVmStep" not in " ".join(told[len(wanted) :])
+    assert "LeftBehindStep" not in " ".join(told[len(wanted) :])
 
 
 async def test_the_instance_gives_the_old_machine_the_mark_of_the_move_and_forgets_it() -> None:
@@ -297,7 +297,7 @@ async def test_a_rebuilt_cluster_takes_the_machine_that_came_from_the_other() ->
 async def test_an_instance_that_is_deleted_fences_what_it_left_before_it_goes() -> None:
     spec = web().spec.model_dump(by_alias=True, exclude_none=True)
     going = resource("HostedInstance", "web", spec, {"external": RECORDED}, deleting=True)
-    for old, wanted in ((vm(at=RUNNING), ["SupersededVmStep"]), (LEFT, ["ActOnVm"])):
+    for old, wanted in ((vm(at=RUNNING), ["LeftBehindStep"]), (LEFT, ["ActOnVm"])):
         scene = world(instance=going, there=paris(TAKEN), here=OpenNebula(old), lost=False)
         assert steps(await look(MACHINES, going, scene)) == wanted
     lost = world(instance=going, there=paris(TAKEN))

@@ -1,4 +1,4 @@
-"""Pre-flight checks of a migration, and the next step from every state between two writes."""
+"""What is in the way of a move, and what comes next from whatever is found: between any two writes, from the marks alone."""
 
 from __future__ import annotations
 
@@ -28,19 +28,11 @@ from sovereigncloud.core.outcome import Phase, blocked, stalled
 from sovereigncloud.core.placement import Decision
 from sovereigncloud.core.plan import Plan
 from sovereigncloud.kinds.hostedinstance.controller import HostedInstanceController
-from sovereigncloud.kinds.hostedinstance.machine.observed import PlacementResult
+from sovereigncloud.kinds.hostedinstance.placement.placement import Chosen
 from sovereigncloud.kinds.instancemigration.controller import InstanceMigrationController, phase_of
-from sovereigncloud.kinds.instancemigration.observation import DiskTransfer, MigrationObservation, Side
+from sovereigncloud.kinds.instancemigration.observation import CopyOfDisk, MigrationObservation, Side
 from sovereigncloud.kinds.instancemigration.plan import plan
-from sovereigncloud.kinds.movement.records import (
-    MOVING,
-    MigrationNote,
-    Rehearsal,
-    migration_note,
-    read_migration_note,
-    read_rehearsal,
-    shortened,
-)
+from sovereigncloud.kinds.movement.records import MOVING, Note, Rehearsal, read_rehearsal, read_told, shortened, told
 from sovereigncloud.ports.opennebula.infrastructure import Marketplace
 from sovereigncloud.ports.opennebula.migration import App, AppState
 from sovereigncloud.ports.opennebula.views import Disk, Pci
@@ -59,7 +51,7 @@ SPEC: dict[str, Any] = {
 JUST_BEGUN = {"from": "team/rbx", "began": "100", "marketplace": "3"}
 FOLLOWS = {"conditions": [{"type": "Reconciling", "status": "True", "reason": "Moving"}]}
 BEGUN = JUST_BEGUN | {"stopped": "110"}
-NOTE = MigrationNote("uid-go", "100", ran=True)
+NOTE = Note("uid-go", "100", ran=True)
 
 
 def move(spec: dict[str, Any] | None = None, external: dict[str, str] | None = None, **meta: Any) -> Any:
@@ -78,9 +70,9 @@ async def sides(here: OpenNebula | None = None, there: OpenNebula | None = None)
 
 
 async def found(**fields: Any) -> MigrationObservation:
-    """VM 12 in rbx, to be migrated to paris: running, one disk, one usable marketplace."""
+    """VM 12 in rbx, which is to move to paris: it runs, has one disk, and there is a way out."""
     old = fields.pop("old", vm())
-    disks = tuple(DiskTransfer(disk, "") for disk in (old.disks if old is not None else ()))
+    disks = tuple(CopyOfDisk(disk, "") for disk in (old.disks if old is not None else ()))
     base = MigrationObservation(
         mark=MOVE, instance=web(), instance_mark=INSTANCE, old=old, disks=disks, marketplaces=(HTTP,), uid="uid-go",
         **await sides(fields.pop("here", None), fields.pop("there", None)),
@@ -111,7 +103,7 @@ IN_THE_WAY = [
     Row("a device of the host", "NotMovable", "10de:2236:0302", seen={"old": vm(pci=(Pci("10de", "2236", "0302"),))}),
     Row("no disk at all", "NotMovable", "no disk", seen={"old": vm(disks=())}),
     Row("a suspended machine", "NotMovable", "Suspended", seen={"old": vm(at=(5, 0))}),
-    Row("a machine that is busy", "Booting", "begins when that is over", seen={"old": vm(at=(3, 2))}),
+    Row("a machine that is busy", "Booting", "moves when that is over", seen={"old": vm(at=(3, 2))}),
     Row("a network that is not there", "NetworkNotFound", "spec.networkMap", seen={"there": OpenNebula()}),
     Row("a network mapped to none", "NetworkNotFound", "dmz", spec={"networkMap": [{"from": "lan", "to": "dmz"}]}),
     Row("no marketplace", "NoMarketplace", "has no enabled marketplace", seen={"marketplaces": ()}),
@@ -124,7 +116,7 @@ IN_THE_WAY = [
     Row("no room for the copy", "NoCapacity", "free", seen={"there": FULL}),
     Row("it is no part of the exit that it names", "WaitingForDependency", "no ExitPlan", seen={"exits": blocked("there is no ExitPlan team/leave")}),
     Row("another move of it", "WaitingForDependency", "InstanceMigration first", seen={"other": "first"}),
-    Row("its spec would take it back", "NotMovable", "would move back", seen={"instance": web({"updatePolicy": {"move": "Allow"}})}),
+    Row("its spec would take it back", "NotMovable", "would move back by itself", seen={"instance": web({"updatePolicy": {"move": "Allow"}})}),
     Row("the instance goes", "NotMovable", "being deleted", seen={"instance": web(deleting=True)}),
     Row("the instance is only observed", "WaitingForDependency", "paused or only observed", seen={"instance": web({"management": "Observe"})}),
 ]  # fmt: skip
@@ -138,9 +130,7 @@ async def test_what_is_in_the_way_is_told_before_anything_is_done(row: Row) -> N
 
 
 async def test_where_the_policies_let_it_be_nowhere_it_does_not_begin() -> None:
-    refused = PlacementResult(
-        Decision(None, ()), outcome=stalled(Reason.NO_COMPLIANT_PLACE, "paris is in an unknown country")
-    )
+    refused = Chosen(Decision(None, ()), outcome=stalled(Reason.NO_COMPLIANT_PLACE, "paris is in an unknown country"))
     made = plan(move(), await found(chosen=refused), NOW)
     assert (steps(made), made.outcome.reason) == ([], "NoCompliantPlace")
 
@@ -148,28 +138,23 @@ async def test_where_the_policies_let_it_be_nowhere_it_does_not_begin() -> None:
 async def test_it_begins_with_a_note_that_says_whether_it_ran() -> None:
     for at, ran in ((RUNNING, True), (POWEROFF, False)):
         (step,) = plan(move(), await found(old=vm(at=at)), NOW).steps
-        assert (type(step).__name__, step.runs, step.disruption) == ("BeginMigration", ran, "Restart")
+        assert (type(step).__name__, step.runs, step.disruption) == ("Begin", ran, "Restart")
     (step,) = plan(move({"mode": "Rehearse"}), await found(), NOW).steps
     assert step.disruption == "None", "a rehearsal stops nothing"
 
 
 def test_a_note_of_another_move_is_none_of_this_one() -> None:
-    assert read_migration_note(migration_note(MOVE, "100", ran=True), MOVE) == NOTE
-    assert read_migration_note(migration_note(MOVE, "100", ran=True), replace(MOVE, uid="uid-2")) == NOTE, (
-        "a rebuilt cluster goes on"
-    )
-    assert (
-        read_migration_note(migration_note(replace(MOVE, object="InstanceMigration/team/b"), "100", ran=True), MOVE)
-        is None
-    )
-    assert [read_migration_note(note, MOVE) for note in ("", "NO", "a b c d", f"{MOVE.object} u x ran")] == [None] * 4
+    assert read_told(told(MOVE, "100", ran=True), MOVE) == NOTE
+    assert read_told(told(MOVE, "100", ran=True), replace(MOVE, uid="uid-2")) == NOTE, "a rebuilt cluster goes on"
+    assert read_told(told(replace(MOVE, object="InstanceMigration/team/b"), "100", ran=True), MOVE) is None
+    assert [read_told(note, MOVE) for note in ("", "NO", "a b c d", f"{MOVE.object} u x ran")] == [None] * 4
     assert len(shortened("x" * 1000)) == 500
 
 
 # ---------------------------------------------------------------------------------------------------------- under way
 
-OFF, NEW = vm(at=POWEROFF, notes={MOVING: migration_note(MOVE, "100", ran=True)}), vm(id=40, mark=MOVE, at=(2, 0))
-COPIED = DiskTransfer(OFF.disks[0], "", copy=image(id=50, name="exit-uid-go-0", owner=US, mark=MOVE))
+OFF, NEW = vm(at=POWEROFF, notes={MOVING: told(MOVE, "100", ran=True)}), vm(id=40, mark=MOVE, at=(2, 0))
+COPIED = CopyOfDisk(OFF.disks[0], "", copy=image(id=50, name="exit-uid-go-0", owner=US, mark=MOVE))
 APP = App(60, "exit-uid-go-0", US, AppState.READY, 10, "http://a/f", "d1", "way-out", 0, MOVE)
 SAVED = image(id=70, name="exit-uid-go-0", owner=US)
 
@@ -179,11 +164,11 @@ def copied(**fields: Any) -> dict[str, Any]:
 
 
 NEXT = [
-    ("the note is there and the status lost", {}, {"old": OFF, "note": NOTE}, ["RecordFacts"]),
+    ("the note is there and the status lost", {}, {"old": OFF, "note": NOTE}, ["Remember"]),
     ("its instance does not follow yet", BEGUN, copied() | {"instance": web()}, []),
-    ("it runs", JUST_BEGUN, copied(copy=None) | {"old": replace(OFF, state=3, lcm_state=3)}, ["VmAction"]),
-    ("it was started while it was copied", BEGUN, copied(copy=None, saved=SAVED) | {"old": replace(OFF, state=3, lcm_state=3)}, ["RecordFacts"]),
-    ("it is off, and the answer was lost", JUST_BEGUN, copied(copy=None), ["RecordFacts"]),
+    ("it runs", JUST_BEGUN, copied(copy=None) | {"old": replace(OFF, state=3, lcm_state=3)}, ["Act"]),
+    ("it was started while it was copied", BEGUN, copied(copy=None, saved=SAVED) | {"old": replace(OFF, state=3, lcm_state=3)}, ["Remember"]),
+    ("it is off, and the answer was lost", JUST_BEGUN, copied(copy=None), ["Remember"]),
     ("it is off", BEGUN, copied(copy=None), ["SaveDisk"]),
     ("a disk is being saved", BEGUN, copied(copy=None, saved=replace(SAVED, state=4)), []),
     ("a disk is saved", BEGUN, copied(copy=None, saved=SAVED), ["PublishDisk"]),
@@ -191,15 +176,15 @@ NEXT = [
     ("it is published", BEGUN, copied(copy=None, saved=SAVED, app=APP), ["ImportDisk"]),
     ("it is being imported", BEGUN, copied(copy=replace(COPIED.copy, state=4)), []),  # type: ignore[type-var]
     ("it is there", BEGUN, copied(), ["CreateCopy"]),
-    ("the copy is held", BEGUN, copied() | {"new": NEW}, ["VmAction"]),
+    ("the copy is held", BEGUN, copied() | {"new": NEW}, ["Act"]),
     ("the copy boots", BEGUN, copied() | {"new": replace(NEW, state=3, lcm_state=2)}, []),
-    ("the copy failed", BEGUN, copied() | {"new": replace(NEW, state=3, lcm_state=36)}, ["RecordFacts"]),
-    ("the copy runs", BEGUN, copied() | {"new": replace(NEW, state=3, lcm_state=3)}, ["MarkSourceVm", "HandOverVm"]),
-    ("the first mark is written", BEGUN, copied() | {"left": True, "new": replace(NEW, state=3, lcm_state=3)}, ["HandOverVm"]),
+    ("the copy failed", BEGUN, copied() | {"new": replace(NEW, state=3, lcm_state=36)}, ["Remember"]),
+    ("the copy runs", BEGUN, copied() | {"new": replace(NEW, state=3, lcm_state=3)}, ["LeaveMachine", "HandOverMachine"]),
+    ("the first mark is written", BEGUN, copied() | {"left": True, "new": replace(NEW, state=3, lcm_state=3)}, ["HandOverMachine"]),
     ("both are, and not recorded", BEGUN, copied() | {"left": True, "taken_over": True, "new": replace(NEW, state=3, lcm_state=3)}, []),
-    ("it failed", BEGUN | {"failed": "no room"}, copied() | {"new": NEW}, ["VmAction"]),
-    ("it failed, and the copy is gone", BEGUN | {"failed": "no room"}, copied(copy=None), ["VmAction"]),
-    ("it failed after the change-over", BEGUN | {"failed": "no room"}, copied() | {"left": True, "new": replace(NEW, state=3, lcm_state=3)}, ["HandOverVm"]),
+    ("it failed", BEGUN | {"failed": "no room"}, copied() | {"new": NEW}, ["Act"]),
+    ("it failed, and the copy is gone", BEGUN | {"failed": "no room"}, copied(copy=None), ["Act"]),
+    ("it failed after the change-over", BEGUN | {"failed": "no room"}, copied() | {"left": True, "new": replace(NEW, state=3, lcm_state=3)}, ["HandOverMachine"]),
 ]  # fmt: skip
 
 
@@ -224,7 +209,7 @@ async def test_a_guest_that_does_not_listen_is_asked_for_two_minutes_and_then_it
         external = JUST_BEGUN | ({} if since is None else {"stopped": str(begun - since)})
         (step,) = plan(move(external=external), await found(**(copied(copy=None) | {"old": runs})), NOW).steps
         assert (step.verb, step.disruption) == (verb, "Restart")  # type: ignore[attr-defined]
-    assert "its guest ignored the shutdown request" in step.target
+    assert "its guest was asked to shut down and did not" in step.target
     made = plan(
         move({"mode": "Rehearse"}, external=JUST_BEGUN), await found(**(copied(copy=None) | {"old": runs})), NOW
     )
@@ -233,14 +218,14 @@ async def test_a_guest_that_does_not_listen_is_asked_for_two_minutes_and_then_it
 
 async def test_a_copy_that_finds_no_place_for_ten_minutes_is_given_up() -> None:
     now = int(NOW.timestamp())
-    for since, wanted in ((now - 601, ["RecordFacts"]), (now - 599, [])):
+    for since, wanted in ((now - 601, ["Remember"]), (now - 599, [])):
         new = replace(NEW, state=1, lcm_state=0, scheduler_message="no host has room", since=since)
         made = plan(move(external=BEGUN), await found(**(copied() | {"new": new})), NOW)
         assert steps(made) == wanted, "it could run where it was"
 
 
 async def test_a_rehearsal_leaves_its_proof_on_the_machine_and_a_failed_one_none() -> None:
-    ran = vm(notes={MOVING: migration_note(MOVE, "100", ran=True)})
+    ran = vm(notes={MOVING: told(MOVE, "100", ran=True)})
     for external, proof in (
         (JUST_BEGUN | {"ran": "160"}, "1970-01-01T00:02:40Z 60 team/paris go"),
         (JUST_BEGUN | {"failed": "x"}, ""),
@@ -248,7 +233,7 @@ async def test_a_rehearsal_leaves_its_proof_on_the_machine_and_a_failed_one_none
         (step,) = plan(
             move({"mode": "Rehearse"}, external=external), await found(old=ran, note=NOTE, disks=()), NOW
         ).steps
-        assert (type(step).__name__, step.proof) == ("RemoveMigrationNote", proof)  # type: ignore[attr-defined]
+        assert (type(step).__name__, step.proof) == ("ForgetMove", proof)  # type: ignore[attr-defined]
     assert read_rehearsal("1970-01-01T00:02:40Z 60 team/paris") == Rehearsal("1970-01-01T00:02:40Z", 60, "team/paris")
     assert [read_rehearsal(note) for note in ("", "NO", "a b c", "yesterday 60 team/paris go")] == [None] * 4
 
@@ -303,7 +288,7 @@ async def test_when_it_is_over_nothing_is_looked_at() -> None:
 
 
 async def test_an_instance_whose_machine_was_left_by_a_move_that_is_lost_makes_no_third() -> None:
-    """Between the first and second cutover write, in a cluster without the InstanceMigration."""
+    """Between the first write and the second, in a cluster in which nobody applied the move again."""
     left = vm(at=POWEROFF, mark=MOVE, notes={"SOVEREIGNCLOUD_MOVED": INSTANCE.object})
     for others, waits in (((left,), True), ((left, vm(id=40, at=RUNNING)), False), ((), False)):
         rbx = OpenNebula(network(), image(), *(one for one in others if one.id == 12))
@@ -318,13 +303,13 @@ async def test_an_instance_whose_machine_was_left_by_a_move_that_is_lost_makes_n
     ("policy", "left", "wanted"),
     [
         ("Retain", vm(at=POWEROFF, mark=MOVE), []),
-        ("Delete", vm(at=POWEROFF, mark=MOVE), ["VmAction"]),
+        ("Delete", vm(at=POWEROFF, mark=MOVE), ["Act"]),
         ("Delete", vm(at=(3, 12), mark=MOVE), []),
         ("Delete", vm(id=99, mark=None), []),
     ],
 )
 async def test_a_move_whose_instance_was_torn_away_can_be_deleted_all_the_same(policy, left, wanted) -> None:
-    """The finalizer of the instance was removed by hand, so its mark is unknown."""
+    """Somebody took the finalizer off the instance; nobody knows its mark any more."""
     rbx, paris = (
         OpenNebula(network(), image(), left),
         OpenNebula(network(), image(id=50, name="exit-uid-go-0", owner=US, mark=MOVE)),

@@ -1,4 +1,4 @@
-"""Disks of the source VM: deleted after the VM, and only those of the instance."""
+"""What becomes of the images of a machine that was left: they go after it, and nobody else's do."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.unit.kinds.instancemigration.test_plan import (
 from tests.unit.kinds.opennebula_in_memory import NOW, POWEROFF, US, OpenNebula, image, network, vm
 
 from sovereigncloud.core.outcome import Phase
-from sovereigncloud.kinds.instancemigration.observation import temporary_images
+from sovereigncloud.kinds.instancemigration.observation import copies_on_the_way
 from sovereigncloud.kinds.instancemigration.plan import plan
 from sovereigncloud.kinds.movement.records import MOVES
 from sovereigncloud.ports.opennebula.views import Disk
@@ -51,13 +51,13 @@ LEAVING = [
 
 @pytest.mark.parametrize(("why", "fields", "spec", "leaves"), LEAVING, ids=[row[0] for row in LEAVING])
 async def test_with_the_machine_its_own_disks_get_the_mark_of_the_move(why, fields, spec, leaves) -> None:
-    for left, first in ((False, ["MarkSourceVm"]), (True, [])):
+    for left, first in ((False, ["LeaveMachine"]), (True, [])):
         seen = await found(
             old=OLD, note=NOTE, new=RUNS, left=left, disks=(), instance=web(spec, FOLLOWS),
             here=OpenNebula(network(), image(), disk(**fields)),
         )  # fmt: skip
         made = plan(move(external=BEGUN), seen, NOW)
-        assert steps(made) == [*first, *(["MarkSourceDisk"] if leaves else []), "HandOverVm"], "also after a crash"
+        assert steps(made) == [*first, *(["LeaveDisk"] if leaves else []), "HandOverMachine"], "also after a crash"
 
 
 AFTERWARDS = [
@@ -65,9 +65,9 @@ AFTERWARDS = [
     ("a person deleted the machine before", 10, {}, {}, [], Phase.DONE),
     ("it is being given back", 90_000, {}, {"state": 8, "vms": (12,)}, [], Phase.WAITING),
     ("it is being deleted", 90_000, {}, {"state": 7}, [], Phase.WAITING),
-    ("another machine uses it", 90_000, {}, {"state": 8, "vms": (13,)}, ["RecordFacts"], Phase.DONE),
-    ("it carries the mark of the instance", 90_000, {}, {"mark": INSTANCE, "notes": OURS}, ["RecordFacts"], Phase.DONE),
-    ("of nobody who makes things here", 90_000, {}, {"owner": 999}, ["RecordFacts"], Phase.DONE),
+    ("another machine uses it", 90_000, {}, {"state": 8, "vms": (13,)}, ["Remember"], Phase.DONE),
+    ("it carries the mark of the instance", 90_000, {}, {"mark": INSTANCE, "notes": OURS}, ["Remember"], Phase.DONE),
+    ("of nobody who makes things here", 90_000, {}, {"owner": 999}, ["Remember"], Phase.DONE),
     ("the move is deleted before, and keeps", 10, {"deleting": True}, {}, [], Phase.DONE),
 ]  # fmt: skip
 
@@ -88,15 +88,15 @@ async def test_when_the_machine_is_gone_so_are_its_disks(why, since, meta, field
 
 
 REBUILT = [
-    ("they go on after their time, which begins anew", {}, ["RecordFacts"], "cutOver"),
+    ("they go on after their time, which begins anew", {}, ["Remember"], "cutOver"),
     (
         "another machine uses them: the move is over when that is known",
         {"state": 8, "vms": (13,)},
-        ["RecordFacts"],
+        ["Remember"],
         "cutOver",
     ),
-    ("they carry the mark of the instance", {"mark": INSTANCE, "notes": OURS}, ["RecordFacts"], "doneBefore"),
-    ("there are none", {"mark": None, "notes": {}}, ["RecordFacts"], "doneBefore"),
+    ("they carry the mark of the instance", {"mark": INSTANCE, "notes": OURS}, ["Remember"], "doneBefore"),
+    ("there are none", {"mark": None, "notes": {}}, ["Remember"], "doneBefore"),
 ]
 
 
@@ -104,7 +104,7 @@ REBUILT = [
 async def test_a_rebuilt_cluster_that_finds_disks_of_a_machine_that_is_gone_ends_them(
     why, fields, wanted, fact
 ) -> None:
-    """The VM records that the migration is done; status does not."""
+    """The machine tells that the move is done, and nothing is recorded of it."""
     one = disk(**{"mark": replace(MOVE, uid="before"), "notes": LEFT, "vms": (), "state": 1, **fields})
     seen = await found(
         old=None, taken_over=True, new=replace(RUNS, mark=INSTANCE, notes={MOVES: "go"}), disks=(),
@@ -119,10 +119,10 @@ async def test_a_rebuilt_cluster_that_finds_disks_of_a_machine_that_is_gone_ends
     if fact == "cutOver":
         external = {"cutOver": str(NOW_S - 90_000), "cleaned": "1"}
         after = plan(move(external=external), seen, NOW)
-        assert steps(after) == (["RecordFacts"] if fields else ["DeleteImage"])
+        assert steps(after) == (["Remember"] if fields else ["DeleteImage"])
 
 
 async def test_what_an_earlier_move_of_the_same_name_left_is_not_on_its_way() -> None:
     seen = await found(there=OpenNebula(network(), disk(mark=MOVE, notes=LEFT), image(id=72, owner=US, mark=MOVE)))
     assert seen.target is not None
-    assert [one.id for one in temporary_images(seen, seen.target, "exit-uid-go-")] == [72]
+    assert [one.id for one in copies_on_the_way(seen, seen.target, "exit-uid-go-")] == [72]

@@ -1,4 +1,4 @@
-"""Locations of a cloud: status of each part, and the facts for policies."""
+"""Where a cloud is: what status says of each part, and what facts policies get of it."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -22,8 +22,8 @@ from sovereigncloud.kinds.location.facts import (
     facts_of_machine,
 )
 from sovereigncloud.kinds.sovereigncloud.controller import SovereignCloudController
-from sovereigncloud.kinds.sovereigncloud.location.status import LocationInput, ServerLocation, countries_of, locate
-from sovereigncloud.kinds.sovereigncloud.stores.observation import ObservedStore
+from sovereigncloud.kinds.sovereigncloud.location.status import Sighting, Stand, countries_of, located
+from sovereigncloud.kinds.sovereigncloud.stores.observation import Kept
 from sovereigncloud.ports.opennebula.views import CloudView, Cluster
 from sovereigncloud.sovereignty.facts import Grade, Part
 
@@ -63,25 +63,23 @@ def view(*hosts, clusters=DEFAULT, datastores=STOCK):
 
 
 def kept(kind, name, driver="restic"):
-    return ObservedStore(kind, 100, name, 0, {"MARKET_MAD": driver}, True, True, (), None, {})
+    return Kept(kind, 100, name, 0, {"MARKET_MAD": driver}, True, True, (), None, {})
 
 
 def hosts_in(*regions, cluster=0):
     """Hosts h0, h1, ... of servers ns0, ns1, ...; None: a host that is no server that is known."""
     made = [host(number, name=f"h{number}", cluster_id=cluster) for number in range(len(regions))]
-    stands = {f"h{n}": ServerLocation(f"ns{n}", region) for n, region in enumerate(regions) if region is not None}
+    stands = {f"h{n}": Stand(f"ns{n}", region) for n, region in enumerate(regions) if region is not None}
     return made, stands
 
 
 def seen(*regions, fronts=(RBX,), **more):
     made, stands = hosts_in(*regions)
-    return LocationInput(
-        view(*made), stands, {f"one-{n}": ServerLocation(f"ns{n}", r) for n, r in enumerate(fronts)}, **more
-    )
+    return Sighting(view(*made), stands, {f"one-{n}": Stand(f"ns{n}", r) for n, r in enumerate(fronts)}, **more)
 
 
 def found(raw, sighting, known=None, *, before=(), now=NOON):
-    return locate(parsed(raw, before), sighting, known, now)
+    return located(parsed(raw, before), sighting, known, now)
 
 
 def short(locations):
@@ -120,8 +118,8 @@ def test_why_nobody_knows_is_said_of_each():
 def test_the_cluster_of_an_edge_site_is_where_its_own_hosts_are():
     here, there = host(0, name="h0", cluster_id=0), host(1, name="h1", cluster_id=101)
     clusters = (*DEFAULT, Cluster(101, "site-warsaw", frozenset({1}), frozenset()))
-    stands = {"h0": ServerLocation("ns0", RBX), "h1": ServerLocation("ns1", "eu-central-waw")}
-    cloud = cloud_of(LocationInput(view(here, there, clusters=clusters), stands, {"one-0": ServerLocation("ns0", RBX)}))
+    stands = {"h0": Stand("ns0", RBX), "h1": Stand("ns1", "eu-central-waw")}
+    cloud = cloud_of(Sighting(view(here, there, clusters=clusters), stands, {"one-0": Stand("ns0", RBX)}))
     assert clusters_of(cloud) == ("default", "site-warsaw")
     assert countries(facts_of_cluster(cloud, "site-warsaw", None), Part.COMPUTE) == ["PL"]
     assert countries(facts_of_cluster(cloud, "default", None), Part.COMPUTE) == ["FR"]
@@ -164,7 +162,7 @@ EXISTING = [
 
 @pytest.mark.parametrize(("why", "raw", "known", "expected", "says"), EXISTING, ids=[c[0] for c in EXISTING])
 def test_an_existing_cloud_is_where_its_profile_says(why, raw, known, expected, says):
-    locations = found(raw, LocationInput(view(host(1, name="h"))), known)
+    locations = found(raw, Sighting(view(host(1, name="h"))), known)
     assert {one.name.split("/")[0] for one in locations} == {"cluster", "front-end"}
     for one in locations:
         assert (one.country or "?", one.grade) == expected, why
@@ -175,7 +173,7 @@ def test_a_cluster_of_its_own_is_in_a_datacenter_of_its_own():
     clusters = (Cluster(0, "default", frozenset({1}), frozenset()), Cluster(101, "lyon", frozenset({1}), frozenset()))
     raw = private({"datacenter": "PARIS-1", "clusters": [{"name": "lyon", "datacenter": "GENEVA-1"}]})
     known = profile(LISTED, {"name": "GENEVA-1", "country": "CH"})
-    locations = found(raw, LocationInput(view(clusters=clusters)), known)
+    locations = found(raw, Sighting(view(clusters=clusters)), known)
     assert short(locations) == [
         ("cluster/default/PARIS-1", "FR", "Declared"),
         ("cluster/lyon/GENEVA-1", "CH", "Declared"),
@@ -219,10 +217,10 @@ def test_the_time_is_that_of_the_first_look_and_stays():
 
 
 def test_another_country_of_the_same_datacenter_is_a_change():
-    first = found(private(), LocationInput(view()), profile())
+    first = found(private(), Sighting(view()), profile())
     later = found(
         private(),
-        LocationInput(view()),
+        Sighting(view()),
         profile({"name": "PARIS-1", "country": "US"}),
         before=first,
         now=NOON + timedelta(1),
@@ -231,9 +229,9 @@ def test_another_country_of_the_same_datacenter_is_a_change():
 
 
 def test_a_list_that_is_too_long_ends_with_what_nobody_knows():
-    """Otherwise a location that violates a policy could be the one cut off."""
+    """Else a place that breaks a policy could be the one that is left out."""
     clusters = tuple(Cluster(n, f"c{n:03}", frozenset(), frozenset()) for n in range(200))
-    locations = found(private(), LocationInput(view(clusters=clusters)), profile())
+    locations = found(private(), Sighting(view(clusters=clusters)), profile())
     assert len(locations) == MAX_LOCATIONS
     assert locations[-1].country is None
     assert set(locations[-1].covers) == set(Part)
@@ -242,7 +240,7 @@ def test_a_list_that_is_too_long_ends_with_what_nobody_knows():
 
 def test_two_things_of_one_name_are_two():
     clusters = tuple(Cluster(n, "twin", frozenset(), frozenset()) for n in (1, 2))
-    names = [one.name for one in found(private(), LocationInput(view(clusters=clusters)), profile())]
+    names = [one.name for one in found(private(), Sighting(view(clusters=clusters)), profile())]
     assert names == ["cluster/twin/PARIS-1", "cluster/twin/PARIS-1 (2)", "front-end/PARIS-1"]
 
 
@@ -291,9 +289,7 @@ def test_what_nobody_knows_of_a_machine_is_not_left_out(why, asked, part, expect
 def test_images_in_a_directory_of_the_front_end_are_there_too():
     directory = replace(STOCK[1], driver="fs")
     made, stands = hosts_in(RBX)
-    sighting = LocationInput(
-        view(*made, datastores=(STOCK[0], directory, STOCK[2])), stands, {"one-9": ServerLocation("ns9", LIM)}
-    )
+    sighting = Sighting(view(*made, datastores=(STOCK[0], directory, STOCK[2])), stands, {"one-9": Stand("ns9", LIM)})
     cloud = cloud_of(sighting)
     assert countries(facts_of_images(cloud, None, datastores=["default"]), Part.IMAGES) == ["FR", "DE"]
     assert countries(facts_of_cluster(cloud, "default", None), Part.IMAGES) == ["FR", "DE"]
@@ -337,7 +333,7 @@ def test_the_provider_is_as_its_profile_says():
             {"scheme": "ISO27001", "datacenters": ["PARIS-1"], "validUntil": "2027-05-01", "grade": "Attested"}
         ],
     )
-    provider = facts_of_cluster(cloud_of(LocationInput(view()), private(), known), "default", known).provider
+    provider = facts_of_cluster(cloud_of(Sighting(view()), private(), known), "default", known).provider
     assert (provider.legal_entity.name, provider.ultimate_parent.country) == ("Ministry", "FR")
     assert [one.country for one in provider.affiliates] == ["CA"]
     assert provider.certificates[0].datacenters == {"PARIS-1"}
@@ -352,9 +348,9 @@ STANDS = st.sampled_from([*COUNTRY, "eu-west-1", "", None])
 def test_no_host_is_left_out_and_none_is_anywhere_else(worlds):
     """Whatever hosts there are: each is where its server stands, and a cluster is wherever one of its hosts is."""
     made = [host(number, name=f"h{number}", cluster_id=cluster) for number, (cluster, _) in enumerate(worlds)]
-    stands = {f"h{n}": ServerLocation(f"ns{n}", region) for n, (_, region) in enumerate(worlds) if region is not None}
+    stands = {f"h{n}": Stand(f"ns{n}", region) for n, (_, region) in enumerate(worlds) if region is not None}
     clusters = tuple(Cluster(number, f"c{number}", frozenset(), frozenset()) for number in (0, 101, 102))
-    cloud = cloud_of(LocationInput(view(*made, clusters=clusters), stands, {"one": ServerLocation("ns0", RBX)}))
+    cloud = cloud_of(Sighting(view(*made, clusters=clusters), stands, {"one": Stand("ns0", RBX)}))
     for number, (cluster, region) in enumerate(worlds):
         facts = facts_of_machine(cloud, None, host=f"h{number}", cluster=f"c{cluster}")
         assert countries(facts, Part.COMPUTE) == [COUNTRY.get(region, "")]
@@ -413,7 +409,7 @@ def test_a_host_that_an_administrator_added_is_looked_up_in_the_account(why, nam
 
 
 def test_a_new_process_asks_first_who_was_it_before():
-    """Otherwise locations that an earlier process found would be unknown again for a while."""
+    """Else what an old one found out among hundreds of servers would be unknown again for a while."""
     scene = Scene()
     for number in range(40):
         scene.account.add(f"ns{number}.elsewhere.example", ip=f"198.51.100.{number}", region=RBX)

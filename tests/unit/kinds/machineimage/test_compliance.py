@@ -53,7 +53,7 @@ CASES = [
         ("eu-west-1",),
         policy(),
         "Unknown",
-        "the country of datastore",
+        "nobody knows in which country datastore",
     ),
     ("the policy does not cover images", (BHS,), residency("EU", covers=["compute"]), None, ""),
 ]

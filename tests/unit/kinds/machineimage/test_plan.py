@@ -154,11 +154,11 @@ NOT_YET = [
     ),
     Row(
         "in another datastore than declared", OpenNebula(ours(datastore_id=0)), {"datastore": "default"},
-        Phase.STALLED, "WrongDatastore", "is in datastore system, not in default, and OpenNebula cannot move it: also change spec.name",
+        Phase.STALLED, "WrongDatastore", "is in datastore system, not in default, and does not move: set another spec.name",
     ),
     Row(
         "made from another source", OpenNebula(ours(notes={VERSION_NOTE: "another"})), {},
-        Phase.STALLED, "WrongSource", "also change spec.name",
+        Phase.STALLED, "WrongSource", "set another spec.name, too",
     ),
     Row(
         "persistent is declared while a machine uses it", OpenNebula(ours(vms=(3,), running_vms=1, state=2)), {"persistent": True},

@@ -1,4 +1,4 @@
-"""Placement override: a VM stays where an exit moved it, unless a policy forbids that."""
+"""An exit overrides a wish, never a border: what it brought elsewhere stays there."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from tests.unit.kinds.placement_scene import Clouds, policy
 from sovereigncloud.api.sovereigntypolicy import OnViolation
 from sovereigncloud.core.outcome import Phase
 from sovereigncloud.kinds.hostedinstance.controller import HostedInstanceController
-from sovereigncloud.kinds.instancemigration.observation import instance_in_target, target_of
-from sovereigncloud.kinds.movement.placement_override import EXITED, check_exit_plan, exit_note, overridden_by
-from sovereigncloud.kinds.movement.requests import RequestMigration
+from sovereigncloud.kinds.instancemigration.observation import as_it_will_be, target_of
+from sovereigncloud.kinds.movement.placement_override import EXITED, exit_note, not_its_exit, overridden_by
+from sovereigncloud.kinds.movement.requests import MakeMove
 from sovereigncloud.ports.errors import Retry
 
 MACHINES = HostedInstanceController()
@@ -31,7 +31,7 @@ def move(spec: dict[str, Any] | None = None) -> Any:
 
 
 def brought(spec: dict[str, Any], now: dict[str, Any] | None = None, **status: Any) -> tuple[Any, Any]:
-    """Declared in rbx, moved to paris by an exit; spec may have changed since."""
+    """Declared in rbx, brought to paris by an exit; then spec may have become another."""
     notes = exit_note(move(), instance(spec))
     return instance(spec | (now or {}), status=THERE | status), vm(notes=notes)
 
@@ -64,7 +64,7 @@ async def test_what_an_exit_brought_stays_until_a_person_wishes_for_something_el
     clouds.front("paris").vms[12] = replace(machine, host="paris-1")
     seen = await MACHINES.observe(web, clouds.world)
     plan = MACHINES.plan(web, seen, clouds.world.now)
-    moves = [step for step in plan.steps if type(step).__name__ in {"MoveVm", "RequestMigration"}]
+    moves = [step for step in plan.steps if type(step).__name__ in {"MoveVm", "MakeMove"}]
     drift = [one.path for one in plan.drift if one.path.startswith("spec.placement")]
     assert (not moves and not drift) == row.stays, (moves, drift)
     told = {one["type"]: one["message"] for one in MACHINES.status(web, seen)["conditions"]}  # type: ignore[attr-defined]
@@ -78,7 +78,7 @@ async def test_a_policy_is_never_overridden() -> None:
     web, machine = brought({"placement": {"cloudRef": {"name": "rbx"}}})
     clouds.front("paris").vms[12] = replace(machine, host="paris-1")
     plan = await look(MACHINES, web, clouds.world)
-    (step,) = [step for step in plan.steps if isinstance(step, RequestMigration)]
+    (step,) = [step for step in plan.steps if isinstance(step, MakeMove)]
     assert step.manifest["spec"]["to"] == {"cloudRef": {"name": "rbx", "namespace": "team"}}, step.manifest
 
 
@@ -107,16 +107,16 @@ def test_what_is_no_part_of_an_exit_writes_nothing() -> None:
 
 def test_a_move_of_an_exit_asks_for_none_of_what_its_machine_wishes() -> None:
     web = instance({"placement": {"countries": ["DE"], "hosts": ["one-1"]}})
-    assert instance_in_target(move(), web).spec.placement is None
-    assert instance_in_target(move({"exitPlanRef": None}), web).spec.placement is not None
+    assert as_it_will_be(move(), web).spec.placement is None
+    assert as_it_will_be(move({"exitPlanRef": None}), web).spec.placement is not None
 
 
 NOT_ITS_EXIT = [
-    ("there is none", None, {}, "ExitPlan team/leave (spec.exitPlanRef) does not exist"),
-    ("it is being deleted", leaving({"mode": "Execute"}, deleting=True), {}, "does not exist"),
+    ("there is none", None, {}, "there is no ExitPlan team/leave"),
+    ("it is being deleted", leaving({"mode": "Execute"}, deleting=True), {}, "there is no ExitPlan"),
     ("it only plans", leaving(), {}, "not in mode Execute"),
-    ("it leads elsewhere", leaving({"mode": "Execute", "to": [{"cloudRef": {"name": "rome"}}]}), {}, "does not list team/paris"),
-    ("it is of somebody else", leaving({"mode": "Execute"}, namespace="other"), {"exitPlanRef": {"name": "leave", "namespace": "other"}}, "does not list team/paris"),
+    ("it leads elsewhere", leaving({"mode": "Execute", "to": [{"cloudRef": {"name": "rome"}}]}), {}, "does not lead to team/paris"),
+    ("it is of somebody else", leaving({"mode": "Execute"}, namespace="other"), {"exitPlanRef": {"name": "leave", "namespace": "other"}}, "lead to team/paris"),
     ("it is its own", leaving({"mode": "Execute"}), {}, ""),
     ("it is no part of one", None, {"exitPlanRef": None}, ""),
 ]  # fmt: skip
@@ -124,7 +124,7 @@ NOT_ITS_EXIT = [
 
 @pytest.mark.parametrize(("why", "found", "spec", "says"), NOT_ITS_EXIT, ids=[row[0] for row in NOT_ITS_EXIT])
 def test_only_the_exit_itself_overrides(why: str, found: Any, spec: dict[str, Any], says: str) -> None:
-    told = check_exit_plan(move(spec), target_of(move()), found)
+    told = not_its_exit(move(spec), target_of(move()), found)
     assert (says in told.message, told.phase is Phase.DONE) == (True, not says), why
 
 

@@ -1,4 +1,4 @@
-"""A migration is done once per name, as noted on the VM, also after a cluster rebuild."""
+"""A move is made once for each name, as the machine itself tells: a rebuilt cluster is given all of them again."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from sovereigncloud.core.outcome import Phase
 from sovereigncloud.kinds.hostedinstance.controller import HostedInstanceController
 from sovereigncloud.kinds.instancemigration.controller import InstanceMigrationController
 from sovereigncloud.kinds.instancemigration.plan import plan
-from sovereigncloud.kinds.movement.records import MOVES, REHEARSED, carried_migrations, migration_facts, migrations_note
+from sovereigncloud.kinds.movement.records import MOVES, REHEARSED, carried_moves, moves_made, moves_note
 
 DONE = vm(notes={MOVES: "first go last"})
 PROVEN = vm(notes={REHEARSED: "1970-01-01T00:02:40Z 60 team/paris go"})
@@ -75,7 +75,7 @@ async def test_it_says_what_to_do_to_have_it_done_again_and_the_proof_stands() -
 
 @pytest.mark.parametrize("home", ["rbx", "rome"])
 async def test_a_machine_that_went_further_is_found_wherever_it_is(home: str) -> None:
-    """Also beside a source VM that was kept, in that cloud or in a third one that is read later."""
+    """Also beside what this move left, which a person kept: in that cloud, or in a third one that is asked later."""
     left = vm(id=11, at=POWEROFF, mark=MOVE)
     here = replace(DONE, mark=INSTANCE)
     clouds = {name: OpenNebula(network(), image(), *([left] if name == "rbx" else []), *([here] if name == home else []))
@@ -95,7 +95,7 @@ async def test_of_a_lost_cloud_the_record_of_the_instance_counts() -> None:
         world.resources[web().key] = web(status=status)
         asked = move({"mode": mode, "sourceState": "Lost"})
         made = moves.plan(asked, await moves.observe(asked, world), NOW)
-        assert (steps(made) == ["RecordFacts"]) is ends, made
+        assert (steps(made) == ["Remember"]) is ends, made
 
 
 def test_the_last_sixteen_are_written_in_their_order() -> None:
@@ -108,11 +108,11 @@ def test_the_last_sixteen_are_written_in_their_order() -> None:
         (" ".join(many), "", " ".join([*many[5:], "go"])),
     ):
         left = vm(notes={MOVES: before} if before else {})
-        assert migrations_note(move(), web(status={"external": {"moves": recorded}}), left) == {MOVES: wanted}
+        assert moves_note(move(), web(status={"external": {"moves": recorded}}), left) == {MOVES: wanted}
     long = [f"{letter * 250}" for letter in "abc"]
-    assert migration_facts(vm(notes={MOVES: " ".join(long)})) == (("moves", long[2]),)
-    assert migration_facts(OFF) == ()
-    assert carried_migrations(web()) == {}
+    assert moves_made(vm(notes={MOVES: " ".join(long)})) == (("moves", long[2]),)
+    assert moves_made(OFF) == ()
+    assert carried_moves(web()) == {}
 
 
 async def test_a_machine_that_is_made_anew_tells_of_them_too() -> None:

@@ -5,9 +5,9 @@ import asyncio
 from tests.fakes.engine_bench import WEB, scenario
 from tests.fakes.objects import key
 
-from sovereigncloud.ports import urgency
+from sovereigncloud.kinds.planning import urgency
+from sovereigncloud.kinds.planning.urgency import Urgency
 from sovereigncloud.ports.errors import Retry
-from sovereigncloud.ports.urgency import Urgency
 
 
 def listen(b):

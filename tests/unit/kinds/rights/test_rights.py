@@ -5,20 +5,13 @@ from tests.fakes import objects
 
 from sovereigncloud.api import BareMetalServer, SovereignCloud
 from sovereigncloud.kinds.rights.operations import OPERATIONS, Feature
-from sovereigncloud.kinds.rights.policy import (
-    MissingRights,
-    RequiredRights,
-    actions,
-    find_missing_rights,
-    format_missing_rights,
-    missing_rights_policy,
-)
-from sovereigncloud.kinds.rights.requirements import required_rights
+from sovereigncloud.kinds.rights.policy import Lack, Need, actions, addition, lacks, told
+from sovereigncloud.kinds.rights.requirements import needs
 from sovereigncloud.ports.ovh.iam import AccessRule, Identity
 
 ACCOUNT, SERVER, VRACK, BLOCK = "xx1111-ovh", "ns1.eu", "pn-123456", "57.131.167.176/28"
 WHO = Identity(ACCOUNT, "urn:v1:eu:identity:credential:xx1111-ovh/oauth2-0f0f")
-NEED = RequiredRights(
+NEED = Need(
     "ovh-eu",
     "ovh",
     frozenset({Feature.OBSERVE, Feature.ADOPT, Feature.VRACK, Feature.BLOCKS}),
@@ -45,18 +38,14 @@ LACKING = [
     (
         "one on the vRack",
         refusing(vrack=["vrack:apiovh:ip/attach"]),
-        [MissingRights("vrack", VRACK, ("vrack:apiovh:ip/attach",))],
+        [Lack("vrack", VRACK, ("vrack:apiovh:ip/attach",))],
     ),
     ("what is not needed may lack", refusing(dedicatedServer=["dedicatedServer:apiovh:reinstall"]), []),
     ("what is another thing's may lack there", refusing(vrack=["ip:apiovh:get", "dedicatedServer:apiovh:get"]), []),
     (
         "nothing is granted on the block",
         refusing(ip=["ip:apiovh:get", "ip:apiovh:vrack/attach", "ip:apiovh:park"]),
-        [
-            MissingRights(
-                "ip", BLOCK, ("ip:apiovh:get", "ip:apiovh:vrack/attach", "ip:apiovh:park"), nothing_granted=True
-            )
-        ],
+        [Lack("ip", BLOCK, ("ip:apiovh:get", "ip:apiovh:vrack/attach", "ip:apiovh:park"), all_of_it=True)],
     ),
     (
         "a right of the account that is granted on the things is enough",
@@ -66,7 +55,7 @@ LACKING = [
     (
         "one that is granted nowhere lacks",
         {one: frozenset({"account:apiovh:iam/resource/tag/add"}) for one in EVERYWHERE},
-        [MissingRights("account", ACCOUNT, ("account:apiovh:iam/resource/tag/add",))],
+        [Lack("account", ACCOUNT, ("account:apiovh:iam/resource/tag/add",))],
     ),
     ("what the API said nothing of is not known to lack", {}, []),
 ]
@@ -74,7 +63,7 @@ LACKING = [
 
 @pytest.mark.parametrize(("why", "refused", "found"), LACKING, ids=[row[0] for row in LACKING])
 def test_what_lacks_of_a_policy(why, refused, found):
-    assert list(find_missing_rights(NEED, WHO, refused)) == found, why
+    assert list(lacks(NEED, WHO, refused)) == found, why
 
 
 METHODS = ("GET", "POST", "PUT", "DELETE")
@@ -111,22 +100,19 @@ RULES = [
 @pytest.mark.parametrize(("why", "rules", "found"), RULES, ids=[row[0] for row in RULES])
 def test_what_lacks_of_the_rules_of_a_consumer_key(why, rules, found):
     who = Identity(ACCOUNT, "", tuple(AccessRule(*rule) for rule in rules))
-    lacking = find_missing_rights(NEED, who, {})
+    lacking = lacks(NEED, who, {})
     assert {call for lack in lacking for call in lack.actions} == found, why
     assert {lack.kind for lack in lacking} <= {"consumer key"}
 
 
 def test_one_message_names_all_and_does_not_depend_on_the_order():
     found = [
-        MissingRights("vrack", VRACK, ("vrack:apiovh:ip/attach",)),
-        *(
-            MissingRights("dedicatedServer", f"ns{number}.eu", ("dedicatedServer:apiovh:reinstall",))
-            for number in range(7)
-        ),
-        MissingRights("ip", BLOCK, ("ip:apiovh:get", "ip:apiovh:vrack/attach"), nothing_granted=True),
+        Lack("vrack", VRACK, ("vrack:apiovh:ip/attach",)),
+        *(Lack("dedicatedServer", f"ns{number}.eu", ("dedicatedServer:apiovh:reinstall",)) for number in range(7)),
+        Lack("ip", BLOCK, ("ip:apiovh:get", "ip:apiovh:vrack/attach"), all_of_it=True),
     ]
-    message = format_missing_rights(found, "platform/ovh")
-    assert message == format_missing_rights(reversed(found), "platform/ovh")
+    message = told(found, "platform/ovh")
+    assert message == told(reversed(found), "platform/ovh")
     assert message == (
         "the credential in Secret platform/ovh lacks rights that this needs: on dedicatedServer ns0.eu, ns1.eu, ns2.eu, ns3.eu,"
         " ns4.eu and 2 more: dedicatedServer:apiovh:reinstall; on ip 57.131.167.176/28: ip:apiovh:get, ip:apiovh:vrack/attach"
@@ -136,8 +122,8 @@ def test_one_message_names_all_and_does_not_depend_on_the_order():
 
 
 def test_the_policy_that_adds_what_lacks_names_nothing_else():
-    found = find_missing_rights(NEED, WHO, refusing(vrack=["vrack:apiovh:ip/attach", "vrack:apiovh:ip/get"]))
-    assert missing_rights_policy(NEED, WHO, found) == {
+    found = lacks(NEED, WHO, refusing(vrack=["vrack:apiovh:ip/attach", "vrack:apiovh:ip/get"]))
+    assert addition(NEED, WHO, found) == {
         "name": "sovereign-cloud-operator-addition",
         "identities": [WHO.identity],
         "resources": [{"urn": URNS["vrack"]}],
@@ -146,15 +132,13 @@ def test_the_policy_that_adds_what_lacks_names_nothing_else():
 
 
 def test_a_right_to_tag_is_added_on_what_is_tagged_too():
-    found = find_missing_rights(
-        NEED, WHO, {one: frozenset({"account:apiovh:iam/resource/tag/add"}) for one in EVERYWHERE}
-    )
-    assert {one["urn"] for one in missing_rights_policy(NEED, WHO, found)["resources"]} == set(EVERYWHERE)
+    found = lacks(NEED, WHO, {one: frozenset({"account:apiovh:iam/resource/tag/add"}) for one in EVERYWHERE})
+    assert {one["urn"] for one in addition(NEED, WHO, found)["resources"]} == set(EVERYWHERE)
 
 
 def test_nothing_can_be_added_to_a_consumer_key():
-    assert missing_rights_policy(NEED, WHO, [MissingRights("consumer key", "", ("GET /ip/{}",))]) is None
-    assert missing_rights_policy(NEED, WHO, []) is None
+    assert addition(NEED, WHO, [Lack("consumer key", "", ("GET /ip/{}",))]) is None
+    assert addition(NEED, WHO, []) is None
 
 
 # --- what a spec needs -------------------------------------------------------------------------------------------------------
@@ -210,7 +194,7 @@ SPECS = [
 
 @pytest.mark.parametrize(("why", "resource", "features"), SPECS, ids=[row[0] for row in SPECS])
 def test_which_features_a_spec_needs(why, resource, features):
-    (need,) = required_rights(resource, nobody)
+    (need,) = needs(resource, nobody)
     assert need.features == features, why
 
 
@@ -238,31 +222,29 @@ ORDERS = [
 
 @pytest.mark.parametrize(("why", "servers", "bought"), ORDERS, ids=[row[0] for row in ORDERS])
 def test_what_is_bought_is_asked_of_who_buys(why, servers, bought):
-    found = {
-        need.secret: need.features & {Feature.ORDER, Feature.PAY} for need in required_rights(cloud(servers), nobody)
-    }
+    found = {need.secret: need.features & {Feature.ORDER, Feature.PAY} for need in needs(cloud(servers), nobody)}
     assert found == bought, why
 
 
 def test_who_buys_needs_nothing_else_and_no_thing_by_name():
-    _, buyer = required_rights(cloud([order("buyer")]), nobody)
+    _, buyer = needs(cloud([order("buyer")]), nobody)
     assert buyer.urns(ACCOUNT) == (urn("account", ACCOUNT),)
 
 
 def test_a_server_ends_at_its_expiration_only_where_its_deletion_means_that():
-    assert Feature.TERMINATE in required_rights(cloud(deletionPolicy="Delete"), nobody)[0].features
-    assert Feature.TERMINATE not in required_rights(cloud(), nobody)[0].features
+    assert Feature.TERMINATE in needs(cloud(deletionPolicy="Delete"), nobody)[0].features
+    assert Feature.TERMINATE not in needs(cloud(), nobody)[0].features
 
 
 def test_a_record_for_the_endpoint_needs_its_zone():
     access = {"fqdn": "one.example.org", "dnsZone": "example.org"}
-    (need,) = required_rights(cloud(access=access), nobody)
+    (need,) = needs(cloud(access=access), nobody)
     assert Feature.DNS in need.features
     assert urn("dnsZone", "example.org") in need.urns(ACCOUNT)
 
 
 def test_on_which_things():
-    (need,) = required_rights(cloud([{}, {}], networks=[{"name": "public", "publicBlock": BLOCK}]), nobody)
+    (need,) = needs(cloud([{}, {}], networks=[{"name": "public", "publicBlock": BLOCK}]), nobody)
     assert need.urns(ACCOUNT) == (
         urn("dedicatedServer", "ns0.eu"),
         urn("dedicatedServer", "ns1.eu"),
@@ -273,10 +255,10 @@ def test_on_which_things():
 
 
 def test_who_only_looks_needs_to_read():
-    (need,) = required_rights(cloud(management="Observe"), nobody)
+    (need,) = needs(cloud(management="Observe"), nobody)
     assert need.features == {Feature.OBSERVE}
-    assert Feature.VRACK in required_rights(cloud(management="Observe"), nobody, as_if_managed=True)[0].features
+    assert Feature.VRACK in needs(cloud(management="Observe"), nobody, as_if_managed=True)[0].features
 
 
 def test_who_lives_elsewhere_needs_none():
-    assert required_rights(SovereignCloud.model_validate(objects.cloud()), nobody) == ()
+    assert needs(SovereignCloud.model_validate(objects.cloud()), nobody) == ()

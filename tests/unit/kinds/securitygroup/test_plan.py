@@ -220,7 +220,7 @@ KEEPING = [
         steps=("commit", "note"), reason="Updating",
     ),
     Row(
-        "while it starts it cannot be told", group={"failed": (77,)}, reason="Updating", says="applied once more",
+        "while it starts it cannot be told", group={"failed": (77,)}, reason="Updating", says="brought once more",
     ),
     Row(
         "machines did not take them, twice",

@@ -9,10 +9,15 @@ from tests.unit.kinds.sovereigncloud.test_plan import UNIX, Scene, hosted, names
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Phase
 from sovereigncloud.core.policy import Policy, decide
-from sovereigncloud.kinds.baremetalserver.installation_tag import INSTALLED_TAG, WIPED
 from sovereigncloud.kinds.endpoint.access import access_hash
 from sovereigncloud.kinds.endpoint.endpoint import Endpoint, endpoint_of, front_end, sunstone_of
-from sovereigncloud.kinds.sovereigncloud.installation.records import RERUNS_TAG, inventory_hash, words_with
+from sovereigncloud.kinds.sovereigncloud.installation.records import (
+    INSTALLED_TAG,
+    RERUNS_TAG,
+    WIPED,
+    inventory_hash,
+    words_with,
+)
 from sovereigncloud.ports.installer.installation import InstallState
 from sovereigncloud.ports.opennebula.views import Network, Vm
 

@@ -5,8 +5,7 @@ from tests.unit.kinds.cloud_fakes import run
 from tests.unit.kinds.sovereigncloud.test_architectures import NAMED, TLS, Built, machine, spec, three
 from tests.unit.providers.installer.installations import GUARDED
 
-from sovereigncloud.kinds.baremetalserver.installation_tag import INSTALLED_TAG
-from sovereigncloud.kinds.sovereigncloud.installation.records import CERTIFICATE_TAG, inventory_hash
+from sovereigncloud.kinds.sovereigncloud.installation.records import CERTIFICATE_TAG, INSTALLED_TAG, inventory_hash
 from sovereigncloud.ports.installer.installation import InstallState
 from sovereigncloud.providers.installer.installation import job_name, manifest
 
@@ -46,7 +45,7 @@ def test_a_renewed_one_is_brought_without_consent_though_there_are_machines():
     found = scene()
     renew(found)
     plan = found.plan()
-    assert names(plan) == ("InstallCertificate",)
+    assert names(plan) == ("BringCertificate",)
     assert not plan.steps[0].needs
     assert plan.steps[0].target == "certificate of one.example.fr on one-1"
 
@@ -98,7 +97,7 @@ def test_a_failure_is_told_and_begun_anew_when_its_job_is_deleted():
     assert plan.outcome.reason == "InstallationFailed"
     assert "TASK [Reload] on one-1" in plan.outcome.message
     found.world.installer.jobs.clear()
-    assert names(found.plan()) == ("InstallCertificate",)
+    assert names(found.plan()) == ("BringCertificate",)
 
 
 def test_before_the_installer_made_a_place_for_it_nothing_is_brought():

@@ -8,9 +8,9 @@ from tests.unit.kinds.sovereigncloud.test_plan import Scene, hosted, run
 
 from sovereigncloud.api.sovereigntypolicy import SovereigntyPolicy
 from sovereigncloud.kinds.contract.controller import OWN_CONDITIONS
-from sovereigncloud.kinds.sovereigncloud.compliance import compliant_condition
+from sovereigncloud.kinds.sovereigncloud.compliance import judged
 from sovereigncloud.kinds.sovereigncloud.controller import SovereignCloudController
-from sovereigncloud.kinds.sovereigncloud.location.status import LocationInput
+from sovereigncloud.kinds.sovereigncloud.location.status import Sighting
 from sovereigncloud.sovereignty.rules import rules_of
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -38,12 +38,12 @@ CASES = [
       "since 2026-11-24T12:00:00Z"]),
     ("one host of two in Canada", cloud_in(RBX, BHS), policy(), None, "False", ["host h1 is in CA, BHS"]),
     ("a region that is in no table", cloud_in("eu-west-1"), policy(), None, "Unknown",
-     ["not known to meet", "the country of host h0 is unknown", "in no table of regions"]),
+     ["not known to meet", "nobody knows in which country host h0 is", "in no table of regions"]),
     ("a host that is no server", cloud_in(RBX, None), policy(), None, "Unknown", ["host h1 is no server that the account shows"]),
     ("only the hosts count", cloud_in(RBX, fronts=(LIM,)), residency("FR", covers=["compute"]), None, "True", []),
     ("the front-end counts, too", cloud_in(RBX, fronts=(LIM,)), residency("FR"), None, "False",
      ["residency.controlPlane", "is in DE, LIM"]),
-    ("nobody looked yet", parsed(hosted()), policy(), None, "Unknown", ["the country of the cloud is unknown"]),
+    ("nobody looked yet", parsed(hosted()), policy(), None, "Unknown", ["nobody knows in which country the cloud is"]),
     ("nobody says who provides it", cloud_in(RBX), policy(**LAW), None, "Unknown", ["jurisdiction.legalEntity"]),
     ("the profile says it", cloud_in(RBX), policy(**LAW), profile(), "True", []),
     ("a provider under another law", cloud_in(RBX), policy(**LAW), profile(legalEntity={"name": "Acme", "country": "US"}),
@@ -53,7 +53,7 @@ CASES = [
 
 @pytest.mark.parametrize(("why", "cloud", "rules", "known", "status", "says"), CASES, ids=[c[0] for c in CASES])
 def test_a_cloud_is_judged_by_where_its_parts_are_and_who_provides_it(why, cloud, rules, known, status, says):
-    condition = compliant_condition(cloud, [rules], known, answers=True)
+    condition = judged(cloud, [rules], known, answers=True)
     assert (condition["type"], condition["status"]) == ("Compliant", status), why
     for words in says:
         assert words in condition["message"]
@@ -61,15 +61,15 @@ def test_a_cloud_is_judged_by_where_its_parts_are_and_who_provides_it(why, cloud
 
 def test_a_datacenter_of_an_existing_cloud_has_the_grade_of_its_profile():
     raw, known = private(), profile({"name": "PARIS-1", "country": "FR"})
-    cloud = parsed(raw, found(raw, LocationInput(view()), known))
-    assert compliant_condition(cloud, [residency("FR")], known, answers=True)["status"] == "True"
-    strict = compliant_condition(cloud, [residency("FR", minGrade="Attested")], known, answers=True)
+    cloud = parsed(raw, found(raw, Sighting(view()), known))
+    assert judged(cloud, [residency("FR")], known, answers=True)["status"] == "True"
+    strict = judged(cloud, [residency("FR", minGrade="Attested")], known, answers=True)
     assert strict["status"] == "Unknown"
     assert "ProviderProfile ministry" in strict["message"]
 
 
 def test_all_policies_that_bind_it_must_be_met():
-    condition = compliant_condition(
+    condition = judged(
         cloud_in(LIM), [policy(), policy("fr", residency={"allowedCountries": ["FR"]})], None, answers=True
     )
     assert condition["status"] == "False"
@@ -77,11 +77,11 @@ def test_all_policies_that_bind_it_must_be_met():
 
 
 def test_without_a_policy_there_is_no_condition():
-    assert compliant_condition(cloud_in(BHS), [], None, answers=True) is None
+    assert judged(cloud_in(BHS), [], None, answers=True) is None
 
 
 def test_what_was_last_seen_is_said_to_be_so():
-    condition = compliant_condition(cloud_in(BHS), [policy()], None, answers=False)
+    condition = judged(cloud_in(BHS), [policy()], None, answers=False)
     assert condition["status"] == "False"
     assert condition["message"].endswith("as last seen, since the cloud does not answer")
 

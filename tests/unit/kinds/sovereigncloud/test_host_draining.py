@@ -83,13 +83,13 @@ CASES = [
     Case(
         "a machine runs on it: moved live, then the host is deleted",
         (machine(7),),
-        steps=("DisableHost", "MigrateVm", "DeleteHost"),
+        steps=("DisableHost", "MoveMachine", "DeleteHost"),
     ),
     Case(
         "it is disabled already and noted: not once more",
         (machine(7),),
         lambda scene: host_of(scene, 1, state=4, notes={"SOVEREIGNCLOUD_LEAVING": "one-2"}),
-        steps=("MigrateVm", "DeleteHost"),
+        steps=("MoveMachine", "DeleteHost"),
     ),
     Case(
         "somebody else had disabled it: it is noted that it leaves, for a cluster that is rebuilt meanwhile",
@@ -99,7 +99,7 @@ CASES = [
     Case(
         "a machine that does not run is moved as it lies",
         (machine(7, state=POWERED_OFF),),
-        steps=("DisableHost", "MigrateVm", "DeleteHost"),
+        steps=("DisableHost", "MoveMachine", "DeleteHost"),
     ),
     Case(
         "a machine is being migrated: waited for, and the host is not deleted meanwhile",
@@ -138,7 +138,7 @@ CASES = [
         "asked, and it is where it was: told, since OpenNebula says nothing of a move that failed; others go on",
         (machine(7), machine(8)),
         asked("7 live", 60),
-        steps=("DisableHost", "MigrateVm"),
+        steps=("DisableHost", "MoveMachine"),
         reason="DrainBlocked",
         phase=Phase.BLOCKED,
         says=("VM 7 (web-7) did not move", "updatePolicy.powerCycle"),
@@ -147,7 +147,7 @@ CASES = [
         "and asked again after a while",
         (machine(7),),
         asked("7 live", 400),
-        steps=("DisableHost", "MigrateVm", "DeleteHost"),
+        steps=("DisableHost", "MoveMachine", "DeleteHost"),
     ),
     Case(
         "a machine that needs recovery first is named",
@@ -191,7 +191,7 @@ CASES = [
     Case(
         "a machine of nobody's is not moved unasked: all of them are named, with the field",
         (machine(7, mark=None), machine(8, mark=THEIRS), machine(9)),
-        steps=("DisableHost", "MigrateVm", "MigrateVm", "MigrateVm", "DeleteHost"),
+        steps=("DisableHost", "MoveMachine", "MoveMachine", "MoveMachine", "DeleteHost"),
         reason="ApprovalRequired",
         phase=Phase.APPROVAL,
         says=("VM 7 (web-7), VM 8 (web-8)", "spec.hosted.updatePolicy.moveForeign: Allow"),
@@ -201,7 +201,7 @@ CASES = [
         "our mark under another user is not ours: tenants can write it",
         (machine(7, owner=5),),
         lambda scene: setattr(scene.world.one, "owner", 0),
-        steps=("DisableHost", "MigrateVm", "DeleteHost"),
+        steps=("DisableHost", "MoveMachine", "DeleteHost"),
         reason="ApprovalRequired",
         phase=Phase.APPROVAL,
         needs="spec.hosted.updatePolicy.moveForeign: Allow",
@@ -210,16 +210,16 @@ CASES = [
         "with consent they are moved like the others",
         (machine(7, mark=None),),
         more={"updatePolicy": {"moveForeign": "Allow"}},
-        steps=("DisableHost", "MigrateVm", "DeleteHost"),
+        steps=("DisableHost", "MoveMachine", "DeleteHost"),
     ),
     Case(
         "the server is dead: what is on it cannot be moved, and is given up only where a person names it",
         (machine(7, state=UNKNOWN), machine(8, state=UNKNOWN)),
         lambda scene: host_of(scene, 1, state=3),
-        steps=("DeleteLostVm", "DeleteLostVm", "DeleteHost"),
+        steps=("GiveUpMachine", "GiveUpMachine", "DeleteHost"),
         reason="ApprovalRequired",
         phase=Phase.APPROVAL,
-        says=("VM 7 (web-7), VM 8 (web-8)", "their disks are lost"),
+        says=("VM 7 (web-7), VM 8 (web-8)", "loses their disks"),
         needs=f"spec.hosted.lostHosts: [{{name: {ON_2}, machines: [7, 8]}}]",
     ),
     Case(
@@ -227,7 +227,7 @@ CASES = [
         (machine(7, state=UNKNOWN), machine(8, state=UNKNOWN)),
         lambda scene: host_of(scene, 1, state=3),
         more=LOST,
-        steps=("DeleteLostVm", "DeleteLostVm", "DeleteHost"),
+        steps=("GiveUpMachine", "GiveUpMachine", "DeleteHost"),
         reason="ApprovalRequired",
         phase=Phase.APPROVAL,
         needs=f"spec.hosted.lostHosts: [{{name: {ON_2}, machines: [7, 8]}}]",
@@ -236,7 +236,7 @@ CASES = [
         "a consent is for what is lost: a machine on a host that works is moved",
         (machine(7),),
         more=LOST,
-        steps=("DisableHost", "MigrateVm", "DeleteHost"),
+        steps=("DisableHost", "MoveMachine", "DeleteHost"),
     ),
     Case(
         "a dead server with nobody on it needs nobody's word",
@@ -330,7 +330,7 @@ def test_a_server_that_is_no_node_any_more_loses_its_host():
     scene = leaving(machine(7, on=ON_1), servers=(server("one-1", ["Frontend"]), SECOND))
     scene.world.one.count()
     plan = scene.plan()
-    assert [n for n in names(plan) if "Child" not in n] == ["DisableHost", "MigrateVm", "DeleteHost"]
+    assert [n for n in names(plan) if "Child" not in n] == ["DisableHost", "MoveMachine", "DeleteHost"]
     assert plan.steps[-1].host_id == 0
     assert plan.outcome.phase is not Phase.STALLED, "the front-end itself stays"
 
@@ -343,7 +343,7 @@ def test_a_rebuilt_cluster_goes_on_where_the_host_says_that_it_leaves():
     assert names(plan) == ()
     assert [(d.path, d.mendable) for d in plan.drift] == [(f"spec.hosted.lostHosts[{ON_2}]", False)]
     host_of(scene, 1, state=4, notes={"SOVEREIGNCLOUD_LEAVING": "one-2"})
-    assert names(scene.plan()) == ("MigrateVm", "DeleteHost")
+    assert names(scene.plan()) == ("MoveMachine", "DeleteHost")
     scene.child("rbx-one-1")["status"].pop("address")
     assert names(scene.plan()) == (), "before every address is known nobody can tell whose a host is"
 
@@ -353,7 +353,7 @@ def test_what_waits_for_a_new_server_does_not_hold_up_the_one_that_leaves():
     scene = leaving(machine(7), servers=(FRONT, THIRD))
     scene.world.put(scene.plan().steps[0].manifest)
     plan = scene.plan()
-    assert names(plan) == ("DisableHost", "MigrateVm", "DeleteHost")
+    assert names(plan) == ("DisableHost", "MoveMachine", "DeleteHost")
     assert plan.outcome.reason == "WaitingForServers"
 
 
@@ -373,7 +373,7 @@ def test_a_move_that_failed_live_is_done_with_an_interruption_where_the_instance
     _, step, _ = scene.plan().steps
     assert (step.live, step.disruption) == (False, Disruption.RESTART)
     instance(scene)
-    assert "MigrateVm" not in names(scene.plan())
+    assert "MoveMachine" not in names(scene.plan())
 
 
 def test_each_machine_has_a_place_in_the_plan_that_the_others_leave_it():
@@ -386,7 +386,7 @@ def test_each_machine_has_a_place_in_the_plan_that_the_others_leave_it():
     scene.world.one.host("127.0.0.13", mark=scene.world.mark(scene.cloud))
     scene.world.put(scene.plan().steps[0].manifest)
     scene.child("rbx-one-3")["status"] = {"observedGeneration": 1, "conditions": READY, "address": "127.0.0.13"}
-    moves = [s for s in scene.plan().steps if type(s).__name__ == "MigrateVm"]
+    moves = [s for s in scene.plan().steps if type(s).__name__ == "MoveMachine"]
     assert sorted(s.host_id for s in moves) == [0, 2]
 
 
@@ -398,7 +398,7 @@ def test_from_four_machines_to_an_empty_host_one_at_a_time():
     async def go():
         for _ in range(60):
             looked = await loop.once()
-            assert sum(type(s).__name__ == "MigrateVm" for s in looked.performed) <= 1
+            assert sum(type(s).__name__ == "MoveMachine" for s in looked.performed) <= 1
             scene.world.clock.pass_(40)
             if any(type(s).__name__ == "DeleteChild" for s in looked.performed):
                 return

@@ -282,7 +282,7 @@ REFUSED = [
     Refused("a cluster that nobody declares", {"hosts": [{"name": "n", "cluster": "x"}]}, Phase.BLOCKED, "WaitingForDependency", "OpenNebula has no cluster x; declare it", lambda s: s.one.host("n")),
     Refused("a host that is not there", {"clusters": [{"name": "default", "hosts": ["x"]}]}, Phase.BLOCKED, "WaitingForDependency", "OpenNebula has no host x"),
     Refused("a datastore of another type", {"datastores": [{"name": "system", "type": "Image", "transfer": "ssh"}]}, Phase.STALLED, "NameTaken", "datastore 0 (system) is of another type"),
-    Refused("an attribute that another field says", {"datastores": [{**FAST, "attributes": {"TM_MAD": "x"}}]}, Phase.STALLED, "InvalidSpec", "TM_MAD is set by another field"),
+    Refused("an attribute that another field says", {"datastores": [{**FAST, "attributes": {"TM_MAD": "x"}}]}, Phase.STALLED, "InvalidSpec", "TM_MAD is said by another field"),
     Refused("another installation's cluster", {"clusters": [{"name": "a"}]}, Phase.STALLED, "OwnedByAnotherInstallation", "installation other (SovereignCloud/a/b)", lambda s: s.parts.clusters.update({9: Cluster(9, "a", frozenset(), frozenset(), mark=OTHER)})),
     Refused("a cluster of another SovereignCloud", {"clusters": [{"name": "a"}]}, Phase.STALLED, "NameTaken", "belongs to SovereignCloud platform/other", lambda s: s.parts.clusters.update({9: Cluster(9, "a", frozenset(), frozenset(), mark=SIBLING)})),
     Refused("a host of another SovereignCloud", {"hosts": [{"name": "n"}]}, Phase.STALLED, "NameTaken", "belongs to SovereignCloud platform/other", lambda s: s.one.host("n", mark=SIBLING)),

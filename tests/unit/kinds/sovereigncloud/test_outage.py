@@ -116,7 +116,7 @@ def test_with_its_provider_silent_too_the_loss_is_told_all_the_same():
     scene.account.view = nobody
     looked = scene.look()
     assert (looked.outcome.reason, looked.performed) == ("CloudUnreachable", [])
-    assert "its provider does not answer either" in looked.outcome.message
+    assert "nor does its provider" in looked.outcome.message
     assert scene.raw["status"]["lostSince"] == scene.since
     assert "spec.fencing" in scene.conditions()["Fenced"]["message"]
 

@@ -238,7 +238,7 @@ REFUSED = [
     Refused("the name of an image datastore", there(type=0, driver="fs", transfer="ssh"), Phase.STALLED, "NameTaken", "a store of another kind, number 50"),
     Refused("the name of a store of another driver", there(driver="rsync"), Phase.STALLED, "NameTaken", "DS_MAD=rsync"),
     Refused("another installation's", there(mark=Mark("other", "SovereignCloud/a/b", "u")), Phase.STALLED, "OwnedByAnotherInstallation", "installation other (SovereignCloud/a/b)"),
-    Refused("an attribute that another field says", lambda _: None, Phase.STALLED, "InvalidSpec", "RESTIC_SFTP_SERVER is set by another field", ({**BACKUPS, "attributes": {"RESTIC_SFTP_SERVER": "x"}},)),
+    Refused("an attribute that another field says", lambda _: None, Phase.STALLED, "InvalidSpec", "RESTIC_SFTP_SERVER is said by another field", ({**BACKUPS, "attributes": {"RESTIC_SFTP_SERVER": "x"}},)),
     Refused("a secret in spec", lambda _: None, Phase.STALLED, "InvalidSpec", "S3_SECRET_KEY would be a secret in clear", ({**BACKUPS, "attributes": {"S3_SECRET_KEY": "x"}},)),
     Refused("no name of an attribute", lambda _: None, Phase.STALLED, "InvalidSpec", "capital letters", ({**BACKUPS, "attributes": {"bw-limit": "x"}},)),
 ]  # fmt: skip

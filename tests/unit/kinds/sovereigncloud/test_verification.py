@@ -19,16 +19,11 @@ from sovereigncloud.core.outcome import DONE, Phase, waiting
 from sovereigncloud.core.plan import Action, Plan, Step
 from sovereigncloud.core.policy import Policy, decide
 from sovereigncloud.kinds.planning.schedule import ScheduleError, next_run
-from sovereigncloud.kinds.sovereigncloud.verification.checks import (
-    GRACE_PERIOD,
-    MAX_PER_KIND,
-    PROBE_TIMEOUT,
-    wanted_checks,
-)
+from sovereigncloud.kinds.sovereigncloud.verification.checks import LIMIT, MOST_OF_A_KIND, SETTLES, wanted_checks
 from sovereigncloud.kinds.sovereigncloud.verification.plan import (
-    MAX_PROBES,
-    VerificationObservation,
-    plan_probe_cleanup,
+    AT_ONCE,
+    Seen,
+    plan_last_probes,
     verification_fields,
     with_verification,
 )
@@ -96,7 +91,7 @@ class Outside:
     def seen(self, mark=MARK):
         alive = {i: v for i, v in self.vms.items() if v.state != 6}
         view = CloudView(0.0, alive, self.networks, self.images, self.hosts, self.datastores, owner=US)
-        return VerificationObservation(self.now, mark, Front(self.version, 0, "OpenNebula", US, dict(self.notes)), view)
+        return Seen(self.now, mark, Front(self.version, 0, "OpenNebula", US, dict(self.notes)), view)
 
     def record(self):
         return read_record(self.notes, MARK)
@@ -244,7 +239,7 @@ def test_from_a_word_in_spec_to_a_verdict_and_nothing_is_left():
     assert story.verified[:2] == ("True", "VerificationPassed")
     assert story.verdicts[0] == ("Unknown", "VerificationPending")
     assert len(outside.made) == 4
-    assert outside.most <= MAX_PROBES
+    assert outside.most <= AT_ONCE
     assert not outside.seen().probes
     pinned = [t.get("SCHED_REQUIREMENTS") for t in outside.made]
     assert pinned == ['ID="1"', 'ID="2"', None, None]
@@ -272,10 +267,10 @@ def test_the_same_word_never_asks_twice_not_even_after_another_or_in_a_rebuilt_c
 
 def test_a_few_machines_at_once():
     outside = Outside()
-    outside.hosts = {n: host(n, f"h{n}") for n in range(1, 3 * MAX_PROBES)}
+    outside.hosts = {n: host(n, f"h{n}") for n in range(1, 3 * AT_ONCE)}
     Story(outside, {"request": "first"}).until_over()
-    assert len(outside.made) == 3 * MAX_PROBES - 1 + 2
-    assert outside.most == MAX_PROBES
+    assert len(outside.made) == 3 * AT_ONCE - 1 + 2
+    assert outside.most == AT_ONCE
 
 
 def test_a_word_asks_for_a_verdict_of_now():
@@ -363,9 +358,9 @@ def test_a_machine_that_does_not_run_in_time_fails_its_check_and_is_ended():
         outside.vms[number] = replace(one, scheduler_message="Not enough MEMORY on hosts: 1,2")
     story.until_over()
     assert story.verified[0] == "False"
-    assert f"not running after {PROBE_TIMEOUT} seconds" in story.message("VMOnHost/one-1")
+    assert f"not running after {LIMIT} seconds" in story.message("VMOnHost/one-1")
     assert "Not enough MEMORY" in story.message("VMOnHost/one-1")
-    assert outside.now - NOON < timedelta(seconds=2 * PROBE_TIMEOUT)
+    assert outside.now - NOON < timedelta(seconds=2 * LIMIT)
 
 
 def test_a_refusal_is_what_a_check_is_to_find_out():
@@ -479,7 +474,7 @@ def test_while_a_run_is_held_nothing_is_judged_by_time():
     resource = cloud({"request": "first"}, annotations={PAUSED: "true"})
     fields, (told,) = verification_fields(resource, outside.seen())
     assert fields["checks"] is None
-    assert "in progress" in told["message"]
+    assert "under way" in told["message"]
     assert PAUSED in told["message"]
 
 
@@ -540,7 +535,7 @@ CHECKS = [
     ("it runs", _machine(ON_1), ON_1, "Passed", "ran on host one-1"),
     ("it runs, late", _machine(ON_1, age=5000), ON_1, "Passed", "ran"),
     ("it boots", _machine(ON_1, at=BOOTING), ON_1, "Running", "was made"),
-    ("it boots too long", _machine(ON_1, at=BOOTING, age=PROBE_TIMEOUT), ON_1, "Failed", "Booting on host one-1"),
+    ("it boots too long", _machine(ON_1, at=BOOTING, age=LIMIT), ON_1, "Failed", "Booting on host one-1"),
     ("it failed", _machine(ON_1, at=BOOT_FAILURE, error="no KVM"), ON_1, "Failed", "no KVM"),
     ("its host is lost", _machine(ON_1, at=LOST), ON_1, "Failed", "Unknown"),
     ("of another run", _machine(ON_1, run=UNIX - 9), ON_1, "Pending", ""),
@@ -567,7 +562,7 @@ def test_what_a_check_says(why, change, check, result, words):
 def test_what_is_on_its_way_is_waited_for_a_while_only(case):
     outside = Outside()
     case[1](outside)
-    outside.remember(request="first", began=UNIX - GRACE_PERIOD, asked=("first",))
+    outside.remember(request="first", began=UNIX - SETTLES, asked=("first",))
     fields, _ = verification_fields(cloud({"request": "first"}), outside.seen())
     assert next(c["result"] for c in fields["checks"] if c["name"] == case[2]) == "Failed"
 
@@ -597,7 +592,7 @@ def test_what_the_machines_start_from(images, wish, disk, words):
 def test_names_that_several_have_are_told_apart_and_very_many_are_not_all_tried():
     outside = Outside()
     outside.networks = {3: network(), 4: network(id=4)}
-    outside.hosts = {n: host(n, f"h{n}") for n in range(MAX_PER_KIND + 5)}
+    outside.hosts = {n: host(n, f"h{n}") for n in range(MOST_OF_A_KIND + 5)}
     names = [w.name for w in wanted_checks(outside.seen().view)]
     assert len(names) == len(set(names))
     assert {"VMOnNetwork/lan #3", "VMOnNetwork/lan #4"} <= set(names)
@@ -634,8 +629,8 @@ def test_which_machines_are_a_verifications(why, fields, counts):
         (BOOT_FAILURE, 10, False),
         (PROLOG, 10, None),
         (ENDING, 10, None),
-        (PROLOG, 2 * PROBE_TIMEOUT, True),
-        (ENDING, 2 * PROBE_TIMEOUT, True),
+        (PROLOG, 2 * LIMIT, True),
+        (ENDING, 2 * LIMIT, True),
     ],
 )
 def test_how_a_machine_is_ended(at, age, forget):
@@ -649,10 +644,10 @@ def test_a_cloud_that_goes_ends_them_first():
     outside = Outside()
     outside.probe("VMOnHost/one-1")
     outside.probe("VMOnHost/one-2", at=ENDING)
-    plan = plan_probe_cleanup(outside.seen().probes, NOON)
+    plan = plan_last_probes(outside.seen().probes, NOON)
     assert [(type(s), s.beside) for s in plan.steps] == [(EndProbe, "")]
     assert (plan.outcome.phase, plan.outcome.reason) == (Phase.WAITING, "Terminating")
-    assert plan_probe_cleanup((), NOON) is None
+    assert plan_last_probes((), NOON) is None
 
 
 # --- the record, the schedule ------------------------------------------------------------------------------------------------
@@ -692,7 +687,7 @@ def test_words_are_remembered_but_not_without_end():
 )
 def test_when_the_next_run_is_due(schedule, known, began, expected):
     if expected is None:
-        with pytest.raises(ScheduleError, match="never fires"):
+        with pytest.raises(ScheduleError, match="names no time"):
             next_run(schedule, known, began, NOON)
         outside = Outside()
         (told,) = verification_fields(cloud({"schedule": schedule}), outside.seen())[1]

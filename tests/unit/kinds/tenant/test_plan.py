@@ -30,7 +30,7 @@ from sovereigncloud.kinds import CONTROLLERS
 from sovereigncloud.kinds.contract.tenancy import secret_name, tenancies, user_name
 from sovereigncloud.kinds.hostedinstance.compute.steps import MoveToHost
 from sovereigncloud.kinds.hostedinstance.controller import HostedInstanceController
-from sovereigncloud.kinds.hostedinstance.machine.credential import client_for_vm
+from sovereigncloud.kinds.hostedinstance.machine.credential import client_of
 from sovereigncloud.kinds.securitygroup.rules import wanted as wanted_rules
 from sovereigncloud.kinds.tenant.controller import TenantController
 from sovereigncloud.kinds.virtualnetwork.reservation import parent_of
@@ -655,10 +655,10 @@ async def test_what_only_an_administrator_may_do_is_done_after_asking_whose_the_
     step = MoveToHost(action=Action.MOVE, target="VM 12", cloud=RBX, vm=12, host=1, live=True)
     world.asked_as.clear()
     if done:
-        assert await client_for_vm(step, instance(), world) is cloud, why
+        assert await client_of(step, instance(), world) is cloud, why
     else:
         with pytest.raises(Rejected, match="now belongs to user 77"):
-            await client_for_vm(step, instance(), world)
+            await client_of(step, instance(), world)
     assert world.asked_as == [], "not as the namespace's user"
 
 
@@ -711,4 +711,4 @@ async def test_networks_and_images_are_made_in_the_clouds_own_namespace_only(wor
     refs["MachineImage"] = {"cloudRefs": [CLOUD["cloudRef"]], "source": {"url": "https://images.example/u.qcow2"}}
     plan = await look(CONTROLLERS[kind], resource(kind, "mine", refs[kind], namespace="town"), world)
     assert (plan.steps, plan.outcome.phase, plan.outcome.reason) == ((), Phase.STALLED, "NamespaceNotAllowed")
-    assert "this kind must be in the namespace of the cloud" in plan.outcome.message
+    assert "this kind is the platform's, in the namespace of the cloud" in plan.outcome.message

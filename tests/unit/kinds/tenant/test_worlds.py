@@ -12,14 +12,14 @@ from tests.unit.kinds.opennebula_in_memory import vm
 from sovereigncloud.api import KINDS
 from sovereigncloud.api.common.base import API_VERSION, Key
 from sovereigncloud.engine.cache.store import Store
-from sovereigncloud.engine.loop.context import NeedsReconcileError, ObjectContext, SharedState, SweepContext, view_of
+from sovereigncloud.engine.loop.context import BeyondSweepError, ObjectContext, Shared, SweepContext, view_of
 from sovereigncloud.engine.loop.history import ReconcileHistory
-from sovereigncloud.engine.loop.read_only_context import read_only_open_nebula_factory
+from sovereigncloud.engine.loop.read_only_context import reading_open_nebula
 from sovereigncloud.engine.settings import Settings
 from sovereigncloud.engine.views.clients import Clients
 from sovereigncloud.kinds import CONTROLLERS
 from sovereigncloud.kinds.contract.tenancy import secret_name
-from sovereigncloud.kopf_app import watched_kinds
+from sovereigncloud.kopf_app import kinds_of
 from sovereigncloud.ports.errors import MissingSecret
 from sovereigncloud.ports.opennebula.security_groups import SecurityGroup
 from sovereigncloud.ports.opennebula.views import CloudView
@@ -69,7 +69,7 @@ class Secrets:
         return self.known[namespace, name]
 
 
-def shared(*bodies: dict[str, Any]) -> SharedState:
+def shared(*bodies: dict[str, Any]) -> Shared:
     store = Store()
     for one in bodies:
         key, _ = store.put(one)
@@ -81,8 +81,8 @@ def shared(*bodies: dict[str, Any]) -> SharedState:
         0.0, {1: vm(id=1, owner=0), 2: vm(id=2, owner=7)}, {}, {}, {}, {}, owner=0, security_groups={4: group}
     )
     watch: Any = SimpleNamespace(view=view)
-    return SharedState(
-        store=store, histories=ReconcileHistory(grace=0.0), clients=Clients(secrets, made, made), kubernetes=secrets,
+    return Shared(
+        store=store, tracks=ReconcileHistory(grace=0.0), clients=Clients(secrets, made, made), kubernetes=secrets,
         installer=made, installation="inst", plain_http_hosts=frozenset(), now=lambda: datetime.now(UTC),
         watch_of_cloud=lambda _: watch, watch_of_account=made, own_namespace="sovereign-system",
     )  # fmt: skip
@@ -136,7 +136,7 @@ async def test_a_password_that_was_made_again_under_its_name_counts_where_it_pro
 async def test_a_sweep_asks_for_no_secret_and_has_no_client() -> None:
     there = world(cloud(), tenant(), kind=SweepContext)
     assert await there.has_secret("sovereign-system", SECRET) is None
-    with pytest.raises(NeedsReconcileError):
+    with pytest.raises(BeyondSweepError):
         await (await there.open_nebula_for(RBX, "town")).create_vm({})
 
 
@@ -185,9 +185,9 @@ async def test_groups_and_users_are_read_only_where_a_tenant_lists_the_cloud() -
 
 
 def test_who_only_reads_may_look_at_groups_and_change_none() -> None:
-    client: Any = read_only_open_nebula_factory(
-        lambda *_: SimpleNamespace(tenancy=SimpleNamespace(view=1, create_group=2))
-    )("", "", "", "")  # type: ignore[arg-type,return-value]
+    client: Any = reading_open_nebula(lambda *_: SimpleNamespace(tenancy=SimpleNamespace(view=1, create_group=2)))(
+        "", "", "", ""
+    )  # type: ignore[arg-type,return-value]
     assert client.tenancy.view == 1
     with pytest.raises(Exception, match="create_group is not a read"):
         _ = client.tenancy.create_group
@@ -199,16 +199,16 @@ def test_who_only_reads_may_look_at_groups_and_change_none() -> None:
 def test_what_is_in_no_namespace_is_watched_by_an_operator_of_the_whole_cluster_only() -> None:
     without = {kind.crd.kind for kind in KINDS if not kind.crd.namespaced}
     assert without == {"Tenant", "SovereigntyPolicy", "ProviderProfile"}
-    assert set(watched_kinds(Settings())) == set(KINDS)
-    narrowed = watched_kinds(Settings(watch_namespaces=("a",)))
+    assert set(kinds_of(Settings())) == set(KINDS)
+    narrowed = kinds_of(Settings(watch_namespaces=("a",)))
     assert {kind.crd.kind for kind in KINDS} - {kind.crd.kind for kind in narrowed} == without
     ours = {
         f"{plural}{part}"
         for plural in ("tenants", "sovereigntypolicies", "providerprofiles")
         for part in ("", "/status")
     }
-    policy_bindings = {"namespaces", "validatingadmissionpolicies", "validatingadmissionpolicybindings"}
-    assert {rule.resource for rule in RBAC if rule.wide} == ours | policy_bindings
+    borders = {"namespaces", "validatingadmissionpolicies", "validatingadmissionpolicybindings"}
+    assert {rule.resource for rule in RBAC if rule.wide} == ours | borders
 
 
 async def test_an_operator_of_some_namespaces_does_not_even_list_it() -> None:

@@ -16,7 +16,7 @@ from tests.unit.providers.installer.test_installation import FakeJobs, condition
 from sovereigncloud.api import SovereignCloud
 from sovereigncloud.api.verification import SuiteCheck
 from sovereigncloud.core.plan import Plan
-from sovereigncloud.kinds.sovereigncloud.verification.job import JOB_LOST_AFTER, validation_of
+from sovereigncloud.kinds.sovereigncloud.verification.job import CERTAIN, validation_of
 from sovereigncloud.kinds.sovereigncloud.verification.plan import verification_fields, with_verification
 from sovereigncloud.kinds.sovereigncloud.verification.records import Record, read_record
 from sovereigncloud.kinds.sovereigncloud.verification.steps import StartValidation, WriteRecord, perform_verification
@@ -285,11 +285,7 @@ async def test_wherever_the_operator_ends_the_job_is_made_once(steps):
 async def test_a_job_that_was_deleted_is_not_made_again():
     outside = Outside()
     outside.remember(
-        request="first",
-        suite="OneDeployValidation",
-        began=UNIX - JOB_LOST_AFTER,
-        started=UNIX - JOB_LOST_AFTER,
-        asked=("first",),
+        request="first", suite="OneDeployValidation", began=UNIX - CERTAIN, started=UNIX - CERTAIN, asked=("first",)
     )
     jobs, status = Jobs(outside), {}
     for _ in range(3):

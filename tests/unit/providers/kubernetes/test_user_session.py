@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestServer
 from sovereigncloud.api.common.base import PAUSED, Key
 from sovereigncloud.ports.errors import Auth, NotFound, Rejected, Retry
 from sovereigncloud.providers.kubernetes.connection import Connection
-from sovereigncloud.providers.kubernetes.user_session import UserKubernetesApi
+from sovereigncloud.providers.kubernetes.user_session import PersonKubernetesApi
 
 KEY = Key("HostedInstance", "team", "web")
 WEB = "/apis/sovereigncloud.io/v1alpha1/namespaces/team/hostedinstances"
@@ -40,7 +40,7 @@ async def talking(script):
     server = TestServer(app)
     await server.start_server()
     try:
-        async with UserKubernetesApi(Connection(f"http://{server.host}:{server.port}", None, "t", "", None)) as api:
+        async with PersonKubernetesApi(Connection(f"http://{server.host}:{server.port}", None, "t", "", None)) as api:
             yield api
     finally:
         await server.close()
@@ -151,6 +151,6 @@ async def test_names_come_without_contents(items, names, why):
 
 
 async def test_nobody_there_is_an_error_that_says_where():
-    async with UserKubernetesApi(Connection("http://127.0.0.1:1", None, "", "", None)) as api:
+    async with PersonKubernetesApi(Connection("http://127.0.0.1:1", None, "", "", None)) as api:
         with pytest.raises(Retry, match="Kubernetes GET /api/v1/namespaces/ns/pods/pod/log"):
             _ = [line async for line in api.log_lines("ns", "pod", "c", follow=False, since=None, tail=None)]

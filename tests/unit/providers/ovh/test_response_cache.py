@@ -4,13 +4,13 @@ import asyncio
 
 import pytest
 
-from sovereigncloud.providers.ovh.response_cache import ResponseCache
+from sovereigncloud.providers.ovh.response_cache import Kept
 
 
 class Api:
     def __init__(self):
         self.value, self.asked, self.now = 1, 0, 100.0
-        self.kept = ResponseCache(lambda: self.now)
+        self.kept = Kept(lambda: self.now)
 
     async def ask(self):
         self.asked += 1

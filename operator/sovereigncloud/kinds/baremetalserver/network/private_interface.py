@@ -1,9 +1,8 @@
-"""Attach a server's private network interface to its vRack, or detach it.
+"""The private interface of a server and the vRack that it is to be in.
 
-The interface is the enabled virtual network interface of mode vrack_aggregation or vrack (facts: a Scale or High
-Grade server has one). An interface is in at most one vRack: moving it means detach, wait, attach. The operator
-detaches it from another vRack only if the server is ours and that vRack is ours or was declared before, or if
-spec.ovh.moveFrom names it.
+Attach the enabled virtual network interface of mode vrack_aggregation or vrack (facts: a Scale or High Grade server has
+one); an interface sits in at most one vRack, and moving it is detach, wait, attach. It is taken out of another vRack only
+where that is ours to do: the server is ours and so is that vRack, or it was declared before, or spec consents by name.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ PATH = "spec.ovh.vrack"
 ASKED = "attachAsked"
 DETACH_ASKED = "detachAsked"
 HELD = "vrack"
-"""The fact with the last vRack that was attached as declared: the operator may detach from it."""
+"""The fact that remembers the vRack in which the server was as declared: what spec said before is ours to change."""
 
 _WITHIN = 600.0  # vRack tasks take minutes; afterwards the request is made again
 LOOK_AGAIN = 5.0
@@ -36,29 +35,25 @@ _POLL = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttachInterface(Step):
-    """Attach the interface to the vRack."""
-
     vrack: str
     uuid: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetachInterface(Step):
-    """Detach the interface from the vRack."""
-
     vrack: str
     uuid: str
 
 
 @dataclass(frozen=True, slots=True)
-class VrackFacts:
-    """The facts that decide whether an interface may be moved and attached.
+class Joining:
+    """What says whether an interface may be moved and may join.
 
     Attributes:
-        mark: of this object; None: not read.
+        mark: that of the object at hand; None: not looked at.
         tags: of the server.
         vracks: tags of every vRack of the account, by its name.
-        eligibility: OVHcloud's answer; None: not asked, since nothing is to be attached.
+        eligibility: None: not asked, since nothing is to join.
     """
 
     mark: Mark | None = None
@@ -68,12 +63,12 @@ class VrackFacts:
 
 
 def attached(resource: BareMetalServer, vrack: VrackView | None) -> bool:
-    """Whether the account view shows the server in its vRack."""
+    """Whether the view alone shows the server in its vRack."""
     return bool(members(resource, vrack))
 
 
 def members(resource: BareMetalServer, vrack: VrackView | None) -> tuple[str, ...]:
-    """Return the UUIDs of the server's interfaces in the vRack, known from status or the account view."""
+    """Uuids of the server's interfaces in the vRack: those that status knows, else any that the view says are its."""
     if vrack is None or resource.spec.ovh is None:
         return ()
     known = {i.uuid for i in resource.status.interfaces or () if i.uuid and i.mode in PRIVATE_MODES}
@@ -82,23 +77,23 @@ def members(resource: BareMetalServer, vrack: VrackView | None) -> tuple[str, ..
 
 
 def private_interfaces(found: Iterable[Interface]) -> tuple[Interface, ...]:
-    """Return the interfaces that can join a vRack, an aggregation before a single NIC."""
+    """Those that lead to a vRack, an aggregation before a single card."""
     usable = (i for i in found if i.enabled and i.mode in PRIVATE_MODES)
     return tuple(sorted(usable, key=lambda i: (PRIVATE_MODES.index(i.mode), i.uuid)))
 
 
-async def check_eligibility(
-    resource: BareMetalServer, client: Ovh, interfaces: Iterable[Interface], vrack_facts: VrackFacts, now: datetime
-) -> VrackFacts:
-    """Ask OVHcloud what is eligible for the vRack, while a free interface is about to be attached."""
+async def look_who_may_join(
+    resource: BareMetalServer, client: Ovh, interfaces: Iterable[Interface], joining: Joining, now: datetime
+) -> Joining:
+    """Ask what may join the vRack, while a free interface is about to."""
     wanted = resource.spec.ovh.vrack if resource.spec.ovh else None
     private = private_interfaces(interfaces)
     free = next((i for i in private if not i.vrack), None)
-    if not wanted or wanted not in vrack_facts.vracks or free is None or any(i.vrack == wanted for i in private):
-        return vrack_facts
+    if not wanted or wanted not in joining.vracks or free is None or any(i.vrack == wanted for i in private):
+        return joining
     if pending(resource, _attaching(wanted, free.uuid), now):
-        return vrack_facts
-    return replace(vrack_facts, eligibility=await client.vracks.eligible(wanted))
+        return joining
+    return replace(joining, eligibility=await client.vracks.eligible(wanted))
 
 
 def plan_interface(
@@ -106,17 +101,14 @@ def plan_interface(
     vrack: VrackView | None,
     interfaces: Iterable[Interface] | None,
     now: datetime,
-    vrack_facts: VrackFacts = VrackFacts(),
+    joining: Joining = Joining(),
 ) -> Plan:
-    """Plan the attachment of the private interface to the declared vRack.
-
-    `interfaces`: None when they were not read.
-    """
+    """Bring the private interface into the declared vRack. `interfaces`: None when they were not read."""
     ovh = resource.spec.ovh
     if ovh is None or not ovh.vrack:
         return Plan()
     if vrack is None:
-        message = f"the account has no vRack {ovh.vrack}, or the credential may not read it; check ovh.vrack"
+        message = f"the account has no vRack {ovh.vrack}, or the credential may not see it; check ovh.vrack"
         return Plan(outcome=stalled(Reason.VRACK_NOT_FOUND, message, after=300.0))
     found = tuple(interfaces) if interfaces is not None else None
     if found is not None and not found:
@@ -134,12 +126,12 @@ def plan_interface(
         return Plan()  # the interface itself is newer than the view
     free = next((i for i in private if not i.vrack), None)
     if free is None:
-        return _plan_move(resource, private[0], vrack_facts, now)
-    return replace(_join(resource, free, vrack_facts, now), drift=drift)
+        return _move_out(resource, private[0], joining, now)
+    return replace(_join(resource, free, joining, now), drift=drift)
 
 
 def plan_detach(resource: BareMetalServer, vrack: VrackView | None, now: datetime) -> Plan:
-    """Plan the detachment from the vRack of a server that is deleted with deletionPolicy Delete."""
+    """Take the server out of its vRack, since it is deleted with deletionPolicy Delete."""
     ovh = resource.spec.ovh
     inside = members(resource, vrack)
     if ovh is None or vrack is None or not inside:
@@ -165,10 +157,10 @@ def plan_detach(resource: BareMetalServer, vrack: VrackView | None, now: datetim
     return Plan(steps=tuple(steps[:1]))
 
 
-# --- attachment -------------------------------------------------------------------------------------------------------
+# --- joining ---------------------------------------------------------------------------------------------------------
 
 
-def _join(resource: BareMetalServer, free: Interface, vrack_facts: VrackFacts, now: datetime) -> Plan:
+def _join(resource: BareMetalServer, free: Interface, joining: Joining, now: datetime) -> Plan:
     vrack = resource.spec.ovh.vrack if resource.spec.ovh else None
     if not vrack:
         return Plan()
@@ -176,7 +168,7 @@ def _join(resource: BareMetalServer, free: Interface, vrack_facts: VrackFacts, n
         message = f"interface {free.uuid} is being attached to vRack {vrack}"
         available = resource.settled
         return Plan(outcome=waiting(Reason.ATTACHING_INTERFACE, message, after=LOOK_AGAIN, available=available))
-    refused = _not_eligible(resource, free, vrack, vrack_facts.eligibility)
+    refused = _not_eligible(resource, free, vrack, joining.eligibility)
     if refused is not None:
         return Plan(outcome=refused)
     step = AttachInterface(
@@ -193,15 +185,15 @@ def _join(resource: BareMetalServer, free: Interface, vrack_facts: VrackFacts, n
 def _not_eligible(
     resource: BareMetalServer, free: Interface, vrack: str, eligibility: Eligibility | None
 ) -> Outcome | None:
-    """Report why OVHcloud does not accept the interface in this vRack; None: eligible, or not asked."""
+    """What OVHcloud itself says about this interface and this vRack; None: it may join, or nobody asked."""
     if eligibility is None or (eligibility.interfaces is not None and free.uuid in eligibility.interfaces):
         return None
     if eligibility.interfaces is None:
-        message = f"OVHcloud is checking whether interface {free.uuid} may join vRack {vrack}"
+        message = f"OVHcloud is looking whether interface {free.uuid} may join vRack {vrack}"
         return waiting(Reason.CHECKING_ELIGIBILITY, message, after=_POLL, available=resource.settled)
     if eligibility.errors:
         names = ", ".join(sorted(eligibility.errors)[:5])
-        message = f"OVHcloud could not check everything that may join vRack {vrack} ({names}); the operator asks again"
+        message = f"OVHcloud could not look at all that may join vRack {vrack} ({names}); it is asked again"
         return waiting(Reason.CHECKING_ELIGIBILITY, message, after=60.0, available=resource.settled)
     return _incompatible(resource, f"OVHcloud does not list its interface {free.uuid} as eligible for vRack {vrack}")
 
@@ -209,14 +201,14 @@ def _not_eligible(
 # --- leaving another vRack --------------------------------------------------------------------------------------------
 
 
-def _plan_move(resource: BareMetalServer, inside: Interface, vrack_facts: VrackFacts, now: datetime) -> Plan:
-    """Plan for an interface in another vRack: detach it where permitted, attach it afterwards."""
+def _move_out(resource: BareMetalServer, inside: Interface, joining: Joining, now: datetime) -> Plan:
+    """It sits in another vRack: taken out where that is ours to do, attached once it is out."""
     wanted = resource.spec.ovh.vrack if resource.spec.ovh else None
     if not wanted:
         return Plan()
     drift = (Drift(PATH, wanted, inside.vrack),)
-    if not _may_move(resource, inside.vrack, vrack_facts):
-        return Plan(drift=drift, outcome=_not_ours(inside, wanted))
+    if not _ours_to_move(resource, inside.vrack, joining):
+        return Plan(drift=drift, outcome=_elsewhere(inside, wanted))
     if pending(resource, Asked(DETACH_ASKED, inside.uuid, PATH, _WITHIN), now):
         message = f"interface {inside.uuid} is being detached from vRack {inside.vrack}, then it joins {wanted}"
         available = resource.settled
@@ -236,24 +228,24 @@ def _plan_move(resource: BareMetalServer, inside: Interface, vrack_facts: VrackF
     return Plan(drift=drift, steps=(step,))
 
 
-def _may_move(resource: BareMetalServer, other: str, vrack_facts: VrackFacts) -> bool:
-    """Whether the operator may end the membership: by consent, or because server and vRack are ours."""
+def _ours_to_move(resource: BareMetalServer, other: str, joining: Joining) -> bool:
+    """Whether the membership is ours to end: by consent, or since the server is ours and the vRack is, or was declared."""
     if resource.spec.ovh is not None and resource.spec.ovh.move_from == other:
         return True
-    if vrack_facts.mark is None:
+    if joining.mark is None:
         return False
-    found = mark_from_ovh(vrack_facts.tags)
-    if ownership(found, vrack_facts.mark) not in {Ownership.OURS, Ownership.PREDECESSOR}:
+    found = mark_from_ovh(joining.tags)
+    if ownership(found, joining.mark) not in {Ownership.OURS, Ownership.PREDECESSOR}:
         return False
     declared = resource.external.get(HELD) == other
-    return declared or vrack_facts.vracks.get(other, {}).get(OVH_INSTALLATION) == vrack_facts.mark.installation
+    return declared or joining.vracks.get(other, {}).get(OVH_INSTALLATION) == joining.mark.installation
 
 
-def _not_ours(interface: Interface, wanted: str) -> Outcome:
+def _elsewhere(interface: Interface, wanted: str) -> Outcome:
     message = (
-        f"interface {interface.uuid} is in vRack {interface.vrack}, which this installation does not own: moving it would"
-        f" disconnect what uses it there. Set moveFrom: {interface.vrack} beside the server's name to consent, detach it"
-        f" yourself, or set ovh.vrack to {interface.vrack} instead of {wanted}"
+        f"interface {interface.uuid} is in vRack {interface.vrack}, which is not this installation's: what it does there"
+        f" would be cut off. Set moveFrom: {interface.vrack} beside the server's name to consent, detach it there, or set"
+        f" ovh.vrack to {interface.vrack} instead of {wanted}"
     )
     return stalled(Reason.INTERFACE_IN_OTHER_VRACK, message, after=60.0)
 
@@ -266,7 +258,7 @@ def _attaching(vrack: str, uuid: str) -> Asked:
 
 
 def _as_declared(resource: BareMetalServer, vrack: str) -> Plan:
-    """Clear the pending requests and record the vRack, since the interface is attached as declared."""
+    """Nothing to do, since it is seen there. What was asked for is forgotten, and where it is as declared is remembered."""
     facts = {key: "" for key in (ASKED, DETACH_ASKED) if resource.external.get(key)}
     if resource.external.get(HELD) != vrack:
         facts[HELD] = vrack

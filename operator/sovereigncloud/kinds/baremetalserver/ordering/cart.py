@@ -1,4 +1,4 @@
-"""Translate an order in spec and the catalogue into cart contents and an estimated price. Pure."""
+"""From an order in spec and the catalogue to what goes into the cart and about what it costs. Pure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _OVERSEAS = {
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The cart contents for an order, or why it cannot be ordered.
+    """What is to be ordered, or why it cannot be.
 
     Attributes:
         estimate: by the catalogue; the cart's own quote counts.
@@ -40,7 +40,7 @@ class Choice:
 
 
 def choose(order: ServerOrder, catalogue: Catalogue) -> Choice:
-    """Select the cart contents: options of spec, and the default of each other mandatory family."""
+    """The basket for an order: what spec says, and of each mandatory family that it does not speak of the default."""
     offer = catalogue.offer
     if offer is None:
         near = _near(order.plan_code, catalogue.plans)
@@ -65,10 +65,7 @@ def choose(order: ServerOrder, catalogue: Catalogue) -> Choice:
 
 
 def in_stock(rows: Iterable[Stock], options: Iterable[str]) -> bool:
-    """Whether the selected configuration can be delivered.
-
-    Stock rows name memory and storage by the option's code without its plan.
-    """
+    """Whether what was chosen can be delivered. Rows name memory and storage by the option's code without its plan."""
     rows, options = tuple(rows), tuple(options)
     ours = tuple(r for r in rows if _is_of(r.memory, options) and _is_of(r.storage, options)) or rows
     return any(r.availability not in _EMPTY for r in ours)
@@ -121,7 +118,7 @@ def _options(order: ServerOrder, offer: Offer) -> tuple[str, ...] | Outcome:
 
 
 def _default(family: Family, offer: Offer, order: ServerOrder) -> str:
-    """Return the catalogue's default option, else the cheapest."""
+    """The catalogue's default, else the one that costs least."""
     if family.default:
         return family.default
     sold = [o for o in family.options if _pricing(offer.option_prices.get(o, ()), order)] or family.options
@@ -134,9 +131,7 @@ def _settings(order: ServerOrder, settings: Iterable[Setting]) -> tuple[tuple[st
         wanted = _said(order, setting)
         if wanted is None:
             if setting.mandatory:
-                return _refusal(
-                    f"{order.plan_code} requires the setting {setting.name}, which spec cannot set; change order.planCode"
-                )
+                return _refusal(f"{order.plan_code} wants to know its {setting.name}, which spec has no field for")
             continue
         if setting.values and wanted not in setting.values:
             field = "order.datacenter" if setting.name == "dedicated_datacenter" else setting.name

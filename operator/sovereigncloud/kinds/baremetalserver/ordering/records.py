@@ -1,8 +1,8 @@
-"""Purchase records at OVHcloud, written to cart descriptions before anything irreversible.
+"""What is written at OVHcloud about an order, before anything irreversible: descriptions of carts.
 
-Carts and orders carry no tags, and the API knows no idempotency key, but a cart has a searchable description. So the
-cart names its owner, and a second, empty cart names the resulting order and the payment attempt. A rebuilt cluster of
-the same installation reads the state of the purchase from there.
+Neither a cart nor an order carries tags, and the API knows no idempotency key. A cart has a description, and that can be
+searched. So the cart says whose it is, and a second, empty cart says which order came of it and that it is being paid: a
+new cluster of the same installation reads there what became of it.
 """
 
 from __future__ import annotations
@@ -19,25 +19,23 @@ _PREFIX = "sovereigncloud.io/"
 
 
 class Kind(StrEnum):
-    """Type of a purchase record."""
-
     CART = "cart"
     ORDER = "order"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PurchaseRecord:
-    """A purchase record. Times are in seconds since the epoch; 0: not (yet).
+class Paper:
+    """A description. Times in seconds since the epoch, 0: not (yet).
 
     Attributes:
         plan: the plan code that is ordered.
         digest: names what is ordered, see `order_digest`.
-        at: when the record was made.
-        filled: of a cart: its contents are complete.
-        checkout: of a cart: when its checkout was last requested.
+        at: when the paper was made.
+        filled: of a cart: all that is ordered is in it.
+        checkout: of a cart: when it was last asked to be checked out.
         order: of an order: its number.
-        paying: of an order: when its payment was last requested.
-        lapsed: of an order: it expired unpaid and is ignored.
+        paying: of an order: when it was last asked to be paid.
+        lapsed: of an order: it became void unpaid, and counts no more.
     """
 
     kind: Kind
@@ -52,16 +50,14 @@ class PurchaseRecord:
     lapsed: bool = False
 
     @property
-    def last_attempt(self) -> int:
-        """Return the latest time at which the cart may have been checked out, as far as the record tells.
-
-        A delayed write of an older description can erase `checkout`; `at` is then the best known time.
+    def tried(self) -> int:
+        """The latest moment that is known before which it was not checked out for the last time: a description of before that, whose
+        answer was lost, may come late and take away when it was.
         """
         return max(self.checkout, self.at)
 
     @property
     def text(self) -> str:
-        """Serialize the record as a cart description."""
         words = {
             "installation": self.mark.installation,
             "object": self.mark.object,
@@ -78,8 +74,8 @@ class PurchaseRecord:
         return " ".join([f"{_PREFIX}{self.kind}", *said, *flags])
 
 
-def read_purchase_record(description: str) -> PurchaseRecord | None:
-    """Parse a cart description; None: the operator did not write it."""
+def read_paper(description: str) -> Paper | None:
+    """None: nobody of ours wrote it."""
     first, _, rest = description.partition(" ")
     kind = next((k for k in Kind if first == f"{_PREFIX}{k}"), None)
     words = rest.split()
@@ -91,7 +87,7 @@ def read_purchase_record(description: str) -> PurchaseRecord | None:
         value = said.get(word, "")
         return int(value) if value.isdigit() else 0
 
-    return PurchaseRecord(
+    return Paper(
         kind=kind,
         mark=Mark(said["installation"], said["object"], said.get("uid", "")),
         plan=said.get("plan", ""),
@@ -106,7 +102,7 @@ def read_purchase_record(description: str) -> PurchaseRecord | None:
 
 
 def order_digest(order: ServerOrder) -> str:
-    """Hash what is ordered; consent and credential are not part of it."""
+    """Names what is ordered; neither the consent nor the credential is part of it."""
     text = json.dumps(
         [order.plan_code, order.datacenter, order.duration, order.pricing_mode, sorted(order.options or ())]
     )

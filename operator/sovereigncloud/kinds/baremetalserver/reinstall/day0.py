@@ -1,11 +1,10 @@
-"""Day-0 script of a fresh server: marker file, proof of the SSH host key, network bonds.
+"""What a fresh server does with itself before anybody logs in: a marker, a proof of its host key, its bonds.
 
-OVHcloud runs it once, as root, at the end of the installation (postInstallationScript). It downloads nothing and
-calls no service.
+OVHcloud runs it once, as root, at the end of the installation (postInstallationScript). It fetches nothing and calls nobody.
 
-The proof lets the operator verify the host key without trust on first use. The script carries a key that is derived
-for this server and this request from the installer's private key, and lets sshd show HMAC(that key, host key) in its
-banner (docs/adr/0011). The script contains no private key.
+The proof is how the operator knows, without trust on first use, that the host key which answers at the server's address is
+the server's: the script carries a key that is derived for this server and this request from the installer's private key, and
+has sshd show HMAC(that key, host key) in its greeting (docs/adr/0011). No private key of anybody is in it.
 """
 
 from __future__ import annotations
@@ -20,8 +19,8 @@ from dataclasses import dataclass, field
 
 import yaml
 
-from sovereigncloud.core.bonds import netplan
 from sovereigncloud.core.identity import Mark
+from sovereigncloud.kinds.baremetalserver.network.bonds import netplan
 
 _PROOF = re.compile(r"\bsovereigncloud-([0-9a-f]{64})$")
 _END = "SOVEREIGN_END"
@@ -29,7 +28,7 @@ _END = "SOVEREIGN_END"
 
 @dataclass(frozen=True, slots=True)
 class Day0:
-    """The inputs of one server's day-0 script.
+    """What the script of one server is made from.
 
     Attributes:
         proof_key: see `proof_key`; empty: the host key is not proven.
@@ -44,33 +43,32 @@ class Day0:
 
 
 def proof_key(installer_key: str, urn: str, request: str) -> str:
-    """Derive the key of the host key proof, in hexadecimal, for one server and one reinstall request.
+    """The key of the proof, in hexadecimal: of this server, for this request, known to who holds the installer's private key.
 
-    Only the holder of the installer's private key can derive it. It is deterministic, so that a lost answer or a lost
-    cluster changes nothing.
+    The same each time, so that a lost answer or a lost cluster changes nothing.
     """
     said = f"sovereigncloud day 0 host key\n{urn}\n{request}"
     return hmac.new(installer_key.encode(), said.encode(), hashlib.sha256).hexdigest()
 
 
 def proof(key: str, host_key: str) -> str:
-    """Compute the proof of a host key ("ssh-ed25519 AAAA...") over its base64 part."""
+    """What the script makes of a host key ("ssh-ed25519 AAAA..."), by the base64 of it."""
     return hmac.new(bytes.fromhex(key), host_key.split(" ")[1].encode(), hashlib.sha256).hexdigest()
 
 
 def is_proven(greeting: str, host_key: str, key: str) -> bool:
-    """Whether the SSH banner proves that the host key belongs to the server on which the script ran."""
+    """Whether the greeting of an SSH server proves that the host key is that of the server which the script ran on."""
     shown = _PROOF.search(greeting.strip())
     return shown is not None and bool(key) and hmac.compare_digest(shown[1], proof(key, host_key))
 
 
 def is_proof(greeting: str) -> bool:
-    """Whether the SSH banner shows any proof: the script ran, for whatever request."""
+    """Whether it shows any proof: the script ran, whosever it was."""
     return _PROOF.search(greeting.strip()) is not None
 
 
 def fingerprint(host_key: str) -> str:
-    """Return the fingerprint of a host key as ssh-keygen -l shows it."""
+    """As ssh-keygen -l shows it."""
     try:
         blob = base64.b64decode(host_key.split(" ")[1], validate=True)
     except (IndexError, binascii.Error):
@@ -79,7 +77,7 @@ def fingerprint(host_key: str) -> str:
 
 
 def script(day0: Day0) -> str:
-    """Render the day-0 script. User input appears only inside single-line quoted text."""
+    """The script. Nothing that a person chose is outside of quoted text of one line."""
     parts = [_HEAD, _file("/etc/sovereigncloud/day0.json", 644, json.dumps(_marker(day0), sort_keys=True))]
     if day0.proof_key:
         parts.append(_PROVE.replace("@KEY@", day0.proof_key))

@@ -1,14 +1,13 @@
-"""SSH host key of a server: read after each reinstallation, pinned, and compared afterwards.
+"""The SSH host key of a server: read after each reinstallation of ours, pinned, and told when it is another one later.
 
-The pin is an IAM tag of the server itself, so that neither a lost cluster nor a lost status causes trust on first
-use:
+What is pinned stands on the server itself, as an IAM tag, so that neither a lost cluster nor a lost status is a first use:
 
-    sovereigncloud.io/host-key    awaited:proof       reinstalled with a script that proves the key
-                                  awaited:first-use   the template takes no script: the first key is trusted
-                                  proven:<base64>     pinned, with how the key was verified
+    sovereigncloud.io/host-key    awaited:proof       it was reinstalled with a script that proves its key
+                                  awaited:first-use   its template took no script: the first key that answers is believed
+                                  proven:<base64>     pinned, and how it came to be known
                                   first-use:<base64>
 
-Only servers of a cloud that the operator installs have a pin: its installer logs in to them.
+Only servers of a cloud that the operator installs have one: into these its installer logs in.
 """
 
 from __future__ import annotations
@@ -27,30 +26,30 @@ from sovereigncloud.ports.ssh import Greeting
 
 HOST_KEY_TAG = "sovereigncloud.io/host-key"
 UNPROVEN = "hostKeyUnproven"
-"""In `status.external`: since when the server presents an unproven host key."""
+"""In `status.external`: since when a key answers that nothing proves."""
 
 AT_REST = 3600.0
-"""Seconds between host key scans of a server at rest."""
+"""Seconds that a key which was read is believed to be still there."""
 _ALGORITHM = "ssh-ed25519"
 _LOOK_AGAIN = 10.0
 _PATIENCE = 900.0  # sshd answers before the script at the end of the installation ran
 
 
 class Trust(StrEnum):
-    """How a host key was verified."""
+    """How a host key came to be known."""
 
     PROVEN = "proven"
     FIRST_USE = "first-use"
 
     @property
     def word(self) -> str:
-        """Return the value for status."""
+        """In status."""
         return "Proven" if self is Trust.PROVEN else "FirstUse"
 
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """The host key pin in the server's tag. `key`: base64; empty: awaited."""
+    """What the tag says. `key`: base64; empty: awaited."""
 
     trust: Trust
     key: str = ""
@@ -61,25 +60,25 @@ class Pin:
 
     @property
     def host_key(self) -> str:
-        """Return the key in known_hosts format; empty while it is awaited."""
+        """As in known_hosts; empty while it is awaited."""
         return f"{_ALGORITHM} {self.key}" if self.key else ""
 
     @property
     def how(self) -> str:
-        """Return how the key was verified, for messages."""
+        """How it came to be known, for people."""
         proven = self.trust is Trust.PROVEN
         return "proven by the script of its installation" if proven else "the first that answered"
 
     @property
     def text(self) -> str:
-        """Serialize the pin as a tag value."""
+        """As it stands in the tag."""
         if self.key:
             return f"{self.trust}:{self.key}"
         return f"awaited:{'proof' if self.trust is Trust.PROVEN else 'first-use'}"
 
 
 def read_pin(tags: Mapping[str, str]) -> Pin | None:
-    """Parse the host key pin; None: the server has none."""
+    """What the server says of its host key; None: nothing."""
     how, _, rest = tags.get(HOST_KEY_TAG, "").partition(":")
     if how == "awaited":
         return Pin(Trust.FIRST_USE if rest == "first-use" else Trust.PROVEN)
@@ -87,12 +86,12 @@ def read_pin(tags: Mapping[str, str]) -> Pin | None:
 
 
 @dataclass(frozen=True, slots=True)
-class HostKeyScan:
-    """The result of an SSH host key scan.
+class Heard:
+    """What was heard at the server's address.
 
     Attributes:
-        error: why there is no result.
-        proof_key: the key that the proof is checked with, see day0.
+        error: why there is no greeting.
+        proof_key: what the key must be proven with, see day0.
     """
 
     address: str
@@ -103,32 +102,26 @@ class HostKeyScan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PinHostKey(Step):
-    """Pin a verified host key in the server's tag."""
-
     urn: str
     pin: Pin
 
 
-def plan_host_key(
-    resource: BareMetalServer, urn: str, pin: Pin | None, host_key_scan: HostKeyScan | None, now: datetime
-) -> Plan:
-    """Pin an awaited host key, and report a changed one. `host_key_scan`: None when the key was not scanned."""
-    if pin is None or host_key_scan is None:
+def plan_host_key(resource: BareMetalServer, urn: str, pin: Pin | None, heard: Heard | None, now: datetime) -> Plan:
+    """Pin what is awaited, and tell what changed. `heard`: None where nobody listened."""
+    if pin is None or heard is None:
         return Plan()
-    if host_key_scan.greeting is None:
-        return Plan(outcome=_unreachable(host_key_scan)) if pin.awaited else Plan()
+    if heard.greeting is None:
+        return Plan(outcome=_silent(heard)) if pin.awaited else Plan()
     if not pin.awaited:
-        if host_key_scan.greeting.host_key == pin.host_key:
+        if heard.greeting.host_key == pin.host_key:
             return Plan(outcome=_forget(resource))
-        return Plan(outcome=_changed(pin, host_key_scan, host_key_scan.greeting))
-    if pin.trust is Trust.PROVEN and not is_proven(
-        host_key_scan.greeting.version, host_key_scan.greeting.host_key, host_key_scan.proof_key
-    ):
-        return Plan(outcome=_unproven(resource, host_key_scan, host_key_scan.greeting, now))
-    key = host_key_scan.greeting.host_key.split(" ")[1]
+        return Plan(outcome=_changed(pin, heard, heard.greeting))
+    if pin.trust is Trust.PROVEN and not is_proven(heard.greeting.version, heard.greeting.host_key, heard.proof_key):
+        return Plan(outcome=_unproven(resource, heard, heard.greeting, now))
+    key = heard.greeting.host_key.split(" ")[1]
     step = PinHostKey(
         action=Action.UPDATE,
-        target=f"host key of {host_key_scan.address}",
+        target=f"host key of {heard.address}",
         fields=("spec.reinstall.request",),
         urn=urn,
         pin=Pin(pin.trust, key),
@@ -136,40 +129,40 @@ def plan_host_key(
     return Plan(steps=(step,))
 
 
-def _unreachable(host_key_scan: HostKeyScan) -> Outcome:
+def _silent(heard: Heard) -> Outcome:
     message = (
-        f"waiting for SSH at {host_key_scan.address}, to pin its host key ({host_key_scan.error or 'not asked yet'}); the operator must be able"
-        " to reach that port"
+        f"waits until SSH answers at {heard.address}, to pin its host key ({heard.error or 'not asked yet'}); the operator"
+        " must reach that port"
     )
     return waiting(Reason.READING_HOST_KEY, message, after=_LOOK_AGAIN)
 
 
-def _unproven(resource: BareMetalServer, host_key_scan: HostKeyScan, greeting: Greeting, now: datetime) -> Outcome:
-    """Report a host key without proof: the script has not run yet, or it is another server."""
+def _unproven(resource: BareMetalServer, heard: Heard, greeting: Greeting, now: datetime) -> Outcome:
+    """Not yet, or not the server that was installed."""
     shown = fingerprint(greeting.host_key)
     known = resource.external.get(UNPROVEN, "")
     since = float(known) if known.isdigit() else now.timestamp()
     if not is_proof(greeting.version) and now.timestamp() - since < _PATIENCE:
         message = (
-            f"{host_key_scan.address} presents host key {shown} without a proof yet; waiting for the script at the end of its"
-            " installation"
+            f"{heard.address} answers with the host key {shown} and does not prove it yet; waiting until the script at the"
+            " end of its installation ran"
         )
         return waiting(Reason.READING_HOST_KEY, message, after=_LOOK_AGAIN).with_facts(**{UNPROVEN: f"{since:.0f}"})
-    why = "with the proof of another key" if is_proof(greeting.version) else "without a proof"
+    why = "proves another one" if is_proof(greeting.version) else "proves nothing"
     message = (
-        f"{host_key_scan.address} presents host key {shown} {why}, so the operator does not log in: either the script at the end of"
-        " its installation failed (/var/lib/sovereigncloud/day0.log on the server), or another server answers. Compare the key"
-        " in OVHcloud's console (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub); if it matches, set the tag"
+        f"{heard.address} answers with the host key {shown} and {why}: either the script at the end of its installation"
+        " failed (/var/lib/sovereigncloud/day0.log on the server), or it is another machine. Nobody logs in there. Look at"
+        " the key in OVHcloud's console (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub); if it is that one, set the tag"
         f" {HOST_KEY_TAG} of the server to awaited:first-use, otherwise set a new spec.reinstall.request"
     )
     return stalled(Reason.HOST_KEY_UNVERIFIED, message, after=60.0).with_facts(**{UNPROVEN: f"{since:.0f}"})
 
 
-def _changed(pin: Pin, host_key_scan: HostKeyScan, greeting: Greeting) -> Outcome:
+def _changed(pin: Pin, heard: Heard, greeting: Greeting) -> Outcome:
     message = (
-        f"{host_key_scan.address} presents host key {fingerprint(greeting.host_key)}, but {fingerprint(pin.host_key)} is pinned and"
-        " the operator did not reinstall the server since, so it does not log in. If a person changed the key, set the tag"
-        f" {HOST_KEY_TAG} of the server to awaited:first-use; otherwise find out which machine answers at that address"
+        f"{heard.address} answers with the host key {fingerprint(greeting.host_key)}, and {fingerprint(pin.host_key)} was"
+        " pinned when it was installed; nothing here reinstalled it since. Nobody logs in there. If a person changed it,"
+        f" set the tag {HOST_KEY_TAG} of the server to awaited:first-use; otherwise find out who answers at that address"
     )
     return stalled(Reason.HOST_KEY_CHANGED, message, after=300.0)
 

@@ -1,13 +1,13 @@
-"""Reinstallation of a server: requested by a token in spec, recorded on the server first, done once.
+"""The reinstallation of a server: asked for by a word in spec, recorded on the server before it is begun, done once.
 
-OVHcloud's API has no idempotency key and purges its tasks (facts: a purged task answers 404, and a new one does so
-for up to five minutes), so the server itself carries the record, as IAM tags:
+OVHcloud's API has no idempotency key and forgets its tasks (facts: a purged task answers 404, a new one does so too for
+up to five minutes), so the server itself carries the record, as IAM tags:
 
-    sovereigncloud.io/reinstall   <token>:requested:<unix>:<newest task before>:<system>   about to be requested
-                                  <token>:<task>:<unix>:<system>                           requested
+    sovereigncloud.io/reinstall   <token>:requested:<unix>:<newest task before>:<system>   about to ask
+                                  <token>:<task>:<unix>:<system>                           asked
                                   <token>:done:<unix>:<system>                             the server runs the system
-    sovereigncloud.io/reinstalled digests of earlier tokens, so that a revert in Git erases nothing
-    sovereigncloud.io/quiet       no_intervention was off before; it is restored at the end
+    sovereigncloud.io/reinstalled digests of earlier tokens, so that a revert in Git wipes nothing
+    sovereigncloud.io/quiet       the server had no_intervention off before; it is put back at the end
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from sovereigncloud.api.hosted import Reinstall
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import DONE, Outcome, stalled, waiting
 from sovereigncloud.core.plan import Action, Disruption, Drift, Plan, Step
-from sovereigncloud.kinds.baremetalserver.installation_tag import INSTALLED_TAG
 from sovereigncloud.kinds.baremetalserver.network.private_interface import PRIVATE_MODES
 from sovereigncloud.kinds.baremetalserver.reinstall.day0 import Day0, script
 from sovereigncloud.kinds.baremetalserver.reinstall.host_key import HOST_KEY_TAG, Pin, Trust
@@ -41,13 +40,13 @@ from sovereigncloud.kinds.baremetalserver.reinstall.template_checks import (
     HOSTNAME,
     SCRIPT,
     SSH_KEY,
-    find_layout_problem,
+    impossible,
     parts,
-    unfilled_inputs,
+    unanswered,
 )
-from sovereigncloud.ports.ovh.account import InstallStep, Interface, Reinstallation, Server
+from sovereigncloud.kinds.sovereigncloud.installation.plan import INSTALLED_TAG
+from sovereigncloud.ports.ovh.account import InstallStep, Interface, Reinstallation, Server, Task
 from sovereigncloud.ports.ovh.reinstall import DiskGroup, InstallationTemplate
-from sovereigncloud.ports.ovh.task import Task
 
 QUIET_TAG = "sovereigncloud.io/quiet"
 
@@ -67,10 +66,10 @@ _ASK_TASKS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class ServerDetails:
-    """What is read of one server while an operation is open; each field costs a call per server.
+class Details:
+    """What is read of one server, only while something about it is open: each is a call per server.
 
-    `disk_groups`, `systems` and `template` are read only before a reinstallation (empty otherwise).
+    `disk_groups`, `systems` and `template` are asked for only before a reinstallation (empty otherwise).
     """
 
     server: Server
@@ -87,7 +86,7 @@ class ServerDetails:
 
     @property
     def install_step(self) -> str | None:
-        """Return the current installation step with its position, for messages."""
+        """The step under way and which of how many, for people."""
         doing = [(number, s) for number, s in enumerate(self.progress, start=1) if s.status in {"doing", "error"}]
         if not doing:
             return None
@@ -98,16 +97,16 @@ class ServerDetails:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReinstallServer(Step):
-    """Reinstall the server: write the record, block interventions, POST, record the task.
+    """Asks for it: record, mute OVHcloud's technicians, POST, record the task.
 
     Attributes:
-        before: the previous record, restored when the request is refused.
-        again: this token was requested before, and the answer was lost.
-        payload: the request body; not part of the plan shown to people.
-        block_intervention: keep technicians out; `intervention_blocked`: an earlier reinstallation still blocks them.
-        installed: the installer run that covered the server; it is void once the disks are erased.
-        awaits: the host key pin to write; None: none, nobody logs in. `pinned`: the pin before.
-        remark: a note for the event.
+        before: what the record was, for a request that is refused.
+        again: this word was asked for before, and the answer lost.
+        payload: what is sent; no part of the plan that people see.
+        mute: technicians are to be kept out; `muted`: they still are, from the time before.
+        installed: the run of the installer that covered the server; that is over with its disks.
+        awaits: what the server says of its host key from now on; None: nothing, nobody logs in. `pinned`: what it said.
+        remark: what a person should know of it.
     """
 
     urn: str
@@ -117,8 +116,8 @@ class ReinstallServer(Step):
     history: str
     payload: Reinstallation
     monitoring: bool
-    block_intervention: bool
-    intervention_blocked: bool
+    mute: bool
+    muted: bool
     installed: str
     awaits: Pin | None = None
     pinned: str = ""
@@ -127,27 +126,27 @@ class ReinstallServer(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordReinstall(Step):
-    """Write the state of a reinstallation; at its end restore the intervention setting."""
+    """Writes what became of it; at the end technicians are let back in where they were."""
 
     urn: str
     record: Record
     monitoring: bool = False
-    restore_intervention: bool = False
+    unmute: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class ReinstallContext:
-    """The inputs of a decision about a reinstallation.
+class Situation:
+    """What a decision about a reinstallation is made from.
 
     Attributes:
-        ssh_key: the public key to authorize; empty for a server outside of our clouds.
-        proof_key: the key that its host key is proven with, see day0.
+        ssh_key: the public key that is to be let in; empty for a server that is in no cloud of ours.
+        proof_key: what its host key is proven with, see day0.
     """
 
     resource: BareMetalServer
     urn: str
     tags: Mapping[str, str]
-    details: ServerDetails
+    details: Details
     now: datetime
     mark: Mark
     ssh_key: str = ""
@@ -162,33 +161,35 @@ class ReinstallContext:
         return self.details.server.service_name
 
     @property
-    def intervention_blocked(self) -> bool:
-        """Whether interventions are still blocked for a reinstallation."""
+    def muted(self) -> bool:
+        """Whether OVHcloud's technicians are still kept out for a reinstallation."""
         return QUIET_TAG in self.tags
 
 
-def plan_reinstall(at: ReinstallContext) -> Plan:
-    """Plan the reinstallation; empty and done: nothing is open."""
+def plan_reinstall(at: Situation) -> Plan:
+    """What to do about the reinstallation, if anything. Empty and done: nothing is open."""
     record, request = at.record, at.resource.spec.reinstall
     if record is not None and record.stage is not Stage.DONE:
         under_way = _follow(at, record)
         if under_way is not None:
             return under_way
     if at.details.active is not None:
-        message = f"reinstall task {at.details.active.id} of {at.name} is running and was not started by the operator; waiting until it ends"
+        message = (
+            f"reinstall task {at.details.active.id} of {at.name} is running and was not begun here; waiting for its end"
+        )
         return Plan(outcome=waiting(Reason.TASK_RUNNING, message, after=LOOK_AGAIN))
     if request is None or carried_out(at.resource, at.tags):
         # An earlier one may have ended badly, with technicians still kept out, when spec turned to another word.
         left = _ended_badly(at, record, DONE) if record is not None else Plan()
         return left if left.steps or request is None else _after(at, request)
-    against = _restore_record(at, request) or _find_refusal(request, at.details) or _check_template(at, request)
+    against = _begun(at, request) or _refusal(request, at.details) or _unsuitable(at, request)
     return against or Plan(steps=(_begin(at, request),))
 
 
-def _restore_record(at: ReinstallContext, request: Reinstall) -> Plan | None:
-    """Restore the record of a running task that status knows and the server's tag does not.
+def _begun(at: Situation, request: Reinstall) -> Plan | None:
+    """Status knows a task of this word and the server's record does not: it gets its record back.
 
-    A delayed write of an earlier record can take effect after a later one, when the client gave up on it.
+    A write of an earlier record can take effect after a later one, when the client gave up on it.
     """
     token, _, task = at.resource.external.get(TASK_FACT, "").rpartition(" ")
     record = at.record
@@ -198,7 +199,7 @@ def _restore_record(at: ReinstallContext, request: Reinstall) -> Plan | None:
     return Plan(steps=(_write(at, f"record of reinstall task {task} of {at.name}", again),))
 
 
-def _write(at: ReinstallContext, target: str, record: Record, *, restore_intervention: bool = False) -> RecordReinstall:
+def _write(at: Situation, target: str, record: Record, *, unmute: bool = False) -> RecordReinstall:
     # Action Reinstall: after a lost answer the engine then trusts only what is read when no late write is to be feared.
     return RecordReinstall(
         action=Action.REINSTALL,
@@ -207,20 +208,20 @@ def _write(at: ReinstallContext, target: str, record: Record, *, restore_interve
         urn=at.urn,
         record=record,
         monitoring=at.details.server.monitoring,
-        restore_intervention=restore_intervention,
+        unmute=unmute,
     )
 
 
 def system_drift(resource: BareMetalServer, system: str | None) -> tuple[Drift, ...]:
-    """Report another operating system than declared as drift; only a new request token reinstalls."""
+    """Another system than declared is told, never mended: only a new word in spec reinstalls."""
     request = resource.spec.reinstall
     if request is None or not system or system == request.operating_system:
         return ()
     return (Drift("spec.reinstall.operatingSystem", request.operating_system, system, mendable=False),)
 
 
-def _follow(at: ReinstallContext, record: Record) -> Plan | None:
-    """Plan for an open record; None: it is over, or it never started."""
+def _follow(at: Situation, record: Record) -> Plan | None:
+    """What an open record asks for; None: it is over, or it never began."""
     request, details, name = at.resource.spec.reinstall, at.details, at.name
     age = max(0.0, at.now.timestamp() - record.at)
     ours = request is not None and request.request == record.token
@@ -266,15 +267,15 @@ def _follow(at: ReinstallContext, record: Record) -> Plan | None:
     )
 
 
-def _ended_badly(at: ReinstallContext, record: Record, outcome: Outcome) -> Plan:
-    """Report a failed reinstallation, after interventions are allowed again: the server may need one."""
-    if at.intervention_blocked:
-        return Plan(steps=(_write(at, f"monitoring of {at.name} as it was", record, restore_intervention=True),))
+def _ended_badly(at: Situation, record: Record, outcome: Outcome) -> Plan:
+    """A person must act. Technicians are let back in first: the machine may well need one."""
+    if at.muted:
+        return Plan(steps=(_write(at, f"monitoring of {at.name} as it was", record, unmute=True),))
     return Plan(outcome=outcome)
 
 
-def _follow_request(at: ReinstallContext, record: Record, age: float, *, ours: bool) -> Plan | None:
-    """Plan for a recorded request without a known task: the task list tells whether the API accepted it."""
+def _follow_request(at: Situation, record: Record, age: float, *, ours: bool) -> Plan | None:
+    """Recorded, and nobody knows whether the API took it: its tasks tell."""
     since = [t for t in at.details.tasks if t.id > record.task]
     if since:
         task = max(t.id for t in since)
@@ -282,7 +283,7 @@ def _follow_request(at: ReinstallContext, record: Record, age: float, *, ours: b
         return Plan(steps=(_write(at, f"record of reinstall task {task} of {at.name}", under_way),))
     if age < _UNHEARD:
         message = (
-            "a reinstallation was recorded, but no task is known yet; waiting until it is certain that none was started"
+            "a reinstallation was recorded and no task is known yet; waiting until it is certain that it was not begun"
         )
         return Plan(outcome=waiting(Reason.CONFIRMING_REINSTALL, message, after=min(_UNHEARD - age, _ASK_TASKS)))
     if age < _CERTAIN or not ours:
@@ -292,25 +293,25 @@ def _follow_request(at: ReinstallContext, record: Record, age: float, *, ours: b
         record,
         stalled(
             Reason.REINSTALL_UNKNOWN,
-            f"a reinstallation of {at.name} was recorded more than an hour ago, but no task of it"
-            " is known; check the server, and set a new spec.reinstall.request if it is still wanted",
+            f"a reinstallation of {at.name} was recorded more than an hour ago and no task of it"
+            " is known; look at the server, and set a new spec.reinstall.request if it is still wanted",
         ),
     )
 
 
-def _installing(name: str, details: ServerDetails, task: int) -> Plan:
+def _installing(name: str, details: Details, task: int) -> Plan:
     step = details.install_step
     message = f"{name} is being reinstalled, task {task}" + (f": {step}" if step else "")
     return Plan(outcome=waiting(Reason.REINSTALLING, message, after=LOOK_AGAIN))
 
 
-def _finish(at: ReinstallContext, record: Record) -> RecordReinstall:
+def _finish(at: Situation, record: Record) -> RecordReinstall:
     over = replace(record, stage=Stage.DONE, task=0)
-    return _write(at, f"end of the reinstallation of {at.name}", over, restore_intervention=at.intervention_blocked)
+    return _write(at, f"end of the reinstallation of {at.name}", over, unmute=at.muted)
 
 
-def _after(at: ReinstallContext, request: Reinstall) -> Plan:
-    """Restore the record of a completed reinstallation that only status remembers (the tag was removed)."""
+def _after(at: Situation, request: Reinstall) -> Plan:
+    """Carried out. Where only status remembers it (someone removed the tag) the server gets its record back."""
     record = at.record
     earlier = digest(request.request) in at.tags.get(HISTORY_TAG, "").split(".")
     if record is not None and (record.token == request.request or earlier):
@@ -319,8 +320,8 @@ def _after(at: ReinstallContext, request: Reinstall) -> Plan:
     return Plan(steps=(_write(at, f"record of the reinstallation of {at.name}", carried),))
 
 
-def _find_refusal(request: Reinstall, details: ServerDetails) -> Plan | None:
-    """Report what forbids the reinstallation, before the disks are erased."""
+def _refusal(request: Reinstall, details: Details) -> Plan | None:
+    """What speaks against it before anything is wiped."""
     name, system = details.server.service_name, request.operating_system
     if system not in details.systems:
         near = difflib.get_close_matches(system, details.systems, n=5, cutoff=0.3) or sorted(details.systems)[:5]
@@ -352,32 +353,32 @@ def _find_refusal(request: Reinstall, details: ServerDetails) -> Plan | None:
     return None
 
 
-def _check_template(at: ReinstallContext, request: Reinstall) -> Plan | None:
-    """Report why the template does not fit: it must take what is declared, and ask nothing else."""
+def _unsuitable(at: Situation, request: Reinstall) -> Plan | None:
+    """What speaks against the template: the installation must take what is said to it, and be told all that it asks."""
     template = at.details.template
     if template is None:
-        message = f"reading the inputs of installation template {request.operating_system}"
+        message = f"what the installation of {request.operating_system} takes is being read"
         return Plan(outcome=waiting(Reason.OBSERVING, message, after=LOOK_AGAIN))
-    if asked := unfilled_inputs(template):
+    if asked := unanswered(template):
         message = (
-            f"template {template.name} requires {', '.join(asked)}, which the operator cannot provide; choose another"
+            f"an installation of {template.name} must be told {', '.join(asked)}, which the operator cannot; choose another"
             " reinstall.operatingSystem"
         )
         return Plan(outcome=stalled(Reason.INCOMPATIBLE_SYSTEM, message, after=300.0))
     if at.ssh_key and not template.takes(SSH_KEY):
         message = (
-            f"template {template.name} accepts no SSH key, which OpenNebula's installer needs to log in; choose another"
-            " reinstall.operatingSystem"
+            f"an installation of {template.name} takes no SSH key, by which OpenNebula's installer would enter; choose"
+            " another reinstall.operatingSystem"
         )
         return Plan(outcome=stalled(Reason.INCOMPATIBLE_SYSTEM, message, after=300.0))
     try:
-        why = find_layout_problem(parts(request.partitioning or ()), template, at.details.disk_groups)
+        why = impossible(parts(request.partitioning or ()), template, at.details.disk_groups)
     except ValueError as error:
         why = f"reinstall.partitioning: {error}"
     return Plan(outcome=stalled(Reason.INCOMPATIBLE_PARTITIONING, f"{at.name}: {why}", after=300.0)) if why else None
 
 
-def _begin(at: ReinstallContext, request: Reinstall) -> ReinstallServer:
+def _begin(at: Situation, request: Reinstall) -> ReinstallServer:
     record, server = at.record, at.details.server
     again = record is not None and record.token == request.request and record.stage is Stage.REQUESTED
     newest = record.task if again and record is not None else max((t.id for t in at.details.tasks), default=0)
@@ -393,17 +394,17 @@ def _begin(at: ReinstallContext, request: Reinstall) -> ReinstallServer:
         history=history(at.tags, None if again else record),
         payload=_payload(at, request),
         monitoring=server.monitoring,
-        block_intervention=server.monitoring and not server.no_intervention,
-        intervention_blocked=at.intervention_blocked,
+        mute=server.monitoring and not server.no_intervention,
+        muted=at.muted,
         installed=at.tags.get(INSTALLED_TAG, ""),
-        awaits=_awaited_pin(at),
+        awaits=_awaits(at),
         pinned=at.tags.get(HOST_KEY_TAG, ""),
         remark=_remark(at),
     )
 
 
-def _payload(at: ReinstallContext, request: Reinstall) -> Reinstallation:
-    """Build the request: nothing that the template does not ask for."""
+def _payload(at: Situation, request: Reinstall) -> Reinstallation:
+    """What is sent: nothing that the template does not ask for."""
     template = at.details.template
     takes = template.takes if template is not None else lambda _: False
     return Reinstallation(
@@ -415,7 +416,7 @@ def _payload(at: ReinstallContext, request: Reinstall) -> Reinstallation:
     )
 
 
-def _script(at: ReinstallContext, request: Reinstall) -> str:
+def _script(at: Situation, request: Reinstall) -> str:
     enabled = [i for i in at.details.interfaces if i.enabled]
     return script(
         Day0(
@@ -429,26 +430,26 @@ def _script(at: ReinstallContext, request: Reinstall) -> str:
     )
 
 
-def _awaited_pin(at: ReinstallContext) -> Pin | None:
-    """Return the host key pin to write, only where the operator's installer will log in."""
+def _awaits(at: Situation) -> Pin | None:
+    """Only where the operator's installer will log in."""
     template = at.details.template
     if not at.ssh_key or template is None:
         return None
     return Pin(Trust.PROVEN if at.proof_key and template.takes(SCRIPT) else Trust.FIRST_USE)
 
 
-def _remark(at: ReinstallContext) -> str:
+def _remark(at: Situation) -> str:
     template = at.details.template
     if template is None or template.takes(SCRIPT):
         return ""
     return (
-        f"template {template.name} accepts no script: OpenNebula's installer configures the bonds, and the first host key"
-        " is trusted"
+        f"the installation of {template.name} takes no script: its bonds are left to OpenNebula's installer, and the first"
+        " host key that answers is believed"
     )
 
 
 def _hostname(resource: BareMetalServer) -> str:
-    """Return a valid host name: `spec.name` is free text at OVHcloud."""
+    """`spec.name` is free text at OVHcloud; a host name is not."""
     name = resource.outside_name
     valid = re.fullmatch(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?", name)
     return (name if valid else resource.metadata.name)[:63].rstrip("-.")

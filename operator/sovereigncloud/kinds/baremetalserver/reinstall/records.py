@@ -1,4 +1,4 @@
-"""Reinstallation record on the server, in its tags: requested, running, done."""
+"""What is remembered of a reinstallation on the server itself, in tags: asked for, begun, ended."""
 
 from __future__ import annotations
 
@@ -19,8 +19,6 @@ _HISTORY = 28  # digests of 8 characters and a dot fit into a tag of 256
 
 
 class Stage(StrEnum):
-    """Stage of a recorded reinstallation."""
-
     REQUESTED = "requested"
     RUNNING = "running"
     DONE = "done"
@@ -28,7 +26,7 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """The reinstallation record in the server's tag.
+    """What the server's tag says.
 
     Attributes:
         at: seconds since the epoch, of the last attempt.
@@ -43,7 +41,6 @@ class Record:
 
     @property
     def text(self) -> str:
-        """Serialize the record as a tag value."""
         match self.stage:
             case Stage.REQUESTED:
                 return f"{self.token}:requested:{self.at}:{self.task}:{self.system}"
@@ -54,10 +51,7 @@ class Record:
 
 
 def read_record(tags: Mapping[str, str]) -> Record | None:
-    """Parse the reinstallation record of a server; None: there is none.
-
-    An unknown format counts as done: it never leads to a reinstallation.
-    """
+    """The record on a server. What nobody of ours wrote counts as done: it never leads to a reinstallation."""
     token, _, rest = tags.get(RECORD_TAG, "").partition(":")
     if not token:
         return None
@@ -77,7 +71,7 @@ def digest(token: str) -> str:
 
 
 def history(tags: Mapping[str, str], superseded: Record | None) -> str:
-    """Return the digests of earlier tokens, including the record about to be overwritten."""
+    """The digests of earlier tokens, with the one that is about to be overwritten."""
     known = [d for d in tags.get(HISTORY_TAG, "").split(".") if d]
     if superseded is not None and digest(superseded.token) not in known:
         known.append(digest(superseded.token))
@@ -85,10 +79,7 @@ def history(tags: Mapping[str, str], superseded: Record | None) -> str:
 
 
 def carried_out(resource: BareMetalServer, tags: Mapping[str, str]) -> bool:
-    """Whether the request token in spec was already carried out.
-
-    The server's tags or status tell.
-    """
+    """Whether the word in spec was already carried out, as far as the server or status remembers."""
     request = resource.spec.reinstall
     if request is None:
         return True
@@ -101,6 +92,6 @@ def carried_out(resource: BareMetalServer, tags: Mapping[str, str]) -> bool:
 
 
 def is_open(tags: Mapping[str, str]) -> bool:
-    """Whether a reinstallation was started and is not known to be finished."""
+    """Whether a reinstallation was begun and not yet seen to end."""
     record = read_record(tags)
     return record is not None and record.stage is not Stage.DONE

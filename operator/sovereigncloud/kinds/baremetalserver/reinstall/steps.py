@@ -1,4 +1,4 @@
-"""Perform a reinstallation: after a crash or a lost answer the server's tags tell what was done."""
+"""Doing a reinstallation: each write so that a crash or a lost answer after it can be told from the server's own tags."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.core.outcome import Outcome, done, waiting
-from sovereigncloud.kinds.baremetalserver.installation_tag import INSTALLED_TAG, WIPED
 from sovereigncloud.kinds.baremetalserver.reinstall.day0 import fingerprint
 from sovereigncloud.kinds.baremetalserver.reinstall.host_key import HOST_KEY_TAG, UNPROVEN, PinHostKey
 from sovereigncloud.kinds.baremetalserver.reinstall.plan import (
@@ -18,12 +17,13 @@ from sovereigncloud.kinds.baremetalserver.reinstall.plan import (
     ReinstallServer,
 )
 from sovereigncloud.kinds.baremetalserver.reinstall.records import HISTORY_TAG, RECORD_TAG, Stage
+from sovereigncloud.kinds.sovereigncloud.installation.plan import INSTALLED_TAG, WIPED
 from sovereigncloud.ports.errors import AlreadyRunning, OutsideError, Retry
 from sovereigncloud.ports.ovh.account import Ovh
 
 
 async def perform_reinstall(client: Ovh, name: str, step: ReinstallServer | RecordReinstall | PinHostKey) -> Outcome:
-    """Perform one step of a reinstallation, from the request to the host key."""
+    """One step of it, from the request to the host key."""
     match step:
         case ReinstallServer():
             return await begin_reinstall(client, name, step)
@@ -34,14 +34,14 @@ async def perform_reinstall(client: Ovh, name: str, step: ReinstallServer | Reco
 
 
 async def begin_reinstall(client: Ovh, name: str, step: ReinstallServer) -> Outcome:
-    """Write the record, then request the reinstallation.
+    """The record first: whatever happens to the answer, the server tells what was asked.
 
-    Each tag is a call of its own, so the history is written before the record is replaced: a crash between the two
-    calls must not let a later return to the earlier token erase the server again.
+    Each tag is a call of its own, so what the record replaces is remembered before it is replaced: between the two calls
+    everything may end, and a later return to the earlier word would wipe the server again.
     """
     tags = {HISTORY_TAG: step.history} if step.history else {}
     tags[RECORD_TAG] = step.record.text
-    if step.block_intervention:
+    if step.mute:
         tags[QUIET_TAG] = "true"
     if step.installed:
         tags[INSTALLED_TAG] = WIPED
@@ -49,10 +49,10 @@ async def begin_reinstall(client: Ovh, name: str, step: ReinstallServer) -> Outc
         tags[HOST_KEY_TAG] = step.awaits.text
     await client.tag(step.urn, tags)
     try:
-        if step.block_intervention:
+        if step.mute:
             # Else a technician may touch a machine that stops answering pings (facts, monitoring).
             await client.set_monitoring(name, monitoring=step.monitoring, no_intervention=True)
-        task = await _request_task(client, name, step)
+        task = await _asked(client, name, step)
     except OutsideError as error:
         if not (isinstance(error, Retry) and error.maybe_done):
             with contextlib.suppress(OutsideError):  # then it is waited for in vain, and asked for again
@@ -68,9 +68,9 @@ async def begin_reinstall(client: Ovh, name: str, step: ReinstallServer) -> Outc
 
 
 async def record_reinstall(client: Ovh, name: str, step: RecordReinstall) -> Outcome:
-    """Record the state of the reinstallation; at its end restore the intervention setting."""
-    if step.restore_intervention:
-        await _restore_intervention(client, name, step.urn, monitoring=step.monitoring)
+    """What became of it; where it is over, technicians are let back in."""
+    if step.unmute:
+        await _unmute(client, name, step.urn, monitoring=step.monitoring)
         if step.record.stage is not Stage.DONE:  # it ended badly, and the record says already which it was
             return done()
     await client.tag(step.urn, {RECORD_TAG: step.record.text})
@@ -85,17 +85,15 @@ async def record_reinstall(client: Ovh, name: str, step: RecordReinstall) -> Out
 
 
 async def pin_host_key(client: Ovh, name: str, step: PinHostKey) -> Outcome:
-    """Pin the host key: from now on another key is reported, and the installer refuses to log in."""
+    """From now on another key is told, and nobody logs in where it answers."""
     await client.tag(step.urn, {HOST_KEY_TAG: step.pin.text})
     message = f"host key {fingerprint(step.pin.host_key)} of {name} is pinned, {step.pin.how}"
     return done(Reason.HOST_KEY_PINNED, message, **{UNPROVEN: ""})
 
 
-async def _request_task(client: Ovh, name: str, step: ReinstallServer) -> int:
-    """Request the reinstallation and return the task.
-
-    A task that already runs is taken as ours only if this token was requested before with a lost answer, and only if
-    the task is newer than all tasks known then.
+async def _asked(client: Ovh, name: str, step: ReinstallServer) -> int:
+    """The task. One that runs already is taken for ours only where this word was asked for before and the answer lost,
+    and only if it is newer than all that was known then.
     """
     try:
         return await client.reinstall(name, step.payload)
@@ -106,9 +104,9 @@ async def _request_task(client: Ovh, name: str, step: ReinstallServer) -> int:
 
 
 async def _withdraw(client: Ovh, name: str, step: ReinstallServer) -> None:
-    """Restore all tags after a refused request: nothing was started, and the refusal is reported."""
-    if step.block_intervention or step.intervention_blocked:
-        await _restore_intervention(client, name, step.urn, monitoring=step.monitoring)
+    """It was refused, so nothing was begun: everything is as it was, and the refusal is what a person sees."""
+    if step.mute or step.muted:
+        await _unmute(client, name, step.urn, monitoring=step.monitoring)
     if step.installed and step.installed != WIPED:
         await client.tag(step.urn, {INSTALLED_TAG: step.installed})
     if step.awaits is not None:
@@ -124,6 +122,6 @@ async def _restore(client: Ovh, urn: str, key: str, value: str) -> None:
         await client.untag(urn, frozenset({key}))
 
 
-async def _restore_intervention(client: Ovh, name: str, urn: str, *, monitoring: bool) -> None:
+async def _unmute(client: Ovh, name: str, urn: str, *, monitoring: bool) -> None:
     await client.set_monitoring(name, monitoring=monitoring, no_intervention=False)
     await client.untag(urn, frozenset({QUIET_TAG}))

@@ -1,7 +1,6 @@
-"""Check that an installation template accepts the declared layout. Pure.
+"""Whether a template takes what a reinstallation asks of it. Pure, and asked before anything is wiped.
 
-It runs before the disks are erased: Terraform sent an impossible layout, then waited five minutes for a task that
-never was (terraform-provider-ovh #671).
+Terraform sent an impossible layout, then waited five minutes for a task that never was (terraform-provider-ovh #671).
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from sovereigncloud.ports.ovh.reinstall import DiskGroup, InstallationTemplate, 
 HOSTNAME = "hostname"
 SSH_KEY = "sshKey"
 SCRIPT = "postInstallationScript"
-FILLED_INPUTS = frozenset({HOSTNAME, SSH_KEY, SCRIPT})
+GIVEN = frozenset({HOSTNAME, SSH_KEY, SCRIPT})
 """The questions of an installation that the operator answers."""
 
 _LEAST_DISKS = {5: 3, 6: 4, 10: 4}
@@ -24,38 +23,35 @@ _MIRROR = 1
 
 
 def parts(partitioning: Iterable[Partition]) -> tuple[Part, ...]:
-    """Convert the declared partitions for the API.
-
-    Raises ValueError for a size that is no whole number of MiB.
-    """
+    """The declared partitions as the API takes them. Raises ValueError for a size that is no whole number of MiB."""
     return tuple(
         Part(p.mount_point, str(p.file_system), mebibytes(p.size) if p.size is not None else 0, p.raid_level)
         for p in partitioning
     )
 
 
-def unfilled_inputs(template: InstallationTemplate) -> tuple[str, ...]:
-    """List mandatory template inputs that the operator cannot fill, such as the address of an image."""
-    return tuple(one.name for one in template.inputs if one.mandatory and one.name not in FILLED_INPUTS)
+def unanswered(template: InstallationTemplate) -> tuple[str, ...]:
+    """What must be said to its installation and nobody here can say, such as the address of an image."""
+    return tuple(one.name for one in template.inputs if one.mandatory and one.name not in GIVEN)
 
 
-def find_layout_problem(layout: tuple[Part, ...], template: InstallationTemplate, groups: tuple[DiskGroup, ...]) -> str:
-    """Explain why the partitions cannot be made, with the remedy; empty: no objection."""
+def impossible(layout: tuple[Part, ...], template: InstallationTemplate, groups: tuple[DiskGroup, ...]) -> str:
+    """Why these partitions cannot be made, with the remedy; empty: nothing speaks against them."""
     if not layout:
         return ""
     if not template.partitioning:
         return f"{template.name} comes partitioned; remove reinstall.partitioning, or choose another operatingSystem"
     group = min(groups, key=lambda g: g.id, default=None)
     for number, part in enumerate(layout):
-        why = _partition_problem(part, template, group)
+        why = _wrong(part, template, group)
         if why:
             return f"reinstall.partitioning[{number}] ({part.mount_point}): {why}"
-    if group is not None and (short := _exceeds_disks(layout, group)):
+    if group is not None and (short := _short(layout, group)):
         return short
     return ""
 
 
-def _partition_problem(part: Part, template: InstallationTemplate, group: DiskGroup | None) -> str:
+def _wrong(part: Part, template: InstallationTemplate, group: DiskGroup | None) -> str:
     if part.file_system not in template.file_systems:
         known = ", ".join(sorted(template.file_systems)) or "no file system"
         return f"{template.name} has no {part.file_system}; set fileSystem to one of {known}"
@@ -69,8 +65,8 @@ def _partition_problem(part: Part, template: InstallationTemplate, group: DiskGr
     return ""
 
 
-def _exceeds_disks(layout: tuple[Part, ...], group: DiskGroup) -> str:
-    """Explain that the partitions exceed the disks, where the size of these is known."""
+def _short(layout: tuple[Part, ...], group: DiskGroup) -> str:
+    """That they do not fit into the disks, where the size of these is known."""
     if not group.size:
         return ""
     needed = sum(_of_each_disk(part, group.disks) for part in layout)
@@ -83,7 +79,7 @@ def _exceeds_disks(layout: tuple[Part, ...], group: DiskGroup) -> str:
 
 
 def _of_each_disk(part: Part, disks: int) -> float:
-    """Return how much of each disk a partition takes, in MiB."""
+    """How much of each disk a partition takes."""
     match part.raid:
         case 0:
             shares = disks

@@ -1,4 +1,4 @@
-"""Plan parts for the CPU model of a VM and for PCI devices passed through to it."""
+"""The model of a machine's processors, and the devices of its host that it has for itself."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SHOWN = 10
 
 
 def cpu_model(m: Machine) -> Change:
-    """Set the CPU model; the guest sees it after the next start."""
+    """The guest sees another processor from its next start on."""
     wanted = m.resource.spec.cpu_model
     if wanted is None or m.vm.cpu_model == wanted:
         return UNCHANGED
@@ -43,31 +43,28 @@ def cpu_model(m: Machine) -> Change:
 
 
 def pci_devices(m: Machine) -> Change:
-    """Attach exactly the PCI devices in spec.
-
-    OpenNebula attaches and detaches PCI devices only while the VM is powered off.
-    """
+    """Those of spec and no other. OpenNebula attaches and detaches devices of a machine that is powered off."""
     if m.resource.spec.pci_devices is None:
         return UNCHANGED
     missing, extra = _differences(m.resource.spec.pci_devices, m.vm.pci)
     if not missing and not extra:
         return UNCHANGED
     drift = (
-        *(Drift(f"spec.pciDevices[{one.name}]", device_text(one), "absent") for one in missing),
+        *(Drift(f"spec.pciDevices[{one.name}]", words(one), "absent") for one in missing),
         *(Drift(f"spec.pciDevices[{one}]", "absent", f"device {one.id}") for one in extra),
     )
-    attempt = f"{','.join(device_text(one) for one in missing)}/{','.join(map(str, extra))}/{m.asked}"
+    attempt = f"{','.join(words(one) for one in missing)}/{','.join(map(str, extra))}/{m.asked}"
     if (refused := refusal(m, PCI_REFUSED, attempt, Reason.CHANGE_REFUSED, "the pciDevices of spec")) is not None:
         return Change(drift, outcome=refused)
-    # Only the current host counts: the VM is not migrated to get a device.
-    trouble = merge(_check_free(one, [h for h in m.view.hosts.values() if h.name == m.vm.host]) for one in missing)
+    # Only the machine's own host counts: it is not moved for a device.
+    trouble = merge(_none_free(one, [h for h in m.view.hosts.values() if h.name == m.vm.host]) for one in missing)
     if trouble != DONE:
         return Change(drift, outcome=trouble)
     return Change(drift, cold=_steps(m, missing, extra, attempt), states=_POWERED_OFF)
 
 
-def check_devices(wanted: Sequence[PciDevice], view: CloudView, place: str) -> Outcome:
-    """Check that some monitored host has each PCI device; the scheduler selects the host."""
+def devices_for_a_new_machine(wanted: Sequence[PciDevice], view: CloudView, place: str) -> Outcome:
+    """Whether some host that works has them; which one is the scheduler's choice."""
     hosts = [host for host in view.hosts.values() if host.state in MONITORED]
     known = sorted({str(one) for host in hosts for one in host.pci})
     for device in wanted:
@@ -75,39 +72,36 @@ def check_devices(wanted: Sequence[PciDevice], view: CloudView, place: str) -> O
             there = f"there are: {', '.join(known[:_SHOWN])}" if known else "they have none"
             return stalled(
                 Reason.PCI_DEVICE_NOT_FOUND,
-                f"no host in {place} has a PCI device {device_text(device)} for spec.pciDevices[{device.name}]; {there}",
+                f"no host in {place} has a PCI device {words(device)} for spec.pciDevices[{device.name}]; {there}",
                 after=300.0,
             )
-    return merge(_check_free(device, hosts) for device in wanted)
+    return merge(_none_free(device, hosts) for device in wanted)
 
 
-def device_text(device: PciDevice) -> str:
-    """Format a device as vendor:device:class, with * for any."""
+def words(device: PciDevice) -> str:
+    """As lspci would write it, * for any."""
     return ":".join(part or "*" for part in (device.vendor, device.device, device.class_))
 
 
-def _check_free(device: PciDevice, hosts: list[Host]) -> Outcome:
-    """Return why no matching device is free: no host has one, or VMs use all of them.
-
-    A host that reports no devices is left to OpenNebula.
-    """
+def _none_free(device: PciDevice, hosts: list[Host]) -> Outcome:
+    """With the hosts where all are taken, and by whom. What a host does not tell is left to OpenNebula."""
     having = [(host, one) for host in hosts for one in host.pci if _matches(device, one)]
     if any(one.vm < 0 for _, one in having) or not any(host.pci for host in hosts):
         return DONE
     if not having:
         names = ", ".join(host.name for host in hosts)
-        message = f"host {names} has no PCI device {device_text(device)} for spec.pciDevices[{device.name}]"
+        message = f"host {names} has no PCI device {words(device)} for spec.pciDevices[{device.name}]"
         return stalled(Reason.PCI_DEVICE_NOT_FOUND, message, after=300.0)
     users = ", ".join(f"VM {one.vm} on {host.name}" for host, one in having[:_SHOWN])
     return waiting(
         Reason.PCI_DEVICES_IN_USE,
-        f"every PCI device {device_text(device)} for spec.pciDevices[{device.name}] is in use: {users}",
+        f"every PCI device {words(device)} for spec.pciDevices[{device.name}] is in use: {users}",
         available=True,
     )
 
 
 def _differences(wanted: Sequence[PciDevice], found: Iterable[Pci]) -> tuple[list[PciDevice], list[Pci]]:
-    """Return missing and surplus devices; the most specific entries of spec match first."""
+    """Each device of the machine stands for one of spec: those that say most choose first."""
     left = list(found)
     missing: list[PciDevice] = []
     for device in sorted(
@@ -146,7 +140,7 @@ def _steps(m: Machine, missing: list[PciDevice], extra: list[Pci], attempt: str)
     attached = tuple(
         AttachPci(
             action=Action.ATTACH,
-            target=f"device {device_text(one)} to {m.target}",
+            target=f"device {words(one)} to {m.target}",
             fields=(f"spec.pciDevices[{one.name}]",),
             cause=m.cause,
             cloud=m.cloud,

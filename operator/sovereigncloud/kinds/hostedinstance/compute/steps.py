@@ -1,4 +1,4 @@
-"""Steps on capacity, CPU model, PCI devices, host and VM group of a VM."""
+"""Steps about the size of a machine, its processor and devices, the host under it and the machines beside it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Outcome, done, waiting
 from sovereigncloud.core.plan import Step
 from sovereigncloud.kinds.hostedinstance.machine.step import (
-    HOT_RESIZE_TRIES,
     MODEL_REFUSED,
     PCI_REFUSED,
-    RESIZE_REFUSED,
+    REFUSED,
+    TRIED_HOT,
     VmStep,
-    reason_attribute,
+    because,
     under_way,
 )
 from sovereigncloud.ports.errors import NotFound, Quota, Rejected
@@ -24,22 +24,18 @@ from sovereigncloud.ports.opennebula.client import OpenNebula
 
 TOGETHER, APART = "together", "apart"
 POLICIES = {TOGETHER: "AFFINED", APART: "ANTI_AFFINED"}
-"""The two roles of each VM group that the operator creates, with their policies."""
+"""Both roles of each VM group that is made here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComputeStep(VmStep):
-    """Base of the steps that `perform` of this module executes."""
+    """One that is done here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColdStep(ComputeStep):
-    """A step on a powered-off VM.
-
-    Attributes:
-        refused: VM attribute that records a refusal.
-        attempt: identifies this change in that record, so that a refused change neither keeps the VM off nor powers it off
-            again. Empty if no VM waits to be started again.
+    """Done while it is powered off. `attempt` names this attempt where the machine waits to be started again: a refusal is
+    noted under it, so that a machine is not kept down, nor powered off once more, for what it cannot have.
     """
 
     refused: ClassVar[str]
@@ -48,13 +44,13 @@ class ColdStep(ComputeStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResizeVm(ColdStep):
-    """Set the capacity of a VM.
+    """Set its capacity.
 
     Attributes:
-        given_up: for a hot resize: note to write if OpenNebula refuses it, so that a power cycle follows.
+        given_up: while it runs: what is noted where OpenNebula refuses to do it live at all.
     """
 
-    refused: ClassVar[str] = RESIZE_REFUSED
+    refused: ClassVar[str] = REFUSED
     cpu: str
     vcpu: int
     memory: int
@@ -63,15 +59,13 @@ class ResizeVm(ColdStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetCpuModel(ColdStep):
-    """Set the CPU model of a VM."""
-
     refused: ClassVar[str] = MODEL_REFUSED
     model: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttachPci(ColdStep):
-    """Attach a PCI device; an empty field matches any."""
+    """Empty: any."""
 
     refused: ClassVar[str] = PCI_REFUSED
     vendor: str
@@ -81,18 +75,13 @@ class AttachPci(ColdStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetachPci(ColdStep):
-    """Detach a PCI device by its id on the VM."""
-
     refused: ClassVar[str] = PCI_REFUSED
     pci: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MoveToHost(ComputeStep):
-    """Migrate a VM to another host of its cloud.
-
-    OpenNebula lets only administrators select the host.
-    """
+    """Inside its cloud. OpenNebula lets only administrators choose a host."""
 
     by_administrator: ClassVar[bool] = True
     host: int
@@ -101,10 +90,7 @@ class MoveToHost(ComputeStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryVm(ComputeStep):
-    """Retry a failed operation with one.vm.recover.
-
-    OpenNebula requires administrator rights for it.
-    """
+    """What failed is done once more: one.vm.recover, which OpenNebula counts among the rights of administrators."""
 
     by_administrator: ClassVar[bool] = True
     what: str
@@ -112,21 +98,17 @@ class RetryVm(ComputeStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JoinGroup(ComputeStep):
-    """Add a VM to a VM group in a role."""
-
     group: int
     role: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaveGroup(ComputeStep):
-    """Remove a VM from its VM group."""
+    pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateGroup(Step):
-    """Create a VM group with both roles."""
-
     cloud: Key
     name: str
     mark: Mark
@@ -134,14 +116,12 @@ class CreateGroup(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteGroup(Step):
-    """Delete a VM group without members."""
-
     cloud: Key
     group: int
 
 
 async def perform(step: ComputeStep, client: OpenNebula) -> Outcome:
-    """Execute a compute step."""
+    """Do one of them."""
     match step:
         case ResizeVm(given_up=given_up) if given_up:
             return await _resize_live(step, client)
@@ -153,84 +133,79 @@ async def perform(step: ComputeStep, client: OpenNebula) -> Outcome:
             return under_way(reason, f"moving VM {step.vm} to host {step.host}", alive=True)
         case RetryVm():
             await client.retry_vm(step.vm)
-            return under_way(Reason.RECOVERING, f"retrying VM {step.vm} after {step.what}")
+            return under_way(Reason.RECOVERING, f"VM {step.vm}: {step.what} is tried again")
         case JoinGroup():
             await client.vm_groups.join(step.vm, step.group, step.role)
-            return done(Reason.VM_GROUP_JOINED, f"VM {step.vm} joined VM group {step.group} in role {step.role}")
+            return done(Reason.VM_GROUP_JOINED, f"VM {step.vm} is in VM group {step.group}, {step.role}")
         case LeaveGroup():
             await client.vm_groups.leave(step.vm)
-            return done(Reason.VM_GROUP_LEFT, f"VM {step.vm} left its VM group")
+            return done(Reason.VM_GROUP_LEFT, f"VM {step.vm} is in no VM group")
         case _:
             raise TypeError(f"not a step that can be done here: {step!r}")
 
 
 async def perform_on_group(step: CreateGroup | DeleteGroup, client: OpenNebula) -> Outcome:
-    """Create or delete a VM group."""
+    """A group is made before its first member, and deleted after its last."""
     if isinstance(step, CreateGroup):
         made = await client.vm_groups.create(step.name, POLICIES, step.mark)
-        # Creation of the VM needs the group in the next view.
-        return under_way(Reason.VM_GROUP_CREATED, f'VM group {made} "{step.name}" created')
+        # Looked for in the next view: a machine is born into it by its id.
+        return under_way(Reason.VM_GROUP_CREATED, f'VM group {made} "{step.name}" made')
     try:
         await client.vm_groups.delete(step.group)
     except NotFound:
-        return done()  # another last member deleted it
-    return done(Reason.VM_GROUP_DELETED, f"VM group {step.group} deleted, since it has no members")
+        return done()  # another one that was last did it
+    return done(Reason.VM_GROUP_DELETED, f"VM group {step.group} deleted: nobody is in it")
 
 
 async def _change(step: ColdStep, client: OpenNebula) -> Outcome:
     try:
-        return await _apply(step, client)
+        return await _do(step, client)
     except (Quota, Rejected) as refusal:
         if not step.attempt:
             raise
-        await client.update_vm(step.vm, {step.refused: step.attempt, reason_attribute(step.refused): refusal.message})
+        await client.update_vm(step.vm, {step.refused: step.attempt, because(step.refused): refusal.message})
         reason = Reason.RESIZE_REFUSED if isinstance(step, ResizeVm) else Reason.CHANGE_REFUSED
-        return waiting(reason, f"OpenNebula refused {_description(step)}: {refusal.message}", after=1.0)
+        return waiting(reason, f"OpenNebula refused {_words(step)}: {refusal.message}", after=1.0)
 
 
-async def _apply(step: ColdStep, client: OpenNebula) -> Outcome:
+async def _do(step: ColdStep, client: OpenNebula) -> Outcome:
     match step:
         case ResizeVm():
             await client.resize(step.vm, cpu=step.cpu, vcpu=step.vcpu, memory=step.memory)
-            return done(Reason.RESIZED, f"VM {step.vm} resized to {step.vcpu} vcpu, {step.cpu} cpu, {step.memory} MiB")
+            return done(Reason.RESIZED, f"VM {step.vm} has {step.vcpu} vcpu, {step.cpu} cpu, {step.memory} MiB now")
         case SetCpuModel():
             await client.configure_vm(step.vm, {"CPU_MODEL": {"MODEL": step.model}})
-            return done(Reason.CONFIGURED, f"CPU model of VM {step.vm} set to {step.model}")
+            return done(Reason.CONFIGURED, f"VM {step.vm} has processors of model {step.model}")
         case AttachPci():
             wanted = {"VENDOR": step.vendor, "DEVICE": step.device, "CLASS": step.class_}
             await client.attach_pci(step.vm, {name: value for name, value in wanted.items() if value})
-            return done(Reason.DEVICE_ATTACHED, f"PCI device attached to VM {step.vm}")
+            return done(Reason.DEVICE_ATTACHED, f"VM {step.vm} has a device more")
         case DetachPci():
             await client.detach_pci(step.vm, step.pci)
-            return done(Reason.DEVICE_DETACHED, f"PCI device detached from VM {step.vm}")
+            return done(Reason.DEVICE_DETACHED, f"VM {step.vm} has a device less")
         case _:
             raise TypeError(f"not a step that can be done here: {step!r}")
 
 
-def _description(step: ColdStep) -> str:
+def _words(step: ColdStep) -> str:
     return f"to resize VM {step.vm}" if isinstance(step, ResizeVm) else f"a change of VM {step.vm}"
 
 
 async def _resize_live(step: ResizeVm, client: OpenNebula) -> Outcome:
-    """Resize a running VM.
-
-    A quota refusal is recorded as final; after a driver refusal a power cycle is planned.
-    """
+    """While it runs. Where there is no room on the host a power cycle would not help; where the driver cannot, it does."""
     try:
         await client.resize(step.vm, cpu=step.cpu, vcpu=step.vcpu, memory=step.memory)
     except Quota as refusal:
-        await client.update_vm(step.vm, {step.refused: step.attempt, reason_attribute(step.refused): refusal.message})
-        return waiting(Reason.RESIZE_REFUSED, f"OpenNebula refused {_description(step)}: {refusal.message}", after=1.0)
+        await client.update_vm(step.vm, {step.refused: step.attempt, because(step.refused): refusal.message})
+        return waiting(Reason.RESIZE_REFUSED, f"OpenNebula refused {_words(step)}: {refusal.message}", after=1.0)
     except Rejected as refusal:
-        await client.update_vm(step.vm, {HOT_RESIZE_TRIES: step.given_up})
+        await client.update_vm(step.vm, {TRIED_HOT: step.given_up})
         return waiting(
             Reason.NOT_RESIZED,
-            f"OpenNebula refused the hot resize of VM {step.vm}: {refusal.message}",
+            f"VM {step.vm} is not resized while it runs: {refusal.message}",
             after=1.0,
             available=True,
         )
     return under_way(
-        Reason.RESIZING,
-        f"hot resize of VM {step.vm} to {step.vcpu} vcpu, {step.cpu} cpu, {step.memory} MiB",
-        alive=True,
+        Reason.RESIZING, f"VM {step.vm} gets {step.vcpu} vcpu, {step.cpu} cpu, {step.memory} MiB as it runs", alive=True
     )

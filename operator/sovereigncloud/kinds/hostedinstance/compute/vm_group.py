@@ -1,8 +1,7 @@
-"""Plan part for spec.group: the VM group of an instance.
+"""The VM group of a machine: a group of its namespace in its cloud, made before its first member, deleted after its last.
 
-A group is created before its first member and deleted after its last. OpenNebula identifies groups by name and
-owner; the name is namespace.group, which no other namespace can have. Each group has both roles
-(affinity and anti-affinity), so that a VM can change its role without a new group.
+OpenNebula knows groups by name and owner; the name here is namespace.group, which no other namespace can have. Each group
+has both roles, so that a machine changes its mind without a group being made anew.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from sovereigncloud.api.instance_compute import Affinity, Group
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, stalled
 from sovereigncloud.core.plan import Action, Disruption, Drift, Plan, Step
-from sovereigncloud.kinds.contract.cloud_keys import where
+from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.hostedinstance.compute.steps import (
     APART,
     TOGETHER,
@@ -25,10 +24,10 @@ from sovereigncloud.kinds.hostedinstance.compute.steps import (
     JoinGroup,
     LeaveGroup,
 )
-from sovereigncloud.kinds.hostedinstance.machine.cloud_context import vm_group_name
-from sovereigncloud.kinds.hostedinstance.machine.generic_steps import MoveVm
-from sovereigncloud.kinds.hostedinstance.machine.machine import EMPTY_PART, Machine, Part
-from sovereigncloud.kinds.hostedinstance.machine.observed import InstanceObservation
+from sovereigncloud.kinds.hostedinstance.machine.cloud_context import name_of_group as name_of
+from sovereigncloud.kinds.hostedinstance.machine.machine import NOTHING, Machine, Part
+from sovereigncloud.kinds.hostedinstance.observation import InstanceObservation
+from sovereigncloud.kinds.hostedinstance.steps import MoveVm
 from sovereigncloud.kinds.identity.identification import foreign
 from sovereigncloud.ports.opennebula.features import Feature, has
 from sovereigncloud.ports.opennebula.views import CloudView, Membership
@@ -40,19 +39,18 @@ _ROLES = {Affinity.TOGETHER: TOGETHER, Affinity.APART: APART}
 
 
 def role_of(group: Group) -> str:
-    """Return the role in the VM group for a declared policy."""
     return _ROLES[Affinity(group.policy)]
 
 
-def find_or_create_group(
+def prepared(
     resource: HostedInstance, observed: InstanceObservation, cloud: Key, view: CloudView
 ) -> VmGroup | CreateGroup | Outcome:
-    """Return the VM group of spec.group, the step that creates it, or why it is unusable."""
+    """The group that spec names; else the step that makes it, or why there is none."""
     declared = resource.spec.group
     if declared is None:
         return DONE
     namespace = resource.metadata.namespace
-    name = vm_group_name(namespace, declared.name)
+    name = name_of(namespace, declared.name)
     named = [one for one in view.vm_groups.values() if one.name == name and one.owner == observed.owner]
     for one in named:
         if _is_ours(one, namespace, observed):
@@ -69,28 +67,28 @@ def find_or_create_group(
         target=f'VM group "{name}" in {where(cloud)}',
         cloud=cloud,
         name=name,
-        mark=Mark(observed.mark.installation, _mark_object(namespace, declared.name), declared.name),
+        mark=Mark(observed.mark.installation, _object(namespace, declared.name), declared.name),
         part=True,
     )
 
 
 def group(m: Machine) -> Part:
-    """Put the VM into the group and role of spec.group, and remove it from any other."""
-    found = find_or_create_group(m.resource, m.observed, m.cloud, m.view)
+    """In the group that spec names, and in no other."""
+    found = prepared(m.resource, m.observed, m.cloud, m.view)
     declared = m.resource.spec.group
     if declared is None:
-        steps = unused_group_steps(m.resource, m.observed, m.cloud)
-        return Part(steps=steps) if steps else EMPTY_PART
+        steps = leftovers(m.resource, m.observed, m.cloud)
+        return Part(steps=steps) if steps else NOTHING
     if isinstance(found, VmGroup) and m.vm.groups == (Membership(found.id, role_of(declared)),):
-        return Part(steps=unused_group_steps(m.resource, m.observed, m.cloud))
-    drift = (Drift(PATH, f"{declared.name} ({declared.policy})", _observed_groups(m)),)
+        return Part(steps=leftovers(m.resource, m.observed, m.cloud))
+    drift = (Drift(PATH, f"{declared.name} ({declared.policy})", _told(m)),)
     if isinstance(found, Outcome):
         return Part(drift, outcome=found)
     if not has(m.observed.site.version, Feature.GROUP_MEMBERSHIP):
         return Part(drift, (_replacement(m),))
     if m.situation not in AT_REST | {Situation.QUEUED, Situation.HELD}:
         return Part(drift)
-    # Leave before join: otherwise oned keeps the VM in both groups (OpenNebula/one#8016).
+    # Left before it is joined: oned would put it in both (OpenNebula/one#8016).
     leave = LeaveGroup(
         action=Action.DETACH,
         target=f"{m.target} from its VM group",
@@ -115,15 +113,15 @@ def group(m: Machine) -> Part:
     return Part(drift, (*leaves, join))
 
 
-def with_unused_groups(plan: Plan, resource: HostedInstance, observed: InstanceObservation) -> Plan:
-    """Add the deletion of unused VM groups to the plan that ends a VM."""
+def with_leftovers(plan: Plan, resource: HostedInstance, observed: InstanceObservation) -> Plan:
+    """The end of a machine is the end of its group, if it was the last."""
     if observed.cloud is None or plan.outcome.phase is not Phase.DONE:
         return plan
-    return replace(plan, steps=(*plan.steps, *unused_group_steps(resource, observed, observed.cloud)))
+    return replace(plan, steps=(*plan.steps, *leftovers(resource, observed, observed.cloud)))
 
 
-def unused_group_steps(resource: HostedInstance, observed: InstanceObservation, cloud: Key) -> tuple[Step, ...]:
-    """Return steps that delete VM groups of the namespace without members and references."""
+def leftovers(resource: HostedInstance, observed: InstanceObservation, cloud: Key) -> tuple[Step, ...]:
+    """Groups of the namespace in which nobody is and that nobody names: whoever is the last deletes them."""
     if observed.view is None:
         return ()
     return tuple(
@@ -139,7 +137,7 @@ def unused_group_steps(resource: HostedInstance, observed: InstanceObservation, 
 
 
 def empty_groups(view: CloudView, namespace: str, observed: InstanceObservation) -> tuple[VmGroup, ...]:
-    """Return the VM groups without members that the operator created for this namespace."""
+    """Of this namespace, made by us."""
     return tuple(one for one in view.empty_groups if _is_ours(one, namespace, observed))
 
 
@@ -149,23 +147,23 @@ def _is_ours(one: VmGroup, namespace: str, observed: InstanceObservation) -> boo
         mark is not None
         and one.owner in observed.owners
         and mark.installation == observed.mark.installation
-        and one.name == vm_group_name(namespace, mark.uid)
-        and mark.object == _mark_object(namespace, mark.uid)
+        and one.name == name_of(namespace, mark.uid)
+        and mark.object == _object(namespace, mark.uid)
     )
 
 
-def _mark_object(namespace: str, group: str) -> str:
+def _object(namespace: str, group: str) -> str:
     return f"VmGroup/{namespace}/{group}"
 
 
-def _observed_groups(m: Machine) -> str:
+def _told(m: Machine) -> str:
     known = {one.id: one.name for one in m.view.vm_groups.values()}
     told = [f"{known.get(one.group, one.group)} ({one.role})" for one in m.vm.groups]
     return ", ".join(told) or "none"
 
 
 def _replacement(m: Machine) -> MoveVm:
-    """Build a step that is shown but never executed: changing a group must not destroy disks."""
+    """Shown, never done: nobody means the loss of a disk by a group."""
     return MoveVm(
         action=Action.REPLACE,
         target=m.target,

@@ -1,13 +1,13 @@
-"""Copies of a VM, and whether another cloud can recreate the VM from one. Pure.
+"""Copies of a machine, and whether another cloud can make it from one when its own is lost. Pure.
 
-While its cloud is reachable, status of the instance records where each backup is and the names that OpenNebula's
-restore needs. A backup counts as outside if its server is not part of the cloud.
+What there is, is remembered in the status of the instance while its cloud can be asked: where each backup lies, and the names by
+which OpenNebula's own restore would ask for it. A backup counts as outside where its server is none of the cloud's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -17,32 +17,81 @@ from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.api.instance_disks import ROOT
 from sovereigncloud.core.conditions import timestamp
 from sovereigncloud.core.quantity import mebibytes
-from sovereigncloud.kinds.contract.cloud_keys import where
+from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.hostedinstance.machine.capacity import cores, declared, size
-from sovereigncloud.kinds.hostedinstance.machine.copy import BACKUP, IMAGE, BackupLocation, Copy, DiskCopy
-from sovereigncloud.kinds.hostedinstance.machine.disk_names import DISK, is_root_disk
-from sovereigncloud.kinds.hostedinstance.machine.observed import InstanceObservation
+from sovereigncloud.kinds.hostedinstance.observation import InstanceObservation
+from sovereigncloud.kinds.hostedinstance.storage.names import DISK, with_root
+from sovereigncloud.kinds.movement.records import seconds_of
 from sovereigncloud.ports.opennebula.views import CloudView, Datastore, Disk, Image, Nic, Vm
 
-MAX_COPIES = 3
+BACKUP, IMAGE = "Backup", "Image"
+KEPT = 3
 OUTSIDE, INSIDE = "Outside", "Inside"
 _BACKUP_DATASTORE, _READY = 3, 0
 _SERVER = {"restic": "RESTIC_SFTP_SERVER", "rsync": "RSYNC_HOST"}
 _HERE = frozenset({"", "localhost", "127.0.0.1", "::1"})
 SOURCE_IMAGE = "IMAGE_ID"
-"""Image attribute of a retained copy: the image to clone."""
+"""Among what makes a disk of a copy: the image that is cloned."""
 _DATASTORES = "/var/lib/one/datastores"
+
+
+@dataclass(frozen=True, slots=True)
+class DiskCopy:
+    """A disk in a copy. `label`: its name in spec.disks; empty: the root disk, or another of the machine's own. `size` in MiB.
+    `source`: what makes an image of it in the cloud that was asked about; empty where none was.
+    """
+
+    id: int
+    label: str
+    size: int
+    source: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Where a backup lies, as OpenNebula of its own cloud calls it. `chain`: number:snapshot, oldest first."""
+
+    driver: str
+    store: int
+    vm: int
+    system: int
+    job: str
+    chain: str
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """Attributes as in `CopyStatus`. `held`: of a backup."""
+
+    kind: str
+    name: str
+    time: str
+    outside: bool
+    server: str
+    disks: tuple[DiskCopy, ...]
+    held: Held = Held("", -1, -1, -1, "", "")
+    shape: MachineShape | None = None
+    """What the machine was like, where the copy tells."""
+
+    @property
+    def seconds(self) -> int:
+        """Its time, since 1970."""
+        return seconds_of(self.time)
+
+    def __str__(self) -> str:
+        if self.kind == IMAGE:
+            return f"the copy {self.name} of {self.time}, which a rehearsal kept there"
+        return f"backup {self.name} of {self.time} on {self.server or 'the front-end'}"
 
 
 # ------------------------------------------------------------------------------------------------------- what there is
 
 
-def current_copies(resource: HostedInstance, observed: InstanceObservation) -> list[Copy]:
-    """The newest copies of the VM, also those in clouds it was in before: outside copies first.
-
-    While its cloud is unreachable, the recorded ones.
+def copies_seen(resource: HostedInstance, observed: InstanceObservation) -> list[Copy]:
+    """Those of the machine as it is, and those that it left in clouds where it was before: the last three, and what lies outside
+    before what does not. While its cloud cannot be asked, those that were known.
     """
-    known = recorded_copies(resource)
+    known = remembered(resource)
     vm, cloud, view = observed.found.thing, observed.cloud, observed.view
     if vm is None or cloud is None or view is None or not (vm.backups.images or known):
         return known
@@ -50,7 +99,7 @@ def current_copies(resource: HostedInstance, observed: InstanceObservation) -> l
     here = f"{where(cloud)}/"
     elsewhere = [copy for copy in known if not copy.name.startswith(here)]
     found = [*_backups(vm, here, observed, view, times), *elsewhere]
-    return sorted(found, key=lambda copy: (copy.outside, copy.time, copy.name), reverse=True)[:MAX_COPIES]
+    return sorted(found, key=lambda copy: (copy.outside, copy.time, copy.name), reverse=True)[:KEPT]
 
 
 def _backups(
@@ -61,7 +110,7 @@ def _backups(
         key=lambda image: (image.time, image.id),
         reverse=True,
     )
-    for image, before in zip(images[:MAX_COPIES], (*images[1:], None), strict=False):
+    for image, before in zip(images[:KEPT], (*images[1:], None), strict=False):
         store = view.datastores.get(image.datastore_id)
         if store is None or store.driver not in _SERVER or not image.time:
             continue
@@ -76,11 +125,11 @@ def _backups(
             outside=not _is_inside(server, observed, view),
             server=server,
             disks=tuple(_disks(vm, image, view)),
-            held=BackupLocation(store.driver, store.id, vm.id, vm.system, image.backup_job, _chain(image)),
+            held=Held(store.driver, store.id, vm.id, vm.system, image.backup_job, _chain(image)),
         )
 
 
-@lru_cache(maxsize=8192)  # three per VM with backups in each sweep
+@lru_cache(maxsize=8192)  # of each machine with backups three are told in each sweep
 def _moment(seconds: int) -> str:
     return timestamp(datetime.fromtimestamp(seconds, UTC))
 
@@ -90,23 +139,20 @@ def _is_inside(server: str, observed: InstanceObservation, view: CloudView) -> b
 
 
 def _before(image: Image, older: Image | None) -> int:
-    """Time of the previous backup in seconds; 0: none."""
+    """When the backup before the last one in this image was made; 0: there was none."""
     made = [one.time for one in image.increments[:-1]]
     return max((*made, older.time if older is not None else 0))
 
 
 def _began(vm: Vm, image: Image, older: Image | None) -> str:
-    """Begin of the backup, which is the time of its data; OpenNebula only dates its end.
-
-    OpenNebula closes a history record of the VM when a backup begins.
-    """
+    """When the disks were as they are in it: OpenNebula ends a stay when a backup begins, and dates it when it has ended."""
     if _before(image, older) < vm.stay < image.time:
         return _moment(vm.stay)
     return ""
 
 
 def _is_of(known: str, image: Image, older: Image | None) -> bool:
-    """Whether a recorded time belongs to this backup and not to an earlier increment."""
+    """Whether a time that was told before is that of this backup, and not of an increment before it."""
     first, last = (_moment(one) for one in (_before(image, older), image.time))
     return first < known <= last
 
@@ -124,17 +170,17 @@ def _disks(vm: Vm, image: Image, view: CloudView) -> Iterator[DiskCopy]:
 
 
 def _label(disk: Disk, view: CloudView) -> str:
-    """Label of a disk: the image's is newer than the disk's; the root disk has neither."""
+    """What the image says is newer than what the disk does; a disk that came with the machine is named by neither."""
     image = view.images.get(disk.image_id)
     label = (image.notes.get(DISK, "") if image is not None and image.persistent else "") or disk.label
-    return "" if is_root_disk(label) else label
+    return "" if with_root(label) else label
 
 
 # -------------------------------------------------------------------------------------------------------- remembered
 
 
-def recorded_copies(resource: HostedInstance) -> list[Copy]:
-    """Copies as recorded in status."""
+def remembered(resource: HostedInstance) -> list[Copy]:
+    """As the status has them."""
     told = resource.status.continuity
     if told is None:
         return []
@@ -155,16 +201,16 @@ def _read(one: CopyStatus) -> Copy | None:
         disks=tuple(
             DiskCopy(int(disk.name), disk.label or "", mebibytes(disk.size or "1Mi")) for disk in one.disks or ()
         ),
-        held=BackupLocation(one.driver or "", store, vm, system, one.job or "", one.chain or ""),
+        held=Held(one.driver or "", store, vm, system, one.job or "", one.chain or ""),
     )
 
 
 def continuity_status(resource: HostedInstance, observed: InstanceObservation) -> dict[str, object]:
-    """Copies in status.continuity; empty if there are none."""
-    copies = current_copies(resource, observed)
+    """What status.continuity says of copies. Nothing where there is none."""
+    copies = copies_seen(resource, observed)
     if not copies:
         return {}
-    shape = _shape(observed.found.thing) if observed.found.thing is not None else _recorded_shape(resource)
+    shape = _shape(observed.found.thing) if observed.found.thing is not None else _told_shape(resource)
     return {"copies": [_written(copy) for copy in copies], "machine": shape}
 
 
@@ -196,17 +242,14 @@ def _shape(vm: Vm) -> dict[str, object]:
     }
 
 
-def _recorded_shape(resource: HostedInstance) -> dict[str, object] | None:
+def _told_shape(resource: HostedInstance) -> dict[str, object] | None:
     told = resource.status.continuity
     return told.machine.model_dump(by_alias=True, exclude_none=True) if told and told.machine else None
 
 
-def recorded_vm(resource: HostedInstance, copy: Copy | None) -> Vm | None:
-    """The VM as spec says, else as recorded, with the disks of the copy.
-
-    None if its size is unknown. Raises ValueError for sizes of spec that OpenNebula cannot hold.
-
-    Raises ValueError for sizes of spec that OpenNebula cannot hold.
+def remembered_machine(resource: HostedInstance, copy: Copy | None) -> Vm | None:
+    """The machine that is not to be seen: as spec says, else as it is remembered, with the disks of the copy. None: nobody knows
+    how large it is. Raises ValueError for sizes of spec that OpenNebula cannot hold.
     """
     told = resource.status.continuity
     shape = (told.machine if told is not None else None) or (copy.shape if copy is not None else None) or MachineShape()
@@ -238,33 +281,33 @@ def recorded_vm(resource: HostedInstance, copy: Copy | None) -> Vm | None:
 # ---------------------------------------------------------------------------------------------------------- usable
 
 
-def usable_copy(
+def usable(
     copies: Iterable[Copy], resource: HostedInstance, cloud: Key, view: CloudView, passed_over: Collection[str] = ()
 ) -> Copy | str:
-    """The newest copy that the cloud can recreate the VM from, with disk sources; or why none.
+    """The newest that the cloud can make the machine from, with how it gets each disk; or why it can from none.
 
     Args:
-        copies: all backups, and the retained copies in that cloud.
-        resource: the instance of the VM.
-        cloud: that recreates it.
-        view: of that cloud.
-        passed_over: names of unreadable copies.
+        copies: that there are; of those that rehearsals kept the ones in that cloud.
+        resource: whose machine it is.
+        cloud: that is to make it.
+        view: of it.
+        passed_over: names of copies that could not be read.
     """
     whys: list[str] = []
     for copy in sorted(copies, key=lambda one: one.time, reverse=True):
-        found = "it could not be read" if copy.name in passed_over else _check_copy(copy, resource, cloud, view)
+        found = "it could not be read" if copy.name in passed_over else _usable(copy, resource, cloud, view)
         if isinstance(found, Copy):
             return found
         whys.append(f"{copy}: {found}")
-    none = "there is no copy of it: set spec.backup with a store on a server outside its cloud, or rehearse a migration with keepCopy"
+    none = "there is no copy of it: give it spec.backup with a store on a server outside its cloud, or rehearse a move with keepCopy"
     return "; ".join(whys) or none
 
 
-def _check_copy(copy: Copy, resource: HostedInstance, cloud: Key, view: CloudView) -> Copy | str:
+def _usable(copy: Copy, resource: HostedInstance, cloud: Key, view: CloudView) -> Copy | str:
     if not copy.outside:
-        return "it is stored inside the cloud itself"
+        return "it lies inside the cloud that is lost with it"
     if copy.kind == BACKUP and not copy.held.chain:
-        return "it has more increments than status can record; set spec.backup.keepLast"
+        return "it consists of more increments than can be remembered; set spec.backup.keepLast"
     if missing := missing_disks(copy, resource):
         return f"it does not hold disk {', '.join(missing)}"
     if copy.kind == IMAGE:
@@ -280,16 +323,15 @@ def _check_copy(copy: Copy, resource: HostedInstance, cloud: Key, view: CloudVie
 
 
 def missing_disks(copy: Copy, resource: HostedInstance) -> list[str]:
-    """Disks of the VM that the copy lacks."""
+    """Disks of the machine that are not in it."""
     declared = [disk.name for disk in resource.spec.disks or () if disk.name != ROOT]
     labels = {disk.label for disk in copy.disks}
     return [ROOT] * ("" not in labels) + [name for name in declared if name not in labels]
 
 
 def _same_store(copy: Copy, view: CloudView) -> Datastore | None:
-    """Backup datastore of the cloud on the same server.
-
-    OpenNebula names directories on the server by datastore id, so a datastore with the same id is preferred.
+    """Through which the cloud reaches the same server. OpenNebula calls the directory there by the number of the datastore, so
+    one of the same number is sure to be of the same directory.
     """
     driver = copy.held.driver
     stores = [
@@ -304,12 +346,8 @@ def _same_store(copy: Copy, view: CloudView) -> Datastore | None:
 
 
 def _source(copy: Copy, disk: DiskCopy, store: Datastore) -> dict[str, str]:
-    """Image attributes that restore a disk from a backup datastore of this cloud.
-
-    They are the ones that OpenNebula's own restore sets (src/tm_mad/lib/backup.rb). A backup job has a directory of
-    its own.
-
-    A backup job has a directory of its own.
+    """What OpenNebula's own restore would say (src/tm_mad/lib/backup.rb), with the datastore of this cloud. A job that made the
+    backup has a directory of its own.
     """
     held = copy.held
     number, snapshot = held.chain.rpartition(",")[2].split(":", 1)

@@ -1,4 +1,4 @@
-"""Plan failover: recreate a VM in another cloud when its own is lost. Pure."""
+"""Starting a machine elsewhere when its cloud is lost, and what is said of that beforehand. Pure."""
 
 from __future__ import annotations
 
@@ -12,66 +12,65 @@ from sovereigncloud.core.conditions import timestamp
 from sovereigncloud.core.outcome import Outcome, Phase, blocked, held, waiting
 from sovereigncloud.core.plan import Action, Disruption, Plan
 from sovereigncloud.core.quantity import seconds
-from sovereigncloud.kinds.contract.cloud_keys import where
-from sovereigncloud.kinds.fencing.confirmation import FencingStatus
-from sovereigncloud.kinds.fencing.outage_tolerance import seconds_until_failover, toleration_seconds
-from sovereigncloud.kinds.hostedinstance.continuity.failover_readiness import failover_name
-from sovereigncloud.kinds.hostedinstance.machine.observed import FailoverReadiness, InstanceObservation
-from sovereigncloud.kinds.movement.requests import RequestMigration, migration_manifest
+from sovereigncloud.kinds.endpoint.clouds import where
+from sovereigncloud.kinds.fencing.confirmation import Proof
+from sovereigncloud.kinds.fencing.outage_tolerance import tolerated, until_overdue
+from sovereigncloud.kinds.hostedinstance.continuity.failover_readiness import Elsewhere, name_of_failover
+from sovereigncloud.kinds.hostedinstance.observation import InstanceObservation
+from sovereigncloud.kinds.movement.requests import MakeMove, migration
 
 FAILOVER_READY = "FailoverReady"
 _AGAIN = 15.0
-"""Seconds between retries while something is missing; most changes trigger a reconcile anyway."""
+"""Seconds after which it is looked again whether something of what lacks is there: most of it tells of itself."""
 
 
-def plan_failover(resource: HostedInstance, seen: FailoverReadiness, now: datetime) -> Plan:
-    """Plan for a VM in a lost cloud: outage tolerance, prerequisites, then one migration."""
+def plan_failover(resource: HostedInstance, seen: Elsewhere, now: datetime) -> Plan:
+    """Of a machine whose cloud is lost: patience, then everything that is needed, then one move."""
     if seen.move is not None:
-        return Plan(outcome=_migration_outcome(seen))
-    left = seconds_until_failover(resource, seen.lost, now)
+        return Plan(outcome=_of_the_move(seen))
+    left = until_overdue(resource, seen.lost, now)
     if left > 0:
-        return Plan(outcome=_await_tolerance(resource, seen, left))
-    gaps = [gap for gap in _missing_prerequisites(seen, seen.proof) if gap[0] is not Reason.COPY_TOO_OLD]
+        return Plan(outcome=_patience(resource, seen, left))
+    gaps = [gap for gap in _gaps(seen, seen.proof) if gap[0] is not Reason.COPY_TOO_OLD]
     if gaps or seen.target is None:
         reason, told = gaps[0] if gaps else (Reason.NO_COMPLIANT_TARGET, seen.refused)
         told = "; ".join(message for _, message in gaps) or told
-        message = f"{where(seen.home)} is unreachable since {seen.lost}, and the VM cannot fail over: {told}"
+        message = f"{where(seen.home)} is lost since {seen.lost}, and the machine is not started elsewhere: {told}"
         outcome = blocked(message, reason=reason)
         return Plan(outcome=Outcome(outcome.phase, outcome.reason, outcome.message, after=_AGAIN))
-    name = failover_name(resource, seen.lost)
-    step = RequestMigration(
+    name = name_of_failover(resource, seen.lost)
+    step = MakeMove(
         action=Action.CREATE,
         target=f"InstanceMigration {name}, which starts it in {where(seen.target)} from {seen.copy}",
         disruption=Disruption.NONE,
-        manifest=migration_manifest(name, resource.key, seen.target, source_state=SourceState.LOST, owner=resource),
+        manifest=migration(name, resource.key, seen.target, source_state=SourceState.LOST, owner=resource),
     )
-    told = f"{where(seen.home)} is unreachable since {seen.lost}: the VM is recreated in {where(seen.target)} from {seen.copy}"
+    told = (
+        f"{where(seen.home)} is lost since {seen.lost}: the machine is started in {where(seen.target)} from {seen.copy}"
+    )
     return Plan(steps=(step,), outcome=waiting(Reason.MOVING, told))
 
 
-def _migration_outcome(seen: FailoverReadiness) -> Outcome:
+def _of_the_move(seen: Elsewhere) -> Outcome:
     move = seen.move
     if move is not None and move.failed:
-        message = f"InstanceMigration {move.name}, the failover, failed: {move.failed}. Delete it to retry"
+        message = f"InstanceMigration {move.name} was to start it elsewhere, and failed: {move.failed}. Delete that object to have it tried again"
         return held(Reason.MOVE_FAILED, message, available=False)
     name, says = (move.name, move.says) if move is not None else ("", "")
     return waiting(Reason.MOVING, f"InstanceMigration {name} starts it elsewhere" + (f": {says}" if says else ""))
 
 
-def _await_tolerance(resource: HostedInstance, seen: FailoverReadiness, left: float) -> Outcome:
-    until = datetime.fromisoformat(seen.lost) + timedelta(seconds=toleration_seconds(resource))
-    message = f"{where(seen.home)} is unreachable since {seen.lost}; failover starts at {timestamp(until)} (spec.continuity.tolerationSeconds)"
+def _patience(resource: HostedInstance, seen: Elsewhere, left: float) -> Outcome:
+    until = datetime.fromisoformat(seen.lost) + timedelta(seconds=tolerated(resource))
+    message = f"{where(seen.home)} does not answer since {seen.lost}; that is borne until {timestamp(until)}, then the machine starts elsewhere"
     return Outcome(Phase.RETRY, Reason.CLOUD_UNREACHABLE, message, after=left + 1.0)
 
 
-# ------------------------------------------------------------------------------------------------------------- readiness
+# ------------------------------------------------------------------------------------------------------------ beforehand
 
 
-def _missing_prerequisites(seen: FailoverReadiness, proof: FencingStatus) -> Iterator[tuple[Reason, str]]:
-    """Missing prerequisites, most important first, each with what to do.
-
-    `proof`: fencing, confirmed or possible.
-    """
+def _gaps(seen: Elsewhere, proof: Proof) -> Iterator[tuple[Reason, str]]:
+    """What lacks, the most needed first, each with what to do. `proof`: that its old place is dead, or could be proven so."""
     outside = [copy for copy in seen.copies if copy.outside]
     if not seen.copies:
         yield (
@@ -81,31 +80,31 @@ def _missing_prerequisites(seen: FailoverReadiness, proof: FencingStatus) -> Ite
     elif not outside:
         yield (
             Reason.COPY_INSIDE_CLOUD,
-            f"its copies are in {where(seen.home)} and would be lost with it: set spec.backup.store to a store on a server outside",
+            f"its copies are in {where(seen.home)} and would be lost with it: name a store on a server outside in spec.backup",
         )
     if seen.refused:
-        yield Reason.NO_COMPLIANT_TARGET, f"no other cloud can run it: {seen.refused}"
-    if not proof.fenced:
+        yield Reason.NO_COMPLIANT_TARGET, f"there is no cloud to start it in: {seen.refused}"
+    if not proof.dead:
         yield Reason.NO_FENCING, proof.why
     if seen.too_old and seen.copy is not None:
         yield Reason.COPY_TOO_OLD, f"its newest copy, {seen.copy}, is older than spec.continuity.rpo"
 
 
 def failover_ready(resource: HostedInstance, observed: InstanceObservation) -> tuple[Mapping[str, str], ...]:
-    """Condition FailoverReady; keeps its value while it cannot be evaluated."""
+    """The condition, as far as it can be told; else as it was told."""
     if resource.spec.continuity is None or resource.deleting:
         return ()
-    seen = observed.failover
+    seen = observed.elsewhere
     if seen is None or seen.move is not None:
         before = resource.status.condition(FAILOVER_READY)
         if before is None:
             return ()
         return _condition(before.status == "True", before.reason, before.message)
-    gaps = list(_missing_prerequisites(seen, seen.provable))
+    gaps = list(_gaps(seen, seen.provable))
     if gaps:
-        return _condition(False, gaps[0][0], "; ".join(message for _, message in gaps) + _rto_exceeded(resource, seen))
+        return _condition(False, gaps[0][0], "; ".join(message for _, message in gaps) + _slow(resource, seen))
     clouds = " or ".join(seen.allowed)
-    told = f"it could be started in {clouds} from {seen.copy}; {seen.provable.why}{_rto_exceeded(resource, seen)}"
+    told = f"it could be started in {clouds} from {seen.copy}; {seen.provable.why}{_slow(resource, seen)}"
     return _condition(True, Reason.FAILOVER_POSSIBLE, told)
 
 
@@ -113,8 +112,8 @@ def _condition(true: bool, reason: str, message: str) -> tuple[Mapping[str, str]
     return ({"type": FAILOVER_READY, "status": str(true), "reason": reason, "message": message},)
 
 
-def _rto_exceeded(resource: HostedInstance, seen: FailoverReadiness) -> str:
-    """Note that the last failover took longer than spec.continuity.rto."""
+def _slow(resource: HostedInstance, seen: Elsewhere) -> str:
+    """Whether the last time took longer than is allowed."""
     rto = resource.spec.continuity.rto if resource.spec.continuity is not None else None
     took = seen.last.get("rtoSeconds") if seen.last is not None else None
     if rto is None or not isinstance(took, int) or took <= seconds(rto):
@@ -125,10 +124,10 @@ def _rto_exceeded(resource: HostedInstance, seen: FailoverReadiness) -> str:
 def failover_status(
     resource: HostedInstance, observed: InstanceObservation, told: Mapping[str, object]
 ) -> dict[str, object]:
-    """Failover part of status.continuity, added to the copies in `told`."""
+    """What status.continuity says beside the copies that `told` has."""
     if resource.spec.continuity is None:
         return dict(told)
-    seen = observed.failover
+    seen = observed.elsewhere
     known = resource.status.continuity.last_failover if resource.status.continuity is not None else None
     before = known.model_dump(by_alias=True, exclude_none=True) if known is not None else None
     last = seen.last if seen is not None else before

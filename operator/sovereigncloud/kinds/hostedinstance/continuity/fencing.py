@@ -1,4 +1,4 @@
-"""Fencing of a superseded VM: how to stop it from any state. Pure."""
+"""How a machine that must not run is kept from it, whatever it does just now. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sovereigncloud.ports.opennebula.vm_states import Situation, state_of
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """Next fencing action. `verb`: of one.vm.action; empty: wait and check again `after` seconds."""
+    """`verb`: of one.vm.action; empty: it has to be waited, and looked at again `after` so many seconds."""
 
     verb: str
     says: str
@@ -18,11 +18,11 @@ class Fence:
 
 
 def fencing_of(vm: Vm) -> Fence | None:
-    """Fencing action for a VM; None if it is stopped and stays stopped."""
+    """None: it does not run, and does not begin to by itself."""
     state = state_of(vm)
     match state.situation:
         case Situation.RUNNING:
-            # Hard: its guest has the addresses of the active VM, and was cut off before anyway.
+            # At once: its guest has the address of the one that runs, and was cut off before anyway.
             return Fence("poweroff-hard", "power off")
         case Situation.QUEUED if state.words == "Pending":
             return Fence("hold", "hold it, since OpenNebula was about to start it")

@@ -1,4 +1,4 @@
-"""Migration in progress: the instance leaves its VM alone and records the new one afterwards."""
+"""A machine that is on its way to another cloud: its instance does nothing but follow, and records where it is once it is there."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.api.instancemigration import InstanceMigration, MigrationMode, SourceState
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Outcome, held
-from sovereigncloud.kinds.contract.cloud_keys import referred, where
 from sovereigncloud.kinds.contract.controller import Context
-from sovereigncloud.kinds.endpoint.clouds import not_answering_yet
+from sovereigncloud.kinds.endpoint.clouds import not_answering_yet, referred, where
 from sovereigncloud.kinds.movement.records import BEGAN, CUT_OVER, ENDED, MOVED, MOVING
 from sovereigncloud.ports.errors import MissingSecret, OutsideError
 from sovereigncloud.ports.opennebula.views import Vm
@@ -21,8 +20,8 @@ from sovereigncloud.ports.opennebula.views import Vm
 _LOOK_AGAIN = 5.0
 
 
-def active_migration(resource: HostedInstance, context: Context) -> InstanceMigration | None:
-    """The migration that owns the VM: from its begin until the instance records the result."""
+def move_under_way(resource: HostedInstance, context: Context) -> InstanceMigration | None:
+    """The one that has its machine: from when it began until the machine is recorded where it is then, or is back."""
     for one in context.users(resource.key, InstanceMigration.crd.kind):
         if not isinstance(one, InstanceMigration) or one.spec.mode != MigrationMode.EXECUTE:
             continue
@@ -33,11 +32,8 @@ def active_migration(resource: HostedInstance, context: Context) -> InstanceMigr
     return None
 
 
-def noted_migration(resource: HostedInstance, vm: Vm, context: Context) -> str:
-    """Name of the migration noted on the VM, if it is not over.
-
-    The status of that migration may be lost with the Kubernetes cluster.
-    """
+def noted_move(resource: HostedInstance, vm: Vm, context: Context) -> str:
+    """The move that is noted on its machine, where that is not over: its status may have been lost with a cluster."""
     name = vm.notes.get(MOVING, "").partition(" ")[0].rpartition("/")[2]
     move = context.get(Key(InstanceMigration.crd.kind, resource.metadata.namespace, name)) if name else None
     if not isinstance(move, InstanceMigration) or move.spec.mode != MigrationMode.EXECUTE:
@@ -47,7 +43,7 @@ def noted_migration(resource: HostedInstance, vm: Vm, context: Context) -> str:
 
 
 def leaves_a_lost_cloud(move: InstanceMigration) -> bool:
-    """Whether the migration treats its source cloud as lost and does not call it."""
+    """Whether nothing is asked of where the machine was."""
     return move.spec.source_state == SourceState.LOST
 
 
@@ -55,11 +51,9 @@ def destination(move: InstanceMigration) -> Key:
     return referred(move.spec.to.cloud_ref, move.metadata.namespace)
 
 
-async def wait_for_lost_migration(resource: HostedInstance, context: Context) -> Outcome | None:
-    """Wait for a migration that marked the source VM and whose copy is found nowhere.
-
-    It is between two writes of a cutover whose InstanceMigration is missing. Creating a VM would duplicate it, so the
-    instance waits for that object or for a person.
+async def left_by_a_move(resource: HostedInstance, context: Context) -> Outcome | None:
+    """A machine that was this instance's when it moved, where no other of it is found in any cloud: between two writes of a move
+    whose object is not here. A second copy would be made, so it waits for that object, or for a person.
     """
     mark = context.mark(resource)
     for cloud in context.clouds(resource.metadata.namespace):
@@ -81,10 +75,10 @@ def _waits(vm: Vm, mark: Mark, cloud: Key, context: Context) -> Outcome:
     is_there = context.get(Key(*mark.object.split("/", 2))) is not None
     waits = held(
         Reason.MOVING,
-        f"VM {vm.id} in {where(cloud)} was left by {move}, and its copy is not found; apply that object again, or give the VM"
+        f"VM {vm.id} in {where(cloud)} was left by {move}, and its copy is not found; apply that object again, or give the machine"
         " that is to run the mark of this instance",
         available=False,
     )
     return (
         replace(waits, after=_LOOK_AGAIN) if is_there else waits
-    )  # that migration continues and hands the VM over soon
+    )  # that move goes on, and it is its machine in a moment

@@ -1,4 +1,4 @@
-"""Retained copies: complete copies that rehearsals kept in a cloud, usable there."""
+"""What rehearsals kept, as copies from which a machine can be made in that very cloud."""
 
 from __future__ import annotations
 
@@ -8,23 +8,22 @@ from dataclasses import dataclass, field
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.continuity import MachineShape
 from sovereigncloud.core.identity import Mark
-from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.contract.controller import Context
-from sovereigncloud.kinds.hostedinstance.continuity.copies import SOURCE_IMAGE
-from sovereigncloud.kinds.hostedinstance.continuity.retained_images import KEPT, RetainedImage, retained_images
+from sovereigncloud.kinds.endpoint.clouds import where
+from sovereigncloud.kinds.hostedinstance.continuity.copies import IMAGE, SOURCE_IMAGE, Copy, DiskCopy
+from sovereigncloud.kinds.hostedinstance.continuity.retained_images import KEPT, Kept, kept_images
 from sovereigncloud.kinds.hostedinstance.machine.capacity import size
-from sovereigncloud.kinds.hostedinstance.machine.copy import IMAGE, Copy, DiskCopy
 from sovereigncloud.kinds.identity.identification import makers_of
 from sovereigncloud.ports.opennebula.views import CloudView, Image
 
 _CAN_BE_CLONED = frozenset({1, 2, 6})
-"""Image states that can be cloned: READY, USED, CLONE."""
+"""Ready, used by machines, or being cloned."""
 
 
-def retained_copies(images: Iterable[Image], cloud: Key, mark: Mark, owners: Collection[int]) -> list[Copy]:
-    """Complete, clonable copies of the instance with this mark among these images."""
-    runs: dict[str, list[tuple[Image, RetainedImage]]] = {}
-    for image, kept in retained_images(images, mark, owners):
+def kept_copies(images: Iterable[Image], cloud: Key, mark: Mark, owners: Collection[int]) -> list[Copy]:
+    """Those that rehearsals kept of the instance with this mark, among these images of a cloud: whole ones, of images that can be cloned."""
+    runs: dict[str, list[tuple[Image, Kept]]] = {}
+    for image, kept in kept_images(images, mark, owners):
         runs.setdefault(kept.run, []).append((image, kept))
     return [
         _kept_copy(found, cloud)
@@ -34,7 +33,7 @@ def retained_copies(images: Iterable[Image], cloud: Key, mark: Mark, owners: Col
     ]
 
 
-def _kept_copy(found: list[tuple[Image, RetainedImage]], cloud: Key) -> Copy:
+def _kept_copy(found: list[tuple[Image, Kept]], cloud: Key) -> Copy:
     one = found[0][1]
     return Copy(
         kind=IMAGE,
@@ -53,25 +52,25 @@ def _kept_copy(found: list[tuple[Image, RetainedImage]], cloud: Key) -> Copy:
 
 
 @dataclass(frozen=True, slots=True)
-class RetainedInCloud:
-    """Retained images of a namespace in a cloud, indexed once for all its VMs."""
+class KeptThere:
+    """What rehearsals kept in a cloud for a namespace, gone through once, however many machines there are."""
 
     cloud: Key
     owners: frozenset[int] = frozenset()
     images: Mapping[str, list[Image]] = field(default_factory=dict)
 
     def of(self, mark: Mark) -> list[Copy]:
-        """Retained copies of the instance with this mark."""
-        return retained_copies(self.images.get(mark.object, ()), self.cloud, mark, self.owners)
+        """Of the instance with this mark."""
+        return kept_copies(self.images.get(mark.object, ()), self.cloud, mark, self.owners)
 
 
-async def retained_in_cloud(view: CloudView, cloud: Key, namespace: str, context: Context) -> RetainedInCloud:
-    """Index the retained images of a cloud by instance."""
+async def kept_there(view: CloudView, cloud: Key, namespace: str, context: Context) -> KeptThere:
+    """Sorted by what they are of."""
     found: dict[str, list[Image]] = {}
     for image in view.images.values():
         if KEPT in image.notes and image.mark is not None:
             found.setdefault(image.mark.object, []).append(image)
     if not found:
-        return RetainedInCloud(cloud)
+        return KeptThere(cloud)
     makers = await makers_of(view, cloud, namespace, context)
-    return RetainedInCloud(cloud, makers.owners, found)
+    return KeptThere(cloud, makers.owners, found)

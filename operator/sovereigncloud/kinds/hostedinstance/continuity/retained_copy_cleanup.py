@@ -1,4 +1,4 @@
-"""Delete the retained copies of a VM with its HostedInstance (deletionPolicy: Delete)."""
+"""What becomes of the copies that rehearsals kept of a machine: they go with its HostedInstance, where it goes with all that it had."""
 
 from __future__ import annotations
 
@@ -10,45 +10,38 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.core.outcome import waiting
 from sovereigncloud.core.plan import Action, Disruption, Plan
-from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.contract.controller import Context
-from sovereigncloud.kinds.hostedinstance.continuity.retained_images import retained_images
-from sovereigncloud.kinds.hostedinstance.continuity.superseded_copy import is_reachable
-from sovereigncloud.kinds.hostedinstance.machine.observed import InstanceObservation, LocatedImage
+from sovereigncloud.kinds.endpoint.clouds import where
+from sovereigncloud.kinds.hostedinstance.continuity.retained_images import KeptCopy, kept_images
+from sovereigncloud.kinds.hostedinstance.continuity.superseded_copy import answers
+from sovereigncloud.kinds.hostedinstance.observation import InstanceObservation
 from sovereigncloud.kinds.hostedinstance.storage.disk_steps import DeleteDisk
 from sovereigncloud.kinds.identity.identification import makers_of
 from sovereigncloud.ports.errors import MissingSecret, OutsideError
 from sovereigncloud.ports.opennebula.image_states import DELETING
 
 _BUSY = frozenset({DELETING, 4, 6})
-"""Image states that refuse deletion: also LOCKED and CLONE."""
+"""Also being written, and being cloned."""
 
 
-async def with_retained_copies(
-    resource: HostedInstance, observed: InstanceObservation, context: Context
-) -> InstanceObservation:
-    """Find the retained copies of an instance that is being deleted.
-
-    An unreachable cloud does not block the deletion; copies there stay and remain identifiable.
-    """
+async def with_kept(resource: HostedInstance, observed: InstanceObservation, context: Context) -> InstanceObservation:
+    """Of an instance that goes. A cloud that does not answer does not hold it up: what is there stays, and tells what it is."""
     if not resource.deleting or resource.deletion_policy is not DeletionPolicy.DELETE:
         return observed
     namespace, mark = resource.metadata.namespace, context.mark(resource)
-    found: list[LocatedImage] = []
+    found: list[KeptCopy] = []
     for cloud in context.clouds(namespace):
-        if not is_reachable(cloud, context):
+        if not answers(cloud, context):
             continue
         with contextlib.suppress(OutsideError, MissingSecret):
             view = await context.view(cloud)
             makers = await makers_of(view, cloud, namespace, context)
-            found += [
-                LocatedImage(cloud, image) for image, _ in retained_images(view.images.values(), mark, makers.owners)
-            ]
+            found += [KeptCopy(cloud, image) for image, _ in kept_images(view.images.values(), mark, makers.owners)]
     return replace(observed, kept=tuple(found)) if found else observed
 
 
-def delete_retained_copies(plan: Plan, observed: InstanceObservation) -> Plan:
-    """Delete the retained copies after the VM and its disks."""
+def without_copies(plan: Plan, observed: InstanceObservation) -> Plan:
+    """They go after the machine and its disks."""
     if not observed.kept:
         return plan
     steps = tuple(
@@ -65,5 +58,5 @@ def delete_retained_copies(plan: Plan, observed: InstanceObservation) -> Plan:
         if one.image.state not in _BUSY and not one.image.vms
     )
     told = ", ".join(f"image {one.image.id} in {where(one.cloud)}" for one in observed.kept)
-    going = waiting(Reason.DELETING_DISK, f"deleting the retained copies of the VM: {told}")
+    going = waiting(Reason.DELETING_DISK, f"copies of the machine are to be deleted: {told}")
     return replace(plan, steps=(*plan.steps, *steps), outcome=plan.outcome.merge(going))

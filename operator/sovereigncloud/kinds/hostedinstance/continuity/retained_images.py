@@ -1,7 +1,7 @@
-"""Retained images: copies of VM disks that a rehearsal kept in another cloud. Pure.
+"""Images that a rehearsal left in another cloud as a copy of a machine: how they tell what they are. Pure.
 
-Everything is written on the image in one update, so a copy is found even if the VM's cloud and the Kubernetes cluster
-are both lost. A retained image is never attached to a VM; only its clones are.
+All is written on the image, in one update that makes it the instance's: so such a copy is found when the cloud of the machine is lost,
+and the Kubernetes cluster with it. It is no disk of the instance: no machine of it uses one, only what is cloned from it.
 """
 
 from __future__ import annotations
@@ -10,28 +10,29 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
+from sovereigncloud.api.common.base import Key
 from sovereigncloud.core.identity import Mark, Ownership, ownership
 from sovereigncloud.ports.opennebula.views import Image
 
 KEPT = "SOVEREIGNCLOUD_COPY"
-"""Note on a retained image: what it is a copy of (`RetainedImage`)."""
+"""On an image: what it is a copy of (`Kept`)."""
 _NONE = "-"
 _WORDS = 10
 _OURS = frozenset({Ownership.OURS, Ownership.PREDECESSOR})
 
 
 @dataclass(frozen=True, slots=True)
-class RetainedImage:
-    """Disk of a retained copy.
+class Kept:
+    """A disk in a copy.
 
     Attributes:
-        image: id of the image itself; a clone inherits this value but has another id.
-        run: UID of the rehearsal; images with the same one form one copy.
-        disks: number of disks in that copy.
-        time: time of its data (RFC 3339, UTC).
-        disk: id of the disk in the VM.
-        label: its name in spec.disks; empty: a disk of the VM itself.
-        cpu, vcpu, memory, networks: shape of the VM, memory in MiB.
+        image: its own number. What is cloned from it says the same, and has another.
+        run: UID of the rehearsal; one copy is all that have the same.
+        disks: how many there are in that copy.
+        time: as of when its data is (RFC 3339, UTC).
+        disk: number of the disk in the machine.
+        label: its name in spec.disks; empty: a disk of the machine's own.
+        cpu, vcpu, memory, networks: what the machine was like, memory in MiB.
     """
 
     image: int
@@ -51,8 +52,16 @@ class RetainedImage:
         return " ".join(map(str, (self.image, self.run, self.disks, self.time, self.disk, *own)))
 
 
-def read_retained(image: Image) -> RetainedImage | None:
-    """Parse the note of a retained image; None for other images and for clones."""
+@dataclass(frozen=True, slots=True)
+class KeptCopy:
+    """One of them, and where it is."""
+
+    cloud: Key
+    image: Image
+
+
+def read_kept(image: Image) -> Kept | None:
+    """None: it is no such image, or a clone of one."""
     words = image.notes.get(KEPT, "").split(" ")
     if len(words) != _WORDS or not all(words[place].isdigit() for place in (0, 2, 4, 7, 8)):
         return None
@@ -60,7 +69,7 @@ def read_retained(image: Image) -> RetainedImage | None:
     if int(number) != image.id:
         return None
     networks = tuple(unquote(name) for name in nets.split(",")) if nets != _NONE else ()
-    return RetainedImage(
+    return Kept(
         int(number),
         run,
         int(disks),
@@ -74,15 +83,10 @@ def read_retained(image: Image) -> RetainedImage | None:
     )
 
 
-def retained_images(
-    images: Iterable[Image], mark: Mark, owners: Collection[int]
-) -> Iterator[tuple[Image, RetainedImage]]:
-    """Retained images of an instance in a cloud, complete copies or not.
-
-    Only images of owners that create for its namespace count, since anybody may write the same note.
-    """
+def kept_images(images: Iterable[Image], mark: Mark, owners: Collection[int]) -> Iterator[tuple[Image, Kept]]:
+    """All of an instance among the images of a cloud, whole copies or not. Only what is made for its namespace counts: others can write the same."""
     for image in images:
         if KEPT not in image.notes or image.owner not in owners or ownership(image.mark, mark) not in _OURS:
             continue
-        if (kept := read_retained(image)) is not None:
+        if (kept := read_kept(image)) is not None:
             yield image, kept

@@ -1,8 +1,7 @@
-"""Superseded VM: it stayed in a lost cloud while a copy replaced it, and must not run again.
+"""A machine that was left in a cloud that did not answer, while a copy of it became the instance's: it must not run.
 
-The migration that created the copy fences it. If that object is gone, the instance does, because status and the
-active VM both record the superseded one. It is powered off first and gets the mark of the migration: no two VMs carry
-the instance's mark.
+The move that made the copy sees to it. When that object is gone, the instance does: it has recorded what it left behind, and its
+machine tells it, too. What is there is powered off before anything else, and gets the mark of the move: no two carry the instance's.
 """
 
 from __future__ import annotations
@@ -18,14 +17,12 @@ from sovereigncloud.api.sovereigncloud import SovereignCloud
 from sovereigncloud.core.identity import Mark, Ownership, ownership
 from sovereigncloud.core.outcome import DONE, Outcome, done, waiting
 from sovereigncloud.core.plan import Action, Disruption, Step
-from sovereigncloud.kinds.contract.cloud_keys import where, written_cloud
 from sovereigncloud.kinds.contract.controller import Context
-from sovereigncloud.kinds.endpoint.clouds import needs_management, not_answering_yet
+from sovereigncloud.kinds.endpoint.clouds import needs_management, not_answering_yet, where, written_cloud
 from sovereigncloud.kinds.hostedinstance.continuity.fencing import fencing_of
-from sovereigncloud.kinds.hostedinstance.machine.observed import SupersededVm
 from sovereigncloud.kinds.hostedinstance.machine.step import under_way
 from sovereigncloud.kinds.identity.identification import makers_of
-from sovereigncloud.kinds.movement.records import CAME_FROM, ENDED, LEFT, MOVED, SupersededSource, read_superseded
+from sovereigncloud.kinds.movement.records import CAME_FROM, ENDED, LEFT, MOVED, CameFrom, read_came_from
 from sovereigncloud.ports.errors import MissingSecret, OutsideError
 from sovereigncloud.ports.opennebula.views import Vm
 
@@ -33,40 +30,47 @@ _OURS = frozenset({Ownership.OURS, Ownership.PREDECESSOR})
 
 
 @dataclass(frozen=True, slots=True)
-class FencingPlan:
-    """Steps to fence the superseded VM, and their outcome."""
+class LeftBehind:
+    """`vm`: it is there, and carries the mark of the instance; None: it does not any more."""
+
+    cloud: Key
+    came_from: CameFrom
+    vm: Vm | None
+    needs: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Fenced:
+    """What is done about it, and what is to be said of it."""
 
     steps: tuple[Step, ...] = ()
     outcome: Outcome = DONE
 
 
-_NOTHING_LEFT = FencingPlan()
+_NOTHING_LEFT = Fenced()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SupersededVmStep(Step):
-    """Fencing step in a former cloud. Without `verb`: mark the VM as left and forget it."""
+class LeftBehindStep(Step):
+    """In a cloud in which the instance is not any more. Without a verb: it is left, and forgotten."""
 
     cloud: Key
-    came_from: SupersededSource
+    came_from: CameFrom
     vm: int | None
     verb: str = ""
 
 
-def superseded_facts(vm: Vm) -> tuple[tuple[str, str], ...]:
-    """Fact about the superseded VM, from the note on its replacement."""
+def left_where(vm: Vm) -> tuple[tuple[str, str], ...]:
+    """What is to be recorded of the one whose place a machine takes, as it tells itself."""
     note = vm.notes.get(CAME_FROM, "")
-    return ((LEFT, note),) if read_superseded(note) is not None else ()
+    return ((LEFT, note),) if read_came_from(note) is not None else ()
 
 
-async def find_superseded_vm(resource: HostedInstance, context: Context) -> SupersededVm | None:
-    """The superseded VM, if this instance has to fence it.
-
-    None if there is none, its migration fences it, or its cloud is unreachable.
-    """
-    told = read_superseded(resource.external.get(LEFT, ""))
+async def left_behind(resource: HostedInstance, context: Context) -> LeftBehind | None:
+    """None: there is none, or the move sees to it, or its cloud does not answer."""
+    told = read_came_from(resource.external.get(LEFT, ""))
     cloud = written_cloud(told.cloud) if told is not None else None
-    if told is None or cloud is None or _migration_fences_it(told, context) or not is_reachable(cloud, context):
+    if told is None or cloud is None or _sees_to_it(told, context) or not answers(cloud, context):
         return None
     with contextlib.suppress(OutsideError, MissingSecret):
         view = await context.view(cloud)
@@ -76,11 +80,11 @@ async def find_superseded_vm(resource: HostedInstance, context: Context) -> Supe
             (one for one in view.vms.values() if one.owner in makers.owners and ownership(one.mark, mark) in _OURS),
             None,
         )
-        return SupersededVm(cloud, told, vm, needs_management(cloud, context))
+        return LeftBehind(cloud, told, vm, needs_management(cloud, context))
     return None
 
 
-def _migration_fences_it(told: SupersededSource, context: Context) -> bool:
+def _sees_to_it(told: CameFrom, context: Context) -> bool:
     kind, _, rest = told.move.partition("/")
     namespace, _, name = rest.partition("/")
     move = context.get(Key(kind, namespace, name)) if kind == InstanceMigration.crd.kind and name else None
@@ -89,48 +93,50 @@ def _migration_fences_it(told: SupersededSource, context: Context) -> bool:
     return move.spec.management in {None, Management.MANAGE}
 
 
-def is_reachable(cloud: Key, context: Context) -> bool:
-    """Whether a cloud counts as reachable; this makes no call."""
+def answers(cloud: Key, context: Context) -> bool:
+    """As far as is known: nobody asks it for that."""
     found = context.get(cloud)
     lost = isinstance(found, SovereignCloud) and found.status.lost_since
     return not lost and not_answering_yet(cloud, context) is None
 
 
-async def find_successor(vm: Vm | None, cloud: Key, resource: HostedInstance, context: Context) -> Key | None:
-    """Cloud with a VM that superseded this one, if a rebuilt cluster found the old one first."""
+async def came_after(vm: Vm | None, cloud: Key, resource: HostedInstance, context: Context) -> Key | None:
+    """The cloud with a machine of the instance that was made in the place of this one, where nothing is recorded of either: the
+    cluster was rebuilt, and found the old one first.
+    """
     mark = context.mark(resource)
     for other in context.clouds(resource.metadata.namespace) if vm is not None else ():
-        if other == cloud or not is_reachable(other, context):
+        if other == cloud or not answers(other, context):
             continue
         with contextlib.suppress(OutsideError, MissingSecret):
             for one in (await context.view(other)).vms.values():
-                told = read_superseded(one.notes.get(CAME_FROM, "")) if ownership(one.mark, mark) in _OURS else None
+                told = read_came_from(one.notes.get(CAME_FROM, "")) if ownership(one.mark, mark) in _OURS else None
                 if told is not None and told.cloud == where(cloud):
                     return other
     return None
 
 
-def plan_fencing(left: SupersededVm | None) -> FencingPlan:
-    """Plan the fencing of the superseded VM, before anything else."""
+def fenced(left: LeftBehind | None) -> Fenced:
+    """What keeps it from running: before anything else is done."""
     if left is None:
         return _NOTHING_LEFT
     what = f"VM {left.came_from.vm} in {where(left.cloud)}, which was lost"
     if left.vm is None:
-        return FencingPlan(steps=(_step(left, f"that {what}, is no machine of this instance any more", inside=True),))
+        return Fenced(steps=(_step(left, f"that {what}, is no machine of this instance any more", inside=True),))
     fence = fencing_of(left.vm)
     if fence is None:
-        return FencingPlan(steps=(_step(left, f"{what}: left", vm=left.vm.id),))
+        return Fenced(steps=(_step(left, f"{what}: left", vm=left.vm.id),))
     if not fence.verb:
         told = f"{what}, {fence.says}"
-        return FencingPlan(outcome=waiting(Reason.FENCING, told, after=fence.after, available=True))
+        return Fenced(outcome=waiting(Reason.FENCING, told, after=fence.after, available=True))
     step = _step(left, f"{what}: {fence.says}", vm=left.vm.id, verb=fence.verb)
-    return FencingPlan(steps=(step,), outcome=waiting(Reason.FENCING, step.target, available=True))
+    return Fenced(steps=(step,), outcome=waiting(Reason.FENCING, step.target, available=True))
 
 
 def _step(
-    left: SupersededVm, target: str, *, vm: int | None = None, verb: str = "", inside: bool = False
-) -> SupersededVmStep:
-    return SupersededVmStep(
+    left: LeftBehind, target: str, *, vm: int | None = None, verb: str = "", inside: bool = False
+) -> LeftBehindStep:
+    return LeftBehindStep(
         action=Action.MARK if vm is not None and not verb else Action.UPDATE,
         target=target,
         inside=inside,
@@ -143,8 +149,8 @@ def _step(
     )
 
 
-async def perform_fencing(step: SupersededVmStep, resource: HostedInstance, context: Context) -> Outcome:
-    """Execute one fencing step; the VM is forgotten only once it carries another mark."""
+async def fence_left_behind(step: LeftBehindStep, resource: HostedInstance, context: Context) -> Outcome:
+    """One call, or none. It is forgotten only when it carries another mark."""
     if step.vm is None:
         return DONE.with_facts(**{LEFT: ""})
     client = await context.open_nebula_for(step.cloud, resource.metadata.namespace, step.vm)

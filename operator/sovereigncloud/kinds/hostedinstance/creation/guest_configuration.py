@@ -1,4 +1,4 @@
-"""Guest configuration of a new VM: SSH keys and cloud-init user data from spec and Secrets."""
+"""What the guest of a new machine is given: keys and user data, from spec and from Secrets."""
 
 from __future__ import annotations
 
@@ -10,28 +10,26 @@ from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.core.outcome import Outcome, stalled
 from sovereigncloud.ports.errors import MissingSecret
 from sovereigncloud.ports.kubernetes import Kubernetes
-from sovereigncloud.ports.opennebula.attributes import Attributes
+from sovereigncloud.ports.opennebula.client import Attributes
 
 _USER_DATA, _KEYS = "userData", "authorized_keys"
-_VARIABLE = "$"
+_FILLED_IN = "$"
 _KEY_FIELD, _DATA_FIELD = "spec.sshAuthorizedKeysSecretRef.key", "spec.cloudInit.userDataSecretRef.key"
 
 
 @dataclass(frozen=True, slots=True)
-class GuestConfiguration:
-    """SSH public keys and cloud-init user data; user data must not appear in a log."""
+class Guest:
+    """Keys that may log in, and what cloud-init is given. None of it is to be seen in a log."""
 
     keys: tuple[str, ...] = ()
     user_data: str | None = field(default=None, repr=False)
 
     @property
     def is_given_something(self) -> bool:
-        """Whether there is a key or user data."""
         return bool(self.keys) or self.user_data is not None
 
     @property
     def context(self) -> Attributes:
-        """The attributes of CONTEXT=[...]."""
         context = {"NETWORK": "YES"}
         if self.keys:
             context["SSH_PUBLIC_KEY"] = "\n".join(self.keys)
@@ -41,23 +39,22 @@ class GuestConfiguration:
         return context
 
 
-def check_ssh_keys(resource: HostedInstance) -> Outcome | None:
-    """Return a stalled outcome if a key in spec contains a $.
-
-    oned substitutes variables in a context, such as $USER[NAME] [VirtualMachineContext.cc].
+def cannot_be_given(resource: HostedInstance) -> Outcome | None:
+    """Why keys of spec cannot be handed on: oned fills in what follows a $ in a context, and knows attributes of the user
+    that makes the machine, such as $USER[NAME] [VirtualMachineContext.cc].
     """
     for number, key in enumerate(resource.spec.ssh_authorized_keys or ()):
-        if _VARIABLE in key:
+        if _FILLED_IN in key:
             return stalled(
                 Reason.INVALID_SPEC,
-                f"spec.sshAuthorizedKeys[{number}] contains a {_VARIABLE}, which OpenNebula would substitute: remove it from"
-                " the comment of the key",
+                f"spec.sshAuthorizedKeys[{number}] has a {_FILLED_IN}, and OpenNebula would put something else in its place:"
+                " take it out of the comment of the key",
             )
     return None
 
 
 def guest_secrets(resource: HostedInstance) -> tuple[str, ...]:
-    """Return the names of the Secrets that hold keys or user data."""
+    """Names of the Secrets that the guest's data is in."""
     init, keys = resource.spec.cloud_init, resource.spec.ssh_authorized_keys_secret_ref
     if init is None and keys is None:
         return ()
@@ -65,28 +62,24 @@ def guest_secrets(resource: HostedInstance) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in names if name is not None))
 
 
-async def read_guest_configuration(resource: HostedInstance, kubernetes: Kubernetes) -> GuestConfiguration:
-    """Read keys and user data from spec and Secrets.
-
-    Raises:
-        MissingSecret: a Secret or its key does not exist, or a key contains a $.
-    """
+async def guest_of(resource: HostedInstance, kubernetes: Kubernetes) -> Guest:
+    """Read the Secrets. Raises MissingSecret where one or its key is not there."""
     spec = resource.spec
     keys = list(spec.ssh_authorized_keys or ())
     if spec.ssh_authorized_keys_secret_ref is not None:
         ref = spec.ssh_authorized_keys_secret_ref
         text = await _value(resource, kubernetes, ref.name, ref.key, _KEYS, _KEY_FIELD)
         keys += [line for line in (raw.strip() for raw in text.splitlines()) if line and not line.startswith("#")]
-        if _VARIABLE in "".join(keys):
+        if _FILLED_IN in "".join(keys):
             raise MissingSecret(
-                f"Secret {resource.metadata.namespace}/{ref.name} holds a public key with a {_VARIABLE}, which OpenNebula"
-                " would substitute: remove it from the comment of the key"
+                f"Secret {resource.metadata.namespace}/{ref.name} holds a public key with a {_FILLED_IN}, and OpenNebula would"
+                " put something else in its place: take it out of the comment of the key"
             )
     data = None
     if spec.cloud_init is not None:
         source = spec.cloud_init.user_data_secret_ref
         data = await _value(resource, kubernetes, source.name, source.key, _USER_DATA, _DATA_FIELD)
-    return GuestConfiguration(tuple(dict.fromkeys(keys)), data)
+    return Guest(tuple(dict.fromkeys(keys)), data)
 
 
 async def _value(

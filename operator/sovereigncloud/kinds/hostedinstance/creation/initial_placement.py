@@ -1,59 +1,55 @@
-"""Initial placement of a new VM in its cloud: hosts or cluster, PCI devices and VM group."""
+"""Where a new machine may be born: the hosts, devices and the VM group that spec names, looked up in its cloud."""
 
 from __future__ import annotations
 
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.core.outcome import DONE, Outcome, merge
-from sovereigncloud.kinds.contract.cloud_keys import where
-from sovereigncloud.kinds.hostedinstance.compute.devices import check_devices
-from sovereigncloud.kinds.hostedinstance.compute.hosts import has_several_clusters, hosts_in_cluster, named_hosts
+from sovereigncloud.kinds.endpoint.clouds import where
+from sovereigncloud.kinds.hostedinstance.compute.devices import devices_for_a_new_machine
+from sovereigncloud.kinds.hostedinstance.compute.hosts import has_several, named_hosts, of_its_cluster
 from sovereigncloud.kinds.hostedinstance.compute.scheduling_requirements import requirements
 from sovereigncloud.kinds.hostedinstance.compute.steps import CreateGroup
-from sovereigncloud.kinds.hostedinstance.compute.vm_group import find_or_create_group, role_of
-from sovereigncloud.kinds.hostedinstance.creation.template_context import TemplateContext
-from sovereigncloud.kinds.hostedinstance.machine.observed import InstanceObservation
+from sovereigncloud.kinds.hostedinstance.compute.vm_group import prepared, role_of
+from sovereigncloud.kinds.hostedinstance.creation.template_context import Surroundings
+from sovereigncloud.kinds.hostedinstance.observation import InstanceObservation
 from sovereigncloud.ports.opennebula.views import CloudView, Membership
 from sovereigncloud.ports.opennebula.vm_groups import VmGroup
 
 
-def initial_placement(
+def born_into(
     resource: HostedInstance, observed: InstanceObservation, cloud: Key, view: CloudView, source: int
-) -> tuple[TemplateContext | CreateGroup, Outcome]:
-    """Return the template context of a new VM, and what blocks its creation.
-
-    If its VM group does not exist yet, return the step that creates the group instead of the context.
-    """
+) -> tuple[Surroundings | CreateGroup, Outcome]:
+    """What to say of it at its creation, or the group that has to be made before; and what stands in the way."""
     spec = resource.spec
-    troubles = [check_devices(spec.pci_devices or (), view, where(cloud))]
-    told = _scheduling_requirements(resource, observed, cloud, view, source)
+    troubles = [devices_for_a_new_machine(spec.pci_devices or (), view, where(cloud))]
+    told = _told_to_the_scheduler(resource, observed, cloud, view, source)
     if isinstance(told, Outcome):
         troubles.append(told)
         told = ""
-    found = find_or_create_group(resource, observed, cloud, view)
+    found = prepared(resource, observed, cloud, view)
     if isinstance(found, CreateGroup):
         return found, merge(troubles)
     if isinstance(found, VmGroup) and spec.group is not None:
-        return TemplateContext(Membership(found.id, role_of(spec.group)), told), merge(troubles)
+        return Surroundings(Membership(found.id, role_of(spec.group)), told), merge(troubles)
     if isinstance(found, Outcome):
         troubles.append(found)
-    return TemplateContext(requirements=told), merge(troubles) if troubles else DONE
+    return Surroundings(requirements=told), merge(troubles) if troubles else DONE
 
 
-def _scheduling_requirements(
+def _told_to_the_scheduler(
     resource: HostedInstance, observed: InstanceObservation, cloud: Key, view: CloudView, source: int
 ) -> str | Outcome:
-    """Return SCHED_REQUIREMENTS for the listed hosts, else for the cluster if one of several.
-
-    Empty if only the requirements of the template apply.
+    """The hosts that it names, else the cluster that was chosen where there are several; empty: nothing beside what a template
+    says.
     """
     spec = resource.spec
     names = spec.placement.hosts if spec.placement is not None else None
     listed = named_hosts(names, view, where(cloud)) if names is not None else ()
     if isinstance(listed, Outcome):
         return listed
-    cluster = observed.chosen.cluster if observed.chosen is not None and has_several_clusters(view) else None
+    cluster = observed.chosen.cluster if observed.chosen is not None and has_several(view) else None
     if not listed and cluster is None:
         return ""
     template = None if spec.source.image else view.templates.get(source)
-    return requirements(template.requirements if template else "", hosts_in_cluster(listed, view, cluster), cluster)
+    return requirements(template.requirements if template else "", of_its_cluster(listed, view, cluster), cluster)

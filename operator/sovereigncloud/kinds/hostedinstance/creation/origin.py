@@ -1,4 +1,4 @@
-"""Plan parts for the name, the labels and the source image of an existing VM."""
+"""What it is called, and made from."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from sovereigncloud.api.common.base import Consent
 from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.core.outcome import stalled
 from sovereigncloud.core.plan import Action, Disruption, Drift
-from sovereigncloud.kinds.hostedinstance.machine.generic_steps import TERMINATE, ActOnVm, RenameVm
 from sovereigncloud.kinds.hostedinstance.machine.labels import (
     LABELS_FACT,
     LABELS_PATH,
@@ -16,20 +15,18 @@ from sovereigncloud.kinds.hostedinstance.machine.labels import (
     labels_digest,
     labels_text,
 )
-from sovereigncloud.kinds.hostedinstance.machine.machine import EMPTY_PART, NEEDS_REPLACE, Machine, Part
-from sovereigncloud.kinds.hostedinstance.machine.step import LABELS, note_value
+from sovereigncloud.kinds.hostedinstance.machine.machine import NEEDS_REPLACE, NOTHING, Machine, Part
+from sovereigncloud.kinds.hostedinstance.machine.step import LABELS, noted
+from sovereigncloud.kinds.hostedinstance.steps import TERMINATE, ActOnVm, RenameVm
 from sovereigncloud.kinds.hostedinstance.storage.data_disks import is_restored
 from sovereigncloud.ports.opennebula.vm_states import AT_REST, Situation
 
 
 def name(m: Machine) -> Part:
-    """Rename the VM to its declared name.
-
-    VM names are not unique in OpenNebula, so this cannot conflict.
-    """
+    """Names of machines are free text and not unique: a rename cannot collide."""
     wanted = m.resource.outside_name
     if m.vm.name == wanted or (m.resource.adopted and m.resource.spec.name is None):
-        return EMPTY_PART
+        return NOTHING
     drift = Drift("spec.name", wanted, m.vm.name)
     if m.situation not in AT_REST | {Situation.QUEUED, Situation.HELD}:
         return Part(drift=(drift,))
@@ -46,13 +43,12 @@ def name(m: Machine) -> Part:
 
 
 def labels(m: Machine) -> Part:
-    """Copy metadata.labels to the VM, where users of OpenNebula see them.
-
-    Labels have no generation, so the digest of the last written labels tells a change in Kubernetes from drift in OpenNebula.
+    """The labels of the object, where whoever uses OpenNebula sees them. Labels have no generation: that they were changed
+    here, and not there, is told by what was last written.
     """
-    wanted, found = labels_text(m.resource.metadata.labels), note_value(m.vm.notes.get(LABELS, ""))
+    wanted, found = labels_text(m.resource.metadata.labels), noted(m.vm.notes.get(LABELS, ""))
     if wanted == found:
-        return EMPTY_PART
+        return NOTHING
     step = SetLabels(
         action=Action.UPDATE,
         target=f"labels of {m.target}",
@@ -68,22 +64,20 @@ def labels(m: Machine) -> Part:
 
 
 def source(m: Machine) -> Part:
-    """Replace the VM if spec.source.image names another image.
-
-    Images are compared by name and id, since an image may be renamed. A VM does not record its VM template, so a change of
-    spec.source.template is not detected.
+    """Another image needs another machine. Compared by name and by id: an image may be renamed. A VM template leaves
+    no name on the machine, so its change is not seen.
     """
     wanted = m.resource.spec.source.image
     root = m.root
     if wanted is None or root is None or root.image_id < 0 or root.image == wanted or is_restored(root, m):
-        return EMPTY_PART
+        return NOTHING
     if any(image.name == wanted and image.id == root.image_id for image in m.view.images.values()):
-        return EMPTY_PART
+        return NOTHING
     drift = Drift("spec.source.image", wanted, root.image)
     if m.situation not in AT_REST:
         return Part(drift=(drift,))
-    if refused := m.observed.vm_location.refused:  # the VM would be deleted and could not be created again
-        told = f"{m.target} is not replaced, since no new VM may be created where it is: {'; '.join(refused)}"
+    if refused := m.observed.whereabouts.refused:  # it would go, and none could be made
+        told = f"{m.target} is not replaced, since none may be made where it is: {'; '.join(refused)}"
         return Part(drift=(drift,), outcome=replace(stalled(Reason.NO_COMPLIANT_PLACE, told), available=True))
     policy = m.resource.spec.update_policy
     step = ActOnVm(

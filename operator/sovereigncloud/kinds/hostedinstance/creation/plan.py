@@ -1,4 +1,4 @@
-"""Plan of an instance without a VM: its creation, or why it is not possible yet."""
+"""The plan of a machine that is not there: what it is to be made from, and why it cannot be yet."""
 
 from __future__ import annotations
 
@@ -7,23 +7,19 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.hostedinstance import HostedInstance, Source
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, merge, stalled, waiting
 from sovereigncloud.core.plan import LOST_PATH, Action, Cause, Drift, Plan
-from sovereigncloud.kinds.contract.cloud_keys import where
+from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.hostedinstance.compute.steps import CreateGroup
-from sovereigncloud.kinds.hostedinstance.creation.guest_configuration import check_ssh_keys
-from sovereigncloud.kinds.hostedinstance.creation.initial_placement import initial_placement
-from sovereigncloud.kinds.hostedinstance.creation.steps import CreateVm
+from sovereigncloud.kinds.hostedinstance.creation.guest_configuration import cannot_be_given
+from sovereigncloud.kinds.hostedinstance.creation.initial_placement import born_into
 from sovereigncloud.kinds.hostedinstance.machine.capacity import Declared, size
-from sovereigncloud.kinds.hostedinstance.machine.generic_steps import NO_CHOICE, BindInstance, ChosenPlace, NewNic
-from sovereigncloud.kinds.hostedinstance.machine.observed import (
-    CLUSTER_FACT,
-    InstanceObservation,
-    bound_cloud,
-    declared_cloud,
-)
-from sovereigncloud.kinds.hostedinstance.machine.quota import quota_demand, within_quota
-from sovereigncloud.kinds.hostedinstance.network.nic_requirements import required_nic
-from sovereigncloud.kinds.hostedinstance.storage.from_backup import last_backup, plan_restore
-from sovereigncloud.kinds.hostedinstance.storage.image_checks import is_of_other_namespace
+from sovereigncloud.kinds.hostedinstance.network.nic_requirements import needed
+from sovereigncloud.kinds.hostedinstance.network.steps import NewCard
+from sovereigncloud.kinds.hostedinstance.observation import InstanceObservation, bound_cloud, declared_cloud
+from sovereigncloud.kinds.hostedinstance.placement.placement import CLUSTER_FACT
+from sovereigncloud.kinds.hostedinstance.placement.quota import taken, within_quota
+from sovereigncloud.kinds.hostedinstance.steps import NO_CHOICE, BindInstance, ChosenPlace, CreateVm
+from sovereigncloud.kinds.hostedinstance.storage.from_backup import from_backup, last_backup
+from sovereigncloud.kinds.hostedinstance.storage.image_checks import is_of_another_namespace
 from sovereigncloud.kinds.identity.name_resolution import resolve
 from sovereigncloud.kinds.identity.usage_rights import may_be_made, not_shared, usable_images, usable_templates
 from sovereigncloud.kinds.securitygroup.names import Place
@@ -31,40 +27,37 @@ from sovereigncloud.ports.opennebula.image_states import BOOTABLE_TYPES, ready_f
 from sovereigncloud.ports.opennebula.views import CloudView, Image
 
 
-def plan_creation(
+def creation(
     resource: HostedInstance,
     observed: InstanceObservation,
     sizes: Declared,
     cause: Cause,
     replaced: int | None = None,
 ) -> Plan:
-    """Plan the creation of the VM, or return what blocks it.
-
-    `replaced`: id of the lost VM that it replaces.
-    """
+    """One step, or what stands in its way. `replaced`: the machine that was lost."""
     cloud, view = observed.cloud, observed.view
     if cloud is None or view is None:
         return Plan(outcome=observed.problem or DONE)
-    if (unable := _check_creatable(resource, observed)) is not None:
+    if (unable := _cannot_be_made(resource, observed)) is not None:
         return Plan(outcome=unable)
-    # The choice is recorded once: the cloud is then watched for it, and another cloud in the namespace changes nothing.
+    # Decided once and recorded, so that the cloud is watched for it, and a second cloud in the namespace changes nothing.
     declared = declared_cloud(resource)
     own = declared is not None and declared.namespace == resource.metadata.namespace
     bind = () if _is_bound(resource, observed, cloud) or own else (_bind(cloud, observed),)
     if (not_yet := may_be_made(observed.tenancy)) is not None:
         return Plan(steps=bind, outcome=not_yet)
-    restored = plan_restore(resource, observed, cloud, view, replaced)
+    restored = from_backup(resource, observed, cloud, view, replaced)
     if restored is not None and restored.template is None:
         return Plan(steps=(*bind, *restored.steps), outcome=restored.outcome)
     if restored is not None and restored.template is not None:
         source, trouble = restored.template.id, DONE
     else:
         source, trouble = _source(resource, observed, view, where(cloud), sizes)
-    nics, network_trouble = _nics(resource, observed, cloud, view)
-    surroundings, other_trouble = initial_placement(resource, observed, cloud, view, source)
+    cards, network_trouble = _cards(resource, observed, cloud, view)
+    surroundings, other_trouble = born_into(resource, observed, cloud, view, source)
     trouble = merge((trouble, network_trouble, other_trouble))
     if trouble.phase is Phase.DONE:
-        trouble = within_quota(observed.tenancy, view, quota_demand(resource, view, sizes, source, nics))
+        trouble = within_quota(observed.tenancy, view, taken(resource, view, sizes, source, cards))
     if trouble.phase is not Phase.DONE:
         return Plan(steps=bind, outcome=trouble)
     if isinstance(surroundings, CreateGroup):
@@ -75,32 +68,32 @@ def plan_creation(
         action=Action.CREATE,
         target=f'VM "{resource.outside_name}" in {where(cloud)}',
         cause=cause,
-        # driftPolicy applies to a lost VM, never to the first creation.
+        # driftPolicy decides about a machine that was lost, never about one that was not made yet.
         fields=() if cause is Cause.DECLARED else (LOST_PATH,),
         cloud=cloud,
         image=source if resource.spec.source.image and restored is None else None,
         template=None if resource.spec.source.image and restored is None else source,
         restored=restored.disks if restored is not None else (),
         forgets=tuple(sorted(restored.template.notes)) if restored is not None and restored.template else (),
-        cards=nics,
+        cards=cards,
         surroundings=surroundings,
-        place=chosen_place(observed),
+        place=place_of(observed),
     )
     return Plan(steps=(*bind, step), outcome=waiting(Reason.CREATING, f"{step.target} is to be made"))
 
 
-def _check_creatable(resource: HostedInstance, observed: InstanceObservation) -> Outcome | None:
-    """Return why the VM cannot be created in any cloud."""
+def _cannot_be_made(resource: HostedInstance, observed: InstanceObservation) -> Outcome | None:
+    """Neither here nor elsewhere."""
     if observed.chosen is not None and observed.chosen.outcome is not None:
         return observed.chosen.outcome
     if resource.spec.source == Source():
-        message = "spec.source is needed to create the VM again: set an image or a template of the cloud"
+        message = "spec.source is needed to make a machine anew: set an image or a template of the cloud"
         return stalled(Reason.INVALID_SPEC, message)
-    return check_ssh_keys(resource)
+    return cannot_be_given(resource)
 
 
 def _is_bound(resource: HostedInstance, observed: InstanceObservation, cloud: Key) -> bool:
-    """Return whether the chosen cloud and cluster are recorded in status."""
+    """Whether that was recorded already: cloud and cluster."""
     chosen = observed.chosen.cluster if observed.chosen is not None else None
     same = chosen is None or resource.external.get(CLUSTER_FACT) == str(chosen)
     return bound_cloud(resource) == cloud and same
@@ -112,18 +105,18 @@ def _bind(cloud: Key, observed: InstanceObservation) -> BindInstance:
         target=f"placement in {where(cloud)}",
         inside=True,
         cloud=cloud,
-        place=chosen_place(observed),
+        place=place_of(observed),
     )
 
 
-def chosen_place(observed: InstanceObservation) -> ChosenPlace:
-    """Return the chosen cluster and demand, as they are recorded."""
+def place_of(observed: InstanceObservation) -> ChosenPlace:
+    """What was chosen, for the record."""
     chosen = observed.chosen
     return ChosenPlace(chosen.cluster, chosen.demand) if chosen is not None else NO_CHOICE
 
 
-def plan_missing_vm(resource: HostedInstance, observed: InstanceObservation, sizes: Declared, missing: int) -> Plan:
-    """Plan for a recorded VM missing in the view: confirm, then report or create it again."""
+def lost(resource: HostedInstance, observed: InstanceObservation, sizes: Declared, missing: int) -> Plan:
+    """The recorded machine is not in the view."""
     what = f"VM {missing}" + (f" in {where(observed.cloud)}" if observed.cloud else "")
     if observed.denied:
         return Plan(outcome=stalled(Reason.FOREIGN_OPEN_NEBULA, observed.denied))
@@ -131,9 +124,7 @@ def plan_missing_vm(resource: HostedInstance, observed: InstanceObservation, siz
         return Plan(
             absent=True,
             outcome=waiting(
-                Reason.CONFIRMING_ABSENCE,
-                f"{what} is missing in the last list of VMs; its absence is being confirmed",
-                available=True,
+                Reason.CONFIRMING_ABSENCE, f"{what} is missing in the last view; it is asked for", available=True
             ),
         )
     drift = (Drift(LOST_PATH, f'VM "{resource.outside_name}"', f"VM {missing} was terminated"),)
@@ -145,11 +136,11 @@ def plan_missing_vm(resource: HostedInstance, observed: InstanceObservation, siz
             drift=drift,
             outcome=stalled(
                 Reason.EXTERNALLY_DELETED,
-                f"{what} was terminated outside of the operator; set spec.updatePolicy.replace: Allow to create it again"
-                f" {how}, or delete this object",
+                f"{what} was terminated by somebody; set spec.updatePolicy.replace: Allow to have it made anew {how}, or"
+                " delete this object",
             ),
         )
-    again = plan_creation(resource, observed, sizes, Cause.OBSERVED, missing)
+    again = creation(resource, observed, sizes, Cause.OBSERVED, missing)
     return Plan(drift=drift, steps=again.steps, outcome=again.outcome)
 
 
@@ -165,15 +156,15 @@ def _source(
     images = [
         image
         for image in usable_images(view, observed.tenancy)
-        if image.type in BOOTABLE_TYPES and not is_of_other_namespace(image, namespace)
+        if image.type in BOOTABLE_TYPES and not is_of_another_namespace(image, namespace)
     ]
-    image = resolve("image", source.image, images, observed.pending_resources, place)
+    image = resolve("image", source.image, images, observed.on_their_way, place)
     if isinstance(image, Outcome):
         return -1, not_shared(source.image, view, observed.tenancy, place) or image
-    return image.id, merge((ready_for_a_machine(image, place), _check_image_fits(image, sizes)))
+    return image.id, merge((ready_for_a_machine(image, place), _fits(image, sizes)))
 
 
-def _check_image_fits(image: Image, sizes: Declared) -> Outcome:
+def _fits(image: Image, sizes: Declared) -> Outcome:
     if sizes.memory is None:
         return stalled(Reason.INVALID_SPEC, "spec.memory is needed with spec.source.image, for example 4Gi")
     if sizes.root_size is not None and sizes.root_size < image.size:
@@ -185,12 +176,12 @@ def _check_image_fits(image: Image, sizes: Declared) -> Outcome:
     return DONE
 
 
-def _nics(
+def _cards(
     resource: HostedInstance, observed: InstanceObservation, cloud: Key, view: CloudView
-) -> tuple[tuple[NewNic, ...] | None, Outcome]:
+) -> tuple[tuple[NewCard, ...] | None, Outcome]:
     if resource.spec.networks is None:
         return None, DONE
-    place = Place(cloud, view, observed.mark, observed.pending_resources, owners=observed.owners)
-    nics = [required_nic(wanted, place) for wanted in resource.spec.networks]
-    troubles = merge(nic for nic in nics if isinstance(nic, Outcome))
-    return tuple(nic for nic in nics if isinstance(nic, NewNic)), troubles
+    place = Place(cloud, view, observed.mark, observed.on_their_way, owners=observed.owners)
+    cards = [needed(wanted, place) for wanted in resource.spec.networks]
+    troubles = merge(card for card in cards if isinstance(card, Outcome))
+    return tuple(card for card in cards if isinstance(card, NewCard)), troubles

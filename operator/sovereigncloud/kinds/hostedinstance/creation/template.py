@@ -1,22 +1,19 @@
-"""OpenNebula template of a new VM."""
+"""The template of a new machine, as OpenNebula takes it."""
 
 from __future__ import annotations
 
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.core.identity import Mark
-from sovereigncloud.kinds.hostedinstance.creation.guest_configuration import GuestConfiguration
+from sovereigncloud.kinds.hostedinstance.creation.guest_configuration import Guest
 from sovereigncloud.kinds.hostedinstance.machine.capacity import cores, declared
-from sovereigncloud.kinds.hostedinstance.machine.generic_steps import NewNic
-from sovereigncloud.ports.opennebula.attributes import Attributes
+from sovereigncloud.kinds.hostedinstance.network.steps import NewCard
+from sovereigncloud.ports.opennebula.client import Attributes
 
 
-def template_from_image(
-    resource: HostedInstance, mark: Mark, image: int, nics: tuple[NewNic, ...], guest: GuestConfiguration
+def from_image(
+    resource: HostedInstance, mark: Mark, image: int, cards: tuple[NewCard, ...], guest: Guest
 ) -> Attributes:
-    """Return a complete template for a VM with one image as root disk.
-
-    The mark at the top level becomes part of USER_TEMPLATE in the create call itself.
-    """
+    """A whole template. The mark at the top level lands in USER_TEMPLATE, in the create call itself."""
     spec = resource.spec
     sizes = declared(spec)
     vcpu = sizes.vcpu or 1
@@ -29,7 +26,7 @@ def template_from_image(
         "VCPU": str(vcpu),
         "MEMORY": str(sizes.memory or 0),
         "DISK": [disk],
-        "NIC": [nic.as_nic() for nic in nics],
+        "NIC": [card.as_nic() for card in cards],
         "CONTEXT": guest.context,
         # Without LISTEN the console is on the host's loopback: these hosts have public addresses.
         "GRAPHICS": {"TYPE": "VNC"},
@@ -37,12 +34,11 @@ def template_from_image(
     }
 
 
-def template_overrides(
-    resource: HostedInstance, mark: Mark, nics: tuple[NewNic, ...] | None, guest: GuestConfiguration
+def beside_template(
+    resource: HostedInstance, mark: Mark, cards: tuple[NewCard, ...] | None, guest: Guest
 ) -> Attributes:
-    """Return the extra attributes for instantiating a VM template.
-
-    Each key replaces that of the template, lists as a whole (observed), so only declared values are included.
+    """What is said beside a VM template. Each key given here replaces the template's, lists as a whole (observed), so
+    only what spec declares is given.
     """
     sizes = declared(resource.spec)
     extra: dict[str, str | Attributes | list[Attributes]] = {}
@@ -53,15 +49,15 @@ def template_overrides(
         extra["CPU"] = cores(sizes.cpu)
     if sizes.memory is not None:
         extra["MEMORY"] = str(sizes.memory)
-    if nics:
-        extra["NIC"] = [nic.as_nic() for nic in nics]
+    if cards:
+        extra["NIC"] = [card.as_nic() for card in cards]
     if guest.is_given_something:
         extra["CONTEXT"] = guest.context
     return {**extra, **mark.for_opennebula()}
 
 
 def restored_disks(resource: HostedInstance, images: tuple[int, ...]) -> Attributes:
-    """Return the DISK attributes of a VM created from a backup, the root disk first."""
+    """The disks of a machine that is made from a backup, the root disk first."""
     if not images:
         return {}
     disks: list[Attributes] = [{"IMAGE_ID": str(image)} for image in images]

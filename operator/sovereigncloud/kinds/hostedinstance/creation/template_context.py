@@ -1,4 +1,4 @@
-"""Template attributes of a new VM for CPU, PCI devices, scheduling, VM group and labels."""
+"""What a new machine is told of processors, devices, hosts, its group and its labels, as OpenNebula takes it."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.core.quantity import mebibytes
 from sovereigncloud.kinds.hostedinstance.machine.labels import labels_text
 from sovereigncloud.kinds.hostedinstance.machine.step import LABELS, REQUIREMENTS
-from sovereigncloud.ports.opennebula.attributes import Attributes
+from sovereigncloud.ports.opennebula.client import Attributes
 from sovereigncloud.ports.opennebula.views import Membership
 
 
 @dataclass(frozen=True, slots=True)
-class TemplateContext:
-    """Attributes that need lookups in the cloud: VM group and SCHED_REQUIREMENTS."""
+class Surroundings:
+    """What had to be looked up: its VM group, and SCHED_REQUIREMENTS for its hosts."""
 
     group: Membership | None = None
     requirements: str = ""
 
 
-EMPTY_CONTEXT = TemplateContext()
+NOTHING_AROUND = Surroundings()
 
 
-def compute_attributes(resource: HostedInstance, surroundings: TemplateContext) -> Attributes:
-    """Return the declared compute attributes; each key replaces that of a VM template."""
+def compute_attributes(resource: HostedInstance, surroundings: Surroundings) -> Attributes:
+    """Only what spec declares: each key given beside a VM template replaces the template's."""
     spec = resource.spec
     attributes: dict[str, str | Attributes | list[Attributes]] = {}
     if spec.hot_resize is not None:
-        # oned and libvirt use the two maxima; Sunstone reads HOT_RESIZE.
+        # oned and libvirt go by the two maxima; the vector is how Sunstone knows.
         vcpu, memory = spec.hot_resize.max_vcpu, spec.hot_resize.max_memory
         if vcpu is not None:
             attributes["VCPU_MAX"] = str(vcpu)

@@ -1,4 +1,4 @@
-"""Steps that adopt an existing VM and release it again."""
+"""What is done to a machine that was there before: it is marked, and let go without a trace."""
 
 from __future__ import annotations
 
@@ -19,16 +19,12 @@ from sovereigncloud.ports.opennebula.client import OpenNebula
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdoptionStep(VmStep):
-    """Base of the steps that `perform` of this module executes."""
+    """What `perform` here does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdoptVm(AdoptionStep):
-    """Write the mark on an existing VM and record it as adopted.
-
-    Attributes:
-        owner: id of its OpenNebula user, which does not change.
-    """
+    """Mark it, and note that it was there before. `owner`: whose it is, and stays."""
 
     owner: int
     only_marks: ClassVar[bool] = True
@@ -36,9 +32,8 @@ class AdoptVm(AdoptionStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordAdoption(AdoptionStep):
-    """Record in status that a marked VM was adopted, and its owner.
-
-    Needed when the answer to AdoptVm or the Kubernetes cluster was lost. Changes nothing in OpenNebula.
+    """Record that it was there before, and whose it is: the answer to its marking was lost, or the cluster was. Nothing
+    outside.
     """
 
     owner: int
@@ -46,17 +41,16 @@ class RecordAdoption(AdoptionStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseVm(AdoptionStep):
-    """Remove the mark of the operator from an adopted VM."""
+    """Take off what the operator wrote on it."""
 
 
 async def perform(step: AdoptionStep, resource: HostedInstance, context: Context, client: OpenNebula) -> Outcome:
-    """Execute an adoption step."""
     match step:
         case AdoptVm(vm=number, owner=owner):
             now = await client.vm(number)
             mark = context.mark(resource)
             if now.mark is not None and now.mark != mark:
-                return foreign(now, "VM")  # marked since the view was read
+                return foreign(now, "VM")  # between the look and this moment
             await client.update_vm(number, {**mark.for_opennebula(), ONE_ADOPTED: "YES"})
             message = f'VM {number} "{now.name}" adopted; it still belongs to user {owner}'
             return done(Reason.ADOPTED, message).with_facts(**_facts(owner))

@@ -1,4 +1,4 @@
-"""Capacity of a VM (CPU, VCPU, memory): declared, observed, compared and formatted."""
+"""The size of a machine: what spec says of it, what was found, and how both are written."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _GIB = 1024
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """Capacity of a VM: `cpu` in physical cores (may be a fraction), `memory` in MiB."""
+    """`cpu` in cores (a share of physical ones), `memory` in MiB."""
 
     cpu: Decimal
     vcpu: int
@@ -31,10 +31,7 @@ class Capacity:
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """Sizes declared in spec; None where the observed size is left unchanged.
-
-    Memory and root disk are in MiB.
-    """
+    """What spec says; None: left as it is."""
 
     cpu: Decimal | None = None
     vcpu: int | None = None
@@ -42,7 +39,7 @@ class Declared:
     root_size: int | None = None
 
     def over(self, found: Capacity) -> Capacity:
-        """Return the observed capacity with the declared values applied."""
+        """The size to be reached from the one that was found."""
         return Capacity(
             cpu=found.cpu if self.cpu is None else self.cpu,
             vcpu=found.vcpu if self.vcpu is None else self.vcpu,
@@ -51,11 +48,7 @@ class Declared:
 
 
 def declared(spec: HostedInstanceSpec) -> Declared:
-    """Parse the sizes in spec.
-
-    Raises:
-        ValueError: names the field whose value OpenNebula cannot represent.
-    """
+    """Read the sizes of spec. Raises ValueError, naming the field, for one that OpenNebula cannot hold."""
     root_size = None
     for disk in spec.disks or ():
         if disk.name == ROOT:
@@ -64,7 +57,7 @@ def declared(spec: HostedInstanceSpec) -> Declared:
     return _declared(spec.cpu, spec.vcpu, spec.memory, root_size)
 
 
-@lru_cache(maxsize=1024)  # as `quantity`: thousands of VMs share a few sizes
+@lru_cache(maxsize=1024)  # as `quantity`: thousands of machines have a handful of sizes
 def _declared(
     cpu: str | int | None, vcpu: int | None, memory: str | int | None, root_size: str | int | None
 ) -> Declared:
@@ -87,10 +80,7 @@ def _declared_cpu(text: str | int) -> Decimal:
 
 
 def disk_size(disk: InstanceDisk) -> int | None:
-    """Parse the declared size of a disk in MiB; None if no size is declared.
-
-    Raises ValueError with the name of the field.
-    """
+    """In MiB; None: as large as it is. Raises ValueError, naming the field."""
     declared = disk.size
     if declared is None:
         return None
@@ -98,12 +88,12 @@ def disk_size(disk: InstanceDisk) -> int | None:
 
 
 def found(vm: Vm) -> Capacity:
-    """Return the capacity that OpenNebula reports; a VM without VCPU has one."""
+    """The size that OpenNebula tells. Without VCPU a machine has one."""
     return Capacity(cpu=_hundredths(vm.cpu or "0"), vcpu=max(vm.vcpu, 1), memory=vm.memory)
 
 
 def differences(wanted: Capacity, observed: Capacity) -> Iterator[Drift]:
-    """Yield one drift entry for each capacity field that differs."""
+    """One entry per field in which the two differ."""
     if wanted.memory != observed.memory:
         yield Drift("spec.memory", size(wanted.memory), size(observed.memory))
     if wanted.vcpu != observed.vcpu:
@@ -113,12 +103,12 @@ def differences(wanted: Capacity, observed: Capacity) -> Iterator[Drift]:
 
 
 def size(mebi: int) -> str:
-    """Format MiB as a Kubernetes quantity: 4Gi, 512Mi."""
+    """MiB as a person writes them: 4Gi, 512Mi."""
     return f"{mebi // _GIB}Gi" if mebi and mebi % _GIB == 0 else f"{mebi}Mi"
 
 
 def cores(cpu: Decimal) -> str:
-    """Format cores without trailing zeros and exponent: 1, 0.5, 10."""
+    """Without trailing zeros and without exponent: 1, 0.5, 10."""
     return f"{cpu.normalize():f}"
 
 

@@ -1,7 +1,4 @@
-"""Facts about a VM's cloud that its OpenNebula pools do not contain.
-
-They come from its SovereignCloud: zone, country, version, Sunstone and server names.
-"""
+"""What is known of the cloud that a machine is in beside what its pools tell, and who else is there."""
 
 from __future__ import annotations
 
@@ -18,11 +15,11 @@ from sovereigncloud.ports.opennebula.views import Vm
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Facts about a cloud that its OpenNebula pools do not contain; empty where unknown.
+    """A cloud; empty: not known.
 
     Attributes:
-        country: ISO code, if all its servers are in one country.
-        sunstone: URL of its web interface.
+        country: where its servers stand, if in one country.
+        sunstone: address of its web interface.
         machines: names of its servers and of its front-end, beside those of its hosts.
     """
 
@@ -33,18 +30,18 @@ class Site:
     machines: tuple[str, ...] = ()
 
 
-UNKNOWN_SITE = Site()
+NOWHERE = Site()
 
 
 _CLOUDS = 64
 _sites: dict[Key, tuple[SovereignCloud, Site]] = {}
-"""Cache by cloud, valid while the informer returns the same object: each of ten thousand VMs asks for the same facts."""
+"""What followed from a cloud's object, while it is that very object: the same is asked for each of ten thousand machines."""
 
 
 def site_of(cloud: AnyResource | None) -> Site:
-    """Return the facts about a cloud from its SovereignCloud; empty facts for any other object."""
+    """From the status of its object."""
     if not isinstance(cloud, SovereignCloud):
-        return UNKNOWN_SITE
+        return NOWHERE
     key = cloud.key
     known = _sites.get(key)
     if known is None or known[0] is not cloud:
@@ -77,35 +74,26 @@ def _machines(cloud: SovereignCloud) -> tuple[str, ...]:
     return tuple(name for name in names if name)
 
 
-def console_access(site: Site, vm: Vm) -> str | None:
-    """Return how to reach the console of a VM: its Sunstone page, else a command on its host.
-
-    VNC listens on the loopback interface of the host.
-    """
+def console_of(site: Site, vm: Vm) -> str | None:
+    """How to reach its screen: its page in Sunstone, else the command on its host. VNC listens on the host's loopback."""
     if site.sunstone:
         return f"{site.sunstone.rstrip('/')}/fireedge/sunstone/vm/{vm.id}"
     return f"on host {vm.host}: virsh vncdisplay one-{vm.id}" if vm.host else None
 
 
-def vm_group_name(namespace: str, group: str) -> str:
-    """Return the OpenNebula name of a VM group.
-
-    It is unique per namespace, since a namespace contains no dot.
-    """
+def name_of_group(namespace: str, group: str) -> str:
+    """A namespace has no dot in it, so that two of them never mean one group."""
     return f"{namespace}.{group}"
 
 
 def groups_in_use(resource: HostedInstance, instances: Iterable[AnyResource]) -> frozenset[str]:
-    """Return the names of VM groups that instances of this namespace reference.
-
-    Instances that are being deleted do not count.
-    """
+    """Names of the VM groups that objects of this namespace name; one that is being deleted names none."""
     namespace = resource.metadata.namespace
     others = [
         one for one in instances if isinstance(one, HostedInstance) and one.metadata.name != resource.metadata.name
     ]
     return frozenset(
-        vm_group_name(namespace, one.spec.group.name)
+        name_of_group(namespace, one.spec.group.name)
         for one in (resource, *others)
         if one.spec.group is not None and not one.deleting and one.metadata.namespace == namespace
     )

@@ -1,15 +1,13 @@
-"""Selection of the OpenNebula credential for a step.
-
-Steps run as the user of the namespace, so that OpenNebula enforces quota and permissions. Steps that need more run as the
-administrator of the cloud, after a check that the VM belongs to the namespace.
+"""As whom a step of a machine is done: as the user of its namespace, so that OpenNebula itself keeps to quota and rights. What
+needs more is done as the cloud's administrator, who is asked first whose the machine is.
 """
 
 from __future__ import annotations
 
 from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.hostedinstance import HostedInstance
-from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.contract.controller import Context
+from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.hostedinstance.machine.step import ImageCall, VmStep
 from sovereigncloud.kinds.identity.adoption import OWNER_FACT
 from sovereigncloud.kinds.identity.identification import check
@@ -17,11 +15,8 @@ from sovereigncloud.ports.errors import Rejected
 from sovereigncloud.ports.opennebula.client import OpenNebula
 
 
-async def client_for_vm(step: VmStep, resource: HostedInstance, context: Context) -> OpenNebula:
-    """Return the client for a step on a VM.
-
-    Raises Rejected if the VM does not belong to the namespace.
-    """
+async def client_of(step: VmStep, resource: HostedInstance, context: Context) -> OpenNebula:
+    """For something done to a machine. Raises Rejected where it is not the namespace's."""
     namespace = resource.metadata.namespace
     if not step.by_administrator:
         return await context.open_nebula_for(step.cloud, namespace, step.vm)
@@ -35,14 +30,14 @@ async def client_for_vm(step: VmStep, resource: HostedInstance, context: Context
     return client
 
 
-async def client_for_image(step: ImageCall, resource: HostedInstance, context: Context) -> OpenNebula:
-    """Return the client for a step on an image or template, where there may be no VM."""
+async def client_beside(step: ImageCall, resource: HostedInstance, context: Context) -> OpenNebula:
+    """For something done in the cloud beside a machine."""
     if step.by_administrator:
         return await context.open_nebula(step.cloud)
     return await context.open_nebula_for(step.cloud, resource.metadata.namespace)
 
 
 def _adopted_from(resource: HostedInstance) -> int | None:
-    """Return the user id that owned the VM at adoption; this owner stays accepted."""
+    """Whose it was when it was adopted, and may stay."""
     owner = resource.external.get(OWNER_FACT, "")
     return int(owner) if owner.isdigit() else None

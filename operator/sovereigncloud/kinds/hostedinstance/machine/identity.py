@@ -1,4 +1,4 @@
-"""Identification of an instance's VM: by spec.adopt, else the recorded id, else the mark."""
+"""Which machine of a cloud is the instance's: the one that it adopts, else the recorded one, else the one with its mark."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sovereigncloud.kinds.identity.identification import Identified, Makers, ide
 from sovereigncloud.ports.opennebula.views import CloudView, Vm
 
 
-def identify_vm(
+def which_one(
     view: CloudView,
     makers: Makers,
     among: frozenset[int] | None,
@@ -18,24 +18,24 @@ def identify_vm(
     *,
     home: bool,
 ) -> Identified[Vm]:
-    """Identify the VM of an instance: by spec.adopt, else the recorded id, else the mark.
+    """The one that spec names; else the one that was recorded, or carries the mark.
 
     Args:
-        view: pools of the cloud.
-        makers: users that may own the VM.
-        among: users whose VMs may be adopted; None for any.
-        resource: the instance.
-        mark: mark of the instance.
-        home: whether this is the cloud of the instance; elsewhere spec.adopt and the recorded id do not apply.
+        view: of the cloud.
+        makers: whose it may be.
+        among: whose may be adopted.
+        resource: looked for.
+        mark: of it.
+        home: it is, or is to be, in this cloud.
     """
     recorded, adopt = resource.external.get("vm") if home else None, resource.spec.adopt
     if home and adopt is not None:
         return identify_asked(asked(adopt, resource.external, recorded, among), view.vms, makers.owner, mark, "VM")
     there = view.vms.get(int(recorded)) if recorded and recorded.isdigit() else None
-    return identify(recorded, view.vms, accepted_owners(there, resource, makers.owners), mark, "VM")
+    return identify(recorded, view.vms, accepted(there, resource, makers.owners), mark, "VM")
 
 
-def accepted_owners(vm: Vm | None, resource: HostedInstance, owners: frozenset[int]) -> frozenset[int]:
-    """Return the user ids that may own the VM: `owners`, or its owner at adoption."""
+def accepted(vm: Vm | None, resource: HostedInstance, owners: frozenset[int]) -> frozenset[int]:
+    """Whose the machine has to be: the credential's user's, or his whose it was when it was adopted."""
     adopted = vm is not None and resource.external.get(OWNER_FACT) == str(vm.owner)
     return frozenset({vm.owner}) if vm is not None and adopted else owners

@@ -1,4 +1,4 @@
-"""Copy of metadata.labels in one attribute of the VM in OpenNebula."""
+"""metadata.labels as one attribute of a machine in OpenNebula."""
 
 from __future__ import annotations
 
@@ -15,36 +15,31 @@ from sovereigncloud.ports.opennebula.client import OpenNebula
 LABELS_PATH = "metadata.labels"
 _OWN = f"{GROUP}/"
 LABELS_FACT = "labels"
-"""Key in `status.external` for the digest of the labels that were last written."""
+"""In `status.external`: names the labels that were last written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetLabels(VmStep):
-    """Write the labels to the VM; `labels` as formatted by `labels_text`."""
-
     labels: str
 
 
 def labels_text(labels: Mapping[str, str]) -> str:
-    """Format labels as "app=web,tier=database", without those of the operator itself.
-
-    Names and values of labels contain neither = nor a comma.
-    """
+    """app=web,tier=database: neither a label's name nor its value can hold = or a comma. The operator's own are left out."""
     return _text(tuple(labels.items()))
 
 
 @lru_cache(maxsize=1024)
 def _text(labels: tuple[tuple[str, str], ...]) -> str:
-    """Format with a cache: thousands of VMs share a few sets of labels."""
+    """Thousands of machines have the same few."""
     return ",".join([f"{name}={value}" for name, value in sorted(labels) if not name.startswith(_OWN)])
 
 
 def labels_digest(text: str) -> str:
-    """Return a short digest of formatted labels; empty for no labels."""
+    """Short; empty for none."""
     return hashlib.sha256(text.encode()).hexdigest()[:8] if text else ""
 
 
 async def write_labels(step: SetLabels, client: OpenNebula) -> Outcome:
-    """Write the labels attribute and keep the other attributes of the VM."""
+    """Merged into what else is there."""
     await client.update_vm(step.vm, {LABELS: step.labels or CLEARED})
     return done().with_facts(**{LABELS_FACT: labels_digest(step.labels)})

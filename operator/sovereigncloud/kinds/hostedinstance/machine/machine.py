@@ -1,7 +1,7 @@
-"""Input and result of the parts of a plan: the existing VM and a contribution to its plan.
+"""What the parts of a plan know of a machine that is there, and what each contributes.
 
-Each part is a pure function of the machine; `hostedinstance.plan` puts them in order. A step that the state of the VM does
-not allow is not planned during an operation, and needs a change of `spec.power` if the VM stays in that state.
+Each part is a pure function of the machine; `vm_plan` puts them in order. A step that its state does not allow is not
+planned while something is under way, and needs `spec.power` where the machine rests in a state that forbids it.
 """
 
 from __future__ import annotations
@@ -15,37 +15,37 @@ from sovereigncloud.api.hostedinstance import HostedInstance, Power
 from sovereigncloud.core.outcome import DONE, Outcome, merge
 from sovereigncloud.core.plan import Action, Cause, Disruption, Drift, Step
 from sovereigncloud.kinds.hostedinstance.machine import capacity
-from sovereigncloud.kinds.hostedinstance.machine.generic_steps import ActOnVm, NoteOnVm
-from sovereigncloud.kinds.hostedinstance.machine.observed import InstanceObservation
 from sovereigncloud.kinds.hostedinstance.machine.step import CLEARED, RESUME
+from sovereigncloud.kinds.hostedinstance.observation import InstanceObservation
+from sovereigncloud.kinds.hostedinstance.steps import ActOnVm, NoteOnVm
 from sovereigncloud.ports.opennebula.views import CloudView, Disk, Vm
 from sovereigncloud.ports.opennebula.vm_states import Situation, VmState
 
 NEEDS_POWER = "spec.power: Running"
 NEEDS_POWER_CYCLE = "spec.updatePolicy.powerCycle: Allow"
 NEEDS_REPLACE = "spec.updatePolicy.replace: Allow"
-POWER_CYCLE_ENDED = "note that its power cycle ended"
+ENDED = "note that its power cycle ended"
 OFF = frozenset({Situation.POWERED_OFF, Situation.UNDEPLOYED, Situation.STOPPED, Situation.HELD})
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Contribution of one aspect to the plan: drift, steps and outcome."""
+    """What one aspect contributes to the plan."""
 
     drift: tuple[Drift, ...] = ()
     steps: tuple[Step, ...] = ()
     outcome: Outcome = DONE
 
 
-EMPTY_PART = Part()
-"""No drift and no steps. One shared object: nearly all parts return it, and it is compared by identity."""
+NOTHING = Part()
+"""As declared: what nearly all parts of nearly all plans say, so that it is made once and told at a glance."""
 
 
-def merge_parts(parts: Iterable[Part]) -> Part:
-    """Merge parts into one, in the order given."""
-    several = [part for part in parts if part is not EMPTY_PART]
+def together(parts: Iterable[Part]) -> Part:
+    """Several as one, in the order given."""
+    several = [part for part in parts if part is not NOTHING]
     if len(several) < 2:
-        return several[0] if several else EMPTY_PART
+        return several[0] if several else NOTHING
     return Part(
         drift=tuple(drift for part in several for drift in part.drift),
         steps=tuple(step for part in several for step in part.steps),
@@ -55,7 +55,7 @@ def merge_parts(parts: Iterable[Part]) -> Part:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """An existing VM with everything that the parts of its plan read."""
+    """A machine that is there, with all that its parts need to know."""
 
     resource: HostedInstance
     observed: InstanceObservation
@@ -66,13 +66,13 @@ class Machine:
     sizes: capacity.Declared
     now: datetime
     disk_names: Mapping[int, str]
-    """Names in spec.disks by disk id, where known."""
+    """By number of the disk its name in spec.disks, where it is known: half of the parts ask which disk is which."""
     root: Disk | None
-    """The boot disk; None if somebody detached it."""
+    """The disk that it starts from; None: somebody took it away."""
 
     @property
     def asked(self) -> str:
-        """Value of the reconcile-requested-at annotation: a new value retries what was refused."""
+        """Names what a person asked for anew: with another one, what was refused is tried again."""
         return self.resource.metadata.annotations.get(RECONCILE_REQUESTED_AT, "")
 
     @property
@@ -90,12 +90,12 @@ class Machine:
 
     @property
     def to_be_resumed(self) -> bool:
-        """Whether the operator powered the VM off for a change and has to start it again."""
+        """Whether it was powered off only for a change, and ran before."""
         return bool(self.powered_off_for)
 
     @property
     def powered_off_for(self) -> tuple[str, ...]:
-        """The spec fields that the current power cycle applies."""
+        """The fields of spec that the power cycle is for."""
         noted = self.vm.notes.get(RESUME, CLEARED)
         return () if noted in {"", CLEARED} else tuple(noted.split(","))
 
@@ -103,7 +103,6 @@ class Machine:
         return self.resource.spec.power in power
 
     def act(self, verb: str, *fields: str, needs: str = "", disruption: Disruption = Disruption.NONE) -> ActOnVm:
-        """Build a step that performs an action of one.vm.action."""
         return ActOnVm(
             action=Action.UPDATE,
             target=f"{self.target}: {verb}",
@@ -117,7 +116,6 @@ class Machine:
         )
 
     def note(self, why: str, notes: dict[str, str], *fields: str, needs: str = "") -> NoteOnVm:
-        """Build a step that writes attributes to the user template of the VM."""
         return NoteOnVm(
             action=Action.UPDATE,
             target=f"{self.target}: {why}",

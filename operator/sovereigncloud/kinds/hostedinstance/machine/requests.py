@@ -1,7 +1,4 @@
-"""State of one-time requests (backup, snapshot, restore), stored on the VM.
-
-It is written to an attribute of the VM before anything is done.
-"""
+"""What was asked for once, as it is remembered on the machine itself: written before anything is done, and read back."""
 
 from __future__ import annotations
 
@@ -15,41 +12,41 @@ from sovereigncloud.ports.opennebula.views import Vm
 
 _ENDED = frozenset({"Done", "Failed"})
 _PARTS = 6
-"""Number of fields in `RequestRecord.text`."""
+"""As `Asked.text` writes it."""
 
 
 class Request(StrEnum):
-    """Kind of request; the value is the VM attribute that stores its state."""
+    """The attribute of the machine for each kind of request."""
 
     BACKUP = "SOVEREIGNCLOUD_BACKUP_REQUEST"
     SNAPSHOT = "SOVEREIGNCLOUD_SNAPSHOT_REQUEST"
     RESTORE = "SOVEREIGNCLOUD_RESTORE_REQUEST"
 
 
-class RequestState(StrEnum):
-    """Progress of a request."""
+class State(StrEnum):
+    """How far a request is."""
 
     NONE = "none"
-    ASKED = "asked"  # recorded; the call may have been made
-    CALLED = "called"  # OpenNebula accepted the call
+    ASKED = "asked"  # it may have been called
+    CALLED = "called"  # it was called, and OpenNebula took it
     DONE = "done"
     FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
-class RequestRecord:
-    """A recorded request and its progress.
+class Asked:
+    """A request.
 
     Attributes:
-        state: progress of the request.
-        token: value of the request field in spec.
-        before: state of the VM before the call, compared with the state after it to find the result.
-        error: digest of the error on the VM before the call; oned never removes an error.
-        ran: whether the VM ran before the call.
-        at: time of this record, in seconds since the epoch.
+        state: how far it is.
+        token: the word in spec.
+        before: what the machine looked like when it was asked for, so that what came of it can be told.
+        error: names the error that was on the machine then, which oned never takes away.
+        ran: the machine ran then.
+        at: when this was written, in seconds since the epoch.
     """
 
-    state: RequestState = RequestState.NONE
+    state: State = State.NONE
     token: str = ""
     before: str = "-"
     error: str = "-"
@@ -60,44 +57,41 @@ class RequestRecord:
     def text(self) -> str:
         return f"{self.state} {self.token} {self.before} {self.error} {'ran' if self.ran else 'off'} {self.at}"
 
-    def now(self, state: RequestState) -> Self:
+    def now(self, state: State) -> Self:
         return replace(self, state=state)
 
     @property
     def in_progress(self) -> bool:
-        return self.state in {RequestState.ASKED, RequestState.CALLED}
+        return self.state in {State.ASKED, State.CALLED}
 
 
-_NEVER = RequestRecord()
+_NEVER = Asked()
 
 
-def read_request(vm: Vm, request: Request) -> RequestRecord:
-    """Read a request from the VM; an empty request if the attribute is missing or malformed."""
+def read(vm: Vm, request: Request) -> Asked:
+    """What is remembered on a machine; nothing where it is none, or none that can be read."""
     note = vm.notes.get(request)
     if not note:
         return _NEVER
     parts = note.split(" ")
-    if len(parts) != _PARTS or parts[0] not in set(RequestState) or not parts[5].isdigit():
+    if len(parts) != _PARTS or parts[0] not in set(State) or not parts[5].isdigit():
         return _NEVER
-    return RequestRecord(RequestState(parts[0]), parts[1], parts[2], parts[3], parts[4] == "ran", int(parts[5]))
+    return Asked(State(parts[0]), parts[1], parts[2], parts[3], parts[4] == "ran", int(parts[5]))
 
 
-def error_digest(vm: Vm) -> str:
-    """Return a digest of the error on a VM; "-" for none.
-
-    A new error has another digest, since oned writes the time into it.
-    """
+def error_of(vm: Vm) -> str:
+    """Names the error on a machine: another one is a new one, since oned writes the time into it."""
     return hashlib.sha256(vm.error.encode()).hexdigest()[:8] if vm.error else "-"
 
 
 def carried_requests(resource: HostedInstance) -> dict[str, str]:
-    """Return attributes that keep a replacement VM from repeating completed requests."""
+    """What a machine that takes another one's place has to know: what was asked for and done is not done to it again."""
     told = resource.status.requests
     known = (
         {Request.BACKUP: told.backup, Request.SNAPSHOT: told.snapshot, Request.RESTORE: told.restore} if told else {}
     )
     return {
-        request.value: RequestRecord(RequestState.DONE, one.request).text
+        request.value: Asked(State.DONE, one.request).text
         for request, one in known.items()
         if one is not None and one.request is not None and one.state in _ENDED
     }

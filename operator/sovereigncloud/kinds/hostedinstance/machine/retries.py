@@ -1,6 +1,5 @@
-"""Retry counters, stored on the VM so that they survive a restart of the operator.
-
-OpenNebula does not report many of its failures, so the operator counts attempts.
+"""How often a thing was tried, noted on the machine itself: OpenNebula says nothing of much that fails, and an operator that
+was restarted must not begin to count anew.
 """
 
 from __future__ import annotations
@@ -10,13 +9,13 @@ from datetime import UTC, datetime
 
 
 @dataclass(frozen=True, slots=True)
-class RetryCounter:
-    """Retry counter of one operation.
+class Tries:
+    """Of one thing.
 
     Attributes:
-        what: identifies the operation; a counter with another value is not counted.
-        count: number of attempts.
-        last: time of the last attempt, in seconds since the epoch.
+        what: names it; another name is another thing, not tried yet.
+        count: how often.
+        last: when it was last tried, in seconds since 1970.
     """
 
     what: str
@@ -24,28 +23,28 @@ class RetryCounter:
     last: int = 0
 
     @staticmethod
-    def read(note: str, what: str) -> RetryCounter:
-        """Parse a counter; zero attempts if the note is empty or about another operation."""
+    def read(note: str, what: str) -> Tries:
+        """What the note says of this thing."""
         count, _, rest = note.partition(" ")
         last, _, named = rest.partition(" ")
         if named != what or not count.isdecimal() or not last.isdecimal():
-            return RetryCounter(what)
-        return RetryCounter(what, int(count), int(last))
+            return Tries(what)
+        return Tries(what, int(count), int(last))
 
     def once_more(self, now: datetime) -> str:
-        """Return the note to write before the next attempt."""
+        """The note, before it is tried now."""
         return f"{self.count + 1} {int(now.timestamp())} {self.what}"
 
     def over(self, pauses: tuple[int, ...]) -> bool:
-        """Return whether all attempts are used: the first one, and one after each pause (seconds)."""
+        """Whether it was tried as often as it may be: once, and once after each pause."""
         return self.count > len(pauses)
 
     def due(self, pauses: tuple[int, ...]) -> datetime:
-        """Return the time of the next attempt; a time in the past means now."""
+        """When it may be tried again; a past time: now."""
         pause = pauses[self.count - 1] if 0 < self.count <= len(pauses) else 0
         return datetime.fromtimestamp(self.last + pause, UTC)
 
 
 def clock_time(moment: datetime) -> str:
-    """Format a time for messages; absolute, so that an unchanged message is not written again."""
+    """For messages: the same words as long as the time is the same."""
     return f"{moment:%H:%M:%S} UTC"

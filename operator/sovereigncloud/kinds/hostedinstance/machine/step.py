@@ -1,4 +1,7 @@
-"""Base classes of steps on a VM or image, and the VM attributes that several steps share."""
+"""What every step of a machine is, and what several of them say: for the files that each define a family of steps.
+
+Steps that know their own call: disks, backups, snapshots.
+"""
 
 from __future__ import annotations
 
@@ -13,25 +16,22 @@ from sovereigncloud.core.plan import Step
 from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.ports.opennebula.client import OpenNebula
 
-# Stored on the VM: the status of the object can be lost, and then the VM would never be started again.
-RESUME = "SOVEREIGNCLOUD_RESUME"  # the spec fields that it was powered off for
-RESIZE_REFUSED = "SOVEREIGNCLOUD_RESIZE_REFUSED"
+# Remembered on the machine itself: a status can be lost, and then nobody would know that it is to be started again.
+RESUME = "SOVEREIGNCLOUD_RESUME"  # the fields of spec for which it was powered off
+REFUSED = "SOVEREIGNCLOUD_RESIZE_REFUSED"
 MODEL_REFUSED = "SOVEREIGNCLOUD_CPU_MODEL_REFUSED"
 PCI_REFUSED = "SOVEREIGNCLOUD_PCI_REFUSED"
-HOT_RESIZE_TRIES = "SOVEREIGNCLOUD_RESIZE_TRIED"
-MIGRATION_TRIES = "SOVEREIGNCLOUD_MOVE_TRIED"
-RECOVERY_TRIES = "SOVEREIGNCLOUD_RECOVERY_TRIED"
+TRIED_HOT = "SOVEREIGNCLOUD_RESIZE_TRIED"
+TRIED_MOVE = "SOVEREIGNCLOUD_MOVE_TRIED"
+TRIED_RECOVERY = "SOVEREIGNCLOUD_RECOVERY_TRIED"
 LABELS = "SOVEREIGNCLOUD_LABELS"
 REQUIREMENTS = "SCHED_REQUIREMENTS"
-CLEARED = "NO"  # a merge cannot remove an attribute
+CLEARED = "NO"  # a merge cannot take an attribute away
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VmStep(Step):
-    """Base of all steps on a VM.
-
-    They run as the user of the namespace, or as the administrator of the cloud if OpenNebula permits only that.
-    """
+    """By the namespace's own user, or by the administrator of the cloud where OpenNebula gives nobody else the right."""
 
     by_administrator: ClassVar[bool] = False
 
@@ -39,30 +39,24 @@ class VmStep(Step):
     vm: int
 
 
-def reason_attribute(refused: str) -> str:
-    """Return the attribute that holds the reason of a refusal."""
+def because(refused: str) -> str:
+    """Where the reason of a refusal is noted."""
     return f"{refused}_BECAUSE"
 
 
-def note_value(value: str) -> str:
-    """Return the value of a note; empty if it was cleared."""
+def noted(value: str) -> str:
+    """What a note says; empty where it was cleared."""
     return "" if value == CLEARED else value
 
 
 def under_way(reason: Reason, message: str, *, alive: bool = False) -> Outcome:
-    """Return the outcome of an accepted asynchronous call; the next view shows its result.
-
-    Args:
-        reason: of the condition.
-        message: of the condition.
-        alive: whether the VM stays available meanwhile.
-    """
+    """The request was taken; what became of it is seen in the next view."""
     return replace(done(reason, message), phase=Phase.WAITING, reason=reason, message=message, available=alive)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VmCall(VmStep):
-    """A step on an existing VM that implements its own call (disks, backups, snapshots)."""
+    """Something done to a machine, or for it."""
 
     async def do(self, client: OpenNebula, context: Context, resource: HostedInstance) -> Outcome:
         raise NotImplementedError
@@ -70,7 +64,7 @@ class VmCall(VmStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageCall(Step):
-    """A step on an image or template that implements its own call; there may be no VM."""
+    """Something done in the cloud, where there may be no machine to it."""
 
     by_administrator: ClassVar[bool] = False
 

@@ -1,4 +1,4 @@
-"""Network names of a moved VM that differ from spec in its new cloud; stored on the VM."""
+"""Networks that have another name in the cloud that a machine moved to. It is written on the machine: spec keeps its names."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from sovereigncloud.ports.opennebula.views import Vm
 NETWORK_MAP = "SOVEREIGNCLOUD_NETWORK_MAP"
 
 
-def network_map_note(names: Mapping[str, str]) -> dict[str, str]:
-    """Return the VM attribute that stores the names; empty if no name differs."""
+def written(names: Mapping[str, str]) -> dict[str, str]:
+    """The note on the machine; nothing where every network has its own name."""
     return {NETWORK_MAP: json.dumps(dict(sorted(names.items())))} if names else {}
 
 
-def with_current_networks(resource: HostedInstance, vm: Vm) -> HostedInstance:
-    """Return the instance with spec.networks renamed to the names in the cloud of its VM."""
+def as_named_there(resource: HostedInstance, vm: Vm) -> HostedInstance:
+    """The resource with its networks as they are called where its machine is."""
     note = vm.notes.get(NETWORK_MAP)
-    return resource if not note else with_renamed_networks(resource, _read(note))
+    return resource if not note else renamed(resource, _read(note))
 
 
-def with_renamed_networks(resource: HostedInstance, names: Mapping[str, str]) -> HostedInstance:
-    """Return the instance with spec.networks renamed; names that are not listed stay."""
+def renamed(resource: HostedInstance, names: Mapping[str, str]) -> HostedInstance:
+    """A network that is not listed keeps its name."""
     networks = [one.model_copy(update={"name": names.get(one.name, one.name)}) for one in resource.spec.networks or ()]
     if not names or not networks:
         return resource
@@ -31,7 +31,7 @@ def with_renamed_networks(resource: HostedInstance, names: Mapping[str, str]) ->
 
 
 def _read(note: str) -> Mapping[str, str]:
-    """Parse the note; empty if it is malformed."""
+    """What a person made of it that is none is none."""
     try:
         found = json.loads(note)
     except ValueError:

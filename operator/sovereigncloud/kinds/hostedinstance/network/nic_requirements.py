@@ -1,12 +1,12 @@
-"""Checks before a NIC is attached: network, address and security groups in the cloud."""
+"""What a network card that spec declares needs of the cloud: its network, its address, its security groups; or why not."""
 
 from __future__ import annotations
 
 from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.instance_networks import InstanceNetwork
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, blocked, merge, stalled, waiting
-from sovereigncloud.kinds.contract.cloud_keys import where
-from sovereigncloud.kinds.hostedinstance.machine.generic_steps import NewNic
+from sovereigncloud.kinds.endpoint.clouds import where
+from sovereigncloud.kinds.hostedinstance.network.steps import NewCard
 from sovereigncloud.kinds.identity.name_resolution import resolve
 from sovereigncloud.kinds.identity.usage_rights import not_of_other_tenants
 from sovereigncloud.kinds.planning.addressing import contains, ends
@@ -19,24 +19,24 @@ _NETWORK_READY = 1
 _NETWORK_BROKEN = {5: "Error", 6: "UpdateFailure"}
 
 
-def required_nic(wanted: InstanceNetwork, place: Place) -> NewNic | Outcome:
-    """Return the NIC to attach for an entry of spec.networks, or why it is not possible yet."""
+def needed(wanted: InstanceNetwork, place: Place) -> NewCard | Outcome:
+    """A card as spec declares it; or why it cannot be yet."""
     candidates = not_of_other_tenants(place.view.networks.values(), place.view, place.owners)
-    network = resolve("network", wanted.name, candidates, place.pending_resources, where(place.cloud))
+    network = resolve("network", wanted.name, candidates, place.on_their_way, where(place.cloud))
     if isinstance(network, Outcome):
         return network
-    groups = resolve_security_groups(wanted, place)
-    troubles = [check_network(network, where(place.cloud)), check_address(wanted, network, place)]
+    groups = groups_of(wanted, place)
+    troubles = [usable(network, where(place.cloud)), address(wanted, network, place)]
     if isinstance(groups, Outcome):
         troubles.append(groups)
     trouble = merge(troubles)
     if trouble.phase is not Phase.DONE or isinstance(groups, Outcome):
         return trouble
-    return NewNic(network.id, wanted.address or "", tuple(group.id for group in groups))
+    return NewCard(network.id, wanted.address or "", tuple(group.id for group in groups))
 
 
-def check_network(network: Network, place: str) -> Outcome:
-    """Check that a NIC can be attached to the network now."""
+def usable(network: Network, place: str) -> Outcome:
+    """Whether a machine can be attached to it now."""
     what = f'network {network.id} "{network.name}" in {place}'
     if network.state == _NETWORK_READY:
         return DONE
@@ -47,11 +47,8 @@ def check_network(network: Network, place: str) -> Outcome:
     return waiting(Reason.NETWORK_NOT_READY, f"{what} is not ready yet")
 
 
-def check_address(wanted: InstanceNetwork, network: Network, place: Place) -> Outcome:
-    """Check that the declared address is in a range and free.
-
-    OpenNebula itself only reports that there is no lease.
-    """
+def address(wanted: InstanceNetwork, network: Network, place: Place) -> Outcome:
+    """Whether the address that spec names can be had: OpenNebula says no more than that there is no lease."""
     if wanted.address is None:
         return DONE
     what = f'network {network.id} "{network.name}" in {where(place.cloud)}'
@@ -74,6 +71,6 @@ def check_address(wanted: InstanceNetwork, network: Network, place: Place) -> Ou
     )
 
 
-def resolve_security_groups(wanted: InstanceNetwork, place: Place) -> tuple[SecurityGroup, ...] | Outcome:
-    """Return the security groups named by spec, or why one cannot be used."""
+def groups_of(wanted: InstanceNetwork, place: Place) -> tuple[SecurityGroup, ...] | Outcome:
+    """The security groups that spec names."""
     return named_groups(wanted.security_groups or (), place)

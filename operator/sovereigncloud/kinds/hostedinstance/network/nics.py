@@ -1,4 +1,4 @@
-"""Plan part for spec.networks: attach, detach and filter NICs."""
+"""The network cards of a machine."""
 
 from __future__ import annotations
 
@@ -7,19 +7,9 @@ from dataclasses import replace
 from sovereigncloud.api.instance_networks import InstanceNetwork
 from sovereigncloud.core.outcome import Outcome, Phase, merge
 from sovereigncloud.core.plan import Action, Disruption, Drift
-from sovereigncloud.kinds.hostedinstance.machine.machine import EMPTY_PART, NEEDS_POWER, Machine, Part, merge_parts
-from sovereigncloud.kinds.hostedinstance.network.nic_requirements import (
-    check_address,
-    required_nic,
-    resolve_security_groups,
-)
-from sovereigncloud.kinds.hostedinstance.network.steps import (
-    AttachNic,
-    AttachSecurityGroup,
-    DetachNic,
-    DetachSecurityGroup,
-    SecurityGroupStep,
-)
+from sovereigncloud.kinds.hostedinstance.machine.machine import NEEDS_POWER, NOTHING, Machine, Part, together
+from sovereigncloud.kinds.hostedinstance.network.nic_requirements import address, groups_of, needed
+from sovereigncloud.kinds.hostedinstance.network.steps import AttachGroup, AttachNic, DetachGroup, DetachNic, GroupStep
 from sovereigncloud.kinds.securitygroup.names import Place, group_name, names_of
 from sovereigncloud.ports.opennebula.views import Nic
 from sovereigncloud.ports.opennebula.vm_states import AT_REST, Situation
@@ -28,64 +18,59 @@ _NETWORK_STATES = frozenset({Situation.RUNNING, Situation.POWERED_OFF})
 
 
 def networks(m: Machine) -> Part:
-    """Plan one NIC per entry of spec.networks, and detach all others.
-
-    NICs are matched by network. No NIC is detached while a missing one cannot be attached, so that a misspelt name does not
-    disconnect the VM.
+    """One card per network of spec, and no other. A card is found by its network; none that is right is touched, and none
+    is taken away while the network that is wanted instead cannot be had: a misspelt name must not cut a machine off.
     """
     if m.resource.spec.networks is None:
-        return EMPTY_PART
-    place = Place(m.cloud, m.view, m.observed.mark, m.observed.pending_resources, m.vm.id, m.observed.owners)
-    nics = list(m.vm.nics) if len(m.vm.nics) < 2 else sorted(m.vm.nics, key=lambda nic: nic.id)
+        return NOTHING
+    place = Place(m.cloud, m.view, m.observed.mark, m.observed.on_their_way, m.vm.id, m.observed.owners)
+    cards = list(m.vm.nics) if len(m.vm.nics) < 2 else sorted(m.vm.nics, key=lambda nic: nic.id)
     missing: list[InstanceNetwork] = []
     kept: list[Part] = []
     for wanted in m.resource.spec.networks:
-        nic = _nic_for(wanted, m, nics)
-        if nic is None:
+        card = _card_for(wanted, m, cards)
+        if card is None:
             missing.append(wanted)
         else:
-            nics.remove(nic)
-            kept.append(_existing_nic(m, wanted, nic, place))
+            cards.remove(card)
+            kept.append(_keep(m, wanted, card, place))
     attached = [_attach(m, wanted, place) for wanted in missing]
-    detached = [_detach(m, nic) for nic in nics]
+    detached = [_detach(m, card) for card in cards]
     if attached and any(part.outcome.phase is not Phase.DONE for part in attached):
         detached = [replace(part, steps=()) for part in detached]
-    whole = merge_parts((*attached, *kept, *detached))
+    whole = together((*attached, *kept, *detached))
     if len(whole.steps) < 2:
         return whole
-    # NICs that are re-attached with another address come last: missing NICs are attached before one is disconnected.
-    return replace(whole, steps=tuple(sorted(whole.steps, key=_disconnects)))
+    # A card that is to come back with another address goes last: a missing one is attached before the next is cut off.
+    return replace(whole, steps=tuple(sorted(whole.steps, key=_interrupts)))
 
 
-def _disconnects(step: object) -> bool:
+def _interrupts(step: object) -> bool:
     return isinstance(step, DetachNic) and step.disruption is not Disruption.NONE
 
 
-def _nic_for(wanted: InstanceNetwork, m: Machine, nics: list[Nic]) -> Nic | None:
-    """Return the NIC on that network; of several, the one with the declared address."""
+def _card_for(wanted: InstanceNetwork, m: Machine, cards: list[Nic]) -> Nic | None:
+    """The card on that network; of several the one that has the address already."""
     first = None
-    for nic in nics:
-        if nic.network == wanted.name or _has_name(nic.network_id, wanted.name, m):
+    for nic in cards:
+        if nic.network == wanted.name or _is_called(nic.network_id, wanted.name, m):
             if wanted.address is None or nic.ip == wanted.address:
                 return nic
             first = first or nic
     return first
 
 
-def _has_name(number: int, name: str, m: Machine) -> bool:
-    """Return whether the network has this name now.
-
-    A NIC keeps the name that its network had at attachment.
-    """
+def _is_called(number: int, name: str, m: Machine) -> bool:
+    """A card tells the name that its network had when it was attached; it may have another one by now."""
     network = m.view.networks.get(number)
     return network is not None and network.name == name
 
 
 def _attach(m: Machine, wanted: InstanceNetwork, place: Place) -> Part:
     drift = (Drift(f"spec.networks[{wanted.name}]", "attached", "absent"),)
-    nic = required_nic(wanted, place)
-    if isinstance(nic, Outcome):
-        return Part(drift=drift, outcome=nic)
+    card = needed(wanted, place)
+    if isinstance(card, Outcome):
+        return Part(drift=drift, outcome=card)
     if m.situation not in AT_REST:
         return Part(drift=drift)
     step = AttachNic(
@@ -97,25 +82,25 @@ def _attach(m: Machine, wanted: InstanceNetwork, place: Place) -> Part:
         cloud=m.cloud,
         vm=m.vm.id,
         name=wanted.name,
-        nic=nic,
+        card=card,
     )
     return Part(drift=drift, steps=(step,))
 
 
-def _detach(m: Machine, nic: Nic) -> Part:
-    drift = (Drift(f"spec.networks[{nic.network}]", "absent", f"card {nic.id}, {nic.ip or 'no address'}"),)
+def _detach(m: Machine, card: Nic) -> Part:
+    drift = (Drift(f"spec.networks[{card.network}]", "absent", f"card {card.id}, {card.ip or 'no address'}"),)
     if m.situation not in AT_REST:
         return Part(drift=drift)
     step = DetachNic(
         action=Action.DETACH,
-        target=f'card {nic.id} on network "{nic.network}" from {m.target}',
+        target=f'card {card.id} on network "{card.network}" from {m.target}',
         fields=(drift[0].path,),
         cause=m.cause,
         needs=_needs(m),
         cloud=m.cloud,
         vm=m.vm.id,
-        nic=nic.id,
-        name=nic.network,
+        nic=card.id,
+        name=card.network,
     )
     return Part(drift=drift, steps=(step,))
 
@@ -124,81 +109,74 @@ def _needs(m: Machine) -> str:
     return "" if m.situation in _NETWORK_STATES else NEEDS_POWER
 
 
-def _existing_nic(m: Machine, wanted: InstanceNetwork, nic: Nic, place: Place) -> Part:
-    """Compare an existing NIC with spec: first its address, then its security groups.
+def _keep(m: Machine, wanted: InstanceNetwork, card: Nic, place: Place) -> Part:
+    """A card that is there: its address, else what filters it. One that is to be attached anew gets its groups then."""
+    if wanted.address not in {None, card.ip}:
+        return _readdress(m, wanted, card, place)
+    return _filter(m, wanted, card, place)
 
-    A NIC that is re-attached gets its security groups at that time.
+
+def _readdress(m: Machine, wanted: InstanceNetwork, card: Nic, place: Place) -> Part:
+    """OpenNebula gives a card its address when it is attached, so it is taken off; the next look finds it missing. It
+    stays while the address cannot be had.
     """
-    if wanted.address not in {None, nic.ip}:
-        return _change_address(m, wanted, nic, place)
-    return _change_security_groups(m, wanted, nic, place)
-
-
-def _change_address(m: Machine, wanted: InstanceNetwork, nic: Nic, place: Place) -> Part:
-    """Detach a NIC to change its address; the next plan attaches it again.
-
-    OpenNebula assigns the address at attachment. The NIC stays attached while the new address is not available.
-    """
-    drift = (Drift(f"spec.networks[{wanted.name}].address", wanted.address or "", nic.ip or "none"),)
-    network = m.view.networks.get(nic.network_id)
-    trouble = [] if network is None else [check_address(wanted, network, place)]
-    groups = resolve_security_groups(wanted, place)
+    drift = (Drift(f"spec.networks[{wanted.name}].address", wanted.address or "", card.ip or "none"),)
+    network = m.view.networks.get(card.network_id)
+    trouble = [] if network is None else [address(wanted, network, place)]
+    groups = groups_of(wanted, place)
     outcome = merge([*trouble, *([groups] if isinstance(groups, Outcome) else [])])
     if outcome.phase is not Phase.DONE or m.situation not in AT_REST:
         return Part(drift=drift, outcome=outcome)
     step = DetachNic(
         action=Action.REPLACE,
-        target=f'card {nic.id} ({nic.ip}) on network "{wanted.name}" of {m.target}',
+        target=f'card {card.id} ({card.ip}) on network "{wanted.name}" of {m.target}',
         fields=(drift[0].path,),
         disruption=Disruption.CONNECTION if m.state.guest_runs else Disruption.NONE,
         cause=m.cause,
         needs=_needs(m),
         cloud=m.cloud,
         vm=m.vm.id,
-        nic=nic.id,
+        nic=card.id,
         name=wanted.name,
     )
     return Part(drift=drift, steps=(step,))
 
 
-def _change_security_groups(m: Machine, wanted: InstanceNetwork, nic: Nic, place: Place) -> Part:
-    """Change the security groups of a NIC; the NIC itself stays attached.
-
-    New groups are attached before others are detached, so that the required rules always apply.
+def _filter(m: Machine, wanted: InstanceNetwork, card: Nic, place: Place) -> Part:
+    """Groups are attached before others are detached, so that the card is never without the rules that let it work; and
+    the card itself stays, whatever changes.
     """
     if wanted.security_groups is None:
-        return EMPTY_PART
-    groups = resolve_security_groups(wanted, place)
+        return NOTHING
+    groups = groups_of(wanted, place)
     path = _groups_field(wanted)
-    observed = names_of(nic.groups, m.view)
+    observed = names_of(card.groups, m.view)
     if isinstance(groups, Outcome):
         return Part(drift=(Drift(path, ",".join(sorted(wanted.security_groups)), observed),), outcome=groups)
     aim = {group.id for group in groups}
-    if aim == set(nic.groups):
-        return EMPTY_PART
+    if aim == set(card.groups):
+        return NOTHING
     drift = (Drift(path, names_of(aim, m.view), observed),)
     if m.situation not in AT_REST:
         return Part(drift=drift)
-    attached = (_change_group(AttachSecurityGroup, m, wanted, nic, group) for group in sorted(aim - set(nic.groups)))
-    detached = (_change_group(DetachSecurityGroup, m, wanted, nic, group) for group in sorted(set(nic.groups) - aim))
+    attached = (_change_group(AttachGroup, m, wanted, card, group) for group in sorted(aim - set(card.groups)))
+    detached = (_change_group(DetachGroup, m, wanted, card, group) for group in sorted(set(card.groups) - aim))
     return Part(drift=drift, steps=(*attached, *detached))
 
 
-def _change_group(
-    step: type[SecurityGroupStep], m: Machine, wanted: InstanceNetwork, nic: Nic, group: int
-) -> SecurityGroupStep:
+def _change_group(step: type[GroupStep], m: Machine, wanted: InstanceNetwork, card: Nic, group: int) -> GroupStep:
     name = group_name(group, m.view)
-    action, preposition = (Action.ATTACH, "to") if step is AttachSecurityGroup else (Action.DETACH, "from")
+    action, preposition = (Action.ATTACH, "to") if step is AttachGroup else (Action.DETACH, "from")
     return step(
         action=action,
-        target=f'security group "{name}" {preposition} card {nic.id} on network "{wanted.name}" of {m.target}',
+        target=f'security group "{name}" {preposition} card {card.id} on network "{wanted.name}" of {m.target}',
         fields=(_groups_field(wanted),),
         cause=m.cause,
         needs=_needs(m),
         cloud=m.cloud,
         vm=m.vm.id,
         name=wanted.name,
-        nic=nic.id,
+        nic=card.id,
         group=group,
         group_name=name,
     )

@@ -1,4 +1,4 @@
-"""Status of NICs, and the condition Exposed."""
+"""What the status of a machine says of its network cards."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ _SHOWN = 10
 _PRIVATE = ("10.", "192.168.")
 
 
-def nics_in_order(resource: HostedInstance, vm: Vm) -> list[Nic]:
-    """Return the NICs of a VM in the order of spec.networks, NICs on other networks last."""
+def in_order(resource: HostedInstance, vm: Vm) -> list[Nic]:
+    """In the order of spec.networks, those on other networks last."""
     if len(vm.nics) < 2:
         return list(vm.nics)
     order = {network.name: place for place, network in enumerate(resource.spec.networks or ())}
     return sorted(vm.nics, key=lambda nic: (order.get(nic.network, len(order)), nic.id))
 
 
-def nic_status(resource: HostedInstance, vm: Vm, view: CloudView | None) -> list[Mapping[str, object]]:
-    """Return the status entry of each NIC."""
-    return [_nic(nic, view) for nic in nics_in_order(resource, vm)]
+def card_status(resource: HostedInstance, vm: Vm, view: CloudView | None) -> list[Mapping[str, object]]:
+    """Each card in words."""
+    return [_card(nic, view) for nic in in_order(resource, vm)]
 
 
-def _nic(nic: Nic, view: CloudView | None) -> Mapping[str, object]:
+def _card(nic: Nic, view: CloudView | None) -> Mapping[str, object]:
     said: dict[str, object] = {"name": nic.network}
     if nic.ip:
         said["address"] = nic.ip
@@ -41,28 +41,27 @@ def _nic(nic: Nic, view: CloudView | None) -> Mapping[str, object]:
 
 
 def exposure(resource: HostedInstance, vm: Vm, view: CloudView | None) -> tuple[Mapping[str, str], ...]:
-    """Return the condition Exposed if a public address has no effective security group.
-
-    Rules of several groups add up: one group that allows everything, such as the default of OpenNebula, disables the others.
+    """The condition Exposed, while a card has a public address and nothing filters it. What groups say is added up, so
+    one that lets everything in, as OpenNebula's own does, makes the others void.
     """
-    public = [nic for nic in nics_in_order(resource, vm) if _is_public(nic.ip)]
+    public = [nic for nic in in_order(resource, vm) if _is_public(nic.ip)]
     if not public:
         return ()
     groups = view.security_groups if view is not None else {}
     open_to_all = {number for number, group in groups.items() if EVERYTHING_IN in group.rules}
-    open_nics = [nic for nic in public if not nic.groups or not open_to_all.isdisjoint(nic.groups)]
-    if not open_nics:
+    open_cards = [nic for nic in public if not nic.groups or not open_to_all.isdisjoint(nic.groups)]
+    if not open_cards:
         return ()
-    said = ", ".join(f'{nic.ip} on network "{nic.network}"' for nic in open_nics[:_SHOWN])
+    said = ", ".join(f'{nic.ip} on network "{nic.network}"' for nic in open_cards[:_SHOWN])
     message = (
-        f"no security group filters {said}: every port is reachable from the Internet; name SecurityGroups in"
+        f"nothing filters {said}: everybody may reach every port of it; name SecurityGroups in"
         " spec.networks[].securityGroups"
     )
     return ({"type": EXPOSED, "status": "True", "reason": Reason.PUBLIC_WITHOUT_SECURITY_GROUP, "message": message},)
 
 
-def previous_exposure(resource: HostedInstance) -> tuple[Mapping[str, str], ...]:
-    """Return the condition Exposed unchanged, when the cloud could not be observed."""
+def kept_exposure(resource: HostedInstance) -> tuple[Mapping[str, str], ...]:
+    """As it was said before: nobody could look."""
     before = resource.status.condition(EXPOSED)
     if before is None:
         return ()
@@ -70,7 +69,7 @@ def previous_exposure(resource: HostedInstance) -> tuple[Mapping[str, str], ...]
 
 
 def _is_public(ip: str) -> bool:
-    if ip.startswith(_PRIVATE):  # cheap check first: parsing an address takes fifty times as long
+    if ip.startswith(_PRIVATE):  # told at a glance; to read an address takes fifty times as long
         return False
     try:
         return ip_address(ip).is_global

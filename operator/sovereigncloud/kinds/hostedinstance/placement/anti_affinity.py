@@ -1,4 +1,4 @@
-"""Anti-affinity, spread and proximity to the other VMs of the namespace."""
+"""The other machines of its namespace: those that one is to be apart from, and how far each cloud is from where they run."""
 
 from __future__ import annotations
 
@@ -9,23 +9,25 @@ from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.api.sovereigncloud import SovereignCloud
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.placement import Neighbour, Spot
-from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.contract.controller import Context
+from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.hostedinstance.machine.labels import labels_text
-from sovereigncloud.kinds.hostedinstance.machine.step import LABELS, note_value
+from sovereigncloud.kinds.hostedinstance.machine.step import LABELS, noted
 from sovereigncloud.kinds.hostedinstance.placement.location_compliance import profile_of
 from sovereigncloud.kinds.location.facts import facts_of_cluster, facts_of_machine
 from sovereigncloud.ports.opennebula.views import CloudView
 from sovereigncloud.sovereignty.facts import Facts, Part, Place
 
 
-def spread_neighbours(
+def neighbours_of(
     resource: HostedInstance,
     clouds: Iterable[tuple[SovereignCloud, CloudView]],
     context: Context,
     labels: Mapping[str, str],
 ) -> Iterator[Neighbour]:
-    """Other VMs of the namespace with these labels: existing ones and reserved ones."""
+    """The machines of its namespace that have these labels, itself left out: as OpenNebula has them, and as was decided a
+    moment ago.
+    """
     wanted = set(labels_text(labels).split(","))
     own = context.mark(resource)
     for cloud, view in clouds:
@@ -34,9 +36,7 @@ def spread_neighbours(
         for vm in view.vms.values():
             if vm.mark is None or not _is_another(vm.mark.object, own):
                 continue
-            if vm.mark.installation == own.installation and wanted <= set(
-                note_value(vm.notes.get(LABELS, "")).split(",")
-            ):
+            if vm.mark.installation == own.installation and wanted <= set(noted(vm.notes.get(LABELS, "")).split(",")):
                 cluster = view.host_clusters.get(vm.host, "")
                 facts = facts_of_machine(cloud, profile, host=vm.host, cluster=cluster)
                 yield _neighbour(cloud.key, provider, facts)
@@ -47,7 +47,7 @@ def spread_neighbours(
 
 
 def _is_another(object_: str, own: Mark) -> bool:
-    """Whether an object is another one of the same namespace."""
+    """Whether it is of the same namespace, and not the one itself."""
     return object_.startswith(own.object[: own.object.rindex("/") + 1]) and object_ != own.object
 
 
@@ -58,26 +58,26 @@ def _neighbour(cloud: Key, provider: str, facts: Facts) -> Neighbour:
 
 
 def spots_of(facts: Facts) -> tuple[Spot, ...]:
-    """Location of each place that runs VMs."""
+    """Where all that runs machines stands."""
     places: tuple[Place, ...] = facts.places.get(Part.COMPUTE, ())
     return tuple(Spot(place.what, place.country, place.datacenter) for place in places)
 
 
 def cluster_name(view: CloudView, number: int | None) -> str:
-    """Name of a cluster by its id, else the id; empty: none."""
+    """By its number; empty: there is none."""
     if number is None:
         return ""
     cluster = view.clusters.get(number)
     return cluster.name if cluster is not None else str(number)
 
 
-# --- proximity --------------------------------------------------------------------------------------------------------
+# --- how near ----------------------------------------------------------------------------------------------------------
 
 
-def clouds_with_neighbours(
+def clouds_beside(
     resource: HostedInstance, clouds: Iterable[tuple[Key, CloudView]], context: Context
 ) -> tuple[Key, ...]:
-    """Clouds in which other VMs of the namespace exist or are reserved."""
+    """Those in which other machines of its namespace are, or are to be in a moment."""
     own = context.mark(resource)
     return tuple(cloud for cloud, view in clouds if _has_another(cloud, view, own, context))
 
@@ -89,11 +89,9 @@ def _has_another(cloud: Key, view: CloudView, own: Mark, context: Context) -> bo
     return any(_is_another(promise.object, own) for promise in context.promised(cloud, view.began))
 
 
-def latencies(cloud: Key, beside: tuple[Key, ...], context: Context) -> Mapping[str, float]:
-    """Measured latencies from a cloud to each of these clouds, in milliseconds.
-
-    The latency to itself is 0, but only if the latency to another one is known or there is no other: else it would
-    look nearest.
+def distances(cloud: Key, beside: tuple[Key, ...], context: Context) -> Mapping[str, float]:
+    """Milliseconds from a cloud to each of these, where that was measured. To itself it is none; but that says little of a
+    cloud where others are elsewhere and nobody knows how far.
     """
     found = {
         where(other): latency

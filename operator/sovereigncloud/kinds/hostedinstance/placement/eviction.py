@@ -1,33 +1,29 @@
-"""Eviction: whether a VM has to leave its cloud because of spec.placement or a policy. Pure."""
+"""Whether a machine should be somewhere else than it is: what its spec excludes, and what a policy wants it to leave. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sovereigncloud.api.common.base import Consent, Key
-from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.core.plan import Drift
-from sovereigncloud.kinds.contract.cloud_keys import where
-from sovereigncloud.kinds.hostedinstance.machine.observed import InstanceObservation, VmLocation
-from sovereigncloud.kinds.movement.placement_override import PLACEMENT_OVERRIDDEN, overridden_by
-from sovereigncloud.ports.opennebula.views import Vm
+from sovereigncloud.kinds.endpoint.clouds import where
+from sovereigncloud.kinds.hostedinstance.placement.location_compliance import Whereabouts
 from sovereigncloud.sovereignty.countries import expanded
 
 NEEDS_MOVE = "spec.updatePolicy.move: Allow"
 
 
 @dataclass(frozen=True, slots=True)
-class Eviction:
-    """Reason and terms of an eviction.
+class Leaving:
+    """It should.
 
     Attributes:
-        drift: fields of spec that the current cloud violates; none if a policy evicts.
-        to: the cloud that spec names; None: any allowed one.
-        because: result of the policy that evicts; empty if spec does.
-        by_itself: whether the operator may move the VM without further consent.
-        remedy: change of spec or policy that would let the VM stay.
+        drift: what spec asks for and is not so; none: a policy asks.
+        to: the cloud that spec names; None: any that it may be in.
+        because: what a policy says; empty: spec says it.
+        by_itself: it goes there by itself: spec lets it, or the policy that wants it says so and spec does not say no.
+        remedy: what in spec, or in the policy, would let it stay.
     """
 
     drift: tuple[Drift, ...]
@@ -37,16 +33,14 @@ class Eviction:
     remedy: str
 
 
-def find_eviction(resource: HostedInstance, cloud: Key, wanted: Key | None, there: VmLocation) -> Eviction | None:
-    """Decide whether a VM has to leave its cloud; None if it may stay.
-
-    Checked in this order: the named cloud, other fields of spec.placement, policies.
+def leaving(resource: HostedInstance, cloud: Key, wanted: Key | None, there: Whereabouts) -> Leaving | None:
+    """None: it is where it may be. The named cloud first, then what else is asked for, then policies.
 
     Args:
-        resource: its instance, without a placement that an exit overrides.
-        cloud: that the VM is in.
-        wanted: the cloud that spec names; None: none.
-        there: location of the VM in its cloud.
+        resource: whose machine it is, without a placement that an exit overrode.
+        cloud: in which it is.
+        wanted: that spec names; None: none.
+        there: where in it.
     """
     policy = resource.spec.update_policy
     consent = policy.move if policy is not None else None
@@ -54,24 +48,24 @@ def find_eviction(resource: HostedInstance, cloud: Key, wanted: Key | None, ther
     if named is not None and named != cloud:
         drift = Drift("spec.placement.cloudRef", where(named), where(cloud))
         stay = f"spec.placement.cloudRef.name: {cloud.name}"
-        return Eviction((drift,), named, "", consent is Consent.ALLOW, stay)
+        return Leaving((drift,), named, "", consent is Consent.ALLOW, stay)
     excluded = _excluded(resource, cloud, there)
     if excluded:
         stay = f"{excluded[0].path} so that it allows {excluded[0].observed}"
-        return Eviction(excluded, named, "", consent is Consent.ALLOW, stay)
+        return Leaving(excluded, named, "", consent is Consent.ALLOW, stay)
     if there.leave:
-        return Eviction((), named, there.leave[0], consent is not Consent.DENY, "an exception in the policy")
+        return Leaving((), named, there.leave[0], consent is not Consent.DENY, "an exception in the policy")
     return None
 
 
-def _excluded(resource: HostedInstance, cloud: Key, there: VmLocation) -> tuple[Drift, ...]:
+def _excluded(resource: HostedInstance, cloud: Key, there: Whereabouts) -> tuple[Drift, ...]:
     wish = resource.spec.placement
     if wish is None or not (wish.countries or wish.labels):
         return ()
-    return tuple(filter(None, (_country_drift(resource, there), _label_drift(resource, cloud, there))))
+    return tuple(filter(None, (_abroad(resource, there), _otherwise_labelled(resource, cloud, there))))
 
 
-def _country_drift(resource: HostedInstance, there: VmLocation) -> Drift | None:
+def _abroad(resource: HostedInstance, there: Whereabouts) -> Drift | None:
     wish = resource.spec.placement
     if wish is None or not wish.countries or not there.places:
         return None
@@ -83,7 +77,7 @@ def _country_drift(resource: HostedInstance, there: VmLocation) -> Drift | None:
     return Drift("spec.placement.countries", ", ".join(wish.countries), told)
 
 
-def _label_drift(resource: HostedInstance, cloud: Key, there: VmLocation) -> Drift | None:
+def _otherwise_labelled(resource: HostedInstance, cloud: Key, there: Whereabouts) -> Drift | None:
     wish = resource.spec.placement
     if wish is None or not wish.labels:
         return None
@@ -92,34 +86,3 @@ def _label_drift(resource: HostedInstance, cloud: Key, there: VmLocation) -> Dri
     told = ",".join(f"{name}={there.labels[name]}" for name in sorted(wish.labels) if name in there.labels)
     wanted = ",".join(f"{name}={value}" for name, value in sorted(wish.labels.items()))
     return Drift("spec.placement.labels", wanted, f"{told or 'none of them'} on {where(cloud)}")
-
-
-def placement_overridden(
-    resource: HostedInstance, observed: InstanceObservation, vm: Vm
-) -> tuple[Mapping[str, str], ...]:
-    """Condition PlacementOverridden, while spec.placement excludes the cloud that the VM is in."""
-    plan = overridden_by(resource, vm)
-    says = _excluded_by_spec(resource, observed) if plan else ""
-    if not says or observed.cloud is None:
-        return ()
-    message = (
-        f"ExitPlan {plan} moved it to {where(observed.cloud)}, and {says}: this is not drift, and nothing moves it back. Update"
-        " spec.placement to allow the current cloud, or create an InstanceMigration to move it back"
-    )
-    return ({"type": PLACEMENT_OVERRIDDEN, "status": "True", "reason": Reason.PLACED_BY_EXIT, "message": message},)
-
-
-def reported_override(resource: HostedInstance) -> tuple[Mapping[str, str], ...]:
-    """Keep the reported condition while the VM cannot be observed."""
-    found = resource.status.condition(PLACEMENT_OVERRIDDEN)
-    if found is None:
-        return ()
-    return ({"type": found.type, "status": str(found.status), "reason": found.reason, "message": found.message},)
-
-
-def _excluded_by_spec(resource: HostedInstance, observed: InstanceObservation) -> str:
-    """Part of spec.placement that excludes the current cloud; empty: none."""
-    if observed.cloud is None:
-        return ""
-    why = find_eviction(resource, observed.cloud, observed.wanted, observed.vm_location)
-    return f"{why.drift[0].path} says {why.drift[0].desired}" if why is not None and why.drift else ""

@@ -1,4 +1,4 @@
-"""Free capacity of clusters: capacity of their hosts, minus VMs and capacity reservations."""
+"""How much room the clusters of a cloud have: what their hosts have, less what machines take and what was promised."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ PlaceT = TypeVar("PlaceT")
 _KIB = 1024  # oned counts a host's memory in KiB, a machine's in MiB
 _IMAGES, _SYSTEM = 0, 1
 _UNPLACED = frozenset({0, 1, 2, 10, 11})
-"""VM states without a host that will get one: INIT, PENDING, HOLD, CLONING, CLONING_FAILURE."""
+"""States in which a machine has no host yet and is to get one: INIT, PENDING, HOLD, CLONING, CLONING_FAILURE."""
 
 
 @dataclass(frozen=True, slots=True)
-class ClusterCapacity:
-    """Free capacity of one cluster; see `core.placement.Candidate`."""
+class ClusterRoom:
+    """Of one cluster; see `core.placement.Candidate`."""
 
     hosts: frozenset[str] = frozenset()
     rooms: tuple[Room, ...] = ()
@@ -34,16 +34,14 @@ class ClusterCapacity:
 
 
 def clusters_with_hosts(view: CloudView) -> tuple[int, ...]:
-    """Ids of the clusters that have hosts."""
+    """The clusters in which a machine can run."""
     return tuple(sorted({host.cluster_id for host in view.hosts.values()}))
 
 
 @dataclass(frozen=True, slots=True)
-class _Usage:
-    """CPU and memory that the VMs of a view use.
-
-    `hosts`: by host. `waiting`: of VMs without a host yet, by cluster (None: any). `seen`: objects that the VMs
-    belong to.
+class _Load:
+    """What the machines of a view take: on each host, and in a cluster (None: in any) without being on a host yet. `seen`:
+    whose they are.
     """
 
     hosts: Mapping[str, tuple[int, int]]
@@ -51,26 +49,26 @@ class _Usage:
     seen: frozenset[str]
 
 
-_loads: dict[Key, tuple[tuple[CloudView, _Usage], ...]] = {}
+_loads: dict[Key, tuple[tuple[CloudView, _Load], ...]] = {}
 _VIEWS = 2
-"""Cached views per cloud: the current one and the one of a sweep."""
+"""Of a cloud that are kept: as it was read, and as a sweep is given it."""
 _CLOUDS = 64
 
 
-def free_capacity_of(cloud: Key, view: CloudView, reservations: Iterable[Reservation]) -> Mapping[int, ClusterCapacity]:
-    """Free capacity by cluster id."""
-    load = _cached_usage(cloud, view)
+def rooms_of(cloud: Key, view: CloudView, reservations: Iterable[Reservation]) -> Mapping[int, ClusterRoom]:
+    """By cluster."""
+    load = _load_of(cloud, view)
     promised: dict[int | None, tuple[int, int]] = dict(load.waiting)
     for promise in reservations:
         if promise.object not in load.seen:
             _add(promised, promise.cluster, promise.demand.cpu, promise.demand.memory)
     anywhere = promised.get(None, (0, 0))
-    found: dict[int, ClusterCapacity] = {}
+    found: dict[int, ClusterRoom] = {}
     for number in clusters_with_hosts(view):
         hosts = [h for h in sorted(view.hosts.values(), key=lambda h: h.id) if h.cluster_id == number]
         works = [h for h in hosts if h.state in MONITORED]
         own = promised.get(number, (0, 0))
-        found[number] = ClusterCapacity(
+        found[number] = ClusterRoom(
             hosts=frozenset(h.name for h in hosts),
             rooms=tuple(_room(host, load) for host in works),
             cpu=sum(h.max_cpu for h in works),
@@ -82,19 +80,19 @@ def free_capacity_of(cloud: Key, view: CloudView, reservations: Iterable[Reserva
     return found
 
 
-def _cached_usage(cloud: Key, view: CloudView) -> _Usage:
-    """Resource usage of a view, computed once per view however many VMs are placed."""
+def _load_of(cloud: Key, view: CloudView) -> _Load:
+    """Each machine of the cloud is looked at once for a view, however many are to be placed."""
     kept = _loads.get(cloud, ())
     known = next((load for one, load in kept if one is view), None)
     if known is None:
         if len(_loads) >= _CLOUDS:
             _loads.clear()
-        known = _usage_of(view)
+        known = _counted(view)
         _loads[cloud] = ((view, known), *kept)[:_VIEWS]
     return known
 
 
-def _usage_of(view: CloudView) -> _Usage:
+def _counted(view: CloudView) -> _Load:
     hosts: dict[str, tuple[int, int]] = {}
     waiting: dict[int | None, tuple[int, int]] = {}
     for vm in view.vms.values():
@@ -102,19 +100,16 @@ def _usage_of(view: CloudView) -> _Usage:
             _add(hosts, vm.host, _hundredths(vm), vm.memory)
         elif vm.state in _UNPLACED:
             _add(waiting, pinned_cluster(vm.requirements), _hundredths(vm), vm.memory)
-    return _Usage(hosts, waiting, frozenset(vm.mark.object for vm in view.vms.values() if vm.mark is not None))
+    return _Load(hosts, waiting, frozenset(vm.mark.object for vm in view.vms.values() if vm.mark is not None))
 
 
-def _room(host: Host, load: _Usage) -> Room:
+def _room(host: Host, load: _Load) -> Room:
     cpu, memory = load.hosts.get(host.name, (0, 0))
     return Room(host.name, host.max_cpu - cpu, host.max_memory // _KIB - memory)
 
 
 def _free(view: CloudView, cluster: int, kind: int) -> int | None:
-    """Largest free space of a datastore in the cluster; None if none is monitored.
-
-    OpenNebula monitors none where each host has its own disk.
-    """
+    """Most that a datastore there has free; None where none of them is monitored, as where each host has its own disk."""
     here = (
         d.free
         for d in view.datastores.values()
@@ -129,5 +124,5 @@ def _add(sums: dict[PlaceT, tuple[int, int]], where: PlaceT, cpu: int, memory: i
 
 
 def _hundredths(vm: Vm) -> int:
-    """CPU of a VM in hundredths of a core."""
+    """Of a core. A machine's share is a decimal of two digits, so rounding finds it."""
     return round(float(vm.cpu or 0) * 100)

@@ -1,7 +1,7 @@
-"""Location compliance: where a VM and its data are, and whether policies allow that.
+"""Where a machine is with all that belongs to it, and whether that meets the policies that bind it.
 
-Evaluated from the actual host, the datastores of disks and images, the backup stores and the front-end. Unknown
-locations do not comply. A violation is reported; the VM is never stopped.
+Judged by what is: the host that it runs on, the datastores of its disks and images, where its backups go, the front-end. What
+nobody knows does not comply. A machine that breaks a policy is told of and never stopped.
 """
 
 from __future__ import annotations
@@ -15,12 +15,11 @@ from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.api.providerprofile import ProviderProfile
 from sovereigncloud.api.sovereigncloud import SovereignCloud
 from sovereigncloud.kinds.contract.controller import Context
-from sovereigncloud.kinds.hostedinstance.machine.observed import UNKNOWN_LOCATION, VmLocation
 from sovereigncloud.kinds.location.facts import clusters_of, facts_of_machine
 from sovereigncloud.kinds.movement.records import REHEARSED, read_rehearsal
 from sovereigncloud.ports.opennebula.views import CloudView, Vm
 from sovereigncloud.sovereignty.evaluation import COMPLIANT, Verdict, compliance, evaluate, refusals
-from sovereigncloud.sovereignty.facts import Facts, Part
+from sovereigncloud.sovereignty.facts import Facts, Part, Place
 from sovereigncloud.sovereignty.rules import Rules
 
 ValueT = TypeVar("ValueT")
@@ -30,24 +29,56 @@ _BACKUP_DATASTORE = 3
 _NONE: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True, slots=True)
+class Whereabouts:
+    """Of a machine.
+
+    Attributes:
+        cluster: by its name; empty: not known.
+        places: where its host stands: one, or those where it may come to be on.
+        compliant: the condition; None: no policy binds it.
+        leave: why a policy wants it elsewhere; empty: none does.
+        refused: why nothing may be made where it is.
+        labels: of its cloud.
+    """
+
+    cluster: str = ""
+    places: tuple[Place, ...] = ()
+    compliant: Mapping[str, str] | None = None
+    leave: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def country(self) -> str:
+        """The one country that it is in; empty where nobody knows or it may be several."""
+        found = {place.country for place in self.places}
+        return found.pop() if len(found) == 1 else ""
+
+    @property
+    def datacenter(self) -> str:
+        found = {place.datacenter for place in self.places}
+        return found.pop() if len(found) == 1 else ""
+
+
+SOMEWHERE = Whereabouts()
 _Parts = tuple[str, str, frozenset[str], frozenset[str], frozenset[str]]
-"""Host, cluster, datastores of images, datastores of data disks, backup stores."""
+"""Host, cluster, datastores of its images, of its data disks, stores of its backups."""
 _Who = tuple[str, str]
-"""Namespace and name; the name only if an exception of a policy has it."""
+"""Namespace and name, the name only where an exception has it."""
 
 
 def profile_of(cloud: SovereignCloud, context: Context) -> ProviderProfile | None:
-    """ProviderProfile of a cloud; None if it has none."""
+    """Who provides it, as somebody wrote down."""
     reference = cloud.spec.provider_ref
     found = context.get(Key(ProviderProfile.crd.kind, "", reference.name)) if reference is not None else None
     return found if isinstance(found, ProviderProfile) else None
 
 
 @dataclass(slots=True)
-class _Cache:
-    """Cache of evaluations, valid as long as cloud and profile are the same objects.
-
-    Ten thousand VMs run on a handful of hosts, and all VMs of one host have the same result.
+class _Known:
+    """What followed from a cloud and its profile, while they are these very objects. Ten thousand machines are on a handful of
+    hosts, and the same is found for all of one.
     """
 
     cloud: SovereignCloud
@@ -63,40 +94,40 @@ class _Cache:
         return known
 
 
-_known: dict[Key, _Cache] = {}
+_known: dict[Key, _Known] = {}
 
 
-def _cache_of(key: Key, cloud: SovereignCloud, profile: ProviderProfile | None) -> _Cache:
+def _known_of(key: Key, cloud: SovereignCloud, profile: ProviderProfile | None) -> _Known:
     known = _known.get(key)
     if known is None or known.cloud is not cloud or known.profile is not profile:
         if len(_known) >= _CLOUDS:
             _known.clear()
-        known = _known[key] = _Cache(cloud, profile)
+        known = _known[key] = _Known(cloud, profile)
     return known
 
 
-def vm_location(resource: HostedInstance, vm: Vm, cloud: Key, view: CloudView, context: Context) -> VmLocation:
-    """Location of an existing VM and its evaluation, cached."""
+def whereabouts(resource: HostedInstance, vm: Vm, cloud: Key, view: CloudView, context: Context) -> Whereabouts:
+    """Of a machine that is there."""
     found = context.get(cloud)
     if not isinstance(found, SovereignCloud):
-        return UNKNOWN_LOCATION
+        return SOMEWHERE
     profile = profile_of(found, context)
-    known = _cache_of(cloud, found, profile)
+    known = _known_of(cloud, found, profile)
     cluster = _cluster_of(resource, vm, view, found)
     images, data = _datastores(vm, view)
     kept = _kept(resource, vm, view)
     parts = (vm.host, cluster, images, data, kept)
     rules = context.policies(resource.metadata.namespace, cloud)
-    who = evaluation_scope(rules, resource.metadata.namespace, resource.metadata.name)
-    # Only if a rule needs it: VMs that differ in nothing else share a result.
+    who = who_is_judged(rules, resource.metadata.namespace, resource.metadata.name)
+    # Only where it is asked for: machines that differ in nothing else are judged alike.
     proof = vm.notes.get(REHEARSED, "") if any(one.rehearsal_max_age for one in rules) else ""
-    # Cache key by identity of the rules, since comparing their content is slow. The rules are kept in the cached value,
-    # so that their ids are not reused.
+    # By which very rules they are: to look at all that they say takes longer than the rest of this. Kept with what was found,
+    # so that no others can come to be in their place.
     key = (parts, tuple(map(id, rules)), who, proof)
-    return known.of(key, lambda: (_evaluate_location(cloud, found, profile, parts, rules, who, proof), rules))[0]
+    return known.of(key, lambda: (_found(cloud, found, profile, parts, rules, who, proof), rules))[0]
 
 
-def _evaluate_location(
+def _found(
     key: Key,
     cloud: SovereignCloud,
     profile: ProviderProfile | None,
@@ -104,10 +135,10 @@ def _evaluate_location(
     rules: tuple[Rules, ...],
     who: _Who,
     proof: str,
-) -> VmLocation:
-    facts = _with_proof(existing_parts(_facts(cloud, profile, *parts)), proof)
-    compliant, leave = _evaluated(rules, facts, who)
-    return VmLocation(
+) -> Whereabouts:
+    facts = _with_proof(what_there_is(_facts(cloud, profile, *parts)), proof)
+    compliant, leave = _judged(rules, facts, who)
+    return Whereabouts(
         cluster=parts[1],
         places=facts.places.get(Part.COMPUTE, ()) if cloud.status.locations else (),
         compliant=compliant,
@@ -117,16 +148,13 @@ def _evaluate_location(
     )
 
 
-def evaluation_scope(rules: Iterable[Rules], namespace: str, name: str) -> tuple[str, str]:
-    """Namespace and name to evaluate policies with; the name only if an exception has it.
-
-    So all other VMs of the namespace share a result.
-    """
+def who_is_judged(rules: Iterable[Rules], namespace: str, name: str) -> tuple[str, str]:
+    """An exception may be for one machine, which is named then: all others of the namespace are judged alike."""
     excepted = any(e.namespace == namespace and e.name == name for one in rules for e in one.exceptions)
     return namespace, name if excepted else ""
 
 
-def _evaluated(rules: tuple[Rules, ...], facts: Facts, who: _Who) -> tuple[Mapping[str, str] | None, tuple[str, ...]]:
+def _judged(rules: tuple[Rules, ...], facts: Facts, who: _Who) -> tuple[Mapping[str, str] | None, tuple[str, ...]]:
     results = {one.policy: evaluate(one, facts, namespace=who[0], name=who[1]) for one in rules}
     leave = tuple(
         f"SovereigntyPolicy {one.policy}, {result}"
@@ -147,7 +175,7 @@ def _facts(
     data: frozenset[str],
     backups: frozenset[str],
 ) -> Facts:
-    """Location facts: root disk on its host, data disks in the datastores of their images."""
+    """Its root disk lies where the host has it, its data disks in the datastores of their images."""
     facts = facts_of_machine(cloud, profile, host=host, cluster=cluster, images=images or None, backups=backups)
     if not data:
         return facts
@@ -157,18 +185,18 @@ def _facts(
 
 
 def _with_proof(facts: Facts, note: str) -> Facts:
-    """Facts with the last rehearsal, as noted on the VM."""
+    """Whether leaving was rehearsed, as a move noted on the machine itself."""
     proof = read_rehearsal(note)
     return replace(facts, exit_rehearsed=proof.at if proof else "", exit_took=proof.took if proof else None)
 
 
-def existing_parts(facts: Facts) -> Facts:
-    """Facts without the parts that do not exist, such as backups of a VM without any."""
+def what_there_is(facts: Facts) -> Facts:
+    """Without the parts that it does not have: who has no backups has none abroad."""
     return replace(facts, places={part: places for part, places in facts.places.items() if places})
 
 
 def _cluster_of(resource: HostedInstance, vm: Vm, view: CloudView, cloud: SovereignCloud) -> str:
-    """Cluster of the VM's host, else the chosen one, else the only one."""
+    """Of its host; of a machine that is on none, the one that was chosen for it, or the only one."""
     if vm.host:
         return view.host_clusters.get(vm.host, "")
     chosen = resource.external.get("cluster", "")
@@ -179,7 +207,7 @@ def _cluster_of(resource: HostedInstance, vm: Vm, view: CloudView, cloud: Sovere
 
 
 def _datastores(vm: Vm, view: CloudView) -> tuple[frozenset[str], frozenset[str]]:
-    """Names of the datastores of all its images, and of its data disks."""
+    """Names of those that its images are in, and of those that its data disks are in."""
     images: set[str] = set()
     data: set[str] = set()
     for disk in vm.disks:
@@ -191,7 +219,7 @@ def _datastores(vm: Vm, view: CloudView) -> tuple[frozenset[str], frozenset[str]
 
 
 def _kept(resource: HostedInstance, vm: Vm, view: CloudView) -> frozenset[str]:
-    """Names of the stores that receive or hold its backups."""
+    """The stores that its backups go to, and those that hold one."""
     if not vm.backups.images and resource.spec.backup is None:
         return _NONE
     names = set(_stores_with_backups(vm, view))
@@ -208,8 +236,8 @@ def _stores_with_backups(vm: Vm, view: CloudView) -> Iterator[str]:
             yield datastore.name
 
 
-def reported_compliance(resource: HostedInstance) -> tuple[Mapping[str, str], ...]:
-    """Keep the reported condition while the VM cannot be observed."""
+def kept_compliant(resource: HostedInstance) -> tuple[Mapping[str, str], ...]:
+    """As it was said before: nobody could look."""
     before = resource.status.condition(COMPLIANT)
     if before is None:
         return ()

@@ -1,4 +1,4 @@
-"""Resource needs of a VM, and the resources it references that a place lacks."""
+"""What a machine takes of the place where it is made, and what of it lacks there."""
 
 from __future__ import annotations
 
@@ -14,10 +14,7 @@ from sovereigncloud.ports.opennebula.views import CloudView, Image, Network
 
 
 def demand_of(resource: HostedInstance, views: Iterable[CloudView]) -> Demand:
-    """Demand of a VM as far as spec says.
-
-    Sizes from a template are unknown; invalid sizes count as none and are reported elsewhere.
-    """
+    """As far as spec says; what a template brings is not known. A size that cannot be read is told elsewhere."""
     try:
         sizes = capacity.declared(resource.spec)
         disks = {disk.name: capacity.disk_size(disk) or 0 for disk in resource.spec.disks or ()}
@@ -37,12 +34,11 @@ def _size_of(name: str | None, views: Iterable[CloudView]) -> int:
     return max((image.size for image in images), default=0) if name is not None else 0
 
 
-def missing_resources(
+def lacking(
     resource: HostedInstance, view: CloudView, cluster: int | None, tenancy: Tenancy | None = None
 ) -> Iterator[str]:
-    """Referenced resources that a cloud lacks, or that it has but not in this cluster.
-
-    Resources that name no cluster are available in all.
+    """What spec names and is not in a cloud, or is in it and not in one of its clusters. A cluster that something does not
+    name may have it.
     """
     yield from _networks(resource, view, cluster)
     source = resource.spec.source

@@ -1,4 +1,4 @@
-"""Placement in status: where the VM runs and which places were considered."""
+"""What status says of where a machine runs, and of what was considered when it was placed."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.api.instance_placement import MAX_CONSIDERED
 from sovereigncloud.core.conditions import Json
 from sovereigncloud.core.placement import Decision
-from sovereigncloud.kinds.contract.cloud_keys import where
-from sovereigncloud.kinds.hostedinstance.machine.observed import InstanceObservation
+from sovereigncloud.kinds.endpoint.clouds import where
+from sovereigncloud.kinds.hostedinstance.observation import InstanceObservation
 from sovereigncloud.ports.opennebula.views import Vm
 
 _MAX_REASON = 1024
 
 
 def placement_status(resource: HostedInstance, observed: InstanceObservation, vm: Vm) -> Json:
-    """Status of the placement of an existing VM."""
-    there = observed.vm_location
-    # Before host locations are known, use the country of the cloud.
+    """Of a machine that is there: where it is now, and what was considered then."""
+    there = observed.whereabouts
+    # Before anybody has looked where each host is, the cloud as a whole may tell.
     country = there.country if there.places else observed.site.country
     return {
         "cloud": where(observed.cloud) if observed.cloud is not None else None,
@@ -31,8 +31,8 @@ def placement_status(resource: HostedInstance, observed: InstanceObservation, vm
     }
 
 
-def planned_placement(resource: HostedInstance, observed: InstanceObservation) -> Json | None:
-    """Status of a planned placement; None if there was nothing to choose."""
+def placement_to_be(resource: HostedInstance, observed: InstanceObservation) -> Json | None:
+    """Of one that is not there: where it is to be made, or why nowhere. None: there was nothing to choose."""
     chosen = observed.chosen
     if chosen is None:
         return None
@@ -42,7 +42,7 @@ def planned_placement(resource: HostedInstance, observed: InstanceObservation) -
         return {"considered": fresh}
     place = chosen.decision.chosen
     known = resource.status.placement
-    # As it was decided: later changes of free capacity are not reported.
+    # As it was decided: how much room there is now is no news.
     decided = known is not None and (known.cloud, known.cluster or "") == (place.cloud, place.cluster)
     return {
         "cloud": place.cloud,
@@ -52,8 +52,8 @@ def planned_placement(resource: HostedInstance, observed: InstanceObservation) -
 
 
 def compliant(observed: InstanceObservation) -> tuple[Mapping[str, str], ...]:
-    """Condition Compliant, if a policy binds the VM."""
-    found = observed.vm_location.compliant
+    """The condition, where a policy binds the machine."""
+    found = observed.whereabouts.compliant
     return () if found is None else (found,)
 
 
@@ -65,7 +65,7 @@ def _kept(resource: HostedInstance) -> list[Json] | None:
 
 
 def _considered(decision: Decision) -> list[Json]:
-    """The first considered places: the chosen one, the best, then some refused ones."""
+    """The first, which are the chosen one and the best, and the refused ones as far as there is room."""
     return [
         {
             "cloud": one.cloud,

@@ -1,8 +1,8 @@
-"""Translation of cron schedules to scheduled actions of OpenNebula, and their record.
+"""A cron schedule as OpenNebula can follow it by itself, and how it is remembered on the machine.
 
-OpenNebula runs the schedule, so backups continue while the operator is down. Its actions repeat every N hours, on days of
-the week or on days of the month, each at one time of day. Hours count from the first run; days follow the clock of the
-front-end.
+OpenNebula keeps the schedule, so that backups are made also while nobody runs this operator. It knows an action every so
+many hours, on days of the week or on days of the month, each at one time of day; not more of cron than that. Hours count from
+one moment on, whatever the clock of the front-end says; days are those of the front-end's clock.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from cronsim import CronSim, CronSimError
 
 from sovereigncloud.ports.opennebula.storage import BACKUP_ACTION, ScheduledAction
 
-SCHEDULE_NOTE = "SOVEREIGNCLOUD_BACKUP_SCHEDULE"
-SCHEDULE_FACT = "backup.schedule"
-"""Key in `status.external` for the id of the scheduled action, until the VM shows it."""
+NOTE = "SOVEREIGNCLOUD_BACKUP_SCHEDULE"
+RECORD = "backup.schedule"
+"""The key of `status.external` for the number that OpenNebula gave it, until the machine tells it."""
 
 _WEEKLY, _MONTHLY, _HOURLY = 0, 1, 3
 _DAY = 24
@@ -27,66 +27,66 @@ _EXAMPLES = (
 )
 
 
-class UnsupportedSchedule(ValueError):
-    """OpenNebula cannot represent this cron schedule; the message says why and gives examples."""
+class NotForOpenNebula(ValueError):
+    """OpenNebula cannot follow this schedule; why, and what it can."""
 
 
 @dataclass(frozen=True, slots=True)
-class Recurrence:
+class Rhythm:
     """REPEAT and DAYS of a scheduled action."""
 
     repeat: int
     days: str
 
 
-def parse_recurrence(cron: str) -> Recurrence:
-    """Translate a cron schedule to REPEAT and DAYS. Raises UnsupportedSchedule."""
+def rhythm(cron: str) -> Rhythm:
+    """Raises NotForOpenNebula."""
     try:
         parsed = CronSim(cron, datetime(2026, 1, 1, tzinfo=UTC))
         next(parsed)
     except (CronSimError, StopIteration):
-        raise UnsupportedSchedule(f'"{cron}" is never due; set for example {_EXAMPLES}') from None
+        raise NotForOpenNebula(f'"{cron}" names no time that ever comes; set for example {_EXAMPLES}') from None
     minutes, hours, days, months = parsed.minutes, parsed.hours, parsed.days, parsed.months
     weekdays = {day % 7 for day in parsed.weekdays if isinstance(day, int)}
     if any(not isinstance(day, int) for day in parsed.weekdays) or min(days) < 1:
-        raise _unsupported(cron, "it does not support the last or n-th weekday")
+        raise _not_this(cron, "it knows no last or n-th weekday")
     if len(minutes) != 1:
-        raise _unsupported(cron, "it makes at most one backup an hour: give one minute")
+        raise _not_this(cron, "it makes at most one backup an hour: give one minute")
     if frozenset(months) != _ALL_MONTHS:
-        raise _unsupported(cron, "it does not support months: leave the fourth field *")
+        raise _not_this(cron, "it knows no months: leave the fourth field *")
     every_day, any_weekday = frozenset(days) == _ALL_DAYS, weekdays == _WEEK
     if every_day and any_weekday:
-        return Recurrence(_HOURLY, str(_interval_hours(cron, sorted(hours))))
+        return Rhythm(_HOURLY, str(_distance(cron, sorted(hours))))
     if len(hours) != 1:
-        raise _unsupported(cron, "on selected days it supports one time of day: give one hour")
+        raise _not_this(cron, "on some days only it knows one time of day: give one hour")
     if every_day:
-        return Recurrence(_WEEKLY, ",".join(map(str, sorted(weekdays))))
+        return Rhythm(_WEEKLY, ",".join(map(str, sorted(weekdays))))
     if any_weekday:
-        return Recurrence(_MONTHLY, ",".join(map(str, sorted(days))))
-    raise _unsupported(cron, "it supports days of the month or days of the week, not both")
+        return Rhythm(_MONTHLY, ",".join(map(str, sorted(days))))
+    raise _not_this(cron, "it knows days of the month or days of the week, not both")
 
 
-def _interval_hours(cron: str, hours: list[int]) -> int:
-    """Return the interval in hours of runs that are evenly spaced over the day."""
+def _distance(cron: str, hours: list[int]) -> int:
+    """Between hours that come at equal distances, round the clock."""
     distance = _DAY // len(hours)
     if _DAY % len(hours) or [hour - hours[0] for hour in hours] != list(range(0, _DAY, distance)):
-        raise _unsupported(cron, "hours must be evenly spaced, such as */6 or 2,14")
+        raise _not_this(cron, "hours must come at equal distances, such as */6 or 2,14")
     return distance
 
 
-def _unsupported(cron: str, why: str) -> UnsupportedSchedule:
-    return UnsupportedSchedule(f'OpenNebula cannot follow "{cron}": {why}; set for example {_EXAMPLES}')
+def _not_this(cron: str, why: str) -> NotForOpenNebula:
+    return NotForOpenNebula(f'OpenNebula cannot follow "{cron}": {why}; set for example {_EXAMPLES}')
 
 
-def backup_action(cron: str, datastore: int, now: datetime, number: int = -1) -> ScheduledAction:
-    """Build the scheduled backup action for a cron schedule. Raises UnsupportedSchedule."""
-    found = parse_recurrence(cron)
+def action(cron: str, datastore: int, now: datetime, number: int = -1) -> ScheduledAction:
+    """The backup as OpenNebula is to make it. Raises NotForOpenNebula."""
+    found = rhythm(cron)
     first = next(CronSim(cron, now.astimezone(UTC) + timedelta(seconds=1)))
     return ScheduledAction(BACKUP_ACTION, str(datastore), int(first.timestamp()), found.repeat, found.days, number)
 
 
-def is_same_recurrence(known: ScheduledAction, wanted: ScheduledAction) -> bool:
-    """Return whether two actions repeat at the same times, regardless of their first run."""
+def same(known: ScheduledAction, wanted: ScheduledAction) -> bool:
+    """Whether the two are the same rhythm, whenever each of them began."""
     turn = 3600 * (int(wanted.days) if wanted.repeat == _HOURLY else _DAY)
     return (known.action, known.args, known.repeat, known.days) == (
         wanted.action,
@@ -97,14 +97,9 @@ def is_same_recurrence(known: ScheduledAction, wanted: ScheduledAction) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class ScheduleRecord:
-    """Record of a schedule on the VM.
-
-    Attributes:
-        number: id of the scheduled action; -1: about to be created.
-        datastore: id of the backup datastore.
-        cron: the schedule.
-        at: time of the record, in seconds since the epoch.
+class Noted:
+    """What was scheduled last: its number (-1: it is about to be), the datastore, the cron schedule, and since when, in
+    seconds since the epoch.
     """
 
     number: int = -1
@@ -117,19 +112,18 @@ class ScheduleRecord:
         return f"{self.number};{self.datastore};{self.at};{self.cron}"
 
 
-def read_schedule(text: str) -> ScheduleRecord:
-    """Parse the record of a schedule; an empty record if it is missing or malformed."""
+def read(text: str) -> Noted:
+    """An empty one where nothing was written, or nothing that can be read."""
     try:
         number, datastore, at, cron = text.split(";")
-        return ScheduleRecord(int(number), int(datastore), cron, int(at))
+        return Noted(int(number), int(datastore), cron, int(at))
     except ValueError:
-        return ScheduleRecord()
+        return Noted()
 
 
 def is_overdue(cron: str, since: int, now: datetime) -> bool:
-    """Return whether the first backup due after `since` (seconds since the epoch) is overdue.
-
-    OpenNebula runs backups one after another, so each has until the next one is due, at most six hours.
+    """Whether the backup that was due after that moment should be there: OpenNebula makes them one after the other, so it
+    has until the next one is due, and at most some hours.
     """
     try:
         times = CronSim(cron, datetime.fromtimestamp(since, UTC))

@@ -1,7 +1,4 @@
-"""Condition BackedUp: whether scheduled backups happen.
-
-OpenNebula itself does not report that a scheduled backup failed.
-"""
+"""Whether a machine is backed up as its schedule says: OpenNebula tells nobody that a scheduled backup failed."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ from collections.abc import Mapping
 
 from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.hostedinstance import HostedInstance
-from sovereigncloud.kinds.hostedinstance.machine.observed import InstanceObservation
+from sovereigncloud.kinds.hostedinstance.observation import InstanceObservation
 from sovereigncloud.kinds.hostedinstance.storage import backup_schedule
 from sovereigncloud.ports.opennebula.views import Vm
 from sovereigncloud.ports.opennebula.vm_states import state_of
@@ -18,11 +15,11 @@ BACKED_UP = "BackedUp"
 
 
 def backed_up(resource: HostedInstance, observed: InstanceObservation, vm: Vm) -> tuple[Mapping[str, str], ...]:
-    """Return the condition BackedUp of a scheduled VM: False if the last due one is missing."""
+    """The condition BackedUp, while OpenNebula follows a schedule: False where the last backup that was due is not there."""
     backup, view, now = resource.spec.backup, observed.view, observed.now
     if backup is None or backup.schedule is None or view is None or now is None:
         return ()
-    noted = backup_schedule.read_schedule(vm.notes.get(backup_schedule.SCHEDULE_NOTE, ""))
+    noted = backup_schedule.read(vm.notes.get(backup_schedule.NOTE, ""))
     if noted.number not in vm.schedules:
         return ()
     made = (view.images[number].time for number in vm.backups.images if number in view.images)
@@ -31,14 +28,14 @@ def backed_up(resource: HostedInstance, observed: InstanceObservation, vm: Vm) -
         message = f'OpenNebula backs VM {vm.id} up by the schedule "{noted.cron}"'
         return ({"type": BACKED_UP, "status": "True", "reason": Reason.BACKED_UP, "message": message},)
     message = (
-        f'the last backup of VM {vm.id} that was due by the schedule "{noted.cron}" is missing: the VM is'
-        f" {state_of(vm).words}; see its log (onevm log {vm.id}) and the free space of datastore {noted.datastore}"
+        f'OpenNebula was to back VM {vm.id} up by the schedule "{noted.cron}" and there is no backup of that time: the machine'
+        f" is {state_of(vm).words}; see its log on the front-end and the room in datastore {noted.datastore}"
     )
     return ({"type": BACKED_UP, "status": "False", "reason": Reason.BACKUP_OVERDUE, "message": message},)
 
 
-def previous_backed_up(resource: HostedInstance) -> tuple[Mapping[str, str], ...]:
-    """Return the condition BackedUp unchanged, when the cloud could not be observed."""
+def kept_backed_up(resource: HostedInstance) -> tuple[Mapping[str, str], ...]:
+    """As it was said before: nobody could look."""
     before = resource.status.condition(BACKED_UP)
     if before is None:
         return ()

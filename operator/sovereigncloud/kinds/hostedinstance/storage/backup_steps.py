@@ -1,4 +1,4 @@
-"""Steps on backups, snapshots and restores of a VM."""
+"""What can be done about backups and snapshots of a machine, and how each of it is done."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.core.outcome import Outcome, done
 from sovereigncloud.kinds.contract.controller import Context
-from sovereigncloud.kinds.hostedinstance.machine.requests import Request, RequestRecord, RequestState
+from sovereigncloud.kinds.hostedinstance.machine.requests import Asked, Request, State
 from sovereigncloud.kinds.hostedinstance.machine.step import VmCall, under_way
 from sovereigncloud.kinds.hostedinstance.storage import backup_schedule
 from sovereigncloud.ports.opennebula.client import OpenNebula
 
 PROBLEM = {Request.BACKUP: "backup.problem", Request.SNAPSHOT: "snapshot.problem"}
-"""Key in `status.external` for the error of a request that does not affect readiness."""
+"""The key of `status.external` for what went wrong with a request that is done beside what is declared."""
 _FAILED = {
     Request.BACKUP: Reason.BACKUP_FAILED,
     Request.SNAPSHOT: Reason.SNAPSHOT_FAILED,
@@ -26,16 +26,16 @@ _DONE = {Request.BACKUP: Reason.BACKED_UP, Request.SNAPSHOT: Reason.SNAPSHOT_TAK
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoteRequest(VmCall):
-    """Write the progress of a request to the VM. `says`: message of the event at its end."""
+    """Remember on the machine how far a request is. `says`: for the event at its end."""
 
     request: Request
-    asked: RequestRecord
+    asked: Asked
     says: str = ""
 
     async def do(self, client: OpenNebula, context: Context, resource: HostedInstance) -> Outcome:  # noqa: ARG002
         written = replace(self.asked, at=int(context.now.timestamp()))
         await client.update_vm(self.vm, {self.request.value: written.text})
-        ended = {RequestState.DONE: _DONE, RequestState.FAILED: _FAILED}.get(self.asked.state)
+        ended = {State.DONE: _DONE, State.FAILED: _FAILED}.get(self.asked.state)
         outcome = done(ended[self.request], self.says) if ended else done()
         clears = {PROBLEM[self.request]: ""} if self.request in PROBLEM else {}
         return outcome.with_facts(**clears)
@@ -43,8 +43,6 @@ class NoteRequest(VmCall):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigureBackups(VmCall):
-    """Set how many backups are kept, and the backup mode."""
-
     keep_last: int | None
     mode: str | None
 
@@ -55,45 +53,38 @@ class ConfigureBackups(VmCall):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScheduleBackups(VmCall):
-    """Create or update the scheduled backup action.
-
-    `number`: id of the existing action; -1 if unknown.
-    """
+    """Have OpenNebula make them. `number` is that of what is scheduled already; -1: nothing is known to be."""
 
     cron: str
     datastore: int
     number: int = -1
 
     async def do(self, client: OpenNebula, context: Context, resource: HostedInstance) -> Outcome:  # noqa: ARG002
-        wanted = backup_schedule.backup_action(self.cron, self.datastore, context.now, self.number)
+        wanted = backup_schedule.action(self.cron, self.datastore, context.now, self.number)
         if self.number >= 0:
             await client.storage.reschedule(self.vm, wanted)
-            return done(Reason.BACKUPS_SCHEDULED, f'backup schedule of VM {self.vm} changed to "{self.cron}"')
-        # The answer of an earlier call may have been lost: then the action exists already.
+            return done(Reason.BACKUPS_SCHEDULED, f'backups of VM {self.vm} are scheduled anew: "{self.cron}"')
+        # What was asked for before, and whose answer was lost, is there already.
         known = await client.storage.scheduled(self.vm)
-        number = next((one.id for one in known if backup_schedule.is_same_recurrence(one, wanted)), -1)
+        number = next((one.id for one in known if backup_schedule.same(one, wanted)), -1)
         if number < 0:
             number = await client.storage.schedule(self.vm, wanted)
         outcome = done(Reason.BACKUPS_SCHEDULED, f'backups of VM {self.vm} are scheduled: "{self.cron}"')
-        return outcome.with_facts(**{backup_schedule.SCHEDULE_FACT: str(number)})
+        return outcome.with_facts(**{backup_schedule.RECORD: str(number)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnscheduleBackups(VmCall):
-    """Delete the scheduled backup action."""
-
     number: int
 
     async def do(self, client: OpenNebula, context: Context, resource: HostedInstance) -> Outcome:  # noqa: ARG002
         await client.storage.unschedule(self.vm, self.number)
-        message = f"backup schedule of VM {self.vm} removed"
-        return done(Reason.BACKUPS_UNSCHEDULED, message).with_facts(**{backup_schedule.SCHEDULE_FACT: ""})
+        message = f"no backups of VM {self.vm} are scheduled any more"
+        return done(Reason.BACKUPS_UNSCHEDULED, message).with_facts(**{backup_schedule.RECORD: ""})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackUp(VmCall):
-    """Start a backup of the VM now."""
-
     datastore: int
     by_administrator: ClassVar[bool] = True
 
@@ -104,10 +95,7 @@ class BackUp(VmCall):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarkBackup(VmCall):
-    """Write the mark of the instance on a backup image.
-
-    So its instance is known after the VM is deleted.
-    """
+    """So that it is known whose it is when the machine is gone."""
 
     image: int
     by_administrator: ClassVar[bool] = True
@@ -119,8 +107,6 @@ class MarkBackup(VmCall):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TakeSnapshot(VmCall):
-    """Take a snapshot of a running VM."""
-
     name: str
 
     async def do(self, client: OpenNebula, context: Context, resource: HostedInstance) -> Outcome:  # noqa: ARG002
@@ -130,8 +116,6 @@ class TakeSnapshot(VmCall):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteSnapshot(VmCall):
-    """Delete a snapshot of a running VM."""
-
     snapshot: int
     name: str
 
@@ -142,8 +126,6 @@ class DeleteSnapshot(VmCall):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestoreVm(VmCall):
-    """Restore disks of a powered-off VM in place from a backup image."""
-
     image: int
     increment: int
     disk: int

@@ -1,6 +1,6 @@
-"""Plan part for spec.backup: configuration, schedule, requested backup, marks on images.
+"""Backups of a machine: how they are kept, when they are made, and one now on request.
 
-OpenNebula makes and prunes the backups. A requested backup does not affect readiness of the instance.
+OpenNebula makes and prunes them. A backup that was asked for is beside what is declared: the machine does its job meanwhile.
 """
 
 from __future__ import annotations
@@ -12,18 +12,13 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.instance_disks import Backup, BackupMode
 from sovereigncloud.core.outcome import Outcome, stalled
 from sovereigncloud.core.plan import Action, Drift, Step
-from sovereigncloud.kinds.contract.cloud_keys import where
-from sovereigncloud.kinds.hostedinstance.machine.generic_steps import NoteOnVm
-from sovereigncloud.kinds.hostedinstance.machine.machine import EMPTY_PART, Machine, Part, merge_parts
-from sovereigncloud.kinds.hostedinstance.machine.requests import (
-    Request,
-    RequestRecord,
-    RequestState,
-    error_digest,
-    read_request,
-)
-from sovereigncloud.kinds.hostedinstance.storage import backup_schedule
-from sovereigncloud.kinds.hostedinstance.storage.backup_schedule import ScheduleRecord
+from sovereigncloud.kinds.endpoint.clouds import where
+from sovereigncloud.kinds.hostedinstance.machine import requests as vm_requests
+from sovereigncloud.kinds.hostedinstance.machine.machine import NOTHING, Machine, Part, together
+from sovereigncloud.kinds.hostedinstance.machine.requests import Asked, Request, State
+from sovereigncloud.kinds.hostedinstance.steps import NoteOnVm
+from sovereigncloud.kinds.hostedinstance.storage import backup_schedule as vm_backup_schedule
+from sovereigncloud.kinds.hostedinstance.storage.backup_schedule import Noted
 from sovereigncloud.kinds.hostedinstance.storage.backup_steps import (
     PROBLEM,
     BackUp,
@@ -32,45 +27,42 @@ from sovereigncloud.kinds.hostedinstance.storage.backup_steps import (
     ScheduleBackups,
     UnscheduleBackups,
 )
-from sovereigncloud.kinds.hostedinstance.storage.request_notes import FIELD, failure_message, record_request
+from sovereigncloud.kinds.hostedinstance.storage.request_notes import FIELD, failure, note
 from sovereigncloud.kinds.identity.name_resolution import resolve
 from sovereigncloud.ports.opennebula.views import Datastore
 from sovereigncloud.ports.opennebula.vm_states import AT_REST, Situation
 
 BACKUP_STATES = frozenset({Situation.RUNNING, Situation.POWERED_OFF})
 SHOWS_WITHIN = 30.0
-"""Seconds after a call until an idle VM shows the result."""
+"""Seconds after which a machine that is at rest shows what came of what was called."""
 _BACKUP_DATASTORE = 3
 _MODES = {BackupMode.FULL: "FULL", BackupMode.INCREMENTAL: "INCREMENT"}
 _WORDS = {written: mode for mode, written in _MODES.items()}
 _SCHEDULE, _STORE = "spec.backup.schedule", "spec.backup.store"
 _REQUEST = FIELD[Request.BACKUP]
-_note = partial(record_request, Request.BACKUP)
+_note = partial(note, Request.BACKUP)
 
 
 def backups(m: Machine) -> Part:
-    """Plan everything in spec.backup; without it, backups in OpenNebula are left unchanged."""
+    """Everything that spec.backup says. Absent: what OpenNebula has is left as it is."""
     wanted = m.resource.spec.backup
     if wanted is None:
-        return EMPTY_PART
+        return NOTHING
     store = _store(m, wanted)
     if isinstance(store, Outcome):
         return Part(outcome=store)
-    return merge_parts(
-        (_configuration(m, wanted), _schedule(m, wanted, store.id), _request(m, wanted, store.id), _marks(m))
-    )
+    return together((_config(m, wanted), _schedule(m, wanted, store.id), _request(m, wanted, store.id), _marks(m)))
 
 
 def _store(m: Machine, wanted: Backup) -> Datastore | Outcome:
     stores = (store for store in m.view.datastores.values() if store.type == _BACKUP_DATASTORE)
-    return resolve("backup datastore", wanted.store, stores, m.observed.pending_resources, where(m.cloud))
+    return resolve("backup datastore", wanted.store, stores, m.observed.on_their_way, where(m.cloud))
 
 
-# ---------------------------------------------------------------------------------------------------------- configuration
+# ---------------------------------------------------------------------------------------------------------- how many
 
 
-def _configuration(m: Machine, wanted: Backup) -> Part:
-    """Plan the number of kept backups and the mode."""
+def _config(m: Machine, wanted: Backup) -> Part:
     found = m.vm.backups
     drift: list[Drift] = []
     if wanted.keep_last is not None and found.keep_last != wanted.keep_last:
@@ -92,32 +84,29 @@ def _configuration(m: Machine, wanted: Backup) -> Part:
     return Part(drift=tuple(drift), steps=(step,))
 
 
-# -------------------------------------------------------------------------------------------------------------- schedule
+# -------------------------------------------------------------------------------------------------------------- when
 
 
 def _schedule(m: Machine, wanted: Backup, store: int) -> Part:
-    """Plan the scheduled backup action.
-
-    The schedule is recorded on the VM before the action is created, and its id afterwards. So an action whose id was lost is
-    found again, and an action that a person created is never changed.
+    """One action that OpenNebula does by itself. Its number is noted on the machine, and before that what it is to be: so
+    one whose number was lost is found again, and a person's own is never taken for it.
     """
-    noted = backup_schedule.read_schedule(m.vm.notes.get(backup_schedule.SCHEDULE_NOTE, ""))
+    noted = vm_backup_schedule.read(m.vm.notes.get(vm_backup_schedule.NOTE, ""))
     there = noted.number in m.vm.schedules
     if wanted.schedule is None:
         return _unscheduled(m, noted, there=there)
     try:
-        backup_schedule.parse_recurrence(wanted.schedule)
-    except backup_schedule.UnsupportedSchedule as error:
+        vm_backup_schedule.rhythm(wanted.schedule)
+    except vm_backup_schedule.NotForOpenNebula as error:
         return Part(outcome=stalled(Reason.INVALID_SPEC, f"{_SCHEDULE}: {error}"))
-    asked = ScheduleRecord(noted.number if there else -1, store, wanted.schedule)
+    asked = Noted(noted.number if there else -1, store, wanted.schedule)
     if there and noted == asked:
-        # Return before m.now is read: a time-dependent result would be compared again in each sweep.
-        return EMPTY_PART
+        return NOTHING  # without a look at the time: it is another at each sweep, and each would compare this machine again
     asked = replace(asked, at=int(m.now.timestamp()))
     drift = _schedule_drift(m, wanted, noted, asked, there=there)
     if m.situation not in AT_REST:
         return Part(drift=drift)
-    recorded = m.resource.external.get(backup_schedule.SCHEDULE_FACT, "")
+    recorded = m.resource.external.get(vm_backup_schedule.RECORD, "")
     if not there and noted == asked and recorded.isdigit() and int(recorded) in m.vm.schedules:
         return Part(steps=(_note_schedule(m, replace(asked, number=int(recorded))),))
     fields = tuple(entry.path for entry in drift) or (_SCHEDULE,)
@@ -138,19 +127,17 @@ def _schedule(m: Machine, wanted: Backup, store: int) -> Part:
     return Part(drift=drift, steps=(*before, schedule))
 
 
-def _schedule_drift(
-    m: Machine, wanted: Backup, noted: ScheduleRecord, asked: ScheduleRecord, *, there: bool
-) -> tuple[Drift, ...]:
+def _schedule_drift(m: Machine, wanted: Backup, noted: Noted, asked: Noted, *, there: bool) -> tuple[Drift, ...]:
     if not there or noted.cron != asked.cron:
         return (Drift(_SCHEDULE, wanted.schedule or "", noted.cron if there else "not scheduled"),)
     known = m.view.datastores.get(noted.datastore)
     return (Drift(_STORE, wanted.store, known.name if known else f"datastore {noted.datastore}"),)
 
 
-def _unscheduled(m: Machine, noted: ScheduleRecord, *, there: bool) -> Part:
-    """Plan the deletion of our scheduled action after its removal from spec; others stay."""
+def _unscheduled(m: Machine, noted: Noted, *, there: bool) -> Part:
+    """spec.backup says nothing of a schedule any more: ours is taken away, a person's stays."""
     if not there or m.situation not in AT_REST:
-        return EMPTY_PART
+        return NOTHING
     drift = Drift(_SCHEDULE, "absent", noted.cron)
     step = UnscheduleBackups(
         action=Action.UPDATE,
@@ -164,41 +151,38 @@ def _unscheduled(m: Machine, noted: ScheduleRecord, *, there: bool) -> Part:
     return Part(drift=(drift,), steps=(step,))
 
 
-def _note_schedule(m: Machine, noted: ScheduleRecord, *fields: str) -> NoteOnVm:
-    return m.note("note when it is backed up", {backup_schedule.SCHEDULE_NOTE: noted.text}, *fields)
+def _note_schedule(m: Machine, noted: Noted, *fields: str) -> NoteOnVm:
+    return m.note("note when it is backed up", {vm_backup_schedule.NOTE: noted.text}, *fields)
 
 
-# ---------------------------------------------------------------------------------------------------------- request
+# ---------------------------------------------------------------------------------------------------------- one now
 
 
 def _request(m: Machine, wanted: Backup, store: int) -> Part:
-    """Plan one backup per value of spec.backup.request.
-
-    The request is recorded before the call, and done when a backup exists that did not exist before.
-    """
-    asked = read_request(m.vm, Request.BACKUP)
+    """Once per word: remembered before the call, and done when there is a backup that was not there then."""
+    asked = vm_requests.read(m.vm, Request.BACKUP)
     if asked.in_progress and _evidence(m) != asked.before:
-        return _finished(m, asked.now(RequestState.DONE), f'VM {m.vm.id} was backed up for request "{asked.token}"')
+        return _noted(m, asked.now(State.DONE), f'VM {m.vm.id} was backed up for request "{asked.token}"')
     if m.situation not in BACKUP_STATES:
-        return EMPTY_PART
-    if asked.state is RequestState.CALLED:
+        return NOTHING
+    if asked.state is State.CALLED:
         if m.now.timestamp() - asked.at < SHOWS_WITHIN:
-            return EMPTY_PART  # oned may still show the state before the call
-        return _finished(m, asked.now(RequestState.FAILED), failure_message(Request.BACKUP, m, asked))
-    new = RequestRecord(RequestState.ASKED, wanted.request or "", _evidence(m), error_digest(m.vm))
-    if asked.state is RequestState.ASKED:
-        return Part(steps=(_back_up(m, store), _note(m, asked.now(RequestState.CALLED))))
+            return NOTHING  # oned may still show what was before
+        return _noted(m, asked.now(State.FAILED), failure(m, asked))
+    new = Asked(State.ASKED, wanted.request or "", _evidence(m), vm_requests.error_of(m.vm))
+    if asked.state is State.ASKED:
+        return Part(steps=(_back_up(m, store), _note(m, asked.now(State.CALLED))))
     if wanted.request is None or wanted.request == asked.token:
-        return EMPTY_PART
-    return Part(steps=(_note(m, new), _back_up(m, store), _note(m, new.now(RequestState.CALLED))))
+        return NOTHING
+    return Part(steps=(_note(m, new), _back_up(m, store), _note(m, new.now(State.CALLED))))
 
 
 def _evidence(m: Machine) -> str:
-    """Return a value that changes with each backup: latest image id and increment."""
+    """What changes with a backup: its image, or the number of its increment."""
     return f"{max(m.vm.backups.images, default=-1)}:{m.vm.backups.increment}"
 
 
-def _finished(m: Machine, asked: RequestRecord, says: str) -> Part:
+def _noted(m: Machine, asked: Asked, says: str) -> Part:
     return Part(steps=(_note(m, asked, says),))
 
 
@@ -215,12 +199,9 @@ def _back_up(m: Machine, store: int) -> BackUp:
 
 
 def _marks(m: Machine) -> Part:
-    """Plan marks on backup images made by OpenNebula.
-
-    So their instance is known after the VM is deleted.
-    """
+    """Backups that OpenNebula made are marked like what we made: they outlive the machine, and then tell whose they are."""
     if m.situation not in AT_REST:
-        return EMPTY_PART
+        return NOTHING
     images = (m.view.images[number] for number in m.vm.backups.images if number in m.view.images)
     steps: tuple[Step, ...] = tuple(
         MarkBackup(

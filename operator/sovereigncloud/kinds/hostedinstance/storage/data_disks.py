@@ -1,9 +1,9 @@
-"""Identification of the data disks of an instance among images and disks.
+"""Which images and which disks of a machine are its data disks.
 
-A data disk is a persistent image (DATABLOCK) attached to the VM. OpenNebula deletes volatile disks and clones with the VM,
-but keeps a persistent image: its data outlives the VM, can be attached to another one, and is included in backups. A disk is
-identified by attributes of its image: the mark of the instance and the name in spec.disks. Its device, its disk id and the
-name of the image do not matter.
+A data disk is a persistent image of its own (DATABLOCK), attached to the machine: OpenNebula ends a machine with its
+volatile disks and clones, but gives a persistent image back whole, so that what is on it outlives the machine, can be taken
+by another one, and is backed up with the machine. What a disk is, is written on its image: the mark of the instance and the
+disk's name in spec.disks. Its place on the machine, its number and the image's name mean nothing.
 """
 
 from __future__ import annotations
@@ -13,26 +13,20 @@ from dataclasses import dataclass
 
 from sovereigncloud.api.hostedinstance import HostedInstance, HostedInstanceSpec
 from sovereigncloud.api.instance_disks import ROOT, InstanceDisk
-from sovereigncloud.kinds.hostedinstance.machine.disk_names import (
-    DISK,
-    RECORD,
-    is_root_disk,
-    record_key,
-    recorded_images,
-)
 from sovereigncloud.kinds.hostedinstance.machine.machine import Machine
-from sovereigncloud.kinds.hostedinstance.machine.observed import InstanceObservation
+from sovereigncloud.kinds.hostedinstance.observation import InstanceObservation
+from sovereigncloud.kinds.hostedinstance.storage.names import DISK, RECORD, record, recorded_images, with_root
 from sovereigncloud.ports.opennebula.views import CloudView, Disk, Image, Vm
 
 
 @dataclass(frozen=True, slots=True)
-class FoundDisk:
-    """Result of the lookup of a data disk.
+class Found:
+    """What was found of a data disk.
 
     Attributes:
-        images: matching images: none, one, or several, of which a person must choose.
-        disk: disk of the VM, if attached.
-        lost: id of the recorded image, if it does not exist any more.
+        images: that are it: none, one, or several, of which a person must choose.
+        disk: of the machine, where it is attached.
+        lost: the id of the image that it was, where that is not there any more.
     """
 
     images: tuple[Image, ...] = ()
@@ -44,11 +38,9 @@ class FoundDisk:
         return self.images[0] if len(self.images) == 1 else None
 
 
-def is_disk_of(image: Image, observed: InstanceObservation) -> bool:
-    """Return whether an image is a disk of this instance or its predecessor.
-
-    A predecessor is the same object in an earlier Kubernetes cluster. Only images owned by a user of the namespace or of the
-    VM count: other users can write the same attributes on theirs.
+def belongs(image: Image, observed: InstanceObservation) -> bool:
+    """Whether an image is a disk of this instance, or of its predecessor in a cluster before this one. Only what is made
+    for its namespace, or by the user that has the machine, counts: others can write the same on theirs.
     """
     if DISK not in image.notes or image.mark is None:
         return False
@@ -59,38 +51,38 @@ def is_disk_of(image: Image, observed: InstanceObservation) -> bool:
 
 
 def data_disks(spec: HostedInstanceSpec) -> Iterator[InstanceDisk]:
-    """Return the disks in spec without the root disk."""
+    """Those of spec, the root disk left out."""
     return (disk for disk in spec.disks or () if disk.name != ROOT)
 
 
-def find_data_disk(m: Machine, name: str) -> FoundDisk:
-    """Find a data disk: as recorded, else attached to the VM, else by mark among all images."""
-    recorded = m.resource.external.get(record_key(name), "")
+def find(m: Machine, name: str) -> Found:
+    """The data disk of that name: as recorded, else on the machine, else anywhere by its mark."""
+    recorded = m.resource.external.get(record(name), "")
     number = int(recorded) if recorded.isdigit() else -1
     image = m.view.images.get(number)
     attached = next((disk for disk in m.vm.disks if disk.image_id == number), None)
-    if image is not None and (attached is not None or _is_named(image, m, name)):
-        return FoundDisk((image,), attached)
+    if image is not None and (attached is not None or _is(image, m, name)):
+        return Found((image,), attached)
     for disk, on_it in attached_images(m):
-        if _is_named(on_it, m, name):
-            return FoundDisk((on_it,), disk)
-    images = tuple(one for one in m.view.images.values() if _is_named(one, m, name))
+        if _is(on_it, m, name):
+            return Found((on_it,), disk)
+    images = tuple(one for one in m.view.images.values() if _is(one, m, name))
     ours = tuple(one for one in images if one.mark == m.observed.mark)
-    return FoundDisk(ours or images, lost=number if number >= 0 and not images else None)
+    return Found(ours or images, lost=number if number >= 0 and not images else None)
 
 
 def attached_images(m: Machine) -> Iterator[tuple[Disk, Image]]:
-    """Return the disks of the VM whose image is known, with that image."""
+    """The disks of the machine with their images, as far as they have one that is known."""
     found = ((disk, m.view.images.get(disk.image_id)) for disk in m.vm.disks)
     return ((disk, image) for disk, image in found if image is not None)
 
 
-def find_root_disk(vm: Vm, names: Mapping[int, str]) -> Disk | None:
-    """Return the root disk: the first disk that is no data disk; None if somebody detached it.
+def root_of(vm: Vm, names: Mapping[int, str]) -> Disk | None:
+    """The first disk that is no data disk: a machine whose root disk somebody took away has none.
 
     Args:
-        vm: the VM.
-        names: known names in spec.disks by disk id.
+        vm: whose.
+        names: of its disks, as far as they are known.
     """
     root = None
     for disk in vm.disks:
@@ -100,28 +92,27 @@ def find_root_disk(vm: Vm, names: Mapping[int, str]) -> Disk | None:
 
 
 def is_data_disk(disk: Disk, m: Machine) -> bool:
-    """Return whether a disk of the VM is a data disk of the instance."""
     return _is_data(m.disk_names.get(disk.id))
 
 
 def _is_data(name: str | None) -> bool:
-    return name is not None and not is_root_disk(name)
+    return name is not None and not with_root(name)
 
 
-def disk_name(disk: Disk, m: Machine) -> str | None:
-    """Return the name of a disk in spec.disks; None if unknown."""
+def name_of(disk: Disk, m: Machine) -> str | None:
+    """Its name in spec.disks; None for one that is not known there."""
     return m.disk_names.get(disk.id)
 
 
-def names_by_disk(
+def names_of_disks(
     resource: HostedInstance, observed: InstanceObservation, view: CloudView, vm: Vm
 ) -> Mapping[int, str]:
-    """Return names of disks by disk id, from the attributes of their image, else from status."""
+    """By number of the disk: what its image says, else what was recorded of that image."""
     recorded = recorded_images(resource.external)
     names: dict[int, str] = {}
     for disk in vm.disks:
         image = view.images.get(disk.image_id)
-        if image is not None and is_disk_of(image, observed):
+        if image is not None and belongs(image, observed):
             names[disk.id] = image.notes[DISK]
         elif disk.image_id >= 0 and (name := recorded.get(str(disk.image_id))) is not None:
             names[disk.id] = name
@@ -129,14 +120,14 @@ def names_by_disk(
 
 
 def is_restored(root: Disk, m: Machine) -> bool:
-    """Return whether the root disk was restored from a backup of this instance."""
-    return disk_name(root, m) == ROOT
+    """Whether the root disk was made from a backup of this instance."""
+    return name_of(root, m) == ROOT
 
 
 def recorded_names(external: Iterable[str]) -> tuple[str, ...]:
-    """Return the names of data disks recorded in `status.external`."""
+    """The data disks that were there once."""
     return tuple([key.removeprefix(RECORD) for key in external if key.startswith(RECORD)])
 
 
-def _is_named(image: Image, m: Machine, name: str) -> bool:
-    return image.notes.get(DISK) == name and is_disk_of(image, m.observed)
+def _is(image: Image, m: Machine, name: str) -> bool:
+    return image.notes.get(DISK) == name and belongs(image, m.observed)

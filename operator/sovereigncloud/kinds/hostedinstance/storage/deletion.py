@@ -1,4 +1,4 @@
-"""Plan for data disks after the VM is deleted: keep or delete by deletionPolicy."""
+"""What becomes of the disks once the machine is gone: its data disks are kept or deleted, as declared."""
 
 from __future__ import annotations
 
@@ -7,26 +7,23 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.core.outcome import merge, waiting
 from sovereigncloud.core.plan import Action, Disruption, Plan
-from sovereigncloud.kinds.hostedinstance.machine.disk_names import DISK, POLICY, is_root_disk
-from sovereigncloud.kinds.hostedinstance.machine.observed import InstanceObservation
-from sovereigncloud.kinds.hostedinstance.storage.data_disks import is_disk_of
+from sovereigncloud.kinds.hostedinstance.observation import InstanceObservation
+from sovereigncloud.kinds.hostedinstance.storage.data_disks import belongs
 from sovereigncloud.kinds.hostedinstance.storage.disk_steps import DeleteDisk
+from sovereigncloud.kinds.hostedinstance.storage.names import DISK, POLICY, with_root
 from sovereigncloud.ports.opennebula.image_states import DELETING
 from sovereigncloud.ports.opennebula.views import Image
 
 _LOCKED = 4
 
 
-def plan_disk_deletion(resource: HostedInstance, observed: InstanceObservation) -> Plan:
-    """Plan the deletion of unused images with policy Delete.
-
-    An empty plan means that the finalizer can be removed.
-    """
+def without_machine(resource: HostedInstance, observed: InstanceObservation) -> Plan:
+    """Deletes images whose policy is Delete and that no machine uses; nothing left to do: the finalizer may go."""
     cloud, view = observed.cloud, observed.view
     if cloud is None or view is None:
         return Plan()
-    mine = [image for image in view.images.values() if is_disk_of(image, observed)]
-    going = [image for image in mine if _is_deleted(resource, image) and not image.vms]
+    mine = [image for image in view.images.values() if belongs(image, observed)]
+    going = [image for image in mine if _goes(resource, image) and not image.vms]
     steps = tuple(
         DeleteDisk(
             action=Action.DELETE,
@@ -46,11 +43,11 @@ def plan_disk_deletion(resource: HostedInstance, observed: InstanceObservation) 
     return Plan(steps=steps, outcome=outcome)
 
 
-def _is_deleted(resource: HostedInstance, image: Image) -> bool:
-    """Return whether an image is deleted: by its policy in spec, else the one written on it."""
+def _goes(resource: HostedInstance, image: Image) -> bool:
+    """As spec says now; of what spec does not name, as it was declared last."""
     name = image.notes[DISK]
-    if is_root_disk(name):
-        return True  # restored from a backup: deleted with its VM like any root disk
+    if with_root(name):
+        return True  # restored from a backup, and gone with its machine like any other root disk
     declared = next((disk for disk in resource.spec.disks or () if disk.name == name), None)
     policy = image.notes.get(POLICY) if declared is None else declared.deletion_policy
     return policy == DeletionPolicy.DELETE

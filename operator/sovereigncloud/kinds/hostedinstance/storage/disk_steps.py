@@ -1,4 +1,4 @@
-"""Steps on data disks and on images restored from a backup."""
+"""What can be done to the data disks of a machine, and how each of it is done."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.core.outcome import Outcome, done, waiting
 from sovereigncloud.kinds.contract.controller import Context
-from sovereigncloud.kinds.hostedinstance.machine.disk_names import image_attributes, record_key
 from sovereigncloud.kinds.hostedinstance.machine.step import ImageCall, VmCall, under_way
+from sovereigncloud.kinds.hostedinstance.storage.names import marks, record
 from sovereigncloud.ports.opennebula.client import OpenNebula
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateDisk(VmCall):
-    """Create an empty image for a data disk; `size` in MiB."""
+    """A new empty image. `size` in MiB."""
 
     name: str
     image_name: str
@@ -30,38 +30,35 @@ class CreateDisk(VmCall):
                 "TYPE": "DATABLOCK",
                 "SIZE": str(self.size),
                 "PERSISTENT": "YES",
-                # virtio can be attached to a running VM; qcow2 can be backed up incrementally.
+                # virtio, which takes a disk while it runs; and a format that can be backed up incrementally.
                 "DEV_PREFIX": "vd",
                 "FORMAT": "qcow2",
-                **image_attributes(self.name, self.policy, context.mark(resource)),
+                **marks(self.name, self.policy, context.mark(resource)),
             },
             self.datastore,
         )
         message = f'image {made} "{self.image_name}" created for disk "{self.name}"'
-        return done(Reason.CREATED, message, **{record_key(self.name): str(made)})
+        return done(Reason.CREATED, message, **{record(self.name): str(made)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarkDisk(VmCall):
-    """Write instance, disk name and deletion policy to an image."""
+    """Write on an image whose disk it is, and what is to become of it."""
 
     name: str
     image: int
     policy: str
 
     async def do(self, client: OpenNebula, context: Context, resource: HostedInstance) -> Outcome:
-        await client.update_image(self.image, image_attributes(self.name, self.policy, context.mark(resource)))
+        await client.update_image(self.image, marks(self.name, self.policy, context.mark(resource)))
         return done(
-            Reason.MARKED, f'image {self.image} is disk "{self.name}" now', **{record_key(self.name): str(self.image)}
+            Reason.MARKED, f'image {self.image} is disk "{self.name}" now', **{record(self.name): str(self.image)}
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MakePersistent(VmCall):
-    """Make a restored image persistent.
-
-    Otherwise the VM would use a clone that is deleted with the VM.
-    """
+    """Of an image that was restored: the machine is to work on it, not on a copy that goes with the machine."""
 
     image: int
 
@@ -72,8 +69,6 @@ class MakePersistent(VmCall):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttachDisk(VmCall):
-    """Attach an image as data disk."""
-
     name: str
     image: int
 
@@ -81,12 +76,12 @@ class AttachDisk(VmCall):
         await client.storage.attach_disk(self.vm, self.image, self.name)
         message = f'attaching disk "{self.name}" (image {self.image}) to VM {self.vm}'
         outcome = under_way(Reason.ATTACHING_DISK, message, alive=True)
-        return outcome.with_facts(**{record_key(self.name): str(self.image)})
+        return outcome.with_facts(**{record(self.name): str(self.image)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetachDisk(VmCall):
-    """Detach a data disk. `fate`: what happens to its image, for messages."""
+    """`fate`: what becomes of its image, for people."""
 
     name: str
     disk: int
@@ -101,8 +96,6 @@ class DetachDisk(VmCall):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteDisk(ImageCall):
-    """Delete the image of a data disk, or a surplus restored image (`name` empty)."""
-
     name: str
     image: int
     image_name: str
@@ -112,26 +105,23 @@ class DeleteDisk(ImageCall):
         of = f' of disk "{self.name}"' if self.name else ""
         message = f'image {self.image} "{self.image_name}"{of} is being deleted'
         outcome = waiting(Reason.DELETING_DISK, message, available=True)
-        return outcome.with_facts(**{record_key(self.name): ""}) if self.name else outcome
+        return outcome.with_facts(**{record(self.name): ""}) if self.name else outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordDisk(ImageCall):
-    """Record the image id of a disk in status; an empty `image` removes it.
-
-    Changes nothing in OpenNebula.
-    """
+    """Record which image it is, or (`image` empty) that there is none any more. Nothing outside."""
 
     name: str
     image: str
 
     async def do(self, client: OpenNebula, context: Context, resource: HostedInstance) -> Outcome:  # noqa: ARG002
-        return done().with_facts(**{record_key(self.name): self.image})
+        return done().with_facts(**{record(self.name): self.image})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RestoreAsTemplate(ImageCall):
-    """Restore a backup as a new VM template and images called `name`."""
+class RestoreElsewhere(ImageCall):
+    """A backup as a template and images called `name`."""
 
     backup: int
     datastore: int
@@ -145,21 +135,19 @@ class RestoreAsTemplate(ImageCall):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarkRestored(ImageCall):
-    """Write instance, disk name and deletion policy to a restored image."""
+    """Write on an image that was restored which disk it is."""
 
     name: str
     image: int
     policy: str
 
     async def do(self, client: OpenNebula, context: Context, resource: HostedInstance) -> Outcome:
-        await client.update_image(self.image, image_attributes(self.name, self.policy, context.mark(resource)))
+        await client.update_image(self.image, marks(self.name, self.policy, context.mark(resource)))
         return done()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteRestoredTemplate(ImageCall):
-    """Delete the VM template that a restore created."""
-
     template: int
 
     async def do(self, client: OpenNebula, context: Context, resource: HostedInstance) -> Outcome:  # noqa: ARG002

@@ -1,6 +1,7 @@
-"""Plan parts for spec.disks: grow the root disk; create, attach, grow, detach data disks.
+"""The disks of a machine: the root disk grows, data disks are made, attached, grown and detached.
 
-A disk that somebody else attached is reported as drift and never detached.
+What is attached and belongs to nobody whom spec knows is reported and never detached: a person put it there, and what is on
+it is theirs.
 """
 
 from __future__ import annotations
@@ -10,17 +11,16 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.instance_disks import ROOT, InstanceDisk
 from sovereigncloud.core.outcome import Outcome, Phase, stalled, waiting
 from sovereigncloud.core.plan import Action, Disruption, Drift, Step
-from sovereigncloud.kinds.contract.cloud_keys import where
+from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.hostedinstance.machine import capacity
-from sovereigncloud.kinds.hostedinstance.machine.disk_names import DISK, POLICY, is_root_disk, record_key
-from sovereigncloud.kinds.hostedinstance.machine.generic_steps import GrowDisk
-from sovereigncloud.kinds.hostedinstance.machine.machine import EMPTY_PART, NEEDS_POWER, Machine, Part, merge_parts
+from sovereigncloud.kinds.hostedinstance.machine.machine import NEEDS_POWER, NOTHING, Machine, Part, together
+from sovereigncloud.kinds.hostedinstance.steps import GrowDisk
 from sovereigncloud.kinds.hostedinstance.storage.data_disks import (
-    FoundDisk,
+    Found,
     attached_images,
     data_disks,
-    disk_name,
-    find_data_disk,
+    find,
+    name_of,
     recorded_names,
 )
 from sovereigncloud.kinds.hostedinstance.storage.disk_steps import (
@@ -32,7 +32,8 @@ from sovereigncloud.kinds.hostedinstance.storage.disk_steps import (
     MarkDisk,
     RecordDisk,
 )
-from sovereigncloud.kinds.hostedinstance.storage.image_checks import check_image_ownership
+from sovereigncloud.kinds.hostedinstance.storage.image_checks import not_to_be_taken
+from sovereigncloud.kinds.hostedinstance.storage.names import DISK, POLICY, record, with_root
 from sovereigncloud.kinds.identity.name_resolution import resolve
 from sovereigncloud.kinds.identity.usage_rights import usable_images
 from sovereigncloud.ports.opennebula.image_states import BOOTABLE_TYPES, DELETING, ready_for_a_machine
@@ -46,10 +47,10 @@ _DEFAULT_DATASTORE = "default"
 
 
 def root_disk(m: Machine) -> Part:
-    """Grow the root disk to its declared size; a running VM is supported, shrinking is not."""
+    """It grows while the machine runs or is off; it never shrinks."""
     wanted = m.sizes.root_size
     if wanted is None:
-        return EMPTY_PART
+        return NOTHING
     root = m.root
     if root is None:
         return Part(outcome=stalled(Reason.NO_ROOT_DISK, f"{m.target} has no root disk; take spec.disks[root] out"))
@@ -57,14 +58,14 @@ def root_disk(m: Machine) -> Part:
 
 
 def disks(m: Machine) -> Part:
-    """Plan the data disks in spec and report others; without spec.disks nothing changes."""
+    """The data disks of spec, and what is attached beside them. Without spec.disks nothing is touched."""
     if m.resource.spec.disks is None:
-        return EMPTY_PART
+        return NOTHING
     parts = [_data_disk(m, disk) for disk in data_disks(m.resource.spec)]
-    parts += [_removed_disk(m, name) for name in _not_in_spec(m)]
-    if foreign := _foreign_disks(m):
+    parts += [_taken_out(m, name) for name in _not_in_spec(m)]
+    if foreign := _foreign(m):
         parts.append(Part(drift=foreign))
-    return merge_parts(parts)
+    return together(parts)
 
 
 # ---------------------------------------------------------------------------------------------------------------- sizes
@@ -72,7 +73,7 @@ def disks(m: Machine) -> Part:
 
 def _size(m: Machine, disk: Disk, name: str, wanted: int) -> Part:
     if disk.size == wanted:
-        return EMPTY_PART
+        return NOTHING
     drift = Drift(f"{_path(name)}.size", capacity.size(wanted), capacity.size(disk.size))
     if disk.size > wanted:
         trouble = stalled(
@@ -109,7 +110,7 @@ def _data_disk(m: Machine, wanted: InstanceDisk) -> Part:
         size = capacity.disk_size(wanted)
     except ValueError as error:
         return Part(outcome=stalled(Reason.INVALID_SPEC, str(error)))
-    found = find_data_disk(m, wanted.name)
+    found = find(m, wanted.name)
     if len(found.images) > 1:
         ids = ", ".join(str(image.id) for image in sorted(found.images, key=lambda one: one.id))
         trouble = stalled(
@@ -124,31 +125,28 @@ def _data_disk(m: Machine, wanted: InstanceDisk) -> Part:
         return _attach(m, wanted, found.image)
     if wanted.image is not None:
         return _from_image(m, wanted, wanted.image)
-    return _new_disk(m, wanted, found, size or 0)
+    return _new(m, wanted, found, size or 0)
 
 
 def _attached(m: Machine, wanted: InstanceDisk, image: Image, disk: Disk, size: int | None) -> Part:
     steps: tuple[Step, ...] = ()
-    if m.resource.external.get(record_key(wanted.name)) != str(image.id):
-        steps = (_record_disk(m, wanted.name, str(image.id)),)
+    if m.resource.external.get(record(wanted.name)) != str(image.id):
+        steps = (_note(m, wanted.name, str(image.id)),)
     marked = _marked(m, wanted, image)
-    grown = EMPTY_PART if size is None else _size(m, disk, wanted.name, size)
+    grown = NOTHING if size is None else _size(m, disk, wanted.name, size)
     return Part(drift=(*marked.drift, *grown.drift), steps=(*steps, *marked.steps, *grown.steps), outcome=grown.outcome)
 
 
 def _marked(m: Machine, wanted: InstanceDisk, image: Image) -> Part:
-    """Plan the attributes on the image of a data disk.
-
-    An unmarked image of a user is left unchanged.
-    """
+    """What its image says of it. One that nobody marked is somebody's own: nothing is written on it."""
     if image.mark is None:
-        return EMPTY_PART
+        return NOTHING
     policy = _policy(wanted)
     told = image.notes.get(POLICY, "")
     path = f"{_path(wanted.name)}.deletionPolicy"
     right = image.mark == m.observed.mark and image.notes.get(DISK) == wanted.name
     if right and told == policy:
-        return EMPTY_PART
+        return NOTHING
     drift = (Drift(path, policy, told or "nothing"),) if told != policy and right else ()
     return Part(drift=drift, steps=(_mark(m, wanted.name, image, policy, path),))
 
@@ -177,7 +175,7 @@ def _attach(m: Machine, wanted: InstanceDisk, image: Image) -> Part:
         return Part(drift=drift, outcome=trouble)
     marked = _marked(m, wanted, image)
     if image.mark is not None and not image.persistent:
-        # Restored from a backup: made persistent before it is attached, so that its data outlives the VM.
+        # It was restored from a backup: made persistent before it is used, so that its data outlives the machine.
         keep = MakePersistent(
             action=Action.UPDATE, target=f"image {image.id}", fields=(drift[0].path,), cloud=m.cloud, vm=m.vm.id,
             image=image.id,
@@ -198,30 +196,29 @@ def _attach(m: Machine, wanted: InstanceDisk, image: Image) -> Part:
 
 
 def _from_image(m: Machine, wanted: InstanceDisk, name: str) -> Part:
-    """Plan a data disk from an existing image, possibly one left by another instance."""
+    """An image that is there: taken over if another instance of the namespace left it behind, else used as it is."""
     drift = (Drift(_path(wanted.name), "attached", "absent"),)
     candidates = [image for image in usable_images(m.view, m.observed.tenancy) if image.type in BOOTABLE_TYPES]
-    image = resolve("image", name, candidates, m.observed.pending_resources, where(m.cloud))
+    image = resolve("image", name, candidates, m.observed.on_their_way, where(m.cloud))
     if isinstance(image, Outcome):
         return Part(drift=drift, outcome=image)
     disk = next((one for one in m.vm.disks if one.image_id == image.id), None)
     if disk is not None:
         return _attached(m, wanted, image, disk, None if wanted.size is None else capacity.disk_size(wanted))
-    trouble = check_image_ownership(m, wanted.name, image)
+    trouble = not_to_be_taken(m, wanted.name, image)
     if trouble.phase is not Phase.DONE:
         return Part(drift=drift, outcome=trouble)
     return _attach(m, wanted, image)
 
 
-def _new_disk(m: Machine, wanted: InstanceDisk, found: FoundDisk, size: int) -> Part:
-    """Plan a new empty image for a data disk."""
+def _new(m: Machine, wanted: InstanceDisk, found: Found, size: int) -> Part:
     path = _path(wanted.name)
     if found.lost is not None:
         drift = Drift(path, f"image {found.lost}", "gone", mendable=False)
         trouble = stalled(
             Reason.EXTERNALLY_DELETED,
-            f'image {found.lost} of disk "{wanted.name}" of {m.target} was deleted in OpenNebula, and its data is lost;'
-            " remove the disk from spec.disks, then add it again to create a new empty one",
+            f'image {found.lost} of disk "{wanted.name}" of {m.target} is gone, and what was on it; take the disk out of'
+            " spec.disks, and then add it again to have a new empty one",
         )
         return Part(drift=(drift,), outcome=trouble)
     name = f"{m.resource.outside_name[:90]}-{wanted.name}"
@@ -257,7 +254,7 @@ def _new_disk(m: Machine, wanted: InstanceDisk, found: FoundDisk, size: int) -> 
 
 
 def _datastore(m: Machine) -> int | Outcome:
-    """Select the datastore of the root image, else the one called default, else the lowest id."""
+    """Where the image of the root disk is, else the one called default, else the only one for images."""
     root = m.root
     image = m.view.images.get(root.image_id) if root is not None else None
     stores = {one.id: one for one in m.view.datastores.values() if one.type == _IMAGE_DATASTORE}
@@ -275,22 +272,22 @@ def _datastore(m: Machine) -> int | Outcome:
 
 
 def _not_in_spec(m: Machine) -> tuple[str, ...]:
-    """Return names of attached or recorded data disks that spec does not name."""
+    """Data disks of this instance that spec does not name, attached or recorded."""
     recorded = recorded_names(m.resource.external)
     if not (m.disk_names or recorded):
         return ()
     named = {disk.name for disk in data_disks(m.resource.spec)} | {ROOT}
-    attached = (disk_name(disk, m) for disk, _ in attached_images(m))
+    attached = (name_of(disk, m) for disk, _ in attached_images(m))
     known = [*(name for name in attached if name is not None), *recorded]
-    return tuple(name for name in dict.fromkeys(known) if name not in named and not is_root_disk(name))
+    return tuple(name for name in dict.fromkeys(known) if name not in named and not with_root(name))
 
 
-def _removed_disk(m: Machine, name: str) -> Part:
-    """Plan a disk removed from spec: detach it, keep or delete its image by its last policy."""
-    found = find_data_disk(m, name)
+def _taken_out(m: Machine, name: str) -> Part:
+    """Detached; then its image is kept, or deleted, as was declared while spec named it."""
+    found = find(m, name)
     image, disk = found.image, found.disk
     if image is None:
-        return Part(steps=(_record_disk(m, name, ""),)) if found.lost is not None and not found.images else EMPTY_PART
+        return Part(steps=(_note(m, name, ""),)) if found.lost is not None and not found.images else NOTHING
     deletes = image.mark == m.observed.mark and image.notes.get(POLICY) == DeletionPolicy.DELETE
     what = f'image {image.id} "{image.name}"'
     delete = DeleteDisk(
@@ -307,7 +304,7 @@ def _removed_disk(m: Machine, name: str) -> Part:
     if disk is None:
         if image.state == DELETING:
             return Part(outcome=waiting(Reason.DELETING_DISK, f"{what} is being deleted", available=True))
-        return Part(steps=(delete,)) if deletes and not image.vms else EMPTY_PART
+        return Part(steps=(delete,)) if deletes and not image.vms else NOTHING
     drift = (Drift(_path(name), "absent", f"disk {disk.id}, {what}"),)
     if m.situation not in AT_REST:
         return Part(drift=drift)
@@ -327,17 +324,14 @@ def _removed_disk(m: Machine, name: str) -> Part:
     return Part(drift=drift, steps=(detach, delete) if deletes else (detach,))
 
 
-def _record_disk(m: Machine, name: str, image: str) -> RecordDisk:
+def _note(m: Machine, name: str, image: str) -> RecordDisk:
     return RecordDisk(
         action=Action.UPDATE, target=f'disk "{name}" of {m.target}', inside=True, cloud=m.cloud, name=name, image=image
     )
 
 
-def _foreign_disks(m: Machine) -> tuple[Drift, ...]:
-    """Report disks that somebody else attached.
-
-    Clones and volatile disks of a VM created from a template are skipped: they may come from that template.
-    """
+def _foreign(m: Machine) -> tuple[Drift, ...]:
+    """What somebody attached. Of a template's own disks, clones and volatile ones, nobody can tell who brought them."""
     if m.situation not in AT_REST:
         return ()
     root, by_image = m.root, m.resource.spec.source.image is not None
@@ -345,7 +339,7 @@ def _foreign_disks(m: Machine) -> tuple[Drift, ...]:
         disk
         for disk in m.vm.disks
         if disk != root
-        and disk_name(disk, m) is None
+        and name_of(disk, m) is None
         and not _named_in_spec(m, disk)
         and (by_image or _is_persistent(m, disk))
     ]

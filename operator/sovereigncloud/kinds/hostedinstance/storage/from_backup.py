@@ -1,9 +1,9 @@
-"""Creation of a VM from a backup: restore a VM template and images, then create the VM.
+"""A machine from a backup: restored as a VM template and images, marked, and then made like from any template.
 
-OpenNebula accepts only a name for what it restores. So the name contains the UID of this object, the backup and the
-replaced VM: the result is found by that name and the expected owner, and is never restored twice. Then its images are
-marked. An image of a data disk becomes that data disk if spec names it and none exists yet; other disks are part of the
-new VM and deleted with it. The template is deleted as soon as the VM exists.
+OpenNebula takes nothing but a name for what it restores. So the name has this object's UID, the backup, and the machine that
+is replaced: it is found by that name, under the expected owner only, and the same is never restored twice. Its images are then
+marked. What was a data disk is one again where spec names it and there is no such disk yet; the rest is part of the new machine
+and goes with it. The template goes as soon as the machine is there.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from sovereigncloud.api.instance_disks import ROOT
 from sovereigncloud.core.identity import Ownership, ownership
 from sovereigncloud.core.outcome import DONE, Outcome, Phase, merge, stalled, waiting
 from sovereigncloud.core.plan import Action, Step
-from sovereigncloud.kinds.contract.cloud_keys import where
+from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.hostedinstance.machine import capacity
-from sovereigncloud.kinds.hostedinstance.machine.disk_names import DISK, is_root_disk
-from sovereigncloud.kinds.hostedinstance.machine.machine import EMPTY_PART, Machine, Part
-from sovereigncloud.kinds.hostedinstance.machine.observed import InstanceObservation
-from sovereigncloud.kinds.hostedinstance.storage.data_disks import data_disks, is_disk_of
+from sovereigncloud.kinds.hostedinstance.machine.machine import NOTHING, Machine, Part
+from sovereigncloud.kinds.hostedinstance.observation import InstanceObservation
+from sovereigncloud.kinds.hostedinstance.storage.data_disks import belongs, data_disks
 from sovereigncloud.kinds.hostedinstance.storage.disk_steps import (
     DeleteDisk,
     DeleteRestoredTemplate,
     MarkRestored,
-    RestoreAsTemplate,
+    RestoreElsewhere,
 )
+from sovereigncloud.kinds.hostedinstance.storage.names import DISK, with_root
 from sovereigncloud.kinds.identity.usage_rights import usable_images
 from sovereigncloud.ports.opennebula.image_states import DELETING, ready_for_a_machine
 from sovereigncloud.ports.opennebula.storage import TemplateDisk
@@ -43,11 +43,8 @@ _SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
-class RestoreProgress:
-    """Progress of a restore.
-
-    `template` and `disks` (image ids) are set once the VM can be created.
-    """
+class Restored:
+    """How far it is. `template` and `disks` (ids of images) once the machine can be made."""
 
     steps: tuple[Step, ...] = ()
     outcome: Outcome = DONE
@@ -56,8 +53,8 @@ class RestoreProgress:
 
 
 @dataclass(frozen=True, slots=True)
-class _Restore:
-    """Input of a restore. `replaced`: id of the lost VM; None if there was none."""
+class _Restoring:
+    """What is restored, and for what. `replaced`: the machine that was lost; None: there was none."""
 
     resource: HostedInstance
     observed: InstanceObservation
@@ -69,29 +66,29 @@ class _Restore:
     @property
     def name(self) -> str:
         number = "new" if self.replaced is None else str(self.replaced)
-        return f"{_name_prefix(self.resource)}{self.backup.id}.{number}"
+        return f"{_names_of(self.resource)}{self.backup.id}.{number}"
 
     @property
     def what(self) -> str:
         return f'backup {self.backup.id} "{self.backup.name}"'
 
 
-def plan_restore(
+def from_backup(
     resource: HostedInstance, observed: InstanceObservation, cloud: Key, view: CloudView, replaced: int | None
-) -> RestoreProgress | None:
-    """Plan the restore for a new VM; None if it is not created from a backup."""
+) -> Restored | None:
+    """None: it is not made from a backup."""
     backup: Image | Outcome | None = last_backup(observed, view, replaced)
     if backup is None and resource.spec.source.backup is not None:
-        backup = _declared_backup(resource, observed, cloud, view)
+        backup = _named(resource, observed, cloud, view)
     if backup is None:
         return None
     if isinstance(backup, Outcome):
-        return RestoreProgress(outcome=backup)
-    return _restored(_Restore(resource, observed, cloud, view, backup, replaced))
+        return Restored(outcome=backup)
+    return _restored(_Restoring(resource, observed, cloud, view, backup, replaced))
 
 
 def last_backup(observed: InstanceObservation, view: CloudView, lost: int | None) -> Image | None:
-    """Return the latest backup of a lost VM of this instance."""
+    """Of a machine of this object that is gone."""
     if lost is None:
         return None
     found = (
@@ -105,13 +102,8 @@ def last_backup(observed: InstanceObservation, view: CloudView, lost: int | None
     return max(found, key=lambda image: (image.time, image.id), default=None)
 
 
-def _declared_backup(
-    resource: HostedInstance, observed: InstanceObservation, cloud: Key, view: CloudView
-) -> Image | Outcome:
-    """Return the backup named by spec.source.backup.
-
-    It must be of a VM of this namespace, since it contains all data of that VM, whoever owns the image.
-    """
+def _named(resource: HostedInstance, observed: InstanceObservation, cloud: Key, view: CloudView) -> Image | Outcome:
+    """Of this namespace: a backup holds all that its machine held, whoever owns it in OpenNebula."""
     name = resource.spec.source.backup
     backups = [image for image in usable_images(view, observed.tenancy) if image.type == _BACKUP]
     matching = [image for image in backups if image.name == name]
@@ -135,10 +127,7 @@ def _declared_backup(
 def _is_of_namespace(
     image: Image, resource: HostedInstance, observed: InstanceObservation, cloud: Key, view: CloudView
 ) -> bool:
-    """Return whether a backup belongs to the namespace: by its mark, else that of its VM.
-
-    A backup of an unmarked VM belongs to the namespace of the cloud.
-    """
+    """By its mark, else by that of its machine; a backup of nobody's machine is for whoever has the cloud."""
     machine = view.vms.get(image.backup_of)
     mark = image.mark or (machine.mark if machine is not None else None)
     if mark is None:
@@ -147,18 +136,18 @@ def _is_of_namespace(
     return mark.installation == observed.mark.installation and namespace in mark.object
 
 
-# ------------------------------------------------------------------------------------------------------ progress
+# ------------------------------------------------------------------------------------------------------ step by step
 
 
-def _restored(r: _Restore) -> RestoreProgress:
+def _restored(r: _Restoring) -> Restored:
     owned = [one for one in r.view.templates.values() if one.name == r.name and one.owner == r.observed.owner]
     template = max(owned, key=lambda one: one.id, default=None)
     if template is None:
-        return _start_restore(r)
-    aims = [(r.view.images.get(disk.image_id), name, policy) for disk, name, policy in _planned_disks(r, template)]
+        return _begin(r)
+    aims = [(r.view.images.get(disk.image_id), name, policy) for disk, name, policy in _aims(r, template)]
     if any(image is None and name for image, name, _ in aims):
-        lost = f"an image restored from {r.what} was deleted: delete template {template.id} in {where(r.cloud)}"
-        return RestoreProgress(outcome=stalled(Reason.IMAGE_ERROR, f"{lost} to have it restored again"))
+        lost = f"an image of what was restored from {r.what} is gone: delete template {template.id} in {where(r.cloud)}"
+        return Restored(outcome=stalled(Reason.IMAGE_ERROR, f"{lost}, and it is restored again"))
     known = [(image, name, policy) for image, name, policy in aims if image is not None]
     marks = tuple(
         _mark(r, image, name, policy) for image, name, policy in known if name and image.notes.get(DISK) != name
@@ -166,17 +155,17 @@ def _restored(r: _Restore) -> RestoreProgress:
     surplus = tuple(
         _delete(r, image) for image, name, _ in known if not name and image.state not in {_LOCKED, DELETING}
     )
-    of_machine = [image for image, name, _ in known if is_root_disk(name)]
-    if (small := _check_root_size(r, of_machine)) is not None:
-        return RestoreProgress(outcome=small)
+    of_machine = [image for image, name, _ in known if with_root(name)]
+    if (small := _too_small(r, of_machine)) is not None:
+        return Restored(outcome=small)
     ready = merge(ready_for_a_machine(image, where(r.cloud)) for image in of_machine)
     if marks or surplus or ready.phase is not Phase.DONE:
         told = waiting(Reason.RESTORING, f"{r.what} is being restored in {where(r.cloud)}")
-        return RestoreProgress(steps=(*marks, *surplus), outcome=ready if ready.phase is Phase.STALLED else told)
-    return RestoreProgress(template=template, disks=tuple(image.id for image in of_machine))
+        return Restored(steps=(*marks, *surplus), outcome=ready if ready.phase is Phase.STALLED else told)
+    return Restored(template=template, disks=tuple(image.id for image in of_machine))
 
 
-def _check_root_size(r: _Restore, disks: list[Image]) -> Outcome | None:
+def _too_small(r: _Restoring, disks: list[Image]) -> Outcome | None:
     wanted = capacity.declared(r.resource.spec).root_size
     if wanted is None or not disks or wanted >= disks[0].size:
         return None
@@ -187,12 +176,12 @@ def _check_root_size(r: _Restore, disks: list[Image]) -> Outcome | None:
     )
 
 
-def _planned_disks(r: _Restore, template: Template) -> Iterator[tuple[TemplateDisk, str, str]]:
-    """Yield name and deletion policy of each restored disk; an empty name if it is surplus."""
+def _aims(r: _Restoring, template: Template) -> Iterator[tuple[TemplateDisk, str, str]]:
+    """What each disk is to be, and what becomes of it then; an empty name: it is one too many."""
     declared = {disk.name: disk.deletion_policy or DeletionPolicy.RETAIN for disk in data_disks(r.resource.spec)}
     disks = [disk for disk in template.disks if disk.image_id >= 0]
     restored = {disk.image_id for disk in disks}
-    has = {one.notes[DISK] for one in r.view.images.values() if one.id not in restored and is_disk_of(one, r.observed)}
+    has = {one.notes[DISK] for one in r.view.images.values() if one.id not in restored and belongs(one, r.observed)}
     for number, disk in enumerate(disks):
         if number == 0:
             yield disk, ROOT, DeletionPolicy.DELETE
@@ -204,8 +193,8 @@ def _planned_disks(r: _Restore, template: Template) -> Iterator[tuple[TemplateDi
             yield disk, "", ""
 
 
-def _start_restore(r: _Restore) -> RestoreProgress:
-    """Start a restore; first delete images of a failed attempt, whose names would conflict."""
+def _begin(r: _Restoring) -> Restored:
+    """What an attempt left that came to nothing goes first: its names would be in the way."""
     left = [
         image
         for image in r.view.images.values()
@@ -213,13 +202,13 @@ def _start_restore(r: _Restore) -> RestoreProgress:
     ]
     told = waiting(Reason.RESTORING, f"{r.what} is to be restored in {where(r.cloud)}")
     if left:
-        return RestoreProgress(tuple(_delete(r, image) for image in left if image.state != DELETING), told)
+        return Restored(tuple(_delete(r, image) for image in left if image.state != DELETING), told)
     stores = {one.id: one for one in r.view.datastores.values() if one.type == _IMAGE_DATASTORE}
     store = next((one.id for one in stores.values() if one.name == "default"), min(stores, default=-1))
     if store < 0:
         message = f"{where(r.cloud)} has no datastore for images: {r.what} cannot be restored there"
-        return RestoreProgress(outcome=stalled(Reason.DATASTORE_NOT_FOUND, message))
-    step = RestoreAsTemplate(
+        return Restored(outcome=stalled(Reason.DATASTORE_NOT_FOUND, message))
+    step = RestoreElsewhere(
         action=Action.RESTORE,
         target=f"{r.what} as a new machine in {where(r.cloud)}",
         cloud=r.cloud,
@@ -228,10 +217,10 @@ def _start_restore(r: _Restore) -> RestoreProgress:
         name=r.name,
         addresses=r.replaced is not None,
     )
-    return RestoreProgress((step,), told)
+    return Restored((step,), told)
 
 
-def _mark(r: _Restore, image: Image, name: str, policy: str) -> MarkRestored:
+def _mark(r: _Restoring, image: Image, name: str, policy: str) -> MarkRestored:
     return MarkRestored(
         action=Action.MARK,
         target=f'image {image.id} "{image.name}" as disk "{name}"',
@@ -243,7 +232,7 @@ def _mark(r: _Restore, image: Image, name: str, policy: str) -> MarkRestored:
     )
 
 
-def _delete(r: _Restore, image: Image) -> DeleteDisk:
+def _delete(r: _Restoring, image: Image) -> DeleteDisk:
     return DeleteDisk(
         action=Action.DELETE,
         target=f'image {image.id} "{image.name}", restored and not needed',
@@ -254,20 +243,20 @@ def _delete(r: _Restore, image: Image) -> DeleteDisk:
     )
 
 
-def _name_prefix(resource: HostedInstance) -> str:
+def _names_of(resource: HostedInstance) -> str:
     return f"restore.{resource.metadata.uid}."
 
 
-# --------------------------------------------------------------------------------------------------------- cleanup
+# --------------------------------------------------------------------------------------------------------- afterwards
 
 
-def delete_restored_template(m: Machine) -> Part:
-    """Plan the deletion of the restored template of an existing VM with a restored root disk."""
+def left_behind(m: Machine) -> Part:
+    """The template that the machine was made from. Only a machine whose root disk was restored is looked at."""
     root = m.root
     image = m.view.images.get(root.image_id) if root is not None else None
-    if image is None or not image.name.startswith(_name_prefix(m.resource)) or m.situation not in AT_REST:
-        return EMPTY_PART
-    names = _name_prefix(m.resource)
+    if image is None or not image.name.startswith(_names_of(m.resource)) or m.situation not in AT_REST:
+        return NOTHING
+    names = _names_of(m.resource)
     templates = (
         one for one in m.view.templates.values() if one.name.startswith(names) and one.owner in m.observed.owners
     )

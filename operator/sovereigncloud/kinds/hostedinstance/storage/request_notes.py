@@ -1,10 +1,11 @@
-"""Steps that record a request on its VM, and the message of a failed request."""
+"""How a request is remembered on its machine, and what is said of one that came to nothing."""
 
 from __future__ import annotations
 
 from sovereigncloud.core.plan import Action
+from sovereigncloud.kinds.hostedinstance.machine import requests as vm_requests
 from sovereigncloud.kinds.hostedinstance.machine.machine import Machine
-from sovereigncloud.kinds.hostedinstance.machine.requests import Request, RequestRecord, error_digest
+from sovereigncloud.kinds.hostedinstance.machine.requests import Asked, Request
 from sovereigncloud.kinds.hostedinstance.storage.backup_steps import PROBLEM, NoteRequest
 
 FIELD = {
@@ -15,13 +16,8 @@ FIELD = {
 _ACTIONS = {Request.BACKUP: Action.BACK_UP, Request.SNAPSHOT: Action.SNAPSHOT, Request.RESTORE: Action.RESTORE}
 
 
-def record_request(
-    request: Request, m: Machine, asked: RequestRecord, says: str = "", *, needs: str = ""
-) -> NoteRequest:
-    """Build the step that records the progress of a request.
-
-    `says`: message of the event at its end.
-    """
+def note(request: Request, m: Machine, asked: Asked, says: str = "", *, needs: str = "") -> NoteRequest:
+    """The step that remembers how far it is. `says`: for the event at its end."""
     return NoteRequest(
         action=_ACTIONS[request],
         target=f'note of request "{asked.token}" on {m.target}: {asked.state}',
@@ -36,10 +32,10 @@ def record_request(
     )
 
 
-def failure_message(request: Request, m: Machine, asked: RequestRecord) -> str:
-    """Return the error message of a request that OpenNebula accepted but did not complete."""
-    told = f": {m.vm.error}" if m.vm.error and error_digest(m.vm) != asked.error else ""
+def failure(m: Machine, asked: Asked) -> str:
+    """What is known of something that OpenNebula took and that came to nothing."""
+    told = f": {m.vm.error}" if m.vm.error and vm_requests.error_of(m.vm) != asked.error else ""
     return (
-        f'request "{asked.token}" for VM {m.vm.id} failed{told}; see its log (onevm log {m.vm.id}), fix the cause, and set'
-        f" {FIELD[request]} to a new value"
+        f'request "{asked.token}" for VM {m.vm.id} came to nothing{told}; see the log of the machine in OpenNebula, mend the'
+        " cause, and ask with a new word"
     )

@@ -1,4 +1,4 @@
-"""Plan part for spec.snapshot; OpenNebula takes and deletes snapshots only of running VMs."""
+"""Snapshots of a machine on request. OpenNebula takes and deletes them only while it runs."""
 
 from __future__ import annotations
 
@@ -7,47 +7,45 @@ from functools import partial
 from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.core.outcome import Outcome, stalled
 from sovereigncloud.core.plan import Action, Step
-from sovereigncloud.kinds.hostedinstance.machine.machine import EMPTY_PART, Machine, Part
-from sovereigncloud.kinds.hostedinstance.machine.requests import Request, RequestRecord, RequestState, read_request
+from sovereigncloud.kinds.hostedinstance.machine import requests as vm_requests
+from sovereigncloud.kinds.hostedinstance.machine.machine import NOTHING, Machine, Part
+from sovereigncloud.kinds.hostedinstance.machine.requests import Asked, Request, State
 from sovereigncloud.kinds.hostedinstance.storage.backup_steps import PROBLEM, DeleteSnapshot, TakeSnapshot
-from sovereigncloud.kinds.hostedinstance.storage.request_notes import FIELD, record_request
+from sovereigncloud.kinds.hostedinstance.storage.request_notes import FIELD, note
 from sovereigncloud.ports.opennebula.storage import VmSnapshot
 from sovereigncloud.ports.opennebula.vm_states import Situation
 
 _OURS = "sovereigncloud-"
 _KEEP = "spec.snapshot.keepLast"
 _REQUEST = FIELD[Request.SNAPSHOT]
-_note = partial(record_request, Request.SNAPSHOT)
+_note = partial(note, Request.SNAPSHOT)
 _INCREMENTAL = "INCREMENT"
 
 
 def snapshots(m: Machine) -> Part:
-    """Take one snapshot per value of spec.snapshot.request, and delete those beyond keepLast.
-
-    A requested snapshot does not affect readiness of the instance.
-    """
+    """One per word, and no more of them than are to be kept. A snapshot that was asked for is beside what is declared."""
     wanted = m.resource.spec.snapshot
     if wanted is None:
-        return EMPTY_PART
-    asked = read_request(m.vm, Request.SNAPSHOT)
+        return NOTHING
+    asked = vm_requests.read(m.vm, Request.SNAPSHOT)
     taken = {one.name: one for one in m.vm.snapshots if not one.busy}
-    if asked.state is RequestState.ASKED and _name(asked.token) in taken:
+    if asked.state is State.ASKED and _name(asked.token) in taken:
         says = f'snapshot "{_name(asked.token)}" of VM {m.vm.id} was taken'
-        return Part(steps=(_note(m, asked.now(RequestState.DONE), says),))
-    if wanted.request != asked.token and (impossible := _check_possible(m)) is not None:
+        return Part(steps=(_note(m, asked.now(State.DONE), says),))
+    if wanted.request != asked.token and (impossible := _impossible(m)) is not None:
         return Part(outcome=impossible)
     if m.situation is not Situation.RUNNING:
-        return EMPTY_PART
-    if asked.state is RequestState.ASKED:
+        return NOTHING
+    if asked.state is State.ASKED:
         return Part(steps=(_take(m, asked.token),))
     if wanted.request != asked.token:
-        new = RequestRecord(RequestState.ASKED, wanted.request)
+        new = Asked(State.ASKED, wanted.request)
         return Part(steps=(_note(m, new), _take(m, wanted.request)))
-    return Part(steps=_surplus_snapshots(m, wanted.keep_last))
+    return Part(steps=_too_many(m, wanted.keep_last))
 
 
 def is_ours(snapshot: VmSnapshot) -> bool:
-    """Return whether the operator took the snapshot; others are never deleted."""
+    """Whether it was asked for in spec; every other one is a person's."""
     return snapshot.name.startswith(_OURS)
 
 
@@ -55,7 +53,7 @@ def _name(token: str) -> str:
     return f"{_OURS}{token}"
 
 
-def _check_possible(m: Machine) -> Outcome | None:
+def _impossible(m: Machine) -> Outcome | None:
     if m.vm.backups.mode != _INCREMENTAL:
         return None
     return stalled(
@@ -65,7 +63,7 @@ def _check_possible(m: Machine) -> Outcome | None:
     )
 
 
-def _surplus_snapshots(m: Machine, keep: int | None) -> tuple[Step, ...]:
+def _too_many(m: Machine, keep: int | None) -> tuple[Step, ...]:
     if keep is None:
         return ()
     ours = sorted((one for one in m.vm.snapshots if is_ours(one)), key=lambda one: one.id)

@@ -1,4 +1,4 @@
-"""Status of disks, backups, snapshots and requests."""
+"""What status tells of disks, backups, snapshots and of what was asked for once."""
 
 from __future__ import annotations
 
@@ -7,32 +7,28 @@ from datetime import UTC, datetime
 
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.core.conditions import timestamp
+from sovereigncloud.kinds.hostedinstance.machine import requests as vm_requests
 from sovereigncloud.kinds.hostedinstance.machine.capacity import size
-from sovereigncloud.kinds.hostedinstance.machine.disk_names import DISK, record_key
-from sovereigncloud.kinds.hostedinstance.machine.observed import InstanceObservation
-from sovereigncloud.kinds.hostedinstance.machine.requests import Request, RequestState, read_request
+from sovereigncloud.kinds.hostedinstance.machine.requests import Request, State
+from sovereigncloud.kinds.hostedinstance.observation import InstanceObservation
 from sovereigncloud.kinds.hostedinstance.storage.backup_steps import PROBLEM
-from sovereigncloud.kinds.hostedinstance.storage.data_disks import is_disk_of, recorded_names
+from sovereigncloud.kinds.hostedinstance.storage.data_disks import belongs, recorded_names
+from sovereigncloud.kinds.hostedinstance.storage.names import DISK, record
 from sovereigncloud.ports.opennebula.views import CloudView, Image, Vm
 
 FIELDS = ("disks", "backups", "snapshots", "requests")
-KEPT_WITHOUT_VM = ("disks", "backups", "requests")
-"""Status fields that stay when the VM is deleted."""
+OUTLIVES = ("disks", "backups", "requests")
+"""What is still there, or still true, when the machine is gone."""
 _SHOWN_DISKS, _SHOWN = 32, 16
-_STATES = {
-    RequestState.ASKED: "Running",
-    RequestState.CALLED: "Running",
-    RequestState.DONE: "Done",
-    RequestState.FAILED: "Failed",
-}
+_STATES = {State.ASKED: "Running", State.CALLED: "Running", State.DONE: "Done", State.FAILED: "Failed"}
 _WAITING = "Waiting"
-_REQUEST_NOTES = frozenset(Request)
+_REMEMBERED = frozenset(Request)
 
 
 def storage_status(
     resource: HostedInstance, observed: InstanceObservation, vm: Vm, view: CloudView
 ) -> dict[str, object]:
-    """Return the storage fields of status, newest entries first, each list bounded."""
+    """The newest first; a bounded number of each."""
     backups = (
         sorted(
             [view.images[number] for number in vm.backups.images if number in view.images],
@@ -57,16 +53,16 @@ def storage_status(
 def _disks(
     resource: HostedInstance, observed: InstanceObservation, vm: Vm, view: CloudView
 ) -> Iterator[Mapping[str, object]]:
-    """Yield the status of disks: those in spec first, then retained ones."""
+    """By name: those that spec names, then those that it names no more and that are kept."""
     attached = [view.images.get(disk.image_id) for disk in vm.disks]
     on_machine = {image.id: image for image in attached if image is not None}
-    known = {image.notes[DISK]: image for _, image in sorted(on_machine.items()) if is_disk_of(image, observed)}
+    known = {image.notes[DISK]: image for _, image in sorted(on_machine.items()) if belongs(image, observed)}
     names = recorded_names(resource.external)
     if not (known or names):
         return
     wanted = [disk.name for disk in resource.spec.disks or ()]
     for name in dict.fromkeys((*wanted, *names, *known)):
-        recorded = resource.external.get(record_key(name), "")
+        recorded = resource.external.get(record(name), "")
         image = known.get(name) or view.images.get(int(recorded) if recorded.isdigit() else -1)
         if image is None:
             continue
@@ -84,7 +80,7 @@ def _moment(seconds: int) -> str | None:
 
 def _requests(resource: HostedInstance, vm: Vm) -> dict[str, object]:
     spec = resource.spec
-    if not (spec.backup or spec.snapshot or spec.restore) and _REQUEST_NOTES.isdisjoint(vm.notes):
+    if not (spec.backup or spec.snapshot or spec.restore) and _REMEMBERED.isdisjoint(vm.notes):
         return {}
     words = {
         Request.BACKUP: spec.backup.request if spec.backup else None,
@@ -96,17 +92,15 @@ def _requests(resource: HostedInstance, vm: Vm) -> dict[str, object]:
 
 
 def _request(resource: HostedInstance, vm: Vm, request: Request, word: str | None) -> Mapping[str, object] | None:
-    """Return the status of the request in spec, else of the last one."""
-    asked = read_request(vm, request)
+    """Of what spec asks for now; else what was asked for last."""
+    asked = vm_requests.read(vm, request)
     problem = resource.external.get(PROBLEM[request], "") if request in PROBLEM else ""
     if word is not None and word != asked.token:
         return {"request": word, "state": _WAITING, **({"message": problem} if problem else {})}
-    if asked.state is RequestState.NONE:
+    if asked.state is State.NONE:
         return None
     failed = (
-        "see the events of this object, fix the cause and set the request to a new value"
-        if asked.state is RequestState.FAILED
-        else ""
+        "see the events of this object, mend the cause and ask with a new word" if asked.state is State.FAILED else ""
     )
     message = problem or failed
     return {"request": asked.token[:63], "state": _STATES[asked.state], **({"message": message} if message else {})}

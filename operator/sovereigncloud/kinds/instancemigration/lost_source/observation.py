@@ -1,6 +1,6 @@
-"""Observe a migration from a lost cloud, which is not queried: use status and copies.
+"""Looking at a move from a cloud that does not answer: nothing is asked there, and what is known of the machine was remembered.
 
-Only when that cloud is reachable again and the copy is active, the cloud is read to find the superseded VM.
+Only when that cloud answers again, and the copy is the machine, it is looked at, for the machine that was left there.
 """
 
 from __future__ import annotations
@@ -15,27 +15,25 @@ from sovereigncloud.api.instance_disks import ROOT
 from sovereigncloud.api.instancemigration import InstanceMigration
 from sovereigncloud.api.sovereigncloud import SovereignCloud
 from sovereigncloud.core.outcome import Outcome, blocked, stalled
-from sovereigncloud.kinds.contract.cloud_keys import where, written_cloud
 from sovereigncloud.kinds.contract.controller import Context
-from sovereigncloud.kinds.endpoint.clouds import needs_management
-from sovereigncloud.kinds.fencing.confirmation import FencingStatus, fencing_status
-from sovereigncloud.kinds.hostedinstance.continuity.copies import recorded_copies, recorded_vm, usable_copy
-from sovereigncloud.kinds.hostedinstance.continuity.retained_copies import retained_copies
-from sovereigncloud.kinds.hostedinstance.machine.copy import Copy
-from sovereigncloud.kinds.hostedinstance.machine.observed import bound_cloud
-from sovereigncloud.kinds.hostedinstance.placement.placement import choose_place
+from sovereigncloud.kinds.endpoint.clouds import needs_management, where, written_cloud
+from sovereigncloud.kinds.fencing.confirmation import Proof, proof_of
+from sovereigncloud.kinds.hostedinstance.continuity.copies import Copy, remembered, remembered_machine, usable
+from sovereigncloud.kinds.hostedinstance.continuity.retained_copies import kept_copies
+from sovereigncloud.kinds.hostedinstance.observation import bound_cloud
+from sovereigncloud.kinds.hostedinstance.placement.placement import choose_for
 from sovereigncloud.kinds.instancemigration.observation import (
-    DiskTransfer,
-    LostSource,
+    CopyOfDisk,
+    Lost,
     MigrationObservation,
     Side,
-    instance_in_target,
-    match_source,
-    observe_side,
-    observe_target,
-    temporary_images,
+    as_it_will_be,
+    copies_on_the_way,
+    in_source,
+    look_in_target,
+    side_of,
 )
-from sovereigncloud.kinds.movement.placement_override import check_exit_plan, exit_key
+from sovereigncloud.kinds.movement.placement_override import exit_key, not_its_exit
 from sovereigncloud.kinds.movement.records import (
     BEGAN,
     CAME_FROM,
@@ -43,100 +41,91 @@ from sovereigncloud.kinds.movement.records import (
     COPY,
     FROM,
     PASSED_OVER,
-    read_superseded,
+    read_came_from,
     saved_name,
 )
 from sovereigncloud.ports.opennebula.views import Disk, Image
 
 
-async def observe_lost_source(move: InstanceMigration, context: Context) -> MigrationObservation:
-    """Observe the target cloud, and collect what is known about the lost source."""
-    seen = await observe_target(move, context)
+async def look_from_afar(move: InstanceMigration, context: Context) -> MigrationObservation:
+    """The other cloud, and what is known of the one that is lost."""
+    seen = await look_in_target(move, context)
     instance, target = seen.instance, seen.target
     if seen.problem is not None or instance is None or target is None:
         return seen
-    cloud = _lost_cloud(move, seen)
+    cloud = _left(move, seen)
     if cloud is None:
-        unknown = f"the source cloud is unknown: status of HostedInstance {instance.metadata.name} does not record where its VM is"
+        unknown = f"nobody knows in which cloud the machine of HostedInstance {instance.metadata.name} is: its status does not tell"
         return replace(seen, problem=blocked(unknown))
     if cloud == target.cloud:
-        return seen  # already in the target
+        return seen  # it is there already
     try:
-        lost = _lost_source(cloud, move, instance, target, context)
+        lost = _lost(cloud, move, instance, target, context)
     except ValueError as error:
         return replace(seen, problem=stalled(Reason.INVALID_SPEC, f"HostedInstance {instance.metadata.name}: {error}"))
-    seen = _observe_transfer(replace(seen, lost=lost, uid=seen.mark.uid), move, target, lost)
+    seen = _on_the_way(replace(seen, lost=lost, uid=seen.mark.uid), move, target, lost)
     if lost.answers and seen.taken_over:
-        side = await observe_side(cloud, move, context)
-        return replace(seen, problem=side) if isinstance(side, Outcome) else match_source(seen, side)
+        side = await side_of(cloud, move, context)
+        return replace(seen, problem=side) if isinstance(side, Outcome) else in_source(seen, side)
     if BEGAN in move.external or seen.taken_over:
         return seen
-    chosen = await choose_place(instance_in_target(move, instance), context, (target.cloud,), bound=None)
+    chosen = await choose_for(as_it_will_be(move, instance), context, (target.cloud,), bound=None)
     leaving = exit_key(move)
-    exits = check_exit_plan(move, cloud, context.get(leaving) if leaving is not None else None)
+    exits = not_its_exit(move, cloud, context.get(leaving) if leaving is not None else None)
     return replace(seen, chosen=chosen, exits=exits)
 
 
-def _lost_cloud(move: InstanceMigration, seen: MigrationObservation) -> Key | None:
-    """The lost source cloud: as recorded, as noted on the copy, or where the instance is."""
-    told = read_superseded(seen.new.notes.get(CAME_FROM, "")) if seen.new is not None else None
+def _left(move: InstanceMigration, seen: MigrationObservation) -> Key | None:
+    """The cloud that is lost: as recorded, as the copy tells, or where the instance is."""
+    told = read_came_from(seen.new.notes.get(CAME_FROM, "")) if seen.new is not None else None
     recorded = written_cloud(move.external.get(FROM, "") or (told.cloud if told is not None else ""))
     if recorded is not None or seen.instance is None:
         return recorded
     return bound_cloud(seen.instance)
 
 
-def _lost_source(
-    cloud: Key, move: InstanceMigration, instance: HostedInstance, target: Side, context: Context
-) -> LostSource:
+def _lost(cloud: Key, move: InstanceMigration, instance: HostedInstance, target: Side, context: Context) -> Lost:
     found = context.get(cloud)
     there = isinstance(found, SovereignCloud)
     since = found.status.lost_since or "" if isinstance(found, SovereignCloud) else ""
-    proof = FencingStatus(
-        False, f"there is no SovereignCloud {where(cloud)} of which anything could be proven; apply it again"
-    )
+    proof = Proof(False, f"there is no SovereignCloud {where(cloud)} of which anything could be proven; apply it again")
     if isinstance(found, SovereignCloud):
         servers = [one for one in context.users(cloud, BareMetalServer.crd.kind) if isinstance(one, BareMetalServer)]
-        proof = fencing_status(found, servers, move.spec.fencing)
-    kept = retained_copies(target.view.images.values(), target.cloud, context.mark(instance), target.owners)
-    known, passed = [*recorded_copies(instance), *kept], move.external.get(PASSED_OVER, "").split()
+        proof = proof_of(found, servers, move.spec.fencing)
+    kept = kept_copies(target.view.images.values(), target.cloud, context.mark(instance), target.owners)
+    known, passed = [*remembered(instance), *kept], move.external.get(PASSED_OVER, "").split()
     begun = move.external.get(COPY, "")
-    # A rehearsal keeps the copy it began with, even if a newer backup appears.
+    # A rehearsal goes on with the copy that it began with, though the machine is backed up again meanwhile.
     among = [one for one in known if one.name == begun and begun not in passed] or known
-    copy = usable_copy(among, instance, target.cloud, target.view, passed)
-    return LostSource(
+    copy = usable(among, instance, target.cloud, target.view, passed)
+    return Lost(
         cloud=cloud,
         there=there,
         answers=isinstance(found, SovereignCloud) and bool(found.status.endpoint) and not since,
         since=since,
         proof=proof,
-        machine=recorded_vm(instance, copy if isinstance(copy, Copy) else None),
+        machine=remembered_machine(instance, copy if isinstance(copy, Copy) else None),
         copy=copy,
         all_inside=bool(known) and not any(one.outside for one in known),
         needs=needs_management(cloud, context),
     )
 
 
-def _observe_transfer(
-    seen: MigrationObservation, move: InstanceMigration, target: Side, lost: LostSource
-) -> MigrationObservation:
+def _on_the_way(seen: MigrationObservation, move: InstanceMigration, target: Side, lost: Lost) -> MigrationObservation:
     if CLEANED in move.external:
         return seen
-    images = temporary_images(seen, target, saved_name(seen.uid, ""))
+    images = copies_on_the_way(seen, target, saved_name(seen.uid, ""))
     disks = _disks(lost.machine.disks, images) if lost.machine is not None else []
     return replace(seen, copies=images, disks=tuple(disks))
 
 
-def _disks(disks: tuple[Disk, ...], images: tuple[Image, ...]) -> list[DiskTransfer]:
-    """Transfer state of each disk of the copy.
-
-    The first disk without a label is the root disk; further ones also came with the VM.
-    """
-    found: list[DiskTransfer] = []
+def _disks(disks: tuple[Disk, ...], images: tuple[Image, ...]) -> list[CopyOfDisk]:
+    """Each with the image that it became. The first without a name is the root disk, others came with the machine, too."""
+    found: list[CopyOfDisk] = []
     for disk in disks:
         own = sum(1 for one in found if not one.label or one.label.startswith(f"{ROOT}."))
         label = disk.label or (f"{ROOT}.{own}" if own else "")
-        # The UID in the name may be from a lost Kubernetes cluster, so match by disk id only.
+        # The UID in its name may be that of the move in a cluster that was lost; its mark is the move's all the same.
         image = next((one for one in images if one.name.rpartition("-")[2] == str(disk.id)), None)
-        found.append(DiskTransfer(disk, label, copy=image))
+        found.append(CopyOfDisk(disk, label, copy=image))
     return found

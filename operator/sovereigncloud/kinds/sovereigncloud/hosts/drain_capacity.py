@@ -1,4 +1,4 @@
-"""Free capacity on the remaining hosts: choose the target host of a VM that is drained."""
+"""Room on the hosts that stay: where a machine that has to move may go."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from decimal import Decimal
 
 from sovereigncloud.ports.opennebula.views import Host, Vm
 
-_KIB = 1024  # oned reports memory of a host in KiB, of a VM in MiB
+_KIB = 1024  # oned counts a host's memory in KiB, a machine's in MiB
 
 
-class FreeCapacity:
-    """Free CPU and memory per host. `take` deducts each placed VM, so that a whole plan fits."""
+class Room:
+    """What is free. Each machine that is given a place takes it, so that a whole plan fits."""
 
     def __init__(self, hosts: Iterable[Host], machines: Iterable[Vm]) -> None:
         self._hosts = {h.name: h for h in sorted(hosts, key=lambda h: h.id)}
@@ -22,10 +22,7 @@ class FreeCapacity:
                 self._use(vm.host, vm)
 
     def take(self, vm: Vm, away_from: Host) -> Host | None:
-        """Reserve capacity for a VM on the host of the same cluster with most free memory.
-
-        None: no host fits.
-        """
+        """The host of the same cluster that has most memory left and room for it; the machine has it from now on."""
         fits = [
             h
             for name, h in self._hosts.items()
@@ -45,5 +42,5 @@ class FreeCapacity:
 
 
 def _hundredths(vm: Vm) -> Decimal:
-    """Return the CPU of a VM in hundredths of a core, the unit oned uses for hosts."""
+    """Of a core, as oned counts a host's."""
     return Decimal(vm.cpu or "0") * 100

@@ -1,11 +1,8 @@
-"""Drain hosts whose server spec no longer lists.
+"""Hosts that are to go, since spec no longer lists their server: disabled, emptied, deleted, and only then the server goes.
 
-Disable, migrate the VMs away, delete the host, then the server.
-
-A running VM is migrated live, with a copy of its disks where every host has its own (ssh datastores); a stopped VM is
-migrated cold. VMs that cannot be moved are named in the condition. Progress is read from OpenNebula at each reconcile -
-which host is disabled, which VMs are on it -, so draining resumes after any interruption; a server that is listed again
-meanwhile stays.
+A machine that runs is moved live, with a copy of its disks where every host has its own (ssh datastores); one that does not
+run is moved as it lies. What cannot be moved is named. Where it stands is read from OpenNebula at each look - which host is
+disabled, who is on it - so it goes on after whatever interrupted it; a server that is listed again meanwhile stays.
 """
 
 from __future__ import annotations
@@ -23,15 +20,15 @@ from sovereigncloud.core.outcome import Outcome, blocked, held, stalled, waiting
 from sovereigncloud.core.plan import Action, Disruption, Drift, Plan, Step
 from sovereigncloud.kinds.contract.controller import AnyResource
 from sovereigncloud.kinds.planning.composition import join
-from sovereigncloud.kinds.sovereigncloud.hosts.drain_capacity import FreeCapacity
+from sovereigncloud.kinds.sovereigncloud.hosts.drain_capacity import Room
 from sovereigncloud.kinds.sovereigncloud.hosts.hosts import (
     BROKEN,
     LEAVING_NOTE,
     MONITORED,
     OFFLINE,
-    format_vms,
     host_name,
-    host_state_name,
+    machines_named,
+    word,
 )
 from sovereigncloud.ports.opennebula.views import CloudView, Host, Vm
 from sovereigncloud.ports.opennebula.vm_states import Situation, state_of
@@ -40,19 +37,16 @@ PATH = "spec.hosted.ovh.servers"
 MOVE_ASKED = "moveAsked"
 MOVE_FOREIGN = "spec.hosted.updatePolicy.moveForeign"
 
-_VISIBLE_WITHIN = 30.0
-"""Seconds within which a requested migration must be visible: OpenNebula does not report a failed one (observed)."""
+_SHOWS_WITHIN = 30.0
+"""Seconds after which a move that was asked for must show: OpenNebula says nothing of one that failed (observed)."""
 _ASK_AGAIN = 300.0
 _LOOK_AGAIN = 30.0
-_ACCEPTS_VMS = frozenset({0, 1, 2, 6})  # init and monitored: the scheduler may still place VMs there
+_BEGINS = frozenset({0, 1, 2, 6})  # init and monitored: such a host may still be given machines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DisableHost(Step):
-    """Disable a host that is drained.
-
-    LEAVING_NOTE is written first, so that a rebuilt Kubernetes cluster resumes the drain.
-    """
+    """Nothing new is placed there. Noted on the host first: a rebuilt cluster knows by it that the host was going."""
 
     host_id: int
     note: str
@@ -60,8 +54,8 @@ class DisableHost(Step):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MigrateVm(Step):
-    """Migrate a VM to another host. Without `live`, a running VM is saved and resumed there."""
+class MoveMachine(Step):
+    """To another host. Not live, a running machine is saved and resumed there."""
 
     vm_id: int
     host_id: int
@@ -70,8 +64,8 @@ class MigrateVm(Step):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeleteLostVm(Step):
-    """Delete the record of a VM on a lost host, including its disks."""
+class GiveUpMachine(Step):
+    """A machine on a lost host ends in OpenNebula's books, and its disks with it."""
 
     vm_id: int
 
@@ -82,12 +76,12 @@ class DeleteHost(Step):
 
 
 @dataclass(frozen=True, slots=True)
-class DrainingHost:
-    """A host that is to be drained and deleted.
+class Leaver:
+    """A host that is to go.
 
     Attributes:
-        server: the former name of its server in spec.
-        front: whether it runs the OpenNebula front-end.
+        server: its name in spec, as it was.
+        front: whether it runs OpenNebula.
     """
 
     host: Host
@@ -96,39 +90,39 @@ class DrainingHost:
 
 
 @dataclass(frozen=True, slots=True)
-class HostsToDrain:
-    """Hosts to drain, and what their draining depends on.
+class Going:
+    """What is known of those who go.
 
     Attributes:
-        hosts: hosts to drain.
-        unmatched: hosts with the mark of this cloud that match no server of spec and were not given up either.
-        held: keys, as text, of BareMetalServers that must not be deleted yet.
-        interruptible: ids of VMs whose HostedInstance allows an interruption (updatePolicy.powerCycle).
+        leavers: the hosts.
+        strangers: hosts of this cloud that no server of spec stands behind, and nobody said that they go.
+        held: keys, as text, of servers that must not go yet.
+        interruptible: ids of machines whose objects let them be interrupted (updatePolicy.powerCycle).
     """
 
-    hosts: tuple[DrainingHost, ...] = ()
-    unmatched: tuple[Host, ...] = ()
+    leavers: tuple[Leaver, ...] = ()
+    strangers: tuple[Host, ...] = ()
     held: frozenset[str] = frozenset()
     interruptible: frozenset[int] = frozenset()
 
 
-# --- which hosts ---------------------------------------------------------------------------------------------------------
+# --- who goes ----------------------------------------------------------------------------------------------------------
 
 
-def find_hosts_to_drain(
+def find_leavers(
     cloud: SovereignCloud,
     servers: Mapping[str, BareMetalServer],
     dropped: Iterable[AnyResource],
     view: CloudView | None,
     mark: Mark,
-) -> HostsToDrain:
-    """Find the hosts to drain, and the dropped servers that must wait for that."""
+) -> Going:
+    """Which hosts are to go, and which dropped servers wait for that."""
     gone = [c for c in dropped if isinstance(c, BareMetalServer)]
     if view is None:
-        # Without a view their VMs are unknown: no server is released once the cloud had an endpoint.
+        # Nobody can tell who is on them: nothing goes, once there was a cloud that they may be a part of.
         asked = bool(cloud.status.endpoint)
-        return HostsToDrain(held=frozenset(str(c.key) for c in gone if asked and c.status.address))
-    hosts: dict[int, DrainingHost] = {}
+        return Going(held=frozenset(str(c.key) for c in gone if asked and c.status.address))
+    leavers: dict[int, Leaver] = {}
     waits: set[str] = set()
     adopted = cloud.spec.hosted is not None and cloud.spec.hosted.open_nebula.adopt is not None
     for child in gone:
@@ -137,15 +131,15 @@ def find_hosts_to_drain(
             continue
         found = [h for h in view.hosts.values() if h.name == name]
         front = Role.FRONTEND in (child.spec.roles or ())
-        hosts |= {h.id: DrainingHost(h, child.outside_name, front) for h in found}
-        # A host pool without any host, or VMs on a host that is not listed, is not trusted.
+        leavers |= {h.id: Leaver(h, child.outside_name, front) for h in found}
+        # A list without any host, or machines where there is no host, is no list to believe.
         doubtful = not view.hosts or any(vm.host == name for vm in view.vms.values())
         if found or doubtful or front:
             waits.add(str(child.key))
-    others = _without_a_server(cloud, servers, view, mark, frozenset(hosts))
-    hosts |= {drained.host.id: drained for drained in others if drained.server}
-    unmatched = tuple(drained.host for drained in others if not drained.server)
-    return HostsToDrain(tuple(hosts[n] for n in sorted(hosts)), unmatched, frozenset(waits))
+    others = _without_a_server(cloud, servers, view, mark, frozenset(leavers))
+    leavers |= {leaver.host.id: leaver for leaver in others if leaver.server}
+    strangers = tuple(leaver.host for leaver in others if not leaver.server)
+    return Going(tuple(leavers[n] for n in sorted(leavers)), strangers, frozenset(waits))
 
 
 def _without_a_server(
@@ -154,17 +148,14 @@ def _without_a_server(
     view: CloudView,
     mark: Mark,
     known: frozenset[int],
-) -> tuple[DrainingHost, ...]:
-    """Find hosts with the mark of this cloud that are no node of spec.
-
-    `server` is empty if unknown.
-    """
+) -> tuple[Leaver, ...]:
+    """Hosts that carry this cloud's mark and are no node of spec. Those without a name of a server are only told."""
     ovh = cloud.spec.hosted.ovh if cloud.spec.hosted else None
     declared = ovh.servers if ovh else []
     adopted = cloud.spec.hosted is not None and cloud.spec.hosted.open_nebula.adopt is not None
     addresses = {s.name: host_name(view, servers[s.name], adopted=adopted) for s in declared if s.name in servers}
     if any(not addresses.get(s.name) for s in declared):
-        return ()  # hosts cannot be matched before every address is known
+        return ()  # whose it is cannot be told before every address is known
     nodes = {addresses[s.name] for s in declared if Role.NODE in s.roles}
     given_up = {lost.name for lost in ((cloud.spec.hosted.lost_hosts if cloud.spec.hosted else None) or ())}
     found = []
@@ -174,84 +165,84 @@ def _without_a_server(
             continue
         other_role = next((name for name, address in addresses.items() if address == host.name), "")
         noted = host.notes.get(LEAVING_NOTE, "")
-        found.append(DrainingHost(host, other_role or noted or (host.name if host.name in given_up else "")))
+        found.append(Leaver(host, other_role or noted or (host.name if host.name in given_up else "")))
     return tuple(found)
 
 
-# --- planning -------------------------------------------------------------------------------------------------------
+# --- what is done --------------------------------------------------------------------------------------------------------
 
 
-def plan_draining(
-    cloud: SovereignCloud, draining: HostsToDrain, view: CloudView, mark: Mark, nodes: frozenset[str], now: datetime
+def plan_leaving(
+    cloud: SovereignCloud, going: Going, view: CloudView, mark: Mark, nodes: frozenset[str], now: datetime
 ) -> Plan:
-    """Plan the drain: disable, migrate VMs, delete hosts. `nodes`: names of the hosts that stay."""
-    told = Plan(drift=tuple(_unmatched_drift(h) for h in draining.unmatched))
-    if not draining.hosts:
+    """Disable, move off, delete. `nodes`: addresses of the hosts that stay."""
+    told = Plan(drift=tuple(_stranger(h) for h in going.strangers))
+    if not going.leavers:
         return told
-    ids = frozenset(drained.host.id for drained in draining.hosts)
-    refused = {drained.host.id: why for drained in draining.hosts if (why := _refusal(drained, view, mark, nodes))}
-    drainable = tuple(drained for drained in draining.hosts if drained.host.id not in refused)
+    ids = frozenset(leaver.host.id for leaver in going.leavers)
+    refused = {leaver.host.id: why for leaver in going.leavers if (why := _refusal(leaver, view, mark, nodes))}
+    leaving = tuple(leaver for leaver in going.leavers if leaver.host.id not in refused)
     plans = [told, *(Plan(outcome=outcome) for outcome in refused.values())]
-    if drainable:
+    if leaving:
         stays = [h for h in view.hosts.values() if h.id not in ids and h.state in MONITORED]
         stays = [h for h in stays if ownership(h.mark, mark) is not Ownership.FOREIGN]
-        drain = _DrainPlan(cloud, draining, view, mark, FreeCapacity(stays, view.vms.values()), now)
-        plans.append(drain.plan(drainable))
+        course = _Course(cloud, going, view, mark, Room(stays, view.vms.values()), now)
+        plans.append(course.plan(leaving))
     return join(plans)
 
 
 @dataclass
-class _DrainPlan:
-    """The drain plan of one reconcile, for all hosts that are drained."""
+class _Course:
+    """One look at all hosts that are leaving."""
 
     cloud: SovereignCloud
-    draining: HostsToDrain
+    going: Going
     view: CloudView
     mark: Mark
-    room: FreeCapacity
+    room: Room
     now: datetime
 
-    def plan(self, drainable: tuple[DrainingHost, ...]) -> Plan:
-        disable = tuple(s for drained in drainable for s in _disable(drained))
-        migrating = [vm for drained in drainable for vm in self._vms_on(drained.host) if self._migration_requested(vm)]
-        if migrating:
-            names = format_vms(migrating)
+    def plan(self, leaving: tuple[Leaver, ...]) -> Plan:
+        disable = tuple(s for leaver in leaving for s in _disable(leaver))
+        under_way = [vm for leaver in leaving for vm in self._on(leaver.host) if self._asked_just_now(vm)]
+        if under_way:
+            names = machines_named(under_way)
             wait = waiting(Reason.DRAINING, f"{names}: asked to move to another host", available=True)
             return Plan(steps=disable, outcome=wait)
-        parts = [Plan(steps=disable), *(self._plan_host(drained) for drained in drainable)]
+        parts = [Plan(steps=disable), *(self._empty(leaver) for leaver in leaving)]
         return join(parts)
 
-    def _plan_host(self, drained: DrainingHost) -> Plan:
-        """Plan one host: steps without required consent come first."""
-        host, on = drained.host, self._vms_on(drained.host)
+    def _empty(self, leaver: Leaver) -> Plan:
+        """The steps for one host, those that need a person's word after those that do not."""
+        host, on = leaver.host, self._on(leaver.host)
         lost = [vm for vm in on if _is_lost(host, vm)]
         rest = [vm for vm in on if vm not in lost]
-        busy = [vm for vm in rest if state_of(vm).situation in _TRANSIENT]
-        failed = [vm for vm in rest if state_of(vm).situation is Situation.FAILED or self._migration_failed(vm)]
-        moved = [self._migrate(vm, host) for vm in rest if vm not in busy and vm not in failed]
+        busy = [vm for vm in rest if state_of(vm).situation in _PASSES]
+        failed = [vm for vm in rest if state_of(vm).situation is Situation.FAILED or self._stays(vm)]
+        moved = [self._move(vm, host) for vm in rest if vm not in busy and vm not in failed]
         no_room = [vm for vm, step in moved if step is None]
         steps: list[Step] = sorted((s for _, s in moved if s), key=lambda s: bool(s.needs))
-        steps += [self._delete_lost(vm, host, lost) for vm in lost]
-        # OpenNebula counts a migrating VM on its source host until it has arrived.
+        steps += [self._give_up(vm, host, lost) for vm in lost]
+        # A machine on its way is counted by the host that it leaves until it has arrived.
         arriving = host.running_vms - len(on)
         if not busy and not failed and not no_room and arriving <= 0:
             steps.append(DeleteHost(action=Action.DELETE, target=_named(host), fields=(PATH,), host_id=host.id))
-        return Plan(steps=tuple(steps), outcome=self._outcome(drained, on, busy, failed, no_room, arriving))
+        return Plan(steps=tuple(steps), outcome=self._says(leaver, on, busy, failed, no_room, arriving))
 
-    def _vms_on(self, host: Host) -> list[Vm]:
+    def _on(self, host: Host) -> list[Vm]:
         return sorted((vm for vm in self.view.vms.values() if vm.host == host.name), key=lambda vm: vm.id)
 
     # -- moving
 
-    def _migrate(self, vm: Vm, host: Host) -> tuple[Vm, Step | None]:
+    def _move(self, vm: Vm, host: Host) -> tuple[Vm, Step | None]:
         target = self.room.take(vm, host)
         if target is None:
             return vm, None
         runs = state_of(vm).situation is Situation.RUNNING
-        live = runs and not self._live_migration_failed(vm)
+        live = runs and not self._refused_live(vm)
         what = f"VM {vm.id} ({vm.name}) from host {host.name} to host {target.name}"
-        allowed = self._is_own_vm(vm) or self._may_move_foreign
-        return vm, MigrateVm(
+        allowed = self._is_ours(vm) or self._may_move_foreign
+        return vm, MoveMachine(
             action=Action.MOVE,
             target=what,
             fields=(PATH,),
@@ -263,11 +254,8 @@ class _DrainPlan:
             what=what,
         )
 
-    def _is_own_vm(self, vm: Vm) -> bool:
-        """Tell whether this installation made the VM.
-
-        Mark and owner must match, since a tenant can edit the template of its VM.
-        """
+    def _is_ours(self, vm: Vm) -> bool:
+        """Made by this installation, under its user: a tenant can write into a machine's template."""
         ours = vm.mark is not None and vm.mark.installation == self.mark.installation
         return ours and self.view.owner in {None, vm.owner}
 
@@ -276,36 +264,36 @@ class _DrainPlan:
         policy = self.cloud.spec.hosted.update_policy if self.cloud.spec.hosted else None
         return policy is not None and policy.move_foreign is Consent.ALLOW
 
-    def _last_migration_request(self, vm: Vm) -> tuple[str, float] | None:
-        """Return the last migration request of a VM: `live` or `cold`, and its age in seconds."""
+    def _asked(self, vm: Vm) -> tuple[str, float] | None:
+        """How the machine was asked to move the last time, and how many seconds ago."""
         what, _, at = self.cloud.external.get(MOVE_ASKED, "").rpartition("@")
         number, _, way = what.partition(" ")
         if number != str(vm.id) or not at.isdigit():
             return None
         return way, self.now.timestamp() - int(at)
 
-    def _migration_requested(self, vm: Vm) -> bool:
-        asked = self._last_migration_request(vm)
-        return asked is not None and asked[1] < _VISIBLE_WITHIN and state_of(vm).situation in _MOVABLE
+    def _asked_just_now(self, vm: Vm) -> bool:
+        asked = self._asked(vm)
+        return asked is not None and asked[1] < _SHOWS_WITHIN and state_of(vm).situation in _MOVABLE
 
-    def _live_migration_failed(self, vm: Vm) -> bool:
-        """Tell whether a live migration had no effect and the VM may be migrated cold instead."""
-        asked = self._last_migration_request(vm)
-        failed = asked is not None and asked[0] == "live" and _VISIBLE_WITHIN <= asked[1] < _ASK_AGAIN
-        return failed and vm.id in self.draining.interruptible
+    def _refused_live(self, vm: Vm) -> bool:
+        """It was asked to move live and is where it was; its object lets it be interrupted."""
+        asked = self._asked(vm)
+        failed = asked is not None and asked[0] == "live" and _SHOWS_WITHIN <= asked[1] < _ASK_AGAIN
+        return failed and vm.id in self.going.interruptible
 
-    def _migration_failed(self, vm: Vm) -> bool:
-        """Tell whether a migration had no effect: reported now, requested again after _ASK_AGAIN."""
-        asked = self._last_migration_request(vm)
-        return asked is not None and asked[1] < _ASK_AGAIN and not self._live_migration_failed(vm)
+    def _stays(self, vm: Vm) -> bool:
+        """It was asked to move and is where it was: told, and asked again after a while."""
+        asked = self._asked(vm)
+        return asked is not None and asked[1] < _ASK_AGAIN and not self._refused_live(vm)
 
-    # -- lost hosts
+    # -- losing
 
-    def _delete_lost(self, vm: Vm, host: Host, lost: list[Vm]) -> Step:
+    def _give_up(self, vm: Vm, host: Host, lost: list[Vm]) -> Step:
         consent = (self.cloud.spec.hosted.lost_hosts if self.cloud.spec.hosted else None) or ()
         named = {number for entry in consent if entry.name == host.name for number in entry.machines or ()}
         ids = ", ".join(str(one.id) for one in lost)
-        return DeleteLostVm(
+        return GiveUpMachine(
             action=Action.DELETE,
             target=f"VM {vm.id} ({vm.name}) on lost host {host.name}, with its disks",
             fields=(PATH,),
@@ -314,49 +302,49 @@ class _DrainPlan:
             vm_id=vm.id,
         )
 
-    # -- conditions
+    # -- telling
 
-    def _outcome(
-        self, drained: DrainingHost, on: list[Vm], busy: list[Vm], failed: list[Vm], no_room: list[Vm], arriving: int
+    def _says(
+        self, leaver: Leaver, on: list[Vm], busy: list[Vm], failed: list[Vm], no_room: list[Vm], arriving: int
     ) -> Outcome:
-        host, outcome = drained.host, Outcome()
+        host, outcome = leaver.host, Outcome()
         if busy or arriving > 0:
-            who = format_vms(busy) if busy else f"{arriving} machines"
+            who = machines_named(busy) if busy else f"{arriving} machines"
             outcome = waiting(Reason.DRAINING, f"{who} on host {host.name}: waiting until it is done", available=True)
         foreign = (
-            [] if self._may_move_foreign else [vm for vm in on if not self._is_own_vm(vm) and not _is_lost(host, vm)]
+            [] if self._may_move_foreign else [vm for vm in on if not self._is_ours(vm) and not _is_lost(host, vm)]
         )
         if foreign:
             message = (
-                f"host {host.name} of server {drained.server} has VMs that this installation did not create and does not move"
-                f" without consent: {format_vms(foreign)}. Move or delete them, or set {MOVE_FOREIGN}: Allow"
+                f"on host {host.name} of server {leaver.server} are machines that this installation did not make, which it"
+                f" does not move unasked: {machines_named(foreign)}. Move or end them, or set {MOVE_FOREIGN}: Allow"
             )
             outcome = outcome.merge(held(Reason.APPROVAL_REQUIRED, message))
         lost = [vm for vm in on if _is_lost(host, vm)]
         if lost:
             message = (
-                f"host {host.id} ({host.name}) is in state {host_state_name(host.state)} and its server is no longer in {PATH}:"
-                f" {format_vms(lost)} cannot be moved off it. List the server again, or confirm in spec.hosted.lostHosts that"
-                " these VMs and their disks are lost"
+                f"host {host.id} ({host.name}) is in state {word(host.state)} and its server is not in the list any more:"
+                f" {machines_named(lost)} cannot be moved off it. Bring the server back, or give them up, which loses their"
+                " disks"
             )
             outcome = outcome.merge(held(Reason.APPROVAL_REQUIRED, message))
         if no_room:
             message = (
-                f"no other host of cluster {host.cluster_id} has room for {format_vms(no_room)} on host {host.name}:"
-                " delete or shrink VMs, or add a server"
+                f"no other host of cluster {host.cluster_id} has room for {machines_named(no_room)} on host {host.name}:"
+                " end or shrink machines, or add a server"
             )
             outcome = outcome.merge(_blocked(Reason.NO_CAPACITY, message))
         if failed:
             message = (
-                f"{format_vms(failed)} did not move off host {host.name}: check their log in OpenNebula and recover or"
-                " delete them there; updatePolicy.powerCycle: Allow of an instance permits a move with an interruption"
+                f"{machines_named(failed)} did not move off host {host.name}: look at their log in OpenNebula, recover or"
+                " end them there; updatePolicy.powerCycle: Allow of an instance lets it be moved with an interruption"
             )
             outcome = outcome.merge(_blocked(Reason.DRAIN_BLOCKED, message))
         return outcome
 
 
 _MOVABLE = frozenset({Situation.RUNNING, Situation.POWERED_OFF, Situation.SUSPENDED})
-_TRANSIENT = frozenset({Situation.BUSY, Situation.ENDING, Situation.QUEUED, Situation.HELD})
+_PASSES = frozenset({Situation.BUSY, Situation.ENDING, Situation.QUEUED, Situation.HELD})
 
 
 def _is_lost(host: Host, vm: Vm) -> bool:
@@ -364,13 +352,10 @@ def _is_lost(host: Host, vm: Vm) -> bool:
     return situation is Situation.LOST or (host.state in BROKEN | {OFFLINE} and situation is not Situation.ENDING)
 
 
-def _disable(drained: DrainingHost) -> tuple[Step, ...]:
-    """Return the disable step of a host.
-
-    A broken host takes no VMs anyway and keeps its error state.
-    """
-    host = drained.host
-    begins, noted = host.state in _ACCEPTS_VMS, host.notes.get(LEAVING_NOTE) == drained.server
+def _disable(leaver: Leaver) -> tuple[Step, ...]:
+    """A host that is broken takes nothing anyway, and is left in the state that says so."""
+    host = leaver.host
+    begins, noted = host.state in _BEGINS, host.notes.get(LEAVING_NOTE) == leaver.server
     if host.state in BROKEN or (noted and not begins):
         return ()
     target = f"{_named(host)}, disabled since it leaves"
@@ -380,37 +365,37 @@ def _disable(drained: DrainingHost) -> tuple[Step, ...]:
             target=target,
             fields=(PATH,),
             host_id=host.id,
-            note=drained.server,
+            note=leaver.server,
             disable=begins,
         ),
     )
 
 
-def _refusal(drained: DrainingHost, view: CloudView, mark: Mark, nodes: frozenset[str]) -> Outcome | None:
-    """Return why a host must not be removed at all; None: it may."""
-    host = drained.host
-    if drained.front:
+def _refusal(leaver: Leaver, view: CloudView, mark: Mark, nodes: frozenset[str]) -> Outcome | None:
+    """Why a host must not go at all."""
+    host = leaver.host
+    if leaver.front:
         message = (
-            f"server {drained.server} has the role Frontend: OpenNebula runs there, and its database. It cannot be taken off"
+            f"server {leaver.server} has the role Frontend: OpenNebula runs there, and its database. It cannot be taken off"
             " the list; put it back"
         )
         return stalled(Reason.FRONT_END_NEEDED, message, after=300.0)
     if ownership(host.mark, mark) is Ownership.FOREIGN and host.mark is not None:
-        message = f"{_named(host)} of server {drained.server} belongs to installation {host.mark.installation}"
+        message = f"{_named(host)} of server {leaver.server} belongs to installation {host.mark.installation}"
         return stalled(Reason.OWNED_BY_ANOTHER_INSTALLATION, f"{message}: let it go there first", after=300.0)
     if sum(h.name == host.name for h in view.hosts.values()) > 1:
         message = f"OpenNebula has several hosts named {host.name}; delete all but one"
         return stalled(Reason.MULTIPLE_MATCHES, message, after=60.0)
     if not any(h.name in nodes for h in view.hosts.values()):
         message = (
-            f"{_named(host)} of server {drained.server} is the last host of the cloud, which would be left without a place for"
+            f"{_named(host)} of server {leaver.server} is the last host of the cloud, which would be left without a place for"
             " machines: add another server with the role Node first, or put this one back. To end the cloud, delete it"
         )
         return stalled(Reason.LAST_HOST, message, after=60.0)
     return None
 
 
-def _unmatched_drift(host: Host) -> Drift:
+def _stranger(host: Host) -> Drift:
     observed = f"host {host.id} ({host.name}) is registered for this cloud and belongs to no server of the list"
     return Drift(f"spec.hosted.lostHosts[{host.name}]", "no such host", observed, mendable=False)
 

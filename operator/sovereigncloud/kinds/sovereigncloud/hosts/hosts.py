@@ -1,7 +1,4 @@
-"""Plan the OpenNebula hosts of a hosted cloud.
-
-One per server with the role Node, matched by address.
-"""
+"""The hosts of a hosted cloud in OpenNebula: each server with the role Node, matched by address."""
 
 from __future__ import annotations
 
@@ -12,7 +9,6 @@ from typing import ClassVar
 from sovereigncloud.api import BareMetalServer, SovereignCloud
 from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.core.identity import Mark, Ownership, ownership
-from sovereigncloud.core.listing import format_list
 from sovereigncloud.core.outcome import Outcome, stalled, waiting
 from sovereigncloud.core.plan import Action, Cause, Drift, Plan, Step
 from sovereigncloud.ports.opennebula.views import CloudView, Host, Vm
@@ -25,7 +21,8 @@ _WORDS = {0: "init", 1: "monitored", 2: "monitored", 3: "error", 4: "disabled", 
 OFFLINE = 8
 DEFAULT_CLUSTER = 0
 LEAVING_NOTE = "SOVEREIGNCLOUD_LEAVING"
-"""Attribute of a host that is drained: the former name of its server in spec."""
+"""On a host that is to go: the name of its server in spec, as it was."""
+_SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,10 +33,7 @@ class CreateHost(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnableHost(Step):
-    """Enable a host.
-
-    `was_leaving`: its server was removed from spec before, so LEAVING_NOTE is cleared.
-    """
+    """`was_leaving`: its server was off the list for a while, which is noted on the host."""
 
     host_id: int
     was_leaving: bool = False
@@ -52,17 +46,14 @@ class MarkHost(Step):
     mark: Mark
 
 
-def host_state_name(state: int) -> str:
-    """Return the name of a host state number of OpenNebula."""
+def word(state: int) -> str:
+    """A host's state in words (facts, section 2)."""
     return "offline" if state == OFFLINE else _WORDS.get(state, f"state {state}")
 
 
 def host_name(view: CloudView, child: BareMetalServer, *, adopted: bool) -> str:
-    """Return the name under which a server is registered as host.
-
-    Its address, as one-deploy does.
-
-    In an adopted cloud a person may have used the server's name instead; that host is matched too.
+    """Under which name the host of a server is registered: its address, as one-deploy names hosts. A person may have given
+    it the name of the server in an adopted cloud, and then it is no second host.
     """
     address = child.status.address or ""
     names = {h.name for h in view.hosts.values()}
@@ -72,15 +63,17 @@ def host_name(view: CloudView, child: BareMetalServer, *, adopted: bool) -> str:
     return others.pop() if len(others) == 1 else address
 
 
-def format_vms(machines: Iterable[Vm]) -> str:
-    """Format VMs for a message: the first ten, and how many more."""
-    return format_list(f"VM {vm.id} ({vm.name})" for vm in sorted(machines, key=lambda vm: vm.id))
+def machines_named(machines: Iterable[Vm]) -> str:
+    """For people: the first of them, and how many there are."""
+    named = [f"VM {vm.id} ({vm.name})" for vm in sorted(machines, key=lambda vm: vm.id)]
+    more = f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else ""
+    return ", ".join(named[:_SHOWN]) + more
 
 
 def plan_hosts(
     cloud: SovereignCloud, addresses: Mapping[str, str], view: CloudView, mark: Mark, *, admitted: bool
 ) -> Plan:
-    """Plan to register, enable and mark hosts. `addresses`: host names by server name in spec."""
+    """Register, enable and mark. `addresses`: of the servers that are to be hosts, by their name in spec."""
     by_name: dict[str, list[Host]] = {}
     for host in view.hosts.values():
         by_name.setdefault(host.name, []).append(host)
@@ -92,7 +85,7 @@ def plan_hosts(
         path = f"spec.hosted.ovh.servers[{name}]"
         found = by_name.get(address, [])
         if len(found) > 1:
-            outcome = outcome.merge(_duplicates(address, found))
+            outcome = outcome.merge(_several(address, found))
         elif not found:
             drift.append(Drift(path, "registered", "not registered"))
             if cloud.settled and not admitted:
@@ -102,15 +95,15 @@ def plan_hosts(
             else:
                 steps.append(_create(path, address, mark, cause))
         else:
-            part = _registered(path, found[0], view, mark, cause, settled=cloud.settled)
+            part = _one(path, found[0], view, mark, cause, settled=cloud.settled)
             drift += part.drift
             steps += part.steps
             outcome = outcome.merge(part.outcome)
     return Plan(tuple(drift), tuple(steps), outcome, absent)
 
 
-def _registered(path: str, host: Host, view: CloudView, mark: Mark, cause: Cause, *, settled: bool) -> Plan:
-    """Plan a host that is already registered."""
+def _one(path: str, host: Host, view: CloudView, mark: Mark, cause: Cause, *, settled: bool) -> Plan:
+    """A host that is registered."""
     drift: tuple[Drift, ...] = ()
     steps: list[Step] = []
     outcome = Outcome()
@@ -118,7 +111,7 @@ def _registered(path: str, host: Host, view: CloudView, mark: Mark, cause: Cause
         case Ownership.FOREIGN if host.mark is not None:
             return Plan(outcome=_foreign(host, host.mark))
         case Ownership.NONE | Ownership.PREDECESSOR:
-            # Action.MARK means adoption from a predecessor: differences are then drift, not declared changes.
+            # Action Mark says that it is taken over from a predecessor: what differs then is drift, not work.
             action = Action.UPDATE if host.mark is None else Action.MARK
             target = f"mark of host {host.id} ({host.name})"
             steps.append(MarkHost(action=action, target=target, cause=cause, host_id=host.id, mark=mark))
@@ -138,17 +131,17 @@ def _registered(path: str, host: Host, view: CloudView, mark: Mark, cause: Cause
             )
         )
     elif host.state not in MONITORED:
-        message = f"host {host.id} ({host.name}) is in state {host_state_name(host.state)}: {_remedy(host, view)}"
+        message = f"host {host.id} ({host.name}) is in state {word(host.state)}: {_remedy(host, view)}"
         outcome = waiting(Reason.HOST_NOT_MONITORED, message, available=settled)
     return Plan(drift, tuple(steps), outcome)
 
 
 def _remedy(host: Host, view: CloudView) -> str:
-    """Return what to do about a host that is not monitored, with the VMs on it."""
+    """What to do about a host that does not work, and who is on it."""
     if host.state not in BROKEN:
         return "waiting for its monitoring"
     on = [vm for vm in view.vms.values() if vm.host == host.name]
-    who = f"; machines on it: {format_vms(on)}" if on else ""
+    who = f"; machines on it: {machines_named(on)}" if on else ""
     return (
         f"look at its monitoring in OpenNebula{who}. If its server is lost, take it off spec.hosted.ovh.servers and add"
         " another one"
@@ -167,7 +160,7 @@ def _create(path: str, address: str, mark: Mark, cause: Cause) -> CreateHost:
     )
 
 
-def _duplicates(address: str, found: list[Host]) -> Outcome:
+def _several(address: str, found: list[Host]) -> Outcome:
     ids = ", ".join(str(h.id) for h in sorted(found, key=lambda h: h.id))
     message = f"OpenNebula has several hosts named {address}: ids {ids}; delete all but one"
     return stalled(Reason.MULTIPLE_MATCHES, message, after=60.0)

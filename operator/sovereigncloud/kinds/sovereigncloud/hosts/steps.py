@@ -1,4 +1,4 @@
-"""Execute the drain steps of a host: one idempotent OpenNebula call each."""
+"""How a host is emptied and taken out of OpenNebula: one call each, safe to repeat."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from sovereigncloud.kinds.planning.pending_writes import asked
 from sovereigncloud.kinds.sovereigncloud.hosts.draining import (
     MOVE_ASKED,
     DeleteHost,
-    DeleteLostVm,
     DisableHost,
-    MigrateVm,
+    GiveUpMachine,
+    MoveMachine,
 )
 from sovereigncloud.kinds.sovereigncloud.hosts.hosts import LEAVING_NOTE
 from sovereigncloud.ports.errors import NotFound
 
 
-async def perform_draining(
-    step: DisableHost | MigrateVm | DeleteLostVm | DeleteHost, cloud: SovereignCloud, context: Context
+async def perform_leaving(
+    step: DisableHost | MoveMachine | GiveUpMachine | DeleteHost, cloud: SovereignCloud, context: Context
 ) -> Outcome:
-    """Execute one drain step."""
+    """Do one step."""
     client = await context.open_nebula(cloud.key)
     match step:
         case DisableHost():
@@ -32,22 +32,22 @@ async def perform_draining(
             if step.disable:
                 await client.disable_host(step.host_id)
             return done(Reason.HOST_DISABLED, step.target)
-        case MigrateVm():
+        case MoveMachine():
             await client.move_vm(step.vm_id, step.host_id, live=step.live)
             way = "live" if step.live else "cold"
-            return _wait_until_visible(
+            return _seen_first(
                 Reason.DRAINING, f"{step.what}: moving", {MOVE_ASKED: asked(f"{step.vm_id} {way}", context.now)}
             )
-        case DeleteLostVm():
+        case GiveUpMachine():
             await client.give_up_vm(step.vm_id)
-            return _wait_until_visible(Reason.MACHINE_ABANDONED, f"{step.target}: given up", {})
+            return _seen_first(Reason.MACHINE_ABANDONED, f"{step.target}: given up", {})
         case DeleteHost():
             with suppress(NotFound):  # the answer to an earlier call was lost
                 await client.delete_host(step.host_id)
             return done(Reason.HOST_UNREGISTERED, f"{step.target} was deleted", **{MOVE_ASKED: ""})
 
 
-def _wait_until_visible(reason: Reason, message: str, facts: dict[str, str]) -> Outcome:
-    """Wait until the change is visible, so that one VM at a time is copied between hosts."""
+def _seen_first(reason: Reason, message: str, facts: dict[str, str]) -> Outcome:
+    """Nothing further is done before this shows: one machine at a time is copied between hosts."""
     outcome = waiting(Reason.DRAINING, message, available=True)
     return replace(outcome, facts=facts, events=((reason, message),))

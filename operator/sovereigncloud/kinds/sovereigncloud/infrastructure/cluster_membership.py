@@ -1,7 +1,4 @@
-"""Plan which hosts and datastores are in which cluster.
-
-Members that spec does not name stay.
-"""
+"""Which hosts and datastores are in which cluster, as far as spec says: what else is in a cluster stays."""
 
 from __future__ import annotations
 
@@ -12,17 +9,17 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Outcome, blocked, stalled
 from sovereigncloud.core.plan import Action, Cause, Drift, Plan
-from sovereigncloud.kinds.sovereigncloud.infrastructure.steps import CLUSTERS, AddToCluster
+from sovereigncloud.kinds.sovereigncloud.infrastructure.steps import CLUSTERS, PutIntoCluster
 from sovereigncloud.ports.opennebula.views import CloudView, Cluster
 
 _HOST, _DATASTORE = "host", "datastore"
 
 
 def plan_membership(cloud: SovereignCloud, view: CloudView, mark: Mark, nodes: Mapping[str, str]) -> Plan:
-    """Plan cluster membership. `nodes`: host names of a hosted cloud by server name."""
+    """`nodes`: hosts of a hosted cloud by the names of their servers."""
     placed: dict[str, tuple[str, str]] = {}
     drift: list[Drift] = []
-    steps: list[AddToCluster] = []
+    steps: list[PutIntoCluster] = []
     outcome = Outcome()
     clusters = {c.name: c for c in view.clusters.values()}
     ids = {
@@ -38,15 +35,15 @@ def plan_membership(cloud: SovereignCloud, view: CloudView, mark: Mark, nodes: M
         cluster, oid = clusters.get(wanted), ids[member].get(known)
         if cluster is None or oid is None:
             missing = f"cluster {wanted}" if cluster is None else f"{member} {known}"
-            outcome = outcome.merge(_missing_outcome(path, missing, cloud))
+            outcome = outcome.merge(_absent(path, missing, cloud))
         elif oid not in (cluster.hosts if member == _HOST else cluster.datastores):
-            drift.append(Drift(path, f"in cluster {wanted}", _current_cluster(member, oid, view)))
-            steps.append(_add_step(cloud, path, member, oid, cluster, mark))
+            drift.append(Drift(path, f"in cluster {wanted}", _elsewhere(member, oid, view)))
+            steps.append(_put(cloud, path, member, oid, cluster, mark))
     return Plan(tuple(drift), tuple(steps), outcome)
 
 
 def _declared(cloud: SovereignCloud) -> Iterator[tuple[str, str, str, str]]:
-    """Yield spec path, kind of member, its name, and the name of its cluster."""
+    """Path, what it is, its name, the name of its cluster."""
     spec = cloud.spec
     for host in spec.hosts or ():
         if host.cluster:
@@ -61,20 +58,20 @@ def _declared(cloud: SovereignCloud) -> Iterator[tuple[str, str, str, str]]:
             yield f"spec.datastores[{datastore.name}].clusters", _DATASTORE, datastore.name, name
 
 
-def _missing_outcome(path: str, missing: str, cloud: SovereignCloud) -> Outcome:
+def _absent(path: str, missing: str, cloud: SovereignCloud) -> Outcome:
     declared = {f"cluster {c.name}" for c in cloud.spec.clusters or ()}
     if missing in declared:
-        return blocked(f"{path}: {missing} does not exist yet")
+        return blocked(f"{path}: {missing} is not there yet")
     return blocked(f"{path}: OpenNebula has no {missing}; declare it, or correct the name")
 
 
-def _current_cluster(member: str, oid: int, view: CloudView) -> str:
+def _elsewhere(member: str, oid: int, view: CloudView) -> str:
     found = [c.name for c in view.clusters.values() if oid in (c.hosts if member == _HOST else c.datastores)]
     return f"in cluster {', '.join(sorted(found))}" if found else "in no cluster"
 
 
-def _add_step(cloud: SovereignCloud, path: str, member: str, oid: int, cluster: Cluster, mark: Mark) -> AddToCluster:
-    return AddToCluster(
+def _put(cloud: SovereignCloud, path: str, member: str, oid: int, cluster: Cluster, mark: Mark) -> PutIntoCluster:
+    return PutIntoCluster(
         action=Action.UPDATE,
         target=f"{member} {oid}, in cluster {cluster.name}",
         fields=(path,),

@@ -1,7 +1,7 @@
-"""Plan clusters, hosts and datastores that spec declares.
+"""Clusters, hosts and datastores of a cloud, as far as spec declares them.
 
-An existing object of the same name is adopted: only fields that spec declares are kept in sync, and it is never deleted. An
-object that the operator created is deleted once spec no longer lists it and it is empty. Hosts are registered one after
+What bears the name already is taken as it is: it is kept in what spec declares, and nothing else of it is touched, nor is it
+ever deleted. What the operator made goes once spec does not list it any more and it is empty. Hosts are registered one after
 the other, each only when the one before it is monitored: two at once may get one name (OpenNebula/one#7527).
 """
 
@@ -25,10 +25,10 @@ from sovereigncloud.kinds.sovereigncloud.hosts.hosts import (
     DISABLED,
     DRIVER,
     LEAVING_NOTE,
-    host_state_name,
+    word,
 )
 from sovereigncloud.kinds.sovereigncloud.infrastructure.cluster_membership import plan_membership
-from sovereigncloud.kinds.sovereigncloud.infrastructure.removal import as_marked, has_removals, plan_parts_removal
+from sovereigncloud.kinds.sovereigncloud.infrastructure.removal import anything_leaves, as_marked, plan_parts_leaving
 from sovereigncloud.kinds.sovereigncloud.infrastructure.steps import (
     ATTEMPT,
     CLUSTERS,
@@ -37,8 +37,8 @@ from sovereigncloud.kinds.sovereigncloud.infrastructure.steps import (
     AttemptPart,
     CreatePart,
     MarkPart,
-    ReenableHost,
     RenamePart,
+    ReturnHost,
     UpdatePart,
 )
 from sovereigncloud.ports.opennebula.views import CloudView, Cluster, Datastore, Host
@@ -51,18 +51,18 @@ _FRAME = frozenset({"NAME", "TYPE", "DS_MAD", "TM_MAD"})
 
 
 def plan_parts(cloud: SovereignCloud, view: CloudView, mark: Mark, nodes: Mapping[str, str], *, admitted: bool) -> Plan:
-    """Plan all parts. `nodes`: host names of a hosted cloud by server name."""
+    """`nodes`: hosts of a hosted cloud by the names of their servers."""
     spec = cloud.spec
-    if not (spec.clusters or spec.hosts or spec.datastores) and not has_removals(cloud, view, mark):
+    if not (spec.clusters or spec.hosts or spec.datastores) and not anything_leaves(cloud, view, mark):
         return Plan()
     plans = [_cluster(cloud, part, view, mark) for part in spec.clusters or ()]
     plans += [_datastore(cloud, part, view, mark) for part in spec.datastores or ()]
     plans += _hosts(cloud, view, mark, admitted=admitted)
     membership = plan_membership(cloud, view, mark, nodes)
-    # Membership is changed after everything exists; its drift is reported in any case.
+    # What is where comes after what there is; but what is only reported must not hide where things are.
     plans.append(Plan(drift=membership.drift) if any(plan.steps for plan in plans) else membership)
-    whole = join((*plans, *plan_parts_removal(cloud, view, mark)))
-    # Only one creation attempt is remembered: its object is marked before another attempt starts.
+    whole = join((*plans, *plan_parts_leaving(cloud, view, mark)))
+    # An attempt that left something unmarked is the only one that is remembered: it is marked before another is begun.
     marks = tuple(step for step in whole.steps if isinstance(step, MarkPart))
     return replace(whole, steps=(*marks, *(step for step in whole.steps if step not in marks)))
 
@@ -72,14 +72,14 @@ def _cause(cloud: SovereignCloud) -> Cause:
 
 
 def find_part(things: Iterable[Marked], field: str, name: str, mark: Mark) -> tuple[Marked | None, bool]:
-    """Find the object marked for an entry, else the one with its name; and whether it is marked."""
+    """What was made for the entry, else what bears its name; and whether it is ours."""
     pool = tuple(things)
     ours = made_for(pool, field, name, mark)
     return (ours[0], True) if ours else (next((t for t in pool if t.name == name), None), False)
 
 
 def _foreign(thing: Marked, mark: Mark, path: str) -> Outcome | None:
-    """Return why an object must not be written: another installation or object owns it."""
+    """Why nothing is written there: another installation has it, or another object of this one."""
     if thing.mark is None:
         return None
     match ownership(thing.mark, mark):
@@ -92,17 +92,14 @@ def _foreign(thing: Marked, mark: Mark, path: str) -> Outcome | None:
             )
         case Ownership.SIBLING:
             whose = thing.mark.object.replace("/", " ", 1)
-            message = f"{path}: number {thing.id} belongs to {whose}; use another name, or remove it from that object"
+            message = f"{path}: number {thing.id} belongs to {whose}, which says what it is; use another name, or take it out there"
             return stalled(Reason.NAME_TAKEN, message, after=300.0)
         case _:
             return None
 
 
-def _creation(cloud: SovereignCloud, step: CreatePart) -> Plan:
-    """Plan to create an object.
-
-    For clusters and hosts the attempt is recorded first, since they can only be marked afterwards.
-    """
+def _made(cloud: SovereignCloud, step: CreatePart) -> Plan:
+    """A cluster and a host are attempted in writing before, since they cannot be marked as they are made."""
     path = step.fields[0]
     drift = (Drift(path, "there", "not there"),)
     if step.template is None and cloud.external.get(ATTEMPT) != f"{step.field}/{step.name}":
@@ -115,10 +112,7 @@ def _creation(cloud: SovereignCloud, step: CreatePart) -> Plan:
 
 
 def _marking(cloud: SovereignCloud, thing: Marked, field: str, name: str, target: str, mark: Mark) -> MarkPart | None:
-    """Return the step that marks an object of a predecessor or of a recorded attempt.
-
-    None: neither.
-    """
+    """Taken over from before the cluster was rebuilt, or left unmarked by an attempt of ours."""
     whose = ownership(thing.mark, mark)
     ours_by_attempt = whose is Ownership.NONE and cloud.external.get(ATTEMPT) == f"{field}/{name}"
     if whose is not Ownership.PREDECESSOR and not ours_by_attempt:
@@ -138,7 +132,7 @@ def _cluster(cloud: SovereignCloud, part: ClusterPart, view: CloudView, mark: Ma
             action=Action.CREATE, target=f"cluster {part.name}", fields=(path,), cause=_cause(cloud), part=True,
             field=CLUSTERS, name=part.name, mark=mark,
         )  # fmt: skip
-        return _creation(cloud, create)
+        return _made(cloud, create)
     target = f"cluster {found.id} ({found.name})"
     if (foreign := _foreign(found, mark, path)) is not None:
         return Plan(outcome=foreign)
@@ -155,7 +149,7 @@ def _cluster(cloud: SovereignCloud, part: ClusterPart, view: CloudView, mark: Ma
 
 
 def _reservations(part: ClusterPart) -> dict[str, str]:
-    """Return the reservation attributes in OpenNebula's units: hundredths of a CPU, KiB."""
+    """As OpenNebula counts: hundredths of a processor, KiB."""
     reserved = part.reserved
     if reserved is None:
         return {}
@@ -177,7 +171,7 @@ def _reservations_that_differ(part: ClusterPart, found: Cluster) -> Iterator[tup
 def _attribute(
     cloud: SovereignCloud, field: str, name: str, found: Marked, mark: Mark, target: str, what: tuple[str, str, str]
 ) -> UpdatePart:
-    """Return a write of one field (path, attribute, value), since driftPolicy applies per field."""
+    """One write for one field (path, attribute, value): what driftPolicy says of one is not to be undone by another."""
     path, attribute, value = what
     return UpdatePart(
         action=Action.UPDATE,
@@ -221,9 +215,7 @@ def _datastore(cloud: SovereignCloud, part: DatastorePart, view: CloudView, mark
     path = f"spec.datastores[{part.name}]"
     for name in part.attributes or ():
         if name.upper() != name or name in _FRAME or name.startswith("SOVEREIGNCLOUD_"):
-            message = (
-                f"{path}.attributes: {name} is set by another field, or is not in capital letters; remove or correct it"
-            )
+            message = f"{path}.attributes: {name} is said by another field, or is not in capital letters; remove or correct it"
             return Plan(outcome=stalled(Reason.INVALID_SPEC, message))
     found, ours = find_part(view.datastores.values(), DATASTORES, part.name, mark)
     if not isinstance(found, Datastore):
@@ -235,7 +227,7 @@ def _datastore(cloud: SovereignCloud, part: DatastorePart, view: CloudView, mark
             action=Action.CREATE, target=f"datastore {part.name}", fields=(path,), cause=_cause(cloud), part=True,
             field=DATASTORES, name=part.name, mark=mark, template=template, cluster=first,
         )  # fmt: skip
-        return _creation(cloud, step)
+        return _made(cloud, step)
     target = f"datastore {found.id} ({found.name})"
     if (foreign := _foreign(found, mark, path)) is not None:
         return Plan(outcome=foreign)
@@ -247,7 +239,7 @@ def _datastore(cloud: SovereignCloud, part: DatastorePart, view: CloudView, mark
         for name, value in (part.attributes or {}).items()
         if found.attributes.get(name, "") != value
     ]
-    told = list(_driver_drift(path, part, found))
+    told = list(_other_drivers(path, part, found))
     if (marking := _marking(cloud, found, DATASTORES, part.name, target, mark)) is not None:
         return Plan((*drift, *told), (marking,))
     steps: list[Step] = [
@@ -258,11 +250,8 @@ def _datastore(cloud: SovereignCloud, part: DatastorePart, view: CloudView, mark
     return Plan((*drift, *told, *_renamed(path, part.name, found, ours=ours)), tuple(steps))
 
 
-def _driver_drift(path: str, part: DatastorePart, found: Datastore) -> Iterator[Drift]:
-    """Yield drift of the drivers.
-
-    They are never changed, since they define the layout of the data.
-    """
+def _other_drivers(path: str, part: DatastorePart, found: Datastore) -> Iterator[Drift]:
+    """What is in it was laid out for them: they are told, never changed."""
     if found.transfer != part.transfer:
         yield Drift(f"{path}.transfer", part.transfer, found.transfer, mendable=False)
     if part.driver and found.driver != part.driver:
@@ -282,23 +271,21 @@ def _hosts(cloud: SovereignCloud, view: CloudView, mark: Mark, *, admitted: bool
         if host is not None:
             yield _host(cloud, part, host, mark)
         elif begun:
-            yield Plan(
-                (Drift(f"spec.hosts[{part.name}]", "registered", "not registered"),), outcome=_wait_for_turn(part.name)
-            )
+            yield Plan((Drift(f"spec.hosts[{part.name}]", "registered", "not registered"),), outcome=_next(part.name))
         elif unready is not None:
-            yield Plan(outcome=_wait_for_previous(part.name, unready))
+            yield Plan(outcome=_in_series(part.name, unready))
         else:
             plan = _new_host(cloud, part, view, mark, admitted=admitted)
             begun = bool(plan.steps)
             yield plan
 
 
-def _wait_for_turn(name: str) -> Outcome:
+def _next(name: str) -> Outcome:
     return waiting(Reason.HOST_NOT_MONITORED, f"host {name} is registered after the ones before it", available=True)
 
 
-def _wait_for_previous(name: str, before: Host) -> Outcome:
-    message = f"host {name} is registered once host {before.id} ({before.name}) is monitored: it is in state {host_state_name(before.state)}"
+def _in_series(name: str, before: Host) -> Outcome:
+    message = f"host {name} is registered once host {before.id} ({before.name}) is monitored: it is in state {word(before.state)}"
     return waiting(Reason.HOST_NOT_MONITORED, message, after=2.0, available=True)
 
 
@@ -314,7 +301,7 @@ def _new_host(cloud: SovereignCloud, part: HostPart, view: CloudView, mark: Mark
         action=Action.CREATE, target=f"host {part.name}", fields=(path,), cause=_cause(cloud), part=True, field=HOSTS,
         name=part.name, mark=mark, drivers=(part.im or vmm, vmm), cluster=cluster,
     )  # fmt: skip
-    return _creation(cloud, step)
+    return _made(cloud, step)
 
 
 def _host(cloud: SovereignCloud, part: HostPart, host: Host, mark: Mark) -> Plan:
@@ -332,7 +319,7 @@ def _host(cloud: SovereignCloud, part: HostPart, host: Host, mark: Mark) -> Plan
         steps.append(marking)
     elif host.state in DISABLED and LEAVING_NOTE in host.notes:
         steps.append(
-            ReenableHost(
+            ReturnHost(
                 action=Action.UPDATE,
                 target=f"{target}, enabled",
                 fields=(path,),
@@ -345,6 +332,6 @@ def _host(cloud: SovereignCloud, part: HostPart, host: Host, mark: Mark) -> Plan
         )
     outcome = Outcome()
     if host.state in BROKEN or host.state in _INIT:
-        message = f"{target} is in state {host_state_name(host.state)}: look at its monitoring in OpenNebula"
+        message = f"{target} is in state {word(host.state)}: look at its monitoring in OpenNebula"
         outcome = waiting(Reason.HOST_NOT_MONITORED, message, available=cloud.settled)
     return Plan(tuple(told), tuple(steps), outcome)

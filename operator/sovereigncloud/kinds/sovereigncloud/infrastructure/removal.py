@@ -1,4 +1,4 @@
-"""Delete clusters, hosts and datastores that spec no longer lists, once they are empty."""
+"""Clusters, hosts and datastores that spec does not list any more: what the operator made goes once it is empty."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from sovereigncloud.api import SovereignCloud
 from sovereigncloud.api.common.base import DeletionPolicy
 from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.core.identity import Mark
-from sovereigncloud.core.listing import format_list
 from sovereigncloud.core.outcome import blocked
 from sovereigncloud.core.plan import Action, Plan, Step
 from sovereigncloud.kinds.identity.part_mark import Marked, leaving
-from sovereigncloud.kinds.sovereigncloud.hosts.hosts import DISABLED, format_vms
+from sovereigncloud.kinds.sovereigncloud.hosts.hosts import DISABLED, machines_named
 from sovereigncloud.kinds.sovereigncloud.infrastructure.steps import (
     CLUSTERS,
     DATASTORES,
     HOSTS,
     DeletePart,
     PartStep,
-    RemoveFromCluster,
     RetireHost,
+    TakeOutOfCluster,
 )
 from sovereigncloud.ports.opennebula.views import CloudView, Cluster, Host
 
+_SHOWN = 10
 _SYSTEM = 1
 
 
 def as_marked(host: Host) -> Cluster:
-    """Convert a host to the shape of other marked objects, with its attributes."""
+    """A host with its notes where the others have them."""
     return Cluster(host.id, host.name, frozenset(), frozenset(), mark=host.mark, attributes=host.notes)
 
 
 def _pools(cloud: SovereignCloud, view: CloudView) -> tuple[tuple[str, tuple[Marked, ...], tuple[str, ...]], ...]:
-    """Return (field, objects, declared names) in deletion order: hosts, datastores, clusters."""
+    """Field, what is there, what is declared: hosts go first, then datastores, then the clusters that they were in."""
     return (
         (HOSTS, tuple(map(as_marked, view.hosts.values())), tuple(p.name for p in cloud.spec.hosts or ())),
         (DATASTORES, tuple(view.datastores.values()), tuple(p.name for p in cloud.spec.datastores or ())),
@@ -42,20 +42,20 @@ def _pools(cloud: SovereignCloud, view: CloudView) -> tuple[tuple[str, tuple[Mar
     )
 
 
-def has_removals(cloud: SovereignCloud, view: CloudView, mark: Mark) -> bool:
+def anything_leaves(cloud: SovereignCloud, view: CloudView, mark: Mark) -> bool:
     return any(leaving(there, field, declared, mark) for field, there, declared in _pools(cloud, view))
 
 
-def plan_parts_removal(cloud: SovereignCloud, view: CloudView, mark: Mark) -> Iterator[Plan]:
-    """Yield a plan per object that spec no longer lists; none with an explicit Retain."""
+def plan_parts_leaving(cloud: SovereignCloud, view: CloudView, mark: Mark) -> Iterator[Plan]:
+    """An explicit Retain leaves everything where it is."""
     if cloud.spec.deletion_policy is DeletionPolicy.RETAIN:
         return
     for field, there, declared in _pools(cloud, view):
         for name, thing in leaving(there, field, declared, mark):
-            yield _plan_removal(field, name, thing, view, mark)
+            yield _leaving(field, name, thing, view, mark)
 
 
-def _plan_removal(field: str, name: str, thing: Marked, view: CloudView, mark: Mark) -> Plan:
+def _leaving(field: str, name: str, thing: Marked, view: CloudView, mark: Mark) -> Plan:
     target = f"{field.removesuffix('s')} {thing.id} ({thing.name})"
     paths = (f"spec.{field}[{name}]",)
     step: PartStep
@@ -65,55 +65,51 @@ def _plan_removal(field: str, name: str, thing: Marked, view: CloudView, mark: M
             oid=thing.id,
         )  # fmt: skip
         return Plan(steps=(step,))
-    users = _describe_users(field, thing.id, view)
+    users = _inside(field, thing.id, view)
     if users:
         message = f"{target} is no longer in spec.{field} and is in use: {users}; move or delete them, or list it again"
         return Plan(outcome=replace(blocked(message, reason=Reason.IN_USE), after=60.0, available=True))
     if field == CLUSTERS and view.clusters[thing.id].datastores:
-        return Plan(steps=tuple(_removals_from_cluster(name, view.clusters[thing.id], paths, mark)))
+        return Plan(steps=tuple(_take_out(name, view.clusters[thing.id], paths, mark)))
     step = DeletePart(
         action=Action.DELETE, target=target, fields=paths, part=True, field=field, name=name, mark=mark, oid=thing.id
     )
     return Plan(steps=(step,))
 
 
-def _removals_from_cluster(name: str, cluster: Cluster, paths: tuple[str, ...], mark: Mark) -> Iterable[Step]:
-    """Yield steps that remove the datastores from a cluster.
-
-    Only a cluster without any can be deleted.
-    """
+def _take_out(name: str, cluster: Cluster, paths: tuple[str, ...], mark: Mark) -> Iterable[Step]:
+    """Datastores stay where else they are; a cluster is only deleted without any."""
     for oid in sorted(cluster.datastores):
-        yield RemoveFromCluster(
+        yield TakeOutOfCluster(
             action=Action.UPDATE, target=f"datastore {oid}, out of cluster {cluster.name}", fields=paths, field=CLUSTERS,
             name=name, mark=mark, cluster=cluster.id, member="datastore", oid=oid,
         )  # fmt: skip
 
 
-def _describe_users(field: str, oid: int, view: CloudView) -> str:
-    """Describe what uses an object; empty: nothing.
-
-    Datastores do not count as users of a cluster.
-    """
+def _inside(field: str, oid: int, view: CloudView) -> str:
+    """Who or what is in it; empty: nothing. That datastores are in a cluster keeps nobody from it."""
     if field == HOSTS:
         on = [vm for vm in view.vms.values() if vm.host == view.hosts[oid].name]
-        return format_vms(on) or (f"{view.hosts[oid].running_vms} machines" if view.hosts[oid].running_vms else "")
+        return machines_named(on) or (f"{view.hosts[oid].running_vms} machines" if view.hosts[oid].running_vms else "")
     if field == DATASTORES:
         return _in_datastore(oid, view)
     cluster = view.clusters[oid]
     hosts = [f"host {h} ({view.hosts[h].name})" if h in view.hosts else f"host {h}" for h in sorted(cluster.hosts)]
-    return format_list([*hosts, *(f"network {n}" for n in sorted(cluster.networks))])
+    return _listed([*hosts, *(f"network {n}" for n in sorted(cluster.networks))])
 
 
 def _in_datastore(oid: int, view: CloudView) -> str:
-    """Describe what is in a datastore.
-
-    Images; for a system datastore VMs whose disks may be in it, since OpenNebula does not list them.
-    """
+    """Images; of a system datastore the machines whose disks may lie in it, since OpenNebula does not list them there."""
     datastore = view.datastores[oid]
     if datastore.type == _SYSTEM:
         hosts = {h.name for h in view.hosts.values() if h.cluster_id in datastore.clusters}
         on = [vm for vm in view.vms.values() if vm.host in hosts]
-        return f"disks of these may lie in it: {format_vms(on)}" if on else ""
-    return format_list(
+        return f"disks of these may lie in it: {machines_named(on)}" if on else ""
+    return _listed(
         [f'image {i} "{view.images[i].name}"' if i in view.images else f"image {i}" for i in datastore.images]
     )
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more

@@ -1,7 +1,7 @@
-"""Plan one OpenNebula cluster per site of the architecture Edge, named after the site.
+"""The sites of the architecture Edge: the hosts of one are a cluster of OpenNebula that bears its name.
 
-Such a cluster contains the hosts of the site, the datastores of the cluster default, since hosts need them to run VMs, and
-the networks of the cloud, since the vRack reaches every site. Other members stay.
+Such a cluster has the datastores of the cluster default, since a host runs nothing without, and the networks of the cloud:
+the vRack reaches every site. What is in it beyond that, somebody put there, and it stays.
 """
 
 from __future__ import annotations
@@ -34,10 +34,7 @@ class CreateCluster(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JoinCluster(Step):
-    """Add a member to a cluster.
-
-    A host leaves its former cluster; other members may be in several.
-    """
+    """Puts something into a cluster. A host leaves the one that it was in; the others are in several."""
 
     cluster_id: int
     member: Member
@@ -45,13 +42,13 @@ class JoinCluster(Step):
 
 
 def sites_of(cloud: SovereignCloud) -> Mapping[str, str]:
-    """Return the site of each server that has one, by server name in spec."""
+    """The site of each server that has one, by its name in spec."""
     ovh = cloud.spec.hosted.ovh if cloud.spec.hosted else None
     return {s.name: s.site for s in (ovh.servers if ovh else ()) if s.site}
 
 
 def plan_sites(cloud: SovereignCloud, addresses: Mapping[str, str], view: CloudView) -> Plan:
-    """Plan the clusters and their members. `addresses`: host names by server name in spec."""
+    """Clusters, and who is to be in them. `addresses`: of the servers that are hosts, by their name in spec."""
     sites = {name: site for name, site in sites_of(cloud).items() if name in addresses}
     clusters = {c.name: c for c in view.clusters.values()}
     hosts = {h.name: h for h in view.hosts.values()}
@@ -76,7 +73,7 @@ def plan_sites(cloud: SovereignCloud, addresses: Mapping[str, str], view: CloudV
             )
             continue
         found = [h for n in names if (h := hosts.get(addresses[n]))]
-        for member, member_id, where in _missing_members(cloud, cluster, found, view):
+        for member, member_id, where in _missing(cloud, cluster, found, view):
             field = path if member is not Member.HOST else _path_of(names, addresses, hosts, member_id)
             drift.append(Drift(field, site, f"{member} {member_id} is in {where}"))
             steps.append(_join(cluster, member, member_id, field, cause))
@@ -88,10 +85,10 @@ def _path_of(names: Iterable[str], addresses: Mapping[str, str], hosts: Mapping[
     return f"spec.hosted.ovh.servers[{name}].site"
 
 
-def _missing_members(
+def _missing(
     cloud: SovereignCloud, cluster: Cluster, hosts: Iterable[Host], view: CloudView
 ) -> Iterator[tuple[Member, int, str]]:
-    """Yield the members that a cluster lacks, and where they are instead."""
+    """What is not in the cluster and where it is instead."""
     default = view.clusters.get(_DEFAULT)
     declared = {n.name for n in (cloud.spec.hosted.networks if cloud.spec.hosted else None) or ()}
     for oid in sorted((default.datastores if default else frozenset()) - cluster.datastores):
@@ -118,10 +115,7 @@ def _join(cluster: Cluster, member: Member, member_id: int, path: str, cause: Ca
 
 
 async def perform_site(step: CreateCluster | JoinCluster, client: OpenNebula) -> Outcome:
-    """Execute one site step.
-
-    Cluster names are unique, so a repeated creation leaves one cluster.
-    """
+    """One write. A cluster's name is unique: two attempts leave one cluster."""
     match step:
         case CreateCluster():
             try:

@@ -1,7 +1,7 @@
-"""Steps for clusters, hosts and datastores of a cloud: one idempotent write each.
+"""What is done about clusters, hosts and datastores of a cloud: one write each, safe to repeat.
 
-Clusters and hosts cannot be marked in the call that creates them. The attempt is recorded in status before, so that an
-unmarked object of that name is known to be ours.
+A cluster and a host take no template: they are made, and then marked. An attempt is written down before, so that what it left
+unmarked, and nothing else, is known to be ours.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from sovereigncloud.ports.errors import Conflict, NotFound
 from sovereigncloud.ports.opennebula.client import OpenNebula
 
 ATTEMPT = "making"
-"""Fact in `status.external`: the spec entry for which a cluster or host is being created."""
+"""In `status.external`: the entry of spec that a cluster or a host is being made for."""
 CLUSTERS, HOSTS, DATASTORES = "clusters", "hosts", "datastores"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartStep(Step):
-    """Base of the part steps. `field`: clusters, hosts or datastores; `name`: the entry in it."""
+    """What `perform_part` does. `field`: clusters, hosts or datastores; `name`: the entry there."""
 
     field: str
     name: str
@@ -38,15 +38,12 @@ class PartStep(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptPart(PartStep):
-    """Record in status that an object is about to be created."""
+    """Write down that it is going to be made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreatePart(PartStep):
-    """Create a cluster, host or datastore.
-
-    `template`: of a datastore; `drivers`: IM and VM driver of a host; `cluster`: the initial one.
-    """
+    """`template`: of a datastore; `drivers`: of a host, those that monitor and run machines; `cluster`: where it begins."""
 
     template: Mapping[str, str] | None = None
     drivers: tuple[str, str] = ("", "")
@@ -71,8 +68,8 @@ class RenamePart(PartStep):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AddToCluster(PartStep):
-    """Add a member (host or datastore) to a cluster. A host leaves its former cluster."""
+class PutIntoCluster(PartStep):
+    """`member`: host or datastore. A host leaves the cluster that it was in."""
 
     cluster: int
     member: str
@@ -80,7 +77,7 @@ class AddToCluster(PartStep):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RemoveFromCluster(PartStep):
+class TakeOutOfCluster(PartStep):
     cluster: int
     member: str
     oid: int
@@ -88,16 +85,13 @@ class RemoveFromCluster(PartStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetireHost(PartStep):
-    """Disable a host that spec no longer lists.
-
-    LEAVING_NOTE is written first, so that the host is enabled again if spec lists it again.
-    """
+    """Nothing new is placed there; noted on the host first, so that it is enabled again where it is listed again."""
 
     oid: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReenableHost(PartStep):
+class ReturnHost(PartStep):
     oid: int
 
 
@@ -107,7 +101,7 @@ class DeletePart(PartStep):
 
 
 async def perform_part(step: PartStep, cloud: SovereignCloud, context: Context) -> Outcome:
-    """Execute one part step."""
+    """Do one step."""
     if isinstance(step, AttemptPart):
         outcome = waiting(Reason.CREATING, f"{step.target} is going to be made", after=0.05, available=True)
         return outcome.with_facts(**{ATTEMPT: f"{step.field}/{step.name}"})
@@ -133,17 +127,17 @@ async def perform_part(step: PartStep, cloud: SovereignCloud, context: Context) 
 
 async def _among_clusters(step: PartStep, client: OpenNebula) -> Outcome:
     match step:
-        case AddToCluster():
+        case PutIntoCluster():
             await client.join_cluster(step.cluster, step.member, step.oid)
             return done(Reason.CLUSTER_JOINED, step.target)
-        case RemoveFromCluster():
+        case TakeOutOfCluster():
             await client.parts.leave_cluster(step.cluster, step.member, step.oid)
             return done(Reason.PART_UPDATED, step.target)
         case RetireHost():
             await client.update_host(step.oid, {LEAVING_NOTE: step.name})
             await client.disable_host(step.oid)
             return done(Reason.HOST_DISABLED, step.target)
-        case ReenableHost():
+        case ReturnHost():
             await client.update_host(step.oid, {LEAVING_NOTE: ""})
             await client.enable_host(step.oid)
             return done(Reason.HOST_ENABLED, step.target)
@@ -152,10 +146,7 @@ async def _among_clusters(step: PartStep, client: OpenNebula) -> Outcome:
 
 
 async def _create(step: CreatePart, client: OpenNebula) -> Outcome:
-    """Create and mark a part.
-
-    If the name is taken it is read again: an earlier attempt may have created it.
-    """
+    """A name that is taken meanwhile is looked at again: what bears it may be what an earlier attempt made."""
     mark = marked_as(step.field, step.name, step.mark)
     try:
         if step.template is not None:

@@ -1,6 +1,6 @@
-"""Tear down what the operator created in an existing OpenNebula, with deletionPolicy Delete.
+"""The end of an OpenNebula elsewhere with deletionPolicy Delete: what the operator made in it goes, once nobody uses it.
 
-The OpenNebula itself stays. A hosted one is torn down as a whole, including its parts.
+The OpenNebula itself stays, whoever it is. A hosted one goes as a whole, and its parts with it.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from sovereigncloud.core.identity import Mark
 from sovereigncloud.core.outcome import Outcome, Phase, retry
 from sovereigncloud.core.plan import Plan
 from sovereigncloud.kinds.planning.composition import join
-from sovereigncloud.kinds.sovereigncloud.infrastructure.removal import plan_parts_removal
+from sovereigncloud.kinds.sovereigncloud.infrastructure.removal import plan_parts_leaving
 from sovereigncloud.kinds.sovereigncloud.stores.observation import Stores
 from sovereigncloud.kinds.sovereigncloud.stores.plan import plan_stores
 from sovereigncloud.ports.opennebula.views import CloudView
 
 
-def deletes_parts(cloud: SovereignCloud) -> bool:
-    """Tell whether deleting the cloud may have to delete parts in an existing OpenNebula."""
+def ends_parts(cloud: SovereignCloud) -> bool:
+    """Whether there may be something of the operator's in it that is to go."""
     spec = cloud.spec
     declared = spec.stores or spec.clusters or spec.hosts or spec.datastores or cloud.status.stores
     return (
@@ -31,29 +31,27 @@ def deletes_parts(cloud: SovereignCloud) -> bool:
 
 
 def without_parts(cloud: SovereignCloud) -> SovereignCloud:
-    """Return a copy of the cloud that declares no parts."""
+    """The cloud as if it declared none."""
     nothing = {"stores": None, "clusters": None, "hosts": None, "datastores": None}
     return cloud.model_copy(update={"spec": cloud.spec.model_copy(update=nothing)})
 
 
-def plan_parts_teardown(
+def plan_parts_end(
     cloud: SovereignCloud, view: CloudView | None, stores: Stores, mark: Mark, error: str
 ) -> Plan | None:
-    """Plan the deletion of parts; None: nothing is left."""
-    if not deletes_parts(cloud):
+    """The next steps, or what is waited for; None: nothing is left."""
+    if not ends_parts(cloud):
         return None
     if view is None:
-        message = (
-            f"cannot read what the operator created in the cloud: {error or 'it does not answer'}. Fix that, or set"
-        )
-        return Plan(outcome=retry(f"{message} spec.deletionPolicy: Retain to delete only the SovereignCloud object"))
+        message = f"cannot tell what the operator made in it: {error or 'it does not answer'}; set spec.deletionPolicy: Retain to"
+        return Plan(outcome=retry(f"{message} let go of the cloud and leave everything as it is"))
     bare = without_parts(cloud)
-    plan = join((*plan_parts_removal(bare, view, mark), plan_stores(bare, stores, mark)))
+    plan = join((*plan_parts_leaving(bare, view, mark), plan_stores(bare, stores, mark)))
     if plan.steps or plan.outcome.phase is not Phase.DONE:
-        return replace(plan, outcome=_unavailable(plan.outcome))
+        return replace(plan, outcome=_waits(plan.outcome))
     return None
 
 
-def _unavailable(outcome: Outcome) -> Outcome:
-    """Mark the outcome as not available: the cloud is being deleted."""
+def _waits(outcome: Outcome) -> Outcome:
+    """Of what is being deleted nothing is available."""
     return replace(outcome, available=False)

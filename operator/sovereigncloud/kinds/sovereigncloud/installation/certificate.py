@@ -1,9 +1,7 @@
-"""Install a renewed TLS certificate on the front-ends.
+"""A renewed certificate reaches the front-ends by a run of its own, which touches nothing but their web server.
 
-An installer run changes only their web server.
-
-The IAM tag `sovereigncloud.io/certificate` of the first front-end records the installed certificate, after the Job succeeded. A
-missing Job is created again, which installs the same files.
+Which certificate was brought there last, the first front-end says (IAM tag `sovereigncloud.io/certificate`): written once
+the Job ended well. A Job that is gone means that it is made again, which brings the same files once more.
 """
 
 from __future__ import annotations
@@ -28,7 +26,7 @@ _LOOK_AGAIN = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InstallCertificate(Step):
+class BringCertificate(Step):
     installation: Installation
 
 
@@ -44,7 +42,7 @@ def renewal_of(
     servers: Mapping[str, ServerSummary],
     certificate: Certificate,
 ) -> Installation | None:
-    """Return the run that installs the certificate; None: it is installed, or OpenNebula is not."""
+    """The run that brings the certificate; None where it is there, or where the installer has yet to make a place for it."""
     record, front = record_of(cloud, servers), _first(cloud, servers)
     if not certificate.digest or record is None or front is None or record.requested:
         return None
@@ -61,7 +59,7 @@ def renewal_of(
 def plan_certificate(
     cloud: SovereignCloud, renewal: Installation | None, job: InstallState | None, servers: Mapping[str, ServerSummary]
 ) -> Plan:
-    """Plan the renewal of a certificate that is not on the front-ends yet."""
+    """What to do about a certificate that is not on the front-ends yet."""
     front = _first(cloud, servers)
     if renewal is None or front is None:
         return Plan()
@@ -69,10 +67,10 @@ def plan_certificate(
     digest = renewal.hash.rpartition("-")[2]
     match job.state if job else "Absent":
         case "Running":
-            message = f"the certificate of {renewal.reach.fqdn} is being installed on {on}"
+            message = f"the certificate of {renewal.reach.fqdn} is being brought to {on}"
             return Plan(outcome=waiting(Reason.UPDATING_CERTIFICATE, message, after=_LOOK_AGAIN, available=True))
         case "Failed":
-            message = f"the certificate was not installed on {on}: {job.message if job else ''}. Fix the cause, then delete the Job"
+            message = f"the certificate was not brought to {on}: {job.message if job else ''}. Mend the cause, then delete the Job"
             return Plan(outcome=stalled(Reason.INSTALLATION_FAILED, message, after=60.0))
         case "Succeeded":
             target = f"record of the certificate of {renewal.reach.fqdn}"
@@ -82,12 +80,12 @@ def plan_certificate(
             return Plan(steps=(record,))
         case _:
             target = f"certificate of {renewal.reach.fqdn} on {on}"
-            bring = InstallCertificate(action=Action.UPDATE, target=target, fields=(PATH,), installation=renewal)
+            bring = BringCertificate(action=Action.UPDATE, target=target, fields=(PATH,), installation=renewal)
             return Plan(steps=(bring,))
 
 
-def renewal_started(step: InstallCertificate) -> Outcome:
-    """Return the outcome after the renewal Job was created."""
+def begun(step: BringCertificate) -> Outcome:
+    """What is said once the Job was made."""
     message = f"the {step.target} is being renewed"
     return replace(
         waiting(Reason.UPDATING_CERTIFICATE, message, after=_LOOK_AGAIN, available=True),
@@ -95,8 +93,8 @@ def renewal_started(step: InstallCertificate) -> Outcome:
     )
 
 
-def certificate_recorded(step: RecordCertificate) -> Outcome:
-    """Return the outcome after the certificate was recorded on its front-end."""
+def recorded(step: RecordCertificate) -> Outcome:
+    """What is said once the front-end says which certificate it has."""
     return done(Reason.CERTIFICATE_UPDATED, f"{step.target} was written to its front-end")
 
 

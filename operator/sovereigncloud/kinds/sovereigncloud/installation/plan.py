@@ -1,10 +1,10 @@
-"""Plan the installation of OpenNebula from the records on the servers, not from status.
+"""Whether OpenNebula is to be installed, is being installed, or was: read from the servers, not from status.
 
-Every server that an installer run covers carries a record (`records`). On the front-end it says "requested" from before
-the Job is created until it is known to exist, so a missing Job does not mean that there was none, and a server without record
-was never covered. A server to be reinstalled is recorded as `wiped` before its disks are erased, and the next run covers it.
-Apart from uncovered servers only a change of access or a new install.rerun.request starts a run; in a cloud with VMs every
-run needs such a request.
+Every server that an installer run covers carries a record (`installation_record`); on the front-end it says "requested"
+from before the Job is made until it is known to exist. A missing Job therefore never means that there was none, and a
+server without the tag was never covered. A server that is reinstalled says `wiped` instead, from before its disks are: the
+next run covers it. Beside servers to cover only a change of access and a new word in install.rerun ever make a run, and in
+a cloud with machines that word is needed for each.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from datetime import datetime
 
 from sovereigncloud.api import BareMetalServer, SovereignCloud
 from sovereigncloud.api.common.reasons import Reason
-from sovereigncloud.core.listing import format_list
 from sovereigncloud.core.outcome import DONE, Outcome, stalled, waiting
 from sovereigncloud.core.plan import Action, Disruption, Plan, Step
-from sovereigncloud.kinds.baremetalserver.installation_tag import INSTALLED_TAG, WIPED
 from sovereigncloud.kinds.endpoint.access import access_hash, access_of
 from sovereigncloud.kinds.endpoint.endpoint import front_end, front_ends, generated_secret
 from sovereigncloud.kinds.sovereigncloud.installation.records import (
+    INSTALLED_TAG,
     RERUNS_TAG,
+    WIPED,
     Record,
     inventory_hash,
     read_record,
@@ -41,37 +41,37 @@ __all__ = [
     "RERUNS_TAG",
     "WIPED",
     "InstallOpenNebula",
-    "InstallationFacts",
+    "Known",
     "Record",
     "RecordInstallation",
+    "due",
     "inventory_hash",
-    "is_run_due",
     "missing_consent",
     "plan_installation",
     "read_record",
     "record_of",
-    "uncovered_servers",
-    "unlisted_servers",
-    "wiped_servers",
+    "uncovered",
+    "unseen",
+    "wiped",
 ]
 
 PATH = "spec.hosted.openNebula.install"
 RERUN = f"{PATH}.rerun.request"
 
-_JOB_LOST_AFTER = 3600.0
+_CERTAIN = 3600.0
 _LOOK_AGAIN = 5.0
 _NAMED = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstallOpenNebula(Step):
-    """Record a run on all its servers, start it, and record that it started.
+    """Records the run on all its servers, starts it, records that it was started.
 
     Attributes:
-        urns: the servers, the front-end first: recovery after a crash reads its record.
-        reruns: new value of RERUNS_TAG on the front-end; empty: unchanged.
-        word: digest of the rerun request that is carried out, for status.
-        certificate: digest of the certificate that the run installs.
+        urns: of the servers, the front-end's first: its record is what a crash is recovered from.
+        reruns: what the front-end says of the words of install.rerun from then on; empty: nothing new.
+        word: for status, of the word that is carried out.
+        certificate: digest of the certificate that the run brings along.
     """
 
     installation: Installation
@@ -84,25 +84,25 @@ class InstallOpenNebula(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordInstallation(Step):
-    """Restore the record on servers from which somebody removed it."""
+    """Gives servers back the record that someone removed."""
 
     urns: tuple[str, ...]
     hash: str
 
 
 @dataclass(frozen=True, slots=True)
-class InstallationFacts:
-    """The observed input of the installation plan.
+class Known:
+    """What is known outside of the installation.
 
     Attributes:
-        servers: servers in the account's view, by name in spec.
-        job: state of the Job of the current inventory; None: not read.
+        servers: by name in spec, as the account's view shows them.
+        job: state of the Job of the current inventory; None: not asked.
         answers: whether the front-end answers.
-        error: why it does not answer.
-        silence: outcome for a front-end that answered before and no longer does.
-        credentials: whether the generated Secret exists.
-        machines: number of VMs; None: not read, or nothing answers.
-        certificate: digest of the certificate that spec names.
+        error: why it does not.
+        silence: what is said where it answered before, and does not.
+        credentials: whether the generated Secret is there.
+        machines: how many the cloud has; None: it was not asked, or nothing answers.
+        certificate: digest of the one that spec names.
     """
 
     servers: Mapping[str, ServerSummary]
@@ -115,8 +115,8 @@ class InstallationFacts:
     silence: Outcome = DONE
 
 
-def uncovered_servers(cloud: SovereignCloud, servers: Mapping[str, ServerSummary]) -> tuple[str, ...]:
-    """Return the names of declared servers that no installer run covered."""
+def uncovered(cloud: SovereignCloud, servers: Mapping[str, ServerSummary]) -> tuple[str, ...]:
+    """Names of declared servers that no installer run covered."""
     ovh = cloud.spec.hosted.ovh if cloud.spec.hosted else None
     return tuple(
         s.name
@@ -125,8 +125,8 @@ def uncovered_servers(cloud: SovereignCloud, servers: Mapping[str, ServerSummary
     )
 
 
-def wiped_servers(cloud: SovereignCloud, servers: Mapping[str, ServerSummary]) -> tuple[str, ...]:
-    """Return the names of declared servers that were reinstalled since a run covered them."""
+def wiped(cloud: SovereignCloud, servers: Mapping[str, ServerSummary]) -> tuple[str, ...]:
+    """Names of declared servers that were reinstalled after a run had covered them."""
     ovh = cloud.spec.hosted.ovh if cloud.spec.hosted else None
     return tuple(
         s.name
@@ -135,40 +135,36 @@ def wiped_servers(cloud: SovereignCloud, servers: Mapping[str, ServerSummary]) -
     )
 
 
-def unlisted_servers(cloud: SovereignCloud, servers: Mapping[str, ServerSummary]) -> tuple[str, ...]:
-    """Return the names of declared servers that the account's view does not show."""
+def unseen(cloud: SovereignCloud, servers: Mapping[str, ServerSummary]) -> tuple[str, ...]:
+    """Names of declared servers that the account's view does not show."""
     ovh = cloud.spec.hosted.ovh if cloud.spec.hosted else None
     return tuple(s.name for s in (ovh.servers if ovh else ()) if s.name not in servers)
 
 
-def is_run_due(cloud: SovereignCloud, known: InstallationFacts) -> bool:
-    """Tell whether a run is due.
-
-    Nothing installed, server added or wiped, access changed, or rerun requested.
+def due(cloud: SovereignCloud, known: Known) -> bool:
+    """Whether spec declares something that no run covered: nothing was installed, a server was added or wiped, access is
+    another one, a word asks for it.
     """
     record = record_of(cloud, known.servers)
-    if record is None or wiped_servers(cloud, known.servers):
+    if record is None or wiped(cloud, known.servers):
         return True
     if record.hash == inventory_hash(cloud):
         return False
     return bool(
-        uncovered_servers(cloud, known.servers) or _access_changed(cloud, record) or unused_word(cloud, known.servers)
+        uncovered(cloud, known.servers) or _reached_otherwise(cloud, record) or unused_word(cloud, known.servers)
     )
 
 
-def _access_changed(cloud: SovereignCloud, record: Record) -> bool:
+def _reached_otherwise(cloud: SovereignCloud, record: Record) -> bool:
     return record.access != access_hash(access_of(cloud))
 
 
-def missing_consent(cloud: SovereignCloud, known: InstallationFacts) -> str:
-    """Return the field to set, with its value, before the installer may run.
-
-    Empty: no consent is needed.
-
-    Consent is needed on a cloud that has VMs, or had some when it last answered, unless its front-ends were wiped.
+def missing_consent(cloud: SovereignCloud, known: Known) -> str:
+    """The field to set, with its value, before the installer runs: on a cloud with machines in it, or one that had some when
+    it last answered, it never runs unasked. A front-end that was wiped knows no machines.
     """
     record, servers = record_of(cloud, known.servers), known.servers
-    nothing_there = {s.name for s in front_ends(cloud)} <= set(wiped_servers(cloud, servers))
+    nothing_there = {s.name for s in front_ends(cloud)} <= set(wiped(cloud, servers))
     if known.machines == 0 or nothing_there or (known.machines is None and not cloud.status.endpoint):
         return ""
     begun = record is not None and record.requested and record.hash == inventory_hash(cloud)
@@ -178,21 +174,21 @@ def missing_consent(cloud: SovereignCloud, known: InstallationFacts) -> str:
 
 
 def plan_installation(
-    cloud: SovereignCloud, children: Mapping[str, BareMetalServer], known: InstallationFacts, now: datetime
+    cloud: SovereignCloud, children: Mapping[str, BareMetalServer], known: Known, now: datetime
 ) -> Plan:
-    """Plan the installation; empty and done: OpenNebula is installed and answers.
+    """What to do about the installation; empty and done: OpenNebula is there and answers.
 
-    `children`: the ready BareMetalServers; their addresses and MACs make the inventory.
+    `children` are the servers, ready: their addresses and MACs make the inventory.
     """
     record, digest, job = record_of(cloud, known.servers), inventory_hash(cloud), known.job
     if record is not None and not known.credentials:
-        return Plan(outcome=_credentials_lost(cloud))
+        return Plan(outcome=_lost(cloud))
     if job is not None and job.state == "Failed" and not known.answers and (record is None or record.hash == digest):
-        return Plan(outcome=_installation_failed(job))
-    if is_run_due(cloud, known):
-        if record is None and known.answers and cloud.status.endpoint and not wiped_servers(cloud, known.servers):
-            # It was running and somebody removed the tag: the record is restored, nothing is installed.
-            return Plan(steps=(_record_on_servers(cloud, known, digest),))
+        return Plan(outcome=_failed(job))
+    if due(cloud, known):
+        if record is None and known.answers and cloud.status.endpoint and not wiped(cloud, known.servers):
+            # It was running and someone removed our tag: a record is given back, nothing is installed.
+            return Plan(steps=(_remember(cloud, known, digest),))
         return _begin(cloud, children, known, now)
     if record is not None and record.hash == digest and record.requested:
         return _unconfirmed(cloud, children, known, record, now)
@@ -200,45 +196,36 @@ def plan_installation(
 
 
 def _unconfirmed(
-    cloud: SovereignCloud,
-    children: Mapping[str, BareMetalServer],
-    known: InstallationFacts,
-    record: Record,
-    now: datetime,
+    cloud: SovereignCloud, children: Mapping[str, BareMetalServer], known: Known, record: Record, now: datetime
 ) -> Plan:
-    """Plan a run that was recorded, but whose Job was not confirmed.
-
-    The same hash never starts two Jobs.
-    """
+    """Recorded, and the operator ended before it knew that the Job was made. The same hash never starts a second."""
     absent = known.job is None or known.job.state == "Absent"
-    if absent and now.timestamp() - record.requested > _JOB_LOST_AFTER:
+    if absent and now.timestamp() - record.requested > _CERTAIN:
         if known.answers:
-            return Plan(steps=(_record_on_servers(cloud, known, record.hash),))
-        return Plan(outcome=_installation_unknown(cloud, known))
+            return Plan(steps=(_remember(cloud, known, record.hash),))
+        return Plan(outcome=_unknown(cloud, known))
     return _begin(cloud, children, known, now)
 
 
-def _covered(cloud: SovereignCloud, known: InstallationFacts, digest: str) -> Plan:
-    """Plan when all servers were covered by a run: wait for its Job and for the front-end."""
-    job, missing = known.job, uncovered_servers(cloud, known.servers)
+def _covered(cloud: SovereignCloud, known: Known, digest: str) -> Plan:
+    """All servers were covered by a run; is it over, and does the front-end answer?"""
+    job, missing = known.job, uncovered(cloud, known.servers)
     if job is not None and job.state == "Running":
-        return Plan(outcome=_installing(cloud, job))
+        return Plan(outcome=_running(cloud, job))
     if job is not None and job.state == "Failed":
-        return Plan(outcome=_installation_failed(job))
+        return Plan(outcome=_failed(job))
     if known.answers:
-        return Plan(steps=(_record_on_servers(cloud, known, digest),)) if missing else Plan()
+        return Plan(steps=(_remember(cloud, known, digest),)) if missing else Plan()
     if cloud.status.endpoint:
         return Plan(outcome=known.silence)
     if job is not None and job.state == "Succeeded":
         message = f"OpenNebula was installed; waiting until its front-end answers ({known.error or 'not asked yet'})"
         return Plan(outcome=waiting(Reason.WAITING_FOR_FRONTEND, message, after=5.0))
-    return Plan(outcome=_installation_unknown(cloud, known))
+    return Plan(outcome=_unknown(cloud, known))
 
 
-def _begin(
-    cloud: SovereignCloud, children: Mapping[str, BareMetalServer], known: InstallationFacts, now: datetime
-) -> Plan:
-    installation, front = installation_of(cloud, children), _recording_front_end(cloud, known)
+def _begin(cloud: SovereignCloud, children: Mapping[str, BareMetalServer], known: Known, now: datetime) -> Plan:
+    installation, front = installation_of(cloud, children), _recorder(cloud, known)
     if installation is None or front is None:
         message = "an installation by the operator needs as many servers with the role Frontend as its architecture has"
         return Plan(outcome=stalled(Reason.ARCHITECTURE_MISMATCH, message))
@@ -249,7 +236,7 @@ def _begin(
     word = unused_word(cloud, known.servers)
     step = InstallOpenNebula(
         action=Action.INSTALL,
-        target=f"OpenNebula {installation.version} on {format_list([t.name for t in installation.targets], _NAMED)}",
+        target=f"OpenNebula {installation.version} on {_listed([t.name for t in installation.targets])}",
         fields=(PATH,),
         disruption=Disruption.NONE,
         needs=missing_consent(cloud, known),
@@ -263,11 +250,8 @@ def _begin(
     return Plan(steps=(step,))
 
 
-def _recording_front_end(cloud: SovereignCloud, known: InstallationFacts) -> str | None:
-    """Return the front-end that records a run.
-
-    The one with the newest record, else the first one.
-    """
+def _recorder(cloud: SovereignCloud, known: Known) -> str | None:
+    """The front-end whose record a run is begun with: the one that has the newest, else the first that is there."""
     there = [s.name for s in front_ends(cloud) if s.name in known.servers]
     return max(there, key=lambda name: _requested(known.servers[name]), default=None)
 
@@ -277,7 +261,12 @@ def _requested(server: ServerSummary) -> int:
     return record.requested if record else -1
 
 
-def _installing(cloud: SovereignCloud, job: InstallState) -> Outcome:
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
+def _running(cloud: SovereignCloud, job: InstallState) -> Outcome:
     message = f"OpenNebula is being installed on the servers of {cloud.metadata.name}"
     return waiting(
         Reason.INSTALLING,
@@ -287,27 +276,27 @@ def _installing(cloud: SovereignCloud, job: InstallState) -> Outcome:
     )
 
 
-def _installation_failed(job: InstallState) -> Outcome:
+def _failed(job: InstallState) -> Outcome:
     return stalled(
         Reason.INSTALLATION_FAILED,
-        f"the installation of OpenNebula failed: {job.message or 'see the log of its pod'}. To retry: fix the"
+        f"the installation of OpenNebula failed: {job.message or 'see the log of its pod'}. To try again: mend the"
         f" cause and set {RERUN} to a new word; if it was finished by hand, delete the Job",
         after=60.0,
     )
 
 
-def _installation_unknown(cloud: SovereignCloud, known: InstallationFacts) -> Outcome:
+def _unknown(cloud: SovereignCloud, known: Known) -> Outcome:
     front = front_end(cloud)
     return stalled(
         Reason.INSTALLATION_UNKNOWN,
-        f"server {front.service_name or front.name if front else ''} records that OpenNebula was installed, its Job is gone, and"
+        f"server {front.service_name or front.name if front else ''} says that OpenNebula was installed, there is no Job of it, and"
         f" nothing answers ({known.error or 'no answer'}). Start its front-end; or, to install it anew, set {RERUN} to a new"
         " word",
         after=60.0,
     )
 
 
-def _credentials_lost(cloud: SovereignCloud) -> Outcome:
+def _lost(cloud: SovereignCloud) -> Outcome:
     name = generated_secret(cloud)
     return stalled(
         Reason.CREDENTIALS_LOST,
@@ -318,9 +307,9 @@ def _credentials_lost(cloud: SovereignCloud) -> Outcome:
     )
 
 
-def _record_on_servers(cloud: SovereignCloud, known: InstallationFacts, digest: str) -> RecordInstallation:
-    names = [n for n in uncovered_servers(cloud, known.servers) if n in known.servers]
-    front = _recording_front_end(cloud, known)
+def _remember(cloud: SovereignCloud, known: Known, digest: str) -> RecordInstallation:
+    names = [n for n in uncovered(cloud, known.servers) if n in known.servers]
+    front = _recorder(cloud, known)
     if front is not None and front not in names:
         names.append(front)
     return RecordInstallation(

@@ -1,4 +1,4 @@
-"""Build the installer request from spec and the observed addresses and MACs of the servers."""
+"""What the installer is asked for: a cloud's spec, with the addresses and cards that were observed of its servers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SSH = 22
 
 
 def installation_of(cloud: SovereignCloud, children: Mapping[str, BareMetalServer]) -> Installation | None:
-    """Return the installer request; None for a cloud that the operator does not install."""
+    """What the installer is asked for; None for a cloud that is not installed by the operator."""
     hosted = cloud.spec.hosted
     if hosted is None or hosted.ovh is None or hosted.open_nebula.install is None:
         return None
@@ -35,7 +35,7 @@ def installation_of(cloud: SovereignCloud, children: Mapping[str, BareMetalServe
 
 
 def _target(server: HostedServer, child: BareMetalServer) -> InstallTarget:
-    """Return a server as installer target; bonds are matched by MAC, never by the order of NICs."""
+    """A server as the installer sees it; bonds are told apart by MAC, never by the order of the cards."""
     interfaces = child.status.interfaces or ()
     public = tuple(m for i in interfaces if (i.mode or "").startswith("public") for m in i.macs or ())
     private = tuple(m for i in interfaces if (i.mode or "").startswith("vrack") for m in i.macs or ())
@@ -54,10 +54,7 @@ def _virtual_address(declared: VirtualIp | None) -> VirtualAddress | None:
 
 
 def reach_of(hosted: Hosted) -> Reach:
-    """Return the access settings of a cloud that the operator installs.
-
-    FQDN, TLS, ranges, jump host.
-    """
+    """How a cloud that the operator installs is reached."""
     access = hosted.access or Access()
     return Reach(
         fqdn=(access.fqdn or "") if access.tls else "",

@@ -1,10 +1,8 @@
-"""Route the IP blocks of a cloud's networks to its vRack.
+"""The IP blocks of a cloud's networks, routed to its vRack. Blocks move whole; a block is routed to one service.
 
-A block is routed as a whole, to one service.
-
-A block is rerouted only if one of these holds: it is parked; it is on a server of this cloud; it carries our mark and is in a
-vRack or on a server of this installation; or `moveFrom` names its service. It is first detached - from the other vRack, or by
-parking -, and attached once that is visible.
+A block is taken away from where it is only if that is ours to do: it is parked, or on a server of this very cloud, or ours and
+in a vRack or on a server of this installation, or spec consents by name. It then leaves as a whole - out of the other vRack, or
+parked -, which is waited for, and only then joins.
 """
 
 from __future__ import annotations
@@ -37,13 +35,13 @@ from sovereigncloud.ports.ovh.account import IpBlock, VrackView
 
 ASKED = "blockAsked"
 LOOK_AGAIN = 5.0
-_REQUEST_TIMEOUT = 600.0
+_WITHIN = 600.0
 MARK_KEYS = frozenset({OVH_INSTALLATION, OVH_OBJECT, OVH_UID})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttachBlock(Step):
-    """Route a block to the vRack. `region`: where it is announced; empty: its own."""
+    """`region`: in which it is announced; empty: its own."""
 
     vrack: str
     block: str
@@ -52,7 +50,7 @@ class AttachBlock(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetachBlock(Step):
-    """Detach a block from a service: remove it from a vRack, park it otherwise."""
+    """Off a service: out of a vRack, anything else by parking."""
 
     service: str
     block: str
@@ -77,16 +75,16 @@ class UnmarkBlock(Step):
 
 @dataclass(frozen=True, slots=True)
 class Routes:
-    """The observed vRack and IP blocks of a cloud.
+    """What was read about the vRack and the blocks of a cloud.
 
     Attributes:
-        mark: the mark of the cloud.
+        mark: the cloud's.
         vracks: tags of every vRack of the account.
-        blocks: declared blocks as observed; None: the account has no such block.
-        holders: by block: another existing object of this installation that the block is marked for.
-        servers: tags of the account's servers, by service name.
+        blocks: declared blocks as they are; None: the account has no such block.
+        holders: blocks that are marked for another object of this installation which exists, and that object.
+        servers: the account's servers by service name, with their tags.
         own: service names of the cloud's servers.
-        regions: regions of these servers, the most frequent first; None: not observed yet.
+        regions: where these stand, those with most of them first; None: nobody looked yet.
     """
 
     mark: Mark
@@ -100,7 +98,7 @@ class Routes:
 
 
 def canonical(block: str) -> str:
-    """Return a block in the notation of OVHcloud; invalid input is returned unchanged."""
+    """The block as OVHcloud writes it; what is no block stays as it is."""
     try:
         return str(ipaddress.ip_network(block))
     except ValueError:
@@ -108,56 +106,53 @@ def canonical(block: str) -> str:
 
 
 def public_networks(cloud: SovereignCloud) -> dict[str, HostedNetwork]:
-    """Return the networks that have a public block, by block."""
+    """The networks with a public block, by their block."""
     networks = (cloud.spec.hosted.networks if cloud.spec.hosted else None) or ()
     return {canonical(n.public_block): n for n in networks if n.public_block}
 
 
 def declared(cloud: SovereignCloud) -> dict[str, str]:
-    """Return the public blocks, by network name."""
+    """The public blocks, by the name of their network."""
     return {network.name: block for block, network in public_networks(cloud).items()}
 
 
-def unrouted_blocks(cloud: SovereignCloud, vrack: VrackView | None) -> dict[str, str]:
-    """Return the declared blocks that the account view does not show in the vRack, by network name."""
+def astray(cloud: SovereignCloud, vrack: VrackView | None) -> dict[str, str]:
+    """The declared blocks that the view does not show in the vRack."""
     inside = {canonical(b) for b in vrack.blocks} if vrack else set()
     return {name: block for name, block in declared(cloud).items() if block not in inside}
 
 
 def plan_routing(cloud: SovereignCloud, routes: Routes, now: datetime) -> Plan:
-    """Plan to mark the vRack and blocks of the cloud, and to route missing blocks."""
+    """Mark what the cloud uses, route what is not routed."""
     if routes.vrack is None:
         ovh = cloud.spec.hosted.ovh if cloud.spec.hosted else None
         name = ovh.vrack if ovh else ""
         message = f"the account has no vRack {name}, or the credential may not see it; check spec.hosted.ovh.vrack"
         return Plan(outcome=stalled(Reason.VRACK_NOT_FOUND, message, after=300.0))
-    missing = frozenset(unrouted_blocks(cloud, routes.vrack).values())
+    missing = frozenset(astray(cloud, routes.vrack).values())
     parts = [plan_vrack_mark(routes.vrack, routes.mark)]
     for block, network in public_networks(cloud).items():
         found = routes.blocks.get(block)
         if found is None:
             parts.append(Plan(outcome=_no_such_block(network.name, block)) if block in missing else Plan())
             continue
-        taken = _owned_by_another(found, routes)
+        taken = _somebody_elses(found, routes)
         if taken is not None:
             parts.append(Plan(drift=_drifts(network, found, routes.vrack.name), outcome=taken))
             continue
         parts.append(plan_block_mark(found, routes.mark))
-        if block in missing and found.routed_to != routes.vrack.name:  # otherwise the block was read after the view
-            part = _plan_attach(cloud, network, found, routes, now)
+        if block in missing and found.routed_to != routes.vrack.name:  # else the block itself is newer than the view
+            part = _bring(cloud, network, found, routes, now)
             parts.append(part)
             if part.outcome.phase is Phase.WAITING:
-                return join(parts)  # One block at a time: only one request is recorded.
+                return join(parts)  # One block at a time: one request is remembered.
     if not missing:
         parts.append(answered(cloud, ASKED))
     return join(parts)
 
 
 def plan_block_mark(block: IpBlock, mark: Mark) -> Plan:
-    """Plan the mark of a block.
-
-    Action.MARK means adoption from a predecessor: differences are then drift.
-    """
+    """Whose the block is, written on it. Action Mark: taken over from a predecessor, so what differs is drift."""
     found = mark_from_ovh(block.tags)
     if ownership(found, mark) is Ownership.OURS:
         return Plan()
@@ -166,14 +161,14 @@ def plan_block_mark(block: IpBlock, mark: Mark) -> Plan:
 
 
 def plan_block_release(cloud: SovereignCloud, routes: Routes, now: datetime) -> Plan:
-    """Plan to detach and unmark the blocks of a cloud deleted with deletionPolicy Delete."""
+    """Take the cloud's own blocks out of its vRack and their marks off, since it is deleted with deletionPolicy Delete."""
     parts = []
     for block in public_networks(cloud):
         found = routes.blocks.get(block)
         if found is None or not (is_our_block(found, routes.mark) or _half_unmarked(found, routes.mark)):
             continue
         if routes.vrack is not None and found.routed_to == routes.vrack.name:
-            parts.append(_plan_detach(cloud, found, ("spec.deletionPolicy",), now))
+            parts.append(_leave(cloud, found, ("spec.deletionPolicy",), now))
             if parts[-1].outcome.phase is Phase.WAITING:
                 return join(parts)
         else:
@@ -185,12 +180,12 @@ def plan_block_release(cloud: SovereignCloud, routes: Routes, now: datetime) -> 
 
 
 def is_our_block(block: IpBlock, mark: Mark) -> bool:
-    """Tell whether a block carries the mark of this cloud, also from before a cluster rebuild."""
+    """Whether it carries the cloud's mark, or that of the same cloud before the cluster was rebuilt."""
     return ownership(mark_from_ovh(block.tags), mark) in {Ownership.OURS, Ownership.PREDECESSOR}
 
 
 def _half_unmarked(block: IpBlock, mark: Mark) -> bool:
-    """Tell whether a block carries part of this cloud's mark: tags are removed one by one."""
+    """Whether what is left of a mark is this cloud's: its tags go one by one."""
     left = {key: block.tags[key] for key in MARK_KEYS & block.tags.keys()}
     return mark_from_ovh(left) is None and any(mark.for_ovh()[key] == value for key, value in left.items())
 
@@ -198,19 +193,19 @@ def _half_unmarked(block: IpBlock, mark: Mark) -> bool:
 # --- one block -------------------------------------------------------------------------------------------------------
 
 
-def _plan_attach(cloud: SovereignCloud, network: HostedNetwork, found: IpBlock, routes: Routes, now: datetime) -> Plan:
-    """Plan to bring a block to the vRack: detach it if needed, then attach it."""
+def _bring(cloud: SovereignCloud, network: HostedNetwork, found: IpBlock, routes: Routes, now: datetime) -> Plan:
+    """From wherever it is to the vRack: leave as a whole, then join."""
     vrack = routes.vrack.name if routes.vrack else ""
     drift = _drifts(network, found, vrack)
-    refused = _region_mismatch(network, found, routes)
+    refused = _unreachable(network, found, routes)
     if refused is not None:
         return Plan(drift=drift, outcome=refused)
     if found.routed_to:
-        if not _may_reroute(network, found, routes):
-            return Plan(drift=drift, outcome=_in_use(found, vrack))
-        left = _plan_detach(cloud, found, (_path(network),), now)
+        if not _ours_to_take(network, found, routes):
+            return Plan(drift=drift, outcome=_elsewhere(found, vrack))
+        left = _leave(cloud, found, (_path(network),), now)
         return Plan(drift=drift, steps=left.steps, outcome=left.outcome)
-    if pending(cloud, Asked(ASKED, found.block, _path(network), _REQUEST_TIMEOUT), now):
+    if pending(cloud, Asked(ASKED, found.block, _path(network), _WITHIN), now):
         message = f"block {found.block} is being routed to vRack {vrack}"
         return Plan(
             drift=drift,
@@ -228,10 +223,10 @@ def _plan_attach(cloud: SovereignCloud, network: HostedNetwork, found: IpBlock, 
     return Plan(drift=drift, steps=(step,))
 
 
-def _plan_detach(cloud: SovereignCloud, found: IpBlock, fields: tuple[str, ...], now: datetime) -> Plan:
-    """Plan to detach a block: requested once, then awaited."""
+def _leave(cloud: SovereignCloud, found: IpBlock, fields: tuple[str, ...], now: datetime) -> Plan:
+    """Off what it is routed to, as a whole. Asked for once, then waited for."""
     path = fields[0] if not cloud.deleting else ""
-    if pending(cloud, Asked(ASKED, detach_request(found.block, found.routed_to), path, _REQUEST_TIMEOUT), now):
+    if pending(cloud, Asked(ASKED, leaving(found.block, found.routed_to), path, _WITHIN), now):
         message = f"block {found.block} is being taken off {found.routed_to}"
         outcome = waiting(Reason.RELEASING_BLOCK, message, after=LOOK_AGAIN, available=cloud.settled)
         return Plan(outcome=outcome)
@@ -249,8 +244,8 @@ def _plan_detach(cloud: SovereignCloud, found: IpBlock, fields: tuple[str, ...],
     return Plan(steps=(step,))
 
 
-def detach_request(block: str, service: str) -> str:
-    """Return the key of a detach request in `status.external`."""
+def leaving(block: str, service: str) -> str:
+    """What `external` remembers of a request to take a block off a service."""
     return f"{block} off {service}"
 
 
@@ -258,7 +253,7 @@ def is_vrack(service: str) -> bool:
     return service.startswith("pn-")
 
 
-def _may_reroute(network: HostedNetwork, found: IpBlock, routes: Routes) -> bool:
+def _ours_to_take(network: HostedNetwork, found: IpBlock, routes: Routes) -> bool:
     service = found.routed_to
     if network.move_from == service or service in routes.own:
         return True
@@ -268,11 +263,8 @@ def _may_reroute(network: HostedNetwork, found: IpBlock, routes: Routes) -> bool
     return tags is not None and is_ours(tags, routes.mark)
 
 
-def _owned_by_another(found: IpBlock, routes: Routes) -> Outcome | None:
-    """Return the outcome if another installation or object owns the block.
-
-    None: it is free or ours.
-    """
+def _somebody_elses(found: IpBlock, routes: Routes) -> Outcome | None:
+    """Whose the block is, if it is not this cloud's."""
     mark = mark_from_ovh(found.tags)
     match ownership(mark, routes.mark):
         case Ownership.FOREIGN if mark is not None:
@@ -283,21 +275,18 @@ def _owned_by_another(found: IpBlock, routes: Routes) -> Outcome | None:
             return stalled(Reason.OWNED_BY_ANOTHER_INSTALLATION, message, after=300.0)
         case Ownership.SIBLING if found.block in routes.holders:
             message = (
-                f"IP block {found.block} is used by {routes.holders[found.block]} of this installation; a block belongs to"
-                " one cloud: remove it from one of the two"
+                f"IP block {found.block} belongs to {routes.holders[found.block]} of this installation; a block is one"
+                " cloud's: take it out of one of the two"
             )
             return stalled(Reason.OWNED_BY_ANOTHER_OBJECT, message, after=60.0)
         case _:
             return None
 
 
-def _region_mismatch(network: HostedNetwork, found: IpBlock, routes: Routes) -> Outcome | None:
-    """Return why a block cannot be routed to the servers' regions.
-
-    None: it can, or OVHcloud will tell.
-    """
+def _unreachable(network: HostedNetwork, found: IpBlock, routes: Routes) -> Outcome | None:
+    """Whether a server of the cloud stands where the block can be routed to. What is not known is left to OVHcloud."""
     if routes.regions is None:
-        message = f"the regions of the servers are not known yet, so block {found.block} is not routed yet"
+        message = f"where the servers stand is not known yet, so block {found.block} is not routed yet"
         return waiting(Reason.WAITING_FOR_SERVERS, message)
     if not found.regions or not routes.regions or announced_in(found.regions, routes.regions) is not None:
         return None
@@ -309,7 +298,7 @@ def _region_mismatch(network: HostedNetwork, found: IpBlock, routes: Routes) -> 
     return stalled(Reason.BLOCK_OF_OTHER_REGION, message, after=300.0)
 
 
-# --- messages ----------------------------------------------------------------------------------------------------------
+# --- words -----------------------------------------------------------------------------------------------------------
 
 
 def _path(network: HostedNetwork) -> str:
@@ -328,7 +317,7 @@ def _no_such_block(network: str, block: str) -> Outcome:
     return stalled(Reason.BLOCK_NOT_FOUND, message, after=300.0)
 
 
-def _in_use(found: IpBlock, wanted: str) -> Outcome:
+def _elsewhere(found: IpBlock, wanted: str) -> Outcome:
     service = found.routed_to
     what, reason = f"routed to {service}", Reason.BLOCK_IN_USE
     if is_vrack(service):

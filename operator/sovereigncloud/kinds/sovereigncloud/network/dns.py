@@ -1,9 +1,7 @@
-"""Manage the DNS record of the endpoint in a zone of the same account.
+"""The record of the endpoint's name, in a zone of the same account. What the operator did not make it does not touch.
 
-Records of others are never changed.
-
-A tag on the zone records the owner of a record: its id and the cloud. The tag is written before the record is created and again
-after the zone is published, so that an interrupted change is completed later.
+Whose a record is stands in a tag on the zone: its number, and the cloud. It is written before the record is made and again once
+the zone is published, so whatever ends in between is found and finished.
 """
 
 from __future__ import annotations
@@ -26,7 +24,7 @@ from sovereigncloud.ports.ovh.dns import Record, Zone
 
 PATH: Final = "spec.hosted.access.fqdn"
 KNOWN: Final = "dnsRecord"
-"""Fact in `status.external`: zone and name that were written; spec may name another one by now."""
+"""The fact that remembers which name of which zone was written: spec may name another one by now."""
 _TAG: Final = "sovereigncloud.io/record/"
 _UNPUBLISHED: Final = "!"
 _NEW: Final = "new"
@@ -34,7 +32,7 @@ _NEW: Final = "new"
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """A fully qualified name and its DNS zone."""
+    """A full name and the zone that it is in."""
 
     zone: str
     fqdn: str
@@ -45,7 +43,7 @@ class Name:
 
     @property
     def key(self) -> str:
-        """The key of its tag, hashed: a name may be longer than a tag key."""
+        """The key of its tag: a name may be longer than a key."""
         return _TAG + hashlib.sha256(self.fqdn.encode()).hexdigest()[:16]
 
     @property
@@ -54,12 +52,12 @@ class Name:
 
 
 @dataclass(frozen=True, slots=True)
-class ObservedName:
-    """A name as observed.
+class Entry:
+    """A name as it is.
 
     Attributes:
         zone: None: the account has no such zone.
-        target: the desired address; empty: not known yet.
+        target: where it is to lead; empty: not known yet.
     """
 
     name: Name
@@ -69,8 +67,8 @@ class ObservedName:
 
 
 @dataclass(frozen=True, slots=True)
-class _RecordTag:
-    """The parsed tag of a name. `number`: id of its record ("new": being created)."""
+class _Claim:
+    """What the tag on the zone says of a name: `number` of the record ("new": being made), published or not."""
 
     number: str
     published: bool
@@ -79,10 +77,7 @@ class _RecordTag:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteRecord(Step):
-    """Create or change a record and publish its zone.
-
-    Empty `number`: create; `number` without `address`: only publish.
-    """
+    """Make it, change it (`number`), or only publish it (`number` and no `address`)."""
 
     name: Name
     urn: str
@@ -93,10 +88,7 @@ class WriteRecord(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteRecord(Step):
-    """Delete a record and its tag.
-
-    `number` empty: the record is gone, the tag and publication remain.
-    """
+    """`number` empty: it is gone already, its tag is left, and the zone may not be published."""
 
     name: Name
     urn: str
@@ -111,16 +103,13 @@ def declared_name(cloud: SovereignCloud) -> Name | None:
 
 
 def known_name(cloud: SovereignCloud) -> Name | None:
-    """Return the name that was written last, which spec may no longer declare."""
+    """What was written before, and spec may not name any more."""
     zone, _, fqdn = cloud.external.get(KNOWN, "").partition(" ")
     return Name(zone, fqdn) if fqdn else None
 
 
 def target_of(cloud: SovereignCloud, get: Callable[[Key], AnyResource | None]) -> str:
-    """Return the desired address.
-
-    The virtual IP of the front-ends, else the front-end's address.
-    """
+    """Where the name is to lead: to whichever front-end leads, else to the front-end."""
     install = cloud.spec.hosted.open_nebula.install if cloud.spec.hosted else None
     if install is not None and install.virtual_ip is not None:
         return install.virtual_ip.address
@@ -129,8 +118,8 @@ def target_of(cloud: SovereignCloud, get: Callable[[Key], AnyResource | None]) -
     return (child.status.address or "") if child is not None else ""
 
 
-def plan_record(cloud: SovereignCloud, entry: ObservedName | None, mark: Mark) -> Plan:
-    """Plan one A record to the front-end; other records of that name block."""
+def plan_record(cloud: SovereignCloud, entry: Entry | None, mark: Mark) -> Plan:
+    """One A record that leads to the front-end; anything else under that name is somebody else's."""
     if entry is None:
         return Plan()
     if entry.zone is None:
@@ -141,26 +130,26 @@ def plan_record(cloud: SovereignCloud, entry: ObservedName | None, mark: Mark) -
         return Plan(outcome=stalled(Reason.DNS_ZONE_NOT_FOUND, message, after=300.0))
     if not entry.target:
         return Plan()  # the front-end's address is not known yet
-    claim = _record_tag(entry, entry.zone)
+    claim = _claim(entry, entry.zone)
     if claim is not None and claim.owner != _owner(mark):
-        return Plan(outcome=_taken(entry, f"its tag names {claim.owner} as owner"))
+        return Plan(outcome=_taken(entry, f"its tag says that it is {claim.owner}'s"))
     mine = next((r for r in entry.records if claim is not None and str(r.id) == claim.number), None)
     right = [r for r in entry.records if r.type == "A" and r.target == entry.target]
     others = [r for r in entry.records if r != mine and r not in right]
     if others:
-        return Plan(drift=_drift(entry), outcome=_taken(entry, f"there is {_describe(others[0])}"))
+        return Plan(drift=_drift(entry), outcome=_taken(entry, f"there is {_told(others[0])}"))
     if right and (mine is None or mine in right):
-        return _keep_record(cloud, entry, entry.zone, claim, mark, mine or right[0])
-    return Plan(drift=_drift(entry), steps=(_write_step(cloud, entry, entry.zone, mark, mine),))
+        return _there(cloud, entry, entry.zone, claim, mark, mine or right[0])
+    return Plan(drift=_drift(entry), steps=(_writing(cloud, entry, entry.zone, mark, mine),))
 
 
-def plan_record_release(entry: ObservedName | None, mark: Mark, fields: tuple[str, ...]) -> Plan:
-    """Plan to delete the record that the operator created, and only that."""
-    claim = _record_tag(entry, entry.zone) if entry is not None and entry.zone is not None else None
+def plan_record_release(entry: Entry | None, mark: Mark, fields: tuple[str, ...]) -> Plan:
+    """Take away what was made, and only that."""
+    claim = _claim(entry, entry.zone) if entry is not None and entry.zone is not None else None
     if entry is None or entry.zone is None or claim is None or claim.owner != _owner(mark):
         return Plan()
     mine = [r for r in entry.records if str(r.id) == claim.number]
-    if claim.number == _NEW:  # maybe created, but the answer with its id was lost
+    if claim.number == _NEW:  # made, perhaps, and its number was lost
         mine = [r for r in entry.records if r.type == "A" and r.target == entry.target]
     step = DeleteRecord(
         action=Action.DELETE,
@@ -174,10 +163,7 @@ def plan_record_release(entry: ObservedName | None, mark: Mark, fields: tuple[st
 
 
 async def write_record(step: WriteRecord, client: Ovh) -> Outcome:
-    """Write the record between two writes of the tag.
-
-    Until the zone is published it ends with `!`.
-    """
+    """The tag before and after: until the zone is published it says so."""
     zone, begun = step.name.zone, f"{step.number or _NEW}{_UNPUBLISHED}"
     number = step.number
     await client.tag(step.urn, {step.name.key: f"{begun}:{step.owner}"})
@@ -194,22 +180,17 @@ async def write_record(step: WriteRecord, client: Ovh) -> Outcome:
 async def delete_record(step: DeleteRecord, client: Ovh) -> Outcome:
     if step.number:
         await client.zones.delete_record(step.name.zone, int(step.number))
-    # Also if the record is gone: an earlier attempt may have ended before publication.
+    # Also where it is gone already: an earlier look may have ended before.
     await client.zones.publish(step.name.zone)
     await client.untag(step.urn, frozenset({step.name.key}))
     return done(Reason.DNS_RECORD_DELETED, f"{step.target} was deleted", **{KNOWN: ""})
 
 
-# --- details ----------------------------------------------------------------------------------------------------------
+# --- words -----------------------------------------------------------------------------------------------------------
 
 
-def _keep_record(
-    cloud: SovereignCloud, entry: ObservedName, zone: Zone, claim: _RecordTag | None, mark: Mark, record: Record
-) -> Plan:
-    """Plan a correct record: publish it if ours.
-
-    One without our tag is never changed or deleted.
-    """
+def _there(cloud: SovereignCloud, entry: Entry, zone: Zone, claim: _Claim | None, mark: Mark, record: Record) -> Plan:
+    """It leads to where it is to lead. Unmarked it is somebody's who wanted the same: left alone, also at the end."""
     if claim is None or claim.number not in {_NEW, str(record.id)}:
         return Plan()
     if claim.published:
@@ -226,12 +207,12 @@ def _keep_record(
     return Plan(steps=(step,))
 
 
-def _write_step(cloud: SovereignCloud, entry: ObservedName, zone: Zone, mark: Mark, mine: Record | None) -> WriteRecord:
+def _writing(cloud: SovereignCloud, entry: Entry, zone: Zone, mark: Mark, mine: Record | None) -> WriteRecord:
     return WriteRecord(
         action=Action.UPDATE if mine else Action.CREATE,
         target=f"DNS record {entry.name.fqdn} A {entry.target}",
         fields=(PATH,),
-        # Recreating a missing record is harmless, so the change limits do not count it.
+        # A record that is gone is made again, which disturbs nobody: the brakes need not count it.
         cause=Cause.OBSERVED if cloud.settled and mine else Cause.DECLARED,
         part=True,
         name=entry.name,
@@ -246,24 +227,24 @@ def _owner(mark: Mark) -> str:
     return f"{mark.installation}:{mark.object}"
 
 
-def _record_tag(entry: ObservedName, zone: Zone) -> _RecordTag | None:
+def _claim(entry: Entry, zone: Zone) -> _Claim | None:
     text = zone.tags.get(entry.name.key, "")
     stage, _, owner = text.partition(":")
     if not owner:
         return None
-    return _RecordTag(stage.removesuffix(_UNPUBLISHED), not stage.endswith(_UNPUBLISHED), owner)
+    return _Claim(stage.removesuffix(_UNPUBLISHED), not stage.endswith(_UNPUBLISHED), owner)
 
 
-def _drift(entry: ObservedName) -> tuple[Drift, ...]:
+def _drift(entry: Entry) -> tuple[Drift, ...]:
     found = ", ".join(f"{r.type} {r.target}" for r in entry.records) or "no record"
     return (Drift(PATH, f"A {entry.target}", found),)
 
 
-def _describe(record: Record) -> str:
+def _told(record: Record) -> str:
     return f"record {record.id}, {record.type} {record.target}"
 
 
-def _taken(entry: ObservedName, why: str) -> Outcome:
+def _taken(entry: Entry, why: str) -> Outcome:
     message = (
         f"{entry.name.fqdn} leads elsewhere already: {why}; nothing is changed there. Remove it from zone"
         f" {entry.name.zone}, set it to A {entry.target}, or choose another access.fqdn"

@@ -1,7 +1,4 @@
-"""Network resources of a cloud at its provider.
-
-The vRack mark, IP blocks, reverse DNS, the endpoint's DNS record.
-"""
+"""What a cloud has at its provider beside servers: the vRack's mark, its blocks, their names, the record of its endpoint."""
 
 from __future__ import annotations
 
@@ -38,25 +35,25 @@ NetworkStep = (
     | dns.DeleteRecord
 )
 
-_MAX_AGE_AT_REST = 600.0
-"""Seconds that cached names and marks may be old at rest: reading each costs a request."""
-_MAX_AGE_IN_PROGRESS = 30.0
+_AT_REST = 600.0
+"""Seconds that names and marks may be old while nothing is under way: a look at each is a request of its own."""
+_BUSY = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class ProviderNetwork:
-    """Observed network resources at the provider.
+class Outside:
+    """What was read at the provider.
 
     Attributes:
-        entry: the endpoint's name as observed; None: spec declares none.
-        former: a name that was written before and that spec no longer declares.
-        places: the region of each vRack member and declared block; empty: unknown to the provider.
+        entry: the name of the endpoint as it is; None: spec declares none.
+        former: a name that was written before and that spec no longer has.
+        places: the region of each member of the vRack and of each declared block; empty: the provider does not tell.
     """
 
     routes: block_routing.Routes
     reverses: reverse_dns.Reverses = field(default_factory=dict)
-    entry: dns.ObservedName | None = None
-    former: dns.ObservedName | None = None
+    entry: dns.Entry | None = None
+    former: dns.Entry | None = None
     places: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -67,10 +64,10 @@ class ProviderNetwork:
 # --- observing -------------------------------------------------------------------------------------------------------
 
 
-async def observe_provider_network(
+async def observe_outside(
     cloud: SovereignCloud, context: Context, account: AccountView, servers: Mapping[str, BareMetalServer]
-) -> ProviderNetwork | None:
-    """Read the network resources; None: the cloud has no provider."""
+) -> Outside | None:
+    """Reads only; at rest, little more than the view. None: the cloud is at no provider."""
     ovh = cloud.spec.hosted.ovh if cloud.spec.hosted else None
     if ovh is None:
         return None
@@ -82,18 +79,18 @@ async def observe_provider_network(
         vrack=vrack,
         vracks=account.vrack_tags,
         blocks=blocks,
-        holders=_other_owners(cloud, blocks, context),
+        holders=_holders(cloud, blocks, context),
         servers={name: one.tags for name, one in account.servers.items()},
         own=frozenset(filter(None, (hosted_service_name(s, servers.get(s.name)) for s in ovh.servers))),
         regions=_regions(servers),
     )
     places = await reader.places(routes, servers) if not cloud.deleting else {}
     reverses = await reader.reverses(blocks)
-    return ProviderNetwork(routes, reverses, *await reader.entries(context.get), places)
+    return Outside(routes, reverses, *await reader.entries(context.get), places)
 
 
 class _Reader:
-    """Reads what the account view does not contain, with a maximum age of cached answers."""
+    """One look at what the view does not have."""
 
     def __init__(self, cloud: SovereignCloud, client: Ovh) -> None:
         self._cloud, self._client = cloud, client
@@ -101,11 +98,11 @@ class _Reader:
         if cloud.deleting or wish != (cloud.status.last_handled_reconcile_at or ""):
             self._age = 0.0
         else:
-            self._age = _MAX_AGE_AT_REST if cloud.settled else _MAX_AGE_IN_PROGRESS
+            self._age = _AT_REST if cloud.settled else _BUSY
 
     async def blocks(self, vrack: VrackView | None) -> dict[str, IpBlock | None]:
-        """Read the declared blocks; unrouted ones without cache."""
-        missing = frozenset(block_routing.unrouted_blocks(self._cloud, vrack).values())
+        """The declared blocks: those that are astray as they are now, the others for their marks."""
+        missing = frozenset(block_routing.astray(self._cloud, vrack).values())
         found: dict[str, IpBlock | None] = {}
         for block in block_routing.public_networks(self._cloud):
             try:
@@ -115,11 +112,8 @@ class _Reader:
         return found
 
     async def places(self, routes: block_routing.Routes, servers: Mapping[str, BareMetalServer]) -> dict[str, str]:
-        """Return the region of each vRack member and block.
-
-        Of foreign servers a few are read at a time.
-        """
-        known = {service_name_of(s): s.status.region or "" for s in servers.values() if _is_observed(s)}
+        """Own servers tell where they stand; of others in the vRack it is asked, a few at a time, once."""
+        known = {service_name_of(s): s.status.region or "" for s in servers.values() if _looked_at(s)}
         members = frozenset(routes.vrack.interfaces.values()) if routes.vrack else frozenset()
         others = members - known.keys() - routes.own - {""}
         told = await self._client.vracks.regions(others) if others else {}
@@ -127,41 +121,39 @@ class _Reader:
         return {**known, **told, **blocks}
 
     async def reverses(self, blocks: Mapping[str, IpBlock | None]) -> dict[str, Mapping[str, str]]:
-        wanted = reverse_dns.named_addresses(self._cloud, blocks)
+        wanted = reverse_dns.addresses_of_interest(self._cloud, blocks)
         there = {block: addresses for block, addresses in wanted.items() if blocks.get(block) is not None}
         return {b: await self._client.zones.reverses(b, a, self._age) for b, a in there.items()}
 
-    async def entries(
-        self, get: Callable[[Key], AnyResource | None]
-    ) -> tuple[dns.ObservedName | None, dns.ObservedName | None]:
-        """Return the declared name, and the last written one if it differs."""
+    async def entries(self, get: Callable[[Key], AnyResource | None]) -> tuple[dns.Entry | None, dns.Entry | None]:
+        """The declared name, and the one that was written before where that is another."""
         wanted, known = dns.declared_name(self._cloud), dns.known_name(self._cloud)
         target = dns.target_of(self._cloud, get)
         entry = await self._entry(wanted, target) if wanted else None
         return entry, await self._entry(known, target) if known and known != wanted else None
 
-    async def _entry(self, name: dns.Name, target: str) -> dns.ObservedName:
+    async def _entry(self, name: dns.Name, target: str) -> dns.Entry:
         zones = self._client.zones
         try:
             zone = await zones.zone(name.zone, self._age)
-            return dns.ObservedName(name, zone, await zones.records(name.zone, name.subdomain, self._age), target)
+            return dns.Entry(name, zone, await zones.records(name.zone, name.subdomain, self._age), target)
         except NotFound:
-            return dns.ObservedName(name)
+            return dns.Entry(name)
 
 
-def _is_observed(server: BareMetalServer) -> bool:
+def _looked_at(server: BareMetalServer) -> bool:
     return server.status.address is not None or server.status.region is not None
 
 
 def _regions(servers: Mapping[str, BareMetalServer]) -> tuple[str, ...] | None:
-    """Return the regions of the servers, the most frequent first; None: not observed yet."""
-    seen = [s for s in servers.values() if _is_observed(s)]
+    """Where the servers stand, the most first; None: nobody looked yet."""
+    seen = [s for s in servers.values() if _looked_at(s)]
     counted = Counter(sorted(s.status.region for s in seen if s.status.region))
     return tuple(region for region, _ in counted.most_common()) if seen else None
 
 
-def _other_owners(cloud: SovereignCloud, blocks: Mapping[str, IpBlock | None], context: Context) -> dict[str, str]:
-    """Return the existing object that a block is marked for, if it is another one, by block."""
+def _holders(cloud: SovereignCloud, blocks: Mapping[str, IpBlock | None], context: Context) -> dict[str, str]:
+    """The other object that a block is marked for, where there is such an object."""
     found: dict[str, str] = {}
     for block, one in blocks.items():
         mark = mark_from_ovh(one.tags) if one is not None else None
@@ -177,66 +169,53 @@ def _other_owners(cloud: SovereignCloud, blocks: Mapping[str, IpBlock | None], c
 # --- planning --------------------------------------------------------------------------------------------------------
 
 
-def plan_provider_network(cloud: SovereignCloud, provider_network: ProviderNetwork, now: datetime) -> Plan:
-    """Plan everything but reverse names, which come last (`with_reverse_dns`)."""
-    former = dns.plan_record_release(provider_network.former, provider_network.routes.mark, ())
-    record = dns.plan_record(cloud, provider_network.entry, provider_network.routes.mark)
-    return join(
-        (
-            block_routing.plan_routing(cloud, provider_network.routes, now),
-            former,
-            record,
-            _countries_outcome(provider_network),
-        )
-    )
+def plan_outside(cloud: SovereignCloud, outside: Outside, now: datetime) -> Plan:
+    """Everything but the reverse names, which come last."""
+    former = dns.plan_record_release(outside.former, outside.routes.mark, ())
+    record = dns.plan_record(cloud, outside.entry, outside.routes.mark)
+    return join((block_routing.plan_routing(cloud, outside.routes, now), former, record, _places(outside)))
 
 
-def with_reverse_dns(plan: Plan, cloud: SovereignCloud, provider_network: ProviderNetwork | None) -> Plan:
-    """Add reverse names once all else is done.
-
-    OVHcloud refuses a name that does not resolve yet.
-    """
-    if provider_network is None:
+def names_last(plan: Plan, cloud: SovereignCloud, outside: Outside | None) -> Plan:
+    """Reverse names, once all else is done: a name that does not resolve yet is refused, and must hold up nothing."""
+    if outside is None:
         return plan
-    names = reverse_dns.plan_reverses(cloud, provider_network.routes, provider_network.reverses)
+    names = reverse_dns.plan_reverses(cloud, outside.routes, outside.reverses)
     if plan.steps or plan.outcome.phase is not Phase.DONE:
         return replace(plan, drift=plan.drift + names.drift)
     return join((plan, names))
 
 
-def _countries_outcome(provider_network: ProviderNetwork) -> Plan:
-    """Report a vRack that spans several countries: it is one layer 2 network."""
-    if len(provider_network.countries) < 2 or provider_network.routes.vrack is None:
+def _places(outside: Outside) -> Plan:
+    """A vRack joins what is in it at layer 2, whatever borders lie between."""
+    if len(outside.countries) < 2 or outside.routes.vrack is None:
         return Plan()
     message = (
-        f"vRack {provider_network.routes.vrack.name} joins several countries: {described(provider_network.places.values())}; what runs in"
+        f"vRack {outside.routes.vrack.name} joins several countries: {described(outside.places.values())}; what runs in"
         " it may send data from one to the other"
     )
     return Plan(outcome=Outcome(reason=Reason.VRACK_ACROSS_COUNTRIES, message=message))
 
 
-def plan_network_release(cloud: SovereignCloud, provider_network: ProviderNetwork | None, now: datetime) -> Plan:
-    """Plan to release names, then blocks, then the vRack mark; empty and done: all released."""
-    if provider_network is None:
+def plan_letting_go(cloud: SovereignCloud, outside: Outside | None, now: datetime) -> Plan:
+    """With deletionPolicy Delete, before the servers go: first names, then what they lead to. Empty and done: all gone."""
+    if outside is None:
         return Plan()
-    routes, field_ = provider_network.routes, ("spec.deletionPolicy",)
+    routes, field_ = outside.routes, ("spec.deletionPolicy",)
     stages = (
-        join(
-            dns.plan_record_release(entry, routes.mark, field_)
-            for entry in (provider_network.entry, provider_network.former)
-        ),
-        reverse_dns.plan_reverse_release(cloud, routes, provider_network.reverses),
+        join(dns.plan_record_release(entry, routes.mark, field_) for entry in (outside.entry, outside.former)),
+        reverse_dns.plan_reverse_release(cloud, routes, outside.reverses),
         block_routing.plan_block_release(cloud, routes, now),
         vrack_mark.plan_vrack_release(routes.vrack, routes.mark) if routes.vrack else Plan(),
     )
     return next((s for s in stages if s.steps or s.outcome.phase is not Phase.DONE), Plan())
 
 
-# --- executing -------------------------------------------------------------------------------------------------------
+# --- performing ------------------------------------------------------------------------------------------------------
 
 
-async def perform_network(step: NetworkStep, client: Ovh, cloud: SovereignCloud, now: datetime) -> Outcome:
-    """Execute one network step."""
+async def perform_outside(step: NetworkStep, client: Ovh, cloud: SovereignCloud, now: datetime) -> Outcome:
+    """One write at the provider."""
     match step:
         case block_routing.AttachBlock():
             await client.attach_block(step.vrack, step.block, step.region)
@@ -281,7 +260,7 @@ async def _detach(step: block_routing.DetachBlock, client: Ovh, cloud: Sovereign
         await client.vracks.park(step.block)
     message = f"IP block {step.block} is being taken off {step.service}"
     return _under_way(
-        cloud, Reason.RELEASING_BLOCK, message, asked(block_routing.detach_request(step.block, step.service), now)
+        cloud, Reason.RELEASING_BLOCK, message, asked(block_routing.leaving(step.block, step.service), now)
     )
 
 

@@ -1,7 +1,4 @@
-"""Reverse DNS of a block's addresses.
-
-A tag on the block records each name before it is set, for later removal.
-"""
+"""Reverse names of a block's addresses. What was set is written on the block before, so that it can be taken away again."""
 
 from __future__ import annotations
 
@@ -30,10 +27,7 @@ class SetReverse(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteReverse(Step):
-    """Delete a reverse name.
-
-    `name`: the one we set; empty: it was changed since, only our tag is removed.
-    """
+    """`name`: what it says as long as nobody changed it; empty: it says something else, only our record of it goes."""
 
     block: str
     urn: str
@@ -42,22 +36,22 @@ class DeleteReverse(Step):
 
 
 Reverses = Mapping[str, Mapping[str, str]]
-"""By block: reverse names by address."""
+"""By block: the reverse name of each address that has one."""
 
 
-def named_addresses(cloud: SovereignCloud, blocks: Mapping[str, IpBlock | None]) -> dict[str, frozenset[str]]:
-    """Return by block the addresses that have a declared or a recorded name."""
+def addresses_of_interest(cloud: SovereignCloud, blocks: Mapping[str, IpBlock | None]) -> dict[str, frozenset[str]]:
+    """By block: the addresses that spec gives a name, or that were given one before."""
     found: dict[str, frozenset[str]] = {}
     for block, network in public_networks(cloud).items():
         wanted = {entry.ip for entry in network.reverse_dns or ()}
         known = blocks.get(block)
-        if addresses := wanted | set(_recorded_names(known) if known else ()):
+        if addresses := wanted | set(_recorded(known) if known else ()):
             found[block] = frozenset(addresses)
     return found
 
 
 def plan_reverses(cloud: SovereignCloud, routes: Routes, reverses: Reverses) -> Plan:
-    """Plan to set declared reverse names and delete former ones, on blocks with our mark."""
+    """Give each address its declared name, and take those away that spec named before. Only on a block that is ours."""
     drift: list[Drift] = []
     steps: list[Step] = []
     for block, network in public_networks(cloud).items():
@@ -82,18 +76,18 @@ def plan_reverses(cloud: SovereignCloud, routes: Routes, reverses: Reverses) -> 
                     name=name,
                 )
             )
-        steps += [_removal(known, a, found, ()) for a in _recorded_names(known) if a not in wanted]
+        steps += [_removal(known, a, found, ()) for a in _recorded(known) if a not in wanted]
     return Plan(drift=tuple(drift), steps=tuple(steps))
 
 
 def plan_reverse_release(cloud: SovereignCloud, routes: Routes, reverses: Reverses) -> Plan:
-    """Plan to delete the reverse names of a cloud deleted with deletionPolicy Delete."""
+    """Take away what was set, since the cloud is deleted with deletionPolicy Delete."""
     steps: list[Step] = []
     for block in public_networks(cloud):
         known = routes.blocks.get(block)
         if known is not None and is_our_block(known, routes.mark):
             found = reverses.get(block, {})
-            steps += [_removal(known, a, found, ("spec.deletionPolicy",)) for a in _recorded_names(known)]
+            steps += [_removal(known, a, found, ("spec.deletionPolicy",)) for a in _recorded(known)]
     return Plan(steps=tuple(steps))
 
 
@@ -119,13 +113,13 @@ async def delete_reverse(step: DeleteReverse, client: Ovh) -> Outcome:
     return done(Reason.REVERSE_DNS_DELETED, f"{step.target} was taken away")
 
 
-def _recorded_names(block: IpBlock) -> dict[str, str]:
-    """Return the names that the operator set, by address."""
+def _recorded(block: IpBlock) -> dict[str, str]:
+    """What was set, by address."""
     return {key.removeprefix(TAG): name for key, name in sorted(block.tags.items()) if key.startswith(TAG)}
 
 
 def _removal(block: IpBlock, address: str, found: Mapping[str, str], fields: tuple[str, ...]) -> DeleteReverse:
-    ours = _same(found.get(address, ""), _recorded_names(block)[address])
+    ours = _same(found.get(address, ""), _recorded(block)[address])
     return DeleteReverse(
         action=Action.DELETE,
         target=f"reverse name of {address}",
@@ -133,7 +127,7 @@ def _removal(block: IpBlock, address: str, found: Mapping[str, str], fields: tup
         block=block.block,
         urn=block.urn,
         address=address,
-        name=_recorded_names(block)[address] if ours else "",
+        name=_recorded(block)[address] if ours else "",
     )
 
 

@@ -1,7 +1,7 @@
-"""The mark on a vRack, which several clouds may share: each cloud has its own tag.
+"""The mark on a vRack, which several clouds may share: each has a tag of its own, so that no two write the same one.
 
-The first cloud writes the installation tag, the last one removes it. A vRack that another installation marked is used and not
-marked.
+The installation is written by whoever comes first and stays until the last cloud has gone; a vRack that another installation
+marked is used and left as it is.
 """
 
 from __future__ import annotations
@@ -33,20 +33,19 @@ class UnmarkVrack(Step):
 
 
 def used_by(mark: Mark) -> str:
-    """Return the key of a cloud's own tag: hashed, since a name may be longer than a key.
-
-    The UID is not part of it: a cloud keeps its tag when the Kubernetes cluster is rebuilt.
+    """The key of a cloud's own tag. A name may be longer than a key, so it is told by the value; another UID, after a
+    rebuilt cluster, is the same cloud.
     """
     return USED_BY + hashlib.sha256(f"{mark.installation} {mark.object}".encode()).hexdigest()[:16]
 
 
 def is_ours(tags: Mapping[str, str], mark: Mark) -> bool:
-    """Tell whether this installation marked the vRack."""
+    """Whether the vRack is used by this installation before any other."""
     return tags.get(OVH_INSTALLATION) == mark.installation
 
 
 def plan_vrack_mark(vrack: VrackView, mark: Mark) -> Plan:
-    """Plan to write missing tags."""
+    """Write what is missing."""
     if vrack.tags.get(OVH_INSTALLATION, mark.installation) != mark.installation:
         return Plan()
     wanted = {used_by(mark): mark.object, OVH_INSTALLATION: mark.installation}
@@ -58,7 +57,7 @@ def plan_vrack_mark(vrack: VrackView, mark: Mark) -> Plan:
 
 
 def plan_vrack_release(vrack: VrackView, mark: Mark) -> Plan:
-    """Plan to remove the cloud's own tag, and the installation's with the last cloud."""
+    """Take the cloud's own tag off, and the installation's with the last."""
     own = used_by(mark)
     if own not in vrack.tags:
         return Plan()

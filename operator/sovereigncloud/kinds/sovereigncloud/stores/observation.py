@@ -1,4 +1,4 @@
-"""Read marketplaces and datastores of a cloud, and the Secrets that its stores reference."""
+"""The stores of a cloud as OpenNebula has them, and the Secrets that they read."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ BACKUP = 3
 
 
 @dataclass(frozen=True, slots=True)
-class ObservedStore:
-    """A marketplace or a datastore as OpenNebula reports it.
+class Kept:
+    """A marketplace or a datastore.
 
     Attributes:
-        kind: the store type that it corresponds to; None: a datastore that is not for backups.
-        frame: attributes that never change: drivers and type.
-        enabled: whether OpenNebula lets it be used.
-        monitored: whether OpenNebula has monitored it at least once.
+        kind: what a store of it would be; None: a datastore that is not for backups.
+        frame: what it is: drivers and type.
+        enabled: whether it may be used.
+        monitored: whether OpenNebula looked at it yet.
         content: ids of the appliances or images in it.
     """
 
@@ -48,31 +48,31 @@ class ObservedStore:
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """Observed stores of a cloud.
+    """What was read for the stores of a cloud.
 
     Attributes:
         there: every marketplace and datastore.
-        owner: the OpenNebula user of the credential: marks on objects of other users are ignored; None: not known.
-        secrets: by store name: the attributes read from its Secret, or the outcome that says why they cannot be read.
-        users: by type and id: what still uses a store that is no longer declared.
+        owner: the user whose stores may be ours; None: not known.
+        secrets: attributes from the Secret of each store that reads one, or why there are none, by its name.
+        users: who uses stores that are no longer declared, by their ids.
     """
 
-    there: tuple[ObservedStore, ...] = ()
+    there: tuple[Kept, ...] = ()
     owner: int | None = None
     secrets: Mapping[str, Mapping[str, str] | Outcome] = field(default_factory=dict, repr=False)
     users: Mapping[tuple[StoreType, int], tuple[str, ...]] = field(default_factory=dict)
 
 
-def observed_store(thing: Marketplace | Datastore) -> ObservedStore:
+def as_kept(thing: Marketplace | Datastore) -> Kept:
     if isinstance(thing, Marketplace):
         frame = {"MARKET_MAD": thing.driver}
-        return ObservedStore(
+        return Kept(
             StoreType.MARKETPLACE, thing.id, thing.name, thing.owner, frame, thing.state == 0, True, thing.apps,
             thing.mark, thing.attributes,
         )  # fmt: skip
     kind = StoreType.BACKUP if thing.type == BACKUP else None
     frame = {"TYPE": thing.attributes.get("TYPE", ""), "DS_MAD": thing.driver, "TM_MAD": thing.transfer}
-    return ObservedStore(
+    return Kept(
         kind, thing.id, thing.name, thing.owner, frame, thing.state == 0, thing.total > 0, thing.images, thing.mark,
         thing.attributes,
     )  # fmt: skip
@@ -81,18 +81,15 @@ def observed_store(thing: Marketplace | Datastore) -> ObservedStore:
 async def observe_stores(
     cloud: SovereignCloud, view: CloudView, client: OpenNebula, mark: Mark, context: Context
 ) -> Stores:
-    """Read the stores of a cloud.
-
-    One call more than the view, and one for appliances when a marketplace is to be deleted.
-    """
+    """One call more than the view; appliances are read only where a marketplace is to go."""
     markets = await client.parts.marketplaces()
-    there = (*map(observed_store, markets), *map(observed_store, view.datastores.values()))
+    there = (*map(as_kept, markets), *map(as_kept, view.datastores.values()))
     declared = [store.name for store in cloud.spec.stores or ()]
-    removed = [kept for _, kept in leaving(there, FIELD, declared, mark) if kept.kind is not None]
+    going = [kept for _, kept in leaving(there, FIELD, declared, mark) if kept.kind is not None]
     secrets = {
         store.name: found for store in cloud.spec.stores or () if (found := await _secret(cloud, store, context))
     }
-    return Stores(there, view.owner, secrets, await _users(cloud, removed, view, client, context))
+    return Stores(there, view.owner, secrets, await _users(cloud, going, view, client, context))
 
 
 async def _secret(cloud: SovereignCloud, store: Store, context: Context) -> Mapping[str, str] | Outcome | None:
@@ -112,14 +109,14 @@ async def _secret(cloud: SovereignCloud, store: Store, context: Context) -> Mapp
 
 
 async def _users(
-    cloud: SovereignCloud, removed: list[ObservedStore], view: CloudView, client: OpenNebula, context: Context
+    cloud: SovereignCloud, going: list[Kept], view: CloudView, client: OpenNebula, context: Context
 ) -> dict[tuple[StoreType, int], tuple[str, ...]]:
-    """List the contents of stores to be deleted, and the instances that back up there."""
+    """Names of what is in the stores that are to go, and of the instances that back up there."""
     found: dict[tuple[StoreType, int], tuple[str, ...]] = {}
     apps: dict[int, str] = {}
-    if any(kept.kind is StoreType.MARKETPLACE and kept.content for kept in removed):
+    if any(kept.kind is StoreType.MARKETPLACE and kept.content for kept in going):
         apps = {app.id: app.name for app in await client.apps()}
-    for kept in removed:
+    for kept in going:
         if kept.kind is StoreType.MARKETPLACE:
             inside = tuple(f'appliance {one} "{apps.get(one, "?")}"' for one in kept.content)
             found[kept.kind, kept.id] = inside

@@ -1,7 +1,7 @@
-"""Plan the stores of a cloud: create, update, and delete a store once it is unused.
+"""What becomes of the stores of a cloud: made, kept as declared, and deleted once nobody uses them.
 
-A store of the same name that the operator did not create is used as it is: differences are reported as drift and never
-corrected, and it is never deleted.
+A store of that name that the operator did not make is used as it is: where it differs, that is told and never mended, and it
+is never deleted.
 """
 
 from __future__ import annotations
@@ -14,12 +14,11 @@ from sovereigncloud.api.common.base import DeletionPolicy
 from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.stores import Store, StoreType
 from sovereigncloud.core.identity import Mark, Ownership, ownership
-from sovereigncloud.core.listing import format_list
 from sovereigncloud.core.outcome import DONE, Outcome, blocked, stalled, waiting
 from sovereigncloud.core.plan import Action, Cause, Drift, Plan, Step
 from sovereigncloud.kinds.identity.part_mark import leaving, made_for
 from sovereigncloud.kinds.planning.composition import join
-from sovereigncloud.kinds.sovereigncloud.stores.observation import FIELD, ObservedStore, Stores
+from sovereigncloud.kinds.sovereigncloud.stores.observation import FIELD, Kept, Stores
 from sovereigncloud.kinds.sovereigncloud.stores.steps import (
     CreateStore,
     DeleteStore,
@@ -36,45 +35,41 @@ from sovereigncloud.kinds.sovereigncloud.stores.template import (
     SHOWN_NOTE,
     Wanted,
     digest,
-    invalid_attributes,
+    misplaced,
     noun,
     path_of,
     wanted,
 )
 
+_SHOWN = 10
+
 
 def plan_stores(cloud: SovereignCloud, seen: Stores, mark: Mark) -> Plan:
-    """Plan every store independently: one that is blocked does not delay the others."""
-    parts = [_declared_store(cloud, store, seen, mark) for store in cloud.spec.stores or ()]
-    return join((*parts, *_removals(cloud, seen, mark)))
+    """Each store by itself: one that cannot be looked after does not hold up the others."""
+    parts = [_one(cloud, store, seen, mark) for store in cloud.spec.stores or ()]
+    return join((*parts, *_going(cloud, seen, mark)))
 
 
-def find_store(store: Store, seen: Stores, mark: Mark) -> ObservedStore | None:
-    """Find the OpenNebula object of a store: the one marked for it, else the one with its name."""
+def kept_as(store: Store, seen: Stores, mark: Mark) -> Kept | None:
+    """What the store is in OpenNebula: made for it, else of its name."""
     ours = made_for(_owned(seen), FIELD, store.name, mark)
     named = (kept for kept in seen.there if kept.name == store.name and _same_pool(kept, store.type))
     return ours[0] if ours else next(named, None)
 
 
-def _owned(seen: Stores) -> tuple[ObservedStore, ...]:
-    """Filter to objects of the credential's own user.
-
-    Any owner can write our mark into its datastore.
-    """
+def _owned(seen: Stores) -> tuple[Kept, ...]:
+    """Whoever owns a datastore can write our mark into it: only what the credential's own user owns counts."""
     return tuple(kept for kept in seen.there if seen.owner is None or kept.owner == seen.owner)
 
 
-def _same_pool(kept: ObservedStore, kind: StoreType) -> bool:
-    """Tell whether both share a name space.
-
-    Marketplaces have one, datastores of all types another.
-    """
+def _same_pool(kept: Kept, kind: StoreType) -> bool:
+    """Names are unique among marketplaces, and among datastores of whatever type."""
     return (kept.kind is StoreType.MARKETPLACE) == (kind is StoreType.MARKETPLACE)
 
 
-def _declared_store(cloud: SovereignCloud, store: Store, seen: Stores, mark: Mark) -> Plan:
+def _one(cloud: SovereignCloud, store: Store, seen: Stores, mark: Mark) -> Plan:
     where = f"spec.stores[{store.name}]"
-    if wrong := invalid_attributes(store):
+    if wrong := misplaced(store):
         return Plan(outcome=stalled(Reason.INVALID_SPEC, f"{where}.attributes: {wrong}"))
     ours = made_for(_owned(seen), FIELD, store.name, mark)
     if len(ours) > 1:
@@ -83,15 +78,15 @@ def _declared_store(cloud: SovereignCloud, store: Store, seen: Stores, mark: Mar
             f"{where}: {noun(store.type)}s {ids} all carry the mark of this store; delete all but one in OpenNebula"
         )
         return Plan(outcome=stalled(Reason.MULTIPLE_MATCHES, message))
-    found = find_store(store, seen, mark)
+    found = kept_as(store, seen, mark)
     secret = seen.secrets.get(store.name, {})
     problem = secret if isinstance(secret, Outcome) else DONE
     fresh = wanted(store, {} if isinstance(secret, Outcome) else secret)
     if found is None:
         return _missing(cloud, store, mark, problem)
     if not ours:
-        return _foreign_store(store, found, fresh, mark)
-    kept = _owned_store(cloud, store, found, fresh, mark, compares=not isinstance(secret, Outcome))
+        return _somebodys(store, found, fresh, mark)
+    kept = _keeping(cloud, store, found, fresh, mark, compares=not isinstance(secret, Outcome))
     # A store does its job while the Secret is away: its value was written long ago.
     return replace(kept, outcome=kept.outcome.merge(replace(problem, available=True)))
 
@@ -117,11 +112,8 @@ def _cause(cloud: SovereignCloud) -> Cause:
     return Cause.OBSERVED if cloud.settled else Cause.DECLARED
 
 
-def _foreign_store(store: Store, found: ObservedStore, fresh: Wanted, mark: Mark) -> Plan:
-    """Plan a store that the operator did not create.
-
-    Use it as it is if its type and drivers match.
-    """
+def _somebodys(store: Store, found: Kept, fresh: Wanted, mark: Mark) -> Plan:
+    """It is used as it is, where it is what is declared at all."""
     what = f"{noun(store.type)} {found.id} ({found.name})"
     if found.mark is not None and ownership(found.mark, mark) is Ownership.FOREIGN:
         message = (
@@ -145,10 +137,8 @@ def _foreign_store(store: Store, found: ObservedStore, fresh: Wanted, mark: Mark
     return Plan(drift, outcome=_usable(store, found))
 
 
-def _owned_store(
-    cloud: SovereignCloud, store: Store, found: ObservedStore, fresh: Wanted, mark: Mark, *, compares: bool
-) -> Plan:
-    """Plan a store that carries the mark of this cloud."""
+def _keeping(cloud: SovereignCloud, store: Store, found: Kept, fresh: Wanted, mark: Mark, *, compares: bool) -> Plan:
+    """A store of ours."""
     what, path = f"{noun(store.type)} {found.id} ({found.name})", f"spec.stores[{store.name}]"
     if ownership(found.mark, mark) is Ownership.PREDECESSOR:
         taken = MarkStore(action=Action.MARK, target=what, kind=store.type, store=store.name, oid=found.id, mark=mark)
@@ -175,7 +165,7 @@ def _owned_store(
 def _update(
     cloud: SovereignCloud,
     store: Store,
-    found: ObservedStore,
+    found: Kept,
     mark: Mark,
     fields: tuple[str, ...],
     *,
@@ -196,7 +186,7 @@ def _update(
     )
 
 
-def _name_and_state(cloud: SovereignCloud, store: Store, found: ObservedStore, what: str, path: str) -> Plan:
+def _name_and_state(cloud: SovereignCloud, store: Store, found: Kept, what: str, path: str) -> Plan:
     drift: list[Drift] = []
     steps: list[Step] = []
     cause = _cause(cloud)
@@ -221,18 +211,18 @@ def _name_and_state(cloud: SovereignCloud, store: Store, found: ObservedStore, w
     return Plan(tuple(drift), tuple(steps))
 
 
-def _differences(store: Store, found: ObservedStore, fresh: Wanted) -> Iterator[Drift]:
-    """Yield the drift of the attributes that are not secret."""
+def _differences(store: Store, found: Kept, fresh: Wanted) -> Iterator[Drift]:
+    """Of what can be seen."""
     for name, value in fresh.kept.items():
         if found.attributes.get(name, "") != value:
             yield Drift(path_of(store, name), value, found.attributes.get(name) or "absent")
 
 
-def _secret(found: ObservedStore, fresh: Wanted, mark: Mark, name: str) -> tuple[bool, str]:
-    """Decide whether to write the secret, and which SHOWN_NOTE to record.
+def _secret(found: Kept, fresh: Wanted, mark: Mark, name: str) -> tuple[bool, str]:
+    """Whether the secret is to be written, and what is to be noted of how OpenNebula shows it.
 
-    OpenNebula returns an attribute that its configuration lists as encrypted in another form than it was given. What it
-    returned right after the write is noted, so that later reads can be compared with it.
+    It shows an attribute that its configuration lists as encrypted in another form than it was given; what it showed right
+    after it was written is noted, so that what is seen later can be compared with that.
     """
     if not fresh.secret:
         return False, ""
@@ -246,7 +236,7 @@ def _secret(found: ObservedStore, fresh: Wanted, mark: Mark, name: str) -> tuple
     return (False, showing) if not noted else (noted != showing, "")
 
 
-def _usable(store: Store, found: ObservedStore) -> Outcome:
+def _usable(store: Store, found: Kept) -> Outcome:
     what = f"{noun(store.type)} {found.id} ({found.name})"
     if not found.monitored:
         message = (
@@ -257,11 +247,8 @@ def _usable(store: Store, found: ObservedStore) -> Outcome:
     return DONE
 
 
-def _removals(cloud: SovereignCloud, seen: Stores, mark: Mark) -> Iterator[Plan]:
-    """Plan the stores that spec no longer lists.
-
-    Delete those that the operator created once they are empty.
-    """
+def _going(cloud: SovereignCloud, seen: Stores, mark: Mark) -> Iterator[Plan]:
+    """Stores that spec does not list any more: those that the operator made go once they are empty."""
     if cloud.spec.deletion_policy is DeletionPolicy.RETAIN:
         return
     for name, kept in leaving(_owned(seen), FIELD, (store.name for store in cloud.spec.stores or ()), mark):
@@ -280,18 +267,20 @@ def _removals(cloud: SovereignCloud, seen: Stores, mark: Mark) -> Iterator[Plan]
 
 
 def _in_use(what: str, users: Iterable[str]) -> str:
+    named = tuple(users)
+    more = f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else ""
     return (
-        f"{what} is no longer in spec.stores and is in use by {format_list(users)}: delete them, or list the store"
+        f"{what} is no longer in spec.stores and is in use by {', '.join(named[:_SHOWN])}{more}: delete them, or list the store"
         " again"
     )
 
 
 def store_status(cloud: SovereignCloud, seen: Stores, mark: Mark) -> Mapping[str, object]:
-    """Return the status fields `storesReady` and `stores`."""
+    """`storesReady` and `stores`."""
     declared = cloud.spec.stores or []
     entries: list[dict[str, str]] = []
     for store in declared:
-        found = find_store(store, seen, mark)
+        found = kept_as(store, seen, mark)
         entry = {"name": store.name, "type": str(store.type), "state": _state(found)}
         entry |= {"id": str(found.id)} if found else {}
         entry |= {"country": store.location.country} if store.location else {}
@@ -303,7 +292,7 @@ def store_status(cloud: SovereignCloud, seen: Stores, mark: Mark) -> Mapping[str
     return {"storesReady": f"{ready}/{len(declared)}" if declared else None, "stores": entries or None}
 
 
-def _state(found: ObservedStore | None) -> str:
+def _state(found: Kept | None) -> str:
     if found is None:
         return "Absent"
     if not found.enabled:

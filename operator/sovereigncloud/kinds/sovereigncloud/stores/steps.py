@@ -1,7 +1,4 @@
-"""Steps for the stores of a cloud: one idempotent write each.
-
-Secrets are read when a step runs, never kept in it.
-"""
+"""What is done about the stores of a cloud: one write each, safe to repeat. No step holds a secret: it is read as it is done."""
 
 from __future__ import annotations
 
@@ -35,7 +32,7 @@ _DEFAULT_CLUSTER = 0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreStep(Step):
-    """Base of the steps that `perform_store` executes."""
+    """What `perform_store` does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +43,7 @@ class CreateStore(StoreStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateStore(StoreStep):
-    """Write the attributes `names`, and the secret if `secret`, as spec declares them."""
+    """Brings these attributes, and its secret, to what spec says."""
 
     kind: StoreType
     store: str
@@ -65,7 +62,7 @@ class RenameStore(StoreStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoteStore(StoreStep):
-    """Record in SHOWN_NOTE how OpenNebula returns the secret that was written."""
+    """Notes how OpenNebula shows the secret that was written."""
 
     only_marks: ClassVar[bool] = True
     kind: StoreType
@@ -75,7 +72,7 @@ class NoteStore(StoreStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarkStore(StoreStep):
-    """Take over a store from before the Kubernetes cluster was rebuilt."""
+    """Taken over from before the cluster was rebuilt."""
 
     only_marks: ClassVar[bool] = True
     kind: StoreType
@@ -96,7 +93,7 @@ class DeleteStore(StoreStep):
 
 
 async def perform_store(step: StoreStep, cloud: SovereignCloud, context: Context) -> Outcome:
-    """Execute one store step."""
+    """Do one step."""
     parts = (await context.open_nebula(cloud.key)).parts
     match step:
         case CreateStore():
@@ -129,7 +126,7 @@ async def perform_store(step: StoreStep, cloud: SovereignCloud, context: Context
 
 async def _create(step: CreateStore, cloud: SovereignCloud, parts: Parts, context: Context) -> Outcome:
     store = _declared(cloud, step.store)
-    fresh = await _with_secret(store, cloud, context)
+    fresh = await _whole(store, cloud, context)
     noted = {DIGEST_NOTE: digest(fresh.secret, step.mark, store.name)} if fresh.secret else {}
     template = {
         "NAME": store.name,
@@ -150,8 +147,8 @@ async def _create(step: CreateStore, cloud: SovereignCloud, parts: Parts, contex
 
 async def _update(step: UpdateStore, cloud: SovereignCloud, parts: Parts, context: Context) -> Outcome:
     store = _declared(cloud, step.store)
-    fresh = await _with_secret(store, cloud, context) if step.secret else wanted(store, {})
-    # SHOWN_NOTE is cleared here and recorded again after the write.
+    fresh = await _whole(store, cloud, context) if step.secret else wanted(store, {})
+    # How it is shown is noted anew, once it can be seen.
     noted = {DIGEST_NOTE: digest(fresh.secret, step.mark, store.name), SHOWN_NOTE: ""} if step.secret else {}
     changes = {name: value for name, value in fresh.kept.items() if name in step.names}
     await _write(parts, step.kind, step.oid, {**changes, **fresh.secret, **noted})
@@ -160,7 +157,7 @@ async def _update(step: UpdateStore, cloud: SovereignCloud, parts: Parts, contex
 
 
 async def _note_shown(parts: Parts, store: Store, oid: int, fresh: Wanted, mark: Mark) -> None:
-    """Record how OpenNebula returns the secret; `NoteStore` does it later if this write is lost."""
+    """How OpenNebula shows what was written; where this is lost, `NoteStore` does it."""
     if not fresh.secret:
         return
     attributes = await parts.shown("market" if store.type is StoreType.MARKETPLACE else "datastore", oid)
@@ -180,8 +177,8 @@ def _declared(cloud: SovereignCloud, name: str) -> Store:
     return next(store for store in cloud.spec.stores or () if store.name == name)
 
 
-async def _with_secret(store: Store, cloud: SovereignCloud, context: Context) -> Wanted:
-    """Render a store with its secret, read from Kubernetes now. Raises MissingSecret."""
+async def _whole(store: Store, cloud: SovereignCloud, context: Context) -> Wanted:
+    """With its secret, read this moment."""
     reads = secret_ref(store)
     if reads is None:
         return wanted(store, {})

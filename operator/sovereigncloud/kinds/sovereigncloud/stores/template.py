@@ -1,4 +1,4 @@
-"""Render a store as OpenNebula template attributes of a marketplace or backup datastore."""
+"""What a store is in OpenNebula's words: the attributes of a marketplace or of a datastore for backups."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from sovereigncloud.api.stores import Store, StoreType
 from sovereigncloud.core.identity import Mark
 
 DIGEST_NOTE = "SOVEREIGNCLOUD_SECRET"
-"""Attribute: digest of the secret as last written. OpenNebula may return it encrypted, which cannot be compared."""
+"""What the secret was when it was written, as a digest: OpenNebula may keep it encrypted, then it cannot be compared."""
 SHOWN_NOTE = "SOVEREIGNCLOUD_SECRET_SHOWN"
-"""Attribute: how OpenNebula returned the secret after the write: `clear`, or a digest of the returned value."""
+"""How OpenNebula showed it right after: in clear, or as a digest of what it showed instead."""
 IN_CLEAR = "clear"
 HIDDEN = "(hidden)"
 _ROUNDS = 5_000
-"""PBKDF2 rounds: slow down a dictionary attack by somebody who can read the digests."""
+"""Whoever may read the notes is not to find a weak password by trying a list of them."""
 
 SECRET_KEYS: Mapping[str, Mapping[str, str]] = {
     "s3": {"ACCESS_KEY_ID": "accessKeyId", "SECRET_ACCESS_KEY": "secretAccessKey"},
     "restic": {"RESTIC_PASSWORD": "password"},
 }
-"""By field of a store: OpenNebula attribute -> key of the Secret."""
+"""By the field of a store: attribute in OpenNebula -> key of the Secret."""
 
 _PATHS = {
     "BUCKET": "s3.bucket",
@@ -42,18 +42,18 @@ _PATHS = {
     "FORCE_PATH_STYLE": "s3",
     "AWS": "s3",
 }
-_RESERVED = frozenset(_PATHS) | {"NAME", "TYPE", "DS_MAD", "TM_MAD", "MARKET_MAD", "ERROR"}
+_OURS = frozenset(_PATHS) | {"NAME", "TYPE", "DS_MAD", "TM_MAD", "MARKET_MAD", "ERROR"}
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The desired attributes of a store.
+    """A store as it is to be.
 
     Attributes:
-        frame: attributes that never change: drivers and type.
-        kept: attributes that spec declares and that are kept in sync.
-        once: defaults that are set at creation and not compared afterwards.
-        secret: the attributes that hold a secret; empty when the Secret was not read.
+        frame: what it is, which never changes: drivers and type.
+        kept: attributes that spec declares.
+        once: attributes that a new one has and that are not looked after.
+        secret: the attributes that hold a secret; empty where the Secret was not read.
     """
 
     frame: Mapping[str, str]
@@ -63,7 +63,7 @@ class Wanted:
 
 
 def wanted(store: Store, secret: Mapping[str, str]) -> Wanted:
-    """Return the desired attributes of a store. `secret`: the attributes read from its Secret."""
+    """What the store is to be, with the attributes of its Secret."""
     given = dict(store.attributes or {})
     kept: dict[str, str] = {}
     once: dict[str, str] = {}
@@ -97,30 +97,27 @@ def _backup(driver: str) -> dict[str, str]:
     return {"TYPE": "BACKUP_DS", "DS_MAD": driver, "TM_MAD": "-"}
 
 
-def invalid_attributes(store: Store) -> str:
-    """Validate `attributes` of a store: return the error message, empty if valid."""
+def misplaced(store: Store) -> str:
+    """What is wrong with `attributes`; empty: nothing."""
     for name in store.attributes or ():
         told = name.upper()
-        if told in _RESERVED - {"SIGNATURE_VERSION", "FORCE_PATH_STYLE", "AWS"} or told.startswith("SOVEREIGNCLOUD_"):
-            return f"{name} is set by another field of the store, or is reserved for the operator: remove it from attributes"
+        if told in _OURS - {"SIGNATURE_VERSION", "FORCE_PATH_STYLE", "AWS"} or told.startswith("SOVEREIGNCLOUD_"):
+            return f"{name} is said by another field of the store, or is the operator's own: remove it from attributes"
         if told != name or not name.replace("_", "").isalnum() or not name.isascii() or name[0].isdigit():
-            return f"{name} is no valid attribute name: use capital letters, digits and _"
+            return f"{name} cannot be the name of an attribute: capital letters, digits and _, as OpenNebula keeps them"
         if told.endswith(("PASSWORD", "PASSWD", "SECRET", "_KEY")):
-            return f"{name} would be a secret in clear: remove it and reference a Secret"
+            return f"{name} would be a secret in clear: nothing of the kind belongs in spec"
     return ""
 
 
 def path_of(store: Store, name: str) -> str:
-    """Return the spec path that declares an OpenNebula attribute."""
+    """The path in spec that says an attribute."""
     inside = f"attributes.{name}" if name in (store.attributes or {}) else _PATHS.get(name, "attributes")
     return f"spec.stores[{store.name}].{inside}"
 
 
 def secret_ref(store: Store) -> tuple[str, Mapping[str, str]] | None:
-    """Return the name of the Secret of a store and its mapping attribute -> key.
-
-    None: no Secret.
-    """
+    """The Secret that a store reads, and which of its keys are which attributes."""
     if store.s3 is not None:
         return store.s3.credentials_secret_ref.name, SECRET_KEYS["s3"]
     if store.restic is not None:
@@ -133,7 +130,7 @@ def noun(kind: StoreType) -> str:
 
 
 def digest(values: Mapping[str, str], mark: Mark, name: str) -> str:
-    """Return a salted digest of secret values, to compare them without storing them."""
+    """What tells values apart without telling them."""
     text = "\n".join(f"{key}={value}" for key, value in sorted(values.items()))
     salt = f"{mark.installation} {mark.object} {name}"
     return hashlib.pbkdf2_hmac("sha256", text.encode(), salt.encode(), _ROUNDS).hex()[:16]

@@ -1,7 +1,7 @@
-"""The checks of the suite API, and their evaluation against an observed cloud. Pure.
+"""The checks of suite API: which there are, and what a look at the cloud says of each. Pure.
 
-A check passes when OpenNebula reports its VM as running on a host: the API tells no more. Whether the guest answers is tested
-by the suite that logs in (OneDeployValidation).
+A machine that runs on a host, as OpenNebula reports it, is all that its API can tell: whether the guest inside answers is for
+the suite that logs in.
 """
 
 from __future__ import annotations
@@ -12,20 +12,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sovereigncloud.api.verification import MAX_MESSAGE, MAX_NAME, ApiCheck, DisabledCheck, Result, Verification
-from sovereigncloud.core.listing import format_list
-from sovereigncloud.kinds.sovereigncloud.hosts.hosts import DISABLED, MONITORED, host_state_name
+from sovereigncloud.kinds.sovereigncloud.hosts.hosts import DISABLED, MONITORED, word
 from sovereigncloud.kinds.sovereigncloud.verification.records import Probe
 from sovereigncloud.ports.opennebula.features import REFERENCE
 from sovereigncloud.ports.opennebula.image_states import BOOTABLE_TYPES
 from sovereigncloud.ports.opennebula.views import CloudView, Datastore, Front, Host, Image, Network
 from sovereigncloud.ports.opennebula.vm_states import Situation, state_of
 
-PROBE_TIMEOUT = 300
-"""Seconds within which a test VM must run."""
-GRACE_PERIOD = 120
-"""Seconds after the start of a run in which a transitional state is waited for instead of failed."""
-MAX_PER_KIND = 120
-"""Maximum number of hosts, and of networks, tested in one run."""
+LIMIT = 300
+"""Seconds that a machine may take until it runs."""
+SETTLES = 120
+"""Seconds after the beginning of a run in which what is on its way is waited for."""
+MOST_OF_A_KIND = 120
+"""Hosts, and networks, that are tried in one run."""
 FINAL = frozenset({Result.PASSED, Result.FAILED, Result.SKIPPED})
 
 _READY = 1
@@ -34,11 +33,12 @@ _OS = 0
 _HOST_INIT = frozenset({0, 6})
 _NETWORK_ON_ITS_WAY = frozenset({0, 2})
 _IMAGE_DATASTORE = 0
+_SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check and its result."""
+    """One check and what came of it."""
 
     name: str
     result: Result
@@ -51,10 +51,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """One check to run, of a host or network if it has one.
-
-    `left_out`: how many more are not tested.
-    """
+    """One check that is to be made: of a host or a network where it names one."""
 
     name: str
     host: Host | None = None
@@ -63,15 +60,15 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class CheckContext:
-    """The observed state that checks are evaluated against.
+class Look:
+    """What a run is judged by.
 
     Attributes:
-        age: seconds since the run started.
+        age: seconds since it was begun.
         now: seconds since the epoch.
-        version: the version that spec declares; empty: any.
-        probes: test VMs of this run, by check.
-        fault: (check, message) of a test VM that OpenNebula refused to create.
+        version: that spec declares; empty: any.
+        probes: machines of this run, by check.
+        fault: (check, message): a machine that OpenNebula refused to make.
     """
 
     front: Front
@@ -84,7 +81,7 @@ class CheckContext:
 
 
 def wanted_checks(view: CloudView) -> tuple[Wanted, ...]:
-    """Return all checks of the suite, in the order in which status lists them."""
+    """All checks of the suite, in the order in which status lists them."""
     general = tuple(Wanted(str(c)) for c in ApiCheck if c not in {ApiCheck.VM_ON_HOST, ApiCheck.VM_ON_NETWORK})
     hosts = sorted(view.hosts.values(), key=lambda h: h.id)
     networks = sorted(view.networks.values(), key=lambda n: n.id)
@@ -96,14 +93,11 @@ def wanted_checks(view: CloudView) -> tuple[Wanted, ...]:
 
 
 def _each(check: ApiCheck, objects: Sequence[Wanted]) -> tuple[Wanted, ...]:
-    """Return one check per object, and a note on those that are left out.
-
-    The name contains the id of the object if several have its name.
-    """
+    """One for each object; a name that several have gets the number. Of very many some are left out, and that is said."""
     names = Counter(o.name for o in objects)
     found = tuple(
         Wanted(f"{check}/{_unique(o, several=names[o.name] > 1)}"[:MAX_NAME], o.host, o.network)
-        for o in objects[:MAX_PER_KIND]
+        for o in objects[:MOST_OF_A_KIND]
     )
     left_out = len(objects) - len(found)
     return (*found, Wanted(str(check), left_out=left_out)) if left_out else found
@@ -114,107 +108,99 @@ def _unique(wanted: Wanted, *, several: bool) -> str:
     return f"{wanted.name} #{one.id}" if several and one is not None else wanted.name
 
 
-def evaluate_checks(
-    spec: Verification,
-    wanted: Iterable[Wanted],
-    before: Mapping[str, Check],
-    observed: CheckContext,
-    source: Image | str | None,
+def judge(
+    spec: Verification, wanted: Iterable[Wanted], before: Mapping[str, Check], look: Look, source: Image | str | None
 ) -> tuple[Check, ...]:
-    """Evaluate every check; results that are final stay."""
-    return tuple(_evaluate(spec, one, before.get(one.name), observed, source) for one in wanted)
+    """Every check with what is known of it now. What is final stays."""
+    return tuple(_judged(spec, one, before.get(one.name), look, source) for one in wanted)
 
 
-def _evaluate(
-    spec: Verification, wanted: Wanted, before: Check | None, observed: CheckContext, source: Image | str | None
-) -> Check:
-    if (entry := _disabled_entry(spec, wanted.name)) is not None:
+def _judged(spec: Verification, wanted: Wanted, before: Check | None, look: Look, source: Image | str | None) -> Check:
+    if (entry := _disabled(spec, wanted.name)) is not None:
         return Check(wanted.name, Result.SKIPPED, f"disabled in spec: {entry.justification}"[:MAX_MESSAGE])
     if before is not None and before.result in {Result.PASSED, Result.FAILED}:
         return before
     if wanted.left_out:
-        message = f"{wanted.left_out} more are not tried: at most {MAX_PER_KIND} are in one run"
+        message = f"{wanted.left_out} more are not tried: at most {MOST_OF_A_KIND} are in one run"
         return Check(wanted.name, Result.SKIPPED, message)
     if wanted.host is not None:
-        result, message = _on_host(wanted, wanted.host, observed, source)
+        result, message = _on_host(wanted, wanted.host, look, source)
     elif wanted.network is not None:
-        result, message = _on_network(wanted, wanted.network, observed, source)
+        result, message = _on_network(wanted, wanted.network, look, source)
     else:
-        result, message = _GENERAL[ApiCheck(wanted.name)](observed)
+        result, message = _GENERAL[ApiCheck(wanted.name)](look)
     return Check(wanted.name, result, message[:MAX_MESSAGE])
 
 
-def _disabled_entry(spec: Verification, name: str) -> DisabledCheck | None:
+def _disabled(spec: Verification, name: str) -> DisabledCheck | None:
     entries = {d.check: d for d in spec.disabled or ()}
     return entries.get(name) or entries.get(name.partition("/")[0])
 
 
-# --- checks of the pools ----------------------------------------------------------------------------------------------
+# --- what the pools tell -----------------------------------------------------------------------------------------------
 
-Finding = tuple[Result, str]
-
-
-def _running_or_failed(observed: CheckContext, message: str) -> Finding:
-    """Return Running early in a run, Failed afterwards."""
-    return (Result.RUNNING if observed.age < GRACE_PERIOD else Result.FAILED), message
+Told = tuple[Result, str]
 
 
-def _core_version(observed: CheckContext) -> Finding:
-    found = observed.front.version
+def _passing_or(look: Look, message: str) -> Told:
+    """What may be on its way is waited for at the beginning of a run."""
+    return (Result.RUNNING if look.age < SETTLES else Result.FAILED), message
+
+
+def _core_version(look: Look) -> Told:
+    found = look.front.version
     numbers = re.match(r"(\d+)\.(\d+)", found)
     if numbers is None:
         return Result.FAILED, f'OpenNebula says that its version is "{found}", which is no version'
-    if observed.version and not (found == observed.version or found.startswith(f"{observed.version}.")):
-        return Result.FAILED, f"OpenNebula is {found} instead of {observed.version}"
+    if look.version and not (found == look.version or found.startswith(f"{look.version}.")):
+        return Result.FAILED, f"OpenNebula is {found} instead of {look.version}"
     if (int(numbers[1]), int(numbers[2])) < REFERENCE:
         oldest = ".".join(map(str, REFERENCE))
         return Result.FAILED, f"OpenNebula is {found}, older than {oldest}, the oldest that is supported"
-    return Result.PASSED, f"OpenNebula {found} answers as zone {observed.front.zone_id} ({observed.front.zone_name})"
+    return Result.PASSED, f"OpenNebula {found} answers as zone {look.front.zone_id} ({look.front.zone_name})"
 
 
-def _hosts_monitored(observed: CheckContext) -> Finding:
-    hosts = sorted(observed.view.hosts.values(), key=lambda h: h.id)
+def _hosts_monitored(look: Look) -> Told:
+    hosts = sorted(look.view.hosts.values(), key=lambda h: h.id)
     if not hosts:
         return Result.FAILED, "OpenNebula has no host"
     wrong = [h for h in hosts if h.state not in MONITORED]
     if not wrong:
         return Result.PASSED, f"{len(hosts)} hosts are monitored"
-    message = format_list(f"host {h.name} is {host_state_name(h.state)}" for h in wrong)
-    return (
-        _running_or_failed(observed, message) if all(h.state in _HOST_INIT for h in wrong) else (Result.FAILED, message)
-    )
+    message = _listed(f"host {h.name} is {word(h.state)}" for h in wrong)
+    return _passing_or(look, message) if all(h.state in _HOST_INIT for h in wrong) else (Result.FAILED, message)
 
 
-def _datastores_have_space(observed: CheckContext) -> Finding:
-    stores = sorted(observed.view.datastores.values(), key=lambda d: d.id)
-    wrong = [t for t in map(_datastore_problem, stores) if t]
+def _datastores_have_space(look: Look) -> Told:
+    stores = sorted(look.view.datastores.values(), key=lambda d: d.id)
+    wrong = [t for t in map(_wrong_with, stores) if t]
     if wrong:
-        return _running_or_failed(observed, format_list(wrong))
+        return _passing_or(look, _listed(wrong))
     return Result.PASSED, f"{len(stores)} datastores are ready and have space"
 
 
-def _datastore_problem(store: Datastore) -> str:
+def _wrong_with(store: Datastore) -> str:
     if store.state != 0:
         return f"datastore {store.name} is disabled"
     if store.total <= 0:
-        # A system datastore of the ssh drivers is on the disks of the hosts and reports no size.
+        # A system datastore of the ssh drivers is on the disks of the hosts, and has no size of its own.
         return f"datastore {store.name} is not monitored" if store.type == _IMAGE_DATASTORE else ""
     return "" if store.free > 0 else f"datastore {store.name} is full ({store.total} MiB)"
 
 
-def _networks_have_leases(observed: CheckContext) -> Finding:
-    networks = sorted(observed.view.networks.values(), key=lambda n: n.id)
+def _networks_have_leases(look: Look) -> Told:
+    networks = sorted(look.view.networks.values(), key=lambda n: n.id)
     if not networks:
         return Result.SKIPPED, "there is no network"
-    wrong = [(n, _network_problem(n)) for n in networks if _network_problem(n)]
+    wrong = [(n, _unusable(n)) for n in networks if _unusable(n)]
     if not wrong:
         return Result.PASSED, f"{len(networks)} networks are ready and have free leases"
-    message = format_list(why for _, why in wrong)
+    message = _listed(why for _, why in wrong)
     passing = all(n.state in _NETWORK_ON_ITS_WAY for n, _ in wrong)
-    return _running_or_failed(observed, message) if passing else (Result.FAILED, message)
+    return _passing_or(look, message) if passing else (Result.FAILED, message)
 
 
-def _network_problem(network: Network) -> str:
+def _unusable(network: Network) -> str:
     if network.state != _READY:
         return f"network {network.name} is not ready (state {network.state})"
     size = sum(r.size for r in network.ranges)
@@ -229,13 +215,18 @@ _GENERAL = {
 }
 
 
-# --- a test VM per host and network -----------------------------------------------------------------------------------
+def _listed(texts: Iterable[str]) -> str:
+    found = list(texts)
+    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    return ", ".join(found[:_SHOWN]) + more
+
+
+# --- a machine on each host and network ------------------------------------------------------------------------------------
 
 
 def image_of(spec: Verification, view: CloudView) -> Image | str | None:
-    """Choose the image of the test VMs.
-
-    None: an empty disk; a string: why the named image is unusable. A persistent image is never used, since the VM would write to it.
+    """What the machines start from: an image, None for an empty disk, or why the named image will not do. A persistent
+    image is never taken: a machine would write to it.
     """
     if spec.image is None:
         free = [i for i in view.images.values() if i.type == _OS and i.state in {_READY, _IN_USE} and not i.persistent]
@@ -250,25 +241,25 @@ def image_of(spec: Verification, view: CloudView) -> Image | str | None:
     return min(usable, key=lambda i: i.id)
 
 
-def _on_host(wanted: Wanted, host: Host, observed: CheckContext, source: Image | str | None) -> Finding:
-    if wanted.name not in observed.probes and host.state not in MONITORED:
+def _on_host(wanted: Wanted, host: Host, look: Look, source: Image | str | None) -> Told:
+    if wanted.name not in look.probes and host.state not in MONITORED:
         remedy = "; enable it" if host.state in DISABLED else ""
-        told = f"host {host.name} is {host_state_name(host.state)}: no machine can run there{remedy}"
-        return _running_or_failed(observed, told) if host.state in _HOST_INIT else (Result.FAILED, told)
-    return _probe_result(wanted, observed, source)
+        told = f"host {host.name} is {word(host.state)}: no machine can run there{remedy}"
+        return _passing_or(look, told) if host.state in _HOST_INIT else (Result.FAILED, told)
+    return _machine(wanted, look, source)
 
 
-def _on_network(wanted: Wanted, network: Network, observed: CheckContext, source: Image | str | None) -> Finding:
-    if wanted.name not in observed.probes and (why := _network_problem(network)):
-        return _running_or_failed(observed, why) if network.state in _NETWORK_ON_ITS_WAY else (Result.FAILED, why)
-    return _probe_result(wanted, observed, source)
+def _on_network(wanted: Wanted, network: Network, look: Look, source: Image | str | None) -> Told:
+    if wanted.name not in look.probes and (why := _unusable(network)):
+        return _passing_or(look, why) if network.state in _NETWORK_ON_ITS_WAY else (Result.FAILED, why)
+    return _machine(wanted, look, source)
 
 
-def _probe_result(wanted: Wanted, observed: CheckContext, source: Image | str | None) -> Finding:
-    """Evaluate the test VM of a check; Pending: it is to be created."""
-    probe = observed.probes.get(wanted.name)
-    if observed.fault[0] == wanted.name:
-        return Result.FAILED, f"OpenNebula refuses to make a machine: {observed.fault[1]}"
+def _machine(wanted: Wanted, look: Look, source: Image | str | None) -> Told:
+    """What the machine of a check says. None yet: it is to be made, unless it was refused."""
+    probe = look.probes.get(wanted.name)
+    if look.fault[0] == wanted.name:
+        return Result.FAILED, f"OpenNebula refuses to make a machine: {look.fault[1]}"
     if probe is None:
         return (Result.FAILED, source) if isinstance(source, str) else (Result.PENDING, "")
     vm, state = probe.vm, state_of(probe.vm)
@@ -279,6 +270,6 @@ def _probe_result(wanted: Wanted, observed: CheckContext, source: Image | str | 
     told = f"VM {vm.id} is {state.words}" + (f" on host {vm.host}" if vm.host else "") + (f": {why}" if why else "")
     if state.situation in {Situation.FAILED, Situation.LOST}:
         return Result.FAILED, told
-    if observed.now - probe.created >= PROBE_TIMEOUT:
-        return Result.FAILED, f"not running after {PROBE_TIMEOUT} seconds: {told}"
+    if look.now - probe.created >= LIMIT:
+        return Result.FAILED, f"not running after {LIMIT} seconds: {told}"
     return Result.RUNNING, f"VM {vm.id} was made"

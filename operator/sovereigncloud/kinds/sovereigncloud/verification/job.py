@@ -1,11 +1,8 @@
-"""The suite OneDeployValidation.
-
-A run is a Job, its pod's termination message holds the results. Pure.
-"""
+"""Suite OneDeployValidation: a run is a Job, and what its pod said at its end is what came of each test case. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from sovereigncloud.api import BareMetalServer, SovereignCloud
 from sovereigncloud.api.verification import MAX_MESSAGE, ReportStatus, Result, SuiteCheck, Verification
@@ -14,15 +11,15 @@ from sovereigncloud.kinds.sovereigncloud.verification.checks import Check
 from sovereigncloud.kinds.sovereigncloud.verification.records import Record
 from sovereigncloud.ports.installer.validation import Validation, ValidationState
 
-JOB_LOST_AFTER = 600
-"""Seconds after which a missing Job counts as deleted rather than not created yet."""
+CERTAIN = 600
+"""Seconds after which a Job that is not there was there, and somebody deleted it."""
 _RESULTS = {"Passed": Result.PASSED, "Failed": Result.FAILED, "Skipped": Result.SKIPPED}
 
 
 def validation_of(
     cloud: SovereignCloud, children: Mapping[str, BareMetalServer], spec: Verification, record: Record
 ) -> Validation | None:
-    """Return the request to the suite; None for a cloud that it cannot reach."""
+    """What is asked of the suite; None for a cloud that it cannot reach."""
     installation = installation_of(cloud, children)
     if installation is None or spec.report_claim_ref is None:
         return None
@@ -37,7 +34,7 @@ def validation_of(
 
 
 def _network(cloud: SovereignCloud) -> str:
-    """Choose the network of the test VMs, a public one first: they need Internet access."""
+    """Test machines speak to the outside: a public network before another."""
     networks = (cloud.spec.hosted.networks if cloud.spec.hosted else None) or ()
     return next((n.name for n in sorted(networks, key=lambda n: n.public_block is None)), "")
 
@@ -47,7 +44,7 @@ def _justifications(spec: Verification) -> Mapping[str, str]:
 
 
 def checks_of_job(spec: Verification, state: ValidationState | None) -> tuple[Check, ...]:
-    """Return every test case with its current result."""
+    """Every test case, with what is known of it."""
     off = _justifications(spec)
     return tuple(_check(str(name), off, state) for name in SuiteCheck)
 
@@ -64,7 +61,11 @@ def _check(name: str, off: Mapping[str, str], state: ValidationState | None) -> 
 
 
 def report_of(spec: Verification, state: ValidationState | None, before: ReportStatus | None) -> ReportStatus | None:
-    """Return where the report is; the last known one if the Job is gone."""
+    """Where the report is; what was told stays, should the Job be gone."""
     if state is None or not state.digest or spec.report_claim_ref is None:
         return before
     return ReportStatus(digest=state.digest, claim=spec.report_claim_ref.name, path=state.path)
+
+
+def all_decided(checks: Iterable[Check]) -> bool:
+    return all(c.final for c in checks)

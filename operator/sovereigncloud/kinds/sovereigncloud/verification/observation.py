@@ -1,4 +1,4 @@
-"""Read what a verification needs beyond the observation of its cloud."""
+"""What is read for a verification beside what is read for its cloud anyway."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from sovereigncloud.api.verification import Suite
 from sovereigncloud.core.identity import Mark
 from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.sovereigncloud.verification.job import validation_of
-from sovereigncloud.kinds.sovereigncloud.verification.plan import VerificationObservation
+from sovereigncloud.kinds.sovereigncloud.verification.plan import Seen
 from sovereigncloud.kinds.sovereigncloud.verification.records import Probe, probes_of
 from sovereigncloud.ports.errors import MissingSecret, OutsideError
 
 
 async def observe_verification(
-    cloud: SovereignCloud, seen: VerificationObservation, servers: Mapping[str, BareMetalServer], context: Context
-) -> VerificationObservation:
-    """Add the Job of one-deploy-validation while a run of that suite is in progress."""
+    cloud: SovereignCloud, seen: Seen, servers: Mapping[str, BareMetalServer], context: Context
+) -> Seen:
+    """With the Job of OpenNebula's own suite, while a run of it is under way."""
     spec, record = cloud.spec.verification, seen.record
     if spec is None or not record.running or record.suite != Suite.ONE_DEPLOY_VALIDATION:
         return seen
@@ -28,11 +28,10 @@ async def observe_verification(
     return replace(seen, validation=wanted, job=await context.installer.validation(wanted))
 
 
-async def remaining_probes(cloud: SovereignCloud, mark: Mark, context: Context, *, asked: bool) -> tuple[Probe, ...]:
-    """Return the test VMs left in a cloud that is being deleted.
-
-    OpenNebula is read if a run was in progress or if it was read anyway (`asked`). Errors return nothing: OpenNebula ends these
-    VMs itself, and an unreachable cloud must not block a deletion with Retain.
+async def last_probes(cloud: SovereignCloud, mark: Mark, context: Context, *, asked: bool) -> tuple[Probe, ...]:
+    """What a verification left in a cloud that goes. OpenNebula is asked where a run was under way or `asked` says that it was
+    anyway, and not waited for: it ends these machines by itself, and with Retain nothing that does not answer holds a
+    deletion up.
     """
     told = cloud.status.verification
     under_way = told is not None and told.started_at is not None and told.finished_at is None

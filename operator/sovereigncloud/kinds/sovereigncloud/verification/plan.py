@@ -1,10 +1,9 @@
-"""Plan the verification of a cloud.
+"""Verification of a cloud: when it is run, what is done next, and what is said of it. Pure.
 
-When a run starts, its next steps, its status and condition. Pure.
-
-A run is a sequence of small steps: its record in the zone's template, one test VM per check that needs one, a few at a time,
-each ended as soon as its check is decided, and the record of the end. Every reconcile reads the progress from that record,
-the attributes of the VMs and status, so a run resumes after a crash. A test VM that no check waits for is terminated.
+A run is a row of small steps: its record in the zone's template, a machine for each check that needs one, a few at once, each
+ended as soon as its check is decided, and the record of its end. Each look finds out from that record, from the machines'
+notes and from status where it is, so a run goes on after a crash wherever it was left. A machine of a verification
+that no check waits for is ended, whatever it was left by.
 """
 
 from __future__ import annotations
@@ -19,19 +18,11 @@ from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.verification import Result, Suite, Verification, VerificationStatus
 from sovereigncloud.core.conditions import timestamp
 from sovereigncloud.core.identity import Mark
-from sovereigncloud.core.listing import format_list
 from sovereigncloud.core.outcome import Outcome, Phase, waiting
 from sovereigncloud.core.plan import Action, Plan, Step
 from sovereigncloud.kinds.planning.schedule import ScheduleError, next_run, stamp_of
-from sovereigncloud.kinds.sovereigncloud.verification.checks import (
-    PROBE_TIMEOUT,
-    Check,
-    CheckContext,
-    evaluate_checks,
-    image_of,
-    wanted_checks,
-)
-from sovereigncloud.kinds.sovereigncloud.verification.job import JOB_LOST_AFTER, checks_of_job, report_of
+from sovereigncloud.kinds.sovereigncloud.verification.checks import LIMIT, Check, Look, image_of, judge, wanted_checks
+from sovereigncloud.kinds.sovereigncloud.verification.job import CERTAIN, checks_of_job, report_of
 from sovereigncloud.kinds.sovereigncloud.verification.records import (
     FAILED,
     NOTHING,
@@ -53,12 +44,12 @@ from sovereigncloud.ports.installer.validation import Validation, ValidationStat
 from sovereigncloud.ports.opennebula.views import CloudView, Front
 
 VERIFIED = "Verified"
-MAX_PROBES = 4
-"""Maximum number of test VMs at the same time."""
-_STUCK_AFTER = 2 * PROBE_TIMEOUT
-"""Seconds after which a test VM that cannot be terminated in its state is removed by recover-delete."""
-_END_TIMEOUT = 2 * _STUCK_AFTER
-"""Seconds after which a run no longer waits for the end of a test VM."""
+AT_ONCE = 4
+"""Machines of a verification that are there at the same time."""
+_STUCK = 2 * LIMIT
+"""Seconds after which a machine that cannot be ended in its state is taken off OpenNebula's list."""
+_GIVEN_UP = 2 * _STUCK
+"""Seconds after which a run does not wait any longer for the end of a machine."""
 _SHOWN = 5
 
 _JOB_AGAIN = 15.0
@@ -67,11 +58,11 @@ Json = dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
-class VerificationObservation:
-    """The observed input of a verification.
+class Seen:
+    """What was read for a verification.
 
     Attributes:
-        validation, job: request to one-deploy-validation and state of its Job, while a run of that suite is in progress.
+        validation, job: what is asked of OpenNebula's own suite, and what became of it, while a run of it is under way.
     """
 
     now: datetime
@@ -97,28 +88,27 @@ class VerificationObservation:
 # --- planning ----------------------------------------------------------------------------------------------------------
 
 
-def with_verification(cloud: SovereignCloud, seen: VerificationObservation | None, declared: Plan) -> Plan:
-    """Add the steps of a verification to the plan of the cloud."""
-    if seen is None or _why_not_acting(cloud):
+def with_verification(cloud: SovereignCloud, seen: Seen | None, declared: Plan) -> Plan:
+    """The plan with what a verification does beside it."""
+    if seen is None or _held(cloud):
         return declared
     steps = _steps(cloud, seen, declared)
-    soon = _next_look(cloud, seen)
+    soon = _soon(cloud, seen)
     if not (steps or seen.probes or (cloud.spec.verification is not None and seen.record.running)):
-        told = FACT in cloud.external  # left from a run that is no longer requested
+        told = FACT in cloud.external  # of what nobody asks for any more
         return replace(declared, outcome=declared.outcome.with_facts(**{FACT: ""})) if told else declared
     outcome = declared.outcome.merge(Outcome(after=soon, beside=True))
     return replace(declared, steps=declared.steps + steps, outcome=outcome)
 
 
-def _next_look(cloud: SovereignCloud, seen: VerificationObservation) -> float | None:
-    """Return seconds until the next reconcile; None: the default.
-
-    Immediately after a check was decided, since the next step waits until status records the result; later for a Job.
+def _soon(cloud: SovereignCloud, seen: Seen) -> float | None:
+    """When it is worth looking again: at once after a check was decided, since what follows waits until status says so, or a
+    crash would forget it; a Job takes its time; a machine is seen in the next view.
     """
     spec, record = cloud.spec.verification, seen.record
     if spec is None or not record.running:
         return None
-    told = _recorded_checks(cloud.status.verification, record)
+    told = _told_of(cloud.status.verification, record)
     if any(c.final and not _decided(told, c.name) for c in checks_of_run(cloud, spec, seen, record)):
         return 0.1
     return _JOB_AGAIN if record.suite == Suite.ONE_DEPLOY_VALIDATION else None
@@ -128,37 +118,35 @@ def _decided(told: Mapping[str, Check], name: str) -> bool:
     return name in told and told[name].final
 
 
-def _steps(cloud: SovereignCloud, seen: VerificationObservation, declared: Plan) -> tuple[Step, ...]:
+def _steps(cloud: SovereignCloud, seen: Seen, declared: Plan) -> tuple[Step, ...]:
     spec, record = cloud.spec.verification, seen.record
     if spec is None:
-        return _probe_ends(seen, seen.probes)
+        return _endings(seen, seen.probes)
     if record.running:
         return _of_run(cloud, spec, seen, record)
-    asked = due_request(cloud, spec, record, seen.now)
+    asked = asked_for(cloud, spec, record, seen.now)
     first = declared.outcome.phase is Phase.DONE and not declared.steps
     if asked is None or not (record.began or first):
-        return _probe_ends(seen, seen.probes)
+        return _endings(seen, seen.probes)
     run = record.begun(asked, suite_of(spec), seen.seconds)
     target = f"verification of {cloud.metadata.name}" + (f' for request "{asked}"' if asked else " by its schedule")
-    return (*_probe_ends(seen, seen.probes), write_record(seen.front.zone_id, seen.mark, run, target))
+    return (*_endings(seen, seen.probes), write_record(seen.front.zone_id, seen.mark, run, target))
 
 
-def _of_run(
-    cloud: SovereignCloud, spec: Verification, seen: VerificationObservation, record: Record
-) -> tuple[Step, ...]:
-    """Return the next steps of a run in progress."""
+def _of_run(cloud: SovereignCloud, spec: Verification, seen: Seen, record: Record) -> tuple[Step, ...]:
+    """The next steps of a run that is under way."""
     checks, mine = checks_of_run(cloud, spec, seen, record), _by_check(seen.probes, record)
-    told = _recorded_checks(cloud.status.verification, record)
+    told = _told_of(cloud.status.verification, record)
     undecided = {c.name for c in checks if not _decided(told, c.name)}
     needed = {p.vm.id for name, p in mine.items() if name in undecided}
-    endings = _probe_ends(seen, (p for p in seen.probes if p.vm.id not in needed))
+    endings = _endings(seen, (p for p in seen.probes if p.vm.id not in needed))
     if undecided:
         if record.suite == Suite.ONE_DEPLOY_VALIDATION:
             return (*endings, *_job(seen, record))
         pending = [c for c in checks if c.result is Result.PENDING]
-        free = max(MAX_PROBES - len(seen.probes), 0)
-        return (*endings, *_probe_starts(spec, seen, record, pending[:free]))
-    if any(seen.seconds - p.created < _END_TIMEOUT for p in seen.probes):
+        free = max(AT_ONCE - len(seen.probes), 0)
+        return (*endings, *_beginnings(spec, seen, record, pending[:free]))
+    if any(seen.seconds - p.created < _GIVEN_UP for p in seen.probes):
         return endings
     verdict, summary = verdict_of(checks)
     over = record.finished(verdict, summary, seen.seconds)
@@ -166,12 +154,9 @@ def _of_run(
     return (*endings, write_record(seen.front.zone_id, seen.mark, over, target))
 
 
-def _job(seen: VerificationObservation, record: Record) -> tuple[Step, ...]:
-    """Return the steps that start the Job.
-
-    It is recorded first, so that a deleted Job is not created again.
-    """
-    if seen.validation is None or seen.job is None or seen.job.state != "Absent" or _job_lost(seen, record):
+def _job(seen: Seen, record: Record) -> tuple[Step, ...]:
+    """Recorded first, then made: one that is not there long after that was there."""
+    if seen.validation is None or seen.job is None or seen.job.state != "Absent" or _lost(seen, record):
         return ()
     start = start_validation(seen.validation)
     if record.started:
@@ -181,18 +166,16 @@ def _job(seen: VerificationObservation, record: Record) -> tuple[Step, ...]:
     return (write_record(seen.front.zone_id, seen.mark, begun, target), start)
 
 
-def _job_lost(seen: VerificationObservation, record: Record) -> bool:
-    return record.started > 0 and seen.seconds - record.started >= JOB_LOST_AFTER
+def _lost(seen: Seen, record: Record) -> bool:
+    return record.started > 0 and seen.seconds - record.started >= CERTAIN
 
 
-def _probe_ends(seen: VerificationObservation, probes: Iterable[Probe]) -> tuple[Step, ...]:
-    found = (end_probe(p, seen.seconds, _STUCK_AFTER) for p in probes)
+def _endings(seen: Seen, probes: Iterable[Probe]) -> tuple[Step, ...]:
+    found = (end_probe(p, seen.seconds, _STUCK) for p in probes)
     return tuple(step for step in found if step is not None)
 
 
-def _probe_starts(
-    spec: Verification, seen: VerificationObservation, record: Record, checks: Iterable[Check]
-) -> tuple[Step, ...]:
+def _beginnings(spec: Verification, seen: Seen, record: Record, checks: Iterable[Check]) -> tuple[Step, ...]:
     image = image_of(spec, seen.view)
     wanted = {w.name: w for w in wanted_checks(seen.view)}
     return tuple(
@@ -212,7 +195,7 @@ def _probe_starts(
 
 
 def _by_check(probes: Iterable[Probe], record: Record) -> dict[str, Probe]:
-    """Return the test VM of each check of this run; the first if a late write created two."""
+    """The machine of each check of this run: the first, should a late write have made a second."""
     found: dict[str, Probe] = {}
     for probe in probes:
         if probe.run == record.began:
@@ -220,11 +203,8 @@ def _by_check(probes: Iterable[Probe], record: Record) -> dict[str, Probe]:
     return found
 
 
-def due_request(cloud: SovereignCloud, spec: Verification, record: Record, now: datetime) -> str | None:
-    """Return the request for a run that was not made yet.
-
-    Empty: the schedule asks; None: no run is due.
-    """
+def asked_for(cloud: SovereignCloud, spec: Verification, record: Record, now: datetime) -> str | None:
+    """The word that asks for a run that was not made yet; empty: the schedule asks; None: nobody does."""
     if spec.request is not None and spec.request not in record.asked:
         return spec.request
     try:
@@ -245,34 +225,32 @@ def suite_of(spec: Verification) -> Suite:
     return spec.suite or Suite.API
 
 
-def plan_probe_cleanup(probes: Iterable[Probe], now: datetime) -> Plan | None:
-    """Plan to end the test VMs of a cloud that is being deleted; None: there are none."""
+def plan_last_probes(probes: Iterable[Probe], now: datetime) -> Plan | None:
+    """A cloud that goes ends what its verification left; None: there is nothing."""
     found = tuple(probes)
     if not found:
         return None
-    ends = (end_probe(p, int(now.timestamp()), _STUCK_AFTER, beside="") for p in found)
-    message = f"waiting until {len(found)} test VMs of a verification are terminated"
+    ends = (end_probe(p, int(now.timestamp()), _STUCK, beside="") for p in found)
+    message = f"waiting until {len(found)} machines of a verification ended"
     return Plan(steps=tuple(e for e in ends if e is not None), outcome=waiting(Reason.TERMINATING, message, after=2.0))
 
 
-# --- results ----------------------------------------------------------------------------------------------------------
+# --- judging -----------------------------------------------------------------------------------------------------------
 
 
-def checks_of_run(
-    cloud: SovereignCloud, spec: Verification, seen: VerificationObservation, record: Record
-) -> tuple[Check, ...]:
-    """Return every check of the run in progress with its current result."""
+def checks_of_run(cloud: SovereignCloud, spec: Verification, seen: Seen, record: Record) -> tuple[Check, ...]:
+    """Every check of the run that is under way, with what is known now."""
     if record.suite != suite_of(spec):
         return ()
-    before = _recorded_checks(cloud.status.verification, record)
+    before = _told_of(cloud.status.verification, record)
     if record.suite == Suite.ONE_DEPLOY_VALIDATION:
         job = seen.job
-        if job is not None and job.state == "Absent" and _job_lost(seen, record):
+        if job is not None and job.state == "Absent" and _lost(seen, record):
             job = ValidationState("Ended", "its Job is gone")
         return tuple(before[c.name] if _decided(before, c.name) else c for c in checks_of_job(spec, job))
     hosted = cloud.spec.hosted
     install = hosted.open_nebula.install if hosted else None
-    observed = CheckContext(
+    look = Look(
         front=seen.front,
         view=seen.view,
         now=seen.seconds,
@@ -281,18 +259,18 @@ def checks_of_run(
         probes=_by_check(seen.probes, record),
         fault=refusal_of(cloud.external.get(FACT, ""), record.began),
     )
-    return evaluate_checks(spec, wanted_checks(seen.view), before, observed, image_of(spec, seen.view))
+    return judge(spec, wanted_checks(seen.view), before, look, image_of(spec, seen.view))
 
 
-def _recorded_checks(status: VerificationStatus | None, record: Record) -> Mapping[str, Check]:
-    """Return the results of this run that status records, by check."""
+def _told_of(status: VerificationStatus | None, record: Record) -> Mapping[str, Check]:
+    """What status says of the checks of this run."""
     if status is None or status.started_at != stamp_of(record.began):
         return {}
     return {c.name: Check(c.name, Result(c.result), c.message) for c in status.checks or ()}
 
 
 def verdict_of(checks: Iterable[Check]) -> tuple[str, str]:
-    """Return the verdict of all checks, once they are final, and its summary."""
+    """Of all checks, once they are final: the verdict, and what to say of it."""
     found = tuple(checks)
     failed = [c for c in found if c.result is Result.FAILED]
     passed = [c for c in found if c.result is Result.PASSED]
@@ -306,25 +284,24 @@ def verdict_of(checks: Iterable[Check]) -> tuple[str, str]:
 
 
 def _named(checks: list[Check]) -> str:
-    return format_list((f"{c.name} ({c.message})" for c in checks), _SHOWN)
+    more = f" and {len(checks) - _SHOWN} more" if len(checks) > _SHOWN else ""
+    return ", ".join(f"{c.name} ({c.message})" for c in checks[:_SHOWN]) + more
 
 
-# --- status ------------------------------------------------------------------------------------------------------------
+# --- telling -----------------------------------------------------------------------------------------------------------
 
 
-def verification_fields(cloud: SovereignCloud, seen: VerificationObservation | None) -> tuple[Json | None, list[Json]]:
-    """Return `status.verification` and the condition Verified."""
+def verification_fields(cloud: SovereignCloud, seen: Seen | None) -> tuple[Json | None, list[Json]]:
+    """`status.verification` and the condition Verified."""
     spec, before = cloud.spec.verification, cloud.status.verification
     if spec is None:
         return None, []
     if seen is None:
         kept = before.model_dump(by_alias=True, exclude_none=True) if before else None
-        return kept, [
-            _previous(cloud) or _unknown(Reason.VERIFICATION_PENDING, "the verification starts once OpenNebula answers")
-        ]
+        return kept, [_previous(cloud) or _unknown(Reason.VERIFICATION_PENDING, "it begins once OpenNebula answers")]
     record = seen.record
-    checks: Iterable[Check] = _recorded_checks(before, record).values()
-    if record.running and not _why_not_acting(cloud):
+    checks: Iterable[Check] = _told_of(before, record).values()
+    if record.running and not _held(cloud):
         checks = checks_of_run(cloud, spec, seen, record)
     same = before is not None and before.started_at == stamp_of(record.began)
     report = report_of(spec, seen.job, before.report if same and before else None)
@@ -349,36 +326,31 @@ def _entry(check: Check) -> Json:
 
 
 def _condition(
-    cloud: SovereignCloud, spec: Verification, seen: VerificationObservation, record: Record, checks: tuple[Check, ...]
+    cloud: SovereignCloud, spec: Verification, seen: Seen, record: Record, checks: tuple[Check, ...]
 ) -> Json:
     error = _error_of(cloud)
-    asked = due_request(cloud, spec, record, seen.now)
-    if (held := _why_not_acting(cloud)) and (record.running or asked is not None):
-        state = "in progress" if record.running else "requested"
-        return _unknown(Reason.NOT_ACTING, f"a verification is {state} and does not proceed: {held}")
+    asked = asked_for(cloud, spec, record, seen.now)
+    if (held := _held(cloud)) and (record.running or asked is not None):
+        state = "under way" if record.running else "asked for"
+        return _unknown(Reason.NOT_ACTING, f"a verification is {state} and nothing is done about it: {held}")
     if record.running:
         return _while_it_runs(cloud, record, checks, error)
     if asked is not None and error:
         return _unknown(Reason.VERIFICATION_NOT_POSSIBLE, error)
     if asked:
-        return _unknown(Reason.VERIFICATION_PENDING, f'request "{asked}" starts once the cloud matches its spec')
+        return _unknown(Reason.VERIFICATION_PENDING, f'request "{asked}" begins once the cloud is as declared')
     if spec.schedule is not None:
         try:
             at = _next_run(cloud, spec, record, seen.now)
         except ScheduleError as wrong:
             return _unknown(Reason.INVALID_SPEC, f"{wrong}; correct spec.verification.schedule")
         if not record.began:
-            return _unknown(
-                Reason.VERIFICATION_PENDING, f"never verified; the schedule asks for it at {_format_time(at)}"
-            )
+            return _unknown(Reason.VERIFICATION_PENDING, f"never verified; the schedule asks for it at {_at(at)}")
     return _verdict(record)
 
 
 def _while_it_runs(cloud: SovereignCloud, record: Record, checks: tuple[Check, ...], error: str) -> Json:
-    """Return the condition during a run.
-
-    Unknown for a requested run, the previous one for a scheduled run.
-    """
+    """A word in spec asks for a verdict of now. By its schedule a cloud is verified as before until it turns out not to be."""
     before = _previous(cloud)
     if not record.request and before is not None and before["status"] != "Unknown":
         return before
@@ -397,8 +369,8 @@ def _verdict(record: Record) -> Json:
             return _unknown(Reason.NOT_VERIFIED, told)
 
 
-def _why_not_acting(cloud: SovereignCloud) -> str:
-    """Return why the operator writes nothing outside (paused, Observe); empty: it does."""
+def _held(cloud: SovereignCloud) -> str:
+    """Why nothing is done outside; empty: nothing keeps from it."""
     if cloud.paused:
         return f"the cloud is paused; remove the annotation {PAUSED}"
     if cloud.spec.management is Management.OBSERVE:
@@ -407,7 +379,7 @@ def _why_not_acting(cloud: SovereignCloud) -> str:
 
 
 def _error_of(cloud: SovereignCloud) -> str:
-    """Return the error of the last step, unless it belongs to a single check."""
+    """What went wrong with the last step, but for what one check has to say for itself."""
     fact = cloud.external.get(FACT, "")
     return "" if "\n" in fact else fact
 
@@ -425,5 +397,5 @@ def _condition_of(status: str, reason: str, message: str) -> Json:
     return {"type": VERIFIED, "status": status, "reason": str(reason), "message": message}
 
 
-def _format_time(at: datetime | None) -> str:
+def _at(at: datetime | None) -> str:
     return timestamp(at) if at else "no time"

@@ -1,8 +1,8 @@
-"""Records of verification runs in OpenNebula: in the zone's template and on the test VMs.
+"""What is remembered of verifications outside: in the template of OpenNebula's zone, and on the machines they start.
 
-The zone's template holds one attribute per SovereignCloud that verifies there, written before a run starts and again at its
-end. So a request never starts a second run, even if status or the Kubernetes cluster is lost. A test VM records its run,
-its creation time and its check.
+The zone's template holds one attribute for each SovereignCloud that verifies there. It is written before anything of a run
+is done and once more at its end; so a word that asked for a run never asks for another, whatever becomes of status or
+of the cluster that status was in. A machine says which run started it, when, and for which check.
 """
 
 from __future__ import annotations
@@ -22,26 +22,23 @@ _SUMMARY = 900
 
 
 def attribute_of(mark: Mark) -> str:
-    """Return the zone attribute for the cloud with that mark.
-
-    Several installations may verify one zone.
-    """
+    """The attribute of the zone's template for the cloud with that mark: several installations may verify one zone."""
     digest = hashlib.sha256(f"{mark.installation} {mark.object}".encode()).hexdigest()
     return f"{NOTE}_{digest[:8].upper()}"
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """The record of the last run.
+    """The last run.
 
     Attributes:
-        request: `spec.verification.request` that started it; empty: the schedule did.
-        suite: the suite that is run.
+        request: the word that asked for it; empty: the schedule did.
+        suite: which one is run.
         began, ended: seconds since the epoch; 0: not yet.
-        started: seconds since the epoch from which its Job may exist; 0: no Job.
+        started: seconds since the epoch: from then on its Job may be there; 0: it is not, or there is none to be.
         verdict: Passed, Failed or Nothing (no check was run); empty before the end.
         summary: what failed, for people.
-        asked: requests that were carried out, this one included, oldest first.
+        asked: words that asked for a run, this one's included, oldest first.
     """
 
     request: str = ""
@@ -58,7 +55,7 @@ class Record:
         return self.began > 0 and self.ended == 0
 
     def begun(self, request: str, suite: str, now: int) -> Self:
-        """Return the record of a new run; its start is always later than that of the last one."""
+        """The record of a new run, which is never as old as the one before."""
         words = (*(w for w in self.asked if w != request), *((request,) if request else ()))
         return type(self)(request=request, suite=suite, began=max(now, self.began + 1), asked=words[-_REMEMBERED:])
 
@@ -68,7 +65,7 @@ class Record:
 
     @property
     def text(self) -> str:
-        """The attribute value. The summary is last, since it may contain any character."""
+        """As it stands in the template. The summary is last, since it may hold anything."""
         return (
             f"request={self.request};suite={self.suite};began={self.began};started={self.started};ended={self.ended};"
             f"verdict={self.verdict};"
@@ -77,7 +74,7 @@ class Record:
 
 
 def read_record(notes: Mapping[str, str], mark: Mark) -> Record:
-    """Read the record from a zone's template; an empty one if it is missing or invalid."""
+    """The record in a zone's template; an empty one where there is none, or none that can be read."""
     head, _, summary = notes.get(attribute_of(mark), "").partition(";summary=")
     fields = dict(part.partition("=")[::2] for part in head.split(";"))
     began, ended, started = (fields.get(name, "") for name in ("began", "ended", "started"))
@@ -97,12 +94,12 @@ def read_record(notes: Mapping[str, str], mark: Mark) -> Record:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A test VM of a verification.
+    """A machine that a verification started.
 
     Attributes:
         run: `Record.began` of its run.
         created: seconds since the epoch.
-        check: name of its check.
+        check: name of the check that it is for.
     """
 
     vm: Vm
@@ -116,9 +113,8 @@ def probe_note(run: int, created: int, check: str) -> str:
 
 
 def probes_of(view: CloudView, mark: Mark, owner: int) -> tuple[Probe, ...]:
-    """Return the test VMs of this cloud, also from before a cluster rebuild, oldest first.
-
-    Only VMs of the operator's own user count: any owner can edit the attributes of its VM.
+    """The machines of this cloud's verifications, also of a cluster before this one, oldest first. Only those of the
+    operator's own user: whoever owns a machine can write anything on it.
     """
     found = (_probe(vm) for vm in view.vms.values() if NOTE in vm.notes and vm.owner == owner and _ours(vm, mark))
     return tuple(sorted((p for p in found if p is not None), key=lambda p: p.vm.id))

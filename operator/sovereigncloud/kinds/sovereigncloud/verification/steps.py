@@ -1,4 +1,4 @@
-"""Steps of a verification: small idempotent writes that change nothing that spec declares."""
+"""What a verification does outside: small writes that are safe to repeat, none of which changes what is declared."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from sovereigncloud.kinds.contract.controller import Context
 from sovereigncloud.kinds.sovereigncloud.verification.records import NOTE, Probe, Record, attribute_of, probe_note
 from sovereigncloud.ports.errors import Auth, Conflict, NotFound, Quota, Rejected
 from sovereigncloud.ports.installer.validation import Validation
-from sovereigncloud.ports.opennebula.attributes import Attributes
+from sovereigncloud.ports.opennebula.client import Attributes
 from sovereigncloud.ports.opennebula.vm_states import Situation, state_of
 
 FACT = "verification"
-"""Fact in `status.external`: the error of the last step."""
+"""In `status.external`: what went wrong with the last step."""
 
 _TERMINATE = "terminate-hard"
 _LIFETIME = 3600
@@ -29,7 +29,7 @@ _EMPTY_DISK = "64"  # MiB
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteRecord(Step):
-    """Write the record of a run to the zone's template: before it starts and when it has ended."""
+    """Remembers a run in the zone's template: before anything of it is done, and once more when it is over."""
 
     zone: int
     mark: Mark
@@ -38,10 +38,7 @@ class WriteRecord(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartProbe(Step):
-    """Create a test VM.
-
-    `host`, `network`, `image`: ids; None: any host, no network, an empty disk.
-    """
+    """`host`, `network`, `image`: ids; None: any host, no network, an empty disk."""
 
     run: int
     created: int
@@ -53,23 +50,20 @@ class StartProbe(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndProbe(Step):
-    """Terminate a test VM.
-
-    `forget`: it cannot be terminated in its state and is deleted by one.vm.recover.
-    """
+    """`forget`: OpenNebula cannot end it in its state, so it is taken off its list."""
 
     vm: int
     forget: bool
 
 
-_INVALID_IN_NAME = re.compile(r"[^A-Za-z0-9._-]+")
-"""Characters that are replaced in VM names, including those that OpenNebula refuses."""
-_OK = Outcome(facts={FACT: ""})
+_UNFIT = re.compile(r"[^A-Za-z0-9._-]+")
+"""What OpenNebula takes in no name, and a little more."""
+_WELL = Outcome(facts={FACT: ""})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartValidation(Step):
-    """Create the Job of one-deploy-validation."""
+    """Makes the Job of OpenNebula's own suite."""
 
     validation: Validation
 
@@ -87,7 +81,7 @@ def start_validation(validation: Validation) -> StartValidation:
 
 
 def end_probe(probe: Probe, now: int, stuck_after: int, *, beside: str = FACT) -> EndProbe | None:
-    """Return the step that ends a test VM; None: it is ending, or cannot be terminated yet."""
+    """How a machine is ended; None: it is on its way, or cannot be ended in its present state."""
     situation = state_of(probe.vm).situation
     stuck = now - probe.created >= stuck_after
     if situation in {Situation.ENDING, Situation.BUSY} and not stuck:
@@ -97,56 +91,53 @@ def end_probe(probe: Probe, now: int, stuck_after: int, *, beside: str = FACT) -
 
 
 async def perform_verification(step: VerificationStep, cloud: SovereignCloud, context: Context) -> Outcome:
-    """Execute one verification step."""
+    """One write."""
     if isinstance(step, StartValidation):
         await context.installer.validate(step.validation)
-        return _OK
+        return _WELL
     client = await context.open_nebula(cloud.key)
     match step:
         case WriteRecord():
             await client.update_zone(step.zone, {attribute_of(step.mark): step.record.text})
             if step.record.ended or step.record.started:
-                return _OK
-            return replace(_OK, events=((Reason.VERIFYING, f"{step.target} was begun"),))
+                return _WELL
+            return replace(_WELL, events=((Reason.VERIFYING, f"{step.target} was begun"),))
         case StartProbe():
             try:
                 await client.create_vm(probe_template(step, cloud, context.mark(cloud)))
             except (Rejected, Quota, NotFound, Conflict, Auth) as refusal:
-                # A refusal is the result of the check. Transient errors (no answer) are retried like any step.
+                # It is what the check is to find out. What passes (no answer, a lost one) is tried again like any step.
                 return Outcome(after=0.1, facts={FACT: refused(step.run, step.check, refusal.message)})
-            return _OK
+            return _WELL
         case EndProbe():
             try:
                 await (client.give_up_vm(step.vm) if step.forget else client.act(step.vm, _TERMINATE))
             except NotFound:
-                return DONE  # already gone
-            return _OK
+                return DONE  # somebody else ended it
+            return _WELL
 
 
 def refused(run: int, check: str, message: str) -> str:
-    """Return the fact that records a refusal until the check is evaluated."""
+    """The fact that remembers a refusal until the check was judged."""
     return f"{run} {check}\n{message}"[:500]
 
 
 def refusal_of(fact: str, run: int) -> tuple[str, str]:
-    """Parse (check, message) of a refusal in this run; empty if the fact is something else."""
+    """(check, message) of a refusal in this run; empty where the fact says something else."""
     head, newline, message = fact.partition("\n")
     number, _, check = head.partition(" ")
     return (check, message) if newline and number == str(run) else ("", "")
 
 
 def probe_template(step: StartProbe, cloud: SovereignCloud, mark: Mark) -> Attributes:
-    """Return the template of a minimal test VM.
-
-    OpenNebula terminates it after an hour by itself.
-    """
+    """The smallest machine that can be. OpenNebula itself ends it after an hour, should nobody else be there to do it."""
     disk: Attributes = (
         {"IMAGE_ID": str(step.image)}
         if step.image is not None
         else {"TYPE": "fs", "FORMAT": "raw", "SIZE": _EMPTY_DISK}
     )
     template: dict[str, str | Attributes | list[Attributes]] = {
-        "NAME": _INVALID_IN_NAME.sub("-", f"{cloud.metadata.name}-verification-{step.check}")[:128],
+        "NAME": _UNFIT.sub("-", f"{cloud.metadata.name}-verification-{step.check}")[:128],
         "CPU": _CPU,
         "VCPU": "1",
         "MEMORY": _MEMORY,

@@ -1,4 +1,4 @@
-"""Check that a VM fits into the rest of its tenant's quota, before it is requested."""
+"""Whether a machine fits into what is left of its tenant's quota, before it is asked for."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from decimal import Decimal
 from sovereigncloud.api.common.reasons import Reason
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.core.outcome import DONE, Outcome, waiting
-from sovereigncloud.kinds.contract.cloud_keys import where
 from sovereigncloud.kinds.contract.tenancy import Tenancy
+from sovereigncloud.kinds.endpoint.clouds import where
 from sovereigncloud.kinds.hostedinstance.machine.capacity import Capacity, Declared, found
-from sovereigncloud.kinds.hostedinstance.machine.generic_steps import NewNic
+from sovereigncloud.kinds.hostedinstance.network.steps import NewCard
 from sovereigncloud.ports.opennebula.tenancy import Limit, QuotaKey
 from sovereigncloud.ports.opennebula.views import CloudView, Vm
 
@@ -30,13 +30,10 @@ _WORDS = {
 }
 
 
-def quota_demand(
-    resource: HostedInstance, view: CloudView, sizes: Declared, source: int, cards: tuple[NewNic, ...] | None
+def taken(
+    resource: HostedInstance, view: CloudView, sizes: Declared, source: int, cards: tuple[NewCard, ...] | None
 ) -> Mapping[QuotaKey, Decimal]:
-    """Quota that the VM uses.
-
-    For a VM from a template only what spec says; OpenNebula accounts for the rest.
-    """
+    """What the machine takes. Of one that is made from a template, what spec says: the rest OpenNebula counts itself."""
     takes: dict[QuotaKey, Decimal] = {}
     image = view.images.get(source) if resource.spec.source.image is not None else None
     cpu = sizes.cpu if sizes.cpu is not None else sizes.vcpu
@@ -53,10 +50,9 @@ def quota_demand(
     return takes
 
 
-def check_resize_quota(vm: Vm, tenancy: Tenancy | None, view: CloudView, wanted: Capacity) -> Outcome:
-    """Check that a resize fits into the quota before the VM is powered off; DONE if so.
-
-    VMs of the administrator count in no tenant's quota.
+def room_to_grow(vm: Vm, tenancy: Tenancy | None, view: CloudView, wanted: Capacity) -> Outcome:
+    """DONE, or by how much a larger size is too much for the quota: a machine is not powered off for what it cannot have. What
+    the administrator owns counts in no tenant's quota.
     """
     if tenancy is None or vm.owner != tenancy.user:
         return DONE
@@ -68,10 +64,7 @@ def check_resize_quota(vm: Vm, tenancy: Tenancy | None, view: CloudView, wanted:
 
 
 def within_quota(tenancy: Tenancy | None, view: CloudView, takes: Mapping[QuotaKey, Decimal]) -> Outcome:
-    """Check a demand against the tenant's quota; DONE, or which limit is exceeded by how much.
-
-    It is checked again with each view, since other VMs may free quota.
-    """
+    """DONE, or what is used up and by how much. It is looked at again with each view: others may give back."""
     group = view.tenancy.groups.get(tenancy.group) if view.tenancy and tenancy and tenancy.group is not None else None
     if tenancy is None or group is None:
         return DONE

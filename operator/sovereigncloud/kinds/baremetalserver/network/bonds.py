@@ -1,8 +1,7 @@
-"""Build the netplan document of a server: the two bonds of OVHcloud's guide.
+"""The network of a server as netplan reads it: the two bonds of OVHcloud's guide, their cards told by MAC.
 
-NICs are matched by MAC address. Their order is no criterion: since 25 November 2025 bonds of new servers span two
-network adapters while older ones keep pairs on one (OVHcloud docs, lacp-resilience-scale-hg). The API's virtual
-network interfaces tell which NIC belongs to which bond.
+Never by the order of the cards: since 25 November 2025 bonds of new servers span two cards while older ones keep pairs on one
+(OVHcloud docs, lacp-resilience-scale-hg). Which card belongs to which bond the API's virtual network interfaces tell.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ Tree: TypeAlias = "dict[str, Tree] | list[str] | str | int | bool"
 
 
 def netplan(public_macs: Sequence[str], private_macs: Sequence[str]) -> dict[str, Tree]:
-    """Build the netplan document; a bond without known NICs is left out."""
+    """The bonds; of cards that are not known there is none."""
     ethernets: dict[str, Tree] = {}
     bonds: dict[str, Tree] = {}
     for bond, prefix, macs, dhcp in ((PUBLIC, "public", public_macs, True), (PRIVATE, "private", private_macs, False)):

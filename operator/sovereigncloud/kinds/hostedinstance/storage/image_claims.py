@@ -1,4 +1,4 @@
-"""Competing claims of instances on an existing disk image."""
+"""Who else asks for an image that an instance wants to take."""
 
 from __future__ import annotations
 
@@ -7,33 +7,32 @@ from collections.abc import Mapping
 from sovereigncloud.api.common.base import Key
 from sovereigncloud.api.hostedinstance import HostedInstance
 from sovereigncloud.kinds.contract.controller import Context
-from sovereigncloud.kinds.hostedinstance.machine.disk_names import DISK, record_key
+from sovereigncloud.kinds.hostedinstance.storage.names import DISK, record
 from sovereigncloud.ports.opennebula.views import CloudView, Image
 
 
 def disk_holders(resource: HostedInstance, view: CloudView, context: Context) -> Mapping[str, str]:
-    """Return, by name of a data disk, the other instance that still declares its image.
-
-    An instance that is being deleted, or that removed the disk from spec, has no claim any more.
+    """By the name of a data disk of spec: the other instance that still has that image in its spec.disks. One that goes,
+    or that took the disk out, has left it behind.
     """
-    wanted = unrecorded_images(resource)
+    wanted = images_to_take(resource)
     if not wanted:
         return {}
     images = (image for image in view.images.values() if image.name in wanted and DISK in image.notes)
-    found = ((wanted[image.name], _current_holder(image, resource, context)) for image in images)
+    found = ((wanted[image.name], _holder(image, resource, context)) for image in images)
     return {name: holder for name, holder in found if holder}
 
 
-def unrecorded_images(resource: HostedInstance) -> Mapping[str, str]:
-    """Return disk names by the existing image each one declares and has not recorded yet."""
+def images_to_take(resource: HostedInstance) -> Mapping[str, str]:
+    """Names of images that spec.disks asks for and that are not known to be taken yet, with the disk each is for."""
     return {
         disk.image: disk.name
         for disk in resource.spec.disks or ()
-        if disk.image is not None and record_key(disk.name) not in resource.external
+        if disk.image is not None and record(disk.name) not in resource.external
     }
 
 
-def _current_holder(image: Image, resource: HostedInstance, context: Context) -> str:
+def _holder(image: Image, resource: HostedInstance, context: Context) -> str:
     parts = image.mark.object.split("/") if image.mark is not None else []
     if len(parts) != 3:
         return ""
